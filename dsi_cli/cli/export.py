@@ -81,11 +81,11 @@ def export(
     from dsi_cli.queries import export
     from dsi_cli.store.results import Results
 
-    chosen = export.format_of("" if out == "-" else out, as_format)
+    chosen = export.export_format("" if out == "-" else out, as_format)
     stream = None
     if out == "-":
         stream = sys.stdout.buffer if chosen == "csv" else console.binary_stdout("add -o FILE, or --format csv")
-    frame = export.frame_of(
+    frame = export.export_frame(
         Results(output),
         table=table,
         kind=kind,
@@ -94,11 +94,11 @@ def export(
         name=run,
         ranked=ranked,
         reference=reference,
-        rows=export.chosen_table(rows, "--rows"),
-        classes=export.chosen_table(classes, "--classes"),
+        rows=export.parse_classes(rows, "--rows"),
+        classes=export.parse_classes(classes, "--classes"),
     )
     if stream is not None:
-        export.write(frame, stream, chosen, is_matrix=table is None)
+        export.write_stream(frame, stream, chosen, is_matrix=table is None)
         return DONE
     export.write_file(frame, Path(out), chosen, is_matrix=table is None)
     console.note(f"{len(frame)} x {len(frame.columns)}: {out}", quiet=quiet)

@@ -73,7 +73,7 @@ def neighbors(
     dsi neighbors dsi-out --class dolphin --over-epochs
     dsi neighbors dsi-out --pairs --kind ccsm --split test
     """
-    from dsi_cli.queries.neighbor_history import over_epochs as history_of
+    from dsi_cli.queries.neighbor_history import neighbor_history as history_of
     from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
     from dsi_cli.store.results import Results
 
@@ -92,7 +92,7 @@ def neighbors(
 def _print_listing(listing: NeighborList, *, as_json: bool) -> None:
     document = asdict(listing)
     if as_json:
-        console.print_json({**document.pop("asked"), **document})
+        console.print_json({**document.pop("query"), **document})
         return
     console.print_sentence(listing.title, 0, 2)
     if listing.legend:
@@ -107,20 +107,20 @@ def _print_listing(listing: NeighborList, *, as_json: bool) -> None:
 def _print_history(history: NeighborHistory, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         document = asdict(history)
-        console.print_json({**document.pop("asked"), **document})
+        console.print_json({**document.pop("query"), **document})
         return
     console.print_sentence(history.title, 0, 2)
     shown = history.shown
     comes_and_goes = not history.is_lasting
     legend = "place at an epoch" + ", in brackets where not among them; when it was among them" * comes_and_goes
     console.print_sentence(legend, 0, 2)
-    rows = [row for row in history.rows if any(row.places[at] <= history.asked.most for at in shown)]
+    rows = [row for row in history.rows if any(row.places[at] <= history.query.most for at in shown)]
     semantic = history.wordnet_furthest is not None
     titles = [("class", False), *((str(history.epochs[at]), True) for at in shown)]
     titles += [("WordNet\nrank", True)] * semantic + [("among the nearest", False)] * comes_and_goes
     cells = []
     for row in rows:
-        line = [_short(row.name), *(_bracketed(row.places[at], history.asked.most) for at in shown)]
+        line = [_short(row.name), *(_bracketed(row.places[at], history.query.most) for at in shown)]
         rank = "-" if row.wordnet_rank is None else f"{row.wordnet_rank:g}"
         cells.append([*line, *([rank] * semantic), *([_spans(row.stays)] * comes_and_goes)])
     console.print_columns(titles, cells)

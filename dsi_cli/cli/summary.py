@@ -58,7 +58,7 @@ def _found(summary: Summary) -> dict[str, tuple[list[EpochSummary], dict[str, li
 
     out = Path(summary.out)
     return {
-        run.name: (epoch_summary.epoch_summaries(out, run.name), epoch_summary.mistakes(out, run.name))
+        run.name: (epoch_summary.epoch_summaries(out, run.name), epoch_summary.mistake_summaries(out, run.name))
         for run in summary.runs
     }
 
@@ -170,7 +170,7 @@ def _print_table(
     from rich.table import Table
     from rich.text import Text
 
-    from dsi_cli.queries import epoch_summary
+    from dsi_cli.queries import epoch_sampling
 
     table = Table(title=Text(console.shown(title)), title_justify="left", pad_edge=False, box=None, header_style="bold")
     kept = [
@@ -178,7 +178,7 @@ def _print_table(
     ]
     for name, _, _ in kept:
         table.add_column(name, justify="right")
-    shown = epoch_summary.thin_epochs(list(lines))
+    shown = epoch_sampling.thin_epochs(list(lines))
     for line in shown:
         cells = (number(getattr(line, field), digits) for _, digits, field in kept)
         table.add_row(*(_NO_EPOCH if line.epoch is None and not place else cell for place, cell in enumerate(cells)))

@@ -74,7 +74,7 @@ def wordnet(
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
     require_other(labels, path, write_map)
-    chosen = "parquet" if to_stdout else export.format_of(str(path), None)
+    chosen = "parquet" if to_stdout else export.export_format(str(path), None)
     one = wordnet_matrix.resolve_label_list(labels, map_file, of)
     if interactive:
         one = asked(one, write_map)

@@ -23,7 +23,7 @@ from dsi_cli.figures import color_scales, panel_layout, row_labels
 from dsi_cli.figures.figure_options import ANIMATION, FILMS
 from dsi_cli.figures.heatmaps import ClassLayout, arranged, frames_of, permuted, title_of
 from dsi_cli.figures.style import Style, using
-from dsi_cli.queries import curve_panels, matrices
+from dsi_cli.queries import curve_panels, epoch_sampling, matrices
 from dsi_cli.queries.curve_panels import Panel, Series
 from dsi_cli.queries.matrices import MatrixFrames, Values
 from dsi_cli.store import atomic_write, layout
@@ -106,7 +106,7 @@ def make_animation(run: Results, of: MatrixFrames, options: FigureOptions, path:
     from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 
     there = [epoch for epoch in of.epochs if options.epochs is None or epoch in options.epochs]
-    epochs = matrices.evenly_spaced(there, MOST_FRAMES)
+    epochs = epoch_sampling.evenly_spaced(there, MOST_FRAMES)
     rate = frames_per_second(len(epochs))
     frames = [*epochs, *[epochs[-1]] * (PAUSE * rate - 1)]
 
@@ -156,7 +156,7 @@ def scene(
     classes = arranged(run, frames, order)
 
     def shown_of(epoch: int) -> Values:
-        return color_scales.seen(permuted(matrices.matrix(run, frames, epoch), classes), frames.kind.name)
+        return color_scales.seen(permuted(matrices.epoch_matrix(run, frames, epoch), classes), frames.kind.name)
 
     scale = color_scales.shared_scale(map(shown_of, epochs), frames.kind.name)
     bar = panel_layout.ColorBar(scale, f"{frames.kind.values}\n{color_scales.in_words(scale)}")

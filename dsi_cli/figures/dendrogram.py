@@ -51,13 +51,13 @@ def class_tree(run: Results, frames: MatrixFrames, epoch: int | None = None) -> 
     table = run.classes[run.classes["run"] == frames.run]
     if epoch not in frames.epochs or len(table) < 2:
         return None
-    values = matrices.matrix(run, frames, epoch)
+    values = matrices.epoch_matrix(run, frames, epoch)
     if np.nanmin(values) == np.nanmax(values):
         return None
     whole = values.copy()
     np.fill_diagonal(whole, 1.0)
     tree = class_order.clustering(whole)
-    classes = in_order(table, class_order.leaves(tree), "the order of the tree")
+    classes = in_order(table, class_order.leaf_order(tree), "the order of the tree")
     return ClassTree(
         f"{frames.run}, {frames.title}, epoch {run.shown_epoch(epoch, frames.run)}",
         classes,
@@ -126,7 +126,7 @@ def branches(tree: NDArray[Any]) -> NDArray[np.float64]:
     """Return the forks ``(C-1, 4, 2)`` of a linkage as lines of (height, row), leaves at their rows; without recursion."""
     leaves = len(tree) + 1
     height, row = np.zeros(2 * leaves - 1), np.zeros(2 * leaves - 1)
-    row[class_order.leaves(tree)] = np.arange(leaves)
+    row[class_order.leaf_order(tree)] = np.arange(leaves)
     forks = np.empty((leaves - 1, 4, 2))
     for at, (one, other, far, _) in enumerate(tree):
         ends = [int(one), int(other)]

@@ -13,7 +13,7 @@ import numpy as np
 
 from dsi_cli.figures import color_scales, panel_layout, row_labels
 from dsi_cli.figures.style import Style
-from dsi_cli.queries import class_order, matrices
+from dsi_cli.queries import class_order, epoch_sampling, matrices
 from dsi_cli.queries.class_order import ClassGroup, Order
 from dsi_cli.queries.matrices import MatrixFrames, MatrixKind, Values
 
@@ -87,7 +87,7 @@ def frames_of(run: Results, options: FigureOptions) -> list[MatrixFrames]:
     """Return the matrices of the kind asked for, of the runs that have them; unasked, of the first kind that one has."""
     names = run.names if options.runs is None else options.runs
     for kind in [options.kind] if options.kind else [kind.name for kind in matrices.KINDS]:
-        found = [one for name in names if (one := matrices.frames(run, name, kind))]
+        found = [one for name in names if (one := matrices.matrix_frames(run, name, kind))]
         if found:
             return found
     return []
@@ -102,14 +102,16 @@ def rows(
 ) -> list[HeatmapRow]:
     """Return the panels of runs that have a matrix at one of ``epochs``; if None, of ``count`` between which they changed.
 
-    Where all have the same epochs, the same ones are chosen. They are chosen by the kind that `matrices.frames` takes unasked, so
+    Where all have the same epochs, the same ones are chosen. They are chosen by the kind that `matrix_frames` takes unasked, so
     that figures of two kinds show the same.
     """
-    deciding = [matrices.frames(run, of.run) or of for of in frames]
+    deciding = [matrices.matrix_frames(run, of.run) or of for of in frames]
     are_alike = len({of.epochs for of in deciding}) == 1
     made = []
     for of, own in zip(frames, deciding, strict=True):
-        chosen = matrices.epochs_of_most_change(run, deciding if are_alike else [own], count) if epochs is None else epochs
+        chosen = (
+            epoch_sampling.epochs_of_most_change(run, deciding if are_alike else [own], count) if epochs is None else epochs
+        )
         there = [epoch for epoch in chosen if epoch in of.epochs]
         if there:
             made.append(_row(run, of, there, order))
@@ -120,12 +122,12 @@ def _row(run: Results, frames: MatrixFrames, epochs: Sequence[int], order: str) 
     classes = arranged(run, frames, order)
     panels = []
     for epoch in epochs:
-        values = color_scales.seen(permuted(matrices.matrix(run, frames, epoch), classes), frames.kind.name)
+        values = color_scales.seen(permuted(matrices.epoch_matrix(run, frames, epoch), classes), frames.kind.name)
         is_empty = frames.kind.name in color_scales.ROOTS and not np.nan_to_num(values).any()
         panels.append(
             MatrixPanel(f"epoch {run.shown_epoch(epoch, frames.run)}" + (": no mistakes" if is_empty else ""), values)
         )
-    reference = matrices.reference(run, frames.run)
+    reference = matrices.reference_matrix(run, frames.run)
     if reference is not None:
         panels.append(MatrixPanel(matrices.REFERENCE.title, permuted(reference, classes), is_reference=True))
     return HeatmapRow(f"{frames.run}, {title_of(frames, len(classes.names))}", classes, panels)
@@ -141,9 +143,11 @@ def arranged(run: Results, frames: MatrixFrames, order: str) -> ClassLayout:
     """Return a run's classes in an order: taxonomy, given, or cluster by the run's last matrix of the kind."""
     table = run.classes[run.classes["run"] == frames.run]
     if order == "cluster":
-        return in_order(table, class_order.cluster(matrices.matrix(run, frames, frames.epochs[-1])), ORDERED[order])
+        return in_order(
+            table, class_order.cluster_order(matrices.epoch_matrix(run, frames, frames.epochs[-1])), ORDERED[order]
+        )
     given = class_order.given_order(len(table))
-    places = given if order == "given" else class_order.taxonomy(table)
+    places = given if order == "given" else class_order.taxonomy_order(table)
     is_given = table["synset"].isna().all() and np.array_equal(places, given)
     return in_order(table, places, ORDERED["given" if is_given else order])
 
@@ -158,7 +162,7 @@ def in_order(table: pd.DataFrame, places: Order, order: str) -> ClassLayout:
     names = [text if isinstance(text, str) else str(index) for index, text in enumerate(rows["name"])]
     detail = f"{len(names):,} classes in {order}"
     return ClassLayout(
-        places, [names[at] for at in places], bracketed(class_order.groups(rows, places), len(names)), detail
+        places, [names[at] for at in places], bracketed(class_order.class_groups(rows, places), len(names)), detail
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from dsi_cli.errors import UsageError
 from dsi_cli.figures.figure_options import FigureOptions, Opener
 from dsi_cli.figures.style import Style, using
-from dsi_cli.queries.mistakes import SPLITS, Mistake, MistakeList, MistakeQuery, epochs_of, worst_mistakes
+from dsi_cli.queries.mistakes import SPLITS, Mistake, MistakeList, MistakeQuery, stored_epochs, worst_mistakes
 from dsi_cli.store import atomic_write
 from dsi_cli.store.schema import PREDICTIONS
 
@@ -142,7 +142,9 @@ def _listing(run: Results, name: str, options: FigureOptions) -> MistakeList[Mis
     if run.is_vast(name):
         return None
     for split in SPLITS:
-        there = [one for one in epochs_of(run, PREDICTIONS, name, split) if options.epochs is None or one in options.epochs]
+        there = [
+            one for one in stored_epochs(run, PREDICTIONS, name, split) if options.epochs is None or one in options.epochs
+        ]
         if there:
             found = worst_mistakes(run, MistakeQuery(name, there[-1], split, most=SHOWN))
             if any(row.path for row in found.rows):

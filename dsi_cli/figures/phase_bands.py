@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsi_cli.figures.axes import WIDE_LETTER, text_size
 from dsi_cli.queries.curve_panels import Series
-from dsi_cli.queries.phases import AGREEMENT, PARTS
+from dsi_cli.queries.phases import AGREEMENT_PREFIXES, PHASE_NAMES
 from dsi_cli.store import parquet
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TABLE = "phases.parquet"
 SHADES = ("#f6ead2", "#e2eef8", "#e4f2e2", "#f0e6f4")
-_OF: dict[str, tuple[str, ...]] = {"sai": AGREEMENT, "excess": AGREEMENT, "wsi": ("wsi max",)}
+_OF: dict[str, tuple[str, ...]] = {"sai": AGREEMENT_PREFIXES, "excess": AGREEMENT_PREFIXES, "wsi": ("wsi max",)}
 """By panel, how the name of the curve begins whose phases are shown."""
 
 
@@ -61,5 +61,7 @@ def _name(axes: Axes, text: str, first: float, last: float, whole: float) -> boo
 def _rows(run: Results, name: str, begins: tuple[str, ...]) -> list[dict[str, Any]]:
     path = run.path / TABLE
     rows: list[dict[str, Any]] = parquet.read(path).to_pylist() if path.is_file() else []
-    found = [row for row in rows if row["run"] == name and row["phase"] in PARTS and str(row["curve"]).startswith(begins)]
+    found = [
+        row for row in rows if row["run"] == name and row["phase"] in PHASE_NAMES and str(row["curve"]).startswith(begins)
+    ]
     return sorted(found, key=lambda row: float(row["first_epoch"]))

@@ -56,7 +56,7 @@ def check_options(
     names = list(dict.fromkeys(runs or run.names))
     for name in names:
         run.epochs(name)  # says so where there is no such run
-    measures = curve_panels.measures_of(run.curves)
+    measures = curve_panels.sai_measures(run.curves)
     for what, value, known in (
         ("measure", measure, measures),
         ("order", order, ORDERS),

@@ -9,7 +9,7 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.curves import grid, short
 from dsi_cli.figures.figure_options import FigureOptions
 from dsi_cli.figures.style import COLOURS
-from dsi_cli.queries import epoch_summary
+from dsi_cli.queries import epoch_sampling
 from dsi_cli.queries import typicality as view
 from dsi_cli.queries.typicality import TypicalitySummary
 
@@ -64,7 +64,7 @@ def table(run: Results, options: FigureOptions) -> Figure | None:
     if not parts:
         return None
     style, high = options.style, options.style.size / 72 * 1.9
-    shown = [epoch_summary.thin_epochs(list(lines), LISTED) for _, _, lines in parts]
+    shown = [epoch_sampling.thin_epochs(list(lines), LISTED) for _, _, lines in parts]
     tall = [high * (len(lines) + 4) for lines in shown]
     figure = Figure(figsize=(style.width, sum(tall) + high), layout="constrained")
     grid_ = figure.subplots(len(parts), 1, squeeze=False, height_ratios=tall)
@@ -141,7 +141,7 @@ def _shown(frame: pd.DataFrame, name: str, split: str, options: FigureOptions) -
     there = sorted({int(e) for e in frame.loc[(frame["run"] == name) & (frame["split"] == split), "epoch"]})
     if options.epochs is not None:
         return [epoch for epoch in there if epoch in options.epochs] or there[-1:]
-    return epoch_summary.thin_epochs(there, SHOWN)
+    return epoch_sampling.thin_epochs(there, SHOWN)
 
 
 def _histogram(axes: Axes, part: pd.DataFrame) -> None:

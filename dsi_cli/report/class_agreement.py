@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dsi_cli.queries.class_order import words
+from dsi_cli.queries.class_order import synset_words
 
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
@@ -27,7 +27,7 @@ def class_agreement(run: Results, name: str) -> dict[str, Any] | None:
         "of": str(last["of"].iloc[0]),
         "classes": [[int(row["class_index"]), *_numbers(row)] for row in last[is_class].to_dict("records")],
         "groups": [
-            [words(str(row["group"])), *_numbers(row), int(row["classes_used"])] for row in groups.to_dict("records")
+            [synset_words(str(row["group"])), *_numbers(row), int(row["classes_used"])] for row in groups.to_dict("records")
         ],
         "small": int((~is_class).sum()) - len(groups),
     }

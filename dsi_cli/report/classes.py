@@ -58,12 +58,12 @@ def orders(classes: pd.DataFrame, last_own: Matrix | None) -> Orders:
     """Return the orders that a run's classes can be shown in."""
     found: Orders = {}
     given = class_order.given_order(len(classes)).tolist()
-    taxonomy = class_order.taxonomy(classes).tolist()
+    taxonomy = class_order.taxonomy_order(classes).tolist()
     if classes["synset"].notna().any() or taxonomy != given:
         found["taxonomy"] = taxonomy
     found["given"] = given
     if last_own is not None and len(classes) > 2:
-        found["cluster"] = class_order.cluster(last_own).tolist()
+        found["cluster"] = class_order.cluster_order(last_own).tolist()
     return found
 
 
@@ -76,7 +76,7 @@ def described(classes: pd.DataFrame, orders: Orders, own: str) -> list[dict[str,
             "name": name,
             "title": TITLES[name].format(own=own),
             "order": order,
-            "groups": [list(group) for group in class_order.groups(classes, np.asarray(order))],
+            "groups": [list(group) for group in class_order.class_groups(classes, np.asarray(order))],
         }
         for name, order in orders.items()
     ]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.queries.curve_panels import PANELS, Panel, Series, measures_of, panels
-from dsi_cli.queries.phases import PARTS, is_agreement
+from dsi_cli.queries.curve_panels import PANELS, Panel, Series, panels, sai_measures
+from dsi_cli.queries.phases import PHASE_NAMES, is_agreement
 
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
@@ -21,7 +21,7 @@ EXCESS = next(kind for kind in PANELS if kind.name == "excess")
 
 def curves(run: Results) -> dict[str, Any]:
     """Return all panels of an output: those of the SAI for each measure, with what the page needs to draw the excess as well."""
-    measures = measures_of(run.curves)
+    measures = sai_measures(run.curves)
     sai = {measure: [_panel(panel, run) for panel in panels(run, measure=measure, kinds=SAI)] for measure in measures}
     return {
         "measures": [measure for measure in measures if sai[measure]],
@@ -65,7 +65,7 @@ def numbers(values: NDArray[np.float64]) -> list[float | None]:
 
 def phases(run: Results) -> list[dict[str, Any]]:
     """Return the phases that were found, with the run's place."""
-    found = run.phases[run.phases["phase"].isin(PARTS) & run.phases["run"].isin(run.names)]
+    found = run.phases[run.phases["phase"].isin(PHASE_NAMES) & run.phases["run"].isin(run.names)]
     return [
         {
             "place": run.names.index(row["run"]),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.queries import epoch_sampling
 from dsi_cli.report import matrix_codec, matrix_sources, neighbor_data, size_budget
 from dsi_cli.report.classes import Orders
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale
@@ -117,7 +118,7 @@ def pack(
 
 def _whole_epochs(surveyed: RunMatrices, count: int) -> list[int]:
     change = dict.fromkeys(surveyed.epochs, 1.0) if surveyed.own is None else surveyed.own[1].change
-    return [list(change)[place] for place in size_budget.front_loaded(list(change.values()), count)]
+    return [list(change)[place] for place in epoch_sampling.front_loaded(list(change.values()), count)]
 
 
 def _pack_source(

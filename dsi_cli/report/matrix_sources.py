@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.engines import local
-from dsi_cli.queries import matrices
+from dsi_cli.queries import epoch_sampling
 from dsi_cli.report import neighbor_data
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, off_diagonal, packed
 from dsi_cli.store import layout, parquet
@@ -103,7 +103,7 @@ def nearest(run: Results, name: str, classes: int) -> dict[int, str]:
     there = [epoch for epoch in run.epochs(name) if layout.neighbors_path(run.path, name, "ncsm", epoch).is_file()]
     return {
         epoch: neighbor_data.line_of(run.neighbors("ncsm", epoch, name), classes)
-        for epoch in matrices.evenly_spaced(there, MOST_NEAREST)
+        for epoch in epoch_sampling.evenly_spaced(there, MOST_NEAREST)
     }
 
 
@@ -180,7 +180,7 @@ def _difference(values: NDArray[Any], before: NDArray[Any]) -> float:
 
 def _costs(source: MatrixSeries, low: float, high: float) -> dict[int, float]:
     """Return the bytes of a packed frame by level."""
-    epochs = matrices.evenly_spaced(source.epochs, SAMPLES)
+    epochs = epoch_sampling.evenly_spaced(source.epochs, SAMPLES)
     chosen = [off_diagonal(source.read(epoch), symmetric=source.symmetric) for epoch in epochs]
     return {
         levels: sum(len(packed(QuantizationScale(low, high, levels).codes(values), levels)) for values in chosen)

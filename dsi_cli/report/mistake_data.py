@@ -32,7 +32,7 @@ def mistake_data(run: Results, name: str, open_image: Opener | None) -> dict[str
         except UsageError:
             continue  # no answers on this split
         found[split] = {
-            "epoch": listing.asked.epoch,
+            "epoch": listing.query.epoch,
             "is_last": is_last,
             "own": listing.own,
             "furthest": listing.furthest,
@@ -40,7 +40,7 @@ def mistake_data(run: Results, name: str, open_image: Opener | None) -> dict[str
             "found": listing.found,
             "legend": listing.legend,
             "pairs": [asdict(row) for row in listing.rows],
-            "mistakes": _mistakes(run, MistakeQuery(name, listing.asked.epoch, split, most=MISTAKES), open_image),
+            "mistakes": _mistakes(run, MistakeQuery(name, listing.query.epoch, split, most=MISTAKES), open_image),
         }
     return found
 
@@ -60,7 +60,7 @@ def _mistakes(run: Results, query: MistakeQuery, open_image: Opener | None) -> d
     except UsageError:
         return None  # confusion counts alone
     rows = [asdict(row) | {"image": _image(row.path, open_image)} for row in listing.rows]
-    return {"epoch": listing.asked.epoch, "found": listing.found, "rows": rows}
+    return {"epoch": listing.query.epoch, "found": listing.found, "rows": rows}
 
 
 def _image(path: str | None, open_image: Opener | None) -> str | None:

@@ -7,7 +7,6 @@ to large ones. A run with many classes keeps at most `MOST_WHOLE` epochs whole: 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 from dsi_cli.report.matrix_codec import LEVELS
@@ -62,35 +61,3 @@ def _share(need: BudgetNeed, room: float) -> tuple[BudgetShare, float]:
     spare = room - need.fixed - need.between * need.epochs
     whole = max(0, min(most, int(spare // max(1.0, need.cost[levels] - need.between))))
     return BudgetShare(whole, levels), need.fixed + need.cost[levels] * whole + need.between * (need.epochs - whole)
-
-
-def front_loaded(change: Sequence[float], count: int) -> list[int]:
-    """Return the places of ``count`` epochs, the first and the last among them, between which a matrix changes about equally much.
-
-    Parameters
-    ----------
-    change : how far each epoch is from the one before
-
-    Notes
-    -----
-    The widest gap, by the sum of changes in it, is split where half of it is reached, again and again.
-
-    >>> front_loaded([0, 5, 5, 1, 1, 1, 1], 4)
-    [0, 1, 2, 6]
-    """
-    last = len(change) - 1
-    if count >= len(change):
-        return list(range(len(change)))
-    if count < 2:
-        return [last][:count]
-    way = [0.0]
-    for step in change[1:]:
-        way.append(way[-1] + step)
-    kept = [0, last]
-    while len(kept) < count:
-        gaps = [(way[end] - way[start], end - start, start, end) for start, end in pairwise(kept)]
-        _, _, start, end = max(gap for gap in gaps if gap[1] > 1)
-        middle = (way[start] + way[end]) / 2
-        kept.append(min(range(start + 1, end), key=lambda at: abs(way[at] - middle)))
-        kept.sort()
-    return kept

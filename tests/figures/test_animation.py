@@ -73,14 +73,14 @@ def test_only_what_moves_differs_between_frames(made: dict[str, animation.Animat
 
 
 def test_a_colour_means_the_same_value_in_every_frame(analysed: Analysed):
-    frames = matrices.frames(analysed.run, FASHION)
+    frames = matrices.matrix_frames(analysed.run, FASHION)
     assert frames is not None
     with using(animation.STYLE):
         figure, update = animation.scene(analysed.run, frames, [0, 1, 15])
         of_value: dict[float, set[tuple[int, ...]]] = {}
         for epoch in (0, 1, 15):
             update(epoch)
-            cells, place = _cells(_pixels(figure)), matrices.matrix(analysed.run, frames, epoch)
+            cells, place = _cells(_pixels(figure)), matrices.epoch_matrix(analysed.run, frames, epoch)
             classes = analysed.run.classes.query(f"run == '{FASHION}'").sort_values("display_order")
             order = classes["class_index"].to_numpy(int)
             shown = place[np.ix_(order, order)]
@@ -128,7 +128,7 @@ def test_an_animation_of_any_length_lasts_at_most_a_quarter_of_a_minute():
 def test_without_labels_the_wsi_runs_beside(make_run: MakeRun, tmp_path: Path):
     analyze([make_run(labels=None), make_run("other", labels=None, seed=1)], tmp_path / "out")
     run = Results(tmp_path / "out")
-    frames = matrices.frames(run, "run")
+    frames = matrices.matrix_frames(run, "run")
     assert frames is not None
     shown = animation.shown_curves(run, frames)
     assert shown is not None
@@ -139,7 +139,7 @@ def test_without_labels_the_wsi_runs_beside(make_run: MakeRun, tmp_path: Path):
 
 
 def test_the_sai_is_the_curve_and_has_its_chance_level(analysed: Analysed):
-    frames = matrices.frames(analysed.run, FASHION)
+    frames = matrices.matrix_frames(analysed.run, FASHION)
     assert frames is not None
     shown = animation.shown_curves(analysed.run, frames)
     assert shown is not None

@@ -7,7 +7,7 @@ import pytest
 
 from dsi_cli.report import size_budget
 from dsi_cli.report.matrix_codec import LEVELS
-from dsi_cli.report.size_budget import MANY_CLASSES, MOST_WHOLE, BudgetNeed, front_loaded, shares
+from dsi_cli.report.size_budget import MANY_CLASSES, MOST_WHOLE, BudgetNeed, shares
 
 
 def need(epochs, classes, each, between=0.0, fixed=0.0):
@@ -55,19 +55,3 @@ def test_the_room_is_never_exceeded(seed):
     found = shares(needs)
     assert sum(spent(one, share) for one, share in zip(needs, found, strict=True)) <= size_budget.BYTES
     assert all(0 <= share.whole <= one.epochs for one, share in zip(needs, found, strict=True))
-
-
-def test_epochs_lie_where_much_changes():
-    change = [0.0] + [1.0] * 10 + [0.01] * 90
-    places = front_loaded(change, 12)
-    assert places[0] == 0
-    assert places[-1] == 100
-    assert len(places) == len(set(places)) == 12
-    assert sum(place <= 10 for place in places) >= 8
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 20])
-def test_as_many_epochs_as_asked_for_even_where_nothing_changes(count):
-    places = front_loaded([0.0] * 8, count)
-    assert len(places) == min(count, 8)
-    assert places == sorted(set(places))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.options import REFERENCE
 from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.phases import Phases, phases
-from dsi_cli.queries.epoch_summary import OWN
+from dsi_cli.queries.epoch_summary import OWN_MATRICES
 
 Row = dict[str, Any]
 Point = Mapping[str, Any]
@@ -19,7 +19,7 @@ Without = Mapping[tuple[int | None, int | None], NDArray[np.float64]]
 """By epoch and step, the agreement without each class ``(C,)``."""
 DEVIATIONS = 3.0
 """Standard deviations of chance that a curve with a chance level must rise by."""
-_OWN = {name: (name.partition("-")[0], name.partition("-")[2] or None) for name in OWN}
+_OWN = {name: (name.partition("-")[0], name.partition("-")[2] or None) for name in OWN_MATRICES}
 """Kind and split of what may be the network's own similarity, first choice first."""
 
 
@@ -46,7 +46,7 @@ def phase_rows(
 
 def _of_run(run: str, mine: Sequence[Point], reference: str, without: Without) -> Iterator[Row]:
     there = {(row["of"], row.get("split")) for row in mine if row["metric"] == "wsi"}
-    own = next(name for name, of_wsi in _OWN.items() if of_wsi in there or name == OWN[-1])
+    own = next(name for name, of_wsi in _OWN.items() if of_wsi in there or name == OWN_MATRICES[-1])
     kind, split = _OWN[own]
 
     # Agreement with the reference: Pearson's correlation, else the excess of the first measure that was asked for.
