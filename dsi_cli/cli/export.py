@@ -85,18 +85,18 @@ def export(
     stream = None
     if out == "-":
         stream = sys.stdout.buffer if chosen == "csv" else console.binary_stdout("add -o FILE, or --format csv")
-    frame = export.export_frame(
-        Results(output),
+    query = export.ExportQuery(
         table=table,
         kind=kind,
         epoch=epoch,
         split=split,
-        name=run,
-        ranked=ranked,
+        run=run,
         reference=reference,
+        ranked=ranked,
         rows=export.parse_classes(rows, "--rows"),
         classes=export.parse_classes(classes, "--classes"),
     )
+    frame = export.export_frame(Results(output), query)
     if stream is not None:
         export.write_stream(frame, stream, chosen, is_matrix=table is None)
         return DONE

@@ -59,16 +59,19 @@ class ClassDistance:
 
 def class_distance(run: Results, epoch: int | None, split: str, name: str | None) -> ClassDistance:
     """Return the distances of the classes of a run; `Results.csm` documents the parameters."""
-    own, csm = "ncsm", _matrix_or_none(run, "ncsm", epoch, None, name)
+    own: str | None = "ncsm"
+    csm = _matrix_or_none(run, "ncsm", epoch, None, name)
     if csm is None:
         own, csm = "tncsm", _matrix_or_none(run, "tncsm", epoch, split, name)
-    wordnet = _matrix_or_none(run, "scsm", epoch, None, name)
+    # A missing matrix has NaN for all pairs of classes.
     classes = int((run.classes["run"] == name).sum())
     missing = np.full((classes, classes), np.nan)
-    known_csm, known_wordnet = missing if csm is None else csm, missing if wordnet is None else wordnet
-    return ClassDistance(
-        None if csm is None else own, *ranks_among_known(known_csm), known_wordnet, *ranks_among_known(known_wordnet)
-    )
+    if csm is None:
+        own, csm = None, missing
+    wordnet = _matrix_or_none(run, "scsm", epoch, None, name)
+    if wordnet is None:
+        wordnet = missing
+    return ClassDistance(own, *ranks_among_known(csm), wordnet, *ranks_among_known(wordnet))
 
 
 def _matrix_or_none(run: Results, kind: str, epoch: int | None, split: str | None, name: str | None) -> NDArray[Any] | None:

@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -22,40 +23,43 @@ MAX_SELECTED_CLASSES = 10_000_000
 FORMATS = ("parquet", "csv", "npy")
 
 
-def export_frame(
-    run: Results,
-    *,
-    table: str | None,
-    kind: str,
-    epoch: int | None,
-    split: str | None,
-    name: str | None,
-    ranked: bool,
-    reference: str | None = None,
-    rows: Sequence[int | str] | None = None,
-    classes: Sequence[int | str] | None = None,
-) -> pd.DataFrame:
-    """Return the table or matrix to export.
+@dataclass(frozen=True)
+class ExportQuery:
+    """The table or matrix to export."""
 
-    Parameters
-    ----------
-    table : one of `TABLES`, or None for a matrix
-    kind, epoch, split, name, reference, rows, classes : parameters of `dsi_cli.store.results.Results.csm`
-    ranked : True for the SoCSM instead of the CSM
+    table: str | None = None
+    """A name from `TABLES`, or None for a matrix."""
+    kind: str = "ncsm"
+    epoch: int | None = None
+    split: str | None = None
+    run: str | None = None
+    reference: str | None = None
+    ranked: bool = False
+    """True for the SoCSM instead of the CSM."""
+    rows: Sequence[int | str] | None = None
+    """The classes of the rows of a matrix; all if None."""
+    classes: Sequence[int | str] | None = None
+    """The classes of the columns of a matrix; all if None."""
+
+
+def export_frame(run: Results, query: ExportQuery) -> pd.DataFrame:
+    """Return the table or matrix to export.
 
     Raises
     ------
     UsageError
         The table or matrix does not exist, or the options contradict each other.
     """
+    rows, classes, table = query.rows, query.classes, query.table
     if table is None:
-        if ranked and classes is not None:
+        matrix = (query.kind, query.epoch, query.split, query.run)
+        if not query.ranked:
+            return run.csm(*matrix, reference=query.reference, rows=rows, classes=classes)
+        if classes is not None:
             raise UsageError(
                 "--sorted ranks all classes of a row: leave out --classes; --rows selects rows", code="sorted-with-classes"
             )
-        if ranked:
-            return run.sorted(kind, epoch, split, name, reference, rows)
-        return run.csm(kind, epoch, split, name, reference=reference, rows=rows, classes=classes)
+        return run.sorted(*matrix, query.reference, rows)
     if rows is not None or classes is not None:
         raise UsageError(
             "--rows and --classes select a part of a matrix: leave them out for a table", code="classes-of-a-table"
@@ -63,7 +67,7 @@ def export_frame(
     if table not in TABLES:
         raise UsageError(f"no table {table!r}: {expected(table, TABLES)}", code="unknown-table", table=table)
     frame: pd.DataFrame = getattr(run, table)
-    return frame if name is None else frame[frame["run"] == name]
+    return frame if query.run is None else frame[frame["run"] == query.run]
 
 
 def parse_classes(text: str | None, option: str) -> list[int | str] | None:
