@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from dsi_cli import Results, open_results, reliability
 from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference, idm_difference, max_wsi_difference
-from dsi_cli.queries.phases import PARTS
+from dsi_cli.queries.phases import PHASE_NAMES
 
 PAGE = Path(__file__).parent / "findings.md"
 RUNS = {"cifar100-cnn": "CNN", "cifar100-vit": "ViT"}
@@ -219,7 +219,7 @@ def mistakes_in(run: Results, name: str, of: str, epoch: int) -> tuple[Any, Any]
 
 def phases_of(run: Results, name: str) -> list[Any]:
     rows = run.phases[(run.phases["run"] == name) & run.phases["curve"].str.startswith("agreement")]
-    return rows[rows["phase"].isin(PARTS)].to_dict("records")
+    return rows[rows["phase"].isin(PHASE_NAMES)].to_dict("records")
 
 
 def end_of(phase: dict[str, Any]) -> str:

@@ -198,14 +198,13 @@ def _print_between(comparison: Comparison) -> None:
 
 
 def _print_points(between: CrossAlignment, measure: str, *, has_epochs: bool) -> None:
-    from dsi_cli.queries.neighbor_history import log_spaced
+    from dsi_cli.queries.epoch_sampling import log_spaced
 
     points = [point for point in between.points if point.measure == measure]
-    shown = [points[at] for at in log_spaced(len(points))]
     titles = [(between.matched_by.replace(" ", "\n"), True), ("SAI", True), ("chance", True), ("excess", True), ("z", True)]
     rows = [
         [str(p.at) if has_epochs else "–", _number(p.value), _number(p.null_mean), _number(p.excess), _number(p.z, ".1f")]
-        for p in shown
+        for p in log_spaced(points)
     ]
     console.print_columns(titles, rows)
 
@@ -237,14 +236,14 @@ def _pair(between: CrossAlignment, measure: str) -> list[str]:
 
 
 def _print_equal(equal: EqualAccuracyComparison) -> None:
-    from dsi_cli.queries.comparison.equal_accuracy import places
+    from dsi_cli.queries.comparison.equal_accuracy import describe_epochs
 
     if equal.reason is None:
         console.print_sentence(f"{equal.first} and {equal.second} at an accuracy of {equal.level:.3f}", 0, 2)
     else:
         console.print_sentence(f"{equal.first} and {equal.second} at their last epochs: {equal.reason}", 0, 2)
-    console.print_sentence(f"first:  {equal.first}, {places(equal.first_chosen)}", 0, 2)
-    console.print_sentence(f"second: {equal.second}, {places(equal.second_chosen)}", 0, 2)
+    console.print_sentence(f"first:  {equal.first}, {describe_epochs(equal.first_chosen)}", 0, 2)
+    console.print_sentence(f"second: {equal.second}, {describe_epochs(equal.second_chosen)}", 0, 2)
     titles = [("", False), *((name, True) for name in ("first", "second", "difference", "95 % interval", "real"))]
     rows = [
         [

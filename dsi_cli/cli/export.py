@@ -74,24 +74,24 @@ def export(
     from dsi_cli.queries import export
     from dsi_cli.store.results import Results
 
-    file_format = export.format_of("" if out == "-" else out, as_format)
+    file_format = export.export_format("" if out == "-" else out, as_format)
     stream = None
     if out == "-":
         stream = sys.stdout.buffer if file_format == "csv" else console.binary_stdout("add -o FILE, or --format csv")
-    frame = export.frame_of(
-        Results(output),
+    query = export.ExportQuery(
         table=table,
         kind=kind,
         epoch=epoch,
         split=split,
-        name=run,
+        run=run,
         ranked=ranked,
         reference=reference,
-        rows=export.chosen_table(rows, "--rows"),
-        classes=export.chosen_table(classes, "--classes"),
+        rows=export.parse_classes(rows, "--rows"),
+        classes=export.parse_classes(classes, "--classes"),
     )
+    frame = export.export_frame(Results(output), query)
     if stream is not None:
-        export.write(frame, stream, file_format, is_matrix=table is None)
+        export.write_stream(frame, stream, file_format, is_matrix=table is None)
         return DONE
     export.write_file(frame, Path(out), file_format, is_matrix=table is None)
     console.note(f"{len(frame)} x {len(frame.columns)}: {out}", quiet=quiet)

@@ -127,7 +127,7 @@ def _print(listing: MistakeList[Mistake] | MistakeList[ConfusedPair], sheet: dic
     if as_json:
         document = asdict(listing)
         rows = document.pop("rows")
-        console.print_json({**document.pop("asked"), **document, **sheet, "rows": rows})
+        console.print_json({**document.pop("query"), **document, **sheet, "rows": rows})
         return
     console.print_sentence(listing.title, 0, 2)
     if not listing.rows:

@@ -53,7 +53,7 @@ def neighbors(
     dsi neighbors dsi-out --class dolphin --over-epochs
     dsi neighbors dsi-out --pairs --kind ccsm --split test
     """
-    from dsi_cli.queries.neighbor_history import over_epochs as neighbor_history
+    from dsi_cli.queries.neighbor_history import neighbor_history as neighbor_history
     from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
     from dsi_cli.store.results import Results
 
@@ -74,7 +74,7 @@ def neighbors(
 def _print_listing(listing: NeighborList, *, as_json: bool) -> None:
     document = asdict(listing)
     if as_json:
-        console.print_json({**document.pop("asked"), **document})
+        console.print_json({**document.pop("query"), **document})
         return
     console.print_sentence(listing.title, 0, 2)
     if listing.legend:
@@ -89,14 +89,14 @@ def _print_listing(listing: NeighborList, *, as_json: bool) -> None:
 def _print_history(history: NeighborHistory, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         document = asdict(history)
-        console.print_json({**document.pop("asked"), **document})
+        console.print_json({**document.pop("query"), **document})
         return
     console.print_sentence(history.title, 0, 2)
     epochs = history.shown
-    rows = [row for row in history.rows if any(row.places[index] <= history.asked.most for index in epochs)]
+    rows = [row for row in history.rows if any(row.places[index] <= history.query.most for index in epochs)]
     columns: list[tuple[str, bool, list[str]]] = [("class", False, [_short(row.name) for row in rows])]
     for index in epochs:
-        places = [_bracketed(row.places[index], history.asked.most) for row in rows]
+        places = [_bracketed(row.places[index], history.query.most) for row in rows]
         columns.append((str(history.epochs[index]), True, places))
     if history.wordnet_furthest is not None:
         columns.append(("WordNet\nrank", True, [_cell(row.wordnet_rank, "g") for row in rows]))

@@ -60,7 +60,7 @@ def _tables_by_run(summary: Summary) -> dict[str, tuple[list[EpochSummary], dict
 
     out = Path(summary.out)
     return {
-        run.name: (epoch_summary.epoch_summaries(out, run.name), epoch_summary.mistakes(out, run.name))
+        run.name: (epoch_summary.epoch_summaries(out, run.name), epoch_summary.mistake_summaries(out, run.name))
         for run in summary.runs
     }
 
@@ -178,15 +178,13 @@ def _print_table(
     from rich.table import Table
     from rich.text import Text
 
-    from dsi_cli.queries import epoch_summary
-
     table = Table(title=Text(console.shown(title)), title_justify="left", pad_edge=False, box=None, header_style="bold")
     columns = [
         column for column in columns if column[2] == "epoch" or any(getattr(row, column[2]) is not None for row in rows)
     ]
     for name, _, _ in columns:
         table.add_column(name, justify="right")
-    shown_rows = epoch_summary.thin_epochs(list(rows))
+    shown_rows = epoch_sampling.thin_epochs(list(rows))
     for row in shown_rows:
         cells = [number(getattr(row, field), digits) for _, digits, field in columns]
         if row.epoch is None:

@@ -90,7 +90,7 @@ def wordnet(
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
     require_other(labels, path, write_map)
-    file_format = "parquet" if to_stdout else export.format_of(str(path), None)
+    file_format = "parquet" if to_stdout else export.export_format(str(path), None)
     resolved = wordnet_matrix.resolve_label_list(labels, map_file, database)
     if interactive:
         resolved = ask_senses(resolved, write_map)

@@ -23,7 +23,7 @@ from dsi_cli.figures import color_scales, panel_layout, row_labels
 from dsi_cli.figures.figure_options import ANIMATION, FILMS
 from dsi_cli.figures.heatmaps import ClassLayout, class_layout, matrix_title, reorder, requested_frames
 from dsi_cli.figures.style import Style, using
-from dsi_cli.queries import curve_panels, matrices
+from dsi_cli.queries import curve_panels, epoch_sampling, matrices
 from dsi_cli.queries.curve_panels import Panel
 from dsi_cli.queries.matrices import MatrixFrames, Values
 from dsi_cli.store import atomic_write, layout
@@ -124,7 +124,7 @@ def make_animation(
 
     # The last epoch is repeated, so that it stays visible.
     existing = [epoch for epoch in frames.epochs if options.epochs is None or epoch in options.epochs]
-    epochs = matrices.evenly_spaced(existing, MAX_FRAMES)
+    epochs = epoch_sampling.evenly_spaced(existing, MAX_FRAMES)
     rate = frames_per_second(len(epochs))
     frame_epochs = [*epochs, *[epochs[-1]] * (PAUSE_SECONDS * rate - 1)]
 
@@ -188,7 +188,9 @@ def scene(
     classes = class_layout(results, frames, order)
 
     def values_at(epoch: int) -> Values:
-        return color_scales.cell_values(reorder(matrices.matrix(results, frames, epoch), classes.order), frames.kind.name)
+        return color_scales.cell_values(
+            reorder(matrices.epoch_matrix(results, frames, epoch), classes.order), frames.kind.name
+        )
 
     scale = color_scales.shared_scale(map(values_at, epochs), frames.kind.name)
     bar = panel_layout.ColorBar(scale, f"{frames.kind.values}\n{color_scales.describe_scale(scale)}")

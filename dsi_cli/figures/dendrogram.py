@@ -53,13 +53,13 @@ def class_tree(results: Results, frames: MatrixFrames, epoch: int | None = None)
     table = results.classes[results.classes["run"] == frames.run]
     if epoch not in frames.epochs or len(table) < 2:
         return None
-    values = matrices.matrix(results, frames, epoch)
+    values = matrices.epoch_matrix(results, frames, epoch)
     if np.nanmin(values) == np.nanmax(values):
         return None
     complete = values.copy()
     np.fill_diagonal(complete, 1.0)
     tree = class_order.clustering(complete)
-    classes = layout_in_order(table, class_order.leaves(tree), "the order of the tree")
+    classes = layout_in_order(table, class_order.leaf_order(tree), "the order of the tree")
     title = f"{frames.run}, {frames.title}, epoch {results.shown_epoch(epoch, frames.run)}"
     return ClassTree(title, classes, reorder(values, classes.order), tree)
 
@@ -126,7 +126,7 @@ def branches(tree: NDArray[Any]) -> NDArray[np.float64]:
     """Return the forks of a linkage matrix ``(C-1, 4, 2)`` as lines of (height, row) without recursion."""
     leaves = len(tree) + 1
     heights, rows = np.zeros(2 * leaves - 1), np.zeros(2 * leaves - 1)
-    rows[class_order.leaves(tree)] = np.arange(leaves)
+    rows[class_order.leaf_order(tree)] = np.arange(leaves)
     forks = np.empty((leaves - 1, 4, 2))
     for index, (left, right, height, _) in enumerate(tree):
         first, second = int(left), int(right)

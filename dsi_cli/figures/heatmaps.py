@@ -13,7 +13,7 @@ import numpy as np
 
 from dsi_cli.figures import color_scales, panel_layout, row_labels
 from dsi_cli.figures.style import Style
-from dsi_cli.queries import class_order, matrices
+from dsi_cli.queries import class_order, epoch_sampling, matrices
 from dsi_cli.queries.class_order import ClassGroup, Order
 from dsi_cli.queries.matrices import MatrixFrames, MatrixKind, Values
 
@@ -93,7 +93,7 @@ def requested_frames(results: Results, options: FigureOptions) -> list[MatrixFra
     """Return the matrices of the requested kind of the runs that have them; by default of the first kind that a run has."""
     kinds = [options.kind] if options.kind else [kind.name for kind in matrices.KINDS]
     for kind in kinds:
-        all_frames = [matrices.frames(results, run, kind) for run in options.names(results)]
+        all_frames = [matrices.matrix_frames(results, run, kind) for run in options.names(results)]
         existing = [frames for frames in all_frames if frames]
         if existing:
             return existing
@@ -112,13 +112,13 @@ def heatmap_rows(
     Without requested epochs, ``count`` epochs are chosen between which the matrices change most. Runs with the same epochs show the
     same choice. The default kind of `matrices.frames` determines the choice, so that figures of two kinds show the same epochs.
     """
-    default_frames = [matrices.frames(results, frames.run) or frames for frames in all_frames]
+    default_frames = [matrices.matrix_frames(results, frames.run) or frames for frames in all_frames]
     have_equal_epochs = len({frames.epochs for frames in default_frames}) == 1
     rows = []
     for frames, default in zip(all_frames, default_frames, strict=True):
         if epochs is None:
             deciding = default_frames if have_equal_epochs else [default]
-            chosen: Sequence[int] = matrices.epochs_of_most_change(results, deciding, count)
+            chosen: Sequence[int] = epoch_sampling.epochs_of_most_change(results, deciding, count)
         else:
             chosen = epochs
         existing = [epoch for epoch in chosen if epoch in frames.epochs]
@@ -131,12 +131,14 @@ def _heatmap_row(results: Results, frames: MatrixFrames, epochs: Sequence[int], 
     classes = class_layout(results, frames, order)
     panels = []
     for epoch in epochs:
-        values = color_scales.cell_values(reorder(matrices.matrix(results, frames, epoch), classes.order), frames.kind.name)
+        values = color_scales.cell_values(
+            reorder(matrices.epoch_matrix(results, frames, epoch), classes.order), frames.kind.name
+        )
         title = f"epoch {results.shown_epoch(epoch, frames.run)}"
         if frames.kind.name in color_scales.SQUARE_ROOT_KINDS and not np.nan_to_num(values).any():
             title += ": no mistakes"
         panels.append(MatrixPanel(title, values))
-    reference = matrices.reference(results, frames.run)
+    reference = matrices.reference_matrix(results, frames.run)
     if reference is not None:
         panels.append(MatrixPanel(matrices.REFERENCE.title, reorder(reference, classes.order), is_reference=True))
     return HeatmapRow(f"{frames.run}, {matrix_title(frames, len(classes.names))}", classes, panels)
@@ -153,11 +155,11 @@ def class_layout(results: Results, frames: MatrixFrames, order: str) -> ClassLay
     table = results.classes[results.classes["run"] == frames.run]
     given = class_order.given_order(len(table))
     if order == "cluster":
-        indices = class_order.cluster(matrices.matrix(results, frames, frames.epochs[-1]))
+        indices = class_order.cluster_order(matrices.epoch_matrix(results, frames, frames.epochs[-1]))
     elif order == "given":
         indices = given
     else:
-        indices = class_order.taxonomy(table)
+        indices = class_order.taxonomy_order(table)
         if table["synset"].isna().all() and np.array_equal(indices, given):
             order = "given"
     return layout_in_order(table, indices, ORDER_DESCRIPTIONS[order])
@@ -167,7 +169,7 @@ def layout_in_order(table: pd.DataFrame, order: Order, description: str) -> Clas
     """Return the classes of one run in an order with a description; a class without a name gets its index."""
     rows = table.sort_values("class_index")
     names = [text if isinstance(text, str) else str(index) for index, text in enumerate(rows["name"])]
-    groups = bracketed_groups(class_order.groups(rows, order), len(names))
+    groups = bracketed_groups(class_order.class_groups(rows, order), len(names))
     return ClassLayout(order, [names[index] for index in order], groups, f"{len(names):,} classes in {description}")
 
 

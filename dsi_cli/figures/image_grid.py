@@ -16,7 +16,7 @@ import numpy as np
 from dsi_cli.errors import UsageError
 from dsi_cli.figures.figure_options import FigureOptions, Opener
 from dsi_cli.figures.style import Style, using
-from dsi_cli.queries.mistakes import SPLITS, Mistake, MistakeList, MistakeQuery, epochs_of, worst_mistakes
+from dsi_cli.queries.mistakes import SPLITS, Mistake, MistakeList, MistakeQuery, stored_epochs, worst_mistakes
 from dsi_cli.store import atomic_write
 from dsi_cli.store.schema import PREDICTIONS
 
@@ -139,7 +139,7 @@ def _mistakes_with_images(results: Results, run: str, options: FigureOptions) ->
     if results.is_vast(run):
         return None
     for split in SPLITS:
-        epochs = epochs_of(results, PREDICTIONS, run, split)
+        epochs = stored_epochs(results, PREDICTIONS, run, split)
         if options.epochs is not None:
             epochs = [epoch for epoch in epochs if epoch in options.epochs]
         if epochs:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsi_cli.figures.axes import LETTER_WIDTH, text_size
 from dsi_cli.queries.curve_panels import Series
-from dsi_cli.queries.phases import AGREEMENT, PARTS
+from dsi_cli.queries.phases import AGREEMENT_PREFIXES, PHASE_NAMES
 from dsi_cli.store import parquet
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TABLE = "phases.parquet"
 SHADES = ("#f6ead2", "#e2eef8", "#e4f2e2", "#f0e6f4")
-_CURVE_PREFIXES: dict[str, tuple[str, ...]] = {"sai": AGREEMENT, "excess": AGREEMENT, "wsi": ("wsi max",)}
+_CURVE_PREFIXES: dict[str, tuple[str, ...]] = {"sai": AGREEMENT_PREFIXES, "excess": AGREEMENT_PREFIXES, "wsi": ("wsi max",)}
 """The prefixes of the curve whose phases a panel shows, by panel."""
 
 
@@ -62,5 +62,7 @@ def _write_name(axes: Axes, text: str, first: float, last: float, epochs: float)
 def _phase_rows(results: Results, run: str, prefixes: tuple[str, ...]) -> list[dict[str, Any]]:
     path = results.path / TABLE
     rows: list[dict[str, Any]] = parquet.read(path).to_pylist() if path.is_file() else []
-    rows = [row for row in rows if row["run"] == run and row["phase"] in PARTS and str(row["curve"]).startswith(prefixes)]
+    rows = [
+        row for row in rows if row["run"] == run and row["phase"] in PHASE_NAMES and str(row["curve"]).startswith(prefixes)
+    ]
     return sorted(rows, key=lambda row: float(row["first_epoch"]))

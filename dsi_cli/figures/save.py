@@ -65,7 +65,7 @@ def check_options(
     names = list(dict.fromkeys(runs or results.names))
     for name in names:
         results.epochs(name)  # raises if there is no such run
-    measures = curve_panels.measures_of(results.curves)
+    measures = curve_panels.sai_measures(results.curves)
     for option, value, choices in (
         ("measure", measure, measures),
         ("order", order, ORDERS),

@@ -9,7 +9,7 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.curves import grid, short
 from dsi_cli.figures.figure_options import FigureOptions
 from dsi_cli.figures.style import COLOURS
-from dsi_cli.queries import epoch_summary
+from dsi_cli.queries import epoch_sampling
 from dsi_cli.queries import typicality as view
 from dsi_cli.queries.typicality import TypicalitySummary
 
@@ -65,7 +65,7 @@ def table(results: Results, options: FigureOptions) -> Figure | None:
         return None
     style = options.style
     row_height = style.size / 72 * 1.9
-    rows = [epoch_summary.thin_epochs(list(summaries), MAX_TABLE_EPOCHS) for _, _, summaries in parts]
+    rows = [epoch_sampling.thin_epochs(list(summaries), MAX_TABLE_EPOCHS) for _, _, summaries in parts]
     heights = [row_height * (len(summaries) + 4) for summaries in rows]
     figure = Figure(figsize=(style.width, sum(heights) + row_height), layout="constrained")
     all_axes = figure.subplots(len(parts), 1, squeeze=False, height_ratios=heights)
@@ -130,7 +130,7 @@ def _histogram_epochs(frame: pd.DataFrame, run: str, split: str, options: Figure
     epochs = sorted({int(epoch) for epoch in frame.loc[(frame["run"] == run) & (frame["split"] == split), "epoch"]})
     if options.epochs is not None:
         return [epoch for epoch in epochs if epoch in options.epochs] or epochs[-1:]
-    return epoch_summary.thin_epochs(epochs, MAX_HISTOGRAM_EPOCHS)
+    return epoch_sampling.thin_epochs(epochs, MAX_HISTOGRAM_EPOCHS)
 
 
 def _draw_histogram(axes: Axes, part: pd.DataFrame) -> None:

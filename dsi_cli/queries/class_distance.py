@@ -1,10 +1,10 @@
-"""How far each class lies from each other at an epoch, by rank: in the network's own similarity, and in WordNet's.
+"""The ranks of all classes at an epoch, by the network's similarity and by WordNet similarity.
 
-The network's own is its NCSM; without a classifier the TNCSM of the split. Ranks are made as for the IDM: from 1, the most similar
-class, to C-1, ties at their mid-rank, as seen from the first class. A class that a matrix lacks has none, and C counts the others.
+The network's similarity is its NCSM, or the TNCSM of the split for a model without a classifier. Ranks are those of the IDM: from
+1, the most similar class, to C-1, with ties at their mid-rank. Classes that a matrix lacks have no rank and do not count in C.
 
-A class without a sample in the split has ranks, other than in the IDM, which also asks for counts: it can still be what a sample
-was taken for, and that mistake is to be judged. Where each class has a sample, the two are the same.
+Unlike in the IDM, a class without a sample in the split has ranks, because samples can still be predicted as that class. Otherwise
+the ranks are those of the IDM.
 """
 
 from __future__ import annotations
@@ -26,64 +26,66 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class ClassDistance:
-    """Arrays ``(C, C)``, a row a class as the truth; NaN where something does not exist, and on the diagonal of the ranks."""
+    """Ranks and similarities ``(C, C)`` of truth (row) and prediction (column); NaN for missing values and diagonal ranks."""
 
     own: str | None
-    """ncsm or tncsm; None where the run has neither at that epoch."""
+    """The matrix of the network's similarity, ncsm or tncsm; None if the run has neither at the epoch."""
     rank: Values
+    """The rank by the network's similarity."""
     furthest: int | None
-    """The furthest rank in it."""
+    """The largest such rank."""
     wordnet: Values
-    """Similarity."""
+    """The WordNet similarity."""
     wordnet_rank: Values
     wordnet_furthest: int | None
 
     @property
     def farness(self) -> Values:
-        """The mean of the two ranks, each over the furthest; where one does not exist, the other **[ours]**."""
+        """The mean of the two ranks, each divided by its largest rank; only the known one if the other is NaN **[ours]**."""
         relative = np.stack([self.rank / (self.furthest or 1), self.wordnet_rank / (self.wordnet_furthest or 1)])
         known = ~np.isnan(relative)
         total, count = np.where(known, relative, 0.0).sum(axis=0), known.sum(axis=0)
         mean: Values = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
         return mean
 
-    def of(self, truth: int, prediction: int) -> dict[str, float | None]:
-        """Return what is known of one pair, by name; None for what does not exist."""
+    def pair(self, truth: int, prediction: int) -> dict[str, float | None]:
+        """Return ranks and similarity of one pair by name; missing values are None."""
         return {
-            "rank": number(self.rank[truth, prediction]),
-            "wordnet_similarity": number(self.wordnet[truth, prediction]),
-            "wordnet_rank": number(self.wordnet_rank[truth, prediction]),
+            "rank": none_if_nan(self.rank[truth, prediction]),
+            "wordnet_similarity": none_if_nan(self.wordnet[truth, prediction]),
+            "wordnet_rank": none_if_nan(self.wordnet_rank[truth, prediction]),
         }
 
 
 def class_distance(run: Results, epoch: int | None, split: str, name: str | None) -> ClassDistance:
-    """Return how far the classes of a run lie from each other; parameters as for `Results.csm`."""
-    matrices = {
-        "ncsm": _matrix(run, "ncsm", epoch, None, name),
-        "tncsm": _matrix(run, "tncsm", epoch, split, name),
-    }
-    own = next((kind for kind, matrix in matrices.items() if matrix is not None), None)
+    """Return the distances of the classes of a run; `Results.csm` documents the parameters."""
+    own: str | None = "ncsm"
+    csm = _matrix_or_none(run, "ncsm", epoch, None, name)
+    if csm is None:
+        own, csm = "tncsm", _matrix_or_none(run, "tncsm", epoch, split, name)
+    # A missing matrix has NaN for all pairs of classes.
     classes = int((run.classes["run"] == name).sum())
-    nothing = np.full((classes, classes), np.nan)
-    csm = nothing if own is None else matrices[own]
-    wordnet = _matrix(run, "scsm", epoch, None, name)
-    assert csm is not None
-    known = nothing if wordnet is None else wordnet
-    return ClassDistance(own, *ranked(csm), known, *ranked(known))
+    missing = np.full((classes, classes), np.nan)
+    if csm is None:
+        own, csm = None, missing
+    wordnet = _matrix_or_none(run, "scsm", epoch, None, name)
+    if wordnet is None:
+        wordnet = missing
+    return ClassDistance(own, *ranks_among_known(csm), wordnet, *ranks_among_known(wordnet))
 
 
-def _matrix(run: Results, kind: str, epoch: int | None, split: str | None, name: str | None) -> NDArray[Any] | None:
+def _matrix_or_none(run: Results, kind: str, epoch: int | None, split: str | None, name: str | None) -> NDArray[Any] | None:
     try:
         return run.csm(kind, epoch, split, name).to_numpy()
     except UsageError:
-        return None  # not every run has each
+        return None
 
 
-def ranked(csm: NDArray[Any]) -> tuple[Values, int | None]:
-    """Return the ranks among the classes that a matrix knows, NaN for the others and on the diagonal; and the furthest.
+def ranks_among_known(csm: NDArray[Any]) -> tuple[Values, int | None]:
+    """Return the ranks among the classes that a matrix has, NaN for others and the diagonal, and the largest rank.
 
     >>> nan = np.nan
-    >>> ranks, furthest = ranked(np.array([[1, nan, 0.2, 0.5], [nan] * 4, [0.2, nan, 1, 0.1], [0.5, nan, 0.1, 1]]))
+    >>> ranks, furthest = ranks_among_known(np.array([[1, nan, 0.2, 0.5], [nan] * 4, [0.2, nan, 1, 0.1], [0.5, nan, 0.1, 1]]))
     >>> ranks[0].tolist(), furthest
     ([nan, nan, 2.0, 1.0], 2)
     """
@@ -97,6 +99,6 @@ def ranked(csm: NDArray[Any]) -> tuple[Values, int | None]:
     return ranks, len(known) - 1
 
 
-def number(value: float) -> float | None:
-    """Return a value, None where it does not exist."""
+def none_if_nan(value: float) -> float | None:
+    """Return the value as a Python float, or None for NaN."""
     return None if np.isnan(value) else float(value)

@@ -1,4 +1,4 @@
-"""What a run's classes are called, and the class that a person means by a name."""
+"""The names of a run's classes, and the class that a name means."""
 
 from __future__ import annotations
 
@@ -15,60 +15,68 @@ from dsi_cli.errors import UsageError
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
-LISTED = 12
-"""Classes that a message names all of."""
+MAX_LISTED_CLASSES = 12
+"""The largest number of classes that an error message lists."""
 _INDEX = " (class {})"
-"""Tells classes of one name apart."""
+"""The suffix that distinguishes classes of one name."""
 
 
 def class_names(run: Results, name: str | None) -> list[str]:
-    """Return a name for each class of a run; where several share one, each with its index; without labels, the index."""
+    """Return a name for each class of a run: its label, followed by its index if several classes share it, or else its index."""
     rows = run.classes[run.classes["run"] == name].sort_values("class_index")
-    plain = [name if isinstance(name, str) else str(index) for index, name in enumerate(rows["name"])]
-    uses = Counter(plain)
-    return [f"{name}{_INDEX.format(index)}" if uses[name] > 1 else name for index, name in enumerate(plain)]
+    labels = [label if isinstance(label, str) else str(index) for index, label in enumerate(rows["name"])]
+    uses = Counter(labels)
+    return [f"{label}{_INDEX.format(index)}" if uses[label] > 1 else label for index, label in enumerate(labels)]
 
 
 def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which classes have a name; all where it is None.
+    """Return a mask of the classes with a name, or of all classes if the name is None.
 
     Raises
     ------
     UsageError
-        None has it; the message suggests names that are like it.
+        No class has the name (code ``unknown-class``). The message suggests similar names.
     """
     if name is None:
         return np.ones(len(names), dtype=bool)
-    found = np.array([one in (name, name + _INDEX.format(index)) for index, one in enumerate(names)])
-    if not found.any():
-        found = np.array([one.casefold() == name.casefold() for one in names])
-    if not found.any():
-        near = _similar(name, names)
-        listed = (
-            f"expected one of {', '.join(names)}" if len(names) <= LISTED else "dsi export OUT --table classes lists them"
-        )
-        raise UsageError(f"no class {name!r}: {f'did you mean {near}?' if near else listed}")
-    return found
+    mask = np.array([label in (name, name + _INDEX.format(index)) for index, label in enumerate(names)])
+    if not mask.any():
+        mask = np.array([label.casefold() == name.casefold() for label in names])
+    if mask.any():
+        return mask
+    hint = "dsi export OUT --table classes lists them"
+    if similar := _similar_names(name, names):
+        hint = f"did you mean {similar}?"
+    elif len(names) <= MAX_LISTED_CLASSES:
+        hint = f"expected one of {', '.join(names)}"
+    raise UsageError(f"no class {name!r}: {hint}", code="unknown-class", name=name, similar=similar)
 
 
 def class_index_by_name(name: str, names: Sequence[str]) -> int:
-    """Return the index of the one class that a name means.
+    """Return the index of the class with a name.
 
     Raises
     ------
     UsageError
-        None has it, or several do; the message says which.
+        No class has the name (code ``unknown-class``), or several do (code ``ambiguous-class``).
     """
-    found = np.flatnonzero(match_class_name(name, names))
-    if len(found) > 1:
+    indices = np.flatnonzero(match_class_name(name, names))
+    if len(indices) > 1:
+        listed = " or ".join(repr(names[int(index)]) for index in indices)
         raise UsageError(
-            f"{len(found)} classes are called {name!r}: say which, {' or '.join(repr(names[int(i)]) for i in found)}"
+            f"{len(indices)} classes are called {name!r}: write {listed}",
+            code="ambiguous-class",
+            name=name,
+            count=len(indices),
         )
-    return int(found[0])
+    return int(indices[0])
 
 
-def _similar(name: str, names: Sequence[str]) -> str:
-    """Return the names that are most like one, or one of whose synonyms is."""
-    called = [(part.lower(), one) for one in names for part in (one, *one.partition(" (class ")[0].split(", "))]
-    close = get_close_matches(name.lower(), dict(called), n=3)
-    return " or ".join(dict.fromkeys(one for part in close for word, one in called if word == part))
+def _similar_names(name: str, names: Sequence[str]) -> str:
+    """Return the names, joined by "or", that are similar to one or have a similar synonym; empty if there are none."""
+    labels_by_word: dict[str, list[str]] = {}
+    for label in names:
+        for word in (label, *label.partition(" (class ")[0].split(", ")):
+            labels_by_word.setdefault(word.lower(), []).append(label)
+    close = get_close_matches(name.lower(), labels_by_word, n=3)
+    return " or ".join(dict.fromkeys(label for word in close for label in labels_by_word[word]))

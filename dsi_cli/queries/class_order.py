@@ -1,7 +1,7 @@
-"""In which order classes are shown, and which of them form a group: what heat maps and their brackets need.
+"""The display order of classes, and the groups that they form in it, for heat maps and their brackets.
 
-An order is an array of class indices, the first shown first. ``given_order`` is the classifier's own, ``taxonomy`` the classes
-table's display order, ``cluster`` that of the leaves of a hierarchical clustering of a similarity matrix.
+An order is an array of class indices; the first class shown is the first. The orders are ``given``, that of the classifier,
+``taxonomy``, the display order of the classes table, and ``cluster``, that of a hierarchical clustering of a similarity matrix.
 """
 
 from __future__ import annotations
@@ -19,38 +19,37 @@ Order = NDArray[np.intp]
 
 
 class ClassGroup(NamedTuple):
-    """Neighbours in an order that share a group."""
+    """Adjacent classes of an order that share a group."""
 
     name: str
-    """As a person reads it: the hypernym's word, not its synset."""
+    """The readable name: the word of the hypernym without the rest of its synset name."""
     first: int
-    """Place in the order."""
+    """The index of the first class in the order."""
     last: int
-    """Included."""
+    """The index of the last class in the order, inclusive."""
 
 
 def given_order(classes: int) -> Order:
-    """Return the classifier's own order."""
+    """Return the classifier's order."""
     return np.arange(classes)
 
 
-def taxonomy(classes: pd.DataFrame) -> Order:
+def taxonomy_order(classes: pd.DataFrame) -> Order:
     """Return the display order of one run's rows of the classes table."""
     rows = classes.sort_values("class_index")
     return np.argsort(rows["display_order"].to_numpy(dtype=np.int64), kind="stable")
 
 
 def clustering(similarity: NDArray[Any]) -> NDArray[np.float64]:
-    """Return SciPy's linkage ``(C-1, 4)`` of a matrix: average linkage of 1 - similarity, leaves in optimal order.
+    """Return SciPy's linkage ``(C-1, 4)`` of a matrix: average linkage of 1 - similarity with optimal leaf order.
+
+    Optimal leaf order makes adjacent leaves as similar as the tree allows (Bar-Joseph et al. 2001).
 
     Parameters
     ----------
     similarity : (C, C)
-        NaN counts as the lowest similarity, an asymmetric matrix as its mean with its transpose; C is 2 or more.
-
-    Notes
-    -----
-    Bar-Joseph et al. 2001 for the order of the leaves, which has neighbours as alike as the tree allows.
+        The similarities of two or more classes. NaN counts as the lowest similarity. An asymmetric matrix is averaged with its
+        transpose.
     """
     from scipy.cluster.hierarchy import linkage
     from scipy.spatial.distance import squareform
@@ -64,37 +63,37 @@ def clustering(similarity: NDArray[Any]) -> NDArray[np.float64]:
     return tree
 
 
-def leaves(tree: NDArray[Any]) -> Order:
+def leaf_order(tree: NDArray[Any]) -> Order:
     """Return the order of the leaves of a linkage."""
     from scipy.cluster.hierarchy import leaves_list
 
     return np.asarray(leaves_list(tree), dtype=np.intp)
 
 
-def cluster(similarity: NDArray[Any]) -> Order:
-    """Return the order of the leaves of `clustering`; a single class has only one."""
-    return given_order(len(similarity)) if len(similarity) < 2 else leaves(clustering(similarity))
+def cluster_order(similarity: NDArray[Any]) -> Order:
+    """Return the order of the leaves of `clustering`."""
+    return given_order(len(similarity)) if len(similarity) < 2 else leaf_order(clustering(similarity))
 
 
-def groups(classes: pd.DataFrame, order: Order) -> list[ClassGroup]:
-    """Return the stretches of two or more neighbours in ``order`` that share a group of the classes table.
+def class_groups(classes: pd.DataFrame, order: Order) -> list[ClassGroup]:
+    """Return the runs of two or more adjacent classes of ``order`` with one group of the classes table.
 
     >>> import pandas as pd
     >>> rows = pd.DataFrame({"class_index": [0, 1, 2, 3], "group": ["carnivore.n.01", None, "carnivore.n.01", "tree.n.01"]})
-    >>> groups(rows, np.array([1, 0, 2, 3]))
+    >>> class_groups(rows, np.array([1, 0, 2, 3]))
     [ClassGroup(name='carnivore', first=1, last=2)]
     """
-    of_class = classes.sort_values("class_index")["group"].tolist()
-    names: list[str] = [one if isinstance(one := of_class[index], str) else "" for index in order]
-    found, start = [], 0
-    for place in range(1, len(names) + 1):
-        if place == len(names) or names[place] != names[start]:
-            if names[start] and place - start > 1:
-                found.append(ClassGroup(words(names[start]), start, place - 1))
-            start = place
-    return found
+    group_of_class = classes.sort_values("class_index")["group"].tolist()
+    names = [group_of_class[index] for index in order]
+    groups, start = [], 0
+    for end in range(1, len(names) + 1):
+        if end == len(names) or names[end] != names[start]:
+            if isinstance(names[start], str) and end - start > 1:
+                groups.append(ClassGroup(synset_words(names[start]), start, end - 1))
+            start = end
+    return groups
 
 
-def words(synset: str) -> str:
-    """Return a synset's name as a person reads it: ``domestic_animal.n.01`` is ``domestic animal``."""
+def synset_words(synset: str) -> str:
+    """Return the readable name of a synset: ``domestic animal`` for ``domestic_animal.n.01``."""
     return synset.rsplit(".", 2)[0].replace("_", " ")

@@ -1,7 +1,6 @@
-"""The curves that figures and the report draw, panel by panel: each a series of points with its chance level and interval.
+"""The curves of figures and of the report, grouped in panels, with chance levels and confidence intervals.
 
-A panel is one pair of axes. `PANELS` says which there are and which curves each holds; `panels` fills them from an output's
-curves table, and leaves out what a run does not have.
+A panel is one pair of axes. `PANELS` lists the panels, and `panels` fills them from the curves table of a results folder.
 """
 
 from __future__ import annotations
@@ -24,18 +23,19 @@ Values = NDArray[np.float64]
 
 
 class PanelSpec(NamedTuple):
-    """What a panel shows."""
+    """The definition of a panel."""
 
     name: str
-    """To type and to name a file by."""
+    """The name for the command line and for files."""
     title: str
     axis: str
-    """What the vertical axis measures; ``{measure}`` stands for the SAI's measure."""
+    """The label of the vertical axis; ``{measure}`` is replaced by the measure of the SAI."""
     metrics: tuple[str, ...]
+    """The values of the column ``metric`` in the curves table."""
     variants: tuple[str, ...] | None = None
-    """None for all; the SAI's is the measure."""
+    """The variants of the metrics; all if None. The variant of the SAI is the measure."""
     column: str = "value"
-    """Of the curves table: value or excess."""
+    """The column of the curves table: value or excess."""
 
 
 PANELS = (
@@ -58,7 +58,7 @@ PANELS = (
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One curve of one run, a point an epoch (an epoch's last save), in order; NaN where the table has none."""
+    """One curve of one run with one point per epoch, in order; missing values are NaN."""
 
     run: str
     metric: str
@@ -67,7 +67,7 @@ class Series:
     variant: str | None
     reference: str | None
     label: str
-    """What a legend calls it: SAI(NCSM, SCSM), NIDM, max."""
+    """The label in a legend, such as SAI(NCSM, SCSM), NIDM or max."""
     epochs: NDArray[np.int64]
     value: Values
     chance: Values
@@ -80,7 +80,7 @@ class Series:
 
     @property
     def excess_std(self) -> Values:
-        """The chance level's deviation on the scale of the excess, of a SAI."""
+        """The standard deviation of a SAI's chance level on the scale of the excess."""
         return self.chance_std / (self.chance if self.variant in DISTANCES else 1 - self.chance)
 
 
@@ -94,122 +94,126 @@ class Panel:
 
     @property
     def axis(self) -> str:
-        """What the vertical axis measures."""
+        """The label of the vertical axis."""
         return self.kind.axis.format(measure=self.measure)
 
     @property
     def lower_is_closer(self) -> bool:
-        """Whether the values are a SAI's distances."""
+        """True if the values are distances."""
         return self.kind.name == "sai" and self.measure in DISTANCES
 
 
-def measures_of(curves: pd.DataFrame) -> list[str]:
-    """Return the SAI's measures that a curves table has, in the order of `dsi_cli.metrics.MEASURES`."""
-    there = set(curves.loc[curves["metric"] == "sai", "variant"])
-    return [measure.name for measure in MEASURES if measure.name in there]
+def sai_measures(curves: pd.DataFrame) -> list[str]:
+    """Return the measures of the SAI in a curves table, in the order of `dsi_cli.metrics.MEASURES`."""
+    variants = set(curves.loc[curves["metric"] == "sai", "variant"])
+    return [measure.name for measure in MEASURES if measure.name in variants]
 
 
 def panels(
     run: Results, names: Sequence[str] | None = None, measure: str | None = None, kinds: Iterable[PanelSpec] = PANELS
 ) -> list[Panel]:
-    """Return the panels that have at least one point, in the order of ``kinds``; in each, curves of the main reference first.
+    """Return the panels that have at least one point, in the order of ``kinds``; curves of the main reference come first.
 
     Parameters
     ----------
-    run : the output
-    names : runs in it; all if None
-    measure : of the SAI; the first that the table has if None
+    run : the results folder
+    names : the names of runs in it; all if None
+    measure : the measure of the SAI; the first in the table if None
     """
-    wanted = run.names if names is None else list(names)
     curves = run.fill_missing_epochs(run.curves)
-    measure = measure or next(iter(measures_of(curves)), "cosine")
-    found = []
+    measure = measure or next(iter(sai_measures(curves)), "cosine")
+    filled = []
     for kind in kinds:
         panel = Panel(kind, measure)
-        for name in wanted:
+        for name in run.names if names is None else names:
             others = run.references(name)[1:]
             classes = int((run.classes["run"] == name).sum())
-            found_here = series(curves[curves["run"] == name], kind, measure, classes)
-            panel.series.extend(sorted(found_here, key=lambda one: one.reference in others))
+            curves_of_run = series(curves[curves["run"] == name], kind, measure, classes)
+            panel.series.extend(sorted(curves_of_run, key=lambda curve: curve.reference in others))
         if panel.series:
-            found.append(panel)
-    return found
+            filled.append(panel)
+    return filled
 
 
 def series(curves: pd.DataFrame, kind: PanelSpec, measure: str, classes: int = 0) -> list[Series]:
-    """Return one run's curves of a panel, those without any value left out.
+    """Return one run's curves of a panel that have a value; the paper's main curves come first.
 
     Parameters
     ----------
-    classes : how many the run has, for the chance level of accuracies, 1 / ``classes``; 0 for none
+    classes : the number of classes of the run, for the chance level 1 / ``classes`` of accuracies; 0 for no chance level
     """
     rows = curves[curves["metric"].isin(kind.metrics)]
     variants = (measure,) if "sai" in kind.metrics else kind.variants
     if variants is not None:
         rows = rows[rows["variant"].isin(variants)]
     keys = ["run", "metric", "of", "split", "variant", "reference"]
-    found: list[tuple[int, int, Series]] = []
+    curves_by_key: list[Series] = []
     for key, group in rows.groupby(keys, dropna=False, sort=False):
         if group[kind.column].notna().any():
-            found.append(_one(dict(zip(keys, cast("tuple[str | None, ...]", key), strict=True)), group, len(found)))
-    ordered = [one for _, _, one in sorted(found, key=lambda ranked: ranked[:2])]
-    guessed = ("accuracy", "balanced_accuracy") if classes else ()
-    return [replace(one, chance=np.full(len(one.epochs), 1 / classes)) if one.metric in guessed else one for one in ordered]
+            texts = dict(zip(keys, cast("tuple[str | None, ...]", key), strict=True))
+            curve = _series(texts, group)
+            if classes and curve.metric in ("accuracy", "balanced_accuracy"):
+                curve = replace(curve, chance=np.full(len(curve.epochs), 1 / classes))
+            curves_by_key.append(curve)
+    return sorted(curves_by_key, key=_display_rank)
 
 
-_OF = ("ncsm,scsm", "tncsm-test,scsm", "tncsm-train,scsm", "ccsm-test,scsm", "ccsm-train,scsm", "ncsm,ccsm-test")
-_VARIANTS = ("max", "mean", "min")
-_NAMES = {"ncsm": "NIDM", "scsm": "WIDM", "tncsm": "TNCSM's IDM", "ncsm_centred": "centred NIDM"}
+UNNAMED_REFERENCES = ("wordnet3.0-path", "wordnet3.0")
+"""The references that labels omit: the default one, and the taxonomy of the severity."""
+_ORDER = (
+    *("ncsm,scsm", "tncsm-test,scsm", "tncsm-train,scsm", "ccsm-test,scsm", "ccsm-train,scsm", "ncsm,ccsm-test"),
+    *("max", "mean", "min"),
+)
+"""The display order of curves by their matrices or variant; others come last."""
+_IDM_NAMES = {"ncsm": "NIDM", "scsm": "WIDM", "tncsm": "TNCSM's IDM", "ncsm_centred": "centred NIDM"}
+_COLUMNS = {
+    "value": "value",
+    "chance": "null_mean",
+    "chance_std": "null_std",
+    "low": "low",
+    "high": "high",
+    "excess": "excess",
+    "z": "z",
+    "ceiling": "ceiling",
+}
+"""The columns of the curves table by field of `Series`."""
 
 
-def _one(key: dict[str, str | None], group: pd.DataFrame, place: int) -> tuple[int, int, Series]:
-    """Return a series behind what it is sorted by: the paper's main curves first, others as they come."""
+def _series(key: dict[str, str | None], group: pd.DataFrame) -> Series:
+    """Return a curve from its rows; the last checkpoint of an epoch counts."""
     key = {name: text if isinstance(text, str) else None for name, text in key.items()}
     last = group.sort_values(["epoch", "step"], na_position="first").drop_duplicates("epoch", keep="last")
-    columns = {
-        name: last[column].to_numpy(dtype=np.float64, na_value=np.nan)
-        for name, column in (
-            ("value", "value"),
-            ("chance", "null_mean"),
-            ("chance_std", "null_std"),
-            ("low", "low"),
-            ("high", "high"),
-            ("excess", "excess"),
-            ("z", "z"),
-            ("ceiling", "ceiling"),
-        )
-    }
-    order = (*_OF, *_VARIANTS)
-    rank = next((order.index(text) for text in (key["of"], key["variant"]) if text in order), len(order))
+    columns = {name: last[column].to_numpy(dtype=np.float64, na_value=np.nan) for name, column in _COLUMNS.items()}
     epochs = last["epoch"].to_numpy(dtype=np.int64)
-    return rank, place, Series(label=label(key), epochs=epochs, **key, **columns)  # type: ignore[arg-type]
+    return Series(label=curve_label(key), epochs=epochs, **key, **columns)  # type: ignore[arg-type]
 
 
-def label(key: dict[str, str | None]) -> str:
-    """Return what a legend calls a curve, from its metric, of, split, variant and reference.
+def _display_rank(curve: Series) -> int:
+    return next((_ORDER.index(text) for text in (curve.of, curve.variant) if text in _ORDER), len(_ORDER))
 
-    >>> label({"metric": "sai", "of": "ncsm,ccsm-test", "split": None, "variant": "cosine", "reference": None})
+
+def curve_label(key: dict[str, str | None]) -> str:
+    """Return the label of a curve in a legend, from its metric, of, split, variant and reference.
+
+    >>> curve_label({"metric": "sai", "of": "ncsm,ccsm-test", "split": None, "variant": "cosine", "reference": None})
     'SAI(NCSM, CCSM test)'
-    >>> label({"metric": "idm", "of": "scsm", "split": "test", "variant": "errors", "reference": "wordnet3.0-path"})
+    >>> curve_label({"metric": "idm", "of": "scsm", "split": "test", "variant": "errors", "reference": "wordnet3.0-path"})
     'WIDM, test'
-    >>> label({"metric": "sai", "of": "ncsm,scsm", "split": None, "variant": "cosine", "reference": "wordnet3.0-wup"})
+    >>> curve_label({"metric": "sai", "of": "ncsm,scsm", "split": None, "variant": "cosine", "reference": "wordnet3.0-wup"})
     'SAI(NCSM, SCSM), wordnet3.0-wup'
     """
-    name, reference = _unreferenced(key), key["reference"]
-    is_usual = reference in (None, *UNSAID) or key["metric"] == "superclass_accuracy"
-    return name if is_usual else f"{name}, {reference}"
+    name, reference = _label_without_reference(key), key["reference"]
+    if reference in (None, *UNNAMED_REFERENCES) or key["metric"] == "superclass_accuracy":
+        return name
+    return f"{name}, {reference}"
 
 
-UNSAID = ("wordnet3.0-path", "wordnet3.0")
-"""The references that a name need not hold: the usual one, and the taxonomy of severity."""
-
-
-def _unreferenced(key: dict[str, str | None]) -> str:
+def _label_without_reference(key: dict[str, str | None]) -> str:
     of, split = key["of"] or "", key["split"]
     if key["metric"] == "sai":
         return f"SAI({', '.join(part.upper().replace('-TEST', ' test').replace('-TRAIN', ' train') for part in of.split(','))})"
     if key["metric"] == "idm":
-        name = _NAMES.get(of, of)
+        name = _IDM_NAMES.get(of, of)
     elif key["metric"] == "wsi":
         name = f"{key['variant']}" + ("" if of == "ncsm" else f" of {of.upper()}")
     else:

@@ -1,59 +1,59 @@
-"""A run at a glance, a line per few epochs: alignment with WordNet beside its chance level, WSI, accuracy; its mistakes."""
+"""Summaries of a run by epoch: alignment with WordNet and its chance level, WSI, accuracy, and mistakes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from dsi_cli.metrics import MEASURES
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CURVES
 
-MOST_LINES = 12
-OWN = ("ncsm", "tncsm-test", "tncsm-train")
-"""The network's own similarity: the first of these that a run has."""
+OWN_MATRICES = ("ncsm", "tncsm-test", "tncsm-train")
+"""The matrices of the network's similarity, in order of preference."""
 
 
 @dataclass(frozen=True)
 class EpochSummary:
-    """One epoch; None where the table has no value, and for the epoch of a run's only checkpoint without one."""
+    """One epoch; missing values are None, and so is the epoch of a single checkpoint without an epoch number."""
 
     epoch: int | None
     excess: float | None = None
-    """Of SAI(NCSM, SCSM): 0 at chance, 1 at identity."""
+    """The excess of SAI(NCSM, SCSM): 0 at chance, 1 at identity."""
     z: float | None = None
     measure: str | None = None
-    """Of the SAI: cosine where it was asked for, else the first that was."""
+    """The measure of the SAI: the first of the table in the order of `dsi_cli.metrics.MEASURES`."""
     value: float | None = None
     chance: float | None = None
+    """The chance level of the SAI."""
     max_wsi: float | None = None
     min_wsi: float | None = None
     accuracy: float | None = None
     reason: str | None = None
-    """Why there is no SAI."""
+    """The reason for a missing SAI."""
 
 
 @dataclass(frozen=True)
 class MistakeSummary:
-    """The mistakes of one epoch on one split; None where the table has no value."""
+    """The mistakes of one epoch on one split; missing values are None."""
 
     epoch: int | None
     mistakes: float | None = None
     nidm: float | None = None
-    """IDM over mistakes alone, by the network's own similarity (by that of its templates, without a classifier)."""
+    """The IDM over mistakes alone by the network's similarity (NCSM, or TNCSM without a classifier)."""
     nidm_z: float | None = None
     widm: float | None = None
-    """The same by WordNet's."""
+    """The IDM over mistakes alone by WordNet similarity."""
     widm_z: float | None = None
     chance: float | None = None
-    """What both are by chance."""
+    """The chance level of both IDMs."""
     ccsm: float | None = None
-    """Excess of SAI(NCSM, CCSM) over chance, by the measure of the first table."""
+    """The excess of SAI(NCSM, CCSM) over chance, by the measure of `EpochSummary`."""
     ccsm_z: float | None = None
     gap: float | None = None
-    """Excess of SAI(NCSM, TNCSM) on the train split less that on the test split: the paper's sign of overfitting."""
+    """The excess of SAI(NCSM, TNCSM) on train less that on test, the paper's sign of overfitting."""
 
 
 Row = dict[str, Any]
@@ -61,71 +61,53 @@ _SAI = {"variant": "measure", "value": "value", "null_mean": "chance", "excess":
 
 
 def epoch_summaries(out: Path, run: str) -> list[EpochSummary]:
-    """Return every epoch of a run (its last save where it has several), in order.
+    """Return a summary of each epoch of a run, in order; the last checkpoint of an epoch counts.
 
     Raises
     ------
     OutputError
         The curves cannot be read.
     """
-    rows = _rows(out, run)
-    own, measure = _own(rows), _measure(rows)
-    return [
-        EpochSummary(epoch, **fields) for epoch, fields in _by_epoch(rows, lambda row: _fields(row, own, measure)).items()
-    ]
+    rows, own, measure = _rows_matrix_and_measure(out, run)
+    fields_by_epoch = _collect_by_epoch(rows, lambda row: _fields(row, own, measure))
+    return [EpochSummary(epoch, **fields) for epoch, fields in fields_by_epoch.items()]
 
 
-def mistakes(out: Path, run: str) -> dict[str, list[MistakeSummary]]:
-    """Return, for each split with answers, every epoch's mistakes, in order; errors as for `epoch_summaries`."""
-    rows = _rows(out, run)
-    own, measure = _own(rows), _measure(rows)
-    found = {}
+def mistake_summaries(out: Path, run: str) -> dict[str, list[MistakeSummary]]:
+    """Return the mistakes of each epoch, in order, for each split with predictions; `epoch_summaries` documents the errors."""
+    rows, own, measure = _rows_matrix_and_measure(out, run)
+    summaries: dict[str, list[MistakeSummary]] = {}
     for split in sorted({row["split"] for row in rows if row["metric"] == "mistakes"}, reverse=True):
-        by_epoch = _by_epoch(rows, lambda row, split=split: _mistake_fields(row, own, measure, split))  # type: ignore[misc]
-        found[split] = [_with_gap(epoch, fields) for epoch, fields in by_epoch.items() if "mistakes" in fields]
-    return found
+        by_epoch = _collect_by_epoch(rows, lambda row, split=split: _mistake_fields(row, own, measure, split))  # type: ignore[misc]
+        summaries[split] = []
+        for epoch, fields in by_epoch.items():
+            train, test = fields.pop("train", None), fields.pop("test", None)
+            gap = None if train is None or test is None else train - test
+            if "mistakes" in fields:
+                summaries[split].append(MistakeSummary(epoch, **fields, gap=gap))
+    return summaries
 
 
-def _rows(out: Path, run: str) -> list[Row]:
-    """Return a run's rows, of the references that of the main one alone."""
+def _rows_matrix_and_measure(out: Path, run: str) -> tuple[list[Row], str, str | None]:
+    """Return a run's rows for its main reference, the matrix of the network's similarity, and the measure of the SAI."""
     from dsi_cli.store import parquet
 
     others = set(layout.references_of(out, run)[1:])
     rows = parquet.read(layout.table_path(out, CURVES), run).to_pylist()
-    return [row for row in rows if row["reference"] not in others and "|" not in (row["reference"] or "")]
+    rows = [row for row in rows if row["reference"] not in others and "|" not in (row["reference"] or "")]
+    pairs = {row["of"] for row in rows if row["metric"] == "sai"}
+    variants = {row["variant"] for row in rows if row["metric"] == "sai"}
+    own = next((name for name in OWN_MATRICES if f"{name},scsm" in pairs), OWN_MATRICES[0])
+    measure = next((measure.name for measure in MEASURES if measure.name in variants), None)
+    return rows, own, measure
 
 
-def _own(rows: list[Row]) -> str:
-    """Return the matrix that is the network's own similarity: the NCSM, or templates where it has no classifier."""
-    there = {row["of"] for row in rows if row["metric"] == "sai"}
-    return next((name for name in OWN if f"{name},scsm" in there), OWN[0])
-
-
-def _measure(rows: list[Row]) -> str | None:
-    there = {row["variant"] for row in rows if row["metric"] == "sai"}
-    return next((one.name for one in MEASURES if one.name in there), None)
-
-
-def _by_epoch(rows: list[Row], fields: Callable[[Row], Row]) -> dict[int | None, Row]:
-    found: dict[int | None, Row] = {}
+def _collect_by_epoch(rows: list[Row], fields: Callable[[Row], Row]) -> dict[int | None, Row]:
+    """Return the union of the fields of all rows of each epoch, in order of the epochs."""
+    collected: dict[int | None, Row] = {}
     for row in rows:
-        found.setdefault(row["epoch"], {}).update(fields(row))
-    return dict(sorted(found.items(), key=lambda item: item[0] or 0))
-
-
-AnyLine = TypeVar("AnyLine")
-
-
-def thin_epochs(found: list[AnyLine], most: int = MOST_LINES) -> list[AnyLine]:
-    """Return at most ``most`` lines, the first and the last among them, closer together where the curves begin.
-
-    >>> [line.epoch for line in thin_epochs([EpochSummary(epoch) for epoch in range(31)], 8)]
-    [0, 2, 5, 8, 13, 18, 24, 30]
-    """
-    if len(found) <= most:
-        return found
-    places = {round((len(found) - 1) * (step / (most - 1)) ** 1.5) for step in range(most)}
-    return [found[place] for place in sorted(places)]
+        collected.setdefault(row["epoch"], {}).update(fields(row))
+    return dict(sorted(collected.items(), key=lambda item: item[0] or 0))
 
 
 def _fields(row: Row, own: str, measure: str | None) -> Row:
@@ -148,25 +130,21 @@ def _mistake_fields(row: Row, own: str, measure: str | None, split: str) -> Row:
     if row["metric"] == "sai" and row["variant"] == measure:
         if row["of"] == f"{own},ccsm-{split}":
             return {"ccsm": row["excess"], "ccsm_z": row["z"]}
-        of_templates = {f"ncsm,tncsm-{one}": one for one in ("train", "test")}
-        return {of_templates[row["of"]]: row["excess"]} if row["of"] in of_templates else {}
+        name = {"ncsm,tncsm-train": "train", "ncsm,tncsm-test": "test"}.get(row["of"])
+        return {} if name is None else {name: row["excess"]}
     if row["split"] != split:
         return {}
     if row["metric"] == "mistakes":
         return {"mistakes": row["value"]}
-    name = {own.partition("-")[0]: "nidm", "scsm": "widm"}.get(row["of"])
-    if row["metric"] == "idm" and row["variant"] == "errors" and name is not None:
-        return {name: row["value"], f"{name}_z": row["z"]} | ({"chance": row["null_mean"]} if name == "nidm" else {})
+    if row["metric"] == "idm" and row["variant"] == "errors" and row["of"] == "scsm":
+        return {"widm": row["value"], "widm_z": row["z"]}
+    if row["metric"] == "idm" and row["variant"] == "errors" and row["of"] == own.partition("-")[0]:
+        return {"nidm": row["value"], "nidm_z": row["z"], "chance": row["null_mean"]}
     return {}
 
 
-def _with_gap(epoch: int | None, fields: Row) -> MistakeSummary:
-    train, test = fields.pop("train", None), fields.pop("test", None)
-    return MistakeSummary(epoch, **fields, gap=train - test if None not in (train, test) else None)
-
-
 def surge_epoch(summaries: list[EpochSummary]) -> int | None:
-    """Return the first epoch at which the SAI's excess over chance is half of its highest or more; None where it has none."""
+    """Return the first epoch at which the excess of the SAI is at least half of its maximum, or None if it is never positive."""
     known = [(line.epoch, line.excess) for line in summaries if line.excess is not None]
     half = max((excess for _, excess in known), default=0.0) / 2
     return next((epoch for epoch, excess in known if excess >= half > 0), None)

@@ -1,4 +1,4 @@
-"""One matrix or table, wide and named, as Parquet, CSV or NPY: to a file, or to an open stream."""
+"""Export one matrix or table as Parquet, CSV or NPY, to a file or an open stream."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -18,77 +19,92 @@ if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
 TABLES = ("curves", "phases", "checkpoints", "classes", "alignment_by_class", "typicality", "typicality_histogram")
-MOST_CHOSEN = 10_000_000
+MAX_SELECTED_CLASSES = 10_000_000
 FORMATS = ("parquet", "csv", "npy")
 
 
-def frame_of(
-    run: Results,
-    *,
-    table: str | None,
-    kind: str,
-    epoch: int | None,
-    split: str | None,
-    name: str | None,
-    ranked: bool,
-    reference: str | None = None,
-    rows: Sequence[int | str] | None = None,
-    classes: Sequence[int | str] | None = None,
-) -> pd.DataFrame:
-    """Return what is to be exported.
+@dataclass(frozen=True)
+class ExportQuery:
+    """The table or matrix to export."""
 
-    Parameters
-    ----------
-    table : one of `TABLES`, or None for a matrix
-    kind, epoch, split, name, reference, rows, classes : of the matrix; see `dsi_cli.store.results.Results.csm`
-    ranked : the SoCSM instead of the CSM
+    table: str | None = None
+    """A name from `TABLES`, or None for a matrix."""
+    kind: str = "ncsm"
+    epoch: int | None = None
+    split: str | None = None
+    run: str | None = None
+    reference: str | None = None
+    ranked: bool = False
+    """True for the SoCSM instead of the CSM."""
+    rows: Sequence[int | str] | None = None
+    """The classes of the rows of a matrix; all if None."""
+    classes: Sequence[int | str] | None = None
+    """The classes of the columns of a matrix; all if None."""
+
+
+def export_frame(run: Results, query: ExportQuery) -> pd.DataFrame:
+    """Return the table or matrix to export.
 
     Raises
     ------
     UsageError
-        There is no such table or matrix, or what is asked for does not go together.
+        The table or matrix does not exist, or the options contradict each other.
     """
+    rows, classes, table = query.rows, query.classes, query.table
     if table is None:
-        if ranked and classes is not None:
-            raise UsageError("--sorted ranks all classes of a row: leave out --classes; --rows chooses rows")
-        if ranked:
-            return run.sorted(kind, epoch, split, name, reference, rows)
-        return run.csm(kind, epoch, split, name, reference=reference, rows=rows, classes=classes)
+        matrix = (query.kind, query.epoch, query.split, query.run)
+        if not query.ranked:
+            return run.csm(*matrix, reference=query.reference, rows=rows, classes=classes)
+        if classes is not None:
+            raise UsageError(
+                "--sorted ranks all classes of a row: leave out --classes; --rows selects rows", code="sorted-with-classes"
+            )
+        return run.sorted(*matrix, query.reference, rows)
     if rows is not None or classes is not None:
-        raise UsageError("--rows and --classes choose a part of a matrix: leave them out for a table")
+        raise UsageError(
+            "--rows and --classes select a part of a matrix: leave them out for a table", code="classes-of-a-table"
+        )
     if table not in TABLES:
-        raise UsageError(f"no table {table!r}: {expected(table, TABLES)}")
+        raise UsageError(f"no table {table!r}: {expected(table, TABLES)}", code="unknown-table", table=table)
     frame: pd.DataFrame = getattr(run, table)
-    return frame if name is None else frame[frame["run"] == name]
+    return frame if query.run is None else frame[frame["run"] == query.run]
 
 
-def chosen_table(text: str | None, option: str) -> list[int | str] | None:
-    """Return the classes that ``0:100`` or ``cat,dog,17`` means: indices, the last not included, or names; None for all.
+def parse_classes(text: str | None, option: str) -> list[int | str] | None:
+    """Return the indices of a range like ``0:100``, without its end, or the names and indices of a list like ``cat,dog,17``.
 
-    >>> chosen_table("2:5", "--rows"), chosen_table("cat, 17", "--rows")
+    None stands for all classes and is returned.
+
+    >>> parse_classes("2:5", "--rows"), parse_classes("cat, 17", "--rows")
     ([2, 3, 4], ['cat', 17])
 
     Raises
     ------
     UsageError
-        No class is named.
+        The text contains no class (code ``no-classes``), or too many (code ``too-many-classes``).
     """
     if text is None:
         return None
-    span = re.fullmatch(r"\s*(\d{1,9}):(\d{1,9})\s*", text)
-    if span is not None and int(span[2]) - int(span[1]) > MOST_CHOSEN:
-        raise UsageError(f"{option} {text}: more classes than any classifier has")
-    found: list[int | str] = list(range(int(span[1]), int(span[2]))) if span else []
-    if span is None:
+    classes: list[int | str] = []
+    if span := re.fullmatch(r"\s*(\d{1,9}):(\d{1,9})\s*", text):
+        start, stop = int(span[1]), int(span[2])
+        if stop - start > MAX_SELECTED_CLASSES:
+            raise UsageError(
+                f"{option} {text}: more classes than any classifier has", code="too-many-classes", option=option
+            )
+        classes.extend(range(start, stop))
+    else:
         parts = [part.strip() for part in text.split(",") if part.strip()]
-        found = [int(part) if part.isdecimal() and len(part) < 10 else part for part in parts]
-    if not found:
-        raise UsageError(f"{option} wants classes, for example 0:100 or cat,dog; {text!r} names none")
-    return found
+        classes.extend(int(part) if part.isdecimal() and len(part) < 10 else part for part in parts)
+    if not classes:
+        raise UsageError(
+            f"{option} {text!r} contains no class: write for example 0:100 or cat,dog", code="no-classes", option=option
+        )
+    return classes
 
 
-def format_of(target: str, asked: str | None) -> str:
-    """Return the format: the one asked for, else the one that the file's name ends in; ``csv`` without either, as of stdout.
+def export_format(target: str, asked: str | None) -> str:
+    """Return the format: the one asked for, or else the suffix of the file name, or else ``csv``.
 
     Raises
     ------
@@ -96,39 +112,47 @@ def format_of(target: str, asked: str | None) -> str:
         The format is not one of `FORMATS`.
     """
     if asked is not None and asked not in FORMATS:
-        raise UsageError(f"cannot export as {asked!r}: {expected(asked, FORMATS)}")
+        raise UsageError(f"cannot export as {asked!r}: {expected(asked, FORMATS)}", code="unknown-format", format=asked)
     if asked is None and target:
         atomic_write.require_suffix(target, [f".{name}" for name in FORMATS], "the format is that of the file's name")
     return asked or Path(target).suffix.lstrip(".").lower() or "csv"
 
 
 def require_matrix(kind: str, *, is_matrix: bool) -> None:
-    """Raise `UsageError` for a table that is to be written as NPY."""
+    """Raise a `UsageError` for a table in the format NPY."""
     if kind == "npy" and not is_matrix:
-        raise UsageError("NPY holds matrices: export a table as parquet or csv")
+        raise UsageError("NPY holds matrices: export a table as parquet or csv", code="npy-of-a-table")
 
 
-def write(frame: pd.DataFrame, stream: IO[bytes], kind: str, *, is_matrix: bool) -> None:
-    """Write a frame to an open stream; a matrix keeps its class names as a first column ``class``.
+def write_stream(frame: pd.DataFrame, stream: IO[bytes], kind: str, *, is_matrix: bool) -> None:
+    """Write a frame to an open stream; the first column ``class`` of a matrix holds its class names.
 
     Raises
     ------
     UsageError
-        A table was asked for as NPY.
+        The frame is a table and the format NPY (code ``npy-of-a-table``).
     """
     require_matrix(kind, is_matrix=is_matrix)
     _WRITERS[kind](frame, stream, is_matrix)
 
 
 def write_file(frame: pd.DataFrame, path: Path, kind: str, *, is_matrix: bool) -> None:
-    """Write a frame to a file in one step; errors as for `write`, and `OutputError`."""
+    """Write a frame to a file atomically.
+
+    Raises
+    ------
+    UsageError
+        The frame is a table and the format NPY (code ``npy-of-a-table``).
+    OutputError
+        The file cannot be written.
+    """
     buffer = io.BytesIO()
-    write(frame, buffer, kind, is_matrix=is_matrix)
+    write_stream(frame, buffer, kind, is_matrix=is_matrix)
     atomic_write.write_atomically(path, buffer.getbuffer(), make_folder=False)
 
 
-def _named(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a matrix with its names as a first column, and columns of one name told apart."""
+def _with_class_column(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a matrix with its class names as the first column; repeated column names get a number."""
     import pandas as pd
 
     wide = frame.copy()
@@ -143,15 +167,15 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _parquet(frame: pd.DataFrame, stream: IO[bytes], is_matrix: bool) -> None:
-    (_named(frame) if is_matrix else frame).to_parquet(stream, index=False, compression="zstd")
+    (_with_class_column(frame) if is_matrix else frame).to_parquet(stream, index=False, compression="zstd")
 
 
 def _csv(frame: pd.DataFrame, stream: IO[bytes], is_matrix: bool) -> None:
-    (_named(frame) if is_matrix else _flat(frame)).to_csv(stream, index=False, lineterminator="\n")
+    (_with_class_column(frame) if is_matrix else _lists_as_json(frame)).to_csv(stream, index=False, lineterminator="\n")
 
 
-def _flat(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with JSON in place of lists, which CSV has not: NumPy's own text of them lacks commas and breaks lines."""
+def _lists_as_json(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with lists as JSON, because NumPy's text of them lacks commas and contains line breaks."""
     import numpy as np
 
     def cell(value: object) -> object:

@@ -1,7 +1,7 @@
-"""The most telling mistakes of an epoch: single samples, or pairs of classes.
+"""The worst mistakes and the most confused pairs of classes of an epoch.
 
-Each mistake has two ranks of the prediction among the classes other than the target: one by the network's own similarity at
-that epoch, one by WordNet's (`dsi_cli.queries.class_distance`). The list is sorted by `Mistake.farness`.
+Each mistake has two ranks of the predicted class among the classes other than the truth: by the network's similarity at that epoch
+and by WordNet similarity (`dsi_cli.queries.class_distance`). Mistakes are sorted by `Mistake.farness`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
-from dsi_cli.queries.class_distance import Values, class_distance, number
+from dsi_cli.queries.class_distance import Values, class_distance, none_if_nan
 from dsi_cli.queries.class_names import class_names, match_class_name
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, Table
@@ -23,30 +23,32 @@ if TYPE_CHECKING:
 
 ORDERS = {"unreasonable": "furthest from the truth first", "reasonable": "nearest to the truth first"}
 SPLITS = ("test", "train")
-DIGITS = 12
-"""Of the farness in comparisons: what is equal in exact arithmetic is equal."""
+FARNESS_DIGITS = 12
+"""The farness is rounded to this many digits before sorting, so that values that differ only by rounding are ties."""
 
 
 @dataclass(frozen=True)
 class MistakeQuery:
-    """Which mistakes are asked for."""
+    """The options of a list of mistakes."""
 
     run: str | None = None
-    """None where there is one."""
+    """The name of the run; optional if the results folder has one run."""
     epoch: int | None = None
-    """The trainer's own number; None for the last that there is."""
+    """The trainer's epoch number; the last epoch with predictions if None."""
     split: str = "test"
     truth: str | None = None
-    """A class's name: only its samples."""
+    """The name of the class whose samples are listed; all if None."""
     prediction: str | None = None
-    """A class's name: only samples taken for it."""
+    """The name of the predicted class; all if None."""
     order: str = "unreasonable"
+    """A key of `ORDERS`."""
     most: int = 20
+    """The maximum number of rows."""
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """One sample that was predicted wrong; None where something does not exist."""
+    """One wrongly predicted sample; missing values are None."""
 
     sample: int
     path: str | None
@@ -56,16 +58,16 @@ class Mistake:
     prediction_index: int
     score: float | None
     rank: float | None
-    """In the network's own similarity."""
+    """The rank by the network's similarity, from 1."""
     wordnet_similarity: float | None
     wordnet_rank: float | None
     farness: float | None
-    """The mean of the two ranks, each over the furthest; where one does not exist, the other; in (0, 1]."""
+    """The mean of the two ranks, each divided by its largest rank, in (0, 1]; only the known one if the other is missing."""
 
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """Samples of one class that were predicted as one other; fields as for `Mistake`."""
+    """The samples of one class that were predicted as another one; `Mistake` documents the common fields."""
 
     truth: str
     prediction: str
@@ -73,7 +75,7 @@ class ConfusedPair:
     prediction_index: int
     count: int
     share: float
-    """Of the class's samples."""
+    """The share of the class's samples."""
     rank: float | None
     wordnet_similarity: float | None
     wordnet_rank: float | None
@@ -85,54 +87,64 @@ Row = TypeVar("Row", Mistake, ConfusedPair)
 
 @dataclass(frozen=True)
 class MistakeList(Generic[Row]):
-    """Some of the mistakes that fit, and what they are part of."""
+    """The first mistakes, or confused pairs, that match a query."""
 
     what: str
     """mistakes or pairs."""
-    asked: MistakeQuery
-    """With run and epoch filled in."""
+    query: MistakeQuery
+    """The query with run and epoch filled in."""
     own: str | None
-    """The matrix of ``rank``: ncsm or tncsm; None where the run has neither at that epoch."""
+    """The matrix of ``rank``, ncsm or tncsm; None if the run has neither at that epoch."""
     furthest: int | None
-    """The furthest rank in it."""
+    """The largest rank in that matrix."""
     wordnet_furthest: int | None
+    """The largest WordNet rank."""
     found: int
-    """How many samples, or pairs, fit."""
+    """The number of samples, or pairs, that match."""
     rows: list[Row]
 
     @property
     def title(self) -> str:
-        """One line that says what these are."""
-        of = "" if self.asked.truth is None else f" of {self.asked.truth}"
-        taken_for = "" if self.asked.prediction is None else f" taken for {self.asked.prediction}"
-        number = f"{len(self.rows):,} of {self.found:,} {self.what}" if self.rows else f"no {self.what}"
-        when = "" if self.asked.epoch is None else f"epoch {self.asked.epoch}, "
-        return f"{self.asked.run}, {when}{self.asked.split}: {number}{of}{taken_for}"
+        """The title of the list, in one line."""
+        query = self.query
+        title = f"{query.run}, " if query.epoch is None else f"{query.run}, epoch {query.epoch}, "
+        title += f"{query.split}: "
+        title += f"{len(self.rows):,} of {self.found:,} {self.what}" if self.rows else f"no {self.what}"
+        if query.truth is not None:
+            title += f" of {query.truth}"
+        if query.prediction is not None:
+            title += f" predicted as {query.prediction}"
+        return title
 
     @property
     def legend(self) -> str:
-        """One line that says in which order they are, and what ranks mean."""
-        first = "most frequent first, then " if self.what == "pairs" else ""
+        """The order of the rows and the range of the ranks, in one line."""
+        legend = ORDERS[self.query.order]
+        if self.what == "pairs":
+            legend = f"most frequent first, then {legend}"
         own, wordnet = self.furthest, self.wordnet_furthest
-        last = f"{own or wordnet}" + (f" (WordNet: {wordnet})" if own and wordnet and own != wordnet else "")
-        ranks = f"; ranks from 1, the most similar to the truth, to {last}" if own or wordnet else ""
-        return f"{first}{ORDERS[self.asked.order]}{ranks}"
+        if own or wordnet:
+            legend += f"; ranks from 1, the most similar to the truth, to {own or wordnet}"
+        if own and wordnet and own != wordnet:
+            legend += f" (WordNet: {wordnet})"
+        return legend
 
 
 def worst_mistakes(run: Results, query: MistakeQuery | None = None) -> MistakeList[Mistake]:
-    """Return the samples that were predicted wrong, furthest (or nearest) first, then by falling score, then by sample number.
+    """Return the wrongly predicted samples, sorted by farness, then by falling score, then by sample number.
 
     Raises
     ------
     UsageError
-        There is no such run, split, epoch, class or order, or it has no predictions; the message says what there is.
+        The run, split, epoch, class or order does not exist, or the epoch has no predictions. The message lists those that exist.
     """
-    query = _settled(run, query or MistakeQuery(), PREDICTIONS)
+    query = _fill_defaults(run, query or MistakeQuery(), PREDICTIONS)
     frame = run.predictions(query.epoch, query.split, query.run)
-    names, near = class_names(run, query.run), class_distance(run, query.epoch, query.split, query.run)
-    wrong = frame[_chosen(names, query)[frame["target"], frame["prediction"]]]
-    farness, score = near.farness[wrong["target"], wrong["prediction"]], wrong["score"].to_numpy(dtype=np.float64)
-    order = np.lexsort((wrong["sample"], _last(-score), _by_farness(farness, query)))[: query.most]
+    names, distance = class_names(run, query.run), class_distance(run, query.epoch, query.split, query.run)
+    wrong = frame[_pair_mask(names, query)[frame["target"], frame["prediction"]]]
+    farness = distance.farness[wrong["target"], wrong["prediction"]]
+    score = wrong["score"].to_numpy(dtype=np.float64)
+    order = np.lexsort((wrong["sample"], _nan_last(-score), _farness_key(farness, query)))[: query.most]
     rows = [
         Mistake(
             sample=int(row["sample"]),
@@ -141,26 +153,26 @@ def worst_mistakes(run: Results, query: MistakeQuery | None = None) -> MistakeLi
             prediction=names[row["prediction"]],
             truth_index=int(row["target"]),
             prediction_index=int(row["prediction"]),
-            score=number(row["score"]),
-            farness=number(farness[one]),
-            **near.of(row["target"], row["prediction"]),
+            score=none_if_nan(row["score"]),
+            farness=none_if_nan(farness[index]),
+            **distance.pair(row["target"], row["prediction"]),
         )
-        for one, row in zip(order, wrong.iloc[order].to_dict("records"), strict=True)
+        for index, row in zip(order, wrong.iloc[order].to_dict("records"), strict=True)
     ]
-    return MistakeList("mistakes", query, near.own, near.furthest, near.wordnet_furthest, len(wrong), rows)
+    return MistakeList("mistakes", query, distance.own, distance.furthest, distance.wordnet_furthest, len(wrong), rows)
 
 
 def confused_pairs(run: Results, query: MistakeQuery | None = None) -> MistakeList[ConfusedPair]:
-    """Return the pairs of classes that were confused, most frequent first, then furthest (or nearest), then by class index.
+    """Return the pairs of confused classes from the confusion counts, sorted by count, then by farness, then by class index.
 
-    They come from the confusion counts; errors as for `worst_mistakes`.
+    `worst_mistakes` documents the errors.
     """
-    query = _settled(run, query or MistakeQuery(), CONFUSIONS)
+    query = _fill_defaults(run, query or MistakeQuery(), CONFUSIONS)
     counts = run.confusion(query.epoch, query.split, query.run).to_numpy()
-    names, near = class_names(run, query.run), class_distance(run, query.epoch, query.split, query.run)
-    samples, farness = counts.sum(axis=1), near.farness
-    truth, prediction = np.nonzero(_chosen(names, query) & (counts > 0))
-    keys = (prediction, truth, _by_farness(farness[truth, prediction], query), -counts[truth, prediction])
+    names, distance = class_names(run, query.run), class_distance(run, query.epoch, query.split, query.run)
+    samples, farness = counts.sum(axis=1), distance.farness
+    truth, prediction = np.nonzero(_pair_mask(names, query) & (counts > 0))
+    keys = (prediction, truth, _farness_key(farness[truth, prediction], query), -counts[truth, prediction])
     order = np.lexsort(keys)[: query.most]
     rows = [
         ConfusedPair(
@@ -170,57 +182,64 @@ def confused_pairs(run: Results, query: MistakeQuery | None = None) -> MistakeLi
             prediction_index=j,
             count=int(counts[i, j]),
             share=float(counts[i, j] / samples[i]),
-            farness=number(farness[i, j]),
-            **near.of(i, j),
+            farness=none_if_nan(farness[i, j]),
+            **distance.pair(i, j),
         )
         for i, j in zip(truth[order].tolist(), prediction[order].tolist(), strict=True)
     ]
-    return MistakeList("pairs", query, near.own, near.furthest, near.wordnet_furthest, len(truth), rows)
+    return MistakeList("pairs", query, distance.own, distance.furthest, distance.wordnet_furthest, len(truth), rows)
 
 
-def _settled(run: Results, query: MistakeQuery, table: Table) -> MistakeQuery:
-    """Return what is asked for, with run and epoch; whether there is that epoch, the reader of the table says."""
+def _fill_defaults(run: Results, query: MistakeQuery, table: Table) -> MistakeQuery:
+    """Return the query with run and epoch; the reader of the table raises the error for an unknown epoch."""
     if query.order not in ORDERS:
-        raise UsageError(f"no order {query.order!r}: {expected(query.order, ORDERS)}")
+        raise UsageError(
+            f"no order {query.order!r}: {expected(query.order, ORDERS)}", code="unknown-order", order=query.order
+        )
     if query.split not in SPLITS:
-        raise UsageError(f"no split {query.split!r}: {expected(query.split, SPLITS)}")
-    run.epochs(query.run)  # says so where there is no such run
+        raise UsageError(
+            f"no split {query.split!r}: {expected(query.split, SPLITS)}", code="unknown-split", split=query.split
+        )
+    run.epochs(query.run)  # raises an error for an unknown run
     name = query.run if query.run is not None else run.names[0]
     run.require_matrices(name)
-    known = epochs_of(run, table, name, query.split)
-    if not known:
-        raise UsageError(f"no {table.path} on {query.split} in run {name!r}: {_instead(run, table, name, query.split)}")
+    epochs = stored_epochs(run, table, name, query.split)
+    if not epochs:
+        hint = f"dsi analyze writes them with --{query.split} DATA and --model, or with --predictions"
+        other_split = next((split for split in SPLITS if stored_epochs(run, table, name, split)), None)
+        if stored_epochs(run, CONFUSIONS, name, query.split):
+            hint = "there are only confusion counts; use --pairs"
+        elif other_split is not None:
+            hint = f"they are on {other_split}; use --split {other_split}"
+        raise UsageError(
+            f"no {table.path} on {query.split} in run {name!r}: {hint}",
+            code="no-predictions",
+            table=table.path,
+            split=query.split,
+            run=name,
+            other_split=other_split,
+        )
     if not run.has_epochs(name):
         return replace(query, run=name, epoch=None)
-    return replace(query, run=name, epoch=known[-1] if query.epoch is None else query.epoch)
+    return replace(query, run=name, epoch=epochs[-1] if query.epoch is None else query.epoch)
 
 
-def epochs_of(run: Results, table: Table, name: str, split: str) -> list[int]:
-    """Return the epochs of a run's split that a table of answers has."""
+def stored_epochs(run: Results, table: Table, name: str, split: str) -> list[int]:
+    """Return the epochs of a run's split that have a file of a table, in order."""
     folder = layout.split_path(run.path, table, name, split, 0).parent
     return sorted(int(path.stem) for path in folder.glob("*.parquet") if path.stem.isdecimal())
 
 
-def _instead(run: Results, table: Table, name: str, split: str) -> str:
-    """Return what to do where a split has nothing."""
-    if epochs_of(run, CONFUSIONS, name, split):
-        return "there are confusion counts alone; ask for --pairs"
-    there = next((other for other in SPLITS if epochs_of(run, table, name, other)), None)
-    if there is not None:
-        return f"they are on {there}; ask for --split {there}"
-    return f"dsi analyze makes them with --{split} DATA and --model, or with --predictions"
-
-
-def _chosen(names: list[str], query: MistakeQuery) -> NDArray[np.bool_]:
-    """Return which pairs (truth, prediction) are asked for; never a class with itself."""
-    truth, prediction = (match_class_name(name, names) for name in (query.truth, query.prediction))
+def _pair_mask(names: list[str], query: MistakeQuery) -> NDArray[np.bool_]:
+    """Return a mask of the pairs (truth, prediction) that match the query, without the diagonal."""
+    truth, prediction = match_class_name(query.truth, names), match_class_name(query.prediction, names)
     return truth[:, None] & prediction[None, :] & ~np.eye(len(names), dtype=bool)
 
 
-def _by_farness(farness: Values, query: MistakeQuery) -> Values:
-    return _last((-farness if query.order == "unreasonable" else farness).round(DIGITS))
+def _farness_key(farness: Values, query: MistakeQuery) -> Values:
+    return _nan_last((-farness if query.order == "unreasonable" else farness).round(FARNESS_DIGITS))
 
 
-def _last(key: Values) -> Values:
-    """Return a key to sort by, with what is not known last."""
+def _nan_last(key: Values) -> Values:
+    """Return a sort key with infinity for NaN."""
     return np.where(np.isnan(key), np.inf, key)

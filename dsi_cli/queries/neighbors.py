@@ -1,7 +1,7 @@
-"""The classes that lie nearest to a class, and the closest pairs of all.
+"""The classes nearest to a class, and the closest pairs of classes.
 
-Neighbours stand in order of falling similarity in the class's row of a CSM, ties in order of class index: as in the SoCSM. Beside
-each stands what WordNet says of the same two classes, so that one sees whether a neighbour is a semantic one.
+Neighbours are sorted by falling similarity in the class's row of a CSM, with ties in order of class index, as in the SoCSM. Each
+has the WordNet similarity of the same two classes, which shows if the neighbour is related semantically.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics.measures import mid_ranks
-from dsi_cli.queries.class_distance import Values, number, ranked
+from dsi_cli.queries.class_distance import Values, none_if_nan, ranks_among_known
 from dsi_cli.queries.class_names import class_index_by_name, class_names
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout
@@ -24,41 +24,42 @@ if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
 SPLIT_KINDS = ("ccsm", "tncsm")
-"""Those that have a split."""
+"""The kinds of matrices that belong to a split."""
 SPLITS = ("test", "train")
 
 
 @dataclass(frozen=True)
 class NeighborQuery:
-    """Which neighbours are asked for."""
+    """The options of a list of neighbours."""
 
     kind: str = "ncsm"
     epoch: int | None = None
-    """The trainer's own number; None for the last that has the matrix."""
+    """The trainer's epoch number; the last epoch with such a matrix if None."""
     split: str | None = None
-    """Of the CCSM or TNCSM; None for test where there is that, else train."""
+    """The split of a CCSM or TNCSM; test, or train without a test split, if None."""
     run: str | None = None
-    """None where there is one."""
+    """The name of the run; optional if the results folder has one run."""
     most: int = 10
+    """The maximum number of rows."""
 
 
 @dataclass(frozen=True)
 class Neighbor:
-    """One neighbour of a class; None where WordNet does not know one of the two."""
+    """One neighbour of a class; WordNet values are None if one of the two classes has no synset."""
 
     place: int
-    """From 1, the nearest; ties in order of class index."""
+    """The position in the list, from 1; ties are in order of class index."""
     name: str
     class_index: int
     similarity: float
     wordnet_similarity: float | None
     wordnet_rank: float | None
-    """Among the class's neighbours by WordNet, from 1, ties at their mid-rank."""
+    """The rank by WordNet similarity, from 1; ties have their mid-rank."""
 
 
 @dataclass(frozen=True)
 class ClassPair:
-    """Two classes, the one of lower index first."""
+    """Two classes; the first has the lower index."""
 
     place: int
     first: str
@@ -66,45 +67,45 @@ class ClassPair:
     first_index: int
     second_index: int
     similarity: float
-    """The mean of the two directions where the matrix is not symmetric."""
+    """The similarity; the mean of both directions for an asymmetric matrix."""
     wordnet_similarity: float | None
     wordnet_rank: float | None
-    """Among all pairs by WordNet, from 1, ties at their mid-rank."""
+    """The rank among all pairs by WordNet similarity, from 1; ties have their mid-rank."""
 
 
 @dataclass(frozen=True)
 class NeighborList:
-    """The nearest of a class, or the closest pairs."""
+    """The nearest neighbours of a class, or the closest pairs."""
 
-    asked: NeighborQuery
-    """With run, epoch and split filled in."""
+    query: NeighborQuery
+    """The query with run, epoch and split filled in."""
     of: str | None
-    """The class; None for pairs."""
+    """The name of the class; None for pairs."""
     found: int
-    """How many neighbours, or pairs, there are."""
+    """The number of neighbours, or pairs, that exist."""
     wordnet_furthest: int | None
-    """How many of them WordNet knows: the last rank."""
+    """The largest WordNet rank, which is the number of them with a WordNet similarity."""
     symmetric: bool
     rows: list[Neighbor] | list[ClassPair]
     vast: bool = False
-    """Whether there are more classes than a matrix is stored of, so that WordNet's is not there to be shown beside."""
+    """True if there are too many classes to store whole matrices, so that WordNet similarities are missing."""
 
     @property
     def title(self) -> str:
-        """One line that says what these are."""
+        """The title of the list, in one line."""
         what = "closest pairs" if self.of is None else f"classes nearest to {self.of}"
-        return f"{place_of(self.asked)}: {len(self.rows):,} of {self.found:,} {what}"
+        return f"{matrix_title(self.query)}: {len(self.rows):,} of {self.found:,} {what}"
 
     @property
     def legend(self) -> str | None:
-        """One line that says what the numbers mean."""
+        """The meaning of the numbers, in one line."""
         parts = []
         if self.of is None and not self.symmetric:
             parts.append("the similarity of a pair is the mean of its two directions")
         if self.wordnet_furthest:
             parts.append(f"WordNet ranks from 1, the most similar, to {self.wordnet_furthest:,}")
         if self.vast:
-            parts.append(f"of more than {MAX_DENSE_CLASSES:,} classes WordNet's similarities are not shown beside")
+            parts.append(f"WordNet similarities are not available for more than {MAX_DENSE_CLASSES:,} classes")
         return "; ".join(parts) or None
 
 
@@ -114,16 +115,16 @@ def nearest(run: Results, of: str, query: NeighborQuery | None = None) -> Neighb
     Raises
     ------
     UsageError
-        There is no such run, matrix, epoch or class; the message says what there is.
+        The run, matrix, epoch or class does not exist. The message lists those that exist.
     """
     query = fill_defaults(run, query or NeighborQuery())
     names = class_names(run, query.run)
     index = class_index_by_name(of, names)
-    similar = row(run, query, index)
-    order = order_of(similar, index)
+    similarity = similarity_row(run, query, index)
+    order = neighbor_order(similarity, index)
     wordnet, rank, furthest = wordnet_row(run, query, index)
     rows = [
-        Neighbor(place, names[j], j, float(similar[j]), number(wordnet[j]), number(rank[j]))
+        Neighbor(place, names[j], j, float(similarity[j]), none_if_nan(wordnet[j]), none_if_nan(rank[j]))
         for place, j in enumerate(order[: query.most].tolist(), start=1)
     ]
     return NeighborList(query, names[index], len(order), furthest, True, rows, run.is_vast(query.run))
@@ -132,116 +133,145 @@ def nearest(run: Results, of: str, query: NeighborQuery | None = None) -> Neighb
 def closest_pairs(run: Results, query: NeighborQuery | None = None) -> NeighborList:
     """Return the closest pairs of classes, each once, by falling similarity, then by class index.
 
-    The similarity of a pair is the mean of its two directions where the matrix is not symmetric (CCSM). Errors as for `nearest`.
+    The similarity of a pair in an asymmetric matrix (CCSM) is the mean of both directions. `nearest` documents the errors.
     """
     query = fill_defaults(run, query or NeighborQuery())
     if run.is_vast(query.run):
-        return _of_nearest(run, query)
-    names, csm = class_names(run, query.run), matrix(run, query)
+        return _closest_stored_pairs(run, query)
+    names, csm = class_names(run, query.run), similarity_matrix(run, query)
     first, second = np.triu_indices(len(csm), 1)
     similarity = (csm[first, second] + csm[second, first]) / 2
     wordnet = _wordnet(run, query)
     semantic = np.full(len(first), np.nan) if wordnet is None else wordnet[first, second]
-    rank, furthest = _ranks(semantic)
+    # Rank the pairs by WordNet similarity.
+    has_wordnet = ~np.isnan(semantic)
+    rank = np.full(semantic.shape, np.nan)
+    rank[has_wordnet] = mid_ranks(-semantic[has_wordnet])
+    furthest = int(has_wordnet.sum()) or None
+    # Sort them by similarity, with NaN last.
     known = int((~np.isnan(similarity)).sum())
     order = np.lexsort((second, first, np.where(np.isnan(similarity), np.inf, -similarity)))[: min(query.most, known)]
     rows = [
         ClassPair(
             place=place,
-            first=names[first[at]],
-            second=names[second[at]],
-            first_index=int(first[at]),
-            second_index=int(second[at]),
-            similarity=float(similarity[at]),
-            wordnet_similarity=number(semantic[at]),
-            wordnet_rank=number(rank[at]),
+            first=names[first[index]],
+            second=names[second[index]],
+            first_index=int(first[index]),
+            second_index=int(second[index]),
+            similarity=float(similarity[index]),
+            wordnet_similarity=none_if_nan(semantic[index]),
+            wordnet_rank=none_if_nan(rank[index]),
         )
-        for place, at in enumerate(order.tolist(), start=1)
+        for place, index in enumerate(order.tolist(), start=1)
     ]
-    return NeighborList(query, None, known, furthest, _is_symmetric(csm), rows)
+    return NeighborList(query, None, known, furthest, bool(np.array_equal(csm, csm.T, equal_nan=True)), rows)
 
 
-def _of_nearest(run: Results, query: NeighborQuery) -> NeighborList:
-    """Return the closest pairs out of the nearest classes of each: two classes of the ``k`` closest pairs are among them."""
+def _closest_stored_pairs(run: Results, query: NeighborQuery) -> NeighborList:
+    """Return the closest pairs from the stored ``k`` nearest classes of each class, which contain the ``k`` closest pairs."""
     names, near = class_names(run, query.run), run.neighbors(query.kind, query.epoch, query.run)
-    listed = len(near) // len(names)
-    if query.most > listed:
+    stored = len(near) // len(names)
+    if query.most > stored:
         raise UsageError(
-            f"of {len(names):,} classes the {listed} nearest of each are stored: ask for {listed} pairs or fewer"
+            f"{len(names):,} classes have only their {stored} nearest classes stored: list {stored} pairs or fewer",
+            code="too-many-pairs",
+            classes=len(names),
+            stored=stored,
         )
     ends = np.sort(near[["class_index", "neighbor"]].to_numpy(), axis=1)
-    pairs, at = np.unique(ends, axis=0, return_index=True)
-    similarity = near["similarity"].to_numpy()[at]
+    pairs, first_rows = np.unique(ends, axis=0, return_index=True)
+    similarity = near["similarity"].to_numpy()[first_rows]
     order = np.lexsort((pairs[:, 1], pairs[:, 0], -similarity))[: query.most]
-    rows = [
-        ClassPair(place, names[i], names[j], int(i), int(j), float(similarity[one]), None, None)
-        for place, (one, (i, j)) in enumerate(zip(order.tolist(), pairs[order], strict=True), start=1)
-    ]
+    rows = []
+    for place, index in enumerate(order, start=1):
+        i, j = (int(class_index) for class_index in pairs[index])
+        rows.append(ClassPair(place, names[i], names[j], i, j, float(similarity[index]), None, None))
     return NeighborList(query, None, len(names) * (len(names) - 1) // 2, None, True, rows, True)
 
 
 def fill_defaults(run: Results, query: NeighborQuery) -> NeighborQuery:
-    """Return what is asked for with run, split and epoch filled in; errors as for `nearest`."""
+    """Return the query with run, split and epoch filled in; `nearest` documents the errors."""
     if query.kind not in KINDS:
-        raise UsageError(f"no kind {query.kind!r} of matrix: {expected(query.kind, KINDS)}")
-    run.epochs(query.run)  # says so where there is no such run
+        raise UsageError(
+            f"no kind {query.kind!r} of matrix: {expected(query.kind, KINDS)}", code="unknown-kind", matrix=query.kind
+        )
+    run.epochs(query.run)  # raises an error for an unknown run
     query = replace(query, run=query.run if query.run is not None else run.names[0])
-    query = _with_split(run, query)
+    query = _fill_split(run, query)
     if query.kind == "scsm":
         if query.epoch is not None:
-            raise UsageError("WordNet's matrix (scsm) is the same at every epoch: leave out the epoch")
+            raise UsageError(
+                "the reference matrix (scsm) is the same at every epoch: leave out the epoch", code="matrix-without-epochs"
+            )
         return query
-    known = epochs_of(run, query)
-    if not known:
-        raise UsageError(_none(run, query))
-    if query.epoch is not None and query.epoch not in known:
-        raise UsageError(f"no {_kind(query)} of epoch {query.epoch} in run {query.run!r}: there are {brief_epochs(known)}")
+    epochs = stored_epochs(run, query)
+    if not epochs:
+        raise _missing_matrix_error(run, query)
+    if query.epoch is not None and query.epoch not in epochs:
+        raise UsageError(
+            f"no {_matrix_name(query)} of epoch {query.epoch} in run {query.run!r}: there are {brief_epochs(epochs)}",
+            code="unknown-epoch",
+            epoch=query.epoch,
+            run=query.run,
+        )
     if not run.has_epochs(query.run):
         return replace(query, epoch=None)
-    return replace(query, epoch=known[-1] if query.epoch is None else query.epoch)
+    return replace(query, epoch=epochs[-1] if query.epoch is None else query.epoch)
 
 
-def epochs_of(run: Results, query: NeighborQuery) -> list[int]:
-    """Return the epochs of a run that have a kind of matrix."""
+def _fill_split(run: Results, query: NeighborQuery) -> NeighborQuery:
+    kind, split = query.kind, query.split
+    if split is not None and split not in SPLITS:
+        raise UsageError(f"no split {split!r}: {expected(split, SPLITS)}", code="unknown-split", split=split)
+    if split is not None and kind not in SPLIT_KINDS:
+        raise UsageError(
+            f"a matrix of kind {kind} belongs to no split: leave out the split {split!r}",
+            code="matrix-without-splits",
+            matrix=kind,
+        )
+    if split is None and kind in SPLIT_KINDS:
+        stored = [name for name in SPLITS if stored_epochs(run, replace(query, split=name))]
+        query = replace(query, split=stored[0] if stored else SPLITS[0])
+    return query
+
+
+def stored_epochs(run: Results, query: NeighborQuery) -> list[int]:
+    """Return the epochs of a run that have a kind of matrix, or the nearest classes in its place."""
     assert query.run is not None
-    places = [layout.csm_path(run.path, query.run, query.kind, query.split, 0)]
-    places += [layout.neighbors_path(run.path, query.run, query.kind, 0)] if query.split is None else []
-    files = (path for place in places for path in place.parent.glob("*.parquet"))
+    folders = [layout.csm_path(run.path, query.run, query.kind, query.split, 0).parent]
+    if query.split is None:
+        folders.append(layout.neighbors_path(run.path, query.run, query.kind, 0).parent)
+    files = (path for folder in folders for path in folder.glob("*.parquet"))
     return sorted(int(path.stem) for path in files if path.stem.isdecimal())
 
 
-def _with_split(run: Results, query: NeighborQuery) -> NeighborQuery:
-    if query.split is not None and query.split not in SPLITS:
-        raise UsageError(f"no split {query.split!r}: {expected(query.split, SPLITS)}")
-    if query.kind not in SPLIT_KINDS:
-        if query.split is not None:
-            raise UsageError(f"a matrix of kind {query.kind} belongs to no split: leave out the split {query.split!r}")
-        return query
-    there = [split for split in SPLITS if epochs_of(run, replace(query, split=split))]
-    return replace(query, split=query.split or next(iter(there), SPLITS[0]))
-
-
-def _none(run: Results, query: NeighborQuery) -> str:
-    """Return what to do where a run has no matrix of a kind."""
-    places = (
+def _missing_matrix_error(run: Results, query: NeighborQuery) -> UsageError:
+    """Return the error for a run without a kind of matrix."""
+    files = (
         layout.csm_path(run.path, query.run or "", "", None, 0),
         layout.neighbors_path(run.path, query.run or "", "", 0),
     )
-    there = sorted({path.name for place in places for path in place.parent.glob("*/")})
-    made = {"ncsm_centred": "--centred", "ccsm": "--test or --predictions", "tncsm": "--test and --templates"}
-    hint = f"; dsi analyze makes it with {made[query.kind]}" if query.kind in made else ""
+    stored = sorted({folder.name for file in files for folder in file.parent.glob("*/")})
+    options = {"ncsm_centred": "--centred", "ccsm": "--test or --predictions", "tncsm": "--test and --templates"}
+    hint = f"; dsi analyze writes it with {options[query.kind]}" if query.kind in options else ""
     if run.is_vast(query.run) and query.split is not None:
-        hint = f"; of more than {MAX_DENSE_CLASSES:,} classes dsi analyze makes none"
-    return f"no {_kind(query)} in run {query.run!r}: there are {', '.join(there) or 'no matrices'}{hint}"
+        hint = f"; dsi analyze writes none for more than {MAX_DENSE_CLASSES:,} classes"
+    return UsageError(
+        f"no {_matrix_name(query)} in run {query.run!r}: there are {', '.join(stored) or 'no matrices'}{hint}",
+        code="missing-matrix",
+        matrix=query.kind,
+        run=query.run,
+        stored=tuple(stored),
+    )
 
 
-def matrix(run: Results, query: NeighborQuery) -> Values:
-    """Return the matrix that is asked for, settled."""
+def similarity_matrix(run: Results, query: NeighborQuery) -> Values:
+    """Return the matrix of a query whose defaults are filled in."""
     return run.csm(query.kind, query.epoch, query.split, query.run).to_numpy(dtype=np.float64)
 
 
-def row(run: Results, query: NeighborQuery, index: int) -> Values:
-    """Return the row of a class in the matrix that is asked for, settled."""
+def similarity_row(run: Results, query: NeighborQuery, index: int) -> Values:
+    """Return the row of a class in the matrix of a query whose defaults are filled in."""
     values: Values = run.csm(query.kind, query.epoch, query.split, query.run, rows=[index]).to_numpy(dtype=np.float64)[0]
     return values
 
@@ -250,42 +280,30 @@ def _wordnet(run: Results, query: NeighborQuery) -> Values | None:
     try:
         return run.csm("scsm", None, None, query.run).to_numpy(dtype=np.float64)
     except UsageError:
-        return None  # no label was found in WordNet, or there are none
+        return None  # there are no labels, or none is in WordNet
 
 
 def wordnet_row(run: Results, query: NeighborQuery, index: int) -> tuple[Values, Values, int | None]:
-    """Return a class's WordNet similarities, their ranks, and the furthest rank."""
+    """Return a class's WordNet similarities, their ranks, and the largest rank; NaN and None without a reference matrix."""
     wordnet = _wordnet(run, query)
     if wordnet is None:
-        nothing = np.full(len(class_names(run, query.run)), np.nan)
-        return nothing, nothing, None
-    rank, furthest = ranked(wordnet)
+        missing = np.full(len(class_names(run, query.run)), np.nan)
+        return missing, missing, None
+    rank, furthest = ranks_among_known(wordnet)
     return wordnet[index], rank[index], furthest
 
 
-def order_of(row: Values, index: int) -> NDArray[np.intp]:
-    """Return the other classes by falling similarity, ties in order of class index; those that a matrix lacks left out."""
+def neighbor_order(row: Values, index: int) -> NDArray[np.intp]:
+    """Return the other classes by falling similarity, with ties in order of class index and without NaN."""
     order: NDArray[np.intp] = np.argsort(np.where(np.isnan(row), np.inf, -row), kind="stable")
     others: NDArray[np.intp] = order[(order != index) & ~np.isnan(row[order])]
     return others
 
 
-def _ranks(values: Values) -> tuple[Values, int | None]:
-    """Return the ranks of values from 1, the highest, ties at their mid-rank; NaN for NaN; and how many are known."""
-    known = ~np.isnan(values)
-    ranks = np.full(values.shape, np.nan)
-    ranks[known] = mid_ranks(-values[known])
-    return ranks, int(known.sum()) or None
+def matrix_title(query: NeighborQuery) -> str:
+    """Return the run, matrix and epoch of a query for a title."""
+    return f"{query.run}, {_matrix_name(query)}" + ("" if query.epoch is None else f", epoch {query.epoch}")
 
 
-def _is_symmetric(csm: Values) -> bool:
-    return bool(np.array_equal(csm, csm.T, equal_nan=True))
-
-
-def place_of(query: NeighborQuery) -> str:
-    """Return the run, matrix and epoch that was asked for, as a title says it."""
-    return f"{query.run}, {_kind(query)}" + ("" if query.epoch is None else f", epoch {query.epoch}")
-
-
-def _kind(query: NeighborQuery) -> str:
+def _matrix_name(query: NeighborQuery) -> str:
     return query.kind.upper().replace("_", " ") + (f" {query.split}" if query.split else "")

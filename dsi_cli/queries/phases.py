@@ -1,4 +1,4 @@
-"""The phases of a run in words (arXiv 2505.21338, section 5). Each sentence is given only if the tables bear it out."""
+"""Sentences about the phases of a run (arXiv 2505.21338, section 5); each requires evidence in the tables."""
 
 from __future__ import annotations
 
@@ -15,34 +15,35 @@ from dsi_cli.store.schema import CLASSES, PHASES, Table
 
 Row = dict[str, Any]
 
-PARTS = ("surge", "refinement", "stabilisation")
-"""The phases in their order; the other rows are the times t50, t90 and t95."""
-AGREEMENT = ("agreement", "excess of")
-"""How the names of the curves of the agreement with the reference begin."""
-SURELY_ABOVE = 3.0
-"""Deviations above chance from which an alignment counts as one."""
-WIDE_CHANCE = 0.2
-"""If chance alone reaches that excess, as with few classes, no hint is given about an alignment that stays within it."""
-LEAST_EPOCHS = 8
-LEARNT = 2.0
-"""Times chance from which an accuracy counts as learnt."""
+PHASE_NAMES = ("surge", "refinement", "stabilisation")
+"""The phases in order. The other rows of the phases table are the times t50, t90 and t95."""
+AGREEMENT_PREFIXES = ("agreement", "excess of")
+"""The prefixes of the names of the curves of the agreement with the reference matrix."""
+MIN_ALIGNED_Z = 3.0
+"""An alignment counts if it is at least this many standard deviations above chance."""
+MAX_CHANCE_EXCESS = 0.2
+"""If chance can reach this excess, as with few classes, an alignment within chance has no meaning."""
+MIN_EPOCHS = 8
+"""The number of epochs with an alignment for a statement that it stays within chance."""
+MIN_LEARNT_FACTOR = 2.0
+"""A network has learnt if its accuracy is at least this multiple of chance."""
 _TITLES = {"wsi max": "Max WSI", "widm test": "WIDM", "widm train": "WIDM on train"}
 
 
 @dataclass(frozen=True)
 class PhaseSentences:
-    """What is known of a run's phases."""
+    """The phases of a run with sentences about them."""
 
     rows: list[Row] = field(default_factory=list)
-    """Of the phases table."""
+    """The run's rows of the phases table."""
     phases: str | None = None
-    """The phases of the first curve that has any, or why there are none, in a line."""
+    """One line with the phases of the first curve that has any, or with the reason why none has."""
     hints: list[str] = field(default_factory=list)
-    """Plain sentences, most telling first."""
+    """Sentences; the most important is first."""
 
 
 def phase_sentences(out: Path, run: str) -> PhaseSentences:
-    """Return the phases of a run in words; nothing if the output has no phases table.
+    """Return sentences about the phases of a run; none if the results folder has no phases table.
 
     Raises
     ------
@@ -58,12 +59,12 @@ def phase_sentences(out: Path, run: str) -> PhaseSentences:
 
 
 def is_agreement(curve: str) -> bool:
-    """Return whether a curve of the phases table is that of the agreement with the reference."""
-    return curve.startswith(AGREEMENT)
+    """Return True for the name of a curve of the agreement with the reference matrix."""
+    return curve.startswith(AGREEMENT_PREFIXES)
 
 
 def phases_line(rows: Sequence[Row]) -> str:
-    """Return the phases of the first curve that has any, else why the first curve has none.
+    """Return a line with the phases of the first curve that has any, or with the reason why the first curve has none.
 
     >>> surge = {"curve": "wsi max", "phase": "surge", "first_epoch": 0, "last_epoch": 2.72, "low": 1.8, "high": 4.03, "gain": 0.3}
     >>> rest = surge | {"phase": "refinement", "first_epoch": 2.72, "last_epoch": 20, "low": 17, "high": 30, "gain": -0.007}
@@ -73,22 +74,20 @@ def phases_line(rows: Sequence[Row]) -> str:
     curve = next((row["curve"] for row in rows if row["phase"]), None)
     if curve is None:
         return f"no phases in {_title(rows[0]['curve'])}: {rows[0]['reason']}"
-    mine = [row for row in rows if row["curve"] == curve and row["phase"] in PARTS]
-    said = []
-    for row in mine:
-        if row["phase"] == "stabilisation":
-            said.append("then stabilisation")
+    parts = []
+    for row in rows:
+        if row["curve"] != curve or row["phase"] not in PHASE_NAMES:
             continue
-        interval = (
-            f"{row['low']:.1f} to {row['high']:.1f}"
-            if row["phase"] == "surge"
-            else f"{row['low']:.0f} to {row['high']:.0f}"
-        )
-        end = f"{row['last_epoch']:.1f}" if row["phase"] == "surge" else f"{row['last_epoch']:.0f}"
-        said.append(f"{row['phase']} to epoch {end} ({'' if said else '95 % CI '}{interval})")
+        if row["phase"] == "stabilisation":
+            parts.append("then stabilisation")
+            continue
+        digits = 1 if row["phase"] == "surge" else 0
+        end, low, high = (f"{row[name]:.{digits}f}" for name in ("last_epoch", "low", "high"))
+        label = "" if parts else "95 % CI "
+        parts.append(f"{row['phase']} to epoch {end} ({label}{low} to {high})")
         if row["phase"] == "refinement":
-            said.append(f"change since the peak {row['gain']:+.3f}")
-    return f"phases of {_title(curve)}: {', '.join(said)}"
+            parts.append(f"change since the peak {row['gain']:+.3f}")
+    return f"phases of {_title(curve)}: {', '.join(parts)}"
 
 
 def _title(curve: str) -> str:
@@ -96,37 +95,35 @@ def _title(curve: str) -> str:
 
 
 def hints(rows: Sequence[Row], lines: Sequence[epoch_summary.EpochSummary], classes: int = 0) -> list[str]:
-    """Return what the phases and curves of a run mean, in sentences.
+    """Return sentences that interpret the phases and curves of a run.
 
     Parameters
     ----------
-    rows : of the phases table, of one run
+    rows : the run's rows of the phases table
     lines : the run's epochs
-    classes : how many there are, for the chance level of the accuracy; 0 if that is not known
+    classes : the number of classes, for the chance level of the accuracy; 0 if unknown
     """
-    never = _within_chance(lines, classes)
-    if never is not None:
-        return [never]
-    last = next((row for row in reversed(rows) if row["phase"] == "stabilisation" and is_agreement(row["curve"])), None)
-    return (
-        []
-        if last is None
-        else [f"agreement with WordNet has stayed within its noise since epoch {last['first_epoch']:.0f}"]
-    )
+    within_chance = _sentence_within_chance(lines, classes)
+    if within_chance is not None:
+        return [within_chance]
+    for row in reversed(rows):
+        if row["phase"] == "stabilisation" and is_agreement(row["curve"]):
+            return [f"agreement with WordNet has stayed within its noise since epoch {row['first_epoch']:.0f}"]
+    return []
 
 
-def _within_chance(lines: Sequence[epoch_summary.EpochSummary], classes: int) -> str | None:
-    """Return what it means that the alignment was within chance at every epoch; None if it was not, or cannot be told."""
+def _sentence_within_chance(lines: Sequence[epoch_summary.EpochSummary], classes: int) -> str | None:
+    """Return a sentence if the alignment was within chance at every epoch; None if not or if that has no meaning."""
     known = [(line.excess, line.z) for line in lines if line.excess is not None and line.z]
-    if len(known) < LEAST_EPOCHS or max(z for _, z in known) >= SURELY_ABOVE:
+    if len(known) < MIN_EPOCHS or max(z for _, z in known) >= MIN_ALIGNED_Z:
         return None
-    if SURELY_ABOVE * float(np.median([abs(excess / z) for excess, z in known])) > WIDE_CHANCE:
+    if MIN_ALIGNED_Z * float(np.median([abs(excess / z) for excess, z in known])) > MAX_CHANCE_EXCESS:
         return None
     best = max((line.accuracy for line in lines if line.accuracy is not None), default=None)
-    within = f"alignment with WordNet was within chance at every epoch (z at most {max(z for _, z in known):.1f})"
-    if best is not None and classes and best >= LEARNT / classes:
-        return f"{within}, though accuracy reached {best:.3f}"
-    return f"looks like a run that never learnt: {within}"
+    sentence = f"alignment with WordNet was within chance at every epoch (z at most {max(z for _, z in known):.1f})"
+    if best is not None and classes and best >= MIN_LEARNT_FACTOR / classes:
+        return f"{sentence}, though accuracy reached {best:.3f}"
+    return f"looks like a run that never learnt: {sentence}"
 
 
 def _rows(out: Path, table: Table, run: str) -> list[Row]:

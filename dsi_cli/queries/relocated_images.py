@@ -1,4 +1,4 @@
-"""Images that have moved since they were predicted: found again by the ends of their paths."""
+"""Find images that were moved after they were predicted, by the ends of their paths."""
 
 from __future__ import annotations
 
@@ -9,75 +9,89 @@ from pathlib import Path
 
 from dsi_cli.errors import UsageError
 
-_INSIDE = re.compile(r"(?P<file>.+?\.(?:parquet(?=#\d+$)|tar(?=/)))(?P<inside>.+)", re.IGNORECASE)
-"""A row of a Parquet file, a member of a tar: the file is what has moved."""
+_CONTAINER = re.compile(r"(?P<file>.+?\.(?:parquet(?=#\d+$)|tar(?=/)))(?P<member>.+)", re.IGNORECASE)
+"""The path of an image in a container: a row of a Parquet file, or a member of a tar archive."""
 
 
 class RelocatedImages:
-    """Where images lie now.
+    """The new paths of moved images.
 
     Parameters
     ----------
-    folder : searched to any depth
-    paths : where the images lay
+    folder : the new folder, which is searched to any depth
+    paths : the old paths of the images
 
     Raises
     ------
     UsageError
-        There is no such folder.
+        The folder does not exist (code ``missing-folder``).
     """
 
     def __init__(self, folder: Path, paths: Iterable[str]) -> None:
         if not folder.is_dir():
-            raise UsageError(f"no folder {folder}: --images wants the one that the images are in now")
+            raise UsageError(
+                f"no folder {folder}: --images takes the folder that contains the images now",
+                code="missing-folder",
+                folder=folder,
+            )
         self.folder = folder
-        wanted = {_parts(file)[-1] for path in paths for file in (path, _split(path)[0])}
-        self._files: dict[str, list[str]] = {}
-        for place, folders, names in os.walk(folder.absolute()):
+        names = {_parts(file)[-1] for path in paths for file in (path, _split_container(path)[0])}
+        self._files_by_name: dict[str, list[str]] = {}
+        for parent, folders, files in os.walk(folder.absolute()):
             folders.sort()
-            for name in wanted.intersection(names):
-                self._files.setdefault(name, []).append(os.path.join(place, name))  # noqa: PTH118 (a million of them)
+            for name in names.intersection(files):
+                path = os.path.join(parent, name)  # noqa: PTH118 (there may be a million files)
+                self._files_by_name.setdefault(name, []).append(path)
 
     def __call__(self, path: str) -> str:
-        """Return the path that has the longest common end with one, counted in folders.
+        """Return the new path that shares the most folders at its end with an old path.
 
         Raises
         ------
         UsageError
-            No file has its name, or several fit equally well.
+            No file has the name (code ``missing-image``), or several match equally well (code ``ambiguous-image``).
         """
-        file, inside = _split(path)
-        container = self._best(file) if inside else None
+        file, member = _split_container(path)
+        container = self._best_match(file) if member else None
         if container is not None:
-            return container + inside
-        found = self._best(path)
-        if found is None:
-            raise UsageError(f"{path}: no file {_parts(file)[-1]!r} in {self.folder}")
-        return found
+            return container + member
+        image = self._best_match(path)
+        if image is None:
+            name = _parts(file)[-1]
+            raise UsageError(f"{path}: no file {name!r} in {self.folder}", code="missing-image", name=name)
+        return image
 
-    def _best(self, path: str) -> str | None:
-        ends = {file: _common(_parts(file), _parts(path)) for file in self._files.get(_parts(path)[-1], [])}
-        longest = [file for file, length in ends.items() if length == max(ends.values())]
+    def _best_match(self, path: str) -> str | None:
+        parts = _parts(path)
+        lengths = {file: _common_suffix_length(_parts(file), parts) for file in self._files_by_name.get(parts[-1], [])}
+        longest = [file for file, length in lengths.items() if length == max(lengths.values())]
         if len(longest) > 1:
-            raise UsageError(f"{path}: {len(longest)} files in {self.folder} fit equally well, {longest[0]} among them")
+            raise UsageError(
+                f"{path}: {len(longest)} files in {self.folder} match equally well, such as {longest[0]}",
+                code="ambiguous-image",
+                path=path,
+                count=len(longest),
+                example=longest[0],
+            )
         return longest[0] if longest else None
 
 
-def _split(path: str) -> tuple[str, str]:
-    match = _INSIDE.fullmatch(path)
-    return (match["file"], match["inside"]) if match else (path, "")
+def _split_container(path: str) -> tuple[str, str]:
+    """Return the path of a container and the member in it, or the path and an empty string."""
+    match = _CONTAINER.fullmatch(path)
+    return (match["file"], match["member"]) if match else (path, "")
 
 
 def _parts(path: str) -> list[str]:
-    """Return the parts of a path, of another system's as well."""
+    """Return the parts of a path with slashes or backslashes."""
     return [part for part in re.split(r"[/\\]", path) if part] or [path]
 
 
-def _common(parts: list[str], others: list[str]) -> int:
-    """Return how many parts at the end are the same."""
+def _common_suffix_length(parts: list[str], others: list[str]) -> int:
+    """Return the number of equal parts at the end."""
     count = 0
-    for one, other in zip(reversed(parts), reversed(others), strict=False):
-        if one != other:
+    for part, other in zip(reversed(parts), reversed(others), strict=False):
+        if part != other:
             break
         count += 1
     return count

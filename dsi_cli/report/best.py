@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from dsi_cli.errors import count
-from dsi_cli.queries.curve_panels import PANELS, PanelSpec, Series, Values, measures_of, series
+from dsi_cli.queries.curve_panels import PANELS, PanelSpec, Series, Values, sai_measures, series
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,7 +136,7 @@ def criteria_table(
 
 def curves_of_first_measure(curves: pd.DataFrame, kind: PanelSpec, classes: int = 0) -> list[Series]:
     """Return a run's curves of a panel; for the SAI, those of the first measure in the table. ``classes`` is as for `series`."""
-    measure = next(iter(measures_of(curves)), "cosine")
+    measure = next(iter(sai_measures(curves)), "cosine")
     return series(curves, kind, measure, classes) if len(curves) else []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dsi_cli.queries.class_order import words
+from dsi_cli.queries.class_order import synset_words
 from dsi_cli.report.curve_data import six_digits
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def class_agreement(results: Results, run: str) -> dict[str, Any] | None:
         "of": str(last["of"].iloc[0]),
         "classes": [[int(row["class_index"]), *six_digits((row["pearson"], row["z"]))] for row in classes],
         "groups": [
-            [words(str(row["group"])), *six_digits((row["pearson"], row["z"])), int(row["classes_used"])] for row in groups
+            [synset_words(str(row["group"])), *six_digits((row["pearson"], row["z"])), int(row["classes_used"])]
+            for row in groups
         ],
         "small": int((~is_class).sum()) - len(groups),
     }

@@ -60,12 +60,12 @@ def class_orders(classes: pd.DataFrame, last_matrix: Matrix | None) -> Orders:
     """Return the display orders of a run's classes; the order by clusters needs the network's last matrix."""
     orders: Orders = {}
     given = class_order.given_order(len(classes)).tolist()
-    taxonomy = class_order.taxonomy(classes).tolist()
+    taxonomy = class_order.taxonomy_order(classes).tolist()
     if classes["synset"].notna().any() or taxonomy != given:
         orders["taxonomy"] = taxonomy
     orders["given"] = given
     if last_matrix is not None and len(classes) > 2:
-        orders["cluster"] = class_order.cluster(last_matrix).tolist()
+        orders["cluster"] = class_order.cluster_order(last_matrix).tolist()
     return orders
 
 
@@ -76,7 +76,7 @@ def describe_orders(classes: pd.DataFrame, orders: Orders, matrix: str) -> list[
             "name": name,
             "title": TITLES[name].format(matrix=matrix),
             "order": order,
-            "groups": [list(group) for group in class_order.groups(classes, np.asarray(order))],
+            "groups": [list(group) for group in class_order.class_groups(classes, np.asarray(order))],
         }
         for name, order in orders.items()
     ]

@@ -12,7 +12,7 @@ from typing import Any
 from dsi_cli.metrics import DISTANCES
 from dsi_cli.queries.comparison.compare import MEASURES, Comparison, ComparisonOptions
 from dsi_cli.queries.comparison.cross_alignment import CrossAlignment
-from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracyComparison, places
+from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracyComparison, describe_epochs
 from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORKS, CurveBand, RunCurve
 from dsi_cli.queries.comparison.verdict import Verdict
 from dsi_cli.report import html
@@ -154,8 +154,8 @@ def _pair(equal: EqualAccuracyComparison, verdict: Verdict, *, is_open: bool) ->
         "verdict": verdict,
         "equal": equal,
         "is_open": is_open,
-        "first": places(equal.first_chosen),
-        "second": places(equal.second_chosen),
+        "first": describe_epochs(equal.first_chosen),
+        "second": describe_epochs(equal.second_chosen),
         "rows": list(zip(equal.rows, interval_pictures(equal.rows), verdict.reasons, strict=True)),
     }
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsi_cli.queries.curve_panels import PANELS, Panel, Series, measures_of, panels
-from dsi_cli.queries.phases import PARTS, is_agreement
+from dsi_cli.queries.curve_panels import PANELS, Panel, Series, panels, sai_measures
+from dsi_cli.queries.phases import PHASE_NAMES, is_agreement
 
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
@@ -22,7 +22,7 @@ EXCESS = next(kind for kind in PANELS if kind.name == "excess")
 
 def curves(results: Results) -> dict[str, Any]:
     """Return all panels: the SAI for each measure, from which the page also draws the excess, the other curves and the phases."""
-    measures = measures_of(results.curves)
+    measures = sai_measures(results.curves)
     sai = {}
     for measure in measures:
         for panel in panels(results, measure=measure, kinds=SAI):
@@ -76,7 +76,7 @@ def six_digits(values: Iterable[float | None]) -> list[float | None]:
 
 def phases(results: Results) -> list[dict[str, Any]]:
     """Return the phases of all runs; "place" is the index of the run."""
-    rows = results.phases[results.phases["phase"].isin(PARTS) & results.phases["run"].isin(results.names)]
+    rows = results.phases[results.phases["phase"].isin(PHASE_NAMES) & results.phases["run"].isin(results.names)]
     return [
         {
             "place": results.names.index(row["run"]),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.queries import epoch_sampling
 from dsi_cli.report import matrix_codec, matrix_sources, neighbor_data, size_budget
 from dsi_cli.report.classes import Orders
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale
@@ -19,7 +20,7 @@ MAX_BLOCKS = 100
 """Maximum number of blocks per row of a matrix of block means."""
 MAX_FINE_REFERENCE = 2048
 """Maximum number of classes of a reference matrix that is packed with the finest scale."""
-OWN = ("ncsm", "tncsm-test", "tncsm-train")
+OWN_MATRICES = ("ncsm", "tncsm-test", "tncsm-train")
 """Names of the network's similarity matrix in order of preference."""
 TITLES = {
     "ncsm": ("NCSM", "cosine similarity of the classifier's weights (−1 to 1)"),
@@ -48,7 +49,7 @@ class RunMatrices:
     def own(self) -> tuple[MatrixSeries, ValueRange] | None:
         """The network's similarity matrix, or None if the run has none."""
         by_name = {series.name: (series, values) for series, values in self.series}
-        return next((by_name[name] for name in OWN if name in by_name), None)
+        return next((by_name[name] for name in OWN_MATRICES if name in by_name), None)
 
     def need(self, orders: int) -> size_budget.BudgetNeed:
         """Return the size that the run needs in the page, with a number of display orders."""
@@ -72,7 +73,7 @@ def run_matrices(results: Results, run: str) -> RunMatrices:
 
     all_series = matrix_sources.matrix_series(results, run)
     names = {series.name for series in all_series}
-    own = next((name for name in OWN if name in names), None)
+    own = next((name for name in OWN_MATRICES if name in names), None)
     for series in all_series:
         if series.name == own and classes > 1:
             values = matrix_sources.value_range(series, add_neighbors)
@@ -119,7 +120,7 @@ def pack(
 def _complete_epochs(matrices: RunMatrices, count: int) -> list[int]:
     change = dict.fromkeys(matrices.epochs, 1.0) if matrices.own is None else matrices.own[1].change
     epochs = list(change)
-    return [epochs[index] for index in size_budget.front_loaded(list(change.values()), count)]
+    return [epochs[index] for index in epoch_sampling.front_loaded(list(change.values()), count)]
 
 
 def _pack_series(

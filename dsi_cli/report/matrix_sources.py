@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.engines import local
-from dsi_cli.queries import matrices
+from dsi_cli.queries import epoch_sampling
 from dsi_cli.report import neighbor_data
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, off_diagonal, pack
 from dsi_cli.store import layout, parquet
@@ -109,7 +109,7 @@ def nearest(results: Results, run: str, classes: int) -> dict[int, str]:
     epochs = [epoch for epoch in results.epochs(run) if layout.neighbors_path(results.path, run, "ncsm", epoch).is_file()]
     return {
         epoch: neighbor_data.pack_stored_neighbors(results.neighbors("ncsm", epoch, run), classes)
-        for epoch in matrices.evenly_spaced(epochs, MAX_NEIGHBOR_EPOCHS)
+        for epoch in epoch_sampling.evenly_spaced(epochs, MAX_NEIGHBOR_EPOCHS)
     }
 
 
@@ -191,7 +191,7 @@ def _mean_difference(values: NDArray[Any], previous: NDArray[Any]) -> float:
 
 def _costs(series: MatrixSeries, low: float, high: float) -> dict[int, float]:
     """Return the mean size in bytes of a packed matrix for each of `LEVELS`."""
-    epochs = matrices.evenly_spaced(series.epochs, COST_SAMPLES)
+    epochs = epoch_sampling.evenly_spaced(series.epochs, COST_SAMPLES)
     samples = [off_diagonal(series.read(epoch), symmetric=series.symmetric) for epoch in epochs]
     costs = {}
     for levels in LEVELS:

@@ -32,7 +32,7 @@ def mistake_data(results: Results, run: str, open_image: Opener | None) -> dict[
             listing = confused_pairs(results, MistakeQuery(run, epoch, split, most=MAX_PAIRS))
         except UsageError:
             continue  # there are no predictions on this split
-        epoch = listing.asked.epoch
+        epoch = listing.query.epoch
         by_split[split] = {
             "epoch": epoch,
             "is_last": is_last,
@@ -64,7 +64,7 @@ def _mistakes(results: Results, query: MistakeQuery, open_image: Opener | None) 
     except UsageError:
         return None  # the run has confusion counts, but no predictions per sample
     rows = [asdict(row) | {"image": _data_url(row.path, open_image)} for row in listing.rows]
-    return {"epoch": listing.asked.epoch, "found": listing.found, "rows": rows}
+    return {"epoch": listing.query.epoch, "found": listing.found, "rows": rows}
 
 
 def _data_url(path: str | None, open_image: Opener | None) -> str | None:

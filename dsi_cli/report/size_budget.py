@@ -8,7 +8,6 @@ that remain, so that a small run leaves its unused part to larger runs. A run wi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 from dsi_cli.report.matrix_codec import LEVELS
@@ -65,38 +64,3 @@ def _share(need: BudgetNeed, limit: float) -> tuple[BudgetShare, float]:
     complete = max(0, min(most, int(spare // max(1.0, need.cost[levels] - need.block_cost))))
     used = need.fixed + need.cost[levels] * complete + need.block_cost * (need.epochs - complete)
     return BudgetShare(complete, levels), used
-
-
-def front_loaded(change: Sequence[float], count: int) -> list[int]:
-    """Return the indices of ``count`` epochs between which a matrix changes about equally much.
-
-    The first and the last epoch are among them.
-
-    Parameters
-    ----------
-    change : the change of each epoch from the previous epoch
-
-    Notes
-    -----
-    The algorithm repeatedly takes the gap with the largest sum of changes. It splits this gap at the epoch nearest to half of the
-    sum.
-
-    >>> front_loaded([0, 5, 5, 1, 1, 1, 1], 4)
-    [0, 1, 2, 6]
-    """
-    last = len(change) - 1
-    if count >= len(change):
-        return list(range(len(change)))
-    if count < 2:
-        return [last][:count]
-    total_change = [0.0]
-    for step in change[1:]:
-        total_change.append(total_change[-1] + step)
-    kept = [0, last]
-    while len(kept) < count:
-        gaps = [(total_change[end] - total_change[start], end - start, start, end) for start, end in pairwise(kept)]
-        _, _, start, end = max(gap for gap in gaps if gap[1] > 1)
-        middle = (total_change[start] + total_change[end]) / 2
-        kept.append(min(range(start + 1, end), key=lambda index: abs(total_change[index] - middle)))
-        kept.sort()
-    return kept

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, cast
 
-from dsi_cli.queries.curve_panels import UNSAID
+from dsi_cli.queries.curve_panels import UNNAMED_REFERENCES
 from dsi_cli.remote import local_names
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def name_of(row: dict[str, Any]) -> str:
     """
     parts = [row[column] for column in _NAMED_BY if isinstance(row[column], str)]
     reference = row["reference"]
-    return "/".join(parts + ([reference] if isinstance(reference, str) and reference not in UNSAID else []))
+    return "/".join(parts + ([reference] if isinstance(reference, str) and reference not in UNNAMED_REFERENCES else []))
 
 
 def plain(name: str) -> str:

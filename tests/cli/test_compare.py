@@ -109,14 +109,18 @@ def test_a_page_is_no_folder(two, tmp_path, dsi):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--run", "fast"), 2, "a comparison takes two runs or more, of one output or of several; there is fast alone"),
+        (
+            ("--run", "fast"),
+            2,
+            "a comparison needs two runs or more, from one results folder or several; there is fast alone",
+        ),
         (("--run", "walk"), 2, "no run 'walk': there are fast, slow"),
-        (("--tolerance", 2), 2, "a tolerance of accuracy lies from 0 up to 1"),
+        (("--tolerance", 2), 2, "the tolerance of accuracy 2 is not in [0, 1)"),
         (("--split", "val"), 2, "no split 'val'"),
         (("--measure", "kendall"), 2, "no comparison by measure 'kendall'"),
         (("--group", "("), 2, "is no regular expression"),
         (("--group", "^(.)"), 0, ""),
-        (("--draws", -3), 2, "draws are a count"),
+        (("--draws", -3), 2, "the number of draws -3 is negative"),
         (("-o", "x", "--format", "gif"), 2, "no format 'gif': expected one of png, svg, pdf"),
         (("-o", "pyproject.toml"), 2, "figures go into a folder, and pyproject.toml is a file"),
         (("none",), 2, "no output folder none: run `dsi analyze CHECKPOINTS -o none` first"),

@@ -55,7 +55,7 @@ def test_json_is_what_the_api_says(out, dsi, option, make):
     listing = make(Results(out), MistakeQuery(epoch=0, most=2, order="reasonable"))
     assert document.pop("rows") == [asdict(row) for row in listing.rows]
     expected = asdict(listing)
-    assert document == {**expected.pop("asked"), **{key: value for key, value in expected.items() if key != "rows"}}
+    assert document == {**expected.pop("query"), **{key: value for key, value in expected.items() if key != "rows"}}
 
 
 def test_the_table(out, images, dsi):
@@ -132,7 +132,7 @@ def test_images_that_have_moved(out, images, tmp_path, dsi):
     ("arguments", "code", "words"),
     [
         (("--epoch", 7), 2, "there are 0, 1; dsi analyze makes them"),
-        (("--split", "train"), 2, "no predictions on train in run 'run': they are on test; ask for --split test"),
+        (("--split", "train"), 2, "no predictions on train in run 'run': they are on test; use --split test"),
         (("--split", "val"), 2, "no split 'val': expected test or train"),
         (("--sort", "worst"), 2, "no order 'worst': expected unreasonable or reasonable"),
         (("--truth", "dgo"), 2, "no class 'dgo': did you mean dog"),
@@ -142,7 +142,7 @@ def test_images_that_have_moved(out, images, tmp_path, dsi):
         (("--images", "x"), 2, "add --sheet FILE.png"),
         (("--sheet", "x.jpg"), 2, "expected a name that ends in .png, found 'x.jpg'"),
         (("--sheet", "none/x.png"), 5, "none/x.png could not be written: No such file or directory"),
-        (("--sheet", "x.png", "--images", "none"), 2, "no folder none: --images wants"),
+        (("--sheet", "x.png", "--images", "none"), 2, "no folder none: --images takes"),
     ],
 )
 def test_failures_are_one_line(out, dsi, arguments, code, words):

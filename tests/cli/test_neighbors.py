@@ -9,7 +9,7 @@ import pytest
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.queries.neighbor_history import over_epochs
+from dsi_cli.queries.neighbor_history import neighbor_history
 from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
 from dsi_cli.store.results import Results
 
@@ -32,14 +32,14 @@ def out(make_run, tmp_path):
         (("--class", "cat", "--epoch", 2), lambda run: nearest(run, "cat", NeighborQuery(epoch=2, most=3))),
         (("--pairs", "--epoch", 2), lambda run: closest_pairs(run, NeighborQuery(epoch=2, most=3))),
         ((), lambda run: closest_pairs(run, NeighborQuery(most=3))),
-        (("--class", "cat", "--over-epochs"), lambda run: over_epochs(run, "cat", NeighborQuery(most=3))),
+        (("--class", "cat", "--over-epochs"), lambda run: neighbor_history(run, "cat", NeighborQuery(most=3))),
     ],
 )
 def test_json_is_what_the_api_says(out, dsi, arguments, make):
     ended = dsi("neighbors", out, *arguments, "-k", 3, "--json")
     assert (ended.code, ended.err) == (0, "")
     expected = asdict(make(Results(out)))
-    assert json.loads(ended.out) == {**expected.pop("asked"), **expected}
+    assert json.loads(ended.out) == {**expected.pop("query"), **expected}
 
 
 def test_the_table_of_a_class(out, dsi):
@@ -66,7 +66,7 @@ def test_the_table_of_pairs(out, dsi):
 
 def test_the_table_over_epochs(out, dsi):
     ended = dsi("neighbors", out, "--class", "cat", "--over-epochs", "-k", 2)
-    history = over_epochs(Results(out), "cat", NeighborQuery(most=2))
+    history = neighbor_history(Results(out), "cat", NeighborQuery(most=2))
     assert ended.out.splitlines()[0] == history.title
     row = next(row for row in history.rows if row.places[-1] == 1)
     (line,) = (line for line in ended.out.splitlines() if line.startswith(f"{row.name} "))

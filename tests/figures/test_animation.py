@@ -76,14 +76,14 @@ def test_animation_frames_differ_only_in_the_moving_parts(
 
 
 def test_scene_uses_one_colour_scale_for_all_frames(analysed: Analysed):
-    frames = matrices.frames(analysed.run, FASHION)
+    frames = matrices.matrix_frames(analysed.run, FASHION)
     assert frames is not None
     with using(animation.STYLE):
         figure, update = animation.scene(analysed.run, frames, [0, 1, 15])
         of_value: dict[float, set[tuple[int, ...]]] = {}
         for epoch in (0, 1, 15):
             update(epoch)
-            cells, place = _cells(_pixels(figure)), matrices.matrix(analysed.run, frames, epoch)
+            cells, place = _cells(_pixels(figure)), matrices.epoch_matrix(analysed.run, frames, epoch)
             classes = analysed.run.classes.query(f"run == '{FASHION}'").sort_values("display_order")
             order = classes["class_index"].to_numpy(int)
             shown = place[np.ix_(order, order)]
@@ -131,7 +131,7 @@ def test_frames_per_second_limits_the_duration_to_15_seconds():
 def test_animation_without_labels_shows_the_wsi(make_run: MakeRun, tmp_path: Path):
     analyze([make_run(labels=None), make_run("other", labels=None, seed=1)], tmp_path / "out")
     run = Results(tmp_path / "out")
-    frames = matrices.frames(run, "run")
+    frames = matrices.matrix_frames(run, "run")
     assert frames is not None
     shown = animation.curve_panel(run, frames)
     assert shown is not None
@@ -142,7 +142,7 @@ def test_animation_without_labels_shows_the_wsi(make_run: MakeRun, tmp_path: Pat
 
 
 def test_curve_panel_is_the_sai_with_its_chance_level(analysed: Analysed):
-    frames = matrices.frames(analysed.run, FASHION)
+    frames = matrices.matrix_frames(analysed.run, FASHION)
     assert frames is not None
     shown = animation.curve_panel(analysed.run, frames)
     assert shown is not None

@@ -33,7 +33,7 @@ def made(classes: int) -> ClassTree:
     values = (values + values.T) / 2
     np.fill_diagonal(values, 1.0)
     tree = class_order.clustering(values)
-    places = class_order.leaves(tree)
+    places = class_order.leaf_order(tree)
     groups = [ClassGroup(f"hypernym {'of many words ' * (at % 3)}{at}", at, at + 1) for at in range(0, classes - 1, 3)]
     names = [f"a class's name {'and more ' * (at % 5)}{at}" for at in places]
     shown = values[np.ix_(places, places)]
@@ -67,7 +67,7 @@ def test_draw_tree_of_a_deep_tree_works():
 
 
 def test_leaves_stand_at_the_rows_of_the_map(analysed: Analysed):
-    frames = matrices.frames(analysed.run, CNN)
+    frames = matrices.matrix_frames(analysed.run, CNN)
     assert frames is not None
     one = dendrogram.class_tree(analysed.run, frames, 30)
     assert one is not None
@@ -92,7 +92,7 @@ def test_leaves_stand_at_the_rows_of_the_map(analysed: Analysed):
 
 
 def test_class_tree_heights_are_mean_similarities(analysed: Analysed):
-    frames = matrices.frames(analysed.run, CNN)
+    frames = matrices.matrix_frames(analysed.run, CNN)
     assert frames is not None
     one = dendrogram.class_tree(analysed.run, frames)
     assert one is not None
@@ -127,7 +127,7 @@ def test_class_tree_of_equal_values_is_none(analysed: Analysed, tmp_path):
     table = pq.read_table(path)
     same = pa.array([[0.25] * 100] * 100, table.schema.field("similarity").type)
     pq.write_table(table.set_column(table.column_names.index("similarity"), table.schema.field("similarity"), same), path)
-    frames = matrices.frames(Results(out), CNN)
+    frames = matrices.matrix_frames(Results(out), CNN)
     assert frames is not None
     assert dendrogram.class_tree(Results(out), frames, 30) is None
     assert dendrogram.class_tree(Results(out), frames, 999) is None

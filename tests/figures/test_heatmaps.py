@@ -40,16 +40,18 @@ def made(classes: int, panels: int = 4, *, grouped: bool = True) -> HeatmapRow:
 @pytest.mark.parametrize("order", ORDERS)
 def test_panel_is_the_stored_matrix_in_display_order_without_diagonal(analysed: Analysed, order: str):
     run = analysed.run
-    frames = matrices.frames(run, CNN)
+    frames = matrices.matrix_frames(run, CNN)
     assert frames is not None
     with using(Style("paper", 2)):
         figure = heatmaps.draw(heatmaps.heatmap_rows(run, [frames], order, [0, 7, 30]), frames.kind, Style("paper", 2))
     classes = run.classes[run.classes["run"] == CNN]
     last = run.csm("ncsm", 30, run=CNN).to_numpy(copy=True)
     np.fill_diagonal(last, np.nan)
-    places = {"given": np.arange(100), "taxonomy": class_order.taxonomy(classes), "cluster": class_order.cluster(last)}[
-        order
-    ]
+    places = {
+        "given": np.arange(100),
+        "taxonomy": class_order.taxonomy_order(classes),
+        "cluster": class_order.cluster_order(last),
+    }[order]
     maps = [axes for axes in figure.axes if axes.images]
     assert [axes.get_title() for axes in maps] == ["epoch 0", "epoch 7", "epoch 30", "SCSM"]
     stored = [run.csm("ncsm", epoch, run=CNN) for epoch in (0, 7, 30)] + [run.csm("scsm", run=CNN)]
@@ -62,7 +64,7 @@ def test_panel_is_the_stored_matrix_in_display_order_without_diagonal(analysed: 
 
 def test_panels_share_one_scale_and_references_another(analysed: Analysed):
     run = analysed.run
-    found = [one for name in (CNN, VIT, "garments") if (one := matrices.frames(run, name, "ncsm"))]
+    found = [one for name in (CNN, VIT, "garments") if (one := matrices.matrix_frames(run, name, "ncsm"))]
     with using(Style("screen", 2)):
         figure = heatmaps.draw(heatmaps.heatmap_rows(run, found), NCSM, Style("screen", 2))
     limits = {
@@ -101,7 +103,7 @@ def test_brackets_have_the_group_names_of_the_classes_table(analysed: Analysed):
     run.__dict__["classes"] = run.classes.assign(
         group=np.where(run.classes["display_order"] < 40, "living_thing.n.01", None)
     )
-    frames = matrices.frames(run, CNN)
+    frames = matrices.matrix_frames(run, CNN)
     assert frames is not None
     with using(Style("paper", 2)):
         figure = heatmaps.draw(heatmaps.heatmap_rows(run, [frames], "taxonomy", [3]), frames.kind, Style("paper", 2))
@@ -110,7 +112,7 @@ def test_brackets_have_the_group_names_of_the_classes_table(analysed: Analysed):
 
 
 def test_heatmap_rows_leave_out_missing_epochs(analysed: Analysed):
-    frames = matrices.frames(analysed.run, CNN)
+    frames = matrices.matrix_frames(analysed.run, CNN)
     assert frames is not None
     (row,) = heatmaps.heatmap_rows(analysed.run, [frames], epochs=[2, 999])
     assert [panel.title for panel in row.panels] == ["epoch 2", "SCSM"]
@@ -121,7 +123,7 @@ def test_heatmap_rows_of_all_kinds_show_the_same_epochs(analysed: Analysed):
     run = analysed.run
     titles = []
     for kind in ("ncsm", "ccsm"):
-        found = [one for name in (CNN, VIT) if (one := matrices.frames(run, name, kind))]
+        found = [one for name in (CNN, VIT) if (one := matrices.matrix_frames(run, name, kind))]
         titles += [[panel.title for panel in row.panels] for row in heatmaps.heatmap_rows(run, found)]
     assert len(titles) == 4
     assert all(one == titles[0] for one in titles)
@@ -131,7 +133,7 @@ def test_heatmaps_without_labels_have_no_reference_and_class_indices(make_run: M
     out = tmp_path / "out"
     analyze([make_run(labels=None)], out)
     run = Results(out)
-    frames = matrices.frames(run, "run")
+    frames = matrices.matrix_frames(run, "run")
     assert frames is not None
     with using(Style("screen", 1)):
         figure = heatmaps.draw(heatmaps.heatmap_rows(run, [frames]), frames.kind, Style("screen", 1))

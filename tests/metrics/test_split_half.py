@@ -29,9 +29,9 @@ def one_answer(doubt: tuple[int, int] = (1, 2)):
     return counts
 
 
-def slow(counts, deals: int, seed: int = 99):
-    """Return the oracle's value, and the standard error of such a value of as many deals."""
-    halves = oracles_testset.sampled_halves(counts, np.random.default_rng(seed), deals)
+def slow(counts, halvings: int, seed: int = 99):
+    """Return the oracle's value, and the standard error of such a value of as many halvings."""
+    halves = oracles_testset.sampled_halves(counts, np.random.default_rng(seed), halvings)
     value = oracles_testset.split_half_reliability(counts, halves)
     parts = [halves[at::10] for at in range(10)]
     spread = np.std([oracles_testset.split_half_reliability(counts, part) for part in parts], ddof=1)
@@ -40,7 +40,7 @@ def slow(counts, deals: int, seed: int = 99):
 
 @pytest.mark.parametrize("doubt", [(1, 2), (3, 4), (0, 2), (2, 5), (2, 6)])
 @pytest.mark.parametrize("alone", [0, 1])
-def test_equals_the_oracle_where_all_deals_say_the_same(doubt, alone):
+def test_reliability_equals_the_oracle_if_all_halvings_agree(doubt, alone):
     """Classes without samples, or with one, have no halves: they are left out, rows being normalised before."""
     counts = np.zeros((7, 7), dtype=int)
     counts[:5, :5] = one_answer()
@@ -55,22 +55,22 @@ def test_equals_the_oracle_where_all_deals_say_the_same(doubt, alone):
 
 @pytest.mark.parametrize(("classes", "samples", "noise"), [(6, 30, 0.3), (10, 9, 0.0), (12, 51, 0.9)])
 @pytest.mark.parametrize("empty", [False, True])
-def test_equals_the_oracle_of_other_deals_within_sampling_error(classes, samples, noise, empty):
+def test_reliability_equals_the_oracle_of_other_halvings_within_sampling_error(classes, samples, noise, empty):
     counts = mistaken(classes, samples, seed=1, noise=noise)
     if empty:
         counts[1], counts[4] = 0, 0
         counts[4, 2] = 1
-    expected, error = slow(counts, deals=200)
+    expected, error = slow(counts, halvings=200)
     found = reliability(counts, halvings=1000)
     assert abs(found.value - expected) < 4 * error * np.sqrt(1.2), (found.value, expected, error)
     assert found.classes_used == classes - 2 * empty
 
 
-def test_the_default_deals_are_near_those_of_many():
+def test_reliability_of_the_default_halvings_is_near_that_of_many():
     counts = mistaken(20, 60, seed=2)
     many = reliability(counts, halvings=800).value
     few = [reliability(counts, seed=seed).value for seed in range(40)]
-    assert len(set(few)) == 40, "another seed, other deals"
+    assert len(set(few)) == 40, "another seed, other halvings"
     assert abs(np.mean(few) - many) < 4 * np.std(few) / np.sqrt(40) + 1e-3
     assert np.std(few) < 0.02
     assert reliability(counts, seed=3) == reliability(counts, seed=3)
@@ -117,7 +117,7 @@ def test_permuting_the_classes_changes_nothing():
     assert_allclose(reliability(counts[np.ix_(order, order)]).value, reliability(counts).value, rtol=0, atol=1e-12)
     counts, order = mistaken(14, 40, seed=6), np.random.default_rng(6).permutation(14)
     many = [reliability(one, halvings=600).value for one in (counts, counts[np.ix_(order, order)])]
-    assert_allclose(many[0], many[1], rtol=0, atol=4 * slow(counts, deals=100)[1])
+    assert_allclose(many[0], many[1], rtol=0, atol=4 * slow(counts, halvings=100)[1])
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint16])

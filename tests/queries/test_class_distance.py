@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from dsi_cli.metrics.idm import idm
-from dsi_cli.queries.class_distance import ClassDistance, ranked
+from dsi_cli.queries.class_distance import ClassDistance, ranks_among_known
 
 
 def test_farness_is_the_mean_of_what_exists():
@@ -15,14 +15,14 @@ def test_farness_is_the_mean_of_what_exists():
     rank, wordnet_rank = np.array([[nan, 1.0], [3.0, nan]]), np.array([[nan, nan], [2.0, nan]])
     near = ClassDistance("ncsm", rank, 4, wordnet_rank, wordnet_rank, 2)
     assert_array_equal(near.farness, [[nan, 0.25], [(0.75 + 1.0) / 2, nan]])
-    assert near.of(0, 1) == {"rank": 1.0, "wordnet_similarity": None, "wordnet_rank": None}
+    assert near.pair(0, 1) == {"rank": 1.0, "wordnet_similarity": None, "wordnet_rank": None}
 
 
 @pytest.mark.parametrize("known", [0, 1])
 def test_a_matrix_of_less_than_two_classes_has_no_ranks(known):
     csm = np.full((3, 3), np.nan)
     csm[range(known), range(known)] = 1.0
-    ranks, furthest = ranked(csm)
+    ranks, furthest = ranks_among_known(csm)
     assert np.isnan(ranks).all()
     assert furthest is None
 
@@ -32,7 +32,7 @@ def test_permuting_the_classes_permutes_the_ranks():
     csm = rng.integers(0, 4, (9, 9)).astype(float)
     csm[4] = csm[:, 4] = np.nan
     order = rng.permutation(9)
-    assert_array_equal(ranked(csm[np.ix_(order, order)])[0], ranked(csm)[0][np.ix_(order, order)])
+    assert_array_equal(ranks_among_known(csm[np.ix_(order, order)])[0], ranks_among_known(csm)[0][np.ix_(order, order)])
 
 
 @pytest.mark.parametrize("empty", [False, True])
@@ -42,7 +42,7 @@ def test_ranks_are_the_idms_where_each_class_has_a_sample(empty):
     np.fill_diagonal(csm, 1.0)
     if empty:
         counts[2] = 0
-    ranks, furthest = ranked(csm)
+    ranks, furthest = ranks_among_known(csm)
     mean = (counts * np.nan_to_num(ranks)).sum() / counts.sum()
     assert (1 - mean / furthest == pytest.approx(idm(counts, csm)["all"].value)) is not empty
     assert np.isfinite(ranks[0, 2])

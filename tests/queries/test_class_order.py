@@ -14,7 +14,7 @@ pytest_plugins = ("helpers.analysed_runs",)
 
 def test_taxonomy_is_the_tables_display_order(analysed: Analysed):
     classes = analysed.run.classes.query("run == 'cifar100-cnn'").sample(frac=1, random_state=0)
-    order = class_order.taxonomy(classes)
+    order = class_order.taxonomy_order(classes)
     place = classes.set_index("class_index")["display_order"]
     assert [place[index] for index in order] == list(range(100))
 
@@ -23,7 +23,7 @@ def test_a_cluster_holds_together_in_the_order_of_its_leaves():
     generator = np.random.default_rng(0)
     member = np.array([0, 1, 2] * 4)
     values = np.where(member[:, None] == member[None, :], 0.9, 0.1) + 0.01 * generator.random((12, 12))
-    order = class_order.cluster(values)
+    order = class_order.cluster_order(values)
     assert sorted(order) == list(range(12))
     assert np.count_nonzero(np.diff(member[order])) == 2
     np.testing.assert_array_equal(order, leaves_list(class_order.clustering(values)))
@@ -32,12 +32,12 @@ def test_a_cluster_holds_together_in_the_order_of_its_leaves():
 def test_a_class_that_a_matrix_lacks_and_an_asymmetric_one_do_no_harm():
     values = np.random.default_rng(1).random((6, 6))
     values[2] = np.nan
-    assert sorted(class_order.cluster(values)) == list(range(6))
-    assert class_order.cluster(values[:1, :1]).tolist() == [0]
+    assert sorted(class_order.cluster_order(values)) == list(range(6))
+    assert class_order.cluster_order(values[:1, :1]).tolist() == [0]
 
 
 def test_only_neighbours_of_one_group_form_one():
     classes = pd.DataFrame({"class_index": range(6), "group": ["a.n.01", "a.n.01", "b_c.n.02", "a.n.01", None, None]})
-    found = class_order.groups(classes, np.arange(6))
+    found = class_order.class_groups(classes, np.arange(6))
     assert found == [class_order.ClassGroup("a", 0, 1)]
-    assert class_order.groups(classes, np.array([3, 0, 1, 2, 4, 5])) == [class_order.ClassGroup("a", 0, 2)]
+    assert class_order.class_groups(classes, np.array([3, 0, 1, 2, 4, 5])) == [class_order.ClassGroup("a", 0, 2)]

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 from helpers import oracles
+from helpers.errors import raises
 from helpers.mistake_tables import write_csm
 from helpers.outputs import ANIMALS, curve, stored, stored_counts, stored_reference
 from helpers.table_comparison import write_output, write_run
@@ -62,12 +63,12 @@ def test_the_same_name_in_two_outputs_is_told_apart(two, tmp_path):
     ]
 
 
-def test_who_cannot_take_part(two, tmp_path):
-    with pytest.raises(UsageError, match="takes two runs or more, of one output or of several; there is slow alone"):
+def test_compared_runs_of_too_few_unknown_or_repeated_runs_raises(two, tmp_path):
+    with raises("too-few-runs", runs=["slow"]):
         compared_runs([two], ["slow"])
-    with pytest.raises(UsageError, match="no run 'walk': there are fast, slow"):
+    with raises("unknown-run", run="walk"):
         compared_runs([two], ["walk"])
-    with pytest.raises(UsageError, match="is given twice: its runs would be compared with themselves"):
+    with raises("repeated-folder", path=two.resolve()):
         compared_runs([two, tmp_path / "fast" / ".." / "out"])
     with pytest.raises(UsageError, match="no output folder"):
         compared_runs([two, tmp_path / "none"])
@@ -217,7 +218,7 @@ def test_identical_runs_do_not_differ(two, tmp_path):
         assert row.is_real in (False, None)
     assert found.verdicts[0].answer == NO_DIFFERENCE
     assert found.preferred is None
-    assert "no criterion tells out/fast and copy/fast apart: choose by something else" in found.recommendation
+    assert "no criterion distinguishes out/fast and copy/fast" in found.recommendation
 
 
 # no common accuracy
@@ -241,7 +242,7 @@ def test_of_equally_near_epochs_the_earliest_is_taken(tmp_path):
 def test_curves_that_do_not_meet_are_compared_at_their_ends(tmp_path):
     found = level((0.7, 0.8, 0.9), (0.2, 0.3, 0.5), tmp_path=tmp_path)
     assert (found.value, found.epochs) == (None, {"r0": 2, "r1": 2})
-    assert found.reason == "no accuracy in common within 0.01: 0.700 is the nearest that r0 comes to 0.500"
+    assert found.reason == "no accuracy in common within 0.01: the accuracy of r0 nearest to 0.500 is 0.700"
 
 
 def test_a_wider_tolerance_makes_them_meet(tmp_path):
@@ -286,15 +287,16 @@ def test_the_usual_suffixes(two, suffix):
     assert [group.name for group in group_runs(named, "seed")] == ["resnet50", "vit"], "a run without the pattern is alone"
 
 
-def test_groups_that_cannot_be(two):
-    with pytest.raises(UsageError, match=r"is no regular expression: .*; `seed` stands for"):
-        group_runs(compared_runs([two]), "(")
-    with pytest.raises(UsageError, match="the group is what parentheses capture, and 'fast' has none"):
-        group_runs(compared_runs([two]), "fast")
-    with pytest.raises(UsageError, match=r"--group '\(zz\)' fits the name of no run; the runs are fast, slow"):
-        group_runs(compared_runs([two]), "(zz)")
-    with pytest.raises(UsageError, match=r"all runs are in one group, 'x': .* the runs are x_seed0, x_seed1"):
-        group_runs([replace(one, label=f"x_seed{at}") for at, one in enumerate(compared_runs([two]))], "seed")
+def test_group_runs_with_a_pattern_that_gives_no_groups_raises(two):
+    runs = compared_runs([two])
+    with raises("invalid-pattern", pattern="("):
+        group_runs(runs, "(")
+    with raises("no-captured-group", pattern="fast"):
+        group_runs(runs, "fast")
+    with raises("no-match", pattern="(zz)"):
+        group_runs(runs, "(zz)")
+    with raises("one-group", group="x"):
+        group_runs([replace(run, label=f"x_seed{index}") for index, run in enumerate(runs)], "seed")
 
 
 def test_groups_are_compared_by_their_means(tmp_path):
@@ -383,7 +385,7 @@ def equal_of(*rows, basis=EQUAL):
         ([replace(row_of("widm"), low=None, high=None, is_real=None, reason="no mistake")], UNDECIDED, None),
     ],
 )
-def test_what_the_criteria_say(rows, answer, preferred):
+def test_verdict_follows_the_criteria(rows, answer, preferred):
     found = verdict(equal_of(*rows))
     assert (found.answer, found.preferred) == (answer, preferred)
     assert len(found.reasons) == len(rows)
@@ -401,11 +403,11 @@ def test_measures_that_disagree_are_named():
     assert "(the SAI differs by cosine, not by spearman)" in found.sentence
 
 
-def test_a_reason_says_whether_a_difference_is_real():
+def test_reasons_state_if_the_confidence_interval_excludes_0():
     found = verdict(equal_of(row_of("widm", 0.5), row_of("nidm", 0.05), replace(row_of("x"), difference=None, reason="no")))
     assert found.reasons == [
-        "widm: 0.500 against 0.500: higher for a, a real difference (+0.500, 95 % interval +0.400 to +0.600)",
-        "nidm: 0.500 against 0.500: no real difference (+0.050, 95 % interval -0.050 to +0.150)",
+        "widm: 0.500 against 0.500: higher for a; the 95 % confidence interval of the difference, +0.400 to +0.600, excludes 0",
+        "nidm: 0.500 against 0.500: the 95 % confidence interval of the difference, -0.050 to +0.150, includes 0",
         "x: not compared; no",
     ]
 
@@ -413,38 +415,38 @@ def test_a_reason_says_whether_a_difference_is_real():
 # what is said beside
 
 
-def test_what_is_not_alike_is_said(tmp_path):
+def test_notes_name_different_options(tmp_path):
     first = write_output(tmp_path / "one", write_run(tmp_path / "a"))
     second = write_output(tmp_path / "two", write_run(tmp_path / "b", seed=1), measures=("cosine",), quantiles=(0.9,))
     notes = compare([first, second], ComparisonOptions(draws=FEW)).notes
-    assert "not analysed alike: measures is cosine, ssim, mae, mse, pearson, spearman for a, cosine for b" in notes
-    assert "not analysed alike: quantiles is 0.95 for a, 0.9 for b" in notes
+    assert (
+        "different options of the analysis: measures is cosine, ssim, mae, mse, pearson, spearman for a, cosine for b"
+        in notes
+    )
+    assert "different options of the analysis: quantiles is 0.95 for a, 0.9 for b" in notes
     assert not any("samples" in note for note in notes)
 
 
-def test_other_samples_are_said(tmp_path):
+def test_notes_name_different_samples(tmp_path):
     runs = [write_run(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
     for name in ("preds.npy", "targets.npy"):
         np.save(runs[1] / name, np.load(runs[1] / name)[..., :200])
     notes = compare([write_output(tmp_path / "out", *runs)], ComparisonOptions(draws=FEW)).notes
-    assert "not the same test samples: 400 for a, 200 for b" in notes
+    assert "different test samples: 400 for a, 200 for b" in notes
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("options", "code", "fields"),
     [
-        (ComparisonOptions(tolerance=1.5), "a tolerance of accuracy lies from 0 up to 1; 1.5 does not"),
-        (ComparisonOptions(split="val"), "no split 'val': expected test or train"),
-        (
-            ComparisonOptions(measures=("ssim",)),
-            "no comparison by measure 'ssim': expected one of cosine, pearson, spearman",
-        ),
-        (ComparisonOptions(draws=-1), "draws are a count, 0 or more; given: -1"),
+        (ComparisonOptions(tolerance=1.5), "tolerance-out-of-range", {"tolerance": 1.5}),
+        (ComparisonOptions(split="val"), "unknown-split", {"split": "val"}),
+        (ComparisonOptions(measures=("ssim",)), "unknown-measure", {"measure": "ssim"}),
+        (ComparisonOptions(draws=-1), "negative-count", {"draws": -1}),
     ],
 )
-def test_errors(two, asked, words):
-    with pytest.raises(UsageError, match=words):
-        compare([two], asked)
+def test_compare_with_an_invalid_option_raises(two, options, code, fields):
+    with raises(code, **fields):
+        compare([two], options)
 
 
 def test_the_two_real_networks_at_equal_accuracy(analysed):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 from helpers.outputs import heads, save_head
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.queries.epoch_summary import EpochSummary, epoch_summaries, mistakes, surge_epoch, thin_epochs
+from dsi_cli.queries.epoch_summary import EpochSummary, epoch_summaries, mistake_summaries, surge_epoch
 from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
@@ -50,21 +48,6 @@ def test_nothing_is_known_of_an_epoch_without_rows(make_run, tmp_path):
     assert epoch_summaries(out, "another") == []
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 12, 13, 31, 100, 1000])
-@pytest.mark.parametrize("most", [6, 12])
-def test_thinned_keeps_the_ends_and_the_beginning(count, most):
-    found = [line.epoch for line in thin_epochs([EpochSummary(epoch) for epoch in range(count)], most)]
-    assert len(found) <= most
-    assert found == sorted(set(found))
-    assert (found[0], found[-1]) == (0, count - 1)
-    if count <= most:
-        assert found == list(range(count))
-    else:
-        gaps = [after - before for before, after in pairwise(found)]
-        assert all(wider >= gap - 1 for gap, wider in pairwise(gaps)), "closer together where the curves begin"
-        assert found[most // 2] < count / 2
-
-
 def test_the_surge_is_where_half_of_the_highest_is_reached():
     assert (
         surge_epoch(
@@ -89,7 +72,7 @@ def test_a_run_that_is_never_above_chance_has_no_surge(highest):
 
 def test_mistakes_are_the_curves(analysed):
     curves = analysed.run.curves.query("run == 'cifar100-vit'")
-    found = mistakes(analysed.out, "cifar100-vit")
+    found = mistake_summaries(analysed.out, "cifar100-vit")
     assert list(found) == ["test"]
     assert [line.epoch for line in found["test"]] == list(range(31))
     errors = curves.query("metric == 'idm' and variant == 'errors'")
@@ -110,4 +93,4 @@ def test_mistakes_are_the_curves(analysed):
 
 def test_a_run_without_answers_has_no_mistakes(make_run, tmp_path):
     analyze([make_run(epochs=1)], tmp_path / "out", Options(draws=0))
-    assert mistakes(tmp_path / "out", "run") == {}
+    assert mistake_summaries(tmp_path / "out", "run") == {}

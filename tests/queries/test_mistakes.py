@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 from helpers.mistake_tables import write_counts, write_csm, write_predictions
 from helpers.outputs import ANIMALS, RUNS, curve
 
@@ -125,7 +126,7 @@ def test_pairs_are_those_of_a_slow_loop(made, order, sign):
 @pytest.mark.parametrize("run", RUNS)
 def test_the_ranks_of_all_mistakes_make_the_idm(analysed, run):
     found = worst_mistakes(analysed.run, MistakeQuery(run=run, most=10**6))
-    errors = curve(analysed.run.curves, run, metric="idm", variant="errors", split="test").loc[found.asked.epoch]
+    errors = curve(analysed.run.curves, run, metric="idm", variant="errors", split="test").loc[found.query.epoch]
     for of, rank, last in (("ncsm", "rank", found.furthest), ("scsm", "wordnet_rank", found.wordnet_furthest)):
         value = errors[errors["of"] == of]["value"].item()
         assert 1 - np.mean([getattr(row, rank) for row in found.rows]) / last == pytest.approx(value)
@@ -163,7 +164,7 @@ def test_what_is_asked_for(made):
         write_counts(out, counts, epoch=epoch)
     for make in (worst_mistakes, confused_pairs):
         whole = make(Results(out), MistakeQuery(most=1000))
-        assert whole.asked == MistakeQuery("run", 1, most=1000), "the last epoch"
+        assert whole.query == MistakeQuery("run", 1, most=1000), "the last epoch"
         few = make(Results(out), MistakeQuery(most=3))
         assert (few.rows, few.found) == (whole.rows[:3], whole.found)
         for truth, prediction_ in (("cat", None), (None, "dog"), ("lion", "bee")):
@@ -223,7 +224,7 @@ def test_title_and_legend(made):
     write_predictions(out, [0, 0, 1], [1, 1, 0])
     write_counts(out, np.eye(8, k=1, dtype=int))
     listing = worst_mistakes(Results(out), MistakeQuery(most=1, truth="cat", prediction="dog"))
-    assert listing.title == "run, epoch 0, test: 1 of 2 mistakes of cat taken for dog"
+    assert listing.title == "run, epoch 0, test: 1 of 2 mistakes of cat predicted as dog"
     assert listing.legend == (
         "furthest from the truth first; ranks from 1, the most similar to the truth, to 7 (WordNet: 6)"
     )
@@ -232,46 +233,61 @@ def test_title_and_legend(made):
     assert listing.legend.startswith("most frequent first, then nearest to the truth first; ranks")
 
 
-def test_a_run_without_predictions(made):
+def test_mistakes_of_a_run_without_predictions_raise(made):
     out = made()
-    for make in (worst_mistakes, confused_pairs):
-        with pytest.raises(UsageError, match=r"on test in run 'run': dsi analyze makes them with --test DATA"):
-            make(Results(out))
+    for function in (worst_mistakes, confused_pairs):
+        with raises("no-predictions", run="run", split="test", other_split=None):
+            function(Results(out))
     write_counts(out, np.eye(8, k=1, dtype=int), epoch=1)
-    with pytest.raises(UsageError, match=r"^no predictions on test in run 'run': .* counts alone; ask for --pairs"):
+    with raises("no-predictions", table="predictions") as caught:
         worst_mistakes(Results(out))
+    assert "use --pairs" in str(caught.value)
     assert confused_pairs(Results(out)).found == 7
     with pytest.raises(UsageError, match=r"^no confusions of epoch 0 on test in run 'run': there are 1"):
         confused_pairs(Results(out), MistakeQuery(epoch=0))
-    with pytest.raises(UsageError, match=r"^no confusions on train in run 'run': they are on test; ask for --split test"):
+    with raises("no-predictions", table="confusions", split="train", other_split="test"):
         confused_pairs(Results(out), MistakeQuery(split="train"))
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("query", "code", "fields"),
     [
-        (MistakeQuery(truth="cta"), r"^no class 'cta': did you mean cat\?"),
-        (MistakeQuery(prediction="doog"), r"^no class 'doog': did you mean dog"),
-        (MistakeQuery(truth="#########"), r"^no class '#########': expected one of cat, dog"),
-        (MistakeQuery(order="worst"), r"^no order 'worst': expected unreasonable or reasonable"),
-        (MistakeQuery(split="val"), r"^no split 'val': expected test or train"),
-        (MistakeQuery(epoch=7), r" of epoch 7 on test in run 'run': there are 0"),
-        (MistakeQuery(run="walk"), r"^no run 'walk': .* holds run"),
+        (MistakeQuery(truth="cta"), "unknown-class", {"name": "cta", "similar": "cat"}),
+        (MistakeQuery(prediction="doog"), "unknown-class", {"name": "doog", "similar": "dog"}),
+        (MistakeQuery(truth="#########"), "unknown-class", {"similar": ""}),
+        (MistakeQuery(order="worst"), "unknown-order", {"order": "worst"}),
+        (MistakeQuery(split="val"), "unknown-split", {"split": "val"}),
     ],
 )
-def test_what_cannot_be_answered(made, asked, words):
+def test_mistakes_of_a_query_that_cannot_be_answered_raise(made, query, code, fields):
     out = made()
     write_predictions(out, [0], [1])
     write_counts(out, np.eye(8, k=1, dtype=int))
-    for make in (worst_mistakes, confused_pairs):
-        with pytest.raises(UsageError, match=words):
-            make(Results(out), asked)
+    for function in (worst_mistakes, confused_pairs):
+        with raises(code, **fields):
+            function(Results(out), query)
 
 
-def test_a_synonym_is_found(made):
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (MistakeQuery(epoch=7), r" of epoch 7 on test in run 'run': there are 0"),
+        (MistakeQuery(run="walk"), r"^no run 'walk'"),
+    ],
+)
+def test_mistakes_of_an_unknown_epoch_or_run_raise(made, query, message):
+    out = made()
+    write_predictions(out, [0], [1])
+    write_counts(out, np.eye(8, k=1, dtype=int))
+    for function in (worst_mistakes, confused_pairs):
+        with pytest.raises(UsageError, match=message):
+            function(Results(out), query)
+
+
+def test_mistakes_of_a_synonym_suggest_the_label(made):
     out = made(labels=("tench, Tinca tinca", *ANIMALS[1:]))
     write_predictions(out, [0], [1])
-    with pytest.raises(UsageError, match=r"did you mean tench, Tinca tinca\?"):
+    with raises("unknown-class", similar="tench, Tinca tinca"):
         worst_mistakes(Results(out), MistakeQuery(truth="tinca tinca"))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 from helpers.mistake_tables import write_csm
 from helpers.outputs import ANIMALS, RUNS, stored, stored_reference
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.errors import UsageError
-from dsi_cli.queries.neighbor_history import MOST_EPOCHS, Interval, log_spaced, over_epochs
+from dsi_cli.queries.neighbor_history import Interval, neighbor_history
 from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
 from dsi_cli.store.results import Results
 
@@ -99,7 +100,7 @@ def test_what_a_matrix_lacks_is_no_neighbour(made):
     write_csm(out, csm, "tncsm", "test", epoch=1)
     found = nearest(Results(out), "cat", NeighborQuery("tncsm"))
     assert "frog" not in [row.name for row in found.rows]
-    assert (found.found, found.asked.split, found.asked.epoch) == (6, "test", 1)
+    assert (found.found, found.query.split, found.query.epoch) == (6, "test", 1)
     assert nearest(Results(out), "frog", NeighborQuery("tncsm")).rows == []
     assert closest_pairs(Results(out), NeighborQuery("tncsm", most=100)).found == 21
 
@@ -114,7 +115,7 @@ def test_without_labels_classes_are_numbers(made):
 def test_the_split_is_the_one_that_there_is(made):
     out = made()
     write_csm(out, np.eye(8, dtype=np.float32), "ccsm", "train", epoch=0)
-    assert nearest(Results(out), "cat", NeighborQuery("ccsm")).asked == NeighborQuery("ccsm", 0, "train", "run")
+    assert nearest(Results(out), "cat", NeighborQuery("ccsm")).query == NeighborQuery("ccsm", 0, "train", "run")
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -132,7 +133,7 @@ def test_real_neighbours_are_those_of_the_stored_matrix(analysed, run):
 
 def test_how_neighbours_changed(made):
     out = made(epochs=6)
-    found = over_epochs(Results(out), "horse", NeighborQuery(most=3))
+    found = neighbor_history(Results(out), "horse", NeighborQuery(most=3))
     orders = [slow_order(stored(out, "run", "ncsm", epoch)[2].tolist(), 2) for epoch in range(6)]
     ever = {j for order in orders for j in order[:3]}
     assert [row.class_index for row in found.rows] == [j for j in orders[-1] if j in ever]
@@ -143,7 +144,7 @@ def test_how_neighbours_changed(made):
         for stay in row.stays:
             assert stay.left == (stay.last + 1 if stay.last < 5 else None)
             assert stay.entered == 0 or row.places[stay.entered - 1] > 3
-    assert (found.epochs, found.asked.epoch) == ([0, 1, 2, 3, 4, 5], 5)
+    assert (found.epochs, found.query.epoch) == ([0, 1, 2, 3, 4, 5], 5)
     assert found.title == f"run, NCSM, epochs 0 to 5: {len(ever)} classes were among the 3 nearest to horse"
 
 
@@ -155,7 +156,7 @@ def test_when_a_neighbour_came_and_went(made):
         for place, j in enumerate(near):
             csm[0, j] = 0.9 - place / 10
         write_csm(out, csm, "ncsm", None, epoch=epoch)
-    found = {row.name: row.stays for row in over_epochs(Results(out), "cat", NeighborQuery(most=1)).rows}
+    found = {row.name: row.stays for row in neighbor_history(Results(out), "cat", NeighborQuery(most=1)).rows}
     assert found == {"dog": [Interval(0, 1, 2), Interval(3, 3, None)], "horse": [Interval(2, 2, 3)]}
 
 
@@ -165,57 +166,46 @@ def test_a_class_that_a_matrix_lacks_is_nobodys_neighbour(made):
         csm = np.full((8, 8), 0.5, np.float32)
         csm[3] = csm[:, 3] = np.nan
         write_csm(out, csm, "ncsm", None, epoch=epoch)
-    found = over_epochs(Results(out), "cat", NeighborQuery(most=10))
+    found = neighbor_history(Results(out), "cat", NeighborQuery(most=10))
     assert [row.class_index for row in found.rows] == [1, 2, 4, 5, 6, 7]
     assert found.is_lasting
     assert found.title == "run, NCSM, epochs 0 to 1: the 6 classes nearest to cat"
 
 
-@pytest.mark.parametrize("many", [1, 5, 6, 7, 31, 400])
-def test_a_few_epochs_are_the_first_the_last_and_more_of_the_early_ones(many):
-    few = log_spaced(many)
-    assert len(few) == min(many, MOST_EPOCHS) or many == 7
-    assert (few[0], few[-1]) == (0, many - 1)
-    assert (np.diff(few) > 0).all()
-    assert (np.diff(np.diff(few)) >= -1).all()
-
-
 @pytest.mark.parametrize(
-    ("make", "asked", "words"),
+    ("function", "query", "code", "fields"),
     [
-        (
-            nearest,
-            NeighborQuery("socsm"),
-            "no kind 'socsm' of matrix: expected one of ncsm, ncsm_centred, ccsm, tncsm, scsm",
-        ),
-        (nearest, NeighborQuery(epoch=9), "no NCSM of epoch 9 in run 'run': there are 0, 1, 2"),
-        (nearest, NeighborQuery(run="walk"), "no run 'walk'"),
-        (nearest, NeighborQuery(split="test"), "a matrix of kind ncsm belongs to no split"),
-        (nearest, NeighborQuery("ccsm", split="val"), "no split 'val': expected test or train"),
-        (nearest, NeighborQuery("ccsm"), "no CCSM test in run 'run': there are ncsm; dsi analyze makes it with --test"),
-        (nearest, NeighborQuery("ncsm_centred"), "dsi analyze makes it with --centred"),
-        (nearest, NeighborQuery("scsm", epoch=1), "is the same at every epoch"),
-        (over_epochs, NeighborQuery(epoch=1), "those of all epochs: leave out the epoch"),
-        (over_epochs, NeighborQuery("scsm"), "is the same at every epoch"),
+        (nearest, NeighborQuery("socsm"), "unknown-kind", {"matrix": "socsm"}),
+        (nearest, NeighborQuery(epoch=9), "unknown-epoch", {"epoch": 9, "run": "run"}),
+        (nearest, NeighborQuery(split="test"), "matrix-without-splits", {"matrix": "ncsm"}),
+        (nearest, NeighborQuery("ccsm", split="val"), "unknown-split", {"split": "val"}),
+        (nearest, NeighborQuery("ccsm"), "missing-matrix", {"matrix": "ccsm", "stored": ("ncsm",)}),
+        (nearest, NeighborQuery("ncsm_centred"), "missing-matrix", {"matrix": "ncsm_centred"}),
+        (nearest, NeighborQuery("scsm", epoch=1), "matrix-without-epochs", {}),
+        (neighbor_history, NeighborQuery(epoch=1), "epoch-not-applicable", {}),
+        (neighbor_history, NeighborQuery("scsm"), "matrix-without-epochs", {}),
     ],
 )
-def test_errors(made, make, asked, words):
+def test_neighbors_of_a_query_that_cannot_be_answered_raises(made, function, query, code, fields):
     out = made()
-    with pytest.raises(UsageError, match=words):
-        make(Results(out), "cat", asked)
+    with raises(code, **fields):
+        function(Results(out), "cat", query)
 
 
-def test_a_wrong_class_suggests_the_right_one(made):
-    with pytest.raises(UsageError, match="no class 'hrose': did you mean horse"):
+def test_nearest_in_an_unknown_run_raises(made):
+    with pytest.raises(UsageError, match="no run 'walk'"):
+        nearest(Results(made()), "cat", NeighborQuery(run="walk"))
+
+
+def test_nearest_of_an_unknown_class_suggests_a_similar_name(made):
+    with raises("unknown-class", name="hrose", similar="horse"):
         nearest(Results(made()), "hrose")
 
 
-def test_classes_of_one_name_are_told_apart(made):
+def test_nearest_of_a_name_of_two_classes_raises_and_accepts_the_class_index(made):
     labels = ("crane", "crane", *ANIMALS[2:])
     out = made(labels=labels)
-    with pytest.raises(
-        UsageError, match=r"2 classes are called 'crane': say which, 'crane \(class 0\)' or 'crane \(class 1\)'"
-    ):
+    with raises("ambiguous-class", name="crane", count=2):
         nearest(Results(out), "crane")
     found = nearest(Results(out), "crane (class 1)")
     assert found.of == "crane (class 1)"

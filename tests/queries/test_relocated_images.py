@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from helpers.errors import raises
 
-from dsi_cli.errors import UsageError
 from dsi_cli.queries.relocated_images import RelocatedImages
 
 
@@ -31,22 +31,23 @@ def folder(tmp_path):
         ("/old/shard.tar/cat/7.png", "x/shard.tar/cat/7.png"),
     ],
 )
-def test_where_an_image_is_now(folder, path, found):
+def test_a_moved_image_has_the_new_path_with_the_longest_common_end(folder, path, found):
     assert RelocatedImages(folder, [path])(path) == str(folder / found)
 
 
-def test_several_that_fit_equally_well(folder):
+def test_an_image_with_several_equally_good_matches_raises(folder):
     path = "/old/train/1.png"
-    with pytest.raises(UsageError, match=r"^/old/train/1.png: 3 files in .*new fit equally well, .*/cat/1.png among them"):
+    with raises("ambiguous-image", path=path, count=3) as caught:
         RelocatedImages(folder, [path])(path)
+    assert caught.value.fields["example"].endswith("/cat/1.png")
 
 
 @pytest.mark.parametrize(("path", "name"), [("/old/9.png", "9.png"), ("/old/9.parquet#1", "9.parquet"), ("", "")])
-def test_one_that_is_not_there(folder, path, name):
-    with pytest.raises(UsageError, match=rf"no file '{name}' in .*new$"):
+def test_an_image_without_a_match_raises(folder, path, name):
+    with raises("missing-image", name=name):
         RelocatedImages(folder, [path])(path)
 
 
-def test_no_such_folder(tmp_path):
-    with pytest.raises(UsageError, match=r"^no folder .*none: --images wants the one"):
+def test_relocated_images_of_a_missing_folder_raises(tmp_path):
+    with raises("missing-folder", folder=tmp_path / "none"):
         RelocatedImages(tmp_path / "none", [])

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.analysed_runs import Command
+from helpers.errors import raises
 from helpers.outputs import ANIMALS, heads, save_head
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -84,12 +85,12 @@ def test_neighbours_and_pairs_are_those_of_the_whole_matrix(out: Path, weights: 
     order = [k for k in np.argsort(-expected[1]) if k != 1]
     assert [row.class_index for row in listing.rows] == order[:3]
     assert listing.found == 7
-    assert "WordNet's similarities are not shown" in (listing.legend or "")
+    assert "WordNet similarities are not available" in (listing.legend or "")
     first, second = np.triu_indices(8, 1)
     best = np.argsort(-expected[first, second])[:5]
     pairs = closest_pairs(Results(out), NeighborQuery(most=5))
     assert [(row.first_index, row.second_index) for row in pairs.rows] == list(zip(first[best], second[best], strict=True))
-    with pytest.raises(UsageError, match="of 8 classes the 7 nearest of each are stored: ask for 7 pairs or fewer"):
+    with raises("too-many-pairs", classes=8, stored=7):
         closest_pairs(Results(out), NeighborQuery(most=8))
 
 

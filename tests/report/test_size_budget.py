@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dsi_cli.queries.epoch_sampling import front_loaded
 from dsi_cli.report import size_budget
 from dsi_cli.report.matrix_codec import LEVELS
-from dsi_cli.report.size_budget import MANY_CLASSES, MAX_COMPLETE_EPOCHS, BudgetNeed, front_loaded, shares
+from dsi_cli.report.size_budget import MANY_CLASSES, MAX_COMPLETE_EPOCHS, BudgetNeed, shares
 
 
 def need(epochs, classes, each, block_cost=0.0, fixed=0.0):

@@ -1,11 +1,11 @@
 """Compare runs: how similar two networks are to each other, and in which criteria they differ at equal accuracy.
 
-``runs``             the runs that are compared, of one results folder or several, and their names
-``common_classes``   the classes and epochs that two runs have in common
-``cross_alignment``  the SAI between two networks, by epoch
-``equal_accuracy``   the criteria of two runs, or of two groups of repetitions, at equal accuracy
-``criteria``         the criteria, and how each difference gets its confidence interval
-``repetitions``      runs that repeat each other, such as seeds, and the band of their curves
-``verdict``          which network the paper's criteria prefer, and why
-``compare``          all of these in one record
+``runs``             the compared runs, from one results folder or several, and their labels.
+``common_classes``   the classes and epochs that two runs have in common.
+``cross_alignment``  the SAI between two networks by epoch.
+``equal_accuracy``   the criteria of two runs, or of two groups of repetitions, at equal accuracy.
+``criteria``         the criteria, and the confidence intervals of their differences.
+``repetitions``      groups of repeated runs, such as seeds, and the bands of their curves.
+``verdict``          the network that the paper's criteria prefer, and the reasons.
+``compare``          the whole comparison.
 """

@@ -1,8 +1,7 @@
-"""The same classes and the same epochs in two runs.
+"""The common classes and the common epochs of two runs.
 
-Classes are the same by the label list, else by WordNet id, else by name, each only where it tells all classes of a run apart; they
-may stand in another order. Epochs are the same by the number of finished epochs where both runs know it, else by the trainers'
-own numbers.
+Classes are matched by the label list, or by WordNet id, or by name, if that identifies all classes of a run uniquely. Their order
+may differ. Epochs are matched by the number of completed epochs if both runs have it, or else by the trainers' epoch numbers.
 """
 
 from __future__ import annotations
@@ -19,59 +18,64 @@ from dsi_cli.queries.comparison.runs import ComparedRun
 
 @dataclass(frozen=True, eq=False)
 class CommonClasses:
-    """What two runs' classes have in common."""
+    """The common classes of two runs."""
 
     common: int
+    """The number of common classes."""
     order: NDArray[np.intp] | None = None
-    """The second run's class of each class of the first, ``(C,)``; None where they are not the same classes."""
+    """The second run's class index of each class of the first ``(C,)``; None if the runs have different classes."""
     by: str | None = None
-    """label list, WordNet id, name or class index."""
+    """The key of the match: label list, WordNet id, name or class index."""
     reason: str | None = None
-    """Why there is no order."""
+    """The reason for a missing order."""
 
 
 @dataclass(frozen=True)
 class CommonEpochs:
-    """Epochs of two runs that are the same, in order."""
+    """The common epochs of two runs, in order."""
 
     by: str
-    """epochs completed or epoch."""
+    """The key of the match: epochs completed or epoch."""
     pairs: list[tuple[int, int, int]] = field(default_factory=list)
-    """(what is the same, the first run's own number, the second's)."""
+    """The common key, the first run's epoch number, and that of the second."""
 
 
 def match_classes(first: ComparedRun, second: ComparedRun) -> CommonClasses:
-    """Return how the classes of two runs correspond."""
+    """Return the common classes of two runs."""
     a, b = first.classes, second.classes
-    if len(a) == len(b) and _labels_id(a) is not None and _labels_id(a) == _labels_id(b):
+    first_labels, second_labels = _labels_id(a), _labels_id(b)
+    if len(a) == len(b) and first_labels is not None and first_labels == second_labels:
         return CommonClasses(len(a), np.arange(len(a)), "label list")
-    best = 0
+    most = 0
     for by, column in (("WordNet id", "wnid"), ("name", "name")):
-        mine, yours = (_told_apart(frame[column]) for frame in (a, b))
-        if mine is not None and yours is not None:
-            common = len(set(mine) & set(yours))
-            if common == len(mine) == len(yours):
-                place = {one: at for at, one in enumerate(yours)}
-                return CommonClasses(common, np.array([place[one] for one in mine], dtype=np.intp), by)
-            best = max(best, common)
-    if len(a) == len(b) and _labels_id(a) is None and _labels_id(b) is None:
+        keys, other_keys = _unique_texts(a[column]), _unique_texts(b[column])
+        if keys is not None and other_keys is not None:
+            common = len(set(keys) & set(other_keys))
+            if common == len(keys) == len(other_keys):
+                index_by_key = {key: index for index, key in enumerate(other_keys)}
+                return CommonClasses(common, np.array([index_by_key[key] for key in keys], dtype=np.intp), by)
+            most = max(most, common)
+    if len(a) == len(b) and first_labels is None and second_labels is None:
         return CommonClasses(len(a), np.arange(len(a)), "class index")
-    unnamed = next((one.label for one, frame in ((first, a), (second, b)) if _labels_id(frame) is None), None)
-    if unnamed is not None:
-        return CommonClasses(best, reason=f"{unnamed} has no labels, so nothing says which of its classes are which")
+    for run, labels in ((first, first_labels), (second, second_labels)):
+        if labels is None:
+            return CommonClasses(most, reason=f"{run.label} has no labels, so its classes cannot be matched")
     return CommonClasses(
-        best,
-        reason=f"{count(best, 'class')} in common, of {len(a)} and {len(b)}: networks are compared on the same classes",
+        most,
+        reason=f"{count(most, 'class')} in common, of {len(a)} and {len(b)}: networks are compared on the same classes",
     )
 
 
 def match_epochs(first: ComparedRun, second: ComparedRun) -> CommonEpochs:
-    """Return the epochs that two runs both have."""
-    mine, yours = first.completed, second.completed
-    if mine is None or yours is None:
+    """Return the common epochs of two runs."""
+    if first.completed is None or second.completed is None:
         return CommonEpochs("epoch", [(epoch, epoch, epoch) for epoch in first.epochs if epoch in set(second.epochs)])
-    theirs = {done: epoch for epoch, done in yours.items()}
-    pairs = [(done, epoch, theirs[done]) for epoch, done in mine.items() if done in theirs]
+    second_epochs = {completed: epoch for epoch, completed in second.completed.items()}
+    pairs = [
+        (completed, epoch, second_epochs[completed])
+        for epoch, completed in first.completed.items()
+        if completed in second_epochs
+    ]
     return CommonEpochs("epochs completed", sorted(pairs))
 
 
@@ -80,6 +84,6 @@ def _labels_id(classes: pd.DataFrame) -> str | None:
     return str(known[0]) if len(known) == 1 else None
 
 
-def _told_apart(column: pd.Series) -> list[str] | None:
-    """Return a column's texts; None where one is missing or stands twice."""
+def _unique_texts(column: pd.Series) -> list[str] | None:
+    """Return the texts of a column, or None if one is missing or repeated."""
     return None if column.isna().any() or column.duplicated().any() else [str(text) for text in column]

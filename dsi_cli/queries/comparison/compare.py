@@ -1,4 +1,4 @@
-"""A comparison of runs, whole: who takes part, how alike they are, what differs at equal accuracy, and what to prefer."""
+"""Compare runs: their similarity, their differences at equal accuracy, and the preferred run."""
 
 from __future__ import annotations
 
@@ -18,46 +18,47 @@ from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracyComparison, a
 from dsi_cli.queries.comparison.repetitions import (
     CurveBand,
     RepeatedRuns,
-    completed_known,
+    all_know_completed_epochs,
     curve_bands,
     group_runs,
     network_bands,
 )
-from dsi_cli.queries.comparison.runs import SHAPING, SPLITS, ComparedRun, compared_runs
+from dsi_cli.queries.comparison.runs import SHAPING_OPTIONS, SPLITS, ComparedRun, compared_runs
 from dsi_cli.queries.comparison.verdict import PREFERRED, Verdict, verdict
 
 MEASURES = ("cosine", "spearman")
-"""Of the SAI, unless others are asked for: the paper's main one, and one that does not depend on a matrix's scale **[choice]**."""
-DRAWS_ABOVE = 200
-"""By default, where there are more classes than `dsi_cli.metrics.bootstrap.LARGEST`."""
-RISEN = 0.5
-"""Of its largest, as the demo says it of the surge."""
-CLEAR = 3.0
-"""Standard deviations above chance from which an alignment is one."""
+"""The default measures of the SAI: the paper's main one, and one that does not depend on the scale of a matrix **[choice]**."""
+DRAWS_OF_MANY_CLASSES = 200
+"""The default number of draws for more classes than `dsi_cli.metrics.bootstrap.MAX_DEFAULT_CLASSES`."""
+HALF_MAX = 0.5
+"""A run is aligned from the first epoch whose excess is this share of the maximum."""
+MIN_Z_ALIGNED = 3.0
+"""The maximum must be this many standard deviations above chance."""
 FIGURE_FORMATS = ("png", "svg", "pdf")
 
 
 @dataclass(frozen=True)
 class ComparisonOptions:
-    """What is to be compared, and how."""
+    """The options of a comparison."""
 
     names: Sequence[str] = ()
-    """Runs; all where there is none."""
+    """The names of runs; all if empty."""
     group: str | None = None
     """A regular expression whose first captured part names a group of repetitions; ``seed`` for the usual suffixes."""
     tolerance: float = 0.01
-    """Of accuracy."""
+    """The largest difference of accuracies that count as equal."""
     split: str | None = None
-    """Of accuracy and mistakes: test or train; None for test where all have it."""
+    """The split of accuracy and mistakes, test or train; test if None, or train if a run has no accuracy on test."""
     measures: Sequence[str] = MEASURES
+    """The measures of the SAI."""
     draws: int | None = None
-    """Bootstrap draws; None for 1,000, above 256 classes 200."""
+    """The number of bootstrap draws; if None 1,000, or 200 for more than 256 classes."""
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run that takes part."""
+    """One compared run."""
 
     label: str
     group: str
@@ -69,30 +70,33 @@ class RunSummary:
     best_accuracy: float | None
     best_epoch: int | None
     alignment: float | None
-    """The last epoch's SAI excess with WordNet, by the first measure."""
+    """The excess of the SAI with WordNet at the last epoch, by the first measure."""
     aligned_at: int | None
-    """The first epoch (finished epochs where all know them) at which that excess was half of its largest; None where that
-    is not 3 standard deviations above chance."""
+    """The first epoch at which the excess was half of its maximum.
+
+    Epochs are numbers of completed epochs if all runs have them. None if the maximum is less than 3 standard deviations above
+    chance.
+    """
     has_epochs: bool = True
-    """Whether its checkpoints have epochs; if not, it has only one, which counts as epoch 0."""
+    """False for a single checkpoint without an epoch number, which counts as epoch 0."""
 
     @property
     def span(self) -> str:
-        """The first and the last epoch, as they are shown."""
+        """The first and the last epoch for display."""
         return f"{self.first_epoch}-{self.last_epoch}" if self.has_epochs else "–"
 
     @property
     def best_at(self) -> str:
-        """The epoch with the best accuracy, as it is shown."""
+        """The epoch with the best accuracy for display."""
         return "–" if self.best_epoch is None or not self.has_epochs else str(self.best_epoch)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that is said of some runs side by side."""
+    """The comparison of several runs."""
 
     epochs: str
-    """epochs completed or epoch: what ``at``, ``x`` and ``aligned_at`` count."""
+    """The unit of ``at``, ``x`` and ``aligned_at``: epochs completed or epoch."""
     split: str
     measures: list[str]
     runs: list[RunSummary]
@@ -100,103 +104,123 @@ class Comparison:
     equal: list[EqualAccuracyComparison]
     verdicts: list[Verdict]
     preferred: str | None
-    """The run or group that is preferred to every other."""
+    """The run or group that is preferred to all others."""
     recommendation: str
     curves: list[CurveBand]
     notes: list[str] = field(default_factory=list)
 
 
 def compare(outputs: Sequence[str | Path], options: ComparisonOptions | None = None) -> Comparison:
-    """Return a comparison of the runs of some outputs of ``dsi analyze``.
+    """Return a comparison of the runs of some results folders.
 
     Raises
     ------
     UsageError
-        A folder is no output, fewer than two runs are left, or an option cannot be right; the message says what there is.
+        A folder is no results folder, fewer than two runs remain, or an option is invalid.
     """
     options = options or ComparisonOptions()
-    _require(options)
-    every = compared_runs(outputs, options.names)
-    groups = group_runs(every, options.group)
-    split = options.split or next(
-        (one for one in SPLITS if all(len(e.curve("accuracy", split=one)) for e in every)), SPLITS[0]
-    )
+    _require_valid(options)
+    runs = compared_runs(outputs, options.names)
+    groups = group_runs(runs, options.group)
+    by_completed = all_know_completed_epochs(runs)
     measure = options.measures[0]
-    pairs = [
-        at_equal_accuracy(a, b, criteria(options.measures), options.tolerance, options.split, _draws(options, every))
-        for a, b in combinations(groups, 2)
+    split = options.split
+    if split is None:
+        split = next((name for name in SPLITS if all(len(run.curve("accuracy", split=name)) for run in runs)), SPLITS[0])
+    draws = options.draws
+    if draws is None:
+        most_classes = max(len(run.classes) for run in runs)
+        draws = differences.DRAWS if most_classes <= bootstrap.MAX_DEFAULT_CLASSES else DRAWS_OF_MANY_CLASSES
+    comparisons = [
+        at_equal_accuracy(
+            first,
+            second,
+            criteria(options.measures),
+            options.tolerance,
+            options.split,
+            BootstrapOptions(draws, options.seed),
+        )
+        for first, second in combinations(groups, 2)
     ]
-    verdicts = [verdict(one) for one in pairs]
+    verdicts = [verdict(comparison) for comparison in comparisons]
     preferred = _preferred(groups, verdicts)
-    alike = [
+    between = [
         cross_alignment(a, b, match_classes(a, b), match_epochs(a, b), options.measures[:1])
-        for a, b in combinations(every, 2)
+        for a, b in combinations(runs, 2)
     ]
     return Comparison(
-        epochs="epochs completed" if completed_known(every) else "epoch",
+        epochs="epochs completed" if by_completed else "epoch",
         split=split,
         measures=list(options.measures),
-        runs=[_line(one, group.name, split, measure, completed_known(every)) for group in groups for one in group.runs],
-        between=alike,
-        equal=pairs,
+        runs=[_run_summary(run, group.name, split, measure, by_completed) for group in groups for run in group.runs],
+        between=between,
+        equal=comparisons,
         verdicts=verdicts,
         preferred=preferred,
         recommendation=_recommendation(verdicts, preferred),
-        curves=curve_bands(groups, split, measure) + network_bands(groups, alike, measure),
-        notes=_notes(every, split),
+        curves=curve_bands(groups, split, measure) + network_bands(groups, between, measure),
+        notes=_notes(runs, split),
     )
 
 
-def _require(options: ComparisonOptions) -> None:
+def _require_valid(options: ComparisonOptions) -> None:
     if not 0 <= options.tolerance < 1:
-        raise UsageError(f"a tolerance of accuracy lies from 0 up to 1; {options.tolerance:g} does not")
+        raise UsageError(
+            f"the tolerance of accuracy {options.tolerance:g} is not in [0, 1)",
+            code="tolerance-out-of-range",
+            tolerance=options.tolerance,
+        )
     if options.split is not None and options.split not in SPLITS:
-        raise UsageError(f"no split {options.split!r}: {expected(options.split, SPLITS)}")
+        raise UsageError(
+            f"no split {options.split!r}: {expected(options.split, SPLITS)}", code="unknown-split", split=options.split
+        )
     if options.draws is not None and options.draws < 0:
-        raise UsageError(f"draws are a count, 0 or more; given: {options.draws}")
+        raise UsageError(
+            f"the number of draws {options.draws} is negative; it must be 0 or more",
+            code="negative-count",
+            draws=options.draws,
+        )
     for measure in options.measures:
         if measure not in jackknife.MEASURES:
-            raise UsageError(f"no comparison by measure {measure!r}: {expected(measure, jackknife.MEASURES)}")
+            raise UsageError(
+                f"no comparison by measure {measure!r}: {expected(measure, jackknife.MEASURES)}",
+                code="unknown-measure",
+                measure=measure,
+            )
 
 
-def _draws(options: ComparisonOptions, every: Sequence[ComparedRun]) -> BootstrapOptions:
-    default = differences.DRAWS if max(len(one.classes) for one in every) <= bootstrap.MAX_DEFAULT_CLASSES else DRAWS_ABOVE
-    return BootstrapOptions(default if options.draws is None else options.draws, options.seed)
-
-
-def _line(run: ComparedRun, group: str, split: str, measure: str, by_completed: bool) -> RunSummary:
+def _run_summary(run: ComparedRun, group: str, split: str, measure: str, by_completed: bool) -> RunSummary:
     accuracy = run.curve("accuracy", split=split)["value"].dropna()
+    best_epoch = None
+    if not accuracy.empty:
+        best_epoch = int(accuracy.index.to_numpy(dtype=np.int64)[accuracy.to_numpy(dtype=np.float64).argmax()])
     rows = run.curve("sai", f"{run.own},scsm", None, measure)
     excess = rows["excess"].dropna()
-    is_alignment = len(excess) > 0 and rows["z"].get(excess.idxmax(), 0.0) > CLEAR
-    reached = excess[excess >= RISEN * excess.max()] if is_alignment else excess[:0]
-    x = rows["epochs_completed"] if by_completed else rows.index.to_series()
-    best = (
-        None
-        if accuracy.empty
-        else int(accuracy.index.to_numpy(dtype=np.int64)[accuracy.to_numpy(dtype=np.float64).argmax()])
-    )
+    aligned_at = None
+    if len(excess) > 0 and rows["z"].get(excess.idxmax(), 0.0) > MIN_Z_ALIGNED:
+        epoch = excess.index[excess >= HALF_MAX * excess.max()][0]
+        aligned_at = int(rows["epochs_completed"][epoch] if by_completed else epoch)
     return RunSummary(
         label=run.label,
         group=group,
-        output=str(run.run.path),
+        output=str(run.results.path),
         run=run.name,
         classes=len(run.classes),
         first_epoch=run.epochs[0],
         last_epoch=run.epochs[-1],
-        best_accuracy=None if best is None else float(accuracy[best]),
-        best_epoch=best,
+        best_accuracy=None if best_epoch is None else float(accuracy[best_epoch]),
+        best_epoch=best_epoch,
         alignment=None if excess.empty else float(excess.iloc[-1]),
-        aligned_at=None if reached.empty else int(x[reached.index[0]]),
-        has_epochs=run.run.has_epochs(run.name),
+        aligned_at=aligned_at,
+        has_epochs=run.results.has_epochs(run.name),
     )
 
 
 def _preferred(groups: Sequence[RepeatedRuns], verdicts: Sequence[Verdict]) -> str | None:
-    """Return the run or group that every verdict in which it takes part prefers."""
+    """Return the run or group that all verdicts on it prefer, or None."""
     for group in groups:
-        mine = [one for one in verdicts if group.name in (one.first, one.second)]
-        if mine and all(one.preferred == group.name for one in mine):
+        preferences = [verdict.preferred for verdict in verdicts if group.name in (verdict.first, verdict.second)]
+        if preferences and all(preferred == group.name for preferred in preferences):
             return group.name
     return None
 
@@ -206,36 +230,38 @@ def _recommendation(verdicts: Sequence[Verdict], preferred: str | None) -> str:
         return verdicts[0].sentence
     if preferred is not None:
         return f"{preferred} is to be preferred to every other"
-    won = sorted({one.preferred for one in verdicts if one.answer == PREFERRED and one.preferred is not None})
-    return "no run is to be preferred to every other" + (f"; preferred to some: {', '.join(won)}" if won else "")
+    winners = sorted({item.preferred for item in verdicts if item.answer == PREFERRED and item.preferred is not None})
+    return "no run is to be preferred to every other" + (f"; preferred to some: {', '.join(winners)}" if winners else "")
 
 
-def _notes(every: Sequence[ComparedRun], split: str) -> list[str]:
-    """Return what makes the runs' numbers less comparable than they look."""
+def _notes(runs: Sequence[ComparedRun], split: str) -> list[str]:
+    """Return notes on differences between the runs that make their numbers less comparable."""
     notes = []
-    if not completed_known(every):
-        unknown = [one.label for one in every if one.completed is None]
-        notes.append(f"epochs are the trainers' own numbers: how {', '.join(unknown)} counts them is not known")
-    for name in SHAPING:
-        values = {one.label: one.shaping.get(name) for one in every}
-        if len({str(value) for value in values.values()}) > 1:
-            notes.append(f"not analysed alike: {name} is " + ", ".join(f"{_said(v)} for {k}" for k, v in values.items()))
-    sizes = {one.label: _samples(one, split) for one in every}
-    if len(set(sizes.values())) > 1:
-        told = ", ".join(f"{'none' if size is None else format(size, ',')} for {label}" for label, size in sizes.items())
-        notes.append(f"not the same {split} samples: {told}")
-    own = {one.label: one.own for one in every}
-    if len(set(own.values())) > 1:
-        notes.append(
-            "not the same kind of matrix: " + ", ".join(f"{kind or 'none'} of {label}" for label, kind in own.items())
+    unknown = [run.label for run in runs if run.completed is None]
+    if unknown:
+        notes.append(f"epochs are the trainers' own numbers: how {', '.join(unknown)} counts them is unknown")
+    for name in SHAPING_OPTIONS:
+        values = {run.label: _display_value(run.shaping.get(name)) for run in runs}
+        if len(set(values.values())) > 1:
+            listed = ", ".join(f"{value} for {label}" for label, value in values.items())
+            notes.append(f"different options of the analysis: {name} is {listed}")
+    samples = {run.label: _sample_count(run, split) for run in runs}
+    if len(set(samples.values())) > 1:
+        listed = ", ".join(
+            f"{'none' if size is None else format(size, ',')} for {label}" for label, size in samples.items()
         )
+        notes.append(f"different {split} samples: {listed}")
+    kinds = {run.label: run.own for run in runs}
+    if len(set(kinds.values())) > 1:
+        listed = ", ".join(f"{kind or 'none'} of {label}" for label, kind in kinds.items())
+        notes.append(f"different kinds of matrices: {listed}")
     return notes
 
 
-def _said(value: object) -> str:
+def _display_value(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _samples(run: ComparedRun, split: str) -> int | None:
-    known = run.curve("accuracy", split=split)["samples_used"].dropna()
-    return None if known.empty else int(known.iloc[-1])
+def _sample_count(run: ComparedRun, split: str) -> int | None:
+    counts = run.curve("accuracy", split=split)["samples_used"].dropna()
+    return None if counts.empty else int(counts.iloc[-1])

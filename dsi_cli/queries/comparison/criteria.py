@@ -1,7 +1,7 @@
-"""What is compared at one epoch of each network, and how each difference gets its interval.
+"""The criteria of a comparison at one epoch of each network, and the confidence intervals of their differences.
 
-A quantity is compared between two runs from their matrices and counts (`difference`), and between repetitions from what each
-run's curves table says (`value`).
+Two single runs are compared by their matrices and counts (`difference`). Repetitions are compared by the values of their curves
+tables (`value`).
 """
 
 from __future__ import annotations
@@ -25,16 +25,19 @@ Order = NDArray[np.intp]
 class RunAtEpoch:
     """One network at one epoch, with its classes in a common order."""
 
-    entrant: ComparedRun
+    run: ComparedRun
     epoch: int
     order: Order
-    """Its class of each common class, ``(C,)``."""
+    """The run's class index of each common class ``(C,)``."""
     split: str
 
     def csm(self, kind: str) -> NDArray[np.float32]:
-        """Return a matrix in the common order, a class without a sample lacking in a CCSM; ``own`` for the network's own."""
-        name = (self.entrant.own or "ncsm") if kind == "own" else f"ccsm-{self.split}" if kind == "ccsm" else kind
-        matrix = self.entrant.csm(name, self.epoch)[np.ix_(self.order, self.order)]
+        """Return a matrix in the common order; ``own`` is that of the network's similarity.
+
+        Classes without a sample have a NaN diagonal in a CCSM.
+        """
+        name = {"own": self.run.own or "ncsm", "ccsm": f"ccsm-{self.split}"}.get(kind, kind)
+        matrix = self.run.csm(name, self.epoch)[np.ix_(self.order, self.order)]
         if kind == "ccsm":
             empty = np.flatnonzero(self.counts().sum(axis=1) == 0)
             matrix[empty, empty] = np.nan
@@ -42,107 +45,119 @@ class RunAtEpoch:
 
     def counts(self) -> NDArray[np.int64]:
         """Return the confusion counts in the common order."""
-        counts = self.entrant.run.confusion(self.epoch, self.split, self.entrant.name).to_numpy()
+        counts = self.run.results.confusion(self.epoch, self.split, self.run.name).to_numpy()
         return np.asarray(counts[np.ix_(self.order, self.order)], dtype=np.int64)
 
     def reliability(self) -> float:
-        """Return the reliability of the CCSM, above 0; a `UsageError` where it has none."""
-        rows = self.entrant.curve("reliability", "ccsm", self.split)
-        value = rows["value"].get(self.epoch, np.nan)
-        if not value > 0:
-            raise UsageError(f"the CCSM of {self.entrant.label} has no reliability above 0: its mistakes are noise")
-        return float(value)
+        """Return the reliability of the CCSM.
+
+        Raises
+        ------
+        UsageError
+            The CCSM has no reliability above 0 (code ``unreliable-ccsm``).
+        """
+        rows = self.run.curve("reliability", "ccsm", self.split)
+        reliability = rows["value"].get(self.epoch, np.nan)
+        if not reliability > 0:
+            raise UsageError(
+                f"the CCSM of {self.run.label} has no reliability above 0: its mistakes are noise",
+                code="unreliable-ccsm",
+                run=self.run.label,
+            )
+        return float(reliability)
 
 
 class BootstrapOptions(NamedTuple):
-    """Of the intervals."""
+    """The options of the confidence intervals."""
 
     number: int
+    """The number of bootstrap draws."""
     seed: int
 
 
 class Criterion(NamedTuple):
-    """One thing that is compared."""
+    """One quantity that is compared."""
 
     name: str
     title: str
     is_criterion: bool
-    """Whether the paper prefers the network that has more of it."""
+    """True if the paper prefers the network with the higher value."""
     difference: Callable[[RunAtEpoch, RunAtEpoch, BootstrapOptions], Difference]
     row: tuple[str, str | None, bool, str | None, str]
-    """Where a run's value is in the curves table: metric, of, whether it has a split, variant, column."""
+    """The rows of a run in the curves table: metric, of, True for rows with a split, variant, column."""
 
 
 def criteria(measures: Sequence[str]) -> list[Criterion]:
-    """Return what is compared, SAI by some measures first."""
-    return [*(_sai(measure) for measure in measures), *_OTHERS]
+    """Return the compared quantities; the SAI by each measure is first."""
+    return [*(_sai_criterion(measure) for measure in measures), *_OTHERS]
 
 
 def difference(quantity: Criterion, first: RunAtEpoch, second: RunAtEpoch, draws: BootstrapOptions) -> Difference:
-    """Return the difference of two networks; where one lacks what it needs, the reason."""
+    """Return the difference of two networks, or the reason why one of them lacks the required data."""
     try:
         return quantity.difference(first, second, draws)
     except UsageError as error:
         return Difference(reason=str(error))
 
 
-def value(quantity: Criterion, run: RunAtEpoch) -> float | None:
-    """Return a run's own value out of its curves table, None where there is none."""
+def value(quantity: Criterion, at_epoch: RunAtEpoch) -> float | None:
+    """Return a run's value from its curves table, or None if it has none."""
     metric, of, has_split, variant, column = quantity.row
-    named = None if of is None else of.format(own=run.entrant.own, split=run.split)
-    split = run.split if has_split else None
-    if named is not None and metric == "wsi":
-        named, _, split = named.partition("-")
-    rows = run.entrant.curve(metric, named, split or None, variant)
-    found = rows[column].get(run.epoch, np.nan)
-    return None if np.isnan(found) else float(found)
+    split = at_epoch.split if has_split else None
+    if of is not None:
+        of = of.format(own=at_epoch.run.own, split=at_epoch.split)
+    if of is not None and metric == "wsi":
+        of, _, split = of.partition("-")
+    rows = at_epoch.run.curve(metric, of, split or None, variant)
+    number = rows[column].get(at_epoch.epoch, np.nan)
+    return None if np.isnan(number) else float(number)
 
 
-def _sai(measure: str) -> Criterion:
-    def by(first: RunAtEpoch, second: RunAtEpoch, _draws: BootstrapOptions) -> Difference:
-        a, b = (CsmPair(one.csm("own"), one.csm("scsm")) for one in (first, second))
+def _sai_criterion(measure: str) -> Criterion:
+    def sai_difference(first: RunAtEpoch, second: RunAtEpoch, _draws: BootstrapOptions) -> Difference:
+        a, b = (CsmPair(run.csm("own"), run.csm("scsm")) for run in (first, second))
         return differences.alignment_difference(a, b, measure)
 
-    title = f"SAI excess, {measure}"
-    return Criterion(f"sai_{measure}", title, True, by, ("sai", "{own},scsm", False, measure, "excess"))
+    row = ("sai", "{own},scsm", False, measure, "excess")
+    return Criterion(f"sai_{measure}", f"SAI excess, {measure}", True, sai_difference, row)
 
 
-def _idm(kind: str) -> Callable[[RunAtEpoch, RunAtEpoch, BootstrapOptions], Difference]:
-    def by(first: RunAtEpoch, second: RunAtEpoch, draws: BootstrapOptions) -> Difference:
-        a, b = ((one.counts(), one.csm(kind)) for one in (first, second))
+def _idm_difference(kind: str) -> Callable[[RunAtEpoch, RunAtEpoch, BootstrapOptions], Difference]:
+    def idm_difference(first: RunAtEpoch, second: RunAtEpoch, draws: BootstrapOptions) -> Difference:
+        a, b = ((run.counts(), run.csm(kind)) for run in (first, second))
         return differences.idm_difference(a, b, draws.number, draws.seed)
 
-    return by
+    return idm_difference
 
 
-def _corrected(kind: str) -> Callable[[RunAtEpoch, RunAtEpoch, BootstrapOptions], Difference]:
-    def by(first: RunAtEpoch, second: RunAtEpoch, _draws: BootstrapOptions) -> Difference:
-        a, b = (CsmPair(one.csm(kind), one.csm("ccsm"), one.reliability()) for one in (first, second))
+def _corrected_difference(kind: str) -> Callable[[RunAtEpoch, RunAtEpoch, BootstrapOptions], Difference]:
+    def sai_difference(first: RunAtEpoch, second: RunAtEpoch, _draws: BootstrapOptions) -> Difference:
+        a, b = (CsmPair(run.csm(kind), run.csm("ccsm"), run.reliability()) for run in (first, second))
         return differences.alignment_difference(a, b, "pearson")
 
-    return by
+    return sai_difference
 
 
-def _max_wsi(first: RunAtEpoch, second: RunAtEpoch, draws: BootstrapOptions) -> Difference:
+def _max_wsi_difference(first: RunAtEpoch, second: RunAtEpoch, draws: BootstrapOptions) -> Difference:
     return differences.max_wsi_difference(first.csm("own"), second.csm("own"), draws=draws.number, seed=draws.seed)
 
 
 _OTHERS = (
-    Criterion("widm", "WIDM of mistakes", True, _idm("scsm"), ("idm", "scsm", True, "errors", "value")),
-    Criterion("nidm", "NIDM of mistakes", True, _idm("own"), ("idm", "{own}", True, "errors", "value")),
+    Criterion("widm", "WIDM of mistakes", True, _idm_difference("scsm"), ("idm", "scsm", True, "errors", "value")),
+    Criterion("nidm", "NIDM of mistakes", True, _idm_difference("own"), ("idm", "{own}", True, "errors", "value")),
     Criterion(
         "sai_ccsm_scsm",
         "SAI(CCSM, SCSM), corrected",
         False,
-        _corrected("scsm"),
+        _corrected_difference("scsm"),
         ("sai", "ccsm-{split},scsm", False, "pearson_corrected", "value"),
     ),
     Criterion(
         "sai_own_ccsm",
         "SAI(NCSM, CCSM), corrected",
         False,
-        _corrected("own"),
+        _corrected_difference("own"),
         ("sai", "{own},ccsm-{split}", False, "pearson_corrected", "value"),
     ),
-    Criterion("max_wsi", "Max WSI", False, _max_wsi, ("wsi", "{own}", False, "max", "value")),
+    Criterion("max_wsi", "Max WSI", False, _max_wsi_difference, ("wsi", "{own}", False, "max", "value")),
 )

@@ -1,4 +1,4 @@
-"""SAI between two networks: how alike they see the classes, epoch by epoch, each with its chance level."""
+"""The SAI between two networks by epoch, with its chance level."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 from dsi_cli.metrics.alignment import alignments
 from dsi_cli.queries.comparison.common_classes import CommonClasses, CommonEpochs
 from dsi_cli.queries.comparison.runs import ComparedRun
-from dsi_cli.queries.neighbor_history import log_spaced
+from dsi_cli.queries.epoch_sampling import log_spaced
 
-LARGEST, MOST_EPOCHS = 256, 20
+MAX_CLASSES_AT_ALL_EPOCHS, MAX_EPOCHS = 256, 20
+"""With more classes, at most this many epochs are compared."""
 
 
 @dataclass(frozen=True)
 class AlignmentPoint:
-    """One measure at one epoch; None where it does not exist, with the reason."""
+    """One measure at one epoch; missing values are None and have a ``reason``."""
 
     at: int
-    """Epochs completed, or the epoch of both."""
+    """The number of completed epochs, or the common epoch number."""
     first_epoch: int
     second_epoch: int
     measure: str
@@ -36,60 +37,57 @@ class AlignmentPoint:
 
 @dataclass(frozen=True)
 class CrossAlignment:
-    """How alike two networks are."""
+    """The similarity of two networks over the epochs."""
 
     first: str
     second: str
     of: str | None
-    """The two matrices, ``ncsm,ncsm``."""
+    """The two matrices, such as ``ncsm,ncsm``."""
     matched_by: str
-    """epochs completed or epoch."""
+    """The key of common epochs: epochs completed or epoch."""
     common_classes: int
     classes_by: str | None
     points: list[AlignmentPoint] = field(default_factory=list)
     reason: str | None = None
-    """Why there is no point."""
+    """The reason for missing points."""
 
 
 def cross_alignment(
     first: ComparedRun, second: ComparedRun, classes: CommonClasses, epochs: CommonEpochs, measures: Sequence[str]
 ) -> CrossAlignment:
-    """Return the SAI of two networks' own matrices at the epochs that they share.
+    """Return the SAI of two networks' matrices at their common epochs, without confidence intervals.
 
-    Above `LARGEST` classes at `MOST_EPOCHS` of them, the first and the last among them. Without intervals: those of differences
-    are `dsi_cli.queries.comparison.equal_accuracy`'s.
+    With more than `MAX_CLASSES_AT_ALL_EPOCHS` classes, at most `MAX_EPOCHS` epochs are compared, with the first and the last.
     """
-    found = CrossAlignment(first.label, second.label, None, epochs.by, classes.common, classes.by)
-    for one in (first, second):
-        if one.own is None:
-            return replace(found, reason=f"{one.label} has neither an NCSM nor a TNCSM")
-        if one.run.is_vast(one.name):
-            return replace(found, reason=f"{one.label} has too many classes for its matrix to be stored")
+    result = CrossAlignment(first.label, second.label, None, epochs.by, classes.common, classes.by)
+    for run in (first, second):
+        if run.own is None:
+            return replace(result, reason=f"{run.label} has neither an NCSM nor a TNCSM")
+        if run.results.is_vast(run.name):
+            return replace(result, reason=f"{run.label} has too many classes for its matrix to be stored")
     if classes.order is None:
-        return replace(found, reason=classes.reason)
+        return replace(result, reason=classes.reason)
     if not epochs.pairs:
-        return replace(found, reason=f"no epoch in common, by {epochs.by}")
-    taken = (
-        [epochs.pairs[at] for at in log_spaced(len(epochs.pairs), MOST_EPOCHS)]
-        if classes.common > LARGEST
-        else epochs.pairs
-    )
-    points = [point for at in taken for point in _points(first, second, at, classes.order, measures)]
-    return replace(found, of=f"{first.own},{second.own}", points=points)
+        return replace(result, reason=f"no epoch in common, by {epochs.by}")
+    pairs = epochs.pairs
+    if classes.common > MAX_CLASSES_AT_ALL_EPOCHS:
+        pairs = log_spaced(pairs, MAX_EPOCHS)
+    points = [point for pair in pairs for point in _points(first, second, pair, classes.order, measures)]
+    return replace(result, of=f"{first.own},{second.own}", points=points)
 
 
 def _points(
-    first: ComparedRun, second: ComparedRun, at: tuple[int, int, int], order: NDArray[np.intp], measures: Sequence[str]
+    first: ComparedRun, second: ComparedRun, pair: tuple[int, int, int], order: NDArray[np.intp], measures: Sequence[str]
 ) -> list[AlignmentPoint]:
-    same, mine, yours = at
+    key, first_epoch, second_epoch = pair
     assert first.own is not None
     assert second.own is not None
-    csms = first.csm(first.own, mine), second.csm(second.own, yours)[np.ix_(order, order)]
+    a, b = first.csm(first.own, first_epoch), second.csm(second.own, second_epoch)[np.ix_(order, order)]
     return [
         AlignmentPoint(
-            at=same,
-            first_epoch=mine,
-            second_epoch=yours,
+            at=key,
+            first_epoch=first_epoch,
+            second_epoch=second_epoch,
             measure=entry.measure,
             value=entry.value,
             null_mean=entry.null_mean,
@@ -99,5 +97,5 @@ def _points(
             classes_used=entry.classes_used,
             reason=entry.reason if entry.value is None else None,
         )
-        for entry in alignments(*csms, measures, permutations=0, draws=0).values()
+        for entry in alignments(a, b, measures, permutations=0, draws=0).values()
     ]

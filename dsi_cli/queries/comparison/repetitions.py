@@ -1,6 +1,6 @@
-"""Runs that repeat each other, and the curves of runs and groups drawn over each other.
+"""Groups of repeated runs, such as seeds, and the mean curves and bands of groups.
 
-A group's curve is the mean of its runs at each epoch that all of them have, its band from the lowest to the highest of them.
+The curve of a group is the mean of its runs at each epoch that all of them have. Its band is from the lowest to the highest run.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from dsi_cli.metrics import DISTANCES
 from dsi_cli.queries.comparison.cross_alignment import CrossAlignment
 from dsi_cli.queries.comparison.runs import ComparedRun
 
-SEED = r"^(.*?)[-_./]?(?:seed|run|rep|trial|fold|s|r)[-_=]?\d+$"
-"""What ``--group seed`` stands for: what comes before the usual suffixes of a repetition."""
+SEED_PATTERN = r"^(.*?)[-_./]?(?:seed|run|rep|trial|fold|s|r)[-_=]?\d+$"
+"""The pattern of ``--group seed``: it captures the name without the usual suffixes of repetitions."""
 BAND = "lowest to highest"
 NETWORKS = "networks"
-"""The curve of how alike two networks are."""
+"""The name of the curve of the SAI between two networks."""
 
 
 class RepeatedRuns(NamedTuple):
-    """A run, or runs that repeat each other."""
+    """A single run, or repetitions of a training."""
 
     name: str
     runs: list[ComparedRun]
 
 
 class RunCurve(NamedTuple):
-    """One curve that is drawn for every run."""
+    """A curve that figures show for every run."""
 
     name: str
     title: str
     axis: str
     metric: str
     of: str | None
-    """``{own}`` stands for the network's own similarity."""
+    """The column ``of`` in the curves table; ``{own}`` is replaced by the matrix of the network's similarity."""
     has_split: bool
     variant: str | None
     column: str = "value"
     chance: bool = False
-    """Whether its chance level is drawn."""
+    """True if figures show the chance level."""
 
 
 CURVES = (
@@ -70,118 +70,134 @@ class CurveBand:
     group: str
     runs: list[str]
     x: list[int]
-    """Epochs completed where all that are compared know them, else epochs."""
+    """The numbers of completed epochs if all runs have them, or else the epoch numbers."""
     mean: list[float]
     low: list[float]
+    """The lowest value of the runs; the mean for a single run."""
     high: list[float]
-    """The lowest and highest of the runs; the mean itself where there is one run."""
+    """The highest value of the runs; the mean for a single run."""
     chance: list[float | None]
     chance_std: list[float | None]
-    """Its deviation on the curve's own scale, of a single run."""
+    """The standard deviation of the chance level on the scale of the curve; None for a group."""
 
 
-def group_runs(entrants: Sequence[ComparedRun], pattern: str | None) -> list[RepeatedRuns]:
-    """Return the runs in groups; each alone where there is no pattern.
+def group_runs(runs: Sequence[ComparedRun], pattern: str | None) -> list[RepeatedRuns]:
+    """Return the runs in groups of repetitions; each run is a group without a pattern.
 
     Parameters
     ----------
-    pattern : a regular expression, or ``seed`` for `SEED`
-        It is looked for in what a run is called; its first captured part names the group. A run without it is alone.
+    pattern : a regular expression, or ``seed`` for `SEED_PATTERN`
+        The expression is searched in the labels of the runs, and its first captured part names the group. A run without a match is
+        a group.
 
     Raises
     ------
     UsageError
-        It is no regular expression, captures nothing, fits no run, or all runs are in one group.
+        The pattern is no regular expression (code ``invalid-pattern``), captures nothing (code ``no-captured-group``), matches no
+        run (code ``no-match``), or puts all runs in one group (code ``one-group``).
     """
     if pattern is None:
-        return [RepeatedRuns(one.label, [one]) for one in entrants]
-    compiled = _compiled(SEED if pattern == "seed" else pattern)
-    runs = ", ".join(one.label for one in entrants)
-    if not any(compiled.search(one.label) for one in entrants):
-        raise UsageError(f"--group {pattern!r} fits the name of no run; the runs are {runs}")
+        return [RepeatedRuns(run.label, [run]) for run in runs]
+    compiled = _compile_pattern(SEED_PATTERN if pattern == "seed" else pattern)
+    labels = ", ".join(run.label for run in runs)
     groups: dict[str, list[ComparedRun]] = {}
-    for one in entrants:
-        found = compiled.search(one.label)
-        name = one.label if found is None else found.group(1) or one.run.path.resolve().name
-        groups.setdefault(name, []).append(one)
+    matches = 0
+    for run in runs:
+        name = run.label
+        if match := compiled.search(run.label):
+            matches += 1
+            name = match.group(1) or run.results.path.resolve().name
+        groups.setdefault(name, []).append(run)
+    if not matches:
+        raise UsageError(
+            f"--group {pattern!r} matches the name of no run; the runs are {labels}", code="no-match", pattern=pattern
+        )
     if len(groups) < 2:
         raise UsageError(
-            f"all runs are in one group, {next(iter(groups))!r}: a comparison takes two or more; the runs are {runs}"
+            f"all runs are in one group, {next(iter(groups))!r}: a comparison needs two or more; the runs are {labels}",
+            code="one-group",
+            group=next(iter(groups)),
         )
-    return [RepeatedRuns(name, runs) for name, runs in groups.items()]
+    return [RepeatedRuns(name, members) for name, members in groups.items()]
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compile_pattern(pattern: str) -> re.Pattern[str]:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise UsageError(f"{pattern!r} is no regular expression: {error}; `seed` stands for the usual suffixes") from None
+        raise UsageError(
+            f"{pattern!r} is no regular expression: {error}; `seed` stands for the usual suffixes",
+            code="invalid-pattern",
+            pattern=pattern,
+        ) from None
     if compiled.groups < 1:
         raise UsageError(
-            f"the group is what parentheses capture, and {pattern!r} has none: for runs a_seed0, a_seed1 write '(.*)_seed'"
+            f"{pattern!r} captures no group: for runs a_seed0 and a_seed1 write '(.*)_seed'",
+            code="no-captured-group",
+            pattern=pattern,
         )
     return compiled
 
 
-def completed_known(entrants: Sequence[ComparedRun]) -> bool:
-    """Return whether all runs know how many epochs they have finished."""
-    return all(one.completed is not None for one in entrants)
+def all_know_completed_epochs(runs: Sequence[ComparedRun]) -> bool:
+    """Return True if the number of completed epochs is known for all runs."""
+    return all(run.completed is not None for run in runs)
 
 
 def curve_bands(groups: Sequence[RepeatedRuns], split: str, measure: str) -> list[CurveBand]:
     """Return every curve of `CURVES` of every group that has it."""
-    by_completed = completed_known([one for group in groups for one in group.runs])
-    found = [_band(curve, group, split, measure, by_completed) for curve in CURVES for group in groups]
-    return [band for band in found if band.x]
+    by_completed = all_know_completed_epochs([run for group in groups for run in group.runs])
+    bands = [_group_band(curve, group, split, measure, by_completed) for curve in CURVES for group in groups]
+    return [band for band in bands if band.x]
 
 
 def network_bands(groups: Sequence[RepeatedRuns], every: Sequence[CrossAlignment], measure: str) -> list[CurveBand]:
-    """Return how alike the networks are, as SAI excess: for every two groups over all their pairs of runs, and within a group."""
-    of_run = {one.label: group.name for group in groups for one in group.runs}
+    """Return the bands of the SAI excess between networks: for each two groups over their pairs of runs, and within groups."""
+    group_of_run = {run.label: group.name for group in groups for run in group.runs}
     pairs: dict[str, dict[str, pd.Series]] = {}
-    for one in every:
-        first, second = of_run[one.first], of_run[one.second]
+    for pair in every:
+        first, second = group_of_run[pair.first], group_of_run[pair.second]
         name = f"within {first}" if first == second else f"{first} – {second}"
-        points = {p.at: p.excess for p in one.points if p.measure == measure and p.excess is not None}
+        points = {point.at: point.excess for point in pair.points if point.measure == measure and point.excess is not None}
         if points:
-            pairs.setdefault(name, {})[f"{one.first} – {one.second}"] = pd.Series(points)
-    found = [_band_of(NETWORKS, name, pd.DataFrame(series).dropna().sort_index()) for name, series in pairs.items()]
-    return [band for band in found if band.x]
+            pairs.setdefault(name, {})[f"{pair.first} – {pair.second}"] = pd.Series(points)
+    bands = [_band(NETWORKS, name, pd.DataFrame(series).dropna().sort_index()) for name, series in pairs.items()]
+    return [band for band in bands if band.x]
 
 
-def _band_of(curve: str, group: str, frame: pd.DataFrame) -> CurveBand:
-    """Return the band of values, a column a run or pair of runs, without chance level."""
+def _band(curve: str, group: str, values: pd.DataFrame) -> CurveBand:
+    """Return the band of values with one column per run or pair of runs, without a chance level."""
     return CurveBand(
         curve=curve,
         group=group,
-        runs=[str(name) for name in frame],
-        x=[int(at) for at in frame.index],
-        mean=frame.mean(axis=1).tolist(),
-        low=frame.min(axis=1).tolist(),
-        high=frame.max(axis=1).tolist(),
-        chance=[None] * len(frame),
-        chance_std=[None] * len(frame),
+        runs=[str(name) for name in values],
+        x=[int(epoch) for epoch in values.index],
+        mean=values.mean(axis=1).tolist(),
+        low=values.min(axis=1).tolist(),
+        high=values.max(axis=1).tolist(),
+        chance=[None] * len(values),
+        chance_std=[None] * len(values),
     )
 
 
-def _band(curve: RunCurve, group: RepeatedRuns, split: str, measure: str, by_completed: bool) -> CurveBand:
-    points = {one.label: _points(curve, one, split, measure, by_completed) for one in group.runs}
-    frame = pd.DataFrame({label: rows["value"] for label, rows in points.items()}).dropna().sort_index()
-    chance, std = (
-        pd.DataFrame({label: rows[name] for label, rows in points.items()}).reindex(frame.index)
-        for name in ("chance", "chance_std")
-    )
-    levels = _known(chance.mean(axis=1))
-    found = replace(_band_of(curve.name, group.name, frame), chance=levels)
-    return replace(found, chance_std=_known(std.mean(axis=1))) if len(group.runs) == 1 else found
+def _group_band(curve: RunCurve, group: RepeatedRuns, split: str, measure: str, by_completed: bool) -> CurveBand:
+    """Return the band of a curve of a group, with the mean chance level and the deviation of a single run's."""
+    points = {run.label: _points(curve, run, split, measure, by_completed) for run in group.runs}
+    values = pd.DataFrame({label: rows["value"] for label, rows in points.items()}).dropna().sort_index()
+    chance = pd.DataFrame({label: rows["chance"] for label, rows in points.items()}).reindex(values.index)
+    band = replace(_band(curve.name, group.name, values), chance=_nan_to_none(chance.mean(axis=1)))
+    if len(group.runs) > 1:
+        return band
+    (rows,) = points.values()
+    return replace(band, chance_std=_nan_to_none(rows["chance_std"].reindex(values.index)))
 
 
-def _known(values: pd.Series) -> list[float | None]:
-    return [None if np.isnan(one) else float(one) for one in values]
+def _nan_to_none(values: pd.Series) -> list[float | None]:
+    return [None if np.isnan(number) else float(number) for number in values]
 
 
 def _points(curve: RunCurve, run: ComparedRun, split: str, measure: str, by_completed: bool) -> pd.DataFrame:
-    """Return a curve's value, chance level and its deviation on the curve's scale, by epochs completed or epoch."""
+    """Return the values, chance level and its deviation of a curve, by completed epochs or epoch number."""
     variant = None if curve.variant is None else curve.variant.format(measure=measure)
     of = None if curve.of is None else curve.of.format(own=run.own)
     own_split = None
@@ -189,8 +205,11 @@ def _points(curve: RunCurve, run: ComparedRun, split: str, measure: str, by_comp
         of, _, own_split = of.partition("-")
     rows = run.curve(curve.metric, of, split if curve.has_split else own_split or None, variant)
     x = rows["epochs_completed"] if by_completed else rows.index.to_series()
-    scale = (rows["null_mean"] if variant in DISTANCES else 1 - rows["null_mean"]) if curve.column == "excess" else 1.0
-    values = {"value": rows[curve.column], "chance": rows["null_mean"], "chance_std": rows["null_std"] / scale}
+    # The deviation of the chance level is on the scale of the value, so divide it to get that of the excess.
+    std = rows["null_std"]
+    if curve.column == "excess":
+        std = std / (rows["null_mean"] if variant in DISTANCES else 1 - rows["null_mean"])
+    values = {"value": rows[curve.column], "chance": rows["null_mean"], "chance_std": std}
     numbers = {name: column.to_numpy(dtype=np.float64, na_value=np.nan) for name, column in values.items()}
     frame = pd.DataFrame(numbers, index=x.to_numpy(dtype=np.float64, na_value=np.nan))
     return frame[~np.isnan(frame.index)].astype(np.float64)

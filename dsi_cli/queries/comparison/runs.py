@@ -1,4 +1,4 @@
-"""The runs that are compared: of one output or several, each with a name of its own."""
+"""The runs of a comparison, from one results folder or several, each with a unique label."""
 
 from __future__ import annotations
 
@@ -14,128 +14,140 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, nearest
+from dsi_cli.queries.epoch_summary import OWN_MATRICES
 from dsi_cli.store import layout
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CURVES
 
-OWN = ("ncsm", "tncsm-test", "tncsm-train")
-"""The network's own similarity: the first of these that a run has."""
 SPLITS = ("test", "train")
-SHAPING = ("measures", "quantiles", "references", "ema", "keep_extra", "head")
-"""Options of an analysis that make its numbers others."""
+SHAPING_OPTIONS = ("measures", "quantiles", "references", "ema", "keep_extra", "head")
+"""The options of an analysis that affect its numbers."""
 
 
 @dataclass(frozen=True, eq=False)
 class ComparedRun:
-    """One run of one output."""
+    """One run of a results folder."""
 
     label: str
-    """What it is called here: the run's name, behind the output's where two have it."""
+    """The unique label: the run's name, after a part of the folder's path if several runs share the name."""
     name: str
-    """The run's own name."""
-    run: Results
+    """The run's name in its results folder."""
+    results: Results
 
     @cached_property
     def classes(self) -> pd.DataFrame:
-        """Its rows of the classes table, in order."""
-        rows = self.run.classes[self.run.classes["run"] == self.name]
+        """The run's rows of the classes table, in class order."""
+        rows = self.results.classes[self.results.classes["run"] == self.name]
         return rows.sort_values("class_index").reset_index(drop=True)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """Its rows of the curves table: of each epoch the last save, of several references the main one."""
-        rows = self.run.curves_of(self.name)
+        """The run's rows of the curves table for its main reference; the last checkpoint of an epoch counts."""
+        rows = self.results.curves_of(self.name)
         keys = ["epoch", "metric", "of", "split", "variant", "reference"]
         return rows.sort_values("step", na_position="first", kind="stable").drop_duplicates(keys, keep="last")
 
     @cached_property
     def epochs(self) -> list[int]:
-        """Those that have matrices."""
-        return self.run.epochs(self.name)
+        """The epochs with matrices."""
+        return self.results.epochs(self.name)
 
     @cached_property
     def completed(self) -> dict[int, int] | None:
-        """Finished epochs by epoch; None where that is not known of every epoch."""
-        rows = self.run.checkpoints
+        """The number of completed epochs by epoch number; None if it is unknown for an epoch."""
+        rows = self.results.checkpoints
         rows = rows[(rows["run"] == self.name) & (rows["status"] == "ok")]
         if rows.empty or rows["epochs_completed"].isna().any():
             return None
-        return {int(epoch): int(done) for epoch, done in zip(rows["epoch"], rows["epochs_completed"], strict=True)}
+        return {
+            int(epoch): int(completed) for epoch, completed in zip(rows["epoch"], rows["epochs_completed"], strict=True)
+        }
 
     @cached_property
     def own(self) -> str | None:
-        """The network's own similarity: out of `OWN`."""
-        there = set(self.curves.loc[self.curves["metric"] == "wsi", "of"].dropna())
-        splits = {(row["of"], row["split"]) for _, row in self.curves[self.curves["metric"] == "wsi"].iterrows()}
-        return next((one for one in OWN if one in there or tuple(one.split("-")) in splits), None)
+        """The matrix of the network's similarity, one of `OWN_MATRICES`; None if the curves table has none of them."""
+        rows = self.curves[self.curves["metric"] == "wsi"]
+        splits = {(of, None if pd.isna(split) else split) for of, split in zip(rows["of"], rows["split"], strict=True)}
+        for name in OWN_MATRICES:
+            kind, _, split = name.partition("-")
+            if (kind, split or None) in splits:
+                return name
+        return None
 
     @cached_property
     def shaping(self) -> dict[str, Any]:
-        """The options that shaped its curves."""
-        found: dict[str, Any] = layout.earlier_options(self.run.path, CURVES).get("shaping", {}).get(self.name, {})
-        return found
+        """The `SHAPING_OPTIONS` of the analysis."""
+        options: dict[str, Any] = layout.earlier_options(self.results.path, CURVES).get("shaping", {}).get(self.name, {})
+        return options
 
     def csm(self, kind: str, epoch: int) -> NDArray[np.float32]:
-        """Return a matrix by its kind and split (``ncsm``, ``ccsm-test``), ``scsm`` for the reference; errors as `Results.csm`."""
-        self.run.require_matrices(self.name)
+        """Return a matrix by its kind and split, such as ``ncsm``, ``ccsm-test`` or ``scsm``.
+
+        `Results.csm` documents the errors.
+        """
+        self.results.require_matrices(self.name)
         name, _, split = kind.partition("-")
-        matrix: NDArray[np.float32] = self.run.csm(name, epoch, split or None, self.name).to_numpy()
+        matrix: NDArray[np.float32] = self.results.csm(name, epoch, split or None, self.name).to_numpy()
         return matrix
 
     def curve(
         self, metric: str, of: str | None = None, split: str | None = None, variant: str | None = None
     ) -> pd.DataFrame:
-        """Return the points of a curve by epoch, in order; None fits a curve that has none of these."""
+        """Return the points of a curve by epoch, in order; None selects rows without a value in the column."""
         rows = self.curves[self.curves["metric"] == metric]
-        for column, wanted in (("of", of), ("split", split), ("variant", variant)):
-            rows = rows[rows[column].isna() if wanted is None else rows[column] == wanted]
+        for column, text in (("of", of), ("split", split), ("variant", variant)):
+            rows = rows[rows[column].isna() if text is None else rows[column] == text]
         return rows.set_index("epoch").sort_index()
 
 
 def compared_runs(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> list[ComparedRun]:
-    """Return the runs of some outputs, or those of them that are named.
+    """Return the runs of some results folders that have usable checkpoints, or those with the given names.
 
     Parameters
     ----------
-    names : runs by name, or as OUTPUT/RUN where several outputs have one of that name
+    names : names or labels of runs; all runs if empty
 
     Raises
     ------
     UsageError
-        A folder is no output or given twice, there is no such run, or one run alone is left.
+        A folder is no results folder or is given twice (code ``repeated-folder``), a name is unknown (code ``unknown-run``), or
+        fewer than two runs remain (code ``too-few-runs``).
     """
-    _require_once(outputs)
-    found = [(Results(path), name) for path in outputs for name in Results(path).names]
-    labels = _labels([(run.path, name) for run, name in found])
-    every = [ComparedRun(label, name, run) for label, (run, name) in zip(labels, found, strict=True)]
-    for name in names:
-        if not any(name in (one.label, one.name) for one in every):
-            near = nearest(name, [*labels, *(one.name for one in every)])
-            meant = f"; did you mean {near}?" if near else ""
-            raise UsageError(f"no run {name!r}: there are {', '.join(labels) or 'none'}{meant}")
-    kept = [one for one in every if not names or one.label in names or one.name in names]
-    kept = [one for one in kept if one.epochs]
-    if len(kept) < 2:
-        only = f"{kept[0].label} alone" if kept else "no run with a usable checkpoint"
-        raise UsageError(f"a comparison takes two runs or more, of one output or of several; there is {only}")
-    return kept
-
-
-def _require_once(outputs: Sequence[str | Path]) -> None:
     uses = Counter(Path(path).resolve() for path in outputs)
-    twice = next((path for path, times in uses.items() if times > 1), None)
-    if twice is not None:
-        raise UsageError(f"{twice} is given twice: its runs would be compared with themselves")
+    for path, times in uses.items():
+        if times > 1:
+            raise UsageError(
+                f"{path} is given twice: its runs would be compared with themselves", code="repeated-folder", path=path
+            )
+    every = [(results, name) for results in map(Results, outputs) for name in results.names]
+    labels = _unique_labels([(results.path, name) for results, name in every])
+    runs = [ComparedRun(label, name, results) for label, (results, name) in zip(labels, every, strict=True)]
+    for name in names:
+        if not any(name in (run.label, run.name) for run in runs):
+            similar = nearest(name, [*labels, *(run.name for run in runs)])
+            hint = f"; did you mean {similar}?" if similar else ""
+            raise UsageError(
+                f"no run {name!r}: there are {', '.join(labels) or 'none'}{hint}", code="unknown-run", run=name
+            )
+    selected = [run for run in runs if run.epochs and (not names or run.label in names or run.name in names)]
+    if len(selected) < 2:
+        only = f"{selected[0].label} alone" if selected else "no run with a usable checkpoint"
+        raise UsageError(
+            f"a comparison needs two runs or more, from one results folder or several; there is {only}",
+            code="too-few-runs",
+            runs=[run.label for run in selected],
+        )
+    return selected
 
 
-def _labels(places: Sequence[tuple[Path, str]]) -> list[str]:
-    """Return a run's name where no other has it, else behind as much of its output's path as tells them apart."""
-    parts = [(*path.resolve().parts, name) for path, name in places]
-    uses = Counter(name for _, name in places)
+def _unique_labels(runs: Sequence[tuple[Path, str]]) -> list[str]:
+    """Return the name of each run, after as many parts of its folder's path as make it unique if several runs share it."""
+    parts = [(*path.resolve().parts, name) for path, name in runs]
+    uses = Counter(name for _, name in runs)
     labels = []
-    for mine, (_, name) in zip(parts, places, strict=True):
+    for run_parts, (_, name) in zip(parts, runs, strict=True):
         length = 1 if uses[name] == 1 else 2
-        while sum(mine[-length:] == other[-length:] for other in parts) > 1 and length < len(mine):
+        while sum(run_parts[-length:] == other[-length:] for other in parts) > 1 and length < len(run_parts):
             length += 1
-        labels.append("/".join(mine[-length:]))
+        labels.append("/".join(run_parts[-length:]))
     return labels

@@ -1,15 +1,15 @@
-"""Which network the paper's criteria prefer, and why.
+"""The verdict of a comparison: the network that the paper's criteria prefer, and the reasons.
 
-At equal accuracy the paper prefers the network whose perception of similarity agrees more with semantics, and whose mistakes
-fall nearer to the truth (arXiv 2505.21338): higher SAI with WordNet, higher WIDM and NIDM of mistakes. Only real differences
-count **[ours]**:
+At equal accuracy the paper prefers the network whose similarities agree more with semantics, and whose mistakes are nearer to the
+truth (arXiv 2505.21338): higher SAI with WordNet, higher WIDM and NIDM of mistakes. Only differences whose 95 % confidence interval
+excludes 0 count **[ours]**:
 
-1. A criterion speaks for a network where its difference is real. SAI by several measures is one criterion: it speaks where all of
-   them that have an interval are real and of one sign.
-2. A network is preferred where at least one criterion speaks for it, and none for the other.
-3. Criteria that speak for both: a matter of what matters more to you. None: there is no real difference.
+1. A criterion favours a network if the confidence interval of its difference excludes 0. The SAI by several measures is one
+   criterion. It favours a network if all measures with an interval do.
+2. A network is preferred if at least one criterion favours it, and none favours the other network.
+3. If criteria favour both networks, the verdict is mixed. If none favours a network, there is no difference.
 
-How early the alignment came, and how accurate each gets in the end, is told beside; it does not decide.
+The epoch at which the alignment came and the final accuracy do not affect the verdict.
 """
 
 from __future__ import annotations
@@ -24,96 +24,93 @@ PREFERRED, NO_DIFFERENCE, MIXED, UNDECIDED = "preferred", "no real difference", 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the criteria say of two runs or groups."""
+    """The verdict on two runs or groups."""
 
     first: str
     second: str
     answer: str
-    """preferred, no real difference, mixed, or undecided where they cannot be compared."""
+    """preferred, no real difference, mixed, or undecided if the runs cannot be compared."""
     preferred: str | None
+    """The name of the preferred run or group."""
     sentence: str
     reasons: list[str]
-    """A sentence for each quantity: which differences are real, which are not, and what could not be compared."""
+    """A sentence for each quantity: its difference with the confidence interval, or why it was not compared."""
 
 
 def verdict(equal: EqualAccuracyComparison) -> Verdict:
-    """Return what the criteria say."""
-    reasons = [reason(equal, row) for row in equal.rows]
+    """Return the verdict on a comparison at equal accuracy."""
+    first, second = equal.first, equal.second
+    reasons = [difference_sentence(equal, row) for row in equal.rows]
     if not equal.rows:
-        why = f"{equal.first} and {equal.second} cannot be compared: {equal.reason}"
-        return Verdict(equal.first, equal.second, UNDECIDED, None, why, reasons)
-    speaking = [voice for rows in _criteria(equal.rows) if (voice := _voice(equal, rows)) is not None]
-    known = any(row.is_real is not None for row in equal.rows if row.is_criterion)
-    answer, preferred, sentence = _answer(equal, speaking, known)
-    return Verdict(equal.first, equal.second, answer, preferred, sentence, reasons)
+        return Verdict(first, second, UNDECIDED, None, f"{first} and {second} cannot be compared: {equal.reason}", reasons)
+
+    # Collect the titles of the criteria that favour each network.
+    titles: dict[str, list[str]] = {}
+    for rows in _criteria(equal.rows):
+        favoured = _favoured(equal, rows)
+        if favoured is not None:
+            is_alignment = rows[0].quantity.startswith("sai_")
+            titles.setdefault(favoured, []).append("alignment with WordNet" if is_alignment else rows[0].title)
+
+    epochs = f"At an accuracy of {equal.level:.3f}" if equal.basis == EQUAL else "At the last epochs"
+    claims = [f"{name} has higher {' and '.join(higher)}" for name, higher in titles.items()]
+    answer, preferred = UNDECIDED, None
+    if len(titles) == 2:
+        answer, sentence = MIXED, f"{epochs}, the criteria disagree: {'; '.join(claims)}"
+    elif titles and equal.basis == EQUAL:
+        (preferred,) = titles
+        answer = PREFERRED
+        sentence = f"{epochs}, {preferred} is to be preferred to {second if preferred == first else first}: {claims[0]}"
+    elif titles:
+        (favoured,) = titles
+        other = second if favoured == first else first
+        sentence = f"{epochs}, {claims[0]} than {other}, but that may be its accuracy: no preference"
+    elif any(row.is_real is not None for row in equal.rows if row.is_criterion):
+        answer = NO_DIFFERENCE
+        sentence = f"{epochs}, no criterion distinguishes {first} and {second}{_disagreement_of_measures(equal)}"
+    else:
+        sentence = f"{epochs}, no criterion of {first} and {second} has a confidence interval"
+    return Verdict(first, second, answer, preferred, sentence, reasons)
 
 
-def reason(equal: EqualAccuracyComparison, row: CriterionRow) -> str:
+def difference_sentence(equal: EqualAccuracyComparison, row: CriterionRow) -> str:
     """Return one sentence on one difference."""
     if row.difference is None:
         return f"{row.title}: not compared; {row.reason}"
     values = f"{row.title}: {row.first:.3f} against {row.second:.3f}"
     if row.is_real is None:
         return f"{values}, a difference of {row.difference:+.3f}; {row.reason}"
-    interval = f"{row.difference:+.3f}, 95 % interval {row.low:+.3f} to {row.high:+.3f}"
-    if not row.is_real:
-        return f"{values}: no real difference ({interval})"
-    return f"{values}: higher for {_higher(equal, row)}, a real difference ({interval})"
-
-
-def _answer(equal: EqualAccuracyComparison, speaking: list[tuple[str, str]], known: bool) -> tuple[str, str | None, str]:
-    """Return the answer, the network that is preferred, and a sentence; ``speaking`` are (what, for whom)."""
-    place, both = _place(equal), f"{equal.first} and {equal.second}"
-    by_winner: dict[str, list[str]] = {}
-    for what, who in speaking:
-        by_winner.setdefault(who, []).append(what)
-    says = [f"{who} has higher {' and '.join(whats)}" for who, whats in by_winner.items()]
-    if len(by_winner) == 1:
-        (winner,) = by_winner
-        loser = equal.second if winner == equal.first else equal.first
-        if equal.basis != EQUAL:
-            return UNDECIDED, None, f"{place}, {says[0]} than {loser}, but that may be its accuracy: no preference"
-        return PREFERRED, winner, f"{place}, {winner} is to be preferred to {loser}: {says[0]}"
-    if by_winner:
-        return MIXED, None, f"{place}, the criteria disagree: {'; '.join(says)}"
-    if not known:
-        return UNDECIDED, None, f"{place}, none of the criteria could be compared with an interval for {both}"
-    return NO_DIFFERENCE, None, f"{place}, no criterion tells {both} apart{_doubt(equal)}: choose by something else"
-
-
-def _place(equal: EqualAccuracyComparison) -> str:
-    if equal.basis == EQUAL:
-        return f"At an accuracy of {equal.level:.3f}"
-    return "At the last epochs"
+    interval = f"the 95 % confidence interval of the difference, {row.low:+.3f} to {row.high:+.3f},"
+    if row.is_real:
+        return f"{values}: higher for {_higher(equal, row)}; {interval} excludes 0"
+    return f"{values}: {interval} includes 0"
 
 
 def _criteria(rows: Sequence[CriterionRow]) -> list[list[CriterionRow]]:
-    """Return the rows of each criterion: those of the SAI together, each other one alone."""
+    """Return the rows of each criterion: those of the SAI together, and each other row alone."""
     alignment = [row for row in rows if row.is_criterion and row.quantity.startswith("sai_")]
-    return [group for group in (alignment, *([row] for row in rows if row.is_criterion and row not in alignment)) if group]
+    others = [[row] for row in rows if row.is_criterion and not row.quantity.startswith("sai_")]
+    return [alignment, *others] if alignment else others
 
 
-def _voice(equal: EqualAccuracyComparison, rows: Sequence[CriterionRow]) -> tuple[str, str] | None:
-    """Return what a criterion is called and which network it speaks for, None where it is silent."""
+def _favoured(equal: EqualAccuracyComparison, rows: Sequence[CriterionRow]) -> str | None:
+    """Return the network that a criterion favours, or None if it favours none."""
     known = [row for row in rows if row.is_real is not None]
-    if not known or not all(row.is_real for row in known):
+    if not all(row.is_real for row in known):
         return None
-    for_whom = {_higher(equal, row) for row in known}
-    what = "alignment with WordNet" if rows[0].quantity.startswith("sai_") else rows[0].title
-    return (what, for_whom.pop()) if len(for_whom) == 1 else None
+    names = {_higher(equal, row) for row in known}
+    return names.pop() if len(names) == 1 else None
 
 
-def _doubt(equal: EqualAccuracyComparison) -> str:
-    """Return which measures of the SAI see a difference that others do not."""
+def _disagreement_of_measures(equal: EqualAccuracyComparison) -> str:
+    """Return which measures of the SAI have an interval that excludes 0, if the measures disagree; an empty string if not."""
     rows = [row for row in equal.rows if row.quantity.startswith("sai_") and row.is_criterion]
-    real, not_real = (
-        [row.quantity.removeprefix("sai_") for row in rows if row.is_real is found] for found in (True, False)
-    )
-    if not real:
+    different = [row.quantity.removeprefix("sai_") for row in rows if row.is_real is True]
+    equal_measures = [row.quantity.removeprefix("sai_") for row in rows if row.is_real is False]
+    if not different:
         return ""
-    return f" (the SAI differs by {' and '.join(real)}, " + (
-        f"not by {' and '.join(not_real)})" if not_real else "not one way)"
-    )
+    other = f"not by {' and '.join(equal_measures)}" if equal_measures else "in opposite directions"
+    return f" (the SAI differs by {' and '.join(different)}, {other})"
 
 
 def _higher(equal: EqualAccuracyComparison, row: CriterionRow) -> str:

@@ -1,0 +1,136 @@
+"""Select a few of many epochs, for tables, figures and pages that cannot show all of them.
+
+``evenly_spaced``          equal steps.
+``log_spaced``             most of the early epochs, by logarithmic steps.
+``thin_epochs``            more of the early epochs, by steps that grow more slowly.
+``front_loaded``           epochs between which a matrix changes equally, from known changes.
+``epochs_of_most_change``  epochs between which matrices change equally, from the stored matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.queries.matrices import MatrixFrames, epoch_matrix
+
+if TYPE_CHECKING:
+    from dsi_cli.store.results import Results
+
+Item = TypeVar("Item")
+
+MAX_COLUMNS = 6
+"""The default number of epochs that a table shows as columns."""
+MAX_LINES = 12
+"""The default number of epochs that a table shows as lines."""
+MAX_COMPARED_EPOCHS = 50
+"""The number of epochs whose matrices are compared, which takes a second or two for 1,000 classes."""
+
+
+def evenly_spaced(items: Sequence[Item], most: int) -> list[Item]:
+    """Return at most ``most`` items in equal steps, with the first and the last.
+
+    >>> evenly_spaced(range(400), 5)
+    [0, 100, 200, 299, 399]
+    """
+    if len(items) <= most:
+        return list(items)
+    return [items[round(index)] for index in np.linspace(0, len(items) - 1, most)]
+
+
+def log_spaced(items: Sequence[Item], most: int = MAX_COLUMNS) -> list[Item]:
+    """Return at most ``most`` items in logarithmic steps, with the first and the last.
+
+    >>> log_spaced(range(31)), log_spaced(range(3))
+    ([0, 1, 3, 7, 15, 30], [0, 1, 2])
+    """
+    if len(items) <= most:
+        return list(items)
+    indices = np.geomspace(1, len(items), most).round().astype(int) - 1
+    return [items[index] for index in np.unique(indices)]
+
+
+def thin_epochs(items: Sequence[Item], most: int = MAX_LINES) -> list[Item]:
+    """Return at most ``most`` items with steps that grow as a power of 1.5, with the first and the last.
+
+    >>> thin_epochs(range(31), 8)
+    [0, 2, 5, 8, 13, 18, 24, 30]
+    """
+    if len(items) <= most:
+        return list(items)
+    indices = {round((len(items) - 1) * (step / (most - 1)) ** 1.5) for step in range(most)}
+    return [items[index] for index in sorted(indices)]
+
+
+def front_loaded(changes: Sequence[float], count: int) -> list[int]:
+    """Return the indices of ``count`` epochs, with the first and the last, between which a matrix changes about equally.
+
+    The widest gap, by the sum of its changes, is split repeatedly where half of it is reached.
+
+    Parameters
+    ----------
+    changes : the change of each epoch from the one before
+
+    Examples
+    --------
+    >>> front_loaded([0, 5, 5, 1, 1, 1, 1], 4)
+    [0, 1, 2, 6]
+    """
+    last = len(changes) - 1
+    if count >= len(changes):
+        return list(range(len(changes)))
+    if count < 2:
+        return [last][:count]
+    total = [0.0]
+    for change in changes[1:]:
+        total.append(total[-1] + change)
+    kept = [0, last]
+    while len(kept) < count:
+        gaps = [(total[end] - total[start], end - start, start, end) for start, end in pairwise(kept)]
+        _, _, start, end = max(gap for gap in gaps if gap[1] > 1)
+        middle = (total[start] + total[end]) / 2
+        kept.append(min(range(start + 1, end), key=lambda index: abs(total[index] - middle)))
+        kept.sort()
+    return kept
+
+
+def epochs_of_most_change(run: Results, frames: Sequence[MatrixFrames], count: int) -> list[int]:
+    """Return up to ``count`` epochs, with the first and the last, between which matrices change about equally.
+
+    The change between two epochs is the root mean square difference of their off-diagonal values. The sum of changes up to each
+    epoch is divided by its last value and averaged over runs. At most two matrices are in memory.
+
+    Parameters
+    ----------
+    frames : the matrices of one run or of several runs with the same epochs
+    """
+    epochs = evenly_spaced(frames[0].epochs, max(MAX_COMPARED_EPOCHS, count))
+    if len(epochs) <= count:
+        return epochs
+    progress = np.mean([_relative_change(run, matrices, epochs) for matrices in frames], axis=0)
+    return [epochs[index] for index in _indices_of_equal_parts(progress, count)]
+
+
+def _relative_change(run: Results, frames: MatrixFrames, epochs: Sequence[int]) -> NDArray[np.float64]:
+    """Return the sum of changes up to each epoch, relative to the sum of all changes."""
+    sums, before = [0.0], epoch_matrix(run, frames, epochs[0])
+    for epoch in epochs[1:]:
+        after = epoch_matrix(run, frames, epoch)
+        change = float(np.sqrt(np.nanmean(np.square(after - before, dtype=np.float64)))) if len(after) > 1 else 0.0
+        sums.append(sums[-1] + change)
+        before = after
+    return np.array(sums) / (sums[-1] or 1.0)
+
+
+def _indices_of_equal_parts(progress: NDArray[np.float64], count: int) -> list[int]:
+    """Return ``count`` distinct indices, with both ends, each the nearest free one to its part of the progress."""
+    indices, last = [0], len(progress) - 1
+    for part in range(1, count - 1):
+        goal = progress[-1] * part / (count - 1)
+        low, high = indices[-1] + 1, last - (count - 1 - part)
+        indices.append(low + int(np.argmin(np.abs(progress[low : high + 1] - goal))))
+    return [*indices, last] if count > 1 else [last]
