@@ -381,7 +381,7 @@ def _choose_head(
 ) -> head.Head:
     role = trainers.EMA if options.ema else trainers.RAW
     return head.choose_head(
-        groups, role, wanted=options.head, classes=classes, with_background=with_background, outputs=outputs
+        groups, role, head_name=options.head, classes=classes, with_background=with_background, outputs=outputs
     )
 
 
