@@ -46,9 +46,9 @@ def find_head(content: CheckpointContent, wanted: str | None, classes: int | Non
     groups = trainers.state_dicts(content.tree)
     try:
         try:
-            return head.choose_head(groups, trainers.RAW, wanted=wanted, classes=classes)
+            return head.choose_head(groups, trainers.RAW, head_name=wanted, classes=classes)
         except ClassCountError:
-            return head.choose_head(groups, trainers.RAW, wanted=wanted)  # so that the caller can name both numbers
+            return head.choose_head(groups, trainers.RAW, head_name=wanted)  # so that the caller can name both numbers
     except (NoHeadError, AmbiguousHeadError) as error:
         # The option of the command is a parameter here.
         raise UsageError(str(error).replace("--head ", "head=")) from None

@@ -25,44 +25,28 @@ _MEANS_CLASSIFIER = re.compile(
     re.IGNORECASE,
 )
 """Names of modules that mean a classifier."""
-FEEDS, IN_BLOCK, NORMALISED, SQUARE, SINGLE_ROW, UNCLEAR_SIDE = (
-    "feeds",
-    "block",
-    "norm",
-    "square",
-    "one row",
-    "unclear side",
-)
-APART, TABLE, NAME, OTHER_HEAD, NO_OUTPUT = "apart", "table", "name", "other head", "no output"
+FEEDS, IN_BLOCK, NORMALISED, SQUARE, SINGLE_ROW = "feeds", "block", "norm", "square", "one row"
+UNCLEAR_SIDE, APART, TABLE = "unclear side", "apart", "table"
+NAME, OTHER_HEAD, NO_OUTPUT = "name", "other head", "no output"
 """The kinds of reasons against a candidate. `OTHER_HEAD` is the name of a head for another purpose or of a copy."""
-_OTHER_NAMES = tuple(
-    (kind, meaning, re.compile(pattern, re.IGNORECASE))
-    for kind, meaning, pattern in (
-        (OTHER_HEAD, "an auxiliary or distillation head", r"aux|dist($|_|ill)|deep_?sup|side_?out"),
-        (OTHER_HEAD, "a discriminator or a head for another task", r"discrim|critic|domain|adv|rotat|jigsaw|regress"),
-        (OTHER_HEAD, "a copy of the network", r"teacher|momentum|_k$|target_net|shadow|averaged"),
-        (
-            NAME,
-            "an embedding or a lookup table",
-            r"(?<!class_)embed|(^|_)emb($|_)|token|vocab|lookup|position|relative|rel_?pos",
-        ),
-        (NAME, "a memory", r"codebook|queue|bank"),
-        (NAME, "a part of attention", r"attn|attention|qkv|(?-i:^[qkv]$)|query|key(?!point)|value|pooler"),
-        (NAME, "a projection", r"(?<!out_)proj|contrast|bottleneck|align|merger|connector"),
-        (NAME, "a part that makes an image", r"recon|generator"),
-        (NAME, "a head for boxes or masks", r"bbox(?!_head)|box_?reg|mask_head|rpn"),
-        (NAME, "a spatial transformer", r"^stn|^t_?net|localization|fc_loc"),
-        (NAME, "a gate", r"gate|gating|router|squeeze|^se\d*$|excit"),
-        (
-            NAME,
-            "a part of the body",
-            r"downsample|shortcut|reduction|conv_?stem|conv_?(dw|pw|head)|last_conv|pre_|^pool|lora_",
-        ),
-        (NAME, "a statistic", r"confmat|cent(er|roid)s?$|covariance"),
-        (NAME, "the tower of another input", r"^text(_|$)"),
-    )
+_OTHER_NAME_PATTERNS = (
+    (OTHER_HEAD, "an auxiliary or distillation head", r"aux|dist($|_|ill)|deep_?sup|side_?out"),
+    (OTHER_HEAD, "a discriminator or a head for another task", r"discrim|critic|domain|adv|rotat|jigsaw|regress"),
+    (OTHER_HEAD, "a copy of the network", r"teacher|momentum|_k$|target_net|shadow|averaged"),
+    (NAME, "an embedding or lookup table", r"(?<!class_)embed|(^|_)emb($|_)|token|vocab|lookup|position|relative|rel_?pos"),
+    (NAME, "a memory", r"codebook|queue|bank"),
+    (NAME, "a part of attention", r"attn|attention|qkv|(?-i:^[qkv]$)|query|key(?!point)|value|pooler"),
+    (NAME, "a projection", r"(?<!out_)proj|contrast|bottleneck|align|merger|connector"),
+    (NAME, "a part that makes an image", r"recon|generator"),
+    (NAME, "a head for boxes or masks", r"bbox(?!_head)|box_?reg|mask_head|rpn"),
+    (NAME, "a spatial transformer", r"^stn|^t_?net|localization|fc_loc"),
+    (NAME, "a gate", r"gate|gating|router|squeeze|^se\d*$|excit"),
+    (NAME, "a part of the body", r"downsample|shortcut|reduction|conv_?stem|conv_?(dw|pw|head)|last_conv|pre_|^pool|lora_"),
+    (NAME, "a statistic", r"confmat|cent(er|roid)s?$|covariance"),
+    (NAME, "the tower of another input", r"^text(_|$)"),
 )
 """Names of modules that are not the classifier: the kind of the reason, the meaning of the name, and its pattern."""
+_OTHER_NAMES = tuple((kind, meaning, re.compile(pattern, re.I)) for kind, meaning, pattern in _OTHER_NAME_PATTERNS)
 _ANY_OTHER_NAME = re.compile("|".join(pattern.pattern for _, _, pattern in _OTHER_NAMES), re.IGNORECASE)
 _DECODER = re.compile(r"^dec$|decoder(?!_head)", re.IGNORECASE)
 WIDE = 256
@@ -320,14 +304,7 @@ def orient(layers: Sequence[Layer], classes: int | None) -> list[Layer]:
 
 
 def _orient_parameter(layer: Layer, widths: set[int], classes: int | None) -> Layer:
-    """Return a raw parameter with its classes as rows.
-
-    Parameters
-    ----------
-    layer : the parameter
-    widths : the output widths of all layers
-    classes : the number of classes, if it is known
-    """
+    """Return a raw parameter with its classes as rows, given the output widths of all layers and the number of classes."""
     weight = layer.weight
     assert weight is not None
     rows, columns = weight.shape

@@ -163,8 +163,13 @@ def _resolve_epoch(records: list[Record]) -> list[tuple[Record, Record]]:
                 clashes[id(record)], clashes[id(rival)] = rival, record
             kept.append(record)
     for record in kept:
-        rival = clashes.get(id(record))
-        resolved.append((record, record if rival is None else _fail_as_clash(record, rival)))
+        result = record
+        if id(record) in clashes:
+            when = f"epoch {record.epoch}" if record.step is None else f"epoch {record.epoch}, step {record.step},"
+            reason = f"{when} is also in {_file_name(clashes[id(record)])}, with other weights;"
+            reason += " give only the files of one training: dsi analyze FILES"
+            result = replace(record, status=FAILED, reason=reason)
+        resolved.append((record, result))
     return resolved
 
 
@@ -177,14 +182,6 @@ def _precedence(record: Record) -> tuple[Any, ...]:
 def _is_secondary(record: Record) -> bool:
     """Return whether a file of the same epoch with a number in its name has precedence."""
     return is_copy(record) or not any(map(str.isdigit, epoch_name(record)))
-
-
-def _fail_as_clash(record: Record, rival: Record) -> Record:
-    when = f"epoch {record.epoch}" if record.step is None else f"epoch {record.epoch}, step {record.step},"
-    reason = (
-        f"{when} is also in {_file_name(rival)}, with other weights; give only the files of one training: dsi analyze FILES"
-    )
-    return replace(record, status=FAILED, reason=reason)
 
 
 def _originals(records: Iterable[Record]) -> list[Record]:

@@ -61,7 +61,7 @@ def choose_head(
     state_dicts: Iterable[NestedStateDict],
     role: str,
     *,
-    wanted: str | None = None,
+    head_name: str | None = None,
     classes: int | None = None,
     with_background: bool = False,
     outputs: Sequence[str] | None = None,
@@ -72,7 +72,7 @@ def choose_head(
     ----------
     state_dicts : the state dicts of one checkpoint
     role : ``raw`` or ``ema``; if a file has only averaged weights, they are also used as raw ones
-    wanted : the head's name as the user gave it: the complete name of a tensor or layer, or the end of a name
+    head_name : the head's name as the user gave it: the complete name of a tensor or layer, or the end of a name
     classes : the number of classes, if labels or metadata state it
     with_background : whether any network may have one row more than classes; otherwise only detectors may
     outputs : the names of the weights that compute outputs of the model, if the file has a graph
@@ -89,8 +89,8 @@ def choose_head(
         Several candidates are equally plausible; the message lists them.
     """
     groups = usable_state_dicts(list(state_dicts), role)
-    if wanted is not None:
-        return _find_named_head(groups, wanted, classes)
+    if head_name is not None:
+        return _find_named_head(groups, head_name, classes)
     candidates = add_graph_evidence(rank_candidates(groups, classes), outputs)
     if with_background and classes is not None and not any(candidate.fits for candidate in candidates):
         candidates = add_graph_evidence(rank_candidates(groups, classes + 1), outputs)
@@ -214,21 +214,21 @@ def _head(layer: Layer, tensor: Tensor) -> Head:
     return Head(layer.name, tensor, layer.role, layer.path, layer.factors)
 
 
-def _find_named_head(groups: Sequence[NestedStateDict], wanted: str, classes: int | None) -> Head:
+def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes: int | None) -> Head:
     """Return the head that the user named, if it can be one."""
     layers = orient(layers_of(groups), classes)
-    matches = [layer for layer in layers if layer.weight is not None and _has_name(layer, wanted)]
-    exact = [layer for layer in matches if wanted in (layer.name, layer.full_name)]
+    matches = [layer for layer in layers if layer.weight is not None and _has_name(layer, head_name)]
+    exact = [layer for layer in matches if head_name in (layer.name, layer.full_name)]
     matches = exact or matches
     if not matches:
-        raise _no_such_head(groups, wanted, classes)
+        raise _no_such_head(groups, head_name, classes)
     if len(matches) > 1:
         names = sorted(layer.full_name for layer in matches)
         listed = ", ".join(names[:_MAX_LISTED])
         raise AmbiguousHeadError(
-            f"--head {wanted} fits {len(names)} tensors: {listed}; give the whole name of one",
+            f"--head {head_name} fits {len(names)} tensors: {listed}; give the whole name of one",
             code="ambiguous-head-name",
-            head=wanted,
+            head=head_name,
             candidates=tuple(names),
         )
     # Check that the weight can be used.
@@ -245,13 +245,13 @@ def _find_named_head(groups: Sequence[NestedStateDict], wanted: str, classes: in
     return _head(layer, weight)
 
 
-def _has_name(layer: Layer, wanted: str) -> bool:
+def _has_name(layer: Layer, head_name: str) -> bool:
     """Return whether a text is the name of a layer or of its weight, or the end of such a name."""
     parent = layer.name.rpartition(".")[0].partition(".parametrizations")[0]
     stored_module = ".".join((*layer.path, parent.removesuffix("._packed_params").removesuffix(".base_layer")))
     module = ".".join(layer.module)
     names = (layer.full_name, stored_module, f"{stored_module}.weight", module, f"{module}.weight")
-    return any(name == wanted or name.endswith(f".{wanted}") for name in names)
+    return any(name == head_name or name.endswith(f".{head_name}") for name in names)
 
 
 def _is_wide_convolution(layer: Layer) -> bool:
@@ -262,19 +262,19 @@ def _is_wide_convolution(layer: Layer) -> bool:
     return weight.dtype in FLOATS and min(weight.shape[:2]) > 1
 
 
-def _no_such_head(groups: Sequence[NestedStateDict], wanted: str, classes: int | None) -> NoHeadError:
+def _no_such_head(groups: Sequence[NestedStateDict], head_name: str, classes: int | None) -> NoHeadError:
     """Return the error for a name that no layer has."""
     for group in groups:
         for tensor_name, tensor in group.tensors.items():
             name = ".".join((*group.path, tensor_name))
-            if name == wanted or name.endswith(f".{wanted}"):
+            if name == head_name or name.endswith(f".{head_name}"):
                 return _not_a_matrix(name, tensor)
     titles = tuple(candidate.title for candidate in rank_candidates(groups, classes)[:_MAX_LISTED])
     if titles:
-        message = f"no tensor is named {wanted}; the best candidates are {', '.join(titles)}"
+        message = f"no tensor is named {head_name}; the best candidates are {', '.join(titles)}"
     else:
-        message = f"no tensor is named {wanted}, and there is no matrix in this file"
-    return NoHeadError(message, code="no-such-head", head=wanted, candidates=titles)
+        message = f"no tensor is named {head_name}, and there is no matrix in this file"
+    return NoHeadError(message, code="no-such-head", head=head_name, candidates=titles)
 
 
 def _not_a_matrix(name: str, tensor: Tensor) -> NoHeadError:

@@ -79,16 +79,7 @@ NO_HEAD, WRONG_COUNT = "no head", "wrong count"
 HEADLESS = "no classifier: the class templates of labelled data take its place"
 NO_NETWORK = "the state of an optimiser, scheduler or criterion, without a network"
 """The reason of a file that is skipped because it holds no network."""
-_FILE_ERRORS = (
-    CheckpointError,
-    RecursionError,
-    MemoryError,
-    OSError,
-    ValueError,
-    TypeError,
-    ArithmeticError,
-    LookupError,
-)
+_FILE_ERRORS = (CheckpointError, RecursionError, MemoryError, OSError, ValueError, TypeError, ArithmeticError, LookupError)
 """The errors that a damaged or hostile file may cause."""
 
 
@@ -326,17 +317,15 @@ def _with_hugging_face_state(record: Record, file: CheckpointFile, folder_name: 
 
 def _is_before_training(tree: Any) -> bool:
     """Return whether epoch 0 was written before training, because its loss is null or its optimiser has no state."""
-    if not isinstance(tree, dict):
-        return False
-    optimizer = tree.get("optimizer", tree.get("optimizer_state_dict"))
-    groups = optimizer.get("param_groups") if isinstance(optimizer, dict) and optimizer.get("state") == {} else None
+    contents = trainers.as_dict(tree)
+    optimizer = trainers.as_dict(contents.get("optimizer", contents.get("optimizer_state_dict")))
+    groups = optimizer.get("param_groups") if optimizer.get("state") == {} else None
     # SGD without momentum never has a state, so its absence is not evidence.
     if isinstance(groups, list) and any(isinstance(group, dict) and group.get("momentum", 1) != 0 for group in groups):
         return True
-    metadata = tree.get("__metadata__")
-    texts = metadata if isinstance(metadata, dict) else {}
+    metadata = trainers.as_dict(contents.get("__metadata__"))
     losses = ("train_loss", "loss")
-    return any((name in tree and tree[name] is None) or texts.get(name) == "null" for name in losses)
+    return any((name in contents and contents[name] is None) or metadata.get(name) == "null" for name in losses)
 
 
 def _scan_head(record: Record, file: CheckpointFile, content: CheckpointContent, request: _ScanRequest) -> ScanResult:
@@ -392,7 +381,7 @@ def _choose_head(
 ) -> head.Head:
     role = trainers.EMA if options.ema else trainers.RAW
     return head.choose_head(
-        groups, role, wanted=options.head, classes=classes, with_background=with_background, outputs=outputs
+        groups, role, head_name=options.head, classes=classes, with_background=with_background, outputs=outputs
     )
 
 
@@ -432,25 +421,23 @@ def _check_rows(record: Record, rows: NDArray[np.float32]) -> ScanResult:
 
 def _stated_classes(file: CheckpointFile, tree: Any) -> int | None:
     """Return the number of classes in the checkpoint's metadata or in a Hugging Face config; None if it is not stated."""
-    if isinstance(tree, dict):
-        # MMEngine
-        meta = tree.get("meta")
-        dataset = meta.get("dataset_meta") if isinstance(meta, dict) else None
-        classes = dataset.get("classes", dataset.get("CLASSES")) if isinstance(dataset, dict) else None
-        if isinstance(classes, list | tuple) and len(classes) > 1:
-            return len(classes)
-        # Custom training loops
-        for key in _CLASS_NAME_KEYS:
-            names = tree.get(key)
-            if isinstance(names, dict | list | tuple) and len(names) > 1 and all(isinstance(name, str) for name in names):
-                return len(names)
+    # MMEngine
+    contents = trainers.as_dict(tree)
+    dataset = trainers.as_dict(trainers.as_dict(contents.get("meta")).get("dataset_meta"))
+    classes = dataset.get("classes", dataset.get("CLASSES"))
+    if isinstance(classes, list | tuple) and len(classes) > 1:
+        return len(classes)
+    # Custom training loops
+    for key in _CLASS_NAME_KEYS:
+        names = contents.get(key)
+        if isinstance(names, dict | list | tuple) and len(names) > 1 and all(isinstance(name, str) for name in names):
+            return len(names)
     # Hugging Face and timm
-    config = find_sibling_json(file, "config.json") if file.step_folder is not None else None
-    if not isinstance(config, dict):
+    if file.step_folder is None:
         return None
-    id2label = config.get("id2label")
-    if isinstance(id2label, dict) and id2label:
-        return len(id2label)
+    config = trainers.as_dict(find_sibling_json(file, "config.json"))
+    if trainers.as_dict(config.get("id2label")):
+        return len(config["id2label"])
     number = config.get("num_labels", config.get("num_classes"))
     return number if type(number) is int and number > 1 else None
 

@@ -72,7 +72,7 @@ def _choose_state_dict(
     groups = trainers.state_dicts(content.tree, trainers.trainer_of(content.tree).name)
     role = trainers.EMA if options.ema else trainers.RAW
     try:
-        chosen = head.choose_head(groups, role, wanted=options.head, classes=classes, outputs=content.outputs)
+        chosen = head.choose_head(groups, role, head_name=options.head, classes=classes, outputs=content.outputs)
     except NoHeadError:
         usable = [group for group in groups if group.role == role] or groups
         if not usable or options.head is not None:

@@ -128,9 +128,7 @@ def span(tensor: Tensor) -> tuple[int, int]:
         )
     numbers = (*tensor.shape, *tensor.strides, tensor.offset, tensor.storage.size)
     if not all(isinstance(number, int) and 0 <= number < 1 << 63 for number in numbers):
-        raise UnreadableError(
-            f"a tensor of shape {tensor.shape} with strides {tensor.strides} cannot be", code="impossible-tensor"
-        )
+        raise _impossible(f"a tensor of shape {tensor.shape} with strides {tensor.strides} cannot be")
     width = itemsize(tensor.dtype)
     if 0 in tensor.shape:
         return tensor.offset * width, 0
@@ -139,10 +137,12 @@ def span(tensor: Tensor) -> tuple[int, int]:
     if tensor.storage.dtype:
         storage_bytes *= itemsize(tensor.storage.dtype)
     if (tensor.offset + last + 1) * width > storage_bytes or prod(tensor.shape) * width > storage_bytes:
-        raise UnreadableError(
-            f"a tensor of shape {tensor.shape} does not fit its storage of {storage_bytes} bytes", code="impossible-tensor"
-        )
+        raise _impossible(f"a tensor of shape {tensor.shape} does not fit its storage of {storage_bytes} bytes")
     return tensor.offset * width, (last + 1) * width
+
+
+def _impossible(message: str) -> UnreadableError:
+    return UnreadableError(message, code="impossible-tensor")
 
 
 def decode(tensor: Tensor, data: bytes | memoryview, *, big_endian: bool = False) -> NDArray[Any]:

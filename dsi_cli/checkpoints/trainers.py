@@ -61,30 +61,31 @@ class Trainer(NamedTuple):
     """The number that it writes after the first epoch; None if it writes no epoch or its users choose the number."""
 
 
+def as_dict(value: Any) -> dict[Any, Any]:
+    """Return a mapping unchanged, and an empty mapping for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
 def _has(*names: str) -> Callable[[dict[str, Any]], bool]:
     return lambda tree: all(name in tree for name in names)
 
 
 def _is_mmengine(tree: dict[str, Any]) -> bool:
-    meta = tree.get("meta")
-    config = meta.get("cfg") if isinstance(meta, dict) else None
-    is_in_config = isinstance(config, str) and "mmengine" in config
-    return isinstance(meta, dict) and ("mmengine_version" in meta or "mmcv_version" in meta or is_in_config)
+    meta = as_dict(tree.get("meta"))
+    config = meta.get("cfg")
+    return "mmengine_version" in meta or "mmcv_version" in meta or (isinstance(config, str) and "mmengine" in config)
 
 
 def _is_ignite(tree: dict[str, Any]) -> bool:
-    trainer = tree.get("trainer")
-    return isinstance(trainer, dict) and "epoch_length" in trainer
+    return "epoch_length" in as_dict(tree.get("trainer"))
 
 
 def _is_composer(tree: dict[str, Any]) -> bool:
-    state = tree.get("state")
-    return isinstance(state, dict) and "model" in state and "timestamp" in state
+    return {"model", "timestamp"} <= as_dict(tree.get("state")).keys()
 
 
 def _is_keras(tree: dict[str, Any]) -> bool:
-    meta = tree.get("__metadata__")
-    return isinstance(meta, dict) and "keras_version" in meta
+    return "keras_version" in as_dict(tree.get("__metadata__"))
 
 
 TRAINERS = (
@@ -208,7 +209,7 @@ def is_training_state(tree: Any, state_dicts: Sequence[NestedStateDict], file_na
         return False
     if _TRAINING_STATE.search(file_name) or _is_optimiser(tree):
         return True
-    items = _items(tree) if isinstance(tree, dict) else []
+    items = as_dict(tree).items()
     return any(key == "last_epoch" or _NOT_WEIGHTS.search(str(key)) or _is_optimiser(value) for key, value in items)
 
 
@@ -276,10 +277,10 @@ def _tensor(key: str, value: Any) -> Tensor | None:
 def _items(node: Any) -> list[tuple[Any, Any]]:
     """Return the items of a mapping, or the elements of a list or tuple with their indices; empty for anything else."""
     if isinstance(node, PickledObject):
-        node = node.state if isinstance(node.state, dict) else None
+        node = as_dict(node.state)
     if isinstance(node, list) or type(node) is tuple:
         return list(enumerate(node[:_MAX_NODES]))
-    return list(node.items()) if isinstance(node, dict) else []
+    return list(as_dict(node).items())
 
 
 def _is_optimiser(node: Any) -> bool:
@@ -329,15 +330,13 @@ def _module_parts(node: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any
     skipped = skipped if isinstance(skipped, set | frozenset) else ()
     values: list[tuple[str, Any]] = []
     for kind in ("_parameters", "_buffers"):
-        if isinstance(state.get(kind), dict):
-            values += [item for item in state[kind].items() if item[0] not in skipped]
+        values += [item for item in as_dict(state.get(kind)).items() if item[0] not in skipped]
     # A quantised layer packs its weight and bias.
     packed = state.get("_packed_params")
     packed = packed.state if isinstance(packed, PickledObject) else None
     if isinstance(packed, tuple) and packed and isinstance(packed[0], tuple):
         values += [("_packed_params", value) for value in packed[0][:1]]
-    children = state["_modules"] if isinstance(state["_modules"], dict) else {}
-    return values, list(children.items())
+    return values, list(as_dict(state["_modules"]).items())
 
 
 def plain_data(node: Any, depth: int = 4) -> Any:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from dsi_cli.checkpoints import tensorboard_events
 from dsi_cli.checkpoints.io import bounded_json
+from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import CheckpointError, UsageError
 from dsi_cli.remote.locations import Place
 
@@ -46,44 +47,21 @@ CURVES: dict[str, LoggedCurve] = {
 """The curves by their names in a `TrainingLog` and in a record."""
 
 _FRACTIONS = ("train_accuracy", "test_accuracy", "test_accuracy_top5")
-_COLUMN_NAMES: dict[str, tuple[str, ...]] = {
-    "train_loss": ("train_loss", "train/loss", "loss/train", "train_loss_epoch", "loss"),
+_COLUMN_NAMES = {
+    "train_loss": "train_loss train/loss loss/train train_loss_epoch loss",
     "test_loss": (
-        "test_loss",
-        "val_loss",
-        "valid_loss",
-        "eval_loss",
-        "validation_loss",
-        "test/loss",
-        "val/loss",
-        "eval/loss",
-        "loss/test",
-        "loss/val",
+        "test_loss val_loss valid_loss eval_loss validation_loss test/loss val/loss eval/loss loss/test loss/val"
     ),
-    "learning_rate": ("lr", "learning_rate", "lr-sgd", "lr-adam", "lr-adamw", "lr/pg0", "train/lr", "train/learning_rate"),
-    "train_accuracy": ("train_acc", "train_accuracy", "train/acc", "train_acc1", "train_top1", "acc", "accuracy"),
+    "learning_rate": "lr learning_rate lr-sgd lr-adam lr-adamw lr/pg0 train/lr train/learning_rate",
+    "train_accuracy": "train_acc train_accuracy train/acc train_acc1 train_top1 acc accuracy",
     "test_accuracy": (
-        "test_acc",
-        "test_accuracy",
-        "val_acc",
-        "val_accuracy",
-        "valid_acc",
-        "eval_acc",
-        "eval_accuracy",
-        "eval/accuracy",
-        "eval_top1",
-        "val_acc1",
-        "test_acc1",
-        "val/acc",
-        "val/accuracy",
-        "test/acc",
-        "metrics/accuracy_top1",
-        "val_top1",
-        "test_top1",
+        "test_acc test_accuracy val_acc val_accuracy valid_acc eval_acc eval_accuracy eval/accuracy eval_top1 "
+        "val_acc1 test_acc1 val/acc val/accuracy test/acc metrics/accuracy_top1 val_top1 test_top1"
     ),
-    "test_accuracy_top5": ("test_acc5", "val_acc5", "eval_top5", "test_top5", "val_top5", "metrics/accuracy_top5"),
+    "test_accuracy_top5": "test_acc5 val_acc5 eval_top5 test_top5 val_top5 metrics/accuracy_top5",
 }
-_CURVE_OF_COLUMN = {name: curve for curve, names in _COLUMN_NAMES.items() for name in names}
+"""The names of columns, separated by spaces, by curve."""
+_CURVE_OF_COLUMN = {name: curve for curve, names in _COLUMN_NAMES.items() for name in names.split()}
 _LOG_ERRORS = (OSError, ValueError, csv.Error, RecursionError, CheckpointError)
 """The errors of a log that cannot be read."""
 
@@ -173,11 +151,9 @@ def _convert_percentages(log: TrainingLog) -> None:
 
 def scalars_of(tree: Any) -> dict[str, float]:
     """Return the values of curves in the top level of a checkpoint's contents or in its safetensors metadata."""
-    if not isinstance(tree, dict):
-        return {}
-    metadata = tree.get("__metadata__")
+    contents = as_dict(tree)
     scalars: dict[str, float] = {}
-    for mapping in (tree, metadata if isinstance(metadata, dict) else {}):
+    for mapping in (contents, as_dict(contents.get("__metadata__"))):
         for key, value in mapping.items():
             name = key.lower() if isinstance(key, str) and len(key) <= _MAX_CELL_LENGTH else ""
             curve = "test_accuracy" if name in _CHECKPOINT_ACCURACY else _CURVE_OF_COLUMN.get(name)
@@ -196,8 +172,7 @@ def _csv_rows(path: Place) -> Iterator[dict[str, Any]]:
 
 
 def _json_rows(path: Place) -> list[dict[str, Any]]:
-    state = bounded_json.parse_json(path.read_bytes())
-    rows = state.get("log_history") if isinstance(state, dict) else None
+    rows = as_dict(bounded_json.parse_json(path.read_bytes())).get("log_history")
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 

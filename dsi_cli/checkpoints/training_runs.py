@@ -30,13 +30,15 @@ def split_training_runs(
     records : the records as scanned, which may include deleted files
     earlier : ``{path: run name}`` of an earlier output; these runs keep their names
     """
-    networks = _group_by_network([record for record in records if record.status == OK])
-    parts = []
-    for network in networks:
-        for records_of_file in _group_collections(network):
-            parts += _group_by_training(records_of_file)
-    if not parts:
-        parts = [[]]
+    parts: list[list[Record]] = []
+    for network in _group_by_network([record for record in records if record.status == OK]):
+        # Each file that holds several epochs is a run, and all other files are grouped by name.
+        groups: dict[str | None, list[Record]] = {}
+        for record in network:
+            groups.setdefault(None if record.entry is None else deduplication.file_path(record), []).append(record)
+        for group in groups.values():
+            parts += _group_by_training(group)
+    parts = parts or [[]]
     _add_unusable([record for record in records if record.status != OK], parts)
     runs: list[tuple[TrainingRun, list[Record]]] = []
     for name, part in zip(_run_names(run.name, parts, earlier or {}), parts, strict=True):
@@ -69,14 +71,6 @@ def _group_by_network(records: Sequence[Record]) -> list[list[Record]]:
     return sorted(groups.values(), key=len, reverse=True)
 
 
-def _group_collections(records: Sequence[Record]) -> list[list[Record]]:
-    """Return the records of each file that holds several epochs, which is a run, and of all other files together."""
-    groups: dict[str | None, list[Record]] = {}
-    for record in records:
-        groups.setdefault(None if record.entry is None else deduplication.file_path(record), []).append(record)
-    return list(groups.values())
-
-
 def _group_by_training(records: Sequence[Record]) -> list[list[Record]]:
     """Return the records of each training of one network."""
     dated = deduplication.with_numbers_from_names(records)
@@ -106,15 +100,7 @@ def _group_by_training(records: Sequence[Record]) -> list[list[Record]]:
 def _has_several_trainings(
     dated: Sequence[Record], names: Sequence[str], labels: Sequence[str], originals: Sequence[int]
 ) -> bool:
-    """Return whether an epoch or step has different weights under names that differ in more than numbers and scores.
-
-    Parameters
-    ----------
-    dated : the records with numbers from their names
-    names : the name of each record that states its epoch
-    labels : the part of each name that identifies the training
-    originals : the indices of records that are not copies
-    """
+    """Return whether an epoch or step has different weights under names that differ in more than numbers and scores."""
     if sum(epochs.has_training_number(names[index]) and dated[index].epoch is None for index in originals) > 1:
         return len({labels[index] for index in originals}) > 1
     first_seen: dict[tuple[int | None, int | None], tuple[str, str | None]] = {}

@@ -266,8 +266,8 @@ def test_a_matrix_of_the_loss_of_which_it_is_not_clear_makes_the_head_doubtful(n
 
 def test_a_matrix_called_w_has_a_column_for_each_class_only_within_a_loss():
     groups = [NestedStateDict(("loss",), tensors(W=(12, 10)), RAW), NestedStateDict((), tensors(head__W=(10, 12)), RAW)]
-    assert choose_head(groups, RAW, wanted="loss.W").tensor.shape == (10, 12)
-    assert choose_head(groups, RAW, wanted="head.W").tensor.shape == (10, 12)
+    assert choose_head(groups, RAW, head_name="loss.W").tensor.shape == (10, 12)
+    assert choose_head(groups, RAW, head_name="head.W").tensor.shape == (10, 12)
 
 
 def test_two_outputs_that_are_called_dense_are_asked_about():
@@ -295,13 +295,14 @@ def test_a_kernel_has_a_column_for_each_class(names, expected, shape):
 
 @pytest.mark.parametrize("wanted", ["head_b.head.weight", "head_b.head"])
 def test_a_head_asked_for_is_taken(wanted):
-    assert chosen(tensors(**TWO), wanted=wanted) == "head_b.head.weight"
+    assert chosen(tensors(**TWO), head_name=wanted) == "head_b.head.weight"
 
 
 @pytest.mark.parametrize("wanted", ["proto", "proto.weight", "module.proto", "module.proto.weight"])
 def test_a_head_asked_for_may_be_any_matrix(wanted):
     assert (
-        chosen(tensors(module__proto__weight=(10, 16), module__fc__weight=(10, 16)), wanted=wanted) == "module.proto.weight"
+        chosen(tensors(module__proto__weight=(10, 16), module__fc__weight=(10, 16)), head_name=wanted)
+        == "module.proto.weight"
     )
 
 
@@ -315,7 +316,7 @@ def test_a_head_asked_for_may_be_any_matrix(wanted):
 )
 def test_choose_head_unusable_name_is_refused(wanted, code, fields):
     with errors.raises(code, **fields):
-        chosen(tensors(**TWO), wanted=wanted)
+        chosen(tensors(**TWO), head_name=wanted)
 
 
 def test_no_more_than_five_are_listed_and_many_take_no_time():

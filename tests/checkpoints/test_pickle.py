@@ -189,9 +189,9 @@ if sys.argv[1] == "plain":
         pass
 else:
     from dsi_cli.checkpoints.pickle.machine import read_pickle
-    from dsi_cli.checkpoints.trainers import plain, state_dicts
+    from dsi_cli.checkpoints.trainers import plain_data, state_dicts
     found, _ = read_pickle(data)
-    state_dicts(found), plain(found)
+    state_dicts(found), plain_data(found)
     assert "torch" not in sys.modules
 """
 
@@ -335,7 +335,7 @@ ATTACKS = {
 _BOUND = textwrap.dedent(
     """
     import resource, sys, time
-    from dsi_cli.checkpoints.trainers import plain, state_dicts
+    from dsi_cli.checkpoints.trainers import plain_data, state_dicts
     from dsi_cli.checkpoints.pickle.machine import read_pickle
     from dsi_cli.errors import UnreadableError
     def peak():
@@ -350,7 +350,7 @@ _BOUND = textwrap.dedent(
     except UnreadableError:
         print("refused")
     else:
-        state_dicts(found), plain(found)
+        state_dicts(found), plain_data(found)
         del found
         print("read")
     more = peak() - base
