@@ -178,6 +178,8 @@ def _print_table(
     from rich.table import Table
     from rich.text import Text
 
+    from dsi_cli.queries import epoch_sampling
+
     table = Table(title=Text(console.shown(title)), title_justify="left", pad_edge=False, box=None, header_style="bold")
     columns = [
         column for column in columns if column[2] == "epoch" or any(getattr(row, column[2]) is not None for row in rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dsi_cli.queries.epoch_sampling import front_loaded
 from dsi_cli.report import size_budget
 from dsi_cli.report.matrix_codec import LEVELS
 from dsi_cli.report.size_budget import MANY_CLASSES, MAX_COMPLETE_EPOCHS, BudgetNeed, shares
@@ -56,19 +55,3 @@ def test_shares_never_exceed_the_maximum(seed):
     result = shares(needs)
     assert sum(used_bytes(run, share) for run, share in zip(needs, result, strict=True)) <= size_budget.MAX_BYTES
     assert all(0 <= share.complete <= run.epochs for run, share in zip(needs, result, strict=True))
-
-
-def test_front_loaded_selects_epochs_with_much_change():
-    change = [0.0] + [1.0] * 10 + [0.01] * 90
-    indices = front_loaded(change, 12)
-    assert indices[0] == 0
-    assert indices[-1] == 100
-    assert len(indices) == len(set(indices)) == 12
-    assert sum(index <= 10 for index in indices) >= 8
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 20])
-def test_front_loaded_without_change_returns_count_epochs(count):
-    indices = front_loaded([0.0] * 8, count)
-    assert len(indices) == min(count, 8)
-    assert indices == sorted(set(indices))
