@@ -24,7 +24,7 @@ from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.scan import HeadOptions
 from dsi_cli.engines import EngineOptions, open_engine
-from dsi_cli.engines.ray import MOST_AT_ONCE
+from dsi_cli.engines.ray import MAX_JOBS_PER_TASK
 from dsi_cli.errors import EngineError, UsageError
 
 pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
@@ -100,7 +100,7 @@ def test_jobs_are_drawn_in_the_callers_thread_and_only_a_few_ahead(engine):
     assert set(drawn) == {threading.get_ident()}
     assert len(drawn) <= 6
     assert [next(results) for _ in range(400)] == list(range(1, 401))
-    assert 400 < len(drawn) <= 400 + 5 * MOST_AT_ONCE
+    assert 400 < len(drawn) <= 400 + 5 * MAX_JOBS_PER_TASK
     results.close()
 
 
@@ -243,7 +243,7 @@ def test_a_node_that_dies_in_the_middle_loses_nothing(cluster, mend, four_runs, 
 
 
 def test_a_checkpoint_whose_answer_kills_the_worker_has_the_reason(cluster, make_own, few, tmp_path, monkeypatch):
-    monkeypatch.setattr("dsi_cli.engines.ray.DEATHS", 1)
+    monkeypatch.setattr("dsi_cli.engines.ray.MAX_ATTEMPTS", 1)
     run = make_own(tmp_path / "run", epochs=2)
     code = tmp_path / "net.py"
     code.write_text(
@@ -350,8 +350,8 @@ def test_a_process_has_one_connection(cluster):
 
 
 def test_a_cluster_answers_the_probe(cluster):
-    from dsi_cli.engines.grpc_probe import reason_no_answer
+    from dsi_cli.engines.grpc_probe import reason_no_response
 
     host, port = cluster.address.rsplit(":", 1)
     assert host == "127.0.0.1"
-    assert reason_no_answer(host, int(port)) is None
+    assert reason_no_response(host, int(port)) is None
