@@ -77,7 +77,7 @@ class Engine(Protocol):
     """The interface of a job executor."""
 
     is_elsewhere: bool
-    """Whether other machines do the jobs. Then functions are pickled, and jobs see the files of these machines."""
+    """True if other machines do the jobs. Then functions are pickled, and jobs see the files of these machines."""
 
     def tasks_a_machine(self) -> int:
         """Return the number of jobs of `map_whole` that one machine does in parallel."""

@@ -61,7 +61,7 @@ class SharedJob(NamedTuple):
     function: Callable[[Any], Any]
     folder: str
     is_light: bool
-    """Whether libraries for linear algebra are limited to one thread."""
+    """True if libraries for linear algebra are limited to one thread."""
 
 
 @dataclass
