@@ -1,13 +1,13 @@
-"""The curves while training still runs: SAI, WSI and, with validation data, NIDM and WIDM, an epoch at a time.
+"""Curves during a training: SAI, WSI and, with validation data, NIDM and WIDM for each epoch.
 
-``tracker``      `Tracker`: a model or a weight -> a dict of floats; all that a loop of one's own needs
-``lightning``    `LightningCallback`, over the tracker
-``huggingface``  `HuggingFaceCallback`, over the tracker
-``live``         a live model's weights as the reader of checkpoints sees a file
-``counting``     a pass over validation data -> confusion counts, training undisturbed
+- ``tracker``: `Tracker` computes a dict of floats from a model or a weight; a custom training loop needs nothing else
+- ``lightning``: `LightningCallback`, based on the tracker
+- ``huggingface``: `HuggingFaceCallback`, based on the tracker
+- ``live``: presents the weights of a live model like the contents of a checkpoint
+- ``counting``: computes confusion counts from validation data without disturbing the training
 
-Names are loaded on first use. What cannot be right (no classifier, another number of labels) is raised before the first
-epoch; what fails later is warned of once, and never ends a training.
+The classes are imported on first use. Invalid input (no classifier, a wrong number of labels) raises an error before the first
+epoch. A later failure causes one warning and never ends a training.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dsi_cli.callbacks.lightning import LightningCallback
     from dsi_cli.callbacks.tracker import Tracker
 
-_HOMES = {
+_MODULES = {
     "Tracker": "dsi_cli.callbacks.tracker",
     "LightningCallback": "dsi_cli.callbacks.lightning",
     "HuggingFaceCallback": "dsi_cli.callbacks.huggingface",
@@ -30,8 +30,8 @@ __all__ = ["HuggingFaceCallback", "LightningCallback", "Tracker"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,6 +1,6 @@
-"""The curves of a Hugging Face ``Trainer``, in its ``log_history`` and whatever it reports to.
+"""Curves for a Hugging Face ``Trainer``, in its ``log_history`` and in all its reporters.
 
-The callback holds the trainer, since ``Trainer.log`` is the one way into ``log_history`` and all reporters.
+The callback needs the trainer, because only ``Trainer.log`` writes to ``log_history`` and to all reporters.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ except ImportError:
 
 
 class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]
-    """`Tracker`'s values at the end of each epoch, by ``trainer.log``.
+    """A callback that logs the values of `Tracker` at the end of each epoch with ``trainer.log``.
 
     Parameters
     ----------
-    trainer : the ``Trainer`` that the callback is added to
-    labels, head : as for `Tracker`; without labels, the names in the model's ``config.id2label``, if there are any
+    trainer : the ``Trainer`` to which the callback is added
+    labels, head : as in `Tracker`; without labels, the names in the model's ``config.id2label``, if any
     validation : bool
-        Also NIDM and WIDM, from a pass of its own over the (first) evaluation data, by ``trainer.prediction_step``.
+        Whether to compute NIDM and WIDM, from a separate pass over the (first) evaluation data by ``trainer.prediction_step``.
 
     Raises
     ------
     UsageError
-        As for `Tracker`; and when ``train`` begins: no classifier, another number of labels, no evaluation data.
+        The errors of `Tracker`. When ``train`` begins: no classifier, a wrong number of labels, or no evaluation data.
 
     Examples
     --------
@@ -56,25 +56,27 @@ class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]
         self._loader: Any = None
 
     def on_train_begin(self, _args: Any, _state: Any, _control: Any, model: Any = None, **_rest: Any) -> None:
-        """Find the classifier, before anything is trained."""
+        """Find the classifier before the training."""
         self.tracker.start(model)
         if self.validation and self.trainer.eval_dataset is None:
-            raise UsageError("validation=True needs the Trainer's eval_dataset; this one has none")
+            raise UsageError(
+                "validation=True needs the Trainer's eval_dataset; this one has none", code="no-validation-data"
+            )
 
     def on_epoch_end(self, _args: Any, _state: Any, control: Any, model: Any = None, **_rest: Any) -> None:
-        """Measure and log; every process does, as the trainer itself logs."""
+        """Compute and log the values in every process, as the trainer does."""
         counts = (lambda: self._counts(model)) if self.validation else None
         values = self.tracker(model, counts)
-        is_due = control.should_log  # logging takes the flag down, and the trainer's own loss would not be logged
+        should_log = control.should_log  # logging resets the flag, and then the trainer would not log its loss
         if values:
             self.trainer.log(values)
-        control.should_log = is_due
+        control.should_log = should_log
 
     def _counts(self, model: torch.nn.Module) -> torch.Tensor:
         classes, trainer = self.tracker.classes, self.trainer
         assert classes is not None
 
-        def answer(batch: Any) -> tuple[Any, torch.Tensor]:
+        def run_batch(batch: Any) -> tuple[Any, torch.Tensor]:
             _, logits, targets = trainer.prediction_step(model, batch, prediction_loss_only=False)
             return logits, targets
 
@@ -82,7 +84,7 @@ class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]
             if self._loader is None:
                 data = trainer.eval_dataset
                 self._loader = trainer.get_eval_dataloader(next(iter(data)) if isinstance(data, dict) else None)
-            return counting.confusion(model, self._loader, classes, answer)
+            return counting.confusion(model, self._loader, classes, run_batch)
 
         def add(counts: torch.Tensor) -> Any:
             return trainer.accelerator.reduce(counts.to(trainer.args.device), reduction="sum")
@@ -91,7 +93,7 @@ class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]
 
 
 def _names(model: Any) -> tuple[str, ...] | None:
-    """Return the class names in a model's config, where somebody gave any."""
+    """Return the class names in a model's config, or None if it has none."""
     to_dict = getattr(getattr(model, "config", None), "to_dict", None)
-    told = None if to_dict is None else metadata.from_metadata(to_dict())
-    return None if told is None else told.names
+    labels = None if to_dict is None else metadata.from_metadata(to_dict())
+    return None if labels is None else labels.names

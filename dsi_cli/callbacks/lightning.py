@@ -1,7 +1,7 @@
-"""The curves of a Lightning training, in whatever logger it has; for ``lightning.pytorch`` and ``pytorch_lightning`` alike.
+"""Curves for a Lightning training, in all its loggers; for ``lightning.pytorch`` and ``pytorch_lightning``.
 
-Every process measures (they wait for each other anyway), process zero logs: so the values are in ``trainer.callback_metrics``
-of process zero alone, and cannot steer a training of several processes.
+Every process computes the values, because the processes wait for each other, but only process zero logs them. The values are
+therefore only in the ``trainer.callback_metrics`` of process zero, and cannot control a training with several processes.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ except ImportError:
 
 
 class LightningCallback(Callback):  # type: ignore[misc]
-    """`Tracker`'s values at the end of each training epoch, by ``log_dict``.
+    """A callback that logs the values of `Tracker` at the end of each training epoch with ``log_dict``.
 
     Parameters
     ----------
-    labels, head : as for `Tracker`
+    labels, head : as in `Tracker`
     validation : bool
-        Also NIDM and WIDM, from a pass of its own over the (first) validation loader: the module's ``forward`` gives logits for
-        the first item of a batch, the second holds the targets.
+        Whether to compute NIDM and WIDM, from a separate pass over the (first) validation loader. The module's ``forward``
+        returns logits for the first item of a batch; the second item holds the targets.
 
     Raises
     ------
     UsageError
-        As for `Tracker`; and when ``fit`` begins: no classifier, another number of labels, no validation loader.
+        The errors of `Tracker`. When ``fit`` begins: no classifier, a wrong number of labels, or no validation loader.
     """
 
     def __init__(
@@ -55,17 +55,20 @@ class LightningCallback(Callback):  # type: ignore[misc]
         self.validation = validation
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Find the classifier, before anything is trained."""
+        """Find the classifier before the training."""
         self.tracker.start(pl_module)
         if self.validation and not trainer.enable_validation:
-            raise UsageError("validation=True needs a validation loader and a validation_step; this training has none")
+            raise UsageError(
+                "validation=True needs a validation loader and a validation_step; this training has none",
+                code="no-validation-data",
+            )
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Measure, and log on process zero."""
+        """Compute the values, and log them on process zero."""
         counts = (lambda: self._counts(trainer, pl_module)) if self.validation else None
         values = self.tracker(pl_module, counts)
         if trainer.is_global_zero:
-            # sync_dist does nothing beside rank_zero_only, but keeps Lightning from asking for it at each key
+            # With rank_zero_only, sync_dist has no effect, but it stops Lightning from recommending it for each key.
             pl_module.log_dict(values, rank_zero_only=True, sync_dist=True)
 
     def _counts(self, trainer: Any, pl_module: Any) -> torch.Tensor:
@@ -73,14 +76,14 @@ class LightningCallback(Callback):  # type: ignore[misc]
         assert classes is not None
         precision, strategy = trainer.precision_plugin, trainer.strategy
 
-        def answer(batch: Any) -> tuple[Any, torch.Tensor]:
+        def run_batch(batch: Any) -> tuple[Any, torch.Tensor]:
             moved = strategy.batch_to_device(precision.convert_input(batch), dataloader_idx=0)
             inputs, targets = counting.split(moved)
             return pl_module(**inputs) if isinstance(inputs, dict) else pl_module(inputs), targets
 
         def count() -> torch.Tensor:
             with _validating(trainer), precision.val_step_context():
-                return counting.confusion(pl_module, _Batches(trainer), classes, answer)
+                return counting.confusion(pl_module, _Batches(trainer), classes, run_batch)
 
         def add(counts: torch.Tensor) -> Any:
             return strategy.reduce(counts.to(strategy.root_device), reduce_op="sum")
@@ -89,21 +92,21 @@ class LightningCallback(Callback):  # type: ignore[misc]
 
 
 class _Batches:
-    """The validation batches that the trainer itself would run."""
+    """The validation batches that the trainer would run."""
 
     def __init__(self, trainer: Any) -> None:
-        loaders, most = trainer.val_dataloaders, trainer.num_val_batches
+        loaders, limits = trainer.val_dataloaders, trainer.num_val_batches
         self._loader: Iterable[Any] = loaders[0] if isinstance(loaders, list | tuple) else loaders
-        self._most = most[0] if isinstance(most, list | tuple) else most
+        self._limit = limits[0] if isinstance(limits, list | tuple) else limits
         self.generator = getattr(self._loader, "generator", None)
 
     def __iter__(self) -> Iterator[Any]:
-        return islice(iter(self._loader), None if isinf(self._most) else int(self._most))
+        return islice(iter(self._loader), None if isinf(self._limit) else int(self._limit))
 
 
 @contextmanager
 def _validating(trainer: Any) -> Iterator[None]:
-    """Let the user's hooks see a validation: many augment batches where ``trainer.training``."""
+    """Mark the pass as a validation, because many hooks of users augment batches if ``trainer.training`` is set."""
     trainer.validating = True
     try:
         yield

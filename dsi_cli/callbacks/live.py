@@ -1,4 +1,4 @@
-"""A live model's weights as the reader of checkpoints sees a file, so that its classifier is found by the same evidence."""
+"""The weights of a live model in the form of a checkpoint's contents, so that dsi finds its classifier in the same way."""
 
 from __future__ import annotations
 
@@ -17,49 +17,58 @@ from dsi_cli.errors import AmbiguousHeadError, ClassCountError, NoHeadError, Usa
 
 
 def content(model: Any) -> CheckpointContent:
-    """Return the weights of a module or of its state dict as they would lie in a file; nothing is copied yet.
+    """Return the weights of a module or of a state dict like the content of a file, without copying them.
 
     Raises
     ------
     UsageError
-        It is neither.
+        The argument is neither a module nor a state dict.
     """
     state = model.state_dict() if hasattr(model, "state_dict") else model
     if not isinstance(state, Mapping):
-        raise UsageError(f"expected a model, its state dict or a weight (classes, features), not a {type(model).__name__}")
-    shaped = {name: value for name, value in state.items() if hasattr(value, "shape") and hasattr(value, "dtype")}
+        raise UsageError(
+            f"expected a model, its state dict or a weight (classes, features), not a {type(model).__name__}",
+            code="not-a-model",
+        )
+    arrays = {name: value for name, value in state.items() if hasattr(value, "shape") and hasattr(value, "dtype")}
     tensors = {}
-    for name, value in shaped.items():
+    for name, value in arrays.items():
         dtype, shape = str(value.dtype).removeprefix("torch."), tuple(map(int, value.shape))
         tensors[str(name)] = contiguous(dtype, shape, Storage(str(name), dtype, prod(shape)))
-    return CheckpointContent(tensors, lambda tensor: array(shaped[tensor.storage.key]))
+    return CheckpointContent(tensors, lambda tensor: array(arrays[tensor.storage.key]))
 
 
-def find_head(content: CheckpointContent, wanted: str | None, classes: int | None) -> Head:
-    """Return the classifier; parameters as for `dsi_cli.checkpoints.head.choose_head`.
+def find_head(content: CheckpointContent, name: str | None, classes: int | None) -> Head:
+    """Return the classifier head.
+
+    Parameters
+    ----------
+    content : the weights
+    name : the name of the head's weight; found automatically if None
+    classes : the number of labels, if known
 
     Raises
     ------
     UsageError
-        There is none, or several are equally good; the message lists the candidates.
+        There is no head, or there are several candidates; the message lists them.
     """
     groups = trainers.state_dicts(content.tree)
     try:
         try:
-            return head.choose_head(groups, trainers.RAW, head_name=wanted, classes=classes)
+            return head.choose_head(groups, trainers.RAW, head_name=name, classes=classes)
         except ClassCountError:
-            return head.choose_head(groups, trainers.RAW, head_name=wanted)  # so that the caller can name both numbers
+            return head.choose_head(groups, trainers.RAW, head_name=name)  # the caller reports both numbers
     except (NoHeadError, AmbiguousHeadError) as error:
-        # The option of the command is a parameter here.
-        raise UsageError(str(error).replace("--head ", "head=")) from None
+        # In the command, the parameter is an option.
+        raise UsageError(str(error).replace("--head ", "head="), code=error.code) from None
 
 
 def array(value: Any) -> NDArray[np.float32]:
-    """Return a copy of a tensor, on whatever device, or of an array, as float32."""
+    """Return a float32 copy of an array, or of a tensor on any device."""
     if not hasattr(value, "detach"):
         return np.array(value, dtype=np.float32)
     value = value.detach()
     if hasattr(value, "full_tensor"):
-        value = value.full_tensor()  # sharded: every process takes part
-    copied: NDArray[np.float32] = value.float().cpu().numpy().copy()
-    return copied
+        value = value.full_tensor()  # collects a sharded tensor from all processes
+    copy: NDArray[np.float32] = value.float().cpu().numpy().copy()
+    return copy

@@ -1,6 +1,7 @@
-"""One epoch's similarity in a dict of floats, cheap enough to ask for at every epoch of a training.
+"""The similarity values of one epoch as a dict of floats, computed fast enough for every epoch of a training.
 
-Only what has an exact chance level is measured: cosine SAI with WordNet, IDM over mistakes, WSI. No sampling.
+The tracker computes only values without sampling: the cosine SAI with WordNet and the IDM over mistakes, which have an exact chance
+level, and the WSI.
 """
 
 from __future__ import annotations
@@ -31,26 +32,26 @@ from dsi_cli.wordnet.database.wordnet import load_wordnet
 PREFIX = "dsi/"
 _WSI = {"max": max_wsi, "min": min_wsi, "mean": mean_wsi}
 _NO_LABELS = "no labels, and so nothing of WordNet: give them with labels="
-Entry = Alignment | IdmResult
+Index = Alignment | IdmResult
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
 class Tracker:
-    """A model at the end of an epoch -> its SAI, WSI and IDM, ready for any logger.
+    """A function that computes the SAI, WSI and IDM of a model at the end of an epoch, for any logger.
 
     Parameters
     ----------
-    labels : a label file, a preset's name, or the labels themselves, for the SAI and WIDM with WordNet; None: without them
-    head : the name of the classifier's weight, where it cannot be told
-    pos, wordnet : what labels are looked up in, as for `dsi_cli.analyze`
+    labels : a label file, the name of a preset, or the labels; needed for the SAI and WIDM with WordNet
+    head : the name of the classifier's weight; needed only if dsi cannot find it
+    pos, wordnet : the part of speech and the WordNet for the labels, as in `dsi_cli.analyze`
 
     Attributes
     ----------
     classes : int or None
-        Rows of the classifier, once a model was seen.
+        The number of rows of the classifier; None before the first model.
     reasons : dict of str to str
-        Why a quantity (``sai``, ``wsi``, ``nidm``, ``widm``), or a part of it, is not among the last call's values.
+        The reason why a quantity (``sai``, ``wsi``, ``nidm``, ``widm``), or a part of it, is missing in the last values.
 
     Raises
     ------
@@ -59,9 +60,9 @@ class Tracker:
 
     Notes
     -----
-    Keys are ``dsi/sai`` (cosine, NCSM with WordNet), ``dsi/nidm`` and ``dsi/widm`` (over mistakes alone), each beside
-    its ``_chance`` (the mean over random relabellings of the classes), ``_excess`` and ``_z``; and ``dsi/wsi_max``,
-    ``dsi/wsi_min``, ``dsi/wsi_mean``. What does not exist has no key; no value is ever NaN.
+    The keys are ``dsi/sai`` (cosine, NCSM with WordNet), ``dsi/nidm`` and ``dsi/widm`` (over mistakes only). Each of them
+    also has keys with ``_chance`` (the mean over random relabellings of the classes), ``_excess`` and ``_z``. The WSI has the
+    keys ``dsi/wsi_max``, ``dsi/wsi_min`` and ``dsi/wsi_mean``. A missing value has no key, and no value is NaN.
 
     Examples
     --------
@@ -79,12 +80,17 @@ class Tracker:
         pos: str = "noun",
         wordnet: str | None = None,
     ) -> None:
-        given = fspath(labels) if isinstance(labels, PathLike) else labels
-        named = None if given is None else wordnet_matrix.resolve_label_list(given, wordnet=load_wordnet(pos, wordnet))
-        self._labels = None if named is None else named.classes
-        self._no_reference = _NO_LABELS if named is None else named.reason_no_reference()
-        self._semantic = None if named is None or self._no_reference else named.reference()
-        self._wanted = head
+        self._label_count: int | None = None
+        self._no_reference_reason: str | None = _NO_LABELS
+        self._reference: NDArray[np.float32] | None = None
+        if labels is not None:
+            source = fspath(labels) if isinstance(labels, PathLike) else labels
+            resolved = wordnet_matrix.resolve_label_list(source, wordnet=load_wordnet(pos, wordnet))
+            self._label_count = resolved.classes
+            self._no_reference_reason = resolved.reason_no_reference()
+            if not self._no_reference_reason:
+                self._reference = resolved.reference()
+        self._head_name = head
         self._head: Head | None = None
         self.classes: int | None = None
         self.reasons: dict[str, str] = {}
@@ -92,38 +98,46 @@ class Tracker:
         self._has_warned = False
 
     def start(self, model: Any) -> None:
-        """Find the classifier and hold the labels against it; the first call does it where nobody has.
+        """Find the classifier and compare it with the labels; the first call does this if `start` was not called.
 
         Parameters
         ----------
-        model : a module (wrapped or compiled as it may be), its state dict, or the weight ``(classes, features)``
+        model : a module (also if wrapped or compiled), its state dict, or the weight ``(classes, features)``
 
         Raises
         ------
         UsageError
-            No classifier is found, or several; or it has another number of classes than there are labels.
+            There is no classifier, or several candidates; or the number of classes differs from the number of labels.
         """
-        self._head = None if _is_weight(model) else live.find_head(live.content(model), self._wanted, self._labels)
-        shape = tuple(model.shape) if self._head is None else self._head.tensor.shape
-        name = self._head.full_name if self._head is not None else "the weight"
+        if hasattr(model, "shape") and not hasattr(model, "state_dict"):  # the weight itself
+            self._head = None
+            shape, name = tuple(model.shape), "the weight"
+        else:
+            self._head = live.find_head(live.content(model), self._head_name, self._label_count)
+            shape, name = self._head.tensor.shape, self._head.full_name
         if len(shape) < 2 or shape[0] < 2:
-            raise UsageError(f"{name} has shape {shape}: similarity needs the weights of two classes or more")
-        if self._labels not in (None, shape[0]):
             raise UsageError(
-                f"{self._labels} labels for {shape[0]} classes ({name} has shape {shape}): one label a class is needed"
+                f"{name} has shape {shape}: similarity needs the weights of two classes or more", code="too-few-classes"
+            )
+        if self._label_count not in (None, shape[0]):
+            raise UsageError(
+                f"{self._label_count} labels for {shape[0]} classes ({name} has shape {shape}): one label a class is needed",
+                code="label-count",
+                labels=self._label_count,
+                classes=shape[0],
             )
         self.classes = shape[0]
 
     def weight(self, model: Any) -> NDArray[np.float32]:
-        """Return the classifier's weight ``(classes, features)`` as it is now; parameters and errors as for `start`."""
+        """Return the current weight ``(classes, features)`` of the classifier; parameters and errors as in `start`."""
         if self.classes is None:
             self.start(model)
         if self._head is None:
             return live.array(model)
-        found = live.content(model)
-        if self._head.name not in found.tree:  # another wrapper than at the start
-            self._head = live.find_head(found, self._wanted, self._labels)
-        return head_weight.head_rows(found, self._head)
+        content = live.content(model)
+        if self._head.name not in content.tree:  # the model has another wrapper than at the start
+            self._head = live.find_head(content, self._head_name, self._label_count)
+        return head_weight.head_rows(content, self._head)
 
     def __call__(
         self,
@@ -132,75 +146,82 @@ class Tracker:
         *,
         loader: Iterable[Any] | None = None,
     ) -> dict[str, float]:
-        """Return this epoch's values by key.
+        """Return the values of this epoch by key.
 
         Parameters
         ----------
-        model : as for `start`
+        model : as in `start`
         counts : (C, C) int, optional
-            Confusion counts on validation data (rows are the truth, columns the prediction), or a function that
-            returns them: NIDM and WIDM.
+            Confusion counts on validation data (rows are the true classes, columns the predictions) for NIDM and WIDM, or a
+            function that returns the counts.
         loader : optional
-            Batches of (images, targets) from which the counts are made instead, in one pass of the model.
+            Batches of (images, targets), from which one pass of the model computes the counts.
 
         Raises
         ------
         UsageError
-            As for `start`, and where counts or batches do not fit; at the first call alone. Later failures are in
-            ``reasons``, and the first of them is a warning. Counts and a loader are given.
+            The errors of `start`, or unsuitable counts or batches, but only at the first call. Later failures are in
+            ``reasons``, and the first of them causes a warning. Also if both counts and a loader are given.
         """
         is_first = self.classes is None
         if is_first:
             self.start(model)
         if loader is not None:
             if counts is not None:
-                raise UsageError("counts and a loader are two ways to the same: give one of them")
+                raise UsageError("counts and a loader are two ways to the same: give one of them", code="counts-and-loader")
             counts = partial(_confusion, model, loader, self.classes)
         self.reasons = {}
-        made = None if counts is None else self._guarded(("nidm", "widm"), partial(_array, counts), is_first)
-        with threadpool_limits(limits=1, user_api="blas"):  # in a training the other cores are taken: waiting costs more
-            ncsm = self._guarded(("sai", "wsi"), lambda: weight_similarity(self.weight(model)), is_first)
-            found = {} if ncsm is None else self._guarded(("sai", "wsi"), lambda: self._of_weights(ncsm), is_first)
-            values = found or {}
-            if made is not None:
-                found = self._guarded(("nidm", "widm"), lambda: self._of_mistakes(made, ncsm), is_first)
-                values |= found or {}
+        values: dict[str, float] = {}
+        confusion = None
+        if counts is not None:
+            confusion = self._guard(("nidm", "widm"), partial(_to_array, counts), is_first)
+        with threadpool_limits(limits=1, user_api="blas"):  # a training uses the other cores, so more threads are slower
+            ncsm = self._guard(("sai", "wsi"), lambda: weight_similarity(self.weight(model)), is_first)
+            if ncsm is not None:
+                values |= self._guard(("sai", "wsi"), lambda: self._weight_values(ncsm), is_first) or {}
+            if confusion is not None:
+                values |= self._guard(("nidm", "widm"), lambda: self._mistake_values(confusion, ncsm), is_first) or {}
         self._log_reasons()
         return values
 
-    def _of_weights(self, ncsm: NDArray[np.float32]) -> dict[str, float]:
-        values = {f"{PREFIX}wsi_{name}": of(ncsm) for name, of in _WSI.items()}
-        return values | self._with_reference(
-            "sai", lambda semantic: alignments(ncsm, semantic, ["cosine"], permutations=0, draws=0)["cosine"]
+    def _weight_values(self, ncsm: NDArray[np.float32]) -> dict[str, float]:
+        values = {f"{PREFIX}wsi_{name}": wsi(ncsm) for name, wsi in _WSI.items()}
+        return values | self._reference_values(
+            "sai", lambda reference: alignments(ncsm, reference, ["cosine"], permutations=0, draws=0)["cosine"]
         )
 
-    def _of_mistakes(self, counts: NDArray[np.int64], ncsm: NDArray[np.float32] | None) -> dict[str, float]:
+    def _mistake_values(self, counts: NDArray[np.int64], ncsm: NDArray[np.float32] | None) -> dict[str, float]:
+        values: dict[str, float] = {}
         if ncsm is None:
             self.reasons["nidm"] = self.reasons["wsi"]
-        values = {} if ncsm is None else self._beside_chance("nidm", idm(counts, ncsm)["errors"])
-        return values | self._with_reference("widm", lambda semantic: idm(counts, semantic)["errors"])
+        else:
+            values = self._index_values("nidm", idm(counts, ncsm)["errors"])
+        return values | self._reference_values("widm", lambda reference: idm(counts, reference)["errors"])
 
-    def _with_reference(self, quantity: str, measure: Callable[[NDArray[np.float32]], Entry]) -> dict[str, float]:
-        if self._semantic is None:
-            self.reasons[quantity] = str(self._no_reference)
+    def _reference_values(self, quantity: str, measure: Callable[[NDArray[np.float32]], Index]) -> dict[str, float]:
+        if self._reference is None:
+            self.reasons[quantity] = str(self._no_reference_reason)
             return {}
-        return self._beside_chance(quantity, measure(self._semantic))
+        return self._index_values(quantity, measure(self._reference))
 
-    def _beside_chance(self, quantity: str, entry: Entry) -> dict[str, float]:
-        """Return a similarity index with its chance level, or not at all; what is null has no key."""
-        parts = {"": entry.value, "_chance": entry.null_mean, "_excess": entry.excess, "_z": entry.z}
-        known = {
+    def _index_values(self, quantity: str, index: Index) -> dict[str, float]:
+        """Return a similarity index with its chance level; empty if either is missing. Null values have no key."""
+        parts = {"": index.value, "_chance": index.null_mean, "_excess": index.excess, "_z": index.z}
+        values = {
             f"{PREFIX}{quantity}{part}": value for part, value in parts.items() if value is not None and isfinite(value)
         }
-        if len(known) < len(parts):
-            self.reasons[quantity] = (entry.reason or "not finite").partition("; ")[0]
-        return known if entry.value is not None and entry.null_mean is not None else {}
+        if len(values) < len(parts):
+            self.reasons[quantity] = (index.reason or "not finite").partition("; ")[0]
+        return values if index.value is not None and index.null_mean is not None else {}
 
-    def _guarded(self, quantities: tuple[str, ...], measure: Callable[[], _T], is_first: bool) -> _T | None:
-        """Return what is measured; None where it fails, with the reason, unless the caller can still mend it."""
+    def _guard(self, quantities: tuple[str, ...], measure: Callable[[], _T], is_first: bool) -> _T | None:
+        """Return the result of a measurement; after a failure, return None and record the reason.
+
+        A `UsageError` in the first call is raised, because the caller can still correct it.
+        """
         try:
             return measure()
-        except Exception as error:  # no failure, of ours or of the user's data, may end a training
+        except Exception as error:  # no failure in dsi or in the user's data may end a training
             if is_first and isinstance(error, UsageError):
                 raise
             reason = str(error) if isinstance(error, DsiError) else f"{type(error).__name__}: {error}"
@@ -208,25 +229,23 @@ class Tracker:
         self._logged.add(reason)
         if not self._has_warned:
             self._has_warned = True
-            left_out = f"dsi leaves out {', '.join(quantities)} of this epoch: {reason}"
-            warnings.warn(f"{left_out} (later failures: Tracker.reasons)", stacklevel=3)
+            message = f"dsi leaves out {', '.join(quantities)} of this epoch: {reason}"
+            warnings.warn(f"{message} (later failures: Tracker.reasons)", stacklevel=3)
         return None
 
     def _log_reasons(self) -> None:
         for reason in dict.fromkeys(self.reasons.values()):
             if reason not in self._logged:
                 self._logged.add(reason)
-                names = [name for name, why in self.reasons.items() if why == reason]
+                names = [name for name, other_reason in self.reasons.items() if other_reason == reason]
                 _log.warning("not all of %s: %s", ", ".join(names), reason)
 
 
-def _is_weight(model: Any) -> bool:
-    return hasattr(model, "shape") and not hasattr(model, "state_dict")
-
-
-def _array(counts: Any) -> NDArray[np.int64]:
-    found = counts() if callable(counts) else counts
-    return np.asarray(found.cpu() if hasattr(found, "cpu") else found, dtype=np.int64)
+def _to_array(counts: Any) -> NDArray[np.int64]:
+    values = counts() if callable(counts) else counts
+    if hasattr(values, "cpu"):
+        values = values.cpu()
+    return np.asarray(values, dtype=np.int64)
 
 
 def _confusion(model: Any, loader: Iterable[Any], classes: int | None) -> Any:
@@ -234,5 +253,5 @@ def _confusion(model: Any, loader: Iterable[Any], classes: int | None) -> Any:
 
     assert classes is not None
     if not hasattr(model, "modules"):
-        raise UsageError(f"a pass over a loader needs the model itself, not a {type(model).__name__}")
+        raise UsageError(f"a pass over a loader needs the model itself, not a {type(model).__name__}", code="not-a-model")
     return confusion(model, loader, classes)

@@ -1,11 +1,12 @@
-"""How jobs are spread: a function and jobs in, results out in the jobs' order. Engines know nothing of classes.
+"""Engines, which distribute jobs: they apply a function to jobs and return the results in the order of the jobs.
 
-``machine``  what of the machine this process may use
-``local``  this machine: threads of this process
-``ray``    tasks of a Ray cluster, or of Ray on this machine
-``probe``  whether a server answers at an address, for ``ray``
+- ``resources``: the cores and the memory that this process may use
+- ``local``: threads of this process
+- ``ray``: tasks of a Ray cluster, or of Ray on this machine
+- ``ray_session``: the connection to Ray
+- ``grpc_probe``: tests whether a gRPC server responds at an address, for ``ray``
 
-To add one: a module here with ``open_engine(chosen)``, and a line in `ENGINES`.
+To add an engine, add a module with ``open_engine(options)`` to this package, and a line to `ENGINES`.
 """
 
 from __future__ import annotations
@@ -26,82 +27,90 @@ class EngineSpec(NamedTuple):
     """One engine."""
 
     name: str
-    """Also of its module."""
+    """The name of the engine and of its module."""
     title: str
-    takes: tuple[str, ...] = ()
-    """The options that only it understands."""
+    options: tuple[str, ...] = ()
+    """The options that only this engine supports."""
 
 
 ENGINES = (
     EngineSpec("local", "this machine, one thread per core"),
     EngineSpec("ray", "tasks of a Ray cluster", ("address", "gpus_per_task")),
 )
-NAMES = tuple(one.name for one in ENGINES)
+NAMES = tuple(engine.name for engine in ENGINES)
 DEFAULT = NAMES[0]
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """The engine that was asked for; it changes no value in any table."""
+    """The choice of the engine, which changes no value in any table."""
 
     name: str = DEFAULT
     address: str | None = None
-    """Of a Ray cluster: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``; None: ``RAY_ADDRESS``, else Ray on this machine."""
+    """The address of a Ray cluster: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``.
+
+    If None, the environment variable ``RAY_ADDRESS`` counts; without it, dsi starts Ray on this machine.
+    """
     gpus_per_task: float = 0.0
-    """For running a model on images; a part of one GPU, or whole ones."""
+    """The number of GPUs for running a model on images: a fraction of one GPU, or an integer."""
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` for what cannot be right."""
-        kind = next((one for one in ENGINES if one.name == self.name), None)
-        if kind is None:
-            raise UsageError(f"--engine takes {' or '.join(NAMES)}; {self.name!r} is neither")
-        for one in ENGINES:
-            for option in one.takes:
-                if option not in kind.takes and getattr(self, option) not in (None, 0.0):
-                    raise UsageError(f"--{option.replace('_', '-')} is for --engine {one.name}; the engine is {self.name}")
+        """Raise `UsageError` for invalid options."""
+        if self.name not in NAMES:
+            raise UsageError(f"--engine takes {' or '.join(NAMES)}; {self.name!r} is neither", code="unknown-engine")
+        for engine in ENGINES:
+            for option in engine.options if engine.name != self.name else ():
+                if getattr(self, option) not in (None, 0.0):
+                    raise UsageError(
+                        f"--{option.replace('_', '-')} is for --engine {engine.name}; the engine is {self.name}",
+                        code="option-of-other-engine",
+                        option=option,
+                    )
         gpus = self.gpus_per_task
         if not (0 <= gpus <= 1 or (1 < gpus < 1000 and gpus == int(gpus))):
-            raise UsageError(f"--gpus-per-task takes a part of a GPU (0.25) or whole ones (2); {gpus} is neither")
+            raise UsageError(
+                f"--gpus-per-task takes a part of a GPU (0.25) or whole ones (2); {gpus} is neither", code="invalid-gpus"
+            )
 
 
 class Engine(Protocol):
-    """What does jobs."""
+    """The interface of a job executor."""
 
     is_elsewhere: bool
-    """Whether jobs are done on other machines: then functions are pickled too, and the files are those that the machine sees."""
+    """True if other machines do the jobs. Then functions are pickled, and jobs see the files of these machines."""
 
     def tasks_a_machine(self) -> int:
-        """Return how many jobs of `map_whole` one machine does at once."""
+        """Return the number of jobs of `map_whole` that one machine does in parallel."""
 
     def map_in_order(
         self, function: Callable[[Job], Result], jobs: Iterable[Job], lost: Callable[[Job, str], Result]
     ) -> Iterator[Result]:
-        """Yield ``function(job)`` for each job, in their order; only a few more jobs are drawn than results were taken.
+        """Yield ``function(job)`` for each job in order; at most a few jobs are drawn in advance.
 
         Parameters
         ----------
-        function : called in several places at once, with one thread for the libraries that multiply; it sees no later change
-        jobs : drawn from in the caller's thread; jobs and results may be pickled
-        lost : what takes the place of a result that nothing lived to give; called here, with the job and the reason
+        function : called in parallel, while libraries for linear algebra use one thread; it does not see later changes
+        jobs : the jobs, drawn in the caller's thread; jobs and results may be pickled
+        lost : called in the caller's process with a job and a reason; returns the result of a job that cannot be done
 
         Notes
         -----
-        The first error that the function raises ends the iteration with it.
+        The first error that the function raises ends the iteration.
         """
 
     def map_whole(
         self, function: Callable[[Job], Result], jobs: Iterable[Job], lost: Callable[[Job, str], Result]
     ) -> Iterator[Result]:
-        """Do the same for jobs each of which fills a machine, or the GPUs that were asked for."""
+        """Yield results like `map_in_order`, but for jobs that need a whole machine or the requested GPUs."""
 
 
 def open_engine(options: EngineOptions) -> AbstractContextManager[Engine]:
-    """Return the engine while it is in use.
+    """Return a context manager of the engine.
 
     Raises
     ------
     UsageError
-        It is not installed, or nothing answers at the address (which is only asked once there is a job).
+        The engine is not installed, or no server responds at the address. The address is checked with the first job.
     """
-    found: AbstractContextManager[Engine] = import_module(f"dsi_cli.engines.{options.name}").open_engine(options)
-    return found
+    engine: AbstractContextManager[Engine] = import_module(f"dsi_cli.engines.{options.name}").open_engine(options)
+    return engine

@@ -1,10 +1,10 @@
-"""The engine for one machine: threads, one a core.
+"""The engine for one machine, with one thread per core.
 
-NumPy and the system work without Python's lock for most of the time, so threads use the cores, in notebooks and next to
-uploads as well, and share what they work on.
+NumPy and the operating system release Python's lock for most of the time, so threads use all cores and share their data. This
+also works in notebooks and during uploads.
 
-The libraries that multiply matrices have threads of their own. Next to these threads, or to a training that keeps the machine
-busy, they would wait for each other (measured: 6 times slower on two busy cores), so each call has one thread meanwhile.
+Libraries for matrix products start threads themselves. Together with these threads, or with a training on the same machine, they
+would wait for each other (measured: 6 times slower on two busy cores). Therefore, each call of them is limited to one thread.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from dsi_cli.engines.resources import usable_cores
 
 
 class LocalEngine:
-    """The machine as an `Engine`."""
+    """The local machine as an `Engine`."""
 
     is_elsewhere = False
 
     def tasks_a_machine(self) -> int:
-        """Return 1: this machine does one job of `map_whole` after another."""
+        """Return 1, because this machine does one job of `map_whole` after another."""
         return 1
 
     def map_in_order(
@@ -37,7 +37,7 @@ class LocalEngine:
         jobs: Iterable[Job],
         lost: Callable[[Job, str], Result],  # noqa: ARG002 (no thread is lost)
     ) -> Iterator[Result]:
-        """Yield the results of the jobs in their order, see `Engine`; in threads of this process."""
+        """Yield the results of the jobs in order, computed in threads of this process; see `Engine`."""
         return map_in_order(function, jobs)
 
     def map_whole(
@@ -46,7 +46,7 @@ class LocalEngine:
         jobs: Iterable[Job],
         lost: Callable[[Job, str], Result],  # noqa: ARG002 (the caller's thread is not lost)
     ) -> Iterator[Result]:
-        """Yield the results of the jobs in their order, see `Engine`; in the caller's thread."""
+        """Yield the results of the jobs in order, computed in the caller's thread; see `Engine`."""
         return map(function, jobs)
 
 
@@ -57,46 +57,46 @@ def open_engine(options: EngineOptions) -> Iterator[LocalEngine]:  # noqa: ARG00
 
 
 def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int | None = None) -> Iterator[Result]:
-    """Yield ``function(job)`` for each job, in their order; at most two jobs a worker are under way.
+    """Yield ``function(job)`` for each job in order; at most two jobs per worker are started in advance.
 
     Parameters
     ----------
     function : called in several threads at once
-    jobs : drawn from in the caller's thread, as results are taken
-    workers : threads; one a usable core if None
+    jobs : the jobs, drawn in the caller's thread when the caller takes results
+    workers : the number of threads; one per usable core if None
 
     Notes
     -----
-    The first error of a job ends the iteration with it. If the iteration is left, no further job begins, and nobody waits for
-    those under way: one may wait for a server that does not answer. So the threads are daemons, which
-    `concurrent.futures.ThreadPoolExecutor` does not offer: it joins its threads at the end of the process.
+    The first error of a job ends the iteration. If the caller leaves the iteration, no further job begins. dsi does not wait for
+    running jobs, because a job may wait for a server that does not respond. The threads are therefore daemons. A
+    `concurrent.futures.ThreadPoolExecutor` has no daemons, because it joins its threads at the end of the process.
     """
-    count = workers or usable_cores()
-    todo: SimpleQueue[tuple[Future[Result], Job] | None] = SimpleQueue()
-    waiting: deque[Future[Result]] = deque()
-    started = 0
+    max_threads = workers or usable_cores()
+    queue: SimpleQueue[tuple[Future[Result], Job] | None] = SimpleQueue()
+    futures: deque[Future[Result]] = deque()
+    threads = 0
     with threadpool_limits(limits=1):
         try:
             for job in jobs:
-                waiting.append(Future())
-                todo.put((waiting[-1], job))
-                if started < count:
-                    Thread(target=_work, args=(function, todo), daemon=True).start()
-                    started += 1
-                if len(waiting) > 2 * count:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                futures.append(Future())
+                queue.put((futures[-1], job))
+                if threads < max_threads:
+                    Thread(target=_work, args=(function, queue), daemon=True).start()
+                    threads += 1
+                if len(futures) > 2 * max_threads:
+                    yield futures.popleft().result()
+            while futures:
+                yield futures.popleft().result()
         finally:
-            for future in waiting:
+            for future in futures:
                 future.cancel()
-            for _ in range(started):
-                todo.put(None)
+            for _ in range(threads):
+                queue.put(None)
 
 
-def _work(function: Callable[[Job], Result], todo: SimpleQueue[tuple[Future[Result], Job] | None]) -> None:
-    """Do jobs until there is None in the place of one."""
-    while (item := todo.get()) is not None:
+def _work(function: Callable[[Job], Result], queue: SimpleQueue[tuple[Future[Result], Job] | None]) -> None:
+    """Do the jobs in a queue until it returns None."""
+    while (item := queue.get()) is not None:
         future, job = item
         if future.set_running_or_notify_cancel():
             try:

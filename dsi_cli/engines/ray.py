@@ -1,15 +1,16 @@
-"""Tasks of a Ray cluster: one task a batch of jobs; results come back here, in order.
+"""The engine for a Ray cluster: each task does a batch of jobs, and results come back in order.
 
-The function (with all that it closes over) lies once in Ray's object store and is unpacked once a worker process. Of the tasks
-under way there are two for each place that does them. What a task raises ends the iteration, as with threads. A task whose
-worker, node or result is lost is given anew, in single jobs, so that one job which kills its worker does not take others with
-it; after `DEATHS` of them a job is given up, with the reason. Ray's own retries are off: they would repeat a whole batch, and one
-that runs out of memory for ever.
+Ray's object store holds the function and its closure once, and each worker process unpacks them once. dsi starts two tasks per
+task slot of the cluster. An error in a task ends the iteration, as with threads.
 
-Tasks under way when an iteration is left are not cancelled: they end with the connection. A `ray.cancel` that meets the end of its
-task brings the whole calling process down (Ray 2.60: "Tried to complete task that was not pending").
+If a worker, node or result is lost, dsi sends the jobs of the task again as single jobs. A job that kills its worker therefore does
+not affect others. After `MAX_ATTEMPTS` attempts, dsi gives up a job with a reason. Ray's own retries are off, because they would
+repeat a whole batch, and repeat a batch that runs out of memory forever.
 
-A task works in the caller's working folder, where its machine has that, so that relative paths mean the same.
+When the caller leaves an iteration, running tasks are not cancelled; they end with the connection. A `ray.cancel` at the end of its
+task would end the calling process (Ray 2.60: "Tried to complete task that was not pending").
+
+A task uses the caller's working folder if its machine has this folder, so that relative paths mean the same.
 """
 
 from __future__ import annotations
@@ -32,52 +33,58 @@ from dsi_cli.engines import EngineOptions, Job, Result, ray_session
 from dsi_cli.errors import EngineError, UsageError
 from dsi_cli.version import __version__
 
-DEATHS = 3
-"""How often a job may take its worker with it."""
-MOST_AT_ONCE = 16
-"""Jobs of a task; the first tasks have one each, so that few jobs are spread as well."""
-PATIENCE = 30.0
-"""Seconds between two looks at whether the cluster still has a place for a task that is under way."""
+MAX_ATTEMPTS = 3
+"""The number of attempts for a job that kills its worker."""
+MAX_JOBS_PER_TASK = 16
+"""The maximum number of jobs per task; the first tasks have one job, so that a few jobs are distributed, too."""
+CLUSTER_CHECK_SECONDS = 30.0
+"""The time between two checks that the cluster still has a slot for a running task."""
 
 
 class TaskResources(NamedTuple):
-    """What a task takes of its node."""
+    """The resources of one task."""
 
     cpus: int
     gpus: float
 
-    def places(self, node: dict[str, float]) -> int:
-        """Return how many tasks a node with these resources does at once."""
-        by_gpu = [int(node.get("GPU", 0) / self.gpus)] if self.gpus else []
-        return min([int(node.get("CPU", 0) // self.cpus), *by_gpu])
+    def slots(self, node: dict[str, float]) -> int:
+        """Return how many tasks a node with these resources does in parallel."""
+        slots = int(node.get("CPU", 0) // self.cpus)
+        if self.gpus:
+            slots = min(slots, int(node.get("GPU", 0) / self.gpus))
+        return slots
 
 
 class SharedJob(NamedTuple):
-    """What lies in the object store for all tasks of a call."""
+    """The data in the object store that all tasks of a call share."""
 
     function: Callable[[Any], Any]
     folder: str
     is_light: bool
-    """Whether the libraries that multiply are held to one thread."""
+    """True if libraries for linear algebra are limited to one thread."""
 
 
 @dataclass
 class _Task:
     jobs: list[Any]
-    deaths: int = 0
-    under_way: Any = None
+    failed_attempts: int = 0
+    reference: Any = None
     """Ray's reference to the results."""
 
 
-class _Died(NamedTuple):
+class _TaskFailed(NamedTuple):
     reason: str
 
 
 @contextmanager
 def open_engine(options: EngineOptions) -> Iterator[RayEngine]:
-    """Yield the engine; Ray is started, or the cluster asked, with the first job."""
+    """Yield the engine; it starts Ray, or connects to the cluster, with the first job."""
     if find_spec("ray") is None:
-        raise UsageError("--engine ray needs Ray, which is not installed: pip install 'dsi-cli[ray]'")
+        raise UsageError(
+            "--engine ray needs Ray, which is not installed: pip install 'dsi-cli[ray]'",
+            code="package-missing",
+            package="ray",
+        )
     with ExitStack() as stack:
         yield RayEngine(options, stack)
 
@@ -86,163 +93,179 @@ def open_engine(options: EngineOptions) -> Iterator[RayEngine]:
 class RayEngine:
     """Ray as an `Engine`."""
 
-    chosen: EngineOptions
+    options: EngineOptions
     _stack: ExitStack
     _is_connected: bool = field(default=False, init=False)
     is_elsewhere = True
 
     def tasks_a_machine(self) -> int:
-        """Return how many jobs of `map_whole` the node that does most of them does at once."""
-        need = self._whole()
-        return max(need.places(node) for node in self._nodes())
+        """Return the maximum number of jobs of `map_whole` that one node does in parallel."""
+        resources = self._resources_of_whole_jobs()
+        return max(resources.slots(node) for node in self._nodes())
 
     def map_in_order(
         self, function: Callable[[Job], Result], jobs: Iterable[Job], lost: Callable[[Job, str], Result]
     ) -> Iterator[Result]:
-        """See `Engine`."""
+        """Yield the results of the jobs in order; see `Engine`."""
         return self._map(SharedJob(function, str(Path.cwd()), is_light=True), jobs, lost)
 
     def map_whole(
         self, function: Callable[[Job], Result], jobs: Iterable[Job], lost: Callable[[Job, str], Result]
     ) -> Iterator[Result]:
-        """See `Engine`; a task of one job takes the GPUs asked for and their share of the node's cores, else all of its cores."""
+        """Yield the results of jobs that need the requested GPUs and their share of a node's cores, or all cores; see `Engine`."""
         return self._map(SharedJob(function, str(Path.cwd()), is_light=False), jobs, lost)
 
-    def _map(self, carried: SharedJob, jobs: Iterable[Job], lost: Callable[[Job, str], Result]) -> Iterator[Result]:
-        # What the caller computes for a job, and between two results, is computed as with threads.
-        with threadpool_limits(limits=1) if carried.is_light else nullcontext():
-            left = iter(jobs)
-            first = list(islice(left, 1))
+    def _map(self, shared: SharedJob, jobs: Iterable[Job], lost: Callable[[Job, str], Result]) -> Iterator[Result]:
+        # The limit applies to the caller's computations for jobs and between results, as with threads.
+        with threadpool_limits(limits=1) if shared.is_light else nullcontext():
+            remaining = iter(jobs)
+            first = list(islice(remaining, 1))
             if first:
-                yield from self._spread(carried, first, left, lost)
+                yield from self._distribute(shared, first, remaining, lost)
 
-    def _spread(
-        self, carried: SharedJob, first: list[Job], left: Iterator[Job], lost: Callable[[Job, str], Result]
+    def _distribute(
+        self, shared: SharedJob, first: list[Job], remaining: Iterator[Job], lost: Callable[[Job, str], Result]
     ) -> Iterator[Result]:
         ray = self._connect()
-        need = TaskResources(1, 0.0) if carried.is_light else self._whole()
-        send = _sender(ray.put(carried), need, ray)
-        waiting: deque[_Task] = deque()
-        for batch in self._batches(first, left, need, most=MOST_AT_ONCE if carried.is_light else 1):
-            waiting.append(send(_Task(batch)))
-            while len(waiting) > 2 * self._places(need):
-                yield from self._first(waiting, need, send, lost)
-        while waiting:
-            yield from self._first(waiting, need, send, lost)
+        resources, max_jobs = TaskResources(1, 0.0), MAX_JOBS_PER_TASK
+        if not shared.is_light:
+            resources, max_jobs = self._resources_of_whole_jobs(), 1
+        start = _task_starter(ray.put(shared), resources, ray)
+        tasks: deque[_Task] = deque()
+        for batch in self._batches(first, remaining, resources, max_jobs):
+            tasks.append(start(_Task(batch)))
+            while len(tasks) > 2 * self._slots(resources):
+                yield from self._take_first(tasks, resources, start, lost)
+        while tasks:
+            yield from self._take_first(tasks, resources, start, lost)
 
-    def _batches(self, first: list[Job], left: Iterator[Job], need: TaskResources, most: int) -> Iterator[list[Job]]:
-        """Yield batches of jobs, one more in each round of all places."""
+    def _batches(
+        self, first: list[Job], remaining: Iterator[Job], resources: TaskResources, max_jobs: int
+    ) -> Iterator[list[Job]]:
+        """Yield batches of jobs; the size grows by one job when all slots have received tasks."""
         number, batch = 0, first
         while batch:
             yield batch
             number += 1
-            batch = list(islice(left, min(most, 1 + number // (2 * self._places(need)))))
+            batch = list(islice(remaining, min(max_jobs, 1 + number // (2 * self._slots(resources)))))
 
-    def _first(
-        self, waiting: deque[_Task], need: TaskResources, send: Callable[[_Task], _Task], lost: Callable[[Job, str], Result]
+    def _take_first(
+        self,
+        tasks: deque[_Task],
+        resources: TaskResources,
+        start: Callable[[_Task], _Task],
+        lost: Callable[[Job, str], Result],
     ) -> Iterator[Result]:
-        """Yield the results of the task that waits longest; if it died, its jobs are given anew and nothing is yielded."""
-        task = waiting[0]
-        found = self._results(task, need)
-        waiting.popleft()
-        if not isinstance(found, _Died):
-            yield from found
-        elif len(task.jobs) == 1 and task.deaths + 1 >= DEATHS:
-            yield lost(task.jobs[0], f"given up after {DEATHS} attempts: {found.reason}")
+        """Yield the results of the oldest task; if it failed, start its jobs again and yield nothing."""
+        task = tasks[0]
+        results = self._wait(task, resources)
+        tasks.popleft()
+        if not isinstance(results, _TaskFailed):
+            yield from results
+        elif len(task.jobs) == 1 and task.failed_attempts + 1 >= MAX_ATTEMPTS:
+            yield lost(task.jobs[0], f"given up after {MAX_ATTEMPTS} attempts: {results.reason}")
         else:
-            waiting.extendleft([send(_Task([job], task.deaths + 1)) for job in task.jobs][::-1])
+            tasks.extendleft([start(_Task([job], task.failed_attempts + 1)) for job in task.jobs][::-1])
 
-    def _results(self, task: _Task, need: TaskResources) -> list[Any] | _Died:
+    def _wait(self, task: _Task, resources: TaskResources) -> list[Any] | _TaskFailed:
         import ray
         from ray import exceptions
 
         while True:
             try:
-                found: list[Any] = ray.get(task.under_way, timeout=PATIENCE)
-                return found
+                results: list[Any] = ray.get(task.reference, timeout=CLUSTER_CHECK_SECONDS)
+                return results
             except exceptions.GetTimeoutError:
-                self._places(need)
+                self._slots(resources)
             except exceptions.RayTaskError as error:
                 raise _cause(error) from None
             except exceptions.RayError as error:
-                return _Died(_words(error))
+                return _TaskFailed(_failure_reason(error))
 
     def _connect(self) -> Any:
         if not self._is_connected:
-            self._stack.enter_context(ray_session.ray_connection(self.chosen))
+            self._stack.enter_context(ray_session.ray_connection(self.options))
             self._is_connected = True
-        import ray  # only now: what it reads from the environment is set
+        import ray  # the connection has set the environment variables that this import reads
 
         return ray
 
     def _nodes(self) -> list[dict[str, float]]:
         """Return the resources of the nodes that do tasks."""
         nodes = [node["Resources"] for node in self._connect().nodes() if node["Alive"]]
-        found = [node for node in nodes if node.get("CPU", 0) >= 1]
-        if not found:
-            raise EngineError("the Ray cluster has no node left that does tasks: run the same command again to go on")
-        return found
+        nodes = [node for node in nodes if node.get("CPU", 0) >= 1]
+        if not nodes:
+            raise EngineError(
+                "the Ray cluster has no node left that does tasks: run the same command again to go on", code="no-nodes"
+            )
+        return nodes
 
-    def _whole(self) -> TaskResources:
-        """Return what a job takes that fills a machine; the smallest node's share, so that every node does some."""
-        gpus, nodes = self.chosen.gpus_per_task, self._nodes()
+    def _resources_of_whole_jobs(self) -> TaskResources:
+        """Return the resources of a job that needs a whole machine; they fit the smallest node, so that all nodes take part."""
+        gpus, nodes = self.options.gpus_per_task, self._nodes()
         if not gpus:
             return TaskResources(int(min(node["CPU"] for node in nodes)), 0.0)
-        shares = [int(node["CPU"] // places) for node in nodes if (places := TaskResources(1, gpus).places(node))]
-        if not shares:
-            raise UsageError(f"--gpus-per-task {gpus:g}: no node of the Ray cluster has so many GPUs")
-        return TaskResources(max(1, min(shares)), gpus)
+        slots_by_gpu = [(node, TaskResources(1, gpus).slots(node)) for node in nodes]
+        cpus = [int(node["CPU"] // slots) for node, slots in slots_by_gpu if slots]
+        if not cpus:
+            raise UsageError(f"--gpus-per-task {gpus:g}: no node of the Ray cluster has so many GPUs", code="too-many-gpus")
+        return TaskResources(max(1, min(cpus)), gpus)
 
-    def _places(self, need: TaskResources) -> int:
-        """Return how many tasks the cluster does at once now."""
-        places = sum(need.places(node) for node in self._nodes())
-        if not places:
+    def _slots(self, resources: TaskResources) -> int:
+        """Return how many tasks the cluster currently does in parallel."""
+        slots = sum(resources.slots(node) for node in self._nodes())
+        if not slots:
             raise EngineError(
-                f"the Ray cluster has no node left with {need.cpus} cores and {need.gpus:g} GPUs: run the same command again"
+                f"the Ray cluster has no node left with {resources.cpus} cores and {resources.gpus:g} GPUs: run the same command"
+                " again",
+                code="no-nodes",
             )
-        return places
+        return slots
 
 
-def _sender(carried: Any, need: TaskResources, ray: Any) -> Callable[[_Task], _Task]:
-    """Return what gives a task to Ray."""
-    # A worker with a GPU would by default end after each task, and build the model anew for each checkpoint.
-    remote = ray.remote(num_cpus=need.cpus, num_gpus=need.gpus, max_retries=0, max_calls=0)(_work)
+def _task_starter(shared: Any, resources: TaskResources, ray: Any) -> Callable[[_Task], _Task]:
+    """Return a function that starts a task; ``shared`` is Ray's reference to a `SharedJob`."""
+    # By default, a worker with a GPU would end after each task and build the model again for each checkpoint.
+    remote = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0, max_calls=0)(_work)
 
-    def send(task: _Task) -> _Task:
-        task.under_way = remote.remote(__version__, [carried], task.jobs)
+    def start(task: _Task) -> _Task:
+        task.reference = remote.remote(__version__, [shared], task.jobs)
         return task
 
-    return send
+    return start
 
 
-def _work(version: str, place: list[Any], jobs: list[Any]) -> list[Any]:
-    """Do some jobs, in a worker; ``place`` holds Ray's reference to what is carried, in a list so that Ray leaves it one."""
+def _work(version: str, references: list[Any], jobs: list[Any]) -> list[Any]:
+    """Do jobs in a worker; the list holds Ray's reference to a `SharedJob`, because Ray resolves direct arguments."""
     if version != __version__:
         raise UsageError(
-            f"{platform.node()} has dsi {__version__}, but here it is {version}: install the same on every node"
+            f"{platform.node()} has dsi {__version__}, but here it is {version}: install the same on every node",
+            code="version-mismatch",
         )
-    carried = _unpacked(place[0])
-    if Path(carried.folder).is_dir():
-        os.chdir(carried.folder)
-    with threadpool_limits(limits=1) if carried.is_light else nullcontext():
-        return [carried.function(job) for job in jobs]
+    shared = _shared_job(references[0])
+    if Path(shared.folder).is_dir():
+        os.chdir(shared.folder)
+    with threadpool_limits(limits=1) if shared.is_light else nullcontext():
+        return [shared.function(job) for job in jobs]
 
 
 @lru_cache(maxsize=1)
-def _unpacked(reference: Any) -> SharedJob:
-    """Return what is carried, with what its function has learned in earlier tasks of this process."""
+def _shared_job(reference: Any) -> SharedJob:
+    """Return the shared job; its function keeps its state between the tasks of this process."""
     import ray
 
-    found: SharedJob = ray.get(reference)
-    return found
+    shared: SharedJob = ray.get(reference)
+    return shared
 
 
 def _cause(error: Any) -> Exception:
-    """Return what a task raised."""
+    """Return the error that a task raised."""
     cause: Exception = error.cause if isinstance(error.cause, Exception) else error
     if "No module named 'dsi_cli'" in str(cause):
-        return UsageError(f"a node of the Ray cluster has no dsi: install dsi-cli {__version__} on every node")
-    # Ray could not hand the job over: what is remote may be out of a node's reach.
+        return UsageError(
+            f"a node of the Ray cluster has no dsi: install dsi-cli {__version__} on every node", code="version-mismatch"
+        )
+    # Ray could not send the job, for example because a node cannot reach a remote file.
     if type(cause).__name__ == "RaySystemError":
         return EngineError(
             f"a node of the Ray cluster could not take a checkpoint: {str(cause).strip().splitlines()[-1][:300]}"
@@ -250,17 +273,18 @@ def _cause(error: Any) -> Exception:
     return cause
 
 
-def _words(error: Exception) -> str:
-    """Return in a few words how a task was lost."""
+def _failure_reason(error: Exception) -> str:
+    """Return a short reason why a task failed."""
     from ray import exceptions
 
-    known: tuple[tuple[type[Exception], str], ...] = (
+    reasons: tuple[tuple[type[Exception], str], ...] = (
         (exceptions.OutOfMemoryError, "it ran out of memory"),
         (exceptions.NodeDiedError, "its node is gone"),
         (exceptions.ObjectLostError, "its node is gone, with the result"),
         (exceptions.WorkerCrashedError, "its process ended (out of memory, killed, or a crash)"),
     )
-    lines = str(error).strip().splitlines()
-    return next(
-        (words for kind, words in known if isinstance(error, kind)), f"{type(error).__name__}: {lines[0] if lines else ''}"
-    )
+    for kind, reason in reasons:
+        if isinstance(error, kind):
+            return reason
+    first_line = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {first_line}"

@@ -1,6 +1,6 @@
-"""Being connected to Ray: to a cluster, or to Ray on this machine alone, started for the purpose and gone afterwards.
+"""The connection to Ray: to a cluster, or to Ray on this machine, which dsi starts and stops.
 
-Ray on this machine listens on 127.0.0.1 only, keeps its files in a temporary folder, sends no usage statistics and is silent.
+Ray on this machine listens only on 127.0.0.1, uses a temporary folder, sends no usage statistics and prints nothing.
 """
 
 from __future__ import annotations
@@ -20,73 +20,78 @@ from pathlib import Path
 from typing import Any
 
 from dsi_cli.engines import EngineOptions
-from dsi_cli.engines.grpc_probe import reason_no_answer
+from dsi_cli.engines.grpc_probe import reason_no_response
 from dsi_cli.engines.resources import usable_cores
 from dsi_cli.errors import UsageError
 
 LOCAL_RAY = "local"
-"""Ray's own word for: start it on this machine."""
+"""Ray's address for starting Ray on this machine."""
 GCS_PORT, CLIENT_PORT = 6379, 10001
-"""Those that Ray uses by default."""
+"""The default ports of Ray."""
 _EXPECTED = f"auto, HOST:{GCS_PORT} or ray://HOST:{CLIENT_PORT}"
-_LONGEST_FOLDER = 24
-"""Characters: Ray puts sockets some 70 below, and a socket's path has at most 107 (103 on macOS)."""
+_MAX_FOLDER_LENGTH = 24
+"""The maximum length of the temporary folder's path.
+
+Ray's sockets have paths about 70 characters longer, and the path of a socket has at most 107 characters (103 on macOS).
+"""
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-_ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""What makes Ray use 127.0.0.1, on Linux too."""
+_LOCAL_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""The setting that makes Ray use 127.0.0.1, also on Linux."""
 
 
 @contextmanager
-def ray_connection(chosen: EngineOptions) -> Iterator[None]:
-    """Be connected meanwhile; a connection that the process has already is used, and left.
+def ray_connection(options: EngineOptions) -> Iterator[None]:
+    """Connect to Ray until the block ends; an existing connection of the process is used and stays open.
 
     Raises
     ------
     UsageError
-        The address cannot be right, or nothing that can be used answers there; or there is a connection already.
+        The address is invalid, no usable cluster responds there, or the process is already connected.
     """
     if "ray" in sys.modules and sys.modules["ray"].is_initialized():
-        if chosen.address is not None:
+        if options.address is not None:
             raise UsageError(
-                f"--address {chosen.address}: this process is connected to Ray already: leave the address out, or call"
-                " ray.shutdown() first"
+                f"--address {options.address}: this process is connected to Ray already: leave the address out, or call"
+                " ray.shutdown() first",
+                code="already-connected",
             )
         with _silence():
             yield
         return
-    address = chosen.address or os.environ.get("RAY_ADDRESS") or LOCAL_RAY
-    _require_answer(address)
-    with _environment(_QUIET if address != LOCAL_RAY else _QUIET | _ALONE | _token()), warnings.catch_warnings():
+    address = options.address or os.environ.get("RAY_ADDRESS") or LOCAL_RAY
+    _require_server(address)
+    environment = _QUIET
+    init_options: AbstractContextManager[dict[str, Any]] = nullcontext({})
+    if address == LOCAL_RAY:
+        environment, init_options = _QUIET | _LOCAL_ONLY | _token(), _local_options()
+    with _environment(environment), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"ray\.")
         import ray
 
-        start: AbstractContextManager[dict[str, Any]] = _home() if address == LOCAL_RAY else nullcontext({})
-        with _silence(), start as options:
+        with _silence(), init_options as extra_options:
             try:
-                _begin(address, options)
+                _init_ray(address, extra_options)
                 yield
             finally:
                 ray.shutdown()
 
 
-def _begin(address: str, options: dict[str, Any]) -> None:
+def _init_ray(address: str, options: dict[str, Any]) -> None:
     import ray
 
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
     except (ConnectionError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError) as error:
-        first = str(error).strip().splitlines()[:1]
-        raise UsageError(
-            f"--address {address}: Ray cannot be used there: {first[0] if first else type(error).__name__}"
-        ) from None
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UsageError(f"--address {address}: Ray cannot be used there: {reason}", code="ray-unusable") from None
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep Ray from stdout, where results stand: it prints there what its nodes complain of, and has no switch for that."""
+    """Stop Ray from printing messages of its nodes to stdout, which is for results; Ray has no option for this."""
     from ray._private import worker
 
     before = getattr(worker, "print_to_stdstream", None)
@@ -98,10 +103,12 @@ def _silence() -> Iterator[None]:
 
 
 @contextmanager
-def _home() -> Iterator[dict[str, Any]]:
-    """Yield how Ray is started on this machine."""
-    usual = tempfile.gettempdir()
-    home = tempfile.mkdtemp(prefix="dsi-", dir=usual if len(usual) <= _LONGEST_FOLDER else "/tmp")  # noqa: S108 (made anew, with a name of its own)
+def _local_options() -> Iterator[dict[str, Any]]:
+    """Yield the options with which Ray starts on this machine."""
+    parent = tempfile.gettempdir()
+    if len(parent) > _MAX_FOLDER_LENGTH:
+        parent = "/tmp"  # noqa: S108 (mkdtemp creates a new folder with a random name)
+    home = tempfile.mkdtemp(prefix="dsi-", dir=parent)
     try:
         yield {
             "include_dashboard": False,
@@ -113,25 +120,26 @@ def _home() -> Iterator[dict[str, Any]]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _require_answer(address: str) -> None:
+def _require_server(address: str) -> None:
+    """Raise `UsageError` if the address is invalid, or no server responds there."""
     if address in (LOCAL_RAY, "auto"):
         return
-    found = re.fullmatch(r"(?:ray://)?(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})", address)
-    if found is None:
-        raise UsageError(f"--address takes {_EXPECTED}; {address!r} is none of them")
-    host, port = found[1].strip("[]"), int(found[2])
+    match = re.fullmatch(r"(?:ray://)?(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})", address)
+    if match is None:
+        raise UsageError(f"--address takes {_EXPECTED}; {address!r} is none of them", code="invalid-address")
+    host, port = match[1].strip("[]"), int(match[2])
     if not address.startswith("ray://"):
         from ray._private.services import resolve_ip_for_localhost
 
-        host = resolve_ip_for_localhost(host)  # Ray asks this machine's own address instead of 127.0.0.1
-    why = reason_no_answer(host, port)
-    if why is not None:
-        raise UsageError(f"--address {address}: {why} ({host}); expected a Ray cluster: {_EXPECTED}")
+        host = resolve_ip_for_localhost(host)  # Ray uses this machine's address instead of 127.0.0.1
+    reason = reason_no_response(host, port)
+    if reason is not None:
+        raise UsageError(f"--address {address}: {reason} ({host}); expected a Ray cluster: {_EXPECTED}", code="no-response")
 
 
 @cache
 def _token() -> dict[str, str]:
-    """Return what keeps other people of this machine out of our Ray; nothing where the user has a token of his own."""
+    """Return a token that excludes other users of this machine from our Ray; empty if the user has set a token."""
     if any(name.startswith("RAY_AUTH_") for name in os.environ) or (Path.home() / ".ray" / "auth_token").exists():
         return {}
     return {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -139,7 +147,7 @@ def _token() -> dict[str, str]:
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables meanwhile where the user has not; Ray's processes take them over."""
+    """Set environment variables that the user has not set until the block ends; Ray's processes inherit them."""
     before = dict(os.environ)
     try:
         for name, value in values.items():

@@ -135,9 +135,9 @@ def open_filesystem(url: str) -> tuple[Any, str]:
             scheme=scheme,
         ) from None
     except ValueError:
-        known = ", ".join(f"{name}://" for name in SCHEMES)
+        schemes = ", ".join(f"{name}://" for name in SCHEMES)
         raise UsageError(
-            f"fsspec does not know the scheme {scheme}://; expected a local path, {known}",
+            f"fsspec does not know the scheme {scheme}://; expected a local path, {schemes}",
             code="unknown-scheme",
             scheme=scheme,
         ) from None

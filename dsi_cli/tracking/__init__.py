@@ -1,11 +1,11 @@
-"""An output's curves -> the tracker that a team already looks at; tables in, nothing computed.
+"""Logging of curves from a results folder to experiment trackers, without further computation.
 
-``points``       the tables -> what is logged, by run, epoch and name: no similarity index without its chance level
-``destinations`` ``--log-to`` -> a tracker and a place in it, checked before long work begins; and how curves get there
-``tensorboard``, ``wandb``, ``mlflow``  one module a tracker: ``send``, which may be called again and again
+- ``points``: the logged values by run, epoch and name, from the tables; a similarity index is logged only with its chance level
+- ``destinations``: the tracker and the target of ``--log-to``, checked before long work begins
+- ``tensorboard``, ``wandb``, ``mlflow``: one module per tracker with a function ``send``, which may be called repeatedly
 
-A tracker is a line of `TRACKERS`, a module of its name here, and an extra of its name in ``pyproject.toml``. This module imports
-nothing, so that ``--help`` costs nothing.
+To add a tracker, add a line to `TRACKERS`, a module with its name to this package, and an extra with its name to
+``pyproject.toml``. This module imports no heavy package, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 
 class Tracker(NamedTuple):
-    """A tracker, by the name of its package."""
+    """An experiment tracker."""
 
     name: str
-    """Also the package that must be installed, the extra that installs it, and the module here."""
-    place: str
-    """What stands behind the colon of ``--log-to``."""
-    needs_place: bool
+    """The name of the required package, of the extra that installs it, and of the module in this package."""
+    target: str
+    """The placeholder for the text after the colon of ``--log-to``."""
+    needs_target: bool
     meaning: str
 
 
@@ -32,9 +32,11 @@ TRACKERS = (
 
 
 def form(tracker: Tracker) -> str:
-    """Return how a tracker is written after ``--log-to``.
+    """Return the form of ``--log-to``'s value for a tracker.
 
     >>> [form(tracker) for tracker in TRACKERS]
     ['tensorboard:DIR', 'wandb[:PROJECT]', 'mlflow[:URI]']
     """
-    return f"{tracker.name}:{tracker.place}" if tracker.needs_place else f"{tracker.name}[:{tracker.place}]"
+    if tracker.needs_target:
+        return f"{tracker.name}:{tracker.target}"
+    return f"{tracker.name}[:{tracker.target}]"

@@ -1,4 +1,4 @@
-"""``--log-to``: which tracker, and where in it; checked before long work begins."""
+"""The values of ``--log-to``: a tracker and a target in it, checked before long work begins."""
 
 from __future__ import annotations
 
@@ -17,84 +17,87 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Logged:
-    """What was logged to a tracker."""
+    """The result of logging curves to a tracker."""
 
     to: str
     """The tracker's name."""
     place: str
-    """Where the curves are now, in words."""
+    """A description of the target for the user."""
     runs: int
     points: int
     next_step: str
-    """What to type to look at them."""
+    """The command that shows the curves."""
     left_out: list[str]
-    """Similarity indices without a chance level."""
+    """The names of similarity indices without a chance level, which were not logged."""
 
 
 class Destination(NamedTuple):
-    """A tracker and a place in it."""
+    """A tracker and a target in it."""
 
     tracker: Tracker
-    place: str | None
-    """None for the tracker's default."""
+    target: str | None
+    """The text after the colon of ``--log-to``; None for the tracker's default."""
 
     def send(self, runs: list[RunPoints]) -> Logged:
-        """Log the curves of runs; what is there already is not logged twice.
+        """Log the curves of runs; existing points are not logged again.
 
         Raises
         ------
         UsageError
-            The place cannot be right, or a package is missing.
+            The target is invalid, or a package is missing.
         OutputError
             The tracker could not be written to.
         """
         try:
             module = import_module(f"dsi_cli.tracking.{self.tracker.name}")
-            place, next_step = module.send(runs, self.place)
+            place, next_step = module.send(runs, self.target)
         except ImportError as error:
             if isinstance(error, ModuleNotFoundError):
-                raise UsageError(missing(self.tracker, error.name)) from None
+                raise _missing_package(self.tracker, error.name) from None
             raise UsageError(
-                f"--log-to {self.tracker.name}: its packages do not fit each other ({error}); update them"
+                f"--log-to {self.tracker.name}: its packages do not fit each other ({error}); update them",
+                code="packages-do-not-fit",
             ) from None
         left_out = list(dict.fromkeys(name for run in runs for name in run.left_out))
         return Logged(self.tracker.name, place, len(runs), sum(run.count for run in runs), next_step, left_out)
 
 
 def destinations(texts: Iterable[str]) -> list[Destination]:
-    """Return what the values of ``--log-to`` mean; each once.
+    """Return the destinations for the values of ``--log-to``, without duplicates.
 
     Raises
     ------
     UsageError
-        A text is of another form, or a tracker's package is not installed.
+        A value has another form, or a tracker's package is not installed.
     """
     return [destination(text) for text in dict.fromkeys(texts)]
 
 
 def destination(text: str) -> Destination:
-    """Return what a value of ``--log-to`` means; errors as for `destinations`.
+    """Return the destination for a value of ``--log-to``; errors as in `destinations`.
 
-    >>> destination("tensorboard:logs/dsi").place
+    >>> destination("tensorboard:logs/dsi").target
     'logs/dsi'
     """
-    name, _, place = text.partition(":")
-    tracker = next((one for one in TRACKERS if one.name == name), None)
+    name, _, target = text.partition(":")
+    tracker = next((tracker for tracker in TRACKERS if tracker.name == name), None)
     if tracker is None:
-        raise UsageError(f"--log-to takes {', '.join(map(form, TRACKERS))}; {text!r} is none of these")
-    if tracker.needs_place and not place:
-        raise UsageError(f"--log-to {tracker.name} wants a place: {form(tracker)}")
-    if not _is_installed(tracker.name):
-        raise UsageError(missing(tracker, tracker.name))
-    return Destination(tracker, place or None)
+        raise UsageError(
+            f"--log-to takes {', '.join(map(form, TRACKERS))}; {text!r} is none of these",
+            code="unknown-tracker",
+            tracker=text,
+        )
+    if tracker.needs_target and not target:
+        raise UsageError(f"--log-to {tracker.name} needs a target: {form(tracker)}", code="missing-target")
+    spec = find_spec(tracker.name)
+    if spec is None or spec.origin is None:  # W&B's data folder ``wandb`` has a spec without an origin
+        raise _missing_package(tracker, tracker.name)
+    return Destination(tracker, target or None)
 
 
-def _is_installed(package: str) -> bool:
-    """Return whether a package can be imported; W&B's folder ``wandb`` in the working directory is none."""
-    spec = find_spec(package)
-    return spec is not None and spec.origin is not None
-
-
-def missing(tracker: Tracker, package: str | None) -> str:
-    """Return what to do about a package that is not installed."""
-    return f"--log-to {tracker.name} needs the package {package}: pip install 'dsi-cli[{tracker.name}]'"
+def _missing_package(tracker: Tracker, package: str | None) -> UsageError:
+    return UsageError(
+        f"--log-to {tracker.name} needs the package {package}: pip install 'dsi-cli[{tracker.name}]'",
+        code="package-missing",
+        package=package,
+    )

@@ -1,7 +1,7 @@
-"""MLflow: an MLflow run a run, found again by a tag; of a metric only the steps that are missing are logged.
+"""MLflow: one MLflow run per training run, identified by a tag; dsi logs only the missing steps of a metric.
 
-A metric's history only grows. So where a value has changed since (other options, another checkpoint), the MLflow run is deleted, as
-MLflow deletes (``mlflow runs restore`` brings it back), and a new one takes its place.
+The history of a metric can only grow. If a value has changed (because of other options or another checkpoint), dsi deletes the
+MLflow run and creates a new one. ``mlflow runs restore`` restores the deleted run.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "dsi"
 TAG = "dsi.key"
-MOST = 1000
-"""Metrics that MLflow takes at once."""
+MAX_BATCH_METRICS = 1000
+"""The maximum number of metrics in one request to MLflow."""
 _Points = dict[tuple[str, int], float]
 """Values by name and epoch."""
 
 
-def send(runs: list[RunPoints], place: str | None) -> tuple[str, str]:
-    """Log the curves of runs to a tracking URI, by default MLflow's own; return it, and how to look at it.
+def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
+    """Log the curves of runs to a tracking URI, by default MLflow's; return the URI and the command that shows it.
 
     Raises
     ------
@@ -40,13 +40,14 @@ def send(runs: list[RunPoints], place: str | None) -> tuple[str, str]:
 
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
     try:
-        client = MlflowClient(tracking_uri=place)
-        known = client.get_experiment_by_name(name)
-        experiment = client.create_experiment(name) if known is None else known.experiment_id
+        client = MlflowClient(tracking_uri=target)
+        existing = client.get_experiment_by_name(name)
+        experiment = client.create_experiment(name) if existing is None else existing.experiment_id
         for run in runs:
             _send(client, experiment, run)
     except (MlflowException, OSError) as error:
-        raise OutputError(f"MLflow did not take the curves: {_without_password(' '.join(str(error).split()))}") from None
+        reason = _without_password(" ".join(str(error).split()))
+        raise OutputError(f"MLflow did not take the curves: {reason}", code="tracker-failed") from None
     uri = _without_password(client.tracking_uri)
     return f"{uri}, experiment {name}", uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
 
@@ -54,35 +55,38 @@ def send(runs: list[RunPoints], place: str | None) -> tuple[str, str]:
 def _send(client: Any, experiment: str, run: RunPoints) -> None:
     from mlflow.entities import Metric
 
-    wanted = {(plain(name), epoch.number): value for epoch in run.epochs for name, value in epoch.values.items()}
+    points = {(plain(name), epoch.number): value for epoch in run.epochs for name, value in epoch.values.items()}
     times = {epoch.number: int(epoch.time * 1000) for epoch in run.epochs}
-    found, there = _earlier(client, experiment, run.key)
-    if found is not None and not there.items() <= wanted.items():
-        client.delete_run(found)
-        found, there = None, {}
-    if found is None:
+    run_id, logged = _find_run(client, experiment, run.key)
+    if run_id is not None and not logged.items() <= points.items():
+        client.delete_run(run_id)
+        run_id, logged = None, {}
+    if run_id is None:
         tags = {TAG: run.key, "dsi.version": __version__, "dsi.output": run.output, "dsi.run": run.name}
-        found = client.create_run(experiment, run_name=run.name, tags=tags).info.run_id
+        run_id = client.create_run(experiment, run_name=run.name, tags=tags).info.run_id
     missing = [
-        Metric(name, value, times[epoch], epoch) for (name, epoch), value in wanted.items() if (name, epoch) not in there
+        Metric(name, value, times[epoch], epoch) for (name, epoch), value in points.items() if (name, epoch) not in logged
     ]
-    for begin in range(0, len(missing), MOST):
-        client.log_batch(found, missing[begin : begin + MOST])
-    client.set_terminated(found)
+    for begin in range(0, len(missing), MAX_BATCH_METRICS):
+        client.log_batch(run_id, missing[begin : begin + MAX_BATCH_METRICS])
+    client.set_terminated(run_id)
 
 
-def _earlier(client: Any, experiment: str, key: str) -> tuple[str | None, _Points]:
-    """Return the MLflow run of an earlier call, and the points in it."""
+def _find_run(client: Any, experiment: str, key: str) -> tuple[str | None, _Points]:
+    """Return the MLflow run of an earlier call and its points; None and no points if there is none."""
     runs = client.search_runs([experiment], f"tags.`{TAG}` = '{key}'", max_results=1)
     if not runs:
         return None, {}
     run_id = runs[0].info.run_id
-    history = [one for name in runs[0].data.metrics for one in client.get_metric_history(run_id, name)]
-    return run_id, {(one.key, one.step): one.value for one in history}
+    points: _Points = {}
+    for name in runs[0].data.metrics:
+        for metric in client.get_metric_history(run_id, name):
+            points[metric.key, metric.step] = metric.value
+    return run_id, points
 
 
 def _without_password(text: str) -> str:
-    """Return text with what a URI says of a user left out.
+    """Return a text without the user and the password of a URI.
 
     >>> _without_password("postgresql://ann:secret@host/db")
     'postgresql://host/db'

@@ -1,9 +1,9 @@
-"""What is logged of each run: every curve by a name, an epoch a step.
+"""The logged values of each run: every curve under a name, with one step per epoch.
 
-A name is what the curves table says, joined by ``/``: metric, ``of``, variant, split, and the reference where it is not the usual
-one: ``sai/ncsm,scsm/spearman``, ``idm/scsm/errors/test``, ``loss/train``. What has a chance level has it beside it: ``_chance``,
-``_excess`` and ``_z`` behind the name, as in the callbacks. A SAI or IDM without a chance level is not logged. Of an epoch that
-was saved several times the last save counts.
+A name consists of columns of the curves table, joined with ``/``: metric, ``of``, variant, split, and the reference if it is not
+the usual one. Examples are ``sai/ncsm,scsm/spearman``, ``idm/scsm/errors/test`` and ``loss/train``. A curve with a chance level has
+further curves with the suffixes ``_chance``, ``_excess`` and ``_z``, as in the callbacks. A SAI or IDM without a chance level is
+not logged. If an epoch was saved several times, the last save counts.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ if TYPE_CHECKING:
 
     from dsi_cli.store.results import Results
 
-NEVER_ALONE = ("sai", "idm")
-"""The similarity indices: worth nothing without their chance level."""
-_PARTS = {"": "value", "_chance": "null_mean", "_excess": "excess", "_z": "z"}
-_NAMED_BY = ("metric", "of", "variant", "split")
-_ALONGSIDE = ("epochs_completed", "step")
+SIMILARITY_INDICES = ("sai", "idm")
+"""The metrics that are meaningless without their chance level."""
+_SUFFIX_COLUMNS = {"": "value", "_chance": "null_mean", "_excess": "excess", "_z": "z"}
+_NAME_COLUMNS = ("metric", "of", "variant", "split")
+_STEP_COLUMNS = ("epochs_completed", "step")
 KEY_DIGITS = 16
 
 
 @dataclass(frozen=True)
 class EpochPoints:
-    """What is logged of an epoch."""
+    """The logged values of one epoch."""
 
     number: int
-    """The trainer's own."""
+    """The trainer's number of the epoch."""
     time: float
-    """When its checkpoint was written, in seconds since 1970; 0 if the tables do not say."""
+    """The time of writing of the checkpoint in seconds since 1970; 0 if the tables do not contain it."""
     values: dict[str, float]
-    """By name, all finite."""
+    """The values by name; all are finite."""
 
 
 @dataclass(frozen=True)
 class RunPoints:
-    """What is logged of a run."""
+    """The logged values of one run."""
 
     name: str
     key: str
-    """Hexadecimal digits that stay the same when the run is logged again, see `key_of`."""
+    """Hexadecimal digits that stay the same when the run is logged again; see `key_of`."""
     output: str
-    """The folder of the tables."""
+    """The path or URL of the results folder."""
     epochs: list[EpochPoints]
-    """In order."""
+    """The epochs in order."""
     left_out: list[str]
-    """Names of similarity indices that have no chance level."""
+    """The names of similarity indices without a chance level."""
 
     @property
     def count(self) -> int:
@@ -62,49 +62,62 @@ class RunPoints:
         return sum(len(epoch.values) for epoch in self.epochs)
 
 
-def points_of_results(run: Results, name: str | None = None) -> list[RunPoints]:
-    """Return what is logged of an output's runs.
+def points_of_results(results: Results, run: str | None = None) -> list[RunPoints]:
+    """Return the logged values of the runs in a results folder.
 
     Parameters
     ----------
-    run : the output
-    name : one of its runs; all if None
+    results : the results folder
+    run : the name of a run; all runs if None
 
     Raises
     ------
     UsageError
-        There is no such run.
+        The run does not exist.
     """
-    if name is not None:
-        run.epochs(name)  # refuses a name that is not there
-    return [_of_run(run, one) for one in (run.names if name is None else [name])]
+    if run is None:
+        return [_points_of_run(results, name) for name in results.names]
+    results.epochs(run)  # raises for an unknown name
+    return [_points_of_run(results, run)]
 
 
-def _of_run(run: Results, name: str) -> RunPoints:
-    curves = run.fill_missing_epochs(run.curves[run.curves["run"] == name])
-    saves = run.fill_missing_epochs(run.checkpoints[(run.checkpoints["run"] == name) & (run.checkpoints["status"] == "ok")])
-    times = {int(row["epoch"]): int(row["modified_ns"]) / 1e9 for row in _last(saves) if _known(row["modified_ns"])}
+def _points_of_run(results: Results, run: str) -> RunPoints:
+    curves = results.fill_missing_epochs(results.curves[results.curves["run"] == run])
+    saves = results.fill_missing_epochs(_usable_checkpoints(results, run))
+    times = {}
+    for row in _last_saves(saves):
+        if _is_number(row["modified_ns"]):
+            times[int(row["epoch"])] = int(row["modified_ns"]) / 1e9
     values: dict[int, dict[str, float]] = {}
     left_out: dict[str, None] = {}
-    for row in _last(curves, "metric", "of", "variant", "split", "reference"):
-        found = named_values(row)
-        if found is None:
+    for row in _last_saves(curves, "metric", "of", "variant", "split", "reference"):
+        row_values = named_values(row)
+        if row_values is None:
             left_out[name_of(row)] = None
             continue
-        at = values.setdefault(int(row["epoch"]), {})
-        at |= found | {column: float(row[column]) for column in _ALONGSIDE if _known(row[column])}
-    epochs = [EpochPoints(epoch, times.get(epoch, 0.0), at) for epoch, at in sorted(values.items()) if at]
-    return RunPoints(name, key_of(run, name), local_names.address(run.path), epochs, list(left_out))
+        row_values |= {column: float(row[column]) for column in _STEP_COLUMNS if _is_number(row[column])}
+        values.setdefault(int(row["epoch"]), {}).update(row_values)
+    epochs = [
+        EpochPoints(epoch, times.get(epoch, 0.0), epoch_values)
+        for epoch, epoch_values in sorted(values.items())
+        if epoch_values
+    ]
+    return RunPoints(run, key_of(results, run), local_names.address(results.path), epochs, list(left_out))
 
 
-def _last(rows: pd.DataFrame, *keys: str) -> list[dict[str, Any]]:
-    """Return the rows of the last save of each epoch, as records."""
+def _usable_checkpoints(results: Results, run: str) -> pd.DataFrame:
+    checkpoints = results.checkpoints
+    return checkpoints[(checkpoints["run"] == run) & (checkpoints["status"] == "ok")]
+
+
+def _last_saves(rows: pd.DataFrame, *keys: str) -> list[dict[str, Any]]:
+    """Return the rows of the last save of each epoch as dicts."""
     ordered = rows.sort_values(["epoch", "step"], na_position="first", kind="stable")
     return cast("list[dict[str, Any]]", ordered.drop_duplicates(["epoch", *keys], keep="last").to_dict("records"))
 
 
 def named_values(row: dict[str, Any]) -> dict[str, float] | None:
-    """Return the values of a row of the curves table by name; None for a similarity index without a chance level.
+    """Return the values in a row of the curves table by name; None for a similarity index without a chance level.
 
     >>> row = {"metric": "sai", "of": "ncsm,scsm", "variant": "cosine", "split": None, "reference": "wordnet3.0-path"}
     >>> named_values(row | {"value": 0.8, "null_mean": 0.7, "excess": 1 / 3, "z": None})
@@ -112,27 +125,29 @@ def named_values(row: dict[str, Any]) -> dict[str, float] | None:
     >>> named_values(row | {"value": 0.8, "null_mean": None, "excess": None, "z": None}) is None
     True
     """
-    if not _known(row["value"]):
+    if not _is_number(row["value"]):
         return {}
-    if row["metric"] in NEVER_ALONE and not _known(row["null_mean"]):
+    if row["metric"] in SIMILARITY_INDICES and not _is_number(row["null_mean"]):
         return None
     name = name_of(row)
-    return {f"{name}{ending}": float(row[column]) for ending, column in _PARTS.items() if _known(row[column])}
+    return {f"{name}{suffix}": float(row[column]) for suffix, column in _SUFFIX_COLUMNS.items() if _is_number(row[column])}
 
 
 def name_of(row: dict[str, Any]) -> str:
-    """Return what a row's curve is called.
+    """Return the name of a row's curve.
 
     >>> name_of({"metric": "idm", "of": "scsm", "variant": "all", "split": "test", "reference": "wordnet3.0-wup"})
     'idm/scsm/all/test/wordnet3.0-wup'
     """
-    parts = [row[column] for column in _NAMED_BY if isinstance(row[column], str)]
+    parts = [row[column] for column in _NAME_COLUMNS if isinstance(row[column], str)]
     reference = row["reference"]
-    return "/".join(parts + ([reference] if isinstance(reference, str) and reference not in UNNAMED_REFERENCES else []))
+    if isinstance(reference, str) and reference not in UNNAMED_REFERENCES:
+        parts.append(reference)
+    return "/".join(parts)
 
 
 def plain(name: str) -> str:
-    """Return a name for trackers that know letters, digits, ``_`` and ``/`` alone.
+    """Return a name for trackers that support only letters, digits, ``_`` and ``/``.
 
     >>> plain("sai/ncsm,ccsm-test/cosine_z"), plain("wsi/ncsm/max@0.9")
     ('sai/ncsm_ccsm_test/cosine_z', 'wsi/ncsm/max_0_9')
@@ -140,20 +155,19 @@ def plain(name: str) -> str:
     return re.sub(r"[^\w/]", "_", name, flags=re.ASCII)
 
 
-def key_of(run: Results, name: str) -> str:
-    """Return hexadecimal digits that name a run wherever it is logged.
+def key_of(results: Results, run: str) -> str:
+    """Return hexadecimal digits that identify a run in every tracker.
 
-    They are made from the output's path or URL, the run's name and its first classifier: so another call on the same output means
-    the same run, and another training in the same place, or another analysis of the same training, means a run of its own.
+    They depend on the path or URL of the results, the run's name and its first classifier. Another call for the same results
+    therefore has the same key. Another training in the same folder, or another results folder, has a different key.
     """
-    saves = run.checkpoints[(run.checkpoints["run"] == name) & (run.checkpoints["status"] == "ok")]
-    first = [str(row["fingerprint"]) for row in _last(saves)[:1]]
-    text = "\0".join([local_names.address(run.path), name, *first])
+    fingerprints = [str(row["fingerprint"]) for row in _last_saves(_usable_checkpoints(results, run))]
+    text = "\0".join([local_names.address(results.path), run, *fingerprints[:1]])
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:KEY_DIGITS]
 
 
-def _known(value: Any) -> bool:
-    """Return whether a cell holds a finite number; pandas' own NA is neither true nor false."""
+def _is_number(value: Any) -> bool:
+    """Return whether a cell holds a finite number; ``math.isfinite`` raises for the NA of pandas."""
     try:
         return isfinite(value)
     except TypeError:

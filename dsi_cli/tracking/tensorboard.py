@@ -1,7 +1,7 @@
-"""TensorBoard: one event file a run, in ``DIR/RUN``, that always holds what the tables hold.
+"""TensorBoard: one event file per run in ``DIR/RUN``, which always has the values of the tables.
 
-The same tables give the same bytes. So a file that is the beginning of the new one is gone on with (which an open TensorBoard
-sees, and which mends what a killed call left); any other is replaced whole.
+The same tables give the same bytes. If an existing file is the beginning of the new file, dsi appends to it. An open TensorBoard
+then shows the new values, and a file from a killed call becomes complete. Any other file is replaced.
 """
 
 from __future__ import annotations
@@ -21,49 +21,51 @@ if TYPE_CHECKING:
 OPTION = "--log-to tensorboard:DIR"
 
 
-def send(runs: list[RunPoints], place: str | None) -> tuple[str, str]:
-    """Write the curves of runs into a folder; return it, and how to look at it.
+def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
+    """Write the curves of runs to a folder; return the folder and the command that shows it.
 
     Raises
     ------
     UsageError
-        A run's folder holds event files that are not this run's.
+        A run's folder holds event files of something else.
     OutputError
         The folder may not be written, or the disk is full.
     """
-    assert place is not None
-    paths = [_path(Path(place), run) for run in runs]
+    assert target is not None
+    paths = [_event_path(Path(target), run) for run in runs]
     for path, run in zip(paths, runs, strict=True):
-        _bring_up_to_date(path, _bytes(run))
-    return place, f"tensorboard --logdir {place}"
+        _update_file(path, _event_bytes(run))
+    return target, f"tensorboard --logdir {target}"
 
 
-def _path(folder: Path, run: RunPoints) -> Path:
+def _event_path(folder: Path, run: RunPoints) -> Path:
     path = folder / layout.folder_name(run.name) / layout.event_file(run.key)
-    others = [one.name for one in path.parent.glob("*tfevents*") if one.name != path.name]
+    others = [file.name for file in path.parent.glob("*tfevents*") if file.name != path.name]
     if others:
         raise UsageError(
-            f"{path.parent} holds the curves of something else ({others[0]}): name another folder in {OPTION}, or remove them"
+            f"{path.parent} holds the curves of something else ({others[0]}): name another folder in {OPTION}, or remove them",
+            code="foreign-event-files",
+            path=str(path.parent),
         )
     return path
 
 
-def _bring_up_to_date(path: Path, data: bytes) -> None:
+def _update_file(path: Path, data: bytes) -> None:
     try:
-        there = path.read_bytes() if path.is_file() else b""
-        if not there or not data.startswith(there):
+        existing = path.read_bytes() if path.is_file() else b""
+        if not existing or not data.startswith(existing):
             atomic_write.write_atomically(path, data, option=OPTION)
-        elif there != data:
+        elif existing != data:
             with path.open("ab") as file:
-                file.write(data[len(there) :])
+                file.write(data[len(existing) :])
                 file.flush()
                 os.fsync(file.fileno())
     except OSError as error:
         raise parquet.write_error(path, error, OPTION) from None
 
 
-def _bytes(run: RunPoints) -> bytes:
-    """Return an event file: a record that says its version, then an event an epoch."""
+def _event_bytes(run: RunPoints) -> bytes:
+    """Return the bytes of an event file: a record with the version, then one event per epoch."""
     from tensorboard.summary.writer.record_writer import RecordWriter
 
     buffer = io.BytesIO()

@@ -1,10 +1,9 @@
-"""Weights & Biases: a W&B run a run, under an id of its own, so that what is uploaded again replaces itself.
+"""Weights & Biases: one W&B run per training run, with a fixed id, so that another upload replaces the run.
 
-Offline unless ``WANDB_MODE`` says otherwise: each call writes ``offline-run-TIME-ID`` anew and removes the one before. Nothing
-but the curves is recorded: no console, no system metrics, no code.
+dsi works offline unless ``WANDB_MODE`` is set. Each call then writes a new ``offline-run-TIME-ID`` and removes the one before. dsi
+records only the curves: no console output, no system metrics and no code.
 
-W&B lets a run with a known id take the place of the one before, unless it is told to resume; so does ``wandb sync``.
-Resuming would add the same epochs once more.
+W&B and ``wandb sync`` replace a run with a known id, unless they resume it. Resuming would log the same epochs twice.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.tracking.points import plain
@@ -24,37 +23,40 @@ PROJECT = "dsi"
 _MODE, _REPORTS = "WANDB_MODE", "WANDB_ERROR_REPORTING"
 
 
-def send(runs: list[RunPoints], place: str | None) -> tuple[str, str]:
-    """Log the curves of runs to a project, ``PROJECT`` or ``ENTITY/PROJECT``; return where they are, and what to do next.
+def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
+    """Log the curves of runs to a project, ``PROJECT`` or ``ENTITY/PROJECT``; return a description and the next step.
 
     Raises
     ------
     UsageError
-        The project's name or W&B's own settings cannot be right, or nobody is logged in where that is needed.
+        The project's name or W&B's settings are invalid, or the user is not logged in although W&B requires it.
     OutputError
         W&B could not be written to.
     """
     if os.environ.get(_MODE, "offline") == "offline":
-        os.environ.setdefault(_REPORTS, "false")  # else W&B asks the network even when offline
+        os.environ.setdefault(_REPORTS, "false")  # otherwise, W&B uses the network even when offline
     import wandb
 
-    entity, _, project = (place or os.environ.get("WANDB_PROJECT") or PROJECT).rpartition("/")
+    entity, _, project = (target or os.environ.get("WANDB_PROJECT") or PROJECT).rpartition("/")
     if "/" in entity:
-        raise UsageError(f"--log-to wandb:{place} is no project: expected PROJECT or ENTITY/PROJECT")
+        raise UsageError(
+            f"--log-to wandb:{target} is no project: expected PROJECT or ENTITY/PROJECT", code="invalid-project"
+        )
     try:
-        sent = [_send(run, entity or None, project) for run in runs]
+        folders = [_send(run, entity or None, project) for run in runs]
     except (wandb.errors.UsageError, ValueError) as error:
-        raise UsageError(f"W&B does not take what was asked: {_line(error)}") from None
+        raise UsageError(f"W&B does not take what was asked: {_line(error)}", code="tracker-settings") from None
     except (wandb.errors.Error, OSError) as error:
-        raise OutputError(f"W&B did not take the curves: {_line(error)}") from None
-    folders = [os.path.relpath(folder) for folder in sent if folder is not None]
-    if folders:
-        return f"{Path(folders[0]).parent}, offline, project {project}", f"wandb sync {' '.join(folders)}"
+        raise OutputError(f"W&B did not take the curves: {_line(error)}", code="tracker-failed") from None
+    offline_folders = [os.path.relpath(folder) for folder in folders if folder is not None]
+    if offline_folders:
+        parent = Path(offline_folders[0]).parent
+        return f"{parent}, offline, project {project}", f"wandb sync {' '.join(offline_folders)}"
     return f"project {project}", f"{_MODE} is {os.environ.get(_MODE)}"
 
 
 def _send(run: RunPoints, entity: str | None, project: str) -> Path | None:
-    """Return the folder of a run that was logged offline."""
+    """Log a run; return its folder if it was logged offline."""
     import wandb
 
     settings = wandb.Settings(
@@ -66,7 +68,7 @@ def _send(run: RunPoints, entity: str | None, project: str) -> Path | None:
         x_disable_stats=True,
         x_save_requirements=False,
     )
-    logged = wandb.init(
+    wandb_run = wandb.init(
         entity=entity,
         project=project,
         id=run.key,
@@ -77,20 +79,16 @@ def _send(run: RunPoints, entity: str | None, project: str) -> Path | None:
         reinit="create_new",
         settings=settings,
     )
-    _log(run, logged)
-    folder = Path(logged.settings.sync_dir) if logged.offline else None
-    logged.finish()
+    wandb_run.define_metric("epoch")
+    wandb_run.define_metric("*", step_metric="epoch")
+    for epoch in run.epochs:
+        wandb_run.log({"epoch": epoch.number} | {plain(name): value for name, value in epoch.values.items()})
+    folder = Path(wandb_run.settings.sync_dir) if wandb_run.offline else None
+    wandb_run.finish()
     if folder is not None:
         for earlier in set(folder.parent.glob(f"offline-run-*-{run.key}")) - {folder}:
             shutil.rmtree(earlier)
     return folder
-
-
-def _log(run: RunPoints, logged: Any) -> None:
-    logged.define_metric("epoch")
-    logged.define_metric("*", step_metric="epoch")
-    for epoch in run.epochs:
-        logged.log({"epoch": epoch.number} | {plain(name): value for name, value in epoch.values.items()})
 
 
 def _line(error: Exception) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 from helpers.outputs import contents
 from threadpoolctl import threadpool_info
 
@@ -26,7 +27,7 @@ from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.scan import HeadOptions
 from dsi_cli.engines import EngineOptions, open_engine
-from dsi_cli.engines.ray import MOST_AT_ONCE
+from dsi_cli.engines.ray import MAX_JOBS_PER_TASK
 from dsi_cli.errors import EngineError, UsageError
 
 pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
@@ -102,7 +103,7 @@ def test_jobs_are_drawn_in_the_callers_thread_and_only_a_few_ahead(engine):
     assert set(drawn) == {threading.get_ident()}
     assert len(drawn) <= 6
     assert [next(results) for _ in range(400)] == list(range(1, 401))
-    assert 400 < len(drawn) <= 400 + 5 * MOST_AT_ONCE
+    assert 400 < len(drawn) <= 400 + 5 * MAX_JOBS_PER_TASK
     results.close()
 
 
@@ -184,7 +185,7 @@ def test_jobs_that_fill_a_machine_take_all_its_cores(engine):
     assert len({process for _, _, process in found}) <= 2  # a worker keeps its model
     with (
         open_engine(EngineOptions("ray", gpus_per_task=2)) as other,
-        pytest.raises(UsageError, match=r"^--gpus-per-task 2: no node of the Ray cluster has so many GPUs$"),
+        raises("too-many-gpus", UsageError),
     ):
         list(other.map_whole(abs, [1], refuses))
 
@@ -245,7 +246,7 @@ def test_a_node_that_dies_in_the_middle_loses_nothing(cluster, mend, four_runs, 
 
 
 def test_a_checkpoint_whose_answer_kills_the_worker_has_the_reason(cluster, make_own, few, tmp_path, monkeypatch):
-    monkeypatch.setattr("dsi_cli.engines.ray.DEATHS", 1)
+    monkeypatch.setattr("dsi_cli.engines.ray.MAX_ATTEMPTS", 1)
     run = make_own(tmp_path / "run", epochs=2)
     code = tmp_path / "net.py"
     code.write_text(
@@ -310,7 +311,7 @@ def test_a_checkpoint_that_a_node_does_not_see_is_a_failed_row(cluster, make_run
 def test_a_cluster_without_nodes_ends_the_call(cluster, engine, monkeypatch):
     nodes = [{**node, "Alive": False} for node in ray.nodes()]
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
-    with pytest.raises(EngineError, match=r"^the Ray cluster has no node left that does tasks: run the same command again"):
+    with raises("no-nodes", EngineError):
         list(engine.map_in_order(abs, [1], refuses))
 
 
@@ -352,8 +353,8 @@ def test_a_process_has_one_connection(cluster):
 
 
 def test_a_cluster_answers_the_probe(cluster):
-    from dsi_cli.engines.grpc_probe import reason_no_answer
+    from dsi_cli.engines.grpc_probe import reason_no_response
 
     host, port = cluster.address.rsplit(":", 1)
     assert host == "127.0.0.1"
-    assert reason_no_answer(host, int(port)) is None
+    assert reason_no_response(host, int(port)) is None

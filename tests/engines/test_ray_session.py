@@ -50,6 +50,6 @@ def test_an_address_where_something_else_answers():
         address = f"ray://127.0.0.1:{server.getsockname()[1]}"
         with (
             open_engine(EngineOptions("ray", address)) as found,
-            pytest.raises(UsageError, match=f"^--address {address}: what answers there is not Ray "),
+            pytest.raises(UsageError, match=f"^--address {address}: the server there is not Ray "),
         ):
             list(found.map_in_order(abs, [1], refuses))

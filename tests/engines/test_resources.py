@@ -14,12 +14,12 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
     limit.write_text("3000\n")
     used.write_text("1000\n")
     nothing = (str(tmp_path / "no"), str(tmp_path / "no"))
-    monkeypatch.setattr(resources, "_LIMITS", (nothing, (str(limit), str(used))))
+    monkeypatch.setattr(resources, "_MEMORY_FILES", (nothing, (str(limit), str(used))))
     assert resources.free_memory() == 2000
     used.write_text("5000\n")
     assert resources.free_memory() == 0
     limit.write_text("max\n")
-    assert resources.free_memory() == resources._of_machine() or resources.free_memory() > 1 << 20
+    assert resources.free_memory() == resources._free_on_machine() or resources.free_memory() > 1 << 20
 
 
 @pytest.mark.parametrize(

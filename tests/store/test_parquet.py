@@ -106,7 +106,7 @@ def test_options_of_what_is_missing_or_damaged_count_as_none(tmp_path):
 
 def test_what_cannot_be_read_is_one_line(tmp_path):
     (tmp_path / "m.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(OutputError, match=r"^/.*/m\.parquet cannot be read: [^\n]+$"):
+    with raises("cannot-read", OutputError):
         parquet.read(tmp_path / "m.parquet")
 
 
@@ -115,7 +115,7 @@ def test_a_failed_write_leaves_the_old_file(matrix, tmp_path):
     parquet.write(matrix_table(matrix), path, {"version": 1}, tmp_path / ".tmp")
     blocked = tmp_path / "file"
     blocked.touch()
-    with pytest.raises(OutputError, match=r"m\.parquet could not be written: .*; choose another output with -o$"):
+    with raises("cannot-write", OutputError):
         parquet.write(matrix_table(-matrix), path, {"version": 2}, blocked)
     assert parquet.options_of(path) == {"version": 1}
     assert_array_equal(parquet.to_matrix(parquet.read(path)), matrix)

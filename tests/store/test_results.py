@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.errors import raises
 from helpers.outputs import ANIMALS, heads, save_head
 from numpy.testing import assert_array_equal
 
@@ -159,7 +160,7 @@ def test_without_answers_there_are_none(make_run, tmp_path):
         UsageError, match=r"^no confusions of epoch 3 on test in run 'run': there are none; dsi analyze makes"
     ):
         run.confusion()
-    with pytest.raises(UsageError, match=r"^no predictions of epoch 0 on train in run 'run': there are none; dsi analyze"):
+    with raises("no-predictions", UsageError, run="run", split="train"):
         run.predictions(0, "train")
 
 

@@ -8,6 +8,7 @@ from importlib.resources import files
 
 import pandas as pd
 import pytest
+from helpers.errors import raises
 
 import dsi_cli
 from dsi_cli.errors import UsageError
@@ -99,5 +100,5 @@ def test_the_key_stays_with_the_output_and_the_training(out, grow, tmp_path):
 
 
 def test_a_run_that_is_not_there_is_wrong_usage(out):
-    with pytest.raises(UsageError, match=r"^no run 'resnet': .* holds cnn, vit=1$"):
+    with raises("unknown-run", UsageError, run="resnet"):
         points.points_of_results(Results(out), "resnet")

@@ -9,6 +9,7 @@ import struct
 import threading
 
 import pytest
+from helpers.errors import raises
 
 from dsi_cli import log_curves
 from dsi_cli.errors import UsageError
@@ -129,7 +130,7 @@ def test_offline_asks_nobody(out, monkeypatch, dsi_process):
 
 
 def test_what_cannot_be_right_is_one_line(out, monkeypatch):
-    with pytest.raises(UsageError, match=r"^--log-to wandb:a/b/c is no project: expected PROJECT or ENTITY/PROJECT$"):
+    with raises("invalid-project", UsageError):
         log_curves(out, "wandb:a/b/c")
     with pytest.raises(UsageError, match=r"^W&B does not take what was asked: Invalid project name 'a#b'"):
         log_curves(out, "wandb:a#b")

@@ -97,7 +97,7 @@ def _require_committed(path: Place, root: Place) -> None:
 
 
 def _tree_names(root: Place) -> list[str]:
-    """Return the names of the subfolders that hold trees of arrays; an empty name stands for the folder itself."""
+    """Return the names of the subfolders that hold trees of arrays; an empty name means the folder itself."""
     if _is_tree(root):
         return [""]
     names = sorted(inner.name for inner in root.iterdir() if _is_tree(inner) and not inner.name.startswith(_PROCESS_PREFIX))
