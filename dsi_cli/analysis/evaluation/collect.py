@@ -251,7 +251,7 @@ def _way(said: Mapping[str, Any]) -> tuple[str, ...]:
     """Return how an answer was made: data, model and images in words, and all that shaped it; of a file, that alone."""
     told, source = said.get("from", {}), said.get("source", {})
     prepared = told.get("preprocessing")
-    images = Preprocessing(**prepared).described() if prepared else ""
+    images = Preprocessing(**prepared).describe() if prepared else ""
     everything = "" if "predictions" in source else layout.canonical_json(source)
     return str(told.get("source", "unknown")), str(told.get("model") or ""), images, everything
 

@@ -90,7 +90,7 @@ class DatasetCache:
         kept = np.arange(len(samples))
         if skip_bad:
             bad = _bad(samples, transform)
-            self._tell_of_bad(split, [(samples.place(number), why) for number, why in bad.items()])
+            self._tell_of_bad(split, [(samples.locate(number), why) for number, why in bad.items()])
             kept = np.setdiff1d(kept, np.array([*bad], dtype=np.int64))
         return CachedSplit(kept, _anew(samples, transform, kept))
 

@@ -48,10 +48,10 @@ class LoadedModel:
         self._places = {found.shown: found for found in state.run.checkpoints}
         self.record = next((record for record in state.usable if record.path in self._places), first)
         found = self._places.get(self.record.path)
-        self.facts = recorded_config.facts_of(found) if found is not None else {}
+        self.facts = recorded_config.recorded_facts(found) if found is not None else {}
         asked = options.evaluation.model
         guessed = (
-            recorded_config.model_of(found, self.record.trainer, self.facts)
+            recorded_config.recorded_model(found, self.record.trainer, self.facts)
             if asked is None and found is not None
             else None
         )
@@ -104,21 +104,21 @@ class LoadedModel:
         found = self._places.get(self.record.path)
         tensors = state_dict.shapes(found, self.options.choice, self.record.classes) if found is not None else {}
         known = recorded_preprocessing(self.facts)
-        channels = asked.channels or recorded_config.channels_of(tensors) or 3
-        size = self._asked().over(known).size
+        channels = asked.channels or recorded_config.input_channels(tensors) or 3
+        size = self._asked().with_defaults(known).size
         wanted = models.ModelSpec(self._rows(), channels, size, dict(asked.model_arguments), self.state.names)
         built = models.build_model(self.spec, wanted)
         # Hugging Face's processor knows better than the config, which says what size the weights were begun with.
         first, second = (built.usual, known) if self.spec.startswith("transformers:") else (known, built.usual)
-        usual = first.over(second).over(Preprocessing(channels=channels)).averaged()
-        self.prepared = self._asked().over(usual).fitted()
+        usual = first.with_defaults(second).with_defaults(Preprocessing(channels=channels)).average_channels()
+        self.prepared = self._asked().with_defaults(usual).validated()
         self._model, self._zero_shot = built.model, built.zero_shot
         self._tell(self.prepared)
         self._evaluator = evaluator.Evaluator(
             built.zero_shot or built.model,
             self.prepared.mean,
             self.prepared.std,
-            evaluator.device_of(asked.device),
+            evaluator.resolve_device(asked.device),
             asked.batch_size,
             asked.autocast,
         )
@@ -132,7 +132,7 @@ class LoadedModel:
             origin += (
                 "; classifier: text embeddings of the class names" if has else "; no tokenizer beside it: features alone"
             )
-        self.say(f"{self.state.run.name}: model {self.spec}{origin}; images: {prepared.described()}")
+        self.say(f"{self.state.run.name}: model {self.spec}{origin}; images: {prepared.describe()}")
         if prepared.mean is None or prepared.std is None:
             self.say(
                 "warning: no mean and std are known: images are scaled to [0, 1] and no further; give --mean and --std"
@@ -245,13 +245,13 @@ class ModelPredictions:
         return hashlib.sha256(self.targets.tobytes()).hexdigest()[:16]
 
     def answer(self, record: Record) -> EvaluationResult:
-        """Return what the network answers; errors as `LoadedModel.load` and `Evaluator.answer`."""
+        """Return what the network answers; errors as `LoadedModel.load` and `Evaluator.evaluate`."""
         head = self.model.load(record)
         evaluator = self.model.build()
         assert self.model.prepared is not None
         if self._ready is None:
             self._ready = self.data.split(self.split, self.targets, self.model.prepared)
-        return evaluator.answer(
+        return evaluator.evaluate(
             self._ready,
             self.model.one.classes,
             head,
@@ -323,4 +323,4 @@ def _code(spec: str) -> list[Path]:
         return [Path(name)]
     if kind in _LIBRARIES or not user_code.is_function(spec):
         return []
-    return user_code.files_of(spec)
+    return user_code.code_files(spec)
