@@ -137,11 +137,11 @@ def refused(ran, message, code=2):
         (("--model-arg", "width"), r"^--model-arg wants NAME=VALUE; 'width' is not of that form$"),
         (("--model-arg", "gives=dict"), r"^the model returns a dict; expected a tensor of \(batch, classes\)$"),
         (("--mean", "a"), r"^--mean wants numbers, for example"),
-        (("--mean", "0.1,0.2"), r"^2 values of mean or std for 3 channels: give one, or one a channel$"),
+        (("--mean", "0.1,0.2"), r"^2 values of mean or std for 3 channels: give one value, or one per channel$"),
         (("--mean", "nan"), r"mean"),
         (
             ("--mean", "0.1,0.9,0.2", "--channels", 1),
-            r"^3 values of mean or std for 1 channel: give one, or one a channel$",
+            r"^3 values of mean or std for 1 channel: give one value, or one per channel$",
         ),
         (("--std", "0"), r"^a standard deviation is above 0; \(0\.0,\) is not$"),
         (("--std", ""), r"^0 values of mean or std for 3 channels|--std wants numbers"),
