@@ -1,20 +1,23 @@
-"""The optional branch: checkpoints and a labelled split -> what the network answers. The only place that knows torch.
+"""Run models on a labelled split: the optional part of dsi, and the only one that imports torch.
 
-``datasets``    a folder, a file or a name -> the `Samples` of a split; ``image_at`` opens one of its images again
-``samples``     that record, and what every source of one needs; the sources: ``folders`` (of class folders),
-                ``shards`` (Parquet and WebDataset), ``named`` (torchvision's), ``own`` (the user's function)
-``images``      bytes or a file -> an image, or why not
-``matching``    the data's classes -> the classifier's
-``preprocess``  how an image becomes the model's input, and where that is known from
-``decoding``    samples -> rows for the model: decoded once for all checkpoints, or again for each in any order
-``functions``   ``file.py:NAME`` or ``module:NAME`` -> the user's function
-``recorded``    what a trainer recorded of its model
-``models``      a specification -> a model
-``loading``     a checkpoint's weights -> into that model, in place and strictly
-``predict``     a model on decoded images -> an `Answer`: counts, predictions, loss, templates; with ``outputs``, what comes
-                out of a model, and ``precision``
-``products``    products of rows on a device, for matrices of very many classes
-``zero_shot``   networks with a text tower: class names as the classifier
+``open_dataset``          open a folder, a file or a data set by name as `Samples`; read a single image again
+``dataset``               `Samples`, the record of a labelled split, and helpers for all sources
+``image_folder``          folders of class folders
+``sharded_dataset``       Parquet, WebDataset and saved data sets
+``torchvision_datasets``  data sets of torchvision
+``custom_dataset``        data sets from the user's function
+``images``                decoding of images
+``class_matching``        the data's classes and the classifier's
+``preprocess``            the preprocessing of images and its sources
+``decode_cache``          decoded samples: kept for all checkpoints, or decoded again for each
+``user_code``             ``file.py:NAME`` or ``module:NAME``: the user's function
+``recorded_config``       a trainer's record of its model
+``models``                models from specifications
+``load_weights``          loading of a checkpoint's weights into a model
+``evaluator``             evaluation of a model: counts, predictions, loss, templates
+``features``              logits and features of a model
+``precision``             float32 without TF32
+``zero_shot``             networks with a text tower, whose classifier is made from class names
 
-Model code that runs is the user's or a library's, never a checkpoint's: weights are read by `dsi_cli.checkpoints`.
+Models are the code of the user or of a library, never that of a checkpoint. `dsi_cli.checkpoints` reads the weights.
 """

@@ -1,8 +1,8 @@
-"""A data set from the user's own function, ``module:function`` or ``file.py:function``. It runs the user's code.
+"""A data set from the user's function, ``module:function`` or ``file.py:function``. This runs the user's code.
 
-The function returns a map-style data set of (image, target) pairs: a PIL image or a tensor that is ready for the model, and
-a class number. Its targets are taken from ``.targets``, if that holds a number for each item and nothing changes them
-afterwards; otherwise each item is read once to know its target, which decodes all images.
+The function returns a map-style data set of (image, target) pairs. An image is a PIL image or a tensor that is ready for the
+model; a target is a class number. Targets come from ``.targets`` if it has a number for each item and there is no
+``target_transform``. Otherwise each item is read once for its target, which decodes all images.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from dsi_cli.errors import UsageError
 from dsi_cli.inference import user_code
-from dsi_cli.inference.dataset import Samples, counted, fingerprint, require_range, stamps
+from dsi_cli.inference.dataset import Samples, file_stamps, fingerprint, require_range, size_note
 from dsi_cli.inference.torchvision_datasets import file_paths
 
 if TYPE_CHECKING:
@@ -24,32 +24,31 @@ if TYPE_CHECKING:
 EXPECTED = "a map-style data set of (image, target) pairs"
 
 
-def open_own(spec: str, train: bool) -> Samples:
-    """Return the samples of the data set that the user's function gives.
+def open_custom(spec: str, train: bool) -> Samples:
+    """Return the samples of the data set from the user's function.
 
     Parameters
     ----------
     spec
-        As ``functions.is_function``.
+        A specification for which `user_code.is_function` is true.
     train
-        Passed on as ``train=``, or as ``split="train"`` or ``"test"``, where the function has such a parameter.
+        The argument ``train=``, or ``split="train"`` or ``"test"``, if the function has such a parameter.
 
     Raises
     ------
     UsageError
-        There is no such function; it fails, with its exception's type and message; what it gives is no map-style data set
-        of images or tensors with class numbers.
+        The function is unknown or fails, or its result is not a map-style data set of images or tensors with class numbers.
     """
-    with user_code.findable(spec):
-        dataset = _called(spec, user_code.find(spec), train)
+    with user_code.importable(spec):
+        dataset = _called(spec, user_code.load_object(spec), train)
     with user_code.call_user_code(spec, EXPECTED):
         size = _size(spec, dataset)
         targets = _targets(spec, dataset, size)
         names = _names(spec, dataset)
     require_range(targets, names, lambda sample: f"{spec}, sample {sample}")
-    code = stamps(user_code.files_of(spec))
+    code = file_stamps(user_code.code_files(spec))
     return Samples(
-        source=f"{spec} {counted(size, len(names) if names is not None else len(np.unique(targets)))}",
+        source=f"{spec} {size_note(size, len(names) if names is not None else len(np.unique(targets)))}",
         id=fingerprint("own", spec, train, code, names, targets.tolist()),
         names=names,
         targets=targets,
@@ -62,7 +61,7 @@ def open_own(spec: str, train: bool) -> Samples:
 def _called(spec: str, function: Callable[..., Any], train: bool) -> Any:
     try:
         known = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # a function of C says nothing of its parameters
+    except (TypeError, ValueError):  # a C function has no signature
         known = {}  # type: ignore[assignment]
     options: dict[str, Any] = {"train": train, "split": "train" if train else "test"}
     chosen = next(({name: options[name]} for name in options if name in known), {})
@@ -82,7 +81,7 @@ def _size(spec: str, dataset: Any) -> int:
 
 
 def _targets(spec: str, dataset: Any, size: int) -> NDArray[np.int64]:
-    """Return ``.targets`` if it holds an integer for each item; else the target of each item."""
+    """Return ``.targets`` if it has an integer for each item, else the target of each item."""
     first = _target(spec, dataset, 0)
     stated = _integers(getattr(dataset, "targets", None))
     is_usable = stated is not None and stated.shape == (size,) and stated[0] == first
@@ -112,7 +111,7 @@ def _target(spec: str, dataset: Any, number: int) -> int:
 
 
 def _integers(values: Any) -> NDArray[np.int64] | None:
-    """Return integers, a list of them, an array or a tensor as an array; None for anything else."""
+    """Return integers, or a list, an array or a tensor of them, as an array; None for other values."""
     try:
         array = np.array(values.tolist() if hasattr(values, "tolist") else values)
     except (TypeError, ValueError, RuntimeError):
@@ -130,7 +129,7 @@ def _names(spec: str, dataset: Any) -> tuple[str, ...] | None:
 
 
 def _image(item: Any) -> Any:
-    """Return an item's image, decoded: a lazy one would fail later, in the transform."""
+    """Return an item's decoded image; a lazily loaded image could fail later, in the transform."""
     image = item[0]
     if hasattr(image, "load"):
         image.load()

@@ -1,7 +1,7 @@
-"""The record of a labelled split, and what every source of one needs.
+"""The record of a labelled split, and helpers for all sources of such splits.
 
-Conventions. A target is a position in the data's own classes, whatever the classifier's order is (``matching`` joins the
-two). ``expected ..., found ...; do ...`` is how each source says that it cannot be used.
+A target is an index of the data's own classes; `class_matching` matches these with the classifier's. Errors of sources have the
+form ``expected ..., found ...; do ...``.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ if TYPE_CHECKING:
 
 TEST_SPLITS = ("test", "val", "valid", "validation")
 SPLITS = ("train", *TEST_SPLITS)
-"""What a folder or a shard is called that holds one split."""
+"""The names of folders and shards with one split."""
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """A labelled split: what is known without decoding an image, and how to decode one.
+    """A labelled split with a function that decodes an image.
 
     Attributes
     ----------
     source : str
-        For a person to read: ``image folder images/cifar100 (1,000 images, 100 classes)``.
+        A description for messages: ``image folder images/cifar100 (1,000 images, 100 classes)``.
     id : str
-        12 hex digits that change when the data change: files by name, size and time; a set by name by its split.
+        12 hex digits that change with the data: the names, sizes and times of files, or the split of a data set by name.
     names : tuple of str, or None
-        The data's class names, by target; None where the data have numbers alone.
+        The data's class names, by target; None if the data have only class numbers.
     targets : (N,) int64
-        Each sample's position in the data's own classes; never negative, below ``len(names)``.
+        The index of each sample's class in the data's own classes, from 0 to ``len(names) - 1``.
     paths : (N,) str or None
-        Where each sample lies, absolute: a file, ``FILE.parquet#ROW``, ``FILE.tar/MEMBER``; None where it is no file.
+        The absolute path of each sample: a file, ``FILE.parquet#ROW`` or ``FILE.tar/MEMBER``; None for samples without a file.
     image : callable
-        A sample's number -> its decoded image, not transformed, in the file's own colour mode; or the tensor that the
-        user's data set gives. Whatever the decoder raises comes through.
+        A function from a sample's number to its decoded image without transforms, in the file's colour mode, or to the tensor of
+        a custom data set. It raises the exceptions of the decoder.
     is_threadsafe : bool
-        Whether ``image`` may be called by several threads at once.
+        True if several threads may call ``image`` at the same time.
     wnids : tuple of (str or None), or None
-        A WordNet id beside each class, where the source has them besides the names.
+        The WordNet id of each class, if the source has ids in addition to names.
     is_sorted : bool
-        Whether the source gives names without an order, so that their sorted order stands for it.
+        True if the source does not order its names, so that ``names`` are sorted.
     """
 
     source: str
@@ -71,11 +71,11 @@ class Samples:
 
     @property
     def classes(self) -> int:
-        """Return the number of classes: of the names, or else the highest target plus 1."""
+        """The number of class names, or without names the highest target plus 1."""
         return len(self.names) if self.names is not None else int(self.targets.max()) + 1
 
-    def place(self, sample: int) -> str:
-        """Return where a sample lies, for a person: its path, or ``sample 12``."""
+    def locate(self, sample: int) -> str:
+        """Return the path of a sample, or ``sample 12``, for messages."""
         return self.paths[sample] or f"sample {sample}"
 
 
@@ -90,97 +90,99 @@ def fingerprint(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()[:12]
 
 
-def stamps(files: Iterable[Path]) -> list[tuple[str, int, int]]:
-    """Return each file's name, size in bytes and time of change in ns."""
-    found = ((file.name, file.stat()) for file in files)
-    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
+def file_stamps(files: Iterable[Path]) -> list[tuple[str, int, int]]:
+    """Return the name, the size in bytes and the modification time in ns of each file."""
+    return [(file.name, stat.st_size, stat.st_mtime_ns) for file in files for stat in [file.stat()]]
 
 
-def counted(images: int, classes: int) -> str:
+def size_note(images: int, classes: int) -> str:
     """Return ``(1,000 images, 100 classes)``."""
     return f"({count(images, 'image')}, {count(classes, 'class')})"
 
 
-def numbered(
-    labels: Sequence[int | str], names: tuple[str, ...] | None, place: Callable[[int], str]
+def encode_labels(
+    labels: Sequence[int | str], names: tuple[str, ...] | None, locate: Callable[[int], str]
 ) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
-    """Return labels as targets, and the classes' names.
+    """Return labels as targets, and the names of the classes.
 
     Parameters
     ----------
     labels : (N,) int or str
-        Numbers stay as they are; names are numbered in sorted order.
+        Numbers are unchanged; names are numbered in sorted order.
     names
-        The names that the source states for numbers.
-    place
-        A sample's number -> where it lies, for the message.
+        The source's names of numbered classes, if any.
+    locate
+        A function from a sample's number to its location, for the message.
 
     Raises
     ------
     UsageError
-        Numbers and names are mixed; a number is negative, or has no name though names are stated.
+        Numbers and names are mixed, or a number is negative or not below the number of names.
 
     Examples
     --------
-    >>> numbered(["dog", "cat"], None, str)
+    >>> encode_labels(["dog", "cat"], None, str)
     (array([1, 0]), ('cat', 'dog'))
     """
     is_name = [isinstance(label, str) for label in labels]
     if all(is_name):
         names = tuple(sorted({str(label) for label in labels}))
-        position = {name: number for number, name in enumerate(names)}
-        return np.array([position[str(label)] for label in labels], dtype=np.int64), names
+        numbers = {name: number for number, name in enumerate(names)}
+        return np.array([numbers[str(label)] for label in labels], dtype=np.int64), names
     if any(is_name):
         other = is_name.index(not is_name[0])
         raise UsageError(
-            f"{place(other)}: expected every label to be a number, or every one a name, found {labels[0]!a} in "
-            f"{place(0)} and {labels[other]!a} here; make them alike"
+            f"{locate(other)}: expected every label to be a number, or every one a name, found {labels[0]!a} in "
+            f"{locate(0)} and {labels[other]!a} here; use only numbers or only names",
+            code="mixed-labels",
         )
     targets = np.array(labels, dtype=np.int64)
-    require_range(targets, names, place)
+    require_range(targets, names, locate)
     return targets, names
 
 
-def require_range(targets: NDArray[np.int64], names: Sequence[str] | None, place: Callable[[int], str]) -> None:
-    """Return if every target is a class's number.
+def require_range(targets: NDArray[np.int64], names: Sequence[str] | None, locate: Callable[[int], str]) -> None:
+    """Check that every target is a class number.
 
     Raises
     ------
     UsageError
-        One is negative (a split whose labels are withheld), or not below the number of names.
+        A target is negative (its label is not public), or not below the number of names.
     """
-    below = len(names) if names is not None else np.iinfo(np.int64).max
-    wrong = np.flatnonzero((targets < 0) | (targets >= below))
+    allowed, end = "0 or more", np.iinfo(np.int64).max
+    if names is not None:
+        allowed, end = f"0 to {len(names) - 1} (it has {len(names)} names)", len(names)
+    wrong = np.flatnonzero((targets < 0) | (targets >= end))
     if len(wrong):
-        allowed = f"0 to {len(names) - 1} (it has {len(names)} names)" if names is not None else "0 or more"
         raise UsageError(
-            f"{place(int(wrong[0]))}: expected a class number of {allowed}, found {targets[wrong[0]]}; "
-            "use a split whose labels are public, or correct them"
+            f"{locate(int(wrong[0]))}: expected a class number of {allowed}, found {targets[wrong[0]]}; "
+            "use a split whose labels are public, or correct them",
+            code="class-number",
+            number=int(targets[wrong[0]]),
         )
 
 
-def pick_split(found: Iterable[str], train: bool, where: object) -> str:
-    """Return the split to use, of those that are there.
+def pick_split(names: Iterable[str], train: bool, source: object) -> str:
+    """Return the training or the test split among the splits of a source.
 
     Raises
     ------
     UsageError
-        It is not there, or several splits could be the test set; the message names them.
+        The split is missing, or several splits could be the test set; the message names them.
 
     Examples
     --------
     >>> pick_split(["train", "val"], False, "data")
     'val'
     """
-    there = sorted(set(found))
-    wanted = [name for name in there if (name == "train") == train]
-    listed = ", ".join(there)
-    if not wanted:
-        raise UsageError(
-            f"{where}: expected a {'train' if train else 'test'} split, found only {listed}; name its folder or file"
-        )
-    if len(wanted) > 1:
-        raise UsageError(
-            f"{where}: expected one test split, found {' and '.join(wanted)}; name one, such as {where}{os.sep}{wanted[0]}"
-        )
-    return wanted[0]
+    splits = sorted(set(names))
+    candidates = [name for name in splits if (name == "train") == train]
+    if not candidates:
+        missing = "train" if train else "test"
+        message = f"{source}: expected a {missing} split, found only {', '.join(splits)}; name its folder or file"
+        raise UsageError(message, code="no-split", split=missing)
+    if len(candidates) > 1:
+        example = f"{source}{os.sep}{candidates[0]}"
+        message = f"{source}: expected one test split, found {' and '.join(candidates)}; name one, such as {example}"
+        raise UsageError(message, code="several-splits", splits=candidates)
+    return candidates[0]

@@ -1,8 +1,7 @@
-"""Samples, decoded and transformed: in any order as they are asked for, or once for all checkpoints.
+"""Decode and transform samples: in any order on demand, or once for all checkpoints.
 
-Threads decode (Pillow and zlib release the interpreter), a few runs of samples ahead of the reader, and rows come in the order that
-was asked for. A tensor from the user's own data set goes to the model as it is. A whole split is kept in memory or in a temporary
-file.
+Threads decode a few tasks ahead of the reader, because Pillow and zlib release the interpreter lock. Rows come in the requested
+order. Tensors of a custom data set are not transformed. A decoded split is kept in memory or in a temporary file.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from PIL.Image import Image
 from dsi_cli.engines.resources import usable_cores
 from dsi_cli.errors import UsageError
 from dsi_cli.inference.dataset import Samples
-from dsi_cli.inference.images import reason
+from dsi_cli.inference.images import reason_not_decoded
 
-REPORTED = 64
-"""Samples between two calls of ``progress``."""
-RUN = 16
-"""Samples that a thread decodes in one go; two runs a thread are ahead."""
+SAMPLES_PER_PROGRESS = 64
+"""The number of samples between two calls of ``progress``."""
+SAMPLES_PER_TASK = 16
+"""The number of samples that a thread decodes in one task; two tasks per thread are queued."""
 
 Row: TypeAlias = "NDArray[np.uint8] | NDArray[np.float32]"
 Transform: TypeAlias = Callable[[Image], NDArray[np.uint8]]
@@ -45,11 +44,11 @@ class DecodedSplit:
     Attributes
     ----------
     images : (n, channels, height, width) uint8 or float32
-        float32 where the data set gives tensors that are already transformed.
+        The decoded images; float32 if the data set returns tensors, which are already transformed.
     kept : (n,) int64
         The sample number of each row, ascending.
     bad : tuple of (str, str)
-        Where each sample lies that could not be decoded, and why.
+        The location and the reason for each sample that could not be decoded.
     """
 
     images: Row
@@ -69,55 +68,58 @@ def decode(
     progress: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005
     announce: Callable[[str], None] = lambda text: None,  # noqa: ARG005
 ) -> DecodedSplit | None:
-    """Return all samples, decoded; None where they are too many to keep (``stream`` decodes them anew each time).
+    """Return all decoded samples; None if they are too large to keep (then ``stream`` decodes them again for each use).
 
     Parameters
     ----------
     samples, transform, workers
-        As for ``stream``.
+        The parameters of ``stream``.
     scratch
-        A folder for a temporary file, which has no name there and goes with the array; None for none.
+        A folder for an unnamed temporary file, which is deleted with the array; None to use no file.
     in_memory_below, at_most
-        Bytes: up to the first they are kept in memory, up to the second in a file, if the disk has twice the room.
+        The maximum size in bytes in memory, and in a file; a file also needs a disk with twice the space.
     skip_bad
-        Whether to leave out what cannot be decoded.
+        True to leave out samples that cannot be decoded.
     progress
-        Called with the number of samples done and of all.
+        A function that is called with the number of decoded samples and of all samples.
     announce
-        Called with what is about to be made: ``2.3 GB of decoded images, in memory``.
+        A function that is called with a description before decoding: ``2.3 GB of decoded images, in memory``.
 
     Raises
     ------
     UsageError
-        Samples cannot be decoded and are not to be skipped, or all of them; the message has the first and the count. Or as
-        ``stream``.
+        Samples cannot be decoded and ``skip_bad`` is false, or no sample can be decoded; the message has the first one and the
+        count. Also the errors of ``stream``.
     """
     images: Row | None = None
     kept: list[int] = []
     bad: list[tuple[str, str]] = []
 
-    def tell() -> None:
+    def report() -> None:
         done = len(kept) + len(bad)
-        if done % REPORTED == 0 or done == len(samples):
+        if done % SAMPLES_PER_PROGRESS == 0 or done == len(samples):
             progress(done, len(samples))
 
-    def leave_out(sample: int, why: str) -> None:
-        bad.append((samples.place(sample), why))
-        tell()
+    def leave_out(sample: int, reason: str) -> None:
+        bad.append((samples.locate(sample), reason))
+        report()
 
     with contextlib.closing(stream(samples, transform, range(len(samples)), workers=workers, on_bad=leave_out)) as rows:
         for sample, row in rows:
             if images is None:
-                images = _room(row, len(samples), scratch, in_memory_below, at_most, announce)
+                images = _allocate_rows(row, len(samples), scratch, in_memory_below, at_most, announce)
             if images is None:
                 return None
             images[len(kept)] = row
             kept.append(sample)
-            tell()
+            report()
     if bad and not (skip_bad and kept):
-        todo = "replace them" if skip_bad or not kept else "--skip-bad-images leaves them out"
+        remedy = "replace them" if skip_bad or not kept else "--skip-bad-images leaves them out"
         raise UsageError(
-            f"{len(bad):,} of {len(samples):,} images cannot be decoded, first {bad[0][0]}: {bad[0][1]}: {todo}"
+            f"{len(bad):,} of {len(samples):,} images cannot be decoded, first {bad[0][0]}: {bad[0][1]}: {remedy}",
+            code="bad-images",
+            bad=len(bad),
+            samples=len(samples),
         )
     assert images is not None
     return DecodedSplit(images[: len(kept)], np.array(kept, dtype=np.int64), tuple(bad))
@@ -131,98 +133,106 @@ def stream(
     workers: int | None = None,
     on_bad: Callable[[int, str], None] | None = None,
 ) -> Generator[tuple[int, Row], None, None]:
-    """Yield (sample number, decoded row) in a given order; run it to its end, or close it.
+    """Yield (sample number, decoded row) in a given order; the caller must exhaust or close the generator.
 
     Parameters
     ----------
     samples
-        What to decode; by this thread alone where they are not thread-safe.
+        The samples to decode; if they are not thread-safe, only the calling thread decodes.
     transform
-        A PIL image -> (channels, height, width) uint8. Tensors pass it by.
+        A function from a PIL image to (channels, height, width) uint8; it is not applied to tensors.
     order
         Sample numbers.
     workers
-        Threads; None for one a usable core, below 2 for this thread alone.
+        The number of threads; None for one per usable core. Below 2, only the calling thread decodes.
     on_bad
-        Called with a sample number and why it cannot be decoded, in place of an error.
+        A function that is called with the number of a sample that cannot be decoded, and the reason, instead of an error.
 
     Raises
     ------
     UsageError
-        Rows differ in shape or type, a tensor has another than three axes of floats or uint8, or a sample cannot be decoded.
+        Rows differ in shape or type, a tensor does not have three axes of floats or uint8, or a sample cannot be decoded.
     """
-    # Pillow warns of odd metadata and of images of 90 megapixels. The filter stays in the process: `warnings.catch_warnings` is not
-    # safe in threads, and two streams that are read in turns would put back each other's filters.
+    # Pillow warns about odd metadata and about images above 90 megapixels. The filter stays in the process:
+    # `warnings.catch_warnings` is not thread-safe, and alternating streams would restore each other's filters.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    threads = (usable_cores() if workers is None else workers) if samples.is_threadsafe else 1
+    threads = 1
+    if samples.is_threadsafe:
+        threads = usable_cores() if workers is None else workers
     first: tuple[int, Row] | None = None
-    for sample, found in _results(samples, transform, order, threads):
-        if isinstance(found, str):
+    for sample, row in _decode_in_order(samples, transform, order, threads):
+        if isinstance(row, str):
             if on_bad is None:
-                raise UsageError(f"{samples.place(sample)} cannot be decoded: {found}: --skip-bad-images leaves it out")
-            on_bad(sample, found)
+                message = f"{samples.locate(sample)} cannot be decoded: {row}: --skip-bad-images leaves it out"
+                raise UsageError(message, code="bad-image", sample=sample, reason=row)
+            on_bad(sample, row)
             continue
-        first = first or (sample, found)
-        _require_alike(samples, first, (sample, found))
-        yield sample, found
+        first = first or (sample, row)
+        _require_same_shape(samples, first, (sample, row))
+        yield sample, row
 
 
-def _results(samples: Samples, transform: Transform, order: Sequence[int], workers: int) -> Iterator[tuple[int, Row | str]]:
-    """Yield each sample's row, or why it has none, in order."""
+def _decode_in_order(
+    samples: Samples, transform: Transform, order: Sequence[int], workers: int
+) -> Iterator[tuple[int, Row | str]]:
+    """Yield each sample's row, or the reason why it cannot be decoded, in order."""
 
     def run(numbers: Sequence[int]) -> list[tuple[int, Row | str]]:
-        return [(number, _row(samples, number, transform)) for number in numbers]
+        return [(number, _decode_sample(samples, number, transform)) for number in numbers]
 
     if workers < 2:
-        yield from ((number, _row(samples, number, transform)) for number in order)
+        yield from ((number, _decode_sample(samples, number, transform)) for number in order)
         return
-    runs = (order[start : start + RUN] for start in range(0, len(order), RUN))
-    pool = ThreadPoolExecutor(min(workers, -(-len(order) // RUN) or 1), thread_name_prefix="decode")
+    tasks = (order[start : start + SAMPLES_PER_TASK] for start in range(0, len(order), SAMPLES_PER_TASK))
+    pool = ThreadPoolExecutor(min(workers, -(-len(order) // SAMPLES_PER_TASK) or 1), thread_name_prefix="decode")
     try:
         ahead: deque[Future[list[tuple[int, Row | str]]]] = deque(
-            pool.submit(run, one) for one in islice(runs, 2 * workers)
+            pool.submit(run, task) for task in islice(tasks, 2 * workers)
         )
         while ahead:
             done = ahead.popleft().result()
-            ahead.extend(pool.submit(run, one) for one in islice(runs, 1))
+            ahead.extend(pool.submit(run, task) for task in islice(tasks, 1))
             yield from done
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _row(samples: Samples, number: int, transform: Transform) -> Row | str:
+def _decode_sample(samples: Samples, number: int, transform: Transform) -> Row | str:
     try:
         image = samples.image(number)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 (a decoder raises anything on damaged bytes, and so does a user's data)
-        return reason(error)
-    return transform(image) if isinstance(image, Image) else _array(samples.place(number), image)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (decoders and the user's code may raise anything)
+        return reason_not_decoded(error)
+    return transform(image) if isinstance(image, Image) else _to_array(samples.locate(number), image)
 
 
-def _array(place: str, tensor: Any) -> Row:
+def _to_array(location: str, tensor: Any) -> Row:
     """Return a tensor's values as uint8 or float32."""
     is_float = tensor.is_floating_point()
     array: NDArray[Any] = (tensor.float() if is_float else tensor).detach().cpu().numpy()
     if array.ndim != 3 or not (is_float or array.dtype == np.uint8):
         raise UsageError(
-            f"{place}: expected a tensor of (channels, height, width), floats or uint8, found {array.dtype} of shape {array.shape}"
-            "; return another, or a PIL image"
+            f"{location}: expected a tensor of (channels, height, width), floats or uint8, found {array.dtype} of shape "
+            f"{array.shape}; return another, or a PIL image",
+            code="not-an-image-tensor",
+            shape=array.shape,
         )
     return array
 
 
-def _require_alike(samples: Samples, first: tuple[int, Row], other: tuple[int, Row]) -> None:
+def _require_same_shape(samples: Samples, first: tuple[int, Row], other: tuple[int, Row]) -> None:
     if first[1].shape == other[1].shape and first[1].dtype == other[1].dtype:
         return
-    one, two = (f"{samples.place(sample)} is {row.dtype} of shape {row.shape}" for sample, row in (first, other))
+    a, b = (f"{samples.locate(sample)} is {row.dtype} of shape {row.shape}" for sample, row in (first, other))
     raise UsageError(
-        f"expected images of one size (channels, height, width) after the transform, found that {one} and {two}; give --image-size"
+        f"expected images of one size (channels, height, width) after the transform, found that {a} and {b}; give --image-size",
+        code="image-sizes",
     )
 
 
-def _room(
+def _allocate_rows(
     row: Row, count: int, scratch: Path | None, in_memory_below: int, at_most: int, announce: Callable[[str], None]
 ) -> Row | None:
-    """Return an empty array for all rows, in memory or in a file; None where there is no room."""
+    """Return an empty array for all rows, in memory or in a file; None if they are too large."""
     size = row.nbytes * count
     shape = (count, *row.shape)
     if size <= in_memory_below:
@@ -236,11 +246,11 @@ def _room(
             _allocate(file.fileno(), size)
             return np.memmap(file, dtype=row.dtype, mode="r+", shape=shape)
     except OSError:
-        return None  # a quota, or others who write: there is no room after all
+        return None  # a quota was exceeded, or another process filled the disk
 
 
 def _allocate(file: int, size: int) -> None:
-    """Give a file its size, and where the system can the room on the disk: a full one would kill who writes to the mapping."""
+    """Resize a file, and reserve its disk space if possible, because writing to a mapping on a full disk kills the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
     else:
@@ -248,7 +258,7 @@ def _allocate(file: int, size: int) -> None:
 
 
 def _bytes(size: int) -> str:
-    """Return a size for a person.
+    """Return a size in human-readable units.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""A model on decoded images: what it answers, in one pass, whatever is wanted of it.
+"""Evaluate a model on decoded images in one pass: predictions, loss and templates.
 
-With templates the samples are taken class by class, so that the features of one class alone are in memory; a network in
-evaluation mode gives each sample the same answer in any company. Features are what the classifier's module takes in.
+For templates, the samples are processed class by class, so that only the features of one class are in memory. The order does not
+matter, because a network in evaluation mode processes samples independently. Features are the inputs of the classifier module.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from dsi_cli.similarity.confusion import confusion_counts
 _log = logging.getLogger(__name__)
 
 BATCH_BYTES = 32 << 20
-"""Of one batch of float32 images, where the batch size is not given."""
-LARGEST_BATCH = 512
+"""The maximum size of a batch of float32 images if the user does not give the batch size."""
+MAX_BATCH_SIZE = 512
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 Batches = Callable[[NDArray[np.int64], int], Iterator[NDArray[Any]]]
-"""(the order of samples, batch size) -> arrays ``(b, channels, height, width)``."""
+"""A function from (the order of samples, batch size) to an iterator of arrays ``(b, channels, height, width)``."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Split:
     """``(N,)``, the classifier's class numbers."""
     batches: Batches
     samples: NDArray[np.int64]
-    """``(N,)``, each one's number in the data."""
+    """``(N,)``, the number of each sample in the data."""
     paths: list[str | None]
 
 
@@ -53,12 +53,12 @@ class Evaluator:
     std: tuple[float, ...] | None = None
     device: str = "cpu"
     batch_size: int | None = None
-    """None: what `BATCH_BYTES` hold; halved where the memory is not enough, and kept so."""
+    """None for batches of at most `BATCH_BYTES`; the size is halved permanently if the memory is not sufficient."""
     autocast: bool = False
-    _fitting: int = field(default=LARGEST_BATCH, init=False)
+    _fitting: int = field(default=MAX_BATCH_SIZE, init=False)
 
     def __post_init__(self) -> None:
-        """Put the model where it runs; convolutions are fastest with channels last."""
+        """Move the model to its device; convolutions are fastest with the memory format channels last."""
         has_convolutions = any(parameter.dim() == 4 for parameter in self.model.parameters())
         self._layout = torch.channels_last if has_convolutions else torch.contiguous_format
         self.model.to(self.device)
@@ -69,7 +69,7 @@ class Evaluator:
         self._mean = None if self.mean is None else torch.tensor(self.mean, device=self.device).view(shape)
         self._std = None if self.std is None else torch.tensor(self.std, device=self.device).view(shape)
 
-    def answer(
+    def evaluate(
         self,
         split: Split,
         classes: int,
@@ -81,24 +81,25 @@ class Evaluator:
         seed: int = 0,
         progress: Callable[[int], None] = lambda _: None,
     ) -> EvaluationResult:
-        """Return what the model answers on a split.
+        """Return the evaluation result of the model on a split.
 
         Parameters
         ----------
-        classes : the classes that are compared: columns of its outputs
-        head : name of the module that is the classifier
-        has_classifier : if not, the model's outputs are features
-        templates : whether features are wanted
-        kept : which columns these are (no rows for background)
-        seed : of the typicality's chance level
-        progress : called with the number of samples done
+        split : the samples
+        classes : the number of classes, which are columns of the outputs
+        head : the name of the classifier module
+        has_classifier : False if the model's outputs are features
+        templates : True to compute templates from the features
+        kept : the columns of the classes among the outputs, without rows for the background
+        seed : the seed for the chance level of typicality
+        progress : a function that is called with the number of samples in each batch
 
         Raises
         ------
         UnreadableError
             The outputs are NaN or infinite, or not ``(batch, classes)``.
         UsageError
-            The features cannot be had, or one sample alone is too much for the memory.
+            The features are not accessible, or a single sample is too large for the memory.
         """
         _log.debug("%d samples on %s, torch %s", len(split.targets), self.device, torch.__version__)
         order = np.argsort(split.targets, kind="stable") if templates else np.arange(len(split.targets))
@@ -106,12 +107,12 @@ class Evaluator:
         with Features(self.model, head if templates and has_classifier else None) as features:
             for rows, outputs in self._passes(split, order):
                 logits = self._logits(outputs, (len(rows), classes), kept) if has_classifier else None
-                accumulator.take(rows, logits, features.of(None if has_classifier else outputs, len(rows)))
+                accumulator.add(rows, logits, features.read(None if has_classifier else outputs, len(rows)))
                 progress(len(rows))
-        return accumulator.answer()
+        return accumulator.result()
 
     def _passes(self, split: Split, order: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
-        """Yield the sample numbers of each batch and the model's outputs; batches shrink where the memory is not enough."""
+        """Yield the sample numbers and the outputs of each batch; batches shrink if the memory is not sufficient."""
         done = 0
         while done < len(order):
             size = self._size(split, order)
@@ -119,18 +120,18 @@ class Evaluator:
                 rows = order[done : done + len(images)]
                 outputs = self._forward(images)
                 if outputs is None:
-                    break  # again, with smaller batches
+                    break  # retry with smaller batches
                 yield rows, outputs
                 done += len(rows)
 
     def _size(self, split: Split, order: NDArray[np.int64]) -> int:
         if self.batch_size is None:
-            one = next(iter(split.batches(order[:1], 1)))
-            self.batch_size = int(max(1, min(LARGEST_BATCH, BATCH_BYTES // (one[0].size * 4))))
+            first = next(iter(split.batches(order[:1], 1)))
+            self.batch_size = int(max(1, min(MAX_BATCH_SIZE, BATCH_BYTES // (first[0].size * 4))))
         return min(self.batch_size, self._fitting)
 
     def _forward(self, images: NDArray[Any]) -> torch.Tensor | None:
-        """Return the model's outputs; None where the memory was not enough, after halving the batch."""
+        """Return the model's outputs; if the memory is not sufficient, halve the batch size and return None."""
         try:
             with (
                 torch.inference_mode(),
@@ -143,18 +144,21 @@ class Evaluator:
         except (RuntimeError, MemoryError) as error:
             is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
             if not (is_memory or any(words in str(error).lower() for words in _OUT_OF_MEMORY)):
-                raise UsageError(f"the model cannot take these images: {first_line(error)}") from None
+                message = f"the model cannot process these images: {first_line(error)}"
+                raise UsageError(message, code="model-failed") from None
         except (Exception, SystemExit) as error:  # noqa: BLE001 (the user's code may raise anything)
-            raise UsageError(f"the model cannot take these images: {type(error).__name__}: {first_line(error)}") from None
+            message = f"the model cannot process these images: {type(error).__name__}: {first_line(error)}"
+            raise UsageError(message, code="model-failed") from None
         if len(images) == 1:
-            raise UsageError("one image alone is too much for the memory: try --device cpu or a smaller --image-size")
+            message = "a single image is too large for the memory: try --device cpu or a smaller --image-size"
+            raise UsageError(message, code="out-of-memory")
         self._fitting = len(images) // 2
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
         return None
 
     def _input(self, images: NDArray[Any]) -> torch.Tensor:
-        """Return a batch as the model takes it; the same steps as torchvision's ToTensor and Normalize, to the last bit."""
+        """Return a batch as the model's input; the result is bit-identical to torchvision's ToTensor and Normalize."""
         tensor = torch.from_numpy(np.ascontiguousarray(images)).to(self.device, non_blocking=True)
         if images.dtype == np.uint8:
             tensor = tensor.to(torch.float32).div_(255)
@@ -175,7 +179,7 @@ class Evaluator:
 
 
 class _Accumulator:
-    """The predictions of all batches; features are reduced class by class, so that one class alone is in memory."""
+    """The predictions of all batches; features are reduced class by class, so that only one class is in memory."""
 
     def __init__(self, split: Split, classes: int, seed: int, *, has_classifier: bool) -> None:
         self.split, self.classes, self.seed, self.has_classifier = split, classes, seed, has_classifier
@@ -187,53 +191,53 @@ class _Accumulator:
         self.rows: list[dict[str, Any]] = []
         self.histograms = np.zeros((2, typicality.BINS), dtype=np.int64)
         self._class: int | None = None
-        self._held: list[NDArray[np.float64]] = []
-        self._right: list[NDArray[np.bool_]] = []
+        self._features: list[NDArray[np.float64]] = []
+        self._is_right: list[NDArray[np.bool_]] = []
 
-    def take(
+    def add(
         self, rows: NDArray[np.int64], logits: NDArray[np.float32] | None, features: NDArray[np.float64] | None
     ) -> None:
-        """Take one batch."""
+        """Add one batch."""
         targets = self.split.targets[rows]
         if logits is not None:
-            self._take_logits(rows, targets, logits)
+            self._add_logits(rows, targets, logits)
         if features is None:
             return
         is_right = self.predictions[rows] == targets
         for number in np.unique(targets):
-            mine = targets == number
+            in_class = targets == number
             if number != self._class:
-                self._close()
+                self._finish_class()
                 self._class = int(number)
-            self._held.append(features[mine])
-            self._right.append(is_right[mine])
+            self._features.append(features[in_class])
+            self._is_right.append(is_right[in_class])
 
-    def _take_logits(self, rows: NDArray[np.int64], targets: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
+    def _add_logits(self, rows: NDArray[np.int64], targets: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
         wide = logits.astype(np.float64)
         largest = wide.max(axis=1)
         self.predictions[rows] = logits.argmax(axis=1)
         log_sum = largest + np.log(np.exp(wide - largest[:, None]).sum(axis=1))
         self.scores[rows] = np.exp(largest - log_sum)
-        of_truth = wide[np.arange(len(rows)), targets]
-        self.loss += float((log_sum - of_truth).sum())
-        self.top5 += int(((wide > of_truth[:, None]).sum(axis=1) < 5).sum())
+        target_logits = wide[np.arange(len(rows)), targets]
+        self.loss += float((log_sum - target_logits).sum())
+        self.top5 += int(((wide > target_logits[:, None]).sum(axis=1) < 5).sum())
 
-    def _close(self) -> None:
-        """Reduce the features of the class that is complete."""
+    def _finish_class(self) -> None:
+        """Reduce the features of the current class, which is complete."""
         if self._class is None:
             return
-        features, is_right = np.concatenate(self._held), np.concatenate(self._right)
+        features, is_right = np.concatenate(self._features), np.concatenate(self._is_right)
         self.sums[self._class] = features.sum(axis=0)
         if self.has_classifier:
-            found = typicality.class_typicality(features, is_right, (self.seed, self._class))
-            for flag, group in ((True, found.right), (False, found.wrong)):
+            result = typicality.class_typicality(features, is_right, (self.seed, self._class))
+            for flag, group in ((True, result.right), (False, result.wrong)):
                 self.rows.append({"class_index": self._class, "correct": flag, **vars(group)})
-                self.histograms[int(flag)] += typicality.cosine_histogram(found.cosines[is_right == flag])
-        self._held, self._right, self._class = [], [], None
+                self.histograms[int(flag)] += typicality.cosine_histogram(result.cosines[is_right == flag])
+        self._features, self._is_right, self._class = [], [], None
 
-    def answer(self) -> EvaluationResult:
-        """Return what the network gives on the whole split."""
-        self._close()
+    def result(self) -> EvaluationResult:
+        """Return the evaluation result on the whole split."""
+        self._finish_class()
         if not self.has_classifier:
             return EvaluationResult(templates=self._templates())
         targets, split = self.split.targets, self.split
@@ -252,21 +256,24 @@ class _Accumulator:
         return FeatureTemplates(sums, numbers, self.rows, self.histograms.tolist())
 
 
-def device_of(asked: str) -> str:
-    """Return the device that ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps`` means here.
+def resolve_device(device: str) -> str:
+    """Return the device for ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps`` on this machine.
 
     Raises
     ------
     UsageError
-        There is no such device.
+        The device is not available.
     """
-    if asked == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if device == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.zeros(1, device=asked)
-    except Exception as error:  # noqa: BLE001 (each back end says in its own way that it is not there)
-        raise UsageError(f"--device {asked} is not there: {first_line(error)}; try auto or cpu") from None
-    return asked
+        torch.zeros(1, device=device)
+    except Exception as error:  # noqa: BLE001 (each back end raises other exceptions)
+        message = f"--device {device} is not available: {first_line(error)}; try auto or cpu"
+        raise UsageError(message, code="unknown-device", device=device) from None
+    return device
 
 
 def first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""What comes out of a model, as arrays: logits or features out of whatever it returns, and what its classifier takes in."""
+"""The outputs of a model as arrays: its logits or features, and the inputs of its classifier."""
 
 from __future__ import annotations
 
@@ -12,56 +12,62 @@ from dsi_cli.errors import UnreadableError, UsageError
 
 
 def tensor_of(outputs: Any) -> torch.Tensor:
-    """Return the logits, or the features, out of whatever a model returns."""
+    """Return the logits or the features from the outputs of a model."""
     for name in ("logits", "pooler_output", "image_embeds", "last_hidden_state"):
-        found = getattr(outputs, name, None)
-        if isinstance(found, torch.Tensor):
-            return found[:, 0] if name == "last_hidden_state" else found
+        tensor = getattr(outputs, name, None)
+        if isinstance(tensor, torch.Tensor):
+            return tensor[:, 0] if name == "last_hidden_state" else tensor
     if isinstance(outputs, tuple | list) and outputs:
         outputs = outputs[0]
     if not isinstance(outputs, torch.Tensor):
-        raise UsageError(f"the model returns a {type(outputs).__name__}; expected a tensor of (batch, classes)")
+        kind = type(outputs).__name__
+        raise UsageError(
+            f"the model returns a {kind}; expected a tensor of (batch, classes)", code="not-a-tensor", type=kind
+        )
     return outputs
 
 
 class Features:
-    """What the classifier's module takes in, caught by a hook while a model runs."""
+    """The inputs of the classifier module, recorded by a forward hook while a model runs."""
 
     def __init__(self, model: torch.nn.Module, head: str | None) -> None:
         self.head = head
-        self._caught: torch.Tensor | None = None
+        self._inputs: torch.Tensor | None = None
         self._hook: Any = None
         if head is not None:
             if isinstance(model, torch.jit.ScriptModule):
-                raise UsageError("features cannot be caught within TorchScript: give the model's own code with --model")
+                message = "features within TorchScript are not accessible: give the model's Python code with --model"
+                raise UsageError(message, code="torchscript-features")
             self._module = model.get_submodule(head)
 
     def __enter__(self) -> Features:
         if self.head is not None:
-            self._hook = self._module.register_forward_pre_hook(self._catch, with_kwargs=True)
+            self._hook = self._module.register_forward_pre_hook(self._record, with_kwargs=True)
         return self
 
     def __exit__(self, *_error: object) -> None:
         if self._hook is not None:
             self._hook.remove()
 
-    def _catch(self, _module: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        self._caught = arguments[0] if arguments else next(iter(named.values()))
+    def _record(self, _module: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        self._inputs = arguments[0] if arguments else next(iter(named.values()))
 
-    def of(self, outputs: torch.Tensor | None, rows: int) -> NDArray[np.float64] | None:
-        """Return the features ``(rows, d)`` of the batch that has just passed; None where they are not wanted."""
-        found = outputs if outputs is not None else self._caught
-        if found is None:
+    def read(self, outputs: torch.Tensor | None, rows: int) -> NDArray[np.float64] | None:
+        """Return the features ``(rows, d)`` of the last batch; None without ``outputs`` and without a head."""
+        tensor = outputs if outputs is not None else self._inputs
+        if tensor is None:
             if self.head is not None:
-                raise UsageError(f"the model does not call its classifier {self.head}: its features cannot be had")
+                message = f"the model does not call its classifier {self.head}: its features are not accessible"
+                raise UsageError(message, code="head-not-called", head=self.head)
             return None
-        self._caught = None
-        if found.dim() == 4:
-            found = found.mean((2, 3))
-        if found.dim() != 2 or len(found) != rows:
-            shape = tuple(found.shape)
-            raise UsageError(f"the features have shape {shape}; expected (batch, width), one a sample")
-        features: NDArray[np.float64] = found.cpu().double().numpy()
+        self._inputs = None
+        if tensor.dim() == 4:
+            tensor = tensor.mean((2, 3))
+        if tensor.dim() != 2 or len(tensor) != rows:
+            shape = tuple(tensor.shape)
+            message = f"the features have shape {shape}; expected (batch, width), one row per sample"
+            raise UsageError(message, code="feature-shape", shape=shape)
+        features: NDArray[np.float64] = tensor.cpu().double().numpy()
         if not np.isfinite(features).all():
             raise UnreadableError("the model's features are NaN or infinite")
         return features

@@ -1,7 +1,6 @@
-"""Image bytes -> decoded PIL images.
+"""Decode images with Pillow, whose protection against decompression bombs stays on.
 
-Pillow's protection against decompression bombs stays on. An image keeps its file's colour mode: what a classifier wants
-is the transform's to say. No handle outlives the call.
+An image keeps the colour mode of its file; the transform converts it for the classifier. Files are closed after each call.
 """
 
 from __future__ import annotations
@@ -13,29 +12,29 @@ from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""What torchvision's ``ImageFolder`` takes for an image."""
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""The suffixes that torchvision's ``ImageFolder`` reads."""
 
 
 def open_file(path: str | os.PathLike[str]) -> Image.Image:
-    """Return the image of a file; raises what Pillow does (``OSError``, ``SyntaxError``, ``DecompressionBombError`` ...)."""
+    """Return the image of a file; raise Pillow's exceptions (``OSError``, ``SyntaxError``, ``DecompressionBombError`` ...)."""
     with Path(path).open("rb") as file:
-        return _loaded(file)
+        return _load(file)
 
 
 def open_bytes(data: bytes) -> Image.Image:
-    """Return the image of a file's bytes; raises as ``open_file``."""
-    return _loaded(io.BytesIO(data))
+    """Return the image of a file's bytes; raise Pillow's exceptions."""
+    return _load(io.BytesIO(data))
 
 
-def reason(error: BaseException) -> str:
-    """Return why an image could not be decoded: one line, without addresses of objects.
+def reason_not_decoded(error: BaseException) -> str:
+    """Return the reason why an image could not be decoded, in one line without addresses of objects.
 
     Examples
     --------
-    >>> reason(UnidentifiedImageError("cannot identify image file <_io.BytesIO object at 0x7f2c>"))
+    >>> reason_not_decoded(UnidentifiedImageError("cannot identify image file <_io.BytesIO object at 0x7f2c>"))
     'not an image that Pillow knows'
-    >>> reason(KeyError("x"))
+    >>> reason_not_decoded(KeyError("x"))
     "KeyError: 'x'"
     """
     if isinstance(error, UnidentifiedImageError):
@@ -43,11 +42,12 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = " ".join(str(error).split())
-    is_decoders = isinstance(error, OSError | SyntaxError | Image.DecompressionBombError)
-    return text if text and is_decoders else f"{type(error).__name__}: {text}".removesuffix(": ")
+    if text and isinstance(error, OSError | SyntaxError | Image.DecompressionBombError):
+        return text
+    return f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
-def _loaded(file: IO[bytes]) -> Image.Image:
+def _load(file: IO[bytes]) -> Image.Image:
     image = Image.open(file)
     image.load()
     return image

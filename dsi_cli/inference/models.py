@@ -1,8 +1,7 @@
-"""A specification -> a model, and what a trainer recorded -> a specification.
+"""Build models from specifications.
 
-``timm:NAME``, ``torchvision:NAME``, ``transformers:FOLDER`` (its ``config.json``), ``torchscript:FILE`` (which runs the file's
-code), ``file.py:FUNCTION`` or ``module:FUNCTION``. Nothing is downloaded. A recorded architecture counts only if it is exactly a
-name that the library lists.
+A specification is ``timm:NAME``, ``torchvision:NAME``, ``transformers:FOLDER`` (with a ``config.json``), ``torchscript:FILE``
+(which runs the file's code), ``file.py:FUNCTION`` or ``module:FUNCTION``. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.inference import user_code, zero_shot
 from dsi_cli.inference.evaluator import first_line
 from dsi_cli.inference.preprocess import Preprocessing, from_processor
-from dsi_cli.inference.recorded_config import json_beside
+from dsi_cli.inference.recorded_config import read_sibling_json
 from dsi_cli.inference.zero_shot import ZeroShot
 
 EXPECTED = "timm:NAME, torchvision:NAME, transformers:FOLDER, torchscript:FILE, file.py:FUNCTION or module:FUNCTION"
@@ -30,61 +29,63 @@ _CHANNEL_NAMES = ("in_chans", "in_channels", "in_ch", "num_channels", "channels"
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a model is to be built for."""
+    """The requirements for a model."""
 
     classes: int | None
-    """Rows of the classifier; None without one."""
+    """The number of rows of the classifier; None without a classifier."""
     channels: int
     size: tuple[int, int] | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    """Of the model's function, as a person gave them."""
+    """The user's arguments for the model's function."""
     names: Sequence[str] | None = None
-    """Of the classes, for a network with a text tower."""
+    """The names of the classes, for a network with a text tower."""
 
 
 @dataclass(frozen=True)
 class BuiltModel:
-    """A model, not yet filled with a checkpoint's weights."""
+    """A model without the weights of a checkpoint."""
 
     model: torch.nn.Module
     usual: Preprocessing = field(default_factory=Preprocessing)
-    """What its library does to images."""
+    """The preprocessing of its library."""
     zero_shot: ZeroShot | None = None
-    """The model with its text tower as the classifier: run in its place."""
+    """The model with its text tower as the classifier, which runs instead of ``model``."""
 
 
-def build_model(spec: str, wanted: ModelSpec) -> BuiltModel:
-    """Return the model that a specification names.
+def build_model(spec: str, requirements: ModelSpec) -> BuiltModel:
+    """Return the model of a specification.
 
     Raises
     ------
     UsageError
-        The specification is not of a known form, names nothing, or the function fails; the message says how.
+        The format of the specification or the name is unknown, or the function fails; the message has the reason.
     """
     kind, _, name = spec.partition(":")
     maker = _MAKERS.get(kind)
     if not (maker and name) and not user_code.is_function(spec):
-        raise UsageError(f"--model wants {EXPECTED}; {spec!r} is not of that form")
+        raise UsageError(f"--model takes {EXPECTED}; found {spec!r}", code="unknown-model-format", spec=spec)
     try:
-        built = maker(name, wanted) if maker else _of_function(spec, wanted)
+        built = maker(name, requirements) if maker else _from_function(spec, requirements)
         (built.zero_shot or built.model).eval()
     except UsageError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 (a library's or the user's code may raise anything)
-        raise UsageError(f"--model {spec} could not be built: {type(error).__name__}: {first_line(error)}") from None
+        message = f"--model {spec} could not be built: {type(error).__name__}: {first_line(error)}"
+        raise UsageError(message, code="model-not-built", spec=spec) from None
     return built
 
 
-def _close(name: str, listed: Sequence[str]) -> str:
-    close = get_close_matches(name, listed, 3, 0.7)
-    return f"; it has {', '.join(close)}" if close else ""
+def _similar(name: str, listed: Sequence[str]) -> str:
+    similar = get_close_matches(name, listed, 3, 0.7)
+    return f"; it has {', '.join(similar)}" if similar else ""
 
 
 def _timm(name: str, spec: ModelSpec) -> BuiltModel:
     import timm
 
     if not timm.is_model(name):
-        raise UsageError(f"timm has no model {name!r}{_close(name, timm.list_models())}")
+        message = f"timm has no model {name!r}{_similar(name, timm.list_models())}"
+        raise UsageError(message, code="unknown-model", name=name)
     options: dict[str, Any] = {"num_classes": spec.classes or 0, "in_chans": spec.channels, **spec.arguments}
     model = None
     if spec.size is not None and "img_size" not in options:
@@ -110,7 +111,8 @@ def _torchvision(name: str, spec: ModelSpec) -> BuiltModel:
 
     listed = models.list_models(module=models)
     if name not in listed:
-        raise UsageError(f"torchvision has no classifier {name!r}{_close(name, listed)}")
+        message = f"torchvision has no classifier {name!r}{_similar(name, listed)}"
+        raise UsageError(message, code="unknown-model", name=name)
     model = models.get_model(name, weights=None, num_classes=spec.classes or 1000, **spec.arguments)
     preset = next(iter(models.get_model_weights(name))).transforms()
     size, resized = preset.crop_size[0], preset.resize_size[0]
@@ -124,72 +126,71 @@ def _transformers(name: str, spec: ModelSpec) -> BuiltModel:
     try:
         import transformers
     except ImportError:
-        raise UsageError(
-            "--model transformers:... needs the package transformers: pip install 'dsi-cli[transformers]'"
-        ) from None
+        message = "--model transformers:... needs the package transformers: pip install 'dsi-cli[transformers]'"
+        raise UsageError(message, code="missing-package", package="transformers") from None
     folder = Path(name)
     if not (folder / "config.json").is_file():
-        raise UsageError(f"--model transformers:{name} wants a folder with a config.json; there is none")
+        message = f"--model transformers:{name}: expected a folder with a config.json, found none; check the path"
+        raise UsageError(message, code="no-config", folder=name)
     config = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     for key, value in spec.arguments.items():
         setattr(config, key, value)
     auto: Any = transformers.AutoModel if spec.classes is None else transformers.AutoModelForImageClassification
     model = auto.from_config(config, trust_remote_code=False)
     side = getattr(getattr(config, "vision_config", None) or config, "image_size", None)
-    usual = from_processor(json_beside(folder, "preprocessor_config.json"))
-    usual = usual.over(Preprocessing((side, side) if isinstance(side, int) else None))
+    usual = from_processor(read_sibling_json(folder, "preprocessor_config.json"))
+    usual = usual.with_defaults(Preprocessing((side, side) if isinstance(side, int) else None))
     if spec.classes is None and zero_shot.has_towers(config):
-        return BuiltModel(model, usual, zero_shot.ZeroShot(model, zero_shot.tokens(folder, spec.names)))
+        return BuiltModel(model, usual, zero_shot.ZeroShot(model, zero_shot.tokenize_names(folder, spec.names)))
     return BuiltModel(model, usual)
 
 
-def _torchscript(name: str, _wanted: ModelSpec) -> BuiltModel:
+def _torchscript(name: str, _requirements: ModelSpec) -> BuiltModel:
     if not Path(name).is_file():
-        raise UsageError(f"--model torchscript:{name}: there is no such file")
+        raise UsageError(f"--model torchscript:{name}: there is no such file", code="file-missing", path=name)
     try:
         return BuiltModel(torch.jit.load(name, map_location="cpu"))  # type: ignore[no-untyped-call]
     except RuntimeError:
-        raise UsageError(
-            f"--model torchscript:{name} is no TorchScript archive that torch can load; torch.jit.save writes one"
-        ) from None
+        message = f"--model torchscript:{name} is no TorchScript archive that torch can load; torch.jit.save writes one"
+        raise UsageError(message, code="not-torchscript") from None
 
 
-def _of_function(spec: str, wanted: ModelSpec) -> BuiltModel:
-    with user_code.findable(spec):
-        found = user_code.find(spec)
-        model = found if isinstance(found, torch.nn.Module) else _called(spec, found, wanted)
+def _from_function(spec: str, requirements: ModelSpec) -> BuiltModel:
+    with user_code.importable(spec):
+        model = user_code.load_object(spec)
+        if not isinstance(model, torch.nn.Module):
+            arguments = _arguments(spec, model, requirements)
+            with user_code.call_user_code(spec, "a function that returns a model"):
+                model = model(**arguments)
     if not isinstance(model, torch.nn.Module):
-        raise UsageError(f"--model {spec} returned a {type(model).__name__}; expected a torch.nn.Module")
+        kind = type(model).__name__
+        raise UsageError(f"--model {spec} returned a {kind}; expected a torch.nn.Module", code="not-a-model", type=kind)
     return BuiltModel(model)
 
 
-def _called(spec: str, function: Callable[..., Any], wanted: ModelSpec) -> Any:
-    arguments = _arguments(spec, function, wanted)
-    with user_code.call_user_code(spec, "a function that returns a model"):
-        return function(**arguments)
-
-
-def _arguments(spec: str, function: Callable[..., Any], wanted: ModelSpec) -> dict[str, Any]:
-    """Return the arguments for the user's function: those given, and the number of classes and channels where it takes them."""
-    given = dict(wanted.arguments)
+def _arguments(spec: str, function: Callable[..., Any], requirements: ModelSpec) -> dict[str, Any]:
+    """Return the user's arguments and, if the function has such parameters, the numbers of classes and channels."""
+    arguments = dict(requirements.arguments)
     parameters = inspect.signature(function).parameters
-    takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
-    unknown = [name for name in given if name not in parameters and not takes_any]
+    accepts_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    unknown = [name for name in arguments if name not in parameters and not accepts_any]
     if unknown:
-        raise UsageError(f"--model-arg {unknown[0]}: {spec} takes {', '.join(parameters) or 'no arguments'}")
-    for names, value in ((_CLASS_NAMES, wanted.classes), (_CHANNEL_NAMES, wanted.channels)):
-        name = next((one for one in names if one in parameters), None)
-        if name is not None and name not in given and value is not None:
-            given[name] = value
-    positional = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    lacking = [
-        name
-        for name, one in parameters.items()
-        if one.default is one.empty and one.kind in positional and name not in given
-    ]
-    if lacking:
-        raise UsageError(f"{spec} needs {', '.join(lacking)}: give {' '.join(f'--model-arg {n}=VALUE' for n in lacking)}")
-    return given
+        message = f"--model-arg {unknown[0]}: {spec} takes {', '.join(parameters) or 'no arguments'}"
+        raise UsageError(message, code="unknown-model-argument", name=unknown[0])
+    for names, value in ((_CLASS_NAMES, requirements.classes), (_CHANNEL_NAMES, requirements.channels)):
+        name = next((name for name in names if name in parameters), None)
+        if name is not None and name not in arguments and value is not None:
+            arguments[name] = value
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    missing = []
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and parameter.kind in by_name and name not in arguments:
+            missing.append(name)
+    if missing:
+        options = " ".join(f"--model-arg {name}=VALUE" for name in missing)
+        message = f"{spec} needs {', '.join(missing)}: give {options}"
+        raise UsageError(message, code="missing-model-argument", names=missing)
+    return arguments
 
 
 _MAKERS: dict[str, Callable[[str, ModelSpec], BuiltModel]] = {

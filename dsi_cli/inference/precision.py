@@ -1,4 +1,4 @@
-"""Float32 that is float32: products on a GPU without TF32, which keeps 10 bits of a factor and turns predictions near a tie."""
+"""Full float32 precision on GPUs without TF32, which keeps only 10 bits of a factor and changes predictions near a tie."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """Compute convolutions and matrix products of float32 as such within this; torch allows TF32 for the first by default."""
+    """Compute float32 convolutions and matrix products without TF32; by default, torch uses TF32 for convolutions."""
     backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
     earlier = [(backend, *_setting(backend)) for backend in backends]
     for backend, name, _ in earlier:
@@ -24,7 +24,7 @@ def full_precision() -> Iterator[None]:
 
 
 def _setting(backend: Any) -> tuple[str, Any]:
-    """Return the name and value of what governs TF32: torch reads the old name only where nobody has set the new one."""
+    """Return the name and value of the TF32 setting; torch refuses to read the old name after the new one was set."""
     try:
         return "allow_tf32", backend.allow_tf32
     except RuntimeError:

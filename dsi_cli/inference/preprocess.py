@@ -1,7 +1,7 @@
-"""How an image becomes a model's input, and where that is known from: options, the checkpoint, files beside it, the library.
+"""The preprocessing of images, and its sources: options, the checkpoint, files next to it, and the library.
 
-An image is brought to its size by timm's own evaluation transform (shorter side resized, centre cropped), as 8-bit values;
-mean and standard deviation, of values in [0, 1], are applied to whole batches.
+timm's evaluation transform resizes the shorter side and crops the centre, with 8-bit values. Mean and standard deviation, for
+values in [0, 1], are applied to whole batches.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 _PILLOW_RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic")
-"""By Pillow's numbers, which Hugging Face's processors write down."""
+"""The methods by Pillow's numbers, which Hugging Face's processors record."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What is done to an image; None where nothing says."""
+    """The preprocessing of an image; fields that no source defines are None."""
 
     size: tuple[int, int] | None = None
-    """Height and width of the input; None: images as they are."""
+    """The height and width of the input; None for images of their original size."""
     crop_pct: float | None = None
-    """The input's size relative to that which the shorter side is resized to; 1 if None."""
+    """The ratio of the input's size to the size of the resized shorter side; 1 if None."""
     crop_mode: str | None = None
-    """``center``, or ``squash``: both sides resized, nothing cropped."""
+    """``center``, or ``squash`` to resize both sides without a crop."""
     interpolation: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     channels: int | None = None
 
-    def over(self, other: Preprocessing) -> Preprocessing:
-        """Return this, with what it leaves open taken from another."""
-        return replace(other, **{name: value for name, value in asdict(self).items() if value is not None})
+    def with_defaults(self, defaults: Preprocessing) -> Preprocessing:
+        """Return a copy in which fields that are None are replaced by those of ``defaults``."""
+        return replace(defaults, **{name: value for name, value in asdict(self).items() if value is not None})
 
-    def described(self) -> str:
-        """Return it in words, for a person."""
+    def describe(self) -> str:
+        """Return a description for messages."""
         size = "images as they are" if self.size is None else f"{self.size[0]}x{self.size[1]}"
         if self.size is not None:
             crop = "squashed" if self.crop_mode == "squash" else f"crop {self.crop_pct or 1.0:g}"
@@ -53,13 +53,13 @@ class Preprocessing:
         mean, std = (" ".join(f"{v:.4g}" for v in values or ()) or "none" for values in (self.mean, self.std))
         return f"{size}, {self.channels} channel{'s' if self.channels != 1 else ''}, mean {mean}, std {std}"
 
-    def fitted(self) -> Preprocessing:
-        """Return it with mean and deviation for each channel.
+    def validated(self) -> Preprocessing:
+        """Return a copy with mean and standard deviation for each channel.
 
         Raises
         ------
         UsageError
-            A number cannot be right, or there are neither one nor as many as channels.
+            A number is out of range, or the number of values is neither one nor the number of channels.
         """
         channels = self.channels or 3
         if channels not in _MODES:
@@ -77,8 +77,8 @@ class Preprocessing:
             raise UsageError(f"a crop share lies between 0 and 4; {self.crop_pct} does not")
         return replace(self, mean=_each(self.mean, channels), std=_each(self.std, channels), channels=channels)
 
-    def averaged(self) -> Preprocessing:
-        """Return it with the values of three channels averaged where images have one: those of a library, for its RGB models."""
+    def average_channels(self) -> Preprocessing:
+        """Return a copy in which the library's values for RGB models are averaged if images have one channel."""
         if self.channels != 1:
             return self
         mean, std = (None if values is None else (sum(values) / len(values),) for values in (self.mean, self.std))
@@ -87,22 +87,24 @@ class Preprocessing:
     def transform(self) -> Callable[[Image], NDArray[np.uint8]]:
         """Return the function from an image to ``(channels, height, width)`` uint8."""
         mode = _MODES[self.channels or 3]
-        sized = self._sized()
+        resize_and_crop = self._resize_and_crop()
 
-        def transformed(image: Image) -> NDArray[np.uint8]:
-            image = _of_eight_bits(image)
-            pixels = np.asarray(sized(image if image.mode == mode else image.convert(mode)))
+        def transform(image: Image) -> NDArray[np.uint8]:
+            image = _to_eight_bits(image)
+            if image.mode != mode:
+                image = image.convert(mode)
+            pixels = np.asarray(resize_and_crop(image))
             pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
             return np.ascontiguousarray(pixels, dtype=np.uint8)
 
-        return transformed
+        return transform
 
-    def _sized(self) -> Callable[[Any], Any]:
+    def _resize_and_crop(self) -> Callable[[Any], Any]:
         if self.size is None:
             return lambda image: image
         from timm.data import create_transform  # type: ignore[attr-defined]
 
-        made = create_transform(
+        evaluation_transform = create_transform(
             (self.channels or 3, *self.size),
             is_training=False,
             use_prefetcher=True,
@@ -110,18 +112,18 @@ class Preprocessing:
             crop_pct=self.crop_pct or 1.0,
             crop_mode=self.crop_mode or "center",
         )
-        resize_and_crop: list[Callable[[Any], Any]] = list(made.transforms[:-1])  # the last one makes a tensor
+        steps: list[Callable[[Any], Any]] = list(evaluation_transform.transforms[:-1])  # the last step returns a tensor
 
-        def sized(image: Any) -> Any:
-            for step in resize_and_crop:
+        def resize_and_crop(image: Any) -> Any:
+            for step in steps:
                 image = step(image)
             return image
 
-        return sized
+        return resize_and_crop
 
 
-def _of_eight_bits(image: Image) -> Image:
-    """Return an image of 16-bit grey values scaled to 8 bits, which Pillow would cut off at 255; others as they are."""
+def _to_eight_bits(image: Image) -> Image:
+    """Return an image with 16-bit grey values scaled to 8 bits, because Pillow would clip them; other images are unchanged."""
     if not image.mode.startswith("I"):
         return image
     from PIL.Image import fromarray
@@ -132,17 +134,21 @@ def _of_eight_bits(image: Image) -> Image:
 
 
 def _each(values: tuple[float, ...] | None, channels: int) -> tuple[float, ...] | None:
-    """Return a value for each channel: one stands for all."""
+    """Return a value for each channel; a single value is repeated."""
     if values is None or len(values) == channels:
         return values
     if len(values) == 1:
         return values * channels
-    what = count(channels, "channel")
-    raise UsageError(f"{len(values)} values of mean or std for {what}: give one, or one a channel")
+    raise UsageError(
+        f"{len(values)} values of mean or std for {count(channels, 'channel')}: give one value, or one per channel",
+        code="channel-values",
+        values=len(values),
+        channels=channels,
+    )
 
 
 def recorded_preprocessing(facts: Mapping[str, Any]) -> Preprocessing:
-    """Return what a trainer wrote down under the usual names: arguments of timm's or torchvision's script, an own config."""
+    """Return a trainer's record under common names: arguments of timm's or torchvision's script, or a custom config."""
     size = _size(facts.get("val_crop_size")) or _size(facts.get("input_size"))
     size = size or _size(facts.get("img_size")) or _size(facts.get("image_size"))
     crop = _number(facts.get("crop_pct"))
@@ -161,27 +167,27 @@ def recorded_preprocessing(facts: Mapping[str, Any]) -> Preprocessing:
 
 
 def from_processor(facts: Mapping[str, Any]) -> Preprocessing:
-    """Return what Hugging Face's ``preprocessor_config.json`` says."""
+    """Return the preprocessing in Hugging Face's ``preprocessor_config.json``."""
     resize, crop = facts.get("size"), facts.get("crop_size")
     shortest = _number(resize.get("shortest_edge")) if isinstance(resize, Mapping) else _number(resize)
     is_cropped = facts.get("do_center_crop") is True
     size = _size(crop) if is_cropped else _size(resize)
     size = size or ((int(shortest), int(shortest)) if shortest else None)
     resample = facts.get("resample")
-    known = dict(enumerate(_PILLOW_RESAMPLING))
+    methods = dict(enumerate(_PILLOW_RESAMPLING))
     is_normalised = facts.get("do_normalize") is not False
     return Preprocessing(
         size,
         min(size) / shortest if size and shortest else None,
         None if shortest else "squash",
-        known.get(resample) if isinstance(resample, int) else None,
+        methods.get(resample) if isinstance(resample, int) else None,
         _values(facts.get("image_mean")) if is_normalised else (0.0,),
         _values(facts.get("image_std")) if is_normalised else (1.0,),
     )
 
 
 def _size(value: Any) -> tuple[int, int] | None:
-    """Return height and width out of a number, ``[side]``, ``[height, width]``, ``[channels, height, width]`` or a mapping."""
+    """Return height and width from a number, ``[side]``, ``[height, width]``, ``[channels, height, width]`` or a mapping."""
     if isinstance(value, Mapping):
         value = [value.get("height"), value.get("width")]
     sides = list(value)[-2:] if isinstance(value, Sequence) and not isinstance(value, str) else [value]

@@ -1,11 +1,11 @@
 """Parquet, WebDataset and saved data sets, read with the ``datasets`` library of Hugging Face.
 
-The library copies the images of shards once into Arrow files in the user's cache, and maps such files into memory. So samples are
-read in any order and by any thread, and memory stays bounded. It gets local files only, runs no code of a data set, and needs no
-network. Single images are read again from the shards themselves, without the library.
+The library copies the images of shards once into Arrow files in the user's cache, and maps these files into memory. So samples can
+be read in any order and by any thread, and memory is bounded. The library receives only local files, runs no code of a data set,
+and needs no network. Single images are read again from the shards, without the library.
 
 A Parquet file has an image column (``struct<bytes, path>`` or binary) and a label column (integers or text). In a WebDataset tar,
-the files of a sample follow each other and are named alike up to the first dot. The label is in ``.cls``, ``.txt`` or ``.json``.
+the files of a sample are adjacent and have the same name up to the first dot. The label is in ``.cls``, ``.txt`` or ``.json``.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsi_cli.errors import UsageError, count
-from dsi_cli.inference.dataset import Samples, counted, fingerprint, numbered, stamps
-from dsi_cli.inference.images import EXTENSIONS, open_bytes
+from dsi_cli.inference.dataset import Samples, encode_labels, file_stamps, fingerprint, size_note
+from dsi_cli.inference.images import IMAGE_SUFFIXES, open_bytes
 from dsi_cli.remote import download
 
-LABELS = ("label", "labels", "fine_label", "target", "class", "cls")
-"""Names of label columns in any case; CIFAR-100's ``coarse_label`` is not one on purpose."""
-IMAGES = ("image", "img")
-"""Names that decide if several columns could be the image."""
-TAR_IMAGES = tuple(suffix.removeprefix(".") for suffix in (*EXTENSIONS, ".gif"))
+LABEL_COLUMNS = ("label", "labels", "fine_label", "target", "class", "cls")
+"""The names of label columns in any case; CIFAR-100's ``coarse_label`` is deliberately missing."""
+IMAGE_COLUMNS = ("image", "img")
+"""The names of image columns that have priority if several columns could be the image."""
+TAR_IMAGES = tuple(suffix.removeprefix(".") for suffix in (*IMAGE_SUFFIXES, ".gif"))
 TAR_LABELS = ("cls", "txt", "json")
 JSON_KEYS = ("label", "class", "cls", "target")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".lz4", ".zst")
 _BATCH, _BUFFER = 64, 2**20
-"""Rows and bytes that are read from a Parquet file at once; Arrow would read a whole row group, which may be the whole file."""
+"""The number of rows and bytes per read of a Parquet file; Arrow would read a row group, which may be the whole file."""
 
 
 def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> Samples:
-    """Return the samples of Parquet files, of WebDataset tars, or of a folder that ``Dataset.save_to_disk`` wrote.
+    """Return the samples of Parquet files, of WebDataset tars, or of a folder from ``Dataset.save_to_disk``.
 
     Parameters
     ----------
     shown
-        The source as the user named it.
+        The source in the user's words.
     files
         The files of one split, in order, with the same columns: all Parquet, all tars, or the Arrow files of one folder.
     label
@@ -55,8 +55,8 @@ def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> 
     Raises
     ------
     UsageError
-        The ``datasets`` library is not installed; a file is damaged; no column or several could be the image or the label; a
-        label is missing, negative, or without a name.
+        The ``datasets`` library is not installed, or a file is damaged. Or no column or several could be the image or the label,
+        or a label is missing, negative, or without a name.
     """
     kind = files[0].suffix.lower().removeprefix(".")
     with _datasets_library(shown) as datasets:
@@ -82,10 +82,10 @@ def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> 
         raise UsageError(
             f"{places[wrong]}: expected a number or a name in {label!a}, found {str(labels[wrong])[:40]!a}; correct or remove it"
         )
-    targets, names = numbered(labels, tuple(getattr(feature, "names", ())) or None, places.__getitem__)
+    targets, names = encode_labels(labels, tuple(getattr(feature, "names", ())) or None, places.__getitem__)
     return Samples(
-        source=f"{kind} {shown} {counted(len(places), len(names or {*targets.tolist()}))}",
-        id=fingerprint("tar", stamps(files)) if kind == "tar" else fingerprint(kind, label, stamps(files)),
+        source=f"{kind} {shown} {size_note(len(places), len(names or {*targets.tolist()}))}",
+        id=fingerprint("tar", file_stamps(files)) if kind == "tar" else fingerprint(kind, label, file_stamps(files)),
         names=names,
         targets=targets,
         paths=[None] * len(places) if kind == "arrow" else places,
@@ -140,7 +140,7 @@ def member_bytes(tar: Path, name: str) -> bytes:
 
 @contextmanager
 def _datasets_library(shown: str) -> Iterator[Any]:
-    """Give the library; keep its progress bars and log away, and give its errors in one line."""
+    """Provide the library without its progress bars and log, and convert its errors to a `UsageError` of one line."""
     try:
         import datasets
     except ImportError:
@@ -178,14 +178,14 @@ def _cache_root() -> Path:
 
 
 def _cache(files: Sequence[Path]) -> str:
-    """Return the folder for the copies of files; another one when a file changes."""
-    return str(_cache_root() / fingerprint([str(file.absolute()) for file in files], stamps(files)))
+    """Return the folder for the copies of files, which changes when a file changes."""
+    return str(_cache_root() / fingerprint([str(file.absolute()) for file in files], file_stamps(files)))
 
 
 def _parquet_rows(datasets: Any, shown: str, files: Sequence[Path], label: str | None) -> Any:
-    """Return the image and the label column; images are bytes, so that the library never opens a file that they name."""
+    """Return the image and the label column; images are bytes, so that the library never opens a file by its path."""
     schema = pq.read_schema(files[0])
-    image, label = _image_column(shown, schema), _label_column(shown, schema.names, LABELS, label)
+    image, label = _image_column(shown, schema), _label_column(shown, schema.names, LABEL_COLUMNS, label)
     known = datasets.Features.from_arrow_schema(pa.schema([schema.field(label)], schema.metadata))
 
     def examples(files: Sequence[Path]) -> Iterator[dict[str, Any]]:
@@ -203,11 +203,11 @@ def _parquet_rows(datasets: Any, shown: str, files: Sequence[Path], label: str |
 
 
 def _saved_rows(datasets: Any, shown: str, files: Sequence[Path], label: str | None) -> Any:
-    """Return the image and the label column of a folder that the library wrote."""
+    """Return the image and the label column of a folder written by the library."""
     rows = datasets.load_from_disk(str(files[0].parent)).with_format(None)
     rows.data.validate(full=True)  # a wrong offset in a file that is mapped into memory would end the process
     schema = rows.features.arrow_schema
-    columns = [_image_column(shown, schema), _label_column(shown, schema.names, LABELS, label)]
+    columns = [_image_column(shown, schema), _label_column(shown, schema.names, LABEL_COLUMNS, label)]
     return rows.select_columns(columns).cast_column(columns[0], datasets.Image(decode=False))
 
 
@@ -218,8 +218,8 @@ def _tar_rows(shown: str, files: Sequence[Path]) -> Any:
     members = [name.lower() for file in files for name in _plain_members(file)]
     if not any(name.endswith(TAR_IMAGES) for name in members):
         raise UsageError(f"{shown}: expected images ({', '.join(TAR_IMAGES)}) in the tars, found none; check the path")
-    # The library's own decoders take class numbers only, and read other members with torch.load, CBOR and more. It would also take
-    # a file in the working folder for an image of the same name. So everything but the labels stays bytes.
+    # The library's decoders accept only class numbers, and read other members with torch.load, CBOR and more. The library would
+    # also use a file in the working folder as the image of the same name. So everything except the labels stays bytes.
     changes: dict[str, Any] = {"DECODERS": {"cls": _label_in_cls, "txt": _label_in_txt, "json": _label_in_json}}
     changes |= {f"{kind}_EXTENSIONS": () for kind in ("IMAGE", "AUDIO", "VIDEO", "MESH")}
     builder = type("ImagesInTars", (WebDataset,), changes)(
@@ -237,7 +237,7 @@ def _tar_rows(shown: str, files: Sequence[Path]) -> Any:
 
 
 def _plain_members(tar: Path) -> list[str]:
-    """Return the names of the files in a tar; a file that could unpack to more than the tar's own size is refused."""
+    """Return the names of the files in a tar; raise `UsageError` for compressed or sparse files, which could unpack to more."""
     try:
         with tarfile.open(tar, "r:") as opened:
             members = [member for member in opened if member.isreg()]
@@ -277,12 +277,13 @@ def _label_in_json(data: bytes) -> int | str:
 
 def _image_column(shown: str, schema: pa.Schema) -> str:
     """Return the name of the one column that can be the image."""
-    found = [field.name for field in schema if _is_image(field.type)]
-    named = [name for name in found if name.lower() in IMAGES]
-    if len(named or found) == 1:
-        return str((named or found)[0])
-    what = f"several ({', '.join(found)})" if found else f"none among {', '.join(schema.names)}"
-    raise UsageError(f"{shown}: expected one image column (struct<bytes, path> or binary), found {what}; name it 'image'")
+    columns = [field.name for field in schema if _is_image(field.type)]
+    candidates = [name for name in columns if name.lower() in IMAGE_COLUMNS] or columns
+    if len(candidates) == 1:
+        return str(candidates[0])
+    found = f"several ({', '.join(columns)})" if columns else f"none among {', '.join(schema.names)}"
+    message = f"{shown}: expected one image column (struct<bytes, path> or binary), found {found}; name it 'image'"
+    raise UsageError(message, code="image-column", columns=columns)
 
 
 def _is_image(kind: pa.DataType) -> bool:
@@ -291,11 +292,13 @@ def _is_image(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _label_column(shown: str, names: Sequence[str], known: Sequence[str], asked: str | None) -> str:
-    """Return the name of the label column: the one asked for, or the one with a known name."""
-    found = [name for name in names if name.lower() in known] if asked is None else [asked]
-    if len(found) != 1 or found[0] not in names:
-        wanted = repr(asked) if asked is not None else f"one of {', '.join(known)}"
-        remedy = "add it" if known is TAR_LABELS else "give --label-column"
-        raise UsageError(f"{shown}: expected a label ({wanted}), found {', '.join(names) or 'none'}; {remedy}")
-    return found[0]
+def _label_column(shown: str, names: Sequence[str], known: Sequence[str], column: str | None) -> str:
+    """Return the name of the label column: the user's choice, or the only column with a known name."""
+    candidates, expected = [column], repr(column)
+    if column is None:
+        candidates, expected = [name for name in names if name.lower() in known], f"one of {', '.join(known)}"
+    if len(candidates) == 1 and candidates[0] in names:
+        return str(candidates[0])
+    remedy = "add it" if known is TAR_LABELS else "give --label-column"
+    message = f"{shown}: expected a label ({expected}), found {', '.join(names) or 'none'}; {remedy}"
+    raise UsageError(message, code="label-column", columns=list(names))

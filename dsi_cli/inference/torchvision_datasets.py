@@ -1,4 +1,4 @@
-"""Data sets that torchvision knows by name -> samples. Nothing is downloaded, nor unpacked, unless asked."""
+"""Data sets of torchvision by name. They are downloaded or unpacked only on request."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.inference.dataset import Samples, counted, fingerprint, require_range
+from dsi_cli.inference.dataset import Samples, fingerprint, require_range, size_note
 from dsi_cli.inference.images import open_file
 
 
 @dataclass(frozen=True)
 class TorchvisionDataset:
-    """A data set of torchvision: the class's ``name``, ``other`` spellings, and its word for the test split.
+    """A data set of torchvision.
 
     Attributes
     ----------
+    name
+        The name of torchvision's class.
+    other
+        Other names of the data set.
     test
-        None where the class takes ``train=`` in place of ``split=``.
+        The name of the test split for the parameter ``split``; None if the class has the parameter ``train`` instead.
     is_fetched
-        Whether torchvision can download it.
+        True if torchvision can download it.
     """
 
     name: str
@@ -35,7 +39,7 @@ class TorchvisionDataset:
     is_fetched: bool = True
 
 
-NAMED = (
+DATASETS = (
     TorchvisionDataset("CIFAR10"),
     TorchvisionDataset("CIFAR100"),
     TorchvisionDataset("FashionMNIST"),
@@ -45,32 +49,35 @@ NAMED = (
     TorchvisionDataset("Food101", ("Food",), test="test"),
     TorchvisionDataset("ImageNet", test="val", is_fetched=False),
 )
-"""What a data source may be called."""
+"""The data sets that are available by name."""
 
 
-def find_named(spec: str) -> TorchvisionDataset | None:
-    """Return the data set of that name, or None; case, hyphens and underscores do not matter.
+def find_dataset(spec: str) -> TorchvisionDataset | None:
+    """Return the data set of that name, or None; case, hyphens and underscores are ignored.
 
     Examples
     --------
-    >>> find_named("cifar-100").name
+    >>> find_dataset("cifar-100").name
     'CIFAR100'
     """
     bare = spec.lower().replace("-", "").replace("_", "")
-    return next((row for row in NAMED if bare in (row.name.lower(), *(other.lower() for other in row.other))), None)
+    return next((row for row in DATASETS if bare in (row.name.lower(), *(other.lower() for other in row.other))), None)
 
 
-def open_named(named: TorchvisionDataset, root: str | None, download: bool, train: bool) -> Samples:
+def open_dataset(named: TorchvisionDataset, root: str | None, download: bool, train: bool) -> Samples:
     """Return the samples of a split of a torchvision data set.
 
     Raises
     ------
     UsageError
-        The folder is not given, or does not hold the data set; a download was asked for and failed.
+        The folder is not given, does not contain the data set, or the download failed.
     """
     if root is None:
         raise UsageError(
-            f"{named.name}: expected the folder that holds it (or, with --download, will), found none; give --data-root FOLDER"
+            f"{named.name}: expected the folder of the data set (with --download, it is created), found none; "
+            "give --data-root FOLDER",
+            code="no-data-root",
+            name=named.name,
         )
     split = "train" if train else named.test or "test"
     dataset = _opened(named, root, download, split)
@@ -79,7 +86,7 @@ def open_named(named: TorchvisionDataset, root: str | None, download: bool, trai
     require_range(targets, names, lambda sample: f"{named.name}, sample {sample}")
     files = file_paths(dataset)
     return Samples(
-        source=f"{named.name} {split} split in {root} {counted(len(targets), len(names) if names else len(np.unique(targets)))}",
+        source=f"{named.name} {split} split in {root} {size_note(len(targets), len(names) if names else len(np.unique(targets)))}",
         id=fingerprint("torchvision", named.name, split, targets.tolist()),
         names=names,
         targets=targets,
@@ -91,7 +98,7 @@ def open_named(named: TorchvisionDataset, root: str | None, download: bool, trai
 
 
 def file_paths(dataset: Any) -> Sequence[str]:
-    """Return the images' absolute paths, where a torchvision data set has files; else nothing."""
+    """Return the absolute paths of the images if a torchvision data set has files, else an empty list."""
     from torchvision.datasets import DatasetFolder, Flowers102, Food101
 
     if isinstance(dataset, DatasetFolder):
@@ -112,21 +119,22 @@ def _opened(named: TorchvisionDataset, root: str, download: bool, split: str) ->
     try:
         return getattr(importlib.import_module("torchvision.datasets"), named.name)(root, **options)
     except (RuntimeError, OSError, ValueError) as error:
-        wanted = "give another --data-root" + (", or --download to fetch it" if named.is_fetched and not download else "")
+        remedy = "give another --data-root"
+        if named.is_fetched and not download:
+            remedy += ", or --download to fetch it"
         text = str(error).split("\n")[0].split(". You")[0]
-        raise UsageError(
-            f"{named.name}: expected the data set in {root}, found it missing or damaged ({text}); {wanted}"
-        ) from None
+        message = f"{named.name}: expected the data set in {root}, found it missing or damaged ({text}); {remedy}"
+        raise UsageError(message, code="data-set-not-readable", name=named.name) from None
 
 
 def _targets(dataset: Any) -> NDArray[np.int64]:
-    """Return the targets, which torchvision keeps under one of three names, as a list, an array or a tensor."""
-    found = (getattr(dataset, name, None) for name in ("targets", "labels", "_labels"))
-    return np.fromiter(next(targets for targets in found if targets is not None), dtype=np.int64)
+    """Return the targets, which torchvision stores under one of three names, as a list, an array or a tensor."""
+    candidates = (getattr(dataset, name, None) for name in ("targets", "labels", "_labels"))
+    return np.fromiter(next(targets for targets in candidates if targets is not None), dtype=np.int64)
 
 
 def _names(dataset: Any) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
-    """Return the class names, and their WordNet ids where there are some; ImageNet's synonyms are joined by commas."""
+    """Return the class names and, if available, their WordNet ids; ImageNet's synonyms are joined by commas."""
     names = getattr(dataset, "classes", None)
     wnids = getattr(dataset, "wnids", None)
     if names is None:

@@ -1,4 +1,4 @@
-"""``file.py:NAME`` or ``module:NAME`` -> what the user's code has under that name. The user asked for it: it is run."""
+"""Load objects of the user's code by the specification ``file.py:NAME`` or ``module:NAME``. This runs the code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SPEC = re.compile(r"(?P<place>.+):(?P<name>[^\W\d]\w*)")
 
 
 def is_function(spec: str) -> bool:
-    """Return whether a text is ``module:NAME`` or ``file.py:NAME``.
+    """Return True for a text ``module:NAME`` or ``file.py:NAME``.
 
     Examples
     --------
@@ -30,45 +30,45 @@ def is_function(spec: str) -> bool:
     return _SPEC.fullmatch(spec) is not None
 
 
-def file_of(spec: str) -> Path | None:
-    """Return the file that a specification names, None where it names a module."""
+def script_path(spec: str) -> Path | None:
+    """Return the file in a specification; None for a module."""
     place = _parts(spec)[0]
     return Path(place) if place.endswith(".py") else None
 
 
-def code_of(spec: str) -> Path | None:
-    """Return the file whose code a specification names; None where there is none that can be found. Within `findable`.
+def code_path(spec: str) -> Path | None:
+    """Return the file with the code of a specification, or None; call this within `importable`.
 
-    Nothing is run, the packages that a module lies in included: ``importlib.util.find_spec`` alone would import these.
+    No code is run, not even that of the module's packages, which ``importlib.util.find_spec`` would import.
     """
-    file = file_of(spec)
+    file = script_path(spec)
     if file is None:
         first, *rest = _parts(spec)[0].split(".")
         try:
-            found, name = importlib.util.find_spec(first), first
+            module, name = importlib.util.find_spec(first), first
             for part in rest:
                 name = f"{name}.{part}"
-                folders = None if found is None else found.submodule_search_locations
-                found = None if folders is None else PathFinder.find_spec(name, [*folders])
-        except (ImportError, ValueError):  # an empty part, or a module that was made by hand
+                folders = None if module is None else module.submodule_search_locations
+                module = None if folders is None else PathFinder.find_spec(name, [*folders])
+        except (ImportError, ValueError):  # an empty part, or a module that was created without a file
             return None
-        file = Path(found.origin) if found is not None and found.origin is not None else None
+        file = Path(module.origin) if module is not None and module.origin is not None else None
     return file if file is not None and file.is_file() else None
 
 
-def files_of(spec: str) -> list[Path]:
-    """Return the files of the user's code that a specification names: the module's own, and those in its folder that it imports.
+def code_files(spec: str) -> list[Path]:
+    """Return the files of the user's code: the module's file, and the files in its folder that it imports.
 
-    Imports are followed from file to file, those within functions included. Nothing is run, and what is installed does not count.
-    The list is empty if no file is found.
+    Imports are followed from file to file, including those within functions. No code is run, and installed packages are ignored.
+    The list is empty if the file is not found.
     """
-    with findable(spec):
-        file = code_of(spec)
+    with importable(spec):
+        file = code_path(spec)
     if file is None:
         return []
     finder = ModuleFinder(path=[str(_folder(spec))])
-    with contextlib.suppress(Exception):  # a syntax error, for one: the function itself will report it when it is run
-        if file_of(spec) is not None:
+    with contextlib.suppress(Exception):  # for example, a syntax error, which is reported when the code is run
+        if script_path(spec) is not None:
             finder.load_file(str(file))
         else:
             finder.import_hook(_parts(spec)[0])
@@ -77,63 +77,66 @@ def files_of(spec: str) -> list[Path]:
 
 
 @contextlib.contextmanager
-def findable(spec: str) -> Iterator[None]:
-    """Let the user's code import the modules next to its file, or in the working folder, also those written a moment ago."""
-    place = str(_folder(spec))
-    sys.path.insert(0, place)
-    importlib.invalidate_caches()  # a folder is listed again only where its time has changed, which has a grain
+def importable(spec: str) -> Iterator[None]:
+    """Allow the user's code to import the modules next to its file or in the working folder, including new ones."""
+    folder = str(_folder(spec))
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()  # the import system may miss files that were created within the clock's resolution
     try:
         yield
     finally:
-        sys.path.remove(place)
+        sys.path.remove(folder)
 
 
 def _folder(spec: str) -> Path:
-    """Return the folder that the modules of a specification are looked for in."""
-    file = file_of(spec)
+    """Return the folder of the modules of a specification."""
+    file = script_path(spec)
     return (file.parent if file is not None else Path()).absolute()
 
 
-def find(spec: str) -> Callable[..., Any]:
-    """Return the object that a specification names, something to call; within `findable`.
+def load_object(spec: str) -> Callable[..., Any]:
+    """Return the callable of a specification; call this within `importable`.
 
-    The folder of the code stays on the path, as its last part: a data set may import a module when it is asked for an image, and
-    dsi and the libraries find their own modules as before.
+    The folder of the code stays at the end of ``sys.path``, because a data set may import a module when it loads an image. At the
+    end, it does not hide modules of dsi and of libraries.
 
     Raises
     ------
     UsageError
-        There is no such file, module or name, or importing it fails.
+        The file, module or name does not exist, or the import fails.
     """
     place, name = _parts(spec)
-    file = file_of(spec)
+    file = script_path(spec)
     if file is not None and not file.is_file():
-        raise UsageError(f"{spec}: expected a Python file, found nothing at {place}; check the path")
-    if sys.path.count(str(_folder(spec))) < 2:  # the first is that of `findable`
+        message = f"{spec}: expected a Python file, found nothing at {place}; check the path"
+        raise UsageError(message, code="file-missing", path=place)
+    if sys.path.count(str(_folder(spec))) < 2:  # the first entry is that of `importable`
         sys.path.append(str(_folder(spec)))
     with call_user_code(spec, "a module that can be imported"):
         module = _from_file(file) if file is not None else importlib.import_module(place)
         function = getattr(module, name, None)
     if not callable(function):
-        raise UsageError(f"{spec}: expected a function {name!a} in {place}, found none; check its name")
+        message = f"{spec}: expected a function {name!a} in {place}, found none; check its name"
+        raise UsageError(message, code="unknown-function", name=name)
     return function  # type: ignore[no-any-return]
 
 
 @contextlib.contextmanager
-def call_user_code(spec: str, wanted: str) -> Iterator[None]:
-    """Run the user's code in this: whatever it raises, an exit included, is a `UsageError`, see `failed`."""
+def call_user_code(spec: str, expected: str) -> Iterator[None]:
+    """Run the user's code within this context, which converts all its exceptions and exits to a `UsageError`."""
     try:
         yield
     except UsageError:
         raise
     except (Exception, SystemExit) as error:
-        raise failed(spec, wanted, error) from error
+        raise user_code_error(spec, expected, error) from error
 
 
-def failed(spec: str, wanted: str, error: BaseException) -> UsageError:
-    """Return the error for the user's code that raised something."""
+def user_code_error(spec: str, expected: str, error: BaseException) -> UsageError:
+    """Return the error for an exception of the user's code."""
     text = " ".join(str(error).split())
-    return UsageError(f"{spec}: expected {wanted}, found that it fails ({type(error).__name__}: {text}); correct it")
+    message = f"{spec}: expected {expected}, found that it fails ({type(error).__name__}: {text}); correct it"
+    return UsageError(message, code="user-code-failed", spec=spec)
 
 
 def _parts(spec: str) -> tuple[str, str]:
@@ -158,8 +161,10 @@ def _from_file(path: Path) -> Any:
 
 
 def _name_of_module(path: Path) -> str:
-    """Return the name that a file gets as a module: its stem, unless another module has it, such as Python's own `random`."""
-    there = sys.modules.get(path.stem)
-    is_same = there is not None and Path(getattr(there, "__file__", None) or "").absolute() == path.absolute()
-    is_taken = path.stem in sys.stdlib_module_names or (there is not None and not is_same)
-    return f"{path.stem}_{zlib.crc32(str(path.absolute()).encode(errors='surrogateescape')):08x}" if is_taken else path.stem
+    """Return the module name for a file: its stem, unless another module has this name, such as Python's `random`."""
+    existing = sys.modules.get(path.stem)
+    is_same = existing is not None and Path(getattr(existing, "__file__", None) or "").absolute() == path.absolute()
+    is_taken = path.stem in sys.stdlib_module_names or (existing is not None and not is_same)
+    if not is_taken:
+        return path.stem
+    return f"{path.stem}_{zlib.crc32(str(path.absolute()).encode(errors='surrogateescape')):08x}"

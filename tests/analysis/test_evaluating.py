@@ -32,13 +32,13 @@ TRAINERS = ("timm_run", "torchvision_run", "hugging_face_run")
 def evaluations(monkeypatch):
     """Return the list of evaluations that are done from now on: how many samples each."""
     done = []
-    real = Evaluator.answer
+    real = Evaluator.evaluate
 
     def counted(self, split, *arguments, **options):
         done.append(len(split.targets))
         return real(self, split, *arguments, **options)
 
-    monkeypatch.setattr(Evaluator, "answer", counted)
+    monkeypatch.setattr(Evaluator, "evaluate", counted)
     return done
 
 
@@ -371,7 +371,7 @@ def test_batches_shrink_where_the_memory_is_short(own_run, evaluate):
     assert_same_answers(ran, other)
     failed = evaluate(own_run.folder, *own_run.options, "--model-arg", "limit=0", out="third")
     assert failed.code == 2
-    assert failed.errors == ["one image alone is too much for the memory: try --device cpu or a smaller --image-size"]
+    assert failed.errors == ["a single image is too large for the memory: try --device cpu or a smaller --image-size"]
 
 
 def test_train_and_test_data_stand_side_by_side(own_run, few, tmp_path, evaluate, loop):

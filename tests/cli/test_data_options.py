@@ -26,7 +26,7 @@ def refused(ran, message, code=2):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--model", "nets"), r"^--model wants timm:NAME, .*; 'nets' is not of that form$"),
+        (("--model", "nets"), r"^--model takes timm:NAME, .*; found 'nets'$"),
         (("--model", "timm:resnet18x"), r"^timm has no model 'resnet18x'"),
         (("--model", "timm:hf_hub:x/y"), r"^timm has no model 'hf_hub:x/y'"),
         (
@@ -35,14 +35,14 @@ def refused(ran, message, code=2):
         ),
         pytest.param(
             ("--model", "transformers:google/vit"),
-            r"wants a folder with a config.json; there is none$",
+            r"expected a folder with a config.json, found none; check the path$",
             marks=pytest.mark.skipif(find_spec("transformers") is None, reason="needs the extra transformers"),
         ),
         (("--model", "torchscript:gone.pt"), r"^--model torchscript:gone.pt: there is no such file$"),
         (("--model", "gone.py:build"), r"^gone.py:build: expected a Python file, found nothing at gone.py"),
         (("--model", "{nets}:gone"), r":gone: expected a function 'gone' in .*, found none; check its name$"),
         (("--model", "{nets}:fails"), r":fails: expected a function that returns a model, .*\(ValueError: two lines\)"),
-        (("--model", "{nets}:Leaves"), r"^the model cannot take these images: SystemExit: 0$"),
+        (("--model", "{nets}:Leaves"), r"^the model cannot process these images: SystemExit: 0$"),
         (("--model", "{nets}:leaves"), r":leaves: expected a function that returns a model, .*\(SystemExit: 3\)"),
         (("--model", "{nets}:nothing"), r":nothing returned a NoneType; expected a torch.nn.Module$"),
         (("--model", "{nets}:strict"), r":strict needs width: give --model-arg width=VALUE$"),
@@ -50,11 +50,11 @@ def refused(ran, message, code=2):
         (("--model-arg", "width"), r"^--model-arg takes NAME=VALUE; 'width' is not of that form$"),
         (("--model-arg", "gives=dict"), r"^the model returns a dict; expected a tensor of \(batch, classes\)$"),
         (("--mean", "a"), r"^--mean takes numbers, for example"),
-        (("--mean", "0.1,0.2"), r"^2 values of mean or std for 3 channels: give one, or one a channel$"),
+        (("--mean", "0.1,0.2"), r"^2 values of mean or std for 3 channels: give one value, or one per channel$"),
         (("--mean", "nan"), r"mean"),
         (
             ("--mean", "0.1,0.9,0.2", "--channels", 1),
-            r"^3 values of mean or std for 1 channel: give one, or one a channel$",
+            r"^3 values of mean or std for 1 channel: give one value, or one per channel$",
         ),
         (("--std", "0"), r"^a standard deviation is above 0; \(0\.0,\) is not$"),
         (("--std", ""), r"^0 values of mean or std for 3 channels|--std takes numbers"),
@@ -71,9 +71,9 @@ def refused(ran, message, code=2):
         (("--batch-size", 0), r"^--batch-size takes 1 or more, or auto; 0 is not allowed$"),
         (("--batch-size", "many"), r"^--batch-size takes a number or auto; 'many' is neither$"),
         (("--cache", "half"), r"^--cache takes a size, for example 8GB or 0; 'half' is not of that form$"),
-        (("--device", "cuda:77"), r"^--device cuda:77 is not there: .*; try auto or cpu$"),
-        (("--device", "gpu"), r"^--device gpu is not there: .*; try auto or cpu$"),
-        (("--device", "hpu"), r"^--device hpu is not there: .*; try auto or cpu$"),
+        (("--device", "cuda:77"), r"^--device cuda:77 is not available: .*; try auto or cpu$"),
+        (("--device", "gpu"), r"^--device gpu is not available: .*; try auto or cpu$"),
+        (("--device", "hpu"), r"^--device hpu is not available: .*; try auto or cpu$"),
         (("--predictions", "x.npy"), r"^--predictions and --test both give the test split: leave one of them out$"),
         (("--targets", "x.npy"), r"^--targets needs --predictions FILE$"),
     ],
@@ -88,7 +88,8 @@ def test_an_option_that_cannot_be_right(options, message, own_run, nets, evaluat
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 def test_a_gpu_that_is_not_there(own_run, evaluate):
     refused(
-        evaluate(own_run.folder, *own_run.options, "--device", "cuda"), r"^--device cuda is not there: .*; try auto or cpu$"
+        evaluate(own_run.folder, *own_run.options, "--device", "cuda"),
+        r"^--device cuda is not available: .*; try auto or cpu$",
     )
 
 
@@ -293,7 +294,7 @@ def test_a_model_that_takes_no_image_of_this_size(own_run, tmp_path, evaluate):
     spec = ("--model", f"{tmp_path / 'net_of_one_size.py'}:Net", "--mean", 0.5, "--std", 0.5)
     refused(
         evaluate(tmp_path / "run", *spec),
-        r"^the model cannot take these images: .*mat1 and mat2 shapes cannot be multiplied",
+        r"^the model cannot process these images: .*mat1 and mat2 shapes cannot be multiplied",
     )
     assert evaluate(tmp_path / "run", *spec, "--image-size", 4).code == 0
 

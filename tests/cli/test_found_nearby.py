@@ -151,7 +151,7 @@ def test_predictions_of_one_run_are_not_taken_for_several(dsi, make_run, tmp_pat
     ended = dsi("analyze", tmp_path / "runs", "-o", out, "--predictions", answers / "preds.npy", *QUICK)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
-        "dsi: preds.npy does not say which run its predictions are of, and there are 2: 'a', 'b'; analyse one run at a time "
+        "dsi: preds.npy does not name the run of its predictions, and there are 2: 'a', 'b'; analyse one run at a time "
         "(dsi analyze FOLDER --predictions preds.npy), or give a table with a column 'run'\n"
     )
     predictions, targets = np.load(answers / "preds.npy"), np.load(answers / "targets.npy")

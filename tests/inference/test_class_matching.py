@@ -87,7 +87,7 @@ def test_the_order_of_the_classifiers_classes_changes_nothing(order, dropped):
         (tuple("vwxyz"), tuple("abcde"), r"for 'v', 'w', 'x', ...; labels without data are 'a', 'b', 'c', ...; give"),
         (("crane",), ("crane", "crane"), r"for 'crane'; labels without data are 'crane', 'crane';"),
         (("Cat", "cat", "c-at"), ("cat", "dog", "cow"), r"for 'Cat', 'c-at'; labels"),
-        (("cat", "dog"), ("cat",), r"for 'dog'; no label is left for them;"),
+        (("cat", "dog"), ("cat",), r"for 'dog'; all labels have data;"),
         (("0", "cat"), ("a", "b"), r"for '0', 'cat'; labels"),
         (("1", "2"), ("a", "b"), r"for '2'; labels without data are 'a';"),
         (("1", "01"), ("a", "b"), r"for '1', '01'; labels"),
@@ -136,7 +136,7 @@ def test_numbers_in_the_order_of_their_spelling_are_told():
     targets, warnings = match_classes(_samples(data), 11, None, None)
     assert targets.tolist() == list(range(11))
     assert len(warnings) == 1
-    assert warnings[0].startswith("the class names of DATA are numbers in spelling's order (0, 1, 10, ...): so taken,")
+    assert warnings[0].startswith("the class names of DATA are numbers in alphabetical order (0, 1, 10, ...): used in")
     assert match_classes(_samples(tuple(str(n).zfill(2) for n in range(11))), 11, None, None)[1] == []
 
 

@@ -10,8 +10,8 @@ import textwrap
 import pytest
 
 from dsi_cli.errors import UsageError
-from dsi_cli.inference.custom_dataset import open_own
-from dsi_cli.inference.user_code import code_of, files_of, findable, is_function
+from dsi_cli.inference.custom_dataset import open_custom
+from dsi_cli.inference.user_code import code_files, code_path, importable, is_function
 
 HEAD = """
 import torch
@@ -72,7 +72,7 @@ def test_a_function_is_told_by_its_colon(spec, expected):
 
 def test_pairs_of_images_and_numbers_are_samples(write):
     spec = write("def data(): return Images([(IMAGE, 1), (IMAGE, 0)], classes=['cat', 'dog'])")
-    samples = open_own(spec, False)
+    samples = open_custom(spec, False)
     assert samples.source == f"{spec} (2 images, 2 classes)"
     assert (samples.targets.tolist(), samples.names, samples.is_threadsafe) == ([1, 0], ("cat", "dog"), False)
     assert samples.paths == (None, None)
@@ -81,7 +81,7 @@ def test_pairs_of_images_and_numbers_are_samples(write):
 
 def test_tensors_and_tensor_targets_are_taken(write):
     spec = write("def data(): return TensorDataset(torch.zeros(3, 1, 2, 2), torch.tensor([0, 2, 1]))")
-    samples = open_own(spec, False)
+    samples = open_custom(spec, False)
     assert samples.targets.tolist() == [0, 2, 1]
     assert samples.names is None
     assert tuple(samples.image(2).shape) == (1, 2, 2)
@@ -105,7 +105,7 @@ def test_targets_are_read_without_images_only_where_they_are_sure(write, fields,
         DATA = Images([(IMAGE, 1), (IMAGE, 0), (IMAGE, 1)], {fields})
         def data(): return DATA
     """)
-    samples = open_own(spec, False)
+    samples = open_custom(spec, False)
     assert samples.targets.tolist() == [1, 0, 1]
     assert sys.modules["mine"].DATA.reads == reads
 
@@ -116,7 +116,7 @@ def test_targets_are_read_without_images_only_where_they_are_sure(write, fields,
 )
 def test_the_split_is_passed_where_it_is_asked_for(write, parameters, expression, targets):
     spec = write(f"def data({parameters}): return Images([(IMAGE, {expression})])")
-    assert [int(open_own(spec, train).targets[0]) for train in (False, True)] == targets
+    assert [int(open_custom(spec, train).targets[0]) for train in (False, True)] == targets
 
 
 def test_a_class_of_a_module_that_imports_its_neighbour(write, tmp_path, monkeypatch):
@@ -128,8 +128,8 @@ def test_a_class_of_a_module_that_imports_its_neighbour(write, tmp_path, monkeyp
         "class data(list):\n    def __init__(self): super().__init__([(Image.new('L', (2, 2)), neighbour_of_mine.TARGET)])\n"
     )
     before = list(sys.path)
-    assert open_own("module_of_mine:data", False).targets.tolist() == [3]
-    assert open_own(f"{tmp_path}/module_of_mine.py:data", False).targets.tolist() == [3]
+    assert open_custom("module_of_mine:data", False).targets.tolist() == [3]
+    assert open_custom(f"{tmp_path}/module_of_mine.py:data", False).targets.tolist() == [3]
     assert sys.path == [*before, str(tmp_path)], "the folder comes last afterwards"
 
 
@@ -146,7 +146,7 @@ def test_a_neighbour_that_is_imported_with_an_image(write, tmp_path, monkeypatch
         DATA = Late([0, 1], is_open=False)
         def data(): return DATA
     """)
-    samples = open_own(spec, False)
+    samples = open_custom(spec, False)
     sys.modules["mine"].DATA.is_open = True
     assert samples.image(1).size == (4, 6)
 
@@ -164,7 +164,7 @@ def test_a_file_that_is_called_like_a_module_of_python(write, monkeypatch):
         """,
         "random.py",
     )
-    assert open_own(spec, False).targets.tolist() == [2]
+    assert open_custom(spec, False).targets.tolist() == [2]
     assert sys.modules["random"] is random
 
 
@@ -175,14 +175,14 @@ def test_the_files_of_a_function_are_those_that_it_imports_from_its_folder(write
     write("", "deep_of_mine/lazy.py")
     write("", "stranger_of_mine.py")
     spec = write("import torch\nfrom helper_of_mine import x\ndef data(): pass")
-    names = {file.relative_to(tmp_path).as_posix() for file in files_of(spec)}
+    names = {file.relative_to(tmp_path).as_posix() for file in code_files(spec)}
     assert names == {
         "mine.py", "helper_of_mine.py", "deep_of_mine/__init__.py", "deep_of_mine/inner.py", "deep_of_mine/lazy.py"
     }  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    assert {file.name for file in files_of("deep_of_mine.inner:f")} == {"__init__.py", "inner.py", "lazy.py"}
+    assert {file.name for file in code_files("deep_of_mine.inner:f")} == {"__init__.py", "inner.py", "lazy.py"}
     write("def data(:", "mine.py")
-    assert [file.name for file in files_of(spec)] == ["mine.py"]
+    assert [file.name for file in code_files(spec)] == ["mine.py"]
 
 
 def test_the_id_is_of_the_helpers_too(write, tmp_path, monkeypatch):
@@ -192,24 +192,24 @@ def test_the_id_is_of_the_helpers_too(write, tmp_path, monkeypatch):
         write(f"SIZE = {size}{' ' * size}", "helper_of_mine.py")
         os.utime(tmp_path / "helper_of_mine.py", ns=(0, 0))
         monkeypatch.delitem(sys.modules, "helper_of_mine", raising=False)
-        ids.append(open_own(spec, False).id)
+        ids.append(open_custom(spec, False).id)
     assert (ids[0] == ids[1], ids[0] == ids[2]) == (True, False)
 
 
 def test_an_image_folder_keeps_its_paths(write, grey_images):
     folder = grey_images
     spec = write(f"import torchvision\ndef data(): return torchvision.datasets.ImageFolder({str(folder)!r})")
-    samples = open_own(spec, False)
+    samples = open_custom(spec, False)
     assert samples.paths[0].startswith(str(folder / "Ankle boot"))
     assert samples.names[-1] == "Trouser"
 
 
 def test_the_id_is_of_the_split_the_targets_and_the_code(write):
     spec = write("def data(): return Images([(IMAGE, 1)])")
-    first = open_own(spec, False).id
-    assert open_own(spec, True).id != first
+    first = open_custom(spec, False).id
+    assert open_custom(spec, True).id != first
     write("def data(): return Images([(IMAGE, 0)])")
-    assert open_own(spec, False).id != first
+    assert open_custom(spec, False).id != first
 
 
 def test_the_id_is_of_the_code_of_a_module_too(write, tmp_path, monkeypatch):
@@ -221,7 +221,7 @@ def test_the_id_is_of_the_code_of_a_module_too(write, tmp_path, monkeypatch):
         os.utime(tmp_path / "space_of_mine" / "part.py", ns=(0, 0))
         for name in ("space_of_mine", "space_of_mine.part"):
             monkeypatch.delitem(sys.modules, name, raising=False)
-        ids.append(open_own("space_of_mine.part:data", False).id)
+        ids.append(open_custom("space_of_mine.part:data", False).id)
     assert (ids[0] == ids[1], ids[0] == ids[2]) == (True, False)
 
 
@@ -231,16 +231,16 @@ def test_the_id_is_of_the_code_of_a_module_too(write, tmp_path, monkeypatch):
 def test_a_module_that_is_not_there_has_no_code(place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _package(tmp_path)
-    with findable(f"{place}:data"):
-        assert code_of(f"{place}:data") is None
+    with importable(f"{place}:data"):
+        assert code_path(f"{place}:data") is None
 
 
 def test_code_is_found_without_running_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _package(tmp_path)
-    with findable("pack_of_mine.part:data"):
-        assert code_of("pack_of_mine.part:data") == tmp_path / "pack_of_mine" / "part.py"
-        assert code_of("pack_of_mine:data") == tmp_path / "pack_of_mine" / "__init__.py"
+    with importable("pack_of_mine.part:data"):
+        assert code_path("pack_of_mine.part:data") == tmp_path / "pack_of_mine" / "part.py"
+        assert code_path("pack_of_mine:data") == tmp_path / "pack_of_mine" / "__init__.py"
     assert "pack_of_mine" not in sys.modules
 
 
@@ -252,8 +252,8 @@ def test_code_is_found_that_was_written_after_its_folder_was_listed(tmp_path, mo
     _package(tmp_path)
     os.utime(tmp_path, ns=(before, before))  # as within one tick of the file system's clock
     assert importlib.util.find_spec("pack_of_mine") is None  # so Python alone sees nothing new
-    with findable("pack_of_mine.part:data"):
-        assert code_of("pack_of_mine.part:data") == tmp_path / "pack_of_mine" / "part.py"
+    with importable("pack_of_mine.part:data"):
+        assert code_path("pack_of_mine.part:data") == tmp_path / "pack_of_mine" / "part.py"
 
 
 def _package(folder):
@@ -316,7 +316,7 @@ def _package(folder):
 )
 def test_what_is_no_data_set_is_refused_in_one_line(write, body, message):
     with pytest.raises(UsageError, match=message) as caught:
-        open_own(write(body), False)
+        open_custom(write(body), False)
     assert "\n" not in str(caught.value)
 
 
@@ -324,8 +324,8 @@ def test_a_missing_file_or_module_is_refused():
     with pytest.raises(
         UsageError, match=r"^gone.py:data: expected a Python file, found nothing at gone.py; check the path$"
     ):
-        open_own("gone.py:data", False)
+        open_custom("gone.py:data", False)
     with pytest.raises(
         UsageError, match=r"^gone.module:data: expected a module that can be imported, .*ModuleNotFoundError"
     ):
-        open_own("gone.module:data", False)
+        open_custom("gone.module:data", False)

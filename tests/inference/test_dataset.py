@@ -6,9 +6,10 @@ import os
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 
 from dsi_cli.errors import UsageError
-from dsi_cli.inference.dataset import Samples, fingerprint, numbered, pick_split, require_range, stamps
+from dsi_cli.inference.dataset import Samples, encode_labels, file_stamps, fingerprint, pick_split, require_range
 
 
 def _samples(names, targets):
@@ -22,27 +23,25 @@ def test_classes_are_counted_by_names_or_by_the_highest_target():
 
 
 def test_a_sample_without_a_file_is_called_by_its_number():
-    assert [_samples(None, [0, 0, 0]).place(number) for number in range(2)] == ["sample 0", "a.png"]
+    assert [_samples(None, [0, 0, 0]).locate(number) for number in range(2)] == ["sample 0", "a.png"]
 
 
 def test_names_are_numbered_in_sorted_order():
-    targets, names = numbered(["dog", "cat", "dog"], None, str)
+    targets, names = encode_labels(["dog", "cat", "dog"], None, str)
     assert names == ("cat", "dog")
     assert targets.tolist() == [1, 0, 1]
     assert targets.dtype == np.int64
 
 
 def test_numbers_stay_and_keep_the_stated_names():
-    targets, names = numbered([2, 0], ("a", "b", "c"), str)
+    targets, names = encode_labels([2, 0], ("a", "b", "c"), str)
     assert (targets.tolist(), names) == ([2, 0], ("a", "b", "c"))
-    assert numbered([7], None, str)[1] is None
+    assert encode_labels([7], None, str)[1] is None
 
 
 def test_numbers_and_names_do_not_mix():
-    with pytest.raises(
-        UsageError, match=r"^row 2: expected every label to be a number, .*found 0 in row 0 and 'cat' here; make"
-    ):
-        numbered([0, 1, "cat"], None, "row {}".format)
+    with raises("mixed-labels", UsageError):
+        encode_labels([0, 1, "cat"], None, "row {}".format)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +92,6 @@ def test_stamps_change_with_size_and_time(tmp_path):
     file = tmp_path / "a"
     file.write_bytes(b"1")
     os.utime(file, ns=(0, 0))
-    assert stamps([file]) == [("a", 1, 0)]
+    assert file_stamps([file]) == [("a", 1, 0)]
     os.utime(file, ns=(5, 5))
-    assert stamps([file]) == [("a", 1, 5)]
+    assert file_stamps([file]) == [("a", 1, 5)]

@@ -16,7 +16,7 @@ from PIL import Image
 from dsi_cli.errors import UsageError
 from dsi_cli.inference import decode_cache
 from dsi_cli.inference.dataset import Samples
-from dsi_cli.inference.decode_cache import RUN, decode, stream
+from dsi_cli.inference.decode_cache import SAMPLES_PER_TASK, decode, stream
 from dsi_cli.inference.open_dataset import open_samples
 
 MEMORY = {"in_memory_below": 10**9, "at_most": 10**9}
@@ -192,10 +192,10 @@ def test_look_ahead_is_bounded():
     rows = stream(_samples(image, 10_000), _grey_array, range(10_000), workers=2)
     next(rows)
     time.sleep(0.1)
-    assert len(seen) <= 5 * RUN
+    assert len(seen) <= 5 * SAMPLES_PER_TASK
     rows.close()
     assert threading.active_count() < 50
-    assert len(seen) <= 5 * RUN
+    assert len(seen) <= 5 * SAMPLES_PER_TASK
 
 
 def test_warnings_of_pillow_are_no_errors_in_streams_that_are_read_in_turns():

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from dsi_cli.errors import UnreadableError, UsageError
-from dsi_cli.inference.evaluator import BATCH_BYTES, LARGEST_BATCH, Evaluator, Split, device_of
+from dsi_cli.inference.evaluator import BATCH_BYTES, MAX_BATCH_SIZE, Evaluator, Split, resolve_device
 from dsi_cli.similarity.templates import template_similarity
 
 pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
@@ -68,7 +68,7 @@ def plain(model, images, head="classifier"):
 
 def test_predictions_loss_and_top5(net, images, targets):
     logits, _ = plain(net, images)
-    answer = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier")
+    answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier")
     outcome = answer.outcome
     assert len(np.unique(logits.argmax(axis=1))) > 3
     assert_array_equal(outcome.predictions, logits.argmax(axis=1))
@@ -86,7 +86,7 @@ def test_predictions_loss_and_top5(net, images, targets):
 
 def test_mean_and_deviation_are_applied(net, images, targets):
     mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
-    answer = Evaluator(net, mean, std).answer(split_of(images, targets), CLASSES, "classifier")
+    answer = Evaluator(net, mean, std).evaluate(split_of(images, targets), CLASSES, "classifier")
     scaled = (torch.from_numpy(images).float() / 255 - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
     with torch.no_grad():
         wanted = net(scaled).argmax(1).numpy()
@@ -95,7 +95,7 @@ def test_mean_and_deviation_are_applied(net, images, targets):
 
 def test_tensors_of_the_users_own_are_taken_as_they_are(net, images, targets):
     ready = images.astype(np.float32) / 100
-    answer = Evaluator(net, (0.5,) * 3, (0.5,) * 3).answer(split_of(ready, targets), CLASSES, "classifier")
+    answer = Evaluator(net, (0.5,) * 3, (0.5,) * 3).evaluate(split_of(ready, targets), CLASSES, "classifier")
     with torch.no_grad():
         assert_array_equal(answer.outcome.predictions, net(torch.from_numpy(ready)).argmax(1).numpy())
 
@@ -108,7 +108,7 @@ def test_templates_and_typicality_are_the_oracles(conv_head, own_net, images, ta
         net.classifier.weight.mul_(30)
     logits, features = plain(net, images)
     predictions = logits.argmax(axis=1)
-    answer = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
+    answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
     assert_array_equal(answer.outcome.predictions, predictions)
     assert_array_equal(answer.templates.samples, np.bincount(targets, minlength=CLASSES))
     present = np.flatnonzero(answer.templates.samples)
@@ -132,7 +132,7 @@ def test_templates_and_typicality_are_the_oracles(conv_head, own_net, images, ta
 def test_the_chance_level_of_typicality_is_within_sampling_error(net, images, targets):
     logits, features = plain(net, images)
     right = logits.argmax(axis=1) == targets
-    answer = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
+    answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
     compared = 0
     for row in answer.templates.typicality:
         members = features[targets == row["class_index"]]
@@ -153,11 +153,11 @@ def test_the_chance_level_of_typicality_is_within_sampling_error(net, images, ta
 @pytest.mark.parametrize("templates", [False, True])
 @pytest.mark.parametrize("size", [1, 7, 1000, None])
 def test_the_size_of_batches_changes_nothing(size, templates, net, images, targets):
-    wanted = Evaluator(net, batch_size=SAMPLES).answer(
+    wanted = Evaluator(net, batch_size=SAMPLES).evaluate(
         split_of(images, targets), CLASSES, "classifier", templates=templates
     )
     seen = []
-    found = Evaluator(net, batch_size=size).answer(
+    found = Evaluator(net, batch_size=size).evaluate(
         split_of(images, targets), CLASSES, "classifier", templates=templates, progress=seen.append
     )
     assert sum(seen) == SAMPLES
@@ -179,30 +179,30 @@ def test_the_automatic_size_is_what_fits(net):
 
     for side in (8, 300):
         evaluator = Evaluator(net)
-        evaluator.answer(split(side), CLASSES, "classifier")
-        assert evaluator.batch_size == min(LARGEST_BATCH, BATCH_BYTES // (3 * side * side * 4))
+        evaluator.evaluate(split(side), CLASSES, "classifier")
+        assert evaluator.batch_size == min(MAX_BATCH_SIZE, BATCH_BYTES // (3 * side * side * 4))
 
 
 @pytest.mark.parametrize("words", [None, "[enforce fail at alloc_cpu.cpp] not enough memory", "CUDA error: out of memory"])
 def test_batches_shrink_where_the_memory_is_short(words, own_net, images, targets):
     torch.manual_seed(3)
     net = own_net(num_classes=CLASSES, width=8)
-    wanted = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
+    wanted = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
     net.limit, net.words = 9, words
     evaluator, seen = Evaluator(net), []
-    found = evaluator.answer(split_of(images, targets), CLASSES, "classifier", templates=True, progress=seen.append)
+    found = evaluator.evaluate(split_of(images, targets), CLASSES, "classifier", templates=True, progress=seen.append)
     assert (sum(seen), max(seen)) == (SAMPLES, 6)  # 53, 26, 13, 6
     assert_array_equal(found.outcome.predictions, wanted.outcome.predictions)
     assert_allclose(found.templates.sums, wanted.templates.sums, rtol=1e-5)
     net.limit, seen = 6, []
-    evaluator.answer(split_of(images, targets), CLASSES, "classifier", progress=seen.append)
+    evaluator.evaluate(split_of(images, targets), CLASSES, "classifier", progress=seen.append)
     assert set(seen) == {6, 5}
 
 
 def test_shrinking_in_the_middle_counts_no_sample_twice(own_net, images, targets):
     torch.manual_seed(3)
     net = own_net(num_classes=CLASSES, width=8)
-    wanted = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
+    wanted = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
     forward, calls = net.forward, []
 
     def failing(x):
@@ -212,7 +212,7 @@ def test_shrinking_in_the_middle_counts_no_sample_twice(own_net, images, targets
         return forward(x)
 
     net.forward = failing
-    found = Evaluator(net, batch_size=16).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
+    found = Evaluator(net, batch_size=16).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
     assert calls[:6] == [16, 16, 16, 8, 8, 4]
     assert_array_equal(found.outcome.predictions, wanted.outcome.predictions)
     assert_allclose(found.templates.sums, wanted.templates.sums, rtol=1e-5)
@@ -221,9 +221,9 @@ def test_shrinking_in_the_middle_counts_no_sample_twice(own_net, images, targets
 
 def test_one_image_that_is_too_much(own_net, images, targets):
     with pytest.raises(
-        UsageError, match=r"^one image alone is too much for the memory: try --device cpu or a smaller --image"
+        UsageError, match=r"^a single image is too large for the memory: try --device cpu or a smaller --image"
     ):
-        Evaluator(own_net(num_classes=CLASSES, limit=0)).answer(split_of(images, targets), CLASSES, "classifier")
+        Evaluator(own_net(num_classes=CLASSES, limit=0)).evaluate(split_of(images, targets), CLASSES, "classifier")
 
 
 def test_some_columns_alone_are_compared(own_net, images, targets):
@@ -231,21 +231,21 @@ def test_some_columns_alone_are_compared(own_net, images, targets):
     net = own_net(num_classes=CLASSES + 1)
     with torch.no_grad():
         net.classifier.bias[0] = 100
-    answer = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier", kept=slice(1, None))
+    answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", kept=slice(1, None))
     logits, _ = plain(net.eval(), images)
     assert_array_equal(answer.outcome.predictions, logits[:, 1:].argmax(axis=1))
     assert answer.loss == pytest.approx(oracles.cross_entropy(logits[:, 1:], targets), rel=1e-5)
 
 
 def test_five_classes_have_no_top5(own_net, images):
-    answer = Evaluator(own_net(num_classes=5)).answer(split_of(images, np.arange(SAMPLES) % 5), 5, "classifier")
+    answer = Evaluator(own_net(num_classes=5)).evaluate(split_of(images, np.arange(SAMPLES) % 5), 5, "classifier")
     assert answer.top5 is None
 
 
 def test_without_a_classifier_there_are_templates_alone(net, images, targets):
     _, features = plain(net, images)
     net.classifier = nn.Identity()
-    answer = Evaluator(net).answer(split_of(images, targets), CLASSES, None, has_classifier=False, templates=True)
+    answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, None, has_classifier=False, templates=True)
     assert (answer.outcome, answer.loss, answer.top5) == (None, None, None)
     assert list(answer.templates.typicality) == []
     tncsm = template_similarity(answer.templates.sums, answer.templates.samples)
@@ -255,13 +255,13 @@ def test_without_a_classifier_there_are_templates_alone(net, images, targets):
 
 
 def test_the_hook_is_gone_afterwards(net, images, targets):
-    Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
+    Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
     assert not net.classifier._forward_pre_hooks
 
 
 def test_bfloat16_is_near(net, images, targets):
-    wanted = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
-    found = Evaluator(net, autocast=True).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
+    wanted = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
+    found = Evaluator(net, autocast=True).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
     assert (found.outcome.predictions == wanted.outcome.predictions).mean() > 0.9
     assert_allclose(found.templates.sums, wanted.templates.sums, rtol=0.05, atol=0.5)
 
@@ -286,7 +286,7 @@ class Gives(nn.Module):
 def test_logits_are_found_in_what_a_model_returns(function, images, targets):
     torch.manual_seed(0)
     model = Gives(function)
-    answer = Evaluator(model).answer(split_of(images, targets), CLASSES, "fc")
+    answer = Evaluator(model).evaluate(split_of(images, targets), CLASSES, "fc")
     with torch.no_grad():
         wanted = model.fc(torch.from_numpy(images).float().div(255).mean((2, 3)))
     assert_allclose(answer.outcome.predictions, wanted.argmax(1))
@@ -308,30 +308,32 @@ def test_logits_are_found_in_what_a_model_returns(function, images, targets):
         (lambda x: x[:1], (UsageError, UnreadableError), r"the model's outputs have shape \(1, 6\)"),
         (lambda x: x * float("nan"), UnreadableError, r"^the model's outputs are NaN or infinite$"),
         (lambda x: x / 0, UnreadableError, r"^the model's outputs are NaN or infinite$"),
-        (lambda x: x.view(7), UsageError, r"^the model cannot take these images: shape '\[7\]' is invalid"),
-        (lambda x: x.gone, UsageError, r"^the model cannot take these images: AttributeError: "),
-        (lambda _: sys.exit(0), UsageError, r"^the model cannot take these images: SystemExit: 0$"),
-        (lambda _: int("x\ny"), UsageError, r"^the model cannot take these images: ValueError: "),
+        (lambda x: x.view(7), UsageError, r"^the model cannot process these images: shape '\[7\]' is invalid"),
+        (lambda x: x.gone, UsageError, r"^the model cannot process these images: AttributeError: "),
+        (lambda _: sys.exit(0), UsageError, r"^the model cannot process these images: SystemExit: 0$"),
+        (lambda _: int("x\ny"), UsageError, r"^the model cannot process these images: ValueError: "),
     ],
 )
 def test_what_is_no_answer(function, kind, message, images, targets):
     with pytest.raises(kind, match=message) as caught:
-        Evaluator(Gives(function)).answer(split_of(images, targets), CLASSES, "fc")
+        Evaluator(Gives(function)).evaluate(split_of(images, targets), CLASSES, "fc")
     assert "\n" not in str(caught.value)
 
 
 def test_a_classifier_that_is_never_called_has_no_features(images, targets):
-    with pytest.raises(UsageError, match=r"^the model does not call its classifier fc: its features cannot be had$"):
-        Evaluator(Gives(lambda x: x, unused=True)).answer(split_of(images, targets), CLASSES, "fc", templates=True)
+    with pytest.raises(UsageError, match=r"^the model does not call its classifier fc: its features are not accessible$"):
+        Evaluator(Gives(lambda x: x, unused=True)).evaluate(split_of(images, targets), CLASSES, "fc", templates=True)
 
 
 def test_torchscript_has_no_features(net, images, targets):
     traced = torch.jit.trace(net, torch.zeros(1, 3, 12, 12))
-    wanted = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier")
-    found = Evaluator(traced).answer(split_of(images, targets), CLASSES, "classifier")
+    wanted = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier")
+    found = Evaluator(traced).evaluate(split_of(images, targets), CLASSES, "classifier")
     assert_array_equal(found.outcome.predictions, wanted.outcome.predictions)
-    with pytest.raises(UsageError, match=r"^features cannot be caught within TorchScript: give the model's own code with"):
-        Evaluator(traced).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
+    with pytest.raises(
+        UsageError, match=r"^features within TorchScript are not accessible: give the model's Python code with"
+    ):
+        Evaluator(traced).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
 
 
 def test_features_that_are_not_one_a_sample(images, targets):
@@ -344,9 +346,9 @@ def test_features_that_are_not_one_a_sample(images, targets):
             return self.fc(x.flatten(2).transpose(1, 2)).mean(1)
 
     with pytest.raises(
-        UsageError, match=r"^the features have shape \(\d+, 144, 3\); expected \(batch, width\), one a sample$"
+        UsageError, match=r"^the features have shape \(\d+, 144, 3\); expected \(batch, width\), one row per sample$"
     ):
-        Evaluator(Tokens()).answer(split_of(images, targets), CLASSES, "fc", templates=True)
+        Evaluator(Tokens()).evaluate(split_of(images, targets), CLASSES, "fc", templates=True)
 
 
 def test_features_that_are_not_finite(net, images, targets):
@@ -356,31 +358,31 @@ def test_features_that_are_not_finite(net, images, targets):
 
     model = nn.Sequential(Body(), nn.Identity())
     with pytest.raises(UnreadableError, match=r"^the model's features are NaN or infinite$"):
-        Evaluator(model).answer(split_of(images, targets), CLASSES, None, has_classifier=False, templates=True)
+        Evaluator(model).evaluate(split_of(images, targets), CLASSES, None, has_classifier=False, templates=True)
 
 
 # Devices
 
 
 def test_a_device_by_its_number(net, images, targets):
-    wanted = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier")
-    found = Evaluator(net, device=device_of("cpu:0")).answer(split_of(images, targets), CLASSES, "classifier")
+    wanted = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier")
+    found = Evaluator(net, device=resolve_device("cpu:0")).evaluate(split_of(images, targets), CLASSES, "classifier")
     assert_array_equal(found.outcome.predictions, wanted.outcome.predictions)
 
 
 def test_the_devices_that_are_there():
-    assert device_of("cpu") == "cpu"
-    assert device_of("auto") in ("cpu", "cuda", "mps")
+    assert resolve_device("cpu") == "cpu"
+    assert resolve_device("auto") in ("cpu", "cuda", "mps")
 
 
 @pytest.mark.parametrize("asked", ["cuda:77", "tpu", "", "cpu:x", "gpu", "cuda:-1", "hpu"])
 def test_a_device_that_is_not_there(asked):
-    with pytest.raises(UsageError, match=rf"^--device {asked} is not there: .+; try auto or cpu$") as caught:
-        device_of(asked)
+    with pytest.raises(UsageError, match=rf"^--device {asked} is not available: .+; try auto or cpu$") as caught:
+        resolve_device(asked)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 def test_a_gpu_that_is_not_there():
-    with pytest.raises(UsageError, match=r"^--device cuda is not there: .+; try auto or cpu$"):
-        device_of("cuda")
+    with pytest.raises(UsageError, match=r"^--device cuda is not available: .+; try auto or cpu$"):
+        resolve_device("cuda")

@@ -113,7 +113,7 @@ def test_a_folder_without_images_is_refused(tmp_path):
 
 
 def test_a_folder_that_cannot_be_read_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"gone: expected a folder that can be read, found none \(No such file"):
+    with pytest.raises(UsageError, match=r"gone: the folder cannot be read \(No such file"):
         subfolders(tmp_path / "gone")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from dsi_cli.inference.images import open_bytes, open_file, reason
+from dsi_cli.inference.images import open_bytes, open_file, reason_not_decoded
 
 
 def _encoded(image, kind, **options):
@@ -48,7 +48,7 @@ def test_an_image_is_what_pillow_reads(colour_images):
 def _error(function, *args):
     with pytest.raises((OSError, Image.DecompressionBombError), match=r"\w") as caught:
         function(*args)
-    return reason(caught.value)
+    return reason_not_decoded(caught.value)
 
 
 def test_reasons_are_one_line(tmp_path, monkeypatch):
@@ -72,4 +72,4 @@ def test_reasons_are_one_line(tmp_path, monkeypatch):
     ],
 )
 def test_other_errors_have_their_type(error, expected):
-    assert reason(error) == expected
+    assert reason_not_decoded(error) == expected

@@ -160,10 +160,10 @@ def test_a_model_of_a_function_is_in_evaluation_mode(nets):
         (
             "resnet18",
             {},
-            r"^--model wants timm:NAME, torchvision:NAME, .* or module:FUNCTION; 'resnet18' is not of that form$",
+            r"^--model takes timm:NAME, torchvision:NAME, .* or module:FUNCTION; found 'resnet18'$",
         ),
-        ("timm:", {}, r"'timm:' is not of that form$"),
-        ("", {}, r"'' is not of that form$"),
+        ("timm:", {}, r"found 'timm:'$"),
+        ("", {}, r"found ''$"),
         ("timm:resnet18x", {}, r"^timm has no model 'resnet18x'"),
         ("timm:test_resnets", {}, r"^timm has no model 'test_resnets'; it has test_resnet\b"),
         ("timm:zzz", {}, r"^timm has no model 'zzz'$"),
@@ -180,7 +180,7 @@ def test_a_model_of_a_function_is_in_evaluation_mode(nets):
         (
             "transformers:google/vit-base",
             {},
-            r"^--model transformers:google/vit-base wants a folder with a config.json; there is",
+            r"^--model transformers:google/vit-base: expected a folder with a config.json, found none",
         ),
         ("torchscript:gone.pt", {}, r"^--model torchscript:gone.pt: there is no such file$"),
         ("gone.py:build", {}, r"^gone.py:build: expected a Python file, found nothing at gone.py; check the path$"),

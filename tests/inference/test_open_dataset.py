@@ -117,7 +117,7 @@ def test_a_file_or_folder_comes_before_a_name(tmp_path, monkeypatch):
     _image(tmp_path / "cifar10" / "a" / "1.png")
     monkeypatch.chdir(tmp_path)
     assert open_samples("cifar10").names == ("a",)
-    with pytest.raises(UsageError, match=r"^CIFAR100: expected the folder that holds it"):
+    with pytest.raises(UsageError, match=r"^CIFAR100: expected the folder of the data set"):
         open_samples("cifar100")
 
 

@@ -34,7 +34,7 @@ def test_a_model_runs_without_tf32(is_allowed, recwarn):
     MATMUL.allow_tf32 = CUDNN.allow_tf32 = is_allowed
     model, images = Seeing(4, 2), np.ones((3, 1, 2, 2), dtype=np.uint8)
     split = Split(np.array([0, 1, 0]), lambda order, _size: iter([images[order]]), np.arange(3), [None] * 3)
-    Evaluator(model).answer(split, 2, None)
+    Evaluator(model).evaluate(split, 2, None)
     assert model.seen == (False, False)
     assert (MATMUL.allow_tf32, CUDNN.allow_tf32) == (is_allowed, is_allowed)
     assert not recwarn.list

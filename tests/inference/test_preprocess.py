@@ -48,7 +48,7 @@ def test_as_timm_does(size, crop_pct, crop_mode, interpolation):
     theirs = create_transform(
         (3, 48, 48), crop_pct=crop_pct, crop_mode=crop_mode, interpolation=interpolation, mean=HALF, std=(0.2, 0.3, 0.4)
     )
-    prepared = Preprocessing((48, 48), crop_pct, crop_mode, interpolation, HALF, (0.2, 0.3, 0.4), 3).fitted()
+    prepared = Preprocessing((48, 48), crop_pct, crop_mode, interpolation, HALF, (0.2, 0.3, 0.4), 3).validated()
     assert torch.equal(as_model_takes(prepared, picture(size)), theirs(picture(size)))
 
 
@@ -56,7 +56,7 @@ def test_as_timm_does_where_height_and_width_differ():
     from timm.data import create_transform
 
     theirs = create_transform((3, 48, 64), crop_pct=0.9, interpolation="bicubic", mean=HALF, std=HALF)
-    prepared = Preprocessing((48, 64), 0.9, None, "bicubic", HALF, HALF, 3).fitted()
+    prepared = Preprocessing((48, 64), 0.9, None, "bicubic", HALF, HALF, 3).validated()
     assert torch.equal(as_model_takes(prepared, picture((90, 70))), theirs(picture((90, 70))))
 
 
@@ -66,7 +66,7 @@ def test_a_timm_models_usual_preprocessing(name):
     from timm.data import create_transform, resolve_data_config
 
     theirs = create_transform(**resolve_data_config({}, model=timm.create_model(name)))
-    prepared = build_model(f"timm:{name}", ModelSpec(10, 3)).usual.over(Preprocessing(channels=3)).fitted()
+    prepared = build_model(f"timm:{name}", ModelSpec(10, 3)).usual.with_defaults(Preprocessing(channels=3)).validated()
     for size in SIZES[1:4]:
         assert torch.equal(as_model_takes(prepared, picture(size)), theirs(picture(size)))
 
@@ -77,7 +77,9 @@ def test_a_torchvision_models_usual_preprocessing(name, size):
     from torchvision import models
 
     theirs = models.get_model_weights(name).DEFAULT.transforms()
-    prepared = build_model(f"torchvision:{name}", ModelSpec(10, 3)).usual.over(Preprocessing(channels=3)).fitted()
+    prepared = (
+        build_model(f"torchvision:{name}", ModelSpec(10, 3)).usual.with_defaults(Preprocessing(channels=3)).validated()
+    )
     assert torch.equal(as_model_takes(prepared, picture(size)), theirs(picture(size)))
 
 
@@ -89,7 +91,7 @@ def test_as_torchvisions_presets_do_for_any_crop_and_size(crop, resize):
     prepared = recorded_preprocessing({"val_crop_size": crop, "val_resize_size": resize, "interpolation": "bilinear"})
     usual = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), channels=3)
     for size in SIZES[:6]:
-        assert torch.equal(as_model_takes(prepared.over(usual).fitted(), picture(size)), theirs(picture(size)))
+        assert torch.equal(as_model_takes(prepared.with_defaults(usual).validated(), picture(size)), theirs(picture(size)))
 
 
 @pytest.mark.parametrize("size", SIZES[:5])
@@ -105,7 +107,7 @@ def test_as_a_vit_image_processor_does(size, options):
     transformers = pytest.importorskip("transformers")
     processor = transformers.ViTImageProcessor(**options)
     theirs = processor(picture(size), return_tensors="pt")["pixel_values"][0]
-    prepared = from_processor(processor.to_dict()).over(Preprocessing(channels=3)).fitted()
+    prepared = from_processor(processor.to_dict()).with_defaults(Preprocessing(channels=3)).validated()
     found = as_model_takes(prepared, picture(size))
     assert found.shape == theirs.shape
     # Theirs resizes tensors, ours Pillow images: single values lie a few of 256 levels apart.
@@ -116,7 +118,7 @@ def test_as_a_vit_image_processor_does(size, options):
 def test_as_a_clip_image_processor_does():
     transformers = pytest.importorskip("transformers")
     processor = transformers.CLIPImageProcessor(size={"shortest_edge": 56}, crop_size={"height": 48, "width": 48})
-    prepared = from_processor(processor.to_dict()).over(Preprocessing(channels=3)).fitted()
+    prepared = from_processor(processor.to_dict()).with_defaults(Preprocessing(channels=3)).validated()
     for size in SIZES[:5]:
         theirs = processor(picture(size), return_tensors="pt")["pixel_values"][0]
         assert (as_model_takes(prepared, picture(size)) - theirs).abs().max() <= 2.01 / 255 / 0.26
@@ -126,7 +128,7 @@ def test_images_as_they_are_are_scaled_as_torchvision_does():
     from torchvision import transforms
 
     theirs = transforms.Compose([transforms.ToTensor(), transforms.Normalize(HALF, (0.1, 0.2, 0.3))])
-    prepared = Preprocessing(mean=HALF, std=(0.1, 0.2, 0.3), channels=3).fitted()
+    prepared = Preprocessing(mean=HALF, std=(0.1, 0.2, 0.3), channels=3).validated()
     assert torch.equal(as_model_takes(prepared, picture((37, 53))), theirs(picture((37, 53))))
 
 
@@ -259,7 +261,9 @@ def test_what_a_processors_file_says(facts, expected):
 
 def test_what_is_asked_for_wins():
     asked = Preprocessing(size=(8, 8), std=(0.1,))
-    assert asked.over(Preprocessing((4, 4), 0.9, mean=(0.2,))) == Preprocessing((8, 8), 0.9, None, None, (0.2,), (0.1,))
+    assert asked.with_defaults(Preprocessing((4, 4), 0.9, mean=(0.2,))) == Preprocessing(
+        (8, 8), 0.9, None, None, (0.2,), (0.1,)
+    )
 
 
 @pytest.mark.parametrize(
@@ -274,22 +278,22 @@ def test_what_is_asked_for_wins():
     ],
 )
 def test_it_is_described_in_words(prepared, expected):
-    assert prepared.described() == expected
+    assert prepared.describe() == expected
 
 
 @pytest.mark.parametrize(
     ("channels", "mean", "expected"), [(1, (0.5,), (0.5,)), (3, (0.2,), (0.2, 0.2, 0.2)), (None, (0.2,), (0.2, 0.2, 0.2))]
 )
 def test_mean_and_deviation_fit_the_channels(channels, mean, expected):
-    assert Preprocessing(mean=mean, std=mean, channels=channels).fitted().mean == pytest.approx(expected)
+    assert Preprocessing(mean=mean, std=mean, channels=channels).validated().mean == pytest.approx(expected)
 
 
 def test_a_librarys_values_are_averaged_for_one_channel():
     usual = Preprocessing(mean=(0.1, 0.3, 0.8), std=(0.2, 0.2, 0.5))
-    averaged = usual.over(Preprocessing(channels=1)).averaged().fitted()
+    averaged = usual.with_defaults(Preprocessing(channels=1)).average_channels().validated()
     assert averaged.mean == pytest.approx((0.4,))
     assert averaged.std == pytest.approx((0.3,))
-    assert usual.over(Preprocessing(channels=3)).averaged().mean == usual.mean
+    assert usual.with_defaults(Preprocessing(channels=3)).average_channels().mean == usual.mean
 
 
 @pytest.mark.parametrize(
@@ -302,16 +306,19 @@ def test_a_librarys_values_are_averaged_for_one_channel():
         (Preprocessing(size=(4, 9000)), r"^an image size lies between 1 and 8,192"),
         (Preprocessing(crop_pct=0.0), r"^a crop share lies between 0 and 4; 0\.0 does not$"),
         (Preprocessing(crop_pct=float("nan")), r"^a crop share lies between 0 and 4; nan does not$"),
-        (Preprocessing(mean=(0.1, 0.2)), r"^2 values of mean or std for 3 channels: give one, or one a channel$"),
+        (Preprocessing(mean=(0.1, 0.2)), r"^2 values of mean or std for 3 channels: give one value, or one per channel$"),
         (Preprocessing(mean=()), r"^0 values of mean or std for 3 channels"),
-        (Preprocessing(std=HALF, channels=1), r"^3 values of mean or std for 1 channel: give one, or one a channel$"),
+        (
+            Preprocessing(std=HALF, channels=1),
+            r"^3 values of mean or std for 1 channel: give one value, or one per channel$",
+        ),
         (Preprocessing(size=(4, 4), interpolation="cubic"), r"interpolation.*nearest, bilinear, bicubic.* lanczos.*cubic"),
         (Preprocessing(mean=(float("nan"),), std=(1.0,)), r"mean"),
     ],
 )
 def test_what_cannot_be_right(prepared, message):
     with pytest.raises(UsageError, match=message):
-        prepared.fitted()
+        prepared.validated()
 
 
 @pytest.mark.parametrize("name", INTERPOLATIONS)

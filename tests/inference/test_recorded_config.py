@@ -35,7 +35,9 @@ def state_dict():
 
 
 def guessed(place):
-    return recorded_config.model_of(place, scan_checkpoint(place).record.trainer, recorded_config.facts_of(place))
+    return recorded_config.recorded_model(
+        place, scan_checkpoint(place).record.trainer, recorded_config.recorded_facts(place)
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_a_name_that_no_library_lists_is_not_used(name, found):
     assert guessed(found(arch=name)) is None
     args = argparse.Namespace(model=name)
     beside = {"optimizer": {}, "lr_scheduler": {}, "epoch": 1}
-    assert recorded_config.model_of(found(args=args, **beside), "torchvision", {"model": name}) is None
+    assert recorded_config.recorded_model(found(args=args, **beside), "torchvision", {"model": name}) is None
 
 
 @pytest.mark.parametrize(
@@ -96,19 +98,19 @@ def test_where_a_name_may_stand(held, expected, found):
 def test_the_reference_scripts_own_keys(found, state_dict):
     args = argparse.Namespace(model="resnet18", val_crop_size=40, std=None)
     place = found(model=state_dict, optimizer={"state": {}}, lr_scheduler={}, epoch=0, args=args)
-    facts = recorded_config.facts_of(place)
+    facts = recorded_config.recorded_facts(place)
     assert (facts["model"], facts["val_crop_size"]) == ("resnet18", 40)
     assert "std" not in facts
 
 
 def test_the_checkpoint_wins_over_what_lies_beside_it(found, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"arch": "resnet50", "mean": [0.1], "std": [0.2]}), encoding="utf-8")
-    facts = recorded_config.facts_of(found(arch="resnet18", mean=[0.5]))
+    facts = recorded_config.recorded_facts(found(arch="resnet18", mean=[0.5]))
     assert {name: facts[name] for name in ("arch", "mean", "std")} == {"arch": "resnet18", "mean": [0.5], "std": [0.2]}
 
 
 def test_facts_are_plain_values(found, tmp_path):
-    facts = recorded_config.facts_of(
+    facts = recorded_config.recorded_facts(
         found(args=argparse.Namespace(weights=torch.ones(3), lr=np.float64(0.1), data=tmp_path))
     )
     assert not any(isinstance(value, torch.Tensor) for value in facts.values())
@@ -122,7 +124,7 @@ def test_nothing_is_run(found, tmp_path):
 
     place = found(args=Runs(), arch="resnet18", version=2, epoch=Runs())
     assert guessed(place) in (None, "timm:resnet18")
-    assert recorded_config.facts_of(place)["arch"] == "resnet18"
+    assert recorded_config.recorded_facts(place)["arch"] == "resnet18"
     assert not (tmp_path / "PWNED").exists()
     torch.load(place.path, weights_only=False)
     assert (tmp_path / "PWNED").exists()
@@ -131,8 +133,8 @@ def test_nothing_is_run(found, tmp_path):
 def test_a_file_that_cannot_be_read_says_nothing(tmp_path):
     (tmp_path / "net.pt").write_bytes(b"nothing of interest")
     place = require_file(tmp_path / "net.pt")
-    assert recorded_config.facts_of(place) == {}
-    assert recorded_config.model_of(place, None, {}) is None
+    assert recorded_config.recorded_facts(place) == {}
+    assert recorded_config.recorded_model(place, None, {}) is None
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_a_file_that_cannot_be_read_says_nothing(tmp_path):
 )
 def test_a_json_file_that_says_nothing(content, tmp_path, found):
     (tmp_path / "config.json").write_bytes(content)
-    assert "arch" not in recorded_config.json_beside(tmp_path, "config.json")
+    assert "arch" not in recorded_config.read_sibling_json(tmp_path, "config.json")
     assert guessed(found(arch="resnet18")) == "torchvision:resnet18"
 
 
@@ -185,4 +187,4 @@ def test_the_channels_are_those_of_the_first_convolution(shapes, expected, tmp_p
     )
     tensors = state_dict_module.state_dict_tensors(require_file(tmp_path / "n.pt"), HeadOptions())
     assert all(isinstance(tensor, Tensor) for tensor in tensors.values())
-    assert recorded_config.channels_of(tensors) == expected
+    assert recorded_config.input_channels(tensors) == expected

@@ -16,7 +16,7 @@ from PIL import Image
 from dsi_cli.errors import UsageError
 from dsi_cli.inference.images import open_file
 from dsi_cli.inference.open_dataset import open_samples
-from dsi_cli.inference.torchvision_datasets import NAMED, find_named, open_named
+from dsi_cli.inference.torchvision_datasets import DATASETS, find_dataset, open_dataset
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def mnist(tmp_path):
 @pytest.mark.parametrize("name", ["MNIST", "FashionMNIST"])
 def test_mnist_is_read_from_its_own_files(mnist, name):
     root = mnist(name)
-    test, train = (open_named(find_named(name), root, False, is_train) for is_train in (False, True))
+    test, train = (open_dataset(find_dataset(name), root, False, is_train) for is_train in (False, True))
     assert test.source == f"{name} test split in {root} (6 images, 10 classes)"
     assert train.source == f"{name} train split in {root} (12 images, 10 classes)"
     assert test.targets.tolist() == list(range(6))
@@ -59,7 +59,7 @@ def test_with_its_folder_a_name_wins_over_a_folder_of_that_name(mnist, tmp_path,
 
 
 def test_names_are_torchvisions(mnist):
-    assert open_named(find_named("FashionMNIST"), mnist("FashionMNIST"), False, False).names[0] == "T-shirt/top"
+    assert open_dataset(find_dataset("FashionMNIST"), mnist("FashionMNIST"), False, False).names[0] == "T-shirt/top"
 
 
 def test_food101_has_files(tmp_path):
@@ -70,7 +70,7 @@ def test_food101_has_files(tmp_path):
         Image.new("RGB", (4, 4), 7).save(base / "images" / f"{name}.jpg")
     for split in ("train", "test"):
         (base / "meta" / f"{split}.json").write_text(json.dumps({"waffles": ["waffles/2"], "apple_pie": ["apple_pie/1"]}))
-    samples = open_named(find_named("Food"), str(tmp_path), False, False)
+    samples = open_dataset(find_dataset("Food"), str(tmp_path), False, False)
     assert samples.names == ("apple_pie", "waffles")
     assert samples.targets.tolist() == [1, 0]
     assert [open_file(path).size for path in samples.paths] == [(4, 4), (4, 4)]
@@ -83,7 +83,7 @@ def test_imagenet_keeps_all_synonyms_and_ids(tmp_path):
         Image.new("RGB", (4, 4)).save(tmp_path / "val" / wnid / "1.JPEG")
     meta = {"n01440764": ("tench", "Tinca tinca"), "n01443537": ("goldfish", "Carassius auratus")}
     torch.save((meta, []), tmp_path / "meta.bin")
-    samples = open_named(find_named("imagenet"), str(tmp_path), False, False)
+    samples = open_dataset(find_dataset("imagenet"), str(tmp_path), False, False)
     assert samples.names == ("tench, Tinca tinca", "goldfish, Carassius auratus")
     assert samples.wnids == ("n01440764", "n01443537")
     assert samples.paths[0] == str(tmp_path / "val" / "n01440764" / "1.JPEG")
@@ -91,23 +91,25 @@ def test_imagenet_keeps_all_synonyms_and_ids(tmp_path):
     with pytest.raises(
         UsageError, match=r"^ImageNet: expected the unpacked folder train in .*, found none; give another --data-root$"
     ):
-        open_named(find_named("imagenet"), str(tmp_path), True, True)
+        open_dataset(find_dataset("imagenet"), str(tmp_path), True, True)
 
 
-@pytest.mark.parametrize("named", [row for row in NAMED if row.is_fetched], ids=lambda row: row.name)
+@pytest.mark.parametrize("named", [row for row in DATASETS if row.is_fetched], ids=lambda row: row.name)
 @pytest.mark.parametrize("train", [False, True])
 def test_a_missing_data_set_is_not_downloaded(tmp_path, named, train):
     found = rf"^{named.name}: expected the data set in {tmp_path}, found it missing or damaged \(Dataset not found.*\); "
     message = found + r"give another --data-root, or --download to fetch it$"
     with pytest.raises(UsageError, match=message):
-        open_named(named, str(tmp_path), False, train)
+        open_dataset(named, str(tmp_path), False, train)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("named", NAMED, ids=lambda row: row.name)
+@pytest.mark.parametrize("named", DATASETS, ids=lambda row: row.name)
 def test_the_folder_must_be_given(named):
-    with pytest.raises(UsageError, match=rf"^{named.name}: expected the folder that holds it .*; give --data-root FOLDER$"):
-        open_named(named, None, True, False)
+    with pytest.raises(
+        UsageError, match=rf"^{named.name}: expected the folder of the data set .*; give --data-root FOLDER$"
+    ):
+        open_dataset(named, None, True, False)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +123,8 @@ def test_the_folder_must_be_given(named):
     ],
 )
 def test_names_have_other_spellings(spec, name):
-    assert find_named(spec).name == name
+    assert find_dataset(spec).name == name
 
 
 def test_other_names_are_none():
-    assert find_named("cifar") is None
+    assert find_dataset("cifar") is None

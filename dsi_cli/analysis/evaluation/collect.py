@@ -298,7 +298,7 @@ def _provenance_parts(mark: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what a result was made from: data, model and images in words, and everything as JSON unless it is from a file."""
     description, source = mark.get("from", {}), mark.get("source", {})
     preprocessing = description.get("preprocessing")
-    images = Preprocessing(**preprocessing).described() if preprocessing else ""
+    images = Preprocessing(**preprocessing).describe() if preprocessing else ""
     everything = "" if "predictions" in source else layout.canonical_json(source)
     return str(description.get("source", "unknown")), str(description.get("model") or ""), images, everything
 

@@ -96,7 +96,7 @@ class DatasetCache:
         kept = np.arange(len(samples))
         if skip_bad:
             bad = _bad_samples(samples, transform)
-            self._warn_of_bad(split, [(samples.place(index), reason) for index, reason in bad.items()])
+            self._warn_of_bad(split, [(samples.locate(index), reason) for index, reason in bad.items()])
             kept = np.setdiff1d(kept, np.array([*bad], dtype=np.int64))
         return CachedSplit(kept, _batches_decoded_again(samples, transform, kept))
 

@@ -55,11 +55,11 @@ class LoadedModel:
         self._files = {file.display_path: file for file in state.run.checkpoints}
         self.record = next((record for record in state.usable if record.path in self._files), state.usable[0])
         file = self._files.get(self.record.path)
-        self.facts = recorded_config.facts_of(file) if file is not None else {}
+        self.facts = recorded_config.recorded_facts(file) if file is not None else {}
         self.spec = options.evaluation.model
         self.is_guessed = self.spec is None
         if self.spec is None and file is not None:
-            self.spec = recorded_config.model_of(file, self.record.trainer, self.facts)
+            self.spec = recorded_config.recorded_model(file, self.record.trainer, self.facts)
         self.prepared: Preprocessing | None = None
         self.has_fitted = False
         self._evaluator: Evaluator | None = None
@@ -117,21 +117,21 @@ class LoadedModel:
         file = self._files.get(self.record.path)
         tensors = state_dict.state_dict_tensors(file, self.options.choice, self.record.classes) if file is not None else {}
         recorded = recorded_preprocessing(self.facts)
-        channels = options.channels or recorded_config.channels_of(tensors) or 3
-        size = self._asked().over(recorded).size
+        channels = options.channels or recorded_config.input_channels(tensors) or 3
+        size = self._asked().with_defaults(recorded).size
         spec = models.ModelSpec(self._rows(), channels, size, dict(options.model_arguments), self.state.names)
         built = models.build_model(self.spec, spec)
         # The processor of a Hugging Face model knows more than its config, whose image size is that of the initial weights.
         first, second = (built.usual, recorded) if self.spec.startswith("transformers:") else (recorded, built.usual)
-        usual = first.over(second).over(Preprocessing(channels=channels)).averaged()
-        self.prepared = self._asked().over(usual).fitted()
+        usual = first.with_defaults(second).with_defaults(Preprocessing(channels=channels)).average_channels()
+        self.prepared = self._asked().with_defaults(usual).validated()
         self._model, self._zero_shot = built.model, built.zero_shot
         self._describe(self.prepared)
         self._evaluator = evaluator.Evaluator(
             built.zero_shot or built.model,
             self.prepared.mean,
             self.prepared.std,
-            evaluator.device_of(options.device),
+            evaluator.resolve_device(options.device),
             options.batch_size,
             options.autocast,
         )
@@ -146,7 +146,7 @@ class LoadedModel:
             origin += "; classifier: text embeddings of the class names"
         elif self._zero_shot is not None:
             origin += "; without a tokenizer next to it: features only"
-        self.say(f"{self.state.run.name}: model {self.spec}{origin}; images: {prepared.described()}")
+        self.say(f"{self.state.run.name}: model {self.spec}{origin}; images: {prepared.describe()}")
         if prepared.mean is None or prepared.std is None:
             self.say("warning: mean and std are not known: images are scaled to [0, 1] only; give --mean and --std")
 
@@ -259,13 +259,13 @@ class ModelPredictions:
         return hashlib.sha256(self.targets.tobytes()).hexdigest()[:16]
 
     def evaluate(self, record: Record) -> EvaluationResult:
-        """Return the predictions of a checkpoint; errors as for `LoadedModel.load` and `Evaluator.answer`."""
+        """Return the predictions of a checkpoint; errors as for `LoadedModel.load` and `Evaluator.evaluate`."""
         head = self.model.load(record)
         evaluator = self.model.build()
         assert self.model.prepared is not None
         if self._cached_split is None:
             self._cached_split = self.data.split(self.split, self.targets, self.model.prepared)
-        return evaluator.answer(
+        return evaluator.evaluate(
             self._cached_split,
             self.model.labels.classes,
             head,
@@ -339,4 +339,4 @@ def _code_files(spec: str) -> list[Path]:
         return [Path(name)]
     if kind in _LIBRARIES or not user_code.is_function(spec):
         return []
-    return user_code.files_of(spec)
+    return user_code.code_files(spec)
