@@ -60,7 +60,7 @@ class CheckpointOptions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class InputOptions:
-    """Which checkpoints are read, and what is read from them."""
+    """The epochs, the classifier head and the training log to read."""
 
     epochs: str | None = field(
         default=None,
@@ -103,7 +103,7 @@ class InputOptions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LabelOptions:
-    """What the classes are."""
+    """The labels of the classes and their senses."""
 
     labels: str | None = field(
         default=None,
@@ -151,7 +151,7 @@ class LabelOptions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ComparisonOptions:
-    """What the matrices are compared with, and how."""
+    """The references for the matrices, and the measures of the comparison."""
 
     references: tuple[str, ...] = field(
         default=DEFAULT_REFERENCES,
@@ -358,7 +358,7 @@ class ModelOptions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class InferenceOptions:
-    """How the model is run; values other than `autocast` change no prediction."""
+    """The device and the memory for running the model. Only `autocast` may change predictions."""
 
     device: str = field(
         default="auto",
@@ -400,7 +400,7 @@ class InferenceOptions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EngineChoice:
-    """What runs the jobs."""
+    """The engine that runs the jobs."""
 
     engine: str = field(
         default=DEFAULT_ENGINE,
@@ -449,7 +449,7 @@ class MemoryOptions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OutputOptions:
-    """What a call writes and prints."""
+    """The output folder, the trackers, and the printed output."""
 
     out: Path = field(
         default=Path("dsi-out"),
@@ -482,7 +482,7 @@ class OutputOptions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WatchOutputOptions(OutputOptions):
-    """What ``dsi watch`` writes and prints."""
+    """The output options of ``dsi watch``."""
 
     json: bool = field(
         default=False,
@@ -496,7 +496,7 @@ class WatchOutputOptions(OutputOptions):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WatchOptions:
-    """How ``dsi watch`` waits, and when it ends."""
+    """The pace of ``dsi watch``, and the conditions for its end."""
 
     every: float = field(
         default=10.0,
@@ -514,7 +514,8 @@ class WatchOptions:
         metadata=option(
             "--until-epoch",
             metavar="EPOCH",
-            help="End once every run has this epoch (the trainer's own number).",
+            help="End once every run has this epoch (the trainer's own number), or the last epoch before it that --epochs"
+            " selects.",
             minimum=0,
             is_terminal_only=True,
         ),
