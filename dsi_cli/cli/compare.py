@@ -127,11 +127,17 @@ def _require_output_paths(out: Path | None, as_format: str, html: Path | None) -
     from dsi_cli.store import atomic_write
 
     if as_format not in FIGURE_FORMATS:
-        raise UsageError(f"no format {as_format!r}: {expected(as_format, FIGURE_FORMATS)}")
+        raise UsageError(
+            f"no format {as_format!r}: {expected(as_format, FIGURE_FORMATS)}", code="unknown-format", format=as_format
+        )
     if out is not None and out.exists() and not out.is_dir():
-        raise UsageError(f"figures go into a folder, and {out} is a file")
+        raise UsageError(f"figures go into a folder, and {out} is a file", code="not-a-folder", path=str(out))
     if html is not None and html.is_dir():
-        raise UsageError(f"the page is a file, and {html} is a folder: give --html a name in it, or the folder to -o")
+        raise UsageError(
+            f"the page is a file, and {html} is a folder: give --html a name in it, or the folder to -o",
+            code="not-a-file",
+            path=str(html),
+        )
     if html is not None:
         atomic_write.require_suffix(html, (".html", ".htm"), "the comparison is a page")
 

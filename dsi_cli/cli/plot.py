@@ -112,7 +112,8 @@ def plot(
     if output is None:
         if not listed:
             raise UsageError(
-                "expected the output folder of dsi analyze: dsi plot OUTPUT; dsi plot --list names the figures"
+                "expected the output folder of dsi analyze: dsi plot OUTPUT; dsi plot --list names the figures",
+                code="no-output-folder",
             )
         _list(None, as_json=as_json)
         return DONE
@@ -167,9 +168,17 @@ def _print_drawn(
         names = ", ".join(drawn.without_data)
         selection = [flag for flag, value in (("--epochs", options.epochs), ("--kind", options.kind)) if value is not None]
         if selection:
-            raise UsageError(f"nothing to draw for {names}: this output has nothing of that {' and '.join(selection)}")
+            raise UsageError(
+                f"nothing to draw for {names}: this output has nothing of that {' and '.join(selection)}",
+                code="nothing-to-draw",
+                figures=drawn.without_data,
+            )
         needs = "; ".join(f"{name} needs {figure_spec(name).needs}" for name in drawn.without_data)
-        raise UsageError(f"nothing to draw for {names}, without data in this output: {needs}")
+        raise UsageError(
+            f"nothing to draw for {names}, without data in this output: {needs}",
+            code="nothing-to-draw",
+            figures=drawn.without_data,
+        )
 
 
 def _list(with_data: set[str] | None, *, as_json: bool) -> None:
