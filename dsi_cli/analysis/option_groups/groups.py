@@ -7,7 +7,8 @@ line (`dsi_cli.analysis.option_groups.declaration`). The command line and ``docs
 To add an option: add a field here, and a keyword to `dsi_cli.analyze` unless the field belongs to `dsi_cli.Evaluation`. A test
 compares names and defaults.
 
-The groups lack ``==`` and a ``repr``, because each method that `dataclass` generates delays every ``--help``.
+The groups lack ``==`` and a ``repr``, and those that are only base classes lack ``__init__``, because each method that `dataclass`
+generates delays every ``--help``.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def preset_names() -> Iterable[str]:
     return (preset.name for preset in PRESETS)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class CheckpointOptions:
     """The paths of a call."""
 
@@ -58,7 +59,7 @@ class CheckpointOptions:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class InputOptions:
     """The epochs, the classifier head and the training log to read."""
 
@@ -101,7 +102,7 @@ class InputOptions:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class LabelOptions:
     """The labels of the classes and their senses."""
 
@@ -149,7 +150,7 @@ class LabelOptions:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class ComparisonOptions:
     """The references for the matrices, and the measures of the comparison."""
 
@@ -214,7 +215,7 @@ class ComparisonOptions:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class PredictionOptions:
     """Predictions that were made elsewhere."""
 
@@ -258,7 +259,7 @@ class PredictionOptions:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class ModelOptions:
     """The labelled data, and the model that dsi runs on them."""
 
@@ -356,7 +357,7 @@ class ModelOptions:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class InferenceOptions:
     """The device and the memory for running the model. Only `autocast` may change predictions."""
 
@@ -398,7 +399,7 @@ class InferenceOptions:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class EngineChoice:
     """The engine that runs the jobs."""
 
@@ -431,7 +432,7 @@ class EngineChoice:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class MemoryOptions:
     """The memory of the analysis."""
 
