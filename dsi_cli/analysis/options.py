@@ -38,7 +38,7 @@ MAX_REPETITIONS = 1_000_000
 
 @dataclass(frozen=True)
 class Evaluation(InferenceOptions, ModelOptions, PredictionOptions):
-    """Where predictions on labelled data come from: a file, or a model that dsi runs on test data.
+    """The source of predictions on labelled data: a file, or a model that dsi runs on test data.
 
     Each field is an option of ``dsi analyze``: ``Evaluation(test="CIFAR100", data_root="data")`` for
     ``--test CIFAR100 --data-root data``. The command reference explains them. A field holds a converted value: `cache` is a number
@@ -103,7 +103,7 @@ class Options(MemoryOptions, ComparisonOptions, LabelOptions, InputOptions):
     """The seed of permutations and bootstrap draws."""
     evaluation: Evaluation = field(default_factory=Evaluation)
     engine: EngineOptions = field(default_factory=EngineOptions)
-    """What runs the jobs; it changes no value in any table."""
+    """The engine that runs the jobs; it changes no value in any table."""
     given_settings: frozenset[str] | None = None
     """The names of the kept settings that this call is given. The others come from earlier calls; if None, no setting is kept.
 

@@ -1,4 +1,4 @@
-"""``dsi compare``: runs side by side, and which to pick at equal accuracy."""
+"""``dsi compare``: several runs compared, and which to prefer at equal accuracy."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from dsi_cli.queries.comparison.cross_alignment import CrossAlignment
     from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracyComparison
 
-MOST_TABLES = 6
-"""Pairs of runs whose differences are shown in full."""
-MOST_PAIRS = 15
-"""Pairs of runs that have a line."""
+MAX_TABLES = 6
+"""The largest number of pairs of runs whose differences are printed as a table."""
+MAX_PAIRS = 15
+"""The largest number of pairs of runs that have a line."""
 
 
 def compare(
@@ -28,7 +28,10 @@ def compare(
     run: Annotated[
         list[str] | None,
         typer.Option(
-            "--run", metavar="NAME", help="Only this run (may be repeated); all by default.", autocompletion=completion.runs
+            "--run",
+            metavar="NAME",
+            help="Compare only this run. Repeatable; all by default.",
+            autocompletion=completion.runs,
         ),
     ] = None,
     group: Annotated[
@@ -40,42 +43,44 @@ def compare(
         ),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option("--tolerance", metavar="NUMBER", help="How far accuracies may differ to be equal.")
+        float, typer.Option("--tolerance", metavar="NUMBER", help="Largest difference of accuracies that count as equal.")
     ] = 0.01,
     split: Annotated[
         str | None,
         typer.Option(
             "--split",
             metavar="SPLIT",
-            help="test or train, of accuracy and mistakes.",
+            help="Split of accuracy and mistakes: test or train.",
             autocompletion=completion.complete_from(("test", "train")),
         ),
     ] = None,
     measure: Annotated[
         list[str] | None,
-        typer.Option("--measure", metavar="NAME", help="Of the SAI (may be repeated): cosine, mse, pearson, spearman."),
+        typer.Option("--measure", metavar="NAME", help="Measure of the SAI: cosine, mse, pearson, spearman. Repeatable."),
     ] = None,
     draws: Annotated[
         int | None,
-        typer.Option("--draws", metavar="NUMBER", help="Bootstrap draws for IDM and Max WSI; 1000, above 256 classes 200."),
+        typer.Option(
+            "--draws", metavar="NUMBER", help="Bootstrap draws for IDM and Max WSI. Default: 1000, above 256 classes 200."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="Folder to draw the curves into, with a page that shows all."),
+        typer.Option("--out", "-o", metavar="DIR", help="Folder for figures of the curves and a page with all results."),
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option(
-            "--html", metavar="FILE", help="Where the page is to lie; comparison.html in the folder of -o by default."
-        ),
+        typer.Option("--html", metavar="FILE", help="File of the page; comparison.html in the folder of -o by default."),
     ] = None,
-    as_format: Annotated[str, typer.Option("--format", metavar="FORMAT", help="png, svg or pdf, of the figures.")] = "png",
+    as_format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="Format of the figures: png, svg or pdf.")
+    ] = "png",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Compare runs: how alike they see the classes, what differs at equal accuracy, and which to prefer.
 
-    A difference is real where its 95 % interval leaves out 0.
+    The column real says whether the 95 % confidence interval of a difference excludes 0.
 
     Examples
     --------
@@ -83,17 +88,17 @@ def compare(
     dsi compare dsi-demo -o figures  # the runs of one output
     """
     from dsi_cli.queries.comparison.compare import MEASURES, ComparisonOptions
-    from dsi_cli.queries.comparison.compare import compare as compared
+    from dsi_cli.queries.comparison.compare import compare as compare_runs
 
-    asked = ComparisonOptions(run or (), group, tolerance, split, measure or MEASURES, draws)
-    _require_places(out, as_format, html)
-    comparison = compared(outputs, asked)
+    options = ComparisonOptions(run or (), group, tolerance, split, measure or MEASURES, draws)
+    _require_output_paths(out, as_format, html)
+    comparison = compare_runs(outputs, options)
     figures = []
     if out is not None:
         from dsi_cli.figures import comparison as drawing
 
         figures = [str(path) for path in drawing.save(comparison, out, as_format)]
-    page = _page(comparison, asked, outputs, out, html)
+    page = _write_page(comparison, options, outputs, out, html)
     if as_json:
         console.print_json({**asdict(comparison), "figures": figures, "page": page})
         return DONE
@@ -107,26 +112,32 @@ def compare(
     return DONE
 
 
-def _page(
+def _write_page(
     comparison: Comparison, options: ComparisonOptions, outputs: list[Path], out: Path | None, html: Path | None
 ) -> str | None:
-    """Write the page where it is asked for, and return its path."""
+    """Write the page if the options name a file or folder for it, and return its path."""
     from dsi_cli.report import comparison_page
 
     path = html or (None if out is None else out / comparison_page.FILE)
     return None if path is None else str(comparison_page.save(comparison, options, outputs, path))
 
 
-def _require_places(out: Path | None, as_format: str, html: Path | None) -> None:
+def _require_output_paths(out: Path | None, as_format: str, html: Path | None) -> None:
     from dsi_cli.queries.comparison.compare import FIGURE_FORMATS
     from dsi_cli.store import atomic_write
 
     if as_format not in FIGURE_FORMATS:
-        raise UsageError(f"no format {as_format!r}: {expected(as_format, FIGURE_FORMATS)}")
+        raise UsageError(
+            f"no format {as_format!r}: {expected(as_format, FIGURE_FORMATS)}", code="unknown-format", format=as_format
+        )
     if out is not None and out.exists() and not out.is_dir():
-        raise UsageError(f"figures go into a folder, and {out} is a file")
+        raise UsageError(f"figures go into a folder, and {out} is a file", code="not-a-folder", path=str(out))
     if html is not None and html.is_dir():
-        raise UsageError(f"the page is a file, and {html} is a folder: give --html a name in it, or the folder to -o")
+        raise UsageError(
+            f"the page is a file, and {html} is a folder: give --html a name in it, or the folder to -o",
+            code="not-a-file",
+            path=str(html),
+        )
     if html is not None:
         atomic_write.require_suffix(html, (".html", ".htm"), "the comparison is a page")
 
@@ -135,13 +146,13 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
     _print_runs(comparison)
     print()
     _print_between(comparison)
-    for equal in [one for one in comparison.equal if one.rows][:MOST_TABLES]:
+    for equal in [equal for equal in comparison.equal if equal.rows][:MAX_TABLES]:
         print()
         _print_equal(equal)
     print()
-    for verdict in comparison.verdicts[:MOST_PAIRS]:
+    for verdict in comparison.verdicts[:MAX_PAIRS]:
         console.print_sentence(verdict.sentence, 0, 2)
-    if max(len(comparison.verdicts), len(comparison.between)) > MOST_TABLES:
+    if max(len(comparison.verdicts), len(comparison.between)) > MAX_TABLES:
         console.note("not shown: pairs beyond the first; --json has all", quiet=quiet)
     if len(comparison.verdicts) > 1:
         console.print_sentence(comparison.recommendation, 0, 2)
@@ -173,7 +184,7 @@ def _print_runs(comparison: Comparison) -> None:
 
 
 def _print_between(comparison: Comparison) -> None:
-    """Print how alike two networks are at a few epochs, or each pair of more networks at the last one."""
+    """Print the SAI of two networks at selected epochs, or that of each pair of more networks at the last epoch."""
     measure = comparison.measures[0]
     if len(comparison.between) == 1:
         (only,) = comparison.between
@@ -189,12 +200,12 @@ def _print_between(comparison: Comparison) -> None:
         _print_bands(comparison)
     else:
         print(f"SAI between the networks at their last common epoch, {measure}")
-        rows = [_pair(one, measure) for one in comparison.between[:MOST_PAIRS] if one.reason is None]
+        rows = [_pair(pair, measure) for pair in comparison.between[:MAX_PAIRS] if pair.reason is None]
         titles = [("first", False), ("second", False), ("epoch", True), ("SAI", True), ("chance", True), ("excess", True)]
         console.print_columns([*titles, ("z", True)], rows)
-    for one in comparison.between[:MOST_PAIRS]:
-        if one.reason is not None and one.classes_by is not None:  # of other classes, the last lines tell
-            console.print_sentence(f"no SAI between {one.first} and {one.second}: {one.reason}", 0, 2)
+    for pair in comparison.between[:MAX_PAIRS]:
+        if pair.reason is not None and pair.classes_by is not None:  # the verdicts name pairs without common classes
+            console.print_sentence(f"no SAI between {pair.first} and {pair.second}: {pair.reason}", 0, 2)
 
 
 def _print_points(between: CrossAlignment, measure: str, *, has_epochs: bool) -> None:
@@ -203,14 +214,20 @@ def _print_points(between: CrossAlignment, measure: str, *, has_epochs: bool) ->
     points = [point for point in between.points if point.measure == measure]
     titles = [(between.matched_by.replace(" ", "\n"), True), ("SAI", True), ("chance", True), ("excess", True), ("z", True)]
     rows = [
-        [str(p.at) if has_epochs else "–", _number(p.value), _number(p.null_mean), _number(p.excess), _number(p.z, ".1f")]
-        for p in log_spaced(points)
+        [
+            str(point.at) if has_epochs else "–",
+            _number(point.value),
+            _number(point.null_mean),
+            _number(point.excess),
+            _number(point.z, ".1f"),
+        ]
+        for point in log_spaced(points)
     ]
     console.print_columns(titles, rows)
 
 
 def _print_bands(comparison: Comparison) -> None:
-    """Print how alike the networks of groups are: the mean over pairs of runs, and from where to where they are."""
+    """Print the SAI between the networks of groups: the mean over pairs of runs, and the range."""
     from dsi_cli.queries.comparison.repetitions import BAND, NETWORKS
 
     print(f"SAI excess between the networks at their last common epoch, {comparison.measures[0]}")
@@ -257,11 +274,11 @@ def _print_equal(equal: EqualAccuracyComparison) -> None:
         for row in equal.rows
     ]
     console.print_columns(titles, rows)
-    why: dict[str, list[str]] = {}
+    titles_by_reason: dict[str, list[str]] = {}
     for row in equal.rows:
         if row.is_real is None:
-            why.setdefault(row.reason or "", []).append(row.title)
-    for reason, names in why.items():
+            titles_by_reason.setdefault(row.reason or "", []).append(row.title)
+    for reason, names in titles_by_reason.items():
         console.print_sentence(f"{'; '.join(names)}: {reason}", 0, 2)
 
 

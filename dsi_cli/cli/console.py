@@ -191,7 +191,7 @@ def binary_stdout(hint: str) -> IO[bytes]:
         Stdout is a terminal.
     """
     if sys.stdout.isatty():
-        raise UsageError(f"stdout is a terminal, which cannot show Parquet or NPY: {hint}")
+        raise UsageError(f"stdout is a terminal, which cannot show Parquet or NPY: {hint}", code="stdout-is-terminal")
     return sys.stdout.buffer
 
 

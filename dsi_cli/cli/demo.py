@@ -1,4 +1,4 @@
-"""``dsi demo``: real runs, shipped with the package, from checkpoints to tables and the report."""
+"""``dsi demo``: the analysis of two real runs that ship with the package."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def demo(
     from dsi_cli.demo import runs_folder
     from dsi_cli.queries import epoch_summary
 
-    with runs_folder() as folder, console.progress(quiet=quiet or as_json) as watching:
-        summary = analyze([folder], out, progress=lambda event: watching.update(*event))
-        report_file.add_report(summary, lambda event: watching.update(*event))
+    with runs_folder() as folder, console.progress(quiet=quiet or as_json) as display:
+        summary = analyze([folder], out, progress=lambda event: display.update(*event))
+        report_file.add_report(summary, lambda event: display.update(*event))
     print_summary(summary, as_json=as_json, quiet=quiet)
     if not as_json:
         print()

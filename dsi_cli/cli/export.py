@@ -105,7 +105,9 @@ def _log(output: Path, log_to: list[str], run: str | None, file_options: list[st
 
     if file_options:
         raise UsageError(
-            f"--log-to logs the curves, all of them; {', '.join(file_options)} is for a file: leave one of the two out"
+            f"--log-to logs the curves, all of them; {', '.join(file_options)} is for a file: leave one of the two out",
+            code="options-conflict",
+            options=tuple(file_options),
         )
     for logged in track.send_curves(output, destinations(log_to), run):
         print_logged(logged, quiet=quiet)

@@ -140,7 +140,9 @@ def require_other(labels: str, out: Path | None, write_map: Path | None) -> None
     """Raise `UsageError` if a file to write is the label list itself, or if the name of a mapping does not end in ``.csv``."""
     for target in (out, write_map):
         if target is not None and target.exists() and Path(labels).exists() and target.samefile(labels):
-            raise UsageError(f"{target} is the label list itself: it would be overwritten")
+            raise UsageError(
+                f"{target} is the label list itself: it would be overwritten", code="overwrites-labels", path=str(target)
+            )
     if write_map is not None:
         atomic_write.require_suffix(write_map, (".csv",), "--write-map writes CSV")
 
@@ -202,7 +204,8 @@ def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
-            "--interactive asks on a terminal, and this is none: edit the file of --write-map, then --map FILE"
+            "--interactive asks on a terminal, and this is none: edit the file of --write-map, then --map FILE",
+            code="not-a-terminal",
         )
     assert labels.label_list is not None
     uncertain = [row for row in labels.resolutions if row.is_uncertain]
@@ -259,9 +262,13 @@ def _presets(*, wanted: bool, given: str | None, as_json: bool) -> int:
     from dsi_cli.labels.presets import PRESETS
 
     if not wanted:
-        raise UsageError("expected a label file or a preset; dsi labels --presets lists the presets")
+        raise UsageError("expected a label file or a preset; dsi labels --presets lists the presets", code="no-labels")
     if given is not None:
-        raise UsageError(f"--presets lists the presets and takes no label list; leave out {given[:60]!a}")
+        raise UsageError(
+            f"--presets lists the presets and takes no label list; leave out {given[:60]!a}",
+            code="options-conflict",
+            labels=given,
+        )
     if as_json:
         console.print_json([asdict(preset) for preset in PRESETS])
         return DONE

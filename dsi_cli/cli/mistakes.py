@@ -84,9 +84,11 @@ def mistakes(
     from dsi_cli.store.results import Results
 
     if pairs and sheet is not None:
-        raise UsageError("a contact sheet shows samples: leave out --pairs, or --sheet")
+        raise UsageError("a contact sheet shows samples: leave out --pairs, or --sheet", code="options-conflict")
     if images is not None and sheet is None:
-        raise UsageError("--images says where the images of a contact sheet are: add --sheet FILE.png")
+        raise UsageError(
+            "--images says where the images of a contact sheet are: add --sheet FILE.png", code="images-without-sheet"
+        )
     if sheet is not None:
         from dsi_cli.figures import image_grid
 

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 def plot(
     output: Annotated[
-        Path | None, typer.Argument(help="Output folder of dsi analyze; only --list goes without.", show_default=False)
+        Path | None, typer.Argument(help="Output folder of dsi analyze; --list does not need one.", show_default=False)
     ] = None,
     figures: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[FIGURE]...",
-            help=f"Names out of --list, or {ANIMATION}; all figures that there is data for by default.",
+            help=f"Names from --list, or {ANIMATION}; by default all figures that have data.",
             autocompletion=completion.figures,
         ),
     ] = None,
@@ -40,7 +40,7 @@ def plot(
             "--format",
             "-f",
             metavar="FORMAT",
-            help=f"{', '.join(FORMATS)}; of the animation {', '.join(FILMS)}; repeatable. Default: png, gif.",
+            help=f"{', '.join(FORMATS)}; for the animation {', '.join(FILMS)}. Repeatable. Default: png, gif.",
             autocompletion=completion.complete_from((*FORMATS, *FILMS)),
         ),
     ] = None,
@@ -58,13 +58,13 @@ def plot(
         typer.Option(
             "--run",
             metavar="NAME",
-            help="Only this run; repeatable, in the order drawn. Default: all.",
+            help="Draw only this run. Repeatable, in the order of drawing. Default: all.",
             autocompletion=completion.runs,
         ),
     ] = None,
     epochs: Annotated[
         str | None,
-        typer.Option("--epochs", metavar="EPOCHS", help="For figures of single epochs: 0,5,30 or first:last:step."),
+        typer.Option("--epochs", metavar="EPOCHS", help="Epochs for figures of single epochs: 0,5,30 or first:last:step."),
     ] = None,
     kind: Annotated[
         str | None,
@@ -75,25 +75,27 @@ def plot(
             autocompletion=completion.complete_from(completion.KINDS),
         ),
     ] = None,
-    measure: Annotated[str | None, typer.Option("--measure", metavar="NAME", help="Of the SAI; cosine by default.")] = None,
+    measure: Annotated[
+        str | None, typer.Option("--measure", metavar="NAME", help="Measure of the SAI; cosine by default.")
+    ] = None,
     order: Annotated[
         str,
         typer.Option(
             "--order",
             metavar="ORDER",
-            help="Of the classes: taxonomy, given or cluster.",
+            help="Order of the classes: taxonomy, given or cluster.",
             autocompletion=completion.complete_from(("taxonomy", "given", "cluster")),
         ),
     ] = "taxonomy",
     listed: Annotated[
-        bool, typer.Option("--list", help="Name the figures, of an output those with data first; draw none.")
+        bool, typer.Option("--list", help="List the figures instead of drawing. With OUTPUT, those with data come first.")
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Draw the figures of an analysis.
 
-    Several runs are overlaid. A similarity index is never drawn without its chance level.
+    Several runs share one figure. Every similarity index is drawn with its chance level.
 
     Examples
     --------
@@ -110,90 +112,99 @@ def plot(
     if output is None:
         if not listed:
             raise UsageError(
-                "expected the output folder of dsi analyze: dsi plot OUTPUT; dsi plot --list names the figures"
+                "expected the output folder of dsi analyze: dsi plot OUTPUT; dsi plot --list names the figures",
+                code="no-output-folder",
             )
         _list(None, as_json=as_json)
         return DONE
-    opened = Results(output)
+    results = Results(output)
     formats = tuple(dict.fromkeys(form or ()))
-    asked = save.check_options(opened, run, epochs, kind, measure, order, style, columns, image_at)
-    with console.progress(quiet=quiet or as_json) as watching:
+    options = save.check_options(results, run, epochs, kind, measure, order, style, columns, image_at)
+    with console.progress(quiet=quiet or as_json) as display:
         if listed:
-            there = save.with_data(opened, asked, watching.update)
+            names = save.with_data(results, options, display.update)
         else:
-            done = save.write(opened, figures or (), asked, formats, out or output / "figures", watching.update)
+            drawn = save.write(results, figures or (), options, formats, out or output / "figures", display.update)
     if listed:
-        _list(there, as_json=as_json)
+        _list(names, as_json=as_json)
     else:
-        _tell(done, opened, asked, as_json=as_json, quiet=quiet, are_named=bool(figures))
-        absent = [] if epochs is None or ":" in epochs else save.absent(opened, asked)
+        _print_drawn(drawn, results, options, as_json=as_json, quiet=quiet, are_named=bool(figures))
+        absent = [] if epochs is None or ":" in epochs else save.absent(results, options)
         if absent:
-            what = f"{'epoch' if len(absent) == 1 else 'epochs'} {', '.join(map(str, absent))}"
-            console.note(f"warning: no run has matrices of {what}", quiet=quiet)
+            noun = "epoch" if len(absent) == 1 else "epochs"
+            console.note(f"warning: no run has matrices of {noun} {', '.join(map(str, absent))}", quiet=quiet)
     return DONE
 
 
-def _tell(
-    done: DrawnFigure, opened: Results, options: FigureOptions, *, as_json: bool, quiet: bool, are_named: bool
+def _print_drawn(
+    drawn: DrawnFigure, results: Results, options: FigureOptions, *, as_json: bool, quiet: bool, are_named: bool
 ) -> None:
-    """Print what was drawn.
+    """Print the files of the figures.
 
     Raises
     ------
     UsageError
-        A figure that was named has no data, and nobody reads that out of JSON.
+        A figure that the user named has no data. With ``--json`` this is a part of the document instead.
     """
     from dsi_cli.figures.catalogue import figure_spec
 
     if as_json:
         console.print_json(
             {
-                "files": [str(path) for path in done.files],
-                "without_data": list(done.without_data),
-                "out": str(done.folder),
-                "films": [{**film._asdict(), "path": str(film.path)} for film in done.films],
+                "files": [str(path) for path in drawn.files],
+                "without_data": list(drawn.without_data),
+                "out": str(drawn.folder),
+                "films": [{**film._asdict(), "path": str(film.path)} for film in drawn.films],
             }
         )
         return
-    for film in done.films:
+    for film in drawn.films:
         console.note(str(film), quiet=quiet)
-    for path in done.files:
+    for path in drawn.files:
         print(console.shown(str(path)))
-    if done.without_data and are_named:
-        for name in options.names(opened):
-            opened.require_matrices(name)
-        names = ", ".join(done.without_data)
-        chosen = [what for what, value in (("--epochs", options.epochs), ("--kind", options.kind)) if value is not None]
-        if chosen:
-            raise UsageError(f"nothing to draw for {names}: this output has nothing of that {' and '.join(chosen)}")
-        needs = "; ".join(f"{name} needs {figure_spec(name).needs}" for name in done.without_data)
-        raise UsageError(f"nothing to draw for {names}, without data in this output: {needs}")
+    if drawn.without_data and are_named:
+        for name in options.names(results):
+            results.require_matrices(name)
+        names = ", ".join(drawn.without_data)
+        selection = [flag for flag, value in (("--epochs", options.epochs), ("--kind", options.kind)) if value is not None]
+        if selection:
+            raise UsageError(
+                f"nothing to draw for {names}: this output has nothing of that {' and '.join(selection)}",
+                code="nothing-to-draw",
+                figures=drawn.without_data,
+            )
+        needs = "; ".join(f"{name} needs {figure_spec(name).needs}" for name in drawn.without_data)
+        raise UsageError(
+            f"nothing to draw for {names}, without data in this output: {needs}",
+            code="nothing-to-draw",
+            figures=drawn.without_data,
+        )
 
 
-def _list(there: set[str] | None, *, as_json: bool) -> None:
-    """Print all figures; ``there`` are those with data, None without an output to look at."""
+def _list(with_data: set[str] | None, *, as_json: bool) -> None:
+    """Print the names of all figures; ``with_data`` holds those with data, and is None without a results folder."""
     from dsi_cli.figures.catalogue import FIGURES, MOVING
 
-    every = (*FIGURES, MOVING)
+    specs = (*FIGURES, MOVING)
     if as_json:
         console.print_json(
             [
                 {
-                    "name": one.name,
-                    "title": one.title,
-                    "needs": one.needs,
-                    "has_data": None if there is None else one.name in there,
+                    "name": spec.name,
+                    "title": spec.title,
+                    "needs": spec.needs,
+                    "has_data": None if with_data is None else spec.name in with_data,
                 }
-                for one in every
+                for spec in specs
             ]
         )
         return
-    lacking = [one for one in every if there is not None and one.name not in there]
-    wide = max(len(one.name) for one in every) + 2
-    for one in every:
-        if one not in lacking:
-            console.print_sentence(f"{one.name:<{wide}}{one.title}", 0, wide)
-    if lacking:
+    without_data = [spec for spec in specs if with_data is not None and spec.name not in with_data]
+    width = max(len(spec.name) for spec in specs) + 2
+    for spec in specs:
+        if spec not in without_data:
+            console.print_sentence(f"{spec.name:<{width}}{spec.title}", 0, width)
+    if without_data:
         print("\nwithout data in this output:")
-    for one in lacking:
-        console.print_sentence(f"{one.name:<{wide}}{one.title}; needs {one.needs}", 0, wide)
+    for spec in without_data:
+        console.print_sentence(f"{spec.name:<{width}}{spec.title}; needs {spec.needs}", 0, width)

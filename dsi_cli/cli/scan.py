@@ -1,4 +1,4 @@
-"""``dsi scan``: what would be analysed."""
+"""``dsi scan``: which checkpoints and classifiers ``dsi analyze`` would read."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def scan(
 ) -> int:
     """Show what dsi analyze would read, one line per file.
 
-    Reads the classifiers, writes nothing. The epoch is the trainer's own number; finished is how many epochs were finished
-    then, where it is known how the trainer counts.
+    dsi reads the classifiers and writes nothing. The epoch is the trainer's own number. The column finished holds the number of
+    finished epochs, if dsi knows how the trainer counts.
 
     Examples
     --------
@@ -55,26 +55,24 @@ def scan(
     from dsi_cli.checkpoints.scan import HeadOptions
     from dsi_cli.remote import locations
 
-    for single, show in (
+    choice = HeadOptions(head, ema)
+    for file, print_file in (
         (tensors, _print_tensors),
-        (why, partial(_print_evidence, choice=HeadOptions(head, ema), labels=labels)),
+        (why, partial(_print_evidence, choice=choice, labels=labels)),
     ):
-        if single is not None:
-            place = locations.locate(single)
-            if not place.exists():
-                raise UsageError(f"no such file: {place}")
-            show(place, as_json=as_json)
+        if file is not None:
+            path = locations.locate(file)
+            if not path.exists():
+                raise UsageError(f"no such file: {path}", code="no-file", path=str(path))
+            print_file(path, as_json=as_json)
             return DONE
     if not checkpoints:
-        raise UsageError("nothing to scan: give checkpoint files or folders, or --tensors FILE")
-    with console.progress(quiet=quiet or as_json) as watching:
+        raise UsageError("nothing to scan: give checkpoint files or folders, or --tensors FILE", code="no-checkpoints")
+    with console.progress(quiet=quiet or as_json) as display:
         runs = scan_paths(
-            checkpoints,
-            HeadOptions(head, ema),
-            labels,
-            lambda done, total: watching.update("reading classifiers", done, total),
+            checkpoints, choice, labels, lambda done, total: display.update("reading classifiers", done, total)
         )
-    records = [record for _, found in runs for record in found]
+    records = [record for _, run_records in runs for record in run_records]
     if as_json:
         hidden = ("modified_ns", "counts_from", "entry", "network", "scalars")
         console.print_json(
@@ -95,7 +93,7 @@ def _print_records(runs: list[tuple[TrainingRun, list[Record]]], *, quiet: bool)
 
     for run, records in runs:
         shared = {
-            name for name, cell in _COLUMNS if name in _MAY_BE_SHARED and len({cell(r) for r in records if r.head}) <= 1
+            name for name, cell in _COLUMNS if name in _SHARED_COLUMNS and len({cell(r) for r in records if r.head}) <= 1
         }
         columns = [(name, cell) for name, cell in _COLUMNS if name not in shared and any(cell(r) != "-" for r in records)]
         table = Table(
@@ -115,14 +113,16 @@ def _print_records(runs: list[tuple[TrainingRun, list[Record]]], *, quiet: bool)
 
 
 def _summary(records: list[Record], shared: set[str]) -> str:
-    """Return how many files are what, and what all of them have in common."""
+    """Return the number of files per status, and the values that all files share."""
     counts = {status: sum(r.status == status for r in records) for status in ("ok", "skipped", "pending", "failed")}
-    told = [f"{number} {status}" for status, number in counts.items() if number]
+    parts = [", ".join(f"{number} {status}" for status, number in counts.items() if number)]
     first = next((record for record in records if record.head), None)
     common = [
         f"{name} {cell(first)}" for name, cell in _COLUMNS if name in shared and first is not None and cell(first) != "-"
     ]
-    return "; ".join([", ".join(told), *([f"all: {', '.join(common)}"] if common else [])])
+    if common:
+        parts.append(f"all: {', '.join(common)}")
+    return "; ".join(parts)
 
 
 def _text(value: object) -> str:
@@ -167,15 +167,15 @@ _COLUMNS: tuple[tuple[str, Callable[[Record], str]], ...] = (
     ("weights", lambda record: _text(record.weights_used)),
     ("status", lambda record: record.status),
 )
-_MAY_BE_SHARED = ("epoch from", "format", "classifier", "shape", "dtype", "weights")
-"""Columns that are left out, and named once below the table, where all files have the same."""
-_SHOWN = 8
-"""Candidates for the head that are printed."""
+_SHARED_COLUMNS = ("epoch from", "format", "classifier", "shape", "dtype", "weights")
+"""The columns that are replaced by a line below the table if all files have the same value."""
+_MAX_CANDIDATES = 8
+"""The largest number of candidates for the head that are printed."""
 _RIGHT = (_epoch, _finished, _step, _size, _shape)
 
 
 def _print_evidence(path: Place, *, choice: HeadOptions, labels: str | None, as_json: bool) -> None:
-    """Print which head is taken from a file, and the candidates with what speaks for and against each."""
+    """Print which head dsi uses of a file, and the candidates with the evidence for and against each."""
     from dsi_cli.checkpoints.scan import explain_head_choice, require_file
     from dsi_cli.labels import files
 
@@ -183,42 +183,45 @@ def _print_evidence(path: Place, *, choice: HeadOptions, labels: str | None, as_
     try:
         verdict, candidates = explain_head_choice(require_file(path), choice, classes)
     except CheckpointError as error:
-        raise type(error)(f"{path}: {error}") from None
+        raise CheckpointError(f"{path}: {error}", code=error.code, path=str(path)) from None
     if as_json:
-        listed = [
+        rows = [
             {
-                "name": one.name,
-                "shape": one.tensor.shape,
-                "for": one.support,
-                "against": one.against,
+                "name": candidate.name,
+                "shape": candidate.tensor.shape,
+                "for": candidate.support,
+                "against": candidate.against,
             }
-            for one in candidates
+            for candidate in candidates
         ]
-        console.print_json({"verdict": verdict, "candidates": listed})
+        console.print_json({"verdict": verdict, "candidates": rows})
         return
     console.print_sentence(f"{path}: {verdict}", indent=0)
-    for number, one in enumerate(candidates[:_SHOWN], start=1):
-        print(console.shown(f"{number:>3}. {one.title}"))
-        for sign, reasons in (("+", one.support), ("-", one.against)):
+    for number, candidate in enumerate(candidates[:_MAX_CANDIDATES], start=1):
+        print(console.shown(f"{number:>3}. {candidate.title}"))
+        for sign, reasons in (("+", candidate.support), ("-", candidate.against)):
             for reason in reasons:
                 print(console.shown(f"     {sign} {reason}"))
-    if len(candidates) > _SHOWN:
-        print(f"{len(candidates) - _SHOWN} more candidates are in the output of --json")
+    if len(candidates) > _MAX_CANDIDATES:
+        print(f"{len(candidates) - _MAX_CANDIDATES} more candidates are in the output of --json")
 
 
 def _print_tensors(path: Place, *, as_json: bool) -> None:
     from dsi_cli.checkpoints.scan import list_tensors, require_file
 
-    place = require_file(path).path
+    file = require_file(path).path
     try:
-        found = list_tensors(place)
+        tensors = list_tensors(file)
     except CheckpointError as error:
-        raise type(error)(f"{path}: {error}") from None
+        raise CheckpointError(f"{path}: {error}", code=error.code, path=str(path)) from None
     if as_json:
         console.print_json(
-            [{"name": name, "shape": tensor.shape, "dtype": tensor.dtype, "weights": role} for name, tensor, role in found]
+            [
+                {"name": name, "shape": tensor.shape, "dtype": tensor.dtype, "weights": role}
+                for name, tensor, role in tensors
+            ]
         )
         return
-    width = max((len(name) for name, _, _ in found), default=0)
-    for name, tensor, role in found:
+    width = max((len(name) for name, _, _ in tensors), default=0)
+    for name, tensor, role in tensors:
         print(console.shown(f"{name:<{width}}  {tensor.dtype:<9} {role:<4} {tuple(tensor.shape)}"))

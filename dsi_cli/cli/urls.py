@@ -22,7 +22,7 @@ class UrlOutput(NamedTuple):
 
     option: str
     is_written: bool = False
-    """Whether the command writes tables or the report, so that it locks the folder."""
+    """True if the command writes tables or the report, so that it locks the folder."""
     unread: tuple[str, ...] = ("predictions",)
     """The folders and tables that the command does not read."""
 

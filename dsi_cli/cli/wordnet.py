@@ -138,7 +138,10 @@ def _require_fit(classes: int, file_format: str, *, is_matrix: bool) -> None:
     export.require_matrix(file_format, is_matrix=is_matrix)
     if is_matrix and file_format != "parquet" and classes > wordnet_matrix.MAX_DENSE_CLASSES:
         raise UsageError(
-            f"a matrix of {classes:,} labels is written block by block, and only as Parquet: end the name after -o in .parquet"
+            f"a matrix of {classes:,} labels is written block by block, and only as Parquet: end the name after -o in .parquet",
+            code="matrix-too-large",
+            classes=classes,
+            format=file_format,
         )
 
 

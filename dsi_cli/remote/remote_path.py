@@ -1,7 +1,7 @@
 """Remote files and folders: paths of universal_pathlib, with errors and texts that dsi can print.
 
 The cache of listings in fsspec's file system has the names, sizes and times of files, so that a search for a file needs no
-request. `dsi_cli.remote.locations.listed` fills it. A folder above is listed when dsi first looks there.
+request. `dsi_cli.remote.locations.open_url` fills it. A folder above is listed when dsi first looks there.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def test_a_mapping_of_another_list_is_refused(dsi, listed, tmp_path):
 
 def test_ctrl_c_keeps_the_answers_so_far(listed, tmp_path, monkeypatch):
     answers = iter(["n02503517"])
-    monkeypatch.setattr(labels, "_answer", lambda _row: next(answers, None) or signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(labels, "_read_sense", lambda _row: next(answers, None) or signal.raise_signal(signal.SIGINT))
     for stream in (sys.stdin, sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     path = tmp_path / "map.csv"

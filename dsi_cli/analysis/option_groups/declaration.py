@@ -1,4 +1,4 @@
-"""How an option is declared: the field of a frozen dataclass, whose metadata describe the option of the command line.
+"""The declaration of an option: a field of a frozen dataclass, whose metadata describe the option of the command line.
 
 The command line, the Python API and the documentation read these declarations. The module imports nothing that is slow to import.
 """
@@ -22,11 +22,11 @@ class Option(NamedTuple):
     metavar : the placeholder of the value in the help, such as ``FILE``; empty for a switch
     help : the sentence in the help and in the documentation
     parse : converts the text of the command line; None if the text is the value
-    text_default : the text that stands for the default, if the option has a `parse`
+    text_default : the text of the default, if the option has a `parse`
     choices : the values that the shell proposes, or a function that returns them
     minimum : the smallest number that is allowed
     is_kept : whether later calls with the same output folder use the value again; None then means "as before"
-    url : what happens to a value that is a URL
+    url : how dsi handles a value that is a URL: `DOWNLOAD`, `CACHE` or `AS_IT_IS`; None if a URL is not allowed
     is_terminal_only : whether the option has no meaning in Python
     """
 
@@ -48,7 +48,7 @@ class Option(NamedTuple):
 
 
 DOWNLOAD, CACHE, AS_IT_IS = "download", "cache", "as it is"
-"""What happens to a URL: a copy for the time of the call, a copy in the user's cache, or nothing."""
+"""Ways to handle a URL: dsi makes a copy for the time of the call, or a copy in the user's cache, or no copy."""
 
 
 def option(*flags: str, metavar: str = "", help: str, **form: Any) -> dict[str, Option]:

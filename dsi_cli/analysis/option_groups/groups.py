@@ -7,7 +7,8 @@ line (`dsi_cli.analysis.option_groups.declaration`). The command line and ``docs
 To add an option: add a field here, and a keyword to `dsi_cli.analyze` unless the field belongs to `dsi_cli.Evaluation`. A test
 compares names and defaults.
 
-The groups lack ``==`` and a ``repr``, because each method that `dataclass` generates delays every ``--help``.
+The groups lack ``==`` and a ``repr``, and those that are only base classes lack ``__init__``, because each method that `dataclass`
+generates delays every ``--help``.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def preset_names() -> Iterable[str]:
     return (preset.name for preset in PRESETS)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class CheckpointOptions:
     """The paths of a call."""
 
@@ -58,9 +59,9 @@ class CheckpointOptions:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class InputOptions:
-    """Which checkpoints are read, and what is read from them."""
+    """The epochs, the classifier head and the training log to read."""
 
     epochs: str | None = field(
         default=None,
@@ -101,9 +102,9 @@ class InputOptions:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class LabelOptions:
-    """What the classes are."""
+    """The labels of the classes and their senses."""
 
     labels: str | None = field(
         default=None,
@@ -149,9 +150,9 @@ class LabelOptions:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class ComparisonOptions:
-    """What the matrices are compared with, and how."""
+    """The references for the matrices, and the measures of the comparison."""
 
     references: tuple[str, ...] = field(
         default=DEFAULT_REFERENCES,
@@ -214,7 +215,7 @@ class ComparisonOptions:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class PredictionOptions:
     """Predictions that were made elsewhere."""
 
@@ -258,7 +259,7 @@ class PredictionOptions:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class ModelOptions:
     """The labelled data, and the model that dsi runs on them."""
 
@@ -356,9 +357,9 @@ class ModelOptions:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class InferenceOptions:
-    """How the model is run; values other than `autocast` change no prediction."""
+    """The device and the memory for running the model. Only `autocast` may change predictions."""
 
     device: str = field(
         default="auto",
@@ -398,9 +399,9 @@ class InferenceOptions:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class EngineChoice:
-    """What runs the jobs."""
+    """The engine that runs the jobs."""
 
     engine: str = field(
         default=DEFAULT_ENGINE,
@@ -431,7 +432,7 @@ class EngineChoice:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class MemoryOptions:
     """The memory of the analysis."""
 
@@ -449,7 +450,7 @@ class MemoryOptions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OutputOptions:
-    """What a call writes and prints."""
+    """The output folder, the trackers, and the printed output."""
 
     out: Path = field(
         default=Path("dsi-out"),
@@ -482,7 +483,7 @@ class OutputOptions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WatchOutputOptions(OutputOptions):
-    """What ``dsi watch`` writes and prints."""
+    """The output options of ``dsi watch``."""
 
     json: bool = field(
         default=False,
@@ -496,7 +497,7 @@ class WatchOutputOptions(OutputOptions):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WatchOptions:
-    """How ``dsi watch`` waits, and when it ends."""
+    """The pace of ``dsi watch``, and the conditions for its end."""
 
     every: float = field(
         default=10.0,
@@ -514,7 +515,8 @@ class WatchOptions:
         metadata=option(
             "--until-epoch",
             metavar="EPOCH",
-            help="End once every run has this epoch (the trainer's own number).",
+            help="End once every run has this epoch (the trainer's own number), or the last epoch before it that --epochs"
+            " selects.",
             minimum=0,
             is_terminal_only=True,
         ),

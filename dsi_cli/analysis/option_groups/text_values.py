@@ -19,7 +19,7 @@ def parse_numbers(option: str, text: str) -> tuple[float, ...]:
     Raises
     ------
     UsageError
-        The text has a part that is no number.
+        A part of the text is not a number.
     """
     try:
         return tuple(float(part) for part in text.replace(",", " ").split())
@@ -38,7 +38,7 @@ def parse_memory(text: str) -> int:
     Raises
     ------
     UsageError
-        The text is no size, or the size is 0.
+        The text is not a size, or the size is 0.
     """
     size = parse_size(text, "--memory", "4GB or 500MB")
     if size == 0:
@@ -60,7 +60,7 @@ def parse_size(text: str, option: str = "--cache", example: str = "8GB or 0") ->
     Raises
     ------
     UsageError
-        The text is no size.
+        The text is not a size.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", text.strip().lower())
     if match is None:
@@ -97,7 +97,7 @@ def parse_arguments(texts: Iterable[str]) -> tuple[tuple[str, Any], ...]:
     Raises
     ------
     UsageError
-        A text has no ``=``, or what precedes it is no Python name.
+        A text lacks ``=``, or its first part is not a Python name.
     """
     arguments: list[tuple[str, Any]] = []
     for text in texts:
@@ -122,7 +122,7 @@ def parse_seconds(option: str, text: str) -> float:
     Raises
     ------
     UsageError
-        The text is no time, or the time is 0.
+        The text is not a time, or the time is 0.
     """
     match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)\s*([smh])", text.strip().lower())
     if match is None or not float(match[1]):

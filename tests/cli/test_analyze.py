@@ -1,4 +1,4 @@
-"""The options of labelled data: one clear line for each value that is not allowed."""
+"""``dsi analyze``: one clear line for each value of an option that is not allowed, and the options of labelled data."""
 
 from __future__ import annotations
 
