@@ -1,4 +1,4 @@
-"""What an installation of dsi consists of and what is missing; it imports none of the packages that it names.
+"""Describe an installation of dsi and what is missing, without importing the packages.
 
 Versions come from the metadata of the installed packages, ranges from dsi's own metadata.
 """
@@ -45,7 +45,7 @@ EXTRAS = {
     "transformers": "--model transformers:FOLDER, and a callback for its Trainer",
     "wandb": "--log-to wandb",
 }
-"""What each extra is for."""
+"""The purpose of each extra."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Package:
     version: str | None
     """The installed version; None if the package is not installed."""
     is_allowed: bool
-    """Whether the package is installed in a version within the range."""
+    """True if the package is installed in a version within the range."""
     extra: str | None
     """The extra that asks for the package; None for what every installation has."""
 
@@ -70,7 +70,7 @@ class Missing:
     what: str
     remedy: str
     is_fatal: bool
-    """Whether dsi cannot analyse anything because of it."""
+    """True if dsi cannot analyse anything because of it."""
 
 
 def facts() -> dict[str, str]:

@@ -385,7 +385,7 @@ class _Work(NamedTuple):
     map_jobs: Callable[..., Iterator[_Job]]
     """A function like `map`."""
     no_reference: str | None
-    """Why nothing can be aligned with the main reference."""
+    """The reason why nothing can be aligned with the main reference."""
     is_whole: bool = False
     """True if whole matrices are compared, and not blocks of rows."""
 
@@ -442,7 +442,7 @@ class _Job(NamedTuple):
     by_class: pa.Table | None = None
     """The new rows of the table of alignments by class; None if the earlier ones are valid."""
     lost: str | None = None
-    """Why the engine could not compute the rows."""
+    """The reason why the engine could not compute the rows."""
 
     @property
     def is_known(self) -> bool:

@@ -30,7 +30,7 @@ class RunOutcome(NamedTuple):
     reused: int
     """The number of epochs whose matrices were stored already."""
     no_reference: str | None
-    """Why nothing can be aligned with the main reference."""
+    """The reason why nothing can be aligned with the main reference."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class RunSummary:
     are_placeholders: bool
     """True if most labels are placeholders, such as ``class_7``."""
     all_uncertain: str | None
-    """Why all chosen senses are uncertain, and what to do; None if they are not."""
+    """The reason why all chosen senses are uncertain, and what to do; None if they are not."""
     log: str | None
     heads: list[str]
     weights_used: list[str]
@@ -72,7 +72,7 @@ class RunSummary:
     gone: int
     """The number of checkpoints of an earlier call that no longer exist and whose results are kept."""
     no_reference: str | None
-    """Why nothing can be aligned with the main reference."""
+    """The reason why nothing can be aligned with the main reference."""
     problems: list[tuple[str, str, str]]
     """Path, status and reason of each failed or pending checkpoint."""
     splits: dict[str, str] = field(default_factory=dict)
@@ -96,15 +96,15 @@ class Summary:
     report: str | None = None
     """The path of the HTML report; None without one."""
     report_problem: str | None = None
-    """Why the report could not be written; the tables are complete."""
+    """The reason why the report could not be written; the tables are complete."""
     logged: list[Logged] = field(default_factory=list)
     """The trackers that have the curves."""
     logging_problems: list[str] = field(default_factory=list)
-    """Why curves could not be sent to a tracker."""
+    """The reason why curves could not be sent to a tracker."""
 
     @property
     def problems(self) -> list[str]:
-        """Why the report could not be written, and why curves could not be sent to trackers; the tables are complete."""
+        """The reason why the report could not be written, and why curves could not be sent to trackers; the tables are complete."""
         return [problem for problem in (self.report_problem, *self.logging_problems) if problem is not None]
 
     @property

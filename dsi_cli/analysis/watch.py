@@ -28,7 +28,7 @@ from dsi_cli.wordnet.database.wordnet import load_wordnet
 LISTING_INTERVAL_S = 10.0
 """The seconds from one listing to the next."""
 REACHED, IDLE = "reached", "idle"
-"""Why watching ends: all runs reached the epoch of ``--until-epoch``, or nothing was new for ``--idle``."""
+"""The reason why watching ends: all runs reached the epoch of ``--until-epoch``, or nothing was new for ``--idle``."""
 
 AnyPath = str | PathLike[str]
 Analyse = Callable[[Sequence[AnyPath]], Summary]

@@ -128,6 +128,17 @@ def _best_candidate(
     """Return the head, or raise an error that lists the candidates."""
     if classes is not None:
         return _best_candidate_for_count(candidates, classes, groups)
+    plausible = _without_unlikely(_plausible_candidates(candidates))
+    if not plausible:
+        raise BackboneError(_no_classifier_message(groups, candidates))
+    plausible += [candidate for candidate in candidates if _is_unclear_loss(candidate)]
+    if len(plausible) > 1:
+        raise _ambiguous(plausible)
+    return plausible[0]
+
+
+def _plausible_candidates(candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:
+    """Return the candidates without doubts, or else those with the smallest doubts."""
     plausible = [candidate for candidate in candidates if not candidate.hidden and not candidate.doubts]
     if not plausible:
         # The only layer of the file is the head, unless its name means something else.
@@ -142,13 +153,7 @@ def _best_candidate(
         normalised = [candidate for candidate in not_hidden if _only_doubt(candidate) == NORMALISED]
         plausible = [candidate for candidate in normalised if candidate.tensor.shape[0] < WIDE]
         plausible = plausible or [candidate for candidate in not_hidden if _only_doubt(candidate) == SINGLE_ROW]
-    plausible = _without_unlikely(plausible)
-    if not plausible:
-        raise BackboneError(_no_classifier_message(groups, candidates))
-    plausible += [candidate for candidate in candidates if _is_unclear_loss(candidate)]
-    if len(plausible) > 1:
-        raise _ambiguous(plausible)
-    return plausible[0]
+    return plausible
 
 
 def _is_unclear_loss(candidate: HeadCandidate) -> bool:

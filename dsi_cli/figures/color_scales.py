@@ -38,15 +38,15 @@ class ColorScale(NamedTuple):
     low: float
     high: float
     root: bool
-    """Whether the colours follow the square root of the value."""
+    """True if the colours follow the square root of the value."""
     cut_low: bool
-    """Whether values below the range occur; they have the lowest colour."""
+    """True if values below the range occur; they have the lowest colour."""
     cut_high: bool
-    """Whether values above the range occur; they have the highest colour."""
+    """True if values above the range occur; they have the highest colour."""
 
     @property
     def diverging(self) -> bool:
-        """Whether values of both signs occur; 0 is then in the middle."""
+        """True if values of both signs occur; 0 is then in the middle."""
         return self.low < 0 < self.high
 
     @property

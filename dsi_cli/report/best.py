@@ -78,13 +78,13 @@ class BestEpoch(NamedTuple):
     last_epoch: int | None = None
     """The epoch of ``last``; None if it is the last epoch of the run."""
     within_chance: bool = False
-    """Whether all values are compatible with chance."""
+    """True if all values are compatible with chance."""
     ties: int = 1
     """The number of epochs with this value; ``epoch`` is the first of them."""
     mistakes: str = ""
     """The number of mistakes that the value averages over; empty if the criterion does not concern mistakes."""
     has_epoch: bool = True
-    """Whether the checkpoint has an epoch number; the only checkpoint of a run may have none."""
+    """True if the checkpoint has an epoch number; the only checkpoint of a run may have none."""
 
     @property
     def epoch_text(self) -> str:

@@ -20,7 +20,7 @@ from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CSMS, REFERENCES
 
 SYMMETRIC = {"ncsm": True, "ncsm_centred": True, "tncsm": True, "ccsm": False}
-"""Whether matrices of a kind are symmetric; the kinds are in display order."""
+"""True if matrices of a kind are symmetric; the kinds are in display order."""
 COLOR_QUANTILES = (0.005, 0.995)
 """Quantiles of the off-diagonal values at which the colours end, as the median over the epochs.
 
@@ -51,7 +51,7 @@ class MatrixSeries:
 
     @property
     def symmetric(self) -> bool:
-        """Whether the matrices are symmetric."""
+        """True if the matrices are symmetric."""
         return SYMMETRIC.get(self.kind, True)
 
     @property

@@ -1,4 +1,4 @@
-"""What an earlier call left in a results folder about the checkpoints of a run.
+"""Read what an earlier call stored about the checkpoints of a run.
 
 The file of a matrix contains the record of its checkpoint, so a call that was killed loses no complete matrix. The
 checkpoints table contains the records without a matrix (duplicates, failures).

@@ -75,7 +75,7 @@ class LoadedModel:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """What determines the predictions, known without building the model."""
+        """The values that determine the predictions, known without building the model."""
         evaluation = self.options.evaluation
         return {
             "model": self.spec,

@@ -70,7 +70,7 @@ class EvaluationOutcome(NamedTuple):
     description: dict[str, Any]
     """The description of the source, which is stored with the result."""
     failed: str | None = None
-    """Why there is no result."""
+    """The reason why there is no result."""
     notes: tuple[str, ...] = ()
     """Messages for the user from another process."""
     text_weight: NDArray[np.float32] | None = None

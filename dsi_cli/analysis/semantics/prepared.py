@@ -97,7 +97,7 @@ class PreparedReference:
     """The name in the tables, such as ``wordnet3.0-path``."""
     matrix: EpochMatrix
     reason_missing: str | None = None
-    """Why nothing can be aligned with the reference."""
+    """The reason why nothing can be aligned with the reference."""
     _prepared: dict[bytes, PreparedMatrix] = field(default_factory=dict)
 
     def of_classes(self, kept: Classes) -> PreparedMatrix:

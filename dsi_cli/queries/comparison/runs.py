@@ -122,13 +122,7 @@ def compared_runs(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> l
     every = [(results, name) for results in map(Results, outputs) for name in results.names]
     labels = _unique_labels([(results.path, name) for results, name in every])
     runs = [ComparedRun(label, name, results) for label, (results, name) in zip(labels, every, strict=True)]
-    for name in names:
-        if not any(name in (run.label, run.name) for run in runs):
-            similar = nearest(name, [*labels, *(run.name for run in runs)])
-            hint = f"; did you mean {similar}?" if similar else ""
-            raise UsageError(
-                f"no run {name!r}: there are {', '.join(labels) or 'none'}{hint}", code="unknown-run", run=name
-            )
+    _require_known(names, runs)
     selected = [run for run in runs if run.epochs and (not names or run.label in names or run.name in names)]
     if len(selected) < 2:
         only = f"{selected[0].label} alone" if selected else "no run with a usable checkpoint"
@@ -151,3 +145,15 @@ def _unique_labels(runs: Sequence[tuple[Path, str]]) -> list[str]:
             length += 1
         labels.append("/".join(run_parts[-length:]))
     return labels
+
+
+def _require_known(names: Sequence[str], runs: Sequence[ComparedRun]) -> None:
+    """Raise `UsageError` if a name is neither the label nor the name of a run."""
+    for name in names:
+        if not any(name in (run.label, run.name) for run in runs):
+            labels = [run.label for run in runs]
+            similar = nearest(name, [*labels, *(run.name for run in runs)])
+            hint = f"; did you mean {similar}?" if similar else ""
+            raise UsageError(
+                f"no run {name!r}: there are {', '.join(labels) or 'none'}{hint}", code="unknown-run", run=name
+            )

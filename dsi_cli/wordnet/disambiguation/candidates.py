@@ -119,7 +119,11 @@ def _read_parts(text: str, wordnet: WordNet) -> LabelCandidates:
                 if reading.candidates:
                     return replace(reading, descriptions=(*reading.descriptions, *descriptions))
         return LabelCandidates()
-    # Read the parts of a path.
+    return _read_path(text, wordnet)
+
+
+def _read_path(text: str, wordnet: WordNet) -> LabelCandidates:
+    """Return the senses of the parts between slashes."""
     pieces = [piece for part in re.split(r"[/\\>]", text) if len(piece := part.strip()) > 1]
     if pieces == [text]:
         return LabelCandidates()

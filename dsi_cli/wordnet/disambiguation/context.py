@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -108,6 +108,58 @@ def _part_context(text: str, wordnet: WordNet) -> LabelContext:
     return LabelContext(nodes, frozenset(stems(text)))
 
 
+def _is_below(nodes: Set[int], contexts: Sequence[LabelContext]) -> bool:
+    """Return whether one of the nodes, a candidate with its hypernyms, is a sense of a context."""
+    return any(nodes & context.senses for context in contexts)
+
+
+def _mentions(words: Set[str], contexts: Sequence[LabelContext]) -> bool:
+    """Return whether one of the words is a word of a context."""
+    return any(words & context.words for context in contexts)
+
+
+def _penalty(fits: bool, is_related: bool, is_in_same_file: bool) -> float:
+    """Return the penalty of a candidate, by how closely it is related to the context."""
+    if fits:
+        return 0.0
+    if is_related:
+        return HYPERNYM_PENALTY
+    return SAME_FILE_PENALTY if is_in_same_file else UNRELATED_PENALTY
+
+
+def _fit_of_label(
+    reading: LabelCandidates, contexts: Mapping[str, LabelContext], wordnet: WordNet
+) -> list[tuple[float, float, float]]:
+    """Return the two features and the penalty of each candidate of a label, see `context_fit`."""
+    files = wordnet.kinds["file"]
+    rows: list[tuple[float, float, float]] = []
+    parts = [_part_context(text, wordnet) for text in reading.context]
+    descriptions = [contexts[text] for text in reading.descriptions]
+    superclass = [contexts[text] for text in reading.superclass]
+    excluded = [contexts[text] for text in reading.excluded]
+    if not (parts or descriptions or superclass or excluded):
+        return [(0.0, 0.0, 0.0)] * len(reading.candidates)
+    described = [*descriptions, *superclass]
+    context_files = {files[node] for context in described for node in context.senses}
+    glosses = wordnet.definitions([candidate.node for candidate in reading.candidates])
+    for candidate, gloss in zip(reading.candidates, glosses, strict=True):
+        nodes = hypernym_closure(wordnet.taxonomy, candidate.node)
+        words = frozenset(stems(gloss))
+        is_below = _is_below(nodes, descriptions)
+        is_below_superclass = _is_below(nodes, superclass)
+        is_below_part = _is_below(nodes - {candidate.node}, parts)
+        mentions = _mentions(words, described)
+        mentions_part = _mentions(words, parts)
+        is_related = any(words & context.heads or nodes & context.wider for context in described)
+        fits = is_below or is_below_superclass or mentions or not context_files
+        penalty = _penalty(fits, is_related, files[candidate.node] in context_files)
+        if _is_below(nodes, excluded) or _mentions(words, excluded):
+            penalty = UNRELATED_PENALTY
+        below = (is_below or is_below_part) + SUPERCLASS_WEIGHT * is_below_superclass
+        rows.append((below, mentions or is_related or mentions_part, penalty))
+    return rows
+
+
 def context_fit(readings: Sequence[LabelCandidates], wordnet: WordNet) -> tuple[list[Floats], Floats]:
     """Return how well each candidate fits the context of its label: two features and a penalty.
 
@@ -117,39 +169,7 @@ def context_fit(readings: Sequence[LabelCandidates], wordnet: WordNet) -> tuple[
     `SAME_FILE_PENALTY` for senses in the same lexicographer file, and else `UNRELATED_PENALTY`. It is also `UNRELATED_PENALTY`
     for a candidate that is below the words that the label excludes, or mentions them.
     """
-    contexts, files = label_contexts(readings, wordnet), wordnet.kinds["file"]
-    rows: list[tuple[float, float, float]] = []
-    for reading in readings:
-        parts = [_part_context(text, wordnet) for text in reading.context]
-        descriptions = [contexts[text] for text in reading.descriptions]
-        superclass = [contexts[text] for text in reading.superclass]
-        excluded = [contexts[text] for text in reading.excluded]
-        if not (parts or descriptions or superclass or excluded):
-            rows += [(0.0, 0.0, 0.0)] * len(reading.candidates)
-            continue
-        described = [*descriptions, *superclass]
-        context_files = {files[node] for context in described for node in context.senses}
-        glosses = wordnet.definitions([candidate.node for candidate in reading.candidates])
-        for candidate, gloss in zip(reading.candidates, glosses, strict=True):
-            nodes = hypernym_closure(wordnet.taxonomy, candidate.node)
-            words = frozenset(stems(gloss))
-            is_below = any(nodes & context.senses for context in descriptions)
-            is_below_superclass = any(nodes & context.senses for context in superclass)
-            is_below_part = any((nodes - {candidate.node}) & part.senses for part in parts)
-            mentions = any(words & context.words for context in described)
-            mentions_part = any(words & part.words for part in parts)
-            is_related = any(words & context.heads or nodes & context.wider for context in described)
-            if any(nodes & context.senses or words & context.words for context in excluded):
-                penalty = UNRELATED_PENALTY
-            elif is_below or is_below_superclass or mentions or not context_files:
-                penalty = 0.0
-            elif is_related:
-                penalty = HYPERNYM_PENALTY
-            elif files[candidate.node] in context_files:
-                penalty = SAME_FILE_PENALTY
-            else:
-                penalty = UNRELATED_PENALTY
-            below = (is_below or is_below_part) + SUPERCLASS_WEIGHT * is_below_superclass
-            rows.append((below, mentions or is_related or mentions_part, penalty))
+    contexts = label_contexts(readings, wordnet)
+    rows = [row for reading in readings for row in _fit_of_label(reading, contexts, wordnet)]
     columns = np.array(rows, dtype=np.float64).reshape(-1, 3).T
     return list(columns[:2]), columns[2]
