@@ -118,6 +118,11 @@ def _mentions(words: Set[str], contexts: Sequence[LabelContext]) -> bool:
     return any(words & context.words for context in contexts)
 
 
+def _is_related(nodes: Set[int], words: Set[str], contexts: Sequence[LabelContext]) -> bool:
+    """Return whether a candidate shares a narrow hypernym with a context, or mentions one."""
+    return any(words & context.heads or nodes & context.wider for context in contexts)
+
+
 def _penalty(fits: bool, is_related: bool, is_in_same_file: bool) -> float:
     """Return the penalty of a candidate, by how closely it is related to the context."""
     if fits:
@@ -150,7 +155,7 @@ def _fit_of_label(
         is_below_part = _is_below(nodes - {candidate.node}, parts)
         mentions = _mentions(words, described)
         mentions_part = _mentions(words, parts)
-        is_related = any(words & context.heads or nodes & context.wider for context in described)
+        is_related = _is_related(nodes, words, described)
         fits = is_below or is_below_superclass or mentions or not context_files
         penalty = _penalty(fits, is_related, files[candidate.node] in context_files)
         if _is_below(nodes, excluded) or _mentions(words, excluded):
