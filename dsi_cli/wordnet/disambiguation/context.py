@@ -142,7 +142,7 @@ def _fit_of_label(
     descriptions = [contexts[text] for text in reading.descriptions]
     superclass = [contexts[text] for text in reading.superclass]
     excluded = [contexts[text] for text in reading.excluded]
-    if not (parts or descriptions or superclass or excluded):
+    if not any((parts, descriptions, superclass, excluded)):
         return [(0.0, 0.0, 0.0)] * len(reading.candidates)
     described = [*descriptions, *superclass]
     context_files = {files[node] for context in described for node in context.senses}
