@@ -44,7 +44,7 @@ def nltk_wordnet(folder: Path | None) -> Any:
 def _kernel_row(setup: Setup) -> Row:
     from dsi_cli.analysis.semantics import wordnet_matrix
     from dsi_cli.wordnet.database import taxonomy
-    from dsi_cli.wordnet.similarity import shortest_paths
+    from dsi_cli.wordnet.similarity import path_similarity
 
     required = f"at least {OVER_NLTK:,.0f}x"
     wn = nltk_wordnet(setup.nltk_data)
@@ -53,7 +53,7 @@ def _kernel_row(setup: Setup) -> Row:
     names = [resolution.synset for resolution in wordnet_matrix.resolve_label_list(PRESET).resolutions if resolution.synset]
     nodes = [taxonomy.load().node(name) for name in names]
     synsets = [wn.synset(name) for name in names]
-    matrix = shortest_paths.path_similarity(nodes)
+    matrix = path_similarity.path_similarity(nodes)
     rng = random.Random(0)
     sample = [tuple(rng.choices(range(len(names)), k=2)) for _ in range(200 if setup.quick else _SAMPLE)]
     for i, j in sample[:200]:
@@ -62,7 +62,7 @@ def _kernel_row(setup: Setup) -> Row:
     blocks = [[(synsets[i], synsets[j]) for i, j in sample[start::5]] for start in range(5)]
     next_block = iter([*blocks, *blocks])
     calls = {
-        "ours": lambda: shortest_paths.path_similarity(nodes),
+        "ours": lambda: path_similarity.path_similarity(nodes),
         "nltk": lambda: [a.path_similarity(b) for a, b in next(next_block)],
     }
     found = timing.turns(calls, 5)

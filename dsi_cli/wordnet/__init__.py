@@ -6,7 +6,7 @@
 ``disambiguation``  which synset a label means: ``identifiers``, ``forms``, ``placeholders`` and ``candidates`` look a label
                     up; ``features``, ``context``, ``weights`` and ``scoring`` choose among the candidates; ``resolve`` does
                     both for a list, and ``explanations`` puts the reasons into words
-``similarity``      ``shortest_paths`` (path similarity, the SCSM), ``measures`` (Wu-Palmer, Leacock-Chodorow and those by
+``similarity``      ``path_similarity`` (shortest paths, the SCSM), ``measures`` (Wu-Palmer, Leacock-Chodorow and those by
                     information content), ``information_content``, ``common_subsumers``, ``class_groups``
 
 ``data/`` contains the compiled tables (``scripts/compile_wordnet.py``) and WordNet's licence. Nothing is downloaded. Ids are

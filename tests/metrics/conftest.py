@@ -42,11 +42,11 @@ def real_pair(four_runs: Path) -> tuple[Matrix, Matrix]:
     from dsi_cli.labels.presets import load_preset
     from dsi_cli.similarity.weights import weight_similarity
     from dsi_cli.wordnet.database import taxonomy
-    from dsi_cli.wordnet.similarity import shortest_paths
+    from dsi_cli.wordnet.similarity import path_similarity
 
     run = four_runs / "cifar100-cnn"
     state = torch.load(run / "epoch_025.pt", map_location="cpu", weights_only=True)["state_dict"]
     head = next(tensor.numpy() for tensor in state.values() if tensor.ndim == 2 and len(tensor) == 100)
     graph = taxonomy.load()
     nodes = [graph.node(wnid) for wnid in load_preset("cifar100").wnids]
-    return weight_similarity(head), shortest_paths.path_similarity(nodes).astype(np.float32)
+    return weight_similarity(head), path_similarity.path_similarity(nodes).astype(np.float32)

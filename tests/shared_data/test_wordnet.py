@@ -27,7 +27,7 @@ from dsi_cli.wordnet.similarity.measures import (
     res_similarity,
     wup_similarity,
 )
-from dsi_cli.wordnet.similarity.shortest_paths import path_similarity
+from dsi_cli.wordnet.similarity.path_similarity import path_similarity
 
 VERBS = load_wordnet("verb")
 ROOTS_AND_INSTANCES = [

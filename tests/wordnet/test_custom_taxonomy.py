@@ -11,7 +11,7 @@ from helpers.errors import raises
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database import custom_taxonomy
 from dsi_cli.wordnet.similarity.measures import lch_similarity, wup_similarity
-from dsi_cli.wordnet.similarity.shortest_paths import path_similarity
+from dsi_cli.wordnet.similarity.path_similarity import path_similarity
 
 CLOTHES = "child,parent\nshirt,top\nPull-over,top\ntop,clothes\ntrouser,clothes\nsneaker,shoe\nshoe,clothes\n"
 

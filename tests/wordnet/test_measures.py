@@ -13,7 +13,7 @@ from dsi_cli.labels.presets import load_preset
 from dsi_cli.wordnet.database.taxonomy import load
 from dsi_cli.wordnet.similarity import information_content, measures
 from dsi_cli.wordnet.similarity.measures import lch_similarity, wup_similarity
-from dsi_cli.wordnet.similarity.shortest_paths import path_similarity
+from dsi_cli.wordnet.similarity.path_similarity import path_similarity
 
 SIMILARITIES = (
     ("path_similarity", path_similarity),

@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database.taxonomy import load
-from dsi_cli.wordnet.similarity.shortest_paths import PathRows, path_distances, path_similarity
+from dsi_cli.wordnet.similarity.path_similarity import PathRows, path_distances, path_similarity
 
 WORDS = {
     "n.01": ("dog", "cat", "car", "oak", "dog", "entity"),

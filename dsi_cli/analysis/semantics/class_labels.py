@@ -25,7 +25,7 @@ from dsi_cli.wordnet.database import wordnet
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet, same_synset_in
 from dsi_cli.wordnet.disambiguation import resolve
 from dsi_cli.wordnet.disambiguation.resolve import Resolution
-from dsi_cli.wordnet.similarity import shortest_paths
+from dsi_cli.wordnet.similarity import path_similarity
 
 _log = logging.getLogger(__name__)
 
@@ -208,7 +208,7 @@ class ClassLabels:
     def similarity(self) -> NDArray[np.float64]:
         """Return WordNet's path similarity of the classes ``(C, C)``, NaN for classes without a synset."""
         return scatter_to_classes(
-            self.nodes, self.classes, lambda nodes: shortest_paths.path_similarity(nodes, self.wordnet.taxonomy)
+            self.nodes, self.classes, lambda nodes: path_similarity.path_similarity(nodes, self.wordnet.taxonomy)
         )
 
     def reference(self) -> NDArray[np.float32]:

@@ -24,7 +24,7 @@ from dsi_cli.wordnet.database.taxonomy import Taxonomy
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 from dsi_cli.wordnet.similarity import information_content, measures
 from dsi_cli.wordnet.similarity.information_content import UNKNOWN
-from dsi_cli.wordnet.similarity.shortest_paths import PathRows
+from dsi_cli.wordnet.similarity.path_similarity import PathRows
 
 Values = NDArray[np.float64]
 NodesByClass = Callable[[ClassLabels], Mapping[int, int]]

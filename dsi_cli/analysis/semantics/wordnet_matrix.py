@@ -27,7 +27,7 @@ from dsi_cli.similarity import MAX_DENSE_CLASSES as MAX_DENSE_CLASSES
 from dsi_cli.store import atomic_write, parquet
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 from dsi_cli.wordnet.database.wordnet import WordNet
-from dsi_cli.wordnet.similarity.shortest_paths import LABELS_PER_BLOCK, UNREACHABLE, PathRows
+from dsi_cli.wordnet.similarity.path_similarity import LABELS_PER_BLOCK, UNREACHABLE, PathRows
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsi_cli.wordnet.database.taxonomy import Nodes, Taxonomy, check_nodes, load
-from dsi_cli.wordnet.similarity import shortest_paths
-from dsi_cli.wordnet.similarity.shortest_paths import UNREACHABLE, AncestorLevels
+from dsi_cli.wordnet.similarity import path_similarity
+from dsi_cli.wordnet.similarity.path_similarity import UNREACHABLE, AncestorLevels
 
 NO_HYPERNYM = -1
 """The height for two nodes without a common hypernym, which WordNet 3.0 does not have: its nouns and verbs have one root."""
@@ -25,7 +25,7 @@ def largest_over_common(levels: AncestorLevels, numbers: npt.NDArray[Any], lacki
     Parameters
     ----------
     levels
-        The ancestors of the labels, from `dsi_cli.wordnet.similarity.shortest_paths.ancestor_levels`.
+        The ancestors of the labels, from `dsi_cli.wordnet.similarity.path_similarity.ancestor_levels`.
     numbers : (A,)
         One number for each row of ``levels``.
     lacking
@@ -36,7 +36,7 @@ def largest_over_common(levels: AncestorLevels, numbers: npt.NDArray[Any], lacki
     (N, N)
         An exactly symmetric array with the dtype of ``numbers``.
     """
-    is_below = shortest_paths.distances_up(levels, levels.labels) < UNREACHABLE
+    is_below = path_similarity.distances_up(levels, levels.labels) < UNREACHABLE
     rows = np.where(is_below, numbers[:, None], np.array(lacking, dtype=numbers.dtype))
     for first, last, parents in levels.steps:
         np.maximum(rows[first:last], rows[parents], out=rows[first:last])
@@ -79,7 +79,7 @@ def common_heights(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArra
            [10, 10,  0]], dtype=int16)
     """
     taxonomy = taxonomy or load()
-    levels = shortest_paths.ancestor_levels(taxonomy, check_nodes(nodes, len(taxonomy.offsets)))
+    levels = path_similarity.ancestor_levels(taxonomy, check_nodes(nodes, len(taxonomy.offsets)))
     heights = np.zeros(len(levels.nodes), dtype=np.int16)
     for first, last, parents in reversed(levels.steps):
         np.maximum.at(heights, parents, heights[first:last] + np.int16(1))

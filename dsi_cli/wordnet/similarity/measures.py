@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database.taxonomy import Nodes, Taxonomy, check_nodes, load
-from dsi_cli.wordnet.similarity import common_subsumers, shortest_paths
+from dsi_cli.wordnet.similarity import common_subsumers, path_similarity
 from dsi_cli.wordnet.similarity.information_content import UNKNOWN, InformationContent
-from dsi_cli.wordnet.similarity.shortest_paths import UNREACHABLE, AncestorLevels
+from dsi_cli.wordnet.similarity.path_similarity import UNREACHABLE, AncestorLevels
 
 Similarities = npt.NDArray[np.float64]
 
@@ -76,19 +76,19 @@ def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     # Choose the preferred common hypernym of each pair; the first noun itself wins if it is equally deep.
     best = common_subsumers.largest_over_common(levels, preference, -1)
     common = order[best]
-    rows = shortest_paths.distances_up(levels, levels.labels)
+    rows = path_similarity.distances_up(levels, levels.labels)
     nouns = levels.labels[:, None]
     is_itself = (rows[levels.labels] < UNREACHABLE) & (depth[nouns] == depth[common])
     common = np.where(is_itself, nouns, common)
     # Add the shortest paths from both nouns to the common hypernym.
-    shortest_paths.shorten_over_parents(levels, rows)
+    path_similarity.shorten_over_parents(levels, rows)
     twice = 2.0 * (taxonomy.depths[levels.nodes].astype(np.int64)[common] + 1)
     columns = np.arange(len(levels.labels))
     paths = rows[common, columns[:, None]].astype(np.int64) + rows[common, columns]
     if not taxonomy.simulates_root:
         return np.where(best < 0, 0.0, twice / (paths + twice))
     # The simulated root replaces the roots of verbs.
-    to_root = shortest_paths.distances_to_root(levels).astype(np.int64)
+    to_root = path_similarity.distances_to_root(levels).astype(np.int64)
     is_root = ~is_itself & ((best < 0) | (depth[common] == 0))
     return np.where(is_root, 2.0 / (to_root[:, None] + to_root + 2.0), twice / (paths + twice))
 
@@ -110,9 +110,9 @@ def lch_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     if deepest == 0:
         message = "Leacock and Chodorow's similarity needs a taxonomy with a hypernym; this taxonomy has no edge"
         raise UsageError(message, code="taxonomy-without-edges")
-    distances = shortest_paths.path_distances(check_class_count(nodes), taxonomy)
+    distances = path_similarity.path_distances(check_class_count(nodes), taxonomy)
     table = [-log((distance + 1) / (2.0 * deepest)) for distance in range(int(distances.max(initial=0)) + 1)]
-    return np.where(distances == shortest_paths.NO_PATH, 0.0, np.array(table)[distances])
+    return np.where(distances == path_similarity.NO_PATH, 0.0, np.array(table)[distances])
 
 
 def res_similarity(nodes: Nodes, information: InformationContent) -> Similarities:
@@ -161,7 +161,7 @@ def jcn_similarity(nodes: Nodes, information: InformationContent) -> Similaritie
 
 
 BY_TAXONOMY: dict[str, Callable[[Nodes, Taxonomy | None], Similarities]] = {
-    "path": shortest_paths.path_similarity,
+    "path": path_similarity.path_similarity,
     "wup": wup_similarity,
     "lch": lch_similarity,
 }
@@ -185,4 +185,4 @@ def check_class_count(nodes: Nodes) -> npt.NDArray[np.intp]:
 
 
 def _levels(nodes: Nodes, taxonomy: Taxonomy) -> AncestorLevels:
-    return shortest_paths.ancestor_levels(taxonomy, check_nodes(check_class_count(nodes), len(taxonomy.offsets)))
+    return path_similarity.ancestor_levels(taxonomy, check_nodes(check_class_count(nodes), len(taxonomy.offsets)))

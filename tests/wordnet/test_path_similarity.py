@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database.taxonomy import Taxonomy, load
-from dsi_cli.wordnet.similarity.shortest_paths import NO_PATH, UNREACHABLE, path_distances, path_similarity
+from dsi_cli.wordnet.similarity.path_similarity import NO_PATH, UNREACHABLE, path_distances, path_similarity
 
 
 def slow_distance(taxonomy, a, b):
