@@ -36,7 +36,7 @@ class Reliability:
 
 
 def reliability(counts: NDArray[np.integer[Any]], halvings: int = HALVINGS, seed: int = 0) -> Reliability:
-    """Return the split-half reliability ``2 r / (1 + r)`` of the CCSM of confusion counts; at most 1.
+    """Return the split-half reliability ``2 r / (1 + r)`` of the CCSM of confusion counts, with r in [-1, 1]; at most 1.
 
     Parameters
     ----------

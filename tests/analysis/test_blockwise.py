@@ -108,7 +108,7 @@ def test_analyze_with_little_memory_compares_in_blocks_until_more_is_given(
 
 
 def test_make_plan_without_a_limit_uses_all_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "free_memory", lambda: 1000**2 * memory_plan.BYTES_A_VALUE)
+    monkeypatch.setattr(resources, "free_memory", lambda: 1000**2 * memory_plan.BYTES_PER_VALUE)
     assert memory_plan.make_plan(1000, Options()).threads == 1
     assert memory_plan.make_plan(1001, Options()).walk is not None
 

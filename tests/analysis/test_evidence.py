@@ -88,7 +88,7 @@ def test_labels_that_come_twice_and_weights_that_are_left_out_are_told(tmp_path)
     torch.save({"epoch": 1, "fc.weight": torch.ones(6, 8)}, tmp_path / "run/best.pt")
     (tmp_path / "run/classes.txt").write_text("dog\ncat\ncar\noak\nrose\ndog\n")
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
-    assert warnings[0].startswith("run: classes.txt: labels that come twice ('dog')")
+    assert warnings[0].startswith("run: classes.txt: labels that occur twice ('dog')")
     assert "best.pt: epoch 1 again, as in epoch1.pt, with other weights" in warnings[1]
 
 
@@ -98,7 +98,7 @@ def test_an_order_that_is_a_guess_is_told(tmp_path):
         torch.save({"fc.weight": torch.randn(6, 8)}, tmp_path / "run" / f"{name}.pt")
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
     assert warnings == [
-        "run: no file says its epoch: they are numbered from 1 in the order of their names, and joined to no log"
+        "run: no file names its epoch: they are numbered from 1 in the order of their names, and joined to no log"
     ]
 
 

@@ -25,7 +25,6 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.classifiers import earlier_output
 from dsi_cli.analysis.options import Options
 from dsi_cli.checkpoints.io.source import RandomAccessFile
-from dsi_cli.checkpoints.scan import HeadOptions
 from dsi_cli.errors import UsageError
 from dsi_cli.similarity.weights import weight_similarity
 from dsi_cli.store.results import Results
@@ -203,7 +202,7 @@ def test_other_labels_change_the_alignment_alone(make_run, tmp_path, monkeypatch
         Options(draws=0, permutations=50),
         Options(draws=0, quantiles=(0.9, 0.95)),
         Options(draws=0, centred=True),
-        Options(draws=0, choice=HeadOptions(head="fc.weight")),
+        Options(draws=0, head="fc.weight"),
     ],
 )
 def test_other_options_and_back(options, make_run, tmp_path):
@@ -235,7 +234,7 @@ def test_the_choice_of_a_head_in_one_run_says_nothing_of_another(make_run, tmp_p
     save_head(one / "epoch_4.pt", heads(1, seed=2)[0], epoch=4)
     state = {"state_dict": {"head.weight": heads(1, seed=3)[0], "head.bias": torch.zeros(8)}, "epoch": 5}
     torch.save(state, one / "epoch_5.pt")
-    (told,) = analyze([one], out, Options(draws=0, choice=HeadOptions(head="fc.weight"))).runs
+    (told,) = analyze([one], out, Options(draws=0, head="fc.weight")).runs
     assert told.statuses == {"ok": 5, "failed": 1}
     analyze([two], out, QUICK)
     # The head of another name is of another network, so it is a run of its own.

@@ -35,7 +35,7 @@ def written(labels, tmp_path, neighbors=None):
     ids=["pets", "first", "many", "one"],
 )
 def test_reference_tables_in_blocks_give_the_whole_matrix(names, block, tmp_path, monkeypatch):
-    monkeypatch.setattr(wordnet_matrix, "BLOCK", block)
+    monkeypatch.setattr(wordnet_matrix, "LABELS_PER_BLOCK", block)
     labels = wordnet_matrix.resolve_label_list(names)
     found = written(labels, tmp_path)
     assert list(found.columns) == [column.name for column in REFERENCES.columns]

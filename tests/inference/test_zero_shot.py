@@ -121,7 +121,7 @@ def test_without_a_tokenizer_templates_take_the_place(run, tmp_path):
     said = []
     evaluation = Evaluation(test=str(tmp_path / "images"), **EVALUATED)
     analyze([run], tmp_path / "out", Options(draws=0, evaluation=evaluation), say=said.append)
-    assert any("no tokenizer beside it: features alone" in line for line in said)
+    assert any("without a tokenizer next to it: features only" in line for line in said)
     curves = pd.read_parquet(tmp_path / "out" / "curves.parquet")
     assert set(curves.query("metric == 'sai'")["of"]) == {"tncsm-test,scsm"}
     assert not (tmp_path / "out" / "csms/clip/ncsm").exists()
