@@ -12,6 +12,7 @@ from dsi_cli.cli.shared_options import Json, Quiet
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.figures.figure_options import ANIMATION, FILMS, FORMATS
 from dsi_cli.figures.style import STYLES
+from dsi_cli.store.matrix_id import MATRIX_KINDS
 
 if TYPE_CHECKING:
     from dsi_cli.figures.figure_options import FigureOptions
@@ -72,7 +73,7 @@ def plot(
             "--kind",
             metavar="KIND",
             help="Of the matrix: ncsm, ncsm_centred, ccsm, tncsm.",
-            autocompletion=completion.complete_from(completion.KINDS),
+            autocompletion=completion.complete_from(MATRIX_KINDS),
         ),
     ] = None,
     measure: Annotated[

@@ -16,6 +16,7 @@ from dsi_cli.analysis.option_groups.groups import (
 )
 from dsi_cli.cli import completion
 from dsi_cli.cli.parameters import typer_info
+from dsi_cli.store.matrix_id import MATRIX_KINDS
 
 Json = Annotated[bool, typer_info(OutputOptions, "json")]
 Quiet = Annotated[bool, typer_info(OutputOptions, "quiet")]
@@ -48,7 +49,7 @@ Kind = Annotated[
         "--kind",
         metavar="KIND",
         help="Kind of the matrix: ncsm, ncsm_centred, ccsm, tncsm, or scsm for the reference.",
-        autocompletion=completion.complete_from(completion.KINDS),
+        autocompletion=completion.complete_from(MATRIX_KINDS),
     ),
 ]
 Split = Annotated[

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from dsi_cli.cli import console
 from dsi_cli.errors import UsageError
 from dsi_cli.remote import local_names, urls
+from dsi_cli.store.matrix_id import MatrixId
 
 
 class UrlOutput(NamedTuple):
@@ -139,7 +140,7 @@ def _is_needed(output: UrlOutput, options: Mapping[str, Any]) -> Callable[[str],
             return False
         if top != "csms" or not is_one_kind or len(rest) < 2:
             return True
-        is_kind = rest[-2].partition("-")[0] == kind
+        is_kind = MatrixId.parse(rest[-2]).kind == kind
         return is_kind and (epoch is None or re.split(r"[-.]", rest[-1])[0] == str(epoch))
 
     return is_needed

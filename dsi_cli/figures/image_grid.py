@@ -16,8 +16,9 @@ import numpy as np
 from dsi_cli.errors import UsageError
 from dsi_cli.figures.figure_options import FigureOptions, Opener
 from dsi_cli.figures.style import Style, using
-from dsi_cli.queries.mistakes import SPLITS, Mistake, MistakeList, MistakeQuery, stored_epochs, worst_mistakes
+from dsi_cli.queries.mistakes import Mistake, MistakeList, MistakeQuery, stored_epochs, worst_mistakes
 from dsi_cli.store import atomic_write
+from dsi_cli.store.matrix_id import SPLITS
 from dsi_cli.store.schema import PREDICTIONS
 
 if TYPE_CHECKING:

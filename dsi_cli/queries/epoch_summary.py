@@ -9,10 +9,8 @@ from typing import Any
 
 from dsi_cli.metrics import MEASURES
 from dsi_cli.store import layout
+from dsi_cli.store.matrix_id import NETWORK_MATRICES, MatrixId
 from dsi_cli.store.schema import CURVES
-
-OWN_MATRICES = ("ncsm", "tncsm-test", "tncsm-train")
-"""The matrices of the network's similarity, in order of preference."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def _rows_matrix_and_measure(out: Path, run: str) -> tuple[list[Row], str, str |
     rows = [row for row in rows if row["reference"] not in others and "|" not in (row["reference"] or "")]
     pairs = {row["of"] for row in rows if row["metric"] == "sai"}
     variants = {row["variant"] for row in rows if row["metric"] == "sai"}
-    own = next((name for name in OWN_MATRICES if f"{name},scsm" in pairs), OWN_MATRICES[0])
+    own = next((name for name in NETWORK_MATRICES if f"{name},scsm" in pairs), NETWORK_MATRICES[0])
     measure = next((measure.name for measure in MEASURES if measure.name in variants), None)
     return rows, own, measure
 
@@ -111,15 +109,10 @@ def _collect_by_epoch(rows: list[Row], fields: Callable[[Row], Row]) -> dict[int
 
 
 def _fields(row: Row, own: str, measure: str | None) -> Row:
-    kind, _, split = own.partition("-")
+    kind, split = MatrixId.parse(own)
     if row["metric"] == "sai" and row["of"] == f"{own},scsm" and row["variant"] == measure:
         return {field: row[column] for column, field in _SAI.items()}
-    if (
-        row["metric"] == "wsi"
-        and row["of"] == kind
-        and row["split"] == (split or None)
-        and row["variant"] in ("max", "min")
-    ):
+    if row["metric"] == "wsi" and row["of"] == kind and row["split"] == split and row["variant"] in ("max", "min"):
         return {f"{row['variant']}_wsi": row["value"]}
     if row["metric"] == "accuracy" and row["split"] == "test":
         return {"accuracy": row["value"]}
@@ -138,7 +131,7 @@ def _mistake_fields(row: Row, own: str, measure: str | None, split: str) -> Row:
         return {"mistakes": row["value"]}
     if row["metric"] == "idm" and row["variant"] == "errors" and row["of"] == "scsm":
         return {"widm": row["value"], "widm_z": row["z"]}
-    if row["metric"] == "idm" and row["variant"] == "errors" and row["of"] == own.partition("-")[0]:
+    if row["metric"] == "idm" and row["variant"] == "errors" and row["of"] == MatrixId.parse(own).kind:
         return {"nidm": row["value"], "nidm_z": row["z"], "chance": row["null_mean"]}
     return {}
 

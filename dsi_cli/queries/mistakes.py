@@ -16,13 +16,13 @@ from dsi_cli.errors import UsageError, expected
 from dsi_cli.queries.class_distance import Values, class_distance, none_if_nan
 from dsi_cli.queries.class_names import class_names, match_class_name
 from dsi_cli.store import layout
+from dsi_cli.store.matrix_id import SPLITS
 from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, Table
 
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
 ORDERS = {"unreasonable": "furthest from the truth first", "reasonable": "nearest to the truth first"}
-SPLITS = ("test", "train")
 FARNESS_DIGITS = 12
 """The farness is rounded to this many digits before sorting, so that values that differ only by rounding are ties."""
 

@@ -18,14 +18,14 @@ from dsi_cli.queries.class_distance import Values, none_if_nan, ranks_among_know
 from dsi_cli.queries.class_names import class_index_by_name, class_names
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout
-from dsi_cli.store.results import KINDS, brief_epochs
+from dsi_cli.store.matrix_id import MATRIX_KINDS, SPLITS
+from dsi_cli.store.results import brief_epochs
 
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
 SPLIT_KINDS = ("ccsm", "tncsm")
 """The kinds of matrices that belong to a split."""
-SPLITS = ("test", "train")
 
 
 @dataclass(frozen=True)
@@ -191,9 +191,11 @@ def _closest_stored_pairs(run: Results, query: NeighborQuery) -> NeighborList:
 
 def fill_defaults(run: Results, query: NeighborQuery) -> NeighborQuery:
     """Return the query with run, split and epoch filled in; `nearest` documents the errors."""
-    if query.kind not in KINDS:
+    if query.kind not in MATRIX_KINDS:
         raise UsageError(
-            f"no kind {query.kind!r} of matrix: {expected(query.kind, KINDS)}", code="unknown-kind", matrix=query.kind
+            f"no kind {query.kind!r} of matrix: {expected(query.kind, MATRIX_KINDS)}",
+            code="unknown-kind",
+            matrix=query.kind,
         )
     run.epochs(query.run)  # raises an error for an unknown run
     query = replace(query, run=query.run if query.run is not None else run.names[0])

@@ -14,14 +14,13 @@ from dsi_cli.report import matrix_codec, matrix_sources, neighbor_data, size_bud
 from dsi_cli.report.classes import Orders
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale
 from dsi_cli.report.matrix_sources import Matrix, MatrixSeries, ValueRange
+from dsi_cli.store.matrix_id import NETWORK_MATRICES
 from dsi_cli.store.results import Results
 
 MAX_BLOCKS = 100
 """Maximum number of blocks per row of a matrix of block means."""
 MAX_FINE_REFERENCE = 2048
 """Maximum number of classes of a reference matrix that is packed with the finest scale."""
-OWN_MATRICES = ("ncsm", "tncsm-test", "tncsm-train")
-"""Names of the network's similarity matrix in order of preference."""
 TITLES = {
     "ncsm": ("NCSM", "cosine similarity of the classifier's weights (−1 to 1)"),
     "ncsm_centred": ("Centred NCSM", "NCSM after subtraction of the mean weight row (−1 to 1)"),
@@ -49,7 +48,7 @@ class RunMatrices:
     def own(self) -> tuple[MatrixSeries, ValueRange] | None:
         """The network's similarity matrix, or None if the run has none."""
         by_name = {series.name: (series, values) for series, values in self.series}
-        return next((by_name[name] for name in OWN_MATRICES if name in by_name), None)
+        return next((by_name[name] for name in NETWORK_MATRICES if name in by_name), None)
 
     def need(self, orders: int) -> size_budget.BudgetNeed:
         """Return the size that the run needs in the page, with a number of display orders."""
@@ -73,7 +72,7 @@ def run_matrices(results: Results, run: str) -> RunMatrices:
 
     all_series = matrix_sources.matrix_series(results, run)
     names = {series.name for series in all_series}
-    own = next((name for name in OWN_MATRICES if name in names), None)
+    own = next((name for name in NETWORK_MATRICES if name in names), None)
     for series in all_series:
         if series.name == own and classes > 1:
             values = matrix_sources.value_range(series, add_neighbors)

@@ -16,6 +16,7 @@ from dsi_cli.queries import epoch_sampling
 from dsi_cli.report import neighbor_data
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, off_diagonal, pack
 from dsi_cli.store import layout, parquet
+from dsi_cli.store.matrix_id import MatrixId
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CSMS, REFERENCES
 
@@ -80,13 +81,9 @@ def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
     folder = results.path / CSMS.path / layout.folder_name(run)
     names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     kinds = list(SYMMETRIC)
-    matrix_ids = []
-    for name in names:
-        kind, _, split = name.partition("-")
-        if kind in SYMMETRIC:
-            matrix_ids.append((kind, split or None))
-    matrix_ids.sort(key=lambda matrix_id: (kinds.index(matrix_id[0]), matrix_id[1] != "test"))
-    all_series = [_stored_series(results, run, kind, split) for kind, split in matrix_ids]
+    matrix_ids = [matrix_id for matrix_id in map(MatrixId.parse, names) if matrix_id.kind in SYMMETRIC]
+    matrix_ids.sort(key=lambda matrix_id: (kinds.index(matrix_id.kind), matrix_id.split != "test"))
+    all_series = [_stored_series(results, run, *matrix_id) for matrix_id in matrix_ids]
     return [series for series in all_series if series.epochs]
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from dsi_cli.errors import UsageError, expected, nearest
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import head_matrix, layout, parquet
+from dsi_cli.store.matrix_id import MATRIX_KINDS
 from dsi_cli.store.schema import (
     ALIGNMENT_BY_CLASS,
     CHECKPOINTS,
@@ -28,9 +29,6 @@ from dsi_cli.store.schema import (
     TYPICALITY_HISTOGRAM,
     Table,
 )
-
-KINDS = ("ncsm", "ncsm_centred", "ccsm", "tncsm", "scsm")
-"""The kinds of matrices; scsm is the reference matrix."""
 
 
 class Results:
@@ -217,7 +215,7 @@ class Results:
         folder = self.path / CSMS.path / layout.folder_name(run)
         kinds = sorted(member.name for member in folder.glob("*/")) if folder.is_dir() else []
         splits = [name.removeprefix(f"{kind}-") for name in kinds if name.startswith(f"{kind}-")]
-        similar_kind = None if kind in KINDS else nearest(kind, KINDS)
+        similar_kind = None if kind in MATRIX_KINDS else nearest(kind, MATRIX_KINDS)
         hint = ""
         if splits and not split:
             hint = f"; say which split (--split, in Python split=): {', '.join(splits)}"

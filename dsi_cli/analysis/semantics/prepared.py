@@ -14,13 +14,12 @@ from dsi_cli.metrics.blockwise.blocks import BlockWalk, DenseRows, MatrixSums, R
 from dsi_cli.metrics.blockwise.wsi import BlockStatistics
 from dsi_cli.metrics.prepared import PreparedMatrix
 from dsi_cli.metrics.split_half import Reliability
+from dsi_cli.store.matrix_id import NETWORK_MATRICES, MatrixId
 
 Classes = NDArray[np.intp]
 SCSM = "scsm"
 MAX_PREPARED_MATRICES = 4
 """The number of class subsets for which a reference keeps its prepared matrix."""
-NETWORK_MATRICES = ("ncsm", "tncsm-test", "tncsm-train")
-"""The matrices that can represent the network's similarity, most preferred first."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +74,12 @@ class EpochMatrix:
     @property
     def kind(self) -> str:
         """The kind without the split."""
-        return self.name.partition("-")[0]
+        return MatrixId.parse(self.name).kind
 
     @property
     def split(self) -> str | None:
         """The split, or None for matrices of no split."""
-        return self.name.partition("-")[2] or None
+        return MatrixId.parse(self.name).split
 
 
 def network_matrix(matrices: Sequence[EpochMatrix]) -> EpochMatrix | None:

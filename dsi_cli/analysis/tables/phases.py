@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.options import REFERENCE
-from dsi_cli.analysis.semantics.prepared import NETWORK_MATRICES, SCSM
+from dsi_cli.analysis.semantics.prepared import SCSM
 from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.phases import Phases, phases
+from dsi_cli.store.matrix_id import NETWORK_MATRICES, MatrixId
 
 Row = dict[str, Any]
 Point = Mapping[str, Any]
@@ -51,7 +52,7 @@ def _phases_of_run(
     """Return the name and the phases of each curve of a run."""
     # The first matrix of the network's similarity that the run has
     with_wsi = {(row["of"], row.get("split")) for row in points if row["metric"] == "wsi"}
-    kinds = {name: (name.partition("-")[0], name.partition("-")[2] or None) for name in NETWORK_MATRICES}
+    kinds = {name: MatrixId.parse(name) for name in NETWORK_MATRICES}
     network = next((name for name, kind in kinds.items() if kind in with_wsi), NETWORK_MATRICES[-1])
     kind, split = kinds[network]
 

@@ -17,13 +17,14 @@ from dsi_cli.analysis.classifiers.run_state import RunState, records_without_mat
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
-from dsi_cli.analysis.semantics.prepared import NETWORK_MATRICES, SCSM
+from dsi_cli.analysis.semantics.prepared import SCSM
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.analysis.tables import curves, phases
 from dsi_cli.analysis.tables.class_alignment import ClassAlignmentTable, epoch_key
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.store import layout
+from dsi_cli.store.matrix_id import NETWORK_MATRICES
 from dsi_cli.store.schema import (
     CHECKPOINTS,
     CLASSES,

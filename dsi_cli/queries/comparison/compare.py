@@ -23,8 +23,9 @@ from dsi_cli.queries.comparison.repetitions import (
     group_runs,
     network_bands,
 )
-from dsi_cli.queries.comparison.runs import SHAPING_OPTIONS, SPLITS, ComparedRun, compared_runs
+from dsi_cli.queries.comparison.runs import SHAPING_OPTIONS, ComparedRun, compared_runs
 from dsi_cli.queries.comparison.verdict import PREFERRED, Verdict, verdict
+from dsi_cli.store.matrix_id import SPLITS
 
 MEASURES = ("cosine", "spearman")
 """The default measures of the SAI: the paper's main one, and one that does not depend on the scale of a matrix **[choice]**."""

@@ -17,6 +17,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.metrics import differences
 from dsi_cli.metrics.differences import CsmPair, Difference
 from dsi_cli.queries.comparison.runs import ComparedRun
+from dsi_cli.store.matrix_id import MatrixId
 
 Order = NDArray[np.intp]
 
@@ -107,8 +108,8 @@ def value(quantity: Criterion, at_epoch: RunAtEpoch) -> float | None:
     if of is not None:
         of = of.format(own=at_epoch.run.own, split=at_epoch.split)
     if of is not None and metric == "wsi":
-        of, _, split = of.partition("-")
-    rows = at_epoch.run.curve(metric, of, split or None, variant)
+        of, split = MatrixId.parse(of)
+    rows = at_epoch.run.curve(metric, of, split, variant)
     number = rows[column].get(at_epoch.epoch, np.nan)
     return None if np.isnan(number) else float(number)
 

@@ -17,7 +17,8 @@ from dsi_cli.errors import count
 from dsi_cli.metrics.differences import mean_difference
 from dsi_cli.queries.comparison.common_classes import match_classes
 from dsi_cli.queries.comparison.criteria import BootstrapOptions, Criterion, RunAtEpoch, difference, value
-from dsi_cli.queries.comparison.runs import SPLITS, ComparedRun
+from dsi_cli.queries.comparison.runs import ComparedRun
+from dsi_cli.store.matrix_id import SPLITS
 
 EQUAL, LAST = "equal accuracy", "last epochs"
 

@@ -17,6 +17,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.metrics import DISTANCES
 from dsi_cli.queries.comparison.cross_alignment import CrossAlignment
 from dsi_cli.queries.comparison.runs import ComparedRun
+from dsi_cli.store.matrix_id import MatrixId
 
 SEED_PATTERN = r"^(.*?)[-_./]?(?:seed|run|rep|trial|fold|s|r)[-_=]?\d+$"
 """The pattern of ``--group seed``: it captures the name without the usual suffixes of repetitions."""
@@ -202,8 +203,8 @@ def _points(curve: RunCurve, run: ComparedRun, split: str, measure: str, by_comp
     of = None if curve.of is None else curve.of.format(own=run.own)
     own_split = None
     if curve.metric == "wsi" and of is not None:
-        of, _, own_split = of.partition("-")
-    rows = run.curve(curve.metric, of, split if curve.has_split else own_split or None, variant)
+        of, own_split = MatrixId.parse(of)
+    rows = run.curve(curve.metric, of, split if curve.has_split else own_split, variant)
     x = rows["epochs_completed"] if by_completed else rows.index.to_series()
     # The deviation of the chance level is on the scale of the value, so divide it to get that of the excess.
     std = rows["null_std"]

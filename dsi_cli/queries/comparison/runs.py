@@ -14,12 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, nearest
-from dsi_cli.queries.epoch_summary import OWN_MATRICES
 from dsi_cli.store import layout
+from dsi_cli.store.matrix_id import NETWORK_MATRICES, MatrixId
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CURVES
 
-SPLITS = ("test", "train")
 SHAPING_OPTIONS = ("measures", "quantiles", "references", "ema", "keep_extra", "head")
 """The options of an analysis that affect its numbers."""
 
@@ -65,14 +64,10 @@ class ComparedRun:
 
     @cached_property
     def own(self) -> str | None:
-        """The matrix of the network's similarity, one of `OWN_MATRICES`; None if the curves table has none of them."""
+        """The matrix of the network's similarity, one of `NETWORK_MATRICES`; None if the curves table has none of them."""
         rows = self.curves[self.curves["metric"] == "wsi"]
         splits = {(of, None if pd.isna(split) else split) for of, split in zip(rows["of"], rows["split"], strict=True)}
-        for name in OWN_MATRICES:
-            kind, _, split = name.partition("-")
-            if (kind, split or None) in splits:
-                return name
-        return None
+        return next((name for name in NETWORK_MATRICES if MatrixId.parse(name) in splits), None)
 
     @cached_property
     def shaping(self) -> dict[str, Any]:
@@ -86,8 +81,8 @@ class ComparedRun:
         `Results.csm` documents the errors.
         """
         self.results.require_matrices(self.name)
-        name, _, split = kind.partition("-")
-        matrix: NDArray[np.float32] = self.results.csm(name, epoch, split or None, self.name).to_numpy()
+        name, split = MatrixId.parse(kind)
+        matrix: NDArray[np.float32] = self.results.csm(name, epoch, split, self.name).to_numpy()
         return matrix
 
     def curve(
