@@ -10,6 +10,7 @@ import typer
 
 from dsi_cli.cli import completion, console
 from dsi_cli.cli.shared_options import Json, Quiet
+from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError, expected
 
 if TYPE_CHECKING:
@@ -106,9 +107,9 @@ def compare(
     for note in comparison.notes:
         console.note(f"note: {note}", quiet=quiet)
     for path in figures:
-        print(f"figure: {console.shown(path)}")
+        print(f"figure: {terminal_text(path)}")
     if page is not None:
-        print(f"page: {console.shown(page)}")
+        print(f"page: {terminal_text(page)}")
     return DONE
 
 
@@ -190,7 +191,7 @@ def _print_between(comparison: Comparison) -> None:
         (only,) = comparison.between
         if only.reason is None:
             print(
-                console.shown(
+                terminal_text(
                     f"SAI({(only.of or '').upper().replace(',', ', ')}) of {only.first} and {only.second}, {measure}"
                 )
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,6 +13,7 @@ from textwrap import fill
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from dsi_cli.cli import logs, signals
+from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import UsageError
 from dsi_cli.errors import count as count
 from dsi_cli.remote import local_names
@@ -39,33 +39,19 @@ def open_streams() -> None:
 
 def error(message: str) -> None:
     """Print an error message as one line; on a terminal it is wrapped between words."""
-    print(_wrap(f"dsi: {shown(message)}", sys.stderr, 5), file=sys.stderr)
+    print(_wrap(f"dsi: {terminal_text(message)}", sys.stderr, 5), file=sys.stderr)
 
 
 def note(message: str, *, quiet: bool = False) -> None:
     """Print a note on stderr; on a terminal it is wrapped between words."""
     if not quiet:
-        print(_wrap(shown(message), sys.stderr, 4), file=sys.stderr)
+        print(_wrap(terminal_text(message), sys.stderr, 4), file=sys.stderr)
 
 
 def note_command(command: str, *, quiet: bool = False) -> None:
     """Print a command on stderr, on a separate line and without wrapping, so that it can be pasted."""
     if not quiet:
-        print(f"  {shown(command)}", file=sys.stderr)
-
-
-def shown(text: str) -> str:
-    r"""Return text that a terminal can print on one line: control and direction characters are escaped.
-
-    >>> shown("epoch_4\nnew\x1b[31m")
-    'epoch_4\\nnew\\x1b[31m'
-    """
-    safe = "".join(
-        c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else c.encode("unicode_escape").decode()
-        for c in local_names.show_urls(text)
-    )
-    encoding = sys.stdout.encoding or "utf-8"
-    return safe.encode(encoding, "backslashreplace").decode(encoding)
+        print(f"  {terminal_text(command)}", file=sys.stderr)
 
 
 @contextmanager
@@ -102,7 +88,7 @@ def print_json_line(document: Any) -> None:
 
 def print_sentence(text: str, indent: int = 2, hanging: int = 4) -> None:
     """Print an indented sentence on stdout; on a terminal it is wrapped between words, but not within ``4 to 17``."""
-    print(_wrap(" " * indent + shown(text), sys.stdout, hanging))
+    print(_wrap(" " * indent + terminal_text(text), sys.stdout, hanging))
 
 
 def _wrap(line: str, stream: IO[str], hanging: int) -> str:
@@ -132,7 +118,7 @@ def print_columns(titles: Sequence[tuple[str, bool]], rows: Iterable[Sequence[st
     for title, is_number in titles:
         table.add_column(title, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(shown(cell)) for cell in row))
+        table.add_row(*(Text(terminal_text(cell)) for cell in row))
     print_table(table)
 
 
@@ -178,7 +164,7 @@ def progress(*, quiet: bool) -> Iterator[ProgressDisplay]:
             bars.update(tasks[stage], completed=done, total=total)
 
         yield ProgressDisplay(
-            update, lambda text: bars.console.print(shown(text), markup=False, highlight=False, soft_wrap=True)
+            update, lambda text: bars.console.print(terminal_text(text), markup=False, highlight=False, soft_wrap=True)
         )
 
 

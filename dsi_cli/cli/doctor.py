@@ -9,6 +9,7 @@ import typer
 
 from dsi_cli.cli import console
 from dsi_cli.cli.shared_options import Json
+from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, NOTHING
 
 
@@ -51,5 +52,5 @@ def doctor(
             print()
         for problem in missing:
             console.print_sentence(f"missing: {problem.what}", 0, 2)
-            print(console.shown(f"  {problem.remedy}"))  # a command stays on one line, so that it can be pasted
+            print(terminal_text(f"  {problem.remedy}"))  # a command stays on one line, so that it can be pasted
     return NOTHING if any(problem.is_fatal for problem in missing) else DONE

@@ -14,6 +14,7 @@ import typer
 
 from dsi_cli.cli import console
 from dsi_cli.cli.shared_options import Json, LabelList, MapFile, PartOfSpeech, Quiet, WordNetName
+from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.store import atomic_write
 
@@ -154,7 +155,7 @@ def print_rows(rows: Sequence[Resolution]) -> None:
 
     if len(rows) > MAX_TABLE_ROWS:
         for row in rows:
-            print(console.shown("  ".join(_cells(row))))
+            print(terminal_text("  ".join(_cells(row))))
         return
     if not rows:
         return
@@ -169,7 +170,7 @@ def print_rows(rows: Sequence[Resolution]) -> None:
     ):
         table.add_column(name, justify="right" if right else "left", overflow="fold" if fold else "crop", no_wrap=not fold)
     for row in rows:
-        table.add_row(*(Text(console.shown(cell)) for cell in _cells(row)))
+        table.add_row(*(Text(terminal_text(cell)) for cell in _cells(row)))
     console.print_table(table)
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.version import __version__
 
@@ -70,6 +71,4 @@ class _Format(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         record.since = record.created - self.start_time
         record.module_name = record.name.removeprefix("dsi_cli.")
-        from dsi_cli.cli.console import shown  # imported here, because console imports this module
-
-        return "\n".join(map(shown, super().format(record).split("\n")))
+        return "\n".join(map(terminal_text, super().format(record).split("\n")))

@@ -11,6 +11,7 @@ import typer
 
 from dsi_cli.cli import completion, console
 from dsi_cli.cli.shared_options import Epoch, Json, Output, Quiet, Run
+from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def mistakes(
     unopened = _make_sheet(listing, sheet, images, quiet=quiet or as_json) if sheet is not None else {}
     _print(listing, {"sheet": str(sheet), "unopened": unopened} if sheet is not None else {}, as_json=as_json)
     if sheet is not None and not as_json:
-        print(f"sheet: {console.shown(str(sheet))}")
+        print(f"sheet: {terminal_text(str(sheet))}")
     return DONE
 
 
@@ -158,10 +159,10 @@ def _print_table(listing: MistakeList[Mistake] | MistakeList[ConfusedPair]) -> N
         table.add_column(title, justify="right" if form else "left", no_wrap=bool(form), overflow="fold")
     for row in rows:
         cells = ("-" if row[field] is None else f"{row[field]:{form}}" for _, field, form in columns)
-        table.add_row(*(Text(console.shown(cell)) for cell in cells))
+        table.add_row(*(Text(terminal_text(cell)) for cell in cells))
     console.print_table(table)
     if folder:
-        print(console.shown(f"images in {folder}"))
+        print(terminal_text(f"images in {folder}"))
 
 
 def _common_folder(paths: list[str]) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from dsi_cli.cli import completion, console
 from dsi_cli.cli.shared_options import Json, Quiet
+from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.figures.figure_options import ANIMATION, FILMS, FORMATS
 from dsi_cli.figures.style import STYLES
@@ -162,7 +163,7 @@ def _print_drawn(
     for film in drawn.films:
         console.note(str(film), quiet=quiet)
     for path in drawn.files:
-        print(console.shown(str(path)))
+        print(terminal_text(str(path)))
     if drawn.without_data and are_named:
         for name in options.names(results):
             results.require_matrices(name)

@@ -9,6 +9,7 @@ import typer
 
 from dsi_cli.cli import console
 from dsi_cli.cli.shared_options import Json, Output, Quiet
+from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE
 
 
@@ -40,5 +41,5 @@ def report(
     if as_json:
         console.print_json({"report": str(path), "bytes": path.stat().st_size})
     else:
-        print(f"report: {console.shown(str(path))} ({console.size(path.stat().st_size)})")
+        print(f"report: {terminal_text(str(path))} ({console.size(path.stat().st_size)})")
     return DONE

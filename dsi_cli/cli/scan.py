@@ -12,6 +12,7 @@ import typer
 
 from dsi_cli.cli import console
 from dsi_cli.cli.shared_options import Ema, Head, Json, Labels, Quiet
+from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, NOTHING, PARTIAL, CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -97,12 +98,12 @@ def _print_records(runs: list[tuple[TrainingRun, list[Record]]], *, quiet: bool)
         }
         columns = [(name, cell) for name, cell in _COLUMNS if name not in shared and any(cell(r) != "-" for r in records)]
         table = Table(
-            title=Text(console.shown(f"{run.name}  ({run.folder})")), title_justify="left", pad_edge=False, box=None
+            title=Text(terminal_text(f"{run.name}  ({run.folder})")), title_justify="left", pad_edge=False, box=None
         )
         for name, cell in columns:
             table.add_column(name, justify="right" if cell in _RIGHT else "left", overflow="fold")
         for record in records:
-            table.add_row(*(Text(console.shown(cell(record))) for _, cell in columns))
+            table.add_row(*(Text(terminal_text(cell(record))) for _, cell in columns))
         console.print_table(table)
         problems = [(PurePath(r.path).name, r.status, r.reason) for r in records if r.reason is not None]
         for line in messages_by_cause(problems):
@@ -198,10 +199,10 @@ def _print_evidence(path: Place, *, choice: HeadOptions, labels: str | None, as_
         return
     console.print_sentence(f"{path}: {verdict}", indent=0)
     for number, candidate in enumerate(candidates[:_MAX_CANDIDATES], start=1):
-        print(console.shown(f"{number:>3}. {candidate.title}"))
+        print(terminal_text(f"{number:>3}. {candidate.title}"))
         for sign, reasons in (("+", candidate.support), ("-", candidate.against)):
             for reason in reasons:
-                print(console.shown(f"     {sign} {reason}"))
+                print(terminal_text(f"     {sign} {reason}"))
     if len(candidates) > _MAX_CANDIDATES:
         print(f"{len(candidates) - _MAX_CANDIDATES} more candidates are in the output of --json")
 
@@ -224,4 +225,4 @@ def _print_tensors(path: Place, *, as_json: bool) -> None:
         return
     width = max((len(name) for name, _, _ in tensors), default=0)
     for name, tensor, role in tensors:
-        print(console.shown(f"{name:<{width}}  {tensor.dtype:<9} {role:<4} {tuple(tensor.shape)}"))
+        print(terminal_text(f"{name:<{width}}  {tensor.dtype:<9} {role:<4} {tuple(tensor.shape)}"))

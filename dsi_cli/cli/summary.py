@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsi_cli.cli import console
+from dsi_cli.cli.text import terminal_text
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.summary import RunSummary, Summary
@@ -180,7 +181,7 @@ def _print_table(
 
     from dsi_cli.queries import epoch_sampling
 
-    table = Table(title=Text(console.shown(title)), title_justify="left", pad_edge=False, box=None, header_style="bold")
+    table = Table(title=Text(terminal_text(title)), title_justify="left", pad_edge=False, box=None, header_style="bold")
     columns = [
         column for column in columns if column[2] == "epoch" or any(getattr(row, column[2]) is not None for row in rows)
     ]
@@ -243,7 +244,7 @@ def print_logged(logged: Logged, *, quiet: bool) -> None:
         left_out = ", ".join(logged.left_out)
         console.note(f"not logged, having no chance level (dsi analyze --permutations gives it): {left_out}", quiet=quiet)
     counts = f"{console.count(logged.runs, 'run')}, {console.count(logged.points, 'point')}"
-    print(f"{logged.to}: {console.shown(logged.place)} ({counts}); {console.shown(logged.next_step)}")
+    print(f"{logged.to}: {terminal_text(logged.place)} ({counts}); {terminal_text(logged.next_step)}")
 
 
 def _print_next_step(summary: Summary, *, has_sai: bool, has_mistakes: bool) -> None:
@@ -264,10 +265,10 @@ def _print_next_step(summary: Summary, *, has_sai: bool, has_mistakes: bool) -> 
     if summary.report_problem is not None:
         console.error(f"no report: {summary.report_problem}; the tables are whole, dsi report makes it from them")
     elif summary.report is not None:
-        print(f"report: {console.shown(summary.report)} (open it in a browser)")
+        print(f"report: {terminal_text(summary.report)} (open it in a browser)")
     for problem in summary.logging_problems:
         console.error(f"not logged: {problem}; the tables are whole, dsi export {summary.out} --log-to logs them")
     console.print_sentence(f"tables: {summary.out} ({', '.join(tables)})", 0, 2)
     print(
-        f"notebook: from dsi_cli import open_results; results = open_results({console.shown(repr(summary.out))}); results.curves"
+        f"notebook: from dsi_cli import open_results; results = open_results({terminal_text(repr(summary.out))}); results.curves"
     )

@@ -14,6 +14,7 @@ from dsi_cli.cli import console, signals
 from dsi_cli.cli.analyze import read_options
 from dsi_cli.cli.parameters import instance, takes
 from dsi_cli.cli.summary import number, print_summary, summary_document
+from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class WatchPrinter:
             return
         console.settle()
         for run, summary in epochs:
-            print(console.shown(_epoch_line(run, summary)), flush=True)
+            print(terminal_text(_epoch_line(run, summary)), flush=True)
 
     def close(self, reason: str, text: str, exit_code: int | None = None) -> int:
         """Print why watching ended and the last summary; return the exit code, by default that of the last analysis."""

@@ -20,6 +20,7 @@ from dsi_cli.cli.labels import (
     resolution_document,
 )
 from dsi_cli.cli.shared_options import Json, LabelList, MapFile, PartOfSpeech, Quiet, TaxonomyFile, WordNetName
+from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.metrics import DEFAULT_REFERENCES
 
@@ -124,7 +125,7 @@ def wordnet(
     else:
         matrix = f"matrix ({resolved.classes} x {resolved.classes})"
         nearest = f"the nearest {neighbors} of each of {console.count(resolved.classes, 'label')}"
-        print(f"{matrix if neighbors is None else nearest}: {console.shown(str(path))}")
+        print(f"{matrix if neighbors is None else nearest}: {terminal_text(str(path))}")
         if resolved.classes > wordnet_matrix.MAX_DENSE_CLASSES and not whole:
             console.note(f"add --whole for the {matrix}", quiet=quiet)
     return DONE
