@@ -1,6 +1,7 @@
 """Join the other packages into analyses: checkpoints to classifier heads, matrices, metrics and tables.
 
-``options``           the settings of an analysis, and which tables each setting affects
+``option_groups``     the options, each declared once with its help text, metavar and section
+``options``           the settings of an analysis, made from them, and which tables each setting affects
 ``earlier_settings``  the settings that later calls take over from earlier ones
 ``memory_plan``       whether the matrices of a run are compared whole or in blocks of rows
 ``analyze``           the analysis itself, with progress as events
