@@ -147,6 +147,10 @@ class ClassCountError(NoHeadError):
         self.classes = classes
         self.candidates = tuple(candidates)
 
+    def __reduce__(self) -> tuple[type[ClassCountError], tuple[int, tuple[str, ...]]]:
+        """Return what a pickle needs: the arguments, which are not the message."""
+        return type(self), (self.classes, self.candidates)
+
 
 class AmbiguousHeadError(CheckpointError):
     """Several tensors could be the classifier, and nothing decides between them."""

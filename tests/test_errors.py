@@ -27,10 +27,12 @@ def test_an_error_without_a_code_has_that_of_its_class():
         raise UsageError("no")
 
 
-@pytest.mark.parametrize("error", [UsageError("no", code="unknown-run", run="cnn"), UsageError("no")])
+@pytest.mark.parametrize(
+    "error", [UsageError("no", code="unknown-run", run="cnn"), UsageError("no"), ClassCountError(10, ["fc.weight (5, 3)"])]
+)
 def test_an_error_is_the_same_after_pickling(error):
     again = pickle.loads(pickle.dumps(error))
-    assert (type(again), str(again), again.code, again.fields) == (UsageError, str(error), error.code, error.fields)
+    assert (type(again), str(again), again.code, again.fields) == (type(error), str(error), error.code, error.fields)
 
 
 def test_a_wrong_class_count_states_the_count_and_the_candidates():
