@@ -26,11 +26,14 @@ def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def main(folders: list[str]) -> int:
-    """Print the docstrings that begin with a fragment; return the exit code."""
+    """Print the docstrings that begin with a fragment; return 0 if there are none, 1 if there are, 2 without any file."""
+    paths = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
+    if not paths:
+        print(f"no Python files in {', '.join(folders) or 'no folder'}: give the folders to check")
+        return 2
     found = [
         f"{path}:{line}: {text.splitlines()[0]}"
-        for folder in folders
-        for path in sorted(Path(folder).rglob("*.py"))
+        for path in paths
         for line, text in docstrings(ast.parse(path.read_text(encoding="utf-8")))
         if FRAGMENT.match(text)
     ]

@@ -6,10 +6,10 @@ the others. A file contains the checkpoint that it was made from, so it need not
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.store import parquet
@@ -58,9 +58,9 @@ def relocate(relocations: Iterable[Relocation], temporary: Path) -> dict[Path, d
 
 
 def _park(relocation: Relocation) -> Path:
-    """Rename a file to a name that no epoch has, unless it keeps its path."""
+    """Rename a file to a name that no epoch and no earlier move has, unless it keeps its path."""
     source, target, _ = relocation
     if source == target:
         return source
-    name = hashlib.sha256(str(source).encode(errors="backslashreplace")).hexdigest()[:16]
-    return source.replace(source.with_name(f"moving-{name}.parquet"))
+    # A name made from the path could be that of a file which a killed call left there.
+    return source.replace(source.with_name(f"moving-{uuid4().hex}.parquet"))
