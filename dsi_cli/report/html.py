@@ -22,6 +22,7 @@ SCRIPTS = (
     "frame.js",
     "data.js",
     "curves.js",
+    "frames.js",
     "colours.js",
     "sides.js",
     "heatmaps.js",

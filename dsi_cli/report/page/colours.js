@@ -1,22 +1,34 @@
-// Matrices as pixels: colour tables for the light and the dark theme, and canvases of matrices.
+// Matrices as pixels. One palette serves all matrices: from the colour of the page to violet in even steps of lightness.
+// Values below 0, and differences below 0, go to orange in the same steps.
 
-const VIRIDIS = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"];
-const DIVERGING = {
-  light: ["#053061", "#2166ac", "#4393c3", "#92c5de", "#f7f7f7", "#f4a582", "#d6604d", "#b2182b", "#67001f"],
-  dark: ["#a6d8ff", "#5aa9e6", "#2f77b8", "#1d4470", "#16181c", "#6b2a20", "#b4472f", "#ea7a50", "#ffc9a3"],
+const PALETTE = {
+  light: {
+    more: ["#ffffff", "#e5def9", "#cbbfec", "#b2a1dd", "#9983cd", "#8266bc", "#6b48aa", "#562797", "#41007e"],
+    less: ["#ffffff", "#f7e1d7", "#eac4b3", "#dca991", "#cc8e71", "#bb7350", "#a9582f", "#963e01", "#762f01"],
+    missing: "#b4b4bb", diagonal: "#e2e2e6",
+  },
+  dark: {
+    more: ["#161616", "#2c2736", "#433a54", "#5c4f74", "#756594", "#907cb4", "#ab93d6", "#c7acf8", "#decefe"],
+    less: ["#161616", "#34271c", "#513a26", "#6f4f32", "#8e6540", "#ad7c4f", "#ce935f", "#efac70", "#ffcca0"],
+    missing: "#55565e", diagonal: "#303138",
+  },
 };
+const SHADES = 255;
+const pixelTables = {};
 
-/** Return one colour per code of a matrix as packed pixels; code 0 is a missing value. */
-function colourTable(matrix, scale, theme) {
-  const [from, to] = matrix.shown;
-  const stops = (from < 0 && to > 0 ? DIVERGING[theme] : VIRIDIS).map(rgb);
-  const table = new Uint32Array(scale.levels + 1);
-  for (let code = 1; code <= scale.levels; code++) {
-    const fraction = (scale.low + (code - 1) * scale.step - from) / (to - from || 1);
-    table[code] = pixel(interpolate(stops, Math.min(1, Math.max(0, fraction))));
+/** Return the packed pixels of a theme: `diagonal`, and `of(shade)` for a shade from -1 to 1, where NaN is a missing value. */
+function pixelsOf(theme) {
+  if (pixelTables[theme]) return pixelTables[theme];
+  const { more, less, missing, diagonal } = PALETTE[theme];
+  const table = new Uint32Array(2 * SHADES + 1);
+  for (let k = 0; k <= SHADES; k++) {
+    table[SHADES + k] = pixel(interpolate(more, k / SHADES));
+    table[SHADES - k] = pixel(interpolate(less, k / SHADES));
   }
-  table[0] = pixel(theme === "dark" ? [70, 70, 76] : [205, 205, 210]);
-  return table;
+  const missingPixel = pixel(rgb(missing));
+  const of = (shade) => (Number.isNaN(shade) ? missingPixel : table[SHADES + Math.round(shade * SHADES)]);
+  pixelTables[theme] = { of, diagonal: pixel(rgb(diagonal)) };
+  return pixelTables[theme];
 }
 
 function rgb(hex) {
@@ -27,28 +39,40 @@ function rgb(hex) {
 function interpolate(stops, fraction) {
   const position = fraction * (stops.length - 1);
   const k = Math.min(stops.length - 2, Math.floor(position));
-  return stops[k].map((value, channel) => Math.round(value + (stops[k + 1][channel] - value) * (position - k)));
+  const [from, to] = [rgb(stops[k]), rgb(stops[k + 1])];
+  return from.map((value, channel) => Math.round(value + (to[channel] - value) * (position - k)));
 }
 
 function pixel([red, green, blue]) {
   return (255 << 24) | (blue << 16) | (green << 8) | red;
 }
 
-/** Return a canvas with one pixel per cell: a complete matrix in the given order of classes, or block means, which are in order already. */
-function picture(matrix, frame, order, theme) {
-  const size = frame.side || order.order.length;
-  const canvas = element("canvas", { width: size, height: size });
+/** Return a canvas of some width and height whose pixels a function fills. */
+function pixelCanvas(width, height, fill) {
+  const canvas = element("canvas", { width, height });
   const context = canvas.getContext("2d");
-  const image = context.createImageData(size, size);
-  const pixels = new Uint32Array(image.data.buffer);
-  const table = colourTable(matrix, frame.scale, theme);
-  if (frame.side) frame.codes.forEach((code, k) => { pixels[k] = table[code]; });
-  else fillMatrix(pixels, matrix, frame.codes, order.order, table, pixel(theme === "dark" ? [38, 39, 44] : [212, 212, 219]));
+  const image = context.createImageData(width, height);
+  fill(new Uint32Array(image.data.buffer));
   context.putImageData(image, 0, 0);
   return canvas;
 }
 
-function fillMatrix(pixels, matrix, codes, order, table, diagonal) {
+/**
+ * Return a canvas with one pixel per cell of a matrix in an order of classes. Frames of block means are in order already.
+ *
+ * The scale is "rank" or "raw" (see `shadesOf`).
+ */
+function picture(matrix, frame, order, theme, scale = "rank") {
+  const size = frame.side || order.length;
+  const { of, diagonal } = pixelsOf(theme);
+  const colours = Uint32Array.from(shadesOf(matrix, frame, scale), of);
+  return pixelCanvas(size, size, (pixels) => {
+    if (frame.side) frame.codes.forEach((code, k) => { pixels[k] = colours[code]; });
+    else fillMatrix(pixels, matrix.symmetric, frame.codes, order, colours, diagonal);
+  });
+}
+
+function fillMatrix(pixels, symmetric, codes, order, colours, diagonal) {
   const size = order.length;
   const positions = new Uint32Array(size);
   order.forEach((index, position) => { positions[index] = position; });
@@ -56,11 +80,23 @@ function fillMatrix(pixels, matrix, codes, order, table, diagonal) {
   for (let i = 0; i < size; i++) {
     const row = positions[i] * size;
     pixels[row + positions[i]] = diagonal;
-    for (let j = matrix.symmetric ? i + 1 : 0; j < size; j++) {
+    for (let j = symmetric ? i + 1 : 0; j < size; j++) {
       if (j === i) continue;
-      const colour = table[codes[k++]];
+      const colour = colours[codes[k++]];
       pixels[row + positions[j]] = colour;
-      if (matrix.symmetric) pixels[positions[j] * size + positions[i]] = colour;
+      if (symmetric) pixels[positions[j] * size + positions[i]] = colour;
     }
   }
+}
+
+/** Return a canvas with one pixel per cell of a matrix at an epoch, or null if there is no such matrix. */
+async function thumbnail(matrix, epoch, order, theme, scale = "rank") {
+  const frame = await frameOf(matrix, epoch, order);
+  return frame && picture(matrix, frame, order.order, theme, scale);
+}
+
+/** Return a canvas with the colours of a range of shades from left to right, one pixel high. */
+function colourBar(theme, from = 0, to = 1) {
+  const { of } = pixelsOf(theme);
+  return pixelCanvas(256, 1, (pixels) => pixels.forEach((_, k) => { pixels[k] = of(from + ((to - from) * k) / 255); }));
 }

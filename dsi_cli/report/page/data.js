@@ -1,59 +1,6 @@
-// The data of the page: the JSON document, and packed matrices, which are unpacked when they are first shown.
+// The data of the report as a JSON document, and values as text.
 
 const DATA = JSON.parse(byId("data").textContent);
-const MAX_CACHED_FRAMES = 40;
-
-const packedLines = new Map();
-const frames = new Map();
-
-/** Return one line of a packed element. These elements follow this script, so callers first await `pageIsLoaded`. */
-function packedLine(name, lineIndex) {
-  if (!packedLines.has(name)) {
-    const script = [...document.querySelectorAll("script.packed")].find((node) => node.dataset.name === name);
-    packedLines.set(name, script.textContent.split("\n"));
-  }
-  return packedLines.get(name)[lineIndex];
-}
-
-/** Return the codes of a packed line: bytes, or 16-bit numbers if the scale has more than 255 levels. */
-async function unpack(name, lineIndex, levels) {
-  const key = `${name}/${lineIndex}`;
-  if (frames.has(key)) return cacheFrame(key, frames.get(key));
-  await pageIsLoaded;
-  const bytes = Uint8Array.from(atob(packedLine(name, lineIndex)), (character) => character.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const planes = new Uint8Array(await new Response(stream).arrayBuffer());
-  if (levels <= 255) return cacheFrame(key, planes);
-  const half = planes.length / 2;
-  const codes = new Uint16Array(half);
-  for (let k = 0; k < half; k++) codes[k] = planes[k] | (planes[half + k] << 8);
-  return cacheFrame(key, codes);
-}
-
-/** Keep a frame in the cache, and drop the frame that was not used for the longest time if the cache is full. */
-function cacheFrame(key, codes) {
-  frames.delete(key);
-  frames.set(key, codes);
-  if (frames.size > MAX_CACHED_FRAMES) frames.delete(frames.keys().next().value);
-  return codes;
-}
-
-const pageIsLoaded = new Promise((resolve) => {
-  if (document.readyState !== "loading") resolve();
-  else document.addEventListener("DOMContentLoaded", resolve);
-});
-
-/** Return the index in a frame of the value in row i and column j; the frame has no diagonal. */
-function frameIndex(matrix, size, i, j) {
-  if (!matrix.symmetric) return i * (size - 1) + (j > i ? j - 1 : j);
-  const [a, b] = i < j ? [i, j] : [j, i];
-  return (a * (2 * size - a - 1)) / 2 + (b - a - 1);
-}
-
-/** Return the value of a code, or null if the value is missing. */
-function valueOf(scale, code) {
-  return code === 0 ? null : scale.low + (code - 1) * scale.step;
-}
 
 /** Return a value as text, with the digits that the precision of its scale allows. */
 function formatValue(value, scale) {

@@ -2,22 +2,11 @@
 
 const MIN_VISIBLE_CELLS = 4;
 
-/** Return the data of a matrix at an epoch: the complete matrix, the means of blocks, or null. */
-async function frameOf(matrix, epoch, order) {
-  const index = matrix.epochs ? matrix.epochs.indexOf(epoch) : 0;
-  if (index >= 0) return { codes: await unpack(matrix.lines, index, matrix.levels), scale: matrix, side: null };
-  const blocks = matrix.blocks;
-  const blockIndex = blocks ? blocks.epochs.indexOf(epoch) : -1;
-  if (blockIndex < 0) return null;
-  const line = blockIndex * blocks.orders.length + blocks.orders.indexOf(order.name);
-  return { codes: await unpack(blocks.lines, line, blocks.levels), scale: blocks, side: blocks.side };
-}
-
-/** Return the heat maps of a run: `node`, `show(epoch, order, theme)`, `paint(theme)`, `zoom(factor)`, `reset()`. */
-function heatMaps(run, names, { showReading, chooseClass }) {
+/** Return the heat maps of a run: `node`, `show(epoch, order, theme)`, `paint(theme)`, `setScale(scale, theme)`, `zoom(factor)`, `reset()`. */
+function heatMaps(run, names, { showReading, chooseClass, scale }) {
   const size = names.length;
   const view = { x: 0, y: 0, size };
-  const current = { order: run.orders[0], cell: null, drag: null };
+  const current = { order: run.orders[0], scale, cell: null, drag: null };
   let token = 0;
   const maps = run.matrices.map((matrix) => mapOf(matrix));
   const node = maps.map((map) => map.node);
@@ -53,7 +42,7 @@ function heatMaps(run, names, { showReading, chooseClass }) {
   /** Draw all heat maps in the colours of a theme. */
   function paint(theme) {
     maps.forEach((map) => {
-      map.picture = map.frame && !map.isEmpty ? picture(map.matrix, map.frame, current.order, theme) : null;
+      map.picture = map.frame && !map.isEmpty ? picture(map.matrix, map.frame, current.order.order, theme, current.scale) : null;
       drawBar(map, theme);
     });
     draw();
@@ -66,18 +55,28 @@ function heatMaps(run, names, { showReading, chooseClass }) {
     return `The rounding error of the values is at most ${errorOf(frame.scale)}.`;
   }
 
+  function setScale(scale, theme) {
+    current.scale = scale;
+    paint(theme);
+  }
+
   function drawBar({ matrix, bar, ends }, theme) {
+    const isSigned = current.scale === "raw" && matrix.shown[0] < 0;
+    bar.getContext("2d").drawImage(colourBar(theme, isSigned ? -1 : 0), 0, 0);
+    ends.replaceChildren(...barLabels(matrix).map((text) => element("span", {}, text)));
+  }
+
+  /** Return the labels at the start, the middle and the end of a colour bar. */
+  function barLabels(matrix) {
+    if (current.scale === "rank") return ["rank ≤ 50 %", "75 %", "100 %"];
     const [from, to] = matrix.shown;
-    const scale = { low: from, step: (to - from) / 254, levels: 255 };
-    const context = bar.getContext("2d");
-    const image = context.createImageData(256, 1);
-    const table = colourTable(matrix, scale, theme);
-    new Uint32Array(image.data.buffer).forEach((_, k, pixels) => { pixels[k] = table[Math.max(1, k)]; });
-    context.putImageData(image, 0, 0);
     const last = matrix.low + (matrix.levels - 1) * matrix.step;
-    const low = `${matrix.low < from - matrix.step ? "≤ " : ""}${formatNumber(from, 2)}`;
-    const high = `${last > to + matrix.step ? "≥ " : ""}${formatNumber(to, 2)}`;
-    ends.replaceChildren(element("span", {}, low), element("span", {}, formatNumber((from + to) / 2, 2)), element("span", {}, high));
+    const middle = matrix.symmetric ? (from + to) / 2 : from + (to - from) / 4;
+    return [
+      `${matrix.low < from - matrix.step ? "≤ " : ""}${formatNumber(from, 2)}`,
+      formatNumber(middle, 2),
+      `${last > to + matrix.step ? "≥ " : ""}${formatNumber(to, 2)}`,
+    ];
   }
 
   function draw() {
@@ -253,5 +252,5 @@ function heatMaps(run, names, { showReading, chooseClass }) {
     setView(0, 0, size);
   }
 
-  return { node, show, paint, draw, zoom, reset };
+  return { node, show, paint, setScale, draw, zoom, reset };
 }

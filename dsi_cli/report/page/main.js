@@ -1,6 +1,6 @@
 // The state of the report page (run, epoch, order of classes, chosen class), and the update of its sections.
 
-const state = { run: 0, epoch: null, cursor: null, order: null, measure: DATA.curves.measures[0], all: false, chosen: 0 };
+const state = { run: 0, epoch: null, cursor: null, order: null, scale: "rank", measure: DATA.curves.measures[0], all: false, chosen: 0 };
 const slider = byId("epoch");
 let panels = [];
 let maps = null;
@@ -28,7 +28,7 @@ function setRun(index) {
   slider.max = Math.max(0, epochs.length - 1);
   document.querySelectorAll(".run-summary").forEach((node) => { node.hidden = Number(node.dataset.run) !== index; });
   const names = namesOf(run());
-  maps = heatMaps(run(), names, { showReading, chooseClass });
+  maps = heatMaps(run(), names, { showReading, chooseClass, scale: state.scale });
   byId("maps").dataset.count = maps.node.length;
   byId("maps").replaceChildren(...maps.node);
   byId("matrices").hidden = !run().matrices.length;
@@ -61,6 +61,7 @@ function drawControls() {
   byId("closest-controls").replaceChildren(classPicker(namesOf(run()), state.chosen, chooseClass));
   byId("matrix-controls").replaceChildren(
     choice("Order of classes", names, order().name, (name) => { state.order = name; showMatrices(); }),
+    choice("Colours", [["rank", "rank of the pair"], ["raw", "raw values"]], state.scale, (scale) => { state.scale = scale; maps.setScale(scale, theme()); }),
     element("span", { class: "buttons" },
       element("button", { type: "button", "aria-label": "Zoom in", onclick: () => maps.zoom(1.5) }, "+"),
       element("button", { type: "button", "aria-label": "Zoom out", onclick: () => maps.zoom(1 / 1.5) }, "−"),
