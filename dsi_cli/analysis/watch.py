@@ -13,12 +13,14 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
+from dsi_cli.analysis.classifiers.run_state import NOT_IN_EPOCHS
 from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import hierarchy, label_files, references
 from dsi_cli.analysis.summary import Summary
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.records import OK
+from dsi_cli.checkpoints.training_logs import read_named_log
 from dsi_cli.errors import BusyError, NothingToAnalyseError, UnreachableError, UsageError
 from dsi_cli.remote.locations import Place
 from dsi_cli.store import layout, lock
@@ -61,18 +63,24 @@ class EndedEvent(NamedTuple):
 Event = WaitingEvent | UpdatedEvent | EndedEvent
 
 
-def check(out: AnyPath, options: Options) -> None:
+def check(paths: Sequence[AnyPath], out: AnyPath, options: Options) -> None:
     """Check the options before the first checkpoint exists, which may take hours.
+
+    A training log that does not exist yet is accepted only in one of the watched folders.
 
     Raises
     ------
     UsageError
-        The label list, a reference, the data or the results folder is wrong.
+        The label list, a reference, the training log, the data or the results folder is wrong.
     OutputError
         The results folder cannot be written, or another process writes to it.
     """
     if options.labels is not None:
         label_files.read_labels_option(options.labels)
+    if options.log is not None:
+        log = Path(options.log)
+        if log.exists() or not any(log.absolute().is_relative_to(Path(path).absolute()) for path in paths):
+            read_named_log(log)
     references.open_references(
         options.references, hierarchy.open_taxonomy(options.taxonomy), load_wordnet(options.pos, options.wordnet)
     )
@@ -87,6 +95,7 @@ def watch(
     *,
     every: float = LISTING_INTERVAL_S,
     until_epoch: int | None = None,
+    until_left_out: int | None = None,
     idle: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
@@ -100,6 +109,7 @@ def watch(
     analyse : called whenever a new or changed checkpoint is at rest
     every : the seconds from one listing to the next
     until_epoch : end when each path has checkpoints, and each run has a usable one of this epoch or a later one
+    until_left_out : end also for runs that have a checkpoint of this epoch or a later one which ``--epochs`` leaves out
     idle : end when nothing was new for this many seconds
     sleep, clock : functions of time, for tests
 
@@ -123,7 +133,7 @@ def watch(
         if event is not None and event != last_event:
             yield event
             last_event = event
-        if isinstance(event, UpdatedEvent) and files.all_begun and known.reached(until_epoch):
+        if isinstance(event, UpdatedEvent) and files.all_begun and known.reached(until_epoch, until_left_out):
             yield EndedEvent(REACHED)
             return
         if is_news:
@@ -240,9 +250,18 @@ class _Known:
         before, self._rows = self._rows, usable(self.out)
         return sorted({(run, epoch or 0) for run, epoch, *_ in self._rows - before if run in self.runs})
 
-    def reached(self, epoch: int | None) -> bool:
-        """Return whether each run has a usable checkpoint of an epoch or a later one; False for None."""
-        return epoch is not None and self.runs <= {run for run, last, *_ in self._rows if (last or 0) >= epoch}
+    def reached(self, epoch: int | None, left_out: int | None) -> bool:
+        """Return whether each run has a usable checkpoint of ``epoch``, or one of ``left_out`` that ``--epochs`` leaves out.
+
+        Later epochs count, too. The result is False if ``epoch`` is None.
+        """
+        if epoch is None:
+            return False
+        runs = {run for run, last, *_ in self._rows if (last or 0) >= epoch}
+        if left_out is not None:
+            rows = layout.earlier_rows(self.out, CHECKPOINTS)
+            runs |= {row["run"] for row in rows if row["reason"] == NOT_IN_EPOCHS and row["epoch"] >= left_out}
+        return self.runs <= runs
 
 
 def usable(out: Path) -> set[tuple[str, int | None, int | None, str | None]]:

@@ -59,7 +59,7 @@ def watch(values: Mapping[str, Any]) -> int:
     printer = WatchPrinter(output)
     try:
         with signals.interrupted_by(signal.SIGTERM):  # the signal of `kill`, and of a batch system at the end of a job
-            watch.check(output.out, options)
+            watch.check(values["checkpoints"], output.out, options)
             printer.note(
                 f"watching {', '.join(values['checkpoints'])} every {format_seconds(waiting.every)}; Ctrl-C ends it"
             )
@@ -69,6 +69,7 @@ def watch(values: Mapping[str, Any]) -> int:
                 _analysis_with_progress(options, trackers, printer),
                 every=waiting.every,
                 until_epoch=last_epoch,
+                until_left_out=waiting.until_epoch,
                 idle=waiting.idle,
                 sleep=signals.sleep,
             )
@@ -79,7 +80,7 @@ def watch(values: Mapping[str, Any]) -> int:
             raise
         return printer.close(STOPPED, "stopped", DONE)
     if event == watch.EndedEvent(watch.REACHED):
-        return printer.close(watch.REACHED, f"epoch {last_epoch} is there")
+        return printer.close(watch.REACHED, f"the training has reached epoch {last_epoch}")
     return printer.close(watch.IDLE, f"nothing was new for {format_seconds(waiting.idle or 0)}")
 
 

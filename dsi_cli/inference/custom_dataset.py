@@ -74,9 +74,11 @@ def _size(spec: str, dataset: Any) -> int:
 
     kind = type(dataset).__name__
     if isinstance(dataset, IterableDataset) or not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
-        raise UsageError(f"{spec}: expected {EXPECTED}, found {kind}, which has no numbered items; return one that has")
+        message = f"{spec}: expected {EXPECTED}, found {kind}, which has no numbered items; return one that has"
+        raise UsageError(message, code="not-a-data-set", type=kind)
     if not len(dataset):
-        raise UsageError(f"{spec}: expected {EXPECTED}, found an empty {kind}; return one with items")
+        message = f"{spec}: expected {EXPECTED}, found an empty {kind}; return one with items"
+        raise UsageError(message, code="empty-data-set")
     return len(dataset)
 
 
@@ -95,18 +97,21 @@ def _target(spec: str, dataset: Any, number: int) -> int:
     import torch
     from PIL import Image
 
-    with user_code.call_user_code(f"{spec}, sample {number}", "an (image, target) pair"):
+    location = f"{spec}, sample {number}"
+    with user_code.call_user_code(location, "an (image, target) pair"):
         item = dataset[number]
     if not isinstance(item, tuple | list) or len(item) != 2:
-        raise UsageError(
-            f"{spec}, sample {number}: expected an (image, target) pair, found {type(item).__name__}; return a tuple of two"
-        )
+        kind = type(item).__name__
+        message = f"{location}: expected an (image, target) pair, found {kind}; return a tuple of two"
+        raise UsageError(message, code="not-a-pair", sample=number, type=kind)
     if not isinstance(item[0], Image.Image | torch.Tensor):
         kind = type(item[0]).__name__
-        raise UsageError(f"{spec}, sample {number}: expected a PIL image or a tensor, found {kind}; convert it")
+        message = f"{location}: expected a PIL image or a tensor, found {kind}; convert it"
+        raise UsageError(message, code="not-an-image", sample=number, type=kind)
     target = _integers(item[1])
     if target is None or target.shape not in ((), (1,)):
-        raise UsageError(f"{spec}, sample {number}: expected a class number, found {str(item[1])[:40]!a}; return an int")
+        message = f"{location}: expected a class number, found {str(item[1])[:40]!a}; return an int"
+        raise UsageError(message, code="not-a-class-number", sample=number)
     return int(target.item())
 
 
@@ -124,7 +129,8 @@ def _names(spec: str, dataset: Any) -> tuple[str, ...] | None:
     if names is None:
         return None
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise UsageError(f"{spec}: expected a list of names in .classes, found {str(names)[:40]!a}; correct or remove it")
+        message = f"{spec}: expected a list of names in .classes, found {str(names)[:40]!a}; correct or remove it"
+        raise UsageError(message, code="not-class-names")
     return tuple(names)
 
 

@@ -171,10 +171,11 @@ class Evaluator:
     def _logits(self, outputs: torch.Tensor, expected: tuple[int, int], kept: slice) -> NDArray[np.float32]:
         if outputs.dim() != 2 or outputs[:, kept].shape != expected:
             shape = tuple(outputs.shape)
-            raise UnreadableError(f"the model's outputs have shape {shape}; expected {expected}: images, classes")
+            message = f"the model's outputs have shape {shape}; expected {expected}: images, classes"
+            raise UnreadableError(message, code="output-shape", shape=shape, expected=expected)
         logits: NDArray[np.float32] = outputs[:, kept].float().cpu().numpy()
         if not np.isfinite(logits).all():
-            raise UnreadableError("the model's outputs are NaN or infinite")
+            raise UnreadableError("the model's outputs are NaN or infinite", code="outputs-not-finite")
         return logits
 
 

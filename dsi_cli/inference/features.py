@@ -69,5 +69,5 @@ class Features:
             raise UsageError(message, code="feature-shape", shape=shape)
         features: NDArray[np.float64] = tensor.cpu().double().numpy()
         if not np.isfinite(features).all():
-            raise UnreadableError("the model's features are NaN or infinite")
+            raise UnreadableError("the model's features are NaN or infinite", code="features-not-finite")
         return features

@@ -88,7 +88,12 @@ class _Match:
         problems = (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", self.shapes))
         listed = [f"{len(names)} {problem} ({_shorten(names)})" for problem, names in problems if names]
         if listed:
-            raise UnreadableError(f"the weights do not fit the model: {'; '.join(listed)}")
+            raise UnreadableError(
+                f"the weights do not fit the model: {'; '.join(listed)}",
+                code="weights-do-not-fit",
+                missing=self.missing,
+                unexpected=self.unexpected,
+            )
 
 
 def _find_prefix(tensors: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], head: str | None) -> str:

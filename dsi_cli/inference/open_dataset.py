@@ -73,7 +73,7 @@ def open_samples(
         from dsi_cli.inference.custom_dataset import open_custom  # imports torch
 
         return open_custom(spec, train)
-    raise UsageError(f"expected {EXPECTED}; found nothing at {spec[:200]!a}; check the path")
+    raise UsageError(f"expected {EXPECTED}; found nothing at {spec[:200]!a}; check the path", code="no-such-data")
 
 
 def image_at(path: str) -> Image:
@@ -95,7 +95,9 @@ def image_at(path: str) -> Image:
         raise
     except Exception as error:
         raise UsageError(
-            f"{path}: expected an image, found none that can be read ({images.reason_not_decoded(error)}); check the file"
+            f"{path}: expected an image, found none that can be read ({images.reason_not_decoded(error)}); check the file",
+            code="image-not-readable",
+            path=path,
         ) from error
 
 
@@ -127,9 +129,8 @@ def _open_shards(spec: str, files: list[Path], labels: str | None) -> Samples:
     if len(suffixes) == 1 and suffixes <= set(SHARDS):
         return sharded_dataset.open_shards(spec, files, labels)
     what = f"files of {', '.join(sorted(suffix or 'no suffix' for suffix in suffixes))}" if files else "no file that fits"
-    raise UsageError(
-        f"{spec}: expected .parquet files or uncompressed .tar files, all of one kind, found {what}; name others"
-    )
+    message = f"{spec}: expected .parquet files or uncompressed .tar files, all of one kind, found {what}; name others"
+    raise UsageError(message, code="not-shards")
 
 
 def _exists(path: Path) -> bool:

@@ -63,18 +63,20 @@ class Preprocessing:
         """
         channels = self.channels or 3
         if channels not in _MODES:
-            raise UsageError(f"images of {channels} channels cannot be made: expected {', '.join(map(str, _MODES))}")
+            message = f"images of {channels} channels cannot be made: expected {', '.join(map(str, _MODES))}"
+            raise UsageError(message, code="channels", channels=channels)
         if self.interpolation not in (None, *INTERPOLATIONS):
-            raise UsageError(f"--interpolation {self.interpolation!r}: {expected(self.interpolation, INTERPOLATIONS)}")
+            message = f"--interpolation {self.interpolation!r}: {expected(self.interpolation, INTERPOLATIONS)}"
+            raise UsageError(message, code="interpolation", interpolation=self.interpolation)
         if not all(map(isfinite, (*(self.mean or ()), *(self.std or ())))):
-            raise UsageError(f"mean and std are numbers; {self.mean} and {self.std} are not")
+            raise UsageError(f"mean and std are numbers; {self.mean} and {self.std} are not", code="mean-or-std")
         if self.std is not None and not all(value > 0 for value in self.std):
-            raise UsageError(f"a standard deviation is above 0; {self.std} is not")
+            raise UsageError(f"a standard deviation is above 0; {self.std} is not", code="mean-or-std")
         if self.size is not None and not all(1 <= side <= 8192 for side in self.size):
             size = " x ".join(map(str, dict.fromkeys(self.size)))
-            raise UsageError(f"an image size lies between 1 and 8,192; {size} does not")
+            raise UsageError(f"an image size lies between 1 and 8,192; {size} does not", code="image-size")
         if self.crop_pct is not None and not 0 < self.crop_pct <= 4:
-            raise UsageError(f"a crop share lies between 0 and 4; {self.crop_pct} does not")
+            raise UsageError(f"a crop share lies between 0 and 4; {self.crop_pct} does not", code="crop-share")
         return replace(self, mean=_each(self.mean, channels), std=_each(self.std, channels), channels=channels)
 
     def average_channels(self) -> Preprocessing:

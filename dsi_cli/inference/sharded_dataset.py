@@ -13,6 +13,7 @@ from __future__ import annotations
 import glob
 import json
 import logging
+import shutil
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,8 @@ IMAGE_COLUMNS = ("image", "img")
 TAR_IMAGES = tuple(suffix.removeprefix(".") for suffix in (*IMAGE_SUFFIXES, ".gif"))
 TAR_LABELS = ("cls", "txt", "json")
 JSON_KEYS = ("label", "class", "cls", "target")
+MAX_UNUSED_DAYS = 30
+"""The days after which a copy in the cache that no call has used is removed."""
 _COMPRESSED = (".gz", ".bz2", ".xz", ".lz4", ".zst")
 _BATCH, _BUFFER = 64, 2**20
 """The number of rows and bytes per read of a Parquet file; Arrow would read a row group, which may be the whole file."""
@@ -76,11 +79,12 @@ def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> 
             sizes = [pq.read_metadata(file).num_rows for file in files]
             places = [f"{file.absolute()}#{row}" for file, size in zip(files, sizes, strict=True) for row in range(size)]
     if not places:
-        raise UsageError(f"{shown}: expected a row for each image, found none; name another split")
+        raise UsageError(f"{shown}: expected a row for each image, found none; name another split", code="empty-data-set")
     wrong = next((row for row, one in enumerate(labels) if isinstance(one, bool) or not isinstance(one, int | str)), None)
     if wrong is not None:
         raise UsageError(
-            f"{places[wrong]}: expected a number or a name in {label!a}, found {str(labels[wrong])[:40]!a}; correct or remove it"
+            f"{places[wrong]}: expected a number or a name in {label!a}, found {str(labels[wrong])[:40]!a}; correct or remove it",
+            code="not-a-label",
         )
     targets, names = encode_labels(labels, tuple(getattr(feature, "names", ())) or None, places.__getitem__)
     return Samples(
@@ -109,11 +113,13 @@ def row_bytes(file: Path, row: int) -> bytes:
         opened = pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
         line = str(error).split("\n", 1)[0]
-        raise UsageError(f"{file}: expected a Parquet file, found none that can be read ({line}); replace it") from None
+        message = f"{file}: expected a Parquet file, found none that can be read ({line}); replace it"
+        raise UsageError(message, code="shard-not-readable") from None
     with opened:
         rows = opened.metadata.num_rows
         if row >= rows:
-            raise UsageError(f"{file}: expected a row {row}, found {count(rows, 'row')}; the file has changed")
+            message = f"{file}: expected a row {row}, found {count(rows, 'row')}; the file has changed"
+            raise UsageError(message, code="shard-changed")
         group = 0
         while row >= (size := opened.metadata.row_group(group).num_rows):
             group, row = group + 1, row - size
@@ -131,7 +137,8 @@ def member_bytes(tar: Path, name: str) -> bytes:
         The tar is damaged or compressed, or has no such member.
     """
     if name not in _plain_members(tar):
-        raise UsageError(f"{tar}: expected a member {name!a}, found none of that name; the file has changed")
+        message = f"{tar}: expected a member {name!a}, found none of that name; the file has changed"
+        raise UsageError(message, code="shard-changed")
     with tarfile.open(tar, "r:") as opened:
         member = opened.extractfile(name)
         assert member is not None
@@ -144,7 +151,8 @@ def _datasets_library(shown: str) -> Iterator[Any]:
     try:
         import datasets
     except ImportError:
-        raise UsageError("this kind of data needs the package datasets: pip install 'dsi-cli[datasets]'") from None
+        message = "this kind of data needs the package datasets: pip install 'dsi-cli[datasets]'"
+        raise UsageError(message, code="missing-package", package="datasets") from None
     log = logging.getLogger("datasets")
     level, is_disabled = log.level, datasets.are_progress_bars_disabled()
     log.setLevel(logging.CRITICAL)
@@ -158,7 +166,8 @@ def _datasets_library(shown: str) -> Iterator[Any]:
         line = ascii((str(cause).splitlines() or [""])[0])[1:-1][:300]
         raise UsageError(
             f"{shown}: expected shards that the datasets library can read, found {type(cause).__name__}: {line}; "
-            f"replace the files, or free space in {_cache_root()}"
+            f"replace the files, or free space in {_cache_root()}",
+            code="shard-not-readable",
         ) from None
     finally:
         log.setLevel(level)
@@ -178,8 +187,14 @@ def _cache_root() -> Path:
 
 
 def _cache(files: Sequence[Path]) -> str:
-    """Return the folder for the copies of files, which changes when a file changes."""
-    return str(_cache_root() / fingerprint([str(file.absolute()) for file in files], file_stamps(files)))
+    """Return the folder for the copies of files, which changes when a file changes; remove copies that are no longer used."""
+    folder = _cache_root() / fingerprint([str(file.absolute()) for file in files], file_stamps(files))
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.touch()  # the time of the last use
+    for other in _cache_root().iterdir():
+        if folder.stat().st_mtime - other.stat().st_mtime > MAX_UNUSED_DAYS * 86_400:
+            shutil.rmtree(other, ignore_errors=True)
+    return str(folder)
 
 
 def _parquet_rows(datasets: Any, shown: str, files: Sequence[Path], label: str | None) -> Any:
@@ -217,7 +232,8 @@ def _tar_rows(shown: str, files: Sequence[Path]) -> Any:
 
     members = [name.lower() for file in files for name in _plain_members(file)]
     if not any(name.endswith(TAR_IMAGES) for name in members):
-        raise UsageError(f"{shown}: expected images ({', '.join(TAR_IMAGES)}) in the tars, found none; check the path")
+        message = f"{shown}: expected images ({', '.join(TAR_IMAGES)}) in the tars, found none; check the path"
+        raise UsageError(message, code="no-images")
     # The library's decoders accept only class numbers, and read other members with torch.load, CBOR and more. The library would
     # also use a file in the working folder as the image of the same name. So everything except the labels stays bytes.
     changes: dict[str, Any] = {"DECODERS": {"cls": _label_in_cls, "txt": _label_in_txt, "json": _label_in_json}}
@@ -231,7 +247,8 @@ def _tar_rows(shown: str, files: Sequence[Path]) -> Any:
     rows = builder.as_dataset(split="test")
     images = [name for name in rows.column_names if name.lower() in TAR_IMAGES]
     if len(images) != 1:
-        raise UsageError(f"{shown}: expected one image per sample, found {', '.join(images)}; remove the others")
+        message = f"{shown}: expected one image per sample, found {', '.join(images)}; remove the others"
+        raise UsageError(message, code="image-column", columns=images)
     label = _label_column(shown, [name for name in TAR_LABELS if name in rows.column_names][:1], TAR_LABELS, None)
     return rows.select_columns([images[0], label, "__key__", "__url__"])
 
@@ -242,16 +259,17 @@ def _plain_members(tar: Path) -> list[str]:
         with tarfile.open(tar, "r:") as opened:
             members = [member for member in opened if member.isreg()]
     except (tarfile.TarError, OSError) as error:
-        raise UsageError(
-            f"{tar}: expected an uncompressed tar, found none that can be read ({error}); unpack or replace it"
-        ) from None
+        message = f"{tar}: expected an uncompressed tar, found none that can be read ({error}); unpack or replace it"
+        raise UsageError(message, code="shard-not-readable") from None
     for member in members:
         if member.issparse() or member.name.lower().endswith(_COMPRESSED):
-            raise UsageError(f"{tar}: expected plain files, found {member.name[:200]!a}, which is compressed; unpack it")
+            message = f"{tar}: expected plain files, found {member.name[:200]!a}, which is compressed; unpack it"
+            raise UsageError(message, code="compressed-member")
     names = [member.name for member in members]
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
-        raise UsageError(f"{tar}: expected each file once, found {twice[0][:200]!a} twice; remove one")
+        message = f"{tar}: expected each file once, found {twice[0][:200]!a} twice; remove one"
+        raise UsageError(message, code="repeated-member")
     return names
 
 

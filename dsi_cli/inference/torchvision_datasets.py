@@ -113,9 +113,8 @@ def _opened(named: TorchvisionDataset, root: str, download: bool, split: str) ->
     if named.is_fetched:
         options["download"] = download
     elif not Path(root, split).is_dir():  # torchvision would unpack 150 GB of archives here
-        raise UsageError(
-            f"{named.name}: expected the unpacked folder {split} in {root}, found none; give another --data-root"
-        )
+        message = f"{named.name}: expected the unpacked folder {split} in {root}, found none; give another --data-root"
+        raise UsageError(message, code="data-set-not-readable", name=named.name)
     try:
         return getattr(importlib.import_module("torchvision.datasets"), named.name)(root, **options)
     except (RuntimeError, OSError, ValueError) as error:

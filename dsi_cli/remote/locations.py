@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -48,7 +49,9 @@ def open_url(url: str) -> RemotePath:
         fs.invalidate_cache(root)
         for folder in [cached for cached in fs.dircache if f"{cached}/".startswith(f"{root}/")]:
             del fs.dircache[folder]
-        fs.find(root)
+        if not fs.find(root):  # `find` also returns nothing if the server does not respond
+            with suppress(FileNotFoundError):
+                fs.ls(root)
 
     try:
         filesystem.server_of(fs).send(refresh_listing)

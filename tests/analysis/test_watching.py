@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import count
 
 import pytest
 import torch
+from helpers.errors import raises
 from helpers.outputs import assert_same_output, heads, save_head, tables
 
 from dsi_cli.analysis.analyze import analyze
@@ -221,6 +223,15 @@ def test_until_an_epoch(make_run, watched):
     assert watched([run], nothing, until_epoch=3) == [updated(), EndedEvent(REACHED)], "it is there already"
 
 
+def test_until_an_epoch_that_is_never_saved_ends_with_a_later_one_that_is_left_out(make_run, watched, tmp_path):
+    """``--epochs 0:30:7 --until-epoch 30`` selects epoch 28 last, and the trainer saves every fifth epoch."""
+    run = make_run(epochs=1)
+    moments = (nothing, saves(run, 5), nothing, saves(run, 6), nothing, nothing, nothing)
+    analyse = lambda there: analyze(there, tmp_path / "out", replace(QUICK, epochs="0:6:4"))  # noqa: E731
+    events = watched([run], *moments, analyse=analyse, until_epoch=4, until_left_out=6)
+    assert events == [updated(("run", 0)), updated(), updated(), EndedEvent(REACHED)], "epoch 5 does not end it"
+
+
 def test_a_broken_checkpoint_of_the_epoch_does_not_count(make_run, watched):
     run = make_run(epochs=2)
     bad = lambda: save_head(run / "epoch_2.pt", torch.full((8, 8), torch.nan), epoch=2)  # noqa: E731
@@ -317,11 +328,21 @@ def test_the_output_is_locked_during_an_analysis_alone(make_run, watched, tmp_pa
 
 def test_what_can_be_known_beforehand_is_checked(make_run, tmp_path):
     run, out = make_run(epochs=1), tmp_path / "out"
-    check(out, QUICK)
+    check([run], out, QUICK)
     assert not out.exists()
     with pytest.raises(UsageError, match="expected a label file or a preset"):
-        check(out, Options(labels="nowhere.txt"))
-    with pytest.raises(UsageError, match="nowhere"):
-        check(out, Options(evaluation=Evaluation(test=str(tmp_path / "nowhere"))))
-    with pytest.raises(UsageError, match="holds other things; choose an empty or new one with -o"):
-        check(run, QUICK)
+        check([run], out, Options(labels="nowhere.txt"))
+    with raises("no-such-data"):
+        check([run], out, Options(evaluation=Evaluation(test=str(tmp_path / "nowhere"))))
+    with raises("foreign-folder"):
+        check([run], run, QUICK)
+
+
+def test_check_of_a_log_accepts_a_missing_one_only_in_a_watched_folder(make_run, tmp_path):
+    run, out = make_run(epochs=1), tmp_path / "out"
+    check([run], out, replace(QUICK, log=str(run / "log.csv")))
+    with raises("no-such-log"):
+        check([run], out, replace(QUICK, log=str(tmp_path / "log.csv")))
+    (run / "log.csv").write_text("no,columns\n", encoding="utf-8")
+    with raises("no-curves-in-log"):
+        check([run], out, replace(QUICK, log=str(run / "log.csv")))

@@ -118,7 +118,7 @@ def test_beside_a_training(started, watching, dsi, tmp_path):
     assert code == 0, notes
     lines = [LINE.fullmatch(line) for line in shown.partition("\n\n")[0].splitlines()]
     assert [int(line[1]) for line in lines] == [1, 2, 3, 4, 5]
-    assert "epoch 5 is there\n" in notes
+    assert "the training has reached epoch 5\n" in notes
     assert "run: 5 checkpoints, 8 classes, classifier 2.weight (raw)\n" in notes
     assert shown.endswith(NEXT_STEP.format(out=out))
     curves = tables(out)["curves"].query("metric == 'sai' and variant == 'cosine'").set_index("epoch")
@@ -222,7 +222,7 @@ def test_watch_writes_the_same_tables_as_analyze(make_run, dsi, tmp_path):
     )
     ended = dsi("watch", run, "-o", tmp_path / "out", *options, "--every", "0.1s", "--until-epoch", 3)
     assert ended.code == 0, ended.err
-    assert "epoch 2 is there\n" in ended.err, "the last epoch up to --until-epoch that --epochs selects"
+    assert "the training has reached epoch 2\n" in ended.err, "the last epoch up to --until-epoch that --epochs selects"
     assert dsi("analyze", run, "-o", tmp_path / "plain", *options).code == 0
     curves = tables(tmp_path / "out")["curves"]
     assert set(curves.query("metric == 'sai'")["variant"]) == {"pearson", "pearson_corrected"}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import socket
 import subprocess
 import sys
 import tarfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -113,6 +115,20 @@ def test_parquet_that_changes_is_read_again(tmp_path, data):
     assert second.targets.tolist() == [4, 3] * 3
     assert first.id != second.id
     np.testing.assert_array_equal(np.asarray(second.image(0)), np.asarray(first.image(5)))
+
+
+def test_copies_that_are_not_used_for_a_month_are_removed(tmp_path, data, cache):
+    path = write_parquet(tmp_path / "a.parquet", data, [5] * 6)
+    open_shards("a", [path])
+    (first,) = cache.iterdir()
+    os.utime(first, (time.time() - 29 * 86_400,) * 2)
+    open_shards("b", [write_parquet(tmp_path / "b.parquet", data, [4] * 6)])
+    assert len(list(cache.iterdir())) == 2
+    open_shards("a", [path])
+    assert time.time() - first.stat().st_mtime < 86_400, "its use counts"
+    os.utime(first, (time.time() - 31 * 86_400,) * 2)
+    open_shards("b", [tmp_path / "b.parquet"])
+    assert first not in set(cache.iterdir())
 
 
 @pytest.mark.parametrize(
