@@ -7,6 +7,7 @@
 ``matrices``          the matrices of a run that figures show.
 ``epoch_sampling``    the selection of a few of many epochs.
 ``epoch_summary``     alignment, WSI, accuracy and mistakes by epoch.
+``findings``          the findings of each run, and one sentence about all runs.
 ``phases``            sentences about the phases of a run.
 ``typicality``        the typicality of correctly and wrongly classified samples by epoch.
 ``mistakes``          the worst mistakes and the most confused pairs of an epoch.

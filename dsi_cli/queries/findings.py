@@ -1,0 +1,438 @@
+"""The findings of a results folder: what the report and the terminal tell first.
+
+All values come from the tables. They answer the four questions of the paper (arXiv 2505.21338). Does the network's similarity
+agree with WordNet? How similar are neighbouring classes? Do mistakes follow the network's own similarity? Are mistakes
+semantically reasonable?
+
+``run_findings``  the findings of one run
+``headline``      one sentence about all runs, which states only what the intervals support
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dsi_cli.store import layout, parquet
+from dsi_cli.store.matrix_id import NETWORK_MATRICES, MatrixId
+from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, PHASES, Table
+
+Row = dict[str, Any]
+
+MIN_Z = 3.0
+"""Standard deviations above the chance level from which a value counts as above chance."""
+NORMAL_QUANTILE = 1.96
+"""The number of standard deviations from the mean to the ends of the central 95 % of a normal distribution."""
+EARLY_SHARE = 0.5
+"""Agreement comes early if the interval of t90 ends within this share of the training."""
+MAX_RELATIVE_ERROR = 0.25
+"""The largest half-width of an interval, as a share of the value, of a value that the headline states."""
+WIDE_CHANCE = 0.2
+"""If chance alone can reach this agreement, as with few classes, an agreement within chance has little meaning."""
+PHASE_NAMES = ("surge", "refinement", "stabilisation")
+AGREEMENT_PREFIXES = ("agreement", "excess of")
+"""The prefixes of the names of the curves of the agreement in the phases table."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """The value of a quantity at one epoch; unknown values are None."""
+
+    epoch: int | None
+    """None if the only checkpoint of the run has no epoch number."""
+    value: float
+    low: float | None = None
+    """The lower end of the 95 % confidence interval."""
+    high: float | None = None
+    chance: float | None = None
+    """The chance level."""
+    chance_std: float | None = None
+    """The standard deviation of the value by chance."""
+    z: float | None = None
+    p_value: float | None = None
+
+    @property
+    def chance_low(self) -> float | None:
+        """The lower end of the chance band, which holds 95 % of the values that chance gives."""
+        return self._chance_end(-NORMAL_QUANTILE)
+
+    @property
+    def chance_high(self) -> float | None:
+        """The upper end of the chance band."""
+        return self._chance_end(NORMAL_QUANTILE)
+
+    def _chance_end(self, deviations: float) -> float | None:
+        if self.chance is None or self.chance_std is None:
+            return None
+        return self.chance + deviations * self.chance_std
+
+    @property
+    def is_above_chance(self) -> bool:
+        """True if the value is `MIN_Z` standard deviations above chance and its interval, if it has one, excludes chance."""
+        if self.z is None or self.z < MIN_Z:
+            return False
+        return self.low is None or self.chance is None or self.low > self.chance
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A quantity over the epochs of a run, in order; there is at least one point."""
+
+    points: tuple[Point, ...]
+
+    @property
+    def last(self) -> Point:
+        """The point of the last epoch that has a value."""
+        return self.points[-1]
+
+    @property
+    def peak(self) -> Point:
+        """The largest value; if any value is above chance, the largest of these. The first of equal values counts."""
+        above = [point for point in self.points if point.is_above_chance]
+        return max(above or self.points, key=lambda point: point.value)
+
+    @property
+    def is_above_chance(self) -> bool:
+        """True if any value is above chance."""
+        return any(point.is_above_chance for point in self.points)
+
+    def at(self, epoch: int | None) -> Point | None:
+        """Return the point of an epoch; None if it has no value."""
+        return next((point for point in self.points if point.epoch == epoch), None)
+
+
+@dataclass(frozen=True)
+class FirstEpoch:
+    """The first epoch after which the network has been trained, and how far it had come."""
+
+    epoch: int
+    share: float
+    """The agreement as a share of its peak."""
+    accuracy: float | None
+    """The accuracy on test, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """The mistakes of a run on one split over its epochs."""
+
+    split: str
+    wrong: Trend
+    """The number of mistakes."""
+    samples: int | None
+    """The number of samples at the last epoch."""
+    accuracy: Trend | None
+    nidm: Trend | None
+    """The share of classes that are farther from the truth than a mistake is, by the network's similarity; over mistakes alone."""
+    widm: Trend | None
+    """The share of classes that are farther from the truth by the reference."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A phase of the agreement; epochs are interpolated between checkpoints."""
+
+    name: str
+    """One of `PHASE_NAMES`."""
+    first: float
+    last: float
+    low: float
+    """The lower end of the 95 % confidence interval of ``last``."""
+    high: float
+    gain: float
+    """The gain of the agreement up to its plateau; for the refinement, the change since the plateau."""
+    gain_low: float | None
+    gain_high: float | None
+
+
+@dataclass(frozen=True)
+class RunFindings:
+    """The findings of one run; what the tables do not have is None."""
+
+    run: str
+    epochs: tuple[int | None, ...]
+    classes: int
+    samples: int | None
+    """The number of test samples at the last epoch with predictions."""
+    reference: str
+    """The name of the reference matrix for readers, such as WordNet."""
+    agreement: Trend | None
+    """Pearson's correlation of the network's similarities and those of the reference: 0 is chance, 1 is identical."""
+    no_agreement: str | None
+    """The reason why there is no agreement."""
+    first_epoch: FirstEpoch | None
+    """None if the agreement is never above chance, or if the tables do not tell which epoch is the first trained one."""
+    max_wsi: Trend | None
+    """The similarity of each class to its nearest classes (Max WSI), a cosine in [-1, 1]."""
+    accuracy: Trend | None
+    """The accuracy on test."""
+    mistakes: dict[str, Mistakes] = field(default_factory=dict)
+    """By split; test comes first."""
+    phases: tuple[Phase, ...] = ()
+    no_phases: str | None = None
+    """The reason why the agreement has no phases."""
+    t90: Point | None = None
+    """The epoch at which the agreement has gone 90 % of the way from chance to its plateau, in ``value``, with its interval."""
+
+    @property
+    def is_early(self) -> bool:
+        """True if the interval of t90 ends within the first half of the training."""
+        known = [epoch for epoch in self.epochs if epoch is not None]
+        if self.t90 is None or self.t90.high is None or not known:
+            return False
+        return self.t90.high <= EARLY_SHARE * max(known)
+
+
+def run_findings(out: Path, run: str) -> RunFindings:
+    """Return the findings of a run from the tables of a results folder.
+
+    Raises
+    ------
+    OutputError
+        A table cannot be read.
+    """
+    # Select the rows of the main reference. The last checkpoint of an epoch counts.
+    references = layout.references_of(out, run)
+    curve_rows = [row for row in _rows(out, CURVES, run) if row["reference"] not in references[1:]]
+    own = _network_matrix(curve_rows)
+    kind, own_split = MatrixId.parse(own)
+
+    def trend(metric: str, of: str | None = None, split: str | None = None, variant: str | None = None) -> Trend | None:
+        key = (metric, of, split, variant)
+        return _trend(row for row in curve_rows if (row["metric"], row["of"], row["split"], row["variant"]) == key)
+
+    agreement = trend("sai", f"{own},scsm", None, "pearson")
+    accuracy = trend("accuracy", split="test")
+    mistakes = {}
+    for split in ("test", "train"):
+        wrong = trend("mistakes", split=split)
+        if wrong is not None:
+            counts = [row["samples_used"] for row in curve_rows if row["metric"] == "mistakes" and row["split"] == split]
+            nidm, widm = (trend("idm", of, split, "errors") for of in (kind, "scsm"))
+            samples = next((count for count in reversed(counts) if count), None)
+            mistakes[split] = Mistakes(split, wrong, samples, trend("accuracy", split=split), nidm, widm)
+
+    checkpoints = [row for row in _rows(out, CHECKPOINTS, run) if row["status"] == "ok"]
+    phases, no_phases, t90 = _phases(_rows(out, PHASES, run))
+    return RunFindings(
+        run=run,
+        epochs=tuple(sorted({row["epoch"] for row in checkpoints}, key=lambda epoch: epoch or 0)),
+        classes=len(_rows(out, CLASSES, run)),
+        samples=mistakes["test"].samples if "test" in mistakes else None,
+        reference=reference_name(references[0] if references else "wordnet"),
+        agreement=agreement,
+        no_agreement=None if agreement else _reason_no_agreement(curve_rows, f"{own},scsm"),
+        first_epoch=_first_epoch(curve_rows, agreement, accuracy),
+        max_wsi=trend("wsi", kind, own_split, "max"),
+        accuracy=accuracy,
+        mistakes=mistakes,
+        phases=phases,
+        no_phases=no_phases,
+        t90=t90,
+    )
+
+
+def reference_name(reference: str) -> str:
+    """Return the name of a reference for readers; all WordNet measures are called WordNet.
+
+    >>> reference_name("wordnet3.0-path"), reference_name("plants")
+    ('WordNet', 'plants')
+    """
+    return "WordNet" if reference.startswith("wordnet") else reference
+
+
+def _network_matrix(rows: Sequence[Row]) -> str:
+    pairs = {row["of"] for row in rows if row["metric"] == "sai"}
+    kinds = {row["of"] for row in rows if row["metric"] == "wsi"}
+    available = [name for name in NETWORK_MATRICES if f"{name},scsm" in pairs]
+    available += [name for name in NETWORK_MATRICES if MatrixId.parse(name).kind in kinds]
+    return next(iter(available), NETWORK_MATRICES[0])
+
+
+def _trend(rows: Iterable[Row]) -> Trend | None:
+    by_epoch = {
+        row["epoch"]: Point(
+            row["epoch"],
+            row["value"],
+            row["low"],
+            row["high"],
+            row["null_mean"],
+            row["null_std"],
+            row["z"],
+            row["p_value"],
+        )
+        for row in rows
+        if row["value"] is not None
+    }
+    points = tuple(sorted(by_epoch.values(), key=lambda point: point.epoch or 0))
+    return Trend(points) if points else None
+
+
+def _reason_no_agreement(rows: Sequence[Row], pair: str) -> str:
+    aligned = [row for row in rows if row["metric"] == "sai" and row["of"] == pair]
+    if any(row["value"] is not None for row in aligned):
+        return "pearson is not among the measures: run dsi analyze without --measure, or with --measure pearson"
+    return next((row["reason"] for row in aligned if row["reason"]), "the classes have no reference matrix")
+
+
+def _first_epoch(rows: Sequence[Row], agreement: Trend | None, accuracy: Trend | None) -> FirstEpoch | None:
+    if agreement is None or len(agreement.points) < 2 or not agreement.peak.is_above_chance:
+        return None
+    trained = {row["epoch"] for row in rows if (row["epochs_completed"] or 0) >= 1}
+    first = next((point for point in agreement.points if point.epoch in trained), None)
+    if first is None or first.epoch is None:
+        return None
+    accuracy_point = accuracy.at(first.epoch) if accuracy else None
+    accuracy_value = accuracy_point.value if accuracy_point else None
+    return FirstEpoch(first.epoch, first.value / agreement.peak.value, accuracy_value)
+
+
+def _phases(rows: Sequence[Row]) -> tuple[tuple[Phase, ...], str | None, Point | None]:
+    """Return the phases of the agreement, the reason why it has none, and its t90."""
+    of_agreement = [row for row in rows if row["curve"].startswith(AGREEMENT_PREFIXES)]
+    phases = tuple(
+        Phase(
+            row["phase"],
+            row["first_epoch"],
+            row["last_epoch"],
+            row["low"],
+            row["high"],
+            row["gain"],
+            row["gain_low"],
+            row["gain_high"],
+        )
+        for row in of_agreement
+        if row["phase"] in PHASE_NAMES
+    )
+    t90 = next(
+        (Point(None, row["last_epoch"], row["low"], row["high"]) for row in of_agreement if row["phase"] == "t90"), None
+    )
+    reason = next((row["reason"] for row in of_agreement if row["phase"] is None), None)
+    return phases, reason, t90
+
+
+def _rows(out: Path, table: Table, run: str) -> list[Row]:
+    path = layout.table_path(out, table)
+    return parquet.read(path, run).to_pylist() if path.is_file() else []
+
+
+def headline(runs: Sequence[RunFindings]) -> str:
+    """Return the finding of all runs in one or two sentences; each statement is supported by an interval or a chance level.
+
+    If there is no finding, the sentence gives the reason.
+    """
+    usable = [run for run in runs if run.epochs]
+    if not usable:
+        return "dsi could not use any checkpoint."
+    aligned = [run for run in usable if run.agreement]
+    if not aligned:
+        return _headline_without_agreement(usable)
+
+    learned = [run for run in aligned if run.agreement and run.agreement.is_above_chance]
+    rest = [run for run in aligned if run not in learned]
+    if not learned:
+        return _headline_within_chance(aligned)
+    if len(usable) == 1:
+        subject = learned[0].run
+    elif len(learned) == len(usable):
+        subject = "Both networks" if len(learned) == 2 else f"All {len(learned)} networks"
+    else:
+        subject = f"{len(learned)} of {len(usable)} networks" if len(learned) > 1 else learned[0].run
+    sentence = f"{subject} {_learned_clause(learned)}"
+    if rest:
+        names = " and ".join(run.run for run in rest) if len(rest) <= 2 else f"{len(rest)} networks"
+        sentence += f" The agreement of {names} stayed within chance."
+    return sentence
+
+
+def _learned_clause(learned: Sequence[RunFindings]) -> str:
+    """Return what the networks learned, as the rest of a sentence after its subject, with the strongest evidence."""
+    structure = f"{learned[0].reference}-like structure"
+    if all(len(run.epochs) == 1 for run in learned):
+        verb = "has" if len(learned) == 1 else "have"
+        return f"{verb} {structure}: {_peak_clause(learned)}."
+    if not all(run.is_early for run in learned):
+        return f"learned {structure}: {_peak_clause(learned)}."
+
+    # Name the network that was nearest to its peak after its first trained epoch, if that value is precise enough.
+    precise = {run.first_epoch.share: run for run in learned if run.first_epoch and _has_precise_first_epoch(run)}
+    if precise:
+        share = max(precise)
+        run, first = precise[share], precise[share].first_epoch
+        name = run.run if len(learned) > 1 else "it"
+        accuracy = f", at {percent(first.accuracy)} accuracy" if first and first.accuracy is not None else ""
+        epoch = first.epoch if first else 0
+        return (
+            f"learned {structure} early: {name} had {percent(share)} of its peak agreement after epoch {epoch}{accuracy}."
+        )
+    times = {run.t90.value: run for run in learned if run.t90}
+    run, t90 = times[min(times)], times[min(times)].t90
+    name = run.run if len(learned) > 1 else "it"
+    interval = f"95 % CI {t90.low:.1f} to {t90.high:.1f}" if t90 else ""
+    return f"learned {structure} early: {name} had 90 % of its plateau by epoch {min(times):.1f} of {run.epochs[-1]} ({interval})."
+
+
+def _has_precise_first_epoch(run: RunFindings) -> bool:
+    """Return whether the agreement after the first trained epoch is above chance and its interval is narrow."""
+    point = run.agreement.at(run.first_epoch.epoch) if run.agreement and run.first_epoch else None
+    if point is None or not point.is_above_chance:
+        return False
+    return point.low is None or point.value - point.low <= MAX_RELATIVE_ERROR * point.value
+
+
+def _peak_clause(learned: Sequence[RunFindings]) -> str:
+    run = max(learned, key=lambda run: run.agreement.peak.value if run.agreement else 0.0)
+    assert run.agreement is not None
+    peak = run.agreement.peak
+    owner = "its agreement is" if len(learned) == 1 else f"the highest agreement is that of {run.run},"
+    interval = "" if peak.low is None or peak.high is None else f", 95 % CI {peak.low:.2f} to {peak.high:.2f}"
+    epoch = f" at epoch {peak.epoch}" if len(run.epochs) > 1 else ""
+    return f"{owner} {peak.value:.2f}{epoch} (0 is chance, 1 is identical{interval})"
+
+
+def _headline_within_chance(aligned: Sequence[RunFindings]) -> str:
+    is_single = len(aligned) == 1
+    subject = f"{aligned[0].run} shows no" if is_single else f"None of the {len(aligned)} networks shows"
+    points = [point for run in aligned if run.agreement for point in run.agreement.points]
+    zs = [point.z for point in points if point.z is not None]
+    most = f" (z at most {max(zs):.1f})" if zs else ""
+    epochs = "" if all(len(run.epochs) == 1 for run in aligned) else " at every epoch"
+    sentence = f"{subject} {aligned[0].reference}-like structure: the agreement is within chance{epochs}{most}."
+
+    # Tell what explains or qualifies this: a wide chance level, or an accuracy.
+    reach = max((MIN_Z * point.chance_std for point in points if point.chance_std is not None), default=0.0)
+    accuracies = [point.value for run in aligned if run.accuracy for point in run.accuracy.points]
+    if reach > WIDE_CHANCE:
+        sentence += f" With {aligned[0].classes} classes, chance alone can reach {reach:.2f}."
+    elif accuracies:
+        owner = "Its" if is_single else "The highest"
+        sentence += f" {owner} accuracy reached {percent(max(accuracies))}."
+    return sentence
+
+
+def _headline_without_agreement(usable: Sequence[RunFindings]) -> str:
+    """Return what mistakes show if there is no agreement, and the reason why there is none."""
+    reason = f"There is no agreement with {usable[0].reference} ({(usable[0].no_agreement or '').rstrip('.')})."
+    following = [
+        (run, mistakes.nidm.last)
+        for run in usable
+        for mistakes in list(run.mistakes.values())[:1]
+        if mistakes.nidm and mistakes.nidm.last.is_above_chance
+    ]
+    if not following:
+        return reason
+    run, point = max(following, key=lambda pair: pair[1].value)
+    chance = "" if point.chance is None else f" (chance {percent(point.chance)})"
+    follow = f"The mistakes of {run.run} follow its own similarity"
+    return f"{follow}: {percent(point.value)} of classes are farther from the truth{chance}. {reason}"
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage without decimals.
+
+    >>> percent(0.179)
+    '18 %'
+    """
+    return f"{100 * share:.0f} %"

@@ -1,0 +1,147 @@
+"""The findings equal the tables, and the headline states only what they support."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
+from dsi_cli.queries.findings import FirstEpoch, Point, RunFindings, Trend, headline, run_findings
+
+pytest_plugins = ("helpers.analysed_runs",)
+
+
+@pytest.fixture(scope="module")
+def found(analysed):
+    return {run: run_findings(analysed.out, run) for run in analysed.run.names}
+
+
+def test_trends_equal_the_curves_table(analysed, found):
+    queries = {
+        "agreement": "metric == 'sai' and of == 'ncsm,scsm' and variant == 'pearson'",
+        "max_wsi": "metric == 'wsi' and variant == 'max'",
+        "accuracy": "metric == 'accuracy' and split == 'test'",
+    }
+    for run, findings in found.items():
+        curves = analysed.run.curves_of(run)
+        for name, query in queries.items():
+            rows = curves.query(query).set_index("epoch")["value"]
+            trend = getattr(findings, name)
+            assert {point.epoch: point.value for point in trend.points} == rows.to_dict()
+            assert trend.last.epoch == rows.index.max()
+        rows = curves.query(queries["agreement"])
+        assert [point.low for point in findings.agreement.points] == rows["low"].tolist()
+        band = (rows["null_mean"] - 1.96 * rows["null_std"]).tolist()
+        assert [point.chance_low for point in findings.agreement.points] == band
+
+
+def test_peak_and_first_epoch_equal_the_curves_table(analysed, found):
+    curves = analysed.run.curves_of("cifar100-cnn")
+    agreement = curves.query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'pearson'").set_index("epoch")["value"]
+    accuracy = curves.query("metric == 'accuracy' and split == 'test'").set_index("epoch")["value"]
+    findings = found["cifar100-cnn"]
+    assert findings.agreement.peak.epoch == agreement.idxmax()
+    assert findings.first_epoch == FirstEpoch(1, agreement[1] / agreement.max(), accuracy[1])
+
+
+def test_mistakes_equal_the_curves_table(analysed, found):
+    curves = analysed.run.curves_of("cifar100-vit").query("split == 'test' and epoch == 30")
+    mistakes = found["cifar100-vit"].mistakes["test"]
+    errors = curves[(curves["metric"] == "idm") & (curves["variant"] == "errors")].set_index("of")
+    assert mistakes.wrong.last.value == curves.loc[curves["metric"] == "mistakes", "value"].item()
+    assert mistakes.wrong.last.value == pytest.approx((1 - mistakes.accuracy.last.value) * mistakes.samples)
+    for of, trend in (("ncsm", mistakes.nidm), ("scsm", mistakes.widm)):
+        row = errors.loc[of]
+        assert (trend.last.value, trend.last.chance, trend.last.low) == tuple(row[["value", "null_mean", "low"]])
+
+
+def test_phases_equal_the_phases_table(analysed, found):
+    phases = analysed.run.phases.query("run == 'cifar100-cnn' and curve == 'agreement ncsm,scsm'").set_index("phase")
+    findings = found["cifar100-cnn"]
+    assert [phase.name for phase in findings.phases] == ["surge", "refinement", "stabilisation"]
+    assert findings.phases[1].gain == phases["gain"]["refinement"]
+    assert (findings.t90.value, findings.t90.high) == tuple(phases.loc["t90", ["last_epoch", "high"]])
+    assert found["collapsed"].phases == ()
+    assert "within chance" in found["collapsed"].no_phases
+
+
+def test_headline_of_real_runs(found):
+    both = headline([found["cifar100-cnn"], found["cifar100-vit"]])
+    assert both == (
+        "Both networks learned WordNet-like structure early: cifar100-cnn had 73 % of its peak agreement after epoch 1, at 18 %"
+        " accuracy."
+    )
+    collapsed = headline([found["collapsed"]])
+    assert collapsed.startswith("collapsed shows no WordNet-like structure: the agreement is within chance at every epoch")
+    mixed = headline([found["cifar100-cnn"], found["collapsed"]])
+    assert mixed.startswith("cifar100-cnn learned WordNet-like structure early: it had 73 %")
+    assert mixed.endswith("The agreement of collapsed stayed within chance.")
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "start"),
+    [
+        (None, {}, "There is no agreement with WordNet (no labels: "),
+        (
+            ("cat", "dog"),
+            {"measures": ("cosine",)},
+            "There is no agreement with WordNet (pearson is not among the measures: ",
+        ),
+    ],
+)
+def test_headline_without_agreement_gives_the_reason(make_run, tmp_path, labels, options, start):
+    labels = labels and (*labels, "frog", "bird", "lion", "whale", "bee", "horse")
+    analyze([make_run(labels=labels)], tmp_path / "out", Options(draws=0, **options))
+    assert headline([run_findings(tmp_path / "out", "run")]).startswith(start)
+
+
+def made(*values: float, z: float = 30.0, low_by: float = 0.05, **fields) -> RunFindings:
+    """Return the findings of a run with an agreement of these values from epoch 0 on."""
+    points = tuple(Point(epoch, value, value - low_by, value + low_by, 0.0, 0.01, z) for epoch, value in enumerate(values))
+    run = RunFindings("a", tuple(range(len(values))), 100, None, "WordNet", Trend(points), None, None, None, None)
+    return replace(run, **fields)
+
+
+def test_headline_of_a_single_checkpoint_has_no_epoch():
+    assert headline([made(0.4)]) == (
+        "a has WordNet-like structure: its agreement is 0.40 (0 is chance, 1 is identical, 95 % CI 0.35 to 0.45)."
+    )
+
+
+def test_headline_states_no_early_structure_without_a_t90_in_the_first_half():
+    values = (0.0, 0.1, 0.2, 0.3, 0.4)
+    assert headline([made(*values, t90=Point(None, 3.0, 2.9, 3.1))]).startswith(
+        "a learned WordNet-like structure: its agreement is 0.40 at epoch 4"
+    )
+    assert headline([made(*values, t90=Point(None, 1.0, 0.9, 1.1))]).endswith(
+        "90 % of its plateau by epoch 1.0 of 4 (95 % CI 0.9 to 1.1)."
+    )
+
+
+def test_headline_leaves_out_the_share_of_an_imprecise_first_epoch():
+    first = {"first_epoch": FirstEpoch(1, 0.9, 0.5), "t90": Point(None, 1.0, 0.9, 1.1)}
+    assert "had 90 % of its peak agreement after epoch 1, at 50 % accuracy" in headline(
+        [made(0.0, 0.36, 0.4, 0.4, **first)]
+    )
+    assert "90 % of its plateau" in headline([made(0.0, 0.36, 0.4, 0.4, low_by=0.1, **first)])
+
+
+def test_headline_of_few_classes_within_chance_gives_the_reach_of_chance():
+    points = (Point(0, 0.1, -0.2, 0.4, 0.0, 0.2, 0.5),)
+    text = headline([replace(made(0.1), classes=5, agreement=Trend(points))])
+    assert text.endswith("within chance (z at most 0.5). With 5 classes, chance alone can reach 0.60.")
+
+
+def test_value_is_above_chance_only_if_z_and_interval_agree():
+    point = Point(0, 0.4, 0.1, 0.7, 0.0, 0.1, 4.0)
+    assert point.is_above_chance
+    assert replace(point, low=None, high=None).is_above_chance
+    assert not replace(point, low=-0.1).is_above_chance
+    assert not replace(point, z=2.9).is_above_chance
+    assert not replace(point, z=None).is_above_chance
+
+
+def test_headline_without_usable_checkpoints():
+    assert headline([replace(made(0.4), epochs=())]) == "dsi could not use any checkpoint."
