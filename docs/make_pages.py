@@ -24,11 +24,12 @@ def tables_page() -> str:
     lines = [
         "# Tables",
         "",
-        "An output folder holds plain Parquet, schema version "
-        f"{SCHEMA_VERSION}. Each file's metadata has, under the key `dsi`, the version and the options that shaped it.",
+        f"A results folder holds plain Parquet files, schema version {SCHEMA_VERSION}. The metadata of each file has the version",
+        "of dsi and the options under the key `dsi`.",
         "",
-        "Matrices lie in `csms/RUN/KIND/EPOCH.parquet`; where an epoch was saved several times, that is its last save and the",
-        "earlier ones are `EPOCH-STEP.parquet`. A whole folder reads as one dataset. References: `references/ID.parquet`.",
+        "Matrices are in `csms/RUN/KIND/EPOCH.parquet`. If an epoch was saved several times, this file has the last save, and",
+        "`EPOCH-STEP.parquet` has an earlier one. You can read a whole folder as one dataset. References are in",
+        "`references/ID.parquet`.",
     ]
     for table in TABLES:
         lines += [
@@ -51,13 +52,28 @@ def cli_page() -> str:
     lines = ["# Command line", "", group.help, "", *usage(group, context), *option_table("Options", group.params, context)]
     lines += ["", "| command | purpose |", "|---|---|"]
     lines += [f"| [`{name}`](#dsi-{name}) | {purpose} |" for name, purpose in COMMANDS.items()]
-    for name in COMMANDS:
-        command = group.commands[name]
-        command_context = command.make_context(name, [], parent=context, resilient_parsing=True)
+    contexts = {
+        name: group.commands[name].make_context(name, [], parent=context, resilient_parsing=True) for name in COMMANDS
+    }
+
+    # The options that all commands share are listed once.
+    records = [{parameter.get_help_record(one) for parameter in one.command.params} for one in contexts.values()]
+    shared = set.intersection(*records)
+    common = [one for one in contexts["analyze"].command.params if one.get_help_record(contexts["analyze"]) in shared]
+    lines += option_table("Options of every command", common, contexts["analyze"])
+
+    for name, command_context in contexts.items():
+        command = command_context.command
         text, examples = split_docstring(command_function(name))
         lines += ["", f"## `dsi {name}`", "", text, "", *usage(command, command_context)]
+        inherited = shared
+        if name == "watch":
+            inherited = shared | records[list(contexts).index("analyze")]
+            lines += ["", "The command also takes the options of [`dsi analyze`](#dsi-analyze)."]
         sections: dict[str, list[Any]] = {}
         for parameter in command.params:
+            if parameter.get_help_record(command_context) in inherited:
+                continue
             is_argument = parameter.param_type_name == "argument"
             title = parameter.rich_help_panel or ("Arguments" if is_argument else "Options")
             sections.setdefault(title, []).append(parameter)
