@@ -27,7 +27,7 @@ MAX_HELP_WIDTH = 110
 COMMANDS = {
     "analyze": "Compare the classifiers of checkpoints with WordNet, and with their own mistakes",
     "watch": "Do as dsi analyze while training still writes, each checkpoint once it is complete",
-    "scan": "Show what dsi analyze would read, one line per file",
+    "scan": "Show what dsi analyze would read",
     "wordnet": "Build WordNet's similarity matrix of a label list",
     "labels": "Show the WordNet sense of each label of a list, how sure dsi is, and why",
     "neighbors": "List the classes most similar to a class, or the closest pairs, with their similarity in WordNet",

@@ -11,8 +11,9 @@ import typer
 
 from dsi_cli.cli import completion, console
 from dsi_cli.cli.shared_options import Epoch, Json, Output, Quiet, Run
-from dsi_cli.cli.text import terminal_text
+from dsi_cli.cli.text import shorten, terminal_text
 from dsi_cli.errors import DONE, UsageError
+from dsi_cli.queries.class_distance import SURPRISE_LEGEND
 
 if TYPE_CHECKING:
     from dsi_cli.queries.mistakes import ConfusedPair, Mistake, MistakeList
@@ -31,13 +32,13 @@ def mistakes(
         ),
     ] = "test",
     run: Run = None,
-    most: Annotated[int, typer.Option("--most", "-n", metavar="NUMBER", min=1, help="Number of rows.")] = 20,
+    most: Annotated[int, typer.Option("--most", "-n", metavar="NUMBER", min=1, help="Number of rows of each table.")] = 10,
     order: Annotated[
         str,
         typer.Option(
             "--sort",
             metavar="ORDER",
-            help="Order of the rows: unreasonable (far from the true class first) or reasonable (near first).",
+            help="Order of the samples: unreasonable (far from the true class first) or reasonable (near first).",
             autocompletion=completion.complete_from(("unreasonable", "reasonable")),
         ),
     ] = "unreasonable",
@@ -57,7 +58,7 @@ def mistakes(
         ),
     ] = None,
     pairs: Annotated[
-        bool, typer.Option("--pairs", help="List the most frequent confused pairs of classes instead of samples.")
+        bool, typer.Option("--pairs", help="List only the most frequently confused pairs of classes, not the samples.")
     ] = False,
     sheet: Annotated[
         Path | None,
@@ -71,6 +72,8 @@ def mistakes(
     quiet: Quiet = False,
 ) -> int:
     """List the most telling mistakes of an epoch.
+
+    dsi lists the most frequently confused pairs of classes, and then single samples.
 
     The distance of a prediction from the true class is its rank among the other classes: 1 is the most similar class. dsi ranks
     by the network's similarity (NCSM) and by WordNet, and sorts by the mean of both ranks, each divided by the last rank.
@@ -94,16 +97,35 @@ def mistakes(
         from dsi_cli.figures import image_grid
 
         image_grid.require_png(sheet)
-    query = MistakeQuery(run, epoch, split, truth, prediction, order, most)
+    results, query = Results(output), MistakeQuery(run, epoch, split, truth, prediction, order, most)
     if pairs:
-        _print(confused_pairs(Results(output), query), {}, as_json=as_json)
+        confused = confused_pairs(results, query)
+        if as_json:
+            console.print_json(_document(confused))
+        else:
+            _print(confused)
         return DONE
-    listing = worst_mistakes(Results(output), query)
-    unopened = _make_sheet(listing, sheet, images, quiet=quiet or as_json) if sheet is not None else {}
-    _print(listing, {"sheet": str(sheet), "unopened": unopened} if sheet is not None else {}, as_json=as_json)
-    if sheet is not None and not as_json:
+    samples = worst_mistakes(results, query)
+    confused = confused_pairs(results, samples.query)
+    added: dict[str, Any] = {"pairs": [asdict(row) for row in confused.rows]}
+    if sheet is not None:
+        unopened = _make_sheet(samples, sheet, images, quiet=quiet or as_json)
+        added |= {"sheet": str(sheet), "unopened": unopened}
+    if as_json:
+        console.print_json(_document(samples) | added)
+        return DONE
+    if confused.rows:
+        _print(confused)
+        print()
+    _print(samples)
+    if sheet is not None:
         print(f"sheet: {terminal_text(str(sheet))}")
     return DONE
+
+
+def _document(listing: MistakeList[Mistake] | MistakeList[ConfusedPair]) -> dict[str, Any]:
+    document = asdict(listing)
+    return {**document.pop("query"), **document}
 
 
 def _make_sheet(listing: MistakeList[Mistake], sheet: Path, images: Path | None, *, quiet: bool) -> dict[int, str]:
@@ -126,43 +148,32 @@ def _make_sheet(listing: MistakeList[Mistake], sheet: Path, images: Path | None,
     return unopened
 
 
-def _print(listing: MistakeList[Mistake] | MistakeList[ConfusedPair], sheet: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        document = asdict(listing)
-        rows = document.pop("rows")
-        console.print_json({**document.pop("query"), **document, **sheet, "rows": rows})
-        return
+def _print(listing: MistakeList[Mistake] | MistakeList[ConfusedPair]) -> None:
+    """Print a list as a table, without empty columns, and paths without their common folder."""
     console.print_sentence(listing.title, 0, 2)
     if not listing.rows:
         return
     console.print_sentence(listing.legend, 0, 2)
-    _print_table(listing)
-
-
-def _print_table(listing: MistakeList[Mistake] | MistakeList[ConfusedPair]) -> None:
-    """Print the rows as a table, without empty columns, and paths without their common folder."""
-    from rich.table import Table
-    from rich.text import Text
-
+    if any(row.surprise for row in listing.rows):
+        console.print_sentence(SURPRISE_LEGEND, 0, 2)
     rows = [asdict(row) for row in listing.rows]
     folder = _common_folder([row["path"] for row in rows if row.get("path")])
     for row in rows:
-        for field in ("truth", "prediction"):
-            if len(row[field]) > MAX_NAME_LENGTH:
-                row[field] = f"{row[field][:MAX_NAME_LENGTH]}..."
+        row["mark"] = "!" if row["surprise"] else ""
+        row["truth"], row["prediction"] = (shorten(row[name], MAX_NAME_LENGTH) for name in ("truth", "prediction"))
         if row.get("path"):
             row["sample"] = row["path"].removeprefix(f"{folder}/" if folder else "")
     columns = [column for column in _COLUMNS if any(row.get(column[1]) is not None for row in rows)]
-    table = Table(pad_edge=False, box=None, header_style="bold")
-    for name, _, form in columns:
-        title = name.format(own=(listing.own or "").upper())
-        table.add_column(title, justify="right" if form else "left", no_wrap=bool(form), overflow="fold")
-    for row in rows:
-        cells = ("-" if row[field] is None else f"{row[field]:{form}}" for _, field, form in columns)
-        table.add_row(*(Text(terminal_text(cell)) for cell in cells))
-    console.print_table(table)
+    console.print_columns(
+        [(name.format(own=(listing.own or "").upper()), bool(form)) for name, _, form in columns],
+        [[_cell(row[field], form) for _, field, form in columns] for row in rows],
+    )
     if folder:
         print(terminal_text(f"images in {folder}"))
+
+
+def _cell(value: Any, form: str) -> str:
+    return "-" if value is None else f"{value:{form}}"
 
 
 def _common_folder(paths: list[str]) -> str:
@@ -181,8 +192,9 @@ _COLUMNS = (
     ("count", "count", "d"),
     ("share", "share", ".3f"),
     ("score", "score", ".3f"),
-    ("{own}\nrank", "rank", "g"),
+    ("{own}\nrank", "rank", ".0f"),
     ("WordNet\nsimilarity", "wordnet_similarity", ".3f"),
-    ("WordNet\nrank", "wordnet_rank", "g"),
+    ("WordNet\nrank", "wordnet_rank", ".0f"),
+    ("", "mark", ""),
 )
 """Title, field and format of each column; the format is empty for text, which may be wrapped."""

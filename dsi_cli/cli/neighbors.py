@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,16 +10,18 @@ import typer
 
 from dsi_cli.cli import completion, console
 from dsi_cli.cli.shared_options import Epoch, Json, Kind, Output, Quiet, Run, Split
+from dsi_cli.cli.text import shorten, sparkline
 from dsi_cli.errors import DONE, UsageError
+from dsi_cli.queries.class_distance import SURPRISE_LEGEND
 
 if TYPE_CHECKING:
-    from dsi_cli.queries.neighbor_history import Interval, NeighborHistory
+    from dsi_cli.queries.neighbor_history import NeighborHistory
     from dsi_cli.queries.neighbors import NeighborList
 
 MAX_NAME_LENGTH = 28
 """The largest number of characters of a name in a table."""
-MAX_INTERVALS = 3
-"""The largest number of intervals of epochs that a row shows."""
+MAX_BARS = 24
+"""The largest number of epochs that a row shows as bars."""
 
 
 def neighbors(
@@ -53,7 +56,7 @@ def neighbors(
     dsi neighbors dsi-out --class dolphin --over-epochs
     dsi neighbors dsi-out --pairs --kind ccsm --split test
     """
-    from dsi_cli.queries.neighbor_history import neighbor_history as neighbor_history
+    from dsi_cli.queries.neighbor_history import neighbor_history
     from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
     from dsi_cli.store.results import Results
 
@@ -81,11 +84,12 @@ def _print_listing(listing: NeighborList, *, as_json: bool) -> None:
     console.print_sentence(listing.title, 0, 2)
     if listing.legend:
         console.print_sentence(listing.legend, 0, 2)
-    form = {"similarity": ".3f", "wordnet_similarity": ".3f", "wordnet_rank": "g", "place": "d"}
     rows = document["rows"]
+    if any(row["surprise"] for row in rows):
+        console.print_sentence(SURPRISE_LEGEND, 0, 2)
     columns = [column for column in _COLUMNS if any(row.get(column[1]) is not None for row in rows)]
-    cells = [[_cell(row[name], form.get(name)) for _, name in columns] for row in rows]
-    console.print_columns([(title, name in form) for title, name in columns], cells)
+    cells = [[_cell(row[name], form) for _, name, form in columns] for row in rows]
+    console.print_columns([(title, form is not None) for title, _, form in columns], cells)
 
 
 def _print_history(history: NeighborHistory, *, as_json: bool, quiet: bool) -> None:
@@ -93,61 +97,47 @@ def _print_history(history: NeighborHistory, *, as_json: bool, quiet: bool) -> N
         document = asdict(history)
         console.print_json({**document.pop("query"), **document})
         return
+    rows = [row for row in history.rows if any(row.places[index] <= history.query.most for index in history.shown)]
     console.print_sentence(history.title, 0, 2)
-    epochs = history.shown
-    rows = [row for row in history.rows if any(row.places[index] <= history.query.most for index in epochs)]
-    columns: list[tuple[str, bool, list[str]]] = [("class", False, [_short(row.name) for row in rows])]
-    for index in epochs:
-        places = [_bracketed(row.places[index], history.query.most) for row in rows]
-        columns.append((str(history.epochs[index]), True, places))
+    console.print_sentence("place 1 is the nearest class and has the highest bar", 0, 2)
+    if any(row.surprise for row in rows):
+        console.print_sentence(SURPRISE_LEGEND, 0, 2)
+    first, last = history.epochs[0], history.epochs[-1]
+    titles = [("class", False), (f"place at\nepoch {first}", True), (f"place, epochs {first} to {last}", False)]
+    titles.append((f"place at\nepoch {last}", True))
+    # The bar of place 1 is the highest. The logarithm shows differences between near classes.
+    furthest = math.log(max(2, *(max(row.places) for row in rows)))
+    cells = []
+    for row in rows:
+        bars = sparkline([furthest - math.log(place) for place in row.places], 0, furthest, MAX_BARS)
+        cells.append([shorten(row.name, MAX_NAME_LENGTH), str(row.places[0]), bars, str(row.places[-1])])
+        if history.wordnet_furthest is not None:
+            cells[-1] += [_cell(row.wordnet_rank, ".0f"), "!" if row.surprise else ""]
     if history.wordnet_furthest is not None:
-        columns.append(("WordNet\nrank", True, [_cell(row.wordnet_rank, "g") for row in rows]))
-    legend = "place at an epoch"
-    if not history.is_lasting:
-        legend += ", in brackets where not among them; when it was among them"
-        columns.append(("among the nearest", False, [_format_intervals(row.stays) for row in rows]))
-    console.print_sentence(legend, 0, 2)
-    cells = zip(*(texts for _, _, texts in columns), strict=True)
-    console.print_columns([(title, is_number) for title, is_number, _ in columns], cells)
+        titles += [("WordNet\nrank", True), ("", False)]
+    console.print_columns(titles, cells)
     if len(rows) < len(history.rows):
         left_out = len(history.rows) - len(rows)
         noun = "class that was" if left_out == 1 else "classes that were"
         console.note(f"not shown: {left_out:,} {noun} among them at other epochs only; --json has all", quiet=quiet)
 
 
-def _bracketed(place: int, most: int) -> str:
-    return str(place) if place <= most else f"({place})"
-
-
-def _format_intervals(intervals: list[Interval]) -> str:
-    """Return the last intervals of epochs, such as ``3-7, 12, 20-``; the last one is open if it reaches the end of the run."""
-    texts = ["..."] if len(intervals) > MAX_INTERVALS else []
-    for interval in intervals[-MAX_INTERVALS:]:
-        if interval.left is None:
-            texts.append(f"{interval.entered}-")
-        elif interval.last == interval.entered:
-            texts.append(str(interval.entered))
-        else:
-            texts.append(f"{interval.entered}-{interval.last}")
-    return ", ".join(texts)
-
-
 def _cell(value: Any, form: str | None) -> str:
+    if isinstance(value, bool):
+        return "!" if value else ""
     if form is None:
-        return _short(value)
+        return shorten(value, MAX_NAME_LENGTH)
     return "-" if value is None else f"{value:{form}}"
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= MAX_NAME_LENGTH else f"{name[:MAX_NAME_LENGTH]}..."
-
-
 _COLUMNS = (
-    ("", "place"),
-    ("class", "name"),
-    ("class", "first"),
-    ("and", "second"),
-    ("similarity", "similarity"),
-    ("WordNet\nsimilarity", "wordnet_similarity"),
-    ("WordNet\nrank", "wordnet_rank"),
+    ("", "place", "d"),
+    ("class", "name", None),
+    ("class", "first", None),
+    ("and", "second", None),
+    ("similarity", "similarity", ".3f"),
+    ("WordNet\nsimilarity", "wordnet_similarity", ".3f"),
+    ("WordNet\nrank", "wordnet_rank", ",.0f"),
+    ("", "surprise", None),
 )
+"""Title, field and format of each column; the format is None for text."""

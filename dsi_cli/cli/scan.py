@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import groupby
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from dsi_cli.remote.locations import Place
 
 
+Columns = Sequence[tuple[str, Callable[["Record"], str]]]
+"""Columns of a table of checkpoints: their title, and the text of a checkpoint."""
+
+
 def scan(
     checkpoints: Annotated[
         list[str] | None, typer.Argument(help="Checkpoint files, folders, glob patterns, or URLs.")
@@ -36,13 +41,17 @@ def scan(
     labels: Labels = None,
     head: Head = None,
     ema: Ema = False,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Show a row for every file, also if the files are alike.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Show what dsi analyze would read, one line per file.
+    """Show what dsi analyze would read.
 
-    dsi reads the classifiers and writes nothing. The epoch is the trainer's own number. The column finished holds the number of
-    finished epochs, if dsi knows how the trainer counts.
+    dsi reads the classifiers and writes nothing. Files that differ only in name, epoch, step and size share a row, unless you
+    add --all. The epoch is the trainer's own number. The column finished holds the number of finished epochs, if dsi knows how
+    the trainer counts.
 
     Examples
     --------
@@ -80,37 +89,61 @@ def scan(
             [{key: value for key, value in asdict(record).items() if key not in hidden} for record in records]
         )
     else:
-        _print_records(runs, quiet=quiet)
+        for run, run_records in runs:
+            _print_run(run, run_records, show_all=show_all, quiet=quiet)
     if not any(record.status == "ok" for record in records):
         return NOTHING
     return PARTIAL if any(record.status == "failed" for record in records) else DONE
 
 
-def _print_records(runs: list[tuple[TrainingRun, list[Record]]], *, quiet: bool) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
+def _print_run(run: TrainingRun, records: list[Record], *, show_all: bool, quiet: bool) -> None:
     from dsi_cli.checkpoints.records import messages_by_cause
 
-    for run, records in runs:
-        shared = {
-            name for name, cell in _COLUMNS if name in _SHARED_COLUMNS and len({cell(r) for r in records if r.head}) <= 1
-        }
-        columns = [(name, cell) for name, cell in _COLUMNS if name not in shared and any(cell(r) != "-" for r in records)]
-        table = Table(
-            title=Text(terminal_text(f"{run.name}  ({run.folder})")), title_justify="left", pad_edge=False, box=None
-        )
-        for name, cell in columns:
-            table.add_column(name, justify="right" if cell in _RIGHT else "left", overflow="fold")
-        for record in records:
-            table.add_row(*(Text(terminal_text(cell(record))) for _, cell in columns))
-        console.print_table(table)
-        problems = [(PurePath(r.path).name, r.status, r.reason) for r in records if r.reason is not None]
-        for line in messages_by_cause(problems):
-            console.print_sentence(line)
-        console.print_sentence(_summary(records, shared), indent=0)
-        if run.ignored:
-            console.note(f"{run.name}: {console.count(run.ignored, 'other file')} without weights", quiet=quiet)
+    # A value that all files share is in the line below the table.
+    with_head = [record for record in records if record.head]
+    shared = {name for name, cell in _COLUMNS if name in _SHARED_COLUMNS and len({cell(r) for r in with_head}) <= 1}
+    columns = [(name, cell) for name, cell in _COLUMNS if name not in shared and any(cell(r) != "-" for r in records)]
+    console.print_sentence(f"{run.name}  ({run.folder})", 0, 2)
+    _print_table([[record] for record in records] if show_all else _fold(records), columns)
+    problems = [(PurePath(r.path).name, r.status, r.reason) for r in records if r.reason is not None]
+    for line in messages_by_cause(problems):
+        console.print_sentence(line)
+    console.print_sentence(_summary(records, shared), indent=0)
+    if run.ignored:
+        console.note(f"{run.name}: {console.count(run.ignored, 'other file')} without weights", quiet=quiet)
+
+
+def _print_table(rows: list[list[Record]], columns: Columns) -> None:
+    titles = [(name, name in _RIGHT_COLUMNS) for name, _ in columns]
+    cells = [[_range(name, cell, row) for name, cell in columns] for row in rows]
+    if any(len(row) > 1 for row in rows):
+        titles.insert(1, ("files", True))
+        for row, texts in zip(rows, cells, strict=True):
+            texts.insert(1, f"{len(row):,}")
+    console.print_columns(titles, cells)
+
+
+def _fold(records: list[Record]) -> list[list[Record]]:
+    """Return groups of adjacent files that differ only in name, epoch, step and size; short groups are split into single files."""
+
+    def key(record: Record) -> tuple[object, ...]:
+        same = (cell(record) for name, cell in _COLUMNS if name in _SHARED_COLUMNS)
+        return (record.status, record.epoch is None, *same)
+
+    groups = (list(group) for _, group in groupby(records, key))
+    return [part for group in groups for part in ([group] if len(group) >= _MIN_FOLDED else [[r] for r in group])]
+
+
+def _range(name: str, cell: Callable[[Record], str], records: list[Record]) -> str:
+    """Return the text of a column for one file, or for the first and the last file of a group."""
+    if len(records) == 1:
+        return cell(records[0])
+    if name == "file":
+        return f"{cell(records[0])} … {cell(records[-1])}"
+    if name == "size":
+        records = sorted(records, key=lambda record: record.bytes)
+    first, last = cell(records[0]), cell(records[-1])
+    return first if first == last else f"{first}–{last}"
 
 
 def _summary(records: list[Record], shared: set[str]) -> str:
@@ -130,49 +163,27 @@ def _text(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def _epoch(record: Record) -> str:
-    return "–" if record.epoch is None else str(record.epoch)
-
-
-def _finished(record: Record) -> str:
-    return _text(record.epochs_completed)
-
-
-def _step(record: Record) -> str:
-    return _text(record.step)
-
-
-def _shape(record: Record) -> str:
-    return "-" if record.classes is None else f"{record.classes} x {record.features}"
-
-
-def _size(record: Record) -> str:
-    return console.size(record.bytes)
-
-
-def _written_by(record: Record) -> str:
-    return " ".join(part for part in (record.format, record.trainer) if part) or "-"
-
-
-_COLUMNS: tuple[tuple[str, Callable[[Record], str]], ...] = (
+_COLUMNS: Columns = (
     ("file", lambda record: PurePath(record.path).name),
-    ("epoch", _epoch),
-    ("finished", _finished),
+    ("epoch", lambda record: "–" if record.epoch is None else str(record.epoch)),
+    ("finished", lambda record: _text(record.epochs_completed)),
     ("epoch from", lambda record: _text(record.epoch_source)),
-    ("step", _step),
-    ("size", _size),
-    ("format", _written_by),
+    ("step", lambda record: _text(record.step)),
+    ("size", lambda record: console.size(record.bytes)),
+    ("format", lambda record: " ".join(part for part in (record.format, record.trainer) if part) or "-"),
     ("classifier", lambda record: _text(record.head)),
-    ("shape", _shape),
+    ("shape", lambda record: "-" if record.classes is None else f"{record.classes} x {record.features}"),
     ("dtype", lambda record: _text(record.dtype)),
     ("weights", lambda record: _text(record.weights_used)),
     ("status", lambda record: record.status),
 )
 _SHARED_COLUMNS = ("epoch from", "format", "classifier", "shape", "dtype", "weights")
 """The columns that are replaced by a line below the table if all files have the same value."""
+_RIGHT_COLUMNS = ("epoch", "finished", "step", "size", "shape")
+_MIN_FOLDED = 3
+"""The smallest number of files that share a row."""
 _MAX_CANDIDATES = 8
 """The largest number of candidates for the head that are printed."""
-_RIGHT = (_epoch, _finished, _step, _size, _shape)
 
 
 def _print_evidence(path: Place, *, choice: HeadOptions, labels: str | None, as_json: bool) -> None:

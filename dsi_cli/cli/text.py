@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from collections.abc import Sequence
 
 from dsi_cli.remote import local_names
 
@@ -20,3 +21,30 @@ def terminal_text(text: str) -> str:
     )
     encoding = sys.stdout.encoding or "utf-8"
     return safe.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def shorten(name: str, most: int) -> str:
+    """Return a name, cut to a number of characters."""
+    return name if len(name) <= most else f"{name[:most]}..."
+
+
+def sparkline(values: Sequence[float | None], low: float, high: float, width: int = 40) -> str:
+    """Return bars of the heights of values, or of evenly spaced ones if there are more than ``width``.
+
+    A dot stands for a value that is not above ``low`` or is unknown. The highest bar stands for ``high`` and above.
+
+    >>> sparkline([None, -0.1, 0.1, 0.5, 0.9, 1.0], 0, 1)
+    '··▁▅██'
+    """
+    dot, bars = "·", "▁▂▃▄▅▆▇█"
+    try:
+        bars.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        dot, bars = ".", "_,-=+*%#"
+    if len(values) > width:
+        values = [values[round(step * (len(values) - 1) / (width - 1))] for step in range(width)]
+    span = (high - low) or 1.0
+    return "".join(
+        dot if value is None or value <= low else bars[min(int((value - low) / span * len(bars)), len(bars) - 1)]
+        for value in values
+    )

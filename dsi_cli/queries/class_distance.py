@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
 Values = NDArray[np.float64]
+NEAR_SHARE = 0.1
+"""A class is near if its rank is in this share of the ranks, or 1."""
+FAR_SHARE = 0.5
+"""A class is far if its rank is beyond this share of the ranks, which is the mean at chance level."""
+SURPRISE_LEGEND = "! near (first tenth of the ranks) by one similarity and far (second half) by the other"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +60,11 @@ class ClassDistance:
             "wordnet_similarity": none_if_nan(self.wordnet[truth, prediction]),
             "wordnet_rank": none_if_nan(self.wordnet_rank[truth, prediction]),
         }
+
+    def is_surprising(self, truth: int, prediction: int) -> bool:
+        """Return True if a pair is near by the network's similarity and far by WordNet's, or the other way round."""
+        pair = self.pair(truth, prediction)
+        return is_surprise(pair["rank"], self.furthest, pair["wordnet_rank"], self.wordnet_furthest)
 
 
 def class_distance(run: Results, epoch: int | None, split: str, name: str | None) -> ClassDistance:
@@ -97,6 +107,20 @@ def ranks_among_known(csm: NDArray[Any]) -> tuple[Values, int | None]:
     ranks[block] = similarity_ranks(csm[block])
     np.fill_diagonal(ranks, np.nan)
     return ranks, len(known) - 1
+
+
+def is_surprise(rank: float | None, furthest: int | None, other_rank: float | None, other_furthest: int | None) -> bool:
+    """Return True if a class is near by one of two similarities and far by the other; False if a rank is missing.
+
+    >>> is_surprise(1, 99, 50, 99), is_surprise(80, 99, 9.5, 99), is_surprise(1, 99, 49, 99), is_surprise(1, 99, None, 99)
+    (True, True, False, False)
+    """
+    if rank is None or other_rank is None or not furthest or not other_furthest:
+        return False
+    ranks = ((rank, furthest), (other_rank, other_furthest))
+    is_near, is_other_near = (value <= max(1, NEAR_SHARE * last) for value, last in ranks)
+    is_far, is_other_far = (value > FAR_SHARE * last for value, last in ranks)
+    return (is_near and is_other_far) or (is_far and is_other_near)
 
 
 def none_if_nan(value: float) -> float | None:

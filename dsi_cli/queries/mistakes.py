@@ -42,7 +42,7 @@ class MistakeQuery:
     """The name of the predicted class; all if None."""
     order: str = "unreasonable"
     """A key of `ORDERS`."""
-    most: int = 20
+    most: int = 10
     """The maximum number of rows."""
 
 
@@ -63,6 +63,8 @@ class Mistake:
     wordnet_rank: float | None
     farness: float | None
     """The mean of the two ranks, each divided by its largest rank, in (0, 1]; only the known one if the other is missing."""
+    surprise: bool = False
+    """True if the prediction is near by one similarity and far by the other (`dsi_cli.queries.class_distance.is_surprise`)."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class ConfusedPair:
     wordnet_similarity: float | None
     wordnet_rank: float | None
     farness: float | None
+    surprise: bool = False
 
 
 Row = TypeVar("Row", Mistake, ConfusedPair)
@@ -155,6 +158,7 @@ def worst_mistakes(run: Results, query: MistakeQuery | None = None) -> MistakeLi
             prediction_index=int(row["prediction"]),
             score=none_if_nan(row["score"]),
             farness=none_if_nan(farness[index]),
+            surprise=distance.is_surprising(row["target"], row["prediction"]),
             **distance.pair(row["target"], row["prediction"]),
         )
         for index, row in zip(order, wrong.iloc[order].to_dict("records"), strict=True)
@@ -183,6 +187,7 @@ def confused_pairs(run: Results, query: MistakeQuery | None = None) -> MistakeLi
             count=int(counts[i, j]),
             share=float(counts[i, j] / samples[i]),
             farness=none_if_nan(farness[i, j]),
+            surprise=distance.is_surprising(i, j),
             **distance.pair(i, j),
         )
         for i, j in zip(truth[order].tolist(), prediction[order].tolist(), strict=True)
@@ -208,9 +213,9 @@ def _fill_defaults(run: Results, query: MistakeQuery, table: Table) -> MistakeQu
         hint = f"dsi analyze writes them with --{query.split} DATA and --model, or with --predictions"
         other_split = next((split for split in SPLITS if stored_epochs(run, table, name, split)), None)
         if stored_epochs(run, CONFUSIONS, name, query.split):
-            hint = "there are only confusion counts; use --pairs"
+            hint = "there are only confusion counts; add --pairs"
         elif other_split is not None:
-            hint = f"they are on {other_split}; use --split {other_split}"
+            hint = f"they are on {other_split}; add --split {other_split}"
         raise UsageError(
             f"no {table.path} on {query.split} in run {name!r}: {hint}",
             code="no-predictions",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.queries.class_distance import none_if_nan
+from dsi_cli.queries.class_distance import is_surprise, none_if_nan
 from dsi_cli.queries.class_names import class_index_by_name, class_names
 from dsi_cli.queries.epoch_sampling import log_spaced
 from dsi_cli.queries.neighbors import (
@@ -47,6 +47,8 @@ class NeighborTrack:
     stays: list[Interval]
     wordnet_similarity: float | None
     wordnet_rank: float | None
+    surprise: bool = False
+    """True if the class is near at the last epoch and far in WordNet, or the other way round."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ def neighbor_history(run: Results, of: str, query: NeighborQuery | None = None) 
             stays=_intervals(is_near[:, j], epochs),
             wordnet_similarity=none_if_nan(wordnet[j]),
             wordnet_rank=none_if_nan(rank[j]),
+            surprise=is_surprise(int(places[-1, j]), len(names) - 1, none_if_nan(rank[j]), furthest),
         )
         for j in np.argsort(places[-1], kind="stable").tolist()
         if is_near[:, j].any()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics.measures import mid_ranks
-from dsi_cli.queries.class_distance import Values, none_if_nan, ranks_among_known
+from dsi_cli.queries.class_distance import Values, is_surprise, none_if_nan, ranks_among_known
 from dsi_cli.queries.class_names import class_index_by_name, class_names
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout
@@ -55,6 +55,8 @@ class Neighbor:
     wordnet_similarity: float | None
     wordnet_rank: float | None
     """The rank by WordNet similarity, from 1; ties have their mid-rank."""
+    surprise: bool = False
+    """True if the two classes are near by one similarity and far by WordNet (`dsi_cli.queries.class_distance.is_surprise`)."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class ClassPair:
     wordnet_similarity: float | None
     wordnet_rank: float | None
     """The rank among all pairs by WordNet similarity, from 1; ties have their mid-rank."""
+    surprise: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,11 @@ class NeighborList:
     @property
     def title(self) -> str:
         """The title of the list, in one line."""
-        what = "closest pairs" if self.of is None else f"classes nearest to {self.of}"
-        return f"{matrix_title(self.query)}: {len(self.rows):,} of {self.found:,} {what}"
+        if self.of is None:
+            what = f"the {len(self.rows):,} closest of {self.found:,} pairs"
+        else:
+            what = f"the {len(self.rows):,} classes nearest to {self.of}, of {self.found:,}"
+        return f"{matrix_title(self.query)}: {what}"
 
     @property
     def legend(self) -> str | None:
@@ -103,7 +109,9 @@ class NeighborList:
         if self.of is None and not self.symmetric:
             parts.append("the similarity of a pair is the mean of its two directions")
         if self.wordnet_furthest:
-            parts.append(f"WordNet ranks from 1, the most similar, to {self.wordnet_furthest:,}")
+            parts.append(
+                f"WordNet ranks from 1, the most similar, to {self.wordnet_furthest:,}; ties share their mean rank"
+            )
         if self.vast:
             parts.append(f"WordNet similarities are not available for more than {MAX_DENSE_CLASSES:,} classes")
         return "; ".join(parts) or None
@@ -124,7 +132,15 @@ def nearest(run: Results, of: str, query: NeighborQuery | None = None) -> Neighb
     order = neighbor_order(similarity, index)
     wordnet, rank, furthest = wordnet_row(run, query, index)
     rows = [
-        Neighbor(place, names[j], j, float(similarity[j]), none_if_nan(wordnet[j]), none_if_nan(rank[j]))
+        Neighbor(
+            place=place,
+            name=names[j],
+            class_index=j,
+            similarity=float(similarity[j]),
+            wordnet_similarity=none_if_nan(wordnet[j]),
+            wordnet_rank=none_if_nan(rank[j]),
+            surprise=is_surprise(place, len(order), none_if_nan(rank[j]), furthest),
+        )
         for place, j in enumerate(order[: query.most].tolist(), start=1)
     ]
     return NeighborList(query, names[index], len(order), furthest, True, rows, run.is_vast(query.run))
@@ -161,6 +177,7 @@ def closest_pairs(run: Results, query: NeighborQuery | None = None) -> NeighborL
             similarity=float(similarity[index]),
             wordnet_similarity=none_if_nan(semantic[index]),
             wordnet_rank=none_if_nan(rank[index]),
+            surprise=is_surprise(place, known, none_if_nan(rank[index]), furthest),
         )
         for place, index in enumerate(order.tolist(), start=1)
     ]

@@ -52,6 +52,9 @@ def test_json_is_what_the_api_says(out, dsi, option, make):
     ended = dsi("mistakes", out, *arguments, *option)
     assert (ended.code, ended.err) == (0, "")
     document = json.loads(ended.out)
+    if not option:
+        pairs = confused_pairs(Results(out), MistakeQuery(epoch=0, most=2, order="reasonable"))
+        assert document.pop("pairs") == [asdict(row) for row in pairs.rows]
     listing = make(Results(out), MistakeQuery(epoch=0, most=2, order="reasonable"))
     assert document.pop("rows") == [asdict(row) for row in listing.rows]
     expected = asdict(listing)
@@ -61,7 +64,9 @@ def test_json_is_what_the_api_says(out, dsi, option, make):
 def test_the_table(out, images, dsi):
     ended = dsi("mistakes", out)
     assert (ended.code, ended.err) == (0, "")
-    title, legend, *head, first, second, third, place = ended.out.splitlines()
+    pairs, _, samples = ended.out.partition("\n\n")
+    assert pairs + "\n" == dsi("mistakes", out, "--pairs").out
+    title, legend, *head, first, second, third, place = samples.splitlines()
     assert title == "run, epoch 1, test: 3 of 3 mistakes"
     assert legend.startswith("furthest from the truth first; ranks from 1, the most similar to the truth, to 7")
     assert " ".join(" ".join(head).split()) == "NCSM WordNet WordNet sample truth prediction score rank similarity rank"
@@ -69,7 +74,7 @@ def test_the_table(out, images, dsi):
     rows = worst_mistakes(Results(out)).rows
     assert [line.split()[0] for line in (first, second, third)] == [f"class{r.sample % 2}/{r.sample}.png" for r in rows]
     for line, row in zip((first, second, third), rows, strict=True):
-        for value in (f"{row.score:.3f}", f"{row.rank:g}", row.truth):
+        for value in (f"{row.score:.3f}", f"{row.rank:.0f}", row.truth):
             assert value in line
     assert "[red]horse" in ended.out
     assert LONG[:40] + "..." in ended.out
@@ -83,17 +88,14 @@ def test_the_table_of_pairs(out, dsi):
     assert line.split()[:4] == ["cat", "dog", "1", "0.500"]
 
 
-def test_without_paths_and_scores_samples_have_their_number(out, dsi):
-    write_predictions(out, [0, 0, 1], [0, 1, 1], epoch=1)
-    *_, line = dsi("mistakes", out).out.splitlines()
-    assert line.split()[:3] == ["1", "cat", "dog"]
-    assert "score" not in dsi("mistakes", out).out
-
-
-def test_paths_that_share_no_folder_are_whole(out, dsi):
-    write_predictions(out, [0, 0, 0], [1, 1, 1], path=["/a/x.png", "/b/y.png", None], epoch=1)
+@pytest.mark.parametrize(
+    ("path", "shown"), [(None, ["0", "1", "2"]), (["/a/x.png", "/b/y.png", None], ["/a/x.png", "/b/y.png", "2"])]
+)
+def test_without_paths_samples_have_their_number_and_without_a_common_folder_paths_are_whole(path, shown, out, dsi):
+    write_predictions(out, [0, 0, 0], [1, 1, 1], path=path, epoch=1)
     ended = dsi("mistakes", out)
-    assert [line.split()[0] for line in ended.out.splitlines()[-3:]] == ["/a/x.png", "/b/y.png", "2"]
+    assert [line.split()[0] for line in ended.out.splitlines()[-3:]] == shown
+    assert "score" not in ended.out
 
 
 def test_no_mistake_is_an_answer(out, tmp_path, dsi):
@@ -132,7 +134,7 @@ def test_images_that_have_moved(out, images, tmp_path, dsi):
     ("arguments", "code", "words"),
     [
         (("--epoch", 7), 2, "there are 0, 1; dsi analyze makes them"),
-        (("--split", "train"), 2, "no predictions on train in run 'run': they are on test; use --split test"),
+        (("--split", "train"), 2, "no predictions on train in run 'run': they are on test; add --split test"),
         (("--split", "val"), 2, "no split 'val': expected test or train"),
         (("--sort", "worst"), 2, "no order 'worst': expected unreasonable or reasonable"),
         (("--truth", "dgo"), 2, "no class 'dgo': did you mean dog"),

@@ -44,53 +44,40 @@ def test_json_is_what_the_api_says(out, dsi, arguments, make):
 
 def test_the_table_of_a_class(out, dsi):
     ended = dsi("neighbors", out, "--class", "cat", "-k", 7)
-    title, legend, *head = ended.out.splitlines()[:-7]
-    assert title == "run, NCSM, epoch 7: 7 of 7 classes nearest to cat"
-    assert legend == "WordNet ranks from 1, the most similar, to 7"
-    assert " ".join(" ".join(head).split()) == "WordNet WordNet class similarity similarity rank"
     rows = nearest(Results(out), "cat").rows
-    for line, row in zip(ended.out.splitlines()[-7:], rows, strict=True):
+    lines = ended.out.splitlines()
+    assert lines[0] == "run, NCSM, epoch 7: the 7 classes nearest to cat, of 7"
+    assert lines[1] == "WordNet ranks from 1, the most similar, to 7; ties share their mean rank"
+    assert lines[2].startswith("! near") is any(row.surprise for row in rows)
+    for line, row in zip(lines[-7:], rows, strict=True):
         assert line.startswith(f"{row.place}  {row.name[:28]}")
         assert f"{row.similarity:.3f}" in line
-        assert ("-" if row.wordnet_rank is None else f"{row.wordnet_rank:g}") == line.split()[-1]
+        rank = "-" if row.wordnet_rank is None else f"{row.wordnet_rank:.0f}"
+        assert line.rstrip("! ").split()[-1] == rank
+        assert line.endswith("!") is row.surprise
     assert "[red]horse" in ended.out
     assert LONG[:28] + "..." in ended.out
 
 
 def test_the_table_of_pairs(out, dsi):
     ended = dsi("neighbors", out, "-k", 2)
-    assert ended.out.splitlines()[0] == "run, NCSM, epoch 7: 2 of 28 closest pairs"
+    assert ended.out.splitlines()[0] == "run, NCSM, epoch 7: the 2 closest of 28 pairs"
     row = closest_pairs(Results(out)).rows[0]
     assert f"{row.similarity:.3f}" in ended.out.splitlines()[-2]
 
 
-def test_the_table_over_epochs(out, dsi):
-    ended = dsi("neighbors", out, "--class", "cat", "--over-epochs", "-k", 2)
-    history = neighbor_history(Results(out), "cat", NeighborQuery(most=2))
+def test_the_table_over_epochs(analysed, dsi):
+    arguments = ("--run", "cifar100-cnn", "--class", "apple", "--over-epochs", "-k", 5)
+    ended = dsi("neighbors", analysed.out, *arguments)
+    history = neighbor_history(analysed.run, "apple", NeighborQuery(run="cifar100-cnn", most=5))
     assert ended.out.splitlines()[0] == history.title
     row = next(row for row in history.rows if row.places[-1] == 1)
     (line,) = (line for line in ended.out.splitlines() if line.startswith(f"{row.name} "))
-    cells = line.removeprefix(row.name).split()
-    shown = [row.places[at] for at in history.shown]
-    assert cells[: len(shown)] == [str(place) if place <= 2 else f"({place})" for place in shown]
-    assert cells[-1].endswith("-"), "it is among them still"
-
-
-def test_of_few_classes_none_comes_or_goes(out, dsi):
-    ended = dsi("neighbors", out, "--class", "cat", "--over-epochs")
-    title, legend, *table = ended.out.splitlines()
-    assert title == "run, NCSM, epochs 0 to 7: the 7 classes nearest to cat"
-    assert legend == "place at an epoch"
-    assert "among" not in ended.out
-    assert len(table) == 2 + 7
-    assert ended.err == ""
-    assert ": 2 classes were the nearest to cat\n" in dsi("neighbors", out, "--class", "cat", "--over-epochs", "-k", 1).out
-
-
-def test_neighbours_at_other_epochs_only_are_counted(analysed, dsi):
-    ended = dsi("neighbors", analysed.out, "--run", "cifar100-cnn", "--class", "apple", "--over-epochs", "-k", 5)
+    first, bars, last, rank = line.removeprefix(row.name).rstrip("! ").split()
+    assert (first, last, rank) == (str(row.places[0]), "1", f"{row.wordnet_rank:.0f}")
+    assert (len(bars), bars[-1]) == (24, "█")
     assert ended.err == "not shown: 1 class that was among them at other epochs only; --json has all\n"
-    assert max(map(len, ended.out.splitlines()[1:])) <= 80
+    assert max(map(len, ended.out.splitlines()[3:])) <= 80
 
 
 @pytest.mark.parametrize(

@@ -130,8 +130,10 @@ def test_scan_says_what_the_function_says(dsi, four_runs):
         assert row == {name: getattr(record, name) for name in row}
         assert (row["run"], row["head"], row["classes"], row["status"]) == (run.name, "fc.weight", 10, "ok")
     shown = dsi("scan", folder)
-    for epoch in range(16):
-        assert f"epoch_{epoch:03}.pt" in shown.out
+    assert "epoch_000.pt … epoch_015.pt" in shown.out
+    assert len(shown.out.splitlines()) == 4
+    every = dsi("scan", folder, "--all").out
+    assert all(f"epoch_{epoch:03}.pt" in every for epoch in range(16))
     assert shown.err == "garments: 6 other files without weights\n"
 
 

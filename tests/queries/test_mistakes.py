@@ -241,7 +241,7 @@ def test_mistakes_of_a_run_without_predictions_raise(made):
     write_counts(out, np.eye(8, k=1, dtype=int), epoch=1)
     with raises("no-predictions", table="predictions") as caught:
         worst_mistakes(Results(out))
-    assert "use --pairs" in str(caught.value)
+    assert "add --pairs" in str(caught.value)
     assert confused_pairs(Results(out)).found == 7
     with pytest.raises(UsageError, match=r"^no confusions of epoch 0 on test in run 'run': there are 1"):
         confused_pairs(Results(out), MistakeQuery(epoch=0))
