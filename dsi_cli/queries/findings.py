@@ -168,6 +168,10 @@ class RunFindings:
     """The similarity of each class to its nearest classes (Max WSI), a cosine in [-1, 1]."""
     accuracy: Trend | None
     """The accuracy on test."""
+    loss: Trend | None = None
+    """The loss on test."""
+    own: str = NETWORK_MATRICES[0]
+    """The matrix of the network's similarity: ncsm, or without a classifier tncsm-test or tncsm-train."""
     mistakes: dict[str, Mistakes] = field(default_factory=dict)
     """By split; test comes first."""
     phases: tuple[Phase, ...] = ()
@@ -227,6 +231,8 @@ def run_findings(out: Path, run: str) -> RunFindings:
         first_epoch=_first_epoch(curve_rows, agreement, accuracy),
         max_wsi=trend("wsi", kind, own_split, "max"),
         accuracy=accuracy,
+        loss=trend("loss", split="test"),
+        own=own,
         mistakes=mistakes,
         phases=phases,
         no_phases=no_phases,

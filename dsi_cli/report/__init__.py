@@ -2,8 +2,8 @@
 
 ``html``             the file: templates, style sheet, scripts and data as one text that is safe for any label
 ``page_data``        all data of the report, as JSON and packed matrices
-``sentences``        sentences that describe a run and its results, and warnings
-``best``             the best epoch by each criterion
+``overview``         the text of the first screen: finding, tiles, limits
+``warnings``         warnings about the results, one for each cause
 ``curve_data``       the curves and their chance levels
 ``classes``          class tables, orders and groups
 ``matrix_sources``   the matrices of a run, read one at a time

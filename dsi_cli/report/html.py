@@ -22,6 +22,7 @@ SCRIPTS = (
     "frame.js",
     "data.js",
     "curves.js",
+    "questions.js",
     "frames.js",
     "colours.js",
     "sides.js",
@@ -30,10 +31,13 @@ SCRIPTS = (
     "player.js",
     "tables.js",
     "sections.js",
+    "overview.js",
     "main.js",
 )
 """Scripts of the report in the order in which they are joined."""
-PARTS = ("frame.html", "page.html", "epoch-bar.html", "style.css", *SCRIPTS)
+STYLES = ("style.css", "overview.css")
+"""Style sheets of all pages in the order in which they are joined."""
+PARTS = ("frame.html", "page.html", "epoch-bar.html", *STYLES, *SCRIPTS)
 DIGEST = "dsi-tables"
 """Name of the meta element with the digest of the tables from which the page was made."""
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
@@ -75,7 +79,7 @@ def render(contents: PageData, title: str, digest: str) -> str:
     title : name of the results folder
     digest : digest of the tables from which the report is made
     """
-    variables = {"title": title, "runs": contents.summary, "overview": contents.overview}
+    variables = {"title": title, "runs": contents.runs, "overview": contents.overview}
     return assemble("page.html", SCRIPTS, variables, contents.data, contents.lines, digest)
 
 
@@ -100,7 +104,7 @@ def assemble(
     """
     from markupsafe import Markup
 
-    style, code = part("style.css"), script(scripts)
+    style, code = "\n".join(map(part, STYLES)), script(scripts)
     return fill_template(
         template,
         **variables,

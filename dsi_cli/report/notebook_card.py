@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 from dsi_cli.errors import UsageError
 from dsi_cli.queries import phases
-from dsi_cli.report import best, html, sentences
+from dsi_cli.queries.findings import RunFindings, headline
+from dsi_cli.report import html, overview, warnings
 from dsi_cli.store import layout
 
 if TYPE_CHECKING:
@@ -67,20 +68,20 @@ def card(results: Results) -> str:
     OutputError
         A table cannot be read.
     """
-    runs = results.names[:MAX_RUNS]
-    shorts, rows = best.criteria_table({run: best.best_of_run(results, run) for run in runs})
-    warnings = [(run, warning) for run in runs for warning in sentences.warnings(results, run)]
-    run_phases = [(run, phases.phase_sentences(results.path, run).phases) for run in runs]
+    findings = overview.all_findings(results)
+    shown = findings[:MAX_RUNS]
+    run_phases = [(run.run, phases.phase_sentences(results.path, run.run).phases) for run in shown]
     return html.fill_template(
         "card.html",
         path=str(results.path),
         has_report=layout.report_path(results.path).is_file(),
-        shorts=shorts,
-        runs=[{**_sizes(results, run), "best": epochs} for run, epochs in rows],
-        more=len(results.names) - len(runs),
+        headline=headline(findings),
+        tiles=overview.tiles(findings),
+        runs=[_sizes(run) for run in shown],
+        more=len(findings) - len(shown),
         phases=[(run, sentence) for run, sentence in run_phases if sentence],
-        warnings=warnings[:MAX_WARNINGS],
-        code=_code(results, runs[0]),
+        warnings=warnings.warnings_of_all(results)[:MAX_WARNINGS],
+        code=_code(results, results.names[0]),
     )
 
 
@@ -96,7 +97,8 @@ def _code(results: Results, run: str) -> list[tuple[str, str]]:
     return lines
 
 
-def _sizes(results: Results, run: str) -> dict[str, Any]:
-    epochs = results.epochs(run)
+def _sizes(run: RunFindings) -> dict[str, Any]:
+    epochs = run.epochs
     span = f"{len(epochs)}, {epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else f"{len(epochs)}"
-    return {"name": run, "span": span, "classes": int((results.classes["run"] == run).sum())}
+    accuracy = f"{run.accuracy.last.value:.3f}" if run.accuracy else "–"
+    return {"name": run.run, "span": span, "classes": run.classes, "accuracy": accuracy}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dsi_cli.report import best, class_agreement, classes, curve_data, matrices, mistake_data, sentences, size_budget
+from dsi_cli.queries.findings import RunFindings, reference_name
+from dsi_cli.report import class_agreement, classes, curve_data, matrices, mistake_data, overview, size_budget, warnings
 from dsi_cli.report.mistake_data import Opener
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CURVES, UNCERTAIN
@@ -23,10 +25,10 @@ Progress = Callable[[int, int], None]
 class PageData:
     """The data of a report."""
 
-    summary: list[dict[str, Any]]
-    """For each run its name, sentences, warnings, best epochs, unused files and options."""
-    overview: tuple[list[str], list[tuple[str, list[best.BestEpoch | None]]]]
-    """The best epochs of all runs (`best.criteria_table`)."""
+    runs: list[dict[str, Any]]
+    """For each run its name, command, unused files and options."""
+    overview: overview.Overview
+    """The text of the first screen."""
     data: dict[str, Any]
     """The data of the scripts."""
     lines: matrices.Lines
@@ -66,16 +68,17 @@ def page_data(results: Results, open_image: Opener | None = None, progress: Prog
     needs = [run_matrices.need(len(orders)) for run_matrices, orders in zip(all_matrices, all_orders, strict=True)]
     shared = _SharedData()
     runs: list[dict[str, Any]] = []
-    for run_matrices, orders, share in zip(all_matrices, all_orders, size_budget.shares(needs), strict=True):
+    findings = overview.all_findings(results)
+    shares = size_budget.shares(needs)
+    for run_matrices, orders, share, found in zip(all_matrices, all_orders, shares, findings, strict=True):
         packed = matrices.pack(run_matrices, share, orders, f"m{len(runs)}", shared.lines)
         packed["matrices"] += matrices.pack_references(run_matrices, "reference", shared.lines)
-        runs.append(_run_data(results, run_matrices, orders, shared, open_image) | packed)
+        runs.append(_run_data(results, run_matrices, orders, shared, open_image, found) | packed)
         progress(len(results.names) + len(runs), steps)
 
-    summary = [_summary(results, run) for run in results.names]
     return PageData(
-        summary=summary,
-        overview=best.criteria_table({run["name"]: run["best"] for run in summary}),
+        runs=[_method(results, run) for run in results.names],
+        overview=overview.overview(results, findings, warnings.warnings_of_all(results)),
         data={"runs": runs, "classes": shared.tables, "uncertain": UNCERTAIN, "curves": curve_data.curves(results)},
         lines=shared.lines,
     )
@@ -95,6 +98,7 @@ def _run_data(
     orders: classes.Orders,
     shared: _SharedData,
     open_image: Opener | None,
+    findings: RunFindings,
 ) -> dict[str, Any]:
     run = run_matrices.name
     rows = classes.class_rows(results, run)
@@ -108,45 +112,48 @@ def _run_data(
         "has_epochs": results.has_epochs(run),
         "classes": shared.tables.index(table),
         "orders": classes.describe_orders(rows, orders, matrix_name),
-        "reference": reference_name(results, run),
+        "reference": findings.reference,
+        "own": findings.own,
+        "splits": list(findings.mistakes),
+        "steps": _steps(results, run),
         "agreement": class_agreement.class_agreement(results, run),
         "mistaken": mistake_data.mistake_data(results, run, open_image),
     }
 
 
-def _summary(results: Results, run: str) -> dict[str, Any]:
+def _steps(results: Results, run: str) -> list[list[int]]:
+    """Return the epochs of a run with the optimiser steps of their last checkpoint, where the checkpoints have steps."""
+    rows = results.checkpoints[(results.checkpoints["run"] == run) & (results.checkpoints["status"] == "ok")]
+    last = rows.dropna(subset=["epoch", "step"]).sort_values(["epoch", "step"]).drop_duplicates("epoch", keep="last")
+    return [[int(epoch), int(step)] for epoch, step in zip(last["epoch"], last["step"], strict=True)]
+
+
+def _method(results: Results, run: str) -> dict[str, Any]:
+    """Return how the results of a run were made."""
     rows = results.checkpoints[results.checkpoints["run"] == run]
     unused = rows[rows["status"] != "ok"]
-    reference = reference_name(results, run)
+    heads = rows.loc[rows["status"] == "ok", "head"].dropna().unique()
     return {
         "name": run,
-        "sentences": sentences.sentences(results, run),
-        "warnings": sentences.warnings(results, run),
-        "best": [
-            epoch._replace(title=epoch.title.replace("WordNet", reference)) for epoch in best.best_of_run(results, run)
-        ],
+        "reference": reference_name(next(iter(results.references(run)), "wordnet")),
+        "command": shlex.join(["dsi", "analyze", warnings.run_folder(results, run), "-o", str(results.path)]),
+        "heads": ", ".join(map(str, heads)),
+        "predictions": overview.prediction_sources(results, run),
         "files": [(row["path"], row["status"], row["reason"] or "") for row in unused.to_dict("records")],
         "options": _options(results, run),
     }
 
 
-def reference_name(results: Results, run: str) -> str:
-    """Return the name of the main reference of a run; all WordNet measures are called WordNet."""
-    main = next(iter(results.references(run)), "wordnet")
-    return "WordNet" if main.startswith("wordnet") else main
-
-
 def _options(results: Results, run: str) -> list[tuple[str, str]]:
     """Return the options that affect the curves of a run, as text."""
     options = layout.earlier_options(results.path, CURVES).get("shaping", {}).get(run, {})
-    return [(key.replace("_", " "), _option_text(value)) for key, value in sorted(options.items())]
+    chosen = {key: value for key, value in options.items() if value not in (None, False)}
+    return [(key.replace("_", " "), _option_text(value)) for key, value in sorted(chosen.items())]
 
 
 def _option_text(value: Any) -> str:
-    if value is None:
-        return "default"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if value is True:
+        return "yes"
     if isinstance(value, str):
         return value
     if isinstance(value, list):

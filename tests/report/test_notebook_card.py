@@ -27,19 +27,16 @@ def test_card_shows_runs_best_epochs_phases_and_code(four_runs, open_file, tmp_p
     page = text_of(run, open_file, tmp_path)
     assert page.locator("p").first.inner_text() == f"Results of dsi in {run.path}, with report.html"
     good, collapsed = page.locator("tbody tr").all()
-    sai = (
-        run.curves_of("cifar100-vit")
-        .query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'")
-        .set_index("epoch")
-    )
-    best = sai["excess"].idxmax()
+    sai = run.curves_of("cifar100-vit").query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'pearson'")
+    last, best = sai.iloc[-1], sai.loc[sai["value"].idxmax()]
     cells = good.locator("td").all_inner_texts()
     assert cells[:3] == ["cifar100-vit", "13, 0 to 12", "100"]
     assert cells[3].split("\n") == [
-        f"{sai['excess'][best]:.3f} at epoch {best}",
-        f"chance 0 (z {sai['z'][best]:.1f})",
+        f"{last['value']:.2f} above chance",
+        f"95 % CI {last['low']:.2f} to {last['high']:.2f}",
+        f"peak {best['value']:.2f} at epoch {best['epoch']}",
     ]
-    assert collapsed.locator("td").nth(3).inner_text() == "within chance"
+    assert "within chance" in collapsed.locator("td").nth(3).inner_text()
     assert page.locator("li").first.inner_text().startswith("cifar100-vit: phases of the agreement: surge ")
     assert 'results["cifar100-vit"].csm("ncsm")' in page.locator("pre").inner_text()
     assert "results.show_report()" in page.locator("pre").inner_text()

@@ -99,9 +99,10 @@ def pixels(page):
 def test_page_shows_each_matrix_and_section(page):
     titles = page.locator(".heat h3").all_inner_texts()
     assert titles == ["NCSM", "CCSM, test", "SCSM"]
-    assert page.locator("#panels .panel").count() >= 8
+    assert page.locator("#questions .question").count() == 4
+    assert page.locator("#questions .panel").count() >= 8
     assert page.title() == "out: similarity report"
-    for section in ("summary", "curves", "matrices", "closest", "agreement", "mistakes", "classes", "files", "use"):
+    for section in ("overview", "curves", "matrices", "closest", "agreement", "mistakes", "classes", "method", "use"):
         assert page.locator(f"#{section}").inner_text().strip()
 
 
@@ -182,17 +183,17 @@ def test_controls_are_reachable_by_tab_and_have_a_name(page):
     assert page.evaluate("[...document.querySelectorAll('[tabindex]:not(main)')].every(node => node.tabIndex === 0)")
 
 
-def test_panels_show_each_raw_sai_with_its_chance_level(page):
+def test_raw_sai_is_shown_with_its_chance_level(page):
+    page.get_by_label("Number for the agreement").select_option("cosine/raw")
     for shown in ("one", "all"):
         page.get_by_label("Show", exact=True).select_option(shown)
-        raw = page.locator(".panel", has=page.locator("h3", has_text=re.compile(r"^SAI\([^)]*\)$")))
-        assert raw.count() == 3
-        for panel in raw.all():
-            lines = panel.locator("path.curve").count()
-            assert lines == (1 if shown == "one" else 2)
-            assert panel.locator("path.chance").count() == lines
-            assert panel.locator("polygon.band").count() == lines
-            assert panel.locator(".readings").inner_text().count("chance ") == lines
+        panel = page.locator("#questions .panel", has=page.locator("h3", has_text="Agreement of NCSM with WordNet"))
+        lines = panel.locator("path.curve").count()
+        assert lines == (1 if shown == "one" else 2)
+        assert panel.locator("path.chance").count() == lines
+        assert panel.locator("polygon.band").count() == lines
+        assert panel.locator(".readings").inner_text().count("chance ") == lines
+        assert panel.locator(".chance-label").text_content() == "chance"
 
 
 def test_panel_with_phases_describes_them_with_their_interval(open_page, out, tmp_path):
@@ -205,12 +206,14 @@ def test_panel_with_phases_describes_them_with_their_interval(open_page, out, tm
     ]
     table = pq.read_table(out / "phases.parquet")
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "out" / "phases.parquet")
-    page = open_page(report_file.write_report(tmp_path / "out"), width=400)
-    panel = page.locator(".panel", has=page.locator("h3", has_text="Alignment above chance"))
+    page = open_page(report_file.write_report(tmp_path / "out"))
+    panel = page.locator("#questions .panel", has=page.locator("h3", has_text="Agreement of NCSM with WordNet"))
     assert panel.locator(".phase-name").all_text_contents() == ["surge", "stabilisation"]
     surge = "surge, epochs 0 to 1.25 (95 % CI of the end: 1 to 2.5)"
-    assert panel.locator("p").inner_text() == f"Phases: {surge}; stabilisation, epochs 1.25 to 5."
-    assert panel.locator("title").all_text_contents()[0] == surge
+    assert panel.locator("title").all_text_contents() == [surge, "stabilisation, epochs 1.25 to 5", surge]
+    box, end = (panel.locator(f"{kind}.boundary").bounding_box() for kind in ("rect", "line"))
+    assert box["x"] < end["x"] < box["x"] + box["width"]
+    assert "The bar above a chart shows the phases" in page.locator(".phase-note").text_content()
 
 
 def test_panel_with_tiny_values_has_ticks_and_an_axis_label(open_page, tmp_path):
@@ -219,16 +222,18 @@ def test_panel_with_tiny_values_has_ticks_and_an_axis_label(open_page, tmp_path)
     analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0))
     page = open_page(report_file.write_report(tmp_path / "out"))
     panel = page.locator(".panel", has=page.locator("h3", has_text="Learning rate"))
-    *values, along, epoch = panel.locator(".tick").all_text_contents()
+    *values, epoch, _, along = panel.locator(".tick").all_text_contents()
     assert (epoch, along) == ("0", "epoch")
     assert len(set(values)) == len(values) > 1
     assert all(value.endswith("e−9") for value in values)
 
 
-def test_accuracy_panel_shows_the_chance_level(page):
-    panel = page.locator(".panel", has=page.locator("h3", has_text="Accuracy"))
-    row = panel.locator("tr", has=page.locator("th", has_text=re.compile("^accuracy, test")))
-    assert row.locator("td").nth(1).inner_text() == "chance 0.125"
+def test_accuracy_panel_shows_the_chance_level_and_merges_equal_lines(page):
+    page.get_by_label("Show", exact=True).select_option("one")
+    panel = page.locator(".panel", has=page.locator("h3", has_text=re.compile("^Accuracy$")))
+    names = panel.locator("th").all_text_contents()
+    assert names == ["accuracy = balanced accuracy, test", "superclass accuracy, test"]
+    assert panel.locator("td").nth(1).text_content() == "chance 0.125"
 
 
 def test_confusion_matrix_without_mistakes_has_a_note(open_page, tmp_path):
@@ -239,7 +244,6 @@ def test_confusion_matrix_without_mistakes_has_a_note(open_page, tmp_path):
     set_epoch(page, 0)
     assert notes.nth(1).inner_text().startswith("The rounding error of the values is at most ")
     assert pixels(page)[1] != last
-    assert "320 mistakes" in page.locator("#summary").inner_text()
 
 
 def test_pointer_on_a_panel_shows_the_epoch_on_all_panels(page, out):
@@ -250,8 +254,8 @@ def test_pointer_on_a_panel_shows_the_epoch_on_all_panels(page, out):
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
     page.mouse.move(box["x"] + 46, box["y"] + 60)
-    wsi = page.locator(".panel", has=page.locator("h3", has_text="Weights similarity index"))
-    assert float(wsi.locator("tr", has_text="max").locator("td").inner_text()) == pytest.approx(curves[0], abs=5e-4)
+    wsi = page.locator(".panel", has=page.locator("h3", has_text="Nearest classes"))
+    assert float(wsi.locator("tr", has_text="first").locator("td").inner_text()) == pytest.approx(curves[0], abs=5e-4)
     plot.click(position={"x": 46, "y": 60})
     assert page.locator("#epoch-number").inner_text() == "0"
 
@@ -291,7 +295,7 @@ def test_run_switch_changes_all_sections(page, out):
     _, order = stored_reference(out, "second")
     value, error = number(point_at(page, 0, 2, 5)[1]["NCSM"])
     assert value == pytest.approx(matrix[order[2], order[5]], abs=error)
-    assert page.locator("#summary h3:visible").all_inner_texts() == ["second"]
+    assert page.locator("#method article:visible").inner_text().count("second") == 1
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,71 +1,95 @@
-// Panels of curves over epochs, with chance levels, confidence bands, phases and a common cursor. Both pages use this file.
+// Charts of curves, with chance levels, confidence bands, phases and a common cursor. Both pages use this file.
 //
-// A panel is {title, axis, lines, phases, along}, where `along` is the label of the horizontal axis, by default "epoch".
-// A phase is {name, first, last, low, high}.
-// A line is {label, colour, epochs, value}. Optional are its chance level {chance, margin}, where the margin is two standard
-// deviations, its confidence interval {low, high}, and z. If `isRange` is true, the table below the plot also shows low and high.
+// A chart is {title, axis, lines, phases, along, isLarge, describe}, where `along` is the label of the horizontal axis, by
+// default "epoch". A line is {label, colour, epochs, value}. Optional are the positions `x` on the horizontal axis, by default the
+// epochs; the chance level {chance, margin}, where chance gives 95 % of its values within the margin; the confidence interval
+// {low, high}; z; and `isFaint` for a dashed line. If `isRange` is true, the table below the plot also shows low and high.
+// `phases` has one row per run: {label, colour, phases: [{name, first, last, low, high}]}, where low and high belong to `last`.
 
-const PANEL_HEIGHT = 210;
+const COLOURS = 7;
+const HEIGHT = { small: 210, large: 330 };
 const MARGIN = { left: 46, right: 12, top: 10, bottom: 26 };
-const PHASE_NAME_HEIGHT = 12;
+const LABEL_HEIGHT = 14;
+const PHASE_ROW_HEIGHT = 26;
+const NORMAL_QUANTILE = 1.96;
 
-/** Return a panel: its `node`, `draw()` for the current width, and `mark(epoch)` for the cursor. */
-function curvePanel(panel, { point = () => {}, pick = () => {} } = {}) {
-  const plot = svgElement("svg", { class: "plot", role: "img", "aria-label": describePanel(panel) });
-  const readings = panel.lines.map(readingRow);
-  const node = element("figure", { class: "panel" },
-    element("figcaption", {}, element("h3", {}, panel.title), element("span", { class: "faint" }, panel.axis)),
+/** Return a chart: its `node`, `draw()` for the current width, and `mark(epoch)` for the cursor. */
+function curvePanel(chart, { point = () => {}, pick = () => {} } = {}) {
+  chart = { ...chart, lines: mergeEqualLines(chart.lines) };
+  const plot = svgElement("svg", { class: chart.isLarge ? "plot large" : "plot", role: "img", "aria-label": describePanel(chart) });
+  const readings = chart.lines.map(readingRow);
+  const node = element("figure", { class: chart.isLarge ? "panel large" : "panel" },
+    element("figcaption", {}, element("h3", {}, chart.title), element("span", { class: "faint" }, chart.axis)),
     plot,
-    panel.phases?.length ? element("p", { class: "faint" }, `Phases: ${panel.phases.map(describePhase).join("; ")}.`) : null,
     element("div", { class: "scroll" }, element("table", { class: "readings" }, element("tbody", {}, readings.map((reading) => reading.row)))));
   let scale = null;
-  const epochAt = (event) => nearestEpoch(panel, scale.epoch(event.clientX - plot.getBoundingClientRect().left));
+  const epochAt = (event) => nearestEpoch(chart, scale, event.clientX - plot.getBoundingClientRect().left);
   plot.addEventListener("pointermove", (event) => point(epochAt(event)));
   plot.addEventListener("pointerleave", () => point(null));
   plot.addEventListener("click", (event) => pick(epochAt(event)));
   return {
     node,
+    chart,
     draw() {
-      scale = scales(panel, Math.max(220, plot.clientWidth || 320));
-      plot.setAttribute("viewBox", `0 0 ${scale.width} ${PANEL_HEIGHT}`);
-      plot.replaceChildren(...phaseBands(panel, scale), ...axes(scale), ...panel.lines.flatMap((line) => curveMarks(line, scale)),
-        svgElement("g", { class: "cursor" }));
+      scale = scales(chart, Math.max(220, plot.clientWidth || 320), plot.clientHeight || (chart.isLarge ? HEIGHT.large : HEIGHT.small));
+      plot.setAttribute("viewBox", `0 0 ${scale.width} ${scale.height}`);
+      plot.replaceChildren(...axes(scale), ...chanceMarks(chart, scale), ...chart.lines.flatMap((line) => curveMarks(line, scale)),
+        ...phaseMarks(chart, scale), ...endLabels(scale), svgElement("g", { class: "cursor" }));
     },
     mark(epoch) {
       readings.forEach((reading) => reading.show(epoch));
-      if (scale) plot.querySelector(".cursor").replaceChildren(...cursor(panel, scale, epoch));
+      if (scale) plot.querySelector(".cursor").replaceChildren(...cursor(chart, scale, epoch));
     },
   };
 }
 
-/** Return the description of a panel for screen readers. */
-function describePanel(panel) {
-  const descriptions = panel.lines.map((line) => {
+/** Return the lines with equal lines merged into one, such as accuracy and balanced accuracy of a balanced test set. */
+function mergeEqualLines(lines) {
+  const merged = [];
+  for (const line of lines) {
+    const twin = merged.find((other) => other.epochs.length === line.epochs.length
+      && other.epochs.every((epoch, k) => epoch === line.epochs[k] && Math.abs((other.value[k] ?? -1) - (line.value[k] ?? -1)) < 1e-9));
+    if (twin) twin.label = joinLabels(twin.label, line.label);
+    else merged.push({ ...line });
+  }
+  return merged;
+}
+
+function joinLabels(first, second) {
+  const [, name, split] = first.match(/^(.*?)(, (?:test|train))?$/);
+  return split && second.endsWith(split) ? `${name} = ${second}` : `${first} = ${second}`;
+}
+
+/** Return the description of a chart for screen readers. */
+function describePanel(chart) {
+  const descriptions = chart.lines.map((line) => {
     const known = line.value.map((value, k) => [value, line.epochs[k]]).filter(([value]) => value != null);
     if (!known.length) return `${line.label}: no values`;
     const high = known.reduce((best, point) => (point[0] > best[0] ? point : best));
     const [first, last] = [known[0], known[known.length - 1]];
     return `${line.label}: ${formatNumber(first[0])} at epoch ${first[1]}, ${formatNumber(last[0])} at epoch ${last[1]}, highest ${formatNumber(high[0])} at epoch ${high[1]}`;
   });
-  return `${panel.title}. ${descriptions.join(". ")}.`;
+  return `${chart.title}. ${descriptions.join(". ")}.`;
 }
 
 /** Return the table row below a plot that shows the values of a curve at the cursor. */
 function readingRow(line) {
   const value = element("td", { class: "number" });
-  const chance = element("td", { class: "number faint" });
+  const details = element("td", { class: "number faint" });
   const digits = line.value.every((number) => number == null || Number.isInteger(number)) ? 0 : 3;
-  const row = element("tr", {}, element("th", { scope: "row" }, swatch(line.colour), line.label), value, line.chance || line.isRange ? chance : null);
+  const row = element("tr", {}, element("th", { scope: "row" }, swatch(line), line.label), value, line.chance || line.low ? details : null);
   return {
     row,
     show(epoch) {
       const k = line.epochs.indexOf(epoch);
       value.textContent = k < 0 ? "–" : formatNumber(line.value[k], digits);
-      const range = line.isRange && k >= 0 ? `${formatNumber(line.low[k])} to ${formatNumber(line.high[k])}` : "";
-      if (!line.chance || line.isRange) return void (chance.textContent = range);
-      const z = line.z && k >= 0 && line.z[k] != null ? `, z ${deviations(line.z[k])}` : "";
-      const level = line.isExcess ? "" : `chance ${formatNumber(line.chance[k])}`;
-      chance.textContent = k < 0 || line.chance[k] == null ? "" : level + (level ? z : z.slice(2));
+      const parts = [];
+      if (k >= 0 && line.low?.[k] != null && line.high?.[k] != null) parts.push(`${line.isRange ? "" : "95 % CI "}${formatNumber(line.low[k])} to ${formatNumber(line.high[k])}`);
+      if (k >= 0 && line.chance?.[k] != null && !line.isRange) {
+        if (!line.isExcess) parts.push(`chance ${formatNumber(line.chance[k])}`);
+        if (line.z?.[k] != null) parts.push(`z ${deviations(line.z[k])}`);
+      }
+      details.textContent = parts.join(", ");
     },
   };
 }
@@ -74,23 +98,34 @@ function deviations(z) {
   return (Math.round(z * 10) / 10).toFixed(1).replace("-", "−");
 }
 
-function swatch(colour) {
+function swatch(line) {
   return svgElement("svg", { class: "swatch", viewBox: "0 0 14 8", "aria-hidden": "true" },
-    svgElement("line", { x1: 0, x2: 14, y1: 4, y2: 4, class: colour }));
+    svgElement("line", { x1: 0, x2: 14, y1: 4, y2: 4, class: `${line.colour} ${line.isFaint ? "second" : ""}` }));
 }
 
-function nearestEpoch(panel, target) {
-  const epochs = panel.lines.flatMap((line) => line.epochs);
-  return epochs.reduce((best, epoch) => (Math.abs(epoch - target) < Math.abs(best - target) ? epoch : best), epochs[0]);
+function xOf(line, k) {
+  return line.x ? line.x[k] : line.epochs[k];
 }
 
-/** Return the scales that map epochs and values to a plot of the given width. */
-function scales(panel, width) {
-  const epochs = panel.lines.flatMap((line) => [line.epochs[0], line.epochs[line.epochs.length - 1]]);
-  const [first, last] = [Math.min(...epochs), Math.max(...epochs)];
+/** Return the epoch whose point on any line is nearest to a horizontal position in the plot. */
+function nearestEpoch(chart, scale, target) {
+  let best = [Infinity, null];
+  for (const line of chart.lines) {
+    line.epochs.forEach((epoch, k) => {
+      const distance = xOf(line, k) == null ? Infinity : Math.abs(scale.x(xOf(line, k)) - target);
+      if (distance < best[0]) best = [distance, epoch];
+    });
+  }
+  return best[1];
+}
+
+/** Return the scales that map positions and values to a plot of the given width and height. */
+function scales(chart, width, height) {
+  const positions = chart.lines.flatMap((line) => line.epochs.map((_, k) => xOf(line, k))).filter((x) => x != null);
+  const [first, last] = [Math.min(...positions), Math.max(...positions)];
   let [low, high] = [Infinity, -Infinity];
   const extend = (valuesAt, minimum, maximum) => {
-    for (const line of panel.lines) {
+    for (const line of chart.lines) {
       line.epochs.forEach((_, k) => valuesAt(line, k).filter((value) => value != null).forEach((value) => {
         low = Math.min(low, Math.max(value, minimum));
         high = Math.max(high, Math.min(value, maximum));
@@ -103,14 +138,40 @@ function scales(panel, width) {
   extend(chanceBand, minimum, maximum);
   const padding = (high - low || Math.abs(high) || 1) * 0.05;
   [low, high] = [low === 0 ? 0 : low - padding, high + padding];
-  const [left, right] = [MARGIN.left, width - MARGIN.right];
-  const [top, bottom] = [MARGIN.top + (panel.phases?.length ? PHASE_NAME_HEIGHT : 0), PANEL_HEIGHT - MARGIN.bottom];
+  const labels = labelsAtEnds(chart, width, height - MARGIN.top - MARGIN.bottom);
+  const labelWidth = Math.max(0, ...labels.map(({ text, isBold }) => text.length * (isBold ? 7.2 : 6.4) + 10));
+  const phaseRows = chart.phases?.filter((row) => row.phases.length) || [];
+  const [left, right] = [MARGIN.left, width - Math.max(MARGIN.right, labelWidth)];
+  const [top, bottom] = [MARGIN.top + phaseRows.length * PHASE_ROW_HEIGHT, height - MARGIN.bottom];
   return {
-    width, first, last, low, high, left, right, top, bottom, along: panel.along || "epoch",
-    x: (epoch) => (last === first ? (left + right) / 2 : left + ((epoch - first) / (last - first)) * (right - left)),
+    width, height, first, last, low, high, left, right, top, bottom, labels, phaseRows, along: chart.along || "epoch",
+    hasWholeTicks: chart.along !== "accuracy",
+    x: (position) => (last === first ? (left + right) / 2 : left + ((position - first) / (last - first)) * (right - left)),
     y: (value) => Math.min(bottom, Math.max(top, bottom - ((value - low) / (high - low)) * (bottom - top))),
-    epoch: (x) => first + ((x - left) / (right - left)) * (last - first),
   };
+}
+
+/** Return the labels at the right end of the lines; none if they take more than 45 % of the width, or do not fit above each other. */
+function labelsAtEnds(chart, width, height) {
+  const labels = chart.lines.map((line) => {
+    const k = line.value.findLastIndex((value) => value != null);
+    const value = chart.isLarge ? ` ${formatNumber(line.value[k], 2)}` : "";
+    return { text: line.label + value, value: line.value[k], colour: line.colour, isBold: chart.isLarge };
+  });
+  const isTooMuch = labels.some(({ text }) => text.length * 7.2 > 0.45 * width) || labels.length * LABEL_HEIGHT > height;
+  const shown = isTooMuch ? [] : labels;
+  const withChance = chart.lines.filter((line) => line.chance);
+  const chance = withChance.map((line) => line.chance.findLast((value) => value != null));
+  if (chance.length) shown.push({ text: "chance", value: chance.reduce((sum, value) => sum + value, 0) / chance.length, colour: null });
+  return shown;
+}
+
+/** Return the labels at the ends of the lines, moved apart where they would overlap. */
+function endLabels(scale) {
+  const marks = scale.labels.map((label) => ({ ...label, y: scale.y(label.value) })).sort((a, b) => a.y - b.y);
+  marks.forEach((mark, k) => { if (k) mark.y = Math.max(mark.y, marks[k - 1].y + LABEL_HEIGHT); });
+  for (let k = marks.length - 1, limit = scale.bottom + 3; k >= 0; k--, limit = marks[k + 1].y - LABEL_HEIGHT) marks[k].y = Math.min(marks[k].y, limit);
+  return marks.map((mark) => svgElement("text", { class: mark.colour ? `end ${mark.colour} ${mark.isBold ? "bold" : ""}` : "end chance-label", x: scale.right + 6, y: mark.y + 4 }, mark.text));
 }
 
 /** Return the ends of the chance band at one point of a line, or an empty array if the point has no chance level. */
@@ -121,17 +182,20 @@ function chanceBand(line, k) {
 }
 
 function axes(scale) {
-  const rows = ticks(scale.low, scale.high, 4);
+  const rows = ticks(scale.low, scale.high, scale.height > HEIGHT.small ? 6 : 4);
   const step = rows.length > 1 ? rows[1] - rows[0] : 1;
-  const columns = ticks(scale.first, scale.last, Math.max(2, Math.floor((scale.right - scale.left) / 50))).filter(Number.isInteger);
+  const columns = ticks(scale.first, scale.last, Math.max(3, Math.floor((scale.right - scale.left) / 60)))
+    .filter((value) => !scale.hasWholeTicks || Number.isInteger(value));
+  const columnStep = columns.length > 1 ? columns[1] - columns[0] : columns[0];
   return [
     ...rows.flatMap((value) => [
       svgElement("line", { class: "grid", x1: scale.left, x2: scale.right, y1: scale.y(value), y2: scale.y(value) }),
       svgElement("text", { class: "tick", x: scale.left - 6, y: scale.y(value) + 4, "text-anchor": "end" },
         tickText(value, step)),
     ]),
-    svgElement("text", { class: "tick", x: 0, y: PANEL_HEIGHT - 8 }, scale.along),
-    ...columns.map((epoch) => svgElement("text", { class: "tick", x: scale.x(epoch), y: PANEL_HEIGHT - 8, "text-anchor": "middle" }, epoch)),
+    ...columns.map((value) => svgElement("text", { class: "tick", x: scale.x(value), y: scale.height - 8, "text-anchor": "middle" }, tickText(value, columnStep))),
+    svgElement("text", { class: "tick", x: scale.right + 6 + (columns.includes(scale.last) ? 8 : 0), y: scale.height - 8 }, scale.width - scale.right > 60 ? scale.along : ""),
+    ...(scale.width - scale.right > 60 ? [] : [svgElement("text", { class: "tick", x: 0, y: scale.height - 8 }, scale.along)]),
     svgElement("line", { class: "axis", x1: scale.left, x2: scale.right, y1: scale.bottom, y2: scale.bottom }),
   ];
 }
@@ -141,48 +205,76 @@ function tickText(value, step) {
   return text.replaceAll("-", "−");
 }
 
-/** Return the SVG elements of a curve: its chance band and level, its confidence band and its line. Single points become dots. */
-function curveMarks(line, scale) {
-  const outline = (lows, highs) => {
-    const known = line.epochs.map((epoch, k) => [epoch, lows(k), highs(k)]).filter(([, a, b]) => a != null && b != null);
-    const upper = known.map(([epoch, , b]) => `${scale.x(epoch).toFixed(1)},${scale.y(b).toFixed(1)}`);
-    const lower = known.reverse().map(([epoch, a]) => `${scale.x(epoch).toFixed(1)},${scale.y(a).toFixed(1)}`);
-    return [...upper, ...lower].join(" ");
-  };
-  const marks = [];
-  if (line.chance) {
-    marks.push(svgElement("polygon", { class: `band ${line.colour}`, points: outline((k) => chanceBand(line, k)[0], (k) => chanceBand(line, k)[1]) }));
-    marks.push(svgElement("path", { class: `chance ${line.colour}`, d: path(line.epochs, line.chance, scale) }));
-  }
-  if (line.low && line.high) {
-    marks.push(svgElement("polygon", { class: `interval ${line.colour}`, points: outline((k) => line.low[k], (k) => line.high[k]) }));
-  }
-  return [...marks, svgElement("path", { class: `curve ${line.colour}`, d: path(line.epochs, line.value, scale) })];
+function outline(line, scale, lowAt, highAt) {
+  const known = line.epochs.map((_, k) => [xOf(line, k), lowAt(k), highAt(k)]).filter((point) => point.every((value) => value != null));
+  const upper = known.map(([x, , high]) => `${scale.x(x).toFixed(1)},${scale.y(high).toFixed(1)}`);
+  const lower = known.reverse().map(([x, low]) => `${scale.x(x).toFixed(1)},${scale.y(low).toFixed(1)}`);
+  return [...upper, ...lower].join(" ");
 }
 
-function path(epochs, values, scale) {
+/** Return the grey bands and lines of chance, one for all lines with the same chance level. */
+function chanceMarks(chart, scale) {
+  const drawn = [];
+  const marks = [];
+  for (const line of chart.lines.filter((other) => other.chance)) {
+    const key = line.chance.map((value) => value?.toFixed(3)).join();
+    if (drawn.includes(key) && chart.along === "accuracy") continue;
+    const level = drawn.includes(key) ? [] : [svgElement("path", { class: "chance", d: path(line, line.chance, scale) })];
+    drawn.push(key);
+    marks.push(svgElement("polygon", { class: "band", points: outline(line, scale, (k) => chanceBand(line, k)[0], (k) => chanceBand(line, k)[1]) }), ...level);
+  }
+  return marks;
+}
+
+/** Return the SVG elements of a curve: its confidence band and its line. Single points become dots. */
+function curveMarks(line, scale) {
+  const marks = [];
+  if (line.low && line.high && !line.x) {
+    marks.push(svgElement("polygon", { class: `interval ${line.colour}`, points: outline(line, scale, (k) => line.low[k], (k) => line.high[k]) }));
+  }
+  marks.push(svgElement("path", { class: `curve ${line.colour} ${line.isFaint ? "second" : ""}`, d: path(line, line.value, scale) }));
+  if (line.x) {
+    line.epochs.forEach((_, k) => {
+      if (line.x[k] != null && line.value[k] != null) marks.push(svgElement("circle", { class: line.colour, cx: scale.x(line.x[k]), cy: scale.y(line.value[k]), r: 2.2 }));
+    });
+  }
+  return marks;
+}
+
+function path(line, values, scale) {
   let isInLine = false;
   return values.map((value, k) => {
-    if (value == null) {
+    if (value == null || xOf(line, k) == null) {
       isInLine = false;
       return "";
     }
-    const point = `${scale.x(epochs[k]).toFixed(1)} ${scale.y(value).toFixed(1)}`;
+    const point = `${scale.x(xOf(line, k)).toFixed(1)} ${scale.y(value).toFixed(1)}`;
     const step = isInLine ? `L${point}` : `M${point}h0`;
     isInLine = true;
     return step;
   }).join("");
 }
 
-function phaseBands(panel, scale) {
-  return (panel.phases || []).flatMap((phase, k) => {
-    const [from, to] = [scale.x(Math.max(phase.first, scale.first)), scale.x(Math.min(phase.last, scale.last))];
-    if (!(to > from)) return [];
-    const text = [phase.name, `${phase.name.slice(0, 3)}.`, phase.name[0]].find((name) => to - from > name.length * 6.5 + 2);
-    const name = text ? svgElement("text", { class: "phase-name", x: (from + to) / 2, y: scale.top - 4, "text-anchor": "middle" }, text) : null;
-    const area = svgElement("rect", { class: `phase phase-${k % 3}`, x: from, y: scale.top - PHASE_NAME_HEIGHT, width: to - from, height: scale.bottom - scale.top + PHASE_NAME_HEIGHT },
-      svgElement("title", {}, describePhase(phase)));
-    return name ? [area, name] : [area];
+/** Return a bar of phases for each run, above the plot. The boundary of two phases is drawn as its confidence interval. */
+function phaseMarks(chart, scale) {
+  return scale.phaseRows.flatMap((row, k) => {
+    const top = MARGIN.top + k * PHASE_ROW_HEIGHT;
+    const at = (epoch) => scale.x(Math.min(scale.last, Math.max(scale.first, epoch)));
+    const bars = row.phases.flatMap((phase, index) => {
+      const [from, to] = [at(phase.first), at(phase.last)];
+      const label = [phase.name, `${phase.name.slice(0, 4)}.`].find((text) => to - from > text.length * 6.3);
+      return [
+        svgElement("rect", { class: `phase ${row.colour} phase-${index}`, x: from, y: top + 10, width: Math.max(0, to - from), height: 5 },
+          svgElement("title", {}, describePhase(phase))),
+        label ? svgElement("text", { class: "phase-name", x: (from + to) / 2, y: top + 6, "text-anchor": "middle" }, label) : null,
+      ];
+    });
+    const boundaries = row.phases.filter((phase) => phase.low < phase.high).flatMap((phase) => [
+      svgElement("rect", { class: `boundary ${row.colour}`, x: at(phase.low), y: top + 8.5, width: Math.max(1, at(phase.high) - at(phase.low)), height: 8 },
+        svgElement("title", {}, describePhase(phase))),
+      svgElement("line", { class: `boundary ${row.colour}`, x1: at(phase.last), x2: at(phase.last), y1: top + 7, y2: top + 18 }),
+    ]);
+    return [...bars, ...boundaries].filter(Boolean);
   });
 }
 
@@ -191,81 +283,30 @@ function describePhase({ name, first, last, low, high }) {
   return `${name}, epochs ${first} to ${last}${interval}`;
 }
 
-function cursor(panel, scale, epoch) {
-  if (epoch == null || epoch < scale.first || epoch > scale.last) return [];
-  const x = scale.x(epoch);
-  const dots = panel.lines.flatMap((line) => {
-    const value = line.value[line.epochs.indexOf(epoch)];
-    return value == null ? [] : [svgElement("circle", { class: line.colour, cx: x, cy: scale.y(value), r: 3.5 })];
-  });
-  return [svgElement("line", { class: "cursor-line", x1: x, x2: x, y1: scale.top, y2: scale.bottom }), ...dots];
-}
-
-// Panels from the curves table.
-
-const COLOURS = 7;
-
-/** Return the panels of one run: one for the excess of all SAIs, one per raw SAI with its chance level, and the other curves. */
-function panelsOfRun(curves, run, measure) {
-  const ofRun = (panel) => panel.series.filter((series) => series.run === run);
-  const sai = curves.sai[measure];
-  const result = [];
-  if (sai && ofRun(sai).length) {
-    const lines = ofRun(sai).map((series, k) => excessLine(series, k, series.label, sai.lower));
-    result.push({ title: curves.excess.title, axis: curves.excess.axis, phasesOf: agreementCurve(curves, run), lines });
-    ofRun(sai).forEach((series, k) => result.push({ title: series.label, axis: saiAxis(sai), phasesOf: null, lines: [rawLine(series, k, sai.axis)] }));
+function cursor(chart, scale, epoch) {
+  if (epoch == null) return [];
+  const marks = [];
+  let column = null;
+  for (const line of chart.lines) {
+    const k = line.epochs.indexOf(epoch);
+    if (k < 0 || line.value[k] == null || xOf(line, k) == null) continue;
+    column = scale.x(xOf(line, k));
+    marks.push(svgElement("circle", { class: line.colour, cx: column, cy: scale.y(line.value[k]), r: 4 }));
   }
-  for (const panel of curves.others) {
-    const lines = ofRun(panel).map((series, k) => rawLine(series, k, series.label));
-    if (lines.length) result.push({ title: panel.title, axis: panel.axis, phasesOf: panel.name === "wsi" ? "wsi max" : null, lines });
-  }
-  return result;
-}
-
-/** Return the name of the agreement curve of a run whose phases the excess panel shows, or null. */
-function agreementCurve(curves, run) {
-  return curves.phases.find((phase) => phase.place === run && phase.of_agreement)?.curve ?? null;
-}
-
-/** Return the panels of all runs: one panel per curve, with one line per run. */
-function panelsOfAll(curves, names, measure) {
-  const result = [];
-  const add = (panel, axis, makeLine) => {
-    for (const label of new Set(panel.series.map((series) => series.label))) {
-      const lines = panel.series.filter((series) => series.label === label)
-        .map((series) => makeLine(series, series.run, names[series.run], panel.lower));
-      result.push({ title: axis === curves.excess.axis ? `${label} above chance` : titleOf(panel, label), axis, lines });
-    }
-  };
-  const sai = curves.sai[measure];
-  if (sai) {
-    add(sai, curves.excess.axis, excessLine);
-    add(sai, saiAxis(sai), rawLine);
-  }
-  curves.others.forEach((panel) => add(panel, panel.axis, rawLine));
-  return result;
-}
-
-/** Return the title of a panel with one curve. */
-function titleOf(panel, label) {
-  if (panel.name === "wsi") return `${label[0].toUpperCase()}${label.slice(1)} WSI`;
-  return panel.series.every((series) => series.label === label) && panel.name !== "sai" ? panel.title : label;
-}
-
-function saiAxis(sai) {
-  return sai.axis + (sai.lower ? ", lower is more similar" : "");
+  if (column == null || chart.along === "accuracy") return marks;
+  return [svgElement("line", { class: "cursor-line", x1: column, x2: column, y1: scale.top, y2: scale.bottom }), ...marks];
 }
 
 /** Return the line of a curve's values. The interval of a SAI belongs to its excess, so it is left out here. */
 function rawLine({ epochs, value, excess, low, high, chance, chance_std: chanceStd, z }, index, label) {
-  const margin = chanceStd?.map((std) => (std == null ? null : 2 * std));
+  const margin = chanceStd?.map((std) => (std == null ? null : NORMAL_QUANTILE * std));
   const interval = excess ? {} : { low, high };
   return { label, colour: `c${index % COLOURS}`, epochs, value, chance, margin, ...interval, z };
 }
 
-/** Return the line of a SAI's excess over chance; the margin is two standard deviations of chance on the scale of the excess. */
+/** Return the line of a SAI's excess over chance, with the margin of chance on the scale of the excess. */
 function excessLine({ epochs, value, excess, low, high, chance, chance_std: chanceStd, z }, index, label, isDistance) {
   const zeros = chance.map((level) => (level == null ? null : 0));
-  const margin = chanceStd?.map((std, k) => (std == null ? null : (2 * std) / (isDistance ? chance[k] : 1 - chance[k])));
+  const margin = chanceStd?.map((std, k) => (std == null ? null : (NORMAL_QUANTILE * std) / (isDistance ? chance[k] : 1 - chance[k])));
   return { label, colour: `c${index % COLOURS}`, epochs, value: excess || value.map(() => null), chance: zeros, margin, low, high, z, isExcess: true };
 }

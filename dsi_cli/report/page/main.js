@@ -1,8 +1,10 @@
 // The state of the report page (run, epoch, order of classes, chosen class), and the update of its sections.
 
-const state = { run: 0, epoch: null, cursor: null, order: null, scale: "rank", measure: DATA.curves.measures[0], all: false, chosen: 0 };
+const state = { run: 0, epoch: null, cursor: null, order: null, scale: "rank", number: agreementNumbers()[0]?.[0] ?? "pearson/excess", axis: "epoch", all: DATA.runs.length > 1, chosen: 0 };
 const slider = byId("epoch");
+const chartActions = { point: setCursor, pick: setEpoch };
 let panels = [];
+let overviewPanels = [];
 let maps = null;
 
 function run() {
@@ -13,20 +15,19 @@ function order() {
   return run().orders.find((candidate) => candidate.name === state.order) || run().orders[0];
 }
 
-function phasesOf(index) {
-  return DATA.curves.phases.filter((phase) => phase.place === index)
-    .map((phase) => ({ ...phase, name: phase.phase, first: phase.first_epoch, last: phase.last_epoch }));
+/** Return which runs the charts show, on which axis, and by which number for the agreement. */
+function view() {
+  return { runs: state.all ? DATA.runs.map((_, index) => index) : [state.run], number: state.number, axis: state.axis };
 }
 
 function setRun(index) {
   const epochBefore = state.epoch;
   state.run = index;
   byId("run").value = index;
-  document.querySelectorAll(".go-run").forEach((button) => button.closest("tr").classList.toggle("chosen", Number(button.dataset.run) === index));
-  state.chosen = 0;
+  state.chosen = run().agreement?.classes[0]?.[0] ?? 0;
   const { epochs } = run();
   slider.max = Math.max(0, epochs.length - 1);
-  document.querySelectorAll(".run-summary").forEach((node) => { node.hidden = Number(node.dataset.run) !== index; });
+  document.querySelectorAll(".run-part").forEach((node) => { node.hidden = Number(node.dataset.run) !== index; });
   const names = namesOf(run());
   maps = heatMaps(run(), names, { showReading, chooseClass, scale: state.scale });
   byId("maps").dataset.count = maps.node.length;
@@ -35,7 +36,7 @@ function setRun(index) {
   byId("closest").hidden = !run().near;
   byId("agreement").hidden = !run().agreement;
   document.querySelector('nav a[href="#agreement"]').hidden = !run().agreement;
-  byId("agreement-title").textContent = `Agreement of single classes with ${run().reference}`;
+  byId("agreement-name").textContent = `Agreement of single classes with ${run().reference}`;
   byId("agreement-body").replaceChildren(...(run().agreement ? agreementSection(run(), names) : []));
   byId("mistakes-body").replaceChildren(...mistakesSection(run()).filter(Boolean));
   byId("classes-body").replaceChildren(classesSection(run()));
@@ -67,26 +68,32 @@ function drawControls() {
       element("button", { type: "button", "aria-label": "Zoom out", onclick: () => maps.zoom(1 / 1.5) }, "−"),
       element("button", { type: "button", onclick: () => maps.reset() }, "Show all")),
     element("span", { class: "faint hint" }, "Drag over a square to zoom in. After a click on a map, the wheel and the keys + and − zoom, 0 shows all classes, and the arrow keys move to another cell."));
-  const measures = DATA.curves.measures.map((name) => [name, name]);
+  const numbers = agreementNumbers();
+  const after = (change) => (value) => { change(value); drawControls(); drawPanels(); markPanels(); };
+  const number = (label) => (numbers.length > 1 ? choice(label, numbers, state.number, after((value) => { state.number = value; })) : "");
+  const axes = axesOf(view().runs);
+  byId("overview-controls").replaceChildren(number("Agreement as"));
   byId("curve-controls").replaceChildren(
-    measures.length > 1 ? choice("SAI measure", measures, state.measure, (name) => { state.measure = name; drawPanels(); markPanels(); }) : "",
-    DATA.runs.length > 1 ? choice("Show", [["one", "this run"], ["all", "all runs"]], state.all ? "all" : "one",
-      (value) => { state.all = value === "all"; drawPanels(); markPanels(); }) : "");
+    DATA.runs.length > 1 ? choice("Show", [["one", "this run"], ["all", "all runs"]], state.all ? "all" : "one", after((value) => { state.all = value === "all"; })) : "",
+    axes.length > 1 ? choice("Horizontal axis", axes, state.axis, after((value) => { state.axis = value; })) : "",
+    number("Number for the agreement"));
 }
 
 function drawPanels() {
-  const specs = state.all
-    ? panelsOfAll(DATA.curves, DATA.runs.map(({ name }) => name), state.measure)
-    : panelsOfRun(DATA.curves, state.run, state.measure);
-  const phases = state.all ? [] : phasesOf(state.run);
-  const actions = { point: setCursor, pick: setEpoch };
-  panels = specs.map((spec) => curvePanel({ ...spec, phases: phases.filter((phase) => phase.curve === spec.phasesOf) }, actions));
-  byId("panels").replaceChildren(...panels.map((panel) => panel.node));
-  panels.forEach((panel) => panel.draw());
+  const { nodes, panels: drawn } = questionSections(view(), chartActions);
+  panels = drawn;
+  byId("questions").replaceChildren(...nodes);
+  overviewPanels = overviewCharts({ ...view(), runs: DATA.runs.map((_, index) => index) }, chartActions);
+  byId("hero").replaceChildren(...overviewPanels.map((panel) => panel.node));
+  allPanels().forEach((panel) => panel.draw());
+}
+
+function allPanels() {
+  return [...overviewPanels, ...panels, nearestPanel].filter(Boolean);
 }
 
 function markPanels() {
-  [...panels, nearestPanel].forEach((panel) => panel?.mark(state.cursor ?? state.epoch));
+  allPanels().forEach((panel) => panel.mark(state.cursor ?? state.epoch));
 }
 
 function setCursor(epoch) {
@@ -107,20 +114,29 @@ function setEpoch(epoch) {
   byId("epoch-facts").textContent = factsAt(epoch);
   markPanels();
   showMatrices();
+  showSmallMatrices();
   showClosest();
 }
 
-/** Return the text next to the slider: the SAI excess and the accuracy at an epoch. */
+/** Return the text next to the slider: the agreement and the accuracy of the chosen run at an epoch. */
 function factsAt(epoch) {
-  const facts = [];
-  const find = (panel, matches) => panel?.series.find((series) => series.run === state.run && matches(series));
-  const alignment = find(DATA.curves.sai[state.measure], (series) => series.isMain && series.of.endsWith(",scsm"));
-  const excess = alignment?.excess?.[alignment.epochs.indexOf(epoch)];
-  if (excess != null) facts.push(`${alignment.label} excess ${formatNumber(excess)}`);
-  const accuracy = find(DATA.curves.others.find((panel) => panel.name === "accuracy"), (series) => series.split === "test");
-  const k = accuracy ? accuracy.epochs.indexOf(epoch) : -1;
-  if (k >= 0) facts.push(`accuracy ${formatNumber(accuracy.value[k])}`);
-  return facts.join(" · ");
+  const [series] = curvesOf({ ...view(), runs: [state.run] }, "sai", isMainAgreement).map((curve) => curve.series);
+  const agreement = (state.number?.endsWith(RAW) ? series?.value : series?.excess)?.[series.epochs.indexOf(epoch)];
+  const accuracy = accuracyOf(state.run).get(epoch);
+  return [
+    agreement == null ? null : `agreement ${formatNumber(agreement, 2)}`,
+    accuracy == null ? null : `accuracy ${formatNumber(accuracy, 2)}`,
+  ].filter(Boolean).join(" · ");
+}
+
+let smallToken = 0;
+
+async function showSmallMatrices() {
+  const ownToken = ++smallToken;
+  const nodes = run().matrices.length ? await smallMatrices(run(), state.epoch, order(), theme()) : [];
+  if (ownToken !== smallToken) return;
+  byId("small-matrices").replaceChildren(...nodes);
+  byId("small-legend").replaceChildren(...(nodes.length ? [rankLegend(theme())] : []));
 }
 
 function showMatrices() {
@@ -132,7 +148,7 @@ let nearestPanel = null;
 
 async function showClosest() {
   const ownToken = ++closestToken;
-  const { parts, panel } = await closestSection(run(), namesOf(run()), state.epoch, state.chosen, chooseClass, { point: setCursor, pick: setEpoch });
+  const { parts, panel } = await closestSection(run(), namesOf(run()), state.epoch, state.chosen, chooseClass, chartActions);
   if (ownToken !== closestToken) return;
   byId("closest-body").replaceChildren(...parts);
   nearestPanel = panel;
@@ -150,15 +166,38 @@ function chooseClass(index) {
 
 slider.addEventListener("input", () => setEpoch(run().epochs[Number(slider.value)]));
 byId("play").addEventListener("click", player(byId("play"), () => run().epochs, () => state.epoch, setEpoch));
-whenThemeChanges(() => maps?.paint(theme()));
-document.querySelectorAll(".go-epoch").forEach((button) => button.addEventListener("click", () => setEpoch(Number(button.dataset.epoch))));
-document.querySelectorAll(".go-run").forEach((button) => button.addEventListener("click", () => setRun(Number(button.dataset.run))));
+whenThemeChanges(() => { maps?.paint(theme()); showSmallMatrices(); });
+DATA.runs.forEach((item) => { item.steps = new Map(item.steps); });
 byId("run-switch").hidden = DATA.runs.length < 2;
 byId("run").replaceChildren(...DATA.runs.map(({ name }, index) => element("option", { value: index }, name)));
 byId("run").addEventListener("change", (event) => setRun(Number(event.target.value)));
+function redraw() {
+  allPanels().forEach((panel) => panel.draw());
+  markPanels();
+}
+
 let resizeFrame = null;
 addEventListener("resize", () => {
   cancelAnimationFrame(resizeFrame);
-  resizeFrame = requestAnimationFrame(() => { [...panels, nearestPanel].forEach((panel) => panel?.draw()); markPanels(); maps?.draw(); });
+  resizeFrame = requestAnimationFrame(() => { redraw(); maps?.draw(); });
 });
+const isNarrow = innerWidth <= 720;
+document.querySelectorAll("main > section:not(#overview)").forEach((section) => makeFoldable(section, isNarrow));
+byId("print-all").addEventListener("click", () => { document.documentElement.dataset.print = "all"; redraw(); print(); });
+addEventListener("afterprint", () => { delete document.documentElement.dataset.print; });
 if (DATA.runs.length) setRun(0);
+
+/** Let the heading of a section fold it. A link to a folded section unfolds it. */
+function makeFoldable(section, isFolded) {
+  const heading = section.querySelector("h2");
+  const button = element("button", { type: "button", class: "fold", onclick: () => fold(!section.classList.contains("folded")) });
+  button.append(...heading.childNodes);
+  heading.append(button);
+  function fold(value) {
+    section.classList.toggle("folded", value);
+    button.setAttribute("aria-expanded", String(!value));
+    if (!value && maps) { redraw(); maps.draw(); }
+  }
+  fold(isFolded);
+  document.querySelectorAll(`a[href="#${section.id}"]`).forEach((link) => link.addEventListener("click", () => fold(false)));
+}

@@ -1,0 +1,276 @@
+"""The text of the first screen: the finding, what was analysed, four tiles with values, and what the results do not show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from dsi_cli.errors import count
+from dsi_cli.queries.findings import Mistakes, Point, RunFindings, Trend, headline, percent, run_findings
+from dsi_cli.store import layout, parquet
+from dsi_cli.store.schema import CONFUSIONS
+
+if TYPE_CHECKING:
+    from dsi_cli.store.results import Results
+
+MAX_ROWS = 4
+"""Maximum number of runs that a tile shows at once; with more runs, it shows the chosen run and the range of all runs."""
+FEW_CLASSES = 20
+
+
+class TileRow(NamedTuple):
+    """The values of one run in a tile, as text."""
+
+    run: int
+    """The index of the run."""
+    value: str
+    verdict: str
+    """Above chance or within chance; empty if there is no chance level."""
+    details: list[str]
+    """The interval, the chance level and the epoch of the peak."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The answer to one question of the paper."""
+
+    question: str
+    scale: str
+    rows: list[TileRow]
+    range_text: str = ""
+    """The range of the values of all runs, if the tile shows only the chosen run."""
+    reason: str = ""
+    """The reason why no run has a value."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The text of the first screen."""
+
+    headline: str
+    analysed: str
+    tiles: list[Tile]
+    shown: list[str]
+    """Sentences on what the results show."""
+    not_shown: list[str]
+    """Sentences on what the results do not show."""
+    warnings: list[str] = field(default_factory=list)
+    peaks: list[list[str]] = field(default_factory=list)
+    """A table of the best epoch of each run by each criterion."""
+
+
+def overview(results: Results, findings: Sequence[RunFindings], warnings: Sequence[str]) -> Overview:
+    """Return the text of the first screen."""
+    return Overview(
+        headline=headline(findings),
+        analysed=analysed_line(results, findings),
+        tiles=tiles(findings),
+        shown=list(_shown(findings)),
+        not_shown=list(_not_shown(results, findings)),
+        warnings=list(warnings),
+        peaks=peaks_table(findings),
+    )
+
+
+def analysed_line(results: Results, findings: Sequence[RunFindings]) -> str:
+    """Return one line on the runs, checkpoints, classes, labels and predictions.
+
+    A quantity that differs between runs is given as a range.
+    """
+    parts = [count(len(findings), "run")]
+    checkpoints = [len(run.epochs) for run in findings]
+    parts.append(_range(checkpoints, "checkpoint") + (" each" if len(findings) > 1 and len(set(checkpoints)) == 1 else ""))
+    epochs = [epoch for run in findings for epoch in run.epochs if epoch is not None]
+    if len(set(epochs)) > 1:
+        parts.append(f"epochs {min(epochs)} to {max(epochs)}")
+
+    known = results.classes.groupby("run", sort=False)["synset"].count()
+    classes = _range([run.classes for run in findings], "class")
+    missing = [run.classes - int(known.get(run.run, 0)) for run in findings]
+    if not known.sum():
+        parts.append(f"{classes}, none of them in {findings[0].reference}")
+    elif not any(missing):
+        parts.append(f"{classes}, all in {findings[0].reference}")
+    else:
+        parts.append(f"{classes}, {_range(missing, 'class')} without a synset")
+
+    samples = [run.samples for run in findings if run.samples]
+    parts.append(f"{_range(samples, 'test sample')} per epoch" if samples else "no predictions")
+    return " · ".join(parts)
+
+
+def _range(numbers: Sequence[int], noun: str) -> str:
+    low, high = min(numbers), max(numbers)
+    return count(high, noun) if low == high else f"{low:,} to {count(high, noun)}"
+
+
+def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
+    """Return a tile for each of the four questions; values are those of the last epoch that has one."""
+    reference = findings[0].reference
+
+    def idm(name: str) -> Callable[[RunFindings], Trend | None]:
+        return lambda run: getattr(_first_split(run), name, None)
+
+    no_predictions = "There are no predictions. Add --predictions FILE, or --test DATA and --model NAME, to dsi analyze."
+    no_agreement = next((f"{_sentence(run.no_agreement)}" for run in findings if run.no_agreement), "")
+    has_mistakes = any(run.mistakes for run in findings)
+    no_mistakes = "dsi has no value, because no network makes a mistake." if has_mistakes else no_predictions
+    no_widm = no_agreement if has_mistakes and no_agreement else no_mistakes
+    own = findings[0].own.upper()
+    idms = [trend.last.chance for run in findings for name in ("nidm", "widm") if (trend := idm(name)(run))]
+    chances = {percent(level) for level in idms if level is not None}
+    chance = f"; chance {chances.pop()}" if len(chances) == 1 else ""
+    return [
+        _tile(
+            f"Does its similarity agree with {reference}?",
+            f"0 is chance, 1 is identical (Pearson correlation of {own} and SCSM)",
+            findings,
+            lambda run: run.agreement,
+            _decimal,
+            no_agreement,
+        ),
+        _tile(
+            "How similar are neighbouring classes?",
+            "Mean cosine of a class with its nearest 5 % of classes, at most 1 (Max WSI)",
+            findings,
+            lambda run: run.max_wsi,
+            _decimal,
+            "The matrices of this analysis have no WSI.",
+        ),
+        _tile(
+            "Do mistakes follow its own similarity?",
+            f"Share of classes farther from the truth than a mistake, by the network{chance} (NIDM)",
+            findings,
+            idm("nidm"),
+            percent,
+            no_mistakes,
+        ),
+        _tile(
+            "Are mistakes semantically reasonable?",
+            f"Share of classes farther from the truth than a mistake, by {reference}{chance} (WIDM)",
+            findings,
+            idm("widm"),
+            percent,
+            no_widm,
+        ),
+    ]
+
+
+def _tile(
+    question: str,
+    scale: str,
+    findings: Sequence[RunFindings],
+    trend_of: Callable[[RunFindings], Trend | None],
+    text: Callable[[float], str],
+    reason: str,
+) -> Tile:
+    trends = {index: trend for index, run in enumerate(findings) if (trend := trend_of(run))}
+    rows = [_row(index, trend, text, len(findings[index].epochs)) for index, trend in trends.items()]
+    values = [trend.last.value for trend in trends.values()]
+    range_text = (
+        f"{text(min(values))} to {text(max(values))} in {count(len(values), 'run')}" if len(values) > MAX_ROWS else ""
+    )
+    return Tile(question, scale, rows, range_text, "" if rows else reason)
+
+
+def _row(run: int, trend: Trend, text: Callable[[float], str], epochs: int) -> TileRow:
+    last, peak = trend.last, trend.peak
+    verdict = ""
+    if last.z is not None:
+        verdict = "above chance" if last.is_above_chance else "within chance"
+    details = []
+    if last.low is not None and last.high is not None:
+        details.append(f"95 % CI {text(last.low)} to {text(last.high)}")
+    if epochs > 1 and (last.z is None or trend.is_above_chance):
+        details.append(f"peak {text(peak.value)} at epoch {peak.epoch}")
+    if last.z is None and len(trend.points) > 1:
+        details.append(f"{text(trend.points[0].value)} at epoch {trend.points[0].epoch}")
+    return TileRow(run, text(last.value), verdict, details)
+
+
+def _decimal(value: float) -> str:
+    return f"{value + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−")
+
+
+def _sentence(text: str | None) -> str:
+    text = text or ""
+    return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."
+
+
+def _first_split(run: RunFindings) -> Mistakes | None:
+    return next(iter(run.mistakes.values()), None)
+
+
+def _shown(findings: Sequence[RunFindings]) -> Iterator[str]:
+    reference = findings[0].reference
+    if any(run.agreement for run in findings):
+        yield (
+            f"The agreement tells whether pairs of classes that are similar in {reference} are also similar for the network. "
+            "The chance band holds 95 % of the values that arise if the classes are relabelled at random."
+        )
+        yield "The interval of the agreement tells how much it would change with other classes of the same kind."
+    if any(run.mistakes for run in findings):
+        yield (
+            "NIDM and WIDM concern wrong predictions alone, so they do not depend on how many there are. "
+            "Their intervals are over the wrong predictions."
+        )
+
+
+def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[str]:
+    if len(findings) == 1:
+        yield "There is one training run. Another seed may give other values, and no interval here covers this."
+    else:
+        yield (
+            "No interval covers another seed of the same training. "
+            f"Overlapping bands do not show that runs are equal: dsi compare {results.path.name} compares them."
+        )
+    yield "A higher agreement does not mean a better classifier, and a peak is no rule for stopping a training."
+    classes = min(run.classes for run in findings)
+    if classes < FEW_CLASSES:
+        yield f"With {classes} classes, chance alone gives large values, and the intervals are wide."
+    if any(run.epochs and len(run.epochs) < 5 for run in findings):
+        yield "With fewer than five epochs, no phases can be found."
+
+
+def peaks_table(findings: Sequence[RunFindings]) -> list[list[str]]:
+    """Return the best epoch of each run by each criterion as rows of text below a heading; empty without several epochs."""
+    if all(len(run.epochs) < 2 for run in findings):
+        return []
+    criteria: list[tuple[str, Callable[[RunFindings], Point | None]]] = [
+        ("highest agreement", lambda run: run.agreement.peak if run.agreement else None),
+        ("highest Max WSI", lambda run: run.max_wsi.peak if run.max_wsi else None),
+        ("highest NIDM", lambda run: _peak(_first_split(run), "nidm")),
+        ("highest WIDM", lambda run: _peak(_first_split(run), "widm")),
+        ("highest accuracy", lambda run: run.accuracy.peak if run.accuracy else None),
+        ("lowest loss", lambda run: min(run.loss.points, key=lambda point: point.value) if run.loss else None),
+    ]
+    criteria = [criterion for criterion in criteria if any(criterion[1](run) for run in findings)]
+    rows = [["run", *(title for title, _ in criteria)]]
+    for run in findings:
+        points = [point_of(run) for _, point_of in criteria]
+        rows.append([run.run, *(f"{point.value:.3f} at epoch {point.epoch}" if point else "–" for point in points)])
+    return rows
+
+
+def _peak(mistakes: Mistakes | None, name: str) -> Point | None:
+    trend = getattr(mistakes, name, None)
+    return trend.peak if trend else None
+
+
+def all_findings(results: Results) -> list[RunFindings]:
+    """Return the findings of all runs of a results folder."""
+    return [run_findings(results.path, run) for run in results.names]
+
+
+def prediction_sources(results: Results, run: str) -> list[tuple[str, str]]:
+    """Return the splits of a run's predictions with a description of their source, where it is known."""
+    sources = []
+    for split in ("test", "train"):
+        folder = layout.split_path(results.path, CONFUSIONS, run, split, 0).parent
+        files = sorted(folder.glob("*.parquet"), key=lambda path: (len(path.stem), path.stem))
+        provenance = parquet.options_of(files[-1]).get("from") if files else None
+        source = provenance.get("source") if isinstance(provenance, dict) else None
+        if isinstance(source, str):
+            sources.append((split, source))
+    return sources

@@ -1,0 +1,185 @@
+// The charts of the curves table, grouped by the four questions of the paper. The remaining curves are under "More curves".
+
+const RAW = "raw";
+const EXCESS = "excess";
+
+/** Return the numbers for the agreement of two matrices, as [value, title] for a drop-down list; the value is "measure/column". */
+function agreementNumbers() {
+  const names = { pearson: "Pearson correlation", spearman: "Spearman correlation", kendall: "Kendall's tau", cosine: "cosine SAI", ssim: "SSIM", mae: "MAE", mse: "MSE" };
+  const isCorrelation = (name) => ["pearson", "spearman", "kendall"].includes(name);
+  const measures = [...DATA.curves.measures].sort((a, b) => (b === "pearson") - (a === "pearson"));
+  return measures.flatMap((name) => (isCorrelation(name)
+    ? [[`${name}/${EXCESS}`, names[name]]]
+    : [[`${name}/${EXCESS}`, `${names[name] || name}, excess`], [`${name}/${RAW}`, `${names[name] || name}, raw`]]));
+}
+
+/** Return the text of the vertical axis for a number for the agreement. */
+function agreementAxis(number) {
+  const [measure, column] = number.split("/");
+  if (column === EXCESS) return "0 is chance, 1 is identical";
+  return `${DATA.curves.sai[measure].axis}${DATA.curves.sai[measure].lower ? ", lower is more similar" : ""}`;
+}
+
+/** Return the curves of a panel of the table for some runs, the agreement of matrices by the chosen number. */
+function curvesOf(view, panelName, matches = () => true) {
+  const panel = panelName === "sai" ? DATA.curves.sai[view.number.split("/")[0]] : DATA.curves.others.find(({ name }) => name === panelName);
+  if (!panel) return [];
+  return panel.series.filter((series) => view.runs.includes(series.run) && matches(series)).map((series) => ({ series, panel }));
+}
+
+/** Return a chart of curves: one colour per run if there are several, otherwise one per curve. */
+function chartOf(view, title, axis, curves, options = {}) {
+  const labels = [...new Set(curves.map(({ series }) => series.label))];
+  const lines = curves.map(({ series, panel }, k) => {
+    const isShared = view.runs.length > 1;
+    const name = DATA.runs[series.run].name;
+    const label = !isShared ? series.label : labels.length > 1 ? `${name}, ${series.label}` : name;
+    const line = panel.name === "sai" && view.number.endsWith(EXCESS)
+      ? excessLine(series, isShared ? series.run : k, label, panel.lower)
+      : rawLine(series, isShared ? series.run : k, label);
+    return { ...line, isFaint: isShared && labels.indexOf(series.label) > 0, x: positions(view, series) };
+  });
+  return { title, axis, lines, along: view.axis, phases: options.phasesOf && view.axis === "epoch" ? phaseRows(view, options.phasesOf) : [], isLarge: options.isLarge };
+}
+
+/** Return the positions of a curve on the horizontal axis, or undefined for the epochs themselves. */
+function positions(view, series) {
+  if (view.axis === "epoch") return undefined;
+  const run = DATA.runs[series.run];
+  const values = view.axis === "step" ? run.steps : accuracyOf(series.run);
+  return series.epochs.map((epoch) => values?.get(epoch) ?? null);
+}
+
+const accuracies = new Map();
+
+/** Return the test accuracy of a run by epoch; empty without one. */
+function accuracyOf(run) {
+  if (!accuracies.has(run)) {
+    const series = DATA.curves.others.find(({ name }) => name === "accuracy")?.series.find((curve) => curve.run === run && curve.label.startsWith("accuracy"));
+    accuracies.set(run, new Map(series ? series.epochs.map((epoch, k) => [epoch, series.value[k]]) : []));
+  }
+  return accuracies.get(run);
+}
+
+/** Return the horizontal axes that the runs have, as [value, title]. */
+function axesOf(runs) {
+  return [["epoch", "epoch"],
+    ...(runs.every((index) => DATA.runs[index].steps?.size) ? [["step", "step"]] : []),
+    ...(runs.every((index) => accuracyOf(index).size) ? [["accuracy", "accuracy"]] : [])];
+}
+
+const MAX_PHASE_ROWS = 3;
+
+function phaseRows(view, matches) {
+  if (view.runs.length > MAX_PHASE_ROWS) return [];
+  return view.runs.map((index) => ({
+    label: DATA.runs[index].name, colour: view.runs.length > 1 ? `c${index % COLOURS}` : "c0",
+    phases: DATA.curves.phases.filter((phase) => phase.place === index && matches(phase))
+      .map((phase) => ({ name: phase.phase, first: phase.first_epoch, last: phase.last_epoch, low: phase.low, high: phase.high })),
+  }));
+}
+
+/** Return true for the agreement of the network's own matrix with the main reference. */
+function isMainAgreement(series) {
+  return series.isMain && series.of === `${DATA.runs[series.run].own},scsm`;
+}
+
+/** Return the chart of the agreement of all shown runs with the reference. */
+function agreementChart(view, isLarge) {
+  const { own, reference } = DATA.runs[view.runs[0]];
+  const title = `Agreement of ${own.toUpperCase()} with ${reference}`;
+  return chartOf(view, title, agreementAxis(view.number), curvesOf(view, "sai", isMainAgreement), { isLarge, phasesOf: (phase) => phase.of_agreement });
+}
+
+/** Return the four questions with their charts, and the charts of all remaining curves. */
+function questions(view) {
+  const used = new Set();
+  const take = (curves) => { curves.forEach(({ series }) => used.add(series)); return curves; };
+  const { reference, own } = DATA.runs[view.runs[0]];
+  const name = own.toUpperCase();
+  const splitOf = (series) => DATA.runs[series.run].splits[0] ?? "test";
+  const isFirstSplit = (series) => series.split === splitOf(series);
+  const kindOf = (series) => DATA.runs[series.run].own.split("-")[0];
+  const chart = (title, axis, panelName, matches, options) => chartOf(view, title, axis, take(curvesOf(view, panelName, matches)), options);
+  const idmAxis = "share of classes farther from the truth; mistakes only";
+  take(curvesOf(view, "sai", isMainAgreement));
+  const result = [
+    {
+      title: `Does its similarity agree with ${reference}?`,
+      text: `The chart compares the similarities of all pairs of classes in the ${name} with those in ${reference}.`,
+      charts: [agreementChart(view, true)],
+    },
+    {
+      title: "How similar are neighbouring classes?",
+      text: "Max WSI is the mean cosine similarity of a class with its nearest classes, and Min WSI that with its most distant classes. Mean WSI covers all pairs. They have no chance level.",
+      charts: [
+        chart("Nearest classes (Max WSI)", "mean cosine, at most 1", "wsi", (series) => /^max/.test(series.label), { isLarge: true, phasesOf: (phase) => phase.curve === "wsi max" }),
+        chart("All pairs (Mean WSI)", "mean cosine", "wsi", (series) => /^mean/.test(series.label)),
+        chart("Most distant classes (Min WSI)", "mean cosine", "wsi", (series) => /^min/.test(series.label)),
+      ],
+    },
+    {
+      title: "Do mistakes follow its own similarity?",
+      text: `NIDM ranks the predicted class of each mistake by its similarity to the true class in the ${name}. If a mistake falls on a random wrong class, half of the classes are farther.`,
+      charts: [
+        chart("Mistakes by the network's similarity (NIDM)", idmAxis, "idm_errors", (series) => isFirstSplit(series) && series.of === kindOf(series), { isLarge: true }),
+        chart(`Agreement of ${name} with the confusion matrix`, agreementAxis(view.number), "sai", (series) => series.of === `${DATA.runs[series.run].own},ccsm-${splitOf(series)}`),
+      ],
+    },
+    {
+      title: "Are mistakes semantically reasonable?",
+      text: `WIDM ranks the predicted class of each mistake by its similarity to the true class in ${reference}.`,
+      charts: [
+        chart(`Mistakes by ${reference} (WIDM)`, idmAxis, "idm_errors", (series) => isFirstSplit(series) && series.isMain && series.of === "scsm", { isLarge: true, phasesOf: (phase) => phase.curve.startsWith("widm test") }),
+        chart(`Agreement of the confusion matrix with ${reference}`, agreementAxis(view.number), "sai", (series) => series.isMain && series.of === `ccsm-${splitOf(series)},scsm`),
+        chart("Severity of mistakes", "height of the lowest common hypernym, lower is nearer", "severity", (series) => isFirstSplit(series) && series.isMain),
+      ],
+    },
+  ];
+  return { questions: result.map((question) => ({ ...question, charts: question.charts.filter((one) => one.lines.length) })), more: remainingCharts(view, used) };
+}
+
+/** Return a chart for each panel of curves that no question uses. With several runs, each kind of curve has its own chart. */
+function remainingCharts(view, used) {
+  const order = ["accuracy", "loss", "sai"];
+  const names = [...order, ...DATA.curves.others.map(({ name }) => name).filter((name) => !order.includes(name))];
+  return names.flatMap((name) => {
+    const curves = curvesOf(view, name, (series) => !used.has(series));
+    if (!curves.length) return [];
+    const { panel } = curves[0];
+    const axis = name === "sai" ? agreementAxis(view.number) : panel.axis;
+    const labels = [...new Set(curves.map(({ series }) => series.label))];
+    if (view.runs.length === 1 || labels.length === 1) return [chartOf(view, name === "sai" ? "Agreement of other matrices" : panel.title, axis, curves)];
+    const groups = name === "loss" || name === "accuracy" ? mergeByValues(labels, curves) : labels.map((label) => [label]);
+    return groups.map((group) => chartOf(view, group.length > 1 ? panel.title : `${panel.title}: ${group[0]}`, axis, curves.filter(({ series }) => group.includes(series.label))));
+  });
+}
+
+/** Return the labels of curves in groups: labels whose curves are equal in all runs need one chart only. */
+function mergeByValues(labels, curves) {
+  const groups = new Map();
+  for (const label of labels) {
+    const key = curves.filter(({ series }) => series.label === label).map(({ series }) => series.value.join()).join(";");
+    groups.set(key, groups.get(key) ?? [label]);
+  }
+  return [...groups.values()];
+}
+
+/** Return the sections of the four questions, the remaining charts in a disclosure, and all charts. */
+function questionSections(view, actions) {
+  const panels = [];
+  const draw = (chart) => { const panel = curvePanel(chart, actions); panels.push(panel); return panel.node; };
+  const { questions: all, more } = questions(view);
+  const hasPhases = all.some(({ charts }) => charts.some((chart) => chart.phases.some((row) => row.phases.length)));
+  const nodes = all.filter(({ charts }) => charts.length).map(({ title, text, charts }) => element("div", { class: "question" },
+    element("h3", {}, title), element("p", { class: "faint" }, text),
+    element("div", { class: "panels" }, charts.map(draw))));
+  if (hasPhases) {
+    nodes.unshift(element("p", { class: "faint phase-note" }, "The bar above a chart shows the phases of a curve. The surge lasts until 90 % of the way to the plateau, the refinement until the curve stays within its noise, and the rest is stabilisation. The box at a boundary is its 95 % confidence interval."));
+  }
+  if (more.length) {
+    nodes.push(element("details", { class: "more-curves", ontoggle: () => panels.forEach((panel) => panel.draw()) },
+      element("summary", {}, `More curves (${more.length}): accuracy, loss and diagnostics`), element("div", { class: "panels" }, more.map(draw))));
+  }
+  return { nodes, panels };
+}

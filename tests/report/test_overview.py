@@ -1,0 +1,95 @@
+"""The text of the first screen agrees with the tables, and warnings name each cause once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
+from dsi_cli.report import overview, warnings
+from dsi_cli.store.results import Results
+
+pytest_plugins = ("helpers.analysed_runs",)
+
+
+@pytest.fixture
+def run(make_run, tmp_path):
+    folder = make_run(labels=("cat", "dog", "qzx", "frog", "bird", "lion", "whale", "bee"))
+    (folder / "epoch_9.pt").write_bytes(b"no checkpoint")
+    predictions = np.tile(np.arange(40) % 8, (4, 1))
+    predictions[:, :3] = 5
+    predictions[3] = np.arange(40) % 8
+    np.save(folder / "preds.npy", predictions)
+    np.save(folder / "targets.npy", np.arange(40) % 8)
+    analyze([folder], tmp_path / "out", Options(draws=0))
+    return Results(tmp_path / "out")
+
+
+def test_analysed_line_counts_runs_checkpoints_classes_and_samples(run, analysed):
+    line = overview.analysed_line(run, overview.all_findings(run))
+    assert line == (
+        "1 run · 4 checkpoints · epochs 0 to 3 · 8 classes, 1 class without a synset · 40 test samples per epoch"
+    )
+    line = overview.analysed_line(analysed.run, overview.all_findings(analysed.run))
+    assert line.startswith(
+        "4 runs · 16 to 31 checkpoints · epochs 0 to 30 · 10 to 100 classes, all in WordNet · 10,000 test"
+    )
+
+
+def test_tiles_equal_the_curves_table(analysed):
+    curves = analysed.run.curves
+    last = curves[(curves["run"] == "cifar100-vit") & (curves["epoch"] == 30)]
+    index = analysed.run.names.index("cifar100-vit")
+    rows = [
+        next(row for row in tile.rows if row.run == index) for tile in overview.tiles(overview.all_findings(analysed.run))
+    ]
+    agreement = last.query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'pearson'").iloc[0]
+    assert (rows[0].value, rows[0].verdict) == (f"{agreement['value']:.2f}", "above chance")
+    assert rows[0].details[0] == f"95 % CI {agreement['low']:.2f} to {agreement['high']:.2f}"
+    wsi = last.query("metric == 'wsi' and variant == 'max'")["value"].item()
+    assert rows[1].value == f"{wsi:.2f}"
+    for row, of in ((rows[2], "ncsm"), (rows[3], "scsm")):
+        idm = last[(last["metric"] == "idm") & (last["variant"] == "errors") & (last["of"] == of)]["value"].item()
+        assert row.value == f"{100 * idm:.0f} %"
+
+
+def test_tiles_without_labels_or_predictions_give_the_reason(make_run, tmp_path):
+    analyze([make_run(labels=None)], tmp_path / "out", Options(draws=0))
+    tiles = overview.tiles(overview.all_findings(Results(tmp_path / "out")))
+    assert [bool(tile.reason) for tile in tiles] == [True, False, True, True]
+    assert tiles[0].reason.startswith("No labels")
+    assert tiles[2].reason.startswith("There are no predictions")
+
+
+def test_tile_of_a_run_within_chance_has_no_peak(analysed):
+    index = analysed.run.names.index("collapsed")
+    tile = overview.tiles(overview.all_findings(analysed.run))[0]
+    row = next(row for row in tile.rows if row.run == index)
+    assert row.verdict == "within chance"
+    assert not any("peak" in detail for detail in row.details)
+
+
+def test_peaks_table_equals_the_curves_table(analysed):
+    heading, *rows = overview.peaks_table(overview.all_findings(analysed.run))
+    curves = analysed.run.curves_of("cifar100-cnn")
+    cells = dict(zip(heading, next(row for row in rows if row[0] == "cifar100-cnn"), strict=True))
+    accuracy = curves.query("metric == 'accuracy' and split == 'test'").set_index("epoch")["value"]
+    loss = curves.query("metric == 'loss' and split == 'test'").set_index("epoch")["value"]
+    assert cells["highest accuracy"] == f"{accuracy.max():.3f} at epoch {accuracy.idxmax()}"
+    assert cells["lowest loss"] == f"{loss.min():.3f} at epoch {loss.idxmin()}"
+
+
+def test_warnings_name_unused_checkpoints_and_labels(run):
+    first, second, *_ = warnings.warnings(run, "run")
+    assert first.startswith("dsi skipped 1 checkpoint that cannot be read or analysed, epoch_9.pt: ")
+    assert second == "The comparison with WordNet leaves out 1 label without a synset: qzx"
+
+
+def test_missing_labels_are_one_warning_with_a_command(make_run, tmp_path):
+    folder = make_run(labels=None)
+    np.save(folder / "preds.npy", np.tile(np.arange(40) % 8, (4, 1)))
+    np.save(folder / "targets.npy", (np.arange(40) + np.arange(40) // 20) % 8)
+    analyze([folder], tmp_path / "out", Options(draws=0))
+    (warning,) = warnings.warnings_of_all(Results(tmp_path / "out"))
+    assert f"dsi analyze {folder} -o {tmp_path / 'out'} --labels FILE_OR_PRESET" in warning
