@@ -195,8 +195,8 @@ class Tracker:
         if ncsm is None:
             self.reasons["nidm"] = self.reasons["wsi"]
         else:
-            values = self._index_values("nidm", idm(counts, ncsm)["errors"])
-        return values | self._reference_values("widm", lambda reference: idm(counts, reference)["errors"])
+            values = self._index_values("nidm", idm(counts, ncsm, may_draw=False)["errors"])
+        return values | self._reference_values("widm", lambda reference: idm(counts, reference, may_draw=False)["errors"])
 
     def _reference_values(self, quantity: str, measure: Callable[[NDArray[np.float32]], Index]) -> dict[str, float]:
         if self._reference is None:

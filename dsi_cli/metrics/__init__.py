@@ -5,7 +5,7 @@
 ``measures``          the measures of a SAI on two arrays of values.
 ``ssim``              SSIM, the measure that compares two matrices as images.
 ``permutation_null``  the chance level: mean and deviation over random relabellings of the classes.
-``p_values``          the p-value of an alignment under random relabellings.
+``p_values``          the p-value of a SAI or IDM under random relabellings.
 ``jackknife``         the confidence interval of a SAI: each class left out in turn.
 ``bootstrap``         the confidence interval of SSIM, on request.
 ``class_alignment``   the SAI of single classes and of groups of classes.

@@ -29,6 +29,7 @@ from dsi_cli.metrics import (
     ssim,
 )
 from dsi_cli.metrics.measures import Values
+from dsi_cli.metrics.p_values import RelabelledMatrix
 from dsi_cli.metrics.prepared import PairValues, PreparedMatrix
 
 Csm = NDArray[np.floating[Any]]
@@ -63,7 +64,7 @@ class Alignment:
     ceiling: float | None = None
     """The best value that the two sets of values could reach under any pairing."""
     p_value: float | None = None
-    """The share of relabellings that are at least as similar, one-sided; approximated for more than 7 classes."""
+    """The share of relabellings that are at least as similar, one-sided, from `dsi_cli.metrics.p_values`."""
     low: float | None = None
     """The lower end of the 95 % confidence interval of the excess over the sampling of classes."""
     high: float | None = None
@@ -121,7 +122,8 @@ def alignments(
         The display order of the classes, used only by ``ssim``. The given order if None.
     permutations : int, optional
         The number of random relabellings for the chance level of ``ssim``. The default is 20 for up to 256 classes, else 0.
-        A number also gives a ``p_value`` of every measure, the deviation of ``mae`` and the chance level of ``kendall``.
+        A number also gives the deviation of ``mae`` and the chance level of ``kendall``, and every ``p_value`` comes from it.
+        With 0 there is no ``p_value`` if its approximation is not accurate (`dsi_cli.metrics.p_values`).
         Up to 7 classes all relabellings are used instead.
     draws : int, optional
         The number of bootstrap draws of classes for the interval of ``ssim``; no interval if None.
@@ -204,12 +206,18 @@ class MatrixPair:
             missing = CONSTANT
         if missing is not None:
             return {name: Alignment(name, classes_used=self.a.classes, reason=missing) for name in which}
-        entries = {}
+        entries, p_of_products = {}, None
         for name in which:
             entry = self._exact_ssim() if name == "ssim" else self._exact(name)
             entry = with_excess(self._with_relabellings(entry, permutations, seed))
-            entry = self._with_interval(self._with_p_value(entry), draws or 0, seed)
-            entries[name] = with_chance_level(entry)
+            # Cosine, MSE and Pearson's correlation have the same z, and so the same p-value.
+            if name in EXACT and entry.z is not None and entry.p_value is None:
+                p_value = None if name == "spearman" else p_of_products
+                if p_value is None:
+                    p_value = p_values.p_value(*self._relabelled(name), entry.z, seed, may_draw=permutations != 0)
+                entry = replace(entry, p_value=p_value)
+                p_of_products = p_of_products if name == "spearman" else p_value
+            entries[name] = with_chance_level(self._with_interval(entry, draws or 0, seed))
         return entries
 
     @property
@@ -238,10 +246,8 @@ class MatrixPair:
 
     def _exact_chance_level(self, name: str) -> tuple[float, float]:
         """Return the exact mean and deviation over relabellings of a measure of `EXACT`."""
-        if name == "spearman":
-            a, b = self.a.rank_moments, self.b.rank_moments
-        else:
-            a, b = self.a.value_moments, self.b.value_moments
+        matrices = self._relabelled(name)
+        a, b = (matrix.moments for matrix in matrices)
         deviation = permutation_null.product_deviation(a, b)
         if name in ("pearson", "spearman"):
             return 0.0, deviation / float(np.sqrt(a.sums[0] * b.sums[0]))
@@ -327,25 +333,11 @@ class MatrixPair:
                 totals += band.weighted_sum(index)
             yield from (totals / windows).tolist()
 
-    def _with_p_value(self, entry: Alignment) -> Alignment:
-        """Return the entry with an approximate p-value, if its chance level is exact and the approximation is good."""
-        if entry.measure not in EXACT or entry.z is None or entry.p_value is not None:
-            return entry
-        reason = None
-        if not (self.a.is_symmetric and self.b.is_symmetric):
-            reason = "a p-value of an asymmetric matrix needs --permutations"
-        elif self.a.classes < p_values.MIN_CLASSES:
-            reason = f"a p-value of fewer than {p_values.MIN_CLASSES} classes needs --permutations"
-        if reason is not None:
-            return replace(entry, reason="; ".join(filter(None, [entry.reason, reason])))
-        skew = 0.0
-        if self.a.classes <= p_values.MAX_SKEWED_CLASSES and entry.measure == "spearman":
-            deviation = permutation_null.product_deviation(self.a.rank_moments, self.b.rank_moments)
-            skew = p_values.skewness(self.a.rank_thirds, self.b.rank_thirds, deviation)
-        elif self.a.classes <= p_values.MAX_SKEWED_CLASSES:
-            deviation = permutation_null.product_deviation(self.a.value_moments, self.b.value_moments)
-            skew = p_values.skewness(self.a.value_thirds, self.b.value_thirds, deviation)
-        return replace(entry, p_value=p_values.upper_tail(entry.z, skew))
+    def _relabelled(self, name: str) -> tuple[RelabelledMatrix, RelabelledMatrix]:
+        """Return both matrices with the sums for the chance level of a measure of `EXACT`."""
+        if name == "spearman":
+            return self.a.relabelled_ranks, self.b.relabelled_ranks
+        return self.a.relabelled_values, self.b.relabelled_values
 
     def _with_interval(self, entry: Alignment, draws: int, seed: int) -> Alignment:
         """Return the entry with the interval of its excess: from the jackknife, or for ``ssim`` from bootstrap draws."""
@@ -437,6 +429,8 @@ def with_chance_level(entry: Alignment, no_interval: str | None = None) -> Align
         missing.append("the deviation of this measure's chance level needs --permutations")
     elif entry.null_std == 0:
         missing.append("every relabelling gives the same value, so there is no z")
+    if entry.measure in EXACT and entry.z is not None and entry.p_value is None and no_interval is None:
+        missing.append("the p-value of so few classes, or of mistakes in so few columns, needs random relabellings")
     if entry.low is None:
         missing.append(no_interval or _reason_no_interval(entry.measure))
     return replace(entry, reason="; ".join(missing) or None)

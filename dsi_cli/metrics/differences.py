@@ -23,7 +23,7 @@ from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics import WSI_QUANTILE, bootstrap, idm, jackknife
 from dsi_cli.metrics.alignment import CONSTANT, MIN_CLASSES, MatrixPair
 from dsi_cli.metrics.jackknife import MEASURES
-from dsi_cli.metrics.measures import Values
+from dsi_cli.metrics.measures import Values, similarity_ranks
 from dsi_cli.metrics.prepared import PreparedMatrix
 from dsi_cli.metrics.wsi import max_wsi
 
@@ -254,7 +254,7 @@ def _value_at(values: Values, cumulative: Values, position: Values) -> Values:
 def _idm_of_draws(counts: NDArray[np.integer[Any]], csm: Csm, rng: np.random.Generator, draws: int) -> Values:
     """Return the IDM over mistakes of each draw of as many mistakes."""
     kept = np.flatnonzero(~np.isnan(np.diagonal(csm)) & (counts.sum(axis=1) > 0))
-    rank = idm.similarity_ranks(np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)])
+    rank = similarity_ranks(np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)])
     wrong = np.asarray(counts)[np.ix_(kept, kept)] * (1 - np.eye(len(kept), dtype=np.int64))
     ranks, rank_index = np.unique(rank, return_inverse=True)
     mistakes = np.bincount(rank_index.ravel(), weights=wrong.ravel())

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.metrics.idm import ALWAYS_RIGHT, NO_Z, NORMAL_95, null_deviation, pooled_error
+from dsi_cli.metrics import p_values
+from dsi_cli.metrics.idm import ALWAYS_RIGHT, NO_Z, NORMAL_95, pooled_error
 from dsi_cli.metrics.measures import Values, off_diagonal
+from dsi_cli.metrics.p_values import RelabelledMatrix
 
 Counts = NDArray[np.integer[Any]]
 
@@ -140,7 +142,7 @@ def superclass_accuracy(counts: Counts, superclasses: NDArray[np.integer[Any]]) 
 
 def _value_deviation_and_half_width(weight: Values, counts: Values, matrix: Values) -> tuple[float, float, float]:
     """Return the mean of a matrix over samples, the deviation of its chance level and half the width of its interval."""
-    std = null_deviation(weight, matrix)
+    std = p_values.deviation(RelabelledMatrix(weight), RelabelledMatrix(matrix))
     half = NORMAL_95 * pooled_error(counts, matrix)
     return float((weight * matrix).sum()), std if std > MIN_DEVIATION else 0.0, half
 

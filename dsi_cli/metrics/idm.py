@@ -5,21 +5,24 @@ ties have their mid-rank **[choice]**, and the class itself has rank 0. ``DM`` i
 and ``IDM = 1 - DM``. It depends only on the confusion counts and the CSM.
 
 The IDM by the NCSM of the same epoch is the paper's NIDM, that by the reference matrix (WordNet similarity) its WIDM. The chance
-level **[ours]** is that of random relabellings of the CSM's classes; its deviation is exact by Mantel's moments.
+level **[ours]** is that of random relabellings of the CSM's classes; its deviation is exact by Mantel's moments, and the p-value
+is that of `dsi_cli.metrics.p_values`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import permutation_null
-from dsi_cli.metrics.measures import Values, mid_ranks, off_diagonal
+from dsi_cli.metrics import p_values
+from dsi_cli.metrics.measures import Values
+from dsi_cli.metrics.p_values import RelabelledMatrix
+from dsi_cli.metrics.prepared import PreparedMatrix
 
 Indices = NDArray[np.intp]
 
@@ -47,6 +50,8 @@ class IdmResult:
     """The value relative to chance: 0 at chance, 1 if every prediction is correct."""
     ceiling: float | None = None
     """The value if every mistake had the smallest rank of its class."""
+    p_value: float | None = None
+    """The share of relabellings with a value at least as large, one-sided."""
     low: float | None = None
     """The lower end of the 95 % confidence interval from the variance of the samples' ranks."""
     high: float | None = None
@@ -54,6 +59,15 @@ class IdmResult:
     classes_used: int = 0
     samples_used: int = 0
     reason: str | None = None
+
+
+class ChanceLevel(NamedTuple):
+    """The chance level of the mean rank of mistakes."""
+
+    std: float
+    """The standard deviation over all relabellings."""
+    p_value: Callable[[float], float | None]
+    """The function from the number of standard deviations above chance to the p-value."""
 
 
 @dataclass(frozen=True)
@@ -92,23 +106,9 @@ class ConfusedPairs:
         return matrix
 
 
-def similarity_ranks(csm: NDArray[np.floating[Any]]) -> Values:
-    """Return the rank of each class in each row of a CSM ``(C, C)`` by falling similarity: 0 on the diagonal, else 1 to C-1.
-
-    Ties, which are exactly equal values, have their mid-rank.
-
-    Examples
-    --------
-    >>> similarity_ranks(np.array([[1, 0.5, 0.5], [0.2, 1, 0.9], [0.1, 0.3, 1]])).tolist()
-    [[0.0, 1.5, 1.5], [2.0, 0.0, 1.0], [2.0, 1.0, 0.0]]
-    """
-    ranks = np.zeros(csm.shape)
-    rows = off_diagonal(csm).astype(np.float64)
-    ranks[~np.eye(len(csm), dtype=bool)] = mid_ranks(-rows).ravel()
-    return ranks
-
-
-def idm(counts: NDArray[np.integer[Any]], csm: NDArray[np.floating[Any]]) -> dict[str, IdmResult]:
+def idm(
+    counts: NDArray[np.integer[Any]], csm: NDArray[np.floating[Any]], *, seed: int = 0, may_draw: bool = True
+) -> dict[str, IdmResult]:
     """Return the IDM ``1 - mean rank / (C - 1)`` of a confusion matrix by a CSM, with chance level and interval.
 
     Parameters
@@ -118,6 +118,10 @@ def idm(counts: NDArray[np.integer[Any]], csm: NDArray[np.floating[Any]]) -> dic
     csm : (C, C) float
         Classes with a NaN diagonal and classes without a sample are left out. Ranks and ``C`` are those of the other
         classes, and samples whose truth or prediction is left out do not count.
+    seed : int
+        The seed of the random relabellings for the p-value of few classes, or of mistakes in few columns.
+    may_draw : bool
+        Whether classes may be relabelled at random. Without it, such p-values are None.
 
     Returns
     -------
@@ -149,11 +153,27 @@ def idm(counts: NDArray[np.integer[Any]], csm: NDArray[np.floating[Any]]) -> dic
     missing = reason_no_idm(len(kept), int(used.sum()))
     if missing is not None:
         return empty_result(missing, len(kept), int(used.sum()))
-    rank = similarity_ranks(np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)])
-    nearest = np.where(np.eye(len(kept), dtype=bool), np.inf, rank).min(axis=1)
-    row, column = np.nonzero(used)
-    pairs = ConfusedPairs(row, column, used[row, column].astype(np.float64), rank[row, column], nearest)
-    return idm_variants(pairs, lambda weight: null_deviation(pairs.dense(weight), rank))
+    prepared = PreparedMatrix(np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)])
+    return idm_of_prepared(used, prepared, seed=seed, may_draw=may_draw)
+
+
+def idm_of_prepared(
+    counts: NDArray[np.integer[Any]], matrix: PreparedMatrix, *, seed: int = 0, may_draw: bool = True
+) -> dict[str, IdmResult]:
+    """Return the IDM of the counts ``(C, C)`` of three or more classes with samples by a prepared CSM of these classes."""
+    rank = matrix.row_ranks
+    nearest = np.where(np.eye(len(rank), dtype=bool), np.inf, rank).min(axis=1)
+    row, column = np.nonzero(counts)
+    pairs = ConfusedPairs(row, column, counts[row, column].astype(np.float64), rank[row, column], nearest)
+
+    def chance_level(weight: Values) -> ChanceLevel:
+        mistakes, ranks = RelabelledMatrix(pairs.dense(weight)), matrix.relabelled_row_ranks
+        return ChanceLevel(
+            p_values.deviation(mistakes, ranks),
+            lambda z: p_values.p_value(mistakes, ranks, z, seed, may_draw=may_draw),
+        )
+
+    return idm_variants(pairs, chance_level)
 
 
 def reason_no_idm(classes: int, samples: int) -> str | None:
@@ -169,65 +189,67 @@ def empty_result(reason: str, classes: int = 0, samples: int = 0) -> dict[str, I
     return {variant: IdmResult(variant, **used, reason=reason) for variant in VARIANTS}
 
 
-def idm_variants(pairs: ConfusedPairs, deviation: Callable[[Values], float]) -> dict[str, IdmResult]:
+def idm_variants(pairs: ConfusedPairs, chance_level: Callable[[Values], ChanceLevel]) -> dict[str, IdmResult]:
     """Return all variants of an IDM.
 
     Parameters
     ----------
-    deviation
-        A function of the weights of the pairs. It returns the standard deviation of the weighted sum of the ranks over all
-        relabellings.
+    chance_level
+        A function of the weights of the pairs, which are 0 for correct predictions and sum to 1.
     """
     samples = np.bincount(pairs.row, weights=pairs.count, minlength=pairs.classes)
     wrong = np.where(pairs.right, 0.0, pairs.count)
-    # The weights of the pairs sum to 1 for each variant.
-    weights = {
-        "all": pairs.count / pairs.count.sum(),
-        "macro": pairs.count / samples[pairs.row] / np.count_nonzero(samples),
+    macro = pairs.count / samples[pairs.row] / np.count_nonzero(samples)
+    errors = {
+        "all": pooled_error(pairs.count, pairs.rank),
+        "errors": pooled_error(wrong, pairs.rank) if wrong.any() else 0.0,
+        "macro": _stratified_error(pairs),
     }
-    if wrong.any():
-        weights["errors"] = wrong / wrong.sum()
-    results = {}
-    for variant in VARIANTS:
-        result = IdmResult(variant, reason="no mistake")
-        if variant in weights:
-            result = _variant(variant, weights[variant], pairs, deviation)
-        used = int(wrong.sum()) if variant == "errors" else int(pairs.count.sum())
-        results[variant] = replace(result, classes_used=pairs.classes, samples_used=used)
-    return results
+    results = {"errors": IdmResult("errors", reason="no mistake")}
+    known: dict[str, ChanceLevel] = {}
+    for variant, weight in (("errors", wrong), ("all", pairs.count), ("macro", macro)):
+        if not weight.any():
+            continue
+        wrong_weight = np.where(pairs.right, 0.0, weight)
+        if wrong_weight.any() and variant != "all":
+            known[variant] = chance_level(wrong_weight / wrong_weight.sum())
+        # The mistakes are the same for all samples and for errors alone, and so is the chance level of their mean rank.
+        level = known.get("errors" if variant == "all" else variant)
+        results[variant] = _variant(variant, weight / weight.sum(), pairs, level, errors[variant])
+    if results["all"].z is not None:
+        results["all"] = replace(results["all"], p_value=results["errors"].p_value)
+    number = {"errors": int(wrong.sum())}
+    return {
+        variant: replace(
+            results[variant], classes_used=pairs.classes, samples_used=number.get(variant, int(pairs.count.sum()))
+        )
+        for variant in VARIANTS
+    }
 
 
-def _variant(variant: str, weight: Values, pairs: ConfusedPairs, deviation: Callable[[Values], float]) -> IdmResult:
-    """Return a variant's value, chance level and interval from the weights and ranks of the pairs."""
+def _variant(variant: str, weight: Values, pairs: ConfusedPairs, level: ChanceLevel | None, error: float) -> IdmResult:
+    """Return a variant's value, chance level and interval from the weights and ranks of the pairs.
+
+    Parameters
+    ----------
+    level : the chance level of the mean rank of mistakes, or None without mistakes
+    error : the standard error of the mean rank
+    """
     scale = pairs.classes - 1
-    wrong_weight = np.where(pairs.right, 0.0, weight)
     value = 1 - float(weight @ pairs.rank) / scale
     error_rate = 1 - float(weight[pairs.right].sum())
     chance = 1 - error_rate * (pairs.classes / 2) / scale
-    ceiling = 1 - float(wrong_weight @ pairs.nearest[pairs.row]) / scale
-    std = deviation(wrong_weight) / scale
-    if variant == "macro":
-        error = _stratified_error(pairs)
-    elif variant == "errors":
-        error = pooled_error(np.where(pairs.right, 0.0, pairs.count), pairs.rank)
-    else:
-        error = pooled_error(pairs.count, pairs.rank)
+    ceiling = 1 - float(np.where(pairs.right, 0.0, weight) @ pairs.nearest[pairs.row]) / scale
     half = NORMAL_95 * error / scale
-    result = IdmResult(variant, value, chance, std, ceiling=ceiling, low=value - half, high=value + half)
-    if error_rate == 0.0:
+    result = IdmResult(variant, value, chance, 0.0, ceiling=ceiling, low=value - half, high=value + half)
+    if level is None:
         return replace(result, reason=ALWAYS_RIGHT)
-    result = replace(result, excess=(value - chance) / (1 - chance))
-    if std > 0:
-        return replace(result, z=(value - chance) / std)
-    return replace(result, reason=NO_Z)
-
-
-def null_deviation(weight: Values, rank: Values) -> float:
-    """Return the exact deviation of ``sum_ij weight_ij rank_ij`` over all relabellings of the classes of ``rank``."""
-    if len(rank) <= permutation_null.MAX_ENUMERATED_CLASSES:
-        sums = [float((weight * rank[np.ix_(p, p)]).sum()) for p in permutation_null.every_relabelling(len(rank))]
-        return float(np.std(sums))
-    return permutation_null.product_deviation(permutation_null.Moments.of(weight), permutation_null.Moments.of(rank))
+    std = level.std * error_rate / scale
+    result = replace(result, null_std=std, excess=(value - chance) / (1 - chance))
+    if std <= 0:
+        return replace(result, reason=NO_Z)
+    z = (value - chance) / std
+    return replace(result, z=z, p_value=None if variant == "all" else level.p_value(z))
 
 
 def pooled_error(counts: Values, rank: Values) -> float:

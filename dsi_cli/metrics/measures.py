@@ -55,6 +55,22 @@ def mid_ranks(values: NDArray[Any]) -> Values:
     return ranks
 
 
+def similarity_ranks(csm: NDArray[np.floating[Any]]) -> Values:
+    """Return the rank of each class in each row of a CSM ``(C, C)`` by falling similarity: 0 on the diagonal, else 1 to C-1.
+
+    Ties, which are exactly equal values, have their mid-rank.
+
+    Examples
+    --------
+    >>> similarity_ranks(np.array([[1, 0.5, 0.5], [0.2, 1, 0.9], [0.1, 0.3, 1]])).tolist()
+    [[0.0, 1.5, 1.5], [2.0, 0.0, 1.0], [2.0, 1.0, 0.0]]
+    """
+    ranks = np.zeros(csm.shape)
+    rows = off_diagonal(csm).astype(np.float64)
+    ranks[~np.eye(len(csm), dtype=bool)] = mid_ranks(-rows).ravel()
+    return ranks
+
+
 def cosine(x: Values, y: Values) -> Any:
     """Return the cosine of values in [0, 1]: in [0, 1]; its chance level is high."""
     return y @ x / np.sqrt((x @ x) * _square_sum(y))

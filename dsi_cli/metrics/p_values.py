@@ -1,75 +1,161 @@
-"""The p-value of an alignment under random relabelling of the classes, corrected for skewness **[ours]**.
+"""The p-value of a SAI or IDM under random relabelling of the classes **[ours]**.
 
-The statistic ``S = sum_ij x_ij y_p(i)p(j)`` of two symmetric matrices is skewed, so that the normal approximation is wrong by a
-factor of two at z = 3. The third moment of S over all relabellings is exact. It is a sum over the eight ways in which three pairs
-of classes can share classes. The p-value is the tail of a Pearson type III (shifted gamma) distribution with the same mean,
-deviation and skewness (Mielke, Berry and Brier 1981).
+The statistic is ``S = sum_ij x_ij y_p(i)p(j)``. The normal approximation is wrong by a factor of two at z = 3, because S is
+skewed. The third moment of S over all relabellings is exact, also for asymmetric matrices. The p-value is the tail of a Pearson
+type III (shifted gamma) distribution with the same mean, deviation and skewness (Mielke, Berry and Brier 1981).
 
-The tail is wrong by a factor of two or more for fewer than 20 classes, and for confusion matrices with mistakes in few columns,
-because the kurtosis matters there. Such matrices need random relabellings.
+If few classes have most of the spread of a matrix, such as a confusion matrix with mistakes in few columns, the kurtosis matters,
+too. Such matrices are relabelled at random, until 100 relabellings are at least as similar as the given labels (Besag and
+Clifford 1991).
 """
 
 from __future__ import annotations
 
-from math import prod
+from collections.abc import Sequence
+from functools import cache
+from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsi_cli.metrics import permutation_null
-from dsi_cli.metrics.measures import Values
+from dsi_cli.metrics.lazy import lazy_property
+from dsi_cli.metrics.measures import Values, off_diagonal
 
-MIN_CLASSES = 20
-"""With this many classes or more the tail is accurate to a factor of about 1.2 down to 0.001."""
-MAX_SKEWED_CLASSES = 512
-"""With more classes the skewness is neglected. It falls with the number of classes, and its sums take ``C^3`` operations."""
-_CLASSES = (2, 3, 3, 4, 4, 4, 5, 6)
-"""The number of distinct classes of three pairs, for each of the eight ways."""
-_TIMES = np.array([1 / 2, 3, 1, 1, 3, 3 / 4, 3 / 2, 1 / 8])
-"""The number of ordered triples of pairs per assignment of classes, for each of the eight ways."""
+MIN_EFFECTIVE_CLASSES = 20.0
+"""If the spread of a matrix covers fewer classes, its rows, its columns or both, the classes are relabelled at random."""
+MAX_SKEWED_CLASSES, MAX_SKEWED_Z = 512, 8.0
+"""With more classes and a larger z the skewness is neglected: its sums take ``C^3`` operations, and p is below 1e-10."""
+SIMILAR_RELABELLINGS = 100
+"""The number of relabellings at least as similar as the given labels after which no more are drawn."""
+MIN_RELABELLINGS, MAX_RELABELLINGS, MAX_TERMS = 5_000, 100_000, 40_000_000
+"""The number of relabellings after which no more are drawn if none is as similar, the largest number of relabellings, and the
+largest number of products that all their sums have."""
+RELABELLINGS_AT_ONCE = 500
+ROUNDING = 1e-11
+"""Sums that differ by less than this share of their absolute terms are equal up to rounding."""
 
-
-class ThirdMoments(NamedTuple):
-    """The sums of a centred symmetric matrix for the third moment."""
-
-    classes: int
-    sums: Values
-    """One sum for each of the eight ways in which three pairs share classes."""
-
-    @classmethod
-    def of(cls, matrix: Values) -> ThirdMoments:
-        """Return the sums of the symmetric part of a matrix ``(n, n)`` without its diagonal."""
-        x = permutation_null.centred_off_diagonal((matrix + matrix.T) / 2)
-        squared = x * x
-        rows, squares, cubes = x.sum(axis=1), squared.sum(axis=1), (squared * x).sum(axis=1)
-        between = float(rows @ x @ rows)
-        crossed = float(squares @ rows)
-
-        # One pair three times; one pair twice and a pair that shares a class with it; a triangle.
-        same = float(cubes.sum())
-        doubled = crossed - same
-        triangle = float(((x @ x) * x).sum())
-        # Three pairs at one class; a path of three pairs; one pair twice and a disjoint pair.
-        star = float((rows**3 - 3 * rows * squares + 2 * cubes).sum())
-        path = between - 2 * crossed + same - triangle
-        apart = 2 * same - 4 * crossed
-        # Two pairs that share a class and a disjoint pair.
-        two = -2 * (2 * (between - crossed) + float((rows**3 - rows * squares).sum())) + 2 * (2 * doubled + triangle)
-        # Three disjoint pairs follow from the others, because the sum of all pairs is 0 and so is its cube.
-        known = np.array([same, doubled, triangle, star, path, apart, two])
-        return cls(len(x), np.append(known, -float(_TIMES[:-1] @ known) / _TIMES[-1]))
+_PATTERNS = (
+    "ab ab ab, ab ab ba",
+    "ab ab bc, ab ab cb, ab ab ac, ab ab ca, ab ba bc, ab ba cb, ab bc ca, ab bc ac",
+    "ab ac ad, ab ac da, ab ca da, ba ca da, ba bc cd, ba bc dc, ab bc cd, ab bc dc, ab ab cd, ab ba cd",
+    "ab ac de, ab bc de, ba ca de, ab cd ef",
+)
+"""The 24 ways in which three ordered pairs of classes share classes. A letter is a class."""
 
 
-def skewness(x: ThirdMoments, y: ThirdMoments, deviation: float) -> float:
-    """Return the skewness of ``S`` over all relabellings, exact for 6 classes or more if one of the matrices is symmetric.
+class RelabelledMatrix:
+    """A matrix whose classes are relabelled at random, with the sums that the distribution of S needs.
 
     Parameters
     ----------
-    deviation : the standard deviation of ``S`` from `dsi_cli.metrics.permutation_null.product_deviation`
+    values : (C, C) float64
+        The diagonal does not count.
     """
-    ways = [prod(range(x.classes - size + 1, x.classes + 1)) for size in _CLASSES]
-    third = 8 * float((_TIMES * x.sums * y.sums / np.array(ways, dtype=np.float64)).sum())
-    return third / deviation**3
+
+    def __init__(self, values: Values) -> None:
+        self.values = values
+        self.classes = len(values)
+
+    @lazy_property
+    def moments(self) -> permutation_null.Moments:
+        """Mantel's sums for the deviation of S."""
+        return permutation_null.Moments.of(self.values)
+
+    @lazy_property
+    def third_sums(self) -> Values:
+        """The sums of products of three values, one for each of the 24 ways in which three pairs share classes."""
+        return _third_sums(self.values)
+
+    @lazy_property
+    def effective_classes(self) -> float:
+        """The number of rows, or of columns if it is smaller, that the squared deviations from the mean cover."""
+        squares = np.square(permutation_null.centred_off_diagonal(self.values))
+        return min(float(sums.sum() ** 2 / (sums @ sums)) for sums in (squares.sum(axis=0), squares.sum(axis=1)))
+
+    @lazy_property
+    def entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp], Values]:
+        """The rows, columns and values of all entries, less the most common value; entries of that value are left out."""
+        values, counts = np.unique(off_diagonal(self.values), return_counts=True)
+        differences = self.values - values[counts.argmax()]
+        np.fill_diagonal(differences, 0.0)
+        row, column = np.nonzero(differences)
+        return row, column, differences[row, column]
+
+    def prepare(self) -> None:
+        """Compute now what several threads would otherwise compute repeatedly."""
+        _ = self.moments, self.effective_classes
+        if self.classes <= MAX_SKEWED_CLASSES:
+            _ = self.third_sums
+
+
+def deviation(x: RelabelledMatrix, y: RelabelledMatrix) -> float:
+    """Return the exact standard deviation of S over all relabellings of the classes of one matrix."""
+    if x.classes <= permutation_null.MAX_ENUMERATED_CLASSES:
+        orders, values = permutation_null.every_relabelling(x.classes), permutation_null.centred_off_diagonal(x.values)
+        return float(np.std([float((values * y.values[np.ix_(order, order)]).sum()) for order in orders]))
+    return permutation_null.product_deviation(x.moments, y.moments)
+
+
+def p_value(x: RelabelledMatrix, y: RelabelledMatrix, z: float, seed: int = 0, *, may_draw: bool = True) -> float | None:
+    """Return the share of relabellings with an S of at least that of the given labels.
+
+    Parameters
+    ----------
+    z : the standard deviations of S above its mean
+    seed : the seed of the random relabellings
+    may_draw : whether classes may be relabelled at random
+
+    Returns
+    -------
+    float or None
+        Exact for up to 7 classes; else right to a factor of about 1.2 down to 0.001. None if random relabellings are needed and
+        ``may_draw`` is False.
+    """
+    if min(x.effective_classes, y.effective_classes) < MIN_EFFECTIVE_CLASSES:
+        is_exact = x.classes <= permutation_null.MAX_ENUMERATED_CLASSES
+        return sampled_tail(x, y, seed) if may_draw or is_exact else None
+    if x.classes > MAX_SKEWED_CLASSES and z > MAX_SKEWED_Z:
+        return upper_tail(z, 0.0)
+    return upper_tail(z, skewness(x, y))
+
+
+def sampled_tail(x: RelabelledMatrix, y: RelabelledMatrix, seed: int) -> float:
+    """Return the share of relabellings with an S of at least that of the given labels; all of them for up to 7 classes.
+
+    No more are drawn after `SIMILAR_RELABELLINGS` that are as similar, or if there is none among the first `MIN_RELABELLINGS`.
+    """
+    # Few entries are faster. The second key makes the result independent of the order of the two matrices.
+    x, y = sorted((x, y), key=lambda matrix: (len(matrix.entries[0]), float(np.abs(matrix.entries[2]).sum())))
+    row, column, weight = x.entries
+    classes, values = x.classes, y.values.ravel()
+
+    def sums(orders: NDArray[np.intp]) -> Values:
+        drawn: Values = values.take(orders[:, row] * classes + orders[:, column]) @ weight
+        return drawn
+
+    given = np.arange(classes)[None]
+    terms = np.abs(weight) @ np.abs(values.take(row * classes + column))
+    least = float(sums(given)[0]) - ROUNDING * float(terms)
+    if classes <= permutation_null.MAX_ENUMERATED_CLASSES:
+        return float((sums(permutation_null.every_relabelling(classes)) >= least).mean())
+    rng = np.random.default_rng(seed)
+    similar, drawn = 0, 0
+    most = min(MAX_RELABELLINGS, max(MIN_RELABELLINGS, MAX_TERMS // len(row)))
+    while drawn < (most if similar else MIN_RELABELLINGS) and similar < SIMILAR_RELABELLINGS:
+        orders = rng.permuted(np.repeat(given, RELABELLINGS_AT_ONCE, axis=0), axis=1)
+        similar += int((sums(orders) >= least).sum())
+        drawn += RELABELLINGS_AT_ONCE
+    return (1 + similar) / (1 + drawn)
+
+
+def skewness(x: RelabelledMatrix, y: RelabelledMatrix) -> float:
+    """Return the skewness of S over all relabellings, exact for 6 classes or more."""
+    ways = _ways()
+    arrangements = np.array([np.prod(np.arange(x.classes - size + 1.0, x.classes + 1.0)) for size in ways.classes])
+    third = float((ways.times * x.third_sums * y.third_sums / arrangements).sum())
+    return third / permutation_null.product_deviation(x.moments, y.moments) ** 3
 
 
 def upper_tail(z: float, skew: float) -> float:
@@ -86,3 +172,66 @@ def upper_tail(z: float, skew: float) -> float:
     if skew > 0:
         return float(gammaincc(shape, max(shape + z * shape**0.5, 0.0)))
     return float(gammainc(shape, max(shape - z * shape**0.5, 0.0)))
+
+
+class _Ways(NamedTuple):
+    """The ways in which three ordered pairs of classes share classes, in the order of `_PATTERNS`."""
+
+    classes: NDArray[np.intp]
+    """The number of different classes of each way."""
+    times: Values
+    """The number of ways to choose which of the six classes are the same."""
+    from_free: Values
+    """The matrix ``(24, 24)`` from sums in which classes may coincide to sums over different classes."""
+
+
+@cache
+def _ways() -> _Ways:
+    """Return the ways, from all partitions of the classes of each pattern."""
+    patterns = [pattern.split() for line in _PATTERNS for pattern in line.split(", ")]
+    index = {_canonical(pattern): number for number, pattern in enumerate(patterns)}
+    coincidences = np.zeros((len(patterns), len(patterns)))
+    for number, pattern in enumerate(patterns):
+        for merged in _partitions(sorted(set("".join(pattern)))):
+            pairs = [merged[pair[0]] + merged[pair[1]] for pair in pattern]
+            if all(pair[0] != pair[1] for pair in pairs):  # the diagonal is 0
+                coincidences[number, index[_canonical(pairs)]] += 1
+    classes = np.array([len(set("".join(pattern))) for pattern in patterns])
+    return _Ways(classes, coincidences[-1], np.linalg.inv(coincidences).round().astype(np.float64))
+
+
+def _canonical(pairs: Sequence[str]) -> str:
+    """Return the same text for three pairs in any order and with any names of the classes."""
+    forms = []
+    for order in permutations(pairs):
+        names: dict[str, str] = {}
+        forms.append("".join(names.setdefault(letter, "abcdef"[len(names)]) for letter in "".join(order)))
+    return min(forms)
+
+
+def _partitions(letters: Sequence[str]) -> list[dict[str, str]]:
+    """Return all ways to make some of the letters the same, as the new name of each letter."""
+    partitions: list[dict[str, str]] = [{}]
+    for letter in letters:
+        partitions = [{**partition, letter: name} for partition in partitions for name in {*partition.values(), letter}]
+    return partitions
+
+
+def _third_sums(matrix: Values) -> Values:
+    """Return the sums of products of three centred values, one for each of the 24 ways."""
+    x = permutation_null.centred_off_diagonal(matrix)
+    squares, crossed = x * x, x * x.T
+    rows, columns, both = x.sum(axis=1), x.sum(axis=0), crossed.sum(axis=1)
+    single = x.astype(np.float32) if len(x) > MAX_SKEWED_CLASSES else x  # half the time, and accurate enough
+    product = single @ single
+    free = [
+        *((squares * x).sum(), (crossed * x).sum()),
+        *(sums @ other for sums in (squares.sum(axis=0), squares.sum(axis=1), both) for other in (rows, columns)),
+        *((product * x.T).sum(), (product * x).sum()),
+        *((rows**3).sum(), (rows**2) @ columns, rows @ columns**2, (columns**3).sum()),
+        *(left @ x @ right for left in (rows, columns) for right in (rows, columns)),
+        # The sum of all values is 0, and so are the sums of ways with a pair that shares no class with the others.
+        *[0.0] * 6,
+    ]
+    sums: Values = _ways().from_free @ np.array(free, dtype=np.float64)
+    return sums

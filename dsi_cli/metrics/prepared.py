@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import measures, p_values, permutation_null
-from dsi_cli.metrics.measures import Values
+from dsi_cli.metrics import measures
+from dsi_cli.metrics.lazy import lazy_property
+from dsi_cli.metrics.measures import Values, similarity_ranks
+from dsi_cli.metrics.p_values import RelabelledMatrix
 
 Csm = NDArray[np.floating[Any]]
 Arrays = TypeVar("Arrays", bound=tuple[NDArray[Any], ...])
-Value = TypeVar("Value")
 
 ROUNDING = 5e-7
 """A range of off-diagonal values below this share of the largest value counts as rounding **[choice]**."""
 
 MAX_CACHED_BYTES = 128 << 20
 """The default size of the cache of a prepared matrix."""
-
-
-class lazy_property(Generic[Value]):  # noqa: N801 (used as a decorator)
-    """A property that is computed on first use. `functools.cached_property` of Python 3.11 shares one lock among all objects."""
-
-    def __init__(self, compute: Callable[[Any], Value]) -> None:
-        self._compute = compute
-        self.__doc__ = compute.__doc__
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        """Store the name of the property."""
-        self._name = name
-
-    def __get__(self, instance: Any, owner: type) -> Value:
-        """Compute the value and store it as an attribute of the instance, which takes precedence from then on."""
-        value = instance.__dict__[self._name] = self._compute(instance)
-        return value
 
 
 class PairValues:
@@ -163,33 +147,32 @@ class PreparedMatrix:
         return minima
 
     @lazy_property
-    def value_moments(self) -> permutation_null.Moments:
-        """Mantel's sums of the scaled values."""
-        return permutation_null.Moments.of(self.scaled_square, is_symmetric=self.is_symmetric)
+    def relabelled_values(self) -> RelabelledMatrix:
+        """The scaled values, with the sums for their chance level."""
+        return RelabelledMatrix(self.scaled_square)
 
     @lazy_property
-    def rank_moments(self) -> permutation_null.Moments:
-        """Mantel's sums of `rank_square`."""
-        return permutation_null.Moments.of(self.rank_square, is_symmetric=self.is_symmetric)
+    def relabelled_ranks(self) -> RelabelledMatrix:
+        """The ranks of `rank_square`, with the sums for their chance level."""
+        return RelabelledMatrix(self.rank_square)
 
     @lazy_property
-    def value_thirds(self) -> p_values.ThirdMoments:
-        """The sums of the scaled values for the skewness of the chance level."""
-        return p_values.ThirdMoments.of(self.scaled_square)
+    def row_ranks(self) -> Values:
+        """The ranks of the other classes in each row by falling similarity, from `similarity_ranks`."""
+        return similarity_ranks(self.matrix)
 
     @lazy_property
-    def rank_thirds(self) -> p_values.ThirdMoments:
-        """The sums of the ranks for the skewness of the chance level."""
-        return p_values.ThirdMoments.of(self.rank_square)
+    def relabelled_row_ranks(self) -> RelabelledMatrix:
+        """The negated `row_ranks`, which are larger for more similar classes, with the sums for their chance level."""
+        return RelabelledMatrix(-self.row_ranks)
 
     def prepare(self) -> None:
         """Compute the derived values now, so that threads do not compute them repeatedly, and cache sampled arrays from now on."""
         self._is_caching = True
         if not self.is_constant:
-            _ = self._distinct_values.scaled_sorted, self.value_moments, self.rank_moments
-            _ = self.value_sums, self.rank_sums, self.least_without
-            if self.classes <= p_values.MAX_SKEWED_CLASSES:
-                _ = self.value_thirds, self.rank_thirds
+            _ = self._distinct_values.scaled_sorted, self.value_sums, self.rank_sums, self.least_without
+            for matrix in (self.relabelled_values, self.relabelled_ranks, self.relabelled_row_ranks):
+                matrix.prepare()
 
     def cached(self, key: Hashable, compute: Callable[[], Arrays]) -> Arrays:
         """Return the arrays that ``compute`` returns; after `prepare` they are cached while there is space."""

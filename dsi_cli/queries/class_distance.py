@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics.idm import similarity_ranks
+from dsi_cli.metrics.measures import similarity_ranks
 
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results

@@ -156,7 +156,7 @@ CURVES = Table(
         Column(
             "p_value",
             FLOAT,
-            "share of relabellings that are at least as similar; without --permutations only for symmetric matrices",
+            "of a SAI or an IDM: share of relabellings that are at least as similar; 0.05 means one in twenty",
         ),
         Column(
             "low",

@@ -9,7 +9,8 @@ import pytest
 from helpers.errors import raises
 from numpy.testing import assert_allclose
 
-from dsi_cli.metrics.idm import idm, similarity_ranks
+from dsi_cli.metrics.idm import idm
+from dsi_cli.metrics.measures import similarity_ranks
 
 RNG = np.random.default_rng(5)
 

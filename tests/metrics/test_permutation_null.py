@@ -116,7 +116,8 @@ def test_exact_null_equals_full_enumeration_at_8_classes(make_pair, kind, measur
     values = all_values(a, b, measure)
     assert_allclose(entry.value, values[0], rtol=1e-9)
     assert_allclose([entry.null_mean, entry.null_std], [values.mean(), values.std()], rtol=1e-9, atol=1e-12)
-    assert entry.p_value is None, "8 classes are too few for the approximation"
+    similar = values <= values[0] + 1e-12 if measure == "mse" else values >= values[0] - 1e-12
+    assert entry.p_value == pytest.approx(similar.mean(), rel=0.4)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -34,7 +34,7 @@ from dsi_cli.metrics.blockwise.blocks import BlockWalk
 from dsi_cli.metrics.blockwise.idm import idm_in_blocks
 from dsi_cli.metrics.blockwise.wsi import block_statistics
 from dsi_cli.metrics.hierarchy import HierarchyScore
-from dsi_cli.metrics.idm import VARIANTS, IdmResult, idm
+from dsi_cli.metrics.idm import VARIANTS, IdmResult, idm_of_prepared, reason_no_idm
 from dsi_cli.metrics.idm import empty_result as no_idm
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.split_half import reliability
@@ -367,24 +367,34 @@ def _idm_rows(evaluation: StoredEvaluation, matrices: Sequence[EpochMatrix], con
 
     for matrix in matrices:
         if matrix.kind != "ccsm" and matrix.split in (None, evaluation.split):
-            add(matrix.kind, _idm_by(matrix, evaluation, context.blockwise))
+            add(matrix.kind, _idm_by(matrix, matrix.classes, evaluation, context))
     for reference in context.references.references:
         if reference.reason_missing is None:
-            results = _idm_by(reference.matrix, evaluation, context.blockwise)
+            results = _idm_by(reference, reference.matrix.classes, evaluation, context)
         else:
             results = no_idm(reference.reason_missing)
         add(SCSM, results, reference=reference.name)
     return rows
 
 
-def _idm_by(matrix: EpochMatrix, evaluation: StoredEvaluation, blockwise: BlockwiseContext | None) -> dict[str, IdmResult]:
-    assert evaluation.counts is not None
-    if blockwise is None:
-        return idm(evaluation.counts, matrix.dense)
-    from scipy.sparse import csr_array
+def _idm_by(
+    matrix: EpochMatrix | PreparedReference, classes: Classes, evaluation: StoredEvaluation, context: EpochContext
+) -> dict[str, IdmResult]:
+    """Return the IDM of a split's counts by a matrix or reference of some classes."""
+    counts, blockwise = evaluation.counts, context.blockwise
+    assert counts is not None
+    if blockwise is not None:
+        from scipy.sparse import csr_array
 
-    counts, rows = csr_array(evaluation.counts), matrix.rows(matrix.classes)
-    return idm_in_blocks(counts, rows, matrix.classes, blockwise.walk, blockwise.scratch)
+        rows = matrix.matrix if isinstance(matrix, PreparedReference) else matrix
+        return idm_in_blocks(csr_array(counts), rows.rows(classes), classes, blockwise.walk, blockwise.scratch)
+    kept = classes[counts[classes].sum(axis=1) > 0]
+    used = counts[np.ix_(kept, kept)]
+    reason = reason_no_idm(len(kept), int(used.sum()))
+    if reason is not None:
+        return no_idm(reason, len(kept), int(used.sum()))
+    may_draw = context.options.permutations != 0
+    return idm_of_prepared(used, matrix.of_classes(kept), seed=context.options.seed, may_draw=may_draw)
 
 
 def _hierarchy_rows(evaluation: StoredEvaluation, context: EpochContext) -> list[Row]:

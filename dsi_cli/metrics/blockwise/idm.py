@@ -13,9 +13,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.metrics import permutation_null
+from dsi_cli.metrics import p_values, permutation_null
 from dsi_cli.metrics.blockwise.blocks import BlockWalk, Indices, RowSource, Single, without_diagonal
-from dsi_cli.metrics.idm import ConfusedPairs, IdmResult, empty_result, idm, idm_variants, reason_no_idm
+from dsi_cli.metrics.idm import ChanceLevel, ConfusedPairs, IdmResult, empty_result, idm, idm_variants, reason_no_idm
 from dsi_cli.metrics.measures import Values, mid_ranks
 from dsi_cli.metrics.permutation_null import Moments
 
@@ -49,7 +49,15 @@ def idm_in_blocks(
     if len(kept) <= permutation_null.MAX_ENUMERATED_CLASSES:
         return idm(counts.toarray(), matrix.block(0, matrix.size))
     pairs, moments = _pairs_and_moments(counts.tocoo(), matrix, walk, scratch)
-    return idm_variants(pairs, lambda weight: permutation_null.product_deviation(_weight_moments(weight, pairs), moments))
+
+    def chance_level(weight: Values) -> ChanceLevel:
+        # The skewness would need all ranks at once; the p-value is that of the normal approximation.
+        return ChanceLevel(
+            permutation_null.product_deviation(_weight_moments(weight, pairs), moments),
+            lambda z: p_values.upper_tail(z, 0.0),
+        )
+
+    return idm_variants(pairs, chance_level)
 
 
 def double_ranks(block: Single, start: int) -> DoubleRanks:
