@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from networks.cases import Case, images, sequences
+from networks.cases import ASK, ASK_ALWAYS, Case, sequences
 from networks.convolutional import stack
 
 
@@ -209,48 +209,26 @@ class AttentionPooled(nn.Module):
 
 
 CASES = [
-    Case("vit_head", lambda: Vit("head", 10), images(), "head"),
-    Case("vit_odd_name", lambda: Vit("verdict", 20), images(), "verdict"),
-    Case("vit_square", lambda: Vit("sortie_finale", 32), images(), "sortie_finale"),
-    Case("vit_mlp_width_is_classes", lambda: Vit("ziel", 64), images(), "ziel"),
-    Case("vit_qkv_width_is_classes", lambda: Vit("clf", 96), images(), "clf"),
-    Case("vit_17_tokens_17_classes", lambda: Vit("out_layer", 17), images(), "out_layer"),
-    Case("vit_norm_after_head", lambda: Vit("decide", 12, norm_last=True), images(), "decide"),
-    Case("vit_head_stack", lambda: Vit("mlp_head", 0, layer=stack(32, 48, 20)), images(), "mlp_head.2"),
-    Case("vit_head_stack_square", lambda: Vit("mlp_kopf", 0, layer=stack(32, 32, 32)), images(), "mlp_kopf.2"),
-    Case("vit_binary", lambda: Vit("oui_non", 2), images(), "oui_non"),
-    Case("vit_more_classes", lambda: Vit("arten", 200), images(), "arten"),
-    Case("lucidrains_mlp_head", lambda: LucidrainsVit("mlp_head", 10), images(), "mlp_head.1"),
-    Case("lucidrains_linear_head", lambda: LucidrainsVit("linear_head", 20, norm_in_head=False), images(), "linear_head"),
-    Case("lucidrains_width_is_classes", lambda: LucidrainsVit("mlp_head", 32), images(), "mlp_head.1"),
-    Case("lucidrains_hidden_is_classes", lambda: LucidrainsVit("z", 48), images(), "z.1"),
-    Case("encoder_fc", lambda: EncoderClassifier("fc", 7), sequences(12), "fc"),
-    Case("encoder_decoder", lambda: EncoderClassifier("decoder", 11), sequences(12), "decoder"),
-    Case("encoder_square", lambda: EncoderClassifier("aussage", 32), sequences(12), "aussage"),
-    Case("encoder_hidden_is_classes", lambda: EncoderClassifier("to_logits", 48), sequences(12), "to_logits"),
-    Case("encoder_in_proj_is_classes", lambda: EncoderClassifier("lin", 96), sequences(12), "lin"),
-    Case("mixer_head", lambda: Mixer("mlp_head", 10), images(), "mlp_head"),
-    Case("mixer_token_hidden_is_classes", lambda: Mixer("entscheid", 20), images(), "entscheid"),
-    Case("mixer_tokens_are_classes", lambda: Mixer("clf", 16), images(), "clf"),
-    Case("mixer_square", lambda: Mixer("y", 32), images(), "y"),
-    Case("swin_head", lambda: Swin("head", 10), images(), "head"),
-    Case("swin_nine_classes", lambda: Swin("beurteilung", 9), images(), "beurteilung"),
-    Case("swin_reduction_is_classes", lambda: Swin("clf", 32), images(), "clf"),
-    Case("attention_pooling", lambda: AttentionPooled("classifieur", 6), sequences(24), "classifieur"),
-    Case("attention_pooling_hidden_is_classes", lambda: AttentionPooled("bag_fc", 20), sequences(24), "bag_fc"),
-    Case("attention_pooling_binary", lambda: AttentionPooled("bag", 2), sequences(24), "bag"),
+    Case("vit_norm_after_head", lambda: Vit("decide", 12, norm_last=True), "decide"),
+    Case("vit_head_stack", lambda: Vit("mlp_head", 0, layer=stack(32, 48, 20)), "mlp_head.2"),
+    Case("lucidrains_mlp_head", lambda: LucidrainsVit("mlp_head", 10), "mlp_head.1"),
+    Case("encoder_fc", lambda: EncoderClassifier("fc", 7), "fc", inputs=sequences(12)),
+    Case("mixer_head", lambda: Mixer("mlp_head", 10), "mlp_head"),
+    Case("swin_head", lambda: Swin("head", 10), "head"),
+    Case("swin_nine_classes", lambda: Swin("beurteilung", 9), "beurteilung"),
+    Case("attention_pooling", lambda: AttentionPooled("classifieur", 6), "classifieur", inputs=sequences(24)),
     Case(
         "attention_pooling_registered_last",
         lambda: AttentionPooled("slide", 9, gate_last=True),
-        sequences(24),
         "slide",
-        may_ask=True,
+        inputs=sequences(24),
+        **ASK,
     ),
     Case(
         "attention_pooling_last_hidden_is_classes",
         lambda: AttentionPooled("slide", 20, gate_last=True),
-        sequences(24),
         "slide",
-        may_ask_with_count=True,
+        inputs=sequences(24),
+        **ASK_ALWAYS,
     ),
 ]

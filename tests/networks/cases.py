@@ -41,6 +41,11 @@ def sequences(features: int, length: int = 12, batch: int = 6) -> Inputs:
     return lambda: (torch.randn(batch, length, features),)
 
 
+ASK: dict[str, Any] = {"may_ask": True}
+ASK_ALWAYS: dict[str, Any] = {"may_ask_with_count": True}
+REFUSE: dict[str, Any] = {"must_refuse": "."}
+
+
 @dataclass(frozen=True)
 class Network:
     """A checkpoint's contents and what is true of them."""
@@ -72,11 +77,11 @@ class Case:
 
     name: str
     build: Callable[[], nn.Module]
-    inputs: Inputs
     head: str | None
     """The path of the head's module, or of a parameter that the model's method ``classify`` uses."""
     classes: int | None = None
     """The number of classes; None if it is the number of the head's rows."""
+    inputs: Inputs = field(default_factory=images)
     then: bool = False
     """True if a layer or a scale follows the head, so that its outputs are not the logits."""
     measure: str = "linear"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from networks.cases import Case, images, sequences, vectors
+from networks.cases import ASK, REFUSE, Case, sequences, vectors
 from networks.convolutional import stack
 from networks.parts import Parts, Pretrained, Trunk, parameter
 from networks.tasks import BOTH_COUNTS, linear
@@ -127,73 +127,29 @@ def conditioned(name: str, classes: int, groups: int) -> Parts:
 
 
 CASES = [
-    # Chains, where only the last layer leads nowhere.
-    Case("pretrained_1000_chained", lambda: on_pretrained("my_top", 20, True), images(), "my_top"),
-    Case("pretrained_1000_chained_classifier", lambda: on_pretrained("z", 10, True, "classifier"), images(), "z"),
-    Case("pretrained_1000_chained_head", lambda: on_pretrained("sortie", 40, True, "head"), images(), "sortie"),
-    Case("pretrained_1000_unused", lambda: on_pretrained("my_top", 20, False), images(), "my_top", may_ask=True),
-    Case(
-        "pretrained_1000_unused_classifier",
-        lambda: on_pretrained("l9", 10, False, "classifier"),
-        images(),
-        "l9",
-        may_ask=True,
-    ),
-    Case("pretrained_1000_unused_square", lambda: on_pretrained("neu", 48, False, "head"), images(), "neu", may_ask=True),
+    Case("pretrained_1000_chained", lambda: on_pretrained("my_top", 20, True), "my_top"),
+    Case("pretrained_1000_unused", lambda: on_pretrained("my_top", 20, False), "my_top", **ASK),
     Case(
         "embedding_then_norm_then_head",
         lambda: in_order("fc", "neck", "ids", fc=linear(64), neck=nn.BatchNorm1d(64), ids=nn.Linear(64, 75, bias=False)),
-        images(),
         "ids",
     ),
-    Case("fc_then_l3", lambda: in_order("fc", "l3", fc=linear(64), l3=nn.Linear(64, 20)), images(), "l3"),
-    Case(
-        "classifier_then_linear",
-        lambda: in_order("classifier", "linear", classifier=linear(24), linear=nn.Linear(24, 24)),
-        images(),
-        "linear",
-    ),
-    Case("registered_backwards", lambda: in_order("fc1", "fc2", fc2=nn.Linear(48, 20), fc1=linear(48)), images(), "fc2"),
-    Case("registered_backwards_as_many", lambda: in_order("b", "a", a=nn.Linear(20, 20), b=linear(20)), images(), "a"),
-    Case(
-        "attention_gate_on_features",
-        lambda: in_order("gate", "decide", gate=linear(20), decide=nn.Linear(20, 20)),
-        images(),
-        "decide",
-    ),
+    Case("fc_then_l3", lambda: in_order("fc", "l3", fc=linear(64), l3=nn.Linear(64, 20)), "l3"),
     Case(
         "transformed_features",
         lambda: in_order("head", "logits", head=stack(32, 64, 48), logits=nn.Linear(48, 48)),
-        images(),
         "logits",
     ),
-    Case(
-        "nested_mlp_then_top",
-        lambda: in_order("classifier", "top", classifier=stack(32, 48, 20), top=nn.Linear(20, 6)),
-        images(),
-        "top",
-    ),
-    # Decoders, exits, gates and class tables.
-    Case("autoencoder_then_clf", lambda: reconstructing("clf", 10), vectors(192), "clf", may_ask=True),
-    Case(
-        "autoencoder_clf_first", lambda: reconstructing("label", 12, head_first=True), vectors(192), "label", may_ask=True
-    ),
-    Case("autoencoder_code_is_classes", lambda: reconstructing("classe", 20), vectors(192), "classe", may_ask=True),
-    Case("autoencoder_hidden_is_classes", lambda: reconstructing("classe", 32), vectors(192), "classe", may_ask=True),
-    Case("variational", lambda: variational("clf", 10), vectors(64), "clf", may_ask=True),
-    Case("variational_latent_is_classes", lambda: variational("y_pred", 16), vectors(64), "y_pred", **BOTH_COUNTS),
-    Case("variational_hidden_is_classes", lambda: variational("art", 48), vectors(64), "art", may_ask=True),
-    Case("early_exits", lambda: EarlyExits("final", "exits", 10), images(), "final", **BOTH_COUNTS),
-    Case("deep_supervision", lambda: EarlyExits("fc", "side_fc", 20), images(), "fc", **BOTH_COUNTS),
-    Case("experts_common_head", lambda: Experts("out", 10, 4), images(), "out", may_ask=True),
-    Case("experts_as_many_as_classes", lambda: Experts("out", 5, 5), images(), "out", **BOTH_COUNTS),
-    Case("experts_gate_last", lambda: Experts("spruch", 9, 3, gate_last=True), images(), "spruch", may_ask=True),
-    Case("experts_gate_last_as_many", lambda: Experts("spruch", 4, 4, gate_last=True), images(), "spruch", **BOTH_COUNTS),
-    Case("experts_with_a_head_each", lambda: Experts(None, 10, 3), images(), None, 10, must_refuse="."),
-    Case("centres_after", lambda: with_centres("fc", "centers", 10), images(), "fc", **BOTH_COUNTS),
-    Case("centres_odd_names", lambda: with_centres("ende", "mitten", 20), images(), "ende", **BOTH_COUNTS),
-    Case("site_table", lambda: conditioned("clf", 10, 6), images(), "clf"),
-    Case("site_table_as_many", lambda: conditioned("clf", 10, 10), images(), "clf"),
+    Case("autoencoder_then_clf", lambda: reconstructing("clf", 10), "clf", inputs=vectors(192), **ASK),
+    Case("variational", lambda: variational("clf", 10), "clf", inputs=vectors(64), **ASK),
+    Case("variational_latent_is_classes", lambda: variational("y_pred", 16), "y_pred", **BOTH_COUNTS, inputs=vectors(64)),
+    Case("early_exits", lambda: EarlyExits("final", "exits", 10), "final", **BOTH_COUNTS),
+    Case("experts_common_head", lambda: Experts("out", 10, 4), "out", **ASK),
+    Case("experts_as_many_as_classes", lambda: Experts("out", 5, 5), "out", **BOTH_COUNTS),
+    Case("experts_with_a_head_each", lambda: Experts(None, 10, 3), None, 10, **REFUSE),
+    Case("centres_after", lambda: with_centres("fc", "centers", 10), "fc", **BOTH_COUNTS),
+    Case("centres_odd_names", lambda: with_centres("ende", "mitten", 20), "ende", **BOTH_COUNTS),
+    Case("site_table", lambda: conditioned("clf", 10, 6), "clf"),
     Case(
         "token_tagger_two_outputs",
         lambda: Parts(
@@ -202,8 +158,8 @@ CASES = [
             slot=linear(25),
             intent=linear(8),
         ),
-        sequences(12),
         "intent",
-        may_ask=True,
+        inputs=sequences(12),
+        **ASK,
     ),
 ]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from networks.cases import Case, images
+from networks.cases import ASK, ASK_ALWAYS, Case
 from networks.convolutional import stack
 
 
@@ -195,46 +195,21 @@ class ConvNext(nn.Module):
 
 
 CASES = [
-    Case("senet", lambda: SeNet("klassifikator", 10), images(), "klassifikator"),
-    Case("senet_gate_hidden_is_classes", lambda: SeNet("clf", 8), images(), "clf"),
-    Case("senet_gate_width_is_classes", lambda: SeNet("salida", 32), images(), "salida"),
-    Case("senet_gate_registered_last", lambda: SeNet("decision", 20, gate_last=True), images(), "decision", may_ask=True),
-    Case("senet_gate_last_hidden_is_classes", lambda: SeNet("fc", 8, gate_last=True), images(), "fc", may_ask=True),
-    Case("efficientnet_fc", lambda: MobileNet("_fc", nn.Linear(48, 10), gate=4), images(), "_fc"),
-    Case("efficientnet_gate_is_classes", lambda: MobileNet("_fc", nn.Linear(48, 10), gate=10), images(), "_fc"),
-    Case("efficientnet_projection_is_classes", lambda: MobileNet("krone", nn.Linear(48, 20), 20, 4), images(), "krone"),
-    Case("efficientnet_square", lambda: MobileNet("krone", nn.Linear(48, 48), gate=4), images(), "krone"),
+    Case("senet", lambda: SeNet("klassifikator", 10), "klassifikator"),
+    Case("senet_gate_registered_last", lambda: SeNet("decision", 20, gate_last=True), "decision", **ASK),
+    Case("efficientnet_fc", lambda: MobileNet("_fc", nn.Linear(48, 10), gate=4), "_fc"),
     Case(
         "mobilenet_classifier",
         lambda: MobileNet("classifier", nn.Sequential(nn.Dropout(), nn.Linear(48, 9))),
-        images(),
         "classifier.1",
     ),
-    Case("mobilenet_two_layers", lambda: MobileNet("classifier", stack(48, 64, 16)), images(), "classifier.2"),
-    Case("mobilenet_two_layers_square", lambda: MobileNet("oben", stack(48, 20, 20)), images(), "oben.2"),
-    Case("mobilenet_convolution", lambda: MobileNet("conv_out", nn.Conv2d(48, 15, 1)), images(), "conv_out"),
-    Case("mobilenet_convolution_width_is_classes", lambda: MobileNet("kopf", nn.Conv2d(48, 20, 1)), images(), "kopf"),
-    Case("mobilenet_binary", lambda: MobileNet("choix", nn.Linear(48, 2)), images(), "choix"),
-    Case("separable_fc", lambda: Separable("fc", 6), images(), "fc"),
-    Case("separable_width_is_classes", lambda: Separable("endschicht", 20), images(), "endschicht"),
-    Case("separable_more_classes", lambda: Separable("linear_7", 40, (12, 12, 24)), images(), "linear_7"),
-    Case("densenet_linear", lambda: DenseNet("linear", 7), images(), "linear"),
-    Case("densenet_growth_is_classes", lambda: DenseNet("clf", 10), images(), "clf"),
-    Case("densenet_transition_is_classes", lambda: DenseNet("kategorien", 20), images(), "kategorien"),
-    Case("densenet_100", lambda: DenseNet("out", 100, 8), images(), "out"),
-    Case("inception", lambda: Inception("l_out", 10), images(), "l_out"),
-    Case("inception_branch_is_classes", lambda: Inception("l_out", 12), images(), "l_out"),
-    Case("inception_aux_before", lambda: Inception("clf", 20, "aux_fc"), images(), "clf"),
-    Case("inception_aux_after", lambda: Inception("clf", 20, "aux_logits", True), images(), "clf"),
-    Case(
-        "inception_side_after",
-        lambda: Inception("principal", 20, "auxiliaire", True),
-        images(),
-        "principal",
-        may_ask_with_count=True,
-    ),
-    Case("convnext_head", lambda: ConvNext("head", 10), images(), "head"),
-    Case("convnext_width_is_classes", lambda: ConvNext("clf", 12), images(), "clf"),
-    Case("convnext_square", lambda: ConvNext("vorhersage", 24), images(), "vorhersage"),
-    Case("convnext_expansion_is_classes", lambda: ConvNext("pred", 48), images(), "pred"),
+    Case("mobilenet_two_layers", lambda: MobileNet("classifier", stack(48, 64, 16)), "classifier.2"),
+    Case("mobilenet_convolution", lambda: MobileNet("conv_out", nn.Conv2d(48, 15, 1)), "conv_out"),
+    Case("separable_more_classes", lambda: Separable("linear_7", 40, (12, 12, 24)), "linear_7"),
+    Case("densenet_linear", lambda: DenseNet("linear", 7), "linear"),
+    Case("inception", lambda: Inception("l_out", 10), "l_out"),
+    Case("inception_aux_before", lambda: Inception("clf", 20, "aux_fc"), "clf"),
+    Case("inception_aux_after", lambda: Inception("clf", 20, "aux_logits", True), "clf"),
+    Case("inception_side_after", lambda: Inception("principal", 20, "auxiliaire", True), "principal", **ASK_ALWAYS),
+    Case("convnext_head", lambda: ConvNext("head", 10), "head"),
 ]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from networks.cases import Case, images
+from networks.cases import ASK, Case
 from networks.parts import Parts, Trunk, parameter
 
 
@@ -97,7 +97,6 @@ def holding(
 ) -> dict[str, Any]:
     """Return what a case needs whose loss ``name`` keeps the weight as its parameter ``loss``."""
     case = {
-        "inputs": images(),
         "head": f"{name}.{loss}",
         "measure": "cosine",
         "weight": lambda m: stored(m.get_submodule(name)),
@@ -127,59 +126,25 @@ nca = from_library("ProxyNCALoss")
 subcentres = from_library("SubCenterArcFaceLoss", sub_centers=3)
 triple = from_library("SoftTripleLoss", centers_per_class=3)
 
-ASK = {"may_ask": True}
 SQUARE = {"may_ask": True, "may_ask_with_count": True}
-SEVERAL = {"inputs": images(), "head": None, "must_refuse": ".", "only_with_count": True}
+SEVERAL = {"head": None, "must_refuse": ".", "only_with_count": True}
 L = "loss_fn"
 CASES = [
-    Case("arcface_alone", with_loss(L, arcface(20), 20), **holding("W", alone(L), **ASK)),
-    Case("arcface_alone_more_classes", with_loss(L, arcface(40), 40), **holding("W", alone(L), **ASK)),
-    Case("arcface_alone_square", with_loss(L, arcface(24), 24), **holding("W", alone(L), **SQUARE)),
     Case("cosface_alone", with_loss(L, cosface(10), 10), **holding("W", alone(L), **ASK)),
-    Case("normalised_softmax_alone", with_loss(L, softmax(12), 12), **holding("W", alone(L), **ASK)),
-    Case("proxy_anchor_alone", with_loss(L, anchor(20), 20), **holding("proxies", alone(L), **ASK)),
-    Case("proxy_anchor_alone_more_classes", with_loss(L, anchor(40), 40), **holding("proxies", alone(L), **ASK)),
-    Case("proxy_nca_alone", with_loss(L, nca(10), 10), **holding("proxies", alone(L), **ASK)),
     Case("subcentres_alone", with_loss(L, subcentres(20), 20), classes=20, save=alone(L), **SEVERAL),
     Case("soft_triple_alone", with_loss(L, triple(10), 10), classes=10, save=alone(L), **SEVERAL),
     Case("arcface_beside", with_loss(L, arcface(20), 20), **holding("W", beside(L))),
-    Case("arcface_beside_criterion", with_loss(L, arcface(40), 40), **holding("W", beside(L, "net", "criterion"))),
-    Case("arcface_beside_named_fc", with_loss(L, arcface(10), 10, embedder="fc"), **holding("W", beside(L))),
-    Case(
-        "arcface_beside_named_classifier", with_loss(L, arcface(20), 20, embedder="classifier"), **holding("W", beside(L))
-    ),
-    Case(
-        "arcface_beside_without_embedder",
-        with_loss(L, arcface(20), 20, embedder=None),
-        **holding("W", beside(L, "trunk", "loss")),
-    ),
     Case("arcface_beside_square", with_loss(L, arcface(24), 24), **holding("W", beside(L), **SQUARE)),
-    Case("cosface_beside", with_loss(L, cosface(12), 12), **holding("W", beside(L, "model", "loss_state"))),
     Case("normalised_softmax_beside", with_loss(L, softmax(15), 15), **holding("W", beside(L, "encoder", "criterion"))),
     Case("proxy_anchor_beside", with_loss(L, anchor(20), 20), **holding("proxies", beside(L))),
-    Case("proxy_anchor_beside_square", with_loss(L, anchor(24), 24), **holding("proxies", beside(L))),
-    Case("proxy_nca_beside", with_loss(L, nca(40), 40), **holding("proxies", beside(L, "embedder", "loss_func"))),
-    Case("proxy_nca_beside_named_head", with_loss(L, nca(10), 10, embedder="head"), **holding("proxies", beside(L))),
-    Case("subcentres_beside", with_loss(L, subcentres(20), 20), classes=20, save=beside(L), **SEVERAL),
     Case("soft_triple_beside", with_loss(L, triple(10), 10), classes=10, save=beside(L), **SEVERAL),
     Case("arcface_within", with_loss("arc", arcface(20), 20), **holding("W", name="arc")),
-    Case(
-        "arcface_within_named_embedding",
-        with_loss("metric", arcface(10), 10, embedder="embedding"),
-        **holding("W", name="metric"),
-    ),
     Case("arcface_within_classes_as_trunk", with_loss("arc", arcface(32), 32), **holding("W", name="arc", **ASK)),
     Case("cosface_within", with_loss("verlust", cosface(20), 20), **holding("W", name="verlust")),
     Case("proxy_anchor_within", with_loss("criterion", anchor(12), 12), **holding("proxies", name="criterion")),
     Case("proxy_nca_within_fc", with_loss("perte", nca(20), 20, embedder="fc"), **holding("proxies", name="perte")),
     Case("subcentres_within", with_loss("arc", subcentres(20), 20), classes=20, **SEVERAL),
     Case("margin_within", with_loss("metric_fc", lambda: ArcMargin(24, 20), 20), **holding("weight", name="metric_fc")),
-    Case(
-        "margin_within_fc",
-        with_loss("margin", lambda: ArcMargin(24, 10), 10, embedder="fc"),
-        **holding("weight", name="margin"),
-    ),
-    Case("margin_within_square", with_loss("margin", lambda: ArcMargin(24, 24), 24), **holding("weight", name="margin")),
     Case(
         "margin_beside",
         with_loss("metric_fc", lambda: ArcMargin(24, 20), 20),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from networks.cases import Case, Inputs, images, tokens, vectors
+from networks.cases import ASK, ASK_ALWAYS, REFUSE, Case, Inputs, images, tokens, vectors
 from networks.parts import Parts, parameter
 from networks.recurrent import TextTransformer
 
@@ -141,53 +141,38 @@ def points(batch: int = 6, number: int = 20) -> Inputs:
 
 NODES = vectors(30)
 CASES = [
-    Case("graph_kipf", lambda: kipf(16, 7), NODES, "gc2.weight", weight=lambda m: m.gc2.weight.T),
-    Case("graph_kipf_more_classes", lambda: kipf(16, 40), NODES, "gc2.weight", weight=lambda m: m.gc2.weight.T),
+    Case("graph_kipf", lambda: kipf(16, 7), "gc2.weight", weight=lambda m: m.gc2.weight.T, inputs=NODES),
     Case(
         "graph_kipf_hidden_is_classes",
         lambda: kipf(16, 16),
-        NODES,
         "gc2",
         weight=lambda m: m.gc2.weight.T,
-        may_ask_with_count=True,
+        inputs=NODES,
+        **ASK_ALWAYS,
     ),
-    Case("graph_geometric", lambda: geometric(Geometric, 16, 7), NODES, "conv2.lin", then=True),
-    Case("graph_geometric_square", lambda: geometric(Geometric, 20, 20), NODES, "conv2.lin", then=True, may_ask=True),
-    Case("graph_geometric_head", lambda: geometric(Geometric, 24, 6, "lin"), NODES, "lin"),
-    Case("graph_sage_head", lambda: geometric(Sage, 24, 10, "ausgabe"), NODES, "ausgabe"),
-    Case("graph_sage_two_matrices", lambda: geometric(Sage, 24, 10), NODES, None, 10, must_refuse="."),
-    Case("pointnet", lambda: PointNet(("fc1", "fc2"), 32, 40), points(), "fc2"),
-    Case("pointnet_transformation_is_classes", lambda: PointNet(("fc1", "fc2"), 32, 9), points(), "fc2"),
-    Case("pointnet_odd_names", lambda: PointNet(("fc", "forme"), 24, 10), points(), "forme"),
-    Case("pointnet_square", lambda: PointNet(("classifier", "z"), 16, 16), points(), "z"),
-    Case("video", lambda: video("fc8", 10), images(8), "fc8"),
-    Case("video_convolution", lambda: video("conv_logits", 12, nn.Conv3d(32, 12, 1)), images(8), "conv_logits"),
-    Case("video_convolution_width_is_classes", lambda: video("logits", 16, nn.Conv3d(32, 16, 1)), images(8), "logits"),
-    Case("fastai", lambda: fastai(10), images(), "1.8"),
-    Case("fastai_hidden_is_classes", lambda: fastai(48), images(), "1.8"),
+    Case("graph_geometric", lambda: geometric(Geometric, 16, 7), "conv2.lin", then=True, inputs=NODES),
+    Case("graph_geometric_square", lambda: geometric(Geometric, 20, 20), "conv2.lin", then=True, inputs=NODES, **ASK),
+    Case("graph_geometric_head", lambda: geometric(Geometric, 24, 6, "lin"), "lin", inputs=NODES),
+    Case("graph_sage_head", lambda: geometric(Sage, 24, 10, "ausgabe"), "ausgabe", inputs=NODES),
+    Case("graph_sage_two_matrices", lambda: geometric(Sage, 24, 10), None, 10, inputs=NODES, **REFUSE),
+    Case("pointnet", lambda: PointNet(("fc1", "fc2"), 32, 40), "fc2", inputs=points()),
+    Case("video", lambda: video("fc8", 10), "fc8", inputs=images(8)),
+    Case("video_convolution", lambda: video("conv_logits", 12, nn.Conv3d(32, 12, 1)), "conv_logits", inputs=images(8)),
+    Case("fastai", lambda: fastai(10), "1.8"),
     Case(
         "text_dense_and_projection",
         lambda: TextHead("classifier.dense", "classifier.out_proj", 5),
-        tokens(500),
         "classifier.out_proj",
+        inputs=tokens(500),
     ),
     Case(
-        "text_dense_and_projection_square",
-        lambda: TextHead("classifier.dense", "classifier.out_proj", 32),
-        tokens(500),
-        "classifier.out_proj",
-    ),
-    Case("text_pre_classifier", lambda: TextHead("pre_classifier", "classifier", 6), tokens(500), "classifier"),
-    Case("text_pre_classifier_square", lambda: TextHead("pre_classifier", "classifier", 32), tokens(500), "classifier"),
-    Case("text_summary_odd", lambda: TextHead("summary", "intention", 14), tokens(500), "intention"),
-    Case(
-        "text_words_and_classes", lambda: TextHead("pooler", "classifier", 6, True), tokens(500), "classifier", may_ask=True
+        "text_words_and_classes", lambda: TextHead("pooler", "classifier", 6, True), "classifier", inputs=tokens(500), **ASK
     ),
     Case(
         "text_words_and_odd_classes",
         lambda: TextHead("verdichten", "label_out", 9, True),
-        tokens(500),
         "label_out",
-        may_ask=True,
+        inputs=tokens(500),
+        **ASK,
     ),
 ]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from networks.cases import Case, sequences, tokens
+from networks.cases import ASK, ASK_ALWAYS, Case, sequences, tokens
 from networks.convolutional import stack
 
 
@@ -134,43 +134,18 @@ def lstm(*args: object, **options: object) -> Recurrent:
 
 
 CASES = [
-    Case("lstm_fc", lambda: lstm("fc", 5), tokens(1000), "fc"),
-    Case("lstm_hidden2label", lambda: lstm("hidden2label", 20), tokens(1000), "hidden2label"),
-    Case("lstm_square", lambda: lstm("hidden2tag", 32), tokens(1000), "hidden2tag"),
-    Case("lstm_gates_are_classes", lambda: lstm("ausgang", 128), tokens(1000), "ausgang"),
-    Case("lstm_bidirectional", lambda: lstm("lin_out", 8, bidirectional=True), tokens(1000), "lin_out"),
-    Case("lstm_two_layers_binary", lambda: lstm("sentiment", 2, num_layers=2), tokens(1000), "sentiment"),
-    Case("lstm_vocabulary_of_20", lambda: lstm("familie", 20, 20), tokens(20), "familie"),
-    Case("lstm_vocabulary_below_classes", lambda: lstm("familie", 40, 26), tokens(26), "familie"),
-    Case("gru_clf", lambda: Recurrent(nn.GRU, "clf", 11), tokens(1000), "clf"),
-    Case("gru_gates_are_classes", lambda: Recurrent(nn.GRU, "label_out", 96), tokens(1000), "label_out"),
-    Case("rnn_h2o", lambda: Recurrent(nn.RNN, "h2o", 18, 57), tokens(57), "h2o"),
-    Case("rnn_square", lambda: Recurrent(nn.RNN, "V", 32), tokens(1000), "V"),
-    Case("gru_stack", lambda: SignalGru(nn.GRU, "post", stack(32, 24, 6)), sequences(9), "post.2"),
-    Case("gru_stack_square", lambda: SignalGru(nn.GRU, "post", stack(32, 32, 32)), sequences(9), "post.2"),
-    Case("lstm_signal", lambda: SignalGru(nn.LSTM, "aktivität", nn.Linear(32, 6)), sequences(9), "aktivität"),
-    Case("textcnn_fc", lambda: TextCnn("fc", 4), tokens(1000), "fc"),
-    Case("textcnn_filters_are_classes", lambda: TextCnn("thema", 16), tokens(1000), "thema"),
-    Case("textcnn_two_tables", lambda: TextCnn("rubrik", 20, tables=2), tokens(1000), "rubrik"),
-    Case("textcnn_20_words", lambda: TextCnn("rubrik", 20, vocabulary=20), tokens(20), "rubrik"),
-    Case("bag_of_words", lambda: Bag("fc", 4), tokens(1000), "fc"),
-    Case("bag_square", lambda: Bag("topic", 32), tokens(1000), "topic"),
-    Case("bag_of_300_classes", lambda: Bag("intent", 300), tokens(1000), "intent"),
-    Case("text_transformer", lambda: TextTransformer("classifier", 6), tokens(500), "classifier"),
-    Case("text_transformer_square", lambda: TextTransformer("catégorie", 32), tokens(500), "catégorie"),
-    Case("text_transformer_positions", lambda: TextTransformer("klasse", 40), tokens(500), "klasse"),
-    Case("text_transformer_binary", lambda: TextTransformer("urteil", 2), tokens(500), "urteil"),
-    Case("text_transformer_no_pooler", lambda: TextTransformer("lbl", 14, pooler=None), tokens(500), "lbl"),
-    Case("text_transformer_pooler_fc", lambda: TextTransformer("l_out", 32, pooler="fc"), tokens(500), "l_out"),
-    Case("temporal", lambda: Temporal("dense_out", nn.Linear(32, 6)), sequences(9), "dense_out"),
-    Case("temporal_filters_are_classes", lambda: Temporal("aus", nn.Linear(32, 20)), sequences(9), "aus"),
-    Case("attentive_lstm", lambda: AttentiveLstm("label", 10), tokens(800), "label", may_ask=True),
+    Case("lstm_bidirectional", lambda: lstm("lin_out", 8, bidirectional=True), "lin_out", inputs=tokens(1000)),
+    Case("gru_clf", lambda: Recurrent(nn.GRU, "clf", 11), "clf", inputs=tokens(1000)),
+    Case("rnn_h2o", lambda: Recurrent(nn.RNN, "h2o", 18, 57), "h2o", inputs=tokens(57)),
+    Case("gru_stack", lambda: SignalGru(nn.GRU, "post", stack(32, 24, 6)), "post.2", inputs=sequences(9)),
+    Case("lstm_signal", lambda: SignalGru(nn.LSTM, "aktivität", nn.Linear(32, 6)), "aktivität", inputs=sequences(9)),
+    Case("textcnn_fc", lambda: TextCnn("fc", 4), "fc", inputs=tokens(1000)),
+    Case("bag_of_words", lambda: Bag("fc", 4), "fc", inputs=tokens(1000)),
+    Case("text_transformer", lambda: TextTransformer("classifier", 6), "classifier", inputs=tokens(500)),
+    Case("text_transformer_no_pooler", lambda: TextTransformer("lbl", 14, pooler=None), "lbl", inputs=tokens(500)),
+    Case("temporal", lambda: Temporal("dense_out", nn.Linear(32, 6)), "dense_out", inputs=sequences(9)),
+    Case("attentive_lstm", lambda: AttentiveLstm("label", 10), "label", inputs=tokens(800), **ASK),
     Case(
-        "attentive_lstm_scores_are_classes",
-        lambda: AttentiveLstm("label", 20),
-        tokens(800),
-        "label",
-        may_ask=True,
-        may_ask_with_count=True,
+        "attentive_lstm_scores_are_classes", lambda: AttentiveLstm("label", 20), "label", inputs=tokens(800), **ASK_ALWAYS
     ),
 ]

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from networks.cases import Case, images
+from networks.cases import ASK, ASK_ALWAYS, Case
 from networks.convolutional import ResNet, stack
 from networks.parts import Parts, Trunk, parameter
 
 HEADLESS = {"head": None, "classes": 20, "only_with_count": True}
-COPY = {"may_ask": True, "may_ask_with_count": True}
 
 
 def contrastive(probe: str | None = None, classes: int = 10, first: bool = False, width: int = 128, **names: str) -> Parts:
@@ -127,53 +126,27 @@ def clustered(prototypes: int) -> Parts:
 
 
 CASES = [
-    Case("simclr", lambda: contrastive(), images(), **HEADLESS),
-    Case("simclr_other_width", lambda: contrastive(width=96), images(), **HEADLESS),
-    Case("simclr_online_classifier", lambda: contrastive("online_classifier"), images(), "online_classifier", may_ask=True),
-    Case("simclr_linear_probe", lambda: contrastive("linear_probe", 20), images(), "linear_probe", may_ask=True),
-    Case("simclr_probe_first", lambda: contrastive("evaluator", 20, first=True), images(), "evaluator", may_ask=True),
-    Case("simclr_hidden_is_classes", lambda: contrastive("lin_eval", 48), images(), "lin_eval", may_ask=True),
-    Case("supcon_projector_named_head", lambda: contrastive("clf", 10, projector="head"), images(), "clf", may_ask=True),
-    Case(
-        "supcon_projector_named_fc", lambda: contrastive("klassen", 12, projector="fc"), images(), "klassen", may_ask=True
-    ),
-    Case(
-        "supcon_projector_as_many", lambda: contrastive("clf", 24, projector="proj_head", width=24), images(), "clf", **COPY
-    ),
-    Case("moco", lambda: momentum("encoder_q", "encoder_k", nn.Linear(32, 128)), images(), **HEADLESS),
-    Case("moco_v2", lambda: momentum("encoder_q", "encoder_k", stack(32, 32, 128)), images(), **HEADLESS),
+    Case("simclr", lambda: contrastive(), **HEADLESS),
+    Case("simclr_online_classifier", lambda: contrastive("online_classifier"), "online_classifier", **ASK),
+    Case("supcon_projector_as_many", lambda: contrastive("clf", 24, projector="proj_head", width=24), "clf", **ASK_ALWAYS),
+    Case("moco", lambda: momentum("encoder_q", "encoder_k", nn.Linear(32, 128)), **HEADLESS),
+    Case("moco_v2", lambda: momentum("encoder_q", "encoder_k", stack(32, 32, 128)), **HEADLESS),
     Case(
         "teacher_and_student",
         lambda: momentum("student", "teacher", nn.Linear(32, 10), queue=0),
-        images(),
         "student.fc",
-        **COPY,
+        **ASK_ALWAYS,
     ),
     Case(
-        "student_first_odd_head",
-        lambda: momentum("student", "teacher", nn.Linear(32, 20), "urteil", 0),
-        images(),
-        "student.urteil",
-        **COPY,
+        "online_and_target", lambda: momentum("online", "target", nn.Linear(32, 10), "clf", 0), "online.clf", **ASK_ALWAYS
     ),
-    Case(
-        "model_and_ema", lambda: momentum("model", "model_ema", nn.Linear(32, 9), "clf", 0), images(), "model.clf", **COPY
-    ),
-    Case(
-        "online_and_target",
-        lambda: momentum("online", "target", nn.Linear(32, 10), "clf", 0),
-        images(),
-        "online.clf",
-        **COPY,
-    ),
-    Case("simsiam", lambda: predicting(64, None), images(), **HEADLESS),
-    Case("simsiam_with_classifier", lambda: predicting(64, "clf"), images(), "clf", may_ask=True),
-    Case("simsiam_predictor_is_classes", lambda: predicting(24, "zuordnung", 16), images(), "zuordnung", may_ask=True),
-    Case("simsiam_projection_is_classes", lambda: predicting(20, "online_fc", 20), images(), "online_fc", **COPY),
-    Case("dino", lambda: Dino(200), images(), **HEADLESS),
-    Case("masked_autoencoder", lambda: Masked(None), images(), **HEADLESS),
-    Case("masked_autoencoder_with_probe", lambda: Masked("probe", 10), images(), "probe", may_ask=True),
-    Case("masked_autoencoder_probe_is_pixels", lambda: Masked("sonde", 48), images(), "sonde", **COPY),
-    Case("clip", lambda: image_and_text(), images(), **HEADLESS),
-    Case("swav", lambda: clustered(300), images(), **HEADLESS),
+    Case("simsiam", lambda: predicting(64, None), **HEADLESS),
+    Case("simsiam_with_classifier", lambda: predicting(64, "clf"), "clf", **ASK),
+    Case("simsiam_projection_is_classes", lambda: predicting(20, "online_fc", 20), "online_fc", **ASK_ALWAYS),
+    Case("dino", lambda: Dino(200), **HEADLESS),
+    Case("masked_autoencoder", lambda: Masked(None), **HEADLESS),
+    Case("masked_autoencoder_with_probe", lambda: Masked("probe", 10), "probe", **ASK),
+    Case("masked_autoencoder_probe_is_pixels", lambda: Masked("sonde", 48), "sonde", **ASK_ALWAYS),
+    Case("clip", lambda: image_and_text(), **HEADLESS),
+    Case("swav", lambda: clustered(300), **HEADLESS),
 ]
