@@ -39,8 +39,11 @@ NUMPY_DTYPES = {
     "quint8": "u1",
     "qint32": "i4",
 }
+_INTEGERS = ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")
+DTYPES_BY_CODE = {np.dtype(name).str[1:]: name for name in ("float64", "float32", "float16", "bool", *_INTEGERS)}
+"""The dtypes of NumPy that dsi reads, by their codes without the byte order: ``f4``, ``i8``, ``b1``."""
 QUANTISED = frozenset({"qint8", "quint8", "qint32"})
-_MAX_DIMENSIONS = 32
+MAX_DIMENSIONS = 32
 FLOATS = frozenset(name for name in NUMPY_DTYPES if "float" in name) | QUANTISED
 """The possible dtypes of a classifier's weight."""
 _FLOAT8 = {  # exponent bits, mantissa bits, bias, whether the format has infinities, whether only 0x80 is NaN
@@ -104,8 +107,16 @@ def itemsize(dtype: str) -> int:
     return np.dtype(NUMPY_DTYPES[dtype]).itemsize
 
 
-def contiguous(dtype: str, shape: tuple[int, ...], storage: Storage) -> Tensor:
-    """Return a tensor that fills its storage row by row."""
+def are_sizes(value: Any) -> bool:
+    """Return whether a value is a tuple of possible sizes."""
+    is_short = isinstance(value, tuple) and len(value) <= MAX_DIMENSIONS
+    return is_short and all(type(size) is int and 0 <= size < 1 << 48 for size in value)
+
+
+def contiguous(dtype: str, shape: tuple[int, ...], storage: Storage, *, is_fortran: bool = False) -> Tensor:
+    """Return a tensor that fills its storage row by row, or column by column with ``is_fortran``."""
+    if is_fortran:
+        return contiguous(dtype, shape[::-1], storage).transposed
     strides, step = [], 1
     for size in reversed(shape):
         strides.append(step)
@@ -121,14 +132,16 @@ def span(tensor: Tensor) -> tuple[int, int]:
     UnreadableError
         The numbers are impossible (``impossible-tensor``): negative, or more elements than the storage holds.
     """
-    if len(tensor.shape) > _MAX_DIMENSIONS or len(tensor.shape) != len(tensor.strides):
+    if len(tensor.shape) > MAX_DIMENSIONS or len(tensor.shape) != len(tensor.strides):
         raise UnreadableError(
             f"a tensor of {len(tensor.shape)} dimensions with {len(tensor.strides)} strides cannot be",
             code="impossible-tensor",
         )
     numbers = (*tensor.shape, *tensor.strides, tensor.offset, tensor.storage.size)
     if not all(isinstance(number, int) and 0 <= number < 1 << 63 for number in numbers):
-        raise _impossible(f"a tensor of shape {tensor.shape} with strides {tensor.strides} cannot be")
+        raise UnreadableError(
+            f"a tensor of shape {tensor.shape} with strides {tensor.strides} cannot be", code="impossible-tensor"
+        )
     width = itemsize(tensor.dtype)
     if 0 in tensor.shape:
         return tensor.offset * width, 0
@@ -137,12 +150,10 @@ def span(tensor: Tensor) -> tuple[int, int]:
     if tensor.storage.dtype:
         storage_bytes *= itemsize(tensor.storage.dtype)
     if (tensor.offset + last + 1) * width > storage_bytes or prod(tensor.shape) * width > storage_bytes:
-        raise _impossible(f"a tensor of shape {tensor.shape} does not fit its storage of {storage_bytes} bytes")
+        raise UnreadableError(
+            f"a tensor of shape {tensor.shape} does not fit its storage of {storage_bytes} bytes", code="impossible-tensor"
+        )
     return tensor.offset * width, (last + 1) * width
-
-
-def _impossible(message: str) -> UnreadableError:
-    return UnreadableError(message, code="impossible-tensor")
 
 
 def decode(tensor: Tensor, data: bytes | memoryview, *, big_endian: bool = False) -> NDArray[Any]:

@@ -9,9 +9,9 @@ import os
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from helpers.errors import raises
 from helpers.memory_limits import scanned
 from helpers.outputs import heads, save_head
 
@@ -22,7 +22,7 @@ from dsi_cli.checkpoints.formats.zip_archive import Archive
 from dsi_cli.checkpoints.io import bounded_json
 from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.scan import HeadOptions, require_file, scan_checkpoint
-from dsi_cli.errors import CheckpointError, UnreadableError
+from dsi_cli.errors import UnreadableError
 from fuzz.mutations import zips
 
 pytest_plugins = ("helpers.analysed_runs",)
@@ -99,26 +99,15 @@ def test_a_deflated_entry_may_be_a_few_times_its_size(tmp_path):
     path.write_bytes(deflated(zeros(40_000), tmp_path))
     with RandomAccessFile(path) as source:
         content = torch_zip.open_content(Archive(source))
-        with pytest.raises(UnreadableError, match="a deflated entry would take 160000000 bytes; more than 33554432"):
+        with raises("entry-too-large", UnreadableError):
             content.read(content.tree["fc.weight"])
-
-
-def test_a_weight_normed_head_is_the_same_block_by_block(tmp_path, monkeypatch):
-    layer = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(33, 50))
-    torch.save({f"fc.{name}": value for name, value in layer.state_dict().items()}, tmp_path / "x.pt")
-    whole = scan_checkpoint(require_file(tmp_path / "x.pt")).weight
-    monkeypatch.setattr("dsi_cli.checkpoints.head_weight._ROWS_AT_ONCE", 7)
-    np.testing.assert_array_equal(scan_checkpoint(require_file(tmp_path / "x.pt")).weight, whole)
-    np.testing.assert_allclose(whole, layer.weight.detach().numpy(), rtol=1e-5)
 
 
 def test_weights_that_share_one_storage_many_times_are_not_all_read(tmp_path):
     shared = torch.zeros(1000, 1000)
     torch.save({f"layer{n}.weight": shared for n in range(200)}, tmp_path / "x.pt")
     assert (tmp_path / "x.pt").stat().st_size < 10_000_000
-    with pytest.raises(
-        UnreadableError, match=r"its tensors have 800000000 bytes, which is more than the file \(\d+\) can hold"
-    ):
+    with raises("tensors-exceed-file", UnreadableError, size=800_000_000):
         state_dict.read_state_dict(require_file(tmp_path / "x.pt"), HeadOptions())
 
 
@@ -139,19 +128,6 @@ def test_links_that_lead_nowhere_or_in_circles(dsi, make_run, tmp_path):
     assert f"  {circles}; first {run}/epoch_8.pt\n" in ended.err
     found = [one.path.name for run_ in discover([run]) for one in run_.checkpoints]
     assert sorted(found) == ["epoch_0.pt", "epoch_1.pt", "epoch_7.pt", "epoch_8.pt", "epoch_9.pt"], "each once"
-
-
-def test_an_output_holds_nothing_outside_itself(dsi, tmp_path):
-    """Names of runs and tensors that look like paths stay names."""
-    run = tmp_path / "..." / "%2e%2e"
-    save_head(run / "epoch_0.pt", heads(1)[0], epoch=0)
-    save_head(run / "epoch_1.pt", heads(2)[1], epoch=1)
-    before = {path for path in tmp_path.rglob("*") if path.is_file()}
-    out = tmp_path / "out"
-    assert dsi("analyze", run, "-o", out, "--draws", 0).code == 0
-    new = {path for path in tmp_path.rglob("*") if path.is_file()} - before
-    assert new
-    assert all(path.is_relative_to(out) for path in new)
 
 
 # Files that change
@@ -247,11 +223,14 @@ def test_a_file_that_is_written_over_and_over_meanwhile(tmp_path):
         writer.join()
 
 
-def test_a_file_that_is_gone_between_listing_and_reading(tmp_path):
-    save_head(tmp_path / "run" / "epoch_0.pt", heads(1)[0])
-    ((found,),) = (run.checkpoints for run in discover([tmp_path / "run"]))
-    found.path.unlink()
-    record = scan_checkpoint(found).record
-    assert (record.status, record.reason) == ("failed", "cannot be opened: No such file or directory")
-    with pytest.raises(CheckpointError, match="No such file"):
-        state_dict.read_state_dict(found, HeadOptions())
+def test_an_output_holds_nothing_outside_itself(dsi, tmp_path):
+    """Names of runs and tensors that look like paths stay names."""
+    run = tmp_path / "..." / "%2e%2e"
+    save_head(run / "epoch_0.pt", heads(1)[0], epoch=0)
+    save_head(run / "epoch_1.pt", heads(2)[1], epoch=1)
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    out = tmp_path / "out"
+    assert dsi("analyze", run, "-o", out, "--draws", 0).code == 0
+    new = {path for path in tmp_path.rglob("*") if path.is_file()} - before
+    assert new
+    assert all(path.is_relative_to(out) for path in new)

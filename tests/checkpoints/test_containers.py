@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
+from helpers.checkpoint_files import only
 from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 from torch import nn
 
 from dsi_cli.checkpoints.discovery import CheckpointFile, discover
-from dsi_cli.checkpoints.scan import HeadOptions, scan_checkpoint
+from dsi_cli.checkpoints.scan import scan_checkpoint
 from fuzz.makers import write_zero3
 
 CLASSES, WIDTH = 5, 8
@@ -47,12 +48,6 @@ def weight(net):
     return net.fc.weight.detach().numpy().copy()
 
 
-def only(folder: Path) -> CheckpointFile:
-    (run,) = discover([folder])
-    (found,) = run.checkpoints
-    return found
-
-
 def assert_head(file: CheckpointFile, weight: np.ndarray, name: str = "fc.weight", kind: str | None = None) -> None:
     scanned = scan_checkpoint(file)
     assert scanned.record.status == "ok", scanned.record.reason
@@ -74,11 +69,6 @@ def refused(file: CheckpointFile) -> str:
 def test_a_pickled_state_dict(protocol, net, weight, tmp_path):
     (tmp_path / "epoch_1.pkl").write_bytes(pickle.dumps({"state_dict": net.state_dict(), "epoch": 1}, protocol))
     assert_head(only(tmp_path), weight, kind="pickle")
-
-
-def test_a_pickled_module(net, weight, tmp_path):
-    (tmp_path / "epoch_1.pkl").write_bytes(pickle.dumps(net))
-    assert_head(only(tmp_path), weight)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -119,11 +109,6 @@ def test_an_archive_of_flax_names(weight, tmp_path):
     np.savez(tmp_path / "epoch_1.npz", **{"params/head/kernel": weight.T, "params/head/bias": weight[:, 0], "step": 7})
     assert_head(only(tmp_path), weight, "params.head.kernel")
     assert scan_checkpoint(only(tmp_path)).record.step == 7
-
-
-def test_an_archive_of_objects_runs_nothing(tmp_path):
-    np.savez(tmp_path / "epoch_1.npz", **{"fc.weight": np.array([{"a": 1}], dtype=object)})
-    assert refused(only(tmp_path)) == "no weights in this file (an optimiser or scheduler alone?)"
 
 
 def test_predictions_are_no_checkpoint(net, weight, tmp_path):
@@ -231,16 +216,8 @@ def elsewhere(metadata):
     object.__setattr__(metadata.storage_data[first(metadata)], "relative_path", "../__0_0.distcp")
 
 
-def too_long(metadata):
-    object.__setattr__(metadata.storage_data[first(metadata)], "length", 1 << 40)
-
-
 def enormous(metadata):
     object.__setattr__(metadata.state_dict_metadata["app.model.fc.weight"], "size", torch.Size((1 << 21, 1 << 20)))
-
-
-def larger(metadata):
-    object.__setattr__(metadata.state_dict_metadata["app.model.fc.weight"], "size", torch.Size((CLASSES + 1, WIDTH)))
 
 
 def outside(metadata):
@@ -262,22 +239,13 @@ def twice(metadata):
     metadata.storage_data[other] = metadata.storage_data[index]
 
 
-def test_names_without_a_path_are_taken_as_they_are(net, distributed):
-    def pathless(metadata):
-        metadata.planner_data = dict.fromkeys(metadata.planner_data)
-
-    assert_head(changed(distributed, pathless), net.fc.weight.detach().numpy(), "app.model.fc.weight")
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (elsewhere, "refers to a file outside its own folder: '../__0_0.distcp'"),
-        (too_long, "but its contents go on to byte"),
         (enormous, r"more bytes than its parts"),
-        (larger, "parts of a tensor of shape (6, 8) are missing: only 40 elements are present"),
         (outside, "a part of a tensor lies outside it"),
-        (nowhere, "a part of a tensor lies outside it"),
+        (nowhere, "a part of a tensor has no possible position"),
         (twice, "two parts of a tensor share the same bytes"),
     ],
 )
@@ -289,13 +257,6 @@ def test_a_distributed_checkpoint_without_its_file_is_pending(distributed):
     (distributed / "__0_0.distcp").rename(distributed / "__1_0.distcp")
     record = scan_checkpoint(only(distributed)).record
     assert (record.status, record.reason) == ("pending", "file '__0_0.distcp' does not exist")
-
-
-def test_metadata_cut_anywhere(distributed):
-    whole = (distributed / ".metadata").read_bytes()
-    for size in range(0, len(whole), 97):
-        (distributed / ".metadata").write_bytes(whole[:size])
-        assert refused(only(distributed))
 
 
 def test_parts_of_many_ranks_are_put_together(weight, tmp_path):
@@ -389,19 +350,6 @@ def test_deepspeed_within_other_trainers_folders(folder, place, epoch, step, net
 # Shards
 
 
-def test_shards_of_torch_files(net, weight, tmp_path):
-    state = net.state_dict()
-    folder = tmp_path / "run" / "checkpoint-8"
-    folder.mkdir(parents=True)
-    homes = {name: f"pytorch_model-0000{1 + (name > 'e')}-of-00002.bin" for name in state}
-    for home in set(homes.values()):
-        torch.save({name: tensor for name, tensor in state.items() if homes[name] == home}, folder / home)
-    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": homes}))
-    found = only(tmp_path / "run")
-    assert found.checkpoint_path == folder
-    assert_head(found, weight, kind="torch-sharded")
-
-
 # Trainers
 
 
@@ -444,11 +392,6 @@ def test_a_replicated_tensor_is_read(ranks, net, weight, tmp_path):
     assert_head(only(tmp_path), weight)
 
 
-def test_a_head_that_is_named_wins(net, tmp_path):
-    torch.save(net.state_dict() | {"other": torch.ones(4, 3)}, tmp_path / "epoch_1.pt")
-    assert scan_checkpoint(only(tmp_path), HeadOptions(head="other")).record.classes == 4
-
-
 # LoRA adapters
 
 
@@ -489,11 +432,6 @@ def test_an_adapter_is_merged_with_its_base(options, scale, adapter, weight):
     assert scanned.record.reason == "an adapter: the classifier is that of its base model"
 
 
-def test_an_adapter_that_leaves_the_classifier_as_it_is(adapter, weight):
-    write_adapter(adapter, "conv")
-    assert_head(only(adapter.parent), weight)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -521,12 +459,6 @@ def test_accelerates_folders_of_fsdp(distributed, net):
     shutil.copytree(step / "pytorch_model_fsdp_0", step / "pytorch_model_fsdp_1")
     (run,) = discover([step.parent])
     assert [one.checkpoint_path.name for one in run.checkpoints] == ["pytorch_model_fsdp_0", "pytorch_model_fsdp_1"]
-
-
-def test_a_hidden_metadata_file_alone_is_no_checkpoint(net, tmp_path):
-    torch.save(net.state_dict(), tmp_path / "epoch_1.pt")
-    (tmp_path / ".metadata").write_text("something of an editor's")
-    assert only(tmp_path).path.name == "epoch_1.pt"
 
 
 # Extra rows

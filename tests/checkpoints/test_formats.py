@@ -8,15 +8,14 @@ import os
 import pickle
 import struct
 import zipfile
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.checkpoint_files import read_all, repacked
 from helpers.errors import raises
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
@@ -24,7 +23,7 @@ from dsi_cli.checkpoints.formats import is_checkpoint, open_content
 from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.scan import require_file, scan_checkpoint
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, span
-from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
+from dsi_cli.errors import PendingError, UnreadableError
 
 FLOATS = ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"]
 OTHERS = ["int64", "int32", "int16", "int8", "uint8", "bool"]
@@ -53,13 +52,6 @@ WRITERS = {
     "safetensors": write_safetensors,
     "pickle": write_pickle,
 }
-
-
-def read_all(path: Path) -> dict[str, np.ndarray]:
-    """Return every tensor at the top level of a file."""
-    with ExitStack() as stack:
-        _, content, _ = open_content(path, stack)
-        return {name: content.read(one) for name, one in content.tree.items() if isinstance(one, Tensor)}
 
 
 def expected(tensor: torch.Tensor) -> np.ndarray:
@@ -119,18 +111,6 @@ def test_strides_offsets_and_shared_storages(kind, tmp_path):
         assert_array_equal(found[name], tensor.numpy(), err_msg=name)
 
 
-@pytest.mark.parametrize("kind", ["torch-zip", "torch-legacy"])
-def test_parameters_and_subclasses_are_tensors(kind, tmp_path):
-    class Named(torch.nn.Parameter):
-        pass
-
-    weight = torch.nn.Parameter(torch.ones(2, 3))
-    weight.note = "state of its own"
-    WRITERS[kind]({"weight": weight, "buffer": torch.nn.Buffer(torch.zeros(2))}, tmp_path / "x")
-    assert_array_equal(read_all(tmp_path / "x")["weight"], np.ones((2, 3)))
-    assert issubclass(Named, torch.Tensor)
-
-
 def test_safetensors_keep_order_and_metadata(tmp_path):
     path = tmp_path / "x.safetensors"
     save_file({"b": torch.ones(2, 3), "a": torch.zeros(4), "none": torch.zeros(0, 3)}, path, metadata={"epoch": "3"})
@@ -182,18 +162,6 @@ def test_open_content_of_a_damaged_index_raises_the_code(text, code, tmp_path):
 # Zip archives that torch would not write itself.
 
 
-def repacked(path: Path, tmp_path: Path, change: dict[str, bytes | None] | None = None, compression: int = 0) -> Path:
-    """Return a copy of an archive with entries changed, left out (None) or deflated."""
-    new = tmp_path / "new.pt"
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(new, "w", compression) as archive:
-        for entry in old.infolist():
-            end = entry.filename.partition("/")[2]
-            data = (change or {}).get(end, old.read(entry))
-            if data is not None:
-                archive.writestr(entry.filename, data)
-    return new
-
-
 @pytest.fixture
 def saved(state_dict, tmp_path) -> Path:
     torch.save(state_dict, tmp_path / "x.pt")
@@ -201,14 +169,14 @@ def saved(state_dict, tmp_path) -> Path:
 
 
 def test_a_deflated_archive_is_read(saved, state_dict, tmp_path):
-    found = read_all(repacked(saved, tmp_path, compression=zipfile.ZIP_DEFLATED))
+    found = read_all(repacked(saved, tmp_path / "new.pt", compression=zipfile.ZIP_DEFLATED))
     for name, tensor in state_dict.items():
         assert_array_equal(found[name], tensor.numpy())
 
 
 def test_other_compression_is_refused(saved, tmp_path):
     with raises("unknown-compression", UnreadableError):
-        read_all(repacked(saved, tmp_path, compression=zipfile.ZIP_BZIP2))
+        read_all(repacked(saved, tmp_path / "new.pt", compression=zipfile.ZIP_BZIP2))
 
 
 def test_a_deflated_bomb_is_not_inflated(tmp_path):
@@ -216,7 +184,7 @@ def test_a_deflated_bomb_is_not_inflated(tmp_path):
     path = tmp_path / "x.pt"
     torch.save({"fc.weight": torch.zeros(1, 4)}, path)
     size = 1 << 30
-    bomb = repacked(path, tmp_path, {"data/0": b"\0" * 5000}, zipfile.ZIP_DEFLATED)
+    bomb = repacked(path, tmp_path / "new.pt", {"data/0": b"\0" * 5000}, zipfile.ZIP_DEFLATED)
     data = bytearray(bomb.read_bytes())
     at = data.rindex(b"PK\x01\x02", 0, data.rindex(b"/data/0"))
     data[at + 24 : at + 28] = struct.pack("<I", 0xFFFFFFFE)
@@ -235,14 +203,14 @@ def test_big_endian_archives_are_read(tmp_path):
     torch.save({"x": values, "h": half}, path)
     swapped = {"byteorder": b"big", "data/0": values.numpy().astype(">f4").tobytes()}
     swapped["data/1"] = half.view(torch.int16).numpy().astype(">i2").tobytes()
-    found = read_all(repacked(path, tmp_path, swapped))
+    found = read_all(repacked(path, tmp_path / "new.pt", swapped))
     assert_array_equal(found["x"], values.numpy())
     assert_array_equal(found["h"], values.numpy())
 
 
 def test_archives_without_byteorder_are_little_endian(saved, state_dict, tmp_path):
     assert_array_equal(
-        read_all(repacked(saved, tmp_path, {"byteorder": None}))["fc.weight"], state_dict["fc.weight"].numpy()
+        read_all(repacked(saved, tmp_path / "new.pt", {"byteorder": None}))["fc.weight"], state_dict["fc.weight"].numpy()
     )
 
 
@@ -259,7 +227,7 @@ def test_archives_without_byteorder_are_little_endian(saved, state_dict, tmp_pat
 )
 def test_open_content_of_a_damaged_archive_raises_the_code(change, code, saved, tmp_path):
     with raises(code, UnreadableError):
-        read_all(repacked(saved, tmp_path, change))
+        read_all(repacked(saved, tmp_path / "new.pt", change))
 
 
 def test_two_entries_of_one_name_are_refused(saved, tmp_path):
@@ -304,36 +272,26 @@ def test_a_wrong_checksum_is_noted_but_read(saved, state_dict):
 @pytest.mark.parametrize(("shape", "strides"), [((10**9, 10**9), (0, 0)), ((1000, 16), (0, 1)), ((10, 16), (0, 1))])
 def test_expanded_tensors_of_absurd_shape_are_refused(kind, shape, strides, tmp_path):
     WRITERS[kind]({"fc.weight": torch.ones(16).as_strided(shape, strides)}, tmp_path / "x")
-    with pytest.raises(UnreadableError, match=r"does not fit its storage of 64 bytes"):
+    with raises("impossible-tensor", UnreadableError):
         read_all(tmp_path / "x")
 
 
 @pytest.mark.parametrize(
-    ("shape", "strides", "offset", "message"),
+    ("shape", "strides", "offset"),
     [
-        ((2, 2), (2, 1), 1, "does not fit its storage"),
-        ((2, 2), (2, -1), 0, "cannot be"),
-        ((-2, 2), (2, 1), 0, "cannot be"),
-        ((2, 2), (2,), 0, "a tensor of 2 dimensions with 1 strides cannot be"),
-        ((1,) * 40, (1,) * 40, 0, "a tensor of 40 dimensions"),
-        ((1 << 70, 1), (1, 1), 0, "cannot be"),
-        ((2, "2"), (2, 1), 0, "cannot be"),
-        ((2, 2), (2, 1), None, "cannot be"),
+        ((2, 2), (2, 1), 1),
+        ((2, 2), (2, -1), 0),
+        ((-2, 2), (2, 1), 0),
+        ((2, 2), (2,), 0),
+        ((1,) * 40, (1,) * 40, 0),
+        ((1 << 70, 1), (1, 1), 0),
+        ((2, "2"), (2, 1), 0),
+        ((2, 2), (2, 1), None),
     ],
 )
-def test_impossible_tensors_are_refused(shape, strides, offset, message):
-    with pytest.raises(UnreadableError, match=message):
+def test_impossible_tensors_are_refused(shape, strides, offset):
+    with raises("impossible-tensor", UnreadableError):
         span(Tensor("float32", shape, strides, offset, Storage("0", "float32", 4)))
-
-
-def test_a_head_of_too_many_dimensions_is_a_failed_row(tmp_path, record_of):
-    torch.save({"fc.weight": torch.ones(3, 4).reshape(3, 4, *[1] * 40)}, tmp_path / "x.pt")
-    assert record_of(tmp_path / "x.pt").status == "failed"
-
-
-def test_elements_of_unknown_type_are_refused():
-    with pytest.raises(UnreadableError, match="elements of type 'quint4x2' are not read"):
-        span(Tensor("quint4x2", (2,), (1,), 0, Storage("0", "quint4x2", 4)))
 
 
 # Damage.
@@ -345,46 +303,10 @@ def small_file(kind: str, path: Path) -> bytes:
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("kind", WRITERS)
-def test_a_file_cut_anywhere_is_pending_or_unreadable(kind, tmp_path):
-    path = tmp_path / "x"
-    data = small_file(kind, path)
-    for cut in sorted({*range(0, len(data), 7), *range(min(200, len(data))), len(data) - 1}):
-        path.write_bytes(data[:cut])
-        with pytest.raises((PendingError, UnreadableError), match=r"\w+ \w+"):
-            read_all(path)
-
-
-@pytest.mark.parametrize("kind", WRITERS)
-def test_a_cut_file_is_pending_where_it_looks_unfinished(kind, tmp_path):
-    path = tmp_path / "x"
-    data = small_file(kind, path)
-    for cut in (len(data) // 2, len(data) - 8):
-        path.write_bytes(data[:cut])
-        with pytest.raises(PendingError, match=r"cut off|ends at byte|breaks off"):
-            read_all(path)
-
-
 def test_an_empty_file_is_pending(tmp_path):
     (tmp_path / "x.pt").write_bytes(b"")
     with raises("empty-file", PendingError):
         read_all(tmp_path / "x.pt")
-
-
-@pytest.mark.parametrize("kind", WRITERS)
-@given(edits=st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), min_size=1, max_size=6))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_changed_bytes_are_read_or_a_checkpoint_error(kind, tmp_path, edits):
-    path = tmp_path / "x"
-    kept = tmp_path / "kept"
-    data = bytearray(kept.read_bytes() if kept.exists() else small_file(kind, kept))
-    for place, value in edits:
-        # The frame (headers, directory, pickle) matters more than the elements: half of the edits go to its ends.
-        data[place % len(data) if place % 2 else -1 - place % min(500, len(data))] = value
-    path.write_bytes(data)
-    with suppress(CheckpointError):
-        assert all(isinstance(array, np.ndarray) for array in read_all(path).values())
-    assert scan_checkpoint(require_file(path)).record.status in ("ok", "failed", "pending")
 
 
 HEADERS = {
@@ -398,7 +320,7 @@ HEADERS = {
     "many": ({"a": ["F32", [1] * 100, [0, 4]]}, "damaged-header"),
     "bool": ({"a": ["F32", [True], [0, 4]]}, "damaged-header"),
     "text": ({"a": ["F32", "2", [0, 8]]}, "damaged-header"),
-    "dtype": ({"a": ["F7", [2], [0, 16]]}, "elements of type 'F7' are not read"),
+    "dtype": ({"a": ["F7", [2], [0, 16]]}, "unsupported-dtype"),
     "trailing": ({"a": ["F32", [1], [0, 4]]}, "damaged-header"),
     "beyond": ({"a": ["F32", [8], [0, 32]]}, "cut-off"),
 }
@@ -413,9 +335,8 @@ def test_a_lying_safetensors_header_is_refused(name, tmp_path):
         header = json.dumps({key: dict(zip(keys, entry, strict=True)) for key, entry in entries.items()}).encode()
     path = tmp_path / "x.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(16))
-    with pytest.raises(CheckpointError) as caught:
+    with raises(code):
         read_all(path)
-    assert caught.value.code == code or name == "dtype"
 
 
 def test_a_safetensors_header_of_absurd_length_is_refused(tmp_path):
@@ -471,15 +392,6 @@ def test_formats_are_recognised_by_their_contents(tmp_path):
             assert not is_checkpoint(source)
 
 
-def test_a_text_is_no_container(tmp_path):
-    (tmp_path / "x.pt").write_text("version https://git-lfs.github.com/spec/v1")
-    with pytest.raises(
-        UnreadableError,
-        match="not a container that dsi reads: expected a checkpoint of torch, safetensors, Keras, Flax, ONNX or NumPy",
-    ):
-        read_all(tmp_path / "x.pt")
-
-
 @pytest.mark.parametrize("kind", [kind for kind in WRITERS if kind != "pickle"])
 def test_little_of_a_large_file_is_asked_for(kind, tmp_path):
     path = tmp_path / "x"
@@ -500,9 +412,9 @@ def test_a_pipe_is_never_opened(tmp_path):
 def test_what_cannot_be_opened_says_why(tmp_path):
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
-    with pytest.raises(UnreadableError, match="cannot be opened: No such file"):
+    with raises("cannot-open", UnreadableError):
         RandomAccessFile(tmp_path / "missing")
-    with pytest.raises(UnreadableError, match="cannot be opened: Too many levels"):
+    with raises("cannot-open", UnreadableError):
         RandomAccessFile(tmp_path / "a")
 
 

@@ -70,20 +70,6 @@ def of_torchvision(name: str, classes: int) -> dict[str, torch.Tensor]:
     return model.state_dict()
 
 
-@pytest.mark.parametrize("classes", [10, 1000])
-@pytest.mark.parametrize("name", TORCHVISION)
-def test_torchvision_models(name, classes):
-    state = of_torchvision(name, classes)
-    found = choose_head([NestedStateDict((), records(state), RAW)], RAW)
-    assert found.name == TORCHVISION[name]
-    assert found.tensor.shape[:2][0] == classes
-
-
-@pytest.mark.parametrize("name", ["regnet_y_400mf", "regnet_x_400mf"])
-def test_torchvision_models_that_need_memory(name):
-    assert chosen(records(torchvision.models.get_model(name, weights=None, num_classes=10).state_dict())) == "fc.weight"
-
-
 @pytest.mark.parametrize("name", TIMM)
 def test_timm_models(name):
     with torch.device("meta"):
@@ -174,11 +160,6 @@ def test_an_integer_matrix_is_no_head():
         chosen(records(state))
 
 
-def test_no_weights_at_all():
-    with errors.raises("no-weights", NoHeadError):
-        choose_head([], RAW)
-
-
 def test_raw_and_averaged_weights_are_chosen_by_role():
     raw, ema = tensors(fc__weight=(10, 16)), tensors(module__fc__weight=(10, 16))
     groups = [NestedStateDict(("model",), raw, RAW), NestedStateDict(("model_ema",), ema, EMA)]
@@ -191,11 +172,6 @@ def test_averaged_weights_stand_in_where_they_are_alone():
     assert (found.name, found.role) == ("fc.weight", EMA)
 
 
-def test_averaged_weights_that_are_not_there_are_said_to_be_missing():
-    with errors.raises("no-ema-weights", NoHeadError):
-        choose_head([NestedStateDict((), tensors(fc__weight=(10, 16)), RAW)], EMA)
-
-
 TWO = {"head_a__head__weight": (10, 16), "head_b__head__weight": (10, 16), "head_a__head__bias": (10,)}
 
 
@@ -203,16 +179,6 @@ def test_two_heads_are_listed():
     candidates = ("head_a.head.weight (10, 16)", "head_b.head.weight (10, 16)")
     with errors.raises("ambiguous-head", AmbiguousHeadError, candidates=candidates, example="head_b.head.weight"):
         chosen(tensors(**TWO))
-
-
-def test_two_models_in_one_file_are_listed():
-    groups = [
-        NestedStateDict(("g",), tensors(fc__weight=(10, 16)), RAW),
-        NestedStateDict(("d",), tensors(classifier__weight=(2, 8)), RAW),
-    ]
-    candidates = ("g.fc.weight (10, 16)", "d.classifier.weight (2, 8)")
-    with errors.raises("ambiguous-head", AmbiguousHeadError, candidates=candidates, example="d.classifier.weight"):
-        choose_head(groups, RAW)
 
 
 def test_the_number_of_classes_decides_between_equals():
@@ -264,18 +230,6 @@ def test_a_matrix_of_the_loss_of_which_it_is_not_clear_makes_the_head_doubtful(n
     assert [title.split(" ")[0] for title in caught.value.fields["candidates"]] == ["model.fc.weight", f"loss.{name}"]
 
 
-def test_a_matrix_called_w_has_a_column_for_each_class_only_within_a_loss():
-    groups = [NestedStateDict(("loss",), tensors(W=(12, 10)), RAW), NestedStateDict((), tensors(head__W=(10, 12)), RAW)]
-    assert choose_head(groups, RAW, head_name="loss.W").tensor.shape == (10, 12)
-    assert choose_head(groups, RAW, head_name="head.W").tensor.shape == (10, 12)
-
-
-def test_two_outputs_that_are_called_dense_are_asked_about():
-    for kind, shapes in (("weight", ((7, 5), (3, 5))), ("kernel", ((5, 7), (5, 3)))):
-        with errors.raises("ambiguous-head", AmbiguousHeadError):
-            chosen(tensors(**{f"heads__{task}__dense__{kind}": shape for task, shape in zip("ab", shapes, strict=True)}))
-
-
 @pytest.mark.parametrize(
     ("names", "expected", "shape"),
     [
@@ -296,14 +250,6 @@ def test_a_kernel_has_a_column_for_each_class(names, expected, shape):
 @pytest.mark.parametrize("wanted", ["head_b.head.weight", "head_b.head"])
 def test_a_head_asked_for_is_taken(wanted):
     assert chosen(tensors(**TWO), head_name=wanted) == "head_b.head.weight"
-
-
-@pytest.mark.parametrize("wanted", ["proto", "proto.weight", "module.proto", "module.proto.weight"])
-def test_a_head_asked_for_may_be_any_matrix(wanted):
-    assert (
-        chosen(tensors(module__proto__weight=(10, 16), module__fc__weight=(10, 16)), head_name=wanted)
-        == "module.proto.weight"
-    )
 
 
 @pytest.mark.parametrize(
@@ -367,12 +313,6 @@ def test_the_projection_of_a_pooling_is_the_classifier_only_where_labels_say_so(
     with errors.raises("backbone", NoHeadError):
         chosen(found)
     assert chosen(found, classes=10) == "head.proj.weight"
-
-
-def test_the_only_matrix_of_the_count_is_the_head_whatever_the_layer_that_takes_its_output_is_called():
-    shapes = {"conv.weight": (48, 3, 3, 3), "out.weight": (20, 48), "block2.confidence.weight": (1, 20)}
-    found = records({name: torch.empty(shape, device="meta") for name, shape in shapes.items()})
-    assert chosen(found, classes=20) == "out.weight"
 
 
 def test_the_state_of_an_optimiser_between_the_parameters_is_no_head():

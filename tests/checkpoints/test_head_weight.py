@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils import parametrizations, prune
@@ -108,18 +108,6 @@ def test_scan_of_lora_on_the_head_without_its_scale_is_refused(tmp_path):
     assert "the scale (lora_alpha) is not in this file: put adapter_config.json next to it" in found.record.reason
 
 
-def test_scan_of_modules_to_save_takes_the_trained_copy(tmp_path):
-    model, trained = network(), torch.randn(6, 16)
-    state = {f"base_model.model.{name}": tensor for name, tensor in model.state_dict().items() if not name.startswith("2.")}
-    head = "base_model.model.2"
-    state |= {
-        f"{head}.original_module.weight": model[2].weight.detach(),
-        f"{head}.original_module.bias": model[2].bias.detach(),
-    }
-    state |= {f"{head}.modules_to_save.default.weight": trained, f"{head}.modules_to_save.default.bias": torch.zeros(6)}
-    assert_array_equal(scanned(state, tmp_path / "epoch_1.pt").weight, trained.numpy())
-
-
 def test_scan_with_labels_takes_the_only_matrix_with_as_many_rows_under_any_name(tmp_path):
     state = {"conv.weight": torch.randn(48, 3, 3, 3), "fc.weight": torch.randn(48, 64), "l3.weight": torch.randn(20, 48)}
     for name in ("l3.weight", "zz.weight", "proj.weight", "decoder_embed.weight"):
@@ -143,14 +131,6 @@ def test_scan_of_a_wide_convolution_names_it_and_sums_its_window_if_it_is_asked_
     channels = torch.randn(8)
     logits = model[2](channels[:, None, None].expand(8, 9, 9)[None]).mean((0, 2, 3)) - model[2].bias
     assert_allclose(named.weight @ channels.numpy(), logits.detach(), rtol=1e-4, atol=1e-5)
-
-
-def test_scan_of_a_depthwise_convolution_refuses_it_as_head(tmp_path):
-    scanned(nn.Sequential(nn.Conv2d(6, 6, 3, groups=6)).state_dict(), tmp_path / "depthwise.pt")
-    assert (
-        "a classifier head is a floating-point matrix"
-        in scan_checkpoint(require_file(tmp_path / "depthwise.pt"), HeadOptions(head="0")).record.reason
-    )
 
 
 def test_scan_of_a_head_with_an_overlong_name_fails_with_the_reason(tmp_path):

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import msgpack
 import numpy as np
 import pytest
+from helpers.checkpoint_files import formats_of
+from helpers.errors import raises
 from helpers.memory_limits import scanned
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.formats import FORMATS, open_content
-from dsi_cli.checkpoints.scan import require_file, scan_checkpoint
+from dsi_cli.checkpoints.formats import open_content
 from dsi_cli.checkpoints.tensors import Tensor
-from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
+from dsi_cli.errors import PendingError, UnreadableError
 
 
 def packed(value: Any) -> msgpack.ExtType:
@@ -30,11 +29,6 @@ def packed(value: Any) -> msgpack.ExtType:
 
 def by_hand(tree: Any) -> bytes:
     return msgpack.packb(tree, default=packed, strict_types=True)
-
-
-def kinds(head: bytes) -> list[str]:
-    """Return the formats that a file with these first bytes may be of."""
-    return [one.name for one in FORMATS if one.matches_head is not None and one.matches_head(head[:16])]
 
 
 def read_tree(path: Path) -> Any:
@@ -164,32 +158,11 @@ def test_arrays_of_unknown_dtype_are_listed_but_not_read(tmp_path):
     data = msgpack.packb({"a": msgpack.ExtType(1, msgpack.packb(((2,), "str32", bytes(8))))})
     with ExitStack() as stack:
         _, content, _ = open_content(written(data, tmp_path), stack)
-        with pytest.raises(UnreadableError, match="elements of type 'str32' are not read"):
+        with raises("unsupported-dtype", UnreadableError):
             content.read(content.tree["a"])
 
 
 # Damage and lies.
-
-
-def test_a_state_cut_anywhere_is_pending(tmp_path):
-    data = by_hand(TREE)
-    for cut in range(len(data)):
-        with pytest.raises(PendingError if cut > 2 else CheckpointError, match=r"breaks off|not a container"):
-            read_tree(written(data[:cut], tmp_path))
-
-
-@given(edits=st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), min_size=1, max_size=6))
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_changed_bytes_are_read_or_a_checkpoint_error(tmp_path, edits):
-    chunks = {"__msgpack_chunked_array__": True, "shape": {"0": 2, "1": 1}, "chunks": {"0": np.ones(1), "1": np.ones(1)}}
-    data = bytearray(by_hand({"chunked": chunks, "complex": msgpack.ExtType(2, b"\x92\x01\x02"), **TREE}))
-    for place, value in edits:
-        data[place % len(data)] = value
-    path = written(data, tmp_path)
-    with suppress(CheckpointError):
-        if kinds(bytes(data)) == ["msgpack"]:
-            assert isinstance(read_tree(path), dict)
-    assert scan_checkpoint(require_file(path)).record.status in ("ok", "failed", "pending")
 
 
 def array(parts: Any, kind: int = 1) -> bytes:
@@ -202,38 +175,38 @@ def chunked(shape: Any, chunks: Any) -> bytes:
 
 ONE = np.ones(1, np.float32)
 LIES = {
-    "list-beyond": (b"\x81\xa1a\xdd\xff\xff\xff\xff\xc0", PendingError, "breaks off in the middle"),
-    "map-beyond": (b"\x81\xa1a\xdf\xff\xff\xff\xff\xc0", PendingError, "breaks off in the middle"),
-    "text-beyond": (b"\x81\xa1a\xdb\xff\xff\xff\xff\xc0", PendingError, "breaks off in the middle"),
-    "text-cut": (b"\x81\xa1a\xa9abc", PendingError, "breaks off in the middle"),
-    "reserved": (b"\x81\xa1a\xc1", UnreadableError, "msgpack cannot read it"),
-    "behind": (by_hand(TREE) + b"\0", UnreadableError, "1 bytes follow its contents"),
-    "key": (b"\x82\xa1a\x01\x01\x01", UnreadableError, "msgpack cannot read it"),
-    "long-key": (msgpack.packb({"a": 1, "k" * 5000: 1}), UnreadableError, "names of up to 1024 letters"),
-    "deep-lists": (b"\x81\xa1a" + b"\x91" * 100_000 + b"\xc0", UnreadableError, "msgpack cannot read it: StackError"),
-    "deep-maps": (b"\x81\xa1a" * 100_000 + b"\xc0", UnreadableError, "msgpack cannot read it: StackError"),
-    "much-text": (msgpack.packb({"a": ["x" * (1 << 20)] * 25}), UnreadableError, "names and texts take 26214"),
-    "size": (array(((2,), "float32", bytes(4))), UnreadableError, r"an array of shape \(2,\) and float32 has 4 bytes"),
-    "huge": (array(((2**63, 2**63), "float32", bytes(4))), UnreadableError, "has 4 bytes"),
-    "negative": (array(((-1,), "float32", bytes(4))), UnreadableError, "no possible shape, dtype or bytes"),
-    "true": (array(((True,), "float32", bytes(4))), UnreadableError, "no possible shape, dtype or bytes"),
-    "text-shape": (array((("1",), "float32", bytes(4))), UnreadableError, "no possible shape, dtype or bytes"),
-    "no-dtype": (array(((1,), 3, bytes(4))), UnreadableError, "no possible shape, dtype or bytes"),
-    "many-dims": (array(((1,) * 50, "float32", bytes(4))), UnreadableError, "no possible shape"),
-    "no-bytes": (array(((1,), "float32", "abcd")), UnreadableError, "no possible shape, dtype or bytes"),
-    "no-row": (array({"a": 1}), UnreadableError, "not stored as shape, dtype and bytes"),
-    "no-chunks": (chunked({"0": 1}, {}), UnreadableError, "no possible shape, or no chunks"),
-    "chunk-shape": (chunked({"0": "a"}, {"0": ONE}), UnreadableError, "no possible shape, or no chunks"),
-    "chunk-kind": (chunked({"0": 1}, {"0": 3}), UnreadableError, "no chunks of one dtype"),
-    "chunk-dtypes": (chunked({"0": 2}, {"0": ONE, "1": np.ones(1)}), UnreadableError, "no chunks of one dtype"),
-    "chunk-size": (chunked({"0": 3}, {"0": ONE, "1": ONE}), UnreadableError, r"do not fit its shape \(3,\)"),
+    "list-beyond": (b"\x81\xa1a\xdd\xff\xff\xff\xff\xc0", PendingError, "cut-off"),
+    "map-beyond": (b"\x81\xa1a\xdf\xff\xff\xff\xff\xc0", PendingError, "cut-off"),
+    "text-beyond": (b"\x81\xa1a\xdb\xff\xff\xff\xff\xc0", PendingError, "cut-off"),
+    "text-cut": (b"\x81\xa1a\xa9abc", PendingError, "cut-off"),
+    "reserved": (b"\x81\xa1a\xc1", UnreadableError, "damaged"),
+    "behind": (by_hand(TREE) + b"\0", UnreadableError, "trailing-bytes"),
+    "key": (b"\x82\xa1a\x01\x01\x01", UnreadableError, "damaged"),
+    "long-key": (msgpack.packb({"a": 1, "k" * 5000: 1}), UnreadableError, "names-too-long"),
+    "deep-lists": (b"\x81\xa1a" + b"\x91" * 100_000 + b"\xc0", UnreadableError, "damaged"),
+    "deep-maps": (b"\x81\xa1a" * 100_000 + b"\xc0", UnreadableError, "damaged"),
+    "much-text": (msgpack.packb({"a": ["x" * (1 << 20)] * 25}), UnreadableError, "damaged"),
+    "size": (array(((2,), "float32", bytes(4))), UnreadableError, "damaged"),
+    "huge": (array(((2**63, 2**63), "float32", bytes(4))), UnreadableError, "damaged"),
+    "negative": (array(((-1,), "float32", bytes(4))), UnreadableError, "damaged"),
+    "true": (array(((True,), "float32", bytes(4))), UnreadableError, "damaged"),
+    "text-shape": (array((("1",), "float32", bytes(4))), UnreadableError, "damaged"),
+    "no-dtype": (array(((1,), 3, bytes(4))), UnreadableError, "damaged"),
+    "many-dims": (array(((1,) * 50, "float32", bytes(4))), UnreadableError, "impossible-shape"),
+    "no-bytes": (array(((1,), "float32", "abcd")), UnreadableError, "damaged"),
+    "no-row": (array({"a": 1}), UnreadableError, "damaged"),
+    "no-chunks": (chunked({"0": 1}, {}), UnreadableError, "damaged-chunks"),
+    "chunk-shape": (chunked({"0": "a"}, {"0": ONE}), UnreadableError, "damaged-chunks"),
+    "chunk-kind": (chunked({"0": 1}, {"0": 3}), UnreadableError, "damaged-chunks"),
+    "chunk-dtypes": (chunked({"0": 2}, {"0": ONE, "1": np.ones(1)}), UnreadableError, "damaged-chunks"),
+    "chunk-size": (chunked({"0": 3}, {"0": ONE, "1": ONE}), UnreadableError, "damaged-chunks"),
 }
 
 
 @pytest.mark.parametrize("name", LIES)
 def test_a_lying_state_is_refused(name, tmp_path):
-    data, error, message = LIES[name]
-    with pytest.raises(error, match=message):
+    data, error, code = LIES[name]
+    with raises(code, error):
         read_tree(written(data, tmp_path))
 
 
@@ -243,15 +216,15 @@ def test_a_lying_state_is_refused(name, tmp_path):
 def test_states_are_recognised_and_others_are_not(tmp_path):
     wide = {f"layer_{place}": 1 for place in range(20)}
     for tree in (TREE, wide, {"params": {}}, {"k" * 40: {}}, {"target": {"x": 1}}):
-        assert kinds(by_hand(tree)[:16]) == ["msgpack"]
-    assert kinds(b"\xdf\0\0\0\2\xa6params\x80"[:16]) == ["msgpack"]
+        assert formats_of(by_hand(tree)[:16]) == ["msgpack"]
+    assert formats_of(b"\xdf\0\0\0\2\xa6params\x80"[:16]) == ["msgpack"]
     others = [b"\x80", b"\x81", b"\x81\xa0", b"\x81\xa1\n", b"\x80\xa6params",
               b"\x80\x04\x95\x05\0\0\0\0\0\0\0}\x94.", b"\xde\xad be",
               b"\xdf\xff\xff\xff\xff\xa1a", b"\x89PNG\r\n\x1a\n\0\0\0\r", b"\x89HDF\r\n\x1a\n\0\0\0\0", b"\x93NUMPY\x01\0",
               "Þis is text".encode(), "Ž¡text".encode("cp1252")[:1] + b"text", b"\x81\xa5\0\0\0\0\0\0", bytes(16)]  # fmt: skip
-    assert {name for head in others for name in kinds(head)} <= {"pickle", "hdf5"}
+    assert {name for head in others for name in formats_of(head)} <= {"pickle", "hdf5"}
     safetensors = (0xA5A181).to_bytes(8, "little") + b'{"a":{}}'
-    assert kinds(safetensors)[0] == "safetensors"
+    assert formats_of(safetensors)[0] == "safetensors"
     (tmp_path / "checkpoint_7").write_bytes(by_hand(TREE))  # as flax.training.checkpoints calls it
     assert len(discover([tmp_path])[0].checkpoints) == 1
 
@@ -274,10 +247,3 @@ def test_names_that_repeat_long_keys_are_refused(leaves, depth, size, letter, tm
     path = written(nested_names(leaves, depth, size // len(letter.encode()), letter), tmp_path)
     _, reason = scanned(path)
     assert "names of up to 1024 letters, and 8388608 in all, are read" in reason or letter != "k"
-
-
-def test_a_name_of_a_thousand_letters_is_read(tmp_path):
-    assert set(read_tree(written(nested_names(3, 1, 1000), tmp_path))["params"]) == {
-        "x",
-        *(f"{'k' * 1000}.{n}" for n in range(3)),
-    }

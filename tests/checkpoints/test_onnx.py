@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from helpers.checkpoint_files import formats_of, read_all
 from helpers.errors import raises
 from helpers.memory_limits import scanned
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.formats import FORMATS, open_content
+from dsi_cli.checkpoints.formats import open_content
 from dsi_cli.checkpoints.head_weight import weight_hash as fingerprint
 from dsi_cli.checkpoints.scan import read_metadata, require_file, scan_checkpoint
-from dsi_cli.checkpoints.tensors import Tensor
-from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
+from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.labels.metadata import from_metadata
 
 helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
@@ -70,17 +68,6 @@ def export(model: torch.nn.Module, shape: tuple[int, ...], path: Path, *, new: b
         torch.onnx.export(model.eval(), (torch.randn(shape),), path, dynamo=new, **options)
 
 
-def kinds(head: bytes) -> list[str]:
-    """Return the formats that a file with these first bytes may be of."""
-    return [one.name for one in FORMATS if one.matches_head is not None and one.matches_head(head[:16])]
-
-
-def read_all(path: Path) -> dict[str, np.ndarray]:
-    with ExitStack() as stack:
-        _, content, _ = open_content(path, stack)
-        return {name: content.read(one) for name, one in content.tree.items() if isinstance(one, Tensor)}
-
-
 def save(initialisers: list, nodes: list, path: Path, **options: object) -> Path:
     """Write a model by onnx itself: the nodes' first input and last output are the graph's."""
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "y")]
@@ -114,12 +101,6 @@ def test_an_exported_head_is_read_by_its_own_name(name, new, tmp_path):
     scanned = scan_checkpoint(require_file(tmp_path / "m.onnx"))
     assert scanned.record.head == "head.weight"
     assert scanned.record.fingerprint == fingerprint(model.head.weight.detach().numpy().reshape(4, 7))
-
-
-def test_a_folded_convolution_keeps_its_place_and_gets_its_name_back(tmp_path):
-    export(Pixels(), (1, 3, 8, 8), tmp_path / "m.onnx", new=False)
-    assert next(one.name for one in onnx.load(tmp_path / "m.onnx").graph.initializer) == "head.weight"
-    assert next(iter(read_all(tmp_path / "m.onnx"))) == "conv1.weight"
 
 
 # Which way round, and by which name.
@@ -197,19 +178,6 @@ def test_a_made_up_name_gives_way_where_the_nodes_tell(nodes, weight, expected, 
     assert_array_equal(read_all(tmp_path / "x.onnx")[expected], WEIGHT)
 
 
-def test_a_name_that_is_taken_is_not_given_again(tmp_path):
-    weights = [
-        numpy_helper.from_array(WEIGHT + place, name) for place, name in enumerate(["val_1", "val_2", "head.weight"])
-    ]
-    nodes = [
-        helper.make_node("MatMul", ["x", "val_1"], ["a"], name="/body/MatMul"),
-        helper.make_node("MatMul", ["a", "val_2"], ["b"], name="/body/MatMul_1"),
-        helper.make_node("MatMul", ["b", "head.weight"], ["y"], name="/head/MatMul"),
-    ]
-    found = read_all(save(weights, nodes, tmp_path / "x.onnx"))
-    assert list(found) == ["body.weight", "val_2", "head.weight"]
-
-
 # Every way to store elements.
 
 DTYPES = ["FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E5M2", "FLOAT8E4M3FNUZ", "FLOAT8E5M2FNUZ"]
@@ -242,28 +210,8 @@ def test_elements_of_other_kinds_are_listed_but_not_read(tmp_path):
     with ExitStack() as stack:
         _, content, _ = open_content(save(given, [], tmp_path / "m.onnx"), stack)
         assert [content.tree[name].dtype for name in "si"] == ["string", "int4"]
-        with pytest.raises(UnreadableError, match="elements of type 'int4' are not read"):
+        with raises("unsupported-dtype", UnreadableError):
             content.read(content.tree["i"])
-
-
-def test_scalars_and_empty_tensors(tmp_path):
-    given = [
-        numpy_helper.from_array(np.array(2.5, np.float32), "s"),
-        numpy_helper.from_array(np.zeros((0, 3), np.float32), "e"),
-    ]
-    found = read_all(save(given, [], tmp_path / "m.onnx"))
-    assert found["s"] == 2.5
-    assert found["e"].shape == (0, 3)
-
-
-def test_metadata_is_text(tmp_path):
-    path = save([], [], tmp_path / "m.onnx")
-    model = onnx.load(path)
-    helper.set_model_props(model, {"epoch": "7", "names": "{0: 'a'}", "producer_name": "another", "long": "x" * (2 << 20)})
-    onnx.save_model(model, path)
-    with ExitStack() as stack:
-        _, content, _ = open_content(path, stack)
-    assert content.tree["__metadata__"] == {"producer_name": "me", "epoch": "7", "names": {"0": "a"}, "long": ""}
 
 
 # External data.
@@ -284,12 +232,6 @@ def test_external_data_is_read(tmp_path):
     found = read_all(save_outside(tmp_path / "x.onnx"))
     assert_array_equal(found["fc.weight"], WEIGHT)
     assert_array_equal(found["other"], WEIGHT + 1)
-
-
-def test_what_the_newer_exporter_puts_outside_is_read(tmp_path):
-    model = Tokens()
-    export(model, (2, 7), tmp_path / "m.onnx", new=True, external_data=True)
-    assert_array_equal(read_all(tmp_path / "m.onnx")["head.weight"], model.head.weight.detach().numpy())
 
 
 def test_external_data_that_is_not_there_yet_is_pending(tmp_path):
@@ -344,14 +286,6 @@ def test_open_content_of_wrong_external_data_raises_the_code(key, value, error, 
         read_all(save_outside(tmp_path / "x.onnx", change=change))
 
 
-def test_external_data_is_no_pipe_or_folder(tmp_path):
-    path = save_outside(tmp_path / "x.onnx")
-    (tmp_path / "w.bin").unlink()
-    (tmp_path / "w.bin").mkdir()
-    with raises("not-a-regular-file", UnreadableError):
-        read_all(path)
-
-
 # Damage and lies.
 
 
@@ -374,72 +308,37 @@ def tensor(*dims: int, dtype: int = 1, data: bytes = field(9, b"abcd")) -> bytes
     return field(5, b"".join(b"\x08" + varint(size) for size in dims) + b"\x10" + varint(dtype) + field(8, b"w") + data)
 
 
-def test_a_model_cut_anywhere_is_refused_or_still_right(small):
-    data = small.read_bytes()
-    weight = read_all(small)["fc.weight"]
-    refused = 0
-    for cut in range(len(data)):
-        small.write_bytes(data[:cut])
-        try:
-            assert_array_equal(read_all(small)["fc.weight"], weight)
-        except (PendingError, UnreadableError):
-            refused += 1
-    assert refused >= len(data) - 1
-
-
-@given(edits=st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), min_size=1, max_size=6))
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_changed_bytes_are_read_or_a_checkpoint_error(small, edits):
-    kept = small.with_name("kept")
-    if not kept.exists():
-        kept.write_bytes(small.read_bytes())
-    data = bytearray(kept.read_bytes())
-    for place, value in edits:
-        data[place % len(data)] = value
-    small.write_bytes(data)
-    with suppress(CheckpointError):
-        assert all(isinstance(array, np.ndarray) for array in read_all(small).values())
-    assert scan_checkpoint(require_file(small)).record.status in ("ok", "failed", "pending")
-
-
 HUGE = 1 << 62
 LIES = {
-    "graph-beyond": (b"\x08\x08\x12\x02me\x3a\xff\xff\xff\x7f", PendingError, "breaks off in the middle"),
-    "no-graph": (b"\x08\x08\x12\x02me" + field(8, b"\x10\x0d"), PendingError, "breaks off before its graph"),
-    "no-opset": (b"\x08\x08\x12\x02me" + field(7, b""), PendingError, "breaks off behind its graph"),
-    "node-beyond": (raw_model(b"\x0a\x04\x00"), UnreadableError, "onnx cannot read it"),
-    "endless": (raw_model(b"\xff" * 20), UnreadableError, "onnx cannot read it"),
-    "shape": (raw_model(tensor(2)), UnreadableError, "damaged, or of a kind that is not read"),
-    "huge": (raw_model(tensor(HUGE, 4)), UnreadableError, "no possible shape"),
-    "negative": (raw_model(tensor((1 << 64) - 1)), UnreadableError, "no possible shape"),
-    "no-data": (raw_model(tensor(1, data=b"")), UnreadableError, "damaged, or of a kind that is not read"),
-    "same-name": (raw_model(tensor(1) * 2), UnreadableError, "two initialisers have one name"),
-    "long-name": (raw_model(field(5, field(8, b"x" * 5000))), UnreadableError, "names of up to 1024 letters"),
+    "graph-beyond": (b"\x08\x08\x12\x02me\x3a\xff\xff\xff\x7f", PendingError, "cut-off"),
+    "no-graph": (b"\x08\x08\x12\x02me" + field(8, b"\x10\x0d"), PendingError, "cut-off"),
+    "no-opset": (b"\x08\x08\x12\x02me" + field(7, b""), PendingError, "cut-off"),
+    "node-beyond": (raw_model(b"\x0a\x04\x00"), UnreadableError, "damaged"),
+    "endless": (raw_model(b"\xff" * 20), UnreadableError, "damaged"),
+    "shape": (raw_model(tensor(2)), UnreadableError, "damaged"),
+    "huge": (raw_model(tensor(HUGE, 4)), UnreadableError, "impossible-shape"),
+    "negative": (raw_model(tensor((1 << 64) - 1)), UnreadableError, "impossible-shape"),
+    "no-data": (raw_model(tensor(1, data=b"")), UnreadableError, "damaged"),
+    "same-name": (raw_model(tensor(1) * 2), UnreadableError, "duplicate-name"),
+    "long-name": (raw_model(field(5, field(8, b"x" * 5000))), UnreadableError, "names-too-long"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LIES)
 def test_a_lying_model_is_refused(name, tmp_path):
-    data, error, message = LIES[name]
+    data, error, code = LIES[name]
     (tmp_path / "x.onnx").write_bytes(data.replace(b"\x3a\x00", b"\x3a\x03\x12\x01g"))
-    with pytest.raises(error, match=message):
+    with raises(code, error):
         read_all(tmp_path / "x.onnx")
-
-
-def test_a_transpose_of_its_own_output_ends(tmp_path):
-    nodes = [helper.make_node("Transpose", ["W"], ["W"]), helper.make_node("Identity", ["a"], ["a"])]
-    nodes += [helper.make_node("MatMul", ["x", "W"], ["y"])]
-    save([numpy_helper.from_array(WEIGHT, "W")], nodes, tmp_path / "x.onnx")
-    assert_array_equal(read_all(tmp_path / "x.onnx")["W"], WEIGHT)
 
 
 # Recognising, and reading little.
 
 
 def test_models_are_recognised_and_others_are_not(small, tmp_path):
-    assert kinds(small.read_bytes()[:16]) == ["onnx"]
-    assert kinds(raw_model(tensor(1))[:16]) == ["onnx"]
-    assert kinds(b"\x08\x03" + raw_model(tensor(1))[6:][:14]) == ["onnx"]  # no producer
+    assert formats_of(small.read_bytes()[:16]) == ["onnx"]
+    assert formats_of(raw_model(tensor(1))[:16]) == ["onnx"]
+    assert formats_of(b"\x08\x03" + raw_model(tensor(1))[6:][:14]) == ["onnx"]  # no producer
     others = [
         b"\x08",
         b"\x08\x08",
@@ -448,7 +347,7 @@ def test_models_are_recognised_and_others_are_not(small, tmp_path):
         b"\x08 text, of a kind",
         bytes(16),
     ]
-    assert [kinds(head) for head in others] == [[]] * len(others)
+    assert [formats_of(head) for head in others] == [[]] * len(others)
     (tmp_path / "model_without_suffix").write_bytes(small.read_bytes())
     assert len(discover([tmp_path])[0].checkpoints) == 2
 
@@ -489,15 +388,6 @@ def test_a_model_that_asks_for_much_ends_soon_and_small(name, tmp_path):
     make, message = COSTLY[name]
     (tmp_path / "x.onnx").write_bytes(make())
     assert message in scanned(tmp_path / "x.onnx")[1]
-
-
-def test_external_data_may_be_a_link(tmp_path):
-    """As in Hugging Face's cache, where every file is a link out of its folder."""
-    path = save_outside(tmp_path / "x.onnx")
-    (tmp_path / "blobs").mkdir()
-    (tmp_path / "w.bin").rename(tmp_path / "blobs/w")
-    (tmp_path / "w.bin").symlink_to("blobs/w")
-    assert_array_equal(read_all(path)["fc.weight"], WEIGHT)
 
 
 # What the graph tells of the head.

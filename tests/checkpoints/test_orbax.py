@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorstore
+from helpers.errors import raises
 from helpers.memory_limits import scanned
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints import state_dict
@@ -126,16 +124,11 @@ def test_layers_stand_in_the_order_of_their_numbers(tmp_path):
     assert list(arrays(store(tmp_path, held))) == [f"params.layer_{n}.kernel" for n in (1, 2, 10)]
 
 
-def test_layers_at_the_top_are_one_state_dict(tmp_path):
-    main = store(tmp_path, {"head.kernel.value": KERNEL, "dense.kernel.value": KERNEL})
-    assert set(opened(main)[0].tree) == {"dense.kernel", "head.kernel"}
-
-
 def test_a_missing_file_of_a_folder_an_array_is_not_zeros(tmp_path):
     main = store(tmp_path, {NAME: KERNEL}, base="folders", chunks=[4, 10])
     assert_array_equal(arrays(main)[NAME], KERNEL)
     (tmp_path / NAME / "1.0").unlink()
-    with pytest.raises((PendingError, UnreadableError), match=r"missing"):
+    with raises("missing-part", PendingError):
         arrays(main)
 
 
@@ -147,11 +140,11 @@ def test_a_missing_file_of_a_folder_an_array_is_not_zeros(tmp_path):
 )
 def test_a_folder_with_the_name_of_an_unfinished_one_is_pending(name, tmp_path):
     main = store(tmp_path / name, {NAME: KERNEL})
-    with pytest.raises(PendingError, match="still being written"):
+    with raises("uncommitted", PendingError):
         opened(main)
     if "/" in name:
         (tmp_path / "5/_CHECKPOINT_METADATA").write_text('{"commit_timestamp_nsecs": 5}')
-        with pytest.raises(PendingError, match="still being written"):
+        with raises("uncommitted", PendingError):
             opened(tmp_path / "5/_CHECKPOINT_METADATA")
 
 
@@ -159,7 +152,7 @@ def test_a_folder_with_the_name_of_an_unfinished_one_is_pending(name, tmp_path):
 def test_a_folder_that_was_not_committed_is_pending(said, tmp_path):
     store(tmp_path, {NAME: KERNEL})
     (tmp_path / "_CHECKPOINT_METADATA").write_text(said)
-    with pytest.raises(PendingError, match="still being written"):
+    with raises("uncommitted", PendingError):
         opened(tmp_path / "_CHECKPOINT_METADATA")
     (tmp_path / "commit_success.txt").write_text("")
     assert NAME in arrays(tmp_path / "_CHECKPOINT_METADATA")
@@ -168,11 +161,11 @@ def test_a_folder_that_was_not_committed_is_pending(said, tmp_path):
 def test_a_folder_without_a_store_yet_is_pending(tmp_path):
     (tmp_path / "_METADATA").write_text("{}")
     store(tmp_path / "ocdbt.process_0", {NAME: KERNEL})
-    with pytest.raises(PendingError, match=r"without arrays \(yet\)"):
+    with raises("no-arrays", PendingError):
         opened(tmp_path / "_METADATA")
     (tmp_path / "_METADATA").unlink()
     (tmp_path / "_CHECKPOINT_METADATA").write_text('{"commit_timestamp_nsecs": 5}')
-    with pytest.raises(PendingError, match=r"without a tree of arrays \(yet\)"):
+    with raises("no-arrays", PendingError):
         opened(tmp_path / "_CHECKPOINT_METADATA")
 
 
@@ -180,43 +173,29 @@ def test_a_data_file_that_is_not_there_is_pending(tmp_path):
     main = store(tmp_path, {NAME: np.random.default_rng(0).random((500, 500))})
     for file in (tmp_path / "d").iterdir():
         file.unlink()
-    with pytest.raises(PendingError, match="a part is missing"):
+    with raises("missing-part", PendingError):
         arrays(main)
 
 
 # Damage and hostility
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(file=st.integers(0), place=st.integers(0), byte=st.integers(1, 255), is_cut=st.booleans())
-def test_a_changed_byte_or_a_cut_is_an_error_or_another_value(tmp_path, file, place, byte, is_cut):
-    shutil.rmtree(tmp_path / "x", ignore_errors=True)
-    main = store(tmp_path / "x", {NAME: KERNEL, "params.body.kernel": np.random.default_rng(0).random((50, 50))})
-    files = sorted(path for path in (tmp_path / "x").rglob("*") if path.is_file())
-    path = files[file % len(files)]
-    data = bytearray(path.read_bytes())
-    data[place % len(data)] ^= byte
-    path.write_bytes(data[: place % len(data)] if is_cut else data)
-    with suppress(PendingError, UnreadableError):
-        assert arrays(main)[NAME].shape == KERNEL.shape
-
-
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("said", "code"),
     [
-        ({"dtype": "int4"}, "'int4' are not read"),
-        ({"shape": [1 << 20, 1 << 17]}, "is more than a file of"),
-        ({"shape": [1 << 40, 1 << 40]}, "no possible shape"),
-        ({"shape": "x"}, "are damaged"),
-        ({"chunks": [0, 10]}, "tensorstore cannot read it"),
-        ({"compressor": {"id": "none of these"}}, "tensorstore cannot read it"),
+        ({"dtype": "int4"}, "unsupported-dtype"),
+        ({"shape": [1 << 20, 1 << 17]}, "tensor-too-large"),
+        ({"shape": [1 << 40, 1 << 40]}, "impossible-shape"),
+        ({"shape": "x"}, "damaged-metadata"),
+        ({"chunks": [0, 10]}, "damaged"),
+        ({"compressor": {"id": "none of these"}}, "damaged"),
     ],
 )
-def test_arrays_that_are_not_read_are_named(said, reason, tmp_path):
+def test_arrays_that_are_not_read_are_named(said, code, tmp_path):
     main = store(tmp_path, {NAME: KERNEL}, base="folders")
     text = tmp_path / NAME / ".zarray"
     text.write_text(json.dumps(json.loads(text.read_text()) | said))
-    with pytest.raises(UnreadableError, match=reason):
+    with raises(code, UnreadableError):
         arrays(main)
 
 
@@ -241,24 +220,17 @@ def test_links_are_followed_wherever_they_lead(what, tmp_path):
     assert arrays(main)[NAME].shape == (500, 500)
 
 
+def test_arrays_that_are_more_than_the_files_are_not_all_read(tmp_path):
+    layers = ("head", *(f"block.conv{n}" for n in range(39)))
+    main = store(tmp_path, {f"params.{name}.kernel": np.zeros((1400, 1400), np.float32) for name in layers})
+    with raises("tensors-exceed-file", UnreadableError):
+        state_dict.read_state_dict(require_file(main), HeadOptions())
+
+
 def test_pipes_are_refused(tmp_path):
     main = store(tmp_path, {NAME: KERNEL}, base="folders")
     chunk = tmp_path / NAME / "0.0"
     chunk.unlink()
     os.mkfifo(chunk)
-    with pytest.raises(UnreadableError, match="not a regular file"):
+    with raises("not-a-regular-file", UnreadableError):
         arrays(main)
-
-
-def test_a_folder_that_is_linked_into_itself_ends(tmp_path):
-    main = store(tmp_path, {NAME: KERNEL}, base="folders")
-    (tmp_path / "circle").symlink_to(tmp_path)
-    with suppress(UnreadableError):
-        assert_array_equal(arrays(main)[NAME], KERNEL)
-
-
-def test_arrays_that_are_more_than_the_files_are_not_all_read(tmp_path):
-    layers = ("head", *(f"block.conv{n}" for n in range(39)))
-    main = store(tmp_path, {f"params.{name}.kernel": np.zeros((1400, 1400), np.float32) for name in layers})
-    with pytest.raises(UnreadableError, match=r"its tensors have 313600000 bytes, which is more than the file \(\d+\) can"):
-        state_dict.read_state_dict(require_file(main), HeadOptions())

@@ -7,17 +7,17 @@ import json
 import os
 import subprocess
 import sys
-import warnings
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.checkpoint_files import only
+from helpers.errors import raises
 from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
-from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.head_weight import weight_hash as fingerprint
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import (
@@ -30,11 +30,6 @@ from dsi_cli.checkpoints.scan import (
     scan_checkpoint,
 )
 from dsi_cli.errors import UnreadableError
-
-
-def only(folder: Path):
-    ((one,),) = [run.checkpoints for run in discover([folder])]
-    return one
 
 
 def aged(path: Path, seconds: float) -> Path:
@@ -78,14 +73,6 @@ def test_the_fingerprint_is_of_float32(state_dict, dtype, tmp_path, record_of):
     record = record_of(tmp_path / "x.pt")
     assert record.fingerprint == fingerprint(state_dict["fc.weight"].to(dtype).float().numpy())
     assert record.dtype == str(dtype).removeprefix("torch.")
-
-
-def test_a_convolution_as_head_is_flattened(tmp_path, record_of):
-    weight = torch.randn(5, 7, 1, 1)
-    torch.save({"classifier.1.weight": weight}, tmp_path / "x.pt")
-    record = record_of(tmp_path / "x.pt")
-    assert (record.classes, record.features) == (5, 7)
-    assert record.fingerprint == fingerprint(weight.numpy().reshape(5, 7))
 
 
 def test_a_float64_beyond_float32_is_infinite_and_warns_of_nothing(tmp_path, record_of):
@@ -133,17 +120,6 @@ def test_one_row_has_no_similarity(tmp_path, record_of):
     assert record.reason == "one row: similarity needs two classes or more"
 
 
-def test_an_optimizer_alone_is_skipped(tmp_path, record_of):
-    layer = torch.nn.Linear(4, 3)
-    optimizer = torch.optim.Adam(layer.parameters())
-    layer(torch.ones(1, 4)).sum().backward()
-    optimizer.step()
-    torch.save({"optimizer": optimizer.state_dict(), "epoch": 1}, tmp_path / "x.pt")
-    record = record_of(tmp_path / "x.pt")
-    assert (record.status, record.epoch) == ("skipped", 1)
-    assert record.reason == "the state of an optimiser, scheduler or criterion, without a network"
-
-
 def hugging_face(folder: Path, rows: int, config: dict, state: dict | None = None, name: str = "classifier") -> Path:
     folder.mkdir(parents=True)
     weight = torch.arange(rows * 4, dtype=torch.float32).view(rows, 4)
@@ -168,14 +144,6 @@ def test_a_row_for_no_object_is_left_out_where_the_config_tells(rows, keep, extr
     assert_array_equal(found.weight[:, 0], [4.0 * n for n in read])
     whole = np.arange(rows * 4, dtype=np.float32).reshape(rows, 4)
     assert found.record.fingerprint == fingerprint(whole), "the fingerprint is of all rows"
-
-
-def test_the_background_of_torchvision_comes_first(tmp_path):
-    weight = torch.arange(44, dtype=torch.float32).view(11, 4)
-    torch.save({"roi_heads.box_predictor.cls_score.weight": weight}, tmp_path / "x.pt")
-    found = scan_checkpoint(require_file(tmp_path / "x.pt"))
-    assert (found.record.classes, found.record.extra_classes) == (10, 1)
-    assert_array_equal(found.weight, weight[1:].numpy())
 
 
 def test_a_head_with_other_rows_than_the_config_tells_is_refused(tmp_path):
@@ -249,27 +217,6 @@ def test_safetensors_metadata_shows_it_as_well(tmp_path, record_of):
     assert (record.epoch, record.counts_from) == (0, 1)
 
 
-@pytest.mark.parametrize("metadata", [["epoch"], 3, None])
-def test_metadata_of_another_kind_is_no_crash(metadata, state_dict, tmp_path, record_of):
-    torch.save({"__metadata__": metadata, "epoch": 0, "model": state_dict}, tmp_path / "x.pt")
-    assert record_of(tmp_path / "x.pt").status == "ok"
-
-
-def test_known_trainers_tell_how_they_count(state_dict, tmp_path, record_of):
-    torch.save({"state_dict": state_dict, "pytorch-lightning_version": "2.0", "epoch": 0}, tmp_path / "x.ckpt")
-    record = record_of(tmp_path / "x.ckpt")
-    assert (record.trainer, record.counts_from) == ("lightning", 0)
-
-
-def test_averaged_weights_and_named_heads(state_dict, tmp_path, record_of):
-    ema = {name: tensor * 2 for name, tensor in state_dict.items()}
-    torch.save({"model": state_dict, "model_ema": ema, "epoch": 0}, tmp_path / "x.pt")
-    assert record_of(tmp_path / "x.pt").weights_used == "raw"
-    record = record_of(tmp_path / "x.pt", ema=True)
-    assert (record.weights_used, record.fingerprint) == ("ema", fingerprint(ema["fc.weight"].numpy()))
-    assert record_of(tmp_path / "x.pt", head="nothing").reason.startswith("no tensor is named nothing")
-
-
 def test_tensors_and_metadata_are_listed(state_dict, tmp_path):
     path = tmp_path / "x.pt"
     torch.save({"model": state_dict, "ema": state_dict, "classes": ["a", "b"]}, path)
@@ -279,23 +226,13 @@ def test_tensors_and_metadata_are_listed(state_dict, tmp_path):
     assert read_metadata(require_file(path))[0]["classes"] == ["a", "b"]
     path.write_bytes(b"no checkpoint")
     assert read_metadata(require_file(path)) is None
-    with pytest.raises(UnreadableError, match="not a container"):
+    with raises("unknown-container", UnreadableError):
         list_tensors(path)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UnreadableError, match=r"gone\.pt: No such file"):
+    with raises("no-such-file", UnreadableError, path=str(tmp_path / "gone.pt")):
         require_file(tmp_path / "gone.pt")
-
-
-def test_a_record_is_frozen_and_begins_with_the_tables_columns():
-    names = [one.name for one in fields(Record)]
-    assert names[: names.index("reason") + 1] == [
-        "run", "path", "epoch", "epochs_completed", "epoch_source", "step", "format", "trainer", "bytes", "head",
-        "weights_used",
-        "classes", "features", "extra_classes", "dtype", "fingerprint", "status", "reason",
-    ]  # fmt: skip
-    assert replace(Record("r", "p"), epoch=3).epoch == 3
 
 
 def test_scanning_imports_no_torch(state_dict, tmp_path):
@@ -309,40 +246,11 @@ def test_scanning_imports_no_torch(state_dict, tmp_path):
     subprocess.run([sys.executable, "-c", code, tmp_path / "x.pt"], check=True, env=where, timeout=60)
 
 
-@pytest.mark.parametrize("new_style", [False, True])
-def test_a_weight_normed_head_is_composed_of_directions_and_lengths(new_style, tmp_path):
-    layer = torch.nn.Linear(16, 10)
-    if new_style:
-        layer = torch.nn.utils.parametrizations.weight_norm(layer)
-    else:
-        with warnings.catch_warnings(action="ignore"):
-            layer = torch.nn.utils.weight_norm(layer)
-    torch.save(torch.nn.ModuleDict({"fc1": torch.nn.Linear(8, 16), "fc": layer}).state_dict(), tmp_path / "epoch_1.pt")
-    found = scan_checkpoint(only(tmp_path))
-    np.testing.assert_allclose(found.weight, layer.weight.detach().numpy(), rtol=0, atol=1e-6)
-
-
-def test_a_quantised_last_layer_leaves_no_hidden_one_to_be_taken(tmp_path):
-    weights = {"fc1.weight": torch.ones(128, 32), "fc2.weight": torch.ones(10, 128, dtype=torch.int8)}
-    torch.save(weights, tmp_path / "epoch_1.pt")
-    record = scan_checkpoint(only(tmp_path)).record
-    assert record.status == "failed"
-    assert record.reason == "fc2.weight (10, 128) has int8 elements, which dsi does not read"
-
-
 def test_two_models_of_one_name_are_told_apart_by_their_keys(tmp_path):
     torch.save({"a": {"fc.weight": torch.ones(3, 4)}, "b": {"fc.weight": 2 * torch.ones(3, 4)}}, tmp_path / "epoch_1.pt")
     record = scan_checkpoint(only(tmp_path)).record
     assert record.reason.startswith("2 tensors could be the classifier: a.fc.weight (3, 4), b.fc.weight (3, 4)")
     assert scan_checkpoint(only(tmp_path), HeadOptions(head="b.fc.weight")).weight[0, 0] == 2
-
-
-def test_a_copy_of_the_best_weights_is_not_taken_for_the_model(tmp_path):
-    torch.save(
-        {"model": {"fc.weight": torch.ones(3, 4)}, "best_model": {"fc.weight": 2 * torch.ones(3, 4)}},
-        tmp_path / "epoch_1.pt",
-    )
-    assert scan_checkpoint(only(tmp_path)).weight[0, 0] == 1
 
 
 def test_a_matrix_with_a_column_for_each_class_is_turned(tmp_path):

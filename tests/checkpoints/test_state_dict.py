@@ -6,12 +6,13 @@ import os
 
 import pytest
 import torch
+from helpers.errors import raises
 from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
 from dsi_cli.checkpoints import state_dict as state_dict_module
 from dsi_cli.checkpoints.scan import HeadOptions, require_file
-from dsi_cli.errors import CheckpointError, NoHeadError, UnreadableError
+from dsi_cli.errors import CheckpointError, NoHeadError
 
 pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 
@@ -51,13 +52,6 @@ def test_every_tensor_is_read(write, state_dict):
     assert_read(found, tensors)
 
 
-def test_views_of_one_storage_are_read(tmp_path):
-    flat = torch.arange(80.0)
-    tensors = {"a.weight": flat[:20].view(4, 5).t(), "fc.weight": flat[20:50].view(5, 6), "fc.bias": flat[50:75:5]}
-    torch.save(tensors, tmp_path / "views.pt")
-    assert_read(read(tmp_path / "views.pt"), tensors)
-
-
 def test_a_whole_module_is_read_by_its_state_dicts_names(tmp_path):
     module = torch.nn.Sequential(
         torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten(), torch.nn.Linear(4, 3)
@@ -87,26 +81,13 @@ def test_raw_and_averaged_weights_of_real_trainers(which, key, ema, request):
     assert found.head in wanted
 
 
-def test_torchvisions_average_has_its_wrappers_names(torchvision_run):
-    wanted = torch.load(torchvision_run.files[1], weights_only=False)["model_ema"]
-    found = read(torchvision_run.files[1], ema=True)
-    assert found.head == "module.fc.weight"
-    assert_read(found, wanted)
-
-
-@pytest.mark.parametrize("run", ["cifar100-cnn", "cifar100-vit", "garments"])
-def test_weights_of_whole_runs(run, four_runs):
-    path = four_runs / run / "epoch_002.pt"
-    assert_read(read(path), torch.load(path, weights_only=True)["state_dict"])
-
-
 def test_a_backbone_is_read_whole(tmp_path):
     tensors = {"conv.weight": torch.randn(4, 3, 3, 3), "norm.weight": torch.ones(4), "norm.bias": torch.ones(4)}
     torch.save({"state_dict": tensors, "optimizer": {"state": {}}, "epoch": 3}, tmp_path / "backbone.pt")
     found = read(tmp_path / "backbone.pt")
     assert found.head is None
     assert_read(found, tensors)
-    with pytest.raises(NoHeadError, match=r"^no tensor is named fc\.weight, and there is no matrix in this file$"):
+    with raises("no-such-head", NoHeadError, head="fc.weight"):
         read(tmp_path / "backbone.pt", head="fc.weight")
 
 
@@ -147,13 +128,3 @@ def test_a_malicious_pickle_never_runs(where, zipped, tmp_path, state_dict):
     assert not mark.exists()
     torch.load(path, weights_only=False)
     assert mark.exists()
-
-
-def test_a_file_that_is_gone_or_holds_no_weights(tmp_path):
-    torch.save({"epoch": 3}, tmp_path / "empty.pt")
-    found = require_file(tmp_path / "empty.pt")
-    with pytest.raises(NoHeadError, match=r"no"):
-        state_dict_module.read_state_dict(found, HeadOptions())
-    (tmp_path / "empty.pt").unlink()
-    with pytest.raises(UnreadableError, match=r"No such file"):
-        state_dict_module.read_state_dict(found, HeadOptions())

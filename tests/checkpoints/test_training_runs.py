@@ -43,14 +43,6 @@ def test_split_different_networks_are_runs_of_their_own(other, tmp_path):
     }
 
 
-def test_split_different_layer_names_are_different_networks(tmp_path):
-    weight = torch.randn(5, 8)
-    (tmp_path / "zoo").mkdir()
-    torch.save({"conv1.weight": torch.ones(8, 3, 3, 3), "fc.weight": weight}, tmp_path / "zoo/resnet18.pth")
-    torch.save({"features.weight": torch.ones(8, 3, 3, 3), "fc.weight": weight + 1}, tmp_path / "zoo/vgg11.pth")
-    assert runs_of(tmp_path) == {"zoo/resnet18": {"resnet18.pth": None}, "zoo/vgg11": {"vgg11.pth": None}}
-
-
 def test_split_a_pretrained_network_leaves_the_training_its_folders_name(tmp_path):
     for epoch in (1, 2):
         save(tmp_path / f"run/epoch_{epoch}.pt", seed=epoch)
@@ -85,14 +77,6 @@ def test_split_pruned_and_normalised_weights_are_of_the_same_network(tmp_path):
     torch.nn.utils.prune.l1_unstructured(model[2], "weight", 0.5)
     torch.save(model.state_dict(), tmp_path / "run/epoch_4.pt")
     assert list(runs_of(tmp_path)) == ["run"]
-
-
-def test_split_wrapped_and_plain_names_are_one_network(tmp_path):
-    save(tmp_path / "run/epoch_1.pt", seed=1)
-    torch.manual_seed(2)
-    model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 5))
-    torch.save({f"module.{name}": tensor for name, tensor in model.state_dict().items()}, tmp_path / "run/epoch_2.pt")
-    assert runs_of(tmp_path) == {"run": {"epoch_1.pt": 1, "epoch_2.pt": 2}}
 
 
 @pytest.mark.parametrize(

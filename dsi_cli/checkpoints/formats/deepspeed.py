@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints.epochs import natural_key
 from dsi_cli.checkpoints.formats import CheckpointContent, open_source
 from dsi_cli.checkpoints.io.source import RandomAccessFile, find_sibling
-from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, span, view_of
+from dsi_cli.checkpoints.tensors import Storage, Tensor, are_sizes, contiguous, span, view_of
 from dsi_cli.errors import UnreadableError, count
 from dsi_cli.remote.locations import Place
 
@@ -36,7 +36,12 @@ def open_folder(states: Place, stack: ExitStack, sources: list[RandomAccessFile]
     if not shapes:
         return content
     ranks = _open_ranks(states, stack, sources)
-    offsets, total = _share_offsets(shapes, len(ranks))
+    # Find the offset of each parameter's share in the flat groups of a rank.
+    offsets: dict[str, int] = {}
+    total = 0
+    for name, shape in shapes.items():
+        offsets[name] = total
+        total += -(-prod(shape) // len(ranks))
     # Tensors that are not sharded are read from the model states.
     unsharded = content.tree.get("module")
     module = {}
@@ -68,18 +73,10 @@ def _parameter_shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     if not isinstance(groups, list):
         return {}
     shapes: dict[str, tuple[int, ...]] = {}
-    for group in groups:
-        if not isinstance(group, dict):
-            continue
-        for name, shape in group.items():
-            is_shape = isinstance(shape, tuple) and len(shape) <= 32
-            if (
-                not is_shape
-                or not all(type(size) is int and 0 <= size < 1 << 48 for size in shape)
-                or not isinstance(name, str)
-            ):
-                raise UnreadableError("the shapes of the parameters are damaged", code="damaged-shapes")
-            shapes[name] = shape
+    for name, shape in (item for group in groups if isinstance(group, dict) for item in group.items()):
+        if not isinstance(name, str) or not are_sizes(shape):
+            raise UnreadableError("the shapes of the parameters are damaged", code="damaged-shapes")
+        shapes[name] = shape
     return shapes
 
 
@@ -111,16 +108,6 @@ def _open_ranks(
             )
         ranks.append((content, groups))
     return ranks
-
-
-def _share_offsets(shapes: dict[str, tuple[int, ...]], ranks: int) -> tuple[dict[str, int], int]:
-    """Return the offset of each parameter's share in the flat groups of a rank, and the length of all shares."""
-    offsets: dict[str, int] = {}
-    total = 0
-    for name, shape in shapes.items():
-        offsets[name] = total
-        total += -(-prod(shape) // ranks)
-    return offsets, total
 
 
 def _read_share(content: CheckpointContent, groups: list[Tensor], begin: int, size: int, total: int) -> NDArray[np.float32]:

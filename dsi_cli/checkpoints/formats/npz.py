@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.formats.zip_archive import Archive
-from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, Tensor, contiguous, decode, itemsize, span
+from dsi_cli.checkpoints.tensors import DTYPES_BY_CODE, MAX_DIMENSIONS, Storage, Tensor, contiguous, decode, itemsize, span
 from dsi_cli.errors import UnreadableError
 
 _MAX_HEADER_BYTES = 4096
@@ -18,10 +18,7 @@ _HEADER = re.compile(
     rb"\{'descr': '[<|](?P<dtype>\w{2,3})', 'fortran_order': (?P<order>True|False), 'shape': \((?P<shape>[\d, ]{0,400})\), \}\s*"
 )
 """The header as NumPy writes it; it is a Python literal, but dsi does not evaluate it."""
-_MAX_DIMENSIONS = 32
 _MAX_ARRAYS = 100_000
-_DTYPE_NAMES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-_DTYPES = {NUMPY_DTYPES[name]: name for name in _DTYPE_NAMES} | {"b1": "bool"}
 
 
 def open_content(archive: Archive) -> CheckpointContent:
@@ -52,16 +49,14 @@ def _array(archive: Archive, entry: str) -> tuple[Tensor | int | float | None, i
         raise UnreadableError(f"{entry[:80]!r} is not a NumPy array", code="damaged-array")
     begin = 8 + width + int.from_bytes(head[8 : 8 + width], "little")
     header = _HEADER.fullmatch(head[8 + width : begin])
-    name = _DTYPES.get(header["dtype"].decode()) if header is not None else None
+    name = DTYPES_BY_CODE.get(header["dtype"].decode()) if header is not None else None
     if header is None or name is None:
         return None, begin
     shape = tuple(int(size) for size in header["shape"].replace(b",", b" ").split())
     size = archive.sizes[entry] - begin
-    if len(shape) > _MAX_DIMENSIONS or size != itemsize(name) * prod(shape):
+    if len(shape) > MAX_DIMENSIONS or size != itemsize(name) * prod(shape):
         raise UnreadableError(f"{entry[:80]!r} has {size} bytes, which do not fit its shape", code="size-mismatch")
     storage = Storage(entry, name, size // itemsize(name))
     if not shape:
         return decode(contiguous(name, shape, storage), archive.read_range(entry, begin, size)).item(), begin
-    if header["order"] == b"True":  # Fortran order
-        return contiguous(name, shape[::-1], storage).transposed, begin
-    return contiguous(name, shape, storage), begin
+    return contiguous(name, shape, storage, is_fortran=header["order"] == b"True"), begin

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.io import bounded_json
 from dsi_cli.checkpoints.io.source import RandomAccessFile
-from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, decode, itemsize, span
+from dsi_cli.checkpoints.tensors import MAX_DIMENSIONS, Storage, Tensor, contiguous, decode, itemsize, span
 from dsi_cli.errors import PendingError, UnreadableError
 
 MAX_HEADER_BYTES = 25_000_000
@@ -37,7 +37,6 @@ _DTYPES = {
     "BOOL": "bool",
 }
 METADATA = "__metadata__"
-_MAX_NUMBERS = 34
 
 
 def open_content(source: RandomAccessFile) -> CheckpointContent:
@@ -45,7 +44,12 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
     header, begin = _header(source)
     tree: dict[str, Any] = {}
     end = 0
-    for name, entry in sorted(header.items(), key=_first_byte):
+
+    def first_byte(item: tuple[str, Any]) -> int:
+        offsets = item[1].get("data_offsets") if isinstance(item[1], dict) else None
+        return offsets[0] if isinstance(offsets, list) and offsets and isinstance(offsets[0], int) else -1
+
+    for name, entry in sorted(header.items(), key=first_byte):
         if name == METADATA:
             tree[METADATA] = entry
             continue
@@ -86,19 +90,13 @@ def read_json(data: bytes) -> Any:
         raise UnreadableError("its JSON cannot be read", code="damaged-json") from None
 
 
-def _first_byte(item: tuple[str, Any]) -> int:
-    offsets = item[1].get("data_offsets") if isinstance(item[1], dict) else None
-    first = offsets[0] if isinstance(offsets, list) and offsets else -1
-    return first if isinstance(first, int) else -1
-
-
 def _tensor(name: str, entry: Any, end: int) -> tuple[Tensor, int]:
     """Return the tensor of a header's entry and its end; it must begin at ``end``, where the tensor before it ended."""
     shape = entry.get("shape") if isinstance(entry, dict) else None
     offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
     numbers = [*shape, *offsets] if isinstance(shape, list) and isinstance(offsets, list) else [-1]
     are_sizes = all(type(number) is int and 0 <= number < 1 << 63 for number in numbers)
-    if not are_sizes or len(numbers) != len(shape or ()) + 2 or len(numbers) > _MAX_NUMBERS:
+    if not are_sizes or len(numbers) != len(shape or ()) + 2 or len(numbers) > MAX_DIMENSIONS + 2:
         raise UnreadableError(f"the safetensors header is damaged at {name[:80]!r}", code="damaged-header")
     first, last = offsets  # type: ignore[misc]
     dtype_code = entry["dtype"] if isinstance(entry.get("dtype"), str) else ""

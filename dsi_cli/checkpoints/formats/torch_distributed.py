@@ -19,7 +19,7 @@ from dsi_cli.checkpoints.formats.torch_zip import MAX_PICKLE_BYTES
 from dsi_cli.checkpoints.io.source import RandomAccessFile, find_sibling
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
-from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, itemsize, view_of
+from dsi_cli.checkpoints.tensors import Storage, Tensor, are_sizes, contiguous, itemsize, view_of
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
 
@@ -107,7 +107,7 @@ def _tensors(state: dict[str, Any]) -> dict[str, Tensor]:
         info = _state(shapes.get(name))
         dtype = _dtype(info.get("properties"))
         size: Any = info.get("size")
-        if not isinstance(name, str) or dtype is None or not _are_sizes(size):
+        if not isinstance(name, str) or dtype is None or not are_sizes(size):
             continue
         path = paths.get(name)
         parts = path if isinstance(path, tuple) else (name,)
@@ -127,15 +127,13 @@ def _dtype(properties: Any) -> str | None:
     return dtype.name if isinstance(dtype, PickledGlobal) else None
 
 
-def _are_sizes(value: Any) -> bool:
-    return (
-        isinstance(value, tuple) and len(value) <= 32 and all(type(size) is int and 0 <= size < 1 << 48 for size in value)
-    )
-
-
 def _merge_chunks(tensor: Tensor, chunks: list[_Chunk], open_chunk: Callable[[_Chunk], CheckpointContent]) -> NDArray[Any]:
     """Return a tensor made from its chunks, which must fill it without overlap and must not share bytes."""
-    _require_disjoint_bytes(chunks)
+    # If parts shared bytes, a small file could be read a thousand times.
+    ranges = sorted((chunk.file, chunk.offset, chunk.length) for chunk in chunks)
+    for (file, offset, length), (next_file, next_offset, _) in pairwise(ranges):
+        if file == next_file and offset + length > next_offset:
+            raise UnreadableError("two parts of a tensor share the same bytes", code="overlapping-parts")
     if tensor.storage.size * itemsize(tensor.dtype) > sum(chunk.length for chunk in chunks):
         raise UnreadableError(f"a tensor of shape {tensor.shape} has more bytes than its parts", code="tensor-too-large")
     values: NDArray[Any] | None = None
@@ -145,9 +143,11 @@ def _merge_chunks(tensor: Tensor, chunks: list[_Chunk], open_chunk: Callable[[_C
         if not isinstance(content.tree, Tensor) or len(content.tree.shape) != filled.ndim:
             raise UnreadableError("a part of a tensor is not a tensor, or has other dimensions", code="damaged-part")
         # The part must lie inside the tensor, on elements that no other part has filled.
-        position = chunk.position or (0,) * filled.ndim
-        area = _area(position, content.tree.shape)
-        if area is None or filled[area].shape != content.tree.shape or filled[area].any():
+        position, shape = chunk.position or (0,) * filled.ndim, content.tree.shape
+        if not are_sizes(position) or len(position) != len(shape):
+            raise UnreadableError("a part of a tensor has no possible position", code="overlapping-parts")
+        area = tuple(slice(first, first + size) for first, size in zip(position, shape, strict=True))
+        if filled[area].shape != shape or filled[area].any():
             raise UnreadableError("a part of a tensor lies outside it, or on another part", code="overlapping-parts")
         part = content.read(content.tree)
         if values is None:
@@ -159,18 +159,3 @@ def _merge_chunks(tensor: Tensor, chunks: list[_Chunk], open_chunk: Callable[[_C
             code="missing-part",
         )
     return values
-
-
-def _area(position: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[slice, ...] | None:
-    """Return the elements that a part of this shape fills, or None if its position is impossible."""
-    if not _are_sizes(position) or len(position) != len(shape):
-        return None
-    return tuple(slice(first, first + size) for first, size in zip(position, shape, strict=True))
-
-
-def _require_disjoint_bytes(chunks: list[_Chunk]) -> None:
-    """Raise if two chunks share bytes, because a small file could then be read a thousand times."""
-    ranges = sorted((chunk.file, chunk.offset, chunk.length) for chunk in chunks)
-    for (file, offset, length), (next_file, next_offset, _) in pairwise(ranges):
-        if file == next_file and offset + length > next_offset:
-            raise UnreadableError("two parts of a tensor share the same bytes", code="overlapping-parts")

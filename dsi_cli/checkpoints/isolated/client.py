@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, Protocol
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats import CheckpointContent
-from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, decode, itemsize, view_of
+from dsi_cli.checkpoints.tensors import MAX_DIMENSIONS, Storage, Tensor, contiguous, decode, itemsize, view_of
 from dsi_cli.errors import PendingError, UnreadableError
 
 MAX_MESSAGE_BYTES = 24 << 20
@@ -37,7 +37,6 @@ _MAX_TENSORS = 50_000
 _MAX_NAME_LENGTH = 1024
 _MAX_NAME_CHARACTERS = 4 << 20
 """The maximum number of characters in all names of one file."""
-_MAX_DIMENSIONS = 32
 _TENSOR_BYTES_LIMIT, _TENSOR_RATIO_LIMIT = 64 << 20, 4
 """The limits of one tensor, of which the larger one counts: a size, or a multiple of the file's size.
 
@@ -154,7 +153,7 @@ def _tree_of_tensors(contents: dict[str, Any]) -> dict[str, Any]:
                 f"dsi reads names of up to {_MAX_NAME_LENGTH} letters, and {_MAX_NAME_CHARACTERS} in all; one has {len(name)}",
                 code="names-too-long",
             )
-        if len(shape) > _MAX_DIMENSIONS or min(shape, default=0) < 0 or prod(size or 1 for size in shape) >= 1 << 60:
+        if len(shape) > MAX_DIMENSIONS or min(shape, default=0) < 0 or prod(size or 1 for size in shape) >= 1 << 60:
             raise UnreadableError(f"{name[:80]!r} has no possible shape", code="impossible-shape")
         tensor = contiguous(dtype, tuple(shape), Storage(key, dtype, prod(shape)))
         tree[name] = tensor.transposed if name in transposed else tensor

@@ -6,18 +6,18 @@ A global becomes a `PickledGlobal` (two strings) and an object a `PickledObject`
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from dsi_cli.checkpoints.tensors import QUANTISED, Quantiser, Storage, Tensor, contiguous
+import numpy as np
+
+from dsi_cli.checkpoints.tensors import DTYPES_BY_CODE, MAX_DIMENSIONS, QUANTISED, Quantiser, Storage, Tensor, contiguous
 from dsi_cli.errors import UnreadableError
 
 TEXTS, COLLECTIONS = (str, bytes), (list, tuple, set)
 _SEQUENCES = (list, tuple)
 _MAX_KEY_LENGTH = 4096
 """The maximum length of a dict key: two long keys that are equal would be compared at every use."""
-_MAX_DIMENSIONS = 32
 
 
 class PickledGlobal(NamedTuple):
@@ -62,7 +62,7 @@ def _strided(storage: Any = None, offset: Any = None, shape: Any = None, strides
 
 
 def _are_sizes(value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) <= _MAX_DIMENSIONS and {int}.issuperset(map(type, value))
+    return isinstance(value, tuple) and len(value) <= MAX_DIMENSIONS and {int}.issuperset(map(type, value))
 
 
 def _strided_v3(
@@ -106,16 +106,14 @@ def array_of(value: PickledObject) -> Tensor | None:
 
 def _array(shape: Any, dtype: Any, data: Any, *, is_fortran: bool) -> Tensor | None:
     code = _dtype_code(dtype)
-    name = _ARRAY_DTYPES.get(code)
+    name = DTYPES_BY_CODE.get(code)
     if name is None or not _are_sizes(shape) or not isinstance(data, bytes | memoryview):
         return None
     is_big_endian = isinstance(dtype.state, tuple) and dtype.state[1:2] == (">",)
     if is_big_endian:
         return None
     storage = Storage("", name, len(data) // int(code[1:]), data)
-    if is_fortran:
-        return contiguous(name, shape[::-1], storage).transposed
-    return contiguous(name, shape, storage)
+    return contiguous(name, shape, storage, is_fortran=is_fortran)
 
 
 def _dtype_code(dtype: Any) -> str:
@@ -165,10 +163,6 @@ def _ordered_dict(pairs: Any = (), *_rest: Any) -> Any:
     return {key: value for key, value in pairs if is_key(key)}
 
 
-def _default_dict(*_factory: Any) -> Any:
-    return {}
-
-
 def _set(items: Any = (), *_rest: Any) -> Any:
     if not isinstance(items, COLLECTIONS):
         return None
@@ -178,69 +172,31 @@ def _set(items: Any = (), *_rest: Any) -> Any:
 def _numpy_scalar(dtype: Any = None, data: Any = None, *_rest: Any) -> Any:
     if isinstance(data, str):
         data = data[:16].encode("latin-1", "replace")
-    layout = _SCALARS.get(_dtype_code(dtype))
-    if layout is None or not isinstance(data, bytes) or len(data) != struct.calcsize(layout):
+    code = _dtype_code(dtype)
+    if code not in DTYPES_BY_CODE or not isinstance(data, bytes) or len(data) != int(code[1:]):
         return None
-    return struct.unpack(layout, data)[0]
+    return np.frombuffer(data, f"<{code}").item()
 
 
 def _encoded(text: Any = None, *_rest: Any) -> Any:
     return text.encode("latin-1", "replace") if isinstance(text, str) else None
 
 
-def _empty_bytes(*args: Any) -> Any:
-    return None if args else b""
-
-
-_ARRAY_DTYPES = {
-    "f8": "float64",
-    "f4": "float32",
-    "f2": "float16",
-    "i8": "int64",
-    "i4": "int32",
-    "i2": "int16",
-    "i1": "int8",
-    "u1": "uint8",
-    "b1": "bool",
-}
-_ARRAYS = frozenset(
-    {PickledGlobal("numpy.core.multiarray", "_reconstruct"), PickledGlobal("numpy._core.multiarray", "_reconstruct")}
-)
-
-_SCALARS = {
-    "f8": "<d",
-    "f4": "<f",
-    "f2": "<e",
-    "i8": "<q",
-    "i4": "<i",
-    "i2": "<h",
-    "i1": "<b",
-    "u8": "<Q",
-    "u4": "<I",
-    "u1": "<B",
-    "b1": "<?",
-}
-
+_ARRAYS = frozenset(PickledGlobal(f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core"))
 HARMLESS: dict[PickledGlobal, Callable[..., Any]] = {
     PickledGlobal("collections", "OrderedDict"): _ordered_dict,
-    PickledGlobal("collections", "defaultdict"): _default_dict,
+    PickledGlobal("collections", "defaultdict"): lambda *_factory: {},
     PickledGlobal("builtins", "dict"): _ordered_dict,
-    PickledGlobal("builtins", "set"): _set,
-    PickledGlobal("__builtin__", "set"): _set,
-    PickledGlobal("builtins", "frozenset"): _set,
-    PickledGlobal("__builtin__", "frozenset"): _set,
-    PickledGlobal("builtins", "bytes"): _empty_bytes,
-    PickledGlobal("__builtin__", "bytes"): _empty_bytes,
+    **{PickledGlobal(module, name): _set for module in ("builtins", "__builtin__") for name in ("set", "frozenset")},
+    **{PickledGlobal(module, "bytes"): lambda *args: None if args else b"" for module in ("builtins", "__builtin__")},
     PickledGlobal("torch", "Size"): _first,
     PickledGlobal("_codecs", "encode"): _encoded,
-    PickledGlobal("numpy.core.multiarray", "scalar"): _numpy_scalar,
-    PickledGlobal("numpy._core.multiarray", "scalar"): _numpy_scalar,
+    **{PickledGlobal(f"numpy.{core}.multiarray", "scalar"): _numpy_scalar for core in ("core", "_core")},
+    **{PickledGlobal(f"numpy.{core}.numeric", "_frombuffer"): _buffer for core in ("core", "_core")},
     PickledGlobal("torch._utils", "_rebuild_tensor"): _strided,
     PickledGlobal("torch._utils", "_rebuild_tensor_v2"): _strided,
     PickledGlobal("torch._utils", "_rebuild_tensor_v3"): _strided_v3,
     PickledGlobal("torch._utils", "_rebuild_qtensor"): _quantised,
-    PickledGlobal("numpy.core.numeric", "_frombuffer"): _buffer,
-    PickledGlobal("numpy._core.numeric", "_frombuffer"): _buffer,
     PickledGlobal("torch._utils", "_rebuild_parameter"): _first,
     PickledGlobal("torch._utils", "_rebuild_parameter_with_state"): _first,
     PickledGlobal("torch._tensor", "_rebuild_from_type"): _from_type,
