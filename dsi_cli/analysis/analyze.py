@@ -7,10 +7,11 @@ call that are still valid are kept.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,24 +19,24 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from dsi_cli.analysis import earlier_settings, memory_plan
 from dsi_cli.analysis.classifiers.earlier_output import known_records
 from dsi_cli.analysis.classifiers.large_heads import LargeHeads
 from dsi_cli.analysis.classifiers.matrices import MatrixWriter, StoredMatrices
-from dsi_cli.analysis.classifiers.run_state import (
+from dsi_cli.analysis.classifiers.run_checkpoints import (
     NOT_IN_EPOCHS,
-    RunState,
+    RunCheckpoints,
     check_class_count,
     fail_other_networks,
     reason_nothing_usable,
-    resolve_run_duplicates,
+    resolve_duplicates,
 )
-from dsi_cli.analysis.classifiers.scan import CheckpointScanner, scan_run, split
+from dsi_cli.analysis.classifiers.scan import CheckpointScanner, Weights, scan_run, split
 from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.evaluation.collect import RunEvaluations
-from dsi_cli.analysis.evaluation.stored import StoredEvaluation
 from dsi_cli.analysis.option_groups.text_values import epoch_filter
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import class_labels, hierarchy, label_files, mapping_file, references, wordnet_matrix
@@ -46,7 +47,7 @@ from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.analysis.summary import Progress, RunOutcome, Summary, summarise
 from dsi_cli.analysis.tables import class_alignment, curves
 from dsi_cli.analysis.tables.top_tables import ResultTables
-from dsi_cli.checkpoints.discovery import CheckpointFile, count_ignored_files, discover, printable
+from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun, count_ignored_files, discover, printable
 from dsi_cli.checkpoints.epochs import ORDER, natural_key
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
@@ -55,6 +56,7 @@ from dsi_cli.checkpoints.training_logs import TrainingLog, find_log, read_named_
 from dsi_cli.engines import Engine, local, open_engine
 from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.metrics.blockwise.blocks import SHORT_OF_MEMORY
+from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.remote import urls
 from dsi_cli.store import layout, lock, parquet
 from dsi_cli.store.schema import CHECKPOINTS
@@ -64,6 +66,8 @@ _log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 20.0
 """The time between two updates of the tables during a long analysis."""
+MAX_RESULT_BYTES = 256 << 20
+"""The size of the new evaluation results in memory from which on they are compared, before the model runs again."""
 
 
 def analyze(
@@ -103,13 +107,12 @@ def analyze(
         # Find the runs, and take over the settings of earlier calls.
         earlier = layout.earlier_options(out, CHECKPOINTS)
         folders, recorded = earlier.get("folders", {}), earlier.get("settings", {})
-        states = _find_runs(paths, folders)
-        names = {state.run.name: _runs_of_folder(folders, state) for state in states}
+        found = _find_runs(paths, folders)
+        names = {run.name: _runs_of_folder(folders, run) for run in found}
         options, lines = earlier_settings.hold(options, recorded, {name for known in names.values() for name in known})
         for line in lines:
             say(line)
-        for state in states:
-            state.ignores_kept_labels = earlier_settings.joins(options, recorded, names[state.run.name])
+        joining = {name for name, known in names.items() if earlier_settings.joins(options, recorded, known)}
 
         # Open everything that the options name, so that mistakes are found before long work.
         wordnet, taxonomy = load_wordnet(options.pos, options.wordnet), hierarchy.open_taxonomy(options.taxonomy)
@@ -119,54 +122,44 @@ def analyze(
         engine = stack.enter_context(open_engine(options.engine))
 
         # Scan the checkpoints, and resolve epochs and duplicates.
-        states = _scan(out, states, folders, options, engine, progress)
-        for state in states:
-            state.ignores_kept_labels = earlier_settings.joins(options, recorded, [state.run.name])
-        tables = ResultTables(out, {state.run.name for state in states}, options, sources, taxonomy)
-        logs = logs_of(states, log)
-        resolve_all_duplicates(states, logs, epoch_filter(options.epochs))
+        runs, weights = _scan(out, found, joining, folders, options, engine, progress)
+        runs = [replace(run, ignores_kept_labels=earlier_settings.joins(options, recorded, [run.name])) for run in runs]
+        tables = ResultTables(out, {run.name for run in runs}, options, sources, taxonomy)
+        runs, logs = resolve_all_duplicates(runs, logs_of(runs, log), epoch_filter(options.epochs))
         if options.labels is not None:
             listed = label_files.read_labels_option(options.labels)
-            labelled = [state for state in states if not state.ignores_kept_labels]
-            fail_other_networks(labelled, len(listed.names), listed.source)
-        reason = reason_nothing_usable(states)
+            labelled = [run for run in runs if not run.ignores_kept_labels]
+            checked = {run.name: run for run in fail_other_networks(labelled, len(listed.names), listed.source)}
+            runs = [checked.get(run.name, run) for run in runs]
+        reason = reason_nothing_usable(runs)
         if reason is not None:
-            if not tables.folders and any(r.status == FAILED for state in states for r in state.settled):
-                tables.write(states, {})  # the reasons; never over the tables of an earlier call
+            if not tables.folders and any(r.status == FAILED for run in runs for r in run.settled):
+                tables.write(runs, {})  # the reasons; never over the tables of an earlier call
             raise NothingToAnalyseError(f"no checkpoint can be used: {reason}", code="nothing-usable")
 
-        # Find labels, store evaluation results, and compare all matrices.
-        labels, warnings = _find_labels(states, options, inputs.class_names, wordnet, taxonomy)
+        # Find labels, make evaluation results, and compare all matrices.
+        runs, labels, warnings = _find_labels(runs, options, inputs.class_names, wordnet, taxonomy)
         references.check_references(sources, labels.values())
         images = collect.ImageProgress(report_progress)
-        evaluations = collect.prepare(out, states, labels, options, inputs, images)
-        evaluations.make(states, images, engine)
+        evaluations = collect.prepare(out, runs, labels, options, inputs, images)
         warnings += evaluations.warnings
         call = _Call(out, options, tables, labels, logs, evaluations, engine)
-        outcomes, more_warnings = _compare(call, states, progress)
+        runs, outcomes, more_warnings = _compare(call, runs, weights, evaluations.make(runs, images, engine), progress)
     reference_names = [source.name for source in sources]
     summaries = [
-        summarise(
-            state,
-            labels[state.run.name],
-            logs[state.run.name],
-            evaluations,
-            reference_names,
-            outcomes[state.run.name],
-        )
-        for state in states
+        summarise(run, labels[run.name], logs[run.name], evaluations, reference_names, outcomes[run.name]) for run in runs
     ]
     warnings = list(dict.fromkeys(warnings + more_warnings))
     return Summary(printable(str(out)), summaries, warnings, time.monotonic() - started)
 
 
-def _find_runs(paths: Sequence[str | PathLike[str]], folders: dict[str, str]) -> list[RunState]:
+def _find_runs(paths: Sequence[str | PathLike[str]], folders: dict[str, str]) -> list[TrainingRun]:
     runs = discover(paths, folders)
     if not runs:
         raise NothingToAnalyseError(no_checkpoints(paths), code="no-checkpoints")
     for run in runs:
         _log.debug("run %s in %s: %d files, %d others", run.name, run.folder, len(run.checkpoints), run.ignored)
-    return [RunState(run) for run in runs]
+    return runs
 
 
 def no_checkpoints(paths: Sequence[str | PathLike[str]]) -> str:
@@ -175,137 +168,153 @@ def no_checkpoints(paths: Sequence[str | PathLike[str]]) -> str:
     return f"no checkpoints under {listed} ({count(count_ignored_files(paths), 'other file')}): expected {EXPECTED}"
 
 
-def _runs_of_folder(folders: dict[str, str], state: RunState) -> list[str]:
+def _runs_of_folder(folders: dict[str, str], run: TrainingRun) -> list[str]:
     """Return the names of the stored runs of a folder, which may contain several trainings."""
-    return [name for name, folder in folders.items() if folder == printable(str(state.run.folder))]
+    return [name for name, folder in folders.items() if folder == printable(str(run.folder))]
 
 
 def _scan(
     out: Path,
-    states: list[RunState],
+    found: Sequence[TrainingRun],
+    joining: Collection[str],
     folders: dict[str, str],
     options: Options,
     engine: Engine,
     progress: Callable[[Progress], None],
-) -> list[RunState]:
-    """Scan the checkpoints of the folders; return their training runs.
+) -> tuple[list[RunCheckpoints], Weights]:
+    """Scan the checkpoints of the folders; return their training runs, and the heads that stay in memory.
 
     Parameters
     ----------
+    joining : the names of the folders for which labels kept from an earlier call may not hold
     folders : the folders of the runs in the results folder
     """
     epochs = epoch_filter(options.epochs)
     classes = len(label_files.read_labels_option(options.labels).names) if options.labels is not None else None
     may_lack_head = bool(options.evaluation.data) and options.evaluation.templates
-    done = Progress("reading classifiers", 0, sum(len(state.run.checkpoints) for state in states))
-    training_runs: list[RunState] = []
-    for state in states:
-        names = dict.fromkeys([state.run.name, *_runs_of_folder(folders, state)])
+    done, total = itertools.count(1), sum(len(run.checkpoints) for run in found)
+    runs: list[RunCheckpoints] = []
+    weights: Weights = {}
+    for run in found:
+        names = dict.fromkeys([run.name, *_runs_of_folder(folders, run)])
         known = known_records(out, names, options.shaping_matrices)
         scanner = CheckpointScanner(
             options.choice,
-            None if state.ignores_kept_labels else classes,
+            None if run.name in joining else classes,
             may_lack_head=may_lack_head,
             names_machine=engine.is_elsewhere,
         )
-        for _ in scan_run(state, known, scanner.for_run(state.run), epochs, engine):
-            done = done._replace(done=done.done + 1)
-            progress(done)
-        training_runs += split(state, known)
-    return training_runs
+        scanned, heads = scan_run(
+            run,
+            known,
+            scanner.for_run(run),
+            epochs,
+            engine,
+            lambda: progress(Progress("reading classifiers", next(done), total)),
+        )
+        runs += split(scanned, known)
+        weights |= heads
+    return runs, weights
 
 
-def logs_of(states: Sequence[RunState], log: TrainingLog | None = None) -> dict[str, TrainingLog | None]:
+def logs_of(runs: Sequence[RunCheckpoints], log: TrainingLog | None = None) -> dict[str, TrainingLog | None]:
     """Return the training log of each run: the given one, or else the one next to its checkpoints.
 
     A log in the parent folder counts only if a single folder with checkpoints is in it. A log next to the checkpoints of
     several trainings counts only for the training with the folder's name, since nothing says which training wrote it.
     """
     if log is not None:
-        return dict.fromkeys((state.run.name for state in states), log)
-    siblings = Counter(folder.parent for folder in {state.run.folder for state in states})
+        return dict.fromkeys((run.name for run in runs), log)
+    siblings = Counter(folder.parent for folder in {run.training.folder for run in runs})
     logs: dict[str, TrainingLog | None] = {}
-    for state in states:
-        if state.run.is_part:
-            logs[state.run.name] = None
+    for run in runs:
+        if run.training.is_part:
+            logs[run.name] = None
             continue
-        folder = state.run.folder
-        step_folders = {file.step_folder for file in state.run.checkpoints if file.step_folder}
+        folder = run.training.folder
+        step_folders = {file.step_folder for file in run.training.checkpoints if file.step_folder}
         last_step = sorted(step_folders, key=lambda path: natural_key(path.name))[-1:]
         parent = [folder.parent] if siblings[folder.parent] == 1 else []
-        logs[state.run.name] = find_log([folder, *parent, *last_step])
+        logs[run.name] = find_log([folder, *parent, *last_step])
     return logs
 
 
-def resolve_all_duplicates(states: Sequence[RunState], logs: dict[str, TrainingLog | None], epochs: range | None) -> None:
-    """Resolve epochs and duplicates of each run; a run without epochs loses its log, whose rows belong to epochs."""
-    for state in states:
-        log = logs[state.run.name]
-        resolve_run_duplicates(state, epochs, log is not None and log.begins_before_training)
-        if any(record.epoch_source == ORDER for record in state.usable):
-            logs[state.run.name] = None
+def resolve_all_duplicates(
+    runs: Sequence[RunCheckpoints], logs: dict[str, TrainingLog | None], epochs: range | None
+) -> tuple[list[RunCheckpoints], dict[str, TrainingLog | None]]:
+    """Return the runs with resolved epochs and duplicates, and their logs; a run without epochs has none."""
+    resolved, kept_logs = [], dict(logs)
+    for run in runs:
+        log = logs[run.name]
+        resolved.append(resolve_duplicates(run, epochs, log is not None and log.begins_before_training))
+        if any(record.epoch_source == ORDER for record in resolved[-1].usable):
+            kept_logs[run.name] = None
+    return resolved, kept_logs
 
 
 def _find_labels(
-    states: list[RunState],
+    runs: Sequence[RunCheckpoints],
     options: Options,
     names_of_data: tuple[str, ...] | None,
     wordnet: WordNet,
     taxonomy: CustomTaxonomy | None,
-) -> tuple[dict[str, ClassLabels], list[str]]:
-    """Return the labels of each run, resolved in WordNet or the taxonomy, and warnings."""
+) -> tuple[list[RunCheckpoints], dict[str, ClassLabels], list[str]]:
+    """Return the runs with class names, the labels of each run, resolved in WordNet or the taxonomy, and warnings."""
+    named_runs: list[RunCheckpoints] = []
     labels_of_run: dict[str, ClassLabels] = {}
     warnings: list[str] = []
-    for state in states:
-        usable = {record.path for record in state.usable}
-        classes = next((record.classes for record in state.usable), 0)
-        files = [file for file in state.run.checkpoints if file.display_path in usable]
+    for run in runs:
+        usable = {record.path for record in run.usable}
+        classes = next((record.classes for record in run.usable), 0)
+        files = [file for file in run.training.checkpoints if file.display_path in usable]
         given, labels = None, None
         run_warnings: list[str] = []
         if classes != 0:
-            given = _labels_for_run(state, options, files, classes)
-            names = names_of_data or state.names
-            labels, run_warnings = class_labels.find_labels(state.run, given, files, classes, names)
+            run = _decide_on_kept_labels(run, options, files, classes)
+            given = None if run.ignores_kept_labels else options.labels
+            names = names_of_data or run.names
+            labels, run_warnings = class_labels.find_labels(run.training, given, files, classes, names)
         if labels is not None and given is not None:
-            check_class_count(state, options.choice, labels.names, labels.source)
+            check_class_count(run, options.choice, labels.names, labels.source)
         if labels is not None and labels.duplicates:
             twice = ", ".join(map(repr, labels.duplicates[:3]))
             run_warnings.append(f"{labels.source}: labels that occur twice ({twice}) have the same synset, so similarity 1")
-        run_warnings += _skipped_warnings(state)
-        warnings += [f"{state.run.name}: {warning}" for warning in run_warnings]
-        state.names = labels.names if labels is not None else None
+        run_warnings += _skipped_warnings(run)
+        warnings += [f"{run.name}: {warning}" for warning in run_warnings]
+        named_runs.append(replace(run, names=labels.names if labels is not None else None))
         if labels is None:
-            labels_of_run[state.run.name] = class_labels.without_labels(classes or 0, wordnet, taxonomy)
+            labels_of_run[run.name] = class_labels.without_labels(classes or 0, wordnet, taxonomy)
             continue
         mapping = options.mapping if given == options.labels else None
         synsets = mapping_file.read_mapping(mapping, labels, wordnet)
-        labels_of_run[state.run.name] = class_labels.resolve_labels(labels, synsets, wordnet, taxonomy)
-    return labels_of_run, warnings
+        labels_of_run[run.name] = class_labels.resolve_labels(labels, synsets, wordnet, taxonomy)
+    return named_runs, labels_of_run, warnings
 
 
-def _labels_for_run(state: RunState, options: Options, files: Sequence[CheckpointFile], classes: int | None) -> str | None:
-    """Return ``--labels`` for a run.
+def _decide_on_kept_labels(
+    run: RunCheckpoints, options: Options, files: Sequence[CheckpointFile], classes: int | None
+) -> RunCheckpoints:
+    """Return a run with the decision whether it ignores labels kept from an earlier call, which gave them for other runs.
 
-    Labels kept from an earlier call, which were given for other runs, are used only if the run has none of its own and as
-    many classes.
+    They are used only if the run has none of its own and as many classes.
     """
-    if not state.ignores_kept_labels or options.labels is None:
-        return options.labels
-    own, _ = class_labels.find_labels(state.run, None, files, classes)
-    state.ignores_kept_labels = own is not None or len(label_files.read_labels_option(options.labels).names) != classes
-    return None if state.ignores_kept_labels else options.labels
+    if not run.ignores_kept_labels or options.labels is None:
+        return run
+    own, _ = class_labels.find_labels(run.training, None, files, classes)
+    ignores = own is not None or len(label_files.read_labels_option(options.labels).names) != classes
+    return replace(run, ignores_kept_labels=ignores)
 
 
-def _skipped_warnings(state: RunState) -> Iterator[str]:
+def _skipped_warnings(run: RunCheckpoints) -> Iterator[str]:
     """Yield a warning about skipped checkpoints other than duplicates, and one about guessed epochs."""
     expected = ("the same", NOT_IN_EPOCHS, NO_NETWORK)
-    skipped = [r for r in state.settled if r.status == SKIPPED and not (r.reason or "").startswith(expected)]
+    skipped = [r for r in run.settled if r.status == SKIPPED and not (r.reason or "").startswith(expected)]
     if skipped:
         are = "are" if len(skipped) > 1 else "is"
         first = f"{Path(skipped[0].path).name}: {skipped[0].reason}"
         yield f"{count(len(skipped), 'checkpoint')} {are} left out, {first}"
-    if any(r.epoch_source == ORDER for r in state.usable) and len(state.usable) > 1:
-        by = "steps" if all(r.step is not None for r in state.usable) else "names"
+    if any(r.epoch_source == ORDER for r in run.usable) and len(run.usable) > 1:
+        by = "steps" if all(r.step is not None for r in run.usable) else "names"
         yield f"no file names its epoch: they are numbered from 1 in the order of their {by}, and joined to no log"
 
 
@@ -323,26 +332,71 @@ class _Call:
 
 
 def _compare(
-    call: _Call, states: list[RunState], progress: Callable[[Progress], None]
-) -> tuple[dict[str, RunOutcome], list[str]]:
-    """Write all matrices and tables, with the tables from time to time; return the outcome of each run, and warnings."""
-    done = Progress("comparing matrices", 0, sum(len(state.usable) for state in states))
+    call: _Call,
+    runs: Sequence[RunCheckpoints],
+    weights: Weights,
+    new_results: Iterator[dict[str, EvaluationResult]],
+    progress: Callable[[Progress], None],
+) -> tuple[list[RunCheckpoints], dict[str, RunOutcome], list[str]]:
+    """Write all matrices and tables, with the tables from time to time.
+
+    Parameters
+    ----------
+    weights : the heads in memory
+    new_results : the evaluation results that this call makes, for each checkpoint in turn
+
+    Returns
+    -------
+    runs : the runs with the checkpoints that failed meanwhile
+    outcomes : the outcome of each run
+    warnings : what the user should know
+    """
+    runs = list(runs)
+    done = Progress("comparing matrices", 0, sum(len(run.usable) for run in runs))
     flushed = time.monotonic()
     outcomes: dict[str, RunOutcome] = {}
     epochs_of_warning: dict[str, list[int]] = {}
-    for state in states:
-        work = _plan_work(call, state)
-        for epoch, warnings in _compare_epochs(call, state, work):
-            for warning in warnings:
-                epochs_of_warning.setdefault(warning, []).append(epoch)
-            done = done._replace(done=done.done + 1)
-            progress(done)
-            if time.monotonic() - flushed > FLUSH_SECONDS:
-                call.tables.write(states, call.labels, is_whole=False)
-                flushed = time.monotonic()
-        outcomes[state.run.name] = RunOutcome(work.matrices.reused, work.no_reference)
-    call.tables.write(states, call.labels)
-    return outcomes, _merge_warnings(epochs_of_warning)
+    for position, run in enumerate(runs):
+        work = _plan_work(call, run, weights)
+        failed: dict[str, str] = {}
+        for results in _in_batches(run.usable, new_results):
+            jobs = (_make_job(call, record, results[record.path], work) for record in run.usable if record.path in results)
+            for job in _map_pending(work, jobs):
+                if job.failed is not None:
+                    failed[job.record.path] = job.failed
+                    runs[position] = run.fail(failed)
+                else:
+                    for warning in _add_to_tables(call, run, job):
+                        epochs_of_warning.setdefault(warning, []).append(job.record.epoch or 0)
+                done = done._replace(done=done.done + 1)
+                progress(done)
+                if time.monotonic() - flushed > FLUSH_SECONDS:
+                    call.tables.write(runs, call.labels, is_whole=False)
+                    flushed = time.monotonic()
+        layout.remove(work.matrices.unused_files())
+        runs[position] = replace(runs[position], heads_read=run.heads_read | work.matrices.heads_read)
+        outcomes[run.name] = RunOutcome(work.matrices.reused, work.no_reference)
+    deque(new_results, maxlen=0)  # let it remove files that belong to no checkpoint
+    call.tables.write(runs, call.labels)
+    return runs, outcomes, _merge_warnings(epochs_of_warning)
+
+
+def _in_batches(
+    records: Sequence[Record], new_results: Iterator[dict[str, EvaluationResult]]
+) -> Iterator[dict[str, dict[str, EvaluationResult]]]:
+    """Yield the new evaluation results of checkpoints by path and split, in parts that fit in memory."""
+    batch: dict[str, dict[str, EvaluationResult]] = {}
+    size = 0
+    for record in records:
+        batch[record.path] = next(new_results)
+        for result in batch[record.path].values():
+            arrays = (result.counts, result.ccsm, result.tncsm)
+            size += sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+        if size > MAX_RESULT_BYTES:
+            yield batch
+            batch, size = {}, 0
+    if batch:
+        yield batch
 
 
 def _merge_warnings(epochs_of_warning: dict[str, list[int]]) -> list[str]:
@@ -354,27 +408,18 @@ def _merge_warnings(epochs_of_warning: dict[str, list[int]]) -> list[str]:
     return lines
 
 
-def _compare_epochs(call: _Call, state: RunState, work: _Work) -> Iterator[tuple[int, list[str]]]:
-    """Write the matrices of a run and add its rows to the tables; yield each epoch and its warnings."""
-    labels, log = call.labels[state.run.name], call.logs[state.run.name]
-    jobs = (_make_job(call, record, labels, work) for record in state.usable)
-    for job in _map_pending(work, jobs):
-        record = job.record
-        if job.lost is not None:
-            state.fail(record, job.lost)
-        if record.path in state.failed:
-            yield record.epoch or 0, []
-            continue
-        written = curves.trainer_values(record, log)
-        warnings = [_zero_rows_warning(state, labels, job.stored.zero_rows), _accuracy_warning(record, job.rows, written)]
-        rows = curves.add_trainer_rows(job.rows, curves.trainer_rows(record, log))
-        call.tables.add(record, rows, call.evaluations.identity(record), job.by_class)
-        for table, typicality in call.evaluations.typicality_rows(record):
-            call.tables.add_typicality_rows(table, typicality)
-        for name, counts in job.samples.items():
-            call.tables.add_samples(record.run, name, counts)
-        yield record.epoch or 0, [warning for warning in warnings if warning is not None]
-    layout.remove(work.matrices.unused_files())
+def _add_to_tables(call: _Call, run: RunCheckpoints, job: _Job) -> list[str]:
+    """Add the rows of a checkpoint to the tables, and return warnings."""
+    record, log = job.record, call.logs[run.name]
+    written = curves.trainer_values(record, log)
+    rows = curves.add_trainer_rows(job.rows, curves.trainer_rows(record, log))
+    call.tables.add(record, rows, call.evaluations.identity(record), job.by_class)
+    for table, typicality in call.evaluations.typicality_rows(record):
+        call.tables.add_typicality_rows(table, typicality)
+    for name, counts in job.samples.items():
+        call.tables.add_samples(record.run, name, counts)
+    zero_rows = _zero_rows_warning(run.name, call.labels[run.name], job.stored.zero_rows)
+    return [warning for warning in (zero_rows, _accuracy_warning(record, job.rows, written)) if warning is not None]
 
 
 class _Work(NamedTuple):
@@ -390,9 +435,9 @@ class _Work(NamedTuple):
     """True if whole matrices are compared, and not blocks of rows."""
 
 
-def _plan_work(call: _Call, state: RunState) -> _Work:
+def _plan_work(call: _Call, run: RunCheckpoints, weights: Weights) -> _Work:
     """Return how the epochs of a run are compared, after writing its reference matrices."""
-    labels, options = call.labels[state.run.name], call.options
+    labels, options = call.labels[run.name], call.options
     kinds = ("ncsm", "ncsm_centred") if options.centred else ("ncsm",)
     plan = memory_plan.make_plan(labels.classes, options)
     run_references = RunReferences(
@@ -405,15 +450,15 @@ def _plan_work(call: _Call, state: RunState) -> _Work:
         blockwise = curves.BlockwiseContext(plan.walk, layout.temporary_folder(call.out), plan.is_vast)
         with_rows = partial(_with_rows, run_references=run_references, options=options, blockwise=blockwise)
         if plan.is_vast:
-            return _Work(LargeHeads(call.out, state, kinds, options, plan.walk), with_rows, map, no_reference)
-        return _Work(MatrixWriter(call.out, state, kinds, options), with_rows, map, no_reference)
+            return _Work(LargeHeads(call.out, run, kinds, options, weights, plan.walk), with_rows, map, no_reference)
+        return _Work(MatrixWriter(call.out, run, kinds, options, weights), with_rows, map, no_reference)
     run_references.prepare()
     with_rows = partial(_with_rows, run_references=run_references, options=options, blockwise=None)
     if call.engine.is_elsewhere:
         map_jobs: Callable[..., Iterator[_Job]] = partial(call.engine.map_in_order, lost=_lost_job)
     else:
         map_jobs = partial(local.map_in_order, workers=plan.threads)
-    return _Work(MatrixWriter(call.out, state, kinds, options), with_rows, map_jobs, no_reference, is_whole=True)
+    return _Work(MatrixWriter(call.out, run, kinds, options, weights), with_rows, map_jobs, no_reference, is_whole=True)
 
 
 def _write_references(
@@ -436,34 +481,36 @@ class _Job(NamedTuple):
     record: Record
     rows: list[curves.Row]
     stored: StoredMatrices
-    evaluations: list[StoredEvaluation]
+    evaluations: list[EvaluationResult]
     samples: dict[str, list[int]]
     """The number of samples of each class, by split."""
     by_class: pa.Table | None = None
     """The new rows of the table of alignments by class; None if the earlier ones are valid."""
-    lost: str | None = None
-    """The reason why the engine could not compute the rows."""
+    failed: str | None = None
+    """The reason why the checkpoint can no longer be used, or why the engine could not compute the rows."""
 
     @property
     def is_known(self) -> bool:
         """True if there is nothing to compute."""
-        return not (self.stored.by_kind or self.stored.weight is not None or self.evaluations)
+        return self.failed is not None or not (self.stored.by_kind or self.stored.weight is not None or self.evaluations)
 
 
-def _make_job(call: _Call, record: Record, labels: ClassLabels, work: _Work) -> _Job:
-    rows = call.tables.reusable_rows(record, labels, call.evaluations.identity(record))
+def _make_job(call: _Call, record: Record, new_results: dict[str, EvaluationResult], work: _Work) -> _Job:
+    rows = call.tables.reusable_rows(record, call.labels[record.run], call.evaluations.identity(record))
     if work.is_whole and any((row["reason"] or "").endswith(SHORT_OF_MEMORY) for row in rows):
         rows = []  # an earlier call had too little memory for whole matrices
     evaluations = [
-        store.stored(record)
+        new_results.get(store.split) or store.stored(record)
         for store in call.evaluations.stores[record.run]
         if not (rows and call.tables.has_samples(record.run, store.split))
     ]
-    samples = {found.split: found.counts.sum(axis=1).tolist() for found in evaluations if found.counts is not None}
-    stored = work.matrices.stored(record, wanted=not rows)
+    samples = {result.split: result.counts.sum(axis=1).tolist() for result in evaluations if result.counts is not None}
+    text_weight = next((result.text_weight for result in new_results.values()), None)
+    stored = work.matrices.stored(record, wanted=not rows, text_weight=text_weight)
     if rows:
-        return _Job(record, rows, stored, [], samples)
-    return _Job(record, call.evaluations.missing_rows(record), stored, evaluations, samples)
+        return _Job(record, rows, stored, [], samples, failed=stored.failed)
+    rows = call.evaluations.missing_rows(record)
+    return _Job(record, rows, stored, evaluations, samples, failed=stored.failed)
 
 
 def _map_pending(work: _Work, jobs: Iterable[_Job]) -> Iterator[_Job]:
@@ -502,7 +549,7 @@ def _with_rows(
 
 
 def _lost_job(job: _Job, reason: str) -> _Job:
-    return job._replace(lost=reason)
+    return job._replace(failed=reason)
 
 
 def _accuracy_warning(record: Record, rows: list[curves.Row], written: dict[str, float]) -> str | None:
@@ -516,11 +563,11 @@ def _accuracy_warning(record: Record, rows: list[curves.Row], written: dict[str,
     )
 
 
-def _zero_rows_warning(state: RunState, labels: ClassLabels, zero_rows: list[int]) -> str | None:
+def _zero_rows_warning(run: str, labels: ClassLabels, zero_rows: list[int]) -> str | None:
     """Return the warning about classes whose weights are all zero; None without such classes."""
     if not zero_rows:
         return None
     names = [repr(labels.label_list.names[index]) if labels.label_list else str(index) for index in zero_rows[:3]]
     more = f" and {len(zero_rows) - 3} more" if len(zero_rows) > 3 else ""
     classes = f"{', '.join(names)}{more}"
-    return f"{state.run.name}: zero weights in class {classes}: without a direction the similarity to all others is 0"
+    return f"{run}: zero weights in class {classes}: without a direction the similarity to all others is 0"

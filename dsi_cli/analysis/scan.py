@@ -7,7 +7,7 @@ from os import PathLike
 
 from dsi_cli.analysis.analyze import logs_of, no_checkpoints, resolve_all_duplicates
 from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
-from dsi_cli.analysis.classifiers.run_state import RunState, check_class_count, fail_other_networks
+from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, check_class_count, fail_other_networks
 from dsi_cli.analysis.classifiers.scan import CheckpointScanner, scan_run, split
 from dsi_cli.checkpoints.discovery import TrainingRun, discover
 from dsi_cli.checkpoints.records import Record
@@ -44,22 +44,25 @@ def scan_paths(
     """
     runs = discover(paths)
     if not runs:
-        raise NothingToAnalyseError(no_checkpoints(paths))
+        raise NothingToAnalyseError(no_checkpoints(paths), code="no-checkpoints")
     total, done = sum(len(run.checkpoints) for run in runs), 0
     listed = None if labels is None else files.read_labels_or_preset(labels)
-    states: list[RunState] = []
+    scanned: list[RunCheckpoints] = []
+
+    def count_file() -> None:
+        nonlocal done
+        done += 1
+        progress(done, total)
+
     with open_engine(EngineOptions()) as engine:
         for run in runs:
-            state = RunState(run)
             given = None if listed is None else len(listed.names)
             scanner = CheckpointScanner(choice, given).for_run(run)
-            for _ in scan_run(state, KnownCheckpoints(), scanner, _NO_EPOCHS, engine):
-                done += 1
-                progress(done, total)
-            states += split(state, KnownCheckpoints())
-    resolve_all_duplicates(states, logs_of(states), None)
+            folder, _ = scan_run(run, KnownCheckpoints(), scanner, _NO_EPOCHS, engine, count_file)
+            scanned += split(folder, KnownCheckpoints())
+    resolved, _ = resolve_all_duplicates(scanned, logs_of(scanned), None)
     if listed is not None:
-        fail_other_networks(states, len(listed.names), listed.source)
-        for state in states:
-            check_class_count(state, choice, listed.names, listed.source)
-    return [(state.run, state.settled) for state in states]
+        resolved = fail_other_networks(resolved, len(listed.names), listed.source)
+        for part in resolved:
+            check_class_count(part, choice, listed.names, listed.source)
+    return [(part.training, list(part.settled)) for part in resolved]

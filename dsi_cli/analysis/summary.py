@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from dsi_cli.analysis.classifiers.run_state import RunState
+from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.evaluation.collect import RunEvaluations
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.checkpoints.discovery import printable
@@ -116,7 +116,7 @@ class Summary:
 
 
 def summarise(
-    state: RunState,
+    run: RunCheckpoints,
     labels: ClassLabels,
     log: TrainingLog | None,
     evaluations: RunEvaluations,
@@ -124,15 +124,15 @@ def summarise(
     outcome: RunOutcome,
 ) -> RunSummary:
     """Return the summary of a run that was analysed."""
-    name, usable, label_list = state.run.name, state.usable, labels.label_list
+    name, usable, label_list = run.name, run.usable, labels.label_list
     uncertain: list[tuple[str, str]] = []
     if labels.taxonomy is None:
         uncertain = [(r.label, r.synset) for r in labels.resolutions if r.is_uncertain and r.synset]
     return RunSummary(
         name=name,
-        folder=printable(str(state.run.folder)),
-        statuses=dict(Counter(record.status for record in state.settled)),
-        ignored=state.run.ignored,
+        folder=printable(str(run.training.folder)),
+        statuses=dict(Counter(record.status for record in run.settled)),
+        ignored=run.training.ignored,
         classes=labels.classes or None,
         labels=label_list.source if label_list else None,
         labels_described=label_list.description if label_list else None,
@@ -147,11 +147,11 @@ def summarise(
         log=printable(log.path.name) if log else None,
         heads=sorted({r.head for r in usable if r.head}),
         weights_used=sorted({r.weights_used for r in usable if r.weights_used}),
-        read=len(state.heads_read),
+        read=len(run.heads_read),
         reused=outcome.reused,
-        gone=len(state.gone),
+        gone=len(run.gone),
         no_reference=outcome.no_reference,
-        problems=[(r.path, r.status, r.reason or "") for r in state.settled if r.status in (FAILED, PENDING)],
+        problems=[(r.path, r.status, r.reason or "") for r in run.settled if r.status in (FAILED, PENDING)],
         splits=evaluations.sources[name],
         answered=evaluations.count_made(name),
         unanswered=evaluations.problems(name),

@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
-from dsi_cli.analysis.classifiers.run_state import NOT_IN_EPOCHS
+from dsi_cli.analysis.classifiers.run_checkpoints import NOT_IN_EPOCHS
 from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import hierarchy, label_files, references

@@ -19,7 +19,7 @@ from dsi_cli.errors import UnreadableError, UsageError
 from dsi_cli.inference.features import Features, tensor_of
 from dsi_cli.inference.precision import full_precision
 from dsi_cli.metrics import typicality
-from dsi_cli.predictions.result import EvaluationResult, FeatureTemplates, Predictions
+from dsi_cli.predictions.result import EvaluationResult, FeatureTemplates
 from dsi_cli.similarity.confusion import confusion_counts
 
 _log = logging.getLogger(__name__)
@@ -243,9 +243,17 @@ class _Accumulator:
             return EvaluationResult(templates=self._templates())
         targets, split = self.split.targets, self.split
         counts = confusion_counts(targets, self.predictions, self.classes)
-        outcome = Predictions(counts, targets, self.predictions, self.scores, split.samples, split.paths)
-        top5 = self.top5 if self.classes > 5 else None
-        return EvaluationResult(outcome, self.loss / len(targets), top5, self._templates())
+        return EvaluationResult(
+            counts,
+            targets,
+            self.predictions,
+            self.scores,
+            split.samples,
+            split.paths,
+            loss=self.loss / len(targets),
+            top5=self.top5 if self.classes > 5 else None,
+            templates=self._templates(),
+        )
 
     def _templates(self) -> FeatureTemplates | None:
         if not self.sums:

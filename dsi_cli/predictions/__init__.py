@@ -1,6 +1,6 @@
-"""Files with the predictions of each epoch, which are read into one `result.Predictions` per epoch.
+"""Files with the predictions of each epoch, which are read into one `result.EvaluationResult` per epoch.
 
-``result``             `Predictions`, the record for all sources of predictions, and `EvaluationResult`, all results of a model
+``result``             `EvaluationResult`, the record for all sources of predictions, which is also stored
 ``files``              a file or a folder of predictions; ``preds.npy`` and ``targets.npy`` next to checkpoints
 ``tables``             Parquet and CSV: one row per sample
 ``numpy_files``        NPY and NPZ: arrays of predictions or of confusion counts, which are never unpickled

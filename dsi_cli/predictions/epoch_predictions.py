@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.predictions.classes import ClassIndex, EncodedLabels, Ints
-from dsi_cli.predictions.result import Predictions
+from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity.confusion import confusion_counts
 
 AXES = ("rows", "columns")
@@ -31,7 +31,7 @@ class EpochPredictions:
     predictions, targets : (N,) labels, or None
         The labels in the order of the sample numbers, if these are known; the file may lack the targets.
     scores, samples, paths : (N,), or None
-        The fields of `Predictions` with the same names.
+        The fields of `EvaluationResult` with the same names.
     rows : (N,), or None
         The table row of each sample, for messages.
     counts : (C, C) int64, or None
@@ -54,7 +54,7 @@ class EpochPredictions:
         """True if there are predictions without targets."""
         return self.predictions is not None and self.targets is None
 
-    def outcome(self, classes: ClassIndex, truth: Ints | None, truth_name: str | None) -> Predictions:
+    def result(self, classes: ClassIndex, truth: Ints | None, truth_name: str | None) -> EvaluationResult:
         """Return the predictions as class numbers.
 
         Parameters
@@ -69,7 +69,7 @@ class EpochPredictions:
             A label is not a class, the counts have another number of classes or are all zero, or they contradict the truth.
         """
         if self.counts is not None:
-            return Predictions(self._check_counts(self.counts, classes.size, truth, truth_name))
+            return EvaluationResult(self._check_counts(self.counts, classes.size, truth, truth_name))
         assert self.predictions is not None
         predictions = classes.encode(self.predictions, "prediction", self._locate)
         targets = truth
@@ -84,7 +84,7 @@ class EpochPredictions:
                 )
         assert targets is not None  # `files.read` refuses predictions without targets
         counts = confusion_counts(targets, predictions, classes.size)
-        return Predictions(counts, targets, predictions, self.scores, self.samples, self.paths)
+        return EvaluationResult(counts, targets, predictions, self.scores, self.samples, self.paths)
 
     def _locate(self, sample: int) -> str:
         if self.rows is None:
@@ -114,7 +114,7 @@ class EpochPredictions:
         return counts
 
 
-def require_truth_axis(outcomes: Mapping[int, Predictions], name: str, axis: str) -> None:
+def require_truth_axis(results: Mapping[int, EvaluationResult], name: str, axis: str) -> None:
     """Check that the truth of confusion counts of several epochs is not on the other axis.
 
     In one test set, each class has the same number of samples at every epoch. If the sums along the truth differ between epochs,
@@ -125,7 +125,7 @@ def require_truth_axis(outcomes: Mapping[int, Predictions], name: str, axis: str
     UsageError
         The truth is probably on the other axis.
     """
-    counts = [outcome.counts for outcome in outcomes.values() if outcome.predictions is None]
+    counts = [result.counts for result in results.values() if result.predictions is None]
     differs_along_truth = any((matrix.sum(axis=1) != counts[0].sum(axis=1)).any() for matrix in counts)
     differs_along_other = any((matrix.sum(axis=0) != counts[0].sum(axis=0)).any() for matrix in counts)
     if differs_along_truth and not differs_along_other:

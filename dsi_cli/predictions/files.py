@@ -15,7 +15,7 @@ from dsi_cli.errors import UsageError, count
 from dsi_cli.predictions import numpy_files, tables
 from dsi_cli.predictions.classes import ClassIndex, EncodedLabels
 from dsi_cli.predictions.epoch_predictions import AXES, EpochPredictions, require_truth_axis
-from dsi_cli.predictions.result import Predictions
+from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.remote import download
 from dsi_cli.remote.locations import Place
 
@@ -27,7 +27,7 @@ EXPECTED = f"a file ({', '.join(ARRAYS + TABLES)}), or for predictions a folder 
 
 @dataclass(frozen=True)
 class PredictionFile:
-    """The predictions in a file or a folder; `outcomes` applies them to the epochs and classes of a run.
+    """The predictions in a file or a folder; `results` applies them to the epochs and classes of a run.
 
     Attributes
     ----------
@@ -84,9 +84,9 @@ class PredictionFile:
         """Return the epochs in the file that are not among the run's ``epochs``."""
         return sorted({part.epoch for part in self._of_run(run) if part.epoch is not None} - {*epochs})
 
-    def outcomes(
+    def results(
         self, epochs: Sequence[int], classes: int, names: Sequence[str] | None = None, run: str | None = None
-    ) -> dict[int, Predictions]:
+    ) -> dict[int, EvaluationResult]:
         """Return the predictions for a run's epochs as class numbers, in the run's order.
 
         Parameters
@@ -98,7 +98,7 @@ class PredictionFile:
 
         Returns
         -------
-        dict of int to Predictions
+        dict of int to EvaluationResult
             Epochs that the file lacks are missing; epochs that the run lacks are ignored. If the file does not name epochs, its
             rows are the run's epochs in order.
 
@@ -113,9 +113,9 @@ class PredictionFile:
         if self.targets is not None:
             truth = known.encode(self.targets, "target", lambda sample: f"{self.truth_name}, sample {sample}")
         parts = self._by_epoch(self._of_run(run), epochs, run)
-        outcomes = {epoch: part.outcome(known, truth, self.truth_name) for epoch, part in parts.items()}
-        require_truth_axis(outcomes, self.name, self.axis)
-        return outcomes
+        results = {epoch: part.result(known, truth, self.truth_name) for epoch, part in parts.items()}
+        require_truth_axis(results, self.name, self.axis)
+        return results
 
     def _of_run(self, run: str | None) -> list[EpochPredictions]:
         """Return the predictions of a run; predictions that do not name a run belong to any run."""
@@ -138,7 +138,7 @@ class PredictionFile:
     def _by_epoch(
         self, parts: Sequence[EpochPredictions], epochs: Sequence[int], run: str | None
     ) -> dict[int, EpochPredictions]:
-        """Return predictions by the run's epochs, in the run's order; errors as for `outcomes`."""
+        """Return predictions by the run's epochs, in the run's order; errors as for `results`."""
         run_name = "the run" if run is None else f"run {run!r}"
         # Without epochs in the file, the rows are the run's epochs in order.
         if parts[0].epoch is None:

@@ -1,33 +1,13 @@
-"""The predictions and evaluation results of a network on one split at one epoch, from any source."""
+"""The evaluation result of a network on one split at one epoch: the same record from a file or a model up to the tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """The predictions on one split; class numbers are rows of the classifier.
-
-    If the source is a confusion matrix, only ``counts`` is known, and the other fields are None.
-    """
-
-    counts: Any
-    """``(C, C)`` int64 confusion counts: rows are the truth, columns the prediction; sparse for many classes."""
-    targets: NDArray[np.integer[Any]] | None = None
-    """``(N,)``, the true class of each sample, in the order of the data like ``predictions``, ``scores`` and ``samples``."""
-    predictions: NDArray[np.integer[Any]] | None = None
-    scores: NDArray[np.floating[Any]] | None = None
-    """``(N,)``, the probability of each prediction according to the network."""
-    samples: NDArray[np.int64] | None = None
-    """``(N,)``, the number of each sample in the data; None for 0 to N-1."""
-    paths: Sequence[str | None] | None = None
-    """The path of each sample's image."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +26,35 @@ class FeatureTemplates:
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """The evaluation result of a network on a split; a network without a classifier has only templates."""
+    """The evaluation result of a network on one split; values that its source does not give are None.
 
-    outcome: Predictions | None = None
+    The source gives predictions as class numbers, which are rows of the classifier; a confusion matrix gives only ``counts``, and
+    a network without a classifier only ``templates``. When dsi stores the result, it adds the matrices.
+    """
+
+    counts: Any = None
+    """``(C, C)`` int64 confusion counts: rows are the truth, columns the prediction; sparse for many classes."""
+    targets: NDArray[np.integer[Any]] | None = None
+    """``(N,)``, the true class of each sample, in the order of the data like ``predictions``, ``scores`` and ``samples``."""
+    predictions: NDArray[np.integer[Any]] | None = None
+    scores: NDArray[np.floating[Any]] | None = None
+    """``(N,)``, the probability of each prediction according to the network."""
+    samples: NDArray[np.int64] | None = None
+    """``(N,)``, the number of each sample in the data; None for 0 to N-1."""
+    paths: Sequence[str | None] | None = None
+    """The path of each sample's image."""
     loss: float | None = None
     """The mean cross-entropy over the samples."""
     top5: int | None = None
     """The number of samples whose true class has one of the five largest outputs."""
     templates: FeatureTemplates | None = None
+    text_weight: NDArray[np.float32] | None = None
+    """``(C, d)``, for a network with a text tower: the embeddings of the class names, which serve as its head."""
+    description: dict[str, Any] = field(default_factory=dict)
+    """A description of the source for people, as JSON; it is stored with the result."""
+    split: str = ""
+    """The split of a stored result."""
+    ccsm: NDArray[np.float32] | None = None
+    """``(C, C)``, the similarity of the classes by their confusions, of a stored result."""
+    tncsm: NDArray[np.float32] | None = None
+    """``(C, C)``, the similarity of the classes by their templates, of a stored result."""

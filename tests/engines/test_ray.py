@@ -21,7 +21,6 @@ from threadpoolctl import threadpool_info
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
-from dsi_cli.analysis.classifiers.run_state import RunState
 from dsi_cli.analysis.classifiers.scan import CheckpointScanner, scan_run
 from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.checkpoints.discovery import discover
@@ -283,11 +282,10 @@ def test_a_checkpoint_whose_scan_kills_the_worker_is_a_failed_row(engine, make_r
             os.kill(os.getpid(), signal.SIGKILL)
         return scanner(found)
 
-    state = RunState(run)
-    records = list(scan_run(state, KnownCheckpoints(), kills, None, engine))
-    assert [record.status for record in records] == ["ok", "failed", "ok"]
-    assert records[1].reason.startswith("given up after 3 attempts: its process ended")
-    assert len(state.weights) == 2
+    scanned, weights = scan_run(run, KnownCheckpoints(), kills, None, engine)
+    assert [record.status for record in scanned.records] == ["ok", "failed", "ok"]
+    assert scanned.records[1].reason.startswith("given up after 3 attempts: its process ended")
+    assert len(weights) == 2
 
 
 def test_a_checkpoint_that_a_node_does_not_see_is_a_failed_row(cluster, make_run, tmp_path):

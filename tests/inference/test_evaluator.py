@@ -69,18 +69,17 @@ def plain(model, images, head="classifier"):
 def test_predictions_loss_and_top5(net, images, targets):
     logits, _ = plain(net, images)
     answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier")
-    outcome = answer.outcome
     assert len(np.unique(logits.argmax(axis=1))) > 3
-    assert_array_equal(outcome.predictions, logits.argmax(axis=1))
-    assert_array_equal(outcome.counts, oracles.confusion(targets, logits.argmax(axis=1), CLASSES))
+    assert_array_equal(answer.predictions, logits.argmax(axis=1))
+    assert_array_equal(answer.counts, oracles.confusion(targets, logits.argmax(axis=1), CLASSES))
     exps = np.exp(logits - logits.max(axis=1, keepdims=True))
-    assert_allclose(outcome.scores, (exps / exps.sum(axis=1, keepdims=True)).max(axis=1), rtol=1e-4)
+    assert_allclose(answer.scores, (exps / exps.sum(axis=1, keepdims=True)).max(axis=1), rtol=1e-4)
     assert answer.loss == pytest.approx(oracles.cross_entropy(logits, targets), rel=1e-5)
     assert answer.loss == pytest.approx(
         nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets)).item(), rel=1e-5
     )
     assert answer.top5 == round(oracles.accuracy_top5(logits, targets) * SAMPLES)
-    assert (list(outcome.samples), outcome.paths[3]) == (list(range(100, 100 + SAMPLES)), "3.png")
+    assert (list(answer.samples), answer.paths[3]) == (list(range(100, 100 + SAMPLES)), "3.png")
     assert answer.templates is None
 
 
@@ -90,14 +89,14 @@ def test_mean_and_deviation_are_applied(net, images, targets):
     scaled = (torch.from_numpy(images).float() / 255 - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
     with torch.no_grad():
         wanted = net(scaled).argmax(1).numpy()
-    assert_array_equal(answer.outcome.predictions, wanted)
+    assert_array_equal(answer.predictions, wanted)
 
 
 def test_tensors_of_the_users_own_are_taken_as_they_are(net, images, targets):
     ready = images.astype(np.float32) / 100
     answer = Evaluator(net, (0.5,) * 3, (0.5,) * 3).evaluate(split_of(ready, targets), CLASSES, "classifier")
     with torch.no_grad():
-        assert_array_equal(answer.outcome.predictions, net(torch.from_numpy(ready)).argmax(1).numpy())
+        assert_array_equal(answer.predictions, net(torch.from_numpy(ready)).argmax(1).numpy())
 
 
 @pytest.mark.parametrize("conv_head", [False, True])
@@ -109,7 +108,7 @@ def test_templates_and_typicality_are_the_oracles(conv_head, own_net, images, ta
     logits, features = plain(net, images)
     predictions = logits.argmax(axis=1)
     answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
-    assert_array_equal(answer.outcome.predictions, predictions)
+    assert_array_equal(answer.predictions, predictions)
     assert_array_equal(answer.templates.samples, np.bincount(targets, minlength=CLASSES))
     present = np.flatnonzero(answer.templates.samples)
     tncsm = template_similarity(answer.templates.sums, answer.templates.samples)
@@ -162,8 +161,8 @@ def test_the_size_of_batches_changes_nothing(size, templates, net, images, targe
     )
     assert sum(seen) == SAMPLES
     assert max(seen) <= (size or SAMPLES)
-    assert_array_equal(found.outcome.predictions, wanted.outcome.predictions)
-    assert_allclose(found.outcome.scores, wanted.outcome.scores, rtol=1e-5)
+    assert_array_equal(found.predictions, wanted.predictions)
+    assert_allclose(found.scores, wanted.scores, rtol=1e-5)
     assert found.loss == pytest.approx(wanted.loss, rel=1e-6)
     if templates:
         assert_allclose(found.templates.sums, wanted.templates.sums, rtol=1e-5)
@@ -192,7 +191,7 @@ def test_batches_shrink_where_the_memory_is_short(words, own_net, images, target
     evaluator, seen = Evaluator(net), []
     found = evaluator.evaluate(split_of(images, targets), CLASSES, "classifier", templates=True, progress=seen.append)
     assert (sum(seen), max(seen)) == (SAMPLES, 6)  # 53, 26, 13, 6
-    assert_array_equal(found.outcome.predictions, wanted.outcome.predictions)
+    assert_array_equal(found.predictions, wanted.predictions)
     assert_allclose(found.templates.sums, wanted.templates.sums, rtol=1e-5)
     net.limit, seen = 6, []
     evaluator.evaluate(split_of(images, targets), CLASSES, "classifier", progress=seen.append)
@@ -214,7 +213,7 @@ def test_shrinking_in_the_middle_counts_no_sample_twice(own_net, images, targets
     net.forward = failing
     found = Evaluator(net, batch_size=16).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
     assert calls[:6] == [16, 16, 16, 8, 8, 4]
-    assert_array_equal(found.outcome.predictions, wanted.outcome.predictions)
+    assert_array_equal(found.predictions, wanted.predictions)
     assert_allclose(found.templates.sums, wanted.templates.sums, rtol=1e-5)
     assert found.loss == pytest.approx(wanted.loss, rel=1e-6)
 
@@ -233,7 +232,7 @@ def test_some_columns_alone_are_compared(own_net, images, targets):
         net.classifier.bias[0] = 100
     answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", kept=slice(1, None))
     logits, _ = plain(net.eval(), images)
-    assert_array_equal(answer.outcome.predictions, logits[:, 1:].argmax(axis=1))
+    assert_array_equal(answer.predictions, logits[:, 1:].argmax(axis=1))
     assert answer.loss == pytest.approx(oracles.cross_entropy(logits[:, 1:], targets), rel=1e-5)
 
 
@@ -246,7 +245,7 @@ def test_without_a_classifier_there_are_templates_alone(net, images, targets):
     _, features = plain(net, images)
     net.classifier = nn.Identity()
     answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, None, has_classifier=False, templates=True)
-    assert (answer.outcome, answer.loss, answer.top5) == (None, None, None)
+    assert (answer.counts, answer.loss, answer.top5) == (None, None, None)
     assert list(answer.templates.typicality) == []
     tncsm = template_similarity(answer.templates.sums, answer.templates.samples)
     wanted = np.asarray(oracles.template_similarity(features, targets, CLASSES), dtype=float)
@@ -262,7 +261,7 @@ def test_the_hook_is_gone_afterwards(net, images, targets):
 def test_bfloat16_is_near(net, images, targets):
     wanted = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
     found = Evaluator(net, autocast=True).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
-    assert (found.outcome.predictions == wanted.outcome.predictions).mean() > 0.9
+    assert (found.predictions == wanted.predictions).mean() > 0.9
     assert_allclose(found.templates.sums, wanted.templates.sums, rtol=0.05, atol=0.5)
 
 
@@ -289,7 +288,7 @@ def test_logits_are_found_in_what_a_model_returns(function, images, targets):
     answer = Evaluator(model).evaluate(split_of(images, targets), CLASSES, "fc")
     with torch.no_grad():
         wanted = model.fc(torch.from_numpy(images).float().div(255).mean((2, 3)))
-    assert_allclose(answer.outcome.predictions, wanted.argmax(1))
+    assert_allclose(answer.predictions, wanted.argmax(1))
 
 
 @pytest.mark.parametrize(
@@ -329,7 +328,7 @@ def test_torchscript_has_no_features(net, images, targets):
     traced = torch.jit.trace(net, torch.zeros(1, 3, 12, 12))
     wanted = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier")
     found = Evaluator(traced).evaluate(split_of(images, targets), CLASSES, "classifier")
-    assert_array_equal(found.outcome.predictions, wanted.outcome.predictions)
+    assert_array_equal(found.predictions, wanted.predictions)
     with pytest.raises(
         UsageError, match=r"^features within TorchScript are not accessible: give the model's Python code with"
     ):
@@ -367,7 +366,7 @@ def test_features_that_are_not_finite(net, images, targets):
 def test_a_device_by_its_number(net, images, targets):
     wanted = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier")
     found = Evaluator(net, device=resolve_device("cpu:0")).evaluate(split_of(images, targets), CLASSES, "classifier")
-    assert_array_equal(found.outcome.predictions, wanted.outcome.predictions)
+    assert_array_equal(found.predictions, wanted.predictions)
 
 
 def test_the_devices_that_are_there():

@@ -54,7 +54,7 @@ def counts_of():
     """Return a function that reads predictions and returns the counts ``(epochs, C, C)`` of the three epochs."""
 
     def counts_of(path, targets=None, truth="rows", epochs=EPOCHS, run=None):
-        found = read_predictions(path, targets, truth=truth).outcomes(epochs, CLASSES, NAMES, run)
+        found = read_predictions(path, targets, truth=truth).results(epochs, CLASSES, NAMES, run)
         return np.array([outcome.counts for outcome in found.values()])
 
     return counts_of

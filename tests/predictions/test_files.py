@@ -26,7 +26,7 @@ def test_the_accuracy_of_the_real_runs_is_their_logs(four_runs, run):
         accuracy = {int(row["epoch"]): float(row["test_acc"]) for row in csv.DictReader(file)}
     predictions = read_predictions(*beside)
     assert predictions.source == "preds.npy (31 epochs, 10,000 samples), truth from targets.npy"
-    found = predictions.outcomes(list(accuracy), 100)
+    found = predictions.results(list(accuracy), 100)
     assert list(found) == list(accuracy)
     for epoch, outcome in found.items():
         assert outcome.counts.sum() == 10_000
@@ -39,7 +39,7 @@ def test_all_formats_of_a_real_run_give_the_same_counts(four_runs, tmp_path, sav
     names = np.array((folder / "classes.txt").read_text().split())
     epochs = range(len(predictions))
     expected = np.array(
-        [one.counts for one in read_predictions(*find_prediction_files(folder)).outcomes(epochs, 100).values()]
+        [one.counts for one in read_predictions(*find_prediction_files(folder)).results(epochs, 100).values()]
     )
     columns = {
         "epoch": np.repeat(epochs, 10_000),
@@ -50,7 +50,7 @@ def test_all_formats_of_a_real_run_give_the_same_counts(four_runs, tmp_path, sav
     for epoch in epochs:
         save(f"cms/cm_{epoch:02}.npz", {"confusions": expected[epoch : epoch + 1]})
     for path in (tmp_path / "names.csv", tmp_path / "cms", save("cm.npy", expected)):
-        found = read_predictions(path).outcomes(epochs, 100, names)
+        found = read_predictions(path).results(epochs, 100, names)
         assert_array_equal([one.counts for one in found.values()], expected)
 
 
@@ -65,13 +65,13 @@ def test_a_folder_has_a_file_an_epoch_of_any_format(save, tmp_path, counts_of, t
     (tmp_path / "f" / "6.npy").mkdir()
     assert_array_equal(counts_of(tmp_path / "f"), counts)
     assert read_predictions(tmp_path / "f").source == "f (3 epochs, 40 samples), truth from targets.npy"
-    assert list(read_predictions(tmp_path / "f").outcomes([0, 2, 9], 4, NAMES)) == [0, 2]
+    assert list(read_predictions(tmp_path / "f").results([0, 2, 9], 4, NAMES)) == [0, 2]
 
 
 def test_the_epoch_in_a_file_must_be_the_one_in_its_name(save, tmp_path):
     one = "epoch,target,prediction\n{},1,1\n"
     save("f/e3.csv", one.format(3))
-    assert list(read_predictions(tmp_path / "f").outcomes([1, 3], 2)) == [3]
+    assert list(read_predictions(tmp_path / "f").results([1, 3], 2)) == [3]
     path = save("f/e4.csv", one.format(5))
     with pytest.raises(
         UsageError, match=r"e4.csv: expected the predictions of epoch 4 alone, .* found epochs 5; name the file"
@@ -90,7 +90,7 @@ def test_two_files_of_one_epoch_are_refused(save, tmp_path):
     save("f/a1.csv", "target,prediction\n1,1\n")
     save("f/b01.csv", "target,prediction\n1,1\n")
     with pytest.raises(UsageError, match=r"f: expected epoch 1 once, found it in .*a1.csv and .*b01.csv; keep one of them"):
-        read_predictions(tmp_path / "f").outcomes([1], 2)
+        read_predictions(tmp_path / "f").results([1], 2)
 
 
 def test_a_folder_without_epochs_in_the_names_is_refused(save, tmp_path):

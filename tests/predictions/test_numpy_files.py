@@ -34,14 +34,14 @@ def test_predictions_of_every_type_give_the_counts(save, counts_of, targets, pre
 def test_an_npz_holds_targets_epochs_and_scores(save, counts_of, targets, predictions, counts):
     scores = np.random.default_rng(3).random(predictions.shape)
     arrays = {"predictions": predictions, "targets": targets, "scores": scores, "epochs": [2, 0, 7], "other": np.zeros(3)}
-    found = read_predictions(save("preds.npz", arrays)).outcomes([0, 1, 2], 4)
+    found = read_predictions(save("preds.npz", arrays)).results([0, 1, 2], 4)
     assert list(found) == [0, 2]
     assert_array_equal(found[0].predictions, predictions[1])
     assert_array_equal(found[2].scores, scores[0])
     assert_array_equal(found[2].targets, targets)
     assert found[0].samples is None
     with pytest.raises(UsageError, match=r"expected epochs of the run \(3, 4\), found 2, 0, 7, none in common"):
-        read_predictions(save("preds.npz", arrays)).outcomes([3, 4], 4)
+        read_predictions(save("preds.npz", arrays)).results([3, 4], 4)
     assert_array_equal(counts_of(save("preds.npz", {"predictions": predictions, "targets": [targets] * 3})), counts)
 
 
@@ -144,25 +144,25 @@ def test_a_wrong_number_of_rows_is_refused(save):
     found = read_predictions(save("preds.npy", P), save("t.npy", T))
     remedy = "give one row per epoch in the run's order, or give an NPZ with `epochs`"
     with pytest.raises(UsageError, match=f"preds.npy has 3 rows, the run has 31 epochs: {remedy}"):
-        found.outcomes(range(31), 4)
+        found.results(range(31), 4)
     with pytest.raises(UsageError, match=r"preds.npy has 1 row, run 'cnn' has 2 epochs"):
-        read_predictions(save("preds.npy", P[0]), save("t.npy", T)).outcomes([0, 1], 4, run="cnn")
+        read_predictions(save("preds.npy", P[0]), save("t.npy", T)).results([0, 1], 4, run="cnn")
 
 
 def test_a_number_that_is_no_class_is_named_with_its_place(save):
     wrong = P.copy()
     wrong[1, 3] = 9
     with pytest.raises(UsageError, match=r"preds.npy, row 1, sample 3: the prediction 9 is not a class: expected 0 to 3"):
-        read_predictions(save("preds.npy", wrong), save("t.npy", T)).outcomes(range(3), 4)
+        read_predictions(save("preds.npy", wrong), save("t.npy", T)).results(range(3), 4)
     with pytest.raises(UsageError, match=r"^t.npy, sample 0: the target 4 is not a class"):
-        read_predictions(save("preds.npy", P), save("t.npy", T + 4)).outcomes(range(3), 4)
+        read_predictions(save("preds.npy", P), save("t.npy", T + 4)).results(range(3), 4)
 
 
 def test_counts_of_another_classifier_or_of_nothing_are_refused(save, counts):
     with pytest.raises(UsageError, match="expected confusion counts of 5 classes, as the classifier has, found 4"):
-        read_predictions(save("cm.npy", counts)).outcomes(range(3), 5)
+        read_predictions(save("cm.npy", counts)).results(range(3), 5)
     with pytest.raises(UsageError, match="row 1: expected confusion counts, found only zeros"):
-        read_predictions(save("cm.npy", counts * np.array([1, 0, 1])[:, None, None])).outcomes(range(3), 4)
+        read_predictions(save("cm.npy", counts * np.array([1, 0, 1])[:, None, None])).results(range(3), 4)
 
 
 # Damaged and hostile files
@@ -258,6 +258,6 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(save, whole, changes, cut
     for at, value in changes:
         damaged[at % len(damaged)] = value
     try:
-        read_predictions(save("a.npz", bytes(damaged[: cut or None])), save("t.npy", np.arange(20) % 4)).outcomes([0], 4)
+        read_predictions(save("a.npz", bytes(damaged[: cut or None])), save("t.npy", np.arange(20) % 4)).results([0], 4)
     except UsageError as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017

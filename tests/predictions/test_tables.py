@@ -81,7 +81,7 @@ def test_numbers_in_a_dictionary_or_as_floats_are_numbers(write, counts_of, colu
 def test_samples_paths_and_scores_come_in_order_of_the_samples(write, columns, predictions, targets, name):
     samples = np.tile(np.arange(SAMPLES), EPOCHS)
     more = {"sample": samples, "path": [f"{n}.png" for n in samples], "score": samples / 64 + columns["epoch"]}
-    found = read_predictions(write(name, shuffled(columns | more))).outcomes(range(EPOCHS), 4, NAMES)
+    found = read_predictions(write(name, shuffled(columns | more))).results(range(EPOCHS), 4, NAMES)
     for epoch, outcome in found.items():
         assert_array_equal(outcome.predictions, predictions[epoch])
         assert_array_equal(outcome.targets, targets)
@@ -92,7 +92,7 @@ def test_samples_paths_and_scores_come_in_order_of_the_samples(write, columns, p
 
 def test_a_path_and_a_score_may_be_missing(write, columns):
     more = {"path": pa.array([None, "b.png"] * 60), "score": pa.array([0.5, None] * 60)}
-    outcome = read_predictions(write("a.parquet", columns | more)).outcomes(range(EPOCHS), 4)[1]
+    outcome = read_predictions(write("a.parquet", columns | more)).results(range(EPOCHS), 4)[1]
     assert list(outcome.paths[:2]) == [None, "b.png"]
     assert_array_equal(outcome.scores[:2], [0.5, np.nan])
 
@@ -199,7 +199,7 @@ EXPECTED = r"expected the columns epoch, target and prediction \(also read: samp
 )
 def test_a_csv_file_of_another_form_is_refused(save, content, message):
     with pytest.raises(UsageError, match=message) as caught:
-        read_predictions(save("a.csv", content)).outcomes([0, 1], 4, NAMES)
+        read_predictions(save("a.csv", content)).results([0, 1], 4, NAMES)
     assert len(str(caught.value).splitlines()) <= 2
 
 
@@ -238,7 +238,7 @@ def test_a_damaged_or_other_parquet_file_is_refused(save, write, columns):
 @pytest.mark.parametrize("start", [b"", b"epoch,target,prediction\n"])
 def test_any_bytes_are_read_or_refused_in_one_line(save, start, tail):
     try:
-        read_predictions(save("a.csv", start + tail)).outcomes([0], 4, NAMES)
+        read_predictions(save("a.csv", start + tail)).results([0], 4, NAMES)
     except UsageError as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017
 
@@ -249,6 +249,6 @@ def test_a_changed_parquet_file_is_read_or_refused_in_one_line(write, save, at, 
     whole = write("a.parquet", {"epoch": [0, 0], "target": ["cat", "dog"], "prediction": [0, 1]}).read_bytes()
     at %= len(whole)
     try:
-        read_predictions(save("a.parquet", whole[:at] + change + whole[at + len(change) :])).outcomes([0], 4, NAMES)
+        read_predictions(save("a.parquet", whole[:at] + change + whole[at + len(change) :])).results([0], 4, NAMES)
     except UsageError as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017

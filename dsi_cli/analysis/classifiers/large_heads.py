@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from dsi_cli.analysis.classifiers.earlier_output import Metadata, provenance_key
 from dsi_cli.analysis.classifiers.matrices import MatrixWriter, StoredMatrices, weight_statistics
-from dsi_cli.analysis.classifiers.run_state import RunState
+from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
+from dsi_cli.analysis.classifiers.scan import Weights
 from dsi_cli.analysis.options import Options
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.metrics.blockwise.blocks import BlockWalk
@@ -38,21 +39,29 @@ class LargeHeads(MatrixWriter):
     walk : how matrices are read in blocks of rows
     """
 
-    def __init__(self, out: Path, state: RunState, kinds: Sequence[str], options: Options, walk: BlockWalk) -> None:
-        super().__init__(out, state, (WEIGHT, *kinds), options)
+    def __init__(
+        self,
+        out: Path,
+        run: RunCheckpoints,
+        kinds: Sequence[str],
+        options: Options,
+        weights: Weights,
+        walk: BlockWalk,
+    ) -> None:
+        super().__init__(out, run, (WEIGHT, *kinds), options, weights)
         self.walk = walk
         # The head and the statistics of the checkpoint that `stored` works on.
         self._weight: NDArray[np.float32] | None = None
         self._surveys: dict[str, BlockStatistics] = {}
 
-    def stored(self, record: Record, *, wanted: bool) -> StoredMatrices:
+    def stored(self, record: Record, *, wanted: bool, text_weight: NDArray[np.float32] | None = None) -> StoredMatrices:
         """Return the stored head of a checkpoint, after writing what is missing; see `MatrixWriter.stored`."""
         self._weight, self._surveys = None, {}
-        stored = super().stored(record, wanted=False)
+        stored = super().stored(record, wanted=False, text_weight=text_weight)
         if not wanted or self._path(record, WEIGHT) not in self.paths:
             return stored
         weight = self._weight if self._weight is not None else self._stored_weight(record)
-        return StoredMatrices({}, stored.mean_row, stored.zero_rows, weight, self._surveys)
+        return replace(stored, weight=weight, surveys=self._surveys)
 
     def _path(self, record: Record, kind: str) -> Path:
         step = None if self._is_last_of_epoch[record.epoch, record.step] else record.step

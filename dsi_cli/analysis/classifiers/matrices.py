@@ -18,7 +18,8 @@ from dsi_cli.analysis.classifiers.earlier_output import (
     is_from_weights,
     provenance_key,
 )
-from dsi_cli.analysis.classifiers.run_state import RunState
+from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
+from dsi_cli.analysis.classifiers.scan import Weights
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.relocation import Relocation, epoch_metadata, relocate
 from dsi_cli.checkpoints import deduplication
@@ -43,6 +44,8 @@ class StoredMatrices:
     """The head ``(C, d)``, if it replaces matrices too large to be stored and is needed."""
     surveys: Mapping[str, BlockStatistics] = field(default_factory=dict)
     """The statistics of matrices that were read in blocks of rows, by kind."""
+    failed: str | None = None
+    """The reason why the checkpoint can no longer be used."""
 
 
 class MatrixWriter:
@@ -53,9 +56,11 @@ class MatrixWriter:
     Parameters
     ----------
     kinds : the matrices to make, keys of `KINDS`
+    weights : the heads in memory; a head is removed when its matrices exist
 
     Attributes
     ----------
+    heads_read : the paths of the checkpoints whose heads were read again
     paths : the files of all checkpoints for which `stored` was called
     reused : the number of these checkpoints whose matrices all existed
 
@@ -65,24 +70,26 @@ class MatrixWriter:
         A file cannot be moved.
     """
 
-    def __init__(self, out: Path, state: RunState, kinds: Sequence[str], options: Options) -> None:
+    def __init__(self, out: Path, run: RunCheckpoints, kinds: Sequence[str], options: Options, weights: Weights) -> None:
         self.out = out
-        self.state = state
+        self.run = run
+        self.weights = weights
+        self.heads_read: set[str] = set()
         self.kinds = kinds
         self.options = options
         self.paths: set[Path] = set()
         self.reused = 0
-        self._raw_records = {record.path: record for record in state.records}
-        self._files = {file.display_path: file for file in state.run.checkpoints}
-        self._is_last_of_epoch = deduplication.stands_for_epoch(state.usable)
-        files = files_of_run(out, state.run.name, MATRIX_TABLES)
+        self._raw_records = {record.path: record for record in run.records}
+        self._files = {file.display_path: file for file in run.training.checkpoints}
+        self._is_last_of_epoch = deduplication.stands_for_epoch(run.usable)
+        files = files_of_run(out, run.name, MATRIX_TABLES)
         self._stored = {path: metadata for path, metadata in files.items() if is_from_weights(path)}
         moved = relocate(list(self._misplaced()), layout.temporary_folder(out))
         self._stored |= moved
 
     def _misplaced(self) -> Iterator[Relocation]:
         """Yield the stored files that should have another path or another epoch."""
-        records = {provenance_key(self._provenance(record)): record for record in self.state.usable}
+        records = {provenance_key(self._provenance(record)): record for record in self.run.usable}
         for path, metadata in self._stored.items():
             record = records.get(provenance_key(metadata))
             if record is None:
@@ -94,12 +101,12 @@ class MatrixWriter:
 
     def unused_files(self) -> set[Path]:
         """Return the files that belong to no checkpoint now; the last copies of checkpoints that are gone are kept."""
-        missing = self.state.gone - {record.path for record in self.state.usable}
+        missing = self.run.gone - {record.path for record in self.run.usable}
         kept = {path for path, metadata in self._stored.items() if metadata.get("record", {}).get("path") in missing}
-        every = {path for table in MATRIX_TABLES for path in layout.paths_of(self.out, table, self.state.run.name)}
+        every = {path for table in MATRIX_TABLES for path in layout.paths_of(self.out, table, self.run.name)}
         return {path for path in every if is_from_weights(path)} - self.paths - kept
 
-    def stored(self, record: Record, *, wanted: bool) -> StoredMatrices:
+    def stored(self, record: Record, *, wanted: bool, text_weight: NDArray[np.float32] | None = None) -> StoredMatrices:
         """Return the stored matrices of a checkpoint, after writing those that are missing.
 
         A checkpoint that has changed since it was scanned fails, with the reason. If a checkpoint is gone, matrices of it
@@ -109,6 +116,7 @@ class MatrixWriter:
         ----------
         record : a usable checkpoint of the run
         wanted : whether to read matrices that are stored already
+        text_weight : the text embeddings ``(C, d)`` that serve as the head of a network with a text tower
 
         Raises
         ------
@@ -118,6 +126,9 @@ class MatrixWriter:
         matrices: dict[str, NDArray[np.float32]] = {}
         statistics: Metadata = {}
         all_existed = True
+        if text_weight is not None:
+            self.weights[record.path] = text_weight
+        failed = None
         for kind in self._kinds_of(record):
             path = self._path(record, kind)
             metadata = self._stored.get(path, {})
@@ -127,8 +138,8 @@ class MatrixWriter:
                 try:
                     matrix, table, statistics_of_weight = self._make(record, kind)
                 except CheckpointError as error:
-                    if record.path not in self.state.gone:
-                        self.state.fail(record, str(error))
+                    if record.path not in self.run.gone:
+                        failed = str(error)
                     continue
                 metadata = self._expected_metadata(record) | statistics_of_weight
                 parquet.write(table, path, metadata, layout.temporary_folder(self.out))
@@ -137,12 +148,13 @@ class MatrixWriter:
                 matrices[kind] = matrix if matrix is not None else parquet.to_matrix(parquet.read(path))
             statistics = metadata
         self.reused += all_existed and bool(statistics)
-        self.state.weights.pop(record.path, None)
-        return StoredMatrices(matrices, float(statistics.get("mean_row", 0.0)), list(statistics.get("zero_rows", [])))
+        self.weights.pop(record.path, None)
+        mean_row, zero_rows = float(statistics.get("mean_row", 0.0)), list(statistics.get("zero_rows", []))
+        return StoredMatrices(matrices, mean_row, zero_rows, failed=failed)
 
     def _kinds_of(self, record: Record) -> Sequence[str]:
         """Return the matrices that a checkpoint can have: without a head, those of its text tower and the stored ones."""
-        if record.head is not None or record.path in self.state.text_weights:
+        if record.head is not None or record.path in self.weights:
             return self.kinds
         return [kind for kind in self.kinds if self._is_stored(record, kind)]
 
@@ -160,7 +172,7 @@ class MatrixWriter:
 
     def _expected_metadata(self, record: Record) -> Metadata:
         """Return the metadata that the files of a checkpoint must have to be valid."""
-        names = {"names": self.state.names} if record.head is None else {}
+        names = {"names": self.run.names} if record.head is None else {}
         return self._provenance(record) | epoch_metadata(record) | names
 
     def _make(self, record: Record, kind: str) -> tuple[NDArray[np.float32] | None, Any, Metadata]:
@@ -171,12 +183,12 @@ class MatrixWriter:
         return matrix, table, weight_statistics(weight)
 
     def _read_weight(self, record: Record) -> NDArray[np.float32]:
-        weight = self.state.weights.get(record.path, self.state.text_weights.get(record.path))
+        weight = self.weights.get(record.path)
         if weight is not None:
             return weight
         file = self._files.get(record.path)
         result = scan_checkpoint(file, self.options.choice, record.classes) if file is not None else None
-        self.state.heads_read.add(record.path)
+        self.heads_read.add(record.path)
         if result is None or result.weight is None or result.record.fingerprint != record.fingerprint:
             raise UnreadableError("changed while it was analysed: run the same command again", code="changed")
         return result.weight

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
-from dsi_cli.analysis.classifiers.run_state import RunState, is_selected
+from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, is_selected
 from dsi_cli.checkpoints import training_runs
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, Record
@@ -21,6 +22,8 @@ from dsi_cli.errors import UsageError
 from dsi_cli.labels import files as label_files
 from dsi_cli.remote import filesystem
 
+Weights = dict[str, NDArray[np.float32]]
+"""Heads by the path of their checkpoint."""
 _log = logging.getLogger(__name__)
 
 MAX_CACHED_BYTES = 128 << 20
@@ -96,37 +99,49 @@ def _count_target_classes(run: TrainingRun) -> int | None:
 
 
 def scan_run(
-    state: RunState, known: KnownCheckpoints, scanner: CheckpointScanner, epochs: range | None, engine: Engine
-) -> Iterator[Record]:
-    """Scan the checkpoints of a run into its state, and yield the last record of each file.
+    run: TrainingRun,
+    known: KnownCheckpoints,
+    scanner: CheckpointScanner,
+    epochs: range | None,
+    engine: Engine,
+    progress: Callable[[], None] = lambda: None,
+) -> tuple[RunCheckpoints, Weights]:
+    """Scan the checkpoints of a run; return them, and the heads that stay in memory.
 
     Parameters
     ----------
     known : the records of an earlier call
     epochs : the epochs whose heads may stay in memory; all if None
+    progress : called after each file
     """
-    state.names = tuple(known.names) or None
-    earlier = {file.display_path: _unchanged(known, file) for file in state.run.checkpoints}
-    new_results = scan_files(
-        scanner, [file for file in state.run.checkpoints if earlier[file.display_path] is None], engine
-    )
+    earlier = {file.display_path: _unchanged(known, file) for file in run.checkpoints}
+    new_results = scan_files(scanner, [file for file in run.checkpoints if earlier[file.display_path] is None], engine)
+    records: list[Record] = []
+    weights: Weights = {}
+    heads_read: set[str] = set()
     cached_bytes = 0
     files: list[CheckpointFile] = []
-    for file in state.run.checkpoints:
+    for file in run.checkpoints:
         record = earlier[file.display_path]
         for result in next(new_results) if record is None else [ScanResult(record, file=file)]:
             files.append(result.file or file)
             if record is None and result.record.fingerprint is not None:
-                state.heads_read.add(result.record.path)
+                heads_read.add(result.record.path)
             weight = result.weight
             fits = weight is not None and cached_bytes + weight.nbytes <= MAX_CACHED_BYTES
             if weight is not None and fits and is_selected(result.record, epochs):
                 cached_bytes += weight.nbytes
-                state.weights[result.record.path] = weight
-            state.records.append(result.record)
+                weights[result.record.path] = weight
+            records.append(result.record)
             _log.debug("%s", result.record)
-        yield state.records[-1]
-    state.run = replace(state.run, checkpoints=tuple(files))
+        progress()
+    scanned = RunCheckpoints(
+        replace(run, checkpoints=tuple(files)),
+        tuple(records),
+        heads_read=frozenset(heads_read),
+        names=tuple(known.names) or None,
+    )
+    return scanned, weights
 
 
 def _unchanged(known: KnownCheckpoints, file: CheckpointFile) -> Record | None:
@@ -151,36 +166,32 @@ def _lost_result(file: CheckpointFile, reason: str) -> list[ScanResult]:
     return [ScanResult(record, file=file)]
 
 
-def split(state: RunState, known: KnownCheckpoints) -> list[RunState]:
-    """Return the training runs of a scanned folder (`dsi_cli.checkpoints.training_runs`), each with its part of the state.
+def split(scanned: RunCheckpoints, known: KnownCheckpoints) -> list[RunCheckpoints]:
+    """Return the training runs of a scanned folder (`dsi_cli.checkpoints.training_runs`).
 
     An earlier call may have found another training in the same folder whose files no longer exist. Its checkpoints count
     when the trainings are told apart, so that the two are not joined.
     """
-    present = {record.path for record in state.records}
+    present = {record.path for record in scanned.records}
     earlier = {path: record.run for path, record in {**known.without_matrix, **known.with_matrix}.items()}
     present_runs = {run for path, run in earlier.items() if path in present}
     gone = [record for record in known.with_matrix.values() if record.run not in present_runs]
     parts = []
-    for run, records in training_runs.split_training_runs(state.run, [*state.records, *gone], earlier):
+    for run, records in training_runs.split_training_runs(scanned.training, [*scanned.records, *gone], earlier):
         own = [record for record in records if record.path in present]
-        if not own:
-            continue
-        paths = {record.path for record in own}
-        weights = {path: weight for path, weight in state.weights.items() if path in paths}
-        part = RunState(run, own, weights=weights, heads_read=state.heads_read & paths, names=state.names)
-        missing = _missing_records(part, known)
-        part.gone = {record.path for record in missing}
-        part.records += missing
-        parts.append(part)
+        if own:
+            missing = _missing_records(run, own, known)
+            read = scanned.heads_read & {record.path for record in own}
+            paths = frozenset(record.path for record in missing)
+            parts.append(RunCheckpoints(run, (*own, *missing), heads_read=read, names=scanned.names, gone=paths))
     return parts
 
 
-def _missing_records(state: RunState, known: KnownCheckpoints) -> list[Record]:
+def _missing_records(run: TrainingRun, records: Sequence[Record], known: KnownCheckpoints) -> list[Record]:
     """Return the records of checkpoints that no longer exist, except for epochs that another file has now."""
-    present = {file.display_path for file in state.run.checkpoints}
-    epochs = {(r.epoch, r.step) for r in state.records if r.status == OK and r.epoch is not None}
-    renamed = {r.fingerprint for r in state.records if r.epoch is None}
-    own = {path: record for path, record in known.with_matrix.items() if record.run == state.run.name}
+    present = {file.display_path for file in run.checkpoints}
+    epochs = {(r.epoch, r.step) for r in records if r.status == OK and r.epoch is not None}
+    renamed = {r.fingerprint for r in records if r.epoch is None}
+    own = {path: record for path, record in known.with_matrix.items() if record.run == run.name}
     gone = [r for path, r in own.items() if path not in present and (r.epoch, r.step) not in epochs]
     return [r for r in gone if not (r.epoch is None and r.fingerprint in renamed)]

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from dsi_cli.analysis.classifiers.run_state import RunState
+from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.evaluation import from_file
 from dsi_cli.analysis.evaluation.dataset_cache import DatasetCache, Say
 from dsi_cli.analysis.evaluation.from_file import FilePredictions
 from dsi_cli.analysis.evaluation.from_model import ModelPredictions, model_for_run
 from dsi_cli.analysis.evaluation.ray_worker import EvaluationJob, EvaluationWorker, lost_result
-from dsi_cli.analysis.evaluation.stored import EvaluationOutcome, EvaluationStore, PredictionSource
+from dsi_cli.analysis.evaluation.stored import EvaluationStore, PredictionSource
 from dsi_cli.analysis.option_groups.groups import SPLITS
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
@@ -29,6 +29,7 @@ from dsi_cli.engines import Engine
 from dsi_cli.inference.preprocess import Preprocessing
 from dsi_cli.predictions import files
 from dsi_cli.predictions.files import PredictionFile, shorten_epochs
+from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.store import layout
 from dsi_cli.store.schema import TYPICALITY, TYPICALITY_HISTOGRAM, Table
 
@@ -93,11 +94,16 @@ class RunEvaluations:
     warnings: list[str] = field(default_factory=list)
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def make(self, states: Sequence[RunState], progress: ImageProgress, engine: Engine) -> None:
-        """Make and store all results that are missing, and remove files that belong to no checkpoint.
+    def make(
+        self, runs: Sequence[RunCheckpoints], progress: ImageProgress, engine: Engine
+    ) -> Iterator[dict[str, EvaluationResult]]:
+        """Make and store the missing results of one checkpoint after another, and yield the new ones of each by split.
+
+        At the end, files that belong to no checkpoint are removed.
 
         Parameters
         ----------
+        runs : all runs; the checkpoints are those that are usable now
         engine : runs models, one after another in this process, or elsewhere
 
         Raises
@@ -107,19 +113,24 @@ class RunEvaluations:
         OutputError
             A file cannot be written.
         """
-        for stores in self.stores.values():
-            for store in stores:
-                store.relocate()
-        jobs = [(store, record) for state in states for record in state.usable for store in self.stores[state.run.name]]
+        every_store = [store for stores in self.stores.values() for store in stores]
+        for store in every_store:
+            store.relocate()
+        records = [record for run in runs for record in run.usable]
+        jobs = [(store, record) for record in records for store in self.stores[record.run]]
         progress.total = sum(
             store.source.images for store, record in jobs if store.source is not None and store.needs(record)
         )
-        outcomes = _outcomes_from_cluster(jobs, progress, engine) if engine.is_elsewhere else repeat(None)
-        for (store, record), outcome in zip(jobs, outcomes, strict=False):
-            store.make(record, outcome)
-        for stores in self.stores.values():
-            for store in stores:
-                layout.remove(store.unused_files())
+        made_elsewhere = _results_from_cluster(jobs, progress, engine) if engine.is_elsewhere else repeat(None)
+        for record in records:
+            results = {}
+            for store in self.stores[record.run]:
+                result = store.make(record, next(made_elsewhere))
+                if result is not None:
+                    results[store.split] = result
+            yield results
+        for store in every_store:
+            layout.remove(store.unused_files())
 
     def identity(self, record: Record) -> str:
         """Return text that changes when the results of a checkpoint change; empty without any."""
@@ -157,7 +168,7 @@ class RunEvaluations:
 
 def prepare(
     out: Path,
-    states: Sequence[RunState],
+    runs: Sequence[RunCheckpoints],
     labels: Mapping[str, ClassLabels],
     options: Options,
     inputs: EvaluationInputs,
@@ -172,28 +183,28 @@ def prepare(
     """
     evaluations = RunEvaluations()
     if inputs.predictions is not None:
-        usable = [state.run.name for state in states if state.usable and labels[state.run.name].classes]
+        usable = [run.name for run in runs if run.usable and labels[run.name].classes]
         files.require_one_run(inputs.predictions, usable)
-    for state in states:
-        name = state.run.name
+    for run in runs:
+        name = run.name
         sources: dict[str, PredictionSource] = {}
         warnings: list[str] = []
-        if state.usable and labels[name].classes:
-            for split, source, warning in _sources(state, labels[name], options, inputs, progress):
+        if run.usable and labels[name].classes:
+            for split, source, warning in _sources(run, labels[name], options, inputs, progress):
                 if source is not None:
                     sources[split] = source
                 if warning is not None:
                     warnings.append(warning)
-        stores = [EvaluationStore(out, state, split, sources.get(split), options) for split in SPLITS]
+        stores = [EvaluationStore(out, run, split, sources.get(split), options) for split in SPLITS]
         evaluations.stores[name] = stores
         evaluations.sources[name] = {}
         for store in stores:
             if isinstance(store.source, ModelPredictions):
                 store.source.model.has_fitted |= not store.is_empty
-            mixed = _mixed_sources_warning(store, state)
+            mixed = _mixed_sources_warning(store, run)
             if mixed is not None:
                 warnings.append(mixed)
-            description = _source_description(store, state)
+            description = _source_description(store, run)
             if description is not None:
                 evaluations.sources[name][store.split] = description
         evaluations.warnings += [f"{name}: {warning}" for warning in warnings]
@@ -201,12 +212,12 @@ def prepare(
 
 
 def _sources(
-    state: RunState, labels: ClassLabels, options: Options, inputs: EvaluationInputs, progress: ImageProgress
+    run: RunCheckpoints, labels: ClassLabels, options: Options, inputs: EvaluationInputs, progress: ImageProgress
 ) -> Iterator[tuple[str, PredictionSource | None, str | None]]:
     """Yield split, source and warning of each source; options come before predictions next to the checkpoints."""
     splits: set[str] = set()
     if inputs.data is not None:
-        sources, warnings = model_for_run(inputs.data, state, labels, options, progress.add)
+        sources, warnings = model_for_run(inputs.data, run, labels, options, progress.add)
         for split, model in sources.items():
             yield split, model, None
         for warning in warnings:
@@ -214,17 +225,20 @@ def _sources(
         splits = set(sources)
     if inputs.predictions is not None:
         split = options.evaluation.predictions_split
-        yield split, *from_file.predictions_for_run(inputs.predictions, state, labels)
+        yield split, *from_file.predictions_for_run(inputs.predictions, run, labels)
         splits.add(split)
     before = options.evaluation.predictions_before
     if "test" not in splits and (before is None or before[1] != "test"):
-        yield "test", *from_file.predictions_next_to_checkpoints(state, labels)
+        yield "test", *from_file.predictions_next_to_checkpoints(run, labels)
 
 
-def _outcomes_from_cluster(
+def _results_from_cluster(
     jobs: Sequence[tuple[EvaluationStore, Record]], progress: ImageProgress, engine: Engine
-) -> Iterator[EvaluationOutcome | None]:
-    """Yield for each job the result of running its model on the cluster; None for jobs that need no model."""
+) -> Iterator[EvaluationResult | str | None]:
+    """Yield for each job the result of running its model on the cluster, or the reason why there is none.
+
+    For jobs that need no model, yield None.
+    """
     sources: list[ModelPredictions] = []
     indices: dict[int, int] = {}
     for store, _ in jobs:
@@ -246,23 +260,23 @@ def _outcomes_from_cluster(
         if job is None:
             yield None
             continue
-        outcome = next(results)
+        result, notes = next(results)
         source = sources[job[0]]
-        for note in outcome.notes:
+        for note in notes:
             if note not in shown_notes:
                 shown_notes.add(note)
                 source.data.say(note)
         progress.add(source.images)
-        yield outcome
+        yield result
 
 
-def _source_description(store: EvaluationStore, state: RunState) -> str | None:
+def _source_description(store: EvaluationStore, run: RunCheckpoints) -> str | None:
     """Return a description of the source of a split's results; None without a source and without stored results."""
     if isinstance(store.source, FilePredictions):
         return store.source.source
     if isinstance(store.source, ModelPredictions):
         return store.source.described_data
-    mark = next((mark for record in state.usable if (mark := store.mark(record))), None)
+    mark = next((mark for record in run.usable if (mark := store.mark(record))), None)
     return None if mark is None else f"{mark.get('from', {}).get('source', 'unknown')}, from an earlier call"
 
 
@@ -270,12 +284,12 @@ READABLE_PARTS = 3
 """The number of parts of `_provenance_parts` that can be shown to the user."""
 
 
-def _mixed_sources_warning(store: EvaluationStore, state: RunState) -> str | None:
+def _mixed_sources_warning(store: EvaluationStore, run: RunCheckpoints) -> str | None:
     """Return the warning that stored results come from different sources; None if they do not."""
     if store.source is not None:
         return None  # only results of this source count
     epochs_by_parts: dict[tuple[str, ...], list[int]] = {}
-    for record in state.usable:
+    for record in run.usable:
         mark = store.mark(record)
         if mark:
             epochs_by_parts.setdefault(_provenance_parts(mark), []).append(record.epoch or 0)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dsi_cli.analysis.classifiers.earlier_output import Metadata, provenance_key
-from dsi_cli.analysis.classifiers.run_state import RunState
+from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.relocation import epoch_metadata
 from dsi_cli.checkpoints import deduplication
 from dsi_cli.checkpoints.records import Record
@@ -52,12 +52,12 @@ class EvaluationFiles:
     owners : the path of the checkpoint that each file was made from; None if the file is damaged
     """
 
-    def __init__(self, out: Path, state: RunState, split: str, shaping: Mapping[str, Any]) -> None:
-        self.out, self.split, self.run = out, split, state.run.name
+    def __init__(self, out: Path, run: RunCheckpoints, split: str, shaping: Mapping[str, Any]) -> None:
+        self.out, self.split, self.run = out, split, run.name
         self.owners: dict[Path, str | None] = {}
         self._shaping = dict(shaping)
-        self._raw_records = {record.path: record for record in state.records}
-        self._is_last_of_epoch = deduplication.stands_for_epoch(state.usable)
+        self._raw_records = {record.path: record for record in run.records}
+        self._is_last_of_epoch = deduplication.stands_for_epoch(run.usable)
         self._metadata: dict[Path, tuple[str, Metadata]] = {}
         self._by_provenance: dict[str, list[Path]] = {}
         for table in (CONFUSIONS, PREDICTIONS, CSMS):

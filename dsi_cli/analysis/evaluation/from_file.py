@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from dsi_cli.analysis.classifiers.run_state import RunState, is_filtered
+from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, is_filtered
 from dsi_cli.analysis.options import Evaluation
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.checkpoints import deduplication
@@ -17,7 +17,7 @@ from dsi_cli.checkpoints.records import SKIPPED, Record
 from dsi_cli.errors import UsageError, count
 from dsi_cli.predictions import files
 from dsi_cli.predictions.files import PredictionFile, shorten_epochs
-from dsi_cli.predictions.result import EvaluationResult, Predictions
+from dsi_cli.predictions.result import EvaluationResult
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,7 @@ class FilePredictions:
     """The name of the file."""
     source: str
     """A description of the file and of the epochs that are used."""
-    stored_description: str
-    """The description without the number of epochs, since a later call may use more of them."""
-    outcomes: dict[int, Predictions]
+    results: dict[int, EvaluationResult]
     digests: dict[int, str]
     last_paths: frozenset[str]
     """The paths of the last checkpoint of each epoch: predictions are taken to be those of the last save."""
@@ -57,11 +55,7 @@ class FilePredictions:
 
     def evaluate(self, record: Record) -> EvaluationResult:
         """Return the predictions for the epoch of a checkpoint."""
-        return EvaluationResult(self.outcomes[record.epoch or 0])
-
-    def description(self) -> dict[str, Any]:
-        """Return the description that is stored with the results."""
-        return {"source": self.stored_description}
+        return self.results[record.epoch or 0]
 
 
 def named_predictions(evaluation: Evaluation) -> PredictionFile | None:
@@ -72,7 +66,7 @@ def named_predictions(evaluation: Evaluation) -> PredictionFile | None:
 
 
 def predictions_for_run(
-    predictions: PredictionFile, state: RunState, labels: ClassLabels
+    predictions: PredictionFile, run: RunCheckpoints, labels: ClassLabels
 ) -> tuple[FilePredictions, str | None]:
     """Return the predictions of one run, and a warning if their epochs are not exactly those of the run.
 
@@ -82,60 +76,61 @@ def predictions_for_run(
         The predictions do not fit the classes or the epochs of the run, or no epoch is the same.
     """
     names = labels.label_list.names if labels.label_list is not None else None
-    usable, every = _usable_epochs(state), _all_epochs(state)
+    usable, every = _usable_epochs(run), _all_epochs(run)
     first_error: UsageError | None = None
     # The rows of an array belong to all epochs of the run, or else to the usable ones.
     for epochs in filter(None, (every, usable)):
         try:
-            outcomes = predictions.outcomes(epochs, labels.classes, names, state.run.name)
-            used = predictions.select(epochs, usable, state.run.name)
+            results = predictions.results(epochs, labels.classes, names, run.name)
+            used = predictions.select(epochs, usable, run.name)
         except UsageError as error:
             first_error = first_error or error
             continue
-        is_last = deduplication.stands_for_epoch(state.usable)
+        is_last = deduplication.stands_for_epoch(run.usable)
+        # The stored description has no number of epochs, since a later call may use more of them.
+        description = {"source": predictions.describe(used, with_count=False)}
         source = FilePredictions(
             predictions.name,
             predictions.describe(used),
-            predictions.describe(used, with_count=False),
-            outcomes,
-            {epoch: _digest(outcome) for epoch, outcome in outcomes.items()},
-            frozenset(record.path for record in state.usable if is_last.get((record.epoch, record.step))),
+            {epoch: replace(result, description=description) for epoch, result in results.items()},
+            {epoch: _digest(result) for epoch, result in results.items()},
+            frozenset(record.path for record in run.usable if is_last.get((record.epoch, record.step))),
         )
         if epochs is not every and predictions.is_in_order:
             return source, _assumption(predictions, every, epochs)
-        return source, _mismatch(predictions, state, outcomes)
+        return source, _mismatch(predictions, run, results)
     raise first_error or UsageError(
-        f"run {state.run.name!r} has no epoch that predictions could belong to", code="no-epoch", run=state.run.name
+        f"run {run.name!r} has no epoch that predictions could belong to", code="no-epoch", run=run.name
     )
 
 
-def predictions_next_to_checkpoints(state: RunState, labels: ClassLabels) -> tuple[FilePredictions | None, str | None]:
+def predictions_next_to_checkpoints(run: RunCheckpoints, labels: ClassLabels) -> tuple[FilePredictions | None, str | None]:
     """Return the predictions next to a run's checkpoints, or a warning why they are not used; None and None without any."""
     try:
-        paths = files.find_prediction_files(state.run.folder)
+        paths = files.find_prediction_files(run.training.folder)
         if paths is None:
             return None, None
-        return predictions_for_run(files.read_predictions(*paths), state, labels)
+        return predictions_for_run(files.read_predictions(*paths), run, labels)
     except UsageError as error:
         return None, f"{files.PREDICTION_FILE_NAMES[0]} next to the checkpoints is not used: {error}"
 
 
-def _all_epochs(state: RunState) -> list[int]:
+def _all_epochs(run: RunCheckpoints) -> list[int]:
     """Return the epochs of all checkpoints that have one, usable or not; [0] if the only checkpoint has none."""
-    if state.usable and all(record.epoch is None for record in state.usable):
+    if run.usable and all(record.epoch is None for record in run.usable):
         return [0]
-    return sorted({r.epoch for r in state.settled if r.epoch is not None and (r.status != SKIPPED or is_filtered(r))})
+    return sorted({r.epoch for r in run.settled if r.epoch is not None and (r.status != SKIPPED or is_filtered(r))})
 
 
-def _usable_epochs(state: RunState) -> list[int]:
-    return sorted({record.epoch or 0 for record in state.usable})
+def _usable_epochs(run: RunCheckpoints) -> list[int]:
+    return sorted({record.epoch or 0 for record in run.usable})
 
 
-def _mismatch(predictions: PredictionFile, state: RunState, epochs: Collection[int]) -> str | None:
+def _mismatch(predictions: PredictionFile, run: RunCheckpoints, epochs: Collection[int]) -> str | None:
     """Return the warning about epochs that only the run or only the file has; None without any."""
-    usable = _usable_epochs(state)
+    usable = _usable_epochs(run)
     missing = [epoch for epoch in usable if epoch not in epochs]
-    others = predictions.unused_epochs({record.epoch or 0 for record in state.settled}, state.run.name)
+    others = predictions.unused_epochs({record.epoch or 0 for record in run.settled}, run.name)
     problems = []
     if missing:
         problems.append(f"has no predictions for {_epochs(missing)} (of {shorten_epochs(usable)})")
@@ -158,11 +153,11 @@ def _epochs(epochs: Sequence[int]) -> str:
     return f"epoch{'s' * (len(epochs) > 1)} {shorten_epochs(epochs)}"
 
 
-def _digest(outcome: Predictions) -> str:
+def _digest(result: EvaluationResult) -> str:
     digest = hashlib.sha256()
-    counts = outcome.counts
+    counts = result.counts
     cells = (counts,) if isinstance(counts, np.ndarray) else (counts.indptr, counts.indices, counts.data)
-    for part in (*cells, outcome.predictions, outcome.targets, outcome.scores, outcome.samples):
+    for part in (*cells, result.predictions, result.targets, result.scores, result.samples):
         digest.update(b"-" if part is None else np.ascontiguousarray(part).tobytes())
-    digest.update(repr(None if outcome.paths is None else list(outcome.paths)).encode(errors="backslashreplace"))
+    digest.update(repr(None if result.paths is None else list(result.paths)).encode(errors="backslashreplace"))
     return digest.hexdigest()[:16]

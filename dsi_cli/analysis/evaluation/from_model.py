@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.classifiers.run_state import RunState
+from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.evaluation.dataset_cache import DatasetCache, Say
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import DATASET_CLASS_NAMES, ClassLabels
@@ -48,12 +48,13 @@ class LoadedModel:
     spec : the model, as for ``--model``; None if neither the user nor the checkpoint names it
     prepared : how images are prepared, once the model is built
     has_fitted : whether the weights of some checkpoint fitted the model, so that others may be wrong
+    text_weight : the text embeddings of the loaded checkpoint, which serve as its head; None without a text tower
     """
 
-    def __init__(self, state: RunState, labels: ClassLabels, options: Options, say: Say) -> None:
-        self.state, self.labels, self.options, self.say = state, labels, options, say
-        self._files = {file.display_path: file for file in state.run.checkpoints}
-        self.record = next((record for record in state.usable if record.path in self._files), state.usable[0])
+    def __init__(self, run: RunCheckpoints, labels: ClassLabels, options: Options, say: Say) -> None:
+        self.run, self.labels, self.options, self.say = run, labels, options, say
+        self._files = {file.display_path: file for file in run.training.checkpoints}
+        self.record = next((record for record in run.usable if record.path in self._files), run.usable[0])
         file = self._files.get(self.record.path)
         self.facts = recorded_config.recorded_facts(file) if file is not None else {}
         self.spec = options.evaluation.model
@@ -67,6 +68,7 @@ class LoadedModel:
         self._zero_shot: ZeroShot | None = None
         self._loaded: str | None = None
         self._head: str | None = None
+        self.text_weight: NDArray[np.float32] | None = None
 
     @property
     def has_classifier(self) -> bool:
@@ -84,7 +86,7 @@ class LoadedModel:
             "asked": asdict(self._asked()),
             "told": asdict(recorded_preprocessing(self.facts)),
             "autocast": evaluation.autocast,
-            "names": self.state.names if self.record.head is None else None,
+            "names": self.run.names if self.record.head is None else None,
         }
 
     def _asked(self) -> Preprocessing:
@@ -110,16 +112,16 @@ class LoadedModel:
         options = self.options.evaluation
         if self.spec is None:
             raise UsageError(
-                f"run {self.state.run.name!r}: its checkpoints do not name their model: give --model {models.EXPECTED}",
+                f"run {self.run.name!r}: its checkpoints do not name their model: give --model {models.EXPECTED}",
                 code="unknown-model",
-                run=self.state.run.name,
+                run=self.run.name,
             )
         file = self._files.get(self.record.path)
         tensors = state_dict.state_dict_tensors(file, self.options.choice, self.record.classes) if file is not None else {}
         recorded = recorded_preprocessing(self.facts)
         channels = options.channels or recorded_config.input_channels(tensors) or 3
         size = self._asked().with_defaults(recorded).size
-        spec = models.ModelSpec(self._rows(), channels, size, dict(options.model_arguments), self.state.names)
+        spec = models.ModelSpec(self._rows(), channels, size, dict(options.model_arguments), self.run.names)
         built = models.build_model(self.spec, spec)
         # The processor of a Hugging Face model knows more than its config, whose image size is that of the initial weights.
         first, second = (built.usual, recorded) if self.spec.startswith("transformers:") else (recorded, built.usual)
@@ -146,7 +148,7 @@ class LoadedModel:
             origin += "; classifier: text embeddings of the class names"
         elif self._zero_shot is not None:
             origin += "; without a tokenizer next to it: features only"
-        self.say(f"{self.state.run.name}: model {self.spec}{origin}; images: {prepared.describe()}")
+        self.say(f"{self.run.name}: model {self.spec}{origin}; images: {prepared.describe()}")
         if prepared.mean is None or prepared.std is None:
             self.say("warning: mean and std are not known: images are scaled to [0, 1] only; give --mean and --std")
 
@@ -188,20 +190,21 @@ class LoadedModel:
             self.has_fitted = self.has_fitted or any(self._fits(other) for other in self._others(record))
             if not self.has_fitted:
                 raise UsageError(
-                    f"run {self.state.run.name!r}, {file.path.name}: {error}; no other checkpoint that was tried fits either:"
+                    f"run {self.run.name!r}, {file.path.name}: {error}; no other checkpoint that was tried fits either:"
                     " give the right model with --model",
                     code="wrong-model",
-                    run=self.state.run.name,
+                    run=self.run.name,
                 ) from None
             raise
-        if self._zero_shot is not None and (weight := self._zero_shot.embed_text()) is not None:
-            self._head, self.state.text_weights[record.path] = "head", weight
+        if self._zero_shot is not None:
+            self.text_weight = self._zero_shot.embed_text()
+            self._head = "head" if self.text_weight is not None else None
         self._loaded, self.has_fitted = record.path, True
         return self._head
 
     def _others(self, record: Record) -> list[Record]:
         """Return the first, the last and the middle checkpoint of the run, except for this one."""
-        usable = self.state.usable
+        usable = self.run.usable
         indices = dict.fromkeys((0, len(usable) - 1, len(usable) // 2))
         return [usable[index] for index in indices if usable[index] is not record]
 
@@ -265,7 +268,7 @@ class ModelPredictions:
         assert self.model.prepared is not None
         if self._cached_split is None:
             self._cached_split = self.data.split(self.split, self.targets, self.model.prepared)
-        return evaluator.evaluate(
+        result = evaluator.evaluate(
             self._cached_split,
             self.model.labels.classes,
             head,
@@ -275,19 +278,16 @@ class ModelPredictions:
             seed=self.model.options.seed,
             progress=self.progress,
         )
-
-    def description(self) -> dict[str, Any]:
-        """Return the description that is stored with the results."""
-        prepared = self.model.prepared
-        return {
+        description = {
             "source": self.data.samples[self.split].source,
             "model": self.model.spec,
-            "preprocessing": asdict(prepared) if prepared is not None else None,
+            "preprocessing": asdict(self.model.prepared),
         }
+        return replace(result, description=description, text_weight=self.model.text_weight)
 
 
 def model_for_run(
-    data: DatasetCache, state: RunState, labels: ClassLabels, options: Options, progress: Callable[[int], None]
+    data: DatasetCache, run: RunCheckpoints, labels: ClassLabels, options: Options, progress: Callable[[int], None]
 ) -> tuple[dict[str, ModelPredictions], list[str]]:
     """Return the sources of one run, one per split, and warnings about the classes of the data.
 
@@ -298,7 +298,7 @@ def model_for_run(
     """
     from dsi_cli.inference.class_matching import match_classes
 
-    model = LoadedModel(state, labels, options, data.say)
+    model = LoadedModel(run, labels, options, data.say)
     # Names from the data itself do not give the order of the head's rows. Without a head, their order is used.
     has_order = labels.label_list is not None and (
         labels.label_list.source != DATASET_CLASS_NAMES or model.record.head is None

@@ -17,32 +17,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.classifiers.run_state import RunState
+from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.evaluation.dataset_cache import DatasetCache
 from dsi_cli.analysis.evaluation.from_model import LoadedModel, ModelPredictions
-from dsi_cli.analysis.evaluation.stored import EvaluationOutcome, evaluate_or_reason
+from dsi_cli.analysis.evaluation.stored import evaluate_or_reason
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
-from dsi_cli.checkpoints.discovery import TrainingRun
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import UsageError
+from dsi_cli.predictions.result import EvaluationResult
 
 Job = tuple[int, Record]
 """The index of an `EvaluationJob`, and a checkpoint."""
 
 
-def lost_result(_job: Job, reason: str) -> EvaluationOutcome:
+Outcome = tuple[EvaluationResult | str, tuple[str, ...]]
+"""A result or the reason why there is none, and messages for the user."""
+
+
+def lost_result(_job: Job, reason: str) -> Outcome:
     """Return the outcome of a job whose worker died."""
-    return EvaluationOutcome(None, {}, reason)
+    return reason, ()
 
 
 @dataclass(frozen=True)
 class EvaluationJob:
     """One run on one split, as it is sent to other processes."""
 
-    run: TrainingRun
-    settled: list[Record]
-    names: tuple[str, ...] | None
+    run: RunCheckpoints
     labels: ClassLabels
     split: str
     targets: NDArray[np.int64]
@@ -52,11 +54,8 @@ class EvaluationJob:
     @classmethod
     def of(cls, source: ModelPredictions) -> EvaluationJob:
         """Return the job of a source."""
-        state, model = source.model.state, source.model
-        data_id = source.data.samples[source.split].id
-        return cls(
-            state.run, state.settled, state.names, model.labels, source.split, source.targets, data_id, model.has_fitted
-        )
+        model, data_id = source.model, source.data.samples[source.split].id
+        return cls(model.run, model.labels, source.split, source.targets, data_id, model.has_fitted)
 
 
 @dataclass
@@ -70,8 +69,8 @@ class EvaluationWorker:
     _notes: list[str] = field(default_factory=list)
     _sources: dict[int, ModelPredictions] = field(default_factory=dict)
 
-    def __call__(self, job: Job) -> EvaluationOutcome:
-        """Return the result of a checkpoint.
+    def __call__(self, job: Job) -> Outcome:
+        """Return the result of a checkpoint, or the reason why there is none.
 
         Raises
         ------
@@ -80,9 +79,9 @@ class EvaluationWorker:
         """
         index, record = job
         source = self._source(index)
-        outcome = evaluate_or_reason(source, record)
+        result = evaluate_or_reason(source, record)
         notes, self._notes[:] = tuple(self._notes), []
-        return outcome._replace(notes=notes, text_weight=source.model.state.text_weights.pop(record.path, None))
+        return result, notes
 
     def _source(self, index: int) -> ModelPredictions:
         if index not in self._sources:
@@ -104,8 +103,7 @@ class EvaluationWorker:
         for index, source in self._sources.items():
             if self.jobs[index].run.name == job.run.name:
                 return source.model
-        state = RunState(job.run, settled=job.settled, names=job.names)
-        model = LoadedModel(state, job.labels, self.options, self._notes.append)
+        model = LoadedModel(job.run, job.labels, self.options, self._notes.append)
         model.has_fitted = job.has_fitted
         return model
 

@@ -11,22 +11,21 @@ If a call has a source for a split, only results of this source count. Without a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dsi_cli import similarity
 from dsi_cli.analysis.classifiers.earlier_output import Metadata
-from dsi_cli.analysis.classifiers.run_state import RunState, is_filtered
+from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, is_filtered
 from dsi_cli.analysis.evaluation.files import CompleteFiles, EvaluationFiles
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.relocation import Relocation, epoch_metadata, relocate
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError
-from dsi_cli.predictions.result import EvaluationResult, Predictions
+from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity.confusion import confusion_counts, confusion_similarity
 from dsi_cli.similarity.templates import template_similarity
 from dsi_cli.store import layout, parquet
@@ -59,44 +58,13 @@ class PredictionSource(Protocol):
             There is no result of this checkpoint.
         """
 
-    def description(self) -> dict[str, Any]:
-        """Return a description of the source for people, as JSON; it is stored with the results."""
 
-
-class EvaluationOutcome(NamedTuple):
-    """A new result or the reason that there is none, from this process or another one."""
-
-    result: EvaluationResult | None
-    description: dict[str, Any]
-    """The description of the source, which is stored with the result."""
-    failed: str | None = None
-    """The reason why there is no result."""
-    notes: tuple[str, ...] = ()
-    """Messages for the user from another process."""
-    text_weight: NDArray[np.float32] | None = None
-    """The embeddings of the class names ``(C, d)``, if another process ran a network with a text tower."""
-
-
-def evaluate_or_reason(source: PredictionSource, record: Record) -> EvaluationOutcome:
+def evaluate_or_reason(source: PredictionSource, record: Record) -> EvaluationResult | str:
     """Return the result of a checkpoint, or the reason of its `CheckpointError`; other errors are raised."""
     try:
-        result = source.evaluate(record)
+        return source.evaluate(record)
     except CheckpointError as error:
-        return EvaluationOutcome(None, {}, str(error))
-    return EvaluationOutcome(result, source.description())
-
-
-@dataclass(frozen=True)
-class StoredEvaluation:
-    """The stored result of one checkpoint on one split; None for parts that it does not have."""
-
-    split: str
-    counts: Any
-    """Confusion counts ``(C, C)``, sparse for many classes, see `confusion_counts`."""
-    ccsm: NDArray[np.float32] | None
-    tncsm: NDArray[np.float32] | None
-    mark: Metadata = field(default_factory=dict)
-    """``loss``, ``top5``, ``typicality`` and ``histograms``, if known."""
+        return str(error)
 
 
 class EvaluationStore:
@@ -112,12 +80,14 @@ class EvaluationStore:
     made : the number of results made in this call
     """
 
-    def __init__(self, out: Path, state: RunState, split: str, source: PredictionSource | None, options: Options) -> None:
-        self.out, self.state, self.split, self.source = out, state, split, source
+    def __init__(
+        self, out: Path, run: RunCheckpoints, split: str, source: PredictionSource | None, options: Options
+    ) -> None:
+        self.out, self.run, self.split, self.source = out, run, split, source
         self.failed: dict[str, str] = {}
         self.made = 0
-        self._files = EvaluationFiles(out, state, split, options.shaping_matrices)
-        best = {record.path: self._best_stored(record) for record in state.usable}
+        self._files = EvaluationFiles(out, run, split, options.shaping_matrices)
+        best = {record.path: self._best_stored(record) for record in run.usable}
         self._stored: dict[str, CompleteFiles] = {path: files for path, files in best.items() if files is not None}
         self._marks: dict[str, Metadata] = {path: files.mark for path, files in self._stored.items()}
         """The marks of the stored results, whatever their source."""
@@ -139,7 +109,7 @@ class EvaluationStore:
             A file cannot be moved.
         """
         relocations, parts = [], {}
-        for record in self.state.usable:
+        for record in self.run.usable:
             files = self._stored.get(record.path)
             if files is None:
                 continue
@@ -164,13 +134,18 @@ class EvaluationStore:
         mark = self.mark(record)
         return not mark or not self._is_enough(mark)
 
-    def make(self, record: Record, outcome: EvaluationOutcome | None = None) -> None:
+    def make(self, record: Record, result: EvaluationResult | str | None = None) -> EvaluationResult | None:
         """Make and store the result of a checkpoint if it is missing; a failure is added to `failed`.
 
         Parameters
         ----------
         record : a usable checkpoint of the run
-        outcome : the new result, if another process has made it; None to ask the source
+        result : the new result, or the reason why there is none, if another process has run the model; None to ask the source
+
+        Returns
+        -------
+        EvaluationResult or None
+            The new result as `stored` would return it, with the text embeddings; None if none was made.
 
         Raises
         ------
@@ -178,21 +153,26 @@ class EvaluationStore:
             A file cannot be written.
         """
         if not self.needs(record):
-            return
+            return None
         assert self.source is not None
-        outcome = outcome or evaluate_or_reason(self.source, record)
-        if outcome.result is None:
-            self.failed[record.path] = outcome.failed or "no predictions"
-            return
-        if outcome.text_weight is not None:
-            self.state.text_weights[record.path] = outcome.text_weight
-        for part, table, metadata in list(self._parts(record, outcome.result, outcome.description)):
+        if result is None:
+            result = evaluate_or_reason(self.source, record)
+        if isinstance(result, str):
+            self.failed[record.path] = result
+            return None
+        result = self._with_matrices(result)
+        if result.counts is None and result.tncsm is None:
+            self.failed[record.path] = f"templates of more than {similarity.MAX_DENSE_CLASSES:,} classes are not compared"
+            return None
+        for part, table, metadata in list(self._parts(record, result)):
             path = self._files.path(record, part)
             parquet.write(table, path, metadata, layout.temporary_folder(self.out))
             self._files.add(path, part, metadata)
             if "parts" in metadata:
                 self._marks[record.path] = metadata
         self.made += 1
+        # Only what the tables are made from stays in memory.
+        return replace(result, targets=None, predictions=None, scores=None, samples=None, paths=None, templates=None)
 
     def identity(self, record: Record) -> str:
         """Return text that changes when the result of a checkpoint changes."""
@@ -207,8 +187,8 @@ class EvaluationStore:
             return f"{reason}; the stored predictions of another source do not count and are kept"
         return reason
 
-    def stored(self, record: Record) -> StoredEvaluation:
-        """Return the stored result of a checkpoint that counts.
+    def stored(self, record: Record) -> EvaluationResult:
+        """Return the counts, the matrices, loss and top-5 of a checkpoint's stored result; an empty one if none counts.
 
         Raises
         ------
@@ -217,7 +197,7 @@ class EvaluationStore:
         """
         mark = self.mark(record)
         if not mark:
-            return StoredEvaluation(self.split, None, None, None)
+            return EvaluationResult(split=self.split)
         paths = {part: self._files.path(record, part) for part in mark["parts"]}
         counts = None
         if CONFUSIONS.path in paths:
@@ -228,7 +208,7 @@ class EvaluationStore:
             counts = confusion_counts(target, prediction, mark["classes"])
         ccsm = parquet.to_matrix(parquet.read(paths["ccsm"])) if "ccsm" in paths else None
         tncsm = parquet.to_matrix(parquet.read(paths["tncsm"])) if "tncsm" in paths else None
-        return StoredEvaluation(self.split, counts, ccsm, tncsm, mark)
+        return EvaluationResult(counts, loss=mark["loss"], top5=mark["top5"], split=self.split, ccsm=ccsm, tncsm=tncsm)
 
     def mark(self, record: Record) -> Metadata:
         """Return the mark of a checkpoint's result; empty without a result that counts."""
@@ -238,20 +218,20 @@ class EvaluationStore:
     @property
     def is_empty(self) -> bool:
         """True if no checkpoint has a result that counts."""
-        return not any(map(self.mark, self.state.usable))
+        return not any(map(self.mark, self.run.usable))
 
     def unused_files(self) -> list[Path]:
         """Return the files that belong to no checkpoint now.
 
         The files of checkpoints that are gone, and of epochs that ``--epochs`` leaves out, are kept.
         """
-        usable = {record.path for record in self.state.usable}
+        usable = {record.path for record in self.run.usable}
         used = {
             self._files.path(record, part)
-            for record in self.state.usable
+            for record in self.run.usable
             for part in self._marks.get(record.path, {}).get("parts", ())
         }
-        kept = self.state.gone - usable | {record.path for record in self.state.settled if is_filtered(record)}
+        kept = self.run.gone - usable | {record.path for record in self.run.settled if is_filtered(record)}
         return [path for path, owner in self._files.owners.items() if path not in used and owner not in kept]
 
     def _is_from_source(self, record: Record, mark: Metadata) -> bool:
@@ -267,53 +247,49 @@ class EvaluationStore:
         has_all_matrices = "tncsm" in mark["parts"] or mark.get("classes", 0) > similarity.MAX_DENSE_CLASSES
         return self.source is None or not self.source.needs_templates or has_all_matrices
 
-    def _parts(
-        self, record: Record, result: EvaluationResult, description: dict[str, Any]
-    ) -> Iterator[tuple[str, Any, Metadata]]:
+    def _with_matrices(self, result: EvaluationResult) -> EvaluationResult:
+        """Return a result with its matrices, unless there are too many classes for them."""
+        ccsm, tncsm = None, None
+        if result.counts is not None and result.counts.shape[0] <= similarity.MAX_DENSE_CLASSES:
+            ccsm = confusion_similarity(result.counts)
+        if result.templates is not None and len(result.templates.sums) <= similarity.MAX_DENSE_CLASSES:
+            tncsm = template_similarity(result.templates.sums, result.templates.samples)
+        return replace(result, split=self.split, ccsm=ccsm, tncsm=tncsm)
+
+    def _parts(self, record: Record, result: EvaluationResult) -> Iterator[tuple[str, Any, Metadata]]:
         """Yield the name, the table and the metadata of each part of a result, the mark last."""
         assert self.source is not None
         columns = record.key_columns | {"split": self.split}
         metadata = self._files.provenance(record) | epoch_metadata(record) | {"source": self.source.provenance(record)}
-        mark: Metadata = {"loss": result.loss, "top5": result.top5, "from": description}
+        mark: Metadata = {"loss": result.loss, "top5": result.top5, "from": result.description}
         parts: list[tuple[str, Any]] = []
-        if result.outcome is not None:
-            mark["classes"] = result.outcome.counts.shape[0]
-            has_matrices = mark["classes"] <= similarity.MAX_DENSE_CLASSES
-            if result.outcome.predictions is not None:
-                parts.append((PREDICTIONS.path, _samples_table(columns, result.outcome)))
-            if has_matrices:
-                parts.append(("ccsm", _matrix_table(columns, "ccsm", confusion_similarity(result.outcome.counts))))
+        if result.predictions is not None:
+            parts.append((PREDICTIONS.path, _samples_table(columns, result)))
+        for kind, matrix in (("ccsm", result.ccsm), ("tncsm", result.tncsm)):
+            if matrix is not None:
+                indices = {"class_index": range(len(matrix))}
+                parts.append((kind, parquet.from_matrix(CSMS, matrix, columns | {"kind": kind}, indices)))
         if result.templates is not None:
-            if len(result.templates.sums) <= similarity.MAX_DENSE_CLASSES:
-                tncsm = template_similarity(result.templates.sums, result.templates.samples)
-                parts.append(("tncsm", _matrix_table(columns, "tncsm", tncsm)))
             mark |= {"typicality": list(result.templates.typicality), "histograms": result.templates.histograms}
-        if result.outcome is not None and (result.outcome.predictions is None or has_matrices):
-            counts = result.outcome.counts
-            table = parquet.from_matrix(CONFUSIONS, counts, columns, {"class_index": range(len(counts))})
-            parts.append((CONFUSIONS.path, table))
-        if not parts:
-            raise CheckpointError(
-                f"templates of more than {similarity.MAX_DENSE_CLASSES:,} classes are not compared", code="too-many-classes"
-            )
+        if result.counts is not None:
+            mark["classes"] = result.counts.shape[0]
+            if result.predictions is None or result.ccsm is not None:
+                indices = {"class_index": range(mark["classes"])}
+                parts.append((CONFUSIONS.path, parquet.from_matrix(CONFUSIONS, result.counts, columns, indices)))
         names = [part for part, _ in parts]
         for part, table in parts:
             yield part, table, metadata | ({"parts": names} | mark if part == names[-1] else {})
 
 
-def _matrix_table(columns: dict[str, Any], kind: str, matrix: NDArray[np.float32]) -> Any:
-    return parquet.from_matrix(CSMS, matrix, columns | {"kind": kind}, {"class_index": range(len(matrix))})
-
-
-def _samples_table(columns: dict[str, Any], predictions: Predictions) -> Any:
-    assert predictions.predictions is not None
-    size = len(predictions.predictions)
+def _samples_table(columns: dict[str, Any], result: EvaluationResult) -> Any:
+    assert result.predictions is not None
+    size = len(result.predictions)
     varying: dict[str, Any] = {
-        "target": predictions.targets,
-        "prediction": predictions.predictions,
-        "score": predictions.scores,
-        "path": predictions.paths,
-        "sample": predictions.samples if predictions.samples is not None else np.arange(size),
+        "target": result.targets,
+        "prediction": result.predictions,
+        "score": result.scores,
+        "path": result.paths,
+        "sample": result.samples if result.samples is not None else np.arange(size),
     }
     known = {name: values for name, values in varying.items() if values is not None}
     return parquet.from_columns(PREDICTIONS, size, columns, known)

@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 
 from dsi_cli.analysis.classifiers.matrices import StoredMatrices
-from dsi_cli.analysis.evaluation.stored import StoredEvaluation
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.prepared import (
     SCSM,
@@ -38,6 +37,7 @@ from dsi_cli.metrics.idm import VARIANTS, IdmResult, idm_of_prepared, reason_no_
 from dsi_cli.metrics.idm import empty_result as no_idm
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.split_half import reliability
+from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.similarity.confusion import classes_with_samples
 from dsi_cli.similarity.weights import Cosines
@@ -73,7 +73,7 @@ class EpochContext:
 
 def epoch_matrices(
     stored: StoredMatrices,
-    evaluations: Sequence[StoredEvaluation],
+    evaluations: Sequence[EvaluationResult],
     options: Options,
     blockwise: BlockwiseContext | None = None,
 ) -> list[EpochMatrix]:
@@ -97,7 +97,7 @@ def epoch_matrices(
 
 
 def curve_rows(
-    matrices: Sequence[EpochMatrix], evaluations: Sequence[StoredEvaluation], context: EpochContext
+    matrices: Sequence[EpochMatrix], evaluations: Sequence[EvaluationResult], context: EpochContext
 ) -> tuple[list[Row], pa.Table | None]:
     """Return all rows of an epoch's matrices and confusion counts, and its rows of the class alignment table."""
     rows: list[Row] = []
@@ -337,7 +337,7 @@ def _partial_alignment(
     )
 
 
-def _accuracy_rows(evaluation: StoredEvaluation, record: Record) -> list[Row]:
+def _accuracy_rows(evaluation: EvaluationResult, record: Record) -> list[Row]:
     """Return the accuracies and the number of mistakes, and loss and top-5 accuracy if dsi ran the model."""
     assert evaluation.counts is not None
     samples = evaluation.counts.sum(axis=1)
@@ -348,15 +348,15 @@ def _accuracy_rows(evaluation: StoredEvaluation, record: Record) -> list[Row]:
         "balanced_accuracy": float((correct[present] / samples[present]).mean()),
         "mistakes": float(total - correct.sum()),
     }
-    if evaluation.mark.get("loss") is not None:
-        values["loss"] = evaluation.mark["loss"]
-    if evaluation.mark.get("top5") is not None:
-        values["accuracy_top5"] = evaluation.mark["top5"] / total
+    if evaluation.loss is not None:
+        values["loss"] = evaluation.loss
+    if evaluation.top5 is not None:
+        values["accuracy_top5"] = evaluation.top5 / total
     used = {"split": evaluation.split, "classes_used": int(present.sum()), "samples_used": total}
     return [_row(record, metric=metric, value=value, **used) for metric, value in values.items()]
 
 
-def _idm_rows(evaluation: StoredEvaluation, matrices: Sequence[EpochMatrix], context: EpochContext) -> list[Row]:
+def _idm_rows(evaluation: EvaluationResult, matrices: Sequence[EpochMatrix], context: EpochContext) -> list[Row]:
     """Return the IDM of a split's counts by the NCSM, by the TNCSM of the split, and by the references."""
     rows: list[Row] = []
 
@@ -378,7 +378,7 @@ def _idm_rows(evaluation: StoredEvaluation, matrices: Sequence[EpochMatrix], con
 
 
 def _idm_by(
-    matrix: EpochMatrix | PreparedReference, classes: Classes, evaluation: StoredEvaluation, context: EpochContext
+    matrix: EpochMatrix | PreparedReference, classes: Classes, evaluation: EvaluationResult, context: EpochContext
 ) -> dict[str, IdmResult]:
     """Return the IDM of a split's counts by a matrix or reference of some classes."""
     counts, blockwise = evaluation.counts, context.blockwise
@@ -397,7 +397,7 @@ def _idm_by(
     return idm_of_prepared(used, matrix.of_classes(kept), seed=context.options.seed, may_draw=may_draw)
 
 
-def _hierarchy_rows(evaluation: StoredEvaluation, context: EpochContext) -> list[Row]:
+def _hierarchy_rows(evaluation: EvaluationResult, context: EpochContext) -> list[Row]:
     """Return the severity of a split's mistakes and the superclass accuracy, by the hierarchy of the classes."""
     assert evaluation.counts is not None
     references = context.references
@@ -417,7 +417,7 @@ def _hierarchy_rows(evaluation: StoredEvaluation, context: EpochContext) -> list
     ]
 
 
-def _left_out_rows(evaluation: StoredEvaluation, context: EpochContext) -> list[Row]:
+def _left_out_rows(evaluation: EvaluationResult, context: EpochContext) -> list[Row]:
     """Return rows with the reason why some metrics are not computed for so many classes."""
     record, labels, split = context.record, context.references.labels, evaluation.split
     common = {"split": split, "reason": REASON_TOO_MANY}

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from dsi_cli.analysis import earlier_settings
-from dsi_cli.analysis.classifiers.run_state import RunState, records_without_matrix
+from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, records_without_matrix
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
@@ -139,7 +139,7 @@ class ResultTables:
         return split in self._samples.get(run, {})
 
     def write(
-        self, states: Sequence[RunState], labels_of_runs: Mapping[str, ClassLabels], *, is_whole: bool = True
+        self, runs: Sequence[RunCheckpoints], labels_of_runs: Mapping[str, ClassLabels], *, is_whole: bool = True
     ) -> None:
         """Write the tables with all rows so far, and remove reference matrices that no run uses.
 
@@ -150,7 +150,7 @@ class ResultTables:
         rows, provenance = self._rows, self._provenance
         if not is_whole:
             rows, provenance = self._with_pending(labels_of_runs)
-        self._write_checkpoints(states)
+        self._write_checkpoints(runs)
 
         # The classes
         classes = []
@@ -205,24 +205,24 @@ class ResultTables:
                 provenance.setdefault(run, {})[epoch] = earlier.get(epoch, "")
         return rows, provenance
 
-    def _write_checkpoints(self, states: Sequence[RunState]) -> None:
+    def _write_checkpoints(self, runs: Sequence[RunCheckpoints]) -> None:
         earlier = self._earlier_checkpoints
         without_matrix = [row for row in earlier.get("without_matrix", []) if row.get("run") not in self.runs]
-        for state in states:
-            without_matrix += records_without_matrix(state)
+        for run in runs:
+            without_matrix += records_without_matrix(run)
         options: dict[str, Any] = {
             "shaping": earlier.get("shaping", {}) | dict.fromkeys(self.runs, self.options.shaping_matrices),
-            "folders": self.folders | {state.run.name: printable(str(state.run.folder)) for state in states},
+            "folders": self.folders | {run.name: printable(str(run.training.folder)) for run in runs},
             "without_matrix": without_matrix,
         }
         # The settings that later calls keep, see `dsi_cli.analysis.earlier_settings`
         settings = self._of_other_runs(earlier.get("settings", {}))
         if self.options.given_settings is not None:
-            for state in states:
-                settings[state.run.name] = earlier_settings.record(self.options, has_labels=not state.ignores_kept_labels)
+            for run in runs:
+                settings[run.name] = earlier_settings.record(self.options, has_labels=not run.ignores_kept_labels)
         if settings:
             options["settings"] = settings
-        records = [vars(record) for state in states for record in state.settled]
+        records = [vars(record) for run in runs for record in run.settled]
         layout.write_rows(self.out, CHECKPOINTS, self._with_other_runs(CHECKPOINTS, records), options)
 
     def _of_other_runs(self, by_run: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,11 @@
-"""The state of one training run while it is analysed, and the checks of its checkpoints against labels."""
+"""The checkpoints of one training run, and their checks against labels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import deduplication
 from dsi_cli.checkpoints.discovery import TrainingRun
@@ -20,35 +17,36 @@ NOT_IN_EPOCHS = "not among --epochs"
 """The reason of a checkpoint that ``--epochs`` leaves out."""
 
 
-@dataclass
-class RunState:
-    """A training run, filled in by the stages of an analysis: scanning, resolving epochs, labelling, comparing."""
+@dataclass(frozen=True)
+class RunCheckpoints:
+    """The checkpoints of one training run; each stage of an analysis returns a new value."""
 
-    run: TrainingRun
-    records: list[Record] = field(default_factory=list)
+    training: TrainingRun
+    records: tuple[Record, ...] = ()
     """The records as scanned, before epochs and duplicates are resolved."""
-    settled: list[Record] = field(default_factory=list)
+    settled: tuple[Record, ...] = ()
     """The records with their final epochs and statuses."""
-    weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    """The heads that are still in memory, by the path of the checkpoint."""
-    heads_read: set[str] = field(default_factory=set)
+    heads_read: frozenset[str] = frozenset()
     """The paths of the checkpoints whose heads were read in this call."""
     names: tuple[str, ...] | None = None
     """The names of the classes, if known."""
-    text_weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    """For networks with a text tower: the embeddings of the class names, which serve as the head, by path."""
-    failed: set[str] = field(default_factory=set)
-    """The paths of checkpoints that failed after they had been scanned."""
-    gone: set[str] = field(default_factory=set)
+    gone: frozenset[str] = frozenset()
     """The paths of checkpoints of an earlier call that no longer exist; dsi keeps their matrices."""
     ignores_kept_labels: bool = False
     """True if labels kept from an earlier call, which were given for other runs, are not used for this run."""
 
-    def fail(self, record: Record, reason: str) -> None:
-        """Mark a checkpoint that has been scanned as failed."""
-        failed = replace(record, status=FAILED, reason=reason)
-        self.settled = [failed if other.path == record.path else other for other in self.settled]
-        self.failed.add(record.path)
+    def fail(self, reasons: Mapping[str, str]) -> RunCheckpoints:
+        """Return a copy in which some checkpoints failed after they had been scanned, with the reasons by path."""
+        settled = [
+            replace(record, status=FAILED, reason=reasons[record.path]) if record.path in reasons else record
+            for record in self.settled
+        ]
+        return replace(self, settled=tuple(settled))
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return self.training.name
 
     @property
     def usable(self) -> list[Record]:
@@ -66,54 +64,56 @@ def is_selected(record: Record, epochs: range | None) -> bool:
     return epochs is None or record.epoch is None or record.epoch in epochs
 
 
-def resolve_run_duplicates(state: RunState, epochs: range | None, begins_before_training: bool) -> None:
-    """Resolve the epochs and duplicates of a run, and skip the epochs that ``--epochs`` leaves out."""
-    state.settled = []
-    for record in deduplication.resolve_duplicates(state.records, begins_before_training=begins_before_training):
+def resolve_duplicates(run: RunCheckpoints, epochs: range | None, begins_before_training: bool) -> RunCheckpoints:
+    """Return a run with resolved epochs and duplicates, without the epochs that ``--epochs`` leaves out."""
+    settled = []
+    for record in deduplication.resolve_duplicates(run.records, begins_before_training=begins_before_training):
         if record.status == OK and not is_selected(record, epochs):
             record = replace(record, status=SKIPPED, reason=NOT_IN_EPOCHS)
-        state.settled.append(record)
+        settled.append(record)
+    return replace(run, settled=tuple(settled))
 
 
-def records_without_matrix(state: RunState) -> list[dict[str, Any]]:
+def records_without_matrix(run: RunCheckpoints) -> list[dict[str, Any]]:
     """Return the records, as scanned, that no matrix file contains.
 
     Failures are included only if the head was read (NaN weights). Other failures may disappear with other permissions,
     other labels or a newer dsi.
     """
-    usable = {record.path for record in state.usable}
-    certain = [
-        record for record in state.records if record.status == OK or (record.status == FAILED and record.fingerprint)
-    ]
+    usable = {record.path for record in run.usable}
+    certain = [record for record in run.records if record.status == OK or (record.status == FAILED and record.fingerprint)]
     return [asdict(record) for record in certain if record.path not in usable]
 
 
-def reason_nothing_usable(states: Sequence[RunState]) -> str | None:
+def reason_nothing_usable(runs: Sequence[RunCheckpoints]) -> str | None:
     """Return why none of the runs has a usable checkpoint; None if one has."""
-    if any(state.usable for state in states):
+    if any(run.usable for run in runs):
         return None
-    unusable = [r for state in states for r in state.settled if r.status in (FAILED, PENDING, SKIPPED)]
+    unusable = [r for run in runs for r in run.settled if r.status in (FAILED, PENDING, SKIPPED)]
     problems = [(Path(record.path).name, record.status, record.reason or "") for record in unusable]
     reasons = messages_by_cause(problems, single="{name}: {reason}")
     more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
     return "; ".join(reasons[:3]) + more
 
 
-def fail_other_networks(states: Sequence[RunState], classes: int, source: str) -> None:
+def fail_other_networks(runs: Sequence[RunCheckpoints], classes: int, source: str) -> list[RunCheckpoints]:
     """Fail networks whose class count is not that of the labels, if another network in the same folder fits the labels.
 
     A pretrained network next to the checkpoints of a training is no reason to refuse the labels.
     """
-    folders = {state.run.folder for state in states if any(record.classes == classes for record in state.usable)}
-    for state in states:
-        if state.run.folder not in folders:
-            continue
-        for record in state.usable:
-            if record.classes is not None and record.classes != classes:
-                state.fail(record, f"has {count(record.classes, 'class')}, {source} has {count(classes, 'label')}")
+    folders = {run.training.folder for run in runs if any(record.classes == classes for record in run.usable)}
+    checked = []
+    for run in runs:
+        reasons = {
+            record.path: f"has {count(record.classes, 'class')}, {source} has {count(classes, 'label')}"
+            for record in run.usable
+            if run.training.folder in folders and record.classes is not None and record.classes != classes
+        }
+        checked.append(run.fail(reasons))
+    return checked
 
 
-def check_class_count(state: RunState, options: HeadOptions, names: tuple[str, ...], source: str) -> None:
+def check_class_count(run: RunCheckpoints, options: HeadOptions, names: tuple[str, ...], source: str) -> None:
     """Check that the heads of a run have as many rows as the user's labels.
 
     Raises
@@ -122,16 +122,15 @@ def check_class_count(state: RunState, options: HeadOptions, names: tuple[str, .
         They have not. The message names a matrix with one row per label, if the file contains one.
     """
     classes = len(names)
-    other = next((record for record in state.usable if record.classes not in (None, classes)), None)
+    other = next((record for record in run.usable if record.classes not in (None, classes)), None)
     if other is None:
         return
-    fields: dict[str, Any] = {"run": state.run.name, "classes": other.classes, "labels": classes}
+    fields: dict[str, Any] = {"run": run.name, "classes": other.classes, "labels": classes}
     first = ", ".join(repr(name) for name in names[:3])
     mismatch = (
-        f"{source} has {classes} labels ({first}, ...),"
-        f" but the classifier of run {state.run.name!r} has {other.classes} classes"
+        f"{source} has {classes} labels ({first}, ...), but the classifier of run {run.name!r} has {other.classes} classes"
     )
-    fitting = _matrices_with_rows(state, other, options, classes)
+    fitting = _matrices_with_rows(run, other, options, classes)
     if not fitting:
         raise UsageError(f"{mismatch}: give the list that the model was trained with", code="label-count", **fields)
     taken = f"{other.head} is taken with --head" if options.head is not None else f"{other.head} is taken"
@@ -144,9 +143,9 @@ def check_class_count(state: RunState, options: HeadOptions, names: tuple[str, .
     )
 
 
-def _matrices_with_rows(state: RunState, record: Record, options: HeadOptions, classes: int) -> list[str]:
+def _matrices_with_rows(run: RunCheckpoints, record: Record, options: HeadOptions, classes: int) -> list[str]:
     """Return the names and shapes of the matrices in a checkpoint that have one row per class."""
-    file = next((file for file in state.run.checkpoints if file.display_path == record.path), None)
+    file = next((file for file in run.training.checkpoints if file.display_path == record.path), None)
     if file is None:
         return []
     try:
