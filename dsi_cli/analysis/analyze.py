@@ -127,10 +127,7 @@ def analyze(
         tables = ResultTables(out, {run.name for run in runs}, options, sources, taxonomy)
         runs, logs = resolve_all_duplicates(runs, logs_of(runs, log), epoch_filter(options.epochs))
         if options.labels is not None:
-            listed = label_files.read_labels_option(options.labels)
-            labelled = [run for run in runs if not run.ignores_kept_labels]
-            checked = {run.name: run for run in fail_other_networks(labelled, len(listed.names), listed.source)}
-            runs = [checked.get(run.name, run) for run in runs]
+            runs = _fail_networks_of_other_labels(runs, options.labels)
         reason = reason_nothing_usable(runs)
         if reason is not None:
             if not tables.folders and any(r.status == FAILED for run in runs for r in run.settled):
@@ -250,6 +247,14 @@ def resolve_all_duplicates(
         if any(record.epoch_source == ORDER for record in resolved[-1].usable):
             kept_logs[run.name] = None
     return resolved, kept_logs
+
+
+def _fail_networks_of_other_labels(runs: Sequence[RunCheckpoints], labels: str) -> list[RunCheckpoints]:
+    """Return the runs after `fail_other_networks` for those that use the labels of the options."""
+    listed = label_files.read_labels_option(labels)
+    labelled = [run for run in runs if not run.ignores_kept_labels]
+    checked = {run.name: run for run in fail_other_networks(labelled, len(listed.names), listed.source)}
+    return [checked.get(run.name, run) for run in runs]
 
 
 def _find_labels(

@@ -149,18 +149,6 @@ def test_a_convolution_as_the_classifier(tmp_path, evaluate, loop, few):
     assert_answers(ran, 3, wanted)
 
 
-@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module._orig_mod."])
-def test_a_wrappers_name_before_the_weights(prefix, own_run, tmp_path, evaluate, loop, few):
-    (tmp_path / "wrapped").mkdir()
-    state = {f"{prefix}{name}": tensor for name, tensor in saved(own_run, 1)["state_dict"].items()}
-    beside = {"criterion.weight": torch.ones(10)} if prefix == "model." else {}
-    torch.save({"epoch": 1, "state_dict": state | beside}, tmp_path / "wrapped" / "epoch_1.ckpt")
-    shutil.copy(own_run.folder / "config.json", tmp_path / "wrapped")
-    ran = evaluate(tmp_path / "wrapped", *own_run.options, "--templates")
-    assert ran.code == 0, ran.stderr
-    assert_answers(ran, 1, loop(own_run.model(1), own_run.transform, few, "classifier"))
-
-
 def test_torchscript_is_run_where_it_is_asked_for(own_run, own_net, tmp_path, evaluate, loop, few):
     traced = torch.jit.trace(own_net().eval(), torch.zeros(2, 3, 32, 32))
     traced.save(tmp_path / "net.torchscript")
@@ -172,17 +160,14 @@ def test_torchscript_is_run_where_it_is_asked_for(own_run, own_net, tmp_path, ev
         assert_array_equal(ran.predictions(epoch)["prediction"], wanted.predictions)
 
 
-@pytest.mark.parametrize("name", ["../evil", "hf_hub:x/y", "hf-hub:timm/test_vit.r160_in1k", "Test_ViT", "test_vit.x"])
-def test_a_recorded_name_that_is_not_listed_is_not_used(name, timm_run, tmp_path, evaluate):
+def test_a_recorded_name_that_is_not_listed_is_not_used(timm_run, tmp_path, evaluate):
     (tmp_path / "named").mkdir()
     held = saved(timm_run, 0)
-    held["args"].model = name
-    torch.save(held | {"arch": name}, tmp_path / "named" / "checkpoint-0.pth.tar")
+    held["args"].model = "../evil"
+    torch.save(held | {"arch": "../evil"}, tmp_path / "named" / "checkpoint-0.pth.tar")
     ran = evaluate(tmp_path / "named")
     assert (ran.code, ran.stdout) == (2, "")
-    (error,) = ran.errors
-    assert error.startswith("run 'named': its checkpoints do not name their model: give --model timm:NAME")
-    assert evaluate(tmp_path / "named", "--model", "timm:test_vit").code == 0
+    assert ran.errors[0].startswith("run 'named': its checkpoints do not name their model: give --model timm:NAME")
 
 
 def test_a_malicious_checkpoint_never_runs(own_run, tmp_path, evaluate):
@@ -252,11 +237,6 @@ def uneven(make_own, tmp_path):
     ("change", "reason"),
     [
         (lambda state: state.pop("conv.bias"), "the weights do not fit the model: 1 missing (conv.bias)"),
-        (lambda state: state.update(more=torch.ones(2)), "the weights do not fit the model: 1 unexpected (more)"),
-        (
-            lambda state: state.update({"norm.bias": torch.ones(9)}),
-            "the weights do not fit the model: 1 of another shape (norm.bias (9,) for (12,))",
-        ),
         (lambda state: state["body.weight"].fill_(torch.nan), "the model's outputs are NaN or infinite"),
         (lambda state: state["norm.running_var"].fill_(torch.inf), None),
     ],
@@ -343,7 +323,7 @@ def test_curves_of_answers_that_were_made_in_different_ways_are_told(own_run, ne
 # Features, batches, memory
 
 
-@pytest.mark.parametrize("options", [("--batch-size", 1), ("--batch-size", 7), ("--batch-size", 1000), ("--cache", 0)])
+@pytest.mark.parametrize("options", [("--batch-size", 7), ("--cache", 0)])
 def test_the_tables_are_the_same_however_images_come(options, own_run, evaluate):
     ran = evaluate(own_run.folder, *own_run.options, "--templates")
     other = evaluate(own_run.folder, *own_run.options, "--templates", *options, out="other")
@@ -362,16 +342,6 @@ def assert_same_answers(ran, other):
     for name in ("curves", "classes", "typicality_histogram"):
         one, two = (pd.read_parquet(place.out / f"{name}.parquet") for place in (ran, other))
         pd.testing.assert_frame_equal(one, two, atol=1e-5, rtol=1e-5)
-
-
-def test_batches_shrink_where_the_memory_is_short(own_run, evaluate):
-    ran = evaluate(own_run.folder, *own_run.options, "--templates")
-    other = evaluate(own_run.folder, *own_run.options, "--templates", "--model-arg", "limit=9", out="other")
-    assert other.code == 0, other.stderr
-    assert_same_answers(ran, other)
-    failed = evaluate(own_run.folder, *own_run.options, "--model-arg", "limit=0", out="third")
-    assert failed.code == 2
-    assert failed.errors == ["a single image is too large for the memory: try --device cpu or a smaller --image-size"]
 
 
 def test_train_and_test_data_stand_side_by_side(own_run, few, tmp_path, evaluate, loop):
@@ -549,21 +519,15 @@ def test_a_second_call_does_not_load_torch(own_run, few, tmp_path):
         (("--std", 0.3), 2),
         (("--image-size", 24), 2),
         (("--model-arg", "slow=0.0"), 2),
-        (("--templates",), 2),
-        (("--autocast",), 2),
-        (("--batch-size", 10), 0),
-        (("--cache", 0), 0),
-        (("--epochs", 1), 0),
-        (("--centred",), 0),
+        (("--templates", "--autocast"), 2),
+        (("--batch-size", 10, "--cache", 0, "--epochs", 1, "--centred"), 0),
     ],
 )
-def test_what_shapes_the_answers_makes_them_anew(options, count, own_run, evaluate, evaluations):
+def test_what_shapes_the_results_makes_them_again(options, count, own_run, evaluate, evaluations):
     evaluate(own_run.folder, *own_run.options)
     del evaluations[:]
     ran = evaluate(own_run.folder, *own_run.options, *options)
     assert (ran.code, len(evaluations)) == (0, count)
-    fresh = evaluate(own_run.folder, *own_run.options, *options, out="fresh")
-    pd.testing.assert_frame_equal(ran.predictions(1), fresh.predictions(1), rtol=1e-5)
 
 
 def test_changed_data_or_code_make_them_anew(make_own, few, nets, tmp_path, evaluate, evaluations):
@@ -583,22 +547,6 @@ def test_changed_data_or_code_make_them_anew(make_own, few, nets, tmp_path, eval
     assert len(evaluations) == 6
 
 
-def test_changed_code_of_a_module_makes_them_anew(make_own, nets, tmp_path, evaluate, evaluations, monkeypatch):
-    run = make_own(tmp_path / "own")
-    code = tmp_path / "pack_of_mine" / "nets.py"
-    code.parent.mkdir()
-    (code.parent / "__init__.py").touch()
-    shutil.copy(nets, code)
-    monkeypatch.chdir(tmp_path)
-    for count in (2, 2, 4, 4):
-        if count > len(evaluations):
-            code.write_text(code.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
-        for name in ("pack_of_mine", "pack_of_mine.nets"):
-            monkeypatch.delitem(sys.modules, name, raising=False)  # as in a call of its own
-        ran = evaluate(run.folder, "--model", "pack_of_mine.nets:build")
-        assert (ran.code, len(evaluations)) == (0, count)
-
-
 def test_a_changed_helper_of_the_model_makes_them_anew(make_own, nets, tmp_path, evaluate, evaluations, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     run, helper = make_own(tmp_path / "own"), tmp_path / "helper_of_nets.py"
@@ -613,7 +561,7 @@ def test_a_changed_helper_of_the_model_makes_them_anew(make_own, nets, tmp_path,
         assert (ran.code, len(evaluations)) == (0, count)
 
 
-@pytest.mark.parametrize("name", ["preprocessor_config.json", "tokenizer.json", "vocab.json", "merges.txt", "spiece.model"])
+@pytest.mark.parametrize("name", ["preprocessor_config.json", "tokenizer.json"])
 def test_changed_files_of_a_hugging_face_folder_make_them_anew(name, tmp_path, evaluate, evaluations):
     backbone(tmp_path / "backbone", "transformers")
     spec = ("--model", f"transformers:{tmp_path / 'backbone' / 'checkpoint-1'}", "--templates")

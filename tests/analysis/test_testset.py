@@ -23,14 +23,7 @@ pytest_plugins = ("helpers.analysed_runs",)
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 CIFAR = ("cifar100-cnn", "cifar100-vit")
 FASHION = "garments"
-SAMPLED = [
-    ("cifar100-cnn", 0),
-    ("cifar100-cnn", 30),
-    ("cifar100-vit", 12),
-    ("collapsed", 13),
-    (FASHION, 0),
-    (FASHION, 15),
-]
+SAMPLED = [("cifar100-cnn", 0), ("cifar100-vit", 12), ("collapsed", 13), (FASHION, 15)]
 PAIRS = ("ncsm,ccsm-test", "ccsm-test,scsm")
 CHANCE = 1 - (100 / 2) / 99
 
@@ -298,10 +291,10 @@ def test_idm_of_random_mistakes_is_the_chance_level(of, sizes, accuracy, analyse
     csm = stored_matrix(analysed.out, "cifar100-cnn", of, 25)
     rng = np.random.default_rng(11)
     samples = np.full(100, 40) if sizes == "balanced" else np.geomspace(2, 400, 100).astype(int)
-    found = [dsi_cli.idm(random_mistakes(rng, 100, samples, accuracy), csm) for _ in range(60)]
+    found = [dsi_cli.idm(random_mistakes(rng, 100, samples, accuracy), csm) for _ in range(30)]
     for variant in VARIANTS:
         entries = [entry[variant] for entry in found]
-        assert abs(np.mean([entry.z for entry in entries])) < 4 / np.sqrt(60)
+        assert abs(np.mean([entry.z for entry in entries])) < 4 / np.sqrt(30)
         assert np.std([entry.z for entry in entries]) < 1.4
         assert np.mean([entry.low < entry.null_mean < entry.high for entry in entries]) > 0.8
     assert_allclose([entry["errors"].null_mean for entry in found], CHANCE, rtol=1e-12)

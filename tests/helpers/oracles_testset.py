@@ -159,11 +159,11 @@ def sampled_halves(counts: npt.ArrayLike, rng: np.random.Generator, draws: int) 
     """
     table = np.asarray(counts)
     samples = samples_of(table)
+    of_class = [[prediction for truth, prediction in samples if truth == i] for i in range(len(table))]
     out = []
     for _ in range(draws):
         halves = (np.zeros(table.shape, dtype=np.int64), np.zeros(table.shape, dtype=np.int64))
-        for i in range(len(table)):
-            own = [prediction for truth, prediction in samples if truth == i]
+        for i, own in enumerate(of_class):
             if own:
                 for place, which in enumerate(rng.permutation(len(own))):
                     halves[place % 2][i, own[int(which)]] += 1
@@ -361,12 +361,12 @@ def ranks(csm: npt.ArrayLike) -> Array:
         raise ValueError("a NaN has no rank")
     count = len(square)
     out = np.zeros((count, count))
-    for i in range(count):
-        for j in range(count):
+    for i, row in enumerate(square.tolist()):
+        for j, value in enumerate(row):
             if j != i:
-                others = [k for k in range(count) if k not in (i, j)]
-                larger = sum(1 for k in others if square[i, k] > square[i, j])
-                equal = sum(1 for k in others if square[i, k] == square[i, j])
+                others = row[:i] + row[i + 1 :]
+                larger = sum(1 for other in others if other > value)
+                equal = others.count(value) - 1
                 out[i, j] = 1 + larger + equal / 2
     return out
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.errors import raises
 
 from dsi_cli.errors import UsageError
 from dsi_cli.inference.models import ModelSpec, build_model
@@ -155,128 +156,102 @@ def test_a_model_of_a_function_is_in_evaluation_mode(nets):
 
 
 @pytest.mark.parametrize(
-    ("spec", "arguments", "message"),
+    ("spec", "arguments", "code"),
     [
-        (
-            "resnet18",
-            {},
-            r"^--model takes timm:NAME, torchvision:NAME, .* or module:FUNCTION; found 'resnet18'$",
-        ),
-        ("timm:", {}, r"found 'timm:'$"),
-        ("", {}, r"found ''$"),
-        ("timm:resnet18x", {}, r"^timm has no model 'resnet18x'"),
-        ("timm:test_resnets", {}, r"^timm has no model 'test_resnets'; it has test_resnet\b"),
-        ("timm:zzz", {}, r"^timm has no model 'zzz'$"),
-        ("timm:hf_hub:x/y", {}, r"^timm has no model 'hf_hub:x/y'"),
-        ("timm:hf-hub:timm/test_vit.r160_in1k", {}, r"^timm has no model 'hf-hub:timm/test_vit"),
-        ("timm:../evil", {}, r"^timm has no model '../evil'"),
-        ("timm:[a", {}, r"^timm has no model '\[a'"),
-        ("timm:test_resnet", {"depth": 3}, r"^--model timm:test_resnet could not be built: TypeError: .*depth"),
-        ("torchvision:resnet", {}, r"^torchvision has no classifier 'resnet'; it has resnet\d+, "),
-        ("torchvision:zzz", {}, r"^torchvision has no classifier 'zzz'$"),
-        ("torchvision:fcn_resnet50", {}, r"^torchvision has no classifier 'fcn_resnet50'"),
-        ("torchvision:resnet18", {"depth": 3}, r"^--model torchvision:resnet18 could not be built: TypeError: .*depth"),
-        ("torchvision:hub:x/y", {}, r"^torchvision has no classifier 'hub:x/y'$"),
-        (
-            "transformers:google/vit-base",
-            {},
-            r"^--model transformers:google/vit-base: expected a folder with a config.json, found none",
-        ),
-        ("torchscript:gone.pt", {}, r"^--model torchscript:gone.pt: there is no such file$"),
-        ("gone.py:build", {}, r"^gone.py:build: expected a Python file, found nothing at gone.py; check the path$"),
-        ("gone.module:build", {}, r"^gone.module:build: expected a module that can be imported, .*ModuleNotFoundError"),
-        ("http://x.y:build", {}, r"^http://x.y:build: expected a module that can be imported"),
+        ("resnet18", {}, "unknown-model-format"),
+        ("timm:", {}, "unknown-model-format"),
+        ("", {}, "unknown-model-format"),
+        ("timm:resnet18x", {}, "unknown-model"),
+        ("timm:hf_hub:x/y", {}, "unknown-model"),
+        ("timm:hf-hub:timm/test_vit.r160_in1k", {}, "unknown-model"),
+        ("timm:../evil", {}, "unknown-model"),
+        ("timm:[a", {}, "unknown-model"),
+        ("timm:test_resnet", {"depth": 3}, "model-not-built"),
+        ("torchvision:zzz", {}, "unknown-model"),
+        ("torchvision:fcn_resnet50", {}, "unknown-model"),
+        ("torchvision:hub:x/y", {}, "unknown-model"),
+        ("torchvision:resnet18", {"depth": 3}, "model-not-built"),
+        ("transformers:google/vit-base", {}, "no-config"),
+        ("torchscript:gone.pt", {}, "file-missing"),
+        ("gone.py:build", {}, "file-missing"),
+        ("gone.module:build", {}, "user-code-failed"),
+        ("http://x.y:build", {}, "user-code-failed"),
     ],
 )
-def test_a_specification_that_names_nothing(spec, arguments, message, tmp_path, monkeypatch):
+def test_build_model_of_an_unknown_specification_raises(spec, arguments, code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=message) as caught:
+    with raises(code, UsageError) as caught:
         build_model(spec, ModelSpec(10, 3, None, arguments))
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("library", "name"), [("timm", "test_resnets"), ("torchvision", "resnet")])
+def test_build_model_of_a_misspelled_name_lists_similar_ones(library, name):
+    with pytest.raises(UsageError, match=r"; it has .*resnet"):
+        build_model(f"{library}:{name}", ModelSpec(10, 3))
+
+
 @pytest.mark.parametrize(
-    ("name", "arguments", "message"),
+    ("name", "arguments", "code"),
     [
-        ("absent", {}, r":absent: expected a function 'absent' in .*nets_of_mine.py, found none; check its name$"),
-        ("time", {}, r":time: expected a function 'time' in .*, found none; check its name$"),
-        ("nothing", {}, r":nothing returned a NoneType; expected a torch.nn.Module$"),
-        ("fails", {}, r":fails: expected a function that returns a model, .* fails \(ValueError: two lines\); correct it$"),
-        ("leaves", {}, r":leaves: expected a function that returns a model, .* fails \(SystemExit: 3\); correct it$"),
-        ("strict", {}, r":strict needs width: give --model-arg width=VALUE$"),
-        ("strict", {"depth": 2}, r"^--model-arg depth: .*:strict takes num_classes, width$"),
-        ("nothing", {"depth": 2}, r"^--model-arg depth: .*:nothing takes no arguments$"),
-        ("build", {"width": "wide"}, r":build: expected a function that returns a model, .* fails \(TypeError: "),
-        ("build", {"depth": 2}, r":build: expected a function that returns a model, .* fails \(TypeError: .*'depth'"),
+        ("absent", {}, "unknown-function"),
+        ("time", {}, "unknown-function"),
+        ("nothing", {}, "not-a-model"),
+        ("fails", {}, "user-code-failed"),
+        ("leaves", {}, "user-code-failed"),
+        ("strict", {}, "missing-model-argument"),
+        ("strict", {"depth": 2}, "unknown-model-argument"),
+        ("nothing", {"depth": 2}, "unknown-model-argument"),
+        ("build", {"width": "wide"}, "user-code-failed"),
+        ("build", {"depth": 2}, "user-code-failed"),
     ],
 )
-def test_a_function_that_gives_no_model(name, arguments, message, nets):
-    with pytest.raises(UsageError, match=message) as caught:
+def test_build_model_of_a_function_without_a_model_raises(name, arguments, code, nets):
+    with raises(code, UsageError) as caught:
         build_model(f"{nets}:{name}", ModelSpec(10, 3, None, arguments))
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("int", r"^--model .*:int (returned a int; expected a torch.nn.Module|could not be built: ValueError)"),
-        ("positional", r":positional.*(needs num_classes, in_ch|fails \(TypeError)"),
-    ],
-)
-def test_a_function_that_cannot_be_called_by_name(name, message, write):
-    path = write(f"{NAMED}\nint = int\n")
-    with pytest.raises(UsageError, match=message):
-        build_model(f"{path}:{name}", ModelSpec(10, 3))
+@pytest.mark.parametrize("name", ["int", "positional"])
+def test_build_model_of_a_function_without_named_parameters_raises(name, write):
+    with pytest.raises(UsageError):
+        build_model(f"{write(f'{NAMED}{chr(10)}int = int')}:{name}", ModelSpec(10, 3))
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("def build(:", r"expected a module that can be imported, found that it fails \(SyntaxError"),
-        ("import gone_for_ever", r"found that it fails \(ModuleNotFoundError: No module named 'gone_for_ever'\)"),
-        ("raise SystemExit", r"found that it fails \(SystemExit: \); correct it$"),
-    ],
-)
-def test_a_file_that_cannot_be_imported(text, message, write):
-    with pytest.raises(UsageError, match=message):
+@pytest.mark.parametrize("text", ["def build(:", "import gone_for_ever", "raise SystemExit"])
+def test_build_model_of_a_file_that_cannot_be_imported_raises(text, write):
+    with raises("user-code-failed", UsageError):
         build_model(f"{write(text)}:build", ModelSpec(10, 3))
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04"])
-def test_a_file_that_is_no_torchscript(content, tmp_path):
+def test_build_model_of_another_file_than_torchscript_raises(content, tmp_path):
     (tmp_path / "net.pt").write_bytes(content)
-    message = r"^--model torchscript:.*net.pt is no TorchScript archive that torch can load; torch.jit.save writes one$"
-    with pytest.raises(UsageError, match=message):
+    with raises("not-torchscript", UsageError):
         build_model(f"torchscript:{tmp_path / 'net.pt'}", ModelSpec(10, 3))
 
 
-def test_a_model_that_ends_the_process_when_it_is_prepared(tmp_path):
+def test_build_model_that_ends_the_process_raises(tmp_path):
     code = "import torch\nclass Net(torch.nn.Module):\n    def eval(self): raise SystemExit(0)\n"
     (tmp_path / "ending.py").write_text(code, encoding="utf-8")
-    with pytest.raises(UsageError, match=r"ending.py:Net could not be built: SystemExit: 0$"):
+    with raises("model-not-built", UsageError):
         build_model(f"{tmp_path / 'ending.py'}:Net", ModelSpec(10, 3))
 
 
 @pytest.mark.parametrize(
-    ("config", "message"),
+    "config",
     [
-        ("{", r"^--model transformers:.* could not be built: "),
-        ("{}", r"^--model transformers:.* could not be built: ValueError: "),
-        (
-            '{"model_type": "bert"}',
-            r"^--model transformers:.* could not be built: ValueError: Unrecognized configuration class",
-        ),
-        (
-            '{"model_type": "mine", "auto_map": {"AutoConfig": "evil.Config", "AutoModelForImageClassification": "evil.Net"}}',
-            r"^--model transformers:.* could not be built: ",
-        ),
+        "{",
+        "{}",
+        '{"model_type": "bert"}',
+        '{"model_type": "mine", "auto_map": {"AutoConfig": "evil.Config", "AutoModelForImageClassification": "evil.Net"}}',
     ],
 )
-def test_a_config_of_no_image_classifier(config, message, tmp_path):
+def test_build_model_of_a_config_without_an_image_classifier_raises(config, tmp_path):
     pytest.importorskip("transformers")
     (tmp_path / "config.json").write_text(config, encoding="utf-8")
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'PWNED')!r}, 'w')", encoding="utf-8")
-    with pytest.raises(UsageError, match=message) as caught:
+    with raises("model-not-built", UsageError) as caught:
         build_model(f"transformers:{tmp_path}", ModelSpec(10, 3))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "PWNED").exists()

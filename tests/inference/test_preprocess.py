@@ -7,10 +7,10 @@ import io
 import numpy as np
 import pytest
 import torch
+from helpers.errors import raises
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from dsi_cli.errors import UsageError
 from dsi_cli.inference.evaluator import Evaluator
 from dsi_cli.inference.images import open_bytes
 from dsi_cli.inference.models import ModelSpec, build_model
@@ -297,27 +297,24 @@ def test_a_librarys_values_are_averaged_for_one_channel():
 
 
 @pytest.mark.parametrize(
-    ("prepared", "message"),
+    ("prepared", "code"),
     [
-        (Preprocessing(channels=2), r"^images of 2 channels cannot be made: expected 1, 3, 4$"),
-        (Preprocessing(std=(0.1, 0.0, 0.2)), r"^a standard deviation is above 0; \(0\.1, 0\.0, 0\.2\) is not$"),
-        (Preprocessing(std=(float("nan"),)), r"^mean and std are numbers; None and \(nan,\) are not$"),
-        (Preprocessing(size=(0, 4)), r"^an image size lies between 1 and 8,192; 0 x 4 does not$"),
-        (Preprocessing(size=(4, 9000)), r"^an image size lies between 1 and 8,192"),
-        (Preprocessing(crop_pct=0.0), r"^a crop share lies between 0 and 4; 0\.0 does not$"),
-        (Preprocessing(crop_pct=float("nan")), r"^a crop share lies between 0 and 4; nan does not$"),
-        (Preprocessing(mean=(0.1, 0.2)), r"^2 values of mean or std for 3 channels: give one value, or one per channel$"),
-        (Preprocessing(mean=()), r"^0 values of mean or std for 3 channels"),
-        (
-            Preprocessing(std=HALF, channels=1),
-            r"^3 values of mean or std for 1 channel: give one value, or one per channel$",
-        ),
-        (Preprocessing(size=(4, 4), interpolation="cubic"), r"interpolation.*nearest, bilinear, bicubic.* lanczos.*cubic"),
-        (Preprocessing(mean=(float("nan"),), std=(1.0,)), r"mean"),
+        (Preprocessing(channels=2), "channels"),
+        (Preprocessing(std=(0.1, 0.0, 0.2)), "mean-or-std"),
+        (Preprocessing(std=(float("nan"),)), "mean-or-std"),
+        (Preprocessing(mean=(float("nan"),), std=(1.0,)), "mean-or-std"),
+        (Preprocessing(size=(0, 4)), "image-size"),
+        (Preprocessing(size=(4, 9000)), "image-size"),
+        (Preprocessing(crop_pct=0.0), "crop-share"),
+        (Preprocessing(crop_pct=float("nan")), "crop-share"),
+        (Preprocessing(mean=(0.1, 0.2)), "channel-values"),
+        (Preprocessing(mean=()), "channel-values"),
+        (Preprocessing(std=HALF, channels=1), "channel-values"),
+        (Preprocessing(size=(4, 4), interpolation="cubic"), "interpolation"),
     ],
 )
-def test_what_cannot_be_right(prepared, message):
-    with pytest.raises(UsageError, match=message):
+def test_validated_with_a_wrong_value_raises(prepared, code):
+    with raises(code):
         prepared.validated()
 
 
