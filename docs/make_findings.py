@@ -12,12 +12,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dsi_cli import Results, open_results, reliability
-from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference, idm_difference, max_wsi_difference
+from dsi_cli.metrics.differences import (
+    CsmPair,
+    Difference,
+    LabelledPredictions,
+    alignment_difference,
+    idm_difference,
+    max_wsi_difference,
+)
 from dsi_cli.queries.phases import PHASE_NAMES
 
 PAGE = Path(__file__).parent / "findings.md"
 RUNS = {"cifar100-cnn": "CNN", "cifar100-vit": "ViT"}
-Real = Sequence[bool]
+Shown = Sequence[bool]
 INTRO = """# What the demo shows of the paper
 
 Which findings of the paper ([arXiv 2505.21338](https://arxiv.org/abs/2505.21338)) can be seen in the two runs that ship with
@@ -27,7 +34,7 @@ Read it with care. It is one small CNN (639,180 parameters, SGD) and one tiny Vi
 epochs on CIFAR-100: there is no spread between repetitions, and what differs between the two may be due to the optimiser, the
 learning rate or the size as well as to the architecture. Every SAI stands beside its chance level; *excess* is 0 at chance and
 1 at identity. Square brackets hold 95 % intervals: over classes for SAI and WSI, over mistakes for IDM ([the
-method](method.md)). A difference is called real where its interval leaves out 0.
+method](method.md)). The tables say whether the interval of a difference excludes 0.
 """
 OUTRO = """## What these runs cannot show
 
@@ -89,7 +96,7 @@ def surge(run: Results) -> Finding:
 
 
 def refinement(run: Results) -> Finding:
-    rows, real = [], []
+    rows, shown = [], []
     for name, short in RUNS.items():
         wsi = curve(run, name, metric="wsi", of="ncsm", variant="max")["value"]
         peak, last = int(wsi.idxmax()), int(wsi.index[-1])
@@ -99,11 +106,11 @@ def refinement(run: Results) -> Finding:
             max_wsi_difference(before, after),
             alignment_difference(CsmPair(after, scsm), CsmPair(before, scsm)),
         )
-        real.append(rises(fall) and not falls(gain))
+        shown.append(rises(fall) and not falls(gain))
         rows.append((short, f"{wsi[0]:.3f}", f"{wsi[peak]:.3f} at {peak}", f"{wsi[last]:.3f}", told(fall), told(gain)))
     return Finding(
         "After the surge similarity is refined: classes move apart again, and alignment is kept",
-        verdict(real),
+        verdict(shown),
         ("run", "Max WSI, epoch 0", "highest", "last", "the fall", "excess of SAI(NCSM, SCSM) gained since then"),
         rows,
         "Max WSI is how alike a class is to its nearest classes. Both networks first make neighbours alike and then part them "
@@ -113,18 +120,18 @@ def refinement(run: Results) -> Finding:
 
 
 def mistakes(run: Results) -> Finding:
-    rows, real = [], []
+    rows, shown = [], []
     for name, short in RUNS.items():
         last = run.epochs(name)[-1]
         gain = idm_difference(mistakes_in(run, name, "scsm", last), mistakes_in(run, name, "scsm", 1))
-        real.append(rises(gain))
+        shown.append(rises(gain))
         ends = [idm(run, name, "scsm").loc[epoch] for epoch in (1, last)]
         first, final = (curve(run, name, metric="severity").loc[epoch] for epoch in (1, last))
         severity = f"{first['value']:.2f} to {final['value']:.2f} (chance {final['null_mean']:.2f}, z {final['z']:.1f})"
         rows.append((short, *(f"{one['value']:.3f} (z {one['z']:.1f})" for one in ends), told(gain), severity))
     return Finding(
         "Mistakes are not only fewer, but become more reasonable",
-        verdict(real),
+        verdict(shown),
         ("run", "WIDM of mistakes, epoch 1", "last epoch", "gained", "severity"),
         rows,
         "WIDM over mistakes alone says how near a wrong answer is to the right one in WordNet: chance is 0.495, and 0.984 the "
@@ -133,20 +140,20 @@ def mistakes(run: Results) -> Finding:
 
 
 def peak(run: Results) -> Finding:
-    rows, real = [], []
+    rows, shown = [], []
     for name, short in RUNS.items():
         for of, word in (("ncsm", "NIDM"), ("scsm", "WIDM")):
             found = idm(run, name, of)
             top, last = int(found["value"].idxmax()), int(found.index[-1])
             fall = idm_difference(mistakes_in(run, name, of, top), mistakes_in(run, name, of, last))
-            real.append(rises(fall))
+            shown.append(rises(fall))
             ends = [
                 f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]" for one in (found.loc[top], found.loc[last])
             ]
             rows.append((short, word, str(top), *ends, told(fall)))
     return Finding(
         "IDM over mistakes reaches a peak and then falls slightly",
-        verdict(real),
+        verdict(shown),
         ("run", "metric", "highest at epoch", "highest", "last epoch", "the fall"),
         rows,
         "Chance is 0.495 for all of them. The curves rise and then stay: no fall from the highest value to the last is more than "
@@ -156,7 +163,7 @@ def peak(run: Results) -> Finding:
 
 
 def ccsm(run: Results) -> Finding:
-    rows, real, is_lower = [], [], []
+    rows, shown, is_lower = [], [], []
     for name, short in RUNS.items():
         of_ncsm, of_ccsm = sai_of(run, name)
         is_lower += (of_ccsm["value"] < of_ncsm["value"]).tolist()
@@ -166,11 +173,11 @@ def ccsm(run: Results) -> Finding:
             sure = reliability(run.confusion(epoch, run=name).to_numpy()).value or 1.0
             above = alignment_difference(CsmPair(ncsm, scsm), CsmPair(ccsm, scsm))
             corrected = alignment_difference(CsmPair(ncsm, scsm), CsmPair(ccsm, scsm, sure), "pearson")
-            real.append((short, rises(above), rises(corrected)))
+            shown.append((short, rises(above), rises(corrected)))
             pair = [beside_chance(sai.loc[epoch]) for sai in (of_ncsm, of_ccsm)]
             rows.append((short, str(epoch), *pair, told(above), f"{sure:.2f}", told(corrected)))
     above_chance, without_noise = (
-        " and ".join(f"{word} {sum(one[k] for one in real if one[0] == word)} times of 4" for word in RUNS.values())
+        " and ".join(f"{word} {sum(one[k] for one in shown if one[0] == word)} times of 4" for word in RUNS.values())
         for k in (1, 2)
     )
     return Finding(
@@ -188,8 +195,9 @@ def ccsm(run: Results) -> Finding:
         ),
         rows,
         "The raw cosines are far apart, and that is chance: a confusion matrix is nearly all zeros, so its chance level is low. "
-        "Above chance the CNN's difference is real, and shrinks in the end. Part of it is noise, since a CCSM is made of a few "
-        "thousand mistakes: Pearson's SAI over the square root of the reliability is what endlessly many samples would give. By "
+        "Above chance the interval of the CNN's difference excludes 0, and the difference shrinks in the end. Part of it is "
+        "noise, since a CCSM is made of a few thousand mistakes: Pearson's SAI over the square root of the reliability is what "
+        "endlessly many samples would give. By "
         "that measure nothing is left of the difference at the last epoch of either run.",
     )
 
@@ -213,8 +221,10 @@ def idm(run: Results, name: str, of: str) -> Any:
     return curve(run, name, metric="idm", of=of, variant="errors")
 
 
-def mistakes_in(run: Results, name: str, of: str, epoch: int) -> tuple[Any, Any]:
-    return run.confusion(epoch, run=name).to_numpy(), run.csm(of, epoch, run=name).to_numpy()
+def mistakes_in(run: Results, name: str, of: str, epoch: int) -> tuple[LabelledPredictions, Any]:
+    rows = run.predictions(epoch, run=name)
+    samples = LabelledPredictions(rows["target"].to_numpy(), rows["prediction"].to_numpy())
+    return samples, run.csm(of, epoch, run=name).to_numpy()
 
 
 def phases_of(run: Results, name: str) -> list[Any]:
@@ -240,8 +250,8 @@ def falls(found: Difference) -> bool:
 
 
 def told(found: Difference) -> str:
-    sure = "real" if found.is_real else "not real"
-    return f"{signed(found.value)} [{signed(found.low)}, {signed(found.high)}], {sure}"
+    sure = "excludes" if found.excludes_zero else "includes"
+    return f"{signed(found.value)} [{signed(found.low)}, {signed(found.high)}], {sure} 0"
 
 
 def signed(value: float | None, digits: int = 3) -> str:
@@ -249,8 +259,8 @@ def signed(value: float | None, digits: int = 3) -> str:
     return f"{value:+z.{digits}f}".replace("-", "−")
 
 
-def verdict(real: Real) -> str:
-    return "shown" if all(real) else f"shown {sum(real)} times of {len(real)}" if any(real) else "not shown"
+def verdict(shown: Shown) -> str:
+    return "shown" if all(shown) else f"shown {sum(shown)} times of {len(shown)}" if any(shown) else "not shown"
 
 
 def page(run: Results) -> str:

@@ -1,4 +1,4 @@
-"""``dsi compare``: several runs compared, and which to prefer at equal accuracy."""
+"""``dsi compare``: the differences of several runs with confidence intervals, at equal accuracy."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from dsi_cli.errors import DONE, UsageError, expected
 if TYPE_CHECKING:
     from dsi_cli.queries.comparison.compare import Comparison, ComparisonOptions
     from dsi_cli.queries.comparison.cross_alignment import CrossAlignment
-    from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracyComparison
+    from dsi_cli.queries.comparison.equal_accuracy import CriterionRow, EqualAccuracyComparison
 
-MAX_TABLES = 6
+MAX_TABLES = 3
 """The largest number of pairs of runs whose differences are printed as a table."""
 MAX_PAIRS = 15
 """The largest number of pairs of runs that have a line."""
+FOREST_HALF = 7
+"""The number of characters of the forest plot on each side of 0."""
 
 
 def compare(
@@ -57,13 +59,15 @@ def compare(
     ] = None,
     measure: Annotated[
         list[str] | None,
-        typer.Option("--measure", metavar="NAME", help="Measure of the SAI: cosine, mse, pearson, spearman. Repeatable."),
+        typer.Option(
+            "--measure",
+            metavar="NAME",
+            help="Measure of the SAI: pearson, cosine, spearman. Repeatable; the first is a criterion.",
+        ),
     ] = None,
     draws: Annotated[
         int | None,
-        typer.Option(
-            "--draws", metavar="NUMBER", help="Bootstrap draws for IDM and Max WSI. Default: 1000, above 256 classes 200."
-        ),
+        typer.Option("--draws", metavar="NUMBER", hidden=True, help="No effect: the intervals have a closed form."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -79,14 +83,16 @@ def compare(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Compare runs: how alike they see the classes, what differs at equal accuracy, and which to prefer.
+    """Compare runs at equal accuracy: what differs, with 95 % confidence intervals, and how alike they see the classes.
 
-    The column real says whether the 95 % confidence interval of a difference excludes 0.
+    Intervals of single trainings do not cover the variation between seeds. Train each network several times and give --group to
+    cover it.
 
     Examples
     --------
     dsi compare cnn-out vit-out --html comparison.html
     dsi compare dsi-demo -o figures  # the runs of one output
+    dsi compare out --group seed  # out holds cnn_seed0, cnn_seed1, vit_seed0, vit_seed1
     """
     from dsi_cli.queries.comparison.compare import MEASURES, ComparisonOptions
     from dsi_cli.queries.comparison.compare import compare as compare_runs
@@ -144,30 +150,89 @@ def _require_output_paths(out: Path | None, as_format: str, html: Path | None) -
 
 
 def _print(comparison: Comparison, *, quiet: bool) -> None:
-    _print_runs(comparison)
-    print()
-    _print_between(comparison)
+    # The verdict is first, then the differences, and last what describes the runs.
+    console.print_sentence(_sentence(comparison.recommendation), 0, 2)
+    if len(comparison.verdicts) > 1:
+        for verdict in comparison.verdicts[:MAX_PAIRS]:
+            console.print_sentence(f"- {verdict.sentence}", 0, 2)
     for equal in [equal for equal in comparison.equal if equal.rows][:MAX_TABLES]:
         print()
-        _print_equal(equal)
+        _print_differences(equal)
     print()
-    for verdict in comparison.verdicts[:MAX_PAIRS]:
-        console.print_sentence(verdict.sentence, 0, 2)
+    console.print_sentence(_sentence(comparison.coverage), 0, 2)
+    print()
+    _print_runs(comparison)
+    _print_between(comparison)
+    if len(comparison.equal) == 1 and comparison.equal[0].classes:
+        listed = ", ".join(row.name for row in comparison.equal[0].classes[:5])
+        console.print_sentence(f"Seen most differently: {listed}", 0, 2)
     if max(len(comparison.verdicts), len(comparison.between)) > MAX_TABLES:
         console.note("not shown: pairs beyond the first; --json has all", quiet=quiet)
-    if len(comparison.verdicts) > 1:
-        console.print_sentence(comparison.recommendation, 0, 2)
+
+
+def _print_differences(equal: EqualAccuracyComparison) -> None:
+    """Print the forest plot of two runs or groups: one line per main quantity."""
+    from dsi_cli.queries.comparison.criteria import SHORT_TITLES
+    from dsi_cli.queries.comparison.equal_accuracy import describe_epochs
+
+    if equal.reason is not None:
+        console.print_sentence(f"At the last epochs: {equal.reason}", 0, 2)
+    ends = [abs(end) for row in equal.forest for end in (row.low, row.high, row.difference) if end is not None]
+    largest = max(ends, default=0.0) or 1.0
+    lines = [
+        [
+            SHORT_TITLES.get(row.quantity, row.title),
+            _number(row.first),
+            _number(row.second),
+            _number(row.difference, "+.3f"),
+            "-" if row.low is None else f"{row.low:+.3f} to {row.high:+.3f}",
+            "" if row is equal.accuracy else _forest_line(row, largest),
+            "-" if row.low is None else row.covers.removeprefix("test "),
+        ]
+        for row in equal.rows
+        if row.is_main
+    ]
+    names = (("", False), ("first", True), ("second", True), ("diff.", True), ("95 % CI", True))
+    console.print_columns([*names, ("<second|first >", True), ("CI over", False)], lines)
+    console.print_sentence(f"first:  {equal.first}, {describe_epochs(equal.first_chosen)}", 0, 8)
+    console.print_sentence(f"second: {equal.second}, {describe_epochs(equal.second_chosen)}", 0, 8)
+
+    missing: dict[str, list[str]] = {}
+    for row in equal.rows:
+        if row.is_main and row.low is None:
+            missing.setdefault(row.reason or "", []).append(row.title)
+    for reason, titles in missing.items():
+        console.print_sentence(f"{'; '.join(titles)}: {reason}", 0, 2)
+
+
+def _forest_line(row: CriterionRow, largest: float) -> str:
+    """Return an interval as text, with 0 in the middle: ``|`` is 0, ``o`` the difference, brackets are the ends."""
+    from dsi_cli.queries.comparison.criteria import seed_range
+
+    def place(value: float) -> int:
+        return FOREST_HALF + max(-FOREST_HALF, min(FOREST_HALF, round(FOREST_HALF * value / largest)))
+
+    line = [" "] * (2 * FOREST_HALF + 1)
+    if row.seed_deviation is not None:
+        reach = place(seed_range(row.seed_deviation)) - FOREST_HALF
+        line[FOREST_HALF - reach : FOREST_HALF + reach + 1] = "." * (2 * reach + 1)
+    if row.low is not None and row.high is not None:
+        low, high = place(row.low), place(row.high)
+        line[low : high + 1] = "-" * (high - low + 1)
+        line[low], line[high] = "[", "]"
+    line[FOREST_HALF] = "|"
+    if row.difference is not None:
+        line[place(row.difference)] = "o"
+    return "".join(line)
 
 
 def _print_runs(comparison: Comparison) -> None:
+    from dsi_cli.queries.comparison.criteria import measure_title
+
     with_groups = any(line.group != line.label for line in comparison.runs)
-    titles = [("run", False), *([("group", False)] if with_groups else []), ("classes", True), ("epochs", True)]
-    titles += [
-        ("best\naccuracy", True),
-        ("at\nepoch", True),
-        ("SAI excess\nat the end", True),
-        ("half of its\nbest at", True),
-    ]
+    group_title = [("group", False)] if with_groups else []
+    title = measure_title(comparison.measures[0])
+    numbers = ("classes", "epochs", "best accuracy", "at", f"last {title}", "half at")
     rows = [
         [
             line.label,
@@ -181,57 +246,41 @@ def _print_runs(comparison: Comparison) -> None:
         ]
         for line in comparison.runs
     ]
-    console.print_columns(titles, rows)
+    console.print_columns([("run", False), *group_title, *((name, True) for name in numbers)], rows)
 
 
 def _print_between(comparison: Comparison) -> None:
-    """Print the SAI of two networks at selected epochs, or that of each pair of more networks at the last epoch."""
-    measure = comparison.measures[0]
+    """Print the similarity of two networks at a few epochs, or that of each pair of more networks at the last epoch."""
+    from dsi_cli.queries.comparison.criteria import measure_title
+
+    title = measure_title(comparison.measures[0])
     if len(comparison.between) == 1:
         (only,) = comparison.between
-        if only.reason is None:
-            print(
-                terminal_text(
-                    f"SAI({(only.of or '').upper().replace(',', ', ')}) of {only.first} and {only.second}, {measure}"
-                )
-            )
-            _print_points(only, measure, has_epochs=any(line.has_epochs for line in comparison.runs))
-            return
+        if only.points:
+            middle = (len(only.points) - 1) // 4
+            picked = [only.points[index] for index in sorted({0, middle, len(only.points) - 1})]
+            shown = ", ".join(f"{_number(point.excess)} at {point.at}" for point in picked)
+            begin = f"{title.capitalize()} of the two networks (0 is chance, 1 is identical), by {only.matched_by}"
+            console.print_sentence(f"{begin}: {shown}", 0, 2)
     elif any(line.group != line.label for line in comparison.runs):
-        _print_bands(comparison)
+        print()
+        _print_bands(comparison, title)
     else:
-        print(f"SAI between the networks at their last common epoch, {measure}")
-        rows = [_pair(pair, measure) for pair in comparison.between[:MAX_PAIRS] if pair.reason is None]
-        titles = [("first", False), ("second", False), ("epoch", True), ("SAI", True), ("chance", True), ("excess", True)]
-        console.print_columns([*titles, ("z", True)], rows)
+        print()
+        print(f"{title.capitalize()} of the networks with each other at their last common epoch")
+        rows = [_pair(pair) for pair in comparison.between[:MAX_PAIRS] if pair.points]
+        titles = [("first", False), ("second", False), ("epoch", True), (title, True), ("z", True)]
+        console.print_columns(titles, rows)
     for pair in comparison.between[:MAX_PAIRS]:
         if pair.reason is not None and pair.classes_by is not None:  # the verdicts name pairs without common classes
-            console.print_sentence(f"no SAI between {pair.first} and {pair.second}: {pair.reason}", 0, 2)
+            console.print_sentence(f"{pair.first} and {pair.second} are not compared with each other: {pair.reason}", 0, 2)
 
 
-def _print_points(between: CrossAlignment, measure: str, *, has_epochs: bool) -> None:
-    from dsi_cli.queries.epoch_sampling import log_spaced
-
-    points = [point for point in between.points if point.measure == measure]
-    titles = [(between.matched_by.replace(" ", "\n"), True), ("SAI", True), ("chance", True), ("excess", True), ("z", True)]
-    rows = [
-        [
-            str(point.at) if has_epochs else "–",
-            _number(point.value),
-            _number(point.null_mean),
-            _number(point.excess),
-            _number(point.z, ".1f"),
-        ]
-        for point in log_spaced(points)
-    ]
-    console.print_columns(titles, rows)
-
-
-def _print_bands(comparison: Comparison) -> None:
-    """Print the SAI between the networks of groups: the mean over pairs of runs, and the range."""
+def _print_bands(comparison: Comparison, title: str) -> None:
+    """Print the similarity between the networks of groups: the mean over pairs of runs, and the range."""
     from dsi_cli.queries.comparison.repetitions import BAND, NETWORKS
 
-    print(f"SAI excess between the networks at their last common epoch, {comparison.measures[0]}")
+    print(f"{title.capitalize()} of the networks with each other at their last common epoch")
     titles = [("", False), ("pairs", True), ("epoch", True), ("mean", True), (BAND, True)]
     rows = [
         [
@@ -247,40 +296,14 @@ def _print_bands(comparison: Comparison) -> None:
     console.print_columns(titles, rows)
 
 
-def _pair(between: CrossAlignment, measure: str) -> list[str]:
-    last = [point for point in between.points if point.measure == measure][-1]
-    numbers = [_number(last.value), _number(last.null_mean), _number(last.excess), _number(last.z, ".1f")]
-    return [between.first, between.second, str(last.at), *numbers]
+def _pair(between: CrossAlignment) -> list[str]:
+    last = between.points[-1]
+    return [between.first, between.second, str(last.at), _number(last.excess), _number(last.z, ".1f")]
 
 
-def _print_equal(equal: EqualAccuracyComparison) -> None:
-    from dsi_cli.queries.comparison.equal_accuracy import describe_epochs
-
-    if equal.reason is None:
-        console.print_sentence(f"{equal.first} and {equal.second} at an accuracy of {equal.level:.3f}", 0, 2)
-    else:
-        console.print_sentence(f"{equal.first} and {equal.second} at their last epochs: {equal.reason}", 0, 2)
-    console.print_sentence(f"first:  {equal.first}, {describe_epochs(equal.first_chosen)}", 0, 2)
-    console.print_sentence(f"second: {equal.second}, {describe_epochs(equal.second_chosen)}", 0, 2)
-    titles = [("", False), *((name, True) for name in ("first", "second", "difference", "95 % interval", "real"))]
-    rows = [
-        [
-            row.title if row.is_criterion else f"{row.title} (describes)",
-            _number(row.first),
-            _number(row.second),
-            _number(row.difference, "+.3f"),
-            "-" if row.low is None else f"{row.low:+.3f} to {row.high:+.3f}",
-            {True: "yes", False: "no", None: "-"}[row.is_real],
-        ]
-        for row in equal.rows
-    ]
-    console.print_columns(titles, rows)
-    titles_by_reason: dict[str, list[str]] = {}
-    for row in equal.rows:
-        if row.is_real is None:
-            titles_by_reason.setdefault(row.reason or "", []).append(row.title)
-    for reason, names in titles_by_reason.items():
-        console.print_sentence(f"{'; '.join(names)}: {reason}", 0, 2)
+def _sentence(text: str) -> str:
+    """Return a message as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _number(value: float | None, form: str = ".3f") -> str:

@@ -12,6 +12,7 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.curves import grid, short
 from dsi_cli.figures.save import save as save_figure
 from dsi_cli.figures.style import CHANCE, Style, using
+from dsi_cli.queries.comparison.criteria import measure_title
 from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORKS, CurveBand
 from dsi_cli.queries.curve_panels import Values
 
@@ -42,14 +43,12 @@ def comparison_figures(comparison: Comparison) -> list[ComparisonFigure]:
     measure = comparison.measures[0]
     content = []
     for curve in CURVES:
-        axis = curve.axis.format(measure=measure)
-        if curve.has_split:
-            axis += f" ({comparison.split})"
+        axis = curve.axis_title(measure, comparison.split)
         bands = [band for band in comparison.curves if band.curve == curve.name]
         content.append(ComparisonFigure(curve.name, curve.title, axis, bands, curve.column == "excess", curve.chance))
     networks = [band for band in comparison.curves if band.curve == NETWORKS]
     title = "Similarity between the networks"
-    content.append(ComparisonFigure(NETWORKS, title, f"SAI excess, {measure}", networks, True, False))
+    content.append(ComparisonFigure(NETWORKS, title, measure_title(measure), networks, True, False))
     return [figure for figure in content if figure.bands]
 
 

@@ -50,11 +50,6 @@ def draw_classes(classes: int, draws: int, seed: int) -> Indices:
     return np.array([rng.integers(0, classes, classes) for _ in range(draws)])
 
 
-def multiplicities(drawn: Indices) -> Values:
-    """Return how often each draw contains each class ``(draws, C)``."""
-    return np.stack([np.bincount(draw, minlength=len(draw)) for draw in drawn]).astype(np.float64)
-
-
 def _ssim_of_draws(a: PreparedMatrix, b: PreparedMatrix, draws: int, seed: int, order: Indices) -> Iterator[Values]:
     """Yield the SSIM of each draw, in batches of draws."""
     # Sort the drawn classes of each draw by their position in the display order.

@@ -1,36 +1,35 @@
-"""The difference of two networks in a metric, with its 95 % confidence interval **[ours]**.
+"""The difference of two networks in a metric, with a 95 % confidence interval and a p-value **[ours]**.
 
-- SAI: the jackknife over classes, as for the interval of a SAI (`dsi_cli.metrics.jackknife`).
-- Max WSI: a bootstrap over classes.
-- IDM: a bootstrap over the mistakes of each network, from its counts, as if the networks were tested on different samples. The
-  interval is wider than necessary if both were tested on the same samples.
+Each difference has a standard error and degrees of freedom of Student's t, from which interval and p-value follow:
+
+- SAI and Max WSI: the jackknife over classes (`dsi_cli.metrics.jackknife`). The same class is left out for both networks.
+- IDM and accuracy: the linearization over samples (the infinitesimal jackknife, Jaeckel 1972). If both networks were tested on the
+  same samples, the effects of each sample on both are subtracted before they are squared.
 - Means over repetitions: Welch's interval (Welch 1947, doi:10.1093/biomet/34.1-2.28).
 
-SAI and max WSI are paired: the same classes are left out or drawn for both networks, so that the effect of the choice of classes
-cancels.
+The first two cover other classes, or other samples, for the same two trained networks. Only the third covers other trainings.
+`holm` corrects for several comparisons (Holm 1979, www.jstor.org/stable/4615733).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
-from dsi_cli.metrics import WSI_QUANTILE, bootstrap, idm, jackknife
+from dsi_cli.metrics import WSI_QUANTILE, idm, jackknife
 from dsi_cli.metrics.alignment import CONSTANT, MIN_CLASSES, MatrixPair
-from dsi_cli.metrics.jackknife import MEASURES
-from dsi_cli.metrics.measures import Values, similarity_ranks
+from dsi_cli.metrics.jackknife import LEVEL, MEASURES
+from dsi_cli.metrics.measures import Values, off_diagonal, similarity_ranks
 from dsi_cli.metrics.prepared import PreparedMatrix
 from dsi_cli.metrics.wsi import max_wsi
 
-DRAWS = 1000
-"""The default number of bootstrap draws."""
 Csm = NDArray[np.floating[Any]]
-CountsAndCsm = tuple[NDArray[np.integer[Any]], Csm]
+Integers = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -41,18 +40,49 @@ class Difference:
     second: float | None = None
     value: float | None = None
     """The metric of the first network less that of the second."""
-    low: float | None = None
-    """The lower end of the 95 % confidence interval of the difference."""
-    high: float | None = None
-    """The upper end of the interval."""
+    error: float | None = None
+    """The standard error of the difference; None without an interval."""
+    freedom: float = 0.0
+    """The degrees of freedom of Student's t."""
     reason: str | None = None
 
-    @property
-    def is_real(self) -> bool | None:
-        """True if the 95 % confidence interval excludes 0; None without an interval."""
-        if self.low is None or self.high is None:
+    def interval(self, level: float = LEVEL) -> tuple[float, float] | None:
+        """Return the confidence interval of a level, such as 0.95; None without a standard error."""
+        from scipy.special import stdtrit
+
+        if self.value is None or self.error is None:
             return None
-        return not self.low <= 0.0 <= self.high
+        half = float(stdtrit(self.freedom, (1 + level) / 2)) * self.error
+        return self.value - half, self.value + half
+
+    @property
+    def low(self) -> float | None:
+        """The lower end of the 95 % confidence interval of the difference."""
+        interval = self.interval()
+        return None if interval is None else interval[0]
+
+    @property
+    def high(self) -> float | None:
+        """The upper end of the interval."""
+        interval = self.interval()
+        return None if interval is None else interval[1]
+
+    @property
+    def p_value(self) -> float | None:
+        """The two-sided p-value of no difference; None without a standard error."""
+        from scipy.special import stdtr
+
+        if self.value is None or self.error is None:
+            return None
+        if self.error == 0:
+            return float(self.value == 0)
+        return float(2 * stdtr(self.freedom, -abs(self.value) / self.error))
+
+    @property
+    def excludes_zero(self) -> bool | None:
+        """True if the 95 % confidence interval excludes 0; None without an interval."""
+        interval = self.interval()
+        return None if interval is None else not interval[0] <= 0.0 <= interval[1]
 
 
 class CsmPair(NamedTuple):
@@ -62,6 +92,22 @@ class CsmPair(NamedTuple):
     b: Csm
     reliability: float = 1.0
     """The product of the reliabilities of both; a correlation is divided by its square root (`dsi_cli.metrics.split_half`)."""
+
+
+class LabelledPredictions(NamedTuple):
+    """The samples of a split with a network's predictions."""
+
+    targets: Integers
+    """The class index of each sample ``(N,)``."""
+    predictions: Integers
+    """The predicted class index of each sample ``(N,)``."""
+
+    @classmethod
+    def from_counts(cls, counts: Integers) -> LabelledPredictions:
+        """Return samples with the given confusion counts ``(C, C)``, in no particular order."""
+        row, column = np.nonzero(counts)
+        times = counts[row, column]
+        return cls(np.repeat(row, times), np.repeat(column, times))
 
 
 def alignment_difference(first: CsmPair, second: CsmPair, measure: str = "cosine") -> Difference:
@@ -101,20 +147,14 @@ def alignment_difference(first: CsmPair, second: CsmPair, measure: str = "cosine
         values.append(excess / reliability**0.5)
         without.append(jackknife.excess_without(x, y, measure) / reliability**0.5)
     a, b = values
-    half = jackknife.half_width(without[0] - without[1])
-    if half is None:
+    error = jackknife.standard_error(without[0] - without[1])
+    if error is None:
         return Difference(a, b, a - b, reason="no interval: without one of the classes a matrix is constant")
-    return Difference(a, b, a - b, a - b - half, a - b + half)
+    return Difference(a, b, a - b, error, len(kept) - 1)
 
 
-def max_wsi_difference(
-    first: Csm, second: Csm, quantile: float = WSI_QUANTILE, draws: int = DRAWS, seed: int = 0
-) -> Difference:
+def max_wsi_difference(first: Csm, second: Csm, quantile: float = WSI_QUANTILE) -> Difference:
     """Return the difference of two networks' max WSI.
-
-    The quantile of a row in a draw is that of its values for the drawn classes, without pairs of a class with its own copy. A draw
-    has fewer distinct classes, which lowers the mean of the largest values. The interval is therefore shifted so that the mean
-    over draws equals the difference **[choice]**.
 
     Parameters
     ----------
@@ -122,10 +162,6 @@ def max_wsi_difference(
         Raw NCSMs of the same classes in the same order.
     quantile : float
         The quantile of the max WSI, in [0, 1].
-    draws : int
-        The number of bootstrap draws; no interval if 0.
-    seed : int
-        The seed of the draws.
 
     Raises
     ------
@@ -133,38 +169,52 @@ def max_wsi_difference(
         The matrices differ in size (code ``different-sizes``), or `dsi_cli.metrics.wsi.max_wsi` does not accept them.
     """
     _require_one_size([first, second])
-    times = np.empty((0, len(first)))
-    if draws:
-        times = bootstrap.multiplicities(bootstrap.draw_classes(len(first), draws, seed))
-    a, b = (np.array([max_wsi(csm, quantile), *_max_wsi_of_draws(csm, times, quantile)]) for csm in (first, second))
-    difference = _difference_from_draws(a, b)
-    if difference.value is None or difference.low is None or difference.high is None:
-        return difference
-    shift = difference.value - float(np.nanmean((a - b)[1:]))
-    return replace(difference, low=difference.low + shift, high=difference.high + shift)
+    a, b = max_wsi(first, quantile), max_wsi(second, quantile)
+    if len(first) < MIN_CLASSES:
+        return Difference(a, b, a - b, reason=f"no interval: it needs {MIN_CLASSES} classes or more")
+    error = jackknife.standard_error(_max_wsi_without(first, quantile) - _max_wsi_without(second, quantile))
+    return Difference(a, b, a - b, error, len(first) - 1)
 
 
-def idm_difference(first: CountsAndCsm, second: CountsAndCsm, draws: int = DRAWS, seed: int = 0) -> Difference:
+def idm_difference(first: tuple[LabelledPredictions, Csm], second: tuple[LabelledPredictions, Csm]) -> Difference:
     """Return the difference of two networks' IDM over mistakes alone.
+
+    The difference is paired if both networks have the same targets.
 
     Parameters
     ----------
-    first, second : the confusion counts and the CSM of each network, both ``(C, C)``
-    draws : the number of bootstrap draws of mistakes; no interval if 0
-    seed : the seed of the draws
-
-    Raises
-    ------
-    UsageError
-        The errors are those of `dsi_cli.metrics.idm.idm`.
+    first, second : the samples of each network, and a CSM ``(C, C)``
+        Classes with a NaN diagonal and classes without a sample are left out.
     """
-    a, b = (idm.idm(*network)["errors"] for network in (first, second))
-    if a.value is None or b.value is None:
-        return Difference(a.value, b.value, reason=a.reason if a.value is None else b.reason)
-    rng = np.random.default_rng(seed)
-    first_values = np.array([a.value, *_idm_of_draws(*first, rng, draws)])
-    second_values = np.array([b.value, *_idm_of_draws(*second, rng, draws)])
-    return _difference_from_draws(first_values, second_values)
+    values, effects, mistakes = [], [], []
+    for samples, csm in (first, second):
+        kept = np.flatnonzero(~np.isnan(np.diagonal(csm)) & np.isin(np.arange(len(csm)), samples.targets))
+        if len(kept) < idm.MIN_CLASSES:
+            return Difference(reason=f"{len(kept)} classes: ranks need three or more")
+        ranks = np.full(csm.shape, np.nan)
+        ranks[np.ix_(kept, kept)] = similarity_ranks(np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)])
+        distance = ranks[samples.targets, samples.predictions] / (len(kept) - 1)
+        is_mistake = (samples.targets != samples.predictions) & ~np.isnan(distance)
+        mistakes.append(int(is_mistake.sum()))
+        mean = distance[is_mistake].mean() if mistakes[-1] else np.nan
+        values.append(1 - float(mean) if mistakes[-1] else None)
+        effects.append(np.where(is_mistake, mean - distance, 0.0) / max(1, mistakes[-1]))
+    a, b = values
+    if a is None or b is None:
+        return Difference(a, b, reason="no mistake")
+    if min(mistakes) < 2:
+        return Difference(a, b, a - b, reason="no interval: a network made only one mistake")
+    return Difference(a, b, a - b, _error_over_samples(first[0], second[0], effects), min(mistakes) - 1)
+
+
+def accuracy_difference(first: LabelledPredictions, second: LabelledPredictions) -> Difference:
+    """Return the difference of two networks' accuracy; it is paired if both networks have the same targets."""
+    hits = [(samples.targets == samples.predictions).astype(np.float64) for samples in (first, second)]
+    if min(map(len, hits)) < 2:
+        return Difference(reason="fewer than two samples")
+    a, b = (float(hit.mean()) for hit in hits)
+    effects = [(hit - hit.mean()) / len(hit) for hit in hits]
+    return Difference(a, b, a - b, _error_over_samples(first, second, effects), min(map(len, hits)) - 1)
 
 
 def mean_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
@@ -173,11 +223,9 @@ def mean_difference(first: Sequence[float], second: Sequence[float]) -> Differen
     Examples
     --------
     >>> difference = mean_difference([0.50, 0.52, 0.51], [0.40, 0.42, 0.41])
-    >>> round(difference.value, 3), round(difference.low, 3), round(difference.high, 3), difference.is_real
+    >>> round(difference.value, 3), round(difference.low, 3), round(difference.high, 3), difference.excludes_zero
     (0.1, 0.077, 0.123, True)
     """
-    from scipy.stats import t
-
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if min(len(a), len(b)) < 1:
         return Difference(reason="no repetition has a value")
@@ -185,12 +233,41 @@ def mean_difference(first: Sequence[float], second: Sequence[float]) -> Differen
     value = means[0] - means[1]
     if min(len(a), len(b)) < 2:
         return Difference(*means, value, reason="an interval over repetitions needs two or more of each")
-    errors = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
-    if not errors.any():
-        return Difference(*means, value, value, value)
-    freedom = errors.sum() ** 2 / (errors**2 / [len(a) - 1, len(b) - 1]).sum()
-    half = float(t.ppf(0.975, freedom) * errors.sum() ** 0.5)
-    return Difference(*means, value, value - half, value + half)
+    variances = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
+    if not variances.any():
+        return Difference(*means, value, 0.0, len(a) + len(b) - 2)
+    freedom = variances.sum() ** 2 / (variances**2 / [len(a) - 1, len(b) - 1]).sum()
+    return Difference(*means, value, float(variances.sum() ** 0.5), float(freedom))
+
+
+class HolmStep(NamedTuple):
+    """One of several comparisons after the correction."""
+
+    p_value: float
+    """The corrected p-value."""
+    level: float
+    """The level of the confidence interval that excludes 0 exactly if the corrected p-value is below 0.05."""
+
+
+def holm(p_values: Sequence[float]) -> list[HolmStep]:
+    """Return the corrected p-value of each of several comparisons, and the level of its interval.
+
+    Examples
+    --------
+    >>> [(round(step.p_value, 3), round(step.level, 4)) for step in holm([0.04, 0.01, 0.03])]
+    [(0.06, 0.975), (0.03, 0.9833), (0.06, 0.975)]
+    """
+    order = np.argsort(p_values, kind="stable")
+    remaining = np.arange(len(p_values), 0, -1)
+    steps: dict[int, HolmStep] = {}
+    corrected, level = 0.0, LEVEL
+    for index, count in zip(order, remaining, strict=True):
+        # After the first comparison that is not rejected, no further one is, so that all of them share its level.
+        if corrected < 1 - LEVEL:
+            level = 1 - (1 - LEVEL) / int(count)
+        corrected = max(corrected, min(1.0, int(count) * p_values[index]))
+        steps[int(index)] = HolmStep(corrected, level)
+    return [steps[index] for index in range(len(p_values))]
 
 
 def _require_one_size(csms: Sequence[Csm]) -> None:
@@ -201,63 +278,38 @@ def _require_one_size(csms: Sequence[Csm]) -> None:
         )
 
 
-def _difference_from_draws(a: Values, b: Values) -> Difference:
-    """Return the difference of two networks; the first value of each array is its own, the others are those of the draws."""
-    drawn = (a - b)[1:]
-    drawn = drawn[np.isfinite(drawn)]
-    first, second = float(a[0]), float(b[0])
-    if not drawn.size:
-        return Difference(first, second, first - second, reason="no interval: no draws, or the metric exists in none")
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Difference(first, second, first - second, float(low), float(high))
+def _error_over_samples(first: LabelledPredictions, second: LabelledPredictions, effects: Sequence[Values]) -> float:
+    """Return the standard error of a difference from the effect of each sample on the value of each network."""
+    if np.array_equal(first.targets, second.targets):
+        return float(np.linalg.norm(effects[0] - effects[1]))
+    return float(np.hypot(np.linalg.norm(effects[0]), np.linalg.norm(effects[1])))
 
 
-def _max_wsi_of_draws(csm: Csm, times: Values, quantile: float) -> Values:
-    """Return the max WSI of each draw; ``times (draws, C)`` is how often each draw contains each class."""
-    values = np.asarray(csm, dtype=np.float64).copy()
-    np.fill_diagonal(values, np.inf)
-    order = np.argsort(values, axis=1)[:, :-1]
-    rising = np.take_along_axis(values, order, axis=1)
-    return np.array([_max_wsi_of_draw(rising, order, drawn, quantile) for drawn in times])
+def _max_wsi_without(csm: Csm, quantile: float) -> Values:
+    """Return the max WSI ``(C,)`` with each class left out in turn."""
+    classes = len(csm)
+    values = np.asarray(csm, dtype=np.float64)
+    others = ~np.eye(classes, dtype=bool)
+    rising = np.sort(off_diagonal(values), axis=1)
+    position = np.zeros((classes, classes), dtype=np.intp)
+    position[others] = np.argsort(np.argsort(off_diagonal(values), axis=1), axis=1).ravel()
 
-
-def _max_wsi_of_draw(rising: Values, order: NDArray[np.intp], drawn: Values, quantile: float) -> float:
-    """Return the max WSI of one draw; ``rising (C, C-1)`` holds the sorted values of each row, ``order`` their classes."""
-    present = drawn > 0
-    weight, values = drawn[order[present]], rising[present]
-    cumulative = np.cumsum(weight, axis=1)
-    last = cumulative[:, -1] - 1
-    if (last < 0).any():
-        return float("nan")  # the draw consists of one class
-
-    # NumPy's linearly interpolated quantile of each row, in which each value occurs as often as its class was drawn.
-    position = last * quantile
-    lower = np.floor(position)
-    below = _value_at(values, cumulative, lower)
-    above = _value_at(values, cumulative, np.minimum(lower + 1, last))
-    # This is NumPy's own expression, equal to the last bit, because it decides which values are above the quantile.
-    share, step = position - lower, above - below
-    threshold = np.where(share >= 0.5, above - step * (1 - share), below + step * share)
-
-    kept = weight * (values >= threshold[:, None])
-    tail = (kept * values).sum(axis=1) / kept.sum(axis=1)
-    return float((drawn[present] * tail).sum() / drawn.sum())
-
-
-def _value_at(values: Values, cumulative: Values, position: Values) -> Values:
-    """Return the value at a position of each sorted row, from 0; ``cumulative`` sums the multiplicities of the values."""
-    column = (cumulative <= position[:, None]).sum(axis=1)[:, None]
-    result: Values = np.take_along_axis(values, column, axis=1)[:, 0]
-    return result
-
-
-def _idm_of_draws(counts: NDArray[np.integer[Any]], csm: Csm, rng: np.random.Generator, draws: int) -> Values:
-    """Return the IDM over mistakes of each draw of as many mistakes."""
-    kept = np.flatnonzero(~np.isnan(np.diagonal(csm)) & (counts.sum(axis=1) > 0))
-    rank = similarity_ranks(np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)])
-    wrong = np.asarray(counts)[np.ix_(kept, kept)] * (1 - np.eye(len(kept), dtype=np.int64))
-    ranks, rank_index = np.unique(rank, return_inverse=True)
-    mistakes = np.bincount(rank_index.ravel(), weights=wrong.ravel())
-    drawn = rng.multinomial(int(wrong.sum()), mistakes / mistakes.sum(), size=draws)
-    values: Values = 1 - drawn @ ranks / mistakes.sum() / (len(kept) - 1)
-    return values
+    # The quantile of a row without one value lies between two of the other values. Which ones depends on the place of that value.
+    exact = quantile * (classes - 3)
+    lower = int(np.floor(exact))
+    upper = min(lower + 1, classes - 3)
+    tails = np.zeros((classes, classes))
+    for applies, below, above in (
+        (position <= lower, lower + 1, upper + 1),
+        ((position > lower) & (position <= upper), lower, upper + 1),
+        (position > upper, lower, upper),
+    ):
+        # This is NumPy's own expression, equal to the last bit, because it decides which values are above the quantile.
+        share, step = exact - lower, rising[:, above] - rising[:, below]
+        quantiles = rising[:, above] - step * (1 - share) if share >= 0.5 else rising[:, below] + step * share
+        in_tail = rising >= quantiles[:, None]
+        is_own = values >= quantiles[:, None]
+        total = (rising * in_tail).sum(axis=1, keepdims=True) - values * is_own
+        with np.errstate(invalid="ignore", divide="ignore"):
+            tails = np.where(applies, total / (in_tail.sum(axis=1, keepdims=True) - is_own), tails)
+    return np.asarray(np.where(others, tails, 0.0).sum(axis=0) / (classes - 1))

@@ -48,8 +48,8 @@ class _Sums:
         )
 
 
-def half_width(without: Values) -> float | None:
-    """Return half the width of the 95 % interval of a quantity.
+def standard_error(without: Values) -> float | None:
+    """Return the standard error of a quantity.
 
     Parameters
     ----------
@@ -61,13 +61,10 @@ def half_width(without: Values) -> float | None:
     float or None
         None if the quantity does not exist without one of the classes (a NaN in ``without``).
     """
-    from scipy.special import stdtrit
-
     classes = len(without)
     if not np.isfinite(without).all():
         return None
-    error = np.sqrt((classes - 1) / classes * np.square(without - without.mean()).sum())
-    return float(stdtrit(classes - 1, (1 + LEVEL) / 2) * error)
+    return float(np.sqrt((classes - 1) / classes * np.square(without - without.mean()).sum()))
 
 
 def interval(excess: float, without: Values) -> tuple[float, float] | None:
@@ -79,8 +76,13 @@ def interval(excess: float, without: Values) -> tuple[float, float] | None:
     without : (C,)
         The excess with each class left out in turn, from `excess_without`.
     """
-    half = half_width(without)
-    return None if half is None else (max(excess - half, -1.0), min(excess + half, 1.0))
+    from scipy.special import stdtrit
+
+    error = standard_error(without)
+    if error is None:
+        return None
+    half = float(stdtrit(len(without) - 1, (1 + LEVEL) / 2) * error)
+    return max(excess - half, -1.0), min(excess + half, 1.0)
 
 
 def excess_without(a: PreparedMatrix, b: PreparedMatrix, measure: str) -> Values:

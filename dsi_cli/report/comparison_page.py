@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dsi_cli.metrics import DISTANCES
 from dsi_cli.queries.comparison.compare import MEASURES, Comparison, ComparisonOptions
 from dsi_cli.queries.comparison.cross_alignment import CrossAlignment
 from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracyComparison, describe_epochs
@@ -97,7 +96,6 @@ def curves(comparison: Comparison) -> dict[str, Any]:
         "along": comparison.epochs,
         "panels": [panel for panel in panels if panel["lines"]],
         "measure": measure,
-        "lower": measure in DISTANCES,
         "networks": networks,
         "between": between,
     }
@@ -105,9 +103,7 @@ def curves(comparison: Comparison) -> dict[str, Any]:
 
 def _panel(comparison: Comparison, curve: RunCurve) -> dict[str, Any]:
     is_excess = curve.column == "excess"
-    axis = curve.axis.format(measure=comparison.measures[0])
-    if curve.has_split:
-        axis += f" ({comparison.split})"
+    axis = curve.axis_title(comparison.measures[0], comparison.split)
     if is_excess:
         axis += ": 0 is chance, 1 is identical"
     lines = []
@@ -183,8 +179,6 @@ def option_rows(options: ComparisonOptions) -> list[tuple[str, str]]:
         ("tolerance of accuracy", f"{options.tolerance:g}"),
         ("split", options.split or "default: test if all runs have it"),
         ("measures of the SAI", ", ".join(options.measures)),
-        ("bootstrap draws", "default" if options.draws is None else f"{options.draws:,}"),
-        ("seed", str(options.seed)),
     ]
 
 
@@ -206,6 +200,4 @@ def command(options: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
     if tuple(options.measures) != MEASURES:
         for measure in options.measures:
             words += ["--measure", measure]
-    if options.draws is not None:
-        words += ["--draws", str(options.draws)]
     return shlex.join([*words, "--html", FILE])

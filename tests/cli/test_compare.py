@@ -1,18 +1,18 @@
-"""``dsi compare``: the same as the API says, as tables, as JSON, as figures."""
+"""``dsi compare`` prints and writes what the API returns."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from helpers.table_comparison import write_output, write_run
 
+from dsi_cli.cli.compare import _forest_line
 from dsi_cli.queries.comparison.compare import ComparisonOptions, compare
+from dsi_cli.queries.comparison.equal_accuracy import CriterionRow
 
 pytest_plugins = ("helpers.analysed_runs",)
-
-FEW = ("--draws", 40)
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def two(tmp_path):
 
 
 def test_json_is_what_the_api_says(two, dsi):
-    ended = dsi("compare", two, *FEW, "--json")
+    ended = dsi("compare", two, "--json")
     assert (ended.code, ended.err) == (0, "")
-    expected = json.loads(json.dumps(asdict(compare([two], ComparisonOptions(draws=40)))))
+    expected = json.loads(json.dumps(asdict(compare([two]))))
     assert json.loads(ended.out) == {**expected, "figures": [], "page": None}
 
 
@@ -32,44 +32,53 @@ def test_options_are_those_of_the_api(two, tmp_path, dsi):
     other = write_output(tmp_path / "other", write_run(tmp_path / "third", seed=2))
     ended = dsi(
         *("compare", two, other, "--run", "fast", "--run", "third", "--tolerance", 0.3, "--measure", "pearson"),
-        *("--split", "test", *FEW, "--json"),
+        *("--split", "test", "--json"),
     )
-    asked = ComparisonOptions(("fast", "third"), tolerance=0.3, split="test", measures=("pearson",), draws=40)
+    asked = ComparisonOptions(("fast", "third"), tolerance=0.3, split="test", measures=("pearson",))
     expected = json.loads(json.dumps(asdict(compare([two, other], asked))))
     assert json.loads(ended.out) == {**expected, "figures": [], "page": None}
 
 
-def test_the_tables(two, dsi):
-    ended = dsi("compare", two, *FEW)
+def test_the_verdict_is_first_then_the_differences(two, dsi):
+    ended = dsi("compare", two)
     assert ended.code == 0
     lines = ended.out.splitlines()
-    found = compare([two], ComparisonOptions(draws=40))
+    found = compare([two])
+    assert lines[0] == f"{found.recommendation}."
+    assert len(lines) <= 20
+    (equal,) = found.equal
+    main = [row for row in equal.rows if row.is_main]
+    for row, line in zip(main, lines[3:], strict=False):
+        if row.low is not None:
+            assert f" {row.difference:+.3f}  {row.low:+.3f} to {row.high:+.3f}" in line
+            assert line.split()[-1] == row.covers.removeprefix("test ")
+    assert "first:  fast, epoch 1, accuracy 0.600, 160 mistakes" in lines
+    assert any(line[1:] == found.coverage[1:] + "." for line in lines)
     for line in found.runs:
         shown = next(text for text in lines if text.startswith(f"{line.label} "))
         assert shown.split()[:5] == [line.label, "8", "0-2", f"{line.best_accuracy:.3f}", "2"]
-    assert "SAI(NCSM, NCSM) of fast and slow, cosine" in lines
-    assert "fast and slow at an accuracy of 0.605" in lines
-    assert "first:  fast, epoch 1, accuracy 0.600, 160 mistakes" in lines
-    for row in found.equal[0].rows:
-        shown = next(text for text in lines if text.startswith(row.title))
-        assert (f"{row.title} (describes)" in shown) == (not row.is_criterion)
-        if row.is_real is not None:
-            assert f"{row.low:+.3f} to {row.high:+.3f}" in shown
-            assert shown.split()[-1] == ("yes" if row.is_real else "no")
-        else:
-            assert any(row.title in text and row.reason in text for text in lines)
-    assert lines[-1] == found.recommendation
+    assert f"Seen most differently: {', '.join(row.name for row in equal.classes[:5])}" in lines
     assert ended.err == "".join(f"note: {note}\n" for note in found.notes)
-    assert dsi("compare", two, *FEW, "--quiet").err == ""
+    assert dsi("compare", two, "--quiet").err == ""
+
+
+def test_the_forest_plot_shows_each_interval_and_the_range_of_seeds():
+    row = CriterionRow(
+        *("widm", "WIDM", True, True, "images", 0.5, 0.4, 0.1, 0.05, 0.15, 0.95, 0.01, True),
+        seed_deviation=0.02,
+        reason=None,
+    )
+    assert _forest_line(row, 0.15) == "    ...|.[--o-]"
+    assert _forest_line(replace(row, low=None, high=None, difference=None, seed_deviation=None), 1.0).strip() == "|"
 
 
 def test_the_tables_of_more_than_two(two, tmp_path, dsi):
     other = write_output(tmp_path / "other", write_run(tmp_path / "third", labels=list("abcdefgh")))
-    ended = dsi("compare", two, other, *FEW)
+    ended = dsi("compare", two, other)
     assert ended.code == 0
-    assert "SAI between the networks at their last common epoch, cosine" in ended.out
+    assert "Agreement of the networks with each other at their last common epoch" in ended.out
     assert ended.out.count("cannot be compared: 0 classes in common") == 2
-    assert ended.out.splitlines()[-1].startswith("no run is to be preferred to every other")
+    assert ended.out.startswith("Of 3 pairs: ")
 
 
 def test_groups(tmp_path, dsi):
@@ -91,17 +100,17 @@ def test_groups(tmp_path, dsi):
 
 
 def test_the_page_alone(two, tmp_path, dsi):
-    ended = dsi("compare", two, *FEW, "--html", tmp_path / "new" / "page.html", "--quiet")
+    ended = dsi("compare", two, "--html", tmp_path / "new" / "page.html", "--quiet")
     assert (ended.code, ended.out.splitlines()[-1]) == (0, f"page: {tmp_path / 'new' / 'page.html'}")
-    assert compare([two], ComparisonOptions(draws=40)).recommendation in (tmp_path / "new" / "page.html").read_text()
+    assert compare([two]).recommendation in (tmp_path / "new" / "page.html").read_text()
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["page.html"]
-    both = dsi("compare", two, *FEW, "-o", tmp_path / "new", "--html", tmp_path / "other.html", "--json")
+    both = dsi("compare", two, "-o", tmp_path / "new", "--html", tmp_path / "other.html", "--json")
     assert json.loads(both.out)["page"] == str(tmp_path / "other.html")
     assert not (tmp_path / "new" / "comparison.html").exists()
 
 
 def test_a_page_is_no_folder(two, tmp_path, dsi):
-    ended = dsi("compare", two, *FEW, "--html", tmp_path)
+    ended = dsi("compare", two, "--html", tmp_path)
     assert ended.code == 2
     assert f"the page is a file, and {tmp_path} is a folder" in ended.err
 
@@ -127,7 +136,7 @@ def test_a_page_is_no_folder(two, tmp_path, dsi):
     ],
 )
 def test_failures_are_one_line(two, dsi, arguments, code, words):
-    ended = dsi("compare", two, *arguments, *(FEW if "--draws" not in arguments else ()), "--quiet")
+    ended = dsi("compare", two, *arguments, "--quiet")
     assert ended.code == code
     assert words in ended.err
     assert ended.err.count("\n") == (1 if code else 0)
@@ -142,7 +151,7 @@ def test_one_output_of_one_run(tmp_path, dsi):
 
 
 def test_without_figures_neither_matplotlib_nor_torch_is_imported(two, dsi_process):
-    ended = dsi_process("compare", two, *FEW, env={"PYTHONVERBOSE": "1", "PATH": ""})
+    ended = dsi_process("compare", two, env={"PYTHONVERBOSE": "1", "PATH": ""})
     assert ended.code == 0
     for module in ("matplotlib", "torch"):
         assert f"import '{module}'" not in ended.err

@@ -16,7 +16,10 @@ from dsi_cli.metrics.alignment import alignments
 from dsi_cli.metrics.differences import (
     CsmPair,
     Difference,
+    LabelledPredictions,
+    accuracy_difference,
     alignment_difference,
+    holm,
     idm_difference,
     max_wsi_difference,
     mean_difference,
@@ -52,14 +55,6 @@ def slow_alignment(a, b, reference, measure):
     return whole - half, whole + half
 
 
-def slow_max_wsi(csm, drawn, q):
-    rows = []
-    for a, i in enumerate(drawn):
-        values = np.array([csm[i, j] for b, j in enumerate(drawn) if a != b and i != j], dtype=np.float64)
-        rows.append(values[values >= np.quantile(values, q)].mean())
-    return float(np.mean(rows))
-
-
 @pytest.mark.parametrize("measure", ["cosine", "pearson"])
 def test_an_alignment_difference_is_that_of_a_slow_loop(networks, measure):
     a, b, reference = networks(9)
@@ -71,44 +66,73 @@ def test_an_alignment_difference_is_that_of_a_slow_loop(networks, measure):
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "tied-symmetric", "asymmetric"])
-@pytest.mark.parametrize("quantile", [0.5, 0.9, 0.95, 1.0])
+@pytest.mark.parametrize("quantile", [0.0, 0.5, 0.9, 0.95, 1.0])
 def test_a_wsi_difference_is_that_of_a_slow_loop(networks, kind, quantile):
     a, b, _ = networks(11, kind)
-    found = max_wsi_difference(a, b, quantile, draws=25, seed=4)
+    found = max_wsi_difference(a, b, quantile)
     assert (found.first, found.second) == (max_wsi(a, quantile), max_wsi(b, quantile))
-    rng = np.random.default_rng(4)
-    draws = [rng.integers(0, 11, 11).tolist() for _ in range(25)]
-    slow = np.array([slow_max_wsi(a, drawn, quantile) - slow_max_wsi(b, drawn, quantile) for drawn in draws])
-    expected = np.percentile(slow, [2.5, 97.5]) - slow.mean() + found.value
-    assert_allclose([found.low, found.high], expected, rtol=1e-9, atol=1e-12)
+    without = [np.ix_(kept, kept) for kept in ([k for k in range(11) if k != left] for left in range(11))]
+    slow = np.array([max_wsi(a[kept], quantile) - max_wsi(b[kept], quantile) for kept in without])
+    half = stats.t.ppf(0.975, 10) * math.sqrt(10 / 11 * ((slow - slow.mean()) ** 2).sum())
+    assert_allclose([found.low, found.high], [found.value - half, found.value + half], rtol=1e-9, atol=1e-12)
 
 
-def counts_of(classes, mistakes, seed):
-    rng = np.random.default_rng(seed)
-    counts = rng.multinomial(mistakes, rng.dirichlet(np.ones(classes * classes) / 3)).reshape(classes, classes)
-    return counts + 5 * np.eye(classes, dtype=int)
+def counts_of(targets, predictions, classes):
+    return np.bincount(targets * classes + predictions, minlength=classes**2).reshape(classes, classes)
 
 
-def test_an_idm_difference_is_what_the_variances_of_the_ranks_give(networks):
+def predictions_of(classes, seed, targets=None, share=0.6):
+    """Return the predictions of a network, most of them right; ``share`` of the mistakes of two seeds are the same."""
+    rng, common = np.random.default_rng(seed), np.random.default_rng(99)
+    if targets is None:
+        targets = np.arange(900) % classes
+    drawn = [
+        (targets + one.integers(0, classes, len(targets)) * (one.random(len(targets)) < 0.5)) % classes
+        for one in (common, rng)
+    ]
+    return LabelledPredictions(targets, np.where(common.random(len(targets)) < share, *drawn))
+
+
+def test_an_idm_difference_is_what_a_bootstrap_of_samples_gives(networks):
     a, b, _ = networks(12)
-    first, second = (counts_of(12, 600, 0), a), (counts_of(12, 900, 1), b)
-    found = idm_difference(first, second, draws=20_000)
-    alone = [idm(*one)["errors"] for one in (first, second)]
-    assert (found.first, found.second) == (alone[0].value, alone[1].value)
-    half = math.hypot(*((one.high - one.low) / 2 for one in alone))
-    assert_allclose([found.low, found.high], [found.value - half, found.value + half], atol=0.06 * half)
+    first, second = predictions_of(12, 0), predictions_of(12, 1)
+    found, accuracy = idm_difference((first, a), (second, b)), accuracy_difference(first, second)
+    alone = [idm(counts_of(*one, 12), csm)["errors"] for one, csm in ((first, a), (second, b))]
+    assert (found.first, found.second) == pytest.approx((alone[0].value, alone[1].value))
+    rng, drawn = np.random.default_rng(0), []
+    for _ in range(400):
+        picked = rng.integers(0, 900, 900)
+        two = [LabelledPredictions(one.targets[picked], one.predictions[picked]) for one in (first, second)]
+        drawn.append((idm_difference((two[0], a), (two[1], b)).value, accuracy_difference(*two).value))
+    assert_allclose([found.error, accuracy.error], np.std(drawn, axis=0), rtol=0.12)
+
+
+def test_differences_over_other_samples_are_not_paired(networks):
+    a, _, _ = networks(12)
+    first, second = predictions_of(12, 0), predictions_of(12, 1)
+    order = np.random.default_rng(0).permutation(900)
+    moved = LabelledPredictions(second.targets[order], second.predictions[order])
+    paired, apart = (idm_difference((first, a), (one, a)) for one in (second, moved))
+    assert apart.value == pytest.approx(paired.value)
+    assert apart.error > 1.2 * paired.error
+    variances = [
+        (one.high - one.low) / 2 / 1.96
+        for one in (idm(counts_of(*two, 12), csm)["errors"] for two, csm in ((first, a), (second, a)))
+    ]
+    assert apart.error == pytest.approx(math.hypot(*variances), rel=0.01)
+    again = LabelledPredictions.from_counts(counts_of(*second, 12))
+    assert idm_difference((first, a), (again, a)).error == pytest.approx(apart.error)
+    assert accuracy_difference(first, again).value == pytest.approx(accuracy_difference(first, second).value)
 
 
 def test_a_class_without_a_sample_or_synset_plays_no_part_in_an_idm(networks):
     a, b, _ = networks(12)
     a[3, :] = a[:, 3] = np.nan
-    counts = counts_of(12, 600, 0)
-    counts[5] = 0
-    kept = [i for i in range(12) if i not in (3, 5)]
-    found = idm_difference((counts, a), (counts, b), draws=50)
-    assert found.first == idm(counts[np.ix_(kept, kept)], a[np.ix_(kept, kept)])["errors"].value
-    again = idm_difference((counts[np.ix_(kept, kept)], a[np.ix_(kept, kept)]), (counts, b), draws=50)
-    assert found == again
+    first = predictions_of(12, 0, np.array([k for k in range(12) if k != 5] * 60))
+    found = idm_difference((first, a), (predictions_of(12, 1), b))
+    counts = counts_of(*first, 12)
+    kept = np.ix_(*[[i for i in range(12) if i not in (3, 5)]] * 2)
+    assert found.first == pytest.approx(idm(counts[kept], a[kept])["errors"].value)
 
 
 def test_means_of_repetitions_have_welchs_interval():
@@ -121,13 +145,14 @@ def test_means_of_repetitions_have_welchs_interval():
 
 
 def test_repetitions_that_do_not_vary_have_no_width():
-    assert mean_difference([0.5, 0.5], [0.5, 0.5]) == Difference(0.5, 0.5, 0.0, 0.0, 0.0)
-    assert mean_difference([0.5, 0.5], [0.25, 0.25]).is_real
+    same, other = mean_difference([0.5, 0.5], [0.5, 0.5]), mean_difference([0.5, 0.5], [0.25, 0.25])
+    assert (same.low, same.high, same.excludes_zero, same.p_value) == (0.0, 0.0, False, 1.0)
+    assert (other.low, other.high, other.excludes_zero, other.p_value) == (0.25, 0.25, True, 0.0)
 
 
 def test_one_repetition_has_no_interval():
     found = mean_difference([0.5], [0.25, 0.75])
-    assert (found.value, found.low, found.is_real) == (0.0, None, None)
+    assert (found.value, found.low, found.excludes_zero) == (0.0, None, None)
     assert found.reason == "an interval over repetitions needs two or more of each"
     assert mean_difference([], [0.5]).reason == "no repetition has a value"
 
@@ -136,13 +161,11 @@ def test_one_repetition_has_no_interval():
 def test_a_network_does_not_differ_from_itself(networks, measure):
     a, _, reference = networks()
     found = alignment_difference(CsmPair(a, reference), CsmPair(a.copy(), reference), measure)
-    assert (found.value, found.low, found.high, found.is_real) == (0.0, 0.0, 0.0, False)
+    assert (found.value, found.low, found.high, found.excludes_zero) == (0.0, 0.0, 0.0, False)
     found = max_wsi_difference(a, a.copy())
-    assert (found.value, found.low, found.high, found.is_real) == (0.0, 0.0, 0.0, False)
-    found = idm_difference((counts_of(12, 500, 0), a), (counts_of(12, 500, 0), a))
-    assert found.value == 0.0
-    assert found.low < 0 < found.high
-    assert found.is_real is False
+    assert (found.value, found.low, found.high, found.excludes_zero) == (0.0, 0.0, 0.0, False)
+    found = idm_difference((predictions_of(12, 0), a), (predictions_of(12, 0), a))
+    assert (found.value, found.low, found.high, found.excludes_zero) == (0.0, 0.0, 0.0, False)
 
 
 def test_the_other_way_round_the_sign_changes(networks):
@@ -191,12 +214,21 @@ def test_why_there_is_no_difference(networks):
     assert few.reason == "3 classes in all matrices: a difference needs 4 or more"
     flat = alignment_difference(CsmPair(np.full_like(a, 0.5), reference), CsmPair(b, reference))
     assert flat.reason.startswith("constant matrix")
-    none = idm_difference((np.eye(12, dtype=int), a), (counts_of(12, 9, 0), b))
-    assert (none.first, none.reason, none.is_real) == (None, "no mistake", None)
+    right = LabelledPredictions(np.arange(12), np.arange(12))
+    none = idm_difference((right, a), (predictions_of(12, 0), b))
+    assert (none.first, none.reason, none.excludes_zero, none.p_value) == (None, "no mistake", None, None)
     assert none.second is not None
-    undrawn = max_wsi_difference(a, b, draws=0)
-    assert undrawn.value is not None
-    assert (undrawn.is_real, undrawn.reason) == (None, "no interval: no draws, or the metric exists in none")
+    one = idm_difference(
+        (right._replace(predictions=(np.arange(12) // 11 + np.arange(12)) % 12), a), (predictions_of(12, 0), b)
+    )
+    assert one.value is not None
+    assert one.reason == "no interval: a network made only one mistake"
+    assert idm_difference((right, a[:2, :2]), (right, b)).reason == "2 classes: ranks need three or more"
+    assert max_wsi_difference(a[:3, :3], b[:3, :3]).reason == "no interval: it needs 4 classes or more"
+    assert (
+        accuracy_difference(LabelledPredictions(np.zeros(1, int), np.zeros(1, int)), right).reason
+        == "fewer than two samples"
+    )
 
 
 def test_difference_of_an_unknown_measure_or_of_different_sizes_raises(networks):
@@ -209,20 +241,34 @@ def test_difference_of_an_unknown_measure_or_of_different_sizes_raises(networks)
         max_wsi_difference(a, b[:5, :5])
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "real"), [(0.1, 0.2, True), (-0.2, -0.1, True), (-0.1, 0.1, False), (0.0, 0.0, False)]
-)
-def test_is_real_is_true_if_the_interval_excludes_0(low, high, real):
-    assert Difference(1.0, 1.0, 0.0, low, high).is_real is real
+@pytest.mark.parametrize(("value", "excludes"), [(0.15, True), (-0.15, True), (0.05, False), (0.0, False)])
+def test_p_value_and_interval_agree_with_scipy(value, excludes):
+    found = Difference(1.0, 1.0 - value, value, 0.05, 9)
+    assert found.excludes_zero is excludes is (found.p_value < 0.05)
+    assert found.p_value == pytest.approx(2 * stats.t.sf(abs(value) / 0.05, 9))
+    assert found.interval(0.99) == pytest.approx(stats.t.interval(0.99, 9, value, 0.05))
+
+
+@pytest.mark.parametrize("p_values", [[0.04, 0.01, 0.03], [0.2, 0.001, 0.02, 0.9], [0.5], [0.01, 0.01], []])
+def test_holm_rejects_as_the_procedure_says_and_its_levels_agree(p_values):
+    steps, remaining = holm(p_values), len(p_values)
+    rejected = set()
+    for index in np.argsort(p_values, kind="stable"):
+        if p_values[index] >= 0.05 / remaining:
+            break
+        rejected.add(int(index))
+        remaining -= 1
+    assert {index for index, step in enumerate(steps) if step.p_value < 0.05} == rejected
+    assert {index for index, step in enumerate(steps) if p_values[index] < 1 - step.level} == rejected
 
 
 def test_unrelated_networks_differ_by_chance_about_one_time_in_twenty():
     """Two networks have the same similarities up to independent noise, so few intervals exclude 0."""
-    real = 0
+    excluding = 0
     for seed in range(100):
         rng = np.random.default_rng(seed)
         common = rng.normal(size=(24, 16))
         reference = oracles.ncsm(common + 0.8 * rng.normal(size=common.shape))
         a, b = (oracles.ncsm(common + 0.8 * rng.normal(size=common.shape)) for _ in range(2))
-        real += alignment_difference(CsmPair(a, reference), CsmPair(b, reference), "pearson").is_real
-    assert real <= 12
+        excluding += alignment_difference(CsmPair(a, reference), CsmPair(b, reference), "pearson").excludes_zero
+    assert excluding <= 12

@@ -1,4 +1,4 @@
-"""Runs side by side: who takes part, the same classes and epochs, equal accuracy, repetitions, the verdict."""
+"""Comparisons of runs: which take part, the same classes and epochs, equal accuracy, repetitions, the verdict."""
 
 from __future__ import annotations
 
@@ -10,26 +10,40 @@ import pytest
 from helpers import oracles
 from helpers.errors import raises
 from helpers.mistake_tables import write_csm
-from helpers.outputs import ANIMALS, curve, stored, stored_counts, stored_reference
+from helpers.outputs import ANIMALS, curve, stored, stored_reference
 from helpers.table_comparison import write_output, write_run
+from scipy import stats
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics.alignment import alignments
-from dsi_cli.metrics.differences import CsmPair, alignment_difference, idm_difference, max_wsi_difference
+from dsi_cli.metrics.differences import (
+    CsmPair,
+    LabelledPredictions,
+    accuracy_difference,
+    alignment_difference,
+    holm,
+    idm_difference,
+    max_wsi_difference,
+)
 from dsi_cli.metrics.wsi import max_wsi
 from dsi_cli.queries.comparison.common_classes import match_classes, match_epochs
-from dsi_cli.queries.comparison.compare import ComparisonOptions, compare
+from dsi_cli.queries.comparison.compare import MEASURES, ComparisonOptions, compare
+from dsi_cli.queries.comparison.criteria import SEED_DEVIATIONS
 from dsi_cli.queries.comparison.cross_alignment import cross_alignment
-from dsi_cli.queries.comparison.equal_accuracy import EQUAL, LAST, CriterionRow, EqualAccuracyComparison, common_level
+from dsi_cli.queries.comparison.equal_accuracy import (
+    EQUAL,
+    LAST,
+    CriterionRow,
+    EqualAccuracyComparison,
+    MatchedEpoch,
+    common_level,
+)
 from dsi_cli.queries.comparison.repetitions import group_runs
 from dsi_cli.queries.comparison.runs import ComparedRun, compared_runs
-from dsi_cli.queries.comparison.verdict import MIXED, NO_DIFFERENCE, PREFERRED, UNDECIDED, verdict
+from dsi_cli.queries.comparison.verdict import HIGHER, MIXED, NO_DIFFERENCE, PREFERRED, UNDECIDED, verdict
 from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
-
-FEW = 40
-"""Draws."""
 
 
 @pytest.fixture
@@ -91,10 +105,10 @@ def test_a_permuted_copy_is_the_same_network(tmp_path):
     out = write_output(
         tmp_path / "out", write_run(tmp_path / "a"), write_run(tmp_path / "b", order=[3, 1, 7, 0, 2, 6, 5, 4])
     )
-    found = compare([out], ComparisonOptions(draws=FEW))
+    found = compare([out])
     assert [point.value for point in found.between[0].points] == pytest.approx([1.0] * 3)
     (equal,) = found.equal
-    assert {row.is_real for row in equal.rows} <= {False, None}
+    assert {row.excludes_zero for row in equal.rows} <= {False, None}
     for row in equal.rows:
         assert row.difference is None or row.difference == pytest.approx(0.0, abs=1e-6)
     assert found.verdicts[0].answer == NO_DIFFERENCE
@@ -123,7 +137,7 @@ def test_names_that_no_wordnet_has_are_matched_by_name(tmp_path):
 def test_other_classes_are_not_compared(tmp_path):
     labels = ["cat", "dog", "apple", "pear", "car", "bus", "tree", "house"]
     out = write_output(tmp_path / "out", write_run(tmp_path / "a"), write_run(tmp_path / "b", labels=labels))
-    found = compare([out], ComparisonOptions(draws=FEW))
+    found = compare([out])
     reason = "2 classes in common, of 8 and 8: networks are compared on the same classes"
     assert (found.between[0].points, found.between[0].reason, found.between[0].common_classes) == ([], reason, 2)
     assert (found.equal[0].rows, found.equal[0].reason) == ([], reason)
@@ -153,49 +167,65 @@ def test_epochs_are_matched_on_those_completed(two, monkeypatch):
 
 
 def test_sai_between_networks_is_that_of_their_stored_matrices(two):
-    found = compare([two], ComparisonOptions(draws=FEW)).between[0]
+    found = compare([two]).between[0]
     assert [point.at for point in found.points] == [0, 1, 2]
     for point in found.points:
         first, second = (stored(two, run, "ncsm", point.at) for run in ("fast", "slow"))
-        assert point.value == pytest.approx(oracles.sai(first, second, "cosine"), abs=1e-9)
-        entry = alignments(first, second, ["cosine"], draws=0)["cosine"]
+        assert point.value == pytest.approx(oracles.sai(first, second, "pearson"), abs=1e-9)
+        entry = alignments(first, second, ["pearson"], draws=0)["pearson"]
         assert (point.null_mean, point.null_std, point.z) == (entry.null_mean, entry.null_std, entry.z)
         assert point.reason is None
 
 
 def test_at_equal_accuracy_the_nearest_epochs_are_taken(two):
-    (equal,) = compare([two], ComparisonOptions(draws=FEW)).equal
+    (equal,) = compare([two]).equal
     assert (equal.basis, equal.level, equal.reason) == (EQUAL, 0.605, None)
     (first,), (second,) = equal.first_chosen, equal.second_chosen
     assert (first.epoch, first.accuracy, first.mistakes) == (1, 0.6, 160)
     assert (second.epoch, second.accuracy, second.mistakes) == (2, 0.605, 158)
 
 
-def test_differences_are_those_of_the_stored_matrices_and_counts(two):
-    rows = {row.quantity: row for row in compare([two], ComparisonOptions(draws=FEW)).equal[0].rows}
+def test_rows_are_the_differences_of_the_stored_matrices_and_predictions(two):
+    rows = {row.quantity: row for row in compare([two]).equal[0].rows}
     reference, _ = stored_reference(two, "fast")
     (a, b) = (stored(two, run, "ncsm", epoch) for run, epoch in (("fast", 1), ("slow", 2)))
-    counts = [stored_counts(two, run, epoch) for run, epoch in (("fast", 1), ("slow", 2))]
-    expected = {
-        **{
-            f"sai_{measure}": alignment_difference(CsmPair(a, reference), CsmPair(b, reference), measure)
-            for measure in ("cosine", "spearman")
-        },
-        "widm": idm_difference((counts[0], reference), (counts[1], reference), FEW),
-        "nidm": idm_difference((counts[0], a), (counts[1], b), FEW),
-        "max_wsi": max_wsi_difference(a, b, draws=FEW),
+    frames = {
+        (run, epoch): Results(two).predictions(epoch, run=run) for run, epoch in (("fast", 1), ("slow", 2), ("fast", 2))
     }
+    first, second, last = (LabelledPredictions(one["target"], one["prediction"]) for one in frames.values())
+    expected = {
+        **{f"sai_{name}": alignment_difference(CsmPair(a, reference), CsmPair(b, reference), name) for name in MEASURES},
+        "widm": idm_difference((first, reference), (second, reference)),
+        "nidm": idm_difference((first, a), (second, b)),
+        "max_wsi": max_wsi_difference(a, b),
+        "accuracy": accuracy_difference(last, second),
+    }
+    main = ["sai_pearson", "widm", "nidm", "max_wsi", "accuracy"]
+    steps = dict(zip(main, holm([expected[name].p_value for name in main]), strict=True))
     for name, found in expected.items():
         row = rows[name]
-        assert (row.first, row.second, row.low, row.high) == (found.first, found.second, found.low, found.high), name
-        assert (row.difference, row.is_real) == (found.first - found.second, found.is_real)
+        level, p_value = (0.95, found.p_value) if name not in main else (steps[name].level, steps[name].p_value)
+        assert (row.first, row.second, row.difference) == (found.first, found.second, found.value), name
+        assert (row.low, row.high) == found.interval(level), name
+        assert (row.level, row.p_value, row.is_main) == (level, p_value, name in main), name
+        assert row.excludes_zero is (row.p_value < 0.05), name
+    assert {name for name, row in rows.items() if row.covers == "test images"} == {"widm", "nidm", "accuracy"}
+    assert [row.quantity for row in rows.values() if row.is_criterion] == ["sai_pearson", "widm", "nidm"]
+
+
+def test_mistakes_are_compared_from_counts_if_single_predictions_are_not_stored(two):
+    kept = {row.quantity: row for row in compare([two]).equal[0].rows}
+    shutil.rmtree(two / "predictions")
+    found = {row.quantity: row for row in compare([two]).equal[0].rows}
+    assert found["widm"].difference == pytest.approx(kept["widm"].difference)
+    assert found["widm"].p_value is not None
 
 
 def test_values_are_those_of_the_curves(two):
-    rows = {row.quantity: row for row in compare([two], ComparisonOptions(draws=FEW)).equal[0].rows}
+    rows = {row.quantity: row for row in compare([two]).equal[0].rows}
     curves = Results(two).curves
     for name, where, column in (
-        ("sai_cosine", {"metric": "sai", "of": "ncsm,scsm", "variant": "cosine"}, "excess"),
+        ("sai_pearson", {"metric": "sai", "of": "ncsm,scsm", "variant": "pearson"}, "excess"),
         ("widm", {"metric": "idm", "of": "scsm", "variant": "errors"}, "value"),
         ("nidm", {"metric": "idm", "of": "ncsm", "variant": "errors"}, "value"),
         ("max_wsi", {"metric": "wsi", "variant": "max"}, "value"),
@@ -212,13 +242,13 @@ def test_values_are_those_of_the_curves(two):
 def test_identical_runs_do_not_differ(two, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(two, copy)
-    found = compare([two, copy], ComparisonOptions(("out/fast", "copy/fast"), draws=FEW))
+    found = compare([two, copy], ComparisonOptions(("out/fast", "copy/fast")))
     for row in found.equal[0].rows:
         assert row.difference in (0.0, None)
-        assert row.is_real in (False, None)
+        assert row.excludes_zero in (False, None)
     assert found.verdicts[0].answer == NO_DIFFERENCE
     assert found.preferred is None
-    assert "no criterion distinguishes out/fast and copy/fast" in found.recommendation
+    assert "differences between out/fast and copy/fast include 0" in found.recommendation
 
 
 # no common accuracy
@@ -258,11 +288,11 @@ def test_guessing_is_no_common_accuracy(tmp_path):
 
 def test_without_answers_the_ends_are_compared(tmp_path):
     out = write_output(tmp_path / "out", write_run(tmp_path / "a"), write_run(tmp_path / "b", None, seed=1))
-    (equal,) = compare([out], ComparisonOptions(draws=FEW)).equal
+    (equal,) = compare([out]).equal
     assert (equal.basis, equal.level, equal.reason) == (LAST, None, "b has no accuracy on test")
     rows = {row.quantity: row for row in equal.rows}
-    assert rows["sai_cosine"].is_real is not None
-    assert rows["widm"].is_real is None
+    assert rows["sai_cosine"].excludes_zero is not None
+    assert rows["widm"].excludes_zero is None
     assert "no confusions of epoch 2 on test in run 'b'" in rows["widm"].reason
 
 
@@ -306,7 +336,7 @@ def test_groups_are_compared_by_their_means(tmp_path):
     assert (equal.first, equal.second, equal.basis, equal.level) == ("a", "b", EQUAL, 0.8)
     curves = Results(out).curves
     for name, where, column in (
-        ("sai_cosine", {"metric": "sai", "of": "ncsm,scsm", "variant": "cosine"}, "excess"),
+        ("sai_pearson", {"metric": "sai", "of": "ncsm,scsm", "variant": "pearson"}, "excess"),
         ("max_wsi", {"metric": "wsi", "variant": "max"}, "value"),
         ("widm", {"metric": "idm", "of": "scsm", "variant": "errors"}, "value"),
     ):
@@ -343,7 +373,7 @@ def test_networks_of_groups_are_alike_within_and_between(tmp_path):
 
 
 def test_an_alignment_that_is_none_has_no_first_epoch(two):
-    for line in compare([two], ComparisonOptions(draws=FEW)).runs:
+    for line in compare([two]).runs:
         rows = curve(Results(two).curves, line.label, metric="sai", of="ncsm,scsm", variant="cosine").sort_index()
         best = rows["excess"].idxmax()
         half = rows.index[rows["excess"] >= rows["excess"].max() / 2][0]
@@ -353,63 +383,127 @@ def test_an_alignment_that_is_none_has_no_first_epoch(two):
 def test_a_band_has_the_epochs_that_all_of_a_group_have(tmp_path):
     runs = [write_run(tmp_path / f"a_seed{i}", [0.2, 0.5, 0.8, 0.9][: 3 + i], seed=i) for i in range(2)]
     out = write_output(tmp_path / "out", *runs, write_run(tmp_path / "b", seed=5))
-    for band in compare([out], ComparisonOptions(group="seed", draws=FEW)).curves:
+    for band in compare([out], ComparisonOptions(group="seed")).curves:
         assert band.x == [0, 1, 2]
 
 
 # the verdict
 
 
-def row_of(quantity, difference=0.0, half=0.1, is_criterion=True):
+def row_of(quantity, difference=0.0, half=0.1, is_criterion=True, **changed):
     low, high = difference - half, difference + half
-    return CriterionRow(quantity, quantity, is_criterion, 0.5, 0.5, difference, low, high, not low <= 0 <= high, None)
-
-
-def equal_of(*rows, basis=EQUAL):
-    return EqualAccuracyComparison(
-        "a", "b", basis, "test", 0.6, 0.01, [], [], list(rows), None if basis == EQUAL else "why"
+    excludes = not low <= 0 <= high
+    row = CriterionRow(
+        *(quantity, quantity, is_criterion, True, "classes", 0.5, 0.5),
+        *(difference, low, high, 0.95, 0.04 if excludes else 0.5, excludes, 0.01, None),
     )
+    return replace(row, **changed)
+
+
+def equal_of(*rows, basis=EQUAL, trainings=1):
+    chosen = [MatchedEpoch("x", 1, 1, 0.6, 9)] * trainings
+    reason = None if basis == EQUAL else "why"
+    return EqualAccuracyComparison("a", "b", basis, "test", 0.6, 0.01, chosen, chosen, list(rows), reason)
+
+
+MISSING = row_of("widm", low=None, high=None, excludes_zero=None, reason="no mistake")
 
 
 @pytest.mark.parametrize(
     ("rows", "answer", "preferred"),
     [
-        ([row_of("sai_cosine", 0.5), row_of("widm")], PREFERRED, "a"),
-        ([row_of("sai_cosine", -0.5), row_of("widm", -0.5)], PREFERRED, "b"),
-        ([row_of("sai_cosine"), row_of("widm", 0.5)], PREFERRED, "a"),
-        ([row_of("sai_cosine", 0.5), row_of("sai_spearman")], NO_DIFFERENCE, None),
-        ([row_of("sai_cosine", 0.5), row_of("sai_spearman", -0.5)], NO_DIFFERENCE, None),
-        ([row_of("sai_cosine", 0.5), row_of("sai_spearman", 0.5)], PREFERRED, "a"),
-        ([row_of("sai_cosine", 0.5), row_of("widm", -0.5)], MIXED, None),
-        ([row_of("sai_cosine"), row_of("max_wsi", 0.5, is_criterion=False)], NO_DIFFERENCE, None),
-        ([replace(row_of("widm"), low=None, high=None, is_real=None, reason="no mistake")], UNDECIDED, None),
+        ([row_of("sai_pearson", 0.5), row_of("widm")], PREFERRED, "a"),
+        ([row_of("sai_pearson", -0.5), row_of("widm", -0.5)], PREFERRED, "b"),
+        ([row_of("sai_pearson"), row_of("widm", 0.5)], PREFERRED, "a"),
+        ([row_of("sai_pearson", 0.5), row_of("widm", -0.5)], MIXED, None),
+        ([row_of("sai_pearson"), row_of("sai_cosine", 0.5, is_criterion=False, is_main=False)], NO_DIFFERENCE, None),
+        ([row_of("sai_pearson"), row_of("max_wsi", 0.5, is_criterion=False)], NO_DIFFERENCE, None),
+        ([row_of("sai_pearson"), row_of("accuracy", 0.5, is_criterion=False)], NO_DIFFERENCE, None),
+        ([MISSING], UNDECIDED, None),
     ],
 )
-def test_verdict_follows_the_criteria(rows, answer, preferred):
-    found = verdict(equal_of(*rows))
+def test_verdict_prefers_a_network_only_over_several_trainings(rows, answer, preferred):
+    found = verdict(equal_of(*rows, trainings=3))
     assert (found.answer, found.preferred) == (answer, preferred)
+    assert found.sentence.startswith("Over 3 and 3 trainings, at an accuracy of 0.600, ")
     assert len(found.reasons) == len(rows)
-    assert {found.first, found.second} <= set(found.sentence.replace(",", " ").replace(":", " ").split())
+    single = verdict(equal_of(*rows))
+    assert (single.answer, single.preferred) == (HIGHER if answer == PREFERRED else answer, None)
+    assert single.sentence.startswith("In these two runs, ")
+    if answer in (PREFERRED, MIXED):
+        assert single.sentence.endswith("; another training may reverse it")
 
 
-def test_at_other_accuracies_none_is_preferred():
-    found = verdict(equal_of(row_of("sai_cosine", 0.5), basis=LAST))
-    assert (found.answer, found.preferred) == (UNDECIDED, None)
-    assert " than b, but that may be its accuracy: no preference" in found.sentence
-
-
-def test_measures_that_disagree_are_named():
-    found = verdict(equal_of(row_of("sai_cosine", 0.5), row_of("sai_spearman")))
-    assert "(the SAI differs by cosine, not by spearman)" in found.sentence
+@pytest.mark.parametrize(
+    ("equal", "sentence"),
+    [
+        (
+            equal_of(row_of("agreement", 0.5), row_of("widm", -0.5), row_of("max_wsi", 0.5, is_criterion=False)),
+            "In these two runs, at an accuracy of 0.600, agreement and max_wsi are higher in a, and widm is higher in b; "
+            "another training may reverse it",
+        ),
+        (
+            equal_of(row_of("agreement", 0.02, 0.01)),
+            "In these two runs, at an accuracy of 0.600, agreement is higher in a; seeds alone differed as much in our "
+            "experiments; another training may reverse it",
+        ),
+        (
+            equal_of(row_of("agreement", 0.5), basis=LAST),
+            "In these two runs, at the last epochs, agreement is higher in a; that may be due to their accuracy",
+        ),
+        (
+            equal_of(row_of("agreement"), row_of("max_wsi", 0.5, is_criterion=False), trainings=2),
+            "Over 2 and 2 trainings, at an accuracy of 0.600, max_wsi is higher in a, but no criterion has a 95 % confidence "
+            "interval that excludes 0",
+        ),
+        (
+            equal_of(row_of("agreement")),
+            "In these two runs, at an accuracy of 0.600, the 95 % confidence intervals of all differences between a and b "
+            "include 0",
+        ),
+    ],
+)
+def test_verdict_sentence_claims_no_more_than_the_intervals(equal, sentence):
+    assert verdict(equal).sentence == sentence
 
 
 def test_reasons_state_if_the_confidence_interval_excludes_0():
     found = verdict(equal_of(row_of("widm", 0.5), row_of("nidm", 0.05), replace(row_of("x"), difference=None, reason="no")))
     assert found.reasons == [
-        "widm: 0.500 against 0.500: higher for a; the 95 % confidence interval of the difference, +0.400 to +0.600, excludes 0",
-        "nidm: 0.500 against 0.500: the 95 % confidence interval of the difference, -0.050 to +0.150, includes 0",
+        "widm: 0.500 against 0.500: higher in a; the 95 % confidence interval of the difference over classes, +0.400 to +0.600, "
+        "excludes 0",
+        "nidm: 0.500 against 0.500: the 95 % confidence interval of the difference over classes, -0.050 to +0.150, includes 0",
         "x: not compared; no",
     ]
+
+
+def test_coverage_names_the_variation_between_seeds_unless_all_are_repeated(two, tmp_path):
+    coverage = compare([two]).coverage
+    assert "but not of the seed" in coverage
+    assert all(f"{deviation:.3f}" in coverage for deviation in SEED_DEVIATIONS.values())
+    found = compare([seeds(tmp_path / "more")], ComparisonOptions(group="seed"))
+    assert "over seeds" in found.coverage
+    assert {(row.covers, row.seed_deviation) for row in found.equal[0].rows} == {("seeds", None)}
+
+
+# classes
+
+
+def test_classes_seen_differently_are_those_whose_ranks_correlate_least(two):
+    csms = [stored(two, run, "ncsm", epoch) for run, epoch in (("fast", 1), ("slow", 2))]
+    off = ~np.eye(8, dtype=bool)
+    ranks = [stats.rankdata(csm[off]).reshape(8, 7) for csm in csms]
+    likeness = {name: np.corrcoef(ranks[0][k], ranks[1][k])[0, 1] for k, name in enumerate(ANIMALS)}
+    (equal,) = compare([two]).equal
+    assert [row.name for row in equal.classes] == sorted(likeness, key=likeness.get)
+    assert [row.likeness for row in equal.classes] == pytest.approx(sorted(likeness.values()))
+    reference, _ = stored_reference(two, "fast")
+    for row in equal.classes:
+        k = ANIMALS.index(row.name)
+        agreement = np.corrcoef(csms[1][k][off[k]], np.asarray(reference)[k][off[k]])[0, 1]
+        assert row.second_agreement == pytest.approx(agreement)
+        nearest = max((j for j in range(8) if j != k), key=lambda j, row_of=csms[0][k]: row_of[j])
+        assert row.first_nearest[0] == ANIMALS[nearest]
 
 
 # what is said beside
@@ -418,7 +512,7 @@ def test_reasons_state_if_the_confidence_interval_excludes_0():
 def test_notes_name_different_options(tmp_path):
     first = write_output(tmp_path / "one", write_run(tmp_path / "a"))
     second = write_output(tmp_path / "two", write_run(tmp_path / "b", seed=1), measures=("cosine",), quantiles=(0.9,))
-    notes = compare([first, second], ComparisonOptions(draws=FEW)).notes
+    notes = compare([first, second]).notes
     assert (
         "different options of the analysis: measures is cosine, ssim, mae, mse, pearson, spearman for a, cosine for b"
         in notes
@@ -431,7 +525,7 @@ def test_notes_name_different_samples(tmp_path):
     runs = [write_run(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
     for name in ("preds.npy", "targets.npy"):
         np.save(runs[1] / name, np.load(runs[1] / name)[..., :200])
-    notes = compare([write_output(tmp_path / "out", *runs)], ComparisonOptions(draws=FEW)).notes
+    notes = compare([write_output(tmp_path / "out", *runs)]).notes
     assert "different test samples: 400 for a, 200 for b" in notes
 
 
@@ -453,17 +547,12 @@ def test_the_two_real_networks_at_equal_accuracy(analysed):
     found = compare([analysed.out], ComparisonOptions(("cifar100-cnn", "cifar100-vit")))
     (equal,) = found.equal
     assert (equal.level, equal.first_chosen[0].epoch, equal.second_chosen[0].epoch) == (0.5029, 16, 27)
-    real = {row.quantity: row.is_real for row in equal.rows}
-    assert real == {
-        "sai_cosine": True,
-        "sai_spearman": False,
-        "widm": False,
-        "nidm": False,
-        "sai_ccsm_scsm": True,
-        "sai_own_ccsm": True,
-        "max_wsi": True,
-    }
-    assert found.verdicts[0].answer == NO_DIFFERENCE
+    assert [row.quantity for row in equal.rows if row.excludes_zero and row.is_main] == [
+        "sai_pearson",
+        "max_wsi",
+        "accuracy",
+    ]
+    assert (found.verdicts[0].answer, found.preferred) == (HIGHER, None)
     points = found.between[0].points
     assert (points[0].z < 2, points[-1].z > 50, found.between[0].matched_by) == (True, True, "epochs completed")
     assert asdict(found)["epochs"] == "epochs completed"
@@ -476,9 +565,9 @@ def test_networks_without_a_classifier_are_compared_by_their_templates(two, monk
         for epoch in range(3):
             write_csm(two, csm, "tncsm", "test", epoch=epoch, run=run)
     monkeypatch.setattr(ComparedRun, "own", "tncsm-test")
-    found = compare([two], ComparisonOptions(draws=FEW))
+    found = compare([two])
     assert found.between[0].of == "tncsm-test,tncsm-test"
-    assert found.between[0].points[1].value == pytest.approx(oracles.sai(*csms.values(), "cosine"), abs=1e-9)
+    assert found.between[0].points[1].value == pytest.approx(oracles.sai(*csms.values(), "pearson"), abs=1e-9)
     rows = {row.quantity: row for row in found.equal[0].rows}
     assert rows["max_wsi"].first == max_wsi(csms["fast"])
     assert [band.curve for band in found.curves if band.curve == "nidm"] == [], "the curves table has none"
@@ -495,5 +584,5 @@ def test_the_networks_own_matrix_is_the_one_that_has_curves(two):
     vars(one).pop("own")
     vars(one)["curves"] = curves[curves["metric"] != "wsi"]
     assert one.own is None
-    found = cross_alignment(one, compared_runs([two])[1], match_classes(one, one), match_epochs(one, one), ("cosine",))
+    found = cross_alignment(one, compared_runs([two])[1], match_classes(one, one), match_epochs(one, one), ("pearson",))
     assert (found.points, found.reason) == ([], "fast has neither an NCSM nor a TNCSM")

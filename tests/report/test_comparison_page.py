@@ -17,7 +17,7 @@ from dsi_cli.store.results import Results
 pytest_plugins = ("helpers.browser",)
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
-ASKED = ComparisonOptions(draws=40)
+ASKED = ComparisonOptions()
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +88,9 @@ def test_render_with_a_path_that_is_not_utf8_shows_it(two, tmp_path):
 
 
 def test_command_contains_all_options():
-    asked = ComparisonOptions(("a", "b"), "(.*)-try", 0.02, "train", ("pearson",), 50)
+    asked = ComparisonOptions(("a", "b"), "(.*)-try", 0.02, "train", ("pearson",))
     assert comparison_page.command(asked, ["x", "y z"]) == (
-        "dsi compare x 'y z' --run a --run b --group '(.*)-try' --tolerance 0.02 --split train --measure pearson --draws 50"
+        "dsi compare x 'y z' --run a --run b --group '(.*)-try' --tolerance 0.02 --split train --measure pearson"
         " --html comparison.html"
     )
     assert comparison_page.command(ComparisonOptions(), ["out"]) == "dsi compare out --html comparison.html"
@@ -105,7 +105,7 @@ def test_interval_pictures_share_one_scale(two):
     scale = interval_svg.HALF_WIDTH / max(abs(end) for row, _ in known for end in (row.low, row.high))
     for row, one in known:
         assert (one.low, one.high) == pytest.approx((scale * row.low, scale * row.high), abs=0.051)
-    assert all((one.low < 0 < one.high) != row.is_real for row, one in known)
+    assert all((one.low < 0 < one.high) != row.excludes_zero for row, one in known)
 
 
 # The page in a browser
@@ -122,10 +122,10 @@ def test_page_shows_the_verdict_and_the_tables_of_the_comparison(open_file, two,
     reasons = page.locator(".reasons li").all_inner_texts()
     assert reasons == [comparison_page.sentence(one) for one in two.verdicts[0].reasons]
     marked = page.locator(".reasons li.excludes-zero").count()
-    assert marked == sum(row.is_real is True for row in two.equal[0].rows)
+    assert marked == sum(row.excludes_zero is True for row in two.equal[0].rows)
     for told, row in zip(table(page, "equal"), two.equal[0].rows, strict=True):
         assert told[0].startswith(row.title)
-        assert told[1] == {True: "yes", False: "no", None: "–"}[row.is_real]
+        assert told[1] == {True: "yes", False: "no", None: "–"}[row.excludes_zero]
         assert told[2:5] == ["–" if one is None else shown(one, form) for one, form in _numbers(row)]
     assert page.locator(".difference").count() == sum(row.low is not None for row in two.equal[0].rows)
     last = two.between[0].points[-1]

@@ -1,7 +1,8 @@
-"""Compare runs: their similarity, their differences at equal accuracy, and the preferred run."""
+"""Compare runs: their similarity to each other, and the criteria in which they differ at equal accuracy."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -10,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from dsi_cli.errors import UsageError, expected
-from dsi_cli.metrics import bootstrap, differences, jackknife
+from dsi_cli.metrics import jackknife
 from dsi_cli.queries.comparison.common_classes import match_classes, match_epochs
-from dsi_cli.queries.comparison.criteria import BootstrapOptions, criteria
+from dsi_cli.queries.comparison.criteria import SEED_DEVIATIONS, SHORT_TITLES
 from dsi_cli.queries.comparison.cross_alignment import CrossAlignment, cross_alignment
 from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracyComparison, at_equal_accuracy
 from dsi_cli.queries.comparison.repetitions import (
@@ -24,13 +25,11 @@ from dsi_cli.queries.comparison.repetitions import (
     network_bands,
 )
 from dsi_cli.queries.comparison.runs import SHAPING_OPTIONS, ComparedRun, compared_runs
-from dsi_cli.queries.comparison.verdict import PREFERRED, Verdict, verdict
+from dsi_cli.queries.comparison.verdict import Verdict, verdict
 from dsi_cli.store.matrix_id import SPLITS
 
-MEASURES = ("cosine", "spearman")
-"""The default measures of the SAI: the paper's main one, and one that does not depend on the scale of a matrix **[choice]**."""
-DRAWS_OF_MANY_CLASSES = 200
-"""The default number of draws for more classes than `dsi_cli.metrics.bootstrap.MAX_DEFAULT_CLASSES`."""
+MEASURES = ("pearson", "cosine", "spearman")
+"""The default measures of the SAI: the agreement, which is a criterion, the paper's measure, and one of ranks **[choice]**."""
 HALF_MAX = 0.5
 """A run is aligned from the first epoch whose excess is this share of the maximum."""
 MIN_Z_ALIGNED = 3.0
@@ -51,10 +50,9 @@ class ComparisonOptions:
     split: str | None = None
     """The split of accuracy and mistakes, test or train; test if None, or train if a run has no accuracy on test."""
     measures: Sequence[str] = MEASURES
-    """The measures of the SAI."""
+    """The measures of the SAI; the first is a criterion, the others describe."""
     draws: int | None = None
-    """The number of bootstrap draws; if None 1,000, or 200 for more than 256 classes."""
-    seed: int = 0
+    """This option has no effect, because all intervals have a closed form. Scripts may still give it."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +103,11 @@ class Comparison:
     equal: list[EqualAccuracyComparison]
     verdicts: list[Verdict]
     preferred: str | None
-    """The run or group that is preferred to all others."""
+    """The group of repetitions that is preferred to all others; None for single trainings."""
     recommendation: str
+    """The verdict in one sentence."""
+    coverage: str
+    """The sentences on what the confidence intervals cover, and what they do not."""
     curves: list[CurveBand]
     notes: list[str] = field(default_factory=list)
 
@@ -128,19 +129,8 @@ def compare(outputs: Sequence[str | Path], options: ComparisonOptions | None = N
     split = options.split
     if split is None:
         split = next((name for name in SPLITS if all(len(run.curve("accuracy", split=name)) for run in runs)), SPLITS[0])
-    draws = options.draws
-    if draws is None:
-        most_classes = max(len(run.classes) for run in runs)
-        draws = differences.DRAWS if most_classes <= bootstrap.MAX_DEFAULT_CLASSES else DRAWS_OF_MANY_CLASSES
     comparisons = [
-        at_equal_accuracy(
-            first,
-            second,
-            criteria(options.measures),
-            options.tolerance,
-            options.split,
-            BootstrapOptions(draws, options.seed),
-        )
+        at_equal_accuracy(first, second, options.measures, options.tolerance, split)
         for first, second in combinations(groups, 2)
     ]
     verdicts = [verdict(comparison) for comparison in comparisons]
@@ -159,6 +149,7 @@ def compare(outputs: Sequence[str | Path], options: ComparisonOptions | None = N
         verdicts=verdicts,
         preferred=preferred,
         recommendation=_recommendation(verdicts, preferred),
+        coverage=_coverage(comparisons),
         curves=curve_bands(groups, split, measure) + network_bands(groups, between, measure),
         notes=_notes(runs, split),
     )
@@ -230,9 +221,25 @@ def _recommendation(verdicts: Sequence[Verdict], preferred: str | None) -> str:
     if len(verdicts) == 1:
         return verdicts[0].sentence
     if preferred is not None:
-        return f"{preferred} is to be preferred to every other"
-    winners = sorted({item.preferred for item in verdicts if item.answer == PREFERRED and item.preferred is not None})
-    return "no run is to be preferred to every other" + (f"; preferred to some: {', '.join(winners)}" if winners else "")
+        return f"the criteria prefer {preferred} to every other group"
+    answers = Counter(item.answer for item in verdicts)
+    listed = ", ".join(f"{answer} for {number}" for answer, number in answers.items())
+    return f"of {len(verdicts)} pairs: {listed}"
+
+
+def _coverage(comparisons: Sequence[EqualAccuracyComparison]) -> str:
+    """Return what the intervals cover, with the variation between trainings in our experiments if they do not cover it."""
+    if all(comparison.is_repeated for comparison in comparisons):
+        return (
+            "the 95 % confidence intervals are over seeds, so they cover the choice of classes, test images and trainings."
+            " They are corrected for several criteria by Holm's method"
+        )
+    measured = ", ".join(f"{deviation:.3f} ({SHORT_TITLES[name]})" for name, deviation in SEED_DEVIATIONS.items())
+    return (
+        "the 95 % confidence intervals cover the choice of classes or test images, but not of the seed. They are corrected for"
+        f" several criteria by Holm's method. In our experiments seeds had a standard deviation of {measured}; dots mark 95 % of"
+        " pairs of seeds. Train each network several times and give --group to cover seeds"
+    )
 
 
 def _notes(runs: Sequence[ComparedRun], split: str) -> list[str]:

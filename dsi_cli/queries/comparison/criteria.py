@@ -1,7 +1,6 @@
-"""The criteria of a comparison at one epoch of each network, and the confidence intervals of their differences.
+"""The compared quantities: their differences between two networks, and their values in the curves table for repetitions.
 
-Two single runs are compared by their matrices and counts (`difference`). Repetitions are compared by the values of their curves
-tables (`value`).
+The first measure of the SAI is the main criterion. By default it is Pearson's correlation, called the agreement with WordNet.
 """
 
 from __future__ import annotations
@@ -15,11 +14,28 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import differences
-from dsi_cli.metrics.differences import CsmPair, Difference
+from dsi_cli.metrics.differences import CsmPair, Difference, LabelledPredictions
 from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.store.matrix_id import MatrixId
 
-Order = NDArray[np.intp]
+CLASSES, IMAGES, SEEDS = "classes", "test images", "seeds"
+"""The sources of variation that a confidence interval covers: other classes, other samples, or other trainings."""
+SEED_DEVIATIONS = {"sai_pearson": 0.018, "widm": 0.009, "nidm": 0.013, "max_wsi": 0.006, "accuracy": 0.004}
+"""The standard deviation between trainings of one network: the larger one of two text networks with 12 seeds each."""
+
+SHORT_TITLES = {
+    "sai_pearson": "agreement",
+    "widm": "WIDM",
+    "nidm": "NIDM",
+    "max_wsi": "Max WSI",
+    "accuracy": "last accuracy",
+}
+"""Short titles of the main quantities."""
+
+
+def seed_range(deviation: float) -> float:
+    """Return the half width that holds the difference of 95 % of pairs of trainings, given their standard deviation."""
+    return 1.96 * 2**0.5 * deviation
 
 
 @dataclass(frozen=True)
@@ -28,7 +44,7 @@ class RunAtEpoch:
 
     run: ComparedRun
     epoch: int
-    order: Order
+    order: NDArray[np.intp]
     """The run's class index of each common class ``(C,)``."""
     split: str
 
@@ -49,6 +65,15 @@ class RunAtEpoch:
         counts = self.run.results.confusion(self.epoch, self.split, self.run.name).to_numpy()
         return np.asarray(counts[np.ix_(self.order, self.order)], dtype=np.int64)
 
+    def predictions(self) -> LabelledPredictions:
+        """Return targets and predictions as common classes, by sample; from the counts if single predictions are not stored."""
+        try:
+            rows = self.run.results.predictions(self.epoch, self.split, self.run.name).sort_values("sample")
+        except UsageError:
+            return LabelledPredictions.from_counts(self.counts())
+        common = np.argsort(self.order)
+        return LabelledPredictions(common[rows["target"].to_numpy()], common[rows["prediction"].to_numpy()])
+
     def reliability(self) -> float:
         """Return the reliability of the CCSM.
 
@@ -68,14 +93,6 @@ class RunAtEpoch:
         return float(reliability)
 
 
-class BootstrapOptions(NamedTuple):
-    """The options of the confidence intervals."""
-
-    number: int
-    """The number of bootstrap draws."""
-    seed: int
-
-
 class Criterion(NamedTuple):
     """One quantity that is compared."""
 
@@ -83,25 +100,38 @@ class Criterion(NamedTuple):
     title: str
     is_criterion: bool
     """True if the paper prefers the network with the higher value."""
-    difference: Callable[[RunAtEpoch, RunAtEpoch, BootstrapOptions], Difference]
+    is_main: bool
+    """True if its interval is corrected for several comparisons."""
+    covers: str
+    """The source of variation that the interval of the difference of two trainings covers."""
+    difference: Callable[[RunAtEpoch, RunAtEpoch], Difference]
     row: tuple[str, str | None, bool, str | None, str]
     """The rows of a run in the curves table: metric, of, True for rows with a split, variant, column."""
 
 
 def criteria(measures: Sequence[str]) -> list[Criterion]:
-    """Return the compared quantities; the SAI by each measure is first."""
-    return [*(_sai_criterion(measure) for measure in measures), *_OTHERS]
+    """Return the compared quantities, those of the forest plot first."""
+    main, *others = (_sai_criterion(measure, is_main=index == 0) for index, measure in enumerate(measures))
+    return [main, *_MAIN, *others, *_DESCRIPTIONS]
 
 
-def difference(quantity: Criterion, first: RunAtEpoch, second: RunAtEpoch, draws: BootstrapOptions) -> Difference:
-    """Return the difference of two networks, or the reason why one of them lacks the required data."""
-    try:
-        return quantity.difference(first, second, draws)
-    except UsageError as error:
-        return Difference(reason=str(error))
+def measure_title(measure: str) -> str:
+    """Return the name of the SAI by a measure: agreement by Pearson's correlation, otherwise the excess over chance."""
+    return "agreement" if measure == "pearson" else f"SAI excess, {measure}"
 
 
-def value(quantity: Criterion, at_epoch: RunAtEpoch) -> float | None:
+def difference(quantity: Criterion, first: Sequence[RunAtEpoch], second: Sequence[RunAtEpoch]) -> Difference:
+    """Return the difference of two networks, or of the means of repetitions; or the reason why there is none."""
+    if len(first) == len(second) == 1:
+        try:
+            return quantity.difference(first[0], second[0])
+        except UsageError as error:
+            return Difference(reason=str(error))
+    values = [[number for run in runs if (number := _value(quantity, run)) is not None] for runs in (first, second)]
+    return differences.mean_difference(*values)
+
+
+def _value(quantity: Criterion, at_epoch: RunAtEpoch) -> float | None:
     """Return a run's value from its curves table, or None if it has none."""
     metric, of, has_split, variant, column = quantity.row
     split = at_epoch.split if has_split else None
@@ -109,56 +139,61 @@ def value(quantity: Criterion, at_epoch: RunAtEpoch) -> float | None:
         of = of.format(own=at_epoch.run.own, split=at_epoch.split)
     if of is not None and metric == "wsi":
         of, split = MatrixId.parse(of)
-    rows = at_epoch.run.curve(metric, of, split, variant)
-    number = rows[column].get(at_epoch.epoch, np.nan)
+    number = at_epoch.run.curve(metric, of, split, variant)[column].get(at_epoch.epoch, np.nan)
     return None if np.isnan(number) else float(number)
 
 
-def _sai_criterion(measure: str) -> Criterion:
-    def sai_difference(first: RunAtEpoch, second: RunAtEpoch, _draws: BootstrapOptions) -> Difference:
+def _sai_criterion(measure: str, *, is_main: bool) -> Criterion:
+    def sai_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
         a, b = (CsmPair(run.csm("own"), run.csm("scsm")) for run in (first, second))
         return differences.alignment_difference(a, b, measure)
 
+    title = "Agreement with WordNet" if measure == "pearson" else measure_title(measure)
     row = ("sai", "{own},scsm", False, measure, "excess")
-    return Criterion(f"sai_{measure}", f"SAI excess, {measure}", True, sai_difference, row)
+    return Criterion(f"sai_{measure}", title, is_main, is_main, CLASSES, sai_difference, row)
 
 
-def _idm_difference(kind: str) -> Callable[[RunAtEpoch, RunAtEpoch, BootstrapOptions], Difference]:
-    def idm_difference(first: RunAtEpoch, second: RunAtEpoch, draws: BootstrapOptions) -> Difference:
-        a, b = ((run.counts(), run.csm(kind)) for run in (first, second))
-        return differences.idm_difference(a, b, draws.number, draws.seed)
+def _idm_criterion(name: str, title: str, kind: str, of: str) -> Criterion:
+    def idm_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
+        a, b = ((run.predictions(), run.csm(kind)) for run in (first, second))
+        return differences.idm_difference(a, b)
 
-    return idm_difference
+    return Criterion(name, title, True, True, IMAGES, idm_difference, ("idm", of, True, "errors", "value"))
 
 
-def _corrected_difference(kind: str) -> Callable[[RunAtEpoch, RunAtEpoch, BootstrapOptions], Difference]:
-    def sai_difference(first: RunAtEpoch, second: RunAtEpoch, _draws: BootstrapOptions) -> Difference:
+def _corrected_criterion(name: str, title: str, kind: str, of: str) -> Criterion:
+    def sai_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
         a, b = (CsmPair(run.csm(kind), run.csm("ccsm"), run.reliability()) for run in (first, second))
         return differences.alignment_difference(a, b, "pearson")
 
-    return sai_difference
+    return Criterion(name, title, False, False, CLASSES, sai_difference, ("sai", of, False, "pearson_corrected", "value"))
 
 
-def _max_wsi_difference(first: RunAtEpoch, second: RunAtEpoch, draws: BootstrapOptions) -> Difference:
-    return differences.max_wsi_difference(first.csm("own"), second.csm("own"), draws=draws.number, seed=draws.seed)
+def _max_wsi_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
+    return differences.max_wsi_difference(first.csm("own"), second.csm("own"))
 
 
-_OTHERS = (
-    Criterion("widm", "WIDM of mistakes", True, _idm_difference("scsm"), ("idm", "scsm", True, "errors", "value")),
-    Criterion("nidm", "NIDM of mistakes", True, _idm_difference("own"), ("idm", "{own}", True, "errors", "value")),
-    Criterion(
-        "sai_ccsm_scsm",
-        "SAI(CCSM, SCSM), corrected",
-        False,
-        _corrected_difference("scsm"),
-        ("sai", "ccsm-{split},scsm", False, "pearson_corrected", "value"),
-    ),
-    Criterion(
-        "sai_own_ccsm",
-        "SAI(NCSM, CCSM), corrected",
-        False,
-        _corrected_difference("own"),
-        ("sai", "{own},ccsm-{split}", False, "pearson_corrected", "value"),
-    ),
-    Criterion("max_wsi", "Max WSI", False, _max_wsi_difference, ("wsi", "{own}", False, "max", "value")),
+def _accuracy_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
+    return differences.accuracy_difference(first.predictions(), second.predictions())
+
+
+ACCURACY = Criterion(
+    "accuracy",
+    "Accuracy, last epochs",
+    False,
+    True,
+    IMAGES,
+    _accuracy_difference,
+    ("accuracy", None, True, None, "value"),
+)
+"""The accuracy, which is compared at the last epochs, because it is equal by choice where the other quantities are compared."""
+_MAIN = (
+    _idm_criterion("widm", "WIDM of mistakes", "scsm", "scsm"),
+    _idm_criterion("nidm", "NIDM of mistakes", "own", "{own}"),
+    Criterion("max_wsi", "Max WSI", False, True, CLASSES, _max_wsi_difference, ("wsi", "{own}", False, "max", "value")),
+    ACCURACY,
+)
+_DESCRIPTIONS = (
+    _corrected_criterion("sai_ccsm_scsm", "SAI(CCSM, SCSM), corrected", "scsm", "ccsm-{split},scsm"),
+    _corrected_criterion("sai_own_ccsm", "SAI(NCSM, CCSM), corrected", "own", "{own},ccsm-{split}"),
 )

@@ -2,25 +2,37 @@
 
 The level is the highest accuracy that all runs reach. Each run is compared at the epoch whose accuracy is nearest to the level; the
 earliest of several counts. The last epochs are compared instead if a run has no accuracy within the tolerance of the level, or if
-the level is that of guessing.
+the level is that of guessing. Accuracy itself is always compared at the last epochs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from dsi_cli.errors import count
-from dsi_cli.metrics.differences import mean_difference
+from dsi_cli.metrics.differences import holm
+from dsi_cli.metrics.jackknife import LEVEL
+from dsi_cli.queries.comparison.class_differences import ClassDifference, compare_classes
 from dsi_cli.queries.comparison.common_classes import match_classes
-from dsi_cli.queries.comparison.criteria import BootstrapOptions, Criterion, RunAtEpoch, difference, value
+from dsi_cli.queries.comparison.criteria import (
+    ACCURACY,
+    SEED_DEVIATIONS,
+    SEEDS,
+    Criterion,
+    RunAtEpoch,
+    criteria,
+    difference,
+)
+from dsi_cli.queries.comparison.repetitions import RepeatedRuns
 from dsi_cli.queries.comparison.runs import ComparedRun
-from dsi_cli.store.matrix_id import SPLITS
 
 EQUAL, LAST = "equal accuracy", "last epochs"
+MOST_DIFFERENT = 10
+"""The maximum number of classes that are listed as seen differently."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +47,6 @@ class MatchedEpoch:
     has_epoch: bool = True
     """True if the checkpoint has an epoch number; otherwise ``epoch`` is 0."""
 
-    @property
-    def shown_epoch(self) -> str:
-        """The epoch for display."""
-        return str(self.epoch) if self.has_epoch else "–"
-
 
 @dataclass(frozen=True)
 class CriterionRow:
@@ -48,16 +55,27 @@ class CriterionRow:
     quantity: str
     title: str
     is_criterion: bool
+    """True if the paper prefers the network with the higher value."""
+    is_main: bool
+    """True for agreement, IDM, Max WSI and accuracy, whose intervals are corrected by Holm's method."""
+    covers: str
+    """The source of variation that the interval covers: classes, test images, or seeds, which cover everything."""
     first: float | None
     second: float | None
     difference: float | None
     """The value of the first less that of the second."""
     low: float | None
-    """The lower end of the 95 % confidence interval of the difference."""
+    """The lower end of the confidence interval of the difference."""
     high: float | None
     """The upper end of the interval."""
-    is_real: bool | None
-    """True if the 95 % confidence interval excludes 0; None without an interval."""
+    level: float
+    """The level of the interval: 0.95, or more after the correction."""
+    p_value: float | None
+    """The two-sided p-value of no difference, after the correction."""
+    excludes_zero: bool | None
+    """True if the interval excludes 0; None without an interval."""
+    seed_deviation: float | None
+    """The standard deviation between trainings in our experiments; None for repetitions, whose interval covers it."""
     reason: str | None
 
 
@@ -78,6 +96,23 @@ class EqualAccuracyComparison:
     rows: list[CriterionRow]
     reason: str | None
     """The reason for a missing level, or for missing rows."""
+    classes: list[ClassDifference] = field(default_factory=list)
+    """The classes that the networks see most differently, at most `MOST_DIFFERENT`."""
+
+    @property
+    def is_repeated(self) -> bool:
+        """True if both sides are repetitions, so that the intervals cover other trainings."""
+        return min(len(self.first_chosen), len(self.second_chosen)) > 1
+
+    @property
+    def forest(self) -> list[CriterionRow]:
+        """The rows of the forest plot: all main ones at equal accuracy."""
+        return [row for row in self.rows if row.is_main and row.quantity != ACCURACY.name]
+
+    @property
+    def accuracy(self) -> CriterionRow | None:
+        """The accuracy at the last epochs; None if nothing was compared."""
+        return next((row for row in self.rows if row.quantity == ACCURACY.name), None)
 
 
 @dataclass(frozen=True)
@@ -91,51 +126,55 @@ class AccuracyLevel:
 
 
 def at_equal_accuracy(
-    first: tuple[str, Sequence[ComparedRun]],
-    second: tuple[str, Sequence[ComparedRun]],
-    quantities: Sequence[Criterion],
-    tolerance: float,
-    split: str | None,
-    draws: BootstrapOptions,
+    first: RepeatedRuns, second: RepeatedRuns, measures: Sequence[str], tolerance: float, split: str
 ) -> EqualAccuracyComparison:
     """Return the comparison of two runs, or groups of runs, at the highest accuracy that all reach.
 
     Parameters
     ----------
     first, second : a name and the runs of that name
-        Single runs have confidence intervals from their matrices and counts, repetitions have Welch's interval of the mean.
+        Single runs have confidence intervals over classes and samples, repetitions have Welch's interval of the mean.
+    measures : the measures of the SAI; the first is a criterion
     tolerance : the largest difference of an epoch's accuracy from the level
-    split : the split of accuracy, mistakes and CCSM; test if None, or train if a run has no accuracy on test
+    split : the split of accuracy, mistakes and CCSM
     """
-    runs = [*first[1], *second[1]]
-    split = split or next((name for name in SPLITS if all(len(_accuracy(run, name)) for run in runs)), SPLITS[0])
+    runs = [*first.runs, *second.runs]
     level = common_level(runs, split, tolerance)
-    first_epochs = [_matched_epoch(run, level.epochs[run.label], split) for run in first[1]]
-    second_epochs = [_matched_epoch(run, level.epochs[run.label], split) for run in second[1]]
-    # Compare the quantities if all runs have the classes of the first.
-    rows: list[CriterionRow] = []
-    reason, at_epoch = level.reason, []
-    for run in runs:
-        classes = match_classes(runs[0], run)
-        if classes.order is None:
-            reason = classes.reason
-            break
-        at_epoch.append(RunAtEpoch(run, level.epochs[run.label], classes.order, split))
-    else:
-        split_at = len(first[1])
-        rows = [_row(quantity, at_epoch[:split_at], at_epoch[split_at:], draws) for quantity in quantities]
-    return EqualAccuracyComparison(
-        first=first[0],
-        second=second[0],
+    comparison = EqualAccuracyComparison(
+        first=first.name,
+        second=second.name,
         basis=EQUAL if level.reason is None else LAST,
         split=split,
         level=level.value,
         tolerance=tolerance,
-        first_chosen=first_epochs,
-        second_chosen=second_epochs,
-        rows=rows,
-        reason=reason,
+        first_chosen=[_matched_epoch(run, level.epochs[run.label], split) for run in first.runs],
+        second_chosen=[_matched_epoch(run, level.epochs[run.label], split) for run in second.runs],
+        rows=[],
+        reason=level.reason,
     )
+    # Compare the quantities if all runs have the classes of the first.
+    chosen = runs_at_epochs(runs, level.epochs, split)
+    if isinstance(chosen, str):
+        return replace(comparison, reason=chosen)
+    split_at = len(first.runs)
+    last = [replace(at_epoch, epoch=at_epoch.run.epochs[-1]) for at_epoch in chosen]
+    pair = compare_classes(chosen[:split_at], chosen[split_at:])
+    return replace(
+        comparison,
+        rows=_rows(criteria(measures), chosen, last, split_at),
+        classes=[] if pair is None else pair.most_different[:MOST_DIFFERENT],
+    )
+
+
+def runs_at_epochs(runs: Sequence[ComparedRun], epochs: Mapping[str, int], split: str) -> list[RunAtEpoch] | str:
+    """Return runs at epochs that are given by label, with the classes of the first; or the reason why they cannot be matched."""
+    chosen = []
+    for run in runs:
+        classes = match_classes(runs[0], run)
+        if classes.order is None:
+            return classes.reason or "the classes cannot be matched"
+        chosen.append(RunAtEpoch(run, epochs[run.label], classes.order, split))
+    return chosen
 
 
 def common_level(runs: Sequence[ComparedRun], split: str, tolerance: float) -> AccuracyLevel:
@@ -184,10 +223,11 @@ def _matched_epoch(run: ComparedRun, epoch: int, split: str) -> MatchedEpoch:
 
 def describe_epochs(epochs: Sequence[MatchedEpoch]) -> str:
     """Return the epochs of a group, or the epoch of a single run with its accuracy and mistakes."""
+    shown = ["–" if not matched.has_epoch else str(matched.epoch) for matched in epochs]
     if len(epochs) > 1:
-        return "epochs " + ", ".join(matched.shown_epoch for matched in epochs)
+        return "epochs " + ", ".join(shown)
     (matched,) = epochs
-    parts = [f"epoch {matched.shown_epoch}"]
+    parts = [f"epoch {shown[0]}"]
     if matched.accuracy is not None:
         parts.append(f"accuracy {matched.accuracy:.3f}")
     if matched.mistakes is not None:
@@ -195,25 +235,38 @@ def describe_epochs(epochs: Sequence[MatchedEpoch]) -> str:
     return ", ".join(parts)
 
 
-def _row(
-    quantity: Criterion, first: Sequence[RunAtEpoch], second: Sequence[RunAtEpoch], draws: BootstrapOptions
-) -> CriterionRow:
-    if len(first) == len(second) == 1:
-        result = difference(quantity, first[0], second[0], draws)
-    else:
-        first_values, second_values = (
-            [number for run in runs if (number := value(quantity, run)) is not None] for runs in (first, second)
+def _rows(
+    quantities: Sequence[Criterion], chosen: Sequence[RunAtEpoch], last: Sequence[RunAtEpoch], split_at: int
+) -> list[CriterionRow]:
+    """Return one row per quantity; Holm's method corrects the intervals of the main ones."""
+    found = {}
+    for quantity in quantities:
+        runs = last if quantity is ACCURACY else chosen
+        found[quantity] = difference(quantity, runs[:split_at], runs[split_at:])
+    main = [quantity for quantity in quantities if quantity.is_main and found[quantity].p_value is not None]
+    steps = dict(zip(main, holm([found[quantity].p_value or 0.0 for quantity in main]), strict=True))
+
+    rows = []
+    for quantity, result in found.items():
+        level = steps[quantity].level if quantity in steps else LEVEL
+        low, high = result.interval(level) or (None, None)
+        rows.append(
+            CriterionRow(
+                quantity=quantity.name,
+                title=quantity.title,
+                is_criterion=quantity.is_criterion,
+                is_main=quantity.is_main,
+                covers=SEEDS if len(chosen) > 2 else quantity.covers,
+                first=result.first,
+                second=result.second,
+                difference=result.value,
+                low=low,
+                high=high,
+                level=level,
+                p_value=steps[quantity].p_value if quantity in steps else result.p_value,
+                excludes_zero=None if low is None or high is None else not low <= 0.0 <= high,
+                seed_deviation=None if len(chosen) > 2 else SEED_DEVIATIONS.get(quantity.name),
+                reason=result.reason,
+            )
         )
-        result = mean_difference(first_values, second_values)
-    return CriterionRow(
-        quantity=quantity.name,
-        title=quantity.title,
-        is_criterion=quantity.is_criterion,
-        first=result.first,
-        second=result.second,
-        difference=result.value,
-        low=result.low,
-        high=result.high,
-        is_real=result.is_real,
-        reason=result.reason,
-    )
+    return rows

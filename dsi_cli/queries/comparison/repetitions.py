@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import DISTANCES
+from dsi_cli.queries.comparison.criteria import measure_title
 from dsi_cli.queries.comparison.cross_alignment import CrossAlignment
 from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.store.matrix_id import MatrixId
@@ -48,12 +48,15 @@ class RunCurve(NamedTuple):
     chance: bool = False
     """True if figures show the chance level."""
 
+    def axis_title(self, measure: str, split: str) -> str:
+        """Return the title of the vertical axis."""
+        axis = measure_title(measure) if self.column == "excess" else self.axis
+        return f"{axis} ({split})" if self.has_split else axis
+
 
 CURVES = (
     RunCurve("accuracy", "Accuracy", "accuracy", "accuracy", None, True, None),
-    RunCurve(
-        "alignment", "Alignment with WordNet", "SAI excess, {measure}", "sai", "{own},scsm", False, "{measure}", "excess"
-    ),
+    RunCurve("alignment", "Agreement with WordNet", "", "sai", "{own},scsm", False, "{measure}", "excess"),
     RunCurve("max_wsi", "Similarity to the most similar classes", "max WSI", "wsi", "{own}", False, "max"),
     RunCurve("min_wsi", "Similarity to the least similar classes", "min WSI", "wsi", "{own}", False, "min"),
     RunCurve("widm", "How near mistakes fall, by WordNet", "WIDM of mistakes", "idm", "scsm", True, "errors", chance=True),
@@ -209,7 +212,7 @@ def _points(curve: RunCurve, run: ComparedRun, split: str, measure: str, by_comp
     # The deviation of the chance level is on the scale of the value, so divide it to get that of the excess.
     std = rows["null_std"]
     if curve.column == "excess":
-        std = std / (rows["null_mean"] if variant in DISTANCES else 1 - rows["null_mean"])
+        std = std / (1 - rows["null_mean"])
     values = {"value": rows[curve.column], "chance": rows["null_mean"], "chance_std": std}
     numbers = {name: column.to_numpy(dtype=np.float64, na_value=np.nan) for name, column in values.items()}
     frame = pd.DataFrame(numbers, index=x.to_numpy(dtype=np.float64, na_value=np.nan))

@@ -1,25 +1,21 @@
-"""The verdict of a comparison: the network that the paper's criteria prefer, and the reasons.
+"""The verdict of a comparison: the criteria of the paper in which one network is higher than the other.
 
 At equal accuracy the paper prefers the network whose similarities agree more with semantics, and whose mistakes are nearer to the
-truth (arXiv 2505.21338): higher SAI with WordNet, higher WIDM and NIDM of mistakes. Only differences whose 95 % confidence interval
-excludes 0 count **[ours]**:
+truth (arXiv 2505.21338): a higher agreement with WordNet, and a higher WIDM and NIDM of mistakes. A criterion counts only if the
+confidence interval of its difference, corrected for several comparisons, excludes 0 **[ours]**.
 
-1. A criterion favours a network if the confidence interval of its difference excludes 0. The SAI by several measures is one
-   criterion. It favours a network if all measures with an interval do.
-2. A network is preferred if at least one criterion favours it, and none favours the other network.
-3. If criteria favour both networks, the verdict is mixed. If none favours a network, there is no difference.
-
-The epoch at which the alignment came and the final accuracy do not affect the verdict.
+A network is preferred only if it was trained several times, at least one criterion is higher, and none is lower. Of single
+trainings the verdict says in which criteria they differ, and that another training may reverse it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dsi_cli.queries.comparison.criteria import seed_range
 from dsi_cli.queries.comparison.equal_accuracy import EQUAL, CriterionRow, EqualAccuracyComparison
 
-PREFERRED, NO_DIFFERENCE, MIXED, UNDECIDED = "preferred", "no real difference", "mixed", "undecided"
+PREFERRED, HIGHER, NO_DIFFERENCE, MIXED, UNDECIDED = "preferred", "higher", "no difference shown", "mixed", "undecided"
 
 
 @dataclass(frozen=True)
@@ -29,9 +25,9 @@ class Verdict:
     first: str
     second: str
     answer: str
-    """preferred, no real difference, mixed, or undecided if the runs cannot be compared."""
+    """preferred (repetitions only), higher, no difference shown, mixed, or undecided if the runs cannot be compared."""
     preferred: str | None
-    """The name of the preferred run or group."""
+    """The name of the preferred group; None for single trainings."""
     sentence: str
     reasons: list[str]
     """A sentence for each quantity: its difference with the confidence interval, or why it was not compared."""
@@ -44,33 +40,53 @@ def verdict(equal: EqualAccuracyComparison) -> Verdict:
     if not equal.rows:
         return Verdict(first, second, UNDECIDED, None, f"{first} and {second} cannot be compared: {equal.reason}", reasons)
 
-    # Collect the titles of the criteria that favour each network.
-    titles: dict[str, list[str]] = {}
-    for rows in _criteria(equal.rows):
-        favoured = _favoured(equal, rows)
-        if favoured is not None:
-            is_alignment = rows[0].quantity.startswith("sai_")
-            titles.setdefault(favoured, []).append("alignment with WordNet" if is_alignment else rows[0].title)
-
-    epochs = f"At an accuracy of {equal.level:.3f}" if equal.basis == EQUAL else "At the last epochs"
-    claims = [f"{name} has higher {' and '.join(higher)}" for name, higher in titles.items()]
-    answer, preferred = UNDECIDED, None
-    if len(titles) == 2:
-        answer, sentence = MIXED, f"{epochs}, the criteria disagree: {'; '.join(claims)}"
-    elif titles and equal.basis == EQUAL:
-        (preferred,) = titles
-        answer = PREFERRED
-        sentence = f"{epochs}, {preferred} is to be preferred to {second if preferred == first else first}: {claims[0]}"
-    elif titles:
-        (favoured,) = titles
-        other = second if favoured == first else first
-        sentence = f"{epochs}, {claims[0]} than {other}, but that may be its accuracy: no preference"
-    elif any(row.is_real is not None for row in equal.rows if row.is_criterion):
+    # Collect the quantities in which each network is higher. The last accuracy has a section of its own.
+    known = [row for row in equal.rows if row.is_main and row.quantity != "accuracy" and row.excludes_zero is not None]
+    different = [row for row in known if row.excludes_zero]
+    favoured = {_higher(equal, row) for row in different if row.is_criterion}
+    preferred = None
+    if not any(row.is_criterion for row in known):
+        answer, end = UNDECIDED, f"no criterion of {first} and {second} has a confidence interval"
+    elif not different:
         answer = NO_DIFFERENCE
-        sentence = f"{epochs}, no criterion distinguishes {first} and {second}{_disagreement_of_measures(equal)}"
+        end = f"the 95 % confidence intervals of all differences between {first} and {second} include 0"
     else:
-        sentence = f"{epochs}, no criterion of {first} and {second} has a confidence interval"
-    return Verdict(first, second, answer, preferred, sentence, reasons)
+        answer = (NO_DIFFERENCE, HIGHER, MIXED)[len(favoured)]
+        end = _claims(equal, different) + _reservation(equal, different)
+    if answer == HIGHER and equal.basis == EQUAL and equal.is_repeated:
+        (preferred,) = favoured
+        answer = PREFERRED
+
+    where = f"at an accuracy of {equal.level:.3f}" if equal.basis == EQUAL else "at the last epochs"
+    trainings = "In these two runs"
+    if max(len(equal.first_chosen), len(equal.second_chosen)) > 1:
+        trainings = f"Over {len(equal.first_chosen)} and {len(equal.second_chosen)} trainings"
+    return Verdict(first, second, answer, preferred, f"{trainings}, {where}, {end}", reasons)
+
+
+def _claims(equal: EqualAccuracyComparison, different: list[CriterionRow]) -> str:
+    """Return in which quantities each network is higher."""
+    titles: dict[str, list[str]] = {}
+    for row in different:
+        titles.setdefault(_higher(equal, row), []).append(row.title.replace("Agreement", "agreement"))
+    claims = []
+    for name, higher in titles.items():
+        listed = higher[0] if len(higher) == 1 else f"{', '.join(higher[:-1])} and {higher[-1]}"
+        claims.append(f"{listed} {'is' if len(higher) == 1 else 'are'} higher in {name}")
+    if not any(row.is_criterion for row in different):
+        claims[-1] += ", but no criterion has a 95 % confidence interval that excludes 0"
+    return ", and ".join(claims)
+
+
+def _reservation(equal: EqualAccuracyComparison, different: list[CriterionRow]) -> str:
+    """Return why the differences may be due to something else."""
+    if equal.basis != EQUAL:
+        return "; that may be due to their accuracy"
+    if equal.is_repeated:
+        return ""
+    within = (row.seed_deviation and abs(row.difference or 0.0) <= seed_range(row.seed_deviation) for row in different)
+    seeds = "; seeds alone differed as much in our experiments" if all(within) else ""
+    return f"{seeds}; another training may reverse it"
 
 
 def difference_sentence(equal: EqualAccuracyComparison, row: CriterionRow) -> str:
@@ -78,39 +94,12 @@ def difference_sentence(equal: EqualAccuracyComparison, row: CriterionRow) -> st
     if row.difference is None:
         return f"{row.title}: not compared; {row.reason}"
     values = f"{row.title}: {row.first:.3f} against {row.second:.3f}"
-    if row.is_real is None:
+    if row.low is None or row.high is None:
         return f"{values}, a difference of {row.difference:+.3f}; {row.reason}"
-    interval = f"the 95 % confidence interval of the difference, {row.low:+.3f} to {row.high:+.3f},"
-    if row.is_real:
-        return f"{values}: higher for {_higher(equal, row)}; {interval} excludes 0"
+    interval = f"the 95 % confidence interval of the difference over {row.covers}, {row.low:+.3f} to {row.high:+.3f},"
+    if row.excludes_zero:
+        return f"{values}: higher in {_higher(equal, row)}; {interval} excludes 0"
     return f"{values}: {interval} includes 0"
-
-
-def _criteria(rows: Sequence[CriterionRow]) -> list[list[CriterionRow]]:
-    """Return the rows of each criterion: those of the SAI together, and each other row alone."""
-    alignment = [row for row in rows if row.is_criterion and row.quantity.startswith("sai_")]
-    others = [[row] for row in rows if row.is_criterion and not row.quantity.startswith("sai_")]
-    return [alignment, *others] if alignment else others
-
-
-def _favoured(equal: EqualAccuracyComparison, rows: Sequence[CriterionRow]) -> str | None:
-    """Return the network that a criterion favours, or None if it favours none."""
-    known = [row for row in rows if row.is_real is not None]
-    if not all(row.is_real for row in known):
-        return None
-    names = {_higher(equal, row) for row in known}
-    return names.pop() if len(names) == 1 else None
-
-
-def _disagreement_of_measures(equal: EqualAccuracyComparison) -> str:
-    """Return which measures of the SAI have an interval that excludes 0, if the measures disagree; an empty string if not."""
-    rows = [row for row in equal.rows if row.quantity.startswith("sai_") and row.is_criterion]
-    different = [row.quantity.removeprefix("sai_") for row in rows if row.is_real is True]
-    equal_measures = [row.quantity.removeprefix("sai_") for row in rows if row.is_real is False]
-    if not different:
-        return ""
-    other = f"not by {' and '.join(equal_measures)}" if equal_measures else "in opposite directions"
-    return f" (the SAI differs by {' and '.join(different)}, {other})"
 
 
 def _higher(equal: EqualAccuracyComparison, row: CriterionRow) -> str:

@@ -1,0 +1,119 @@
+"""The differences of two networks by class: its neighbours, and its agreement with WordNet in each network.
+
+Similarities of different networks have different scales, so they are compared as percentile ranks: the share of pairs of classes
+that are less similar. The ranks of repetitions are averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.errors import UsageError
+from dsi_cli.metrics.class_alignment import align_rows
+from dsi_cli.metrics.measures import Values, mid_ranks, off_diagonal
+from dsi_cli.queries.class_names import class_names
+from dsi_cli.queries.comparison.criteria import RunAtEpoch
+
+NEAREST = 3
+"""The number of nearest classes that are listed."""
+
+
+@dataclass(frozen=True)
+class ClassDifference:
+    """One class in two networks."""
+
+    name: str
+    likeness: float | None
+    """The correlation of its percentile ranks with the other classes in the two networks: 1 if the networks see it alike."""
+    first_agreement: float | None
+    """The correlation of its similarities with those of WordNet in the first network; None without a synset."""
+    second_agreement: float | None
+    """The correlation in the second network."""
+    first_nearest: list[str]
+    """The most similar classes in the first network."""
+    second_nearest: list[str]
+    """The most similar classes in the second network."""
+
+
+class NetworkPair(NamedTuple):
+    """Two networks, or two groups of repetitions, with the classes in the order of the first run."""
+
+    first: Values
+    """The percentile ranks ``(C, C)`` of the first network, from 0 to 100, with 100 on the diagonal."""
+    second: Values
+    """The percentile ranks of the second network."""
+    classes: list[ClassDifference]
+    """The classes in class order."""
+
+    @property
+    def most_different(self) -> list[ClassDifference]:
+        """The classes with a likeness, lowest first."""
+        known = [row for row in self.classes if row.likeness is not None]
+        return sorted(known, key=lambda row: row.likeness or 0.0)
+
+
+def percentile_ranks(csm: NDArray[np.floating]) -> Values:
+    """Return the percentile rank of each pair of a CSM ``(C, C)``, from 0 to 100; the diagonal is 100.
+
+    Examples
+    --------
+    >>> percentile_ranks(np.array([[1, 0.5, 0.1], [0.5, 1, 0.3], [0.1, 0.3, 1]])).round(1).tolist()
+    [[100.0, 83.3, 16.7], [83.3, 100.0, 50.0], [16.7, 50.0, 100.0]]
+    """
+    values = off_diagonal(np.asarray(csm)).ravel()
+    ranks = np.full(csm.shape, 100.0)
+    ranks[~np.eye(len(csm), dtype=bool)] = (mid_ranks(values) - 0.5) / len(values) * 100
+    return ranks
+
+
+def compare_classes(first: Sequence[RunAtEpoch], second: Sequence[RunAtEpoch]) -> NetworkPair | None:
+    """Return two networks, or groups of repetitions, by class; None if their matrices are too large to be stored or missing."""
+    try:
+        csms = [[np.asarray(run.csm("own"), dtype=np.float64) for run in runs] for runs in (first, second)]
+    except UsageError:
+        return None
+    ranks = [np.mean([percentile_ranks(csm) for csm in matrices], axis=0) for matrices in csms]
+    likeness = align_rows(off_diagonal(ranks[0]), off_diagonal(ranks[1]))
+    agreements = [_agreement(matrices, runs[0]) for matrices, runs in zip(csms, (first, second), strict=True)]
+
+    all_names = class_names(first[0].run.results, first[0].run.name)
+    names = [all_names[index] for index in first[0].order]
+    nearest = []
+    for matrix in ranks:
+        order = np.argsort(-np.where(np.eye(len(names), dtype=bool), -np.inf, matrix), axis=1, kind="stable")
+        nearest.append([[names[index] for index in row[: min(NEAREST, len(names) - 1)]] for row in order])
+    classes = [
+        ClassDifference(
+            name=name,
+            likeness=_none_if_nan(likeness[k]),
+            first_agreement=_none_if_nan(agreements[0][k]),
+            second_agreement=_none_if_nan(agreements[1][k]),
+            first_nearest=nearest[0][k],
+            second_nearest=nearest[1][k],
+        )
+        for k, name in enumerate(names)
+    ]
+    return NetworkPair(ranks[0], ranks[1], classes)
+
+
+def _agreement(csms: Sequence[Values], run: RunAtEpoch) -> Values:
+    """Return the mean agreement of each class over repetitions; NaN without a reference."""
+    values = np.full(len(csms[0]), np.nan)
+    try:
+        reference = np.asarray(run.csm("scsm"), dtype=np.float64)
+    except UsageError:
+        return values
+    kept = np.flatnonzero(~np.isnan(np.diagonal(reference)))
+    square = np.ix_(kept, kept)
+    rows = [align_rows(off_diagonal(csm[square]), off_diagonal(reference[square])) for csm in csms]
+    values[kept] = np.mean(rows, axis=0)
+    return values
+
+
+def _none_if_nan(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
