@@ -200,7 +200,6 @@ class _Evidence:
             yield "its name means a classifier"
 
     def _hidden(self, layer: Layer, is_named: bool) -> tuple[CandidateReason, ...]:
-        """Return the evidence that a layer is not the last one."""
         reasons = []
         consumer = self.consumer.get(layer.position)
         if consumer is not None and not (is_named and _are_parallel(layer, self.layers[consumer])):
@@ -226,7 +225,6 @@ class _Evidence:
         return others[-1].width_out == layer.width_in
 
     def _doubts(self, layer: Layer) -> tuple[CandidateReason, ...]:
-        """Return the evidence against a layer that does not prove that it is hidden."""
         doubts = (
             self._doubt_by_norm(layer),
             _doubt_by_name(layer),

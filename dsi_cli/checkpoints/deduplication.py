@@ -191,7 +191,6 @@ def _originals(records: Iterable[Record]) -> list[Record]:
 
 
 def _skip_without_epoch(record: Record, kept: Sequence[Record]) -> Record:
-    """Return a usable record as skipped if it has no epoch."""
     if record.status != OK or record.epoch is not None:
         return record
     twin = next((other for other in kept if _is_twin(other, record)), None)
@@ -205,7 +204,6 @@ def _skip_as_twin(record: Record, twin: Record) -> Record:
 
 
 def _is_twin(record: Record, other: Record) -> bool:
-    """Return whether two checkpoints have the same classifier; False if it is not known."""
     return record.fingerprint is not None and record.fingerprint == other.fingerprint
 
 

@@ -107,8 +107,6 @@ class TrainingRun:
 
 @dataclass
 class _Folder:
-    """The checkpoints found for one run."""
-
     files: list[tuple[Place, os.stat_result, Place | None]] = field(default_factory=list)
     """The path, status and step folder of each checkpoint."""
     ignored: int = 0
@@ -156,7 +154,6 @@ def printable(text: str) -> str:
 
 
 def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place]:
-    """Yield the existing files and folders for paths, glob patterns and URLs."""
     for path in paths:
         if urls.scheme_of(path) is not None:
             url = os.fspath(path)
@@ -192,7 +189,6 @@ def _no_such_path(text: str) -> UsageError:
 
 
 def _search_folder(top: Place, folders: dict[Place, _Folder]) -> None:
-    """Search a folder to any depth."""
     for folder, subfolders, files in _walk_local(top) if isinstance(top, Path) else top.walk():
         if OUTPUT_TABLE in files:
             subfolders.clear()
@@ -273,7 +269,6 @@ def _stat(path: Place) -> os.stat_result | None:
 
 
 def _may_be_checkpoint(path: Place, status: os.stat_result) -> bool:
-    """Return whether a file has a checkpoint's suffix or contents."""
     suffix = path.suffix.lower()
     if path.name == LABEL_ENCODER:
         return False
@@ -316,7 +311,6 @@ def _checkpoint_file(
 
 
 def _parts(path: Place) -> list[os.stat_result]:
-    """Return the status of each further file of a checkpoint that consists of several."""
     patterns = {".safetensors.index.json": "*.safetensors", ".bin.index.json": "*.bin"}
     patterns |= dict.fromkeys(WHOLE_FOLDERS, "**/*")
     pattern = next((pattern for suffix, pattern in patterns.items() if path.name.endswith(suffix)), None)

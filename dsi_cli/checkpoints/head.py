@@ -125,7 +125,6 @@ def usable_state_dicts(groups: Sequence[NestedStateDict], role: str) -> list[Nes
 def _best_candidate(
     candidates: Sequence[HeadCandidate], classes: int | None, groups: Sequence[NestedStateDict]
 ) -> HeadCandidate:
-    """Return the head, or raise an error that lists the candidates."""
     if classes is not None:
         return _best_candidate_for_count(candidates, classes, groups)
     plausible = _without_unlikely(_plausible_candidates(candidates))
@@ -220,7 +219,6 @@ def _head(layer: Layer, tensor: Tensor) -> Head:
 
 
 def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes: int | None) -> Head:
-    """Return the head that the user named, if it can be one."""
     layers = orient(layers_of(groups), classes)
     matches = [layer for layer in layers if layer.weight is not None and _has_name(layer, head_name)]
     exact = [layer for layer in matches if head_name in (layer.name, layer.full_name)]
@@ -268,7 +266,6 @@ def _is_wide_convolution(layer: Layer) -> bool:
 
 
 def _no_such_head(groups: Sequence[NestedStateDict], head_name: str, classes: int | None) -> NoHeadError:
-    """Return the error for a name that no layer has."""
     for group in groups:
         for tensor_name, tensor in group.tensors.items():
             name = ".".join((*group.path, tensor_name))
@@ -311,7 +308,6 @@ def _ambiguous(plausible: Sequence[HeadCandidate]) -> AmbiguousHeadError:
 def _no_classifier_message(
     groups: Sequence[NestedStateDict], candidates: Sequence[HeadCandidate], classes: int | None = None
 ) -> str:
-    """Return the message for a network without a plausible classifier."""
     count = "" if classes is None else f" with {classes} rows"
     # A detector may predict classes by a convolution with a window.
     tensors = [item for group in groups for item in group.tensors.items()]

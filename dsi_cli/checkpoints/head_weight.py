@@ -44,7 +44,6 @@ def head_rows(content: CheckpointContent, head: Head, adapter_config: Any = None
 
 
 def _effective(content: CheckpointContent, head: Head, adapter_config: Any) -> NDArray[np.float32]:
-    """Return the effective weight, computed from its parts."""
     kind, parts = head.factors.kind, head.factors.tensors
     if kind == layers.WINDOW:
         return _sum_over_window(content, head)
@@ -99,7 +98,6 @@ def weight_hash(weight: NDArray[np.float32]) -> str:
 
 
 def _apply_mask(weight: NDArray[np.float32], mask: NDArray[Any], head: Head) -> NDArray[np.float32]:
-    """Return the product of a pruned weight (`torch.nn.utils.prune`) and its mask."""
     if mask.size != weight.size or mask.shape[0] != weight.shape[0]:
         raise NoHeadError(
             f"{head.name} of shape {weight.shape} has a pruning mask of shape {mask.shape}, which does not fit it",

@@ -248,7 +248,6 @@ def _attention(module: _Module) -> Layer | None:
 
 
 def _linear_or_convolution(module: _Module) -> Layer | None:
-    """Return a layer that multiplies by a weight."""
     choice = _find_weight(module.parameters)
     if choice is None:
         return None

@@ -84,8 +84,6 @@ _FILE_ERRORS = (CheckpointError, RecursionError, MemoryError, OSError, ValueErro
 
 
 class _ScanRequest(NamedTuple):
-    """The parameters of `scan_checkpoint`."""
-
     options: HeadOptions
     classes: int | None
     with_fingerprint: bool
@@ -93,8 +91,6 @@ class _ScanRequest(NamedTuple):
 
 
 class _OpenCheckpoint(NamedTuple):
-    """A checkpoint whose file is open."""
-
     file: CheckpointFile
     saved_epoch: trainers.SavedEpoch | None
     """The epoch, if the file holds several."""
@@ -166,7 +162,6 @@ def _scan(file: CheckpointFile, request: _ScanRequest, *, is_split: bool) -> lis
 
 
 def _scan_open(checkpoint: _OpenCheckpoint, request: _ScanRequest) -> ScanResult:
-    """Return the result for a checkpoint whose file is open."""
     file = checkpoint.file
     record = replace(_new_record(file), format=checkpoint.format)
     try:
@@ -191,12 +186,10 @@ def _scan_open(checkpoint: _OpenCheckpoint, request: _ScanRequest) -> ScanResult
 
 
 def _new_record(file: CheckpointFile) -> Record:
-    """Return the record of a checkpoint before its file is opened."""
     return Record(file.run, file.display_path, bytes=file.bytes, modified_ns=file.modified_ns, entry=file.entry)
 
 
 def _with_error(record: Record, file: CheckpointFile, error: BaseException) -> Record:
-    """Return the record of a checkpoint that cannot be used, with the reason."""
     # The name may state the epoch if the contents were not read.
     if record.trainer is None:
         record = _with_epoch(record, {}, _names_with_epoch(file))

@@ -68,7 +68,6 @@ def state_dict_tensors(file: CheckpointFile, options: HeadOptions, classes: int 
 def _choose_state_dict(
     content: CheckpointContent, options: HeadOptions, classes: int | None
 ) -> tuple[NestedStateDict, str | None]:
-    """Return the state dict with the head and the head's name; without a head, the largest state dict and None."""
     groups = trainers.state_dicts(content.tree, trainers.trainer_of(content.tree).name)
     role = trainers.EMA if options.ema else trainers.RAW
     try:

@@ -74,7 +74,6 @@ def read_rows(path: Place, tags: Collection[str], test_tags: Collection[str]) ->
 
 
 def _require_epochs(curves: Scalars, test_tags: Collection[str]) -> None:
-    """Refuse curves whose steps are not epochs."""
     steps = sorted({step for values in curves.values() for step in values})
     is_consecutive = steps[0] in (0, 1) and steps == list(range(steps[0], steps[-1] + 1))
     later_steps = set(steps[1:])

@@ -284,7 +284,6 @@ def _items(node: Any) -> list[tuple[Any, Any]]:
 
 
 def _is_optimiser(node: Any) -> bool:
-    """Return whether contents are the state of an optimiser."""
     node = node.state if isinstance(node, PickledObject) else node
     return isinstance(node, dict) and "param_groups" in node and "state" in node
 

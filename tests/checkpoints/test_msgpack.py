@@ -119,41 +119,6 @@ def test_every_dtype_is_read_exactly(dtype, tmp_path):
     assert (tree["scalar"], tree["without"]) == (array[1, 0], array[1, 0])
 
 
-def test_every_plain_value_is_read(tmp_path):
-    numbers = [
-        0,
-        1,
-        127,
-        128,
-        255,
-        2**15,
-        2**16,
-        2**32,
-        2**64 - 1,
-        -1,
-        -32,
-        -33,
-        -128,
-        -129,
-        -(2**15) - 1,
-        -(2**31) - 1,
-        -(2**63),
-    ]
-    plain = {
-        "numbers": numbers,
-        "floats": [1.5, float("inf")],
-        "constants": [None, True, False],
-        "texts": ["", "a" * 31, "ö" * 100, "b" * 300, "c" * 70_000],
-        "nested": [[], {}, [{"k" * 300: [1] * 20}], {str(place): place for place in range(70_000)}],
-    }
-    data = msgpack.packb({**plain, "bytes": bytes(9), "other": msgpack.ExtType(99, b"abcd"), "long": "d" * (2 << 20)})
-    found = read_tree(written(data, tmp_path))
-    assert [found.pop(name) for name in ("bytes", "other", "long")] == [None] * 3
-    assert found == plain
-    single = msgpack.packb({"x": 1.5}, use_single_float=True)
-    assert read_tree(written(single, tmp_path)) == {"x": 1.5}
-
-
 def test_arrays_of_unknown_dtype_are_listed_but_not_read(tmp_path):
     data = msgpack.packb({"a": msgpack.ExtType(1, msgpack.packb(((2,), "str32", bytes(8))))})
     with ExitStack() as stack:

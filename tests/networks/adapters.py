@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from networks.attention import Vit
-from networks.cases import ASK, ASK_ALWAYS, REFUSE, Case, attribute
-from networks.convolutional import Cnn, ResNet, Tutorial, stack
+from networks.cases import ASK_ALWAYS, REFUSE, Case, attribute
+from networks.convolutional import Cnn, Tutorial, stack
 from networks.parts import Parts, Trunk, parameter
 
 PREFIX = "base_model.model."
@@ -101,21 +101,6 @@ class Bottleneck(nn.Module):
         return x + self.up_proj(fn.relu(self.down_proj(x)))
 
 
-class Prompted(nn.Module):
-    """A vision transformer with learned prompts, one row each."""
-
-    def __init__(self, head: str, classes: int, prompts: int) -> None:
-        super().__init__()
-        self.prompt_embeddings = parameter(1, prompts, 32)
-        self.enc = Vit("head", classes)
-        self.enc.head = nn.Identity()
-        self.add_module(head, nn.Linear(32, classes))
-        self.last = head
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.get_submodule(self.last)(self.enc(x) + self.prompt_embeddings.mean((0, 1)))
-
-
 def scaled(build: Callable[[], nn.Module]) -> nn.Module:
     """Return PEFT's model whose layers are scaled by learned vectors."""
     from peft import IA3Config, get_peft_model
@@ -173,12 +158,6 @@ CASES = [
         weight=trained_copy(PREFIX + "classifier"),
     ),
     Case(
-        "convolutional_head_trained_whole",
-        lora(lambda: ResNet("fc", 12), "conv1", modules_to_save=["fc"]),
-        PREFIX + "fc",
-        weight=trained_copy(PREFIX + "fc"),
-    ),
-    Case(
         "head_stack_trained_whole",
         lora(lambda: Vit("kopf", 0, layer=stack(32, 48, 20)), "qkv", modules_to_save=["kopf"]),
         PREFIX + "kopf.modules_to_save.default.2",
@@ -194,33 +173,12 @@ CASES = [
     ),
     Case("head_lora_that_does_not_fit", lora(cnn("fc"), "fc"), None, 10, save=other_rank, **REFUSE),
     Case("head_dora", lora(cnn("fc"), "fc", use_dora=True), None, 10, **REFUSE),
-    Case(
-        "head_lora_merged",
-        lora(cnn("clf"), "clf"),
-        PREFIX + "clf",
-        weight=composed(PREFIX + "clf"),
-        save=lambda m: m.merge_and_unload().state_dict(),
-    ),
     Case("changes_without_base", lora(vit("clf", 8), "qkv", "clf", rank=8), None, 8, save=only_changes, **REFUSE),
-    Case(
-        "loralib_odd_head",
-        own("deuten", lambda: LoraLinear(32, 20)),
-        "deuten",
-        weight=lambda m: effective(m.deuten),
-        **ASK_ALWAYS,
-    ),
     Case(
         "loralib_square_rank_is_classes",
         own("y", lambda: LoraLinear(32, 32, 32)),
         "y",
         weight=lambda m: effective(m.y),
-        **ASK_ALWAYS,
-    ),
-    Case(
-        "linear_and_lora",
-        own("fc", lambda: Composite(32, 10)),
-        "fc",
-        weight=lambda m: m.fc.linear.weight + m.fc.alpha * (m.fc.lora.A @ m.fc.lora.B).T,
         **ASK_ALWAYS,
     ),
     Case(
@@ -232,7 +190,5 @@ CASES = [
     ),
     Case("scaled_body", lambda: scaled(vit("clf")), PREFIX + "clf", steps=1),
     Case("bottleneck_adapter", lambda: adapted("clf", 10, 8), "clf"),
-    Case("bottleneck_adapter_registered_last", lambda: adapted("wahl", 10, 8, True), "wahl", **ASK),
     Case("bottleneck_adapter_last_as_many", lambda: adapted("wahl", 8, 8, True), "wahl", **ASK_ALWAYS),
-    Case("prompts", lambda: Prompted("head", 10, 5), "head"),
 ]

@@ -146,49 +146,6 @@ class ResNet(nn.Module):
         return self.get_submodule(self.last)(self.embed(x))
 
 
-class Vgg(nn.Module):
-    """Convolutions under ``features`` and a stack of linear layers under any name."""
-
-    def __init__(self, head: str, hidden: int, classes: int, norm: bool = False) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for width, following in pairwise((3, 8, 16, 16)):
-            layers += [nn.Conv2d(width, following, 3, padding=1)]
-            layers += ([nn.BatchNorm2d(following)] if norm else []) + [nn.ReLU(), nn.MaxPool2d(2)]
-        self.features = nn.Sequential(*layers)
-        self.avgpool = nn.AdaptiveAvgPool2d(2)
-        self.add_module(head, stack(64, hidden, hidden, classes, dropout=True))
-        self.last = head
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.get_submodule(self.last)(self.avgpool(self.features(x)).flatten(1))
-
-
-class AllConvolutional(nn.Module):
-    """No linear layer: the last 1x1 convolution has an output a class, and global pooling follows."""
-
-    def __init__(self, head: str, classes: int, width: int = 32, hidden: int | None = None) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, padding=1)
-        self.conv2 = nn.Conv2d(16, width, 3, stride=2, padding=1)
-        self.conv3 = nn.Conv2d(width, hidden or width, 1)
-        self.add_module(head, nn.Conv2d(hidden or width, classes, 1))
-        self.last = head
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = fn.relu(self.conv3(fn.relu(self.conv2(fn.relu(self.conv1(x))))))
-        return self.get_submodule(self.last)(x).mean((2, 3))
-
-
-class Nin(nn.Sequential):
-    """Network in network: one Sequential of convolutions, classes at its end."""
-
-    def __init__(self, classes: int) -> None:
-        block = [nn.Conv2d(3, 24, 5, padding=2), nn.ReLU(), nn.Conv2d(24, 20, 1), nn.ReLU(), nn.MaxPool2d(2)]
-        block += [nn.Conv2d(20, 24, 3, padding=1), nn.ReLU(), nn.Conv2d(24, 24, 1), nn.ReLU(), nn.Conv2d(24, classes, 1)]
-        super().__init__(*block, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
 class Fire(nn.Module):
     """SqueezeNet's block."""
 
@@ -218,18 +175,10 @@ class SqueezeNet(nn.Module):
 
 
 CASES = [
-    Case("cnn_fc_underscore", lambda: Cnn("_fc", 10), "_fc"),
     Case("head_first", lambda: HeadFirst("top", 20), "top"),
-    Case("tutorial", lambda: Tutorial(["fc1", "fc2", "fc3"], [48, 32, 10]), "fc3"),
     Case("chain_of_two_square", lambda: Perceptron(48, fc1=20, fc2=20), "fc2", inputs=vectors(48)),
-    Case("softmax_regression", lambda: Wrapped("W", nn.Linear(96, 10)), "W", inputs=vectors(96)),
-    Case("sequential_mlp", lambda: stack(64, 48, 32, 10), "4", inputs=vectors(64)),
     Case("wrapped_layers", lambda: Wrapped("layers", stack(48, 20, 20, norm=True)), "layers.3", inputs=vectors(48)),
     Case("resnet_linear", lambda: ResNet("linear", 10, shortcut="shortcut"), "linear"),
     Case("resnet_fc_stack", lambda: ResNet("fc", 0, layer=stack(32, 48, 20, dropout=True)), "fc.3"),
-    Case("resnet_fc_in_sequential", lambda: ResNet("fc", 0, layer=nn.Sequential(nn.Dropout(), nn.Linear(32, 6))), "fc.1"),
-    Case("vgg_classifier", lambda: Vgg("classifier", 48, 10), "classifier.6"),
-    Case("all_convolutional", lambda: AllConvolutional("conv4", 10), "conv4", then=True),
-    Case("network_in_network", lambda: Nin(10), "9", then=True),
     Case("squeezenet", lambda: SqueezeNet("classifier", 10), "classifier.1", then=True),
 ]

@@ -204,7 +204,6 @@ CASES = [
         "classifier.1",
     ),
     Case("mobilenet_two_layers", lambda: MobileNet("classifier", stack(48, 64, 16)), "classifier.2"),
-    Case("mobilenet_convolution", lambda: MobileNet("conv_out", nn.Conv2d(48, 15, 1)), "conv_out"),
     Case("separable_more_classes", lambda: Separable("linear_7", 40, (12, 12, 24)), "linear_7"),
     Case("densenet_linear", lambda: DenseNet("linear", 7), "linear"),
     Case("inception", lambda: Inception("l_out", 10), "l_out"),

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 from torch.nn.utils import parametrizations, parametrize, prune
 
-from networks.cases import ASK, ASK_ALWAYS, REFUSE, Case, vectors
-from networks.convolutional import Cnn, ResNet, Tutorial, stack
+from networks.cases import ASK, ASK_ALWAYS, REFUSE, Case
+from networks.convolutional import Cnn, ResNet, Tutorial
 from networks.parts import Parts, Trunk
 
 Change = Callable[[nn.Module], Any]
@@ -41,34 +41,12 @@ def pruned_twice(layer: nn.Module) -> None:
     prune.l1_unstructured(layer, "weight", 0.3)
 
 
-def pruned_bias_too(layer: nn.Module) -> None:
-    prune.l1_unstructured(layer, "weight", 0.5)
-    prune.l1_unstructured(layer, "bias", 0.5)
-
-
-def pruned_features(layer: nn.Module) -> None:
-    prune.ln_structured(layer, "weight", 0.25, n=2, dim=1)
-
-
-def pruned_classes(layer: nn.Module) -> None:
-    prune.ln_structured(layer, "weight", 0.2, n=2, dim=0)
-
-
-def pruned_for_good(layer: nn.Module) -> None:
-    prune.l1_unstructured(layer, "weight", 0.4)
-    prune.remove(layer, "weight")
-
-
 def normed(dim: int | None = 0) -> Change:
     return lambda layer: nn.utils.weight_norm(layer, dim=dim)
 
 
 def newly_normed(dim: int | None = 0) -> Change:
     return lambda layer: parametrizations.weight_norm(layer, dim=dim)
-
-
-def pruned_bias_only(layer: nn.Module) -> None:
-    prune.l1_unstructured(layer, "bias", 0.5)
 
 
 def spectral_of_columns(layer: nn.Module) -> None:
@@ -85,27 +63,6 @@ newly_spectral = parametrizations.spectral_norm
 
 def orthogonal(kind: str, trivial: bool = True) -> Change:
     return lambda layer: parametrizations.orthogonal(layer, orthogonal_map=kind, use_trivialization=trivial)
-
-
-class Doubled(nn.Module):
-    """Twice the weight."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return 2 * x
-
-
-class Symmetric(nn.Module):
-    """The upper triangle on both sides."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.triu() + x.triu(1).T
-
-
-class Rectified(nn.Module):
-    """Weights above zero."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return fn.softplus(x)
 
 
 class LowRank(nn.Module):
@@ -185,21 +142,11 @@ def tutorial(*widths: int) -> Callable[[], nn.Module]:
     return lambda: Tutorial(["fc1", "fc2", "out"], widths)
 
 
-def mlp(*widths: int) -> Callable[[], nn.Module]:
-    return lambda: stack(*widths)
-
-
 CASES = [
     Case("pruned_all_square", changed(tutorial(20, 20, 20), fc1=pruned(), fc2=pruned(), out=pruned()), "out"),
     Case("pruned_twice", changed(cnn("fc"), fc=pruned_twice), "fc"),
-    Case("pruned_bias_too", changed(cnn("fc", 12), fc=pruned_bias_too), "fc"),
-    Case("pruned_features", changed(cnn("ausgabe", 16), ausgabe=pruned_features), "ausgabe"),
-    Case("pruned_classes", changed(cnn("fc", 20), fc=pruned_classes), "fc"),
-    Case("pruned_for_good", changed(cnn("top"), top=pruned_for_good), "top"),
-    Case("pruned_sequential", changed(mlp(48, 32, 20), **{"0": pruned(), "2": pruned()}), "2", inputs=vectors(48)),
     Case("pruned_resnet", changed(lambda: ResNet("linear", 10), layer2__0__conv1=pruned(), linear=pruned()), "linear"),
     Case("pruned_with_other_mask", changed(cnn("clf"), clf=pruned()), "clf", save=with_other_mask, **REFUSE),
-    Case("pruned_bias_only", changed(cnn("verdict", 12), verdict=pruned_bias_only), "verdict"),
     Case("noisy_odd_name", lambda: noisy("sortie", 20, ("mu_weight", "rho_weight")), "sortie.mu_weight", **ASK_ALWAYS),
     Case("spectral_norm_of_columns_square", changed(cnn("fc", 32), fc=spectral_of_columns), "fc", **ASK_ALWAYS),
     Case("new_spectral_norm_of_columns", changed(cnn("fc"), fc=newly_spectral_of_columns), "fc"),
@@ -208,11 +155,6 @@ CASES = [
     Case("weight_norm_everywhere", changed(tutorial(32, 20, 20), fc1=normed(), fc2=normed(), out=normed()), "out"),
     Case("weight_norm_hidden_only", changed(tutorial(32, 20, 20), fc1=normed(), fc2=normed()), "out"),
     Case("weight_norm_without_lengths", changed(cnn("clf"), clf=normed()), "clf", save=without("clf.weight_g"), **REFUSE),
-    Case(
-        "new_weight_norm_everywhere",
-        changed(tutorial(20, 20, 20), fc1=newly_normed(), fc2=newly_normed(), out=newly_normed()),
-        "out",
-    ),
     Case("spectral_norm_hidden_only", changed(tutorial(32, 20, 20), fc1=spectral, fc2=spectral), "out"),
     Case("spectral_norm_without_vector", changed(cnn("clf"), clf=spectral), "clf", save=without("clf.weight_u"), **REFUSE),
     Case(
@@ -221,12 +163,8 @@ CASES = [
         "out",
     ),
     Case("orthogonal_hidden_only", changed(tutorial(32, 32, 20), fc2=orthogonal("matrix_exp")), "out"),
-    Case("parametrised_doubled", changed(cnn("clf"), clf=parametrized(Doubled)), "clf", **REFUSE),
-    Case("parametrised_softplus", changed(cnn("fc"), fc=parametrized(Rectified)), "fc", **REFUSE),
-    Case("parametrised_symmetric", changed(cnn("fc", 32), fc=parametrized(Symmetric)), "fc", **REFUSE),
     Case("parametrised_low_rank", changed(cnn("fc"), fc=parametrized(lambda: LowRank(6))), "fc", **ASK_ALWAYS),
     Case("parametrised_rank_1", changed(cnn("fc"), fc=parametrized(lambda: LowRank(1))), "fc", **ASK_ALWAYS),
-    Case("parametrised_hidden_only", changed(tutorial(32, 20, 20), fc1=parametrized(Doubled)), "out"),
     Case(
         "two_layers_low_rank",
         lambda: in_two_layers("u", "v", 6, 20),
@@ -234,12 +172,5 @@ CASES = [
         weight=product("u", "v"),
         also=only_last("v"),
         **ASK,
-    ),
-    Case(
-        "two_layers_named_fc",
-        lambda: in_two_layers("fc", "fc_b", 8, 10),
-        "fc_b",
-        weight=product("fc", "fc_b"),
-        also=only_last("fc_b"),
     ),
 ]

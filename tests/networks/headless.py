@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from networks.attention import Mixer, Swin, Vit
-from networks.cases import REFUSE, Case, sequences, tokens, vectors
+from networks.cases import Case, tokens, vectors
 from networks.convolutional import Cnn, ResNet, stack
 from networks.efficient import ConvNext, MobileNet
 from networks.parts import Parts, Trunk, parameter
@@ -32,29 +32,8 @@ def row(model: nn.Module, head: str, features: int, layer: nn.Module | None = No
     return model
 
 
-class Ordinal(nn.Module):
-    """CORAL: one weight row for all thresholds, and a bias for each."""
-
-    def __init__(self, classes: int) -> None:
-        super().__init__()
-        self.trunk = Trunk(32)
-        self.fc = nn.Linear(32, 1, bias=False)
-        self.linear_1_bias = nn.Parameter(torch.zeros(classes - 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.trunk(x)) + self.linear_1_bias
-
-
 def autoencoder(*widths: int) -> Parts:
     return Parts(lambda m, x: m.decoder(m.encoder(x)).norm(), encoder=stack(*widths), decoder=stack(*reversed(widths)))
-
-
-def convolutional_autoencoder() -> Parts:
-    encoder = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 24, 3, 2, 1))
-    decoder = nn.Sequential(
-        nn.ConvTranspose2d(24, 16, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(16, 3, 4, 2, 1), nn.Sigmoid()
-    )
-    return Parts(lambda m, x: m.decoder(m.encoder(x)), encoder=encoder, decoder=decoder)
 
 
 def unet(outputs: int, last: str = "outc") -> Parts:
@@ -85,23 +64,8 @@ def diffusion() -> Parts:
     )
 
 
-def super_resolution() -> nn.Module:
-    layers = [nn.Conv2d(3, 16, 5, padding=2), nn.Tanh(), nn.Conv2d(16, 12, 3, padding=1), nn.PixelShuffle(2)]
-    return nn.Sequential(*layers)
-
-
-def generator() -> nn.Module:
-    layers = [nn.ConvTranspose2d(24, 32, 4), nn.BatchNorm2d(32), nn.ReLU(), nn.ConvTranspose2d(32, 3, 4, 4), nn.Tanh()]
-    return nn.Sequential(nn.Unflatten(1, (24, 1, 1)), *layers)
-
-
 def dense_generator(pixels: int) -> nn.Module:
     return nn.Sequential(stack(16, 32, 48, pixels, norm=True), nn.Tanh())
-
-
-def dcgan() -> Parts:
-    net = nn.Sequential(nn.ConvTranspose2d(12, 3, 4, 4), nn.Tanh())
-    return Parts(lambda m, z: m.conv(fn.relu(m.l1(z)).reshape(-1, 12, 4, 4)), l1=nn.Linear(16, 192), conv=net)
 
 
 def metric(width: int, head: str = "embedding", norm: bool = False) -> Parts:
@@ -113,13 +77,6 @@ def metric(width: int, head: str = "embedding", norm: bool = False) -> Parts:
     )
 
 
-def siamese() -> Parts:
-    def forward(model: Parts, x: Tensor) -> Tensor:
-        return model.score((model.branch(x) - model.branch(x.flip(0))).abs())
-
-    return Parts(forward, branch=Trunk(32), score=nn.Linear(32, 1))
-
-
 def language_model(tied: bool, vocabulary: int = 300) -> Parts:
     layer = nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True)
     table, last = nn.Embedding(vocabulary, 32), nn.Linear(32, vocabulary, bias=False)
@@ -127,17 +84,6 @@ def language_model(tied: bool, vocabulary: int = 300) -> Parts:
         last.weight = table.weight
     forward = lambda m, x: m.lm_head(m.h(m.wte(x)))[:, -1]  # noqa: E731
     return Parts(forward, wte=table, h=nn.TransformerEncoder(layer, 1), lm_head=last)
-
-
-def word_vectors() -> Parts:
-    forward = lambda m, x: (m.u_embeddings(x) * m.v_embeddings(x.flip(1))).sum(2)  # noqa: E731
-    return Parts(forward, u_embeddings=nn.Embedding(300, 24), v_embeddings=nn.Embedding(300, 24))
-
-
-def forecaster(kind: type[nn.RNNBase], outputs: int) -> Parts:
-    return Parts(
-        lambda m, x: m.linear(m.rnn(x)[0][:, -1]), rnn=kind(9, 32, batch_first=True), linear=nn.Linear(32, outputs)
-    )
 
 
 def recommender() -> Parts:
@@ -174,7 +120,6 @@ NONE: dict[str, Any] = {"head": None, "classes": 20, "must_refuse": "."}
 BY_COUNT: dict[str, Any] = NONE | {"only_with_count": True}
 CASES = [
     Case("resnet_backbone", lambda: beheaded(ResNet("fc", 10), "fc"), **NONE),
-    Case("trunk_alone", lambda: Trunk(48), **NONE),
     Case("vit_backbone", lambda: beheaded(Vit("head", 10), "head"), **NONE),
     Case("swin_backbone", lambda: beheaded(Swin("head", 10), "head"), **NONE),
     Case("convnext_backbone", lambda: beheaded(ConvNext("head", 10), "head"), **NONE),
@@ -185,25 +130,14 @@ CASES = [
     Case("regression", lambda: row(Cnn("fc", 2), "fc", 32), **NONE),
     Case("regression_stack", lambda: row(ResNet("fc", 2), "fc", 32, stack(32, 24, 1)), **NONE),
     Case("regression_vit", lambda: row(Vit("head", 2), "head", 32), **NONE),
-    Case("binary_with_one_output", lambda: row(Cnn("classifier", 2), "classifier", 32), None, 2, **REFUSE),
-    Case("ordinal_with_one_row", lambda: Ordinal(8), None, 8, **REFUSE),
-    Case("siamese", lambda: siamese(), **NONE),
     Case("autoencoder", lambda: autoencoder(96, 48, 12), **BY_COUNT, inputs=vectors(96)),
-    Case("convolutional_autoencoder", convolutional_autoencoder, **NONE),
-    Case("unet_mask", lambda: unet(1), **NONE),
     Case("unet_of_three_channels", lambda: unet(3), **BY_COUNT),
     Case("diffusion", diffusion, **BY_COUNT),
-    Case("super_resolution", super_resolution, **NONE),
-    Case("generator", generator, **NONE, inputs=vectors(24)),
     Case("generator_dense", lambda: dense_generator(192), **BY_COUNT, inputs=vectors(16)),
-    Case("generator_with_first_layer", dcgan, **BY_COUNT, inputs=vectors(16)),
     Case("embedding_model", lambda: metric(64), **BY_COUNT),
     Case("embedding_model_with_norm", lambda: metric(128, "fc", norm=True), **BY_COUNT),
     Case("language_model", lambda: language_model(False), **BY_COUNT, inputs=tokens(300)),
     Case("language_model_tied", lambda: language_model(True), **BY_COUNT, inputs=tokens(300)),
-    Case("word_vectors", word_vectors, **BY_COUNT, inputs=tokens(300)),
-    Case("forecast", lambda: forecaster(nn.LSTM, 1), **NONE, inputs=sequences(9)),
-    Case("forecast_of_many_steps", lambda: forecaster(nn.GRU, 24), **BY_COUNT, inputs=sequences(9)),
     Case("recommender", recommender, **BY_COUNT, inputs=tokens(150)),
     Case("actor_and_critic", lambda: actor_and_critic(6), **BY_COUNT, inputs=vectors(12)),
     Case("capsules", lambda: capsules(10), **BY_COUNT | {"classes": 10}),

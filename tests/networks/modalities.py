@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from networks.cases import ASK, ASK_ALWAYS, REFUSE, Case, Inputs, images, tokens, vectors
+from networks.cases import ASK, ASK_ALWAYS, REFUSE, Case, Inputs, tokens, vectors
 from networks.parts import Parts, parameter
 from networks.recurrent import TextTransformer
 
@@ -87,33 +87,6 @@ class PointNet(nn.Module):
         return self.get_submodule(self.names[1])(fn.relu(self.get_submodule(self.names[0])(x)))
 
 
-def video(head: str, classes: int, layer: nn.Module | None = None) -> Parts:
-    """Return a three-dimensional CNN, perhaps with a head of convolutions."""
-    trunk = nn.Sequential(nn.Conv3d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv3d(16, 32, 3, padding=1), nn.ReLU())
-
-    def forward(model: Parts, x: Tensor) -> Tensor:
-        x = model.blocks(x[:, :, None].expand(-1, -1, 2, -1, -1)).mean((2, 3, 4), keepdim=True)
-        return model.get_submodule(head)(x if layer is not None else x.flatten(1)).flatten(1)
-
-    return Parts(forward, blocks=trunk, **{head: layer or nn.Linear(32, classes)})
-
-
-def fastai(classes: int) -> nn.Module:
-    """Return fastai's Sequential of body and head: norms and dropout between two linear layers without biases."""
-    body = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1))
-    first = [
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.BatchNorm1d(32),
-        nn.Dropout(0.25),
-        nn.Linear(32, 48, bias=False),
-        nn.ReLU(),
-    ]
-    return nn.Sequential(
-        body, nn.Sequential(*first, nn.BatchNorm1d(48), nn.Dropout(0.5), nn.Linear(48, classes, bias=False))
-    )
-
-
 class TextHead(nn.Module):
     """The heads of transformers' models: a dense layer and a projection under one name, or under two."""
 
@@ -141,7 +114,6 @@ def points(batch: int = 6, number: int = 20) -> Inputs:
 
 NODES = vectors(30)
 CASES = [
-    Case("graph_kipf", lambda: kipf(16, 7), "gc2.weight", weight=lambda m: m.gc2.weight.T, inputs=NODES),
     Case(
         "graph_kipf_hidden_is_classes",
         lambda: kipf(16, 16),
@@ -156,9 +128,6 @@ CASES = [
     Case("graph_sage_head", lambda: geometric(Sage, 24, 10, "ausgabe"), "ausgabe", inputs=NODES),
     Case("graph_sage_two_matrices", lambda: geometric(Sage, 24, 10), None, 10, inputs=NODES, **REFUSE),
     Case("pointnet", lambda: PointNet(("fc1", "fc2"), 32, 40), "fc2", inputs=points()),
-    Case("video", lambda: video("fc8", 10), "fc8", inputs=images(8)),
-    Case("video_convolution", lambda: video("conv_logits", 12, nn.Conv3d(32, 12, 1)), "conv_logits", inputs=images(8)),
-    Case("fastai", lambda: fastai(10), "1.8"),
     Case(
         "text_dense_and_projection",
         lambda: TextHead("classifier.dense", "classifier.out_proj", 5),

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from networks.cases import ASK, ASK_ALWAYS, Case, sequences, tokens
-from networks.convolutional import stack
+from networks.cases import ASK, ASK_ALWAYS, Case, tokens
 
 
 class Recurrent(nn.Module):
@@ -27,19 +26,6 @@ class Recurrent(nn.Module):
         return self.get_submodule(self.last)(self.rnn(self.embedding(x))[0].mean(1))
 
 
-class SignalGru(nn.Module):
-    """A recurrent layer on sensor values, with the head in a Sequential."""
-
-    def __init__(self, kind: type[nn.RNNBase], head: str, layers: nn.Module, width: int = 32) -> None:
-        super().__init__()
-        self.gru = kind(9, width, num_layers=2, batch_first=True)
-        self.add_module(head, layers)
-        self.last = head
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.get_submodule(self.last)(self.gru(x)[0][:, -1])
-
-
 class TextCnn(nn.Module):
     """Kim's text CNN: convolutions of several widths over word vectors."""
 
@@ -56,19 +42,6 @@ class TextCnn(nn.Module):
         x = (self.static(x) + (self.tuned(x) if hasattr(self, "tuned") else 0))[:, None]
         pooled = [fn.relu(conv(x)).flatten(2).amax(2) for conv in self.convs]
         return self.get_submodule(self.last)(torch.cat(pooled, 1))
-
-
-class Bag(nn.Module):
-    """FastText-like: the mean of word vectors and one linear layer."""
-
-    def __init__(self, head: str, classes: int, vocabulary: int = 1000, width: int = 32) -> None:
-        super().__init__()
-        self.emb = nn.EmbeddingBag(vocabulary, width)
-        self.add_module(head, nn.Linear(width, classes))
-        self.last = head
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.get_submodule(self.last)(self.emb(x))
 
 
 class TextTransformer(nn.Module):
@@ -96,21 +69,6 @@ class TextTransformer(nn.Module):
         return self.get_submodule(self.last)(x)
 
 
-class Temporal(nn.Module):
-    """One-dimensional convolutions over a signal, the classifier linear or convolutional."""
-
-    def __init__(self, head: str, layer: nn.Module) -> None:
-        super().__init__()
-        self.net = nn.Sequential(
-            nn.Conv1d(9, 20, 5, padding=2), nn.BatchNorm1d(20), nn.ReLU(), nn.Conv1d(20, 32, 3, padding=1), nn.ReLU()
-        )
-        self.add_module(head, layer)
-        self.last = head
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.get_submodule(self.last)(self.net(x.transpose(1, 2)).mean(2))
-
-
 class AttentiveLstm(nn.Module):
     """A bidirectional LSTM with additive attention, whose score layer is registered after the classifier or before."""
 
@@ -129,21 +87,11 @@ class AttentiveLstm(nn.Module):
         return self.get_submodule(self.last)((weights[:, :, None] * hidden).sum(1))
 
 
-def lstm(*args: object, **options: object) -> Recurrent:
-    return Recurrent(nn.LSTM, *args, **options)
-
-
 CASES = [
-    Case("lstm_bidirectional", lambda: lstm("lin_out", 8, bidirectional=True), "lin_out", inputs=tokens(1000)),
     Case("gru_clf", lambda: Recurrent(nn.GRU, "clf", 11), "clf", inputs=tokens(1000)),
-    Case("rnn_h2o", lambda: Recurrent(nn.RNN, "h2o", 18, 57), "h2o", inputs=tokens(57)),
-    Case("gru_stack", lambda: SignalGru(nn.GRU, "post", stack(32, 24, 6)), "post.2", inputs=sequences(9)),
-    Case("lstm_signal", lambda: SignalGru(nn.LSTM, "aktivität", nn.Linear(32, 6)), "aktivität", inputs=sequences(9)),
     Case("textcnn_fc", lambda: TextCnn("fc", 4), "fc", inputs=tokens(1000)),
-    Case("bag_of_words", lambda: Bag("fc", 4), "fc", inputs=tokens(1000)),
     Case("text_transformer", lambda: TextTransformer("classifier", 6), "classifier", inputs=tokens(500)),
     Case("text_transformer_no_pooler", lambda: TextTransformer("lbl", 14, pooler=None), "lbl", inputs=tokens(500)),
-    Case("temporal", lambda: Temporal("dense_out", nn.Linear(32, 6)), "dense_out", inputs=sequences(9)),
     Case("attentive_lstm", lambda: AttentiveLstm("label", 10), "label", inputs=tokens(800), **ASK),
     Case(
         "attentive_lstm_scores_are_classes", lambda: AttentiveLstm("label", 20), "label", inputs=tokens(800), **ASK_ALWAYS

@@ -72,10 +72,4 @@ CASES = [
     ),
     Case("projector_before", lambda: side_by_side("clf", "head", head=stack(32, 32, 24), clf=linear(20)), "clf", **ASK),
     Case("distilled_as_many", lambda: side_by_side("head", "head_dist", head=linear(10), head_dist=linear(10)), "head"),
-    Case(
-        "data_sets_first",
-        lambda: side_by_side("heads.cifar", "heads.dtd", heads=nn.ModuleDict({"cifar": linear(10), "dtd": linear(47)})),
-        "heads.cifar",
-        **ASK,
-    ),
 ]

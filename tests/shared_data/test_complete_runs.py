@@ -9,20 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from helpers.outputs import curve, head_of, stored_counts
 from numpy.testing import assert_allclose, assert_array_equal
 from safetensors.numpy import load_file
 
 import dsi_cli
 from dsi_cli.analysis.analyze import analyze
-from dsi_cli.checkpoints import state_dict
-from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.scan import HeadOptions, require_file
 from dsi_cli.checkpoints.training_logs import CURVES, LOG_FILES, read_log
 from dsi_cli.demo import runs_folder
-from dsi_cli.labels.files import find_label_file, read_labels
-from dsi_cli.queries.phases import phase_sentences
 
 CNN, VIT, COLLAPSED, FASHION = "cifar100-cnn", "cifar100-vit", "cifar100-vit-collapsed", "fashion-mnist-tinycnn"
 RUNS = {CNN: 31, VIT: 31, COLLAPSED: 16, FASHION: 16}
@@ -91,10 +85,6 @@ def test_the_phases_of_a_collapsed_network_are_none(out):
     assert "within chance" in phases["reason"].iloc[0]
 
 
-def test_an_agreement_that_falls_slowly_is_told(out):
-    assert "refinement to epoch 11 (4 to 13), change since the peak -0.058" in phase_sentences(out, FASHION).phases
-
-
 @pytest.mark.parametrize("run", RUNS)
 def test_heads_are_those_that_torch_loads(run, real_runs, out):
     rows = dsi_cli.open_results(out).checkpoints.query("run == @run").set_index("epoch")
@@ -114,22 +104,6 @@ def test_every_accuracy_is_the_logs(run, real_runs, out, curves):
     predictions, targets = (np.load(real_runs / run / f"{name}.npy") for name in ("preds", "targets"))
     for epoch, row in enumerate(predictions):
         assert np.trace(stored_counts(out, run, epoch)) == (row == targets).sum()
-
-
-@pytest.mark.parametrize("run", [CNN, VIT, FASHION])
-def test_all_weights_are_read_as_torch_loads_them(run, real_runs):
-    path = real_runs / run / "epoch_002.pt"
-    found = state_dict.read_state_dict(require_file(path), HeadOptions()).arrays
-    expected = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    assert set(found) == set(expected)
-    for name, tensor in expected.items():
-        assert_array_equal(found[name], tensor.numpy(), err_msg=name)
-
-
-def test_each_folder_is_a_run_with_its_labels(real_runs):
-    assert {run.name for run in discover([real_runs])} == {path.name for path in real_runs.iterdir()}
-    for run, preset in ((FASHION, "fashion-mnist"), (CNN, "cifar100"), (VIT, "cifar100")):
-        assert read_labels(find_label_file(real_runs / run)).preset == preset
 
 
 def test_every_log_is_read(shared):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers.errors import raises
-from helpers.taxonomies import preset_nodes, random_taxonomy
+from helpers.taxonomies import random_taxonomy
 from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet.database.taxonomy import Taxonomy, load
+from dsi_cli.wordnet.database.taxonomy import Taxonomy
 from dsi_cli.wordnet.similarity.common_subsumers import NO_HYPERNYM, common_heights
 
 
@@ -42,19 +42,6 @@ def test_without_a_common_hypernym_there_is_no_height():
     nothing = np.zeros(3, np.int32)
     taxonomy = Taxonomy(np.array([1, 2]), ("a", "b"), np.zeros(2, np.uint8), nothing, np.array([], np.int32))
     assert_array_equal(common_heights([0, 1, 0], taxonomy), [[0, -1, 0], [-1, 0, -1], [0, -1, 0]])
-
-
-def test_a_class_below_another_has_its_height():
-    dog, puppy, cat = (load().node(f"{name}.n.01") for name in ("dog", "puppy", "cat"))
-    found = common_heights([dog, puppy, cat])
-    assert (found[0, 1], found[0, 0], found[1, 1]) == (1, 1, 0)
-    assert found[0, 2] == found[1, 2] == 3
-
-
-def test_the_order_of_the_classes_moves_the_values_with_them():
-    nodes = preset_nodes("cifar100")
-    order = np.random.default_rng(0).permutation(100)
-    assert_array_equal(common_heights(nodes[order]), common_heights(nodes)[np.ix_(order, order)])
 
 
 def test_an_unresolved_label_is_an_error():

@@ -60,11 +60,6 @@ def test_several_roots_are_put_under_one(tmp_path):
     assert similarities(tree, wup_similarity, "cat", "oak")[0, 1] == pytest.approx(2 / 6)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_encodings_with_a_mark_are_read(tmp_path, encoding):
-    assert "fougère" in custom_taxonomy.read_taxonomy(written(tmp_path, "fougère,plante\nchêne,plante\n", encoding)).names
-
-
 def test_labels_mean_nodes_of_their_name(tmp_path):
     tree = custom_taxonomy.read_taxonomy(written(tmp_path, CLOTHES))
     found = custom_taxonomy.match_labels(tree, ["shirt", " Shirt ", "pull_over", "PULL OVER", "boot", ""])

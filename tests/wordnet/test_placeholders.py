@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from dsi_cli.wordnet.disambiguation.placeholders import placeholders
 from dsi_cli.wordnet.disambiguation.resolve import resolve
 
 
@@ -32,15 +31,6 @@ def test_names_with_digits_are_no_placeholders(label):
 def test_an_id_or_a_choice_comes_before_a_placeholder():
     found = resolve(["class_0", "class_1"], wnids=["n02084071", None], chosen={1: "cat.n.01"})
     assert [one.synset for one in found] == ["dog.n.01", "cat.n.01"]
-
-
-@pytest.mark.parametrize(
-    "labels",
-    [["n10791221", "n09631463", "n05327767"], ["10791221-n", "09631463-n", "05327767-n"], ["N10791221", "n09631463"]],
-)
-def test_wordnet_ids_are_no_placeholders(labels):
-    assert placeholders(labels) == frozenset()
-    assert all(one.synset is not None for one in resolve(labels))
 
 
 def test_ids_that_wordnet_lacks_are_reported_as_such():

@@ -61,11 +61,6 @@ def test_verbs_are_resolved(label, synset):
     assert VERBS.taxonomy.wnid(VERBS.taxonomy.node(synset)) == found.wnid
 
 
-def test_the_head_of_an_action_is_called_a_verb():
-    (found,) = verbs("ride_horse")
-    assert (found.synset, found.resolved_by) == ("ride.v.01", "head verb")
-
-
 @pytest.mark.parametrize(
     ("label", "reason"),
     [

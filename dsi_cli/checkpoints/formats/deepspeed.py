@@ -68,7 +68,6 @@ def open_folder(states: Place, stack: ExitStack, sources: list[RandomAccessFile]
 
 
 def _parameter_shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the parameters of all groups, in their order."""
     groups = tree.get("param_shapes") if isinstance(tree, dict) else None
     if not isinstance(groups, list):
         return {}

@@ -83,7 +83,6 @@ class Archive:
         return self.source.window(self._data_offset(entry), entry.file_size)
 
     def _data_offset(self, entry: zipfile.ZipInfo) -> int:
-        """Return the offset of an entry's bytes in the file."""
         if entry.flag_bits & 1:
             raise UnreadableError("the zip archive is encrypted", code="encrypted-archive")
         signature, name, extra = _LOCAL_HEADER.unpack(self.source.read_at(entry.header_offset, _LOCAL_HEADER.size))
@@ -110,7 +109,6 @@ def _directory(source: RandomAccessFile) -> dict[str, zipfile.ZipInfo]:
 
 
 def _inflate(source: RandomAccessFile, offset: int, compressed_size: int, size: int) -> memoryview:
-    """Return the first ``size`` bytes of a compressed entry."""
     max_size = max(_INFLATED_BYTES_LIMIT, _INFLATED_RATIO_LIMIT * min(compressed_size, source.size))
     if size > max_size:
         raise UnreadableError(

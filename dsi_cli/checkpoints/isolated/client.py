@@ -182,8 +182,6 @@ def _child(pid: int) -> _Child:  # noqa: ARG001  a forked process needs a separa
 
 
 class _Child:
-    """The child process, which is started with the first request."""
-
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
@@ -320,7 +318,6 @@ def _receive_bytes(process: subprocess.Popen[bytes], size: int) -> memoryview:
 
 
 def _exit_reason(process: subprocess.Popen[bytes], clock: _Clock, limits: Limits, package: str) -> str:
-    """Return why the child exited, as the reason for which a checkpoint cannot be used."""
     code = process.wait()
     if clock.is_exceeded or (hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU):
         return f"{package} took more than {limits.seconds:g} s to read it; the file may be damaged"

@@ -25,8 +25,6 @@ _MAX_TEXT_LENGTH = 1 << 20
 
 
 class _Array(NamedTuple):
-    """An array as its dtype, shape and bytes."""
-
     dtype: str
     shape: tuple[int, ...]
     data: bytes

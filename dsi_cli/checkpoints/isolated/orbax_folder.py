@@ -90,8 +90,6 @@ class _Store:
 
 
 class _Array:
-    """An array, opened from its metadata."""
-
     def __init__(self, store: _Store, name: str, metadata_file: str) -> None:
         self.name = name
         self._store = store

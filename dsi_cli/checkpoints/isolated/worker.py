@@ -97,8 +97,6 @@ def _set_limits(seconds: float, memory: int) -> None:
 
 
 class _Worker:
-    """The last opened file, and the channel to the parent."""
-
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._file: int | None = None
@@ -142,7 +140,6 @@ def main() -> None:
 
 
 def _error_reply(error: Exception) -> dict[str, Any]:
-    """Return the message with which the parent raises an error again."""
     if isinstance(error, CheckpointError):
         return {"error": str(error), "code": error.code, "is_pending": isinstance(error, PendingError)}
     if isinstance(error, ImportError):

@@ -155,7 +155,6 @@ def _sense_counts(reader: Any, part: str) -> dict[tuple[str, int], int]:
 
 
 def _exceptions(reader: Any, part: str) -> Any:
-    """Return the table of irregular forms and their base forms."""
     with reader.open(f"{part}.exc") as file:
         rows = [words for words in map(str.split, file) if words]
     forms = pa.array([words[0] for words in rows], pa.string())

@@ -123,7 +123,6 @@ def _read_parts(text: str, wordnet: WordNet) -> LabelCandidates:
 
 
 def _read_path(text: str, wordnet: WordNet) -> LabelCandidates:
-    """Return the senses of the parts between slashes."""
     pieces = [piece for part in re.split(r"[/\\>]", text) if len(piece := part.strip()) > 1]
     if pieces == [text]:
         return LabelCandidates()

@@ -206,7 +206,6 @@ def _by_wnid(label: str, wnid: str, preset: str | None, wordnet: WordNet, *, rea
 
 
 def _mapped(label: str, key: str, wordnet: WordNet) -> _Meaning:
-    """Return the meaning of a label that the user's mapping contains."""
     if not key.strip():
         return _Meaning("map", None, LabelCandidates(), "left out by the mapping")
     meaning = _by_wnid(label, key, None, wordnet)

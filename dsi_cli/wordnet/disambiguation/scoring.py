@@ -184,7 +184,6 @@ def _assign_senses(
 
 
 def _duplicates(labels: Sequence[str]) -> frozenset[int]:
-    """Return the indices of labels with the same words as another label."""
     indices: dict[str, list[int]] = {}
     for index, label in enumerate(labels):
         indices.setdefault(lexicon.letters_and_digits(label), []).append(index)

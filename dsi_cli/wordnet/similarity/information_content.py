@@ -89,7 +89,6 @@ def read_information_content(path: str | PathLike[str], wordnet: WordNet | None 
 
 
 def _nltk_counts(file: Path) -> dict[str, dict[int, float]]:
-    """Return the counts by part of speech and offset, as NLTK reads them; offset 0 has the sum of all roots."""
     from nltk.corpus.reader.wordnet import WordNetICCorpusReader
 
     class Reader(WordNetICCorpusReader):  # type: ignore[misc]
