@@ -39,14 +39,13 @@ def shown(dsi_process, tmp_path_factory):
 def test_the_demo_shows_the_papers_finding(shown):
     ended, _ = shown
     assert ended.code == 0
-    lines = ended.out.splitlines()
-    titles = [line.strip() for line in lines if line.strip() in DEMO]
-    assert titles == list(DEMO)
-    assert sum(line.startswith("epoch  SAI excess") for line in lines) == 2
-    surge = "half of its highest alignment with WordNet (excess over chance) is reached at epoch"
-    assert lines[-2:] == [f"cifar100-cnn: {surge} 1", f"cifar100-vit: {surge} 2"]
-    assert "tables: dsi-demo (curves.parquet, checkpoints.parquet, classes.parquet, csms/, confusions/)" in lines
-    assert "notebook: from dsi_cli import open_results; results = open_results('dsi-demo'); results.curves" in lines
+    assert "Both networks learned WordNet-like structure early" in ended.out
+    agreement = ended.out.partition("Agreement with WordNet")[2].splitlines()[2:4]
+    assert [line.split()[0] for line in agreement] == list(DEMO)
+    assert [line[-31] for line in agreement] == ["·", "·"], "epoch 0 is within chance"
+    assert "  Compare    dsi compare dsi-demo\n" in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 130
+    assert 15 <= len(ended.out.splitlines()) <= 25
 
 
 def test_the_demo_gives_the_numbers_of_whole_checkpoints(shown, analysed):

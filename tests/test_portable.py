@@ -38,12 +38,12 @@ def test_commands_without_posix_give_the_same_tables(make_run, dsi, tmp_path):
     run, out = make_run(), tmp_path / "out"
     (tmp_path / "animals.txt").write_text("\n".join(ANIMALS), encoding="utf-8")
     assert "epoch_3.pt" in without_posix("scan", run)
-    assert f"tables: {out}" in without_posix("analyze", run, "-o", out, "--draws", 0, "--no-report")
+    assert f"Tables     {out}" in without_posix("analyze", run, "-o", out, "--draws", 0, "--no-report")
     assert dsi("analyze", run, "-o", tmp_path / "plain", "--draws", 0, "--no-report").code == 0
     assert set(contents(out)) == set(contents(tmp_path / "plain"))
     assert "report.html" in without_posix("report", out)
     watched = without_posix("watch", run, "-o", tmp_path / "watched", "--draws", 0, "--every", "0.05s", "--idle", "0.2s")
-    assert f"tables: {tmp_path / 'watched'}" in watched
+    assert f"Tables     {tmp_path / 'watched'}" in watched
     assert "cat" in without_posix("labels", tmp_path / "animals.txt")
     without_posix("wordnet", tmp_path / "animals.txt", "-o", tmp_path / "animals.csv")
     assert "cat" in (tmp_path / "animals.csv").read_text(encoding="utf-8")

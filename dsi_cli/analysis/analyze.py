@@ -44,7 +44,7 @@ from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 from dsi_cli.analysis.semantics.prepared import RunReferences
 from dsi_cli.analysis.semantics.references import ReferenceSource
-from dsi_cli.analysis.summary import Progress, RunOutcome, Summary, summarise
+from dsi_cli.analysis.summary import Progress, RunOutcome, Summary, digest_of_tables, summarise
 from dsi_cli.analysis.tables import class_alignment, curves
 from dsi_cli.analysis.tables.top_tables import ResultTables
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun, count_ignored_files, discover, printable
@@ -105,6 +105,7 @@ def analyze(
 
     with lock.exclusive(out), ExitStack() as stack:
         # Find the runs, and take over the settings of earlier calls.
+        digest = digest_of_tables(out)
         earlier = layout.earlier_options(out, CHECKPOINTS)
         folders, recorded = earlier.get("folders", {}), earlier.get("settings", {})
         found = _find_runs(paths, folders)
@@ -147,7 +148,8 @@ def analyze(
         summarise(run, labels[run.name], logs[run.name], evaluations, reference_names, outcomes[run.name]) for run in runs
     ]
     warnings = list(dict.fromkeys(warnings + more_warnings))
-    return Summary(printable(str(out)), summaries, warnings, time.monotonic() - started)
+    unchanged = digest == digest_of_tables(out)
+    return Summary(printable(str(out)), summaries, warnings, time.monotonic() - started, unchanged=unchanged)
 
 
 def _find_runs(paths: Sequence[str | PathLike[str]], folders: dict[str, str]) -> list[TrainingRun]:

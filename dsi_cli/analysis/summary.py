@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
@@ -97,6 +99,8 @@ class Summary:
     """The path of the HTML report; None without one."""
     report_problem: str | None = None
     """The reason why the report could not be written; the tables are complete."""
+    unchanged: bool = False
+    """True if the tables are the same as before this call."""
     logged: list[Logged] = field(default_factory=list)
     """The trackers that have the curves."""
     logging_problems: list[str] = field(default_factory=list)
@@ -113,6 +117,14 @@ class Summary:
         if self.problems:
             return OUTPUT
         return PARTIAL if any(run.statuses.get(FAILED) or run.unanswered for run in self.runs) else DONE
+
+
+def digest_of_tables(out: Path) -> str:
+    """Return text that changes when a table at the top of a results folder changes."""
+    digest = hashlib.sha256()
+    for path in sorted(out.glob("*.parquet")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def summarise(

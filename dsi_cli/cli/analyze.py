@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ def analyze(values: Mapping[str, Any]) -> int:
     output = instance(groups.OutputOptions, values)
     trackers = destinations(output.log_to)
     options = read_options(values)
+    started = time.monotonic()
     with console.progress(quiet=output.quiet or output.json) as display:
         summary = run_analysis(
             values["checkpoints"], output.out, options, lambda event: display.update(*event), display.say
@@ -49,7 +51,8 @@ def analyze(values: Mapping[str, Any]) -> int:
         if output.report:
             report_file.add_report(summary, lambda event: display.update(*event))
         track.track_summary(summary, trackers)
-    print_summary(summary, as_json=output.json, quiet=output.quiet)
+    summary.seconds = time.monotonic() - started
+    print_summary(summary, as_json=output.json, quiet=output.quiet, per_epoch=output.per_epoch)
     return summary.exit_code
 
 

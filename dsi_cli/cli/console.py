@@ -13,17 +13,19 @@ from textwrap import fill
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from dsi_cli.cli import logs, signals
-from dsi_cli.cli.text import terminal_text
+from dsi_cli.cli.text import terminal_lines, terminal_text
 from dsi_cli.errors import UsageError
 from dsi_cli.errors import count as count
 from dsi_cli.remote import local_names
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
 
 MIN_WIDTH = 40
 """The smallest width to which a sentence is wrapped, in columns."""
+DEFAULT_WIDTH = 80
+"""The width for which a screen is laid out if stdout is no terminal, in columns."""
 FILE_WIDTH = 10_000
 """The width of a table in a file or a pipe, in columns, so that no line is wrapped."""
 _uploads: ContextVar[tuple[Callable[[], None], ...]] = ContextVar("uploads", default=())
@@ -101,25 +103,43 @@ def _wrap(line: str, stream: IO[str], hanging: int) -> str:
     return wrapped.replace("\0", " ")
 
 
-def print_table(table: Table) -> None:
-    """Print a table on stdout; its lines are not wrapped if stdout is a file or a pipe."""
+def print_columns(titles: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str | Text]], indent: int = 0) -> None:
+    """Print columns on stdout; in a file or a pipe their lines are not wrapped.
+
+    Parameters
+    ----------
+    titles : the title of each column; True marks a column of numbers, which are right-aligned and not wrapped
+    rows : the cells; a `rich.text.Text` has a style, and its text must be that of `terminal_text`
+    """
     from rich.console import Console
-
-    width = None if sys.stdout.isatty() else FILE_WIDTH
-    Console(width=width, highlight=False, soft_wrap=False).print(table)
-
-
-def print_columns(titles: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]) -> None:
-    """Print columns on stdout, each with its title; True marks a column of numbers, which are right-aligned and not wrapped."""
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(pad_edge=False, box=None, header_style="bold")
+    has_titles = any(title for title, _ in titles)
+    table = Table(pad_edge=False, box=None, header_style="bold", show_header=has_titles, padding=(0, 2, 0, 0))
     for title, is_number in titles:
-        table.add_column(title, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+        table.add_column(
+            Text(terminal_lines(title)), justify="right" if is_number else "left", no_wrap=is_number, overflow="fold"
+        )
     for row in rows:
-        table.add_row(*(Text(terminal_text(cell)) for cell in row))
-    print_table(table)
+        table.add_row(*(Text(terminal_text(cell)) if isinstance(cell, str) else cell for cell in row))
+    width = None if sys.stdout.isatty() else FILE_WIDTH
+    Console(width=width, highlight=False).print(Padding.indent(table, indent))
+
+
+def print_styled(*parts: tuple[str, str]) -> None:
+    """Print texts with their styles on one line of stdout; only a terminal shows styles, unless ``NO_COLOR`` is set."""
+    from rich.console import Console
+    from rich.text import Text
+
+    line = Text.assemble(*((terminal_text(text), style) for text, style in parts))
+    Console(width=FILE_WIDTH, highlight=False).print(line, soft_wrap=True)
+
+
+def stdout_width() -> int:
+    """Return the number of columns of the terminal, or 80 if stdout is a file or a pipe."""
+    return max(MIN_WIDTH, get_terminal_size().columns) if sys.stdout.isatty() else DEFAULT_WIDTH
 
 
 class ProgressDisplay(NamedTuple):

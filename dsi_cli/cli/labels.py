@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import shlex
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dsi_cli.cli import console
 from dsi_cli.cli.shared_options import Json, LabelList, MapFile, PartOfSpeech, Quiet, WordNetName
-from dsi_cli.cli.text import terminal_text
+from dsi_cli.cli.text import shorten, terminal_text
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.store import atomic_write
 
@@ -92,6 +92,8 @@ def labels(
         )
         return DONE
     print_rows(rows)
+    if uncertain and not rows:
+        print(terminal_text(f"All {console.count(resolved.classes, 'label')} are certain."))
     print_counts(resolved, labels_command(labels, map_file, pos, wordnet), write_map, quiet=quiet)
     return DONE
 
@@ -116,19 +118,19 @@ def print_counts(labels: ClassLabels, command: str, write_map: Path | None, *, q
     """
     assert labels.label_list is not None
     uncertain = sum(row.is_uncertain for row in labels.resolutions)
-    uncertain_text = f"{uncertain:,} uncertain (?)" if uncertain else "none is uncertain"
+    uncertain_text = f"{uncertain:,} uncertain (?)" if uncertain else "all are certain"
     known = f"{labels.resolved} of {console.count(labels.classes, 'label')} in {labels.lookup_source}"
     console.note(f"{known}, from {labels.label_list.description}; {uncertain_text}", quiet=quiet)
     if labels.label_list.duplicates:
         console.note(f"warning: labels that occur twice: {', '.join(labels.label_list.duplicates[:5])}", quiet=quiet)
     if labels.are_placeholders:
         few = ", ".join(labels.placeholders[:2])
-        console.note(f"the labels are placeholders ({few}, ...): replace them by the real class names", quiet=quiet)
+        console.note(f"The labels are placeholders ({few}, ...): replace them by the class names.", quiet=quiet)
         return
     if why := labels.reason_all_uncertain():
         console.note(why, quiet=quiet)
     if uncertain and write_map is None:
-        console.note("to choose their senses, edit the file that this command writes, then give it to --map:", quiet=quiet)
+        console.note("To choose their senses, edit the file that this command writes, then add --map map.csv:", quiet=quiet)
         console.note_command(f"{command} --write-map map.csv", quiet=quiet)
 
 
@@ -150,40 +152,23 @@ def require_other(labels: str, out: Path | None, write_map: Path | None) -> None
 
 def print_rows(rows: Sequence[Resolution]) -> None:
     """Print labels as a table with sense, confidence and definition, and for uncertain labels the reason."""
-    from rich.table import Table
-    from rich.text import Text
-
-    if len(rows) > MAX_TABLE_ROWS:
-        for row in rows:
-            print(terminal_text("  ".join(_cells(row))))
-        return
-    if not rows:
-        return
-    table = Table(box=None, pad_edge=False)
-    for name, right, fold in (
-        ("", False, False),
-        ("", True, False),
-        ("label", False, True),
-        ("synset", False, True),
-        ("sure", True, False),
-        ("meaning", False, True),
-    ):
-        table.add_column(name, justify="right" if right else "left", overflow="fold" if fold else "crop", no_wrap=not fold)
+    cells = []
     for row in rows:
-        table.add_row(*(Text(terminal_text(cell)) for cell in _cells(row)))
-    console.print_table(table)
-
-
-def _cells(row: Resolution) -> tuple[str, ...]:
-    label = row.label if len(row.label) <= MAX_LABEL_LENGTH else f"{row.label[: MAX_LABEL_LENGTH - 3]}..."
-    sure = "" if row.confidence is None else f"{row.confidence:.2f}"
-    return "?" if row.is_uncertain else " ", str(row.index), label, row.synset or "-", sure, _meaning(row)
+        sure = "" if row.confidence is None else f"{row.confidence:.2f}"
+        mark = "?" if row.is_uncertain else " "
+        cells.append((mark, str(row.index), shorten(row.label, MAX_LABEL_LENGTH), row.synset or "-", sure, _meaning(row)))
+    if len(rows) > MAX_TABLE_ROWS:
+        for texts in cells:
+            print(terminal_text("  ".join(texts)))
+    elif rows:
+        titles = [("", False), ("", True), ("label", False), ("synset", False), ("sure", True), ("meaning", False)]
+        console.print_columns(titles, cells)
 
 
 def _meaning(row: Resolution) -> str:
     if row.synset is None:
         return row.reason or ""
-    gloss = shorten(row.definition or "", 70, placeholder="...")
+    gloss = textwrap.shorten(row.definition or "", 70, placeholder="...")
     if not row.is_uncertain:
         return gloss
     others = [name for name in row.candidates if name != row.synset][:3]
@@ -205,7 +190,7 @@ def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
-            "--interactive asks on a terminal, and this is none: edit the file of --write-map, then --map FILE",
+            "--interactive needs a terminal: use --write-map map.csv, edit the file, then add --map map.csv",
             code="not-a-terminal",
         )
     assert labels.label_list is not None
@@ -214,7 +199,7 @@ def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
     console.note(f"{console.count(len(uncertain), 'label')} to ask about: a number, an id or a synset name;")
     console.note("Enter keeps the first, - leaves the label out, q ends the questions")
     if write_map is None:
-        console.note("the answers are shown and not kept: Ctrl-C, and add --write-map FILE, to have them for --map")
+        console.note("dsi does not keep your choices: to keep them for --map, press Ctrl-C and add --write-map FILE")
     try:
         for number, row in enumerate(uncertain, start=1):
             _offer(row, f"{number}/{len(uncertain)}", labels.wordnet)
@@ -228,7 +213,7 @@ def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
             wordnet_matrix.write_map(
                 class_labels.resolve_labels(labels.label_list, chosen, labels.wordnet, labels.taxonomy), write_map
             )
-            console.note(f"\n{write_map} holds the answers so far: to go on with them, add --map {write_map}")
+            console.note(f"\n{write_map} contains your choices so far: to go on with them, add --map {write_map}")
         raise
     return class_labels.resolve_labels(labels.label_list, chosen, labels.wordnet, labels.taxonomy)
 
@@ -242,7 +227,7 @@ def _offer(row: Resolution, progress: str, wordnet: WordNet) -> None:
     glosses = wordnet.definitions([node for name in names if (node := graph.node(name)) is not None])
     for number, (name, gloss) in enumerate(zip(names, glosses, strict=True), start=1):
         score = f"{row.scores[number - 1]:.2f}" if row.scores else "    "
-        console.note(f"  {number}  {score}  {name}: {shorten(gloss, 90, placeholder='...')}")
+        console.note(f"  {number}  {score}  {name}: {textwrap.shorten(gloss, 90, placeholder='...')}")
 
 
 def _read_sense(row: Resolution) -> str | None:

@@ -19,6 +19,7 @@ from dsi_cli.cli.parameters import typer_info
 from dsi_cli.store.matrix_id import MATRIX_KINDS
 
 Json = Annotated[bool, typer_info(OutputOptions, "json")]
+PerEpoch = Annotated[bool, typer_info(OutputOptions, "per_epoch")]
 Quiet = Annotated[bool, typer_info(OutputOptions, "quiet")]
 LogTo = Annotated[list[str] | None, typer_info(OutputOptions, "log_to")]
 Head = Annotated[str | None, typer_info(InputOptions, "head")]

@@ -8,6 +8,20 @@ from collections.abc import Sequence
 
 from dsi_cli.remote import local_names
 
+_PLAIN_SIGNS = str.maketrans(
+    {
+        "✓": "+",
+        "⚠": "!",
+        "✗": "x",
+        "–": "-",
+        "→": ">",
+        "…": "...",
+        "·": ".",
+        **dict(zip("▁▂▃▄▅▆▇█", "_,-=+*%#", strict=True)),
+    }
+)
+"""Replacements of signs that the encoding of stdout may lack."""
+
 
 def terminal_text(text: str) -> str:
     r"""Return text that a terminal can print on one line: control and direction characters are escaped.
@@ -20,7 +34,15 @@ def terminal_text(text: str) -> str:
         for c in local_names.show_urls(text)
     )
     encoding = sys.stdout.encoding or "utf-8"
-    return safe.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        return safe.encode(encoding).decode(encoding)
+    except UnicodeEncodeError:
+        return safe.translate(_PLAIN_SIGNS).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def terminal_lines(text: str) -> str:
+    """Return text of several lines, each as `terminal_text` returns it."""
+    return "\n".join(map(terminal_text, text.split("\n")))
 
 
 def shorten(name: str, most: int) -> str:
@@ -31,20 +53,16 @@ def shorten(name: str, most: int) -> str:
 def sparkline(values: Sequence[float | None], low: float, high: float, width: int = 40) -> str:
     """Return bars of the heights of values, or of evenly spaced ones if there are more than ``width``.
 
-    A dot stands for a value that is not above ``low`` or is unknown. The highest bar stands for ``high`` and above.
+    A dot stands for a value that is not above ``low``, a space for None. The highest bar stands for ``high`` and above.
 
     >>> sparkline([None, -0.1, 0.1, 0.5, 0.9, 1.0], 0, 1)
-    '··▁▅██'
+    ' ·▁▅██'
     """
-    dot, bars = "·", "▁▂▃▄▅▆▇█"
-    try:
-        bars.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:
-        dot, bars = ".", "_,-=+*%#"
+    bars = "▁▂▃▄▅▆▇█"
     if len(values) > width:
         values = [values[round(step * (len(values) - 1) / (width - 1))] for step in range(width)]
     span = (high - low) or 1.0
     return "".join(
-        dot if value is None or value <= low else bars[min(int((value - low) / span * len(bars)), len(bars) - 1)]
+        " " if value is None else "·" if value <= low else bars[min(int((value - low) / span * len(bars)), len(bars) - 1)]
         for value in values
     )

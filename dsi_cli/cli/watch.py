@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,9 @@ from dsi_cli.analysis.option_groups import groups
 from dsi_cli.analysis.option_groups.text_values import epoch_filter, format_seconds
 from dsi_cli.cli import console, signals
 from dsi_cli.cli.analyze import read_options
+from dsi_cli.cli.epoch_tables import number
 from dsi_cli.cli.parameters import instance, takes
-from dsi_cli.cli.summary import number, print_summary, summary_document
+from dsi_cli.cli.summary import print_summary, summary_document
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
 
@@ -194,7 +195,8 @@ class WatchPrinter:
             console.print_json_line({"event": "ended", "why": reason, **summary_document(self.summary), "exit_code": code})
         else:
             print()
-            print_summary(self.summary, as_json=False, quiet=self.is_quiet)
+            last = replace(self.summary, unchanged=False)  # the screen is about all that came while dsi watched
+            print_summary(last, as_json=False, quiet=self.is_quiet, per_epoch=self.output.per_epoch)
         return code
 
 
@@ -202,7 +204,7 @@ def _problems(summary: Summary) -> Iterator[str]:
     """Yield what is wrong with checkpoints, except with those that training still writes."""
     for run in summary.runs:
         yield from (f"  {status}: {path}: {reason}" for path, status, reason in run.problems if status == "failed")
-        yield from (f"  no answer on {split}: {path}: {reason}" for path, split, reason in run.unanswered)
+        yield from (f"  {path} has no predictions on {split}: {reason}" for path, split, reason in run.unanswered)
 
 
 def _epoch_summaries(summary: Summary, epochs: list[tuple[str, int]]) -> list[tuple[str, EpochSummary]]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dsi_cli.analysis.semantics.references import ReferenceSource
 
 MAX_LISTED_LABELS = 100
-"""The largest number of labels that are all printed. Of a longer list only the uncertain labels are."""
+"""The largest number of labels without a sense that are named if the matrix goes to stdout."""
 
 
 def wordnet(
@@ -72,7 +72,7 @@ def wordnet(
 ) -> int:
     """Build WordNet's similarity matrix of a label list.
 
-    dsi prints the sense of each label, as dsi labels does. For more than 4,096 labels it writes the nearest labels of each label
+    dsi prints the uncertain labels; dsi labels shows all. For more than 4,096 labels it writes the nearest labels of each label
     instead of the matrix, with tied ranks at their mean. With --whole it writes the whole matrix, block by block.
 
     Examples
@@ -117,7 +117,7 @@ def wordnet(
         )
         return DONE
     if not to_stdout:
-        print_rows([row for row in resolved.resolutions if row.is_uncertain or resolved.classes <= MAX_LISTED_LABELS])
+        print_rows([row for row in resolved.resolutions if row.is_uncertain])
     print_counts(resolved, labels_command(labels, map_file, pos, wordnet_name), write_map, quiet=quiet)
     if to_stdout:
         for row in resolved.unresolved[:MAX_LISTED_LABELS]:

@@ -34,7 +34,7 @@ def test_a_label_encoder_is_read(dsi, make_run, tmp_path, protocol, kind):
     (run / "label_encoder.pkl").write_bytes(pickle.dumps(encoder, protocol))
     ended = dsi("analyze", run, "-o", out, *QUICK)
     assert (ended.code, names(out)) == (0, SORTED)
-    assert "  labels: label_encoder.pkl; 8 of 8 in WordNet 3.0\n" in ended.err
+    assert "labels: label_encoder.pkl; 8 of 8 in WordNet 3.0\n" in ended.err
 
 
 @pytest.mark.parametrize("value", [list(ANIMALS), dict(enumerate(ANIMALS)), {name: k for k, name in enumerate(ANIMALS)}])
@@ -73,7 +73,7 @@ def test_pickles_without_names_are_refused_in_one_line(dsi, tmp_path, content, f
 def test_class_to_idx_lies_in_the_runs_folder_or_above(dsi, make_run, tmp_path, place):
     run, out = make_run("run/weights", epochs=1, labels=None), tmp_path / "out"
     (tmp_path / place / "class_to_idx.json").write_text(json.dumps({name: k for k, name in enumerate(ANIMALS)}))
-    assert "  labels: class_to_idx.json;" in dsi("analyze", run, "-o", out, *QUICK).err
+    assert "labels: class_to_idx.json;" in dsi("analyze", run, "-o", out, *QUICK).err
     assert names(out) == list(ANIMALS)
 
 
@@ -117,7 +117,7 @@ def test_the_truth_next_to_predictions_is_used_and_named(dsi, make_run, tmp_path
     run = make_run()
     ended = dsi("analyze", run, "-o", tmp_path / "out", "--predictions", answers / "preds.npy", *QUICK)
     assert ended.code == 0
-    assert "  test: preds.npy (4 epochs, 200 samples), truth from targets.npy\n" in ended.err
+    assert "test: preds.npy (4 epochs, 200 samples), truth from targets.npy\n" in ended.err
     named = dsi(
         "analyze",
         run,
@@ -141,7 +141,7 @@ def test_predictions_with_a_truth_of_their_own_need_none_nearby(dsi, make_run, t
     truth = np.zeros(200, dtype=int)
     np.savez(answers / "preds.npz", predictions=np.load(answers / "preds.npy"), targets=truth)
     ended = dsi("analyze", make_run(), "-o", tmp_path / "out", "--predictions", answers / "preds.npz", *QUICK)
-    assert "  test: preds.npz (4 epochs, 200 samples)\n" in ended.err
+    assert "test: preds.npz (4 epochs, 200 samples)\n" in ended.err
 
 
 def test_predictions_of_one_run_are_not_taken_for_several(dsi, make_run, tmp_path, answers):

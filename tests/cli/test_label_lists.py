@@ -17,7 +17,9 @@ def test_placeholders_are_asked_about_in_one_line(dsi, make_run, tmp_path, monke
     asked = "the labels are placeholders (class_0, class_1, ...): give the real class names with --labels FILE or PRESET"
     ended = dsi("analyze", run, "-o", out, *QUICK)
     assert ended.code == 0
-    assert [line for line in ended.err.splitlines() if "class_0" in line] == [f"  no alignment with WordNet: {asked}"]
+    assert [line for line in ended.err.splitlines() if "class_0" in line] == [
+        f"warning: no agreement with WordNet: {asked}"
+    ]
     classes, curves = (pd.read_parquet(out / f"{name}.parquet") for name in ("classes", "curves"))
     assert classes["synset"].isna().all()
     assert set(classes["resolved_by"]) == {"placeholder"}
@@ -26,7 +28,7 @@ def test_placeholders_are_asked_about_in_one_line(dsi, make_run, tmp_path, monke
     ended = dsi("labels", "run/classes.txt")
     assert ended.err.splitlines() == [
         "0 of 8 labels in WordNet 3.0, from classes.txt; 8 uncertain (?)",
-        "the labels are placeholders (class_0, class_1, ...): replace them by the real class names",
+        "The labels are placeholders (class_0, class_1, ...): replace them by the class names.",
     ]
     assert dsi("wordnet", "run/classes.txt") == (
         3,
@@ -83,7 +85,7 @@ def test_a_part_of_a_preset_has_the_senses_of_the_preset(dsi, tmp_path):
     assert (rows["tank"]["synset"], rows["girl"]["synset"]) == ("tank.n.01", "female_child.n.01")
     assert {row["resolved_by"] for row in rows.values()} == {"preset"}
     assert dsi("labels", path).err == (
-        "12 of 12 labels in WordNet 3.0, from part.txt, which are classes of the preset cifar100; none is uncertain\n"
+        "12 of 12 labels in WordNet 3.0, from part.txt, which are classes of the preset cifar100; all are certain\n"
     )
 
 
@@ -97,7 +99,7 @@ def test_uncertain_senses_are_warned_of_once(dsi, make_run, tmp_path):
     rows = [(row["label"], row["synset"]) for row in json.loads(shown.out)["labels"]]
     assert len(rows) > 1
     told = ", ".join(f"{label} → {synset}" for label, synset in rows)
-    assert warning == f"warning: {len(rows)} labels are uncertain: {told}; see dsi labels {tmp_path}/runs/a/classes.txt"
+    assert warning == f"warning: {len(rows)} labels are uncertain: {told}"
     sure = tmp_path / "sure.csv"
     sure.write_text("name,synset\n" + "".join(f"{label},{synset}\n" for label, synset in rows), encoding="utf-8")
     assert "warning" not in dsi("analyze", tmp_path / "runs", "-o", tmp_path / "out", "--map", sure, *QUICK).err

@@ -59,13 +59,13 @@ def test_the_table_marks_what_is_uncertain(dsi, listed):
     assert "its head is used: fish (context: aquarium)" in ended.out
     assert ended.err.splitlines() == [
         "4 of 5 labels in WordNet 3.0, from labels.txt; 2 uncertain (?)",
-        "to choose their senses, edit the file that this command writes, then give it to --map:",
+        "To choose their senses, edit the file that this command writes, then add --map map.csv:",
         f"  dsi labels {listed} --write-map map.csv",
     ]
 
 
 def test_what_wants_a_look_is_the_same_for_both_verbs(dsi, listed, tmp_path):
-    one, other = dsi("labels", listed), dsi("wordnet", listed, "-o", tmp_path / "x.parquet")
+    one, other = dsi("labels", listed, "--uncertain"), dsi("wordnet", listed, "-o", tmp_path / "x.parquet")
     assert other == (0, f"{one.out}matrix (5 x 5): {tmp_path / 'x.parquet'}\n", one.err)
     listed.write_text("crane\nheron\nelefant\n", encoding="utf-8")
     assert "2 of 3 labels in WordNet 3.0, from labels.txt; 1 uncertain (?)\n" in dsi("labels", listed).err
@@ -75,10 +75,8 @@ def test_a_preset_is_said_to_be_one(dsi, tmp_path):
     path = tmp_path / "classes.txt"
     path.write_text("\n".join(load_preset("cifar10").names), encoding="utf-8")
     ended = dsi("labels", path)
-    assert (
-        ended.err == "10 of 10 labels in WordNet 3.0, from classes.txt, which are the preset cifar10; none is uncertain\n"
-    )
-    assert dsi("labels", "cifar10").err == "10 of 10 labels in WordNet 3.0, from the preset cifar10; none is uncertain\n"
+    assert ended.err == "10 of 10 labels in WordNet 3.0, from classes.txt, which are the preset cifar10; all are certain\n"
+    assert dsi("labels", "cifar10").err == "10 of 10 labels in WordNet 3.0, from the preset cifar10; all are certain\n"
     assert json.loads(dsi("labels", path, "--json").out)["preset"] == "cifar10"
 
 
@@ -92,6 +90,10 @@ def test_the_hint_can_be_pasted(dsi, tmp_path, monkeypatch):
     (tmp_path / "own.csv").write_text("name,synset\nwalk,walk.v.01\n", encoding="utf-8")
     ended = dsi("labels", "my actions.txt", "--pos", "verb", "--map", "own.csv")
     assert ended.err.endswith("labels 'my actions.txt' --map own.csv --pos verb --write-map map.csv\n")
+
+
+def test_labels_without_uncertain_ones_says_so(dsi):
+    assert dsi("labels", "cifar10", "--uncertain").out == "All 10 labels are certain.\n"
 
 
 def test_a_piped_table_has_a_line_a_label(dsi, listed):
@@ -122,7 +124,7 @@ def test_presets_are_listed(dsi):
         (("cifar10", "--presets"), "--presets lists the presets and takes no label list; leave out 'cifar10'"),
         (
             ("cifar10", "-i"),
-            "--interactive asks on a terminal, and this is none: edit the file of --write-map, then --map FILE",
+            "--interactive needs a terminal: use --write-map map.csv, edit the file, then add --map map.csv",
         ),
     ],
 )
@@ -146,7 +148,7 @@ def test_a_person_is_asked_about_the_uncertain_only(listed, tmp_path):
 def test_a_person_is_told_that_answers_are_not_kept(listed):
     code, _, seen = answering("q\n", "labels", listed, "-i")
     assert code == 0
-    assert "add --write-map FILE" in seen
+    assert "add --write-map FILE" in " ".join(seen.split())
 
 
 def test_questions_end_when_a_person_has_enough(listed, tmp_path):

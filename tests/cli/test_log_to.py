@@ -55,9 +55,9 @@ def test_a_tracker_that_cannot_be_written_to_costs_no_table(make_run, tmp_path, 
     assert ended.code == 5
     (line,) = [line for line in ended.err.splitlines() if line.startswith("dsi: ")]
     assert line.startswith(f"dsi: not logged: {logs}/run/events.out.tfevents.0.dsi.")
-    assert line.endswith(f"Not a directory; choose another output with --log-to tensorboard:DIR; the tables are whole,"
+    assert line.endswith(f"Not a directory; choose another output with --log-to tensorboard:DIR; the tables are complete,"
                          f" dsi export {out} --log-to logs them")  # fmt: skip
-    assert f"tables: {out} (" in ended.out
+    assert f"  Tables     {out}\n" in ended.out
     logs.unlink()
     assert dsi("export", out, "--log-to", f"tensorboard:{logs}").code == 0
 

@@ -13,7 +13,7 @@ def test_analyze_writes_it_and_says_where(make_run, tmp_path, dsi):
     run, out = make_run(), tmp_path / "out"
     ended = dsi("analyze", run, "-o", out, "--draws", 0)
     assert ended.code == 0
-    assert f"report: {out}/report.html (open it in a browser)" in ended.out.splitlines()
+    assert f"  Report     {out}/report.html" in ended.out.splitlines()
     assert (out / "report.html").is_file()
     document = json.loads(dsi("analyze", run, "-o", out, "--draws", 0, "--json").out)
     assert document["report"] == f"{out}/report.html"
@@ -45,8 +45,8 @@ def test_a_report_that_cannot_be_written_is_one_line_and_exit_code_5(make_run, t
     assert ended.code == 5
     (line,) = [line for line in ended.err.splitlines() if line.startswith("dsi: ")]
     assert line.startswith(f"dsi: no report: {out}/report.html could not be written: ")
-    assert line.endswith("the tables are whole, dsi report makes it from them")
-    assert f"tables: {out} (" in ended.out
+    assert line.endswith("the tables are complete, and this command writes it again:")
+    assert f"  Tables     {out}\n" in ended.out
     assert (out / "curves.parquet").is_file()
 
 

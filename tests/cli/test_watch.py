@@ -23,7 +23,7 @@ QUICK = ("--draws", 0)
 AT_MOST = 100
 """Seconds that anything may take on a busy machine."""
 LINE = re.compile(r"run  epoch +(\d+)  SAI excess +(-?\d\.\d{3})  z +(-?\d+\.\d)  WSI max (-?\d\.\d{3}) min +(-?\d\.\d{3})")
-NEXT_STEP = "\nnotebook: from dsi_cli import open_results; results = open_results('{out}'); results.curves\n"
+NEXT_STEP = "\n  Python     dsi_cli.open_results('{out}')\n"
 TRAINING = '''
 """A training loop as people write them: a checkpoint an epoch, the last one and a log beside them."""
 import io, sys, time
@@ -119,7 +119,7 @@ def test_beside_a_training(started, watching, dsi, tmp_path):
     lines = [LINE.fullmatch(line) for line in shown.partition("\n\n")[0].splitlines()]
     assert [int(line[1]) for line in lines] == [1, 2, 3, 4, 5]
     assert "the training has reached epoch 5\n" in notes
-    assert "run: 5 checkpoints, 8 classes, classifier 2.weight (raw)\n" in notes
+    assert "run  5 checkpoints, epochs 1–5  2.weight, 8 classes  ✓ classes.txt\n" in shown
     assert shown.endswith(NEXT_STEP.format(out=out))
     curves = tables(out)["curves"].query("metric == 'sai' and variant == 'cosine'").set_index("epoch")
     for line in lines:

@@ -46,7 +46,7 @@ def test_checkpoints_and_output_on_a_server_give_the_tables_of_this_machine(make
     s3.requests.clear()
     ended = dsi("analyze", f"s3://{BUCKET}/sweep", "-o", OUT, *QUICK)
     assert ended.code == 0, ended.err
-    assert f"tables: {OUT} (curves" in ended.out
+    assert f"  Tables     {OUT}\n" in ended.out
     assert "losses and accuracies: log.csv" in ended.err
     assert dsi("analyze", folder, "-o", tmp_path / "out", *QUICK).code == 0
     there, here = objects(s3, "results/out"), contents(tmp_path / "out")

@@ -471,6 +471,10 @@ class OutputOptions:
             url=AS_IT_IS,
         ),
     )
+    per_epoch: bool = field(
+        default=False,
+        metadata=option("--per-epoch", help="Also print tables with a row for each epoch.", is_terminal_only=True),
+    )
     json: bool = field(
         default=False,
         metadata=option("--json", help="Print one JSON document on stdout and nothing else.", is_terminal_only=True),
