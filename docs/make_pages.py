@@ -72,7 +72,8 @@ def cli_page() -> str:
             lines += ["", "The command also takes the options of [`dsi analyze`](#dsi-analyze)."]
         sections: dict[str, list[Any]] = {}
         for parameter in command.params:
-            if parameter.get_help_record(command_context) in inherited:
+            record = parameter.get_help_record(command_context)
+            if record is None or record in inherited:  # the record of a hidden option is None
                 continue
             is_argument = parameter.param_type_name == "argument"
             title = parameter.rich_help_panel or ("Arguments" if is_argument else "Options")
