@@ -420,7 +420,7 @@ def _headline_within_chance(aligned: Sequence[RunFindings]) -> str:
 
 def _headline_without_agreement(usable: Sequence[RunFindings]) -> str:
     """Return what mistakes show if there is no agreement, and the reason why there is none."""
-    reason = f"There is no agreement with {usable[0].reference} ({(usable[0].no_agreement or '').rstrip('.')})."
+    reason = f"The agreement with {usable[0].reference} is unknown ({(usable[0].no_agreement or '').rstrip('.')})."
     following = [
         (run, mistakes.nidm.last)
         for run in usable

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import count
 from dsi_cli.queries.findings import Mistakes, Point, RunFindings, Trend, headline, percent, run_findings
+from dsi_cli.report.warnings import ResultWarning
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CONFUSIONS
 
@@ -55,12 +56,12 @@ class Overview:
     """Sentences on what the results show."""
     not_shown: list[str]
     """Sentences on what the results do not show."""
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[ResultWarning] = field(default_factory=list)
     peaks: list[list[str]] = field(default_factory=list)
     """A table of the best epoch of each run by each criterion."""
 
 
-def overview(results: Results, findings: Sequence[RunFindings], warnings: Sequence[str]) -> Overview:
+def overview(results: Results, findings: Sequence[RunFindings], warnings: Sequence[ResultWarning]) -> Overview:
     """Return the text of the first screen."""
     return Overview(
         headline=headline(findings),
@@ -97,6 +98,8 @@ def analysed_line(results: Results, findings: Sequence[RunFindings]) -> str:
 
     samples = [run.samples for run in findings if run.samples]
     parts.append(f"{_range(samples, 'test sample')} per epoch" if samples else "no predictions")
+    if len(set(epochs)) > 1:
+        parts.append("values at the last epoch")
     return " · ".join(parts)
 
 
@@ -112,8 +115,9 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
     def idm(name: str) -> Callable[[RunFindings], Trend | None]:
         return lambda run: getattr(_first_split(run), name, None)
 
-    no_predictions = "There are no predictions. Add --predictions FILE, or --test DATA and --model NAME, to dsi analyze."
-    no_agreement = next((f"{_sentence(run.no_agreement)}" for run in findings if run.no_agreement), "")
+    no_predictions = "There are no predictions on labelled data."
+    reasons = [run.no_agreement.split(":")[0] for run in findings if run.no_agreement]
+    no_agreement = f"{reasons[0][:1].upper()}{reasons[0][1:].rstrip('.')}." if reasons else ""
     has_mistakes = any(run.mistakes for run in findings)
     no_mistakes = "dsi has no value, because no network makes a mistake." if has_mistakes else no_predictions
     no_widm = no_agreement if has_mistakes and no_agreement else no_mistakes
@@ -184,18 +188,13 @@ def _row(run: int, trend: Trend, text: Callable[[float], str], epochs: int) -> T
         details.append(f"95 % CI {text(last.low)} to {text(last.high)}")
     if epochs > 1 and (last.z is None or trend.is_above_chance):
         details.append(f"peak {text(peak.value)} at epoch {peak.epoch}")
-    if last.z is None and len(trend.points) > 1:
+    if last.z is None and len(trend.points) > 1 and peak != trend.points[0]:
         details.append(f"{text(trend.points[0].value)} at epoch {trend.points[0].epoch}")
     return TileRow(run, text(last.value), verdict, details)
 
 
 def _decimal(value: float) -> str:
     return f"{value + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−")
-
-
-def _sentence(text: str | None) -> str:
-    text = text or ""
-    return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."
 
 
 def _first_split(run: RunFindings) -> Mistakes | None:

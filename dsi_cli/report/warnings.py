@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import count
 from dsi_cli.report.classes import class_rows
@@ -20,26 +20,36 @@ MAX_NAMED = 5
 """Maximum number of labels or curves that a warning names."""
 
 
-def warnings(results: Results, run: str) -> list[str]:
+class ResultWarning(NamedTuple):
+    """A warning about results."""
+
+    text: str
+    command: str = ""
+    """The command that helps, or shows more; empty without one."""
+
+
+def warnings(results: Results, run: str) -> list[ResultWarning]:
     """Return warnings about unused checkpoints, missing, unresolved and uncertain labels, and empty curves of a run."""
     checkpoints = results.checkpoints[results.checkpoints["run"] == run]
+    folder = run_folder(results, run)
     classes = class_rows(results, run)
     has_labels = bool(len(classes)) and bool(classes["name"].notna().any())
     return [
-        *_checkpoint_warnings(checkpoints),
-        *(_label_warnings(classes) if has_labels else _missing_labels(results, run)),
+        *_checkpoint_warnings(checkpoints, folder),
+        *(_label_warnings(classes) if has_labels else _missing_labels(results, folder)),
         *_curve_warnings(results.curves[results.curves["run"] == run], has_labels=has_labels),
     ]
 
 
-def warnings_of_all(results: Results) -> list[str]:
+def warnings_of_all(results: Results) -> list[ResultWarning]:
     """Return the warnings of all runs; a warning that only some of several runs have begins with their names."""
-    runs_of: dict[str, list[str]] = {}
+    runs_of: dict[ResultWarning, list[str]] = {}
     for run in results.names:
         for warning in warnings(results, run):
             runs_of.setdefault(warning, []).append(run)
     return [
-        warning if len(runs) == len(results.names) else f"{', '.join(runs)}: {warning}" for warning, runs in runs_of.items()
+        warning if len(runs) == len(results.names) else warning._replace(text=f"{', '.join(runs)}: {warning.text}")
+        for warning, runs in runs_of.items()
     ]
 
 
@@ -49,33 +59,37 @@ def run_folder(results: Results, run: str) -> str:
     return str(Path(paths.iloc[0]).parent) if len(paths) else "CHECKPOINTS"
 
 
-def _checkpoint_warnings(checkpoints: pd.DataFrame) -> Iterator[str]:
+def _checkpoint_warnings(checkpoints: pd.DataFrame, folder: str) -> Iterator[ResultWarning]:
     for status, problem in (("failed", "cannot be read or analysed"), ("pending", "may still be being written")):
         rows = checkpoints[checkpoints["status"] == status]
         if len(rows):
             first = rows.iloc[0]
             example = ", for example" if len(rows) > 1 else ""
             skipped = f"dsi skipped {count(len(rows), 'checkpoint')} that {problem}{example}"
-            yield f"{skipped}, {Path(first['path']).name}: {first['reason']}"
+            text = f"{skipped}, {Path(first['path']).name}: {first['reason']}"
+            yield ResultWarning(text, shlex.join(["dsi", "scan", folder]))
 
 
-def _missing_labels(results: Results, run: str) -> Iterator[str]:
-    command = shlex.join(["dsi", "analyze", run_folder(results, run), "-o", str(results.path), "--labels"])
-    yield f"The classes have no names, so nothing is compared with WordNet. Run {command} FILE_OR_PRESET."
+def _missing_labels(results: Results, folder: str) -> Iterator[ResultWarning]:
+    command = shlex.join(["dsi", "analyze", folder, "-o", str(results.path), "--labels"])
+    yield ResultWarning("The classes have no names, so nothing is compared with WordNet. Run", f"{command} FILE_OR_PRESET")
 
 
-def _label_warnings(classes: pd.DataFrame) -> Iterator[str]:
+def _label_warnings(classes: pd.DataFrame) -> Iterator[ResultWarning]:
     named = classes[classes["name"].notna()]
     unresolved = named[named["synset"].isna()]
     if len(unresolved):
-        yield f"The comparison with WordNet leaves out {count(len(unresolved), 'label')} without a synset: {_names(unresolved)}"
+        labels = count(len(unresolved), "label")
+        yield ResultWarning(f"The comparison with WordNet leaves out {labels} without a synset: {_names(unresolved)}")
     uncertain = named[named["synset"].notna() & (named["confidence"] < UNCERTAIN)]
     if len(uncertain):
         labels = count(len(uncertain), "label")
-        yield f"{labels} may have a wrong synset (confidence below {UNCERTAIN} on a scale from 0 to 1): {_names(uncertain)}"
+        yield ResultWarning(
+            f"{labels} may have a wrong synset (confidence below {UNCERTAIN} on a scale from 0 to 1): {_names(uncertain)}"
+        )
 
 
-def _curve_warnings(curves: pd.DataFrame, *, has_labels: bool) -> Iterator[str]:
+def _curve_warnings(curves: pd.DataFrame, *, has_labels: bool) -> Iterator[ResultWarning]:
     """Yield one warning for each reason why curves have no values; a curve with some values shows its gaps itself."""
     rows = curves[curves["value"].isna() & curves["reason"].notna() & (curves["variant"] != "pearson_corrected")]
     value_counts = curves.groupby(["metric", "of"], dropna=False)["value"].count()
@@ -87,7 +101,7 @@ def _curve_warnings(curves: pd.DataFrame, *, has_labels: bool) -> Iterator[str]:
         name = f"{str(metric).upper()}({matrices})" if isinstance(matrices, str) else str(metric).replace("_", " ")
         names_of.setdefault(group["reason"].iloc[0], []).append(name)
     for reason, names in names_of.items():
-        yield f"{', '.join(names)}: no values, because {reason}"
+        yield ResultWarning(f"{', '.join(names)}: no values, because {reason}")
 
 
 def _names(classes: pd.DataFrame) -> str:

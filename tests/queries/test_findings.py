@@ -83,11 +83,11 @@ def test_headline_of_real_runs(found):
 @pytest.mark.parametrize(
     ("labels", "options", "start"),
     [
-        (None, {}, "There is no agreement with WordNet (no labels: "),
+        (None, {}, "The agreement with WordNet is unknown (no labels: "),
         (
             ("cat", "dog"),
             {"measures": ("cosine",)},
-            "There is no agreement with WordNet (pearson is not among the measures: ",
+            "The agreement with WordNet is unknown (pearson is not among the measures: ",
         ),
     ],
 )

@@ -8,7 +8,7 @@
 
 const COLOURS = 7;
 const HEIGHT = { small: 210, large: 330 };
-const MARGIN = { left: 46, right: 12, top: 10, bottom: 26 };
+const MARGIN = { left: 46, right: 12, top: 10, bottom: 38 };
 const LABEL_HEIGHT = 14;
 const PHASE_ROW_HEIGHT = 26;
 const NORMAL_QUANTILE = 1.96;
@@ -122,7 +122,7 @@ function nearestEpoch(chart, scale, target) {
 /** Return the scales that map positions and values to a plot of the given width and height. */
 function scales(chart, width, height) {
   const positions = chart.lines.flatMap((line) => line.epochs.map((_, k) => xOf(line, k))).filter((x) => x != null);
-  const [first, last] = [Math.min(...positions), Math.max(...positions)];
+  const [first, last] = [chart.along === "accuracy" ? 0 : Math.min(...positions), Math.max(...positions)];
   let [low, high] = [Infinity, -Infinity];
   const extend = (valuesAt, minimum, maximum) => {
     for (const line of chart.lines) {
@@ -139,7 +139,7 @@ function scales(chart, width, height) {
   const padding = (high - low || Math.abs(high) || 1) * 0.05;
   [low, high] = [low === 0 ? 0 : low - padding, high + padding];
   const labels = labelsAtEnds(chart, width, height - MARGIN.top - MARGIN.bottom);
-  const labelWidth = Math.max(0, ...labels.map(({ text, isBold }) => text.length * (isBold ? 7.2 : 6.4) + 10));
+  const labelWidth = Math.max(0, ...labels.map(({ text, isBold }) => textWidth(text, isBold) + 10));
   const phaseRows = chart.phases?.filter((row) => row.phases.length) || [];
   const [left, right] = [MARGIN.left, width - Math.max(MARGIN.right, labelWidth)];
   const [top, bottom] = [MARGIN.top + phaseRows.length * PHASE_ROW_HEIGHT, height - MARGIN.bottom];
@@ -155,15 +155,23 @@ function scales(chart, width, height) {
 function labelsAtEnds(chart, width, height) {
   const labels = chart.lines.map((line) => {
     const k = line.value.findLastIndex((value) => value != null);
-    const value = chart.isLarge ? ` ${formatNumber(line.value[k], 2)}` : "";
-    return { text: line.label + value, value: line.value[k], colour: line.colour, isBold: chart.isLarge };
+    const value = formatNumber(line.value[k], 2);
+    const text = chart.lines.length === 1 ? value : chart.isLarge ? `${line.label} ${value}` : line.label;
+    return { text, value: line.value[k], colour: line.colour, isBold: chart.isLarge };
   });
-  const isTooMuch = labels.some(({ text }) => text.length * 7.2 > 0.45 * width) || labels.length * LABEL_HEIGHT > height;
+  const isTooMuch = labels.some(({ text, isBold }) => textWidth(text, isBold) > 0.45 * width) || labels.length * LABEL_HEIGHT > height;
   const shown = isTooMuch ? [] : labels;
   const withChance = chart.lines.filter((line) => line.chance);
   const chance = withChance.map((line) => line.chance.findLast((value) => value != null));
   if (chance.length) shown.push({ text: "chance", value: chance.reduce((sum, value) => sum + value, 0) / chance.length, colour: null });
   return shown;
+}
+
+const textMeasure = document.createElement("canvas").getContext("2d");
+
+function textWidth(text, isBold) {
+  textMeasure.font = `${isBold ? "600 12px" : "11px"} ${getComputedStyle(document.body).fontFamily}`;
+  return textMeasure.measureText(text).width;
 }
 
 /** Return the labels at the ends of the lines, moved apart where they would overlap. */
@@ -193,9 +201,8 @@ function axes(scale) {
       svgElement("text", { class: "tick", x: scale.left - 6, y: scale.y(value) + 4, "text-anchor": "end" },
         tickText(value, step)),
     ]),
-    ...columns.map((value) => svgElement("text", { class: "tick", x: scale.x(value), y: scale.height - 8, "text-anchor": "middle" }, tickText(value, columnStep))),
-    svgElement("text", { class: "tick", x: scale.right + 6 + (columns.includes(scale.last) ? 8 : 0), y: scale.height - 8 }, scale.width - scale.right > 60 ? scale.along : ""),
-    ...(scale.width - scale.right > 60 ? [] : [svgElement("text", { class: "tick", x: 0, y: scale.height - 8 }, scale.along)]),
+    ...columns.map((value) => svgElement("text", { class: "tick", x: scale.x(value), y: scale.height - 21, "text-anchor": "middle" }, tickText(value, columnStep))),
+    svgElement("text", { class: "tick", x: (scale.left + scale.right) / 2, y: scale.height - 4, "text-anchor": "middle" }, scale.along),
     svgElement("line", { class: "axis", x1: scale.left, x2: scale.right, y1: scale.bottom, y2: scale.bottom }),
   ];
 }

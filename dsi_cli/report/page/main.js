@@ -176,6 +176,7 @@ function redraw() {
   markPanels();
 }
 
+matchMedia("print").addEventListener("change", redraw);
 let resizeFrame = null;
 addEventListener("resize", () => {
   cancelAnimationFrame(resizeFrame);

@@ -33,13 +33,15 @@ function chartOf(view, title, axis, curves, options = {}) {
   const lines = curves.map(({ series, panel }, k) => {
     const isShared = view.runs.length > 1;
     const name = DATA.runs[series.run].name;
-    const label = !isShared ? series.label : labels.length > 1 ? `${name}, ${series.label}` : name;
+    const label = labels.length === 1 ? name : isShared ? `${name}, ${series.label}` : series.label;
     const line = panel.name === "sai" && view.number.endsWith(EXCESS)
       ? excessLine(series, isShared ? series.run : k, label, panel.lower)
       : rawLine(series, isShared ? series.run : k, label);
     return { ...line, isFaint: isShared && labels.indexOf(series.label) > 0, x: positions(view, series) };
   });
-  return { title, axis, lines, along: view.axis, phases: options.phasesOf && view.axis === "epoch" ? phaseRows(view, options.phasesOf) : [], isLarge: options.isLarge };
+  const hasCurve = lines.some((line) => line.epochs.length > 1);
+  const phases = options.phasesOf && view.axis === "epoch" ? phaseRows(view, options.phasesOf) : [];
+  return { title, axis, lines, along: view.axis, phases, isLarge: options.isLarge && hasCurve };
 }
 
 /** Return the positions of a curve on the horizontal axis, or undefined for the epochs themselves. */
@@ -64,8 +66,8 @@ function accuracyOf(run) {
 /** Return the horizontal axes that the runs have, as [value, title]. */
 function axesOf(runs) {
   return [["epoch", "epoch"],
-    ...(runs.every((index) => DATA.runs[index].steps?.size) ? [["step", "step"]] : []),
-    ...(runs.every((index) => accuracyOf(index).size) ? [["accuracy", "accuracy"]] : [])];
+    ...(runs.every((index) => DATA.runs[index].steps?.size > 1) ? [["step", "step"]] : []),
+    ...(runs.every((index) => accuracyOf(index).size > 1) ? [["accuracy", "accuracy"]] : [])];
 }
 
 const MAX_PHASE_ROWS = 3;

@@ -1,5 +1,6 @@
 // The sections below the matrices: neighbours and closest pairs, agreement, mistakes, classes.
 
+const SHOWN_MISTAKES = 8;
 const nearest = new Map();
 
 /** Return the neighbours of every class and the closest pairs at an epoch, or null; `neighbor_data.py` packs them. */
@@ -85,6 +86,7 @@ function agreementSection(run, names) {
   const numbers = [
     { title: "correlation", number: true, value: (row) => row.pearson },
     { title: "z", number: true, value: (row) => row.z, text: (row) => (row.z == null ? "–" : deviations(row.z)) },
+    { title: "", value: (row) => (row.z != null && Math.abs(row.z) < 2 ? "within chance" : ""), style: "faint" },
   ];
   const own = of.toUpperCase();
   return [
@@ -117,35 +119,38 @@ function mistakesSection(run) {
         { title: "share of the true class", number: true, value: (row) => row.share, text: (row) => `${(100 * row.share).toFixed(1)} %` },
         ...(own ? [{ title: `rank in ${own}`, number: true, value: (row) => row.rank, text: (row) => rank(row.rank) }] : []),
         { title: `rank in ${run.reference}`, number: true, value: (row) => row.wordnet_rank, text: (row) => rank(row.wordnet_rank) },
-      ], data.pairs),
+      ], data.pairs, { first: SHOWN_MISTAKES }),
       data.mistakes ? gallery(data.mistakes, own, run.reference) : null),
     ];
   });
 }
 
 function rank(value) {
-  return value == null ? "–" : String(value);
+  return value == null ? "–" : Math.round(value).toLocaleString("en");
 }
 
 /** Return the mistakes that are furthest from the true class, as images if any can be opened, otherwise as a table. */
 function gallery(mistakes, own, reference) {
   if (!mistakes.rows.length) return element("p", {}, "There are no wrong predictions.");
   const caption = `The ${mistakes.rows.length} mistakes furthest from the true class, out of ${mistakes.found.toLocaleString("en")}`;
-  const ranksOf = (row) => [own && row.rank != null ? `${own} ${row.rank}` : null, row.wordnet_rank != null ? `${reference} ${row.wordnet_rank}` : null].filter(Boolean).join(", ");
+  const ranksOf = (row) => [own && row.rank != null ? `${own} ${rank(row.rank)}` : null, row.wordnet_rank != null ? `${reference} ${rank(row.wordnet_rank)}` : null].filter(Boolean).join(", ");
   if (!mistakes.rows.some((row) => row.image)) {
-    return dataTable(`${caption} (the predictions contain no path of an image that can be opened)`, [
+    return dataTable(`${caption}. Images are shown if the predictions name them`, [
       { title: "sample", number: true, digits: 0, value: (row) => row.sample, text: (row) => String(row.sample) },
       { title: "true class", value: (row) => row.truth },
       { title: "predicted class", value: (row) => row.prediction },
       ...(mistakes.rows.some((row) => row.score != null) ? [{ title: "score", number: true, value: (row) => row.score }] : []),
       ...(own ? [{ title: `rank in ${own}`, number: true, value: (row) => row.rank, text: (row) => rank(row.rank) }] : []),
       { title: `rank in ${reference}`, number: true, value: (row) => row.wordnet_rank, text: (row) => rank(row.wordnet_rank) },
-    ], mistakes.rows);
+    ], mistakes.rows, { first: SHOWN_MISTAKES });
   }
-  return element("figure", {}, element("figcaption", { class: "caption" }, `${caption}: the true class, the predicted class and its ranks`), element("ul", { class: "gallery" }, mistakes.rows.map((row) =>
-    element("li", {},
-      row.image ? element("img", { src: row.image, alt: `sample ${row.sample}: ${row.truth}` }) : element("span", { class: "no-image" }, "no image"),
-      element("b", {}, row.truth), element("span", {}, `→ ${row.prediction}`), element("span", { class: "faint" }, ranksOf(row))))));
+  const item = (row) => element("li", {},
+    row.image ? element("img", { src: row.image, alt: `sample ${row.sample}: ${row.truth}` }) : element("span", { class: "no-image" }, "no image"),
+    element("b", {}, row.truth), element("span", {}, `→ ${row.prediction}`), element("span", { class: "faint" }, ranksOf(row)));
+  const list = element("ul", { class: "gallery" }, mistakes.rows.slice(0, SHOWN_MISTAKES).map(item));
+  const rest = mistakes.rows.slice(SHOWN_MISTAKES);
+  const more = element("button", { type: "button", hidden: !rest.length, onclick: () => { list.append(...rest.map(item)); more.remove(); } }, `Show ${rest.length} more`);
+  return element("figure", {}, element("figcaption", { class: "caption" }, `${caption}: the true class, the predicted class and its ranks`), list, more);
 }
 
 const CLASS_COLUMNS = ["name", "synset", "definition", "resolved_by", "confidence", "candidates", "group", "samples_train", "samples_test"];
@@ -163,10 +168,15 @@ function classesSection(run) {
       { title: "definition", value: (row) => row.definition, style: "wide" },
       { title: "resolved by", value: (row) => row.resolved_by },
       { title: "confidence (0 to 1)", number: true, digits: 2, value: (row) => row.confidence, node: (row) => (row.confidence != null && row.confidence < DATA.uncertain ? element("strong", { class: "bad" }, `? ${row.confidence.toFixed(2)}`) : row.confidence == null ? "" : row.confidence.toFixed(2)) },
-      { title: "other candidates", value: (row) => others(row).join(", "), text: (row) => others(row).join(", "), style: "others" },
+      { title: "other candidates", value: (row) => others(row).join(", "), text: (row) => (row.confidence === 1 ? "" : others(row).join(", ")), style: "others" },
     ] : []),
-    ...(has("group") ? [{ title: "group", value: (row) => row.group }] : []),
+    ...(has("group") ? [{ title: "group", value: (row) => row.group, text: (row) => plainSynset(row.group) }] : []),
     ...(has("samples_train") ? [{ title: "train samples", number: true, digits: 0, value: (row) => row.samples_train }] : []),
     ...(has("samples_test") ? [{ title: "test samples", number: true, digits: 0, value: (row) => row.samples_test }] : []),
-  ], rows, { filter: "Filter classes" });
+  ], rows, { filter: "Filter classes", first: 12, hidesConstants: true });
+}
+
+/** Return the name of a group without the suffix of its synset: carnivore for carnivore.n.01. */
+function plainSynset(name) {
+  return name == null ? "–" : name.replace(/\.[a-z]\.\d+$/, "").replaceAll("_", " ");
 }

@@ -1,9 +1,13 @@
-// Tables that can be sorted by a click on a heading and filtered by a text. Long tables show their first rows only.
+// Tables that can be sorted by a click on a heading and filtered by a text. Long tables show their first rows only, and columns
+// with the same text in every row are left out of tables that ask for it.
 
 const FIRST_ROWS = 200;
 
 /** Return a table. A column is {title, value(row), text(row), node(row), number, style}; only title and value are required. */
-function dataTable(caption, columns, rows, { filter = null, first = FIRST_ROWS } = {}) {
+function dataTable(caption, allColumns, rows, { filter = null, first = FIRST_ROWS, hidesConstants = false } = {}) {
+  const isConstant = (column) => hidesConstants && rows.length > 3 && rows.every((row) => textOf(column, row) === textOf(column, rows[0]));
+  const columns = allColumns.filter((column) => !isConstant(column));
+  const constants = allColumns.filter((column) => isConstant(column) && String(textOf(column, rows[0])).trim() && textOf(column, rows[0]) !== "–");
   const sorting = { column: null, isFalling: false };
   let filterText = "";
   let showAll = false;
@@ -11,7 +15,7 @@ function dataTable(caption, columns, rows, { filter = null, first = FIRST_ROWS }
   const count = element("span", { class: "faint", role: "status" });
   const more = element("button", { type: "button", onclick: () => { showAll = true; fill(); } });
   const heads = columns.map((column) => heading(column));
-  const table = element("table", {}, element("caption", {}, caption), element("thead", {}, element("tr", {}, heads)), body);
+  const table = element("table", {}, element("caption", {}, caption, constants.map((column) => element("span", { class: "faint" }, `; ${column.title}: ${textOf(column, rows[0])} for all`))), element("thead", {}, element("tr", {}, heads)), body);
   const search = filter && element("input", { type: "search", placeholder: filter, "aria-label": filter,
     oninput: (event) => { filterText = event.target.value.trim().toLowerCase(); fill(); } });
   const node = element("div", { class: "data-table" },
