@@ -19,7 +19,7 @@ from dsi_cli.version import __version__
 
 DISTRIBUTION = "dsi-cli"
 DIGESTS = "SHA256SUMS"
-"""Beside WordNet's tables, as ``sha256sum`` writes it."""
+"""The file with the digests of WordNet's tables, in the format of ``sha256sum``."""
 SERVES = {
     "matplotlib": "dsi plot, dsi compare -o, dsi mistakes --sheet",
     "nltk": "--wordnet, --reference res:FILE, lin:FILE and jcn:FILE",
@@ -28,11 +28,11 @@ SERVES = {
     "torch": "--test, --train, dsi_cli.callbacks",
     "torchvision": "--test, --train",
 }
-"""Dependencies without which checkpoints are analysed all the same, and what they are for."""
+"""Dependencies that the analysis of checkpoints does not need, with the commands and options that do."""
 NAMES = {"PIL": "pillow"}
-"""Packages by the module that is imported, where that has another name."""
+"""The package of each module that has another name."""
 EXTRAS = {
-    "all": "everything that is listed here",
+    "all": "all extras",
     "datasets": "test sets in Parquet, tar shards, or saved by Hugging Face's library",
     "jax": "checkpoints of Flax and Orbax",
     "keras": "checkpoints of Keras, and HDF5 files",
@@ -62,15 +62,25 @@ class Package:
     extra: str | None
     """The extra that asks for the package; None for what every installation has."""
 
+    @property
+    def text(self) -> str:
+        """The name with the installed version, or what is wrong with it."""
+        if self.version is None:
+            return f"{self.name} is not installed"
+        return f"{self.name} {self.version}" + ("" if self.is_allowed else f" is not {self.wanted}")
+
 
 @dataclass(frozen=True)
-class Missing:
-    """Something that is missing or damaged, with the command that mends it."""
+class Part:
+    """A part of an installation that works as a whole or not at all."""
 
-    what: str
-    remedy: str
-    is_fatal: bool
-    """True if dsi cannot analyse anything because of it."""
+    name: str
+    text: str
+    """The versions of its packages, or what is missing and for what dsi uses it."""
+    remedy: str | None = None
+    """The command that installs what is missing; None if nothing is."""
+    is_fatal: bool = False
+    """True if dsi cannot analyse anything without it."""
 
 
 def facts() -> dict[str, str]:
@@ -90,47 +100,61 @@ def packages() -> list[Package]:
     from packaging.requirements import Requirement
 
     try:
-        wanted = [Requirement(text) for text in metadata.requires(DISTRIBUTION) or []]
+        requirements = [Requirement(text) for text in metadata.requires(DISTRIBUTION) or []]
         extras = metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or []
     except metadata.PackageNotFoundError:
         return []
     found = []
     for extra in (None, *extras):
-        for one in wanted:
-            is_of_extra = "extra" in str(one.marker)
-            applies = one.marker is None or one.marker.evaluate({"extra": extra or ""})
+        for requirement in requirements:
+            is_of_extra = "extra" in str(requirement.marker)
+            applies = requirement.marker is None or requirement.marker.evaluate({"extra": extra or ""})
             if applies and is_of_extra == (extra is not None):
-                version = _version(one.name)
-                is_allowed = version is not None and one.specifier.contains(version, prereleases=True)
-                found.append(Package(one.name, str(one.specifier), version, is_allowed, extra))
+                version = _version(requirement.name)
+                is_allowed = version is not None and requirement.specifier.contains(version, prereleases=True)
+                found.append(Package(requirement.name, str(requirement.specifier), version, is_allowed, extra))
     return found
 
 
-def missing(packages: list[Package]) -> list[Missing]:
-    """Return what is missing or damaged, what stops everything first."""
-    lacks = []
+def parts(packages: list[Package]) -> list[Part]:
+    """Return the parts of the installation: WordNet, the required packages, each optional one, each extra, and ffmpeg."""
     damage = wordnet_damage()
-    if damage is not None:
-        lacks.append(
-            Missing(f"WordNet: {damage}", f'pip install --force-reinstall --no-deps "{DISTRIBUTION}"', is_fatal=True)
-        )
-    for one in packages:
-        if one.extra is None and not one.is_allowed:
-            what = f"{one.name} is missing" if one.version is None else f"{one.name} {one.version} is not {one.wanted}"
-            purpose = f" ({SERVES[one.name]})" if one.name in SERVES else ""
-            is_fatal = one.version is None and one.name not in SERVES
-            lacks.append(Missing(what + purpose, f'pip install "{one.name}{one.wanted}"', is_fatal))
-    for extra in dict.fromkeys(one.extra for one in packages if one.extra is not None and not one.is_allowed):
-        purpose = f" ({EXTRAS[extra]})" if extra in EXTRAS else ""
-        lacks.append(Missing(f"{extra}{purpose}", f'pip install "{DISTRIBUTION}[{extra}]"', is_fatal=False))
-    if shutil.which("ffmpeg") is None:
-        remedy = "install ffmpeg: apt install ffmpeg, brew install ffmpeg"
-        lacks.append(Missing("ffmpeg (dsi plot OUT animation --format mp4)", remedy, is_fatal=False))
-    return sorted(lacks, key=lambda one: not one.is_fatal)
+    reinstall = None if damage is None else f'pip install --force-reinstall --no-deps "{DISTRIBUTION}"'
+    found = [Part("WordNet", damage or "3.0, as shipped", reinstall, is_fatal=damage is not None)]
+    core = [package for package in packages if package.extra is None]
+    ready = [package.text for package in core if package.is_allowed and package.name not in SERVES]
+    if ready:
+        found.append(Part("required", ", ".join(ready)))
+    for package in core:
+        if package.name in SERVES or not package.is_allowed:
+            if package.is_allowed:
+                found.append(Part(package.name, str(package.version)))
+                continue
+            purpose = f" ({SERVES[package.name]})" if package.name in SERVES else ""
+            is_fatal = package.version is None and package.name not in SERVES
+            remedy = f'pip install "{package.name}{package.wanted}"'
+            text = "not installed" if package.version is None else f"{package.version} is not {package.wanted}"
+            found.append(Part(package.name, text + purpose, remedy, is_fatal))
+    # The extra "all" asks for what the others ask for.
+    for extra in dict.fromkeys(package.extra for package in packages if package.extra not in (None, "all")):
+        of_extra = [package for package in packages if package.extra == extra]
+        lacks = [package for package in of_extra if not package.is_allowed]
+        text = ", ".join(package.text for package in lacks or of_extra)
+        if lacks:
+            purpose = f" ({EXTRAS[extra]})" if extra in EXTRAS else ""
+            found.append(Part(str(extra), text + purpose, f'pip install "{DISTRIBUTION}[{extra}]"'))
+        else:
+            found.append(Part(str(extra), text))
+    if shutil.which("ffmpeg") is not None:
+        found.append(Part("ffmpeg", "installed"))
+    else:
+        purpose = "dsi plot OUT animation --format mp4"
+        found.append(Part("ffmpeg", f"not installed ({purpose})", "apt install ffmpeg, or brew install ffmpeg"))
+    return found
 
 
 def wordnet_damage() -> str | None:
-    """Return what is wrong with WordNet's tables, None where each is what was shipped."""
+    """Return what is wrong with WordNet's tables, or None if each file is the one that was shipped."""
     folder = files("dsi_cli.wordnet") / "data"
     try:
         for line in (folder / DIGESTS).read_text(encoding="utf-8").splitlines():

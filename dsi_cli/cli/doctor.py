@@ -1,4 +1,4 @@
-"""``dsi doctor``: versions, and missing packages with the command that installs them."""
+"""``dsi doctor``: the parts of an installation, each on a line, with the command that installs what is missing."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ def doctor(
 ) -> int:
     """Print versions, and which packages are missing.
 
-    Please add the output to a bug report. The exit code is 0 if dsi works, even without optional packages. It is 3 if a required
-    package is missing or the tables of WordNet are damaged.
+    A line is marked ✓ if its part is ready, – if it is optional and missing, and ✗ if dsi does not work without it. Please add
+    the output to a bug report. The exit code is 0 if dsi works, even without optional packages. It is 3 if a required package is
+    missing or the tables of WordNet are damaged.
 
     Examples
     --------
@@ -32,25 +33,26 @@ def doctor(
     from dsi_cli import diagnostics
 
     facts, packages = diagnostics.facts(), diagnostics.packages()
-    missing = diagnostics.missing(packages)
+    parts = diagnostics.parts(packages)
+    missing = sorted((part for part in parts if part.remedy is not None), key=lambda part: not part.is_fatal)
     if as_json:
         console.print_json(
             {
                 **facts,
                 "packages": [asdict(package) for package in packages],
-                "missing": [asdict(problem) for problem in missing],
+                "missing": [
+                    {"what": f"{part.name}: {part.text}", "remedy": part.remedy, "is_fatal": part.is_fatal}
+                    for part in missing
+                ],
             }
         )
     else:
-        if not quiet:
-            rows = list(facts.items()) + [
-                (package.name, package.version) for package in packages if package.version is not None
-            ]
-            width = max(len(name) for name, _ in rows) + 2
-            for name, text in dict(rows).items():
-                console.print_sentence(f"{name:<{width}}{text}", 0, width)
-            print()
-        for problem in missing:
-            console.print_sentence(f"missing: {problem.what}", 0, 2)
-            print(terminal_text(f"  {problem.remedy}"))  # a command stays on one line, so that it can be pasted
-    return NOTHING if any(problem.is_fatal for problem in missing) else DONE
+        width = max(len(part.name) for part in parts) + 4
+        for name in [] if quiet else ["dsi", "Python", "system", "machine"]:
+            console.print_sentence(f"  {name:<{width - 2}}{facts[name]}", 0, width)
+        for part in missing if quiet else parts:
+            sign = "✓" if part.remedy is None else "✗" if part.is_fatal else "–"
+            console.print_sentence(f"{sign} {part.name:<{width - 2}}{part.text}", 0, width)
+            if part.remedy is not None:
+                print(terminal_text(f"{'':<{width}}{part.remedy}"))  # a command stays on one line, so that it can be pasted
+    return NOTHING if any(part.is_fatal for part in missing) else DONE

@@ -494,7 +494,7 @@ def test_a_second_call_evaluates_nothing(own_run, evaluate, evaluations):
     again = evaluate(own_run.folder, *own_run.options, "--templates")
     assert (again.code, len(evaluations)) == (0, 2)
     pd.testing.assert_frame_equal(pd.read_parquet(ran.out / "curves.parquet"), before)
-    assert again.stdout == ran.stdout
+    assert again.stdout.startswith("Nothing new: ")
     evaluate(own_run.folder, *own_run.options)  # templates are there, though they are not asked for
     assert len(evaluations) == 2
 
