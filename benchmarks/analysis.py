@@ -160,7 +160,7 @@ def _classes_rows(setup: Setup) -> list[Row]:
     """Return what one epoch of more and more classes costs, part by part, beside the same values by hand."""
     from dsi_cli import alignments, weight_similarity
     from dsi_cli.analysis.semantics import wordnet_matrix
-    from dsi_cli.metrics.bootstrap import MAX_DEFAULT_CLASSES
+    from dsi_cli.metrics.alignment import MAX_DEFAULT_CLASSES
     from dsi_cli.store import parquet
     from dsi_cli.store.schema import CSMS
 

@@ -7,7 +7,6 @@
 ``permutation_null``  the chance level: mean and deviation over random relabellings of the classes.
 ``p_values``          the p-value of a SAI or IDM under random relabellings.
 ``jackknife``         the confidence interval of a SAI: each class left out in turn.
-``bootstrap``         the confidence interval of SSIM, on request.
 ``class_alignment``   the SAI of single classes and of groups of classes.
 ``partial_mantel``    the correlation of two CSMs after a third one is regressed out.
 ``wsi``               the WSI: how similar the rows of the classifier are to each other.

@@ -7,9 +7,8 @@ unrelated matrices is 0.7 to 0.9: interpret a SAI only with its chance level (`A
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -21,7 +20,6 @@ from dsi_cli.metrics import (
     DEFAULT_MEASURES,
     DISTANCES,
     MEASURES,
-    bootstrap,
     jackknife,
     measures,
     p_values,
@@ -34,8 +32,14 @@ from dsi_cli.metrics.prepared import PairValues, PreparedMatrix
 
 Csm = NDArray[np.floating[Any]]
 
-SSIM_PERMUTATIONS = 20
+SSIM_PERMUTATIONS = 200
 """The default number of random relabellings for the chance level of ``ssim``."""
+MIN_THINNED_CLASSES, THINNED_STEP = 60, 3
+"""With so many classes or more, every third window is used for the chance level of ``ssim``, down and across."""
+MAX_DEFAULT_CLASSES = 256
+"""With more classes, the chance level of ``ssim`` and the draws of a comparison are computed on request only."""
+PIXELS_PER_BATCH = 1 << 17
+"""The number of pixels that are relabelled at once, so that they fit into the processor's cache."""
 EXACT = ("cosine", "mse", "pearson", "spearman")
 """The measures whose chance level is exact."""
 MIN_CLASSES = 4
@@ -121,14 +125,14 @@ def alignments(
     order : (C,) int, optional
         The display order of the classes, used only by ``ssim``. The given order if None.
     permutations : int, optional
-        The number of random relabellings for the chance level of ``ssim``. The default is 20 for up to 256 classes, else 0.
+        The number of random relabellings for the chance level of ``ssim``. The default is 200 for up to 256 classes, else 0.
         A number also gives the deviation of ``mae`` and the chance level of ``kendall``, and every ``p_value`` comes from it.
         With 0 there is no ``p_value`` if its approximation is not accurate (`dsi_cli.metrics.p_values`).
         Up to 7 classes all relabellings are used instead.
     draws : int, optional
-        The number of bootstrap draws of classes for the interval of ``ssim``; no interval if None.
+        Any number above 0 asks for the interval of ``ssim``, which takes as long as its value once for each class.
     seed : int
-        The seed of relabellings and draws.
+        The seed of relabellings.
 
     Returns
     -------
@@ -217,7 +221,7 @@ class MatrixPair:
                     p_value = p_values.p_value(*self._relabelled(name), entry.z, seed, may_draw=permutations != 0)
                 entry = replace(entry, p_value=p_value)
                 p_of_products = p_of_products if name == "spearman" else p_value
-            entries[name] = with_chance_level(self._with_interval(entry, draws or 0, seed))
+            entries[name] = with_chance_level(self._with_interval(entry, draws or 0))
         return entries
 
     @property
@@ -262,7 +266,8 @@ class MatrixPair:
         if classes < ssim.MIN_CLASSES:
             reason = f"ssim's window needs {ssim.MIN_CLASSES} classes or more, not {classes}"
             return Alignment("ssim", classes_used=classes, reason=reason)
-        value = next(self._ssim_of_relabellings([np.arange(classes)]))
+        x, y = (_images(matrix.scaled_square, self.order[None]) for matrix in (self.a, self.b))
+        value = float(ssim.mean_ssim(x, y, is_symmetric=self.a.is_symmetric and self.b.is_symmetric)[0])
         return Alignment(
             "ssim", value, classes_used=classes, reason="ssim has no ceiling: it depends on the order of classes"
         )
@@ -272,7 +277,7 @@ class MatrixPair:
         classes, value = self.a.classes, entry.value
         count = permutations
         if count is None:
-            count = SSIM_PERMUTATIONS if entry.measure == "ssim" and classes <= bootstrap.MAX_DEFAULT_CLASSES else 0
+            count = SSIM_PERMUTATIONS if entry.measure == "ssim" and classes <= MAX_DEFAULT_CLASSES else 0
         is_complete = classes <= permutation_null.MAX_ENUMERATED_CLASSES
         if value is None or not (is_complete or count):
             return entry
@@ -291,47 +296,47 @@ class MatrixPair:
                 entry = replace(entry, null_mean=mean, null_std=std_or_none)
 
         # The p-value counts the relabellings that are at least as similar.
-        if not is_complete and permutations is None:
-            return entry
         sign = -1.0 if entry.measure in DISTANCES else 1.0
         similar = int((sign * values >= sign * value - VALUE_TOLERANCE).sum())
         return replace(entry, p_value=similar / len(values) if is_complete else (1 + similar) / (1 + len(values)))
 
     def _relabelled_values(self, name: str, relabellings: Iterable[NDArray[np.intp]]) -> Values:
-        """Return the measure for each relabelling of the second matrix."""
+        """Return the measure for each relabelling of the second matrix, of the first for ``ssim``."""
         if name == "ssim":
-            return np.fromiter(self._ssim_of_relabellings(relabellings), dtype=np.float64)
+            return self._ssim_of_relabellings(np.array(list(relabellings)))
         first, second = self.a.all_values, self.b.all_values
         if name == "spearman":
             measure, x, y = measures.ON_VALUES["pearson"], first.ranks, second.ranks
         else:
             measure, x, y = measures.ON_VALUES[name], first.scaled, second.scaled
         square, remaining, values = self.b.square(y), iter(relabellings), []
-        while batch := list(islice(remaining, max(1, bootstrap.PIXELS_PER_BATCH // square.size))):
+        while batch := list(islice(remaining, max(1, PIXELS_PER_BATCH // square.size))):
             orders = np.stack(batch)
             relabelled = measures.off_diagonal(square[orders[:, :, None], orders[:, None, :]])
             values.extend(measure(x, relabelled.reshape(len(orders), -1)).tolist())
         return np.array(values)
 
-    def _ssim_of_relabellings(self, relabellings: Iterable[NDArray[np.intp]]) -> Iterator[float]:
-        """Yield ``ssim`` for each relabelling of the second matrix; its relabelled images are cached if it is prepared."""
-        classes = self.a.classes
-        bands = list(ssim.window_bands(classes, is_symmetric=self.a.is_symmetric and self.b.is_symmetric))
-        windows = sum(float(band.times.sum()) for band in bands)
-        image = _ordered_images(self.a, self.order[None])
-        parts = [band.crop(image) for band in bands]
-        means = [ssim.first_means(part) for part in parts]
-        remaining = iter(relabellings)
-        while batch := list(islice(remaining, max(1, bootstrap.PIXELS_PER_BATCH // classes**2))):
-            orders = np.stack(batch)[:, self.order]
-            key = ("relabelled", orders.tobytes(), len(bands))
-            second = iter(self.b.cached(key, partial(_second_images, self.b, orders, bands)))
-            totals = np.zeros(len(batch))
-            for band, part, x in zip(bands, parts, means, strict=True):
-                doubled, *y = islice(second, 4)
-                index = ssim.ssim_index(x, ssim.SecondImage(*y), ssim.window_means(part * doubled))
-                totals += band.weighted_sum(index)
-            yield from (totals / windows).tolist()
+    def _ssim_of_relabellings(self, orders: NDArray[np.intp]) -> Values:
+        """Return ``ssim`` for each relabelling ``(n, C)`` of the first matrix."""
+        is_thinned = self.a.classes >= MIN_THINNED_CLASSES
+        window_step = THINNED_STEP if is_thinned else 1
+        x: NDArray[np.floating[Any]] = self.a.scaled_square
+        y: NDArray[np.floating[Any]] = self.b.scaled_square
+        if is_thinned:
+            x, y = x.astype(np.float32), y.astype(np.float32)
+        second = _images(y, self.order[None])
+        step = max(1, PIXELS_PER_BATCH // x.size)
+        batches = [orders[first : first + step, self.order] for first in range(0, len(orders), step)]
+        return np.concatenate([ssim.mean_ssim(_images(x, batch), second, step=window_step) for batch in batches])
+
+    def _ssim_without(self) -> Values:
+        """Return ``ssim`` with each class left out in turn."""
+        without = []
+        for left_out in range(self.a.classes):
+            order = self.order[self.order != left_out][None]
+            x, y = (_images(matrix.scaled_square, order) for matrix in (self.a, self.b))
+            without.append(ssim.mean_ssim(x, y)[0])
+        return np.array(without)
 
     def _relabelled(self, name: str) -> tuple[RelabelledMatrix, RelabelledMatrix]:
         """Return both matrices with the sums for the chance level of a measure of `EXACT`."""
@@ -339,37 +344,22 @@ class MatrixPair:
             return self.a.relabelled_ranks, self.b.relabelled_ranks
         return self.a.relabelled_values, self.b.relabelled_values
 
-    def _with_interval(self, entry: Alignment, draws: int, seed: int) -> Alignment:
-        """Return the entry with the interval of its excess: from the jackknife, or for ``ssim`` from bootstrap draws."""
+    def _with_interval(self, entry: Alignment, draws: int) -> Alignment:
+        """Return the entry with the jackknife interval of its excess; for ``ssim`` only if there are draws."""
         if entry.excess is None or entry.null_mean is None:
             return entry
         interval = None
         if entry.measure in jackknife.MEASURES:
             interval = jackknife.interval(entry.excess, jackknife.excess_without(self.a, self.b, entry.measure))
-        elif entry.measure == "ssim" and draws:
-            interval = bootstrap.interval_of_ssim(self.a, self.b, draws, seed, self.order)
-            if interval is not None:
-                low, high = ((end - entry.null_mean) / (1 - entry.null_mean) for end in interval)
-                interval = low, high
+        elif entry.measure == "ssim" and draws and self.a.classes > ssim.MIN_CLASSES:
+            interval = jackknife.interval(entry.excess, self._ssim_without() / (1 - entry.null_mean))
         return entry if interval is None else replace(entry, low=interval[0], high=interval[1])
 
 
-def _ordered_images(matrix: PreparedMatrix, orders: NDArray[np.intp]) -> Values:
-    """Return a matrix without its diagonal in several orders of its classes ``(n, C)``: ``(C, n, C-1)``."""
-    images = measures.off_diagonal(matrix.scaled_square[orders[:, :, None], orders[:, None, :]])
+def _images(matrix: NDArray[np.floating[Any]], orders: NDArray[np.intp]) -> NDArray[np.floating[Any]]:
+    """Return a matrix without its diagonal in several orders of its classes ``(n, K)``: ``(K, n, K-1)``."""
+    images = measures.off_diagonal(matrix.ravel().take(orders[:, :, None] * len(matrix) + orders[:, None, :]))
     return np.ascontiguousarray(np.moveaxis(images, 0, 1))
-
-
-def _second_images(
-    matrix: PreparedMatrix, orders: NDArray[np.intp], bands: Sequence[ssim.WindowBand]
-) -> tuple[NDArray[Any], ...]:
-    """Return four arrays per band for a matrix in several orders: the doubled images and the fields of their `SecondImage`."""
-    images = _ordered_images(matrix, orders)
-    arrays: list[NDArray[Any]] = []
-    for band in bands:
-        part = band.crop(images)
-        arrays += (2 * part, *ssim.second_image(ssim.first_means(part)))
-    return tuple(arrays)
 
 
 def reason_too_few_classes(classes: int) -> str | None:

@@ -27,6 +27,8 @@ MIN_EFFECTIVE_CLASSES = 20.0
 """If the spread of a matrix covers fewer classes, its rows, its columns or both, the classes are relabelled at random."""
 MAX_SKEWED_CLASSES, MAX_SKEWED_Z = 512, 8.0
 """With more classes and a larger z the skewness is neglected: its sums take ``C^3`` operations, and p is below 1e-10."""
+MAX_UNSAMPLED_P = 1e-5
+"""Below this p-value, the classes of no matrix are relabelled at random."""
 SIMILAR_RELABELLINGS = 100
 """The number of relabellings at least as similar as the given labels after which no more are drawn."""
 MIN_RELABELLINGS, MAX_RELABELLINGS, MAX_TERMS = 5_000, 100_000, 40_000_000
@@ -113,12 +115,14 @@ def p_value(x: RelabelledMatrix, y: RelabelledMatrix, z: float, seed: int = 0, *
         Exact for up to 7 classes; else right to a factor of about 1.2 down to 0.001. None if random relabellings are needed and
         ``may_draw`` is False.
     """
-    if min(x.effective_classes, y.effective_classes) < MIN_EFFECTIVE_CLASSES:
-        is_exact = x.classes <= permutation_null.MAX_ENUMERATED_CLASSES
-        return sampled_tail(x, y, seed) if may_draw or is_exact else None
-    if x.classes > MAX_SKEWED_CLASSES and z > MAX_SKEWED_Z:
-        return upper_tail(z, 0.0)
-    return upper_tail(z, skewness(x, y))
+    if x.classes <= permutation_null.MAX_ENUMERATED_CLASSES:
+        return sampled_tail(x, y, seed)
+    is_far = x.classes > MAX_SKEWED_CLASSES and z > MAX_SKEWED_Z
+    approximate = upper_tail(z, 0.0 if is_far else skewness(x, y))
+    is_spread = min(x.effective_classes, y.effective_classes) >= MIN_EFFECTIVE_CLASSES
+    if is_spread or approximate < MAX_UNSAMPLED_P:
+        return approximate
+    return sampled_tail(x, y, seed) if may_draw else None
 
 
 def sampled_tail(x: RelabelledMatrix, y: RelabelledMatrix, seed: int) -> float:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +14,9 @@ from dsi_cli.metrics.measures import Values, similarity_ranks
 from dsi_cli.metrics.p_values import RelabelledMatrix
 
 Csm = NDArray[np.floating[Any]]
-Arrays = TypeVar("Arrays", bound=tuple[NDArray[Any], ...])
 
 ROUNDING = 5e-7
 """A range of off-diagonal values below this share of the largest value counts as rounding **[choice]**."""
-
-MAX_CACHED_BYTES = 128 << 20
-"""The default size of the cache of a prepared matrix."""
 
 
 class PairValues:
@@ -63,7 +58,6 @@ class PreparedMatrix:
     ----------
     csm : (C, C) float
         Finite values of two or more classes, which both matrices of the SAI have.
-    cache_bytes : the largest size of the cache of sampled arrays
 
     Raises
     ------
@@ -71,7 +65,7 @@ class PreparedMatrix:
         A value is NaN or infinite (code ``csm-not-finite``).
     """
 
-    def __init__(self, csm: Csm, cache_bytes: int = MAX_CACHED_BYTES) -> None:
+    def __init__(self, csm: Csm) -> None:
         self.matrix: Values = np.asarray(csm, dtype=np.float64)
         if not np.isfinite(self.matrix).all():
             raise UsageError(
@@ -79,9 +73,6 @@ class PreparedMatrix:
                 code="csm-not-finite",
             )
         self.classes = len(self.matrix)
-        self._is_caching = False
-        self._cache: dict[Hashable, Any] = {}
-        self._free_bytes = cache_bytes
 
     @lazy_property
     def all_values(self) -> PairValues:
@@ -115,11 +106,6 @@ class PreparedMatrix:
         matrix: Values = (self.matrix - low) / (high - low)
         np.fill_diagonal(matrix, 0.0)
         return matrix
-
-    @lazy_property
-    def scaled_single(self) -> NDArray[np.float32]:
-        """The scaled matrix in float32, for the bootstrap of SSIM."""
-        return self.scaled_square.astype(np.float32)
 
     @lazy_property
     def value_sums(self) -> tuple[Values, Values]:
@@ -167,23 +153,11 @@ class PreparedMatrix:
         return RelabelledMatrix(-self.row_ranks)
 
     def prepare(self) -> None:
-        """Compute the derived values now, so that threads do not compute them repeatedly, and cache sampled arrays from now on."""
-        self._is_caching = True
+        """Compute the derived values now, so that threads do not compute them repeatedly."""
         if not self.is_constant:
             _ = self._distinct_values.scaled_sorted, self.value_sums, self.rank_sums, self.least_without
             for matrix in (self.relabelled_values, self.relabelled_ranks, self.relabelled_row_ranks):
                 matrix.prepare()
-
-    def cached(self, key: Hashable, compute: Callable[[], Arrays]) -> Arrays:
-        """Return the arrays that ``compute`` returns; after `prepare` they are cached while there is space."""
-        arrays: Arrays | None = self._cache.get(key)
-        if arrays is None:
-            arrays = compute()
-            if self._is_caching:
-                self._free_bytes -= sum(array.nbytes for array in arrays)
-                if self._free_bytes >= 0:
-                    self._cache[key] = arrays
-        return arrays
 
     def square(self, flat: Values) -> Values:
         """Return flat off-diagonal values, all or those above the diagonal, as a ``(C, C)`` matrix with a diagonal of 0."""

@@ -9,7 +9,7 @@ block, which is several times faster than a sliding filter.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -21,31 +21,9 @@ Pixel = TypeVar("Pixel", bound=np.generic)
 SIGMA, RADIUS, K1, K2 = 1.5, 5, 0.01, 0.03
 MIN_CLASSES = 2 * RADIUS + 2
 """The smallest number of classes for which the image ``(C, C-1)`` holds a window."""
-INNER = (slice(RADIUS, -RADIUS), ..., slice(RADIUS, -RADIUS))
-"""The index of the pixels that are the centre of a window."""
 MIN_BAND_ROWS, MAX_BANDS = 24, 8
 """The smallest number of window rows in a band, and the largest number of bands. Adjacent bands share ten pixel rows."""
-_ROWS_PER_BLOCK = 16
-_WINDOWS_PER_BATCH = 12_000
-"""The number of windows computed at once, so that they fit into the processor's cache and memory is reused."""
-
-
-class WindowMeans(NamedTuple):
-    """The window means of an image ``(..., rows-10, columns-10)`` and of its squares."""
-
-    value: Values
-    square: Values
-
-
-class SecondImage(NamedTuple):
-    """Window statistics of an image, in the form in which `ssim_index` uses them for its second image."""
-
-    twice: Values
-    """The means, doubled."""
-    square: Values
-    """The squared means plus the constant of K1."""
-    spread: Values
-    """The variances of the windows plus the constant of K2."""
+_MEANS_PER_BLOCK = 16
 
 
 class WindowBand(NamedTuple):
@@ -61,12 +39,6 @@ class WindowBand(NamedTuple):
     def crop(self, images: NDArray[Pixel]) -> NDArray[Pixel]:
         """Return this band of images ``(C, n, C-1)``."""
         return np.ascontiguousarray(images[self.first : self.first + self.rows, :, : self.columns])
-
-    def weighted_sum(self, index: Values) -> NDArray[np.float64]:
-        """Return the weighted sum of the windows' indices for each image; ``index`` is changed in place."""
-        index *= self.times
-        sums: NDArray[np.float64] = index.sum(axis=2).sum(axis=0, dtype=np.float64)
-        return sums
 
 
 def window_bands(classes: int, *, is_symmetric: bool) -> Iterator[WindowBand]:
@@ -88,94 +60,65 @@ def window_bands(classes: int, *, is_symmetric: bool) -> Iterator[WindowBand]:
         yield WindowBand(first, last - first + reach, right + reach, times[:, None])
 
 
-def second_image(y: WindowMeans) -> SecondImage:
-    """Return the statistics of the second image of `ssim_index` from its window means."""
-    square = y.value * y.value
-    return SecondImage(2 * y.value, square + K1**2, y.square - square + K2**2)
-
-
-def ssim_index(x: WindowMeans, y: SecondImage, twice: Values) -> Values:
-    """Return the structural similarity of each window, in [-1, 1].
+def mean_ssim(x: Values, y: Values, *, is_symmetric: bool = False, step: int = 1) -> NDArray[np.float64]:
+    """Return the mean SSIM ``(n,)`` of images ``(C, n, C-1)`` with images ``(C, 1 or n, C-1)``, each in [-1, 1].
 
     Parameters
     ----------
-    x, y : the statistics of the two images
-    twice : the doubled window means of the product of the images; the result overwrites it
+    is_symmetric : whether both images are those of symmetric matrices
+    step : the distance of the windows that are used, down and across. With 3, mean and deviation over relabellings of 100
+        classes differ by 2 % of the deviation from those of all windows, and take a fifth of the time.
     """
-    step = max(1, _WINDOWS_PER_BATCH // twice[0].size)
-    for first in range(0, len(twice), step):
-        _index_in_place(*(part[first : first + step] for part in (*x, *y, twice)))
-    return twice
+    totals, weight = np.zeros(x.shape[1]), 0.0
+    for band in window_bands(len(x), is_symmetric=is_symmetric):
+        times = band.times[::step, :, ::step]
+        first, second = band.crop(x), band.crop(y)
+        index = _ssim_index(
+            *(window_means(image, step) for image in (first, first * first, second, second * second, first * second))
+        )
+        index *= times
+        totals += index.sum(axis=2).sum(axis=0, dtype=np.float64)
+        weight += float(times.sum())
+    return totals / weight
 
 
-def _index_in_place(x: Values, x_square: Values, y: Values, y_square: Values, y_spread: Values, twice: Values) -> None:
-    product = x * y
-    twice -= product
-    twice += K2**2
-    product += K1**2
-    twice *= product
-    np.multiply(x, x, out=product)
-    spread = x_square - product
-    spread += y_spread
-    product += y_square
-    product *= spread
-    twice /= product
+def _ssim_index(x: Values, xx: Values, y: Values, yy: Values, xy: Values) -> Values:
+    """Return the structural similarity of each window from the window means of both images, their squares and their product."""
+    means, squares = x * y, x * x + y * y
+    index: Values = (2 * means + K1**2) * (2 * (xy - means) + K2**2)
+    index /= (squares + K1**2) * (xx + yy - squares + K2**2)
+    return index
 
 
-def first_means(image: Values, weight: Values | float = 1.0) -> WindowMeans:
-    """Return the window means of an image and of its squares.
-
-    Parameters
-    ----------
-    image : (rows, ..., columns)
-        Pixels that do not count are 0.
-    weight : the weight of the counting pixels in each window, from `window_weights`
-    """
-    return WindowMeans(window_means(image, weight), window_means(image * image, weight))
-
-
-def window_weights(mask: Values) -> Values:
-    """Return the weight of the counting pixels in each window, at least 1e-12, for a mask of zeros and ones."""
-    return np.maximum(window_means(mask), np.asarray(1e-12, dtype=mask.dtype))
-
-
-def window_means(images: Values, weight: Values | float = 1.0) -> Values:
-    """Return the window means ``(rows-10, ..., columns-10)`` of images ``(rows, ..., columns)``.
+def window_means(images: Values, step: int = 1) -> Values:
+    """Return every ``step``-th window mean of images ``(rows, ..., columns)``, down and across.
 
     The images are stored with their rows next to each other, so that few products of large matrices cover all images.
     """
     rows, *between, columns = images.shape
-    down = np.empty((rows - 2 * RADIUS, *between, columns), dtype=images.dtype)
-    source, out = images.reshape(rows, -1), down.reshape(rows - 2 * RADIUS, -1)
-    for target, reach, band in _blocks(rows, images.dtype):
+    height, width = (-(-(size - 2 * RADIUS) // step) for size in (rows, columns))
+    down = np.empty((height, *between, columns), dtype=images.dtype)
+    source, out = images.reshape(rows, -1), down.reshape(height, -1)
+    for target, reach, band in _blocks(height, step, images.dtype):
         np.matmul(band, source[reach], out=out[target])
-    across = np.empty((*down.shape[:-1], columns - 2 * RADIUS), dtype=images.dtype)
-    source, out = down.reshape(-1, columns), across.reshape(-1, columns - 2 * RADIUS)
-    for target, reach, band in _blocks(columns, images.dtype):
+    across = np.empty((*down.shape[:-1], width), dtype=images.dtype)
+    source, out = down.reshape(-1, columns), across.reshape(-1, width)
+    for target, reach, band in _blocks(width, step, images.dtype):
         np.matmul(source[:, reach], band.T, out=out[:, target])
-    if np.ndim(weight):
-        across /= weight
     return across
 
 
 @lru_cache(maxsize=16)
-def _blocks(size: int, dtype: np.dtype[Any]) -> tuple[tuple[slice, slice, Values], ...]:
+def _blocks(number: int, step: int, dtype: np.dtype[Any]) -> tuple[tuple[slice, slice, Values], ...]:
     """Return for each block the indices of the means, the indices of the values they use, and the window as a banded matrix."""
-    blocks = []
-    for first in range(0, size - 2 * RADIUS, _ROWS_PER_BLOCK):
-        width = min(_ROWS_PER_BLOCK, size - 2 * RADIUS - first)
-        reach = width + 2 * RADIUS
-        band = _band(_ROWS_PER_BLOCK, dtype)[:width, :reach]
-        blocks.append((slice(first, first + width), slice(first, first + reach), band))
-    return tuple(blocks)
-
-
-@cache
-def _band(rows: int, dtype: np.dtype[Any]) -> Values:
-    offsets = np.arange(-RADIUS, RADIUS + 1)
-    window = np.exp(-0.5 * (offsets / SIGMA) ** 2)
+    window = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SIGMA) ** 2)
     window /= window.sum()
-    band = np.zeros((rows, rows + 2 * RADIUS))
-    for row in range(rows):
-        band[row, row : row + len(window)] = window
-    return band.astype(dtype)
+    blocks = []
+    for first in range(0, number, _MEANS_PER_BLOCK):
+        count = min(_MEANS_PER_BLOCK, number - first)
+        band = np.zeros((count, (count - 1) * step + len(window)))
+        for row in range(count):
+            band[row, row * step : row * step + len(window)] = window
+        reach = slice(first * step, first * step + band.shape[1])
+        blocks.append((slice(first, first + count), reach, band.astype(dtype)))
+    return tuple(blocks)

@@ -337,52 +337,6 @@ def _percentiles(values: list[float]) -> tuple[float, float]:
     return float(np.percentile(values, 2.5)), float(np.percentile(values, 97.5))
 
 
-def masked_ssim(x: Array, y: Array, valid: npt.NDArray[np.bool_]) -> float:
-    """Structural similarity in which some pixels do not count, window by window.
-
-    They are left out of the weighted means of each window, and the windows centred on them of the mean; NaN where no
-    window is left.
-    """
-    window = [math.exp(-0.5 * (k / 1.5) ** 2) for k in range(-SSIM_BORDER, SSIM_BORDER + 1)]
-    c1, c2 = 0.01**2, 0.03**2
-    values = []
-    for i in range(SSIM_BORDER, len(x) - SSIM_BORDER):
-        for j in range(SSIM_BORDER, x.shape[1] - SSIM_BORDER):
-            if not valid[i, j]:
-                continue
-            weights, xs, ys = [], [], []
-            for di in range(-SSIM_BORDER, SSIM_BORDER + 1):
-                for dj in range(-SSIM_BORDER, SSIM_BORDER + 1):
-                    if valid[i + di, j + dj]:
-                        weights.append(window[di + SSIM_BORDER] * window[dj + SSIM_BORDER])
-                        xs.append(x[i + di, j + dj])
-                        ys.append(y[i + di, j + dj])
-            mean_x, mean_y = np.average(xs, weights=weights), np.average(ys, weights=weights)
-            var_x = np.average((xs - mean_x) ** 2, weights=weights)
-            var_y = np.average((ys - mean_y) ** 2, weights=weights)
-            covariance = np.average((xs - mean_x) * (ys - mean_y), weights=weights)
-            top = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-            values.append(top / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)))
-    return float(np.mean(values)) if values else math.nan
-
-
-def bootstrap_ssim(a: npt.ArrayLike, b: npt.ArrayLike, order: Sequence[int], draws: int, seed: int) -> tuple[float, float]:
-    """95 % interval of ssim from a bootstrap over classes, in display order, pairs of a class with its own copy masked.
-
-    Each draw makes one call ``rng.integers(0, C, C)`` of ``numpy.random.default_rng(seed)``. The scale stays that of the whole
-    matrices **[choice]**. A draw without a window does not count.
-    """
-    first, second = scaled_square(a), scaled_square(b)
-    count = len(first)
-    rng = np.random.default_rng(seed)
-    values = []
-    for _ in range(draws):
-        idx = sorted((int(k) for k in rng.integers(0, count, count)), key=list(order).index)
-        valid = offdiagonal([[float(p != q) for q in idx] for p in idx]) == 1.0
-        values.append(masked_ssim(offdiagonal(_relabelled(first, idx)), offdiagonal(_relabelled(second, idx)), valid))
-    return _percentiles([value for value in values if not math.isnan(value)])
-
-
 # WSI
 
 

@@ -248,7 +248,7 @@ def test_reasons_up_to_256_classes(make_pair):
     lacking = {name: {field for field, value in asdict(entry).items() if value is None} for name, entry in found.items()}
     assert lacking == {
         "cosine": {"reason"},
-        "ssim": {"ceiling", "p_value", "low", "high"},
+        "ssim": {"ceiling", "low", "high"},
         "mae": {"null_std", "z", "p_value", "low", "high"},
         "mse": {"low", "high"},
         "pearson": {"reason"},

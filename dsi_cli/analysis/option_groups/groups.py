@@ -210,7 +210,7 @@ class ComparisonOptions:
         metadata=option(
             "--draws",
             metavar="NUMBER",
-            help="Number of bootstrap draws of classes, for the confidence interval of ssim. There are none by default.",
+            help="Any number above 0 asks for the confidence interval of ssim. There is none by default.",
         ),
     )
 
