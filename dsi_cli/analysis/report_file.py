@@ -7,9 +7,12 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dsi_cli.analysis.summary import Progress, Summary
 from dsi_cli.checkpoints.discovery import printable
@@ -95,7 +98,9 @@ def _write_if_outdated(out: Path, file: Path, temporary: Path, progress: ReportP
     if digest == digest_in(file):
         _log.debug("%s is up to date", file)
         return file
-    data = page_data.page_data(Results(out), _open_image, lambda done, total: progress(STAGE, done, total))
+    data = page_data.page_data(
+        Results(out), _open_image, lambda done, total: progress(STAGE, done, total), common_hypernyms
+    )
     page = html.render(data, out.resolve().name, digest)
     atomic_write.write_atomically(file, page.encode(), temporary)
     _log.debug("%s: %d characters", file, len(page))
@@ -110,6 +115,22 @@ def _open_image(path: str) -> Image:
     from dsi_cli.inference.open_dataset import image_at
 
     return image_at(path)
+
+
+def common_hypernyms(synsets: Sequence[str | None]) -> tuple[Sequence[str], NDArray[np.int32]]:
+    """Return the names of all synsets, and the deepest common hypernym of every two classes as an index of a name.
+
+    The index is -1 for two classes without a common hypernym, and for a synset that WordNet does not contain.
+    """
+    from dsi_cli.wordnet.database.taxonomy import load
+    from dsi_cli.wordnet.similarity.common_subsumers import NO_HYPERNYM, lowest_common_hypernyms
+
+    nodes = [-1 if synset is None else (load().node(synset) or -1) for synset in synsets]
+    known = [index for index, node in enumerate(nodes) if node >= 0]
+    hypernyms = np.full((len(nodes), len(nodes)), NO_HYPERNYM, dtype=np.int32)
+    if known:
+        hypernyms[np.ix_(known, known)] = lowest_common_hypernyms([nodes[index] for index in known])
+    return load().names, hypernyms
 
 
 def digest_of(out: Path) -> str:

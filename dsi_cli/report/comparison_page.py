@@ -20,9 +20,9 @@ from dsi_cli.report.interval_svg import interval_pictures
 from dsi_cli.store import atomic_write
 from dsi_cli.version import __version__
 
-SCRIPTS = ("dom.js", "frame.js", "curves.js", "comparison.js")
+SCRIPTS = ("dom.js", "frame.js", "exports.js", "curves.js", "comparison.js")
 """Scripts of the page in the order in which they are joined."""
-PARTS = ("frame.html", "comparison.html", "style.css", *SCRIPTS)
+PARTS = ("frame.html", "comparison.html", *html.STYLES, *SCRIPTS)
 FILE = "comparison.html"
 MAX_NETWORK_PAIRS = 15
 """Maximum number of pairs of networks with curves."""

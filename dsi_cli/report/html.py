@@ -21,21 +21,29 @@ SCRIPTS = (
     "dom.js",
     "frame.js",
     "data.js",
+    "exports.js",
     "curves.js",
     "questions.js",
     "frames.js",
     "colours.js",
-    "sides.js",
+    "axis.js",
+    "difference.js",
     "heatmaps.js",
     "tip.js",
     "player.js",
     "tables.js",
+    "rankchart.js",
+    "inspector.js",
+    "scatter.js",
+    "explorer.js",
+    "search.js",
+    "state.js",
     "sections.js",
     "overview.js",
     "main.js",
 )
 """Scripts of the report in the order in which they are joined."""
-STYLES = ("style.css", "overview.css")
+STYLES = ("style.css", "overview.css", "explorer.css")
 """Style sheets of all pages in the order in which they are joined."""
 PARTS = ("frame.html", "page.html", "epoch-bar.html", *STYLES, *SCRIPTS)
 DIGEST = "dsi-tables"

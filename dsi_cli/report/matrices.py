@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,15 @@ from numpy.typing import NDArray
 
 from dsi_cli.queries import epoch_sampling
 from dsi_cli.report import matrix_codec, matrix_sources, neighbor_data, size_budget
-from dsi_cli.report.classes import Orders
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale
 from dsi_cli.report.matrix_sources import Matrix, MatrixSeries, ValueRange
 from dsi_cli.store.matrix_id import NETWORK_MATRICES
 from dsi_cli.store.results import Results
 
-MAX_BLOCKS = 100
-"""Maximum number of blocks per row of a matrix of block means."""
+MAX_BLOCKS = 64
+"""Number of blocks per row of a matrix of block means, without the blocks that begin at the start of a group."""
+RANK_SCALE = QuantizationScale(0.0, 1.0, LEVELS[-1])
+"""The scale of block means of percentile ranks."""
 MAX_FINE_REFERENCE = 2048
 """Maximum number of classes of a reference matrix that is packed with the finest scale."""
 TITLES = {
@@ -55,7 +57,7 @@ class RunMatrices:
         cost = {levels: sum(values.cost[levels] for _, values in self.series) for levels in LEVELS}
         blocks = block_count(self.classes)
         fixed = sum(map(len, self.nearest.values())) + sum(2 * matrix.size for *_, matrix in self.references) / 4
-        block_cost = blocks * blocks * orders * len(self.series) * 0.9
+        block_cost = 2 * blocks * blocks * orders * len(self.series) * 0.9
         return size_budget.BudgetNeed(len(self.epochs), self.classes, cost, block_cost, fixed)
 
 
@@ -84,17 +86,38 @@ def run_matrices(results: Results, run: str) -> RunMatrices:
 
 
 def block_count(classes: int) -> int:
-    """Return the number of blocks into which a row of a matrix is divided."""
+    """Return the approximate number of blocks into which a row of a matrix is divided."""
     return min(MAX_BLOCKS, max(1, classes // 2))
 
 
+def block_starts(classes: int, groups: Sequence[Sequence[Any]]) -> list[int]:
+    """Return the positions at which blocks begin in a display order. A group of classes begins and ends with a block.
+
+    >>> block_starts(8, []), block_starts(8, [["dog", 1, 4]])
+    ([0, 2, 4, 6], [0, 1, 3, 5, 6])
+    """
+    edges = sorted({0, classes} | {edge for _, first, last in groups for edge in (first, last + 1)})
+    if len(edges) > MAX_BLOCKS:  # the order has scattered groups
+        edges = [0, classes]
+    starts = []
+    for first, last in pairwise(edges):
+        count = max(1, round((last - first) * block_count(classes) / classes))
+        starts += [first + k * (last - first) // count for k in range(count)]
+    return starts
+
+
 def pack(
-    matrices: RunMatrices, share: size_budget.BudgetShare, orders: Orders, prefix: str, lines: Lines
+    matrices: RunMatrices,
+    share: size_budget.BudgetShare,
+    orders: Sequence[Mapping[str, Any]],
+    prefix: str,
+    lines: Lines,
 ) -> dict[str, Any]:
     """Return the description of a run's matrices for the page, and add their packed texts to ``lines``.
 
     Parameters
     ----------
+    orders : the display orders (`dsi_cli.report.classes.describe_orders`)
     prefix : prefix of the new names in ``lines``
     """
     complete = _complete_epochs(matrices, share.complete)
@@ -127,7 +150,7 @@ def _pack_series(
     values: ValueRange,
     levels: int,
     complete: Sequence[int],
-    orders: Orders,
+    orders: Sequence[Mapping[str, Any]],
     name: str,
     lines: Lines,
 ) -> dict[str, Any]:
@@ -141,15 +164,16 @@ def _pack_series(
     blocks = None
     if block_epochs:
         coarse = QuantizationScale(values.low, values.high, LEVELS[-1])
-        side = block_count(len(series.read(block_epochs[0])))
+        starts = [block_starts(len(order["order"]), order["groups"]) for order in orders]
+        block_of = [_block_of(order["order"], edges) for order, edges in zip(orders, starts, strict=True)]
         lines[f"{name}-blocks"] = [
-            _pack_blocks(series.read(epoch), order, side, coarse) for epoch in block_epochs for order in orders.values()
+            text for epoch in block_epochs for text in _pack_blocks(series, epoch, block_of, scale, coarse)
         ]
         blocks = {
             "lines": f"{name}-blocks",
             "epochs": block_epochs,
-            "side": side,
-            "orders": list(orders),
+            "orders": [order["name"] for order in orders],
+            "starts": starts,
             **_scale_data(coarse),
         }
     title, about = TITLES[series.kind]
@@ -204,9 +228,31 @@ def _pack_matrix(matrix: NDArray[Any], scale: QuantizationScale, *, symmetric: b
     return matrix_codec.pack(scale.codes(matrix_codec.off_diagonal(matrix, symmetric=symmetric)), scale.levels)
 
 
-def _pack_blocks(matrix: Matrix, order: Sequence[int], side: int, scale: QuantizationScale) -> str:
-    means = matrix_codec.block_means(matrix, np.asarray(order, dtype=np.intp), side)
-    return matrix_codec.pack(scale.codes(means), scale.levels)
+def _block_of(order: Sequence[int], starts: Sequence[int]) -> NDArray[np.intp]:
+    """Return the block of each class."""
+    block_of = np.empty(len(order), dtype=np.intp)
+    block_of[np.asarray(order)] = np.searchsorted(starts, np.arange(len(order)), side="right") - 1
+    return block_of
+
+
+def _pack_blocks(
+    series: MatrixSeries,
+    epoch: int,
+    all_block_of: Sequence[NDArray[np.intp]],
+    scale: QuantizationScale,
+    coarse: QuantizationScale,
+) -> list[str]:
+    """Return the block means of the values, then of their percentile ranks, in one text for each display order."""
+    matrix = series.read(epoch)
+    values = matrix_codec.off_diagonal(matrix, symmetric=series.symmetric)
+    codes = scale.codes(matrix)
+    ranks = matrix_codec.percentiles(scale.codes(values), scale.levels)[codes]
+    texts = []
+    for block_of in all_block_of:
+        means = coarse.codes(matrix_codec.block_means(matrix, block_of))
+        mean_ranks = RANK_SCALE.codes(matrix_codec.block_means(ranks, block_of))
+        texts.append(matrix_codec.pack(np.concatenate([means.ravel(), mean_ranks.ravel()]), coarse.levels))
+    return texts
 
 
 def _scale_data(scale: QuantizationScale) -> dict[str, Any]:

@@ -61,24 +61,36 @@ def pack(codes: Codes, levels: int) -> str:
     return base64.b64encode(zlib.compress(planes, 6)).decode()
 
 
-def block_means(matrix: NDArray[Any], order: NDArray[np.intp], blocks: int) -> NDArray[np.float64]:
-    """Return the means of blocks of neighbouring classes in an order, ``(blocks, blocks)``; NaN for a block without values.
+def percentiles(codes: Codes, levels: int) -> NDArray[np.float32]:
+    """Return the percentile rank of each code, ``(levels + 1,)``: the share of smaller values, where equal values count half.
 
-    Block ``k`` begins at class ``floor(k C / blocks)``. The means exclude the diagonal and missing values.
+    >>> percentiles(np.array([1, 1, 2, 3], dtype=np.uint16), 3)[1:].tolist()
+    [0.25, 0.625, 0.875]
+    """
+    counts = np.bincount(codes, minlength=levels + 1).astype(np.float64)
+    counts[0] = 0.0
+    ranks: NDArray[np.float32] = ((np.cumsum(counts) - counts / 2) / max(1.0, counts.sum())).astype(np.float32)
+    ranks[0] = np.nan
+    return ranks
 
-    >>> block_means(np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 1.0]]), np.array([0, 1, 2]), 2).round(3).tolist()
+
+def block_means(matrix: NDArray[Any], block_of: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the means of blocks of classes, ``(B, B)``; NaN for a block without values.
+
+    The means exclude the diagonal and missing values.
+
+    Parameters
+    ----------
+    block_of : (C,)
+        The block of each class.
+
+    >>> block_means(np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 1.0]]), np.array([0, 1, 1])).round(3).tolist()
     [[nan, 0.25], [0.25, 0.25]]
     """
-    values = matrix[np.ix_(order, order)].astype(np.float64)
-    np.fill_diagonal(values, np.nan)
-    known = ~np.isnan(values)
-    starts = np.arange(blocks) * len(matrix) // blocks
-
-    def block_sums(array: NDArray[Any]) -> NDArray[np.float64]:
-        rows = np.add.reduceat(array, starts, axis=0, dtype=np.float64)
-        sums: NDArray[np.float64] = np.add.reduceat(rows, starts, axis=1)
-        return sums
-
-    count, total = block_sums(known), block_sums(np.where(known, values, 0.0))
+    is_member = (np.arange(block_of.max() + 1)[:, None] == block_of).astype(np.float32)
+    known = ~np.isnan(matrix)
+    np.fill_diagonal(known, False)
+    total = (is_member @ np.where(known, matrix, 0).astype(np.float32) @ is_member.T).astype(np.float64)
+    count = is_member @ known.astype(np.float32) @ is_member.T
     means: NDArray[np.float64] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return means

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsi_cli.queries.findings import RunFindings, reference_name
 from dsi_cli.report import class_agreement, classes, curve_data, matrices, mistake_data, overview, size_budget, warnings
+from dsi_cli.report.hypernym_data import CommonHypernyms, hypernym_data
 from dsi_cli.report.mistake_data import Opener
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CURVES, UNCERTAIN
@@ -40,16 +41,23 @@ class _SharedData:
     """Class tables and packed matrices, which several runs may share."""
 
     tables: list[list[list[Any]]] = field(default_factory=list)
+    hypernyms: list[dict[str, Any] | None] = field(default_factory=list)
     lines: matrices.Lines = field(default_factory=dict)
 
 
-def page_data(results: Results, open_image: Opener | None = None, progress: Progress = lambda *_: None) -> PageData:
+def page_data(
+    results: Results,
+    open_image: Opener | None = None,
+    progress: Progress = lambda *_: None,
+    common_hypernyms: CommonHypernyms | None = None,
+) -> PageData:
     """Return the data of the report of a results folder.
 
     Parameters
     ----------
     open_image : opens the image at a sample's path; None for a report without images
     progress : called after each step
+    common_hypernyms : finds the common hypernyms of the classes' synsets; None for a report without them
 
     Raises
     ------
@@ -74,28 +82,37 @@ def page_data(results: Results, open_image: Opener | None = None, progress: Prog
         packed = matrices.pack(run_matrices, share, orders, f"m{len(runs)}", shared.lines)
         packed["matrices"] += matrices.pack_references(run_matrices, "reference", shared.lines)
         runs.append(_run_data(results, run_matrices, orders, shared, open_image, found) | packed)
+        _add_hypernyms(results, run_matrices, runs[-1]["classes"], shared, common_hypernyms)
         progress(len(results.names) + len(runs), steps)
 
     return PageData(
         runs=[_method(results, run) for run in results.names],
         overview=overview.overview(results, findings, warnings.warnings_of_all(results)),
-        data={"runs": runs, "classes": shared.tables, "uncertain": UNCERTAIN, "curves": curve_data.curves(results)},
+        data={
+            "runs": runs,
+            "classes": shared.tables,
+            "hypernyms": shared.hypernyms,
+            "uncertain": UNCERTAIN,
+            "curves": curve_data.curves(results),
+        },
         lines=shared.lines,
     )
 
 
-def _orders(results: Results, run_matrices: matrices.RunMatrices) -> classes.Orders:
+def _orders(results: Results, run_matrices: matrices.RunMatrices) -> list[dict[str, Any]]:
     last_matrix = None
     if run_matrices.own is not None:
         series, _ = run_matrices.own
         last_matrix = series.read(series.epochs[-1])
-    return classes.class_orders(classes.class_rows(results, run_matrices.name), last_matrix)
+    rows = classes.class_rows(results, run_matrices.name)
+    name = run_matrices.own[0].name.upper() if run_matrices.own else "matrix"
+    return classes.describe_orders(rows, classes.class_orders(rows, last_matrix), name)
 
 
 def _run_data(
     results: Results,
     run_matrices: matrices.RunMatrices,
-    orders: classes.Orders,
+    orders: list[dict[str, Any]],
     shared: _SharedData,
     open_image: Opener | None,
     findings: RunFindings,
@@ -105,13 +122,12 @@ def _run_data(
     table = classes.class_table(rows)
     if table not in shared.tables:
         shared.tables.append(table)
-    matrix_name = run_matrices.own[0].name.upper() if run_matrices.own else "matrix"
     return {
         "name": run,
         "epochs": run_matrices.epochs,
         "has_epochs": results.has_epochs(run),
         "classes": shared.tables.index(table),
-        "orders": classes.describe_orders(rows, orders, matrix_name),
+        "orders": orders,
         "reference": findings.reference,
         "own": findings.own,
         "splits": list(findings.mistakes),
@@ -126,6 +142,25 @@ def _steps(results: Results, run: str) -> list[list[int]]:
     rows = results.checkpoints[(results.checkpoints["run"] == run) & (results.checkpoints["status"] == "ok")]
     last = rows.dropna(subset=["epoch", "step"]).sort_values(["epoch", "step"]).drop_duplicates("epoch", keep="last")
     return [[int(epoch), int(step)] for epoch, step in zip(last["epoch"], last["step"], strict=True)]
+
+
+def _add_hypernyms(
+    results: Results,
+    run_matrices: matrices.RunMatrices,
+    table: int,
+    shared: _SharedData,
+    common_hypernyms: CommonHypernyms | None,
+) -> None:
+    """Add the common hypernyms of a class table, unless it has them already."""
+    if table < len(shared.hypernyms):
+        return
+    data = None
+    synsets = classes.class_rows(results, run_matrices.name)["synset"]
+    if common_hypernyms is not None and run_matrices.own is not None and synsets.notna().any():
+        name = f"hypernyms-{table}"
+        data, text = hypernym_data(synsets.astype(object).where(synsets.notna(), None).tolist(), common_hypernyms, name)
+        shared.lines[name] = [text]
+    shared.hypernyms.append(data)
 
 
 def _method(results: Results, run: str) -> dict[str, Any]:

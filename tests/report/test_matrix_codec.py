@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers.packed_matrices import decode, unpack
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import rankdata
 
 from dsi_cli.report import matrix_codec
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale
@@ -41,16 +42,23 @@ def test_scale_of_a_single_value_returns_it():
 
 @pytest.mark.parametrize("blocks", [1, 4, 5, 8, 17])
 def test_block_means_equal_a_slow_mean(matrix, blocks):
-    order = np.random.default_rng(1).permutation(17)
+    block_of = np.random.default_rng(1).permutation(np.arange(17) * blocks // 17)
     matrix[3] = np.nan
-    found = matrix_codec.block_means(matrix, order, blocks)
-    edges = [k * 17 // blocks for k in range(blocks + 1)]
+    found = matrix_codec.block_means(matrix, block_of)
     for a in range(blocks):
         for b in range(blocks):
             values = [
-                matrix[order[row], order[column]]
-                for row in range(edges[a], edges[a + 1])
-                for column in range(edges[b], edges[b + 1])
-                if row != column and not np.isnan(matrix[order[row], order[column]])
+                matrix[row, column]
+                for row in np.flatnonzero(block_of == a)
+                for column in np.flatnonzero(block_of == b)
+                if row != column and not np.isnan(matrix[row, column])
             ]
-            assert_allclose(found[a, b], np.mean(values, dtype=float) if values else np.nan, atol=1e-12)
+            assert_allclose(found[a, b], np.mean(values, dtype=float) if values else np.nan, atol=1e-6)
+
+
+def test_percentiles_equal_those_of_scipy():
+    codes = np.random.default_rng(0).integers(0, 20, 200).astype(np.uint16)
+    known = codes[codes > 0]
+    found = matrix_codec.percentiles(codes, 20)
+    assert_allclose(found[known], (rankdata(known) - 0.5) / len(known), rtol=1e-6)
+    assert np.isnan(found[0])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shutil
+from itertools import pairwise
+from xml.etree import ElementTree
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +15,7 @@ import pytest
 from helpers.chromium import require_chromium
 from helpers.outputs import ANIMALS, heads, save_head, stored, stored_reference
 from helpers.table_comparison import write_output, write_run
+from scipy.stats import rankdata
 
 from dsi_cli.analysis import report_file
 from dsi_cli.analysis.analyze import analyze
@@ -25,8 +29,6 @@ require_chromium(module=True)
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 LABELS = (HOSTILE, *ANIMALS[1:])
 EPOCHS, CLASSES = 6, len(LABELS)
-LEFT, TOP = 92, 64
-"""Pixels that the labels of a heat map take."""
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +55,8 @@ def open_page(open_file):
 
     def opened(file, **options):
         page = open_file(file, **options)
-        page.wait_for_function("document.querySelectorAll('canvas.map').length > 0")
-        page.wait_for_function("document.querySelector('.heat .note').textContent !== ''")
+        page.wait_for_function("document.querySelector('canvas.map')?.dataset.left")
+        page.wait_for_function("document.querySelector('#inspector h3')")
         return page
 
     return opened
@@ -76,8 +78,9 @@ def point_at(page, map_number, row, column):
     canvas = page.locator("canvas.map").nth(map_number)
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
-    cell = (box["width"] - LEFT) / CLASSES
-    page.mouse.move(box["x"] + LEFT + (column + 0.5) * cell, box["y"] + TOP + (row + 0.5) * cell)
+    left, top = (float(canvas.get_attribute(f"data-{side}")) for side in ("left", "top"))
+    cell = (box["width"] - left) / CLASSES
+    page.mouse.move(box["x"] + left + (column + 0.5) * cell, box["y"] + top + (row + 0.5) * cell)
     tip = page.locator("#tip")
     values = {
         line.locator("span").nth(0).inner_text(): line.locator("span").nth(1).inner_text()
@@ -98,7 +101,7 @@ def pixels(page):
 
 def test_page_shows_each_matrix_and_section(page):
     titles = page.locator(".heat h3").all_inner_texts()
-    assert titles == ["NCSM", "CCSM, test", "SCSM"]
+    assert titles == ["NCSM", "CCSM, test", "SCSM", "Difference"]
     assert page.locator("#questions .question").count() == 4
     assert page.locator("#questions .panel").count() >= 8
     assert page.title() == "out: similarity report"
@@ -110,7 +113,9 @@ def test_slider_changes_the_matrices(page):
     before = pixels(page)
     set_epoch(page, 1)
     after = pixels(page)
-    assert [one != other for one, other in zip(before, after, strict=True)] == [True, True, False], "the reference stays"
+    assert [one != other for one, other in zip(before, after, strict=True)] == [True, True, False, True], (
+        "the reference stays"
+    )
 
 
 @pytest.mark.parametrize("epoch", [0, EPOCHS - 1])
@@ -135,7 +140,6 @@ def test_page_with_markup_in_a_label_shows_it_as_text(page):
     page.get_by_label("Filter classes").fill("onerror")
     assert page.locator("#classes-body tbody tr").count() == 1
     assert HOSTILE in page.locator("#classes-body tbody").inner_text()
-    assert HOSTILE in page.locator("#closest select").inner_text()
     assert page.locator("img").count() == 0
     assert page.evaluate("window.hacked") is None
 
@@ -164,6 +168,9 @@ def test_keyboard_moves_the_slider_and_the_cell(page, out):
     _, order = stored_reference(out, "first")
     told = page.locator("#matrix-readout").inner_text()
     assert told.startswith(f"{LABELS[order[1]]} × {LABELS[order[1]]} · NCSM 1 (same class)")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert page.locator("#inspector h3").first.inner_text() == f"{LABELS[order[2]]} – {LABELS[order[1]]}"
     before = pixels(page)
     page.keyboard.press("+")
     zoomed = pixels(page)
@@ -242,7 +249,7 @@ def test_confusion_matrix_without_mistakes_has_a_note(open_page, tmp_path):
     assert notes.nth(1).inner_text() == "There are no mistakes at this epoch."
     last = pixels(page)[1]
     set_epoch(page, 0)
-    assert notes.nth(1).inner_text().startswith("The rounding error of the values is at most ")
+    assert notes.nth(1).text_content() == ""
     assert pixels(page)[1] != last
 
 
@@ -260,23 +267,194 @@ def test_pointer_on_a_panel_shows_the_epoch_on_all_panels(page, out):
     assert page.locator("#epoch-number").inner_text() == "0"
 
 
-def test_neighbours_section_follows_the_slider(page, out):
+def open_cell(page, row, column):
+    """Click on a cell of the first heat map, and return the panel of its pair or class."""
+    point_at(page, 0, row, column)
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_timeout(200)
+    return page.locator("#inspector")
+
+
+def test_pair_panel_shows_the_numbers_of_the_tables(page, out):
     set_epoch(page, 2)
+    scsm, order = stored_reference(out, "first")
+    ncsm, ccsm = stored(out, "first", "ncsm", 2), stored(out, "first", "ccsm-test", 2)
+    panel = open_cell(page, 1, 5)
+    i, j = order[1], order[5]
+    assert panel.locator("h3").first.inner_text() == f"{LABELS[i]} – {LABELS[j]}"
+    upper = np.triu_indices(CLASSES, 1)
+    for row, matrix in zip(panel.locator("table.ranks tbody tr").all(), (ncsm, scsm), strict=True):
+        value, rank = row.locator("td").all_inner_texts()
+        assert number(value)[0] == pytest.approx(matrix[i, j], abs=1e-4)
+        assert rank.split()[0] == str(1 + (matrix[upper] > matrix[i, j] + 1e-4).sum())
+        assert rank.endswith(f"of {(~np.isnan(matrix[upper])).sum()}")
+    there, back = panel.locator(".confusions").inner_text().splitlines()
+    assert there == f"{LABELS[i]} predicted as {LABELS[j]}: {round(10 * ccsm[i, j])} of 10 ({100 * ccsm[i, j]:.1f} %)."
+    assert back == f"{LABELS[j]} predicted as {LABELS[i]}: {round(10 * ccsm[j, i])} of 10 ({100 * ccsm[j, i]:.1f} %)."
+    history = [stored(out, "first", "ncsm", epoch)[i, j] for epoch in range(EPOCHS)]
+    set_epoch(page, 4)
+    assert panel.locator(".readings td").first.inner_text() == f"{history[4]:.3f}".replace("-", "−")
+
+
+def test_class_panel_shows_the_neighbours_of_the_epoch(page, out):
+    set_epoch(page, 2)
+    _, order = stored_reference(out, "first")
+    panel = open_cell(page, 3, 3)
+    chosen = order[3]
     ncsm = stored(out, "first", "ncsm", 2).astype(float)
     np.fill_diagonal(ncsm, -np.inf)
-    page.get_by_label("Class", exact=True).select_option("3")
-    page.wait_for_timeout(100)
-    near, history, pairs = page.locator("#closest table").all()
-    assert page.locator("#closest figcaption span").inner_text() == "NCSM", "all others are shown, so none comes or goes"
-    nearest = np.argsort(-ncsm[3], kind="stable")[:5]
-    assert history.locator("th").all_inner_texts() == [LABELS[k] for k in nearest]
-    assert history.locator("td").all_inner_texts() == [f"{ncsm[3, k]:.3f}".replace("-", "−") for k in nearest]
-    assert near.locator("tbody td:nth-child(2)").all_inner_texts() == [
-        LABELS[k] for k in np.argsort(-ncsm[3], kind="stable")[:-1]
+    nearest = np.argsort(-ncsm[chosen], kind="stable")[:-1]
+    assert panel.locator("h3").first.inner_text() == LABELS[chosen]
+    assert panel.locator("tbody td:nth-child(2)").all_inner_texts() == [LABELS[k] for k in nearest]
+    assert panel.locator(".rank-chart .tick").all_text_contents()[: CLASSES - 1] == [str(k + 1) for k in range(CLASSES - 1)]
+    assert set(panel.locator(".rank-name title").all_text_contents()) == {LABELS[k] for k in nearest}
+
+
+def test_pairs_section_lists_the_closest_and_the_surprising_pairs(page, out):
+    set_epoch(page, 2)
+    ncsm, (scsm, _) = stored(out, "first", "ncsm", 2).astype(float), stored_reference(out, "first")
+    near, far, closest = page.locator("#closest table").all()
+    upper = np.transpose(np.triu_indices(CLASSES, 1))
+    known = [pair for pair in map(tuple, upper) if not np.isnan(scsm[pair])]
+    values = {pair: ncsm[pair] for pair in map(tuple, upper)}
+    i, j = max(values, key=values.get)
+    assert closest.locator("tbody tr").first.locator("td").all_inner_texts() == [
+        f"{LABELS[i]} – {LABELS[j]}",
+        f"{ncsm[i, j]:.3f}".replace("-", "−"),
     ]
-    i, j = np.unravel_index(np.argmax(ncsm), ncsm.shape)
-    first = pairs.locator("tbody tr").first.locator("td").all_inner_texts()
-    assert first[:3] == [LABELS[i], LABELS[j], f"{ncsm[i, j]:.3f}".replace("-", "−")]
+    all_pairs = dict(zip(values, (rankdata(list(values.values())) - 0.5) / len(values), strict=True))
+    own = np.array([all_pairs[pair] for pair in known])
+    reference = (rankdata([scsm[pair] for pair in known]) - 0.5) / len(known)
+    for table, sign in ((near, 1), (far, -1)):
+        differences = sorted(sign * (own - reference), reverse=True)
+        shown = [float(text.split()[0]) for text in table.locator("tbody td.number").all_inner_texts()]
+        assert abs(shown[0] - shown[1]) == pytest.approx(100 * differences[0], abs=1.1)
+    first = near.locator("button").nth(3)
+    first.click()
+    assert page.locator("#inspector h3").first.inner_text() == first.inner_text()
+
+
+def test_difference_map_shows_differences_of_ranks(page, out):
+    scsm, order = stored_reference(out, "first")
+    upper = np.triu_indices(CLASSES, 1)
+    i, j = order[2], order[4]
+
+    def percentile(matrix):
+        values = matrix[upper][~np.isnan(matrix[upper])]
+        return ((values < matrix[i, j] - 1e-4).sum() + (abs(values - matrix[i, j]) <= 1e-4).sum() / 2) / len(values)
+
+    last = percentile(stored(out, "first", "ncsm", EPOCHS - 1))
+    expected = {
+        "reference": percentile(scsm),
+        "epoch-0": percentile(stored(out, "first", "ncsm", 0)),
+        "run-second": percentile(stored(out, "second", "ncsm", EPOCHS - 1)),
+    }
+    for key, minus in expected.items():
+        page.get_by_label("Difference shown").select_option(key)
+        page.wait_for_timeout(100)
+        (text,) = (text for title, text in point_at(page, 0, 2, 4)[1].items() if "−" in title)
+        assert float(text.replace("−", "-").removesuffix(" %")) == pytest.approx(100 * (last - minus), abs=0.51)
+
+
+def test_reading_follows_the_view_after_zooming(page, out):
+    _, order = stored_reference(out, "first")
+    point_at(page, 0, 7, 7)
+    page.mouse.down()
+    canvas = page.locator("canvas.map").first
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.55, box["y"] + box["height"] * 0.55, steps=4)
+    page.mouse.up()
+    pair = page.locator("#tip b").inner_text()
+    x = float(canvas.get_attribute("data-left"))
+    where = 3.5 + 4 * (box["width"] * 0.55 - x) / (box["width"] - x)
+    assert pair.split(" × ")[1] == LABELS[order[int(where)]]
+
+
+def test_search_opens_the_panel_of_a_class(page):
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "search"
+    page.keyboard.type("ho")
+    page.keyboard.press("Enter")
+    assert page.locator("#inspector h3").first.inner_text() == "horse"
+    page.keyboard.press("/")
+    page.keyboard.type("unicorn")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.getElementById('search').validationMessage") == "No class has this name."
+    assert page.locator("#inspector h3").first.inner_text() == "horse"
+
+
+def test_address_restores_the_view(page, open_page, out):
+    page.get_by_label("Run", exact=True).select_option("1")
+    set_epoch(page, 3)
+    page.get_by_label("Order of classes").select_option("given")
+    page.get_by_label("Colours").select_option("raw")
+    page.get_by_label("Difference shown").select_option("epoch-1")
+    open_cell(page, 2, 6)
+    page.wait_for_function("location.hash.includes('class=')")
+    page.wait_for_timeout(400)
+    title, before = page.locator("#inspector h3").first.inner_text(), pixels(page)
+    again = open_page(out / "report.html")
+    again.evaluate(f"location.hash = {page.evaluate('location.hash')!r}")
+    again.wait_for_function("document.querySelector('.epoch-now').textContent == '3'")
+    again.wait_for_timeout(300)
+    assert again.get_by_label("Run", exact=True).input_value() == "1"
+    assert again.get_by_label("Order of classes").input_value() == "given"
+    assert again.get_by_label("Colours").input_value() == "raw"
+    assert again.get_by_label("Difference shown").input_value() == "epoch-1"
+    assert again.locator("#inspector h3").first.inner_text() == title == f"{LABELS[2]} – {LABELS[6]}"
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(100)
+    before = pixels(page)
+    assert pixels(again) == before
+    again.locator('nav a[href="#mistakes"]').click()
+    assert "epoch=3" in again.evaluate("location.hash"), "a link to a section keeps the state"
+
+
+def test_exports_contain_the_values_of_the_page(page, out, tmp_path):
+    page.get_by_label("Colours").select_option("raw")
+
+    def downloaded(name):
+        with page.expect_download() as waiting:
+            page.get_by_label(name, exact=True).first.click()
+        path = tmp_path / waiting.value.suggested_filename
+        waiting.value.save_as(path)
+        return path
+
+    with downloaded("CSV of first NCSM").open(newline="", encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    _, order = stored_reference(out, "first")
+    assert head[1:] == [row[0] for row in rows] == [LABELS[k] for k in order]
+    values = np.array([[float(cell or "nan") for cell in row[1:]] for row in rows])
+    expected = stored(out, "first", "ncsm", EPOCHS - 1)[np.ix_(order, order)].astype(float)
+    np.fill_diagonal(expected, np.nan)
+    np.testing.assert_allclose(values, expected, atol=1e-4)
+    assert downloaded("PNG of first NCSM").read_bytes().startswith(b"\x89PNG")
+    chart = downloaded("SVG of Similarity over epochs").read_text(encoding="utf-8")
+    assert ElementTree.fromstring(chart).tag.endswith("svg")
+    assert downloaded("PNG of Similarity over epochs").stat().st_size > 1000
+    with downloaded("CSV of Similarity over epochs").open(newline="") as file:
+        assert [row[0] for row in csv.reader(file)] == ["epoch", *map(str, range(EPOCHS))]
+
+
+def test_keys_step_through_epochs_and_list_themselves(page):
+    page.keyboard.press(",")
+    assert page.locator("#epoch-number").inner_text() == str(EPOCHS - 2)
+    page.keyboard.press(".")
+    assert page.locator("#epoch-number").inner_text() == str(EPOCHS - 1)
+    page.keyboard.press("r")
+    assert page.get_by_label("Colours").input_value() == "raw"
+    page.keyboard.press("?")
+    assert "find a class" in page.locator("dialog").inner_text()
+    page.keyboard.press("Escape")
+    assert not page.locator("dialog").is_visible()
+
+
+def test_theme_is_remembered(page):
+    page.locator("#theme").click()
+    again = page.context.new_page()
+    again.goto(page.url)
+    assert again.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
 def test_agreement_section_lists_the_lowest_agreement_first(page, out):
@@ -332,12 +510,15 @@ def test_maps_between_complete_epochs_show_block_means_and_a_note(open_page, out
     assert (
         page.locator(".heat .note")
         .first.inner_text()
-        .startswith("The map shows the means of 4 × 4 blocks of neighbouring classes")
+        .startswith("The map shows the means of 5 × 5 blocks of neighbouring classes")
     )
     _, order = stored_reference(out, "first")
+    data = "JSON.parse(document.getElementById('data').textContent)"
+    starts = page.evaluate(f"{data}.runs[0].matrices[0].blocks.starts[0]") + [CLASSES]
+    (first, end) = next(pair for pair in pairwise(starts) if pair[0] <= 3 < pair[1])
     for kind, title in (("ncsm", "NCSM"), ("ccsm-test", "CCSM, test")):
         matrix = stored(out, "first", kind, 3)[np.ix_(order, order)]
         text = point_at(page, 0, 0, 3)[1][title]
-        assert text.startswith("mean of the block ")
+        assert text.startswith("mean of the block: rank ")
         value, error = number(text)
-        assert value == pytest.approx(matrix[0:2, 2:4].mean(), abs=error)
+        assert value == pytest.approx(matrix[0 : starts[1], first:end].mean(), abs=error)

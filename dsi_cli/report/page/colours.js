@@ -57,42 +57,27 @@ function pixelCanvas(width, height, fill) {
   return canvas;
 }
 
-/**
- * Return a canvas with one pixel per cell of a matrix in an order of classes. Frames of block means are in order already.
- *
- * The scale is "rank" or "raw" (see `shadesOf`).
- */
-function picture(matrix, frame, order, theme, scale = "rank") {
-  const size = frame.side || order.length;
+/** Return a canvas with one pixel per cell of a grid (see `gridOf`); `shade` gives the shade of a value. */
+function gridPicture(grid, items, shade, theme) {
   const { of, diagonal } = pixelsOf(theme);
-  const colours = Uint32Array.from(shadesOf(matrix, frame, scale), of);
+  const size = items.length;
   return pixelCanvas(size, size, (pixels) => {
-    if (frame.side) frame.codes.forEach((code, k) => { pixels[k] = colours[code]; });
-    else fillMatrix(pixels, matrix.symmetric, frame.codes, order, colours, diagonal);
+    grid.forEach((value, k) => { pixels[k] = of(Number.isNaN(value) ? NaN : shade(value)); });
+    items.forEach(({ first, last }, k) => { if (first === last) pixels[k * (size + 1)] = diagonal; });
   });
 }
 
-function fillMatrix(pixels, symmetric, codes, order, colours, diagonal) {
-  const size = order.length;
-  const positions = new Uint32Array(size);
-  order.forEach((index, position) => { positions[index] = position; });
-  let k = 0;
-  for (let i = 0; i < size; i++) {
-    const row = positions[i] * size;
-    pixels[row + positions[i]] = diagonal;
-    for (let j = symmetric ? i + 1 : 0; j < size; j++) {
-      if (j === i) continue;
-      const colour = colours[codes[k++]];
-      pixels[row + positions[j]] = colour;
-      if (symmetric) pixels[positions[j] * size + positions[i]] = colour;
-    }
-  }
+/** Return the function that gives the shade of a value of a matrix on a scale, "rank" or "raw". */
+function shading(matrix, scale) {
+  return scale === "rank" ? rankShade : (value) => rawShade(matrix, value);
 }
 
-/** Return a canvas with one pixel per cell of a matrix at an epoch, or null if there is no such matrix. */
+/** Return a canvas with one pixel per class of a matrix at an epoch, or null if there is no such matrix. */
 async function thumbnail(matrix, epoch, order, theme, scale = "rank") {
   const frame = await frameOf(matrix, epoch, order);
-  return frame && picture(matrix, frame, order.order, theme, scale);
+  if (!frame) return null;
+  const items = order.order.map((_, position) => ({ first: position, last: position }));
+  return gridPicture(gridOf(layerOf(matrix, frame, order.order, scale), items, matrix.symmetric), items, shading(matrix, scale), theme);
 }
 
 /** Return a canvas with the colours of a range of shades from left to right, one pixel high. */

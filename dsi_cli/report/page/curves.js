@@ -21,7 +21,8 @@ function curvePanel(chart, { point = () => {}, pick = () => {} } = {}) {
   const node = element("figure", { class: chart.isLarge ? "panel large" : "panel" },
     element("figcaption", {}, element("h3", {}, chart.title), element("span", { class: "faint" }, chart.axis)),
     plot,
-    element("div", { class: "scroll" }, element("table", { class: "readings" }, element("tbody", {}, readings.map((reading) => reading.row)))));
+    element("div", { class: "scroll" }, element("table", { class: "readings" }, element("tbody", {}, readings.map((reading) => reading.row)))),
+    exportMenu(chart.title, { svg: () => plot, csv: () => curveRows(chart) }));
   let scale = null;
   const epochAt = (event) => nearestEpoch(chart, scale, event.clientX - plot.getBoundingClientRect().left);
   plot.addEventListener("pointermove", (event) => point(epochAt(event)));

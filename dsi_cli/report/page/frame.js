@@ -1,5 +1,6 @@
 // Code of every page: the light and dark themes, and printing.
 
+const THEME_KEY = "dsi-theme";
 const themeCallbacks = [];
 
 /** Return the theme, light or dark: the choice of the reader if there is one, otherwise the setting of the system. */
@@ -20,9 +21,31 @@ function setTheme(name) {
   themeCallbacks.forEach((callback) => callback());
 }
 
+/** Return the remembered theme, or null; a browser may forbid pages to remember anything. */
+function rememberedTheme() {
+  try {
+    const name = localStorage.getItem(THEME_KEY);
+    return ["light", "dark"].includes(name) ? name : null;
+  } catch {
+    return null;
+  }
+}
+
+function rememberTheme(name) {
+  try {
+    localStorage.setItem(THEME_KEY, name);
+  } catch {
+    // The theme is not remembered.
+  }
+}
+
 let themeBeforePrint = null;
+if (rememberedTheme()) document.documentElement.dataset.theme = rememberedTheme();
 byId("theme").textContent = theme() === "dark" ? "Light" : "Dark";
-byId("theme").addEventListener("click", () => setTheme(theme() === "dark" ? "light" : "dark"));
+byId("theme").addEventListener("click", () => {
+  setTheme(theme() === "dark" ? "light" : "dark");
+  rememberTheme(theme());
+});
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(document.documentElement.dataset.theme));
 addEventListener("beforeprint", () => {
   themeBeforePrint = document.documentElement.dataset.theme;

@@ -1,7 +1,8 @@
 // Frames: the values of one matrix, packed by `matrix_codec.py`, unpacked when they are first shown, and ranked.
 //
-// A frame is {codes, scale, side}: one code per pair of classes, and the scale of the codes. Code 0 is a missing value. If `side`
-// is not null, the codes are means of side × side blocks of neighbouring classes in one order.
+// A frame is {codes, scale, starts}: one code per pair of classes, and the scale of the codes. Code 0 is a missing value. If `starts`
+// is not null, the codes are means of blocks of classes, which begin at these positions in one order of classes, and `rankCodes`
+// are means of their percentiles.
 
 const MAX_CACHED_FRAMES = 40;
 const packedLines = new Map();
@@ -57,15 +58,16 @@ function valueOf(scale, code) {
   return code === 0 ? null : scale.low + (code - 1) * scale.step;
 }
 
-/** Return the data of a matrix at an epoch: the complete matrix, the means of blocks, or null. */
+/** Return the frame of a matrix at an epoch: complete, as block means in an order of classes, or null. */
 async function frameOf(matrix, epoch, order) {
   const index = matrix.epochs ? matrix.epochs.indexOf(epoch) : 0;
-  if (index >= 0) return { codes: await unpack(matrix.lines, index, matrix.levels), scale: matrix, side: null };
+  if (index >= 0) return { codes: await unpack(matrix.lines, index, matrix.levels), scale: matrix, starts: null };
   const blocks = matrix.blocks;
   const blockIndex = blocks ? blocks.epochs.indexOf(epoch) : -1;
   if (blockIndex < 0) return null;
-  const line = blockIndex * blocks.orders.length + blocks.orders.indexOf(order.name);
-  return { codes: await unpack(blocks.lines, line, blocks.levels), scale: blocks, side: blocks.side };
+  const k = blocks.orders.indexOf(order.name);
+  const codes = await unpack(blocks.lines, blockIndex * blocks.orders.length + k, blocks.levels);
+  return { codes: codes.subarray(0, codes.length / 2), rankCodes: codes.subarray(codes.length / 2), scale: blocks, starts: blocks.starts[k] };
 }
 
 /**
@@ -91,20 +93,70 @@ function ranksOf({ codes, scale }) {
 }
 
 /**
- * Return one shade per code of a frame: 0 for white, 1 for the darkest colour, negative numbers for the opposite colour.
+ * Return a function (p, q) -> value of the classes at two positions of an order, NaN if it is missing or p is q.
  *
- * On the scale "rank", the lower half of the pairs is white. On the scale "raw", the shade follows the value, or its square
- * root in a confusion matrix; values with both signs have 0 in the middle.
+ * On the scale "rank", the value is the percentile of the pair. On the scale "raw", it is the value of the matrix.
  */
-function shadesOf(matrix, frame, scale) {
-  const shades = new Float32Array(frame.scale.levels + 1).fill(NaN);
-  if (scale === "rank") {
-    const { percentile } = ranksOf(frame);
-    for (let code = 1; code < shades.length; code++) shades[code] = rankShade(percentile[code]);
-    return shades;
+function layerOf(matrix, frame, order, scale) {
+  const isRank = scale === "rank";
+  if (frame.starts) {
+    const { starts } = frame;
+    const codes = isRank ? frame.rankCodes : frame.codes;
+    const values = Float32Array.from({ length: frame.scale.levels + 1 }, (_, code) =>
+      (code === 0 ? NaN : isRank ? (code - 1) / (frame.scale.levels - 1) : valueOf(frame.scale, code)));
+    const blockOf = blocksOf(starts, order.length);
+    return (p, q) => (p === q ? NaN : values[codes[blockOf[p] * starts.length + blockOf[q]]]);
   }
-  for (let code = 1; code < shades.length; code++) shades[code] = rawShade(matrix, valueOf(frame.scale, code));
-  return shades;
+  const values = isRank ? ranksOf(frame).percentile : Float32Array.from({ length: frame.scale.levels + 1 }, (_, code) => valueOf(frame.scale, code) ?? NaN);
+  const size = order.length;
+  const { codes } = frame;
+  return (p, q) => (p === q ? NaN : values[codes[frameIndex(matrix, size, order[p], order[q])]]);
+}
+
+/** Return the block of each position. */
+function blocksOf(starts, size) {
+  const blockOf = new Uint16Array(size);
+  starts.forEach((start, block) => blockOf.fill(block, start));
+  return blockOf;
+}
+
+/** Return a layer with the means of blocks of another layer. */
+function blockLayer(at, starts, size) {
+  const items = starts.map((first, k) => ({ first, last: (starts[k + 1] ?? size) - 1 }));
+  const means = gridOf(at, items, false);
+  const blockOf = blocksOf(starts, size);
+  return (p, q) => (p === q ? NaN : means[blockOf[p] * items.length + blockOf[q]]);
+}
+
+/** Return the means of a layer in the cells of a grid, row by row. An item of the grid is a range {first, last} of positions. */
+function gridOf(at, items, symmetric) {
+  const size = items.length;
+  const grid = new Float32Array(size * size);
+  for (let row = 0; row < size; row++) {
+    for (let column = symmetric ? row : 0; column < size; column++) {
+      const mean = meanOf(at, items[row], items[column]);
+      grid[row * size + column] = mean;
+      if (symmetric) grid[column * size + row] = mean;
+    }
+  }
+  return grid;
+}
+
+/** Return the mean of a layer in a cell, NaN if the cell has no values. */
+function meanOf(at, row, column) {
+  if (row.first === row.last && column.first === column.last) return at(row.first, column.first);
+  let sum = 0;
+  let count = 0;
+  for (let p = row.first; p <= row.last; p++) {
+    for (let q = column.first; q <= column.last; q++) {
+      const value = at(p, q);
+      if (value === value) { // not NaN
+        sum += value;
+        count++;
+      }
+    }
+  }
+  return count ? sum / count : NaN;
 }
 
 /** Return the shade of a percentile; the lower half is white. */
@@ -112,7 +164,10 @@ function rankShade(percentile) {
   return Math.max(0, 2 * percentile - 1);
 }
 
-/** Return the shade of a value between the ends of the colours of its matrix. */
+/**
+ * Return the shade of a value between the ends of the colours of its matrix: from 0, white, to 1, or from -1 to 1 if values have
+ * both signs. In a confusion matrix, the shade follows the square root of the value.
+ */
 function rawShade(matrix, value) {
   const [from, to] = matrix.shown;
   if (from < 0) return Math.max(-1, Math.min(1, value / to));

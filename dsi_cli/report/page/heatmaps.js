@@ -1,74 +1,101 @@
-// Heat maps of all matrices of a run at one epoch. They share the order of classes, the visible part and the pointer.
+// Heat maps of all matrices of a run at one epoch, and of a difference. They share the axis, the visible part and the pointer.
 
-const MIN_VISIBLE_CELLS = 4;
+const MIN_VISIBLE_ITEMS = 4;
+const DIFFERENCE_LIMIT = 0.75;
 
-/** Return the heat maps of a run: `node`, `show(epoch, order, theme)`, `paint(theme)`, `setScale(scale, theme)`, `zoom(factor)`, `reset()`. */
-function heatMaps(run, names, { showReading, chooseClass, scale }) {
-  const size = names.length;
-  const view = { x: 0, y: 0, size };
-  const current = { order: run.orders[0], scale, cell: null, drag: null };
+/**
+ * Return the heat maps of a run. `actions` are `read(reading, event)`, `pair(i, j)`, `one(index)`, and `fold(segment)`, which are
+ * called for a pointer on a cell, and clicks on a pair, on a class and on a folded group.
+ */
+function heatMaps(run, names, scale, actions) {
+  const groups = groupsOfRun(run);
+  const current = { epoch: null, order: run.orders[0], axis: null, scale, difference: null, cell: null, drag: null, pointer: null, selected: [] };
+  const view = { x: 0, y: 0, size: names.length };
   let token = 0;
-  const maps = run.matrices.map((matrix) => mapOf(matrix));
-  const node = maps.map((map) => map.node);
+  const maps = run.matrices.map((matrix) => mapOf(matrix, matrix.title, matrix.about));
+  const differenceMap = mapOf(null, "Difference", null);
+  if (maps.length > 0) maps.push(differenceMap);
 
-  function mapOf(matrix) {
+  function mapOf(matrix, title, about) {
     const canvas = element("canvas", { class: "map", tabindex: "0", role: "application",
-      "aria-label": `${matrix.title}: heat map. Arrow keys move to another cell, plus and minus zoom, 0 shows all classes.` });
+      "aria-label": `${title}: heat map. Arrow keys move to another cell, Enter opens the pair, plus and minus zoom, 0 shows all classes.` });
     const bar = element("canvas", { class: "bar", width: 256, height: 1, "aria-hidden": "true" });
     const ends = element("div", { class: "ends" });
     const note = element("p", { class: "faint note" });
-    const map = { matrix, canvas, bar, ends, note, frame: null, picture: null, isEmpty: false };
-    map.node = element("figure", { class: "heat" },
-      element("figcaption", {}, element("h3", {}, matrix.title), element("span", { class: "faint" }, matrix.about)),
-      canvas, element("div", { class: "legend" }, bar, ends), note);
+    const heading = element("h3", {}, title);
+    const caption = element("figcaption", {}, heading, element("span", { class: "faint" }, about));
+    const map = { matrix, title, canvas, bar, ends, note, caption, frame: null, layer: null, picture: null, isEmpty: false };
+    map.node = element("figure", { class: "heat" }, caption, canvas, element("div", { class: "legend" }, bar, ends), note);
     listen(map);
     return map;
   }
 
-  async function show(epoch, order, theme) {
+  /** Draw all maps at an epoch; `folded` are the indices of folded segments of the order. */
+  async function show(epoch, order, folded, difference, theme) {
     const ownToken = ++token;
-    const frames = await Promise.all(maps.map((map) => frameOf(map.matrix, epoch, order)));
+    const frames = await Promise.all(maps.map((map) => map.matrix && frameOf(map.matrix, epoch, order)));
+    const layer = difference && await differenceLayer(difference, epoch, order);
     if (ownToken !== token) return;
-    current.order = order;
+    const axis = axisOf(order, names, folded);
+    if (current.axis?.size !== axis.size || current.order !== order) {
+      Object.assign(view, { x: 0, y: 0, size: axis.size });
+      current.cell = null;
+    }
+    Object.assign(current, { epoch, order, axis, difference });
     maps.forEach((map, k) => {
       map.frame = frames[k];
-      map.isEmpty = Boolean(map.matrix.withoutMistakes?.includes(epoch));
-      map.note.textContent = noteOf(map, epoch);
+      map.isEmpty = Boolean(map.matrix?.withoutMistakes?.includes(epoch));
     });
+    differenceMap.frame = layer;
     paint(theme);
-    if (current.cell) showReading(readingOf(current.cell));
+    readAgain();
+  }
+
+  function setScale(newScale, theme) {
+    current.scale = newScale;
+    paint(theme);
+    readAgain();
   }
 
   /** Draw all heat maps in the colours of a theme. */
   function paint(theme) {
-    maps.forEach((map) => {
-      map.picture = map.frame && !map.isEmpty ? picture(map.matrix, map.frame, current.order.order, theme, current.scale) : null;
+    if (!current.axis) return;
+    current.theme = theme;
+    for (const map of maps) {
+      const { frame, matrix } = map;
+      const hasValues = frame && !map.isEmpty;
+      map.layer = !hasValues ? null : matrix ? layerOf(matrix, frame, current.order.order, current.scale) : frame.at;
+      const { items } = current.axis;
+      const shade = matrix ? shading(matrix, current.scale) : (value) => Math.max(-1, Math.min(1, value / DIFFERENCE_LIMIT));
+      map.picture = hasValues ? gridPicture(gridOf(map.layer, items, matrix ? matrix.symmetric : frame.symmetric), items, shade, theme) : null;
+      map.note.textContent = noteOf(map);
       drawBar(map, theme);
-    });
+    }
     draw();
   }
 
-  function noteOf({ matrix, frame, isEmpty }, epoch) {
+  function noteOf({ matrix, frame, isEmpty }) {
+    const { epoch, scale: shown, difference } = current;
     if (isEmpty) return "There are no mistakes at this epoch.";
-    if (!frame) return `There is no ${matrix.title} at epoch ${epoch}.`;
-    if (frame.side) return `The map shows the means of ${frame.side} × ${frame.side} blocks of neighbouring classes (rounding error at most ${errorOf(frame.scale)}), because this page does not contain the complete matrix of this epoch.`;
-    return `The rounding error of the values is at most ${errorOf(frame.scale)}.`;
-  }
-
-  function setScale(scale, theme) {
-    current.scale = scale;
-    paint(theme);
+    if (!frame) return matrix ? `There is no ${matrix.title} at epoch ${epoch}.` : "One of the two matrices does not exist at this epoch.";
+    const notes = [];
+    if (frame.starts) notes.push(`The map shows the means of ${frame.starts.length} × ${frame.starts.length} blocks of neighbouring classes, because this page does not contain the complete matrix of this epoch.`);
+    if (!matrix) notes.push(`Violet pairs are ${difference.more}, orange pairs are ${difference.less}.`);
+    else if (shown === "raw" && frame.scale.step > 1e-3) notes.push(`The rounding error of the values is at most ${errorOf(frame.scale)}.`);
+    return notes.join(" ");
   }
 
   function drawBar({ matrix, bar, ends }, theme) {
-    const isSigned = current.scale === "raw" && matrix.shown[0] < 0;
+    const isSigned = !matrix || (current.scale === "raw" && matrix.shown[0] < 0);
     bar.getContext("2d").drawImage(colourBar(theme, isSigned ? -1 : 0), 0, 0);
     ends.replaceChildren(...barLabels(matrix).map((text) => element("span", {}, text)));
   }
 
   /** Return the labels at the start, the middle and the end of a colour bar. */
   function barLabels(matrix) {
-    if (current.scale === "rank") return ["rank ≤ 50 %", "75 %", "100 %"];
+    const points = Math.round(100 * DIFFERENCE_LIMIT);
+    if (!matrix) return [`≤ −${points} %`, "0", `≥ ${points} %`];
+    if (current.scale === "rank") return ["lower half", "rank 75 %", "100 %"];
     const [from, to] = matrix.shown;
     const last = matrix.low + (matrix.levels - 1) * matrix.step;
     const middle = matrix.symmetric ? (from + to) / 2 : from + (to - from) / 4;
@@ -80,98 +107,158 @@ function heatMaps(run, names, { showReading, chooseClass, scale }) {
   }
 
   function draw() {
-    maps.forEach(drawMap);
+    if (current.axis) maps.forEach((map) => drawMap(map, map.canvas, map.canvas.clientWidth || 320, window.devicePixelRatio || 1));
   }
 
-  function drawMap(map) {
-    const { canvas } = map;
-    const width = canvas.clientWidth || 320;
-    const plot = width - GUTTER.left;
-    const ratio = window.devicePixelRatio || 1;
-    const height = plot + GUTTER.top;
+  function drawMap(map, canvas, width, ratio) {
+    const context = canvas.getContext("2d");
+    const edges = edgesOf(context, current.axis, width, view.size);
+    const plot = width - edges.left;
+    const height = plot + edges.top;
     if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
       canvas.width = Math.round(width * ratio);
       canvas.height = Math.round(height * ratio);
     }
-    const context = canvas.getContext("2d");
+    map.edges = edges;
+    Object.assign(canvas.dataset, { left: edges.left, top: edges.top });
+    map.node.style.setProperty("--edge", `${edges.left}px`);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
+    context.font = "11px system-ui, sans-serif";
     if (map.picture) {
-      const scale = map.picture.width / size;
-      context.imageSmoothingEnabled = (plot * ratio) / (view.size * scale) < 1;
+      context.imageSmoothingEnabled = (plot * ratio) / view.size < 1;
       context.imageSmoothingQuality = "high";
-      context.drawImage(map.picture, view.x * scale, view.y * scale, view.size * scale, view.size * scale, GUTTER.left, GUTTER.top, plot, plot);
-    }
-    if (map.isEmpty) {
-      context.fillStyle = getComputedStyle(document.body).getPropertyValue("--faint");
-      context.font = "13px system-ui, sans-serif";
+      context.drawImage(map.picture, view.x, view.y, view.size, view.size, edges.left, edges.top, plot, plot);
+    } else {
+      context.fillStyle = style("--faint");
       context.textAlign = "center";
-      context.fillText("no mistakes at this epoch", GUTTER.left + plot / 2, GUTTER.top + plot / 2);
+      context.fillText(map.isEmpty ? "no mistakes at this epoch" : "no matrix at this epoch", edges.left + plot / 2, edges.top + plot / 2);
     }
-    drawLabels(context, plot, view, current.order, names);
-    drawPointer(context, plot);
-  }
-
-  function drawPointer(context, plot) {
-    const ink = getComputedStyle(document.body).getPropertyValue("--pointer");
-    const cell = plot / view.size;
-    context.strokeStyle = ink;
-    if (current.drag?.area) {
-      const { x, y, side } = current.drag.area;
-      context.strokeRect(GUTTER.left + (x - view.x) * cell, GUTTER.top + (y - view.y) * cell, side * cell, side * cell);
-    }
-    if (!current.cell) return;
-    const [left, top] = [GUTTER.left + (current.cell.column - view.x) * cell, GUTTER.top + (current.cell.row - view.y) * cell];
-    if (left < GUTTER.left - cell || top < GUTTER.top - cell || left > GUTTER.left + plot || top > GUTTER.top + plot) return;
+    drawEdges(context, plot, view, current.axis, edges, (index) => groups.of[index], current.theme);
     context.save();
     context.beginPath();
-    context.rect(GUTTER.left, GUTTER.top, plot, plot);
+    context.rect(edges.left, edges.top, plot, plot);
+    context.strokeStyle = style("--rule");
+    context.lineWidth = 1;
+    context.stroke();
     context.clip();
-    context.globalAlpha = 0.55;
-    context.strokeRect(GUTTER.left - 1, top - 0.5, plot + 2, Math.max(2, cell + 1));
-    context.strokeRect(left - 0.5, GUTTER.top - 1, Math.max(2, cell + 1), plot + 2);
+    drawMarks(context, plot, edges);
     context.restore();
   }
 
-  /** Return the two classes of a cell and its value in each matrix. */
-  function readingOf({ row, column }) {
-    const [i, j] = [current.order.order[row], current.order.order[column]];
-    const values = maps.map((map) => ({ title: map.matrix.title, text: valueAt(map, i, j, row, column) }));
-    return { row: names[i], column: names[j], same: i === j, values };
+  /** Draw the crosshair, the selected classes and the square to zoom to, each in black and white so that all colours show them. */
+  function drawMarks(context, plot, { left, top }) {
+    const cell = plot / view.size;
+    const box = (x, y, width, height) => {
+      for (const [line, colour] of [[3, "#ffffff"], [1, "#000000"]]) {
+        context.lineWidth = line;
+        context.strokeStyle = colour;
+        context.strokeRect(left + (x - view.x) * cell, top + (y - view.y) * cell, width * cell, height * cell);
+      }
+    };
+    const { axis, cell: pointed, selected } = current;
+    const items = selected.map((index) => axis.itemOf(index));
+    if (items.length === 1) {
+      box(-1, items[0], axis.size + 2, 1);
+      box(items[0], -1, 1, axis.size + 2);
+    } else if (items.length === 2) {
+      const margin = Math.max(0, 9 / cell - 1) / 2; // a small cell gets a larger frame
+      for (const [row, column] of [items, [...items].reverse()]) box(column - margin, row - margin, 1 + 2 * margin, 1 + 2 * margin);
+    }
+    if (pointed) {
+      context.globalAlpha = 0.75;
+      box(-1, pointed.row, axis.size + 2, 1);
+      box(pointed.column, -1, 1, axis.size + 2);
+      context.globalAlpha = 1;
+    }
+    if (current.drag?.area) box(current.drag.area.x, current.drag.area.y, current.drag.area.side, current.drag.area.side);
   }
 
-  function valueAt({ matrix, frame }, i, j, row, column) {
+  function style(name) {
+    return getComputedStyle(document.body).getPropertyValue(name);
+  }
+
+  /** Return the classes or groups of a cell, and a text for each map. */
+  function readingOf({ row, column }) {
+    const [a, b] = [current.axis.items[row], current.axis.items[column]];
+    const lines = maps.map((map) => ({ title: titleOfMap(map), text: textAt(map, a, b) }));
+    const groupNames = [a, b].map((item) => current.axis.segments[item.segment].name ?? "no group");
+    const values = lines.filter(({ title }) => title);
+    if (groups.numbers.size && (a.first === a.last || b.first === b.last)) values.push({ title: "groups", text: groupNames.join(" × ") });
+    return { row: a.name, column: b.name, values };
+  }
+
+  function titleOfMap(map) {
+    return map.matrix ? map.title : current.difference?.title;
+  }
+
+  function textAt({ matrix, frame }, a, b) {
     if (!frame) return "no value at this epoch";
-    if (frame.side) {
-      const [a, b] = [row, column].map((position) => Math.floor(((position + 0.5) * frame.side) / size));
-      const value = valueOf(frame.scale, frame.codes[a * frame.side + b]);
-      return `mean of the block ${formatValue(value, frame.scale)}`;
+    const isPair = a.first === a.last && b.first === b.last && !frame.starts;
+    if (isPair && a === b) return matrix ? "1 (same class)" : "0 (same class)";
+    if (!matrix) {
+      const points = meanOf(frame.at, a, b);
+      return Number.isNaN(points) ? "no value" : `${isPair ? "" : "mean of the block "}${signed(100 * points)} %`;
     }
-    if (i === j) return "1 (same class)";
-    return formatValue(valueOf(matrix, frame.codes[frameIndex(matrix, size, i, j)]), matrix);
+    if (isPair) return describePair(matrix, frame, names.length, current.axis.order[a.first], current.axis.order[b.first]);
+    const [rank, value] = ["rank", "raw"].map((shown) => meanOf(layerOf(matrix, frame, current.order.order, shown), a, b));
+    return Number.isNaN(value) ? "no value" : `mean of the block: rank ${Math.round(100 * rank)} %, value ${formatValue(value, frame.scale)}`;
   }
 
   function cellAt(canvas, event) {
+    const { left, top } = maps.find((map) => map.canvas === canvas).edges;
     const box = canvas.getBoundingClientRect();
-    const cell = (canvas.clientWidth - GUTTER.left) / view.size;
-    const column = view.x + (event.clientX - box.left - GUTTER.left) / cell;
-    const row = view.y + (event.clientY - box.top - GUTTER.top) / cell;
-    if (event.clientX - box.left < GUTTER.left || event.clientY - box.top < GUTTER.top || column >= size || row >= size) return null;
-    return { column, row };
+    const cell = (canvas.clientWidth - left) / view.size;
+    const [x, y] = [event.clientX - box.left - left, event.clientY - box.top - top];
+    const [column, row] = [view.x + x / cell, view.y + y / cell];
+    if (column >= current.axis.size || row >= current.axis.size || (x < 0 && y < 0)) return null;
+    return { column, row, isLabel: x < 0 ? "row" : y < 0 ? "column" : null };
   }
 
-  function point(cell, event) {
-    current.cell = cell && { row: Math.min(size - 1, Math.floor(cell.row)), column: Math.min(size - 1, Math.floor(cell.column)) };
-    showReading(current.cell && readingOf(current.cell), event);
+  function point(canvas, event) {
+    const cell = event && cellAt(canvas, event);
+    current.pointer = event && { canvas, clientX: event.clientX, clientY: event.clientY };
+    const clamp = (position) => Math.min(current.axis.size - 1, Math.floor(position));
+    current.cell = cell && !cell.isLabel ? { row: clamp(cell.row), column: clamp(cell.column) } : null;
+    actions.read(current.cell && readingOf(current.cell), event);
     draw();
   }
 
-  function listen(map) {
-    const { canvas } = map;
-    canvas.addEventListener("pointermove", (event) => (current.drag ? drag(canvas, event) : point(cellAt(canvas, event), event)));
-    canvas.addEventListener("pointerleave", () => { if (!current.drag) point(null); });
+  /** Read the cell under the pointer again, because the maps have changed. */
+  function readAgain() {
+    if (current.pointer) point(current.pointer.canvas, current.pointer);
+    else if (current.cell) actions.read(readingOf(current.cell));
+  }
+
+  /** Open the pair or the class of a cell, or unfold its groups. */
+  function open({ row, column }) {
+    const { axis } = current;
+    const folded = [row, column].filter((item) => !axis.isSingle(item));
+    if (folded.length) return folded.forEach((item) => actions.fold(axis.items[item].segment));
+    const [i, j] = [row, column].map((item) => axis.order[axis.items[item].first]);
+    if (i === j) actions.one(i);
+    else actions.pair(i, j);
+  }
+
+  /** Open the class of a label, or fold or unfold the group of a place on the strip of colours. */
+  function openLabel(canvas, { row, column, isLabel }, event) {
+    const item = Math.floor(isLabel === "row" ? row : column);
+    const { left, top } = maps.find((map) => map.canvas === canvas).edges;
+    const box = canvas.getBoundingClientRect();
+    const toPlot = isLabel === "row" ? left - (event.clientX - box.left) : top - (event.clientY - box.top);
+    if (toPlot > STRIP + 2 && current.axis.isSingle(item) && edgeMode(canvas) === "items") actions.one(current.axis.order[current.axis.items[item].first]);
+    else actions.fold(current.axis.items[item].segment);
+  }
+
+  function edgeMode(canvas) {
+    return maps.find((map) => map.canvas === canvas).edges.mode;
+  }
+
+  function listen({ canvas }) {
+    canvas.addEventListener("pointermove", (event) => { if (current.axis) (current.drag ? drag : point)(canvas, event); });
+    canvas.addEventListener("pointerleave", () => { if (!current.drag && current.axis) point(canvas, null); });
     canvas.addEventListener("pointerdown", (event) => {
-      const start = cellAt(canvas, event);
+      const start = current.axis && cellAt(canvas, event);
       if (!start || event.button !== 0) return;
       current.drag = { start, from: { ...view }, x: event.clientX, y: event.clientY, moved: false, area: null };
       if (event.pointerType === "mouse") canvas.setPointerCapture(event.pointerId);
@@ -190,12 +277,13 @@ function heatMaps(run, names, { showReading, chooseClass, scale }) {
   /** Move the view if it shows a part of the matrix; otherwise mark the square to zoom to. */
   function drag(canvas, event) {
     const { start, from, x, y } = current.drag;
-    const cell = (canvas.clientWidth - GUTTER.left) / view.size;
+    const cell = (canvas.clientWidth - Number(canvas.dataset.left)) / view.size;
     current.drag.moved = current.drag.moved || Math.hypot(event.clientX - x, event.clientY - y) > 5;
-    if (from.size < size) setView(from.x - (event.clientX - x) / cell, from.y - (event.clientY - y) / cell, from.size);
-    else if (current.drag.moved && event.pointerType === "mouse") {
+    if (!current.drag.moved) return;
+    if (from.size < current.axis.size) setView(from.x - (event.clientX - x) / cell, from.y - (event.clientY - y) / cell, from.size);
+    else if (event.pointerType === "mouse" && !start.isLabel) {
       const side = Math.max(event.clientX - x, event.clientY - y) / cell;
-      const length = Math.max(Math.min(MIN_VISIBLE_CELLS, size), Math.abs(side));
+      const length = Math.max(Math.min(MIN_VISIBLE_ITEMS, current.axis.size), Math.abs(side));
       current.drag.area = { x: side > 0 ? start.column : start.column - length, y: side > 0 ? start.row : start.row - length, side: length };
     }
     draw();
@@ -205,13 +293,14 @@ function heatMaps(run, names, { showReading, chooseClass, scale }) {
     const { drag: finished } = current;
     current.drag = null;
     if (!finished) return;
+    current.pointer = { canvas, clientX: event.clientX, clientY: event.clientY };
     if (finished.area) setView(finished.area.x, finished.area.y, finished.area.side);
     else if (!finished.moved) {
       const cell = cellAt(canvas, event);
-      point(cell, event);
-      if (current.cell) chooseClass(current.order.order[current.cell.row]);
-    }
-    draw();
+      point(canvas, event);
+      if (cell?.isLabel) openLabel(canvas, cell, event);
+      else if (current.cell) open(current.cell);
+    } else readAgain();
   }
 
   function key(event) {
@@ -220,37 +309,99 @@ function heatMaps(run, names, { showReading, chooseClass, scale }) {
     else if (event.key === "+" || event.key === "=") zoom(1.5);
     else if (event.key === "-") zoom(1 / 1.5);
     else if (event.key === "0") reset();
-    else if (event.key === "Enter" && current.cell) chooseClass(current.order.order[current.cell.row]);
+    else if (event.key === "Enter" && current.cell) open(current.cell);
     else return;
     event.preventDefault();
   }
 
   function moveCell(down, right) {
     const from = current.cell || { row: Math.floor(view.y), column: Math.floor(view.x) - right };
-    const clamp = (position) => Math.min(size - 1, Math.max(0, position));
+    const clamp = (position) => Math.min(current.axis.size - 1, Math.max(0, position));
+    current.pointer = null;
     current.cell = { row: clamp(from.row + down), column: clamp(from.column + right) };
+    showItems(current.cell.row, current.cell.column);
+    actions.read(readingOf(current.cell));
+  }
+
+  /** Move the view so that it shows a row and a column. */
+  function showItems(row, column) {
     const scrolled = (position, start) => Math.min(position, Math.max(position + 1 - view.size, start));
-    setView(scrolled(current.cell.column, view.x), scrolled(current.cell.row, view.y), view.size);
-    showReading(readingOf(current.cell));
+    setView(scrolled(column, view.x), scrolled(row, view.y), view.size);
   }
 
   function setView(x, y, side) {
-    view.size = Math.min(size, Math.max(Math.min(MIN_VISIBLE_CELLS, size), side));
+    const { size } = current.axis;
+    view.size = Math.min(size, Math.max(Math.min(MIN_VISIBLE_ITEMS, size), side));
     view.x = Math.min(size - view.size, Math.max(0, x));
     view.y = Math.min(size - view.size, Math.max(0, y));
     draw();
+    if (current.pointer && !current.drag) point(current.pointer.canvas, current.pointer);
   }
 
   function zoom(factor, around = null) {
     const middle = around || (current.cell && { column: current.cell.column + 0.5, row: current.cell.row + 0.5 }) || { column: view.x + view.size / 2, row: view.y + view.size / 2 };
-    const side = Math.min(size, Math.max(Math.min(MIN_VISIBLE_CELLS, size), view.size / factor));
+    const side = Math.min(current.axis.size, Math.max(Math.min(MIN_VISIBLE_ITEMS, current.axis.size), view.size / factor));
     const ratio = side / view.size;
     setView(middle.column - (middle.column - view.x) * ratio, middle.row - (middle.row - view.y) * ratio, side);
   }
 
   function reset() {
-    setView(0, 0, size);
+    setView(0, 0, current.axis.size);
   }
 
-  return { node, show, paint, setScale, draw, zoom, reset };
+  /** Mark a class, a pair of classes, or nothing. */
+  function select(classes) {
+    current.selected = classes;
+    if (current.axis && classes.length) showItems(current.axis.itemOf(classes[0]), current.axis.itemOf(classes.at(-1)));
+    draw();
+  }
+
+  /** Return a canvas with a map, its title and its colour bar. */
+  function exportCanvas(map) {
+    const [width, header, footer] = [900, 40, 46];
+    const picture = element("canvas");
+    drawMap(map, picture, width, EXPORT_RATIO);
+    const canvas = element("canvas", { width: width * EXPORT_RATIO, height: picture.height + (header + footer) * EXPORT_RATIO });
+    const context = canvas.getContext("2d");
+    context.fillStyle = getComputedStyle(document.body).backgroundColor;
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(picture, 0, header * EXPORT_RATIO);
+    context.scale(EXPORT_RATIO, EXPORT_RATIO);
+    context.fillStyle = style("--ink");
+    context.font = "bold 15px system-ui, sans-serif";
+    context.fillText(`${run.name}: ${titleOfMap(map)}${run.has_epochs && map.matrix?.epochs !== null ? `, epoch ${current.epoch}` : ""}`, 4, 24);
+    const { left } = map.edges;
+    const bottom = picture.height / EXPORT_RATIO + header;
+    context.drawImage(map.bar, left, bottom + 8, width - left, 10);
+    context.font = "12px system-ui, sans-serif";
+    barLabels(map.matrix).forEach((text, k) => {
+      context.textAlign = ["left", "center", "right"][k];
+      context.fillText(text, left + ((width - left) * k) / 2, bottom + 36);
+    });
+    draw();
+    return canvas;
+  }
+
+  /** Return the cells of a map as rows: values of the classes in display order, on the scale of the colours. */
+  function exportRows(map) {
+    const { items } = current.axis;
+    const rows = items.map((row) => [row.name, ...items.map((column) => (map.layer ? meanOf(map.layer, row, column) : null))]);
+    return [["", ...items.map(({ name }) => name)], ...rows];
+  }
+
+  return { node: maps.map((map) => map.node), maps, differenceMap, groups, show, paint, setScale, draw, zoom, reset, select, exportCanvas, exportRows };
+}
+
+/** Return the rank and the value of a pair of classes as text, as in "rank 17 of 4,950: 0.412". */
+function describePair(matrix, frame, size, i, j) {
+  const code = frame.codes[frameIndex(matrix, size, i, j)];
+  if (code === 0) return "no value";
+  const { above, counts, pairs } = ranksOf(frame);
+  const rank = (above[code] + 1).toLocaleString("en");
+  return `rank ${rank}${counts[code] > 1 ? " (tied)" : ""} of ${pairs.toLocaleString("en")}: ${formatValue(valueOf(frame.scale, code), frame.scale)}`;
+}
+
+/** Return a whole number with its sign. */
+function signed(value) {
+  return `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(Math.round(value))}`;
 }

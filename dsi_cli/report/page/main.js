@@ -1,6 +1,6 @@
 // The state of the report page (run, epoch, order of classes, chosen class), and the update of its sections.
 
-const state = { run: 0, epoch: null, cursor: null, order: null, scale: "rank", number: agreementNumbers()[0]?.[0] ?? "pearson/excess", axis: "epoch", all: DATA.runs.length > 1, chosen: 0 };
+const state = { run: 0, epoch: null, cursor: null, number: agreementNumbers()[0]?.[0] ?? "pearson/excess", axis: "epoch", all: DATA.runs.length > 1 };
 const slider = byId("epoch");
 const chartActions = { point: setCursor, pick: setEpoch };
 let panels = [];
@@ -9,10 +9,6 @@ let maps = null;
 
 function run() {
   return DATA.runs[state.run];
-}
-
-function order() {
-  return run().orders.find((candidate) => candidate.name === state.order) || run().orders[0];
 }
 
 /** Return which runs the charts show, on which axis, and by which number for the agreement. */
@@ -24,16 +20,11 @@ function setRun(index) {
   const epochBefore = state.epoch;
   state.run = index;
   byId("run").value = index;
-  state.chosen = run().agreement?.classes[0]?.[0] ?? 0;
   const { epochs } = run();
   slider.max = Math.max(0, epochs.length - 1);
   document.querySelectorAll(".run-part").forEach((node) => { node.hidden = Number(node.dataset.run) !== index; });
   const names = namesOf(run());
-  maps = heatMaps(run(), names, { showReading, chooseClass, scale: state.scale });
-  byId("maps").dataset.count = maps.node.length;
-  byId("maps").replaceChildren(...maps.node);
-  byId("matrices").hidden = !run().matrices.length;
-  byId("closest").hidden = !run().near;
+  maps = matrixExplorer(run(), index, names, chartActions);
   byId("agreement").hidden = !run().agreement;
   document.querySelector('nav a[href="#agreement"]').hidden = !run().agreement;
   byId("agreement-name").textContent = `Agreement of single classes with ${run().reference}`;
@@ -58,16 +49,6 @@ function completeEpochsNote({ whole, epochs, matrices }) {
 }
 
 function drawControls() {
-  const names = run().orders.map(({ name, title }) => [name, title]);
-  byId("closest-controls").replaceChildren(classPicker(namesOf(run()), state.chosen, chooseClass));
-  byId("matrix-controls").replaceChildren(
-    choice("Order of classes", names, order().name, (name) => { state.order = name; showMatrices(); }),
-    choice("Colours", [["rank", "rank of the pair"], ["raw", "raw values"]], state.scale, (scale) => { state.scale = scale; maps.setScale(scale, theme()); }),
-    element("span", { class: "buttons" },
-      element("button", { type: "button", "aria-label": "Zoom in", onclick: () => maps.zoom(1.5) }, "+"),
-      element("button", { type: "button", "aria-label": "Zoom out", onclick: () => maps.zoom(1 / 1.5) }, "−"),
-      element("button", { type: "button", onclick: () => maps.reset() }, "Show all")),
-    element("span", { class: "faint hint" }, "Drag over a square to zoom in. After a click on a map, the wheel and the keys + and − zoom, 0 shows all classes, and the arrow keys move to another cell."));
   const numbers = agreementNumbers();
   const after = (change) => (value) => { change(value); drawControls(); drawPanels(); markPanels(); };
   const number = (label) => (numbers.length > 1 ? choice(label, numbers, state.number, after((value) => { state.number = value; })) : "");
@@ -89,7 +70,7 @@ function drawPanels() {
 }
 
 function allPanels() {
-  return [...overviewPanels, ...panels, nearestPanel].filter(Boolean);
+  return [...overviewPanels, ...panels, maps].filter(Boolean);
 }
 
 function markPanels() {
@@ -113,9 +94,9 @@ function setEpoch(epoch) {
   document.querySelectorAll(".epoch-now").forEach((node) => { node.textContent = epochText; });
   byId("epoch-facts").textContent = factsAt(epoch);
   markPanels();
-  showMatrices();
+  maps.show(epoch);
   showSmallMatrices();
-  showClosest();
+  saveState();
 }
 
 /** Return the text next to the slider: the agreement and the accuracy of the chosen run at an epoch. */
@@ -130,38 +111,15 @@ function factsAt(epoch) {
 }
 
 let smallToken = 0;
+let smallOrder = null;
 
 async function showSmallMatrices() {
   const ownToken = ++smallToken;
-  const nodes = run().matrices.length ? await smallMatrices(run(), state.epoch, order(), theme()) : [];
+  smallOrder = maps.order().name;
+  const nodes = run().matrices.length ? await smallMatrices(run(), state.epoch, maps.order(), theme()) : [];
   if (ownToken !== smallToken) return;
   byId("small-matrices").replaceChildren(...nodes);
   byId("small-legend").replaceChildren(...(nodes.length ? [rankLegend(theme())] : []));
-}
-
-function showMatrices() {
-  return maps.show(state.epoch, order(), theme());
-}
-
-let closestToken = 0;
-let nearestPanel = null;
-
-async function showClosest() {
-  const ownToken = ++closestToken;
-  const { parts, panel } = await closestSection(run(), namesOf(run()), state.epoch, state.chosen, chooseClass, chartActions);
-  if (ownToken !== closestToken) return;
-  byId("closest-body").replaceChildren(...parts);
-  nearestPanel = panel;
-  nearestPanel?.draw();
-  nearestPanel?.mark(state.epoch);
-}
-
-function chooseClass(index) {
-  const picker = byId("choice-class");
-  if (byId("closest-body").contains(document.activeElement)) picker.focus({ preventScroll: true }); // the focused element is about to be replaced
-  picker.value = index;
-  state.chosen = index;
-  showClosest();
 }
 
 slider.addEventListener("input", () => setEpoch(run().epochs[Number(slider.value)]));
@@ -180,13 +138,50 @@ matchMedia("print").addEventListener("change", redraw);
 let resizeFrame = null;
 addEventListener("resize", () => {
   cancelAnimationFrame(resizeFrame);
-  resizeFrame = requestAnimationFrame(() => { redraw(); maps?.draw(); });
+  resizeFrame = requestAnimationFrame(redraw);
 });
 const isNarrow = innerWidth <= 720;
 document.querySelectorAll("main > section:not(#overview)").forEach((section) => makeFoldable(section, isNarrow));
 byId("print-all").addEventListener("click", () => { document.documentElement.dataset.print = "all"; redraw(); print(); });
 addEventListener("afterprint", () => { delete document.documentElement.dataset.print; });
-if (DATA.runs.length) setRun(0);
+whenSelectionChanges(() => {
+  saveState();
+  if (maps.order().name !== smallOrder) showSmallMatrices();
+});
+addEventListener("hashchange", () => { if (location.hash.includes("=")) restoreState(); });
+document.querySelectorAll('nav a[href^="#"]').forEach((link) => link.addEventListener("click", (event) => {
+  event.preventDefault(); // the fragment of the address keeps the state
+  document.querySelector(link.getAttribute("href")).scrollIntoView();
+}));
+classSearch(() => namesOf(run()), (index) => {
+  document.querySelector('nav a[href="#matrices"]').click();
+  maps.select([index]);
+});
+pageKeys({ ",": () => stepEpoch(-1), ".": () => stepEpoch(1), r: () => maps.toggleScale(), f: () => maps.foldAll() });
+if (DATA.runs.length) restoreState();
+
+/** Show the run, epoch, classes and colours of the address; other values stay as they are. */
+function restoreState() {
+  const wanted = readFragment();
+  const index = Math.max(0, DATA.runs.findIndex(({ name }) => name === wanted.run));
+  const names = namesOf(DATA.runs[index]);
+  if (wanted.order) selection.order = wanted.order;
+  if (["rank", "raw"].includes(wanted.scale)) selection.scale = wanted.scale;
+  selection.difference = wanted.difference;
+  const classes = wanted.classes.map((key) => classOfKey(names, key)).filter((one) => one >= 0).slice(0, 2);
+  if (classes.length) selection.classes = classes;
+  setRun(index);
+  if (wanted.epoch != null) setEpoch(wanted.epoch);
+}
+
+function saveState() {
+  writeFragment(() => ({ run: run().name, epoch: state.epoch, names: namesOf(run()), ...selection, order: maps.order().name }));
+}
+
+function stepEpoch(step) {
+  const epoch = run().epochs[run().epochs.indexOf(state.epoch) + step];
+  if (epoch != null) setEpoch(epoch);
+}
 
 /** Let the heading of a section fold it. A link to a folded section unfolds it. */
 function makeFoldable(section, isFolded) {
@@ -197,7 +192,7 @@ function makeFoldable(section, isFolded) {
   function fold(value) {
     section.classList.toggle("folded", value);
     button.setAttribute("aria-expanded", String(!value));
-    if (!value && maps) { redraw(); maps.draw(); }
+    if (!value && maps) redraw();
   }
   fold(isFolded);
   document.querySelectorAll(`a[href="#${section.id}"]`).forEach((link) => link.addEventListener("click", () => fold(false)));

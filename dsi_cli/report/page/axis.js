@@ -1,0 +1,125 @@
+// The axis of the heat maps: classes in an order, groups of classes that are folded to one item, and the labels at the edges.
+
+const STRIP = 10;
+const EDGE_LABEL = 11;
+const MAX_TOP = 96;
+const FOLD_ABOVE = 100;
+const MIN_LABELLED = 460;
+
+/** Return the segments of an order: the groups of adjacent classes, and the classes between them, which have no group. */
+function segmentsOf(order) {
+  const segments = [];
+  let next = 0;
+  const fill = (end) => { if (next < end) segments.push({ name: null, first: next, last: end - 1 }); };
+  for (const [name, first, last] of order.groups) {
+    fill(first);
+    segments.push({ name, first, last });
+    next = last + 1;
+  }
+  fill(order.order.length);
+  return segments.map((segment) => ({ ...segment, title: segment.name ?? (segment.first === segment.last ? null : `${segment.last - segment.first + 1} without a group`) }));
+}
+
+/** Return whether folding the groups of an order makes a matrix much smaller. */
+function isFoldable(order) {
+  return order.groups.length > 1 && segmentsOf(order).length <= order.order.length / 2;
+}
+
+/**
+ * Return the axis of an order, in which the segments with the indices `folded` are one item each.
+ *
+ * An item is {name, first, last, segment}, where first and last are positions in the order.
+ */
+function axisOf(order, names, folded) {
+  const segments = segmentsOf(order);
+  const items = [];
+  segments.forEach((segment, k) => {
+    if (folded.has(k) && segment.first < segment.last) items.push({ name: segment.title, first: segment.first, last: segment.last, segment: k });
+    else for (let p = segment.first; p <= segment.last; p++) items.push({ name: names[order.order[p]], first: p, last: p, segment: k });
+  });
+  const itemAt = new Uint16Array(order.order.length);
+  items.forEach(({ first, last }, item) => itemAt.fill(item, first, last + 1));
+  const positions = new Uint16Array(order.order.length);
+  order.order.forEach((index, position) => { positions[index] = position; });
+  return { order: order.order, segments, items, size: items.length, itemOf: (index) => itemAt[positions[index]], isSingle: (item) => items[item].first === items[item].last };
+}
+
+/** Return the colour of the k-th group; neighbouring numbers have different hues. */
+function groupColour(k, theme) {
+  if (k < 0) return theme === "dark" ? "#45474f" : "#d5d6dc";
+  return `oklch(${theme === "dark" ? [0.72, 0.58][k % 2] : [0.62, 0.76][k % 2]} 0.13 ${Math.round((k * 137.5) % 360)})`;
+}
+
+/** Return the names of a run's groups with their numbers, in the first order of the run, and the group number of each class. */
+function groupsOfRun(run) {
+  const numbers = new Map();
+  const names = DATA.classes[run.classes].map((row) => (row[6] == null ? null : row[6].replace(/\.[^.]*\.\d+$/, "").replaceAll("_", " ")));
+  for (const index of run.orders[0].order) if (names[index] != null && !numbers.has(names[index])) numbers.set(names[index], numbers.size);
+  return { numbers, of: names.map((name) => numbers.get(name) ?? -1), names };
+}
+
+/** Return the edges of a map for labels: {left, top}, and which labels are drawn, "items" or "segments". */
+function edgesOf(context, axis, width, visible) {
+  context.font = "11px system-ui, sans-serif";
+  const cell = (width - 100) / visible;
+  const mode = cell >= EDGE_LABEL ? "items" : "segments";
+  const names = mode === "items" ? axis.items.map(({ name }) => name) : axis.segments.map(({ title }) => title ?? "");
+  if (mode === "segments" && width < MIN_LABELLED) return { mode, left: STRIP + 4, top: STRIP + 4 };
+  axis.widths ||= {};
+  axis.widths[mode] ??= Math.max(0, ...names.map((name) => context.measureText(name).width));
+  const room = Math.min(axis.widths[mode] + 8, 0.34 * width);
+  return { mode, left: STRIP + 4 + room, top: STRIP + 4 + (mode === "items" ? Math.min(room, MAX_TOP) : 0) };
+}
+
+/** Draw the strips of group colours and the labels of the rows, and of the columns if there is room for all names. */
+function drawEdges(context, plot, view, axis, edges, groupOf, theme) {
+  const cell = plot / view.size;
+  const { left, top, mode } = edges;
+  const from = (item, start) => Math.max(0, (item - start) * cell);
+  for (const isRow of [true, false]) {
+    const start = isRow ? view.y : view.x;
+    for (let item = Math.floor(start); item < Math.min(axis.size, start + view.size); item++) {
+      context.fillStyle = groupColour(groupOf(axis.order[axis.items[item].first]), theme);
+      const [a, b] = [from(item, start), Math.min(plot, (item + 1 - start) * cell)];
+      if (isRow) context.fillRect(left - STRIP - 2, top + a, STRIP, b - a + (item + 1 < axis.size ? 0.5 : 0));
+      else context.fillRect(left + a, top - STRIP - 2, b - a + 0.5, STRIP);
+    }
+    if ((!isRow && mode !== "items") || left <= STRIP + 4) continue;
+    const marks = mode === "items" ? axis.items.map(({ name }, k) => [name, k, k + 1])
+      : axis.segments.filter(({ name }) => name).map(({ name, first, last }) => [name, itemAt(axis, first), itemAt(axis, last) + 1]);
+    let lastMiddle = -Infinity;
+    for (const [name, first, end] of marks) {
+      const [a, b] = [from(first, start), Math.min(plot, (end - start) * cell)];
+      const middle = (a + b) / 2;
+      if (b - a < Math.min(EDGE_LABEL, cell) * 0.7 || middle - lastMiddle < EDGE_LABEL) continue;
+      drawName(context, isRow, middle, name, edges);
+      lastMiddle = middle;
+    }
+  }
+}
+
+function itemAt(axis, position) {
+  return axis.itemOf(axis.order[position]);
+}
+
+function drawName(context, isRow, middle, name, { left, top }) {
+  context.save();
+  context.fillStyle = getComputedStyle(document.body).getPropertyValue("--ink");
+  if (isRow) context.translate(left - STRIP - 6, top + middle);
+  else {
+    context.translate(left + middle, top - STRIP - 6);
+    context.rotate(-Math.PI / 2);
+  }
+  context.textAlign = isRow ? "right" : "left";
+  context.textBaseline = "middle";
+  context.fillText(shortened(context, name, (isRow ? left : top) - STRIP - 8), 0, 0);
+  context.restore();
+}
+
+/** Return a text that is not wider than a number of pixels; the end of a long text is replaced by an ellipsis. */
+function shortened(context, text, width) {
+  if (context.measureText(text).width <= width) return text;
+  let end = Math.min(text.length, 40);
+  while (end > 1 && context.measureText(`${text.slice(0, end)}…`).width > width) end--;
+  return `${text.slice(0, end)}…`;
+}

@@ -1,0 +1,154 @@
+// The section of matrices: the controls, the heat maps, the panel next to them, and the section of surprising pairs below.
+
+const selection = { scale: "rank", order: null, folds: new Map(), difference: null, classes: [] };
+const selectionCallbacks = [];
+
+/** Call a function after each change of the order, the scale, the difference or the selected classes. */
+function whenSelectionChanges(callback) {
+  selectionCallbacks.push(callback);
+}
+
+/** Return the explorer of a run: `show(epoch)`, `select(classes)`, `toggleScale()`, `foldAll()`, and what the page calls for all panels. */
+function matrixExplorer(run, runIndex, names, chartActions) {
+  const differences = differencesOf(run, runIndex);
+  const actions = { chart: chartActions, read: showReading, pair: (i, j) => select([i, j]), one: (index) => select([index]), fold: toggleFold };
+  const maps = heatMaps(run, names, selection.scale, actions);
+  let epoch = null;
+  let charts = [];
+  let scatter = null;
+  let tokens = { inspector: 0, surprises: 0 };
+  const hasDefault = !selection.classes.length || selection.classes.some((index) => index >= names.length);
+  if (hasDefault) selection.classes = [];
+
+  byId("matrices").hidden = !run.matrices.length && !run.near;
+  byId("maps").dataset.count = maps.node.length;
+  byId("maps").replaceChildren(...maps.node);
+  maps.maps.forEach((map) => map.node.append(exportMenu(`${run.name} ${map.title}`, { canvas: () => maps.exportCanvas(map), csv: () => maps.exportRows(map) })));
+  drawControls();
+
+  function changed() {
+    selectionCallbacks.forEach((callback) => callback());
+  }
+
+  function order() {
+    return run.orders.find((candidate) => candidate.name === selection.order) || run.orders[0];
+  }
+
+  function difference() {
+    return differences.find(({ key }) => key === selection.difference) || differences[0] || null;
+  }
+
+  /** Return the folded segments of the order; with many classes, all groups are folded at first. */
+  function folded() {
+    const key = `${runIndex}/${order().name}`;
+    if (!selection.folds.has(key)) selection.folds.set(key, new Set(names.length > FOLD_ABOVE && isFoldable(order()) ? segmentsOf(order()).keys() : []));
+    return selection.folds.get(key);
+  }
+
+  function toggleFold(segment) {
+    if (!isFoldable(order())) return;
+    const all = folded();
+    if (all.has(segment)) all.delete(segment);
+    else all.add(segment);
+    drawControls();
+    showMaps();
+  }
+
+  function foldAll() {
+    if (!isFoldable(order())) return;
+    const all = folded();
+    if (all.size) all.clear();
+    else segmentsOf(order()).forEach((_, k) => all.add(k));
+    drawControls();
+    showMaps();
+  }
+
+  function drawControls() {
+    const orders = run.orders.map(({ name, title }) => [name, title]);
+    byId("matrix-controls").replaceChildren(
+      choice("Order of classes", orders, order().name, (name) => { selection.order = name; drawControls(); showMaps(); changed(); }),
+      choice("Colours", [["rank", "rank of the pair"], ["raw", "raw values"]], selection.scale, setScale),
+      isFoldable(order()) ? element("button", { type: "button", id: "fold-groups", onclick: foldAll }, folded().size ? "Unfold groups" : "Fold groups") : "",
+      element("span", { class: "buttons" },
+        element("button", { type: "button", "aria-label": "Zoom in", onclick: () => maps.zoom(1.5) }, "+"),
+        element("button", { type: "button", "aria-label": "Zoom out", onclick: () => maps.zoom(1 / 1.5) }, "−"),
+        element("button", { type: "button", onclick: () => maps.reset() }, "Show all")),
+      element("span", { class: "faint hint" }, `Click on a cell to open its pair of classes, and drag over a square to zoom in.${isFoldable(order()) ? " A click on the coloured edge folds or unfolds a group." : ""}`));
+    byId("group-legend").replaceChildren(...[...maps.groups.numbers].map(([name, k]) =>
+      element("li", {}, svgElement("svg", { class: "group-swatch", viewBox: "0 0 10 10", "aria-hidden": "true" }, svgElement("rect", { width: 10, height: 10, fill: groupColour(k, theme()) })), name)));
+    if (!differences.length) return;
+    const options = differences.map(({ key, title }) => [key, title]);
+    maps.differenceMap.caption.replaceChildren(element("h3", {}, "Difference"),
+      choice("Difference shown", options, difference().key, (key) => { selection.difference = key; showMaps(); changed(); }));
+  }
+
+  function toggleScale() {
+    setScale(selection.scale === "rank" ? "raw" : "rank");
+    drawControls();
+  }
+
+  function setScale(scale) {
+    selection.scale = scale;
+    maps.setScale(scale, theme());
+    changed();
+  }
+
+  function showMaps() {
+    return maps.show(epoch, order(), folded(), difference(), theme());
+  }
+
+  async function show(newEpoch) {
+    epoch = newEpoch;
+    await showMaps();
+    await showSurprises();
+    await showInspector();
+  }
+
+  async function showSurprises() {
+    const token = ++tokens.surprises;
+    byId("closest").hidden = !run.near;
+    if (!run.near) return;
+    const section = await surpriseSection(run, names, epoch, (i, j) => { select([i, j]); byId("inspector").scrollIntoView({ block: "nearest" }); });
+    if (token !== tokens.surprises) return;
+    byId("closest-body").replaceChildren(...section.parts.filter(Boolean));
+    ({ scatter } = section);
+    scatter?.draw();
+    if (!selection.classes.length) selection.classes = section.start ?? [0];
+    maps.select(selection.classes);
+  }
+
+  async function showInspector() {
+    const token = ++tokens.inspector;
+    const [i, j] = selection.classes;
+    if (i == null) return;
+    const panel = await (j == null ? classPanel(run, names, i, epoch, actions) : pairPanel(run, names, i, j, epoch, actions));
+    if (token !== tokens.inspector) return;
+    byId("inspector").replaceChildren(...panel.parts.filter(Boolean));
+    ({ charts } = panel);
+    charts.forEach((chart) => { chart.draw(); chart.mark(epoch); });
+  }
+
+  /** Open one class or a pair of classes in the panel, and mark it in the maps. */
+  function select(classes) {
+    selection.classes = classes;
+    unfold(classes);
+    maps.select(classes);
+    changed();
+    return showInspector();
+  }
+
+  /** Unfold the groups of some classes. */
+  function unfold(classes) {
+    const segments = classes.map((index) => segmentsOf(order()).findIndex(({ first, last }) => order().order.slice(first, last + 1).includes(index)));
+    if (!segments.some((segment) => folded().delete(segment))) return;
+    drawControls();
+    showMaps();
+  }
+
+  return {
+    show, select, order, toggleScale, foldAll,
+    paint: (name) => { drawControls(); maps.paint(name); scatter?.draw(); },
+    draw: () => { maps.draw(); charts.forEach((chart) => chart.draw()); scatter?.draw(); },
+    mark: (at) => charts.forEach((chart) => chart.mark(at)),
+  };
+}

@@ -1,0 +1,174 @@
+// The panel next to the matrices: one pair of classes, or one class with its neighbours.
+
+const nearest = new Map();
+const MAX_CONFUSIONS = 5;
+
+/** Return the neighbours of every class and the closest pairs at an epoch, or null; `neighbor_data.py` packs them. */
+async function nearestAt(run, epoch) {
+  const near = run.near;
+  const line = near ? near.epochs.indexOf(epoch) : -1;
+  if (line < 0) return null;
+  const key = `${near.lines}/${line}`;
+  if (!nearest.has(key)) nearest.set(key, await unpack(near.lines, line, near.levels));
+  const numbers = nearest.get(key);
+  const size = DATA.classes[run.classes].length;
+  const part = (start, count) => numbers.subarray(start, start + count);
+  const neighbourCount = size * near.count;
+  return {
+    neighbours: (index) => [...part(index * near.count, near.count)].map((other, k) => ({ other, value: valueOf(near, part(neighbourCount + index * near.count, near.count)[k]) })),
+    pairs: [...part(2 * neighbourCount, near.pairs)].map((first, k) => ({
+      first, second: numbers[2 * neighbourCount + near.pairs + k], value: valueOf(near, numbers[2 * neighbourCount + 2 * near.pairs + k]),
+    })),
+  };
+}
+
+/** Return the complete frames of a matrix over the epochs: [{epoch, frame}]. */
+async function completeFrames(matrix) {
+  return Promise.all((matrix?.epochs || []).map(async (epoch, k) => ({ epoch, frame: { codes: await unpack(matrix.lines, k, matrix.levels), scale: matrix, starts: null } })));
+}
+
+/** Return the complete frame of a matrix at an epoch, or null. */
+async function completeFrame(matrix, epoch) {
+  const frame = matrix && await frameOf(matrix, epoch, { name: null });
+  return frame && !frame.starts ? frame : null;
+}
+
+/** Return the name of the lowest common hypernym of two classes, or null. */
+async function commonHypernym(run, size, i, j) {
+  const hypernyms = DATA.hypernyms[run.classes];
+  if (!hypernyms) return null;
+  const code = (await unpack(hypernyms.lines, 0, hypernyms.levels))[frameIndex(hypernyms, size, i, j)];
+  return code ? hypernyms.names[code - 1] : null;
+}
+
+/** Return the rank of a class among the neighbours of another one in a matrix, from 1; classes with equal values share the first rank. */
+function neighbourRank(matrix, frame, size, i, j) {
+  const code = frame.codes[frameIndex(matrix, size, i, j)];
+  if (!code) return null;
+  let above = 0;
+  for (let k = 0; k < size; k++) if (k !== i && frame.codes[frameIndex(matrix, size, i, k)] > code) above++;
+  return above + 1;
+}
+
+/** Return the number of samples of class i that were predicted as class j, its share and the number of samples, or null. */
+function confusion(run, frame, size, i, j) {
+  const samples = frame && DATA.classes[run.classes][i][CLASS_COLUMNS.indexOf(frame.scale.name === "ccsm-train" ? "samples_train" : "samples_test")];
+  const share = frame && valueOf(frame.scale, frame.codes[frameIndex(frame.scale, size, i, j)]);
+  return share == null ? null : { share, samples, count: samples == null ? null : Math.round(share * samples) };
+}
+
+function confusionText({ share, samples, count }) {
+  return count == null ? `${(100 * share).toFixed(1)} %` : `${count} of ${samples} (${(100 * share).toFixed(1)} %)`;
+}
+
+/** Return the elements that describe a pair of classes at an epoch, and the charts among them. */
+async function pairPanel(run, names, i, j, epoch, actions) {
+  const size = names.length;
+  const [own, reference, mistakes] = [ownMatrix(run), run.matrices.find(({ name }) => name === "scsm"), run.matrices.find(({ symmetric }) => !symmetric)];
+  const [hypernym, ownFrame, referenceFrame, mistakeFrame, history] = await Promise.all([
+    commonHypernym(run, size, i, j), completeFrame(own, epoch), completeFrame(reference, epoch), completeFrame(mistakes, epoch), completeFrames(own),
+  ]);
+  const rows = [[own, ownFrame], [reference, referenceFrame]].filter(([matrix]) => matrix);
+  const [there, back] = [confusion(run, mistakeFrame, size, i, j), confusion(run, mistakeFrame, size, j, i)];
+  const ranked = rows.filter(([, frame]) => frame && frame.codes[frameIndex(frame.scale, size, i, j)]);
+  const percentiles = ranked.map(([, frame]) => ranksOf(frame).percentile[frame.codes[frameIndex(frame.scale, size, i, j)]]);
+  const charts = pairCharts(own, history, reference, referenceFrame, size, i, j).map((chart) => curvePanel(chart, actions.chart));
+  const images = imagesOf(run, i, j);
+  return { charts, parts: [
+    element("h3", {}, classLink(names, i, actions), " – ", classLink(names, j, actions)),
+    verdictOf(percentiles, run.reference),
+    hypernym ? element("p", {}, "Common hypernym: ", element("b", { class: "hypernym" }, hypernym)) : null,
+    element("table", { class: "ranks" },
+      element("thead", {}, element("tr", {}, ["matrix", "similarity", "rank of all pairs"].map((title, k) => element("th", { scope: "col", class: k ? "number" : null }, title)))),
+      element("tbody", {}, rows.map(([matrix, frame]) => rankRow(matrix, frame, size, i, j)))),
+    there && element("p", { class: "confusions" },
+      `${names[i]} predicted as ${names[j]}: ${confusionText(there)}.`, element("br"), `${names[j]} predicted as ${names[i]}: ${confusionText(back)}.`),
+    ...charts.map((chart) => chart.node),
+    images.length ? element("ul", { class: "gallery" }, images.map((row) => element("li", {},
+      element("img", { src: row.image, alt: `sample ${row.sample}: ${row.truth}` }), element("span", {}, `${row.truth} → ${row.prediction}`)))) : null,
+  ] };
+}
+
+function rankRow(matrix, frame, size, i, j) {
+  const title = element("th", { scope: "row" }, matrix.title);
+  const code = frame?.codes[frameIndex(matrix, size, i, j)];
+  if (!code) return element("tr", {}, title, element("td", { colspan: 2, class: "faint" }, frame ? "no value" : "the page does not contain the complete matrix of this epoch"));
+  const { above, pairs, counts } = ranksOf(frame);
+  return element("tr", {}, title, element("td", { class: "number" }, formatValue(valueOf(matrix, code), matrix)),
+    element("td", { class: "number" }, `${(above[code] + 1).toLocaleString("en")}${counts[code] > 1 ? " (tied)" : ""} of ${pairs.toLocaleString("en")}`));
+}
+
+/** Return a sentence on the percentiles of a pair in the network and the reference. */
+function verdictOf([network, reference], referenceName) {
+  if (network == null || reference == null) return null;
+  const place = (percentile) => (percentile >= 0.9 ? "near" : percentile < 0.5 ? "far" : "between");
+  const [a, b] = [place(network), place(reference)];
+  const text = a === "between" && b === "between" ? "Neither near nor far in both matrices."
+    : a === b ? (a === "near" ? `Near in the network and in ${referenceName}.` : `Far in the network and in ${referenceName}.`)
+      : `${a === "between" ? "Neither near nor far" : a === "near" ? "Near" : "Far"} in the network, ${b === "between" ? "neither near nor far" : b} in ${referenceName}.`;
+  return element("p", { class: a !== b && a !== "between" && b !== "between" ? "surprise" : "faint", title: "near: among the 10 % most similar pairs; far: in the less similar half" }, text);
+}
+
+/** Return the charts of a pair: its similarity over epochs, and its percentile in the network and the reference. */
+function pairCharts(own, history, reference, referenceFrame, size, i, j) {
+  if (history.length < 2) return [];
+  const k = frameIndex(own, size, i, j);
+  const epochs = history.map(({ epoch }) => epoch);
+  const codes = history.map(({ frame }) => frame.codes[k]);
+  const ranks = history.map(({ frame }, at) => (codes[at] ? 100 * ranksOf(frame).percentile[codes[at]] : null));
+  const lines = [{ label: own.title, colour: "c0", epochs, value: ranks }];
+  const code = referenceFrame?.codes[k];
+  if (code) lines.push({ label: reference.title, colour: "c1", epochs, value: epochs.map(() => 100 * ranksOf(referenceFrame).percentile[code]) });
+  return [
+    { title: "Similarity over epochs", axis: own.title, lines: [{ label: own.title, colour: "c0", epochs, value: codes.map((value) => valueOf(own, value)) }] },
+    { title: "Rank among all pairs over epochs", axis: "percentile: 100 is the most similar pair", lines },
+  ];
+}
+
+/** Return the mistakes of the report's list that confuse two classes and have an image. */
+function imagesOf(run, i, j) {
+  const isPair = (row) => (row.truth_index === i && row.prediction_index === j) || (row.truth_index === j && row.prediction_index === i);
+  return Object.values(run.mistaken).flatMap(({ mistakes }) => mistakes?.rows || []).filter((row) => row.image && isPair(row));
+}
+
+/** Return the elements that describe a class at an epoch. */
+async function classPanel(run, names, index, epoch, actions) {
+  const size = names.length;
+  const [reference, mistakes] = [run.matrices.find(({ name }) => name === "scsm"), run.matrices.find(({ symmetric }) => !symmetric)];
+  const [near, referenceFrame, mistakeFrame, chart] = await Promise.all([
+    nearestAt(run, epoch), completeFrame(reference, epoch), completeFrame(mistakes, epoch), rankChart(run, names, index, epoch, actions),
+  ]);
+  const values = Object.fromEntries(CLASS_COLUMNS.map((name, k) => [name, DATA.classes[run.classes][index][k]]));
+  const own = run.near ? run.near.of.toUpperCase() : null;
+  const rankText = (rank) => (rank == null ? "–" : rank.toLocaleString("en"));
+  return { charts: [], parts: [
+    element("h3", {}, names[index]),
+    values.definition ? element("p", { class: "faint" }, values.definition) : null,
+    near ? dataTable(`Nearest classes to ${names[index]} at epoch ${run.has_epochs ? epoch : "–"}`, [
+      { title: "rank", number: true, digits: 0, value: (row) => row.rank },
+      { title: "class", value: (row) => names[row.other], node: (row) => element("button", { type: "button", class: "link", onclick: () => actions.pair(index, row.other) }, names[row.other]) },
+      { title: own, number: true, value: (row) => row.value },
+      ...(referenceFrame ? [{ title: `rank in ${run.reference}`, number: true, value: (row) => row.referenceRank, text: (row) => rankText(row.referenceRank) }] : []),
+    ], near.neighbours(index).map((row, k) => ({ ...row, rank: k + 1, referenceRank: referenceFrame && neighbourRank(reference, referenceFrame, size, index, row.other) })))
+      : element("p", {}, "The network has no class similarity matrix at this epoch."),
+    chart,
+    confusionList(run, names, mistakeFrame, index, actions),
+  ] };
+}
+
+/** Return the classes that a class is most often confused with, in both directions, or null. */
+function confusionList(run, names, frame, index, actions) {
+  if (!frame) return null;
+  const all = names.map((_, other) => other).filter((other) => other !== index);
+  const list = (title, pairOf) => {
+    const rows = all.map((other) => ({ other, ...confusion(run, frame, names.length, ...pairOf(other)) })).filter(({ share }) => share > 0);
+    rows.sort((a, b) => b.share - a.share || a.other - b.other);
+    const shown = rows.slice(0, MAX_CONFUSIONS).flatMap((row, k) => [k ? ", " : "", element("button", { type: "button", class: "link", onclick: () => actions.pair(index, row.other) }, names[row.other]), ` ${row.count ?? `${(100 * row.share).toFixed(1)} %`}`]);
+    return element("p", {}, `${title}: `, ...(shown.length ? shown : ["no other class"]), rows.length > MAX_CONFUSIONS ? `, and ${rows.length - MAX_CONFUSIONS} more` : "", ".");
+  };
+  return element("div", { class: "confusions" }, list(`${names[index]} was predicted as`, (other) => [index, other]), list(`Predicted as ${names[index]}`, (other) => [other, index]));
+}
+
+function classLink(names, index, actions) {
+  return element("button", { type: "button", class: "link", onclick: () => actions.one(index) }, names[index]);
+}

@@ -1,0 +1,206 @@
+// The network's ranks against the ranks of the reference for all pairs, and the most surprising pairs.
+
+const SCATTER = { size: 440, left: 52, right: 16, top: 12, bottom: 40 };
+const MAX_DOTS = 20000;
+const DENSITY_CELLS = 110;
+const SURPRISES = 8;
+const GOLDEN = 0.6180339887;
+
+/**
+ * Return the pairs of a run at an epoch: their percentiles `y` in the network and `x` in the reference, and the most surprising
+ * pairs in both directions; null without both matrices. `spread` is x with equal values spread evenly over their ranks.
+ */
+async function pairRanks(run, size, epoch) {
+  const [own, reference] = [ownMatrix(run), run.matrices.find(({ name }) => name === "scsm")];
+  if (!own?.epochs.length || !reference) return null;
+  const nearestEpoch = own.epochs.reduce((best, at) => (Math.abs(at - epoch) < Math.abs(best - epoch) ? at : best));
+  const [frame, referenceFrame] = await Promise.all([completeFrame(own, nearestEpoch), completeFrame(reference, nearestEpoch)]);
+  const [y, x] = [frame, referenceFrame].map((one) => { const { percentile } = ranksOf(one); return Float32Array.from(one.codes, (code) => percentile[code]); });
+  const { counts, pairs } = ranksOf(referenceFrame);
+  const spread = x.map((percentile, k) => percentile + (((k * GOLDEN) % 1) - 0.5) * 0.9 * (counts[referenceFrame.codes[k]] / pairs));
+  return { epoch: nearestEpoch, own, x, y, spread, near: surprises(x, y, size, 1), far: surprises(x, y, size, -1) };
+}
+
+/** Return the pairs with the largest difference of percentiles in one direction: [{i, j, x, y}]. */
+function surprises(x, y, size, sign) {
+  const best = [];
+  let lowest = 0;
+  for (let k = 0, i = 0, j = 1; k < x.length; k++) {
+    const difference = sign * (y[k] - x[k]);
+    if (difference > lowest) {
+      best.push({ i, j, k, x: x[k], y: y[k], difference });
+      if (best.length > 4 * SURPRISES) {
+        best.sort((a, b) => b.difference - a.difference);
+        best.length = SURPRISES;
+        lowest = best.at(-1).difference;
+      }
+    }
+    if (++j === size) { i++; j = i + 1; }
+  }
+  return best.sort((a, b) => b.difference - a.difference).slice(0, SURPRISES);
+}
+
+/** Return the figure of the scatter, with a function `draw()`; `open(i, j)` is called with the pair of a click. */
+function scatterPlot(run, names, ranks, open) {
+  const canvas = element("canvas", { class: "scatter", role: "img",
+    "aria-label": `Rank of every pair of classes in ${run.reference} against its rank in the network at epoch ${ranks.epoch}. The tables next to it list the pairs that differ most.` });
+  const readout = element("p", { class: "faint", role: "status" }, "Point at a dot to read its pair, and click to open it.");
+  const { size: side, left, right, top, bottom } = SCATTER;
+  const plot = side - left - right;
+  const at = { x: (percentile) => left + percentile * plot, y: (percentile) => top + (1 - percentile) * (side - top - bottom) };
+  let scale = 1;
+
+  function draw() {
+    const width = canvas.clientWidth || side;
+    scale = width / side;
+    const ratio = window.devicePixelRatio || 1;
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(width * ratio);
+    drawScatter(canvas.getContext("2d"), scale * ratio);
+  }
+
+  function drawScatter(context, zoom) {
+    const ink = (name) => getComputedStyle(document.body).getPropertyValue(name);
+    context.setTransform(zoom, 0, 0, zoom, 0, 0);
+    context.fillStyle = ink("--paper");
+    context.fillRect(0, 0, side, side);
+    if (ranks.x.length > MAX_DOTS) drawDensity(context);
+    else {
+      context.fillStyle = PALETTE[theme()].more[6];
+      context.globalAlpha = Math.max(0.12, Math.min(0.7, 900 / ranks.x.length));
+      for (let k = 0; k < ranks.x.length; k++) if (ranks.x[k] === ranks.x[k] && ranks.y[k] === ranks.y[k]) dot(context, ranks.spread[k], ranks.y[k], 2);
+      context.globalAlpha = 1;
+    }
+    context.font = "11px system-ui, sans-serif";
+    context.fillStyle = ink("--faint");
+    context.strokeStyle = ink("--rule");
+    context.strokeRect(left, top, plot, side - top - bottom);
+    for (const tick of [0, 0.25, 0.5, 0.75, 1]) {
+      context.textAlign = "center";
+      context.fillText(`${100 * tick} %`, Math.min(at.x(tick), side - 16), side - bottom + 15);
+      context.textAlign = "right";
+      context.fillText(`${100 * tick} %`, left - 5, at.y(tick) + 4);
+    }
+    context.textAlign = "center";
+    context.fillText(`rank of the pair in ${run.reference}`, left + plot / 2, side - 8);
+    context.save();
+    context.translate(11, top + (side - top - bottom) / 2);
+    context.rotate(-Math.PI / 2);
+    context.fillText(`rank of the pair in the network (${ranks.own.title})`, 0, 0);
+    context.restore();
+    label(context, ranks.near.slice(0, 3), PALETTE[theme()].more[7], ink);
+    label(context, ranks.far.slice(0, 3), PALETTE[theme()].less[6], ink);
+  }
+
+  function dot(context, x, y, radius) {
+    context.beginPath();
+    context.arc(at.x(x), at.y(y), radius, 0, 2 * Math.PI);
+    context.fill();
+  }
+
+  /** Draw the number of pairs per cell; the shade follows the square root. */
+  function drawDensity(context) {
+    const counts = new Float32Array(DENSITY_CELLS ** 2);
+    const cellOf = (percentile) => Math.min(DENSITY_CELLS - 1, Math.floor(percentile * DENSITY_CELLS));
+    let most = 0;
+    ranks.spread.forEach((x, k) => {
+      const cell = (DENSITY_CELLS - 1 - cellOf(ranks.y[k])) * DENSITY_CELLS + cellOf(x);
+      most = Math.max(most, ++counts[cell]);
+    });
+    const { of } = pixelsOf(theme());
+    const image = pixelCanvas(DENSITY_CELLS, DENSITY_CELLS, (pixels) => counts.forEach((count, k) => { pixels[k] = of(Math.sqrt(count / most)); }));
+    context.imageSmoothingEnabled = false;
+    context.drawImage(image, left, top, plot, side - top - bottom);
+  }
+
+  /** Draw the names of some pairs next to their dots, below each other where they would overlap. */
+  function label(context, pairs, colour, ink) {
+    const isHigh = pairs[0]?.y > 0.5; // the first label is next to its dot, and the others are stacked towards the middle
+    let last = isHigh ? -Infinity : Infinity;
+    for (const pair of [...pairs].sort((a, b) => (isHigh ? b.y - a.y : a.y - b.y))) {
+      context.fillStyle = colour;
+      dot(context, ranks.spread[pair.k], pair.y, 3.5);
+      const text = `${names[pair.i]} – ${names[pair.j]}`;
+      const isRight = pair.x > 0.5;
+      const y = isHigh ? Math.max(at.y(pair.y) + 4, last + 14) : Math.min(at.y(pair.y) + 4, last - 14);
+      last = y;
+      context.textAlign = isRight ? "right" : "left";
+      context.lineWidth = 3;
+      context.strokeStyle = ink("--paper");
+      context.fillStyle = ink("--ink");
+      const x = at.x(ranks.spread[pair.k]) + (isRight ? -7 : 7);
+      context.strokeText(text, x, y);
+      context.fillText(text, x, y);
+    }
+  }
+
+  /** Return the pair whose dot is next to the pointer, or null. */
+  function pairAt(event) {
+    const box = canvas.getBoundingClientRect();
+    const [x, y] = [(event.clientX - box.left) / scale, (event.clientY - box.top) / scale];
+    let best = null;
+    let distance = 8 ** 2;
+    for (let k = 0, i = 0, j = 1; k < ranks.x.length; k++) {
+      const away = (at.x(ranks.spread[k]) - x) ** 2 + (at.y(ranks.y[k]) - y) ** 2;
+      if (away < distance) {
+        distance = away;
+        best = { i, j, x: ranks.x[k], y: ranks.y[k] };
+      }
+      if (++j === names.length) { i++; j = i + 1; }
+    }
+    return best;
+  }
+
+  canvas.addEventListener("pointermove", (event) => {
+    const pair = pairAt(event);
+    canvas.style.cursor = pair ? "pointer" : "default";
+    if (pair) readout.textContent = `${names[pair.i]} – ${names[pair.j]}: rank ${percent(pair.y)} in the network, ${percent(pair.x)} in ${run.reference}.`;
+  });
+  canvas.addEventListener("click", (event) => { const pair = pairAt(event); if (pair) open(pair.i, pair.j); });
+  const node = element("figure", { class: "scatter-figure" },
+    element("figcaption", {}, element("h3", {}, `Ranks in the network and in ${run.reference}`), element("span", { class: "faint" }, `one ${ranks.x.length > MAX_DOTS ? "cell per group of pairs; darker cells have more pairs" : "dot per pair of classes"}, epoch ${ranks.epoch}; 100 % is the most similar pair, and pairs of equal rank are spread`)),
+    canvas, readout, exportMenu(`${run.name} ranks epoch ${ranks.epoch}`, { canvas: exportCanvas, csv: exportRows }));
+
+  function exportCanvas() {
+    const picture = element("canvas", { width: side * EXPORT_RATIO, height: side * EXPORT_RATIO });
+    drawScatter(picture.getContext("2d"), EXPORT_RATIO);
+    return picture;
+  }
+
+  function exportRows() {
+    const rows = [];
+    for (let k = 0, i = 0, j = 1; k < ranks.x.length; k++) {
+      rows.push([names[i], names[j], ranks.y[k], ranks.x[k]]);
+      if (++j === names.length) { i++; j = i + 1; }
+    }
+    return [["first", "second", "percentile in the network", `percentile in ${run.reference}`], ...rows];
+  }
+
+  return { node, draw };
+}
+
+function percent(fraction) {
+  return `${(100 * fraction).toFixed(fraction > 0.995 || fraction < 0.005 ? 1 : 0)} %`;
+}
+
+/** Return the tables of the most surprising pairs. */
+function surpriseTables(run, names, ranks, open) {
+  const table = (caption, rows) => dataTable(caption, [
+    { title: "pair", value: (row) => `${names[row.i]} – ${names[row.j]}`, node: (row) => element("button", { type: "button", class: "link", onclick: () => open(row.i, row.j) }, `${names[row.i]} – ${names[row.j]}`) },
+    { title: "rank in the network", number: true, value: (row) => row.y, text: (row) => percent(row.y) },
+    { title: `rank in ${run.reference}`, number: true, value: (row) => row.x, text: (row) => percent(row.x) },
+  ], rows);
+  return [table(`Near in the network, far in ${run.reference}`, ranks.near), table(`Near in ${run.reference}, far in the network`, ranks.far)];
+}
+
+/** Return the elements of the section on surprising pairs at an epoch, and its scatter. */
+async function surpriseSection(run, names, epoch, open) {
+  const [ranks, near] = await Promise.all([pairRanks(run, names.length, epoch), nearestAt(run, epoch)]);
+  const closest = near && dataTable(`Closest pairs of all classes by ${run.near.of.toUpperCase()}`, [
+    { title: "pair", value: (row) => `${names[row.first]} – ${names[row.second]}`, node: (row) => element("button", { type: "button", class: "link", onclick: () => open(row.first, row.second) }, `${names[row.first]} – ${names[row.second]}`) },
+    { title: run.near.of.toUpperCase(), number: true, value: (row) => row.value },
+  ], near.pairs);
+  if (!ranks) return { parts: [closest], scatter: null, start: near?.pairs.length ? [near.pairs[0].first, near.pairs[0].second] : null };
+  const scatter = scatterPlot(run, names, ranks, open);
+  return { parts: [scatter.node, element("div", {}, surpriseTables(run, names, ranks, open)), closest], scatter, start: ranks.near.length ? [ranks.near[0].i, ranks.near[0].j] : null };
+}
