@@ -165,9 +165,9 @@ def _pack_series(
     if block_epochs:
         coarse = QuantizationScale(values.low, values.high, LEVELS[-1])
         starts = [block_starts(len(order["order"]), order["groups"]) for order in orders]
-        block_of = [_block_of(order["order"], edges) for order, edges in zip(orders, starts, strict=True)]
+        blocks_of = [(np.asarray(order["order"]), edges) for order, edges in zip(orders, starts, strict=True)]
         lines[f"{name}-blocks"] = [
-            text for epoch in block_epochs for text in _pack_blocks(series, epoch, block_of, scale, coarse)
+            text for epoch in block_epochs for text in _pack_blocks(series, epoch, blocks_of, scale, coarse)
         ]
         blocks = {
             "lines": f"{name}-blocks",
@@ -228,17 +228,10 @@ def _pack_matrix(matrix: NDArray[Any], scale: QuantizationScale, *, symmetric: b
     return matrix_codec.pack(scale.codes(matrix_codec.off_diagonal(matrix, symmetric=symmetric)), scale.levels)
 
 
-def _block_of(order: Sequence[int], starts: Sequence[int]) -> NDArray[np.intp]:
-    """Return the block of each class."""
-    block_of = np.empty(len(order), dtype=np.intp)
-    block_of[np.asarray(order)] = np.searchsorted(starts, np.arange(len(order)), side="right") - 1
-    return block_of
-
-
 def _pack_blocks(
     series: MatrixSeries,
     epoch: int,
-    all_block_of: Sequence[NDArray[np.intp]],
+    blocks_of: Sequence[tuple[NDArray[np.intp], Sequence[int]]],
     scale: QuantizationScale,
     coarse: QuantizationScale,
 ) -> list[str]:
@@ -248,9 +241,9 @@ def _pack_blocks(
     codes = scale.codes(matrix)
     ranks = matrix_codec.percentiles(scale.codes(values), scale.levels)[codes]
     texts = []
-    for block_of in all_block_of:
-        means = coarse.codes(matrix_codec.block_means(matrix, block_of))
-        mean_ranks = RANK_SCALE.codes(matrix_codec.block_means(ranks, block_of))
+    for order, starts in blocks_of:
+        means = coarse.codes(matrix_codec.block_means(matrix, order, starts))
+        mean_ranks = RANK_SCALE.codes(matrix_codec.block_means(ranks, order, starts))
         texts.append(matrix_codec.pack(np.concatenate([means.ravel(), mean_ranks.ravel()]), coarse.levels))
     return texts
 

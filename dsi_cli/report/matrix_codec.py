@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,23 +75,31 @@ def percentiles(codes: Codes, levels: int) -> NDArray[np.float32]:
     return ranks
 
 
-def block_means(matrix: NDArray[Any], block_of: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the means of blocks of classes, ``(B, B)``; NaN for a block without values.
+def block_means(matrix: NDArray[Any], order: NDArray[np.intp], starts: Sequence[int]) -> NDArray[np.float64]:
+    """Return the means of blocks of neighbouring classes in an order, ``(B, B)``; NaN for a block without values.
 
     The means exclude the diagonal and missing values.
 
     Parameters
     ----------
-    block_of : (C,)
-        The block of each class.
+    starts : the positions at which the blocks begin
 
-    >>> block_means(np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 1.0]]), np.array([0, 1, 1])).round(3).tolist()
+    >>> block_means(np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 1.0]]), np.array([0, 1, 2]), [0, 1]).round(3).tolist()
     [[nan, 0.25], [0.25, 0.25]]
     """
-    is_member = (np.arange(block_of.max() + 1)[:, None] == block_of).astype(np.float32)
     known = ~np.isnan(matrix)
     np.fill_diagonal(known, False)
-    total = (is_member @ np.where(known, matrix, 0).astype(np.float32) @ is_member.T).astype(np.float64)
-    count = is_member @ known.astype(np.float32) @ is_member.T
+
+    def block_sums(array: NDArray[Any]) -> NDArray[np.float64]:
+        rows = np.add.reduceat(array[order], starts, axis=0, dtype=np.float64)
+        sums: NDArray[np.float64] = np.add.reduceat(rows[:, order], starts, axis=1)
+        return sums
+
+    total = block_sums(np.where(known, matrix, 0))
+    if known.sum() == len(matrix) * (len(matrix) - 1):  # only the diagonal is excluded
+        sizes = np.diff([*starts, len(matrix)]).astype(np.float64)
+        count = np.outer(sizes, sizes) - np.diag(sizes)
+    else:
+        count = block_sums(known)
     means: NDArray[np.float64] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return means

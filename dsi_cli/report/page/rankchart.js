@@ -23,11 +23,11 @@ async function rankChart(run, names, index, epoch, actions) {
   const plot = svgElement("svg", { class: "rank-chart", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Ranks of the nearest classes to ${names[index]} over epochs. At epoch ${epoch}: ${now.map((other, k) => `${k + 1} ${names[other]}`).join(", ")}.` },
     ...Array.from({ length: rows }, (_, k) => svgElement("text", { class: "tick", x: left - 8, y: y(k + 1) + 4, "text-anchor": "end" }, k < count ? k + 1 : `>${count}`)),
     ...ticks(first, last, 4).filter(Number.isInteger).map((at) => svgElement("text", { class: "tick", x: x(at), y: height - 6, "text-anchor": "middle" }, at)),
-    svgElement("text", { class: "tick", x: 0, y: height - 6 }, "epoch"),
+    svgElement("text", { class: "tick", x: x(last) + 14, y: height - 6 }, "epoch"),
     svgElement("line", { class: "cursor-line", x1: x(epoch), x2: x(epoch), y1: top, y2: height - bottom }),
     ...others.map((other) => line(other, { class: "curve others" })),
     ...shown.flatMap((other, k) => line(other, { class: `curve c${k % COLOURS}` })),
-    ...endLabels(neighbours, shown, names, rankAt, x(last), y, rows));
+    ...rankLabels(neighbours, shown, names, rankAt, x(last), y, rows));
   plot.addEventListener("click", (event) => {
     const box = plot.getBoundingClientRect();
     const at = first + ((((event.clientX - box.left) / box.width) * width - left) / (width - left - right)) * (last - first);
@@ -39,7 +39,7 @@ async function rankChart(run, names, index, epoch, actions) {
 }
 
 /** Return the names at the ends of the lines. Classes that share the last row are listed below each other only while there is room. */
-function endLabels(neighbours, shown, names, rankAt, x, y, rows) {
+function rankLabels(neighbours, shown, names, rankAt, x, y, rows) {
   const labels = shown.map((other, k) => ({ other, k, rank: Math.min(rows, rankAt(neighbours.length - 1, other)) })).sort((a, b) => a.rank - b.rank);
   let lowest = -Infinity;
   return labels.map(({ other, k, rank }) => {
