@@ -53,3 +53,9 @@ def test_script_contains_every_file_once():
     for name in html.SCRIPTS:
         assert code.count(html.part(name)) == 1
     assert "</script" not in code
+
+
+def test_scripts_define_each_name_once():
+    pattern = re.compile(r"^(?:async )?(?:function|const|let) (\w+)", re.MULTILINE)
+    names = [name for file in html.SCRIPTS for name in pattern.findall(html.part(file))]
+    assert sorted(names) == sorted(set(names))

@@ -514,7 +514,7 @@ def test_maps_between_complete_epochs_show_block_means_and_a_note(open_page, out
     )
     _, order = stored_reference(out, "first")
     data = "JSON.parse(document.getElementById('data').textContent)"
-    starts = page.evaluate(f"{data}.runs[0].matrices[0].blocks.starts[0]") + [CLASSES]
+    starts = [*page.evaluate(f"{data}.runs[0].matrices[0].blocks.starts[0]"), CLASSES]
     (first, end) = next(pair for pair in pairwise(starts) if pair[0] <= 3 < pair[1])
     for kind, title in (("ncsm", "NCSM"), ("ccsm-test", "CCSM, test")):
         matrix = stored(out, "first", kind, 3)[np.ix_(order, order)]

@@ -59,32 +59,33 @@ function groupsOfRun(run) {
 }
 
 /** Return the edges of a map for labels: {left, top}, and which labels are drawn, "items" or "segments". */
-function edgesOf(context, axis, width, visible) {
+function edgesOf(context, axis, width, visible, hasGroups) {
+  const strip = hasGroups ? STRIP : 0;
   context.font = "11px system-ui, sans-serif";
   const cell = (width - 100) / visible;
   const mode = cell >= EDGE_LABEL ? "items" : "segments";
   const names = mode === "items" ? axis.items.map(({ name }) => name) : axis.segments.map(({ title }) => title ?? "");
-  if (mode === "segments" && width < MIN_LABELLED) return { mode, left: STRIP + 4, top: STRIP + 4 };
+  if (mode === "segments" && width < MIN_LABELLED) return { mode, strip, left: strip + 4, top: strip + 4 };
   axis.widths ||= {};
   axis.widths[mode] ??= Math.max(0, ...names.map((name) => context.measureText(name).width));
   const room = Math.min(axis.widths[mode] + 8, 0.34 * width);
-  return { mode, left: STRIP + 4 + room, top: STRIP + 4 + (mode === "items" ? Math.min(room, MAX_TOP) : 0) };
+  return { mode, strip, left: strip + 4 + room, top: strip + 4 + (mode === "items" ? Math.min(room, MAX_TOP) : 0) };
 }
 
 /** Draw the strips of group colours and the labels of the rows, and of the columns if there is room for all names. */
 function drawEdges(context, plot, view, axis, edges, groupOf, theme) {
   const cell = plot / view.size;
-  const { left, top, mode } = edges;
+  const { left, top, mode, strip } = edges;
   const from = (item, start) => Math.max(0, (item - start) * cell);
   for (const isRow of [true, false]) {
     const start = isRow ? view.y : view.x;
     for (let item = Math.floor(start); item < Math.min(axis.size, start + view.size); item++) {
       context.fillStyle = groupColour(groupOf(axis.order[axis.items[item].first]), theme);
       const [a, b] = [from(item, start), Math.min(plot, (item + 1 - start) * cell)];
-      if (isRow) context.fillRect(left - STRIP - 2, top + a, STRIP, b - a + (item + 1 < axis.size ? 0.5 : 0));
-      else context.fillRect(left + a, top - STRIP - 2, b - a + 0.5, STRIP);
+      if (isRow) context.fillRect(left - strip - 2, top + a, strip, b - a + (item + 1 < axis.size ? 0.5 : 0));
+      else context.fillRect(left + a, top - strip - 2, b - a + 0.5, strip);
     }
-    if ((!isRow && mode !== "items") || left <= STRIP + 4) continue;
+    if ((!isRow && mode !== "items") || left <= strip + 4) continue;
     const marks = mode === "items" ? axis.items.map(({ name }, k) => [name, k, k + 1])
       : axis.segments.filter(({ name }) => name).map(({ name, first, last }) => [name, itemAt(axis, first), itemAt(axis, last) + 1]);
     let lastMiddle = -Infinity;
@@ -102,17 +103,17 @@ function itemAt(axis, position) {
   return axis.itemOf(axis.order[position]);
 }
 
-function drawName(context, isRow, middle, name, { left, top }) {
+function drawName(context, isRow, middle, name, { left, top, strip }) {
   context.save();
   context.fillStyle = getComputedStyle(document.body).getPropertyValue("--ink");
-  if (isRow) context.translate(left - STRIP - 6, top + middle);
+  if (isRow) context.translate(left - strip - 6, top + middle);
   else {
-    context.translate(left + middle, top - STRIP - 6);
+    context.translate(left + middle, top - strip - 6);
     context.rotate(-Math.PI / 2);
   }
   context.textAlign = isRow ? "right" : "left";
   context.textBaseline = "middle";
-  context.fillText(shortened(context, name, (isRow ? left : top) - STRIP - 8), 0, 0);
+  context.fillText(shortened(context, name, (isRow ? left : top) - strip - 8), 0, 0);
   context.restore();
 }
 

@@ -209,7 +209,7 @@ function axes(scale) {
 }
 
 function tickText(value, step) {
-  const text = Math.abs(value) >= 10000 ? `${value / 1000}k` : step < 1e-6 ? value.toExponential(1) : value.toFixed(decimals(step));
+  const text = Math.abs(value) >= 10000 ? `${value / 1000}k` : step < 1e-6 && value !== 0 ? value.toExponential(1) : value.toFixed(decimals(step));
   return text.replaceAll("-", "−");
 }
 

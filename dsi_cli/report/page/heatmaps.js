@@ -112,7 +112,7 @@ function heatMaps(run, names, scale, actions) {
 
   function drawMap(map, canvas, width, ratio) {
     const context = canvas.getContext("2d");
-    const edges = edgesOf(context, current.axis, width, view.size);
+    const edges = edgesOf(context, current.axis, width, view.size, groups.numbers.size > 0);
     const plot = width - edges.left;
     const height = plot + edges.top;
     if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
