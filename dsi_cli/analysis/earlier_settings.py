@@ -142,17 +142,10 @@ def _absolute(value: str | None) -> str | None:
         return None
     prefix, text = _split_prefix(value)
     path = Path(text)
-    if not _exists(path):
+    if not os.path.exists(path):  # noqa: PTH110 (any text is accepted)
         return value
     address = local_names.address(path)
     return prefix + (address if urls.scheme_of(address) else os.path.abspath(path))  # noqa: PTH100 (links are kept)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def _localize(name: str, value: Any) -> Any:
@@ -164,7 +157,7 @@ def _localize(name: str, value: Any) -> Any:
     prefix, text = _split_prefix(value)
     if urls.scheme_of(text):
         return prefix + download.localize(text, download.cache_folder())
-    if Path(text).is_absolute() and not _exists(Path(text)):
+    if Path(text).is_absolute() and not os.path.exists(text):  # noqa: PTH110
         flag = KEPT_SETTINGS.get(name, "--reference")
         removal = f", or {flag} {NONE} to remove it" if name in ("labels", "mapping", "taxonomy") else ""
         raise UsageError(

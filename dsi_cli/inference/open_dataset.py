@@ -63,7 +63,7 @@ def open_samples(
     if dataset is not None and root is not None:
         return open_dataset(dataset, root, download, train)
     path = Path(spec)
-    if _exists(path):
+    if os.path.exists(path):  # noqa: PTH110 (any text is accepted)
         return _open_folder(path, train, labels) if path.is_dir() else _open_shards(spec, [path], labels)
     if glob.has_magic(spec):
         return _open_shards(spec, [Path(name) for name in sorted(glob.glob(spec, recursive=True))], labels)  # noqa: PTH207
@@ -131,10 +131,3 @@ def _open_shards(spec: str, files: list[Path], labels: str | None) -> Samples:
     what = f"files of {', '.join(sorted(suffix or 'no suffix' for suffix in suffixes))}" if files else "no file that fits"
     message = f"{spec}: expected .parquet files or uncompressed .tar files, all of one kind, found {what}; name others"
     raise UsageError(message, code="not-shards")
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False  # the system does not accept the text as a path

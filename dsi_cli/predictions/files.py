@@ -6,6 +6,7 @@ last number in the name of a file is its epoch, and files without a number are n
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -192,13 +193,13 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
         message = f"expected the truth on rows or columns, found {truth!a}; give one of the two"
         raise UsageError(message, code="unknown-axis", axis=truth)
     path = Path(path)
-    is_folder = _is_folder(path)
+    is_folder = os.path.isdir(path)  # noqa: PTH112 (any text is accepted)
     epochs = _read_folder(path, truth) if is_folder else _read_file(path, truth)
     lacks_targets = any(part.lacks_targets for part in epochs)
     # Find the targets: given by the user, next to the predictions, or among them.
     if targets is None and lacks_targets:
         targets = (path if is_folder else path.parent) / PREDICTION_FILE_NAMES[1]
-        if not _is_file(targets):
+        if not targets.is_file():
             raise UsageError(
                 f"{path}: expected a target for each prediction, found none; give them with --targets, or confusion matrices as "
                 "an array (epochs, C, C)",
@@ -303,22 +304,8 @@ def _read_folder(folder: Path, axis: str) -> list[EpochPredictions]:
     return sorted(parts, key=lambda part: (part.run or "", part.epoch or 0))
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False  # the system does not accept the path
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False  # the system does not accept the path
-
-
 def _require_file(path: Path) -> None:
-    if not _is_file(path):
+    if not os.path.isfile(path):  # noqa: PTH113 (any text is accepted)
         message = f"{str(path)[:200]!a}: expected {EXPECTED}, found no such file; check the path"
         raise UsageError(message, code="file-missing")
     if path.suffix.lower() not in ARRAYS + TABLES:

@@ -157,7 +157,14 @@ class RemoteOutput:
         deadline = time.monotonic() + (LAST_UPLOAD_SECONDS if max_seconds is None else max_seconds)
         pause = FIRST_PAUSE_SECONDS
         try:
-            while not self._try_upload(is_last=time.monotonic() + pause > deadline):
+            while True:
+                is_last = time.monotonic() + pause > deadline
+                try:
+                    self._upload_changes()
+                    return
+                except ConnectionError:
+                    if is_last:
+                        raise
                 time.sleep(pause)
                 pause = min(2 * pause, MAX_PAUSE_SECONDS)
         except OSError as error:
@@ -168,16 +175,6 @@ class RemoteOutput:
         except KeyboardInterrupt:
             message = self._keep_local_copy(f"{self.url} could not be written: the upload was interrupted")
             raise OutputError(message, code="upload-failed") from None
-
-    def _try_upload(self, *, is_last: bool) -> bool:
-        """Upload new and changed files; return whether the server responded, or raise if this was the last attempt."""
-        try:
-            self._upload_changes()
-        except ConnectionError:
-            if is_last:
-                raise
-            return False
-        return True
 
     def _keep_local_copy(self, problem: str) -> str:
         """Move the local folder to a permanent path; return the message with this path."""
@@ -202,7 +199,7 @@ class RemoteOutput:
         with self._upload_lock:
             if self.kept is not None:
                 return
-            if self._is_writing and not self._holds_lock():
+            if self._is_writing and self._lock_text() not in (self._owner, ""):
                 raise BusyError(f"another dsi has begun to write to {self.url} meanwhile: run the same command again")
             versions = {name: _file_version(self.path / name) for name in self._local_files()}
             changed = [name for name in versions if self._uploaded.get(name) != versions[name]]
@@ -216,7 +213,7 @@ class RemoteOutput:
                 if "/" not in name:
                     self._upload(name, versions[name])
             for name in set(self._uploaded) - set(versions):
-                self._remove(name)
+                (self._remote / name).unlink(missing_ok=True)
                 del self._uploaded[name]
 
     def _local_files(self) -> list[str]:
@@ -234,9 +231,6 @@ class RemoteOutput:
             return
         (self._remote / name).write_bytes(data)
         self._uploaded[name] = version
-
-    def _remove(self, name: str) -> None:
-        (self._remote / name).unlink(missing_ok=True)
 
     def _take_lock(self) -> None:
         """Take the lock.
@@ -266,7 +260,7 @@ class RemoteOutput:
         self._is_writing = False
         with suppress(OSError):
             if self._lock_text() == self._owner:
-                self._remove(_LOCK)
+                (self._remote / _LOCK).unlink(missing_ok=True)
 
     def _write_lock(self) -> None:
         (self._remote / _LOCK).write_bytes(self._owner.encode())
@@ -279,13 +273,10 @@ class RemoteOutput:
             return ""
         return data[:200].decode(errors="replace")
 
-    def _holds_lock(self) -> bool:
-        """Return whether no other process has taken the lock."""
-        return self._lock_text() in (self._owner, "")
-
     def _flush_until(self, is_over: Event) -> None:
-        """Upload changes regularly, and interrupt the main thread if another process takes the lock.
+        """Upload changes regularly, and interrupt the block of `writing` in the main thread if another process takes the lock.
 
+        A block in another thread raises at its end.
         After any other failure, the next upload or `finish` sends the missing files.
         """
         while not is_over.wait(FLUSH_SECONDS):
@@ -293,15 +284,11 @@ class RemoteOutput:
                 self._upload_changes()
                 self._write_lock()
             except BusyError:
-                self._interrupt(is_over)
+                if self._is_interruptible and not is_over.is_set():
+                    _thread.interrupt_main()
                 return
             except OSError as error:
                 _log.debug("%s: %s", self.url, error)
-
-    def _interrupt(self, is_over: Event) -> None:
-        """Interrupt the block of `writing` if it runs in the main thread; another thread raises at the end of its block."""
-        if self._is_interruptible and not is_over.is_set():
-            _thread.interrupt_main()
 
 
 def _move_to_cache(folder: Path) -> Path:

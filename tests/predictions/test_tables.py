@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+from helpers.errors import raises
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -106,9 +107,9 @@ def test_the_truth_may_come_from_a_file(write, save, counts_of, columns, targets
     assert_array_equal(counts_of(write(name, shuffled(columns | samples)), truth), counts)
     assert_array_equal(counts_of(write(name, columns)), counts)  # the file is next to it
     truth.unlink()
-    with pytest.raises(UsageError, match="expected a target for each prediction, found none; give them with --targets"):
+    with raises("no-targets"):
         read_predictions(write(name, columns))
-    with pytest.raises(UsageError, match=r"epoch 0: expected 39 predictions, as targets.npy has targets, found 40"):
+    with raises("target-count", predictions=40, targets=39):
         read_predictions(write(name, columns), save("targets.npy", targets[1:]))
 
 
@@ -117,7 +118,7 @@ def test_targets_are_a_column_in_the_order_of_the_samples(write, save, counts_of
     order = np.random.default_rng(0).permutation(len(targets))
     truth = write(name, {"sample": order, "target": NAMES[targets][order]})
     assert_array_equal(counts_of(save("preds.npy", predictions), truth), counts)
-    with pytest.raises(UsageError, match=r"expected the column target \(also read: sample\); found 'sample'; name the"):
+    with raises("missing-column", column="target"):
         read_predictions(save("preds.npy", predictions), write(name, {"sample": order}))
 
 
@@ -126,7 +127,7 @@ def test_a_truth_in_two_places_must_agree(write, save, counts_of, columns, targe
     assert_array_equal(counts_of(path, save("targets.npy", targets)), counts)
     targets = targets.copy()
     targets[3] = (targets[3] + 1) % 3
-    with pytest.raises(UsageError, match=r"a.csv, epoch 0, row 4: the target is ., and . in targets.npy; give the targets"):
+    with raises("targets-contradict"):
         counts_of(path, save("targets.npy", targets))
 
 
@@ -139,11 +140,9 @@ def test_rows_of_other_runs_do_not_count(write, counts_of, columns, counts, name
     assert_array_equal(counts_of(path, run="cnn"), counts)
     assert counts_of(path, run="vit")[:, :, 1:].sum() == 0
     assert read_predictions(path).source == f"{name} (6 epochs of 2 runs, 40 samples)"
-    with pytest.raises(
-        UsageError, match="expected the predictions of one run, found 'cnn', 'vit'; keep the rows of one run"
-    ):
+    with raises("several-runs", runs=["cnn", "vit"]):
         counts_of(path)
-    with pytest.raises(UsageError, match="expected rows of the run 'x', found only 'cnn', 'vit'"):
+    with raises("unknown-run", run="x"):
         counts_of(path, run="x")
     assert_array_equal(counts_of(write(name, columns), run="any"), counts)
 
@@ -153,83 +152,82 @@ def test_one_epoch_needs_no_column_and_several_do(write, save, counts_of, column
     every = {what: values for what, values in columns.items() if what != "epoch"}
     path = write(name, {what: values[:SAMPLES] for what, values in every.items()})
     assert_array_equal(counts_of(path, epochs=[9]), counts[:1])
-    with pytest.raises(UsageError, match=f"{name} has no epochs, the run has 3 epochs: add a column 'epoch'"):
+    with raises("epoch-count", epochs=3):
         counts_of(path)
-    with pytest.raises(UsageError, match="expected each sample once, found sample 0 twice; add a column 'epoch'"):
+    with raises("repeated-sample", sample=0):
         read_predictions(write(name, every | {"sample": np.tile(np.arange(SAMPLES), EPOCHS)}))
-    with pytest.raises(UsageError, match=r"expected 40 predictions, as t.npy has targets, found 120; add a column 'epoch'"):
+    with raises("target-count", predictions=120):
         read_predictions(write(name, {"prediction": every["prediction"]}), save("t.npy", targets))
 
 
 GOOD = "epoch,target,prediction\n0,cat,dog\n"
-EXPECTED = r"expected the columns epoch, target and prediction \(also read: sample, path, score, run\); found "
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "code"),
     [
-        ("epoch,target,prediction\n", EXPECTED + "no rows"),
-        ("", "expected a table with the columns epoch, target and prediction .*, found Empty CSV file; write it again"),
-        ("image,class\n1.png,cat\n", EXPECTED + "'image', 'class'; name the columns so"),
-        ("epoch,Target,Pred\n0,cat,dog\n", EXPECTED + "'epoch', 'Target', 'Pred'"),
-        ("epoch;target;prediction\n0;cat;dog\n", EXPECTED + "'epoch;target;prediction'"),
-        (
-            "target,prediction,count\n0,1,20\n",
-            "expected one row per sample, found a column 'count'; give confusion counts in an NPZ",
-        ),
-        (GOOD + "1,cat\n", "expected a table with .*, found .*Expected 3 columns, got 2: 1,cat; write it again"),
-        (GOOD + "1,,cat\n", "epoch 1, row 2: the target '' is not a class"),
-        (
-            GOOD + "1,horse,cat\n",
-            "epoch 1, row 2: the target 'horse' is not a class: expected 0 to 3, or the name of .* .'cat', ",
-        ),
-        (GOOD + "1,cat,4\n", "epoch 1, row 2: the prediction '4' is not a class: expected 0 to 3"),
-        (GOOD + "x,cat,cat\n", "found .*invalid value 'x'"),
-        (GOOD + ",cat,cat\n", "expected a value in each row of the column epoch, found 1 rows without one; fill them in"),
-        (GOOD + "1.5,cat,cat\n", "expected int64 in the column epoch, found .*1.5.* was truncated"),
-        ("epoch,target,target,prediction\n0,1,1,1\n", "expected each column once, found epoch, target, target, prediction"),
-        (
-            "epoch,target,prediction,sample\n0,1,1,3\n0,1,1,3\n",
-            "expected each sample once, found sample 3 twice; keep one",
-        ),
-        (GOOD.encode("utf-16"), "found"),
-        (b"epoch,target,prediction\n0,caf\xe9,dog\n", "invalid UTF8"),
-        (b"\x00\x01\x02", "found"),
+        ("epoch,target,prediction\n", "empty-table"),
+        ("", "table-not-readable"),
+        (GOOD + "1,cat\n", "table-not-readable"),
+        (GOOD + "x,cat,cat\n", "table-not-readable"),
+        (GOOD.encode("utf-16"), "table-not-readable"),
+        (b"epoch,target,prediction\n0,caf\xe9,dog\n", "table-not-readable"),
+        (b"\x00\x01\x02", "table-not-readable"),
+        ("image,class\n1.png,cat\n", "missing-column"),
+        ("epoch,Target,Pred\n0,cat,dog\n", "missing-column"),
+        ("epoch;target;prediction\n0;cat;dog\n", "missing-column"),
+        ("target,prediction,count\n0,1,20\n", "count-column"),
+        (GOOD + "1,,cat\n", "unknown-class"),
+        (GOOD + "1,horse,cat\n", "unknown-class"),
+        (GOOD + "1,cat,4\n", "unknown-class"),
+        (GOOD + ",cat,cat\n", "missing-value"),
+        (GOOD + "1.5,cat,cat\n", "column-type"),
+        ("epoch,target,target,prediction\n0,1,1,1\n", "repeated-column"),
+        ("epoch,target,prediction,sample\n0,1,1,3\n0,1,1,3\n", "repeated-sample"),
     ],
 )
-def test_a_csv_file_of_another_form_is_refused(save, content, message):
-    with pytest.raises(UsageError, match=message) as caught:
+def test_results_of_another_csv_file_raise(save, content, code):
+    with raises(code, UsageError) as caught:
         read_predictions(save("a.csv", content)).results([0, 1], 4, NAMES)
     assert len(str(caught.value).splitlines()) <= 2
 
 
+def test_messages_name_the_place_and_what_is_expected(save):
+    with pytest.raises(
+        UsageError, match=r"epoch 1, row 2: the target 'horse' is not a class: expected 0 to 3, or the name"
+    ):
+        read_predictions(save("a.csv", GOOD + "1,horse,cat\n")).results([0, 1], 4, NAMES)
+    with pytest.raises(UsageError, match=r"expected the columns epoch, target and prediction .*; found 'image', 'class'"):
+        read_predictions(save("a.csv", "image,class\n1.png,cat\n"))
+
+
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("changed", "code"),
     [
-        ({"target": pa.array([None, 1])}, "expected a value in each row of the column target, found 1 rows without one"),
-        ({"target": pa.array([0.0, np.nan])}, "expected int64 in the column target, found"),
-        ({"target": pa.array([[0], [1]])}, "expected int64 in the column target, found"),
-        ({"target": pa.array([b"a", b"b"])}, "expected int64 in the column target, found"),
-        ({"prediction": pa.array([0.0, 0.25])}, "expected int64 in the column prediction, found"),
-        ({"prediction": pa.array([0, 2**64 - 1], pa.uint64())}, "expected int64 in the column prediction, found"),
-        ({"epoch": pa.array([0, None])}, "expected a value in each row of the column epoch, found 1 rows"),
-        ({"path": pa.array([{"a": 1}, {"a": 2}])}, "expected string in the column path, found"),
-        ({"score": pa.array([[1.0], [1.0]])}, "expected float64 in the column score, found"),
+        ({"target": pa.array([None, 1])}, "missing-value"),
+        ({"epoch": pa.array([0, None])}, "missing-value"),
+        ({"target": pa.array([0.0, np.nan])}, "column-type"),
+        ({"target": pa.array([[0], [1]])}, "column-type"),
+        ({"target": pa.array([b"a", b"b"])}, "column-type"),
+        ({"prediction": pa.array([0.0, 0.25])}, "column-type"),
+        ({"prediction": pa.array([0, 2**64 - 1], pa.uint64())}, "column-type"),
+        ({"path": pa.array([{"a": 1}, {"a": 2}])}, "column-type"),
+        ({"score": pa.array([[1.0], [1.0]])}, "column-type"),
     ],
 )
-def test_columns_of_other_types_are_refused(write, changed, message):
+def test_read_predictions_with_columns_of_other_types_raises(write, changed, code):
     columns = {"epoch": [0, 0], "target": [0, 1], "prediction": [0, 1]}
-    with pytest.raises(UsageError, match=message) as caught:
+    with raises(code, UsageError, column=next(iter(changed))) as caught:
         read_predictions(write("a.parquet", columns | changed))
     assert "\n" not in str(caught.value)
 
 
-def test_a_damaged_or_other_parquet_file_is_refused(save, write, columns):
+def test_read_predictions_of_a_damaged_or_other_parquet_file_raises(save, write, columns):
     whole = write("a.parquet", columns).read_bytes()
     for content in (b"", b"cat", b"PAR1PAR1", whole[:-9], whole[100:], whole[:4] + b"\xff" * 60 + whole[64:]):
-        with pytest.raises(UsageError, match=r"expected a table with the columns .*, found .*; write it again"):
+        with raises("table-not-readable"):
             read_predictions(save("a.parquet", content))
-    with pytest.raises(UsageError, match=EXPECTED + "'epoch', 'Target', 'x'; name the columns so"):
+    with raises("missing-column", column="prediction"):
         read_predictions(write("a.parquet", {"epoch": [1], "Target": [2], "x": [3]}))
 
 

@@ -240,15 +240,16 @@ def _results_from_cluster(
     For jobs that need no model, yield None.
     """
     sources: list[ModelPredictions] = []
-    indices: dict[int, int] = {}
-    for store, _ in jobs:
-        if isinstance(store.source, ModelPredictions) and id(store) not in indices:
-            indices[id(store)] = len(sources)
-            sources.append(store.source)
-    sent = [
-        (indices[id(store)], record) if id(store) in indices and store.needs(record) else None for store, record in jobs
-    ]
-    if not any(job is not None for job in sent):
+    sent: list[tuple[int, Record] | None] = []
+    for store, record in jobs:
+        source = store.source
+        if not isinstance(source, ModelPredictions) or not store.needs(record):
+            sent.append(None)
+            continue
+        if not any(source is other for other in sources):
+            sources.append(source)
+        sent.append((next(index for index, other in enumerate(sources) if other is source), record))
+    if not sources:
         yield from repeat(None, len(jobs))
         return
     worker = EvaluationWorker(
