@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from helpers.dataset_files import write_parquet, write_tar
+from helpers.errors import raises
 from PIL import Image
 
 from dsi_cli.errors import UsageError
@@ -68,8 +69,7 @@ def _png():
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize(("train", "count"), [(True, 2), (False, 1)])
-@pytest.mark.parametrize("test", ["test", "val", "valid", "validation"])
+@pytest.mark.parametrize(("train", "count", "test"), [(True, 2, "test"), (False, 1, "test"), (False, 1, "validation")])
 def test_the_split_is_chosen_by_folder(tmp_path, train, count, test):
     for name in ("train/a/1.png", "train/a/2.png", f"{test}/a/3.png"):
         _image(tmp_path / name)
@@ -102,7 +102,7 @@ def test_a_name_that_only_begins_like_a_split_is_none(tmp_path):
 def test_several_test_shards_are_named_and_a_pattern_decides(tmp_path):
     for name in ("test", "validation"):
         write_parquet(tmp_path / f"{name}-0.parquet", [_png()], [0])
-    with pytest.raises(UsageError, match=r"expected one test split, found test and validation; name one, such as"):
+    with raises("several-splits", splits=["test", "validation"]):
         open_samples(str(tmp_path))
     assert len(open_samples(str(tmp_path / "test-*.parquet"))) == 1
     assert len(open_samples(str(tmp_path / "test-0.parquet"))) == 1
@@ -117,7 +117,7 @@ def test_a_file_or_folder_comes_before_a_name(tmp_path, monkeypatch):
     _image(tmp_path / "cifar10" / "a" / "1.png")
     monkeypatch.chdir(tmp_path)
     assert open_samples("cifar10").names == ("a",)
-    with pytest.raises(UsageError, match=r"^CIFAR100: expected the folder of the data set"):
+    with raises("no-data-root", name="CIFAR100"):
         open_samples("cifar100")
 
 
@@ -139,42 +139,35 @@ def test_nothing_of_that_name_is_one_line(spec, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("files", "spec", "message"),
+    ("files", "spec", "code"),
     [
-        (
-            ["a.zip"],
-            "a.zip",
-            r"a.zip: expected .parquet files or uncompressed .tar files, all of one kind, found files of .zip; name others$",
-        ),
-        (["a.tar", "b.parquet"], "*", r"found files of .parquet, .tar; name others$"),
-        ([], "*.parquet", r"\*.parquet: expected .parquet files .*, found no file that fits; name others$"),
-        (["notes"], ".", r"expected a folder of images for each class \(.*\), found no folder in it; check the path$"),
+        (["a.zip"], "a.zip", "not-shards"),
+        (["a.tar", "b.parquet"], "*", "not-shards"),
+        ([], "*.parquet", "not-shards"),
+        (["notes"], ".", "no-images"),
     ],
 )
-def test_files_of_another_kind_are_refused(tmp_path, files, spec, message):
+def test_open_samples_of_other_files_raises(tmp_path, files, spec, code):
     for name in files:
         (tmp_path / name).touch()
-    with pytest.raises(UsageError, match=message):
+    with raises(code, UsageError):
         open_samples(str(tmp_path / spec))
 
 
 @pytest.mark.parametrize(
-    ("path", "message"),
+    ("path", "code"),
     [
-        (
-            "gone.png",
-            r"gone.png: expected an image, found none that can be read \(No such file or directory\); check the file$",
-        ),
-        ("a.parquet", r"a.parquet: expected an image, found none that can be read \(not an image that Pillow knows\)"),
-        ("a.parquet#1", r"a.parquet: expected a row 1, found 1 row;"),
-        ("gone.parquet#1", r"gone.parquet: expected a Parquet file"),
-        ("a.tar/1.png", r"a.tar: expected a member '1.png', found none of that name; the file has changed$"),
-        ("a.tar/0.cls", r"a.tar/0.cls: expected an image, found none that can be read \(not an image"),
-        ("a\0b", r"expected an image, found none that can be read \(ValueError: embedded null"),
+        ("gone.png", "image-not-readable"),
+        ("a.parquet", "image-not-readable"),
+        ("a.tar/0.cls", "image-not-readable"),
+        ("a\0b", "image-not-readable"),
+        ("a.parquet#1", "shard-changed"),
+        ("a.tar/1.png", "shard-changed"),
+        ("gone.parquet#1", "shard-not-readable"),
     ],
 )
-def test_an_image_that_is_gone_is_one_line(tmp_path, path, message):
+def test_image_at_of_a_missing_image_raises(tmp_path, path, code):
     write_parquet(tmp_path / "a.parquet", [_png()], [0])
     write_tar(tmp_path / "a.tar", [("0.png", _png()), ("0.cls", b"0")])
-    with pytest.raises(UsageError, match=message):
+    with raises(code, UsageError):
         image_at(str(tmp_path / path))

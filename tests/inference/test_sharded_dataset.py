@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.dataset_files import write_parquet, write_tar
+from helpers.errors import raises
 from PIL import Image
 
 from dsi_cli.errors import UsageError
@@ -44,8 +45,7 @@ def data(grey_images):
 # Parquet
 
 
-@pytest.mark.parametrize("plain", [False, True])
-@pytest.mark.parametrize("image", ["image", "img", "picture"])
+@pytest.mark.parametrize(("image", "plain"), [("image", False), ("img", True), ("picture", False)])
 def test_parquet_with_both_kinds_of_image_column_is_read(tmp_path, data, cache, plain, image):
     path = write_parquet(tmp_path / "d[1] x" / "a#.parquet", data, [2, 0, 1, 1, 0, 2], image=image, plain=plain)
     samples = open_shards("a.parquet", [path])
@@ -132,24 +132,16 @@ def test_copies_that_are_not_used_for_a_month_are_removed(tmp_path, data, cache)
 
 
 @pytest.mark.parametrize(
-    ("columns", "label", "message"),
+    ("columns", "label", "code"),
     [
-        (
-            {"target": [0] * 6},
-            None,
-            r"expected a label \(one of .*\), found image, label, target; give --label-column$",
-        ),
-        ({}, "fine", r"expected a label \('fine'\), found image, label; give --label-column$"),
-        (
-            {"score": [0.5] * 6},
-            "score",
-            r"a.parquet#0: expected a number or a name in 'score', found '0.5'; correct",
-        ),
+        ({"target": [0] * 6}, None, "label-column"),
+        ({}, "fine", "label-column"),
+        ({"score": [0.5] * 6}, "score", "not-a-label"),
     ],
 )
-def test_parquet_with_an_unclear_label_column_is_refused(tmp_path, data, columns, label, message):
+def test_open_shards_with_an_unclear_label_column_raises(tmp_path, data, columns, label, code):
     path = _with(write_parquet(tmp_path / "a.parquet", data, [0] * 6), **columns)
-    with pytest.raises(UsageError, match=message):
+    with raises(code, UsageError):
         open_shards("a", [path], label)
 
 
@@ -159,25 +151,19 @@ def test_parquet_with_several_image_columns_has_one_called_image(tmp_path, data)
 
 
 @pytest.mark.parametrize(
-    ("columns", "message"),
+    ("columns", "code"),
     [
-        ({"label": [0]}, r"expected one image column .*, found none among label; name it 'image'$"),
-        ({"one": [b""], "two": [b""], "label": [0]}, r"expected one image column .*, found several \(one, two\); name it"),
-        ({"image": [b""], "kind": ["x"]}, r"expected a label \(one of label, .*\), found image, kind; give"),
-        (
-            {"image": [b""] * 2, "label": [0, None]},
-            r"a.parquet#1: expected a number or a name in 'label', found 'None'; correct or remove it$",
-        ),
-        ({"image": [b""] * 2, "label": [0, -1]}, r"a.parquet#1: expected a class number of 0 or more, found -1;"),
-        (
-            {"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())},
-            r"expected shards that the datasets library",
-        ),
+        ({"label": [0]}, "image-column"),
+        ({"one": [b""], "two": [b""], "label": [0]}, "image-column"),
+        ({"image": [b""], "kind": ["x"]}, "label-column"),
+        ({"image": [b""] * 2, "label": [0, None]}, "not-a-label"),
+        ({"image": [b""] * 2, "label": [0, -1]}, "class-number"),
+        ({"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())}, "shard-not-readable"),
     ],
 )
-def test_parquet_without_images_or_labels_is_refused(tmp_path, columns, message):
+def test_open_shards_of_parquet_without_images_or_labels_raises(tmp_path, columns, code):
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
-    with pytest.raises(UsageError, match=message) as caught:
+    with raises(code, UsageError) as caught:
         open_shards("a", [tmp_path / "a.parquet"])
     assert "\n" not in str(caught.value)
 
@@ -187,9 +173,7 @@ def test_damaged_or_differing_parquet_is_refused_in_one_line(tmp_path, data, cap
     other = write_parquet(tmp_path / "b.parquet", data, [0] * 6, column="target")
     for content in (b"PAR1 and no more", whole[:-9], whole[:100] + b"\xff" * 400 + whole[500:], whole):
         (tmp_path / "a.parquet").write_bytes(content)
-        with pytest.raises(
-            UsageError, match=r"^shown: expected shards that the datasets library can read, found .*; repl"
-        ) as caught:
+        with raises("shard-not-readable", UsageError) as caught:
             open_shards("shown", [tmp_path / "a.parquet", other])
         assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
@@ -203,7 +187,7 @@ def test_a_row_without_bytes_is_a_bad_image(tmp_path, data):
         samples.image(1)
     with pytest.raises(OSError, match=r"^the row holds no image bytes$"):
         row_bytes(path, 1)
-    with pytest.raises(UsageError, match=r"a.parquet: expected a row 2, found 2 rows; the file has changed"):
+    with raises("shard-changed"):
         row_bytes(path, 2)
 
 
@@ -271,7 +255,7 @@ def test_a_saved_data_set_is_read_where_it_is(tmp_path, data, cache):
     assert len(open_samples(str(tmp_path / "saved"), train=True)) == 1
     assert not cache.exists()
     (tmp_path / "saved" / "test" / "state.json").write_text("[")
-    with pytest.raises(UsageError, match=r"expected .* that the datasets library can read, found JSONDecodeError: "):
+    with raises("shard-not-readable"):
         open_samples(str(tmp_path / "saved"))
 
 
@@ -362,60 +346,45 @@ def test_members_of_tars_are_read_from_any_thread(tmp_path, data, kind):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "code"),
     [
-        ([], r"^shown: expected images \(jpg, .*gif\) in the tars, found none; check the path$"),
-        ([("0.cls", b"0")], r"^shown: expected images"),
-        (
-            [("0.png", b""), ("0.xml", b"")],
-            r"^shown: expected a label \(one of cls, txt, json\), found none; add it$",
-        ),
-        ([("0.png", b""), ("0.jpg", b""), ("0.cls", b"0")], "expected one image per sample, found png, jpg; remove"),
-        (
-            [("0.png", b""), ("0.png", b""), ("0.cls", b"0")],
-            r"a.tar: expected each file once, found '0.png' twice; remove one$",
-        ),
-        ([("0.png", b""), ("0.txt", b" ")], "found ValueError: an empty label"),
-        ([("0.png", b""), ("0.cls", b"\xff\xfe")], "found UnicodeDecodeError"),
-        ([("0.png", b""), ("0.json", b"{")], "found JSONDecodeError"),
-        ([("0.png", b""), ("0.json", b"[" * 100_000)], "found RecursionError"),
-        ([("0.png", b""), ("0.json", b"[1]")], "found ValueError: no label in"),
-        ([("0.png", b""), ("0.json", b'{"label": 0.5}')], "found ValueError: no label in"),
-        ([("0.png", b""), ("0.json", b'{"label": true}')], "found ValueError: no label in"),
-        ([("0.png", b""), ("0.cls", b"-1")], r"a.tar/0.png: expected a class number of 0 or more, found -1;"),
-        (
-            [("0.png", b""), ("0.cls", b"1"), ("1.png", b""), ("1.txt", b"a")],
-            "don't share the same prefix or the same types",
-        ),
-        (
-            [("0.png", b""), ("0.txt.gz", b"\x1f\x8b")],
-            r"a.tar: expected plain files, found '0.txt.gz', which is compressed; unp",
-        ),
+        ([], "no-images"),
+        ([("0.cls", b"0")], "no-images"),
+        ([("0.png", b""), ("0.xml", b"")], "label-column"),
+        ([("0.png", b""), ("0.jpg", b""), ("0.cls", b"0")], "image-column"),
+        ([("0.png", b""), ("0.png", b""), ("0.cls", b"0")], "repeated-member"),
+        ([("0.png", b""), ("0.txt", b" ")], "shard-not-readable"),
+        ([("0.png", b""), ("0.cls", b"\xff\xfe")], "shard-not-readable"),
+        ([("0.png", b""), ("0.json", b"{")], "shard-not-readable"),
+        ([("0.png", b""), ("0.json", b"[" * 100_000)], "shard-not-readable"),
+        ([("0.png", b""), ("0.json", b"[1]")], "shard-not-readable"),
+        ([("0.png", b""), ("0.json", b'{"label": 0.5}')], "shard-not-readable"),
+        ([("0.png", b""), ("0.json", b'{"label": true}')], "shard-not-readable"),
+        ([("0.png", b""), ("0.cls", b"1"), ("1.png", b""), ("1.txt", b"a")], "shard-not-readable"),
+        ([("0.png", b""), ("0.cls", b"-1")], "class-number"),
+        ([("0.png", b""), ("0.txt.gz", b"\x1f\x8b")], "compressed-member"),
     ],
 )
-def test_a_tar_without_images_or_labels_is_refused_in_one_line(tmp_path, content, message, capfd):
-    with pytest.raises(UsageError, match=message) as caught:
+def test_open_shards_of_a_tar_without_images_or_labels_raises_one_line(tmp_path, content, code, capfd):
+    with raises(code, UsageError) as caught:
         open_shards("shown", [write_tar(tmp_path / "a.tar", content)])
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
 
 
 def test_compressed_or_damaged_tars_are_refused(tmp_path, data):
-    message = r"a.tar: expected an uncompressed tar, found none that can be read \(.*\); unpack or replace it$"
     path = write_tar(tmp_path / "a.tar", [("0.png", data[0])], mode="w:gz")
-    with pytest.raises(UsageError, match=message):
+    with raises("shard-not-readable"):
         open_shards("a", [path])
     path.write_bytes(b"no tar")
-    with pytest.raises(UsageError, match=message):
+    with raises("shard-not-readable"):
         open_shards("a", [path])
 
 
 def test_without_the_library_the_command_that_installs_it_is_named(tmp_path, data, monkeypatch):
     path = write_parquet(tmp_path / "a.parquet", data, [0] * 6)
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(
-        UsageError, match=r"^this kind of data needs the package datasets: pip install 'dsi-cli\[datasets\]'$"
-    ):
+    with raises("missing-package", package="datasets"):
         open_shards("a", [path])
     assert row_bytes(path, 3) == data[3]
 
