@@ -39,6 +39,14 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return True if collection_path == SHARED_DATA and not os.environ.get(VARIABLE) else None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _without_fsync() -> Iterator[None]:
+    """Let no test wait for the disk; processes that tests start still do, so that kills are real."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _without_the_users_code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Forget the modules that a test let dsi import from its files, and the folders of theirs that stay on the path."""

@@ -585,11 +585,10 @@ def test_a_changed_checkpoint_alone_is_evaluated_anew(make_own, tmp_path, evalua
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("templates", [(), ("--templates",)])
-def test_a_call_that_was_killed_goes_on_where_it_was(templates, make_own, tmp_path, few, evaluate, evaluations):
+def test_a_call_that_was_killed_goes_on_where_it_was(make_own, tmp_path, few, evaluate, evaluations):
     run = make_own(tmp_path / "own", epochs=4)
     out = tmp_path / "out"
-    options = (*run.options, *templates, "--batch-size", 20, "--model-arg", "slow=0.1")
+    options = (*run.options, "--templates", "--batch-size", 20, "--model-arg", "slow=0.1")
     command = [sys.executable, "-m", "dsi_cli", "analyze", run.folder, "-o", out, "--test", few, *QUICK, *options]
     process = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     first = out / "confusions" / "own" / "test" / "0.parquet"

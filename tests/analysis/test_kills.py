@@ -63,10 +63,3 @@ def test_two_hundred_kills_tear_nothing(answered_run, dsi_process, tmp_path):
     assert np.histogram(shares, bins=4, range=(0, 1))[0].min() >= 5, "spread over the whole of its time"
     assert len(set(told["files_left"])) >= 12, "and over its files"
     finish_and_compare(answered_run, out, dsi_process, tmp_path)
-
-
-@pytest.mark.slow
-def test_a_few_kills_tear_nothing(answered_run, dsi_process, tmp_path):
-    told = killed(answered_run, tmp_path / "out", 10, 7)
-    assert (told["wrong"], len(told["moments"])) == ([], 10)
-    finish_and_compare(answered_run, tmp_path / "out", dsi_process, tmp_path)

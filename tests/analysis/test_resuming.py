@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import shutil
 import signal
@@ -14,7 +13,6 @@ from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 import torch
 from helpers.outputs import ANIMALS, assert_same_output, contents, garble, heads, save_head, tables
@@ -356,37 +354,6 @@ def longer(tmp_path_factory):
     (folder / "run" / "classes.txt").write_text("\n".join(ANIMALS), encoding="utf-8")
     analyze([folder / "run"], folder / "out", QUICK)
     return folder
-
-
-@pytest.mark.slow
-def test_kills_lose_nothing_that_was_whole(longer, tmp_path):
-    run, out, dice = longer / "run", tmp_path / "out", random.Random(2)
-    killed = 0
-    for moment in [*sorted(dice.sample(range(LONG), 7)), "tables"]:
-        process = started(run, out)
-        if moment == "tables":
-            wait_for((out / "checkpoints.parquet").is_file, process)
-        else:
-            wait_for(lambda wanted=moment: len(matrices(out)) >= wanted and out.is_dir(), process)
-        time.sleep(dice.random() * 0.003)
-        process.kill()
-        killed += process.wait() == -signal.SIGKILL
-        process.communicate()
-        for path in out.rglob("*.parquet"):
-            if ".tmp" not in path.parts:
-                pq.read_table(path, partitioning=None)
-    assert killed >= 7, "the kills must come while it is at work"
-    left = len(matrices(out))
-    assert left > 0
-    (out / ".tmp").mkdir(exist_ok=True)
-    (out / ".tmp" / "torn.parquet").write_bytes(b"PAR1")
-    (out / ".lock").write_text("process 1", encoding="utf-8")
-    (told,) = analyze([run], out, QUICK).runs
-    assert told.reused == left
-    assert told.read == LONG - left
-    assert_same_output(out, longer / "out")
-    assert not (out / ".tmp").exists()
-    assert not (out / ".lock").exists()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from helpers.outputs import ANIMALS, assert_same_output, contents, heads, save_head, stored_counts, tables
 from numpy.testing import assert_array_equal
@@ -733,36 +727,3 @@ def test_a_call_that_dies_while_answers_move_loses_none(is_given, files, make_ru
     analysed_up_to(run, out, options, files, monkeypatch)
     analyze([run], out, options)
     assert_answers_are(out, dict(list(enumerate(predictions, start=1))[0 if is_given else 1 :]))
-
-
-LONG = 30
-
-
-def started(run, out):
-    command = [sys.executable, "-m", "dsi_cli", "analyze", str(run), "-o", str(out), "--draws", "0"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-@pytest.mark.slow
-def test_kills_lose_no_answer_that_was_whole(make_run, tmp_path):
-    run, out, dice = make_run(epochs=LONG), tmp_path / "out", random.Random(4)
-    lay_beside(run, drawn(LONG))
-    killed = 0
-    for moment in sorted(dice.sample(range(LONG), 4)):
-        process = started(run, out)
-        while len(list(out.glob("confusions/**/*.parquet"))) < moment and process.poll() is None:
-            time.sleep(0.001)
-        time.sleep(dice.random() * 0.003)
-        process.kill()
-        killed += process.wait() == -signal.SIGKILL
-        process.communicate()
-        for path in out.glob("*/**/*.parquet"):
-            if ".tmp" not in path.parts:
-                pq.read_table(path, partitioning=None)
-    assert killed >= 3, "the kills must come while it is at work"
-    left = len(list(out.glob("confusions/**/*.parquet")))
-    (told,) = analyze([run], out, QUICK).runs
-    assert told.answered == LONG - left
-    analyze([run], tmp_path / "fresh", QUICK)
-    assert_same_output(out, tmp_path / "fresh")
-    assert not (out / ".tmp").exists()

@@ -337,27 +337,19 @@ def small_run(four_runs, tmp_path_factory):
     return folder
 
 
-def long_table(four_runs, *, named):
-    """Return a row for each sample of all 16 epochs, in no order; classes by name or by number."""
+def long_table(four_runs):
+    """Return a row for each sample of all 16 epochs, in no order."""
     predictions, targets = predictions_and_targets(four_runs, FASHION)
-    names = (four_runs / FASHION / "classes.txt").read_text(encoding="utf-8").splitlines()
     epochs, samples = (axis.ravel() for axis in np.indices(predictions.shape))
     frame = pd.DataFrame(
         {"epoch": epochs, "sample": samples, "target": targets[samples], "prediction": predictions.ravel()}
     )
-    if named:
-        frame = frame.assign(**{column: np.array(names)[frame[column]] for column in ("target", "prediction")})
     return frame.sample(frac=1, random_state=0)
 
 
 def as_parquet(four_runs, folder):
-    long_table(four_runs, named=False).to_parquet(folder / "predictions.parquet")
+    long_table(four_runs).to_parquet(folder / "predictions.parquet")
     return folder / "predictions.parquet", None
-
-
-def as_csv(four_runs, folder):
-    long_table(four_runs, named=True).query("3 <= epoch <= 5").to_csv(folder / "predictions.csv", index=False)
-    return folder / "predictions.csv", None
 
 
 def as_npz(four_runs, folder):
@@ -373,17 +365,8 @@ def as_npy(four_runs, folder):
     return folder / "predictions.npy", folder / "truth.npy"
 
 
-def as_folder(four_runs, folder):
-    predictions, targets = predictions_and_targets(four_runs, FASHION)
-    (folder / "predictions").mkdir()
-    for epoch in (3, 4, 5, 9):
-        np.save(folder / "predictions" / f"epoch{epoch}.npy", predictions[epoch])
-    np.save(folder / "predictions" / "targets.npy", targets)
-    return folder / "predictions", None
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("write", [as_parquet, as_csv, as_npz, as_npy, as_folder])
+@pytest.mark.parametrize("write", [as_parquet, as_npz, as_npy])
 def test_named_predictions_give_the_same_tables(write, small_run, four_runs, tmp_path, dsi):
     (tmp_path / "given").mkdir()
     path, truth = write(four_runs, tmp_path / "given")
