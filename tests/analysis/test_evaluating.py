@@ -439,7 +439,7 @@ def test_a_network_without_a_classifier_gives_templates(kind, tmp_path, evaluate
         place.name for place in few.iterdir()
     )
     again = evaluate(tmp_path / "backbone", "--templates")
-    assert (again.code, again.stdout) == (0, ran.stdout)
+    assert (again.code, again.stdout[:12]) == (0, "Nothing new:")
 
 
 def test_labels_name_the_classes_of_a_network_without_a_classifier(tmp_path, evaluate, few):
