@@ -1,6 +1,6 @@
-"""Draw the pictures of the README and the docs, by dsi's own figures, from an output of ``dsi demo``: make figures.
+"""Draw the pictures of the README and the docs with dsi's own figures, from the results folder of ``dsi demo``: make figures.
 
-Each is a PNG of few colours, below `MOST_BYTES`, the same bytes from the same tables and libraries.
+Each is a PNG of few colours or a GIF. Equal tables and libraries give equal bytes.
 """
 
 from __future__ import annotations
@@ -12,105 +12,80 @@ from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from PIL import Image
-from scipy.spatial.distance import cdist
 
-from dsi_cli import Results, open_results
-from dsi_cli.figures import axes as drawing
-from dsi_cli.figures import curves, phase_bands
+from dsi_cli import open_results
+from dsi_cli.figures import animation
 from dsi_cli.figures.catalogue import FigureOptions, figure_spec
-from dsi_cli.figures.style import DIVERGING, SEQUENTIAL, Style, using
-from dsi_cli.queries import curve_panels
+from dsi_cli.figures.style import LESS, MORE, NO_VALUE, Style, using
 
 IMAGES = Path(__file__).parent / "images"
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
-DOTS, COLOURS, STEPS, MOST_BYTES = 80, 64, 100, 100_000
+DOTS_PER_INCH, COLOURS, MAX_BYTES, MAX_FILM_BYTES = 100, 96, 100_000, 1_500_000
 
 
 class Picture(NamedTuple):
-    """A figure of the catalogue, as it is shown."""
+    """A figure of the catalogue with its options."""
 
     name: str
-    runs: tuple[str, ...]
-    columns: int = 1
-    epochs: tuple[int, ...] | None = None
-    kind: str | None = None
+    options: FigureOptions
     file: str = ""
 
     @property
     def path(self) -> Path:
-        """Where it goes."""
+        """The path of the picture."""
         return IMAGES / f"{self.file or self.name}.png"
 
 
+FILM_EPOCHS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30)
+BOTH = FigureOptions((CNN, VIT))
 PICTURES = (
-    Picture("heatmaps", (CNN,), columns=2, epochs=(0, 1, 5, 30)),
-    Picture("excess", (CNN,), columns=2),
-    Picture("sai", (CNN, VIT), columns=2),
-    Picture("wsi", (CNN,)),
-    Picture("idm_errors", (CNN, VIT), columns=2),
-    Picture("accuracy", (CNN, VIT), columns=2),
-    Picture("training", (VIT,), columns=2),
-    Picture("heatmaps", (VIT,), columns=2, epochs=(1, 5, 30), kind="ccsm", file="heatmaps-ccsm"),
-    Picture("dendrogram", (CNN,)),
+    Picture("agreement", BOTH, "alignment"),
+    Picture("agreement_accuracy", BOTH),
+    Picture("agreement_by_class", BOTH),
+    Picture("scatter", BOTH),
+    Picture("sai", BOTH),
+    Picture("excess", BOTH),
+    Picture("training", BOTH),
+    Picture("wsi", BOTH),
+    Picture("idm_errors", BOTH),
+    Picture("accuracy", BOTH),
+    Picture("heatmaps", FigureOptions((CNN,), (0, 1, 30))),
+    Picture("difference", FigureOptions((CNN,), (0, 1, 30))),
+    Picture("heatmaps", FigureOptions((VIT,), (1, 5, 30), kind="ccsm"), "heatmaps-ccsm"),
+    Picture("neighbors", BOTH),
+    Picture("dendrogram", FigureOptions((CNN,))),
 )
-ALIGNMENT = IMAGES / "alignment.png"
+ALIGNMENT = PICTURES[0].path
 
 
-def alignment(run: Results, style: Style) -> Figure:
-    """Return the README's first picture: the SAI with WordNet of both runs beside each other, chance levels and phases."""
-    figure, (width, height) = curves.grid(style, 2)
-    kinds = [kind for kind in curve_panels.PANELS if kind.name == "sai"]
-    said = {}
-    for axes, name, title in zip(figure.axes, (CNN, VIT), ("small CNN", "tiny ViT"), strict=True):
-        (panel,) = curve_panels.panels(run, [name], None, kinds)
-        one = panel.series[0]
-        drawing.draw_curve(axes, one, panel, drawing.axes_style(0), one.label)
-        drawing.finish(axes, [one], panel)
-        axes.set_ylim(0.68, 0.87)
-        said |= phase_bands.draw_phases(axes, run, one, "sai")
-        drawing.set_labels(axes, width, height, f"{title}: alignment with WordNet")
-    handles = dict(zip(*reversed(figure.axes[0].get_legend_handles_labels()), strict=True))
-    drawing.draw_legend(figure, drawing.band_handles(figure) | said, handles)
-    return figure
-
-
-def mapped(image: Image.Image) -> Image.Image:
-    """Return a picture with maps in the colours of both colour maps, and greys: those that Pillow finds would be wrong ones."""
-    maps = [mpl.colormaps[name](np.linspace(0, 1, STEPS))[:, :3] for name in (DIVERGING, SEQUENTIAL)]
-    greys = np.repeat(np.linspace(0, 1, 256 - 2 * STEPS)[:, None], 3, axis=1)
-    palette = np.round(255 * np.vstack([*maps, greys])).astype(np.uint8)
-    pixels = np.asarray(image)
-    found, places = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
-    nearest = cdist(found.astype(float), palette.astype(float)).argmin(axis=1).astype(np.uint8)
-    made = Image.fromarray(nearest[places.reshape(pixels.shape[:2])], "P")
-    made.putpalette(palette.tobytes())
-    return made
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG of few colours."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=DOTS)
-    with Image.open(buffer) as image:
-        whole = image.convert("RGB")
-    has_maps = any(axes.images for axes in figure.axes)
-    drawn = mapped(whole) if has_maps else whole.quantize(COLOURS, dither=Image.Dither.NONE)
-    drawn.save(path, optimize=True)
-    assert path.stat().st_size <= MOST_BYTES, f"{path} has {path.stat().st_size:,} bytes"
+def map_palette() -> Image.Image:
+    """Return an image with the colours of maps, groups and greys: those that Pillow chooses would merge groups."""
+    steps = np.linspace(0, 1, 16)
+    maps = [LinearSegmentedColormap.from_list("dsi", colours)(steps)[:, :3] for colours in (MORE, LESS)]
+    greys = np.repeat(np.linspace(0, 1, 32)[:, None], 3, axis=1)
+    colours = np.vstack([*maps, mpl.colormaps["tab20"](range(20))[:, :3], [to_rgb(NO_VALUE)], greys])
+    image = Image.new("P", (1, 1))
+    image.putpalette(np.round(255 * colours).astype(np.uint8).tobytes())
+    return image
 
 
 def main(out: Path) -> None:
-    run = open_results(out)
-    with using(Style("screen", 2)):
-        save(alignment(run, Style("screen", 2)), ALIGNMENT)
-    for one in PICTURES:
-        style = Style("screen", one.columns)
-        with using(style):
-            figure = figure_spec(one.name).draw(run, FigureOptions(one.runs, one.epochs, one.kind, style=style))
+    results = open_results(out)
+    for picture in PICTURES:
+        with using(Style("screen")):
+            figure = figure_spec(picture.name).draw(results, picture.options)
             assert figure is not None
-            save(figure, one.path)
+            buffer = io.BytesIO()
+            figure.savefig(buffer, dpi=DOTS_PER_INCH)
+        with Image.open(buffer) as image:
+            pixels = image.convert("RGB")
+        palette = map_palette() if picture.name in ("heatmaps", "difference", "dendrogram") else None
+        pixels.quantize(COLOURS, palette=palette, dither=Image.Dither.NONE).save(picture.path, optimize=True)
+        assert picture.path.stat().st_size <= MAX_BYTES, picture.path
+    (film,) = animation.animations(results, FigureOptions((CNN,), FILM_EPOCHS), IMAGES, ["gif"])
+    assert film.bytes <= MAX_FILM_BYTES, film
 
 
 if __name__ == "__main__":

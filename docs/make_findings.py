@@ -1,7 +1,7 @@
 """Write ``findings.md``: which of the paper's findings the runs that ship with dsi show, with numbers: make findings.
 
 ``python docs/make_findings.py OUT`` takes an output of ``dsi demo``; a test compares the page. Whether something is shown is
-decided here by a rule on intervals, never by hand.
+decided here by a rule on intervals, never by hand. One section between marks is written by hand, and is kept.
 """
 
 from __future__ import annotations
@@ -24,24 +24,27 @@ from dsi_cli.queries.phases import PHASE_NAMES
 
 PAGE = Path(__file__).parent / "findings.md"
 RUNS = {"cifar100-cnn": "CNN", "cifar100-vit": "ViT"}
-Shown = Sequence[bool]
 INTRO = """# What the demo shows of the paper
 
-Which findings of the paper ([arXiv 2505.21338](https://arxiv.org/abs/2505.21338)) can be seen in the two runs that ship with
-dsi, and which cannot. The numbers come from the tables of `dsi demo`, and `make findings` writes this page from them.
+This page lists findings of the paper ([arXiv 2505.21338](https://arxiv.org/abs/2505.21338)) and whether the two runs that ship with
+dsi show them. `make findings` writes it from the tables of `dsi demo`.
 
-Read it with care. It is one small CNN (639,180 parameters, SGD) and one tiny ViT (147,876, AdamW), trained once each for 30
-epochs on CIFAR-100: there is no spread between repetitions, and what differs between the two may be due to the optimiser, the
-learning rate or the size as well as to the architecture. Every SAI stands beside its chance level; *excess* is 0 at chance and
-1 at identity. Square brackets hold 95 % intervals: over classes for SAI and WSI, over mistakes for IDM ([the
-method](method.md)). The tables say whether the interval of a difference excludes 0.
+The runs are one small CNN (639,180 parameters, SGD) and one tiny ViT (147,876, AdamW), each trained once for 30 epochs on
+CIFAR-100. With one seed each, nothing here says how much another training would differ. A difference between the two may also come
+from the optimiser, the learning rate or the size.
+
+The *agreement* of two matrices is Pearson's correlation: 0 is chance, 1 is identical. Square brackets hold 95 % confidence
+intervals: over classes for agreement and WSI, over mistakes for IDM ([method](method.md)). A finding is called shown if these
+intervals exclude 0 in the stated direction.
 """
+HAND = ("<!-- written by hand: begin -->", "<!-- written by hand: end -->")
+"""`make findings` keeps the lines between these marks."""
 OUTRO = """## What these runs cannot show
 
-- **A run that hardly learns** (appendix E: similarity drops, then grows slowly): both runs learn.
-- **Overfitting as a gap between SAI(NCSM, TNCSM) on train and test, SAI(CCSM, TNCSM), and how typical right and wrong samples
-  are** (appendix H): these need features, so images and a model: `dsi analyze --test ... --train ... --model ... --templates`.
-- **Other data sets and large networks**: see [comparing networks](comparing.md) for your own.
+- **A run that hardly learns** (appendix E: similarity drops, then grows slowly). Both runs learn.
+- **Overfitting, and how typical right and wrong samples are** (appendix H). These need images and a model:
+  `dsi analyze --test ... --train ... --model ... --templates`.
+- **Other data sets and large networks.** See [comparing networks](comparing.md) for your own.
 """
 
 
@@ -58,15 +61,14 @@ class Finding(NamedTuple):
 def phases(run: Results) -> Finding:
     found = [(short, row) for name, short in RUNS.items() for row in phases_of(run, name)]
     shown = [row["phase"] for _, row in found] == ["surge", "refinement", "stabilisation"] * 2
-    rows = [(short, row["phase"], f"{row['first_epoch']:.1f}", end_of(row), signed(row["gain"], 3)) for short, row in found]
+    rows = [(short, row["phase"], f"{row['first_epoch']:.1f}", end_of(row), gain_of(row)) for short, row in found]
     return Finding(
         "Agreement with WordNet surges, is refined, and stabilises",
         "shown" if shown else "not shown",
-        ("run", "phase of the agreement", "from epoch", "to epoch", "gain"),
+        ("run", "phase", "from epoch", "to epoch", "change of the agreement"),
         rows,
-        "The surge lasts until 90 % of the largest agreement is reached, the refinement until the curve stays within its noise. "
-        "The gain of a refinement is the change since the peak: a slight fall. [Phases](phases.md) has the definitions and what "
-        "was measured.",
+        "The surge ends at 90 % of the way to the plateau. The refinement ends where the curve stays within its noise. "
+        "[Phases](phases.md) has the definitions.",
     )
 
 
@@ -74,24 +76,18 @@ def surge(run: Results) -> Finding:
     rows = []
     cnn, vit = (next(row for row in phases_of(run, name) if row["phase"] == "surge") for name in RUNS)
     for (name, short), end in zip(RUNS.items(), (cnn, vit), strict=True):
-        sai, _ = sai_of(run, name)
-        excess, one = sai["excess"], sai.loc[1]
-        half = excess.index[excess >= excess.max() / 2][0]
-        share = f"{one['excess']:.3f}, {one['excess'] / excess.max():.0%} of the highest"
-        rows.append((short, end_of(end), str(half), f"{beside_chance(one)}, z {one['z']:.1f}", share))
+        agreement = sai(run, name, "ncsm,scsm", "pearson")
+        value, first = agreement["value"], agreement.loc[1]
+        half = value.index[value >= value.max() / 2][0]
+        share = f"{with_interval(first)}, {first['value'] / value.max():.0%} of the highest"
+        rows.append((short, end_of(end), str(half), share))
     return Finding(
-        "The CNN's similarity surges before the ViT's",
+        "The CNN's agreement surges before the ViT's",
         "shown, by one run of each" if cnn["high"] < vit["low"] else "not shown",
-        (
-            "run",
-            "the surge ends at epoch",
-            "half of the highest excess by epoch",
-            "SAI(NCSM, SCSM) at epoch 1",
-            "its excess",
-        ),
+        ("run", "the surge ends at epoch", "half of the highest agreement by epoch", "agreement at epoch 1"),
         rows,
-        "After one epoch the CNN has most of the excess that it will ever have, the ViT little of it. Both learning rates warm up, "
-        "the CNN's for three epochs and the ViT's for four, so the ViT's first epochs are slower by its schedule too.",
+        "It is shown if the intervals of the two ends do not overlap. Both learning rates warm up, the CNN's for three epochs and "
+        "the ViT's for four, so the schedule also delays the ViT.",
     )
 
 
@@ -102,20 +98,17 @@ def refinement(run: Results) -> Finding:
         peak, last = int(wsi.idxmax()), int(wsi.index[-1])
         before, after = (run.csm("ncsm", epoch, run=name).to_numpy() for epoch in (peak, last))
         scsm = run.csm("scsm", run=name).to_numpy()
-        fall, gain = (
-            max_wsi_difference(before, after),
-            alignment_difference(CsmPair(after, scsm), CsmPair(before, scsm)),
-        )
+        fall = max_wsi_difference(before, after)
+        gain = alignment_difference(CsmPair(after, scsm), CsmPair(before, scsm), "pearson")
         shown.append(rises(fall) and not falls(gain))
         rows.append((short, f"{wsi[0]:.3f}", f"{wsi[peak]:.3f} at {peak}", f"{wsi[last]:.3f}", told(fall), told(gain)))
     return Finding(
-        "After the surge similarity is refined: classes move apart again, and alignment is kept",
+        "After the surge, neighbouring classes move apart again and the agreement does not fall",
         verdict(shown),
-        ("run", "Max WSI, epoch 0", "highest", "last", "the fall", "excess of SAI(NCSM, SCSM) gained since then"),
+        ("run", "Max WSI, epoch 0", "highest", "last", "fall", "change of the agreement since then"),
         rows,
-        "Max WSI is how alike a class is to its nearest classes. Both networks first make neighbours alike and then part them "
-        "again, while alignment with WordNet even gains a little. The levels of the two runs are not to be compared: random "
-        "directions of 320 numbers (the CNN) are less alike than those of 64 (the ViT), which is what epoch 0 shows.",
+        "Max WSI is the cosine similarity of a class to its nearest classes (1 is identical). Do not compare its level between the "
+        "runs: random directions of 320 numbers (the CNN) are less similar than those of 64 (the ViT), as epoch 0 shows.",
     )
 
 
@@ -125,17 +118,17 @@ def mistakes(run: Results) -> Finding:
         last = run.epochs(name)[-1]
         gain = idm_difference(mistakes_in(run, name, "scsm", last), mistakes_in(run, name, "scsm", 1))
         shown.append(rises(gain))
-        ends = [idm(run, name, "scsm").loc[epoch] for epoch in (1, last)]
+        ends = [with_interval(idm(run, name, "scsm").loc[epoch]) for epoch in (1, last)]
         first, final = (curve(run, name, metric="severity").loc[epoch] for epoch in (1, last))
-        severity = f"{first['value']:.2f} to {final['value']:.2f} (chance {final['null_mean']:.2f}, z {final['z']:.1f})"
-        rows.append((short, *(f"{one['value']:.3f} (z {one['z']:.1f})" for one in ends), told(gain), severity))
+        severity = f"{first['value']:.2f} to {final['value']:.2f} (chance {final['null_mean']:.2f})"
+        rows.append((short, *ends, told(gain), severity))
     return Finding(
-        "Mistakes are not only fewer, but become more reasonable",
+        "Mistakes become more reasonable",
         verdict(shown),
-        ("run", "WIDM of mistakes, epoch 1", "last epoch", "gained", "severity"),
+        ("run", "WIDM of mistakes, epoch 1", "last epoch", "change", "severity"),
         rows,
-        "WIDM over mistakes alone says how near a wrong answer is to the right one in WordNet: chance is 0.495, and 0.984 the "
-        "most that ties in WordNet allow. Severity is steps up the taxonomy, so lower is better.",
+        "WIDM of mistakes is how similar a wrong class is to the true class in WordNet: 0.495 is chance, and 0.984 is the most "
+        "that WordNet's ties allow. Severity is the height of the lowest common hypernym, so lower is better.",
     )
 
 
@@ -147,58 +140,36 @@ def peak(run: Results) -> Finding:
             top, last = int(found["value"].idxmax()), int(found.index[-1])
             fall = idm_difference(mistakes_in(run, name, of, top), mistakes_in(run, name, of, last))
             shown.append(rises(fall))
-            ends = [
-                f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]" for one in (found.loc[top], found.loc[last])
-            ]
-            rows.append((short, word, str(top), *ends, told(fall)))
+            rows.append((short, word, str(top), *(with_interval(found.loc[epoch]) for epoch in (top, last)), told(fall)))
     return Finding(
-        "IDM over mistakes reaches a peak and then falls slightly",
+        "The IDM of mistakes reaches a peak and then falls slightly",
         verdict(shown),
-        ("run", "metric", "highest at epoch", "highest", "last epoch", "the fall"),
+        ("run", "metric", "highest at epoch", "highest", "last epoch", "fall"),
         rows,
-        "Chance is 0.495 for all of them. The curves rise and then stay: no fall from the highest value to the last is more than "
-        "the noise of the mistakes, although the highest of 31 noisy values is too high by itself. A training of 30 epochs may be "
-        "too short to show it.",
+        "0.495 is chance for all of them. The highest of 31 noisy values is too high by itself, which favours a fall.",
     )
 
 
 def ccsm(run: Results) -> Finding:
-    rows, shown, is_lower = [], [], []
+    rows, shown = [], []
     for name, short in RUNS.items():
-        of_ncsm, of_ccsm = sai_of(run, name)
-        is_lower += (of_ccsm["value"] < of_ncsm["value"]).tolist()
         for epoch in (1, 5, 15, run.epochs(name)[-1]):
             ncsm, scsm = (run.csm(kind, epoch, run=name).to_numpy() for kind in ("ncsm", "scsm"))
             ccsm = run.csm("ccsm", epoch, "test", run=name).to_numpy()
             sure = reliability(run.confusion(epoch, run=name).to_numpy()).value or 1.0
-            above = alignment_difference(CsmPair(ncsm, scsm), CsmPair(ccsm, scsm))
+            above = alignment_difference(CsmPair(ncsm, scsm), CsmPair(ccsm, scsm), "pearson")
             corrected = alignment_difference(CsmPair(ncsm, scsm), CsmPair(ccsm, scsm, sure), "pearson")
-            shown.append((short, rises(above), rises(corrected)))
-            pair = [beside_chance(sai.loc[epoch]) for sai in (of_ncsm, of_ccsm)]
-            rows.append((short, str(epoch), *pair, told(above), f"{sure:.2f}", told(corrected)))
-    above_chance, without_noise = (
-        " and ".join(f"{word} {sum(one[k] for one in shown if one[0] == word)} times of 4" for word in RUNS.values())
-        for k in (1, 2)
-    )
+            shown.append((rises(above), rises(corrected)))
+            both = [with_interval(sai(run, name, of, "pearson").loc[epoch]) for of in ("ncsm,scsm", "ccsm-test,scsm")]
+            rows.append((short, str(epoch), *both, told(above), f"{sure:.2f}", told(corrected)))
+    plain, corrected_count = (sum(one[k] for one in shown) for k in (0, 1))
     return Finding(
-        "SAI(CCSM, SCSM) is lower than SAI(NCSM, SCSM)",
-        f"raw, at {sum(is_lower)} of {len(is_lower)} epochs; above chance, {above_chance}; "
-        f"without the noise of the counts, {without_noise}",
-        (
-            "run",
-            "epoch",
-            "SAI(NCSM, SCSM), cosine",
-            "SAI(CCSM, SCSM), cosine",
-            "difference of excess",
-            "reliability of the CCSM",
-            "difference of Pearson's SAI, corrected for it",
-        ),
+        "Mistakes agree less with WordNet than the network does",
+        f"shown at {plain} of {len(shown)} epochs, and at {corrected_count} of {len(shown)} after correction for few mistakes",
+        ("run", "epoch", "network", "mistakes", "difference", "reliability of the CCSM", "corrected difference"),
         rows,
-        "The raw cosines are far apart, and that is chance: a confusion matrix is nearly all zeros, so its chance level is low. "
-        "Above chance the interval of the CNN's difference excludes 0, and the difference shrinks in the end. Part of it is "
-        "noise, since a CCSM is made of a few thousand mistakes: Pearson's SAI over the square root of the reliability is what "
-        "endlessly many samples would give. By "
-        "that measure nothing is left of the difference at the last epoch of either run.",
+        "A confusion matrix is made of a few thousand mistakes, and this noise lowers its agreement. The corrected difference "
+        "divides the agreement of the mistakes by the square root of their reliability (1 is free of noise).",
     )
 
 
@@ -213,8 +184,8 @@ def curve(run: Results, name: str, **where: str) -> Any:
     return rows.set_index("epoch").sort_index()
 
 
-def sai_of(run: Results, name: str) -> list[Any]:
-    return [curve(run, name, metric="sai", of=of, variant="cosine") for of in ("ncsm,scsm", "ccsm-test,scsm")]
+def sai(run: Results, name: str, of: str, measure: str) -> Any:
+    return curve(run, name, metric="sai", of=of, variant=measure)
 
 
 def idm(run: Results, name: str, of: str) -> Any:
@@ -237,8 +208,14 @@ def end_of(phase: dict[str, Any]) -> str:
     return f"{phase['last_epoch']:.1f}{spread}"
 
 
-def beside_chance(row: Any) -> str:
-    return f"{row['value']:.3f} (chance {row['null_mean']:.3f})"
+def gain_of(phase: dict[str, Any]) -> str:
+    if phase["phase"] == "stabilisation":
+        return "–"
+    return f"{signed(phase['gain'])} [{signed(phase['gain_low'])}, {signed(phase['gain_high'])}]"
+
+
+def with_interval(row: Any) -> str:
+    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
 def rises(found: Difference) -> bool:
@@ -250,8 +227,7 @@ def falls(found: Difference) -> bool:
 
 
 def told(found: Difference) -> str:
-    sure = "excludes" if found.excludes_zero else "includes"
-    return f"{signed(found.value)} [{signed(found.low)}, {signed(found.high)}], {sure} 0"
+    return f"{signed(found.value)} [{signed(found.low)}, {signed(found.high)}]"
 
 
 def signed(value: float | None, digits: int = 3) -> str:
@@ -259,8 +235,16 @@ def signed(value: float | None, digits: int = 3) -> str:
     return f"{value:+z.{digits}f}".replace("-", "−")
 
 
-def verdict(shown: Shown) -> str:
+def verdict(shown: Sequence[bool]) -> str:
     return "shown" if all(shown) else f"shown {sum(shown)} times of {len(shown)}" if any(shown) else "not shown"
+
+
+def hand_written() -> str:
+    """Return the section of the present page that is written by hand, with its marks."""
+    page = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
+    begin, end = HAND
+    kept = page.split(begin)[1].split(end)[0] if begin in page and end in page else "\n"
+    return f"{begin}{kept}{end}"
 
 
 def page(run: Results) -> str:
@@ -272,7 +256,7 @@ def page(run: Results) -> str:
         lines += ["", f"## {one.claim}", "", f"**{one.verdict[0].upper()}{one.verdict[1:]}.** {one.reading}", ""]
         lines += [f"| {' | '.join(one.header)} |", "|" + "---|" * len(one.header)]
         lines += [f"| {' | '.join(row)} |" for row in one.rows]
-    return "\n".join([*lines, "", OUTRO])
+    return "\n".join([*lines, "", hand_written(), "", OUTRO])
 
 
 if __name__ == "__main__":

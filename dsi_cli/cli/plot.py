@@ -11,7 +11,7 @@ from dsi_cli.cli import completion, console
 from dsi_cli.cli.shared_options import Json, Quiet
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
-from dsi_cli.figures.figure_options import ANIMATION, FILMS, FORMATS
+from dsi_cli.figures.figure_options import ANIMATION, FIGURE_NAMES, FILMS, FORMATS, SCALES
 from dsi_cli.figures.style import STYLES
 from dsi_cli.store.matrix_id import MATRIX_KINDS
 
@@ -29,7 +29,7 @@ def plot(
         list[str] | None,
         typer.Argument(
             metavar="[FIGURE]...",
-            help=f"Names from --list, or {ANIMATION}; by default all figures that have data.",
+            help=f"Names: {', '.join(FIGURE_NAMES)}, {ANIMATION}. Default: all figures that have data.",
             autocompletion=completion.figures,
         ),
     ] = None,
@@ -89,6 +89,24 @@ def plot(
             autocompletion=completion.complete_from(("taxonomy", "given", "cluster")),
         ),
     ] = "taxonomy",
+    scale: Annotated[
+        str,
+        typer.Option(
+            "--scale",
+            metavar="SCALE",
+            help="Colours of heat maps: rank (percentile rank of each pair) or raw (values).",
+            autocompletion=completion.complete_from(SCALES),
+        ),
+    ] = "rank",
+    class_names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class",
+            metavar="NAME",
+            help="Class for the figure neighbors. Repeatable. Default: the class of lowest agreement.",
+            autocompletion=completion.classes,
+        ),
+    ] = None,
     listed: Annotated[
         bool, typer.Option("--list", help="List the figures instead of drawing. With OUTPUT, those with data come first.")
     ] = False,
@@ -104,7 +122,8 @@ def plot(
     dsi plot --list
     dsi plot dsi-out --list  # which have data, and what the others need
     dsi plot dsi-out sai wsi --style paper --columns 2 --format pdf
-    dsi plot dsi-out heatmaps --epochs 0,1,30 -o figures
+    dsi plot dsi-out heatmaps difference --epochs 0,1,30 -o figures
+    dsi plot dsi-out neighbors --class dolphin
     dsi plot dsi-out animation --format webp
     """
     from dsi_cli.figures import save
@@ -121,7 +140,7 @@ def plot(
         return DONE
     results = Results(output)
     formats = tuple(dict.fromkeys(form or ()))
-    options = save.check_options(results, run, epochs, kind, measure, order, style, columns, image_at)
+    options = save.check_options(results, run, epochs, kind, measure, order, style, columns, image_at, scale, class_names)
     with console.progress(quiet=quiet or as_json) as display:
         if listed:
             names = save.with_data(results, options, display.update)

@@ -5,16 +5,15 @@
 ``save``            checks options, draws figures and writes files
 ``curves``          curves over epochs, all runs overlaid
 ``comparison``      curves of several runs for a comparison
-``training``        SAI with loss and learning rate on twin axes
+``training``        agreement, loss and learning rate below each other
 ``typicality``      typicality of right and wrong samples: curves, a table, histograms
-``heatmaps``        matrices at chosen epochs side by side
-``dendrogram``      hierarchical clusterings next to their matrices
+``heatmaps``        matrices at chosen epochs side by side, and their difference to WordNet's
+``pairs``           the rank of each pair of classes in the network against that in WordNet
+``classes``         the agreement of single classes, and the neighbours of a class over epochs
+``dendrogram``      trees of the network's classes and of WordNet's, facing each other
 ``image_grid``      the worst mistakes as a grid of images
-``animation``       a matrix over the epochs with the curve of its SAI
-``axes``            one pair of axes: curves, chance levels, legends
-``phase_bands``     the phases of a run as bands behind its curve
-``panel_layout``    layout of a figure in inches
-``row_labels``      class names and group brackets next to a heat map
+``animation``       matrix, WordNet and agreement over the epochs
+``axes``            pairs of axes for curves: layout, chance levels, intervals, phases, names at line ends
 ``color_scales``    the colours of a matrix's values
 ``style``           sizes, fonts and colours
 """

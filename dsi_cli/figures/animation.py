@@ -1,7 +1,7 @@
-"""An animation of a similarity matrix over the epochs: the heat map and the curve of the SAI with a cursor at the epoch.
+"""An animation over the epochs: the network's matrix, WordNet's, and their agreement with a cursor at the epoch.
 
-All frames share one colour scale, so each colour always means the same value. Matplotlib draws the frames (``FuncAnimation``),
-Pillow writes GIF and WebP, and ffmpeg writes MP4.
+All frames share one colour scale, so each colour always means the same. Matplotlib draws the frames (``FuncAnimation``), Pillow
+writes GIF and WebP, and ffmpeg writes MP4.
 """
 
 from __future__ import annotations
@@ -13,23 +13,21 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from dsi_cli.errors import OutputError, UsageError, count
 from dsi_cli.figures import axes as drawing
-from dsi_cli.figures import color_scales, panel_layout, row_labels
+from dsi_cli.figures import color_scales, curves, heatmaps
 from dsi_cli.figures.figure_options import ANIMATION, FILMS
-from dsi_cli.figures.heatmaps import ClassLayout, class_layout, matrix_title, reorder, requested_frames
 from dsi_cli.figures.style import Style, using
-from dsi_cli.queries import curve_panels, epoch_sampling, matrices
+from dsi_cli.queries import epoch_sampling, matrices
 from dsi_cli.queries.curve_panels import Panel
 from dsi_cli.queries.matrices import MatrixFrames, Values
 from dsi_cli.store import atomic_write, layout
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from dsi_cli.figures.figure_options import FigureOptions
@@ -40,10 +38,9 @@ MAX_FRAMES = 100
 shown."""
 MAX_SECONDS, MIN_FRAMES_PER_SECOND, PAUSE_SECONDS = 12, 2, 2
 """Maximum duration without the pause, minimum frame rate, and duration of the last epoch."""
-MAP_SIZE, MAP_GAP, CURVE_WIDTH = 3.8, 0.85, 3.0
-"""Inches: width and height of the map, distance from the map to the curves, and width of the curves."""
-DPI = 110
-MAX_CURVES = 3
+MAP_WIDTH, CURVE_WIDTH, HEIGHT = 3.2, 3.2, 4.2
+"""Inches: width of a map and of the curve with their labels, and height of the figure."""
+DPI = 100
 STYLE = Style("screen")
 Progress = Callable[[str, int, int], None]
 """Receives the current stage, the number of completed frames and the number of all frames."""
@@ -96,7 +93,7 @@ def animations(
     """
     for form in formats:
         require_format(form)
-    all_frames = requested_frames(results, options)
+    all_frames = heatmaps.requested_frames(results, options)
     if options.epochs is not None:
         all_frames = [frames for frames in all_frames if set(frames.epochs) & set(options.epochs)]
     films = []
@@ -132,7 +129,7 @@ def make_animation(
         progress(f"frames of {frames.run}", index + 1, len(frame_epochs))
 
     with using(STYLE), tempfile.TemporaryDirectory() as folder:
-        figure, update = scene(results, frames, epochs, options.order, options.measure)
+        figure, update = scene(results, frames, epochs, options)
         animation = FuncAnimation(figure, update, frames=frame_epochs, cache_frame_data=False)
         writer = FFMpegWriter if path.suffix == ".mp4" else PillowWriter
         temporary = Path(folder) / path.name
@@ -182,90 +179,77 @@ def frames_per_second(epochs: int) -> int:
 
 
 def scene(
-    results: Results, frames: MatrixFrames, epochs: Sequence[int], order: str = "taxonomy", measure: str | None = None
+    results: Results, frames: MatrixFrames, epochs: Sequence[int], options: FigureOptions
 ) -> tuple[Figure, Callable[[int], list[Any]]]:
-    """Return the figure, and the function that updates it for an epoch. Every matrix is read once for the colour scale."""
-    classes = class_layout(results, frames, order)
+    """Return the figure, and the function that updates it for an epoch. Raw values are read once for their scale."""
+    from matplotlib.figure import Figure
+
+    classes = heatmaps.class_layout(results, frames, options.order)
+    size, kind = len(classes.names), frames.kind.name
 
     def values_at(epoch: int) -> Values:
-        return color_scales.cell_values(
-            reorder(matrices.epoch_matrix(results, frames, epoch), classes.order), frames.kind.name
-        )
+        values = heatmaps.reorder(matrices.epoch_matrix(results, frames, epoch), classes.order)
+        return color_scales.cell_values(values, kind)
 
-    scale = color_scales.shared_scale(map(values_at, epochs), frames.kind.name)
-    bar = panel_layout.ColorBar(scale, f"{frames.kind.values}\n{color_scales.describe_scale(scale)}")
-    panel = curve_panel(results, frames, measure)
-    size = len(classes.names)
-    figure, map_axes, curve_axes = _still_parts(f"{frames.run}, {matrix_title(frames, size)}", classes, bar, panel)
-    image = color_scales.draw_cells(map_axes, np.full((size, size), np.nan), scale)
-    title = map_axes.set_title("", size=STYLE.size)
-    cursor, points = None, None
-    if curve_axes is not None:
-        (points,) = curve_axes.plot([], [], "o", color="black", markersize=5, zorder=5)
-        cursor = curve_axes.axvline(epochs[0], color="black", linewidth=1.0)
+    # Lay out the map of the network, that of WordNet if there are labels, and the curve if there is one.
+    is_raw = options.scale == "raw"
+    scale = color_scales.raw_scale(map(values_at, epochs), kind) if is_raw else color_scales.RANKS
+    reference = matrices.reference_matrix(results, frames.run)
+    panel = curve_panel(results, frames, options.measure)
+    widths = [MAP_WIDTH] * (1 if reference is None else 2) + [CURVE_WIDTH] * (panel is not None)
+    figure = Figure(figsize=(sum(widths), HEIGHT), dpi=DPI, layout="constrained")
+    map_axes, *others = figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0]
+    counter = figure.suptitle("epoch", size=2 * STYLE.size, weight="bold")
+
+    colours = heatmaps.group_colours([classes])
+    image = color_scales.draw_cells(map_axes, np.full((size, size), np.nan), scale, size)
+    titles = {map_axes: f"{drawing.short(frames.run)}: {heatmaps.matrix_title(frames, size)}"}
+    maps = [map_axes]
+    if reference is not None:
+        wordnet = heatmaps.reorder(reference, classes.order)
+        of_wordnet = color_scales.raw_scale([wordnet], "scsm") if is_raw else scale
+        color_scales.draw_cells(others[0], wordnet if is_raw else color_scales.percentile_ranks(wordnet), of_wordnet, size)
+        titles[others[0]] = "WordNet"
+        if is_raw:
+            color_scales.draw_bar(figure, [others[0]], of_wordnet, matrices.REFERENCE.values, "bottom")
+        else:
+            maps.append(others[0])
+    text = frames.kind.values if is_raw else "percentile rank of a pair"
+    color_scales.draw_bar(figure, maps, scale, text, "bottom")
+    for axes, text in titles.items():
+        heatmaps.label_classes(axes, classes, colours, MAP_WIDTH - 1, STYLE, with_names=axes is map_axes)
+        axes.set_title(text, pad=0.05 * MAP_WIDTH * 72, parse_math=False)
+    cursor, point = None, None
+    if panel is not None:
+        curves.draw_curves(others[-1], panel.series, panel, [frames.run])
+        others[-1].set(title=curves.curve_title(panel.series[0], panel), ylabel=panel.axis, xlabel="epoch")
+        (point,) = others[-1].plot([], [], "o", color="black", markersize=5, zorder=5, label="_epoch")
+        cursor = others[-1].axvline(epochs[0], color="black", linewidth=0.8)
+
+    # The layout stays as it is, so that only what changes moves.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
     def update(epoch: int) -> list[Any]:
-        image.set_data(np.ma.masked_invalid(values_at(epoch)))
-        title.set_text(f"epoch {epoch}")
-        if panel is not None and cursor is not None and points is not None:
-            values = [float(value) for curve in panel.series for value in curve.value[curve.epochs == epoch]]
+        values = values_at(epoch)
+        image.set_data(np.ma.masked_invalid(values if is_raw else color_scales.percentile_ranks(values)))
+        counter.set_text(f"epoch {results.shown_epoch(epoch, frames.run)}")
+        if panel is not None and cursor is not None and point is not None:
+            (series,) = panel.series
+            value = series.excess if panel.kind.column == "excess" else series.value
             cursor.set_xdata([epoch, epoch])
-            points.set_data([epoch] * len(values), values)
-        return [image, title]
+            point.set_data(series.epochs[series.epochs == epoch], value[series.epochs == epoch])
+        return [image, counter]
 
     return figure, update
 
 
 def curve_panel(results: Results, frames: MatrixFrames, measure: str | None = None) -> Panel | None:
-    """Return the first SAI curves of a run's matrix, or its WSI curves if it has no SAI; None without either."""
+    """Return the first agreement of a run's matrix, or its max WSI if it has no agreement; None without either."""
     name = f"{frames.kind.name}-{frames.split}" if frames.split else frames.kind.name
-    for metric in ("sai", "wsi"):
-        kinds = [kind for kind in curve_panels.PANELS if kind.name == metric]
-        for panel in curve_panels.panels(results, [frames.run], measure, kinds):
-            curves = [curve for curve in panel.series if name in (curve.of or "").split(",")]
-            if curves:
-                return replace(panel, series=curves[:MAX_CURVES])
+    for metric in ("agreement", "wsi"):
+        panel = curves.find_panel(metric, results, [frames.run], measure)
+        found = [curve for curve in panel.series if name in (curve.of or "").split(",")] if panel else []
+        if panel is not None and found:
+            return replace(panel, series=found[:1])
     return None
-
-
-def _still_parts(
-    title: str, classes: ClassLayout, bar: panel_layout.ColorBar, panel: Panel | None
-) -> tuple[Figure, Axes, Axes | None]:
-    """Return the figure with all parts that do not change, the axes of the map and the axes of the curves."""
-    # Compute the size of the figure.
-    labels = row_labels.plan_labels(classes.names, classes.groups, MAP_SIZE, STYLE.size - 1)
-    line = STYLE.size / 72
-    left = panel_layout.MARGIN + sum(row_labels.widths(panel_layout.blank_figure(1, 1), labels))
-    top = panel_layout.MARGIN + 3.8 * line
-    width, below = left + MAP_SIZE + 3 * panel_layout.MARGIN, panel_layout.bars_height(STYLE)
-    if panel is not None:
-        width += MAP_GAP + CURVE_WIDTH
-        below = max(below, (8.6 + 1.5 * len(panel.series)) * line)
-    figure = panel_layout.blank_figure(width, top + MAP_SIZE + below + panel_layout.MARGIN)
-    figure.set_dpi(DPI)
-
-    # Draw the heading, the map's frame and the colour bar.
-    panel_layout.write_heading(figure, panel_layout.MARGIN, title, classes.detail, STYLE)
-    map_axes = panel_layout.add_axes(figure, left, top, MAP_SIZE, MAP_SIZE)
-    map_axes.set(xlim=(-0.5, len(classes.names) - 0.5), ylim=(len(classes.names) - 0.5, -0.5))
-    row_labels.write_labels(figure, map_axes, labels)
-    bar_axes = panel_layout.add_axes(figure, left, top + MAP_SIZE + 0.9 * line, MAP_SIZE, 0.8 * line)
-    color_scales.draw_bar(bar_axes, bar.scale, bar.text)
-    if panel is None:
-        return figure, map_axes, None
-    curve_axes = panel_layout.add_axes(figure, left + MAP_SIZE + MAP_GAP, top, CURVE_WIDTH, MAP_SIZE)
-    _draw_curves(curve_axes, panel)
-    return figure, map_axes, curve_axes
-
-
-def _draw_curves(axes: Axes, panel: Panel) -> None:
-    """Draw curves with their chance levels, and the legend below."""
-    for index, curve in enumerate(panel.series):
-        drawing.draw_curve(axes, curve, panel, drawing.axes_style(index, index), curve.label)
-    drawing.finish(axes, panel.series, panel)
-    handles, texts = axes.get_legend_handles_labels()
-    legend = dict(zip(texts, handles, strict=True)) | drawing.band_handles(cast("Figure", axes.figure))
-    corner = (0, -3.2 * STYLE.size / 72 / MAP_SIZE)
-    axes.legend(
-        list(legend.values()), list(legend), loc="upper left", bbox_to_anchor=corner, frameon=False, borderaxespad=0
-    )

@@ -1,18 +1,20 @@
-"""One pair of axes: curves with their confidence intervals and chance levels, titles, scales and legends.
+"""Pairs of axes for curves: their layout, confidence intervals, chance levels, phases, and names at the ends of lines.
 
-A curve with a chance level is never drawn without it. The chance level is a dotted line in a band of two standard deviations.
+A curve with a chance level is never drawn without it: a thin grey line in a light grey band of two standard deviations. The phases
+of a run are a bar above the axes, with the 95 % confidence interval of each boundary.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dsi_cli.figures.style import CHANCE, COLOURS, LINES, MARKERS
-from dsi_cli.queries.curve_panels import Panel, Series, Values
+from dsi_cli.figures.style import CHANCE, COLOURS, LINES, Style
+from dsi_cli.queries.curve_panels import Series, Values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,135 +22,248 @@ if TYPE_CHECKING:
 
 CHANCE_DEVIATIONS = 2.0
 """Half the width of a chance band in standard deviations."""
+CHANCE_BAND: dict[str, Any] = {"facecolor": "#d9d9d9", "linewidth": 0, "zorder": 1, "gid": "chance band"}
 SINGLE_EPOCH_MARGIN = 0.2
-"""Epochs by which the bands of a single epoch extend to either side."""
-CHANCE_LINE = (0, (1.2, 1.2))
-CHANCE_BAND: dict[str, Any] = {"facecolor": "#ececec", "edgecolor": "#8f8f8f", "hatch": "//////", "linewidth": 0.0}
-"""The hatched look of a chance band, which differs from an interval in greyscale, too."""
-MAX_MARKED_POINTS = 16
-"""Maximum number of points of which each has a marker, because many markers hide the line style."""
-MARKERS_ON_LONG_CURVE = 10
+"""Epochs by which curves and bands of a single epoch extend to either side."""
+MAX_MARKED_POINTS = 8
+"""Maximum number of points of which each has a marker."""
 MAX_SHADED_CURVES = 2
 """Maximum number of curves on one pair of axes with shaded intervals."""
-LOGARITHMIC = ("learning_rate", "loss", "mistakes")
-"""Panels with a logarithmic axis if the values span more than a factor of `LOG_RATIO`."""
-LOG_RATIO = 50.0
-LEARNING_RATE_TAIL = 0.15
-"""Fraction of the smallest learning rates that does not affect the scale, because schedules end near 0."""
-MAX_LOG_RANGE = 1e3
-"""Maximum ratio of a curve's largest value to the lower end of a logarithmic axis."""
-LETTER_WIDTH = 0.62
-"""Estimated width of a letter relative to the font size."""
+LETTER_WIDTH, LINE_HEIGHT = 0.58, 1.25
+"""Estimated width of a letter and height of a line relative to the font size."""
+MAX_NAME_SHARE = 0.45
+"""Maximum width of a name at the end of a line, relative to the panel; longer names are in a legend."""
+PHASE_TINTS = {"surge": 0.75, "refinement": 0.4, "stabilisation": 0.18}
+PHASE_HEIGHT = 0.05
+"""Height of a bar of phases relative to the axes."""
 
 
-class AxesStyle(NamedTuple):
-    """The look of one curve, distinct in colour and in greyscale."""
+def grid(style: Style, parts: int, *, across: int | None = None, share_y: bool = False, aspect: float = 0.88) -> Figure:
+    """Return a figure with a number of axes in rows, whose horizontal axes are shared.
 
-    colour: str
-    line: Any = "-"
-    marker: str = "o"
+    Parameters
+    ----------
+    across : number of axes next to each other; by default as many as fit the style, and two by two for four axes
+    aspect : height of a panel relative to a third of the width, or to half of it on one column of a paper
+    """
+    from matplotlib.figure import Figure
 
-
-def axes_style(index: int, line: int = 0) -> AxesStyle:
-    """Return the look of the run or curve with this index, with the line style of index ``line``."""
-    return AxesStyle(COLOURS[index % len(COLOURS)], LINES[line % len(LINES)], MARKERS[index % len(MARKERS)])
-
-
-def draw_curve(axes: Axes, curve: Series, panel: Panel, style: AxesStyle, label: str, *, shaded: bool = True) -> None:
-    """Draw one curve with its chance level, and with its confidence interval if ``shaded``."""
-    is_excess = panel.kind.column == "excess"
-    axes.plot(
-        curve.epochs,
-        curve.excess if is_excess else curve.value,
-        color=style.colour,
-        linestyle=style.line,
-        label=label,
-        gid="curve",
-        zorder=3,
-        **marker_options(style, len(curve.epochs)),
-    )
-    # The interval of a SAI belongs to its excess, not to the raw value.
-    has_interval = is_excess or curve.metric != "sai"
-    if shaded and has_interval and np.isfinite(curve.low).any():
-        epochs, low, high = _widen_single_epoch(curve, curve.low, curve.high)
-        interval = axes.fill_between(epochs, low, high, color=style.colour, alpha=0.22, linewidth=0, zorder=2)
-        interval.set_gid("interval")
-    if is_excess:
-        _draw_chance_band(axes, curve, np.zeros(len(curve.epochs)), curve.excess_std)
-    elif np.isfinite(curve.chance).any():
-        epochs, chance = _widen_single_epoch(curve, curve.chance)
-        axes.plot(epochs, chance, color=style.colour, linestyle=CHANCE_LINE, linewidth=1.0, gid="chance", zorder=2.5)
-        _draw_chance_band(axes, curve, curve.chance, curve.chance_std)
+    columns = min(parts, across or (2 if parts == 4 else 3), style.across)
+    rows = -(-parts // columns)
+    # A screen has room for less: one or two panels do not fill the width.
+    width = style.width * (1.0 if style.name == "paper" else min(1.0, 0.1 + columns / 2.2))
+    height = aspect * (style.width / 3 if style.across > 1 else style.width / 2)
+    figure = Figure(figsize=(width, rows * height), layout="constrained")
+    margin = 0.5 * style.size / 72
+    figure.get_layout_engine().set(w_pad=margin, h_pad=margin)  # type: ignore[union-attr, call-arg]
+    all_axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=share_y)
+    for index, axes in enumerate(all_axes.flat):
+        if index >= parts:
+            axes.remove()
+        elif index + columns >= parts:
+            axes.tick_params(labelbottom=True)
+    return figure
 
 
-def marker_options(style: AxesStyle, points: int) -> dict[str, Any]:
-    """Return the matplotlib options for the markers of a curve with a number of points."""
-    every = 1 if points <= MAX_MARKED_POINTS else points // MARKERS_ON_LONG_CURVE
-    return {"marker": style.marker, "markersize": 2.4, "markevery": every}
+def has_axes_below(axes: Axes) -> bool:
+    """Return whether the tick labels of other axes below serve these axes, too."""
+    return not axes.xaxis.get_tick_params().get("labelbottom", True)
 
 
-def _draw_chance_band(axes: Axes, curve: Series, chance: Values, std: Values) -> None:
-    """Draw the band around the chance level if its standard deviation is known."""
-    if np.isfinite(std).any():
-        epochs, chance, spread = _widen_single_epoch(curve, chance, CHANCE_DEVIATIONS * std)
-        axes.fill_between(epochs, chance - spread, chance + spread, zorder=1, gid="chance band", **CHANCE_BAND)
+def line_style(index: int) -> Any:
+    """Return the line style of the curve with this index."""
+    return LINES[index % len(LINES)]
 
 
-def _widen_single_epoch(curve: Series, *values: Values) -> tuple[Any, ...]:
-    """Return the epochs of a curve and some values; a single epoch gets some width, so that its bands are visible."""
-    if len(curve.epochs) != 1:
-        return curve.epochs, *values
-    epochs = curve.epochs[0] + np.array([-SINGLE_EPOCH_MARGIN, SINGLE_EPOCH_MARGIN])
-    return epochs, *(np.repeat(column, 2) for column in values)
+def colour(index: int) -> str:
+    """Return the colour of the run or curve with this index."""
+    return COLOURS[index % len(COLOURS)]
 
 
-def finish(axes: Axes, curves: Sequence[Series], panel: Panel) -> None:
-    """Set the labels and scales of the axes, and draw the chance level of an excess, which is 0."""
-    axes.set_ylabel(panel.axis + (", lower is more similar" if panel.lower_is_closer else ""))
-    format_epoch_axis(axes)
-    if panel.kind.column == "excess":
-        axes.axhline(0.0, color=CHANCE, linestyle=CHANCE_LINE, linewidth=1.4, gid="chance", zorder=2.5)
-    tail = LEARNING_RATE_TAIL if panel.kind.name == "learning_rate" else 0.0
-    if panel.kind.name in LOGARITHMIC and spans_orders_of_magnitude(curves, tail):
-        axes.set_yscale("log")
-        smallest_peak = min(float(np.nanmax(curve.value)) for curve in curves)
-        bottom = max(axes.get_ylim()[0], smallest_peak / MAX_LOG_RANGE)
-        axes.set_ylim(bottom=bottom)
-        if any((curve.value < bottom).any() for curve in curves):
-            axes.set_ylabel(f"{axes.get_ylabel()} (values below {bottom:.0e} not shown)")
-    elif panel.kind.name == "mistakes":
-        axes.set_ylim(bottom=0)
+def draw_line(axes: Axes, x: NDArray[Any], y: Values, label: str, **look: Any) -> None:
+    """Draw one curve, with a marker at each point if there are few points."""
+    marker = "o" if len(x) <= MAX_MARKED_POINTS else ""
+    axes.plot(x, y, label=label, gid="curve", zorder=3, marker=marker, markersize=3, **look)
 
 
-def format_epoch_axis(axes: Axes, text: str = "epoch") -> None:
-    """Label the horizontal axis, restrict its ticks to whole numbers, and draw horizontal grid lines."""
+def draw_interval(axes: Axes, epochs: NDArray[Any], low: Values, high: Values, colour: str) -> None:
+    """Shade a confidence interval, if it is known."""
+    if np.isfinite(low).any():
+        epochs, low, high = _widen_single_epoch(epochs, low, high)
+        axes.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0, zorder=2, gid="interval")
+
+
+def draw_chance(axes: Axes, epochs: NDArray[Any], level: Values, std: Values, colour: str = CHANCE) -> None:
+    """Draw a chance level, with its band if the standard deviation is known.
+
+    ``colour`` is that of the curve if the curves on the axes have different chance levels.
+    """
+    if not np.isfinite(level).any():
+        return
+    epochs, level, spread = _widen_single_epoch(epochs, level, CHANCE_DEVIATIONS * std)
+    axes.plot(epochs, level, color=colour, linewidth=0.8, alpha=0.7, label="chance", gid="chance", zorder=1.5)
+    if np.isfinite(spread).any():
+        axes.fill_between(epochs, level - spread, level + spread, **CHANCE_BAND)
+
+
+def _widen_single_epoch(epochs: NDArray[Any], *values: Values) -> tuple[Values, ...]:
+    """Return epochs and values; a single epoch gets some width, so that its bands are visible."""
+    if len(epochs) != 1:
+        return np.asarray(epochs, dtype=np.float64), *values
+    wide = epochs[0] + np.array([-SINGLE_EPOCH_MARGIN, SINGLE_EPOCH_MARGIN])
+    return wide, *(np.repeat(column, 2) for column in values)
+
+
+def format_epochs(figure: Figure, text: str = "epoch") -> None:
+    """Let all axes show the same epochs from edge to edge, with ticks at round whole numbers and faint horizontal lines."""
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_xlabel(text)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
-    axes.grid(axis="y", color="#dddddd", linewidth=0.5)
-    axes.set_axisbelow(True)
+    lines = [np.asarray(line.get_xdata(), dtype=float) for axes in figure.axes for line in axes.get_lines()]
+    epochs = np.concatenate([line for line in lines if len(line)])
+    for axes in figure.axes:
+        if epochs.min() < epochs.max():
+            axes.set_xlim(epochs.min(), epochs.max())
+        axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+        axes.set_xlabel("" if has_axes_below(axes) else text)
+        axes.grid(axis="y", color="#e4e4e4", linewidth=0.5)
+        axes.set_axisbelow(True)
 
 
-def spans_orders_of_magnitude(curves: Sequence[Series], tail: float = 0.0) -> bool:
-    """Return whether the values are positive and span more than a factor of `LOG_RATIO`.
+def set_title(axes: Axes, text: str) -> None:
+    """Write a title, in lines that fit, above the bars of phases."""
+    figure = cast("Figure", axes.figure)
+    size = text_size("axes.titlesize")
+    bars = [area for area in axes.collections if area.get_gid() == "phase"]
+    tops = [float(np.max(np.asarray(bar.get_paths()[0].vertices)[:, 1])) for bar in bars]
+    pad = (max(tops, default=1.0) - 1.0) * axes.bbox.height / figure.dpi * 72
+    axes.set_title(wrap(text, axes.bbox.width / figure.dpi, size), pad=pad + 0.5 * size)
 
-    The first value of each curve does not count, because a warm-up starts at 0. The fraction ``tail`` of the smallest values of
-    each curve does not count either.
+
+def draw_phases(axes: Axes, rows: Sequence[Mapping[Any, Any]], colour: str, level: int) -> None:
+    """Draw the phases of a run as a bar above the axes; ``level`` counts the bars below.
+
+    A line with ends is the 95 % confidence interval of the boundary between two phases.
     """
-    kept = []
-    for curve in curves:
-        values = curve.value[1:]
-        rising = np.sort(values[np.isfinite(values)])
-        kept.append(rising[int(tail * len(values)) :])
-    all_values = np.concatenate(kept)
-    return bool(len(all_values) and all_values.min() > 0 and all_values.max() > LOG_RATIO * all_values.min())
+    bottom = 1.03 + level * 1.4 * PHASE_HEIGHT
+    look: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "gid": "phase"}
+    for row in rows:
+        ends = [row["first_epoch"], row["last_epoch"]]
+        tint = PHASE_TINTS[row["phase"]]
+        axes.fill_between(ends, bottom, bottom + PHASE_HEIGHT, color=colour, alpha=tint, linewidth=0, **look)
+    for row in rows[:-1]:
+        ends, middle = [row["low"], row["high"]], [bottom + PHASE_HEIGHT / 2] * 2
+        axes.plot(ends, middle, color="black", linewidth=0.8, marker="|", markersize=4, label="_boundary", **look)
 
 
-def set_labels(axes: Axes, width: float, height: float, title: str) -> None:
-    """Set the title, and wrap it and the label of the vertical axis to ``width`` and ``height`` inches."""
-    axes.set_title(wrap(title, width, text_size("axes.titlesize")), loc="left")
-    axes.set_ylabel(wrap(axes.get_ylabel(), height, text_size("axes.labelsize")))
+def name_lines(figure: Figure) -> None:
+    """Write the name of each line at its right end, in its colour, or in a legend if the names do not fit.
+
+    Neighbouring axes with the same names have them once, to the right of the last of these axes. A legend explains intervals and
+    phases.
+    """
+    figure.draw_without_rendering()  # the positions of the axes are known only after the layout
+    size = text_size("legend.fontsize")
+    ends = [_line_ends(axes) for axes in figure.axes]
+    panel = figure.axes[0].bbox.width / figure.dpi * 72
+    fits = all(
+        max((len(text) for text, _ in found), default=0) * LETTER_WIDTH * size <= MAX_NAME_SHARE * panel
+        and len(found) * LINE_HEIGHT * size <= axes.bbox.height / figure.dpi * 72
+        for axes, found in zip(figure.axes, ends, strict=True)
+    )
+    lines = {text: line for found in ends for (text, _), (_, line) in found.items()}
+    entries = ({} if fits else lines) | _band_handles(figure)
+    if entries:
+        draw_legend(figure, entries)
+        figure.draw_without_rendering()
+    for index, axes in enumerate(figure.axes):
+        following = figure.axes[index + 1 : index + 2]
+        is_last = not following or not np.isclose(following[0].get_position().y0, axes.get_position().y0)
+        if fits and (is_last or set(ends[index + 1]) != set(ends[index])):
+            _write_names(axes, _line_ends(axes), size)
+
+
+def _band_handles(figure: Figure) -> dict[str, Any]:
+    """Return the legend of the intervals and phases that a figure contains."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    areas = {area.get_gid() for axes in figure.axes for area in axes.collections}
+    handles: dict[str, Any] = {}
+    if "interval" in areas:
+        handles["95 % CI"] = Patch(color="#555555", alpha=0.25, linewidth=0)
+    if "phase" in areas:
+        handles |= {name: Patch(color="#555555", alpha=tint, linewidth=0) for name, tint in PHASE_TINTS.items()}
+        handles["95 % CI of a boundary"] = Line2D([], [], color="black", linewidth=0.8, marker="|", markersize=4)
+    return handles
+
+
+def _line_ends(axes: Axes) -> dict[tuple[str, str], tuple[float, Any]]:
+    """Return the height in points at which each named line ends, and the line, by name and colour."""
+    found: dict[tuple[str, str], tuple[float, Any]] = {}
+    figure = cast("Figure", axes.figure)
+    for line in axes.get_lines():
+        heights = np.asarray(line.get_ydata(), dtype=float)
+        known = heights[np.isfinite(heights)]
+        name = str(line.get_label())
+        if len(known) and not name.startswith("_"):
+            pixels = axes.transData.transform((axes.get_xlim()[1], known[-1]))[1]
+            inside = np.clip(pixels - axes.bbox.y0, 0, axes.bbox.height)
+            found.setdefault((name, str(line.get_color())), (float(inside) * 72 / figure.dpi, line))
+    return found
+
+
+def _write_names(axes: Axes, ends: dict[tuple[str, str], tuple[float, Any]], size: float) -> None:
+    """Write names to the right of axes, as near to the heights of their lines as they fit."""
+    rising = sorted(ends.items(), key=lambda end: end[1][0])
+    height = axes.bbox.height / cast("Figure", axes.figure).dpi * 72
+    places = spread([at for _, (at, _) in rising], LINE_HEIGHT * size, 0, height)
+    for ((text, colour), _), place in zip(rising, places, strict=True):
+        axes.annotate(
+            text,
+            (1, 0),
+            xycoords="axes fraction",
+            xytext=(0.4 * size, place),
+            textcoords="offset points",
+            va="center",
+            size=size,
+            color=colour,
+            parse_math=False,
+        )
+
+
+def spread(positions: Sequence[float], distance: float, low: float, high: float) -> list[float]:
+    """Return rising positions moved so that neighbours are at least ``distance`` apart and all are within ``low`` and ``high``.
+
+    The result is the mean of pushing the positions down from the top and up from the bottom. Each of the two keeps the distances,
+    so their mean does, too.
+
+    >>> spread([3, 3, 9], 2, 0, 10)
+    [2.0, 4.0, 9.0]
+    """
+    steps = np.arange(len(positions)) * distance
+    offsets = np.asarray(positions, dtype=np.float64) - steps
+    down = np.maximum.accumulate(offsets)
+    up = np.minimum.accumulate(offsets[::-1])[::-1]
+    moved = np.clip((down + up) / 2, low, max(low, high - steps[-1] if len(steps) else high)) + steps
+    return [float(position) for position in moved]
+
+
+def draw_legend(figure: Figure, entries: dict[str, Any]) -> None:
+    """Draw a legend below all axes in as many columns as fit, and make the figure higher by its height."""
+    size = text_size("legend.fontsize")
+    width, height = figure.get_size_inches()
+    entry_width = (max(map(len, entries)) * LETTER_WIDTH + 4.2) * size
+    rows = -(-len(entries) // max(1, int(width * 72 / entry_width)))
+    figure.set_size_inches(width, height + (rows * 1.5 + 0.5) * size / 72)
+    figure.legend(
+        list(entries.values()),
+        list(entries),
+        loc="outside lower center",
+        ncols=-(-len(entries) // rows),
+        frameon=False,
+        handlelength=1.8,
+        columnspacing=1.2,
+    )
 
 
 def wrap(text: str, width: float, size: float) -> str:
@@ -156,46 +271,9 @@ def wrap(text: str, width: float, size: float) -> str:
     return "\n".join(textwrap.wrap(text, max(8, int(width * 72 / (size * LETTER_WIDTH)))))
 
 
-def draw_legend(figure: Figure, bands: dict[str, Any], curves: dict[str, Any] | None = None) -> None:
-    """Draw a legend below all axes in as many columns as fit; ``curves`` are the labelled curves of the axes if None."""
-    if curves is None:
-        labelled = [axes.get_legend_handles_labels() for axes in figure.axes]
-        curves = {text: handle for handles, texts in labelled for handle, text in zip(handles, texts, strict=True)}
-    entries = curves | bands
-    if not entries:
-        return
-    size = text_size("legend.fontsize")
-    entry_width = max(map(len, entries)) * LETTER_WIDTH * size + 4.1 * size
-    width, height = figure.get_size_inches()
-    columns = max(1, min(len(entries), int(width * 72 / entry_width)))
-    rows = -(-len(entries) // columns)
-    figure.set_size_inches(width, height + rows * size * 1.6 / 72)
-    figure.legend(
-        list(entries.values()), list(entries), loc="outside lower center", ncols=columns, frameon=False, handlelength=2.6
-    )
-
-
-def band_handles(figure: Figure) -> dict[str, Any]:
-    """Return the legend entries of the chance levels and intervals that a figure contains."""
-    from matplotlib.patches import Patch
-
-    lines = {line.get_gid() for axes in figure.axes for line in axes.get_lines()}
-    areas = {area.get_gid() for axes in figure.axes for area in axes.collections}
-    handles: dict[str, Any] = {}
-    if "chance" in lines:
-        handles["chance level"] = chance_handle()
-    if "chance band" in areas:
-        handles["chance ± 2 std"] = Patch(**CHANCE_BAND)
-    if "interval" in areas:
-        handles["95 % CI"] = Patch(color="#333333", alpha=0.22, linewidth=0)
-    return handles
-
-
-def chance_handle() -> Any:
-    """Return the legend handle of chance levels of any colour."""
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color="#333333", linestyle=CHANCE_LINE, linewidth=1.0)
+def short(name: str, longest: int = 24) -> str:
+    """Return a name without the start if it is long, because runs of a sweep differ at the end."""
+    return name if len(name) <= longest else f"...{name[3 - longest :]}"
 
 
 def text_size(parameter: str) -> float:
@@ -203,3 +281,8 @@ def text_size(parameter: str) -> float:
     import matplotlib as mpl
 
     return float(cast("Any", mpl.rcParams)[parameter])
+
+
+def band(curve: Series, *, excess: bool) -> tuple[Values, Values]:
+    """Return the chance level of a curve and its standard deviation, on the scale of the excess if ``excess``."""
+    return (np.zeros(len(curve.epochs)), curve.excess_std) if excess else (curve.chance, curve.chance_std)

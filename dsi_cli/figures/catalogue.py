@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import UsageError, nearest
-from dsi_cli.figures import curves, dendrogram, heatmaps, image_grid, training, typicality
+from dsi_cli.figures import classes, curves, dendrogram, heatmaps, image_grid, pairs, training, typicality
 from dsi_cli.figures.figure_options import ANIMATION, FigureOptions
 
 if TYPE_CHECKING:
@@ -39,56 +39,52 @@ _LABELS = "labels in WordNet (--labels)"
 _ALIGNED = f"{_LABELS}, or {_PREDICTIONS}"
 _LOG = "a training log (--log)"
 _FEATURES = "features of samples (--test with --model)"
+_IMAGES = "image files (--test DATA with --model)"
 _MATRICES = "matrices, which dsi stores for up to 4,096 classes"
+_WITH_WORDNET = f"{_LABELS}, and {_MATRICES}"
+
+
+def _curves(name: str, title: str, needs: str) -> FigureSpec:
+    """Return the description of a figure of curves over epochs."""
+    return FigureSpec(name, title, partial(curves.draw, name), needs)
+
 
 FIGURES = (
-    FigureSpec("sai", "SAI of every two matrices with its chance level", partial(curves.draw, "sai"), _ALIGNED),
-    FigureSpec("excess", "SAI excess over chance: 0 is chance, 1 is identical", partial(curves.draw, "excess"), _ALIGNED),
+    _curves("agreement", "agreement of every two matrices with its 95 % CI: 0 is chance, 1 is identical", _ALIGNED),
     FigureSpec(
-        "wsi",
-        "WSI: similarity of the classifier's weight rows (mean, max, min)",
-        partial(curves.draw, "wsi"),
-        "a classifier",
+        "agreement_accuracy",
+        "agreement with WordNet against accuracy",
+        curves.draw_against_accuracy,
+        f"{_LABELS}, and a training log (--log) or {_PREDICTIONS}",
     ),
+    FigureSpec("heatmaps", "similarity matrices at chosen epochs next to WordNet's", heatmaps.figure, _MATRICES),
+    FigureSpec("difference", "rank of each pair in the network minus that in WordNet", heatmaps.difference, _WITH_WORDNET),
+    FigureSpec("scatter", "rank of each pair in the network against that in WordNet", pairs.scatter, _WITH_WORDNET),
+    FigureSpec("agreement_by_class", "agreement of each class with WordNet as dots", classes.agreement, _LABELS),
     FigureSpec(
-        "idm",
-        "IDM: similarity of predictions to the true class, with chance level",
-        partial(curves.draw, "idm"),
-        _PREDICTIONS,
+        "neighbors", "rank (bump) chart of a class's neighbours over epochs (--class)", classes.neighbors, _MATRICES
     ),
-    FigureSpec("idm_errors", "IDM over mistakes only", partial(curves.draw, "idm_errors"), _PREDICTIONS),
-    FigureSpec("accuracy", "accuracy", partial(curves.draw, "accuracy"), f"{_LOG}, or {_PREDICTIONS}"),
-    FigureSpec("loss", "loss", partial(curves.draw, "loss"), f"{_LOG}, or --test with --model"),
-    FigureSpec("learning_rate", "learning rate", partial(curves.draw, "learning_rate"), _LOG),
-    FigureSpec("training", "SAI with loss and learning rate, on twin axes", training.draw, f"{_LABELS}, and {_LOG}"),
-    FigureSpec("mistakes", "number of mistakes", partial(curves.draw, "mistakes"), _PREDICTIONS),
-    FigureSpec(
-        "severity",
-        "severity of mistakes: height of the lowest common hypernym",
-        partial(curves.draw, "severity"),
-        f"{_LABELS}, and {_PREDICTIONS}",
-    ),
-    FigureSpec(
-        "reliability",
-        "split-half reliability of the confusion matrix",
-        partial(curves.draw, "reliability"),
-        _PREDICTIONS,
-    ),
-    FigureSpec("mean_row", "length of the classifier's mean weight row", partial(curves.draw, "mean_row"), "a classifier"),
+    FigureSpec("dendrogram", "trees of network and WordNet, facing each other (tanglegram)", dendrogram.figure, _MATRICES),
+    _curves("sai", "SAI of every two matrices with its chance level", _ALIGNED),
+    _curves("excess", "SAI excess over chance: 0 is chance, 1 is identical", _ALIGNED),
+    _curves("wsi", "WSI: similarity of the classifier's weight rows (mean, max, min)", "a classifier"),
+    _curves("idm", "IDM: similarity of predictions to the true class, with chance level", _PREDICTIONS),
+    _curves("idm_errors", "IDM over mistakes only", _PREDICTIONS),
+    _curves("accuracy", "accuracy", f"{_LOG}, or {_PREDICTIONS}"),
+    _curves("loss", "loss", f"{_LOG}, or --test with --model"),
+    _curves("learning_rate", "learning rate", _LOG),
+    FigureSpec("training", "agreement with loss and learning rate", training.draw, f"{_LABELS}, and {_LOG}"),
+    _curves("mistakes", "number of mistakes", _PREDICTIONS),
+    _curves("severity", "severity of mistakes: height of the lowest common hypernym", f"{_LABELS}, and {_PREDICTIONS}"),
+    _curves("reliability", "split-half reliability of the confusion matrix", _PREDICTIONS),
+    _curves("mean_row", "length of the classifier's mean weight row", "a classifier"),
     FigureSpec("typicality", "typicality of right and wrong samples", typicality.curves, _FEATURES),
     FigureSpec("typicality_table", "typicality of right and wrong samples as a table", typicality.table, _FEATURES),
     FigureSpec("typicality_histograms", "histograms of the typicality of single samples", typicality.histograms, _FEATURES),
-    FigureSpec(
-        "contact_sheet",
-        "the worst mistakes of the last epoch as images",
-        image_grid.draw,
-        "image files (--test DATA with --model)",
-    ),
-    FigureSpec("heatmaps", "similarity matrices at chosen epochs, side by side", heatmaps.figure, _MATRICES),
-    FigureSpec("dendrogram", "hierarchical clustering of the classes next to its matrix", dendrogram.figure, _MATRICES),
+    FigureSpec("contact_sheet", "the worst mistakes of the last epoch as images", image_grid.draw, _IMAGES),
 )
 MOVING = FigureSpec(
-    ANIMATION, "a matrix epoch by epoch with its SAI (only if requested by name)", heatmaps.figure, _MATRICES
+    ANIMATION, "matrix, WordNet and agreement, epoch by epoch (only if requested by name)", heatmaps.figure, _MATRICES
 )
 """The animation, which `dsi_cli.figures.animation` writes. It needs the same data as the heat maps, so ``draw`` is theirs."""
 

@@ -1,82 +1,74 @@
-"""The colours of a matrix's values: one scale for all panels of a kind, and its colour bar."""
+"""The colours of a matrix's values: from white to violet in even steps of lightness, and to orange below 0."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.figures.style import DIVERGING, SEQUENTIAL
+from dsi_cli.figures.style import LESS, MORE, NO_VALUE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap, Normalize
+    from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-CLIPPED_FRACTION = {"ccsm": 0.01, "scsm": 0.0}
-"""Fraction of a matrix's values that the scale may clip at either end, by kind, so that extreme values do not dominate it.
-
-Most values of a CCSM are small. In an untrained network, a single column contains nearly all predictions.
-"""
-DEFAULT_CLIPPED_FRACTION = 0.001
+CLIPPED_FRACTION = 0.005
+"""Fraction of a matrix's raw values that the scale may clip at either end, so that extreme values do not dominate it."""
 SQUARE_ROOT_KINDS = ("ccsm",)
-"""Kinds whose colours follow the square root of the value, because most values are small fractions."""
+"""Kinds whose raw colours follow the square root of the value, because most values are small fractions."""
 MAX_CELLS = 125
 """Maximum number of cells per row of a map of these kinds; with more classes the map shows means of blocks.
 
 Few cells of such a matrix differ from 0, and single cells would be too small to see.
 """
-NO_VALUE = "#a6a6a6"
-"""Grey for the diagonal and for classes without a value; neither colour map contains it."""
+MEDIAN = 0.5
+"""The percentile rank below which all pairs are white."""
 
 
 class ColorScale(NamedTuple):
-    """The range of values of the colours."""
+    """The range of values of the colours; values beyond it have the colours of its ends."""
 
     low: float
     high: float
-    root: bool
+    root: bool = False
     """True if the colours follow the square root of the value."""
-    cut_low: bool
-    """True if values below the range occur; they have the lowest colour."""
-    cut_high: bool
-    """True if values above the range occur; they have the highest colour."""
 
     @property
-    def diverging(self) -> bool:
-        """True if values of both signs occur; 0 is then in the middle."""
-        return self.low < 0 < self.high
+    def palette(self) -> Colormap:
+        """The colours; 0 is white if both signs occur."""
+        from matplotlib.colors import LinearSegmentedColormap
 
-    @property
-    def colours(self) -> Colormap:
-        """The colour map."""
-        import matplotlib as mpl
-
-        return mpl.colormaps[DIVERGING if self.diverging else SEQUENTIAL].with_extremes(bad=NO_VALUE)
+        colours = [*LESS[:0:-1], *MORE] if self.low < 0 < self.high else MORE
+        return LinearSegmentedColormap.from_list("dsi", colours, 512).with_extremes(bad=NO_VALUE)
 
     @property
     def norm(self) -> Normalize:
         """Matplotlib's mapping of values to the unit interval."""
         from matplotlib.colors import Normalize, PowerNorm
 
-        if self.root:
-            return PowerNorm(0.5, self.low, self.high, clip=True)
-        return Normalize(self.low, self.high, clip=True)
+        return PowerNorm(0.5, self.low, self.high, clip=True) if self.root else Normalize(self.low, self.high, clip=True)
 
 
-def shared_scale(matrices: Iterable[NDArray[Any]], kind: str) -> ColorScale:
-    """Return one scale for several matrices of a kind, each read once; NaN does not count.
+RANKS = ColorScale(MEDIAN, 1.0)
+DIFFERENCES = ColorScale(-1.0, 1.0)
+
+
+def raw_scale(matrices: Iterable[NDArray[Any]], kind: str) -> ColorScale:
+    """Return one scale for the raw values of several matrices of a kind, each read once; NaN does not count.
 
     The scale is symmetric about 0 if values of both signs occur. A square-root scale begins at 0. A scale has some width even if
     all values are equal.
     """
+    limits = []
+    for values in matrices:
+        known = values[np.isfinite(values)]
+        limits.append(np.quantile(known, [CLIPPED_FRACTION, 1 - CLIPPED_FRACTION, 1]) if len(known) else np.zeros(3))
+    low, high, highest = (float(limit) for limit in (np.min(limits, axis=0)[0], *np.max(limits, axis=0)[1:]))
     root = kind in SQUARE_ROOT_KINDS
-    clipped = CLIPPED_FRACTION.get(kind, DEFAULT_CLIPPED_FRACTION)
-    limits = np.array([_limits(values, clipped) for values in matrices])
-    lowest, low = limits[:, 0].min(), limits[:, 1].min()
-    high, highest = limits[:, 2].max(), limits[:, 3].max()
     if root:
         low = 0.0
     elif low < 0 < high:
@@ -84,18 +76,21 @@ def shared_scale(matrices: Iterable[NDArray[Any]], kind: str) -> ColorScale:
         low = -high
     if high <= low:
         high = highest if highest > low else low + 1.0
-    return ColorScale(float(low), float(high), root, bool(lowest < low), bool(highest > high))
+    return ColorScale(low, high, root)
 
 
-def _limits(values: NDArray[Any], fraction: float) -> tuple[float, float, float, float]:
-    """Return the lowest value, the lowest and highest value after clipping, and the highest value; zeros without values."""
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return 0.0, 0.0, 0.0, 0.0
-    clipped = int(fraction * len(known))
-    indices = [0, clipped, len(known) - 1 - clipped, len(known) - 1]
-    lowest, low, high, highest = (float(value) for value in np.partition(known, indices)[indices])
-    return lowest, low, high, highest
+def percentile_ranks(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the percentile rank of each value among the known ones, between 0 and 1, ties at their mid-rank; NaN stays NaN.
+
+    >>> percentile_ranks(np.array([[np.nan, 0.1], [0.7, 0.3], [0.3, 0.2]])).round(1).tolist()
+    [[nan, 0.1], [0.9, 0.6], [0.6, 0.3]]
+    """
+    from scipy.stats import rankdata
+
+    is_known = np.isfinite(values)
+    ranks = np.full(values.shape, np.nan)
+    ranks[is_known] = (rankdata(values[is_known]) - 0.5) / max(1, int(is_known.sum()))
+    return ranks
 
 
 def block_size(classes: int, kind: str) -> int:
@@ -124,56 +119,19 @@ def cell_values(values: NDArray[Any], kind: str) -> NDArray[Any]:
     return means
 
 
-def draw_cells(axes: Axes, values: NDArray[Any], scale: ColorScale, classes: int | None = None) -> AxesImage:
-    """Draw a matrix as cells without frame and ticks; missing values are grey.
+def draw_bar(figure: Figure, maps: Sequence[Axes], scale: ColorScale, text: str, location: str = "right") -> None:
+    """Draw the colour bar of some maps, with a text."""
+    from matplotlib.cm import ScalarMappable
 
-    Parameters
-    ----------
-    classes : number of rows of the axes, if it differs from the number of cells
-    """
-    end = (classes or len(values)) - 0.5
-    image = axes.imshow(
-        np.ma.masked_invalid(values),
-        cmap=scale.colours,
-        norm=scale.norm,
-        aspect="auto",
-        extent=(-0.5, end, end, -0.5),
-    )
-    axes.set_xticks([])
-    axes.set_yticks([])
+    mappable = ScalarMappable(scale.norm, scale.palette)
+    bar = figure.colorbar(mappable, ax=maps, label=text, location=location, fraction=0.06, aspect=24, pad=0.02)
+    bar.outline.set_visible(False)
+
+
+def draw_cells(axes: Axes, values: NDArray[Any], scale: ColorScale, classes: int) -> AxesImage:
+    """Draw a matrix as cells without frame and ticks, on axes with one row per class; missing values are grey."""
+    end = classes - 0.5
+    image = axes.imshow(np.ma.masked_invalid(values), cmap=scale.palette, norm=scale.norm, extent=(-0.5, end, end, -0.5))
+    axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     return image
-
-
-def describe_scale(scale: ColorScale) -> str:
-    """Return a description of a scale for its colour bar.
-
-    >>> describe_scale(ColorScale(0.0, 1.0, True, False, False))
-    'one scale for all, by square root'
-    """
-    return "one scale for all" + (", by square root" if scale.root else "")
-
-
-def draw_bar(axes: Axes, scale: ColorScale, text: str) -> None:
-    """Draw the horizontal colour bar of a scale with a label below. Ends with clipped values are pointed."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
-
-    extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
-    bar = axes.figure.colorbar(
-        ScalarMappable(scale.norm, scale.colours),
-        cax=axes,
-        orientation="horizontal",
-        extend=extend[scale.cut_low, scale.cut_high],
-        extendfrac=0.03,
-    )
-    if scale.root:
-        # Short numbers at about equal distances on the bar.
-        ticks = np.square(np.linspace(0, 1, 5)) * scale.high
-        bar.locator = FixedLocator(sorted({float(f"{tick:.1g}") for tick in ticks}))
-    else:
-        bar.locator = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10])
-    bar.formatter = FuncFormatter(lambda value, _: f"{value:.3g}".replace("-", "\N{MINUS SIGN}"))
-    bar.update_ticks()
-    bar.outline.set_visible(False)
-    axes.set_xlabel(text, parse_math=False)

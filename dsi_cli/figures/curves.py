@@ -1,104 +1,172 @@
 """Curves over epochs, all runs overlaid.
 
-Curves with a chance level or with an excess over chance have axes of their own, so that each is next to its chance level. Other
-curves share one pair of axes if they are few. If several runs share axes, the colour shows the run and the line style the curve.
-Otherwise colour and marker distinguish the curves. With more than two runs, the confidence intervals are left out.
+Curves of several runs have a panel each, in which a colour is a run. Curves of one run share a panel, except those with a chance
+level, so that each is next to its chance level. With more than two runs, the confidence intervals are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dsi_cli.figures import axes as drawing
-from dsi_cli.figures import phase_bands
 from dsi_cli.figures.figure_options import FigureOptions
-from dsi_cli.figures.style import Style
+from dsi_cli.figures.style import CHANCE
 from dsi_cli.queries import curve_panels
-from dsi_cli.queries.curve_panels import Panel, Series
+from dsi_cli.queries.curve_panels import Panel, PanelSpec, Series
+from dsi_cli.queries.phases import AGREEMENT_PREFIXES, PHASE_NAMES
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from dsi_cli.store.results import Results
 
-SEPARATE = ("sai", "excess", "idm", "idm_errors")
-"""Panels with one pair of axes per curve."""
-WITH_CHANCE = ("sai", "idm", "idm_errors")
-MAX_CURVES_PER_AXES = 8
+AGREEMENT = PanelSpec("agreement", "Agreement", "agreement: 0 chance, 1 identical", ("sai",), column="excess")
+"""The agreement of two matrices: Pearson's correlation, or the excess of another measure over its chance level."""
+PANELS = (AGREEMENT, *curve_panels.PANELS)
+SEPARATE = ("agreement", "sai", "excess", "idm", "idm_errors")
+"""Panels with one pair of axes per curve, which share the vertical axis."""
+LOG_RATIO = 50.0
+"""A loss has a logarithmic axis if its values span more than this factor."""
+MATRIX_WORDS = {
+    "ncsm": "network",
+    "ncsm_centred": "centred network",
+    "scsm": "WordNet",
+    "ccsm": "mistakes",
+    "tncsm": "features",
+}
+_PHASE_CURVES = {
+    "agreement": AGREEMENT_PREFIXES,
+    "sai": AGREEMENT_PREFIXES,
+    "excess": AGREEMENT_PREFIXES,
+    "wsi": ("wsi max",),
+}
+"""The prefixes of the curve whose phases a panel shows, by panel."""
 
 
 def draw(name: str, results: Results, options: FigureOptions) -> Figure | None:
-    """Return the figure of one panel of `dsi_cli.queries.curve_panels.PANELS`, or None if no run has values for it."""
-    kinds = [kind for kind in curve_panels.PANELS if kind.name == name]
-    panels = curve_panels.panels(results, options.names(results), options.measure, kinds)
-    return draw_panel(panels[0], results, options) if panels else None
+    """Return the figure of one of the `PANELS`, or None if no run has values for it."""
+    panel = find_panel(name, results, options.names(results), options.measure)
+    return None if panel is None else draw_panel(panel, results, options)
+
+
+def find_panel(name: str, results: Results, runs: Sequence[str], measure: str | None = None) -> Panel | None:
+    """Return one of the `PANELS` with its curves, or None; the agreement is Pearson's correlation if there is no measure."""
+    if name == "agreement" and measure is None and "pearson" in curve_panels.sai_measures(results.curves):
+        measure = "pearson"
+    kinds = [kind for kind in PANELS if kind.name == name]
+    return next(iter(curve_panels.panels(results, runs, measure, kinds)), None)
 
 
 def draw_panel(panel: Panel, results: Results, options: FigureOptions) -> Figure:
     """Return the figure of a panel; the order of the requested runs determines their colours."""
-    parts, names, runs = _split_into_axes(panel), options.names(results), _runs(panel)
+    names = options.names(results)
+    runs = list(dict.fromkeys(curve.run for curve in panel.series))
+    parts = _split_into_axes(panel, len(runs))
     is_separate = len(parts) > 1 or panel.kind.name in SEPARATE
-    figure, (width, height) = grid(options.style, len(parts))
+    figure = drawing.grid(options.style, len(parts), share_y=is_separate)
 
     for axes, part in zip(figure.axes, parts, strict=True):
-        for curve, style in zip(part, _styles(part, runs, names), strict=True):
-            drawing.draw_curve(axes, curve, panel, style, curve.label, shaded=len(runs) <= drawing.MAX_SHADED_CURVES)
-        drawing.finish(axes, part, panel)
-        drawing.set_labels(axes, width, height, " and ".join(_labels(part)) if is_separate else _title(panel))
-
-    # All axes show the same epochs. Phases need the final limits of the axes.
-    limits = [limit for axes in figure.axes for limit in axes.get_xlim()]
-    phases: dict[str, Any] = {}
-    for axes, part in zip(figure.axes, parts, strict=True):
-        axes.set_xlim(min(limits), max(limits))
-        if len(runs) == 1:
-            phases |= phase_bands.draw_phases(axes, results, part[0], panel.kind.name)
-
-    if is_separate:
-        title = _title(panel)
-        if panel.kind.name in WITH_CHANCE:
-            title += ", each curve with its own chance level"
-        size = options.style.size + 1
-        figure.suptitle(drawing.wrap(title, options.style.width, size), fontsize=size, fontweight="bold")
-    drawing.draw_legend(figure, drawing.band_handles(figure) | phases, _curve_handles(parts, runs, names))
+        draw_curves(axes, part, panel, names)
+        title = curve_title(part[0], panel) if len({curve.label for curve in part}) == 1 else panel.kind.title
+        axes.set_title(title if len(runs) > 1 else f"{drawing.short(runs[0])}: {title}")
+    drawing.format_epochs(figure)
+    text = panel.axis + (", lower is more similar" if panel.lower_is_closer else "")
+    figure.supylabel(drawing.wrap(text, figure.get_figheight(), options.style.size), fontsize=options.style.size)
+    draw_phases(figure, results, panel, parts, names)
+    finish(figure)
     return figure
 
 
-def grid(style: Style, parts: int, across: int | None = None) -> tuple[Figure, tuple[float, float]]:
-    """Return a figure with a number of axes, and the approximate width and height of each in inches.
-
-    On one column, the axes are below each other.
-    """
-    from matplotlib.figure import Figure
-
-    default = 2 if parts == 4 else 3
-    columns = 1 if style.columns == 1 else min(parts, across or default)
-    rows = -(-parts // columns)
-    width = style.width / columns
-    height = max(width * (0.62 if rows == 1 else 0.48), style.size * 0.2)
-    legend_height = style.size * (0.09 if parts > 1 else 0.06)
-    figure = Figure(figsize=(style.width, rows * height + legend_height), layout="constrained")
-    for axes in figure.subplots(rows, columns, squeeze=False).flat[parts:]:
-        axes.remove()
-    return figure, (width - style.size * 0.08, height - style.size * 0.07)
+def finish(figure: Figure) -> None:
+    """Wrap the titles and the labels of the vertical axes to the size of the axes, and name the lines."""
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        drawing.set_title(axes, axes.get_title(loc="left"))
+        axes.set_ylabel(drawing.wrap(axes.get_ylabel(), axes.bbox.height / figure.dpi, drawing.text_size("axes.labelsize")))
+    drawing.name_lines(figure)
 
 
-def _split_into_axes(panel: Panel) -> list[list[Series]]:
+def draw_curves(axes: Axes, curves: Sequence[Series], panel: Panel, names: Sequence[str]) -> None:
+    """Draw curves with their chance levels and confidence intervals, and choose the scale of the axes."""
+    runs = list(dict.fromkeys(curve.run for curve in curves))
+    labels = list(dict.fromkeys(curve.label for curve in curves))
+    is_excess = panel.kind.column == "excess"
+    is_same = is_excess or len(runs) == 1 or len({round(level, 6) for curve in curves for level in curve.chance}) == 1
+    for curve in curves:
+        line = labels.index(curve.label)
+        if len(runs) == 1 and len(labels) > 1:
+            name, colour = curve.label, drawing.colour(line)
+        else:
+            name, colour = drawing.short(curve.run), drawing.colour(names.index(curve.run))
+        # The interval of a SAI belongs to its excess, not to the raw value.
+        if len(runs) <= drawing.MAX_SHADED_CURVES and (is_excess or curve.metric != "sai"):
+            drawing.draw_interval(axes, curve.epochs, curve.low, curve.high, colour)
+        drawing.draw_chance(axes, curve.epochs, *drawing.band(curve, excess=is_excess), CHANCE if is_same else colour)
+        values = curve.excess if is_excess else curve.value
+        has_name = len(runs) > 1 or len(labels) > 1
+        drawing.draw_line(
+            axes, curve.epochs, values, name if has_name else "_only", color=colour, linestyle=drawing.line_style(line)
+        )
+    _choose_scale(axes, curves, panel)
+
+
+def _choose_scale(axes: Axes, curves: Sequence[Series], panel: Panel) -> None:
+    """Let a loss of many magnitudes have a logarithmic axis, and counts and learning rates begin at 0."""
+    if panel.kind.name == "loss":
+        known = np.concatenate([curve.value[np.isfinite(curve.value)] for curve in curves])
+        if known.min() > 0 and known.max() > LOG_RATIO * known.min():
+            axes.set_yscale("log")
+    elif panel.kind.name in ("mistakes", "learning_rate"):
+        axes.set_ylim(bottom=0)
+
+
+def draw_phases(
+    figure: Figure, results: Results, panel: Panel, parts: Sequence[Sequence[Series]], names: Sequence[str]
+) -> None:
+    """Draw the phases of each run above the axes with its agreement with the reference or its Max WSI."""
+    if panel.kind.name not in _PHASE_CURVES:
+        return
+    prefixes, table = _PHASE_CURVES[panel.kind.name], results.phases
+    for axes, part in zip(figure.axes, parts, strict=True):
+        level = 0
+        for curve in {curve.run: curve for curve in reversed(part)}.values():
+            if curve.of not in ("ncsm,scsm", "ncsm") or curve.variant in ("mean", "min"):
+                continue
+            of_run = (
+                (table["run"] == curve.run) & table["curve"].str.startswith(prefixes) & table["phase"].isin(PHASE_NAMES)
+            )
+            rows = table[of_run].sort_values("first_epoch").to_dict("records")
+            if rows:
+                drawing.draw_phases(axes, rows, drawing.colour(names.index(curve.run)), level)
+                level += 1
+
+
+def curve_title(curve: Series, panel: Panel) -> str:
+    """Return the title of the axes of one curve: plain words for an agreement, such as "network and WordNet"."""
+    if curve.metric == "wsi":
+        return f"{curve.label} WSI"
+    if panel.kind.name != "agreement" or curve.label.count(",") > 1:
+        return curve.label
+    parts = [part.removesuffix("-test").partition("-") for part in (curve.of or "").split(",")]
+    return " and ".join(MATRIX_WORDS.get(kind, kind) + (f" ({split})" if split else "") for kind, _, split in parts)
+
+
+def _split_into_axes(panel: Panel, runs: int) -> list[list[Series]]:
     """Return the curves of each pair of axes."""
     by_label: dict[str, list[Series]] = {}
     for curve in _merge_accuracies(panel.series):
         by_label.setdefault(curve.label, []).append(curve)
-    curves = sum(map(len, by_label.values()))
-    is_crowded = len(_runs(panel)) > 1 and len(by_label) > 1 and curves > MAX_CURVES_PER_AXES
-    if panel.kind.name in SEPARATE or is_crowded:
-        return list(by_label.values())
-    with_band = [part for part in by_label.values() if any(np.isfinite(curve.chance_std).any() for curve in part)]
-    shared = [curve for part in by_label.values() if part not in with_band for curve in part]
-    return [shared, *with_band] if shared else with_band
+    parts = list(by_label.values())
+    if panel.kind.name in SEPARATE or runs > 1:
+        return parts
+    with_chance = [part for part in parts if any(np.isfinite(curve.chance).any() for curve in part)]
+    shared = [curve for part in parts if part not in with_chance for curve in part]
+    return [*with_chance, shared] if shared else with_chance
 
 
 def _merge_accuracies(curves: Sequence[Series]) -> list[Series]:
@@ -122,44 +190,32 @@ def _are_equal(curve: Series, other: Series) -> bool:
     return same_epochs and bool(np.allclose(curve.value, other.value, rtol=0, atol=1e-6, equal_nan=True))
 
 
-def _runs(panel: Panel) -> list[str]:
-    return list(dict.fromkeys(curve.run for curve in panel.series))
-
-
-def _labels(part: Sequence[Series]) -> list[str]:
-    return list(dict.fromkeys(curve.label for curve in part))
-
-
-def _styles(part: Sequence[Series], runs: Sequence[str], names: Sequence[str]) -> list[drawing.AxesStyle]:
-    """Return the look of each curve. With several runs, each run has a colour and each curve a line style."""
-    labels = _labels(part)
-    if len(runs) == 1:
-        return [drawing.axes_style(labels.index(curve.label), labels.index(curve.label)) for curve in part]
-    return [drawing.axes_style(names.index(curve.run), labels.index(curve.label)) for curve in part]
-
-
-def _curve_handles(parts: Sequence[Sequence[Series]], runs: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    """Return the legend entries of the runs by colour, and of curves that share axes by line style."""
-    labels = _labels(parts[0]) if len(_labels(parts[0])) > 1 else []
-    if len(runs) == 1:
-        return {label: _handle(drawing.axes_style(index, index)) for index, label in enumerate(labels)}
-    handles = {short(name): _handle(drawing.axes_style(names.index(name))) for name in runs}
-    for index, label in enumerate(labels):
-        handles[label] = _handle(drawing.AxesStyle("#333333", drawing.axes_style(0, index).line, ""))
-    return handles
-
-
-def _handle(style: drawing.AxesStyle) -> Any:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=style.colour, linestyle=style.line, marker=style.marker, markersize=2.4)
-
-
-def _title(panel: Panel) -> str:
-    runs, title = _runs(panel), panel.kind.title
-    return title if len(runs) > 1 else f"{short(runs[0])}: {title[0].lower()}{title[1:]}"
-
-
-def short(name: str, longest: int = 44) -> str:
-    """Return a name without the start if it is long, because runs of a sweep differ at the end."""
-    return name if len(name) <= longest else f"...{name[3 - longest :]}"
+def draw_against_accuracy(results: Results, options: FigureOptions) -> Figure | None:
+    """Return the agreement with the reference against the accuracy, one point per epoch; None if no run has both."""
+    figure = drawing.grid(options.style, 1, aspect=1.1)
+    (axes,) = figure.axes
+    for index, run in enumerate(options.names(results)):
+        panel, accuracies = (find_panel(name, results, [run], options.measure) for name in ("agreement", "accuracy"))
+        aligned = [curve for curve in panel.series if (curve.of or "").endswith(",scsm")] if panel else []
+        accuracy = [curve for curve in accuracies.series if curve.metric == "accuracy"] if accuracies else []
+        if not aligned or not accuracy:
+            continue
+        curve, other = aligned[0], accuracy[0]
+        epochs, at, there = np.intersect1d(curve.epochs, other.epochs, return_indices=True)
+        x, y, colour = other.value[there], curve.excess[at], drawing.colour(index)
+        rising = np.argsort(x)
+        drawing.draw_chance(axes, x[rising], np.zeros(len(x)), curve.excess_std[at][rising])
+        look = {"color": colour, "marker": "o", "markersize": 3}
+        axes.plot(x, y, label=drawing.short(run), gid="curve", zorder=3, **look)  # type: ignore[arg-type]
+        axes.vlines(x, curve.low[at], curve.high[at], color=colour, alpha=0.25, linewidth=1.5, gid="interval")
+        if len(epochs) > 1:
+            text = f"epoch {results.shown_epoch(int(epochs[1]), run)}"
+            axes.annotate(
+                text, (x[1], y[1]), (4, -9), textcoords="offset points", color=colour, size=options.style.size - 2
+            )
+    if not axes.lines:
+        return None
+    axes.set(xlabel="accuracy", ylabel=AGREEMENT.axis, title="Agreement with WordNet against accuracy")
+    axes.set_xlim(left=0)
+    finish(figure)
+    return figure

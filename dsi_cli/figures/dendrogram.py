@@ -1,134 +1,200 @@
-"""A hierarchical clustering of the classes as a tree, whose leaves are the rows of the heat map next to it."""
+"""The trees of the network's classes and of WordNet's, facing each other (a tanglegram): a line joins each class in both.
+
+Both are average-linkage clusterings of a similarity matrix. Forks are turned so that few lines cross. Without a reference, the
+network's tree is drawn alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.figures import color_scales, panel_layout, row_labels
-from dsi_cli.figures.heatmaps import ClassLayout, layout_in_order, reorder, requested_frames
-from dsi_cli.figures.row_labels import RowLabels
-from dsi_cli.figures.style import Style
+from dsi_cli.figures import axes as drawing
+from dsi_cli.figures.heatmaps import group_colours, group_entries, layout_in_order, requested_frames, short_name
+from dsi_cli.figures.style import CHANCE, Style
 from dsi_cli.queries import class_order, matrices
-from dsi_cli.queries.matrices import MatrixFrames, MatrixKind, Values
+from dsi_cli.queries.matrices import MatrixFrames
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
     from dsi_cli.figures.figure_options import FigureOptions
     from dsi_cli.store.results import Results
 
-TREE_WIDTH = 0.2
-"""Width of a tree relative to the column."""
-TREE_GAP = 0.05
-"""Inches between a tree and its map."""
+MAX_HEIGHT = {"screen": 12.0, "paper": 9.0}
+"""Maximum height of a pair of trees in inches."""
+MIN_FONT_SIZE = 3.6
+"""Smallest legible font size of class names in points; with smaller ones, there are no names."""
+TREE_WIDTH, LINK_WIDTH = 0.24, 0.16
+"""Widths of a tree and of the lines between the trees, relative to the figure of a run."""
+DARK = "#404040"
 
 
 class ClassTree(NamedTuple):
-    """One run's clustering, with its matrix in the order of the leaves."""
+    """A hierarchical clustering of classes."""
+
+    linkage: NDArray[np.float64]
+    """The linkage matrix of SciPy."""
+    order: list[int]
+    """The leaves from top to bottom."""
+
+    @property
+    def rows(self) -> NDArray[np.intp]:
+        """The row of each leaf."""
+        return np.argsort(self.order)
+
+
+class Tanglegram(NamedTuple):
+    """One run's trees."""
 
     title: str
-    classes: ClassLayout
-    values: Values
-    tree: NDArray[np.float64]
-    """The linkage matrix of SciPy."""
+    names: list[str]
+    colours: list[Any]
+    """The colour of each class."""
+    network: ClassTree
+    reference: ClassTree | None
 
 
 def figure(results: Results, options: FigureOptions) -> Figure | None:
-    """Return the clusterings of the runs at the last requested epoch, or None if no run has such a matrix."""
-    all_frames = requested_frames(results, options)
+    """Return the trees of the runs at the last requested epoch, or None if no run has such a matrix."""
     epoch = options.epochs[-1] if options.epochs else None
-    trees = [tree for frames in all_frames if (tree := class_tree(results, frames, epoch))]
-    return draw(trees, all_frames[0].kind, options.style) if trees else None
+    all_frames = requested_frames(results, options)
+    layouts = [layout_in_order(rows, class_order.taxonomy_order(rows)) for rows in _class_tables(results, all_frames)]
+    colours = group_colours(layouts)
+    pairs = [pair for frames in all_frames if (pair := tanglegram(results, frames, colours, epoch))]
+    return draw(pairs, colours, options.style) if pairs else None
 
 
-def class_tree(results: Results, frames: MatrixFrames, epoch: int | None = None) -> ClassTree | None:
-    """Return a run's clustering at an epoch, by default the last; None if the epoch is missing or all values are equal."""
-    if epoch is None:
-        epoch = frames.epochs[-1]
-    table = results.classes[results.classes["run"] == frames.run]
+def _class_tables(results: Results, all_frames: list[MatrixFrames]) -> list[Any]:
+    return [results.classes[results.classes["run"] == frames.run] for frames in all_frames]
+
+
+def tanglegram(
+    results: Results, frames: MatrixFrames, colours: dict[str, Any], epoch: int | None = None
+) -> Tanglegram | None:
+    """Return a run's trees at an epoch, by default the last; None if the epoch is missing or all values are equal."""
+    epoch = frames.epochs[-1] if epoch is None else epoch
+    (table,) = _class_tables(results, [frames])
     if epoch not in frames.epochs or len(table) < 2:
         return None
-    values = matrices.epoch_matrix(results, frames, epoch)
+    layout = layout_in_order(table, class_order.given_order(len(table)))
+    groups = [
+        class_order.synset_words(group) if isinstance(group, str) else ""
+        for group in table.sort_values("class_index")["group"]
+    ]
+    values, reference = matrices.epoch_matrix(results, frames, epoch), matrices.reference_matrix(results, frames.run)
     if np.nanmin(values) == np.nanmax(values):
         return None
-    complete = values.copy()
-    np.fill_diagonal(complete, 1.0)
-    tree = class_order.clustering(complete)
-    classes = layout_in_order(table, class_order.leaf_order(tree), "the order of the tree")
-    title = f"{frames.run}, {frames.title}, epoch {results.shown_epoch(epoch, frames.run)}"
-    return ClassTree(title, classes, reorder(values, classes.order), tree)
+    # Both trees have the classes that have a synset.
+    known = np.arange(len(values)) if reference is None else np.flatnonzero(np.isfinite(reference).any(axis=0))
+    network, other = _tree(values, known), None
+    if reference is not None and len(known) > 1:
+        other = _tree(reference, known)
+        for _ in range(2):
+            other = turn_forks(other, network.rows)
+            network = turn_forks(network, other.rows)
+    return Tanglegram(
+        f"{drawing.short(frames.run)}: {frames.title}, epoch {results.shown_epoch(epoch, frames.run)}",
+        [short_name(layout.names[index]) for index in known],
+        [colours.get(groups[index], CHANCE) for index in known],
+        network,
+        other,
+    )
 
 
-def draw(trees: Sequence[ClassTree], kind: MatrixKind, style: Style) -> Figure:
-    """Return the figure of one or more clusterings: below each other, or two side by side if the style has two columns."""
+def _tree(values: NDArray[Any], known: NDArray[np.intp]) -> ClassTree:
+    similarity = values[np.ix_(known, known)]
+    np.fill_diagonal(similarity, 1.0)
+    linkage = class_order.clustering(similarity)
+    return ClassTree(linkage, class_order.leaf_order(linkage).tolist())
 
-    def plan_labels(class_tree: ClassTree, height: float) -> RowLabels:
-        return row_labels.plan_labels(class_tree.classes.names, class_tree.classes.groups, height, style.size - 1)
 
-    # The width of the labels depends on the size of the map, and the size of the map on the labels, so compute both twice.
-    across = min(style.columns, len(trees))
-    column_width = style.width / across
-    figure = panel_layout.blank_figure(style.width, style.width)
-    line, tree_width = style.size / 72, TREE_WIDTH * column_width
-    label_width, size = 0.0, column_width
-    for _ in range(2):
-        label_width = max(label_width, *(sum(row_labels.widths(figure, plan_labels(tree, size))) for tree in trees))
-        size = column_width - 2 * panel_layout.MARGIN - tree_width - TREE_GAP - label_width
-    row_height = 2.0 * line + size + 3.4 * line
-    bottom = panel_layout.MARGIN + -(-len(trees) // across) * row_height
-    figure.set_figheight(bottom + panel_layout.bars_height(style) + panel_layout.MARGIN)
+def turn_forks(tree: ClassTree, rows: NDArray[Any]) -> ClassTree:
+    """Return the tree with each fork turned so that the branch whose leaves have the smaller mean of ``rows`` is on top."""
+    leaves = len(rows)
+    orders: list[list[int]] = [[leaf] for leaf in range(leaves)]
+    means = np.concatenate([rows, np.zeros(leaves - 1)]).astype(np.float64)
+    for index, (left, right, _, count) in enumerate(tree.linkage):
+        upper, lower = sorted((int(left), int(right)), key=lambda branch: means[branch])
+        means[leaves + index] = sum(means[branch] * len(orders[branch]) for branch in (upper, lower)) / count
+        orders.append(orders[upper] + orders[lower])
+    return ClassTree(tree.linkage, orders[-1])
 
-    scale = color_scales.shared_scale((tree.values for tree in trees), kind.name)
-    for index, class_tree in enumerate(trees):
-        row, column = divmod(index, across)
-        top, left = panel_layout.MARGIN + row * row_height, panel_layout.MARGIN + column * column_width
-        panel_layout.write_heading(figure, top, class_tree.title, class_tree.classes.detail, style, left, column_width)
-        tree_axes = panel_layout.add_axes(figure, left + line, top + 2.0 * line, tree_width - line, size)
-        map_axes = panel_layout.add_axes(figure, left + tree_width + TREE_GAP, top + 2.0 * line, size, size)
-        color_scales.draw_cells(map_axes, class_tree.values, scale)
-        draw_tree(tree_axes, class_tree.tree)
-        row_labels.write_labels(figure, map_axes, plan_labels(class_tree, size), right=True)
-    text = f"{kind.values}\n{color_scales.describe_scale(scale)}" if len(trees) > 1 else kind.values
-    panel_layout.draw_bars(figure, bottom, [panel_layout.ColorBar(scale, text)], style)
+
+def draw(pairs: list[Tanglegram], colours: dict[str, Any], style: Style) -> Figure:
+    """Return the figure of the trees of one or more runs: below each other, or two side by side on two columns."""
+    from matplotlib.figure import Figure
+
+    across = min(style.columns, len(pairs))
+    rows = -(-len(pairs) // across)
+    classes = max(len(pair.names) for pair in pairs)
+    size = style.size - 2
+    height = min(MAX_HEIGHT[style.name], classes * size * drawing.LINE_HEIGHT / 72 + 1)
+    figure = Figure(figsize=(style.width, rows * height), layout="constrained")
+    parts = figure.subfigures(rows, across, squeeze=False).flat
+    font_size = min(size, (height - 1) * 72 / classes / drawing.LINE_HEIGHT)
+    for part, pair in zip(parts, pairs, strict=False):
+        _draw_pair(part, pair, font_size, style)
+    if colours:
+        drawing.draw_legend(figure, group_entries(colours))
     return figure
 
 
-def draw_tree(axes: Axes, tree: NDArray[Any]) -> None:
+def _draw_pair(part: SubFigure, pair: Tanglegram, size: float, style: Style) -> None:
+    """Draw a run's tree at the left, WordNet's at the right, and names and lines between them."""
+    from matplotlib.collections import LineCollection
+
+    part.suptitle(pair.title, weight="bold", size=style.size, parse_math=False)
+    widths = [TREE_WIDTH, 1 - TREE_WIDTH] if pair.reference is None else [TREE_WIDTH, 1 - 2 * TREE_WIDTH, TREE_WIDTH]
+    left, middle, *right = part.subplots(1, len(widths), width_ratios=widths)
+    draw_tree(left, pair.network)
+    left.set_title("network", weight="normal")
+    ends = [(pair.network, 0.01, "left")]
+    if pair.reference is not None:
+        draw_tree(right[0], pair.reference)
+        right[0].invert_xaxis()
+        right[0].set_title("WordNet", weight="normal", loc="right")
+        ends.append((pair.reference, 0.99, "right"))
+        link = LINK_WIDTH / (1 - 2 * TREE_WIDTH) if size >= MIN_FONT_SIZE else 0.9
+        rows = zip(pair.network.rows, pair.reference.rows, strict=True)
+        lines = [[(0.5 - link / 2, one), (0.5 + link / 2, other)] for one, other in rows]
+        middle.add_collection(LineCollection(lines, colors=pair.colours, linewidths=0.9))
+    if size >= MIN_FONT_SIZE:
+        for tree, x, side in ends:
+            for row, leaf in enumerate(tree.order):
+                name = pair.names[leaf]
+                middle.text(x, row, name, size=size, ha=side, va="center", color=DARK, parse_math=False)
+    middle.set(xlim=(0, 1), ylim=left.get_ylim())
+    middle.set_axis_off()
+
+
+def draw_tree(axes: Axes, tree: ClassTree) -> None:
     """Draw a clustering from its root at the left to its leaves at rows 0, 1, ... at the right.
 
-    The axis shows the mean similarity of the two clusters that a fork joins; the diagonal counts as 1.
+    The axis shows the mean similarity of the two clusters that a fork joins, relative to the range of the tree.
     """
     from matplotlib.collections import LineCollection
-    from matplotlib.ticker import MaxNLocator
 
-    forks = branches(tree)
-    heights = tree[:, 2]
+    heights = tree.linkage[:, 2]
     padding = 0.06 * float(heights.max() - heights.min()) or 0.01
     start = max(0.0, float(heights.min()) - padding)
-    lines = LineCollection(list(np.maximum(forks, [start, -np.inf])), colors=row_labels.DARK)
-    lines.set_linewidth(max(0.25, min(0.9, 60 / len(tree))))
+    lines = LineCollection(list(np.maximum(branches(tree), [start, -np.inf])), colors=DARK)
+    lines.set_linewidth(max(0.25, min(0.9, 60 / len(heights))))
     axes.add_collection(lines, autolim=False)
-    axes.set_xlim(float(heights.max()) + padding, start)
-    axes.set_ylim(len(tree) + 0.5, -0.5)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(lambda height, _: f"{1 - height:.2g}".replace("-", "\N{MINUS SIGN}"))
-    axes.set_xlabel("similarity at fork")
+    axes.set(xlim=(float(heights.max()) + padding, start), ylim=(len(heights) + 0.5, -0.5))
+    axes.set_axis_off()
 
 
-def branches(tree: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the forks of a linkage matrix ``(C-1, 4, 2)`` as lines of (height, row) without recursion."""
-    leaves = len(tree) + 1
+def branches(tree: ClassTree) -> NDArray[np.float64]:
+    """Return the forks of a tree ``(C-1, 4, 2)`` as lines of (height, row) without recursion."""
+    leaves = len(tree.order)
     heights, rows = np.zeros(2 * leaves - 1), np.zeros(2 * leaves - 1)
-    rows[class_order.leaf_order(tree)] = np.arange(leaves)
+    rows[:leaves] = tree.rows
     forks = np.empty((leaves - 1, 4, 2))
-    for index, (left, right, height, _) in enumerate(tree):
+    for index, (left, right, height, _) in enumerate(tree.linkage):
         first, second = int(left), int(right)
         forks[index, :, 0] = heights[first], height, height, heights[second]
         forks[index, :, 1] = rows[first], rows[first], rows[second], rows[second]

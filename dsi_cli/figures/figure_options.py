@@ -16,6 +16,23 @@ if TYPE_CHECKING:
 Opener = Callable[[str], "Image"]
 SCREEN = Style("screen")
 FORMATS = ("png", "svg", "pdf")
+SCALES = ("rank", "raw")
+"""The scales of a heat map: percentile ranks of pairs, or raw values."""
+FIGURE_NAMES = (
+    *(
+        "agreement",
+        "agreement_accuracy",
+        "heatmaps",
+        "difference",
+        "scatter",
+        "agreement_by_class",
+        "neighbors",
+        "dendrogram",
+    ),
+    *("sai", "excess", "wsi", "idm", "idm_errors", "accuracy", "loss", "learning_rate", "training", "mistakes", "severity"),
+    *("reliability", "mean_row", "typicality", "typicality_table", "typicality_histograms", "contact_sheet"),
+)
+"""The names of all figures, for help texts; `dsi_cli.figures.catalogue` describes them in this order."""
 ANIMATION, FILMS = "animation", ("gif", "webp", "mp4")
 """The name of the animation and its formats. It takes long, so dsi draws it only if it is requested by name."""
 
@@ -34,6 +51,10 @@ class FigureOptions:
     """Measure of the SAI; the first in the table if None."""
     order: str = "taxonomy"
     """Order of the classes: one of `dsi_cli.queries.class_order.ORDERS`."""
+    scale: str = "rank"
+    """Scale of the heat maps: one of `SCALES`."""
+    class_names: tuple[str, ...] | None = None
+    """Names of classes, for figures of single classes."""
     style: Style = SCREEN
     open_image: Opener | None = None
     """Opens the image at a sample's path, for the contact sheet. The text of its ``UsageError`` appears on a grey tile."""

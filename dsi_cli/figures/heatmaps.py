@@ -1,49 +1,48 @@
-"""Heat maps of class similarity matrices at chosen epochs: one row of panels per run, with the reference matrix at its end.
+"""Heat maps of class similarity matrices at chosen epochs: one row of panels per run, with WordNet's matrix once.
 
-The maps show raw values without the diagonal, and all panels of a kind share one colour scale. Sizes follow from the widths of
-the texts in inches, so that no texts overlap.
+By default, a colour is the percentile rank of a pair among all pairs of its matrix, so that all matrices can be compared by eye.
+The diagonal is left out. A strip along the edges shows the group of each class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dsi_cli.figures import color_scales, panel_layout, row_labels
-from dsi_cli.figures.style import Style
+from dsi_cli.figures import axes as drawing
+from dsi_cli.figures import color_scales
+from dsi_cli.figures.style import NO_VALUE, Style
 from dsi_cli.queries import class_order, epoch_sampling, matrices
 from dsi_cli.queries.class_order import ClassGroup, Order
 from dsi_cli.queries.matrices import MatrixFrames, MatrixKind, Values
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from dsi_cli.figures.figure_options import FigureOptions
     from dsi_cli.store.results import Results
 
-PANEL_GAP = 0.12
-"""Inches between panels."""
 MIN_GROUP_SHARE, MIN_GROUPED_SHARE = 0.03, 0.33
-"""Minimum share of the classes in a group with a bracket, and in all groups with brackets together."""
-PANELS_ACROSS = (2, 5)
+"""Minimum share of the classes in a group with a colour, and in all groups with colours together."""
+MAX_PANELS_ACROSS = {"screen": (4, 6), "paper": (2, 4)}
 """Maximum number of panels next to each other on one column and on two columns."""
-MAX_PANEL_WIDTH = 0.7
+MAX_PANEL_SHARE = 0.4
 """Maximum width of a panel relative to the figure."""
-ORDER_DESCRIPTIONS = {
-    "taxonomy": "the order of WordNet's tree",
-    "given": "the order of the classifier",
-    "cluster": "the order of their clusters",
-}
+MAX_NAME_LENGTH = 22
+STRIP_GAP, STRIP_WIDTH = 0.015, 0.035
+"""Distance and width of a strip of group colours relative to the map."""
 
 
 class MatrixPanel(NamedTuple):
     """One matrix with its classes in display order."""
 
     title: str
-    values: Values
+    values: NDArray[Any]
     is_reference: bool = False
 
 
@@ -53,8 +52,6 @@ class ClassLayout(NamedTuple):
     order: Order
     names: list[str]
     groups: list[ClassGroup]
-    detail: str
-    """A description of the number of classes and their order."""
 
 
 class HeatmapRow(NamedTuple):
@@ -65,28 +62,24 @@ class HeatmapRow(NamedTuple):
     panels: list[MatrixPanel]
 
 
-class HeatmapSizes(NamedTuple):
-    """The sizes of a figure in inches."""
-
-    across: int
-    """Number of panels next to each other."""
-    left: float
-    """Width of the row labels."""
-    panel: float
-    """Width and height of a panel."""
-    line: float
-    """Height of a line of text."""
-
-    def height(self, row: HeatmapRow) -> float:
-        """Return the height of a row with its heading."""
-        return 2.2 * self.line + -(-len(row.panels) // self.across) * (self.panel + 1.8 * self.line)
-
-
 def figure(results: Results, options: FigureOptions) -> Figure | None:
     """Return heat maps, one row per run, or None if no run has a requested matrix at a requested epoch."""
     frames = requested_frames(results, options)
     rows = heatmap_rows(results, frames, options.order, options.epochs)
-    return draw(rows, frames[0].kind, options.style) if rows else None
+    return draw(rows, frames[0].kind, options.style, options.scale) if rows else None
+
+
+def difference(results: Results, options: FigureOptions) -> Figure | None:
+    """Return heat maps of the percentile rank in the network minus that in WordNet; None without matrices or labels."""
+    frames = requested_frames(results, options)
+    rows = []
+    for row in heatmap_rows(results, frames, options.order, options.epochs):
+        *panels, reference = row.panels
+        if reference.is_reference:
+            of_wordnet = color_scales.percentile_ranks(color_scales.cell_values(reference.values, frames[0].kind.name))
+            shown = [panel._replace(values=color_scales.percentile_ranks(panel.values) - of_wordnet) for panel in panels]
+            rows.append(row._replace(panels=shown))
+    return draw(rows, frames[0].kind, options.style, "difference") if rows else None
 
 
 def requested_frames(results: Results, options: FigureOptions) -> list[MatrixFrames]:
@@ -107,7 +100,7 @@ def heatmap_rows(
     epochs: Sequence[int] | None = None,
     count: int = 3,
 ) -> list[HeatmapRow]:
-    """Return the panels of the runs that have a matrix at a requested epoch.
+    """Return the panels of the runs that have a matrix at a requested epoch; the reference matrix is the last panel of a row.
 
     Without requested epochs, ``count`` epochs are chosen between which the matrices change most. Runs with the same epochs show the
     same choice. The default kind of `matrices.frames` determines the choice, so that figures of two kinds show the same epochs.
@@ -131,17 +124,15 @@ def _heatmap_row(results: Results, frames: MatrixFrames, epochs: Sequence[int], 
     classes = class_layout(results, frames, order)
     panels = []
     for epoch in epochs:
-        values = color_scales.cell_values(
-            reorder(matrices.epoch_matrix(results, frames, epoch), classes.order), frames.kind.name
-        )
+        values = reorder(matrices.epoch_matrix(results, frames, epoch), classes.order)
         title = f"epoch {results.shown_epoch(epoch, frames.run)}"
         if frames.kind.name in color_scales.SQUARE_ROOT_KINDS and not np.nan_to_num(values).any():
             title += ": no mistakes"
-        panels.append(MatrixPanel(title, values))
+        panels.append(MatrixPanel(title, color_scales.cell_values(values, frames.kind.name)))
     reference = matrices.reference_matrix(results, frames.run)
     if reference is not None:
-        panels.append(MatrixPanel(matrices.REFERENCE.title, reorder(reference, classes.order), is_reference=True))
-    return HeatmapRow(f"{frames.run}, {matrix_title(frames, len(classes.names))}", classes, panels)
+        panels.append(MatrixPanel("WordNet", reorder(reference, classes.order), is_reference=True))
+    return HeatmapRow(f"{drawing.short(frames.run)}: {matrix_title(frames, len(classes.names))}", classes, panels)
 
 
 def matrix_title(frames: MatrixFrames, classes: int) -> str:
@@ -153,28 +144,25 @@ def matrix_title(frames: MatrixFrames, classes: int) -> str:
 def class_layout(results: Results, frames: MatrixFrames, order: str) -> ClassLayout:
     """Return a run's classes in an order: taxonomy, given, or cluster, which uses the run's last matrix of the kind."""
     table = results.classes[results.classes["run"] == frames.run]
-    given = class_order.given_order(len(table))
     if order == "cluster":
         indices = class_order.cluster_order(matrices.epoch_matrix(results, frames, frames.epochs[-1]))
     elif order == "given":
-        indices = given
+        indices = class_order.given_order(len(table))
     else:
         indices = class_order.taxonomy_order(table)
-        if table["synset"].isna().all() and np.array_equal(indices, given):
-            order = "given"
-    return layout_in_order(table, indices, ORDER_DESCRIPTIONS[order])
+    return layout_in_order(table, indices)
 
 
-def layout_in_order(table: pd.DataFrame, order: Order, description: str) -> ClassLayout:
-    """Return the classes of one run in an order with a description; a class without a name gets its index."""
+def layout_in_order(table: pd.DataFrame, order: Order) -> ClassLayout:
+    """Return the classes of one run in an order; a class without a name gets its index."""
     rows = table.sort_values("class_index")
     names = [text if isinstance(text, str) else str(index) for index, text in enumerate(rows["name"])]
-    groups = bracketed_groups(class_order.class_groups(rows, order), len(names))
-    return ClassLayout(order, [names[index] for index in order], groups, f"{len(names):,} classes in {description}")
+    groups = coloured_groups(class_order.class_groups(rows, order), len(names))
+    return ClassLayout(order, [names[index] for index in order], groups)
 
 
-def bracketed_groups(groups: Sequence[ClassGroup], classes: int) -> list[ClassGroup]:
-    """Return the groups that are large enough for a bracket; none if these groups contain few of the classes.
+def coloured_groups(groups: Sequence[ClassGroup], classes: int) -> list[ClassGroup]:
+    """Return the groups that are large enough for a colour; none if these groups contain few of the classes.
 
     In the order of the taxonomy, a group is contiguous. In another order it may be in many small parts, which are not informative.
     """
@@ -188,57 +176,123 @@ def reorder(values: Values, order: Order) -> Values:
     return values[np.ix_(order, order)]
 
 
-def draw(rows: Sequence[HeatmapRow], kind: MatrixKind, style: Style) -> Figure:
-    """Return the figure of one or more rows of panels of a kind."""
-    # Lay out the rows below each other.
-    figure = panel_layout.blank_figure(style.width, style.width)
-    sizes = _sizes(figure, rows, style)
-    tops = np.cumsum([panel_layout.MARGIN, *(sizes.height(row) for row in rows)])
-    figure.set_figheight(tops[-1] + panel_layout.bars_height(style) + panel_layout.MARGIN)
+def draw(rows: Sequence[HeatmapRow], kind: MatrixKind, style: Style, scale: str = "rank") -> Figure:
+    """Return the figure of one or more rows of panels of a kind.
 
-    # The network's matrices share one colour scale, and the references share another.
-    panels = [panel for row in rows for panel in row.panels]
-    scale = color_scales.shared_scale((panel.values for panel in panels if not panel.is_reference), kind.name)
-    bars = [panel_layout.ColorBar(scale, f"{kind.values}\n{color_scales.describe_scale(scale)}")]
-    references = [panel.values for panel in panels if panel.is_reference]
-    if references:
-        bars.append(panel_layout.ColorBar(color_scales.shared_scale(references, "scsm"), matrices.REFERENCE.values))
+    Parameters
+    ----------
+    scale : rank, raw, or difference if the values are differences of percentile ranks
+    """
+    from matplotlib.figure import Figure
 
-    for row, top in zip(rows, tops, strict=False):
-        _draw_row(figure, row, top, sizes, style, [bar.scale for bar in bars])
-    panel_layout.draw_bars(figure, tops[-1], bars, style)
+    # The reference is shown once, unless runs have other classes.
+    shown = [row.panels for row in rows]
+    for index, row in enumerate(rows):
+        if index and row.classes.names == rows[index - 1].classes.names and row.panels[-1].is_reference:
+            shown[index] = row.panels[:-1]
+    across = min(MAX_PANELS_ACROSS[style.name][style.columns - 1], max(map(len, shown)))
+    lines = [-(-len(panels) // across) for panels in shown]
+    panel = min((style.width - 0.2 * style.size) / across, MAX_PANEL_SHARE * style.width)
+    height = sum(lines) * (panel + 0.034 * style.size) + 0.02 * style.size * len(rows)
+    figure = Figure(figsize=(style.width, height), layout="compressed")
+    all_axes = figure.subplots(sum(lines), across, squeeze=False)
+
+    # The network's matrices share one scale, and raw values of the reference have another.
+    scales = _scales([one for of_row in shown for one in of_row], kind, scale)
+    colours = group_colours([row.classes for row in rows])
+    line = 0
+    for row, of_row in zip(rows, shown, strict=True):
+        places = all_axes[line : (line := line + -(-len(of_row) // across))].flat
+        for index, axes in enumerate(places):
+            if index >= len(of_row):
+                axes.remove()
+                continue
+            values, is_reference = of_row[index].values, of_row[index].is_reference
+            cells = color_scales.percentile_ranks(values) if scale == "rank" else values
+            color_scales.draw_cells(axes, cells, scales[is_reference][0], len(row.classes.names))
+            pad = 2 + (STRIP_GAP + STRIP_WIDTH) * panel * 72 * bool(row.classes.groups)
+            axes.set_title(of_row[index].title, weight="normal", pad=pad)
+            label_classes(axes, row.classes, colours, panel, style, with_names=index % across == 0)
+            if index == 0:
+                axes.set_ylabel(drawing.wrap(row.title, panel, style.size), weight="bold", labelpad=pad, parse_math=False)
+    maps = list(figure.axes)
+    for values_scale, text in dict.fromkeys(scales.values()):
+        color_scales.draw_bar(figure, maps, values_scale, text)
+    if colours:
+        drawing.draw_legend(figure, group_entries(colours))
     return figure
 
 
-def _sizes(figure: Figure, rows: Sequence[HeatmapRow], style: Style) -> HeatmapSizes:
-    """Return the sizes. The width of the labels and the height of a panel depend on each other, so both are computed twice."""
-    across = min(PANELS_ACROSS[style.columns - 1], max(len(row.panels) for row in rows))
-    left, panel = 0.0, style.width / (2 * style.columns)
-    for _ in range(2):
-        for row in rows:
-            labels = row_labels.plan_labels(row.classes.names, row.classes.groups, panel, style.size - 1)
-            left = max(left, sum(row_labels.widths(figure, labels)))
-        panel = (style.width - 2 * panel_layout.MARGIN - left - (across - 1) * PANEL_GAP) / across
-    return HeatmapSizes(across, left, min(panel, MAX_PANEL_WIDTH * style.width), style.size / 72)
+def _scales(panels: Sequence[MatrixPanel], kind: MatrixKind, scale: str) -> dict[bool, tuple[color_scales.ColorScale, str]]:
+    """Return the scale and the text of its bar for the network's matrices (False) and, if there is one, the reference (True)."""
+    if scale == "difference":
+        return {False: (color_scales.DIFFERENCES, "percentile rank:\nnetwork \N{MINUS SIGN} WordNet")}
+    if scale == "rank":
+        ranks = (color_scales.RANKS, "percentile rank of a pair")
+        return {False: ranks, True: ranks}
+    own = [panel.values for panel in panels if not panel.is_reference]
+    scales = {False: (color_scales.raw_scale(own, kind.name), kind.values)}
+    references = [panel.values for panel in panels if panel.is_reference]
+    if references:
+        scales[True] = (color_scales.raw_scale(references, "scsm"), matrices.REFERENCE.values)
+    return scales
 
 
-def _draw_row(
-    figure: Figure,
-    row: HeatmapRow,
-    top: float,
-    sizes: HeatmapSizes,
-    style: Style,
-    scales: Sequence[color_scales.ColorScale],
+def label_classes(
+    axes: Axes, classes: ClassLayout, colours: Mapping[str, Any], height: float, style: Style, *, with_names: bool
 ) -> None:
-    """Draw a row's heading and panels with the scale of the network's matrices and that of the reference."""
-    panel_layout.write_heading(figure, top, row.title, row.classes.detail, style)
-    labels = row_labels.plan_labels(row.classes.names, row.classes.groups, sizes.panel, style.size - 1)
-    for index, panel in enumerate(row.panels):
-        line, column = divmod(index, sizes.across)
-        left = panel_layout.MARGIN + sizes.left + column * (sizes.panel + PANEL_GAP)
-        panel_top = top + 3.2 * sizes.line + line * (sizes.panel + 1.8 * sizes.line)
-        axes = panel_layout.add_axes(figure, left, panel_top, sizes.panel, sizes.panel)
-        color_scales.draw_cells(axes, panel.values, scales[panel.is_reference], len(row.classes.names))
-        axes.set_title(panel.title, size=style.size, pad=0.35 * style.size)
-        if column == 0:
-            row_labels.write_labels(figure, axes, labels)
+    """Write the names of the classes next to a map if they fit its height in inches; otherwise colour the groups.
+
+    Without groups, every n-th class is named.
+    """
+    size = style.size - 2
+    step = int(np.ceil(len(classes.names) * drawing.LINE_HEIGHT * size / (height * 72)))
+    if with_names and (step == 1 or not classes.groups):
+        places = range(0, len(classes.names), step)
+        axes.set_yticks(list(places), [short_name(classes.names[place]) for place in places], size=size, parse_math=False)
+        axes.tick_params(axis="y", length=0, pad=2 + (STRIP_GAP + STRIP_WIDTH) * height * 72 * bool(classes.groups))
+    if classes.groups:
+        draw_strips(axes, classes, colours)
+
+
+def draw_strips(axes: Axes, classes: ClassLayout, colours: Mapping[str, Any]) -> None:
+    """Draw the colour of each class's group along the left and the upper edge of a map."""
+    from matplotlib.colors import to_rgb
+
+    pixels = np.full((len(classes.names), 3), to_rgb(NO_VALUE))
+    for group in classes.groups:
+        pixels[group.first : group.last + 1] = to_rgb(colours[group.name])
+    left, top = (-STRIP_GAP - STRIP_WIDTH, 0, STRIP_WIDTH, 1), (0, 1 + STRIP_GAP, 1, STRIP_WIDTH)
+    for place, strip_pixels in ((left, pixels[:, None]), (top, pixels[None])):
+        strip = axes.inset_axes(place)
+        strip.imshow(strip_pixels, aspect="auto", interpolation="nearest")
+        strip.set_axis_off()
+
+
+def group_colours(layouts: Sequence[ClassLayout]) -> dict[str, Any]:
+    """Return a colour for each group of classes, by name."""
+    import matplotlib as mpl
+
+    names = dict.fromkeys(group.name for layout in layouts for group in layout.groups)
+    return {name: mpl.colormaps["tab20"](index % 20) for index, name in enumerate(names)}
+
+
+def group_entries(colours: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the legend of groups of classes."""
+    from matplotlib.patches import Patch
+
+    return {short_name(name): Patch(color=colour, linewidth=0) for name, colour in colours.items()}
+
+
+def short_name(name: str, longest: int = MAX_NAME_LENGTH) -> str:
+    """Return a name on one line, shortened if it is long.
+
+    >>> short_name("great white shark, white shark, man-eater")
+    'great white shark'
+    >>> short_name("a" * 30)
+    'aaaaaaaaaaaaaaaaaaaaa…'
+    """
+    line = "".join(letter if letter.isprintable() else " " for letter in name).strip()
+    if len(line) > longest:
+        line = line.split(",")[0]
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"

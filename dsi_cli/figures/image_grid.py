@@ -32,10 +32,10 @@ PLOT_IMAGES = 20
 """Number of images in the figure of ``dsi plot``."""
 MAX_IMAGES = 200
 """Maximum number of images in a file of ``dsi mistakes --sheet``."""
-CAPTION_HEIGHT = 0.4
-"""Height of a caption relative to the image."""
-MAX_NAME_LENGTH = 26
-"""Maximum number of characters of a name in a caption. A name in capital letters may still be too wide; it is then clipped."""
+TILE_ASPECT = 1.35
+"""Height of an image with its caption relative to its width."""
+MAX_NAME_LENGTH = 22
+"""Maximum number of characters of a name in a caption."""
 MAX_PIXELS = 512
 """Maximum length in pixels of the longer side of an image."""
 
@@ -76,32 +76,27 @@ def grid(listing: MistakeList[Mistake], open_image: Opener, style: Style) -> tup
 
     _require_images(listing.rows)
     columns = min(max(len(listing.rows), 3), 5)
-    rows = math.ceil(len(listing.rows) / columns)
-    tile = style.width / columns
+    rows = max(1, math.ceil(len(listing.rows) / columns))
     legend = f"{listing.legend[0].upper()}{listing.legend[1:]}."
     key = f"The true class is bold, → is the prediction, and # is its rank. {legend}"
-    heading = [*textwrap.wrap(_printable(listing.title), 80), *textwrap.wrap(key, 100)]
-    line = 1.5 * style.size / 72
-    tile_height = tile * (1 + CAPTION_HEIGHT)
-    height = rows * tile_height + (len(heading) + 1) * line
-
-    figure = Figure(figsize=(style.width, height))
-    figure.set_layout_engine("none")
-    for index, text in enumerate(heading):
-        weight, colour = ("bold", "black") if index == 0 else ("normal", "#555555")
-        y = 1 - (index + 0.5) * line / height
-        figure.text(0.01, y, text, size=style.size, weight=weight, color=colour, va="top", parse_math=False)
+    figure = Figure(figsize=(style.width, rows * style.width / columns * TILE_ASPECT + 0.5), layout="constrained")
+    heading: dict[str, Any] = {"x": 0.01, "ha": "left", "fontsize": style.size, "parse_math": False}
+    figure.suptitle(textwrap.fill(_printable(listing.title), 90), weight="bold", **heading)
+    figure.supxlabel(textwrap.fill(key, 120), **heading)
+    all_axes = figure.subplots(rows, columns, squeeze=False).flat
     unopened = {}
-    for index, mistake in enumerate(listing.rows):
-        row, column = divmod(index, columns)
-        bottom = (rows - row - 1) * tile_height / height
-        axes = figure.add_axes((column / columns, bottom, 1 / columns, tile_height / height))
-        axes.set(xlim=(-0.05, 1.05), ylim=(1 + CAPTION_HEIGHT, -0.05))
-        axes.set_axis_off()
-        reason = _draw_image(axes, mistake.path, open_image, style)
+    for index, axes in enumerate(all_axes):
+        if index >= len(listing.rows):
+            axes.remove()
+            continue
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        reason = _draw_image(axes, listing.rows[index].path, open_image, style)
         if reason is not None:
             unopened[index] = reason
-        _write_caption(axes, _caption(mistake, listing), style.size * 0.75)
+        truth, *lines = _caption(listing.rows[index], listing)
+        axes.set_title(truth, size=style.size * 0.75, weight="bold", loc="left", parse_math=False)
+        axes.set_xlabel("\n".join(lines), size=style.size * 0.75, loc="left", parse_math=False)
     return figure, unopened
 
 
@@ -166,7 +161,7 @@ def _require_images(rows: list[Mistake]) -> None:
 
 
 def _draw_image(axes: Axes, path: str | None, open_image: Opener, style: Style) -> str | None:
-    """Draw an image at the bottom of the unit square, or a grey tile, and return the reason for a grey tile."""
+    """Draw an image, or a grey tile, and return the reason for a grey tile."""
     reason = None if path else "the predictions contain no path of this image"
     if path:
         try:
@@ -174,14 +169,12 @@ def _draw_image(axes: Axes, path: str | None, open_image: Opener, style: Style) 
         except UsageError as error:
             reason = str(error).removeprefix(f"{path}: ")
     if reason is not None:
-        axes.fill([0, 1, 1, 0], [0, 0, 1, 1], color="#dcdcdc")
         lines = ["no image", *textwrap.wrap(_printable(reason), MAX_NAME_LENGTH)]
-        axes.text(0.04, 0.04, "\n".join(lines[:10]), size=style.size * 0.7, va="top", parse_math=False, clip_on=True)
+        axes.set(facecolor="#dcdcdc", aspect=1)
+        axes.text(0.04, 0.96, "\n".join(lines[:10]), size=style.size * 0.7, va="top", parse_math=False, clip_on=True)
         return reason
-    height, width = (size / max(pixels.shape[:2]) for size in pixels.shape[:2])
     smoothing = "nearest" if max(pixels.shape[:2]) <= 128 else "antialiased"
-    axes.imshow(pixels, cmap="gray", extent=(0, width, 1, 1 - height), aspect="auto", interpolation=smoothing)
-    axes.set(xlim=(-0.05, 1.05), ylim=(1 + CAPTION_HEIGHT, -0.05))  # imshow changes the limits
+    axes.imshow(pixels, cmap="gray", interpolation=smoothing)
     return None
 
 
@@ -199,14 +192,6 @@ def _caption(row: Mistake, listing: MistakeList[Mistake]) -> list[str]:
     ranks = " · ".join(f"{name} #{rank:g}" for name, rank in named_ranks if rank is not None)
     score = "" if row.score is None else f"score {row.score:.3f} · "
     return [_shorten(row.truth), _shorten(f"→ {row.prediction}"), ranks or "no rank", f"{score}sample {row.sample}"]
-
-
-def _write_caption(axes: Axes, lines: list[str], size: float) -> None:
-    """Write a caption below an image with its first line in bold."""
-    for index, text in enumerate(lines):
-        weight = "bold" if index == 0 else "normal"
-        top = 1.02 + index * CAPTION_HEIGHT / (len(lines) + 0.3)
-        axes.text(0, top, text, size=size, weight=weight, va="top", parse_math=False, clip_on=True)
 
 
 def _shorten(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.figures import style as styles
 from dsi_cli.figures.catalogue import FIGURES, FigureSpec, figure_spec
-from dsi_cli.figures.figure_options import ANIMATION, FILMS, FORMATS, FigureOptions, Opener
+from dsi_cli.figures.figure_options import ANIMATION, FILMS, FORMATS, SCALES, FigureOptions, Opener
 from dsi_cli.figures.style import STYLES, Style
 from dsi_cli.queries import curve_panels
 from dsi_cli.queries.class_order import ORDERS
@@ -54,13 +54,15 @@ def check_options(
     style: str = "screen",
     columns: int = 1,
     open_image: Opener | None = None,
+    scale: str = "rank",
+    class_names: Sequence[str] | None = None,
 ) -> FigureOptions:
     """Return checked options.
 
     Raises
     ------
     UsageError
-        A run, measure, order or style does not exist, or the epochs have an unknown form.
+        A run, measure, order, style or scale does not exist, or the epochs have an unknown form.
     """
     names = list(dict.fromkeys(runs or results.names))
     for name in names:
@@ -70,11 +72,22 @@ def check_options(
         ("measure", measure, measures),
         ("order", order, ORDERS),
         ("style", style, STYLES),
+        ("scale", scale, SCALES),
     ):
         if value is not None and value not in choices:
             hint = expected(value, choices) if choices else "these results contain no SAI"
             raise UsageError(f"there is no {option} {value!r}: {hint}", code=f"unknown-{option}", **{option: value})
-    return FigureOptions(tuple(names), _parse_epochs(epochs), kind, measure, order, Style(style, columns), open_image)
+    return FigureOptions(
+        tuple(names),
+        _parse_epochs(epochs),
+        kind,
+        measure,
+        order,
+        scale,
+        tuple(class_names) if class_names else None,
+        Style(style, columns),
+        open_image,
+    )
 
 
 def _parse_epochs(text: str | None) -> tuple[int, ...] | None:

@@ -1,7 +1,7 @@
 """Sizes, fonts and colours of a figure, for the columns of a paper or for a screen.
 
-The palette is that of Okabe and Ito (2008), whose colours remain distinct with all common kinds of colour vision. Line styles and
-markers distinguish the same curves in greyscale. A style sets Matplotlib's rc parameters for one figure only.
+The palette is that of Okabe and Ito (2008), whose colours remain distinct with all common kinds of colour vision. Names at the ends
+of lines, and line styles, distinguish the same curves in greyscale. A style sets Matplotlib's rc parameters for one figure only.
 """
 
 from __future__ import annotations
@@ -11,19 +11,23 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 STYLES = ("screen", "paper")
-WIDTHS = {"screen": (6.0, 12.0), "paper": (3.35, 7.0)}
+WIDTHS = {"screen": (8.0, 12.0), "paper": (3.35, 7.0)}
 """Widths in inches on one column and on two columns."""
-FONT_SIZES = {"screen": 11.0, "paper": 7.0}
+FONT_SIZES = {"screen": 9.0, "paper": 7.0}
 """Font sizes in points."""
+DOTS_PER_INCH = {"screen": 200, "paper": 300}
+PANELS_ACROSS = {"screen": (3, 3), "paper": (1, 3)}
+"""Number of panels next to each other on one column and on two columns."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The palette of Okabe and Ito, dark colours first."""
-LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (8, 2)), (0, (6, 2, 2, 2)))
-"""Line styles of curves; dotted lines are reserved for chance levels."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", "-.", ":")
 CHANCE = "#6b6b6b"
-"""Colour of chance levels."""
-DIVERGING, SEQUENTIAL = "RdBu_r", "viridis"
-"""Colour maps of similarities with both signs (0 in the middle) and with one sign."""
+"""Colour of chance levels, which are a thin grey line in a light grey band."""
+MORE = ("#ffffff", "#e5def9", "#cbbfec", "#b2a1dd", "#9983cd", "#8266bc", "#6b48aa", "#562797", "#41007e")
+LESS = ("#ffffff", "#f7e1d7", "#eac4b3", "#dca991", "#cc8e71", "#bb7350", "#a9582f", "#963e01", "#762f01")
+"""The palettes of matrices in even steps of lightness, the same as in the report: high values, and values below 0."""
+NO_VALUE = "#c8c8cc"
+"""Grey for the diagonal and for classes without a value; neither palette contains it."""
 
 
 class Style(NamedTuple):
@@ -40,6 +44,11 @@ class Style(NamedTuple):
         return WIDTHS[self.name][self.columns - 1]
 
     @property
+    def across(self) -> int:
+        """The maximum number of panels next to each other."""
+        return PANELS_ACROSS[self.name][self.columns - 1]
+
+    @property
     def size(self) -> float:
         """The font size in points."""
         return FONT_SIZES[self.name]
@@ -47,11 +56,14 @@ class Style(NamedTuple):
     @property
     def parameters(self) -> dict[str, Any]:
         """The rc parameters for Matplotlib."""
-        axes_width, line_width, dpi = (0.6, 1.2, 300) if self.name == "paper" else (0.8, 1.8, 144)
+        axes_width, line_width = (0.6, 1.2) if self.name == "paper" else (0.8, 1.6)
+        dpi = DOTS_PER_INCH[self.name]
         return {
             "font.family": "DejaVu Sans",
             "font.size": self.size,
-            "axes.titlesize": self.size + 1,
+            "axes.titlesize": self.size,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
             "axes.labelsize": self.size,
             "xtick.labelsize": self.size - 1,
             "ytick.labelsize": self.size - 1,
@@ -64,7 +76,6 @@ class Style(NamedTuple):
             "figure.dpi": dpi,
             "pdf.fonttype": 42,
             "svg.fonttype": "none",
-            "hatch.linewidth": 0.4,
             "svg.hashsalt": "dsi",
             "figure.constrained_layout.use": True,
         }

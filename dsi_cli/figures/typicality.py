@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dsi_cli.figures import axes as drawing
-from dsi_cli.figures.curves import grid, short
+from dsi_cli.figures.curves import finish
 from dsi_cli.figures.figure_options import FigureOptions
 from dsi_cli.figures.style import COLOURS
 from dsi_cli.queries import epoch_sampling
 from dsi_cli.queries import typicality as view
+from dsi_cli.queries.curve_panels import Values
 from dsi_cli.queries.typicality import TypicalitySummary
 
 if TYPE_CHECKING:
@@ -41,18 +44,17 @@ def curves(results: Results, options: FigureOptions) -> Figure | None:
     parts = _summaries(results, options)
     if not parts:
         return None
-    figure, (width, height) = grid(options.style, len(parts))
+    figure = drawing.grid(options.style, len(parts), share_y=True)
     for axes, (run, split, summaries) in zip(figure.axes, parts, strict=True):
-        epochs = [summary.epoch or 0 for summary in summaries]
+        epochs = np.array([summary.epoch or 0 for summary in summaries], dtype=np.float64)
         for field, colour, line, label in _CURVES:
-            axes.plot(epochs, _values(summaries, field), color=colour, linestyle=line, label=label)
-        for field, colour in (("right_chance", COLOURS[0]), ("wrong_chance", COLOURS[1])):
-            chance = _values(summaries, field)
-            axes.plot(epochs, chance, color=colour, linestyle=drawing.CHANCE_LINE, linewidth=1.0, gid="chance")
-        axes.set_ylabel("cosine with the class's template")
-        drawing.format_epoch_axis(axes)
-        drawing.set_labels(axes, width, height, f"{short(run)}: typicality on {split}")
-    drawing.draw_legend(figure, {"chance: as many random samples of the class": drawing.chance_handle()})
+            drawing.draw_line(axes, epochs, _values(summaries, field), label, color=colour, linestyle=line)
+        for field in ("right_chance", "wrong_chance"):
+            drawing.draw_chance(axes, epochs, _values(summaries, field), np.full(len(epochs), np.nan))
+        axes.set_title(f"{drawing.short(run)}: typicality on {split}")
+    figure.supylabel("cosine with the class's template", fontsize=options.style.size)
+    drawing.format_epochs(figure)
+    finish(figure)
     return figure
 
 
@@ -71,7 +73,7 @@ def table(results: Results, options: FigureOptions) -> Figure | None:
     all_axes = figure.subplots(len(parts), 1, squeeze=False, height_ratios=heights)
     for axes, (run, split, _), summaries in zip(all_axes[:, 0], parts, rows, strict=True):
         _draw_table(axes, summaries)
-        drawing.set_labels(axes, style.width, row_height, f"{short(run)}, {split}: typicality of right and wrong samples")
+        axes.set_title(f"{drawing.short(run)}, {split}: typicality of right and wrong samples")
         note = drawing.wrap(_TABLE_NOTE, style.width, style.size - 1)
         axes.text(0, 0, note, transform=axes.transAxes, va="top", fontsize=style.size - 1, color="#444444")
     return figure
@@ -87,9 +89,8 @@ def _summaries(results: Results, options: FigureOptions) -> list[tuple[str, str,
     ]
 
 
-def _values(summaries: Sequence[TypicalitySummary], field: str) -> list[float]:
-    values = [getattr(summary, field) for summary in summaries]
-    return [float("nan") if value is None else value for value in values]
+def _values(summaries: Sequence[TypicalitySummary], field: str) -> Values:
+    return np.array([getattr(summary, field) for summary in summaries], dtype=np.float64)
 
 
 def _draw_table(axes: Axes, summaries: Sequence[TypicalitySummary]) -> None:
@@ -114,15 +115,15 @@ def histograms(results: Results, options: FigureOptions) -> Figure | None:
     parts = [(run, split, epoch) for run, split in splits for epoch in _histogram_epochs(frame, run, split, options)]
     if not parts:
         return None
-    figure, (width, height) = grid(options.style, len(parts), across=2)
+    figure = drawing.grid(options.style, len(parts), share_y=True)
     for axes, (run, split, epoch) in zip(figure.axes, parts, strict=True):
         part = frame[(frame["run"] == run) & (frame["split"] == split) & (frame["epoch"] == epoch)]
-        _draw_histogram(axes, part)
+        handles = _draw_histogram(axes, part)
         axes.set_xlim(frame["low"].min(), frame["high"].max())
         axes.set_xlabel("cosine of a sample with its class's template")
-        axes.set_ylabel("share of samples")
-        drawing.set_labels(axes, width, height, f"{short(run)}, {split}, epoch {epoch}")
-    drawing.draw_legend(figure, {})
+        axes.set_title(f"{drawing.short(run)}, {split}, epoch {epoch}")
+    figure.supylabel("share of samples", fontsize=options.style.size)
+    drawing.draw_legend(figure, handles)
     return figure
 
 
@@ -133,7 +134,9 @@ def _histogram_epochs(frame: pd.DataFrame, run: str, split: str, options: Figure
     return epoch_sampling.thin_epochs(epochs, MAX_HISTOGRAM_EPOCHS)
 
 
-def _draw_histogram(axes: Axes, part: pd.DataFrame) -> None:
+def _draw_histogram(axes: Axes, part: pd.DataFrame) -> dict[str, Any]:
+    """Draw the shares of right and wrong samples, and return the legend."""
+    handles: dict[str, Any] = {}
     looks: tuple[tuple[bool, str, dict[str, Any]], ...] = (
         (True, "right", {"color": COLOURS[0], "alpha": 0.5}),
         (False, "wrong", {"fill": False, "edgecolor": COLOURS[1], "hatch": "///"}),
@@ -142,4 +145,5 @@ def _draw_histogram(axes: Axes, part: pd.DataFrame) -> None:
         rows = part[part["correct"] == correct].sort_values("low")
         shares = rows["samples"].to_numpy(dtype=float) / max(1.0, float(rows["samples"].sum()))
         widths = (rows["high"] - rows["low"]).to_numpy(dtype=float)
-        axes.bar(rows["low"].to_numpy(dtype=float), shares, widths, align="edge", label=label, **look)
+        handles[label] = axes.bar(rows["low"].to_numpy(dtype=float), shares, widths, align="edge", **look)
+    return handles

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from helpers.analysed_runs import Analysed, Command
 
 from dsi_cli.figures.catalogue import FIGURES
+from dsi_cli.figures.figure_options import FIGURE_NAMES
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -17,7 +19,23 @@ def test_all_figures_with_data_are_drawn(analysed: Analysed, dsi: Command, tmp_p
     assert ended.code == 0
     found = json.loads(ended.out)
     names = {Path(path).stem for path in found["files"]}
-    assert {"sai", "excess", "wsi", "idm", "idm_errors", "accuracy", "loss", "training", "mistakes"} <= names
+    assert {
+        "agreement",
+        "agreement_accuracy",
+        "scatter",
+        "difference",
+        "neighbors",
+        "dendrogram",
+        "sai",
+        "excess",
+        "wsi",
+        "idm",
+        "idm_errors",
+        "accuracy",
+        "loss",
+        "training",
+        "mistakes",
+    } <= names
     assert names.isdisjoint(found["without_data"])
     assert "typicality" in found["without_data"]
     assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(names)
@@ -33,7 +51,9 @@ def test_the_list_of_all_figures_needs_no_output(dsi: Command):
     lines = dsi("plot", "--list").out.splitlines()
     assert [line.split()[0] for line in lines] == [*(one.name for one in FIGURES), "animation"]
     found = json.loads(dsi("plot", "--list", "--json").out)
-    assert [one["name"] for one in found[:3]] == ["sai", "excess", "wsi"]
+    assert [one["name"] for one in found[:3]] == ["agreement", "agreement_accuracy", "heatmaps"]
+    assert [one.name for one in FIGURES] == list(FIGURE_NAMES)
+    assert set(FIGURE_NAMES) <= set(re.findall(r"\w+", dsi("plot", "--help").out))
     assert {one["has_data"] for one in found} == {None}
 
 
@@ -60,6 +80,8 @@ def test_failures_say_what_to_do(analysed: Analysed, dsi: Command, tmp_path: Pat
         (("heatmaps", "--epochs", "99"), 2, "nothing to draw for heatmaps: this output has nothing of that --epochs"),
         (("wsi", "--format", "bmp"), 2, "no format 'bmp': expected one of png, svg, pdf"),
         (("wsi", "--columns", "3"), 2, "--columns"),
+        (("heatmaps", "--scale", "log"), 2, "no scale 'log': expected rank or raw"),
+        (("neighbors", "--run", "garments", "--class", "unicorn"), 2, "unicorn"),
     ):
         ended = dsi("plot", analysed.out, "-o", tmp_path, *arguments)
         assert (ended.code, message in ended.err) == (code, True), ended.err

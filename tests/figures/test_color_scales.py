@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from dsi_cli.figures import color_scales
+from dsi_cli.figures.style import LESS, MORE
 
 
 def _made(classes: int, seed: int = 0) -> np.ndarray:
@@ -14,45 +16,53 @@ def _made(classes: int, seed: int = 0) -> np.ndarray:
     return values
 
 
-def test_both_signs_reach_equally_far_and_cut_a_thousandth_at_most():
+def test_both_signs_reach_equally_far_and_0_is_white():
     matrices = [_made(60, seed) for seed in range(3)]
-    scale = color_scales.shared_scale(iter(matrices), "ncsm")
-    assert scale.diverging
+    scale = color_scales.raw_scale(iter(matrices), "ncsm")
     assert scale.low == -scale.high
     for values in matrices:
-        assert np.sum(values > scale.high) <= 0.001 * values.size
-    most = max(np.sort(values[np.isfinite(values)])[-1 - int(0.001 * 60 * 59)] for values in matrices)
-    assert scale.high == pytest.approx(most)
-    assert scale.cut_high == (np.nanmax(matrices) > scale.high)
-    assert scale.norm(0.0) == pytest.approx(0.5)
+        assert np.nanmean(np.abs(values) > scale.high) <= 2 * color_scales.CLIPPED_FRACTION
+    assert scale.palette(scale.norm(0.0))[:3] == pytest.approx((1, 1, 1), abs=0.01)
 
 
-def test_one_sign_takes_the_sequential_map_from_end_to_end():
-    values = np.abs(_made(9)) + 0.2
-    scale = color_scales.shared_scale([values], "ncsm")
-    assert not scale.diverging
-    assert (scale.low, scale.high) == pytest.approx((np.nanmin(values), np.nanmax(values)))
-    assert not scale.cut_low
-    assert not scale.cut_high
-
-
-def test_shares_begin_at_0_follow_the_square_root_and_show_what_is_common():
+def test_shares_begin_with_white_at_0_and_follow_the_square_root():
     values = np.zeros((100, 100), dtype=np.float32)
     values[:, :3] = 0.04
     values[0, 5] = 1.0
-    scale = color_scales.shared_scale([values], "ccsm")
-    assert (scale.low, scale.high, scale.cut_low, scale.cut_high) == pytest.approx((0.0, 0.04, False, True))
+    scale = color_scales.raw_scale([values], "ccsm")
+    assert scale == pytest.approx((0.0, 0.04, True))
     assert scale.norm(0.01) == pytest.approx(0.5)
+    assert scale.palette(0.0) == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("palette", [MORE, LESS])
+def test_palette_has_even_steps_of_lightness(palette: tuple[str, ...]):
+    linear = [
+        np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) for rgb in map(np.array, map(to_rgb, palette))
+    ]
+    lightness = [116 * np.cbrt(rgb @ [0.2126, 0.7152, 0.0722]) - 16 for rgb in linear]
+    steps = -np.diff(lightness)
+    assert steps.min() > 0.6 * steps.max()
+
+
+def test_percentile_ranks_equal_the_share_of_smaller_values_and_half_of_the_ties():
+    values = np.random.default_rng(0).integers(0, 5, (8, 8)).astype(float)
+    np.fill_diagonal(values, np.nan)
+    known = values[np.isfinite(values)]
+    expected = [(known < value).mean() + (known == value).mean() / 2 for value in known]
+    ranks = color_scales.percentile_ranks(values)
+    np.testing.assert_allclose(ranks[np.isfinite(values)], expected)
+    assert np.isnan(np.diagonal(ranks)).all()
 
 
 def test_shares_that_are_rarer_than_what_may_be_cut_are_shown_all_the_same():
     values = np.zeros((100, 100), dtype=np.float32)
     values[0, 5] = 0.3
-    assert color_scales.shared_scale([values], "ccsm").high == pytest.approx(0.3)
+    assert color_scales.raw_scale([values], "ccsm").high == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("value", [0.0, -0.4, np.nan])
 def test_a_single_value_has_a_scale_of_some_width(value: float):
-    scale = color_scales.shared_scale([np.full((3, 3), value)], "ncsm")
+    scale = color_scales.raw_scale([np.full((3, 3), value)], "ncsm")
     assert scale.low < scale.high
     assert np.isfinite(scale.norm(0.0))

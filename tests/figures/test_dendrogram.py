@@ -1,10 +1,9 @@
-"""The clustering next to a heat map."""
+"""The trees of the network and of WordNet."""
 
 from __future__ import annotations
 
 import shutil
 
-import matplotlib.collections
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,115 +11,103 @@ import pytest
 from helpers.analysed_runs import Analysed
 from helpers.overlap import assert_clear, texts
 from scipy.cluster.hierarchy import dendrogram as scipys
-from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.cluster.hierarchy import linkage
 
 from dsi_cli.figures import dendrogram
-from dsi_cli.figures.dendrogram import ClassTree
-from dsi_cli.figures.heatmaps import ClassLayout
+from dsi_cli.figures.dendrogram import ClassTree, Tanglegram
+from dsi_cli.figures.figure_options import FigureOptions
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries import class_order, matrices
-from dsi_cli.queries.class_order import ClassGroup
 from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
-CNN = "cifar100-cnn"
+CNN, VIT = "cifar100-cnn", "cifar100-vit"
 ALL_STYLES = [Style(name, columns) for name in STYLES for columns in (1, 2)]
 
 
-def made(classes: int) -> ClassTree:
-    """Return a clustering of a made-up matrix, with long names and groups."""
-    values = np.random.default_rng(classes).normal(0, 0.3, (classes, classes)).astype(np.float32)
+def made(classes: int, seed: int = 0) -> ClassTree:
+    """Return a clustering of a made-up matrix."""
+    values = np.random.default_rng(seed).normal(0, 0.3, (classes, classes))
     values = (values + values.T) / 2
     np.fill_diagonal(values, 1.0)
     tree = class_order.clustering(values)
-    places = class_order.leaf_order(tree)
-    groups = [ClassGroup(f"hypernym {'of many words ' * (at % 3)}{at}", at, at + 1) for at in range(0, classes - 1, 3)]
-    names = [f"a class's name {'and more ' * (at % 5)}{at}" for at in places]
-    shown = values[np.ix_(places, places)]
-    np.fill_diagonal(shown, np.nan)
-    return ClassTree(
-        "a run of a rather long name, NCSM, epoch 12", ClassLayout(places, names, groups, "in order"), shown, tree
-    )
+    return ClassTree(tree, class_order.leaf_order(tree).tolist())
 
 
 @pytest.mark.parametrize("classes", [2, 3, 40])
 def test_branches_equal_those_of_scipy(classes: int):
-    tree = made(classes).tree
-    theirs = scipys(tree, no_plot=True)
+    tree = made(classes)
+    theirs = scipys(tree.linkage, no_plot=True)
     expected = [
         np.column_stack([far, (np.array(row) - 5) / 10])
         for far, row in zip(theirs["dcoord"], theirs["icoord"], strict=True)
     ]
-    ours = dendrogram.branches(tree)
 
     def key(fork: np.ndarray) -> tuple[float, ...]:
         ends = fork if fork[0, 1] < fork[-1, 1] else fork[::-1]
         return tuple(np.round(ends, 9).ravel())
 
-    assert sorted(map(key, ours)) == sorted(map(key, expected))
+    assert sorted(map(key, dendrogram.branches(tree))) == sorted(map(key, expected))
 
 
-def test_draw_tree_of_a_deep_tree_works():
+def test_branches_of_a_deep_tree_work():
     chain = np.sort(np.random.default_rng(0).random(3000))
     tree = linkage(np.cumsum(chain**3)[:, None], "single")
-    assert dendrogram.branches(tree).shape == (2999, 4, 2)
+    assert dendrogram.branches(ClassTree(tree, list(range(3000)))).shape == (2999, 4, 2)
 
 
-def test_leaves_stand_at_the_rows_of_the_map(analysed: Analysed):
+def test_turned_forks_keep_every_cluster_together_and_cross_less():
+    tree, other = made(30), made(30, seed=1)
+    turned = dendrogram.turn_forks(tree, other.rows)
+    assert sorted(turned.order) == list(range(30))
+    members = {leaf: [leaf] for leaf in range(30)}
+    for index, (left, right, *_) in enumerate(tree.linkage):
+        members[30 + index] = members[int(left)] + members[int(right)]
+        assert np.ptp(turned.rows[members[30 + index]]) == len(members[30 + index]) - 1
+
+    def crossings(one: ClassTree) -> int:
+        order = other.rows[one.order]
+        return sum(int((order[at + 1 :] < row).sum()) for at, row in enumerate(order))
+
+    assert crossings(turned) <= crossings(tree)
+
+
+def test_trees_are_clusterings_of_the_stored_matrices(analysed: Analysed):
     frames = matrices.matrix_frames(analysed.run, CNN)
     assert frames is not None
-    one = dendrogram.class_tree(analysed.run, frames, 30)
-    assert one is not None
-    stored = analysed.run.csm("ncsm", 30, run=CNN)
-    leaves = leaves_list(one.tree)
-    assert one.classes.names == list(stored.index[leaves])
-    with using(Style("screen", 2)):
-        drawn = dendrogram.draw([one], frames.kind, Style("screen", 2))
-    drawn.canvas.draw()
-    stem, cells = (
-        next(a for a in drawn.axes if wanted(a))
-        for wanted in (lambda a: a.collections and not a.images, lambda a: a.images)
-    )
-    shown = cells.images[0].get_array()
-    off = ~np.eye(100, dtype=bool)
-    np.testing.assert_array_equal(shown[off], stored.to_numpy()[np.ix_(leaves, leaves)][off])
-    for row in (0, 37, 99):
-        assert stem.transData.transform((0, row))[1] == pytest.approx(cells.transData.transform((0, row))[1], abs=0.01)
-    (lines,) = [found for found in stem.collections if isinstance(found, matplotlib.collections.LineCollection)]
-    rows = sorted(y for line in lines.get_segments() for (x, y) in line[[0, -1]] if x == stem.get_xlim()[1])
-    assert rows == list(range(100))
+    pair = dendrogram.tanglegram(analysed.run, frames, {})
+    assert pair is not None
+    assert pair.names == list(analysed.run.csm("ncsm", 30, run=CNN).index)
+    for tree, stored in (
+        (pair.network, analysed.run.csm("ncsm", 30, run=CNN)),
+        (pair.reference, analysed.run.csm("scsm", run=CNN)),
+    ):
+        assert tree is not None
+        values, members = stored.to_numpy(dtype=np.float64), {at: [at] for at in range(100)}
+        for at, (left, right, height, _) in enumerate(tree.linkage):
+            assert 1 - height == pytest.approx(values[np.ix_(members[int(left)], members[int(right)])].mean(), abs=1e-6)
+            members[100 + at] = members[int(left)] + members[int(right)]
 
 
-def test_class_tree_heights_are_mean_similarities(analysed: Analysed):
-    frames = matrices.matrix_frames(analysed.run, CNN)
-    assert frames is not None
-    one = dendrogram.class_tree(analysed.run, frames)
-    assert one is not None
-    values = analysed.run.csm("ncsm", 30, run=CNN).to_numpy(dtype=np.float64)
-    members = {at: [at] for at in range(100)}
-    for at, (left, right, height, _) in enumerate(one.tree):
-        assert 1 - height == pytest.approx(values[np.ix_(members[int(left)], members[int(right)])].mean(), abs=1e-6)
-        members[100 + at] = members[int(left)] + members[int(right)]
-
-
-@pytest.mark.parametrize(("classes", "style"), list(zip([2, 10, 100, 1000], ALL_STYLES, strict=True)))
+@pytest.mark.parametrize(("classes", "style"), list(zip([2, 10, 100, 300], ALL_STYLES, strict=True)))
 def test_draw_has_no_overlapping_texts(classes: int, style: Style):
+    names = [f"a class's name {'and' * (at % 3)}{at}" for at in range(classes)]
+    pair = Tanglegram("a run, NCSM, epoch 12", names, ["red"] * classes, made(classes), made(classes, 1))
     with using(style):
-        assert_clear(dendrogram.draw([made(classes)], matrices.KINDS[0], style))
+        figure = dendrogram.draw([pair], {"group": "red"}, style)
+        assert_clear(figure)
+    assert (names[0] in {text for text, _ in texts(figure)}) == (classes < 300), "illegible names are left out"
 
 
-@pytest.mark.parametrize("columns", [1, 2])
-def test_draw_of_several_runs_fills_the_columns(columns: int):
-    style = Style("paper", columns)
-    with using(style):
-        drawn = dendrogram.draw([made(10), made(100), made(10)], matrices.KINDS[0], style)
-    assert_clear(drawn)
-    assert len({axes.get_position().y0 for axes in drawn.axes if axes.images}) == (3 if columns == 1 else 2)
-    assert len({axes.images[0].get_clim() for axes in drawn.axes if axes.images}) == 1
-    assert any("one scale for all" in text for text, _ in texts(drawn))
+def test_figure_of_two_runs_names_both(analysed: Analysed):
+    with using(Style("paper", 2)):
+        figure = dendrogram.figure(analysed.run, FigureOptions((CNN, VIT), style=Style("paper", 2)))
+    assert figure is not None
+    assert_clear(figure)
+    assert {f"{CNN}: NCSM, epoch 30", f"{VIT}: NCSM, epoch 30", "network", "WordNet"} <= {text for text, _ in texts(figure)}
 
 
-def test_class_tree_of_equal_values_is_none(analysed: Analysed, tmp_path):
+def test_tanglegram_of_equal_values_is_none(analysed: Analysed, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(analysed.out, out)
     path = out / "csms" / CNN / "ncsm" / "30.parquet"
@@ -129,6 +116,6 @@ def test_class_tree_of_equal_values_is_none(analysed: Analysed, tmp_path):
     pq.write_table(table.set_column(table.column_names.index("similarity"), table.schema.field("similarity"), same), path)
     frames = matrices.matrix_frames(Results(out), CNN)
     assert frames is not None
-    assert dendrogram.class_tree(Results(out), frames, 30) is None
-    assert dendrogram.class_tree(Results(out), frames, 999) is None
-    assert dendrogram.class_tree(Results(out), frames, 29) is not None
+    assert dendrogram.tanglegram(Results(out), frames, {}, 30) is None
+    assert dendrogram.tanglegram(Results(out), frames, {}, 999) is None
+    assert dendrogram.tanglegram(Results(out), frames, {}, 29) is not None

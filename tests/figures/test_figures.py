@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from helpers.analysed_runs import Analysed, MakeRun
 from helpers.errors import raises
 from helpers.overlap import assert_clear
 from helpers.table_comparison import write_output, write_run
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.collections import Collection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -21,18 +23,20 @@ from PIL import Image
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.errors import OutputError, UsageError
-from dsi_cli.figures import axes, phase_bands, save
+from dsi_cli.figures import curves, save
+from dsi_cli.figures.axes import spread
 from dsi_cli.figures.catalogue import FIGURES, figure_spec
 from dsi_cli.figures.figure_options import FigureOptions
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries import curve_panels
+from dsi_cli.queries.phases import PHASE_NAMES
 from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
 SCREEN = Style("screen")
-PANELS = {kind.name: kind for kind in curve_panels.PANELS}
+PANELS = {kind.name: kind for kind in curves.PANELS}
 ALL_STYLES = [Style(name, columns) for name in STYLES for columns in (1, 2)]
 OWN_TESTS = ("heatmaps", "dendrogram")
 WITH_CHANCE = ("sai", "idm", "idm_errors")
@@ -53,14 +57,20 @@ def lines(figure: Figure, gid: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
                 yield np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
 
 
+def bands(axes: Axes) -> list[Collection]:
+    return [area for area in axes.collections if area.get_gid() == "chance band"]
+
+
 @pytest.mark.parametrize("runs", [(CNN,), (CNN, VIT)])
-@pytest.mark.parametrize("name", ["sai", "excess", "wsi", "idm", "idm_errors", "loss", "learning_rate", "mistakes"])
+@pytest.mark.parametrize(
+    "name", ["agreement", "sai", "excess", "wsi", "idm", "idm_errors", "loss", "learning_rate", "mistakes"]
+)
 def test_curves_equal_the_table(analysed: Analysed, name: str, runs: tuple[str, ...]):
     found = list(lines(drawn(analysed.run, name, runs), "curve"))
-    kind, curves = PANELS[name], analysed.run.curves
-    rows = curves[curves["metric"].isin(kind.metrics) & curves["run"].isin(runs) & curves[kind.column].notna()]
+    kind, table = PANELS[name], analysed.run.curves
+    rows = table[table["metric"].isin(kind.metrics) & table["run"].isin(runs) & table[kind.column].notna()]
     if "sai" in kind.metrics:
-        rows = rows[rows["variant"] == "cosine"]
+        rows = rows[rows["variant"] == ("pearson" if name == "agreement" else "cosine")]
     elif kind.variants is not None:
         rows = rows[rows["variant"].isin(kind.variants)]
     groups = rows.groupby(["run", "of", "split", "variant"], dropna=False)
@@ -83,27 +93,25 @@ def test_curves_with_a_chance_level_show_it(analysed: Analysed, name: str, runs:
     for one in panel.series:
         assert any(np.array_equal(y, one.chance, equal_nan=True) for y in chance)
     for one in figure.axes:
-        hatched = [band for band in one.collections if band.get_hatch()]
-        assert len(hatched) == len(runs)
-    texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert {"chance level", "chance ± 2 std"} <= set(texts)
+        assert len(bands(one)) == len(runs)
+    assert "chance" in {text.get_text() for one in figure.axes for text in one.texts}
 
 
 def test_chance_band_is_two_deviations_wide(analysed: Analysed):
     figure = drawn(analysed.run, "sai")
     (panel,) = curve_panels.panels(analysed.run, [CNN], None, [PANELS["sai"]])
     one = panel.series[0]
-    (band,) = (band for band in figure.axes[0].collections if band.get_hatch())
+    (band,) = bands(figure.axes[0])
     heights = band.get_paths()[0].vertices[:, 1]
     assert heights.min() == pytest.approx(np.min(one.chance - 2 * one.chance_std))
     assert heights.max() == pytest.approx(np.max(one.chance + 2 * one.chance_std))
 
 
-def test_excess_shows_zero_as_chance_level(analysed: Analysed):
-    figure = drawn(analysed.run, "excess")
+@pytest.mark.parametrize("name", ["agreement", "excess"])
+def test_excess_shows_zero_as_chance_level(analysed: Analysed, name: str):
+    figure = drawn(analysed.run, name)
     assert [set(y) for _, y in lines(figure, "chance")] == [{0.0}] * len(figure.axes)
-    said = {text.get_text() for text in figure.legends[0].get_texts()}
-    assert said >= {"chance level", "chance ± 2 std"}
+    assert len(figure.axes) == 3
 
 
 @pytest.mark.parametrize("measure", ["cosine", "mse"])
@@ -111,51 +119,56 @@ def test_excess_chance_band_has_the_scale_of_the_excess(analysed: Analysed, meas
     figure = drawn(analysed.run, "excess", measure=measure)
     (panel,) = curve_panels.panels(analysed.run, [CNN], measure, [PANELS["excess"]])
     for one, on in zip(panel.series, figure.axes, strict=True):
-        (band,) = (band for band in on.collections if band.get_gid() == "chance band")
+        (band,) = bands(on)
         expected = np.nanmax(2 * np.abs(one.excess[one.z != 0] / one.z[one.z != 0]))
         assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(expected, rel=1e-6)
 
 
-def test_curves_of_two_runs_have_one_colour_per_run_and_one_line_style_per_curve(analysed: Analysed):
+def test_curves_of_two_runs_have_a_panel_per_curve_and_a_colour_per_run(analysed: Analysed):
     figure = drawn(analysed.run, "loss", (CNN, VIT))
-    found = [line for line in figure.axes[0].get_lines() if line.get_gid() == "curve"]
-    looks = {(to_hex(line.get_color()), line.get_linestyle(), line.get_marker()) for line in found}
-    assert len(found) == len(looks) == 4
-    assert len({colour for colour, _, _ in looks}) == len({style for _, style, _ in looks}) == 2
-    assert {text.get_text() for text in figure.legends[0].get_texts()} == {CNN, VIT, "loss, test", "loss, train"}
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["loss, test", "loss, train"]
+    for axes in figure.axes:
+        found = [line for line in axes.get_lines() if line.get_gid() == "curve"]
+        assert len({to_hex(line.get_color()) for line in found}) == 2
+    assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [[], [CNN, VIT]], "named once"
+
+
+def test_names_that_do_not_fit_are_in_a_legend(analysed: Analysed):
+    figure = drawn(analysed.run, "loss", (CNN, VIT), Style("paper", 1))
+    assert {text.get_text() for text in figure.legends[0].get_texts()} >= {CNN, VIT}
+    assert not any(axes.texts for axes in figure.axes)
 
 
 def test_equal_accuracies_are_merged_into_one_curve(analysed: Analysed):
-    plain, above = drawn(analysed.run, "accuracy").axes
-    assert [axes.get_title(loc="left") for axes in (plain, above)] == [
-        "accuracy = balanced accuracy, test",
-        "superclass accuracy, test",
-    ]
-    assert [[line.get_gid() for line in axes.get_lines()] for axes in (plain, above)] == [["curve", "chance"]] * 2
-    ((_, guessed), _) = lines(drawn(analysed.run, "accuracy"), "chance")
+    figure = drawn(analysed.run, "accuracy", style=Style("screen", 2))
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == [f"{CNN}: accuracy = balanced accuracy, test", f"{CNN}: superclass accuracy, test"]
+    ((_, guessed), _) = lines(figure, "chance")
     assert set(guessed) == {1 / 100}
 
 
 def test_curves_of_more_than_two_runs_have_no_intervals(analysed: Analysed):
     for runs, shaded in (((CNN, VIT), 2), ((CNN, VIT, "garments"), 0)):
-        figure = drawn(analysed.run, "excess", runs)
+        figure = drawn(analysed.run, "agreement", runs)
         assert [sum(area.get_gid() == "interval" for area in one.collections) for one in figure.axes] == [shaded] * 3
-        assert ("95 % CI" in {text.get_text() for text in figure.legends[0].get_texts()}) == bool(shaded)
 
 
-def test_training_of_many_runs_fits_a_page_and_mentions_the_option(analysed: Analysed):
-    figure = drawn(analysed.run, "training", tuple(analysed.run.names))
-    assert "2 of 4 runs (choose others with --run)" in {text.get_text() for text in figure.findobj(Text)}
-    assert figure.get_figheight() < 3.5 * figure.get_figwidth()
-    assert len(drawn(analysed.run, "training", tuple(analysed.run.names), Style("paper", 2)).axes) == 16
-
-
-def test_training_has_twin_axes_for_loss_and_learning_rate(analysed: Analysed):
+def test_training_stacks_panels_with_one_axis_of_epochs(analysed: Analysed):
     figure = drawn(analysed.run, "training")
-    assert len(figure.axes) == 4
-    assert [one.get_ylabel() for one in figure.axes] == ["SAI (cosine)", "SAI (cosine)", "loss", "learning rate"]
-    (chance, _) = lines(figure, "chance")
-    assert np.isfinite(chance[1]).all()
+    assert [one.get_ylabel().split(":")[0] for one in figure.axes] == ["agreement", "loss", "learning rate"]
+    assert {one.get_xlim() for one in figure.axes} == {(0, 30)}
+    assert [one.get_xlabel() for one in figure.axes] == ["", "", "epoch"]
+    assert figure.axes[2].get_yscale() == "linear"
+
+
+def test_training_of_many_runs_mentions_the_option(analysed: Analysed):
+    figure = drawn(analysed.run, "training", tuple(analysed.run.names))
+    assert "3 of 4 runs (choose others with --run)" in {text.get_text() for text in figure.findobj(Text)}
+
+
+def test_ticks_of_epochs_are_round(analysed: Analysed):
+    (axes, *_) = drawn(analysed.run, "agreement").axes
+    assert axes.get_xticks().tolist() == [0, 5, 10, 15, 20, 25, 30]
 
 
 @pytest.mark.parametrize(
@@ -240,18 +253,6 @@ def test_check_options_with_unknown_run_raises(analysed: Analysed):
         save.check_options(analysed.run, ["cifar"])
 
 
-def test_axis_is_logarithmic_only_for_positive_values_far_apart(analysed: Analysed):
-    (panel,) = curve_panels.panels(analysed.run, [CNN], None, [PANELS["learning_rate"]])
-    assert axes.spans_orders_of_magnitude(panel.series)
-    assert not axes.spans_orders_of_magnitude(panel.series, axes.LEARNING_RATE_TAIL), "a cosine's last steps go to nothing"
-    assert drawn(analysed.run, "learning_rate").axes[0].get_yscale() == "linear"
-    (rates,) = drawn(analysed.run, "learning_rate", (CNN, VIT)).axes
-    assert rates.get_yscale() == "log"
-    assert " ".join(rates.get_ylabel().split()) == "learning rate (values below 1e-06 not shown)"
-    (panel,) = curve_panels.panels(analysed.run, [CNN], None, [PANELS["mistakes"]])
-    assert not axes.spans_orders_of_magnitude(panel.series)
-
-
 def test_bands_of_a_single_epoch_are_visible(make_run: MakeRun, tmp_path: Path):
     analyze([make_run(epochs=1)], tmp_path / "out")
     (raw,) = drawn(Results(tmp_path / "out"), "sai", ("run",)).axes
@@ -270,21 +271,25 @@ def test_separate_axes_show_the_same_epochs(tmp_path: Path):
     assert len(set(limits)) == 1
 
 
-def test_phases_are_bands_behind_their_curve(analysed: Analysed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    rows = [
-        {"run": CNN, "curve": "agreement ncsm,scsm", "phase": name, "first_epoch": first, "last_epoch": last}
-        for name, first, last in (("surge", 0, 3), ("refinement", 3, 12), ("stabilisation", 12, 30))
-    ]
-    path = tmp_path / "phases.parquet"
-    pq.write_table(pa.Table.from_pylist(rows), path)
-    monkeypatch.setattr(phase_bands, "TABLE", str(path))  # an absolute path wins over the folder that it is joined to
-    figure = drawn(analysed.run, "excess", style=Style("screen", 2))
-    spans = [[patch for patch in one.patches if patch.get_gid() == "phase"] for one in figure.axes]
-    assert [len(found) for found in spans] == [3, 0, 0]
-    begin = [patch.get_patch_transform().transform(patch.get_path().vertices)[:, 0].min() for patch in spans[0]]
-    assert begin == [0.0, 3.0, 12.0]
-    assert "stabilisation" in {text.get_text() for text in figure.axes[0].texts}
-    narrow = drawn(analysed.run, "excess", style=Style("paper", 1))
-    on_top = {text.get_text() for text in narrow.axes[0].texts}
-    assert "surge" not in on_top
-    assert on_top | {text.get_text() for text in narrow.legends[0].get_texts()} >= {"surge", "refinement", "stabilisation"}
+def test_phases_are_a_bar_above_the_agreement_with_wordnet(analysed: Analysed):
+    figure = drawn(analysed.run, "agreement", (CNN, VIT))
+    table = analysed.run.phases
+    rows = table[table["run"].eq(CNN) & table["curve"].eq("agreement ncsm,scsm") & table["phase"].isin(PHASE_NAMES)]
+    bars = [[area for area in one.collections if area.get_gid() == "phase"] for one in figure.axes]
+    assert [len(found) for found in bars] == [6, 0, 0]
+    starts = sorted(bar.get_paths()[0].vertices[:, 0].min() for bar in bars[0][3:])  # the first run is on top
+    assert starts == pytest.approx(sorted(rows["first_epoch"]))
+    assert all(bar.get_paths()[0].vertices[:, 1].min() > 1 for bar in bars[0])
+    boundaries = [x.tolist() for x, _ in lines(figure, "phase")]
+    assert boundaries[2:] == rows[["low", "high"]].to_numpy()[:2].tolist()
+    assert {text.get_text() for text in figure.legends[0].get_texts()} >= {"surge", "95 % CI of a boundary"}
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=10).map(sorted))
+def test_spread_keeps_order_distance_and_bounds_and_what_is_far_apart(places: list[float]):
+    moved = spread(places, 10, 0, 100)
+    assert all(after - before >= 10 - 1e-9 for before, after in pairwise(moved))
+    assert moved[0] >= -1e-9
+    assert moved[-1] <= 100 + 1e-9
+    if all(after - before >= 10 for before, after in pairwise(places)):
+        np.testing.assert_allclose(moved, places, atol=1e-9)

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from helpers.analysed_runs import Analysed, MakeRun
 from helpers.overlap import assert_clear, texts
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.figures import color_scales, heatmaps
+from dsi_cli.figures.figure_options import FigureOptions
 from dsi_cli.figures.heatmaps import ClassLayout, HeatmapRow, MatrixPanel
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries import class_order, matrices
@@ -33,17 +36,23 @@ def made(classes: int, panels: int = 4, *, grouped: bool = True) -> HeatmapRow:
         for at in range(0, classes - size, size)
     ]
     drawn = [MatrixPanel(f"epoch {at}", one, is_reference=at == 3) for at, one in enumerate(values)]
-    order = ClassLayout(np.arange(classes), names, groups if grouped else [], "classes in some order")
+    order = ClassLayout(np.arange(classes), names, groups[:20] if grouped else [])
     return HeatmapRow("a run of a rather long name_with$signs$, NCSM", order, drawn)
 
 
+def maps(figure: Figure) -> list[Axes]:
+    """Return the axes of maps, without colour bars and strips of groups."""
+    return [axes for axes in figure.axes if axes.images and axes.get_label() != "<colorbar>"]
+
+
 @pytest.mark.parametrize("order", ORDERS)
-def test_panel_is_the_stored_matrix_in_display_order_without_diagonal(analysed: Analysed, order: str):
+def test_panel_with_raw_values_is_the_stored_matrix_in_display_order_without_diagonal(analysed: Analysed, order: str):
     run = analysed.run
     frames = matrices.matrix_frames(run, CNN)
     assert frames is not None
     with using(Style("paper", 2)):
-        figure = heatmaps.draw(heatmaps.heatmap_rows(run, [frames], order, [0, 7, 30]), frames.kind, Style("paper", 2))
+        rows = heatmaps.heatmap_rows(run, [frames], order, [0, 7, 30])
+        figure = heatmaps.draw(rows, frames.kind, Style("paper", 2), "raw")
     classes = run.classes[run.classes["run"] == CNN]
     last = run.csm("ncsm", 30, run=CNN).to_numpy(copy=True)
     np.fill_diagonal(last, np.nan)
@@ -52,34 +61,38 @@ def test_panel_is_the_stored_matrix_in_display_order_without_diagonal(analysed: 
         "taxonomy": class_order.taxonomy_order(classes),
         "cluster": class_order.cluster_order(last),
     }[order]
-    maps = [axes for axes in figure.axes if axes.images]
-    assert [axes.get_title() for axes in maps] == ["epoch 0", "epoch 7", "epoch 30", "SCSM"]
+    assert [axes.get_title(loc="left") for axes in maps(figure)] == ["epoch 0", "epoch 7", "epoch 30", "WordNet"]
     stored = [run.csm("ncsm", epoch, run=CNN) for epoch in (0, 7, 30)] + [run.csm("scsm", run=CNN)]
-    for axes, matrix in zip(maps, stored, strict=True):
+    for axes, matrix in zip(maps(figure), stored, strict=True):
         drawn = axes.images[0].get_array()
         assert np.array_equal(np.ma.getmaskarray(drawn), np.eye(100, dtype=bool))
         expected = np.ma.masked_array(matrix.to_numpy()[np.ix_(places, places)], np.eye(100, dtype=bool))
         np.testing.assert_array_equal(drawn.compressed(), expected.compressed())
 
 
-def test_panels_share_one_scale_and_references_another(analysed: Analysed):
-    run = analysed.run
-    found = [one for name in (CNN, VIT, "garments") if (one := matrices.matrix_frames(run, name, "ncsm"))]
-    with using(Style("screen", 2)):
-        figure = heatmaps.draw(heatmaps.heatmap_rows(run, found), NCSM, Style("screen", 2))
-    limits = {
-        title == "SCSM": {axes.images[0].get_clim() for axes in figure.axes if axes.images and axes.get_title() == title}
-        for title in ("SCSM",)
-    }
-    own = {axes.images[0].get_clim() for axes in figure.axes if axes.images and axes.get_title() != "SCSM"}
-    assert len(own) == 1
-    ((low, high),) = own
-    assert low == -high
-    assert len(limits[True]) == 1
-    assert limits[True] != own
-    assert any("one scale for all" in text for text, _ in texts(figure))
-    assert len([axes for axes in figure.axes if axes.images]) == 12
+def test_panels_of_two_runs_show_percentile_ranks_on_one_scale_and_wordnet_once(analysed: Analysed):
+    with using(Style("screen")):
+        figure = heatmaps.figure(analysed.run, FigureOptions((CNN, VIT), (0, 30)))
+    assert figure is not None
+    titles = [axes.get_title(loc="left") for axes in maps(figure)]
+    assert titles == ["epoch 0", "epoch 30", "WordNet", "epoch 0", "epoch 30"]
+    assert {axes.images[0].get_clim() for axes in maps(figure)} == {(0.5, 1.0)}
+    for axes in maps(figure):
+        ranks = axes.images[0].get_array().compressed()
+        assert ranks.mean() == pytest.approx(0.5)
     assert_clear(figure)
+
+
+def test_difference_is_the_rank_in_the_network_minus_that_in_wordnet(analysed: Analysed):
+    with using(Style("screen")):
+        ranks = heatmaps.figure(analysed.run, FigureOptions((CNN,), (30,)))
+        figure = heatmaps.difference(analysed.run, FigureOptions((CNN,), (30,)))
+    assert ranks is not None
+    assert figure is not None
+    of_network, of_wordnet = (axes.images[0].get_array() for axes in maps(ranks))
+    (shown,) = (axes.images[0] for axes in maps(figure))
+    np.testing.assert_allclose(shown.get_array().compressed(), (of_network - of_wordnet).compressed())
+    assert shown.get_clim() == (-1, 1)
 
 
 @pytest.mark.parametrize("style", ALL_STYLES, ids=lambda style: f"{style.name}-{style.columns}")
@@ -95,19 +108,23 @@ def test_draw_of_every_kind_has_no_overlapping_bar_texts(kind: matrices.MatrixKi
     with using(Style("paper", 1)):
         row = made(10, panels)
         shares = row._replace(panels=[panel._replace(values=np.abs(panel.values)) for panel in row.panels])
-        assert_clear(heatmaps.draw([shares], kind, Style("paper", 1)))
+        assert_clear(heatmaps.draw([shares], kind, Style("paper", 1), "raw"))
 
 
-def test_brackets_have_the_group_names_of_the_classes_table(analysed: Analysed):
+def test_groups_have_a_strip_of_colours_and_a_legend(analysed: Analysed):
     run = Results(analysed.out)
     run.__dict__["classes"] = run.classes.assign(
         group=np.where(run.classes["display_order"] < 40, "living_thing.n.01", None)
     )
-    frames = matrices.matrix_frames(run, CNN)
-    assert frames is not None
     with using(Style("paper", 2)):
-        figure = heatmaps.draw(heatmaps.heatmap_rows(run, [frames], "taxonomy", [3]), frames.kind, Style("paper", 2))
-    assert "living thing" in [text for text, _ in texts(figure)]
+        figure = heatmaps.figure(run, FigureOptions((CNN,), (3,)))
+    assert figure is not None
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["living thing"]
+    left, top = maps(figure)[0].child_axes
+    colours = left.images[0].get_array()[:, 0]
+    assert len({tuple(colour) for colour in colours}) == 2
+    assert len({tuple(colour) for colour in colours[:40]}) == 1
+    np.testing.assert_array_equal(top.images[0].get_array()[0], colours)
     assert_clear(figure)
 
 
@@ -115,7 +132,7 @@ def test_heatmap_rows_leave_out_missing_epochs(analysed: Analysed):
     frames = matrices.matrix_frames(analysed.run, CNN)
     assert frames is not None
     (row,) = heatmaps.heatmap_rows(analysed.run, [frames], epochs=[2, 999])
-    assert [panel.title for panel in row.panels] == ["epoch 2", "SCSM"]
+    assert [panel.title for panel in row.panels] == ["epoch 2", "WordNet"]
     assert heatmaps.heatmap_rows(analysed.run, [frames], epochs=[999]) == []
 
 
@@ -137,19 +154,18 @@ def test_heatmaps_without_labels_have_no_reference_and_class_indices(make_run: M
     assert frames is not None
     with using(Style("screen", 1)):
         figure = heatmaps.draw(heatmaps.heatmap_rows(run, [frames]), frames.kind, Style("screen", 1))
-    assert {"0", "7", "epoch 0", "epoch 3", "8 classes in the order of the classifier"} <= {
-        text for text, _ in texts(figure)
-    }
-    assert "SCSM" not in {text for text, _ in texts(figure)}
+    assert {"0", "7", "epoch 0", "epoch 3"} <= {text for text, _ in texts(figure)}
+    assert "WordNet" not in {text for text, _ in texts(figure)}
+    assert heatmaps.difference(run, FigureOptions()) is None
     assert_clear(figure)
 
 
-def test_bracketed_groups_leave_out_scattered_groups():
+def test_coloured_groups_leave_out_scattered_groups():
     whole = [ClassGroup("mammal", 0, 39), ClassGroup("tool", 40, 99)]
-    assert heatmaps.bracketed_groups([*whole, ClassGroup("fish", 100, 102)], 200) == whole
-    assert heatmaps.bracketed_groups([ClassGroup("mammal", at, at + 1) for at in range(0, 100, 3)], 100) == []
-    assert heatmaps.bracketed_groups([ClassGroup("mammal", 0, 9)], 100) == []
-    assert heatmaps.bracketed_groups([], 10) == []
+    assert heatmaps.coloured_groups([*whole, ClassGroup("fish", 100, 102)], 200) == whole
+    assert heatmaps.coloured_groups([ClassGroup("mammal", at, at + 1) for at in range(0, 100, 3)], 100) == []
+    assert heatmaps.coloured_groups([ClassGroup("mammal", 0, 9)], 100) == []
+    assert heatmaps.coloured_groups([], 10) == []
 
 
 def test_cell_values_of_a_large_ccsm_are_block_means():
@@ -166,3 +182,8 @@ def test_cell_values_of_a_large_ccsm_are_block_means():
     uneven[126, 126] = 0.5
     assert np.isnan(color_scales.cell_values(uneven, "ccsm")).sum() == 64**2 - 1
     assert color_scales.cell_values(uneven, "ccsm")[63, 63] == 0.5
+
+
+def test_a_name_is_one_printable_line_cut_at_its_length():
+    assert heatmaps.short_name("tench\n\x1b[31m, Tinca") == "tench  [31m, Tinca"
+    assert len(heatmaps.short_name("x" * 500)) == heatmaps.MAX_NAME_LENGTH
