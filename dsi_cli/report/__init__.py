@@ -14,7 +14,7 @@
 ``neighbor_data``    the nearest classes of each class, and the closest pairs, at every epoch
 ``mistake_data``     the most confused pairs, and the worst mistakes with their images
 ``comparison_page``  the page of a comparison of runs
-``interval_svg``     confidence intervals of differences as small pictures
+``forest``           the forest plot of a comparison
 ``notebook_card``    the HTML that a notebook shows for a results folder
 
 The folder ``page/`` holds the templates, the style sheet and the scripts.

@@ -1,33 +1,44 @@
-"""The page of a comparison of runs: recommendation, curves, similarity between the networks, and tables at equal accuracy."""
+"""The page of a comparison of runs: verdict with forest plot, both matrices, classes, curves, and tables."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from dsi_cli.metrics.measures import Values
+from dsi_cli.queries.class_order import taxonomy_order
+from dsi_cli.queries.comparison.class_differences import compare_classes
 from dsi_cli.queries.comparison.compare import MEASURES, Comparison, ComparisonOptions
+from dsi_cli.queries.comparison.criteria import measure_title
 from dsi_cli.queries.comparison.cross_alignment import CrossAlignment
-from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracyComparison, describe_epochs
-from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORKS, CurveBand, RunCurve
+from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracyComparison, describe_epochs, runs_at_epochs
+from dsi_cli.queries.comparison.repetitions import CURVES, NETWORKS, CurveBand, RunCurve
+from dsi_cli.queries.comparison.runs import compared_runs
 from dsi_cli.queries.comparison.verdict import Verdict
 from dsi_cli.report import html
 from dsi_cli.report.curve_data import six_digits
-from dsi_cli.report.interval_svg import interval_pictures
+from dsi_cli.report.forest import forest
 from dsi_cli.store import atomic_write
 from dsi_cli.version import __version__
 
-SCRIPTS = ("dom.js", "frame.js", "exports.js", "curves.js", "comparison.js")
+SCRIPTS = ("dom.js", "frame.js", "exports.js", "curves.js", "colours.js", "frames.js", "comparison.js")
 """Scripts of the page in the order in which they are joined."""
 PARTS = ("frame.html", "comparison.html", *html.STYLES, *SCRIPTS)
 FILE = "comparison.html"
 MAX_NETWORK_PAIRS = 15
 """Maximum number of pairs of networks with curves."""
-MAX_OPEN_TABLES = 3
-"""Maximum number of tables that are expanded when the page opens."""
+MAX_PICTURES = 3
+"""Maximum number of pairs of networks whose matrices are shown."""
+MAX_SIDE = 400
+"""Maximum number of rows of a shown matrix; larger matrices are shown as means of blocks."""
 
 
 def save(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[str | Path], path: Path) -> Path:
@@ -49,31 +60,31 @@ def save(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[s
 def render(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
     """Return the HTML page of a comparison; equal comparisons give equal pages."""
     # Values that the template prints.
-    pairs = [
-        _pair(equal, verdict, is_open=index < MAX_OPEN_TABLES)
-        for index, (equal, verdict) in enumerate(zip(comparison.equal, comparison.verdicts, strict=True))
-    ]
+    pairs = [_pair(equal, verdict) for equal, verdict in zip(comparison.equal, comparison.verdicts, strict=True)]
     has_groups = _has_groups(comparison)
     names = list(dict.fromkeys(line.group for line in comparison.runs))
     kind = "groups" if has_groups else "runs"
+    pictures = _pictures(comparison, options, outputs)
     variables = {
         "title": " and ".join(names) if len(names) == 2 else f"{len(names)} {kind}",
         "comparison": comparison,
         "has_groups": has_groups,
         "pairs": pairs,
+        "pictures": pictures,
         "between": [_last_alignment(pair, comparison.measures[0]) for pair in comparison.between[:MAX_NETWORK_PAIRS]],
+        "measure": measure_title(comparison.measures[0]),
         "options": option_rows(options),
         "command": command(options, outputs),
         "number": number,
         "sentence": lambda text: sentence(text, names),
-        "BAND": BAND,
         "most_pairs": MAX_NETWORK_PAIRS,
     }
 
     # The digest identifies the comparison and the version of the page.
     parts = [__version__, *map(html.part, PARTS), repr((comparison, options, outputs))]
     digest = hashlib.sha256("\n".join(parts).encode(errors="backslashreplace")).hexdigest()
-    page = html.assemble("comparison.html", SCRIPTS, variables, curves(comparison), {}, digest)
+    data = {**curves(comparison), "pictures": pictures}
+    page = html.assemble("comparison.html", SCRIPTS, variables, data, {}, digest)
     return page.encode(errors="backslashreplace").decode()  # a path may contain bytes that are not UTF-8
 
 
@@ -95,7 +106,7 @@ def curves(comparison: Comparison) -> dict[str, Any]:
     return {
         "along": comparison.epochs,
         "panels": [panel for panel in panels if panel["lines"]],
-        "measure": measure,
+        "measure": measure_title(measure),
         "networks": networks,
         "between": between,
     }
@@ -144,16 +155,56 @@ def _last_alignment(alignment: CrossAlignment, measure: str) -> dict[str, Any]:
     return {"first": alignment.first, "second": alignment.second, "reason": alignment.reason, "last": last}
 
 
-def _pair(equal: EqualAccuracyComparison, verdict: Verdict, *, is_open: bool) -> dict[str, Any]:
-    """Return the table of two runs or groups: the verdict, and one row per quantity with a picture of its interval."""
+def _pair(equal: EqualAccuracyComparison, verdict: Verdict) -> dict[str, Any]:
+    """Return two runs or groups for the template: the verdict, the forest plot and the epochs."""
     return {
         "verdict": verdict,
         "equal": equal,
-        "is_open": is_open,
+        "forest": forest(equal.forest),
         "first": describe_epochs(equal.first_chosen),
         "second": describe_epochs(equal.second_chosen),
-        "rows": list(zip(equal.rows, interval_pictures(equal.rows), verdict.reasons, strict=True)),
     }
+
+
+def _pictures(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """Return the matrices and classes of the first pairs of networks, in the display order of the first run."""
+    runs = {run.label: run for run in compared_runs(outputs, options.names)}
+    pictures = []
+    for equal in [equal for equal in comparison.equal if equal.classes][:MAX_PICTURES]:
+        chosen = [*equal.first_chosen, *equal.second_chosen]
+        epochs = {matched.run: matched.epoch for matched in chosen}
+        at_epochs = runs_at_epochs([runs[matched.run] for matched in chosen], epochs, equal.split)
+        assert not isinstance(at_epochs, str)
+        split_at = len(equal.first_chosen)
+        pair = compare_classes(at_epochs[:split_at], at_epochs[split_at:])
+        assert pair is not None
+        order = taxonomy_order(at_epochs[0].run.classes)
+        classes = [pair.classes[index] for index in order]
+        side, first = _packed_ranks(pair.first[np.ix_(order, order)])
+        _, second = _packed_ranks(pair.second[np.ix_(order, order)])
+        pictures.append(
+            {
+                "first": equal.first,
+                "second": equal.second,
+                "side": side,
+                "ranks": [first, second],
+                "names": [row.name for row in classes],
+                "agreements": [six_digits((row.first_agreement, row.second_agreement)) for row in classes],
+                "classes": [asdict(row) for row in equal.classes],
+            }
+        )
+    return pictures
+
+
+def _packed_ranks(ranks: Values) -> tuple[int, str]:
+    """Return the side of a square of percentile ranks, and its bytes from 0 to 250 as base64; large matrices as block means."""
+    block = -(-len(ranks) // MAX_SIDE)
+    if block > 1:
+        starts = np.arange(0, len(ranks), block)
+        sizes = np.diff(starts, append=len(ranks))
+        sums = np.add.reduceat(np.add.reduceat(ranks, starts, axis=0), starts, axis=1)
+        ranks = sums / np.outer(sizes, sizes)
+    return len(ranks), base64.b64encode(np.rint(ranks * 2.5).astype(np.uint8).tobytes()).decode()
 
 
 def number(value: float | None, form: str = "z.3f") -> str:

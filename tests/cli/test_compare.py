@@ -53,7 +53,7 @@ def test_the_verdict_is_first_then_the_differences(two, dsi):
             assert f" {row.difference:+.3f}  {row.low:+.3f} to {row.high:+.3f}" in line
             assert line.split()[-1] == row.covers.removeprefix("test ")
     assert "first:  fast, epoch 1, accuracy 0.600, 160 mistakes" in lines
-    assert any(line[1:] == found.coverage[1:] + "." for line in lines)
+    assert any(line.startswith(f"T{found.coverage[1:]}. Dots") for line in lines)
     for line in found.runs:
         shown = next(text for text in lines if text.startswith(f"{line.label} "))
         assert shown.split()[:5] == [line.label, "8", "0-2", f"{line.best_accuracy:.3f}", "2"]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from helpers.table_comparison import write_output, write_run
 
 from dsi_cli.errors import OutputError
 from dsi_cli.queries.comparison.compare import ComparisonOptions, compare
-from dsi_cli.report import comparison_page, html, interval_svg
+from dsi_cli.report import comparison_page, html
+from dsi_cli.report.forest import forest
 from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.browser",)
@@ -96,16 +99,22 @@ def test_command_contains_all_options():
     assert comparison_page.command(ComparisonOptions(), ["out"]) == "dsi compare out --html comparison.html"
 
 
-def test_interval_pictures_share_one_scale(two):
-    rows = two.equal[0].rows
-    pictures = interval_svg.interval_pictures(rows)
-    assert [one is None for one in pictures] == [row.low is None for row in rows]
-    known = [(row, one) for row, one in zip(rows, pictures, strict=True) if one is not None]
-    assert max(abs(end) for _, one in known for end in one) == interval_svg.HALF_WIDTH
-    scale = interval_svg.HALF_WIDTH / max(abs(end) for row, _ in known for end in (row.low, row.high))
-    for row, one in known:
-        assert (one.low, one.high) == pytest.approx((scale * row.low, scale * row.high), abs=0.051)
-    assert all((one.low < 0 < one.high) != row.excludes_zero for row, one in known)
+def test_forest_places_all_intervals_on_one_scale_with_0_in_the_middle(two):
+    rows = two.equal[0].forest
+    plot = forest(rows)
+    ends = [abs(end) for row in rows for end in (row.low, row.high) if end is not None]
+    for item in plot.rows:
+        for end, position in ((item.row.low, item.low), (item.row.difference, item.difference), (item.row.high, item.high)):
+            assert (position is None) == (end is None)
+            if end is not None:
+                assert position == pytest.approx(50 + 50 / 1.1 * end / max(ends), abs=0.01)
+        half = 50 / 1.1 * 1.96 * 2**0.5 * item.row.seed_deviation / max(ends)
+        assert item.seeds == pytest.approx((max(0, 50 - half), min(100, 2 * half)), abs=0.02)
+    assert (50.0, "0") in plot.ticks
+    assert 3 <= len(plot.ticks) <= 9
+    assert [text for at, text in plot.ticks if at < 50] == [
+        text.replace("+", "−") for at, text in plot.ticks[::-1] if at > 50
+    ]
 
 
 # The page in a browser
@@ -116,25 +125,50 @@ def table(page, section):
     return [[cell.inner_text() for cell in row.locator("th, td").all()] for row in rows]
 
 
-def test_page_shows_the_verdict_and_the_tables_of_the_comparison(open_file, two, tmp_path):
+def test_page_shows_the_verdict_the_forest_and_the_tables(open_file, two, tmp_path):
     page = open_file(saved(two, tmp_path))
     assert page.locator(".lead").inner_text() == comparison_page.sentence(two.recommendation)
-    reasons = page.locator(".reasons li").all_inner_texts()
-    assert reasons == [comparison_page.sentence(one) for one in two.verdicts[0].reasons]
-    marked = page.locator(".reasons li.excludes-zero").count()
-    assert marked == sum(row.excludes_zero is True for row in two.equal[0].rows)
-    for told, row in zip(table(page, "equal"), two.equal[0].rows, strict=True):
-        assert told[0].startswith(row.title)
-        assert told[1] == {True: "yes", False: "no", None: "–"}[row.excludes_zero]
-        assert told[2:5] == ["–" if one is None else shown(one, form) for one, form in _numbers(row)]
-    assert page.locator(".difference").count() == sum(row.low is not None for row in two.equal[0].rows)
+    assert page.locator(".coverage").inner_text() == comparison_page.sentence(two.coverage)
+    (equal,) = two.equal
+    assert page.locator(".forest .lane circle").count() == len(equal.forest) == 4
+    assert page.locator(".forest-row.excludes-zero").count() == sum(row.excludes_zero is True for row in equal.forest)
+    assert page.locator(".sides b").all_inner_texts() == [f"← higher in {equal.second}", f"higher in {equal.first} →"]
+    values = page.locator(".forest-row .values").all_inner_texts()
+    assert values == [
+        f"{shown(row.difference, '+z.3f')}\n{shown(row.low, '+z.3f')} to {shown(row.high, '+z.3f')}" for row in equal.forest
+    ]
+    told = table(page, "values")[2:]
+    for cells, row in zip(told, equal.rows, strict=True):
+        assert cells[0].startswith(row.title)
+        assert cells[1:3] == ["–" if one is None else shown(one) for one in (row.first, row.second)]
+        assert cells[6] == {True: "yes", False: "no", None: "–"}[row.excludes_zero]
     last = two.between[0].points[-1]
-    told = [shown(last.value), shown(last.null_mean), shown(last.excess), shown(last.z, "z.1f")]
+    told = [shown(last.excess), shown(last.z, "z.1f")]
     assert table(page, "networks") == [[two.between[0].first, two.between[0].second, str(last.at), *told]]
 
 
-def _numbers(row):
-    return ((row.first, "z.3f"), (row.second, "z.3f"), (row.difference, "+z.3f"))
+def test_page_shows_both_matrices_and_their_difference(open_file, two, out, tmp_path):
+    page = open_file(saved(two, tmp_path))
+    assert page.locator(".matrices canvas.thumbnail").count() == 3
+    (equal,) = two.equal
+    results, first = Results(out), equal.first_chosen[0]
+    names = results.classes[results.classes["run"] == first.run].sort_values("display_order")["name"].tolist()
+    csm = results.csm("ncsm", first.epoch, run=first.run).loc[names, names].to_numpy()
+    rank = 100 * np.mean(csm[~np.eye(8, dtype=bool)] < csm[0, 1]) + 100 / 56
+    box = page.locator(".matrices canvas.thumbnail").first.bounding_box()
+    page.mouse.move(box["x"] + 1.5 * box["width"] / 8, box["y"] + 0.5 * box["height"] / 8)
+    told = page.locator(".readout").inner_text()
+    assert told.startswith(f"{names[0]} and {names[1]}: more similar than {rank:.0f} % in {equal.first}")
+    assert [cells[0] for cells in table(page, "classes")] == [row.name for row in equal.classes]
+    assert page.locator(".scatter circle").count() == 8
+
+
+def test_large_matrices_are_shown_as_means_of_blocks():
+    ranks = np.arange(801 * 801).reshape(801, 801) % 101.0
+    side, packed = comparison_page._packed_ranks(ranks)
+    shades = np.frombuffer(base64.b64decode(packed), dtype=np.uint8).reshape(side, side)
+    assert side == 267
+    assert shades[0, 1] == round(2.5 * ranks[:3, 3:6].mean())
 
 
 def test_page_pointer_and_slider_move_the_cursor_of_all_panels(open_file, two, tmp_path):
@@ -152,18 +186,9 @@ def test_page_pointer_and_slider_move_the_cursor_of_all_panels(open_file, two, t
     page.locator("#epoch").focus()
     page.keyboard.press("ArrowLeft")
     assert page.locator("#epoch-number").inner_text() == str(two.between[0].points[-2].at)
-    raw = page.locator(".panel", has=page.locator("h3", has_text="SAI of"))
+    between = page.locator("#network-panels .panel")
     point = two.between[0].points[-2]
-    told = f"{shown(point.value)} chance {shown(point.null_mean)}, z {shown(point.z, 'z.1f')}"
-    assert raw.locator("td").all_inner_texts() == told.split(" ", 1)
-
-
-def test_page_shows_each_raw_sai_with_its_chance_level(open_file, two, tmp_path):
-    page = open_file(saved(two, tmp_path))
-    with_chance = page.locator(".panel", has=page.locator("figcaption", has_text=re.compile("SAI|IDM")))
-    assert with_chance.count() == 5
-    for panel in with_chance.all():
-        assert panel.locator("path.chance").count() == panel.locator("path.curve").count() > 0
+    assert between.locator("td").all_inner_texts() == [shown(point.excess), f"z {shown(point.z, 'z.1f')}"]
 
 
 def test_page_of_groups_shows_bands(open_file, groups, tmp_path):

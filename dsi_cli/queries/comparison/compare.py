@@ -237,8 +237,8 @@ def _coverage(comparisons: Sequence[EqualAccuracyComparison]) -> str:
     measured = ", ".join(f"{deviation:.3f} ({SHORT_TITLES[name]})" for name, deviation in SEED_DEVIATIONS.items())
     return (
         "the 95 % confidence intervals cover the choice of classes or test images, but not of the seed. They are corrected for"
-        f" several criteria by Holm's method. In our experiments seeds had a standard deviation of {measured}; dots mark 95 % of"
-        " pairs of seeds. Train each network several times and give --group to cover seeds"
+        f" several criteria by Holm's method. In our experiments seeds had a standard deviation of {measured}."
+        " Train each network several times and give --group to cover seeds"
     )
 
 

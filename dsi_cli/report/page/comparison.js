@@ -1,4 +1,4 @@
-// The comparison page: panels with one line per run, or one band per group, and a common cursor.
+// The comparison page: both matrices and their difference, the agreement of each class, and curves with a common cursor.
 
 const DATA = JSON.parse(byId("data").textContent);
 const slider = byId("epoch");
@@ -16,17 +16,12 @@ function coloured(line, index, isExcess) {
   return { ...line, colour: `c${index % COLOURS}`, isExcess, isRange: Boolean(line.low) };
 }
 
-/** Return the panels between networks: one with the excess of all pairs, and one per pair with the raw SAI and its chance level. */
+/** Return the panel of the similarity between networks, with one line per pair of runs or one band per pair of groups. */
 function networkPanels() {
-  const title = "Above chance";
-  const axis = `SAI excess (${DATA.measure}): 0 is chance, 1 is identical`;
+  const title = "Similarity between the networks";
+  const axis = `${DATA.measure}: 0 is chance, 1 is identical`;
   if (DATA.networks.length) return [{ title, axis, lines: DATA.networks.map((band, k) => coloured(band, k, true)) }];
-  if (!DATA.between.length) return [];
-  const raw = `SAI (${DATA.measure})${DATA.lower ? ", lower is more similar" : ""}`;
-  return [
-    { title, axis, lines: DATA.between.map((pair, k) => excessLine(pair, k, pair.label, DATA.lower)) },
-    ...DATA.between.map((pair, k) => ({ title: `SAI of ${pair.label}`, axis: raw, lines: [rawLine(pair, k, "SAI")] })),
-  ];
+  return DATA.between.length ? [{ title, axis, lines: DATA.between.map((pair, k) => excessLine(pair, k, pair.label, false)) }] : [];
 }
 
 /** Return the last epoch that all curves have, or the last epoch of any curve if they have none in common. */
@@ -47,22 +42,134 @@ function setEpoch(epoch) {
   markPanels(epoch);
 }
 
-function drawAll() {
+// Percentile ranks are bytes from 0 to 250. A difference of this many percentile points has the darkest colour.
+
+const MAX_RANK_BYTE = 250;
+const DARKEST_DIFFERENCE = 60;
+
+/** Return the two matrices of a pair of networks and their difference: a function that draws them in the current theme. */
+function matricesOf(pair, container, readout) {
+  const ranks = pair.ranks.map((packed) => Uint8Array.from(atob(packed), (character) => character.charCodeAt(0)));
+  const percent = (which, k) => (100 * ranks[which][k]) / MAX_RANK_BYTE;
+  const maps = [
+    { title: pair.first, shade: (k) => rankShade(percent(0, k) / 100), from: 0, ends: ["≤ 50 %", "100 %, the most similar"] },
+    { title: pair.second, shade: (k) => rankShade(percent(1, k) / 100), from: 0, ends: ["≤ 50 %", "100 %, the most similar"] },
+    {
+      title: `${pair.first} less ${pair.second}`, from: -1, ends: [`nearer in ${pair.second}`, `nearer in ${pair.first}`],
+      shade: (k) => Math.max(-1, Math.min(1, (percent(0, k) - percent(1, k)) / DARKEST_DIFFERENCE)),
+    },
+  ];
+
+  function read(event) {
+    const box = event.currentTarget.getBoundingClientRect();
+    const place = (offset, length) => Math.min(pair.side - 1, Math.max(0, Math.floor((offset / length) * pair.side)));
+    const [row, column] = [place(event.clientY - box.top, box.height), place(event.clientX - box.left, box.width)];
+    const block = Math.ceil(pair.names.length / pair.side);
+    const names = [row, column].map((index) => pair.names[index * block]);
+    const values = [pair.first, pair.second].map((name, which) => `${percent(which, row * pair.side + column).toFixed(0)} % in ${name}`);
+    readout.textContent = block > 1 ? `Around ${names.join(" and ")}, means of ${block} × ${block} pairs: ${values.join(", ")}`
+      : row === column ? names[0] : `${names.join(" and ")}: more similar than ${values.join(" and ")} of all pairs`;
+  }
+
+  return () => {
+    const { of, diagonal } = pixelsOf(theme());
+    container.replaceChildren(...maps.map(({ title, shade, from, ends }) => {
+      const canvas = pixelCanvas(pair.side, pair.side, (pixels) => pixels.forEach((_, k) => {
+        pixels[k] = k % (pair.side + 1) === 0 ? diagonal : of(shade(k));
+      }));
+      canvas.className = "thumbnail";
+      canvas.setAttribute("role", "img");
+      canvas.setAttribute("aria-label", `Heat map of all pairs of classes: ${title}`);
+      canvas.addEventListener("pointermove", read);
+      const bar = colourBar(theme(), from);
+      bar.className = "bar";
+      return element("figure", { class: "heat" }, element("figcaption", {}, element("h3", {}, title)), canvas,
+        bar, element("div", { class: "ends" }, ends.map((text) => element("span", {}, text))));
+    }));
+  };
+}
+
+const SCATTER = { size: 460, left: 52, bottom: 44, top: 12, right: 14 };
+const MAX_NAMED_CLASSES = 8;
+
+/** Return the scatter of the agreement of each class with WordNet in the second and the first network, or null without WordNet. */
+function agreementScatter(pair) {
+  const points = pair.names.map((name, k) => ({ name, y: pair.agreements[k][0], x: pair.agreements[k][1] })).filter(({ x, y }) => x != null && y != null);
+  if (!points.length) return null;
+  const { size, left, bottom, top, right } = SCATTER;
+  const values = points.flatMap(({ x, y }) => [x, y]);
+  const [low, high] = [Math.min(0, ...values) - 0.04, Math.max(...values) + 0.04];
+  const across = (value) => left + ((value - low) / (high - low)) * (size - left - right);
+  const up = (value) => size - bottom - ((value - low) / (high - low)) * (size - bottom - top);
+  const steps = ticks(low, high, 4);
+  const tick = (value) => tickText(value, steps[1] - steps[0]);
+  const marks = steps.flatMap((value) => [
+    svgElement("line", { class: "grid", x1: across(value), x2: across(value), y1: top, y2: size - bottom }),
+    svgElement("line", { class: "grid", x1: left, x2: size - right, y1: up(value), y2: up(value) }),
+    svgElement("text", { class: "tick", x: across(value), y: size - bottom + 16, "text-anchor": "middle" }, tick(value)),
+    svgElement("text", { class: "tick", x: left - 6, y: up(value) + 4, "text-anchor": "end" }, tick(value)),
+  ]);
+  const dots = points.map(({ name, x, y }) => svgElement("circle", { class: "c0", cx: across(x), cy: up(y), r: 4 },
+    svgElement("title", {}, `${name}: ${formatNumber(y, 2)} in ${pair.first}, ${formatNumber(x, 2)} in ${pair.second}`)));
+  return element("figure", {},
+    element("figcaption", { class: "caption" }, "Agreement of each class with WordNet"),
+    svgElement("svg", { class: "scatter", viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": `Agreement of each class with WordNet in ${pair.first} and in ${pair.second}` },
+      ...marks, svgElement("line", { class: "zero", x1: across(low), y1: up(low), x2: across(high), y2: up(high) }), ...dots, ...classNames(points, across, up),
+      svgElement("text", { class: "tick", x: (left + size - right) / 2, y: size - 8, "text-anchor": "middle" }, shorten(pair.second)),
+      svgElement("text", { class: "tick", x: 14, y: (top + size - bottom) / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${(top + size - bottom) / 2})` }, shorten(pair.first))),
+    element("p", { class: "faint" }, `Above the line, the agreement of a class is higher in ${pair.first}. The classes that differ most have names.`));
+}
+
+function shorten(name) {
+  return name.length > 48 ? `…${name.slice(-47)}` : name;
+}
+
+/** Return the names of the classes that differ most, without those that would overlap another name or class. */
+function classNames(points, across, up) {
+  const placed = [];
+  const byDifference = [...points].sort((a, b) => Math.abs(b.x - b.y) - Math.abs(a.x - a.y));
+  for (const { name, x, y } of byDifference) {
+    if (placed.length === MAX_NAMED_CLASSES) break;
+    const width = name.length * 6.5;
+    const isLeft = across(x) + 8 + width > SCATTER.size - SCATTER.right;
+    const [start, middle] = [isLeft ? across(x) - 8 - width : across(x) + 8, up(y)];
+    const isInside = (point) => Math.abs(up(point.y) - middle) < 8 && across(point.x) > start - 2 && across(point.x) < start + width + 2;
+    if (points.some(isInside) || placed.some((other) => Math.abs(other.middle - middle) < 14 && start < other.end && other.start < start + width)) continue;
+    placed.push({ name, start, end: start + width, middle, anchor: isLeft ? "end" : "start", at: isLeft ? across(x) - 8 : across(x) + 8 });
+  }
+  return placed.map(({ name, at, middle, anchor }) => svgElement("text", { class: "class-name", x: at, y: middle + 4, "text-anchor": anchor }, name));
+}
+
+const atPair = (selector, index) => document.querySelector(`${selector}[data-pair="${index}"]`);
+const drawMatrices = DATA.pictures.map((pair, index) => matricesOf(pair, atPair(".matrices", index), atPair(".readout", index)));
+DATA.pictures.forEach((pair, index) => {
+  const scatter = agreementScatter(pair);
+  if (scatter) atPair(".agreements", index).append(scatter);
+});
+
+function drawPanels() {
   allPanels.forEach((panel) => panel.draw());
   markPanels(currentEpoch);
 }
 
+function drawMaps() {
+  drawMatrices.forEach((draw) => draw());
+}
+
+whenThemeChanges(drawMaps);
 byId("panels").replaceChildren(...panels.map((panel) => panel.node));
 byId("network-panels").replaceChildren(...networks.map((panel) => panel.node));
 slider.max = Math.max(0, epochs.length - 1);
 slider.addEventListener("input", () => setEpoch(epochs[Number(slider.value)]));
 byId("curves").hidden = !panels.length;
 document.querySelector(".epoch-bar").hidden = epochs.length < 2;
+document.documentElement.dataset.print = "all";
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((details) => { details.open = true; }));
 let resizeFrame = null;
 addEventListener("resize", () => {
   cancelAnimationFrame(resizeFrame);
-  resizeFrame = requestAnimationFrame(drawAll);
+  resizeFrame = requestAnimationFrame(drawPanels);
 });
-drawAll();
+drawPanels();
+drawMaps();
 if (epochs.length) setEpoch(currentEpoch);
