@@ -21,12 +21,13 @@ from dsi_cli.queries.comparison.criteria import measure_title
 from dsi_cli.queries.comparison.cross_alignment import CrossAlignment
 from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracyComparison, describe_epochs, runs_at_epochs
 from dsi_cli.queries.comparison.repetitions import CURVES, NETWORKS, CurveBand, RunCurve
-from dsi_cli.queries.comparison.runs import compared_runs
+from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.queries.comparison.verdict import Verdict
 from dsi_cli.report import html
 from dsi_cli.report.curve_data import six_digits
 from dsi_cli.report.forest import forest
 from dsi_cli.store import atomic_write
+from dsi_cli.store.results import Results
 from dsi_cli.version import __version__
 
 SCRIPTS = ("dom.js", "frame.js", "exports.js", "curves.js", "colours.js", "frames.js", "comparison.js")
@@ -64,7 +65,7 @@ def render(comparison: Comparison, options: ComparisonOptions, outputs: Sequence
     has_groups = _has_groups(comparison)
     names = list(dict.fromkeys(line.group for line in comparison.runs))
     kind = "groups" if has_groups else "runs"
-    pictures = _pictures(comparison, options, outputs)
+    pictures = _pictures(comparison)
     variables = {
         "title": " and ".join(names) if len(names) == 2 else f"{len(names)} {kind}",
         "comparison": comparison,
@@ -166,9 +167,9 @@ def _pair(equal: EqualAccuracyComparison, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _pictures(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[str | Path]) -> list[dict[str, Any]]:
+def _pictures(comparison: Comparison) -> list[dict[str, Any]]:
     """Return the matrices and classes of the first pairs of networks, in the display order of the first run."""
-    runs = {run.label: run for run in compared_runs(outputs, options.names)}
+    runs = {line.label: ComparedRun(line.label, line.run, Results(line.output)) for line in comparison.runs}
     pictures = []
     for equal in [equal for equal in comparison.equal if equal.classes][:MAX_PICTURES]:
         chosen = [*equal.first_chosen, *equal.second_chosen]
