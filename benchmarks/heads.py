@@ -74,7 +74,7 @@ def asked(path: Path) -> int:
 
     with ExitStack() as stack:
         _, content, sources = open_content(path, stack)
-        groups = trainers.state_dicts(content.tree, trainers.trainer_of(content.tree).name)
+        groups = trainers.state_dicts(content.tree)
         content.read(head.choose_head(groups, trainers.RAW).tensor)
         return sum(source.bytes_read for source in sources)
 

@@ -165,25 +165,22 @@ class _Evidence:
         if weight is None or layer.kind not in ("matrix", "raw") or not is_matrix(weight):
             return []
         is_named = any(map(_MEANS_CLASSIFIER.match, layer.module))
-        fits = self._fits(layer, weight)
-        candidate = HeadCandidate(
-            layer=layer,
-            name=layer.name,
-            tensor=weight,
-            support=tuple(self._support(layer, is_named, fits)),
-            doubts=self._doubts(layer),
-            hidden=self._hidden(layer, is_named),
-            is_named=is_named,
-            is_alone=self.matrices == 1 and layer.width_out > 0,
-            fits=fits,
-        )
-        return [candidate]
-
-    def _fits(self, layer: Layer, weight: Tensor) -> bool | None:
-        if self.classes is None:
-            return None
-        rows = weight.shape[0]
-        return rows == self.classes or (rows == self.classes + 1 and DETECTOR.search(layer.name) is not None)
+        rows, fits = weight.shape[0], None
+        if self.classes is not None:
+            fits = rows == self.classes or (rows == self.classes + 1 and DETECTOR.search(layer.name) is not None)
+        return [
+            HeadCandidate(
+                layer=layer,
+                name=layer.name,
+                tensor=weight,
+                support=tuple(self._support(layer, is_named, fits)),
+                doubts=self._doubts(layer),
+                hidden=self._hidden(layer, is_named),
+                is_named=is_named,
+                is_alone=self.matrices == 1 and layer.width_out > 0,
+                fits=fits,
+            )
+        ]
 
     def _support(self, layer: Layer, is_named: bool, fits: bool | None) -> Iterable[str]:
         if fits:
@@ -225,19 +222,15 @@ class _Evidence:
         return others[-1].width_out == layer.width_in
 
     def _doubts(self, layer: Layer) -> tuple[CandidateReason, ...]:
-        doubts = (
-            self._doubt_by_norm(layer),
-            _doubt_by_name(layer),
-            self._doubt_by_shape(layer),
-            self._doubt_by_position(layer),
-        )
-        return tuple(doubt for doubt in doubts if doubt is not None)
-
-    def _doubt_by_norm(self, layer: Layer) -> CandidateReason | None:
+        doubts = [_doubt_by_name(layer), self._doubt_by_shape(layer)]
         norm = self._norm_after(layer)
-        if norm is None or layer.weight is None or len(layer.weight.shape) != 2:
-            return None
-        return CandidateReason(NORMALISED, f"{norm.name} normalises its output")
+        if norm is not None and layer.weight is not None and len(layer.weight.shape) == 2:
+            doubts.insert(0, CandidateReason(NORMALISED, f"{norm.name} normalises its output"))
+        if layer.kind == "raw" and not layer.path and not layer.module[:-1] and self.has_networks:
+            doubts.append(CandidateReason(APART, "is stored next to the network, not in it"))
+        elif self.ordered and self.matrices > 1 and layer.position < self.first and layer.kind == "matrix":
+            doubts.append(CandidateReason(TABLE, "comes first and has no bias, as a lookup table does"))
+        return tuple(doubt for doubt in doubts if doubt is not None)
 
     def _doubt_by_shape(self, layer: Layer) -> CandidateReason | None:
         if layer.kind == "raw" and layer.width_out == 0:
@@ -250,13 +243,6 @@ class _Evidence:
         block = self.block_of[layer.position]
         if is_square and block is not None and self.blocks[block] > 1:
             return CandidateReason(SQUARE, "has the width of the block before")
-        return None
-
-    def _doubt_by_position(self, layer: Layer) -> CandidateReason | None:
-        if layer.kind == "raw" and not layer.path and not layer.module[:-1] and self.has_networks:
-            return CandidateReason(APART, "is stored next to the network, not in it")
-        if self.ordered and self.matrices > 1 and layer.position < self.first and layer.kind == "matrix":
-            return CandidateReason(TABLE, "comes first and has no bias, as a lookup table does")
         return None
 
     def _norm_after(self, layer: Layer) -> Layer | None:

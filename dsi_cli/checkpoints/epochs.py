@@ -352,10 +352,5 @@ def _first_number(tree: Any, paths: Sequence[tuple[str, ...]]) -> int | None:
 
 
 def _ignite_epoch(tree: Any) -> int | None:
-    trainer = tree.get("trainer") if isinstance(tree, dict) else None
-    if not isinstance(trainer, dict):
-        return None
-    iteration, length = trainer.get("iteration"), trainer.get("epoch_length")
-    if type(iteration) is int and type(length) is int and length > 0:
-        return iteration // length
-    return None
+    iteration, length = _first_number(tree, [("trainer", "iteration")]), _first_number(tree, [("trainer", "epoch_length")])
+    return iteration // length if iteration is not None and length is not None and length > 0 else None

@@ -195,23 +195,15 @@ def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]
     """
     remaining = list(plausible)
     last = max((candidate.layer.position for candidate in remaining), default=0)
-    for is_unlikely in (_is_in_trunk, _is_unnamed_convolution, _has_single_row):
+    for is_unlikely in (
+        lambda candidate: any(map(_TRUNK.match, candidate.layer.module[:-1])),
+        lambda candidate: len(candidate.tensor.shape) > 2 and not candidate.is_named,
+        lambda candidate: candidate.tensor.shape[0] == 1,
+    ):
         others = [candidate for candidate in remaining if not is_unlikely(candidate)]
         if any(candidate.layer.position == last for candidate in others):
             remaining = others
     return [candidate for candidate in remaining if not any(map(_BEST_COPY.search, candidate.layer.path))] or remaining
-
-
-def _is_in_trunk(candidate: HeadCandidate) -> bool:
-    return any(map(_TRUNK.match, candidate.layer.module[:-1]))
-
-
-def _is_unnamed_convolution(candidate: HeadCandidate) -> bool:
-    return len(candidate.tensor.shape) > 2 and not candidate.is_named
-
-
-def _has_single_row(candidate: HeadCandidate) -> bool:
-    return candidate.tensor.shape[0] == 1
 
 
 def _head(layer: Layer, tensor: Tensor) -> Head:

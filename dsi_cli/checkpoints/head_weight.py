@@ -38,28 +38,23 @@ def head_rows(content: CheckpointContent, head: Head, adapter_config: Any = None
     CheckpointError
         A tensor cannot be read, or the parts do not fit together.
     """
+    kind, parts = head.factors.kind, head.factors.tensors
     # The scan reports weights that are not finite, so NumPy's warnings are not needed.
     with np.errstate(all="ignore"):
-        return _effective(content, head, adapter_config)
-
-
-def _effective(content: CheckpointContent, head: Head, adapter_config: Any) -> NDArray[np.float32]:
-    kind, parts = head.factors.kind, head.factors.tensors
-    if kind == layers.WINDOW:
-        return _sum_over_window(content, head)
-    stored = stored_rows(content, head)
-    if kind == layers.PRUNED:
-        return _apply_mask(stored, content.read(parts["mask"]), head)
-    if kind == layers.WEIGHT_NORM:
-        return _apply_weight_norm(stored, content.read(parts["lengths"]), head)
-    if kind == layers.SPECTRAL_NORM:
-        left = content.read(parts["left"]).astype(np.float32).reshape(-1)
-        right = content.read(parts["right"]).astype(np.float32).reshape(-1)
-        return _apply_spectral_norm(stored, left, right, head)
-    if kind == layers.LORA:
-        scale = lora.lora_scale(adapter_config, head.name, parts["down"].shape[0])
-        return lora.apply_change(stored, lora.LoraChange(parts["up"], parts["down"], scale), content.read)
-    return stored
+        if kind == layers.WINDOW:
+            return _sum_over_window(content, head)
+        stored = stored_rows(content, head)
+        if kind == layers.PRUNED:
+            return _apply_mask(stored, content.read(parts["mask"]), head)
+        if kind == layers.WEIGHT_NORM:
+            return _apply_weight_norm(stored, content.read(parts["lengths"]), head)
+        if kind == layers.SPECTRAL_NORM:
+            left, right = (content.read(parts[side]).astype(np.float32).reshape(-1) for side in ("left", "right"))
+            return _apply_spectral_norm(stored, left, right, head)
+        if kind == layers.LORA:
+            scale = lora.lora_scale(adapter_config, head.name, parts["down"].shape[0])
+            return lora.apply_change(stored, lora.LoraChange(parts["up"], parts["down"], scale), content.read)
+        return stored
 
 
 def _sum_over_window(content: CheckpointContent, head: Head) -> NDArray[np.float32]:

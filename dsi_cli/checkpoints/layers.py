@@ -109,23 +109,21 @@ def layers_of(groups: Sequence[NestedStateDict]) -> list[Layer]:
         for path, parameters in _group_by_module(group.tensors).items():
             names = {parameter: name for parameter, (name, _) in parameters.items()}
             tensors = {parameter: tensor for parameter, (_, tensor) in parameters.items()}
-            layer = _read_layer(_Module(group, _unwrapped(path), names, tensors, len(layers)))
+            module = _Module(group, _unwrapped(path), names, tensors, len(layers))
+            readers = (_recurrent, _attention, _linear_or_convolution, _norm, _raw)
+            layer = next((found for read in readers if (found := read(module)) is not None), None)
             if layer is None or "lora" in path.split("."):
                 continue
             is_adapted = path in adapted or path.rpartition(".")[0] in adapted
             if is_adapted and layer.factors.kind != LORA and layer.weight is not None:
                 layer = layer._replace(refusal=layer.refusal or _ADAPTED)
             layers.append(layer)
-    return [_refuse_transposed_factors(layer) for layer in _orient_square_weights(layers)]
-
-
-def _refuse_transposed_factors(layer: Layer) -> Layer:
-    """Return a layer, refused if its outputs are columns and its weight is stored in parts. Parts are only combined by rows."""
-    if layer.is_transposed and layer.factors.kind != PLAIN:
-        return layer._replace(
-            refusal="has a column for each output and is stored in parts, which dsi does not put together"
-        )
-    return layer
+    # Parts of a weight are only combined by rows.
+    refusal = "has a column for each output and is stored in parts, which dsi does not put together"
+    return [
+        layer._replace(refusal=refusal) if layer.is_transposed and layer.factors.kind != PLAIN else layer
+        for layer in _orient_square_weights(layers)
+    ]
 
 
 def _orient_square_weights(layers: list[Layer]) -> list[Layer]:
@@ -218,15 +216,6 @@ class _Module(NamedTuple):
         return Layer(name, group.path, group.role, self.path, None, width_in, width_out, self.position, kind)
 
 
-def _read_layer(module: _Module) -> Layer | None:
-    """Return the layer of a module, or None for a buffer, a scalar and the like."""
-    for read in (_recurrent, _attention, _linear_or_convolution, _norm, _raw):
-        layer = read(module)
-        if layer is not None:
-            return layer
-    return None
-
-
 def _recurrent(module: _Module) -> Layer | None:
     """Return an RNN, LSTM or GRU, whose output is the hidden state of its last layer, in both directions if it has two."""
     name = max((name for name in module.parameters if _RECURRENT.fullmatch(name)), default=None)
@@ -300,7 +289,11 @@ def _find_weight(tensors: Mapping[str, Tensor]) -> tuple[str, Factors, str | Non
     if parametrised:
         return _parametrised(tensors, parametrised)
     if "weight_orig" in tensors:
-        return _pruned_or_spectral(tensors)
+        if "weight_mask" in tensors:
+            return "weight_orig", Factors(PRUNED, {"mask": tensors["weight_mask"]}), None
+        if "weight_u" in tensors:
+            return _spectral("weight_orig", tensors, "weight_u", "weight_v")
+        return "weight_orig", Factors(), "is only a part of the weight, and the mask that belongs to it is missing"
     if "weight_v" in tensors and len(tensors["weight_v"].shape) >= 2:
         if "weight_g" in tensors:
             return "weight_v", Factors(WEIGHT_NORM, {"lengths": tensors["weight_g"]}), None
@@ -311,14 +304,6 @@ def _find_weight(tensors: Mapping[str, Tensor]) -> tuple[str, Factors, str | Non
         if name in tensors and len(tensors[name].shape) >= 2:
             return _plain_or_adapted(name, tensors)
     return None
-
-
-def _pruned_or_spectral(tensors: Mapping[str, Tensor]) -> tuple[str, Factors, str | None]:
-    if "weight_mask" in tensors:
-        return "weight_orig", Factors(PRUNED, {"mask": tensors["weight_mask"]}), None
-    if "weight_u" in tensors:
-        return _spectral("weight_orig", tensors, "weight_u", "weight_v")
-    return "weight_orig", Factors(), "is only a part of the weight, and the mask that belongs to it is missing"
 
 
 def _plain_or_adapted(weight: str, tensors: Mapping[str, Tensor]) -> tuple[str, Factors, str | None]:

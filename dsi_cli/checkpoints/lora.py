@@ -14,18 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.checkpoints.discovery import MODEL_FILES
 from dsi_cli.checkpoints.formats import CheckpointContent, open_content
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import NoHeadError
 from dsi_cli.remote.locations import Place
 
-BASE_MODEL_FILES = (
-    "model.safetensors.index.json",
-    "model.safetensors",
-    "pytorch_model.bin.index.json",
-    "pytorch_model.bin",
-)
-"""The files of a base model, the best first."""
 CONFIG_FILE = "adapter_config.json"
 _PREFIX = "base_model.model."
 
@@ -66,8 +60,8 @@ def open_base_model(adapter: Place, config: Any, stack: ExitStack) -> Checkpoint
             code="no-base-model-name",
         )
     for folder in (adapter.parent / name, adapter.parent.parent / name):
-        for file in BASE_MODEL_FILES:
-            if (folder / file).is_file():
+        for file in MODEL_FILES:
+            if not file.startswith("adapter_") and (folder / file).is_file():
                 return open_content(folder / file, stack)[1]
     raise NoHeadError(
         f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is not here:"

@@ -60,6 +60,11 @@ class HeadOptions:
     keep_extra: bool = False
     """True to keep rows for no object or background."""
 
+    @property
+    def role(self) -> str:
+        """The role of the wanted weights: ``raw`` or ``ema``."""
+        return trainers.EMA if self.ema else trainers.RAW
+
 
 @dataclass(frozen=True)
 class ScanResult:
@@ -171,8 +176,7 @@ def _scan_open(checkpoint: _OpenCheckpoint, request: _ScanRequest) -> ScanResult
         except BackboneError:
             if not request.may_lack_head:
                 raise
-            role = trainers.EMA if request.options.ema else trainers.RAW
-            result = ScanResult(replace(record, weights_used=role, reason=HEADLESS))
+            result = ScanResult(replace(record, weights_used=request.options.role, reason=HEADLESS))
         for source in checkpoint.sources:
             source.require_unchanged()
         return replace(result, file=file)
@@ -228,9 +232,8 @@ def explain_head_choice(
         _, content, _ = open_checkpoint(file, stack)
         stated_classes = _stated_classes(file, content.tree)
         expected = classes if stated_classes is None else stated_classes
-        groups = _state_dicts(content)
-        role = trainers.EMA if options.ema else trainers.RAW
-        ranked = rank_candidates(head.usable_state_dicts(groups, role), expected)
+        groups = trainers.state_dicts(content.tree)
+        ranked = rank_candidates(head.usable_state_dicts(groups, options.role), expected)
         candidates = add_graph_evidence(ranked, content.outputs)
         with_background = stated_classes is not None
         try:
@@ -250,7 +253,8 @@ def list_tensors(path: Place) -> list[tuple[str, Tensor, str]]:
     """
     with ExitStack() as stack:
         _, content, _ = open_content(path, stack)
-        return [(name, tensor, group.role) for group in _state_dicts(content) for name, tensor in group.tensors.items()]
+        groups = trainers.state_dicts(content.tree)
+        return [(name, tensor, group.role) for group in groups for name, tensor in group.tensors.items()]
 
 
 def find_sibling_json(file: CheckpointFile, name: str) -> Any:
@@ -326,14 +330,18 @@ def _scan_head(record: Record, file: CheckpointFile, content: CheckpointContent,
     options = request.options
     stated_classes = _stated_classes(file, content.tree)
     expected = request.classes if stated_classes is None else stated_classes
-    groups = _state_dicts(content)
+    groups = trainers.state_dicts(content.tree)
     if trainers.is_training_state(content.tree, groups, file.path.name):
         return ScanResult(replace(record, status=SKIPPED, reason=NO_NETWORK))
     # Find the head and compute its effective weight.
     with_background = stated_classes is not None
     try:
         chosen = _choose_head(groups, options, expected, with_background=with_background, outputs=content.outputs)
-        _require_short_name(chosen.name)
+        if len(chosen.name) > MAX_NAME_LENGTH:
+            raise UnreadableError(
+                f"the name of the head has {len(chosen.name):,} characters, more than {MAX_NAME_LENGTH:,}",
+                code="long-head-name",
+            )
         config = find_sibling_json(file, lora.CONFIG_FILE) if chosen.factors.kind == layers.LORA else None
         rows = head_weight.head_rows(content, chosen, config)
         fingerprint = head_weight.fingerprint(content, chosen, rows) if request.with_fingerprint else None
@@ -357,13 +365,6 @@ def _scan_head(record: Record, file: CheckpointFile, content: CheckpointContent,
     return _check_rows(replace(record, classes=len(rows)), rows)
 
 
-def _require_short_name(name: str) -> None:
-    if len(name) > MAX_NAME_LENGTH:
-        raise UnreadableError(
-            f"the name of the head has {len(name):,} characters, more than {MAX_NAME_LENGTH:,}", code="long-head-name"
-        )
-
-
 def _choose_head(
     groups: list[trainers.NestedStateDict],
     options: HeadOptions,
@@ -372,14 +373,9 @@ def _choose_head(
     with_background: bool = False,
     outputs: Sequence[str] | None = None,
 ) -> head.Head:
-    role = trainers.EMA if options.ema else trainers.RAW
     return head.choose_head(
-        groups, role, head_name=options.head, classes=classes, with_background=with_background, outputs=outputs
+        groups, options.role, head_name=options.head, classes=classes, with_background=with_background, outputs=outputs
     )
-
-
-def _state_dicts(content: CheckpointContent) -> list[trainers.NestedStateDict]:
-    return trainers.state_dicts(content.tree, trainers.trainer_of(content.tree).name)
 
 
 def _adapted_head(
@@ -389,7 +385,7 @@ def _adapted_head(
     config = find_sibling_json(file, lora.CONFIG_FILE)
     with ExitStack() as stack:
         base = lora.open_base_model(file.path, config, stack)
-        chosen = _choose_head(_state_dicts(base), options, classes)
+        chosen = _choose_head(trainers.state_dicts(base.tree), options, classes)
         rows = head_weight.head_rows(base, chosen)
     change = lora.lora_change(content.tree, chosen.name, config)
     return chosen, rows if change is None else lora.apply_change(rows, change, content.read)
@@ -404,9 +400,7 @@ def _check_rows(record: Record, rows: NDArray[np.float32]) -> ScanResult:
         return ScanResult(replace(record, status=FAILED, reason="one row: similarity needs two classes or more"))
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if bad.size:
-        listed = ", ".join(map(str, bad[:5]))
-        if bad.size > 5:
-            listed += f" and {bad.size - 5} more"
+        listed = ", ".join(map(str, bad[:5])) + (f" and {bad.size - 5} more" if bad.size > 5 else "")
         reason = f"NaN or infinite weights in class {listed} of {len(rows)}"
         return ScanResult(replace(record, status=FAILED, reason=reason))
     return ScanResult(record, rows)

@@ -68,12 +68,11 @@ def state_dict_tensors(file: CheckpointFile, options: HeadOptions, classes: int 
 def _choose_state_dict(
     content: CheckpointContent, options: HeadOptions, classes: int | None
 ) -> tuple[NestedStateDict, str | None]:
-    groups = trainers.state_dicts(content.tree, trainers.trainer_of(content.tree).name)
-    role = trainers.EMA if options.ema else trainers.RAW
+    groups = trainers.state_dicts(content.tree)
     try:
-        chosen = head.choose_head(groups, role, head_name=options.head, classes=classes, outputs=content.outputs)
+        chosen = head.choose_head(groups, options.role, head_name=options.head, classes=classes, outputs=content.outputs)
     except NoHeadError:
-        usable = [group for group in groups if group.role == role] or groups
+        usable = [group for group in groups if group.role == options.role] or groups
         if not usable or options.head is not None:
             raise
         return max(usable, key=lambda group: len(group.tensors)), None

@@ -76,28 +76,16 @@ def _is_mmengine(tree: dict[str, Any]) -> bool:
     return "mmengine_version" in meta or "mmcv_version" in meta or (isinstance(config, str) and "mmengine" in config)
 
 
-def _is_ignite(tree: dict[str, Any]) -> bool:
-    return "epoch_length" in as_dict(tree.get("trainer"))
-
-
-def _is_composer(tree: dict[str, Any]) -> bool:
-    return {"model", "timestamp"} <= as_dict(tree.get("state")).keys()
-
-
-def _is_keras(tree: dict[str, Any]) -> bool:
-    return "keras_version" in as_dict(tree.get("__metadata__"))
-
-
 TRAINERS = (
-    Trainer("composer", _is_composer, 1),
+    Trainer("composer", lambda tree: {"model", "timestamp"} <= as_dict(tree.get("state")).keys(), 1),
     Trainer("lightning", _has("pytorch-lightning_version"), 0),
     Trainer("mmengine", _is_mmengine, 1),
     Trainer("ultralytics", _has("train_args", "ema", "updates"), 0),
-    Trainer("ignite", _is_ignite, 1),
+    Trainer("ignite", lambda tree: "epoch_length" in as_dict(tree.get("trainer")), 1),
     Trainer("timm", _has("state_dict", "arch", "version", "epoch"), 0),
     Trainer("torchvision", _has("model", "optimizer", "lr_scheduler", "args", "epoch"), 0),
     Trainer("deepspeed", _has("module", "ds_version"), None),
-    Trainer("keras", _is_keras, 1),
+    Trainer("keras", lambda tree: "keras_version" in as_dict(tree.get("__metadata__")), 1),
     Trainer("fastai", lambda tree: set(tree) == {"model", "opt"}, 0),
 )
 HUGGING_FACE, PLAIN = "transformers", "plain"
@@ -158,14 +146,13 @@ def _names_and_shapes(node: Any) -> list[tuple[str, tuple[int, ...]]]:
     return weights if any(len(shape) > 1 for _, shape in weights) else []
 
 
-def state_dicts(tree: Any, trainer: str = PLAIN) -> list[NestedStateDict]:
+def state_dicts(tree: Any) -> list[NestedStateDict]:
     """Return every state dict in inert contents, in the order of the file."""
     # Some trainers store the averaged weights under the key that usually holds the raw ones.
     roles: dict[str, str] = {}
-    if isinstance(tree, dict) and trainer == "lightning" and "current_model_state" in tree:
-        roles = {"state_dict": EMA, "current_model_state": RAW}
-    elif isinstance(tree, dict) and trainer == "mmengine" and "ema_state_dict" in tree:
-        roles = {"state_dict": EMA, "ema_state_dict": RAW}
+    for trainer, raw in (("lightning", "current_model_state"), ("mmengine", "ema_state_dict")):
+        if isinstance(tree, dict) and raw in tree and trainer_of(tree).name == trainer:
+            roles = {"state_dict": EMA, raw: RAW}
     groups: list[NestedStateDict] = []
     for path, tensors in _find_tensors(tree):
         role = EMA if any(map(_AVERAGED.search, path)) else RAW
@@ -356,13 +343,9 @@ def _plain_data(node: Any, depth: int, budget: list[int], *, is_top: bool) -> An
     if isinstance(node, dict):
         items = list(node.items())
         if is_top:
-            items = [(key, value) for key, value in items if _is_metadata(str(key))]
+            items = [item for item in items if item[0] == "hyper_parameters" or not _NOT_WEIGHTS.search(str(item[0]))]
         items = [(key, value) for key, value in items[: max(0, budget[0])] if not isinstance(key, PickledObject)]
         return {key: _plain_data(value, depth - 1, budget, is_top=False) for key, value in items}
     if isinstance(node, list | tuple):
         return [_plain_data(value, depth - 1, budget, is_top=False) for value in node[: max(0, budget[0])]]
     return node if node is None or isinstance(node, str | int | float) else None
-
-
-def _is_metadata(key: str) -> bool:
-    return key == "hyper_parameters" or not _NOT_WEIGHTS.search(key)

@@ -9,7 +9,7 @@ converted to fractions.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import ceil, isfinite
 from typing import Any, NamedTuple
@@ -131,9 +131,12 @@ def _read(path: Place) -> TrainingLog:
     elif path.stat().st_size > _MAX_LOG_BYTES:
         raise ValueError(f"it has more than {_MAX_LOG_BYTES >> 20} MB")
     elif path.suffix == ".json":
-        _add_rows(log, _json_rows(path), is_fraction=True)
+        rows = as_dict(bounded_json.parse_json(path.read_bytes())).get("log_history")
+        _add_rows(log, filter(as_dict, rows) if isinstance(rows, list) else [], is_fraction=True)
     else:
-        _add_rows(log, _csv_rows(path), is_fraction=False)
+        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+            rows = ({(key or "").strip().lower(): value for key, value in row.items()} for row in csv.DictReader(file))
+            _add_rows(log, rows, is_fraction=False)
     _convert_percentages(log)
     if 0 in log.by_epoch and "train_loss" not in log.by_epoch[0]:
         log.begins_before_training = any("train_loss" in values for epoch, values in log.by_epoch.items() if epoch > 0)
@@ -163,17 +166,6 @@ def scalars_of(tree: Any) -> dict[str, float]:
             is_percentage = curve in _FRACTIONS and number > 1.0
             scalars[curve] = number / 100.0 if is_percentage else number
     return scalars
-
-
-def _csv_rows(path: Place) -> Iterator[dict[str, Any]]:
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        for row in csv.DictReader(file):
-            yield {(key or "").strip().lower(): value for key, value in row.items()}
-
-
-def _json_rows(path: Place) -> list[dict[str, Any]]:
-    rows = as_dict(bounded_json.parse_json(path.read_bytes())).get("log_history")
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _add_rows(log: TrainingLog, rows: Iterable[dict[str, Any]], *, is_fraction: bool) -> None:

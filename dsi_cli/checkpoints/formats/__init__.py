@@ -12,7 +12,7 @@ from __future__ import annotations
 import shlex
 import zlib
 from collections.abc import Callable, Collection, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -65,14 +65,6 @@ _MAX_PICKLE_BYTES = 512 << 20
 """The maximum size of a pickle without a checkpoint's suffix that is read completely in search of weights."""
 HDF5 = b"\x89HDF\r\n\x1a\n"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-
-
-def _is_legacy(head: bytes) -> bool:
-    return head.startswith(_LEGACY)
-
-
-def _is_safetensors(head: bytes) -> bool:
-    return len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32
 
 
 def _is_pickle(head: bytes) -> bool:
@@ -132,10 +124,6 @@ def _has_files(*names: str) -> Callable[[Collection[str]], bool]:
     return lambda entries: all(any(entry.rpartition("/")[2] == name for entry in entries) for name in names)
 
 
-def _is_npz(entries: Collection[str]) -> bool:
-    return bool(entries) and all(entry.endswith(".npy") for entry in entries)
-
-
 FORMATS = (
     Format("torch-export", "torch_export", "torch.export.save: .pt2", matches_entries=_has_files("archive_format")),
     Format(
@@ -149,15 +137,25 @@ FORMATS = (
     ),
     Format("torch-zip", "torch_zip", "torch.save since PyTorch 1.6: a zip archive", matches_entries=_has_files("data.pkl")),
     Format("keras", "keras", "Keras 3: .keras", matches_entries=_has_files("model.weights.h5")),
-    Format("npz", "npz", "numpy.savez: arrays by name", matches_entries=_is_npz),
+    Format(
+        "npz",
+        "npz",
+        "numpy.savez: arrays by name",
+        matches_entries=lambda entries: bool(entries) and all(entry.endswith(".npy") for entry in entries),
+    ),
     Format(
         "torch-legacy",
         "torch_legacy",
         "torch.save before PyTorch 1.6: a row of pickles",
-        matches_head=_is_legacy,
+        matches_head=lambda head: head.startswith(_LEGACY),
     ),
-    Format("safetensors", "safetensors", "safetensors, one file", matches_head=_is_safetensors),
-    Format("hdf5", "keras_h5", "Keras: .weights.h5, .h5", matches_head=lambda head: head.startswith(HDF5)),
+    Format(
+        "safetensors",
+        "safetensors",
+        "safetensors, one file",
+        matches_head=lambda head: len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32,
+    ),
+    Format("hdf5", "keras", "Keras: .weights.h5, .h5", matches_head=lambda head: head.startswith(HDF5)),
     Format("onnx", "onnx", "ONNX: initialisers", matches_head=_is_onnx),
     Format("msgpack", "msgpack", "Flax: MessagePack of nested mappings of arrays", matches_head=_is_msgpack),
     Format("pickle", "plain_pickle", "pickle.dump of tensors or arrays", matches_head=_is_pickle),
@@ -194,7 +192,10 @@ def is_checkpoint(source: RandomAccessFile) -> bool:
     """
     head = source.head(16)
     if head.startswith(_GZIP):
-        inflated = _inflated_head(source)
+        inflated = b""
+        with suppress(zlib.error):
+            compressed = source.head(_INFLATED_HEAD_BYTES * 16)
+            inflated = zlib.decompressobj(31).decompress(compressed, _INFLATED_HEAD_BYTES)
         return _format_of_head(inflated) is not None or (inflated.startswith(_ZIP) and b"data.pkl" in inflated)
     if head.startswith(_ZIP):
         from dsi_cli.checkpoints.formats.zip_archive import Archive
@@ -218,24 +219,12 @@ def _has_weight(names: Iterable[str]) -> bool:
     return any(name.rpartition(".")[2].rpartition("/")[2] in ("weight", "kernel") for name in names)
 
 
-def _inflated_head(source: RandomAccessFile) -> bytes:
-    """Return the first decompressed bytes of a gzip file, or no bytes if it is damaged."""
-    try:
-        return zlib.decompressobj(31).decompress(source.head(_INFLATED_HEAD_BYTES * 16), _INFLATED_HEAD_BYTES)
-    except zlib.error:
-        return b""
-
-
 def _format_of_head(head: bytes) -> Format | None:
     return next((item for item in FORMATS if item.matches_head is not None and item.matches_head(head)), None)
 
 
 def _format_of_entries(names: Collection[str]) -> Format | None:
     return next((item for item in FORMATS if item.matches_entries is not None and item.matches_entries(names)), None)
-
-
-def _format_of_marker(name: str) -> Format | None:
-    return next((item for item in FORMATS if any(fnmatchcase(name, marker) for marker in item.markers)), None)
 
 
 def open_content(path: Place, stack: ExitStack) -> tuple[str, CheckpointContent, list[RandomAccessFile]]:
@@ -248,7 +237,7 @@ def open_content(path: Place, stack: ExitStack) -> tuple[str, CheckpointContent,
     PendingError
         The file breaks off like a file that is still being written.
     """
-    format_ = _format_of_marker(path.name)
+    format_ = next((item for item in FORMATS if any(fnmatchcase(path.name, marker) for marker in item.markers)), None)
     if format_ is not None:
         sources: list[RandomAccessFile] = []
         return format_.name, _complete(_import_reader(format_).open_folder(path, stack, sources)), sources

@@ -1,4 +1,8 @@
-"""``.keras``: a zip archive with the model's configuration and an HDF5 file of its weights, which is read in place."""
+"""Keras: HDF5 files, and ``.keras``, a zip archive with the model's configuration and an HDF5 file, which is read in place.
+
+HDF5 files are Keras' weights (``.weights.h5``), its models before version 3 (``.h5``), and arrays from other writers. The tree is
+flat and maps names to parameters. If Keras wrote the file, ``__metadata__`` states this and the version, if known.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from typing import Any
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.formats.zip_archive import Archive
 from dsi_cli.checkpoints.io import bounded_json
+from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.isolated.client import ByteRanges, open_isolated
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -30,8 +35,10 @@ class _BytesInMemory:
         return self._data[offset : offset + size]
 
 
-def open_content(archive: Archive) -> CheckpointContent:
-    """Return the content of a ``.keras`` archive; errors as `formats.open_content`."""
+def open_content(archive: Archive | RandomAccessFile) -> CheckpointContent:
+    """Return the content of a ``.keras`` archive or an HDF5 file; errors as `formats.open_content`."""
+    if isinstance(archive, RandomAccessFile):
+        return open_isolated("hdf5", archive.size, archive)
     weights: ByteRanges
     try:
         weights = archive.window(_WEIGHTS)

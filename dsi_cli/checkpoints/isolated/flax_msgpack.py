@@ -42,12 +42,15 @@ def open_file(file: IO[bytes]) -> FileContents:
 
     listing = FileContents(read)
     for name, leaf in flatten_tree(_merge_chunks(tree)).items():
-        value = _to_number(leaf) if isinstance(leaf, _Array) else _to_json(leaf)
-        if isinstance(value, _Array):
-            arrays[name] = value
-            listing.tensors.append((name, value.dtype, list(value.shape), name))
+        if isinstance(leaf, _Array) and (leaf.shape or leaf.dtype not in NUMPY_DTYPES):
+            arrays[name] = leaf
+            listing.tensors.append((name, leaf.dtype, list(leaf.shape), name))
+        elif isinstance(leaf, _Array):
+            # An array without dimensions, such as the step, is a number.
+            number = decode(contiguous(leaf.dtype, (), Storage("", leaf.dtype, 1)), leaf.data).item()
+            listing.values[name] = None if isinstance(number, complex) else number
         else:
-            listing.values[name] = value
+            listing.values[name] = _to_json(leaf)
     return listing
 
 
@@ -77,14 +80,6 @@ def _extension(kind: int, data: bytes) -> Any:
     if dtype in NUMPY_DTYPES and len(array_bytes) != prod(shape) * itemsize(dtype):
         raise ValueError(f"an array of shape {tuple(shape[:8])} and {dtype} has {len(array_bytes)} bytes")
     return _Array(dtype, tuple(shape), array_bytes)
-
-
-def _to_number(array: _Array) -> Any:
-    """Return the number in an array without dimensions; return any other array unchanged."""
-    if array.shape or array.dtype not in NUMPY_DTYPES:
-        return array
-    number = decode(contiguous(array.dtype, (), Storage("", array.dtype, 1)), array.data).item()
-    return None if isinstance(number, complex) else number
 
 
 def _to_json(leaf: Any) -> Any:

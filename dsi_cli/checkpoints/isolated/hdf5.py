@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import IO, Any
 
@@ -40,18 +41,14 @@ def open_file(file: IO[bytes], config: str = "", version: str | None = None) -> 
         raise _problem(error) from None
 
     listing = FileContents(partial(_read, opened))
-    model_config = _parse_config(config or _first_text(root, "model_config") or "")
+    model_config = _parse_config(config or root.text("model_config") or "")
     for name, array, is_output in parameters(root, model_config):
         listing.tensors.append((name, array.dtype, list(array.shape), array.path))
         if is_output:
             listing.outputs = [*(listing.outputs or []), name]
     if is_keras(root):
-        listing.values["__metadata__"] = {"keras_version": version or _first_text(root, "keras_version")}
+        listing.values["__metadata__"] = {"keras_version": version or root.text("keras_version")}
     return listing
-
-
-def _first_text(group: H5Group, name: str) -> str | None:
-    return next(iter(group.texts.get(name, [])), None)
 
 
 def _read(opened: h5py.File, path: str) -> NDArray[Any]:
@@ -122,15 +119,11 @@ def _dtype(dataset: Any) -> str:
 
 
 def _texts(node: Any) -> dict[str, list[str]]:
-    return {name: list(_strings(value)) for name, value in _attributes(node)}
-
-
-def _attributes(node: Any) -> Iterator[tuple[str, Any]]:
+    texts = {}
     for name in node.attrs:
-        try:
-            yield name, node.attrs[name]
-        except (OSError, TypeError, ValueError, RuntimeError, KeyError):
-            continue
+        with suppress(OSError, TypeError, ValueError, RuntimeError, KeyError):
+            texts[name] = list(_strings(node.attrs[name]))
+    return texts
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -83,6 +83,10 @@ class H5Group:
     members: dict[str, H5Group | H5Dataset] = field(default_factory=dict)
     texts: dict[str, list[str]] = field(default_factory=dict)
 
+    def text(self, name: str) -> str | None:
+        """Return the first text of an attribute."""
+        return next(iter(self.texts.get(name, [])), None)
+
 
 class _Layer(NamedTuple):
     """A layer in a model's configuration.
@@ -247,7 +251,7 @@ class _Keras3Names:
                 continue
             layer = layers.get(key, _Layer("", {}, False))
             variables = member.members.get(_VARS)
-            layer_name = (_name_attribute(variables) if isinstance(variables, H5Group) else "") or layer.name
+            layer_name = (variables.text("name") if isinstance(variables, H5Group) else None) or layer.name
             kind = _without_count(key)
             # A name that a person chose is more readable than class and count.
             part = key
@@ -262,7 +266,7 @@ class _Keras3Names:
         """Yield the variables of a layer, of which Keras 3 stores only the order."""
         arrays = [(key, member) for key, member in group.members.items() if isinstance(member, H5Dataset)]
         arrays.sort(key=lambda item: natural_key(item[0]))
-        names = _VARIABLES.get(kind) or _VARIABLES.get(_without_count(_name_attribute(group)))
+        names = _VARIABLES.get(kind) or _VARIABLES.get(_without_count(group.text("name") or ""))
         if names is None:
             names = ("kernel", "bias") if arrays and len(arrays[0][1].shape) > 1 else ()
         elif len(names) != len(arrays):
@@ -289,10 +293,6 @@ class _Keras3Names:
             inner = [self._last_address(part) for part in member.members.values()]
             self._last_addresses[id(member)] = max([member.address, *inner])
         return self._last_addresses[id(member)]
-
-
-def _name_attribute(group: H5Group) -> str:
-    return next(iter(group.texts.get("name", [])), "")
 
 
 def _follow_counts(addresses: dict[str, int]) -> bool:

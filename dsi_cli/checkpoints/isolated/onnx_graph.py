@@ -28,8 +28,6 @@ _GENERIC = re.compile(
 )
 """Names that an exporter invents."""
 _LAYER_PATH = re.compile(r"/?(.+)/(MatMul|Gemm|Conv\w*)(_\d+)?", re.DOTALL)
-
-
 _ADDED = frozenset({"Add", "Sub", "Mul", "Div"})
 """Operators that shift or scale; the search for the output layer continues with the input that is not a weight."""
 _FOLLOWED = frozenset(

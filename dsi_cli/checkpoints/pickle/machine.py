@@ -265,10 +265,6 @@ def _long(layout: struct.Struct) -> _Handler:
     return handler
 
 
-def _text_float(m: _Machine) -> None:
-    m.push(float(m.line()[:_MAX_INTEGER_BYTES]))
-
-
 def _bytes(layout: struct.Struct) -> _Handler:
     def handler(m: _Machine) -> None:
         size = m.number(layout)
@@ -300,14 +296,6 @@ def _latin(layout: struct.Struct) -> _Handler:
     return handler
 
 
-def _text_string(m: _Machine) -> None:
-    m.push(m.line().strip(b"'\"").decode("latin-1"))
-
-
-def _text_unicode(m: _Machine) -> None:
-    m.push(m.line().decode("raw-unicode-escape"))
-
-
 def _mark(m: _Machine) -> None:
     m.budget -= _VALUE_COST
     m.marks.append(m.stack)
@@ -327,10 +315,6 @@ def _pop_mark(m: _Machine) -> None:
     m.pop_mark()
 
 
-def _dup(m: _Machine) -> None:
-    m.push(m.stack[-1])
-
-
 def _push_new(make: Callable[[], Any]) -> _Handler:
     return lambda m: m.push(make(), _OBJECT_COST)
 
@@ -346,14 +330,12 @@ def _tuple(count: int) -> _Handler:
     return handler
 
 
-def _marked_tuple(m: _Machine) -> None:
-    items = m.pop_mark()
-    m.push(tuple(items), 8 * len(items) + _VALUE_COST)
+def _marked(make: Callable[[list[Any]], Any]) -> _Handler:
+    def handler(m: _Machine) -> None:
+        items = m.pop_mark()
+        m.push(make(items), 8 * len(items) + _VALUE_COST)
 
-
-def _marked_list(m: _Machine) -> None:
-    items = m.pop_mark()
-    m.push(items, 8 * len(items) + _VALUE_COST)
+    return handler
 
 
 def _marked_dict(m: _Machine) -> None:
@@ -365,14 +347,6 @@ def _marked_dict(m: _Machine) -> None:
 def _marked_set(m: _Machine) -> None:
     items = m.pop_mark()
     m.push({item for item in items if is_key(item)}, _OBJECT_COST + 64 * len(items))
-
-
-def _append(m: _Machine) -> None:
-    _extend(m, [m.stack.pop()])
-
-
-def _appends(m: _Machine) -> None:
-    _extend(m, m.pop_mark())
 
 
 def _extend(m: _Machine, items: list[Any]) -> None:
@@ -391,10 +365,6 @@ def _extend(m: _Machine, items: list[Any]) -> None:
 def _set_item(m: _Machine) -> None:
     value, key = m.stack.pop(), m.stack.pop()
     _set_items(m, [key, value])
-
-
-def _set_items_marked(m: _Machine) -> None:
-    _set_items(m, m.pop_mark())
 
 
 def _set_items(m: _Machine, items: list[Any]) -> None:
@@ -438,10 +408,6 @@ def _get(layout: struct.Struct) -> _Handler:
         m.position += width
 
     return handler
-
-
-def _text_get(m: _Machine) -> None:
-    m.push(m.memo[_integer(m.line())])
 
 
 def _global(m: _Machine) -> None:
@@ -539,7 +505,7 @@ _BY_CODE: dict[str, _Handler] = {
     "(": _mark,
     "0": _pop,
     "1": _pop_mark,
-    "2": _dup,
+    "2": lambda m: m.push(m.stack[-1]),
     "N": _constant(None),
     "\x88": _constant(True),
     "\x89": _constant(False),
@@ -549,12 +515,12 @@ _BY_CODE: dict[str, _Handler] = {
     "J": _numeral(_I4),
     "\x8a": _long(_U1),
     "\x8b": _long(_U4),
-    "F": _text_float,
+    "F": lambda m: m.push(float(m.line()[:_MAX_INTEGER_BYTES])),
     "G": _numeral(_F8),
-    "S": _text_string,
+    "S": lambda m: m.push(m.line().strip(b"'\"").decode("latin-1")),
     "T": _latin(_U4),
     "U": _latin(_U1),
-    "V": _text_unicode,
+    "V": lambda m: m.push(m.line().decode("raw-unicode-escape")),
     "X": _string(_U4),
     "\x8c": _string(_U1),
     "\x8d": _string(_U8),
@@ -569,19 +535,19 @@ _BY_CODE: dict[str, _Handler] = {
     "\x85": _tuple(1),
     "\x86": _tuple(2),
     "\x87": _tuple(3),
-    "t": _marked_tuple,
-    "l": _marked_list,
+    "t": _marked(tuple),
+    "l": _marked(list),
     "d": _marked_dict,
     "\x91": _marked_set,
-    "a": _append,
-    "e": _appends,
-    "\x90": _appends,
+    "a": lambda m: _extend(m, [m.stack.pop()]),
+    "e": lambda m: _extend(m, m.pop_mark()),
+    "\x90": lambda m: _extend(m, m.pop_mark()),
     "s": _set_item,
-    "u": _set_items_marked,
+    "u": lambda m: _set_items(m, m.pop_mark()),
     "p": _text_put,
     "q": _byte_put,
     "\x94": _memoize,
-    "g": _text_get,
+    "g": lambda m: m.push(m.memo[_integer(m.line())]),
     "j": _get(_U4),
     "c": _global,
     "\x93": _stack_global,
