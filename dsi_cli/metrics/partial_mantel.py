@@ -3,6 +3,9 @@
 It separates, for example, agreement with semantics from visual similarity. Off the diagonal both matrices are replaced by their
 residuals of a least-squares regression on the third. Pearson's correlation of the residuals is the partial correlation (Smouse,
 Long and Sokal 1986). The chance level is that of random relabellings of one residual matrix, exact by Mantel's moments.
+
+The regression is linear and takes the third matrix as free of error. If the relation is curved, or the third matrix is noisy, the
+partial correlation differs from 0 although the third matrix explains everything (docs/method.md has measured examples).
 """
 
 from __future__ import annotations
