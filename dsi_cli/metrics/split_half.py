@@ -93,7 +93,7 @@ def _random_halves(rows: NDArray[np.int64], halvings: int, rng: np.random.Genera
     starts = np.concatenate([[0], np.cumsum(rows.sum(axis=1))])[:-1]
     is_first = (np.arange(len(cells)) - starts[row_of_cell]) % 2 == 0
     for _ in range(halvings):
-        order = np.lexsort((rng.random(len(cells)), row_of_cell))
+        order = np.argsort(row_of_cell + rng.random(len(cells)))
         first = np.bincount(cells[order[is_first]], minlength=rows.size).reshape(rows.shape)
         yield first, rows - first
 
