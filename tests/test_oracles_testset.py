@@ -327,7 +327,6 @@ def test_idm_by_hand():
 
 def test_idm_without_a_mistake_or_a_sample():
     assert oracles.idm(np.diag([1, 2, 0]), CSM) == {"all": 1, "errors": None, "macro": 1}
-    assert oracles.idm_null_enumerated(np.diag([1, 2, 0]), CSM) == {"all": (1, 0), "errors": None}
     with pytest.raises(ValueError, match="a sample"):
         oracles.idm(np.zeros((3, 3)), CSM)
     with pytest.raises(ValueError, match="counts of"):
@@ -339,29 +338,6 @@ def test_errors_follow_from_all_and_the_accuracy(rng, classes):
     counts, csm = errors_table(rng, classes), rng.integers(0, 4, (classes, classes))
     value = oracles.idm(counts, csm)
     assert_allclose(value["errors"], 1 - (1 - value["all"]) / (1 - oracles.accuracy(counts)), rtol=1e-12)
-
-
-@pytest.mark.parametrize("classes", [3, 4, 5])
-def test_idm_null_mean_is_that_of_a_random_rank(rng, classes):
-    counts, csm = errors_table(rng, classes), rng.integers(0, 3, (classes, classes))
-    null = oracles.idm_null_enumerated(counts, csm)
-    of_errors = 1 - (classes / 2) / (classes - 1)
-    wrong = 1 - oracles.accuracy(counts)
-    assert_allclose(null["errors"][0], of_errors, rtol=1e-12)
-    assert_allclose(null["all"][0], 1 - wrong * (1 - of_errors), rtol=1e-12)
-    assert_allclose(null["all"][1], wrong * null["errors"][1], rtol=1e-12)
-
-
-def test_idm_null_by_hand():
-    one_mistake = [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
-    null = oracles.idm_null_enumerated(one_mistake, CSM)
-    every = [1 - rank / 2 for rank in (1, 2, 1.5, 1.5, 2, 1)]
-    assert null["errors"] == (pytest.approx(np.mean(every)), pytest.approx(np.std(every)))
-
-
-def test_idm_null_refuses_many_classes():
-    with pytest.raises(ValueError, match="too many relabellings"):
-        oracles.idm_null_enumerated(np.eye(7), np.eye(7))
 
 
 def test_idm_ceiling_by_hand():

@@ -22,7 +22,6 @@ from helpers.oracles import TOLERANCE, ccsm, ncsm, offdiagonal
 Array = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
-MAX_ENUMERATED = 6
 TOP = 5
 
 
@@ -407,34 +406,6 @@ def idm(counts: npt.ArrayLike, csm: npt.ArrayLike) -> Idm:
 
 def _inverse(sample_ranks: list[float], count: int) -> float:
     return 1 - math.fsum(sample_ranks) / len(sample_ranks) / (count - 1)
-
-
-class IdmNull(TypedDict):
-    """Mean and population deviation of the IDM over relabellings."""
-
-    all: tuple[float, float]
-    errors: tuple[float, float] | None
-
-
-def idm_null_enumerated(counts: npt.ArrayLike, csm: npt.ArrayLike) -> IdmNull:
-    """Chance level of the IDM: mean and population deviation over all ``C!`` relabellings of the CSM's classes.
-
-    The identity is among them. ``errors`` is None where there is no mistake.
-    """
-    square = np.asarray(csm, dtype=np.float64)
-    count = len(square)
-    if count > MAX_ENUMERATED:
-        raise ValueError(f"{count} classes have too many relabellings; at most {MAX_ENUMERATED}")
-    every = []
-    for order in itertools.permutations(range(count)):
-        relabelled = [[square[order[i], order[j]] for j in range(count)] for i in range(count)]
-        every.append(idm(counts, relabelled))
-    of_all = [value["all"] for value in every]
-    of_errors = _without_none(value["errors"] for value in every)
-    return {
-        "all": (float(np.mean(of_all)), float(np.std(of_all))),
-        "errors": (float(np.mean(of_errors)), float(np.std(of_errors))) if of_errors else None,
-    }
 
 
 def idm_ceiling(counts: npt.ArrayLike, csm: npt.ArrayLike) -> Idm:
