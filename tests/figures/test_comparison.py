@@ -57,7 +57,7 @@ def test_figures_of_two_runs_have_chance_bands(tmp_path):
     found = compare([write_output(tmp_path / "out", *folders)], ComparisonOptions(draws=5))
     figures = dict(drawing.figures(found))
     curves = Results(tmp_path / "out").curves.query("epoch == 2 and run == 'a'")
-    sai = curves.query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'").iloc[0]
+    sai = curves.query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'pearson'").iloc[0]
     widm = curves.query("metric == 'idm' and of == 'scsm' and variant == 'errors'").iloc[0]
     for name, top in (
         ("alignment", 2 * sai["excess"] / sai["z"]),
