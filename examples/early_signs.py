@@ -1,7 +1,7 @@
 """Train many small networks, and measure whether early similarity predicts their final accuracy.
 
 ``python examples/early_signs.py train --out signs --images DIR`` trains the networks and keeps what dsi reads.
-``dsi analyze signs/runs -o signs/out`` analyses them.
+``dsi analyze signs/runs/[ni]* -o signs/out`` and ``dsi analyze signs/runs/v* -o signs/out --pos verb`` analyse them.
 ``python examples/early_signs.py measure signs`` prints the tables of ``docs/findings.md``.
 
 The data sets are the glosses of WordNet's nouns and verbs, which a network assigns to 100 broader synsets, and the images of DIR,
