@@ -6,6 +6,7 @@ Each is a PNG of few colours or a GIF. Equal tables and libraries give equal byt
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -71,8 +72,26 @@ def map_palette() -> Image.Image:
     return image
 
 
+def report_pictures(out: Path) -> None:
+    """Take pictures of the first screen of the report with light and dark colours, by the system's Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for scheme in ("light", "dark"):
+            page = browser.new_page(viewport={"width": 1280, "height": 1180}, color_scheme=scheme)
+            page.goto((out / "report.html").resolve().as_uri())
+            page.wait_for_selector("canvas")
+            page.wait_for_timeout(1000)
+            with Image.open(io.BytesIO(page.screenshot())) as image:
+                pixels = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+            pixels.save(IMAGES / f"report-{scheme}.png", optimize=True)
+        browser.close()
+
+
 def main(out: Path) -> None:
     results = open_results(out)
+    report_pictures(out)
     for picture in PICTURES:
         with using(Style("screen")):
             figure = figure_spec(picture.name).draw(results, picture.options)

@@ -42,7 +42,7 @@ SYNSETS_PER_CLASS = (40, 500)
 WORDS = 20
 """A gloss is cut after this many words."""
 EARLY_EPOCHS = (1, 2, 3)
-BOOTSTRAP_DRAWS = 2000
+BOOTSTRAP_DRAWS = 1000
 Values = NDArray[np.float64]
 
 
@@ -182,7 +182,7 @@ def train_all(out: Path, folder: Path | None) -> None:
 
 def curves(out: Path) -> pd.DataFrame:
     """Return the signs of each run and epoch, one column each, with accuracy and loss."""
-    table = open_results(out).table("curves")
+    table = open_results(out).curves
     columns: dict[str, Any] = {
         "agreement": ((table.metric == "sai") & (table.of == "ncsm,scsm") & (table.variant == "pearson"), "value"),
         "z": ((table.metric == "sai") & (table.of == "ncsm,scsm") & (table.variant == "pearson"), "z"),

@@ -53,7 +53,7 @@ def run(command: list[str], folder: Path, environment: dict[str, str] | None) ->
 
 
 def follow(page: Path, folder: Path, programs: Programs = OURS, environment: dict[str, str] | None = None) -> None:
-    """Run the commands and the Python examples of a page in their order; a target of make is only looked up."""
+    """Run the commands and the Python examples of a page in their order; of the targets of make, only the demo is made."""
     for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")):
         if kind == "python":
             run([*programs["python"], "-W", "error:::__main__", "-c", text], folder, environment)
@@ -61,7 +61,9 @@ def follow(page: Path, folder: Path, programs: Programs = OURS, environment: dic
             name, *arguments = shlex.split(command)
             if name == "make":
                 assert arguments[0] in TARGETS, f"{command}: the Makefile has no such target"
-            else:
+            if [name, *arguments] == ["make", "demo"]:
+                run([*programs["dsi"], "demo"], folder, environment)
+            elif name != "make":
                 run([*programs.get(name, [name]), *arguments], folder, environment)
 
 
