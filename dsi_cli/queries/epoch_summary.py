@@ -134,10 +134,3 @@ def _mistake_fields(row: Row, own: str, measure: str | None, split: str) -> Row:
     if row["metric"] == "idm" and row["variant"] == "errors" and row["of"] == MatrixId.parse(own).kind:
         return {"nidm": row["value"], "nidm_z": row["z"], "chance": row["null_mean"]}
     return {}
-
-
-def surge_epoch(summaries: list[EpochSummary]) -> int | None:
-    """Return the first epoch at which the excess of the SAI is at least half of its maximum, or None if it is never positive."""
-    known = [(line.epoch, line.excess) for line in summaries if line.excess is not None]
-    half = max((excess for _, excess in known), default=0.0) / 2
-    return next((epoch for epoch, excess in known if excess >= half > 0), None)

@@ -32,8 +32,9 @@ MAX_RELATIVE_ERROR = 0.25
 WIDE_CHANCE = 0.2
 """If chance alone can reach this agreement, as with few classes, an agreement within chance has little meaning."""
 PHASE_NAMES = ("surge", "refinement", "stabilisation")
+"""The phases in order. The other rows of the phases table are the times t50, t90 and t95."""
 AGREEMENT_PREFIXES = ("agreement", "excess of")
-"""The prefixes of the names of the curves of the agreement in the phases table."""
+"""The prefixes of the names of the curves of the agreement with the reference in the phases table."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def run_findings(out: Path, run: str) -> RunFindings:
     """
     # Select the rows of the main reference. The last checkpoint of an epoch counts.
     references = layout.references_of(out, run)
-    curve_rows = [row for row in _rows(out, CURVES, run) if row["reference"] not in references[1:]]
+    curve_rows = [row for row in table_rows(out, CURVES, run) if row["reference"] not in references[1:]]
     own = _network_matrix(curve_rows)
     kind, own_split = MatrixId.parse(own)
 
@@ -218,12 +219,12 @@ def run_findings(out: Path, run: str) -> RunFindings:
             samples = next((count for count in reversed(counts) if count), None)
             mistakes[split] = Mistakes(split, wrong, samples, trend("accuracy", split=split), nidm, widm)
 
-    checkpoints = [row for row in _rows(out, CHECKPOINTS, run) if row["status"] == "ok"]
-    phases, no_phases, t90 = _phases(_rows(out, PHASES, run))
+    checkpoints = [row for row in table_rows(out, CHECKPOINTS, run) if row["status"] == "ok"]
+    phases, no_phases, t90 = _phases(table_rows(out, PHASES, run))
     return RunFindings(
         run=run,
         epochs=tuple(sorted({row["epoch"] for row in checkpoints}, key=lambda epoch: epoch or 0)),
-        classes=len(_rows(out, CLASSES, run)),
+        classes=len(table_rows(out, CLASSES, run)),
         samples=mistakes["test"].samples if "test" in mistakes else None,
         reference=reference_name(references[0] if references else "wordnet"),
         agreement=agreement,
@@ -319,7 +320,8 @@ def _phases(rows: Sequence[Row]) -> tuple[tuple[Phase, ...], str | None, Point |
     return phases, reason, t90
 
 
-def _rows(out: Path, table: Table, run: str) -> list[Row]:
+def table_rows(out: Path, table: Table, run: str) -> list[Row]:
+    """Return the rows of a run in a table; none if the results folder does not have the table."""
     path = layout.table_path(out, table)
     return parquet.read(path, run).to_pylist() if path.is_file() else []
 

@@ -5,24 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from dsi_cli.queries import epoch_summary
-from dsi_cli.store import layout, parquet
-from dsi_cli.store.schema import CLASSES, PHASES, Table
+from dsi_cli.queries.findings import AGREEMENT_PREFIXES, MIN_Z, PHASE_NAMES, WIDE_CHANCE, Row, table_rows
+from dsi_cli.store.schema import CLASSES, PHASES
 
-Row = dict[str, Any]
-
-PHASE_NAMES = ("surge", "refinement", "stabilisation")
-"""The phases in order. The other rows of the phases table are the times t50, t90 and t95."""
-AGREEMENT_PREFIXES = ("agreement", "excess of")
-"""The prefixes of the names of the curves of the agreement with the reference matrix."""
-MIN_ALIGNED_Z = 3.0
-"""An alignment counts if it is at least this many standard deviations above chance."""
-MAX_CHANCE_EXCESS = 0.2
-"""If chance can reach this excess, as with few classes, an alignment within chance has no meaning."""
 MIN_EPOCHS = 8
 """The number of epochs with an alignment for a statement that it stays within chance."""
 MIN_LEARNT_FACTOR = 2.0
@@ -50,11 +39,11 @@ def phase_sentences(out: Path, run: str) -> PhaseSentences:
     OutputError
         A table cannot be read.
     """
-    rows = _rows(out, PHASES, run)
+    rows = table_rows(out, PHASES, run)
     if not rows:
         return PhaseSentences()
     lines = epoch_summary.epoch_summaries(out, run)
-    classes = len(_rows(out, CLASSES, run))
+    classes = len(table_rows(out, CLASSES, run))
     return PhaseSentences(rows, phases_line(rows), hints(rows, lines, classes))
 
 
@@ -115,17 +104,12 @@ def hints(rows: Sequence[Row], lines: Sequence[epoch_summary.EpochSummary], clas
 def _sentence_within_chance(lines: Sequence[epoch_summary.EpochSummary], classes: int) -> str | None:
     """Return a sentence if the alignment was within chance at every epoch; None if not or if that has no meaning."""
     known = [(line.excess, line.z) for line in lines if line.excess is not None and line.z]
-    if len(known) < MIN_EPOCHS or max(z for _, z in known) >= MIN_ALIGNED_Z:
+    if len(known) < MIN_EPOCHS or max(z for _, z in known) >= MIN_Z:
         return None
-    if MIN_ALIGNED_Z * float(np.median([abs(excess / z) for excess, z in known])) > MAX_CHANCE_EXCESS:
+    if MIN_Z * float(np.median([abs(excess / z) for excess, z in known])) > WIDE_CHANCE:
         return None
     best = max((line.accuracy for line in lines if line.accuracy is not None), default=None)
     sentence = f"alignment with WordNet was within chance at every epoch (z at most {max(z for _, z in known):.1f})"
     if best is not None and classes and best >= MIN_LEARNT_FACTOR / classes:
         return f"{sentence}, though accuracy reached {best:.3f}"
     return f"looks like a run that never learnt: {sentence}"
-
-
-def _rows(out: Path, table: Table, run: str) -> list[Row]:
-    path = layout.table_path(out, table)
-    return parquet.read(path, run).to_pylist() if path.is_file() else []

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsi_cli.queries.curve_panels import PANELS, Panel, Series, panels, sai_measures
-from dsi_cli.queries.phases import PHASE_NAMES, is_agreement
+from dsi_cli.queries.findings import PHASE_NAMES
+from dsi_cli.queries.phases import is_agreement
 
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results

@@ -34,7 +34,7 @@ class TileRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Tile:
-    """The answer to one question of the paper."""
+    """The values that concern one question of the paper."""
 
     question: str
     scale: str

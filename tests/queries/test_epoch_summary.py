@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from helpers.outputs import heads, save_head
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.queries.epoch_summary import EpochSummary, epoch_summaries, mistake_summaries, surge_epoch
+from dsi_cli.queries.epoch_summary import epoch_summaries, mistake_summaries
 from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
@@ -46,28 +45,6 @@ def test_nothing_is_known_of_an_epoch_without_rows(make_run, tmp_path):
     (line,) = epoch_summaries(out, "run")
     assert (line.excess, line.z, line.value, line.chance, line.accuracy) == (None,) * 5
     assert epoch_summaries(out, "another") == []
-
-
-def test_the_surge_is_where_half_of_the_highest_is_reached():
-    assert (
-        surge_epoch(
-            [
-                EpochSummary(0, excess=-0.1),
-                EpochSummary(1, excess=0.19),
-                EpochSummary(2, excess=0.2),
-                EpochSummary(3, excess=0.4),
-            ]
-        )
-        == 2
-    )
-    assert surge_epoch([EpochSummary(0), EpochSummary(4, excess=0.3)]) == 4
-    assert surge_epoch([EpochSummary(0), EpochSummary(1)]) is None
-    assert surge_epoch([]) is None
-
-
-@pytest.mark.parametrize("highest", [-0.1, 0.0])
-def test_a_run_that_is_never_above_chance_has_no_surge(highest):
-    assert surge_epoch([EpochSummary(0, excess=-0.2), EpochSummary(1, excess=highest)]) is None
 
 
 def test_mistakes_are_the_curves(analysed):
