@@ -97,7 +97,7 @@ def analysed_line(results: Results, findings: Sequence[RunFindings]) -> str:
         parts.append(f"{classes}, {_range(missing, 'class')} without a synset")
 
     samples = [run.samples for run in findings if run.samples]
-    parts.append(f"{_range(samples, 'test sample')} per epoch" if samples else "no predictions")
+    parts.append(_range(samples, "test sample") if samples else "no predictions")
     if len(set(epochs)) > 1:
         parts.append("values at the last epoch")
     return " · ".join(parts)

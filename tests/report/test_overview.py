@@ -33,7 +33,7 @@ def test_analysed_line_counts_runs_checkpoints_classes_and_samples(run, analysed
         "4 checkpoints",
         "epochs 0 to 3",
         "8 classes, 1 class without a synset",
-        "40 test samples per epoch",
+        "40 test samples",
         "values at the last epoch",
     ]
     line = overview.analysed_line(analysed.run, overview.all_findings(analysed.run))

@@ -235,6 +235,51 @@ def test_panel_with_tiny_values_has_ticks_and_an_axis_label(open_page, tmp_path)
     assert all(value.endswith("e−9") for value in values)
 
 
+def test_first_screen_has_the_finding_four_tiles_charts_and_matrices(page):
+    assert page.locator("#overview h2").inner_text().endswith(".")
+    assert page.locator(".tile").count() == 4
+    assert page.locator(".tile").first.locator(".tile-run").all_inner_texts() == ["first", "second"]
+    assert page.locator("#hero .panel").count() == 2
+    captions = page.locator(".small-matrix figcaption").all_inner_texts()
+    last = EPOCHS - 1
+    assert captions == ["network, epoch 0", f"network, epoch {last}", f"its mistakes, epoch {last}", "WordNet"]
+    set_epoch(page, 2)
+    assert page.locator(".small-matrix figcaption").nth(1).inner_text() == "network, epoch 2"
+    clipped = page.evaluate(
+        """[...document.querySelectorAll('#hero .end')].filter(text => text.getBoundingClientRect().right
+        > text.closest('svg').getBoundingClientRect().right + 1).length"""
+    )
+    assert clipped == 0
+
+
+def test_axis_of_accuracy_places_points_by_their_accuracy(page, out):
+    page.get_by_label("Horizontal axis").select_option("accuracy")
+    panel = page.locator("#questions .panel", has=page.locator("h3", has_text="Nearest classes"))
+    accuracy = Results(out).curves.query("run == 'first' and metric == 'accuracy'").sort_values("epoch")["value"].to_numpy()
+    dots = panel.locator("circle.c0:not(.cursor circle)")
+    columns = np.array([float(dot.get_attribute("cx")) for dot in dots.all()])
+    slope = np.ptp(columns) / np.ptp(accuracy)
+    assert np.diff(columns) == pytest.approx(slope * np.diff(accuracy), abs=0.01)
+
+
+def test_page_on_a_narrow_screen_folds_all_sections_but_the_first(open_page, out):
+    page = open_page(out / "report.html", width=400)
+    assert page.locator("#questions").is_hidden()
+    assert page.evaluate("document.documentElement.scrollHeight") <= 8 * 900
+    page.locator('nav a[href="#curves"]').click()
+    assert page.locator("#questions .panel").first.is_visible()
+    page.locator("#curves .fold").click()
+    assert page.locator("#questions").is_hidden()
+
+
+def test_printed_page_has_only_the_first_screen_until_all_is_asked_for(page):
+    page.emulate_media(media="print")
+    assert page.locator("#overview").is_visible()
+    assert page.locator("#curves").is_hidden()
+    page.evaluate("document.documentElement.dataset.print = 'all'")
+    assert page.locator("#curves").is_visible()
+
+
 def test_accuracy_panel_shows_the_chance_level_and_merges_equal_lines(page):
     page.get_by_label("Show", exact=True).select_option("one")
     panel = page.locator(".panel", has=page.locator("h3", has_text=re.compile("^Accuracy$")))

@@ -195,7 +195,7 @@ function axes(scale) {
   const step = rows.length > 1 ? rows[1] - rows[0] : 1;
   const columns = ticks(scale.first, scale.last, Math.max(3, Math.floor((scale.right - scale.left) / 60)))
     .filter((value) => !scale.hasWholeTicks || Number.isInteger(value));
-  const columnStep = columns.length > 1 ? columns[1] - columns[0] : columns[0];
+  const columnStep = columns.length > 1 ? columns[1] - columns[0] : columns[0] || 1;
   return [
     ...rows.flatMap((value) => [
       svgElement("line", { class: "grid", x1: scale.left, x2: scale.right, y1: scale.y(value), y2: scale.y(value) }),

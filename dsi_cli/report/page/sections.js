@@ -8,7 +8,7 @@ function agreementSection(run, names) {
   const numbers = [
     { title: "correlation", number: true, value: (row) => row.pearson },
     { title: "z", number: true, value: (row) => row.z, text: (row) => (row.z == null ? "–" : deviations(row.z)) },
-    { title: "", value: (row) => (row.z != null && Math.abs(row.z) < 2 ? "within chance" : ""), style: "faint" },
+    { title: "compared with chance", value: (row) => (row.z != null && Math.abs(row.z) < 2 ? "within chance" : ""), style: "faint" },
   ];
   const own = of.toUpperCase();
   return [
