@@ -17,7 +17,7 @@ from dsi_cli.figures.figure_options import FigureOptions
 from dsi_cli.figures.style import CHANCE
 from dsi_cli.queries import curve_panels
 from dsi_cli.queries.curve_panels import Panel, PanelSpec, Series
-from dsi_cli.queries.phases import AGREEMENT_PREFIXES, PHASE_NAMES
+from dsi_cli.queries.findings import AGREEMENT_PREFIXES, PHASE_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
