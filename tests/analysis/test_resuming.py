@@ -73,6 +73,7 @@ def test_a_second_call_reads_no_head(make_run, tmp_path, monkeypatch, dsi):
     told, opened = again(run, out, monkeypatch)
     assert (told.read, told.reused, told.statuses, opened) == (0, 4, {"ok": 4}, [])
     assert contents(out) == before
+    dsi("analyze", run, "-o", out, "--draws", 0)  # the command also records its settings
     ended = dsi("analyze", run, "-o", out, "--draws", 0)
     assert ended.code == 0
     assert ended.out.startswith("Nothing new: 4 checkpoints already analysed.")
