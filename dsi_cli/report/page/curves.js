@@ -209,7 +209,8 @@ function axes(scale) {
 }
 
 function tickText(value, step) {
-  const text = Math.abs(value) >= 10000 ? `${value / 1000}k` : step < 1e-6 && value !== 0 ? value.toExponential(1) : value.toFixed(decimals(step));
+  const digits = value === 0 ? 0 : Math.max(0, Math.floor(Math.log10(Math.abs(value))) - Math.floor(Math.log10(step)));
+  const text = Math.abs(value) >= 10000 ? `${value / 1000}k` : step < 1e-6 && value !== 0 ? value.toExponential(digits) : value.toFixed(decimals(step));
   return text.replaceAll("-", "−");
 }
 
