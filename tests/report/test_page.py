@@ -73,13 +73,13 @@ def set_epoch(page, epoch):
     page.wait_for_timeout(100)
 
 
-def point_at(page, map_number, row, column):
+def point_at(page, map_number, row, column, size=CLASSES):
     """Move the mouse to a cell of a heat map, and return what the tip says: the pair, and a text for each matrix."""
     canvas = page.locator("canvas.map").nth(map_number)
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     left, top = (float(canvas.get_attribute(f"data-{side}")) for side in ("left", "top"))
-    cell = (box["width"] - left) / CLASSES
+    cell = (box["width"] - left) / size
     page.mouse.move(box["x"] + left + (column + 0.5) * cell, box["y"] + top + (row + 0.5) * cell)
     tip = page.locator("#tip")
     values = {
@@ -340,6 +340,37 @@ def test_pair_panel_shows_the_numbers_of_the_tables(page, out):
     history = [stored(out, "first", "ncsm", epoch)[i, j] for epoch in range(EPOCHS)]
     set_epoch(page, 4)
     assert panel.locator(".readings td").first.inner_text() == f"{history[4]:.3f}".replace("-", "−")
+
+
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory):
+    """A results folder whose classes form two groups of WordNet."""
+    folder = tmp_path_factory.mktemp("groups")
+    for epoch, weight in enumerate(heads(2)):
+        save_head(folder / "run" / f"epoch_{epoch}.pt", weight, epoch=epoch)
+    (folder / "run" / "classes.txt").write_text("\n".join(("cat", "car", "dog", "truck", "lion", "bus", "wolf", "taxi")))
+    analyze([folder / "run"], folder / "out", Options(draws=0))
+    report_file.write_report(folder / "out")
+    return folder / "out"
+
+
+def test_folded_groups_show_means_and_unfold_by_a_click(open_page, grouped):
+    page = open_page(grouped / "report.html")
+    page.evaluate("location.hash = 'class=cat&class=lion'")
+    page.wait_for_function("document.querySelector('#inspector h3').textContent == 'cat – lion'")
+    assert page.locator("#inspector .hypernym").inner_text() == "feline"
+    assert page.locator("#group-legend li").all_inner_texts() == ["carnivore", "motor vehicle"]
+    page.get_by_role("button", name="Fold groups").click()
+    page.wait_for_timeout(200)
+    pair, values = point_at(page, 0, 0, 1, size=2)
+    assert pair == "carnivore × motor vehicle"
+    ncsm = stored(grouped, "run", "ncsm", 1)[::2, 1::2]
+    assert number(values["NCSM"])[0] == pytest.approx(ncsm.mean(), abs=1e-4)
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_timeout(200)
+    assert " × " in point_at(page, 0, 0, 1)[0]
+    assert page.get_by_role("button", name="Fold groups").is_visible()
 
 
 def test_class_panel_shows_the_neighbours_of_the_epoch(page, out):

@@ -17,7 +17,7 @@ function segmentsOf(order) {
     next = last + 1;
   }
   fill(order.order.length);
-  return segments.map((segment) => ({ ...segment, title: segment.name ?? (segment.first === segment.last ? null : `${segment.last - segment.first + 1} without a group`) }));
+  return segments.map((segment) => ({ ...segment, title: segment.name ?? (segment.first === segment.last ? null : `${segment.last - segment.first + 1} others`) }));
 }
 
 /** Return whether folding the groups of an order makes a matrix much smaller. */

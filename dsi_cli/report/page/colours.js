@@ -77,7 +77,8 @@ async function thumbnail(matrix, epoch, order, theme, scale = "rank") {
   const frame = await frameOf(matrix, epoch, order);
   if (!frame) return null;
   const items = order.order.map((_, position) => ({ first: position, last: position }));
-  return gridPicture(gridOf(layerOf(matrix, frame, order.order, scale), items, matrix.symmetric), items, shading(matrix, scale), theme);
+  const grid = gridOf(layerOf(matrix, frame, order.order, scale), items, matrix.symmetric);
+  return gridPicture(scale === "rank" && frame.starts ? rankedGrid(grid) : grid, items, shading(matrix, scale), theme);
 }
 
 /** Return a canvas with the colours of a range of shades from left to right, one pixel high. */

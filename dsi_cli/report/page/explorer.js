@@ -2,6 +2,7 @@
 
 const selection = { scale: "rank", order: null, folds: new Map(), difference: null, classes: [] };
 const selectionCallbacks = [];
+const REST_DELAY = 200; // milliseconds, so that a moving slider redraws only the maps
 
 /** Call a function after each change of the order, the scale, the difference or the selected classes. */
 function whenSelectionChanges(callback) {
@@ -16,9 +17,9 @@ function matrixExplorer(run, runIndex, names, chartActions) {
   let epoch = null;
   let charts = [];
   let scatter = null;
-  let tokens = { inspector: 0, surprises: 0 };
-  const hasDefault = !selection.classes.length || selection.classes.some((index) => index >= names.length);
-  if (hasDefault) selection.classes = [];
+  const tokens = { inspector: 0, surprises: 0 };
+  let rest = null;
+  if (selection.classes.some((index) => index >= names.length)) selection.classes = [];
 
   byId("matrices").hidden = !run.matrices.length && !run.near;
   byId("maps").dataset.count = maps.node.length;
@@ -100,8 +101,8 @@ function matrixExplorer(run, runIndex, names, chartActions) {
   async function show(newEpoch) {
     epoch = newEpoch;
     await showMaps();
-    await showSurprises();
-    await showInspector();
+    clearTimeout(rest);
+    rest = setTimeout(async () => { await showSurprises(); await showInspector(); }, names.length > FOLD_ABOVE ? REST_DELAY : 0);
   }
 
   async function showSurprises() {

@@ -5,6 +5,7 @@
 // are means of their percentiles.
 
 const MAX_CACHED_FRAMES = 40;
+const RANK_BINS = 65535;
 const packedLines = new Map();
 const frames = new Map();
 const rankTables = new WeakMap();
@@ -140,6 +141,21 @@ function gridOf(at, items, symmetric) {
     }
   }
   return grid;
+}
+
+/** Return the percentiles of the values of a grid, which are between 0 and 1; equal values share the middle of their ranks. */
+function rankedGrid(grid) {
+  const counts = new Uint32Array(RANK_BINS + 1);
+  const binOf = (value) => Math.round(value * RANK_BINS);
+  let known = 0;
+  grid.forEach((value) => { if (value === value) { counts[binOf(value)]++; known++; } }); // not NaN
+  const percentile = new Float32Array(RANK_BINS + 1);
+  let below = 0;
+  counts.forEach((count, bin) => {
+    percentile[bin] = (below + count / 2) / known;
+    below += count;
+  });
+  return grid.map((value) => (value === value ? percentile[binOf(value)] : NaN));
 }
 
 /** Return the mean of a layer in a cell, NaN if the cell has no values. */

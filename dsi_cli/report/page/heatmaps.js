@@ -67,19 +67,30 @@ function heatMaps(run, names, scale, actions) {
       map.layer = !hasValues ? null : matrix ? layerOf(matrix, frame, current.order.order, current.scale) : frame.at;
       const { items } = current.axis;
       const shade = matrix ? shading(matrix, current.scale) : (value) => Math.max(-1, Math.min(1, value / DIFFERENCE_LIMIT));
-      map.picture = hasValues ? gridPicture(gridOf(map.layer, items, matrix ? matrix.symmetric : frame.symmetric), items, shade, theme) : null;
+      map.picture = null;
+      if (hasValues) {
+        const grid = gridOf(map.layer, items, matrix ? matrix.symmetric : frame.symmetric);
+        map.picture = gridPicture(matrix && hasRankedBlocks(map) ? rankedGrid(grid) : grid, items, shade, theme);
+      }
       map.note.textContent = noteOf(map);
       drawBar(map, theme);
     }
     draw();
   }
 
-  function noteOf({ matrix, frame, isEmpty }) {
+  /** Return whether the colours of a map are ranks of blocks, because means of ranks differ too little to be seen. */
+  function hasRankedBlocks({ frame }) {
+    return current.scale === "rank" && (frame.starts || current.axis.size < names.length);
+  }
+
+  function noteOf(map) {
+    const { matrix, frame, isEmpty } = map;
     const { epoch, scale: shown, difference } = current;
     if (isEmpty) return "There are no mistakes at this epoch.";
     if (!frame) return matrix ? `There is no ${matrix.title} at epoch ${epoch}.` : "One of the two matrices does not exist at this epoch.";
     const notes = [];
     if (frame.starts) notes.push(`The map shows the means of ${frame.starts.length} × ${frame.starts.length} blocks of neighbouring classes, because this page does not contain the complete matrix of this epoch.`);
+    if (matrix && hasRankedBlocks(map)) notes.push("The colour of a block is the rank of its mean among the cells of the map.");
     if (!matrix) notes.push(`Violet pairs are ${difference.more}, orange pairs are ${difference.less}.`);
     else if (shown === "raw" && frame.scale.step > 1e-3) notes.push(`The rounding error of the values is at most ${errorOf(frame.scale)}.`);
     return notes.join(" ");
@@ -243,15 +254,11 @@ function heatMaps(run, names, scale, actions) {
   /** Open the class of a label, or fold or unfold the group of a place on the strip of colours. */
   function openLabel(canvas, { row, column, isLabel }, event) {
     const item = Math.floor(isLabel === "row" ? row : column);
-    const { left, top } = maps.find((map) => map.canvas === canvas).edges;
+    const { left, top, strip, mode } = maps.find((map) => map.canvas === canvas).edges;
     const box = canvas.getBoundingClientRect();
     const toPlot = isLabel === "row" ? left - (event.clientX - box.left) : top - (event.clientY - box.top);
-    if (toPlot > STRIP + 2 && current.axis.isSingle(item) && edgeMode(canvas) === "items") actions.one(current.axis.order[current.axis.items[item].first]);
+    if (toPlot > strip + 2 && current.axis.isSingle(item) && mode === "items") actions.one(current.axis.order[current.axis.items[item].first]);
     else actions.fold(current.axis.items[item].segment);
-  }
-
-  function edgeMode(canvas) {
-    return maps.find((map) => map.canvas === canvas).edges.mode;
   }
 
   function listen({ canvas }) {

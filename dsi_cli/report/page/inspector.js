@@ -29,8 +29,7 @@ async function completeFrames(matrix) {
 
 /** Return the complete frame of a matrix at an epoch, or null. */
 async function completeFrame(matrix, epoch) {
-  const frame = matrix && await frameOf(matrix, epoch, { name: null });
-  return frame && !frame.starts ? frame : null;
+  return matrix && (!matrix.epochs || matrix.epochs.includes(epoch)) ? frameOf(matrix, epoch, null) : null;
 }
 
 /** Return the name of the lowest common hypernym of two classes, or null. */
@@ -92,7 +91,7 @@ async function pairPanel(run, names, i, j, epoch, actions) {
 function rankRow(matrix, frame, size, i, j) {
   const title = element("th", { scope: "row" }, matrix.title);
   const code = frame?.codes[frameIndex(matrix, size, i, j)];
-  if (!code) return element("tr", {}, title, element("td", { colspan: 2, class: "faint" }, frame ? "no value" : "the page does not contain the complete matrix of this epoch"));
+  if (!code) return element("tr", {}, title, element("td", { colspan: 2, class: "faint" }, frame ? "no value" : "not in this page at this epoch"));
   const { above, pairs, counts } = ranksOf(frame);
   return element("tr", {}, title, element("td", { class: "number" }, formatValue(valueOf(matrix, code), matrix)),
     element("td", { class: "number" }, `${(above[code] + 1).toLocaleString("en")}${counts[code] > 1 ? " (tied)" : ""} of ${pairs.toLocaleString("en")}`));

@@ -3,12 +3,15 @@
 const SCATTER = { size: 440, left: 52, right: 16, top: 12, bottom: 40 };
 const MAX_DOTS = 20000;
 const DENSITY_CELLS = 110;
+const MAX_DENSITY = 4;
 const SURPRISES = 8;
-const GOLDEN = 0.6180339887;
+const GOLDEN_RATIO = 0.6180339887;
+const PLASTIC_RATIO = 0.7548776662;
 
 /**
  * Return the pairs of a run at an epoch: their percentiles `y` in the network and `x` in the reference, and the most surprising
- * pairs in both directions; null without both matrices. `spread` is x with equal values spread evenly over their ranks.
+ * pairs in both directions; null without both matrices. `spreadX` and `spreadY` are
+ * the same with equal values spread evenly over their ranks.
  */
 async function pairRanks(run, size, epoch) {
   const [own, reference] = [ownMatrix(run), run.matrices.find(({ name }) => name === "scsm")];
@@ -16,9 +19,11 @@ async function pairRanks(run, size, epoch) {
   const nearestEpoch = own.epochs.reduce((best, at) => (Math.abs(at - epoch) < Math.abs(best - epoch) ? at : best));
   const [frame, referenceFrame] = await Promise.all([completeFrame(own, nearestEpoch), completeFrame(reference, nearestEpoch)]);
   const [y, x] = [frame, referenceFrame].map((one) => { const { percentile } = ranksOf(one); return Float32Array.from(one.codes, (code) => percentile[code]); });
-  const { counts, pairs } = ranksOf(referenceFrame);
-  const spread = x.map((percentile, k) => percentile + (((k * GOLDEN) % 1) - 0.5) * 0.9 * (counts[referenceFrame.codes[k]] / pairs));
-  return { epoch: nearestEpoch, own, x, y, spread, near: surprises(x, y, size, 1), far: surprises(x, y, size, -1) };
+  const [spreadX, spreadY] = [[x, referenceFrame, GOLDEN_RATIO], [y, frame, PLASTIC_RATIO]].map(([percentiles, { codes, scale }, ratio]) => {
+    const { counts, pairs } = ranksOf({ codes, scale });
+    return percentiles.map((percentile, k) => percentile + (((k * ratio) % 1) - 0.5) * (counts[codes[k]] / pairs));
+  });
+  return { epoch: nearestEpoch, own, x, y, spreadX, spreadY, near: surprises(x, y, size, 1), far: surprises(x, y, size, -1) };
 }
 
 /** Return the pairs with the largest difference of percentiles in one direction: [{i, j, x, y}]. */
@@ -68,7 +73,7 @@ function scatterPlot(run, names, ranks, open) {
     else {
       context.fillStyle = PALETTE[theme()].more[6];
       context.globalAlpha = Math.max(0.12, Math.min(0.7, 900 / ranks.x.length));
-      for (let k = 0; k < ranks.x.length; k++) if (ranks.x[k] === ranks.x[k] && ranks.y[k] === ranks.y[k]) dot(context, ranks.spread[k], ranks.y[k], 2);
+      for (let k = 0; k < ranks.x.length; k++) if (ranks.x[k] === ranks.x[k] && ranks.y[k] === ranks.y[k]) dot(context, ranks.spreadX[k], ranks.spreadY[k], 2);
       context.globalAlpha = 1;
     }
     context.font = "11px system-ui, sans-serif";
@@ -98,17 +103,17 @@ function scatterPlot(run, names, ranks, open) {
     context.fill();
   }
 
-  /** Draw the number of pairs per cell; the shade follows the square root. */
+  /** Draw the number of pairs per cell; the darkest cells have `MAX_DENSITY` times the mean number. */
   function drawDensity(context) {
     const counts = new Float32Array(DENSITY_CELLS ** 2);
-    const cellOf = (percentile) => Math.min(DENSITY_CELLS - 1, Math.floor(percentile * DENSITY_CELLS));
-    let most = 0;
-    ranks.spread.forEach((x, k) => {
-      const cell = (DENSITY_CELLS - 1 - cellOf(ranks.y[k])) * DENSITY_CELLS + cellOf(x);
-      most = Math.max(most, ++counts[cell]);
+    const cellOf = (percentile) => Math.min(DENSITY_CELLS - 1, Math.max(0, Math.floor(percentile * DENSITY_CELLS)));
+    ranks.spreadX.forEach((x, k) => {
+      if (Number.isNaN(x + ranks.spreadY[k])) return;
+      counts[(DENSITY_CELLS - 1 - cellOf(ranks.spreadY[k])) * DENSITY_CELLS + cellOf(x)]++;
     });
     const { of } = pixelsOf(theme());
-    const image = pixelCanvas(DENSITY_CELLS, DENSITY_CELLS, (pixels) => counts.forEach((count, k) => { pixels[k] = of(Math.sqrt(count / most)); }));
+    const most = (MAX_DENSITY * ranks.x.length) / counts.length;
+    const image = pixelCanvas(DENSITY_CELLS, DENSITY_CELLS, (pixels) => counts.forEach((count, k) => { pixels[k] = of(Math.min(1, count / most)); }));
     context.imageSmoothingEnabled = false;
     context.drawImage(image, left, top, plot, side - top - bottom);
   }
@@ -119,16 +124,16 @@ function scatterPlot(run, names, ranks, open) {
     let last = isHigh ? -Infinity : Infinity;
     for (const pair of [...pairs].sort((a, b) => (isHigh ? b.y - a.y : a.y - b.y))) {
       context.fillStyle = colour;
-      dot(context, ranks.spread[pair.k], pair.y, 3.5);
-      const text = `${names[pair.i]} – ${names[pair.j]}`;
+      dot(context, ranks.spreadX[pair.k], ranks.spreadY[pair.k], 3.5);
+      const text = [pair.i, pair.j].map((index) => shortened(context, names[index].split(",")[0], 110)).join(" – ");
       const isRight = pair.x > 0.5;
-      const y = isHigh ? Math.max(at.y(pair.y) + 4, last + 14) : Math.min(at.y(pair.y) + 4, last - 14);
+      const y = isHigh ? Math.max(at.y(ranks.spreadY[pair.k]) + 4, last + 14) : Math.min(at.y(ranks.spreadY[pair.k]) + 4, last - 14);
       last = y;
       context.textAlign = isRight ? "right" : "left";
       context.lineWidth = 3;
       context.strokeStyle = ink("--paper");
       context.fillStyle = ink("--ink");
-      const x = at.x(ranks.spread[pair.k]) + (isRight ? -7 : 7);
+      const x = at.x(ranks.spreadX[pair.k]) + (isRight ? -7 : 7);
       context.strokeText(text, x, y);
       context.fillText(text, x, y);
     }
@@ -141,7 +146,7 @@ function scatterPlot(run, names, ranks, open) {
     let best = null;
     let distance = 8 ** 2;
     for (let k = 0, i = 0, j = 1; k < ranks.x.length; k++) {
-      const away = (at.x(ranks.spread[k]) - x) ** 2 + (at.y(ranks.y[k]) - y) ** 2;
+      const away = (at.x(ranks.spreadX[k]) - x) ** 2 + (at.y(ranks.spreadY[k]) - y) ** 2;
       if (away < distance) {
         distance = away;
         best = { i, j, x: ranks.x[k], y: ranks.y[k] };

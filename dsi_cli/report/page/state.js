@@ -20,7 +20,11 @@ function writeFragment(stateNow) {
     const fragment = new URLSearchParams({ run, epoch, order, scale });
     if (difference) fragment.set("difference", difference);
     classes.forEach((index) => fragment.append("class", classKey(names, index)));
-    history.replaceState(null, "", `#${fragment}`);
+    try {
+      history.replaceState(null, "", `#${fragment}`);
+    } catch {
+      // Some frames do not allow a page to change its address.
+    }
   }, WRITE_DELAY);
 }
 

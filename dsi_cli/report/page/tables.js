@@ -23,7 +23,7 @@ function dataTable(caption, allColumns, rows, { filter = null, first = FIRST_ROW
     element("div", { class: "scroll bounded", tabindex: "0", role: "region", "aria-label": caption }, table), more);
 
   function heading(column) {
-    const button = element("button", { type: "button", class: "sort", onclick: () => sortBy(column) }, column.title);
+    const button = column.title ? element("button", { type: "button", class: "sort", onclick: () => sortBy(column) }, column.title) : null;
     return element("th", { scope: "col", class: column.number ? "number" : null }, button);
   }
 
