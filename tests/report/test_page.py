@@ -55,8 +55,8 @@ def open_page(open_file):
 
     def opened(file, **options):
         page = open_file(file, **options)
-        page.wait_for_function("document.querySelector('canvas.map')?.dataset.left")
-        page.wait_for_function("document.querySelector('#inspector h3')")
+        wait_for(page, "Boolean(document.querySelector('canvas.map')?.dataset.left)")
+        wait_for(page, "Boolean(document.querySelector('#inspector h3'))")
         return page
 
     return opened
@@ -67,9 +67,18 @@ def page(open_page, out):
     return open_page(out / "report.html")
 
 
+def wait_for(page, condition):
+    """Wait until a JavaScript expression is true. The page's policy forbids the evaluation in the page itself."""
+    for _ in range(600):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"never true: {condition}")
+
+
 def set_epoch(page, epoch):
     page.locator("#epoch").fill(str(epoch))
-    page.wait_for_function(f"document.querySelector('.epoch-now').textContent == '{epoch}'")
+    wait_for(page, f"document.querySelector('.epoch-now').textContent == '{epoch}'")
     page.wait_for_timeout(100)
 
 
@@ -357,7 +366,7 @@ def grouped(tmp_path_factory):
 def test_folded_groups_show_means_and_unfold_by_a_click(open_page, grouped):
     page = open_page(grouped / "report.html")
     page.evaluate("location.hash = 'class=cat&class=lion'")
-    page.wait_for_function("document.querySelector('#inspector h3').textContent == 'cat – lion'")
+    wait_for(page, "document.querySelector('#inspector h3').textContent == 'cat – lion'")
     assert page.locator("#inspector .hypernym").inner_text() == "feline"
     assert page.locator("#group-legend li").all_inner_texts() == ["carnivore", "motor vehicle"]
     page.get_by_role("button", name="Fold groups").click()
@@ -467,12 +476,12 @@ def test_address_restores_the_view(page, open_page, out):
     page.get_by_label("Colours").select_option("raw")
     page.get_by_label("Difference shown").select_option("epoch-1")
     open_cell(page, 2, 6)
-    page.wait_for_function("location.hash.includes('class=')")
+    wait_for(page, "location.hash.includes('class=')")
     page.wait_for_timeout(400)
     title, before = page.locator("#inspector h3").first.inner_text(), pixels(page)
     again = open_page(out / "report.html")
     again.evaluate(f"location.hash = {page.evaluate('location.hash')!r}")
-    again.wait_for_function("document.querySelector('.epoch-now').textContent == '3'")
+    wait_for(again, "document.querySelector('.epoch-now').textContent == '3'")
     again.wait_for_timeout(300)
     assert again.get_by_label("Run", exact=True).input_value() == "1"
     assert again.get_by_label("Order of classes").input_value() == "given"
