@@ -135,7 +135,9 @@ def draw(pairs: list[Tanglegram], colours: dict[str, Any], style: Style) -> Figu
     height = min(MAX_HEIGHT[style.name], classes * size * drawing.LINE_HEIGHT / 72 + 1)
     figure = Figure(figsize=(style.width, rows * height), layout="constrained")
     parts = figure.subfigures(rows, across, squeeze=False).flat
-    font_size = min(size, (height - 1) * 72 / classes / drawing.LINE_HEIGHT)
+    longest = max(len(name) for pair in pairs for name in pair.names)
+    room = (1 - 2 * TREE_WIDTH - LINK_WIDTH) / 2 * style.width / across * 72
+    font_size = min(size, (height - 1) * 72 / classes / drawing.LINE_HEIGHT, room / max(1, longest) / drawing.LETTER_WIDTH)
     for part, pair in zip(parts, pairs, strict=False):
         _draw_pair(part, pair, font_size, style)
     if colours:
