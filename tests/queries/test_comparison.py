@@ -254,36 +254,29 @@ def test_identical_runs_do_not_differ(two, tmp_path):
 # no common accuracy
 
 
-def level(*accuracies, tolerance=0.01, tmp_path):
+@pytest.mark.parametrize(
+    ("accuracies", "tolerance", "value", "epochs", "reason"),
+    [
+        (((0.2, 0.6, 0.9), (0.3, 0.6, 0.5)), 0.01, 0.6, (1, 1), None),
+        (((0.2, 0.6, 0.6, 0.9), (0.3, 0.6, 0.6, 0.4)), 0.01, 0.6, (1, 1), None),
+        (((0.7, 0.8, 0.9), (0.2, 0.3, 0.5)), 0.21, 0.5, (0, 2), None),
+        (
+            ((0.7, 0.8, 0.9), (0.2, 0.3, 0.5)),
+            *(0.01, None, (2, 2)),
+            "no accuracy in common within 0.01: the accuracy of r0 nearest to 0.500 is 0.700",
+        ),
+        (
+            ((0.125, 0.8, 0.9), (0.125, 0.13, 0.125)),
+            *(0.01, None, (2, 2), "r1 does no better than guessing: its best accuracy is 0.130"),
+        ),
+    ],
+)
+def test_common_level_is_the_highest_that_all_reach_at_the_earliest_epochs(
+    tmp_path, accuracies, tolerance, value, epochs, reason
+):
     runs = [write_run(tmp_path / f"r{i}", one, seed=i) for i, one in enumerate(accuracies)]
-    return common_level(compared_runs([write_output(tmp_path / "out", *runs)]), "test", tolerance)
-
-
-def test_the_level_is_the_highest_that_all_reach(tmp_path):
-    found = level((0.2, 0.6, 0.9), (0.3, 0.6, 0.5), tmp_path=tmp_path)
-    assert (found.value, found.epochs) == (0.6, {"r0": 1, "r1": 1})
-
-
-def test_of_equally_near_epochs_the_earliest_is_taken(tmp_path):
-    found = level((0.2, 0.6, 0.6, 0.9), (0.3, 0.6, 0.6, 0.4), tmp_path=tmp_path)
-    assert found.epochs == {"r0": 1, "r1": 1}
-
-
-def test_curves_that_do_not_meet_are_compared_at_their_ends(tmp_path):
-    found = level((0.7, 0.8, 0.9), (0.2, 0.3, 0.5), tmp_path=tmp_path)
-    assert (found.value, found.epochs) == (None, {"r0": 2, "r1": 2})
-    assert found.reason == "no accuracy in common within 0.01: the accuracy of r0 nearest to 0.500 is 0.700"
-
-
-def test_a_wider_tolerance_makes_them_meet(tmp_path):
-    found = level((0.7, 0.8, 0.9), (0.2, 0.3, 0.5), tolerance=0.21, tmp_path=tmp_path)
-    assert found.epochs == {"r0": 0, "r1": 2}
-
-
-def test_guessing_is_no_common_accuracy(tmp_path):
-    found = level((0.125, 0.8, 0.9), (0.125, 0.13, 0.125), tmp_path=tmp_path)
-    assert (found.value, found.epochs) == (None, {"r0": 2, "r1": 2})
-    assert found.reason == "r1 does no better than guessing: its best accuracy is 0.130"
+    found = common_level(compared_runs([write_output(tmp_path / "out", *runs)]), "test", tolerance)
+    assert (found.value, found.epochs, found.reason) == (value, {"r0": epochs[0], "r1": epochs[1]}, reason)
 
 
 def test_without_answers_the_ends_are_compared(tmp_path):
