@@ -23,6 +23,7 @@ from PIL import Image
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import curves, save
 from dsi_cli.figures.axes import spread
 from dsi_cli.figures.catalogue import FIGURES, figure_spec
@@ -133,7 +134,8 @@ def test_curves_of_two_runs_have_a_panel_per_curve_and_a_colour_per_run(analysed
     assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [[], [CNN, VIT]], "named once"
 
 
-def test_names_that_do_not_fit_are_in_a_legend(analysed: Analysed):
+def test_names_that_do_not_fit_are_in_a_legend(analysed: Analysed, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(drawing, "MAX_NAME_SHARE", 0.1)
     figure = drawn(analysed.run, "loss", (CNN, VIT), Style("paper", 1))
     assert {text.get_text() for text in figure.legends[0].get_texts()} >= {CNN, VIT}
     assert not any(axes.texts for axes in figure.axes)
