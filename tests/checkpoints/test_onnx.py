@@ -89,7 +89,7 @@ def small(tmp_path) -> Path:
 # What torch's exporters write.
 
 
-@pytest.mark.parametrize("new", [False, True], ids=["old", "new"])
+@pytest.mark.parametrize("new", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["old", "new"])
 @pytest.mark.parametrize("name", MODELS)
 def test_an_exported_head_is_read_by_its_own_name(name, new, tmp_path):
     make, shape = MODELS[name]
