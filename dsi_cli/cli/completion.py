@@ -12,8 +12,6 @@ import typer
 from dsi_cli.analysis.option_groups.declaration import Choices
 from dsi_cli.errors import DsiError
 
-TABLES = ("curves", "phases", "checkpoints", "classes", "alignment_by_class", "typicality", "typicality_histogram")
-"""The tables of a results folder."""
 Complete = Callable[[str], list[str]]
 
 

@@ -12,6 +12,7 @@ from dsi_cli.cli import completion, console
 from dsi_cli.cli.shared_options import Epoch, Kind, LogTo, Output, Quiet, Run, Split
 from dsi_cli.cli.summary import print_logged
 from dsi_cli.errors import DONE, UsageError
+from dsi_cli.queries.export import TABLES
 
 
 def export(
@@ -29,7 +30,7 @@ def export(
             "--table",
             metavar="TABLE",
             help="curves, checkpoints, classes, alignment_by_class, typicality or typicality_histogram instead of a matrix.",
-            autocompletion=completion.complete_from(completion.TABLES),
+            autocompletion=completion.complete_from(TABLES),
         ),
     ] = None,
     ranked: Annotated[

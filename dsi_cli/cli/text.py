@@ -17,7 +17,7 @@ _PLAIN_SIGNS = str.maketrans(
         "→": ">",
         "…": "...",
         "·": ".",
-        **dict(zip("▁▂▃▄▅▆▇█", "_,-=+*%#", strict=True)),
+        **dict(zip("▁▂▃▄▅▆▇", "_,-=+*#", strict=True)),
     }
 )
 """Replacements of signs that the encoding of stdout may lack."""
@@ -56,9 +56,9 @@ def sparkline(values: Sequence[float | None], low: float, high: float, width: in
     A dot stands for a value that is not above ``low``, a space for None. The highest bar stands for ``high`` and above.
 
     >>> sparkline([None, -0.1, 0.1, 0.5, 0.9, 1.0], 0, 1)
-    ' ·▁▅██'
+    ' ·▁▄▇▇'
     """
-    bars = "▁▂▃▄▅▆▇█"
+    bars = "▁▂▃▄▅▆▇"  # the full block would join the lines of a table
     if len(values) > width:
         values = [values[round(step * (len(values) - 1) / (width - 1))] for step in range(width)]
     span = (high - low) or 1.0

@@ -67,40 +67,27 @@ def test_a_document_says_what_went_wrong(arguments, code, message, dsi, tmp_path
     assert ended.err == f"dsi: {document['error']}\n"
 
 
-def test_an_empty_folder(dsi, tmp_path):
-    (tmp_path / "empty").mkdir()
-    ended = dsi("analyze", tmp_path / "empty", "-o", tmp_path / "out")
-    expected = f"no checkpoints under {tmp_path}/empty (0 other files): expected {EXPECTED}"
-    failed(ended, 3, expected)
-    failed(dsi("scan", tmp_path / "empty"), 3, expected)
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(("names", "said"), [(["a.txt"], "1 other file"), (["a.txt", "b.png", "c"], "3 other files")])
-def test_a_folder_of_other_files(names, said, dsi, tmp_path):
+@pytest.mark.parametrize(
+    ("names", "said"), [([], "0 other files"), (["a.txt"], "1 other file"), (["a.txt", "b.png", "c"], "3 other files")]
+)
+def test_a_folder_without_checkpoints(names, said, dsi, tmp_path):
     (tmp_path / "other").mkdir()
     for name in names:
         (tmp_path / "other" / name).write_text("nothing of interest to anybody", encoding="utf-8")
-    ended = dsi("analyze", tmp_path / "other", "-o", tmp_path / "out")
-    failed(
-        ended,
-        3,
-        f"no checkpoints under {tmp_path}/other ({said}): expected {EXPECTED}",
-    )
+    expected = f"no checkpoints under {tmp_path}/other ({said}): expected {EXPECTED}"
+    failed(dsi("analyze", tmp_path / "other", "-o", tmp_path / "out"), 3, expected)
+    failed(dsi("scan", tmp_path / "other"), 3, expected)
     assert not (tmp_path / "out").exists()
 
 
-def test_tensors_of_a_file_that_holds_none(dsi, tmp_path):
+def test_tensors_of_a_file_that_is_not_there_or_holds_none(dsi, tmp_path):
+    failed(dsi("scan", "--tensors", tmp_path / "x.pt"), 2, f"no such file: {tmp_path}/x.pt")
     (tmp_path / "x.pt").write_text("hello")
     failed(
         dsi("scan", "--tensors", tmp_path / "x.pt"),
         3,
         f"{tmp_path}/x.pt: not a container that dsi reads: expected {EXPECTED}",
     )
-
-
-def test_tensors_of_a_file_that_is_not_there(dsi, tmp_path):
-    failed(dsi("scan", "--tensors", tmp_path / "x.pt"), 2, f"no such file: {tmp_path}/x.pt")
 
 
 def test_a_label_list_is_not_overwritten(dsi, tmp_path):
@@ -346,21 +333,15 @@ def test_a_pickle_that_would_run_code(where, dsi, make_run, tmp_path):
 # The output
 
 
-def test_an_output_that_is_a_file(dsi, make_run, tmp_path):
-    (tmp_path / "out").write_text("mine", encoding="utf-8")
-    ended = dsi("analyze", make_run(), "-o", tmp_path / "out")
-    failed(ended, 2, f"the output {tmp_path}/out is a file; -o wants a folder")
-    assert (tmp_path / "out").read_text(encoding="utf-8") == "mine"
-
-
-def test_an_output_that_holds_other_things(dsi, make_run, tmp_path):
+def test_an_output_that_is_a_file_or_holds_other_things(dsi, make_run, tmp_path):
     run = make_run()
     before = contents(run)
-    failed(
-        dsi("analyze", run, "-o", run),
-        2,
-        f"the output folder {run} holds other things; choose an empty or new one with -o",
-    )
+    file = tmp_path / "file"
+    file.write_text("mine", encoding="utf-8")
+    failed(dsi("analyze", run, "-o", file), 2, f"the output {file} is a file; -o wants a folder")
+    assert file.read_text(encoding="utf-8") == "mine"
+    other = f"the output folder {run} holds other things; choose an empty or new one with -o"
+    failed(dsi("analyze", run, "-o", run), 2, other)
     assert contents(run) == before
 
 

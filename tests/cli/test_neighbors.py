@@ -75,7 +75,7 @@ def test_the_table_over_epochs(analysed, dsi):
     (line,) = (line for line in ended.out.splitlines() if line.startswith(f"{row.name} "))
     first, bars, last, rank = line.removeprefix(row.name).rstrip("! ").split()
     assert (first, last, rank) == (str(row.places[0]), "1", f"{row.wordnet_rank:.0f}")
-    assert (len(bars), bars[-1]) == (24, "█")
+    assert (len(bars), bars[-1]) == (24, "▇")
     assert ended.err == "not shown: 1 class that was among them at other epochs only; --json has all\n"
     assert max(map(len, ended.out.splitlines()[3:])) <= 80
 

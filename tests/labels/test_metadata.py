@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsi_cli.labels.metadata import from_metadata
-from dsi_cli.labels.presets import load_preset
 
 MAP, REVERSE, LIST = {0: "cat", 1: "dog"}, {"cat": 0, "dog": 1}, ["cat", "dog"]
 
@@ -70,12 +69,6 @@ def test_a_metadata_that_holds_itself_ends():
     loop: dict[str, object] = {}
     loop["args"] = loop
     assert from_metadata(loop) is None
-
-
-def test_a_preset_is_recognised():
-    found = from_metadata({"class_to_idx": {name: k for k, name in enumerate(load_preset("cifar10").names)}})
-    assert found is not None
-    assert found.preset == "cifar10"
 
 
 KEYS = st.sampled_from(["classes", "names", "id2label", "class_to_idx", "args", "meta", 0, 1, -1, "0", "1", None, 1.5])
