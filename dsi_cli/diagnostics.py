@@ -125,32 +125,34 @@ def parts(packages: list[Package]) -> list[Part]:
     ready = [package.text for package in core if package.is_allowed and package.name not in SERVES]
     if ready:
         found.append(Part("required", ", ".join(ready)))
-    for package in core:
-        if package.name in SERVES or not package.is_allowed:
-            if package.is_allowed:
-                found.append(Part(package.name, str(package.version)))
-                continue
-            purpose = f" ({SERVES[package.name]})" if package.name in SERVES else ""
-            is_fatal = package.version is None and package.name not in SERVES
-            remedy = f'pip install "{package.name}{package.wanted}"'
-            text = "not installed" if package.version is None else f"{package.version} is not {package.wanted}"
-            found.append(Part(package.name, text + purpose, remedy, is_fatal))
+    found += [_core_part(package) for package in core if package.name in SERVES or not package.is_allowed]
     # The extra "all" asks for what the others ask for.
-    for extra in dict.fromkeys(package.extra for package in packages if package.extra not in (None, "all")):
-        of_extra = [package for package in packages if package.extra == extra]
-        lacks = [package for package in of_extra if not package.is_allowed]
-        text = ", ".join(package.text for package in lacks or of_extra)
-        if lacks:
-            purpose = f" ({EXTRAS[extra]})" if extra in EXTRAS else ""
-            found.append(Part(str(extra), text + purpose, f'pip install "{DISTRIBUTION}[{extra}]"'))
-        else:
-            found.append(Part(str(extra), text))
+    extras = dict.fromkeys(package.extra for package in packages if package.extra not in (None, "all"))
+    found += [_extra_part(str(extra), [package for package in packages if package.extra == extra]) for extra in extras]
     if shutil.which("ffmpeg") is not None:
         found.append(Part("ffmpeg", "installed"))
     else:
         purpose = "dsi plot OUT animation --format mp4"
         found.append(Part("ffmpeg", f"not installed ({purpose})", "apt install ffmpeg, or brew install ffmpeg"))
     return found
+
+
+def _core_part(package: Package) -> Part:
+    if package.is_allowed:
+        return Part(package.name, str(package.version))
+    text = "not installed" if package.version is None else f"{package.version} is not {package.wanted}"
+    purpose = f" ({SERVES[package.name]})" if package.name in SERVES else ""
+    is_fatal = package.version is None and package.name not in SERVES
+    return Part(package.name, text + purpose, f'pip install "{package.name}{package.wanted}"', is_fatal)
+
+
+def _extra_part(extra: str, packages: list[Package]) -> Part:
+    lacks = [package for package in packages if not package.is_allowed]
+    text = ", ".join(package.text for package in lacks or packages)
+    if not lacks:
+        return Part(extra, text)
+    purpose = f" ({EXTRAS[extra]})" if extra in EXTRAS else ""
+    return Part(extra, text + purpose, f'pip install "{DISTRIBUTION}[{extra}]"')
 
 
 def wordnet_damage() -> str | None:
