@@ -112,7 +112,6 @@ def print_columns(titles: Sequence[tuple[str, bool]], rows: Iterable[Sequence[st
     rows : the cells; a `rich.text.Text` has a style, and its text must be that of `terminal_text`
     """
     from rich.console import Console
-    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
@@ -123,9 +122,10 @@ def print_columns(titles: Sequence[tuple[str, bool]], rows: Iterable[Sequence[st
             Text(terminal_lines(title)), justify="right" if is_number else "left", no_wrap=is_number, overflow="fold"
         )
     for row in rows:
-        table.add_row(*(Text(terminal_text(cell)) if isinstance(cell, str) else cell for cell in row))
+        first, *rest = (Text(terminal_text(cell)) if isinstance(cell, str) else cell for cell in row)
+        table.add_row(Text(" " * indent) + first, *rest)
     width = None if sys.stdout.isatty() else FILE_WIDTH
-    Console(width=width, highlight=False).print(Padding.indent(table, indent))
+    Console(width=width, highlight=False).print(table)
 
 
 def print_styled(*parts: tuple[str, str]) -> None:
