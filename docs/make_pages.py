@@ -80,7 +80,7 @@ def cli_page() -> str:
             sections.setdefault(title, []).append(parameter)
         for title, parameters in sections.items():
             lines += option_table(title, parameters, command_context, python_names() if name == "analyze" else {})
-        lines += ["", "Examples:", "", "```console", *(f"$ {line.strip()}" for line in examples), "```"]
+        lines += ["", "Examples:", "", "```sh", *(line.strip() for line in examples), "```"]
     return "\n".join(lines) + "\n"
 
 

@@ -31,12 +31,11 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands_of(text: str) -> list[str]:
-    lines = [line for line in text.splitlines() if line.startswith("$ ")]
-    return [line.removeprefix("$ ").split("  #")[0].split(" # ")[0].strip() for line in lines]
+    return [line.split("  #")[0].split(" # ")[0].strip() for line in text.splitlines() if line]
 
 
 def commands(page: Path) -> list[str]:
-    return [command for text in blocks(page, "console") for command in commands_of(text)]
+    return [command for text in blocks(page, "sh") for command in commands_of(text)]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +56,7 @@ def follow(page: Path, folder: Path, programs: Programs = OURS, environment: dic
     for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")):
         if kind == "python":
             run([*programs["python"], "-W", "error:::__main__", "-c", text], folder, environment)
-        for command in commands_of(text) if kind == "console" else []:
+        for command in commands_of(text) if kind == "sh" else []:
             name, *arguments = shlex.split(command)
             if name == "make":
                 assert arguments[0] in TARGETS, f"{command}: the Makefile has no such target"
