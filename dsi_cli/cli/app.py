@@ -32,7 +32,7 @@ COMMANDS = {
     "labels": "Show the WordNet sense of each label of a list, how sure dsi is, and why",
     "neighbors": "List the classes most similar to a class, or the closest pairs, with their similarity in WordNet",
     "mistakes": "List the most telling mistakes of an epoch",
-    "compare": "Compare runs: how alike they see the classes, what differs at equal accuracy, and which to prefer",
+    "compare": "Compare runs at equal accuracy, with 95 % confidence intervals",
     "plot": "Draw the figures of an analysis",
     "report": "Write one HTML file with all results: curves, matrices, neighbours, mistakes, classes",
     "export": "Write one matrix or table as Parquet, CSV or NPY; or log the curves to a tracker",

@@ -83,16 +83,16 @@ def compare(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Compare runs at equal accuracy: what differs, with 95 % confidence intervals, and how alike they see the classes.
+    """Compare runs at equal accuracy, with 95 % confidence intervals.
 
-    Intervals of single trainings do not cover the variation between seeds. Train each network several times and give --group to
+    dsi also shows how similar the runs see the classes. Intervals of single trainings do not cover the variation between seeds. Train each network several times and give --group to
     cover it.
 
     Examples
     --------
     dsi compare cnn-out vit-out --html comparison.html
     dsi compare dsi-demo -o figures  # the runs of one output
-    dsi compare out --group seed  # out holds cnn_seed0, cnn_seed1, vit_seed0, vit_seed1
+    dsi compare out --group seed  # runs cnn_seed0, cnn_seed1, vit_seed0, ...
     """
     from dsi_cli.queries.comparison.compare import MEASURES, ComparisonOptions
     from dsi_cli.queries.comparison.compare import compare as compare_runs

@@ -36,7 +36,7 @@ def test_it_is_written_anew_only_if_the_tables_changed(summary, tmp_path):
     analyze([tmp_path / "run"], out, Options(draws=0))
     report_file.write_report(out)
     assert path.stat().st_ino != first.st_ino
-    assert "5 checkpoints at 5 epochs from 0 to 4" in path.read_text(encoding="utf-8")
+    assert "5 checkpoints · epochs 0 to 4" in path.read_text(encoding="utf-8")
 
 
 def test_another_version_of_dsi_writes_it_anew(summary, tmp_path, monkeypatch):

@@ -77,5 +77,5 @@ def test_commands_never_show_an_epoch_0(arguments, out, dsi):
 def test_the_report_shows_a_dash_for_the_epoch(out, dsi):
     dsi("report", out)
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert "1 checkpoint at epoch –" in page
+    assert "1 checkpoint · " in page
     assert "epoch 0" not in page

@@ -123,9 +123,9 @@ def test_links_that_lead_nowhere_or_in_circles(dsi, make_run, tmp_path):
     (run / "up").symlink_to(tmp_path)
     ended = dsi("analyze", run, "-o", out, "--draws", 0)
     assert ended.code == 4
-    assert f"  failed: {run}/epoch_7.pt: cannot be opened: No such file or directory\n" in ended.err
+    assert f"failed: {run}/epoch_7.pt: cannot be opened: No such file or directory\n" in ended.err
     circles = "2 checkpoints failed: cannot be opened: Too many levels of symbolic links"
-    assert f"  {circles}; first {run}/epoch_8.pt\n" in ended.err
+    assert f"{circles}; first {run}/epoch_8.pt\n" in ended.err
     found = [one.path.name for run_ in discover([run]) for one in run_.checkpoints]
     assert sorted(found) == ["epoch_0.pt", "epoch_1.pt", "epoch_7.pt", "epoch_8.pt", "epoch_9.pt"], "each once"
 

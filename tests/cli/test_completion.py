@@ -47,7 +47,7 @@ def proposed(line):
         ("dsi analyze x --labels cif", ["cifar10", "cifar100"]),
         ("dsi analyze x --measure s", ["ssim", "spearman"]),
         ("dsi analyze x --lab", ["--labels", "--label-column"]),
-        ("dsi plot x s", ["sai", "severity"]),
+        ("dsi plot x s", ["scatter", "sai", "severity"]),
         ("dsi analyze ./x", []),
         ("dsi neighbors {out} --run ", ["fast", "slow"]),
         ("dsi neighbors {out} --run slow --epoch ", ["10", "11"]),

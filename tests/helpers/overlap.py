@@ -10,12 +10,12 @@ from matplotlib.transforms import Bbox
 
 
 def texts(figure: Figure) -> list[tuple[str, Bbox]]:
-    """Return every text that is seen with its place in pixels, a little shrunk: edges may touch."""
+    """Return every visible text, without arrows, with its place in pixels, a little shrunk: edges may touch."""
     figure.set_dpi(100)
     figure.draw_without_rendering()
     hidden = _out_of_view(figure)
     seen = [text for text in figure.findobj(Text) if text.get_visible() and text not in hidden and text.get_text().strip()]
-    boxes = [(text.get_text(), text.get_window_extent()) for text in seen]
+    boxes = [(text.get_text(), Text.get_window_extent(text)) for text in seen]
     return [(name, box.padded(-0.1 * min(box.height, box.width))) for name, box in boxes]
 
 

@@ -8,6 +8,7 @@ from helpers.outputs import stored, stored_reference
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
+from dsi_cli.queries import findings
 from dsi_cli.report import class_agreement, page_data
 from dsi_cli.store.results import Results
 
@@ -51,14 +52,7 @@ def test_class_agreement_with_several_references_uses_the_main_one(several):
     assert told == pytest.approx(dict(zip(rows["class_index"], rows["pearson"], strict=True)), abs=1e-5)
     series = found.data["curves"]["sai"]["cosine"]["series"]
     assert {one["label"]: one["isMain"] for one in series} == {f"SAI(NCSM, SCSM), {main}": True, "SAI(NCSM, SCSM)": False}
-    best = found.summary[0]["best"][0]
-    excess = run.curves.query("metric == 'sai' and variant == 'cosine' and reference == @main")["excess"]
-    assert float(best.last.replace("−", "-")) == pytest.approx(excess.iloc[-1], abs=5.1e-4)
-    assert ("references", f"reference {main}") in [(key, text.split(",")[0]) for key, text in found.summary[0]["options"]]
-
-
-def test_reference_name_of_another_taxonomy_is_its_own_name(several, monkeypatch):
-    run = Results(several)
-    assert page_data.reference_name(run, "run") == "WordNet"
-    monkeypatch.setattr(Results, "references", lambda *_: ["own"])
-    assert page_data.reference_name(run, "run") == "own"
+    agreement = run.curves.query("metric == 'sai' and variant == 'pearson' and reference == @main")["value"]
+    trend = findings.run_findings(several, "run").agreement
+    assert trend is not None
+    assert trend.last.value == agreement.iloc[-1]
