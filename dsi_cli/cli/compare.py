@@ -85,8 +85,8 @@ def compare(
 ) -> int:
     """Compare runs at equal accuracy, with 95 % confidence intervals.
 
-    dsi also shows how similar the runs see the classes. Intervals of single trainings do not cover the variation between seeds. Train each network several times and give --group to
-    cover it.
+    dsi also shows how similar the runs see the classes. Intervals of single trainings do not cover the variation between seeds.
+    Train each network several times and give --group to cover it.
 
     Examples
     --------

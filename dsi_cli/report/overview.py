@@ -231,7 +231,7 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
     if any(run.epochs and len(run.epochs) < 5 for run in findings):
         yield "With fewer than five epochs, no phases can be found."
     if any(results.is_vast(run.run) for run in findings):
-        yield "The matrices have too many classes to be stored. The page shows nearest classes; dsi export --rows computes any part."
+        yield "The matrices have too many classes to be stored. The page shows the nearest classes of each class."
 
 
 def peaks_table(findings: Sequence[RunFindings]) -> list[list[str]]:
