@@ -28,12 +28,24 @@ from dsi_cli.wordnet.similarity.measures import (
 from dsi_cli.wordnet.similarity.path_similarity import path_similarity
 
 VERBS = load_wordnet("verb")
-
-
 SPECIAL = ["einstein.n.01", "entity.n.01", "dog.n.01", "puppy.n.01", "person.n.01", "paris.n.01", "domestic_animal.n.01"]
 WORDS = [
-    word for _ in range(3) for word in ("dog", "cat", "dog", "wolf", "bird", "tree", "rose", "oak", "car", "truck", "car")
-]
+    "dog",
+    "cat",
+    "dog",
+    "wolf",
+    "bird",
+    "tree",
+    "rose",
+    "oak",
+    "car",
+    "truck",
+    "car",
+    "person",
+    "baby",
+    "table",
+    "fish",
+] * 3
 SIMILARITIES = (
     ("path_similarity", path_similarity),
     ("wup_similarity", wup_similarity),
