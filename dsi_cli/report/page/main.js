@@ -53,7 +53,7 @@ function drawControls() {
   const after = (change) => (value) => { change(value); drawControls(); drawPanels(); markPanels(); };
   const number = (label) => (numbers.length > 1 ? choice(label, numbers, state.number, after((value) => { state.number = value; })) : "");
   const axes = axesOf(view().runs);
-  byId("overview-controls").replaceChildren(number("Agreement as"));
+  byId("overview-controls").replaceChildren(number("Charts show the agreement as"));
   byId("curve-controls").replaceChildren(
     DATA.runs.length > 1 ? choice("Show", [["one", "this run"], ["all", "all runs"]], state.all ? "all" : "one", after((value) => { state.all = value === "all"; })) : "",
     axes.length > 1 ? choice("Horizontal axis", axes, state.axis, after((value) => { state.axis = value; })) : "",
