@@ -95,9 +95,9 @@ def test_what_needs_no_heavy_package_works_without(make_run, tmp_path):
     )
     for arguments, expected in (
         (("scan", run), "epoch_3.pt"),
-        (("analyze", run, "-o", out, "--draws", 0, "--predictions", tmp_path / "preds.csv"), "tables:"),
+        (("analyze", run, "-o", out, "--draws", 0, "--predictions", tmp_path / "preds.csv"), str(out)),
         (("report", out), "report.html"),
-        (("watch", run, "-o", out, "--draws", 0, "--every", "0.05s", "--idle", "0.2s"), "tables:"),
+        (("watch", run, "-o", out, "--draws", 0, "--every", "0.05s", "--idle", "0.2s"), str(out)),
         (("mistakes", out), "cat"),
         (("neighbors", out, "--class", "cat", "--epoch", 3), "dog"),
         (("export", out, "--epoch", 3, "-o", tmp_path / "3.csv"), "3.csv"),

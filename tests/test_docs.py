@@ -73,9 +73,9 @@ def test_every_command_and_example_runs_in_its_order(page, workplace):
 
 
 @pytest.mark.slow
-def test_the_tutorials_numbers_are_the_demos(workplace):
+def test_the_tutorials_numbers_are_the_demos(tmp_path):
     command = [sys.executable, "-m", "dsi_cli", "demo", "--quiet"]
-    done = subprocess.run(command, cwd=workplace, capture_output=True, text=True, timeout=1200, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1200, check=False)
     printed = {line.rstrip() for line in done.stdout.splitlines()}
     shown = [line for text in blocks(ROOT / "docs/tutorial.md", "text") for line in text.splitlines()]
     assert len(shown) > 8

@@ -107,7 +107,7 @@ def test_the_wheel_works_in_a_clean_environment_away_from_the_source(clean, tmp_
     versions = [printed([*program, "--version"], tmp_path) for program in ([dsi], [python, "-m", "dsi_cli"])]
     assert versions == [f"dsi {__version__}\n"] * 2
     assert "WordNet" in printed([dsi, "doctor"], tmp_path)
-    assert "cifar100-vit: half of its highest alignment" in printed([dsi, "demo"], tmp_path)
+    assert "Both networks learned WordNet-like structure early" in printed([dsi, "demo"], tmp_path)
 
 
 @pytest.mark.slow
