@@ -209,6 +209,8 @@ def _shown(findings: Sequence[RunFindings]) -> Iterator[str]:
             "The chance band holds 95 % of the values that arise if the classes are relabelled at random."
         )
         yield "The interval of the agreement tells how much it would change with other classes of the same kind."
+    if any(run.is_early for run in findings):
+        yield "Early means that 90 % of the rise of the agreement, with its interval, lies in the first half of the training."
     if any(run.mistakes for run in findings):
         yield (
             "NIDM and WIDM concern wrong predictions alone, so they do not depend on how many there are. "
@@ -225,6 +227,8 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
             f"Overlapping bands do not show that runs are equal: dsi compare {results.path.name} compares them."
         )
     yield "A higher agreement does not mean a better classifier, and a peak is no rule for stopping a training."
+    if any(run.accuracy and len(run.accuracy.points) > 1 for run in findings):
+        yield "The epoch with the best accuracy on test is chosen on test, so this accuracy is a little too high."
     classes = min(run.classes for run in findings)
     if classes < FEW_CLASSES:
         yield f"With {classes} classes, chance alone gives large values, and the intervals are wide."
