@@ -42,7 +42,7 @@ SYNSETS_PER_CLASS = (40, 500)
 WORDS = 20
 """A gloss is cut after this many words."""
 EARLY_EPOCHS = (1, 2, 3)
-BOOTSTRAP_DRAWS = 1000
+BOOTSTRAP_DRAWS = 2000
 Values = NDArray[np.float64]
 
 

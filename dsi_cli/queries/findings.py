@@ -23,8 +23,6 @@ Row = dict[str, Any]
 
 MIN_Z = 3.0
 """Standard deviations above the chance level from which a value counts as above chance."""
-NORMAL_QUANTILE = 1.96
-"""The number of standard deviations from the mean to the ends of the central 95 % of a normal distribution."""
 EARLY_SHARE = 0.5
 """Agreement comes early if the interval of t90 ends within this share of the training."""
 MAX_RELATIVE_ERROR = 0.25
@@ -53,21 +51,6 @@ class Point:
     """The standard deviation of the value by chance."""
     z: float | None = None
     p_value: float | None = None
-
-    @property
-    def chance_low(self) -> float | None:
-        """The lower end of the chance band, which holds 95 % of the values that chance gives."""
-        return self._chance_end(-NORMAL_QUANTILE)
-
-    @property
-    def chance_high(self) -> float | None:
-        """The upper end of the chance band."""
-        return self._chance_end(NORMAL_QUANTILE)
-
-    def _chance_end(self, deviations: float) -> float | None:
-        if self.chance is None or self.chance_std is None:
-            return None
-        return self.chance + deviations * self.chance_std
 
     @property
     def is_above_chance(self) -> bool:

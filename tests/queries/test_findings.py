@@ -33,8 +33,7 @@ def test_trends_equal_the_curves_table(analysed, found):
             assert trend.last.epoch == rows.index.max()
         rows = curves.query(queries["agreement"])
         assert [point.low for point in findings.agreement.points] == rows["low"].tolist()
-        band = (rows["null_mean"] - 1.96 * rows["null_std"]).tolist()
-        assert [point.chance_low for point in findings.agreement.points] == band
+        assert [point.chance for point in findings.agreement.points] == rows["null_mean"].tolist()
 
 
 def test_peak_and_first_epoch_equal_the_curves_table(analysed, found):
