@@ -5,7 +5,8 @@ python docs/make_pages.py writes them; the tests compare.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from dsi_cli.analysis.option_groups.declaration import declared_options
 from dsi_cli.analysis.option_groups.groups import ANALYZE
 from dsi_cli.analysis.options import Evaluation
 from dsi_cli.cli.app import COMMANDS, app, command_function, split_docstring
-from dsi_cli.store.schema import SCHEMA_VERSION, TABLES
+from dsi_cli.store.schema import SCHEMA_VERSION, TABLES, Column
 
 HERE = Path(__file__).parent
 
@@ -24,82 +25,119 @@ def tables_page() -> str:
     lines = [
         "# Tables",
         "",
-        f"A results folder holds plain Parquet files, schema version {SCHEMA_VERSION}. The metadata of each file has the version",
-        "of dsi and the options under the key `dsi`.",
+        f"A results folder holds plain Parquet files (schema version {SCHEMA_VERSION}). The metadata of each file has the version",
+        "of dsi and the options under the key `dsi`. Any value may be null unless its meaning says *never null*.",
         "",
-        "Matrices are in `csms/RUN/KIND/EPOCH.parquet`. If an epoch was saved several times, this file has the last save, and",
-        "`EPOCH-STEP.parquet` has an earlier one. You can read a whole folder as one dataset. References are in",
-        "`references/ID.parquet`.",
+        "Matrices are in `csms/RUN/KIND/EPOCH.parquet`, and references in `references/ID.parquet`. If an epoch was saved",
+        "several times, `EPOCH-STEP.parquet` holds an earlier save. You can read a whole folder as one dataset.",
+        "",
+        "## Columns of several tables",
+        "",
     ]
+    uses = Counter(column for table in TABLES for column in table.columns)
+    common = [column for column, count in uses.items() if count > 3]
+    lines += map(column_line, common)
     for table in TABLES:
+        shared = [f"`{column.name}`" for column in table.columns if column in common]
         lines += [
             "",
             f"## `{table.path}`",
             "",
-            f"A row is {table.row}.",
-            "",
-            "| column | type | meaning |",
-            "|---|---|---|",
+            f"One row is {table.row}. " + (f"Common columns: {', '.join(shared)}." if shared else ""),
         ]
-        lines += [f"| `{column.name}` | {column.type} | {column.meaning} |" for column in table.columns]
+        lines[-1] = lines[-1].rstrip()
+        lines += ["", *(column_line(column) for column in table.columns if column not in common)]
     return "\n".join(lines) + "\n"
+
+
+def column_line(column: Column) -> str:
+    kind = column.type.replace("<", " of ").rstrip(">")
+    return f"- `{column.name}` ({kind}): {column.meaning}"
 
 
 def cli_page() -> str:
     """Return the command reference: for each command its description, its options by section, and examples."""
     group: Any = typer.main.get_command(app)
     context = group.make_context("dsi", [], resilient_parsing=True)
-    lines = ["# Command line", "", group.help, "", *usage(group, context), *option_table("Options", group.params, context)]
-    lines += ["", "| command | purpose |", "|---|---|"]
-    lines += [f"| [`{name}`](#dsi-{name}) | {purpose} |" for name, purpose in COMMANDS.items()]
     contexts = {
         name: group.commands[name].make_context(name, [], parent=context, resilient_parsing=True) for name in COMMANDS
     }
+    lines = [
+        "# Command line",
+        "",
+        group.help,
+        "",
+        *(f"- [`dsi {name}`](#dsi-{name}): {purpose}" for name, purpose in COMMANDS.items()),
+    ]
+    lines += ["", "`dsi` alone also takes:", "", *(option_line(one, context) for one in group.params)]
 
-    # The options that all commands share are listed once.
-    records = [{parameter.get_help_record(one) for parameter in one.command.params} for one in contexts.values()]
-    shared = set.intersection(*records)
-    common = [one for one in contexts["analyze"].command.params if one.get_help_record(contexts["analyze"]) in shared]
-    lines += option_table("Options of every command", common, contexts["analyze"])
+    # An option that several commands have with the same text is listed once.
+    records = {
+        name: {
+            one.get_help_record(contexts[name]): one
+            for one in contexts[name].command.params
+            if one.param_type_name == "option"
+        }
+        for name in COMMANDS
+    }
+    uses = Counter(record for of_command in records.values() for record in of_command)
+    shared = {record for record, count in uses.items() if record and count > 2}
+    every = {record for record in shared if uses[record] == len(COMMANDS)}
+    listed = {
+        record: (one, name)
+        for name, of_command in records.items()
+        for record, one in of_command.items()
+        if record in shared
+    }
+    lines += ["", "## Shared options", ""]
+    lines += [
+        option_line(one, contexts[name])
+        for record, (one, name) in listed.items()
+        if record not in records["analyze"] or record in every
+    ]
 
     for name, command_context in contexts.items():
         command = command_context.command
         text, examples = split_docstring(command_function(name))
-        lines += ["", f"## `dsi {name}`", "", text, "", *usage(command, command_context)]
-        inherited = shared
+        lines += ["", f"## `dsi {name}`", "", text]
+        left_out = every if name == "analyze" else shared
         if name == "watch":
-            inherited = shared | records[list(contexts).index("analyze")]
+            left_out = shared | set(records["analyze"])
             lines += ["", "The command also takes the options of [`dsi analyze`](#dsi-analyze)."]
         sections: dict[str, list[Any]] = {}
         for parameter in command.params:
             record = parameter.get_help_record(command_context)
-            if record is None or record in inherited:  # the record of a hidden option is None
+            if record is None or record in left_out or (name, parameter.name) == ("watch", "checkpoints"):
                 continue
-            is_argument = parameter.param_type_name == "argument"
-            title = parameter.rich_help_panel or ("Arguments" if is_argument else "Options")
+            title = parameter.rich_help_panel or ""
             sections.setdefault(title, []).append(parameter)
         for title, parameters in sections.items():
-            lines += option_table(title, parameters, command_context, python_names() if name == "analyze" else {})
-        lines += ["", "Examples:", "", "```sh", *(line.strip() for line in examples), "```"]
+            names = python_names() if name == "analyze" else {}
+            of_evaluation = all(names.get(one.name, "").startswith("Evaluation.") for one in parameters)
+            heading = f"**{title}**" + (" (in Python, fields of `Evaluation`)" if of_evaluation else "")
+            lines += ["", *([heading, ""] if title else [])]
+            lines += [option_line(one, command_context, {} if of_evaluation else names) for one in parameters]
+        if name not in ("analyze", "watch"):
+            flags = [f"`{one.opts[-1]}`" for record, one in records[name].items() if record in shared - every]
+            lines += ["", f"Shared options: {', '.join(flags)}."] if flags else []
+        lines += ["", "```sh", *(line.strip() for line in examples), "```"]
+        if name == "analyze":
+            lines[lines.index("## `dsi analyze`") + 2] += (
+                "\n\nIn Python, an option is a parameter of `dsi_cli.analyze` with the same name (with underscores), unless"
+                "\nthis page gives another name."
+            )
     return "\n".join(lines) + "\n"
 
 
-def usage(command: Any, context: Any) -> list[str]:
-    """Return the usage line of a command as a block."""
-    return ["```text", " ".join([context.command_path, *command.collect_usage_pieces(context)]), "```"]
-
-
-def option_table(title: str, parameters: Iterable[Any], context: Any, names: Mapping[str, str] | None = None) -> list[str]:
-    """Return a section of options as a table, with the names in Python if there are any."""
-    column, rule = (" Python |", "---|") if names else ("", "")
-    lines = ["", f"**{title}**", "", f"| option | meaning |{column}", f"|---|---|{rule}"]
-    for parameter in parameters:
-        flags, text = (part.replace("|", "\\|") for part in parameter.get_help_record(context))
-        if parameter.param_type_name == "argument":
-            flags = flags.partition(" <")[0]
-        python = names.get(parameter.name, "") if names else ""
-        lines.append(f"| `{flags}` | {text} |" + (f" {python} |" if names else ""))
-    return lines
+def option_line(parameter: Any, context: Any, names: Mapping[str, str] | None = None) -> str:
+    """Return an option as a list item, with its name in Python if this is not the name of the flag."""
+    flags, text = parameter.get_help_record(context)
+    if parameter.param_type_name == "argument":
+        flags = flags.partition(" <")[0]
+    python = (names or {}).get(parameter.name, "")
+    same = {flag.strip("-").replace("-", "_") for flag in parameter.opts}
+    note = f" Python: `{python}`." if python and python not in same else ""
+    return f"- `{flags}`: {' '.join(text.split())}{note}"
 
 
 def python_names() -> dict[str, str]:
@@ -108,9 +146,9 @@ def python_names() -> dict[str, str]:
     names = {}
     for declared in (declared for groups in ANALYZE.values() for group in groups for declared in declared_options(group)):
         if declared.field in evaluation:
-            names[declared.parameter] = f"`Evaluation.{declared.field}`"
+            names[declared.parameter] = f"Evaluation.{declared.field}"
         elif not declared.option.is_terminal_only:
-            names[declared.parameter] = f"`{declared.field}`"
+            names[declared.parameter] = declared.field
     return names
 
 
