@@ -60,16 +60,16 @@ findings: $(READY)  ## docs/findings.md: which of the paper's findings the demo'
 	$(BIN)/dsi demo --quiet --out dsi-demo
 	$(BIN)/python docs/make_findings.py dsi-demo
 
-bench: $(READY)  ## ours beside what a user would do otherwise; writes the table of docs/performance.md
+bench: $(READY)  ## ours beside what a user would do otherwise; writes benchmarks/results/performance.md
 	$(BIN)/python -m benchmarks
 
-bench-heads: $(READY)  ## which classifier is taken out of every model of timm and torchvision; writes docs/formats.md
+bench-heads: $(READY)  ## which classifier is taken out of every model of timm and torchvision; writes benchmarks/results/heads.md
 	$(BIN)/python -m benchmarks.head_choice
 
-bench-senses: $(READY)  ## how often the right sense of a label is chosen; writes docs/senses.md
+bench-senses: $(READY)  ## how often the right sense of a label is chosen; writes benchmarks/results/senses.md
 	$(BIN)/python -m benchmarks.senses
 
-bench-statistics: $(READY)  ## how often intervals hold; needs DSI_SHARED; writes the table of docs/method.md
+bench-statistics: $(READY)  ## how often intervals hold; needs DSI_SHARED; writes benchmarks/results/statistics.md
 	$(BIN)/python -m benchmarks.statistics
 
 OLDEST_TOOLS := pytest pytest-xdist hypothesis safetensors scikit-image scikit-learn

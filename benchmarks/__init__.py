@@ -1,4 +1,4 @@
-"""Ours beside what a user would do otherwise, measured in one run; ``python -m benchmarks`` writes ``docs/performance.md``.
+"""dsi next to what a user would do otherwise, measured in one run; it writes ``benchmarks/results/performance.md``.
 
 ``heads``     the classifier out of a large checkpoint: `dsi_cli.read_head` beside torch and safetensors
 ``wordnet``   path similarity of a label list: ours beside NLTK's loop over pairs

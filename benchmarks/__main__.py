@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measure, print the tables, and write them into ``docs/performance.md``."""
+"""``python -m benchmarks``: measure, print the tables, and write them into ``benchmarks/results/performance.md``."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _asked(arguments: Sequence[str]) -> argparse.Namespace:
     names = [part for part, _ in PARTS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"out of {', '.join(names)}; all if none is named")
-    parser.add_argument("--page", type=Path, help="the page to write; docs/performance.md where all parts are measured")
+    parser.add_argument("--page", type=Path, help="the page to write; benchmarks/results/performance.md for all parts")
     parser.add_argument("--scratch", help=f"a folder for the large files, kept for the next time (or {SCRATCH})")
     parser.add_argument("--nltk-data", type=Path, help="NLTK's data folder with corpora/wordnet (or NLTK_DATA)")
     parser.add_argument("--quick", action="store_true", help="tiny files, few rounds: only a test that all parts run")
@@ -71,7 +71,7 @@ def _asked(arguments: Sequence[str]) -> argparse.Namespace:
     if unknown:
         parser.error(f"unknown part {unknown[0]!r}: expected {', '.join(names)}")
     if not asked.parts and asked.page is None and not asked.quick:
-        asked.page = ROOT / "docs" / "performance.md"
+        asked.page = ROOT / "benchmarks" / "results" / "performance.md"
     asked.parts = asked.parts or names
     return asked
 

@@ -24,7 +24,7 @@ from dsi_cli.checkpoints.tensors import Storage, contiguous
 from dsi_cli.checkpoints.trainers import RAW, NestedStateDict
 from dsi_cli.errors import AmbiguousHeadError, NoHeadError
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "formats.md"
+PAGE = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "heads.md"
 BEGIN, END = "<!-- heads: begin (make bench-heads writes what stands between these lines) -->", "<!-- heads: end -->"
 KINDS = ("right", "asked", "none", "wrong")
 ODD_NAMES = ("_fc", "my_final_mapping", "decide", "verdict", "W_o", "zzz", "ausgabe", "l3", "top", "x9", "readout", "thing")

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.senses``: how often the right sense is chosen, on bare names; writes ``docs/senses.md``.
+"""``python -m benchmarks.senses``: how often the right sense is chosen, on bare names; writes ``benchmarks/results/senses.md``.
 
 Presets are switched off: the names alone are given, and the presets' ids are the truth. What is fitted counts under
 five-fold cross-validation alone: a label is judged by weights that were fitted without its fold. The lists that weights are
@@ -22,7 +22,7 @@ from dsi_cli.wordnet.database import lexicon, taxonomy
 from dsi_cli.wordnet.disambiguation import scoring
 from dsi_cli.wordnet.disambiguation.resolve import UNCERTAIN, resolve
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "senses.md"
+PAGE = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "senses.md"
 BEGIN, END = "<!-- senses: begin (make bench-senses writes what stands between these lines) -->", "<!-- senses: end -->"
 
 REQUIRED = {"imagenet1k": 0.955, "mini-imagenet": 0.95, "cifar100": 0.92, "coco80": 74 / 80}

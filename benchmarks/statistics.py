@@ -1,4 +1,4 @@
-"""What the statistics promise, measured: ``DSI_SHARED=/path/to/shared make bench-statistics`` writes it into ``docs/method.md``.
+"""How often intervals, p-values and phases hold: ``make bench-statistics`` writes ``benchmarks/results/statistics.md``.
 
 The data are the 1,000 classes of a published ImageNet classifier, two CIFAR-100 runs, and 12 trainings each of two text networks
 that differ by the seed alone. All draws are seeded.
@@ -36,7 +36,7 @@ from dsi_cli.metrics.phases import Phases, phases
 from dsi_cli.metrics.prepared import PreparedMatrix
 from dsi_cli.similarity.weights import weight_similarity
 
-METHOD = Path(__file__).resolve().parent.parent / "docs" / "method.md"
+METHOD = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "statistics.md"
 HEAD = "heads/imagenet1k-efficientnet-lite0.npy"
 SAMPLES, RELABELLINGS, NOISE_CURVES, GROUPINGS = 1500, 100_000, 1000, 200
 SEED = 20261
