@@ -10,26 +10,21 @@ import numpy as np
 import pytest
 import torch
 from networks import cases
-from networks.cases import Case, Network
+from networks.cases import Network
 
 from dsi_cli.checkpoints.records import FAILED, OK
 from dsi_cli.checkpoints.scan import HeadOptions, ScanResult, require_file, scan_checkpoint
 
-CASES = dict(cases())
+CASES = cases()
 ALL = pytest.mark.parametrize("name", CASES)
 DECIDABLE = pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.only_with_count])
 """Those that somebody could decide without the number of classes."""
 
 
-def test_names_of_networks_are_unique() -> None:
-    assert len(CASES) == len(cases())
-
-
 @cache
 def network_of(name: str) -> Network:
     """Return one network; it is built once for both tests, and by the worker that needs it."""
-    case: Case = CASES[name]
-    return case.network()
+    return CASES[name].network()
 
 
 def scanned(network: Network, folder: Path, classes: int | None) -> ScanResult:

@@ -1,37 +1,20 @@
 """A corpus of small networks as people write them, each with its checkpoint and its true classifier weight.
 
-A module is a family, and has a literal table `CASES`. `cases()` lists them all, `networks()` builds, trains and saves them.
+Where only the names, the order and the shapes of the tensors matter, a network is a line of ``layouts.jsonl``. The modules of
+this folder build and train the others. To add a network from a bug report, append the line that this prints::
+
+    json.dumps({"name": ..., "head": ..., "tensors": {name: [*tensor.shape] for name, tensor in state_dict.items()}})
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-
-from networks.cases import Case, Network
-
-FAMILIES = (
-    "convolutional",
-    "efficient",
-    "attention",
-    "recurrent",
-    "modalities",
-    "heads",
-    "tasks",
-    "distractors",
-    "selfsupervised",
-    "factorised",
-    "adapters",
-    "losses",
-    "containers",
-    "headless",
-)
+from networks import adapters, containers, factorised
+from networks.cases import Case
+from networks.layouts import Layout, layouts
 
 
-def cases(families: tuple[str, ...] = FAMILIES) -> list[tuple[str, Case]]:
-    """Return every case under its name with the family before it, as in ``recurrent/lstm_fc``."""
-    return [(f"{family}/{case.name}", case) for family in families for case in import_module(f"networks.{family}").CASES]
-
-
-def networks(families: tuple[str, ...] = FAMILIES) -> list[Network]:
-    """Return every network of these families, built and trained."""
-    return [case.network() for _, case in cases(families)]
+def cases() -> dict[str, Case | Layout]:
+    """Return every network under its name with the family before it, as in ``recurrent/lstm_fc``."""
+    modules = {"adapters": adapters, "containers": containers, "factorised": factorised}
+    built = {f"{family}/{case.name}": case for family, module in modules.items() for case in module.CASES}
+    return built | {layout.name: layout for layout in layouts()}

@@ -31,16 +31,6 @@ def vectors(features: int, batch: int = 6) -> Inputs:
     return lambda: (torch.randn(batch, features),)
 
 
-def tokens(vocabulary: int, length: int = 12, batch: int = 6) -> Inputs:
-    """Return a function that draws a batch of random token indices."""
-    return lambda: (torch.randint(0, vocabulary, (batch, length)),)
-
-
-def sequences(features: int, length: int = 12, batch: int = 6) -> Inputs:
-    """Return a function that draws a batch of random sequences of feature vectors."""
-    return lambda: (torch.randn(batch, length, features),)
-
-
 ASK: dict[str, Any] = {"may_ask": True}
 ASK_ALWAYS: dict[str, Any] = {"may_ask_with_count": True}
 REFUSE: dict[str, Any] = {"must_refuse": "."}
@@ -67,8 +57,6 @@ class Network:
     """True if a question is as good as the head even when the number of classes is known."""
     must_refuse: str | None = None
     """A regular expression that the reason matches, if refusing is the only right result."""
-    only_with_count: bool = False
-    """True if nobody could decide without the number of classes: no result is expected without it."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +66,10 @@ class Case:
     name: str
     build: Callable[[], nn.Module]
     head: str | None
-    """The path of the head's module, or of a parameter that the model's method ``classify`` uses."""
+    """The path of the head's module."""
     classes: int | None = None
     """The number of classes; None if it is the number of the head's rows."""
     inputs: Inputs = field(default_factory=images)
-    then: bool = False
-    """True if a layer or a scale follows the head, so that its outputs are not the logits."""
-    measure: str = "linear"
-    """The head's function: ``linear``, ``cosine`` (which ignores the length of each row) or ``distance``."""
-    transposed: bool = False
-    """True if the parameter is (features, classes)."""
     weight: Callable[[nn.Module], Tensor] | None = None
     """A function that composes the weight (classes, features) of a head that is not a single parameter."""
     steps: int = 2
@@ -97,6 +79,7 @@ class Case:
     may_ask_with_count: bool = False
     must_refuse: str | None = None
     only_with_count: bool = False
+    """True if nobody could decide without the number of classes: no result is expected without it."""
 
     def network(self) -> Network:
         """Return the trained network with its truth."""
@@ -118,7 +101,6 @@ class Case:
             may_ask=self.may_ask or self.may_ask_with_count,
             may_ask_with_count=self.may_ask_with_count,
             must_refuse=self.must_refuse,
-            only_with_count=self.only_with_count,
         )
 
     @torch.no_grad()
@@ -128,23 +110,13 @@ class Case:
         if self.weight is not None:
             weight = self.weight(model)
             measured = response(getattr(model, "classify", stored), weight.shape[1:])
-        elif isinstance(stored, nn.Module):
+        else:
             # The older norms and pruning compose the weight when the layer is called, so it is read after that.
             measured = response(stored, stored.weight.shape[1:])
             weight = stored.weight
-            if not self.then:
-                require_logits(model, stored, self.inputs)
-        else:
-            weight = stored.T if self.transposed else stored
-            measured = response(model.classify, weight.shape[1:])
-        weight = weight.flatten(1)
-        used = weight
-        if self.measure == "cosine":
-            used, measured = (nn.functional.normalize(one, dim=1) for one in (weight, measured))
-        elif self.measure == "distance":
-            measured = (measured + 1) / 2
-        assert used.shape == measured.shape, f"{self.name}: {tuple(used.shape)} is not {tuple(measured.shape)}"
-        assert torch.allclose(used, measured, atol=2e-4), f"{self.name}: the head does not use this weight"
+            require_logits(model, stored, self.inputs)
+        assert weight.shape == measured.shape, f"{self.name}: {tuple(weight.shape)} is not {tuple(measured.shape)}"
+        assert torch.allclose(weight, measured, atol=2e-4), f"{self.name}: the head does not use this weight"
         return float32(weight)
 
 

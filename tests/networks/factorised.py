@@ -8,12 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as fn
 from torch.nn.utils import parametrizations, parametrize, prune
 
 from networks.cases import ASK, ASK_ALWAYS, REFUSE, Case
-from networks.convolutional import Cnn, ResNet, Tutorial
-from networks.parts import Parts, Trunk
+from networks.parts import Parts, Trunk, cnn, tutorial
 
 Change = Callable[[nn.Module], Any]
 
@@ -61,10 +59,6 @@ spectral = nn.utils.spectral_norm
 newly_spectral = parametrizations.spectral_norm
 
 
-def orthogonal(kind: str, trivial: bool = True) -> Change:
-    return lambda layer: parametrizations.orthogonal(layer, orthogonal_map=kind, use_trivialization=trivial)
-
-
 class LowRank(nn.Module):
     """The product of two factors, which are all that is stored."""
 
@@ -99,30 +93,6 @@ def only_last(name: str) -> Callable[[nn.Module], tuple[Tensor, ...]]:
     return lambda model: (model.get_submodule(name).weight,)
 
 
-class Noisy(nn.Module):
-    """A Bayesian layer: means and deviations of its weights; ``eval()`` uses the means."""
-
-    def __init__(self, features: int, classes: int, names: tuple[str, str], buffer: bool = False) -> None:
-        super().__init__()
-        for name, scale in zip(names, (0.1, 0.01), strict=True):
-            self.register_parameter(name, nn.Parameter(torch.randn(classes, features) * scale))
-        if buffer:
-            self.register_buffer("weight_epsilon", torch.randn(classes, features))
-        self.bias_mu = nn.Parameter(torch.zeros(classes))
-        self.names = names
-
-    def forward(self, x: Tensor) -> Tensor:
-        mean, spread = (getattr(self, name) for name in self.names)
-        return fn.linear(x, mean + spread * torch.randn_like(mean) if self.training else mean, self.bias_mu)
-
-
-def noisy(head: str, classes: int, names: tuple[str, str], buffer: bool = False) -> Parts:
-    layer = Noisy(32, classes, names, buffer)
-    return Parts(
-        lambda m, x: m.classify(m.trunk(x)), lambda m, x: m.get_submodule(head)(x), trunk=Trunk(32), **{head: layer}
-    )
-
-
 def with_other_mask(model: nn.Module) -> dict[str, Tensor]:
     """Return a state dict whose mask belongs to another number of classes."""
     state = model.state_dict()
@@ -134,35 +104,41 @@ def without(*names: str) -> Callable[[nn.Module], dict[str, Tensor]]:
     return lambda model: {name: tensor for name, tensor in model.state_dict().items() if name not in names}
 
 
-def cnn(head: str = "clf", classes: int = 10, width: int = 32) -> Callable[[], nn.Module]:
-    return lambda: Cnn(head, classes, width)
+def side_by_side(*classes: int) -> Parts:
+    """Return a network whose logits are those of several layers side by side: one for each class, or for each task."""
+    classify: Callable[[Parts, Tensor], Tensor] = lambda m, x: torch.cat([one(x) for one in m.detectors], 1)  # noqa: E731
+    layers = nn.ModuleList(nn.Linear(32, number) for number in classes)
+    return Parts(lambda m, x: m.classify(m.trunk(x)), classify, trunk=Trunk(32), detectors=layers)
 
 
-def tutorial(*widths: int) -> Callable[[], nn.Module]:
-    return lambda: Tutorial(["fc1", "fc2", "out"], widths)
+def stacked(model: nn.Module) -> Tensor:
+    return torch.cat([one.weight for one in model.detectors])
+
+
+def mean_of_two(classes: int) -> Parts:
+    """Return a network whose logits are the mean of two layers."""
+    classify: Callable[[Parts, Tensor], Tensor] = lambda m, x: (m.tete_a(x) + m.tete_b(x)) / 2  # noqa: E731
+    layers = {name: nn.Linear(32, classes) for name in ("tete_a", "tete_b")}
+    return Parts(lambda m, x: m.classify(m.trunk(x)), classify, trunk=Trunk(32), **layers)
 
 
 CASES = [
     Case("pruned_all_square", changed(tutorial(20, 20, 20), fc1=pruned(), fc2=pruned(), out=pruned()), "out"),
     Case("pruned_twice", changed(cnn("fc"), fc=pruned_twice), "fc"),
-    Case("pruned_resnet", changed(lambda: ResNet("linear", 10), layer2__0__conv1=pruned(), linear=pruned()), "linear"),
+    Case("pruned_trunk", changed(cnn("linear"), trunk__conv1=pruned(), linear=pruned()), "linear"),
     Case("pruned_with_other_mask", changed(cnn("clf"), clf=pruned()), "clf", save=with_other_mask, **REFUSE),
-    Case("noisy_odd_name", lambda: noisy("sortie", 20, ("mu_weight", "rho_weight")), "sortie.mu_weight", **ASK_ALWAYS),
     Case("spectral_norm_of_columns_square", changed(cnn("fc", 32), fc=spectral_of_columns), "fc", **ASK_ALWAYS),
     Case("new_spectral_norm_of_columns", changed(cnn("fc"), fc=newly_spectral_of_columns), "fc"),
     Case("new_weight_norm_dim_none", changed(cnn("fc", 9), fc=newly_normed(None)), "fc"),
     Case("weight_norm_dim_1", changed(cnn("fc", 12), fc=normed(1)), "fc"),
     Case("weight_norm_everywhere", changed(tutorial(32, 20, 20), fc1=normed(), fc2=normed(), out=normed()), "out"),
-    Case("weight_norm_hidden_only", changed(tutorial(32, 20, 20), fc1=normed(), fc2=normed()), "out"),
     Case("weight_norm_without_lengths", changed(cnn("clf"), clf=normed()), "clf", save=without("clf.weight_g"), **REFUSE),
-    Case("spectral_norm_hidden_only", changed(tutorial(32, 20, 20), fc1=spectral, fc2=spectral), "out"),
     Case("spectral_norm_without_vector", changed(cnn("clf"), clf=spectral), "clf", save=without("clf.weight_u"), **REFUSE),
     Case(
         "new_spectral_norm_everywhere",
         changed(tutorial(20, 20, 20), fc1=newly_spectral, fc2=newly_spectral, out=newly_spectral),
         "out",
     ),
-    Case("orthogonal_hidden_only", changed(tutorial(32, 32, 20), fc2=orthogonal("matrix_exp")), "out"),
     Case("parametrised_low_rank", changed(cnn("fc"), fc=parametrized(lambda: LowRank(6))), "fc", **ASK_ALWAYS),
     Case("parametrised_rank_1", changed(cnn("fc"), fc=parametrized(lambda: LowRank(1))), "fc", **ASK_ALWAYS),
     Case(
@@ -172,5 +148,14 @@ CASES = [
         weight=product("u", "v"),
         also=only_last("v"),
         **ASK,
+    ),
+    Case("one_against_the_rest", lambda: side_by_side(*[1] * 10), "detectors", weight=stacked, **ASK_ALWAYS),
+    Case("tasks_side_by_side", lambda: side_by_side(10, 10), "detectors", weight=stacked, **ASK_ALWAYS),
+    Case(
+        "mean_of_two",
+        lambda: mean_of_two(10),
+        "trunk",
+        weight=lambda m: (m.tete_a.weight + m.tete_b.weight) / 2,
+        **ASK_ALWAYS,
     ),
 ]

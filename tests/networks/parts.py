@@ -1,9 +1,10 @@
-"""Networks put together of named parts in the order in which their author registers them."""
+"""Building blocks of the networks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional as fn
 
 
 class Parts(nn.Module):
-    """Modules, parameters and buffers by name, and the function that computes with them.
+    """Modules by name in the order in which their author registers them, and the function that computes with them.
 
     If the function for the logits is given apart, it is the method ``classify`` of the features.
     """
@@ -21,16 +22,11 @@ class Parts(nn.Module):
         self,
         forward: Callable[..., Any],
         classify: Callable[[Any, Tensor], Tensor] | None = None,
-        **parts: nn.Module | Tensor,
+        **parts: nn.Module,
     ) -> None:
         super().__init__()
         for name, part in parts.items():
-            if isinstance(part, nn.Module):
-                self.add_module(name, part)
-            elif isinstance(part, nn.Parameter):
-                self.register_parameter(name, part)
-            else:
-                self.register_buffer(name, part)
+            self.add_module(name, part)
         self._compute = forward
         if classify is not None:
             self.classify = partial(classify, self)
@@ -53,20 +49,48 @@ class Trunk(nn.Module):
         return fn.relu(self.bn2(self.conv2(fn.relu(self.bn1(self.conv1(x)))))).mean((2, 3))
 
 
-class Pretrained(nn.Module):
-    """A trunk of a model zoo with its old layer of 1,000 classes, which is left out of forward if it is not used."""
+class Cnn(nn.Module):
+    """A trunk and one linear layer of any name, which may be registered before the trunk."""
 
-    def __init__(self, width: int = 48, used: bool = False, name: str = "fc") -> None:
+    def __init__(self, head: str, classes: int, head_first: bool = False) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, 2, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        self.layer1 = nn.Sequential(nn.Conv2d(16, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU())
-        self.add_module(name, nn.Linear(width, 1000))
-        self.used, self.old = used, name
+        layers = {"trunk": Trunk(), head: nn.Linear(32, classes)}
+        for name, layer in reversed(layers.items()) if head_first else layers.items():
+            self.add_module(name, layer)
+        self.last = head
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.layer1(fn.relu(self.bn1(self.conv1(x)))).mean((2, 3))
-        return self.get_submodule(self.old)(x) if self.used else x
+        return self.get_submodule(self.last)(self.trunk(x))
+
+
+class Tutorial(nn.Module):
+    """LeNet as in PyTorch's tutorials, with linear layers of any names and widths."""
+
+    def __init__(self, names: Sequence[str], widths: Sequence[int]) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 6, 5)
+        self.pool = nn.MaxPool2d(2, 2)
+        self.conv2 = nn.Conv2d(6, 16, 3)
+        self.names = tuple(names)
+        for name, (width, following) in zip(names, pairwise((64, *widths)), strict=True):
+            self.add_module(name, nn.Linear(width, following))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(fn.relu(self.conv1(x)))
+        x = self.pool(fn.relu(self.conv2(x))).flatten(1)
+        for name in self.names[:-1]:
+            x = fn.relu(self.get_submodule(name)(x))
+        return self.get_submodule(self.names[-1])(x)
+
+
+def cnn(head: str = "clf", classes: int = 10) -> Callable[[], nn.Module]:
+    """Return a function that builds a trunk and one linear layer of any name."""
+    return lambda: Cnn(head, classes)
+
+
+def tutorial(*widths: int) -> Callable[[], nn.Module]:
+    """Return a function that builds LeNet with linear layers of these widths."""
+    return lambda: Tutorial(["fc1", "fc2", "out"], widths)
 
 
 def parameter(*shape: int) -> nn.Parameter:
