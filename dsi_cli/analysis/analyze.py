@@ -45,7 +45,7 @@ from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 from dsi_cli.analysis.semantics.prepared import RunReferences
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.analysis.summary import Progress, RunOutcome, Summary, digest_of_tables, summarise
-from dsi_cli.analysis.tables import class_alignment, curves
+from dsi_cli.analysis.tables import class_alignment, curves, geometry
 from dsi_cli.analysis.tables.top_tables import ResultTables
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun, count_ignored_files, discover, printable
 from dsi_cli.checkpoints.epochs import ORDER, natural_key
@@ -380,6 +380,7 @@ def _compare(
                 if time.monotonic() - flushed > FLUSH_SECONDS:
                     call.tables.write(runs, call.labels, is_whole=False)
                     flushed = time.monotonic()
+        call.tables.geometry.add(run.name, runs[position].usable, work.matrices.stored_head)
         layout.remove(work.matrices.unused_files())
         runs[position] = replace(runs[position], heads_read=run.heads_read | work.matrices.heads_read)
         outcomes[run.name] = RunOutcome(work.matrices.reused, work.no_reference)
@@ -549,7 +550,9 @@ def _with_rows(
     rows, table = curves.curve_rows(matrices, job.evaluations, context)
     if job.stored.by_kind or job.stored.weight is not None:
         rows.append(curves.mean_row(job.record, job.stored.mean_row))
-    stored = replace(job.stored, by_kind={}, weight=None, surveys={})
+    if job.stored.head is not None:
+        rows += geometry.curve_rows(job.record, job.stored.head.weight)
+    stored = replace(job.stored, by_kind={}, head=None, weight=None, surveys={})
     return job._replace(
         rows=job.rows + rows, by_class=table or class_alignment.empty_table(), evaluations=[], stored=stored
     )

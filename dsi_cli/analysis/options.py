@@ -158,6 +158,7 @@ class Options(MemoryOptions, ComparisonOptions, LabelOptions, InputOptions):
             "permutations": self.permutations,
             "draws": self.draws,
             "seed": self.seed,
+            "geometry": "ranks and NC2 of the raw and the centred class vectors",
             "hierarchy": "height in the taxonomy that the classes span; superclasses of the data set, else groups of classes",
             "interval": "95 %, of the excess, jackknife over classes",
             "ssim": "Gaussian window, sigma 1.5, 11x11, K1 0.01, K2 0.03, population covariance, display order",

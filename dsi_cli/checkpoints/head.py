@@ -50,6 +50,8 @@ class Head(NamedTuple):
     """The keys that lead to its state dict."""
     factors: Factors = Factors()
     """The parts of the weight, if it is stored in parts."""
+    bias: tuple[Tensor, ...] = ()
+    """The tensors of the same layer whose product is its bias; empty without a bias."""
 
     @property
     def full_name(self) -> str:
@@ -207,7 +209,7 @@ def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]
 
 
 def _head(layer: Layer, tensor: Tensor) -> Head:
-    return Head(layer.name, tensor, layer.role, layer.path, layer.factors)
+    return Head(layer.name, tensor, layer.role, layer.path, layer.factors, layer.bias)
 
 
 def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes: int | None) -> Head:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints import layers, lora
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.head import Head
-from dsi_cli.errors import NoHeadError, UnreadableError
+from dsi_cli.checkpoints.tensors import FLOATS
+from dsi_cli.errors import CheckpointError, NoHeadError, UnreadableError
 
 _ROWS_AT_ONCE = 4096
 """The number of rows whose squares are in memory at a time."""
@@ -76,6 +77,18 @@ def stored_rows(content: CheckpointContent, head: Head) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
         rows: NDArray[np.float32] = np.ascontiguousarray(values.reshape(values.shape[0], -1), dtype=np.float32)
     return rows
+
+
+def head_bias(content: CheckpointContent, head: Head, classes: int) -> NDArray[np.float32] | None:
+    """Return the bias of a head, ``(classes,)`` float32; None if the file has not one value per class, or it cannot be read."""
+    if not head.bias or any(part.shape != (classes,) for part in head.bias) or head.bias[0].dtype not in FLOATS:
+        return None
+    try:
+        with np.errstate(all="ignore"):
+            bias: NDArray[np.float32] = np.prod([content.read(part).astype(np.float32) for part in head.bias], axis=0)
+    except CheckpointError:
+        return None
+    return bias
 
 
 def fingerprint(content: CheckpointContent, head: Head, effective: NDArray[np.float32]) -> str:

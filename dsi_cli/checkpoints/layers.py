@@ -76,6 +76,7 @@ class Layer(NamedTuple):
     position : the index of the layer in the order of the file
     kind : ``matrix`` (linear layer or 1x1 convolution), ``raw`` (a parameter of the model itself), ``norm`` or ``other``
     has_bias : whether it has a bias
+    bias : the tensors whose product is its bias: one, or for a pruned bias also the mask; empty if the bias is unknown
     factors : the parts of its effective weight
     refusal : the reason why its weight cannot be used, if there is one
     is_transposed : whether the file stores the outputs as columns
@@ -91,6 +92,7 @@ class Layer(NamedTuple):
     position: int
     kind: str
     has_bias: bool = False
+    bias: tuple[Tensor, ...] = ()
     factors: Factors = Factors()
     refusal: str | None = None
     is_transposed: bool = False
@@ -256,7 +258,10 @@ def _linear_or_convolution(module: _Module) -> Layer | None:
         width_in = width_out
     layer = module.layer(parameter, kind, width_in, width_out)
     has_bias = "bias" in module.parameters or "bias_orig" in module.parameters
-    return layer._replace(weight=weight, has_bias=has_bias, factors=factors, refusal=refusal, is_transposed=is_transposed)
+    bias_names = ("bias",) if "bias" in module.parameters else ("bias_orig", "bias_mask")
+    bias = tuple(module.parameters[name] for name in bias_names) if module.parameters.keys() >= set(bias_names) else ()
+    layer = layer._replace(has_bias=has_bias, bias=bias)
+    return layer._replace(weight=weight, factors=factors, refusal=refusal, is_transposed=is_transposed)
 
 
 def _norm(module: _Module) -> Layer | None:

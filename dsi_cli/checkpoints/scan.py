@@ -73,6 +73,8 @@ class ScanResult:
     record: Record
     weight: NDArray[np.float32] | None = None
     """``(classes, features)``; None if the record is not ``ok``."""
+    bias: NDArray[np.float32] | None = None
+    """``(classes,)``; None if the classifier has no bias, or if it is unknown."""
     file: CheckpointFile | None = None
     """The checkpoint. If its file holds several epochs, this is only one of them."""
     problem: str | None = None
@@ -344,11 +346,12 @@ def _scan_head(record: Record, file: CheckpointFile, content: CheckpointContent,
             )
         config = find_sibling_json(file, lora.CONFIG_FILE) if chosen.factors.kind == layers.LORA else None
         rows = head_weight.head_rows(content, chosen, config)
+        bias = head_weight.head_bias(content, chosen, len(rows))
         fingerprint = head_weight.fingerprint(content, chosen, rows) if request.with_fingerprint else None
     except NoHeadError:
         if not lora.is_adapter(file.path):
             raise
-        chosen, rows = _adapted_head(file, content, options, expected)
+        chosen, rows, bias = _adapted_head(file, content, options, expected)
         fingerprint = head_weight.weight_hash(rows) if request.with_fingerprint else None
         content.notes.append("an adapter: the classifier is that of its base model")
     record = replace(record, head=printable(chosen.name), weights_used=chosen.role, dtype=chosen.tensor.dtype)
@@ -361,8 +364,9 @@ def _scan_head(record: Record, file: CheckpointFile, content: CheckpointContent,
     record = replace(record, network=network, extra_classes=extra.number)
     # Leave out rows that are not classes.
     if extra.number and not options.keep_extra:
-        rows = rows[extra.number :] if extra.is_first else rows[: -extra.number]
-    return _check_rows(replace(record, classes=len(rows)), rows)
+        kept = slice(extra.number, None) if extra.is_first else slice(-extra.number)
+        rows, bias = rows[kept], None if bias is None else bias[kept]
+    return replace(_check_rows(replace(record, classes=len(rows)), rows), bias=bias)
 
 
 def _choose_head(
@@ -380,15 +384,17 @@ def _choose_head(
 
 def _adapted_head(
     file: CheckpointFile, content: CheckpointContent, options: HeadOptions, classes: int | None
-) -> tuple[head.Head, NDArray[np.float32]]:
-    """Return the classifier of an adapter's base model, with the adapter's change."""
+) -> tuple[head.Head, NDArray[np.float32], NDArray[np.float32] | None]:
+    """Return the classifier of an adapter's base model, with the adapter's change; no bias if the adapter may change it."""
     config = find_sibling_json(file, lora.CONFIG_FILE)
     with ExitStack() as stack:
         base = lora.open_base_model(file.path, config, stack)
         chosen = _choose_head(trainers.state_dicts(base.tree), options, classes)
         rows = head_weight.head_rows(base, chosen)
+        has_base_bias = trainers.as_dict(config).get("bias", "none") == "none"
+        bias = head_weight.head_bias(base, chosen, len(rows)) if has_base_bias else None
     change = lora.lora_change(content.tree, chosen.name, config)
-    return chosen, rows if change is None else lora.apply_change(rows, change, content.read)
+    return chosen, rows if change is None else lora.apply_change(rows, change, content.read), bias
 
 
 def _check_rows(record: Record, rows: NDArray[np.float32]) -> ScanResult:

@@ -21,7 +21,7 @@ from dsi_cli.store.schema import (
     CONFUSIONS,
     CSMS,
     CURVES,
-    HEADS,
+    GEOMETRY,
     NEIGHBORS,
     PHASES,
     PREDICTIONS,
@@ -104,6 +104,11 @@ class Results:
         In the row of a group, ``class_index`` is null.
         """
         return self._table(ALIGNMENT_BY_CLASS)
+
+    @cached_property
+    def geometry(self) -> pd.DataFrame:
+        """The length, the bias and the drift of each class vector of the classifier, at each checkpoint."""
+        return self._table(GEOMETRY)
 
     @cached_property
     def typicality(self) -> pd.DataFrame:
@@ -247,8 +252,8 @@ class Results:
             )
 
     def is_vast(self, run: str | None = None) -> bool:
-        """Return whether a run has so many classes that ``neighbors/`` and ``heads/`` replace the stored matrices."""
-        return (self.path / HEADS.path / layout.folder_name(self._run(run))).is_dir()
+        """Return whether a run has so many classes that ``neighbors/`` replaces the stored matrices."""
+        return (self.path / NEIGHBORS.path / layout.folder_name(self._run(run))).is_dir()
 
     def neighbors(
         self, kind: str = "ncsm", epoch: int | None = None, run: str | None = None, step: int | None = None

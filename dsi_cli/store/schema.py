@@ -125,10 +125,14 @@ CURVES = Table(
         Column(
             "metric",
             TEXT,
-            "sai, idm, wsi, mean_row, reliability, accuracy, accuracy_top5, balanced_accuracy, superclass_accuracy, mistakes,"
-            " severity, loss, learning_rate",
+            "sai, idm, wsi, mean_row, effective_rank, stable_rank, nc2_norms, nc2_angles, reliability, accuracy, accuracy_top5,"
+            " balanced_accuracy, superclass_accuracy, mistakes, severity, loss, learning_rate",
         ),
-        Column("of", TEXT, "the matrices: ncsm,scsm or ncsm,ccsm-test for a SAI, ncsm for a WSI or an IDM"),
+        Column(
+            "of",
+            TEXT,
+            "the matrices: ncsm,scsm or ncsm,ccsm-test for a SAI, ncsm for a WSI or an IDM; weight for ranks and NC2 of the head",
+        ),
         Column(
             "reference",
             TEXT,
@@ -141,17 +145,23 @@ CURVES = Table(
             TEXT,
             "the measure of a SAI (partial_pearson: given another reference); above 4,096 classes only cosine, mse and pearson have"
             " a value; all, errors or macro of an IDM;"
-            " mean, max or min of a WSI (max@0.9 for another quantile)",
+            " mean, max or min of a WSI (max@0.9 for another quantile); raw or centred class vectors of ranks and nc2_norms;"
+            " deviation or spread of nc2_angles",
         ),
         Column("value", FLOAT, "the metric"),
-        Column("null_mean", FLOAT, "chance level: the mean over random relabellings of the classes"),
+        Column(
+            "null_mean",
+            FLOAT,
+            "chance level: the mean over random relabellings of the classes; of weight: over random heads of the same shape",
+        ),
         Column("null_std", FLOAT, "its standard deviation"),
         Column("z", FLOAT, "standard deviations above the chance level; positive if more similar"),
         Column("excess", FLOAT, "0 is the chance level, 1 is identity"),
         Column(
             "ceiling",
             FLOAT,
-            "the best value that these two sets of values could reach; null for a SAI of more than 4,096 classes",
+            "the best value that these two sets of values could reach; null for a SAI of more than 4,096 classes; the largest"
+            " possible rank",
         ),
         Column(
             "p_value",
@@ -167,6 +177,28 @@ CURVES = Table(
         Column("classes_used", INTEGER, "number of classes used"),
         Column("samples_used", INTEGER, "number of samples used"),
         Column("reason", TEXT, "why something is null"),
+    ),
+)
+GEOMETRY = Table(
+    "geometry.parquet",
+    "the vector of one class in the classifier head of one checkpoint",
+    (
+        _RUN,
+        _EPOCH,
+        _COMPLETED,
+        _STEP,
+        _CLASS,
+        Column("norm", FLOAT, "length of the class vector"),
+        Column("centred_norm", FLOAT, "length of the class vector minus the mean vector of all classes"),
+        Column("bias", FLOAT, "the bias of the class; null if the head has none, or if it is unknown"),
+        Column(
+            "angle_previous",
+            FLOAT,
+            "angle in degrees to the class vector at the previous analysed checkpoint of the run; independent directions have"
+            " 90 with a standard deviation of 57.3 / sqrt(features); null at the first checkpoint, for a zero vector, and if the"
+            " previous head lacks the class or has another width",
+        ),
+        Column("angle_last", FLOAT, "angle in degrees to the class vector at the last analysed checkpoint of the run"),
     ),
 )
 PHASES = Table(
@@ -226,7 +258,7 @@ NEIGHBORS = Table(
 )
 HEADS = Table(
     "heads",
-    "the row of one class in the classifier head (above 4,096 classes, dsi computes parts of the matrix from it)",
+    "the row of one class in the classifier head (the geometry and parts of large matrices are computed from it)",
     (
         _RUN,
         _EPOCH,
@@ -234,6 +266,7 @@ HEADS = Table(
         _STEP,
         _CLASS,
         Column("weight", FLOATS, "the row in the checkpoint, flattened, as float32"),
+        Column("bias", FLOAT, "the bias of the class; null if the head has none, or if it is unknown"),
     ),
 )
 REFERENCES = Table(
@@ -367,6 +400,7 @@ TABLES = (
     CLASSES,
     CURVES,
     ALIGNMENT_BY_CLASS,
+    GEOMETRY,
     PHASES,
     CSMS,
     NEIGHBORS,

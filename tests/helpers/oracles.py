@@ -368,3 +368,25 @@ def wsi(matrix: npt.ArrayLike, variant: str, q: float = 0.95) -> float:
         threshold = float(np.quantile(row, q))
         means.append(float(np.mean([value for value in row if value >= threshold])))
     return float(np.mean(means))
+
+
+# Geometry of a head
+
+
+def head_geometry(weight: npt.ArrayLike) -> dict[str, float]:
+    """Effective rank (Roy and Vetterli 2007), stable rank and NC2 (Papyan, Han and Donoho 2020) by their definitions."""
+    rows = _rows(weight)
+    centred = rows - rows.mean(axis=0)
+    out = {}
+    for prefix, matrix in (("", rows), ("centred_", centred)):
+        singular = np.linalg.svd(matrix, compute_uv=False)
+        shares = [float(value / singular.sum()) for value in singular if value > 1e-10 * singular[0]]
+        out[f"{prefix}effective_rank"] = math.exp(-sum(share * math.log(share) for share in shares))
+        out[f"{prefix}stable_rank"] = float(sum(singular**2) / singular[0] ** 2)
+        norms = [math.sqrt(sum(float(value) ** 2 for value in row)) for row in matrix]
+        out[f"{prefix}norm_variation"] = float(np.std(norms)) / float(np.mean(norms))
+    similarity = ncsm(centred)
+    cosines = [similarity[i, j] for i, j in itertools.permutations(range(len(rows)), 2)]
+    out["angle_deviation"] = float(np.mean([abs(cosine + 1 / (len(rows) - 1)) for cosine in cosines]))
+    out["angle_spread"] = float(np.std(cosines))
+    return out

@@ -69,7 +69,7 @@ def test_a_head_costs_four_requests_and_a_hundredth_of_the_bytes(form, s3):
     weight = read_head(f"s3://{BUCKET}/run")
     np.testing.assert_array_equal(weight, state["fc.weight"].numpy())
     asked = [(method, size) for method, path, size in s3.requests if path == f"/{BUCKET}/run/model_3.pt"]
-    assert 2 <= len(asked) <= 4, asked
+    assert 2 <= len(asked) <= (5 if form == "legacy" else 4), asked  # the bias of a legacy file may be far from the weight
     assert len(weight.tobytes()) < sum(size for _, size in asked) < 0.01 * len(data)
 
 

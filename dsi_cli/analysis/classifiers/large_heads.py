@@ -1,7 +1,6 @@
-"""Write the heads and the nearest classes of a run that has too many classes for stored matrices.
+"""Write the nearest classes of a run that has too many classes for stored matrices.
 
-``heads/RUN/weight/EPOCH.parquet`` is written first, ``neighbors/RUN/KIND/EPOCH.parquet`` after it. Both contain the checkpoint
-that they were made from, as the files of matrices do.
+``neighbors/RUN/KIND/EPOCH.parquet`` replaces a matrix. As a matrix's file, it contains the checkpoint that it was made from.
 """
 
 from __future__ import annotations
@@ -14,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.classifiers.earlier_output import Metadata, provenance_key
-from dsi_cli.analysis.classifiers.matrices import MatrixWriter, StoredMatrices, weight_statistics
+from dsi_cli.analysis.classifiers.matrices import MatrixWriter, StoredMatrices
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
-from dsi_cli.analysis.classifiers.scan import Weights
+from dsi_cli.analysis.classifiers.scan import HeadParameters, Weights
 from dsi_cli.analysis.options import Options
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.metrics.blockwise.blocks import BlockWalk
@@ -25,7 +23,7 @@ from dsi_cli.metrics.blockwise.wsi import BlockStatistics, block_statistics
 from dsi_cli.similarity.weights import Cosines
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.layout import WEIGHT
-from dsi_cli.store.schema import HEADS, NEIGHBORS
+from dsi_cli.store.schema import NEIGHBORS
 
 STORED_NEIGHBORS = 50
 """The number of nearest classes that are stored for each class."""
@@ -48,52 +46,36 @@ class LargeHeads(MatrixWriter):
         weights: Weights,
         walk: BlockWalk,
     ) -> None:
-        super().__init__(out, run, (WEIGHT, *kinds), options, weights)
+        super().__init__(out, run, kinds, options, weights)
         self.walk = walk
-        # The head and the statistics of the checkpoint that `stored` works on.
-        self._weight: NDArray[np.float32] | None = None
         self._surveys: dict[str, BlockStatistics] = {}
+        """The statistics of the checkpoint that `stored` works on."""
 
     def stored(self, record: Record, *, wanted: bool, text_weight: NDArray[np.float32] | None = None) -> StoredMatrices:
         """Return the stored head of a checkpoint, after writing what is missing; see `MatrixWriter.stored`."""
-        self._weight, self._surveys = None, {}
+        self._surveys = {}
         stored = super().stored(record, wanted=False, text_weight=text_weight)
         if not wanted or self._path(record, WEIGHT) not in self.paths:
             return stored
-        weight = self._weight if self._weight is not None else self._stored_weight(record)
-        return replace(stored, weight=weight, surveys=self._surveys)
+        head = self._head or self.stored_head(record)
+        return replace(stored, head=head, weight=head.weight if head is not None else None, surveys=self._surveys)
 
     def _path(self, record: Record, kind: str) -> Path:
-        step = None if self._is_last_of_epoch[record.epoch, record.step] else record.step
         if kind == WEIGHT:
-            return layout.head_path(self.out, record.run, record.epoch, step)
+            return super()._path(record, kind)
+        step = None if self._is_last_of_epoch[record.epoch, record.step] else record.step
         return layout.neighbors_path(self.out, record.run, kind, record.epoch, step)
 
-    def _stored_weight(self, record: Record) -> NDArray[np.float32]:
-        weight: NDArray[np.float32] = parquet.to_rows(parquet.read(self._path(record, WEIGHT)), "weight")
-        return weight
-
-    def _make(self, record: Record, kind: str) -> tuple[None, Any, Metadata]:
-        if self._weight is None:
-            path = self._path(record, WEIGHT)
-            is_stored = provenance_key(self._stored.get(path, {})) == provenance_key(self._provenance(record))
-            is_readable = is_stored and path.is_file()
-            self._weight = self._stored_weight(record) if is_readable else self._read_weight(record)
-        statistics = weight_statistics(self._weight)
-        if kind == WEIGHT:
-            weight = self._weight.reshape(len(self._weight), -1)
-            table = parquet.from_matrix(HEADS, weight, record.key_columns, {"class_index": range(len(weight))})
-            return None, table, statistics
-        rows = Cosines.of(self._weight, centred=kind == "ncsm_centred")
+    def _make(self, record: Record, kind: str, head: HeadParameters) -> tuple[None, Any]:
+        rows = Cosines.of(head.weight, centred=kind == "ncsm_centred")
         survey = block_statistics(rows, self.walk, self.options.quantiles, STORED_NEIGHBORS)
         self._surveys[kind] = replace(survey, nearest=None)
         nearest = survey.nearest
         assert nearest is not None
         columns = {
-            "class_index": np.repeat(np.arange(len(self._weight)), nearest.neighbor.shape[1]),
+            "class_index": np.repeat(np.arange(len(head.weight)), nearest.neighbor.shape[1]),
             "neighbor": nearest.neighbor.ravel(),
             "rank": nearest.rank.ravel(),
             "similarity": nearest.value.ravel().astype(np.float64),
         }
-        table = parquet.from_columns(NEIGHBORS, nearest.neighbor.size, record.key_columns | {"kind": kind}, columns)
-        return None, table, statistics
+        return None, parquet.from_columns(NEIGHBORS, nearest.neighbor.size, record.key_columns | {"kind": kind}, columns)

@@ -19,7 +19,7 @@ from dsi_cli.analysis.classifiers.earlier_output import (
     provenance_key,
 )
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
-from dsi_cli.analysis.classifiers.scan import Weights
+from dsi_cli.analysis.classifiers.scan import HeadParameters, Weights
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.relocation import Relocation, epoch_metadata, relocate
 from dsi_cli.checkpoints import deduplication
@@ -29,7 +29,8 @@ from dsi_cli.errors import CheckpointError, UnreadableError
 from dsi_cli.metrics.blockwise.wsi import BlockStatistics
 from dsi_cli.similarity import weights
 from dsi_cli.store import layout, parquet
-from dsi_cli.store.schema import CSMS
+from dsi_cli.store.layout import WEIGHT
+from dsi_cli.store.schema import CSMS, HEADS
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,10 @@ class StoredMatrices:
     """The matrices ``(C, C)``, if they are needed."""
     mean_row: float
     zero_rows: list[int]
+    head: HeadParameters | None = None
+    """The head, if it is needed."""
     weight: NDArray[np.float32] | None = None
-    """The head ``(C, d)``, if it replaces matrices too large to be stored and is needed."""
+    """The head's weight ``(C, d)``, if it replaces matrices too large to be stored and is needed."""
     surveys: Mapping[str, BlockStatistics] = field(default_factory=dict)
     """The statistics of matrices that were read in blocks of rows, by kind."""
     failed: str | None = None
@@ -49,9 +52,10 @@ class StoredMatrices:
 
 
 class MatrixWriter:
-    """The matrices of one run in a results folder.
+    """The heads and matrices of one run in a results folder.
 
-    Stored files of the run whose checkpoints have other epochs now are moved when the object is made.
+    ``heads/RUN/weight/EPOCH.parquet`` is written first, the matrices after it. Stored files of the run whose checkpoints have
+    other epochs now are moved when the object is made.
 
     Parameters
     ----------
@@ -75,12 +79,14 @@ class MatrixWriter:
         self.run = run
         self.weights = weights
         self.heads_read: set[str] = set()
-        self.kinds = kinds
+        self.kinds = (WEIGHT, *kinds)
         self.options = options
         self.paths: set[Path] = set()
         self.reused = 0
         self._raw_records = {record.path: record for record in run.records}
         self._files = {file.display_path: file for file in run.training.checkpoints}
+        self._head: HeadParameters | None = None
+        """The head of the checkpoint that `stored` works on."""
         self._is_last_of_epoch = deduplication.stands_for_epoch(run.usable)
         files = files_of_run(out, run.name, MATRIX_TABLES)
         self._stored = {path: metadata for path, metadata in files.items() if is_from_weights(path)}
@@ -127,7 +133,8 @@ class MatrixWriter:
         statistics: Metadata = {}
         all_existed = True
         if text_weight is not None:
-            self.weights[record.path] = text_weight
+            self.weights[record.path] = HeadParameters(text_weight)
+        self._head = self.weights.get(record.path)
         failed = None
         for kind in self._kinds_of(record):
             path = self._path(record, kind)
@@ -136,21 +143,53 @@ class MatrixWriter:
             if not self._is_stored(record, kind):
                 all_existed = False
                 try:
-                    matrix, table, statistics_of_weight = self._make(record, kind)
+                    if self._head is None:
+                        self._head = self.stored_head(record) or self._read_head(record)
                 except CheckpointError as error:
                     if record.path not in self.run.gone:
                         failed = str(error)
                     continue
-                metadata = self._expected_metadata(record) | statistics_of_weight
+                statistics = statistics or weight_statistics(self._head.weight)
+                metadata = self._expected_metadata(record) | statistics
+                matrix, table = (
+                    self._head_table(record, self._head) if kind == WEIGHT else self._make(record, kind, self._head)
+                )
                 parquet.write(table, path, metadata, layout.temporary_folder(self.out))
+                self._stored[path] = metadata
             self.paths.add(path)
-            if wanted:
+            if wanted and kind != WEIGHT:
                 matrices[kind] = matrix if matrix is not None else parquet.to_matrix(parquet.read(path))
             statistics = metadata
+        if wanted and self._head is None:
+            self._head = self.stored_head(record)
         self.reused += all_existed and bool(statistics)
         self.weights.pop(record.path, None)
         mean_row, zero_rows = float(statistics.get("mean_row", 0.0)), list(statistics.get("zero_rows", []))
-        return StoredMatrices(matrices, mean_row, zero_rows, failed=failed)
+        return StoredMatrices(matrices, mean_row, zero_rows, head=self._head if wanted else None, failed=failed)
+
+    def stored_head(self, record: Record) -> HeadParameters | None:
+        """Return the stored head of a checkpoint; None if it is not stored.
+
+        Raises
+        ------
+        OutputError
+            The file cannot be read.
+        """
+        if not self._is_stored(record, WEIGHT):
+            return None
+        table = parquet.read(self._path(record, WEIGHT)).sort_by("class_index")
+        bias = None
+        if "bias" in table.column_names and not table["bias"].null_count:
+            bias = table["bias"].to_numpy().astype(np.float32)
+        return HeadParameters(parquet.to_rows(table, "weight"), bias)
+
+    @staticmethod
+    def _head_table(record: Record, head: HeadParameters) -> tuple[None, Any]:
+        weight = head.weight.reshape(len(head.weight), -1)
+        columns: dict[str, Any] = {"class_index": range(len(weight))}
+        if head.bias is not None and np.isfinite(head.bias).all():
+            columns["bias"] = head.bias.astype(np.float64)
+        return None, parquet.from_matrix(HEADS, weight, record.key_columns, columns)
 
     def _kinds_of(self, record: Record) -> Sequence[str]:
         """Return the matrices that a checkpoint can have: without a head, those of its text tower and the stored ones."""
@@ -165,6 +204,8 @@ class MatrixWriter:
 
     def _path(self, record: Record, kind: str) -> Path:
         step = None if self._is_last_of_epoch[record.epoch, record.step] else record.step
+        if kind == WEIGHT:
+            return layout.head_path(self.out, record.run, record.epoch, step)
         return layout.csm_path(self.out, record.run, kind, None, record.epoch, step)
 
     def _provenance(self, record: Record) -> Metadata:
@@ -175,23 +216,19 @@ class MatrixWriter:
         names = {"names": self.run.names} if record.head is None else {}
         return self._provenance(record) | epoch_metadata(record) | names
 
-    def _make(self, record: Record, kind: str) -> tuple[NDArray[np.float32] | None, Any, Metadata]:
-        """Return a matrix ``(C, C)``, its table, and statistics of the weights for the file's metadata."""
-        weight = self._read_weight(record)
-        matrix = KINDS[kind](weight)
+    def _make(self, record: Record, kind: str, head: HeadParameters) -> tuple[NDArray[np.float32] | None, Any]:
+        """Return a matrix ``(C, C)`` and its table."""
+        matrix = KINDS[kind](head.weight)
         table = parquet.from_matrix(CSMS, matrix, record.key_columns | {"kind": kind}, {"class_index": range(len(matrix))})
-        return matrix, table, weight_statistics(weight)
+        return matrix, table
 
-    def _read_weight(self, record: Record) -> NDArray[np.float32]:
-        weight = self.weights.get(record.path)
-        if weight is not None:
-            return weight
+    def _read_head(self, record: Record) -> HeadParameters:
         file = self._files.get(record.path)
         result = scan_checkpoint(file, self.options.choice, record.classes) if file is not None else None
         self.heads_read.add(record.path)
         if result is None or result.weight is None or result.record.fingerprint != record.fingerprint:
             raise UnreadableError("changed while it was analysed: run the same command again", code="changed")
-        return result.weight
+        return HeadParameters(result.weight, result.bias)
 
 
 def weight_statistics(weight: NDArray[np.float32]) -> Metadata:

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,17 @@ from dsi_cli.errors import UsageError
 from dsi_cli.labels import files as label_files
 from dsi_cli.remote import filesystem
 
-Weights = dict[str, NDArray[np.float32]]
+
+class HeadParameters(NamedTuple):
+    """The parameters of a classifier head."""
+
+    weight: NDArray[np.float32]
+    """``(C, d)``."""
+    bias: NDArray[np.float32] | None = None
+    """``(C,)``; None if the head has no bias, or if it is unknown."""
+
+
+Weights = dict[str, HeadParameters]
 """Heads by the path of their checkpoint."""
 _log = logging.getLogger(__name__)
 
@@ -131,7 +142,7 @@ def scan_run(
             fits = weight is not None and cached_bytes + weight.nbytes <= MAX_CACHED_BYTES
             if weight is not None and fits and is_selected(result.record, epochs):
                 cached_bytes += weight.nbytes
-                weights[result.record.path] = weight
+                weights[result.record.path] = HeadParameters(weight, result.bias)
             records.append(result.record)
             _log.debug("%s", result.record)
         progress()

@@ -19,7 +19,7 @@ from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 from dsi_cli.analysis.semantics.prepared import SCSM
 from dsi_cli.analysis.semantics.references import ReferenceSource
-from dsi_cli.analysis.tables import curves, phases
+from dsi_cli.analysis.tables import curves, geometry, phases
 from dsi_cli.analysis.tables.class_alignment import ClassAlignmentTable, epoch_key
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import Record
@@ -36,7 +36,7 @@ from dsi_cli.store.schema import (
     Table,
 )
 
-MATRIX_METRICS = ("sai", "wsi", "mean_row", "reliability", "idm", "severity", "superclass_accuracy")
+MATRIX_METRICS = ("sai", "wsi", "mean_row", *geometry.METRICS, "reliability", "idm", "severity", "superclass_accuracy")
 
 
 class ResultTables:
@@ -70,6 +70,7 @@ class ResultTables:
         self._earlier_checkpoints = layout.earlier_options(out, CHECKPOINTS)
         self._earlier_curves = layout.earlier_options(out, CURVES)
         self._class_alignment = ClassAlignmentTable(out)
+        self.geometry = geometry.GeometryTable(out)
         self._samples: dict[str, dict[str, list[int]]] = {}
         self._added: dict[Table, list[dict[str, Any]]] = {TYPICALITY: [], TYPICALITY_HISTOGRAM: []}
         self._provenance: dict[str, dict[str, str]] = {}
@@ -172,8 +173,9 @@ class ResultTables:
         }
         layout.write_rows(self.out, CURVES, sorted(rows, key=curves.sort_key), options)
 
-        # The phases need all epochs of a run.
+        # Geometry and phases need all epochs of a run.
         if is_whole:
+            self.geometry.write()
             analysed = [row for row in rows if row["run"] in self.runs]
             main = self.references[0].name
             self._added[PHASES] = phases.phase_rows(

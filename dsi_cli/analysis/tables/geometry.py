@@ -1,0 +1,132 @@
+"""The geometry of the classifier's vectors: its rows of the curves table, and the table with one row per class and checkpoint.
+
+The rows of a run are computed from the stored heads (``heads/``), because the angles to the last checkpoint change with every new
+checkpoint. They stay if no checkpoint of the run changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from dsi_cli.analysis.classifiers.scan import HeadParameters
+from dsi_cli.checkpoints.records import Record
+from dsi_cli.metrics.head_geometry import angles, centre, head_geometry, random_geometry
+from dsi_cli.store import layout, parquet
+from dsi_cli.store.schema import GEOMETRY
+
+INDICES = {
+    "effective_rank": ("effective_rank", "raw"),
+    "stable_rank": ("stable_rank", "raw"),
+    "norm_variation": ("nc2_norms", "raw"),
+    "centred_effective_rank": ("effective_rank", "centred"),
+    "centred_stable_rank": ("stable_rank", "centred"),
+    "centred_norm_variation": ("nc2_norms", "centred"),
+    "angle_deviation": ("nc2_angles", "deviation"),
+    "angle_spread": ("nc2_angles", "spread"),
+}
+"""Metric and variant in the curves table, by the field of `dsi_cli.metrics.head_geometry.HeadGeometry`."""
+METRICS = tuple(dict.fromkeys(metric for metric, _ in INDICES.values()))
+REASON_NO_DIRECTION = "the class vectors are zero or equal, or there are more than 4,096 classes"
+
+
+def curve_rows(record: Record, weight: NDArray[np.float32]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the curves table for a head ``(C, d)``, with the values of random heads of its shape as chance level."""
+    classes, features = weight.shape
+    values, (means, deviations) = head_geometry(weight), random_geometry(classes, features)
+    for name, (metric, variant) in INDICES.items():
+        value = getattr(values, name)
+        ceiling = min(classes - (variant == "centred"), features) if metric.endswith("rank") else None
+        yield record.key_columns | {
+            "metric": metric,
+            "of": "weight",
+            "variant": variant,
+            "value": value,
+            "null_mean": getattr(means, name),
+            "null_std": getattr(deviations, name),
+            "ceiling": ceiling,
+            "classes_used": classes,
+            "reason": REASON_NO_DIRECTION if value is None else None,
+        }
+
+
+def class_rows(records: Sequence[Record], stored_head: Callable[[Record], HeadParameters | None]) -> pa.Table:
+    """Return the rows of the geometry table for the checkpoints of a run, in the order of their epochs.
+
+    Parameters
+    ----------
+    records : the usable checkpoints; those without a stored head have no rows
+    stored_head : reads the head of a checkpoint
+    """
+    tables = [parquet.from_rows(GEOMETRY, [])]
+    last = next((head for head in map(stored_head, reversed(records)) if head is not None), None)
+    previous = None
+    for record in records:
+        head = stored_head(record)
+        if head is None or last is None:
+            continue
+        weight = head.weight.astype(np.float64)
+        columns = {
+            "class_index": np.arange(len(weight)),
+            "norm": np.linalg.norm(weight, axis=1),
+            "centred_norm": np.linalg.norm(centre(weight), axis=1),
+            "angle_previous": _drift(weight, None if previous is None else previous.weight),
+            "angle_last": _drift(weight, last.weight),
+        }
+        if head.bias is not None:
+            columns["bias"] = head.bias.astype(np.float64)
+        tables.append(parquet.from_columns(GEOMETRY, len(weight), record.key_columns, columns))
+        previous = head
+    return pa.concat_tables(tables)
+
+
+def _drift(weight: NDArray[np.float64], other: NDArray[np.float32] | None) -> pa.Array:
+    """Return the angle of each class vector to that of another head; null for classes that the other head lacks."""
+    drift = np.full(len(weight), np.nan)
+    if other is not None and other.shape[1] == weight.shape[1]:
+        common = min(len(weight), len(other))
+        drift[:common] = angles(weight[:common], other[:common])
+    return pa.array(drift, from_pandas=True)
+
+
+class GeometryTable:
+    """The geometry table during an analysis.
+
+    Parameters
+    ----------
+    out : the output folder, locked
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self._made: dict[str, str] = layout.earlier_options(out, GEOMETRY).get("made", {})
+        self._added: dict[str, pa.Table] = {}
+
+    def add(self, run: str, records: Sequence[Record], stored_head: Callable[[Record], HeadParameters | None]) -> None:
+        """Add the rows of a run, unless the earlier rows are valid; parameters as for `class_rows`."""
+        key = json.dumps([record.key_columns | {"head": [record.fingerprint, record.modified_ns]} for record in records])
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        if self._made.get(run) != digest:
+            self._added[run] = class_rows(records, stored_head)
+            self._made[run] = digest
+
+    def write(self) -> None:
+        """Write the table with the unchanged rows of all other runs."""
+        if not self._added:
+            return
+        path = layout.table_path(self.out, GEOMETRY)
+        tables = list(self._added.values())
+        if path.is_file():
+            earlier = parquet.read(path)
+            if earlier.schema.equals(tables[0].schema):
+                tables.append(earlier.filter(~pc.field("run").isin(list(self._added))))
+        table = pa.concat_tables(tables).sort_by("run")
+        parquet.write_blocks(parquet.by_run(table), path, {"made": self._made}, layout.temporary_folder(self.out))

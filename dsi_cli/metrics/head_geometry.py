@@ -1,0 +1,150 @@
+"""Geometry of the classifier's class vectors, from the weights ``W (C, d)`` alone.
+
+*Centred* vectors are the rows of ``W`` minus their mean row, which changes no prediction of a softmax classifier.
+
+- Effective rank: ``exp`` of the entropy of the singular values over their sum (Roy and Vetterli 2007, EUSIPCO).
+- Stable rank: the sum of the squared singular values over the largest one. Its reciprocal is the share of the first direction.
+- Neural collapse (Papyan, Han and Donoho 2020, doi 10.1073/pnas.2015509117) predicts that the centred vectors become a simplex:
+  equal norms (NC2), and a cosine of ``-1 / (C - 1)`` between every two of them. `HeadGeometry` has the deviations from both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float64s = NDArray[np.float64]
+
+MAX_PAIRED_CLASSES = 4096
+"""The maximum number of classes for which every cosine is computed."""
+BLOCK_ROWS = 1024
+"""The number of rows of a product that are in memory at a time."""
+MIN_DRAWS, MAX_DRAWS, MAX_OPERATIONS = 3, 20, 2e9
+"""The number of random heads for the chance level: as many as the operations for their spectra allow."""
+
+
+@dataclass(frozen=True)
+class HeadGeometry:
+    """The indices of one head; None if an index is not defined."""
+
+    effective_rank: float | None
+    """1 for vectors of one direction, and at most ``min(C, d)``."""
+    stable_rank: float | None
+    norm_variation: float | None
+    """The standard deviation of the norms over their mean; 0 for equal norms (NC2)."""
+    centred_effective_rank: float | None
+    """At most ``min(C - 1, d)``, which a simplex reaches."""
+    centred_stable_rank: float | None
+    centred_norm_variation: float | None
+    angle_deviation: float | None
+    """The mean of ``|cos + 1 / (C - 1)|`` over pairs of centred vectors; 0 for a simplex (NC2). None above 4,096 classes."""
+    angle_spread: float | None
+    """The standard deviation of these cosines; 0 for equal angles (NC2)."""
+
+
+def head_geometry(weight: NDArray[np.floating[Any]]) -> HeadGeometry:
+    """Return the indices of a head.
+
+    Parameters
+    ----------
+    weight : (C, d) float
+        Finite rows of two classes or more. A zero row has a norm of 0 and takes no part in angles.
+
+    Examples
+    --------
+    >>> geometry = head_geometry(np.eye(3))
+    >>> round(geometry.effective_rank, 6), round(geometry.centred_effective_rank, 6), round(geometry.angle_deviation, 6)
+    (3.0, 2.0, 0.0)
+    """
+    rows = np.asarray(weight, dtype=np.float64)
+    centred = centre(rows)
+    return HeadGeometry(*_ranks(rows), norm_variation(rows), *_ranks(centred), norm_variation(centred), *_angles(centred))
+
+
+def centre(rows: Float64s) -> Float64s:
+    """Return rows minus their mean; a row that equals the mean up to rounding becomes zero."""
+    centred: Float64s = rows - rows.mean(axis=0)
+    rounding = len(rows) * np.finfo(np.float64).eps * np.abs(rows).max(initial=0.0)
+    centred[np.abs(centred).max(axis=1, initial=0.0) <= rounding] = 0.0
+    return centred
+
+
+def norm_variation(rows: Float64s) -> float | None:
+    """Return the standard deviation of the norms of rows over their mean (NC2); None if all are zero."""
+    norms = np.linalg.norm(rows, axis=1)
+    return float(norms.std() / norms.mean()) if norms.any() else None
+
+
+def angles(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]) -> Float64s:
+    """Return the angle in degrees between each row of two matrices ``(C, d)``, in [0, 180]; NaN for a zero row.
+
+    The formula with both sum and difference (Kahan) is exact for small angles, which the arc cosine is not.
+
+    >>> angles(np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([[2.0, 2.0], [1.0, 0.0]])).round(6).tolist()
+    [45.0, nan]
+    """
+    a, b = _unit(np.asarray(first, dtype=np.float64)), _unit(np.asarray(second, dtype=np.float64))
+    result: Float64s = np.degrees(2 * np.arctan2(np.linalg.norm(a - b, axis=1), np.linalg.norm(a + b, axis=1)))
+    result[~a.any(axis=1) | ~b.any(axis=1)] = np.nan
+    return result
+
+
+@lru_cache(maxsize=16)
+def random_geometry(classes: int, features: int) -> tuple[HeadGeometry, HeadGeometry]:
+    """Return the means and the standard deviations of the indices over seeded heads of independent normal values.
+
+    These are the chance levels of a head ``(classes, features)``, which an untrained network usually has, too.
+    """
+    operations = classes * features * min(classes, features)
+    generator = np.random.default_rng(0)
+    draws = int(np.clip(MAX_OPERATIONS // operations, MIN_DRAWS, MAX_DRAWS))
+    heads = (generator.standard_normal((classes, features)) for _ in range(draws))
+    values = np.array([list(vars(head_geometry(head)).values()) for head in heads], dtype=np.float64)
+    means, deviations = values.mean(axis=0), values.std(axis=0, ddof=1)
+    return tuple(  # type: ignore[return-value]
+        HeadGeometry(*(None if np.isnan(value) else float(value) for value in array)) for array in (means, deviations)
+    )
+
+
+def _ranks(rows: Float64s) -> tuple[float | None, float | None]:
+    """Return the effective and the stable rank of rows; None if all are zero."""
+    narrow = rows if len(rows) <= rows.shape[1] else rows.T
+    largest = np.abs(narrow).max(initial=0.0)
+    if not largest:
+        return None, None
+    narrow = narrow / largest
+    squares = np.linalg.eigvalsh(narrow @ narrow.T)
+    squares[squares <= squares.max() * len(squares) * np.finfo(np.float64).eps] = 0.0
+    shares = np.sqrt(squares[squares > 0])
+    shares /= shares.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum())), float(squares.sum() / squares.max())
+
+
+def _angles(centred: Float64s) -> tuple[float | None, float | None]:
+    """Return the mean deviation of the cosines from those of a simplex, and their standard deviation."""
+    unit = _unit(centred[centred.any(axis=1)])
+    count = len(unit)
+    if count < 2:
+        return None, None
+    pairs = count * (count - 1)
+    narrow = unit if count <= unit.shape[1] else unit.T
+    mean = (float((unit.sum(axis=0) ** 2).sum()) - count) / pairs
+    mean_square = (float(((narrow @ narrow.T) ** 2).sum()) - count) / pairs
+    spread = float(np.sqrt(max(mean_square - mean**2, 0.0)))
+    if count > MAX_PAIRED_CLASSES:
+        return None, spread
+    ideal = 1 / (count - 1)
+    total = sum(np.abs(unit[start : start + BLOCK_ROWS] @ unit.T + ideal).sum() for start in range(0, count, BLOCK_ROWS))
+    return max(float(total - count * (1 + ideal)) / pairs, 0.0), spread
+
+
+def _unit(rows: Float64s) -> Float64s:
+    peak = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
+    scaled = np.divide(rows, peak, out=np.zeros_like(rows), where=peak > 0)
+    length = np.linalg.norm(scaled, axis=1, keepdims=True)
+    unit: Float64s = np.divide(scaled, length, out=scaled, where=length > 0)
+    return unit

@@ -1,0 +1,229 @@
+"""The geometry of class vectors in the tables: norms, biases and drift per class, indices per checkpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import oracles
+from helpers.outputs import assert_same_output, garble, heads
+from numpy.testing import assert_allclose
+from safetensors.numpy import save_file
+
+import dsi_cli
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
+from dsi_cli.similarity import MAX_DENSE_CLASSES
+
+QUICK = Options(draws=0, permutations=0)
+
+
+def save(path, weight, bias=None, **tensors):
+    """Save the state dict of a network of two layers, whose last one is the classifier."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {"body.weight": torch.ones(weight.shape[1], 3), "fc.weight": weight}
+    torch.save(state | ({} if bias is None else {"fc.bias": bias}) | tensors, path)
+
+
+def write_run(folder, epochs=4, classes=8, *, seed=0):
+    """Write a run with biases, and return its weights and biases."""
+    weights = heads(epochs, classes, seed=seed)
+    biases = [torch.linspace(-1, 1, classes) * epoch for epoch in range(epochs)]
+    for epoch, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        save(folder / f"epoch_{epoch}.pt", weight, bias)
+    return weights, biases
+
+
+def angle(first, second):
+    """Return the angle of two vectors in degrees, by the definition."""
+    cosine = float(first @ second) / (float(first @ first) * float(second @ second)) ** 0.5
+    return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+
+
+def column(results, name, epoch):
+    rows = results.geometry
+    return rows[rows["epoch"] == epoch].sort_values("class_index")[name].to_numpy()
+
+
+def test_analyze_writes_norm_bias_and_drift_of_each_class(tmp_path):
+    weights, biases = write_run(tmp_path / "run")
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    results = dsi_cli.open_results(tmp_path / "out")
+    assert len(results.geometry) == 4 * 8
+    for epoch, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        rows = weight.double().numpy()
+        assert_allclose(column(results, "norm", epoch), np.linalg.norm(rows, axis=1))
+        assert_allclose(column(results, "centred_norm", epoch), np.linalg.norm(rows - rows.mean(axis=0), axis=1))
+        assert_allclose(column(results, "bias", epoch), bias.numpy())
+        last = weights[-1].double().numpy()
+        assert_allclose(column(results, "angle_last", epoch), list(map(angle, rows, last)), atol=1e-5)
+        if epoch:
+            before = weights[epoch - 1].double().numpy()
+            assert_allclose(column(results, "angle_previous", epoch), list(map(angle, rows, before)), atol=1e-5)
+    assert np.isnan(column(results, "angle_previous", 0)).all()
+
+
+def test_analyze_curves_equal_the_oracle_with_chance_levels(tmp_path):
+    weights, _ = write_run(tmp_path / "run", epochs=2)
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    curves = dsi_cli.open_results(tmp_path / "out").curves.query("of == 'weight'")
+    assert len(curves) == 2 * 8
+    assert curves[["null_mean", "null_std"]].notna().all(axis=None)
+    for epoch, weight in enumerate(weights):
+        expected = oracles.head_geometry(weight.numpy())
+        rows = curves[curves["epoch"] == epoch].set_index(["metric", "variant"])["value"]
+        found = {
+            "effective_rank": rows["effective_rank", "raw"],
+            "centred_effective_rank": rows["effective_rank", "centred"],
+            "stable_rank": rows["stable_rank", "raw"],
+            "norm_variation": rows["nc2_norms", "raw"],
+            "centred_norm_variation": rows["nc2_norms", "centred"],
+            "angle_deviation": rows["nc2_angles", "deviation"],
+            "angle_spread": rows["nc2_angles", "spread"],
+        }
+        for name, value in found.items():
+            assert value == pytest.approx(expected[name], rel=1e-6), name
+
+
+def test_analyze_one_checkpoint_more_renews_the_drift_to_the_last(tmp_path):
+    write_run(tmp_path / "run")
+    later = tmp_path / "run" / "epoch_3.pt"
+    shutil.move(later, tmp_path / "later.pt")
+    analyze([tmp_path / "run"], tmp_path / "grown", QUICK)
+    garble(tmp_path / "run")  # the heads of earlier calls are stored, so no checkpoint is read again
+    shutil.move(tmp_path / "later.pt", later)
+    analyze([tmp_path / "run"], tmp_path / "grown", QUICK)
+    shutil.rmtree(tmp_path / "run")
+    write_run(tmp_path / "run")
+    analyze([tmp_path / "run"], tmp_path / "at-once", QUICK)
+    grown, at_once = (dsi_cli.open_results(tmp_path / name).geometry for name in ("grown", "at-once"))
+    pd.testing.assert_frame_equal(grown, at_once)
+
+
+def test_analyze_checkpoints_that_are_gone_keep_their_geometry(tmp_path):
+    write_run(tmp_path / "run")
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    before = dsi_cli.open_results(tmp_path / "out").geometry
+    for epoch in (0, 1):
+        (tmp_path / "run" / f"epoch_{epoch}.pt").unlink()
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    pd.testing.assert_frame_equal(dsi_cli.open_results(tmp_path / "out").geometry, before)
+
+
+def test_analyze_lost_table_is_made_from_stored_heads(tmp_path):
+    write_run(tmp_path / "run")
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    shutil.copytree(tmp_path / "out", tmp_path / "copy")
+    garble(tmp_path / "run")
+    (tmp_path / "out" / "geometry.parquet").unlink()
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert_same_output(tmp_path / "out", tmp_path / "copy")
+
+
+def test_analyze_second_run_keeps_the_rows_of_the_first(tmp_path):
+    write_run(tmp_path / "first")
+    write_run(tmp_path / "second", epochs=2, seed=1)
+    analyze([tmp_path / "first"], tmp_path / "out", QUICK)
+    analyze([tmp_path / "second"], tmp_path / "out", QUICK)
+    results = dsi_cli.open_results(tmp_path / "out")
+    assert results.geometry["run"].value_counts().to_dict() == {"first": 32, "second": 16}
+    assert results["second"].geometry["run"].unique().tolist() == ["second"]
+
+
+def test_analyze_zero_class_has_a_norm_of_zero_and_no_angle(tmp_path):
+    weights = heads(2)
+    weights[1][3] = 0
+    for epoch, weight in enumerate(weights):
+        save(tmp_path / "run" / f"epoch_{epoch}.pt", weight)
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    results = dsi_cli.open_results(tmp_path / "out")
+    assert column(results, "norm", 1)[3] == 0
+    assert np.isnan([column(results, "angle_previous", 1)[3], column(results, "angle_last", 0)[3]]).all()
+    assert np.isnan(column(results, "bias", 0)).all()
+
+
+def test_analyze_two_classes_have_indices(tmp_path):
+    write_run(tmp_path / "run", epochs=2, classes=2)
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    curves = dsi_cli.open_results(tmp_path / "out").curves.query("of == 'weight'")
+    assert curves["value"].notna().all()
+
+
+def test_analyze_epoch_with_nan_weights_is_left_out(tmp_path):
+    weights, _ = write_run(tmp_path / "run", epochs=3)
+    save(tmp_path / "run" / "epoch_1.pt", weights[1] * float("nan"), torch.zeros(8))
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    results = dsi_cli.open_results(tmp_path / "out")
+    assert results.geometry["epoch"].unique().tolist() == [0, 2]
+    first, last = weights[0].double().numpy(), weights[2].double().numpy()
+    assert_allclose(column(results, "angle_previous", 2), list(map(angle, last, first)), atol=1e-5)
+
+
+def test_analyze_many_classes_have_geometry_without_mean_deviation_of_angles(tmp_path):
+    weight = torch.randn(MAX_DENSE_CLASSES + 4, 4, generator=torch.Generator().manual_seed(0))
+    save(tmp_path / "run" / "epoch_0.pt", weight, torch.ones(len(weight)))
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    results = dsi_cli.open_results(tmp_path / "out")
+    assert len(results.geometry) == len(weight)
+    assert results.geometry["bias"].eq(1).all()
+    values = results.curves.query("of == 'weight'").set_index(["metric", "variant"])
+    assert pd.isna(values["value"]["nc2_angles", "deviation"])
+    assert values["reason"]["nc2_angles", "deviation"]
+    assert values["value"]["nc2_angles", "spread"] > 0
+
+
+WEIGHT = heads(1)[0]
+BIAS = torch.arange(8.0)
+MASK = torch.tensor([0.0, 1.0] * 4)
+BIASES = {
+    "none": ({}, None),
+    "plain": ({"fc.bias": BIAS}, BIAS),
+    "half precision": ({"fc.bias": BIAS.half()}, BIAS),
+    "of another length": ({"fc.bias": torch.ones(5)}, None),
+    "integers": ({"fc.bias": torch.arange(8)}, None),
+    "NaN": ({"fc.bias": BIAS * float("nan")}, None),
+    "of another layer": ({"body.bias": torch.ones(8)}, None),
+    "pruned": ({"fc.bias_orig": BIAS, "fc.bias_mask": MASK}, BIAS * MASK),
+    "without its mask": ({"fc.bias_orig": BIAS}, None),
+}
+
+
+@pytest.mark.parametrize(("tensors", "expected"), BIASES.values(), ids=BIASES)
+def test_analyze_reads_only_a_bias_of_the_head(tensors, expected, tmp_path):
+    save(tmp_path / "run" / "epoch_0.pt", WEIGHT, **tensors)
+    analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0, permutations=0, head="fc"))
+    found = column(dsi_cli.open_results(tmp_path / "out"), "bias", 0).astype(float)
+    assert_allclose(found, np.full(8, np.nan) if expected is None else expected.numpy())
+
+
+def test_analyze_bias_loses_the_row_of_the_background(tmp_path):
+    weight = torch.randn(9, 6, generator=torch.Generator().manual_seed(0))
+    save(tmp_path / "run" / "epoch_0.pt", weight, torch.arange(9.0), class_names=[f"class {i}" for i in range(8)])
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    results = dsi_cli.open_results(tmp_path / "out")
+    assert results.checkpoints["extra_classes"].tolist() == [1]
+    assert len(column(results, "bias", 0)) == 8
+
+
+@pytest.mark.parametrize(("setting", "expected"), [("none", BIAS), ("lora_only", None)])
+def test_analyze_adapter_has_the_bias_of_its_base_model_unless_it_may_change_it(setting, expected, tmp_path):
+    base, adapter = tmp_path / "run" / "base", tmp_path / "run" / "adapter"
+    base.mkdir(parents=True)
+    adapter.mkdir()
+    body = np.ones((8, 3), dtype=np.float32)
+    weights = {"body.weight": body, "score.weight": WEIGHT.numpy(), "score.bias": BIAS.numpy()}
+    save_file(weights, base / "model.safetensors")
+    config = {"base_model_name_or_path": "base", "lora_alpha": 1, "r": 1, "bias": setting}
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    factors = {"A": np.ones((1, 3), dtype=np.float32), "B": np.ones((8, 1), dtype=np.float32)}
+    save_file(
+        {f"base_model.model.body.lora_{name}.weight": factor for name, factor in factors.items()},
+        adapter / "adapter_model.safetensors",
+    )
+    analyze([adapter], tmp_path / "out", QUICK)
+    found = dsi_cli.open_results(tmp_path / "out").geometry["bias"].to_numpy(dtype=float)
+    assert_allclose(found, np.full(8, np.nan) if expected is None else expected.numpy())

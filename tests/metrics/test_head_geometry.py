@@ -1,0 +1,102 @@
+"""The geometry of class vectors against slow definitions."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from helpers import oracles
+
+from dsi_cli.metrics.head_geometry import angles, head_geometry, random_geometry
+
+SHAPES = [(5, 12), (12, 5), (10, 36), (30, 30), (3, 2)]
+
+
+def head(shape, seed=0):
+    rng = np.random.default_rng(seed)
+    weight = rng.standard_normal(shape) @ rng.standard_normal((shape[1], shape[1])) + rng.standard_normal(shape[1])
+    return (weight * rng.uniform(0.1, 3, (shape[0], 1))).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_head_geometry_random_head_equals_the_oracle(shape):
+    weight = head(shape)
+    for name, expected in oracles.head_geometry(weight).items():
+        assert getattr(head_geometry(weight), name) == pytest.approx(expected, rel=1e-6, abs=1e-6), name
+
+
+def test_head_geometry_simplex_has_the_ideal_values():
+    classes = 7
+    simplex = np.eye(classes) - 1 / classes
+    geometry = head_geometry(simplex @ np.linalg.qr(np.random.default_rng(1).standard_normal((9, classes)))[0].T)
+    assert geometry.centred_effective_rank == pytest.approx(classes - 1)
+    assert geometry.centred_stable_rank == pytest.approx(classes - 1)
+    assert [geometry.norm_variation, geometry.angle_deviation, geometry.angle_spread] == pytest.approx([0, 0, 0], abs=1e-7)
+
+
+def test_head_geometry_shift_of_all_rows_changes_no_centred_index():
+    weight = head((12, 20)).astype(np.float64)
+    first, second = (vars(head_geometry(rows)) for rows in (weight, weight + np.linspace(-5, 5, 20)))
+    centred = [name for name in first if name.startswith(("centred", "angle"))]
+    assert [second[name] for name in centred] == pytest.approx([first[name] for name in centred])
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1.0, 1e38])
+def test_head_geometry_scale_changes_nothing(scale):
+    weight = np.clip(head((6, 9)), -3, 3)
+    expected = list(vars(head_geometry(weight)).values())
+    assert list(vars(head_geometry((weight * scale).astype(np.float32))).values()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_head_geometry_zero_row_counts_as_a_norm_but_not_as_an_angle():
+    weight = head((6, 9)).astype(np.float64)
+    weight -= weight.mean(axis=0)
+    with_zero = np.vstack([weight, np.zeros(9)])
+    geometry, without = head_geometry(with_zero), head_geometry(weight)
+    assert geometry.angle_deviation == pytest.approx(without.angle_deviation)
+    assert geometry.norm_variation == pytest.approx(oracles.head_geometry(with_zero)["norm_variation"])
+
+
+@pytest.mark.parametrize("weight", [np.zeros((3, 4)), np.ones((3, 4))], ids=["zero", "equal"])
+def test_head_geometry_without_directions_is_none(weight):
+    geometry = head_geometry(weight)
+    assert [geometry.centred_effective_rank, geometry.centred_stable_rank, geometry.centred_norm_variation] == [None] * 3
+    assert [geometry.angle_deviation, geometry.angle_spread] == [None, None]
+    assert (geometry.effective_rank is None) == (not weight.any())
+
+
+def test_head_geometry_two_classes_are_always_opposite():
+    geometry = head_geometry(head((2, 8)))
+    assert [geometry.angle_deviation, geometry.angle_spread] == pytest.approx([0, 0], abs=1e-7)
+    assert geometry.centred_effective_rank == pytest.approx(1)
+
+
+def test_random_geometry_is_the_same_again_and_holds_other_random_heads():
+    means, deviations = random_geometry(40, 60)
+    random_geometry.cache_clear()
+    assert random_geometry(40, 60) == (means, deviations)
+    other = head_geometry(np.random.default_rng(9).standard_normal((40, 60)))
+    for name, mean in vars(means).items():
+        assert abs(getattr(other, name) - mean) < 5 * getattr(deviations, name), name
+
+
+def test_angles_equal_the_arc_cosine_and_resolve_small_angles():
+    first, second = head((8, 5)).astype(np.float64), head((8, 5), seed=1).astype(np.float64)
+    cosines = [a @ b / math.sqrt(a @ a * (b @ b)) for a, b in zip(first, second, strict=True)]
+    assert angles(first, second) == pytest.approx(np.degrees(np.arccos(cosines)))
+    assert angles(first, 3 * first).tolist() == [0.0] * 8 or angles(first, 3 * first).max() < 1e-12
+    tiny = np.array([[1.0, 1e-9]])
+    assert angles(np.array([[1.0, 0.0]]), tiny)[0] == pytest.approx(math.degrees(1e-9))
+    assert angles(first, -first).tolist() == pytest.approx([180.0] * 8)
+
+
+def test_angles_zero_row_is_nan():
+    assert np.isnan(angles(np.zeros((1, 3)), np.ones((1, 3)))).all()
+
+
+def test_oracle_cosines_of_every_pair_count_once():
+    weight = np.eye(4)
+    cosines = [oracles.ncsm(weight - 0.25)[i, j] for i, j in itertools.combinations(range(4), 2)]
+    assert cosines == pytest.approx([-1 / 3] * 6)
