@@ -34,11 +34,14 @@ Csm = NDArray[np.floating[Any]]
 
 SSIM_PERMUTATIONS = 200
 """The default number of random relabellings for the chance level of ``ssim``."""
+MIN_SHIFTED_CLASSES, SHIFTS = 60, 20
+"""With so many classes or more, each random relabelling for ``ssim`` is also shifted along the display order, which gives 20.
+Their windows are computed once, and their deviation is as precise as that of independent relabellings (docs/method.md)."""
 MIN_THINNED_CLASSES, THINNED_STEP = 60, 3
 """With so many classes or more, every third window is used for the chance level of ``ssim``, down and across."""
 MAX_DEFAULT_CLASSES = 256
 """With more classes, the chance level of ``ssim`` and the draws of a comparison are computed on request only."""
-PIXELS_PER_BATCH = 1 << 17
+PIXELS_PER_BATCH = 1 << 18
 """The number of pixels that are relabelled at once, so that they fit into the processor's cache."""
 EXACT = ("cosine", "mse", "pearson", "spearman")
 """The measures whose chance level is exact."""
@@ -289,7 +292,10 @@ class MatrixPair:
             entry = replace(entry, null_mean=float(values.mean()), null_std=std if std > VALUE_TOLERANCE else 0.0)
         # Otherwise random relabellings estimate only what is not known exactly.
         else:
-            values = self._relabelled_values(entry.measure, permutation_null.random_relabellings(classes, count, seed))
+            is_shifted = entry.measure == "ssim" and classes >= MIN_SHIFTED_CLASSES
+            drawn = -(-count // SHIFTS) if is_shifted else count
+            orders = permutation_null.random_relabellings(classes, drawn, seed)
+            values = self._relabelled_values(entry.measure, orders)[:count]
             if entry.null_mean is None or entry.null_std is None:
                 mean = float(values.mean()) if entry.null_mean is None else entry.null_mean
                 std_or_none = float(values.std(ddof=1)) if len(values) > 1 else None
@@ -317,17 +323,23 @@ class MatrixPair:
         return np.array(values)
 
     def _ssim_of_relabellings(self, orders: NDArray[np.intp]) -> Values:
-        """Return ``ssim`` for each relabelling ``(n, C)`` of the first matrix."""
-        is_thinned = self.a.classes >= MIN_THINNED_CLASSES
-        window_step = THINNED_STEP if is_thinned else 1
+        """Return ``ssim`` for each relabelling ``(n, C)`` of the first matrix, with its shifts if there are many classes."""
+        classes = self.a.classes
         x: NDArray[np.floating[Any]] = self.a.scaled_square
         y: NDArray[np.floating[Any]] = self.b.scaled_square
-        if is_thinned:
-            x, y = x.astype(np.float32), y.astype(np.float32)
+        step, shifts = 1, [0]
+        if classes >= MIN_THINNED_CLASSES:
+            step, x, y = THINNED_STEP, x.astype(np.float32), y.astype(np.float32)
+        if classes >= MIN_SHIFTED_CLASSES:
+            distance = classes // (SHIFTS * THINNED_STEP) * THINNED_STEP
+            shifts = [shift * distance for shift in range(SHIFTS)]
+        # An image that continues cyclically contains those of all shifts.
+        orders = orders[:, self.order]
+        orders = np.concatenate([orders, orders[:, : shifts[-1]]], axis=1)
         second = _images(y, self.order[None])
-        step = max(1, PIXELS_PER_BATCH // x.size)
-        batches = [orders[first : first + step, self.order] for first in range(0, len(orders), step)]
-        return np.concatenate([ssim.mean_ssim(_images(x, batch), second, step=window_step) for batch in batches])
+        size = max(1, PIXELS_PER_BATCH // x.size)
+        batches = (orders[first : first + size] for first in range(0, len(orders), size))
+        return np.concatenate([ssim.shifted_ssim(_images(x, batch), second, shifts, step) for batch in batches])
 
     def _ssim_without(self) -> Values:
         """Return ``ssim`` with each class left out in turn."""
@@ -358,8 +370,7 @@ class MatrixPair:
 
 def _images(matrix: NDArray[np.floating[Any]], orders: NDArray[np.intp]) -> NDArray[np.floating[Any]]:
     """Return a matrix without its diagonal in several orders of its classes ``(n, K)``: ``(K, n, K-1)``."""
-    images = measures.off_diagonal(matrix.ravel().take(orders[:, :, None] * len(matrix) + orders[:, None, :]))
-    return np.ascontiguousarray(np.moveaxis(images, 0, 1))
+    return np.stack([measures.off_diagonal(matrix.take(order, 0).take(order, 1)) for order in orders], axis=1)
 
 
 def reason_too_few_classes(classes: int) -> str | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from itertools import permutations
+from math import perm
 from typing import NamedTuple
 
 import numpy as np
@@ -157,7 +158,7 @@ def sampled_tail(x: RelabelledMatrix, y: RelabelledMatrix, seed: int) -> float:
 def skewness(x: RelabelledMatrix, y: RelabelledMatrix) -> float:
     """Return the skewness of S over all relabellings, exact for 6 classes or more."""
     ways = _ways()
-    arrangements = np.array([np.prod(np.arange(x.classes - size + 1.0, x.classes + 1.0)) for size in ways.classes])
+    arrangements = np.array([perm(x.classes, size) for size in ways.classes.tolist()], dtype=np.float64)
     third = float((ways.times * x.third_sums * y.third_sums / arrangements).sum())
     return third / permutation_null.product_deviation(x.moments, y.moments) ** 3
 

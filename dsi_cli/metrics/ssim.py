@@ -8,7 +8,7 @@ block, which is several times faster than a sliding filter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,9 +21,10 @@ Pixel = TypeVar("Pixel", bound=np.generic)
 SIGMA, RADIUS, K1, K2 = 1.5, 5, 0.01, 0.03
 MIN_CLASSES = 2 * RADIUS + 2
 """The smallest number of classes for which the image ``(C, C-1)`` holds a window."""
-MIN_BAND_ROWS, MAX_BANDS = 24, 8
+MIN_BAND_ROWS, MAX_BANDS = 45, 8
 """The smallest number of window rows in a band, and the largest number of bands. Adjacent bands share ten pixel rows."""
-_MEANS_PER_BLOCK = 16
+_PIXELS_PER_BLOCK = 32
+"""The distance of the first windows of two blocks, which fit into the processor's cache."""
 
 
 class WindowBand(NamedTuple):
@@ -60,26 +61,46 @@ def window_bands(classes: int, *, is_symmetric: bool) -> Iterator[WindowBand]:
         yield WindowBand(first, last - first + reach, right + reach, times[:, None])
 
 
-def mean_ssim(x: Values, y: Values, *, is_symmetric: bool = False, step: int = 1) -> NDArray[np.float64]:
+def mean_ssim(x: Values, y: Values, *, is_symmetric: bool = False) -> NDArray[np.float64]:
     """Return the mean SSIM ``(n,)`` of images ``(C, n, C-1)`` with images ``(C, 1 or n, C-1)``, each in [-1, 1].
 
     Parameters
     ----------
     is_symmetric : whether both images are those of symmetric matrices
-    step : the distance of the windows that are used, down and across. With 3, mean and deviation over relabellings of 100
-        classes differ by 2 % of the deviation from those of all windows, and take a fifth of the time.
     """
     totals, weight = np.zeros(x.shape[1]), 0.0
     for band in window_bands(len(x), is_symmetric=is_symmetric):
-        times = band.times[::step, :, ::step]
         first, second = band.crop(x), band.crop(y)
-        index = _ssim_index(
-            *(window_means(image, step) for image in (first, first * first, second, second * second, first * second))
-        )
-        index *= times
+        index = _ssim_index(*map(window_means, (first, first * first, second, second * second, first * second)))
+        index *= band.times
         totals += index.sum(axis=2).sum(axis=0, dtype=np.float64)
-        weight += float(times.sum())
+        weight += float(band.times.sum())
     return totals / weight
+
+
+def shifted_ssim(x: Values, y: Values, shifts: Sequence[int], step: int) -> NDArray[np.float64]:
+    """Return the mean SSIM ``(shifts * n,)`` of parts of larger images ``(K, n, K-1)`` with one image ``(C, 1, C-1)``.
+
+    Each part begins on the diagonal. The window means of the larger images are computed once for all parts.
+
+    Parameters
+    ----------
+    shifts : the first row and column of each part, multiples of ``step``
+    step : the distance of the windows that are used, down and across. With 3, the deviation over relabellings of 100 classes
+        differs by less than 1 % from that of all windows.
+    """
+    x_means, xx_means, y_means, yy_means = (window_means(image, step) for image in (x, x * x, y, y * y))
+    (rows, _, columns), (down, _, across) = y.shape, y_means.shape
+    products = np.empty((rows, x.shape[1], columns), dtype=x.dtype)
+    values = []
+    for shift in shifts:
+        first = shift // step
+        part = np.s_[first : first + down, :, first : first + across]
+        np.multiply(x[shift : shift + rows, :, shift : shift + columns], y, out=products)
+        x_part, xx_part = np.ascontiguousarray(x_means[part]), np.ascontiguousarray(xx_means[part])
+        index = _ssim_index(x_part, xx_part, y_means, yy_means, window_means(products, step))
+        values.append(np.einsum("ijk->j", index, dtype=np.float64) / (down * across))
+    return np.concatenate(values)
 
 
 def _ssim_index(x: Values, xx: Values, y: Values, yy: Values, xy: Values) -> Values:
@@ -113,9 +134,9 @@ def _blocks(number: int, step: int, dtype: np.dtype[Any]) -> tuple[tuple[slice, 
     """Return for each block the indices of the means, the indices of the values they use, and the window as a banded matrix."""
     window = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SIGMA) ** 2)
     window /= window.sum()
-    blocks = []
-    for first in range(0, number, _MEANS_PER_BLOCK):
-        count = min(_MEANS_PER_BLOCK, number - first)
+    blocks, most = [], _PIXELS_PER_BLOCK // step
+    for first in range(0, number, most):
+        count = min(most, number - first)
         band = np.zeros((count, (count - 1) * step + len(window)))
         for row in range(count):
             band[row, row * step : row * step + len(window)] = window

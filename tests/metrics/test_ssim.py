@@ -10,7 +10,7 @@ from skimage.metrics import structural_similarity
 from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.alignment import alignments, sai
 from dsi_cli.metrics.measures import off_diagonal
-from dsi_cli.metrics.ssim import MIN_CLASSES, mean_ssim, window_bands, window_means
+from dsi_cli.metrics.ssim import MIN_CLASSES, mean_ssim, shifted_ssim, window_bands, window_means
 
 
 def images(classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -31,11 +31,18 @@ def scikit_image(x: np.ndarray, y: np.ndarray, step: int = 1) -> float:
 
 
 @pytest.mark.parametrize("classes", [MIN_CLASSES, 13, 24, 137, 138, 267, 300])
-@pytest.mark.parametrize("step", [1, 3])
-def test_equals_scikit_image(classes, step):
+def test_equals_scikit_image(classes):
     x, y = images(classes)
-    assert_allclose(ssim(x, y, step=step), scikit_image(x, y, step), rtol=1e-9)
-    assert_allclose(ssim(x.astype(np.float32), y.astype(np.float32), step=step), ssim(x, y, step=step), atol=1e-5)
+    assert_allclose(ssim(x, y), scikit_image(x, y), rtol=1e-9)
+    assert_allclose(ssim(x.astype(np.float32), y.astype(np.float32)), ssim(x, y), atol=1e-5)
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_shifted_ssim_equals_scikit_image_of_each_part(step):
+    (x, _), (_, y) = images(90), images(61)
+    found = shifted_ssim(np.stack([x, 1 - x], axis=1), y[:, None], [0, 6, 27], step)
+    parts = [image[shift : shift + 61, shift : shift + 60] for shift in (0, 6, 27) for image in (x, 1 - x)]
+    assert_allclose(found, [scikit_image(part, y, step) for part in parts], rtol=1e-9)
 
 
 def test_range():
