@@ -74,7 +74,8 @@ def analyze(
     mapping : a CSV file with the sense of each label (``dsi labels --write-map``), which overrides every other source
     references : what the networks are compared with, the main one first: ``path``, ``wup``, ``lch``, ``res:FILE``, ``lin:FILE``,
         ``jcn:FILE``, or the file of a matrix (.csv, .parquet, .npy)
-    taxonomy : a CSV file of child and parent that replaces WordNet for ``path``, ``wup``, ``lch``, groups, class order and severity
+    taxonomy : a file that replaces WordNet for ``path``, ``wup``, ``lch``, groups, class order and hierarchical scores (CSV of
+        child and parent, a JSON tree, or a file of ImageNet, BREEDS or iNaturalist)
     pos : the part of speech of the labels in WordNet: ``noun``, or ``verb`` for lists of actions
     wordnet : the name of a WordNet that is installed for NLTK, instead of version 3.0
     epochs : ``first:last:step``, ``last`` included
@@ -332,7 +333,7 @@ def wordnet_csm(
     ----------
     labels : a list of WordNet ids, synset names or words; or a label file, or a preset's name
     measure : ``path``, in (0, 1]; ``wup``, ``lch``, ``res:FILE``, ``lin:FILE`` or ``jcn:FILE``, with the values of NLTK
-    taxonomy : a CSV file of child and parent that replaces WordNet
+    taxonomy : a file that replaces WordNet
     pos, wordnet : as for `analyze`
 
     Raises

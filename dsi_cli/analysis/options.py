@@ -160,6 +160,7 @@ class Options(MemoryOptions, ComparisonOptions, LabelOptions, InputOptions):
             "seed": self.seed,
             "geometry": "ranks and NC2 of the raw and the centred class vectors",
             "hierarchy": "height in the taxonomy that the classes span; superclasses of the data set, else groups of classes",
+            "hierarchical_scores": "sets without the root; levels on the longest path",
             "interval": "95 %, of the excess, jackknife over classes",
             "ssim": "Gaussian window, sigma 1.5, 11x11, K1 0.01, K2 0.03, population covariance, display order",
         }

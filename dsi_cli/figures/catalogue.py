@@ -76,6 +76,8 @@ FIGURES = (
     FigureSpec("training", "agreement with loss and learning rate", training.draw, f"{_LABELS}, and {_LOG}"),
     _curves("mistakes", "number of mistakes", _PREDICTIONS),
     _curves("severity", "severity of mistakes: height of the lowest common hypernym", f"{_LABELS}, and {_PREDICTIONS}"),
+    _curves("hierarchy", "hierarchical precision, recall and F1", f"{_LABELS}, and {_PREDICTIONS}"),
+    _curves("levels", "accuracy at each level of the hierarchy", f"{_LABELS}, and {_PREDICTIONS}"),
     _curves("reliability", "split-half reliability of the confusion matrix", _PREDICTIONS),
     _curves("mean_row", "length of the classifier's mean weight row", "a classifier"),
     FigureSpec("typicality", "typicality of right and wrong samples", typicality.curves, _FEATURES),

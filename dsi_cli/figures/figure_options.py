@@ -30,7 +30,16 @@ FIGURE_NAMES = (
         "dendrogram",
     ),
     *("sai", "excess", "wsi", "idm", "idm_errors", "accuracy", "loss", "learning_rate", "training", "mistakes", "severity"),
-    *("reliability", "mean_row", "typicality", "typicality_table", "typicality_histograms", "contact_sheet"),
+    *(
+        "hierarchy",
+        "levels",
+        "reliability",
+        "mean_row",
+        "typicality",
+        "typicality_table",
+        "typicality_histograms",
+        "contact_sheet",
+    ),
 )
 """The names of all figures, for help texts; `dsi_cli.figures.catalogue` describes them in this order."""
 ANIMATION, FILMS = "animation", ("gif", "webp", "mp4")

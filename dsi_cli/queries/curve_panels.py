@@ -51,6 +51,14 @@ PANELS = (
     PanelSpec("learning_rate", "Learning rate", "learning rate", ("learning_rate",)),
     PanelSpec("mistakes", "Number of mistakes", "mistakes", ("mistakes",)),
     PanelSpec("severity", "Severity of mistakes", "height of the lowest common hypernym, lower is nearer", ("severity",)),
+    PanelSpec(
+        "hierarchy",
+        "Scores by the hierarchy",
+        "share of hypernyms, 1 is perfect",
+        ("hierarchical_precision", "hierarchical_recall", "hierarchical_f1"),
+        ("micro",),
+    ),
+    PanelSpec("levels", "Accuracy at each level of the hierarchy", "accuracy", ("level_accuracy",)),
     PanelSpec("reliability", "Reliability of the confusion matrix", "split-half reliability", ("reliability",)),
     PanelSpec("mean_row", "Length of the mean weight row", "relative to a row's mean length", ("mean_row",)),
 )
@@ -166,6 +174,11 @@ _ORDER = (
 )
 """The display order of curves by their matrices or variant; others come last."""
 _IDM_NAMES = {"ncsm": "NIDM", "scsm": "WIDM", "tncsm": "TNCSM's IDM", "ncsm_centred": "centred NIDM"}
+_METRIC_NAMES = {
+    "accuracy_top5": "accuracy top-5",
+    "hierarchical_f1": "hierarchical F1",
+    "level_accuracy": "level",
+}
 _COLUMNS = {
     "value": "value",
     "chance": "null_mean",
@@ -189,6 +202,8 @@ def _series(key: dict[str, str | None], group: pd.DataFrame) -> Series:
 
 
 def _display_rank(curve: Series) -> int:
+    if curve.metric == "level_accuracy":
+        return int(curve.variant or 0)
     return next((_ORDER.index(text) for text in (curve.of, curve.variant) if text in _ORDER), len(_ORDER))
 
 
@@ -217,5 +232,6 @@ def _label_without_reference(key: dict[str, str | None]) -> str:
     elif key["metric"] == "wsi":
         name = f"{key['variant']}" + ("" if of == "ncsm" else f" of {of.upper()}")
     else:
-        name = str(key["metric"]).replace("_", " ").replace("top5", "top-5")
+        name = _METRIC_NAMES.get(str(key["metric"]), str(key["metric"]).replace("_", " "))
+        name += f" {key['variant']}" if key["metric"] == "level_accuracy" else ""
     return f"{name}, {split}" if split else name

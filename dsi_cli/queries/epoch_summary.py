@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dsi_cli.metrics import MEASURES
+from dsi_cli.metrics.hierarchical_scores import HIERARCHY_METRICS
 from dsi_cli.store import layout
 from dsi_cli.store.matrix_id import NETWORK_MATRICES, MatrixId
 from dsi_cli.store.schema import CURVES
@@ -52,6 +53,8 @@ class MistakeSummary:
     ccsm_z: float | None = None
     gap: float | None = None
     """The excess of SAI(NCSM, TNCSM) on train less that on test, the paper's sign of overfitting."""
+    hierarchy: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    """Value and chance level of the scores by the hierarchy: ``hierarchical_f1/micro``, ``level_accuracy/1``, ..."""
 
 
 Row = dict[str, Any]
@@ -80,9 +83,10 @@ def mistake_summaries(out: Path, run: str) -> dict[str, list[MistakeSummary]]:
         summaries[split] = []
         for epoch, fields in by_epoch.items():
             train, test = fields.pop("train", None), fields.pop("test", None)
+            scores = {name: fields.pop(name) for name in list(fields) if name.split("/")[0] in HIERARCHY_METRICS}
             gap = None if train is None or test is None else train - test
             if "mistakes" in fields:
-                summaries[split].append(MistakeSummary(epoch, **fields, gap=gap))
+                summaries[split].append(MistakeSummary(epoch, **fields, gap=gap, hierarchy=scores))
     return summaries
 
 
@@ -129,6 +133,9 @@ def _mistake_fields(row: Row, own: str, measure: str | None, split: str) -> Row:
         return {}
     if row["metric"] == "mistakes":
         return {"mistakes": row["value"]}
+    if row["metric"] in HIERARCHY_METRICS and row["value"] is not None:
+        name = "/".join(filter(None, (row["metric"], row["variant"])))
+        return {name: {"value": row["value"], "chance": row["null_mean"]}}
     if row["metric"] == "idm" and row["variant"] == "errors" and row["of"] == "scsm":
         return {"widm": row["value"], "widm_z": row["z"]}
     if row["metric"] == "idm" and row["variant"] == "errors" and row["of"] == MatrixId.parse(own).kind:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import count
+from dsi_cli.metrics.hierarchical_scores import HIERARCHY_METRICS
 from dsi_cli.report.classes import class_rows
 from dsi_cli.store.schema import UNCERTAIN
 
@@ -95,7 +96,11 @@ def _curve_warnings(curves: pd.DataFrame, *, has_labels: bool) -> Iterator[Resul
     value_counts = curves.groupby(["metric", "of"], dropna=False)["value"].count()
     names_of: dict[str, list[str]] = {}
     for (metric, matrices), group in rows.groupby(["metric", "of"], dropna=False):
-        needs_reference = str(matrices).endswith("scsm") or metric in ("severity", "superclass_accuracy")
+        needs_reference = str(matrices).endswith("scsm") or metric in (
+            *HIERARCHY_METRICS,
+            "severity",
+            "superclass_accuracy",
+        )
         if value_counts.get((metric, matrices), 0) > 0 or (needs_reference and not has_labels):
             continue
         name = f"{str(metric).upper()}({matrices})" if isinstance(matrices, str) else str(metric).replace("_", " ")

@@ -126,7 +126,8 @@ CURVES = Table(
             "metric",
             TEXT,
             "sai, idm, wsi, mean_row, effective_rank, stable_rank, nc2_norms, nc2_angles, reliability, accuracy, accuracy_top5,"
-            " balanced_accuracy, superclass_accuracy, mistakes, severity, loss, learning_rate",
+            " balanced_accuracy, superclass_accuracy, mistakes, severity, hierarchical_precision, hierarchical_recall,"
+            " hierarchical_f1, path_accuracy, level_accuracy, loss, learning_rate",
         ),
         Column(
             "of",
@@ -137,7 +138,7 @@ CURVES = Table(
             "reference",
             TEXT,
             "the reference matrix if scsm is one of the matrices, e.g. wordnet3.0-path; A|B: A given B; for severity and"
-            " superclass_accuracy the taxonomy, or cifar100-superclasses, list-superclasses",
+            " superclass_accuracy the taxonomy, or cifar100-superclasses, list-superclasses; for hierarchical scores the taxonomy",
         ),
         Column("split", TEXT, "train or test; null if the metric has no split"),
         Column(
@@ -146,13 +147,15 @@ CURVES = Table(
             "the measure of a SAI (partial_pearson: given another reference); above 4,096 classes only cosine, mse and pearson have"
             " a value; all, errors or macro of an IDM;"
             " mean, max or min of a WSI (max@0.9 for another quantile); raw or centred class vectors of ranks and nc2_norms;"
-            " deviation or spread of nc2_angles",
+            " deviation or spread of nc2_angles; micro or macro of a hierarchical score; the level of a level_accuracy, from 1"
+            " below the root",
         ),
         Column("value", FLOAT, "the metric"),
         Column(
             "null_mean",
             FLOAT,
-            "chance level: the mean over random relabellings of the classes; of weight: over random heads of the same shape",
+            "chance level: the mean over random relabellings of the classes; of weight: over random heads of the same shape;"
+            " of hierarchical scores: over shuffled predictions",
         ),
         Column("null_std", FLOAT, "its standard deviation"),
         Column("z", FLOAT, "standard deviations above the chance level; positive if more similar"),

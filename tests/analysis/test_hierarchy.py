@@ -14,7 +14,7 @@ from dsi_cli.analysis.semantics.hierarchy import open_taxonomy
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import load_preset, superclasses
-from dsi_cli.wordnet.database.taxonomy import load
+from dsi_cli.wordnet.database.taxonomy import hypernym_closure, load
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 from dsi_cli.wordnet.similarity.common_subsumers import common_heights
 
@@ -55,6 +55,31 @@ def test_severity_and_superclass_rows_match_the_stored_counts(analyzed):
         for row in (severity, superclass):
             assert (row["reference"], row["split"], row["classes_used"]) == ("wordnet3.0", "test", 8)
             assert row[["null_mean", "null_std", "z", "excess", "ceiling", "low", "high"]].notna().all()
+
+
+def test_hierarchical_rows_match_the_stored_counts(analyzed):
+    curves, out = analyzed()
+    taxonomy, classes = load(), tables(out)["classes"].sort_values("class_index")
+    nodes = [taxonomy.node(wnid) for wnid in classes["wnid"]]
+    root = taxonomy.node("entity.n.01")
+    sets = [hypernym_closure(taxonomy, node) - {root} for node in nodes]
+    counts = stored_counts(out, "run", 3)
+    shared = sum(counts[i, j] * len(sets[i] & sets[j]) for i in range(8) for j in range(8))
+    sizes = np.array(list(map(len, sets)))
+    value = {
+        (row.metric, row.variant if isinstance(row.variant, str) else None): row.value
+        for row in curves[(curves["epoch"] == 3) & (curves["reference"] == "wordnet3.0")].itertuples()
+    }
+    precision, recall = shared / (counts.sum(axis=0) @ sizes), shared / (counts.sum(axis=1) @ sizes)
+    assert value["hierarchical_precision", "micro"] == pytest.approx(precision)
+    assert value["hierarchical_recall", "micro"] == pytest.approx(recall)
+    assert value["hierarchical_f1", "micro"] == pytest.approx(2 * precision * recall / (precision + recall))
+    assert value["path_accuracy", None] == np.trace(counts) / counts.sum()
+    depth = sum(metric == "level_accuracy" for metric, _ in value)
+    levels = [value["level_accuracy", str(level)] for level in range(1, depth + 1)]
+    assert levels == sorted(levels, reverse=True)
+    assert levels[-1] == value["path_accuracy", None]
+    assert levels[0] == 1, "all animals are physical entities"
 
 
 def test_severity_of_a_trained_network_is_above_chance(analysed):
@@ -150,6 +175,12 @@ def test_custom_taxonomy_gives_order_groups_and_severity(analyzed, tree):
     assert severity["value"] == pytest.approx((wrong * heights).sum() / wrong.sum())
     assert superclass["value"] == pytest.approx((counts * (tops[:, None] == tops)).sum() / counts.sum())
     assert {severity["reference"], superclass["reference"]} == {"zoo"}
+    level, path = (curve(curves, "run", metric=name).loc[[2]] for name in ("level_accuracy", "path_accuracy"))
+    used, same = counts[np.ix_(known, known)], (tops[:, None] == tops)[np.ix_(known, known)]
+    expected = [(used * same).sum() / used.sum(), np.trace(used) / used.sum()]
+    assert level.sort_values("variant")["value"].tolist() == pytest.approx(expected)
+    assert path["value"].tolist() == expected[1:]
+    assert set(path["samples_used"]) == {used.sum()}
     assert {path.name: path.stat().st_mtime_ns for path in (out / "csms").rglob("*.parquet")} == before
 
 

@@ -171,7 +171,8 @@ class ComparisonOptions:
         metadata=option(
             "--taxonomy",
             metavar="FILE",
-            help="CSV file of child,parent that replaces WordNet for path, wup, lch, groups, class order and severity.",
+            help="File that replaces WordNet for path, wup, lch, groups, class order and scores by the hierarchy: CSV of"
+            " child,parent, a JSON tree, or a file of ImageNet, BREEDS or iNaturalist.",
             is_kept=True,
             url=DOWNLOAD,
         ),

@@ -27,24 +27,26 @@ SUPERCLASS_TREE_DEPTH = 2
 
 @dataclass(frozen=True, eq=False)
 class CustomTaxonomy:
-    """A taxonomy that was read from the user's CSV file."""
+    """A taxonomy that was read from the user's file."""
 
     name: str
     """The name in the tables: the file name without its suffix."""
     source: str
     """The file name, for messages."""
     fingerprint: str
-    """Twelve hex digits of a hash of the file."""
+    """Twelve hex digits of a hash of its nodes, edges and names, which may come from several files."""
     taxonomy: Taxonomy
 
     def class_nodes(self, labels: LabelList | None) -> dict[int, int]:
         """Return the node of each class that the taxonomy contains, by class index."""
-        nodes = custom_taxonomy.match_labels(self.taxonomy, labels.names if labels else ())
+        if labels is None:
+            return {}
+        nodes = custom_taxonomy.match_labels(self.taxonomy, labels.names, labels.wnids)
         return {index: node for index, node in enumerate(nodes) if node is not None}
 
 
 def open_taxonomy(path: str | None) -> CustomTaxonomy | None:
-    """Return the taxonomy of a CSV file, or None if no file is given.
+    """Return the taxonomy of a file, or None if no file is given.
 
     Raises
     ------
@@ -54,7 +56,8 @@ def open_taxonomy(path: str | None) -> CustomTaxonomy | None:
     if path is None:
         return None
     graph, file = custom_taxonomy.read_taxonomy(path), Path(path)
-    return CustomTaxonomy(safe_filename(file.stem), file.name, file_fingerprint(file), graph)
+    content = repr((graph.names, graph.parents.tolist(), graph.starts.tolist(), graph.aliases)).encode()
+    return CustomTaxonomy(safe_filename(file.stem), file.name, hashlib.sha256(content).hexdigest()[:12], graph)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +100,53 @@ class Hierarchy:
             self.nodes, self.classes, lambda nodes: common_subsumers.common_heights(nodes, self.taxonomy)
         )
         return heights.astype(np.float32)
+
+    def common_hypernyms(self) -> NDArray[np.float32]:
+        """Return the number of nodes that two known classes and their hypernyms share ``(K, K)``, without the root.
+
+        A class counts as its own hypernym. Rows are in the order of `nodes`.
+        """
+        from scipy.sparse import csr_array
+
+        is_root = np.diff(self.taxonomy.starts) == 0
+        if self.taxonomy.simulates_root:
+            is_root[:] = False
+        sets = [
+            [
+                node,
+                *(
+                    above
+                    for above in taxonomy.hypernym_closure(self.taxonomy, node)
+                    if above != node and not is_root[above]
+                ),
+            ]
+            for node in self.nodes.values()
+        ]
+        starts = np.cumsum([0, *map(len, sets)])
+        columns = np.concatenate([np.array(members, dtype=np.int64) for members in sets])
+        members = csr_array((np.ones(len(columns), dtype=np.float32), columns, starts), shape=(len(sets), len(is_root)))
+        common: NDArray[np.float32] = (members @ members.T).toarray()
+        return common
+
+    def paths(self) -> NDArray[np.intp]:
+        """Return the node of each known class at each level below the root ``(K, L)``, in the order of `nodes`.
+
+        The path is the longest one, that of `dsi_cli.wordnet.database.taxonomy.display_parents`. A class that ends above a level
+        stands for itself there. The last level is the first at which all classes are apart.
+        """
+        parents = taxonomy.display_parents(self.taxonomy, np.array(list(self.nodes.values()), dtype=np.intp))
+        chains = []
+        for node in self.nodes.values():
+            chain = [node]
+            while parents[chain[-1]] >= 0:
+                chain.append(parents[chain[-1]])
+            if not self.taxonomy.simulates_root and len(chain) > 1:
+                chain.pop()
+            chains.append(chain[::-1])
+        levels = max(map(len, chains))
+        paths = np.array([chain + [chain[-1]] * (levels - len(chain)) for chain in chains], dtype=np.intp)
+        nodes = [len(np.unique(level)) for level in paths.T]
+        return paths[:, : nodes.index(nodes[-1]) + 1]
 
 
 def scatter_to_classes(

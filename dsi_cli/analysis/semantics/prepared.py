@@ -129,6 +129,16 @@ class RunReferences:
         return self.labels.hierarchy.heights()
 
     @cached_property
+    def common_hypernyms(self) -> NDArray[np.float32]:
+        """The number of common hypernyms of every two known classes."""
+        return self.labels.hierarchy.common_hypernyms()
+
+    @cached_property
+    def paths(self) -> NDArray[np.intp]:
+        """The node of each known class at each level of the hierarchy."""
+        return self.labels.hierarchy.paths()
+
+    @cached_property
     def superclasses(self) -> NDArray[np.intp]:
         """The superclass of each class as a number, from `ClassLabels.superclasses`."""
         return self.labels.superclasses()

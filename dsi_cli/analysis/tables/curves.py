@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 from math import prod, sqrt
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from dsi_cli.analysis.classifiers.matrices import StoredMatrices
 from dsi_cli.analysis.options import Options
@@ -26,12 +27,13 @@ from dsi_cli.analysis.semantics.prepared import (
 from dsi_cli.analysis.tables.class_alignment import NetworkPair, class_alignment_tables
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES, TrainingLog
-from dsi_cli.metrics import WSI_QUANTILE, alignment, hierarchy, partial_mantel, wsi
+from dsi_cli.metrics import WSI_QUANTILE, alignment, hierarchical_scores, hierarchy, partial_mantel, wsi
 from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.blockwise.alignment import alignments_in_blocks
 from dsi_cli.metrics.blockwise.blocks import BlockWalk
 from dsi_cli.metrics.blockwise.idm import idm_in_blocks
 from dsi_cli.metrics.blockwise.wsi import block_statistics
+from dsi_cli.metrics.hierarchical_scores import AVERAGES, SET_SCORES
 from dsi_cli.metrics.hierarchy import HierarchyScore
 from dsi_cli.metrics.idm import VARIANTS, IdmResult, idm_of_prepared, reason_no_idm
 from dsi_cli.metrics.idm import empty_result as no_idm
@@ -414,6 +416,29 @@ def _hierarchy_rows(evaluation: EvaluationResult, context: EpochContext) -> list
     return [
         _row(record, metric="severity", split=split, reference=labels.hierarchy.name, **asdict(severity)),
         _row(record, metric="superclass_accuracy", **common, **asdict(accuracy)),
+        *_hierarchical_rows(evaluation.counts, split, context),
+    ]
+
+
+def _hierarchical_rows(counts: NDArray[np.int64], split: str, context: EpochContext) -> list[Row]:
+    """Return precision, recall and F1 by the hierarchy, and the accuracy at each of its levels and of the full path."""
+    references, labels = context.references, context.references.labels
+    reason = labels.reason_no_hierarchy()
+    if reason is not None:
+        missing = HierarchyScore(reason=reason)
+        scores = dict.fromkeys(product(SET_SCORES, AVERAGES), missing)
+        scores["path_accuracy", ""] = missing
+    else:
+        known = list(labels.hierarchy.nodes)
+        used = counts[np.ix_(known, known)]
+        scores = hierarchical_scores.set_scores(used, references.common_hypernyms)
+        levels = hierarchical_scores.level_accuracies(used, references.paths)
+        scores |= {("level_accuracy", str(level)): score for level, score in enumerate(levels, start=1)}
+        scores["path_accuracy", ""] = levels[-1]
+    common = {"split": split, "reference": labels.hierarchy.name}
+    return [
+        _row(context.record, metric=metric, variant=variant or None, **common, **asdict(score))
+        for (metric, variant), score in scores.items()
     ]
 
 

@@ -23,6 +23,7 @@ from dsi_cli.analysis.tables import curves, geometry, phases
 from dsi_cli.analysis.tables.class_alignment import ClassAlignmentTable, epoch_key
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import Record
+from dsi_cli.metrics.hierarchical_scores import HIERARCHY_METRICS
 from dsi_cli.store import layout
 from dsi_cli.store.matrix_id import NETWORK_MATRICES
 from dsi_cli.store.schema import (
@@ -36,7 +37,10 @@ from dsi_cli.store.schema import (
     Table,
 )
 
-MATRIX_METRICS = ("sai", "wsi", "mean_row", *geometry.METRICS, "reliability", "idm", "severity", "superclass_accuracy")
+MATRIX_METRICS = (
+    *("sai", "wsi", "mean_row", *geometry.METRICS, "reliability", "idm", "severity", "superclass_accuracy"),
+    *HIERARCHY_METRICS,
+)
 
 
 class ResultTables:

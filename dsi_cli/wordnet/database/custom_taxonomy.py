@@ -1,4 +1,4 @@
-"""A custom taxonomy in place of WordNet: a CSV file of ``child,parent``, with one edge per line.
+"""A custom taxonomy in place of WordNet, from a file of `dsi_cli.wordnet.database.taxonomy_files`.
 
 A child may have several parents. A label means the node of the same name; case, and whether words are joined by spaces,
 hyphens or underscores, do not matter. If there are several roots, `ROOT` is added above them, as NLTK does for verbs, so that
@@ -7,8 +7,6 @@ any two nodes have a common hypernym.
 
 from __future__ import annotations
 
-import codecs
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -17,16 +15,13 @@ import numpy as np
 
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database.taxonomy import Taxonomy
+from dsi_cli.wordnet.database.taxonomy_files import EXPECTED, MAX_DEPTH, read_edges
 
 ROOT = "*ROOT*"
-MAX_DEPTH = 90
-"""The maximum number of edges from the root, because distances are stored as bytes."""
-HEADER = ("child", "parent")
-EXPECTED = "a taxonomy as CSV, a line 'child,parent' for each edge"
 
 
 def read_taxonomy(path: str | PathLike[str]) -> Taxonomy:
-    """Return the taxonomy of a CSV file; nodes are in order of their names.
+    """Return the taxonomy of a file; nodes are in order of their names.
 
     Raises
     ------
@@ -34,58 +29,38 @@ def read_taxonomy(path: str | PathLike[str]) -> Taxonomy:
         The file cannot be read, has another format, is more than `MAX_DEPTH` deep, or has a cycle; the message names it.
     """
     file = Path(path)
-    parents: dict[str, list[str]] = {}
-    for number, row in enumerate(csv.reader(_read_lines(file)), start=1):
-        cells = [cell.strip() for cell in row]
-        if not any(cells) or (number == 1 and tuple(cell.lower() for cell in cells) == HEADER):
-            continue
-        if len(cells) != 2 or not all(cells):
-            names = len([cell for cell in cells if cell])
-            message = f"{file}, line {number}: expected {EXPECTED}, found {names} names"
-            raise UsageError(message, code="taxonomy-line", line=number, names=names)
-        child, parent = cells
-        parents.setdefault(parent, [])
-        if parent not in parents.setdefault(child, []):
-            parents[child].append(parent)
-    if not parents:
+    edges = read_edges(file)
+    if not edges.parents:
         raise UsageError(f"{file}: expected {EXPECTED}, found an empty file", code="taxonomy-empty")
-    return _taxonomy(file, parents)
+    names = edges.unique_names()
+    parents = {names[key]: [names[parent] for parent in above] for key, above in edges.parents.items()}
+    return _taxonomy(file, parents, [(alias, names[key]) for alias, key in edges.aliases])
 
 
-def match_labels(taxonomy: Taxonomy, labels: Sequence[str]) -> list[int | None]:
+def match_labels(taxonomy: Taxonomy, labels: Sequence[str], wnids: Sequence[str | None] | None = None) -> list[int | None]:
     """Return the node of each label, None for labels that the taxonomy lacks.
 
-    An exact name has priority. Otherwise case and separators are ignored, unless two nodes differ only in these.
+    The WordNet id of a label has priority, then an exact name, then another name of a node. Otherwise case and separators are
+    ignored. A name that several nodes have means none of them.
     """
     by_name = {name: node for node, name in enumerate(taxonomy.names)}
+    by_alias: dict[str, int | None] = {}
     by_plain_name: dict[str, int | None] = {}
-    for name, node in by_name.items():
+    for alias, node in taxonomy.aliases:
+        by_alias[alias] = node if by_alias.get(alias, node) == node else None
+    for name, node in (*by_name.items(), *taxonomy.aliases):
         plain = _plain(name)
-        by_plain_name[plain] = None if plain in by_plain_name else node
-    return [by_name.get(label.strip(), by_plain_name.get(_plain(label))) for label in labels]
+        by_plain_name[plain] = node if by_plain_name.get(plain, node) == node else None
+    found = [by_name.get(label.strip(), by_alias.get(label.strip(), by_plain_name.get(_plain(label)))) for label in labels]
+    by_id = [None if wnid is None else by_name.get(wnid, by_alias.get(wnid)) for wnid in wnids or [None] * len(labels)]
+    return [other if node is None else node for node, other in zip(by_id, found, strict=True)]
 
 
 def _plain(name: str) -> str:
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
-def _read_lines(file: Path) -> list[str]:
-    try:
-        data = file.read_bytes()
-        is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
-    except OSError as error:
-        message = f"{file}: expected {EXPECTED}, but the file could not be read ({error.strerror})"
-        raise UsageError(message, code="taxonomy-not-readable", reason=error.strerror) from None
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        message = f"{file}: expected {EXPECTED}, found a file that is not text; save it as UTF-8"
-        raise UsageError(message, code="taxonomy-not-text")
-    return text.splitlines()
-
-
-def _taxonomy(file: Path, parents: dict[str, list[str]]) -> Taxonomy:
+def _taxonomy(file: Path, parents: dict[str, list[str]], aliases: Sequence[tuple[str, str]]) -> Taxonomy:
     roots = [name for name, its_parents in parents.items() if not its_parents]
     if len(roots) > 1:
         parents |= {ROOT: []} | {root: [ROOT] for root in roots if root != ROOT}
@@ -104,6 +79,7 @@ def _taxonomy(file: Path, parents: dict[str, list[str]]) -> Taxonomy:
         depths=np.array([depths[name] for name in names], dtype=np.uint8),
         starts=starts.astype(np.int32),
         parents=np.array(flat, dtype=np.int32),
+        aliases=tuple((alias, nodes[name]) for alias, name in aliases),
     )
 
 

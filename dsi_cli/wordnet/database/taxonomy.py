@@ -48,6 +48,8 @@ class Taxonomy:
         The first letter of ids: ``n`` or ``v``.
     simulates_root : bool
         True if all roots have a simulated common root.
+    aliases : tuple of (str, int)
+        Further names of nodes, each with the node; only custom taxonomies have some.
     """
 
     offsets: npt.NDArray[np.int32]
@@ -57,6 +59,7 @@ class Taxonomy:
     parents: npt.NDArray[np.int32]
     letter: str = "n"
     simulates_root: bool = False
+    aliases: tuple[tuple[str, int], ...] = ()
 
     def node(self, key: str | int) -> int | None:
         """Return the node of a WordNet id, an offset or a synset name; None if it is unknown.
