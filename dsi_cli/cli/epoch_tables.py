@@ -59,7 +59,7 @@ def print_epoch_tables(out: Path, runs: Sequence[str]) -> None:
             f"{run}: SAI excess is 0 at chance and 1 at identity; z counts deviations above chance", epochs, columns
         )
         for split, mistakes in epoch_summary.mistake_summaries(out, run).items():
-            title = f"{run}: mistakes on {split}, by the network's similarity (NIDM) and WordNet (WIDM)"
+            title = f"{run}: mistakes on {split}: NIDM and WIDM of mistakes, which is 1 at most"
             _print_table(title, mistakes, MISTAKES)
         for split, rows in typicality.typicality_summary(out, run).items():
             _print_table(f"{run}: cosine with the class template on {split}", rows, TYPICALITY)

@@ -99,13 +99,13 @@ def _print_history(history: NeighborHistory, *, as_json: bool, quiet: bool) -> N
         return
     rows = [row for row in history.rows if any(row.places[index] <= history.query.most for index in history.shown)]
     console.print_sentence(history.title, 0, 2)
-    console.print_sentence("place 1 is the nearest class and has the highest bar", 0, 2)
+    console.print_sentence("rank 1 is the most similar class and has the highest bar", 0, 2)
     if any(row.surprise for row in rows):
         console.print_sentence(SURPRISE_LEGEND, 0, 2)
     first, last = history.epochs[0], history.epochs[-1]
-    titles = [("class", False), (f"place at\nepoch {first}", True), (f"place, epochs {first} to {last}", False)]
-    titles.append((f"place at\nepoch {last}", True))
-    # The bar of place 1 is the highest. The logarithm shows differences between near classes.
+    titles = [("class", False), (f"rank at\nepoch {first}", True), (f"rank, epochs {first} to {last}", False)]
+    titles.append((f"rank at\nepoch {last}", True))
+    # The bar of rank 1 is the highest. The logarithm shows differences between near classes.
     furthest = math.log(max(2, *(max(row.places) for row in rows)))
     cells = []
     for row in rows:

@@ -94,7 +94,7 @@ def plot(
         typer.Option(
             "--scale",
             metavar="SCALE",
-            help="Colours of heat maps: rank (percentile rank of each pair) or raw (values).",
+            help="Colours of heat maps: rank (of each pair; 1 is the most similar) or raw (values).",
             autocompletion=completion.complete_from(SCALES),
         ),
     ] = "rank",

@@ -214,7 +214,7 @@ def scene(
             color_scales.draw_bar(figure, [others[0]], of_wordnet, matrices.REFERENCE.values, "bottom")
         else:
             maps.append(others[0])
-    text = frames.kind.values if is_raw else "percentile rank of a pair"
+    text = frames.kind.values if is_raw else "rank of a pair"
     color_scales.draw_bar(figure, maps, scale, text, "bottom")
     for axes, text in titles.items():
         heatmaps.label_classes(axes, classes, colours, MAP_WIDTH - 1, STYLE, with_names=axes is map_axes)

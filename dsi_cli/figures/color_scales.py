@@ -55,6 +55,11 @@ class ColorScale(NamedTuple):
 
 RANKS = ColorScale(MEDIAN, 1.0)
 DIFFERENCES = ColorScale(-1.0, 1.0)
+TICKS = {
+    RANKS: {MEDIAN: "less similar\nhalf", 0.75: "nearest\n25 %", 1.0: "rank 1"},
+    DIFFERENCES: {-1.0: "100 %", -0.5: "50 %", 0.0: "0", 0.5: "50 %", 1.0: "100 %"},
+}
+"""The texts next to the colour bars of ranks; matplotlib chooses those of other scales."""
 
 
 def raw_scale(matrices: Iterable[NDArray[Any]], kind: str) -> ColorScale:
@@ -126,6 +131,8 @@ def draw_bar(figure: Figure, maps: Sequence[Axes], scale: ColorScale, text: str,
     mappable = ScalarMappable(scale.norm, scale.palette)
     bar = figure.colorbar(mappable, ax=maps, label=text, location=location, fraction=0.06, aspect=24, pad=0.02)
     bar.outline.set_visible(False)
+    if ticks := TICKS.get(scale):
+        bar.set_ticks(list(ticks), labels=list(ticks.values()))
 
 
 def draw_cells(axes: Axes, values: NDArray[Any], scale: ColorScale, classes: int) -> AxesImage:

@@ -1,6 +1,6 @@
 """Heat maps of class similarity matrices at chosen epochs: one row of panels per run, with WordNet's matrix once.
 
-By default, a colour is the percentile rank of a pair among all pairs of its matrix, so that all matrices can be compared by eye.
+By default, a colour is the rank of a pair among all pairs of its matrix, so that all matrices can be compared by eye.
 The diagonal is left out. A strip along the edges shows the group of each class.
 """
 
@@ -234,9 +234,10 @@ def _panel_width(rows: Sequence[HeatmapRow], across: int, style: Style) -> float
 def _scales(panels: Sequence[MatrixPanel], kind: MatrixKind, scale: str) -> dict[bool, tuple[color_scales.ColorScale, str]]:
     """Return the scale and the text of its bar for the network's matrices (False) and, if there is one, the reference (True)."""
     if scale == "difference":
-        return {False: (color_scales.DIFFERENCES, "percentile rank:\nnetwork \N{MINUS SIGN} WordNet")}
+        text = "nearer in WordNet \N{LEFTWARDS ARROW} share of all ranks \N{RIGHTWARDS ARROW} nearer in the network"
+        return {False: (color_scales.DIFFERENCES, text)}
     if scale == "rank":
-        ranks = (color_scales.RANKS, "percentile rank of a pair")
+        ranks = (color_scales.RANKS, "rank of a pair")
         return {False: ranks, True: ranks}
     own = [panel.values for panel in panels if not panel.is_reference]
     scales = {False: (color_scales.raw_scale(own, kind.name), kind.values)}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 OUTLIERS = 4
 """Number of named pairs of either kind: near in the network and far in WordNet, and the reverse."""
-MAX_DOTS = 20_000
+MAX_DOTS = 600
 """Maximum number of pairs that are dots; more pairs are counted in hexagons."""
 
 
@@ -45,7 +45,7 @@ def scatter(results: Results, options: FigureOptions) -> Figure | None:
         is_known = np.isfinite(similarity[rows, columns]) & np.isfinite(reference[rows, columns])
         rows, columns = rows[is_known], columns[is_known]
         of_network, of_wordnet = percentile_ranks(similarity[rows, columns]), percentile_ranks(reference[rows, columns])
-        _draw_dots(axes, of_wordnet, of_network)
+        _draw_dots(axes, _spread_ties(reference[rows, columns]), of_network)
         axes.axhline(0.5, color=CHANCE, linewidth=0.8, label="chance")
         tenths = np.minimum((of_wordnet * 10).astype(int), 9)
         middles = [(tenth + 0.5) / 10 for tenth in range(10) if (tenths == tenth).any()]
@@ -53,11 +53,31 @@ def scatter(results: Results, options: FigureOptions) -> Figure | None:
         axes.plot(middles, medians, color="black", label="median")
         texts = [f"{short_name(names[i])} – {short_name(names[j])}" for i, j in zip(rows, columns, strict=True)]
         _name_outliers(axes, of_wordnet, of_network, texts)
-        axes.set(title=title, xlim=(0, 1), ylim=(0, 1), xlabel="percentile rank in WordNet", aspect="equal")
-    figure.supylabel("percentile rank in the network", fontsize=options.style.size)
+        axes.set(
+            title=title, xlim=(0, 1), ylim=(0, 1), xlabel="rank in WordNet (1 is the most similar pair)", aspect="equal"
+        )
+        _label_ranks(axes, len(texts))
+    figure.supylabel("rank in the network", fontsize=options.style.size)
     handles, texts = figure.axes[0].get_legend_handles_labels()
     drawing.draw_legend(figure, dict(zip(texts, handles, strict=True)))
     return figure
+
+
+def _spread_ties(values: NDArray[Any]) -> NDArray[Any]:
+    """Return percentiles in which equal values are spread at random over their ranks, so that they do not form lines."""
+    order = np.lexsort((np.random.default_rng(0).permutation(len(values)), values))
+    spread = np.empty(len(values))
+    spread[order] = (np.arange(len(values)) + 0.5) / len(values)
+    return spread
+
+
+def _label_ranks(axes: Axes, pairs: int) -> None:
+    """Label both axes, which show percentiles, with ranks at round numbers."""
+    step = max(1, int(float(f"{pairs / 4:.0e}")))
+    ranks = [1, *range(step, pairs + 1, step)]
+    places, labels = [1 - (rank - 0.5) / pairs for rank in ranks], [f"{rank:,}" for rank in ranks]
+    axes.set_xticks(places, labels)
+    axes.set_yticks(places, labels)
 
 
 def _draw_dots(axes: Axes, x: NDArray[Any], y: NDArray[Any]) -> None:
@@ -66,7 +86,8 @@ def _draw_dots(axes: Axes, x: NDArray[Any], y: NDArray[Any]) -> None:
     if len(x) <= MAX_DOTS:
         axes.plot(x, y, ".", color=MORE[5], markersize=3, alpha=0.6, markeredgewidth=0, rasterized=True)
     else:
-        axes.hexbin(x, y, gridsize=40, bins="log", cmap=LinearSegmentedColormap.from_list("dsi", MORE), linewidths=0)
+        cells = min(40, round(len(x) ** 0.5 / 3))
+        axes.hexbin(x, y, gridsize=cells, cmap=LinearSegmentedColormap.from_list("dsi", MORE), linewidths=0)
 
 
 def _name_outliers(axes: Axes, x: NDArray[Any], y: NDArray[Any], texts: list[str]) -> None:

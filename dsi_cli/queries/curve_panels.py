@@ -42,8 +42,8 @@ PANELS = (
     PanelSpec("sai", "Similarity alignment index", "SAI ({measure})", ("sai",)),
     PanelSpec("excess", "Alignment above chance", "SAI excess: 0 chance, 1 identity", ("sai",), column="excess"),
     PanelSpec("wsi", "Weights similarity index", "WSI: cosine similarity", ("wsi",)),
-    PanelSpec("idm", "How near answers fall to the truth", "IDM", ("idm",), ("all",)),
-    PanelSpec("idm_errors", "How near mistakes fall to the truth", "IDM of mistakes alone", ("idm",), ("errors",)),
+    PanelSpec("idm", "How near predictions fall to the truth", "IDM of all predictions", ("idm",), ("all",)),
+    PanelSpec("idm_errors", "How near mistakes fall to the truth", "IDM of mistakes", ("idm",), ("errors",)),
     PanelSpec(
         "accuracy", "Accuracy", "accuracy", ("accuracy", "accuracy_top5", "balanced_accuracy", "superclass_accuracy")
     ),
@@ -75,7 +75,7 @@ class Series:
     variant: str | None
     reference: str | None
     label: str
-    """The label in a legend, such as SAI(NCSM, SCSM), NIDM or max."""
+    """The label in a legend, such as SAI(NCSM, SCSM), NIDM of mistakes or max."""
     epochs: NDArray[np.int64]
     value: Values
     chance: Values
@@ -213,7 +213,7 @@ def curve_label(key: dict[str, str | None]) -> str:
     >>> curve_label({"metric": "sai", "of": "ncsm,ccsm-test", "split": None, "variant": "cosine", "reference": None})
     'SAI(NCSM, CCSM test)'
     >>> curve_label({"metric": "idm", "of": "scsm", "split": "test", "variant": "errors", "reference": "wordnet3.0-path"})
-    'WIDM, test'
+    'WIDM of mistakes, test'
     >>> curve_label({"metric": "sai", "of": "ncsm,scsm", "split": None, "variant": "cosine", "reference": "wordnet3.0-wup"})
     'SAI(NCSM, SCSM), wordnet3.0-wup'
     """
@@ -228,7 +228,7 @@ def _label_without_reference(key: dict[str, str | None]) -> str:
     if key["metric"] == "sai":
         return f"SAI({', '.join(part.upper().replace('-TEST', ' test').replace('-TRAIN', ' train') for part in of.split(','))})"
     if key["metric"] == "idm":
-        name = _IDM_NAMES.get(of, of)
+        name = f"{_IDM_NAMES.get(of, of)} of {'mistakes' if key['variant'] == 'errors' else 'all predictions'}"
     elif key["metric"] == "wsi":
         name = f"{key['variant']}" + ("" if of == "ncsm" else f" of {of.upper()}")
     else:

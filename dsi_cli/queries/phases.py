@@ -16,7 +16,7 @@ MIN_EPOCHS = 8
 """The number of epochs with an alignment for a statement that it stays within chance."""
 MIN_LEARNT_FACTOR = 2.0
 """A network has learnt if its accuracy is at least this multiple of chance."""
-_TITLES = {"wsi max": "Max WSI", "widm test": "WIDM", "widm train": "WIDM on train"}
+_TITLES = {"wsi max": "Max WSI", "widm test": "WIDM of mistakes", "widm train": "WIDM of mistakes on train"}
 
 
 @dataclass(frozen=True)

@@ -121,14 +121,15 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
     has_mistakes = any(run.mistakes for run in findings)
     no_mistakes = "dsi has no value, because no network makes a mistake." if has_mistakes else no_predictions
     no_widm = no_agreement if has_mistakes and no_agreement else no_mistakes
-    own = findings[0].own.upper()
+    vectors = "classifier weights" if findings[0].own.startswith("ncsm") else "mean features"
     idms = [trend.last.chance for run in findings for name in ("nidm", "widm") if (trend := idm(name)(run))]
     chances = {percent(level) for level in idms if level is not None}
-    chance = f"; chance {chances.pop()}" if len(chances) == 1 else ""
+    chance = f"; chance {chances.pop()}, at most 100 %" if len(chances) == 1 else ""
     return [
         _tile(
             f"Does its similarity agree with {reference}?",
-            f"0 is chance, 1 is identical (Pearson correlation of {own} and SCSM)",
+            f"Are classes that are close in {reference} also close for the network? Correlation over all pairs of classes: "
+            "0 is chance, 1 is identical",
             findings,
             lambda run: run.agreement,
             _decimal,
@@ -136,7 +137,8 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
         ),
         _tile(
             "How similar are neighbouring classes?",
-            "Mean cosine of a class with its nearest 5 % of classes, at most 1 (Max WSI)",
+            f"Mean cosine similarity of the {vectors} of a class and of its nearest 5 % of classes: 0 is unrelated, "
+            "1 is the same direction (Max WSI)",
             findings,
             lambda run: run.max_wsi,
             _decimal,
@@ -144,7 +146,8 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
         ),
         _tile(
             "Do mistakes follow its own similarity?",
-            f"Share of classes farther from the truth than a mistake, by the network{chance} (NIDM)",
+            "If a prediction is wrong: the share of classes that the network finds less similar to the true class than this "
+            f"prediction{chance} (NIDM of mistakes)",
             findings,
             idm("nidm"),
             percent,
@@ -152,7 +155,8 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
         ),
         _tile(
             "Are mistakes semantically reasonable?",
-            f"Share of classes farther from the truth than a mistake, by {reference}{chance} (WIDM)",
+            f"If a prediction is wrong: the share of classes that are farther from the true class in {reference} than this "
+            f"prediction{chance} (WIDM of mistakes)",
             findings,
             idm("widm"),
             percent,
@@ -213,7 +217,7 @@ def _shown(findings: Sequence[RunFindings]) -> Iterator[str]:
         yield "Early means that 90 % of the rise of the agreement, with its interval, lies in the first half of the training."
     if any(run.mistakes for run in findings):
         yield (
-            "NIDM and WIDM concern wrong predictions alone, so they do not depend on how many there are. "
+            "Questions 3 and 4 concern wrong predictions alone, so they do not depend on how many there are. "
             "Their intervals are over the wrong predictions."
         )
 
@@ -245,8 +249,8 @@ def peaks_table(findings: Sequence[RunFindings]) -> list[list[str]]:
     criteria: list[tuple[str, Callable[[RunFindings], Point | None]]] = [
         ("highest agreement", lambda run: run.agreement.peak if run.agreement else None),
         ("highest Max WSI", lambda run: run.max_wsi.peak if run.max_wsi else None),
-        ("highest NIDM", lambda run: _peak(_first_split(run), "nidm")),
-        ("highest WIDM", lambda run: _peak(_first_split(run), "widm")),
+        ("highest NIDM of mistakes", lambda run: _peak(_first_split(run), "nidm")),
+        ("highest WIDM of mistakes", lambda run: _peak(_first_split(run), "widm")),
         ("highest accuracy", lambda run: run.accuracy.peak if run.accuracy else None),
         ("lowest loss", lambda run: min(run.loss.points, key=lambda point: point.value) if run.loss else None),
     ]

@@ -18,7 +18,8 @@ def test_a_run_with_predictions_fills_the_papers_panels(analysed: Analysed):
     found = {panel.kind.name: [one.label for one in panel.series] for panel in curve_panels.panels(analysed.run, [RUN])}
     assert found["sai"] == ["SAI(NCSM, SCSM)", "SAI(CCSM test, SCSM)", "SAI(NCSM, CCSM test)"]
     assert found["wsi"] == ["max", "mean", "min"]
-    assert found["idm_errors"] == ["NIDM, test", "WIDM, test"]
+    assert found["idm"] == ["NIDM of all predictions, test", "WIDM of all predictions, test"]
+    assert found["idm_errors"] == ["NIDM of mistakes, test", "WIDM of mistakes, test"]
     assert {"accuracy", "loss", "learning_rate", "mistakes"} <= set(found)
     assert "severity" not in found or found["severity"]
 

@@ -203,7 +203,7 @@ def test_raw_sai_is_shown_with_its_chance_level(page):
     page.get_by_label("Number for the agreement").select_option("cosine/raw")
     for shown in ("one", "all"):
         page.get_by_label("Show", exact=True).select_option(shown)
-        panel = page.locator("#questions .panel", has=page.locator("h3", has_text="Agreement of NCSM with WordNet"))
+        panel = page.locator("#questions .panel", has=page.locator("h3", has_text="Agreement of the network with WordNet"))
         lines = panel.locator("path.curve").count()
         assert lines == (1 if shown == "one" else 2)
         assert panel.locator("path.chance").count() == lines
@@ -223,7 +223,7 @@ def test_panel_with_phases_describes_them_with_their_interval(open_page, out, tm
     table = pq.read_table(out / "phases.parquet")
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "out" / "phases.parquet")
     page = open_page(report_file.write_report(tmp_path / "out"))
-    panel = page.locator("#questions .panel", has=page.locator("h3", has_text="Agreement of NCSM with WordNet"))
+    panel = page.locator("#questions .panel", has=page.locator("h3", has_text="Agreement of the network with WordNet"))
     assert panel.locator(".phase-name").all_text_contents() == ["surge", "stabilisation"]
     surge = "surge, epochs 0 to 1.25 (95 % CI of the end: 1 to 2.5)"
     assert panel.locator("title").all_text_contents() == [surge, "stabilisation, epochs 1.25 to 5", surge]
@@ -330,6 +330,13 @@ def open_cell(page, row, column):
     return page.locator("#inspector")
 
 
+def rank_in(matrix, i, j):
+    """Return the rank of a pair in a symmetric matrix as the page writes it: 1 is the most similar pair, ties share the mean."""
+    values = matrix[np.triu_indices(CLASSES, 1)]
+    above, equal = (values > matrix[i, j] + 1e-4).sum(), (abs(values - matrix[i, j]) <= 1e-4).sum()
+    return int(above + (equal + 1) / 2 + 0.5)
+
+
 def test_pair_panel_shows_the_numbers_of_the_tables(page, out):
     set_epoch(page, 2)
     scsm, order = stored_reference(out, "first")
@@ -341,7 +348,7 @@ def test_pair_panel_shows_the_numbers_of_the_tables(page, out):
     for row, matrix in zip(panel.locator("table.ranks tbody tr").all(), (ncsm, scsm), strict=True):
         value, rank = row.locator("td").all_inner_texts()
         assert number(value)[0] == pytest.approx(matrix[i, j], abs=1e-4)
-        assert rank.split()[0] == str(1 + (matrix[upper] > matrix[i, j] + 1e-4).sum())
+        assert rank.split()[0] == str(rank_in(matrix, i, j))
         assert rank.endswith(f"of {(~np.isnan(matrix[upper])).sum()}")
     there, back = panel.locator(".confusions").inner_text().splitlines()
     assert there == f"{LABELS[i]} predicted as {LABELS[j]}: {round(10 * ccsm[i, j])} of 10 ({100 * ccsm[i, j]:.1f} %)."
@@ -371,6 +378,8 @@ def test_folded_groups_show_means_and_unfold_by_a_click(open_page, grouped):
     assert page.locator("#group-legend li").all_inner_texts() == ["canine", "feline", "motor vehicle"]
     page.get_by_role("button", name="Fold groups").click()
     page.wait_for_timeout(200)
+    legend = page.locator("#group-legend li").all_inner_texts()
+    assert legend == ["1 canine", "2 feline", "3 bus", "4 motor vehicle"], "each row of the folded map has its name"
     pair, values = point_at(page, 0, 0, 3, size=4)  # a bus is no motor vehicle in WordNet
     assert pair == "canine × motor vehicle"
     ncsm = stored(grouped, "run", "ncsm", 1)[np.ix_([2, 6], [1, 3, 7])]
@@ -407,14 +416,15 @@ def test_pairs_section_lists_the_closest_and_the_surprising_pairs(page, out):
     assert closest.locator("tbody tr").first.locator("td").all_inner_texts() == [
         f"{LABELS[i]} – {LABELS[j]}",
         f"{ncsm[i, j]:.3f}".replace("-", "−"),
+        str(rank_in(scsm, i, j)),
     ]
     all_pairs = dict(zip(values, (rankdata(list(values.values())) - 0.5) / len(values), strict=True))
     own = np.array([all_pairs[pair] for pair in known])
     reference = (rankdata([scsm[pair] for pair in known]) - 0.5) / len(known)
     for table, sign in ((near, 1), (far, -1)):
-        differences = sorted(sign * (own - reference), reverse=True)
-        shown = [float(text.split()[0]) for text in table.locator("tbody td.number").all_inner_texts()]
-        assert abs(shown[0] - shown[1]) == pytest.approx(100 * differences[0], abs=1.1)
+        i, j = known[np.argmax(sign * (own - reference))]
+        shown = table.locator("tbody tr").first.locator("td").all_inner_texts()
+        assert shown == [f"{LABELS[i]} – {LABELS[j]}", str(rank_in(ncsm, i, j)), str(rank_in(scsm, i, j))]
     first = near.locator("button").nth(3)
     first.click()
     assert page.locator("#inspector h3").first.inner_text() == first.inner_text()
@@ -439,7 +449,24 @@ def test_difference_map_shows_differences_of_ranks(page, out):
         page.get_by_label("Difference shown").select_option(key)
         page.wait_for_timeout(100)
         (text,) = (text for title, text in point_at(page, 0, 2, 4)[1].items() if "−" in title)
-        assert float(text.replace("−", "-").removesuffix(" %")) == pytest.approx(100 * (last - minus), abs=0.51)
+        assert text.startswith("nearer in the network" if key == "reference" and last > minus else "nearer")
+        assert float(re.search(r"by (\d+) % of all ranks", text)[1]) == pytest.approx(100 * abs(last - minus), abs=0.51)
+
+
+def test_difference_of_an_epoch_and_itself_is_not_offered(page):
+    select = page.get_by_label("Difference shown")
+    select.select_option("epoch-2")
+    set_epoch(page, 2)
+    assert select.input_value() == "reference"
+    assert "epoch-2" not in [option.get_attribute("value") for option in select.locator("option").all()]
+    set_epoch(page, 3)
+    assert select.input_value() == "epoch-2", "the choice of the reader is kept for other epochs"
+
+
+def test_panel_of_mistakes_has_the_confidence_band_of_the_table(page):
+    panel = page.locator("#questions .panel", has=page.locator("h3", has_text="NIDM of mistakes"))
+    assert panel.locator("polygon.interval").count() == 2
+    assert panel.locator(".readings").inner_text().count("95 % CI") == 2
 
 
 def test_reading_follows_the_view_after_zooming(page, out):

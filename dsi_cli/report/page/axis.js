@@ -2,9 +2,9 @@
 
 const STRIP = 10;
 const EDGE_LABEL = 11;
+const NUMBER_ROOM = 20;
 const MAX_TOP = 96;
 const FOLD_ABOVE = 100;
-const MIN_LABELLED = 460;
 
 /** Return the segments of an order: the groups of adjacent classes, and the classes between them, which have no group. */
 function segmentsOf(order) {
@@ -58,21 +58,34 @@ function groupsOfRun(run) {
   return { numbers, of: names.map((name) => numbers.get(name) ?? -1), names };
 }
 
-/** Return the edges of a map for labels: {left, top}, and which labels are drawn, "items" or "segments". */
+/**
+ * Return the legend of an order: its groups with their colours. If groups are folded, the legend has all segments, with the numbers
+ * that the edges of the maps have.
+ */
+function groupLegend(order, folded, groups, names) {
+  if (!folded.size) return [...groups.numbers].map(([name, colour]) => ({ name, colour }));
+  return segmentsOf(order).map(({ title, first, last }, k) => {
+    const classes = order.order.slice(first, last + 1);
+    return { name: `${k + 1} ${title ?? names[classes[0]]}`, colour: groups.of[classes[0]], title: classes.map((index) => names[index]).join(", ") };
+  });
+}
+
+/**
+ * Return the edges of a map for labels: {left, top}, and which labels are drawn: "names" of classes if there is room, "numbers" of
+ * the segments if some are folded, otherwise "none".
+ */
 function edgesOf(context, axis, width, visible, hasGroups) {
   const strip = hasGroups ? STRIP : 0;
   context.font = "11px system-ui, sans-serif";
   const cell = (width - 100) / visible;
-  const mode = cell >= EDGE_LABEL ? "items" : "segments";
-  const names = mode === "items" ? axis.items.map(({ name }) => name) : axis.segments.map(({ title }) => title ?? "");
-  if (mode === "segments" && width < MIN_LABELLED) return { mode, strip, left: strip + 4, top: strip + 4 };
-  axis.widths ||= {};
-  axis.widths[mode] ??= Math.max(0, ...names.map((name) => context.measureText(name).width));
-  const room = Math.min(axis.widths[mode] + 8, 0.34 * width);
-  return { mode, strip, left: strip + 4 + room, top: strip + 4 + (mode === "items" ? Math.min(room, MAX_TOP) : 0) };
+  const isFolded = axis.size < axis.order.length;
+  const mode = cell >= (isFolded ? 2 : 1) * EDGE_LABEL ? "names" : isFolded ? "numbers" : "none";
+  if (mode === "names") axis.width ??= Math.max(0, ...axis.items.map(({ name }) => context.measureText(name).width));
+  const room = mode === "names" ? Math.min(axis.width + 8, 0.34 * width) : mode === "numbers" ? NUMBER_ROOM : 0;
+  return { mode, strip, left: strip + 4 + room, top: strip + 4 + Math.min(room, MAX_TOP) };
 }
 
-/** Draw the strips of group colours and the labels of the rows, and of the columns if there is room for all names. */
+/** Draw the strips of group colours, and the names or numbers of the rows and the columns. */
 function drawEdges(context, plot, view, axis, edges, groupOf, theme) {
   const cell = plot / view.size;
   const { left, top, mode, strip } = edges;
@@ -85,17 +98,14 @@ function drawEdges(context, plot, view, axis, edges, groupOf, theme) {
       if (isRow) context.fillRect(left - strip - 2, top + a, strip, b - a + (item + 1 < axis.size ? 0.5 : 0));
       else context.fillRect(left + a, top - strip - 2, b - a + 0.5, strip);
     }
-    if ((!isRow && mode !== "items") || left <= strip + 4) continue;
-    const marks = mode === "items" ? axis.items.map(({ name }, k) => [name, k, k + 1])
-      : axis.segments.filter(({ name }) => name).map(({ name, first, last }) => [name, itemAt(axis, first), itemAt(axis, last) + 1]);
-    let lastMiddle = -Infinity;
-    for (const [name, first, end] of marks) {
+    if (mode === "none") continue;
+    const marks = mode === "names" ? axis.items.map(({ name }, k) => [name, k, k + 1])
+      : axis.segments.map(({ first, last }, k) => [`${k + 1}`, itemAt(axis, first), itemAt(axis, last) + 1]);
+    const step = [1, 2, 5, 10, 20, 50].find((count) => count * cell >= EDGE_LABEL * 0.85) ?? 100;
+    marks.forEach(([text, first, end], k) => {
       const [a, b] = [from(first, start), Math.min(plot, (end - start) * cell)];
-      const middle = (a + b) / 2;
-      if (b - a < Math.min(EDGE_LABEL, cell) * 0.7 || middle - lastMiddle < EDGE_LABEL) continue;
-      drawName(context, isRow, middle, name, edges);
-      lastMiddle = middle;
-    }
+      if (b - a >= cell * 0.7 && (k + 1) % step === 0) drawName(context, isRow, (a + b) / 2, text, edges);
+    });
   }
 }
 

@@ -42,7 +42,7 @@ function setEpoch(epoch) {
   markPanels(epoch);
 }
 
-// Percentile ranks are bytes from 0 to 250. A difference of this many percentile points has the darkest colour.
+// Ranks are bytes from 0 to 250, the share of pairs that are less similar. A difference of this share in % has the darkest colour.
 
 const MAX_RANK_BYTE = 250;
 const DARKEST_DIFFERENCE = 60;
@@ -52,8 +52,7 @@ function matricesOf(pair, container, readout) {
   const ranks = pair.ranks.map((packed) => Uint8Array.from(atob(packed), (character) => character.charCodeAt(0)));
   const percent = (which, k) => (100 * ranks[which][k]) / MAX_RANK_BYTE;
   const maps = [
-    { title: pair.first, shade: (k) => rankShade(percent(0, k) / 100), from: 0, ends: ["≤ 50 %", "100 %, the most similar"] },
-    { title: pair.second, shade: (k) => rankShade(percent(1, k) / 100), from: 0, ends: ["≤ 50 %", "100 %, the most similar"] },
+    ...[pair.first, pair.second].map((title, which) => ({ title, shade: (k) => rankShade(percent(which, k) / 100), from: 0, ends: ["less similar half", "rank 1"] })),
     {
       title: `${pair.first} less ${pair.second}`, from: -1, ends: [`nearer in ${pair.second}`, `nearer in ${pair.first}`],
       shade: (k) => Math.max(-1, Math.min(1, (percent(0, k) - percent(1, k)) / DARKEST_DIFFERENCE)),
@@ -66,9 +65,9 @@ function matricesOf(pair, container, readout) {
     const [row, column] = [place(event.clientY - box.top, box.height), place(event.clientX - box.left, box.width)];
     const block = Math.ceil(pair.names.length / pair.side);
     const names = [row, column].map((index) => pair.names[index * block]);
-    const values = [pair.first, pair.second].map((name, which) => `${percent(which, row * pair.side + column).toFixed(0)} % in ${name}`);
+    const values = [pair.first, pair.second].map((name, which) => `nearest ${Math.max(1, Math.round(100 - percent(which, row * pair.side + column)))} % in ${name}`);
     readout.textContent = block > 1 ? `Around ${names.join(" and ")}, means of ${block} × ${block} pairs: ${values.join(", ")}`
-      : row === column ? names[0] : `${names.join(" and ")}: more similar than ${values.join(" and ")} of all pairs`;
+      : row === column ? names[0] : `${names.join(" and ")}: among the ${values.join(" and among the ")}`;
   }
 
   return () => {

@@ -3,7 +3,7 @@
 // A chart is {title, axis, lines, phases, along, isLarge, describe}, where `along` is the label of the horizontal axis, by
 // default "epoch". A line is {label, colour, epochs, value}. Optional are the positions `x` on the horizontal axis, by default the
 // epochs; the chance level {chance, margin}, where chance gives 95 % of its values within the margin; the confidence interval
-// {low, high}; z; and `isFaint` for a dashed line. If `isRange` is true, the table below the plot also shows low and high.
+// {low, high}; z; and `isFaint` for a dashed line. If `isReversed` is true for a chart, small values are at the top. If `isRange` is true, the table below the plot also shows low and high.
 // `phases` has one row per run: {label, colour, phases: [{name, first, last, low, high}]}, where low and high belong to `last`.
 
 const COLOURS = 7;
@@ -88,7 +88,7 @@ function readingRow(line) {
       if (k >= 0 && line.low?.[k] != null && line.high?.[k] != null) parts.push(`${line.isRange ? "" : "95 % CI "}${formatNumber(line.low[k])} to ${formatNumber(line.high[k])}`);
       if (k >= 0 && line.chance?.[k] != null && !line.isRange) {
         if (!line.isExcess) parts.push(`chance ${formatNumber(line.chance[k])}`);
-        if (line.z?.[k] != null) parts.push(`z ${deviations(line.z[k])}`);
+        if (line.z?.[k] != null && line.low?.[k] == null) parts.push(`z ${deviations(line.z[k])}`);
       }
       details.textContent = parts.join(", ");
     },
@@ -139,6 +139,7 @@ function scales(chart, width, height) {
   extend(chanceBand, minimum, maximum);
   const padding = (high - low || Math.abs(high) || 1) * 0.05;
   [low, high] = [low === 0 ? 0 : low - padding, high + padding];
+  if (chart.isReversed) low = Math.max(1, low);
   const labels = labelsAtEnds(chart, width, height - MARGIN.top - MARGIN.bottom);
   const labelWidth = Math.max(0, ...labels.map(({ text, isBold }) => textWidth(text, isBold) + 10));
   const phaseRows = chart.phases?.filter((row) => row.phases.length) || [];
@@ -148,7 +149,10 @@ function scales(chart, width, height) {
     width, height, first, last, low, high, left, right, top, bottom, labels, phaseRows, along: chart.along || "epoch",
     hasWholeTicks: chart.along !== "accuracy",
     x: (position) => (last === first ? (left + right) / 2 : left + ((position - first) / (last - first)) * (right - left)),
-    y: (value) => Math.min(bottom, Math.max(top, bottom - ((value - low) / (high - low)) * (bottom - top))),
+    y: (value) => {
+      const fraction = Math.min(1, Math.max(0, (value - low) / (high - low)));
+      return top + (chart.isReversed ? fraction : 1 - fraction) * (bottom - top);
+    },
   };
 }
 
@@ -306,11 +310,10 @@ function cursor(chart, scale, epoch) {
   return [svgElement("line", { class: "cursor-line", x1: column, x2: column, y1: scale.top, y2: scale.bottom }), ...marks];
 }
 
-/** Return the line of a curve's values. The interval of a SAI belongs to its excess, so it is left out here. */
-function rawLine({ epochs, value, excess, low, high, chance, chance_std: chanceStd, z }, index, label) {
+/** Return the line of a curve's values. */
+function rawLine({ epochs, value, low, high, chance, chance_std: chanceStd, z }, index, label) {
   const margin = chanceStd?.map((std) => (std == null ? null : NORMAL_QUANTILE * std));
-  const interval = excess ? {} : { low, high };
-  return { label, colour: `c${index % COLOURS}`, epochs, value, chance, margin, ...interval, z };
+  return { label, colour: `c${index % COLOURS}`, epochs, value, chance, margin, low, high, z };
 }
 
 /** Return the line of a SAI's excess over chance, with the margin of chance on the scale of the excess. */

@@ -35,8 +35,13 @@ function matrixExplorer(run, runIndex, names, chartActions) {
     return run.orders.find((candidate) => candidate.name === selection.order) || run.orders[0];
   }
 
+  /** Return the differences at the shown epoch, without the difference of the epoch and itself. */
+  function availableDifferences() {
+    return differences.filter(({ minus }) => minus.epoch !== epoch);
+  }
+
   function difference() {
-    return differences.find(({ key }) => key === selection.difference) || differences[0] || null;
+    return availableDifferences().find(({ key }) => key === selection.difference) || availableDifferences()[0] || null;
   }
 
   /** Return the folded segments of the order; with many classes, all groups are folded at first. */
@@ -74,11 +79,15 @@ function matrixExplorer(run, runIndex, names, chartActions) {
         element("button", { type: "button", "aria-label": "Zoom in", onclick: () => maps.zoom(1.5) }, "+"),
         element("button", { type: "button", "aria-label": "Zoom out", onclick: () => maps.zoom(1 / 1.5) }, "−"),
         element("button", { type: "button", onclick: () => maps.reset() }, "Show all")),
-      element("span", { class: "faint hint" }, `Click on a cell to open its pair of classes, and drag over a square to zoom in.${isFoldable(order()) ? " A click on the coloured edge folds or unfolds a group." : ""}`));
-    byId("group-legend").replaceChildren(...[...maps.groups.numbers].map(([name, k]) =>
-      element("li", {}, svgElement("svg", { class: "group-swatch", viewBox: "0 0 10 10", "aria-hidden": "true" }, svgElement("rect", { width: 10, height: 10, fill: groupColour(k, theme()) })), name)));
-    if (!differences.length) return;
-    const options = differences.map(({ key, title }) => [key, title]);
+      element("span", { class: "faint hint" }, `Click on a cell to open its pair of classes, and drag over a square to zoom in.${isFoldable(order()) ? " A click on the coloured edge folds or unfolds a group." : ""}${folded().size ? " A block has the colour of its mean's rank among all blocks." : ""}`));
+    byId("group-legend").replaceChildren(...groupLegend(order(), folded(), maps.groups, names).map(({ name, colour, title }) =>
+      element("li", { title }, svgElement("svg", { class: "group-swatch", viewBox: "0 0 10 10", "aria-hidden": "true" }, svgElement("rect", { width: 10, height: 10, fill: groupColour(colour, theme()) })), name)));
+    drawDifferences();
+  }
+
+  function drawDifferences() {
+    if (!difference()) return;
+    const options = availableDifferences().map(({ key, title }) => [key, title]);
     maps.differenceMap.caption.replaceChildren(element("h3", {}, "Difference"),
       choice("Difference shown", options, difference().key, (key) => { selection.difference = key; showMaps(); changed(); }));
   }
@@ -100,6 +109,7 @@ function matrixExplorer(run, runIndex, names, chartActions) {
 
   async function show(newEpoch) {
     epoch = newEpoch;
+    drawDifferences();
     await showMaps();
     clearTimeout(rest);
     rest = setTimeout(async () => { await showSurprises(); await showInspector(); }, names.length > FOLD_ABOVE ? REST_DELAY : 0);

@@ -73,7 +73,7 @@ async function frameOf(matrix, epoch, order) {
 
 /**
  * Return the ranks of the pairs in a frame: `pairs`, the number of pairs with a value; `percentile`, for each code the share of pairs
- * with a smaller value, where pairs with an equal value count half; and `above`, the number of pairs with a greater value.
+ * with a smaller value, where pairs with an equal value count half; and `counts`, for each code the number of pairs.
  */
 function ranksOf({ codes, scale }) {
   if (rankTables.has(codes)) return rankTables.get(codes);
@@ -81,16 +81,25 @@ function ranksOf({ codes, scale }) {
   for (let k = 0; k < codes.length; k++) counts[codes[k]]++;
   const pairs = codes.length - counts[0];
   const percentile = new Float32Array(scale.levels + 1).fill(NaN);
-  const above = new Uint32Array(scale.levels + 1);
   let below = 0;
   for (let code = 1; code <= scale.levels; code++) {
     percentile[code] = (below + counts[code] / 2) / pairs;
     below += counts[code];
-    above[code] = pairs - below;
   }
-  const ranks = { pairs, percentile, above, counts };
+  const ranks = { pairs, percentile, counts };
   rankTables.set(codes, ranks);
   return ranks;
+}
+
+/** Return the rank of a percentile among a number of pairs; rank 1 is the most similar pair, and equal values share their mean rank. */
+function rankAt(percentile, pairs) {
+  return Math.round((1 - percentile) * pairs + 0.51); // a percentile has 32 bits, so half a rank may be slightly less
+}
+
+/** Return the rank of a code in a frame as text, as in "17 of 4,950" or "34 (tied) of 99". */
+function rankText(frame, code) {
+  const { percentile, counts, pairs } = ranksOf(frame);
+  return `${rankAt(percentile[code], pairs).toLocaleString("en")}${counts[code] > 1 ? " (tied)" : ""} of ${pairs.toLocaleString("en")}`;
 }
 
 /**

@@ -85,13 +85,12 @@ function heatMaps(run, names, scale, actions) {
 
   function noteOf(map) {
     const { matrix, frame, isEmpty } = map;
-    const { epoch, scale: shown, difference } = current;
+    const { epoch, scale: shown } = current;
     if (isEmpty) return "There are no mistakes at this epoch.";
     if (!frame) return matrix ? `There is no ${matrix.title} at epoch ${epoch}.` : "One of the two matrices does not exist at this epoch.";
     const notes = [];
     if (frame.starts) notes.push(`The map shows the means of ${frame.starts.length} × ${frame.starts.length} blocks of neighbouring classes, because this page does not contain the complete matrix of this epoch.`);
-    if (matrix && hasRankedBlocks(map)) notes.push("The colour of a block is the rank of its mean among the cells of the map.");
-    if (!matrix) notes.push(`Violet pairs are ${difference.more}, orange pairs are ${difference.less}.`);
+    if (!matrix) notes.push(`The darkest colours are a difference of ${Math.round(100 * DIFFERENCE_LIMIT)} % of all ranks or more.`);
     else if (shown === "raw" && frame.scale.step > 1e-3) notes.push(`The rounding error of the values is at most ${errorOf(frame.scale)}.`);
     return notes.join(" ");
   }
@@ -104,9 +103,8 @@ function heatMaps(run, names, scale, actions) {
 
   /** Return the labels at the start, the middle and the end of a colour bar. */
   function barLabels(matrix) {
-    const points = Math.round(100 * DIFFERENCE_LIMIT);
-    if (!matrix) return [`≤ −${points} %`, "0", `≥ ${points} %`];
-    if (current.scale === "rank") return ["lower half", "rank 75 %", "100 %"];
+    if (!matrix) return current.difference ? [current.difference.less, "", current.difference.more] : [];
+    if (current.scale === "rank") return ["less similar half", "nearest 25 %", "rank 1"];
     const [from, to] = matrix.shown;
     const last = matrix.low + (matrix.levels - 1) * matrix.step;
     const middle = matrix.symmetric ? (from + to) / 2 : from + (to - from) / 4;
@@ -208,12 +206,14 @@ function heatMaps(run, names, scale, actions) {
     const isPair = a.first === a.last && b.first === b.last && !frame.starts;
     if (isPair && a === b) return matrix ? "1 (same class)" : "0 (same class)";
     if (!matrix) {
-      const points = meanOf(frame.at, a, b);
-      return Number.isNaN(points) ? "no value" : `${isPair ? "" : "mean of the block "}${signed(100 * points)} %`;
+      const share = meanOf(frame.at, a, b);
+      const side = share < 0 ? current.difference.less : current.difference.more;
+      return Number.isNaN(share) ? "no value" : `${isPair ? "" : "mean of the block: "}${side} by ${Math.round(100 * Math.abs(share))} % of all ranks`;
     }
     if (isPair) return describePair(matrix, frame, names.length, current.axis.order[a.first], current.axis.order[b.first]);
+    const pairs = (names.length * (names.length - 1)) / (matrix.symmetric ? 2 : 1);
     const [rank, value] = ["rank", "raw"].map((shown) => meanOf(layerOf(matrix, frame, current.order.order, shown), a, b));
-    return Number.isNaN(value) ? "no value" : `mean of the block: rank ${Math.round(100 * rank)} %, value ${formatValue(value, frame.scale)}`;
+    return Number.isNaN(value) ? "no value" : `mean of the block: rank ${rankAt(rank, pairs).toLocaleString("en")} of ${pairs.toLocaleString("en")}, value ${formatValue(value, frame.scale)}`;
   }
 
   function cellAt(canvas, event) {
@@ -257,7 +257,7 @@ function heatMaps(run, names, scale, actions) {
     const { left, top, strip, mode } = maps.find((map) => map.canvas === canvas).edges;
     const box = canvas.getBoundingClientRect();
     const toPlot = isLabel === "row" ? left - (event.clientX - box.left) : top - (event.clientY - box.top);
-    if (toPlot > strip + 2 && current.axis.isSingle(item) && mode === "items") actions.one(current.axis.order[current.axis.items[item].first]);
+    if (toPlot > strip + 2 && current.axis.isSingle(item) && mode === "names") actions.one(current.axis.order[current.axis.items[item].first]);
     else actions.fold(current.axis.items[item].segment);
   }
 
@@ -403,12 +403,5 @@ function heatMaps(run, names, scale, actions) {
 function describePair(matrix, frame, size, i, j) {
   const code = frame.codes[frameIndex(matrix, size, i, j)];
   if (code === 0) return "no value";
-  const { above, counts, pairs } = ranksOf(frame);
-  const rank = (above[code] + 1).toLocaleString("en");
-  return `rank ${rank}${counts[code] > 1 ? " (tied)" : ""} of ${pairs.toLocaleString("en")}: ${formatValue(valueOf(frame.scale, code), frame.scale)}`;
-}
-
-/** Return a whole number with its sign. */
-function signed(value) {
-  return `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(Math.round(value))}`;
+  return `rank ${rankText(frame, code)}: ${formatValue(valueOf(frame.scale, code), frame.scale)}`;
 }

@@ -40,13 +40,16 @@ async function commonHypernym(run, size, i, j) {
   return code ? hypernyms.names[code - 1] : null;
 }
 
-/** Return the rank of a class among the neighbours of another one in a matrix, from 1; classes with equal values share the first rank. */
+/** Return the rank of a class among the neighbours of another one in a matrix, from 1; classes with equal values share their mean rank. */
 function neighbourRank(matrix, frame, size, i, j) {
   const code = frame.codes[frameIndex(matrix, size, i, j)];
   if (!code) return null;
-  let above = 0;
-  for (let k = 0; k < size; k++) if (k !== i && frame.codes[frameIndex(matrix, size, i, k)] > code) above++;
-  return above + 1;
+  let twice = 1;
+  for (let k = 0; k < size; k++) {
+    const other = k === i ? 0 : frame.codes[frameIndex(matrix, size, i, k)];
+    if (other >= code) twice += other > code ? 2 : 1;
+  }
+  return twice / 2;
 }
 
 /** Return the number of samples of class i that were predicted as class j, its share and the number of samples, or null. */
@@ -92,9 +95,8 @@ function rankRow(matrix, frame, size, i, j) {
   const title = element("th", { scope: "row" }, matrix.title);
   const code = frame?.codes[frameIndex(matrix, size, i, j)];
   if (!code) return element("tr", {}, title, element("td", { colspan: 2, class: "faint" }, frame ? "no value" : "not in this page at this epoch"));
-  const { above, pairs, counts } = ranksOf(frame);
   return element("tr", {}, title, element("td", { class: "number" }, formatValue(valueOf(matrix, code), matrix)),
-    element("td", { class: "number" }, `${(above[code] + 1).toLocaleString("en")}${counts[code] > 1 ? " (tied)" : ""} of ${pairs.toLocaleString("en")}`));
+    element("td", { class: "number" }, rankText(frame, code)));
 }
 
 /** Return a sentence on the percentiles of a pair in the network and the reference. */
@@ -108,19 +110,19 @@ function verdictOf([network, reference], referenceName) {
   return element("p", { class: a !== b && a !== "between" && b !== "between" ? "surprise" : "faint", title: "near: among the 10 % most similar pairs; far: in the less similar half" }, text);
 }
 
-/** Return the charts of a pair: its similarity over epochs, and its percentile in the network and the reference. */
+/** Return the charts of a pair: its similarity over epochs, and its rank in the network and the reference. */
 function pairCharts(own, history, reference, referenceFrame, size, i, j) {
   if (history.length < 2) return [];
   const k = frameIndex(own, size, i, j);
   const epochs = history.map(({ epoch }) => epoch);
   const codes = history.map(({ frame }) => frame.codes[k]);
-  const ranks = history.map(({ frame }, at) => (codes[at] ? 100 * ranksOf(frame).percentile[codes[at]] : null));
-  const lines = [{ label: own.title, colour: "c0", epochs, value: ranks }];
+  const rankOf = (frame, code) => { const { percentile, pairs } = ranksOf(frame); return code ? rankAt(percentile[code], pairs) : null; };
+  const lines = [{ label: own.title, colour: "c0", epochs, value: history.map(({ frame }, at) => rankOf(frame, codes[at])) }];
   const code = referenceFrame?.codes[k];
-  if (code) lines.push({ label: reference.title, colour: "c1", epochs, value: epochs.map(() => 100 * ranksOf(referenceFrame).percentile[code]) });
+  if (code) lines.push({ label: reference.title, colour: "c1", epochs, value: epochs.map(() => rankOf(referenceFrame, code)) });
   return [
     { title: "Similarity over epochs", axis: own.title, lines: [{ label: own.title, colour: "c0", epochs, value: codes.map((value) => valueOf(own, value)) }] },
-    { title: "Rank among all pairs over epochs", axis: "percentile: 100 is the most similar pair", lines },
+    { title: "Rank over epochs", axis: "1 is the most similar pair", lines, isReversed: true },
   ];
 }
 
@@ -139,7 +141,6 @@ async function classPanel(run, names, index, epoch, actions) {
   ]);
   const values = Object.fromEntries(CLASS_COLUMNS.map((name, k) => [name, DATA.classes[run.classes][index][k]]));
   const own = run.near ? run.near.of.toUpperCase() : null;
-  const rankText = (rank) => (rank == null ? "–" : rank.toLocaleString("en"));
   return { charts: [], parts: [
     element("h3", {}, names[index]),
     values.definition ? element("p", { class: "faint" }, values.definition) : null,
@@ -147,7 +148,7 @@ async function classPanel(run, names, index, epoch, actions) {
       { title: "rank", number: true, digits: 0, value: (row) => row.rank },
       { title: "class", value: (row) => names[row.other], node: (row) => element("button", { type: "button", class: "link", onclick: () => actions.pair(index, row.other) }, names[row.other]) },
       { title: own, number: true, value: (row) => row.value },
-      ...(referenceFrame ? [{ title: `rank in ${run.reference}`, number: true, value: (row) => row.referenceRank, text: (row) => rankText(row.referenceRank) }] : []),
+      ...(referenceFrame ? [{ title: `rank in ${run.reference}`, number: true, value: (row) => row.referenceRank, text: (row) => roundedRank(row.referenceRank) }] : []),
     ], near.neighbours(index).map((row, k) => ({ ...row, rank: k + 1, referenceRank: referenceFrame && neighbourRank(reference, referenceFrame, size, index, row.other) })))
       : element("p", {}, "The network has no class similarity matrix at this epoch."),
     chart,

@@ -126,7 +126,7 @@ slider.addEventListener("input", () => setEpoch(run().epochs[Number(slider.value
 byId("play").addEventListener("click", player(byId("play"), () => run().epochs, () => state.epoch, setEpoch));
 whenThemeChanges(() => { maps?.paint(theme()); showSmallMatrices(); });
 DATA.runs.forEach((item) => { item.steps = new Map(item.steps); });
-byId("run-switch").hidden = DATA.runs.length < 2;
+byId("run").hidden = DATA.runs.length < 2;
 byId("run").replaceChildren(...DATA.runs.map(({ name }, index) => element("option", { value: index }, name)));
 byId("run").addEventListener("change", (event) => setRun(Number(event.target.value)));
 function redraw() {

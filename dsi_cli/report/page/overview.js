@@ -36,5 +36,5 @@ async function smallMatrices(run, epoch, order, theme) {
 function rankLegend(theme) {
   const bar = colourBar(theme);
   bar.className = "bar";
-  return element("div", { class: "rank-legend" }, element("span", { class: "faint" }, "rank of the pair: ≤ 50 %"), bar, element("span", { class: "faint" }, "100 %, the most similar pairs"));
+  return element("div", { class: "rank-legend" }, element("span", { class: "faint" }, "One cell per pair of classes: less similar half"), bar, element("span", { class: "faint" }, "rank 1, the most similar pair"));
 }

@@ -34,9 +34,10 @@ function chartOf(view, title, axis, curves, options = {}) {
     const isShared = view.runs.length > 1;
     const name = DATA.runs[series.run].name;
     const label = labels.length === 1 ? name : isShared ? `${name}, ${series.label}` : series.label;
+    // The interval of a SAI belongs to its excess, so a raw SAI has none.
     const line = panel.name === "sai" && view.number.endsWith(EXCESS)
       ? excessLine(series, isShared ? series.run : k, label, panel.lower)
-      : rawLine(series, isShared ? series.run : k, label);
+      : rawLine(panel.name === "sai" ? { ...series, low: null, high: null } : series, isShared ? series.run : k, label);
     return { ...line, isFaint: isShared && labels.indexOf(series.label) > 0, x: positions(view, series) };
   });
   const hasCurve = lines.some((line) => line.epochs.length > 1);
@@ -88,8 +89,7 @@ function isMainAgreement(series) {
 
 /** Return the chart of the agreement of all shown runs with the reference. */
 function agreementChart(view, isLarge) {
-  const { own, reference } = DATA.runs[view.runs[0]];
-  const title = `Agreement of ${own.toUpperCase()} with ${reference}`;
+  const title = `Agreement of the network with ${DATA.runs[view.runs[0]].reference}`;
   return chartOf(view, title, agreementAxis(view.number), curvesOf(view, "sai", isMainAgreement), { isLarge, phasesOf: (phase) => phase.of_agreement });
 }
 
@@ -103,12 +103,12 @@ function questions(view) {
   const isFirstSplit = (series) => series.split === splitOf(series);
   const kindOf = (series) => DATA.runs[series.run].own.split("-")[0];
   const chart = (title, axis, panelName, matches, options) => chartOf(view, title, axis, take(curvesOf(view, panelName, matches)), options);
-  const idmAxis = "share of classes farther from the truth; mistakes only";
+  const idmAxis = "share of classes farther from the truth";
   take(curvesOf(view, "sai", isMainAgreement));
   const result = [
     {
       title: `Does its similarity agree with ${reference}?`,
-      text: `The chart compares the similarities of all pairs of classes in the ${name} with those in ${reference}.`,
+      text: `The chart compares the similarities of all pairs of classes in the network (${name}) with those in ${reference}.`,
       charts: [agreementChart(view, true)],
     },
     {
@@ -122,18 +122,18 @@ function questions(view) {
     },
     {
       title: "Do mistakes follow its own similarity?",
-      text: `NIDM ranks the predicted class of each mistake by its similarity to the true class in the ${name}. If a mistake falls on a random wrong class, half of the classes are farther.`,
+      text: `NIDM of mistakes is the share of classes that the network finds less similar to the true class than the wrong prediction. If a mistake falls on a random wrong class, half of the classes are.`,
       charts: [
-        chart("Mistakes by the network's similarity (NIDM)", idmAxis, "idm_errors", (series) => isFirstSplit(series) && series.of === kindOf(series), { isLarge: true }),
-        chart(`Agreement of ${name} with the confusion matrix`, agreementAxis(view.number), "sai", (series) => series.of === `${DATA.runs[series.run].own},ccsm-${splitOf(series)}`),
+        chart("NIDM of mistakes", idmAxis, "idm_errors", (series) => isFirstSplit(series) && series.of === kindOf(series), { isLarge: true }),
+        chart("Agreement of the network with its mistakes", agreementAxis(view.number), "sai", (series) => series.of === `${DATA.runs[series.run].own},ccsm-${splitOf(series)}`),
       ],
     },
     {
       title: "Are mistakes semantically reasonable?",
-      text: `WIDM ranks the predicted class of each mistake by its similarity to the true class in ${reference}.`,
+      text: `WIDM of mistakes is the share of classes that are less similar to the true class in ${reference} than the wrong prediction.`,
       charts: [
-        chart(`Mistakes by ${reference} (WIDM)`, idmAxis, "idm_errors", (series) => isFirstSplit(series) && series.isMain && series.of === "scsm", { isLarge: true, phasesOf: (phase) => phase.curve.startsWith("widm test") }),
-        chart(`Agreement of the confusion matrix with ${reference}`, agreementAxis(view.number), "sai", (series) => series.isMain && series.of === `ccsm-${splitOf(series)},scsm`),
+        chart("WIDM of mistakes", idmAxis, "idm_errors", (series) => isFirstSplit(series) && series.isMain && series.of === "scsm", { isLarge: true, phasesOf: (phase) => phase.curve.startsWith("widm test") }),
+        chart(`Agreement of the mistakes with ${reference}`, agreementAxis(view.number), "sai", (series) => series.isMain && series.of === `ccsm-${splitOf(series)},scsm`),
         chart("Severity of mistakes", "height of the lowest common hypernym, lower is nearer", "severity", (series) => isFirstSplit(series) && series.isMain),
       ],
     },

@@ -1,17 +1,18 @@
 // The network's ranks against the ranks of the reference for all pairs, and the most surprising pairs.
 
 const SCATTER = { size: 440, left: 52, right: 16, top: 12, bottom: 40 };
-const MAX_DOTS = 20000;
-const DENSITY_CELLS = 110;
+const MAX_DOTS = 600;
+const MAX_CELLS = 110; // per side of the density
+const PAIRS_PER_CELL = 4;
 const MAX_DENSITY = 4;
 const SURPRISES = 8;
 const GOLDEN_RATIO = 0.6180339887;
 const PLASTIC_RATIO = 0.7548776662;
 
 /**
- * Return the pairs of a run at an epoch: their percentiles `y` in the network and `x` in the reference, and the most surprising
- * pairs in both directions; null without both matrices. `spreadX` and `spreadY` are
- * the same with equal values spread evenly over their ranks.
+ * Return the pairs of a run at an epoch: their percentiles `y` in the network and `x` in the reference, the numbers of pairs with a
+ * value, and the most surprising pairs in both directions; null without both matrices. `spreadX` and `spreadY` are the percentiles
+ * with equal values spread evenly over their ranks.
  */
 async function pairRanks(run, size, epoch) {
   const [own, reference] = [ownMatrix(run), run.matrices.find(({ name }) => name === "scsm")];
@@ -23,7 +24,8 @@ async function pairRanks(run, size, epoch) {
     const { counts, pairs } = ranksOf({ codes, scale });
     return percentiles.map((percentile, k) => percentile + (((k * ratio) % 1) - 0.5) * (counts[codes[k]] / pairs));
   });
-  return { epoch: nearestEpoch, own, x, y, spreadX, spreadY, near: surprises(x, y, size, 1), far: surprises(x, y, size, -1) };
+  const [pairsY, pairsX] = [frame, referenceFrame].map((one) => ranksOf(one).pairs);
+  return { epoch: nearestEpoch, own, x, y, pairsX, pairsY, spreadX, spreadY, near: surprises(x, y, size, 1), far: surprises(x, y, size, -1) };
 }
 
 /** Return the pairs with the largest difference of percentiles in one direction: [{i, j, x, y}]. */
@@ -49,10 +51,12 @@ function surprises(x, y, size, sign) {
 function scatterPlot(run, names, ranks, open) {
   const canvas = element("canvas", { class: "scatter", role: "img",
     "aria-label": `Rank of every pair of classes in ${run.reference} against its rank in the network at epoch ${ranks.epoch}. The tables next to it list the pairs that differ most.` });
-  const readout = element("p", { class: "faint", role: "status" }, "Point at a dot to read its pair, and click to open it.");
+  const readout = element("p", { class: "faint", role: "status" }, `Point at the chart to read the nearest pair, and click to open it. Without a relation, all cells would be equally dark.`);
   const { size: side, left, right, top, bottom } = SCATTER;
   const plot = side - left - right;
   const at = { x: (percentile) => left + percentile * plot, y: (percentile) => top + (1 - percentile) * (side - top - bottom) };
+  const isDense = ranks.x.length > MAX_DOTS;
+  const cells = Math.min(MAX_CELLS, Math.round(Math.sqrt(ranks.x.length / PAIRS_PER_CELL)));
   let scale = 1;
 
   function draw() {
@@ -69,25 +73,22 @@ function scatterPlot(run, names, ranks, open) {
     context.setTransform(zoom, 0, 0, zoom, 0, 0);
     context.fillStyle = ink("--paper");
     context.fillRect(0, 0, side, side);
-    if (ranks.x.length > MAX_DOTS) drawDensity(context);
+    if (isDense) drawDensity(context);
     else {
       context.fillStyle = PALETTE[theme()].more[6];
-      context.globalAlpha = Math.max(0.12, Math.min(0.7, 900 / ranks.x.length));
-      for (let k = 0; k < ranks.x.length; k++) if (ranks.x[k] === ranks.x[k] && ranks.y[k] === ranks.y[k]) dot(context, ranks.spreadX[k], ranks.spreadY[k], 2);
-      context.globalAlpha = 1;
+      ranks.x.forEach((x, k) => { if (!Number.isNaN(x + ranks.y[k])) dot(context, ranks.spreadX[k], ranks.spreadY[k], 2.5); });
     }
     context.font = "11px system-ui, sans-serif";
     context.fillStyle = ink("--faint");
     context.strokeStyle = ink("--rule");
     context.strokeRect(left, top, plot, side - top - bottom);
-    for (const tick of [0, 0.25, 0.5, 0.75, 1]) {
-      context.textAlign = "center";
-      context.fillText(`${100 * tick} %`, Math.min(at.x(tick), side - 16), side - bottom + 15);
-      context.textAlign = "right";
-      context.fillText(`${100 * tick} %`, left - 5, at.y(tick) + 4);
-    }
+    const rankTicks = (pairs) => [1, ...ticks(pairs / 8, pairs, 4)].map((rank) => [rank.toLocaleString("en"), 1 - (rank - 0.5) / pairs]);
     context.textAlign = "center";
-    context.fillText(`rank of the pair in ${run.reference}`, left + plot / 2, side - 8);
+    rankTicks(ranks.pairsX).forEach(([text, tick]) => context.fillText(text, at.x(tick), side - bottom + 15));
+    context.textAlign = "right";
+    rankTicks(ranks.pairsY).forEach(([text, tick]) => context.fillText(text, left - 5, at.y(tick) + 4));
+    context.textAlign = "center";
+    context.fillText(`rank of the pair in ${run.reference} (1 is the most similar pair)`, left + plot / 2, side - 8);
     context.save();
     context.translate(11, top + (side - top - bottom) / 2);
     context.rotate(-Math.PI / 2);
@@ -105,15 +106,15 @@ function scatterPlot(run, names, ranks, open) {
 
   /** Draw the number of pairs per cell; the darkest cells have `MAX_DENSITY` times the mean number. */
   function drawDensity(context) {
-    const counts = new Float32Array(DENSITY_CELLS ** 2);
-    const cellOf = (percentile) => Math.min(DENSITY_CELLS - 1, Math.max(0, Math.floor(percentile * DENSITY_CELLS)));
+    const counts = new Float32Array(cells ** 2);
+    const cellOf = (percentile) => Math.min(cells - 1, Math.max(0, Math.floor(percentile * cells)));
     ranks.spreadX.forEach((x, k) => {
       if (Number.isNaN(x + ranks.spreadY[k])) return;
-      counts[(DENSITY_CELLS - 1 - cellOf(ranks.spreadY[k])) * DENSITY_CELLS + cellOf(x)]++;
+      counts[(cells - 1 - cellOf(ranks.spreadY[k])) * cells + cellOf(x)]++;
     });
     const { of } = pixelsOf(theme());
     const most = (MAX_DENSITY * ranks.x.length) / counts.length;
-    const image = pixelCanvas(DENSITY_CELLS, DENSITY_CELLS, (pixels) => counts.forEach((count, k) => { pixels[k] = of(Math.min(1, count / most)); }));
+    const image = pixelCanvas(cells, cells, (pixels) => counts.forEach((count, k) => { pixels[k] = of(Math.min(1, count / most)); }));
     context.imageSmoothingEnabled = false;
     context.drawImage(image, left, top, plot, side - top - bottom);
   }
@@ -159,11 +160,11 @@ function scatterPlot(run, names, ranks, open) {
   canvas.addEventListener("pointermove", (event) => {
     const pair = pairAt(event);
     canvas.style.cursor = pair ? "pointer" : "default";
-    if (pair) readout.textContent = `${names[pair.i]} – ${names[pair.j]}: rank ${percent(pair.y)} in the network, ${percent(pair.x)} in ${run.reference}.`;
+    if (pair) readout.textContent = `${names[pair.i]} – ${names[pair.j]}: rank ${rankAt(pair.y, ranks.pairsY).toLocaleString("en")} in the network, ${rankAt(pair.x, ranks.pairsX).toLocaleString("en")} in ${run.reference}.`;
   });
   canvas.addEventListener("click", (event) => { const pair = pairAt(event); if (pair) open(pair.i, pair.j); });
   const node = element("figure", { class: "scatter-figure" },
-    element("figcaption", {}, element("h3", {}, `Ranks in the network and in ${run.reference}`), element("span", { class: "faint" }, `one ${ranks.x.length > MAX_DOTS ? "cell per group of pairs; darker cells have more pairs" : "dot per pair of classes"}, epoch ${ranks.epoch}; 100 % is the most similar pair, and pairs of equal rank are spread`)),
+    element("figcaption", {}, element("h3", {}, `Ranks in the network and in ${run.reference}`), element("span", { class: "faint" }, `${isDense ? "darker cells have more pairs" : "one dot per pair"}; epoch ${ranks.epoch}; pairs of equal rank are spread`)),
     canvas, readout, exportMenu(`${run.name} ranks epoch ${ranks.epoch}`, { canvas: exportCanvas, csv: exportRows }));
 
   function exportCanvas() {
@@ -175,25 +176,21 @@ function scatterPlot(run, names, ranks, open) {
   function exportRows() {
     const rows = [];
     for (let k = 0, i = 0, j = 1; k < ranks.x.length; k++) {
-      rows.push([names[i], names[j], ranks.y[k], ranks.x[k]]);
+      rows.push([names[i], names[j], (1 - ranks.y[k]) * ranks.pairsY + 0.5, (1 - ranks.x[k]) * ranks.pairsX + 0.5]);
       if (++j === names.length) { i++; j = i + 1; }
     }
-    return [["first", "second", "percentile in the network", `percentile in ${run.reference}`], ...rows];
+    return [["first", "second", "rank in the network", `rank in ${run.reference}`], ...rows];
   }
 
   return { node, draw };
-}
-
-function percent(fraction) {
-  return `${(100 * fraction).toFixed(fraction > 0.995 || fraction < 0.005 ? 1 : 0)} %`;
 }
 
 /** Return the tables of the most surprising pairs. */
 function surpriseTables(run, names, ranks, open) {
   const table = (caption, rows) => dataTable(caption, [
     { title: "pair", value: (row) => `${names[row.i]} – ${names[row.j]}`, node: (row) => element("button", { type: "button", class: "link", onclick: () => open(row.i, row.j) }, `${names[row.i]} – ${names[row.j]}`) },
-    { title: "rank in the network", number: true, value: (row) => row.y, text: (row) => percent(row.y) },
-    { title: `rank in ${run.reference}`, number: true, value: (row) => row.x, text: (row) => percent(row.x) },
+    { title: "rank in the network", number: true, value: (row) => row.y, text: (row) => rankAt(row.y, ranks.pairsY).toLocaleString("en") },
+    { title: `rank in ${run.reference}`, number: true, value: (row) => row.x, text: (row) => rankAt(row.x, ranks.pairsX).toLocaleString("en") },
   ], rows);
   return [table(`Near in the network, far in ${run.reference}`, ranks.near), table(`Near in ${run.reference}, far in the network`, ranks.far)];
 }
@@ -201,9 +198,14 @@ function surpriseTables(run, names, ranks, open) {
 /** Return the elements of the section on surprising pairs at an epoch, and its scatter. */
 async function surpriseSection(run, names, epoch, open) {
   const [ranks, near] = await Promise.all([pairRanks(run, names.length, epoch), nearestAt(run, epoch)]);
+  const referenceRank = ({ first, second }) => {
+    const percentile = ranks.x[frameIndex({ symmetric: true }, names.length, first, second)];
+    return Number.isNaN(percentile) ? null : rankAt(percentile, ranks.pairsX);
+  };
   const closest = near && dataTable(`Closest pairs of all classes by ${run.near.of.toUpperCase()}`, [
     { title: "pair", value: (row) => `${names[row.first]} – ${names[row.second]}`, node: (row) => element("button", { type: "button", class: "link", onclick: () => open(row.first, row.second) }, `${names[row.first]} – ${names[row.second]}`) },
     { title: run.near.of.toUpperCase(), number: true, value: (row) => row.value },
+    ...(ranks ? [{ title: `rank in ${run.reference}`, number: true, value: (row) => referenceRank(row), text: (row) => referenceRank(row)?.toLocaleString("en") ?? "–" }] : []),
   ], near.pairs);
   if (!ranks) return { parts: [closest], scatter: null, start: near?.pairs.length ? [near.pairs[0].first, near.pairs[0].second] : null };
   const scatter = scatterPlot(run, names, ranks, open);

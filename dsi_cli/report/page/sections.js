@@ -39,15 +39,16 @@ function mistakesSection(run) {
         { title: "predicted class", value: (row) => row.prediction },
         { title: "mistakes", number: true, digits: 0, value: (row) => row.count },
         { title: "share of the true class", number: true, value: (row) => row.share, text: (row) => `${(100 * row.share).toFixed(1)} %` },
-        ...(own ? [{ title: `rank in ${own}`, number: true, value: (row) => row.rank, text: (row) => rank(row.rank) }] : []),
-        { title: `rank in ${run.reference}`, number: true, value: (row) => row.wordnet_rank, text: (row) => rank(row.wordnet_rank) },
+        ...(own ? [{ title: `rank in ${own}`, number: true, value: (row) => row.rank, text: (row) => roundedRank(row.rank) }] : []),
+        { title: `rank in ${run.reference}`, number: true, value: (row) => row.wordnet_rank, text: (row) => roundedRank(row.wordnet_rank) },
       ], data.pairs, { first: SHOWN_MISTAKES }),
       data.mistakes ? gallery(data.mistakes, own, run.reference) : null),
     ];
   });
 }
 
-function rank(value) {
+/** Return a rank as a whole number; the mean rank of equal values can lie between two. */
+function roundedRank(value) {
   return value == null ? "–" : Math.round(value).toLocaleString("en");
 }
 
@@ -55,15 +56,15 @@ function rank(value) {
 function gallery(mistakes, own, reference) {
   if (!mistakes.rows.length) return element("p", {}, "There are no wrong predictions.");
   const caption = `The ${mistakes.rows.length} mistakes furthest from the true class, out of ${mistakes.found.toLocaleString("en")}`;
-  const ranksOf = (row) => [own && row.rank != null ? `${own} ${rank(row.rank)}` : null, row.wordnet_rank != null ? `${reference} ${rank(row.wordnet_rank)}` : null].filter(Boolean).join(", ");
+  const ranksOf = (row) => [own && row.rank != null ? `${own} ${roundedRank(row.rank)}` : null, row.wordnet_rank != null ? `${reference} ${roundedRank(row.wordnet_rank)}` : null].filter(Boolean).join(", ");
   if (!mistakes.rows.some((row) => row.image)) {
     return dataTable(`${caption}. Images are shown if the predictions name them`, [
       { title: "sample", number: true, digits: 0, value: (row) => row.sample, text: (row) => String(row.sample) },
       { title: "true class", value: (row) => row.truth },
       { title: "predicted class", value: (row) => row.prediction },
       ...(mistakes.rows.some((row) => row.score != null) ? [{ title: "score", number: true, value: (row) => row.score }] : []),
-      ...(own ? [{ title: `rank in ${own}`, number: true, value: (row) => row.rank, text: (row) => rank(row.rank) }] : []),
-      { title: `rank in ${reference}`, number: true, value: (row) => row.wordnet_rank, text: (row) => rank(row.wordnet_rank) },
+      ...(own ? [{ title: `rank in ${own}`, number: true, value: (row) => row.rank, text: (row) => roundedRank(row.rank) }] : []),
+      { title: `rank in ${reference}`, number: true, value: (row) => row.wordnet_rank, text: (row) => roundedRank(row.wordnet_rank) },
     ], mistakes.rows, { first: SHOWN_MISTAKES });
   }
   const item = (row) => element("li", {},
