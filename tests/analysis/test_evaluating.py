@@ -264,62 +264,6 @@ def test_one_checkpoint_that_does_not_fit_is_named_and_the_rest_done(change, rea
     pd.testing.assert_frame_equal(again.curves("run == run"), before)
 
 
-@pytest.mark.parametrize("epochs", [1, 3])
-def test_a_first_checkpoint_that_does_not_fit_is_its_own_fault_where_another_fits(epochs, make_own, tmp_path, evaluate):
-    run = make_own(tmp_path / "uneven", epochs=epochs)
-    held = torch.load(run.files[0])
-    held["state_dict"].pop("conv.bias")
-    torch.save(held, run.files[0])
-    ran = evaluate(run.folder, *run.options)
-    reason = "the weights do not fit the model: 1 missing (conv.bias)"
-    if epochs == 1:
-        assert ran.code == 2
-        assert ran.errors[0].startswith(f"run 'uneven', epoch_0.pt: {reason}; no other")
-        return
-    assert ran.code == 4, ran.stderr
-    assert f"{run.files[0]} has no predictions on test: {reason}\n" in ran.stderr
-    assert list(ran.curves("metric == 'accuracy' and value.notna()")["epoch"]) == [1, 2]
-
-
-def test_an_answer_stays_where_another_way_to_make_it_fails(own_run, few, tmp_path, evaluate):
-    """Deviations as small as this make every value infinite."""
-    (tmp_path / "labels.txt").write_text("\n".join(sorted(place.name for place in few.iterdir())), encoding="utf-8")
-    labels = ("--labels", tmp_path / "labels.txt")
-    before = evaluate(own_run.folder, *own_run.options, *labels, "--templates")
-    places = [path for kind in ("confusions", "predictions", "csms") for path in (before.out / kind).rglob("*.parquet")]
-    held = {path: path.read_bytes() for path in places}
-    points = before.curves("split == 'test' or of.str.contains('test', na=False)")
-    failed = evaluate(own_run.folder, *own_run.options, *labels, "--templates", "--std", "1e-40")
-    assert failed.code == 4
-    assert "2 checkpoints have no predictions on test: the model's outputs are NaN or infinite; first" in failed.stderr
-    assert {path: path.read_bytes() for path in held} == held
-    rows = failed.curves("split == 'test' or of.str.contains('test', na=False)")
-    assert rows["value"].isna().all()
-    reason = "the model's outputs are NaN or infinite; the stored predictions of another source do not count and are kept"
-    assert set(rows["reason"]) == {reason}
-    assert not (failed.out / "typicality.parquet").exists()
-    again = evaluate(own_run.folder, *labels, data=None)
-    assert again.code == 0
-    pd.testing.assert_frame_equal(again.curves("split == 'test' or of.str.contains('test', na=False)"), points)
-
-
-def test_curves_of_answers_that_were_made_in_different_ways_are_told(own_run, nets, tmp_path, evaluate):
-    evaluate(own_run.folder, *own_run.options)
-    one = evaluate(own_run.folder, *own_run.options, "--mean", "0.5", "--epochs", "1")
-    assert "different ways" not in one.stderr
-    mixed = evaluate(own_run.folder, data=None)
-    way = "images as they are, 3 channels, mean {}, std 0.27 0.26 0.28"
-    assert (
-        "warning: own: the curves on test contain predictions from different sources: 1 epoch (0) by "
-        f"{way.format('0.5 0.48 0.44')}; 1 epoch (1) by {way.format('0.5 0.5 0.5')}; to make them comparable, run again for all "
-        "epochs with --test or --predictions\n"
-    ) in mixed.stderr
-    alike = evaluate(own_run.folder, *own_run.options)
-    assert "different ways" not in alike.stderr + evaluate(own_run.folder, data=None).stderr
-    evaluate(own_run.folder, *own_run.options, "--model-arg", "slow=0.0", "--epochs", "1")
-    assert ", with different data, code or arguments; to make" in evaluate(own_run.folder, data=None).stderr
-
-
 # Features, batches, memory
 
 
@@ -342,22 +286,6 @@ def assert_same_answers(ran, other):
     for name in ("curves", "classes", "typicality_histogram"):
         one, two = (pd.read_parquet(place.out / f"{name}.parquet") for place in (ran, other))
         pd.testing.assert_frame_equal(one, two, atol=1e-5, rtol=1e-5)
-
-
-def test_train_and_test_data_stand_side_by_side(own_run, few, tmp_path, evaluate, loop):
-    (tmp_path / "train").mkdir()
-    for place in few.iterdir():
-        shutil.copytree(place, tmp_path / "train" / place.name)
-        sorted((tmp_path / "train" / place.name).iterdir())[0].unlink()
-    ran = evaluate(own_run.folder, *own_run.options, "--templates", "--train", tmp_path / "train")
-    assert ran.code == 0, ran.stderr
-    for folder, split in ((few, "test"), (tmp_path / "train", "train")):
-        wanted = loop(own_run.model(1), own_run.transform, folder, "classifier")
-        found = pd.read_parquet(ran.out / "predictions" / ran.run / split / "1.parquet")
-        assert_array_equal(found["prediction"], wanted.predictions)
-        tncsm = oracles.template_similarity(wanted.features, wanted.targets, 10)
-        assert_allclose(ran.matrix(f"tncsm-{split}", 1), tncsm, atol=2e-6)
-    assert "tncsm-train,tncsm-test" in set(ran.curves("metric == 'sai'")["of"])
 
 
 # Without a classifier
@@ -440,18 +368,6 @@ def test_a_network_without_a_classifier_gives_templates(kind, tmp_path, evaluate
     )
     again = evaluate(tmp_path / "backbone", "--templates")
     assert (again.code, again.stdout[:12]) == (0, "Nothing new:")
-
-
-def test_labels_name_the_classes_of_a_network_without_a_classifier(tmp_path, evaluate, few):
-    backbone(tmp_path / "backbone", "timm")
-    names = sorted((place.name for place in few.iterdir()), reverse=True)
-    (tmp_path / "labels.txt").write_text("\n".join(names), encoding="utf-8")
-    ran = evaluate(tmp_path / "backbone", "--templates", "--labels", tmp_path / "labels.txt", "--epochs", 1)
-    assert ran.code == 0, ran.stderr
-    plain = evaluate(tmp_path / "backbone", "--templates", "--epochs", 1, out="plain")
-    assert_allclose(ran.matrix("tncsm-test", 1)[::-1, ::-1], plain.matrix("tncsm-test", 1), atol=1e-6)
-    at = "metric == 'sai' and epoch == 1"
-    assert ran.value(at) == pytest.approx(plain.value(at), abs=1e-6)
 
 
 def test_a_processor_wins_over_the_networks_own_image_size(tmp_path, evaluate, loop, few):
@@ -559,18 +475,6 @@ def test_a_changed_helper_of_the_model_makes_them_anew(make_own, nets, tmp_path,
             monkeypatch.delitem(sys.modules, name, raising=False)  # as in a call of its own
         ran = evaluate(run.folder, "--model", f"{tmp_path / 'calling_nets.py'}:build")
         assert (ran.code, len(evaluations)) == (0, count)
-
-
-@pytest.mark.parametrize("name", ["preprocessor_config.json", "tokenizer.json"])
-def test_changed_files_of_a_hugging_face_folder_make_them_anew(name, tmp_path, evaluate, evaluations):
-    backbone(tmp_path / "backbone", "transformers")
-    spec = ("--model", f"transformers:{tmp_path / 'backbone' / 'checkpoint-1'}", "--templates")
-    assert evaluate(tmp_path / "backbone", *spec).code == 0
-    with (tmp_path / "backbone" / "checkpoint-1" / name).open("a", encoding="utf-8") as file:
-        file.write("\n")
-    for _ in range(2):
-        assert evaluate(tmp_path / "backbone", *spec).code == 0
-        assert evaluations == [100] * 4
 
 
 def test_a_changed_checkpoint_alone_is_evaluated_anew(make_own, tmp_path, evaluate, evaluations, loop, few):

@@ -16,9 +16,8 @@ import pandas as pd
 import pytest
 import torch
 from helpers.outputs import ANIMALS, assert_same_output, contents, garble, heads, save_head, tables
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 
-import dsi_cli
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.classifiers import earlier_output
 from dsi_cli.analysis.options import Options
@@ -151,15 +150,6 @@ def test_a_deleted_checkpoint_outlives_narrower_epochs(make_run, tmp_path):
     assert_matrices_are(out, "run", dict(enumerate(heads(4))))
 
 
-def test_a_checkpoint_deleted_before_its_matrix_was_asked_for_is_forgotten(make_run, tmp_path):
-    run, out = make_run(), tmp_path / "out"
-    analyze([run], out, Options(draws=0, epochs="0:1"))
-    (run / "epoch_3.pt").unlink()
-    (told,) = analyze([run], out, QUICK).runs
-    assert (told.gone, told.statuses) == (0, {"ok": 3})
-    assert_matrices_are(out, "run", dict(enumerate(heads(3))))
-
-
 def test_narrower_and_wider_epochs(make_run, tmp_path, monkeypatch):
     run, out = make_run(), tmp_path / "out"
     analyze([run], out, QUICK)
@@ -216,18 +206,6 @@ def test_other_options_and_back(options, make_run, tmp_path):
     assert contents(out) == before
 
 
-def test_options_of_one_run_say_nothing_of_another(make_run, tmp_path):
-    one, two, out = make_run("one"), make_run("two", seed=1), tmp_path / "out"
-    other = Options(draws=0, measures=("pearson",))
-    analyze([one], out, QUICK)
-    analyze([two], out, other)
-    measures = tables(out)["curves"].query("metric == 'sai'").groupby("run")["variant"].unique()
-    assert (len(measures["one"]), list(measures["two"])) == (6, ["pearson"])
-    analyze([one], out, other)
-    analyze([one, two], tmp_path / "fresh", other)
-    assert_same_output(out, tmp_path / "fresh")
-
-
 def test_the_choice_of_a_head_in_one_run_says_nothing_of_another(make_run, tmp_path):
     one, two, out = make_run("one"), make_run("two", seed=1), tmp_path / "out"
     save_head(one / "epoch_4.pt", heads(1, seed=2)[0], epoch=4)
@@ -265,15 +243,6 @@ def test_the_same_name_from_another_place_is_refused(make_run, tmp_path):
     with pytest.raises(UsageError, match=f"^{re.escape(expected)}$"):
         analyze([there], out, QUICK)
     assert contents(out) == before
-
-
-def test_two_runs_of_one_name_at_once_are_told_apart(make_run, tmp_path):
-    make_run("a/run")
-    make_run("b/run", seed=1)
-    summary = analyze([tmp_path], tmp_path / "out", QUICK)
-    assert [run.name for run in summary.runs] == ["a/run", "b/run"]
-    assert_matrices_are(tmp_path / "out", "a/run", dict(enumerate(heads(4))))
-    assert_matrices_are(tmp_path / "out", "b/run", dict(enumerate(heads(4, seed=1))))
 
 
 def test_checkpoints_without_epochs_move_up_when_one_comes_before_them(make_run, tmp_path, monkeypatch):
@@ -373,16 +342,6 @@ def test_an_interrupt_has_its_exit_code_and_can_be_gone_on_from(number, code, lo
     (told,) = analyze([run], out, QUICK).runs
     assert (told.reused, told.read) == (left, LONG - left)
     assert_same_output(out, longer / "out")
-
-
-def test_the_notebook_function_resumes_as_well(make_run, tmp_path, monkeypatch):
-    run = make_run()
-    dsi_cli.analyze(run, tmp_path / "out", draws=0)
-    garble(run)
-    with opened_files(monkeypatch) as opened:
-        found = dsi_cli.analyze(str(run), str(tmp_path / "out"), draws=0)
-    assert opened == []
-    assert_allclose(found.csm(), weight_similarity(heads(4)[3].numpy()), rtol=0)
 
 
 def test_files_that_were_touched_cost_no_time_that_grows_with_their_square(make_run, tmp_path, monkeypatch):

@@ -127,18 +127,6 @@ def test_new_results_are_compared_from_memory_in_parts_that_fit(make_run, tmp_pa
     assert_same_output(out, tmp_path / "fresh")
 
 
-def test_predictions_that_move_from_beside_to_a_name_are_the_same(make_run, tmp_path):
-    run, out = make_run(), tmp_path / "out"
-    lay_beside(run, drawn(4))
-    analyze([run], out, QUICK)
-    before, files = contents(out), stamps(out)
-    (run / "preds.npy").unlink()
-    (told,) = analyze([run], out, written(tmp_path / "answers.npz", drawn(4), [0, 1, 2, 3])).runs
-    assert told.answered == 0
-    assert contents(out) == before
-    assert changed(out, files) <= TOP
-
-
 def test_changed_predictions_of_one_epoch_make_that_epoch_anew(make_run, tmp_path):
     run, out, predictions = make_run(), tmp_path / "out", drawn(4)
     analyze([run], out, written(tmp_path / "answers.npz", predictions))
@@ -150,18 +138,6 @@ def test_changed_predictions_of_one_epoch_make_that_epoch_anew(make_run, tmp_pat
     assert changed(out, files) - TOP == answers_of(2)
     assert_answers_are(out, dict(enumerate(predictions)))
     analyze([run], tmp_path / "fresh", options)
-    assert_same_output(out, tmp_path / "fresh")
-
-
-def test_predictions_after_a_call_without_any(make_run, tmp_path):
-    run, out = make_run(), tmp_path / "out"
-    analyze([run], out, QUICK)
-    assert not (out / "confusions").exists()
-    files = stamps(out)
-    lay_beside(run, drawn(4))
-    analyze([run], out, QUICK)
-    assert changed(out, files) - TOP == set().union(*(answers_of(epoch) for epoch in range(4)))
-    analyze([run], tmp_path / "fresh", QUICK)
     assert_same_output(out, tmp_path / "fresh")
 
 
@@ -227,16 +203,6 @@ def test_without_predictions_what_is_there_stays_with_its_rows(make_run, tmp_pat
     analyze([run], out, Options(draws=0, measures=("pearson",)))
     analyze([run], out, QUICK)
     assert contents(out) == before, "the rows can be made again from the counts"
-
-
-def test_without_predictions_a_new_checkpoint_has_none(make_run, tmp_path):
-    run, out, predictions = make_run(epochs=5), tmp_path / "out", drawn(4)
-    (run / "epoch_4.pt").rename(tmp_path / "later.pt")
-    analyze([run], out, written(tmp_path / "answers.npz", predictions))
-    (tmp_path / "later.pt").rename(run / "epoch_4.pt")
-    analyze([run], out, QUICK)
-    assert Results(out).epochs("run") == [0, 1, 2, 3, 4]
-    assert_answers_are(out, dict(enumerate(predictions)))
 
 
 def test_predictions_beside_that_do_not_fit_are_told_and_what_is_there_stays(make_run, tmp_path):
@@ -314,29 +280,6 @@ def test_other_predictions_of_fewer_epochs_keep_the_old_ones_and_do_not_count_th
     assert (summary.warnings, contents(out)) == ([], before)
 
 
-def test_answers_that_do_not_count_move_along_with_their_checkpoints(make_run, tmp_path):
-    run, out, weights, predictions = make_run(epochs=0), tmp_path / "out", heads(4), drawn(4)
-    numbered_by_order(run, "bcd", weights[1:])
-    analyze([run], out, written(tmp_path / "one.npz", predictions[1:]))
-    numbered_by_order(run, "a", weights[:1])
-    analyze([run], out, written(tmp_path / "two.npz", drawn(4, seed=1)[:1], [1]))
-    found = {epoch: stored_counts(out, "run", epoch).tolist() for epoch in (1, 2, 3, 4)}
-    assert found[1] == counted(drawn(4, seed=1)[0]).tolist()
-    assert [found[epoch] for epoch in (2, 3, 4)] == [counted(row).tolist() for row in predictions[1:]]
-    assert list(tables(out)["curves"].query("metric == 'accuracy' and value.notna()")["epoch"]) == [1]
-
-
-def test_counts_in_the_place_of_predictions_leave_no_samples(make_run, tmp_path):
-    run, out = make_run(), tmp_path / "out"
-    analyze([run], out, written(tmp_path / "one.npz", drawn(4)))
-    np.savez(tmp_path / "counts.npz", confusions=np.stack([counted(row) for row in drawn(4, seed=1)]))
-    options = with_answers(tmp_path / "counts.npz")
-    analyze([run], out, options)
-    analyze([run], tmp_path / "fresh", options)
-    assert_same_output(out, tmp_path / "fresh")
-    assert not list(out.glob("predictions/**/*.parquet"))
-
-
 def test_the_other_split_leaves_the_first(make_run, tmp_path):
     run, out = make_run(), tmp_path / "out"
     analyze([run], out, written(tmp_path / "test.npz", drawn(4)))
@@ -353,19 +296,6 @@ def test_the_other_split_leaves_the_first(make_run, tmp_path):
     assert set(found.query("metric == 'sai'")["of"]) == {
         *("ncsm,scsm", "ncsm,ccsm-train", "ncsm,ccsm-test", "ccsm-train,ccsm-test", "ccsm-train,scsm", "ccsm-test,scsm"),
     }
-
-
-def test_the_train_split_by_name_leaves_what_lies_beside_to_the_test_split(make_run, tmp_path):
-    """As it does where the train split is data."""
-    run, out = make_run(), tmp_path / "out"
-    lay_beside(run, drawn(4))
-    written(tmp_path / "train.npz", drawn(4, seed=1))
-    train = Evaluation(predictions=str(tmp_path / "train.npz"), predictions_split="train")
-    (told,) = analyze([run], out, Options(draws=0, evaluation=train)).runs
-    assert list(told.splits) == ["train", "test"]
-    for epoch in range(4):
-        assert_array_equal(stored_counts(out, "run", epoch, "train"), counted(drawn(4, seed=1)[epoch]))
-        assert_array_equal(stored_counts(out, "run", epoch, "test"), counted(drawn(4)[epoch]))
 
 
 @pytest.mark.parametrize("epochs", [[0, 1], [8, 9]], ids=["first epochs", "last epochs"])
@@ -430,20 +360,6 @@ def test_epochs_chosen_out_of_an_array_of_all(make_run, tmp_path):
     (told,) = analyze([run], out, wide).runs
     assert told.answered == 0, "answers of epochs that were not asked for are kept: they may have cost an hour"
     assert_same_output(out, tmp_path / "fresh")
-
-
-def test_an_array_of_the_chosen_epochs_alone(make_run, tmp_path):
-    run, out, predictions = make_run(), tmp_path / "out", drawn(2)
-    written(tmp_path / "answers.npz", predictions)
-    analyze([run], out, with_answers(tmp_path / "answers.npz", epochs="1:3:2"))
-    assert_answers_are(out, {1: predictions[0], 3: predictions[1]})
-
-
-def test_a_failed_checkpoint_has_its_row_and_no_answer(make_run, tmp_path):
-    run, out, predictions = make_run(), tmp_path / "out", drawn(5)
-    save_head(run / "epoch_4.pt", heads(1)[0] * np.nan, epoch=4)
-    analyze([run], out, written(tmp_path / "answers.npz", predictions))
-    assert_answers_are(out, dict(enumerate(predictions[:4])))
 
 
 # Checkpoints that change
@@ -516,20 +432,6 @@ def test_answers_move_along_with_their_checkpoints(is_given, make_run, tmp_path)
         assert_same_output(out, tmp_path / "fresh")
 
 
-def test_answers_move_back_when_checkpoints_before_them_are_renamed(make_run, tmp_path):
-    run, out, weights, predictions = make_run(epochs=0), tmp_path / "out", heads(3), drawn(3)
-    numbered_by_order(run, "abc", weights)
-    analyze([run], out, written(tmp_path / "answers.npz", predictions))
-    (run / "a.pt").rename(run / "d.pt")
-    analyze([run], out, QUICK)
-    found = {epoch: stored_counts(out, "run", epoch).tolist() for epoch in (1, 2)}
-    assert found == {1: counted(predictions[1]).tolist(), 2: counted(predictions[2]).tolist()}
-    assert (
-        Results(out).curves.query("metric == 'accuracy' and epoch == 1")["value"].item()
-        == (predictions[1] == TARGETS).mean()
-    )
-
-
 def test_saves_within_an_epoch(make_run, tmp_path):
     """What was the epoch's last save keeps its answer, under another name, when a later one comes."""
     run, out, weights, predictions = make_run(epochs=0), tmp_path / "out", heads(3), drawn(2)
@@ -579,63 +481,6 @@ def test_one_runs_answers_say_nothing_of_anothers(make_run, tmp_path):
     pd.testing.assert_frame_equal(tables(out)["curves"].query("run == 'one'"), first)
     assert_answers_are(out, dict(enumerate(drawn(4))), "one")
     assert_answers_are(out, dict(enumerate(drawn(4, seed=1))), "two")
-
-
-def test_a_file_for_two_runs_has_the_rows_of_each(make_run, tmp_path):
-    runs, out = [make_run("one"), make_run("two", seed=1)], tmp_path / "out"
-    parts = []
-    for at, run in enumerate(runs):
-        rows = drawn(4, seed=at)
-        epochs, samples = (axis.ravel() for axis in np.indices(rows.shape))
-        columns = {
-            "run": run.name,
-            "epoch": epochs,
-            "sample": samples,
-            "target": TARGETS[samples],
-            "prediction": rows.ravel(),
-        }
-        parts.append(pd.DataFrame(columns))
-    pd.concat(parts).sample(frac=1, random_state=1).to_parquet(tmp_path / "answers.parquet")
-    analyze(runs, out, with_answers(tmp_path / "answers.parquet"))
-    for at, run in enumerate(runs):
-        assert_answers_are(out, dict(enumerate(drawn(4, seed=at))), run.name)
-
-
-@pytest.mark.parametrize("name", ["sweep/lr=0.1", "_hidden"])
-def test_names_of_runs_that_are_no_folder_names(name, make_run, tmp_path):
-    """Two that share their last part are named by more of their path."""
-    one, two, out = make_run(f"x/{name}"), make_run(f"y/{name}", seed=1), tmp_path / "out"
-    lay_beside(one, drawn(4))
-    lay_beside(two, drawn(4, seed=1))
-    analyze([tmp_path / "x", tmp_path / "y"], out, QUICK)
-    names = Results(out).names
-    assert len(names) == 2
-    assert all(one.endswith(name.rpartition("/")[2]) for one in names)
-    for at, run in enumerate(names):
-        for epoch in range(4):
-            assert_array_equal(Results(out).confusion(epoch, run=run), counted(drawn(4, seed=at)[epoch]))
-            assert_array_equal(Results(out).predictions(epoch, run=run)["prediction"], drawn(4, seed=at)[epoch])
-    for table in ("confusions", "predictions", "csms"):
-        assert set(pd.read_parquet(out / table)["run"]) == set(names)
-    before = contents(out)
-    summary = analyze([tmp_path / "x", tmp_path / "y"], out, QUICK)
-    assert [run.answered for run in summary.runs] == [0, 0]
-    assert contents(out) == before
-
-
-@pytest.mark.parametrize("inner", ["test", "ccsm-test"])
-def test_a_run_inside_the_folder_of_another(inner, make_run, tmp_path):
-    outer, nested, out = make_run("outer"), make_run(f"outer/{inner}", seed=1), tmp_path / "out"
-    lay_beside(outer, drawn(4))
-    lay_beside(nested, drawn(4, seed=1))
-    analyze([outer], out, QUICK)
-    before = contents(out)
-    assert len(Results(out).names) == 2
-    summary = analyze([outer], out, QUICK)
-    assert [run.answered for run in summary.runs] == [0, 0]
-    assert contents(out) == before
-    assert_answers_are(out, dict(enumerate(drawn(4))), "outer")
-    assert_answers_are(out, dict(enumerate(drawn(4, seed=1))), inner)
 
 
 # A call that dies

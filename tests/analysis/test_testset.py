@@ -21,11 +21,10 @@ from dsi_cli.metrics.idm import VARIANTS
 pytest_plugins = ("helpers.analysed_runs",)
 
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
-CIFAR = ("cifar100-cnn", "cifar100-vit")
 FASHION = "garments"
 SAMPLED = [("cifar100-cnn", 0), ("cifar100-vit", 12), ("collapsed", 13), (FASHION, 15)]
-PAIRS = ("ncsm,ccsm-test", "ccsm-test,scsm")
-CHANCE = 1 - (100 / 2) / 99
+WITH_CCSM = ("ncsm,ccsm-test", "ccsm-test,scsm")
+PAIRS = ("ncsm,scsm", *WITH_CCSM)
 
 
 def predictions_and_targets(four_runs, run):
@@ -101,13 +100,13 @@ def test_ccsm_and_accuracies_match_the_oracles(run, epoch, analysed):
         assert (row["classes_used"], row["samples_used"]) == (len(counts), 10_000)
 
 
-# SAI with a CCSM
+# SAI
 
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
 @pytest.mark.parametrize("measure", DEFAULT_MEASURES)
 @pytest.mark.parametrize("pair", PAIRS)
-def test_sai_with_a_ccsm_matches_the_oracle(pair, measure, run, epoch, analysed):
+def test_sai_matches_the_oracle(pair, measure, run, epoch, analysed):
     row = curve(analysed.run.curves, run, metric="sai", of=pair, variant=measure).loc[epoch]
     first, second = stored_pair(analysed.out, run, pair, epoch)
     assert row["classes_used"] == len(first)
@@ -120,6 +119,7 @@ def test_sai_with_a_ccsm_matches_the_oracle(pair, measure, run, epoch, analysed)
     if measure == "ssim":
         shown = np.ix_(*2 * [stored_reference(analysed.out, run)[1]])
         first, second = first[shown], second[shown]
+        assert pd.isna(row["ceiling"])
         mean = row["null_mean"]
     else:
         mean, deviation = null_of_sai(first, second, measure)
@@ -136,19 +136,9 @@ def test_sai_with_a_ccsm_matches_the_oracle(pair, measure, run, epoch, analysed)
         assert row["low"] < row["excess"] < row["high"]
 
 
-@pytest.mark.parametrize("pair", PAIRS)
-def test_ssim_null_with_a_ccsm_matches_other_samples(pair, analysed):
-    row = curve(analysed.run.curves, "cifar100-vit", metric="sai", of=pair, variant="ssim").loc[12]
-    shown = np.ix_(*2 * [stored_reference(analysed.out, "cifar100-vit")[1]])
-    first, second = (matrix[shown] for matrix in stored_pair(analysed.out, "cifar100-vit", pair, 12))
-    values = oracles.sampled_null(second, first, "ssim", draws=60, seed=7)  # the first matrix is relabelled
-    assert abs(row["null_mean"] - values.mean()) < 4 * values.std(ddof=1) * np.sqrt(1 / 200 + 1 / 60)
-    assert 0.6 < row["null_std"] / values.std(ddof=1) < 1.5
-
-
 @pytest.mark.parametrize("measure", ["cosine", "pearson", "spearman"])
 @pytest.mark.parametrize("pair", PAIRS)
-def test_sai_interval_with_a_ccsm_matches_the_oracle(pair, measure, analysed):
+def test_sai_interval_matches_the_oracle(pair, measure, analysed):
     row = curve(analysed.run.curves, FASHION, metric="sai", of=pair, variant=measure).loc[15]
     matrices = stored_pair(analysed.out, FASHION, pair, 15)
     assert_allclose((row["low"], row["high"]), oracles.jackknife_interval(*matrices, measure), **CLOSE)
@@ -166,7 +156,7 @@ def test_reliability_matches_the_oracle_within_sampling_error(run, epoch, analys
 
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
-@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("pair", WITH_CCSM)
 def test_corrected_correlation_matches_the_oracle(pair, run, epoch, analysed):
     curves = analysed.run.curves
     row = curve(curves, run, metric="sai", of=pair, variant="pearson_corrected").loc[epoch]
@@ -179,7 +169,7 @@ def test_corrected_correlation_matches_the_oracle(pair, run, epoch, analysed):
     assert_allclose(row["z"], plain["z"], **CLOSE)
 
 
-def test_sai_with_a_ccsm_separates_learning_from_chance(analysed):
+def test_sai_separates_learning_from_chance(analysed):
     for pair in PAIRS:
         z = {run: curve(analysed.run.curves, run, metric="sai", of=pair, variant="cosine")["z"] for run in RUNS}
         assert z["cifar100-cnn"].loc[30] > 20
@@ -225,18 +215,6 @@ def test_idm_matches_the_oracle(of, variant, run, epoch, analysed):
     assert row["reference"] == "wordnet3.0-path" if of == "scsm" else pd.isna(row["reference"])
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("of", ["ncsm", "scsm"])
-def test_idm_null_matches_sampled_relabellings(of, variant, analysed):
-    row = idm_of(analysed, FASHION, of, variant).loc[15]
-    weights = cell_weights(stored_counts(analysed.out, FASHION, 15), variant)
-    ranks = idm_by_oracle(analysed.out, FASHION, of, 15)[2]
-    rng = np.random.default_rng(3)
-    values = [1 - (weights * ranks[np.ix_(order, order)]).sum() / 9 for order in (rng.permutation(10) for _ in range(3000))]
-    assert abs(row["null_mean"] - np.mean(values)) < 4 * np.std(values) / np.sqrt(3000)
-    assert_allclose(row["null_std"], np.std(values), rtol=0.06)
-
-
 @pytest.mark.parametrize("of", ["ncsm", "scsm"])
 def test_idm_interval_matches_the_ranks_of_the_samples(of, four_runs, analysed):
     predictions, targets = predictions_and_targets(four_runs, "cifar100-vit")
@@ -245,16 +223,6 @@ def test_idm_interval_matches_the_ranks_of_the_samples(of, four_runs, analysed):
         row = idm_of(analysed, "cifar100-vit", of, variant).loc[12]
         half = 1.959963984540054 * samples.std() / np.sqrt(len(samples)) / 99
         assert_allclose((row["low"], row["high"]), (row["value"] - half, row["value"] + half), **CLOSE)
-
-
-@pytest.mark.parametrize("run", RUNS)
-@pytest.mark.parametrize("of", ["ncsm", "scsm"])
-def test_idm_variants_differ_by_the_accuracy(of, run, analysed):
-    accuracy = curve(analysed.run.curves, run, metric="accuracy", split="test")["value"]
-    whole, errors = idm_of(analysed, run, of, "all"), idm_of(analysed, run, of, "errors")
-    assert list(whole.index) == list(errors.index) == list(accuracy.index)
-    assert_allclose(errors["value"], 1 - (1 - whole["value"]) / (1 - accuracy), rtol=1e-9)
-    assert_allclose(whole["null_mean"], 1 - (1 - accuracy) * (1 - errors["null_mean"]), rtol=1e-9)
 
 
 def test_widm_rises_from_chance_with_training(analysed):
@@ -273,50 +241,6 @@ def test_widm_of_a_collapsed_network_stays_at_chance(analysed):
 
 
 # Known results, on the real matrices
-
-
-def random_mistakes(rng, classes, samples, accuracy):
-    """Return counts of predictions that are right, or else wrong at random: any other class, equally often."""
-    truth = np.repeat(np.arange(classes), samples)
-    wrong = (truth + rng.integers(1, classes, len(truth))) % classes
-    counts = np.zeros((classes, classes), dtype=int)
-    np.add.at(counts, (truth, np.where(rng.random(len(truth)) < accuracy, truth, wrong)), 1)
-    return counts
-
-
-@pytest.mark.parametrize("accuracy", [0.0, 0.6])
-@pytest.mark.parametrize("sizes", ["balanced", "unbalanced"])
-@pytest.mark.parametrize("of", ["ncsm", "scsm"])
-def test_idm_of_random_mistakes_is_the_chance_level(of, sizes, accuracy, analysed):
-    csm = stored_matrix(analysed.out, "cifar100-cnn", of, 25)
-    rng = np.random.default_rng(11)
-    samples = np.full(100, 40) if sizes == "balanced" else np.geomspace(2, 400, 100).astype(int)
-    found = [dsi_cli.idm(random_mistakes(rng, 100, samples, accuracy), csm) for _ in range(30)]
-    for variant in VARIANTS:
-        entries = [entry[variant] for entry in found]
-        assert abs(np.mean([entry.z for entry in entries])) < 4 / np.sqrt(30)
-        assert np.std([entry.z for entry in entries]) < 1.4
-        assert np.mean([entry.low < entry.null_mean < entry.high for entry in entries]) > 0.8
-    assert_allclose([entry["errors"].null_mean for entry in found], CHANCE, rtol=1e-12)
-
-
-def nearest(csm, samples):
-    """Return counts of predictions that are always wrong, and always the class most similar."""
-    others = np.where(np.eye(len(csm), dtype=bool), -np.inf, csm)
-    counts = np.zeros(csm.shape, dtype=int)
-    counts[np.arange(len(csm)), others.argmax(axis=1)] = samples
-    return counts
-
-
-@pytest.mark.parametrize("samples", [7, np.arange(1, 101)], ids=["balanced", "unbalanced"])
-def test_idm_of_mistakes_for_the_nearest_class_is_the_ceiling(samples, analysed):
-    untied, tied = (stored_matrix(analysed.out, "cifar100-cnn", of, 25) for of in ("ncsm", "scsm"))
-    for variant in VARIANTS:
-        found = dsi_cli.idm(nearest(untied, samples), untied)[variant]
-        assert_allclose([found.value, found.ceiling], 1 - 1 / 99, rtol=1e-12)
-        found = dsi_cli.idm(nearest(tied, samples), tied)[variant]
-        assert found.value == found.ceiling
-        assert 0.9 < found.value < 1 - 1 / 99
 
 
 # Predictions named by an option
@@ -396,18 +320,3 @@ def test_named_counts_give_the_same_curves(truth, small_run, tmp_path):
     pd.testing.assert_frame_equal(found.curves, dsi_cli.open_results(small_run / "out").curves)
     lacking = set(contents(small_run / "out")) - set(contents(tmp_path / "out"))
     assert lacking == {f"predictions/run/test/{epoch}.parquet" for epoch in (3, 4, 5)}
-
-
-def test_named_predictions_may_be_of_the_train_split(small_run, four_runs, tmp_path):
-    path, _ = as_npz(four_runs, tmp_path)
-    evaluation = dsi_cli.Evaluation(predictions=str(path), predictions_split="train")
-    found = dsi_cli.analyze(small_run / "run", tmp_path / "out", draws=0, evaluation=evaluation)
-    by_split = {
-        split: rows.set_index("epoch")["value"]
-        for split, rows in found.curves.query("metric == 'accuracy'").groupby("split")
-    }
-    right = dsi_cli.open_results(small_run / "out").curves.query("metric == 'accuracy'").set_index("epoch")["value"]
-    assert_array_equal(by_split["train"], right)
-    assert set(found.curves.query("metric == 'sai'")["of"]) >= {"ncsm,ccsm-train", "ccsm-train,scsm"}
-    assert_array_equal(found.confusion(4, "train"), stored_counts(small_run / "out", "run", 4))
-    assert found.classes["samples_train"].sum() == 10_000

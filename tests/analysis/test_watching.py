@@ -16,7 +16,7 @@ from helpers.outputs import assert_same_output, heads, save_head, tables
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.analysis.watch import IDLE, REACHED, EndedEvent, UpdatedEvent, WaitingEvent, check, watch
-from dsi_cli.errors import BusyError, NothingToAnalyseError, OutputError, UsageError
+from dsi_cli.errors import BusyError, UsageError
 from dsi_cli.store import lock
 from dsi_cli.store.results import Results
 
@@ -121,14 +121,6 @@ def test_training_that_has_not_begun(watched, tmp_path):
     ]
 
 
-def test_a_pattern_that_nothing_fits_yet(watched, tmp_path):
-    run = tmp_path / "run"
-    assert watched([f"{run}/*.pt"], saves(run, 0), nothing) == [
-        WaitingEvent(f"no file or folder fits the pattern {run}/*.pt"),
-        updated(("run", 0)),
-    ]
-
-
 def test_files_that_are_overwritten(make_run, watched, tmp_path):
     """``last.pt`` beside an epoch's own file is a copy, ``best.pt`` of old is one as well."""
     run = make_run(epochs=0)
@@ -139,18 +131,6 @@ def test_files_that_are_overwritten(make_run, watched, tmp_path):
     assert [new for new in found if new] == [[("run", 0)], [("run", 1)], [("run", 2)]]
     analyze([run], tmp_path / "plain", QUICK)
     assert_same_output(tmp_path / "out", tmp_path / "plain")
-
-
-def test_one_file_that_is_overwritten_is_news_each_time(watched, tmp_path):
-    run = tmp_path / "run"
-    moments = [moment for epoch in range(3) for moment in (saves(run, epoch, "last.pt"), nothing)]
-    assert watched([run], *moments)[1:] == [updated(("run", epoch)) for epoch in range(3)]
-
-
-def test_a_new_training_in_the_old_place_is_news(make_run, watched):
-    run = make_run(epochs=2)
-    again = lambda: save_head(run / "epoch_1.pt", heads(2, seed=1)[1], epoch=1)  # noqa: E731
-    assert watched([run], nothing, again, nothing) == [updated(("run", 0), ("run", 1)), updated(("run", 1))]
 
 
 def test_what_the_trainer_deletes_is_kept(make_run, watched, tmp_path):
@@ -173,20 +153,6 @@ def test_the_clock_of_another_machine(shift, make_run, watched):
     assert watched([run], *moments) == [updated(("run", 0)), updated(("run", 1))]
 
 
-def test_a_log_that_grows_is_no_news(make_run, watched):
-    run = make_run(epochs=1)
-    grows = [lambda n=n: (run / "log.csv").write_text("epoch,train_loss\n" + "0,1.5\n" * n) for n in range(4)]
-    watched([run], nothing, *grows)
-    assert len(watched.analysed) == 1
-
-
-def test_a_folder_that_vanishes_for_a_moment(make_run, watched, tmp_path):
-    run, away = make_run(epochs=1), tmp_path / "away"
-    there_and_back = (lambda: run.rename(away), nothing, lambda: away.rename(run), nothing, nothing)
-    assert watched([run], nothing, *there_and_back) == [updated(("run", 0))]
-    assert len(watched.analysed) == 1
-
-
 @pytest.mark.parametrize("is_empty", [False, True], ids=["gone", "an empty mount point"])
 def test_a_folder_that_vanishes_between_listing_and_analysis(is_empty, make_run, watched, tmp_path):
     run, away = make_run(epochs=1), tmp_path / "away"
@@ -205,14 +171,6 @@ def test_a_folder_that_vanishes_between_listing_and_analysis(is_empty, make_run,
     waiting, new = watched([run], nothing, back, nothing, analyse=analysed)
     assert waiting.reason.startswith("no checkpoints under " if is_empty else "no such file or folder: ")
     assert new == updated(("run", 0))
-
-
-def test_several_runs_of_which_one_has_not_begun(make_run, watched, tmp_path):
-    one, two = make_run("one", epochs=2), tmp_path / "two"
-    later = (nothing, saves(two, 0), nothing, saves(two, 1), nothing, nothing)
-    events = watched([one, two], nothing, *later, until_epoch=1)
-    assert events == [updated(("one", 0), ("one", 1)), updated(("two", 0)), updated(("two", 1)), EndedEvent(REACHED)]
-    assert watched.analysed[0] == [one]
 
 
 def test_until_an_epoch(make_run, watched):
@@ -250,30 +208,6 @@ def test_idle_ends_it_with_the_last_row_of_the_log(make_run, watched, tmp_path):
     assert_same_output(tmp_path / "out", tmp_path / "plain")
 
 
-def test_idle_waits_for_a_file_that_grows(make_run, watched):
-    run = make_run(epochs=1)
-    grows = in_pieces(run / "epoch_0.pt", pieces=40)
-    events = watched([run], *grows, *[nothing] * 20, idle=100)
-    assert events[-2:] == [updated(), EndedEvent(IDLE)]
-    assert updated(("run", 0)) in events
-
-
-def test_idle_with_nothing_at_all(watched, tmp_path):
-    expected = r"^nothing was new for 100 s, and nothing could be analysed: no such file or folder: .*/run$"
-    with pytest.raises(NothingToAnalyseError, match=expected):
-        watched([tmp_path / "run"], *[nothing] * 20, idle=100)
-
-
-def test_idle_ends_it_while_the_output_is_busy(make_run, watched, tmp_path):
-    def busy(given):
-        raise BusyError("another dsi (process 1) is writing to out: wait for it")
-
-    expected = r"^nothing was new for 100 s, and nothing could be analysed: another dsi \(process 1\) is writing"
-    with pytest.raises(NothingToAnalyseError, match=expected):
-        watched([make_run(epochs=1)], *[nothing] * 20, analyse=busy, idle=100)
-    assert len(watched.analysed) < 20
-
-
 def test_idle_ends_it_with_a_line_if_the_output_is_busy_since(make_run, watched, tmp_path):
     def analysed(given):
         if len(watched.analysed) > 1:
@@ -296,13 +230,6 @@ def test_what_waiting_cannot_put_right_ends_it(make_run, watched, tmp_path):
     (tmp_path / "out").write_text("no folder")
     with pytest.raises(UsageError, match=r"/out is a file; -o wants a folder$"):
         watched([run], nothing)
-
-
-def test_an_output_that_cannot_be_written_ends_it(make_run, watched, tmp_path):
-    run, out = make_run(epochs=1), tmp_path / "file" / "out"
-    (tmp_path / "file").write_text("no folder")
-    with pytest.raises(OutputError, match=r"/file/out could not be written: Not a directory"):
-        watched([run], nothing, analyse=lambda there: analyze(there, out, QUICK))
 
 
 def test_another_process_that_writes_is_waited_for(make_run, watched, tmp_path):

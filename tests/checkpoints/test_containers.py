@@ -83,11 +83,6 @@ def test_numpy_arrays_in_a_pickle(how, protocol, order, weight, tmp_path):
     assert_head(only(tmp_path), weight)
 
 
-def test_a_big_endian_array_is_no_weight(weight, tmp_path):
-    (tmp_path / "epoch_1.pkl").write_bytes(pickle.dumps({"fc.weight": weight.astype(">f4")}))
-    assert refused(only(tmp_path)) == "no weights in this file (an optimiser or scheduler alone?)"
-
-
 def test_large_arrays_of_a_pickle_are_not_copied(tmp_path):
     large = {"body.weight": np.zeros((10_000, 6000), dtype=np.float32), "fc.weight": np.ones((5, 10_000), dtype=np.float32)}
     (tmp_path / "epoch_1.pkl").write_bytes(pickle.dumps(large, 4))
@@ -111,12 +106,6 @@ def test_an_archive_of_flax_names(weight, tmp_path):
     assert scan_checkpoint(only(tmp_path)).record.step == 7
 
 
-def test_predictions_are_no_checkpoint(net, weight, tmp_path):
-    torch.save(net.state_dict(), tmp_path / "epoch_1.pt")
-    np.savez(tmp_path / "preds.npz", predictions=np.zeros((1, 10)), targets=np.zeros(10))
-    assert_head(only(tmp_path), weight)
-
-
 @pytest.mark.parametrize("made", ["scripted", "traced"])
 def test_torchscript(made, net, weight, tmp_path):
     with warnings.catch_warnings():
@@ -138,21 +127,6 @@ def test_an_exported_program_of_before(net, weight, tmp_path):
         archive.write(tmp_path / "inner.bin", "serialized_state_dict.pt")
     (tmp_path / "inner.bin").unlink()
     assert_head(only(tmp_path), weight, kind="torch-export")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"config": 3}, "the list of weights is damaged"),
-        ({"config": {"fc.weight": {"path_name": "gone", "tensor_meta": {}}}}, "no weights in this file"),
-        ({"config": {"fc.weight": 3}}, "no weights in this file"),
-    ],
-)
-def test_a_damaged_list_of_an_exported_program(change, message, tmp_path):
-    with zipfile.ZipFile(tmp_path / "epoch_1.pt2", "w") as archive:
-        archive.writestr("m/archive_format", "pt2")
-        archive.writestr("m/data/weights/model_weights_config.json", json.dumps(change))
-    assert message in refused(only(tmp_path))
 
 
 # Quantised
@@ -226,37 +200,16 @@ def outside(metadata):
     metadata.storage_data[type(index)(index.fqn, torch.Size((3, 0)), 0)] = held
 
 
-def nowhere(metadata):
-    index = first(metadata)
-    held = metadata.storage_data.pop(index)
-    object.__setattr__(index, "offset", ((3,), 0))
-    metadata.storage_data[index] = held
-
-
-def twice(metadata):
-    index = first(metadata)
-    other = type(index)(index.fqn, torch.Size((3, 0)), 1)
-    metadata.storage_data[other] = metadata.storage_data[index]
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (elsewhere, "refers to a file outside its own folder: '../__0_0.distcp'"),
         (enormous, r"more bytes than its parts"),
         (outside, "a part of a tensor lies outside it"),
-        (nowhere, "a part of a tensor has no possible position"),
-        (twice, "two parts of a tensor share the same bytes"),
     ],
 )
 def test_metadata_that_cannot_be_right(change, message, distributed):
     assert message in refused(changed(distributed, change))
-
-
-def test_a_distributed_checkpoint_without_its_file_is_pending(distributed):
-    (distributed / "__0_0.distcp").rename(distributed / "__1_0.distcp")
-    record = scan_checkpoint(only(distributed)).record
-    assert (record.status, record.reason) == ("pending", "file '__0_0.distcp' does not exist")
 
 
 def test_parts_of_many_ranks_are_put_together(weight, tmp_path):
@@ -287,8 +240,8 @@ def test_parts_of_many_ranks_are_put_together(weight, tmp_path):
 # DeepSpeed
 
 
-@pytest.mark.parametrize("groups", [1, 2, 5])
-@pytest.mark.parametrize("ranks", [1, 2, 3, 7, 11])
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize("ranks", [1, 3, 7])
 def test_zero_3_is_put_together_from_its_ranks(ranks, groups, net, weight, tmp_path):
     folder = tmp_path / "run" / "global_step12"
     folder.mkdir(parents=True)
@@ -345,21 +298,6 @@ def test_deepspeed_within_other_trainers_folders(folder, place, epoch, step, net
     assert_head(found, weight)
     record = scan_checkpoint(found).record
     assert (record.epoch, record.step) == (epoch, step)
-
-
-# Shards
-
-
-# Trainers
-
-
-def test_composers_epochs(net, weight, tmp_path):
-    state = {"model": net.state_dict(), "timestamp": {"iteration": 0, "epoch": 2, "batch": 64}, "optimizers": {}}
-    torch.save({"state": state, "rng": []}, tmp_path / "ep2-ba64-rank0.pt")
-    found = only(tmp_path)
-    assert_head(found, weight)
-    record = scan_checkpoint(found).record
-    assert (record.trainer, record.epoch, record.step, record.counts_from) == ("composer", 2, 64, 1)
 
 
 @pytest.fixture
@@ -490,11 +428,6 @@ def test_labels_tell_of_a_detectors_extra_row(name, tmp_path):
     assert rows_kept(saved(tmp_path, 4, name), labels=3) == [1, 2, 3]
     assert rows_kept(saved(tmp_path, 4, name), labels=4) == [1, 2, 3, 4]
     assert rows_kept(saved(tmp_path, 4, name)) == [1, 2, 3, 4]
-
-
-def test_labels_that_are_one_short_are_a_mistake_elsewhere(tmp_path):
-    reason = scan_checkpoint(saved(tmp_path, 4, "fc.weight"), classes=3).record.reason
-    assert reason.startswith("no matrix has 3 rows, one for each class; the best candidates are fc.weight (4, ")
 
 
 def test_the_metadata_of_mmengine_tell_of_it(tmp_path):

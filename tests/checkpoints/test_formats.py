@@ -208,12 +208,6 @@ def test_big_endian_archives_are_read(tmp_path):
     assert_array_equal(found["h"], values.numpy())
 
 
-def test_archives_without_byteorder_are_little_endian(saved, state_dict, tmp_path):
-    assert_array_equal(
-        read_all(repacked(saved, tmp_path / "new.pt", {"byteorder": None}))["fc.weight"], state_dict["fc.weight"].numpy()
-    )
-
-
 @pytest.mark.parametrize(
     ("change", "code"),
     [
@@ -228,22 +222,6 @@ def test_archives_without_byteorder_are_little_endian(saved, state_dict, tmp_pat
 def test_open_content_of_a_damaged_archive_raises_the_code(change, code, saved, tmp_path):
     with raises(code, UnreadableError):
         read_all(repacked(saved, tmp_path / "new.pt", change))
-
-
-def test_two_entries_of_one_name_are_refused(saved, tmp_path):
-    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(saved, "a") as archive:
-        archive.writestr("x/data/0", b"\0" * 432)
-    with raises("duplicate-entry", UnreadableError):
-        read_all(saved)
-
-
-def test_a_directory_beyond_reason_is_refused(tmp_path):
-    """33 MB of zip directory in a file of zeros: named as such, not read."""
-    path, size = tmp_path / "x.pt", 33 << 20
-    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 9, 9, size, 4, 0)
-    path.write_bytes(b"PK\x03\x04" + bytes(size) + end)
-    with raises("zip-directory-too-large", UnreadableError, size=size):
-        read_all(path)
 
 
 def test_an_encrypted_archive_is_refused(saved):
@@ -266,14 +244,6 @@ def test_a_wrong_checksum_is_noted_but_read(saved, state_dict):
 
 
 # Shapes that lie.
-
-
-@pytest.mark.parametrize("kind", ["torch-zip", "torch-legacy"])
-@pytest.mark.parametrize(("shape", "strides"), [((10**9, 10**9), (0, 0)), ((1000, 16), (0, 1)), ((10, 16), (0, 1))])
-def test_expanded_tensors_of_absurd_shape_are_refused(kind, shape, strides, tmp_path):
-    WRITERS[kind]({"fc.weight": torch.ones(16).as_strided(shape, strides)}, tmp_path / "x")
-    with raises("impossible-tensor", UnreadableError):
-        read_all(tmp_path / "x")
 
 
 @pytest.mark.parametrize(
@@ -339,13 +309,6 @@ def test_a_lying_safetensors_header_is_refused(name, tmp_path):
         read_all(path)
 
 
-def test_a_safetensors_header_of_absurd_length_is_refused(tmp_path):
-    path = tmp_path / "x.safetensors"
-    path.write_bytes((200_000_000).to_bytes(8, "little") + b"{" + bytes(100))
-    with raises("header-too-large", UnreadableError):
-        read_all(path)
-
-
 LEGACY = [0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True}]
 
 
@@ -361,16 +324,6 @@ def test_open_content_of_a_legacy_file_with_a_wrong_list_raises_damaged_storage(
     path = tmp_path / "x.pt"
     path.write_bytes(b"".join(pickle.dumps(part, 2) for part in [*LEGACY, *rest]))
     with raises(code, UnreadableError):
-        read_all(path)
-
-
-def test_a_legacy_storage_of_another_length_is_refused(tmp_path):
-    path = tmp_path / "x.pt"
-    write_legacy({"x": torch.ones(4)}, path)
-    data = bytearray(path.read_bytes())
-    data[-24:-16] = (9).to_bytes(8, "little")
-    path.write_bytes(data)
-    with raises("size-mismatch", UnreadableError):
         read_all(path)
 
 

@@ -137,16 +137,10 @@ def caught():
     [
         ("raises", "exception", r"KeyError: 'x\.pt' \[misbehaving\.py:\d+ _raises < "),
         ("hangs", "time", r"more than 0\.4 s$"),
-        ("hangs-without-signals", "time", r"stuck for \d s, where no signal reached it$"),
         ("allocates", "memory", "asked for more than 100 MB$"),
         ("executes", "action", "compile "),
-        ("runs-a-command", "action", r"os\.system \(b'true',\)"),
         ("starts-a-process", "action", r"subprocess\.Popen "),
-        ("imports", "action", r"import \('this',\)"),
-        ("opens-elsewhere", "action", "open .*/etc/hostname.* outside$"),
         ("writes", "action", "open .*/more'.* for writing$"),
-        ("writes-and-hides-it", "action", "open 'stray' for writing$"),
-        ("makes-a-folder", "action", r"os\.mkdir \('stray',\)"),
         ("aborts", "died", "the process ended with exit code -6$"),
     ],
 )
@@ -179,18 +173,3 @@ def test_an_answer_that_nobody_can_use_is_caught(record, weight, message):
 
 
 # Findings
-
-
-def test_a_finding_is_saved_and_repeated(scratch, tmp_path):
-    """With a limit of 50 microseconds there are findings enough."""
-    limited = ("--seconds", 0.00005)
-    ended = fuzz("--inputs", 40, "--seed", 3, "--workers", 1, "--scratch", scratch, "--findings", tmp_path, *limited)
-    assert ended.returncode == 1
-    saved = re.findall(r"^saved: (.*finding\.json)$", ended.stdout, re.MULTILINE)
-    told = json.loads(Path(saved[0]).read_text())
-    assert (told["seed"], told["kind"]) == (3, "time")
-    again = fuzz("--replay", saved[0], *limited)
-    assert again.returncode == 1
-    assert f"- input {told['number']}, {told['format']}: time: " in again.stdout
-    assert all(f"  {what}\n" in again.stdout for what in told["trace"])
-    assert fuzz("--replay", Path(saved[0]).parent).returncode == 0, "within the usual limits it is none"

@@ -161,28 +161,6 @@ def test_layers_of_one_class_stand_in_order_without_a_configuration(build, keras
         assert_array_equal(array, one)
 
 
-NAMES = {
-    "x.keras": ["layers.conv2d.kernel", "layers.conv2d.bias", "layers.batch_normalization.gamma", "layers.batch_normalization.beta",
-                "layers.batch_normalization.moving_mean", "layers.batch_normalization.moving_variance", "layers.dense.kernel",
-                "layers.dense.bias"],
-    "x.h5": ["conv2d.kernel", "conv2d.bias", "batch_normalization.gamma", "batch_normalization.beta",
-             "batch_normalization.moving_mean", "batch_normalization.moving_variance", "dense.kernel", "dense.bias"],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("file", NAMES)
-def test_names_are_like_those_of_a_state_dict(file, keras, tmp_path):
-    keras.utils.clear_session()  # Keras counts layers over a whole process
-    _, _, found = content_of(save(sequential(keras), tmp_path / file))
-    assert list(found) == NAMES[file]
-
-
-@pytest.mark.parametrize("file", KINDS)
-def test_a_name_that_a_person_chose_is_used(file, keras, tmp_path):
-    _, _, found = content_of(save(applications_like(keras), tmp_path / file))
-    assert list(found)[-2:] == [f"{'' if file == 'x.h5' else 'layers.'}predictions.{one}" for one in ("kernel", "bias")]
-
-
 def test_a_model_of_ones_own_class_goes_by_its_attributes(keras, tmp_path):
     class Own(keras.Model):
         def __init__(self):
@@ -248,17 +226,6 @@ def test_files_of_keras_2(top, split, tmp_path):
     result = scanned(tmp_path / "x.h5")
     assert result.record.trainer == "keras"
     assert_array_equal(result.weight, last.T)
-
-
-def test_arrays_in_groups_that_keras_did_not_write(tmp_path):
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        file["model/fc/weight"] = np.ones((5, 7), "f4")
-        file["model/fc/bias"] = np.ones(5, "f4")
-        file["optimizer/fc/weight"] = np.zeros((5, 7), "f4")
-    _, content, found = content_of(tmp_path / "x.h5")
-    assert set(found) == {"model.fc.weight", "model.fc.bias"}
-    assert "__metadata__" not in content.tree
-    assert scanned(tmp_path / "x.h5").record.trainer == "plain"
 
 
 # The archive.

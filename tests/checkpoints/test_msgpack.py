@@ -119,14 +119,6 @@ def test_every_dtype_is_read_exactly(dtype, tmp_path):
     assert (tree["scalar"], tree["without"]) == (array[1, 0], array[1, 0])
 
 
-def test_arrays_of_unknown_dtype_are_listed_but_not_read(tmp_path):
-    data = msgpack.packb({"a": msgpack.ExtType(1, msgpack.packb(((2,), "str32", bytes(8))))})
-    with ExitStack() as stack:
-        _, content, _ = open_content(written(data, tmp_path), stack)
-        with raises("unsupported-dtype", UnreadableError):
-            content.read(content.tree["a"])
-
-
 # Damage and lies.
 
 

@@ -16,11 +16,9 @@ from helpers.errors import raises
 from helpers.memory_limits import scanned
 from numpy.testing import assert_array_equal
 
-from dsi_cli.checkpoints import state_dict
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.formats.orbax import open_folder
 from dsi_cli.checkpoints.io.source import RandomAccessFile
-from dsi_cli.checkpoints.scan import HeadOptions, require_file
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -110,18 +108,7 @@ def test_what_orbax_writes_is_read_exactly(way, written):
     assert opened(folder / way / "_CHECKPOINT_METADATA")[0].tree["step"] == 7
 
 
-@pytest.mark.parametrize("mark", ["default/_METADATA", "default/manifest.ocdbt"])
-def test_a_tree_without_a_name_is_found_in_its_folder(mark, written):
-    content, _ = opened(written[0] / "unnamed" / "3" / mark)
-    assert set(content.tree) == {"params", "opt_state", "step", "bool"}
-
-
 # Small stores
-
-
-def test_layers_stand_in_the_order_of_their_numbers(tmp_path):
-    held = {f"params.layer_{n}.kernel": np.full((2, 3), n, dtype=np.float32) for n in (10, 2, 1)}
-    assert list(arrays(store(tmp_path, held))) == [f"params.layer_{n}.kernel" for n in (1, 2, 10)]
 
 
 def test_a_missing_file_of_a_folder_an_array_is_not_zeros(tmp_path):
@@ -156,17 +143,6 @@ def test_a_folder_that_was_not_committed_is_pending(said, tmp_path):
         opened(tmp_path / "_CHECKPOINT_METADATA")
     (tmp_path / "commit_success.txt").write_text("")
     assert NAME in arrays(tmp_path / "_CHECKPOINT_METADATA")
-
-
-def test_a_folder_without_a_store_yet_is_pending(tmp_path):
-    (tmp_path / "_METADATA").write_text("{}")
-    store(tmp_path / "ocdbt.process_0", {NAME: KERNEL})
-    with raises("no-arrays", PendingError):
-        opened(tmp_path / "_METADATA")
-    (tmp_path / "_METADATA").unlink()
-    (tmp_path / "_CHECKPOINT_METADATA").write_text('{"commit_timestamp_nsecs": 5}')
-    with raises("no-arrays", PendingError):
-        opened(tmp_path / "_CHECKPOINT_METADATA")
 
 
 def test_a_data_file_that_is_not_there_is_pending(tmp_path):
@@ -218,13 +194,6 @@ def test_links_are_followed_wherever_they_lead(what, tmp_path):
         for file in (tmp_path / "d").iterdir():
             (tmp_path / "in/d" / file.name).symlink_to(file)
     assert arrays(main)[NAME].shape == (500, 500)
-
-
-def test_arrays_that_are_more_than_the_files_are_not_all_read(tmp_path):
-    layers = ("head", *(f"block.conv{n}" for n in range(39)))
-    main = store(tmp_path, {f"params.{name}.kernel": np.zeros((1400, 1400), np.float32) for name in layers})
-    with raises("tensors-exceed-file", UnreadableError):
-        state_dict.read_state_dict(require_file(main), HeadOptions())
 
 
 def test_pipes_are_refused(tmp_path):

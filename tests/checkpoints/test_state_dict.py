@@ -6,13 +6,12 @@ import os
 
 import pytest
 import torch
-from helpers.errors import raises
 from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
 from dsi_cli.checkpoints import state_dict as state_dict_module
 from dsi_cli.checkpoints.scan import HeadOptions, require_file
-from dsi_cli.errors import CheckpointError, NoHeadError
+from dsi_cli.errors import CheckpointError
 
 pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 
@@ -79,22 +78,6 @@ def test_raw_and_averaged_weights_of_real_trainers(which, key, ema, request):
     found = read(path, ema=ema)
     assert_read(found, wanted)
     assert found.head in wanted
-
-
-def test_a_backbone_is_read_whole(tmp_path):
-    tensors = {"conv.weight": torch.randn(4, 3, 3, 3), "norm.weight": torch.ones(4), "norm.bias": torch.ones(4)}
-    torch.save({"state_dict": tensors, "optimizer": {"state": {}}, "epoch": 3}, tmp_path / "backbone.pt")
-    found = read(tmp_path / "backbone.pt")
-    assert found.head is None
-    assert_read(found, tensors)
-    with raises("no-such-head", NoHeadError, head="fc.weight"):
-        read(tmp_path / "backbone.pt", head="fc.weight")
-
-
-def test_shapes_are_told_without_reading(state_dict, tmp_path):
-    torch.save(state_dict, tmp_path / "net.pt")
-    found = state_dict_module.state_dict_tensors(require_file(tmp_path / "net.pt"), HeadOptions())
-    assert {name: tensor.shape for name, tensor in found.items()} == {n: tuple(t.shape) for n, t in state_dict.items()}
 
 
 class Runs:

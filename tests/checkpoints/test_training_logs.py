@@ -47,12 +47,6 @@ def test_the_trainer_state_of_hugging_face(tmp_path):
     assert log.by_epoch[1] == {"train_loss": 1.5, "test_loss": 1.4, "test_accuracy": 0.75, "learning_rate": 0.1}
 
 
-def test_an_epoch_0_without_train_loss_is_before_training(tmp_path):
-    log = read_log(written(tmp_path / "log.csv", "Epoch , train_loss,test_acc\n0,,0.1\n1,2.0,0.3\n"))
-    assert log.begins_before_training
-    assert log.by_epoch == {0: {"test_accuracy": 0.1}, 1: {"train_loss": 2.0, "test_accuracy": 0.3}}
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -71,11 +65,6 @@ def test_garbage_has_no_curves(text, tmp_path):
     assert log is None or not any(log.by_epoch.values())
 
 
-def test_values_that_are_no_numbers_are_left_out(tmp_path):
-    log = read_log(written(tmp_path / "log.csv", "epoch,train_loss,test_loss,test_acc\n0,nan,inf,0.5\n1,x,1e400,\n"))
-    assert log.by_epoch == {0: {"test_accuracy": 0.5}, 1: {}}
-
-
 def test_a_log_is_found_in_the_first_place_that_has_one(tmp_path):
     run = tmp_path / "run"
     run.mkdir()
@@ -88,10 +77,6 @@ def test_a_log_is_found_in_the_first_place_that_has_one(tmp_path):
     assert find_log(places).path == above
     beside = written(run / "summary.csv", "epoch,train_loss\n0,2\n")
     assert find_log(places).path == beside
-
-
-def test_an_accuracy_in_a_checkpoint_is_that_of_the_test_set():
-    assert scalars_of({"acc": 93.5, "net": {}, "epoch": 3}) == {"test_accuracy": 0.935}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import os
 import pickle
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -80,16 +79,6 @@ def test_a_folder_without_checkpoints(names, said, dsi, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_tensors_of_a_file_that_is_not_there_or_holds_none(dsi, tmp_path):
-    failed(dsi("scan", "--tensors", tmp_path / "x.pt"), 2, f"no such file: {tmp_path}/x.pt")
-    (tmp_path / "x.pt").write_text("hello")
-    failed(
-        dsi("scan", "--tensors", tmp_path / "x.pt"),
-        3,
-        f"{tmp_path}/x.pt: not a container that dsi reads: expected {EXPECTED}",
-    )
-
-
 def test_a_label_list_is_not_overwritten(dsi, tmp_path):
     labels = tmp_path / "labels.txt"
     labels.write_text("dog\ncat\n", encoding="utf-8")
@@ -156,20 +145,6 @@ def test_other_labels_beside_the_checkpoints(dsi, make_run, tmp_path):
     assert set(sai["reason"]) == {"no labels: give them with --labels FILE or PRESET"}
 
 
-def test_labels_that_may_mean_something_else(dsi, make_run, tmp_path):
-    labels = ["oak", "tap", "bow", "crane", "bat", "seal", "blorb", "dog"]
-    run, out = make_run(labels=labels), tmp_path / "out"
-    ended = dsi("analyze", run, "-o", out, *QUICK)
-    done(ended, 0, out)
-    classes = tables(out)["classes"].query("confidence < 0.85")
-    assert len(classes) >= 5
-    told = ", ".join(f"{name} → {synset}" for name, synset in zip(classes["name"][:5], classes["synset"], strict=False))
-    more = ", ..." if len(classes) > 5 else ""
-    assert f"warning: {len(classes)} labels are uncertain: {told}{more}\n  dsi labels {run / 'classes.txt'}\n" in ended.err
-    document = json.loads(dsi("analyze", run, "-o", out, *QUICK, "--json").out)
-    assert document["runs"][0]["uncertain"] == classes[["name", "synset"]].values.tolist()
-
-
 def test_labels_that_wordnet_does_not_know(dsi, make_run, tmp_path, monkeypatch):
     labels = [f"qzx{letter}" for letter in "abcdefgh"]
     run, out = make_run(labels=labels), tmp_path / "out"
@@ -189,14 +164,6 @@ def test_labels_that_wordnet_does_not_know(dsi, make_run, tmp_path, monkeypatch)
     assert ended.err.startswith("dsi: none of 8 labels is known to WordNet: 'qzxa' is no noun in WordNet 3.0")
     assert ended.err.count("\n") == 1
     assert list(tmp_path.glob("*.parquet")) == []
-
-
-def test_a_label_that_wordnet_does_not_know_is_left_out(dsi, make_run, tmp_path):
-    run, out = make_run(epochs=1, labels=(*ANIMALS[:-1], "qzx")), tmp_path / "out"
-    done(dsi("analyze", run, "-o", out, *QUICK, "--measure", "cosine"), 0, out)
-    sai = tables(out)["curves"].query("metric == 'sai' and variant == 'cosine'")
-    assert set(sai["classes_used"]) == {7}
-    assert sai["value"].notna().all()
 
 
 def test_an_unknown_preset(dsi, make_run):
@@ -220,17 +187,6 @@ TWO_HEADS = (
     "2 tensors could be the classifier: left.head.weight (8, 8), right.head.weight (8, 8);"
     " choose one, for example with --head right.head.weight"
 )
-
-
-def test_two_candidate_heads(dsi, make_run, tmp_path):
-    run, out = make_run(epochs=2), tmp_path / "out"
-    two_heads(run / "epoch_9.pt")
-    ended = dsi("analyze", run, "-o", out, *QUICK)
-    done(ended, 4, out)
-    assert f"run: failed: {run}/epoch_9.pt: {TWO_HEADS}\n" in ended.err
-    assert states(out)["epoch_9.pt"] == ("failed", TWO_HEADS)
-    assert set(tables(out)["curves"]["epoch"]) == {0, 1}
-    assert dsi("scan", run).code == 4
 
 
 def test_two_candidate_heads_in_all_files(dsi, tmp_path):
@@ -393,24 +349,6 @@ def test_a_full_disk(dsi, make_run, tmp_path):
         assert_same_output(out, tmp_path / "undisturbed")
 
 
-def test_a_limit_on_the_size_of_files(dsi, dsi_process, make_run, tmp_path):
-    def limited():
-        resource = pytest.importorskip("resource", reason="only POSIX has it")
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-
-    run, out, undisturbed = make_run(), tmp_path / "out", tmp_path / "undisturbed"
-    ended = dsi_process("analyze", run, "-o", out, *QUICK, preexec_fn=limited)
-    path = tmp_path / "out" / "references"
-    assert (ended.code, ended.out) == (5, "")
-    assert ended.err.startswith(f"dsi: {path}/wordnet3.0-path-")
-    first = ended.err.splitlines()[0]  # a coverage tool in the process may have more to say
-    assert first.endswith(".parquet could not be written: File too large; choose another output with -o")
-    assert list(out.rglob("*.parquet")) == []
-    for place in (out, undisturbed):
-        done(dsi("analyze", run, "-o", place, *QUICK), 0, place)
-    assert_same_output(out, undisturbed)
-
-
 @pytest.mark.parametrize("blocks", [3, 7, 11, 16, 24])
 def test_a_disk_that_fills_at_any_table_can_be_gone_on_from(blocks, dsi, make_run, tmp_path):
     """With answers, so that tables of every kind may be the one that has no room."""
@@ -440,20 +378,6 @@ def test_an_output_that_another_process_writes(dsi, dsi_process, make_run, tmp_p
         failed(ended, 5, f"another dsi (process {os.getpid()}) is writing to {out}: wait for it")
         (out / "csms").rmdir()
     done(dsi("analyze", run, "-o", out, *QUICK), 0, out)
-
-
-def test_two_processes_that_write_to_one_output(dsi, make_run, tmp_path):
-    run, out, undisturbed = make_run(epochs=40), tmp_path / "out", tmp_path / "undisturbed"
-    done(dsi("analyze", run, "-o", undisturbed, *QUICK), 0, undisturbed)
-    command = [sys.executable, "-m", "dsi_cli", "analyze", str(run), "-o", str(out), "--draws", "0"]
-    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while first.poll() is None and not ((out / ".lock").exists() and (out / ".lock").read_text()):
-        time.sleep(0.001)
-    second = dsi("analyze", run, "-o", out, *QUICK)
-    failed(second, 5, f"another dsi (process {first.pid}) is writing to {out}: wait for it")
-    assert first.wait(timeout=120) == 0, first.communicate()
-    first.communicate()
-    assert_same_output(out, undisturbed)
 
 
 def test_a_lock_that_nobody_holds_is_no_obstacle(dsi, make_run, tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import subprocess
 import sys
 
@@ -150,12 +149,6 @@ def test_wordnet_through_a_pipe(four_runs):
     ]
 
 
-def test_wordnet_draws_a_bar_on_a_terminal(tmp_path):
-    code, seen, _ = on_terminal("wordnet", "cifar10", "-o", tmp_path / "x.parquet", stream="stderr")
-    assert code == 0
-    assert re.search(r"writing classes .*10/10", seen)
-
-
 def test_wordnet_refuses_a_terminal():
     code, seen, errors = on_terminal("wordnet", "cifar10", "-o", "-", stream="stdout")
     assert (code, seen) == (2, "")
@@ -199,16 +192,6 @@ def test_wordnet_lists_the_nearest_where_asked(dsi, tmp_path):
     assert one_document(dsi("wordnet", "cifar10", "-o", tmp_path / "x.parquet", "--json"))["neighbors"] is None
 
 
-def test_lists_are_json_in_csv(dsi, make_run, tmp_path):
-    run, out = make_run(epochs=1), tmp_path / "out"
-    assert dsi("analyze", run, "-o", out, *QUICK).code == 0
-    assert dsi("export", out, "--table", "classes", "-o", tmp_path / "classes.csv").code == 0
-    written, rows = pd.read_csv(tmp_path / "classes.csv"), tables(out)["classes"]
-    for name in ("candidates", "candidate_scores"):
-        assert [json.loads(cell) for cell in written[name]] == [list(cell) for cell in rows[name]]
-    assert written["definition"].to_list() == rows["definition"].to_list()
-
-
 # --json, --quiet
 
 
@@ -224,12 +207,6 @@ def test_analyze_as_json(dsi, make_run, tmp_path):
         row = curves.loc[line["epoch"]]
         expected = (row["value"], row["null_mean"], row["excess"], row["z"])
         assert (line["value"], line["chance"], line["excess"], line["z"]) == expected
-
-
-def test_wordnet_as_json(dsi, tmp_path):
-    found = one_document(dsi("wordnet", "cifar10", "-o", tmp_path / "x.parquet", "--json"))
-    assert found["preset"] == "cifar10"
-    assert [label["wnid"] for label in found["labels"]][:2] == ["n02691156", "n02958343"]
 
 
 def test_tensors_of_a_file_as_json_and_as_text(dsi, make_run):

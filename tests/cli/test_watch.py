@@ -146,17 +146,6 @@ def test_stopping_is_the_normal_way_to_end_it(how, make_run, watching, dsi, tmp_
     assert shown == "\n" + plain.out.replace("plain", "out"), "the same closing as that of dsi analyze"
 
 
-def test_stopping_before_anything_was_analysed(make_run, watching, dsi, tmp_path):
-    nowhere, out = tmp_path / "nowhere", tmp_path / "out"
-    stopped = "dsi: interrupted: what was finished is kept; run the same command again to go on\n"
-    for before, end in ((130, stopped), (0, f"stopped; {out} holds what was analysed before\n")):
-        watcher = watching(nowhere, "-o", out)
-        wait_for(lambda process=watcher: process.stderr.readline().startswith("waiting: "))
-        watcher.send_signal(signal.SIGINT)
-        assert ended(watcher) == (before, "", end)
-        assert dsi("analyze", make_run(f"run{before}"), "-o", out, *QUICK).code == 0
-
-
 def test_stopping_amid_an_analysis_loses_nothing(make_run, watching, dsi, tmp_path):
     run, out = make_run(epochs=30), tmp_path / "out"
     slow = ("--draws", 200)
@@ -182,32 +171,6 @@ def test_json_is_a_document_a_line(make_run, dsi, tmp_path):
     assert updated["epochs"] == [{"run": "run", **line} for line in plain["runs"][0]["epochs"]]
     assert (last.pop("event"), last.pop("why")) == ("ended", "idle")
     assert last | {"seconds": 0} == plain | {"seconds": 0}
-
-
-def test_what_fails_is_told_once_and_counts_in_the_end(make_run, dsi, tmp_path):
-    run, out = make_run(epochs=2), tmp_path / "out"
-    (run / "epoch_2.pt").write_bytes(b"\xff" * 999)
-    told = dsi("watch", run, "-o", out, *QUICK, "--every", "0.1s", "--idle", "0.3s")
-    assert told.code == 4
-    assert "nothing was new for 0.3s\n" in told.err
-    assert told.err.partition("nothing was new")[0].count(f"  failed: {run}/epoch_2.pt: ") == 1
-
-
-def test_without_labels_no_alignment_is_shown(make_run, dsi, tmp_path):
-    run, out = make_run(epochs=1, labels=None), tmp_path / "out"
-    told = dsi("watch", run, "-o", out, *QUICK, "--every", "0.1s", "--until-epoch", 0, "--quiet")
-    assert (told.code, told.err) == (0, "")
-    assert re.fullmatch(r"run  epoch   0  WSI max \S+ min +\S+", told.out.splitlines()[0])
-
-
-def test_the_model_is_run_on_test_data(few, nets, make_own, dsi, tmp_path):
-    run = make_own(tmp_path / "run", epochs=2)
-    options = ("--test", few, "--templates", "--device", "cpu", *run.options, *QUICK, "--permutations", 0)
-    told = dsi("watch", run.folder, "-o", tmp_path / "out", *options, "--every", "0.1s", "--until-epoch", 1)
-    assert told.code == 0, told.err
-    assert dsi("analyze", run.folder, "-o", tmp_path / "plain", *options).code == 0
-    assert_same_output(tmp_path / "out", tmp_path / "plain")
-    assert {"ncsm", "ccsm-test", "tncsm-test"} <= set(Results(tmp_path / "out").curves["of"].str.split(",").explode())
 
 
 def test_watch_writes_the_same_tables_as_analyze(make_run, dsi, tmp_path):
@@ -275,19 +238,6 @@ def test_watch_logs_to_a_tracker(make_run, dsi, tmp_path):
 def test_options_that_cannot_be_right(options, line, make_run, dsi, tmp_path):
     assert dsi("watch", make_run(), "-o", tmp_path / "out", *options) == (2, "", f"dsi: {line}\n")
     assert not (tmp_path / "out").exists()
-
-
-def test_labels_that_cannot_be_right_are_refused_before_the_training_begins(dsi, tmp_path):
-    told = dsi("watch", tmp_path / "nowhere", "-o", tmp_path / "out", "--labels", "cifar1O")
-    assert (told.code, told.out) == (2, "")
-    assert told.err.endswith("found neither at 'cifar1O'; did you mean cifar10?\n")
-    assert told.err.count("\n") == 1
-
-
-def test_idle_with_nothing_is_nothing_to_analyse(dsi, tmp_path):
-    told = dsi("watch", tmp_path / "nowhere", "-o", tmp_path / "out", "--every", "0.1s", "--idle", "0.3s", "--quiet")
-    what = f"nothing could be analysed: no such file or folder: {tmp_path}/nowhere"
-    assert told == (3, "", f"dsi: nothing was new for 0.3 s, and {what}\n")
 
 
 def test_a_reader_that_has_enough(make_run, watching, tmp_path):

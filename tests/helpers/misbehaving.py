@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import time
-from pathlib import Path
 
 from fuzz import campaign
 from fuzz.guard import Limits
@@ -31,11 +29,6 @@ def _hangs(path):
         time.sleep(0.01)
 
 
-def _hangs_without_signals(path):
-    signal.signal(signal.SIGALRM, signal.SIG_IGN)
-    time.sleep(600)
-
-
 def _allocates(path):
     bytearray(200 << 20)
 
@@ -44,35 +37,12 @@ def _executes(path):
     exec(compile("1 + 1", str(path), "exec"))
 
 
-def _runs_a_command(path):
-    os.system("true")
-
-
 def _starts_a_process(path):
     subprocess.run(["true"], check=False)
 
 
-def _imports(path):
-    import this  # noqa: F401
-
-
-def _opens_elsewhere(path):
-    return Path("/etc/hostname").read_bytes()
-
-
 def _writes(path):
     path.with_name("more").write_bytes(b"x")
-
-
-def _writes_and_hides_it(path):
-    try:
-        Path("stray").write_bytes(b"x")
-    except RuntimeError:
-        return "failed"
-
-
-def _makes_a_folder(path):
-    Path("stray").mkdir()
 
 
 def _aborts(path):
@@ -82,16 +52,10 @@ def _aborts(path):
 READERS = {
     "raises": _raises,
     "hangs": _hangs,
-    "hangs-without-signals": _hangs_without_signals,
     "allocates": _allocates,
     "executes": _executes,
-    "runs-a-command": _runs_a_command,
     "starts-a-process": _starts_a_process,
-    "imports": _imports,
-    "opens-elsewhere": _opens_elsewhere,
     "writes": _writes,
-    "writes-and-hides-it": _writes_and_hides_it,
-    "makes-a-folder": _makes_a_folder,
     "aborts": _aborts,
 }
 

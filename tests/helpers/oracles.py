@@ -331,12 +331,6 @@ def scaled_square(matrix: npt.ArrayLike) -> Array:
     return np.array([[0.0 if i == j else scaled[i, j - (j > i)] for j in range(count)] for i in range(count)])
 
 
-def _percentiles(values: list[float]) -> tuple[float, float]:
-    if not values:
-        return math.nan, math.nan
-    return float(np.percentile(values, 2.5)), float(np.percentile(values, 97.5))
-
-
 # WSI
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
 import threading
 import time
@@ -15,7 +14,6 @@ from helpers.errors import raises
 from PIL import Image
 
 from dsi_cli.errors import UsageError
-from dsi_cli.inference import decode_cache
 from dsi_cli.inference.dataset import Samples
 from dsi_cli.inference.decode_cache import SAMPLES_PER_TASK, decode, stream
 from dsi_cli.inference.open_dataset import open_samples
@@ -87,14 +85,6 @@ def test_without_room_nothing_is_made(samples, tmp_path, monkeypatch):
     assert not any(thread.name.startswith("decode") for thread in threading.enumerate())
 
 
-def test_a_disk_that_is_full_after_all_makes_nothing(samples, tmp_path, monkeypatch):
-    def full(file, size):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(decode_cache, "_allocate", full)
-    assert decode(samples, _array, scratch=tmp_path, in_memory_below=10, at_most=10**9) is None
-
-
 @pytest.mark.parametrize("workers", [1, 3])
 def test_bad_images_are_counted_and_the_first_is_named(damaged, workers):
     with raises("bad-images", bad=3, samples=10) as caught:
@@ -132,22 +122,6 @@ def test_a_decompression_bomb_is_a_bad_image_and_a_large_image_is_none(tmp_path,
     assert "decompression bomb" in decoded.bad[0][1]
 
 
-def test_no_handle_outlives_it(damaged):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        decode(damaged, _array, skip_bad=True, workers=3, **MEMORY)
-        gc.collect()
-    assert [warning for warning in caught if issubclass(warning.category, ResourceWarning)] == []
-
-
-def test_images_of_two_sizes_ask_for_one(tmp_path):
-    (tmp_path / "a").mkdir()
-    for size in (2, 3):
-        Image.new("RGB", (size, size)).save(tmp_path / "a" / f"{size}.png")
-    with raises("image-sizes"):
-        decode(open_samples(str(tmp_path)), _array, **MEMORY)
-
-
 def test_tensors_are_kept_as_floats(tmp_path):
     code = "import torch\nfrom torch.utils.data import TensorDataset\n"
     code += "def data(): return TensorDataset(torch.arange(12.0).reshape(3, 1, 2, 2), torch.tensor([0, 1, 1]))\n"
@@ -172,7 +146,7 @@ def _grey_array(image):
     return np.asarray(image)[None]
 
 
-@pytest.mark.parametrize("workers", [0, 1, 2, 5, None])
+@pytest.mark.parametrize("workers", [0, 1, 3])
 @pytest.mark.parametrize("order", [range(100), range(99, -1, -1), [5], [], [7, 7, 3]])
 def test_rows_come_in_the_order_asked_for(workers, order):
     rows = list(stream(_samples(_grey), _grey_array, order, workers=workers))
@@ -230,11 +204,6 @@ def test_float_tensors_are_float32_as_they_are(dtype):
     np.testing.assert_array_equal(row, [[[0.5, -2.0]]])
 
 
-def test_byte_tensors_stay_bytes():
-    ((_, row),) = stream(_samples(lambda _: torch.full((3, 1, 1), 9, dtype=torch.uint8), 1), _grey_array, [0])
-    assert row.dtype == np.uint8
-
-
 @pytest.mark.parametrize("tensor", [torch.zeros(2, 2), torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.int64)])
 def test_other_tensors_are_refused(tensor):
     with raises("not-an-image-tensor", UsageError):
@@ -249,12 +218,6 @@ def test_two_sizes_are_named(workers):
     )
     with pytest.raises(UsageError, match=message):
         list(stream(samples, _grey_array, range(100), workers=workers))
-
-
-def test_two_types_are_named():
-    samples = _samples(lambda number: torch.zeros(1, 2, 2, dtype=torch.uint8 if number else torch.float32))
-    with raises("image-sizes"):
-        list(stream(samples, _grey_array, range(2)))
 
 
 def _bad(number):
@@ -280,12 +243,3 @@ def test_an_exit_in_a_users_data_set_is_no_exit_of_ours(workers):
 
     with raises("bad-image", sample=0, reason="SystemExit: 0"):
         list(stream(_samples(leaves), _grey_array, range(100), workers=workers))
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_an_error_of_the_transform_comes_through(workers):
-    def transform(image):
-        raise ZeroDivisionError("a bug")
-
-    with pytest.raises(ZeroDivisionError, match="a bug"):
-        list(stream(_samples(_grey), transform, range(100), workers=workers))

@@ -12,8 +12,8 @@ from helpers.errors import raises
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
-from dsi_cli.errors import UnreadableError, UsageError
-from dsi_cli.inference.evaluator import BATCH_BYTES, MAX_BATCH_SIZE, Evaluator, Split, resolve_device
+from dsi_cli.errors import UsageError
+from dsi_cli.inference.evaluator import Evaluator, Split, resolve_device
 from dsi_cli.similarity.templates import template_similarity
 
 pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
@@ -82,22 +82,6 @@ def test_predictions_loss_and_top5(net, images, targets):
     assert answer.top5 == round(oracles.accuracy_top5(logits, targets) * SAMPLES)
     assert (list(answer.samples), answer.paths[3]) == (list(range(100, 100 + SAMPLES)), "3.png")
     assert answer.templates is None
-
-
-def test_mean_and_deviation_are_applied(net, images, targets):
-    mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
-    answer = Evaluator(net, mean, std).evaluate(split_of(images, targets), CLASSES, "classifier")
-    scaled = (torch.from_numpy(images).float() / 255 - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
-    with torch.no_grad():
-        wanted = net(scaled).argmax(1).numpy()
-    assert_array_equal(answer.predictions, wanted)
-
-
-def test_tensors_of_the_users_own_are_taken_as_they_are(net, images, targets):
-    ready = images.astype(np.float32) / 100
-    answer = Evaluator(net, (0.5,) * 3, (0.5,) * 3).evaluate(split_of(ready, targets), CLASSES, "classifier")
-    with torch.no_grad():
-        assert_array_equal(answer.predictions, net(torch.from_numpy(ready)).argmax(1).numpy())
 
 
 @pytest.mark.parametrize("conv_head", [False, True])
@@ -173,16 +157,6 @@ def test_the_size_of_batches_changes_nothing(size, templates, net, images, targe
             }
 
 
-def test_the_automatic_size_is_what_fits(net):
-    def split(side, count=3):
-        return split_of(np.zeros((count, 3, side, side), dtype=np.uint8), np.zeros(count, dtype=np.int64))
-
-    for side in (8, 300):
-        evaluator = Evaluator(net)
-        evaluator.evaluate(split(side), CLASSES, "classifier")
-        assert evaluator.batch_size == min(MAX_BATCH_SIZE, BATCH_BYTES // (3 * side * side * 4))
-
-
 @pytest.mark.parametrize("words", [None, "[enforce fail at alloc_cpu.cpp] not enough memory", "CUDA error: out of memory"])
 def test_batches_shrink_where_the_memory_is_short(words, own_net, images, targets):
     torch.manual_seed(3)
@@ -219,11 +193,6 @@ def test_shrinking_in_the_middle_counts_no_sample_twice(own_net, images, targets
     assert found.loss == pytest.approx(wanted.loss, rel=1e-6)
 
 
-def test_one_image_that_is_too_much(own_net, images, targets):
-    with raises("out-of-memory", UsageError):
-        Evaluator(own_net(num_classes=CLASSES, limit=0)).evaluate(split_of(images, targets), CLASSES, "classifier")
-
-
 def test_some_columns_alone_are_compared(own_net, images, targets):
     torch.manual_seed(3)
     net = own_net(num_classes=CLASSES + 1)
@@ -233,11 +202,6 @@ def test_some_columns_alone_are_compared(own_net, images, targets):
     logits, _ = plain(net.eval(), images)
     assert_array_equal(answer.predictions, logits[:, 1:].argmax(axis=1))
     assert answer.loss == pytest.approx(oracles.cross_entropy(logits[:, 1:], targets), rel=1e-5)
-
-
-def test_five_classes_have_no_top5(own_net, images):
-    answer = Evaluator(own_net(num_classes=5)).evaluate(split_of(images, np.arange(SAMPLES) % 5), 5, "classifier")
-    assert answer.top5 is None
 
 
 def test_without_a_classifier_there_are_templates_alone(net, images, targets):
@@ -250,11 +214,6 @@ def test_without_a_classifier_there_are_templates_alone(net, images, targets):
     wanted = np.asarray(oracles.template_similarity(features, targets, CLASSES), dtype=float)
     present = np.flatnonzero(answer.templates.samples)
     assert_allclose(tncsm[np.ix_(present, present)], wanted[np.ix_(present, present)], atol=1e-6)
-
-
-def test_the_hook_is_gone_afterwards(net, images, targets):
-    Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
-    assert not net.classifier._forward_pre_hooks
 
 
 def test_bfloat16_is_near(net, images, targets):
@@ -337,28 +296,7 @@ def test_evaluate_with_templates_of_a_model_without_features_raises(model, code,
         Evaluator(model).evaluate(split_of(images, targets), CLASSES, "fc", templates=True)
 
 
-def test_features_that_are_not_finite(images, targets):
-    class Body(nn.Module):
-        def forward(self, x):
-            return torch.full((len(x), 4), torch.inf)
-
-    model = nn.Sequential(Body(), nn.Identity())
-    with raises("features-not-finite", UnreadableError):
-        Evaluator(model).evaluate(split_of(images, targets), CLASSES, None, has_classifier=False, templates=True)
-
-
 # Devices
-
-
-def test_a_device_by_its_number(net, images, targets):
-    wanted = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier")
-    found = Evaluator(net, device=resolve_device("cpu:0")).evaluate(split_of(images, targets), CLASSES, "classifier")
-    assert_array_equal(found.predictions, wanted.predictions)
-
-
-def test_the_devices_that_are_there():
-    assert resolve_device("cpu") == "cpu"
-    assert resolve_device("auto") in ("cpu", "cuda", "mps")
 
 
 @pytest.mark.parametrize("asked", ["cuda:77", "tpu", "", "cpu:x", "gpu", "cuda:-1", "hpu"])
@@ -366,9 +304,3 @@ def test_a_device_that_is_not_there(asked):
     with raises("unknown-device", device=asked) as caught:
         resolve_device(asked)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
-def test_a_gpu_that_is_not_there():
-    with raises("unknown-device", device="cuda"):
-        resolve_device("cuda")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 
-import numpy as np
 import pytest
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from dsi_cli.errors import UsageError
-from dsi_cli.inference.image_folder import has_images, open_image_folder, split_folder, subfolders
+from dsi_cli.inference.image_folder import has_images, open_image_folder, split_folder
 
 
 def _image(path):
@@ -35,14 +34,6 @@ def test_any_depth_any_case_and_empty_classes_are_torchvisions(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "classes.txt").touch()
     assert _same_as_torchvision(tmp_path).names == ("Z", "a", "b", "empty")
-
-
-def test_hidden_folders_and_files_are_passed_over(tmp_path):
-    for name in (".cache/1.png", "a/1.png", "a/._1.png", "a/.thumbs/1.png"):
-        _image(tmp_path / name)
-    samples = open_image_folder(tmp_path)
-    assert samples.names == ("a",)
-    assert samples.paths == (str(tmp_path / "a" / "1.png"),)
 
 
 def test_links_are_followed_and_loops_end(tmp_path):
@@ -110,16 +101,3 @@ def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"found 2 folders without an image; check the path$"):
         open_image_folder(tmp_path)
     assert not has_images(tmp_path)
-
-
-def test_a_folder_that_cannot_be_read_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"gone: the folder cannot be read \(No such file"):
-        subfolders(tmp_path / "gone")
-
-
-def test_paths_are_absolute(tmp_path, monkeypatch):
-    _image(tmp_path / "data" / "a" / "1.png")
-    monkeypatch.chdir(tmp_path)
-    samples = open_image_folder(tmp_path.relative_to(tmp_path) / "data")
-    assert samples.paths == (str(tmp_path / "data" / "a" / "1.png"),)
-    np.testing.assert_array_equal(samples.targets, [0])

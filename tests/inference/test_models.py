@@ -63,16 +63,6 @@ def test_timm_builds_for_the_classes_channels_and_size(name, channels, size):
     assert built.usual.mean == built.usual.std == (0.5, 0.5, 0.5)
 
 
-def test_timm_without_a_classifier_gives_features():
-    model = build_model("timm:test_resnet", ModelSpec(None, 3)).model
-    assert shape_of(model) == (2, model.num_features)
-
-
-def test_timm_takes_arguments():
-    wanted = ModelSpec(7, 3, (64, 64), {"patch_size": 8, "class_token": False, "global_pool": "avg"})
-    assert build_model("timm:test_vit", wanted).model.pos_embed.shape[1] == 64
-
-
 def test_torchvision_builds_a_listed_classifier_and_tells_its_preset():
     built = build_model("torchvision:shufflenet_v2_x0_5", ModelSpec(7, 3))
     assert shape_of(built.model) == (2, 7)
@@ -119,25 +109,6 @@ def test_the_number_of_classes_and_channels_go_where_they_are_asked_for(name, ch
     assert shape_of(built.model, channels) == (2, expected)
 
 
-def test_what_a_person_gives_wins(write):
-    path = write(NAMED)
-    assert shape_of(build_model(f"{path}:classes", ModelSpec(5, 3, None, {"classes": 6, "in_channels": 2})).model, 2) == (
-        2,
-        6,
-    )
-    assert shape_of(build_model(f"{path}:any_", ModelSpec(5, 3, None, {"num_classes": 6})).model) == (2, 6)
-
-
-def test_a_module_that_is_there_already_or_a_class(nets):
-    assert shape_of(build_model(f"{nets}:NET", ModelSpec(10, 3)).model) == (2, 10)
-    assert shape_of(build_model(f"{nets}:Net", ModelSpec(4, 1)).model, 1) == (2, 4)
-
-
-def test_a_function_of_a_module_in_the_working_folder(write, monkeypatch):
-    monkeypatch.chdir(write(NAMED).parent)
-    assert shape_of(build_model("builders_of_mine:n_classes", ModelSpec(5, 3)).model) == (2, 5)
-
-
 def test_a_file_that_imports_its_neighbour(write, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     write(NAMED, "neighbour_of_builders.py")
@@ -146,10 +117,6 @@ def test_a_file_that_imports_its_neighbour(write, monkeypatch):
     assert shape_of(build_model(f"{path}:built", ModelSpec(5, 3)).model) == (2, 5)
     assert sys.path == [*before, str(Path(path).parent)]
     sys.modules.pop("neighbour_of_builders")
-
-
-def test_a_model_of_a_function_is_in_evaluation_mode(nets):
-    assert not any(module.training for module in build_model(f"{nets}:build", ModelSpec(10, 3)).model.modules())
 
 
 # What cannot be built

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -78,25 +77,11 @@ def test_the_split_is_chosen_by_folder(tmp_path, train, count, test):
     assert f"image folder {tmp_path / ('train' if train else test)} (" in samples.source
 
 
-@pytest.mark.parametrize("place", ["", "data/"])
-@pytest.mark.parametrize(("train", "count"), [(True, 4), (False, 1)])
-def test_the_split_is_chosen_by_shard(tmp_path, place, train, count):
-    for name, rows in (("train-00000-of-00002", 2), ("train-00001-of-00002", 2), ("test-00000-of-00001", 1)):
-        write_parquet(tmp_path / f"{place}{name}.parquet", [_png()] * rows, [0] * rows)
-    assert len(open_samples(str(tmp_path), train=train)) == count
-
-
 def test_split_folders_may_hold_shards(tmp_path):
     write_parquet(tmp_path / "train" / "0000.parquet", [_png()] * 2, [0, 1])
     write_tar(tmp_path / "test" / "0.tar", [("0.png", _png()), ("0.cls", b"0")])
     assert len(open_samples(str(tmp_path), train=True)) == 2
     assert len(open_samples(str(tmp_path))) == 1
-
-
-def test_a_name_that_only_begins_like_a_split_is_none(tmp_path):
-    write_parquet(tmp_path / "training.parquet", [_png()], [0])
-    write_parquet(tmp_path / "testimony.parquet", [_png()], [0])
-    assert len(open_samples(str(tmp_path))) == 2
 
 
 def test_several_test_shards_are_named_and_a_pattern_decides(tmp_path):
@@ -108,25 +93,12 @@ def test_several_test_shards_are_named_and_a_pattern_decides(tmp_path):
     assert len(open_samples(str(tmp_path / "test-0.parquet"))) == 1
 
 
-def test_the_label_column_is_passed_on(tmp_path):
-    write_parquet(tmp_path / "a.parquet", [_png()], [3], column="kind")
-    assert open_samples(str(tmp_path / "a.parquet"), labels="kind").targets.tolist() == [3]
-
-
 def test_a_file_or_folder_comes_before_a_name(tmp_path, monkeypatch):
     _image(tmp_path / "cifar10" / "a" / "1.png")
     monkeypatch.chdir(tmp_path)
     assert open_samples("cifar10").names == ("a",)
     with raises("no-data-root", name="CIFAR100"):
         open_samples("cifar100")
-
-
-def test_a_function_is_called(tmp_path):
-    (tmp_path / "mine.py").write_text(
-        "from PIL import Image\ndef data(train): return [(Image.new('L', (2, 2)), 1)] * (1 + train)\n"
-    )
-    assert [len(open_samples(f"{tmp_path}/mine.py:data", train=train)) for train in (False, True)] == [1, 2]
-    sys.modules.pop("mine", None)
 
 
 @pytest.mark.parametrize("spec", ["gone", "gone/test", "", "x" * 10_000, "a\0b"])

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from dsi_cli.inference.evaluator import Evaluator, Split
-from dsi_cli.inference.precision import full_precision
 
 MATMUL, CUDNN = torch.backends.cuda.matmul, torch.backends.cudnn
 
@@ -38,18 +37,3 @@ def test_a_model_runs_without_tf32(is_allowed, recwarn):
     assert model.seen == (False, False)
     assert (MATMUL.allow_tf32, CUDNN.allow_tf32) == (is_allowed, is_allowed)
     assert not recwarn.list
-
-
-def test_an_error_within_leaves_it_as_it_was():
-    MATMUL.allow_tf32 = True
-    with pytest.raises(ZeroDivisionError, match="within"), full_precision():
-        raise ZeroDivisionError("within")
-    assert MATMUL.allow_tf32
-
-
-@pytest.mark.skipif(not hasattr(MATMUL, "fp32_precision"), reason="torch has no newer name for it")
-def test_the_newer_name_may_have_been_set():
-    MATMUL.fp32_precision = "tf32"
-    with full_precision():
-        assert MATMUL.fp32_precision == "ieee"
-    assert MATMUL.fp32_precision == "tf32"

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import torch
 from helpers.errors import raises
-from numpy.testing import assert_array_equal
 from PIL import Image
 
 from dsi_cli.inference.evaluator import Evaluator
 from dsi_cli.inference.images import open_bytes
 from dsi_cli.inference.models import ModelSpec, build_model
-from dsi_cli.inference.preprocess import INTERPOLATIONS, Preprocessing, from_processor, recorded_preprocessing
+from dsi_cli.inference.preprocess import Preprocessing, from_processor, recorded_preprocessing
 
 SIZES = [(32, 32), (37, 53), (53, 37), (224, 224), (301, 200), (31, 400), (1, 1)]
 HALF = (0.5, 0.5, 0.5)
@@ -143,32 +142,11 @@ def test_any_colour_mode_fits_any_number_of_channels(mode, channels):
     assert (row.shape, row.dtype) == ((channels, 5, 5), np.uint8)
 
 
-def test_grey_images_for_a_coloured_model_and_the_reverse():
-    grey, coloured = picture((9, 7), "L"), picture((9, 7))
-    assert_array_equal(Preprocessing(channels=3).transform()(grey), np.stack([np.asarray(grey)] * 3))
-    assert_array_equal(Preprocessing(channels=1).transform()(coloured)[0], np.asarray(coloured.convert("L")))
-
-
 def stored(image, **options):
     """Return an image as a PNG file gives it back."""
     file = io.BytesIO()
     image.save(file, "png", **options)
     return open_bytes(file.getvalue())
-
-
-def test_a_palette_is_looked_up():
-    image = picture((9, 7)).quantize(16)
-    found = stored(image)
-    assert found.mode == "P"
-    assert_array_equal(Preprocessing(channels=3).transform()(found), np.asarray(image.convert("RGB")).transpose(2, 0, 1))
-
-
-def test_transparency_is_dropped():
-    image = picture((9, 7))
-    image.putalpha(77)
-    found = stored(image)
-    assert found.mode == "RGBA"
-    assert_array_equal(Preprocessing(channels=3).transform()(found), np.asarray(picture((9, 7))).transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -259,35 +237,6 @@ def test_what_a_processors_file_says(facts, expected):
     assert from_processor(facts) == expected
 
 
-def test_what_is_asked_for_wins():
-    asked = Preprocessing(size=(8, 8), std=(0.1,))
-    assert asked.with_defaults(Preprocessing((4, 4), 0.9, mean=(0.2,))) == Preprocessing(
-        (8, 8), 0.9, None, None, (0.2,), (0.1,)
-    )
-
-
-@pytest.mark.parametrize(
-    ("prepared", "expected"),
-    [
-        (Preprocessing(channels=1), "images as they are, 1 channel, mean none, std none"),
-        (
-            Preprocessing((40, 48), 0.8, None, "bicubic", HALF, (0.22,), 3),
-            "40x48 (bicubic, crop 0.8), 3 channels, mean 0.5 0.5 0.5, std 0.22",
-        ),
-        (Preprocessing((4, 4), None, "squash", channels=3), "4x4 (bilinear, squashed), 3 channels, mean none, std none"),
-    ],
-)
-def test_it_is_described_in_words(prepared, expected):
-    assert prepared.describe() == expected
-
-
-@pytest.mark.parametrize(
-    ("channels", "mean", "expected"), [(1, (0.5,), (0.5,)), (3, (0.2,), (0.2, 0.2, 0.2)), (None, (0.2,), (0.2, 0.2, 0.2))]
-)
-def test_mean_and_deviation_fit_the_channels(channels, mean, expected):
-    assert Preprocessing(mean=mean, std=mean, channels=channels).validated().mean == pytest.approx(expected)
-
-
 def test_a_librarys_values_are_averaged_for_one_channel():
     usual = Preprocessing(mean=(0.1, 0.3, 0.8), std=(0.2, 0.2, 0.5))
     averaged = usual.with_defaults(Preprocessing(channels=1)).average_channels().validated()
@@ -316,8 +265,3 @@ def test_a_librarys_values_are_averaged_for_one_channel():
 def test_validated_with_a_wrong_value_raises(prepared, code):
     with raises(code):
         prepared.validated()
-
-
-@pytest.mark.parametrize("name", INTERPOLATIONS)
-def test_every_interpolation_is_known_to_timm(name):
-    assert Preprocessing((5, 5), interpolation=name).transform()(picture((9, 7))).shape == (3, 5, 5)

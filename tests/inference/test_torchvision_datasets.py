@@ -58,10 +58,6 @@ def test_with_its_folder_a_name_wins_over_a_folder_of_that_name(mnist, tmp_path,
             open_samples(place, root=root)
 
 
-def test_names_are_torchvisions(mnist):
-    assert open_dataset(find_dataset("FashionMNIST"), mnist("FashionMNIST"), False, False).names[0] == "T-shirt/top"
-
-
 def test_food101_has_files(tmp_path):
     base = tmp_path / "food-101"
     (base / "meta").mkdir(parents=True)
@@ -124,7 +120,3 @@ def test_the_folder_must_be_given(named):
 )
 def test_names_have_other_spellings(spec, name):
     assert find_dataset(spec).name == name
-
-
-def test_other_names_are_none():
-    assert find_dataset("cifar") is None

@@ -57,11 +57,6 @@ def test_time_does_not_depend_on_which_checkpoints_are_kept():
     assert np.ptp(found) < 0.8, found
 
 
-def test_start_is_the_first_value_unless_it_is_given():
-    curve = 0.3 + saturating(EPOCHS)
-    assert times(phases(EPOCHS, curve)) == pytest.approx(times(phases(EPOCHS, curve, start=0.3)))
-
-
 def test_points_without_a_value_are_left_out():
     curve = saturating(EPOCHS)
     with_gap = np.where(EPOCHS == 7, np.nan, curve)
@@ -113,12 +108,6 @@ def test_interval_holds_the_time_of_the_curve_without_noise():
         assert t90.low <= t90.last_epoch <= t90.high
         held += t90.low <= truth <= t90.high
     assert held >= 0.85 * 60
-
-
-def test_phases_are_seeded():
-    curve = saturating(EPOCHS, noise=0.01)
-    assert phases(EPOCHS, curve, start=0.0) == phases(EPOCHS, curve, start=0.0)
-    assert phases(EPOCHS, curve, start=0.0, seed=1) != phases(EPOCHS, curve, start=0.0)
 
 
 def test_phases_of_shapes_that_do_not_fit_or_of_epochs_that_do_not_increase_raises():
