@@ -24,18 +24,16 @@ from dsi_cli.queries.phases import PHASE_NAMES
 
 PAGE = Path(__file__).parent / "findings.md"
 RUNS = {"cifar100-cnn": "CNN", "cifar100-vit": "ViT"}
-INTRO = """# What the demo shows of the paper
+INTRO = """# What the demo shows
 
-This page lists findings of the paper ([arXiv 2505.21338](https://arxiv.org/abs/2505.21338)) and whether the two runs that ship with
-dsi show them. `make findings` writes it from the tables of `dsi demo`.
-
-The runs are one small CNN (639,180 parameters, SGD) and one tiny ViT (147,876, AdamW), each trained once for 30 epochs on
+This page lists findings of the paper ([arXiv 2505.21338](https://arxiv.org/abs/2505.21338)) and whether the runs that ship with
+dsi show them: a small CNN (639,180 parameters, SGD) and a tiny ViT (147,876, AdamW), each trained once for 30 epochs on
 CIFAR-100. With one seed each, nothing here says how much another training would differ. A difference between the two may also come
 from the optimiser, the learning rate or the size.
 
-The *agreement* of two matrices is Pearson's correlation: 0 is chance, 1 is identical. Square brackets hold 95 % confidence
-intervals: over classes for agreement and WSI, over mistakes for IDM ([method](method.md)). A finding is called shown if these
-intervals exclude 0 in the stated direction.
+The [agreement](glossary.md) is Pearson's correlation: 0 is chance, 1 is identical. Brackets hold 95 % confidence intervals: over
+classes for agreement and WSI, over mistakes for IDM. A finding is called shown if these intervals exclude 0 in the stated
+direction. `make findings` writes this page.
 """
 HAND = ("<!-- written by hand: begin -->", "<!-- written by hand: end -->")
 """`make findings` keeps the lines between these marks."""

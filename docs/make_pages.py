@@ -19,6 +19,7 @@ from dsi_cli.cli.app import COMMANDS, app, command_function, split_docstring
 from dsi_cli.store.schema import SCHEMA_VERSION, TABLES, Column
 
 HERE = Path(__file__).parent
+DSI_ALONE = "`dsi --version` prints the version, and `dsi --install-completion` installs shell completion."
 
 
 def tables_page() -> str:
@@ -62,14 +63,7 @@ def cli_page() -> str:
     contexts = {
         name: group.commands[name].make_context(name, [], parent=context, resilient_parsing=True) for name in COMMANDS
     }
-    lines = [
-        "# Command line",
-        "",
-        group.help,
-        "",
-        *(f"- [`dsi {name}`](#dsi-{name}): {purpose}" for name, purpose in COMMANDS.items()),
-    ]
-    lines += ["", "`dsi` alone also takes:", "", *(option_line(one, context) for one in group.params)]
+    lines = ["# Command line", "", f"`dsi COMMAND --help` prints the same. {DSI_ALONE}"]
 
     # An option that several commands have with the same text is listed once.
     records = {
@@ -120,7 +114,7 @@ def cli_page() -> str:
         if name not in ("analyze", "watch"):
             flags = [f"`{one.opts[-1]}`" for record, one in records[name].items() if record in shared - every]
             lines += ["", f"Shared options: {', '.join(flags)}."] if flags else []
-        lines += ["", "```sh", *(line.strip() for line in examples), "```"]
+        lines += ["", "```sh", *(line.strip() for line in examples[:3]), "```"]
         if name == "analyze":
             lines[lines.index("## `dsi analyze`") + 2] += (
                 "\n\nIn Python, an option is a parameter of `dsi_cli.analyze` with the same name (with underscores), unless"

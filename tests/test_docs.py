@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 import shlex
@@ -39,47 +40,55 @@ def commands(page: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
-    """A folder as a reader has it: checkpoints in ``ckpts``."""
-    folder = tmp_path_factory.mktemp("reader")
-    shutil.copytree(str(files("dsi_cli.demo") / "runs" / "cifar100-cnn"), folder / "ckpts")
-    return folder
+def demo(tmp_path_factory):
+    """The results of ``dsi demo``."""
+    folder = tmp_path_factory.mktemp("demo")
+    run([*OURS["dsi"], "demo", "--quiet"], folder, None)
+    return folder / "dsi-demo"
 
 
-def run(command: list[str], folder: Path, environment: dict[str, str] | None) -> None:
+def run(command: list[str], folder: Path, environment: dict[str, str] | None) -> list[str]:
+    """Run a command, and return what it prints to both streams."""
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
+    return [done.stdout, done.stderr]
 
 
-def follow(page: Path, folder: Path, programs: Programs = OURS, environment: dict[str, str] | None = None) -> None:
-    """Run the commands and the Python examples of a page in their order; of the targets of make, only the demo is made."""
-    for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+def follow(
+    page: Path, folder: Path, programs: Programs = OURS, environment: dict[str, str] | None = None, shell: str = "sh"
+) -> None:
+    """Run the commands and the Python examples of a page in their order, and compare what they print with the text below them.
+
+    Of the targets of make, only the demo is made. A line of three dots in a text stands for lines that are left out,
+    and lines may be wrapped.
+    """
+    content, printed, end = page.read_text(encoding="utf-8"), list[str](), 0
+    for block in BLOCK.finditer(content):
+        kind, text = block.groups()
+        is_output = kind == "text" and printed and not content[end : block.start()].strip()
+        for part in text.split("...\n") if is_output else []:
+            assert " ".join(part.split()) in " ".join(" ".join(printed).split())
+        printed, end = [], block.end()
         if kind == "python":
-            run([*programs["python"], "-W", "error:::__main__", "-c", text], folder, environment)
-        for command in commands_of(text) if kind == "sh" else []:
-            name, *arguments = shlex.split(command)
+            printed += run([*programs["python"], "-W", "error:::__main__", "-c", text], folder, environment)
+        for command in commands_of(text) if kind == shell else []:
+            name, *arguments = shlex.split(os.path.expandvars(command))
             if name == "make":
                 assert arguments[0] in TARGETS, f"{command}: the Makefile has no such target"
             if [name, *arguments] == ["make", "demo"]:
-                run([*programs["dsi"], "demo"], folder, environment)
+                printed += run([*programs["dsi"], "demo"], folder, environment)
             elif name != "make":
-                run([*programs.get(name, [name]), *arguments], folder, environment)
+                printed += run([*programs.get(name, [name]), *arguments], folder, environment)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "cli.md"], ids=lambda page: page.name)
-def test_every_command_and_example_runs_in_its_order(page, workplace):
-    follow(page, workplace)
-
-
-@pytest.mark.slow
-def test_the_tutorials_numbers_are_the_demos(tmp_path):
-    command = [sys.executable, "-m", "dsi_cli", "demo", "--quiet"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1200, check=False)
-    printed = {line.rstrip() for line in done.stdout.splitlines()}
-    shown = [line for text in blocks(ROOT / "docs/tutorial.md", "text") for line in text.splitlines()]
-    assert len(shown) > 8
-    assert [line for line in shown if line not in printed] == []
+def test_every_command_and_example_runs_in_its_order(page, demo, tmp_path):
+    """The reader has checkpoints in ``ckpts``, and the demo's results unless the page makes them."""
+    shutil.copytree(str(files("dsi_cli.demo") / "runs" / "cifar100-cnn"), tmp_path / "ckpts")
+    if not {"make demo", "dsi demo"} & set(commands(page)):
+        shutil.copytree(demo, tmp_path / "dsi-demo")
+    follow(page, tmp_path)
 
 
 def test_the_readme_has_commands_and_an_example():
@@ -102,7 +111,7 @@ def test_every_container_and_trainer_is_on_the_page_of_what_is_read():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_to_files_of_the_project_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
-        if "://" not in target:
+        if "://" not in target and target != "demo/report.html":  # the site has the report
             assert (page.parent / target).exists(), target
 
 
@@ -111,7 +120,7 @@ def test_the_pictures_that_are_made_are_the_gallerys_and_small():
     shown = re.findall(r"\]\(images/([^)]+)\)", (ROOT / "docs/figures.md").read_text(encoding="utf-8"))
     assert sorted(shown) == sorted(one.path.name for one in made["PICTURES"])
     for path in [made["ALIGNMENT"], *(one.path for one in made["PICTURES"])]:
-        assert 0 < path.stat().st_size <= 100_000, path
+        assert 0 < path.stat().st_size <= 200_000, path
 
 
 def test_the_makefile_shows_what_the_continuous_check_runs():
@@ -121,15 +130,11 @@ def test_the_makefile_shows_what_the_continuous_check_runs():
     assert set(called) <= TARGETS
 
 
-def test_the_page_on_labels_has_every_preset_and_every_class_without_a_synset():
+def test_the_page_on_labels_has_every_preset_with_its_classes_and_those_without_a_synset():
     page = " ".join((ROOT / "docs/labels.md").read_text(encoding="utf-8").split())
     for preset in PRESETS:
-        labels = load_preset(preset.name)
-        left_out = [name for name, wnid in zip(labels.names, labels.wnids, strict=True) if wnid is None]
-        row = f"| `{preset.name}` | {preset.title} | {preset.classes:,} | {len(left_out) or ''} | {preset.source} |"
-        assert " ".join(row.split()) in page
-        for name in left_out:
-            assert name in page
+        left_out = sum(wnid is None for wnid in load_preset(preset.name).wnids)
+        assert f"`{preset.name}` ({preset.classes:,}{f', {left_out}' if left_out else ''})" in page
 
 
 def test_recipes_for_clusters_are_well_formed_and_name_options_that_exist():

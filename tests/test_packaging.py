@@ -122,7 +122,7 @@ def test_getting_started_works_in_a_clean_environment(clean, tmp_path):
 @pytest.mark.slow
 def test_a_notebook_runs_as_written_with_what_its_page_installs(clean, tmp_path):
     page = (ROOT / "docs/notebooks.md").read_text(encoding="utf-8")
-    (beside,) = re.findall("^pip install dsi-cli (.*)$", page, re.MULTILINE)
+    (beside,) = re.findall("^pip install (.*)$", page, re.MULTILINE)
     install(clean.parent, *beside.split())
     notebook = shutil.copy(ROOT / "docs/notebooks/tables.ipynb", tmp_path)
     printed([clean / "jupyter", "execute", "--inplace", notebook], tmp_path)

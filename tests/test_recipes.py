@@ -65,7 +65,7 @@ def test_the_steps_of_the_workflow_run(called):
             ended = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
             assert re.match(r"epoch 3: z -?\d+\.\d\n", ended.stdout), ended.stderr
         elif command.startswith("pip"):
-            (extra,) = re.fullmatch(r"pip install 'dsi-cli\[(\w+)\]'", command).groups()
+            (extra,) = re.fullmatch(r"pip install './dsi_cli-[\d.]+-py3-none-any.whl\[(\w+)\]'", command).groups()
             assert extra in extras
         elif command:
             called(command)

@@ -95,8 +95,7 @@ class InputOptions:
         metadata=option(
             "--log",
             metavar="FILE",
-            help="Training log of all runs: CSV, trainer_state.json, or TensorBoard's files. By default dsi reads the log"
-            " next to each run's checkpoints.",
+            help="Training log: CSV, trainer_state.json or TensorBoard's files. By default the one next to the checkpoints.",
             url=DOWNLOAD,
         ),
     )
@@ -123,8 +122,7 @@ class LabelOptions:
         metadata=option(
             "--map",
             metavar="FILE",
-            help="CSV file with the WordNet sense of each label, which overrides every other source. dsi labels --write-map"
-            " writes one to edit.",
+            help="CSV file with the WordNet sense of each label; dsi labels --write-map writes one to edit.",
             is_kept=True,
             url=DOWNLOAD,
         ),
@@ -159,8 +157,8 @@ class ComparisonOptions:
         metadata=option(
             "--reference",
             metavar="REFERENCE",
-            help="Reference that the networks are compared with: path (default), wup, lch, res:FILE, lin:FILE, jcn:FILE, or the"
-            " file of a matrix (.csv, .parquet, .npy). Repeatable; the first is the main one.",
+            help="What the networks are compared with: path (default), wup, lch, res:FILE, lin:FILE, jcn:FILE, or the file of a"
+            " matrix (.csv, .parquet, .npy). Repeatable; the first is the main one.",
             choices=("path", "wup", "lch", "res:", "lin:", "jcn:"),
             is_kept=True,
             url=DOWNLOAD,
@@ -225,8 +223,8 @@ class PredictionOptions:
         metadata=option(
             "--predictions",
             metavar="FILE",
-            help="Predictions made elsewhere: Parquet or CSV (columns epoch, target, prediction), NPY or NPZ (predictions of"
-            " epochs x samples, or confusion matrices of epochs x C x C), or a folder with one file per epoch.",
+            help="Stored predictions: Parquet or CSV (epoch, target, prediction), NPY or NPZ (epochs x samples, or confusion"
+            " matrices), or a folder with one file per epoch.",
             is_kept=True,
             url=DOWNLOAD,
         ),
@@ -269,8 +267,8 @@ class ModelOptions:
         metadata=option(
             "--test",
             metavar="DATA",
-            help="Test data to run the model on: a folder of class folders, Parquet or tar shards, a data set saved by Hugging"
-            " Face's library, a torchvision dataset (CIFAR100, with --data-root), file.py:function or module:function.",
+            help="Test data: a folder of class folders, Parquet or tar shards, a data set saved by Hugging Face's library, a"
+            " torchvision dataset (CIFAR100, with --data-root), file.py:function or module:function.",
             url=CACHE,
         ),
     )

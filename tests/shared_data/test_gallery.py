@@ -1,0 +1,10 @@
+"""The worked cases of the documentation print what the page shows."""
+
+from __future__ import annotations
+
+from test_docs import ROOT, follow
+
+
+def test_the_worked_cases_print_what_the_page_shows(shared, tmp_path, monkeypatch):
+    monkeypatch.setenv("DATA", str(shared / "data"))
+    follow(ROOT / "docs/gallery.md", tmp_path, shell="bash")
