@@ -42,6 +42,7 @@ def analyze(
     taxonomy: _Path | None = None,
     pos: str | None = None,
     wordnet: str | None = None,
+    revisions: str | None = None,
     epochs: str | None = None,
     head: str | None = None,
     ema: bool | None = None,
@@ -78,6 +79,8 @@ def analyze(
         child and parent, a JSON tree, or a file of ImageNet, BREEDS or iNaturalist)
     pos : the part of speech of the labels in WordNet: ``noun``, or ``verb`` for lists of actions
     wordnet : the name of a WordNet that is installed for NLTK, instead of version 3.0
+    revisions : read a Hugging Face repository (``hf://ORG/MODEL``) at each of its ``commits``, ``tags`` or ``branches``, or at the
+        tags and branches that fit a pattern
     epochs : ``first:last:step``, ``last`` included
     head : the name of the classifier's weight, if dsi cannot find it
     ema : use averaged weights instead of raw ones
@@ -125,6 +128,7 @@ def analyze(
             "taxonomy": taxonomy,
             "pos": pos,
             "wordnet": wordnet,
+            "revisions": revisions,
             "epochs": epochs,
             "head": head,
             "ema": ema,

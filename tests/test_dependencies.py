@@ -20,12 +20,12 @@ DISTRIBUTIONS = {
     "mlflow": "mlflow-skinny",
     "google": "protobuf",
     "upath": "universal-pathlib",
+    "huggingface_hub": "huggingface-hub",
 }
 """By the name that is imported, where it differs."""
 NOT_IMPORTED = {
     "s3fs": "imported by fsspec",
     "gcsfs": "imported by fsspec",
-    "huggingface-hub": "imported by fsspec",
     "sqlalchemy": "imported by MLflow's local store",
     "alembic": "imported by MLflow's local store",
 }

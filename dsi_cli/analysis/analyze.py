@@ -108,7 +108,7 @@ def analyze(
         digest = digest_of_tables(out)
         earlier = layout.earlier_options(out, CHECKPOINTS)
         folders, recorded = earlier.get("folders", {}), earlier.get("settings", {})
-        found = _find_runs(paths, folders)
+        found = _find_runs(paths, folders, options.revisions, partial(report_progress, "listing revisions"))
         names = {run.name: _runs_of_folder(folders, run) for run in found}
         options, lines = earlier_settings.hold(options, recorded, {name for known in names.values() for name in known})
         for line in lines:
@@ -152,8 +152,13 @@ def analyze(
     return Summary(printable(str(out)), summaries, warnings, time.monotonic() - started, unchanged=unchanged)
 
 
-def _find_runs(paths: Sequence[str | PathLike[str]], folders: dict[str, str]) -> list[TrainingRun]:
-    runs = discover(paths, folders)
+def _find_runs(
+    paths: Sequence[str | PathLike[str]],
+    folders: dict[str, str],
+    revisions: str | None,
+    progress: Callable[[int, int], None],
+) -> list[TrainingRun]:
+    runs = discover(paths, folders, revisions, progress)
     if not runs:
         raise NothingToAnalyseError(no_checkpoints(paths), code="no-checkpoints")
     for run in runs:
@@ -233,6 +238,8 @@ def logs_of(runs: Sequence[RunCheckpoints], log: TrainingLog | None = None) -> d
         folder = run.training.folder
         step_folders = {file.step_folder for file in run.training.checkpoints if file.step_folder}
         last_step = sorted(step_folders, key=lambda path: natural_key(path.name))[-1:]
+        if run.training.checkpoints and run.training.checkpoints[-1].moment is not None:
+            last_step = [run.training.checkpoints[-1].step_folder or folder]
         parent = [folder.parent] if siblings[folder.parent] == 1 else []
         logs[run.name] = find_log([folder, *parent, *last_step])
     return logs
@@ -322,6 +329,8 @@ def _skipped_warnings(run: RunCheckpoints) -> Iterator[str]:
         yield f"{count(len(skipped), 'checkpoint')} {are} left out, {first}"
     if any(r.epoch_source == ORDER for r in run.usable) and len(run.usable) > 1:
         by = "steps" if all(r.step is not None for r in run.usable) else "names"
+        if any(file.moment is not None for file in run.training.checkpoints) and by == "names":
+            by = "revisions"
         yield f"no file names its epoch: they are numbered from 1 in the order of their {by}, and joined to no log"
 
 

@@ -25,6 +25,7 @@ def scan_paths(
     choice: HeadOptions,
     labels: str | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    revisions: str | None = None,
 ) -> list[tuple[TrainingRun, list[Record]]]:
     """Return the runs under the paths, each with the records of its checkpoints, as an analysis would find them.
 
@@ -34,6 +35,7 @@ def scan_paths(
     choice : the name of the head, and averaged or raw weights
     labels : a file or a preset, whose number of classes is evidence for the head
     progress : called with the number of files read and their total
+    revisions : the revisions of repositories to read (`dsi_cli.remote.hub.list_revisions`)
 
     Raises
     ------
@@ -42,7 +44,7 @@ def scan_paths(
     NothingToAnalyseError
         There is no checkpoint under the paths.
     """
-    runs = discover(paths)
+    runs = discover(paths, revisions=revisions)
     if not runs:
         raise NothingToAnalyseError(no_checkpoints(paths), code="no-checkpoints")
     total, done = sum(len(run.checkpoints) for run in runs), 0

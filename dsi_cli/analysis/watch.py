@@ -94,6 +94,7 @@ def watch(
     analyse: Analyse,
     *,
     every: float = LISTING_INTERVAL_S,
+    revisions: str | None = None,
     until_epoch: int | None = None,
     until_left_out: int | None = None,
     idle: float | None = None,
@@ -108,6 +109,7 @@ def watch(
     out : the results folder of ``analyse``, which is locked only during an analysis
     analyse : called whenever a new or changed checkpoint is at rest
     every : the seconds from one listing to the next
+    revisions : the revisions of repositories to read
     until_epoch : end when each path has checkpoints, and each run has a usable one of this epoch or a later one
     until_left_out : end also for runs that have a checkpoint of this epoch or a later one which ``--epochs`` leaves out
     idle : end when nothing was new for this many seconds
@@ -121,7 +123,7 @@ def watch(
     NothingToAnalyseError
         Nothing was new for ``idle`` seconds, and nothing could be analysed until then.
     """
-    files, known = _Files(paths), _Known(Path(out))
+    files, known = _Files(paths, revisions), _Known(Path(out))
     event: UpdatedEvent | WaitingEvent | None
     last_event: Event | None = None
     last_news = clock()
@@ -180,8 +182,9 @@ class _Files:
     at_rest : size and modification time of the files that have stopped changing and are not analysed yet, by path
     """
 
-    def __init__(self, paths: Sequence[AnyPath]) -> None:
+    def __init__(self, paths: Sequence[AnyPath], revisions: str | None = None) -> None:
         self.paths = paths
+        self._revisions = revisions
         self.existing: list[AnyPath] = []
         self.waiting: WaitingEvent | None = None
         self.at_rest: dict[Place, tuple[int, int]] = {}
@@ -219,7 +222,7 @@ class _Files:
         reason, self.existing = f"no checkpoint yet under {', '.join(map(str, self.paths))}", []
         for path in self.paths:
             try:
-                runs = discover([path])
+                runs = discover([path], revisions=self._revisions)
             except (UsageError, NothingToAnalyseError, OSError) as error:
                 reason = str(error)
                 continue

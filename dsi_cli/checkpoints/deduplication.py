@@ -14,6 +14,9 @@ from typing import Any
 from dsi_cli.checkpoints import epochs, trainers
 from dsi_cli.checkpoints.records import FAILED, OK, SKIPPED, Record
 
+_SETTLED_SOURCES = (epochs.CONTENTS, epochs.ORDER, epochs.COMMIT_TITLE, epochs.REVISION_NAME)
+"""The sources of epochs that the names of a run's files do not change."""
+
 
 def resolve_duplicates(records: Sequence[Record], *, begins_before_training: bool = False) -> list[Record]:
     """Return the records of one run, in the same order, with epochs, finished epochs and duplicates resolved.
@@ -59,7 +62,7 @@ def with_numbers_from_names(records: Sequence[Record]) -> list[Record]:
     numbers = epochs.numbers_in_names([epoch_name(record) for record in records])
     dated = []
     for record, (epoch, step) in zip(records, numbers, strict=True):
-        if record.epoch_source in (epochs.CONTENTS, epochs.ORDER) or record.trainer == trainers.HUGGING_FACE:
+        if record.epoch_source in _SETTLED_SOURCES or record.trainer == trainers.HUGGING_FACE:
             dated.append(record)
             continue
         source = None if epoch is None else record.epoch_source or epochs.FILE_NAME
@@ -70,8 +73,13 @@ def with_numbers_from_names(records: Sequence[Record]) -> list[Record]:
 
 
 def epoch_name(record: Record) -> str:
-    """Return the name that states the epoch: the name of the file, or of its folder if only that has a number."""
+    """Return the name that states the epoch: the name of the file, or of its folder if only that has a number.
+
+    The name of a repository's revision is empty, because it states neither an epoch nor a training.
+    """
     path = PurePath(file_path(record))
+    if _is_repository(record):
+        return ""
     in_folder = record.epoch_source == epochs.FOLDER_NAME and not any(map(str.isdigit, path.stem))
     return path.parent.name if in_folder else path.name
 
@@ -83,7 +91,12 @@ def file_path(record: Record) -> str:
 
 def is_copy(record: Record) -> bool:
     """Return whether a file's name is that of a copy: ``best.pt``, ``last.ckpt``."""
-    return bool(epochs.COPY_NAMES.search(_file_name(record)))
+    return not _is_repository(record) and bool(epochs.COPY_NAMES.search(record.name))
+
+
+def _is_repository(record: Record) -> bool:
+    """Return whether a record is a whole repository at a revision: ``hf://org/model@v1``."""
+    return record.path.startswith("hf://") and "@" in PurePath(record.path).name
 
 
 def _number_by_order(records: Sequence[Record]) -> list[Record]:
@@ -156,7 +169,7 @@ def _resolve_epoch(records: list[Record]) -> list[tuple[Record, Record]]:
         if twin is not None:
             resolved.append((record, _skip_as_twin(record, twin)))
         elif rival is not None and (rival.step != record.step or _is_secondary(record) > _is_secondary(rival)):
-            reason = f"epoch {record.epoch} again, as in {_file_name(rival)}, with other weights"
+            reason = f"epoch {record.epoch} again, as in {rival.name}, with other weights"
             resolved.append((record, replace(record, status=SKIPPED, reason=reason)))
         else:
             if rival is not None:
@@ -166,7 +179,7 @@ def _resolve_epoch(records: list[Record]) -> list[tuple[Record, Record]]:
         result = record
         if id(record) in clashes:
             when = f"epoch {record.epoch}" if record.step is None else f"epoch {record.epoch}, step {record.step},"
-            reason = f"{when} is also in {_file_name(clashes[id(record)])}, with other weights;"
+            reason = f"{when} is also in {clashes[id(record)].name}, with other weights;"
             reason += " give only the files of one training: dsi analyze FILES"
             result = replace(record, status=FAILED, reason=reason)
         resolved.append((record, result))
@@ -200,12 +213,8 @@ def _skip_without_epoch(record: Record, kept: Sequence[Record]) -> Record:
 
 
 def _skip_as_twin(record: Record, twin: Record) -> Record:
-    return replace(record, status=SKIPPED, reason=f"the same weights as {_file_name(twin)}")
+    return replace(record, status=SKIPPED, reason=f"the same weights as {twin.name}")
 
 
 def _is_twin(record: Record, other: Record) -> bool:
     return record.fingerprint is not None and record.fingerprint == other.fingerprint
-
-
-def _file_name(record: Record) -> str:
-    return PurePath(record.path).name

@@ -14,15 +14,15 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 
-from dsi_cli.checkpoints.epochs import is_step_folder, natural_key
+from dsi_cli.checkpoints.epochs import EpochAndStep, is_step_folder, moments_of_revisions, natural_key
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, is_checkpoint
 from dsi_cli.checkpoints.io.source import RandomAccessFile
-from dsi_cli.errors import CheckpointError, UsageError, nearest
+from dsi_cli.errors import CheckpointError, NothingToAnalyseError, UsageError, count, nearest
 from dsi_cli.remote import locations, urls
 from dsi_cli.remote.locations import Place
 
@@ -52,6 +52,7 @@ STATE_FILES = ("trainer_state.json", "config.json")
 """The files with metadata in a folder that is one checkpoint."""
 LABEL_ENCODER = "label_encoder.pkl"
 """The file of class names that scikit-learn pickled, read by `dsi_cli.checkpoints.encoders`."""
+_NANO = 10**9
 OUTPUT_TABLE = "checkpoints.parquet"
 """The file that marks a results folder of dsi, which is skipped."""
 _IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})
@@ -75,6 +76,8 @@ class CheckpointFile:
     """The folder that is the checkpoint, if it is a folder."""
     bytes: int
     modified_ns: int
+    moment: EpochAndStep | None = None
+    """Epoch and step of a revision if its contents do not state them; None for a file that is no revision."""
     entry: str | None = None
     """The label of a `dsi_cli.checkpoints.trainers.SavedEpoch` if the file holds several epochs; None for a single checkpoint."""
 
@@ -109,24 +112,38 @@ class TrainingRun:
 class _Folder:
     files: list[tuple[Place, os.stat_result, Place | None]] = field(default_factory=list)
     """The path, status and step folder of each checkpoint."""
+    moments: list[EpochAndStep] = field(default_factory=list)
+    """Epoch and step of each file if the files are revisions, the oldest first."""
     ignored: int = 0
 
 
-def discover(paths: Sequence[str | os.PathLike[str]], known: dict[str, str] | None = None) -> list[TrainingRun]:
+def discover(
+    paths: Sequence[str | os.PathLike[str]],
+    known: dict[str, str] | None = None,
+    revisions: str | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[TrainingRun]:
     """Return the runs under the given paths, sorted by name.
 
     Parameters
     ----------
     paths : files, folders (searched to any depth, links followed once), glob patterns, or URLs of these
     known : ``{run name: folder}`` of an existing output; a folder keeps its name
+    revisions : read the paths, which are repositories, at these revisions (`dsi_cli.remote.hub.list_revisions`)
+    progress : called with the number of listed revisions and their total
 
     Raises
     ------
+    NothingToAnalyseError
+        No revision has a checkpoint (``no-checkpoints``), or a server does not respond.
     UsageError
-        A path does not exist (``no-such-path``), or ``known`` has a run's name for another folder (``run-name-taken``).
+        A path does not exist (``no-such-path``), no revision fits (``no-such-revision``), or ``known`` has a run's name for
+        another folder (``run-name-taken``).
     """
     folders: dict[Place, _Folder] = {}
-    for path in _expand(paths):
+    for url in paths if revisions is not None else ():
+        _search_revisions(os.fspath(url), revisions or "", folders, progress)
+    for path in _expand(paths if revisions is None else ()):
         if path.is_dir():
             _search_folder(path, folders)
         else:
@@ -199,6 +216,56 @@ def _search_folder(top: Place, folders: dict[Place, _Folder]) -> None:
             name for name in subfolders if name not in _IGNORED_FOLDERS and not _OPTIMISER_FOLDER.fullmatch(name)
         ]
         _add_folder(folder, files, folders, is_top=folder == top)
+
+
+def _search_revisions(url: str, wanted: str, folders: dict[Place, _Folder], progress: Callable[[int, int], None]) -> None:
+    """Add the checkpoint of each revision that differs from those of the earlier revisions."""
+    from dsi_cli.remote import hub
+
+    history = hub.list_revisions(url, wanted, progress)
+    revisions = history.revisions
+    if not history.are_commits:
+        revisions = sorted(revisions, key=lambda revision: natural_key(revision.text))
+        # A tag with a number has precedence over a branch like main at the same commit.
+        revisions.sort(key=lambda revision: not any(map(str.isdigit, revision.text)))
+    files: list[tuple[Place, os.stat_result, Place | None]] = []
+    texts: list[str] = []
+    have_state: list[bool] = []
+    seen: set[object] = set()
+    for revision in revisions:
+        folder = revision.folder
+        found: dict[Place, _Folder] = {}
+        if revision.error is not None:
+            # Reading it fails with the reason.
+            found[folder] = _Folder([(folder / MODEL_FILES[1], os.stat_result((0,) * 10, {"st_mtime_ns": 0}), None)])
+        elif folder.is_file():
+            found[folder] = _Folder([(folder, folder.stat(), None)])
+            folder = folder.parent
+        else:
+            _add_folder(folder, next(folder.walk())[2], found, is_top=True)
+        state = folder / STATE_FILES[0]
+        state_tag = state.tag() if revision.error is None and state.is_file() else None
+        for path, status, _ in (file for contents in found.values() for file in contents.files):
+            parts = [path, *_parts(path)] if revision.error is None else []
+            identity = tuple((part.name, part.tag()) for part in parts if not isinstance(part, Path)) or (revision.text,)
+            if identity in seen:
+                continue
+            seen.add(identity)
+            files.append((path, status, folder))
+            texts.append(
+                revision.text if path.name in MODEL_FILES or not history.are_commits else f"{revision.text} {path.name}"
+            )
+            have_state.append(state_tag is not None and state_tag not in seen)
+        seen.add(state_tag)
+    shown = urls.without_secrets(url)
+    if not files:
+        raise NothingToAnalyseError(
+            f"no checkpoint at {count(len(revisions), 'revision')} of {shown}: if they are in a folder, give {shown}/FOLDER",
+            code="no-checkpoints",
+            path=shown,
+        )
+    top = history.folder.parent if history.folder.is_file() else history.folder
+    folders[top] = _Folder(files, moments_of_revisions(texts, have_state, are_commits=history.are_commits))
 
 
 def _walk_local(top: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
@@ -276,7 +343,7 @@ def _may_be_checkpoint(path: Place, status: os.stat_result) -> bool:
         return True
     if suffix in _OTHER_SUFFIXES or not stat.S_ISREG(status.st_mode) or status.st_size < 16:
         return False
-    if not isinstance(path, Path) and suffix not in _REMOTE_SUFFIXES:
+    if not isinstance(path, Path) and (suffix not in _REMOTE_SUFFIXES or path.name.startswith(".")):
         return False
     try:
         with RandomAccessFile(path) as source:
@@ -288,6 +355,11 @@ def _may_be_checkpoint(path: Place, status: os.stat_result) -> bool:
 def _training_run(name: str, folder: Place, contents: _Folder) -> TrainingRun:
     files = sorted(contents.files, key=lambda file: natural_key(str(file[0]).removeprefix(f"{folder}/")))
     checkpoints = [_checkpoint_file(name, folder, *file) for file in files]
+    if contents.moments:
+        checkpoints = [
+            replace(_checkpoint_file(name, folder, *file), moment=moment)
+            for file, moment in zip(contents.files, contents.moments, strict=True)
+        ]
     # Two models in one step folder are two checkpoints.
     counts = Counter(file.display_path for file in checkpoints)
     distinct: dict[Place, CheckpointFile] = {}
@@ -301,24 +373,26 @@ def _checkpoint_file(
     run: str, folder: Place, path: Place, status: os.stat_result, step_folder: Place | None
 ) -> CheckpointFile:
     """Return a checkpoint with the size of all its parts, and the time of the last change of parts and metadata."""
-    parts = _parts(path)
+    parts = [found for part in _parts(path) if (found := _stat(part)) is not None and stat.S_ISREG(found.st_mode)]
     metadata = []
     if path.name in MODEL_FILES:
         metadata = [found for name in STATE_FILES if (found := _stat(path.parent / name)) is not None]
     size = status.st_size + sum(part.st_size for part in parts)
-    modified = max(file.st_mtime_ns for file in (status, *parts, *metadata))
+    times = [file.st_mtime_ns for file in (status, *parts, *metadata)]
+    # A server without times gives tags of less than a second, each of which may change.
+    modified = max(times) if max(times) >= _NANO else sum(times) % _NANO
     return CheckpointFile(run, folder, path, step_folder, size, modified)
 
 
-def _parts(path: Place) -> list[os.stat_result]:
+def _parts(path: Place) -> list[Place]:
+    """Return the other files of a checkpoint that consists of several."""
     patterns = {".safetensors.index.json": "*.safetensors", ".bin.index.json": "*.bin"}
     patterns |= dict.fromkeys(WHOLE_FOLDERS, "**/*")
     pattern = next((pattern for suffix, pattern in patterns.items() if path.name.endswith(suffix)), None)
     if pattern is None:
         return []
     files: Iterable[Place] = path.parent.glob(pattern)
-    statuses = [_stat(file) for file in sorted(files, key=str) if file != path]
-    return [status for status in statuses if status is not None and stat.S_ISREG(status.st_mode)]
+    return [file for file in sorted(files, key=str) if file != path]
 
 
 def _run_names(folders: Iterable[Place], known: dict[str, str]) -> dict[Place, str]:

@@ -85,6 +85,12 @@ _MIN_STEP_GAP = 500
 """Numbers that differ by at least this much are steps, not epochs."""
 _UNGLUED_NUMBER = re.compile(r"(?<![a-z0-9])(\d{1,9})(?![a-z0-9])", re.IGNORECASE)
 CONTENTS, FILE_NAME, FOLDER_NAME, ORDER = "contents", "file name", "folder name", "order"
+COMMIT_TITLE, REVISION_NAME = "commit title", "revision name"
+"""Sources of the epochs of revisions: the title of a commit, or the name of a tag or branch."""
+_EPOCH_IN_TITLE = re.compile(r"(?<![a-z])epochs?[\W_]{0,3}(\d{1,9})(?!\d)", re.IGNORECASE)
+_STEP_IN_TITLE = re.compile(r"(?<![a-z])(?:steps?|iter(?:ation)?s?|checkpoint)[\W_]{0,3}(\d{1,9})(?!\d)", re.IGNORECASE)
+_FINAL_TITLE = re.compile(r"end of training|model save|best", re.IGNORECASE)
+"""Titles of commits whose weights may be those of an earlier epoch than their metadata state."""
 
 
 class EpochAndStep(NamedTuple):
@@ -92,8 +98,45 @@ class EpochAndStep(NamedTuple):
 
     epoch: int | None = None
     source: str | None = None
-    """The source of ``epoch``: ``contents``, ``file name``, ``folder name`` or ``order``."""
+    """The source of ``epoch``: ``contents``, ``file name``, ``folder name``, ``commit title``, ``revision name`` or ``order``."""
     step: int | None = None
+    has_state: bool = False
+    """True if a revision has a trainer's state, which has precedence."""
+
+
+def moments_of_revisions(texts: Sequence[str], have_state: Sequence[bool], *, are_commits: bool) -> list[EpochAndStep]:
+    """Return epoch and step of each revision, the oldest first, if its contents do not state them.
+
+    If no revision has a number or a trainer's state, they are numbered from 1.
+
+    Parameters
+    ----------
+    texts : the titles of commits, or names of tags and branches
+    have_state : whether a revision has a trainer's state of its own
+
+    Examples
+    --------
+    >>> [moment[:3:2] for moment in moments_of_revisions(["epoch 1", "Training, step 20", "typo"], [False] * 3, are_commits=True)]
+    [(1, None), (None, 20), (None, None)]
+    >>> moments_of_revisions(["v1.0", "v1.1"], [False, False], are_commits=False)[1]
+    EpochAndStep(epoch=2, source='order', step=None, has_state=False)
+    """
+    if are_commits:
+        found = [(_EPOCH_IN_TITLE.search(text), _STEP_IN_TITLE.search(text)) for text in texts]
+        numbers = [NameNumbers(*(match and int(match[1]) for match in matches)) for matches in found]
+        source = COMMIT_TITLE
+    else:
+        numbers = numbers_in_names([re.sub(r"^checkpoint-(?=\d+$)", "step", text) for text in texts])
+        source = REVISION_NAME
+    are_numbered = any(number != NameNumbers() for number in numbers)
+    moments = []
+    for index, (text, number, has_state) in enumerate(zip(texts, numbers, have_state, strict=True), start=1):
+        if are_numbered or any(have_state):
+            is_final = are_numbered and number == NameNumbers() and _FINAL_TITLE.search(text)
+            moments.append(EpochAndStep(number.epoch, source, number.step, has_state and not is_final))
+        else:
+            moments.append(EpochAndStep(index, ORDER, None))
+    return moments
 
 
 def epoch_and_step(tree: Any, names: Sequence[str]) -> EpochAndStep:

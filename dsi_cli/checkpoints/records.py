@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 OK, FAILED, SKIPPED, PENDING = "ok", "failed", "skipped", "pending"
@@ -20,7 +21,7 @@ class Record:
     """The trainer's own number."""
     epochs_completed: int | None = None
     epoch_source: str | None = None
-    """``contents``, ``file name``, ``folder name`` or ``order``."""
+    """``contents``, ``file name``, ``folder name``, ``commit title``, ``revision name`` or ``order``."""
     step: int | None = None
     format: str | None = None
     trainer: str | None = None
@@ -49,6 +50,13 @@ class Record:
     """The `dsi_cli.checkpoints.trainers.network_id` of the state dict in which the head was found."""
     scalars: dict[str, float] = field(default_factory=dict)
     """Losses, accuracies and the learning rate in the contents, by their names in ``dsi_cli.checkpoints.training_logs``."""
+
+    @property
+    def name(self) -> str:
+        """The name of the file or folder; for a file of a repository with its revision, a commit in short."""
+        parts = re.sub(r"@([0-9a-f]{7})[0-9a-f]{33}(?=/|$)", r"@\1", self.path).split("/")
+        revision = next((index for index, part in enumerate(parts) if "@" in part), None) if parts[0] == "hf:" else None
+        return PurePath(self.path).name if revision is None else "/".join(parts[revision:])
 
     @property
     def key_columns(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -199,6 +200,8 @@ def _with_error(record: Record, file: CheckpointFile, error: BaseException) -> R
     # The name may state the epoch if the contents were not read.
     if record.trainer is None:
         record = _with_epoch(record, {}, _names_with_epoch(file))
+        if file.moment is not None:
+            record = _with_moment(record, file.moment)
     if isinstance(error, PendingError):
         is_fresh = time.time() - record.modified_ns / 1e9 < FRESH_SECONDS
         return replace(record, status=PENDING if is_fresh else FAILED, reason=str(error))
@@ -265,7 +268,7 @@ def find_sibling_json(file: CheckpointFile, name: str) -> Any:
     try:
         if not path.is_file() or path.stat().st_size > _MAX_JSON_BYTES:
             return None
-        return bounded_json.parse_json(path.read_bytes())
+        return bounded_json.parse_json(path.read_bytes() if isinstance(path, Path) else path.read_shared())
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -276,6 +279,8 @@ def _describe(record: Record, checkpoint: _OpenCheckpoint) -> Record:
     trainer = trainers.trainer_of(tree)
     record = replace(record, trainer=trainer.name, counts_from=trainer.counts_from, scalars=training_logs.scalars_of(tree))
     record = _with_epoch(record, tree, _names_with_epoch(file))
+    if file.moment is not None:
+        record = _with_moment(record, file.moment)
     if saved_epoch is not None and record.epoch is None:
         source = epochs.CONTENTS if saved_epoch.is_numbered else epochs.ORDER
         record = replace(record, epoch=saved_epoch.epoch, epoch_source=source)
@@ -287,27 +292,39 @@ def _describe(record: Record, checkpoint: _OpenCheckpoint) -> Record:
 
 
 def _with_epoch(record: Record, tree: Any, names: tuple[str, ...]) -> Record:
-    epoch, source, step = epochs.epoch_and_step(tree, names)
+    epoch, source, step, _ = epochs.epoch_and_step(tree, names)
     return replace(record, epoch=epoch, epoch_source=source, step=step)
 
 
 def _names_with_epoch(file: CheckpointFile) -> tuple[str, ...]:
     """Return the names that may state the epoch: the name of the file, then that of its step folder."""
-    if file.entry is not None:
+    if file.entry is not None or file.moment is not None:
         return ("",)
     file_name = "" if file.path.name in WHOLE_FOLDERS else file.path.name
     return (file_name, file.step_folder.name) if file.step_folder else (file_name,)
 
 
+def _with_moment(record: Record, moment: epochs.EpochAndStep) -> Record:
+    """Return the record of a revision with the epoch and step of its commit or name, unless its contents state them."""
+    step = moment.step if record.step is None else record.step
+    if record.epoch is None and moment.source is not None:
+        return replace(record, epoch=moment.epoch, epoch_source=moment.source, step=step)
+    return replace(record, step=step)
+
+
 def _with_hugging_face_state(record: Record, file: CheckpointFile, folder_name: str) -> Record:
     """Return the record with epoch and step from the metadata of a Hugging Face folder, if it is one."""
-    state = find_sibling_json(file, "trainer_state.json")
+    state = find_sibling_json(file, "trainer_state.json") if file.moment is None or file.moment.has_state else None
     if isinstance(state, dict):
-        return _with_epoch(replace(record, trainer=trainers.HUGGING_FACE, counts_from=1), state, ("",))
+        stated = _with_epoch(replace(record, trainer=trainers.HUGGING_FACE, counts_from=1), state, ("",))
+        if stated.epoch is not None or file.moment is None:
+            return stated
     # Before the Trainer has written its state, the number of the folder is the step.
     if find_sibling_json(file, "config.json") is None:
         return record
     record = replace(record, trainer=trainers.HUGGING_FACE)
+    if file.moment is not None:
+        return record
     step = re.fullmatch(r"checkpoint-(\d{1,12})", folder_name)
     if step is None:
         return record

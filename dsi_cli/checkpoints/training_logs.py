@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import ceil, isfinite
 from typing import Any, NamedTuple
@@ -86,10 +87,11 @@ def find_log(folders: Sequence[Place]) -> TrainingLog | None:
                 if log is not None and log.by_epoch:
                     return log
     for folder in folders:
-        if folder.is_dir() and tensorboard_events.event_files(folder):
-            log = read_log(folder)
-            if log is not None:
-                return log
+        with suppress(OSError):  # a server that does not list the folder
+            if folder.is_dir() and tensorboard_events.event_files(folder):
+                log = read_log(folder)
+                if log is not None:
+                    return log
     return None
 
 

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import groupby
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.shared_options import Ema, Head, Json, Labels, Quiet
+from dsi_cli.cli.shared_options import Ema, Head, Json, Labels, Quiet, Revisions
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, NOTHING, PARTIAL, CheckpointError, UsageError
 
@@ -39,6 +38,7 @@ def scan(
         typer.Option("--why", metavar="FILE", help="Show the candidates for the head of one file, with the evidence."),
     ] = None,
     labels: Labels = None,
+    revisions: Revisions = None,
     head: Head = None,
     ema: Ema = False,
     show_all: Annotated[
@@ -58,6 +58,7 @@ def scan(
     dsi scan ckpts/
     dsi scan ckpts/ --labels cifar100               # as many rows as labels
     dsi scan ckpts/ --json                          # the same for a script
+    dsi scan hf://org/model --revisions commits     # each commit of a repository
     dsi scan --why ckpts/epoch_030.safetensors      # why is it the head?
     dsi scan --tensors ckpts/epoch_030.safetensors  # names for --head
     """
@@ -80,7 +81,11 @@ def scan(
         raise UsageError("nothing to scan: give checkpoint files or folders, or --tensors FILE", code="no-checkpoints")
     with console.progress(quiet=quiet or as_json) as display:
         runs = scan_paths(
-            checkpoints, choice, labels, lambda done, total: display.update("reading classifiers", done, total)
+            checkpoints,
+            choice,
+            labels,
+            lambda done, total: display.update("reading classifiers", done, total),
+            revisions,
         )
     records = [record for _, run_records in runs for record in run_records]
     if as_json:
@@ -105,7 +110,7 @@ def _print_run(run: TrainingRun, records: list[Record], *, show_all: bool, quiet
     columns = [(name, cell) for name, cell in _COLUMNS if name not in shared and any(cell(r) != "-" for r in records)]
     console.print_sentence(f"{run.name}  ({run.folder})", 0, 2)
     _print_table([[record] for record in records] if show_all else _fold(records), columns)
-    problems = [(PurePath(r.path).name, r.status, r.reason) for r in records if r.reason is not None]
+    problems = [(r.name, r.status, r.reason) for r in records if r.reason is not None]
     for line in messages_by_cause(problems):
         console.print_sentence(line)
     console.print_sentence(_summary(records, shared), indent=0)
@@ -164,7 +169,7 @@ def _text(value: object) -> str:
 
 
 _COLUMNS: Columns = (
-    ("file", lambda record: PurePath(record.path).name),
+    ("file", lambda record: record.name),
     ("epoch", lambda record: "–" if record.epoch is None else str(record.epoch)),
     ("finished", lambda record: _text(record.epochs_completed)),
     ("epoch from", lambda record: _text(record.epoch_source)),

@@ -69,6 +69,7 @@ def watch(values: Mapping[str, Any]) -> int:
                 output.out,
                 _analysis_with_progress(options, trackers, printer),
                 every=waiting.every,
+                revisions=options.revisions,
                 until_epoch=last_epoch,
                 until_left_out=waiting.until_epoch,
                 idle=waiting.idle,

@@ -10,6 +10,7 @@ one request is still sent, so that dsi uses a server again when it comes back.
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -33,6 +34,10 @@ SCHEMES = ("s3", "gs", "hf", "memory")
 _BOTOCORE_CONFIG = {"connect_timeout": 5, "read_timeout": 20, "retries": {"total_max_attempts": 2, "mode": "standard"}}
 _OPTIONS = {"s3": {"config_kwargs": _BOTOCORE_CONFIG}}
 """The options of a file system by scheme; the user's configuration of fsspec takes precedence."""
+_ADDRESS_VARIABLES = {"hf": ("endpoint", "HF_ENDPOINT")}
+"""By scheme, the option that is the address of the server, and the environment variable with its value."""
+_TRIES = {"hf": 2}
+"""The number of tries by scheme, where it is not `MAX_TRIES`: huggingface_hub itself repeats a request five times."""
 _TRANSIENT_WORDS = (
     "timeout",
     "connection",
@@ -42,6 +47,8 @@ _TRANSIENT_WORDS = (
     "slowdown",
     "servererror",
     "protocolerror",
+    "connecterror",
+    "networkerror",
 )
 _CREDENTIAL_WORDS = ("credential", "token", "refresherror")
 
@@ -49,7 +56,8 @@ _CREDENTIAL_WORDS = ("credential", "token", "refresherror")
 class Server:
     """The recent failures of the server behind a file system."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_tries: int = MAX_TRIES) -> None:
+        self._max_tries = max_tries
         self._failures = 0
         self._next_request_time = 0.0
 
@@ -68,16 +76,18 @@ class Server:
             `OSError`, and its ``strerror`` is one line.
         """
         pause = FIRST_PAUSE_SECONDS
-        for tries in range(1, MAX_TRIES + 1):
+        for tries in range(1, self._max_tries + 1):
             if not is_cached:
                 self._require_available()
             try:
                 result = request()
+            except UsageError:
+                raise
             except Exception as error:  # noqa: BLE001 (backends raise the errors of their libraries)
                 os_error = _to_os_error(error)
                 if not isinstance(os_error, ConnectionError):
                     raise os_error from None
-                if tries == MAX_TRIES:
+                if tries == self._max_tries:
                     self._failures += 1
                     self._next_request_time = time.monotonic() + RETRY_AFTER_SECONDS
                     raise os_error from None
@@ -103,7 +113,14 @@ _servers: WeakKeyDictionary[Any, Server] = WeakKeyDictionary()
 
 def server_of(fs: Any) -> Server:
     """Return the server behind a file system, which is the same object while the file system is in use."""
-    return _servers.setdefault(fs, Server())
+    server = _servers.get(fs)
+    if server is None:
+        server = _servers[fs] = _new_server(fs)
+    return server
+
+
+def _new_server(fs: Any) -> Server:
+    return Server(_TRIES.get(fs.protocol, MAX_TRIES) if isinstance(fs.protocol, str) else MAX_TRIES)
 
 
 def options_of(scheme: str) -> dict[str, Any]:
@@ -111,7 +128,12 @@ def options_of(scheme: str) -> dict[str, Any]:
     import fsspec
 
     user_options = fsspec.config.conf.get(scheme, {})
-    return {name: value for name, value in _OPTIONS.get(scheme, {}).items() if name not in user_options}
+    options: dict[str, Any] = {name: value for name, value in _OPTIONS.get(scheme, {}).items() if name not in user_options}
+    # The backend reads these variables once, when it is imported.
+    variable = _ADDRESS_VARIABLES.get(scheme)
+    if variable is not None and os.environ.get(variable[1]) and variable[0] not in user_options:
+        options[variable[0]] = os.environ[variable[1]]
+    return options
 
 
 def open_filesystem(url: str) -> tuple[Any, str]:
@@ -130,7 +152,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     except ImportError as error:
         raise UsageError(
             f"{scheme}:// needs a package that is not installed ({urls.clean_message(str(error))});"
-            " run pip install 'dsi-cli[remote]' for s3, gs and hf",
+            f" run pip install 'dsi-cli[{'hub' if scheme == 'hf' else 'remote'}]'",
             code="package-missing",
             scheme=scheme,
         ) from None
@@ -145,7 +167,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
         raise UsageError(
             f"{scheme}:// cannot be opened: {_to_os_error(error).strerror}", code="cannot-open-url", scheme=scheme
         ) from None
-    _servers[fs] = Server()
+    _servers[fs] = _new_server(fs)
     return fs, str(path).rstrip("/")
 
 
@@ -153,7 +175,14 @@ def _to_os_error(error: Exception) -> OSError:
     """Return a backend's error as an `OSError` with a text of one line without secrets."""
     names = " ".join(kind.__name__ for kind in type(error).__mro__).lower()
     text = urls.clean_message(getattr(error, "strerror", None) or str(error)) or type(error).__name__
-    if isinstance(error, FileNotFoundError):
+    # huggingface_hub hides the server's response behind an error of its own.
+    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
+    status = getattr(response, "status_code", None)
+    if status in (401, 403):
+        return PermissionError(errno.EACCES, f"the server denies access ({text})")
+    if isinstance(status, int) and (status == 429 or status >= 500):
+        return ConnectionError(errno.ECONNABORTED, f"the server is too busy ({text})")
+    if isinstance(error, FileNotFoundError) or status == 404:
         return FileNotFoundError(errno.ENOENT, "not found on the server")
     if isinstance(error, PermissionError):
         return PermissionError(errno.EACCES, f"the server denies access ({text})")

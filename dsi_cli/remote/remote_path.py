@@ -14,7 +14,9 @@ import stat
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import PurePosixPath
+from threading import Lock
 from typing import IO, Any, NamedTuple, TypeVar
 
 from fsspec.utils import glob_translate
@@ -30,8 +32,13 @@ _TAG_FIELDS = ("ETag", "etag", "generation", "md5Hash", "blob_id", "sha256", "ch
 _NANO = 10**9
 _LISTING_SCHEMES = ("s3", "gs")
 """The schemes whose file systems use a cached listing of a folder, but do not request the listing themselves."""
-_REFRESH_SCHEMES = ("s3", "hf")
-"""The schemes whose file systems can request the information about one file again."""
+_REFRESH = {"s3": {"refresh": True}, "hf": {"refresh": True, "expand_info": True}}
+"""By scheme, the options with which a file system requests the information about one file again."""
+_COMMIT = re.compile(r"@[0-9a-f]{40}(/|$)")
+"""The commit in a path of the Hugging Face Hub, whose files never change."""
+
+
+_MAX_SHARED_BYTES = 1 << 20
 
 
 class FileInfo(NamedTuple):
@@ -46,6 +53,19 @@ class FileInfo(NamedTuple):
     """
 
 
+class _SharedContent:
+    """The bytes of a file, and the lock of the thread that requests them."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.data: bytes | None = None
+
+
+@lru_cache(maxsize=64)
+def _shared_content(tag: str) -> _SharedContent:  # noqa: ARG001 (the key of the cache)
+    return _SharedContent()
+
+
 class RemotePath(ProxyUPath):  # type: ignore[misc]
     """A path of universal_pathlib whose errors are `OSError` with one line, and whose text is the URL without secrets."""
 
@@ -58,6 +78,15 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return path_for_url, (super().__str__(),)
+
+    @property
+    def parent(self) -> RemotePath:
+        """The folder above; for a repository of the Hugging Face Hub the path itself."""
+        folder: RemotePath = super().parent
+        is_repository = (
+            self.protocol == "hf" and len(folder.path.removeprefix("datasets/").removeprefix("spaces/").split("/")) < 2
+        )
+        return self if is_repository else folder
 
     def _send(self, request: Callable[[], Result], listing: str | None = None) -> Result:
         """Return the result of a call of the file system, which may use the listing of a folder; errors as `Server.send`."""
@@ -92,9 +121,15 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
         return _info(entry)
 
+    def tag(self) -> str | None:
+        """Return the server's tag of the contents according to the listing, or None without one; errors as `listed_info`."""
+        return _tag(self._entry())
+
     def info_now(self) -> FileInfo | None:
         """Return the current size and time, or None if the file does not exist; raise `OSError` if the server does not respond."""
-        refresh = {"refresh": True} if self.protocol in _REFRESH_SCHEMES else {}
+        if self.protocol == "hf" and _COMMIT.search(self.path):
+            return self.listed_info()
+        refresh = _REFRESH.get(self.protocol, {})
         if not refresh:
             self.fs.invalidate_cache(self.parent.path)
         try:
@@ -171,14 +206,29 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
             for name in [*files, *folders]:
                 if expression.match((relative_folder / name).as_posix()):
                     yield folder / name
+            if "/" not in pattern and "**" not in pattern:
+                return
 
     def range(self, begin: int, end: int) -> bytes:
         """Return a range of the current file; raise `OSError` if the server does not send it."""
-        return self._send(lambda: bytes(self.fs.cat_file(self.path, start=begin, end=end)))
+        # By default, HfFileSystem reads 5 MB more than it is asked for.
+        exact = {"cache_type": "none"} if self.protocol == "hf" else {}
+        return self._send(lambda: bytes(self.fs.cat_file(self.path, start=begin, end=end, **exact)))
 
     def read_bytes(self) -> bytes:
         """Return the whole file; raise `OSError` if the server does not send it."""
         return self._send(lambda: bytes(self.fs.cat_file(self.path)))
+
+    def read_shared(self) -> bytes:
+        """Return a small file, which is requested once for all revisions in which it is the same; errors as `read_bytes`."""
+        tag = self.tag() if self.protocol == "hf" and self.listed_info().size <= _MAX_SHARED_BYTES else None
+        if tag is None:
+            return self.read_bytes()
+        content = _shared_content(tag)
+        with content.lock:
+            if content.data is None:
+                content.data = self.read_bytes()
+            return content.data
 
     def write_bytes(self, data: bytes) -> int:
         """Write the whole file in one step; raise `OSError` if the server does not accept it."""
@@ -219,10 +269,14 @@ def _info(entry: dict[str, Any]) -> FileInfo:
     """Return the size and time in an entry of a listing."""
     size = int(entry.get("size") or 0)
     seconds = next((_seconds(entry[name]) for name in _TIME_FIELDS if entry.get(name)), 0.0)
-    tag = next((str(entry[name]).strip('"') for name in _TAG_FIELDS if entry.get(name)), None)
+    tag = _tag(entry)
     if tag is None:
         return FileInfo(size, int(seconds * _NANO))
     return FileInfo(size, int(seconds) * _NANO + zlib.crc32(tag.encode()) % _NANO)
+
+
+def _tag(entry: dict[str, Any]) -> str | None:
+    return next((str(entry[name]).strip('"') for name in _TAG_FIELDS if entry.get(name)), None)
 
 
 def _seconds(time: Any) -> float:

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _TO_END = re.compile(r"[a-z][a-z0-9+.-]+://.*", re.IGNORECASE)
+_HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
 _IN_TEXT = re.compile(r"\b[a-z][a-z0-9+.-]+://[^\s'\"<>]+", re.IGNORECASE)
 LOCAL = ("file", "local")
 
@@ -51,15 +52,20 @@ def local_path(path: str | PathLike[str]) -> str:
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL without user, password, query and fragment.
+    """Return a URL without user, password, query and fragment. The ``@`` of an ``hf://`` URL begins a revision, which stays.
 
     >>> without_secrets("https://me:secret@host/a.pt?token=1"), without_secrets("s3://bucket/a b.pt")
     ('https://host/a.pt', 's3://bucket/a b.pt')
+    >>> without_secrets("hf://gpt2@step1000/a.pt")
+    'hf://gpt2@step1000/a.pt'
     """
+    url = _HUB_TOKEN.sub("hf_***", url)
     match = _SCHEME.match(url)
     if match is None:
         return url
     host, slash, rest = url[match.end() :].partition("/")
+    if match[1].lower() == "hf" and ":" not in host:
+        return url
     if match[1].lower() in ("http", "https"):
         rest = rest.partition("?")[0].partition("#")[0]
         host = host.partition("?")[0]
@@ -75,7 +81,7 @@ def clean_message(text: str) -> str:
     lines = text.strip().splitlines()
     if not lines:
         return ""
-    return _IN_TEXT.sub(lambda match: without_secrets(match[0].partition("?")[0]), lines[0])[:200]
+    return _IN_TEXT.sub(lambda match: without_secrets(match[0].partition("?")[0]), _HUB_TOKEN.sub("hf_***", lines[0]))[:200]
 
 
 def name_of(url: str) -> str:

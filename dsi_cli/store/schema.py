@@ -54,7 +54,7 @@ CHECKPOINTS = Table(
         Column("path", TEXT, "absolute path of the file, or of the folder if the folder is the checkpoint"),
         _EPOCH,
         _COMPLETED,
-        Column("epoch_source", TEXT, "contents, file name, folder name or order"),
+        Column("epoch_source", TEXT, "contents, file name, folder name, commit title, revision name or order"),
         Column("step", INTEGER, "optimiser steps"),
         Column("format", TEXT, "container"),
         Column("trainer", TEXT, "the library that wrote the file"),

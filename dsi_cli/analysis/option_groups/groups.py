@@ -61,8 +61,18 @@ class CheckpointOptions:
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class InputOptions:
-    """The epochs, the classifier head and the training log to read."""
+    """The revisions, the epochs, the classifier head and the training log to read."""
 
+    revisions: str | None = field(
+        default=None,
+        metadata=option(
+            "--revisions",
+            metavar="WHICH",
+            help="Read a Hugging Face repository (hf://ORG/MODEL) at each of its commits, tags or branches, or at the tags and"
+            " branches that fit a pattern, for example 'step*'.",
+            choices=("commits", "tags", "branches"),
+        ),
+    )
     epochs: str | None = field(
         default=None,
         metadata=option(
