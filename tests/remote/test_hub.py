@@ -175,7 +175,12 @@ def test_the_best_model_at_the_end_is_no_epoch(hub):
     repository = trained(hub, epochs=3)
     files = {"model.safetensors": model(heads(EPOCHS)[7]), "trainer_state.json": state(3, 30)}
     repository.commit("End of training", files)
-    assert [(record.epoch, record.status) for record in records_of()] == [(1, "ok"), (2, "ok"), (3, "ok"), (None, "skipped")]
+    assert [(record.epoch, record.status) for record in records_of()] == [
+        (1, "ok"),
+        (2, "ok"),
+        (3, "ok"),
+        (None, "skipped"),
+    ]
 
 
 def test_a_broken_revision_is_one_failed_row(hub):
