@@ -16,7 +16,6 @@ from safetensors.torch import save_file
 
 import dsi_cli
 from dsi_cli.errors import CheckpointError, UsageError
-from dsi_cli.labels.presets import load_preset
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -108,13 +107,6 @@ def test_what_is_not_there_is_said_with_what_is(run, analysed, tmp_path):
             call()
 
 
-def test_a_run_without_labels_is_named_by_index(make_run, tmp_path):
-    run = dsi_cli.analyze([make_run(labels=None)], tmp_path / "out", draws=0)
-    assert list(run.csm().index) == list(range(8))
-    with pytest.raises(UsageError, match=r"^run 'run' has no reference matrix: no label of it was found in WordNet, or"):
-        run.csm("scsm")
-
-
 def test_the_reference_has_gaps_where_labels_mean_nothing(make_run, tmp_path):
     run = dsi_cli.analyze(make_run(epochs=1, labels=("qzx", *ANIMALS[1:])), tmp_path / "out", draws=0, measures=["mae"])
     scsm = run.csm("scsm")
@@ -173,15 +165,6 @@ def test_wordnet_csm_of_a_list():
     pd.testing.assert_frame_equal(dsi_cli.wordnet_csm(("dog", "cat")), dsi_cli.wordnet_csm(np.array(["dog", "cat"])))
 
 
-def test_wordnet_csm_of_a_file_and_a_preset(tmp_path):
-    (tmp_path / "mine.txt").write_text("dog\ncat\n", encoding="utf-8")
-    pd.testing.assert_frame_equal(dsi_cli.wordnet_csm(str(tmp_path / "mine.txt")), dsi_cli.wordnet_csm(["dog", "cat"]))
-    pd.testing.assert_frame_equal(dsi_cli.wordnet_csm(tmp_path / "mine.txt"), dsi_cli.wordnet_csm(["dog", "cat"]))
-    assert_array_equal(dsi_cli.wordnet_csm("cifar10"), dsi_cli.wordnet_csm(load_preset("cifar10").wnids))
-    with pytest.raises(UsageError, match=r"found neither at 'cifar11'; did you mean cifar10\?$"):
-        dsi_cli.wordnet_csm("cifar11")
-
-
 def test_the_metrics_on_plain_arrays(real_heads):
     weight = real_heads["garments"][15]
     ncsm, reference = dsi_cli.weight_similarity(weight), dsi_cli.wordnet_csm("fashion-mnist").to_numpy()
@@ -194,22 +177,6 @@ def test_the_metrics_on_plain_arrays(real_heads):
     assert isinstance(found["cosine"], dsi_cli.Alignment)
     for variant, function in (("mean", dsi_cli.mean_wsi), ("max", dsi_cli.max_wsi), ("min", dsi_cli.min_wsi)):
         assert_allclose(function(ncsm), oracles.wsi(ncsm, variant), rtol=1e-6)
-
-
-def test_analyze_takes_one_path_or_several(make_run, tmp_path):
-    one, two = make_run("one", epochs=1), make_run("two", epochs=1)
-    assert dsi_cli.analyze(one, tmp_path / "a", draws=0).names == ["one"]
-    assert dsi_cli.analyze(str(one), tmp_path / "b", draws=0).names == ["one"]
-    assert dsi_cli.analyze((one, str(two)), tmp_path / "c", draws=0).names == ["one", "two"]
-    with pytest.raises(UsageError, match=r"^unknown measure 'r2': expected one of cosine, ssim, "):
-        dsi_cli.analyze(one, tmp_path / "d", measures=["r2"])
-
-
-@pytest.mark.parametrize(("kind", "split"), [("../../x", None), ("ncsm", "../x"), ("", None)])
-def test_a_kind_is_a_name_and_no_path(kind, split, make_run, tmp_path):
-    run = dsi_cli.analyze(make_run("one", epochs=1), tmp_path / "out", draws=0)
-    with pytest.raises(UsageError, match="is no kind or split of a matrix"):
-        run.csm(kind, split=split)
 
 
 def test_a_report_or_tracker_that_fails_is_a_warning_and_the_run_is_returned(make_run, tmp_path):

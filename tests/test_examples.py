@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from PIL import Image
 
 from dsi_cli.labels.presets import load_preset
@@ -134,40 +133,3 @@ def test_the_learning_rate_is_the_demos(model, training, four_runs):
         for epoch in range(31)
     ]
     assert_allclose(at_end, log["lr"], rtol=1e-3, atol=recipe.rate * 1e-3)
-
-
-def test_images_are_shifted_and_mirrored_as_a_whole(training):
-    image = torch.arange(3 * 32 * 32).reshape(1, 3, 32, 32) + 1
-    padded = torch.nn.functional.pad(image[0], (4, 4, 4, 4))
-    ways = [padded[:, y : y + 32, x : x + 32] for y in range(9) for x in range(9)]
-    ways += [way.flip(2) for way in ways]
-    found = training["moved"](image.expand(200, -1, -1, -1), torch.Generator().manual_seed(0))
-    kinds = {next(k for k, way in enumerate(ways) if torch.equal(one, way)) for one in found}
-    assert len(kinds) > 80
-    assert {kind < 81 for kind in kinds} == {True, False}
-
-
-def test_torchvisions_layout_and_class_folders_are_read(training, tmp_path, monkeypatch):
-    import pickle
-
-    from torchvision.datasets import CIFAR100
-
-    monkeypatch.setattr(CIFAR100, "_check_integrity", lambda _: True)  # made-up files have other sums
-    names = ["apple", "bear"]
-    pixels = np.random.default_rng(0).integers(0, 256, (4, 3 * 32 * 32), dtype=np.uint8)
-    place = tmp_path / "cifar-100-python"
-    place.mkdir()
-    for split in ("train", "test"):
-        (place / split).write_bytes(pickle.dumps({"data": pixels, "fine_labels": [0, 1, 0, 1]}))
-    (place / "meta").write_bytes(pickle.dumps({"fine_label_names": names}))
-    monkeypatch.setattr(CIFAR100, "_load_meta", lambda self: setattr(self, "classes", names))
-    for k, (image, target) in enumerate(zip(pixels, [0, 1, 0, 1], strict=True)):
-        for split in ("train", "test"):
-            folder = tmp_path / "folders" / split / names[target]
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image.reshape(3, 32, 32).transpose(1, 2, 0)).save(folder / f"{k}.png")
-    for source, order in ((tmp_path, [0, 1, 2, 3]), (tmp_path / "folders", [0, 2, 1, 3])):
-        found = training["load"](source, train=False, labels=None)
-        assert found.names == tuple(names)
-        assert_array_equal(found.images.reshape(4, -1), pixels[order])
-        assert_array_equal(found.targets, np.array([0, 1, 0, 1])[order])

@@ -72,12 +72,6 @@ def test_the_wheel_holds(name, wheel):
         assert archive.getinfo(name.format(version=__version__)).file_size >= 0
 
 
-def test_the_sdist_holds_the_tests_and_what_they_read(built):
-    found = built / f"dsi_cli-{__version__}"
-    for name in ("tests/test_packaging.py", "docs/index.md", "CITATION.cff", "Makefile", ".ci/run", "mkdocs.yml"):
-        assert (found / name).read_bytes() == (ROOT / name).read_bytes()
-
-
 def test_the_metadata_name_licences_extras_and_ranges(wheel):
     with zipfile.ZipFile(wheel) as archive:
         lines = archive.read(f"dsi_cli-{__version__}.dist-info/METADATA").decode().splitlines()

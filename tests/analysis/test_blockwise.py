@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.analysed_runs import MakeRun
 from helpers.outputs import heads, save_head, tables
 from numpy.testing import assert_allclose
 
@@ -169,18 +168,3 @@ def test_analyze_again_above_the_dense_limit_replaces_only_a_lost_file(
     assert analyze([run_folder], vast, OPTIONS).runs[0].reused == 2
     assert lost.read_bytes() == before[lost][1]
     assert (vast / "curves.parquet").read_bytes() == curves
-
-
-def test_analyze_of_fewer_epochs_removes_heads_and_neighbors(
-    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory_plan, "DENSE_WITHOUT_BUDGET", 0)
-    monkeypatch.setattr(similarity, "MAX_DENSE_CLASSES", 4)
-    run, out = make_run(epochs=3, labels=None), tmp_path / "out"
-    analyze([run], out)
-    missing = curves_of(out).xs("sai", level="metric")
-    assert (missing["reason"] == "no labels: give them with --labels FILE or PRESET").all()
-    analyze([run], out, Options(epochs="1:2"))
-    stems = sorted(path.stem for path in (out / "heads").rglob("*.parquet"))
-    assert stems == ["1", "2"]
-    assert sorted(path.stem for path in (out / "neighbors").rglob("*.parquet")) == stems

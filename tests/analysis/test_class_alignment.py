@@ -66,12 +66,6 @@ def test_group_rows_are_the_sai_of_the_classes(analysed):
     assert small["reason"].str.contains("needs 4 or more").all()
 
 
-def test_results_has_the_table(analysed):
-    frame = Results(analysed.out).alignment_by_class
-    assert len(frame) == len(read_table(analysed.out))
-    assert str(frame["class_index"].dtype) == "Int64"
-
-
 def test_table_lacks_classes_without_a_synset(make_run, tmp_path):
     names = (*ANIMALS[:-1], "blorb")
     analyze([make_run(labels=names)], tmp_path / "out", QUICK)
@@ -124,29 +118,3 @@ def test_analyze_keeps_other_runs_and_sorts_new_epochs(make_run, tmp_path):
     assert list(after.query("run == 'b'")["epoch"].unique()) == [0, 1, 2, 3]
     analyze([first, second], tmp_path / "whole", QUICK)
     assert_same_output(out, tmp_path / "whole")
-
-
-@pytest.mark.parametrize("change", ["deleted", "damaged"])
-def test_analyze_again_replaces_a_lost_table(make_run, tmp_path, change):
-    run, out = make_run(), tmp_path / "out"
-    analyze([run], out, QUICK)
-    before = read_table(out)
-    (out / FILE).write_bytes(b"no table") if change == "damaged" else (out / FILE).unlink()
-    analyze([run], out, QUICK)
-    pd.testing.assert_frame_equal(read_table(out), before)
-
-
-def test_analyze_with_other_labels_equals_a_first_call(make_run, tmp_path):
-    run, out = make_run(), tmp_path / "out"
-    analyze([run], out, QUICK)
-    (run / "classes.txt").write_text("\n".join(reversed(ANIMALS)), encoding="utf-8")
-    analyze([run], out, QUICK)
-    analyze([run], tmp_path / "fresh", QUICK)
-    assert_same_output(out, tmp_path / "fresh")
-
-
-def test_analyze_of_fewer_epochs_removes_the_others(make_run, tmp_path):
-    run, out = make_run(), tmp_path / "out"
-    analyze([run], out, QUICK)
-    analyze([run], out, Options(draws=0, epochs="0:1"))
-    assert sorted(read_table(out)["epoch"].unique()) == [0, 1]

@@ -6,7 +6,7 @@ from helpers.outputs import ANIMALS
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.semantics.class_labels import resolve_labels, without_labels
+from dsi_cli.analysis.semantics.class_labels import resolve_labels
 from dsi_cli.labels.label_list import LabelList
 
 pytest_plugins = ("helpers.analysed_runs",)
@@ -23,10 +23,6 @@ def test_class_rows_have_the_group_or_none():
         "motor_vehicle.n.01",
         None,
     ]
-
-
-def test_class_rows_without_labels_have_no_group():
-    assert all("group" not in row for row in without_labels(3).class_rows("run"))
 
 
 def test_find_labels_that_contradict_the_file_of_the_run_warns(make_run, tmp_path):

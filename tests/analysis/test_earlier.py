@@ -5,11 +5,8 @@ from __future__ import annotations
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 from helpers.outputs import ANIMALS, assert_same_output, heads, save_head, tables
-
-import dsi_cli
 
 pytest_plugins = ("helpers.analysed_runs",)
 QUICK = ("--draws", 0, "--no-report")
@@ -114,14 +111,6 @@ def test_everything_that_says_what_classes_and_heads_are_holds(call, make_run, l
     assert_same_output(tmp_path / "out", tmp_path / "plain")
 
 
-def test_other_labels_need_another_mapping(call, make_run, lists, tmp_path):
-    run, mapped = make_run(labels=None), tmp_path / "map.csv"
-    mapped.write_text("name,synset\ncat,big_cat.n.01\n", encoding="utf-8")
-    call(run, "--labels", lists[0], "--map", mapped)
-    assert "mapping" not in call(run, "--labels", lists[1])
-    assert "mapping" not in call(run)
-
-
 def test_runs_keep_their_own_labels(call, make_run, lists, tmp_path):
     one, two, three = (make_run(f"runs/{name}", labels=None, seed=seed) for seed, name in enumerate("abc"))
     (three / "classes.txt").write_text("\n".join(OTHERS), encoding="utf-8")
@@ -139,21 +128,6 @@ def test_runs_keep_their_own_labels(call, make_run, lists, tmp_path):
     assert printed.endswith("): give --labels again, or analyse one run at a time\n")
     call(one)
     assert names(tmp_path, "a") == ANIMALS
-
-
-def test_trainings_of_one_folder_keep_their_labels(call, lists, tmp_path):
-    folder = tmp_path / "both"
-    folder.mkdir()
-    for seed, name in enumerate(("cnn", "vit")):
-        for epoch, weight in enumerate(heads(3, seed=seed)):
-            save_head(folder / f"{name}_epoch_{epoch}.pt", weight, epoch=epoch)
-    call(folder, "--labels", lists[0])
-    runs = set(tables(tmp_path / "out")["classes"]["run"])
-    assert len(runs) == 2
-    assert "labels from the earlier call: " in call(folder)
-    call(folder, "--labels", lists[0], out="fresh")
-    assert_same_output(tmp_path / "out", tmp_path / "fresh")
-    assert {names(tmp_path, run) for run in runs} == {ANIMALS}
 
 
 def test_predictions_of_an_earlier_call_come_before_what_lies_beside(call, make_run, tmp_path):
@@ -174,12 +148,3 @@ def test_predictions_of_an_earlier_call_come_before_what_lies_beside(call, make_
     call(run, "--predictions", "none")
     accuracy = tables(tmp_path / "out")["curves"].query("metric == 'accuracy'")["value"]
     assert (accuracy < 1).all()
-
-
-def test_the_function_of_python_does_the_same(make_run, lists, tmp_path):
-    run, out = make_run(labels=None), tmp_path / "out"
-    dsi_cli.analyze(run, out, labels=lists[0], draws=0, report=False)
-    dsi_cli.analyze(run, out, draws=0, report=False)
-    assert names(tmp_path) == ANIMALS
-    dsi_cli.analyze(run, out, labels="none", draws=0, report=False)
-    assert pd.isna(tables(out)["classes"]["name"]).all()

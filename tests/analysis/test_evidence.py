@@ -102,18 +102,6 @@ def test_an_order_that_is_a_guess_is_told(tmp_path):
     ]
 
 
-def test_a_matrix_of_a_checkpoint_that_is_gone_is_kept_and_another_kind_left_out(tmp_path):
-    for epoch in (0, 1, 2):
-        save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch)
-    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    (tmp_path / "run/epoch_0.pt").unlink()
-    summary = analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0, centred=True))
-    assert summary.exit_code == 0
-    kinds = tmp_path / "out/csms/run"
-    assert sorted(file.stem for file in (kinds / "ncsm").iterdir()) == ["0", "1", "2"]
-    assert sorted(file.stem for file in (kinds / "ncsm_centred").iterdir()) == ["1", "2"]
-
-
 def test_a_log_that_tells_finished_epochs_later_also_tells_of_what_is_gone(tmp_path):
     for epoch in (0, 1):
         save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch)
@@ -124,12 +112,6 @@ def test_a_log_that_tells_finished_epochs_later_also_tells_of_what_is_gone(tmp_p
     assert summary.exit_code == 0
     table = pd.read_parquet(tmp_path / "out/csms")
     assert set(zip(table["epoch"], table["epochs_completed"], strict=True)) == {(0, 0), (1, 1)}
-
-
-@pytest.mark.parametrize("name", ["日本語" * 20, "a" * 200])
-def test_long_and_foreign_folder_names_can_be_written(name, tmp_path):
-    save(tmp_path / name / "epoch_1.pt", 1)
-    assert analyze([tmp_path / name], tmp_path / "out", QUICK).exit_code == 0
 
 
 def test_a_folder_of_somebody_elses_is_not_touched(tmp_path):

@@ -10,7 +10,6 @@ from helpers.outputs import ANIMALS, assert_same_output, curve, stored_counts, t
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import class_labels
-from dsi_cli.analysis.semantics.hierarchy import open_taxonomy
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import load_preset, superclasses
@@ -97,25 +96,11 @@ def test_rows_without_labels_have_the_reason(analyzed):
         assert set(rows["reason"]) == {"no labels: give them with --labels FILE or PRESET"}
 
 
-def test_superclasses_without_groups_are_all_different():
-    labels = class_labels.resolve_labels(LabelList(("cat", "rock", "anger", "blorb"), None, "the test"))
-    assert labels.groups == (None,) * 4
-    assert labels.superclasses().tolist() == [4, 5, 6, 7]
-
-
 def test_superclasses_are_equal_within_a_group():
     labels = class_labels.resolve_labels(LabelList(("cat", "truck", "blorb", "dog", "car", "frog"), None, "the test"))
     found = labels.superclasses()
     assert found[0] == found[3] != found[1] == found[4]
     assert len(set(found)) == 4
-
-
-def test_analyze_again_keeps_the_rows(analyzed):
-    before, out = analyzed()
-    analyze([out.parent / "run"], out, QUICK)
-    after = tables(out)["curves"]
-    for metric in METRICS:
-        assert curve(after, "run", metric=metric).equals(curve(before, "run", metric=metric))
 
 
 def test_superclass_accuracy_prefers_the_superclasses_of_the_dataset(analysed):
@@ -128,11 +113,6 @@ def test_superclass_accuracy_prefers_the_superclasses_of_the_dataset(analysed):
     expected = (counts * (above[:, None] == above)).sum() / counts.sum()
     assert rows.loc[30, "value"] == pytest.approx(expected)
     assert rows.loc[30, "value"] > np.trace(counts) / counts.sum()
-
-
-def test_dataset_superclasses_need_a_preset():
-    assert class_labels.resolve_labels(LabelList(ANIMALS, None, "the test")).dataset_superclasses is None
-    assert len(set(class_labels.resolve_labels(LabelList(load_preset("cifar100").names, None, "x")).superclasses())) == 20
 
 
 TREE = "child,parent\ncat,pet\nfrog,pet\nhorse,big\nbee,big\ndog,wet\nwhale,wet\nlion,animal\npet,animal\nbig,animal\nwet,animal\n"
@@ -196,16 +176,6 @@ def test_groups_of_a_custom_taxonomy_may_hold_most_classes(root, analyzed, tmp_p
     is_pet = classes["name"].isin(["cat", "dog"]).to_numpy()
     row = curve(tables(out)["curves"], "run", metric="superclass_accuracy").loc[2]
     assert row["value"] == pytest.approx((counts * (is_pet[:, None] == is_pet)).sum() / counts.sum())
-
-
-def test_groups_of_a_custom_taxonomy_may_be_small(tmp_path):
-    names = tuple(f"c{number}" for number in range(120))
-    lines = [f"{name},s{number // 2}\n" for number, name in enumerate(names)]
-    (tmp_path / "many.csv").write_text("child,parent\n" + "".join(lines))
-    labels = class_labels.resolve_labels(
-        LabelList(names, None, "the test"), taxonomy=open_taxonomy(str(tmp_path / "many.csv"))
-    )
-    assert labels.groups == tuple(f"s{number // 2}" for number in range(120))
 
 
 def test_analyze_with_a_changed_taxonomy_equals_a_first_call(analyzed, tree, tmp_path):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from helpers.errors import raises
 from numpy.testing import assert_allclose, assert_array_equal
@@ -70,22 +68,6 @@ def test_read_matrix_takes_the_names_of_a_pandas_index(matrix, labels, tmp_path,
     assert_allclose(matrix_file.read_matrix(tmp_path / "m.parquet").for_labels(labels), matrix)
 
 
-@pytest.mark.parametrize("metadata", ["3", "{}", '{"index_columns": 7}', '{"index_columns": [{"kind": "range"}]}', "{"])
-def test_read_matrix_with_strange_pandas_metadata_works(matrix, labels, tmp_path, metadata):
-    table = pa.table({name: list(column) for name, column in zip(NAMES, matrix.T, strict=True)})
-    pq.write_table(table.replace_schema_metadata({"pandas": metadata}), tmp_path / "m.parquet")
-    if metadata == "{":
-        with raises("invalid-reference", UsageError):
-            matrix_file.read_matrix(tmp_path / "m.parquet")
-    else:
-        assert_allclose(matrix_file.read_matrix(tmp_path / "m.parquet").for_labels(labels), matrix)
-
-
-def test_read_matrix_reorders_the_rows_like_the_columns(matrix, labels, tmp_path):
-    frame(matrix).iloc[[4, 2, 0, 1, 3]].to_csv(tmp_path / "m.csv")
-    assert_allclose(matrix_file.read_matrix(tmp_path / "m.csv").for_labels(labels), matrix)
-
-
 def test_for_labels_accepts_synsets_and_ids_as_names(matrix, labels, tmp_path):
     frame(matrix, ("cat.n.01", "n02084071", "oak", "car", "zebra crossing")).to_csv(tmp_path / "m.csv")
     assert_allclose(matrix_file.read_matrix(tmp_path / "m.csv").for_labels(labels), matrix)
@@ -140,11 +122,6 @@ def changed(matrix, **changes):
 def test_read_matrix_with_invalid_values_names_the_classes(matrix, tmp_path, change, code, classes):
     with raises(code, UsageError, classes=classes):
         matrix_file.read_matrix(saved(changed(matrix, **change), tmp_path / "m.csv"))
-
-
-def test_read_matrix_without_names_gives_the_class_numbers(matrix, tmp_path):
-    with raises("reference-not-symmetric", classes=("class 1", "class 3")):
-        matrix_file.read_matrix(saved(changed(matrix, p13=9.0), tmp_path / "m.npy"))
 
 
 @pytest.mark.parametrize(

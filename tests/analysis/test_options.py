@@ -20,8 +20,3 @@ def test_evaluation_values_of_pixels_from_0_to_255_are_refused_with_those_meant(
     with pytest.raises(UsageError) as refused:
         Evaluation(test="data", **{option: values})
     assert str(refused.value) == message
-
-
-@pytest.mark.parametrize("values", [(0.485, 0.456, 0.406), (0.0,), (1.0, 1.0, 1.0), None])
-def test_evaluation_values_in_0_to_1_are_taken(values):
-    assert Evaluation(test="data", mean=values, std=values).mean == values

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.outputs import heads, save_head
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
@@ -65,36 +64,12 @@ def test_agreement_of_trained_runs_has_three_phases(analysed, run, t90):
     assert list(phases_of(analysed.run, run, WSI).index[:3]) == ["surge", "refinement", "stabilisation"]
 
 
-def test_interval_of_the_agreement_is_wider_with_class_sampling(analysed):
-    """Without the classes the noise between epochs alone is left, and the interval is narrower."""
-    curves = analysed.run.curves
-    mine = curves[curves["run"] == "cifar100-cnn"].replace({np.nan: None}).to_dict("records")
-    (alone,) = [row for row in phase_rows(mine) if (row["curve"], row.get("phase")) == (AGREEMENT, "t90")]
-    t90 = phases_of(analysed.run, "cifar100-cnn").loc["t90"]
-    assert alone["last_epoch"] == pytest.approx(t90["last_epoch"])
-    assert alone["high"] - alone["low"] < 0.8 * (t90["high"] - t90["low"])
-
-
 def test_collapsed_run_has_no_phases(analysed):
     table = analysed.run.phases
     table = table[table["run"] == "collapsed"]
     assert table["phase"].isna().all()
     assert "within chance" in table.loc[table["curve"] == AGREEMENT, "reason"].iloc[0]
     assert table.loc[table["curve"] == WSI, "reason"].iloc[0].startswith("the agreement stays within chance")
-
-
-def test_analyze_keeps_phases_of_other_runs(make_run, tmp_path):
-    out = tmp_path / "out"
-    analyze([make_run("one", 9)], out, Options())
-    first = Results(out).phases
-    analyze([make_run("two", 3)], out, Options())
-    both = Results(out).phases
-    pd.testing.assert_frame_equal(both[both["run"] == "one"].reset_index(drop=True), first)
-    assert set(phases_of(Results(out), "two")["reason"]) == {"3 epochs have a value; at least 5 are needed"}
-    for epoch, weight in enumerate(heads(9, seed=1)[3:], 3):
-        save_head(tmp_path / "two" / f"epoch_{epoch}.pt", weight, epoch=epoch)
-    analyze([tmp_path / "two"], out, Options())
-    assert not phases_of(Results(out), "two")["reason"].str.startswith("3 epochs").any()
 
 
 def test_analyze_with_one_more_epoch_equals_a_first_call(make_run, tmp_path):
@@ -141,14 +116,6 @@ def test_phase_rows_without_a_classifier_use_templates():
     assert phase_ends(table, "agreement tncsm-train,scsm") == phase_ends(table, WSI)
     both = phase_rows([*points(-RISE, of="tncsm-test,scsm"), *wsi(-RISE, of="tncsm", split="test"), *points(), *wsi()])
     assert phase_ends(both) == phase_ends(table, WSI), "the classifier's own comes first"
-
-
-def test_phase_rows_within_chance_have_the_reason():
-    table = phase_rows([*points(null_std=0.2), *wsi(), *widm(null_std=0.2)])
-    reasons = {row["curve"]: row["reason"] for row in table}
-    assert "which is within chance (up to 0.6)" in reasons[AGREEMENT]
-    assert "which is within chance (up to 0.6)" in reasons[WIDM]
-    assert reasons[WSI].startswith("the agreement stays within chance")
 
 
 def test_widm_phases_start_at_the_chance_level():

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.errors import raises
-from helpers.outputs import ANIMALS, assert_same_output, contents, curve, garble, stored, tables
+from helpers.outputs import ANIMALS, assert_same_output, curve, stored, tables
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dsi_cli import wordnet_csm
@@ -26,7 +26,6 @@ from dsi_cli.store import layout
 from dsi_cli.store.results import Results
 from dsi_cli.wordnet.database.taxonomy import ancestors, load
 from dsi_cli.wordnet.similarity import measures
-from dsi_cli.wordnet.similarity.information_content import UNKNOWN
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -88,19 +87,6 @@ def test_open_references_of_an_unknown_form_fails(spec):
         references.open_references([spec], None)
 
 
-def test_open_references_with_a_duplicate_name_fails(human, tmp_path):
-    (tmp_path / "other").mkdir()
-    other = tmp_path / "other" / "human-views.npy"
-    np.save(other, human[1])
-    with raises("duplicate-reference", UsageError, reference="human-views"):
-        references.open_references([str(human[0]), str(other)], None)
-
-
-def test_options_without_a_reference_fail():
-    with pytest.raises(UsageError, match="no reference: leave --reference out"):
-        Options(references=())
-
-
 @pytest.mark.parametrize("kind", ["wup", "lch", "path"])
 def test_for_labels_has_nan_for_unknown_classes(kind):
     (source,) = references.open_references([kind], None)
@@ -127,11 +113,6 @@ def test_for_labels_replaces_infinities_by_the_largest_value(counts):
     found = source.for_labels(labels_of("dog", "cat", "dog.n.01", "car")).matrix.dense
     assert np.isfinite(found).all()
     assert found[0, 2] == found[0, 0] == found.max() == found[[0, 0, 1], [1, 3, 3]].max()
-
-
-def test_clip_to_range_keeps_finite_values():
-    matrix = np.array([[UNKNOWN, 0.2, np.nan], [0.2, np.nan, np.nan], [np.nan, np.nan, np.nan]])
-    assert_array_equal(references.clip_to_range(matrix), [[0.2, 0.2, np.nan], [0.2, 0.2, np.nan], [np.nan] * 3])
 
 
 def test_for_labels_without_labels_gives_the_reason(human):
@@ -214,22 +195,6 @@ def test_analyze_with_too_few_known_labels_gives_the_reason(make_run, tmp_path):
     assert rows["value"].isna().all()
 
 
-def test_analyze_with_a_matrix_of_another_size_writes_nothing(make_run, tmp_path):
-    np.save(tmp_path / "m.npy", np.eye(5))
-    with raises("wrong-reference-size", UsageError, size=(5, 5), classes=8):
-        analyze([make_run()], tmp_path / "out", quick(str(tmp_path / "m.npy")))
-    assert not (tmp_path / "out").exists()
-
-
-def test_analyze_again_keeps_the_rows_and_reads_nothing(make_run, human, tmp_path):
-    run, out, options = make_run(), tmp_path / "out", quick("path", "wup", str(human[0]))
-    analyze([run], out, options)
-    before = contents(out)
-    garble(run)
-    analyze([run], out, options)
-    assert contents(out) == before
-
-
 @pytest.mark.parametrize("second", ["changed", "fewer", "more", "order"])
 def test_analyze_with_other_references_equals_a_first_call(make_run, human, tmp_path, second):
     run, out, (path, values) = make_run(), tmp_path / "out", human
@@ -250,12 +215,6 @@ def test_analyze_keeps_the_references_of_another_run(make_run, tmp_path):
     assert Results(out).csm("scsm", run="a").loc["cat", "dog"] == pytest.approx(
         wordnet_csm(ANIMALS, "wup").loc["cat", "dog"]
     )
-
-
-def test_csm_of_an_unknown_reference_fails(make_run, tmp_path):
-    analyze([make_run()], tmp_path / "out", quick())
-    with pytest.raises(UsageError, match=r"run 'run' has no reference 'wup': expected wordnet3.0-path"):
-        Results(tmp_path / "out").csm("scsm", reference="wup")
 
 
 def test_reference_names_of_an_old_output_has_one_name():
@@ -301,13 +260,6 @@ def test_wordnet_command_takes_a_measure(dsi, tmp_path):
     assert table["similarity"][0][1] == pytest.approx(0.857, abs=1e-3)
 
 
-def test_wordnet_command_with_a_taxonomy_of_no_label_fails(dsi, tree, tmp_path):
-    (tmp_path / "l.txt").write_text("table\nchair\n")
-    ended = dsi("wordnet", tmp_path / "l.txt", "--taxonomy", tree, "-o", tmp_path / "m.parquet")
-    assert ended.code == 3
-    assert "none of 2 labels is known to zoo.csv" in ended.err
-
-
 def test_curves_of_and_phases_use_the_main_reference(make_run, human, tmp_path):
     out = tmp_path / "out"
     run = make_run()
@@ -317,12 +269,3 @@ def test_curves_of_and_phases_use_the_main_reference(make_run, human, tmp_path):
     assert set(rows.loc[rows["of"] == "ncsm,scsm", "reference"]) == {"human-views"}
     assert len(rows) == len(Results(tmp_path / "alone").curves)
     pd.testing.assert_frame_equal(*(pd.read_parquet(folder / "phases.parquet") for folder in (out, tmp_path / "alone")))
-
-
-def test_wordnet_command_with_neighbors_of_another_measure_fails(dsi, tmp_path):
-    (tmp_path / "l.txt").write_text("cat\ndog\ncar\n")
-    ended = dsi("wordnet", tmp_path / "l.txt", "--measure", "wup", "--neighbors", 1, "-o", tmp_path / "m.parquet")
-    assert ended.code == 2
-    assert (
-        "the nearest labels are by WordNet's path similarity, not wordnet3.0-wup: add --whole for its matrix" in ended.err
-    )

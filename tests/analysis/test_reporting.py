@@ -13,7 +13,6 @@ import dsi_cli
 from dsi_cli.analysis import report_file
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.errors import UsageError
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -44,23 +43,6 @@ def test_another_version_of_dsi_writes_it_anew(summary, tmp_path, monkeypatch):
     before = path.stat().st_ino
     monkeypatch.setattr(report_file, "__version__", "99")
     assert report_file.write_report(tmp_path / "out").stat().st_ino != before
-
-
-def test_nothing_but_the_report_is_left(summary, tmp_path):
-    before = {path.name for path in (tmp_path / "out").iterdir()}
-    report_file.write_report(tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == before | {"report.html"}
-
-
-def test_elsewhere(summary, tmp_path):
-    path = report_file.write_report(tmp_path / "out", tmp_path / "new" / "page.html")
-    assert [one.name for one in path.parent.iterdir()] == ["page.html"]
-    assert not (tmp_path / "out" / "report.html").exists()
-
-
-def test_what_is_no_output_has_no_report(tmp_path):
-    with pytest.raises(UsageError, match=r"no output folder .*: run `dsi analyze CHECKPOINTS"):
-        report_file.write_report(tmp_path / "none")
 
 
 def test_a_report_that_cannot_be_written_leaves_the_tables(summary, tmp_path):

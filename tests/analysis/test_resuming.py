@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
@@ -19,7 +18,6 @@ from helpers.outputs import ANIMALS, assert_same_output, contents, garble, heads
 from numpy.testing import assert_array_equal
 
 from dsi_cli.analysis.analyze import analyze
-from dsi_cli.analysis.classifiers import earlier_output
 from dsi_cli.analysis.options import Options
 from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.errors import UsageError
@@ -137,17 +135,6 @@ def test_a_deleted_checkpoint_gives_way_to_a_new_file_of_its_epoch(make_run, tmp
     (told,) = analyze([run], out, QUICK).runs
     assert (told.gone, told.statuses) == (0, {"ok": 4})
     assert_matrices_are(out, "run", dict(enumerate(heads(4))) | {2: other})
-
-
-def test_a_deleted_checkpoint_outlives_narrower_epochs(make_run, tmp_path):
-    run, out = make_run(), tmp_path / "out"
-    analyze([run], out, QUICK)
-    (run / "epoch_3.pt").unlink()
-    analyze([run], out, Options(draws=0, epochs="0:1"))
-    assert Results(out).epochs("run") == [0, 1]
-    (told,) = analyze([run], out, QUICK).runs
-    assert (told.gone, told.statuses) == (1, {"ok": 4})
-    assert_matrices_are(out, "run", dict(enumerate(heads(4))))
 
 
 def test_narrower_and_wider_epochs(make_run, tmp_path, monkeypatch):
@@ -342,19 +329,3 @@ def test_an_interrupt_has_its_exit_code_and_can_be_gone_on_from(number, code, lo
     (told,) = analyze([run], out, QUICK).runs
     assert (told.reused, told.read) == (left, LONG - left)
     assert_same_output(out, longer / "out")
-
-
-def test_files_that_were_touched_cost_no_time_that_grows_with_their_square(make_run, tmp_path, monkeypatch):
-    run, out = make_run(epochs=40), tmp_path / "out"
-    analyze([run], out, QUICK)
-    before = contents(out / "csms")
-    for path in run.glob("*.pt"):
-        os.utime(path, (1, 1))
-    asked = []
-    canonical = earlier_output.layout.canonical_json
-    monkeypatch.setattr(earlier_output.layout, "canonical_json", lambda value: asked.append(value) or canonical(value))
-    analyze([run], out, QUICK)
-    assert len(asked) <= 12 * 40
-    matrices = [Results(out).csm(epoch=epoch) for epoch in Results(out).epochs("run")]
-    assert len(matrices) == 40
-    assert contents(out / "csms").keys() == before.keys()

@@ -298,19 +298,6 @@ def test_the_other_split_leaves_the_first(make_run, tmp_path):
     }
 
 
-@pytest.mark.parametrize("epochs", [[0, 1], [8, 9]], ids=["first epochs", "last epochs"])
-def test_the_samples_of_classes_are_known_whichever_epochs_have_a_split(epochs, make_run, tmp_path):
-    run, out = make_run(epochs=10), tmp_path / "out"
-    analyze([run], out, written(tmp_path / "test.npz", drawn(10)))
-    written(tmp_path / "train.npz", drawn(2, seed=1), epochs)
-    train = Options(draws=0, evaluation=Evaluation(predictions=str(tmp_path / "train.npz"), predictions_split="train"))
-    analyze([run], out, train)
-    before = tables(out)["classes"]
-    assert set(before["samples_train"]) == set(before["samples_test"]) == {SAMPLES // CLASSES}
-    analyze([run], out, train)
-    pd.testing.assert_frame_equal(tables(out)["classes"], before)
-
-
 # Which epochs
 
 
@@ -330,14 +317,6 @@ def test_an_epoch_that_the_file_lacks_has_no_answer(make_run, tmp_path):
     before = contents(out)
     analyze([run], out, options)
     assert contents(out) == before
-
-
-@pytest.mark.parametrize("epochs", [None, "1:1"], ids=["all", "one"])
-def test_predictions_of_no_epoch_that_is_wanted_are_refused(epochs, make_run, tmp_path):
-    run, out = make_run(), tmp_path / "out"
-    written(tmp_path / "answers.npz", drawn(2), [9, 3 if epochs else 8])
-    with pytest.raises(UsageError, match=r"^answers.npz: expected epochs of run 'run' \(.*\), found .*, none in common"):
-        analyze([run], out, with_answers(tmp_path / "answers.npz", epochs=epochs))
 
 
 def test_epochs_chosen_out_of_an_array_of_all(make_run, tmp_path):
@@ -398,18 +377,6 @@ def test_deleted_checkpoints_keep_their_answers(is_given, make_run, tmp_path):
         pd.testing.assert_frame_equal(found, before[name].reset_index(drop=True), obj=name)
 
 
-def test_deleted_checkpoints_outlive_narrower_epochs(make_run, tmp_path):
-    """Nothing could make their answers again but the file, which may be gone as well."""
-    run, out, predictions = make_run(), tmp_path / "out", drawn(4)
-    analyze([run], out, written(tmp_path / "answers.npz", predictions))
-    (run / "epoch_3.pt").unlink()
-    analyze([run], out, Options(draws=0, epochs="0:1"))
-    analyze([run], out, QUICK)
-    found = {epoch: predictions[epoch] for epoch in (0, 1, 3)}
-    assert (out / "confusions" / "run" / "test" / "3.parquet").is_file()
-    assert_array_equal(stored_counts(out, "run", 3), counted(found[3]))
-
-
 def numbered_by_order(run, names, weights):
     for name, weight in zip(names, weights, strict=True):
         save_head(run / f"{name}.pt", weight)
@@ -430,23 +397,6 @@ def test_answers_move_along_with_their_checkpoints(is_given, make_run, tmp_path)
     if is_given:
         analyze([run], tmp_path / "fresh", options)
         assert_same_output(out, tmp_path / "fresh")
-
-
-def test_saves_within_an_epoch(make_run, tmp_path):
-    """What was the epoch's last save keeps its answer, under another name, when a later one comes."""
-    run, out, weights, predictions = make_run(epochs=0), tmp_path / "out", heads(3), drawn(2)
-    save_head(run / "a.pt", weights[0], epoch=0, global_step=10)
-    save_head(run / "b.pt", weights[1], epoch=1, global_step=20)
-    analyze([run], out, written(tmp_path / "answers.npz", predictions))
-    save_head(run / "c.pt", weights[2], epoch=1, global_step=30)
-    analyze([run], out, QUICK)
-    names = sorted(path.name for path in (out / "confusions" / "run" / "test").iterdir())
-    assert names == ["0.parquet", "1-20.parquet"]
-    found = pd.read_parquet(out / "confusions" / "run" / "test" / "1-20.parquet")
-    assert_array_equal(np.stack(found["count"]), counted(predictions[1]))
-    assert set(found["step"]) == {20}
-    curves = tables(out)["curves"].query("metric == 'accuracy'")
-    assert list(zip(curves["epoch"], curves["step"], strict=True)) == [(0, 10), (1, 20)]
 
 
 # Strays, damage, other runs

@@ -68,10 +68,3 @@ def test_analyze_trainings_one_after_the_other_are_not_merged(ckpts, dsi):
     runs = analysed(dsi, ckpts / "runA*", "-o", out)
     assert (list(runs), runs["ckpts"]["read"]) == (["ckpts"], 0)
     assert rows_of(out) == {"ckpts": expected["runA"], "ckpts/runB": expected["runB"]}
-
-
-def test_analyze_labels_of_the_training_leave_out_the_other_network(ckpts, dsi):
-    runs = analysed(dsi, ckpts, "-o", ckpts.parent / "out", "-l", ckpts.parent / "labels.txt", code=4)
-    assert [run["statuses"] for run in runs.values()] == [{"ok": 2}, {"ok": 2}, {"failed": 1}]
-    ((_, _, reason),) = runs["ckpts/imagenet"]["problems"]
-    assert reason == "has 9 classes, labels.txt has 5 labels"

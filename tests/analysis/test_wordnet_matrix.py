@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from helpers.errors import raises
 from numpy.testing import assert_array_equal
 
 from dsi_cli.analysis.semantics import wordnet_matrix
-from dsi_cli.errors import NothingToAnalyseError, OutputError, UsageError
+from dsi_cli.errors import OutputError
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 
@@ -63,23 +62,6 @@ def test_reference_tables_with_neighbors_match_the_matrix(tmp_path):
         for row in rows.itertuples():
             ties = int((matrix[label] == row.similarity).sum())
             assert (row.ties, row.rank) == (ties, 1 + (matrix[label] > row.similarity).sum() + (ties - 1) / 2)
-
-
-def test_choose_neighbors_of_long_lists_has_a_default(monkeypatch):
-    labels = wordnet_matrix.resolve_label_list("cifar10")
-    assert wordnet_matrix.choose_neighbors(labels, None, whole=False) is None
-    assert wordnet_matrix.choose_neighbors(labels, 4, whole=False) == 4
-    monkeypatch.setattr(wordnet_matrix, "MAX_DENSE_CLASSES", 9)
-    assert wordnet_matrix.choose_neighbors(labels, None, whole=False) == wordnet_matrix.DEFAULT_NEIGHBORS
-    assert wordnet_matrix.choose_neighbors(labels, None, whole=True) is None
-    with raises("conflicting-options", UsageError, neighbors=4):
-        wordnet_matrix.choose_neighbors(labels, 4, whole=True)
-
-
-@pytest.mark.parametrize("neighbors", [None, 2])
-def test_reference_tables_without_a_known_label_fail(neighbors):
-    with raises("no-label-known", NothingToAnalyseError, classes=2, source="WordNet"):
-        wordnet_matrix.reference_tables(wordnet_matrix.resolve_label_list(["qzx", "qzy"]), neighbors)
 
 
 def test_write_blocks_to_an_invalid_path_fails(tmp_path):

@@ -92,11 +92,6 @@ def test_the_log_has_the_values_of_the_checkpoints(name, tmp_path):
     assert model.stages.count("validating") == 2 + EPOCHS * 2 * 4, "sanity check, Lightning's passes and ours"
 
 
-def test_without_validation_it_is_sai_and_wsi(tmp_path):
-    fit(tmp_path, [LightningCallback(LABELS)], validation=False)
-    assert set(logged(tmp_path)) == set(expected(torch.eye(8).numpy()))
-
-
 def test_training_is_the_same_to_the_last_bit_with_and_without(tmp_path):
     without, _ = fit(tmp_path / "without", [])
     with_it, _ = fit(tmp_path / "with", [LightningCallback(LABELS, validation=True)])

@@ -72,15 +72,6 @@ def test_the_forest_plot_shows_each_interval_and_the_range_of_seeds():
     assert _forest_line(replace(row, low=None, high=None, difference=None, seed_deviation=None), 1.0).strip() == "|"
 
 
-def test_the_tables_of_more_than_two(two, tmp_path, dsi):
-    other = write_output(tmp_path / "other", write_run(tmp_path / "third", labels=list("abcdefgh")))
-    ended = dsi("compare", two, other)
-    assert ended.code == 0
-    assert "Agreement of the networks with each other at their last common epoch" in ended.out
-    assert ended.out.count("cannot be compared: 0 classes in common") == 2
-    assert ended.out.startswith("Of 3 pairs: ")
-
-
 def test_groups(tmp_path, dsi):
     runs = [write_run(tmp_path / f"{name}_seed{i}", seed=10 * at + i) for at, name in enumerate("ab") for i in range(2)]
     out = write_output(tmp_path / "out", *runs)
@@ -109,12 +100,6 @@ def test_the_page_alone(two, tmp_path, dsi):
     assert not (tmp_path / "new" / "comparison.html").exists()
 
 
-def test_a_page_is_no_folder(two, tmp_path, dsi):
-    ended = dsi("compare", two, "--html", tmp_path)
-    assert ended.code == 2
-    assert f"the page is a file, and {tmp_path} is a folder" in ended.err
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -141,13 +126,6 @@ def test_failures_are_one_line(two, dsi, arguments, code, words):
     assert words in ended.err
     assert ended.err.count("\n") == (1 if code else 0)
     assert bool(ended.out) is (code == 0)
-
-
-def test_one_output_of_one_run(tmp_path, dsi):
-    out = write_output(tmp_path / "out", write_run(tmp_path / "only"))
-    ended = dsi("compare", out)
-    assert ended.code == 2
-    assert "there is only alone" in ended.err
 
 
 def test_without_figures_neither_matplotlib_nor_torch_is_imported(two, dsi_process):

@@ -137,13 +137,6 @@ def test_the_truth_next_to_predictions_is_used_and_named(dsi, make_run, tmp_path
     assert "give them with --targets" in ended.err
 
 
-def test_predictions_with_a_truth_of_their_own_need_none_nearby(dsi, make_run, tmp_path, answers):
-    truth = np.zeros(200, dtype=int)
-    np.savez(answers / "preds.npz", predictions=np.load(answers / "preds.npy"), targets=truth)
-    ended = dsi("analyze", make_run(), "-o", tmp_path / "out", "--predictions", answers / "preds.npz", *QUICK)
-    assert "test: preds.npz (4 epochs, 200 samples)\n" in ended.err
-
-
 def test_predictions_of_one_run_are_not_taken_for_several(dsi, make_run, tmp_path, answers):
     for name in ("a", "b"):
         make_run(f"runs/{name}", seed=ord(name))

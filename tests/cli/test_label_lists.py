@@ -37,16 +37,6 @@ def test_placeholders_are_asked_about_in_one_line(dsi, make_run, tmp_path, monke
     )
 
 
-def test_numbers_from_one_are_said(dsi, make_run, tmp_path):
-    run, out = make_run(labels=None), tmp_path / "out"
-    path = tmp_path / "mine.csv"
-    path.write_text("name,class_id\n" + "".join(f"{name},{k}\n" for k, name in sorted(enumerate(ANIMALS, 1), reverse=True)))
-    ended = dsi("analyze", run, "-o", out, "--labels", path, *QUICK)
-    assert "labels: mine.csv (numbered from 1: its 1 is class 0, its 8 is class 7)" in ended.err
-    assert pd.read_parquet(out / "classes.parquet")["name"].to_list() == list(ANIMALS)
-    assert [row["label"] for row in json.loads(dsi("labels", path, "--json").out)["labels"]] == list(ANIMALS)
-
-
 MAKES = """Acura,Audi,BMW,Bentley,Bugatti,Buick,Cadillac,Chevrolet,Chrysler,Eagle,Ferrari,Ford,GMC,Honda,Hyundai,Isuzu,Jaguar,Jeep,
 Lamborghini,Lincoln,Mazda,Plymouth,Porsche,Ram,Suzuki,Volvo""".replace("\n", "").split(",")
 
@@ -73,20 +63,6 @@ def test_labels_that_wordnet_mostly_lacks_are_all_uncertain(dsi, tmp_path):
     mapped = tmp_path / "map.csv"
     mapped.write_text("name,synset\n" + "".join(f"{name},car.n.01\n" for name in MAKES), encoding="utf-8")
     assert "unknown" not in dsi("labels", path, "--map", mapped).err
-
-
-PART = ("orange", "house", "rabbit", "beaver", "chair", "streetcar", "hamster", "mouse", "train", "raccoon", "tank", "girl")
-
-
-def test_a_part_of_a_preset_has_the_senses_of_the_preset(dsi, tmp_path):
-    path = tmp_path / "part.txt"
-    path.write_text("\n".join(PART), encoding="utf-8")
-    rows = {row["label"]: row for row in json.loads(dsi("labels", path, "--json").out)["labels"]}
-    assert (rows["tank"]["synset"], rows["girl"]["synset"]) == ("tank.n.01", "female_child.n.01")
-    assert {row["resolved_by"] for row in rows.values()} == {"preset"}
-    assert dsi("labels", path).err == (
-        "12 of 12 labels in WordNet 3.0, from part.txt, which are classes of the preset cifar100; all are certain\n"
-    )
 
 
 def test_uncertain_senses_are_warned_of_once(dsi, make_run, tmp_path):

@@ -15,7 +15,7 @@ import pytest
 
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.cli import labels
-from dsi_cli.labels.presets import PRESETS, load_preset
+from dsi_cli.labels.presets import PRESETS
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -71,15 +71,6 @@ def test_what_wants_a_look_is_the_same_for_both_verbs(dsi, listed, tmp_path):
     assert "2 of 3 labels in WordNet 3.0, from labels.txt; 1 uncertain (?)\n" in dsi("labels", listed).err
 
 
-def test_a_preset_is_said_to_be_one(dsi, tmp_path):
-    path = tmp_path / "classes.txt"
-    path.write_text("\n".join(load_preset("cifar10").names), encoding="utf-8")
-    ended = dsi("labels", path)
-    assert ended.err == "10 of 10 labels in WordNet 3.0, from classes.txt, which are the preset cifar10; all are certain\n"
-    assert dsi("labels", "cifar10").err == "10 of 10 labels in WordNet 3.0, from the preset cifar10; all are certain\n"
-    assert json.loads(dsi("labels", path, "--json").out)["preset"] == "cifar10"
-
-
 def test_the_hint_can_be_pasted(dsi, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my actions.txt").write_text("ride_horse\nswimming\nrun.v.01\nwalk\n", encoding="utf-8")
@@ -90,14 +81,6 @@ def test_the_hint_can_be_pasted(dsi, tmp_path, monkeypatch):
     (tmp_path / "own.csv").write_text("name,synset\nwalk,walk.v.01\n", encoding="utf-8")
     ended = dsi("labels", "my actions.txt", "--pos", "verb", "--map", "own.csv")
     assert ended.err.endswith("labels 'my actions.txt' --map own.csv --pos verb --write-map map.csv\n")
-
-
-def test_labels_without_uncertain_ones_says_so(dsi):
-    assert dsi("labels", "cifar10", "--uncertain").out == "All 10 labels are certain.\n"
-
-
-def test_a_piped_table_has_a_line_a_label(dsi, listed):
-    assert len(dsi("labels", listed).out.splitlines()) == 1 + 5
 
 
 def test_only_the_uncertain_as_json(dsi, listed):
@@ -143,21 +126,6 @@ def test_a_person_is_asked_about_the_uncertain_only(listed, tmp_path):
     assert rows["synset"].to_list()[3:] == ["elephant.n.01", "goldfish.n.01"]
     assert rows["reason"].to_list()[3:] == ["map", "map"]
     assert "elephant.n.01" in out
-
-
-def test_a_person_is_told_that_answers_are_not_kept(listed):
-    code, _, seen = answering("q\n", "labels", listed, "-i")
-    assert code == 0
-    assert "add --write-map FILE" in " ".join(seen.split())
-
-
-def test_questions_end_when_a_person_has_enough(listed, tmp_path):
-    path = tmp_path / "map.csv"
-    code, _, _ = answering("-\nq\n", "labels", listed, "-i", "--write-map", path)
-    assert code == 0
-    rows = pd.read_csv(path)
-    assert rows["reason"][3] == "left out by the mapping"
-    assert rows["synset"][4] == "fish.n.01"
 
 
 def test_a_mapping_shapes_the_analysis(dsi, make_run, tmp_path):

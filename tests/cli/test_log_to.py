@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 pytest_plugins = ("helpers.analysed_runs",)
@@ -28,15 +26,6 @@ def test_analyze_logs_and_says_where_and_export_logs_the_same(make_run, tmp_path
     ]
     (path,) = (logs / "run").iterdir()
     assert (tmp_path / "again/run" / path.name).read_bytes() == path.read_bytes()
-
-
-def test_the_json_document_says_where(make_run, tmp_path, dsi):
-    run, out, logs = make_run(), tmp_path / "out", tmp_path / "logs"
-    document = json.loads(dsi("analyze", run, "-o", out, *QUICK, "--log-to", f"tensorboard:{logs}", "--json").out)
-    (logged,) = document["logged"]
-    assert (logged["to"], logged["place"], logged["runs"], logged["left_out"]) == ("tensorboard", str(logs), 1, [])
-    assert logged["points"] > 50
-    assert document["logging_problems"] == []
 
 
 def test_a_wrong_tracker_is_told_before_anything_is_done(make_run, tmp_path, dsi):

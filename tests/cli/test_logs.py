@@ -35,12 +35,6 @@ def test_an_analysis_logs_what_it_found(dsi, make_run, tmp_path, monkeypatch):
     assert "report.html is up to date" in again.err
 
 
-@pytest.mark.parametrize("level", ["info", "warning", "error"])
-def test_a_higher_level_says_less(level, dsi, make_run, monkeypatch):
-    monkeypatch.setenv("DSI_LOG", level)
-    assert dsi("scan", make_run(), "-q").err == ""
-
-
 def test_a_level_that_is_none(dsi, make_run, monkeypatch):
     monkeypatch.setenv("DSI_LOG", "debgu")
     line = "dsi: DSI_LOG=debgu: expected one of debug, info, warning, error; did you mean debug?\n"

@@ -88,16 +88,6 @@ def test_the_table_of_pairs(out, dsi):
     assert line.split()[:4] == ["cat", "dog", "1", "0.500"]
 
 
-@pytest.mark.parametrize(
-    ("path", "shown"), [(None, ["0", "1", "2"]), (["/a/x.png", "/b/y.png", None], ["/a/x.png", "/b/y.png", "2"])]
-)
-def test_without_paths_samples_have_their_number_and_without_a_common_folder_paths_are_whole(path, shown, out, dsi):
-    write_predictions(out, [0, 0, 0], [1, 1, 1], path=path, epoch=1)
-    ended = dsi("mistakes", out)
-    assert [line.split()[0] for line in ended.out.splitlines()[-3:]] == shown
-    assert "score" not in ended.out
-
-
 def test_no_mistake_is_an_answer(out, tmp_path, dsi):
     ended = dsi("mistakes", out, "--truth", "bee", "--sheet", tmp_path / "bee.png")
     assert ended.code == 0
@@ -155,21 +145,9 @@ def test_failures_are_one_line(out, dsi, arguments, code, words):
     assert ended.err.count("\n") == 1
 
 
-def test_no_output_folder(tmp_path, dsi):
-    ended = dsi("mistakes", tmp_path / "none")
-    assert ended.code == 2
-    assert "run `dsi analyze CHECKPOINTS -o" in ended.err
-
-
 def test_without_a_sheet_no_image_library_is_imported(out, dsi_process):
     ended = dsi_process("mistakes", out, env={"PYTHONVERBOSE": "1", "PATH": ""})
     assert ended.code == 0
     assert "import 'numpy'" in ended.err
     for module in ("PIL", "matplotlib", "torch"):
         assert f"import '{module}'" not in ended.err
-
-
-def test_real_mistakes(analysed, dsi):
-    ended = dsi("mistakes", analysed.out, "--run", "cifar100-cnn", "--pairs", "-n", 1)
-    (row,) = confused_pairs(analysed.run, MistakeQuery("cifar100-cnn", most=1)).rows
-    assert ended.out.splitlines()[-1].split()[:3] == [row.truth, row.prediction, str(row.count)]

@@ -99,12 +99,6 @@ def test_failures_are_one_line(out, dsi, arguments, words):
     assert ended.err.count("\n") == 1
 
 
-def test_no_output_folder(tmp_path, dsi):
-    ended = dsi("neighbors", tmp_path / "none")
-    assert ended.code == 2
-    assert "run `dsi analyze CHECKPOINTS -o" in ended.err
-
-
 def test_neither_figures_nor_torch_are_imported(out, dsi_process):
     ended = dsi_process("neighbors", out, env={"PYTHONVERBOSE": "1", "PATH": ""})
     assert ended.code == 0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 pytest_plugins = ("helpers.analysed_runs",)
 
 
@@ -48,18 +46,6 @@ def test_a_report_that_cannot_be_written_is_one_line_and_exit_code_5(make_run, t
     assert line.endswith("the tables are complete, and this command writes it again:")
     assert f"  Tables     {out}\n" in ended.out
     assert (out / "curves.parquet").is_file()
-
-
-@pytest.mark.parametrize("option", [(), ("--no-report",)])
-def test_watch_leaves_it_up_to_date(make_run, tmp_path, dsi, option):
-    out = tmp_path / "out"
-    ended = dsi("watch", make_run(), "-o", out, "--every", "0.1s", "--until-epoch", 3, "--draws", 0, *option)
-    assert ended.code == 0
-    assert (out / "report.html").is_file() == (not option)
-    if not option:
-        before = (out / "report.html").read_bytes()
-        assert dsi("report", out).code == 0
-        assert (out / "report.html").read_bytes() == before
 
 
 def test_what_is_no_output_is_wrong_usage(tmp_path, dsi):

@@ -41,14 +41,6 @@ def test_scan_labels_decide_between_heads_as_in_analyze(two_heads, dsi):
     assert json.loads(analysed.out)["runs"][0]["heads"] == ["fc.weight"]
 
 
-def test_scan_labels_that_fit_no_head_are_refused_as_in_analyze(two_heads, dsi):
-    arguments = (two_heads / "run", "--head", "classifier.weight", "--labels", two_heads / "labels.txt")
-    scanned, analysed = dsi("scan", *arguments), dsi("analyze", *arguments, "-o", two_heads / "out")
-    assert (scanned.code, analysed.code) == (2, 2)
-    assert scanned.err == analysed.err
-    assert "labels.txt has 5 labels" in scanned.err
-
-
 @pytest.mark.parametrize("command", ["scan", "analyze"])
 def test_one_line_for_each_cause_with_a_count(command, two_heads, dsi):
     torch.save({"fc.weight": torch.randn(5, 8)}, two_heads / "run/good.pt")

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from dsi_cli.cli import console, signals
+from dsi_cli.cli import signals
 
 
 class Dying:
@@ -40,20 +40,6 @@ def test_one_in_a_finaliser_is_heard_at_the_next_check(heard, number):
     with pytest.raises(KeyboardInterrupt):
         heard()
     signals.check()
-
-
-def test_and_when_progress_is_told(number):
-    with console.progress(quiet=True) as bars:
-        Dying(lambda: signal.raise_signal(number))
-        with pytest.raises(KeyboardInterrupt):
-            bars.update("reading", 1, 2)
-
-
-def test_one_that_was_kept_is_not_lost_to_another_signals_block():
-    with signals.interrupted_by(signal.SIGINT):
-        Dying(lambda: signal.raise_signal(signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt), signals.interrupted_by(signal.SIGTERM):
-            signals.check()
 
 
 def test_a_signal_that_is_ignored_stays_so():

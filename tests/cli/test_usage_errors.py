@@ -39,21 +39,6 @@ def test_wrong_usage(arguments, line, dsi):
     assert dsi(*arguments) == (2, "", f"dsi: {line}\n")
 
 
-def test_a_value_that_is_no_number_is_shown(dsi):
-    ended = dsi("neighbors", "x", "-k", "abc")
-    assert ended.code == 2
-    assert "'--most' / '-k'" in ended.err
-    assert ended.err.count("'abc'") == 1
-    assert ended.err.endswith("; dsi neighbors --help says more\n")
-
-
-def test_an_argument_that_is_missing(dsi):
-    ended = dsi("analyze")  # Typer writes its name in small or in capital letters
-    assert ended[:2] == (2, "")
-    assert ended.err.lower().startswith("dsi: missing argument 'checkpoints")
-    assert ended.err.endswith("; dsi analyze --help says more\n")
-
-
 def test_a_path_in_place_of_a_verb(dsi, tmp_path):
     line = (
         f"expected a command, found the path {tmp_path}: did you mean dsi analyze {tmp_path}? dsi --help lists the commands"

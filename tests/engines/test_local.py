@@ -28,11 +28,6 @@ def test_results_come_in_the_order_of_the_jobs():
     assert list(map_in_order(slow_first, [3])) == [9]
 
 
-def test_jobs_run_at_once():
-    meeting = threading.Barrier(3, timeout=10)
-    assert sorted(map_in_order(lambda _: meeting.wait(), range(3), workers=3)) == [0, 1, 2]
-
-
 def test_jobs_are_drawn_in_the_callers_thread_and_only_a_few_ahead():
     drawn = []
 

@@ -96,20 +96,6 @@ def test_scene_shows_ranks_wordnet_and_the_agreement_of_the_epoch(analysed: Anal
     assert (list(point.get_xdata()), list(point.get_ydata())) == ([15], [pytest.approx(curves["value"].item())])
 
 
-def test_animation_of_many_epochs_shows_evenly_spaced_epochs(
-    monkeypatch: pytest.MonkeyPatch, analysed: Analysed, tmp_path: Path
-):
-    monkeypatch.setattr(animation, "MAX_FRAMES", 4)
-    (film,) = animation.animations(analysed.run, FigureOptions((FASHION,), kind="ccsm"), tmp_path, ["gif"])
-    assert film.epochs == (0, 5, 10, 15)
-    assert str(film) == f"{FASHION}, CCSM on test: 4 of 16 epochs, evenly spaced, 3.5 s"
-
-
-def test_frames_per_second_limits_the_duration_to_15_seconds():
-    for count in (1, 2, 31, animation.MAX_FRAMES):
-        assert count / animation.frames_per_second(count) + animation.PAUSE_SECONDS <= 15
-
-
 def test_animation_without_labels_shows_the_wsi(make_run: MakeRun, tmp_path: Path):
     analyze([make_run(labels=None), make_run("other", labels=None, seed=1)], tmp_path / "out")
     run = Results(tmp_path / "out")
@@ -148,12 +134,6 @@ def test_animation_with_failing_ffmpeg_leaves_no_file(monkeypatch: pytest.Monkey
     with raises("ffmpeg-failed", OutputError, path=str(tmp_path / "films" / "animation.mp4")):
         animation.animations(analysed.run, FigureOptions((FASHION,), epochs=SHOWN), tmp_path / "films", ["mp4"])
     assert not (tmp_path / "films").exists()
-
-
-def test_animation_in_an_impossible_folder_raises_output_error(analysed: Analysed, tmp_path: Path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="animation"):
-        animation.animations(analysed.run, FigureOptions((FASHION,), epochs=(0, 1)), tmp_path / "file", ["gif"])
 
 
 def test_plot_command_makes_the_animation_only_by_name(analysed: Analysed, dsi: Command, tmp_path: Path):

@@ -53,16 +53,3 @@ def test_percentile_ranks_equal_the_share_of_smaller_values_and_half_of_the_ties
     ranks = color_scales.percentile_ranks(values)
     np.testing.assert_allclose(ranks[np.isfinite(values)], expected)
     assert np.isnan(np.diagonal(ranks)).all()
-
-
-def test_shares_that_are_rarer_than_what_may_be_cut_are_shown_all_the_same():
-    values = np.zeros((100, 100), dtype=np.float32)
-    values[0, 5] = 0.3
-    assert color_scales.raw_scale([values], "ccsm").high == pytest.approx(0.3)
-
-
-@pytest.mark.parametrize("value", [0.0, -0.4, np.nan])
-def test_a_single_value_has_a_scale_of_some_width(value: float):
-    scale = color_scales.raw_scale([np.full((3, 3), value)], "ncsm")
-    assert scale.low < scale.high
-    assert np.isfinite(scale.norm(0.0))

@@ -9,7 +9,6 @@ import pytest
 from helpers.table_comparison import write_output, write_run
 from PIL import Image
 
-from dsi_cli.errors import OutputError
 from dsi_cli.figures import comparison as drawing
 from dsi_cli.queries.comparison.compare import ComparisonOptions, compare
 from dsi_cli.store.results import Results
@@ -79,9 +78,3 @@ def test_save_writes_every_format(repeated, tmp_path, kind):
     if kind == "png":
         pixels = np.asarray(Image.open(paths[0]).convert("RGB"))
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
-
-
-def test_save_to_an_impossible_folder_raises_output_error(repeated, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="could not be written"):
-        drawing.save(repeated, tmp_path / "file" / "figures", "png")

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from helpers.analysed_runs import Analysed
 from helpers.overlap import assert_clear, texts
@@ -15,10 +11,8 @@ from scipy.cluster.hierarchy import linkage
 
 from dsi_cli.figures import dendrogram
 from dsi_cli.figures.dendrogram import ClassTree, Tanglegram
-from dsi_cli.figures.figure_options import FigureOptions
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries import class_order, matrices
-from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
@@ -97,25 +91,3 @@ def test_draw_has_no_overlapping_texts(classes: int, style: Style):
         figure = dendrogram.draw([pair], {"group": "red"}, style)
         assert_clear(figure)
     assert (names[0] in {text for text, _ in texts(figure)}) == (classes < 300), "illegible names are left out"
-
-
-def test_figure_of_two_runs_names_both(analysed: Analysed):
-    with using(Style("paper", 2)):
-        figure = dendrogram.figure(analysed.run, FigureOptions((CNN, VIT), style=Style("paper", 2)))
-    assert figure is not None
-    assert_clear(figure)
-    assert {f"{CNN}: NCSM, epoch 30", f"{VIT}: NCSM, epoch 30", "network", "WordNet"} <= {text for text, _ in texts(figure)}
-
-
-def test_tanglegram_of_equal_values_is_none(analysed: Analysed, tmp_path):
-    out = tmp_path / "out"
-    shutil.copytree(analysed.out, out)
-    path = out / "csms" / CNN / "ncsm" / "30.parquet"
-    table = pq.read_table(path)
-    same = pa.array([[0.25] * 100] * 100, table.schema.field("similarity").type)
-    pq.write_table(table.set_column(table.column_names.index("similarity"), table.schema.field("similarity"), same), path)
-    frames = matrices.matrix_frames(Results(out), CNN)
-    assert frames is not None
-    assert dendrogram.tanglegram(Results(out), frames, {}, 30) is None
-    assert dendrogram.tanglegram(Results(out), frames, {}, 999) is None
-    assert dendrogram.tanglegram(Results(out), frames, {}, 29) is not None

@@ -8,22 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.analysed_runs import Analysed, MakeRun
+from helpers.analysed_runs import Analysed
 from helpers.errors import raises
 from helpers.overlap import assert_clear
-from helpers.table_comparison import write_output, write_run
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.collections import Collection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from PIL import Image
 
-from dsi_cli.analysis.analyze import analyze
 from dsi_cli.errors import OutputError, UsageError
-from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import curves, save
 from dsi_cli.figures.axes import spread
 from dsi_cli.figures.catalogue import FIGURES, figure_spec
@@ -98,31 +94,11 @@ def test_curves_with_a_chance_level_show_it(analysed: Analysed, name: str, runs:
     assert "chance" in {text.get_text() for one in figure.axes for text in one.texts}
 
 
-def test_chance_band_is_two_deviations_wide(analysed: Analysed):
-    figure = drawn(analysed.run, "sai")
-    (panel,) = curve_panels.panels(analysed.run, [CNN], None, [PANELS["sai"]])
-    one = panel.series[0]
-    (band,) = bands(figure.axes[0])
-    heights = band.get_paths()[0].vertices[:, 1]
-    assert heights.min() == pytest.approx(np.min(one.chance - 2 * one.chance_std))
-    assert heights.max() == pytest.approx(np.max(one.chance + 2 * one.chance_std))
-
-
 @pytest.mark.parametrize("name", ["agreement", "excess"])
 def test_excess_shows_zero_as_chance_level(analysed: Analysed, name: str):
     figure = drawn(analysed.run, name)
     assert [set(y) for _, y in lines(figure, "chance")] == [{0.0}] * len(figure.axes)
     assert len(figure.axes) == 3
-
-
-@pytest.mark.parametrize("measure", ["cosine", "mse"])
-def test_excess_chance_band_has_the_scale_of_the_excess(analysed: Analysed, measure: str):
-    figure = drawn(analysed.run, "excess", measure=measure)
-    (panel,) = curve_panels.panels(analysed.run, [CNN], measure, [PANELS["excess"]])
-    for one, on in zip(panel.series, figure.axes, strict=True):
-        (band,) = bands(on)
-        expected = np.nanmax(2 * np.abs(one.excess[one.z != 0] / one.z[one.z != 0]))
-        assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(expected, rel=1e-6)
 
 
 def test_curves_of_two_runs_have_a_panel_per_curve_and_a_colour_per_run(analysed: Analysed):
@@ -134,13 +110,6 @@ def test_curves_of_two_runs_have_a_panel_per_curve_and_a_colour_per_run(analysed
     assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [[], [CNN, VIT]], "named once"
 
 
-def test_names_that_do_not_fit_are_in_a_legend(analysed: Analysed, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(drawing, "MAX_NAME_SHARE", 0.1)
-    figure = drawn(analysed.run, "loss", (CNN, VIT), Style("paper", 1))
-    assert {text.get_text() for text in figure.legends[0].get_texts()} >= {CNN, VIT}
-    assert not any(axes.texts for axes in figure.axes)
-
-
 def test_equal_accuracies_are_merged_into_one_curve(analysed: Analysed):
     figure = drawn(analysed.run, "accuracy", style=Style("screen", 2))
     titles = [axes.get_title(loc="left") for axes in figure.axes]
@@ -149,23 +118,12 @@ def test_equal_accuracies_are_merged_into_one_curve(analysed: Analysed):
     assert set(guessed) == {1 / 100}
 
 
-def test_curves_of_more_than_two_runs_have_no_intervals(analysed: Analysed):
-    for runs, shaded in (((CNN, VIT), 2), ((CNN, VIT, "garments"), 0)):
-        figure = drawn(analysed.run, "agreement", runs)
-        assert [sum(area.get_gid() == "interval" for area in one.collections) for one in figure.axes] == [shaded] * 3
-
-
 def test_training_stacks_panels_with_one_axis_of_epochs(analysed: Analysed):
     figure = drawn(analysed.run, "training")
     assert [one.get_ylabel().split(":")[0] for one in figure.axes] == ["agreement", "loss", "learning rate"]
     assert {one.get_xlim() for one in figure.axes} == {(0, 30)}
     assert [one.get_xlabel() for one in figure.axes] == ["", "", "epoch"]
     assert figure.axes[2].get_yscale() == "linear"
-
-
-def test_training_of_many_runs_mentions_the_option(analysed: Analysed):
-    figure = drawn(analysed.run, "training", tuple(analysed.run.names))
-    assert "3 of 4 runs (choose others with --run)" in {text.get_text() for text in figure.findobj(Text)}
 
 
 def test_ticks_of_epochs_are_round(analysed: Analysed):
@@ -196,11 +154,6 @@ def test_figures_have_no_overlapping_texts(analysed: Analysed, style: Style, run
 def test_figures_have_unique_names_and_titles():
     assert len({one.name for one in FIGURES}) == len(FIGURES)
     assert all(one.title and one.name.isidentifier() for one in FIGURES)
-
-
-def test_figure_without_data_is_none(analysed: Analysed):
-    for name in ("typicality", "typicality_table", "typicality_histograms", "contact_sheet"):
-        assert figure_spec(name).draw(analysed.run, FigureOptions((CNN,))) is None
 
 
 def test_figure_spec_of_unknown_name_suggests_a_similar_name():
@@ -248,29 +201,6 @@ def test_write_to_an_impossible_path_keeps_the_old_file(analysed: Analysed, tmp_
 def test_check_options_with_unknown_value_raises(analysed: Analysed, options: dict, code: str):
     with raises(code, UsageError, **options):
         save.check_options(analysed.run, None, **options)
-
-
-def test_check_options_with_unknown_run_raises(analysed: Analysed):
-    with pytest.raises(UsageError, match="no run 'cifar'"):
-        save.check_options(analysed.run, ["cifar"])
-
-
-def test_bands_of_a_single_epoch_are_visible(make_run: MakeRun, tmp_path: Path):
-    analyze([make_run(epochs=1)], tmp_path / "out")
-    (raw,) = drawn(Results(tmp_path / "out"), "sai", ("run",)).axes
-    (chance,) = (line for line in raw.get_lines() if line.get_gid() == "chance")
-    assert np.ptp(chance.get_xdata()) > 0
-    (one,) = drawn(Results(tmp_path / "out"), "excess", ("run",)).axes
-    widths = [np.ptp(area.get_paths()[0].vertices, axis=0) for area in one.collections]
-    assert len(widths) == 2
-    assert np.min(widths) > 0
-
-
-def test_separate_axes_show_the_same_epochs(tmp_path: Path):
-    out = write_output(tmp_path / "out", write_run(tmp_path / "run", (0.2, 0.5, 1.0)))
-    limits = [one.get_xlim() for one in drawn(Results(out), "sai", ("run",)).axes]
-    assert len(limits) == 3
-    assert len(set(limits)) == 1
 
 
 def test_phases_are_a_bar_above_the_agreement_with_wordnet(analysed: Analysed):

@@ -136,16 +136,6 @@ def test_heatmap_rows_leave_out_missing_epochs(analysed: Analysed):
     assert heatmaps.heatmap_rows(analysed.run, [frames], epochs=[999]) == []
 
 
-def test_heatmap_rows_of_all_kinds_show_the_same_epochs(analysed: Analysed):
-    run = analysed.run
-    titles = []
-    for kind in ("ncsm", "ccsm"):
-        found = [one for name in (CNN, VIT) if (one := matrices.matrix_frames(run, name, kind))]
-        titles += [[panel.title for panel in row.panels] for row in heatmaps.heatmap_rows(run, found)]
-    assert len(titles) == 4
-    assert all(one == titles[0] for one in titles)
-
-
 def test_heatmaps_without_labels_have_no_reference_and_class_indices(make_run: MakeRun, tmp_path):
     out = tmp_path / "out"
     analyze([make_run(labels=None)], out)
@@ -158,14 +148,6 @@ def test_heatmaps_without_labels_have_no_reference_and_class_indices(make_run: M
     assert "WordNet" not in {text for text, _ in texts(figure)}
     assert heatmaps.difference(run, FigureOptions()) is None
     assert_clear(figure)
-
-
-def test_coloured_groups_leave_out_scattered_groups():
-    whole = [ClassGroup("mammal", 0, 39), ClassGroup("tool", 40, 99)]
-    assert heatmaps.coloured_groups([*whole, ClassGroup("fish", 100, 102)], 200) == whole
-    assert heatmaps.coloured_groups([ClassGroup("mammal", at, at + 1) for at in range(0, 100, 3)], 100) == []
-    assert heatmaps.coloured_groups([ClassGroup("mammal", 0, 9)], 100) == []
-    assert heatmaps.coloured_groups([], 10) == []
 
 
 def test_cell_values_of_a_large_ccsm_are_block_means():
@@ -182,8 +164,3 @@ def test_cell_values_of_a_large_ccsm_are_block_means():
     uneven[126, 126] = 0.5
     assert np.isnan(color_scales.cell_values(uneven, "ccsm")).sum() == 64**2 - 1
     assert color_scales.cell_values(uneven, "ccsm")[63, 63] == 0.5
-
-
-def test_a_name_is_one_printable_line_cut_at_its_length():
-    assert heatmaps.short_name("tench\n\x1b[31m, Tinca") == "tench  [31m, Tinca"
-    assert len(heatmaps.short_name("x" * 500)) == heatmaps.MAX_NAME_LENGTH

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 from helpers.errors import raises
@@ -128,14 +127,6 @@ def test_what_is_no_file_is_refused(tmp_path, monkeypatch, write):
     monkeypatch.setattr(files, "MAX_LABEL_FILE_BYTES", 3)
     with raises("file-too-large", UsageError):
         read_labels(write("a.txt", "cat\n"))
-
-
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a user who may not read everything")
-def test_a_file_that_may_not_be_read_is_refused(write):
-    path = write("a.txt", "cat\n")
-    path.chmod(0)
-    with raises("file-not-readable", UsageError, reason="Permission denied"):
-        read_labels(path)
 
 
 def test_a_file_wins_over_a_preset(write, monkeypatch, tmp_path):

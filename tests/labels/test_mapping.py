@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from helpers.errors import raises
 
 from dsi_cli.analysis.semantics import mapping_file, wordnet_matrix
 from dsi_cli.errors import UsageError
-from dsi_cli.labels import mapping
 from dsi_cli.labels.label_list import LabelList
 
 ANIMALS = LabelList(("crane", "dog", "crane", "cat"), None, "animals.txt")
@@ -84,16 +82,6 @@ def test_what_is_wrong_is_said_with_its_line(write, text, message):
 )
 def test_of_two_columns_the_edited_one_decides(row, decides, write):
     assert mapping_file.read_mapping(write(f"index,name,synset,wnid\n1,dog,{row}\n"), ANIMALS) == {1: decides}
-
-
-def test_an_id_alone_for_a_label_without_a_synset(write):
-    labels = LabelList(("dog", "elefant"), None, "l.txt")
-    assert mapping_file.read_mapping(write("index,synset,wnid\n1,,n02503517\n"), labels) == {1: "n02503517"}
-
-
-def test_a_missing_mapping_is_an_error(tmp_path):
-    with raises("file-missing", UsageError):
-        mapping.read_mapping(tmp_path / "none.csv", ANIMALS)
 
 
 def test_the_written_mapping_can_be_edited_and_given_back(tmp_path):

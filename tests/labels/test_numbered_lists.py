@@ -152,10 +152,6 @@ def test_real_names_with_digits_are_kept(names, read):
     assert read(".yaml", "names:\n" + "".join(f"- {name}\n" for name in names)).names == names
 
 
-def test_numbers_that_are_joined_to_a_folders_name_stay_in_it(read):
-    assert read(".txt", "001.ak47\n002.american-flag\n").names == ("001.ak47", "002.american-flag")
-
-
 @pytest.mark.parametrize(
     ("suffix", "text", "message"),
     [

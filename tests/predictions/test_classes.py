@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dsi_cli.errors import UsageError
 from dsi_cli.predictions.classes import ClassIndex, EncodedLabels
@@ -59,13 +57,3 @@ def test_numbers_of_a_name_without_known_names_is_refused():
 def test_numbers_of_a_name_beyond_the_rows_of_the_classifier_is_refused():
     with pytest.raises(UsageError, match="the target 'dog' is not a class: expected 0 to 1"):
         numbers(["dog"], NAMES, 2)
-
-
-def test_numbers_of_labels_ignores_names_without_a_label():
-    labels = EncodedLabels(np.array([0, 0]), ("cat", "horse"))
-    assert ClassIndex(8, NAMES).encode(labels, "target", str).tolist() == [0, 0]
-
-
-@given(st.lists(st.text(min_size=1, max_size=6), min_size=1, unique=True))
-def test_numbers_of_distinct_names_are_their_positions(names):
-    assert numbers(names, names, len(names)) == list(range(len(names)))

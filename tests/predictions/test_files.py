@@ -86,13 +86,6 @@ def test_the_epoch_in_a_file_must_be_the_one_in_its_name(save, tmp_path):
         read_predictions(tmp_path / "f")
 
 
-def test_two_files_of_one_epoch_are_refused(save, tmp_path):
-    save("f/a1.csv", "target,prediction\n1,1\n")
-    save("f/b01.csv", "target,prediction\n1,1\n")
-    with pytest.raises(UsageError, match=r"f: expected epoch 1 once, found it in .*a1.csv and .*b01.csv; keep one of them"):
-        read_predictions(tmp_path / "f").results([1], 2)
-
-
 def test_a_folder_without_epochs_in_the_names_is_refused(save, tmp_path):
     save("f/preds.npy", np.zeros((2, 3)))
     with pytest.raises(
@@ -133,21 +126,3 @@ def test_a_path_without_predictions_is_refused(save, tmp_path, name, message):
         assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match=message):
         read_predictions(save("p.npy", np.zeros((1, 2))), tmp_path / name)
-
-
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a user who may not read everything")
-def test_a_file_that_may_not_be_read_is_refused(save):
-    path = save("a.npy", np.zeros((1, 2)))
-    path.chmod(0)
-    with pytest.raises(UsageError, match=r"cannot be read \(.*Permission denied"):
-        read_predictions(path)
-
-
-def test_the_truth_is_on_one_of_two_axes(save):
-    with pytest.raises(UsageError, match="expected the truth on rows or columns, found 'cols'; give one of the two"):
-        read_predictions(save("a.npy", np.zeros((1, 2, 2))), truth="cols")
-
-
-def test_the_source_holds_the_numbers_of_epochs_and_samples(save):
-    text = "epoch,target,prediction\n0,1,1\n1,1,1\n1,1,1\n"
-    assert read_predictions(save("a.csv", text)).source == "a.csv (2 epochs, 1 to 2 samples)"

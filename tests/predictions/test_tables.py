@@ -70,14 +70,6 @@ def test_labels_are_names_or_numbers(write, counts_of, columns, counts, name, fo
     assert_array_equal(counts_of(write(name, texts)), counts)
 
 
-def test_numbers_in_a_dictionary_or_as_floats_are_numbers(write, counts_of, columns, counts):
-    coded = columns | {"target": pa.array(columns["target"]).dictionary_encode()}
-    assert_array_equal(counts_of(write("a.parquet", coded)), counts)
-    assert_array_equal(
-        counts_of(write("a.parquet", {name: values.astype(float) for name, values in columns.items()})), counts
-    )
-
-
 @pytest.mark.parametrize("name", FORMATS)
 def test_samples_paths_and_scores_come_in_order_of_the_samples(write, columns, predictions, targets, name):
     samples = np.tile(np.arange(SAMPLES), EPOCHS)
@@ -89,13 +81,6 @@ def test_samples_paths_and_scores_come_in_order_of_the_samples(write, columns, p
         assert_array_equal(outcome.samples, range(SAMPLES))
         assert_array_equal(outcome.scores, np.arange(SAMPLES) / 64 + epoch)
         assert outcome.paths == [f"{n}.png" for n in range(SAMPLES)]
-
-
-def test_a_path_and_a_score_may_be_missing(write, columns):
-    more = {"path": pa.array([None, "b.png"] * 60), "score": pa.array([0.5, None] * 60)}
-    outcome = read_predictions(write("a.parquet", columns | more)).results(range(EPOCHS), 4)[1]
-    assert list(outcome.paths[:2]) == [None, "b.png"]
-    assert_array_equal(outcome.scores[:2], [0.5, np.nan])
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -229,16 +214,6 @@ def test_read_predictions_of_a_damaged_or_other_parquet_file_raises(save, write,
             read_predictions(save("a.parquet", content))
     with raises("missing-column", column="prediction"):
         read_predictions(write("a.parquet", {"epoch": [1], "Target": [2], "x": [3]}))
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.binary(max_size=200) | st.text(st.sampled_from('0123456789,;\t\n\r" catdogepoch.-'), max_size=60).map(str.encode))
-@pytest.mark.parametrize("start", [b"", b"epoch,target,prediction\n"])
-def test_any_bytes_are_read_or_refused_in_one_line(save, start, tail):
-    try:
-        read_predictions(save("a.csv", start + tail)).results([0], 4, NAMES)
-    except UsageError as error:
-        assert len(str(error).splitlines()) == 1  # noqa: PT017
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)

@@ -18,23 +18,6 @@ def test_farness_is_the_mean_of_what_exists():
     assert near.pair(0, 1) == {"rank": 1.0, "wordnet_similarity": None, "wordnet_rank": None}
 
 
-@pytest.mark.parametrize("known", [0, 1])
-def test_a_matrix_of_less_than_two_classes_has_no_ranks(known):
-    csm = np.full((3, 3), np.nan)
-    csm[range(known), range(known)] = 1.0
-    ranks, furthest = ranks_among_known(csm)
-    assert np.isnan(ranks).all()
-    assert furthest is None
-
-
-def test_permuting_the_classes_permutes_the_ranks():
-    rng = np.random.default_rng(0)
-    csm = rng.integers(0, 4, (9, 9)).astype(float)
-    csm[4] = csm[:, 4] = np.nan
-    order = rng.permutation(9)
-    assert_array_equal(ranks_among_known(csm[np.ix_(order, order)])[0], ranks_among_known(csm)[0][np.ix_(order, order)])
-
-
 @pytest.mark.parametrize("empty", [False, True])
 def test_ranks_are_the_idms_where_each_class_has_a_sample(empty):
     rng = np.random.default_rng(0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from helpers.analysed_runs import Analysed
 from scipy.cluster.hierarchy import leaves_list
 
@@ -34,10 +33,3 @@ def test_a_class_that_a_matrix_lacks_and_an_asymmetric_one_do_no_harm():
     values[2] = np.nan
     assert sorted(class_order.cluster_order(values)) == list(range(6))
     assert class_order.cluster_order(values[:1, :1]).tolist() == [0]
-
-
-def test_only_neighbours_of_one_group_form_one():
-    classes = pd.DataFrame({"class_index": range(6), "group": ["a.n.01", "a.n.01", "b_c.n.02", "a.n.01", None, None]})
-    found = class_order.class_groups(classes, np.arange(6))
-    assert found == [class_order.ClassGroup("a", 0, 1)]
-    assert class_order.class_groups(classes, np.array([3, 0, 1, 2, 4, 5])) == [class_order.ClassGroup("a", 0, 2)]

@@ -10,7 +10,6 @@ from helpers.analysed_runs import Analysed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsi_cli.queries import epoch_sampling
 from dsi_cli.queries.epoch_sampling import (
     MAX_COLUMNS,
     epochs_of_most_change,
@@ -67,13 +66,6 @@ def test_front_loaded_selects_epochs_where_much_changes():
     assert sum(index <= 10 for index in indices) >= 8
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 20])
-def test_front_loaded_without_change_returns_as_many_epochs_as_requested(count):
-    indices = front_loaded([0.0] * 8, count)
-    assert len(indices) == min(count, 8)
-    assert indices == sorted(set(indices))
-
-
 def test_epochs_of_most_change_are_at_equal_parts_of_the_change(analysed: Analysed):
     frames = matrix_frames(analysed.run, CNN)
     assert frames is not None
@@ -85,13 +77,3 @@ def test_epochs_of_most_change_are_at_equal_parts_of_the_change(analysed: Analys
     assert epochs[1] < 10, "the surge is early"
     assert epochs_of_most_change(analysed.run, [frames], 1) == [30]
     assert epochs_of_most_change(analysed.run, [frames], 99) == list(range(31))
-
-
-@given(st.lists(st.floats(0, 1), min_size=2, max_size=60), st.integers(2, 9))
-def test_indices_of_equal_parts_are_distinct_and_reach_from_end_to_end(changes: list[float], count: int):
-    total = np.cumsum([0.0, *changes])
-    count = min(count, len(total))
-    indices = epoch_sampling._indices_of_equal_parts(total, count)
-    assert len(indices) == count
-    assert all(before < after for before, after in pairwise(indices))
-    assert (indices[0], indices[-1]) == (0, len(total) - 1)

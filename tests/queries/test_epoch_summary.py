@@ -39,14 +39,6 @@ def test_of_several_saves_in_an_epoch_the_last_is_shown(make_run, tmp_path):
     assert curves.nunique() == 3
 
 
-def test_nothing_is_known_of_an_epoch_without_rows(make_run, tmp_path):
-    run, out = make_run(epochs=1, labels=None), tmp_path / "out"
-    analyze([run], out, Options(draws=0))
-    (line,) = epoch_summaries(out, "run")
-    assert (line.excess, line.z, line.value, line.chance, line.accuracy) == (None,) * 5
-    assert epoch_summaries(out, "another") == []
-
-
 def test_mistakes_are_the_curves(analysed):
     curves = analysed.run.curves.query("run == 'cifar100-vit'")
     found = mistake_summaries(analysed.out, "cifar100-vit")
@@ -66,8 +58,3 @@ def test_mistakes_are_the_curves(analysed):
     assert [line.ccsm_z for line in found["test"]] == followed["z"].to_list()
     assert [line.mistakes for line in found["test"]] == curves.query("metric == 'mistakes'")["value"].to_list()
     assert {line.gap for line in found["test"]} == {None}
-
-
-def test_a_run_without_answers_has_no_mistakes(make_run, tmp_path):
-    analyze([make_run(epochs=1)], tmp_path / "out", Options(draws=0))
-    assert mistake_summaries(tmp_path / "out", "run") == {}

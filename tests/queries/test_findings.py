@@ -103,12 +103,6 @@ def made(*values: float, z: float = 30.0, low_by: float = 0.05, **fields) -> Run
     return replace(run, **fields)
 
 
-def test_headline_of_a_single_checkpoint_has_no_epoch():
-    assert headline([made(0.4)]) == (
-        "a has WordNet-like structure: its agreement is 0.40 (0 is chance, 1 is identical, 95 % CI 0.35 to 0.45)."
-    )
-
-
 def test_headline_states_no_early_structure_without_a_t90_in_the_first_half():
     values = (0.0, 0.1, 0.2, 0.3, 0.4)
     assert headline([made(*values, t90=Point(None, 3.0, 2.9, 3.1))]).startswith(
@@ -117,14 +111,6 @@ def test_headline_states_no_early_structure_without_a_t90_in_the_first_half():
     assert headline([made(*values, t90=Point(None, 1.0, 0.9, 1.1))]).endswith(
         "90 % of its plateau by epoch 1.0 of 4 (95 % CI 0.9 to 1.1)."
     )
-
-
-def test_headline_leaves_out_the_share_of_an_imprecise_first_epoch():
-    first = {"first_epoch": FirstEpoch(1, 0.9, 0.5), "t90": Point(None, 1.0, 0.9, 1.1)}
-    assert "had 90 % of its peak agreement after epoch 1, at 50 % accuracy" in headline(
-        [made(0.0, 0.36, 0.4, 0.4, **first)]
-    )
-    assert "90 % of its plateau" in headline([made(0.0, 0.36, 0.4, 0.4, low_by=0.1, **first)])
 
 
 def test_headline_of_few_classes_within_chance_gives_the_reach_of_chance():
@@ -140,7 +126,3 @@ def test_value_is_above_chance_only_if_z_and_interval_agree():
     assert not replace(point, low=-0.1).is_above_chance
     assert not replace(point, z=2.9).is_above_chance
     assert not replace(point, z=None).is_above_chance
-
-
-def test_headline_without_usable_checkpoints():
-    assert headline([replace(made(0.4), epochs=())]) == "dsi could not use any checkpoint."

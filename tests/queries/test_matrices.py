@@ -6,7 +6,6 @@ import shutil
 
 import numpy as np
 from helpers.analysed_runs import Analysed
-from helpers.errors import raises
 
 from dsi_cli.queries import matrices
 from dsi_cli.store.results import Results
@@ -24,11 +23,6 @@ def test_the_first_kind_that_a_run_has_unless_one_is_asked_for(analysed: Analyse
     assert (confusion.title, confusion.split) == ("CCSM on test", "test")
     assert matrices.matrix_frames(analysed.run, CNN, "tncsm") is None
     assert matrices.matrix_frames(analysed.run, CNN, "ccsm", "train") is None
-
-
-def test_matrix_frames_of_an_unknown_kind_raises(analysed: Analysed):
-    with raises("unknown-kind", matrix="scsm"):
-        matrices.matrix_frames(analysed.run, CNN, "scsm")
 
 
 def test_epochs_are_those_whose_matrix_is_there(analysed: Analysed, tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.errors import raises
 from helpers.mistake_tables import write_counts, write_csm, write_predictions
-from helpers.outputs import ANIMALS, RUNS, curve
+from helpers.outputs import RUNS, curve
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
@@ -130,28 +130,6 @@ def test_the_ranks_of_all_mistakes_make_the_idm(analysed, run):
     for of, rank, last in (("ncsm", "rank", found.furthest), ("scsm", "wordnet_rank", found.wordnet_furthest)):
         value = errors[errors["of"] == of]["value"].item()
         assert 1 - np.mean([getattr(row, rank) for row in found.rows]) / last == pytest.approx(value)
-
-
-@pytest.mark.parametrize("run", RUNS)
-def test_pairs_are_the_mistakes_counted(analysed, run):
-    mistakes, confused = (
-        make(analysed.run, MistakeQuery(run=run, epoch=5, most=10**6)) for make in (worst_mistakes, confused_pairs)
-    )
-    number = Counter((row.truth, row.prediction) for row in mistakes.rows)
-    assert {(row.truth, row.prediction): row.count for row in confused.rows} == number
-
-
-def test_without_scores_the_sample_number_decides(made):
-    out = made()
-    write_predictions(out, [0, 1, 0, 0, 0], [1, 1, 1, 2, 1])
-    found = worst_mistakes(Results(out), MistakeQuery(truth="cat", prediction="dog")).rows
-    assert [(row.sample, row.score, row.path) for row in found] == [(0, None, None), (2, None, None), (4, None, None)]
-
-
-def test_some_paths_are_lacking(made):
-    out = made()
-    write_predictions(out, [0, 0], [1, 1], path=["a.png", None])
-    assert [row.path for row in worst_mistakes(Results(out)).rows] == ["a.png", None]
 
 
 def test_what_is_asked_for(made):
@@ -282,15 +260,3 @@ def test_mistakes_of_an_unknown_epoch_or_run_raise(made, query, message):
     for function in (worst_mistakes, confused_pairs):
         with pytest.raises(UsageError, match=message):
             function(Results(out), query)
-
-
-def test_mistakes_of_a_synonym_suggest_the_label(made):
-    out = made(labels=("tench, Tinca tinca", *ANIMALS[1:]))
-    write_predictions(out, [0], [1])
-    with raises("unknown-class", similar="tench, Tinca tinca"):
-        worst_mistakes(Results(out), MistakeQuery(truth="tinca tinca"))
-
-
-def test_several_runs(analysed):
-    with pytest.raises(UsageError, match=r"^say which run .*: .* holds cifar100-cnn"):
-        worst_mistakes(analysed.run)

@@ -10,7 +10,6 @@ from helpers.outputs import ANIMALS, RUNS, stored, stored_reference
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.errors import UsageError
 from dsi_cli.queries.neighbor_history import Interval, neighbor_history
 from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
 from dsi_cli.store.results import Results
@@ -105,19 +104,6 @@ def test_what_a_matrix_lacks_is_no_neighbour(made):
     assert closest_pairs(Results(out), NeighborQuery("tncsm", most=100)).found == 21
 
 
-def test_without_labels_classes_are_numbers(made):
-    out = made(labels=None)
-    found = nearest(Results(out), "3")
-    assert (found.of, found.wordnet_furthest, found.legend) == ("3", None, None)
-    assert {row.wordnet_rank for row in found.rows} == {None}
-
-
-def test_the_split_is_the_one_that_there_is(made):
-    out = made()
-    write_csm(out, np.eye(8, dtype=np.float32), "ccsm", "train", epoch=0)
-    assert nearest(Results(out), "cat", NeighborQuery("ccsm")).query == NeighborQuery("ccsm", 0, "train", "run")
-
-
 @pytest.mark.parametrize("run", RUNS)
 def test_real_neighbours_are_those_of_the_stored_matrix(analysed, run):
     csm = stored(analysed.out, run, "ncsm", 5)
@@ -160,18 +146,6 @@ def test_when_a_neighbour_came_and_went(made):
     assert found == {"dog": [Interval(0, 1, 2), Interval(3, 3, None)], "horse": [Interval(2, 2, 3)]}
 
 
-def test_a_class_that_a_matrix_lacks_is_nobodys_neighbour(made):
-    out = made(epochs=2)
-    for epoch in range(2):
-        csm = np.full((8, 8), 0.5, np.float32)
-        csm[3] = csm[:, 3] = np.nan
-        write_csm(out, csm, "ncsm", None, epoch=epoch)
-    found = neighbor_history(Results(out), "cat", NeighborQuery(most=10))
-    assert [row.class_index for row in found.rows] == [1, 2, 4, 5, 6, 7]
-    assert found.is_lasting
-    assert found.title == "run, NCSM, epochs 0 to 1: the 6 classes nearest to cat"
-
-
 @pytest.mark.parametrize(
     ("function", "query", "code", "fields"),
     [
@@ -190,16 +164,6 @@ def test_neighbors_of_a_query_that_cannot_be_answered_raises(made, function, que
     out = made()
     with raises(code, **fields):
         function(Results(out), "cat", query)
-
-
-def test_nearest_in_an_unknown_run_raises(made):
-    with pytest.raises(UsageError, match="no run 'walk'"):
-        nearest(Results(made()), "cat", NeighborQuery(run="walk"))
-
-
-def test_nearest_of_an_unknown_class_suggests_a_similar_name(made):
-    with raises("unknown-class", name="hrose", similar="horse"):
-        nearest(Results(made()), "hrose")
 
 
 def test_nearest_of_a_name_of_two_classes_raises_and_accepts_the_class_index(made):

@@ -46,8 +46,3 @@ def test_an_image_with_several_equally_good_matches_raises(folder):
 def test_an_image_without_a_match_raises(folder, path, name):
     with raises("missing-image", name=name):
         RelocatedImages(folder, [path])(path)
-
-
-def test_relocated_images_of_a_missing_folder_raises(tmp_path):
-    with raises("missing-folder", folder=tmp_path / "none"):
-        RelocatedImages(tmp_path / "none", [])

@@ -37,9 +37,3 @@ def test_epochs_in_order_the_test_split_first_the_last_save_alone(out):
     assert list(found) == ["test", "train"]
     assert [(line.epoch, line.right) for line in found["test"]] == [(1, 0.3), (2, 0.1)]
     assert found["test"][0].wrong is None
-
-
-def test_without_templates_there_is_nothing(out):
-    assert typicality.typicality_summary(out, "run") == {}
-    layout.write_rows(out, TYPICALITY, [row(1, 0, True, 1, 0.2)], {})
-    assert typicality.typicality_summary(out, "another") == {}

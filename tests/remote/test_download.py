@@ -9,7 +9,7 @@ from helpers.errors import raises
 
 from dsi_cli.cli import urls
 from dsi_cli.errors import UsageError
-from dsi_cli.remote import download, local_names
+from dsi_cli.remote import download
 
 
 def test_what_has_not_changed_is_not_fetched_again(memory, tmp_path, monkeypatch):
@@ -39,10 +39,6 @@ def test_a_prefix_before_a_url_stays(memory, tmp_path):
     assert download.localize("res:memory://lists/brown.csv", tmp_path) == f"res:{tmp_path}/memory/lists/brown.csv"
     with raises("no-such-path", UsageError):
         download.localize("memory://lists/nothing.csv", tmp_path)
-
-
-def test_names_cannot_lead_out_of_the_folder(tmp_path):
-    assert local_names.copy_path("s3://lab/../../etc/passwd", tmp_path) == tmp_path / "s3" / "lab" / "etc" / "passwd"
 
 
 def test_fetch_to_a_full_disk_raises_before_the_download(memory, tmp_path, monkeypatch):

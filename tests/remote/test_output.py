@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from helpers.outputs import ANIMALS, contents, garble
+from helpers.outputs import ANIMALS, contents
 from helpers.s3 import BUCKET
 
 from dsi_cli import analyze, open_results
@@ -88,15 +88,6 @@ def test_what_was_written_is_read_by_the_other_verbs_and_by_a_notebook(make_run,
         check_names=False,
         check_dtype=False,
     )
-
-
-def test_a_notebook_writes_there_and_goes_on(make_run, memory):
-    folder = make_run()
-    run = analyze(folder, "memory://results/out", draws=0, report=False)
-    assert run.epochs() == [0, 1, 2, 3]
-    garble(folder)
-    assert analyze(folder, "memory://results/out", draws=0, report=False).epochs() == [0, 1, 2, 3]
-    assert {"checkpoints.parquet", "csms"} <= {path.split("/")[3] for path in memory.find("/results")}
 
 
 def test_labels_predictions_and_logs_are_fetched(make_run, memory, dsi, tmp_path):

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 from helpers.errors import raises
-from helpers.outputs import heads, save_head
+from helpers.outputs import heads
 from helpers.s3 import BUCKET, forget_connections
 
 from dsi_cli import read_head
 from dsi_cli.analysis.scan import scan_paths
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.scan import HeadOptions, scan_checkpoint
-from dsi_cli.errors import NothingToAnalyseError, UnreachableError, UsageError
+from dsi_cli.errors import NothingToAnalyseError, UsageError
 from dsi_cli.labels import files
 from dsi_cli.remote import locations
 
@@ -119,12 +119,6 @@ def test_patterns_and_single_files_are_found(memory):
     assert [run.name for run in discover(["memory://top/**/*.pt"])] == ["a", "b"]
     (run,) = discover(["memory://top/b/epoch_1.pt"])
     assert [str(one.path) for one in run.checkpoints] == ["memory://top/b/epoch_1.pt"]
-
-
-def test_a_file_url_is_a_local_path(tmp_path):
-    save_head(tmp_path / "a run" / "epoch_1.pt", heads(1)[0])
-    (run,) = discover([f"file://{tmp_path}/a%20run"])
-    assert run.folder == tmp_path / "a run"
 
 
 def test_a_place_can_be_sent_to_another_process(memory):
@@ -242,14 +236,6 @@ def test_a_server_that_denies_access_or_is_gone_is_one_line(s3, monkeypatch):
     forget_connections()
     with pytest.raises(NothingToAnalyseError, match="lab/other cannot be listed: the server does not respond"):
         locations.open_url(f"s3://{BUCKET}/other")
-
-
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/run/", "https://127.0.0.1:9/a.pt", "webhdfs://127.0.0.1:9/run"])
-def test_match_url_of_an_unreachable_server_raises(url, monkeypatch):
-    """The listings of these file systems are empty in place of an error."""
-    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE_SECONDS", 0.01)
-    with raises("unreachable", UnreachableError):
-        locations.match_url(url)
 
 
 def test_once_a_server_is_gone_the_rest_fails_at_once(memory, monkeypatch):

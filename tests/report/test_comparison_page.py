@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from helpers.table_comparison import write_output, write_run
 
-from dsi_cli.errors import OutputError
 from dsi_cli.queries.comparison.compare import ComparisonOptions, compare
 from dsi_cli.report import comparison_page, html
 from dsi_cli.report.forest import forest
@@ -76,18 +75,6 @@ def test_script_contains_every_file_once():
     code = html.script(comparison_page.SCRIPTS)
     for name in comparison_page.SCRIPTS:
         assert code.count(html.part(name)) == 1
-
-
-def test_save_to_an_impossible_path_raises_output_error(two, tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="could not be written"):
-        comparison_page.save(two, ASKED, ["out"], tmp_path / "file" / "page.html")
-
-
-def test_render_with_a_path_that_is_not_utf8_shows_it(two, tmp_path):
-    page = comparison_page.render(two, ASKED, ["caf\udce9"])
-    assert r"caf\udce9" in page
-    assert page.encode()
 
 
 def test_command_contains_all_options():

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,17 +71,6 @@ def test_senses_are_nltks_in_its_order(nltk_wordnet):
 def test_base_forms_begin_with_nltks(nltk_wordnet):
     for word in sample_words():
         assert (lexicon.base_forms(word) or [None])[0] == nltk_wordnet.morphy(word, "n"), word
-
-
-def test_names_parents_and_depths_are_those_of_nltk(nltk_wordnet):
-    graph = load()
-    for node in np.random.default_rng(0).choice(82115, 300, replace=False):
-        synset = nltk_wordnet.synset(graph.names[node])
-        assert synset.offset() == graph.offsets[node]
-        assert synset.max_depth() == graph.depths[node]
-        assert load_wordnet().definitions([node]) == [synset.definition()]
-        above = {parent.name() for parent in synset.hypernyms() + synset.instance_hypernyms()}
-        assert {graph.names[parent] for parent in graph.parents_of(node)} == above
 
 
 # Similarities of nouns
@@ -284,43 +271,3 @@ def test_an_installed_wordnet_is_the_shipped_one_but_for_what_was_changed(corpor
 
 
 # The values that the tests without the shared data compare with
-
-FROZEN = Path(__file__).resolve().parents[1] / "wordnet" / "nltk_values.json"
-
-
-def values(nltk_wordnet, counted):
-    """Return what `FROZEN` holds: NLTK's values for the nouns, verbs, words and forms that the file lists."""
-    kept = json.loads(FROZEN.read_text(encoding="utf-8"))
-    found = {"forms": {}, "senses": {}, "synsets": {}, "similarities": {}, "counts": {}, "information": {}}
-    for part, letter in (("noun", "n"), ("verb", "v")):
-        synsets = [nltk_wordnet.synset(name) for name in kept["synsets"][part]]
-        found["synsets"][part] = {
-            one.name(): [
-                one.max_depth(),
-                sorted(above.name() for above in one.hypernyms() + one.instance_hypernyms()),
-                one.definition(),
-            ]
-            for one in synsets
-        }
-        found["similarities"][part] = {
-            kind: [[getattr(a, f"{kind}_similarity")(b) for b in synsets] for a in synsets]
-            for kind in ("path", "wup", "lch")
-        }
-        found["senses"][part] = {
-            word: list(dict.fromkeys(one.name() for one in nltk_wordnet.synsets(word, letter)))
-            for word in kept["senses"][part]
-        }
-        found["forms"][part] = {form: nltk_wordnet.morphy(form, letter) for form in kept["forms"][part]}
-    found["counts"] = {str(offset): count for offset, count in counted["n"].items() if count and offset}
-    root = nltk_wordnet.synset("entity.n.01")
-    nouns = [nltk_wordnet.synset(name) for name in kept["synsets"]["noun"]]
-    for kind in ("res", "lin", "jcn"):
-        found["information"][kind] = [
-            [None if kind == "lin" and a == b == root else getattr(a, f"{kind}_similarity")(b, counted) for b in nouns]
-            for a in nouns
-        ]
-    return found
-
-
-def test_the_frozen_values_are_nltks(nltk_wordnet, nltk_information):
-    assert json.loads(FROZEN.read_text(encoding="utf-8")) == values(nltk_wordnet, nltk_information)

@@ -105,13 +105,6 @@ def test_a_run_in_a_table_at_the_top_is_read_without_the_others(table, reader, o
     assert sorted(found[column].dropna()) == sorted(expected[column].dropna())
 
 
-def test_the_check_can_fail(output, tmp_path):
-    out = copied(output, tmp_path / "out")
-    garble(out / "curves.parquet", lambda has: has["run"] == ("b/seed1", "b/seed1"))
-    with pytest.raises(OSError, match=r"\w"):
-        pq.read_table(out / "curves.parquet")
-
-
 def test_row_groups_end_with_runs_and_are_not_small(tmp_path):
     rows = [{"run": f"run{k:02}", "epoch": epoch} for k in range(30) for epoch in range(100)]
     parts = list(parquet.by_run(parquet.from_rows(CURVES, rows)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import ExitStack
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,18 +13,6 @@ from helpers.errors import raises
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.store import layout, lock, parquet
 from dsi_cli.store.schema import CHECKPOINTS, CONFUSIONS, CURVES, PREDICTIONS
-
-
-def test_where_matrices_lie():
-    assert layout.csm_path(Path("o"), "a/b", "ncsm", None, 3) == Path("o/csms/a/b/ncsm/3.parquet")
-    assert layout.csm_path(Path("o"), "a", "tncsm", "test", 3, 500) == Path("o/csms/a/tncsm-test/3-500.parquet")
-    assert layout.reference_path(Path("o"), "wordnet3.0-path", "abc") == Path("o/references/wordnet3.0-path-abc.parquet")
-
-
-@pytest.mark.parametrize(("table", "folder"), [(CONFUSIONS, "confusions"), (PREDICTIONS, "predictions")])
-def test_where_answers_lie(table, folder):
-    assert layout.split_path(Path("o"), table, "a/lr=1", "test", 3) == Path(f"o/{folder}/a/lr%3D1/test/3.parquet")
-    assert layout.split_path(Path("o"), table, "a", "train", 3, 500) == Path(f"o/{folder}/a/train/3-500.parquet")
 
 
 def test_the_files_of_a_run_are_not_those_of_a_run_inside_it(tmp_path):
@@ -54,11 +41,6 @@ def test_folders_of_runs_are_read_by_every_reader(run, folder, tmp_path):
     path.parent.mkdir(parents=True)
     pd.DataFrame({"a": [1]}).to_parquet(path)
     assert list(pd.read_parquet(tmp_path / "csms").columns) == ["a"]
-
-
-def test_different_runs_lie_in_different_folders():
-    runs = ["a=b", "a%3Db", "a/b", "a b", "_a", "%5Fa", ".a"]
-    assert len({layout.folder_name(run) for run in runs}) == len(runs)
 
 
 def test_an_empty_folder_is_left_as_little_as_it_was_made(tmp_path):
@@ -115,14 +97,6 @@ def test_an_error_of_the_lock_that_is_not_about_locks_is_an_error_of_the_output(
     monkeypatch.setattr(fcntl, "flock", fail)
     with raises("cannot-write", OutputError):
         lock.exclusive(tmp_path / "out").__enter__()
-
-
-def test_an_empty_folder_that_was_there_before_is_kept(tmp_path):
-    (tmp_path / "mine").mkdir()
-    with lock.exclusive(tmp_path / "mine"):
-        pass
-    assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
-    assert list((tmp_path / "mine").iterdir()) == []
 
 
 def test_a_lock_file_that_goes_between_opening_and_locking(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from numpy.testing import assert_array_equal
 import dsi_cli
 from dsi_cli.errors import OutputError
 from dsi_cli.store import parquet
-from dsi_cli.store.schema import CONFUSIONS, CSMS, CURVES, PREDICTIONS, SCHEMA_VERSION, TABLES
+from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS, SCHEMA_VERSION, TABLES
 
 
 def matrix_table(matrix):
@@ -76,11 +76,6 @@ def test_the_rows_of_a_matrix_may_be_stored_in_any_order(matrix):
     assert_array_equal(parquet.to_matrix(table.take([6, 0, 3, 2, 5, 1, 4])), matrix)
 
 
-def test_what_is_no_square_is_refused(matrix):
-    with raises("damaged-table", OutputError):
-        parquet.to_matrix(matrix_table(matrix).slice(0, 6))
-
-
 def test_the_options_stand_beside_the_schemas_and_dsis_version(matrix, tmp_path):
     options = {"shaping": {"head": None}, "list": [1, 2.5]}
     parquet.write(matrix_table(matrix), tmp_path / "m.parquet", options, tmp_path)
@@ -95,12 +90,6 @@ def test_the_options_stand_beside_the_schemas_and_dsis_version(matrix, tmp_path)
 def test_options_of_another_origin_count_as_none(described, tmp_path):
     table = pa.table({"a": [1]})
     pq.write_table(table.replace_schema_metadata({b"dsi": described} if described else None), tmp_path / "m.parquet")
-    assert parquet.options_of(tmp_path / "m.parquet") == {}
-
-
-def test_options_of_what_is_missing_or_damaged_count_as_none(tmp_path):
-    assert parquet.options_of(tmp_path / "m.parquet") == {}
-    (tmp_path / "m.parquet").write_bytes(b"PAR1 and no more")
     assert parquet.options_of(tmp_path / "m.parquet") == {}
 
 
@@ -129,16 +118,6 @@ def test_rows_that_lack_columns_are_null_there(table):
         column.type.replace("list<", "list<item: ") for column in table.columns
     ]
     assert all(column.null_count == 2 for column in found.columns)
-
-
-def test_rows_come_back(tmp_path):
-    rows = [{"run": "a", "epoch": 3, "metric": "wsi", "value": 0.1 + 0.2}, {"run": "b", "epoch": None, "value": None}]
-    parquet.write(parquet.from_rows(CURVES, rows), tmp_path / "c.parquet", {}, tmp_path)
-    found = parquet.read(tmp_path / "c.parquet").to_pylist()
-    assert [{name: row[name] for name in ("run", "epoch", "metric", "value")} for row in found] == [
-        rows[0],
-        {"run": "b", "epoch": None, "metric": None, "value": None},
-    ]
 
 
 def test_every_column_has_a_meaning_and_a_type_of_its_own():
@@ -175,21 +154,3 @@ def test_columns_of_samples_with_what_is_lacking_null():
     assert found.column("run").to_pylist() == ["r"] * 3
     for name in ("prediction", "score", "step", "epochs_completed"):
         assert found.column(name).null_count == 3
-
-
-def test_text_that_is_no_utf_8_is_escaped():
-    varying = {"sample": range(2), "path": ["caf\udce9.png", "plain.png"]}
-    found = parquet.from_columns(PREDICTIONS, 2, {"run": "caf\udce9"}, varying)
-    assert found.column("path").to_pylist() == ["caf\\udce9.png", "plain.png"]
-    assert found.column("run").to_pylist() == ["caf\\udce9"] * 2
-
-
-def test_other_constants_leave_the_rest(matrix):
-    table = matrix_table(matrix)
-    found = parquet.with_constants(table, {"epoch": 7, "step": None, "run": "other"})
-    assert found.schema == table.schema
-    assert found.column("epoch").to_pylist() == [7] * 7
-    assert found.column("step").null_count == 7
-    assert found.column("run").to_pylist() == ["other"] * 7
-    assert_array_equal(parquet.to_matrix(found), matrix)
-    assert table.column("epoch").to_pylist() == [1] * 7

@@ -13,11 +13,9 @@ import dsi_cli
 from dsi_cli.errors import UsageError
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
-from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, TYPICALITY, TYPICALITY_HISTOGRAM
+from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, TYPICALITY
 
 pytest_plugins = ("helpers.analysed_runs",)
-
-LETTERS = ("a", "b", "c", "d")
 
 
 def answered(folder, classes, labels, *, epochs, answered_epochs, steps=(None,)):
@@ -144,31 +142,7 @@ def test_messages_name_what_exists(call, message, of_two):
         call(of_two[0])
 
 
-def test_of_many_epochs_a_few_are_named(tmp_path):
-    evaluation, *_ = answered(tmp_path / "run", 4, None, epochs=11, answered_epochs=list(range(10)))
-    run = dsi_cli.analyze(tmp_path / "run", tmp_path / "out", draws=0, measures=["mae"], evaluation=evaluation)
-    with pytest.raises(UsageError, match=r"run 'run': there are 0, 1, \.\.\. 9; dsi analyze makes"):
-        run.confusion()
-    assert run.confusion(9).to_numpy().sum() == 50
-
-
-def test_an_epoch_may_be_a_numpy_number(of_two):
-    run, _ = of_two
-    for epoch in run.curves.query("metric == 'mistakes' and run == 'letters'")["epoch"]:
-        assert len(run.confusion(epoch, run="letters")) == 4
-    assert_array_equal(run.confusion(np.int64(2), run="letters"), run.confusion(2, run="letters"))
-
-
 # Typicality
-
-
-def test_without_templates_typicality_is_empty(of_two):
-    run, _ = of_two
-    for frame, table in ((run.typicality, TYPICALITY), (run.typicality_histogram, TYPICALITY_HISTOGRAM)):
-        assert len(frame) == 0
-        assert list(frame.columns) == [column.name for column in table.columns]
-        assert str(frame["samples"].dtype) == "Int64"
-        assert not (run.path / table.path).exists()
 
 
 def test_typicality_as_it_is_stored(of_two, tmp_path):

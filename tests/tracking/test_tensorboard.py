@@ -7,7 +7,7 @@ import pytest
 
 from dsi_cli import log_curves
 from dsi_cli.checkpoints import tensorboard_events, training_logs
-from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.errors import UsageError
 
 pytest.importorskip("tensorboard", reason="reads event files back")
 
@@ -105,11 +105,3 @@ def test_files_of_others_are_left_alone(out, tmp_path):
         log_curves(out, f"tensorboard:{tmp_path}/tb")
     assert [path.name for path in folder.iterdir()] == ["events.out.tfevents.123.host"]
     assert not (tmp_path / "tb/cnn").exists()
-
-
-def test_a_place_that_is_a_file_is_one_line(out, tmp_path):
-    (tmp_path / "tb").write_text("x", encoding="utf-8")
-    with pytest.raises(
-        OutputError, match=r"could not be written: Not a directory; choose another output with --log-to tensorboard:DIR$"
-    ):
-        log_curves(out, f"tensorboard:{tmp_path}/tb")

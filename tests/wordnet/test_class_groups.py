@@ -7,10 +7,8 @@ from math import log
 
 import numpy as np
 import pytest
-from helpers.errors import raises
 from helpers.taxonomies import preset_nodes, random_taxonomy
 
-from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import load_preset
 from dsi_cli.wordnet.database.taxonomy import ancestors, load, taxonomy_order
 from dsi_cli.wordnet.similarity.class_groups import find_groups
@@ -95,13 +93,3 @@ def test_the_deepest_of_hypernyms_with_the_same_classes_gives_the_name():
         "bird.n.01",
         None,
     ]
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_lists_too_short_for_groups_have_none(count):
-    assert find_groups([load().node("dog.n.01")] * count) == [None] * count
-
-
-def test_an_unresolved_label_is_an_error():
-    with raises("unknown-node", UsageError, node=-1, position=1):
-        find_groups([5, -1])

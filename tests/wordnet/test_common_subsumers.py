@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.errors import raises
 from helpers.taxonomies import random_taxonomy
 from numpy.testing import assert_array_equal
 
-from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database.taxonomy import Taxonomy
 from dsi_cli.wordnet.similarity.common_subsumers import NO_HYPERNYM, common_heights
 
@@ -42,8 +40,3 @@ def test_without_a_common_hypernym_there_is_no_height():
     nothing = np.zeros(3, np.int32)
     taxonomy = Taxonomy(np.array([1, 2]), ("a", "b"), np.zeros(2, np.uint8), nothing, np.array([], np.int32))
     assert_array_equal(common_heights([0, 1, 0], taxonomy), [[0, -1, 0], [-1, 0, -1], [0, -1, 0]])
-
-
-def test_an_unresolved_label_is_an_error():
-    with raises("unknown-node", UsageError, node=-1, position=0):
-        common_heights([-1])

@@ -9,17 +9,8 @@ from helpers.taxonomies import random_taxonomy
 from numpy.testing import assert_allclose
 
 from dsi_cli.errors import UsageError
-from dsi_cli.labels.presets import load_preset
-from dsi_cli.wordnet.database.taxonomy import load
 from dsi_cli.wordnet.similarity import information_content, measures
-from dsi_cli.wordnet.similarity.measures import lch_similarity, wup_similarity
-from dsi_cli.wordnet.similarity.path_similarity import path_similarity
-
-SIMILARITIES = (
-    ("path_similarity", path_similarity),
-    ("wup_similarity", wup_similarity),
-    ("lch_similarity", lch_similarity),
-)
+from dsi_cli.wordnet.similarity.measures import wup_similarity
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -54,12 +45,6 @@ def slow_wup(taxonomy, a, b):
     chosen = a if a in best else best[0]
     depth = max(to_root(chosen)) + 1
     return 2.0 * depth / (distance(a, chosen) + distance(b, chosen) + 2 * depth)
-
-
-def test_presets_wup_is_between_0_and_1():
-    nodes = [load().node(wnid) for wnid in load_preset("imagenet1k").wnids]
-    found = wup_similarity(nodes)
-    assert ((found > 0) & (found <= 1)).all()
 
 
 def test_too_many_classes_are_refused(monkeypatch):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from dsi_cli.wordnet.database.taxonomy import load
-from dsi_cli.wordnet.disambiguation.candidates import read_label
 from dsi_cli.wordnet.disambiguation.resolve import resolve
 
 CLOSE = ["needle", "button", "brooch", "ring (jewelry)"]
@@ -32,8 +29,3 @@ def test_where_only_an_excluded_sense_is_left_the_label_is_uncertain():
     found = resolve(["brooch (non-jewelry)", "cat", "dog"])[0]
     assert found.is_uncertain
     assert "no sense fits its context (not 'jewelry')" in found.reason
-
-
-@pytest.mark.parametrize("label", ["crane (nonstop)", "note (notepad)", "crane (bird)"])
-def test_other_brackets_exclude_nothing(label):
-    assert read_label(label).excluded == ()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.errors import raises
 from numpy.testing import assert_array_equal
 
-from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database.taxonomy import load
 from dsi_cli.wordnet.similarity.path_similarity import PathRows, path_distances, path_similarity
 
@@ -38,8 +36,3 @@ def test_blocks_of_rows_are_those_of_the_matrix(part, block):
     rows = PathRows(nodes, taxonomy)
     found = np.vstack([rows.block(start, min(start + block, 60)) for start in range(0, 60, block)])
     assert_array_equal(found, path_similarity(nodes, taxonomy).astype(np.float32))
-
-
-def test_an_unresolved_label_is_refused():
-    with raises("unknown-node", UsageError, node=-1, position=0):
-        PathRows([-1, 5])

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.errors import raises
-from helpers.read_counters import calls
 from helpers.taxonomies import preset_nodes, random_taxonomy
 from numpy.testing import assert_array_equal
 
-from dsi_cli.errors import UsageError
-from dsi_cli.wordnet.database.taxonomy import Taxonomy, load
-from dsi_cli.wordnet.similarity.path_similarity import NO_PATH, UNREACHABLE, path_distances, path_similarity
+from dsi_cli.wordnet.database.taxonomy import Taxonomy
+from dsi_cli.wordnet.similarity.path_similarity import NO_PATH, path_distances, path_similarity
 
 
 def slow_distance(taxonomy, a, b):
@@ -55,16 +52,3 @@ def test_the_matrix_is_symmetric_within_its_range_and_one_on_the_diagonal():
     assert_array_equal(np.diag(similarity), 1)
     assert similarity.min() > 0
     assert similarity.max() == 1
-
-
-def test_no_path_of_wordnet_comes_near_the_sentinel():
-    assert 2 * int(load().depths.max()) < UNREACHABLE - 1
-
-
-def test_an_unresolved_label_is_refused():
-    with raises("unknown-node", UsageError, node=-1, position=0):
-        path_similarity([-1, 5])
-
-
-def test_imagenet1k_takes_no_loop_over_pairs():
-    assert calls(path_similarity, preset_nodes("imagenet1k")) < 10_000

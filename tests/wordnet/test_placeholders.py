@@ -18,19 +18,9 @@ def test_lists_of_placeholders_mean_nothing(form):
     assert all(one.is_uncertain for one in found)
 
 
-def test_a_placeholder_among_names_means_nothing():
-    cat, nothing, dog = resolve(["cat", "label_7", "dog"])
-    assert (cat.synset, nothing.synset, dog.synset) == ("cat.n.01", None, "dog.n.01")
-
-
 @pytest.mark.parametrize("label", ["7up", "ace", "2 door car", "Boeing 747", "first class", "n02084071"])
 def test_names_with_digits_are_no_placeholders(label):
     assert {one.resolved_by for one in resolve([label, "cat", "dog", "Boeing 737"])}.isdisjoint({"placeholder"})
-
-
-def test_an_id_or_a_choice_comes_before_a_placeholder():
-    found = resolve(["class_0", "class_1"], wnids=["n02084071", None], chosen={1: "cat.n.01"})
-    assert [one.synset for one in found] == ["dog.n.01", "cat.n.01"]
 
 
 def test_ids_that_wordnet_lacks_are_reported_as_such():

@@ -6,16 +6,14 @@ import re
 
 import numpy as np
 import pytest
-from helpers.errors import raises
 from helpers.read_counters import calls
 
-from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import PRESETS, load_preset
 from dsi_cli.wordnet.database.taxonomy import load
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 from dsi_cli.wordnet.disambiguation.candidates import read_label
 from dsi_cli.wordnet.disambiguation.features import LIST_FEATURES, candidate_table, list_features
-from dsi_cli.wordnet.disambiguation.resolve import CERTAIN, MAX_SUGGESTIONS, UNCERTAIN, resolve
+from dsi_cli.wordnet.disambiguation.resolve import CERTAIN, UNCERTAIN, resolve
 
 
 def only(label, wnid=None, preset=None):
@@ -128,11 +126,6 @@ def test_a_given_id_that_is_wrong_is_not_replaced_by_a_guess(wnid, reason):
     assert reason in found.reason
 
 
-def test_ids_and_labels_must_be_as_many():
-    with raises("id-count", UsageError, labels=2, ids=1):
-        resolve(["a", "b"], ["n02084071"])
-
-
 @pytest.mark.parametrize("preset", [preset.name for preset in PRESETS])
 def test_every_class_of_a_preset_resolves(preset):
     labels = load_preset(preset)
@@ -168,11 +161,6 @@ def test_the_list_decides_between_senses(others, synset):
     assert found.confidence > UNCERTAIN
 
 
-def test_a_folder_that_labels_share_is_no_name():
-    found = resolve(["machines/crane", "machines/lathe", "birds/crane", "birds/heron"])
-    assert [one.synset for one in found] == ["crane.n.04", "lathe.n.01", "crane.n.05", "heron.n.02"]
-
-
 def test_an_id_beside_another_label_speaks_for_the_list():
     birds = ["n02006656", "n02007558", "n02002724"]
     assert resolve(["a", "b", "c", "crane"], [*birds, None])[3].synset == "crane.n.05"
@@ -184,13 +172,6 @@ def test_two_labels_share_a_synset_only_where_nothing_else_fits():
     assert all(one.is_uncertain for one in cranes if one.label == "crane")
     tench = resolve(["tench", "tench", "Tench"])
     assert {one.synset for one in tench} == {"tench.n.01"}
-
-
-def test_the_order_of_a_list_changes_nothing():
-    labels = ["crane", "heron", "seal", "whale", "mouse", "rat", "bass", "trout", "jaguar", "lion"]
-    forward, backward = resolve(labels), resolve(labels[::-1])
-    assert [one.synset for one in forward] == [one.synset for one in backward[::-1]]
-    assert [one.confidence for one in forward] == pytest.approx([one.confidence for one in backward[::-1]], abs=1e-3)
 
 
 def test_what_a_person_decided_wins():
@@ -206,11 +187,6 @@ def test_the_work_grows_with_the_number_of_labels():
     found = resolve(labels)
     assert found == resolve(labels)
     assert calls(resolve, labels) < 8 * calls(resolve, labels[:250])
-
-
-def test_thousands_of_strange_labels_get_few_suggestions():
-    found = resolve([f"strange{k}" for k in range(5000)])
-    assert sum("nearest" in (row.reason or "") for row in found) <= MAX_SUGGESTIONS
 
 
 @pytest.mark.parametrize(

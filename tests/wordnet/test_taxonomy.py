@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.errors import raises
 from helpers.taxonomies import preset_nodes
 
-from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database import taxonomy
 from dsi_cli.wordnet.database.taxonomy import load, taxonomy_order
 
@@ -36,22 +34,11 @@ def test_parents_keep_wordnets_order():
     ]
 
 
-@pytest.mark.parametrize("key", ["n02084071", 2084071, "dog.n.01"])
-def test_a_node_is_found_by_id_offset_and_name(key):
-    assert load().names[load().node(key)] == "dog.n.01"
-
-
 @pytest.mark.parametrize(
     "key", ["n99999999", "n00000000", 0, 2084072, 10**12, "dog", "dog.n.99", "", "n1234567", "n0208407x", "\0"]
 )
 def test_what_is_no_node_is_none(key):
     assert load().node(key) is None
-
-
-@pytest.mark.parametrize("wrong", [-1, 82115])
-def test_a_number_that_is_no_node_is_refused(wrong):
-    with raises("unknown-node", UsageError, node=wrong, position=1):
-        taxonomy_order([0, wrong])
 
 
 def test_groups_are_adjacent(nodes):

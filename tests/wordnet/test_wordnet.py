@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import zipfile
 
 import numpy as np
 import pytest
@@ -78,12 +76,6 @@ def test_what_is_no_verb_has_a_reason(label, reason):
     assert re.search(reason, found.reason), found.reason
 
 
-def test_two_actions_with_one_verb_share_it():
-    first, second = verbs("ride bike", "ride horse")
-    assert first.synset == second.synset == "ride.v.01"
-    assert first.is_uncertain
-
-
 def test_an_unknown_part_of_speech_is_refused():
     with raises("unknown-part-of-speech", UsageError, part="adjective"):
         load_wordnet("adjective")
@@ -148,17 +140,6 @@ def test_an_installed_wordnet_is_used_like_the_shipped_one(corpora):
     assert "expected a wordnet99 id, a synset name (run.v.01) or an English verb" in lost.reason
 
 
-def test_a_zip_file_is_read_as_a_folder(corpora):
-    kept = nltk_data.read_tables("wordnet99", "verb")
-    with zipfile.ZipFile(corpora / "wordnet99.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in (corpora / "wordnet99").iterdir():
-            archive.write(path, f"wordnet99/{path.name}")
-    shutil.rmtree(corpora / "wordnet99")
-    assert nltk_data.installed_names() == ["wordnet99"]
-    found = nltk_data.read_tables("wordnet99", "verb")
-    assert all(found[name].equals(table) for name, table in kept.items())
-
-
 @pytest.mark.parametrize("name", ["wordnet31", "../wordnet99", "", "x" * 300, "wordnet99\0"])
 def test_load_wordnet_not_installed_is_refused(corpora, name):
     with raises("wordnet-not-installed", UsageError, name=name, installed="wordnet99"):
@@ -189,21 +170,6 @@ def test_a_damaged_wordnet_is_refused_in_one_line(corpora, file, text):
     )
     with pytest.raises(UsageError, match=expected):
         nltk_data.read_tables("wordnet99", "verb")
-
-
-def test_hypernyms_in_a_circle_are_refused(corpora):
-    lines = [f"0000000{k} 38 v 01 w{k} 0 001 @ 0000000{3 - k} v 0000 01 + 02 00 | gloss" for k in (1, 2)]
-    (corpora / "wordnet99" / "data.verb").write_text("\n".join(lines) + "\n")
-    (corpora / "wordnet99" / "index.verb").write_text("w1 v 1 1 @ 1 0 00000001\nw2 v 1 1 @ 1 0 00000002\n")
-    reason = "hypernyms form a cycle, or are more than 90 deep"
-    with raises("wordnet-damaged", UsageError, name="wordnet99", reason=reason):
-        nltk_data.read_tables("wordnet99", "verb")
-
-
-def test_a_file_that_is_no_zip_is_refused(corpora):
-    (corpora / "wordnet98.zip").write_bytes(b"PK no zip")
-    with raises("wordnet-damaged", UsageError, name="wordnet98"):
-        nltk_data.read_tables("wordnet98", "noun")
 
 
 def test_a_presets_synsets_are_found_in_another_wordnet_by_word_and_gloss():
