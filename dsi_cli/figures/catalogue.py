@@ -78,6 +78,7 @@ FIGURES = (
     _curves("severity", "severity of mistakes: height of the lowest common hypernym", f"{_LABELS}, and {_PREDICTIONS}"),
     _curves("hierarchy", "hierarchical precision, recall and F1", f"{_LABELS}, and {_PREDICTIONS}"),
     _curves("levels", "accuracy at each level of the hierarchy", f"{_LABELS}, and {_PREDICTIONS}"),
+    _curves("gap", "overfitting gap: agreement with templates of train minus test", _FEATURES),
     _curves("reliability", "split-half reliability of the confusion matrix", _PREDICTIONS),
     _curves("mean_row", "length of the classifier's mean weight row", "a classifier"),
     FigureSpec("typicality", "typicality of right and wrong samples", typicality.curves, _FEATURES),

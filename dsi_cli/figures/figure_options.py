@@ -33,6 +33,7 @@ FIGURE_NAMES = (
     *(
         "hierarchy",
         "levels",
+        "gap",
         "reliability",
         "mean_row",
         "typicality",

@@ -77,6 +77,7 @@ class Evaluator:
         *,
         has_classifier: bool = True,
         templates: bool = False,
+        equal_samples: NDArray[np.int64] | None = None,
         kept: slice = slice(None),
         seed: int = 0,
         progress: Callable[[int], None] = lambda _: None,
@@ -90,6 +91,7 @@ class Evaluator:
         head : the name of the classifier module
         has_classifier : False if the model's outputs are features
         templates : True to compute templates from the features
+        equal_samples : the number of samples of each class for second templates, which are chosen at random by ``seed``
         kept : the columns of the classes among the outputs, without rows for the background
         seed : the seed for the chance level of typicality
         progress : a function that is called with the number of samples in each batch
@@ -103,7 +105,7 @@ class Evaluator:
         """
         _log.debug("%d samples on %s, torch %s", len(split.targets), self.device, torch.__version__)
         order = np.argsort(split.targets, kind="stable") if templates else np.arange(len(split.targets))
-        accumulator = _Accumulator(split, classes, seed, has_classifier=has_classifier)
+        accumulator = _Accumulator(split, classes, seed, equal_samples, has_classifier=has_classifier)
         with Features(self.model, head if templates and has_classifier else None) as features:
             for rows, outputs in self._passes(split, order):
                 logits = self._logits(outputs, (len(rows), classes), kept) if has_classifier else None
@@ -182,13 +184,17 @@ class Evaluator:
 class _Accumulator:
     """The predictions of all batches; features are reduced class by class, so that only one class is in memory."""
 
-    def __init__(self, split: Split, classes: int, seed: int, *, has_classifier: bool) -> None:
+    def __init__(
+        self, split: Split, classes: int, seed: int, equal_samples: NDArray[np.int64] | None, *, has_classifier: bool
+    ) -> None:
         self.split, self.classes, self.seed, self.has_classifier = split, classes, seed, has_classifier
+        self.equal_samples = equal_samples
         count = len(split.targets)
         self.predictions = np.full(count, -1, dtype=np.int64)
         self.scores = np.zeros(count, dtype=np.float32)
         self.loss, self.top5 = 0.0, 0
         self.sums: dict[int, NDArray[np.float64]] = {}
+        self.equal_sums: dict[int, NDArray[np.float64]] = {}
         self.rows: list[dict[str, Any]] = []
         self.histograms = np.zeros((2, typicality.BINS), dtype=np.int64)
         self._class: int | None = None
@@ -229,6 +235,9 @@ class _Accumulator:
             return
         features, is_right = np.concatenate(self._features), np.concatenate(self._is_right)
         self.sums[self._class] = features.sum(axis=0)
+        if self.equal_samples is not None:
+            order = np.random.default_rng((self.seed, self._class)).permutation(len(features))
+            self.equal_sums[self._class] = features[order[: self.equal_samples[self._class]]].sum(axis=0)
         if self.has_classifier:
             result = typicality.class_typicality(features, is_right, (self.seed, self._class))
             for flag, group in ((True, result.right), (False, result.wrong)):
@@ -258,11 +267,13 @@ class _Accumulator:
     def _templates(self) -> FeatureTemplates | None:
         if not self.sums:
             return None
-        sums = np.zeros((self.classes, len(next(iter(self.sums.values())))))
+        width = len(next(iter(self.sums.values())))
+        sums, equal_sums = np.zeros((2, self.classes, width))
         for number, total in self.sums.items():
-            sums[number] = total
-        numbers = np.bincount(self.split.targets, minlength=self.classes)
-        return FeatureTemplates(sums, numbers, self.rows, self.histograms.tolist())
+            sums[number], equal_sums[number] = total, self.equal_sums.get(number, 0.0)
+        numbers, equal = np.bincount(self.split.targets, minlength=self.classes), self.equal_samples
+        kept = None if equal is None else equal_sums
+        return FeatureTemplates(sums, numbers, kept, equal, self.rows, self.histograms.tolist())
 
 
 def resolve_device(device: str) -> str:

@@ -18,6 +18,10 @@ class FeatureTemplates:
     """``(C, d)``, the sum of the features of each class's samples."""
     samples: NDArray[np.int64]
     """``(C,)``, the number of samples of each class."""
+    equal_sums: NDArray[np.float64] | None = None
+    """As ``sums``, of as many samples of each class as both splits have; None unless this split has more of a class."""
+    equal_samples: NDArray[np.int64] | None = None
+    """``(C,)``, the number of samples in ``equal_sums``."""
     typicality: Sequence[dict[str, Any]] = ()
     """Rows of the typicality table: class_index, correct, samples, group_cosine, null_mean, sample_cosine."""
     histograms: Sequence[Sequence[int]] = ()
@@ -58,3 +62,7 @@ class EvaluationResult:
     """``(C, C)``, the similarity of the classes by their confusions, of a stored result."""
     tncsm: NDArray[np.float32] | None = None
     """``(C, C)``, the similarity of the classes by their templates, of a stored result."""
+    equal_tncsm: NDArray[np.float32] | None = None
+    """``(C, C)``, the same from the samples of ``equal_samples``; None unless this split has more samples of a class."""
+    equal_samples: NDArray[np.int64] | None = None
+    """``(C,)``, the number of samples of each class in ``equal_tncsm``."""

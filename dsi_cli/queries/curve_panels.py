@@ -59,6 +59,7 @@ PANELS = (
         ("micro",),
     ),
     PanelSpec("levels", "Accuracy at each level of the hierarchy", "accuracy", ("level_accuracy",)),
+    PanelSpec("gap", "Overfitting gap", "agreement with templates, train minus test", ("gap",), ("pearson",)),
     PanelSpec("reliability", "Reliability of the confusion matrix", "split-half reliability", ("reliability",)),
     PanelSpec("mean_row", "Length of the mean weight row", "relative to a row's mean length", ("mean_row",)),
 )

@@ -52,7 +52,7 @@ class MistakeSummary:
     """The excess of SAI(NCSM, CCSM) over chance, by the measure of `EpochSummary`."""
     ccsm_z: float | None = None
     gap: float | None = None
-    """The excess of SAI(NCSM, TNCSM) on train less that on test, the paper's sign of overfitting."""
+    """The excess of SAI(NCSM, TNCSM) on train minus that on test, from equally many images: the paper's sign of overfitting."""
     hierarchy: dict[str, dict[str, float | None]] = field(default_factory=dict)
     """Value and chance level of the scores by the hierarchy: ``hierarchical_f1/micro``, ``level_accuracy/1``, ..."""
 
@@ -82,11 +82,9 @@ def mistake_summaries(out: Path, run: str) -> dict[str, list[MistakeSummary]]:
         by_epoch = _collect_by_epoch(rows, lambda row, split=split: _mistake_fields(row, own, measure, split))  # type: ignore[misc]
         summaries[split] = []
         for epoch, fields in by_epoch.items():
-            train, test = fields.pop("train", None), fields.pop("test", None)
             scores = {name: fields.pop(name) for name in list(fields) if name.split("/")[0] in HIERARCHY_METRICS}
-            gap = None if train is None or test is None else train - test
             if "mistakes" in fields:
-                summaries[split].append(MistakeSummary(epoch, **fields, gap=gap, hierarchy=scores))
+                summaries[split].append(MistakeSummary(epoch, **fields, hierarchy=scores))
     return summaries
 
 
@@ -124,11 +122,10 @@ def _fields(row: Row, own: str, measure: str | None) -> Row:
 
 
 def _mistake_fields(row: Row, own: str, measure: str | None, split: str) -> Row:
-    if row["metric"] == "sai" and row["variant"] == measure:
-        if row["of"] == f"{own},ccsm-{split}":
-            return {"ccsm": row["excess"], "ccsm_z": row["z"]}
-        name = {"ncsm,tncsm-train": "train", "ncsm,tncsm-test": "test"}.get(row["of"])
-        return {} if name is None else {name: row["excess"]}
+    if row["metric"] == "gap" and row["variant"] == measure:
+        return {"gap": row["value"]}
+    if row["metric"] == "sai" and row["variant"] == measure and row["of"] == f"{own},ccsm-{split}":
+        return {"ccsm": row["excess"], "ccsm_z": row["z"]}
     if row["split"] != split:
         return {}
     if row["metric"] == "mistakes":

@@ -125,7 +125,8 @@ CURVES = Table(
         Column(
             "metric",
             TEXT,
-            "sai, idm, wsi, mean_row, effective_rank, stable_rank, nc2_norms, nc2_angles, reliability, accuracy, accuracy_top5,"
+            "sai, gap (of the SAI with the TNCSM: train minus test, from the same number of images per class), idm, wsi, mean_row,"
+            " effective_rank, stable_rank, nc2_norms, nc2_angles, reliability, accuracy, accuracy_top5,"
             " balanced_accuracy, superclass_accuracy, mistakes, severity, hierarchical_precision, hierarchical_recall,"
             " hierarchical_f1, path_accuracy, level_accuracy, loss, learning_rate",
         ),
@@ -235,7 +236,7 @@ CSMS = Table(
     "the row of one class in one matrix",
     (
         _RUN,
-        Column("kind", TEXT, "ncsm, ncsm_centred, ccsm or tncsm; never null"),
+        Column("kind", TEXT, "ncsm, ncsm_centred, ccsm, tncsm or tncsm_equal; never null"),
         Column("split", TEXT, "train or test; null if the matrix has no split"),
         _EPOCH,
         _COMPLETED,

@@ -288,6 +288,48 @@ def assert_same_answers(ran, other):
         pd.testing.assert_frame_equal(one, two, atol=1e-5, rtol=1e-5)
 
 
+def test_overfitting_gap_uses_equally_many_images_of_both_splits(own_run, few, tmp_path, evaluate, loop):
+    (tmp_path / "train").mkdir()
+    for place in few.iterdir():
+        shutil.copytree(place, tmp_path / "train" / place.name)
+        sorted((tmp_path / "train" / place.name).iterdir())[0].unlink()
+    ran = evaluate(own_run.folder, *own_run.options, "--templates", "--train", tmp_path / "train")
+    assert ran.code == 0, ran.stderr
+    for folder, split in ((few, "test"), (tmp_path / "train", "train")):
+        wanted = loop(own_run.model(1), own_run.transform, folder, "classifier")
+        found = pd.read_parquet(ran.out / "predictions" / ran.run / split / "1.parquet")
+        assert_array_equal(found["prediction"], wanted.predictions)
+        tncsm = oracles.template_similarity(wanted.features, wanted.targets, 10)
+        assert_allclose(ran.matrix(f"tncsm-{split}", 1), tncsm, atol=2e-6)
+    assert "tncsm-train,tncsm-test" in set(ran.curves("metric == 'sai'")["of"])
+    # The gap uses as many test images of each class as there are training images, nine of ten.
+    wanted = loop(own_run.model(1), own_run.transform, few, "classifier")
+    chosen = [
+        np.flatnonzero(np.array(wanted.targets) == number)[np.random.default_rng((0, number)).permutation(10)[:9]]
+        for number in range(10)
+    ]
+    rows = np.concatenate(chosen)
+    equal = oracles.template_similarity(np.array(wanted.features)[rows], np.array(wanted.targets)[rows], 10)
+    assert_allclose(ran.matrix("tncsm_equal-test", 1), equal, atol=2e-6)
+    off = ~np.eye(10, dtype=bool)
+    ncsm, train, test = (ran.matrix(kind, 1)[off] for kind in ("ncsm", "tncsm-train", "tncsm_equal-test"))
+    (gap,) = ran.curves("metric == 'gap' and variant == 'pearson' and epoch == 1").itertuples()
+    assert gap.value == pytest.approx(np.corrcoef(ncsm, train)[0, 1] - np.corrcoef(ncsm, test)[0, 1], abs=1e-6)
+    assert gap.low < gap.value < gap.high
+    assert (gap.of, gap.classes_used, gap.samples_used) == ("ncsm,tncsm", 10, 90)
+
+    # Splits that are evaluated in two calls have no templates of equally many images, until one call has both.
+    apart = evaluate(own_run.folder, *own_run.options, "--templates", out="apart")
+    assert apart.curves("metric == 'gap'").empty
+    train_alone = evaluate(
+        own_run.folder, *own_run.options, "--templates", "--train", tmp_path / "train", data=None, out="apart"
+    )
+    assert train_alone.curves("metric == 'gap'")["value"].isna().all()
+    assert "unequal numbers of images" in train_alone.curves("metric == 'gap'")["reason"].iloc[0]
+    both = evaluate(own_run.folder, *own_run.options, "--templates", "--train", tmp_path / "train", out="apart")
+    pd.testing.assert_frame_equal(both.curves("metric == 'gap'"), ran.curves("metric == 'gap'"))
+
+
 # Without a classifier
 
 

@@ -14,7 +14,9 @@ from torch import nn
 
 from dsi_cli.errors import UsageError
 from dsi_cli.inference.evaluator import Evaluator, Split, resolve_device
+from dsi_cli.metrics.differences import CsmPair, alignment_difference
 from dsi_cli.similarity.templates import template_similarity
+from dsi_cli.similarity.weights import weight_similarity
 
 pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 
@@ -111,6 +113,33 @@ def test_templates_and_typicality_are_the_oracles(conv_head, own_net, images, ta
             assert ours[name] == (None if row[name] is None else pytest.approx(row[name], abs=1e-6)), (row, name)
     for counts, cosines in zip(answer.templates.histograms, (wrong, right), strict=True):
         assert_array_equal(counts, np.histogram(cosines, bins=40, range=(-1, 1))[0])
+
+
+def test_templates_of_equally_many_samples_show_no_gap_between_splits_of_one_distribution():
+    classes, width = 40, 16
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(classes, width))
+    model = nn.Sequential()
+    model.add_module("classifier", nn.Linear(width, classes, bias=False))
+    with torch.no_grad():
+        model.classifier.weight.copy_(torch.from_numpy(centres + 0.5 * rng.normal(size=centres.shape)))
+    equal, csms = np.full(classes, 4), {}
+    for split, number in (("train", 60), ("test", 4)):
+        targets = rng.permutation(np.repeat(np.arange(classes), number))
+        features = (centres[targets] + 2 * rng.normal(size=(len(targets), width))).astype(np.float32)
+        answer = Evaluator(model).evaluate(
+            split_of(features, targets), classes, "classifier", templates=True, equal_samples=equal
+        )
+        assert_array_equal(answer.templates.samples, number)
+        assert_array_equal(answer.templates.equal_samples, 4)
+        csms[split] = template_similarity(answer.templates.sums, answer.templates.samples)
+        csms[split, "equal"] = template_similarity(answer.templates.equal_sums, equal)
+    assert_allclose(csms["test", "equal"], csms["test"], atol=1e-6)
+    ncsm = weight_similarity(model.classifier.weight.detach().numpy())
+    unequal = alignment_difference(CsmPair(ncsm, csms["train"]), CsmPair(ncsm, csms["test"]), "pearson")
+    fair = alignment_difference(CsmPair(ncsm, csms["train", "equal"]), CsmPair(ncsm, csms["test"]), "pearson")
+    assert unequal.low > 0.03
+    assert fair.low < 0 < fair.high
 
 
 def test_the_chance_level_of_typicality_is_within_sampling_error(net, images, targets):

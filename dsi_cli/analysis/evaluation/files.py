@@ -19,7 +19,7 @@ from dsi_cli.checkpoints.records import Record
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS, Table
 
-MATRIX_PARTS = ("ccsm", "tncsm")
+MATRIX_PARTS = ("ccsm", "tncsm", "tncsm_equal")
 
 
 @dataclass(frozen=True)

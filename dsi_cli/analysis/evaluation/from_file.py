@@ -39,6 +39,10 @@ class FilePredictions:
         return False
 
     @property
+    def equal_samples(self) -> None:
+        """None: files contain no features."""
+
+    @property
     def images(self) -> int:
         """0: no image is read."""
         return 0

@@ -233,6 +233,8 @@ class ModelPredictions:
     """An assumption about the labels, if no name says which class each is."""
     progress: Callable[[int], None]
     """Takes the number of images done."""
+    equal_samples: NDArray[np.int64] | None = None
+    """The number of images of each class that both splits have; None unless this split has more of a class."""
     _cached_split: Split | None = None
 
     @property
@@ -274,6 +276,7 @@ class ModelPredictions:
             head,
             has_classifier=self.model.has_classifier,
             templates=self.needs_templates,
+            equal_samples=self.equal_samples,
             kept=self.model.kept(),
             seed=self.model.options.seed,
             progress=self.progress,
@@ -316,6 +319,11 @@ def model_for_run(
         elif names is None and not samples.is_sorted:
             taken_for = "class names are taken to be in the classifier's order"
         sources[split] = ModelPredictions(split, data, model, targets, taken_for, progress)
+    if len(sources) > 1 and options.evaluation.templates:
+        counts = {split: np.bincount(source.targets, minlength=labels.classes) for split, source in sources.items()}
+        equal = np.min(list(counts.values()), axis=0)
+        for split, source in sources.items():
+            source.equal_samples = equal if (counts[split] > equal).any() else None
     return sources, warnings
 
 

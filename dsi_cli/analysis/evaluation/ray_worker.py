@@ -48,6 +48,7 @@ class EvaluationJob:
     labels: ClassLabels
     split: str
     targets: NDArray[np.int64]
+    equal_samples: NDArray[np.int64] | None
     data_id: str
     has_fitted: bool
 
@@ -55,7 +56,8 @@ class EvaluationJob:
     def of(cls, source: ModelPredictions) -> EvaluationJob:
         """Return the job of a source."""
         model, data_id = source.model, source.data.samples[source.split].id
-        return cls(model.run, model.labels, source.split, source.targets, data_id, model.has_fitted)
+        splits = source.split, source.targets, source.equal_samples
+        return cls(model.run, model.labels, *splits, data_id, model.has_fitted)
 
 
 @dataclass
@@ -94,7 +96,7 @@ class EvaluationWorker:
                     split=job.split,
                 )
             self._sources[index] = ModelPredictions(
-                job.split, self._data, self._model(job), job.targets, None, _ignore_progress
+                job.split, self._data, self._model(job), job.targets, None, _ignore_progress, job.equal_samples
             )
         return self._sources[index]
 

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsi_cli import similarity
 from dsi_cli.analysis.classifiers.earlier_output import Metadata
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, is_filtered
-from dsi_cli.analysis.evaluation.files import CompleteFiles, EvaluationFiles
+from dsi_cli.analysis.evaluation.files import MATRIX_PARTS, CompleteFiles, EvaluationFiles
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.relocation import Relocation, epoch_metadata, relocate
 from dsi_cli.checkpoints.records import Record
@@ -38,6 +39,10 @@ class PredictionSource(Protocol):
     @property
     def needs_templates(self) -> bool:
         """True if a result without a TNCSM is incomplete."""
+
+    @property
+    def equal_samples(self) -> NDArray[np.int64] | None:
+        """The number of images of each class for the TNCSM of equal numbers; None if it is not needed."""
 
     @property
     def images(self) -> int:
@@ -176,7 +181,9 @@ class EvaluationStore:
 
     def identity(self, record: Record) -> str:
         """Return text that changes when the result of a checkpoint changes."""
-        return layout.canonical_json({"source": self.mark(record).get("source") or self.reason_missing(record)})
+        mark = self.mark(record)
+        source = mark.get("source") or self.reason_missing(record)
+        return layout.canonical_json({"source": source, "equal_samples": mark.get("equal_samples")})
 
     def reason_missing(self, record: Record) -> str | None:
         """Return why a checkpoint has no result that counts; None if it has one, or if none is expected."""
@@ -206,9 +213,17 @@ class EvaluationStore:
             samples = parquet.read(paths[PREDICTIONS.path])
             target, prediction = (samples[name].to_numpy() for name in ("target", "prediction"))
             counts = confusion_counts(target, prediction, mark["classes"])
-        ccsm = parquet.to_matrix(parquet.read(paths["ccsm"])) if "ccsm" in paths else None
-        tncsm = parquet.to_matrix(parquet.read(paths["tncsm"])) if "tncsm" in paths else None
-        return EvaluationResult(counts, loss=mark["loss"], top5=mark["top5"], split=self.split, ccsm=ccsm, tncsm=tncsm)
+        matrices = {part: parquet.to_matrix(parquet.read(paths[part])) for part in MATRIX_PARTS if part in paths}
+        return EvaluationResult(
+            counts,
+            loss=mark["loss"],
+            top5=mark["top5"],
+            split=self.split,
+            ccsm=matrices.get("ccsm"),
+            tncsm=matrices.get("tncsm"),
+            equal_tncsm=matrices.get("tncsm_equal"),
+            equal_samples=np.array(mark["equal_samples"]) if mark.get("equal_samples") else None,
+        )
 
     def mark(self, record: Record) -> Metadata:
         """Return the mark of a checkpoint's result; empty without a result that counts."""
@@ -244,17 +259,23 @@ class EvaluationStore:
         return layout.canonical_json(mark.get("source") or {}) == layout.canonical_json(provenance)
 
     def _is_enough(self, mark: Metadata) -> bool:
-        has_all_matrices = "tncsm" in mark["parts"] or mark.get("classes", 0) > similarity.MAX_DENSE_CLASSES
-        return self.source is None or not self.source.needs_templates or has_all_matrices
+        if self.source is None or not self.source.needs_templates or mark.get("classes", 0) > similarity.MAX_DENSE_CLASSES:
+            return True
+        equal = self.source.equal_samples
+        return "tncsm" in mark["parts"] and (equal is None or mark.get("equal_samples") == equal.tolist())
 
     def _with_matrices(self, result: EvaluationResult) -> EvaluationResult:
         """Return a result with its matrices, unless there are too many classes for them."""
-        ccsm, tncsm = None, None
+        ccsm, tncsm, equal_tncsm, equal_samples = None, None, None, None
         if result.counts is not None and result.counts.shape[0] <= similarity.MAX_DENSE_CLASSES:
             ccsm = confusion_similarity(result.counts)
         if result.templates is not None and len(result.templates.sums) <= similarity.MAX_DENSE_CLASSES:
-            tncsm = template_similarity(result.templates.sums, result.templates.samples)
-        return replace(result, split=self.split, ccsm=ccsm, tncsm=tncsm)
+            templates = result.templates
+            tncsm, equal_samples = template_similarity(templates.sums, templates.samples), templates.equal_samples
+            if templates.equal_sums is not None and equal_samples is not None and (equal_samples > 0).sum() > 1:
+                equal_tncsm = template_similarity(templates.equal_sums, equal_samples)
+        result = replace(result, split=self.split, ccsm=ccsm, tncsm=tncsm)
+        return replace(result, equal_tncsm=equal_tncsm, equal_samples=equal_samples)
 
     def _parts(self, record: Record, result: EvaluationResult) -> Iterator[tuple[str, Any, Metadata]]:
         """Yield the name, the table and the metadata of each part of a result, the mark last."""
@@ -265,12 +286,14 @@ class EvaluationStore:
         parts: list[tuple[str, Any]] = []
         if result.predictions is not None:
             parts.append((PREDICTIONS.path, _samples_table(columns, result)))
-        for kind, matrix in (("ccsm", result.ccsm), ("tncsm", result.tncsm)):
+        for kind, matrix in zip(MATRIX_PARTS, (result.ccsm, result.tncsm, result.equal_tncsm), strict=True):
             if matrix is not None:
                 indices = {"class_index": range(len(matrix))}
                 parts.append((kind, parquet.from_matrix(CSMS, matrix, columns | {"kind": kind}, indices)))
         if result.templates is not None:
             mark |= {"typicality": list(result.templates.typicality), "histograms": result.templates.histograms}
+        if result.equal_samples is not None:
+            mark["equal_samples"] = result.equal_samples.tolist()
         if result.counts is not None:
             mark["classes"] = result.counts.shape[0]
             if result.predictions is None or result.ccsm is not None:

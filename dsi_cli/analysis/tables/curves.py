@@ -27,12 +27,13 @@ from dsi_cli.analysis.semantics.prepared import (
 from dsi_cli.analysis.tables.class_alignment import NetworkPair, class_alignment_tables
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES, TrainingLog
-from dsi_cli.metrics import WSI_QUANTILE, alignment, hierarchical_scores, hierarchy, partial_mantel, wsi
+from dsi_cli.metrics import WSI_QUANTILE, alignment, hierarchical_scores, hierarchy, jackknife, partial_mantel, wsi
 from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.blockwise.alignment import alignments_in_blocks
 from dsi_cli.metrics.blockwise.blocks import BlockWalk
 from dsi_cli.metrics.blockwise.idm import idm_in_blocks
 from dsi_cli.metrics.blockwise.wsi import block_statistics
+from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference
 from dsi_cli.metrics.hierarchical_scores import AVERAGES, SET_SCORES
 from dsi_cli.metrics.hierarchy import HierarchyScore
 from dsi_cli.metrics.idm import VARIANTS, IdmResult, idm_of_prepared, reason_no_idm
@@ -47,6 +48,9 @@ from dsi_cli.similarity.weights import Cosines
 Row = dict[str, Any]
 
 REASON_TOO_MANY = f"left out above {MAX_DENSE_CLASSES:,} classes"
+REASON_UNEQUAL = (
+    "the splits have unequal numbers of images per class: run `dsi analyze` with --train, --test and --templates again"
+)
 ORDER = ("ncsm", "ncsm_centred", "tncsm-train", "tncsm-test", "ccsm-train", "ccsm-test", SCSM)
 """The order of matrices in the name of a SAI."""
 
@@ -112,6 +116,7 @@ def curve_rows(
     alignment_rows, table = _alignment_rows(matrices, context)
     rows += alignment_rows
     rows += _partial_rows(matrices, context)
+    rows += _gap_rows(matrices, evaluations, context)
     for evaluation in evaluations:
         if evaluation.counts is None:
             continue
@@ -337,6 +342,35 @@ def _partial_alignment(
         draws=options.draws,
         seed=options.seed,
     )
+
+
+def _gap_rows(matrices: Sequence[EpochMatrix], evaluations: Sequence[EvaluationResult], context: EpochContext) -> list[Row]:
+    """Return the overfitting gap: the excess of SAI(NCSM, TNCSM-train) minus that of SAI(NCSM, TNCSM-test).
+
+    Both TNCSMs are of equally many images of each class, because templates of fewer images are noisier.
+    """
+    both = [result for result in evaluations if result.tncsm is not None and result.counts is not None]
+    counts = {result.split: result.counts.sum(axis=1) for result in both}
+    ncsm = next((matrix for matrix in matrices if matrix.name == "ncsm"), None)
+    if ncsm is None or context.blockwise is not None or set(counts) != {"train", "test"}:
+        return []
+    equal = np.minimum(counts["train"], counts["test"])
+    pairs = {}
+    for result in both:
+        has_more = (counts[result.split] > equal).any()
+        tncsm = result.equal_tncsm if has_more else result.tncsm
+        is_equal = not has_more or (result.equal_samples is not None and np.array_equal(result.equal_samples, equal))
+        if tncsm is not None and is_equal:
+            pairs[result.split] = CsmPair(ncsm.dense, tncsm)
+    used = {"classes_used": int((equal > 0).sum()), "samples_used": int(equal.sum())}
+    rows = []
+    for measure in jackknife.MEASURES:
+        difference = Difference(reason=REASON_UNEQUAL)
+        if len(pairs) == 2:
+            difference = alignment_difference(pairs["train"], pairs["test"], measure)
+        columns = {name: getattr(difference, name) for name in ("value", "low", "high", "reason")}
+        rows.append(_row(context.record, metric="gap", of="ncsm,tncsm", variant=measure, **columns, **used))
+    return rows
 
 
 def _accuracy_rows(evaluation: EvaluationResult, record: Record) -> list[Row]:

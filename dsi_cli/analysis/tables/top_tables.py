@@ -38,7 +38,7 @@ from dsi_cli.store.schema import (
 )
 
 MATRIX_METRICS = (
-    *("sai", "wsi", "mean_row", *geometry.METRICS, "reliability", "idm", "severity", "superclass_accuracy"),
+    *("sai", "wsi", "mean_row", *geometry.METRICS, "reliability", "gap", "idm", "severity", "superclass_accuracy"),
     *HIERARCHY_METRICS,
 )
 
