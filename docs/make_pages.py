@@ -28,6 +28,7 @@ def tables_page() -> str:
         "",
         f"A results folder holds plain Parquet files (schema version {SCHEMA_VERSION}). The metadata of each file has the version",
         "of dsi and the options under the key `dsi`. Any value may be null unless its meaning says *never null*.",
+        "`pyarrow.parquet.read_schema(FILE)` prints the types.",
         "",
         "Matrices are in `csms/RUN/KIND/EPOCH.parquet`, and references in `references/ID.parquet`. If an epoch was saved",
         "several times, `EPOCH-STEP.parquet` holds an earlier save. You can read a whole folder as one dataset.",
@@ -52,8 +53,7 @@ def tables_page() -> str:
 
 
 def column_line(column: Column) -> str:
-    kind = column.type.replace("<", " of ").rstrip(">")
-    return f"- `{column.name}` ({kind}): {column.meaning}"
+    return f"- `{column.name}`: {column.meaning}"
 
 
 def cli_page() -> str:
@@ -114,7 +114,7 @@ def cli_page() -> str:
         if name not in ("analyze", "watch"):
             flags = [f"`{one.opts[-1]}`" for record, one in records[name].items() if record in shared - every]
             lines += ["", f"Shared options: {', '.join(flags)}."] if flags else []
-        lines += ["", "```sh", *(line.strip() for line in examples[:3]), "```"]
+        lines += ["", "```sh", *(line.strip() for line in examples[:2]), "```"]
         if name == "analyze":
             lines[lines.index("## `dsi analyze`") + 2] += (
                 "\n\nIn Python, an option is a parameter of `dsi_cli.analyze` with the same name (with underscores), unless"

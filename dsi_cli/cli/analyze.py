@@ -19,11 +19,8 @@ if TYPE_CHECKING:
 def analyze(values: Mapping[str, Any]) -> int:
     """Compare the classifiers of checkpoints with WordNet, and with their own mistakes.
 
-    Writes Parquet tables: every similarity matrix, and curves of SAI (with its chance level), WSI, losses and accuracies;
-    and report.html, one page that shows them.
-
-    With predictions, or test data and the model, dsi also writes confusion counts, CCSMs, and the IDM, which tells how
-    similar confused classes are.
+    dsi writes Parquet tables (similarity matrices, and curves with chance levels) and report.html, a page that shows them. With
+    predictions, or test data and the model, it also analyses mistakes.
 
     Later calls with the same output folder use --labels, --map, --taxonomy, --reference, --pos, --wordnet, --head, --ema,
     --keep-extra-classes and --predictions again, until you give another value; the value none removes a setting.

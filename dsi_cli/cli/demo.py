@@ -21,9 +21,7 @@ def demo(
 ) -> int:
     """Analyse two real runs that ship with the package.
 
-    A small CNN and a tiny ViT on CIFAR-100, 31 checkpoints each.
-
-    dsi prints the finding in a sentence, the agreement with WordNet, the mistakes and the phases.
+    The runs are a small CNN and a tiny ViT on CIFAR-100, 31 checkpoints each.
 
     Examples
     --------

@@ -21,9 +21,8 @@ def doctor(
 ) -> int:
     """Print versions, and which packages are missing.
 
-    A line is marked ✓ if its part is ready, – if it is optional and missing, and ✗ if dsi does not work without it. Please add
-    the output to a bug report. The exit code is 0 if dsi works, even without optional packages. It is 3 if a required package is
-    missing or the tables of WordNet are damaged.
+    A line is marked ✓ if its part is ready, – if it is optional and missing, and ✗ if dsi does not work without it. The exit
+    code is 0 if dsi works. It is 3 if a required package is missing or the tables of WordNet are damaged.
 
     Examples
     --------

@@ -73,10 +73,8 @@ def mistakes(
 ) -> int:
     """List the most telling mistakes of an epoch.
 
-    dsi lists the most frequently confused pairs of classes, and then single samples.
-
-    The distance of a prediction from the true class is its rank among the other classes: 1 is the most similar class. dsi ranks
-    by the network's similarity (NCSM) and by WordNet, and sorts by the mean of both ranks, each divided by the last rank.
+    dsi lists the most frequently confused pairs of classes, and then single samples. It sorts by the rank of the prediction among
+    the other classes, from 1 for the most similar one: the mean of the ranks by the network (NCSM) and by WordNet.
 
     Examples
     --------

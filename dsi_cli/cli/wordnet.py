@@ -73,7 +73,7 @@ def wordnet(
     """Build WordNet's similarity matrix of a label list.
 
     dsi prints the uncertain labels; dsi labels shows all. For more than 4,096 labels it writes the nearest labels of each label
-    instead of the matrix, with tied ranks at their mean. With --whole it writes the whole matrix, block by block.
+    instead of the matrix, unless you add --whole.
 
     Examples
     --------

@@ -35,23 +35,21 @@ class Table(NamedTuple):
 _RUN = Column(
     "run",
     TEXT,
-    "the run's name: the shortest unique path suffix of its folder, and what distinguishes it from other runs in it; never null",
+    "name of the run: the shortest unique path suffix of its folder; never null",
 )
 _EPOCH = Column("epoch", INTEGER, "the trainer's number of the epoch; null if a run's only checkpoint has none")
 _COMPLETED = Column("epochs_completed", INTEGER, "finished epochs; null without evidence for how the trainer counts")
 _STEP = Column("step", INTEGER, "optimiser steps, which distinguish saves within one epoch")
 _SPLIT = Column("split", TEXT, "train or test; never null")
 _CLASS = Column("class_index", INTEGER, "row of the head, from 0; never null")
-_SIMILARITY = Column(
-    "similarity", FLOATS, "raw similarity to each class in order of class_index; null for a class that is not in the matrix"
-)
+_SIMILARITY = Column("similarity", FLOATS, "raw similarity to each class in order of class_index; null for a missing class")
 
 CHECKPOINTS = Table(
     "checkpoints.parquet",
     "one checkpoint file",
     (
         _RUN,
-        Column("path", TEXT, "absolute path of the file, or of the folder if the folder is the checkpoint"),
+        Column("path", TEXT, "absolute path of the file or folder"),
         _EPOCH,
         _COMPLETED,
         Column("epoch_source", TEXT, "contents, file name, folder name, commit title, revision name or order"),
@@ -61,7 +59,7 @@ CHECKPOINTS = Table(
         Column("bytes", INTEGER, "size on disk, shards together"),
         Column("head", TEXT, "name of the classifier's weight"),
         Column("weights_used", TEXT, "raw or ema"),
-        Column("classes", INTEGER, "compared classes: rows of the head without extra_classes, unless these are kept"),
+        Column("classes", INTEGER, "compared classes"),
         Column("features", INTEGER, "width of the head"),
         Column("extra_classes", INTEGER, "rows for no object or background"),
         Column("dtype", TEXT, "type of the stored weight"),
@@ -108,10 +106,10 @@ CLASSES = Table(
         Column(
             "group",
             TEXT,
-            "semantic group: the common hypernym of the class and its neighbours, e.g. carnivore.n.01, or the list's superclass",
+            "semantic group: a hypernym, e.g. carnivore.n.01, or the list's superclass",
         ),
-        Column("samples_train", INTEGER, "samples of the class in the train split; null without a train split"),
-        Column("samples_test", INTEGER, "samples of the class in the test split; null without a test split"),
+        Column("samples_train", INTEGER, "samples of the class in the train split"),
+        Column("samples_test", INTEGER, "samples of the class in the test split"),
     ),
 )
 CURVES = Table(
@@ -393,7 +391,7 @@ ALIGNMENT_BY_CLASS = Table(
         Column(
             "pearson_without",
             FLOAT,
-            "agreement of all other classes: Pearson correlation of the two matrices without this class; null for a group",
+            "agreement of the two matrices without this class; null for a group",
         ),
         Column("classes_used", INTEGER, "number of classes used"),
         Column("reason", TEXT, "why something is null"),

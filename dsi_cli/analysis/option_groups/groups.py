@@ -84,7 +84,7 @@ class InputOptions:
         metadata=option(
             "--head",
             metavar="NAME",
-            help="Name of the classifier's weight, if dsi cannot find it. dsi scan --why FILE lists the candidates.",
+            help="Name of the classifier's weight; dsi scan --why FILE lists the candidates.",
             is_kept=True,
         ),
     )
@@ -121,7 +121,7 @@ class LabelOptions:
             "--labels",
             "-l",
             metavar="FILE",
-            help="Label file (txt, csv, tsv, json, yaml), its URL, or the name of a preset, for example imagenet1k.",
+            help="Label file (txt, csv, tsv, json, yaml), its URL, or a preset, for example imagenet1k.",
             choices=preset_names,
             is_kept=True,
             url=DOWNLOAD,
@@ -142,7 +142,7 @@ class LabelOptions:
         metadata=option(
             "--pos",
             metavar="POS",
-            help="Part of speech of the labels in WordNet: noun (default), or verb for lists of actions.",
+            help="Part of speech of the labels: noun (default), or verb for lists of actions.",
             choices=("noun", "verb"),
             is_kept=True,
         ),
@@ -211,7 +211,7 @@ class ComparisonOptions:
         metadata=option(
             "--permutations",
             metavar="NUMBER",
-            help="Number of random relabellings, for p-values and for the chance levels that need them.",
+            help="Number of random relabellings, for p-values and chance levels that need them.",
         ),
     )
     draws: int | None = field(
@@ -219,7 +219,7 @@ class ComparisonOptions:
         metadata=option(
             "--draws",
             metavar="NUMBER",
-            help="Any number above 0 asks for the confidence interval of ssim. There is none by default.",
+            help="Any number above 0 asks for the confidence interval of ssim.",
         ),
     )
 
