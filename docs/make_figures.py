@@ -48,6 +48,7 @@ PICTURES = (
     Picture("excess", BOTH),
     Picture("training", BOTH),
     Picture("wsi", BOTH),
+    Picture("geometry", BOTH),
     Picture("idm_errors", BOTH),
     Picture("accuracy", BOTH),
     Picture("heatmaps", FigureOptions((CNN,), (0, 1, 30))),

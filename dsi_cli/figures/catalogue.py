@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import UsageError, nearest
-from dsi_cli.figures import classes, curves, dendrogram, heatmaps, image_grid, pairs, training, typicality
+from dsi_cli.figures import classes, curves, dendrogram, geometry, heatmaps, image_grid, pairs, training, typicality
 from dsi_cli.figures.figure_options import ANIMATION, FigureOptions
 
 if TYPE_CHECKING:
@@ -81,6 +81,9 @@ FIGURES = (
     _curves("gap", "overfitting gap: agreement with templates of train minus test", _FEATURES),
     _curves("reliability", "split-half reliability of the confusion matrix", _PREDICTIONS),
     _curves("mean_row", "length of the classifier's mean weight row", "a classifier"),
+    FigureSpec(
+        "geometry", "norms and drift of class vectors, and their distance from a simplex", geometry.draw, "a classifier"
+    ),
     FigureSpec("typicality", "typicality of right and wrong samples", typicality.curves, _FEATURES),
     FigureSpec("typicality_table", "typicality of right and wrong samples as a table", typicality.table, _FEATURES),
     FigureSpec("typicality_histograms", "histograms of the typicality of single samples", typicality.histograms, _FEATURES),

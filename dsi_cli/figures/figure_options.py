@@ -36,6 +36,7 @@ FIGURE_NAMES = (
         "gap",
         "reliability",
         "mean_row",
+        "geometry",
         "typicality",
         "typicality_table",
         "typicality_histograms",

@@ -38,6 +38,8 @@ class PanelSpec(NamedTuple):
     """The column of the curves table: value or excess."""
 
 
+NC2 = ("nc2_norms", "nc2_angles")
+"""The metrics of neural collapse that the weights alone give."""
 PANELS = (
     PanelSpec("sai", "Similarity alignment index", "SAI ({measure})", ("sai",)),
     PanelSpec("excess", "Alignment above chance", "SAI excess: 0 chance, 1 identity", ("sai",), column="excess"),
@@ -62,6 +64,10 @@ PANELS = (
     PanelSpec("gap", "Overfitting gap", "agreement with templates, train minus test", ("gap",), ("pearson",)),
     PanelSpec("reliability", "Reliability of the confusion matrix", "split-half reliability", ("reliability",)),
     PanelSpec("mean_row", "Length of the mean weight row", "relative to a row's mean length", ("mean_row",)),
+    PanelSpec("simplex", "Distance of the class vectors from a simplex", "0: simplex", NC2, ("centred", "deviation")),
+    PanelSpec(
+        "effective_rank", "Effective rank of the head", "directions of the class vectors", ("effective_rank",), ("centred",)
+    ),
 )
 
 
@@ -232,6 +238,8 @@ def _label_without_reference(key: dict[str, str | None]) -> str:
         name = f"{_IDM_NAMES.get(of, of)} of {'mistakes' if key['variant'] == 'errors' else 'all predictions'}"
     elif key["metric"] == "wsi":
         name = f"{key['variant']}" + ("" if of == "ncsm" else f" of {of.upper()}")
+    elif key["metric"] in NC2:
+        name = {"nc2_norms": "unequal norms", "nc2_angles": "unequal angles"}[str(key["metric"])]
     else:
         name = _METRIC_NAMES.get(str(key["metric"]), str(key["metric"]).replace("_", " "))
         name += f" {key['variant']}" if key["metric"] == "level_accuracy" else ""

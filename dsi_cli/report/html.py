@@ -23,6 +23,7 @@ SCRIPTS = (
     "data.js",
     "exports.js",
     "curves.js",
+    "geometry.js",
     "questions.js",
     "frames.js",
     "colours.js",

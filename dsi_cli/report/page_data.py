@@ -9,7 +9,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.queries.findings import RunFindings, reference_name
-from dsi_cli.report import class_agreement, classes, curve_data, matrices, mistake_data, overview, size_budget, warnings
+from dsi_cli.report import (
+    class_agreement,
+    classes,
+    curve_data,
+    geometry_data,
+    matrices,
+    mistake_data,
+    overview,
+    size_budget,
+    warnings,
+)
 from dsi_cli.report.hypernym_data import CommonHypernyms, hypernym_data
 from dsi_cli.report.mistake_data import Opener
 from dsi_cli.store import layout
@@ -133,6 +143,7 @@ def _run_data(
         "splits": list(findings.mistakes),
         "steps": _steps(results, run),
         "agreement": class_agreement.class_agreement(results, run),
+        "geometry": geometry_data.geometry_data(results, run),
         "mistaken": mistake_data.mistake_data(results, run, open_image),
     }
 

@@ -29,6 +29,9 @@ function setRun(index) {
   document.querySelector('nav a[href="#agreement"]').hidden = !run().agreement;
   byId("agreement-name").textContent = `Agreement of single classes with ${run().reference}`;
   byId("agreement-body").replaceChildren(...(run().agreement ? agreementSection(run(), names) : []));
+  byId("geometry").hidden = !run().geometry;
+  document.querySelector('nav a[href="#geometry"]').hidden = !run().geometry;
+  byId("geometry-body").replaceChildren(...(run().geometry ? geometrySection(run(), names) : []));
   byId("mistakes-body").replaceChildren(...mistakesSection(run()).filter(Boolean));
   byId("classes-body").replaceChildren(classesSection(run()));
   drawControls();

@@ -137,6 +137,7 @@ function questions(view) {
         chart("Severity of mistakes", "height of the lowest common hypernym, lower is nearer", "severity", (series) => isFirstSplit(series) && series.isMain),
       ],
     },
+    geometryQuestion(view, chart),
   ];
   return { questions: result.map((question) => ({ ...question, charts: question.charts.filter((one) => one.lines.length) })), more: remainingCharts(view, used) };
 }

@@ -1,0 +1,86 @@
+"""Class geometry: norms of the class vectors, their drift, and how far they are from a simplex (neural collapse)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dsi_cli.figures import axes as drawing
+from dsi_cli.figures import curves
+from dsi_cli.figures.figure_options import FigureOptions
+from dsi_cli.figures.heatmaps import short_name
+from dsi_cli.figures.style import CHANCE
+from dsi_cli.queries.class_geometry import by_class
+from dsi_cli.queries.class_names import class_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from dsi_cli.store.results import Results
+
+NAMED_CLASSES = 2
+"""The number of classes with the longest, and of those with the shortest vectors at the last epoch that have names."""
+MAX_FAINT_CLASSES = 200
+"""The maximum number of other classes with a line."""
+
+
+def draw(results: Results, options: FigureOptions) -> Figure | None:
+    """Return a row of panels per run, or None without a classifier: norms, drift, deviations from a simplex, and rank."""
+    runs = [run for run in options.names(results) if not by_class(results, run, "norm").empty]
+    runs = runs[: options.style.across]
+    if not runs:
+        return None
+    figure = drawing.grid(options.style, 4 * len(runs), across=len(runs), aspect=0.8)
+    rows = np.array(figure.axes).reshape(4, len(runs))
+    for run, (norms, drift, simplex, rank) in zip(runs, rows.T, strict=True):
+        _draw_norms(norms, by_class(results, run, "norm"), class_names(results, run), options.class_names)
+        norms.set(title=f"{drawing.short(run)}: norms of classes")
+        _draw_drift(drift, by_class(results, run, "angle_previous"), by_class(results, run, "angle_last"))
+        for axes, name in ((simplex, "simplex"), (rank, "effective_rank")):
+            panel = curves.find_panel(name, results, [run])
+            if panel is None:
+                axes.set_axis_off()
+                continue
+            for index, curve in enumerate(panel.series):
+                colour = drawing.colour(index)
+                drawing.draw_chance(axes, curve.epochs, curve.chance, curve.chance_std, colour)
+                drawing.draw_line(axes, curve.epochs, curve.value, curve.label, color=colour)
+            axes.set(title=panel.kind.title, ylabel=panel.axis, ylim=(0, None))
+    for row in rows:
+        top = max(axes.get_ylim()[1] for axes in row)
+        for axes in row:
+            axes.set_ylim(0, top)
+    drawing.format_epochs(figure)
+    curves.finish(figure)
+    return figure
+
+
+def _draw_norms(axes: Axes, norms: pd.DataFrame, names: list[str], chosen: tuple[str, ...] | None) -> None:
+    """Draw the norm of each class; the chosen classes, or those with the longest and shortest vectors, have names."""
+    falling = norms[norms.columns[-1]].sort_values(ascending=False, kind="stable").index
+    named = [index for index in falling if names[int(index)] in (chosen or ())]
+    named = named or list(dict.fromkeys([*falling[:NAMED_CLASSES], *falling[-NAMED_CLASSES:]]))
+    others = [index for index in falling if index not in named]
+    epochs = norms.columns.to_numpy(dtype=np.float64)
+    for index in others[:: max(1, len(others) // MAX_FAINT_CLASSES)]:
+        drawing.draw_line(axes, epochs, norms.loc[index].to_numpy(), "_other", color="#cfcfcf", linewidth=0.5)
+    for place, index in enumerate(named):
+        values = norms.loc[index].to_numpy()
+        drawing.draw_line(axes, epochs, values, short_name(str(names[int(index)])), color=drawing.colour(place))
+    axes.set(ylabel="norm", ylim=(0, None))
+
+
+def _draw_drift(axes: Axes, previous: pd.DataFrame, last: pd.DataFrame) -> None:
+    """Draw the median angle to the previous and to the last checkpoint, and the range of 80 % of the classes."""
+    for place, (name, frame) in enumerate((("to the last", last), ("to the previous", previous))):
+        known = frame.loc[:, frame.notna().any()]
+        if known.shape[1]:
+            epochs = known.columns.to_numpy(dtype=np.float64)
+            low, middle, high = np.nanquantile(known.to_numpy(), [0.1, 0.5, 0.9], axis=0)
+            axes.fill_between(epochs, low, high, color=drawing.colour(place), alpha=0.18, linewidth=0)
+            drawing.draw_line(axes, epochs, middle, name, color=drawing.colour(place))
+    axes.axhline(90, color=CHANCE, linewidth=0.8)
+    axes.set(title="Drift (median, 80 % of classes)", ylabel="degrees", ylim=(0, 95))
