@@ -27,7 +27,6 @@ from dsi_cli.analysis.classifiers.earlier_output import known_records
 from dsi_cli.analysis.classifiers.large_heads import LargeHeads
 from dsi_cli.analysis.classifiers.matrices import MatrixWriter, StoredMatrices
 from dsi_cli.analysis.classifiers.run_checkpoints import (
-    NOT_IN_EPOCHS,
     RunCheckpoints,
     check_class_count,
     fail_other_networks,
@@ -51,7 +50,6 @@ from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun, count_ign
 from dsi_cli.checkpoints.epochs import ORDER, natural_key
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
-from dsi_cli.checkpoints.scan import NO_NETWORK
 from dsi_cli.checkpoints.training_logs import TrainingLog, find_log, read_named_log
 from dsi_cli.engines import Engine, local, open_engine
 from dsi_cli.errors import NothingToAnalyseError, count
@@ -321,8 +319,8 @@ def _decide_on_kept_labels(
 
 def _skipped_warnings(run: RunCheckpoints) -> Iterator[str]:
     """Yield a warning about skipped checkpoints other than duplicates, and one about guessed epochs."""
-    expected = ("the same", NOT_IN_EPOCHS, NO_NETWORK)
-    skipped = [r for r in run.settled if r.status == SKIPPED and not (r.reason or "").startswith(expected)]
+    expected = ("duplicate", "not-in-epochs", "no-network")
+    skipped = [r for r in run.settled if r.status == SKIPPED and r.code not in expected]
     if skipped:
         are = "are" if len(skipped) > 1 else "is"
         first = f"{Path(skipped[0].path).name}: {skipped[0].reason}"
@@ -380,7 +378,7 @@ def _compare(
             for job in _map_pending(work, jobs):
                 if job.failed is not None:
                     failed[job.record.path] = job.failed
-                    runs[position] = run.fail(failed)
+                    runs[position] = run.fail(failed, "unreadable")
                 else:
                     for warning in _add_to_tables(call, run, job):
                         epochs_of_warning.setdefault(warning, []).append(job.record.epoch or 0)

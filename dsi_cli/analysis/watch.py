@@ -13,7 +13,6 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
-from dsi_cli.analysis.classifiers.run_checkpoints import NOT_IN_EPOCHS
 from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import hierarchy, label_files, references
@@ -263,7 +262,7 @@ class _Known:
         runs = {run for run, last, *_ in self._rows if (last or 0) >= epoch}
         if left_out is not None:
             rows = layout.earlier_rows(self.out, CHECKPOINTS)
-            runs |= {row["run"] for row in rows if row["reason"] == NOT_IN_EPOCHS and row["epoch"] >= left_out}
+            runs |= {row["run"] for row in rows if row["code"] == "not-in-epochs" and row["epoch"] >= left_out}
         return self.runs <= runs
 
 

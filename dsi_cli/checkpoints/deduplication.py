@@ -170,7 +170,7 @@ def _resolve_epoch(records: list[Record]) -> list[tuple[Record, Record]]:
             resolved.append((record, _skip_as_twin(record, twin)))
         elif rival is not None and (rival.step != record.step or _is_secondary(record) > _is_secondary(rival)):
             reason = f"epoch {record.epoch} again, as in {rival.name}, with other weights"
-            resolved.append((record, replace(record, status=SKIPPED, reason=reason)))
+            resolved.append((record, replace(record, status=SKIPPED, reason=reason, code="epoch-again")))
         else:
             if rival is not None:
                 clashes[id(record)], clashes[id(rival)] = rival, record
@@ -181,7 +181,7 @@ def _resolve_epoch(records: list[Record]) -> list[tuple[Record, Record]]:
             when = f"epoch {record.epoch}" if record.step is None else f"epoch {record.epoch}, step {record.step},"
             reason = f"{when} is also in {clashes[id(record)].name}, with other weights;"
             reason += " give only the files of one training: dsi analyze FILES"
-            result = replace(record, status=FAILED, reason=reason)
+            result = replace(record, status=FAILED, reason=reason, code="several-trainings")
         resolved.append((record, result))
     return resolved
 
@@ -209,11 +209,12 @@ def _skip_without_epoch(record: Record, kept: Sequence[Record]) -> Record:
     twin = next((other for other in kept if _is_twin(other, record)), None)
     if twin is not None:
         return _skip_as_twin(record, twin)
-    return replace(record, status=SKIPPED, reason="neither its contents nor its name say which epoch it is")
+    reason = "neither its contents nor its name say which epoch it is"
+    return replace(record, status=SKIPPED, reason=reason, code="no-epoch")
 
 
 def _skip_as_twin(record: Record, twin: Record) -> Record:
-    return replace(record, status=SKIPPED, reason=f"the same weights as {twin.name}")
+    return replace(record, status=SKIPPED, reason=f"the same weights as {twin.name}", code="duplicate")
 
 
 def _is_twin(record: Record, other: Record) -> bool:

@@ -13,7 +13,7 @@ OK, FAILED, SKIPPED, PENDING = "ok", "failed", "skipped", "pending"
 
 @dataclass(frozen=True)
 class Record:
-    """The properties of one checkpoint. The fields up to ``reason`` are the columns of the table, in the same order."""
+    """The properties of one checkpoint. The fields up to ``modified_ns`` are the columns of the table, in the same order."""
 
     run: str
     path: str
@@ -41,6 +41,8 @@ class Record:
     status: str = OK
     reason: str | None = None
     """The reason why the status is not ``ok``, or a note about a usable checkpoint."""
+    code: str | None = None
+    """The stable name of the reason why the status is not ``ok``, such as ``cut-off``: reasons may be reworded, codes are not."""
     modified_ns: int = 0
     counts_from: int | None = None
     """The number that the trainer writes after its first epoch, if the contents show it."""

@@ -30,7 +30,6 @@ from dsi_cli.errors import (
     AmbiguousHeadError,
     BackboneError,
     CheckpointError,
-    ClassCountError,
     NoHeadError,
     PendingError,
     UnreadableError,
@@ -78,15 +77,11 @@ class ScanResult:
     """``(classes,)``; None if the classifier has no bias, or if it is unknown."""
     file: CheckpointFile | None = None
     """The checkpoint. If its file holds several epochs, this is only one of them."""
-    problem: str | None = None
-    """`NO_HEAD` or `WRONG_COUNT` if the weights can be read but not the head; None otherwise."""
 
 
-NO_HEAD, WRONG_COUNT = "no head", "wrong count"
-"""The reasons for a missing head: none or several were found, or none has the given number of classes."""
 HEADLESS = "no classifier: the class templates of labelled data take its place"
 NO_NETWORK = "the state of an optimiser, scheduler or criterion, without a network"
-"""The reason of a file that is skipped because it holds no network."""
+"""The reason of a file that is skipped because it holds no network; its code is ``no-network``."""
 _FILE_ERRORS = (CheckpointError, RecursionError, MemoryError, OSError, ValueError, TypeError, ArithmeticError, LookupError)
 """The errors that a damaged or hostile file may cause."""
 
@@ -184,12 +179,7 @@ def _scan_open(checkpoint: _OpenCheckpoint, request: _ScanRequest) -> ScanResult
             source.require_unchanged()
         return replace(result, file=file)
     except _FILE_ERRORS as error:
-        problem = None
-        if isinstance(error, ClassCountError):
-            problem = WRONG_COUNT
-        elif isinstance(error, NoHeadError | AmbiguousHeadError):
-            problem = NO_HEAD
-        return ScanResult(_with_error(record, file, error), file=file, problem=problem)
+        return ScanResult(_with_error(record, file, error), file=file)
 
 
 def _new_record(file: CheckpointFile) -> Record:
@@ -202,15 +192,13 @@ def _with_error(record: Record, file: CheckpointFile, error: BaseException) -> R
         record = _with_epoch(record, {}, _names_with_epoch(file))
         if file.moment is not None:
             record = _with_moment(record, file.moment)
-    if isinstance(error, PendingError):
-        is_fresh = time.time() - record.modified_ns / 1e9 < FRESH_SECONDS
-        return replace(record, status=PENDING if is_fresh else FAILED, reason=str(error))
     if isinstance(error, CheckpointError):
-        return replace(record, status=FAILED, reason=str(error))
+        is_pending = isinstance(error, PendingError) and time.time() - record.modified_ns / 1e9 < FRESH_SECONDS
+        return replace(record, status=PENDING if is_pending else FAILED, reason=str(error), code=error.code)
     if isinstance(error, RecursionError | MemoryError):
-        return replace(record, status=FAILED, reason=f"asks for too much ({type(error).__name__})")
+        return replace(record, status=FAILED, reason=f"asks for too much ({type(error).__name__})", code="too-much")
     _log.debug("%s could not be read", record.path, exc_info=error)
-    return replace(record, status=FAILED, reason=f"cannot be read ({type(error).__name__})")
+    return replace(record, status=FAILED, reason=f"cannot be read ({type(error).__name__})", code="unreadable")
 
 
 def read_metadata(file: CheckpointFile) -> Any:
@@ -351,7 +339,7 @@ def _scan_head(record: Record, file: CheckpointFile, content: CheckpointContent,
     expected = request.classes if stated_classes is None else stated_classes
     groups = trainers.state_dicts(content.tree)
     if trainers.is_training_state(content.tree, groups, file.path.name):
-        return ScanResult(replace(record, status=SKIPPED, reason=NO_NETWORK))
+        return ScanResult(replace(record, status=SKIPPED, reason=NO_NETWORK, code="no-network"))
     # Find the head and compute its effective weight.
     with_background = stated_classes is not None
     try:
@@ -418,14 +406,15 @@ def _check_rows(record: Record, rows: NDArray[np.float32]) -> ScanResult:
     """Return the result with the head's weight, or a failed record if the weight cannot be compared."""
     if len(rows) > MAX_CLASSES:
         reason = f"{len(rows)} rows: more than {MAX_CLASSES} are not compared"
-        return ScanResult(replace(record, status=FAILED, reason=reason))
+        return ScanResult(replace(record, status=FAILED, reason=reason, code="too-many-classes"))
     if len(rows) < 2:
-        return ScanResult(replace(record, status=FAILED, reason="one row: similarity needs two classes or more"))
+        reason = "one row: similarity needs two classes or more"
+        return ScanResult(replace(record, status=FAILED, reason=reason, code="one-class"))
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if bad.size:
         listed = ", ".join(map(str, bad[:5])) + (f" and {bad.size - 5} more" if bad.size > 5 else "")
         reason = f"NaN or infinite weights in class {listed} of {len(rows)}"
-        return ScanResult(replace(record, status=FAILED, reason=reason))
+        return ScanResult(replace(record, status=FAILED, reason=reason, code="not-finite"))
     return ScanResult(record, rows)
 
 

@@ -70,6 +70,7 @@ CHECKPOINTS = Table(
         ),
         Column("status", TEXT, "ok, failed, skipped (a duplicate) or pending (still being written)"),
         Column("reason", TEXT, "why the status is not ok, or a warning"),
+        Column("code", TEXT, "stable name of the reason, such as cut-off or duplicate; null if the status is ok"),
         Column(
             "modified_ns",
             INTEGER,

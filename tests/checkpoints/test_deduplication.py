@@ -52,7 +52,7 @@ def test_without_any_epoch_the_names_order_counts_and_copies_do_not():
     settled = deduplication.resolve_duplicates([*records, at("last.pt", epoch=None, epoch_source=None)])
     assert [(record.epoch, record.epoch_source) for record in settled[:2]] == [(2, "order"), (1, "order")]
     assert settled[2].status == "skipped"
-    assert settled[2].reason == "neither its contents nor its name say which epoch it is"
+    assert settled[2].code == "no-epoch"
 
 
 @pytest.mark.parametrize(("names", "epochs"), [(["vit_b_16.pth"], [None]), (["vit_b_16.pth", "vit_b_17.pth"], [16, 17])])

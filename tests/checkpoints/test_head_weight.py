@@ -105,7 +105,7 @@ def test_scan_of_lora_on_the_head_is_composed_if_the_config_tells_the_scale(tmp_
 def test_scan_of_lora_on_the_head_without_its_scale_is_refused(tmp_path):
     found = scanned(with_lora()[0], tmp_path / "epoch_1.pt")
     assert found.record.status == "failed"
-    assert "the scale (lora_alpha) is not in this file: put adapter_config.json next to it" in found.record.reason
+    assert found.record.code == "no-adapter-config"
 
 
 def test_scan_with_labels_takes_the_only_matrix_with_as_many_rows_under_any_name(tmp_path):
@@ -137,7 +137,7 @@ def test_scan_of_a_head_with_an_overlong_name_fails_with_the_reason(tmp_path):
     save_file({"x" * 4_200 + ".weight": torch.ones(5, 4)}, tmp_path / "long.safetensors")
     found = scan_checkpoint(require_file(tmp_path / "long.safetensors"))
     assert found.record.status == "failed"
-    assert found.record.reason == "the name of the head has 4,207 characters, more than 4,096"
+    assert found.record.code == "long-head-name"
 
 
 def test_scan_of_weights_that_overflow_fails_without_a_warning(tmp_path):

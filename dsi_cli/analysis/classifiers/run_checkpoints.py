@@ -35,10 +35,10 @@ class RunCheckpoints:
     ignores_kept_labels: bool = False
     """True if labels kept from an earlier call, which were given for other runs, are not used for this run."""
 
-    def fail(self, reasons: Mapping[str, str]) -> RunCheckpoints:
+    def fail(self, reasons: Mapping[str, str], code: str) -> RunCheckpoints:
         """Return a copy in which some checkpoints failed after they had been scanned, with the reasons by path."""
         settled = [
-            replace(record, status=FAILED, reason=reasons[record.path]) if record.path in reasons else record
+            replace(record, status=FAILED, reason=reasons[record.path], code=code) if record.path in reasons else record
             for record in self.settled
         ]
         return replace(self, settled=tuple(settled))
@@ -56,7 +56,7 @@ class RunCheckpoints:
 
 def is_filtered(record: Record) -> bool:
     """Return whether only ``--epochs`` leaves out a checkpoint."""
-    return record.status == SKIPPED and record.reason == NOT_IN_EPOCHS
+    return record.code == "not-in-epochs"
 
 
 def is_selected(record: Record, epochs: range | None) -> bool:
@@ -69,7 +69,7 @@ def resolve_duplicates(run: RunCheckpoints, epochs: range | None, begins_before_
     settled = []
     for record in deduplication.resolve_duplicates(run.records, begins_before_training=begins_before_training):
         if record.status == OK and not is_selected(record, epochs):
-            record = replace(record, status=SKIPPED, reason=NOT_IN_EPOCHS)
+            record = replace(record, status=SKIPPED, reason=NOT_IN_EPOCHS, code="not-in-epochs")
         settled.append(record)
     return replace(run, settled=tuple(settled))
 
@@ -109,7 +109,7 @@ def fail_other_networks(runs: Sequence[RunCheckpoints], classes: int, source: st
             for record in run.usable
             if run.training.folder in folders and record.classes is not None and record.classes != classes
         }
-        checked.append(run.fail(reasons))
+        checked.append(run.fail(reasons, "class-count"))
     return checked
 
 

@@ -17,7 +17,7 @@ from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, is_sele
 from dsi_cli.checkpoints import training_runs
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, Record
-from dsi_cli.checkpoints.scan import NO_HEAD, WRONG_COUNT, HeadOptions, ScanResult, scan_each
+from dsi_cli.checkpoints.scan import HeadOptions, ScanResult, scan_each
 from dsi_cli.engines import Engine, local
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import files as label_files
@@ -62,7 +62,7 @@ class CheckpointScanner:
         is_missing = isinstance(file.path, Path) and not file.path.exists()
         if self.names_machine and results[0].record.status == FAILED and is_missing:
             reason = f"{platform.node()} cannot see it: checkpoints must be in a place that every node of the cluster sees"
-            return [replace(results[0], record=replace(results[0].record, reason=reason))]
+            return [replace(results[0], record=replace(results[0].record, reason=reason, code="not-shared"))]
         return results
 
     def for_run(self, run: TrainingRun) -> CheckpointScanner:
@@ -75,10 +75,10 @@ class CheckpointScanner:
         """Scan with the known number of classes; if no matrix fits it, scan without it, so that the error can name both."""
         classes = self.classes if self.classes is not None else self.classes_in_label_file
         results = scan_each(file, self.options, classes, may_lack_head=self.may_lack_head)
-        problems = {result.problem for result in results}
-        if WRONG_COUNT in problems:
+        codes = {result.record.code for result in results}
+        if "class-count" in codes:
             again = scan_each(file, self.options, may_lack_head=self.may_lack_head)
-        elif NO_HEAD in problems and classes is None and self.classes_in_targets is not None:
+        elif codes & {"no-head", "backbone", "ambiguous-head"} and classes is None and self.classes_in_targets is not None:
             again = scan_each(file, self.options, self.classes_in_targets, may_lack_head=self.may_lack_head)
         else:
             return results
@@ -172,7 +172,13 @@ def scan_files(scanner: CheckpointScanner, files: Sequence[CheckpointFile], engi
 
 def _lost_result(file: CheckpointFile, reason: str) -> list[ScanResult]:
     record = Record(
-        file.run, file.display_path, bytes=file.bytes, modified_ns=file.modified_ns, status=FAILED, reason=reason
+        file.run,
+        file.display_path,
+        bytes=file.bytes,
+        modified_ns=file.modified_ns,
+        status=FAILED,
+        reason=reason,
+        code="worker-lost",
     )
     return [ScanResult(record, file=file)]
 

@@ -217,8 +217,7 @@ class _Child:
                 return reply, _receive_bytes(process, reply.get("bytes", 0))
             except (OSError, ValueError, KeyError, TypeError, EOFError):
                 process.kill()
-                reason = _exit_reason(process, clock, limits, _PACKAGES[request.reader][0])
-                raise UnreadableError(reason, code="reader-failed") from None
+                raise _exit_error(process, clock, seconds, _PACKAGES[request.reader][0]) from None
 
     def _running_process(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
@@ -317,9 +316,12 @@ def _receive_bytes(process: subprocess.Popen[bytes], size: int) -> memoryview:
     return data
 
 
-def _exit_reason(process: subprocess.Popen[bytes], clock: _Clock, limits: Limits, package: str) -> str:
+def _exit_error(process: subprocess.Popen[bytes], clock: _Clock, seconds: float, package: str) -> UnreadableError:
     code = process.wait()
     if clock.is_exceeded or (hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU):
-        return f"{package} took more than {limits.seconds:g} s to read it; the file may be damaged"
+        message = f"{package} did not read the file within {seconds:.3g} s, the limit for its size: the file may be damaged"
+        return UnreadableError(message, code="time-limit", seconds=seconds)
     cause = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
-    return f"{package} crashed while it read the file ({cause}); the file may be damaged"
+    return UnreadableError(
+        f"{package} crashed while it read the file ({cause}): the file may be damaged", code="reader-crashed", cause=cause
+    )
