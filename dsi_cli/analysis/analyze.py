@@ -56,6 +56,7 @@ from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.metrics.blockwise.blocks import SHORT_OF_MEMORY
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.remote import urls
+from dsi_cli.similarity.weights import mean_row_ratio
 from dsi_cli.store import layout, lock, parquet
 from dsi_cli.store.schema import CHECKPOINTS
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
@@ -214,7 +215,7 @@ def _scan(
             engine,
             lambda: progress(Progress("reading classifiers", next(done), total)),
         )
-        runs += split(scanned, known)
+        runs += split(scanned, known, options.choice, heads)
         weights |= heads
     return runs, weights
 
@@ -276,8 +277,8 @@ def _find_labels(
     labels_of_run: dict[str, ClassLabels] = {}
     warnings: list[str] = []
     for run in runs:
-        usable = {record.path for record in run.usable}
-        classes = next((record.classes for record in run.usable), 0)
+        classes = run.classes
+        usable = {record.path for record in run.usable if record.classes == classes}
         files = [file for file in run.training.checkpoints if file.display_path in usable]
         given, labels = None, None
         run_warnings: list[str] = []
@@ -325,6 +326,11 @@ def _skipped_warnings(run: RunCheckpoints) -> Iterator[str]:
         are = "are" if len(skipped) > 1 else "is"
         first = f"{Path(skipped[0].path).name}: {skipped[0].reason}"
         yield f"{count(len(skipped), 'checkpoint')} {are} left out, {first}"
+    if run.common_classes != run.classes:
+        yield (
+            f"the head grows from {run.common_classes:,} to {run.classes:,} classes: curves are over the first"
+            f" {run.common_classes:,}, which every epoch has"
+        )
     if any(r.epoch_source == ORDER for r in run.usable) and len(run.usable) > 1:
         by = "steps" if all(r.step is not None for r in run.usable) else "names"
         if any(file.moment is not None for file in run.training.checkpoints) and by == "names":
@@ -428,7 +434,7 @@ def _add_to_tables(call: _Call, run: RunCheckpoints, job: _Job) -> list[str]:
     record, log = job.record, call.logs[run.name]
     written = curves.trainer_values(record, log)
     rows = curves.add_trainer_rows(job.rows, curves.trainer_rows(record, log))
-    call.tables.add(record, rows, call.evaluations.identity(record), job.by_class)
+    call.tables.add(record, rows, _curves_identity(call, record, run.common_classes), job.by_class)
     for table, typicality in call.evaluations.typicality_rows(record):
         call.tables.add_typicality_rows(table, typicality)
     for name, counts in job.samples.items():
@@ -441,6 +447,8 @@ class _Work(NamedTuple):
     """The plan for comparing the epochs of a run."""
 
     matrices: MatrixWriter
+    common: int | None
+    """The number of classes that all heads have."""
     with_rows: Callable[[_Job], _Job]
     map_jobs: Callable[..., Iterator[_Job]]
     """A function like `map`."""
@@ -463,17 +471,34 @@ def _plan_work(call: _Call, run: RunCheckpoints, weights: Weights) -> _Work:
         _write_references(call.out, labels, run_references, call.tables.references)
     if plan.walk is not None:
         blockwise = curves.BlockwiseContext(plan.walk, layout.temporary_folder(call.out), plan.is_vast)
-        with_rows = partial(_with_rows, run_references=run_references, options=options, blockwise=blockwise)
+        with_rows = partial(
+            _with_rows, common=run.common_classes, run_references=run_references, options=options, blockwise=blockwise
+        )
         if plan.is_vast:
-            return _Work(LargeHeads(call.out, run, kinds, options, weights, plan.walk), with_rows, map, no_reference)
-        return _Work(MatrixWriter(call.out, run, kinds, options, weights), with_rows, map, no_reference)
+            return _Work(
+                LargeHeads(call.out, run, kinds, options, weights, plan.walk),
+                run.common_classes,
+                with_rows,
+                map,
+                no_reference,
+            )
+        return _Work(MatrixWriter(call.out, run, kinds, options, weights), run.common_classes, with_rows, map, no_reference)
     run_references.prepare()
-    with_rows = partial(_with_rows, run_references=run_references, options=options, blockwise=None)
+    with_rows = partial(
+        _with_rows, common=run.common_classes, run_references=run_references, options=options, blockwise=None
+    )
     if call.engine.is_elsewhere:
         map_jobs: Callable[..., Iterator[_Job]] = partial(call.engine.map_in_order, lost=_lost_job)
     else:
         map_jobs = partial(local.map_in_order, workers=plan.threads)
-    return _Work(MatrixWriter(call.out, run, kinds, options, weights), with_rows, map_jobs, no_reference, is_whole=True)
+    return _Work(
+        MatrixWriter(call.out, run, kinds, options, weights),
+        run.common_classes,
+        with_rows,
+        map_jobs,
+        no_reference,
+        is_whole=True,
+    )
 
 
 def _write_references(
@@ -511,7 +536,7 @@ class _Job(NamedTuple):
 
 
 def _make_job(call: _Call, record: Record, new_results: dict[str, EvaluationResult], work: _Work) -> _Job:
-    rows = call.tables.reusable_rows(record, call.labels[record.run], call.evaluations.identity(record))
+    rows = call.tables.reusable_rows(record, call.labels[record.run], _curves_identity(call, record, work.common))
     if work.is_whole and any((row["reason"] or "").endswith(SHORT_OF_MEMORY) for row in rows):
         rows = []  # an earlier call had too little memory for whole matrices
     evaluations = [
@@ -526,6 +551,12 @@ def _make_job(call: _Call, record: Record, new_results: dict[str, EvaluationResu
         return _Job(record, rows, stored, [], samples, failed=stored.failed)
     rows = call.evaluations.missing_rows(record)
     return _Job(record, rows, stored, evaluations, samples, failed=stored.failed)
+
+
+def _curves_identity(call: _Call, record: Record, common: int | None) -> str:
+    """Return a text that changes with the evaluation results of a checkpoint, and with the classes of its curves."""
+    identity = call.evaluations.identity(record)
+    return identity if record.classes == common else f"{identity} of {common} classes"
 
 
 def _map_pending(work: _Work, jobs: Iterable[_Job]) -> Iterator[_Job]:
@@ -547,18 +578,25 @@ def _map_pending(work: _Work, jobs: Iterable[_Job]) -> Iterator[_Job]:
 
 
 def _with_rows(
-    job: _Job, run_references: RunReferences, options: Options, blockwise: curves.BlockwiseContext | None
+    job: _Job,
+    common: int | None,
+    run_references: RunReferences,
+    options: Options,
+    blockwise: curves.BlockwiseContext | None,
 ) -> _Job:
     """Return a job with the rows that its matrices and predictions give."""
     if blockwise is not None:
         blockwise.scratch.mkdir(parents=True, exist_ok=True)
-    matrices = curves.epoch_matrices(job.stored, job.evaluations, options, blockwise)
+    matrices = curves.epoch_matrices(job.stored, job.evaluations, options, blockwise, common)
     context = curves.EpochContext(job.record, run_references, options, blockwise)
     rows, table = curves.curve_rows(matrices, job.evaluations, context)
     if job.stored.by_kind or job.stored.weight is not None:
-        rows.append(curves.mean_row(job.record, job.stored.mean_row))
+        mean_row = job.stored.mean_row
+        if job.stored.head is not None and common != job.record.classes:
+            mean_row = mean_row_ratio(job.stored.head.weight[:common])
+        rows.append(curves.mean_row(replace(job.record, classes=common), mean_row))
     if job.stored.head is not None:
-        rows += geometry.curve_rows(job.record, job.stored.head.weight)
+        rows += geometry.curve_rows(job.record, job.stored.head.weight[:common])
     stored = replace(job.stored, by_kind={}, head=None, weight=None, surveys={})
     return job._replace(
         rows=job.rows + rows, by_class=table or class_alignment.empty_table(), evaluations=[], stored=stored

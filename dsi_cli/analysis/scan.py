@@ -60,8 +60,8 @@ def scan_paths(
         for run in runs:
             given = None if listed is None else len(listed.names)
             scanner = CheckpointScanner(choice, given).for_run(run)
-            folder, _ = scan_run(run, KnownCheckpoints(), scanner, _NO_EPOCHS, engine, count_file)
-            scanned += split(folder, KnownCheckpoints())
+            folder, weights = scan_run(run, KnownCheckpoints(), scanner, _NO_EPOCHS, engine, count_file)
+            scanned += split(folder, KnownCheckpoints(), choice, weights)
     resolved, _ = resolve_all_duplicates(scanned, logs_of(scanned), None)
     if listed is not None:
         resolved = fail_other_networks(resolved, len(listed.names), listed.source)

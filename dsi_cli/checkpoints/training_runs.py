@@ -1,7 +1,8 @@
 """Split the checkpoints of one folder into training runs, by the network and by the names of the files.
 
-Two checkpoints belong to different networks if the names or shapes of their layers differ. Checkpoints of one network belong to
-several trainings if the same epoch or step occurs under different names: ``runA_epoch_1.pt`` and ``runB_epoch_1.pt``.
+Two checkpoints belong to different networks if the names or shapes of their layers differ, unless only the head has grown.
+Checkpoints of one network belong to several trainings if the same epoch or step occurs under different names:
+``runA_epoch_1.pt`` and ``runB_epoch_1.pt``.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
-from dsi_cli.checkpoints import deduplication, epochs
+from dsi_cli.checkpoints import deduplication, epochs, growing_heads
 from dsi_cli.checkpoints.discovery import TrainingRun
+from dsi_cli.checkpoints.growing_heads import ReadHead
 from dsi_cli.checkpoints.records import OK, Record
 
 
 def split_training_runs(
-    run: TrainingRun, records: Sequence[Record], earlier: Mapping[str, str] | None = None
+    run: TrainingRun,
+    records: Sequence[Record],
+    earlier: Mapping[str, str] | None = None,
+    read_head: ReadHead = lambda _: None,
 ) -> list[tuple[TrainingRun, list[Record]]]:
     """Return the training runs of a folder with their records; usually one, which keeps the folder's name.
 
@@ -29,6 +34,7 @@ def split_training_runs(
     run : the folder's checkpoints
     records : the records as scanned, which may include deleted files
     earlier : ``{path: run name}`` of an earlier output; these runs keep their names
+    read_head : reads the head of a checkpoint, to recognise a head that grows (`dsi_cli.checkpoints.growing_heads`)
     """
     parts: list[list[Record]] = []
     for network in _group_by_network([record for record in records if record.status == OK]):
@@ -38,7 +44,7 @@ def split_training_runs(
             groups.setdefault(None if record.entry is None else deduplication.file_path(record), []).append(record)
         for group in groups.values():
             parts += _group_by_training(group)
-    parts = parts or [[]]
+    parts = sorted(growing_heads.join_growing(parts, read_head), key=len, reverse=True) or [[]]
     _add_unusable([record for record in records if record.status != OK], parts)
     runs: list[tuple[TrainingRun, list[Record]]] = []
     for name, part in zip(_run_names(run.name, parts, earlier or {}), parts, strict=True):

@@ -35,7 +35,7 @@ def geometry_data(results: Results, run: str) -> dict[str, Any] | None:
         "features": int(results.checkpoints.loc[results.checkpoints["run"] == run, "features"].max()),
         "count": len(falling),
         "classes": [
-            [int(index), [float(f"{norm:.4g}") for norm in history], *six_digits(rest)]
+            [int(index), [None if np.isnan(norm) else float(f"{norm:.4g}") for norm in history], *six_digits(rest)]
             for index, history, *rest in zip(shown, norms.loc[shown, epochs].to_numpy(), *columns, strict=True)
         ],
     }

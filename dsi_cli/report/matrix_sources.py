@@ -94,7 +94,7 @@ def _stored_series(results: Results, run: str, kind: str, split: str | None) -> 
 
     @lru_cache(maxsize=max(2, MAX_CACHED_BYTES // max(1, 4 * classes * classes)))
     def read(epoch: int) -> Matrix:
-        return parquet.to_matrix(parquet.read(paths[epoch]))
+        return parquet.padded(parquet.to_matrix(parquet.read(paths[epoch])), classes)
 
     return MatrixSeries(kind, split, list(paths), read)
 

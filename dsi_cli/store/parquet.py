@@ -127,6 +127,15 @@ def to_matrix(table: pa.Table) -> NDArray[np.float32]:
     return matrix
 
 
+def padded(matrix: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
+    """Return a matrix ``(classes, classes)`` with NaN for the classes that a head did not have yet when it grew."""
+    if len(matrix) >= classes:
+        return matrix
+    whole = np.full((classes, classes), np.nan, dtype=np.float32)
+    whole[: len(matrix), : len(matrix)] = matrix
+    return whole
+
+
 def to_rows(table: pa.Table, column: str) -> NDArray[Any]:
     """Return a list column as rows ``(R, width)`` in order of ``class_index``.
 

@@ -184,7 +184,8 @@ class Results:
 
         Notes
         -----
-        Above 4,096 classes the matrix is not stored. dsi then computes a part of it from the classifier in ``heads/``.
+        If the head grows, classes that it does not have yet are NaN. Above 4,096 classes the matrix is not stored. dsi then
+        computes a part of it from the classifier in ``heads/``.
 
         Raises
         ------
@@ -203,7 +204,7 @@ class Results:
         epoch = self._epoch_or_last(name, epoch)
         path = layout.csm_path(self.path, name, kind, split, epoch, step)
         if path.is_file():
-            matrix = parquet.to_matrix(parquet.read(path))
+            matrix = parquet.padded(parquet.to_matrix(parquet.read(path)), len(labels))
             return self._part(pd.DataFrame(matrix, index=labels, columns=labels), rows, classes)
         head = layout.head_path(self.path, name, epoch, step)
         if head.is_file() and kind in head_matrix.KINDS:

@@ -111,7 +111,7 @@ def pixels(page):
 def test_page_shows_each_matrix_and_section(page):
     titles = page.locator(".heat h3").all_inner_texts()
     assert titles == ["NCSM", "CCSM, test", "SCSM", "Difference"]
-    assert page.locator("#questions .question").count() == 4
+    assert page.locator("#questions .question").count() == 5
     assert page.locator("#questions .panel").count() >= 8
     assert page.title() == "out: similarity report"
     for section in ("overview", "curves", "matrices", "closest", "agreement", "mistakes", "classes", "method", "use"):

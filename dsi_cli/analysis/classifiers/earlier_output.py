@@ -39,6 +39,8 @@ class KnownCheckpoints:
     with_matrix: dict[str, Record] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     """The class names that labelled data gave, if the checkpoints have no head."""
+    heads: dict[str, Path] = field(default_factory=dict)
+    """The stored heads."""
 
     def get(self, path: str) -> Record | None:
         """Return the record of a path, or None."""
@@ -60,9 +62,12 @@ def known_records(out: Path, runs: Iterable[str], shaping: Mapping[str, Any]) ->
                 record = _record(row)
                 if record is not None and record.run == run:
                     known.without_matrix[record.path] = record
-        for path, metadata in files_of_run(out, run, (CSMS, NEIGHBORS)).items():
+        for path, metadata in files_of_run(out, run, MATRIX_TABLES).items():
             record = _record(metadata.get("record"))
             if record is None or metadata.get("shaping") != dict(shaping):
+                continue
+            if path.parent.name == layout.WEIGHT:
+                known.heads[record.path] = path
                 continue
             # A matrix of a split contains the record of a checkpoint with a head, whose own matrix contains it, too.
             if path.parent.name in KINDS or record.head is None:

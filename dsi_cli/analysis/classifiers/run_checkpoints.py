@@ -53,6 +53,17 @@ class RunCheckpoints:
         """The checkpoints that have a matrix, in the order of their epochs."""
         return deduplication.sort_by_epoch(self.settled)
 
+    @property
+    def classes(self) -> int | None:
+        """The number of classes of the largest head; None without a classifier, 0 without a usable checkpoint."""
+        numbers = [record.classes for record in self.usable]
+        return max((number for number in numbers if number is not None), default=None) if numbers else 0
+
+    @property
+    def common_classes(self) -> int | None:
+        """The number of classes of the smallest head, which all heads have; None without a classifier."""
+        return min((record.classes for record in self.usable if record.classes is not None), default=None)
+
 
 def is_filtered(record: Record) -> bool:
     """Return whether only ``--epochs`` leaves out a checkpoint."""
@@ -101,13 +112,13 @@ def fail_other_networks(runs: Sequence[RunCheckpoints], classes: int, source: st
 
     A pretrained network next to the checkpoints of a training is no reason to refuse the labels.
     """
-    folders = {run.training.folder for run in runs if any(record.classes == classes for record in run.usable)}
+    folders = {run.training.folder for run in runs if run.classes == classes}
     checked = []
     for run in runs:
         reasons = {
             record.path: f"has {count(record.classes, 'class')}, {source} has {count(classes, 'label')}"
             for record in run.usable
-            if run.training.folder in folders and record.classes is not None and record.classes != classes
+            if run.training.folder in folders and record.classes is not None and run.classes != classes
         }
         checked.append(run.fail(reasons, "class-count"))
     return checked
@@ -122,9 +133,9 @@ def check_class_count(run: RunCheckpoints, options: HeadOptions, names: tuple[st
         They have not. The message names a matrix with one row per label, if the file contains one.
     """
     classes = len(names)
-    other = next((record for record in run.usable if record.classes not in (None, classes)), None)
-    if other is None:
+    if run.classes in (None, 0, classes):
         return
+    other = next(record for record in run.usable if record.classes == run.classes)
     fields: dict[str, Any] = {"run": run.name, "classes": other.classes, "labels": classes}
     first = ", ".join(repr(name) for name in names[:3])
     mismatch = (

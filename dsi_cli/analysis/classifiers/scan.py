@@ -17,11 +17,12 @@ from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, is_sele
 from dsi_cli.checkpoints import training_runs
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, Record
-from dsi_cli.checkpoints.scan import HeadOptions, ScanResult, scan_each
+from dsi_cli.checkpoints.scan import HeadOptions, ScanResult, scan_checkpoint, scan_each
 from dsi_cli.engines import Engine, local
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import files as label_files
 from dsi_cli.remote import filesystem
+from dsi_cli.store import parquet
 
 
 class HeadParameters(NamedTuple):
@@ -183,7 +184,7 @@ def _lost_result(file: CheckpointFile, reason: str) -> list[ScanResult]:
     return [ScanResult(record, file=file)]
 
 
-def split(scanned: RunCheckpoints, known: KnownCheckpoints) -> list[RunCheckpoints]:
+def split(scanned: RunCheckpoints, known: KnownCheckpoints, options: HeadOptions, weights: Weights) -> list[RunCheckpoints]:
     """Return the training runs of a scanned folder (`dsi_cli.checkpoints.training_runs`).
 
     An earlier call may have found another training in the same folder whose files no longer exist. Its checkpoints count
@@ -193,8 +194,19 @@ def split(scanned: RunCheckpoints, known: KnownCheckpoints) -> list[RunCheckpoin
     earlier = {path: record.run for path, record in {**known.without_matrix, **known.with_matrix}.items()}
     present_runs = {run for path, run in earlier.items() if path in present}
     gone = [record for record in known.with_matrix.values() if record.run not in present_runs]
+    files = {file.display_path: file for file in scanned.training.checkpoints}
+
+    def read_head(record: Record) -> NDArray[np.float32] | None:
+        if record.path in weights:
+            return weights[record.path].weight
+        if record.path in known.heads:
+            return parquet.to_rows(parquet.read(known.heads[record.path]), "weight")
+        file = files.get(record.path)
+        return None if file is None else scan_checkpoint(file, options, record.classes, with_fingerprint=False).weight
+
     parts = []
-    for run, records in training_runs.split_training_runs(scanned.training, [*scanned.records, *gone], earlier):
+    records_and_gone = [*scanned.records, *gone]
+    for run, records in training_runs.split_training_runs(scanned.training, records_and_gone, earlier, read_head):
         own = [record for record in records if record.path in present]
         if own:
             missing = _missing_records(run, own, known)

@@ -82,14 +82,16 @@ def epoch_matrices(
     evaluations: Sequence[EvaluationResult],
     options: Options,
     blockwise: BlockwiseContext | None = None,
+    common: int | None = None,
 ) -> list[EpochMatrix]:
-    """Return the matrices of an epoch in `ORDER`."""
+    """Return the matrices of an epoch in `ORDER`, only with the first ``common`` classes, which all epochs of a run have."""
     matrices = {kind: EpochMatrix(kind, matrix, np.arange(len(matrix))) for kind, matrix in stored.by_kind.items()}
     # Without dense matrices, the classifier's weights give the rows.
     if stored.weight is not None and blockwise is not None:
         for kind in ("ncsm", "ncsm_centred") if options.centred else ("ncsm",):
-            rows = Cosines.of(stored.weight, centred=kind == "ncsm_centred")
-            statistics = stored.surveys.get(kind) or block_statistics(rows, blockwise.walk, options.quantiles)
+            rows = Cosines.of(stored.weight, centred=kind == "ncsm_centred").take(np.arange(len(stored.weight))[:common])
+            survey = stored.surveys.get(kind) if rows.size == len(stored.weight) else None
+            statistics = survey or block_statistics(rows, blockwise.walk, options.quantiles)
             matrices[kind] = EpochMatrix(kind, rows, np.arange(rows.size), statistics=statistics)
     for evaluation in evaluations:
         if evaluation.tncsm is not None:
@@ -99,7 +101,10 @@ def epoch_matrices(
             name, present = f"ccsm-{evaluation.split}", classes_with_samples(evaluation.counts)
             split_half = reliability(evaluation.counts, seed=options.seed)
             matrices[name] = EpochMatrix(name, evaluation.ccsm, present, split_half)
-    return [matrices[name] for name in ORDER if name in matrices]
+    ordered = [matrices[name] for name in ORDER if name in matrices]
+    if common is None or all(matrix.classes[-1:] < common for matrix in ordered):
+        return ordered
+    return [replace(matrix, classes=matrix.classes[matrix.classes < common]) for matrix in ordered]
 
 
 def curve_rows(

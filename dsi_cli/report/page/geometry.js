@@ -19,7 +19,7 @@ function geometryQuestion(view, chart) {
 function geometrySection(run, names) {
   const { epochs, count, classes } = run.geometry;
   const [first, last] = [epochs[0], epochs[epochs.length - 1]];
-  const rows = classes.map(([index, norms, bias, previous, drift]) => ({ name: names[index], norms, norm: norms[norms.length - 1], start: norms[0], bias, previous, drift }));
+  const rows = classes.map(([index, norms, bias, previous, drift]) => ({ name: names[index], norms, norm: norms[norms.length - 1], start: norms.find((norm) => norm != null), bias, previous, drift }));
   const largest = Math.max(...rows.flatMap(({ norms }) => norms));
   const left = count > rows.length ? ` Of ${count.toLocaleString("en")} classes, the table has those with the longest and the shortest vectors.` : "";
   const column = (title, name, digits) => ({ title, number: true, digits, value: (row) => row[name], text: (row) => formatNumber(row[name], digits) });
@@ -27,7 +27,7 @@ function geometrySection(run, names) {
     { title: "class", value: (row) => row.name },
     column("norm", "norm", 3),
     ...(epochs.length > 1 ? [
-      column(`norm at epoch ${first}`, "start", 3),
+      column("first norm", "start", 3),
       { title: "norm over the epochs", value: (row) => row.norm - row.start, text: () => "", node: (row) => sparkline(row.norms, largest) },
       column("angle to the checkpoint before (degrees)", "previous", 2),
       column(`angle since epoch ${first} (degrees)`, "drift", 1),
@@ -37,7 +37,7 @@ function geometrySection(run, names) {
   const chance = 180 / Math.PI / Math.sqrt(run.geometry.features);
   return [
     element("p", { class: "faint" }, `The table describes the class vectors, which are the rows of the classifier, at epoch ${last}. In networks trained on unbalanced data, rare classes often have short vectors (Kang et al. 2020, arXiv 1910.09217). Unrelated directions have an angle of 90 ± ${chance.toFixed(1)} degrees (standard deviation).${left}`),
-    dataTable("Class vectors", shown, rows, { filter: "Filter classes", first: 12 }),
+    dataTable("Class vectors", shown, rows, { filter: "Filter class vectors", first: 12 }),
   ];
 }
 
@@ -46,7 +46,7 @@ function sparkline(values, largest) {
   const [width, height] = [96, 18];
   const known = values.map((value, k) => [k, value]).filter(([, value]) => value != null);
   const points = known.map(([k, value]) => `${(1 + (width - 2) * k / Math.max(1, values.length - 1)).toFixed(1)},${(height - 1 - (height - 2) * value / (largest || 1)).toFixed(1)}`);
-  const label = `from ${formatNumber(values[0], 3)} to ${formatNumber(values[values.length - 1], 3)}`;
+  const label = `from ${formatNumber(known[0]?.[1], 3)} to ${formatNumber(values[values.length - 1], 3)}`;
   return svgElement("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
     svgElement("polyline", { points: points.join(" "), fill: "none", stroke: "currentColor", "stroke-width": 1.2 }));
 }

@@ -1,0 +1,152 @@
+"""A class-incremental run, whose head grows, is one run: its matrices, curves, labels, tables, figures and report."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from helpers.outputs import assert_same_output, garble
+from numpy.testing import assert_array_equal
+
+import dsi_cli
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.report_file import write_report
+from dsi_cli.analysis.scan import scan_paths
+from dsi_cli.checkpoints.scan import HeadOptions
+from dsi_cli.errors import UsageError
+from dsi_cli.figures import save
+from dsi_cli.figures.figure_options import FigureOptions
+from dsi_cli.similarity.weights import weight_similarity
+
+QUICK = Options(draws=0, permutations=0)
+WIDTHS = (4, 4, 6, 9)
+NAMES = ("cat", "dog", "horse", "frog", "bird", "lion", "whale", "bee", "wolf")
+
+
+def write_run(folder, widths=WIDTHS, *, seed=0, features=12, are_related=True):
+    """Write checkpoints whose head has these numbers of classes, and return the weights."""
+    generator = torch.Generator().manual_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    whole, weights = torch.randn(max(widths), features, generator=generator), []
+    for epoch, classes in enumerate(widths):
+        step = torch.randn(max(widths), features, generator=generator)
+        whole = whole + 0.2 * step if are_related else step
+        body = torch.ones(features, 3)
+        weights.append(whole[:classes].clone())
+        torch.save(
+            {"body.weight": body, "fc.weight": weights[-1], "fc.bias": torch.zeros(classes)}, folder / f"epoch_{epoch}.pt"
+        )
+    return weights
+
+
+def write_labels(folder, names=NAMES):
+    path = folder / "classes.txt"
+    path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    return str(path)
+
+
+def test_analyze_growing_head_is_one_run_with_curves_over_the_first_classes(tmp_path):
+    weights = write_run(tmp_path / "run")
+    labels = write_labels(tmp_path)
+    summary = analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0, permutations=0, labels=labels))
+    assert any("the head grows from 4 to 9 classes: curves are over the first 4" in text for text in summary.warnings)
+    results = dsi_cli.open_results(tmp_path / "out")
+    assert results.names == ["run"]
+    assert results.checkpoints["classes"].tolist() == list(WIDTHS)
+    assert results.classes["name"].tolist() == list(NAMES)
+    curves = results.curves[results.curves["metric"].isin(["wsi", "mean_row", "effective_rank"])]
+    assert curves["classes_used"].eq(4).all()
+    assert results.curves.query("metric == 'sai'")["classes_used"].max() <= 4
+    for epoch, weight in enumerate(weights):
+        whole = results.csm("ncsm", epoch).to_numpy()
+        assert_array_equal(whole[: len(weight), : len(weight)], weight_similarity(weight.numpy()))
+        assert np.isnan(whole[len(weight) :]).all()
+        stored = weight_similarity(weight.numpy())[:4, :4]
+        mean = curves.query("metric == 'wsi' and variant == 'mean' and epoch == @epoch")["value"]
+        assert mean.tolist() == pytest.approx([stored[np.triu_indices(4, 1)].mean()], abs=1e-6)
+    assert results.geometry.groupby("epoch").size().tolist() == list(WIDTHS)
+    new = results.geometry.query("epoch == 2 and class_index >= 4")
+    assert new["angle_previous"].isna().all()
+    assert new["angle_last"].notna().all()
+
+
+def test_analyze_growing_head_draws_all_figures_and_a_report(tmp_path):
+    write_run(tmp_path / "run")
+    options = Options(draws=0, permutations=0, labels=write_labels(tmp_path))
+    analyze([tmp_path / "run"], tmp_path / "out", options)
+    results = dsi_cli.open_results(tmp_path / "out")
+    write_report(tmp_path / "out")
+    assert (tmp_path / "out" / "report.html").is_file()
+    drawn = save.write(results, (), FigureOptions(), (), tmp_path / "figures")
+    assert {path.stem for path in drawn.files} >= {"heatmaps", "geometry", "agreement", "neighbors"}
+
+
+def test_analyze_head_that_grows_later_joins_the_stored_run(tmp_path):
+    write_run(tmp_path / "run")
+    last = tmp_path / "run" / "epoch_3.pt"
+    shutil.move(last, tmp_path / "later.pt")
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    garble(tmp_path / "run")
+    shutil.move(tmp_path / "later.pt", last)
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert dsi_cli.open_results(tmp_path / "out").names == ["run"]
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    shutil.rmtree(tmp_path / "run")
+    write_run(tmp_path / "run")
+    analyze([tmp_path / "run"], tmp_path / "at-once", QUICK)
+    geometries = [dsi_cli.open_results(tmp_path / name).geometry.to_dict() for name in ("out", "at-once")]
+    assert str(geometries[0]) == str(geometries[1])
+
+
+def test_analyze_earlier_narrow_checkpoint_changes_the_classes_of_all_curves(tmp_path):
+    write_run(tmp_path / "run", (4, 6, 6))
+    first = tmp_path / "run" / "epoch_0.pt"
+    shutil.move(first, tmp_path / "first.pt")
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert dsi_cli.open_results(tmp_path / "out").curves.query("metric == 'wsi'")["classes_used"].eq(6).all()
+    shutil.move(tmp_path / "first.pt", first)
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert dsi_cli.open_results(tmp_path / "out").curves.query("metric == 'wsi'")["classes_used"].eq(4).all()
+    analyze([tmp_path / "run"], tmp_path / "at-once", QUICK)
+    assert_same_output(tmp_path / "out", tmp_path / "at-once")
+
+
+APART = {
+    "shrinking": {"widths": (9, 6, 4)},
+    "unrelated heads": {"widths": (4, 6, 9), "are_related": False},
+    "back and forth": {"widths": (4, 9, 4)},
+}
+
+
+@pytest.mark.parametrize("arguments", APART.values(), ids=APART)
+def test_analyze_other_widths_are_runs_of_their_own(arguments, tmp_path):
+    write_run(tmp_path / "run", **arguments)
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert len(dsi_cli.open_results(tmp_path / "out").names) == len(set(arguments["widths"]))
+
+
+@pytest.mark.parametrize("count", [4, 6, 8, 10])
+def test_analyze_labels_of_another_number_than_the_last_head_are_refused(count, tmp_path):
+    write_run(tmp_path / "run")
+    labels = write_labels(tmp_path, [*NAMES, "oak"][:count])
+    with pytest.raises(UsageError) as error:
+        analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0, permutations=0, labels=labels))
+    assert error.value.code == "label-count"
+    assert (error.value.fields["labels"], error.value.fields["classes"]) == (count, 9)
+
+
+def test_analyze_label_file_of_the_last_head_next_to_the_checkpoints_is_used(tmp_path):
+    write_run(tmp_path / "run")
+    write_labels(tmp_path / "run")
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert dsi_cli.open_results(tmp_path / "out").classes["name"].tolist() == list(NAMES)
+
+
+def test_scan_growing_head_is_one_run(tmp_path):
+    write_run(tmp_path / "run")
+    ((run, records),) = scan_paths([tmp_path / "run"], HeadOptions())
+    assert run.name == "run"
+    assert [record.classes for record in records] == list(WIDTHS)
