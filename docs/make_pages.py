@@ -16,7 +16,7 @@ from dsi_cli.analysis.option_groups.declaration import declared_options
 from dsi_cli.analysis.option_groups.groups import ANALYZE
 from dsi_cli.analysis.options import Evaluation
 from dsi_cli.cli.app import COMMANDS, app, command_function, split_docstring
-from dsi_cli.store.schema import SCHEMA_VERSION, TABLES, Column
+from dsi_cli.store.schema import DIFF_TABLES, SCHEMA_VERSION, TABLES, Column
 
 HERE = Path(__file__).parent
 DSI_ALONE = "`dsi --version` prints the version, and `dsi --install-completion` installs shell completion."
@@ -39,7 +39,7 @@ def tables_page() -> str:
     uses = Counter(column for table in TABLES for column in table.columns)
     common = [column for column, count in uses.items() if count > 3]
     lines += map(column_line, common)
-    for table in TABLES:
+    for table in (*TABLES, *DIFF_TABLES):
         shared = [f"`{column.name}`" for column in table.columns if column in common]
         lines += [
             "",

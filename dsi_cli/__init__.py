@@ -4,6 +4,7 @@ The notebook's names, each loaded on first use::
 
     analyze            checkpoints -> tables in a folder; returns `Results`
     open_results       the `Results` of a folder: .curves, .checkpoints, .classes, .csm(...), .sorted(...), .show_report()
+    diff               two checkpoints or runs -> which classes moved, which pairs came together or apart
     log_curves         the curves of a folder -> TensorBoard, Weights & Biases or MLflow
     read_head          one checkpoint -> its classifier's weight (classes, features), nothing executed
     wordnet_csm        labels -> WordNet's path similarity, a labelled float64 DataFrame
@@ -25,7 +26,7 @@ from dsi_cli.version import __version__
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.options import Evaluation, Options
-    from dsi_cli.api import Results, analyze, log_curves, open_results, open_run, read_head, wordnet_csm
+    from dsi_cli.api import Results, analyze, diff, log_curves, open_results, open_run, read_head, wordnet_csm
     from dsi_cli.metrics.alignment import Alignment, alignments, sai
     from dsi_cli.metrics.idm import idm
     from dsi_cli.metrics.split_half import reliability
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "analyze": "dsi_cli.api",
+    "diff": "dsi_cli.api",
     "log_curves": "dsi_cli.api",
     "open_run": "dsi_cli.api",
     "read_head": "dsi_cli.api",
@@ -69,6 +71,7 @@ __all__ = [
     "analyze",
     "centred_weight_similarity",
     "confusion_similarity",
+    "diff",
     "idm",
     "log_curves",
     "max_wsi",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dsi_cli.analysis.options import Evaluation, Options
+    from dsi_cli.queries.difference import Difference
     from dsi_cli.report.notebook_card import ReportFrame
     from dsi_cli.tracking.destinations import Logged
 
@@ -321,6 +322,47 @@ def read_head(
     if result.weight is None:
         raise CheckpointError(f"{checkpoint}: {result.record.reason}", path=str(checkpoint), reason=result.record.reason)
     return result.weight
+
+
+def diff(
+    first: _Path,
+    second: _Path | None = None,
+    *,
+    run: str | Sequence[str] = (),
+    epoch: int | Sequence[int] = (),
+    labels: _Path | None = None,
+    head: str | None = None,
+    ema: bool = False,
+    group: str | None = None,
+) -> Difference:
+    """Return what differs between two networks with the same classes: ``.headline``, ``.classes``, ``.pairs``, ``.groups``.
+
+    Parameters
+    ----------
+    first, second : a checkpoint, a folder of one run, or an output folder of `analyze`; the second is the first folder by default
+    run, epoch : the run and the epoch in a folder, or one for each side; the only run and the last epoch by default
+    labels, head, ema : as for `analyze`, for checkpoints
+    group : a pattern of repetitions as for ``dsi compare --group``; their differences are then the usual ones
+
+    Raises
+    ------
+    UsageError
+        A path, run or epoch does not exist, or the classes of the two networks differ.
+    CheckpointError, NothingToAnalyseError
+        A checkpoint cannot be used.
+    """
+    from dsi_cli.analysis import difference
+    from dsi_cli.checkpoints.scan import HeadOptions
+
+    return difference.diff(
+        first,
+        second,
+        runs=[run] if isinstance(run, str) else list(run),
+        epochs=[epoch] if isinstance(epoch, int) else list(epoch),
+        labels=None if labels is None else fspath(labels),
+        choice=HeadOptions(head, ema),
+        group=group,
+    )
 
 
 def wordnet_csm(

@@ -33,6 +33,7 @@ COMMANDS = {
     "neighbors": "List the classes most similar to a class, or the closest pairs, with their similarity in WordNet",
     "mistakes": "List the most telling mistakes of an epoch",
     "compare": "Compare runs at equal accuracy, with 95 % confidence intervals",
+    "diff": "Show what differs between two checkpoints with the same classes",
     "plot": "Draw the figures of an analysis",
     "report": "Write one HTML file with all results: curves, matrices, neighbours, mistakes, classes",
     "export": "Write one matrix or table as Parquet, CSV or NPY; or log the curves to a tracker",

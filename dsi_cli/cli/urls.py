@@ -81,7 +81,7 @@ def url_handling() -> dict[str, str]:
     from dsi_cli.analysis.option_groups.declaration import AS_IT_IS, DOWNLOAD, declared_options
     from dsi_cli.analysis.option_groups.groups import ANALYZE
 
-    return {"map_file": DOWNLOAD, "measure": DOWNLOAD, "tensors": AS_IT_IS} | {
+    return {"map_file": DOWNLOAD, "measure": DOWNLOAD, "tensors": AS_IT_IS, "first": AS_IT_IS, "second": AS_IT_IS} | {
         declared.parameter: declared.option.url
         for groups in ANALYZE.values()
         for group in groups

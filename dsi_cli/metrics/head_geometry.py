@@ -87,7 +87,7 @@ def angles(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]) 
     >>> angles(np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([[2.0, 2.0], [1.0, 0.0]])).round(6).tolist()
     [45.0, nan]
     """
-    a, b = _unit(np.asarray(first, dtype=np.float64)), _unit(np.asarray(second, dtype=np.float64))
+    a, b = unit_rows(np.asarray(first, dtype=np.float64)), unit_rows(np.asarray(second, dtype=np.float64))
     result: Float64s = np.degrees(2 * np.arctan2(np.linalg.norm(a - b, axis=1), np.linalg.norm(a + b, axis=1)))
     result[~a.any(axis=1) | ~b.any(axis=1)] = np.nan
     return result
@@ -126,7 +126,7 @@ def _ranks(rows: Float64s) -> tuple[float | None, float | None]:
 
 def _angles(centred: Float64s) -> tuple[float | None, float | None]:
     """Return the mean deviation of the cosines from those of a simplex, and their standard deviation."""
-    unit = _unit(centred[centred.any(axis=1)])
+    unit = unit_rows(centred[centred.any(axis=1)])
     count = len(unit)
     if count < 2:
         return None, None
@@ -142,7 +142,8 @@ def _angles(centred: Float64s) -> tuple[float | None, float | None]:
     return max(float(total - count * (1 + ideal)) / pairs, 0.0), spread
 
 
-def _unit(rows: Float64s) -> Float64s:
+def unit_rows(rows: Float64s) -> Float64s:
+    """Return rows ``(C, d)`` of length 1; zero rows stay zero."""
     peak = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
     scaled = np.divide(rows, peak, out=np.zeros_like(rows), where=peak > 0)
     length = np.linalg.norm(scaled, axis=1, keepdims=True)

@@ -398,6 +398,72 @@ ALIGNMENT_BY_CLASS = Table(
         Column("reason", TEXT, "why something is null"),
     ),
 )
+DIFF_CLASSES = Table(
+    "diff_classes.parquet",
+    "one class of two networks (`dsi diff --out`)",
+    (
+        _CLASS,
+        Column("name", TEXT, "the label, or else the class_index"),
+        Column("group", TEXT, "semantic group; null if the class has none"),
+        Column("change", FLOAT, "length of the difference of the class vectors over the length of the first"),
+        Column(
+            "angle",
+            FLOAT,
+            "angle between the class vectors in degrees; null if the angles mean nothing, or for a zero vector",
+        ),
+        Column("angle_rounding", FLOAT, "the largest angle that the dtypes of both heads explain"),
+        Column("angle_variation", FLOAT, "median angle between neighbouring epochs; null if it is unknown"),
+        Column("norm_first", FLOAT, "length of the class vector in the first network"),
+        Column("norm_second", FLOAT, "length in the second network"),
+        Column("norm_change", FLOAT, "its relative change: 0.1 is 10 % longer in the second network"),
+        Column("zeroed", INTEGER, "number of weights that are 0 in the second network only"),
+        Column("similarity_change", FLOAT, "mean absolute change of its similarities to all other classes"),
+        Column("similarity_variation", FLOAT, "the same between neighbouring epochs or repetitions (median)"),
+        Column("gained", TEXTS, "classes that are among its five nearest in the second network only"),
+        Column("lost", TEXTS, "classes that are among its five nearest in the first network only"),
+        Column(
+            "beyond_rounding", FLAG, "whether a weight (a similarity, if angles mean nothing) changed by more than rounding"
+        ),
+        Column(
+            "beyond_variation",
+            FLAG,
+            "whether the angle (the similarity_change, if angles mean nothing) is above the 95 % quantile of the variation",
+        ),
+    ),
+)
+DIFF_PAIRS = Table(
+    "diff_pairs.parquet",
+    "one pair of classes, the most changed first, at most a million (`dsi diff --out`)",
+    (
+        Column("first_index", INTEGER, "class_index of one class; never null"),
+        Column("second_index", INTEGER, "class_index of the other class; never null"),
+        Column("first_name", TEXT, "label of one class"),
+        Column("second_name", TEXT, "label of the other class"),
+        Column("similarity_first", FLOAT, "their similarity (NCSM) in the first network"),
+        Column("similarity_second", FLOAT, "their similarity in the second network"),
+        Column("similarity_change", FLOAT, "second minus first; positive if the classes came together"),
+        Column("rounding", FLOAT, "the largest change that the dtypes explain"),
+        Column("variation", FLOAT, "root mean square of the change between neighbouring epochs or repetitions"),
+        Column("beyond_rounding", FLAG, "whether the change is larger than rounding"),
+    ),
+)
+DIFF_GROUPS = Table(
+    "diff_groups.parquet",
+    "one group of two classes or more, the most changed first (`dsi diff --out`)",
+    (
+        Column("group", TEXT, "semantic group, as in the classes table; never null"),
+        Column("classes", INTEGER, "number of its classes"),
+        Column("moved", INTEGER, "number of its classes that changed by more than rounding"),
+        Column("angle", FLOAT, "mean angle of its class vectors in degrees"),
+        Column("angle_variation", FLOAT, "mean of their angle_variation"),
+        Column("norm_change", FLOAT, "mean relative change of their lengths"),
+        Column("within_change", FLOAT, "mean change of the similarities within the group"),
+        Column("within_variation", FLOAT, "root mean square of this between neighbouring epochs or repetitions"),
+        Column("between_change", FLOAT, "mean change of the similarities to all other classes"),
+    ),
+)
+DIFF_TABLES = (DIFF_CLASSES, DIFF_PAIRS, DIFF_GROUPS)
+"""The tables of ``dsi diff``, which are not in a results folder."""
 TABLES = (
     CHECKPOINTS,
     CLASSES,

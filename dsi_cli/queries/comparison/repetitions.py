@@ -85,7 +85,7 @@ class CurveBand:
     """The standard deviation of the chance level on the scale of the curve; None for a group."""
 
 
-def group_runs(runs: Sequence[ComparedRun], pattern: str | None) -> list[RepeatedRuns]:
+def group_runs(runs: Sequence[ComparedRun], pattern: str | None, least: int = 2) -> list[RepeatedRuns]:
     """Return the runs in groups of repetitions; each run is a group without a pattern.
 
     Parameters
@@ -93,6 +93,7 @@ def group_runs(runs: Sequence[ComparedRun], pattern: str | None) -> list[Repeate
     pattern : a regular expression, or ``seed`` for `SEED_PATTERN`
         The expression is searched in the labels of the runs, and its first captured part names the group. A run without a match is
         a group.
+    least : the least number of groups
 
     Raises
     ------
@@ -116,7 +117,7 @@ def group_runs(runs: Sequence[ComparedRun], pattern: str | None) -> list[Repeate
         raise UsageError(
             f"--group {pattern!r} matches the name of no run; the runs are {labels}", code="no-match", pattern=pattern
         )
-    if len(groups) < 2:
+    if len(groups) < least:
         raise UsageError(
             f"all runs are in one group, {next(iter(groups))!r}: a comparison needs two or more; the runs are {labels}",
             code="one-group",

@@ -1,0 +1,331 @@
+"""Read the two networks of ``dsi diff``, and others that show the usual variation between epochs or repetitions.
+
+Each side is a checkpoint, a folder of checkpoints or a results folder. The usual variation is that between neighbouring epochs of
+the run of one side. It is unknown if the run has no further checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dsi_cli.analysis.analyze import logs_of, no_checkpoints, resolve_all_duplicates
+from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
+from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, check_class_count
+from dsi_cli.analysis.classifiers.scan import CheckpointScanner, Weights, scan_run, split
+from dsi_cli.analysis.semantics import class_labels
+from dsi_cli.checkpoints.discovery import TrainingRun, discover
+from dsi_cli.checkpoints.records import OK, SKIPPED, Record
+from dsi_cli.checkpoints.scan import HeadOptions, scan_checkpoint
+from dsi_cli.engines import EngineOptions, open_engine
+from dsi_cli.errors import CheckpointError, NothingToAnalyseError, UsageError
+from dsi_cli.labels import files
+from dsi_cli.labels.same_classes import name_key
+from dsi_cli.metrics.head_difference import MIN_Z, correlation_z
+from dsi_cli.queries.comparison.repetitions import group_runs
+from dsi_cli.queries.comparison.runs import ComparedRun
+from dsi_cli.queries.difference import Difference, Network, Variation, compare
+from dsi_cli.remote import urls
+from dsi_cli.similarity import MAX_DENSE_CLASSES
+from dsi_cli.store import layout, parquet
+from dsi_cli.store.results import Results
+
+MAX_STEPS = 5
+"""The largest number of steps between neighbouring epochs that show the usual variation."""
+MAX_SIBLINGS = 6
+"""The number of files of a series before and after a checkpoint that are read for the usual variation."""
+
+
+class Side(NamedTuple):
+    """One side of the comparison."""
+
+    network: Network
+    series: list[Network]
+    """The networks of its run in the order of their epochs, including this one; empty if they have no epochs."""
+    results: tuple[Results, str] | None = None
+    """The results folder and the name of the run, if the side is a results folder."""
+
+
+def diff(
+    first: str | os.PathLike[str],
+    second: str | os.PathLike[str] | None = None,
+    *,
+    runs: Sequence[str] = (),
+    epochs: Sequence[int] = (),
+    labels: str | None = None,
+    choice: HeadOptions | None = None,
+    group: str | None = None,
+) -> Difference:
+    """Return the differences between two networks; for the parameters and errors see `dsi_cli.api.diff`."""
+    if second is None and max(len(runs), len(epochs)) < 2:
+        message = f"one path, so nothing to compare: add a second path, or two epochs of {first} (--epoch 1 --epoch 20)"
+        raise UsageError(message, code="one-side", path=str(first))
+    for flag, values in (("--run", runs), ("--epoch", epochs)):
+        if len(values) > 2:
+            raise UsageError(
+                f"{flag} is given {len(values)} times: give it once or twice", code="too-many-values", option=flag
+            )
+    paths = (first, first if second is None else second)
+    sides = [
+        read_side(
+            path,
+            runs[min(index, len(runs) - 1)] if runs else None,
+            epochs[min(index, len(epochs) - 1)] if epochs else None,
+            labels,
+            choice or HeadOptions(),
+        )
+        for index, path in enumerate(paths)
+    ]
+    a, b = (side.network for side in sides)
+    _require_same_classes(a, b)
+    reason, z = _reason_no_angles(a, b)
+    variation = _variation_of_repetitions(sides[0], group) if group is not None else _variation_of_epochs(sides)
+    return compare(a, b, variation, reason, z)
+
+
+def _require_same_classes(first: Network, second: Network) -> None:
+    if first.classes != second.classes:
+        message = (
+            f"{first.title} has {first.classes} classes and {second.title} has {second.classes}: dsi diff compares networks with"
+            " the same classes; dsi compare compares the classes that two analysed runs share"
+        )
+        raise UsageError(message, code="different-classes", first=first.classes, second=second.classes)
+    if first.classes < 3:
+        message = f"{first.title} has {first.classes} classes: similarities of classes need 3 or more"
+        raise UsageError(message, code="too-few-classes", classes=first.classes)
+    if first.classes > MAX_DENSE_CLASSES:
+        message = f"{first.title} has {first.classes:,} classes: dsi diff compares all pairs of up to {MAX_DENSE_CLASSES:,} classes"
+        raise UsageError(message, code="too-many-classes", classes=first.classes)
+    if first.names is None or second.names is None:
+        return
+    other = [(a, b) for a, b in zip(first.names, second.names, strict=True) if a != b and name_key(a) != name_key(b)]
+    if other:
+        message = (
+            f"{len(other)} of {first.classes} classes have other names in {second.title}: {other[0][0]!r} is {other[0][1]!r} there;"
+            " give the labels of both with --labels FILE if they are the same"
+        )
+        raise UsageError(message, code="different-labels", number=len(other), example=other[0])
+
+
+def _reason_no_angles(first: Network, second: Network) -> tuple[str | None, float | None]:
+    """Return why class vectors cannot be compared (None if they can), and their correlation."""
+    if first.weight is None or second.weight is None:
+        unknown = first if first.weight is None else second
+        return f"the class vectors of {unknown.title} are not stored: analyse its checkpoints again", None
+    widths = first.weight.shape[1], second.weight.shape[1]
+    if widths[0] != widths[1]:
+        return f"the heads have {widths[0]} and {widths[1]} features, so only similarities are compared", None
+    z = correlation_z(first.weight, second.weight)
+    if np.array_equal(first.weight, second.weight) or z is None or z > MIN_Z:
+        return None, z
+    return (
+        f"the vectors of the same class are uncorrelated (z {z:.1f}, chance is 0): the feature spaces are not aligned, as those of"
+        " independently trained networks; angles would mean nothing, so only similarities are compared"
+    ), z
+
+
+def _variation_of_epochs(sides: Sequence[Side]) -> Variation | None:
+    """Return the differences of neighbouring epochs that are next to the later network."""
+    compared = {(side.network.path, side.network.epoch) for side in sides}
+    by_series = sorted((side for side in sides if len(side.series) > 1), key=lambda side: -(side.network.epoch or 0))
+    for side in by_series:
+        steps = [pair for pair in pairwise(side.series) if {(one.path, one.epoch) for one in pair} != compared]
+        before = [pair for pair in steps if (pair[1].epoch or 0) <= (side.network.epoch or 0)]
+        chosen = before[-MAX_STEPS:] or steps[:MAX_STEPS]
+        if chosen:
+            span = f"{chosen[0][0].epoch}–{chosen[-1][1].epoch}"
+            has_angles = all(network.weight is not None for pair in chosen for network in pair)
+            return Variation(f"neighbouring checkpoints of epochs {span}", chosen, has_angles)
+    return None
+
+
+def _variation_of_repetitions(side: Side, pattern: str) -> Variation:
+    """Return the differences between repetitions of the first network's training in its results folder."""
+    if side.results is None:
+        message = f"--group needs a results folder with the repetitions, and {side.network.path} is none"
+        raise UsageError(message, code="no-repetitions", path=side.network.path)
+    results, run = side.results
+    runs = [ComparedRun(name, name, results) for name in results.names]
+    (repetitions,) = (group for group in group_runs(runs, pattern, least=1) if run in [one.name for one in group.runs])
+    networks = []
+    for one in repetitions.runs:
+        epochs = results.epochs(one.name)
+        epoch = side.network.epoch if side.network.epoch in epochs else max(epochs)
+        networks.append(_stored_network(results, one.name, epoch))
+    pairs = [(a, b) for a, b in combinations(networks, 2) if a.classes == b.classes]
+    if not pairs:
+        message = f"--group {pattern!r} finds no other repetition of {run}: its runs are {', '.join(results.names)}"
+        raise UsageError(message, code="no-repetitions", group=pattern)
+    return Variation(f"{len(networks)} repetitions of {repetitions.name}", pairs, has_angles=False)
+
+
+def read_side(
+    path: str | os.PathLike[str], run: str | None, epoch: int | None, labels: str | None, choice: HeadOptions
+) -> Side:
+    """Return the network at a path.
+
+    Parameters
+    ----------
+    path : a checkpoint, a folder of checkpoints or a results folder
+    run, epoch : the network in a folder; the only run and the last epoch if None
+    """
+    folder = None if urls.scheme_of(path) is not None else Path(urls.local_path(path)).expanduser()
+    if folder is not None and folder.is_dir() and layout.is_output(folder):
+        return _read_results(folder, run, epoch)
+    return _read_checkpoints(os.fspath(path), folder, run, epoch, labels, choice)
+
+
+def _read_results(folder: Path, run: str | None, epoch: int | None) -> Side:
+    results = Results(folder)
+    if run is None and len(results.names) == 1:
+        run = results.names[0]
+    name = results[run].names[0] if run is not None else results._run(None)
+    epochs = results.epochs(name)
+    if not epochs:
+        raise NothingToAnalyseError(f"run {name!r} in {folder} has no usable checkpoint", code="nothing-usable")
+    chosen = _chosen_epoch(epochs, epoch, f"run {name!r} in {folder}")
+    series = [_stored_network(results, name, one) for one in epochs] if results.has_epochs(name) else []
+    network = next((one for one in series if one.epoch == chosen), None) or _stored_network(results, name, chosen)
+    return Side(network, series, (results, name))
+
+
+def _chosen_epoch(epochs: Sequence[int], epoch: int | None, where: str) -> int:
+    if epoch is None:
+        return max(epochs)
+    if epoch not in epochs:
+        message = f"no epoch {epoch} in {where}: its epochs are {', '.join(map(str, epochs))}"
+        raise UsageError(message, code="unknown-epoch", epoch=epoch)
+    return epoch
+
+
+def _stored_network(results: Results, run: str, epoch: int) -> Network:
+    """Return a network of a results folder."""
+    head = layout.head_path(results.path, run, epoch)
+    weight = np.asarray(parquet.to_rows(parquet.read(head), "weight"), dtype=np.float32) if head.is_file() else None
+    classes = ComparedRun(run, run, results).classes
+    rows = results.checkpoints
+    rows = rows[(rows["run"] == run) & (rows["status"] == "ok") & (rows["epoch"].fillna(0) == epoch)]
+    names = None if classes["name"].isna().any() else tuple(classes["name"])
+    return Network(
+        f"{run}, epoch {epoch}" if results.has_epochs(run) else run,
+        rows["path"].iloc[-1],
+        epoch if results.has_epochs(run) else None,
+        weight,
+        None if weight is not None else results.csm("ncsm", epoch, run=run).to_numpy(),
+        rows["dtype"].iloc[-1] or "float32",
+        names,
+        tuple(group if isinstance(group, str) else None for group in classes["group"]) if names else (),
+        tuple(np.argsort(classes["display_order"].to_numpy(dtype=np.int64), kind="stable").tolist()),
+    )
+
+
+def _read_checkpoints(
+    path: str, local: Path | None, run: str | None, epoch: int | None, labels: str | None, choice: HeadOptions
+) -> Side:
+    """Return a checkpoint and the others of its run."""
+    named = discover([path])
+    if not named:
+        raise NothingToAnalyseError(no_checkpoints([path]), code="no-checkpoints")
+    targets = [file.display_path for training in named for file in training.checkpoints]
+    is_single = len(targets) == 1
+    parts, weights = _scan(discover(_siblings(local)) if is_single and local is not None else named, labels, choice)
+    part, record = _single(path, targets[0], epoch, parts) if is_single else _of_run(path, run, epoch, parts)
+
+    # Find the labels, and read the heads that are not in memory.
+    file_of = {file.display_path: file for file in part.training.checkpoints}
+    label_list, _ = class_labels.find_labels(part.training, labels, [file_of[record.path]], record.classes, part.names)
+    if label_list is not None and labels is not None:
+        check_class_count(part, choice, label_list.names, label_list.source)
+    known = (
+        class_labels.without_labels(record.classes or 0) if label_list is None else class_labels.resolve_labels(label_list)
+    )
+    names = None if label_list is None else label_list.names
+
+    def network(one: Record) -> Network:
+        weight = weights[one.path].weight if one.path in weights else scan_checkpoint(file_of[one.path], choice).weight
+        title = Path(one.path).name if is_single else f"{part.name}, epoch {one.epoch}"
+        dtype = one.dtype or "float32"
+        return Network(title, one.path, one.epoch, weight, None, dtype, names, known.groups, tuple(known.order.tolist()))
+
+    series = [one for one in part.usable if one.epoch is not None and one.features == record.features]
+    return Side(network(record), [network(one) for one in _window(series, record)])
+
+
+def _scan(found: Sequence[TrainingRun], labels: str | None, choice: HeadOptions) -> tuple[list[RunCheckpoints], Weights]:
+    """Return the runs with resolved epochs, and the heads that are in memory."""
+    listed = None if labels is None else files.read_labels_or_preset(labels)
+    parts: list[RunCheckpoints] = []
+    weights: Weights = {}
+    with open_engine(EngineOptions()) as engine:
+        for training in found:
+            scanner = CheckpointScanner(choice, None if listed is None else len(listed.names)).for_run(training)
+            scanned, heads = scan_run(training, KnownCheckpoints(), scanner, None, engine)
+            parts += split(scanned, KnownCheckpoints())
+            weights |= heads
+    parts, _ = resolve_all_duplicates(parts, logs_of(parts), None)
+    return parts, weights
+
+
+def _single(path: str, target: str, epoch: int | None, parts: Sequence[RunCheckpoints]) -> tuple[RunCheckpoints, Record]:
+    """Return the checkpoint of a path, which may be one of several epochs in a file, and its run."""
+    part, records = next(
+        (part, records)
+        for part in parts
+        if (records := [one for one in part.settled if one.path == target or one.path.startswith(f"{target}[")])
+    )
+    usable = [record for record in records if record.status in (OK, SKIPPED) and record.features is not None]
+    if not usable:
+        raise CheckpointError(f"{path}: {records[0].reason}", path=path, reason=records[0].reason)
+    if len(usable) > 1:
+        chosen = _chosen_epoch([record.epoch or 0 for record in usable], epoch, path)
+        usable = [record for record in usable if record.epoch == chosen]
+    return part, usable[-1]
+
+
+def _of_run(
+    path: str, run: str | None, epoch: int | None, parts: Sequence[RunCheckpoints]
+) -> tuple[RunCheckpoints, Record]:
+    """Return the checkpoint of an epoch in a folder, and its run."""
+    names = [part.name for part in parts]
+    if (run is not None and run not in names) or (run is None and len(names) > 1):
+        message = f"say which run of {path} (--run): it holds {', '.join(names)}"
+        raise UsageError(message, code="ambiguous-run" if run is None else "unknown-run", runs=names)
+    part = parts[0] if run is None else parts[names.index(run)]
+    epochs = [record.epoch for record in part.usable if record.epoch is not None]
+    if not part.usable:
+        reason = next((record.reason for record in part.settled if record.reason), "all are incomplete")
+        raise NothingToAnalyseError(f"{path}: no checkpoint can be used: {reason}", code="nothing-usable")
+    if not epochs:
+        message = f"{path} holds {len(part.usable)} checkpoints without an epoch: give the path of one of them"
+        raise UsageError(message, code="not-one-checkpoint", path=path, count=len(part.usable))
+    chosen = _chosen_epoch(epochs, epoch, path)
+    return part, [one for one in part.usable if one.epoch == chosen][-1]
+
+
+def _siblings(path: Path) -> list[Path]:
+    """Return a checkpoint and those next to it whose names differ in digits only, such as ``epoch_1.pt`` and ``epoch_2.pt``."""
+
+    def pattern(name: str) -> str:
+        return re.sub(r"\d+", "#", name)
+
+    def number(other: Path) -> list[int]:
+        return [int(digits) for digits in re.findall(r"\d+", other.name)]
+
+    alike = [other for other in path.absolute().parent.iterdir() if pattern(other.name) == pattern(path.name)]
+    alike = sorted((other for other in alike if other.is_dir() == path.is_dir()), key=number)
+    index = next((place for place, other in enumerate(alike) if other.name == path.name), None)
+    if index is None:
+        return [path]
+    return alike[max(index - MAX_SIBLINGS, 0) : index + MAX_SIBLINGS + 1]
+
+
+def _window(series: Sequence[Record], record: Record) -> Sequence[Record]:
+    """Return the checkpoints of a run around one of them."""
+    index = next((place for place, one in enumerate(series) if one.path == record.path), len(series) - 1)
+    return series[max(index - MAX_SIBLINGS, 0) : index + MAX_SIBLINGS + 1]

@@ -1,0 +1,298 @@
+"""The differences between two networks with the same classes: tables per class, pair and group, and what they say in sentences."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dsi_cli.errors import count
+from dsi_cli.metrics import head_difference
+from dsi_cli.metrics.head_difference import Float64s
+from dsi_cli.metrics.head_geometry import angles
+from dsi_cli.store import parquet
+from dsi_cli.store.schema import DIFF_TABLES
+
+MAX_PAIRS = 1_000_000
+"""The largest number of pairs in the table; of more pairs, it has those that changed most."""
+STORED_COSINE_ERROR = 2.0**-18
+"""The bound of the error of a stored similarity, which is a product in float32."""
+MAX_NAMED = 5
+"""The largest number of moved classes that the headline names."""
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """One of the two networks, or one of the networks that show the usual variation."""
+
+    title: str
+    path: str
+    epoch: int | None = None
+    weight: NDArray[np.float32] | None = None
+    """The head ``(C, d)``; None if only similarities are known."""
+    similarity: NDArray[np.float32] | None = None
+    """The NCSM ``(C, C)`` of a network whose head is unknown."""
+    dtype: str = "float32"
+    names: tuple[str, ...] | None = None
+    groups: tuple[str | None, ...] = ()
+    order: tuple[int, ...] = ()
+    """The classes in display order."""
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        known = self.similarity if self.weight is None else self.weight
+        assert known is not None
+        return len(known)
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """The head of a network whose head is known."""
+        assert self.weight is not None
+        return self.weight
+
+    @property
+    def cosines(self) -> Float64s:
+        """The NCSM in float64."""
+        if self.weight is not None:
+            return head_difference.cosines(self.weight)
+        assert self.similarity is not None
+        return self.similarity.astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Variation:
+    """The usual differences: between neighbouring epochs of one run, or between repetitions of one training."""
+
+    source: str
+    """A description of the compared checkpoints, for sentences."""
+    pairs: list[tuple[Network, Network]]
+    has_angles: bool
+    """False for repetitions, whose class vectors have no common axes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """The differences between two networks; the tables are described in ``dsi_cli.store.schema``."""
+
+    first: Network
+    second: Network
+    names: list[str]
+    reason_no_angles: str | None
+    correlation_z: float | None
+    """The correlation of the two vectors of each class, in standard deviations above chance; None if they cannot be compared."""
+    variation: str | None
+    """The source of the usual variation; None if it is unknown."""
+    classes: pd.DataFrame
+    pairs: pd.DataFrame
+    groups: pd.DataFrame
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def moved(self) -> pd.DataFrame:
+        """The classes that changed by more than rounding, the most changed first."""
+        return self.classes[self.classes["beyond_rounding"]].sort_values(
+            ["angle", "change", "similarity_change"], ascending=False, kind="stable", na_position="first"
+        )
+
+    def save_tables(self, folder: Path) -> list[Path]:
+        """Write the three tables into a folder, and return their paths.
+
+        Raises
+        ------
+        OutputError
+            A file cannot be written.
+        """
+        paths = []
+        for table, frame in zip(DIFF_TABLES, (self.classes, self.pairs, self.groups), strict=True):
+            path = folder / table.path
+            parquet.write(parquet.from_rows(table, records_of(frame)), path, self.summary, folder)
+            paths.append(path)
+        return paths
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The main numbers, for JSON."""
+        numbers: dict[str, Any] = {
+            "classes": len(self.names),
+            "moved_beyond_rounding": len(self.moved),
+            "nothing_moved": self.moved.empty,
+            "pairs_beyond_rounding": int(self.pairs["beyond_rounding"].sum()),
+            "angles_compared": self.reason_no_angles is None,
+            "reason_no_angles": self.reason_no_angles,
+            "correlation_z": self.correlation_z,
+            "variation": self.variation,
+        }
+        for column in ("angle", "angle_variation", "norm_change", "similarity_change", "similarity_variation"):
+            values = self.classes[column].dropna()
+            numbers[f"median_{column}"] = float(values.median()) if len(values) else None
+        if self.variation is not None:
+            numbers["moved_beyond_variation"] = int(self.classes["beyond_variation"].fillna(False).sum())
+        return numbers
+
+    @property
+    def headline(self) -> str:
+        """The finding in one or two sentences."""
+        total, moved = count(len(self.names), "class"), self.moved
+        if moved.empty:
+            if self.reason_no_angles is None and not self.classes["change"].any():
+                return f"The two heads are the same: no weight of {total} differs."
+            dtypes = " and ".join(dict.fromkeys((self.first.dtype, self.second.dtype)))
+            return f"Nothing moved beyond rounding: {dtypes} explain every difference of {total}."
+        text = f"All {total}" if len(moved) == len(self.names) else f"{len(moved):,} of {total}"
+        text += " moved beyond rounding" if self.reason_no_angles is None else " differ by more than rounding"
+        if len(moved) <= MAX_NAMED:
+            text += f": {', '.join(moved['name'])}"
+        column, title, unit = "angle", "angle", "°"
+        if self.reason_no_angles is not None:
+            column, title, unit = "similarity_change", "change of a similarity", ""
+        values = moved[column].dropna()
+        if len(values):
+            text += f". The median {title} is {values.median():.3g}{unit}"
+            if self.variation is not None:
+                usual = moved[f"{column.partition('_')[0]}_variation"].median()
+                text += f"; between {self.variation} it is {usual:.3g}{unit}"
+        return f"{text}."
+
+
+def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table with None in place of missing values."""
+    return json.loads(frame.to_json(orient="records", double_precision=15))  # type: ignore[no-any-return]
+
+
+def compare(
+    first: Network, second: Network, variation: Variation | None, reason_no_angles: str | None, z: float | None
+) -> Difference:
+    """Return the differences of two networks with the same classes.
+
+    Parameters
+    ----------
+    variation : the usual differences; None if they are unknown
+    reason_no_angles : why class vectors cannot be compared; None if they can
+    z : their correlation
+    """
+    labelled = first if first.names is not None else second
+    names = list(labelled.names or map(str, range(first.classes)))
+    before, after = first.cosines, second.cosines
+    change = after - before
+    exceeded_by_weights, rounding_angle, relative = _rounding(first, second, reason_no_angles)
+    bound = relative[:, None] + relative + 4 * np.finfo(np.float64).eps
+    usual = None if variation is None else [b.cosines - a.cosines for a, b in variation.pairs]
+    beyond = np.abs(change) > bound
+    exceeded: NDArray[np.bool_] = np.any(beyond, axis=1) if exceeded_by_weights is None else exceeded_by_weights
+
+    # One row per class.
+    near, then = head_difference.nearest(before), head_difference.nearest(after)
+    off_diagonal = ~np.eye(len(names), dtype=bool)
+    rows = pd.DataFrame({"class_index": np.arange(len(names)), "name": names, "group": _groups(labelled, len(names))})
+    empty = np.full(len(names), np.nan)
+    rows["change"], rows["angle"], rows["angle_rounding"] = empty, empty, rounding_angle
+    rows["norm_first"], rows["norm_second"], rows["zeroed"] = empty, empty, pd.Series([None] * len(names), dtype="Int64")
+    if reason_no_angles is None:
+        one, other = first.vectors, second.vectors
+        rows["change"], rows["angle"] = head_difference.relative_change(one, other), angles(one, other)
+        rows["norm_first"], rows["norm_second"] = (np.linalg.norm(head.astype(np.float64), axis=1) for head in (one, other))
+        rows["zeroed"] = ((one != 0) & (other == 0)).sum(axis=1)
+    rows["norm_change"] = np.where(rows["norm_first"] > 0, rows["norm_second"] / rows["norm_first"] - 1, np.nan)
+    rows["similarity_change"] = _mean_of_others(np.abs(change), off_diagonal)
+    rows["gained"] = _names_only_in(then, near, after, names)
+    rows["lost"] = _names_only_in(near, then, before, names)
+    rows["beyond_rounding"] = exceeded
+    rows["angle_variation"], rows["similarity_variation"] = empty, empty
+    rows["beyond_variation"] = pd.Series([None] * len(names), dtype="boolean")
+    if variation is not None and usual is not None:
+        usual_change = np.stack([_mean_of_others(np.abs(one), off_diagonal) for one in usual])
+        rows["similarity_variation"] = np.median(usual_change, axis=0)
+        value, limit = rows["similarity_change"], float(np.quantile(usual_change, 0.95))
+        if variation.has_angles and reason_no_angles is None:
+            usual_angle = pd.DataFrame([angles(a.vectors, b.vectors) for a, b in variation.pairs])
+            rows["angle_variation"] = usual_angle.median()
+            value, limit = rows["angle"], float(np.quantile(usual_angle.stack(), 0.95))
+        rows["beyond_variation"] = (value.isna() | (value > limit)).astype("boolean")
+
+    # One row per pair, the most changed first.
+    row, column = np.triu_indices(len(names), 1)
+    order = np.argsort(-np.abs(change[row, column]), kind="stable")[:MAX_PAIRS]
+    row, column = row[order], column[order]
+    pairs = pd.DataFrame({"first_index": row, "second_index": column})
+    pairs["first_name"], pairs["second_name"] = np.array(names, dtype=object)[row], np.array(names, dtype=object)[column]
+    pairs["similarity_first"], pairs["similarity_second"] = before[row, column], after[row, column]
+    pairs["similarity_change"], pairs["rounding"] = change[row, column], bound[row, column]
+    pairs["beyond_rounding"] = beyond[row, column] & (exceeded[row] | exceeded[column])
+    pairs["variation"] = np.nan if usual is None else np.sqrt(np.mean([step[row, column] ** 2 for step in usual], axis=0))
+    groups = _group_rows(rows, change, usual)
+    notes = []
+    if len(row) == MAX_PAIRS < len(names) * (len(names) - 1) // 2:
+        notes.append(f"the table of pairs has the {MAX_PAIRS:,} pairs that changed most")
+    source = None if variation is None else variation.source
+    return Difference(first, second, names, reason_no_angles, z, source, rows, pairs, groups, notes)
+
+
+def _rounding(
+    first: Network, second: Network, reason_no_angles: str | None
+) -> tuple[NDArray[np.bool_] | None, Float64s, Float64s]:
+    """Return which classes exceed rounding (None if only similarities can tell), the bound of angles, and that of vectors."""
+    if reason_no_angles is None:
+        return head_difference.rounding(first.vectors, second.vectors, (first.dtype, second.dtype))
+    unit = sum(head_difference.PRECISIONS.get(network.dtype, (0.0, 0.0))[0] for network in (first, second))
+    if first.weight is None or second.weight is None:
+        unit += STORED_COSINE_ERROR
+    return None, np.full(first.classes, np.nan), np.full(first.classes, unit)
+
+
+def _names_only_in(
+    own: NDArray[np.intp], other: NDArray[np.intp], similarity: Float64s, names: list[str]
+) -> list[list[str]]:
+    """Return the names of each class's neighbours that the other network lacks; a zero vector has no neighbours."""
+    has_direction = (similarity != 0).sum(axis=1) > 1
+    return [
+        [names[index] for index in mine if index not in theirs] if known else []
+        for mine, theirs, known in zip(own, other, has_direction, strict=True)
+    ]
+
+
+def _mean_of_others(values: Float64s, off_diagonal: NDArray[np.bool_]) -> Float64s:
+    mean: Float64s = values.mean(axis=1, where=off_diagonal)
+    return mean
+
+
+def _groups(network: Network, classes: int) -> list[str | None]:
+    return list(network.groups) or [None] * classes
+
+
+def _group_rows(rows: pd.DataFrame, change: Float64s, usual: list[Float64s] | None) -> pd.DataFrame:
+    """Return one row per group of two classes or more: changes within the group, and between it and the other classes."""
+    found = []
+    for name, members in rows.dropna(subset=["group"]).groupby("group"):
+        inside = members["class_index"].to_numpy()
+        others = np.setdiff1d(rows["class_index"], inside)
+        if len(inside) < 2:
+            continue
+        upper = np.triu_indices(len(inside), 1)
+        between = np.ix_(inside, others)
+
+        def within(matrix: Float64s, inside: NDArray[Any] = inside, upper: Any = upper) -> float:
+            return float(matrix[np.ix_(inside, inside)][upper].mean())
+
+        steps = np.array([within(step) for step in usual or ()])
+        found.append(
+            {
+                "group": name,
+                "classes": len(inside),
+                "angle": members["angle"].mean(),
+                "angle_variation": members["angle_variation"].mean(),
+                "norm_change": members["norm_change"].mean(),
+                "within_change": within(change),
+                "within_variation": float(np.sqrt((steps**2).mean())) if len(steps) else np.nan,
+                "between_change": float(change[between].mean()) if len(others) else np.nan,
+                "moved": int(members["beyond_rounding"].sum()),
+            }
+        )
+    columns = ["group", "classes", "angle", "angle_variation", "norm_change", "within_change", "within_variation"]
+    table = pd.DataFrame(found, columns=[*columns, "between_change", "moved"])
+    return table.sort_values("within_change", key=abs, ascending=False, kind="stable").reset_index(drop=True)
