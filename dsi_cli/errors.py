@@ -168,14 +168,14 @@ def expected(name: str, known: Iterable[str]) -> str:
     """Return the end of a message about a name that is none of those known: which there are, and which one is meant.
 
     >>> expected("ncms", ["ncsm", "ccsm", "tncsm"])
-    'expected one of ncsm, ccsm, tncsm; did you mean ncsm?'
+    'expected one of ncsm, ccsm, tncsm; try ncsm'
     >>> expected("both", ["test", "train"])
     'expected test or train'
     """
     listed = list(known)
     near = nearest(name, listed)
     told = " or ".join(listed) if len(listed) <= 2 else f"one of {', '.join(listed)}"
-    return f"expected {told}" + (f"; did you mean {near}?" if near else "")
+    return f"expected {told}" + (f"; try {near}" if near else "")
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -84,7 +84,7 @@ def test_sorted_is_by_falling_similarity_the_class_itself_first(run):
 def test_what_is_not_there_is_said_with_what_is(run, analysed, tmp_path):
     names = ", ".join(RUNS)
     for call, message in (
-        (lambda: run.csm(), f"say which run (--run, in Python run=): {analysed.out} holds {names}"),
+        (lambda: run.csm(), f"{analysed.out} holds {names}; add --run cifar100-cnn, or another one (in Python run=)"),
         (lambda: run.epochs("vit"), f"no run 'vit': {analysed.out} holds {names}"),
         (
             lambda: run.csm("tncsm", split="test", run="cifar100-vit"),
@@ -139,7 +139,7 @@ def test_read_head_says_what_is_wrong(make_run, tmp_path):
     for path, message in (
         (run, f"{run} holds 3 checkpoints: give read_head one of them"),
         (tmp_path / "empty", f"{tmp_path}/empty holds 0 checkpoints: give read_head one of them"),
-        (run / "epoch_7.pt", f"no such file or folder: {run}/epoch_7.pt; did you mean {run}/epoch_2.pt?"),
+        (run / "epoch_7.pt", f"no such file or folder: {run}/epoch_7.pt; try {run}/epoch_2.pt"),
     ):
         with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
             dsi_cli.read_head(path)

@@ -201,7 +201,7 @@ def _no_such_path(text: str) -> UsageError:
     similar = nearest(Path(text).name, os.listdir(parent) if parent.is_dir() else [])
     message = f"no such file or folder: {text}"
     if similar:
-        message += f"; did you mean {parent / similar}?"
+        message += f"; try {parent / similar}"
     return UsageError(message, code="no-such-path", path=text, similar=similar)
 
 

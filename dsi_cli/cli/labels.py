@@ -129,7 +129,14 @@ def print_counts(labels: ClassLabels, command: str, write_map: Path | None, *, q
         return
     if why := labels.reason_all_uncertain():
         console.note(why, quiet=quiet)
-    if uncertain and write_map is None:
+    other = "verb" if labels.wordnet.part == "noun" else "noun"
+    of_other_part = [
+        row for row in labels.resolutions if row.is_uncertain and (row.reason or "").endswith(f"--pos {other}")
+    ]
+    if of_other_part and len(of_other_part) == uncertain:
+        console.note(f"These labels are ids of {other}s:", quiet=quiet)
+        console.note_command(f"{command.partition(' --pos ')[0]} --pos {other}", quiet=quiet)
+    elif uncertain and write_map is None:
         console.note("To choose their senses, edit the file that this command writes, then add --map map.csv:", quiet=quiet)
         console.note_command(f"{command} --write-map map.csv", quiet=quiet)
 

@@ -58,7 +58,7 @@ def scan(
     dsi scan ckpts/
     dsi scan ckpts/ --labels cifar100               # as many rows as labels
     dsi scan ckpts/ --json                          # the same for a script
-    dsi scan hf://org/model --revisions commits     # each commit of a repository
+    dsi scan hf://org/model --revisions commits     # each commit of a hub
     dsi scan --why ckpts/epoch_030.safetensors      # why is it the head?
     dsi scan --tensors ckpts/epoch_030.safetensors  # names for --head
     """

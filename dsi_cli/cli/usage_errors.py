@@ -36,29 +36,29 @@ def usage_line(error: Any, arguments: Sequence[str], commands: Mapping[str, Any]
     value = _wrong_value(error, arguments)
     if value is not None and value not in message:
         message += f"; found {value!r}"
-    return f"{message[:1].lower()}{message[1:]}; dsi {name} --help says more"
+    return f"{message[:1].lower()}{message[1:]}; run dsi {name} --help"
 
 
 def _unknown_option(flag: str, name: str | None, commands: Mapping[str, Any], *, is_before: bool) -> str:
     owners = [owner for owner, command in commands.items() if flag in _flags(command)]
     if name is None or (is_before and name in owners):
-        hint = f": write it after the command, dsi {name or owners[0]} ... {flag}" if owners else ""
-        return f"no option {flag} before the command{hint}; dsi --help lists the commands"
-    hint = ";"
+        hint = f"write dsi {name or owners[0]} ... {flag}" if owners else "run dsi --help"
+        return f"there is no option {flag} before the command; {hint}"
+    hint = ""
     if owners:
-        hint = f": it is one of {', '.join(f'dsi {owner}' for owner in owners)};"
+        hint = f"it is an option of {', '.join(f'dsi {owner}' for owner in owners)}; "
     elif flag.startswith("--"):
         known = [option.removeprefix("--") for option in _flags(commands[name]) if option.startswith("--")]
         near = nearest(flag.removeprefix("--"), known)
-        hint = f": did you mean --{near}?" if near else ";"
-    return f"dsi {name} has no option {flag}{hint} dsi {name} --help lists all"
+        hint = f"use --{near}, or " if near else ""
+    return f"dsi {name} has no option {flag}; {hint}run dsi {name} --help"
 
 
 def _unknown_command(word: str, commands: Mapping[str, Any]) -> str:
     near = nearest(word, commands)
     if near is None and word and Path(word).exists():
-        return f"expected a command, found the path {word}: did you mean dsi analyze {word}? dsi --help lists the commands"
-    return f"no command {word!r}{f': did you mean {near}?' if near else ';'} dsi --help lists the commands"
+        return f"{word} is a path, not a command; run dsi analyze {word}"
+    return f"there is no command {word!r}; run dsi {f'{near}, or dsi ' if near else ''}--help"
 
 
 def _flags(command: Any) -> list[str]:

@@ -78,7 +78,7 @@ def _find_classes(row: dict[str, str], labels: LabelList, where: str) -> list[in
     classes = [k for k, label in enumerate(labels.names) if label.strip() == name]
     if not classes:
         similar = nearest(name, labels.names)
-        hint = f"; did you mean {_quote(similar)}?" if similar else f"; the labels are those of {labels.source}"
+        hint = f"; try {_quote(similar)}" if similar else f"; the labels are those of {labels.source}"
         message = f"{where}: there is no class {_quote(name)}{hint}"
         raise UsageError(message, code="mapping-unknown-class", name=name, similar=similar)
     return classes

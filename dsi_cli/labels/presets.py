@@ -112,9 +112,9 @@ def load_preset(name: str) -> LabelList:
 
 
 def did_you_mean(name: str) -> str:
-    """Return ``; did you mean NAME?`` with the preset of the most similar name, or an empty text."""
+    """Return ``; try NAME`` with the preset of the most similar name, or an empty text."""
     similar = nearest(name, [preset.name for preset in PRESETS])
-    return f"; did you mean {similar}?" if similar else ""
+    return f"; try {similar}" if similar else ""
 
 
 def superclasses(name: str) -> dict[str, str] | None:

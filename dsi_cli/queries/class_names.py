@@ -46,7 +46,7 @@ def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_
         return mask
     hint = "dsi export OUT --table classes lists them"
     if similar := _similar_names(name, names):
-        hint = f"did you mean {similar}?"
+        hint = f"try {similar}"
     elif len(names) <= MAX_LISTED_CLASSES:
         hint = f"expected one of {', '.join(names)}"
     raise UsageError(f"no class {name!r}: {hint}", code="unknown-class", name=name, similar=similar)

@@ -134,7 +134,7 @@ def _titles(fs: Any, match: re.Match[str], wanted: str, shown: str) -> tuple[str
         raise UsageError(
             f"{shown} has no {wanted if wanted in (TAGS, BRANCHES) else f'tag or branch {wanted}'}"
             f" ({count(len(tags), 'tag')}, {count(len(branches), 'branch')})"
-            + (f"; did you mean {near}?" if near else ": list its commits with --revisions commits"),
+            + (f"; try {near}" if near else ": list its commits with --revisions commits"),
             code="no-such-revision",
             path=shown,
             revisions=wanted,

@@ -226,7 +226,7 @@ class Results:
         if splits and not split:
             hint = f"; say which split (--split, in Python split=): {', '.join(splits)}"
         elif similar_kind:
-            hint = f"; did you mean {similar_kind}?"
+            hint = f"; try {similar_kind}"
         return UsageError(
             f"no {kind} of epoch {epoch} in run {run!r}: its epochs are {brief_epochs(self.epochs(run))},"
             f" its matrices {', '.join(kinds) or 'none'}{hint}",
@@ -351,10 +351,11 @@ class Results:
         if name is None:
             if len(names) == 1:
                 return names[0]
-            raise UsageError(f"say which run (--run, in Python run=): {listed}", code="ambiguous-run", runs=names)
+            hint = f"add --run {names[0]}, or another one (in Python run=)" if names else "run dsi analyze first"
+            raise UsageError(f"{listed}; {hint}", code="ambiguous-run", runs=names)
         if name not in names:
             similar_name = nearest(name, names)
-            hint = f"; did you mean {similar_name}?" if similar_name else ""
+            hint = f"; try {similar_name}" if similar_name else ""
             raise UsageError(f"no run {name!r}: {listed}{hint}", code="unknown-run", run=name)
         return name
 

@@ -237,7 +237,7 @@ def test_analyze_command_takes_references(dsi, make_run, human, tmp_path):
     [
         (
             ("--reference", "pth"),
-            f"no reference 'pth': expected {references.EXPECTED}; did you mean path?",
+            f"no reference 'pth': expected {references.EXPECTED}; try path",
         ),
         (("--reference", "res:nothing.dat"), "nothing.dat cannot be read"),
         (("--taxonomy", "nothing.csv"), "nothing.csv: expected a taxonomy as CSV"),

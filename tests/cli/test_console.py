@@ -8,7 +8,7 @@ import pytest
 
 from dsi_cli.cli import console
 
-TEXT = "no table 'curvs': expected one of curves, phases, checkpoints, classes; did you mean curves?"
+TEXT = "no table 'curvs': expected one of curves, phases, checkpoints, classes; try curves"
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 200])

@@ -113,7 +113,7 @@ def test_a_path_that_cannot_be_is_wrong_usage(verb, dsi):
 def test_a_path_that_is_not_there(verb, dsi, make_run):
     run = make_run()
     wrong = run.with_name("ruin")
-    failed(dsi(verb, wrong), 2, f"no such file or folder: {wrong}; did you mean {run}?")
+    failed(dsi(verb, wrong), 2, f"no such file or folder: {wrong}; try {run}")
     failed(dsi(verb, "/nowhere/at/all"), 2, "no such file or folder: /nowhere/at/all")
     failed(dsi(verb, run / "*.ckpt"), 2, f"no file or folder fits the pattern {run}/*.ckpt")
 
@@ -168,7 +168,7 @@ def test_labels_that_wordnet_does_not_know(dsi, make_run, tmp_path, monkeypatch)
 
 def test_an_unknown_preset(dsi, make_run):
     listed = "dsi labels --presets lists them"
-    expected = f"expected a label file or a preset ({listed}), found neither at 'cifar1O'; did you mean cifar10?"
+    expected = f"expected a label file or a preset ({listed}), found neither at 'cifar1O'; try cifar10"
     failed(dsi("wordnet", "cifar1O"), 2, expected)
     run = make_run()
     failed(dsi("analyze", run, "-o", run.with_name("out"), "-l", "cifar1O"), 2, expected)
@@ -415,7 +415,7 @@ def test_a_run_of_the_same_name_from_another_place(dsi, make_run, tmp_path):
         (("--epochs", "0:9:0"), "--epochs 0:9:0: the step must be 1 or more"),
         (
             ("--measure", "cosin"),
-            "unknown measure 'cosin': expected one of cosine, ssim, mae, mse, pearson, spearman, kendall; did you mean cosine?",
+            "unknown measure 'cosin': expected one of cosine, ssim, mae, mse, pearson, spearman, kendall; try cosine",
         ),
         (("--wsi-quantile", "1"), "--wsi-quantile takes a number between 0 and 1; 1.0 is not"),
         (("--wsi-quantile", "nan"), "--wsi-quantile takes a number between 0 and 1; nan is not"),
@@ -450,7 +450,7 @@ def test_calls_that_cannot_be_right(arguments, line, dsi):
 def test_an_unknown_option(verb, dsi):
     ended = dsi(verb, "x", "--xyzzy")
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err == f"dsi: dsi {verb} has no option --xyzzy; dsi {verb} --help lists all\n"
+    assert ended.err == f"dsi: dsi {verb} has no option --xyzzy; run dsi {verb} --help\n"
 
 
 # Names

@@ -37,7 +37,7 @@ def test_an_analysis_logs_what_it_found(dsi, make_run, tmp_path, monkeypatch):
 
 def test_a_level_that_is_none(dsi, make_run, monkeypatch):
     monkeypatch.setenv("DSI_LOG", "debgu")
-    line = "dsi: DSI_LOG=debgu: expected one of debug, info, warning, error; did you mean debug?\n"
+    line = "dsi: DSI_LOG=debgu: expected one of debug, info, warning, error; try debug\n"
     assert dsi("scan", make_run()) == (2, "", line)
     with pytest.raises(UsageError, match="DSI_LOG=debgu"), logs.on_stderr(verbose=False):
         pass

@@ -127,7 +127,7 @@ def test_images_that_have_moved(out, images, tmp_path, dsi):
         (("--split", "train"), 2, "no predictions on train in run 'run': they are on test; add --split test"),
         (("--split", "val"), 2, "no split 'val': expected test or train"),
         (("--sort", "worst"), 2, "no order 'worst': expected unreasonable or reasonable"),
-        (("--truth", "dgo"), 2, "no class 'dgo': did you mean dog"),
+        (("--truth", "dgo"), 2, "no class 'dgo': try dog"),
         (("--run", "walk"), 2, "no run 'walk'"),
         (("-n", 0), 2, "invalid value for '--most'"),
         (("--pairs", "--sheet", "x.png"), 2, "a contact sheet shows samples: leave out --pairs, or --sheet"),

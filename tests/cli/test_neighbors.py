@@ -83,7 +83,7 @@ def test_the_table_over_epochs(analysed, dsi):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--class", "ct"), "no class 'ct': did you mean cat"),
+        (("--class", "ct"), "no class 'ct': try cat"),
         (("--class", "cat", "--epoch", 70), "no NCSM of epoch 70 in run 'run': there are 0, 1, 2, 3, 4, 5, 6, 7"),
         (("--class", "cat", "--kind", "x"), "no kind 'x' of matrix"),
         (("--class", "cat", "--pairs"), "leave out --pairs, or --class"),

@@ -378,7 +378,7 @@ ALL = "cifar100-cnn, cifar100-vit, collapsed, garments"
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ((), f"say which run (--run, in Python run=): {{out}} holds {ALL}"),
+        ((), f"{{out}} holds {ALL}; add --run cifar100-cnn, or another one (in Python run=)"),
         (("--run", "x"), f"no run 'x': {{out}} holds {ALL}"),
         (
             ("--run", "cifar100-vit", "--epoch", 77),

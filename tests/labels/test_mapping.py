@@ -47,7 +47,7 @@ def test_any_usual_encoding_is_read(write, encoding):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name,synset\ncot,cat.n.01\n", r"map.csv, line 2: there is no class 'cot'; did you mean 'cat'\?$"),
+        ("name,synset\ncot,cat.n.01\n", r"map.csv, line 2: there is no class 'cot'; try 'cat'$"),
         ("name,synset\nzebra,zebra.n.01\n", "line 2: there is no class 'zebra'; the labels are those of animals.txt$"),
         ("index,synset\n4,cat.n.01\n", "line 2: there is no class '4'; the labels are 0 to 3$"),
         ("index,synset\n-1,cat.n.01\n", "there is no class '-1'"),

@@ -54,9 +54,7 @@ def test_a_synset_is_named_beside_each_id():
 
 
 def test_an_unknown_preset_is_told_the_others_and_the_nearest():
-    with pytest.raises(
-        UsageError, match=r"expected a preset \(imagenet1k, .*places365\), found 'cifar1000'; did you mean cifar100\?"
-    ):
+    with pytest.raises(UsageError, match=r"expected a preset \(imagenet1k, .*places365\), found 'cifar1000'; try cifar100"):
         load_preset("cifar1000")
     with pytest.raises(UsageError, match=r"places365\), found 'zzz'$"):
         load_preset("zzz")

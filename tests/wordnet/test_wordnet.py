@@ -67,7 +67,7 @@ def test_verbs_are_resolved(label, synset):
         ("v99999999", "^'v99999999' is not in WordNet 3.0; it may be from another version of WordNet"),
         ("run.v.99", "which has 41 verb senses of that word"),
         ("elephant", r"^'elephant' is no verb in WordNet 3.0; expected a WordNet 3.0 id \(v01926311\)"),
-        ("swimm", "nearest: .*swim.*; did you mean"),
+        ("swimm", "nearest: .*swim.*; try"),
     ],
 )
 def test_what_is_no_verb_has_a_reason(label, reason):

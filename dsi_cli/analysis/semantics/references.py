@@ -159,7 +159,7 @@ def _open_reference(spec: str, taxonomy: CustomTaxonomy | None, wordnet: WordNet
         name, fingerprint = safe_filename(file.stem), file_fingerprint(file)
         return ReferenceSource(name, fingerprint, matrix.for_labels, file.name, is_matrix=True)
     suggestion = nearest(spec, measures.BY_TAXONOMY)
-    hint = f"; did you mean {suggestion}?" if suggestion else ""
+    hint = f"; try {suggestion}" if suggestion else ""
     raise UsageError(f"no reference {spec!r}: expected {EXPECTED}{hint}", code="unknown-reference", reference=spec)
 
 

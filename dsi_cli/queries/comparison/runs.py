@@ -148,7 +148,7 @@ def _require_known(names: Sequence[str], runs: Sequence[ComparedRun]) -> None:
         if not any(name in (run.label, run.name) for run in runs):
             labels = [run.label for run in runs]
             similar = nearest(name, [*labels, *(run.name for run in runs)])
-            hint = f"; did you mean {similar}?" if similar else ""
+            hint = f"; try {similar}" if similar else ""
             raise UsageError(
                 f"no run {name!r}: there are {', '.join(labels) or 'none'}{hint}", code="unknown-run", run=name
             )

@@ -78,7 +78,7 @@ def _reason_other_part(text: str, letter: str, wordnet: WordNet) -> str:
     reason, other = f"{quote_label(text)} is no {wordnet.part}", _PART_NAMES[letter]
     if other not in PARTS:
         return f"{reason}; only nouns and verbs have a taxonomy"
-    return f"{reason} but one of WordNet's {other}s; {other}s are compared with --pos {other}"
+    return f"{reason} but a {other}; add --pos {other}"
 
 
 def reason_unusable(label: str, wordnet: WordNet) -> str | None:

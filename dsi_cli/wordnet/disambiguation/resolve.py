@@ -311,7 +311,7 @@ def _suggest_synsets(
 def _unknown(index: int, label: str, hints: Sequence[str], suggestions: tuple[str, ...], wordnet: WordNet) -> Resolution:
     reason = f"{quote_label(label)} is no {wordnet.part} in {wordnet.title}"
     if suggestions:
-        reason += f"; nearest: {', '.join(hints)}; did you mean {suggestions[0]}?"
+        reason += f"; nearest: {', '.join(hints)}; try {suggestions[0]}"
     else:
         reason += f"; expected {expected_label(wordnet)}"
     return Resolution(index, label, None, None, None, "unresolved", None, suggestions, (), reason)
