@@ -362,7 +362,11 @@ class MatrixPair:
             return entry
         interval = None
         if entry.measure in jackknife.MEASURES:
-            interval = jackknife.interval(entry.excess, jackknife.excess_without(self.a, self.b, entry.measure))
+            variance = None
+            if entry.measure in ("pearson", "spearman"):
+                variance = jackknife.pair_variance(self.a, self.b, entry.measure, entry.excess)
+            without = jackknife.excess_without(self.a, self.b, entry.measure)
+            interval = jackknife.interval(entry.excess, without, variance)
         elif entry.measure == "ssim" and draws and self.a.classes > ssim.MIN_CLASSES:
             interval = jackknife.interval(entry.excess, self._ssim_without() / (1 - entry.null_mean))
         return entry if interval is None else replace(entry, low=interval[0], high=interval[1])

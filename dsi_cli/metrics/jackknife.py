@@ -4,6 +4,9 @@ The classes of a data set are a sample of possible classes. The spread of an ali
 standard error (Efron and Stein 1981, doi:10.1214/aos/1176345462). All values without a class follow from sums over rows and
 columns, so the interval costs about as much as the value.
 
+The jackknife counts twice what is due to single pairs of classes. For correlations half of this is subtracted, which gave the best
+coverage with 20 to 200 classes (docs/method.md), and the interval is computed on Fisher's scale.
+
 The interval is that of the excess over chance, which for Pearson's and Spearman's correlation is the correlation itself.
 Spearman's ranks are those among all classes. The cosine uses the smallest value of each matrix without the class. MAE and MSE have
 no interval: they depend on the largest value, too, and no interval had the nominal coverage (measured in docs/method.md).
@@ -16,10 +19,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from dsi_cli.metrics.measures import Values
+from dsi_cli.metrics.permutation_null import centred_off_diagonal
 from dsi_cli.metrics.prepared import PreparedMatrix
 
 MEASURES = ("cosine", "pearson", "spearman")
 """The measures that have an interval."""
+SUBTRACTED = 0.5
+"""The share of `pair_variance` that is subtracted. With 0 the intervals of 100 classes hold the value in 98.7 % of cases, and with 1
+those of 20 classes in 91.5 % (docs/method.md)."""
+ROUNDING = 1e-12
+"""A correlation that is nearer to 1 is 1."""
 LEVEL = 0.95
 """The confidence level."""
 
@@ -67,7 +76,7 @@ def standard_error(without: Values) -> float | None:
     return float(np.sqrt((classes - 1) / classes * np.square(without - without.mean()).sum()))
 
 
-def interval(excess: float, without: Values) -> tuple[float, float] | None:
+def interval(excess: float, without: Values, pair_variance: float | None = None) -> tuple[float, float] | None:
     """Return the 95 % confidence interval of an excess, within [-1, 1]; None if ``without`` holds NaN.
 
     Parameters
@@ -75,14 +84,37 @@ def interval(excess: float, without: Values) -> tuple[float, float] | None:
     excess : the excess with all classes
     without : (C,)
         The excess with each class left out in turn, from `excess_without`.
+    pair_variance : the result of `pair_variance` for a correlation, whose interval is on Fisher's scale; None for other measures
     """
     from scipy.special import stdtrit
 
     error = standard_error(without)
     if error is None:
         return None
-    half = float(stdtrit(len(without) - 1, (1 + LEVEL) / 2) * error)
-    return max(excess - half, -1.0), min(excess + half, 1.0)
+    quantile = float(stdtrit(len(without) - 1, (1 + LEVEL) / 2))
+    if pair_variance is None or abs(excess) > 1 - ROUNDING:
+        return max(excess - quantile * error, -1.0), min(excess + quantile * error, 1.0)
+    error = float(np.sqrt(max(error**2 - SUBTRACTED * pair_variance, error**2 / 2)))
+    centre, half = float(np.arctanh(excess)), quantile * error / (1 - excess**2)
+    return float(np.tanh(centre - half)), float(np.tanh(centre + half))
+
+
+def pair_variance(a: PreparedMatrix, b: PreparedMatrix, measure: str, value: float) -> float:
+    """Return the part of the variance of a correlation that is due to single pairs of classes, which the jackknife counts twice.
+
+    The effect of a pair on the correlation is what it adds to it less the mean effect of its two classes.
+    """
+    squares = (a.rank_square, b.rank_square) if measure == "spearman" else (a.scaled_square, b.scaled_square)
+    x, y = map(centred_off_diagonal, squares)
+    classes = len(x)
+    pairs = classes * (classes - 1) / 2
+    x, y = x / np.sqrt((x * x).sum() / (2 * pairs)), y / np.sqrt((y * y).sum() / (2 * pairs))
+    effects = x * y - value / 2 * (x * x + y * y)
+    effects = (effects + effects.T) / 2
+    of_class = effects.sum(axis=0) / (classes - 2)
+    effects -= of_class + of_class[:, None]
+    np.fill_diagonal(effects, 0.0)
+    return float(np.square(effects).sum() / 2 / (pairs - classes) / pairs)
 
 
 def excess_without(a: PreparedMatrix, b: PreparedMatrix, measure: str) -> Values:

@@ -289,7 +289,8 @@ def jackknife_interval(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> tupl
     """95 % interval of the excess of cosine, pearson or spearman, from leaving each class out in turn.
 
     The half width is the 97.5 % quantile of Student's t with C - 1 degrees of freedom times the delete-one jackknife's standard
-    error. Without a class, cosine is scaled anew; spearman keeps the ranks that the values have among all.
+    error; for correlations on Fisher's scale, less half the variance of single pairs. Without a class, cosine is scaled anew;
+    spearman keeps the ranks that the values have among all.
 
     Raises
     ------
@@ -307,8 +308,25 @@ def jackknife_interval(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> tupl
     count = len(without)
     mean = sum(without) / count
     error = math.sqrt((count - 1) / count * sum((one - mean) ** 2 for one in without))
-    half = stats.t.ppf(0.975, count - 1) * error
-    return max(-1.0, whole - half), min(1.0, whole + half)
+    quantile = stats.t.ppf(0.975, count - 1)
+    if measure == "cosine" or whole > 1 - 1e-12:
+        return max(-1.0, whole - quantile * error), min(1.0, whole + quantile * error)
+    error = math.sqrt(max(error**2 - 0.5 * _pair_variance(first, second, whole), error**2 / 2))
+    centre, half = math.atanh(whole), quantile * error / (1 - whole**2)
+    return math.tanh(centre - half), math.tanh(centre + half)
+
+
+def _pair_variance(first: Array, second: Array, value: float) -> float:
+    """Variance of the mean of what pairs of classes add to a correlation, beyond an additive least-squares fit of their classes."""
+    x, y = (offdiagonal(one).ravel() for one in (first, second))
+    x, y = ((one - one.mean()) / one.std() for one in (x, y))
+    count = len(first)
+    added = dict(zip(itertools.permutations(range(count), 2), x * y - value / 2 * (x * x + y * y), strict=True))
+    pairs = list(itertools.combinations(range(count), 2))
+    effects = np.array([(added[i, j] + added[j, i]) / 2 for i, j in pairs])
+    design = np.array([[float(k in pair) for k in range(count)] for pair in pairs])
+    rest = effects - design @ np.linalg.lstsq(design, effects, rcond=None)[0]
+    return float(rest @ rest) / (len(pairs) - count) / len(pairs)
 
 
 def _ranked(matrix: Array) -> Array:
