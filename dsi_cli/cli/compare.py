@@ -65,9 +65,9 @@ def compare(
             help="Measure of the SAI: pearson, cosine, spearman. Repeatable; the first is a criterion.",
         ),
     ] = None,
-    draws: Annotated[
+    _draws: Annotated[
         int | None,
-        typer.Option("--draws", metavar="NUMBER", hidden=True, help="No effect: the intervals have a closed form."),
+        typer.Option("--draws", metavar="NUMBER", min=0, hidden=True, help="No effect: the intervals have a closed form."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -97,7 +97,7 @@ def compare(
     from dsi_cli.queries.comparison.compare import MEASURES, ComparisonOptions
     from dsi_cli.queries.comparison.compare import compare as compare_runs
 
-    options = ComparisonOptions(run or (), group, tolerance, split, measure or MEASURES, draws)
+    options = ComparisonOptions(run or (), group, tolerance, split, measure or MEASURES)
     _require_output_paths(out, as_format, html)
     comparison = compare_runs(outputs, options)
     figures = []

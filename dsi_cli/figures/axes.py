@@ -1,7 +1,7 @@
 """Pairs of axes for curves: their layout, confidence intervals, chance levels, phases, and names at the ends of lines.
 
-A curve with a chance level is never drawn without it: a thin grey line in a light grey band of two standard deviations. The phases
-of a run are a bar above the axes, with the 95 % confidence interval of each boundary.
+A curve with a chance level is never drawn without it: a thin grey line in a light grey band of 1.96 standard deviations. The
+phases of a run are a bar above the axes, with the 95 % confidence interval of each boundary.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.figures.style import CHANCE, COLOURS, LINES, Style
+from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.queries.curve_panels import Series, Values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CHANCE_DEVIATIONS = 2.0
-"""Half the width of a chance band in standard deviations."""
 CHANCE_BAND: dict[str, Any] = {"facecolor": "#d9d9d9", "linewidth": 0, "zorder": 1, "gid": "chance band"}
 SINGLE_EPOCH_MARGIN = 0.2
 """Epochs by which curves and bands of a single epoch extend to either side."""
@@ -100,7 +99,7 @@ def draw_chance(axes: Axes, epochs: NDArray[Any], level: Values, std: Values, co
     """
     if not np.isfinite(level).any():
         return
-    epochs, level, spread = _widen_single_epoch(epochs, level, CHANCE_DEVIATIONS * std)
+    epochs, level, spread = _widen_single_epoch(epochs, level, NORMAL_QUANTILE * std)
     axes.plot(epochs, level, color=colour, linewidth=0.8, alpha=0.7, label="chance", gid="chance", zorder=1.5)
     if np.isfinite(spread).any():
         axes.fill_between(epochs, level - spread, level + spread, **CHANCE_BAND)

@@ -11,6 +11,7 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import curves
 from dsi_cli.figures.heatmaps import requested_frames, short_name
 from dsi_cli.figures.style import CHANCE
+from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.queries.class_names import class_names
 from dsi_cli.queries.neighbor_history import neighbor_history
 from dsi_cli.queries.neighbors import NeighborQuery
@@ -44,7 +45,7 @@ def agreement(results: Results, options: FigureOptions) -> Figure | None:
     places = np.arange(len(shown))
     for run, rows in by_run.items():
         at = rows.reindex(shown)
-        spread = drawing.CHANCE_DEVIATIONS * (at["pearson"] / at["z"]).abs().to_numpy(dtype=np.float64)
+        spread = NORMAL_QUANTILE * (at["pearson"] / at["z"]).abs().to_numpy(dtype=np.float64)
         colour = drawing.colour(options.names(results).index(run))
         axes.fill_betweenx(places, -spread, spread, **drawing.CHANCE_BAND)
         axes.plot(at["pearson"], places, "o", color=colour, markersize=3.5, label=drawing.short(run), gid="dots")

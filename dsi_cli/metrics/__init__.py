@@ -48,4 +48,6 @@ MEASURES = (
 DEFAULT_MEASURES = tuple(measure.name for measure in MEASURES if measure.by_default)
 DISTANCES = frozenset(measure.name for measure in MEASURES if measure.is_distance)
 WSI_QUANTILE = 0.95
+NORMAL_QUANTILE = 1.96
+"""A normal variable is within so many standard deviations of its mean with a probability of 95 %."""
 DEFAULT_REFERENCES = ("path",)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.metrics.measures import Values
 from dsi_cli.queries.class_order import taxonomy_order
 from dsi_cli.queries.comparison.class_differences import compare_classes
@@ -139,7 +140,7 @@ def _line(band: CurveBand, chance: Sequence[float | None] | None) -> dict[str, A
         line["high"] = six_digits(band.high)
     if chance is not None and any(level is not None for level in chance):
         line["chance"] = six_digits(chance)
-        line["margin"] = six_digits([None if std is None else 2 * std for std in band.chance_std])
+        line["margin"] = six_digits([None if std is None else NORMAL_QUANTILE * std for std in band.chance_std])
     return line
 
 

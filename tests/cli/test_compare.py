@@ -114,7 +114,7 @@ def test_the_page_alone(two, tmp_path, dsi):
         (("--measure", "kendall"), 2, "no comparison by measure 'kendall'"),
         (("--group", "("), 2, "is no regular expression"),
         (("--group", "^(.)"), 0, ""),
-        (("--draws", -3), 2, "the number of draws -3 is negative"),
+        (("--draws", -3), 2, "--draws"),
         (("-o", "x", "--format", "gif"), 2, "no format 'gif': expected one of png, svg, pdf"),
         (("-o", "pyproject.toml"), 2, "figures go into a folder, and pyproject.toml is a file"),
         (("none",), 2, "no output folder none: run `dsi analyze CHECKPOINTS -o none` first"),

@@ -18,7 +18,7 @@ from dsi_cli.store.results import Results
 def repeated(tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("repeated")
     runs = [write_run(tmp_path / f"{name}_seed{i}", seed=10 * at + i) for at, name in enumerate("ab") for i in range(2)]
-    return compare([write_output(tmp_path / "out", *runs)], ComparisonOptions(group="seed", draws=5))
+    return compare([write_output(tmp_path / "out", *runs)], ComparisonOptions(group="seed"))
 
 
 def test_figures_have_one_line_per_group(repeated):
@@ -53,14 +53,14 @@ def test_figures_with_a_chance_level_show_it(repeated):
 
 def test_figures_of_two_runs_have_chance_bands(tmp_path):
     folders = [write_run(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
-    found = compare([write_output(tmp_path / "out", *folders)], ComparisonOptions(draws=5))
+    found = compare([write_output(tmp_path / "out", *folders)], ComparisonOptions())
     figures = dict(drawing.figures(found))
     curves = Results(tmp_path / "out").curves.query("epoch == 2 and run == 'a'")
     sai = curves.query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'pearson'").iloc[0]
     widm = curves.query("metric == 'idm' and of == 'scsm' and variant == 'errors'").iloc[0]
     for name, top in (
-        ("alignment", 2 * sai["excess"] / sai["z"]),
-        ("widm", widm["null_mean"] + 2 * widm["null_std"]),
+        ("alignment", 1.96 * sai["excess"] / sai["z"]),
+        ("widm", widm["null_mean"] + 1.96 * widm["null_std"]),
     ):
         bands = [area for area in figures[name].axes[0].collections if area.get_gid() == "chance band"]
         ends = [y for x, y in bands[0].get_paths()[0].vertices if x == bands[0].get_paths()[0].vertices[:, 0].max()]

@@ -528,7 +528,6 @@ def test_notes_name_different_samples(tmp_path):
         (ComparisonOptions(tolerance=1.5), "tolerance-out-of-range", {"tolerance": 1.5}),
         (ComparisonOptions(split="val"), "unknown-split", {"split": "val"}),
         (ComparisonOptions(measures=("ssim",)), "unknown-measure", {"measure": "ssim"}),
-        (ComparisonOptions(draws=-1), "negative-count", {"draws": -1}),
     ],
 )
 def test_compare_with_an_invalid_option_raises(two, options, code, fields):

@@ -51,8 +51,6 @@ class ComparisonOptions:
     """The split of accuracy and mistakes, test or train; test if None, or train if a run has no accuracy on test."""
     measures: Sequence[str] = MEASURES
     """The measures of the SAI; the first is a criterion, the others describe."""
-    draws: int | None = None
-    """This option has no effect, because all intervals have a closed form. Scripts may still give it."""
 
 
 @dataclass(frozen=True)
@@ -165,12 +163,6 @@ def _require_valid(options: ComparisonOptions) -> None:
     if options.split is not None and options.split not in SPLITS:
         raise UsageError(
             f"no split {options.split!r}: {expected(options.split, SPLITS)}", code="unknown-split", split=options.split
-        )
-    if options.draws is not None and options.draws < 0:
-        raise UsageError(
-            f"the number of draws {options.draws} is negative; it must be 0 or more",
-            code="negative-count",
-            draws=options.draws,
         )
     for measure in options.measures:
         if measure not in jackknife.MEASURES:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import differences
+from dsi_cli.metrics import NORMAL_QUANTILE, differences
 from dsi_cli.metrics.differences import CsmPair, Difference, LabelledPredictions
 from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.store.matrix_id import MatrixId
@@ -35,7 +35,7 @@ SHORT_TITLES = {
 
 def seed_range(deviation: float) -> float:
     """Return the half width that holds the difference of 95 % of pairs of trainings, given their standard deviation."""
-    return 1.96 * 2**0.5 * deviation
+    return NORMAL_QUANTILE * 2**0.5 * deviation
 
 
 @dataclass(frozen=True)
