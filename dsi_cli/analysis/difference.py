@@ -253,7 +253,7 @@ def _read_checkpoints(
         dtype = one.dtype or "float32"
         return Network(title, one.path, one.epoch, weight, None, dtype, names, known.groups, tuple(known.order.tolist()))
 
-    series = [one for one in part.usable if one.epoch is not None and one.features == record.features]
+    series = [one for one in part.usable if one.epoch is not None and (one.classes, one.features) == (record.classes, record.features)]
     return Side(network(record), [network(one) for one in _window(series, record)])
 
 
@@ -266,7 +266,7 @@ def _scan(found: Sequence[TrainingRun], labels: str | None, choice: HeadOptions)
         for training in found:
             scanner = CheckpointScanner(choice, None if listed is None else len(listed.names)).for_run(training)
             scanned, heads = scan_run(training, KnownCheckpoints(), scanner, None, engine)
-            parts += split(scanned, KnownCheckpoints())
+            parts += split(scanned, KnownCheckpoints(), choice, heads)
             weights |= heads
     parts, _ = resolve_all_duplicates(parts, logs_of(parts), None)
     return parts, weights
