@@ -80,6 +80,8 @@ class HeadCandidate:
     is_named : whether its name means a classifier
     is_alone : whether the file has no other layer, and the axis of the classes is known
     fits : whether it has a row for each class; None if the number of classes is not known
+    feeds : the position of the layer that takes its output; None if there is none
+    may_take_output : whether it has the width of an output that no layer takes, on one of its sides, and the side is not clear
     """
 
     layer: Layer
@@ -91,6 +93,8 @@ class HeadCandidate:
     is_named: bool
     is_alone: bool
     fits: bool | None
+    feeds: int | None
+    may_take_output: bool
 
     @property
     def against(self) -> tuple[str, ...]:
@@ -140,6 +144,7 @@ class _Evidence:
         self.ordered = ordered
         self.classes = classes
         self.consumer = consumers(self.layers, ordered=ordered)
+        self.unused = unused_layers(self.layers)
         # Count the layers at the same path in numbered blocks, and the layers in each block of the body.
         self.block_of = [_block(layer) for layer in layers]
         self.blocks = Counter(block for block in self.block_of if block is not None)
@@ -179,6 +184,8 @@ class _Evidence:
                 is_named=is_named,
                 is_alone=self.matrices == 1 and layer.width_out > 0,
                 fits=fits,
+                feeds=self.consumer.get(layer.position),
+                may_take_output=layer.width_out == 0 and bool(_unused_sides(rows, weight.shape[1], self.unused)),
             )
         ]
 
@@ -228,9 +235,19 @@ class _Evidence:
             doubts.insert(0, CandidateReason(NORMALISED, f"{norm.name} normalises its output"))
         if layer.kind == "raw" and not layer.path and not layer.module[:-1] and self.has_networks:
             doubts.append(CandidateReason(APART, "is stored next to the network, not in it"))
-        elif self.ordered and self.matrices > 1 and layer.position < self.first and layer.kind == "matrix":
+        elif self.ordered and self._is_table(layer):
             doubts.append(CandidateReason(TABLE, "comes first and has no bias, as a lookup table does"))
         return tuple(doubt for doubt in doubts if doubt is not None)
+
+    def _is_table(self, layer: Layer) -> bool:
+        """Return whether a matrix comes before the network, which takes its columns, alone or with those of other such matrices."""
+        if self.matrices == 1 or layer.kind != "matrix" or layer.position >= self.first or not layer.module:
+            return False
+        first = self.layers[self.first]
+        tables = [table.width_in for table in self.layers[: self.first] if table.kind == "matrix"]
+        # A convolution may cover the whole width of an embedding with its window.
+        window = () if first.weight is None else first.weight.shape[2:]
+        return first.width_in in (layer.width_in, sum(tables)) or layer.width_in in window
 
     def _doubt_by_shape(self, layer: Layer) -> CandidateReason | None:
         if layer.kind == "raw" and layer.width_out == 0:
@@ -283,12 +300,35 @@ def _doubt_by_name(layer: Layer) -> CandidateReason | None:
 
 def orient(layers: Sequence[Layer], classes: int | None) -> list[Layer]:
     """Return the layers with the widths of raw parameters, if evidence shows which axis is the output."""
+    if not any(layer.kind == "raw" for layer in layers):
+        return list(layers)
     widths = {layer.width_out for layer in layers if layer.kind != "raw"}
-    return [_orient_parameter(layer, widths, classes) if layer.kind == "raw" else layer for layer in layers]
+    unused = unused_layers(layers)
+    return [_orient_parameter(layer, widths, unused, classes) if layer.kind == "raw" else layer for layer in layers]
 
 
-def _orient_parameter(layer: Layer, widths: set[int], classes: int | None) -> Layer:
-    """Return a raw parameter with its classes as rows, given the output widths of all layers and the number of classes."""
+def unused_layers(layers: Sequence[Layer]) -> list[Layer]:
+    """Return the layers whose output no other layer takes."""
+    consumer = consumers(layers, ordered=True)
+    return [layer for layer in layers if layer.kind in ("matrix", "other") and layer.position not in consumer]
+
+
+def _unused_sides(rows: int, columns: int, unused: Sequence[Layer]) -> set[int]:
+    """Return those of the two sizes of a matrix with which it could take the output of a layer whose output no other layer takes.
+
+    A square matrix, or a second matrix of the layer's own shape (prototypes, a running mean), does not take its output.
+    """
+    sides = {rows, columns}
+    if rows == columns:
+        return set()
+    return {layer.width_out for layer in unused if layer.width_out in sides != {layer.width_in, layer.width_out}}
+
+
+def _orient_parameter(layer: Layer, widths: set[int], unused: Sequence[Layer], classes: int | None) -> Layer:
+    """Return a raw parameter with its classes as rows.
+
+    The evidence is the number of classes, the output widths of all layers, and the layers whose output no other layer takes.
+    """
     weight = layer.weight
     assert weight is not None
     rows, columns = weight.shape
@@ -300,12 +340,15 @@ def _orient_parameter(layer: Layer, widths: set[int], classes: int | None) -> La
     # In pytorch-metric-learning, proxies have a row for each class, and the W of a loss has a column.
     conventions = {"proxies": False, "W": True} if in_loss else {"proxies": False}
     convention = conventions.get(name)
+    inputs = {rows, columns} & widths
+    if len(inputs) == 2 or rows == columns:
+        inputs = _unused_sides(rows, columns, unused)
     # The number of classes is the strongest evidence, then the axis that takes the output of a layer.
     has_class_columns = convention
     if classes is not None and classes in (rows, columns) and rows != columns:
         has_class_columns = columns == classes
-    elif (rows in widths) != (columns in widths):
-        has_class_columns = rows in widths
+    elif len(inputs) == 1:
+        has_class_columns = rows in inputs
         contradicts_convention = convention is not None and convention != has_class_columns
         if contradicts_convention and any(map(_LOSS_KEY.search, (*layer.path, *layer.module[:-1]))):
             has_class_columns = None

@@ -9,6 +9,7 @@ not guess: it raises an error that lists the best candidates.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ from dsi_cli.errors import AmbiguousHeadError, BackboneError, ClassCountError, N
 _TRUNK = re.compile(
     r"^(backbone|encoder|trunk|feature_extractor|base|pretrained|body|features?|extractor|resnet\w*|vit)$", re.I
 )
+_NUMBER = re.compile(r"\d+")
 _BEST_COPY = re.compile(r"best", re.IGNORECASE)
 _MAX_LISTED = 5
 
@@ -132,10 +134,34 @@ def _best_candidate(
     plausible = _without_unlikely(_plausible_candidates(candidates))
     if not plausible:
         raise BackboneError(_no_classifier_message(groups, candidates))
-    plausible += [candidate for candidate in candidates if _is_unclear_loss(candidate)]
+    plausible += [candidate for candidate in candidates if _has_unclear_side(candidate)]
     if len(plausible) > 1:
         raise _ambiguous(plausible)
-    return plausible[0]
+    return _not_after_logits(plausible[0], candidates)
+
+
+def _not_after_logits(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> HeadCandidate:
+    """Return the head, or ask whether it only recalibrates the logits that another candidate computes.
+
+    A square layer after a layer with as many outputs is the classifier of a narrow network, or a calibration of its logits. A
+    narrow network often numbers its hidden layers (``0`` and ``2``, or ``fc1``, ``fc2`` and ``out``).
+    """
+    rows, columns = best.tensor.shape[:2]
+    if rows != columns or best.is_named:
+        return best
+    stems = Counter(_stem(candidate.layer) for candidate in candidates)
+    for candidate in candidates:
+        feeds_best = candidate.feeds == best.layer.position and candidate.tensor.shape[0] == rows and not candidate.doubts
+        stem = _stem(candidate.layer)
+        is_chain = stems[stem] > 1 and stem[:-1] == _stem(best.layer)[:-1]
+        if feeds_best and not is_chain:
+            raise _ambiguous([candidate, best])
+    return best
+
+
+def _stem(layer: Layer) -> tuple[str, ...]:
+    """Return the parts of a layer's path without their numbers."""
+    return tuple(_NUMBER.sub("", part) for part in layer.module)
 
 
 def _plausible_candidates(candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:
@@ -157,10 +183,10 @@ def _plausible_candidates(candidates: Sequence[HeadCandidate]) -> list[HeadCandi
     return plausible
 
 
-def _is_unclear_loss(candidate: HeadCandidate) -> bool:
-    """Return whether a matrix of a loss may be the classifier, but the axis of its classes is not known."""
+def _has_unclear_side(candidate: HeadCandidate) -> bool:
+    """Return whether a matrix of a loss, or one that may take the network's output, lacks only a known axis of its classes."""
     in_loss = any(map(IN_LOSS.search, (*candidate.layer.path, *candidate.layer.module[:-1])))
-    return in_loss and not candidate.hidden and _only_doubt(candidate) == UNCLEAR_SIDE
+    return (in_loss or candidate.may_take_output) and not candidate.hidden and _only_doubt(candidate) == UNCLEAR_SIDE
 
 
 def _only_doubt(candidate: HeadCandidate) -> str | None:
@@ -186,25 +212,27 @@ def _best_candidate_for_count(
         raise BackboneError(_no_classifier_message(groups, candidates, classes))
     if len(remaining) > 1:
         raise _ambiguous(remaining)
-    return remaining[0]
+    return _not_after_logits(remaining[0], candidates)
 
 
 def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]:
     """Return the candidates without those that another plausible candidate makes unlikely.
 
-    A head in a part called a trunk, an unnamed 1x1 convolution and a single row are unlikely if another candidate comes last. So is
-    a head in a copy of the weights that the file keeps as the best ones.
+    A head in a part called a trunk and a single row are unlikely if another candidate comes last, and a 1x1 convolution is if a
+    linear layer has the name of a classifier. So is a head in a copy of the weights that the file keeps as the best ones.
     """
     remaining = list(plausible)
     last = max((candidate.layer.position for candidate in remaining), default=0)
     for is_unlikely in (
         lambda candidate: any(map(_TRUNK.match, candidate.layer.module[:-1])),
-        lambda candidate: len(candidate.tensor.shape) > 2 and not candidate.is_named,
         lambda candidate: candidate.tensor.shape[0] == 1,
     ):
         others = [candidate for candidate in remaining if not is_unlikely(candidate)]
         if any(candidate.layer.position == last for candidate in others):
             remaining = others
+    linear = [candidate for candidate in remaining if len(candidate.tensor.shape) == 2 or candidate.is_named]
+    if any(candidate.is_named for candidate in linear):
+        remaining = linear
     return [candidate for candidate in remaining if not any(map(_BEST_COPY.search, candidate.layer.path))] or remaining
 
 

@@ -45,6 +45,7 @@ _OPTIMIZER_STATE = frozenset(
 _ADAPTED = "is changed by an adapter (LoRA) of a kind that dsi does not put together"
 _ORIGINAL = "parametrizations.weight.original"
 _MAX_DIMENSIONS = 8
+_IMAGE_CHANNELS = 4
 
 
 @dataclass(frozen=True)
@@ -277,7 +278,7 @@ def _norm(module: _Module) -> Layer | None:
 def _raw(module: _Module) -> Layer | None:
     """Return a matrix that is a parameter of the model itself (``W``, ``prototypes``)."""
     for name, tensor in module.parameters.items():
-        is_part = name in _BUFFERS | _OPTIMIZER_STATE or name.startswith(("lora_", "weight", "bias"))
+        is_part = name in _BUFFERS | _OPTIMIZER_STATE or name.startswith(("lora_", "weight_", "bias"))
         if not is_part and len(tensor.shape) == 2 and min(tensor.shape) > 1 and tensor.dtype in FLOATS:
             return module.layer(name, "raw", 0, 0)._replace(module=(*module.path, name), weight=tensor)
     return None
@@ -379,10 +380,14 @@ def _edges(layers: Sequence[Layer]) -> Iterator[tuple[int, int]]:
     unused: list[Layer] = []
     without_input: list[Layer] = []
     consumed: set[int] = set()
-    for layer in layers:
+    for layer in _own_parameters_last(layers):
         if not _computes(layer):
             continue
-        inputs = [producers[layer.width_in]] if layer.width_in in producers else _inputs_of_other_width(layer, unused)
+        producer = producers.get(layer.width_in)
+        if producer is not None and not _is_image_after_scores(layers[producer], layer):
+            inputs = [producer]
+        else:
+            inputs = _inputs_of_other_width(layer, unused)
         for position in inputs:
             consumed.add(position)
             yield position, layer.position
@@ -399,11 +404,38 @@ def _edges(layers: Sequence[Layer]) -> Iterator[tuple[int, int]]:
             yield later[-1].position, layer.position
 
 
+def _own_parameters_last(layers: Sequence[Layer]) -> list[Layer]:
+    """Return the layers with a module's own parameters after those of its submodules.
+
+    A state dict begins with a module's own parameters, wherever ``forward()`` uses them.
+    """
+    end: dict[tuple[object, ...], int] = {}
+    for layer in layers:
+        for length in range(len(layer.module)):
+            end[(layer.path, *layer.module[:length])] = layer.position
+
+    def place(layer: Layer) -> tuple[int, bool, int]:
+        owner = (layer.path, *(layer.module[:-1] if layer.kind == "raw" else layer.module))
+        return end.get(owner, layer.position), owner in end, layer.position
+
+    return sorted(layers, key=place)
+
+
 def _computes(layer: Layer) -> bool:
     """Return whether a layer converts an input of one width into an output of another."""
     if layer.kind == "raw":
         return layer.width_out > 0 and _CLASS_VECTORS.match(layer.module[-1]) is not None
     return layer.kind != "norm" and layer.width_out > 0
+
+
+def _is_image_after_scores(producer: Layer, consumer: Layer) -> bool:
+    """Return whether a layer computes scores and the next one is a convolution with a window over the few channels of an image.
+
+    A classifier of three classes does not feed the first convolution of its network.
+    """
+    if producer.kind != "matrix" or consumer.kind != "other" or consumer.weight is None:
+        return False
+    return 1 < consumer.weight.shape[1] == consumer.width_in <= _IMAGE_CHANNELS
 
 
 def _inputs_of_other_width(layer: Layer, unused: Sequence[Layer]) -> list[int]:
@@ -433,6 +465,6 @@ def _edges_without_order(layers: Sequence[Layer]) -> Iterator[tuple[int, int]]:
         if not _computes(layer):
             continue
         for consumer in by_input.get(layer.width_out, ()):
-            if consumer.position != layer.position:
+            if consumer.position != layer.position and not _is_image_after_scores(layer, consumer):
                 yield layer.position, consumer.position
                 break

@@ -240,3 +240,63 @@ def test_the_projection_of_a_pooling_is_the_classifier_only_where_labels_say_so(
     with errors.raises("backbone", NoHeadError):
         chosen(found)
     assert chosen(found, classes=10) == "head.proj.weight"
+
+
+_CONVOLUTIONS = {"body__0__weight": (32, 3, 3, 3), "body__1__weight": (64, 32, 3, 3)}
+_NARROW_BODY = {**_CONVOLUTIONS, "last__weight": (16, 64), "last__bias": (16,)}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        pytest.param(
+            {"kernel": (16, 5), **_NARROW_BODY}, "kernel", id="parameter of the network itself, first in its file"
+        ),
+        pytest.param({"top__weight": (3, 64), **_CONVOLUTIONS}, "top.weight", id="three classes and three channels"),
+        pytest.param(
+            {"top__weight": (7, 64), **_CONVOLUTIONS}, "top.weight", id="registered before the body, without a bias"
+        ),
+        pytest.param({"weights1": (64, 9), **_CONVOLUTIONS}, "weights1", id="parameter whose name begins with weight"),
+        pytest.param(
+            {**_CONVOLUTIONS, "fc1__weight": (20, 64), "fc2__weight": (20, 20)}, "fc2.weight", id="square in a chain"
+        ),
+    ],
+)
+def test_choose_head_unusual_network_finds_the_head(shapes, expected):
+    assert chosen(tensors(**shapes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("shapes", "candidates"),
+    [
+        pytest.param(
+            {**_CONVOLUTIONS, "fc__weight": (10, 64), "calibration__weight": (10, 10)},
+            ("fc.weight", "calibration.weight"),
+            id="square layer after the logits",
+        ),
+        pytest.param(
+            {
+                **_CONVOLUTIONS,
+                "score__weight": (10, 64, 1, 1),
+                "score__bias": (10,),
+                "side__weight": (4, 32),
+                "side__bias": (4,),
+            },
+            ("score.weight", "side.weight"),
+            id="convolution, and a linear layer after it",
+        ),
+        pytest.param(
+            {"theta": (48, 24), **_CONVOLUTIONS, "a__weight": (48, 64), "b__weight": (24, 64)},
+            ("theta", "a.weight", "b.weight"),
+            id="parameter whose rows or columns could be the classes",
+        ),
+    ],
+)
+@pytest.mark.parametrize("is_sorted", [False, True])
+def test_choose_head_several_plausible_layers_asks(shapes, candidates, is_sorted):
+    found = tensors(**shapes)
+    if is_sorted:
+        found = dict(sorted(found.items()))
+    with pytest.raises(AmbiguousHeadError) as raised:
+        chosen(found)
+    assert {title.split(" ")[0] for title in raised.value.fields["candidates"]} >= set(candidates)
