@@ -81,32 +81,6 @@ def test_sorted_is_by_falling_similarity_the_class_itself_first(run):
             assert list(row[1:]) == sorted(set(range(10)) - {i}, key=lambda j, i=i: (-csm[i, j], j))
 
 
-def test_what_is_not_there_is_said_with_what_is(run, analysed, tmp_path):
-    names = ", ".join(RUNS)
-    for call, message in (
-        (lambda: run.csm(), f"{analysed.out} holds {names}; add --run cifar100-cnn, or another one (in Python run=)"),
-        (lambda: run.epochs("vit"), f"no run 'vit': {analysed.out} holds {names}"),
-        (
-            lambda: run.csm("tncsm", split="test", run="cifar100-vit"),
-            "no tncsm of epoch 30 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ccsm-test, ncsm",
-        ),
-        (
-            lambda: run.sorted(epoch=31, run="cifar100-vit"),
-            "no ncsm of epoch 31 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ccsm-test, ncsm",
-        ),
-        (
-            lambda: dsi_cli.open_results(tmp_path / "x"),
-            f"no output folder {tmp_path}/x: run `dsi analyze CHECKPOINTS -o {tmp_path}/x` first",
-        ),
-        (
-            lambda: dsi_cli.open_results(tmp_path),
-            f"{tmp_path} holds no checkpoints.parquet: it is no output of dsi analyze; expected the folder that its -o named",
-        ),
-    ):
-        with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
-            call()
-
-
 def test_the_reference_has_gaps_where_labels_mean_nothing(make_run, tmp_path):
     run = dsi_cli.analyze(make_run(epochs=1, labels=("qzx", *ANIMALS[1:])), tmp_path / "out", draws=0, measures=["mae"])
     scsm = run.csm("scsm")

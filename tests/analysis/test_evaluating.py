@@ -16,7 +16,6 @@ import torch
 from helpers import oracles_testset as oracles
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dsi_cli.checkpoints import state_dict
@@ -158,16 +157,6 @@ def test_torchscript_is_run_where_it_is_asked_for(own_run, own_net, tmp_path, ev
     for epoch in (0, 1):
         wanted = loop(own_run.model(epoch), own_run.transform, few)
         assert_array_equal(ran.predictions(epoch)["prediction"], wanted.predictions)
-
-
-def test_a_recorded_name_that_is_not_listed_is_not_used(timm_run, tmp_path, evaluate):
-    (tmp_path / "named").mkdir()
-    held = saved(timm_run, 0)
-    held["args"].model = "../evil"
-    torch.save(held | {"arch": "../evil"}, tmp_path / "named" / "checkpoint-0.pth.tar")
-    ran = evaluate(tmp_path / "named")
-    assert (ran.code, ran.stdout) == (2, "")
-    assert ran.errors[0].startswith("run 'named': its checkpoints do not name their model: give --model timm:NAME")
 
 
 def test_a_malicious_checkpoint_never_runs(own_run, tmp_path, evaluate):
@@ -412,23 +401,6 @@ def test_a_network_without_a_classifier_gives_templates(kind, tmp_path, evaluate
     assert (again.code, again.stdout[:12]) == (0, "Nothing new:")
 
 
-def test_a_processor_wins_over_the_networks_own_image_size(tmp_path, evaluate, loop, few):
-    """facebook/dinov2-base says 518 in config.json, and 224 in preprocessor_config.json."""
-    loaded, transform = backbone(tmp_path / "backbone", "transformers")
-    for place in (tmp_path / "backbone").iterdir():
-        config = json.loads((place / "config.json").read_text(encoding="utf-8"))
-        (place / "config.json").write_text(json.dumps(config | {"image_size": 56}), encoding="utf-8")
-        weights = load_file(place / "model.safetensors")
-        (name,) = (name for name in weights if name.endswith("position_embeddings"))
-        save_file(weights | {name: torch.randn(1, 17, 32)}, place / "model.safetensors", {"format": "pt"})
-    ran = evaluate(tmp_path / "backbone", "--templates", "--epochs", 1)
-    assert ran.code == 0, ran.stderr
-    assert "images: 28x28 (bilinear, squashed)" in ran.stderr
-    wanted = loop(loaded(1), transform, few)
-    tncsm = oracles.template_similarity(wanted.logits, wanted.targets, 10)
-    assert_allclose(ran.matrix("tncsm-test", 1), tncsm, atol=3e-6)
-
-
 @pytest.mark.parametrize("options", [(), ("--epochs", 0)])
 def test_without_templates_a_network_without_a_classifier_fails(options, tmp_path, evaluate):
     backbone(tmp_path / "backbone", "timm")
@@ -443,18 +415,6 @@ def test_without_templates_a_network_without_a_classifier_fails(options, tmp_pat
 
 
 # Going on
-
-
-def test_a_second_call_evaluates_nothing(own_run, evaluate, evaluations):
-    ran = evaluate(own_run.folder, *own_run.options, "--templates")
-    assert evaluations == [100, 100]
-    before = pd.read_parquet(ran.out / "curves.parquet")
-    again = evaluate(own_run.folder, *own_run.options, "--templates")
-    assert (again.code, len(evaluations)) == (0, 2)
-    pd.testing.assert_frame_equal(pd.read_parquet(ran.out / "curves.parquet"), before)
-    assert again.stdout.startswith("Nothing new: ")
-    evaluate(own_run.folder, *own_run.options)  # templates are there, though they are not asked for
-    assert len(evaluations) == 2
 
 
 @pytest.mark.slow
@@ -517,17 +477,6 @@ def test_a_changed_helper_of_the_model_makes_them_anew(make_own, nets, tmp_path,
             monkeypatch.delitem(sys.modules, name, raising=False)  # as in a call of its own
         ran = evaluate(run.folder, "--model", f"{tmp_path / 'calling_nets.py'}:build")
         assert (ran.code, len(evaluations)) == (0, count)
-
-
-def test_a_changed_checkpoint_alone_is_evaluated_anew(make_own, tmp_path, evaluate, evaluations, loop, few):
-    run = make_own(tmp_path / "own", epochs=3)
-    evaluate(run.folder, *run.options)
-    held = torch.load(run.files[1])
-    held["state_dict"]["classifier.bias"] += torch.arange(10.0)
-    torch.save(held, run.files[1])
-    ran = evaluate(run.folder, *run.options)
-    assert len(evaluations) == 4
-    assert_array_equal(ran.predictions(1)["prediction"], loop(run.model(1), run.transform, few).predictions)
 
 
 @pytest.mark.slow

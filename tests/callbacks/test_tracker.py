@@ -68,17 +68,6 @@ def test_training_is_the_same_to_the_last_bit_with_and_without():
     assert drawn == (random.random(), np.random.rand(), torch.rand(1))
 
 
-def test_a_generator_that_both_loaders_share_is_put_back():
-    def run(after_epoch):
-        shared = torch.Generator().manual_seed(9)
-        mine, theirs = (DataLoader(images(64, s), 24, shuffle=True, generator=shared) for s in (1, 2))
-        return train(network(), 2, lambda _, net: after_epoch(net, theirs), mine)
-
-    track = Tracker(LABELS)
-    without, with_it = run(lambda *_: None), run(lambda net, theirs: track(net, loader=theirs))
-    assert all(torch.equal(without[name], with_it[name]) for name in without)
-
-
 class Careless(torch.utils.data.Dataset):
     """Validation images that draw from every global generator."""
 
@@ -139,12 +128,6 @@ def test_batches_and_outputs_as_hugging_face_has_them():
     batches = [{"pixel_values": inputs, "labels": targets} for inputs, targets in loader(80, seed=2)]
     track = Tracker(LABELS)
     assert track(Model(), loader=batches) == track(network(), loader=loader(80, seed=2))
-
-
-@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile, lambda net: net.state_dict(), lambda net: net.fc.weight])
-def test_wrapped_or_bare_it_is_the_same_classifier(wrap):
-    net = network()
-    assert Tracker(LABELS)(wrap(net)) == pytest.approx(expected(net.fc.weight.detach().numpy()), abs=1e-6)
 
 
 @pytest.mark.parametrize("normed", [nn.utils.parametrizations.weight_norm, nn.utils.weight_norm])

@@ -108,16 +108,3 @@ def test_settle_the_only_checkpoint_of_a_run_has_no_epoch(names):
     assert [record.status for record in settled] == ["ok", "skipped", "skipped"][: len(names)]
     assert {(record.epoch, record.epoch_source) for record in settled} == {(None, None)}
     assert deduplication.stands_for_epoch(settled) == {(None, None): True}
-
-
-def test_settle_checkpoints_with_steps_alone_are_ordered_by_them_from_1():
-    records = [at(f"{name}.pt", epoch=None, epoch_source=None, fingerprint=name) for name in ("iter_100", "iter_20")]
-    settled = deduplication.resolve_duplicates(records)
-    assert [(record.epoch, record.step, record.epoch_source) for record in settled] == [(2, 100, "order"), (1, 20, "order")]
-
-
-def test_settle_a_copy_with_another_count_of_epochs_gives_way_to_the_numbered_file():
-    records = [at(f"epoch_{n}.pt", epoch=n, epoch_source="file name", fingerprint=str(n)) for n in (3, 6)]
-    found = verdicts(deduplication.resolve_duplicates([*records, at("best.pt", epoch=5, fingerprint="6")]))
-    assert found["best.pt"] == ("skipped", 5, "the same weights as epoch_6.pt")
-    assert [found[f"epoch_{n}.pt"][0] for n in (3, 6)] == ["ok", "ok"]

@@ -90,20 +90,6 @@ def test_scan_takes_each_file_of_several_epochs_for_a_run(tmp_path):
     assert runs == {"ckpts": [9], "ckpts/adam": [1, 2, 3], "ckpts/sgd": [1, 2, 3]}
 
 
-@pytest.mark.parametrize(
-    "saved",
-    [
-        lambda state: {10**17: state, 2: state},
-        lambda state: {0: state, 1: {"fc.weight": torch.ones(5, 2)}},
-        lambda state: {"generator": state, "discriminator": {"fc.weight": torch.ones(5, 2)}},
-        lambda state: [state],
-    ],
-)
-def test_scan_takes_other_collections_for_one_checkpoint(saved, tmp_path):
-    torch.save(saved(network().state_dict()), tmp_path / "ckpt.pt")
-    assert len(records_of(tmp_path)) == 1
-
-
 def test_scan_skips_files_that_hold_no_network(tmp_path):
     model, optimizer = trained()
     torch.save(model.state_dict(), tmp_path / "params.pt")

@@ -104,13 +104,6 @@ def test_elements_in_other_files_are_not_read(tmp_path):
 # Damage.
 
 
-def test_an_array_that_was_never_written_is_named(tmp_path):
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        file.create_dataset("x", (8, 8), "f4")
-    with raises("missing-elements", UnreadableError):
-        read_all(tmp_path / "x.h5")
-
-
 # Little that asks for much.
 
 

@@ -113,11 +113,6 @@ def test_raw_and_averaged_weights_are_chosen_by_role():
     assert choose_head(groups, EMA) == Head("module.fc.weight", ema["module.fc.weight"], EMA, path=("model_ema",))
 
 
-def test_averaged_weights_stand_in_where_they_are_alone():
-    found = choose_head([NestedStateDict(("ema",), tensors(fc__weight=(10, 16)), EMA)], RAW)
-    assert (found.name, found.role) == ("fc.weight", EMA)
-
-
 TWO = {"head_a__head__weight": (10, 16), "head_b__head__weight": (10, 16), "head_a__head__bias": (10,)}
 
 
@@ -216,23 +211,6 @@ def test_a_class_predictor_for_each_layer_is_asked_about_unless_they_are_one():
         chosen(apart)
     one = next(iter(apart.values()))
     assert chosen(dict.fromkeys(apart, one)).startswith("class_embed.")
-
-
-def test_a_class_predictor_that_is_no_1x1_convolution_is_named():
-    found = tensors(
-        head__classification_head__conv__0__weight=(256, 256, 3, 3),
-        head__classification_head__cls_logits__weight=(99, 256, 3, 3),
-    )
-    with errors.raises("backbone", NoHeadError) as caught:
-        chosen(found)
-    assert "cls_logits.weight (99, 256, 3, 3) predicts classes by a convolution" in str(caught.value)
-
-
-def test_the_projection_of_a_text_tower_is_no_classifier():
-    found = tensors(text_model__head__weight=(768, 768), vision_model__encoder__layers__0__mlp__fc1__weight=(3072, 768),
-        vision_model__encoder__layers__0__mlp__fc2__weight=(768, 3072))  # fmt: skip
-    with errors.raises("backbone", NoHeadError):
-        chosen(found)
 
 
 def test_the_projection_of_a_pooling_is_the_classifier_only_where_labels_say_so():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import zipfile
 from contextlib import ExitStack
@@ -11,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.checkpoint_files import repacked
-from helpers.memory_limits import scanned as scanned_in_bounds
 from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints.discovery import discover
@@ -252,33 +250,6 @@ def test_a_damaged_configuration_costs_the_order_alone(config, saved, tmp_path):
 
 
 # Little that asks for much.
-
-
-@pytest.mark.slow
-def test_a_configuration_of_small_values_stays_within_bounds(tmp_path):
-    config = b'{"config": {' + b",".join(b'"%x":.5'.replace(b".5", b"0.5") % n for n in range(640_000)) + b"}}"
-    weights = tmp_path / "x.h5"
-    with h5py.File(weights, "w") as file:
-        file["layers/dense/vars/0"] = np.ones((4, 3), "f4")
-    with zipfile.ZipFile(tmp_path / "x.keras", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("config.json", config)
-        archive.writestr("metadata.json", config)
-        archive.write(weights, "model.weights.h5")
-    assert scanned_in_bounds(tmp_path / "x.keras") == ("ok", "None")
-
-
-@pytest.mark.slow
-def test_long_names_of_many_layers_are_refused(tmp_path):
-    """Each layer's own name stands in the configuration once, and before each of its variables."""
-    layers = [{"class_name": "Dense", "config": {"name": "\U0001f600" + "n" * 990}} for _ in range(450)]
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        file.attrs["model_config"] = json.dumps({"config": {"layers": layers}})
-        for number in range(450):
-            for variable in range(40):
-                file[f"layers/dense{f'_{number}' * bool(number)}/vars/{variable}"] = (
-                    file["layers/dense/vars/0"] if number or variable else np.ones((4, 3), "f4")
-                )
-    assert "have more than 4194304 letters in all" in scanned_in_bounds(tmp_path / "x.h5")[1]
 
 
 # What the configuration tells of the head.

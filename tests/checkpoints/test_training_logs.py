@@ -28,13 +28,6 @@ def test_rows_of_one_epoch_are_joined(tmp_path):
     assert not log.begins_before_training
 
 
-def test_percent_become_shares_in_the_whole_column(tmp_path):
-    text = "epoch,train_loss,eval_loss,eval_top1,eval_top5,lr\n0,2.3,2.2,0.9,5.0,0.1\n1,2.0,1.9,61.5,90.0,0.1\n"
-    log = read_log(written(tmp_path / "summary.csv", text))
-    assert [row["test_accuracy"] for row in log.by_epoch.values()] == pytest.approx([0.009, 0.615])
-    assert [row["test_accuracy_top5"] for row in log.by_epoch.values()] == pytest.approx([0.05, 0.9])
-
-
 def test_the_trainer_state_of_hugging_face(tmp_path):
     history = [
         {"epoch": 0.5, "loss": 2.0, "learning_rate": 0.1, "step": 1},

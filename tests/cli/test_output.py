@@ -149,13 +149,6 @@ def test_wordnet_through_a_pipe(four_runs):
     ]
 
 
-def test_wordnet_refuses_a_terminal():
-    code, seen, errors = on_terminal("wordnet", "cifar10", "-o", "-", stream="stdout")
-    assert (code, seen) == (2, "")
-    hint = "add -o FILE.parquet, or pipe it on"
-    assert errors == f"dsi: stdout is a terminal, which cannot show Parquet or NPY: {hint}\n"
-
-
 def test_wordnet_tells_what_was_taken(dsi, tmp_path):
     labels, out, mapping = tmp_path / "labels.txt", tmp_path / "matrix.parquet", tmp_path / "map.csv"
     labels.write_text("cat\nn02084071\nfrog.n.01\nqzx\n", encoding="utf-8")

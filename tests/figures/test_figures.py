@@ -17,7 +17,6 @@ from matplotlib.axes import Axes
 from matplotlib.collections import Collection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from PIL import Image
 
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.figures import curves, save
@@ -151,11 +150,6 @@ def test_figures_have_no_overlapping_texts(analysed: Analysed, style: Style, run
     assert looked >= 11
 
 
-def test_figures_have_unique_names_and_titles():
-    assert len({one.name for one in FIGURES}) == len(FIGURES)
-    assert all(one.title and one.name.isidentifier() for one in FIGURES)
-
-
 def test_figure_spec_of_unknown_name_suggests_a_similar_name():
     with raises("unknown-figure", UsageError, figure="idm_error", suggestion="idm_errors"):
         figure_spec("idm_error")
@@ -172,14 +166,6 @@ def test_write_of_equal_tables_gives_equal_bytes(analysed: Analysed, tmp_path: P
     assert first == second
     assert first.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[form])
     assert not any(word in first for word in (b"<dc:date>", b"CreationDate"))
-
-
-def test_write_png_is_as_wide_as_the_column(analysed: Analysed, tmp_path: Path):
-    for columns, inches in ((1, 3.35), (2, 7.0)):
-        asked = save.check_options(analysed.run, [CNN], style="paper", columns=columns)
-        (path,) = save.write(analysed.run, ["wsi"], asked, ["png"], tmp_path).files
-        with Image.open(path) as image:
-            assert image.width == pytest.approx(inches * 300, abs=1)
 
 
 def test_write_to_an_impossible_path_keeps_the_old_file(analysed: Analysed, tmp_path: Path):

@@ -7,8 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers.errors import raises
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dsi_cli.errors import UsageError
 from dsi_cli.inference.class_matching import match_classes
@@ -73,14 +71,6 @@ def test_imagenet_is_matched_by_its_names_ids_and_synonyms(by):
     assert warnings == []
 
 
-@given(st.permutations(range(12)), st.lists(st.sampled_from(["a", "B", "c-d", "e, f"]), max_size=4))
-def test_the_order_of_the_classifiers_classes_changes_nothing(order, dropped):
-    names = ["a", "B", "c-d", "e, f", "1", "02", "n00000003", "x y", "Z", "q", "r", "s"]
-    data = tuple(name for name in names if name not in dropped)
-    targets, _ = match_classes(_samples(data), 12, [names[number] for number in order], None)
-    assert [names[order[target]] for target in targets] == list(data)
-
-
 @pytest.mark.parametrize(
     ("data", "names", "missing", "unused"),
     [
@@ -129,15 +119,6 @@ def test_a_sorted_order_that_nobody_stated_is_told():
     ]
     assert match_classes(samples, 2, ("b", "a"), None)[1] == []
     assert match_classes(replace(_samples(("0", "1")), is_sorted=True), 2, None, None)[1] == []
-
-
-def test_numbers_in_the_order_of_their_spelling_are_told():
-    data = tuple(sorted(str(number) for number in range(11)))
-    targets, warnings = match_classes(_samples(data), 11, None, None)
-    assert targets.tolist() == list(range(11))
-    assert len(warnings) == 1
-    assert warnings[0].startswith("the class names of DATA are numbers in alphabetical order (0, 1, 10, ...): used in")
-    assert match_classes(_samples(tuple(str(n).zfill(2) for n in range(11))), 11, None, None)[1] == []
 
 
 @pytest.mark.parametrize(

@@ -105,16 +105,6 @@ def test_class_names_are_the_classifier(run, tmp_path):
     assert {"ncsm,scsm", "ncsm,tncsm-test", "ncsm,ccsm-test"} <= set(curves["of"].dropna())
 
 
-def test_a_later_call_without_the_data_keeps_all(run, tmp_path):
-    out = tmp_path / "out"
-    analyze([run], out, Options(draws=0, evaluation=Evaluation(test=str(tmp_path / "images"), **EVALUATED)))
-    before = pd.read_parquet(out / "curves.parquet")
-    (told,) = analyze([run], out, Options(draws=0)).runs
-    pd.testing.assert_frame_equal(pd.read_parquet(out / "curves.parquet"), before)
-    assert "from an earlier call" in told.splits["test"]
-    assert (out / "csms/clip/ncsm/2.parquet").is_file()
-
-
 def test_without_a_tokenizer_templates_take_the_place(run, tmp_path):
     for path in run.rglob("tokenizer*"):
         path.unlink()

@@ -39,7 +39,7 @@ def test_the_table_of_measures():
 
 
 @pytest.mark.parametrize("measure", oracles.VALUE_MEASURES)
-@pytest.mark.parametrize("classes", [4, 5, 8, 13, 40, 100])
+@pytest.mark.parametrize("classes", [4, 13, 40])
 @pytest.mark.parametrize("kind", KINDS)
 def test_value_and_ceiling_equal_the_oracle(make_pair, kind, classes, measure):
     a, b = make_pair(kind, classes)
@@ -176,14 +176,6 @@ def test_a_spread_within_rounding_is_constant():
     assert not PreparedMatrix(-np.where(np.eye(8) > 0, 1.0, 0.7 + 5.1e-7 * (noise > 0.5))).is_constant
 
 
-@pytest.mark.parametrize("classes", [4, 11])
-def test_ssim_needs_twelve_classes(make_pair, classes):
-    a, b = make_pair("asymmetric", classes)
-    entry = alignments(a, b, ["ssim"], permutations=5)["ssim"]
-    reason = f"ssim's window needs 12 classes or more, not {classes}"
-    assert entry == Alignment("ssim", classes_used=classes, reason=reason)
-
-
 def test_reasons_up_to_256_classes(make_pair):
     a, b = make_pair("asymmetric", 14)
     found = alignments(a, b, ALL)
@@ -219,19 +211,6 @@ def test_above_256_classes_ssim_alone_lacks_its_chance_level(make_pair):
     assert (entry.null_mean, entry.null_std, entry.z, entry.excess, entry.low) == (None,) * 5
     assert entry.reason.endswith("the chance level of this measure needs --permutations; an interval of ssim needs --draws")
     assert alignments(a, b, ["ssim"], permutations=2)["ssim"].z is not None
-
-
-def test_where_all_relabellings_agree_there_is_no_z():
-    """A symmetric and an antisymmetric matrix have the same product whatever the labels."""
-    rng = np.random.default_rng(7)
-    for classes in (5, 9):
-        a, b = rng.normal(size=(2, classes, classes))
-        a, b = a + a.T, b - b.T
-        for measure in ("cosine", "pearson", "mse", "spearman"):
-            entry = alignments(a, b, [measure])[measure]
-            assert (entry.null_std, entry.z) == (0.0, None), (classes, measure)
-            assert "every relabelling gives the same value, so there is no z" in entry.reason
-            assert_allclose(entry.value, entry.null_mean, atol=1e-12)
 
 
 # Errors

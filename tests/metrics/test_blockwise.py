@@ -17,7 +17,6 @@ from dsi_cli.metrics.blockwise.blocks import (
     TOO_MANY_CLASSES,
     BlockWalk,
     DenseRows,
-    matrix_sums,
     rows_within,
     without_diagonal,
 )
@@ -86,13 +85,6 @@ def test_alignments_are_those_of_the_whole_matrices_or_null_with_the_reason(clas
     assert_allclose(pearson, class_alignment.align_classes(a, b)[0], rtol=1e-9)
 
 
-def test_sums_that_are_known_are_used() -> None:
-    a, b = cosines(20), tied(20)
-    known = matrix_sums(DenseRows(a), WALK), matrix_sums(DenseRows(b), WALK)
-    found, _ = alignments_in_blocks(DenseRows(a), DenseRows(b), ["pearson"], WALK, known)
-    assert found == alignments_in_blocks(DenseRows(a), DenseRows(b), ["pearson"], WALK)[0]
-
-
 @pytest.mark.parametrize(
     ("classes", "constant", "reason"),
     [
@@ -106,14 +98,6 @@ def test_why_there_is_no_alignment(classes: int, constant: bool, reason: str) ->
     assert pearson is None
     assert (found["cosine"].reason or "").startswith(reason)
     assert alignment.alignments(cosines(classes), other, ["cosine", "ssim"]) == found
-
-
-def test_a_row_of_one_value_has_no_correlation() -> None:
-    a, b = cosines(40), tied(40)
-    b[5, :], b[:, 5] = 0.25, 0.25
-    _, pearson = alignments_in_blocks(DenseRows(a), DenseRows(b), ["cosine"], WALK)
-    assert pearson is not None
-    assert list(np.flatnonzero(np.isnan(pearson))) == [5]
 
 
 @pytest.mark.parametrize("kind", MATRICES)

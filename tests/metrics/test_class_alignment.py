@@ -55,14 +55,6 @@ def test_a_row_of_one_value_has_no_correlation():
     assert_array_equal(np.isnan(pearson), np.isnan(z))
 
 
-def test_the_order_of_the_classes_moves_the_values_with_them():
-    rng = np.random.default_rng(1)
-    a, b, order = random_csm(rng, 12), random_csm(rng, 12), rng.permutation(12)
-    at = np.ix_(order, order)
-    for moved, kept in zip(align_classes(a[at], b[at]), align_classes(a, b), strict=True):
-        assert_allclose(moved, kept[order], rtol=1e-9)
-
-
 @pytest.mark.parametrize("classes", [8, 20])
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_a_group_is_the_sai_of_its_classes(classes, symmetric):
@@ -80,11 +72,6 @@ def test_the_null_of_a_group_is_that_of_all_relabellings(classes):
     a, b = random_csm(rng, classes), random_csm(rng, classes).round()
     whole = alignments(a, b, ["pearson"])["pearson"]  # few classes: all relabellings are tried
     assert align_group(a, b).z == pytest.approx(whole.z)
-
-
-def test_a_group_of_three_has_no_alignment():
-    a = random_csm(np.random.default_rng(0), 3)
-    assert align_group(a, a) == (None, None, "3 classes: the alignment of a group needs 4 or more")
 
 
 def test_a_group_without_differences_has_no_alignment():

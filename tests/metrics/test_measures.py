@@ -18,14 +18,6 @@ def test_off_diagonal_and_its_order():
     ]
 
 
-def test_scaled_to_0_and_1():
-    assert measures.min_max_scaled(np.array([-3.0, 1.0, 5.0, -1.0])).tolist() == [0, 0.5, 1, 0.25]
-
-
-def test_ties_share_their_middle_rank():
-    assert measures.mid_ranks(np.array([0.5, 0.1, 0.5, 0.9, 0.5])).tolist() == [3, 1, 3, 5, 3]
-
-
 @pytest.mark.parametrize(
     ("measure", "expected"),
     [

@@ -177,15 +177,6 @@ def test_results_of_another_csv_file_raise(save, content, code):
     assert len(str(caught.value).splitlines()) <= 2
 
 
-def test_messages_name_the_place_and_what_is_expected(save):
-    with pytest.raises(
-        UsageError, match=r"epoch 1, row 2: the target 'horse' is not a class: expected 0 to 3, or the name"
-    ):
-        read_predictions(save("a.csv", GOOD + "1,horse,cat\n")).results([0, 1], 4, NAMES)
-    with pytest.raises(UsageError, match=r"expected the columns epoch, target and prediction .*; found 'image', 'class'"):
-        read_predictions(save("a.csv", "image,class\n1.png,cat\n"))
-
-
 @pytest.mark.parametrize(
     ("changed", "code"),
     [

@@ -29,7 +29,6 @@ from dsi_cli.metrics.wsi import max_wsi
 from dsi_cli.queries.comparison.common_classes import match_classes, match_epochs
 from dsi_cli.queries.comparison.compare import MEASURES, ComparisonOptions, compare
 from dsi_cli.queries.comparison.criteria import SEED_DEVIATIONS
-from dsi_cli.queries.comparison.cross_alignment import cross_alignment
 from dsi_cli.queries.comparison.equal_accuracy import (
     EQUAL,
     LAST,
@@ -114,15 +113,6 @@ def test_a_permuted_copy_is_the_same_network(tmp_path):
     assert found.verdicts[0].answer == NO_DIFFERENCE
 
 
-def test_the_same_synsets_by_other_names_are_the_same_classes(tmp_path):
-    first = write_output(tmp_path / "first", write_run(tmp_path / "a"))
-    ids = Results(first).classes["wnid"].tolist()
-    second = write_output(tmp_path / "second", write_run(tmp_path / "b", labels=[*ids[:2], "horse", *ids[3:]]))
-    found = match_classes(*compared_runs([first, second]))
-    assert found.by == "WordNet id"
-    assert found.order.tolist() == list(range(8))
-
-
 def test_names_that_no_wordnet_has_are_matched_by_name(tmp_path):
     made_up = [f"qx{label}" for label in ANIMALS]
     out = write_output(
@@ -142,15 +132,6 @@ def test_other_classes_are_not_compared(tmp_path):
     assert (found.between[0].points, found.between[0].reason, found.between[0].common_classes) == ([], reason, 2)
     assert (found.equal[0].rows, found.equal[0].reason) == ([], reason)
     assert found.recommendation == f"a and b cannot be compared: {reason}"
-
-
-def test_without_labels_classes_are_those_of_the_same_index(tmp_path):
-    runs = [write_run(tmp_path / name, labels=None, seed=seed) for seed, name in enumerate("ab")]
-    out = write_output(tmp_path / "out", *runs)
-    a, b = compared_runs([out])
-    assert match_classes(a, b).by == "class index"
-    named = write_output(tmp_path / "named", write_run(tmp_path / "c"))
-    assert match_classes(a, compared_runs([out, named])[2]).reason.startswith("a has no labels")
 
 
 def test_epochs_are_matched_on_those_completed(two, monkeypatch):
@@ -297,19 +278,6 @@ def seeds(tmp_path):
     return write_output(tmp_path / "out", *runs)
 
 
-@pytest.mark.parametrize("pattern", ["seed", r"^(\w)_", r"(.*)_seed\d"])
-def test_repetitions_are_one_group(tmp_path, pattern):
-    found = group_runs(compared_runs([seeds(tmp_path)]), pattern)
-    assert [(group.name, len(group.runs)) for group in found] == [("a", 3), ("b", 3)]
-
-
-@pytest.mark.parametrize("suffix", ["_seed0", "-seed=3", "-s1", ".run2", "/rep3", "_trial10", "_fold4", "_r7"])
-def test_the_usual_suffixes(two, suffix):
-    one, other = compared_runs([two])
-    named = [replace(one, label=f"resnet50{suffix}"), replace(other, label="vit")]
-    assert [group.name for group in group_runs(named, "seed")] == ["resnet50", "vit"], "a run without the pattern is alone"
-
-
 def test_group_runs_with_a_pattern_that_gives_no_groups_raises(two):
     runs = compared_runs([two])
     with raises("invalid-pattern", pattern="("):
@@ -363,21 +331,6 @@ def test_networks_of_groups_are_alike_within_and_between(tmp_path):
     assert bands["a – b"].mean == pytest.approx(values.mean(axis=0))
     assert bands["a – b"].low == values.min(axis=0).tolist()
     assert bands["a – b"].high == values.max(axis=0).tolist()
-
-
-def test_an_alignment_that_is_none_has_no_first_epoch(two):
-    for line in compare([two]).runs:
-        rows = curve(Results(two).curves, line.label, metric="sai", of="ncsm,scsm", variant="cosine").sort_index()
-        best = rows["excess"].idxmax()
-        half = rows.index[rows["excess"] >= rows["excess"].max() / 2][0]
-        assert line.aligned_at == (half if rows["z"][best] > 3 else None)
-
-
-def test_a_band_has_the_epochs_that_all_of_a_group_have(tmp_path):
-    runs = [write_run(tmp_path / f"a_seed{i}", [0.2, 0.5, 0.8, 0.9][: 3 + i], seed=i) for i in range(2)]
-    out = write_output(tmp_path / "out", *runs, write_run(tmp_path / "b", seed=5))
-    for band in compare([out], ComparisonOptions(group="seed")).curves:
-        assert band.x == [0, 1, 2]
 
 
 # the verdict
@@ -514,14 +467,6 @@ def test_notes_name_different_options(tmp_path):
     assert not any("samples" in note for note in notes)
 
 
-def test_notes_name_different_samples(tmp_path):
-    runs = [write_run(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
-    for name in ("preds.npy", "targets.npy"):
-        np.save(runs[1] / name, np.load(runs[1] / name)[..., :200])
-    notes = compare([write_output(tmp_path / "out", *runs)]).notes
-    assert "different test samples: 400 for a, 200 for b" in notes
-
-
 @pytest.mark.parametrize(
     ("options", "code", "fields"),
     [
@@ -563,18 +508,3 @@ def test_networks_without_a_classifier_are_compared_by_their_templates(two, monk
     rows = {row.quantity: row for row in found.equal[0].rows}
     assert rows["max_wsi"].first == max_wsi(csms["fast"])
     assert [band.curve for band in found.curves if band.curve == "nidm"] == [], "the curves table has none"
-
-
-def test_the_networks_own_matrix_is_the_one_that_has_curves(two):
-    one = compared_runs([two])[0]
-    assert one.own == "ncsm"
-    vars(one).pop("own")
-    curves = one.curves.copy()
-    curves.loc[curves["metric"] == "wsi", ["of", "split"]] = ["tncsm", "train"]
-    vars(one)["curves"] = curves
-    assert one.own == "tncsm-train"
-    vars(one).pop("own")
-    vars(one)["curves"] = curves[curves["metric"] != "wsi"]
-    assert one.own is None
-    found = cross_alignment(one, compared_runs([two])[1], match_classes(one, one), match_epochs(one, one), ("pearson",))
-    assert (found.points, found.reason) == ([], "fast has neither an NCSM nor a TNCSM")
