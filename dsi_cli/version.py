@@ -1,3 +1,3 @@
 """The version of dsi: the package's, and a part of every table's metadata."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
