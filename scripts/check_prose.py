@@ -35,7 +35,9 @@ def paragraphs(text: str) -> Iterator[str]:
 
 def main(arguments: list[str]) -> int:
     """Print the findings in files and folders, and return the exit code."""
-    pages = [page for name in arguments for page in sorted([Path(name)] if Path(name).is_file() else Path(name).rglob("*.md"))]
+    pages = [
+        page for name in arguments for page in sorted([Path(name)] if Path(name).is_file() else Path(name).rglob("*.md"))
+    ]
     found, long_sentences = 0, 0
     for page in pages:
         for paragraph in paragraphs(page.read_text(encoding="utf-8")):

@@ -253,7 +253,11 @@ def _read_checkpoints(
         dtype = one.dtype or "float32"
         return Network(title, one.path, one.epoch, weight, None, dtype, names, known.groups, tuple(known.order.tolist()))
 
-    series = [one for one in part.usable if one.epoch is not None and (one.classes, one.features) == (record.classes, record.features)]
+    series = [
+        one
+        for one in part.usable
+        if one.epoch is not None and (one.classes, one.features) == (record.classes, record.features)
+    ]
     return Side(network(record), [network(one) for one in _window(series, record)])
 
 
