@@ -69,7 +69,8 @@ def analyze(
 
     Parameters
     ----------
-    checkpoints : one or several files, folders or glob patterns, or URLs of these
+    checkpoints : one or several files, folders or glob patterns, or URLs of these, or runs of a tracker (``mlflow:RUN``,
+        ``wandb:ENTITY/PROJECT/RUN``)
     out : the output folder, or its URL; a second call brings it up to date and reads only what is new
     labels : a label file, or the name of a preset; if None, the labels of an earlier call, else those
         in or next to the checkpoints

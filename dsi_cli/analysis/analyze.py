@@ -50,7 +50,7 @@ from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun, count_ign
 from dsi_cli.checkpoints.epochs import ORDER, natural_key
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
-from dsi_cli.checkpoints.training_logs import TrainingLog, find_log, read_named_log
+from dsi_cli.checkpoints.training_logs import TrainingLog, find_log, read_named_log, read_tracked_log
 from dsi_cli.engines import Engine, local, open_engine
 from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.metrics.blockwise.blocks import SHORT_OF_MEMORY
@@ -234,6 +234,10 @@ def logs_of(runs: Sequence[RunCheckpoints], log: TrainingLog | None = None) -> d
         if run.training.is_part:
             logs[run.name] = None
             continue
+        if run.training.tracked is not None:
+            logs[run.name] = read_tracked_log(run.training.tracked)
+            if logs[run.name] is not None:
+                continue
         folder = run.training.folder
         step_folders = {file.step_folder for file in run.training.checkpoints if file.step_folder}
         last_step = sorted(step_folders, key=lambda path: natural_key(path.name))[-1:]

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dsi_cli.checkpoints.epochs import EpochAndStep, is_step_folder, moments_of_revisions, natural_key
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, is_checkpoint
@@ -25,6 +26,11 @@ from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.errors import CheckpointError, NothingToAnalyseError, UsageError, count, nearest
 from dsi_cli.remote import locations, urls
 from dsi_cli.remote.locations import Place
+from dsi_cli.remote.trackers import TrackedRun, find_tracked_runs
+
+if TYPE_CHECKING:
+    from dsi_cli.remote.hub import Revision
+    from dsi_cli.remote.trackers import Version
 
 SUFFIXES = (
     ".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".pkl", ".pickle", ".th", ".pt2", ".keras", ".h5", ".hdf5", ".onnx",
@@ -106,6 +112,8 @@ class TrainingRun:
     """The number of other files in its folder."""
     is_part: bool = False
     """True for one of several runs in a folder that is named after its files. Other files there may belong to another run."""
+    tracked: TrackedRun | None = None
+    """The run of an experiment tracker, which has the curves."""
 
 
 @dataclass
@@ -115,6 +123,9 @@ class _Folder:
     moments: list[EpochAndStep] = field(default_factory=list)
     """Epoch and step of each file if the files are revisions, the oldest first."""
     ignored: int = 0
+    name: str | None = None
+    """The name of the run in its tracker."""
+    tracked: TrackedRun | None = None
 
 
 def discover(
@@ -144,7 +155,9 @@ def discover(
     for url in paths if revisions is not None else ():
         _search_revisions(os.fspath(url), revisions or "", folders, progress)
     for path in _expand(paths if revisions is None else ()):
-        if path.is_dir():
+        if isinstance(path, TrackedRun):
+            _search_tracked_run(path, folders)
+        elif path.is_dir():
             _search_folder(path, folders)
         else:
             # A file that the user named is a checkpoint, whatever it contains.
@@ -160,7 +173,9 @@ def count_ignored_files(paths: Sequence[str | os.PathLike[str]]) -> int:
     """Return the number of files in the given folders that are not checkpoints, for the message that no run was found."""
     folders: dict[Place, _Folder] = {}
     for path in _expand(paths):
-        if path.is_dir():
+        if isinstance(path, TrackedRun):
+            _search_tracked_run(path, folders)
+        elif path.is_dir():
             _search_folder(path, folders)
     return sum(contents.ignored for contents in folders.values())
 
@@ -170,8 +185,12 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place]:
+def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place | TrackedRun]:
     for path in paths:
+        runs = find_tracked_runs(os.fspath(path))
+        if runs is not None:
+            yield from runs
+            continue
         if urls.scheme_of(path) is not None:
             url = os.fspath(path)
             matches = locations.match_url(url)
@@ -219,7 +238,7 @@ def _search_folder(top: Place, folders: dict[Place, _Folder]) -> None:
 
 
 def _search_revisions(url: str, wanted: str, folders: dict[Place, _Folder], progress: Callable[[int, int], None]) -> None:
-    """Add the checkpoint of each revision that differs from those of the earlier revisions."""
+    """Add the checkpoint of each revision of a repository that differs from those of the earlier revisions."""
     from dsi_cli.remote import hub
 
     history = hub.list_revisions(url, wanted, progress)
@@ -228,44 +247,65 @@ def _search_revisions(url: str, wanted: str, folders: dict[Place, _Folder], prog
         revisions = sorted(revisions, key=lambda revision: natural_key(revision.text))
         # A tag with a number has precedence over a branch like main at the same commit.
         revisions.sort(key=lambda revision: not any(map(str.isdigit, revision.text)))
-    files: list[tuple[Place, os.stat_result, Place | None]] = []
-    texts: list[str] = []
-    have_state: list[bool] = []
-    seen: set[object] = set()
-    for revision in revisions:
-        folder = revision.folder
-        found: dict[Place, _Folder] = {}
-        if revision.error is not None:
-            # Reading it fails with the reason.
-            found[folder] = _Folder([(folder / MODEL_FILES[1], os.stat_result((0,) * 10, {"st_mtime_ns": 0}), None)])
-        elif folder.is_file():
-            found[folder] = _Folder([(folder, folder.stat(), None)])
-            folder = folder.parent
-        else:
-            _add_folder(folder, next(folder.walk())[2], found, is_top=True)
-        state = folder / STATE_FILES[0]
-        state_tag = state.tag() if revision.error is None and state.is_file() else None
-        for path, status, _ in (file for contents in found.values() for file in contents.files):
-            parts = [path, *_parts(path)] if revision.error is None else []
-            identity = tuple((part.name, part.tag()) for part in parts if not isinstance(part, Path)) or (revision.text,)
-            if identity in seen:
-                continue
-            seen.add(identity)
-            files.append((path, status, folder))
-            texts.append(
-                revision.text if path.name in MODEL_FILES or not history.are_commits else f"{revision.text} {path.name}"
-            )
-            have_state.append(state_tag is not None and state_tag not in seen)
-        seen.add(state_tag)
-    shown = urls.without_secrets(url)
-    if not files:
+    contents = _revisions(revisions, are_commits=history.are_commits)
+    if not contents.files:
+        shown = urls.without_secrets(url)
         raise NothingToAnalyseError(
             f"no checkpoint at {count(len(revisions), 'revision')} of {shown}: if they are in a folder, give {shown}/FOLDER",
             code="no-checkpoints",
             path=shown,
         )
-    top = history.folder.parent if history.folder.is_file() else history.folder
-    folders[top] = _Folder(files, moments_of_revisions(texts, have_state, are_commits=history.are_commits))
+    folders[history.folder.parent if history.folder.is_file() else history.folder] = contents
+
+
+def _search_tracked_run(run: TrackedRun, folders: dict[Place, _Folder]) -> None:
+    """Add the checkpoints among the artifacts of a tracker's run."""
+    found: dict[Place, _Folder] = {}
+    if run.versions:
+        found[run.folder] = _revisions(run.versions, are_commits=False)
+    elif run.folder.is_dir():
+        _search_folder(run.folder, found)
+    for folder, contents in found.items():
+        contents.tracked = run
+        contents.name = run.name if len(found) == 1 else f"{run.name}/{folder.relative_to(run.folder).as_posix()}"
+    folders |= found
+
+
+def _revisions(revisions: Sequence[Revision | Version], *, are_commits: bool) -> _Folder:
+    """Return the checkpoints of revisions, the oldest first, without those that are the same as at an earlier revision."""
+    contents = _Folder()
+    texts: list[str] = []
+    have_state: list[bool] = []
+    seen: set[object] = set()
+    for revision in revisions:
+        folder, name = revision.folder, getattr(revision, "name", None)
+        found: dict[Place, _Folder] = {}
+        if name is not None and Path(name).suffix.lower() not in SUFFIXES:
+            continue
+        if revision.error is not None:
+            # Reading it fails with the reason.
+            path = folder / MODEL_FILES[1] if name is None else folder
+            found[folder] = _Folder([(path, os.stat_result((0,) * 10, {"st_mtime_ns": 0}), None)])
+        elif folder.is_file():
+            found[folder] = _Folder([(folder, folder.stat(), None)])
+            folder = folder.parent
+        elif not isinstance(folder, Path):
+            _add_folder(folder, next(folder.walk())[2], found, is_top=True)
+        state = folder / STATE_FILES[0]
+        is_state = revision.error is None and not isinstance(state, Path) and state.is_file()
+        state_tag = state.tag() if is_state and not isinstance(state, Path) else None
+        for path, status, _ in (file for part in found.values() for file in part.files):
+            parts = [path, *_parts(path)] if revision.error is None else []
+            identity = tuple((part.name, part.tag()) for part in parts if not isinstance(part, Path)) or (str(path),)
+            if identity in seen:
+                continue
+            seen.add(identity)
+            contents.files.append((path, status, folder))
+            texts.append(f"{revision.text} {path.name}" if are_commits and path.name not in MODEL_FILES else revision.text)
+            have_state.append(is_state and state_tag not in seen)
+        seen.add(state_tag)
+    contents.moments = moments_of_revisions(texts, have_state, are_commits=are_commits)
+    return contents
 
 
 def _walk_local(top: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
@@ -366,7 +406,7 @@ def _training_run(name: str, folder: Place, contents: _Folder) -> TrainingRun:
     for file in checkpoints:
         shares_folder = counts[file.display_path] > 1
         distinct[file.path] = replace(file, step_folder=file.path.parent) if shares_folder else file
-    return TrainingRun(name, folder, tuple(distinct.values()), contents.ignored)
+    return TrainingRun(name, folder, tuple(distinct.values()), contents.ignored, tracked=contents.tracked)
 
 
 def _checkpoint_file(
@@ -395,7 +435,7 @@ def _parts(path: Place) -> list[Place]:
     return [file for file in sorted(files, key=str) if file != path]
 
 
-def _run_names(folders: Iterable[Place], known: dict[str, str]) -> dict[Place, str]:
+def _run_names(folders: dict[Place, _Folder], known: dict[str, str]) -> dict[Place, str]:
     """Return the name of each folder's run: its known name, else the shortest suffix of its path that is unique.
 
     A folder that is named after its contents (``checkpoints``) takes the name of the folder above, unless others share that.
@@ -412,7 +452,9 @@ def _run_names(folders: Iterable[Place], known: dict[str, str]) -> dict[Place, s
         parts = name_parts[folder]
         suffixes = (parts[-length:] for length in range(1, len(parts)))
         unique = next((suffix for suffix in suffixes if counts[suffix] == 1), parts[1:])
-        name = printable("/".join(unique)) or "root"
+        name = printable(folders[folder].name or "/".join(unique)) or "root"
+        if name in names.values():  # two runs of a tracker
+            name += "/" + "/".join(unique)
         if name in known:
             raise UsageError(
                 f"the output has a run {name!r} from {known[name]}, and {text} would be another of that name:"

@@ -57,6 +57,8 @@ class Record:
     def name(self) -> str:
         """The name of the file or folder; for a file of a repository with its revision, a commit in short."""
         parts = re.sub(r"@([0-9a-f]{7})[0-9a-f]{33}(?=/|$)", r"@\1", self.path).split("/")
+        if parts[0] == "wandb:":
+            return "/".join(parts[-2:])
         revision = next((index for index, part in enumerate(parts) if "@" in part), None) if parts[0] == "hf:" else None
         return PurePath(self.path).name if revision is None else "/".join(parts[revision:])
 

@@ -24,7 +24,7 @@ from dsi_cli.store import layout
 
 PATTERN = "events.out.tfevents.*"
 MAX_FILES = 64
-_EPOCH_TAGS = ("epoch", "train/epoch")
+EPOCH_TAGS = ("epoch", "train/epoch")
 Scalars = dict[str, dict[int, float]]
 """The last value of each step: ``{tag in small letters: {step: value}}``."""
 
@@ -52,10 +52,15 @@ def read_rows(path: Place, tags: Collection[str], test_tags: Collection[str]) ->
     """
     scalars: Scalars = {}
     for file in event_files(path):
-        for step, tag, value in _read_scalars(file, [*tags, *_EPOCH_TAGS]):
+        for step, tag, value in _read_scalars(file, [*tags, *EPOCH_TAGS]):
             scalars.setdefault(tag, {})[step] = value
-    epochs = next((scalars[tag] for tag in _EPOCH_TAGS if tag in scalars), None)
-    curves = {tag: values for tag, values in scalars.items() if tag not in _EPOCH_TAGS}
+    return rows_of_scalars(scalars, test_tags)
+
+
+def rows_of_scalars(scalars: Scalars, test_tags: Collection[str]) -> list[dict[str, Any]]:
+    """Return the rows of `read_rows` from the values of each tag; errors as there."""
+    epochs = next((scalars[tag] for tag in EPOCH_TAGS if tag in scalars), None)
+    curves = {tag: values for tag, values in scalars.items() if tag not in EPOCH_TAGS}
     if not curves:
         raise UnreadableError("no losses, accuracies or learning rate in it by a name that is known", code="no-known-tags")
     if epochs is None:

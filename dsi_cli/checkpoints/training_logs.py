@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import ceil, isfinite
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from dsi_cli.checkpoints import tensorboard_events
@@ -20,6 +21,7 @@ from dsi_cli.checkpoints.io import bounded_json
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import CheckpointError, UsageError
 from dsi_cli.remote.locations import Place
+from dsi_cli.remote.trackers import TrackedRun
 
 LOG_FILES = ("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json")
 _MAX_LOG_BYTES = 64 << 20
@@ -63,6 +65,7 @@ _COLUMN_NAMES = {
 }
 """The names of columns, separated by spaces, by curve."""
 _CURVE_OF_COLUMN = {name: curve for curve, names in _COLUMN_NAMES.items() for name in names.split()}
+_TEST_COLUMNS = [name for name, curve in _CURVE_OF_COLUMN.items() if CURVES[curve].split == "test"]
 _LOG_ERRORS = (OSError, ValueError, csv.Error, RecursionError, CheckpointError)
 """The errors of a log that cannot be read."""
 
@@ -72,6 +75,7 @@ class TrainingLog:
     """The curves of one file, by the trainer's own epoch numbers."""
 
     path: Place
+    """The file or folder; for a tracker only its name."""
     by_epoch: dict[int, dict[str, float]] = field(default_factory=dict)
     begins_before_training: bool = False
     """True if epoch 0 has no train loss and later epochs have one, so epoch 0 was logged before training."""
@@ -128,8 +132,7 @@ def read_log(path: Place) -> TrainingLog | None:
 def _read(path: Place) -> TrainingLog:
     log = TrainingLog(path)
     if path.is_dir() or path.name.startswith(tensorboard_events.PATTERN[:-1]):
-        test_tags = [name for name, curve in _CURVE_OF_COLUMN.items() if CURVES[curve].split == "test"]
-        _add_rows(log, tensorboard_events.read_rows(path, _CURVE_OF_COLUMN.keys(), test_tags), is_fraction=False)
+        _add_rows(log, tensorboard_events.read_rows(path, _CURVE_OF_COLUMN.keys(), _TEST_COLUMNS), is_fraction=False)
     elif path.stat().st_size > _MAX_LOG_BYTES:
         raise ValueError(f"it has more than {_MAX_LOG_BYTES >> 20} MB")
     elif path.suffix == ".json":
@@ -139,6 +142,22 @@ def _read(path: Place) -> TrainingLog:
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             rows = ({(key or "").strip().lower(): value for key, value in row.items()} for row in csv.DictReader(file))
             _add_rows(log, rows, is_fraction=False)
+    return _finish(log)
+
+
+def read_tracked_log(run: TrackedRun) -> TrainingLog | None:
+    """Return the curves of a run of an experiment tracker, or None if they have no epochs or the tracker does not send them."""
+    try:
+        scalars = run.read_scalars([*_CURVE_OF_COLUMN, *tensorboard_events.EPOCH_TAGS])
+        rows = tensorboard_events.rows_of_scalars(scalars, _TEST_COLUMNS)
+    except _LOG_ERRORS:
+        return None
+    log = TrainingLog(Path(run.tracker))
+    _add_rows(log, rows, is_fraction=False)
+    return _finish(log)
+
+
+def _finish(log: TrainingLog) -> TrainingLog:
     _convert_percentages(log)
     if 0 in log.by_epoch and "train_loss" not in log.by_epoch[0]:
         log.begins_before_training = any("train_loss" in values for epoch, values in log.by_epoch.items() if epoch > 0)

@@ -28,7 +28,7 @@ Columns = Sequence[tuple[str, Callable[["Record"], str]]]
 
 def scan(
     checkpoints: Annotated[
-        list[str] | None, typer.Argument(help="Checkpoint files, folders, glob patterns, or URLs.")
+        list[str] | None, typer.Argument(help="Checkpoint files, folders, glob patterns, URLs, or runs of a tracker.")
     ] = None,
     tensors: Annotated[
         str | None, typer.Option("--tensors", metavar="FILE", help="List all tensors of one file instead.")

@@ -1,5 +1,7 @@
 """Remote files by URL (``s3://``, ``gs://``, ``hf://``, ``memory://``), based on fsspec and universal_pathlib.
 
+- ``hub``: the revisions of a repository on the Hugging Face Hub
+- ``trackers``, ``mlflow_runs``, ``wandb_runs``, ``artifacts``: runs of experiment trackers
 - ``urls``: recognises URLs and removes passwords and tokens from them
 - ``filesystem``: the file system behind a URL, with time limits and retries; every error is one plain `OSError`
 - ``locations``: from the text that a user typed to a local path, or to a remote path whose folder is listed

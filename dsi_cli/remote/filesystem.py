@@ -34,8 +34,13 @@ SCHEMES = ("s3", "gs", "hf", "memory")
 _BOTOCORE_CONFIG = {"connect_timeout": 5, "read_timeout": 20, "retries": {"total_max_attempts": 2, "mode": "standard"}}
 _OPTIONS = {"s3": {"config_kwargs": _BOTOCORE_CONFIG}}
 """The options of a file system by scheme; the user's configuration of fsspec takes precedence."""
-_ADDRESS_VARIABLES = {"hf": ("endpoint", "HF_ENDPOINT")}
+_ADDRESS_VARIABLES = {"hf": ("endpoint", "HF_ENDPOINT"), "mlflow": ("tracking_uri", "MLFLOW_TRACKING_URI")}
 """By scheme, the option that is the address of the server, and the environment variable with its value."""
+_TRACKERS = {
+    "mlflow": "dsi_cli.remote.mlflow_runs.MlflowFileSystem",
+    "wandb": "dsi_cli.remote.wandb_runs.WandbFileSystem",
+}
+"""The file systems of experiment trackers."""
 _TRIES = {"hf": 2}
 """The number of tries by scheme, where it is not `MAX_TRIES`: huggingface_hub itself repeats a request five times."""
 _TRANSIENT_WORDS = (
@@ -136,6 +141,14 @@ def options_of(scheme: str) -> dict[str, Any]:
     return options
 
 
+def register_trackers() -> None:
+    """Make the file systems of experiment trackers known to fsspec, without importing them."""
+    import fsspec
+
+    for scheme, name in _TRACKERS.items():
+        fsspec.register_implementation(scheme, name, clobber=True)
+
+
 def open_filesystem(url: str) -> tuple[Any, str]:
     """Return the file system of a URL, and the path in it.
 
@@ -147,6 +160,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
     scheme = urls.scheme_of(url) or ""
+    register_trackers()
     try:
         fs, path = url_to_fs(url, **options_of(scheme))
     except ImportError as error:

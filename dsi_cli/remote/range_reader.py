@@ -95,6 +95,7 @@ class RemoteRanges:
     def close(self) -> None:
         """Clear the cache."""
         self._cache.clear()
+        self._path.release()
 
     def _cached_part(self, offset: int, size: int) -> bytes | None:
         """Return the beginning of a range, as far as one cached piece contains it."""

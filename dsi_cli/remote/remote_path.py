@@ -230,6 +230,11 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
                 content.data = self.read_bytes()
             return content.data
 
+    def release(self) -> None:
+        """Remove the copy that some file systems keep while a file is read."""
+        if hasattr(self.fs, "release"):
+            self.fs.release(self.path)
+
     def write_bytes(self, data: bytes) -> int:
         """Write the whole file in one step; raise `OSError` if the server does not accept it."""
         self._send(lambda: self.fs.pipe_file(self.path, data))
@@ -260,6 +265,7 @@ class _OtherPath(UPath):  # type: ignore[misc]
 def path_for_url(url: str) -> RemotePath:
     """Return the path of a URL."""
     scheme = urls.scheme_of(url) or ""
+    filesystem.register_trackers()
     if scheme not in available_implementations():
         register_implementation(scheme, _OtherPath)
     return RemotePath(url, **filesystem.options_of(scheme))

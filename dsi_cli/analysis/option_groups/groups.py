@@ -53,7 +53,8 @@ class CheckpointOptions:
         default=(),
         metadata=option(
             metavar="CHECKPOINTS",
-            help="Checkpoint files, folders (searched to any depth), glob patterns, or URLs (s3://...).",
+            help="Checkpoint files, folders (searched to any depth), glob patterns, URLs (s3://...), or runs of a tracker"
+            " (mlflow:RUN, wandb:ENTITY/PROJECT/RUN).",
             url=AS_IT_IS,
         ),
     )
