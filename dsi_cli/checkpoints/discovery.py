@@ -278,23 +278,10 @@ def _revisions(revisions: Sequence[Revision | Version], *, are_commits: bool) ->
     have_state: list[bool] = []
     seen: set[object] = set()
     for revision in revisions:
-        folder, name = revision.folder, getattr(revision, "name", None)
-        found: dict[Place, _Folder] = {}
-        if name is not None and Path(name).suffix.lower() not in SUFFIXES:
-            continue
-        if revision.error is not None:
-            # Reading it fails with the reason.
-            path = folder / MODEL_FILES[1] if name is None else folder
-            found[folder] = _Folder([(path, os.stat_result((0,) * 10, {"st_mtime_ns": 0}), None)])
-        elif folder.is_file():
-            found[folder] = _Folder([(folder, folder.stat(), None)])
-            folder = folder.parent
-        elif not isinstance(folder, Path):
-            _add_folder(folder, next(folder.walk())[2], found, is_top=True)
+        folder, files = _files_of_revision(revision)
         state = folder / STATE_FILES[0]
-        is_state = revision.error is None and not isinstance(state, Path) and state.is_file()
-        state_tag = state.tag() if is_state and not isinstance(state, Path) else None
-        for path, status, _ in (file for part in found.values() for file in part.files):
+        state_tag = state.tag() if revision.error is None and not isinstance(state, Path) and state.is_file() else None
+        for path, status in files:
             parts = [path, *_parts(path)] if revision.error is None else []
             identity = tuple((part.name, part.tag()) for part in parts if not isinstance(part, Path)) or (str(path),)
             if identity in seen:
@@ -302,10 +289,27 @@ def _revisions(revisions: Sequence[Revision | Version], *, are_commits: bool) ->
             seen.add(identity)
             contents.files.append((path, status, folder))
             texts.append(f"{revision.text} {path.name}" if are_commits and path.name not in MODEL_FILES else revision.text)
-            have_state.append(is_state and state_tag not in seen)
+            have_state.append(state_tag is not None and state_tag not in seen)
         seen.add(state_tag)
     contents.moments = moments_of_revisions(texts, have_state, are_commits=are_commits)
     return contents
+
+
+def _files_of_revision(revision: Revision | Version) -> tuple[Place, list[tuple[Place, os.stat_result]]]:
+    """Return the folder of a revision and the checkpoints in it; one that fails to be read if the folder cannot be listed."""
+    path, name = revision.folder, getattr(revision, "name", None)
+    if name is not None and Path(name).suffix.lower() not in SUFFIXES:
+        return path.parent, []
+    if revision.error is not None:
+        folder = path if name is None else path.parent
+        return folder, [
+            (folder / (MODEL_FILES[1] if name is None else path.name), os.stat_result((0,) * 10, {"st_mtime_ns": 0}))
+        ]
+    if isinstance(path, Path) or path.is_file():
+        return path.parent, [(path, path.stat())]
+    found: dict[Place, _Folder] = {}
+    _add_folder(path, next(path.walk())[2], found, is_top=True)
+    return path, [(file, status) for contents in found.values() for file, status, _ in contents.files]
 
 
 def _walk_local(top: Path) -> Iterator[tuple[Path, list[str], list[str]]]:

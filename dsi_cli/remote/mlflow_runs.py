@@ -83,7 +83,9 @@ def find_runs(name: str) -> list[TrackedRun]:
         artifacts = run.info.artifact_uri
         is_local = urlsplit(artifacts).scheme in ("", "file")
         folder = Path(urls.local_path(artifacts)) if is_local else locations.open_url(f"mlflow://{run.info.run_id}")
-        tracked.append(TrackedRun("MLflow", run.info.run_name or run.info.run_id, folder, partial(_read_scalars, client, run)))
+        tracked.append(
+            TrackedRun("MLflow", run.info.run_name or run.info.run_id, folder, partial(_read_scalars, client, run))
+        )
     return tracked
 
 

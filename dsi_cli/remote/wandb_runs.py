@@ -82,7 +82,9 @@ def find_runs(name: str) -> list[TrackedRun]:
     folder = path_for_url(f"wandb://{name}")
     artifacts.sort(key=lambda artifact: (artifact.name.rpartition(":")[0], int(artifact.version.removeprefix("v"))))
     versions = [Version(folder / artifact.name, _text(artifact.metadata, artifact.aliases)) for artifact in artifacts]
-    return [TrackedRun("W&B", run.name or name.rpartition("/")[2], folder, partial(_read_online_scalars, run), tuple(versions))]
+    return [
+        TrackedRun("W&B", run.name or name.rpartition("/")[2], folder, partial(_read_online_scalars, run), tuple(versions))
+    ]
 
 
 def _text(metadata: Any, aliases: Collection[str]) -> str:
