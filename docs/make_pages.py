@@ -19,6 +19,7 @@ from dsi_cli.cli.app import COMMANDS, app, command_function, split_docstring
 from dsi_cli.store.schema import DIFF_TABLES, SCHEMA_VERSION, TABLES, Column
 
 HERE = Path(__file__).parent
+NEVER_NULL = "; never null"
 DSI_ALONE = "`dsi --version` prints the version, and `dsi --install-completion` installs shell completion."
 
 
@@ -27,7 +28,7 @@ def tables_page() -> str:
         "# Tables",
         "",
         f"A results folder holds plain Parquet files (schema version {SCHEMA_VERSION}). The metadata of each file has the version",
-        "of dsi and the options under the key `dsi`. Any value may be null unless its meaning says *never null*.",
+        "of dsi and the options under the key `dsi`. A column with an asterisk is never null.",
         "`pyarrow.parquet.read_schema(FILE)` prints the types.",
         "",
         "Matrices are in `csms/RUN/KIND/EPOCH.parquet`, and references in `references/ID.parquet`. If an epoch was saved",
@@ -37,7 +38,7 @@ def tables_page() -> str:
         "",
     ]
     uses = Counter(column for table in TABLES for column in table.columns)
-    common = [column for column, count in uses.items() if count > 3]
+    common = [column for column, count in uses.items() if count > 1 and column.name != "high"]
     lines += map(column_line, common)
     for table in (*TABLES, *DIFF_TABLES):
         shared = [f"`{column.name}`" for column in table.columns if column in common]
@@ -45,15 +46,15 @@ def tables_page() -> str:
             "",
             f"## `{table.path}`",
             "",
-            f"One row is {table.row}. " + (f"Common columns: {', '.join(shared)}." if shared else ""),
+            f"One row is {table.row}{', with ' if shared else ''}{', '.join(shared)}.",
         ]
-        lines[-1] = lines[-1].rstrip()
         lines += ["", *(column_line(column) for column in table.columns if column not in common)]
     return "\n".join(lines) + "\n"
 
 
 def column_line(column: Column) -> str:
-    return f"- `{column.name}`: {column.meaning}"
+    meaning = column.meaning.removesuffix(NEVER_NULL)
+    return f"- `{column.name}`{'' if meaning == column.meaning else '*'}: {meaning}"
 
 
 def cli_page() -> str:

@@ -66,7 +66,7 @@ CHECKPOINTS = Table(
         Column(
             "fingerprint",
             TEXT,
-            "SHA-256, hex, of the head as (rows, features) little-endian float32, extra rows included",
+            "SHA-256 of the head as (rows, features) little-endian float32",
         ),
         Column("status", TEXT, "ok, failed, skipped (a duplicate) or pending (still being written)"),
         Column("reason", TEXT, "why the status is not ok, or a warning"),
@@ -74,7 +74,7 @@ CHECKPOINTS = Table(
         Column(
             "modified_ns",
             INTEGER,
-            "time of the last change in nanoseconds since 1970; a later call recognises the file by it",
+            "time of the last change in nanoseconds since 1970",
         ),
     ),
 )
@@ -201,7 +201,7 @@ GEOMETRY = Table(
             " 90 with a standard deviation of 57.3 / sqrt(features); null at the first checkpoint, for a zero vector, and if the"
             " previous head lacks the class or has another width",
         ),
-        Column("angle_last", FLOAT, "angle in degrees to the class vector at the last analysed checkpoint of the run"),
+        Column("angle_last", FLOAT, "angle to the class vector at the last analysed checkpoint"),
     ),
 )
 PHASES = Table(
@@ -261,7 +261,7 @@ NEIGHBORS = Table(
 )
 HEADS = Table(
     "heads",
-    "the row of one class in the classifier head (the geometry and parts of large matrices are computed from it)",
+    "the row of one class in the classifier head",
     (
         _RUN,
         _EPOCH,
@@ -301,7 +301,7 @@ REFERENCE_NEIGHBORS = Table(
         Column(
             "ties",
             INTEGER,
-            "number of classes with exactly this similarity, including this one; the list may omit some of them",
+            "number of classes with exactly this similarity, including this one",
         ),
         Column("similarity", FLOAT, "similarity of the two classes"),
     ),
@@ -358,7 +358,7 @@ TYPICALITY = Table(
 )
 TYPICALITY_HISTOGRAM = Table(
     "typicality_histogram.parquet",
-    "one bin of the histogram of sample cosines, for the correct or the wrong samples of a split",
+    "one bin of the histogram of sample cosines of the correct or the wrong samples",
     (
         _RUN,
         _SPLIT,
