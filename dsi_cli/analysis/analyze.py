@@ -397,7 +397,10 @@ def _compare(
                 if time.monotonic() - flushed > FLUSH_SECONDS:
                     call.tables.write(runs, call.labels, is_whole=False)
                     flushed = time.monotonic()
-        call.tables.geometry.add(run.name, runs[position].usable, work.matrices.stored_head)
+        evaluations = call.evaluations
+        call.tables.geometry.add(
+            run.name, runs[position].usable, work.matrices.stored_head, evaluations.collapse, evaluations.identity
+        )
         layout.remove(work.matrices.unused_files())
         runs[position] = replace(runs[position], heads_read=run.heads_read | work.matrices.heads_read)
         outcomes[run.name] = RunOutcome(work.matrices.reused, work.no_reference)

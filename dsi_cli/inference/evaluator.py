@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UnreadableError, UsageError
 from dsi_cli.inference.features import Features, tensor_of
 from dsi_cli.inference.precision import full_precision
-from dsi_cli.metrics import typicality
+from dsi_cli.metrics import neural_collapse, typicality
 from dsi_cli.predictions.result import EvaluationResult, FeatureTemplates
 from dsi_cli.similarity.confusion import confusion_counts
 
@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 BATCH_BYTES = 32 << 20
 """The maximum size of a batch of float32 images if the user does not give the batch size."""
+MAX_KEPT_BYTES = 128 << 20
+"""The maximum size of the features that are kept for neural collapse; of more samples, every second, third, ... is kept."""
 MAX_BATCH_SIZE = 512
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 Batches = Callable[[NDArray[np.int64], int], Iterator[NDArray[Any]]]
@@ -111,7 +113,15 @@ class Evaluator:
                 logits = self._logits(outputs, (len(rows), classes), kept) if has_classifier else None
                 accumulator.add(rows, logits, features.read(None if has_classifier else outputs, len(rows)))
                 progress(len(rows))
-        return accumulator.result()
+        return accumulator.result(self._class_vectors(head, kept) if templates else None)
+
+    def _class_vectors(self, head: str | None, kept: slice) -> NDArray[np.float32] | None:
+        """Return the rows of the classifier module, or None if it is not a linear layer."""
+        weight = getattr(self.model.get_submodule(head), "weight", None) if head is not None else None
+        if not isinstance(weight, torch.Tensor) or weight.dim() < 2 or weight[0].numel() != weight.shape[1]:
+            return None
+        rows: NDArray[np.float32] = weight.detach().float().cpu().numpy().reshape(len(weight), -1)[kept]
+        return rows
 
     def _passes(self, split: Split, order: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
         """Yield the sample numbers and the outputs of each batch; batches shrink if the memory is not sufficient."""
@@ -200,6 +210,9 @@ class _Accumulator:
         self._class: int | None = None
         self._features: list[NDArray[np.float64]] = []
         self._is_right: list[NDArray[np.bool_]] = []
+        self._samples: list[NDArray[np.int64]] = []
+        self._kept_features: list[NDArray[np.float32]] = []
+        self._kept_samples: list[NDArray[np.int64]] = []
 
     def add(
         self, rows: NDArray[np.int64], logits: NDArray[np.float32] | None, features: NDArray[np.float64] | None
@@ -218,6 +231,7 @@ class _Accumulator:
                 self._class = int(number)
             self._features.append(features[in_class])
             self._is_right.append(is_right[in_class])
+            self._samples.append(rows[in_class])
 
     def _add_logits(self, rows: NDArray[np.int64], targets: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
         wide = logits.astype(np.float64)
@@ -243,13 +257,18 @@ class _Accumulator:
             for flag, group in ((True, result.right), (False, result.wrong)):
                 self.rows.append({"class_index": self._class, "correct": flag, **vars(group)})
                 self.histograms[int(flag)] += typicality.cosine_histogram(result.cosines[is_right == flag])
-        self._features, self._is_right, self._class = [], [], None
+        # Neural collapse needs all means first, so some features of each class are kept.
+        size = features.shape[1] * np.dtype(np.float32).itemsize * len(self.split.targets)
+        every = -(-size // MAX_KEPT_BYTES)
+        self._kept_features.append(features[::every].astype(np.float32))
+        self._kept_samples.append(np.concatenate(self._samples)[::every])
+        self._features, self._is_right, self._samples, self._class = [], [], [], None
 
-    def result(self) -> EvaluationResult:
-        """Return the evaluation result on the whole split."""
+    def result(self, weight: NDArray[np.float32] | None = None) -> EvaluationResult:
+        """Return the evaluation result on the whole split; ``weight`` are the rows of the classifier, if they are known."""
         self._finish_class()
         if not self.has_classifier:
-            return EvaluationResult(templates=self._templates())
+            return EvaluationResult(templates=self._templates(None))
         targets, split = self.split.targets, self.split
         counts = confusion_counts(targets, self.predictions, self.classes)
         return EvaluationResult(
@@ -261,10 +280,10 @@ class _Accumulator:
             split.paths,
             loss=self.loss / len(targets),
             top5=self.top5 if self.classes > 5 else None,
-            templates=self._templates(),
+            templates=self._templates(weight),
         )
 
-    def _templates(self) -> FeatureTemplates | None:
+    def _templates(self, weight: NDArray[np.float32] | None) -> FeatureTemplates | None:
         if not self.sums:
             return None
         width = len(next(iter(self.sums.values())))
@@ -273,7 +292,14 @@ class _Accumulator:
             sums[number], equal_sums[number] = total, self.equal_sums.get(number, 0.0)
         numbers, equal = np.bincount(self.split.targets, minlength=self.classes), self.equal_samples
         kept = None if equal is None else equal_sums
-        return FeatureTemplates(sums, numbers, kept, equal, self.rows, self.histograms.tolist())
+        collapse = self._collapse(weight)
+        return FeatureTemplates(sums, numbers, kept, equal, self.rows, self.histograms.tolist(), collapse)
+
+    def _collapse(self, weight: NDArray[np.float32] | None) -> dict[str, Any]:
+        """Return the indices of neural collapse and the values by class; without a classifier, only NC1 and NC2."""
+        features, samples = np.concatenate(self._kept_features), np.concatenate(self._kept_samples)
+        predictions = self.predictions[samples] if self.has_classifier else None
+        return neural_collapse.collapse_values(features, self.split.targets[samples], predictions, weight, self.seed)
 
 
 def resolve_device(device: str) -> str:

@@ -26,6 +26,8 @@ class FeatureTemplates:
     """Rows of the typicality table: class_index, correct, samples, group_cosine, null_mean, sample_cosine."""
     histograms: Sequence[Sequence[int]] = ()
     """The number of sample cosines in each bin over [-1, 1], for the wrong samples and for the correct ones."""
+    collapse: dict[str, Any] = field(default_factory=dict)
+    """The indices of neural collapse as rows of the curves table, and values by class, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class EvaluationResult:
     """``(C, d)``, for a network with a text tower: the embeddings of the class names, which serve as its head."""
     description: dict[str, Any] = field(default_factory=dict)
     """A description of the source for people, as JSON; it is stored with the result."""
+    collapse: dict[str, Any] = field(default_factory=dict)
+    """`FeatureTemplates.collapse` of a stored result."""
     split: str = ""
     """The split of a stored result."""
     ccsm: NDArray[np.float32] | None = None

@@ -64,6 +64,9 @@ PANELS = (
     PanelSpec("gap", "Overfitting gap", "agreement with templates, train minus test", ("gap",), ("pearson",)),
     PanelSpec("reliability", "Reliability of the confusion matrix", "split-half reliability", ("reliability",)),
     PanelSpec("mean_row", "Length of the mean weight row", "relative to a row's mean length", ("mean_row",)),
+    PanelSpec("nc1", "Variability within classes (NC1)", "0: collapse", ("nc1",)),
+    PanelSpec("nc3", "Difference of class vectors and class means (NC3)", "0: collapse, at most 4", ("nc3",)),
+    PanelSpec("nc4", "Predictions of the class with the nearest mean (NC4)", "share of samples", ("nc4",)),
     PanelSpec("simplex", "Distance of the class vectors from a simplex", "0: simplex", NC2, ("centred", "deviation")),
     PanelSpec(
         "effective_rank", "Effective rank of the head", "directions of the class vectors", ("effective_rank",), ("centred",)

@@ -125,14 +125,15 @@ CURVES = Table(
             "metric",
             TEXT,
             "sai, gap (of the SAI with the TNCSM: train minus test, from the same number of images per class), idm, wsi, mean_row,"
-            " effective_rank, stable_rank, nc2_norms, nc2_angles, reliability, accuracy, accuracy_top5,"
+            " effective_rank, stable_rank, nc1, nc2_norms, nc2_angles, nc3, nc4, reliability, accuracy, accuracy_top5,"
             " balanced_accuracy, superclass_accuracy, mistakes, severity, hierarchical_precision, hierarchical_recall,"
             " hierarchical_f1, path_accuracy, level_accuracy, loss, learning_rate",
         ),
         Column(
             "of",
             TEXT,
-            "the matrices: ncsm,scsm or ncsm,ccsm-test for a SAI, ncsm for a WSI or an IDM; weight for ranks and NC2 of the head",
+            "the matrices: ncsm,scsm or ncsm,ccsm-test for a SAI, ncsm for a WSI or an IDM; weight for ranks and NC2 of the head,"
+            " templates for NC1 to NC4 of features",
         ),
         Column(
             "reference",
@@ -202,6 +203,23 @@ GEOMETRY = Table(
             " previous head lacks the class or has another width",
         ),
         Column("angle_last", FLOAT, "angle to the class vector at the last analysed checkpoint"),
+        *(
+            column
+            for split in ("train", "test")
+            for column in (
+                Column(
+                    f"self_duality_{split}",
+                    FLOAT,
+                    f"cosine of the centred class vector and the centred mean feature of the class on {split} (NC3): 0 is chance, 1"
+                    " is collapse; null without --templates",
+                ),
+                Column(
+                    f"nearest_centre_{split}",
+                    FLOAT,
+                    f"share of the class's samples on {split} whose prediction is the class with the nearest mean feature (NC4)",
+                ),
+            )
+        ),
     ),
 )
 PHASES = Table(

@@ -18,8 +18,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from torch import nn
 
+import dsi_cli
 from dsi_cli.checkpoints import state_dict
 from dsi_cli.inference.evaluator import Evaluator
+from dsi_cli.metrics.neural_collapse import collapse_values
 
 pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 
@@ -86,6 +88,15 @@ def assert_answers(ran, epoch, wanted):
         ran.matrix("tncsm-test", epoch), oracles.template_similarity(wanted.features, targets, classes), atol=2e-6
     )
     assert_typicality(ran.typicality(epoch), wanted, classes)
+    values = collapse_values(wanted.features, targets, wanted.predictions, None)
+    for row in values["rows"]:
+        found = f"{at} '{row['metric']}' and of == 'templates'" + (
+            f" and variant == '{row['variant']}'" if "variant" in row else ""
+        )
+        assert ran.value(found) == pytest.approx(row["value"], rel=1e-3), row
+    geometry = dsi_cli.open_results(ran.out).geometry.query("epoch == @epoch").set_index("class_index")
+    assert_allclose(geometry["nearest_centre_test"][values["classes"]].astype(float), values["nearest_centre"], atol=1e-6)
+    assert geometry["self_duality_test"].between(-1, 1).any()
 
 
 def assert_typicality(found, wanted, classes):

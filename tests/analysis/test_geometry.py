@@ -31,7 +31,7 @@ def save(path, weight, bias=None, **tensors):
 
 def write_run(folder, epochs=4, classes=8, *, seed=0):
     """Write a run with biases, and return its weights and biases."""
-    weights = heads(epochs, classes, seed=seed)
+    weights = heads(epochs, classes, features=12, seed=seed)
     biases = [torch.linspace(-1, 1, classes) * epoch for epoch in range(epochs)]
     for epoch, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         save(folder / f"epoch_{epoch}.pt", weight, bias)
@@ -135,7 +135,7 @@ def test_analyze_second_run_keeps_the_rows_of_the_first(tmp_path):
 
 
 def test_analyze_zero_class_has_a_norm_of_zero_and_no_angle(tmp_path):
-    weights = heads(2)
+    weights = heads(2, features=12)
     weights[1][3] = 0
     for epoch, weight in enumerate(weights):
         save(tmp_path / "run" / f"epoch_{epoch}.pt", weight)
@@ -176,7 +176,7 @@ def test_analyze_many_classes_have_geometry_without_mean_deviation_of_angles(tmp
     assert values["value"]["nc2_angles", "spread"] > 0
 
 
-WEIGHT = heads(1)[0]
+WEIGHT = heads(1, features=12)[0]
 BIAS = torch.arange(8.0)
 MASK = torch.tensor([0.0, 1.0] * 4)
 BIASES = {
@@ -214,12 +214,12 @@ def test_analyze_adapter_has_the_bias_of_its_base_model_unless_it_may_change_it(
     base, adapter = tmp_path / "run" / "base", tmp_path / "run" / "adapter"
     base.mkdir(parents=True)
     adapter.mkdir()
-    body = np.ones((8, 3), dtype=np.float32)
+    body = np.ones((12, 3), dtype=np.float32)
     weights = {"body.weight": body, "score.weight": WEIGHT.numpy(), "score.bias": BIAS.numpy()}
     save_file(weights, base / "model.safetensors")
     config = {"base_model_name_or_path": "base", "lora_alpha": 1, "r": 1, "bias": setting}
     (adapter / "adapter_config.json").write_text(json.dumps(config))
-    factors = {"A": np.ones((1, 3), dtype=np.float32), "B": np.ones((8, 1), dtype=np.float32)}
+    factors = {"A": np.ones((1, 3), dtype=np.float32), "B": np.ones((12, 1), dtype=np.float32)}
     save_file(
         {f"base_model.model.body.lora_{name}.weight": factor for name, factor in factors.items()},
         adapter / "adapter_model.safetensors",

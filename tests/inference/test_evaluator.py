@@ -15,6 +15,7 @@ from torch import nn
 from dsi_cli.errors import UsageError
 from dsi_cli.inference.evaluator import Evaluator, Split, resolve_device
 from dsi_cli.metrics.differences import CsmPair, alignment_difference
+from dsi_cli.metrics.neural_collapse import collapse_values
 from dsi_cli.similarity.templates import template_similarity
 from dsi_cli.similarity.weights import weight_similarity
 
@@ -101,6 +102,14 @@ def test_templates_and_typicality_are_the_oracles(conv_head, own_net, images, ta
     tncsm = template_similarity(answer.templates.sums, answer.templates.samples)
     wanted = np.asarray(oracles.template_similarity(features, targets, CLASSES), dtype=float)
     assert_allclose(tncsm[np.ix_(present, present)], wanted[np.ix_(present, present)], atol=1e-6)
+    collapse = answer.templates.collapse
+    wanted_collapse = collapse_values(features, targets, predictions, net.classifier.weight.detach().flatten(1).numpy())
+    assert [row["metric"] for row in collapse["rows"]] == ["nc1", "nc2_norms", "nc2_angles", "nc2_angles", "nc3", "nc4"]
+    for row, expected in zip(collapse["rows"], wanted_collapse["rows"], strict=True):
+        assert row["value"] == pytest.approx(expected["value"], rel=1e-3)
+    assert collapse["classes"] == present.tolist()
+    assert collapse["self_duality"] == pytest.approx(wanted_collapse["self_duality"], abs=1e-4)
+    assert collapse["nearest_centre"] == wanted_collapse["nearest_centre"]
     rows, right, wrong = oracles.typicality(features, list(targets), list(predictions), CLASSES)
     found = {(row["class_index"], row["correct"]): row for row in answer.templates.typicality}
     assert set(found) == {(row["class_index"], row["correct"]) for row in rows if row["class_index"] != 4}

@@ -157,6 +157,11 @@ class RunEvaluations:
             yield TYPICALITY, [columns | row for row in mark.get("typicality", [])]
             yield TYPICALITY_HISTOGRAM, [columns | row for row in _histogram_rows(mark.get("histograms", []))]
 
+    def collapse(self, record: Record) -> dict[str, dict[str, Any]]:
+        """Return the values by class of neural collapse at a checkpoint, by split."""
+        marks = {store.split: store.mark(record).get("collapse") for store in self.stores[record.run]}
+        return {split: values for split, values in marks.items() if values}
+
     def problems(self, run: str) -> list[tuple[str, str, str]]:
         """Return path, split and reason of each result that could not be made."""
         return [(path, store.split, reason) for store in self.stores[run] for path, reason in store.failed.items()]

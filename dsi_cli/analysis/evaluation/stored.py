@@ -222,6 +222,7 @@ class EvaluationStore:
             ccsm=matrices.get("ccsm"),
             tncsm=matrices.get("tncsm"),
             equal_tncsm=matrices.get("tncsm_equal"),
+            collapse=mark.get("collapse", {}),
             equal_samples=np.array(mark["equal_samples"]) if mark.get("equal_samples") else None,
         )
 
@@ -274,7 +275,8 @@ class EvaluationStore:
             tncsm, equal_samples = template_similarity(templates.sums, templates.samples), templates.equal_samples
             if templates.equal_sums is not None and equal_samples is not None and (equal_samples > 0).sum() > 1:
                 equal_tncsm = template_similarity(templates.equal_sums, equal_samples)
-        result = replace(result, split=self.split, ccsm=ccsm, tncsm=tncsm)
+        collapse = result.templates.collapse if result.templates is not None else {}
+        result = replace(result, split=self.split, ccsm=ccsm, tncsm=tncsm, collapse=collapse)
         return replace(result, equal_tncsm=equal_tncsm, equal_samples=equal_samples)
 
     def _parts(self, record: Record, result: EvaluationResult) -> Iterator[tuple[str, Any, Metadata]]:
@@ -292,6 +294,7 @@ class EvaluationStore:
                 parts.append((kind, parquet.from_matrix(CSMS, matrix, columns | {"kind": kind}, indices)))
         if result.templates is not None:
             mark |= {"typicality": list(result.templates.typicality), "histograms": result.templates.histograms}
+            mark["collapse"] = result.templates.collapse
         if result.equal_samples is not None:
             mark["equal_samples"] = result.equal_samples.tolist()
         if result.counts is not None:

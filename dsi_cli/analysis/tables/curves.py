@@ -123,6 +123,8 @@ def curve_rows(
     rows += _partial_rows(matrices, context)
     rows += _gap_rows(matrices, evaluations, context)
     for evaluation in evaluations:
+        collapse = evaluation.collapse.get("rows", [])
+        rows += [_row(context.record, of="templates", split=evaluation.split, **row) for row in collapse]
         if evaluation.counts is None:
             continue
         rows += _accuracy_rows(evaluation, context.record)

@@ -34,7 +34,7 @@ INDICES = {
     "angle_spread": ("nc2_angles", "spread"),
 }
 """Metric and variant in the curves table, by the field of `dsi_cli.metrics.head_geometry.HeadGeometry`."""
-METRICS = tuple(dict.fromkeys(metric for metric, _ in INDICES.values()))
+METRICS = (*dict.fromkeys(metric for metric, _ in INDICES.values()), "nc1", "nc3", "nc4")
 REASON_NO_DIRECTION = "the class vectors are zero or equal, or there are more than 4,096 classes"
 
 
@@ -58,13 +58,18 @@ def curve_rows(record: Record, weight: NDArray[np.float32]) -> Iterator[dict[str
         }
 
 
-def class_rows(records: Sequence[Record], stored_head: Callable[[Record], HeadParameters | None]) -> pa.Table:
+ReadHead = Callable[[Record], HeadParameters | None]
+ReadCollapse = Callable[[Record], dict[str, dict[str, Any]]]
+
+
+def class_rows(records: Sequence[Record], stored_head: ReadHead, collapse: ReadCollapse = lambda _: {}) -> pa.Table:
     """Return the rows of the geometry table for the checkpoints of a run, in the order of their epochs.
 
     Parameters
     ----------
     records : the usable checkpoints; those without a stored head have no rows
     stored_head : reads the head of a checkpoint
+    collapse : returns the values by class of neural collapse at a checkpoint, by split
     """
     tables = [parquet.from_rows(GEOMETRY, [])]
     last = next((head for head in map(stored_head, reversed(records)) if head is not None), None)
@@ -83,6 +88,12 @@ def class_rows(records: Sequence[Record], stored_head: Callable[[Record], HeadPa
         }
         if head.bias is not None:
             columns["bias"] = head.bias.astype(np.float64)
+        for split, values in collapse(record).items():
+            for name in ("self_duality", "nearest_centre"):
+                if name in values:
+                    column = np.full(len(weight), np.nan)
+                    column[values["classes"]] = np.array(values[name], dtype=np.float64)
+                    columns[f"{name}_{split}"] = pa.array(column, from_pandas=True)
         tables.append(parquet.from_columns(GEOMETRY, len(weight), record.key_columns, columns))
         previous = head
     return pa.concat_tables(tables)
@@ -110,12 +121,29 @@ class GeometryTable:
         self._made: dict[str, str] = layout.earlier_options(out, GEOMETRY).get("made", {})
         self._added: dict[str, pa.Table] = {}
 
-    def add(self, run: str, records: Sequence[Record], stored_head: Callable[[Record], HeadParameters | None]) -> None:
-        """Add the rows of a run, unless the earlier rows are valid; parameters as for `class_rows`."""
-        key = json.dumps([record.key_columns | {"head": [record.fingerprint, record.modified_ns]} for record in records])
+    def add(
+        self,
+        run: str,
+        records: Sequence[Record],
+        stored_head: ReadHead,
+        collapse: ReadCollapse,
+        identity: Callable[[Record], str],
+    ) -> None:
+        """Add the rows of a run, unless the earlier rows are valid; parameters as for `class_rows`.
+
+        Parameters
+        ----------
+        identity : returns a text that changes with the evaluations of a checkpoint
+        """
+        key = json.dumps(
+            [
+                record.key_columns | {"made_from": [record.fingerprint, record.modified_ns, identity(record)]}
+                for record in records
+            ]
+        )
         digest = hashlib.sha256(key.encode()).hexdigest()
         if self._made.get(run) != digest:
-            self._added[run] = class_rows(records, stored_head)
+            self._added[run] = class_rows(records, stored_head, collapse)
             self._made[run] = digest
 
     def write(self) -> None:
