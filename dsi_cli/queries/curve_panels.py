@@ -140,13 +140,16 @@ def panels(
     """
     curves = run.fill_missing_epochs(run.curves)
     measure = measure or next(iter(sai_measures(curves)), "cosine")
+    # Copying all columns of the table for each panel would take most of the time.
+    curves = curves[[*_KEYS, "epoch", "step", *_COLUMNS.values()]]
+    by_run = {name: curves[curves["run"] == name] for name in (run.names if names is None else names)}
     filled = []
     for kind in kinds:
         panel = Panel(kind, measure)
-        for name in run.names if names is None else names:
+        for name, rows in by_run.items():
             others = run.references(name)[1:]
             classes = int((run.classes["run"] == name).sum())
-            curves_of_run = series(curves[curves["run"] == name], kind, measure, classes)
+            curves_of_run = series(rows, kind, measure, classes)
             panel.series.extend(sorted(curves_of_run, key=lambda curve: curve.reference in others))
         if panel.series:
             filled.append(panel)
@@ -164,11 +167,10 @@ def series(curves: pd.DataFrame, kind: PanelSpec, measure: str, classes: int = 0
     variants = (measure,) if "sai" in kind.metrics else kind.variants
     if variants is not None:
         rows = rows[rows["variant"].isin(variants)]
-    keys = ["run", "metric", "of", "split", "variant", "reference"]
     curves_by_key: list[Series] = []
-    for key, group in rows.groupby(keys, dropna=False, sort=False):
+    for key, group in rows.groupby(_KEYS, dropna=False, sort=False):
         if group[kind.column].notna().any():
-            texts = dict(zip(keys, cast("tuple[str | None, ...]", key), strict=True))
+            texts = dict(zip(_KEYS, cast("tuple[str | None, ...]", key), strict=True))
             curve = _series(texts, group)
             if classes and curve.metric in ("accuracy", "balanced_accuracy"):
                 curve = replace(curve, chance=np.full(len(curve.epochs), 1 / classes))
@@ -189,6 +191,8 @@ _METRIC_NAMES = {
     "hierarchical_f1": "hierarchical F1",
     "level_accuracy": "level",
 }
+_KEYS = ["run", "metric", "of", "split", "variant", "reference"]
+"""The columns of the curves table that identify a curve."""
 _COLUMNS = {
     "value": "value",
     "chance": "null_mean",
