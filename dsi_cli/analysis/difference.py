@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,7 @@ from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
 
+Item = TypeVar("Item")
 MAX_STEPS = 5
 """The largest number of steps between neighbouring epochs that show the usual variation."""
 MAX_SIBLINGS = 6
@@ -138,7 +139,8 @@ def _variation_of_epochs(sides: Sequence[Side]) -> Variation | None:
         steps = [pair for pair in pairwise(side.series) if {(one.path, one.epoch) for one in pair} != compared]
         before = [pair for pair in steps if (pair[1].epoch or 0) <= (side.network.epoch or 0)]
         chosen = before[-MAX_STEPS:] or steps[:MAX_STEPS]
-        if chosen:
+        # Files whose names differ in a number may also be independent networks, such as seeds.
+        if chosen and all(one.weight is None or _reason_no_angles(one, other)[0] is None for one, other in chosen):
             span = f"{chosen[0][0].epoch}–{chosen[-1][1].epoch}"
             has_angles = all(network.weight is not None for pair in chosen for network in pair)
             return Variation(f"neighbouring checkpoints of epochs {span}", chosen, has_angles)
@@ -190,8 +192,9 @@ def _read_results(folder: Path, run: str | None, epoch: int | None) -> Side:
     if not epochs:
         raise NothingToAnalyseError(f"run {name!r} in {folder} has no usable checkpoint", code="nothing-usable")
     chosen = _chosen_epoch(epochs, epoch, f"run {name!r} in {folder}")
-    series = [_stored_network(results, name, one) for one in epochs] if results.has_epochs(name) else []
-    network = next((one for one in series if one.epoch == chosen), None) or _stored_network(results, name, chosen)
+    network = _stored_network(results, name, chosen)
+    series = [_stored_network(results, name, one) for one in _around(epochs, epochs.index(chosen))]
+    series = [one for one in series if one.epoch is not None and one.classes == network.classes]
     return Side(network, series, (results, name))
 
 
@@ -211,13 +214,16 @@ def _stored_network(results: Results, run: str, epoch: int) -> Network:
     classes = ComparedRun(run, run, results).classes
     rows = results.checkpoints
     rows = rows[(rows["run"] == run) & (rows["status"] == "ok") & (rows["epoch"].fillna(0) == epoch)]
+    similarity = None if weight is not None else results.csm("ncsm", epoch, run=run).to_numpy()
+    if weight is not None:
+        classes = classes.iloc[: len(weight)]  # the head of a later epoch may have more classes
     names = None if classes["name"].isna().any() else tuple(classes["name"])
     return Network(
         f"{run}, epoch {epoch}" if results.has_epochs(run) else run,
         rows["path"].iloc[-1],
         epoch if results.has_epochs(run) else None,
         weight,
-        None if weight is not None else results.csm("ncsm", epoch, run=run).to_numpy(),
+        similarity,
         rows["dtype"].iloc[-1] or "float32",
         names,
         tuple(group if isinstance(group, str) else None for group in classes["group"]) if names else (),
@@ -253,12 +259,10 @@ def _read_checkpoints(
         dtype = one.dtype or "float32"
         return Network(title, one.path, one.epoch, weight, None, dtype, names, known.groups, tuple(known.order.tolist()))
 
-    series = [
-        one
-        for one in part.usable
-        if one.epoch is not None and (one.classes, one.features) == (record.classes, record.features)
-    ]
-    return Side(network(record), [network(one) for one in _window(series, record)])
+    shape = record.classes, record.features
+    series = [one for one in part.usable if one.epoch is not None and (one.classes, one.features) == shape]
+    place = next((index for index, one in enumerate(series) if one.path == record.path), len(series))
+    return Side(network(record), [network(one) for one in _around(series, place)])
 
 
 def _scan(found: Sequence[TrainingRun], labels: str | None, choice: HeadOptions) -> tuple[list[RunCheckpoints], Weights]:
@@ -326,10 +330,9 @@ def _siblings(path: Path) -> list[Path]:
     index = next((place for place, other in enumerate(alike) if other.name == path.name), None)
     if index is None:
         return [path]
-    return alike[max(index - MAX_SIBLINGS, 0) : index + MAX_SIBLINGS + 1]
+    return list(_around(alike, index))
 
 
-def _window(series: Sequence[Record], record: Record) -> Sequence[Record]:
-    """Return the checkpoints of a run around one of them."""
-    index = next((place for place, one in enumerate(series) if one.path == record.path), len(series) - 1)
+def _around(series: Sequence[Item], index: int) -> Sequence[Item]:
+    """Return the members of a series around one of them."""
     return series[max(index - MAX_SIBLINGS, 0) : index + MAX_SIBLINGS + 1]

@@ -70,16 +70,18 @@ def rounding(first: NDArray[Any], second: NDArray[Any], dtypes: tuple[str, str])
 
 
 def correlation_z(first: NDArray[Any], second: NDArray[Any]) -> float | None:
-    """Return how much more alike the vectors of a class are in two heads than the vectors of different classes.
+    """Return the correlation of two heads of the same shape, in standard deviations above that of unrelated feature spaces.
 
-    The statistic is the mean cosine of the centred vectors of each class in both heads. The result is its distance from the mean
-    over all relabellings, in standard deviations of these (both exact), so 0 is chance. None if all vectors are zero or equal.
+    The statistic is the sum of the cosines of the centred vectors of each class in both heads. Independent networks have their
+    features in random order, so the result is the distance from the mean over all orders of the features, in standard deviations
+    of these (both exact). 0 is chance. None if all vectors are zero or equal, or if there is one feature.
     """
     one, other = (unit_rows(centre(head.astype(np.float64))) for head in (first, second))
-    cosines = one @ other.T
-    centred = cosines - cosines.mean(axis=0) - cosines.mean(axis=1, keepdims=True) + cosines.mean()
-    deviation = np.sqrt((centred**2).sum() / (len(cosines) - 1))
-    return float(np.trace(centred) / deviation) if deviation > 1e-9 else None
+    products = one.T @ other
+    centred = products - products.mean(axis=0) - products.mean(axis=1, keepdims=True) + products.mean()
+    if len(products) < 2 or np.abs(centred).max() < 1e-9:
+        return None
+    return float(np.trace(centred) / np.sqrt((centred**2).sum() / (len(products) - 1)))
 
 
 def cosines(weight: NDArray[Any]) -> Float64s:

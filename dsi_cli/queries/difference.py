@@ -111,7 +111,7 @@ class Difference:
         paths = []
         for table, frame in zip(DIFF_TABLES, (self.classes, self.pairs, self.groups), strict=True):
             path = folder / table.path
-            parquet.write(parquet.from_rows(table, records_of(frame)), path, self.summary, folder)
+            parquet.write(parquet.from_frame(table, frame), path, self.summary, folder)
             paths.append(path)
         return paths
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,9 @@ from numpy.typing import NDArray
 from dsi_cli.errors import OutputError
 from dsi_cli.store.schema import FLOATS, INTEGERS, SCHEMA_VERSION, Table
 from dsi_cli.version import __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _KEY = b"dsi"
 _TYPES = {
@@ -46,6 +49,11 @@ def from_rows(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Return rows (mappings by column name; missing values are null) as an Arrow table of the schema."""
     columns = [_column([row.get(column.name) for row in rows], column.type) for column in table.columns]
     return pa.Table.from_arrays(columns, schema=_schema(table))
+
+
+def from_frame(table: Table, frame: pd.DataFrame) -> pa.Table:
+    """Return a frame with the columns of the schema, in any order, as an Arrow table; NaN is null."""
+    return pa.Table.from_pandas(frame, schema=_schema(table), preserve_index=False)
 
 
 def with_constants(table: pa.Table, constants: Mapping[str, Any]) -> pa.Table:

@@ -158,6 +158,8 @@ def test_independent_networks_have_similarities_only(write):
     assert found.classes[["angle", "norm_change"]].isna().all(axis=None)
     assert len(found.moved) == 20
     assert "differ by more than rounding" in found.headline
+    seeds = [write(rng.normal(size=(20, 32)).astype(np.float32), f"net_{seed}.safetensors") for seed in range(4)]
+    assert dsi_cli.diff(seeds[0], seeds[3]).variation is None, "numbers of seeds are not epochs"
     other_width = dsi_cli.diff(CNN, RUNS / "cifar100-vit")
     assert other_width.reason_no_angles == "the heads have 320 and 64 features, so only similarities are compared"
     json.dumps(other_width.summary)

@@ -43,11 +43,11 @@ def test_rounding_of_an_unknown_dtype_explains_nothing():
     assert head_difference.rounding(head(), head() * np.float32(1.001), ("float32", "qint8")).exceeded.all()
 
 
-def test_correlation_z_is_that_of_all_relabellings():
-    first, second = head(seed=1), head(seed=1) + 2 * head(seed=2)
-    cosines = unit_rows(centre(first.astype(np.float64))) @ unit_rows(centre(second.astype(np.float64))).T
-    null = [cosines[range(6), list(order)].sum() for order in permutations(range(6))]
-    expected = (np.trace(cosines) - np.mean(null)) / np.std(null)
+def test_correlation_z_is_that_of_all_orders_of_the_features():
+    first, second = head(9, 6, seed=1), head(9, 6, seed=1) + 2 * head(9, 6, seed=2)
+    one, other = unit_rows(centre(first.astype(np.float64))), unit_rows(centre(second.astype(np.float64)))
+    null = [(one * other[:, list(order)]).sum() for order in permutations(range(6))]
+    expected = ((one * other).sum() - np.mean(null)) / np.std(null)
     assert_allclose(head_difference.correlation_z(first, second), expected)
 
 
@@ -56,4 +56,5 @@ def test_correlation_z_of_independent_heads_is_chance():
     assert abs(np.mean(z)) < 0.25
     assert 0.85 < np.std(z) < 1.15
     assert head_difference.correlation_z(head(30), head(30)) > 20
+    assert head_difference.correlation_z(head(3), head(3) + head(3, seed=1)) > 3, "three classes are enough"
     assert head_difference.correlation_z(np.ones((4, 3)), head(4, 3)) is None
