@@ -87,19 +87,21 @@ def block_means(matrix: NDArray[Any], order: NDArray[np.intp], starts: Sequence[
     >>> block_means(np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 1.0]]), np.array([0, 1, 2]), [0, 1]).round(3).tolist()
     [[nan, 0.25], [0.25, 0.25]]
     """
+    from scipy.sparse import csr_array
+
     known = ~np.isnan(matrix)
     np.fill_diagonal(known, False)
+    sizes = np.diff([*starts, len(matrix)])
+    members = csr_array((np.ones(len(order), np.float32), order, [*starts, len(matrix)]), shape=(len(starts), len(matrix)))
 
-    def block_sums(array: NDArray[Any]) -> NDArray[np.float64]:
-        rows = np.add.reduceat(array[order], starts, axis=0, dtype=np.float64)
-        sums: NDArray[np.float64] = np.add.reduceat(rows[:, order], starts, axis=1)
-        return sums
+    def block_sums(array: NDArray[np.float32]) -> NDArray[np.float64]:
+        sums: NDArray[np.float64] = members @ (members @ array).T.astype(np.float64)
+        return sums.T
 
-    total = block_sums(np.where(known, matrix, 0))
+    total = block_sums(np.where(known, matrix, 0).astype(np.float32, copy=False))
     if known.sum() == len(matrix) * (len(matrix) - 1):  # only the diagonal is excluded
-        sizes = np.diff([*starts, len(matrix)]).astype(np.float64)
         count = np.outer(sizes, sizes) - np.diag(sizes)
     else:
-        count = block_sums(known)
+        count = block_sums(known.astype(np.float32))
     means: NDArray[np.float64] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return means
