@@ -28,14 +28,13 @@ def mistake_data(results: Results, run: str, open_image: Opener | None) -> dict[
     by_split: dict[str, Any] = {}
     for split in ("test", "train"):
         try:
-            epoch, is_last = _last_epoch_with_mistake(results, run, split)
+            epoch = _last_epoch_with_mistake(results, run, split)
             listing = confused_pairs(results, MistakeQuery(run, epoch, split, most=MAX_PAIRS))
         except UsageError:
             continue  # there are no predictions on this split
         epoch = listing.query.epoch
         by_split[split] = {
             "epoch": epoch,
-            "is_last": is_last,
             "own": listing.own,
             "furthest": listing.furthest,
             "wordnet_furthest": listing.wordnet_furthest,
@@ -46,16 +45,13 @@ def mistake_data(results: Results, run: str, open_image: Opener | None) -> dict[
     return by_split
 
 
-def _last_epoch_with_mistake(results: Results, run: str, split: str) -> tuple[int | None, bool]:
-    """Return the last epoch with a mistake, or None, and whether it is the last epoch with predictions."""
+def _last_epoch_with_mistake(results: Results, run: str, split: str) -> int | None:
+    """Return the last epoch with a mistake, or None."""
     curves = results.curves
     rows = curves[(curves["run"] == run) & (curves["metric"] == "mistakes") & (curves["split"] == split)]
     rows = results.fill_missing_epochs(rows)
     wrong = rows.loc[rows["value"] > 0, "epoch"]
-    if not len(wrong):
-        return None, True
-    last = rows.loc[rows["value"].notna(), "epoch"].max()
-    return int(wrong.max()), bool(wrong.max() == last)
+    return int(wrong.max()) if len(wrong) else None
 
 
 def _mistakes(results: Results, query: MistakeQuery, open_image: Opener | None) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from scipy.stats import rankdata
 from dsi_cli.analysis import report_file
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
+from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs
 from dsi_cli.report import size_budget
 from dsi_cli.store.results import Results
 
@@ -271,6 +272,26 @@ def test_axis_of_accuracy_places_points_by_their_accuracy(page, out):
     assert np.diff(columns) == pytest.approx(slope * np.diff(accuracy), abs=0.01)
 
 
+def test_logarithmic_axis_and_smoothing_change_the_curves(page):
+    panel = page.locator("#questions .panel", has=page.locator("h3", has_text="Nearest classes"))
+    ticks = [text for text in panel.locator(".tick").all_text_contents() if text.isdecimal()]
+    page.get_by_label("Horizontal axis").select_option("log")
+    shown = panel.locator(".tick[text-anchor=middle]")
+    assert shown.all_text_contents() == ["0", "1", "2", "5", "epoch"] != ticks
+    x0, x1, x2, x5 = (float(tick.get_attribute("x")) for tick in shown.all()[:4])
+    assert (x2 - x0) / (x1 - x0) == pytest.approx(np.log(3) / np.log(2), abs=0.01)
+    assert (x5 - x0) / (x1 - x0) == pytest.approx(np.log(6) / np.log(2), abs=0.01)
+    raw = panel.locator("path.curve").first.get_attribute("d")
+    page.get_by_label("Smoothing").select_option("3")
+    assert panel.locator("path.unsmoothed").first.get_attribute("d") == raw
+    smooth = panel.locator("path.curve:not(.unsmoothed)").first.get_attribute("d")
+    y, y_smooth = (
+        [float(pair.split()[1].split("h")[0]) for pair in re.findall(r"[ML]([\d.]+ [\d.]+)", d)] for d in (raw, smooth)
+    )
+    assert y_smooth[2] == pytest.approx(np.mean(y[1:4]), abs=0.11)
+    assert y_smooth[0] == y[0]
+
+
 def test_page_on_a_narrow_screen_folds_all_sections_but_the_first(open_page, out):
     page = open_page(out / "report.html", width=400)
     assert page.locator("#questions").is_hidden()
@@ -451,6 +472,24 @@ def test_difference_map_shows_differences_of_ranks(page, out):
         (text,) = (text for title, text in point_at(page, 0, 2, 4)[1].items() if "−" in title)
         assert text.startswith("nearer in the network" if key == "reference" and last > minus else "nearer")
         assert float(re.search(r"by (\d+) % of all ranks", text)[1]) == pytest.approx(100 * abs(last - minus), abs=0.51)
+
+
+def test_mistakes_follow_the_epoch(page, out):
+    for epoch in (2, EPOCHS - 1):
+        set_epoch(page, epoch)
+        wait_for(page, f"document.querySelector('#mistakes-body h3').textContent == 'On test, epoch {epoch}'")
+        expected = confused_pairs(Results(out), MistakeQuery("first", epoch, "test", most=200)).rows
+        page.locator("#mistakes button", has_text="Show all").first.click()
+        shown = [
+            row.locator("td").all_inner_texts() for row in page.locator("#mistakes table").first.locator("tbody tr").all()
+        ]
+        ranks = {
+            (row.truth, row.prediction): [str(row.count), f"{100 * row.share:.1f} %"]
+            + ["–" if rank is None else str(int(rank + 0.5)) for rank in (row.rank, row.wordnet_rank)]
+            for row in expected
+        }
+        assert [int(cells[2]) for cells in shown] == [row.count for row in expected][: len(shown)]
+        assert all(ranks[cells[0], cells[1]] == cells[2:] for cells in shown)
 
 
 def test_difference_of_an_epoch_and_itself_is_not_offered(page):

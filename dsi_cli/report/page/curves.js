@@ -3,7 +3,8 @@
 // A chart is {title, axis, lines, phases, along, isLarge, describe}, where `along` is the label of the horizontal axis, by
 // default "epoch". A line is {label, colour, epochs, value}. Optional are the positions `x` on the horizontal axis, by default the
 // epochs; the chance level {chance, margin}, where chance gives 95 % of its values within the margin; the confidence interval
-// {low, high}; z; and `isFaint` for a dashed line. If `isReversed` is true for a chart, small values are at the top. If `isRange` is true, the table below the plot also shows low and high.
+// {low, high}; z; `smooth`, values for a smooth line over a faint one; and `isFaint` for a dashed line. If `isLog` is true for a chart,
+// the horizontal axis is the logarithm of the epoch plus 1. If `isReversed` is true for a chart, small values are at the top. If `isRange` is true, the table below the plot also shows low and high.
 // `phases` has one row per run: {label, colour, phases: [{name, first, last, low, high}]}, where low and high belong to `last`.
 
 const COLOURS = 7;
@@ -146,9 +147,12 @@ function scales(chart, width, height) {
   const [left, right] = [MARGIN.left, width - Math.max(MARGIN.right, labelWidth)];
   const [top, bottom] = [MARGIN.top + phaseRows.length * PHASE_ROW_HEIGHT, height - MARGIN.bottom];
   return {
-    width, height, first, last, low, high, left, right, top, bottom, labels, phaseRows, along: chart.along || "epoch",
+    width, height, first, last, low, high, isLog: chart.isLog, left, right, top, bottom, labels, phaseRows, along: chart.along || "epoch",
     hasWholeTicks: chart.along !== "accuracy",
-    x: (position) => (last === first ? (left + right) / 2 : left + ((position - first) / (last - first)) * (right - left)),
+    x: (position) => {
+      const [at, from, to] = [position, first, last].map((one) => (chart.isLog ? Math.log1p(Math.max(0, one)) : one));
+      return to === from ? (left + right) / 2 : left + ((at - from) / (to - from)) * (right - left);
+    },
     y: (value) => {
       const fraction = Math.min(1, Math.max(0, (value - low) / (high - low)));
       return top + (chart.isReversed ? fraction : 1 - fraction) * (bottom - top);
@@ -197,7 +201,7 @@ function chanceBand(line, k) {
 function axes(scale) {
   const rows = ticks(scale.low, scale.high, scale.height > HEIGHT.small ? 6 : 4);
   const step = rows.length > 1 ? rows[1] - rows[0] : 1;
-  const columns = ticks(scale.first, scale.last, Math.max(3, Math.floor((scale.right - scale.left) / 60)))
+  const columns = (scale.isLog ? logTicks(scale) : ticks(scale.first, scale.last, Math.max(3, Math.floor((scale.right - scale.left) / 60))))
     .filter((value) => !scale.hasWholeTicks || Number.isInteger(value));
   const columnStep = columns.length > 1 ? columns[1] - columns[0] : columns[0] || 1;
   return [
@@ -210,6 +214,12 @@ function axes(scale) {
     svgElement("text", { class: "tick", x: (scale.left + scale.right) / 2, y: scale.height - 4, "text-anchor": "middle" }, scale.along),
     svgElement("line", { class: "axis", x1: scale.left, x2: scale.right, y1: scale.bottom, y2: scale.bottom }),
   ];
+}
+
+/** Return 0, 1, 2, 5, 10, 20 and so on, as far as they are in a plot. */
+function logTicks({ first, last }) {
+  const round = Array.from({ length: 8 }, (_, power) => [1, 2, 5].map((factor) => factor * 10 ** power)).flat();
+  return [0, ...round].filter((value) => value >= first && value <= last);
 }
 
 function tickText(value, step) {
@@ -245,7 +255,8 @@ function curveMarks(line, scale) {
   if (line.low && line.high && !line.x) {
     marks.push(svgElement("polygon", { class: `interval ${line.colour}`, points: outline(line, scale, (k) => line.low[k], (k) => line.high[k]) }));
   }
-  marks.push(svgElement("path", { class: `curve ${line.colour} ${line.isFaint ? "second" : ""}`, d: path(line, line.value, scale) }));
+  if (line.smooth) marks.push(svgElement("path", { class: `curve ${line.colour} unsmoothed`, d: path(line, line.value, scale) }));
+  marks.push(svgElement("path", { class: `curve ${line.colour} ${line.isFaint ? "second" : ""}`, d: path(line, line.smooth ?? line.value, scale) }));
   if (line.x) {
     line.epochs.forEach((_, k) => {
       if (line.x[k] != null && line.value[k] != null) marks.push(svgElement("circle", { class: line.colour, cx: scale.x(line.x[k]), cy: scale.y(line.value[k]), r: 2.2 }));

@@ -1,6 +1,6 @@
 // The state of the report page (run, epoch, order of classes, chosen class), and the update of its sections.
 
-const state = { run: 0, epoch: null, cursor: null, number: agreementNumbers()[0]?.[0] ?? "pearson/excess", axis: "epoch", all: DATA.runs.length > 1 };
+const state = { run: 0, epoch: null, cursor: null, number: agreementNumbers()[0]?.[0] ?? "pearson/excess", axis: "epoch", smoothing: 0, all: DATA.runs.length > 1 };
 const slider = byId("epoch");
 const chartActions = { point: setCursor, pick: setEpoch };
 let panels = [];
@@ -11,9 +11,9 @@ function run() {
   return DATA.runs[state.run];
 }
 
-/** Return which runs the charts show, on which axis, and by which number for the agreement. */
+/** Return which runs the charts show, on which axis, with how much smoothing, and by which number for the agreement. */
 function view() {
-  return { runs: state.all ? DATA.runs.map((_, index) => index) : [state.run], number: state.number, axis: state.axis };
+  return { runs: state.all ? DATA.runs.map((_, index) => index) : [state.run], number: state.number, axis: state.axis, smoothing: state.smoothing };
 }
 
 function setRun(index) {
@@ -32,7 +32,6 @@ function setRun(index) {
   byId("geometry").hidden = !run().geometry;
   document.querySelector('nav a[href="#geometry"]').hidden = !run().geometry;
   byId("geometry-body").replaceChildren(...(run().geometry ? geometrySection(run(), names) : []));
-  byId("mistakes-body").replaceChildren(...mistakesSection(run()).filter(Boolean));
   byId("classes-body").replaceChildren(classesSection(run()));
   drawControls();
   drawPanels();
@@ -40,6 +39,7 @@ function setRun(index) {
   const nearest = (best, epoch) => (Math.abs(epoch - epochBefore) < Math.abs(best - epochBefore) ? epoch : best);
   const epoch = epochBefore == null ? epochs[epochs.length - 1] : epochs.reduce(nearest, epochs[0]);
   if (epoch != null) setEpoch(epoch);
+  else showMistakes(null);
 }
 
 /** Return the note on the epochs whose matrices are complete, or an empty text if all are complete. */
@@ -56,10 +56,12 @@ function drawControls() {
   const after = (change) => (value) => { change(value); drawControls(); drawPanels(); markPanels(); };
   const number = (label) => (numbers.length > 1 ? choice(label, numbers, state.number, after((value) => { state.number = value; })) : "");
   const axes = axesOf(view().runs);
+  const hasCurves = view().runs.some((index) => DATA.runs[index].epochs.length > 2);
   byId("overview-controls").replaceChildren(number("Charts show the agreement as"));
   byId("curve-controls").replaceChildren(
     DATA.runs.length > 1 ? choice("Show", [["one", "this run"], ["all", "all runs"]], state.all ? "all" : "one", after((value) => { state.all = value === "all"; })) : "",
-    axes.length > 1 ? choice("Horizontal axis", axes, state.axis, after((value) => { state.axis = value; })) : "",
+    hasCurves ? choice("Horizontal axis", axes, state.axis, after((value) => { state.axis = value; })) : "",
+    hasCurves ? choice("Smoothing", [[0, "none"], [3, "mean of 3 epochs"], [7, "mean of 7 epochs"]], state.smoothing, after((value) => { state.smoothing = Number(value); })) : "",
     number("Number for the agreement"));
 }
 
@@ -67,7 +69,7 @@ function drawPanels() {
   const { nodes, panels: drawn } = questionSections(view(), chartActions);
   panels = drawn;
   byId("questions").replaceChildren(...nodes);
-  overviewPanels = overviewCharts({ ...view(), runs: DATA.runs.map((_, index) => index) }, chartActions);
+  overviewPanels = overviewCharts({ ...view(), smoothing: 0, runs: DATA.runs.map((_, index) => index) }, chartActions);
   byId("hero").replaceChildren(...overviewPanels.map((panel) => panel.node));
   allPanels().forEach((panel) => panel.draw());
 }
@@ -99,7 +101,13 @@ function setEpoch(epoch) {
   markPanels();
   maps.show(epoch);
   showSmallMatrices();
+  showMistakes(epoch);
   saveState();
+}
+
+async function showMistakes(epoch) {
+  const nodes = await mistakesSection(run(), namesOf(run()), epoch);
+  if (epoch === state.epoch) byId("mistakes-body").replaceChildren(...nodes.filter(Boolean));
 }
 
 /** Return the text next to the slider: the agreement and the accuracy of the chosen run at an epoch. */

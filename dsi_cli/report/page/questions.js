@@ -38,16 +38,26 @@ function chartOf(view, title, axis, curves, options = {}) {
     const line = panel.name === "sai" && view.number.endsWith(EXCESS)
       ? excessLine(series, isShared ? series.run : k, label, panel.lower)
       : rawLine(panel.name === "sai" ? { ...series, low: null, high: null } : series, isShared ? series.run : k, label);
-    return { ...line, isFaint: isShared && labels.indexOf(series.label) > 0, x: positions(view, series) };
+    const smooth = view.smoothing ? movingMean(line.value, view.smoothing) : undefined;
+    return { ...line, smooth, isFaint: isShared && labels.indexOf(series.label) > 0, x: positions(view, series) };
   });
   const hasCurve = lines.some((line) => line.epochs.length > 1);
   const phases = options.phasesOf && view.axis === "epoch" ? phaseRows(view, options.phasesOf) : [];
-  return { title, axis, lines, along: view.axis, phases, isLarge: options.isLarge && hasCurve };
+  return { title, axis, lines, along: view.axis === "log" ? "epoch" : view.axis, isLog: view.axis === "log", phases, isLarge: options.isLarge && hasCurve };
+}
+
+/** Return the means of values in symmetric windows, which are shorter at the ends; a value without a number stays without one. */
+function movingMean(values, window) {
+  return values.map((value, k) => {
+    const half = Math.min((window - 1) / 2, k, values.length - 1 - k);
+    const known = values.slice(k - half, k + half + 1).filter((one) => one != null);
+    return value == null ? null : known.reduce((sum, one) => sum + one, 0) / known.length;
+  });
 }
 
 /** Return the positions of a curve on the horizontal axis, or undefined for the epochs themselves. */
 function positions(view, series) {
-  if (view.axis === "epoch") return undefined;
+  if (view.axis === "epoch" || view.axis === "log") return undefined;
   const run = DATA.runs[series.run];
   const values = view.axis === "step" ? run.steps : accuracyOf(series.run);
   return series.epochs.map((epoch) => values?.get(epoch) ?? null);
@@ -66,7 +76,7 @@ function accuracyOf(run) {
 
 /** Return the horizontal axes that the runs have, as [value, title]. */
 function axesOf(runs) {
-  return [["epoch", "epoch"],
+  return [["epoch", "epoch"], ["log", "epoch, logarithmic"],
     ...(runs.every((index) => DATA.runs[index].steps?.size > 1) ? [["step", "step"]] : []),
     ...(runs.every((index) => accuracyOf(index).size > 1) ? [["accuracy", "accuracy"]] : [])];
 }

@@ -1,6 +1,7 @@
 // The sections below the matrices: agreement, mistakes, classes.
 
 const SHOWN_MISTAKES = 8;
+const MAX_CONFUSED_PAIRS = 30;
 
 /** Return tables of the agreement of single classes and groups with the reference at the last epoch, lowest first. */
 function agreementSection(run, names) {
@@ -22,29 +23,54 @@ function agreementSection(run, names) {
   ];
 }
 
-function mistakesSection(run) {
+/** Return the most confused pairs at an epoch, and the mistakes furthest from the truth at the last epoch with a mistake. */
+async function mistakesSection(run, names, epoch) {
   const splits = Object.entries(run.mistaken);
   if (!splits.length) {
     return [element("p", {}, "There are no predictions on labelled data. To see confused classes, run dsi analyze with --predictions, or with --test and --model.")];
   }
-  return splits.flatMap(([split, data]) => {
+  const all = await Promise.all(splits.map(async ([split, data]) => {
+    const found = !run.has_epochs || epoch === data.epoch ? data : await confusedPairs(run, names, split, epoch);
+    const shown = found || data;
+    const note = found ? "" : `This page does not contain the confusion matrix of epoch ${epoch}. `;
     const own = (data.own || "").toUpperCase();
     const last = data.furthest || data.wordnet_furthest;
     const ranks = `Rank 1 is the class most similar to the true class${last ? `, and rank ${last} is the least similar class` : ""}.`;
     return [
-      element("h3", {}, `On ${split}, epoch ${data.epoch ?? "–"}${data.is_last ? "" : ", the last epoch with a mistake"}`),
-      element("p", { class: "faint" }, `The network confused ${data.found.toLocaleString("en")} pairs of classes. ${ranks} Similarity does not explain a mistake with a high rank.`),
+      element("h3", {}, `On ${split}, epoch ${run.has_epochs ? (found ? epoch : data.epoch) : "–"}`),
+      element("p", { class: "faint" }, `${note}The network confused ${shown.found ? shown.found.toLocaleString("en") : "no"} pairs of classes. ${ranks} Low ranks mean that the similarity explains the mistake.`),
       element("div", { class: "two" }, dataTable("Most confused pairs", [
         { title: "true class", value: (row) => row.truth },
         { title: "predicted class", value: (row) => row.prediction },
-        { title: "mistakes", number: true, digits: 0, value: (row) => row.count },
+        ...(shown.pairs.some((row) => row.count != null) ? [{ title: "mistakes", number: true, digits: 0, value: (row) => row.count }] : []),
         { title: "share of the true class", number: true, value: (row) => row.share, text: (row) => `${(100 * row.share).toFixed(1)} %` },
         ...(own ? [{ title: `rank in ${own}`, number: true, value: (row) => row.rank, text: (row) => roundedRank(row.rank) }] : []),
         { title: `rank in ${run.reference}`, number: true, value: (row) => row.wordnet_rank, text: (row) => roundedRank(row.wordnet_rank) },
-      ], data.pairs, { first: SHOWN_MISTAKES }),
+      ], shown.pairs, { first: SHOWN_MISTAKES }),
       data.mistakes ? gallery(data.mistakes, own, run.reference) : null),
     ];
-  });
+  }));
+  return all.flat();
+}
+
+/** Return the most confused pairs of a split at an epoch, computed from the matrices; null if the page does not have the matrix. */
+async function confusedPairs(run, names, split, epoch) {
+  const [own, reference] = [ownMatrix(run), run.matrices.find(({ name }) => name === "scsm")];
+  const [frame, ownFrame, referenceFrame] = await Promise.all(
+    [run.matrices.find(({ name }) => name === `ccsm-${split}`), own, reference].map((matrix) => completeFrame(matrix, epoch)));
+  if (!frame) return null;
+  const pairs = [];
+  for (let i = 0; i < names.length; i++) {
+    for (let j = 0; j < names.length; j++) {
+      const counted = i !== j && confusion(run, frame, names.length, i, j);
+      if (counted && counted.share > 0) pairs.push({ i, j, ...counted });
+    }
+  }
+  pairs.sort((a, b) => b.count - a.count || b.share - a.share);
+  const rankIn = (matrix, ranked, { i, j }) => (ranked ? neighbourRank(matrix, ranked, names.length, i, j) : null);
+  return { found: pairs.length, pairs: pairs.slice(0, MAX_CONFUSED_PAIRS).map((pair) => ({
+    ...pair, truth: names[pair.i], prediction: names[pair.j], rank: rankIn(own, ownFrame, pair), wordnet_rank: rankIn(reference, referenceFrame, pair),
+  })) };
 }
 
 /** Return a rank as a whole number; the mean rank of equal values can lie between two. */
@@ -55,7 +81,7 @@ function roundedRank(value) {
 /** Return the mistakes that are furthest from the true class, as images if any can be opened, otherwise as a table. */
 function gallery(mistakes, own, reference) {
   if (!mistakes.rows.length) return element("p", {}, "There are no wrong predictions.");
-  const caption = `The ${mistakes.rows.length} mistakes furthest from the true class, out of ${mistakes.found.toLocaleString("en")}`;
+  const caption = `The ${mistakes.rows.length} mistakes furthest from the true class${mistakes.epoch == null ? "" : ` at epoch ${mistakes.epoch}`}, out of ${mistakes.found.toLocaleString("en")}`;
   const ranksOf = (row) => [own && row.rank != null ? `${own} ${roundedRank(row.rank)}` : null, row.wordnet_rank != null ? `${reference} ${roundedRank(row.wordnet_rank)}` : null].filter(Boolean).join(", ");
   if (!mistakes.rows.some((row) => row.image)) {
     return dataTable(`${caption}. Images are shown if the predictions name them`, [
