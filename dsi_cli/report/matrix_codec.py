@@ -95,8 +95,8 @@ def block_means(matrix: NDArray[Any], order: NDArray[np.intp], starts: Sequence[
     members = csr_array((np.ones(len(order), np.float32), order, [*starts, len(matrix)]), shape=(len(starts), len(matrix)))
 
     def block_sums(array: NDArray[np.float32]) -> NDArray[np.float64]:
-        sums: NDArray[np.float64] = members @ (members @ array).T.astype(np.float64)
-        return sums.T
+        rows = np.asarray(members @ array, dtype=np.float64)
+        return np.asarray(members @ rows.T, dtype=np.float64).T
 
     total = block_sums(np.where(known, matrix, 0).astype(np.float32, copy=False))
     if known.sum() == len(matrix) * (len(matrix) - 1):  # only the diagonal is excluded
