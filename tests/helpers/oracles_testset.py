@@ -1,422 +1,175 @@
-"""Slow, independent reference implementations of what a test set gives: confusion, IDM, typicality, accuracy, loss.
+"""Independent reference values of what a test set gives: confusion, IDM, typicality, accuracy, loss.
 
-As in `oracles`: float64, plain loops where a loop is the definition, nothing from the package under test. A figure
-that does not exist is a ``ValueError``, but a None where it is one of several that are returned together.
-
-``counts`` is always ``(C, C)``, rows = truth, columns = prediction. The IDM ranks the values as they are handed in:
-hand in the stored float32 matrix where ties matter.
+They come from scikit-learn and SciPy in float64; nothing is from the package under test. ``counts`` is always ``(C, C)``,
+rows = truth, columns = prediction. The IDM ranks the values as they are given: give the stored float32 matrix where ties matter.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Iterable, Sequence
-from typing import TypedDict
+from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
+from scipy import special, stats
+from sklearn import metrics
+from sklearn.metrics.pairwise import cosine_similarity
 
-from helpers.oracles import TOLERANCE, ccsm, ncsm, offdiagonal
-
-Array = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
-
-TOP = 5
+from helpers.oracles import ccsm, offdiagonal
 
 
-# Confusion
+def confusion(targets, predictions, classes):
+    """Return the number of samples of each truth (row) and prediction (column)."""
+    return metrics.confusion_matrix(targets, predictions, labels=range(classes))
 
 
-def confusion(targets: Sequence[int], predictions: Sequence[int], classes: int) -> Counts:
-    """Count the samples of each truth (row) and prediction (column)."""
-    out = np.zeros((classes, classes), dtype=np.int64)
-    for truth, prediction in zip(targets, predictions, strict=True):
-        if not (0 <= truth < classes and 0 <= prediction < classes):
-            raise ValueError(f"class {truth} or {prediction} is not in 0..{classes - 1}")
-        out[truth, prediction] += 1
-    return out
+def accuracy(counts):
+    """Return the share of the samples that are right."""
+    return np.trace(counts) / np.sum(counts)
 
 
-def samples_of(counts: npt.ArrayLike) -> list[tuple[int, int]]:
-    """Expand counts to one ``(truth, prediction)`` a sample, by truth and then prediction."""
-    table = np.asarray(counts)
-    out = []
-    for i in range(len(table)):
-        for j in range(len(table)):
-            if table[i, j] < 0 or table[i, j] != int(table[i, j]):
-                raise ValueError(f"{table[i, j]} is not a count")
-            out += [(i, j)] * int(table[i, j])
-    return out
+def balanced_accuracy(counts):
+    """Return the mean share of right samples over the classes that have a sample."""
+    samples = np.sum(counts, axis=1)
+    return np.mean((np.diagonal(counts) / np.maximum(samples, 1))[samples > 0])
 
 
-def accuracy(counts: npt.ArrayLike) -> float:
-    """Fraction of the samples that are right."""
-    samples = samples_of(counts)
-    if not samples:
-        raise ValueError("no sample, no accuracy")
-    return sum(truth == prediction for truth, prediction in samples) / len(samples)
+def accuracy_top5(logits, targets):
+    """Return the share of the samples whose truth is among the five largest logits."""
+    return metrics.top_k_accuracy_score(targets, logits, k=5, labels=range(np.shape(logits)[1]))
 
 
-def balanced_accuracy(counts: npt.ArrayLike) -> float:
-    """Mean over the classes that have a sample of the fraction of theirs that are right."""
-    table = np.asarray(counts, dtype=np.float64)
-    recalls = [table[i, i] / table[i].sum() for i in range(len(table)) if table[i].sum() > 0]
-    if not recalls:
-        raise ValueError("no sample, no accuracy")
-    return float(sum(recalls) / len(recalls))
+def cross_entropy(logits, targets):
+    """Return the mean over the samples of ``-log softmax(logits)[truth]``."""
+    losses = -special.log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
+    return losses[np.arange(len(targets)), targets].mean()
 
 
-# Scores
+def _off(matrix):
+    return offdiagonal(matrix).ravel()
 
 
-def accuracy_top5(logits: npt.ArrayLike, targets: Sequence[int]) -> float:
-    """Fraction of the samples for which fewer than five other classes have a strictly larger logit than the truth."""
-    scores = np.asarray(logits, dtype=np.float64)
-    hits = []
-    for row, truth in zip(scores, targets, strict=True):
-        larger = sum(1 for k in range(len(row)) if k != truth and row[k] > row[truth])
-        hits.append(larger < TOP)
-    return sum(hits) / len(hits)
+def split_half_reliability(counts, halves):
+    """Return Spearman-Brown's ``2r / (1 + r)`` of the mean correlation of two halves' CCSMs.
 
-
-def cross_entropy(logits: npt.ArrayLike, targets: Sequence[int]) -> float:
-    """Mean over the samples of ``-log softmax(logits)[truth]``, natural logarithm."""
-    scores = np.asarray(logits, dtype=np.float64)
-    losses = []
-    for row, truth in zip(scores, targets, strict=True):
-        top = float(max(row))
-        losses.append(top + math.log(math.fsum(math.exp(value - top) for value in row)) - float(row[truth]))
-    return math.fsum(losses) / len(losses)
-
-
-# Reliability of a CCSM
-
-
-def _pearson(xs: Sequence[float], ys: Sequence[float]) -> float | None:
-    """Pearson correlation; None where it does not exist: fewer than two values, or all equal on a side."""
-    if len(set(xs)) < 2 or len(set(ys)) < 2:
-        return None
-    mean_x, mean_y = math.fsum(xs) / len(xs), math.fsum(ys) / len(ys)
-    top = math.fsum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True))
-    square_x = math.fsum((x - mean_x) ** 2 for x in xs)
-    square_y = math.fsum((y - mean_y) ** 2 for y in ys)
-    return top / (math.sqrt(square_x) * math.sqrt(square_y))
-
-
-def _off(matrix: npt.ArrayLike) -> list[float]:
-    return [float(value) for value in offdiagonal(matrix).ravel()]
-
-
-def _half_correlation(first: Array, second: Array) -> float | None:
-    """Pearson of two halves' CCSMs on the classes that both halves have; rows are normalised before any is dropped."""
-    both = [i for i in range(len(first)) if first[i].sum() > 0 and second[i].sum() > 0]
-    one, two = ccsm(first), ccsm(second)
-    xs = [float(one[i, j]) for i in both for j in both if i != j]
-    ys = [float(two[i, j]) for i in both for j in both if i != j]
-    return _pearson(xs, ys)
-
-
-def split_half_reliability(counts: npt.ArrayLike, halves: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> float:
-    """Split-half reliability of the CCSM of these counts.
-
-    Parameters
-    ----------
-    counts : array_like
-        ``(C, C)``.
-    halves : iterable of (first, second)
-        Confusion counts that sum to `counts`, such as those of `sampled_halves`.
-
-    Returns
-    -------
-    float
-        Spearman-Brown's ``2r / (1 + r)`` of the mean ``r`` over the halves that have one: of one mean, not the mean
-        of many. ``ValueError`` where no halves have one, or ``r`` is -1.
+    ``halves`` are pairs of counts that sum to ``counts``. Their rows are normalised before the classes are dropped that a half
+    lacks. Halves without a correlation do not count.
     """
-    table = np.asarray(counts, dtype=np.float64)
-    found = []
+    correlations = []
     for first, second in halves:
-        one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-        if not np.array_equal(one + two, table):
-            raise ValueError("the halves do not sum to the counts")
-        r = _half_correlation(one, two)
-        if r is not None:
-            found.append(r)
-    if not found:
-        raise ValueError("no halves have a correlation")
-    mean = math.fsum(found) / len(found)
-    if mean <= -1 + TOLERANCE:
-        raise ValueError("a correlation of -1 has no Spearman-Brown value")
+        assert np.array_equal(np.add(first, second), counts)
+        both = (np.sum(first, axis=1) > 0) & (np.sum(second, axis=1) > 0)
+        values = [_off(ccsm(half)[np.ix_(both, both)]) for half in (first, second)]
+        if all(len(set(half)) > 1 for half in values):
+            correlations.append(stats.pearsonr(*values).statistic)
+    mean = np.mean(correlations)
     return 2 * mean / (1 + mean)
 
 
-def sampled_halves(counts: npt.ArrayLike, rng: np.random.Generator, draws: int) -> list[tuple[Counts, Counts]]:
-    """Split the samples in two at random, each truth class by itself.
-
-    Per draw and per truth class, in order, one ``rng.permutation`` of the number of its samples (classes without any
-    make no call); the samples at even places go to the first half, so that it has the odd one out.
-    """
-    table = np.asarray(counts)
-    samples = samples_of(table)
-    of_class = [[prediction for truth, prediction in samples if truth == i] for i in range(len(table))]
-    out = []
+def sampled_halves(counts, rng, draws):
+    """Split the samples in two at random, each truth class by itself; the first half has the odd sample."""
+    halves = []
     for _ in range(draws):
-        halves = (np.zeros(table.shape, dtype=np.int64), np.zeros(table.shape, dtype=np.int64))
-        for i, own in enumerate(of_class):
-            if own:
-                for place, which in enumerate(rng.permutation(len(own))):
-                    halves[place % 2][i, own[int(which)]] += 1
-        out.append(halves)
-    return out
+        first = np.zeros_like(counts)
+        for truth, row in enumerate(counts):
+            predictions = rng.permutation(np.repeat(np.arange(len(row)), row))
+            first[truth] = np.bincount(predictions[::2], minlength=len(row))
+        halves.append((first, counts - first))
+    return halves
 
 
-def pearson_corrected(a: npt.ArrayLike, b: npt.ArrayLike, reliability_a: float, reliability_b: float = 1.0) -> float:
-    """Pearson of the off-diagonal values over the root of the product of the reliabilities; it may leave [-1, 1]."""
-    r = _pearson(_off(a), _off(b))
-    if r is None:
-        raise ValueError("a constant matrix has no correlation")
-    if not (reliability_a > 0 and reliability_b > 0):
-        raise ValueError("a reliability that is not positive corrects nothing")
-    return r / math.sqrt(reliability_a * reliability_b)
+def pearson_corrected(a, b, reliability):
+    """Return the correlation of the off-diagonal values over the root of the reliability of one side."""
+    return stats.pearsonr(_off(a), _off(b)).statistic / np.sqrt(reliability)
 
 
-# Class means
+def template_similarity(features, targets, classes):
+    """Return the cosines of the classes' mean features.
 
-
-def _cosine(x: Array, y: Array) -> float:
-    """Cosine of two vectors; 0 where one of them is zero, as for a zero row of a similarity matrix."""
-    length_x, length_y = math.sqrt(float(np.sum(x * x))), math.sqrt(float(np.sum(y * y)))
-    if length_x == 0 or length_y == 0:
-        return 0.0
-    return float(np.sum(x * y)) / (length_x * length_y)
-
-
-def _mean(features: Array, chosen: Sequence[int]) -> Array:
-    """Mean of the chosen rows."""
-    total = np.zeros(features.shape[1])
-    for n in chosen:
-        total = total + features[n]
-    return np.asarray(total / len(chosen), dtype=np.float64)
-
-
-def _members(targets: Sequence[int], index: int) -> list[int]:
-    return [n for n in range(len(targets)) if targets[n] == index]
-
-
-def template_similarity(features: npt.ArrayLike, targets: Sequence[int], classes: int) -> Array:
-    """Cosine similarity of every two classes' mean features.
-
-    Parameters
-    ----------
-    features : array_like
-        ``(N, d)``.
-    targets : sequence of int
-        ``N`` class indices.
-    classes : int
-        ``C``.
-
-    Returns
-    -------
-    Array
-        ``(C, C)``. A zero mean, or a class without a sample, has similarity 0 to all others and 1 to itself.
+    A class without a sample, or with a mean of zero, has similarity 0 to all others and 1 to itself.
     """
-    rows = np.asarray(features, dtype=np.float64)
-    means = np.zeros((classes, rows.shape[1]))
-    for i in range(classes):
-        own = _members(targets, i)
-        if own:
-            means[i] = _mean(rows, own)
-    return ncsm(means)
+    features, targets = np.asarray(features, dtype=np.float64), np.asarray(targets)
+    means = np.zeros((classes, features.shape[1]))
+    for index in np.unique(targets):
+        means[index] = features[targets == index].mean(axis=0)
+    similarity = cosine_similarity(means)
+    np.fill_diagonal(similarity, 1)
+    return similarity
 
 
-# Typicality
+def _cosine(one, other):
+    return float(cosine_similarity([one], [other])[0, 0])
 
 
-class TypicalityRow(TypedDict):
-    """The right or the wrong samples of a class."""
-
-    class_index: int
-    correct: bool
-    samples: int
-    group_cosine: float | None
-    sample_cosine: float | None
-
-
-def typicality(
-    features: npt.ArrayLike, targets: Sequence[int], predictions: Sequence[int], classes: int
-) -> tuple[list[TypicalityRow], list[float], list[float]]:
-    """Cosines of the right and the wrong samples with their class's template, its mean feature.
-
-    Parameters
-    ----------
-    features : array_like
-        ``(N, d)``.
-    targets, predictions : sequence of int
-        ``N`` class indices each.
-    classes : int
-        ``C``.
+def typicality(features, targets, predictions, classes):
+    """Return the cosines of right and wrong samples with the template of their class, which is its mean feature.
 
     Returns
     -------
-    rows : list of TypicalityRow
-        ``2 C``: per class the right ones, then the wrong ones. ``group_cosine`` is that of the template of ALL the
-        class's samples and the mean feature of these samples, None where there are none. ``sample_cosine`` is the
-        mean of the samples' own cosines, each with the template of the class's other samples; None where there are
-        no samples, or the class has only one.
+    rows : list of dict
+        Two rows per class: the right samples, then the wrong ones. ``group_cosine`` compares the mean feature of these samples
+        with that of all samples of the class. ``sample_cosine`` is the mean of the samples' own cosines, each with the template
+        of the other samples of the class. Both are None if they do not exist.
     right, wrong : list of float
-        All the samples' own cosines, in the order of the samples; that of a class's only sample is missing.
+        The samples' own cosines, in the order of the samples; that of a class's only sample is missing.
     """
-    array = np.asarray(features, dtype=np.float64)
-    own_cosines = [_left_out_cosine(array, targets, n) for n in range(len(targets))]
-    is_right = [targets[n] == predictions[n] for n in range(len(targets))]
-    rows: list[TypicalityRow] = []
-    for i in range(classes):
-        members = _members(targets, i)
+    features, targets = np.asarray(features, dtype=np.float64), np.asarray(targets)
+    is_right = targets == np.asarray(predictions)
+    own = np.full(len(targets), np.nan)
+    for sample, target in enumerate(targets):
+        others = targets == target
+        others[sample] = False
+        if others.any():
+            own[sample] = _cosine(features[sample], features[others].mean(axis=0))
+    rows = []
+    for index in range(classes):
+        members = targets == index
         for correct in (True, False):
-            group = [n for n in members if is_right[n] == correct]
-            known = _without_none([own_cosines[n] for n in group])
+            group = members & (is_right == correct)
+            known = own[group & ~np.isnan(own)]
+            means = [features[chosen].mean(axis=0) for chosen in (members, group)] if group.any() else None
             rows.append(
                 {
-                    "class_index": i,
+                    "class_index": index,
                     "correct": correct,
-                    "samples": len(group),
-                    "group_cosine": _cosine(_mean(array, members), _mean(array, group)) if group else None,
-                    "sample_cosine": math.fsum(known) / len(known) if known else None,
+                    "samples": int(group.sum()),
+                    "group_cosine": _cosine(*means) if means else None,
+                    "sample_cosine": float(known.mean()) if len(known) else None,
                 }
             )
-    right = _without_none([own_cosines[n] for n in range(len(targets)) if is_right[n]])
-    wrong = _without_none([own_cosines[n] for n in range(len(targets)) if not is_right[n]])
-    return rows, right, wrong
+    known = ~np.isnan(own)
+    return rows, own[is_right & known].tolist(), own[~is_right & known].tolist()
 
 
-def _left_out_cosine(features: Array, targets: Sequence[int], n: int) -> float | None:
-    others = [m for m in _members(targets, targets[n]) if m != n]
-    return _cosine(features[n], _mean(features, others)) if others else None
-
-
-def _without_none(values: Iterable[float | None]) -> list[float]:
-    return [value for value in values if value is not None]
-
-
-def typicality_null_enumerated(class_features: npt.ArrayLike, size: int) -> float:
-    """Mean over all subsets of this size of the cosine of the class's mean feature and the subset's.
-
-    Parameters
-    ----------
-    class_features : array_like
-        ``(n, d)``, all the samples of one class.
-    size : int
-        1 to ``n``.
-    """
+def typicality_null_enumerated(class_features, size):
+    """Return the mean over all subsets of this size of the cosine of the class's mean feature and the subset's."""
     rows = np.asarray(class_features, dtype=np.float64)
-    if not 1 <= size <= len(rows):
-        raise ValueError(f"no subset of {size} of {len(rows)} samples")
-    template = _mean(rows, range(len(rows)))
-    values = [_cosine(template, _mean(rows, chosen)) for chosen in itertools.combinations(range(len(rows)), size)]
-    return math.fsum(values) / len(values)
+    subsets = np.array([rows[list(chosen)].mean(axis=0) for chosen in combinations(range(len(rows)), size)])
+    return float(cosine_similarity(rows.mean(axis=0, keepdims=True), subsets).mean())
 
 
-class TypicalitySummary(TypedDict):
-    """Mean group cosines over classes, with the number of classes that had no such samples."""
-
-    right: float | None
-    wrong: float | None
-    left_out_right: int
-    left_out_wrong: int
+def ranks(csm):
+    """Return the rank of every class in every row by falling similarity: itself 0, the others from 1, ties at mid-rank."""
+    square = np.array(csm, dtype=np.float64)
+    np.fill_diagonal(square, np.inf)
+    return stats.rankdata(-square, axis=1) - 1
 
 
-def typicality_summary(rows: Iterable[TypicalityRow]) -> TypicalitySummary:
-    """Mean over classes of the group cosine of the right and of the wrong samples: the paper's figure.
-
-    Classes without such samples are left out of that mean, and counted; a mean over no class is None.
-    """
-    kept = list(rows)
-    right = [row["group_cosine"] for row in kept if row["correct"]]
-    wrong = [row["group_cosine"] for row in kept if not row["correct"]]
-    known_right, known_wrong = _without_none(right), _without_none(wrong)
+def idm(counts, csm):
+    """Return one minus the mean rank over ``C - 1``: over all samples, over the mistakes, and as the mean over classes."""
+    counts, table = np.asarray(counts), ranks(csm) / (len(csm) - 1)
+    mistakes = counts - np.diag(np.diagonal(counts))
+    samples = counts.sum(axis=1)
+    by_class = (counts * table).sum(axis=1)[samples > 0] / samples[samples > 0]
     return {
-        "right": math.fsum(known_right) / len(known_right) if known_right else None,
-        "wrong": math.fsum(known_wrong) / len(known_wrong) if known_wrong else None,
-        "left_out_right": len(right) - len(known_right),
-        "left_out_wrong": len(wrong) - len(known_wrong),
+        "all": 1 - (counts * table).sum() / counts.sum(),
+        "errors": 1 - (mistakes * table).sum() / mistakes.sum() if mistakes.any() else None,
+        "macro": 1 - by_class.mean(),
     }
 
 
-# IDM
-
-
-class Idm(TypedDict):
-    """The IDM over all samples, over the mistakes, and as the mean over classes."""
-
-    all: float
-    errors: float | None
-    macro: float
-
-
-def ranks(csm: npt.ArrayLike) -> Array:
-    """Rank of every class in every row by falling similarity: the class itself 0, the others from 1, ties at mid-rank."""
-    square = np.asarray(csm, dtype=np.float64)
-    if np.isnan(square).any():
-        raise ValueError("a NaN has no rank")
-    count = len(square)
-    out = np.zeros((count, count))
-    for i, row in enumerate(square.tolist()):
-        for j, value in enumerate(row):
-            if j != i:
-                others = row[:i] + row[i + 1 :]
-                larger = sum(1 for other in others if other > value)
-                equal = others.count(value) - 1
-                out[i, j] = 1 + larger + equal / 2
-    return out
-
-
-def idm(counts: npt.ArrayLike, csm: npt.ArrayLike) -> Idm:
-    """Inverse dissimilarity metric of a confusion table in a class similarity matrix, sample by sample.
-
-    Parameters
-    ----------
-    counts, csm : array_like
-        ``(C, C)``, the same classes in the same order, ``C >= 2``.
-
-    Returns
-    -------
-    Idm
-        ``all``: 1 - the mean rank of the samples over ``C - 1``. ``errors``: of the mistakes alone, None where there
-        is none. ``macro``: the mean over the classes that have a sample of the class's own ``all``.
-    """
-    table = ranks(csm)
-    count = len(table)
-    samples = samples_of(counts)
-    if np.shape(counts) != table.shape:
-        raise ValueError(f"counts of {np.shape(counts)} and a matrix of {table.shape}")
-    if count < 2 or not samples:
-        raise ValueError("needs two classes and a sample")
-    of_all = [float(table[i, j]) for i, j in samples]
-    of_errors = [float(table[i, j]) for i, j in samples if i != j]
-    by_class: dict[int, list[float]] = {}
-    for i, j in samples:
-        by_class.setdefault(i, []).append(float(table[i, j]))
-    own = [_inverse(values, count) for values in by_class.values()]
-    return {
-        "all": _inverse(of_all, count),
-        "errors": _inverse(of_errors, count) if of_errors else None,
-        "macro": math.fsum(own) / len(own),
-    }
-
-
-def _inverse(sample_ranks: list[float], count: int) -> float:
-    return 1 - math.fsum(sample_ranks) / len(sample_ranks) / (count - 1)
-
-
-def idm_ceiling(counts: npt.ArrayLike, csm: npt.ArrayLike) -> Idm:
-    """IDM if every mistake were in the class nearest to its truth: rank 1, or the mid-rank of those that tie for it."""
-    square, table = np.asarray(csm, dtype=np.float64), np.asarray(counts)
-    count = len(square)
-    moved = np.zeros((count, count), dtype=np.int64)
-    for i, j in samples_of(table):
-        if i == j:
-            moved[i, i] += 1
-        else:
-            nearest = max((k for k in range(count) if k != i), key=lambda k: square[i, k])
-            moved[i, nearest] += 1
-    return idm(moved, square)
+def idm_ceiling(counts, csm):
+    """Return the IDM if every mistake were in the class nearest to its truth."""
+    counts = np.asarray(counts)
+    others = np.where(np.eye(len(counts), dtype=bool), -np.inf, csm)
+    moved = np.diag(np.diagonal(counts)).copy()
+    moved[np.arange(len(counts)), others.argmax(axis=1)] += counts.sum(axis=1) - np.diagonal(counts)
+    return idm(moved, csm)
