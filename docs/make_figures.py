@@ -71,20 +71,34 @@ def map_palette() -> Image.Image:
     return image
 
 
+NUMBERED = [".headline", ".tiles", "#hero", "#small-matrices", ".limits"]
+"""The parts of the first screen, which docs/report.md explains by number."""
+ADD_NUMBERS = """parts => parts.forEach((part, index) => {
+    const badge = document.createElement("b");
+    badge.textContent = index + 1;
+    const box = document.querySelector(part).getBoundingClientRect();
+    badge.style = `position: absolute; left: 2px; top: ${box.top + scrollY}px; width: 26px; line-height: 26px; z-index: 9;
+        border-radius: 13px; text-align: center; color: white; background: #c2185b; font-size: 16px`;
+    document.body.append(badge);
+})"""
+
+
 def report_pictures(out: Path) -> None:
-    """Take pictures of the first screen of the report with light and dark colours, by the system's Chromium."""
+    """Take pictures of the first screen of the report by the system's Chromium: light, dark, and with numbered parts."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for scheme in ("light", "dark"):
-            page = browser.new_page(viewport={"width": 1280, "height": 1180}, device_scale_factor=2, color_scheme=scheme)
+        for name, scheme, height in (("light", "light", 1180), ("dark", "dark", 1180), ("numbered", "light", 1640)):
+            page = browser.new_page(viewport={"width": 1280, "height": height}, device_scale_factor=2, color_scheme=scheme)
             page.goto((out / "report.html").resolve().as_uri())
             page.wait_for_selector("canvas")
             page.wait_for_timeout(1000)
+            if name == "numbered":
+                page.evaluate(ADD_NUMBERS, NUMBERED)
             with Image.open(io.BytesIO(page.screenshot())) as image:
                 pixels = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-            pixels.save(IMAGES / f"report-{scheme}.png", optimize=True)
+            pixels.save(IMAGES / f"report-{name}.png", optimize=True)
         browser.close()
 
 
