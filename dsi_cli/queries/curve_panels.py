@@ -60,7 +60,7 @@ PANELS = (
         ("hierarchical_precision", "hierarchical_recall", "hierarchical_f1"),
         ("micro",),
     ),
-    PanelSpec("levels", "Accuracy at each level of the hierarchy", "accuracy", ("level_accuracy",)),
+    PanelSpec("levels", "Accuracy at levels of the hierarchy", "accuracy", ("level_accuracy",)),
     PanelSpec("gap", "Overfitting gap", "agreement with templates, train minus test", ("gap",), ("pearson",)),
     PanelSpec("reliability", "Reliability of the confusion matrix", "split-half reliability", ("reliability",)),
     PanelSpec("mean_row", "Length of the mean weight row", "relative to a row's mean length", ("mean_row",)),
@@ -72,6 +72,10 @@ PANELS = (
         "effective_rank", "Effective rank of the head", "directions of the class vectors", ("effective_rank",), ("centred",)
     ),
 )
+
+
+MAX_LEVELS = 6
+"""The largest number of levels of the hierarchy that have a curve; the table has all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +163,8 @@ def panels(
 def series(curves: pd.DataFrame, kind: PanelSpec, measure: str, classes: int = 0) -> list[Series]:
     """Return one run's curves of a panel that have a value; the paper's main curves come first.
 
+    Of many levels of the hierarchy, `MAX_LEVELS` have a curve.
+
     Parameters
     ----------
     classes : the number of classes of the run, for the chance level 1 / ``classes`` of accuracies; 0 for no chance level
@@ -175,6 +181,10 @@ def series(curves: pd.DataFrame, kind: PanelSpec, measure: str, classes: int = 0
             if classes and curve.metric in ("accuracy", "balanced_accuracy"):
                 curve = replace(curve, chance=np.full(len(curve.epochs), 1 / classes))
             curves_by_key.append(curve)
+    if "level_accuracy" in kind.metrics:
+        levels = sorted({int(curve.variant or 0) for curve in curves_by_key})
+        shown = {levels[round(place)] for place in np.linspace(0, len(levels) - 1, MAX_LEVELS)} if levels else set()
+        curves_by_key = [curve for curve in curves_by_key if int(curve.variant or 0) in shown]
     return sorted(curves_by_key, key=_display_rank)
 
 

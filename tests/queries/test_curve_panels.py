@@ -22,6 +22,8 @@ def test_a_run_with_predictions_fills_the_papers_panels(analysed: Analysed):
     assert found["idm_errors"] == ["NIDM of mistakes, test", "WIDM of mistakes, test"]
     assert {"accuracy", "loss", "learning_rate", "mistakes"} <= set(found)
     assert "severity" not in found or found["severity"]
+    assert found["hierarchy"] == [f"hierarchical {score}, test" for score in ("F1", "precision", "recall")]
+    assert found["levels"] == [f"level {level}, test" for level in (1, 4, 6, 9, 11, 14)]
 
 
 def test_a_series_holds_the_tables_values(analysed: Analysed):
