@@ -113,15 +113,13 @@ def random_geometry(classes: int, features: int) -> tuple[HeadGeometry, HeadGeom
 def _ranks(rows: Float64s) -> tuple[float | None, float | None]:
     """Return the effective and the stable rank of rows; None if all are zero."""
     narrow = rows if len(rows) <= rows.shape[1] else rows.T
-    largest = np.abs(narrow).max(initial=0.0)
-    if not largest:
-        return None, None
-    narrow = narrow / largest
     squares = np.linalg.eigvalsh(narrow @ narrow.T)
-    squares[squares <= squares.max() * len(squares) * np.finfo(np.float64).eps] = 0.0
-    shares = np.sqrt(squares[squares > 0])
+    squares = squares[squares > max(squares[-1], 0.0) * len(squares) * np.finfo(np.float64).eps]
+    if not len(squares):
+        return None, None
+    shares = np.sqrt(squares)
     shares /= shares.sum()
-    return float(np.exp(-(shares * np.log(shares)).sum())), float(squares.sum() / squares.max())
+    return float(np.exp(-(shares * np.log(shares)).sum())), float(squares.sum() / squares[-1])
 
 
 def _angles(centred: Float64s) -> tuple[float | None, float | None]:
@@ -130,16 +128,18 @@ def _angles(centred: Float64s) -> tuple[float | None, float | None]:
     count = len(unit)
     if count < 2:
         return None, None
-    pairs = count * (count - 1)
+    # The sum of all squared cosines follows from the smaller product.
     narrow = unit if count <= unit.shape[1] else unit.T
+    product = narrow @ narrow.T
+    pairs = count * (count - 1)
     mean = (float((unit.sum(axis=0) ** 2).sum()) - count) / pairs
-    mean_square = (float(((narrow @ narrow.T) ** 2).sum()) - count) / pairs
-    spread = float(np.sqrt(max(mean_square - mean**2, 0.0)))
+    spread = float(np.sqrt(max((float(np.vdot(product, product)) - count) / pairs - mean**2, 0.0)))
     if count > MAX_PAIRED_CLASSES:
         return None, spread
     ideal = 1 / (count - 1)
-    total = sum(np.abs(unit[start : start + BLOCK_ROWS] @ unit.T + ideal).sum() for start in range(0, count, BLOCK_ROWS))
-    return max(float(total - count * (1 + ideal)) / pairs, 0.0), spread
+    blocks = [product] if narrow is unit else (unit[at : at + BLOCK_ROWS] @ unit.T for at in range(0, count, BLOCK_ROWS))
+    total = sum(float(np.abs(block + ideal).sum()) for block in blocks)
+    return max((total - count * (1 + ideal)) / pairs, 0.0), spread
 
 
 def unit_rows(rows: Float64s) -> Float64s:
