@@ -13,6 +13,7 @@ The notebook's names, each loaded on first use::
     mean_wsi, max_wsi, min_wsi  NCSM -> how similar its classes are
     confusion_similarity, idm   confusion counts -> CCSM; with a CSM: how near the mistakes fall
     reliability        confusion counts -> how much of the CCSM is more than noise
+    head_geometry      classifier weight -> rank and neural collapse (NC2); random_geometry has the chance levels
     template_similarity  sums of features by class -> TNCSM
     Evaluation         for `analyze`: predictions, or data and the model
 """
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from dsi_cli.analysis.options import Evaluation, Options
     from dsi_cli.api import Results, analyze, diff, log_curves, open_results, open_run, read_head, wordnet_csm
     from dsi_cli.metrics.alignment import Alignment, alignments, sai
+    from dsi_cli.metrics.head_geometry import head_geometry, random_geometry
     from dsi_cli.metrics.idm import idm
     from dsi_cli.metrics.split_half import reliability
     from dsi_cli.metrics.wsi import max_wsi, mean_wsi, min_wsi
@@ -52,6 +54,8 @@ _HOMES = {
     "Alignment": "dsi_cli.metrics.alignment",
     "alignments": "dsi_cli.metrics.alignment",
     "sai": "dsi_cli.metrics.alignment",
+    "head_geometry": "dsi_cli.metrics.head_geometry",
+    "random_geometry": "dsi_cli.metrics.head_geometry",
     "idm": "dsi_cli.metrics.idm",
     "reliability": "dsi_cli.metrics.split_half",
     "confusion_similarity": "dsi_cli.similarity.confusion",
@@ -72,6 +76,7 @@ __all__ = [
     "centred_weight_similarity",
     "confusion_similarity",
     "diff",
+    "head_geometry",
     "idm",
     "log_curves",
     "max_wsi",
@@ -80,6 +85,7 @@ __all__ = [
     "min_wsi",
     "open_results",
     "open_run",
+    "random_geometry",
     "read_head",
     "reliability",
     "sai",

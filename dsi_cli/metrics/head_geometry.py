@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.errors import NotFiniteError, UsageError
+
 Float64s = NDArray[np.float64]
 
 MAX_PAIRED_CLASSES = 4096
@@ -51,8 +53,20 @@ def head_geometry(weight: NDArray[np.floating[Any]]) -> HeadGeometry:
 
     Parameters
     ----------
-    weight : (C, d) float
-        Finite rows of two classes or more. A zero row has a norm of 0 and takes no part in angles.
+    weight : (C, d) or (C, d, 1, 1) float
+        A zero row has a norm of 0 and takes no part in angles.
+
+    Returns
+    -------
+    HeadGeometry
+        Ranks in [1, min(C, d)], and deviations of 0 or more; an index is None if the rows have no direction.
+
+    Raises
+    ------
+    NotFiniteError
+        A weight is NaN or infinite.
+    UsageError
+        The array is not a weight of two classes or more.
 
     Examples
     --------
@@ -60,9 +74,19 @@ def head_geometry(weight: NDArray[np.floating[Any]]) -> HeadGeometry:
     >>> round(geometry.effective_rank, 6), round(geometry.centred_effective_rank, 6), round(geometry.angle_deviation, 6)
     (3.0, 2.0, 0.0)
     """
-    rows = np.asarray(weight, dtype=np.float64)
+    rows = _as_rows(np.asarray(weight))
     centred = centre(rows)
     return HeadGeometry(*_ranks(rows), norm_variation(rows), *_ranks(centred), norm_variation(centred), *_angles(centred))
+
+
+def _as_rows(weight: NDArray[np.floating[Any]]) -> Float64s:
+    if weight.ndim < 2 or len(weight) < 2 or not weight.size:
+        message = f"geometry needs the weights of two classes or more, (C, d); this array has shape {weight.shape}"
+        raise UsageError(message, code="not-a-weight", shape=weight.shape)
+    rows: Float64s = weight.reshape(len(weight), -1).astype(np.float64)
+    if not np.isfinite(rows).all():
+        raise NotFiniteError("NaN or infinite weights have no geometry")
+    return rows
 
 
 def centre(rows: Float64s) -> Float64s:
@@ -98,7 +122,25 @@ def random_geometry(classes: int, features: int) -> tuple[HeadGeometry, HeadGeom
     """Return the means and the standard deviations of the indices over seeded heads of independent normal values.
 
     These are the chance levels of a head ``(classes, features)``, which an untrained network usually has, too.
+
+    Parameters
+    ----------
+    classes, features : int
+        The shape of the head, two classes or more.
+
+    Returns
+    -------
+    tuple of HeadGeometry
+        The means and the standard deviations, over 3 to 20 heads.
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two classes.
     """
+    if classes < 2 or features < 1:
+        message = f"a head of {classes} classes and {features} features has no geometry: two classes or more are needed"
+        raise UsageError(message, code="not-a-weight", shape=(classes, features))
     operations = classes * features * min(classes, features)
     generator = np.random.default_rng(0)
     draws = int(np.clip(MAX_OPERATIONS // operations, MIN_DRAWS, MAX_DRAWS))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers import oracles
 
+from dsi_cli.errors import DsiError, UsageError
 from dsi_cli.metrics.head_geometry import angles, head_geometry, random_geometry
 
 SHAPES = [(5, 12), (12, 5), (10, 36), (30, 30), (3, 2)]
@@ -57,6 +58,21 @@ def test_head_geometry_zero_row_counts_as_a_norm_but_not_as_an_angle():
     geometry, without = head_geometry(with_zero), head_geometry(weight)
     assert geometry.angle_deviation == pytest.approx(without.angle_deviation)
     assert geometry.norm_variation == pytest.approx(oracles.head_geometry(with_zero)["norm_variation"])
+
+
+@pytest.mark.parametrize("weight", [np.ones(3), np.ones((1, 3)), np.ones((3, 0)), np.full((3, 2), np.nan)])
+def test_head_geometry_of_what_is_no_weight_is_an_error(weight):
+    with pytest.raises(DsiError):
+        head_geometry(weight)
+
+
+def test_head_geometry_flattens_a_convolution():
+    assert head_geometry(head((5, 3)).reshape(5, 3, 1, 1)) == head_geometry(head((5, 3)))
+
+
+def test_random_geometry_of_one_class_is_an_error():
+    with pytest.raises(UsageError):
+        random_geometry(1, 5)
 
 
 @pytest.mark.parametrize("weight", [np.zeros((3, 4)), np.ones((3, 4))], ids=["zero", "equal"])
