@@ -79,6 +79,7 @@ def test_every_container_that_is_read_is_mutated(files, tmp_path):
     assert read >= {one.name for one in FORMATS}
 
 
+@pytest.mark.slow
 def test_every_makers_file_is_there_or_missed_aloud(scratch, tmp_path):
     shutil.copytree(scratch / "made", tmp_path / "made")
     made, missing = seeds.load(tmp_path, corpus=tmp_path / "none.tar.gz")
@@ -90,6 +91,7 @@ def test_every_makers_file_is_there_or_missed_aloud(scratch, tmp_path):
     assert {maker.format for maker in MAKERS} == {kind for kind, _ in there}
 
 
+@pytest.mark.slow
 def test_a_number_is_always_the_same_input(files):
     one, other = Inputs(files, 5), Inputs(list(files), 5)
     backwards = {number: other.make(number) for number in reversed(range(60))}
@@ -100,6 +102,7 @@ def test_a_number_is_always_the_same_input(files):
 # The mutations
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structure", [name for name, _, _ in STRUCTURES])
 def test_every_mutation_changes_a_file_of_its_structure(structure, files):
     _, fits, table = next(one for one in STRUCTURES if one[0] == structure)

@@ -1,7 +1,7 @@
 """Slow, independent reference implementations of the similarity metrics, for tests to compare against.
 
-Everything is float64 and written to be read, not to be fast: plain loops where a loop is the definition. Nothing here
-may import the package under test. What the definitions call "null with the reason" is a ``ValueError`` here.
+Everything is float64 and written to be read, not to be fast. Nothing here may import the package under test. What the
+definitions call "null with the reason" is a ``ValueError`` here.
 
 Rank measures (spearman, kendall) rank the values as they are handed in, not the scaled ones: scaling keeps the order,
 but rounding in it could merge two values that differ. Hand in the stored float32 matrix where ties matter.
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
+from sklearn.metrics.pairwise import cosine_similarity
 
 Array = npt.NDArray[np.float64]
 
@@ -43,29 +44,10 @@ def _rows(weight: npt.ArrayLike) -> Array:
 
 
 def ncsm(weight: npt.ArrayLike) -> Array:
-    """Cosine similarity of every two rows.
-
-    Parameters
-    ----------
-    weight : array_like
-        ``(C, d)``, or the ``(C, d, 1, 1)`` of a 1x1 convolution. Class mean features do as well.
-
-    Returns
-    -------
-    Array
-        ``(C, C)``. A zero row has similarity 0 to all others and 1 to itself.
-    """
-    rows = _rows(weight)
-    count = len(rows)
-    lengths = [math.sqrt(float(np.sum(row * row))) for row in rows]
-    out = np.zeros((count, count))
-    for i in range(count):
-        for j in range(count):
-            if i == j:
-                out[i, j] = 1.0
-            elif lengths[i] > 0 and lengths[j] > 0:
-                out[i, j] = float(np.sum(rows[i] * rows[j])) / (lengths[i] * lengths[j])
-    return out
+    """Return the cosine similarity of every two rows; a zero row has similarity 0 to all others and 1 to itself."""
+    similarity = cosine_similarity(_rows(weight))
+    np.fill_diagonal(similarity, 1)
+    return similarity
 
 
 def ncsm_centred(weight: npt.ArrayLike) -> Array:
@@ -77,41 +59,19 @@ def ncsm_centred(weight: npt.ArrayLike) -> Array:
 def mean_row(weight: npt.ArrayLike) -> float:
     """Length of the mean row, relative to the mean length of the rows."""
     rows = _rows(weight)
-    lengths = [math.sqrt(float(np.sum(row * row))) for row in rows]
-    mean = rows.mean(axis=0)
-    return math.sqrt(float(np.sum(mean * mean))) / (sum(lengths) / len(lengths))
+    return float(np.linalg.norm(rows.mean(axis=0)) / np.linalg.norm(rows, axis=1).mean())
 
 
 def ccsm(counts: npt.ArrayLike) -> Array:
     """Confusion counts, rows divided by their sums, then 1 on the diagonal; a class without a sample has zeros."""
-    table = np.asarray(counts, dtype=np.float64)
-    count = len(table)
-    out = np.zeros((count, count))
-    for i in range(count):
-        total = float(table[i].sum())
-        for j in range(count):
-            if i == j:
-                out[i, j] = 1.0
-            elif total > 0:
-                out[i, j] = table[i, j] / total
-    return out
+    table = np.array(counts, dtype=np.float64)
+    table /= np.maximum(table.sum(axis=1, keepdims=True), 1)
+    np.fill_diagonal(table, 1)
+    return table
 
 
 def path_similarity_pairs(synset_names: Sequence[str], nltk_data_dir: str | Path) -> Array:
-    """WordNet path similarity of every two synsets, by NLTK.
-
-    Parameters
-    ----------
-    synset_names : sequence of str
-        NLTK's names, such as ``dog.n.01``.
-    nltk_data_dir : str or Path
-        The folder that holds ``corpora/wordnet``, zipped or not.
-
-    Returns
-    -------
-    Array
-        ``(C, C)``, 1 on the diagonal.
-    """
+    """Return the WordNet path similarity of every two synsets (``dog.n.01``), by NLTK with the data in a folder."""
     os.environ["NLTK_DATA"] = str(nltk_data_dir)
     import nltk.data
 
@@ -120,15 +80,7 @@ def path_similarity_pairs(synset_names: Sequence[str], nltk_data_dir: str | Path
     from nltk.corpus import wordnet
 
     synsets = [wordnet.synset(name) for name in synset_names]
-    count = len(synsets)
-    out = np.zeros((count, count))
-    for i in range(count):
-        for j in range(count):
-            similarity = synsets[i].path_similarity(synsets[j])
-            if similarity is None:
-                raise ValueError(f"no path between {synset_names[i]} and {synset_names[j]}")
-            out[i, j] = similarity
-    return out
+    return np.array([[one.path_similarity(other) for other in synsets] for one in synsets], dtype=np.float64)
 
 
 # SAI
@@ -138,7 +90,7 @@ def offdiagonal(matrix: npt.ArrayLike) -> Array:
     """Drop the diagonal row by row: ``(C, C)`` to ``(C, C - 1)``."""
     square = np.asarray(matrix, dtype=np.float64)
     count = len(square)
-    return np.array([[square[i, j] for j in range(count) if j != i] for i in range(count)])
+    return square[~np.eye(count, dtype=bool)].reshape(count, max(count - 1, 0))
 
 
 def minmax(off: npt.ArrayLike) -> Array:
@@ -195,20 +147,7 @@ def _ssim(x: Array, y: Array) -> float:
 
 
 def sai(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> float:
-    """Similarity alignment of two class similarity matrices.
-
-    Parameters
-    ----------
-    a, b : array_like
-        ``(C, C)``, raw. For ``ssim`` both already in display order.
-    measure : str
-        One of `MEASURES`.
-
-    Returns
-    -------
-    float
-        A distance for ``mae`` and ``mse``, else a similarity.
-    """
+    """Return the alignment of two raw matrices; for ``ssim`` both are already in display order."""
     off_a, off_b = offdiagonal(a), offdiagonal(b)
     if measure == "ssim":
         if len(off_a) < SSIM_MIN_CLASSES:
@@ -222,12 +161,7 @@ def sai(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> float:
 
 def _relabelled(matrix: Array, order: Sequence[int]) -> Array:
     """Return the matrix with the classes in this order, rows and columns together."""
-    count = len(matrix)
-    out = np.empty((count, count))
-    for i in range(count):
-        for j in range(count):
-            out[i, j] = matrix[order[i], order[j]]
-    return out
+    return matrix[np.ix_(order, order)]
 
 
 def all_relabellings(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> Array:
@@ -238,15 +172,7 @@ def all_relabellings(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> Array:
 
 
 def null_by_enumeration(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> tuple[float, float, float]:
-    """Chance level by full enumeration.
-
-    Returns
-    -------
-    mean, std : float
-        Over the ``C!`` relabellings, the identity among them; ``std`` is the population's.
-    p_value : float
-        The fraction of relabellings at least as alike as the identity.
-    """
+    """Return mean, standard deviation and p-value over all relabellings, the identity among them."""
     values = all_relabellings(a, b, measure)
     own = sai(a, b, measure)
     if measure in DISTANCES:
@@ -329,9 +255,15 @@ def _pair_variance(first: Array, second: Array, value: float) -> float:
     return float(rest @ rest) / (len(pairs) - count) / len(pairs)
 
 
+def _with_zero_diagonal(values: Array) -> Array:
+    """Return ``(C, C - 1)`` off-diagonal values as a square with a diagonal of 0."""
+    square = np.zeros((len(values), len(values)))
+    square[~np.eye(len(values), dtype=bool)] = values.ravel()
+    return square
+
+
 def _ranked(matrix: Array) -> Array:
-    ranks = stats.rankdata(offdiagonal(matrix).ravel()).reshape(len(matrix), -1)
-    return np.array([[0.0 if i == j else ranks[i, j - (j > i)] for j in range(len(matrix))] for i in range(len(matrix))])
+    return _with_zero_diagonal(stats.rankdata(offdiagonal(matrix)).reshape(len(matrix), -1))
 
 
 def _excess_of(a: Array, b: Array, measure: str) -> float:
@@ -344,9 +276,7 @@ def _excess_of(a: Array, b: Array, measure: str) -> float:
 
 def scaled_square(matrix: npt.ArrayLike) -> Array:
     """Return the matrix scaled to [0, 1] by its off-diagonal values, with a diagonal of 0."""
-    scaled = minmax(offdiagonal(matrix))
-    count = len(scaled)
-    return np.array([[0.0 if i == j else scaled[i, j - (j > i)] for j in range(count)] for i in range(count)])
+    return _with_zero_diagonal(minmax(offdiagonal(matrix)))
 
 
 # WSI
@@ -355,31 +285,15 @@ def scaled_square(matrix: npt.ArrayLike) -> Array:
 def wsi(matrix: npt.ArrayLike, variant: str, q: float = 0.95) -> float:
     """Weights similarity index of a raw matrix.
 
-    Parameters
-    ----------
-    matrix : array_like
-        ``(C, C)``.
-    variant : str
-        ``mean``: of the upper triangle. ``max``: per row the mean of the off-diagonal values at or above the row's
-        quantile `q`, then the mean over rows. ``min``: the same at or below the quantile ``1 - q``, computed as
-        ``-max`` of the negated matrix so that rounding cannot make the two sets differ in size.
-    q : float
-        Of ``max`` and ``min``; linear interpolation.
+    ``mean``: of the upper triangle. ``max``: per row the mean of the off-diagonal values at or above the row's quantile `q`, then
+    the mean over rows. ``min``: minus the ``max`` of the negated matrix.
     """
-    square = np.asarray(matrix, dtype=np.float64)
-    count = len(square)
-    if variant == "mean":
-        return float(np.mean([square[i, j] for i in range(count) for j in range(i + 1, count)]))
     if variant == "min":
-        return -wsi(-square, "max", q)
-    if variant != "max":
-        raise ValueError(f"unknown variant {variant!r}")
-    means = []
-    for i in range(count):
-        row = [float(square[i, j]) for j in range(count) if j != i]
-        threshold = float(np.quantile(row, q))
-        means.append(float(np.mean([value for value in row if value >= threshold])))
-    return float(np.mean(means))
+        return -wsi(-np.asarray(matrix, dtype=np.float64), "max", q)
+    if variant == "mean":
+        square = np.asarray(matrix, dtype=np.float64)
+        return float(square[np.triu_indices(len(square), 1)].mean())
+    return float(np.mean([row[row >= np.quantile(row, q)].mean() for row in offdiagonal(matrix)]))
 
 
 # Geometry of a head
