@@ -84,7 +84,13 @@ def cli_page() -> str:
         for record, one in of_command.items()
         if record in shared
     }
-    lines += ["", "## Shared options", ""]
+    lines += [
+        "",
+        "## Shared options",
+        "",
+        "Shared options that are not listed here are described at [`dsi analyze`](#dsi-analyze).",
+        "",
+    ]
     lines += [
         option_line(one, contexts[name])
         for record, (one, name) in listed.items()
