@@ -87,7 +87,12 @@ def diff(
     _require_same_classes(a, b)
     reason, z = _reason_no_angles(a, b)
     variation = _variation_of_repetitions(sides[0], group) if group is not None else _variation_of_epochs(sides)
-    return compare(a, b, variation, reason, z)
+    found = compare(a, b, variation, reason, z)
+    if any(side.results for side in sides) and (labels is not None or choice not in (None, HeadOptions())):
+        found.notes.append(
+            "--labels, --head and --ema have no effect on a results folder, which has them from its analysis"
+        )
+    return found
 
 
 def _require_same_classes(first: Network, second: Network) -> None:

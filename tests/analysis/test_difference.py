@@ -78,7 +78,8 @@ def test_a_folder_and_its_results_give_the_same_as_the_files(tmp_path):
         pd.testing.assert_frame_equal(found.classes, by_file.classes)
         pd.testing.assert_frame_equal(found.pairs, by_file.pairs)
         assert found.first.title == "cifar100-cnn, epoch 1"
-    mixed = dsi_cli.diff(tmp_path / "out", CNN / "epoch_020.safetensors", epoch=1)
+    mixed = dsi_cli.diff(tmp_path / "out", CNN / "epoch_020.safetensors", epoch=1, labels="cifar100")
+    assert "no effect" in mixed.notes[0]
     pd.testing.assert_frame_equal(mixed.pairs, by_file.pairs)
 
     # Older results have similarities, but no heads.

@@ -13,6 +13,8 @@ from sklearn.metrics import cohen_kappa_score
 
 from dsi_cli.metrics.hierarchical_scores import level_accuracies, set_scores
 
+pytestmark = pytest.mark.filterwarnings("ignore:F-score is ill-defined")
+
 TREE = [["a", "b", "c"], ["a", "b", "d"], ["a", "e", ""], ["f", "g", "h"], ["f", "", ""], ["i", "j", "k"]]
 """The paths of six classes. Two end above the last level, and one of these is a hypernym of another class."""
 GRAPH = [[["a", "b"], ["c", "b"]], [["a", "d"], ["c", "d"]], [["a", "e"], ["a", "e"]], [["f", "g"], ["c", "g"]]]
