@@ -15,6 +15,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
@@ -22,7 +23,9 @@ from typing import TYPE_CHECKING
 
 from dsi_cli.checkpoints.epochs import EpochAndStep, is_step_folder, moments_of_revisions, natural_key
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, is_checkpoint
+from dsi_cli.checkpoints.io.bounded_json import parse_json
 from dsi_cli.checkpoints.io.source import RandomAccessFile
+from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import CheckpointError, NothingToAnalyseError, UsageError, count, nearest
 from dsi_cli.remote import locations, urls
 from dsi_cli.remote.locations import Place
@@ -56,6 +59,7 @@ _REMOTE_SUFFIXES = ("", ".model", ".weights", ".npz")
 """Further suffixes of remote files whose contents are checked; a request for every remote file would be slow."""
 STATE_FILES = ("trainer_state.json", "config.json")
 """The files with metadata in a folder that is one checkpoint."""
+_MAX_STATE_BYTES = 16 << 20
 LABEL_ENCODER = "label_encoder.pkl"
 """The file of class names that scikit-learn pickled, read by `dsi_cli.checkpoints.encoders`."""
 _NANO = 10**9
@@ -277,6 +281,7 @@ def _revisions(revisions: Sequence[Revision | Version], *, are_commits: bool) ->
     texts: list[str] = []
     have_state: list[bool] = []
     seen: set[object] = set()
+    last_state: Place | None = None
     for revision in revisions:
         folder, files = _files_of_revision(revision)
         state = folder / STATE_FILES[0]
@@ -290,8 +295,16 @@ def _revisions(revisions: Sequence[Revision | Version], *, are_commits: bool) ->
             contents.files.append((path, status, folder))
             texts.append(f"{revision.text} {path.name}" if are_commits and path.name not in MODEL_FILES else revision.text)
             have_state.append(state_tag is not None and state_tag not in seen)
+        last_state = last_state if state_tag is None else state
         seen.add(state_tag)
-    contents.moments = moments_of_revisions(texts, have_state, are_commits=are_commits)
+    log: object = None
+    if last_state is not None:
+        with suppress(OSError, ValueError, RecursionError):
+            if last_state.stat().st_size <= _MAX_STATE_BYTES:
+                log = as_dict(parse_json(last_state.read_bytes())).get("log_history")
+    contents.moments = moments_of_revisions(
+        texts, have_state, log if isinstance(log, list) else [], are_commits=are_commits
+    )
     return contents
 
 

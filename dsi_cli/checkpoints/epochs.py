@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
-from math import isfinite
+from math import floor, isfinite
 from typing import Any, NamedTuple
 
 EPOCH_KEYS = (
@@ -81,6 +81,7 @@ _UNSPECIFIC_WORDS = _CHECKPOINT_WORDS | {
 """Words of names that do not distinguish two trainings."""
 _MAX_DIGITS = 9
 """Longer numbers are times and hashes."""
+_MAX_STEP = 10**_MAX_DIGITS
 _MIN_STEP_GAP = 500
 """Numbers that differ by at least this much are steps, not epochs."""
 _UNGLUED_NUMBER = re.compile(r"(?<![a-z0-9])(\d{1,9})(?![a-z0-9])", re.IGNORECASE)
@@ -104,7 +105,9 @@ class EpochAndStep(NamedTuple):
     """True if a revision has a trainer's state, which has precedence."""
 
 
-def moments_of_revisions(texts: Sequence[str], have_state: Sequence[bool], *, are_commits: bool) -> list[EpochAndStep]:
+def moments_of_revisions(
+    texts: Sequence[str], have_state: Sequence[bool], log: Sequence[Any] = (), *, are_commits: bool
+) -> list[EpochAndStep]:
     """Return epoch and step of each revision, the oldest first, if its contents do not state them.
 
     If no revision has a number or a trainer's state, they are numbered from 1.
@@ -113,6 +116,7 @@ def moments_of_revisions(texts: Sequence[str], have_state: Sequence[bool], *, ar
     ----------
     texts : the titles of commits, or names of tags and branches
     have_state : whether a revision has a trainer's state of its own
+    log : the rows of a trainer's log with ``epoch`` and ``step``, which give the epochs of steps
 
     Examples
     --------
@@ -128,6 +132,7 @@ def moments_of_revisions(texts: Sequence[str], have_state: Sequence[bool], *, ar
     else:
         numbers = numbers_in_names([re.sub(r"^checkpoint-(?=\d+$)", "step", text) for text in texts])
         source = REVISION_NAME
+    numbers = _with_epochs_of_steps(numbers, log)
     are_numbered = any(number != NameNumbers() for number in numbers)
     moments = []
     for index, (text, number, has_state) in enumerate(zip(texts, numbers, have_state, strict=True), start=1):
@@ -137,6 +142,24 @@ def moments_of_revisions(texts: Sequence[str], have_state: Sequence[bool], *, ar
         else:
             moments.append(EpochAndStep(index, ORDER, None))
     return moments
+
+
+def _with_epochs_of_steps(numbers: list[NameNumbers], log: Sequence[Any]) -> list[NameNumbers]:
+    """Return numbers with the epoch of each step, which is proportional to it."""
+    rows = [(row.get("step"), row.get("epoch")) for row in log if isinstance(row, dict)]
+    rates = [
+        epoch / step
+        for step, epoch in rows
+        if type(step) is int and 0 < step < _MAX_STEP and isinstance(epoch, int | float) and 0 <= epoch < _MAX_STEP
+    ]
+    if not rates:
+        return numbers
+    return [
+        number
+        if number.epoch is not None or number.step is None
+        else NameNumbers(floor(number.step * rates[-1] + 1e-6), number.step)
+        for number in numbers
+    ]
 
 
 def epoch_and_step(tree: Any, names: Sequence[str]) -> EpochAndStep:

@@ -83,6 +83,9 @@ def list_revisions(url: str, wanted: str, progress: Callable[[int, int], None] =
     # All folders share one file system, which keeps their listings. Threads would make one each.
     top = path_for_url(f"hf://{match['kind'] or ''}{name.rpartition('/')[0]}")
     fs = top.fs
+    # Otherwise, HfFileSystem asks for each revision whether it exists before it lists it.
+    exists = getattr(fs, "_repo_and_revision_exists_cache", {})
+    exists |= {((match["kind"] or "models/").rstrip("s/"), name, revision): (True, None) for revision in titles}
 
     def folder_at(revision: str | None) -> RemotePath:
         end = "" if revision is None else f"@{quote(revision, safe='%')}"

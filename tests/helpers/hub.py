@@ -166,9 +166,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if commit is None:
                 self.error(404, "RevisionNotFound")
             elif kind in (None, "revision"):
-                self.reply_json(
-                    {"_id": "1", "id": match[1], "sha": commit.id, "siblings": [], "tags": [], "private": False}
-                )
+                about = {"_id": "1", "id": match[1], "sha": commit.id, "siblings": [], "tags": [], "private": False}
+                self.reply_json(about | {"downloads": 0, "likes": 0})
             elif kind == "commits":
                 history = repository.commits[: repository.commits.index(commit) + 1][::-1]
                 number = int(parse_qs(address.query).get("p", ["0"])[0])

@@ -18,7 +18,10 @@ from helpers.outputs import ANIMALS, heads, tables
 from safetensors.torch import save
 
 import dsi_cli
+from dsi_cli.analysis.analyze import analyze as run_analysis
+from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.scan import scan_paths
+from dsi_cli.analysis.watch import UpdatedEvent, watch
 from dsi_cli.checkpoints.scan import HeadOptions
 from dsi_cli.cli import main
 from dsi_cli.errors import NothingToAnalyseError, UnreachableError, UsageError
@@ -102,6 +105,7 @@ def test_a_head_costs_two_requests_of_its_file_and_a_hundredth_of_the_bytes(hub)
     assert len(hub.of("/resolve/")) <= 2 * EPOCHS + 3, "config.json is the same at all revisions"
     listings = Counter(path.partition("?")[0] for _, path, _ in hub.requests if "/tree/" in path)
     assert set(listings.values()) == {1}, listings
+    assert not [path for _, path, _ in hub.requests if "/revision/" in path], "a listing costs one request"
 
 
 def test_a_torch_file_costs_few_bytes_and_one_request_of_its_end(hub):
@@ -162,6 +166,19 @@ def test_the_trainers_state_has_precedence_over_the_title(hub, tmp_path):
     results = dsi_cli.analyze(URL, tmp_path, revisions="commits", report=False)
     losses = results.curves[results.curves.metric == "loss"]
     assert dict(zip(losses.epoch, losses.value, strict=True)) == pytest.approx({1: 2.9, 2: 2.8, 3: 2.7})
+
+
+def test_the_log_of_a_later_revision_gives_the_epochs_of_steps(hub):
+    repository = hub.repositories["lab/animals"] = Repository()
+    for number in range(1, 5):
+        repository.commit(f"Training in progress, step {5 * number}", {"model.safetensors": MODELS[number]})
+    repository.commit("End of training", {"trainer_state.json": state(2.0, 20)})
+    assert [(record.epoch, record.step, record.epoch_source) for record in records_of()] == [
+        (0, 5, "commit title"),
+        (1, 10, "commit title"),
+        (1, 15, "commit title"),
+        (2, 20, "commit title"),
+    ]
 
 
 def test_revisions_without_numbers_are_numbered_in_their_order(hub):
@@ -274,3 +291,37 @@ def test_a_repository_is_also_read_without_revisions(hub):
     ((run, records),) = scan_paths([f"{URL}@step100"], HeadOptions())
     assert [(record.status, record.step, record.path) for record in records] == [("ok", 100, "hf://lab/animals@step100")]
     assert str(run.folder) == "hf://lab/animals@step100"
+
+
+def test_watch_reads_each_new_commit_once(hub, tmp_path):
+    repository = trained(hub, epochs=2)
+    read = []
+
+    def sleep(_: float) -> None:
+        if read and len(repository.commits) == 5:
+            repository.commit("Training in progress, epoch 3", {"model.safetensors": MODELS[5]})
+
+    def analyse(paths):
+        hub.requests.clear()
+        summary = run_analysis(paths, tmp_path, Options(revisions="commits"))
+        read.append(len({path for _, path, _ in hub.requests if path.endswith("model.safetensors")}))
+        return summary
+
+    assert len(repository.commits) == 4
+    repository.commit("Update README.md", {"README.md": b"news"})
+    events = list(watch([URL], tmp_path, analyse, revisions="commits", until_epoch=3, sleep=sleep))
+    assert [event.new for event in events if isinstance(event, UpdatedEvent)] == [
+        [("animals", 1), ("animals", 2)],
+        [("animals", 3)],
+    ]
+    assert read[0] == 2
+    assert read[1] <= 2, "the new one, and the first one for the names of the classes"
+
+
+@pytest.mark.parametrize("arguments", [["hf://gpt2@step1000/a.pt"], ["hf://gpt2@step1000", "--revisions", "commits"]])
+def test_a_revision_is_not_taken_for_a_password(arguments, hub, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["dsi", "scan", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (2, 3)
+    assert "hf://gpt2@step1000" in capsys.readouterr().err
