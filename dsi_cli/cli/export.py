@@ -106,7 +106,7 @@ def _log(output: Path, log_to: list[str], run: str | None, file_options: list[st
 
     if file_options:
         raise UsageError(
-            f"--log-to logs the curves, all of them; {', '.join(file_options)} is for a file: leave one of the two out",
+            f"--log-to logs all curves and takes no {', '.join(file_options)}; export to a file in a separate call",
             code="options-conflict",
             options=tuple(file_options),
         )

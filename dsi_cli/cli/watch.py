@@ -48,8 +48,8 @@ def watch(values: Mapping[str, Any]) -> int:
     waiting, output = instance(groups.WatchOptions, values), instance(groups.WatchOutputOptions, values)
     if waiting.idle is not None and waiting.idle <= waiting.every:
         raise UsageError(
-            f"--idle {format_seconds(waiting.idle)} is not longer than --every {format_seconds(waiting.every)}: "
-            "give a longer --idle",
+            f"--idle {format_seconds(waiting.idle)} is not longer than --every {format_seconds(waiting.every)};"
+            f" use --idle {format_seconds(2 * waiting.every)} or longer",
             code="idle-too-short",
             idle=waiting.idle,
             every=waiting.every,
@@ -100,7 +100,7 @@ def _last_epoch(until_epoch: int | None, options: Options) -> int | None:
     selected = range(selected.start, min(selected.stop, until_epoch + 1), selected.step)
     if not selected:
         raise UsageError(
-            f"--epochs {options.epochs} selects no epoch up to --until-epoch {until_epoch}: change one of them",
+            f"--epochs {options.epochs} selects no epoch up to --until-epoch {until_epoch}; change one of them",
             code="no-epoch-to-wait-for",
             epochs=options.epochs,
             until_epoch=until_epoch,

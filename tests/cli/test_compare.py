@@ -106,7 +106,7 @@ def test_the_page_alone(two, tmp_path, dsi):
         (
             ("--run", "fast"),
             2,
-            "a comparison needs two runs or more, from one results folder or several; there is fast alone",
+            "a comparison needs two runs or more, and there is only fast; name another results folder, too",
         ),
         (("--run", "walk"), 2, "no run 'walk': there are fast, slow"),
         (("--tolerance", 2), 2, "the tolerance of accuracy 2 is not in [0, 1)"),

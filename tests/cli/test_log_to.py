@@ -75,5 +75,5 @@ def test_export_to_a_file_and_to_a_tracker_at_once_is_wrong_usage(make_run, tmp_
     dsi("analyze", make_run(epochs=2), "-o", out, *QUICK)
     ended = dsi("export", out, "--log-to", f"tensorboard:{tmp_path}/logs", *options)
     assert ended.code == 2
-    assert ended.err == f"dsi: --log-to logs the curves, all of them; {named} is for a file: leave one of the two out\n"
+    assert ended.err == f"dsi: --log-to logs all curves and takes no {named}; export to a file in a separate call\n"
     assert not (tmp_path / "logs").exists()

@@ -223,14 +223,14 @@ def test_watch_logs_to_a_tracker(make_run, dsi, tmp_path):
     [
         (
             ("--epochs", "5:9", "--until-epoch", 4),
-            "--epochs 5:9 selects no epoch up to --until-epoch 4: change one of them",
+            "--epochs 5:9 selects no epoch up to --until-epoch 4; change one of them",
         ),
         (("--log-to", "paper"), "--log-to takes tensorboard:DIR, wandb[:PROJECT], mlflow[:URI]; 'paper' is none of these"),
         (("--cache", "half"), "--cache takes a size, for example 8GB or 0; 'half' is not of that form"),
         (("--idle", 30), "--idle takes a time, for example 90s, 30m or 2h; '30' is not of that form"),
         (("--every", "soon"), "--every takes a time, for example 90s, 30m or 2h; 'soon' is not of that form"),
         (("--every", "0s"), "--every takes a time, for example 90s, 30m or 2h; '0s' is not of that form"),
-        (("--idle", "10s"), "--idle 10s is not longer than --every 10s: give a longer --idle"),
+        (("--idle", "10s"), "--idle 10s is not longer than --every 10s; use --idle 20s or longer"),
         (("--model", "timm:resnet18"), "--model needs data: give --test DATA or --train DATA"),
         (("--draws", -1), "--draws takes 0 to 1,000,000; -1 is not in that range"),
     ],

@@ -120,9 +120,9 @@ def compared_runs(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> l
     _require_known(names, runs)
     selected = [run for run in runs if run.epochs and (not names or run.label in names or run.name in names)]
     if len(selected) < 2:
-        only = f"{selected[0].label} alone" if selected else "no run with a usable checkpoint"
+        only = f"only {selected[0].label}" if selected else "no run with a usable checkpoint"
         raise UsageError(
-            f"a comparison needs two runs or more, from one results folder or several; there is {only}",
+            f"a comparison needs two runs or more, and there is {only}; name another results folder, too",
             code="too-few-runs",
             runs=[run.label for run in selected],
         )
