@@ -31,7 +31,12 @@ def print_findings(summary: Summary) -> None:
     _print_runs(summary.runs, findings, styles)
     print()
     console.print_sentence(headline(findings), 0, 0)
-    _print_agreement(findings, styles)
+    agreements = {run.run: run.agreement for run in findings if run.agreement is not None}
+    reference = " and ".join(dict.fromkeys(run.reference for run in findings if run.agreement is not None))
+    _print_trends(f"Agreement with {reference}", "0 is chance, 1 is identical; · is within chance", agreements, styles)
+    if not agreements:
+        similarities = {run.run: run.max_wsi for run in findings if run.max_wsi is not None}
+        _print_trends("Similarity of neighbouring classes", "mean cosine, at most 1 (Max WSI)", similarities, styles)
     for split in ("test", "train"):
         _print_mistakes(split, [run for run in findings if split in run.mistakes], styles)
     _print_phases(findings, styles)
@@ -72,12 +77,11 @@ def _label_status(run: RunSummary) -> str:
     return f"✓ {name}"
 
 
-def _print_agreement(findings: Sequence[RunFindings], styles: dict[str, str]) -> None:
-    trends = {run.run: run.agreement for run in findings if run.agreement is not None}
+def _print_trends(title: str, scale: str, trends: dict[str, Trend], styles: dict[str, str]) -> None:
+    """Print a line for each run with the last value of a quantity, its peak and a sparkline."""
     if not trends:
         return
-    reference = " and ".join(dict.fromkeys(run.reference for run in findings if run.agreement is not None))
-    _print_title(f"Agreement with {reference}", "0 is chance, 1 is identical; · is within chance")
+    _print_title(title, scale)
     shown = _shown_runs(trends)
     epochs = sorted({point.epoch or 0 for name in shown for point in trends[name].points})
     high = max(trend.peak.value for trend in trends.values())
@@ -98,7 +102,7 @@ def _print_agreement(findings: Sequence[RunFindings], styles: dict[str, str]) ->
 def _heights(trend: Trend, epochs: Sequence[int]) -> list[float | None]:
     """Return the value of the last checkpoint at each epoch, 0 for a value within chance, and None outside of the run."""
     heights: list[float | None] = []
-    known = {point.epoch or 0: point.value if point.is_above_chance else 0.0 for point in trend.points}
+    known = {point.epoch or 0: point.value if point.z is None or point.is_above_chance else 0.0 for point in trend.points}
     for epoch in epochs:
         value = known.get(epoch, heights[-1] if heights else None)
         heights.append(value if epoch <= (trend.last.epoch or 0) else None)

@@ -192,6 +192,8 @@ def print_logged(logged: Logged, *, quiet: bool) -> None:
 
 def _print_next_steps(summary: Summary, *, quiet: bool) -> None:
     """Print where the results are and which commands go on."""
+    from dsi_cli.labels.presets import PRESETS
+
     out = summary.out
     if summary.report_problem is not None:
         console.error(f"no report: {summary.report_problem}; the tables are complete, and this command writes it again:")
@@ -201,6 +203,12 @@ def _print_next_steps(summary: Summary, *, quiet: bool) -> None:
     steps = [("Tables", out, ""), ("Per epoch", shlex.join(["dsi", "export", out, "--table", "curves"]), "")]
     if len(summary.runs) > 1:
         steps.insert(0, ("Compare", shlex.join(["dsi", "compare", out]), ""))
+    if len(summary.runs) == 1 and summary.runs[0].labels is None and summary.runs[0].classes:
+        run = summary.runs[0]
+        preset = next((preset.name for preset in PRESETS if preset.classes == run.classes), "classes.txt")
+        steps.insert(
+            0, ("Labels", f"{shlex.join(['dsi', 'analyze', run.folder, '--labels', preset, '-o', out])}  # or FILE", "")
+        )
     if summary.report is not None:
         link = "" if "://" in summary.report else f"link {Path(summary.report).absolute().as_uri()}"
         steps.insert(0, ("Report", summary.report, link))

@@ -489,7 +489,8 @@ def test_mistakes_follow_the_epoch(page, out):
             for row in expected
         }
         assert [int(cells[2]) for cells in shown] == [row.count for row in expected][: len(shown)]
-        assert all(ranks[cells[0], cells[1]] == cells[2:] for cells in shown)
+        assert all(ranks[cells[0], cells[1]] == cells[2:6] for cells in shown)
+        assert {cells[6] for cells in shown} <= {"both", "network", "WordNet", "neither"}
 
 
 def test_difference_of_an_epoch_and_itself_is_not_offered(page):

@@ -38,7 +38,7 @@ async function mistakesSection(run, names, epoch) {
     const ranks = `Rank 1 is the class most similar to the true class${last ? `, and rank ${last} is the least similar class` : ""}.`;
     return [
       element("h3", {}, `On ${split}, epoch ${run.has_epochs ? (found ? epoch : data.epoch) : "–"}`),
-      element("p", { class: "faint" }, `${note}The network confused ${shown.found ? shown.found.toLocaleString("en") : "no"} pairs of classes. ${ranks} Low ranks mean that the similarity explains the mistake.`),
+      element("p", { class: "faint" }, `${note}The network confused ${shown.found ? shown.found.toLocaleString("en") : "no"} pairs of classes. ${ranks} A similarity explains a mistake if the predicted class is in the first tenth of its ranks.`),
       element("div", { class: "two" }, dataTable("Most confused pairs", [
         { title: "true class", value: (row) => row.truth },
         { title: "predicted class", value: (row) => row.prediction },
@@ -46,11 +46,19 @@ async function mistakesSection(run, names, epoch) {
         { title: "share of the true class", number: true, value: (row) => row.share, text: (row) => `${(100 * row.share).toFixed(1)} %` },
         ...(own ? [{ title: `rank in ${own}`, number: true, value: (row) => row.rank, text: (row) => roundedRank(row.rank) }] : []),
         { title: `rank in ${run.reference}`, number: true, value: (row) => row.wordnet_rank, text: (row) => roundedRank(row.wordnet_rank) },
+        { title: "explained by", value: (row) => explanation(row, data, run.reference), style: "faint" },
       ], shown.pairs, { first: SHOWN_MISTAKES }),
       data.mistakes ? gallery(data.mistakes, own, run.reference) : null),
     ];
   }));
   return all.flat();
+}
+
+/** Return by which similarities a pair of confused classes is near, as text. */
+function explanation(row, { furthest, wordnet_furthest: last }, reference) {
+  const isNear = (rank, ranks) => rank != null && rank <= Math.max(1, 0.1 * ranks);
+  const near = [isNear(row.rank, furthest) ? "network" : null, isNear(row.wordnet_rank, last) ? reference : null].filter(Boolean);
+  return near.length === 2 ? "both" : near[0] ?? "neither";
 }
 
 /** Return the most confused pairs of a split at an epoch, computed from the matrices; null if the page does not have the matrix. */
