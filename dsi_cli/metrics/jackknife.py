@@ -110,11 +110,12 @@ def pair_variance(a: PreparedMatrix, b: PreparedMatrix, measure: str, value: flo
     pairs = classes * (classes - 1) / 2
     x, y = x / np.sqrt((x * x).sum() / (2 * pairs)), y / np.sqrt((y * y).sum() / (2 * pairs))
     effects = x * y - value / 2 * (x * x + y * y)
-    effects = (effects + effects.T) / 2
+    if not (a.is_symmetric and b.is_symmetric):
+        effects = (effects + effects.T) / 2
+    # The residuals of the additive fit are orthogonal to it, so their squares follow from those of the effects and the fit.
     of_class = effects.sum(axis=0) / (classes - 2)
-    effects -= of_class + of_class[:, None]
-    np.fill_diagonal(effects, 0.0)
-    return float(np.square(effects).sum() / 2 / (pairs - classes) / pairs)
+    residuals = float(np.vdot(effects, effects)) / 2 - (classes - 2) * float(of_class @ of_class)
+    return max(residuals, 0.0) / (pairs - classes) / pairs
 
 
 def excess_without(a: PreparedMatrix, b: PreparedMatrix, measure: str) -> Values:
