@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +49,18 @@ class RunCheckpoints:
         """The name of the run."""
         return self.training.name
 
-    @property
+    @cached_property
     def usable(self) -> list[Record]:
         """The checkpoints that have a matrix, in the order of their epochs."""
         return deduplication.sort_by_epoch(self.settled)
 
-    @property
+    @cached_property
     def classes(self) -> int | None:
         """The number of classes of the largest head; None without a classifier, 0 without a usable checkpoint."""
         numbers = [record.classes for record in self.usable]
         return max((number for number in numbers if number is not None), default=None) if numbers else 0
 
-    @property
+    @cached_property
     def common_classes(self) -> int | None:
         """The number of classes of the smallest head, which all heads have; None without a classifier."""
         return min((record.classes for record in self.usable if record.classes is not None), default=None)
