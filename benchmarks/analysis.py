@@ -158,9 +158,11 @@ def _require_same(hand: dict[str, dict[str, dict[str, float]]], ours: dict[tuple
 
 def _classes_rows(setup: Setup) -> list[Row]:
     """Return what one epoch of more and more classes costs, part by part, beside the same values by hand."""
-    from dsi_cli import alignments, weight_similarity
+    from dsi_cli import weight_similarity
     from dsi_cli.analysis.semantics import wordnet_matrix
-    from dsi_cli.metrics.alignment import MAX_DEFAULT_CLASSES
+    from dsi_cli.metrics import DEFAULT_MEASURES
+    from dsi_cli.metrics.alignment import MAX_DEFAULT_CLASSES, MatrixPair
+    from dsi_cli.metrics.prepared import PreparedMatrix
     from dsi_cli.store import parquet
     from dsi_cli.store.schema import CSMS
 
@@ -169,6 +171,9 @@ def _classes_rows(setup: Setup) -> list[Row]:
     for classes in (20, 40) if setup.quick else (100, 300, 1000):
         weight = np.random.default_rng(0).normal(size=(classes, _WIDTH)).astype(np.float32)
         csm, scsm = weight_similarity(weight), semantic[:classes, :classes]
+        # An analysis prepares the reference once for all epochs.
+        reference = PreparedMatrix(scsm)
+        reference.prepare()
         path = setup.folder / "csm.parquet"
 
         def store(csm: Any = csm, path: Path = path) -> None:
@@ -177,7 +182,9 @@ def _classes_rows(setup: Setup) -> list[Row]:
 
         parts = {
             "NCSM": lambda weight=weight: weight_similarity(weight),
-            "SAI": lambda csm=csm, scsm=scsm: alignments(csm, scsm),
+            "SAI": lambda csm=csm, reference=reference: MatrixPair(
+                PreparedMatrix(csm), reference, np.arange(len(csm))
+            ).alignments(DEFAULT_MEASURES, None, None, 0),
             "Parquet": store,
         }
         hand = {} if _missing_for_values() else {"hand": lambda weight=weight, scsm=scsm: _by_hand(weight, scsm)}
