@@ -24,7 +24,9 @@ async function unpack(name, lineIndex, levels) {
   const key = `${name}/${lineIndex}`;
   if (frames.has(key)) return cacheFrame(key, frames.get(key));
   await pageIsLoaded;
-  const bytes = Uint8Array.from(atob(packedLine(name, lineIndex)), (character) => character.charCodeAt(0));
+  const text = atob(packedLine(name, lineIndex));
+  const bytes = new Uint8Array(text.length);
+  for (let k = 0; k < text.length; k++) bytes[k] = text.charCodeAt(k); // several times faster than Uint8Array.from
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   const planes = new Uint8Array(await new Response(stream).arrayBuffer());
   if (levels <= 255) return cacheFrame(key, planes);
