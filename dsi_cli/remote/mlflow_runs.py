@@ -45,8 +45,8 @@ class MlflowFileSystem(ArtifactFileSystem):
 
 
 def _client(tracking_uri: str | None) -> Any:
-    # MLflow repeats a request for four minutes by default.
-    settings = {"HTTP_REQUEST_MAX_RETRIES": "2", "DISABLE_TELEMETRY": "true", "LOGGING_LEVEL": "WARNING"}
+    # By default, MLflow repeats a request for four minutes, and refuses stores that are folders.
+    settings = {"HTTP_REQUEST_MAX_RETRIES": "2", "ALLOW_FILE_STORE": "true", "DISABLE_TELEMETRY": "true", "LOGGING_LEVEL": "WARNING"}
     for name, value in (settings | {"ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}).items():
         os.environ.setdefault(f"MLFLOW_{name}", value)
     from mlflow import MlflowClient

@@ -31,6 +31,12 @@ class WandbFileSystem(ArtifactFileSystem):
 
     protocol = WANDB
 
+    def __init__(self, **options: Any) -> None:
+        import wandb
+
+        super().__init__(**options)
+        self.api = wandb.Api(timeout=_TIMEOUT_S)
+
     def list_folder(self, path: str) -> list[dict[str, Any]]:
         """Return the files and folders in a version of an artifact."""
         artifact, within = self._artifact(path)
@@ -50,10 +56,8 @@ class WandbFileSystem(ArtifactFileSystem):
         return Path(artifact.get_entry(file).download(root=str(folder), skip_cache=True))
 
     def _artifact(self, path: str) -> tuple[Any, str]:
-        import wandb
-
         entity, project, _, name, *within = path.split("/")
-        return wandb.Api(timeout=_TIMEOUT_S).artifact(f"{entity}/{project}/{name}"), "/".join(within)
+        return self.api.artifact(f"{entity}/{project}/{name}"), "/".join(within)
 
 
 def find_runs(name: str) -> list[TrackedRun]:

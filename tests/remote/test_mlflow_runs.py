@@ -80,6 +80,18 @@ def test_an_experiment_gives_each_of_its_runs(client, tmp_path):
     assert all(run.name.startswith("same-name") for run, _ in found)
 
 
+def test_a_store_that_is_a_folder_is_read(tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path / "mlruns"))
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    client = MlflowClient(tracking_uri=str(tmp_path / "mlruns"))
+    train(client, client.create_experiment("folder"), "near", tmp_path / "near")
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE")
+    ((run, records),) = scan_paths(["mlflow:folder"], HeadOptions())
+    assert (run.name, [record.epoch for record in records]) == ("near", [0, 1, 2])
+
+
 def test_artifacts_on_a_server_are_downloaded_one_at_a_time_and_removed(client, s3, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3.url)
     experiment = client.create_experiment("remote", artifact_location=f"s3://{BUCKET}/artifacts")
