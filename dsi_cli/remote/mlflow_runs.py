@@ -46,8 +46,9 @@ class MlflowFileSystem(ArtifactFileSystem):
 
 def _client(tracking_uri: str | None) -> Any:
     # By default, MLflow repeats a request for four minutes, and refuses stores that are folders.
-    settings = {"HTTP_REQUEST_MAX_RETRIES": "2", "ALLOW_FILE_STORE": "true", "DISABLE_TELEMETRY": "true", "LOGGING_LEVEL": "WARNING"}
-    for name, value in (settings | {"ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}).items():
+    settings = {"HTTP_REQUEST_MAX_RETRIES": "2", "ALLOW_FILE_STORE": "true", "DISABLE_TELEMETRY": "true"}
+    quiet = {"LOGGING_LEVEL": "WARNING", "ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+    for name, value in (settings | quiet).items():
         os.environ.setdefault(f"MLFLOW_{name}", value)
     from mlflow import MlflowClient
 
