@@ -90,7 +90,7 @@ function heatMaps(run, names, scale, actions) {
     if (!frame) return matrix ? `There is no ${matrix.title} at epoch ${epoch}.` : "One of the two matrices does not exist at this epoch.";
     const notes = [];
     if (frame.starts) notes.push(`The map shows the means of ${frame.starts.length} × ${frame.starts.length} blocks of neighbouring classes, because this page does not contain the complete matrix of this epoch.`);
-    if (!matrix) notes.push(`The darkest colours are a difference of ${Math.round(100 * DIFFERENCE_LIMIT)} % of all ranks or more.`);
+    if (!matrix) notes.push(`The strongest colours are a difference of ${Math.round(100 * DIFFERENCE_LIMIT)} % of all ranks or more.`);
     else if (shown === "raw" && frame.scale.step > 1e-3) notes.push(`The rounding error of the values is at most ${errorOf(frame.scale)}.`);
     return notes.join(" ");
   }
