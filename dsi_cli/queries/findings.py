@@ -163,6 +163,8 @@ class RunFindings:
     """The reason why the agreement has no phases."""
     t90: Point | None = None
     """The epoch at which the agreement has gone 90 % of the way from chance to its plateau, in ``value``, with its interval."""
+    first_classes: int | None = None
+    """The number of classes of the smallest head, over which curves are; None without a classifier."""
 
     @property
     def is_early(self) -> bool:
@@ -221,6 +223,7 @@ def run_findings(out: Path, run: str) -> RunFindings:
         phases=phases,
         no_phases=no_phases,
         t90=t90,
+        first_classes=min((row["classes"] for row in checkpoints if row["classes"]), default=None),
     )
 
 
@@ -396,7 +399,7 @@ def _headline_within_chance(aligned: Sequence[RunFindings]) -> str:
     reach = max((MIN_Z * point.chance_std for point in points if point.chance_std is not None), default=0.0)
     accuracies = [point.value for run in aligned if run.accuracy for point in run.accuracy.points]
     if reach > WIDE_CHANCE:
-        sentence += f" With {aligned[0].classes} classes, chance alone can reach {reach:.2f}."
+        sentence += f" With {aligned[0].first_classes or aligned[0].classes} classes, chance alone can reach {reach:.2f}."
     elif accuracies:
         owner = "Its" if is_single else "The highest"
         sentence += f" {owner} accuracy reached {percent(max(accuracies))}."

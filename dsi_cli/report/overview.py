@@ -233,7 +233,7 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
     yield "A higher agreement does not mean a better classifier, and a peak is no rule for stopping a training."
     if any(run.accuracy and len(run.accuracy.points) > 1 for run in findings):
         yield "The epoch with the best accuracy on test is chosen on test, so this accuracy is a little too high."
-    classes = min(run.classes for run in findings)
+    classes = min(run.first_classes or run.classes for run in findings)
     if classes < FEW_CLASSES:
         yield f"With {classes} classes, chance alone gives large values, and the intervals are wide."
     if any(run.epochs and len(run.epochs) < 5 for run in findings):
