@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.hierarchical_scores import HIERARCHY_METRICS
+from dsi_cli.queries.findings import Row, network_matrix, table_rows
 from dsi_cli.store import layout
-from dsi_cli.store.matrix_id import NETWORK_MATRICES, MatrixId
+from dsi_cli.store.matrix_id import MatrixId
 from dsi_cli.store.schema import CURVES
 
 
@@ -57,7 +57,6 @@ class MistakeSummary:
     """Value and chance level of the scores by the hierarchy: ``hierarchical_f1/micro``, ``level_accuracy/1``, ..."""
 
 
-Row = dict[str, Any]
 _SAI = {"variant": "measure", "value": "value", "null_mean": "chance", "excess": "excess", "z": "z", "reason": "reason"}
 
 
@@ -90,16 +89,12 @@ def mistake_summaries(out: Path, run: str) -> dict[str, list[MistakeSummary]]:
 
 def _rows_matrix_and_measure(out: Path, run: str) -> tuple[list[Row], str, str | None]:
     """Return a run's rows for its main reference, the matrix of the network's similarity, and the measure of the SAI."""
-    from dsi_cli.store import parquet
-
     others = set(layout.references_of(out, run)[1:])
-    rows = parquet.read(layout.table_path(out, CURVES), run).to_pylist()
-    rows = [row for row in rows if row["reference"] not in others and "|" not in (row["reference"] or "")]
-    pairs = {row["of"] for row in rows if row["metric"] == "sai"}
+    rows = [row for row in table_rows(out, CURVES, run) if row["reference"] not in others]
+    rows = [row for row in rows if "|" not in (row["reference"] or "")]
     variants = {row["variant"] for row in rows if row["metric"] == "sai"}
-    own = next((name for name in NETWORK_MATRICES if f"{name},scsm" in pairs), NETWORK_MATRICES[0])
     measure = next((measure.name for measure in MEASURES if measure.name in variants), None)
-    return rows, own, measure
+    return rows, network_matrix(rows), measure
 
 
 def _collect_by_epoch(rows: list[Row], fields: Callable[[Row], Row]) -> dict[int | None, Row]:

@@ -186,7 +186,7 @@ def run_findings(out: Path, run: str) -> RunFindings:
     # Select the rows of the main reference. The last checkpoint of an epoch counts.
     references = layout.references_of(out, run)
     curve_rows = [row for row in table_rows(out, CURVES, run) if row["reference"] not in references[1:]]
-    own = _network_matrix(curve_rows)
+    own = network_matrix(curve_rows)
     kind, own_split = MatrixId.parse(own)
 
     def trend(metric: str, of: str | None = None, split: str | None = None, variant: str | None = None) -> Trend | None:
@@ -236,7 +236,8 @@ def reference_name(reference: str) -> str:
     return "WordNet" if reference.startswith("wordnet") else reference
 
 
-def _network_matrix(rows: Sequence[Row]) -> str:
+def network_matrix(rows: Sequence[Row]) -> str:
+    """Return the name of the matrix of the network's similarity in rows of the curves table; ncsm if they have none."""
     pairs = {row["of"] for row in rows if row["metric"] == "sai"}
     kinds = {row["of"] for row in rows if row["metric"] == "wsi"}
     available = [name for name in NETWORK_MATRICES if f"{name},scsm" in pairs]
