@@ -147,7 +147,7 @@ def _not_after_logits(best: HeadCandidate, candidates: Sequence[HeadCandidate]) 
     narrow network often numbers its hidden layers (``0`` and ``2``, or ``fc1``, ``fc2`` and ``out``).
     """
     rows, columns = best.tensor.shape[:2]
-    if rows != columns or best.is_named:
+    if rows != columns or best.is_named or best.layer.module[-1:] == ("fc",):
         return best
     stems = Counter(_stem(candidate.layer) for candidate in candidates)
     for candidate in candidates:

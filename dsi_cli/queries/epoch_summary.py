@@ -11,7 +11,7 @@ from dsi_cli.metrics.hierarchical_scores import HIERARCHY_METRICS
 from dsi_cli.queries.findings import Row, network_matrix, table_rows
 from dsi_cli.store import layout
 from dsi_cli.store.matrix_id import MatrixId
-from dsi_cli.store.schema import CURVES
+from dsi_cli.store.schema import CURVES, EXTRA_CURVES
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ def mistake_summaries(out: Path, run: str) -> dict[str, list[MistakeSummary]]:
 def _rows_matrix_and_measure(out: Path, run: str) -> tuple[list[Row], str, str | None]:
     """Return a run's rows for its main reference, the matrix of the network's similarity, and the measure of the SAI."""
     others = set(layout.references_of(out, run)[1:])
-    rows = [row for row in table_rows(out, CURVES, run) if row["reference"] not in others]
+    tables = (CURVES, EXTRA_CURVES)
+    rows = [row for table in tables for row in table_rows(out, table, run) if row["reference"] not in others]
     rows = [row for row in rows if "|" not in (row["reference"] or "")]
     variants = {row["variant"] for row in rows if row["metric"] == "sai"}
     measure = next((measure.name for measure in MEASURES if measure.name in variants), None)

@@ -21,6 +21,7 @@ from dsi_cli.store.schema import (
     CONFUSIONS,
     CSMS,
     CURVES,
+    EXTRA_CURVES,
     GEOMETRY,
     NEIGHBORS,
     PHASES,
@@ -79,8 +80,9 @@ class Results:
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """All curves, with one row per point; ``docs/tables.md`` describes the columns."""
-        return self._table(CURVES)
+        """All curves of both tables, with one row per point; ``docs/tables.md`` describes the columns."""
+        tables = [self._table(CURVES), self._table(EXTRA_CURVES)]
+        return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
     @cached_property
     def phases(self) -> pd.DataFrame:

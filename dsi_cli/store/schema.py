@@ -124,10 +124,10 @@ CURVES = Table(
         Column(
             "metric",
             TEXT,
-            "sai, gap (of the SAI with the TNCSM: train minus test, from the same number of images per class), idm, wsi, mean_row,"
-            " effective_rank, stable_rank, nc1, nc2_norms, nc2_angles, nc3, nc4, reliability, accuracy, accuracy_top5,"
-            " balanced_accuracy, superclass_accuracy, mistakes, severity, hierarchical_precision, hierarchical_recall,"
-            " hierarchical_f1, path_accuracy, level_accuracy, loss, learning_rate",
+            "sai, idm, wsi, mean_row, reliability, accuracy, accuracy_top5, balanced_accuracy, superclass_accuracy, mistakes,"
+            " severity, loss, learning_rate. In `extra_curves.parquet`: gap (of the SAI with the TNCSM: train minus test, from the"
+            " same number of images per class), effective_rank, stable_rank, nc1, nc2_norms, nc2_angles, nc3, nc4,"
+            " hierarchical_precision, hierarchical_recall, hierarchical_f1, path_accuracy, level_accuracy",
         ),
         Column(
             "of",
@@ -389,6 +389,11 @@ TYPICALITY_HISTOGRAM = Table(
         Column("samples", INTEGER, "samples in the bin"),
     ),
 )
+EXTRA_CURVES = Table(
+    "extra_curves.parquet",
+    "one point of a curve that the paper does not have: class geometry, scores by a hierarchy, the overfitting gap",
+    CURVES.columns,
+)
 ALIGNMENT_BY_CLASS = Table(
     "alignment_by_class.parquet",
     "one class at one epoch, or one group of classes, for which class_index is null",
@@ -486,6 +491,7 @@ TABLES = (
     CHECKPOINTS,
     CLASSES,
     CURVES,
+    EXTRA_CURVES,
     ALIGNMENT_BY_CLASS,
     GEOMETRY,
     PHASES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -122,6 +123,28 @@ def test_analyze_lost_table_is_made_from_stored_heads(tmp_path):
     (tmp_path / "out" / "geometry.parquet").unlink()
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert_same_output(tmp_path / "out", tmp_path / "copy")
+
+
+def test_analyze_end_between_the_two_tables_of_curves_makes_them_again(tmp_path):
+    """The options of both tables must agree; otherwise rows of different settings could meet."""
+    write_run(tmp_path / "run")
+    for name, options in (("out", QUICK), ("other", replace(QUICK, quantiles=(0.8,)))):
+        analyze([tmp_path / "run"], tmp_path / name, options)
+    shutil.copytree(tmp_path / "out", tmp_path / "copy")
+    shutil.copy(tmp_path / "other" / "extra_curves.parquet", tmp_path / "out")
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert_same_output(tmp_path / "out", tmp_path / "copy")
+
+
+def test_analyze_curves_beyond_the_paper_have_a_table_of_their_own(tmp_path):
+    write_run(tmp_path / "run")
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    main, extra = (
+        set(pd.read_parquet(tmp_path / "out" / f"{name}.parquet")["metric"]) for name in ("curves", "extra_curves")
+    )
+    assert main == {"wsi", "mean_row", "sai"}
+    assert extra == {"effective_rank", "stable_rank", "nc2_norms", "nc2_angles"}
+    assert set(dsi_cli.open_results(tmp_path / "out").curves["metric"]) == main | extra
 
 
 def test_analyze_second_run_keeps_the_rows_of_the_first(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers.errors import raises
-from helpers.outputs import ANIMALS, assert_same_output, curve, stored_counts, tables
+from helpers.outputs import ANIMALS, all_curves, assert_same_output, curve, stored_counts, tables
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
@@ -32,7 +32,7 @@ def analyzed(make_run, tmp_path):
         np.save(run / "targets.npy", np.repeat(np.arange(8), 20))
         np.save(run / "preds.npy", rng.integers(0, 8, (4, 160)))
         analyze([run], tmp_path / "out", QUICK)
-        return tables(tmp_path / "out")["curves"], tmp_path / "out"
+        return all_curves(tmp_path / "out"), tmp_path / "out"
 
     return analyze_labels
 
@@ -143,7 +143,7 @@ def test_custom_taxonomy_gives_order_groups_and_severity(analyzed, tree):
     assert shown[-1] == "bird"
     for first, second in (("cat", "frog"), ("horse", "bee"), ("dog", "whale")):
         assert abs(shown.index(first) - shown.index(second)) == 1
-    curves = tables(out)["curves"]
+    curves = all_curves(out)
     above = {name: group if isinstance(group, str) else name for name, group in groups.items()}
     names = classes["name"].tolist()
     counts = stored_counts(out, "run", 2)

@@ -60,7 +60,7 @@ def test_the_list_of_all_figures_needs_no_output(dsi: Command):
 def test_the_list_of_an_output_says_what_has_no_data_and_why(analysed: Analysed, dsi: Command):
     there, lacking = dsi("plot", analysed.out, "--list").out.split("\n\nwithout data in this output:\n")
     names = [line.split()[0] for line in lacking.splitlines()]
-    assert names == ["typicality", "typicality_table", "typicality_histograms", "contact_sheet"]
+    assert names == ["gap", "typicality", "typicality_table", "typicality_histograms", "contact_sheet"]
     assert lacking.splitlines()[0].endswith("; needs features of samples (--test with --model)")
     assert {"training", "heatmaps", "animation"} <= {line.split()[0] for line in there.splitlines()}
     found = json.loads(dsi("plot", analysed.out, "--list", "--json").out)

@@ -50,6 +50,11 @@ def tables(out: Path) -> dict[str, pd.DataFrame]:
     return {name: pd.read_parquet(out / f"{name}.parquet") for name in TABLES}
 
 
+def all_curves(out: Path) -> pd.DataFrame:
+    """Return the rows of both tables of curves, read by pandas alone."""
+    return pd.concat([pd.read_parquet(out / f"{name}.parquet") for name in ("curves", "extra_curves")], ignore_index=True)
+
+
 def contents(out: Path) -> dict[str, bytes]:
     """Return every file of an output."""
     return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}

@@ -22,6 +22,8 @@ import pytest
 import torch
 from PIL import Image
 
+from helpers.outputs import all_curves
+
 FEW = ("apple", "bear", "bicycle", "cattle", "dolphin", "mouse", "oak_tree", "shark", "tank", "wolf")
 QUICK = ("--draws", 0, "--permutations", 0, "--measure", "cosine")
 MEAN, STD = (0.5, 0.48, 0.44), (0.27, 0.26, 0.28)
@@ -128,7 +130,7 @@ class Ran:
 
     def curves(self, query: str) -> pd.DataFrame:
         """Return the points of the curves that a query of pandas finds."""
-        return pd.read_parquet(self.out / "curves.parquet").query(query)
+        return all_curves(self.out).query(query)
 
     def value(self, query: str) -> float:
         """Return the value of the one point that a query finds."""

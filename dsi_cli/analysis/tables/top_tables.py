@@ -30,6 +30,7 @@ from dsi_cli.store.schema import (
     CHECKPOINTS,
     CLASSES,
     CURVES,
+    EXTRA_CURVES,
     PHASES,
     REFERENCES,
     TYPICALITY,
@@ -37,10 +38,9 @@ from dsi_cli.store.schema import (
     Table,
 )
 
-MATRIX_METRICS = (
-    *("sai", "wsi", "mean_row", *geometry.METRICS, "reliability", "gap", "idm", "severity", "superclass_accuracy"),
-    *HIERARCHY_METRICS,
-)
+EXTRA_METRICS = (*geometry.METRICS, *HIERARCHY_METRICS, "gap")
+"""The metrics in ``extra_curves.parquet``; all others are in ``curves.parquet``."""
+MATRIX_METRICS = (*EXTRA_METRICS, "sai", "wsi", "mean_row", "reliability", "idm", "severity", "superclass_accuracy")
 
 
 class ResultTables:
@@ -81,9 +81,13 @@ class ResultTables:
         # Rows of other runs stay. Rows of these runs may be reused if they are still valid.
         self._rows: list[curves.Row] = []
         self._reusable: dict[tuple[str, str], list[curves.Row]] = {}
-        for row in layout.earlier_rows(out, CURVES):
+        # If dsi died between the two tables of curves, none of their rows is valid.
+        is_complete = layout.earlier_options(out, EXTRA_CURVES) == self._earlier_curves
+        for row in [*layout.earlier_rows(out, CURVES), *layout.earlier_rows(out, EXTRA_CURVES)]:
             if row["run"] not in self.runs:
                 self._rows.append(row)
+            elif not is_complete:
+                continue
             elif row["metric"] in MATRIX_METRICS or row["samples_used"] is not None or row["reason"] is not None:
                 self._reusable.setdefault(epoch_key(row["run"], row["epoch"], row["step"]), []).append(row)
 
@@ -175,15 +179,18 @@ class ResultTables:
             "made": self._of_other_runs(earlier.get("made", {})) | provenance,
             "labels": earlier.get("labels", {}) | labels_ids,
         }
-        layout.write_rows(self.out, CURVES, sorted(rows, key=curves.sort_key), options)
+        extra = [row for row in rows if row["metric"] in EXTRA_METRICS]
+        main = [row for row in rows if row["metric"] not in EXTRA_METRICS]
+        layout.write_rows(self.out, EXTRA_CURVES, sorted(extra, key=curves.sort_key), options)
+        layout.write_rows(self.out, CURVES, sorted(main, key=curves.sort_key), options)
 
         # Geometry and phases need all epochs of a run.
         if is_whole:
             self.geometry.write()
             analysed = [row for row in rows if row["run"] in self.runs]
-            main = self.references[0].name
+            reference = self.references[0].name
             self._added[PHASES] = phases.phase_rows(
-                analysed, main, lambda run: self._class_alignment.agreement_without_each(run, main)
+                analysed, reference, lambda run: self._class_alignment.agreement_without_each(run, reference)
             )
         for table, added in self._added.items():
             if all_rows := self._with_other_runs(table, added):
