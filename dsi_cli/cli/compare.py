@@ -27,7 +27,7 @@ FOREST_HALF = 7
 
 
 def compare(
-    outputs: Annotated[list[Path], typer.Argument(help="Output folders of dsi analyze, one or several.")],
+    outputs: Annotated[list[Path], typer.Argument(metavar="OUTPUT", help="Output folders of dsi analyze, one or several.")],
     run: Annotated[
         list[str] | None,
         typer.Option(

@@ -21,9 +21,12 @@ MIN_NEIGHBORS_LENGTH = 14
 
 
 def diff(
-    first: Annotated[str, typer.Argument(help="A checkpoint, a folder of one run, or an output folder of dsi analyze.")],
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="A checkpoint, a folder of one run, or an output folder of dsi analyze.")
+    ],
     second: Annotated[
-        str | None, typer.Argument(help="The second one; the same folder by default, for two epochs or runs of it.")
+        str | None,
+        typer.Argument(metavar="B", help="The second one; the same folder by default, for two epochs or runs of it."),
     ] = None,
     run: Annotated[
         list[str] | None,

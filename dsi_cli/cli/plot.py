@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
 def plot(
     output: Annotated[
-        Path | None, typer.Argument(help="Output folder of dsi analyze; --list does not need one.", show_default=False)
+        Path | None,
+        typer.Argument(
+            metavar="OUTPUT", help="Output folder of dsi analyze; --list does not need one.", show_default=False
+        ),
     ] = None,
     figures: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FIGURE]...",
+            metavar="FIGURE",
             help=f"Names: {', '.join(FIGURE_NAMES)}, {ANIMATION}. Default: all figures that have data.",
             autocompletion=completion.figures,
         ),

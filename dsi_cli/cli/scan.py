@@ -28,7 +28,8 @@ Columns = Sequence[tuple[str, Callable[["Record"], str]]]
 
 def scan(
     checkpoints: Annotated[
-        list[str] | None, typer.Argument(help="Checkpoint files, folders, glob patterns, URLs, or runs of a tracker.")
+        list[str] | None,
+        typer.Argument(metavar="CHECKPOINTS", help="Checkpoint files, folders, glob patterns, URLs, or runs of a tracker."),
     ] = None,
     tensors: Annotated[
         str | None, typer.Option("--tensors", metavar="FILE", help="List all tensors of one file instead.")

@@ -31,8 +31,9 @@ PartOfSpeech = Annotated[str, typer_info(LabelOptions, "pos")]
 WordNetName = Annotated[str | None, typer_info(LabelOptions, "wordnet")]
 TaxonomyFile = Annotated[str | None, typer_info(ComparisonOptions, "taxonomy")]
 
-Output = Annotated[Path, typer.Argument(help="Output folder of dsi analyze.")]
+Output = Annotated[Path, typer.Argument(metavar="OUTPUT", help="Output folder of dsi analyze.")]
 LabelList = typer.Argument(
+    metavar="LABELS",
     help="Label file (txt, csv, tsv, json, yaml) or the name of a preset, for example imagenet1k.",
     autocompletion=completion.complete_from(preset_names),
 )
