@@ -205,10 +205,10 @@ def _print_next_steps(summary: Summary, *, quiet: bool) -> None:
         steps.insert(0, ("Compare", shlex.join(["dsi", "compare", out]), ""))
     if len(summary.runs) == 1 and summary.runs[0].labels is None and summary.runs[0].classes:
         run = summary.runs[0]
-        preset = next((preset.name for preset in PRESETS if preset.classes == run.classes), "classes.txt")
-        steps.insert(
-            0, ("Labels", f"{shlex.join(['dsi', 'analyze', run.folder, '--labels', preset, '-o', out])}  # or FILE", "")
-        )
+        command = shlex.join(["dsi", "analyze", run.folder, "--labels", "classes.txt", "-o", out])
+        # Several data sets have as many classes, so that only the user knows whether one of these presets is right.
+        presets = ", ".join(preset.name for preset in PRESETS if preset.classes == run.classes)
+        steps.insert(0, ("Labels", command + (f"  # or the preset of your data set: {presets}" if presets else ""), ""))
     if summary.report is not None:
         link = "" if "://" in summary.report else f"link {Path(summary.report).absolute().as_uri()}"
         steps.insert(0, ("Report", summary.report, link))
