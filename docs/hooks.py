@@ -72,7 +72,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     for term in terms():
         # A term is not linked within code, headings, links, quoted output or HTML.
         pattern = re.compile(
-            rf"^ *```.*?^ *```|^ {{4,}}.*?$|^(?:#|:::).*?$|`[^`]*`|!?\[[^]]*\]\([^)]*\)|<[^>]*>|(?P<term>(?<![\w-]){re.escape(term)}(?![\w-]))",
+            r"^ *```.*?^ *```|^ {4,}.*?$|^(?:#|:::).*?$|`[^`]*`|!?\[[^]]*\]\([^)]*\)|<[^>]*>"
+            rf"|(?P<term>(?<![\w-]){re.escape(term)}(?![\w-]))",
             re.MULTILINE | re.DOTALL,
         )
         for match in pattern.finditer(markdown):

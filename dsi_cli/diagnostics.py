@@ -34,16 +34,17 @@ NAMES = {"PIL": "pillow"}
 EXTRAS = {
     "all": "all extras",
     "datasets": "test sets in Parquet, tar shards, or saved by Hugging Face's library",
+    "hub": "repositories of the Hugging Face hub, and --revisions",
     "jax": "checkpoints of Flax and Orbax",
     "keras": "checkpoints of Keras, and HDF5 files",
     "lightning": "a callback for Lightning",
-    "mlflow": "--log-to mlflow",
+    "mlflow": "runs in MLflow as inputs, and --log-to mlflow",
     "onnx": "ONNX models",
     "ray": "--engine ray: a cluster",
     "remote": "folders on S3, Google Cloud and the Hugging Face hub",
     "tensorboard": "--log-to tensorboard, and curves from event files",
     "transformers": "--model transformers:FOLDER, and a callback for its Trainer",
-    "wandb": "--log-to wandb",
+    "wandb": "runs in Weights & Biases as inputs, and --log-to wandb",
 }
 """The purpose of each extra."""
 

@@ -50,7 +50,7 @@ def has_grown_from(wide: NDArray[np.floating[Any]], narrow: NDArray[np.floating[
     cosines = new @ old.T
     recognised = float((cosines.argmax(axis=1) == np.arange(count)).mean())
     deviation = 1 / np.sqrt((count - 1) * features)
-    return recognised >= MIN_RECOGNISED and float(cosines.diagonal().mean()) >= MIN_STANDARD_DEVIATIONS * deviation
+    return recognised >= MIN_RECOGNISED and bool(cosines.diagonal().mean() >= MIN_STANDARD_DEVIATIONS * deviation)
 
 
 def _directions(rows: NDArray[np.float64]) -> NDArray[np.float64]:

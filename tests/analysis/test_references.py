@@ -240,7 +240,7 @@ def test_analyze_command_takes_references(dsi, make_run, human, tmp_path):
             f"no reference 'pth': expected {references.EXPECTED}; try path",
         ),
         (("--reference", "res:nothing.dat"), "nothing.dat cannot be read"),
-        (("--taxonomy", "nothing.csv"), "nothing.csv: expected a taxonomy as CSV"),
+        (("--taxonomy", "nothing.csv"), "nothing.csv: expected a taxonomy: CSV"),
     ],
 )
 def test_analyze_command_with_an_invalid_reference_writes_nothing(dsi, make_run, tmp_path, arguments, message):

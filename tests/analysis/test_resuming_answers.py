@@ -23,7 +23,10 @@ SAMPLES = 160
 CLASSES = len(ANIMALS)
 PARTS = ("confusions/run/test", "csms/run/ccsm-test", "predictions/run/test")
 TARGETS = np.arange(SAMPLES) % CLASSES
-TOP = {f"{name}.parquet" for name in ("checkpoints", "classes", "curves", "phases", "alignment_by_class")}
+TOP = {
+    f"{name}.parquet"
+    for name in ("checkpoints", "classes", "curves", "extra_curves", "phases", "alignment_by_class", "geometry")
+}
 
 
 def drawn(epochs, seed=0):
@@ -151,7 +154,7 @@ def test_a_new_checkpoint_and_a_row_for_it(make_run, tmp_path):
     lay_beside(run, predictions)
     (told,) = analyze([run], out, QUICK).runs
     assert told.answered == 1
-    assert changed(out, files) - TOP == answers_of(4) | {"csms/run/ncsm/4.parquet"}
+    assert changed(out, files) - TOP == answers_of(4) | {"csms/run/ncsm/4.parquet", "heads/run/weight/4.parquet"}
     analyze([run], tmp_path / "fresh", QUICK)
     assert_same_output(out, tmp_path / "fresh")
 
@@ -352,7 +355,7 @@ def test_a_replaced_checkpoint_keeps_the_answers_that_are_given(beside, make_run
     files = stamps(out)
     save_head(run / "epoch_2.pt", heads(1, seed=5)[0], epoch=2, **beside)
     analyze([run], out, QUICK)
-    assert changed(out, files) - TOP == answers_of(2) | {"csms/run/ncsm/2.parquet"}
+    assert changed(out, files) - TOP == answers_of(2) | {"csms/run/ncsm/2.parquet", "heads/run/weight/2.parquet"}
     analyze([run], tmp_path / "fresh", QUICK)
     assert_same_output(out, tmp_path / "fresh")
 

@@ -113,7 +113,7 @@ def test_what_is_wrong_is_said_in_one_line(write, name, content, message):
     path = write(name, content)
     with pytest.raises(UsageError, match=message) as caught:
         read_labels(path)
-    assert str(caught.value).startswith(f"{path}: found ")
+    assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
 
 

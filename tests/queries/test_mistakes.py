@@ -161,6 +161,7 @@ def test_where_there_is_no_classifier_templates_serve(made):
     out = made()
     write_predictions(out, [0, 0, 0], [1, 2, 3])
     layout.csm_path(out, "run", "ncsm", None, 0).unlink()
+    layout.head_path(out, "run", 0).unlink()
     assert (listing := worst_mistakes(Results(out))).own is None
     assert {row.rank for row in listing.rows} == {None}
     assert listing.rows == sorted(listing.rows, key=lambda row: (-row.wordnet_rank, row.sample))
@@ -177,6 +178,7 @@ def test_where_there_is_no_classifier_templates_serve(made):
 def test_where_nothing_is_known_the_score_decides(made):
     out = made(labels=None)
     layout.csm_path(out, "run", "ncsm", None, 0).unlink()
+    layout.head_path(out, "run", 0).unlink()
     write_predictions(out, [0, 0, 0, 1], [1, 2, 3, 1], score=[0.5, None, 0.9, 1.0])
     for order in ("unreasonable", "reasonable"):
         listing = worst_mistakes(Results(out), MistakeQuery(order=order))

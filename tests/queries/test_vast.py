@@ -143,5 +143,5 @@ def test_the_tables_are_as_the_documentation_says(out: Path) -> None:
         "rank",
         "similarity",
     ]
-    assert list(head.columns) == ["run", "epoch", "epochs_completed", "step", "class_index", "weight"]
+    assert list(head.columns) == ["run", "epoch", "epochs_completed", "step", "class_index", "weight", "bias"]
     assert (len(head), len(head["weight"][0])) == (16, 8)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.outputs import ANIMALS, heads, save_head
+from helpers.outputs import ANIMALS, all_curves, heads, save_head
 
 import dsi_cli
 
@@ -66,7 +66,7 @@ def expected() -> Callable[[Path, str], Points]:
 
     def of_table(out: Path, run: str) -> Points:
         points: Points = {}
-        for row in pd.read_parquet(out / "curves.parquet").itertuples():
+        for row in all_curves(out).itertuples():
             if row.run != run or isnan(row.value) or (row.metric in ("sai", "idm") and isnan(row.null_mean)):
                 continue
             name = "/".join(text for text in (row.metric, row.of, row.variant, row.split) if isinstance(text, str))

@@ -125,7 +125,7 @@ def test_offline_asks_nobody(out, monkeypatch, dsi_process):
         ended = dsi_process("export", out, "--log-to", "wandb")
         server.shutdown()
     assert (ended.code, ended.err) == (0, "")
-    assert re.fullmatch(r"wandb: wandb, offline, project dsi \(2 runs, \d+ points\); wandb sync .*\n", ended.out)
+    assert re.fullmatch(r"wandb: wandb, offline, project dsi \(2 runs, [\d,]+ points\); wandb sync .*\n", ended.out)
     assert asked == []
 
 

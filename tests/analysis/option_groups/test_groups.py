@@ -22,6 +22,7 @@ from dsi_cli.cli.parameters import read_values
 SECTIONS = {"analyze": groups.ANALYZE, "watch": groups.WATCH}
 API = inspect.signature(dsi_cli.analyze).parameters
 VALUES = {
+    "revisions": ("tags", "tags"),
     "epochs": ("0:20:5", "0:20:5"),
     "head": ("fc.weight", "fc.weight"),
     "ema": (None, True),
