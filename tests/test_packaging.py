@@ -107,7 +107,7 @@ def test_the_wheel_works_in_a_clean_environment_away_from_the_source(clean, tmp_
 @pytest.mark.slow
 def test_getting_started_works_in_a_clean_environment(clean, tmp_path):
     page = ROOT / "docs/index.md"
-    assert {"dsi scan ckpts/", "dsi analyze ckpts/"} <= set(commands(page))
+    assert {"dsi scan ckpts/", "dsi analyze ckpts/ --labels cifar100"} <= set(commands(page))
     shutil.copytree(next(clean.parent.glob("lib/*/site-packages/dsi_cli/demo/runs/cifar100-cnn")), tmp_path / "ckpts")
     programs = {name: [str(clean / name)] for name in ("python", "dsi")}
     follow(page, tmp_path, programs, bare(tmp_path))
