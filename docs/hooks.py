@@ -62,7 +62,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Link the first use of each term of the glossary on a page; in the glossary, give each term an anchor."""
     source = page.file.src_uri
     if source == "glossary.md":
-        return TERM.sub(lambda match: f'- <a id="{anchor(match[1])}"></a>**{match[1]}**: ', markdown)
+        return TERM.sub(lambda match: f"- {''.join(anchors(match[1]))}**{match[1]}**: ", markdown)
     if source == "api.md":
         lines = [f"- [`{place}.{name}`](api/{name}.md): {first_line(place, name)}" for place, name in public_names()]
         return markdown.replace("NAMES", "\n".join(lines))
@@ -93,8 +93,18 @@ def first_line(place: str, name: str) -> str:
 def terms() -> Iterator[str]:
     """Yield the terms of the glossary, the longest first."""
     found = TERM.findall((HERE / "glossary.md").read_text(encoding="utf-8"))
-    names = [part.strip() for title in found for part in re.split(r"[(),]", title) if part.strip()]
+    names = [name for title in found for name in names_of(title)]
     yield from sorted(set(names) - {"accuracy", "checkpoint", "head", "z"}, key=len, reverse=True)
+
+
+def names_of(title: str) -> list[str]:
+    """Return the names in the title of an entry: its term, and its abbreviation or further terms."""
+    return [part.strip() for part in re.split(r"[(),]", title) if part.strip()]
+
+
+def anchors(title: str) -> list[str]:
+    """Return the anchors of an entry: one for its title, and one for each name in it."""
+    return [f'<a id="{name}"></a>' for name in dict.fromkeys(map(anchor, [title, *names_of(title)]))]
 
 
 def anchor(term: str) -> str:
