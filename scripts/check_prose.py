@@ -38,6 +38,9 @@ def main(arguments: list[str]) -> int:
     pages = [
         page for name in arguments for page in sorted([Path(name)] if Path(name).is_file() else Path(name).rglob("*.md"))
     ]
+    if not pages:
+        print("no page to check", file=sys.stderr)
+        return 1
     found, long_sentences = 0, 0
     for page in pages:
         for paragraph in paragraphs(page.read_text(encoding="utf-8")):

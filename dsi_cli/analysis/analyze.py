@@ -476,36 +476,23 @@ def _plan_work(call: _Call, run: RunCheckpoints, weights: Weights) -> _Work:
     no_reference = run_references.references[0].reason_missing
     if not plan.is_vast:
         _write_references(call.out, labels, run_references, call.tables.references)
+    blockwise = None
+    map_jobs: Callable[..., Iterator[_Job]] = map
     if plan.walk is not None:
         blockwise = curves.BlockwiseContext(plan.walk, layout.temporary_folder(call.out), plan.is_vast)
-        with_rows = partial(
-            _with_rows, common=run.common_classes, run_references=run_references, options=options, blockwise=blockwise
-        )
-        if plan.is_vast:
-            return _Work(
-                LargeHeads(call.out, run, kinds, options, weights, plan.walk),
-                run.common_classes,
-                with_rows,
-                map,
-                no_reference,
-            )
-        return _Work(MatrixWriter(call.out, run, kinds, options, weights), run.common_classes, with_rows, map, no_reference)
-    run_references.prepare()
-    with_rows = partial(
-        _with_rows, common=run.common_classes, run_references=run_references, options=options, blockwise=None
-    )
-    if call.engine.is_elsewhere:
-        map_jobs: Callable[..., Iterator[_Job]] = partial(call.engine.map_in_order, lost=_lost_job)
     else:
-        map_jobs = partial(local.map_in_order, workers=plan.threads)
-    return _Work(
-        MatrixWriter(call.out, run, kinds, options, weights),
-        run.common_classes,
-        with_rows,
-        map_jobs,
-        no_reference,
-        is_whole=True,
-    )
+        run_references.prepare()
+        if call.engine.is_elsewhere:
+            map_jobs = partial(call.engine.map_in_order, lost=_lost_job)
+        else:
+            map_jobs = partial(local.map_in_order, workers=plan.threads)
+    if plan.walk is not None and plan.is_vast:
+        matrices: MatrixWriter = LargeHeads(call.out, run, kinds, options, weights, plan.walk)
+    else:
+        matrices = MatrixWriter(call.out, run, kinds, options, weights)
+    common = run.common_classes
+    with_rows = partial(_with_rows, common=common, run_references=run_references, options=options, blockwise=blockwise)
+    return _Work(matrices, common, with_rows, map_jobs, no_reference, is_whole=plan.walk is None)
 
 
 def _write_references(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -144,7 +144,7 @@ class _Evidence:
         self.ordered = ordered
         self.classes = classes
         self.consumer = consumers(self.layers, ordered=ordered)
-        self.unused = unused_layers(self.layers)
+        self.unused = _unused_layers(self.layers, self.consumer)
         # Count the layers at the same path in numbered blocks, and the layers in each block of the body.
         self.block_of = [_block(layer) for layer in layers]
         self.blocks = Counter(block for block in self.block_of if block is not None)
@@ -303,13 +303,12 @@ def orient(layers: Sequence[Layer], classes: int | None) -> list[Layer]:
     if not any(layer.kind == "raw" for layer in layers):
         return list(layers)
     widths = {layer.width_out for layer in layers if layer.kind != "raw"}
-    unused = unused_layers(layers)
+    unused = _unused_layers(layers, consumers(layers, ordered=True))
     return [_orient_parameter(layer, widths, unused, classes) if layer.kind == "raw" else layer for layer in layers]
 
 
-def unused_layers(layers: Sequence[Layer]) -> list[Layer]:
+def _unused_layers(layers: Sequence[Layer], consumer: Mapping[int, int]) -> list[Layer]:
     """Return the layers whose output no other layer takes."""
-    consumer = consumers(layers, ordered=True)
     return [layer for layer in layers if layer.kind in ("matrix", "other") and layer.position not in consumer]
 
 

@@ -276,8 +276,15 @@ class EvaluationStore:
             if templates.equal_sums is not None and equal_samples is not None and (equal_samples > 0).sum() > 1:
                 equal_tncsm = template_similarity(templates.equal_sums, equal_samples)
         collapse = result.templates.collapse if result.templates is not None else {}
-        result = replace(result, split=self.split, ccsm=ccsm, tncsm=tncsm, collapse=collapse)
-        return replace(result, equal_tncsm=equal_tncsm, equal_samples=equal_samples)
+        return replace(
+            result,
+            split=self.split,
+            ccsm=ccsm,
+            tncsm=tncsm,
+            collapse=collapse,
+            equal_tncsm=equal_tncsm,
+            equal_samples=equal_samples,
+        )
 
     def _parts(self, record: Record, result: EvaluationResult) -> Iterator[tuple[str, Any, Metadata]]:
         """Yield the name, the table and the metadata of each part of a result, the mark last."""
