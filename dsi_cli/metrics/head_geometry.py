@@ -111,9 +111,16 @@ def angles(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]) 
     >>> angles(np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([[2.0, 2.0], [1.0, 0.0]])).round(6).tolist()
     [45.0, nan]
     """
-    a, b = unit_rows(np.asarray(first, dtype=np.float64)), unit_rows(np.asarray(second, dtype=np.float64))
-    result: Float64s = np.degrees(2 * np.arctan2(np.linalg.norm(a - b, axis=1), np.linalg.norm(a + b, axis=1)))
-    result[~a.any(axis=1) | ~b.any(axis=1)] = np.nan
+    return angles_of_units(unit_rows(np.asarray(first, dtype=np.float64)), unit_rows(np.asarray(second, dtype=np.float64)))
+
+
+def angles_of_units(first: Float64s, second: Float64s) -> Float64s:
+    """Return the same as `angles` for rows that are of length 1 already, or zero."""
+    result: Float64s = np.degrees(
+        2 * np.arctan2(np.linalg.norm(first - second, axis=1), np.linalg.norm(first + second, axis=1))
+    )
+    has_direction = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1) > 0
+    result[~has_direction] = np.nan
     return result
 
 
@@ -166,7 +173,8 @@ def _ranks(rows: Float64s) -> tuple[float | None, float | None]:
 
 def _angles(centred: Float64s) -> tuple[float | None, float | None]:
     """Return the mean deviation of the cosines from those of a simplex, and their standard deviation."""
-    unit = unit_rows(centred[centred.any(axis=1)])
+    unit = unit_rows(centred)
+    unit = unit[np.linalg.norm(unit, axis=1) > 0]
     count = len(unit)
     if count < 2:
         return None, None
@@ -187,7 +195,7 @@ def _angles(centred: Float64s) -> tuple[float | None, float | None]:
 def unit_rows(rows: Float64s) -> Float64s:
     """Return rows ``(C, d)`` of length 1; zero rows stay zero."""
     peak = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
-    scaled = np.divide(rows, peak, out=np.zeros_like(rows), where=peak > 0)
+    scaled = rows / np.where(peak > 0, peak, 1.0)
     length = np.linalg.norm(scaled, axis=1, keepdims=True)
-    unit: Float64s = np.divide(scaled, length, out=scaled, where=length > 0)
+    unit: Float64s = scaled / np.where(length > 0, length, 1.0)
     return unit

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from dsi_cli.analysis.classifiers.scan import HeadParameters
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.metrics.head_geometry import angles, centre, head_geometry, random_geometry
+from dsi_cli.engines import local
+from dsi_cli.metrics.head_geometry import angles_of_units, centre, head_geometry, random_geometry, unit_rows
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import GEOMETRY
 
@@ -73,18 +74,20 @@ def class_rows(records: Sequence[Record], stored_head: ReadHead, collapse: ReadC
     """
     tables = [parquet.from_rows(GEOMETRY, [])]
     last = next((head for head in map(stored_head, reversed(records)) if head is not None), None)
-    previous = None
-    for record in records:
-        head = stored_head(record)
-        if head is None or last is None:
+    last_unit = None if last is None else unit_rows(last.weight.astype(np.float64))
+    previous_unit = None
+    # The next heads are read while the rows of one are made.
+    for record, head in zip(records, local.map_in_order(stored_head, records), strict=True):
+        if head is None:
             continue
         weight = head.weight.astype(np.float64)
+        unit = unit_rows(weight)
         columns = {
             "class_index": np.arange(len(weight)),
             "norm": np.linalg.norm(weight, axis=1),
             "centred_norm": np.linalg.norm(centre(weight), axis=1),
-            "angle_previous": _drift(weight, None if previous is None else previous.weight),
-            "angle_last": _drift(weight, last.weight),
+            "angle_previous": _drift(unit, previous_unit),
+            "angle_last": _drift(unit, last_unit),
         }
         if head.bias is not None:
             columns["bias"] = head.bias.astype(np.float64)
@@ -95,16 +98,16 @@ def class_rows(records: Sequence[Record], stored_head: ReadHead, collapse: ReadC
                     column[values["classes"]] = np.array(values[name], dtype=np.float64)
                     columns[f"{name}_{split}"] = pa.array(column, from_pandas=True)
         tables.append(parquet.from_columns(GEOMETRY, len(weight), record.key_columns, columns))
-        previous = head
+        previous_unit = unit
     return pa.concat_tables(tables)
 
 
-def _drift(weight: NDArray[np.float64], other: NDArray[np.float32] | None) -> pa.Array:
-    """Return the angle of each class vector to that of another head; null for classes that the other head lacks."""
-    drift = np.full(len(weight), np.nan)
-    if other is not None and other.shape[1] == weight.shape[1]:
-        common = min(len(weight), len(other))
-        drift[:common] = angles(weight[:common], other[:common])
+def _drift(unit: NDArray[np.float64], other: NDArray[np.float64] | None) -> pa.Array:
+    """Return the angle of each unit class vector to that of another head; null for classes that the other head lacks."""
+    drift = np.full(len(unit), np.nan)
+    if other is not None and other.shape[1] == unit.shape[1]:
+        common = min(len(unit), len(other))
+        drift[:common] = angles_of_units(unit[:common], other[:common])
     return pa.array(drift, from_pandas=True)
 
 
