@@ -37,33 +37,19 @@ if TYPE_CHECKING:
     from dsi_cli.similarity.templates import template_similarity
     from dsi_cli.similarity.weights import centred_weight_similarity, mean_row_ratio, weight_similarity
 
-_HOMES = {
-    "analyze": "dsi_cli.api",
-    "diff": "dsi_cli.api",
-    "log_curves": "dsi_cli.api",
-    "open_run": "dsi_cli.api",
-    "read_head": "dsi_cli.api",
-    "wordnet_csm": "dsi_cli.api",
-    "Results": "dsi_cli.api",
-    "open_results": "dsi_cli.api",
-    "Options": "dsi_cli.analysis.options",
-    "Evaluation": "dsi_cli.analysis.options",
-    "weight_similarity": "dsi_cli.similarity.weights",
-    "centred_weight_similarity": "dsi_cli.similarity.weights",
-    "mean_row_ratio": "dsi_cli.similarity.weights",
-    "Alignment": "dsi_cli.metrics.alignment",
-    "alignments": "dsi_cli.metrics.alignment",
-    "sai": "dsi_cli.metrics.alignment",
-    "head_geometry": "dsi_cli.metrics.head_geometry",
-    "random_geometry": "dsi_cli.metrics.head_geometry",
-    "idm": "dsi_cli.metrics.idm",
-    "reliability": "dsi_cli.metrics.split_half",
-    "confusion_similarity": "dsi_cli.similarity.confusion",
-    "template_similarity": "dsi_cli.similarity.templates",
-    "mean_wsi": "dsi_cli.metrics.wsi",
-    "max_wsi": "dsi_cli.metrics.wsi",
-    "min_wsi": "dsi_cli.metrics.wsi",
+_NAMES = {
+    "dsi_cli.api": "Results analyze diff log_curves open_results open_run read_head wordnet_csm",
+    "dsi_cli.analysis.options": "Evaluation Options",
+    "dsi_cli.metrics.alignment": "Alignment alignments sai",
+    "dsi_cli.metrics.head_geometry": "head_geometry random_geometry",
+    "dsi_cli.metrics.idm": "idm",
+    "dsi_cli.metrics.split_half": "reliability",
+    "dsi_cli.metrics.wsi": "max_wsi mean_wsi min_wsi",
+    "dsi_cli.similarity.confusion": "confusion_similarity",
+    "dsi_cli.similarity.templates": "template_similarity",
+    "dsi_cli.similarity.weights": "centred_weight_similarity mean_row_ratio weight_similarity",
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
     "Alignment",

@@ -117,37 +117,13 @@ def analyze(
     UserWarning
         The report could not be written, or a tracker did not get the curves. The tables are complete nevertheless.
     """
+    values = dict(locals())  # the parameters have the names of the fields of `Options`
     from dsi_cli.analysis import analyze, report_file, track
     from dsi_cli.analysis.options import make_options
     from dsi_cli.tracking.destinations import destinations
 
     trackers = destinations(log_to)
-    options = make_options(
-        {
-            "labels": labels,
-            "mapping": mapping,
-            "references": references,
-            "taxonomy": taxonomy,
-            "pos": pos,
-            "wordnet": wordnet,
-            "revisions": revisions,
-            "epochs": epochs,
-            "head": head,
-            "ema": ema,
-            "keep_extra_classes": keep_extra_classes,
-            "centred": centred,
-            "measures": measures,
-            "quantiles": quantiles,
-            "permutations": permutations,
-            "draws": draws,
-            "memory": memory,
-            "log": log,
-            "engine": engine,
-            "address": address,
-            "gpus_per_task": gpus_per_task,
-        },
-        evaluation,
-    )
+    options = make_options(values, evaluation)
     paths = [checkpoints] if isinstance(checkpoints, str | PathLike) else list(checkpoints)
     with _local_output(out, options, writes=True) as (folder, options, copies):
         summary = analyze.analyze(paths, folder, options)

@@ -3,10 +3,10 @@
 ``option_groups``     the options, each declared once with its help text, metavar and section
 ``options``           the settings of an analysis, made from them, and which tables each setting affects
 ``earlier_settings``  the settings that later calls take over from earlier ones
-``memory_plan``       whether the matrices of a run are compared whole or in blocks of rows
 ``analyze``           the analysis itself, with progress as events
+``comparison``        compare the matrices of all epochs, whole or in blocks of rows, and write the tables
 ``watch``             the same repeatedly while a training still writes
-``scan``              the checkpoints and heads that an analysis would read; writes nothing
+``scan``              find and scan the checkpoints that an analysis reads; writes nothing
 ``summary``           what an analysis did and how far it is
 ``report_file``       write ``report.html`` where the tables have changed
 ``track``             send the curves to experiment trackers

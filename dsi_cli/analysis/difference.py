@@ -15,17 +15,13 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from dsi_cli.analysis.analyze import logs_of, no_checkpoints, resolve_all_duplicates
-from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
+from dsi_cli.analysis import scan
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, check_class_count
-from dsi_cli.analysis.classifiers.scan import CheckpointScanner, Weights, scan_run, split
-from dsi_cli.analysis.semantics import class_labels
-from dsi_cli.checkpoints.discovery import TrainingRun, discover
+from dsi_cli.analysis.semantics import class_labels, label_files
+from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.records import OK, SKIPPED, Record
 from dsi_cli.checkpoints.scan import HeadOptions, scan_checkpoint
-from dsi_cli.engines import EngineOptions, open_engine
 from dsi_cli.errors import CheckpointError, NothingToAnalyseError, UsageError
-from dsi_cli.labels import files
 from dsi_cli.labels.same_classes import name_key
 from dsi_cli.metrics.head_difference import MIN_Z, correlation_z
 from dsi_cli.queries.comparison.repetitions import group_runs
@@ -240,12 +236,13 @@ def _read_checkpoints(
     path: str, local: Path | None, run: str | None, epoch: int | None, labels: str | None, choice: HeadOptions
 ) -> Side:
     """Return a checkpoint and the others of its run."""
-    named = discover([path])
-    if not named:
-        raise NothingToAnalyseError(no_checkpoints([path]), code="no-checkpoints")
+    named = scan.find_runs([path])
+    listed = None if labels is None else label_files.read_labels_option(labels)
     targets = [file.display_path for training in named for file in training.checkpoints]
     is_single = len(targets) == 1
-    parts, weights = _scan(discover(_siblings(local)) if is_single and local is not None else named, labels, choice)
+    if is_single and local is not None:
+        named = discover(_siblings(local))
+    parts, weights = scan.scan_resolved(named, choice, listed)
     part, record = _single(path, targets[0], epoch, parts) if is_single else _of_run(path, run, epoch, parts)
 
     # Find the labels, and read the heads that are not in memory.
@@ -268,21 +265,6 @@ def _read_checkpoints(
     series = [one for one in part.usable if one.epoch is not None and (one.classes, one.features) == shape]
     place = next((index for index, one in enumerate(series) if one.path == record.path), len(series))
     return Side(network(record), [network(one) for one in _around(series, place)])
-
-
-def _scan(found: Sequence[TrainingRun], labels: str | None, choice: HeadOptions) -> tuple[list[RunCheckpoints], Weights]:
-    """Return the runs with resolved epochs, and the heads that are in memory."""
-    listed = None if labels is None else files.read_labels_or_preset(labels)
-    parts: list[RunCheckpoints] = []
-    weights: Weights = {}
-    with open_engine(EngineOptions()) as engine:
-        for training in found:
-            scanner = CheckpointScanner(choice, None if listed is None else len(listed.names)).for_run(training)
-            scanned, heads = scan_run(training, KnownCheckpoints(), scanner, None, engine)
-            parts += split(scanned, KnownCheckpoints(), choice, heads)
-            weights |= heads
-    parts, _ = resolve_all_duplicates(parts, logs_of(parts), None)
-    return parts, weights
 
 
 def _single(path: str, target: str, epoch: int | None, parts: Sequence[RunCheckpoints]) -> tuple[RunCheckpoints, Record]:

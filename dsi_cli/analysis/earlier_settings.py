@@ -29,16 +29,13 @@ _COUNT_PREFIXES = ("res:", "lin:", "jcn:")
 def hold(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Collection[str]) -> tuple[Options, list[str]]:
     """Return the options of a call with the settings that are kept from earlier calls, and a line about each of these.
 
+    Raise `UsageError` if the runs have different settings, or if a file that an earlier call was given no longer exists.
+
     Parameters
     ----------
     options : ``given_settings`` names the settings that the call is given; if it is None, no setting is kept
     recorded : the settings of earlier calls, by run, see `record`
     runs : the names of the runs of this call
-
-    Raises
-    ------
-    UsageError
-        The runs have different settings, or a file that an earlier call was given no longer exists.
     """
     if options.given_settings is None:
         return options, []
@@ -52,9 +49,9 @@ def hold(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Coll
         if value is not None and not (name == "predictions" and value[1] in options.evaluation.data):
             kept[name] = value
     lines = [
-        f"{name.replace('keep_extra_classes', 'keep extra classes')} from the earlier call: {_display(kept[name])}"
-        for name in KEPT_SETTINGS
-        if name in kept and name != "predictions"  # the summary names these
+        f"{name.replace('_', ' ')} from the earlier call: {_display(value)}"
+        for name, value in kept.items()
+        if name != "predictions"  # the summary names these
     ]
     options = replace(options, kept_settings={RECORDED_NAMES.get(name, name): value for name, value in kept.items()})
     values = {name: _localize(name, value) for name, value in kept.items()}

@@ -61,25 +61,24 @@ class Evaluation(InferenceOptions, ModelOptions, PredictionOptions):
         has_predictions = self.predictions not in (None, NONE)
         split = self.predictions_split
         if has_predictions and split in self.data:
-            raise UsageError(
-                f"--predictions and --{split} both give the {split} split: leave one of them out",
-                code="two-sources",
-                split=split,
-            )
+            message = f"--predictions and --{split} both give the {split} split: leave one of them out"
+            raise UsageError(message, code="two-sources", split=split)
         if self.targets is not None and not has_predictions:
             raise UsageError("--targets needs --predictions FILE", code="targets-without-predictions")
-        _require_unit_range("mean", self.mean, "means")
-        _require_unit_range("std", self.std, "deviations")
+        # Images are normalised as values in [0, 1].
+        for option, values, noun in (("--mean", self.mean, "means"), ("--std", self.std, "deviations")):
+            if any(1 < value <= MAX_PIXEL_VALUE for value in values or ()):
+                given = ",".join(f"{value:g}" for value in values or ())
+                scaled = ",".join(f"{value / MAX_PIXEL_VALUE:.4g}" for value in values or ())
+                message = f"{option} {given}: give {noun} in [0, 1]: {scaled}"
+                raise UsageError(message, code="not-in-unit-range", option=option)
         for name in ("model", "templates", "download", "data_root"):
             if getattr(self, name) and not self.data:
                 flag = f"--{name.replace('_', '-')}"
                 raise UsageError(f"{flag} needs data: give --test DATA or --train DATA", code="no-data", option=flag)
         if self.batch_size is not None and self.batch_size < 1:
-            raise UsageError(
-                f"--batch-size takes 1 or more, or auto; {self.batch_size} is not allowed",
-                code="not-a-batch-size",
-                value=self.batch_size,
-            )
+            message = f"--batch-size takes 1 or more, or auto; {self.batch_size} is not allowed"
+            raise UsageError(message, code="not-a-batch-size", value=self.batch_size)
 
     @property
     def data(self) -> dict[str, str]:
@@ -124,13 +123,12 @@ class Options(MemoryOptions, ComparisonOptions, LabelOptions, InputOptions):
                 raise UsageError(f"unknown measure {name!r}: {expected(name, known)}", code="unknown-measure", measure=name)
         for quantile in self.quantiles:
             if not 0 < quantile < 1:
-                raise UsageError(
-                    f"--wsi-quantile takes a number between 0 and 1; {quantile} is not",
-                    code="not-a-quantile",
-                    value=quantile,
-                )
-        _require_repetitions("--permutations", self.permutations)
-        _require_repetitions("--draws", self.draws)
+                message = f"--wsi-quantile takes a number between 0 and 1; {quantile} is not"
+                raise UsageError(message, code="not-a-quantile", value=quantile)
+        for option, number in (("--permutations", self.permutations), ("--draws", self.draws)):
+            if number is not None and not 0 <= number <= MAX_REPETITIONS:
+                message = f"{option} takes 0 to {MAX_REPETITIONS:,}; {number} is not in that range"
+                raise UsageError(message, code="out-of-range", option=option, value=number)
         epoch_filter(self.epochs)
 
     @property
@@ -185,18 +183,17 @@ def make_options(values: Mapping[str, Any], evaluation: Evaluation | None = None
     ----------
     values : the values of the call, by the name of the field; None if an option is not given. Paths and iterables are converted
     evaluation : the predictions on labelled data; its ``predictions`` may be ``"none"``
-
-    Raises
-    ------
-    UsageError
-        A value is not allowed.
     """
     evaluation = evaluation or Evaluation()
-    given = {
-        declared.field: _plain_value(values[declared.field])
-        for declared in declared_options(Options)
-        if values.get(declared.field) is not None
-    }
+    given: dict[str, Any] = {}
+    for declared in declared_options(Options):
+        value = values.get(declared.field)
+        if isinstance(value, PathLike):
+            value = str(value)
+        elif isinstance(value, Iterable) and not isinstance(value, str):
+            value = tuple(value)
+        if value is not None:
+            given[declared.field] = value
     given_settings = KEPT_SETTINGS.keys() & given.keys()
     if evaluation.predictions is not None:
         given_settings |= {"predictions"}
@@ -210,31 +207,3 @@ def make_options(values: Mapping[str, Any], evaluation: Evaluation | None = None
         engine=EngineOptions(values["engine"], values["address"], values["gpus_per_task"]),
         given_settings=frozenset(given_settings),
     )
-
-
-def _plain_value(value: Any) -> Any:
-    """Return a path as text and an iterable as a tuple."""
-    if isinstance(value, PathLike):
-        return str(value)
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return tuple(value)
-    return value
-
-
-def _require_repetitions(option: str, count: int | None) -> None:
-    if count is not None and not 0 <= count <= MAX_REPETITIONS:
-        raise UsageError(
-            f"{option} takes 0 to {MAX_REPETITIONS:,}; {count} is not in that range",
-            code="out-of-range",
-            option=option,
-            value=count,
-        )
-
-
-def _require_unit_range(option: str, values: tuple[float, ...] | None, noun: str) -> None:
-    """Raise `UsageError` for means or deviations of pixels from 0 to 255, because images are normalised as values in [0, 1]."""
-    if values is None or not any(1 < value <= MAX_PIXEL_VALUE for value in values):
-        return
-    given = ",".join(f"{value:g}" for value in values)
-    scaled = ",".join(f"{value / MAX_PIXEL_VALUE:.4g}" for value in values)
-    raise UsageError(f"--{option} {given}: give {noun} in [0, 1]: {scaled}", code="not-in-unit-range", option=f"--{option}")

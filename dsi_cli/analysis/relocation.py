@@ -6,7 +6,7 @@ the others. A file contains the checkpoint that it was made from, so it need not
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -28,6 +28,11 @@ def epoch_metadata(record: Record) -> dict[str, Any]:
     return {"epoch": record.epoch, "epochs_completed": record.epochs_completed}
 
 
+def has_epoch(metadata: Mapping[str, Any], record: Record) -> bool:
+    """Return whether the metadata of a file contain the epoch that the checkpoint has now."""
+    return all(metadata.get(name) == value for name, value in epoch_metadata(record).items())
+
+
 def relocate(relocations: Iterable[Relocation], temporary: Path) -> dict[Path, dict[str, Any]]:
     """Move files to their new paths, with the epochs in their contents; return the metadata of each new path.
 
@@ -38,13 +43,13 @@ def relocate(relocations: Iterable[Relocation], temporary: Path) -> dict[Path, d
     ----------
     relocations : in the order in which the files are written
     temporary : the folder for incomplete files
-
-    Raises
-    ------
-    OutputError
-        A file cannot be read or written.
     """
-    parked = [relocation._replace(source=_park(relocation)) for relocation in relocations]
+    parked = []
+    for source, target, record in relocations:
+        if source != target:
+            # A name made from the path could be that of a file which a killed call left there.
+            source = source.replace(source.with_name(f"moving-{uuid4().hex}.parquet"))
+        parked.append(Relocation(source, target, record))
     moved = {}
     for source, target, record in parked:
         columns = {name: getattr(record, name) for name in ("epoch", "epochs_completed", "step")}
@@ -55,12 +60,3 @@ def relocate(relocations: Iterable[Relocation], temporary: Path) -> dict[Path, d
             source.unlink(missing_ok=True)
         moved[target] = metadata
     return moved
-
-
-def _park(relocation: Relocation) -> Path:
-    """Rename a file to a name that no epoch and no earlier move has, unless it keeps its path."""
-    source, target, _ = relocation
-    if source == target:
-        return source
-    # A name made from the path could be that of a file which a killed call left there.
-    return source.replace(source.with_name(f"moving-{uuid4().hex}.parquet"))

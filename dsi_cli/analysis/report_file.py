@@ -46,13 +46,6 @@ def write_report(out: Path, file: Path | None = None, progress: ReportProgress =
     out : the results folder
     file : the file to write; ``report.html`` in the results folder if None
     progress : called with stage, number done and total
-
-    Raises
-    ------
-    UsageError
-        The folder is not a results folder.
-    OutputError
-        A table cannot be read, the page cannot be written, or another process writes to the folder.
     """
     layout.require_output(out)
     if file is not None:

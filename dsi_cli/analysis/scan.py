@@ -1,20 +1,30 @@
-"""List the checkpoints and heads that an analysis would read; nothing is written."""
+"""Find and scan the checkpoints of training runs: heads, epochs, duplicates and training logs. Nothing is written."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from os import PathLike
 
-from dsi_cli.analysis.analyze import logs_of, no_checkpoints, resolve_all_duplicates
 from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
-from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, check_class_count, fail_other_networks
-from dsi_cli.analysis.classifiers.scan import CheckpointScanner, scan_run, split
-from dsi_cli.checkpoints.discovery import TrainingRun, discover
+from dsi_cli.analysis.classifiers.run_checkpoints import (
+    RunCheckpoints,
+    check_class_count,
+    fail_other_networks,
+    resolve_duplicates,
+)
+from dsi_cli.analysis.classifiers.scan import CheckpointScanner, Weights, scan_run, split
+from dsi_cli.analysis.semantics import label_files
+from dsi_cli.checkpoints.discovery import TrainingRun, count_ignored_files, discover
+from dsi_cli.checkpoints.epochs import ORDER, natural_key
+from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import HeadOptions
-from dsi_cli.engines import EngineOptions, open_engine
-from dsi_cli.errors import NothingToAnalyseError
-from dsi_cli.labels import files
+from dsi_cli.checkpoints.training_logs import TrainingLog, find_log, read_tracked_log
+from dsi_cli.engines import Engine, EngineOptions, open_engine
+from dsi_cli.errors import NothingToAnalyseError, count
+from dsi_cli.labels.label_list import LabelList
+from dsi_cli.remote import urls
 
 _NO_EPOCHS = range(0)
 """The epochs whose heads stay in memory after scanning."""
@@ -44,27 +54,130 @@ def scan_paths(
     NothingToAnalyseError
         There is no checkpoint under the paths.
     """
-    runs = discover(paths, revisions=revisions)
+    found = find_runs(paths, revisions=revisions)
+    listed = None if labels is None else label_files.read_labels_option(labels)
+    runs, _ = scan_resolved(found, choice, listed, _NO_EPOCHS, progress)
+    if listed is not None:
+        runs = fail_other_networks(runs, len(listed.names), listed.source)
+        for run in runs:
+            check_class_count(run, choice, listed.names, listed.source)
+    return [(run.training, list(run.settled)) for run in runs]
+
+
+def find_runs(
+    paths: Sequence[str | PathLike[str]],
+    folders: dict[str, str] | None = None,
+    revisions: str | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[TrainingRun]:
+    """Return the training runs under some paths; raise `NothingToAnalyseError` if there is no checkpoint.
+
+    Parameters
+    ----------
+    folders : the folder of each run of an earlier call, by its name
+    progress : called with the number of listed revisions and their total
+    """
+    runs = discover(paths, folders, revisions, progress)
     if not runs:
-        raise NothingToAnalyseError(no_checkpoints(paths), code="no-checkpoints")
-    total, done = sum(len(run.checkpoints) for run in runs), 0
-    listed = None if labels is None else files.read_labels_or_preset(labels)
-    scanned: list[RunCheckpoints] = []
+        listed = ", ".join(urls.without_secrets(str(path)) for path in paths)
+        others = count(count_ignored_files(paths), "other file")
+        raise NothingToAnalyseError(f"no checkpoints under {listed} ({others}): expected {EXPECTED}", code="no-checkpoints")
+    return runs
+
+
+def scan_resolved(
+    found: Sequence[TrainingRun],
+    choice: HeadOptions,
+    listed: LabelList | None,
+    epochs: range | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> tuple[list[RunCheckpoints], Weights]:
+    """Return the runs with resolved epochs and duplicates, and the heads in memory, without results of earlier calls.
+
+    Parameters
+    ----------
+    listed : the user's labels, whose number is evidence for the head
+    epochs, progress : as for `scan_all`
+    """
+    classes = None if listed is None else len(listed.names)
+
+    def prepare(_run: TrainingRun) -> tuple[CheckpointScanner, KnownCheckpoints]:
+        return CheckpointScanner(choice, classes), KnownCheckpoints()
+
+    with open_engine(EngineOptions()) as engine:
+        runs, weights = scan_all(found, prepare, engine, epochs, progress)
+    resolved, _ = resolve_all_duplicates(runs, logs_of(runs), None)
+    return resolved, weights
+
+
+def scan_all(
+    found: Sequence[TrainingRun],
+    prepare: Callable[[TrainingRun], tuple[CheckpointScanner, KnownCheckpoints]],
+    engine: Engine,
+    epochs: range | None,
+    progress: Callable[[int, int], None],
+) -> tuple[list[RunCheckpoints], Weights]:
+    """Scan the checkpoints of some folders; return their training runs, and the heads that stay in memory.
+
+    Parameters
+    ----------
+    prepare : returns the scanner for a folder, and the records of an earlier call
+    epochs : the epochs whose heads may stay in memory; all if None
+    progress : called with the number of files read and their total
+    """
+    runs: list[RunCheckpoints] = []
+    weights: Weights = {}
+    done, total = 0, sum(len(run.checkpoints) for run in found)
 
     def count_file() -> None:
         nonlocal done
         done += 1
         progress(done, total)
 
-    with open_engine(EngineOptions()) as engine:
-        for run in runs:
-            given = None if listed is None else len(listed.names)
-            scanner = CheckpointScanner(choice, given).for_run(run)
-            folder, weights = scan_run(run, KnownCheckpoints(), scanner, _NO_EPOCHS, engine, count_file)
-            scanned += split(folder, KnownCheckpoints(), choice, weights)
-    resolved, _ = resolve_all_duplicates(scanned, logs_of(scanned), None)
-    if listed is not None:
-        resolved = fail_other_networks(resolved, len(listed.names), listed.source)
-        for part in resolved:
-            check_class_count(part, choice, listed.names, listed.source)
-    return [(part.training, list(part.settled)) for part in resolved]
+    for run in found:
+        scanner, known = prepare(run)
+        scanned, heads = scan_run(run, known, scanner.for_run(run), epochs, engine, count_file)
+        runs += split(scanned, known, scanner.options, heads)
+        weights |= heads
+    return runs, weights
+
+
+def logs_of(runs: Sequence[RunCheckpoints], log: TrainingLog | None = None) -> dict[str, TrainingLog | None]:
+    """Return the training log of each run: the given one, or else the one next to its checkpoints.
+
+    A log in the parent folder counts only if a single folder with checkpoints is in it. A log next to the checkpoints of
+    several trainings counts only for the training with the folder's name, since nothing says which training wrote it.
+    """
+    if log is not None:
+        return dict.fromkeys((run.name for run in runs), log)
+    siblings = Counter(folder.parent for folder in {run.training.folder for run in runs})
+    logs: dict[str, TrainingLog | None] = {}
+    for run in runs:
+        if run.training.is_part:
+            logs[run.name] = None
+            continue
+        if run.training.tracked is not None:
+            logs[run.name] = read_tracked_log(run.training.tracked)
+            if logs[run.name] is not None:
+                continue
+        folder = run.training.folder
+        step_folders = {file.step_folder for file in run.training.checkpoints if file.step_folder}
+        last_step = sorted(step_folders, key=lambda path: natural_key(path.name))[-1:]
+        if run.training.checkpoints and run.training.checkpoints[-1].moment is not None:
+            last_step = [run.training.checkpoints[-1].step_folder or folder]
+        parent = [folder.parent] if siblings[folder.parent] == 1 else []
+        logs[run.name] = find_log([folder, *parent, *last_step])
+    return logs
+
+
+def resolve_all_duplicates(
+    runs: Sequence[RunCheckpoints], logs: dict[str, TrainingLog | None], epochs: range | None
+) -> tuple[list[RunCheckpoints], dict[str, TrainingLog | None]]:
+    """Return the runs with resolved epochs and duplicates, and their logs; a run without epochs has none."""
+    resolved, kept_logs = [], dict(logs)
+    for run in runs:
+        log = logs[run.name]
+        resolved.append(resolve_duplicates(run, epochs, log is not None and log.begins_before_training))
+        if any(record.epoch_source == ORDER for record in resolved[-1].usable):
+            kept_logs[run.name] = None
+    return resolved, kept_logs

@@ -20,13 +20,6 @@ def send_curves(out: Path, destinations: Iterable[Destination], run: str | None 
     out : the results folder
     destinations : from `dsi_cli.tracking.destinations.destinations`
     run : the name of one run; all runs if None
-
-    Raises
-    ------
-    UsageError
-        The folder is not a results folder, there is no such run, or the address of a tracker is wrong.
-    OutputError
-        A table cannot be read, or a tracker could not be written to.
     """
     curves = points.points_of_results(Results(out), run)
     for destination in destinations:

@@ -66,13 +66,6 @@ def check(paths: Sequence[AnyPath], out: AnyPath, options: Options) -> None:
     """Check the options before the first checkpoint exists, which may take hours.
 
     A training log that does not exist yet is accepted only in one of the watched folders.
-
-    Raises
-    ------
-    UsageError
-        The label list, a reference, the training log, the data or the results folder is wrong.
-    OutputError
-        The results folder cannot be written, or another process writes to it.
     """
     if options.labels is not None:
         label_files.read_labels_option(options.labels)
@@ -114,13 +107,10 @@ def watch(
     idle : end when nothing was new for this many seconds
     sleep, clock : functions of time, for tests
 
-    Raises
-    ------
-    UsageError, OutputError
-        As for ``analyse``, except that dsi waits for paths that do not exist or vanish for a moment, and for another process
-        that writes to the results folder.
-    NothingToAnalyseError
-        Nothing was new for ``idle`` seconds, and nothing could be analysed until then.
+    Notes
+    -----
+    Errors are those of ``analyse``, except that dsi waits for paths that do not exist or vanish for a moment, and for another
+    process that writes to the results folder. `NothingToAnalyseError` means that nothing could be analysed until ``idle``.
     """
     files, known = _Files(paths, revisions), _Known(Path(out))
     event: UpdatedEvent | WaitingEvent | None

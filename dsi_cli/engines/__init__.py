@@ -4,7 +4,6 @@
 - ``local``: threads of this process
 - ``ray``: tasks of a Ray cluster, or of Ray on this machine
 - ``ray_session``: the connection to Ray
-- ``grpc_probe``: tests whether a gRPC server responds at an address, for ``ray``
 
 To add an engine, add a module with ``open_engine(options)`` to this package, and a line to `ENGINES`.
 """
@@ -105,12 +104,6 @@ class Engine(Protocol):
 
 
 def open_engine(options: EngineOptions) -> AbstractContextManager[Engine]:
-    """Return a context manager of the engine.
-
-    Raises
-    ------
-    UsageError
-        The engine is not installed, or no server responds at the address. The address is checked with the first job.
-    """
+    """Return a context manager of the engine; raise `UsageError` if it is not installed. The first job checks the address."""
     engine: AbstractContextManager[Engine] = import_module(f"dsi_cli.engines.{options.name}").open_engine(options)
     return engine

@@ -67,13 +67,9 @@ class SharedJob(NamedTuple):
 @dataclass
 class _Task:
     jobs: list[Any]
-    failed_attempts: int = 0
-    reference: Any = None
+    failed_attempts: int
+    reference: Any
     """Ray's reference to the results."""
-
-
-class _TaskFailed(NamedTuple):
-    reason: str
 
 
 @contextmanager
@@ -107,80 +103,87 @@ class RayEngine:
         self, function: Callable[[Job], Result], jobs: Iterable[Job], lost: Callable[[Job, str], Result]
     ) -> Iterator[Result]:
         """Yield the results of the jobs in order; see `Engine`."""
-        return self._map(SharedJob(function, str(Path.cwd()), is_light=True), jobs, lost)
+        return self._map(function, jobs, lost, is_light=True)
 
     def map_whole(
         self, function: Callable[[Job], Result], jobs: Iterable[Job], lost: Callable[[Job, str], Result]
     ) -> Iterator[Result]:
         """Yield the results of jobs that need the requested GPUs and their share of a node's cores, or all cores; see `Engine`."""
-        return self._map(SharedJob(function, str(Path.cwd()), is_light=False), jobs, lost)
+        return self._map(function, jobs, lost, is_light=False)
 
-    def _map(self, shared: SharedJob, jobs: Iterable[Job], lost: Callable[[Job, str], Result]) -> Iterator[Result]:
-        # The limit applies to the caller's computations for jobs and between results, as with threads.
-        with threadpool_limits(limits=1) if shared.is_light else nullcontext():
-            remaining = iter(jobs)
-            first = list(islice(remaining, 1))
-            if first:
-                yield from self._distribute(shared, first, remaining, lost)
-
-    def _distribute(
-        self, shared: SharedJob, first: list[Job], remaining: Iterator[Job], lost: Callable[[Job, str], Result]
+    def _map(
+        self,
+        function: Callable[[Job], Result],
+        jobs: Iterable[Job],
+        lost: Callable[[Job, str], Result],
+        *,
+        is_light: bool,
     ) -> Iterator[Result]:
-        ray = self._connect()
-        resources, max_jobs = TaskResources(1, 0.0), MAX_JOBS_PER_TASK
-        if not shared.is_light:
-            resources, max_jobs = self._resources_of_whole_jobs(), 1
-        start = _task_starter(ray.put(shared), resources, ray)
-        tasks: deque[_Task] = deque()
-        for batch in self._batches(first, remaining, resources, max_jobs):
-            tasks.append(start(_Task(batch)))
-            while len(tasks) > 2 * self._slots(resources):
-                yield from self._take_first(tasks, resources, start, lost)
-        while tasks:
-            yield from self._take_first(tasks, resources, start, lost)
+        # The limit applies to the caller's computations for jobs and between results, as with threads.
+        with threadpool_limits(limits=1) if is_light else nullcontext():
+            remaining = iter(jobs)
+            batch = list(islice(remaining, 1))
+            if not batch:
+                return  # without a job, dsi does not connect
+            ray = self._connect()
+            resources, max_jobs = TaskResources(1, 0.0), MAX_JOBS_PER_TASK
+            if not is_light:
+                resources, max_jobs = self._resources_of_whole_jobs(), 1
+            shared = ray.put(SharedJob(function, str(Path.cwd()), is_light))
+            # By default, a worker with a GPU would end after each task and build the model again for each checkpoint.
+            work = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0, max_calls=0)(_work)
 
-    def _batches(
-        self, first: list[Job], remaining: Iterator[Job], resources: TaskResources, max_jobs: int
-    ) -> Iterator[list[Job]]:
-        """Yield batches of jobs; the size grows by one job when all slots have received tasks."""
-        number, batch = 0, first
-        while batch:
-            yield batch
-            number += 1
-            batch = list(islice(remaining, min(max_jobs, 1 + number // (2 * self._slots(resources)))))
+            def start(jobs: list[Any], failed_attempts: int = 0) -> _Task:
+                return _Task(jobs, failed_attempts, work.remote(__version__, [shared], jobs))
+
+            # Keep two tasks per slot running. Batches grow by one job when all slots have received tasks.
+            tasks: deque[_Task] = deque()
+            started = 0
+            while batch:
+                tasks.append(start(batch))
+                started += 1
+                while len(tasks) > 2 * self._slots(resources):
+                    yield from self._take_first(tasks, resources, start, lost)
+                batch = list(islice(remaining, min(max_jobs, 1 + started // (2 * self._slots(resources)))))
+            while tasks:
+                yield from self._take_first(tasks, resources, start, lost)
 
     def _take_first(
         self,
         tasks: deque[_Task],
         resources: TaskResources,
-        start: Callable[[_Task], _Task],
+        start: Callable[[list[Job], int], _Task],
         lost: Callable[[Job, str], Result],
     ) -> Iterator[Result]:
         """Yield the results of the oldest task; if it failed, start its jobs again and yield nothing."""
-        task = tasks[0]
-        results = self._wait(task, resources)
-        tasks.popleft()
-        if not isinstance(results, _TaskFailed):
-            yield from results
-        elif len(task.jobs) == 1 and task.failed_attempts + 1 >= MAX_ATTEMPTS:
-            yield lost(task.jobs[0], f"given up after {MAX_ATTEMPTS} attempts: {results.reason}")
-        else:
-            tasks.extendleft([start(_Task([job], task.failed_attempts + 1)) for job in task.jobs][::-1])
-
-    def _wait(self, task: _Task, resources: TaskResources) -> list[Any] | _TaskFailed:
-        import ray
         from ray import exceptions
+
+        task = tasks[0]
+        try:
+            results = self._wait(task, resources)
+        except exceptions.RayTaskError as error:
+            raise _cause(error) from None
+        except exceptions.RayError as error:
+            tasks.popleft()
+            attempts = task.failed_attempts + 1
+            if len(task.jobs) == 1 and attempts >= MAX_ATTEMPTS:
+                yield lost(task.jobs[0], f"given up after {MAX_ATTEMPTS} attempts: {_failure_reason(error)}")
+            else:
+                tasks.extendleft([start([job], attempts) for job in task.jobs][::-1])
+        else:
+            tasks.popleft()
+            yield from results
+
+    def _wait(self, task: _Task, resources: TaskResources) -> list[Any]:
+        """Return the results of a task; raise `EngineError` if the cluster has no slot for it any longer."""
+        import ray
 
         while True:
             try:
                 results: list[Any] = ray.get(task.reference, timeout=CLUSTER_CHECK_SECONDS)
                 return results
-            except exceptions.GetTimeoutError:
+            except ray.exceptions.GetTimeoutError:
                 self._slots(resources)
-            except exceptions.RayTaskError as error:
-                raise _cause(error) from None
-            except exceptions.RayError as error:
-                return _TaskFailed(_failure_reason(error))
 
     def _connect(self) -> Any:
         if not self._is_connected:
@@ -221,18 +224,6 @@ class RayEngine:
                 code="no-nodes",
             )
         return slots
-
-
-def _task_starter(shared: Any, resources: TaskResources, ray: Any) -> Callable[[_Task], _Task]:
-    """Return a function that starts a task; ``shared`` is Ray's reference to a `SharedJob`."""
-    # By default, a worker with a GPU would end after each task and build the model again for each checkpoint.
-    remote = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0, max_calls=0)(_work)
-
-    def start(task: _Task) -> _Task:
-        task.reference = remote.remote(__version__, [shared], task.jobs)
-        return task
-
-    return start
 
 
 def _work(version: str, references: list[Any], jobs: list[Any]) -> list[Any]:

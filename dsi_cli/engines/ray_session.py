@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 import warnings
@@ -20,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from dsi_cli.engines import EngineOptions
-from dsi_cli.engines.grpc_probe import reason_no_response
 from dsi_cli.engines.resources import usable_cores
 from dsi_cli.errors import UsageError
 
@@ -29,6 +29,10 @@ LOCAL_RAY = "local"
 GCS_PORT, CLIENT_PORT = 6379, 10001
 """The default ports of Ray."""
 _EXPECTED = f"auto, HOST:{GCS_PORT} or ray://HOST:{CLIENT_PORT}"
+PROBE_TIMEOUT_S = 5.0
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+"""The connection preface of HTTP/2 with an empty SETTINGS frame (RFC 9113, section 3.4); a server replies with its SETTINGS."""
+_HTTP2_SETTINGS = 0x04
 _MAX_FOLDER_LENGTH = 24
 """The maximum length of the temporary folder's path.
 
@@ -46,10 +50,7 @@ _LOCAL_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 def ray_connection(options: EngineOptions) -> Iterator[None]:
     """Connect to Ray until the block ends; an existing connection of the process is used and stays open.
 
-    Raises
-    ------
-    UsageError
-        The address is invalid, no usable cluster responds there, or the process is already connected.
+    Raise `UsageError` if the address is invalid, no usable cluster responds, or the process is already connected.
     """
     if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         if options.address is not None:
@@ -135,6 +136,21 @@ def _require_server(address: str) -> None:
     reason = reason_no_response(host, port)
     if reason is not None:
         raise UsageError(f"--address {address}: {reason} ({host}); expected a Ray cluster: {_EXPECTED}", code="no-response")
+
+
+def reason_no_response(host: str, port: int) -> str | None:
+    """Return why no gRPC server responds, or None if one responds; Ray itself tries for minutes, and prints each attempt."""
+    try:
+        with socket.create_connection((host, port), timeout=PROBE_TIMEOUT_S) as connection:
+            if os.environ.get("RAY_USE_TLS", "0") in ("1", "true"):
+                return None  # a TLS server does not respond to plain text
+            connection.sendall(_HTTP2_PREFACE)
+            reply = connection.recv(4)
+    except TimeoutError:
+        return f"no response within {PROBE_TIMEOUT_S:g} seconds"
+    except OSError as error:
+        return str(error.strerror or error)
+    return None if reply[3:4] == bytes([_HTTP2_SETTINGS]) else "the server there is not Ray"
 
 
 @cache

@@ -22,8 +22,15 @@ def usable_cores() -> int:
 
 
 def free_memory() -> int:
-    """Return the available memory in bytes within the limit of a container; 2 GiB if the system does not report it."""
-    return min(_free_on_machine(), _free_in_container(_MEMORY_FILES))
+    """Return the available memory in bytes within the limit of a container; 2 GiB if the system does not report it.
+
+    The usage of a container includes cached files, so that the result may be too small.
+    """
+    free = _free_on_machine()
+    for limit, usage in _MEMORY_FILES:
+        with suppress(OSError, ValueError):  # this version of cgroups is not in use, or the limit is `max`
+            return min(free, max(int(Path(limit).read_text()) - int(Path(usage).read_text()), 0))
+    return free
 
 
 def _free_on_machine() -> int:
@@ -34,14 +41,3 @@ def _free_on_machine() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     except (AttributeError, OSError, ValueError):  # Windows has no `os.sysconf`
         return _DEFAULT_FREE_BYTES
-
-
-def _free_in_container(memory_files: tuple[tuple[str, str], ...]) -> int:
-    """Return the free memory within the container's limit; a very large number if there is no limit.
-
-    The usage of a container includes cached files, so that the result may be too small.
-    """
-    for limit, usage in memory_files:
-        with suppress(OSError, ValueError):  # this version of cgroups is not in use, or the limit is `max`
-            return max(int(Path(limit).read_text()) - int(Path(usage).read_text()), 0)
-    return 1 << 62

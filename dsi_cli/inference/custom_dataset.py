@@ -8,7 +8,8 @@ model; a target is a class number. Targets come from ``.targets`` if it has a nu
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,22 +30,42 @@ def open_custom(spec: str, train: bool) -> Samples:
 
     Parameters
     ----------
-    spec
-        A specification for which `user_code.is_function` is true.
-    train
-        The argument ``train=``, or ``split="train"`` or ``"test"``, if the function has such a parameter.
+    spec : a specification for which `user_code.is_function` is true
+    train : the argument ``train=``, or ``split="train"`` or ``"test"``, if the function has such a parameter
 
     Raises
     ------
     UsageError
         The function is unknown or fails, or its result is not a map-style data set of images or tensors with class numbers.
     """
+    from torch.utils.data import IterableDataset
+
+    # Call the function, and check that the result is a map-style data set.
     with user_code.importable(spec):
-        dataset = _called(spec, user_code.load_object(spec), train)
+        function = user_code.load_object(spec)
+        known: Collection[str] = ()
+        with suppress(TypeError, ValueError):  # a C function has no signature
+            known = inspect.signature(function).parameters
+        options: dict[str, Any] = {"train": train, "split": "train" if train else "test"}
+        chosen = next(({name: options[name]} for name in options if name in known), {})
+        with user_code.call_user_code(spec, "a function that gives a data set"):
+            dataset: Any = function(**chosen)
     with user_code.call_user_code(spec, EXPECTED):
-        size = _size(spec, dataset)
+        kind = type(dataset).__name__
+        if isinstance(dataset, IterableDataset) or not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
+            message = f"{spec}: expected {EXPECTED}, found {kind}, which has no numbered items; return one that has"
+            raise UsageError(message, code="not-a-data-set", type=kind)
+        size = len(dataset)
+        if not size:
+            message = f"{spec}: expected {EXPECTED}, found an empty {kind}; return one with items"
+            raise UsageError(message, code="empty-data-set")
         targets = _targets(spec, dataset, size)
-        names = _names(spec, dataset)
+        names = getattr(dataset, "classes", None)
+        if names is not None:
+            if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+                message = f"{spec}: expected a list of names in .classes, found {str(names)[:40]!a}; correct or remove it"
+                raise UsageError(message, code="not-class-names")
+            names = tuple(names)
     require_range(targets, names, lambda sample: f"{spec}, sample {sample}")
     code = file_stamps(user_code.code_files(spec))
     return Samples(
@@ -56,30 +77,6 @@ def open_custom(spec: str, train: bool) -> Samples:
         image=lambda sample: _image(dataset[sample]),
         is_threadsafe=False,
     )
-
-
-def _called(spec: str, function: Callable[..., Any], train: bool) -> Any:
-    try:
-        known = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # a C function has no signature
-        known = {}  # type: ignore[assignment]
-    options: dict[str, Any] = {"train": train, "split": "train" if train else "test"}
-    chosen = next(({name: options[name]} for name in options if name in known), {})
-    with user_code.call_user_code(spec, "a function that gives a data set"):
-        return function(**chosen)
-
-
-def _size(spec: str, dataset: Any) -> int:
-    from torch.utils.data import IterableDataset
-
-    kind = type(dataset).__name__
-    if isinstance(dataset, IterableDataset) or not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
-        message = f"{spec}: expected {EXPECTED}, found {kind}, which has no numbered items; return one that has"
-        raise UsageError(message, code="not-a-data-set", type=kind)
-    if not len(dataset):
-        message = f"{spec}: expected {EXPECTED}, found an empty {kind}; return one with items"
-        raise UsageError(message, code="empty-data-set")
-    return len(dataset)
 
 
 def _targets(spec: str, dataset: Any, size: int) -> NDArray[np.int64]:
@@ -122,16 +119,6 @@ def _integers(values: Any) -> NDArray[np.int64] | None:
     except (TypeError, ValueError, RuntimeError):
         return None
     return array.astype(np.int64) if array.dtype.kind in "iu" else None
-
-
-def _names(spec: str, dataset: Any) -> tuple[str, ...] | None:
-    names = getattr(dataset, "classes", None)
-    if names is None:
-        return None
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        message = f"{spec}: expected a list of names in .classes, found {str(names)[:40]!a}; correct or remove it"
-        raise UsageError(message, code="not-class-names")
-    return tuple(names)
 
 
 def _image(item: Any) -> Any:

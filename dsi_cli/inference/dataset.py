@@ -34,25 +34,17 @@ class Samples:
 
     Attributes
     ----------
-    source : str
-        A description for messages: ``image folder images/cifar100 (1,000 images, 100 classes)``.
-    id : str
-        12 hex digits that change with the data: the names, sizes and times of files, or the split of a data set by name.
-    names : tuple of str, or None
-        The data's class names, by target; None if the data have only class numbers.
-    targets : (N,) int64
-        The index of each sample's class in the data's own classes, from 0 to ``len(names) - 1``.
-    paths : (N,) str or None
-        The absolute path of each sample: a file, ``FILE.parquet#ROW`` or ``FILE.tar/MEMBER``; None for samples without a file.
-    image : callable
-        A function from a sample's number to its decoded image without transforms, in the file's colour mode, or to the tensor of
-        a custom data set. It raises the exceptions of the decoder.
-    is_threadsafe : bool
-        True if several threads may call ``image`` at the same time.
-    wnids : tuple of (str or None), or None
-        The WordNet id of each class, if the source has ids in addition to names.
-    is_sorted : bool
-        True if the source does not order its names, so that ``names`` are sorted.
+    source : a description for messages: ``image folder images/cifar100 (1,000 images, 100 classes)``
+    id : 12 hex digits that change with the data: the names, sizes and times of files, or the split of a data set by name
+    names : the data's class names, by target; None if the data have only class numbers
+    targets : ``(N,)``, the index of each sample's class in the data's own classes, from 0 to ``len(names) - 1``
+    paths : ``(N,)``, the absolute path of each sample: a file, ``FILE.parquet#ROW`` or ``FILE.tar/MEMBER``; None for samples
+        without a file
+    image : a function from a sample's number to its decoded image without transforms, in the file's colour mode, or to the tensor
+        of a custom data set. It raises the exceptions of the decoder.
+    is_threadsafe : True if several threads may call ``image`` at the same time
+    wnids : the WordNet id of each class, if the source has ids in addition to names
+    is_sorted : True if the source does not order its names, so that ``names`` are sorted
     """
 
     source: str
@@ -105,19 +97,13 @@ def encode_labels(
 ) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
     """Return labels as targets, and the names of the classes.
 
+    Raise `UsageError` if numbers and names are mixed, or if a number is negative or not below the number of names.
+
     Parameters
     ----------
-    labels : (N,) int or str
-        Numbers are unchanged; names are numbered in sorted order.
-    names
-        The source's names of numbered classes, if any.
-    locate
-        A function from a sample's number to its location, for the message.
-
-    Raises
-    ------
-    UsageError
-        Numbers and names are mixed, or a number is negative or not below the number of names.
+    labels : ``(N,)``, numbers are unchanged; names are numbered in sorted order
+    names : the source's names of numbered classes, if any
+    locate : a function from a sample's number to its location, for the message
 
     Examples
     --------
@@ -142,13 +128,7 @@ def encode_labels(
 
 
 def require_range(targets: NDArray[np.int64], names: Sequence[str] | None, locate: Callable[[int], str]) -> None:
-    """Check that every target is a class number.
-
-    Raises
-    ------
-    UsageError
-        A target is negative (its label is not public), or not below the number of names.
-    """
+    """Raise `UsageError` if a target is negative (its label is not public), or not below the number of names."""
     allowed, end = "0 or more", np.iinfo(np.int64).max
     if names is not None:
         allowed, end = f"0 to {len(names) - 1} (it has {len(names)} names)", len(names)
@@ -165,10 +145,7 @@ def require_range(targets: NDArray[np.int64], names: Sequence[str] | None, locat
 def pick_split(names: Iterable[str], train: bool, source: object) -> str:
     """Return the training or the test split among the splits of a source.
 
-    Raises
-    ------
-    UsageError
-        The split is missing, or several splits could be the test set; the message names them.
+    Raise `UsageError` if the split is missing, or if several splits could be the test set.
 
     Examples
     --------

@@ -43,12 +43,10 @@ class DecodedSplit:
 
     Attributes
     ----------
-    images : (n, channels, height, width) uint8 or float32
-        The decoded images; float32 if the data set returns tensors, which are already transformed.
-    kept : (n,) int64
-        The sample number of each row, ascending.
-    bad : tuple of (str, str)
-        The location and the reason for each sample that could not be decoded.
+    images : ``(n, channels, height, width)``, the decoded images; float32 if the data set returns tensors, which are already
+        transformed
+    kept : ``(n,)``, the sample number of each row, ascending
+    bad : the location and the reason for each sample that could not be decoded
     """
 
     images: Row
@@ -70,26 +68,16 @@ def decode(
 ) -> DecodedSplit | None:
     """Return all decoded samples; None if they are too large to keep (then ``stream`` decodes them again for each use).
 
+    Raise `UsageError` if samples cannot be decoded and ``skip_bad`` is false, or if no sample can be decoded.
+
     Parameters
     ----------
-    samples, transform, workers
-        The parameters of ``stream``.
-    scratch
-        A folder for an unnamed temporary file, which is deleted with the array; None to use no file.
-    in_memory_below, at_most
-        The maximum size in bytes in memory, and in a file; a file also needs a disk with twice the space.
-    skip_bad
-        True to leave out samples that cannot be decoded.
-    progress
-        A function that is called with the number of decoded samples and of all samples.
-    announce
-        A function that is called with a description before decoding: ``2.3 GB of decoded images, in memory``.
-
-    Raises
-    ------
-    UsageError
-        Samples cannot be decoded and ``skip_bad`` is false, or no sample can be decoded; the message has the first one and the
-        count. Also the errors of ``stream``.
+    samples, transform, workers : the parameters of ``stream``
+    scratch : a folder for an unnamed temporary file, which is deleted with the array; None to use no file
+    in_memory_below, at_most : the maximum size in bytes in memory, and in a file; a file also needs a disk with twice the space
+    skip_bad : True to leave out samples that cannot be decoded
+    progress : a function that is called with the number of decoded samples and of all samples
+    announce : a function that is called with a description before decoding: ``2.3 GB of decoded images, in memory``
     """
     images: Row | None = None
     kept: list[int] = []
@@ -135,23 +123,15 @@ def stream(
 ) -> Generator[tuple[int, Row], None, None]:
     """Yield (sample number, decoded row) in a given order; the caller must exhaust or close the generator.
 
+    Raise `UsageError` if rows differ in shape or type, a tensor is no image, or a sample cannot be decoded.
+
     Parameters
     ----------
-    samples
-        The samples to decode; if they are not thread-safe, only the calling thread decodes.
-    transform
-        A function from a PIL image to (channels, height, width) uint8; it is not applied to tensors.
-    order
-        Sample numbers.
-    workers
-        The number of threads; None for one per usable core. Below 2, only the calling thread decodes.
-    on_bad
-        A function that is called with the number of a sample that cannot be decoded, and the reason, instead of an error.
-
-    Raises
-    ------
-    UsageError
-        Rows differ in shape or type, a tensor does not have three axes of floats or uint8, or a sample cannot be decoded.
+    samples : the samples to decode; if they are not thread-safe, only the calling thread decodes
+    transform : a function from a PIL image to (channels, height, width) uint8; it is not applied to tensors
+    order : sample numbers
+    workers : the number of threads; None for one per usable core. Below 2, only the calling thread decodes.
+    on_bad : a function that is called with the number of a sample that cannot be decoded, and the reason, instead of an error
     """
     # Pillow warns about odd metadata and about images above 90 megapixels. The filter stays in the process:
     # `warnings.catch_warnings` is not thread-safe, and alternating streams would restore each other's filters.
@@ -168,7 +148,13 @@ def stream(
             on_bad(sample, row)
             continue
         first = first or (sample, row)
-        _require_same_shape(samples, first, (sample, row))
+        if first[1].shape != row.shape or first[1].dtype != row.dtype:
+            a, b = (f"{samples.locate(k)} is {one.dtype} of shape {one.shape}" for k, one in (first, (sample, row)))
+            raise UsageError(
+                f"expected images of one size (channels, height, width) after the transform, found that {a} and {b}; give"
+                " --image-size",
+                code="image-sizes",
+            )
         yield sample, row
 
 
@@ -219,16 +205,6 @@ def _to_array(location: str, tensor: Any) -> Row:
     return array
 
 
-def _require_same_shape(samples: Samples, first: tuple[int, Row], other: tuple[int, Row]) -> None:
-    if first[1].shape == other[1].shape and first[1].dtype == other[1].dtype:
-        return
-    a, b = (f"{samples.locate(sample)} is {row.dtype} of shape {row.shape}" for sample, row in (first, other))
-    raise UsageError(
-        f"expected images of one size (channels, height, width) after the transform, found that {a} and {b}; give --image-size",
-        code="image-sizes",
-    )
-
-
 def _allocate_rows(
     row: Row, count: int, scratch: Path | None, in_memory_below: int, at_most: int, announce: Callable[[str], None]
 ) -> Row | None:
@@ -243,25 +219,19 @@ def _allocate_rows(
     announce(f"{_bytes(size)} of decoded images, in a temporary file")
     try:
         with tempfile.TemporaryFile(dir=scratch) as file:  # the mapping keeps it alive
-            _allocate(file.fileno(), size)
+            # Reserve the disk space if possible, because writing to a mapping on a full disk kills the process.
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                os.truncate(file.fileno(), size)
             return np.memmap(file, dtype=row.dtype, mode="r+", shape=shape)
     except OSError:
         return None  # a quota was exceeded, or another process filled the disk
 
 
-def _allocate(file: int, size: int) -> None:
-    """Resize a file, and reserve its disk space if possible, because writing to a mapping on a full disk kills the process."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file, 0, size)
-    else:
-        os.truncate(file, size)
-
-
 def _bytes(size: int) -> str:
     """Return a size in human-readable units.
 
-    Examples
-    --------
     >>> _bytes(2_300_000_000), _bytes(7_840)
     ('2.3 GB', '7.8 kB')
     """

@@ -125,22 +125,18 @@ class Evaluator:
 
     def _passes(self, split: Split, order: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
         """Yield the sample numbers and the outputs of each batch; batches shrink if the memory is not sufficient."""
+        if self.batch_size is None:
+            first = next(iter(split.batches(order[:1], 1)))
+            self.batch_size = int(max(1, min(MAX_BATCH_SIZE, BATCH_BYTES // (first[0].size * 4))))
         done = 0
         while done < len(order):
-            size = self._size(split, order)
-            for images in split.batches(order[done:], size):
+            for images in split.batches(order[done:], min(self.batch_size, self._fitting)):
                 rows = order[done : done + len(images)]
                 outputs = self._forward(images)
                 if outputs is None:
                     break  # retry with smaller batches
                 yield rows, outputs
                 done += len(rows)
-
-    def _size(self, split: Split, order: NDArray[np.int64]) -> int:
-        if self.batch_size is None:
-            first = next(iter(split.batches(order[:1], 1)))
-            self.batch_size = int(max(1, min(MAX_BATCH_SIZE, BATCH_BYTES // (first[0].size * 4))))
-        return min(self.batch_size, self._fitting)
 
     def _forward(self, images: NDArray[Any]) -> torch.Tensor | None:
         """Return the model's outputs; if the memory is not sufficient, halve the batch size and return None."""
@@ -220,7 +216,14 @@ class _Accumulator:
         """Add one batch."""
         targets = self.split.targets[rows]
         if logits is not None:
-            self._add_logits(rows, targets, logits)
+            wide = logits.astype(np.float64)
+            largest = wide.max(axis=1)
+            self.predictions[rows] = logits.argmax(axis=1)
+            log_sum = largest + np.log(np.exp(wide - largest[:, None]).sum(axis=1))
+            self.scores[rows] = np.exp(largest - log_sum)
+            target_logits = wide[np.arange(len(rows)), targets]
+            self.loss += float((log_sum - target_logits).sum())
+            self.top5 += int(((wide > target_logits[:, None]).sum(axis=1) < 5).sum())
         if features is None:
             return
         is_right = self.predictions[rows] == targets
@@ -232,16 +235,6 @@ class _Accumulator:
             self._features.append(features[in_class])
             self._is_right.append(is_right[in_class])
             self._samples.append(rows[in_class])
-
-    def _add_logits(self, rows: NDArray[np.int64], targets: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
-        wide = logits.astype(np.float64)
-        largest = wide.max(axis=1)
-        self.predictions[rows] = logits.argmax(axis=1)
-        log_sum = largest + np.log(np.exp(wide - largest[:, None]).sum(axis=1))
-        self.scores[rows] = np.exp(largest - log_sum)
-        target_logits = wide[np.arange(len(rows)), targets]
-        self.loss += float((log_sum - target_logits).sum())
-        self.top5 += int(((wide > target_logits[:, None]).sum(axis=1) < 5).sum())
 
     def _finish_class(self) -> None:
         """Reduce the features of the current class, which is complete."""
@@ -284,6 +277,7 @@ class _Accumulator:
         )
 
     def _templates(self, weight: NDArray[np.float32] | None) -> FeatureTemplates | None:
+        """Return the templates, and the values of neural collapse; without a classifier, the latter are only NC1 and NC2."""
         if not self.sums:
             return None
         width = len(next(iter(self.sums.values())))
@@ -292,24 +286,14 @@ class _Accumulator:
             sums[number], equal_sums[number] = total, self.equal_sums.get(number, 0.0)
         numbers, equal = np.bincount(self.split.targets, minlength=self.classes), self.equal_samples
         kept = None if equal is None else equal_sums
-        collapse = self._collapse(weight)
-        return FeatureTemplates(sums, numbers, kept, equal, self.rows, self.histograms.tolist(), collapse)
-
-    def _collapse(self, weight: NDArray[np.float32] | None) -> dict[str, Any]:
-        """Return the indices of neural collapse and the values by class; without a classifier, only NC1 and NC2."""
         features, samples = np.concatenate(self._kept_features), np.concatenate(self._kept_samples)
         predictions = self.predictions[samples] if self.has_classifier else None
-        return neural_collapse.collapse_values(features, self.split.targets[samples], predictions, weight, self.seed)
+        collapse = neural_collapse.collapse_values(features, self.split.targets[samples], predictions, weight, self.seed)
+        return FeatureTemplates(sums, numbers, kept, equal, self.rows, self.histograms.tolist(), collapse)
 
 
 def resolve_device(device: str) -> str:
-    """Return the device for ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps`` on this machine.
-
-    Raises
-    ------
-    UsageError
-        The device is not available.
-    """
+    """Return the device for ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; raise `UsageError` if it is not available."""
     if device == "auto":
         if torch.cuda.is_available():
             return "cuda"

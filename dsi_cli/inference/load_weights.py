@@ -7,7 +7,7 @@ the number of names that match. Weights without the prefix, such as those of a c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import torch
@@ -24,10 +24,7 @@ _PARTS_OF_WEIGHT = re.compile(r"\.(weight|weight_orig|weight_v|parametrizations\
 def load_weights(model: torch.nn.Module, state: StateDict) -> str | None:
     """Copy a checkpoint's weights into a model; return the name of the classifier module, or None.
 
-    Raises
-    ------
-    UnreadableError
-        A name is missing or unexpected, or a shape differs; the message lists them.
+    Raise `UnreadableError` if a name is missing or unexpected, or a shape differs.
     """
     arrays = {_INNER.sub("", name): array for name, array in state.arrays.items()}
     head = _INNER.sub("", state.head) if state.head is not None else None
@@ -86,7 +83,11 @@ class _Match:
     def require_none(self) -> None:
         """Raise `UnreadableError` with the names and shapes that do not match, if any."""
         problems = (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", self.shapes))
-        listed = [f"{len(names)} {problem} ({_shorten(names)})" for problem, names in problems if names]
+        listed = []
+        for problem, names in problems:
+            if names:
+                more = ", ..." if len(names) > _LISTED else ""
+                listed.append(f"{len(names)} {problem} ({', '.join(names[:_LISTED])}{more})")
         if listed:
             raise UnreadableError(
                 f"the weights do not fit the model: {'; '.join(listed)}",
@@ -108,7 +109,3 @@ def _find_prefix(tensors: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]],
     if head is not None:
         counts = {prefix: count for prefix, count in counts.items() if head.startswith(prefix)}
     return max(counts, key=lambda prefix: (counts[prefix], -len(prefix)), default="")
-
-
-def _shorten(names: Sequence[str]) -> str:
-    return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")

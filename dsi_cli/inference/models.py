@@ -53,13 +53,7 @@ class BuiltModel:
 
 
 def build_model(spec: str, requirements: ModelSpec) -> BuiltModel:
-    """Return the model of a specification.
-
-    Raises
-    ------
-    UsageError
-        The format of the specification or the name is unknown, or the function fails; the message has the reason.
-    """
+    """Return the model of a specification; raise `UsageError` if the specification is unknown, or the model cannot be built."""
     kind, _, name = spec.partition(":")
     maker = _MAKERS.get(kind)
     if not (maker and name) and not user_code.is_function(spec):

@@ -40,24 +40,16 @@ def open_samples(
 ) -> Samples:
     """Return the samples of a labelled split.
 
+    Raise `UsageError` if the source is unknown, has no images or labels, or if its split or columns are ambiguous.
+
     Parameters
     ----------
-    spec
-        A folder of class folders, of Parquet or tar shards, or from ``Dataset.save_to_disk``. Or a ``.parquet`` or ``.tar``
+    spec : a folder of class folders, of Parquet or tar shards, or from ``Dataset.save_to_disk``. Or a ``.parquet`` or ``.tar``
         file or a pattern of them, a name in `torchvision_datasets.DATASETS`, ``module:function`` or ``file.py:function``.
-    root
-        The folder of a data set by name. With it, a name has priority over a folder of that name (``./MNIST`` is the folder).
-    download
-        True to download a data set by name into ``root``.
-    train
-        True for the training split; otherwise the test split, or the validation split if there is no other.
-    labels
-        The label column of Parquet files and saved data sets; None to find it by its name.
-
-    Raises
-    ------
-    UsageError
-        The source is unknown, has no images or labels, or its split or columns are ambiguous.
+    root : the folder of a data set by name. With it, a name has priority over a folder of that name (``./MNIST`` is the folder).
+    download : True to download a data set by name into ``root``
+    train : True for the training split; otherwise the test split, or the validation split if there is no other
+    labels : the label column of Parquet files and saved data sets; None to find it by its name
     """
     dataset = find_dataset(spec)
     if dataset is not None and root is not None:
@@ -79,10 +71,7 @@ def open_samples(
 def image_at(path: str) -> Image:
     """Return the image at a path of ``Samples.paths``: a file, ``FILE.parquet#ROW`` or ``FILE.tar/MEMBER``.
 
-    Raises
-    ------
-    UsageError
-        The image no longer exists or cannot be decoded.
+    Raise `UsageError` if the image no longer exists or cannot be decoded.
     """
     try:
         if not os.path.isfile(path):  # noqa: PTH113 (any text is accepted)

@@ -13,7 +13,12 @@ import torch
 def full_precision() -> Iterator[None]:
     """Compute float32 convolutions and matrix products without TF32; by default, torch uses TF32 for convolutions."""
     backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
-    earlier = [(backend, *_setting(backend)) for backend in backends]
+    earlier: list[tuple[Any, str, Any]] = []
+    for backend in backends:
+        try:
+            earlier.append((backend, "allow_tf32", backend.allow_tf32))
+        except RuntimeError:  # torch refuses to read the old name after the new one was set
+            earlier.append((backend, "fp32_precision", backend.fp32_precision))
     for backend, name, _ in earlier:
         setattr(backend, name, False if name == "allow_tf32" else "ieee")
     try:
@@ -21,11 +26,3 @@ def full_precision() -> Iterator[None]:
     finally:
         for backend, name, value in earlier:
             setattr(backend, name, value)
-
-
-def _setting(backend: Any) -> tuple[str, Any]:
-    """Return the name and value of the TF32 setting; torch refuses to read the old name after the new one was set."""
-    try:
-        return "allow_tf32", backend.allow_tf32
-    except RuntimeError:
-        return "fp32_precision", backend.fp32_precision

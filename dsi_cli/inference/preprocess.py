@@ -56,10 +56,7 @@ class Preprocessing:
     def validated(self) -> Preprocessing:
         """Return a copy with mean and standard deviation for each channel.
 
-        Raises
-        ------
-        UsageError
-            A number is out of range, or the number of values is neither one nor the number of channels.
+        Raise `UsageError` if a number is out of range, or if the number of values is neither one nor that of the channels.
         """
         channels = self.channels or 3
         if channels not in _MODES:

@@ -46,20 +46,13 @@ _BATCH, _BUFFER = 64, 2**20
 def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> Samples:
     """Return the samples of Parquet files, of WebDataset tars, or of a folder from ``Dataset.save_to_disk``.
 
+    Raise `UsageError` if the ``datasets`` library is missing, a file is damaged, or if an image or a label is not clear.
+
     Parameters
     ----------
-    shown
-        The source in the user's words.
-    files
-        The files of one split, in order, with the same columns: all Parquet, all tars, or the Arrow files of one folder.
-    label
-        The label column; None to find it by its name.
-
-    Raises
-    ------
-    UsageError
-        The ``datasets`` library is not installed, or a file is damaged. Or no column or several could be the image or the label,
-        or a label is missing, negative, or without a name.
+    shown : the source in the user's words
+    files : the files of one split, in order, with the same columns: all Parquet, all tars, or the Arrow files of one folder
+    label : the label column; None to find it by its name
     """
     kind = files[0].suffix.lower().removeprefix(".")
     with _datasets_library(shown) as datasets:
@@ -102,12 +95,7 @@ def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> 
 def row_bytes(file: Path, row: int) -> bytes:
     """Return the encoded image in a row of a Parquet file.
 
-    Raises
-    ------
-    UsageError
-        The file is damaged, has no image column, or not as many rows.
-    OSError
-        The row has no image.
+    Raise `UsageError` if the file is damaged or has changed, and `OSError` if the row has no image.
     """
     try:
         opened = pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
@@ -129,13 +117,7 @@ def row_bytes(file: Path, row: int) -> bytes:
 
 
 def member_bytes(tar: Path, name: str) -> bytes:
-    """Return a member of a tar.
-
-    Raises
-    ------
-    UsageError
-        The tar is damaged or compressed, or has no such member.
-    """
+    """Return a member of a tar; raise `UsageError` if the tar is damaged or compressed, or has no such member."""
     if name not in _plain_members(tar):
         message = f"{tar}: expected a member {name!a}, found none of that name; the file has changed"
         raise UsageError(message, code="shard-changed")

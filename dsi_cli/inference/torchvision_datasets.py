@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.inference.dataset import Samples, fingerprint, require_range, size_note
@@ -23,14 +22,10 @@ class TorchvisionDataset:
 
     Attributes
     ----------
-    name
-        The name of torchvision's class.
-    other
-        Other names of the data set.
-    test
-        The name of the test split for the parameter ``split``; None if the class has the parameter ``train`` instead.
-    is_fetched
-        True if torchvision can download it.
+    name : the name of torchvision's class
+    other : other names of the data set
+    test : the name of the test split for the parameter ``split``; None if the class has the parameter ``train`` instead
+    is_fetched : True if torchvision can download it
     """
 
     name: str
@@ -67,10 +62,7 @@ def find_dataset(spec: str) -> TorchvisionDataset | None:
 def open_dataset(named: TorchvisionDataset, root: str | None, download: bool, train: bool) -> Samples:
     """Return the samples of a split of a torchvision data set.
 
-    Raises
-    ------
-    UsageError
-        The folder is not given, does not contain the data set, or the download failed.
+    Raise `UsageError` if the folder is not given or lacks the data set, or if the download failed.
     """
     if root is None:
         raise UsageError(
@@ -80,9 +72,13 @@ def open_dataset(named: TorchvisionDataset, root: str | None, download: bool, tr
             name=named.name,
         )
     split = "train" if train else named.test or "test"
-    dataset = _opened(named, root, download, split)
-    targets = _targets(dataset)
-    names, wnids = _names(dataset)
+    dataset = _load(named, root, split, download)
+    # torchvision stores targets under one of three names, as a list, an array or a tensor.
+    candidates = (getattr(dataset, name, None) for name in ("targets", "labels", "_labels"))
+    targets = np.fromiter(next(targets for targets in candidates if targets is not None), dtype=np.int64)
+    names, wnids = getattr(dataset, "classes", None), getattr(dataset, "wnids", None)
+    if names is not None:  # ImageNet's synonyms are tuples
+        names = tuple(name if isinstance(name, str) else ", ".join(name) for name in names)
     require_range(targets, names, lambda sample: f"{named.name}, sample {sample}")
     files = file_paths(dataset)
     return Samples(
@@ -93,7 +89,7 @@ def open_dataset(named: TorchvisionDataset, root: str | None, download: bool, tr
         paths=files or (None,) * len(targets),
         image=(lambda sample: open_file(files[sample])) if files else (lambda sample: dataset[sample][0]),
         is_threadsafe=True,
-        wnids=wnids,
+        wnids=None if names is None or wnids is None else tuple(wnids),
     )
 
 
@@ -108,7 +104,7 @@ def file_paths(dataset: Any) -> Sequence[str]:
     return []
 
 
-def _opened(named: TorchvisionDataset, root: str, download: bool, split: str) -> Any:
+def _load(named: TorchvisionDataset, root: str, split: str, download: bool) -> Any:
     options: dict[str, Any] = {"train": split == "train"} if named.test is None else {"split": split}
     if named.is_fetched:
         options["download"] = download
@@ -124,19 +120,3 @@ def _opened(named: TorchvisionDataset, root: str, download: bool, split: str) ->
         text = str(error).split("\n")[0].split(". You")[0]
         message = f"{named.name}: expected the data set in {root}, found it missing or damaged ({text}); {remedy}"
         raise UsageError(message, code="data-set-not-readable", name=named.name) from None
-
-
-def _targets(dataset: Any) -> NDArray[np.int64]:
-    """Return the targets, which torchvision stores under one of three names, as a list, an array or a tensor."""
-    candidates = (getattr(dataset, name, None) for name in ("targets", "labels", "_labels"))
-    return np.fromiter(next(targets for targets in candidates if targets is not None), dtype=np.int64)
-
-
-def _names(dataset: Any) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
-    """Return the class names and, if available, their WordNet ids; ImageNet's synonyms are joined by commas."""
-    names = getattr(dataset, "classes", None)
-    wnids = getattr(dataset, "wnids", None)
-    if names is None:
-        return None, None
-    joined = tuple(name if isinstance(name, str) else ", ".join(name) for name in names)
-    return joined, tuple(wnids) if wnids is not None else None

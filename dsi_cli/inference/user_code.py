@@ -129,14 +129,9 @@ def call_user_code(spec: str, expected: str) -> Iterator[None]:
     except UsageError:
         raise
     except (Exception, SystemExit) as error:
-        raise user_code_error(spec, expected, error) from error
-
-
-def user_code_error(spec: str, expected: str, error: BaseException) -> UsageError:
-    """Return the error for an exception of the user's code."""
-    text = " ".join(str(error).split())
-    message = f"{spec}: expected {expected}, found that it fails ({type(error).__name__}: {text}); correct it"
-    return UsageError(message, code="user-code-failed", spec=spec)
+        text = " ".join(str(error).split())
+        message = f"{spec}: expected {expected}, found that it fails ({type(error).__name__}: {text}); correct it"
+        raise UsageError(message, code="user-code-failed", spec=spec) from error
 
 
 def _parts(spec: str) -> tuple[str, str]:
@@ -146,7 +141,11 @@ def _parts(spec: str) -> tuple[str, str]:
 
 
 def _from_file(path: Path) -> Any:
-    name = _name_of_module(path)
+    # The module has the name of its file, unless another module has this name, such as Python's `random`.
+    name, existing = path.stem, sys.modules.get(path.stem)
+    is_same = existing is not None and Path(getattr(existing, "__file__", None) or "").absolute() == path.absolute()
+    if name in sys.stdlib_module_names or (existing is not None and not is_same):
+        name = f"{name}_{zlib.crc32(str(path.absolute()).encode(errors='surrogateescape')):08x}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -158,13 +157,3 @@ def _from_file(path: Path) -> Any:
         del sys.modules[name]
         raise
     return module
-
-
-def _name_of_module(path: Path) -> str:
-    """Return the module name for a file: its stem, unless another module has this name, such as Python's `random`."""
-    existing = sys.modules.get(path.stem)
-    is_same = existing is not None and Path(getattr(existing, "__file__", None) or "").absolute() == path.absolute()
-    is_taken = path.stem in sys.stdlib_module_names or (existing is not None and not is_same)
-    if not is_taken:
-        return path.stem
-    return f"{path.stem}_{zlib.crc32(str(path.absolute()).encode(errors='surrogateescape')):08x}"

@@ -21,10 +21,8 @@ class EncodedLabels:
 
     Attributes
     ----------
-    codes : (N,) or (epochs, N) int
-        The class numbers; with ``names``, the position of each label in ``names``.
-    names : tuple of str, or None
-        The distinct labels, if they are names.
+    codes : ``(N,)``, the class numbers; with ``names``, the position of each label in ``names``
+    names : the distinct labels, if they are names
     """
 
     codes: Ints
@@ -47,16 +45,13 @@ class ClassIndex:
     def encode(self, labels: EncodedLabels, kind: str, locate: Callable[[int], str]) -> Ints:
         """Return the class number of each label: the class of this name if there is exactly one, else the number in the text.
 
+        Raise `UsageError` if a label is neither the number nor the name of exactly one class.
+
         Parameters
         ----------
         labels : (N,)
         kind : "target" or "prediction", for the message
         locate : returns the location of a sample for the message, from its index
-
-        Raises
-        ------
-        UsageError
-            A label is neither the number nor the name of exactly one class.
         """
         numbers = labels.codes
         if labels.names is not None:
@@ -66,9 +61,11 @@ class ClassIndex:
             first = int(np.argmax(wrong))
             code = int(labels.codes[first])
             label = str(code) if labels.names is None else ascii(labels.names[code][:60])
+            names = [ascii(name[:40]) for name, number in self._by_name.items() if number >= 0]
+            or_name = f", or the name of exactly one class ({', '.join(names[:3])}, ...)" if names else ""
             raise UsageError(
-                f"{locate(first)}: the {kind} {label} is not a class: expected {self._expected()}; correct it, or give the "
-                "classes that the predictions were made with (--labels)",
+                f"{locate(first)}: the {kind} {label} is not a class: expected 0 to {self.size - 1}{or_name}; correct it, or give "
+                "the classes that the predictions were made with (--labels)",
                 code="unknown-class",
                 values=kind,
                 label=label,
@@ -92,9 +89,3 @@ class ClassIndex:
         for number, name in enumerate(self.names or ()):
             classes[name] = -1 if name in classes else number
         return classes
-
-    def _expected(self) -> str:
-        names = [ascii(name[:40]) for name, number in self._by_name.items() if number >= 0]
-        if not names:
-            return f"0 to {self.size - 1}"
-        return f"0 to {self.size - 1}, or the name of exactly one class ({', '.join(names[:3])}, ...)"

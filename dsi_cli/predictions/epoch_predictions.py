@@ -24,18 +24,13 @@ class EpochPredictions:
 
     Attributes
     ----------
-    location : str
-        The file and the part of it, for messages.
-    epoch, run
-        The epoch and the run according to the file, or None.
-    predictions, targets : (N,) labels, or None
-        The labels in the order of the sample numbers, if these are known; the file may lack the targets.
-    scores, samples, paths : (N,), or None
-        The fields of `EvaluationResult` with the same names.
-    rows : (N,), or None
-        The table row of each sample, for messages.
-    counts : (C, C) int64, or None
-        Confusion counts, where rows are the truth. A file has either counts or predictions.
+    location : the file and the part of it, for messages
+    epoch, run : the epoch and the run according to the file, or None
+    predictions, targets : ``(N,)``, the labels in the order of the sample numbers, if these are known; the file may lack the
+        targets
+    scores, samples, paths : ``(N,)``, the fields of `EvaluationResult` with the same names
+    rows : ``(N,)``, the table row of each sample, for messages
+    counts : ``(C, C)``, confusion counts, where rows are the truth. A file has either counts or predictions.
     """
 
     location: str
@@ -57,19 +52,17 @@ class EpochPredictions:
     def result(self, classes: ClassIndex, truth: Ints | None, truth_name: str | None) -> EvaluationResult:
         """Return the predictions as class numbers.
 
+        Raise `UsageError` if a label is not a class, or if counts do not fit the classes or the truth.
+
         Parameters
         ----------
         classes : the classes of the run's classifier
         truth : (N,) int, the class numbers in the file with targets, or None
         truth_name : the name of that file
-
-        Raises
-        ------
-        UsageError
-            A label is not a class, the counts have another number of classes or are all zero, or they contradict the truth.
         """
         if self.counts is not None:
-            return EvaluationResult(self._check_counts(self.counts, classes.size, truth, truth_name))
+            self._check_counts(self.counts, classes.size, truth, truth_name)
+            return EvaluationResult(self.counts)
         assert self.predictions is not None
         predictions = classes.encode(self.predictions, "prediction", self._locate)
         targets = truth
@@ -86,14 +79,7 @@ class EpochPredictions:
         counts = confusion_counts(targets, predictions, classes.size)
         return EvaluationResult(counts, targets, predictions, self.scores, self.samples, self.paths)
 
-    def _locate(self, sample: int) -> str:
-        if self.rows is None:
-            return f"{self.location}, sample {sample}"
-        return f"{self.location}, row {int(self.rows[sample]) + 1}"
-
-    def _check_counts(
-        self, counts: NDArray[np.int64], classes: int, truth: Ints | None, truth_name: str | None
-    ) -> NDArray[np.int64]:
+    def _check_counts(self, counts: NDArray[np.int64], classes: int, truth: Ints | None, truth_name: str | None) -> None:
         if len(counts) != classes:
             raise UsageError(
                 f"{self.location}: expected confusion counts of {classes} classes, as the classifier has, found {len(counts)}; "
@@ -111,19 +97,18 @@ class EpochPredictions:
                 "give --truth columns if the truth is on the columns, or the targets of this test set, or none",
                 code="counts-contradict-targets",
             )
-        return counts
+
+    def _locate(self, sample: int) -> str:
+        if self.rows is None:
+            return f"{self.location}, sample {sample}"
+        return f"{self.location}, row {int(self.rows[sample]) + 1}"
 
 
 def require_truth_axis(results: Mapping[int, EvaluationResult], name: str, axis: str) -> None:
-    """Check that the truth of confusion counts of several epochs is not on the other axis.
+    """Raise `UsageError` if the truth of confusion counts of several epochs is probably on the other axis.
 
     In one test set, each class has the same number of samples at every epoch. If the sums along the truth differ between epochs,
     and those along the other axis do not, then the other axis is probably the truth.
-
-    Raises
-    ------
-    UsageError
-        The truth is probably on the other axis.
     """
     counts = [result.counts for result in results.values() if result.predictions is None]
     differs_along_truth = any((matrix.sum(axis=1) != counts[0].sum(axis=1)).any() for matrix in counts)

@@ -32,16 +32,11 @@ class PredictionFile:
 
     Attributes
     ----------
-    name : str
-        The name of the file or folder.
-    truth_name : str or None
-        The name of the file with targets; None if the predictions contain the targets.
-    epochs : tuple of EpochPredictions
-        The predictions of each epoch and run.
-    targets : EncodedLabels or None
-        The targets in the file ``truth_name``.
-    axis : "rows" or "columns"
-        The axis of a confusion matrix that is the truth.
+    name : the name of the file or folder
+    truth_name : the name of the file with targets; None if the predictions contain the targets
+    epochs : the predictions of each epoch and run
+    targets : the targets in the file ``truth_name``
+    axis : "rows" or "columns", the axis of a confusion matrix that is the truth
     """
 
     name: str
@@ -55,20 +50,15 @@ class PredictionFile:
         """True if the file does not name epochs, so that its rows are the run's epochs in order."""
         return self.epochs[0].epoch is None
 
-    @property
-    def source(self) -> str:
-        """The name of the file, its contents, and the source of the targets, for messages."""
-        return self.describe(self.epochs)
-
-    def describe(self, epochs: Sequence[EpochPredictions], *, with_count: bool = True) -> str:
-        """Return a description of some of the epochs for messages, with or without their number."""
+    def describe(self, epochs: Sequence[EpochPredictions] | None = None, *, with_count: bool = True) -> str:
+        """Return the name of the file, the contents of some epochs and the source of the targets, for messages."""
+        epochs = self.epochs if epochs is None else epochs
         sizes = [len(part.predictions) for part in epochs if part.predictions is not None]
+        truth = "truth from"
         if not sizes:
             contents, truth = f"confusion counts; {self.axis} are the truth", "checked against"
-        elif min(sizes) < max(sizes):
-            contents, truth = f"{min(sizes):,} to {max(sizes):,} samples", "truth from"
         else:
-            contents, truth = f"{max(sizes):,} samples", "truth from"
+            contents = f"{' to '.join(f'{size:,}' for size in sorted({min(sizes), max(sizes)}))} samples"
         if with_count:
             runs = len({part.run for part in epochs})
             of_runs = f" of {runs} runs" if runs > 1 else ""
@@ -176,13 +166,10 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
 
     Parameters
     ----------
-    path
-        An NPY or NPZ file (`numpy_files`), a Parquet or CSV file (`tables`), or a folder of such files.
-    targets
-        A file with the true class of each sample, in one of these formats. If the predictions also have targets, the two must
-        agree. If there are no targets at all, a ``targets.npy`` in the same folder is read.
-    truth : "rows" or "columns"
-        The axis of a confusion matrix that is the truth.
+    path : an NPY or NPZ file (`numpy_files`), a Parquet or CSV file (`tables`), or a folder of such files
+    targets : a file with the true class of each sample, in one of these formats. If the predictions also have targets, the two
+        must agree. If there are no targets at all, a ``targets.npy`` in the same folder is read.
+    truth : "rows" or "columns", the axis of a confusion matrix that is the truth
 
     Raises
     ------
@@ -209,7 +196,8 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
     if targets is None:
         return PredictionFile(name, None, tuple(epochs), None, truth)
     targets = Path(targets)
-    labels = _read_targets(targets)
+    _require_file(targets)
+    labels = (numpy_files if targets.suffix.lower() in ARRAYS else tables).read_targets(targets)
     for part in epochs:
         if part.predictions is not None and len(part.predictions) != len(labels):
             is_table_without_epochs = part.epoch is None and part.rows is not None
@@ -225,13 +213,7 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
 
 
 def require_one_run(predictions: PredictionFile, runs: Sequence[str]) -> None:
-    """Check that predictions name their run if there are several runs.
-
-    Raises
-    ------
-    UsageError
-        There are several runs, and a part of the file does not name its run.
-    """
+    """Raise `UsageError` if there are several runs, and a part of the file does not name its run."""
     if len(runs) > 1 and any(part.run is None for part in predictions.epochs):
         raise UsageError(
             f"{predictions.name} does not name the run of its predictions, and there are {len(runs)}: {_shorten_names(runs)}; "
@@ -247,28 +229,19 @@ def find_prediction_files(folder: str | Place) -> tuple[Path, Path] | None:
     predictions, targets = (folder / name for name in PREDICTION_FILE_NAMES)
     if not (predictions.is_file() and targets.is_file()):
         return None
-    return _local_file(predictions), _local_file(targets)
-
-
-def _local_file(path: Place) -> Path:
-    """Return a local file; a remote one is downloaded."""
-    if isinstance(path, Path):
-        return path
-    try:
-        return download.temporary_copy(path)
-    except OSError as error:
-        message = f"{path}: expected {EXPECTED}, but the file could not be downloaded ({error.strerror})"
-        raise UsageError(message, code="download-failed", reason=error.strerror) from None
+    paths = []
+    for path in (predictions, targets):
+        try:
+            paths.append(path if isinstance(path, Path) else download.temporary_copy(path))
+        except OSError as error:
+            message = f"{path}: expected {EXPECTED}, but the file could not be downloaded ({error.strerror})"
+            raise UsageError(message, code="download-failed", reason=error.strerror) from None
+    return paths[0], paths[1]
 
 
 def _read_file(path: Path, axis: str) -> list[EpochPredictions]:
     _require_file(path)
     return numpy_files.read_epochs(path, axis) if path.suffix.lower() in ARRAYS else tables.read_epochs(path)
-
-
-def _read_targets(path: Path) -> EncodedLabels:
-    _require_file(path)
-    return numpy_files.read_targets(path) if path.suffix.lower() in ARRAYS else tables.read_targets(path)
 
 
 def _read_folder(folder: Path, axis: str) -> list[EpochPredictions]:

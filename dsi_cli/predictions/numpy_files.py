@@ -29,17 +29,12 @@ MAX_BYTES = 8 * 2**30
 def read_epochs(path: Path, axis: str) -> list[EpochPredictions]:
     """Return the epochs of an NPY or NPZ file in the order of its rows.
 
+    Raise `UsageError` if the file cannot be read, or if its arrays have other names, shapes or types.
+
     Parameters
     ----------
-    path
-        The file.
-    axis : "rows" or "columns"
-        The axis of a confusion matrix that is the truth.
-
-    Raises
-    ------
-    UsageError
-        The file cannot be read, or its arrays have other names, shapes or types.
+    path : the file
+    axis : "rows" or "columns", the axis of a confusion matrix that is the truth
     """
     arrays = _load(path)
     if "" in arrays:
@@ -74,10 +69,7 @@ def read_epochs(path: Path, axis: str) -> list[EpochPredictions]:
 def read_targets(path: Path) -> EncodedLabels:
     """Return the targets ``(samples,)`` in an NPY file, or in the array ``targets`` of an NPZ file.
 
-    Raises
-    ------
-    UsageError
-        The file cannot be read, or its array has another name, shape or type.
+    Raise `UsageError` if the file cannot be read, or if its array has another name, shape or type.
     """
     arrays = _load(path)
     targets = arrays.get("", arrays.get("targets"))

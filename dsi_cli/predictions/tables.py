@@ -29,34 +29,10 @@ Columns = dict[str, Any]
 def read_epochs(path: Path) -> list[EpochPredictions]:
     """Return the predictions in a table by run and epoch, in the order of both.
 
-    Raises
-    ------
-    UsageError
-        The file cannot be read, a column is missing, there are no rows, or a value is missing or of the wrong type.
+    Raise `UsageError` if the file cannot be read, has no rows, lacks a column, or has a missing or wrong value.
     """
     columns = _read_columns(path, "prediction", EXPECTED)
-    fields = _sample_fields(columns, path)
-    epochs, runs = _whole_numbers(columns, "epoch", path), None
-    if "run" in columns:
-        runs = _labels({"run": _convert(columns["run"], "string", "run", path)}, "run", path)
-    parts = []
-    for rows in _groups(len(fields["predictions"]), runs, epochs, fields.get("samples")):
-        epoch = None if epochs is None else int(epochs[rows[0]])
-        location = str(path) if epoch is None else f"{path}, epoch {epoch}"
-        run = None
-        if runs is not None and runs.names is not None:
-            run = runs.names[runs.codes[rows[0]]]
-        selected = {name: values[rows] for name, values in fields.items()}
-        if "samples" in selected:
-            _require_distinct(selected["samples"], location, epoch)
-        if "paths" in selected:
-            selected["paths"] = selected["paths"].tolist()
-        parts.append(EpochPredictions(location, epoch, run, rows=rows, **selected))
-    return parts
-
-
-def _sample_fields(columns: Columns, path: Path) -> dict[str, Any]:
-    """Return the columns with one value per sample, by their names in `EpochPredictions`."""
+    # Convert the columns with one value per sample; the names are those in `EpochPredictions`.
     fields: dict[str, Any] = {"predictions": _labels(columns, "prediction", path)}
     if "target" in columns:
         fields["targets"] = _labels(columns, "target", path)
@@ -67,25 +43,37 @@ def _sample_fields(columns: Columns, path: Path) -> dict[str, Any]:
     if "path" in columns:
         texts = _texts(_convert(columns["path"], "string", "path", path), "path", path)
         fields["paths"] = np.array(texts, dtype=object)
-    return fields
+    epochs, runs = _whole_numbers(columns, "epoch", path), None
+    if "run" in columns:
+        runs = _labels({"run": _convert(columns["run"], "string", "run", path)}, "run", path)
 
-
-def _require_distinct(samples: NDArray[np.int64], location: str, epoch: int | None) -> None:
-    is_repeated = samples[1:] == samples[:-1]  # samples are sorted
-    if is_repeated.any():
-        sample = samples[1:][is_repeated][0]
-        remedy = "add a column 'epoch'" if epoch is None else "keep one row per sample, or add a column 'run'"
-        message = f"{location}: expected each sample once, found sample {sample} twice; {remedy}"
-        raise UsageError(message, code="repeated-sample", sample=int(sample))
+    # Select the rows of each run and epoch.
+    parts = []
+    for rows in _groups(len(fields["predictions"]), runs, epochs, fields.get("samples")):
+        epoch = None if epochs is None else int(epochs[rows[0]])
+        location = str(path) if epoch is None else f"{path}, epoch {epoch}"
+        run = None
+        if runs is not None and runs.names is not None:
+            run = runs.names[runs.codes[rows[0]]]
+        selected = {name: values[rows] for name, values in fields.items()}
+        if "samples" in selected:
+            samples = selected["samples"]
+            is_repeated = samples[1:] == samples[:-1]  # samples are sorted
+            if is_repeated.any():
+                sample = samples[1:][is_repeated][0]
+                remedy = "add a column 'epoch'" if epoch is None else "keep one row per sample, or add a column 'run'"
+                message = f"{location}: expected each sample once, found sample {sample} twice; {remedy}"
+                raise UsageError(message, code="repeated-sample", sample=int(sample))
+        if "paths" in selected:
+            selected["paths"] = selected["paths"].tolist()
+        parts.append(EpochPredictions(location, epoch, run, rows=rows, **selected))
+    return parts
 
 
 def read_targets(path: Path) -> EncodedLabels:
     """Return the column ``target``, in the order of the column ``sample`` if there is one.
 
-    Raises
-    ------
-    UsageError
-        The file cannot be read, the column is missing, there are no rows, or a value is missing or of the wrong type.
+    Raise `UsageError` as for `read_epochs`.
     """
     columns = _read_columns(path, "target", "the column target (also read: sample)")
     targets, samples = _labels(columns, "target", path), _whole_numbers(columns, "sample", path)

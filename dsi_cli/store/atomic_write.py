@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
-from dsi_cli.errors import UsageError
-from dsi_cli.store import parquet
+from dsi_cli.errors import OutputError, UsageError
+
+OUTPUT_OPTION = "-o"
+"""The option with which most commands choose the output."""
 
 
 def require_suffix(path: str | Path, suffixes: Sequence[str], description: str) -> None:
-    """Raise an error unless a file's name has one of the suffixes.
+    """Raise `UsageError` unless a file's name has one of the suffixes.
 
     Parameters
     ----------
     path : the file
     suffixes : the allowed suffixes, in lower case and with the dot
     description : a short sentence about the file, such as "the report is a page"
-
-    Raises
-    ------
-    UsageError
-        The name has another suffix.
     """
     if Path(path).suffix.lower() in suffixes:
         return
@@ -35,20 +35,14 @@ def require_suffix(path: str | Path, suffixes: Sequence[str], description: str) 
     )
 
 
-def write_atomically(
-    path: Path,
-    data: bytes | memoryview,
-    scratch: Path | None = None,
-    *,
-    make_folder: bool = True,
-    option: str = parquet.OUTPUT_OPTION,
-) -> None:
-    """Write a file in one step; an existing file is replaced.
+@contextmanager
+def open_atomically(
+    path: Path, scratch: Path | None = None, *, make_folder: bool = True, option: str = OUTPUT_OPTION
+) -> Iterator[IO[bytes]]:
+    """Open a file that replaces ``path`` in one step when the block ends without an error.
 
     Parameters
     ----------
-    path : the file
-    data : its bytes
     scratch : a folder on the same disk for the incomplete file; if None, the incomplete file is hidden next to ``path``
     make_folder : whether to create the file's folder; if not, a missing folder is an error
     option : the option of the command that chooses another path, for the message
@@ -64,10 +58,33 @@ def write_atomically(
             path.parent.mkdir(parents=True, exist_ok=True)
             part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        parquet.discard(part)
-        raise parquet.write_error(path, error, option) from None
+        raise write_error(path, error, option) from None
+    finally:
+        with suppress(OSError):  # after a success, the file no longer exists
+            part.unlink()
+
+
+def write_atomically(
+    path: Path,
+    data: bytes | memoryview,
+    scratch: Path | None = None,
+    *,
+    make_folder: bool = True,
+    option: str = OUTPUT_OPTION,
+) -> None:
+    """Write the bytes of a file in one step; parameters and errors as in `open_atomically`."""
+    with open_atomically(path, scratch, make_folder=make_folder, option=option) as file:
+        file.write(data)
+
+
+def write_error(path: Path, error: OSError, option: str = OUTPUT_OPTION) -> OutputError:
+    """Return the error that says why a path could not be written; ``option`` chooses another path."""
+    reason, code = f"{error.strerror or error}; choose another output with {option}", "cannot-write"
+    if error.errno == errno.ENOSPC:
+        reason, code = "the disk is full; free some space and run the same command again to go on", "disk-full"
+    return OutputError(f"{path} could not be written: {reason}", code=code, path=str(path))

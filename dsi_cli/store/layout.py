@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +112,7 @@ def is_output(out: Path) -> bool:
 
 
 def require_output(out: Path) -> None:
-    """Raise an error unless a folder is a results folder.
-
-    Raises
-    ------
-    UsageError
-        The folder does not exist, or holds no tables.
-    """
+    """Raise `UsageError` if a folder does not exist, or holds no tables."""
     if not out.is_dir():
         raise UsageError(
             f"no output folder {out}: run `dsi analyze CHECKPOINTS -o {out}` first", code="no-output", path=str(out)
@@ -130,15 +125,25 @@ def require_output(out: Path) -> None:
         )
 
 
+def require_usable(out: object, names: Collection[str], *, is_file: bool) -> None:
+    """Raise `UsageError` if an output path is a file, or if the folder with these names belongs to something else."""
+    if is_file:
+        raise UsageError(f"the output {out} is a file; -o wants a folder", code="output-is-a-file", path=str(out))
+    if CHECKPOINTS.path not in names and not OUR_NAMES.issuperset(names):
+        raise UsageError(
+            f"the output folder {out} holds other things; choose an empty or new one with -o",
+            code="foreign-folder",
+            path=str(out),
+        )
+
+
 def earlier_rows(out: Path, table: Table) -> list[dict[str, Any]]:
     """Return the rows of an earlier call; empty if there was none, or if its table is damaged and must be rebuilt."""
     path = table_path(out, table)
-    if not path.is_file():
-        return []
-    try:
-        rows: list[dict[str, Any]] = parquet.read(path).to_pylist()
-    except OutputError:
-        return []
+    rows: list[dict[str, Any]] = []
+    if path.is_file():
+        with suppress(OutputError):
+            rows = parquet.read(path).to_pylist()
     return rows
 
 
@@ -148,14 +153,7 @@ def earlier_options(out: Path, table: Table) -> dict[str, Any]:
 
 
 def files_of(out: Path, table: Table, run: str) -> dict[Path, dict[str, Any]]:
-    """Return each per-checkpoint file of a run with its options; a damaged file has none and is therefore written again.
-
-    Parameters
-    ----------
-    out : the results folder
-    table : a table with one file per checkpoint: matrices, confusion counts or predictions
-    run : the run's name
-    """
+    """Return each per-checkpoint file of a run with its options; a damaged file has none and is therefore written again."""
     return {file: parquet.options_of(file) for file in paths_of(out, table, run)}
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock, SoftFileLock, Timeout
 
-from dsi_cli.errors import BusyError, UsageError
-from dsi_cli.store import layout, parquet
+from dsi_cli.errors import BusyError
+from dsi_cli.store import atomic_write, layout
 
 _log = logging.getLogger(__name__)
 
@@ -28,16 +28,10 @@ _NO_LOCK_ERRORS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 def exclusive(out: Path) -> Iterator[None]:
     """Create the folder and lock it for other writers until the block ends or raises.
 
-    Raises
-    ------
-    UsageError
-        The path is a file, or the folder belongs to something else.
-    BusyError
-        Another process writes to the folder.
-    OutputError
-        The folder cannot be created.
+    Raise `UsageError` if the folder belongs to something else, and `BusyError` if another process writes to it.
     """
-    _require_results_folder(out)
+    names = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
+    layout.require_usable(out, names, is_file=out.exists() and not out.is_dir())
     lock = FileLock(
         out / ".lock", timeout=LOCK_TIMEOUT_SECONDS, poll_interval=LOCK_TIMEOUT_SECONDS / 2, fallback_to_soft=False
     )
@@ -46,7 +40,7 @@ def exclusive(out: Path) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         _acquire(lock, out)
     except OSError as error:
-        raise parquet.write_error(out, error) from None
+        raise atomic_write.write_error(out, error) from None
     shutil.rmtree(layout.temporary_folder(out), ignore_errors=True)
     try:
         yield
@@ -66,7 +60,10 @@ def _acquire(lock: FileLock, out: Path) -> None:
     try:
         lock.acquire()
     except Timeout:
-        raise BusyError(f"another dsi ({_holder(path)}) is writing to {out}: wait for it") from None
+        holder = ""
+        with suppress(OSError):
+            holder = path.read_text(encoding="utf-8", errors="replace")[:100].strip()
+        raise BusyError(f"another dsi ({holder or 'unknown process'}) is writing to {out}: wait for it") from None
     except OSError as error:
         if error.errno not in _NO_LOCK_ERRORS:
             raise
@@ -77,14 +74,6 @@ def _acquire(lock: FileLock, out: Path) -> None:
             path.write_text(f"process {os.getpid()}", encoding="utf-8")
 
 
-def _holder(path: Path) -> str:
-    """Return the process that holds a lock, according to the lock's file."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")[:100].strip() or "unknown process"
-    except OSError:
-        return "unknown process"
-
-
 @cache
 def _warn_about_missing_locks(out: Path, reason: str) -> None:
     """Warn once that dsi cannot lock a results folder."""
@@ -93,14 +82,3 @@ def _warn_about_missing_locks(out: Path, reason: str) -> None:
         out,
         reason,
     )
-
-
-def _require_results_folder(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"the output {out} is a file; -o wants a folder", code="output-is-a-file", path=str(out))
-    if out.is_dir() and not layout.is_output(out) and not {entry.name for entry in out.iterdir()} <= layout.OUR_NAMES:
-        raise UsageError(
-            f"the output folder {out} holds other things; choose an empty or new one with -o",
-            code="foreign-folder",
-            path=str(out),
-        )

@@ -1,18 +1,13 @@
 """Conversion of one table to and from one Parquet file.
 
-dsi writes a file to another path, flushes it to the disk, and then renames it in one step, so that readers see the old file or
-the new one. The key ``dsi`` of its metadata is a JSON object with the versions of the schema and of dsi, and with the options
-that affected the table.
+Readers see the old file or the new one (`dsi_cli.store.atomic_write`). The key ``dsi`` of the file's metadata is a JSON object with
+the versions of the schema and of dsi, and with the options that affected the table.
 """
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -24,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dsi_cli.errors import OutputError
+from dsi_cli.store.atomic_write import open_atomically
 from dsi_cli.store.schema import FLOATS, INTEGERS, SCHEMA_VERSION, Table
 from dsi_cli.version import __version__
 
@@ -124,12 +120,9 @@ def to_counts(table: pa.Table) -> NDArray[np.int64]:
 
 
 def to_matrix(table: pa.Table) -> NDArray[np.float32]:
-    """Return the similarities of a table as a square float32 matrix in order of ``class_index``; null becomes NaN.
+    """Return the similarities of a table as a float32 matrix ``(C, C)`` in order of ``class_index``; null becomes NaN.
 
-    Raises
-    ------
-    OutputError
-        The rows do not make a square matrix.
+    Raise `OutputError` if the rows do not make a square matrix.
     """
     matrix: NDArray[np.float32] = _square(table, "similarity").astype(np.float32, copy=False)
     return matrix
@@ -145,13 +138,7 @@ def padded(matrix: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
 
 
 def to_rows(table: pa.Table, column: str) -> NDArray[Any]:
-    """Return a list column as rows ``(R, width)`` in order of ``class_index``.
-
-    Raises
-    ------
-    OutputError
-        The lists differ in length.
-    """
+    """Return a list column as rows ``(R, width)`` in order of ``class_index``; raise `OutputError` if their lengths differ."""
     table = table.sort_by("class_index")
     flat: NDArray[Any] = table.column(column).combine_chunks().flatten().to_numpy(zero_copy_only=False)
     if not len(table) or len(flat) % len(table):
@@ -160,14 +147,11 @@ def to_rows(table: pa.Table, column: str) -> NDArray[Any]:
 
 
 def _square(table: pa.Table, column: str) -> NDArray[Any]:
-    table = table.sort_by("class_index")
-    values = table.column(column).combine_chunks()
-    flat: NDArray[Any] = values.flatten().to_numpy(zero_copy_only=False)
-    if len(flat) != len(table) ** 2:
-        raise OutputError(
-            f"{len(table)} rows with {len(flat)} values in total are not a square matrix", code="damaged-table"
-        )
-    return flat.reshape(len(table), len(table))
+    rows = to_rows(table, column)
+    if rows.shape[1] != len(rows):
+        message = f"{len(rows)} rows with {rows.size} values in total are not a square matrix"
+        raise OutputError(message, code="damaged-table")
+    return rows
 
 
 def write(table: pa.Table, path: Path, options: Mapping[str, Any], scratch: Path) -> None:
@@ -184,31 +168,9 @@ def write_blocks(blocks: Iterable[pa.Table], path: Path, options: Mapping[str, A
     path : the file
     options : the options that affected the table, as values that JSON can represent
     scratch : a folder on the same disk for the incomplete file
-
-    Raises
-    ------
-    OutputError
-        The disk is full, or the path may not be written.
     """
-    part = scratch / f"{uuid.uuid4().hex}.parquet"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            write_stream(blocks, file, options)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise write_error(path, error) from None
-    finally:
-        discard(part)  # after a success, the file no longer exists
-
-
-def discard(part: Path) -> None:
-    """Remove an incomplete file if it exists."""
-    with suppress(OSError):
-        part.unlink()
+    with open_atomically(path, scratch) as file:
+        write_stream(blocks, file, options)
 
 
 def write_stream(blocks: Iterable[pa.Table], file: IO[bytes], options: Mapping[str, Any]) -> None:
@@ -241,13 +203,7 @@ def by_run(table: pa.Table) -> Iterator[pa.Table]:
 
 
 def read(path: Path, run: str | None = None) -> pa.Table:
-    """Return the table in a file, or only the rows of one run; then dsi reads few other rows.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be read.
-    """
+    """Return the table in a file, or only the rows of one run; raise `OutputError` if the file cannot be read."""
     try:
         if run is not None:
             return pq.read_table(_source(path), partitioning=None, filters=[("run", "=", run)])
@@ -286,25 +242,6 @@ def _read_metadata(path: Path, _identity: tuple[int, int, int]) -> Any:
     """Return dsi's metadata of a file; cached, because a call reads the metadata of a table once per run."""
     text = (pq.read_schema(_source(path)).metadata or {}).get(_KEY)
     return json.loads(text) if text else {}
-
-
-OUTPUT_OPTION = "-o"
-"""The option with which most commands choose the output."""
-
-
-def write_error(path: Path, error: OSError, option: str = OUTPUT_OPTION) -> OutputError:
-    """Return the error that says why a path could not be written; ``option`` chooses another path."""
-    if error.errno == errno.ENOSPC:
-        return OutputError(
-            f"{path} could not be written: the disk is full; free some space and run the same command again to go on",
-            code="disk-full",
-            path=str(path),
-        )
-    return OutputError(
-        f"{path} could not be written: {error.strerror or error}; choose another output with {option}",
-        code="cannot-write",
-        path=str(path),
-    )
 
 
 def _schema(table: Table) -> pa.Schema:

@@ -28,11 +28,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock, Thread, current_thread, main_thread
 
-from dsi_cli.errors import BusyError, NothingToAnalyseError, OutputError, UsageError
+from dsi_cli.errors import BusyError, NothingToAnalyseError, OutputError
 from dsi_cli.remote import download, filesystem, locations, urls
 from dsi_cli.remote.local_names import copy_path
 from dsi_cli.store import layout
-from dsi_cli.store.schema import CHECKPOINTS
 
 _log = logging.getLogger(__name__)
 
@@ -62,10 +61,8 @@ class RemoteOutput:
 
     Attributes
     ----------
-    path : Path
-        The local folder.
-    kept : Path or None
-        The new path of the local folder if dsi moved it after a failed upload.
+    path : the local folder
+    kept : the new path of the local folder if dsi moved it after a failed upload
 
     Raises
     ------
@@ -84,7 +81,9 @@ class RemoteOutput:
         self._owner = f"process {os.getpid()} on {socket.gethostname()} {uuid.uuid4().hex}"
         try:
             self._remote = locations.open_url(url)
-            self._require_results_folder()
+            is_file = self._remote.is_file()
+            names = [] if is_file else [member.name for member in self._remote.iterdir()]
+            layout.require_usable(self.url, names, is_file=is_file)
             downloaded = download.fetch_below(
                 self._remote,
                 self.path,
@@ -95,17 +94,6 @@ class RemoteOutput:
         except OSError as error:
             raise OutputError(f"{self.url} cannot be read: {error.strerror or error}", code="cannot-read") from None
         self._uploaded: dict[str, FileVersion] = {name: _file_version(self.path / name) for name in downloaded}
-
-    def _require_results_folder(self) -> None:
-        if self._remote.is_file():
-            raise UsageError(f"the output {self.url} is a file; -o wants a folder", code="output-is-a-file", path=self.url)
-        names = {member.name for member in self._remote.iterdir()}
-        if CHECKPOINTS.path not in names and not names <= layout.OUR_NAMES:
-            raise UsageError(
-                f"the output folder {self.url} holds other things; choose an empty or new one with -o",
-                code="foreign-folder",
-                path=self.url,
-            )
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -187,14 +175,9 @@ class RemoteOutput:
         return f"{problem}; all files are kept in {self.kept}; upload them later: python -c {shlex.quote(upload)}"
 
     def _upload_changes(self) -> None:
-        """Upload new and changed files, and remove deleted ones; after an error, the uploaded files stay recorded.
+        """Upload new and changed files, and remove deleted ones; raise `BusyError` if another process has taken the lock.
 
-        Raises
-        ------
-        BusyError
-            Another process has taken the lock.
-        OSError
-            A file could not be uploaded; files that do not depend on it were uploaded.
+        After an `OSError`, the files that were uploaded stay recorded.
         """
         with self._upload_lock:
             if self.kept is not None:
@@ -233,15 +216,7 @@ class RemoteOutput:
         self._uploaded[name] = version
 
     def _take_lock(self) -> None:
-        """Take the lock.
-
-        Raises
-        ------
-        BusyError
-            Another process holds it.
-        OutputError
-            The server does not respond, or denies access.
-        """
+        """Take the lock; raise `BusyError` if another process holds it, and `OutputError` if the server cannot be used."""
         try:
             # A new request is necessary, because the download may have taken minutes since the listing.
             lock_info = (self._remote / _LOCK).info_now()
@@ -250,7 +225,7 @@ class RemoteOutput:
                 raise BusyError(
                     f"another dsi ({owner}) is writing to {self.url}: wait for it; if it is dead, delete {self.url}/{_LOCK}"
                 )
-            self._write_lock()
+            (self._remote / _LOCK).write_bytes(self._owner.encode())
         except OSError as error:
             raise OutputError(f"{self.url} could not be written: {error.strerror or error}", code="cannot-write") from None
         self._is_writing = True
@@ -261,9 +236,6 @@ class RemoteOutput:
         with suppress(OSError):
             if self._lock_text() == self._owner:
                 (self._remote / _LOCK).unlink(missing_ok=True)
-
-    def _write_lock(self) -> None:
-        (self._remote / _LOCK).write_bytes(self._owner.encode())
 
     def _lock_text(self) -> str:
         """Return the text of the lock file; empty if it does not exist, or the server does not respond."""
@@ -282,7 +254,7 @@ class RemoteOutput:
         while not is_over.wait(FLUSH_SECONDS):
             try:
                 self._upload_changes()
-                self._write_lock()
+                (self._remote / _LOCK).write_bytes(self._owner.encode())
             except BusyError:
                 if self._is_interruptible and not is_over.is_set():
                     _thread.interrupt_main()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from dsi_cli import similarity
 from dsi_cli.errors import UsageError, expected, nearest
 from dsi_cli.similarity import MAX_DENSE_CLASSES
-from dsi_cli.store import head_matrix, layout, parquet
+from dsi_cli.similarity.weights import Cosines
+from dsi_cli.store import layout, parquet
 from dsi_cli.store.matrix_id import MATRIX_KINDS
 from dsi_cli.store.schema import (
     ALIGNMENT_BY_CLASS,
@@ -209,9 +212,21 @@ class Results:
             matrix = parquet.padded(parquet.to_matrix(parquet.read(path)), len(labels))
             return self._part(pd.DataFrame(matrix, index=labels, columns=labels), rows, classes)
         head = layout.head_path(self.path, name, epoch, step)
-        if head.is_file() and kind in head_matrix.KINDS:
-            return head_matrix.matrix_part(head, kind, labels, rows, classes)
-        raise self._missing_matrix(name, kind, epoch, split)
+        if not head.is_file() or kind not in ("ncsm", "ncsm_centred"):
+            raise self._missing_matrix(name, kind, epoch, split)
+        # Compute a part of a large matrix from the stored head.
+        row_indices, column_indices = _class_indices(rows, labels), _class_indices(classes, labels)
+        height, width = len(row_indices), len(column_indices)
+        if height * width > similarity.MAX_DENSE_CLASSES**2:
+            raise UsageError(
+                f"the {kind} of {width:,} classes is not stored, and {height:,} x {width:,} values are too many at once; select a"
+                f" part with .csm({kind!r}, rows=[...], classes=[...]) or dsi export --rows 0:100; neighbors/ holds the nearest"
+                " classes of each class",
+                code="matrix-too-large",
+                kind=kind,
+            )
+        values = _cosines(head, kind, head.stat().st_mtime_ns).between(row_indices, column_indices)
+        return pd.DataFrame(values, index=labels[row_indices], columns=labels[column_indices])
 
     def _epoch_or_last(self, run: str, epoch: int | None) -> int:
         if epoch is not None:
@@ -242,8 +257,8 @@ class Results:
     def _part(matrix: pd.DataFrame, rows: Sequence[int | str] | None, classes: Sequence[int | str] | None) -> pd.DataFrame:
         if rows is None and classes is None:
             return matrix
-        row_indices = head_matrix.class_indices(rows, matrix.index)
-        return matrix.iloc[row_indices, head_matrix.class_indices(classes, matrix.columns)]
+        row_indices = _class_indices(rows, matrix.index)
+        return matrix.iloc[row_indices, _class_indices(classes, matrix.columns)]
 
     def require_matrices(self, run: str | None = None) -> None:
         """Raise `UsageError` if a run has so many classes that no matrix is stored; for functions that need complete matrices."""
@@ -333,7 +348,7 @@ class Results:
         """
         matrix = self.csm(kind, epoch, split, run, reference=reference, rows=rows)
         values = matrix.to_numpy(dtype=np.float64, copy=True)
-        values[np.arange(len(values)), head_matrix.class_indices(rows, matrix.columns)] = np.inf
+        values[np.arange(len(values)), _class_indices(rows, matrix.columns)] = np.inf
         order = np.argsort(-values, axis=1, kind="stable")
         return pd.DataFrame(order, index=matrix.index, columns=pd.RangeIndex(order.shape[1], name="rank"))
 
@@ -399,3 +414,28 @@ def brief_epochs(epochs: list[int]) -> str:
     if len(epochs) > 8:
         return f"{epochs[0]}, {epochs[1]}, ... {epochs[-1]}"
     return ", ".join(map(str, epochs))
+
+
+def _class_indices(classes: Sequence[int | str] | None, labels: pd.Index) -> NDArray[np.intp]:
+    """Return the indices of classes that are given by name or index, all if None; raise `UsageError` for an unknown class."""
+    if classes is None:
+        return np.arange(len(labels))
+    # The first of several classes with one name counts.
+    indices_by_name = {str(name): index for index, name in reversed(list(enumerate(labels)))}
+    indices = []
+    for name_or_index in classes:
+        index = indices_by_name.get(name_or_index) if isinstance(name_or_index, str) else int(name_or_index)
+        if index is None or not 0 <= index < len(labels):
+            raise UsageError(
+                f"no class {name_or_index!r}: expected a name, or an index from 0 to {len(labels) - 1}",
+                code="unknown-class",
+                name=name_or_index,
+            )
+        indices.append(index)
+    return np.array(indices, dtype=np.intp)
+
+
+@lru_cache(maxsize=1)
+def _cosines(head: Path, kind: str, _modified_ns: int) -> Cosines:
+    weight = parquet.to_rows(parquet.read(head), "weight")
+    return Cosines.of(weight, centred=kind == "ncsm_centred")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.errors import UsageError
-from dsi_cli.store import atomic_write, layout, parquet
+from dsi_cli.store import atomic_write, layout
 
 if TYPE_CHECKING:
     from dsi_cli.tracking.points import RunPoints
@@ -61,7 +61,7 @@ def _update_file(path: Path, data: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
     except OSError as error:
-        raise parquet.write_error(path, error, OPTION) from None
+        raise atomic_write.write_error(path, error, OPTION) from None
 
 
 def _event_bytes(run: RunPoints) -> bytes:

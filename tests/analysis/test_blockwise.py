@@ -12,7 +12,7 @@ from helpers.outputs import heads, save_head, tables
 from numpy.testing import assert_allclose
 
 from dsi_cli import similarity
-from dsi_cli.analysis import memory_plan
+from dsi_cli.analysis import comparison
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.engines import resources
@@ -93,7 +93,7 @@ def require_sums(found: pd.DataFrame, expected: pd.DataFrame, reason: str) -> No
 def test_analyze_with_little_memory_compares_in_blocks_until_more_is_given(
     run_folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_plan, "DENSE_WITHOUT_BUDGET", 0)
+    monkeypatch.setattr(comparison, "DENSE_WITHOUT_BUDGET", 0)
     out = tmp_path / "out"
     analyze([run_folder], out, replace(OPTIONS, memory=1))
     require_sums(curves_of(out), curves_of(whole), "needs whole matrices in memory: give more with --memory")
@@ -108,15 +108,15 @@ def test_analyze_with_little_memory_compares_in_blocks_until_more_is_given(
 
 
 def test_make_plan_without_a_limit_uses_all_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "free_memory", lambda: 1000**2 * memory_plan.BYTES_PER_VALUE)
-    assert memory_plan.make_plan(1000, Options()).threads == 1
-    assert memory_plan.make_plan(1001, Options()).walk is not None
+    monkeypatch.setattr(resources, "free_memory", lambda: 1000**2 * comparison.BYTES_PER_VALUE)
+    assert comparison.make_plan(1000, Options()).threads == 1
+    assert comparison.make_plan(1001, Options()).walk is not None
 
 
 @pytest.fixture
 def vast(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the output of a run with more classes than `MAX_DENSE_CLASSES`."""
-    monkeypatch.setattr(memory_plan, "DENSE_WITHOUT_BUDGET", 0)
+    monkeypatch.setattr(comparison, "DENSE_WITHOUT_BUDGET", 0)
     monkeypatch.setattr(similarity, "MAX_DENSE_CLASSES", 12)
     analyze([run_folder], tmp_path / "out", OPTIONS)
     return tmp_path / "out"

@@ -119,7 +119,7 @@ def test_a_second_call_changes_nothing_and_opens_no_checkpoint(way, make_run, tm
 def test_new_results_are_compared_from_memory_in_parts_that_fit(make_run, tmp_path, monkeypatch):
     run, out = make_run(), tmp_path / "out"
     lay_beside(run, drawn(4))
-    monkeypatch.setattr("dsi_cli.analysis.analyze.MAX_RESULT_BYTES", 0)
+    monkeypatch.setattr("dsi_cli.analysis.comparison.MAX_RESULT_BYTES", 0)
     for reader in ("to_counts", "to_matrix"):
         monkeypatch.setattr(parquet, reader, None)
     analyze([run], out, Options(draws=0, epochs="0:2"))

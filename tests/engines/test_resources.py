@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dsi_cli.analysis import memory_plan
+from dsi_cli.analysis import comparison
 from dsi_cli.analysis.options import Options
 from dsi_cli.engines import resources
 
@@ -35,5 +35,5 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
 )
 def test_matrices_are_whole_where_they_fit(classes, budget, is_vast, by_blocks, threads, monkeypatch):
     monkeypatch.setattr(resources, "usable_cores", lambda: 2)
-    found = memory_plan.make_plan(classes, Options(memory=budget))
+    found = comparison.make_plan(classes, Options(memory=budget))
     assert (found.is_vast, found.walk is not None, found.threads) == (is_vast, by_blocks, threads)

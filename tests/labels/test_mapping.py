@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dsi_cli.analysis.semantics import mapping_file, wordnet_matrix
+from dsi_cli.analysis.semantics import class_labels, wordnet_matrix
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
 
@@ -35,13 +35,13 @@ def write(tmp_path):
     ],
 )
 def test_what_a_mapping_says(write, text, expected):
-    assert mapping_file.read_mapping(write(text), ANIMALS) == expected
+    assert class_labels.read_choices(write(text), ANIMALS) == expected
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
 def test_any_usual_encoding_is_read(write, encoding):
     labels = LabelList(("café", "dog"), None, "l.txt")
-    assert mapping_file.read_mapping(write("name,synset\ncafé,cafe.n.01\n", encoding), labels) == {0: "cafe.n.01"}
+    assert class_labels.read_choices(write("name,synset\ncafé,cafe.n.01\n", encoding), labels) == {0: "cafe.n.01"}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_any_usual_encoding_is_read(write, encoding):
 )
 def test_what_is_wrong_is_said_with_its_line(write, text, message):
     with pytest.raises(UsageError, match=message):
-        mapping_file.read_mapping(write(text), ANIMALS)
+        class_labels.read_choices(write(text), ANIMALS)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_what_is_wrong_is_said_with_its_line(write, text, message):
     ],
 )
 def test_of_two_columns_the_edited_one_decides(row, decides, write):
-    assert mapping_file.read_mapping(write(f"index,name,synset,wnid\n1,dog,{row}\n"), ANIMALS) == {1: decides}
+    assert class_labels.read_choices(write(f"index,name,synset,wnid\n1,dog,{row}\n"), ANIMALS) == {1: decides}
 
 
 def test_the_written_mapping_can_be_edited_and_given_back(tmp_path):

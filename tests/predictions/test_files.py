@@ -25,7 +25,7 @@ def test_the_accuracy_of_the_real_runs_is_their_logs(four_runs, run):
     with (folder / "log.csv").open() as file:
         accuracy = {int(row["epoch"]): float(row["test_acc"]) for row in csv.DictReader(file)}
     predictions = read_predictions(*beside)
-    assert predictions.source == "preds.npy (31 epochs, 10,000 samples), truth from targets.npy"
+    assert predictions.describe() == "preds.npy (31 epochs, 10,000 samples), truth from targets.npy"
     found = predictions.results(list(accuracy), 100)
     assert list(found) == list(accuracy)
     for epoch, outcome in found.items():
@@ -64,7 +64,7 @@ def test_a_folder_has_a_file_an_epoch_of_any_format(save, tmp_path, counts_of, t
         save(f"f/{other}", "x")
     (tmp_path / "f" / "6.npy").mkdir()
     assert_array_equal(counts_of(tmp_path / "f"), counts)
-    assert read_predictions(tmp_path / "f").source == "f (3 epochs, 40 samples), truth from targets.npy"
+    assert read_predictions(tmp_path / "f").describe() == "f (3 epochs, 40 samples), truth from targets.npy"
     assert list(read_predictions(tmp_path / "f").results([0, 2, 9], 4, NAMES)) == [0, 2]
 
 

@@ -1,9 +1,13 @@
-"""Write the weight similarity matrices of a run, and reuse those of an earlier call."""
+"""Write the heads and the weight similarity matrices of a run, and reuse those of an earlier call.
+
+If a run has too many classes for stored matrices, ``neighbors/RUN/KIND/EPOCH.parquet`` replaces a matrix by the nearest classes.
+Each file contains the checkpoint that it was made from.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +25,20 @@ from dsi_cli.analysis.classifiers.earlier_output import (
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.classifiers.scan import HeadParameters, Weights
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.relocation import Relocation, epoch_metadata, relocate
-from dsi_cli.checkpoints import deduplication
+from dsi_cli.analysis.relocation import Relocation, epoch_metadata, has_epoch, relocate
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import scan_checkpoint
 from dsi_cli.errors import CheckpointError, UnreadableError
-from dsi_cli.metrics.blockwise.wsi import BlockStatistics
+from dsi_cli.metrics.blockwise.blocks import BlockWalk
+from dsi_cli.metrics.blockwise.wsi import BlockStatistics, block_statistics
 from dsi_cli.similarity import weights
+from dsi_cli.similarity.weights import Cosines
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.layout import WEIGHT
-from dsi_cli.store.schema import CSMS, HEADS
+from dsi_cli.store.schema import CSMS, HEADS, NEIGHBORS
+
+STORED_NEIGHBORS = 50
+"""The number of nearest classes that are stored for each class."""
 
 
 @dataclass(frozen=True)
@@ -61,33 +69,34 @@ class MatrixWriter:
     ----------
     kinds : the matrices to make, keys of `KINDS`
     weights : the heads in memory; a head is removed when its matrices exist
+    walk : how matrices are read in blocks of rows, if they are too large to be stored
 
     Attributes
     ----------
     heads_read : the paths of the checkpoints whose heads were read again
     paths : the files of all checkpoints for which `stored` was called
     reused : the number of these checkpoints whose matrices all existed
-
-    Raises
-    ------
-    OutputError
-        A file cannot be moved.
     """
 
-    def __init__(self, out: Path, run: RunCheckpoints, kinds: Sequence[str], options: Options, weights: Weights) -> None:
+    def __init__(
+        self,
+        out: Path,
+        run: RunCheckpoints,
+        kinds: Sequence[str],
+        options: Options,
+        weights: Weights,
+        walk: BlockWalk | None = None,
+    ) -> None:
         self.out = out
         self.run = run
         self.weights = weights
+        self.walk = walk
         self.heads_read: set[str] = set()
         self.kinds = (WEIGHT, *kinds)
         self.options = options
         self.paths: set[Path] = set()
         self.reused = 0
-        self._raw_records = {record.path: record for record in run.records}
         self._files = {file.display_path: file for file in run.training.checkpoints}
-        self._head: HeadParameters | None = None
-        """The head of the checkpoint that `stored` works on."""
-        self._is_last_of_epoch = deduplication.stands_for_epoch(run.usable)
         files = files_of_run(out, run.name, MATRIX_TABLES)
         self._stored = {path: metadata for path, metadata in files.items() if is_from_weights(path)}
         moved = relocate(list(self._misplaced()), layout.temporary_folder(out))
@@ -95,14 +104,15 @@ class MatrixWriter:
 
     def _misplaced(self) -> Iterator[Relocation]:
         """Yield the stored files that should have another path or another epoch."""
-        records = {provenance_key(self._provenance(record)): record for record in self.run.usable}
+        records = {
+            provenance_key(self.run.provenance(record, self.options.shaping_matrices)): record for record in self.run.usable
+        }
         for path, metadata in self._stored.items():
             record = records.get(provenance_key(metadata))
             if record is None:
                 continue
             target = self._path(record, path.parent.name)
-            has_epoch = all(metadata.get(name) == value for name, value in epoch_metadata(record).items())
-            if path != target or not has_epoch:
+            if path != target or not has_epoch(metadata, record):
                 yield Relocation(path, target, record)
 
     def unused_files(self) -> set[Path]:
@@ -123,18 +133,14 @@ class MatrixWriter:
         record : a usable checkpoint of the run
         wanted : whether to read matrices that are stored already
         text_weight : the text embeddings ``(C, d)`` that serve as the head of a network with a text tower
-
-        Raises
-        ------
-        OutputError
-            A file cannot be read or written.
         """
         matrices: dict[str, NDArray[np.float32]] = {}
+        surveys: dict[str, BlockStatistics] = {}
         statistics: Metadata = {}
         all_existed = True
         if text_weight is not None:
             self.weights[record.path] = HeadParameters(text_weight)
-        self._head = self.weights.get(record.path)
+        head = self.weights.get(record.path)
         failed = None
         for kind in self._kinds_of(record):
             path = self._path(record, kind)
@@ -143,38 +149,28 @@ class MatrixWriter:
             if not self._is_stored(record, kind):
                 all_existed = False
                 try:
-                    if self._head is None:
-                        self._head = self.stored_head(record) or self._read_head(record)
+                    if head is None:
+                        head = self.stored_head(record) or self._read_head(record)
                 except CheckpointError as error:
                     if record.path not in self.run.gone:
                         failed = str(error)
                     continue
-                statistics = statistics or weight_statistics(self._head.weight)
-                metadata = self._expected_metadata(record) | statistics
-                matrix, table = (
-                    self._head_table(record, self._head) if kind == WEIGHT else self._make(record, kind, self._head)
-                )
-                parquet.write(table, path, metadata, layout.temporary_folder(self.out))
-                self._stored[path] = metadata
+                matrix = self._write(record, kind, head, surveys)
+                metadata = self._stored[path]
             self.paths.add(path)
-            if wanted and kind != WEIGHT:
+            if wanted and kind != WEIGHT and self.walk is None:
                 matrices[kind] = matrix if matrix is not None else parquet.to_matrix(parquet.read(path))
             statistics = metadata
-        if wanted and self._head is None:
-            self._head = self.stored_head(record)
+        if wanted and head is None:
+            head = self.stored_head(record)
         self.reused += all_existed and bool(statistics)
         self.weights.pop(record.path, None)
         mean_row, zero_rows = float(statistics.get("mean_row", 0.0)), list(statistics.get("zero_rows", []))
-        return StoredMatrices(matrices, mean_row, zero_rows, head=self._head if wanted else None, failed=failed)
+        weight = head.weight if wanted and head is not None and self.walk is not None else None
+        return StoredMatrices(matrices, mean_row, zero_rows, head if wanted else None, weight, surveys, failed)
 
     def stored_head(self, record: Record) -> HeadParameters | None:
-        """Return the stored head of a checkpoint; None if it is not stored.
-
-        Raises
-        ------
-        OutputError
-            The file cannot be read.
-        """
+        """Return the stored head of a checkpoint; None if it is not stored."""
         if not self._is_stored(record, WEIGHT):
             return None
         table = parquet.read(self._path(record, WEIGHT)).sort_by("class_index")
@@ -182,14 +178,6 @@ class MatrixWriter:
         if "bias" in table.column_names and not table["bias"].null_count:
             bias = table["bias"].to_numpy().astype(np.float32)
         return HeadParameters(parquet.to_rows(table, "weight"), bias)
-
-    @staticmethod
-    def _head_table(record: Record, head: HeadParameters) -> tuple[None, Any]:
-        weight = head.weight.reshape(len(head.weight), -1)
-        columns: dict[str, Any] = {"class_index": range(len(weight))}
-        if head.bias is not None and np.isfinite(head.bias).all():
-            columns["bias"] = head.bias.astype(np.float64)
-        return None, parquet.from_matrix(HEADS, weight, record.key_columns, columns)
 
     def _kinds_of(self, record: Record) -> Sequence[str]:
         """Return the matrices that a checkpoint can have: without a head, those of its text tower and the stored ones."""
@@ -203,24 +191,46 @@ class MatrixWriter:
         return layout.canonical_json({name: metadata.get(name) for name in expected}) == layout.canonical_json(expected)
 
     def _path(self, record: Record, kind: str) -> Path:
-        step = None if self._is_last_of_epoch[record.epoch, record.step] else record.step
+        step = self.run.step_in_names(record)
         if kind == WEIGHT:
             return layout.head_path(self.out, record.run, record.epoch, step)
+        if self.walk is not None:
+            return layout.neighbors_path(self.out, record.run, kind, record.epoch, step)
         return layout.csm_path(self.out, record.run, kind, None, record.epoch, step)
-
-    def _provenance(self, record: Record) -> Metadata:
-        return {"record": dict(vars(self._raw_records[record.path])), "shaping": self.options.shaping_matrices}
 
     def _expected_metadata(self, record: Record) -> Metadata:
         """Return the metadata that the files of a checkpoint must have to be valid."""
         names = {"names": self.run.names} if record.head is None else {}
-        return self._provenance(record) | epoch_metadata(record) | names
+        return self.run.provenance(record, self.options.shaping_matrices) | epoch_metadata(record) | names
 
-    def _make(self, record: Record, kind: str, head: HeadParameters) -> tuple[NDArray[np.float32] | None, Any]:
-        """Return a matrix ``(C, C)`` and its table."""
-        matrix = KINDS[kind](head.weight)
-        table = parquet.from_matrix(CSMS, matrix, record.key_columns | {"kind": kind}, {"class_index": range(len(matrix))})
-        return matrix, table
+    def _write(
+        self, record: Record, kind: str, head: HeadParameters, surveys: dict[str, BlockStatistics]
+    ) -> NDArray[np.float32] | None:
+        """Write a head, or a matrix and return it; of a matrix in blocks of rows, write neighbors and add its statistics."""
+        matrix = None
+        constants = record.key_columns | {"kind": kind}
+        if kind == WEIGHT:
+            table = _head_table(record, head)
+        elif self.walk is None:
+            matrix = KINDS[kind](head.weight)
+            table = parquet.from_matrix(CSMS, matrix, constants, {"class_index": range(len(matrix))})
+        else:
+            rows = Cosines.of(head.weight, centred=kind == "ncsm_centred")
+            survey = block_statistics(rows, self.walk, self.options.quantiles, STORED_NEIGHBORS)
+            nearest, surveys[kind] = survey.nearest, replace(survey, nearest=None)
+            assert nearest is not None
+            columns = {
+                "class_index": np.repeat(np.arange(len(head.weight)), nearest.neighbor.shape[1]),
+                "neighbor": nearest.neighbor.ravel(),
+                "rank": nearest.rank.ravel(),
+                "similarity": nearest.value.ravel().astype(np.float64),
+            }
+            table = parquet.from_columns(NEIGHBORS, nearest.neighbor.size, constants, columns)
+        path = self._path(record, kind)
+        statistics = {"mean_row": weights.mean_row_ratio(head.weight), "zero_rows": weights.zero_rows(head.weight)}
+        self._stored[path] = self._expected_metadata(record) | statistics
+        parquet.write(table, path, self._stored[path], layout.temporary_folder(self.out))
+        return matrix
 
     def _read_head(self, record: Record) -> HeadParameters:
         file = self._files.get(record.path)
@@ -231,6 +241,9 @@ class MatrixWriter:
         return HeadParameters(result.weight, result.bias)
 
 
-def weight_statistics(weight: NDArray[np.float32]) -> Metadata:
-    """Return the statistics of a head that are stored in the metadata of its files."""
-    return {"mean_row": weights.mean_row_ratio(weight), "zero_rows": weights.zero_rows(weight)}
+def _head_table(record: Record, head: HeadParameters) -> Any:
+    weight = head.weight.reshape(len(head.weight), -1)
+    columns: dict[str, Any] = {"class_index": range(len(weight))}
+    if head.bias is not None and np.isfinite(head.bias).all():
+        columns["bias"] = head.bias.astype(np.float64)
+    return parquet.from_matrix(HEADS, weight, record.key_columns, columns)

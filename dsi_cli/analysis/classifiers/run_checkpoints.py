@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +62,23 @@ class RunCheckpoints:
         return max((number for number in numbers if number is not None), default=None) if numbers else 0
 
     @cached_property
+    def is_last_of_epoch(self) -> dict[tuple[int | None, int | None], bool]:
+        """True for the last save of an epoch, by epoch and step of the usable checkpoints."""
+        return deduplication.stands_for_epoch(self.usable)
+
+    def step_in_names(self, record: Record) -> int | None:
+        """Return the step in the names of a checkpoint's files; None for the last save of its epoch."""
+        return None if self.is_last_of_epoch[record.epoch, record.step] else record.step
+
+    @cached_property
+    def _raw_records(self) -> dict[str, dict[str, Any]]:
+        return {record.path: dict(vars(record)) for record in self.records}
+
+    def provenance(self, record: Record, shaping: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the checkpoint, as scanned, and the options that affect matrices: the metadata that all its files share."""
+        return {"record": self._raw_records[record.path], "shaping": shaping}
+
+    @cached_property
     def common_classes(self) -> int | None:
         """The number of classes of the smallest head, which all heads have; None without a classifier."""
         return min((record.classes for record in self.usable if record.classes is not None), default=None)
@@ -111,27 +129,24 @@ def reason_nothing_usable(runs: Sequence[RunCheckpoints]) -> str | None:
 def fail_other_networks(runs: Sequence[RunCheckpoints], classes: int, source: str) -> list[RunCheckpoints]:
     """Fail networks whose class count is not that of the labels, if another network in the same folder fits the labels.
 
-    A pretrained network next to the checkpoints of a training is no reason to refuse the labels.
+    A pretrained network next to the checkpoints of a training is no reason to refuse the labels. Runs that do not use them stay.
     """
-    folders = {run.training.folder for run in runs if run.classes == classes}
+    folders = {run.training.folder for run in runs if run.classes == classes and not run.ignores_kept_labels}
     checked = []
     for run in runs:
-        reasons = {
-            record.path: f"has {count(record.classes, 'class')}, {source} has {count(classes, 'label')}"
-            for record in run.usable
-            if run.training.folder in folders and record.classes is not None and run.classes != classes
-        }
+        reasons = {}
+        if run.training.folder in folders and run.classes != classes and not run.ignores_kept_labels:
+            for record in run.usable:
+                if record.classes is not None:
+                    reasons[record.path] = f"has {count(record.classes, 'class')}, {source} has {count(classes, 'label')}"
         checked.append(run.fail(reasons, "class-count"))
     return checked
 
 
 def check_class_count(run: RunCheckpoints, options: HeadOptions, names: tuple[str, ...], source: str) -> None:
-    """Check that the heads of a run have as many rows as the user's labels.
+    """Raise `UsageError` if the heads of a run have another number of rows than the user's labels.
 
-    Raises
-    ------
-    UsageError
-        They have not. The message names a matrix with one row per label, if the file contains one.
+    The message names a matrix with one row per label, if the file contains one.
     """
     classes = len(names)
     if run.classes in (None, 0, classes):
@@ -142,7 +157,12 @@ def check_class_count(run: RunCheckpoints, options: HeadOptions, names: tuple[st
     mismatch = (
         f"{source} has {classes} labels ({first}, ...), but the classifier of run {run.name!r} has {other.classes} classes"
     )
-    fitting = _matrices_with_rows(run, other, options, classes)
+    # Look for the matrices in the checkpoint that have one row per label.
+    fitting: list[str] = []
+    file = next((file for file in run.training.checkpoints if file.display_path == other.path), None)
+    if file is not None:
+        with suppress(CheckpointError):
+            fitting = [candidate.title for candidate in explain_head_choice(file, options, classes)[1] if candidate.fits]
     if not fitting:
         raise UsageError(f"{mismatch}: give the list that the model was trained with", code="label-count", **fields)
     taken = f"{other.head} is taken with --head" if options.head is not None else f"{other.head} is taken"
@@ -153,15 +173,3 @@ def check_class_count(run: RunCheckpoints, options: HeadOptions, names: tuple[st
         head=name,
         **fields,
     )
-
-
-def _matrices_with_rows(run: RunCheckpoints, record: Record, options: HeadOptions, classes: int) -> list[str]:
-    """Return the names and shapes of the matrices in a checkpoint that have one row per class."""
-    file = next((file for file in run.training.checkpoints if file.display_path == record.path), None)
-    if file is None:
-        return []
-    try:
-        candidates = explain_head_choice(file, options, classes)[1]
-    except CheckpointError:
-        return []
-    return [candidate.title for candidate in candidates if candidate.fits]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -70,7 +71,17 @@ class CheckpointScanner:
         """Return a scanner that also uses the label list and targets next to a run's checkpoints, unless labels are given."""
         if self.classes is not None:
             return self
-        return replace(self, classes_in_label_file=_count_labels(run), classes_in_targets=_count_target_classes(run))
+        labels, classes, targets_file = None, None, run.folder / "targets.npy"
+        label_file = label_files.find_label_file(run.folder)
+        if label_file is not None:
+            with suppress(UsageError):
+                labels = len(label_files.read_labels_or_preset(str(label_file)).names)
+        with suppress(OSError, ValueError):
+            if isinstance(targets_file, Path) and targets_file.is_file():
+                targets = np.load(targets_file, mmap_mode="r", allow_pickle=False)
+                if targets.ndim == 1 and targets.size > 0 and np.issubdtype(targets.dtype, np.integer):
+                    classes = int(targets.max()) + 1
+        return replace(self, classes_in_label_file=labels, classes_in_targets=classes)
 
     def _scan_with_evidence(self, file: CheckpointFile) -> list[ScanResult]:
         """Scan with the known number of classes; if no matrix fits it, scan without it, so that the error can name both."""
@@ -84,30 +95,6 @@ class CheckpointScanner:
         else:
             return results
         return again if any(result.record.status == OK for result in again) else results
-
-
-def _count_labels(run: TrainingRun) -> int | None:
-    """Return the number of labels in a label file next to the checkpoints; None without a readable one."""
-    path = label_files.find_label_file(run.folder)
-    if path is None:
-        return None
-    try:
-        return len(label_files.read_labels_or_preset(str(path)).names)
-    except UsageError:
-        return None
-
-
-def _count_target_classes(run: TrainingRun) -> int | None:
-    """Return the number of classes in ``targets.npy`` next to the checkpoints; None without a list of integers there."""
-    path = run.folder / "targets.npy"
-    try:
-        if not isinstance(path, Path) or not path.is_file():
-            return None
-        targets = np.load(path, mmap_mode="r", allow_pickle=False)
-        is_list = targets.ndim == 1 and targets.size > 0 and np.issubdtype(targets.dtype, np.integer)
-        return int(targets.max()) + 1 if is_list else None
-    except (OSError, ValueError):
-        return None
 
 
 def scan_run(
@@ -126,7 +113,13 @@ def scan_run(
     epochs : the epochs whose heads may stay in memory; all if None
     progress : called after each file
     """
-    earlier = {file.display_path: _unchanged(known, file) for file in run.checkpoints}
+    # Use the records of an earlier call for files that were complete and have not changed.
+    earlier: dict[str, Record | None] = {}
+    for file in run.checkpoints:
+        record = known.get(file.display_path)
+        if record is not None and (record.bytes, record.modified_ns) != (file.bytes, file.modified_ns):
+            record = None
+        earlier[file.display_path] = None if record is None or record.status == PENDING else record
     new_results = scan_files(scanner, [file for file in run.checkpoints if earlier[file.display_path] is None], engine)
     records: list[Record] = []
     weights: Weights = {}
@@ -156,32 +149,24 @@ def scan_run(
     return scanned, weights
 
 
-def _unchanged(known: KnownCheckpoints, file: CheckpointFile) -> Record | None:
-    """Return the record of an earlier call; None without one, or if the file was incomplete or has changed."""
-    record = known.get(file.display_path)
-    if record is None or record.status == PENDING:
-        return None
-    return record if (record.bytes, record.modified_ns) == (file.bytes, file.modified_ns) else None
-
-
 def scan_files(scanner: CheckpointScanner, files: Sequence[CheckpointFile], engine: Engine) -> Iterator[list[ScanResult]]:
     """Yield the results of each file, in order; remote files are read with more threads than there are cores."""
     if not engine.is_elsewhere and any(not isinstance(file.path, Path) for file in files):
         return local.map_in_order(scanner, files, filesystem.WORKERS)
-    return engine.map_in_order(scanner, files, _lost_result)
 
+    def lost(file: CheckpointFile, reason: str) -> list[ScanResult]:
+        record = Record(
+            file.run,
+            file.display_path,
+            bytes=file.bytes,
+            modified_ns=file.modified_ns,
+            status=FAILED,
+            reason=reason,
+            code="worker-lost",
+        )
+        return [ScanResult(record, file=file)]
 
-def _lost_result(file: CheckpointFile, reason: str) -> list[ScanResult]:
-    record = Record(
-        file.run,
-        file.display_path,
-        bytes=file.bytes,
-        modified_ns=file.modified_ns,
-        status=FAILED,
-        reason=reason,
-        code="worker-lost",
-    )
-    return [ScanResult(record, file=file)]
+    return engine.map_in_order(scanner, files, lost)
 
 
 def split(scanned: RunCheckpoints, known: KnownCheckpoints, options: HeadOptions, weights: Weights) -> list[RunCheckpoints]:
@@ -208,19 +193,23 @@ def split(scanned: RunCheckpoints, known: KnownCheckpoints, options: HeadOptions
     records_and_gone = [*scanned.records, *gone]
     for run, records in training_runs.split_training_runs(scanned.training, records_and_gone, earlier, read_head):
         own = [record for record in records if record.path in present]
-        if own:
-            missing = _missing_records(run, own, known)
-            read = scanned.heads_read & {record.path for record in own}
-            paths = frozenset(record.path for record in missing)
-            parts.append(RunCheckpoints(run, (*own, *missing), heads_read=read, names=scanned.names, gone=paths))
+        if not own:
+            continue
+        missing = _missing_records(run, own, known)
+        read = scanned.heads_read & {record.path for record in own}
+        missing_paths = frozenset(record.path for record in missing)
+        parts.append(RunCheckpoints(run, (*own, *missing), heads_read=read, names=scanned.names, gone=missing_paths))
     return parts
 
 
 def _missing_records(run: TrainingRun, records: Sequence[Record], known: KnownCheckpoints) -> list[Record]:
     """Return the records of checkpoints that no longer exist, except for epochs that another file has now."""
     present = {file.display_path for file in run.checkpoints}
-    epochs = {(r.epoch, r.step) for r in records if r.status == OK and r.epoch is not None}
-    renamed = {r.fingerprint for r in records if r.epoch is None}
-    own = {path: record for path, record in known.with_matrix.items() if record.run == run.name}
-    gone = [r for path, r in own.items() if path not in present and (r.epoch, r.step) not in epochs]
-    return [r for r in gone if not (r.epoch is None and r.fingerprint in renamed)]
+    epochs = {(record.epoch, record.step) for record in records if record.status == OK and record.epoch is not None}
+    renamed = {record.fingerprint for record in records if record.epoch is None}
+    missing = []
+    for path, record in known.with_matrix.items():
+        is_replaced = (record.epoch, record.step) in epochs or (record.epoch is None and record.fingerprint in renamed)
+        if record.run == run.name and path not in present and not is_replaced:
+            missing.append(record)
+    return missing

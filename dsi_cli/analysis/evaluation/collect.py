@@ -14,7 +14,6 @@ import numpy as np
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.evaluation import from_file
 from dsi_cli.analysis.evaluation.dataset_cache import DatasetCache, Say
-from dsi_cli.analysis.evaluation.from_file import FilePredictions
 from dsi_cli.analysis.evaluation.from_model import ModelPredictions, model_for_run
 from dsi_cli.analysis.evaluation.ray_worker import EvaluationJob, EvaluationWorker, lost_result
 from dsi_cli.analysis.evaluation.stored import EvaluationStore, PredictionSource
@@ -66,13 +65,7 @@ class EvaluationInputs:
 
 
 def open_inputs(out: Path, options: Options, say: Say, report: ReportProgress) -> EvaluationInputs:
-    """Open the data and the predictions that the options name.
-
-    Raises
-    ------
-    UsageError
-        One of them cannot be read.
-    """
+    """Open the data and the predictions that the options name; raise `UsageError` if one of them cannot be read."""
     data = None
     if options.evaluation.data:
         data = DatasetCache(options.evaluation, layout.temporary_folder(out), say, report)
@@ -105,13 +98,6 @@ class RunEvaluations:
         ----------
         runs : all runs; the checkpoints are those that are usable now
         engine : runs models, one after another in this process, or elsewhere
-
-        Raises
-        ------
-        UsageError
-            The model or the data is wrong.
-        OutputError
-            A file cannot be written.
         """
         every_store = [store for stores in self.stores.values() for store in stores]
         for store in every_store:
@@ -155,7 +141,12 @@ class RunEvaluations:
             mark = store.mark(record)
             columns = record.key_columns | {"split": store.split}
             yield TYPICALITY, [columns | row for row in mark.get("typicality", [])]
-            yield TYPICALITY_HISTOGRAM, [columns | row for row in _histogram_rows(mark.get("histograms", []))]
+            rows = []
+            for is_right, counts in zip((False, True), mark.get("histograms", []), strict=False):
+                edges = np.linspace(-1.0, 1.0, len(counts) + 1).tolist()
+                for low, high, samples in zip(edges, edges[1:], counts, strict=False):
+                    rows.append(columns | {"correct": is_right, "low": low, "high": high, "samples": samples})
+            yield TYPICALITY_HISTOGRAM, rows
 
     def collapse(self, record: Record) -> dict[str, dict[str, Any]]:
         """Return the values by class of neural collapse at a checkpoint, by split."""
@@ -179,13 +170,7 @@ def prepare(
     inputs: EvaluationInputs,
     progress: ImageProgress,
 ) -> RunEvaluations:
-    """Return the stored results of all runs, with the source of each missing one.
-
-    Raises
-    ------
-    UsageError
-        The data or the predictions do not fit a run.
-    """
+    """Return the stored results of all runs, with the source of each missing one; raise `UsageError` if one does not fit."""
     evaluations = RunEvaluations()
     if inputs.predictions is not None:
         usable = [run.name for run in runs if run.usable and labels[run.name].classes]
@@ -209,9 +194,13 @@ def prepare(
             mixed = _mixed_sources_warning(store, run)
             if mixed is not None:
                 warnings.append(mixed)
-            description = _source_description(store, run)
-            if description is not None:
-                evaluations.sources[name][store.split] = description
+            # Describe the source of the split's results, which may come from an earlier call.
+            mark = next((mark for record in run.usable if (mark := store.mark(record))), None)
+            if store.source is not None:
+                evaluations.sources[name][store.split] = store.source.description
+            elif mark is not None:
+                earlier = mark.get("from", {}).get("source", "unknown")
+                evaluations.sources[name][store.split] = f"{earlier}, from an earlier call"
         evaluations.warnings += [f"{name}: {warning}" for warning in warnings]
     return evaluations
 
@@ -276,16 +265,6 @@ def _results_from_cluster(
         yield result
 
 
-def _source_description(store: EvaluationStore, run: RunCheckpoints) -> str | None:
-    """Return a description of the source of a split's results; None without a source and without stored results."""
-    if isinstance(store.source, FilePredictions):
-        return store.source.source
-    if isinstance(store.source, ModelPredictions):
-        return store.source.described_data
-    mark = next((mark for record in run.usable if (mark := store.mark(record))), None)
-    return None if mark is None else f"{mark.get('from', {}).get('source', 'unknown')}, from an earlier call"
-
-
 READABLE_PARTS = 3
 """The number of parts of `_provenance_parts` that can be shown to the user."""
 
@@ -321,13 +300,6 @@ def _provenance_parts(mark: Mapping[str, Any]) -> tuple[str, ...]:
     images = Preprocessing(**preprocessing).describe() if preprocessing else ""
     everything = "" if "predictions" in source else layout.canonical_json(source)
     return str(description.get("source", "unknown")), str(description.get("model") or ""), images, everything
-
-
-def _histogram_rows(histograms: Sequence[Sequence[int]]) -> Iterator[Row]:
-    for is_right, counts in zip((False, True), histograms, strict=False):
-        edges = np.linspace(-1.0, 1.0, len(counts) + 1)
-        for low, high, samples in zip(edges, edges[1:], counts, strict=False):
-            yield {"correct": is_right, "low": float(low), "high": float(high), "samples": samples}
 
 
 def splits_with_other_accuracy(rows: Sequence[Row], written: Mapping[str, float]) -> list[str]:

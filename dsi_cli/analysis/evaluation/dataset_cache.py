@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,16 +38,10 @@ class DatasetCache:
     samples: dict[str, Samples] = field(default_factory=dict)
     shares: int = 1
     """The number of processes that share the memory of this machine."""
-    _cached: dict[tuple[str, Preprocessing], CachedSplit] = field(default_factory=dict)
+    _cached: dict[tuple[str, Preprocessing], tuple[NDArray[np.int64], Batches]] = field(default_factory=dict)
 
     def open(self) -> None:
-        """Open the data of each split.
-
-        Raises
-        ------
-        UsageError
-            The data of a split cannot be opened.
-        """
+        """Open the data of each split; raise `UsageError` if this fails."""
         from dsi_cli.inference.open_dataset import open_samples
 
         options = self.evaluation
@@ -70,35 +67,45 @@ class DatasetCache:
         key, samples = (split, prepared), self.samples[split]
         if key not in self._cached:
             self._cached[key] = self._decode(split, prepared)
-        cached = self._cached[key]
-        return Split(targets[cached.kept], cached.batches, cached.kept, [samples.paths[index] for index in cached.kept])
+        kept, batches = self._cached[key]
+        return Split(targets[kept], batches, kept, [samples.paths[index] for index in kept])
 
-    def _decode(self, split: str, prepared: Preprocessing) -> CachedSplit:
-        from dsi_cli.inference.decode_cache import decode
+    def _decode(self, split: str, prepared: Preprocessing) -> tuple[NDArray[np.int64], Batches]:
+        """Return the indices of the samples that can be decoded, and their images as inputs of a model."""
+        from dsi_cli.inference.decode_cache import decode, stream
 
         samples, transform, skip_bad = self.samples[split], prepared.transform(), self.evaluation.skip_bad_images
         self.scratch.mkdir(parents=True, exist_ok=True)
-        in_memory, at_most = _byte_limits(self.evaluation.cache, self.scratch, self.shares)
+        in_memory = free_memory() // 2 // self.shares
+        on_disk = shutil.disk_usage(self.scratch).free // 2 // self.shares
+        cache = self.evaluation.cache
         decoded = decode(
             samples,
             transform,
             scratch=self.scratch,
-            in_memory_below=in_memory,
-            at_most=at_most,
+            in_memory_below=in_memory if cache is None else min(cache, in_memory),
+            at_most=on_disk if cache is None else min(cache, on_disk),
             skip_bad=skip_bad,
             progress=lambda done, total: self.progress(f"decoding {split} images", done, total),
             announce=lambda text: self.say(f"{split}: {text}"),
         )
         if decoded is not None:
             self._warn_of_bad(split, decoded.bad)
-            return CachedSplit(decoded.kept, _batches_from_memory(decoded.images))
+            return decoded.kept, _batches_from_memory(decoded.images)
         self.say(f"{split}: --cache is too small for all images: they are decoded again for each checkpoint")
         kept = np.arange(len(samples))
         if skip_bad:
-            bad = _bad_samples(samples, transform)
+            bad: dict[int, str] = {}
+            deque(stream(samples, transform, range(len(samples)), on_bad=bad.__setitem__), maxlen=0)
             self._warn_of_bad(split, [(samples.locate(index), reason) for index, reason in bad.items()])
             kept = np.setdiff1d(kept, np.array([*bad], dtype=np.int64))
-        return CachedSplit(kept, _batches_decoded_again(samples, transform, kept))
+
+        def batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
+            with closing(stream(samples, transform, kept[order].tolist())) as rows:
+                while batch := [row for _, row in islice(rows, size)]:
+                    yield np.stack(batch)
+
+        return kept, batches
 
     def _warn_of_bad(self, split: str, bad: Sequence[tuple[str, str]]) -> None:
         if bad:
@@ -108,56 +115,11 @@ class DatasetCache:
             self.say(f"warning: {split}: {images} cannot be decoded and {are} left out, first {path}: {reason}")
 
 
-@dataclass(frozen=True)
-class CachedSplit:
-    """The images of a split, as inputs of a model."""
-
-    kept: NDArray[np.int64]
-    """The indices of the samples that can be decoded."""
-    batches: Batches
-
-
-def _bad_samples(samples: Samples, transform: Any) -> dict[int, str]:
-    """Return the samples that cannot be decoded, with the reasons; all samples are decoded once."""
-    from dsi_cli.inference.decode_cache import stream
-
-    bad: dict[int, str] = {}
-    for _ in stream(samples, transform, range(len(samples)), on_bad=bad.__setitem__):
-        pass
-    return bad
-
-
-def _byte_limits(cache: int | None, scratch: Path, shares: int) -> tuple[int, int]:
-    """Return how many bytes of images may be in memory, and how many in a file."""
-    in_memory = free_memory() // 2 // shares
-    on_disk = shutil.disk_usage(scratch).free // 2 // shares
-    return (in_memory, on_disk) if cache is None else (min(cache, in_memory), min(cache, on_disk))
-
-
 def _batches_from_memory(images: NDArray[Any]) -> Batches:
     def batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
         for start in range(0, len(order), size):
             rows = order[start : start + size]
             is_slice = rows[-1] - rows[0] + 1 == len(rows) and bool((np.diff(rows) == 1).all())
             yield images[rows[0] : rows[-1] + 1] if is_slice else images[rows]
-
-    return batches
-
-
-def _batches_decoded_again(samples: Samples, transform: Any, kept: NDArray[np.int64]) -> Batches:
-    from contextlib import closing
-
-    from dsi_cli.inference.decode_cache import stream
-
-    def batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
-        with closing(stream(samples, transform, kept[order].tolist())) as rows:
-            batch: list[NDArray[Any]] = []
-            for _, row in rows:
-                batch.append(row)
-                if len(batch) == size:
-                    yield np.stack(batch)
-                    batch = []
-            if batch:
-                yield np.stack(batch)
 
     return batches

@@ -12,7 +12,6 @@ import numpy as np
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, is_filtered
 from dsi_cli.analysis.options import Evaluation
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
-from dsi_cli.checkpoints import deduplication
 from dsi_cli.checkpoints.records import SKIPPED, Record
 from dsi_cli.errors import UsageError, count
 from dsi_cli.predictions import files
@@ -26,26 +25,17 @@ class FilePredictions:
 
     name: str
     """The name of the file."""
-    source: str
+    description: str
     """A description of the file and of the epochs that are used."""
     results: dict[int, EvaluationResult]
     digests: dict[int, str]
     last_paths: frozenset[str]
     """The paths of the last checkpoint of each epoch: predictions are taken to be those of the last save."""
 
-    @property
-    def needs_templates(self) -> bool:
-        """False: files contain no features."""
-        return False
-
-    @property
-    def equal_samples(self) -> None:
-        """None: files contain no features."""
-
-    @property
-    def images(self) -> int:
-        """0: no image is read."""
-        return 0
+    # Files contain no features, and no image is read.
+    needs_templates: bool = False
+    equal_samples: None = None
+    images: int = 0
 
     def provenance(self, record: Record) -> dict[str, Any] | None:
         """Return a digest of the predictions of a checkpoint."""
@@ -74,10 +64,7 @@ def predictions_for_run(
 ) -> tuple[FilePredictions, str | None]:
     """Return the predictions of one run, and a warning if their epochs are not exactly those of the run.
 
-    Raises
-    ------
-    UsageError
-        The predictions do not fit the classes or the epochs of the run, or no epoch is the same.
+    Raise `UsageError` if the predictions do not fit the classes or the epochs of the run.
     """
     names = labels.label_list.names if labels.label_list is not None else None
     usable, every = _usable_epochs(run), _all_epochs(run)
@@ -90,7 +77,6 @@ def predictions_for_run(
         except UsageError as error:
             first_error = first_error or error
             continue
-        is_last = deduplication.stands_for_epoch(run.usable)
         # The stored description has no number of epochs, since a later call may use more of them.
         description = {"source": predictions.describe(used, with_count=False)}
         source = FilePredictions(
@@ -98,10 +84,15 @@ def predictions_for_run(
             predictions.describe(used),
             {epoch: replace(result, description=description) for epoch, result in results.items()},
             {epoch: _digest(result) for epoch, result in results.items()},
-            frozenset(record.path for record in run.usable if is_last.get((record.epoch, record.step))),
+            frozenset(record.path for record in run.usable if run.is_last_of_epoch[record.epoch, record.step]),
         )
         if epochs is not every and predictions.is_in_order:
-            return source, _assumption(predictions, every, epochs)
+            left_out = [epoch for epoch in every if epoch not in usable]
+            return source, (
+                f"{predictions.name} has {count(len(usable), 'row')}, the run has {count(len(every), 'epoch')}: "
+                f"the rows are taken for {_epochs(usable)}, without {_epochs(left_out)}, "
+                "whose checkpoints are not used; if they belong to others, give an NPZ with `epochs`"
+            )
         return source, _mismatch(predictions, run, results)
     raise first_error or UsageError(
         f"run {run.name!r} has no epoch that predictions could belong to", code="no-epoch", run=run.name
@@ -141,16 +132,6 @@ def _mismatch(predictions: PredictionFile, run: RunCheckpoints, epochs: Collecti
     if others:
         problems.append(f"has {_epochs(others)}, which the run has not: left out")
     return f"{predictions.name} {'; it '.join(problems)}" if problems else None
-
-
-def _assumption(predictions: PredictionFile, every: Sequence[int], usable: Sequence[int]) -> str:
-    """Return the warning that rows are assigned to the usable epochs, since there are fewer rows than epochs."""
-    left_out = [epoch for epoch in every if epoch not in usable]
-    return (
-        f"{predictions.name} has {count(len(usable), 'row')}, the run has {count(len(every), 'epoch')}: "
-        f"the rows are taken for {_epochs(usable)}, without {_epochs(left_out)}, "
-        "whose checkpoints are not used; if they belong to others, give an NPZ with `epochs`"
-    )
 
 
 def _epochs(epochs: Sequence[int]) -> str:

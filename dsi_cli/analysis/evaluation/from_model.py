@@ -98,13 +98,7 @@ class LoadedModel:
         )
 
     def build(self) -> Evaluator:
-        """Return the model on its device.
-
-        Raises
-        ------
-        UsageError
-            The model is not known, or cannot be built.
-        """
+        """Return the model on its device; raise `UsageError` if it is not known, or cannot be built."""
         if self._evaluator is not None:
             return self._evaluator
         from dsi_cli.inference import evaluator, models
@@ -159,9 +153,8 @@ class LoadedModel:
         return self.record.classes + (0 if self.options.choice.keep_extra else self.record.extra_classes or 0)
 
     def kept(self) -> slice:
-        """Return the columns of the outputs that are compared."""
-        rows = self._rows()
-        return slice(0, self.record.classes) if rows is not None else slice(None)
+        """Return the columns of the outputs that are compared; all without a head."""
+        return slice(self.record.classes)
 
     def load(self, record: Record) -> str | None:
         """Put the weights of a checkpoint into the model; return the name of its head's module.
@@ -187,7 +180,9 @@ class LoadedModel:
             self._loaded = None
             self._head = load_weights.load_weights(self._model, weights)
         except UnreadableError as error:
-            self.has_fitted = self.has_fitted or any(self._fits(other) for other in self._others(record))
+            usable = self.run.usable
+            tried = [usable[index] for index in dict.fromkeys((0, len(usable) - 1, len(usable) // 2))]
+            self.has_fitted = self.has_fitted or any(self._fits(other) for other in tried if other is not record)
             if not self.has_fitted:
                 raise UsageError(
                     f"run {self.run.name!r}, {file.path.name}: {error}; no other checkpoint that was tried fits either:"
@@ -201,12 +196,6 @@ class LoadedModel:
             self._head = "head" if self.text_weight is not None else None
         self._loaded, self.has_fitted = record.path, True
         return self._head
-
-    def _others(self, record: Record) -> list[Record]:
-        """Return the first, the last and the middle checkpoint of the run, except for this one."""
-        usable = self.run.usable
-        indices = dict.fromkeys((0, len(usable) - 1, len(usable) // 2))
-        return [usable[index] for index in indices if usable[index] is not record]
 
     def _fits(self, record: Record) -> bool:
         file = self._files.get(record.path)
@@ -255,7 +244,7 @@ class ModelPredictions:
         """Return None: a model has predictions for each checkpoint."""
 
     @property
-    def described_data(self) -> str:
+    def description(self) -> str:
         """A description of the data, with the assumption about its labels."""
         return self.data.samples[self.split].source + (f"; {self.taken_for}" if self.taken_for else "")
 
@@ -294,10 +283,7 @@ def model_for_run(
 ) -> tuple[dict[str, ModelPredictions], list[str]]:
     """Return the sources of one run, one per split, and warnings about the classes of the data.
 
-    Raises
-    ------
-    UsageError
-        The classes of the data are not those of the head.
+    Raise `UsageError` if the classes of the data are not those of the head.
     """
     from dsi_cli.inference.class_matching import match_classes
 
@@ -328,23 +314,17 @@ def model_for_run(
 
 
 def _digest_of_code(spec: str) -> str | None:
-    """Return a digest of the files that define a model; None if a library defines it."""
-    files = [file for file in _code_files(spec) if file.is_file()]
-    if not files:
-        return None
+    """Return a digest of the files that define a model; None if a library defines it. Nothing is executed."""
+    kind, _, name = spec.partition(":")
+    files: list[Path] = []
+    if kind == "transformers":
+        files = [Path(name) / file for file in _HUGGING_FACE_FILES]
+    elif kind == "torchscript":
+        files = [Path(name)]
+    elif kind not in _LIBRARIES and user_code.is_function(spec):
+        files = user_code.code_files(spec)
+    files = [file for file in files if file.is_file()]
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.name.encode(errors="backslashreplace") + hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:16]
-
-
-def _code_files(spec: str) -> list[Path]:
-    """Return the files that define a model, whether they exist or not; nothing is executed."""
-    kind, _, name = spec.partition(":")
-    if kind == "transformers":
-        return [Path(name) / file for file in _HUGGING_FACE_FILES]
-    if kind == "torchscript":
-        return [Path(name)]
-    if kind in _LIBRARIES or not user_code.is_function(spec):
-        return []
-    return user_code.code_files(spec)
+    return digest.hexdigest()[:16] if files else None

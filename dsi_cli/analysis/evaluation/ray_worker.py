@@ -72,13 +72,7 @@ class EvaluationWorker:
     _sources: dict[int, ModelPredictions] = field(default_factory=dict)
 
     def __call__(self, job: Job) -> Outcome:
-        """Return the result of a checkpoint, or the reason why there is none.
-
-        Raises
-        ------
-        UsageError
-            The model or the data is wrong, or this machine does not see the data.
-        """
+        """Return the result of a checkpoint, or the reason why there is none."""
         index, record = job
         source = self._source(index)
         result = evaluate_or_reason(source, record)

@@ -1,8 +1,8 @@
 """The evaluation results of one run on one split: those of an earlier call, and new ones from a source of predictions.
 
 A result is stored in up to four files: predictions, confusion counts, CCSM and TNCSM. Each contains the checkpoint and the
-source that it was made from. The file that is written last shows that all are complete, and contains the loss and the other
-values that have no table.
+source that it was made from. The file that is written last shows that all are complete: its metadata, the mark of the result,
+contains ``parts``, the names of all files, and the loss and the other values that have no table.
 
 A stored result is removed only when another result of the same checkpoint replaces it, so a source that fails loses nothing.
 If a call has a source for a split, only results of this source count. Without a source, all stored results count.
@@ -10,20 +10,19 @@ If a call has a source for a split, only results of this source count. Without a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli import similarity
-from dsi_cli.analysis.classifiers.earlier_output import Metadata
+from dsi_cli.analysis.classifiers.earlier_output import Metadata, provenance_key
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, is_filtered
-from dsi_cli.analysis.evaluation.files import MATRIX_PARTS, CompleteFiles, EvaluationFiles
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.relocation import Relocation, epoch_metadata, relocate
+from dsi_cli.analysis.relocation import Relocation, epoch_metadata, has_epoch, relocate
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError
 from dsi_cli.predictions.result import EvaluationResult
@@ -32,9 +31,15 @@ from dsi_cli.similarity.templates import template_similarity
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS
 
+MATRIX_PARTS = ("ccsm", "tncsm", "tncsm_equal")
+
 
 class PredictionSource(Protocol):
     """A source of evaluation results on one split: a file with predictions, or a model and labelled data."""
+
+    @property
+    def description(self) -> str:
+        """A description of the source for the summary."""
 
     @property
     def needs_templates(self) -> bool:
@@ -55,13 +60,7 @@ class PredictionSource(Protocol):
         """Return why the source has no result of a checkpoint; None if it has one, or if none is expected."""
 
     def evaluate(self, record: Record, /) -> EvaluationResult:
-        """Return the result of a checkpoint.
-
-        Raises
-        ------
-        CheckpointError
-            There is no result of this checkpoint.
-        """
+        """Return the result of a checkpoint; raise `CheckpointError` if there is none."""
 
 
 def evaluate_or_reason(source: PredictionSource, record: Record) -> EvaluationResult | str:
@@ -70,6 +69,12 @@ def evaluate_or_reason(source: PredictionSource, record: Record) -> EvaluationRe
         return source.evaluate(record)
     except CheckpointError as error:
         return str(error)
+
+
+class _StoredFile(NamedTuple):
+    path: Path
+    part: str
+    metadata: Metadata
 
 
 class EvaluationStore:
@@ -91,46 +96,68 @@ class EvaluationStore:
         self.out, self.run, self.split, self.source = out, run, split, source
         self.failed: dict[str, str] = {}
         self.made = 0
-        self._files = EvaluationFiles(out, run, split, options.shaping_matrices)
-        best = {record.path: self._best_stored(record) for record in run.usable}
-        self._stored: dict[str, CompleteFiles] = {path: files for path, files in best.items() if files is not None}
-        self._marks: dict[str, Metadata] = {path: files.mark for path, files in self._stored.items()}
+        self._shaping = options.shaping_matrices
+        self._owners: dict[Path, str | None] = {}
+        """The path of the checkpoint that each file was made from; None if the file is damaged."""
+        by_provenance: dict[str, list[_StoredFile]] = {}
+        for table in (CONFUSIONS, PREDICTIONS, CSMS):
+            folders = {f"{kind}-{split}": kind for kind in MATRIX_PARTS} if table is CSMS else {split: table.path}
+            for path, metadata in layout.files_of(out, table, run.name).items():
+                if path.parent.name in folders:
+                    self._owners[path] = metadata.get("record", {}).get("path")
+                    file = _StoredFile(path, folders[path.parent.name], metadata)
+                    by_provenance.setdefault(provenance_key(metadata), []).append(file)
+        # Choose the stored result of each checkpoint, preferably one of this source.
+        self._stored: dict[str, list[_StoredFile]] = {}
+        self._marks: dict[str, Metadata] = {}
         """The marks of the stored results, whatever their source."""
+        for record in run.usable:
+            results = self._complete_results(
+                record, by_provenance.get(provenance_key(run.provenance(record, self._shaping)), [])
+            )
+            if results:
+                marks = [files[-1].metadata for files in results]
+                ranks = [(self._is_from_source(record, mark), self._is_enough(mark)) for mark in marks]
+                best = ranks.index(max(ranks))
+                self._stored[record.path], self._marks[record.path] = results[best], marks[best]
 
-    def _best_stored(self, record: Record) -> CompleteFiles | None:
-        """Return the stored result of a checkpoint, preferably one of this source."""
+    def _complete_results(self, record: Record, files: Iterable[_StoredFile]) -> list[list[_StoredFile]]:
+        """Return the stored results of a checkpoint that have all their parts, one per source, each with its mark last."""
+        by_source: dict[str, dict[str, _StoredFile]] = {}
+        for file in files:
+            parts = by_source.setdefault(layout.canonical_json(file.metadata.get("source") or {}), {})
+            if file.part not in parts or file.path == self._path(record, file.part):
+                parts[file.part] = file
+        results = []
+        for parts in by_source.values():
+            names = next((file.metadata["parts"] for file in parts.values() if "parts" in file.metadata), None)
+            if names is not None and parts.keys() >= set(names):
+                results.append(sorted((parts[name] for name in names), key=lambda file: "parts" in file.metadata))
+        return results
 
-        def rank(files: CompleteFiles) -> tuple[bool, bool]:
-            return self._is_from_source(record, files.mark), self._is_enough(files.mark)
-
-        return max(self._files.complete(record), key=rank, default=None)
+    def _path(self, record: Record, part: str) -> Path:
+        """Return the path of a part of a checkpoint's result."""
+        step = self.run.step_in_names(record)
+        if part in MATRIX_PARTS:
+            return layout.csm_path(self.out, record.run, part, self.split, record.epoch, step)
+        table = CONFUSIONS if part == CONFUSIONS.path else PREDICTIONS
+        return layout.split_path(self.out, table, record.run, self.split, record.epoch, step)
 
     def relocate(self) -> None:
-        """Move the files of checkpoints that have another epoch now.
-
-        Raises
-        ------
-        OutputError
-            A file cannot be moved.
-        """
-        relocations, parts = [], {}
+        """Move the files of checkpoints that have another epoch now."""
+        relocations = []
         for record in self.run.usable:
-            files = self._stored.get(record.path)
-            if files is None:
-                continue
-            for part, path in files.paths.items():
-                target = self._files.path(record, part)
-                if path != target or not files.has_epoch_of(record):
-                    relocations.append(Relocation(path, target, record))
-                    parts[target] = part
+            for file in self._stored.get(record.path, ()):
+                target = self._path(record, file.part)
+                if file.path != target or not has_epoch(file.metadata, record):
+                    relocations.append(Relocation(file.path, target, record))
         moved = relocate(relocations, layout.temporary_folder(self.out))
         for relocation in relocations:
-            self._files.discard(relocation.source)
+            self._owners.pop(relocation.source, None)
         for relocation in relocations:
-            metadata = moved[relocation.target]
-            self._files.add(relocation.target, parts[relocation.target], metadata)
-            if "parts" in metadata:
-                self._marks[relocation.record.path] = metadata
+            self._owners[relocation.target] = relocation.record.path
+            if "parts" in moved[relocation.target]:
+                self._marks[relocation.record.path] = moved[relocation.target]
 
     def needs(self, record: Record) -> bool:
         """Return whether the result of a checkpoint must be made."""
@@ -151,11 +178,6 @@ class EvaluationStore:
         -------
         EvaluationResult or None
             The new result as `stored` would return it, with the text embeddings; None if none was made.
-
-        Raises
-        ------
-        OutputError
-            A file cannot be written.
         """
         if not self.needs(record):
             return None
@@ -170,9 +192,9 @@ class EvaluationStore:
             self.failed[record.path] = f"templates of more than {similarity.MAX_DENSE_CLASSES:,} classes are not compared"
             return None
         for part, table, metadata in list(self._parts(record, result)):
-            path = self._files.path(record, part)
+            path = self._path(record, part)
             parquet.write(table, path, metadata, layout.temporary_folder(self.out))
-            self._files.add(path, part, metadata)
+            self._owners[path] = record.path
             if "parts" in metadata:
                 self._marks[record.path] = metadata
         self.made += 1
@@ -195,17 +217,11 @@ class EvaluationStore:
         return reason
 
     def stored(self, record: Record) -> EvaluationResult:
-        """Return the counts, the matrices, loss and top-5 of a checkpoint's stored result; an empty one if none counts.
-
-        Raises
-        ------
-        OutputError
-            A file cannot be read.
-        """
+        """Return the counts, the matrices, loss and top-5 of a checkpoint's stored result; an empty one if none counts."""
         mark = self.mark(record)
         if not mark:
             return EvaluationResult(split=self.split)
-        paths = {part: self._files.path(record, part) for part in mark["parts"]}
+        paths = {part: self._path(record, part) for part in mark["parts"]}
         counts = None
         if CONFUSIONS.path in paths:
             counts = parquet.to_counts(parquet.read(paths[CONFUSIONS.path]))
@@ -243,12 +259,12 @@ class EvaluationStore:
         """
         usable = {record.path for record in self.run.usable}
         used = {
-            self._files.path(record, part)
+            self._path(record, part)
             for record in self.run.usable
             for part in self._marks.get(record.path, {}).get("parts", ())
         }
         kept = self.run.gone - usable | {record.path for record in self.run.settled if is_filtered(record)}
-        return [path for path, owner in self._files.owners.items() if path not in used and owner not in kept]
+        return [path for path, owner in self._owners.items() if path not in used and owner not in kept]
 
     def _is_from_source(self, record: Record, mark: Metadata) -> bool:
         """Return whether a result is from the source of this call; without a source, every result counts."""
@@ -267,30 +283,28 @@ class EvaluationStore:
 
     def _with_matrices(self, result: EvaluationResult) -> EvaluationResult:
         """Return a result with its matrices, unless there are too many classes for them."""
-        ccsm, tncsm, equal_tncsm, equal_samples = None, None, None, None
+        result = replace(result, split=self.split)
         if result.counts is not None and result.counts.shape[0] <= similarity.MAX_DENSE_CLASSES:
-            ccsm = confusion_similarity(result.counts)
-        if result.templates is not None and len(result.templates.sums) <= similarity.MAX_DENSE_CLASSES:
-            templates = result.templates
-            tncsm, equal_samples = template_similarity(templates.sums, templates.samples), templates.equal_samples
-            if templates.equal_sums is not None and equal_samples is not None and (equal_samples > 0).sum() > 1:
-                equal_tncsm = template_similarity(templates.equal_sums, equal_samples)
-        collapse = result.templates.collapse if result.templates is not None else {}
-        return replace(
-            result,
-            split=self.split,
-            ccsm=ccsm,
-            tncsm=tncsm,
-            collapse=collapse,
-            equal_tncsm=equal_tncsm,
-            equal_samples=equal_samples,
-        )
+            result = replace(result, ccsm=confusion_similarity(result.counts))
+        templates = result.templates
+        if templates is None:
+            return result
+        result = replace(result, collapse=templates.collapse)
+        if len(templates.sums) > similarity.MAX_DENSE_CLASSES:
+            return result
+        tncsm, equal = template_similarity(templates.sums, templates.samples), templates.equal_samples
+        result = replace(result, tncsm=tncsm, equal_samples=equal)
+        if templates.equal_sums is not None and equal is not None and (equal > 0).sum() > 1:
+            result = replace(result, equal_tncsm=template_similarity(templates.equal_sums, equal))
+        return result
 
     def _parts(self, record: Record, result: EvaluationResult) -> Iterator[tuple[str, Any, Metadata]]:
         """Yield the name, the table and the metadata of each part of a result, the mark last."""
         assert self.source is not None
         columns = record.key_columns | {"split": self.split}
-        metadata = self._files.provenance(record) | epoch_metadata(record) | {"source": self.source.provenance(record)}
+        metadata = (
+            self.run.provenance(record, self._shaping) | epoch_metadata(record) | {"source": self.source.provenance(record)}
+        )
         mark: Metadata = {"loss": result.loss, "top5": result.top5, "from": result.description}
         parts: list[tuple[str, Any]] = []
         if result.predictions is not None:

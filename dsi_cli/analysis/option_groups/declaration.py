@@ -6,7 +6,7 @@ The command line, the Python API and the documentation read these declarations. 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
+from dataclasses import field, fields
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 _KEY = "option"
@@ -51,9 +51,17 @@ DOWNLOAD, CACHE, AS_IT_IS = "download", "cache", "as it is"
 """Ways to handle a URL: dsi makes a copy for the time of the call, or a copy in the user's cache, or no copy."""
 
 
-def option(*flags: str, metavar: str = "", help: str, **form: Any) -> dict[str, Option]:
-    """Return the metadata of a field that is an option; the parameters are those of `Option`."""
-    return {_KEY: Option(flags, metavar, help, **form)}
+def option(form: str, help: str, *, default: Any = None, **more: Any) -> Any:
+    """Return a dataclass field that is an option.
+
+    Parameters
+    ----------
+    form : the flags and the placeholder, such as ``--labels -l FILE``
+    help, more : the attributes of `Option` with these names
+    """
+    flags = tuple(word for word in form.split() if word.startswith("-"))
+    metavar = " ".join(word for word in form.split() if not word.startswith("-"))
+    return field(default=default, metadata={_KEY: Option(flags, metavar, help, **more)})
 
 
 class DeclaredOption(NamedTuple):
@@ -79,14 +87,12 @@ def declared_options(group: Any) -> tuple[DeclaredOption, ...]:
     group : the dataclass; the fields that it inherits count, too
     """
     types = get_type_hints(group)
-    return tuple(
-        DeclaredOption(field.name, _without_none(types[field.name]), field.default, field.metadata[_KEY])
-        for field in fields(group)
-        if _KEY in field.metadata
-    )
-
-
-def _without_none(kind: Any) -> Any:
-    """Return the type ``X`` of ``X | None``; other types as they are."""
-    alternatives = get_args(kind)
-    return alternatives[0] if type(None) in alternatives else kind
+    declared = []
+    for entry in fields(group):
+        if _KEY in entry.metadata:
+            kind = types[entry.name]
+            alternatives = get_args(kind)
+            if type(None) in alternatives:  # the type is ``X | None``
+                kind = alternatives[0]
+            declared.append(DeclaredOption(entry.name, kind, entry.default, entry.metadata[_KEY]))
+    return tuple(declared)

@@ -14,7 +14,7 @@ generates delays every ``--help``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,14 +49,12 @@ def preset_names() -> Iterable[str]:
 class CheckpointOptions:
     """The paths of a call."""
 
-    checkpoints: tuple[str, ...] = field(
+    checkpoints: tuple[str, ...] = option(
+        "CHECKPOINTS",
+        "Checkpoint files, folders (searched to any depth), glob patterns, URLs (s3://...), or runs of a tracker"
+        " (mlflow:RUN, wandb:ENTITY/PROJECT/RUN).",
         default=(),
-        metadata=option(
-            metavar="CHECKPOINTS",
-            help="Checkpoint files, folders (searched to any depth), glob patterns, URLs (s3://...), or runs of a tracker"
-            " (mlflow:RUN, wandb:ENTITY/PROJECT/RUN).",
-            url=AS_IT_IS,
-        ),
+        url=AS_IT_IS,
     )
 
 
@@ -64,51 +62,27 @@ class CheckpointOptions:
 class InputOptions:
     """The revisions, the epochs, the classifier head and the training log to read."""
 
-    revisions: str | None = field(
-        default=None,
-        metadata=option(
-            "--revisions",
-            metavar="WHICH",
-            help="Read a Hugging Face repository (hf://ORG/MODEL) at each of its commits, tags or branches, or at the tags and"
-            " branches that fit a pattern, for example 'step*'.",
-            choices=("commits", "tags", "branches"),
-        ),
+    revisions: str | None = option(
+        "--revisions WHICH",
+        "Read a Hugging Face repository (hf://ORG/MODEL) at each of its commits, tags or branches, or at the tags and"
+        " branches that fit a pattern, for example 'step*'.",
+        choices=("commits", "tags", "branches"),
     )
-    epochs: str | None = field(
-        default=None,
-        metadata=option(
-            "--epochs", metavar="FIRST:LAST:STEP", help="Epochs to analyse, for example 0:200:5. LAST is included."
-        ),
+    epochs: str | None = option("--epochs FIRST:LAST:STEP", "Epochs to analyse, for example 0:200:5. LAST is included.")
+    head: str | None = option(
+        "--head NAME", "Name of the classifier's weight; dsi scan --why FILE lists the candidates.", is_kept=True
     )
-    head: str | None = field(
-        default=None,
-        metadata=option(
-            "--head",
-            metavar="NAME",
-            help="Name of the classifier's weight; dsi scan --why FILE lists the candidates.",
-            is_kept=True,
-        ),
-    )
-    ema: bool = field(
+    ema: bool = option("--ema/--no-ema", "Use averaged (EMA) weights instead of raw ones.", default=False, is_kept=True)
+    keep_extra_classes: bool = option(
+        "--keep-extra-classes/--no-keep-extra-classes",
+        "Keep the head's rows for no object or background.",
         default=False,
-        metadata=option("--ema/--no-ema", help="Use averaged (EMA) weights instead of raw ones.", is_kept=True),
+        is_kept=True,
     )
-    keep_extra_classes: bool = field(
-        default=False,
-        metadata=option(
-            "--keep-extra-classes/--no-keep-extra-classes",
-            help="Keep the head's rows for no object or background.",
-            is_kept=True,
-        ),
-    )
-    log: str | None = field(
-        default=None,
-        metadata=option(
-            "--log",
-            metavar="FILE",
-            help="Training log: CSV, trainer_state.json or TensorBoard's files. By default the one next to the checkpoints.",
-            url=DOWNLOAD,
-        ),
+    log: str | None = option(
+        "--log FILE",
+        "Training log: CSV, trainer_state.json or TensorBoard's files. By default the one next to the checkpoints.",
+        url=DOWNLOAD,
     )
 
 
@@ -116,46 +90,30 @@ class InputOptions:
 class LabelOptions:
     """The labels of the classes and their senses."""
 
-    labels: str | None = field(
-        default=None,
-        metadata=option(
-            "--labels",
-            "-l",
-            metavar="FILE",
-            help="Label file (txt, csv, tsv, json, yaml), its URL, or a preset, for example imagenet1k.",
-            choices=preset_names,
-            is_kept=True,
-            url=DOWNLOAD,
-        ),
+    labels: str | None = option(
+        "--labels -l FILE",
+        "Label file (txt, csv, tsv, json, yaml), its URL, or a preset, for example imagenet1k.",
+        choices=preset_names,
+        is_kept=True,
+        url=DOWNLOAD,
     )
-    mapping: str | None = field(
-        default=None,
-        metadata=option(
-            "--map",
-            metavar="FILE",
-            help="CSV file with the WordNet sense of each label; dsi labels --write-map writes one to edit.",
-            is_kept=True,
-            url=DOWNLOAD,
-        ),
+    mapping: str | None = option(
+        "--map FILE",
+        "CSV file with the WordNet sense of each label; dsi labels --write-map writes one to edit.",
+        is_kept=True,
+        url=DOWNLOAD,
     )
-    pos: str = field(
+    pos: str = option(
+        "--pos POS",
+        "Part of speech of the labels: noun (default), or verb for lists of actions.",
         default="noun",
-        metadata=option(
-            "--pos",
-            metavar="POS",
-            help="Part of speech of the labels: noun (default), or verb for lists of actions.",
-            choices=("noun", "verb"),
-            is_kept=True,
-        ),
+        choices=("noun", "verb"),
+        is_kept=True,
     )
-    wordnet: str | None = field(
-        default=None,
-        metadata=option(
-            "--wordnet",
-            metavar="NAME",
-            help="A WordNet that is installed for NLTK (wordnet31, wordnet2022), instead of version 3.0.",
-            is_kept=True,
-        ),
+    wordnet: str | None = option(
+        "--wordnet NAME",
+        "A WordNet that is installed for NLTK (wordnet31, wordnet2022), instead of version 3.0.",
+        is_kept=True,
     )
 
 
@@ -163,109 +121,66 @@ class LabelOptions:
 class ComparisonOptions:
     """The references for the matrices, and the measures of the comparison."""
 
-    references: tuple[str, ...] = field(
+    references: tuple[str, ...] = option(
+        "--reference REFERENCE",
+        "What the networks are compared with: path (default), wup, lch, res:FILE, lin:FILE, jcn:FILE, or the file of a"
+        " matrix (.csv, .parquet, .npy). Repeatable; the first is the main one.",
         default=DEFAULT_REFERENCES,
-        metadata=option(
-            "--reference",
-            metavar="REFERENCE",
-            help="What the networks are compared with: path (default), wup, lch, res:FILE, lin:FILE, jcn:FILE, or the file of a"
-            " matrix (.csv, .parquet, .npy). Repeatable; the first is the main one.",
-            choices=("path", "wup", "lch", "res:", "lin:", "jcn:"),
-            is_kept=True,
-            url=DOWNLOAD,
-        ),
+        choices=("path", "wup", "lch", "res:", "lin:", "jcn:"),
+        is_kept=True,
+        url=DOWNLOAD,
     )
-    taxonomy: str | None = field(
-        default=None,
-        metadata=option(
-            "--taxonomy",
-            metavar="FILE",
-            help="File that replaces WordNet for path, wup, lch, groups, class order and scores by the hierarchy: CSV of"
-            " child,parent, a JSON tree, or a file of ImageNet, BREEDS or iNaturalist.",
-            is_kept=True,
-            url=DOWNLOAD,
-        ),
+    taxonomy: str | None = option(
+        "--taxonomy FILE",
+        "File that replaces WordNet for path, wup, lch, groups, class order and scores by the hierarchy: CSV of"
+        " child,parent, a JSON tree, or a file of ImageNet, BREEDS or iNaturalist.",
+        is_kept=True,
+        url=DOWNLOAD,
     )
-    centred: bool = field(
-        default=False, metadata=option("--centred", help="Also compute the NCSM without the mean weight row.")
-    )
-    measures: tuple[str, ...] = field(
+    centred: bool = option("--centred", "Also compute the NCSM without the mean weight row.", default=False)
+    measures: tuple[str, ...] = option(
+        "--measure NAME",
+        f"SAI measure to compute instead of the default ones: {', '.join(measure.name for measure in MEASURES)}."
+        " Repeatable.",
         default=DEFAULT_MEASURES,
-        metadata=option(
-            "--measure",
-            metavar="NAME",
-            help=f"SAI measure to compute instead of the default ones: {', '.join(measure.name for measure in MEASURES)}."
-            " Repeatable.",
-            choices=[measure.name for measure in MEASURES],
-        ),
+        choices=[measure.name for measure in MEASURES],
     )
-    quantiles: tuple[float, ...] = field(
+    quantiles: tuple[float, ...] = option(
+        "--wsi-quantile FRACTION",
+        f"Quantile for the maximum and minimum WSI, between 0 and 1 (default {WSI_QUANTILE:g}). Repeatable.",
         default=(WSI_QUANTILE,),
-        metadata=option(
-            "--wsi-quantile",
-            metavar="FRACTION",
-            help=f"Quantile for the maximum and minimum WSI, between 0 and 1 (default {WSI_QUANTILE:g}). Repeatable.",
-        ),
     )
-    permutations: int | None = field(
-        default=None,
-        metadata=option(
-            "--permutations",
-            metavar="NUMBER",
-            help="Number of random relabellings, for p-values and chance levels that need them.",
-        ),
+    permutations: int | None = option(
+        "--permutations NUMBER", "Number of random relabellings, for p-values and chance levels that need them."
     )
-    draws: int | None = field(
-        default=None,
-        metadata=option(
-            "--draws",
-            metavar="NUMBER",
-            help="Any number above 0 asks for the confidence interval of ssim.",
-        ),
-    )
+    draws: int | None = option("--draws NUMBER", "Any number above 0 asks for the confidence interval of ssim.")
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class PredictionOptions:
     """Predictions that were made elsewhere."""
 
-    predictions: str | None = field(
-        default=None,
-        metadata=option(
-            "--predictions",
-            metavar="FILE",
-            help="Stored predictions: Parquet or CSV (epoch, target, prediction), NPY or NPZ (epochs x samples, or confusion"
-            " matrices), or a folder with one file per epoch.",
-            is_kept=True,
-            url=DOWNLOAD,
-        ),
+    predictions: str | None = option(
+        "--predictions FILE",
+        "Stored predictions: Parquet or CSV (epoch, target, prediction), NPY or NPZ (epochs x samples, or confusion"
+        " matrices), or a folder with one file per epoch.",
+        is_kept=True,
+        url=DOWNLOAD,
     )
-    targets: str | None = field(
-        default=None,
-        metadata=option(
-            "--targets",
-            metavar="FILE",
-            help="The true class of each sample, if the file of predictions lacks it.",
-            url=DOWNLOAD,
-        ),
+    targets: str | None = option(
+        "--targets FILE", "The true class of each sample, if the file of predictions lacks it.", url=DOWNLOAD
     )
-    truth: str = field(
+    truth: str = option(
+        "--truth AXIS",
+        "Axis of a confusion matrix that holds the true classes: rows or columns.",
         default="rows",
-        metadata=option(
-            "--truth",
-            metavar="AXIS",
-            help="Axis of a confusion matrix that holds the true classes: rows or columns.",
-            choices=TRUTH,
-        ),
+        choices=TRUTH,
     )
-    predictions_split: str = field(
+    predictions_split: str = option(
+        "--predictions-split SPLIT",
+        "Split that the predictions belong to: test or train.",
         default="test",
-        metadata=option(
-            "--predictions-split",
-            metavar="SPLIT",
-            help="Split that the predictions belong to: test or train.",
-            choices=("test", "train"),
-        ),
+        choices=("test", "train"),
     )
 
 
@@ -273,139 +188,81 @@ class PredictionOptions:
 class ModelOptions:
     """The labelled data, and the model that dsi runs on them."""
 
-    test: str | None = field(
-        default=None,
-        metadata=option(
-            "--test",
-            metavar="DATA",
-            help="Test data: a folder of class folders, Parquet or tar shards, a data set saved by Hugging Face's library, a"
-            " torchvision dataset (CIFAR100, with --data-root), file.py:function or module:function.",
-            url=CACHE,
-        ),
+    test: str | None = option(
+        "--test DATA",
+        "Test data: a folder of class folders, Parquet or tar shards, a data set saved by Hugging Face's library, a"
+        " torchvision dataset (CIFAR100, with --data-root), file.py:function or module:function.",
+        url=CACHE,
     )
-    train: str | None = field(
-        default=None,
-        metadata=option("--train", metavar="DATA", help="Training data, in the same forms as --test.", url=CACHE),
+    train: str | None = option("--train DATA", "Training data, in the same forms as --test.", url=CACHE)
+    data_root: str | None = option("--data-root DIR", "Folder of torchvision's datasets.")
+    download: bool = option("--download", "Let torchvision download its dataset into --data-root.", default=False)
+    label_column: str | None = option(
+        "--label-column NAME", "Label column of Parquet files or of a saved data set, if ambiguous."
     )
-    data_root: str | None = field(
-        default=None, metadata=option("--data-root", metavar="DIR", help="Folder of torchvision's datasets.")
+    model: str | None = option(
+        "--model MODEL",
+        "timm:NAME, torchvision:NAME, transformers:FOLDER, file.py:function, module:function, or torchscript:FILE"
+        " (which runs the file's code). By default dsi uses the model that the trainer recorded.",
     )
-    download: bool = field(
-        default=False, metadata=option("--download", help="Let torchvision download its dataset into --data-root.")
-    )
-    label_column: str | None = field(
-        default=None,
-        metadata=option(
-            "--label-column", metavar="NAME", help="Label column of Parquet files or of a saved data set, if ambiguous."
-        ),
-    )
-    model: str | None = field(
-        default=None,
-        metadata=option(
-            "--model",
-            metavar="MODEL",
-            help="timm:NAME, torchvision:NAME, transformers:FOLDER, file.py:function, module:function, or torchscript:FILE"
-            " (which runs the file's code). By default dsi uses the model that the trainer recorded.",
-        ),
-    )
-    model_arguments: tuple[tuple[str, Any], ...] = field(
+    model_arguments: tuple[tuple[str, Any], ...] = option(
+        "--model-arg NAME=VALUE",
+        "Argument for the function that builds the model. Repeatable.",
         default=(),
-        metadata=option(
-            "--model-arg",
-            metavar="NAME=VALUE",
-            help="Argument for the function that builds the model. Repeatable.",
-            parse=parse_arguments,
-        ),
+        parse=parse_arguments,
     )
-    templates: bool = field(
-        default=False,
-        metadata=option("--templates", help="Also compute class templates from features: TNCSM and typicality."),
+    templates: bool = option(
+        "--templates", "Also compute class templates from features: TNCSM and typicality.", default=False
     )
-    image_size: int | None = field(
-        default=None, metadata=option("--image-size", metavar="PIXELS", help="Side of the model's input, in pixels.")
+    image_size: int | None = option("--image-size PIXELS", "Side of the model's input, in pixels.")
+    crop_pct: float | None = option(
+        "--crop-pct FRACTION", "Side of the model's input, divided by the side that images are resized to."
     )
-    crop_pct: float | None = field(
-        default=None,
-        metadata=option(
-            "--crop-pct",
-            metavar="FRACTION",
-            help="Side of the model's input, divided by the side that images are resized to.",
-        ),
+    interpolation: str | None = option(
+        "--interpolation NAME",
+        "Interpolation for resizing: nearest, bilinear, bicubic or lanczos.",
+        choices=("nearest", "bilinear", "bicubic", "lanczos"),
     )
-    interpolation: str | None = field(
-        default=None,
-        metadata=option(
-            "--interpolation",
-            metavar="NAME",
-            help="Interpolation for resizing: nearest, bilinear, bicubic or lanczos.",
-            choices=("nearest", "bilinear", "bicubic", "lanczos"),
-        ),
+    mean: tuple[float, ...] | None = option(
+        "--mean NUMBERS",
+        "Mean of images in [0, 1], one number per channel: 0.485,0.456,0.406.",
+        parse=partial(parse_numbers, "--mean"),
     )
-    mean: tuple[float, ...] | None = field(
-        default=None,
-        metadata=option(
-            "--mean",
-            metavar="NUMBERS",
-            help="Mean of images in [0, 1], one number per channel: 0.485,0.456,0.406.",
-            parse=partial(parse_numbers, "--mean"),
-        ),
+    std: tuple[float, ...] | None = option(
+        "--std NUMBERS",
+        "Standard deviation of images in [0, 1], one number per channel: 0.229,0.224,0.225.",
+        parse=partial(parse_numbers, "--std"),
     )
-    std: tuple[float, ...] | None = field(
-        default=None,
-        metadata=option(
-            "--std",
-            metavar="NUMBERS",
-            help="Standard deviation of images in [0, 1], one number per channel: 0.229,0.224,0.225.",
-            parse=partial(parse_numbers, "--std"),
-        ),
-    )
-    channels: int | None = field(
-        default=None, metadata=option("--channels", metavar="NUMBER", help="Channels of the model's input: 1 or 3.")
-    )
-    skip_bad_images: bool = field(
-        default=False, metadata=option("--skip-bad-images", help="Leave out images that cannot be decoded.")
-    )
+    channels: int | None = option("--channels NUMBER", "Channels of the model's input: 1 or 3.")
+    skip_bad_images: bool = option("--skip-bad-images", "Leave out images that cannot be decoded.", default=False)
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class InferenceOptions:
     """The device and the memory for running the model. Only `autocast` may change predictions."""
 
-    device: str = field(
+    device: str = option(
+        "--device DEVICE",
+        "Device that runs the model: auto, cpu, cuda, cuda:1 or mps.",
         default="auto",
-        metadata=option(
-            "--device",
-            metavar="DEVICE",
-            help="Device that runs the model: auto, cpu, cuda, cuda:1 or mps.",
-            choices=("auto", "cpu", "cuda", "mps"),
-        ),
+        choices=("auto", "cpu", "cuda", "mps"),
     )
-    batch_size: int | None = field(
-        default=None,
-        metadata=option(
-            "--batch-size",
-            metavar="NUMBER",
-            help="Images per batch; auto makes the batches smaller if memory is short.",
-            parse=parse_batch_size,
-            text_default="auto",
-        ),
+    batch_size: int | None = option(
+        "--batch-size NUMBER",
+        "Images per batch; auto makes the batches smaller if memory is short.",
+        parse=parse_batch_size,
+        text_default="auto",
     )
-    autocast: bool = field(
+    autocast: bool = option(
+        "--autocast",
+        "Compute in bfloat16, which is faster on some devices; predictions close to a tie may change.",
         default=False,
-        metadata=option(
-            "--autocast",
-            help="Compute in bfloat16, which is faster on some devices; predictions close to a tie may change.",
-        ),
     )
-    cache: int | None = field(
-        default=None,
-        metadata=option(
-            "--cache",
-            metavar="SIZE",
-            help="Memory and disk space for decoded images, for example 8GB; 0 decodes them again for each checkpoint."
-            " By default half of what is free.",
-            parse=parse_size,
-        ),
+    cache: int | None = option(
+        "--cache SIZE",
+        "Memory and disk space for decoded images, for example 8GB; 0 decodes them again for each checkpoint."
+        " By default half of what is free.",
+        parse=parse_size,
     )
 
 
@@ -413,32 +270,22 @@ class InferenceOptions:
 class EngineChoice:
     """The engine that runs the jobs."""
 
-    engine: str = field(
+    engine: str = option(
+        "--engine NAME",
+        f"What runs the jobs: {'; '.join(f'{engine.name} ({engine.title})' for engine in ENGINES)}.",
         default=DEFAULT_ENGINE,
-        metadata=option(
-            "--engine",
-            metavar="NAME",
-            help=f"What runs the jobs: {'; '.join(f'{engine.name} ({engine.title})' for engine in ENGINES)}.",
-            choices=ENGINE_NAMES,
-        ),
+        choices=ENGINE_NAMES,
     )
-    address: str | None = field(
-        default=None,
-        metadata=option(
-            "--address",
-            metavar="ADDRESS",
-            help="Address of the Ray cluster: auto (the one that runs on this machine), HOST:PORT or ray://HOST:PORT."
-            " By default RAY_ADDRESS; without it, dsi starts Ray on this machine for the call.",
-            url=AS_IT_IS,
-        ),
+    address: str | None = option(
+        "--address ADDRESS",
+        "Address of the Ray cluster: auto (the one that runs on this machine), HOST:PORT or ray://HOST:PORT."
+        " By default RAY_ADDRESS; without it, dsi starts Ray on this machine for the call.",
+        url=AS_IT_IS,
     )
-    gpus_per_task: float = field(
+    gpus_per_task: float = option(
+        "--gpus-per-task NUMBER",
+        "GPUs of the cluster that one task takes to run a model on images, for example 1 or 0.25.",
         default=0.0,
-        metadata=option(
-            "--gpus-per-task",
-            metavar="NUMBER",
-            help="GPUs of the cluster that one task takes to run a model on images, for example 1 or 0.25.",
-        ),
     )
 
 
@@ -446,15 +293,11 @@ class EngineChoice:
 class MemoryOptions:
     """The memory of the analysis."""
 
-    memory: int | None = field(
-        default=None,
-        metadata=option(
-            "--memory",
-            metavar="SIZE",
-            help="Memory for comparing matrices, for example 4GB. By default half of what is free. Measures that need more"
-            " are null.",
-            parse=parse_memory,
-        ),
+    memory: int | None = option(
+        "--memory SIZE",
+        "Memory for comparing matrices, for example 4GB. By default half of what is free. Measures that need more"
+        " are null.",
+        parse=parse_memory,
     )
 
 
@@ -462,50 +305,34 @@ class MemoryOptions:
 class OutputOptions:
     """The output folder, the trackers, and the printed output."""
 
-    out: Path = field(
-        default=Path("dsi-out"),
-        metadata=option(
-            "--out", "-o", metavar="DIR", help="Output folder, or its URL; a second call brings it up to date."
-        ),
+    out: Path = option(  # noqa: RUF009 (it returns a field)
+        "--out -o DIR", "Output folder, or its URL; a second call brings it up to date.", default=Path("dsi-out")
     )
-    report: bool = field(
-        default=True,
-        metadata=option("--report/--no-report", help="Write report.html, one page that shows all results."),
-    )
-    log_to: tuple[str, ...] = field(
+    report: bool = option("--report/--no-report", "Write report.html, one page that shows all results.", default=True)
+    log_to: tuple[str, ...] = option(
+        "--log-to TRACKER",
+        f"Also log the curves to a tracker: {', '.join(map(form, TRACKERS))}. Repeatable.",
         default=(),
-        metadata=option(
-            "--log-to",
-            metavar="TRACKER",
-            help=f"Also log the curves to a tracker: {', '.join(map(form, TRACKERS))}. Repeatable.",
-            url=AS_IT_IS,
-        ),
+        url=AS_IT_IS,
     )
-    per_epoch: bool = field(
-        default=False,
-        metadata=option("--per-epoch", help="Also print tables with a row for each epoch.", is_terminal_only=True),
+    per_epoch: bool = option(
+        "--per-epoch", "Also print tables with a row for each epoch.", default=False, is_terminal_only=True
     )
-    json: bool = field(
-        default=False,
-        metadata=option("--json", help="Print one JSON document on stdout and nothing else.", is_terminal_only=True),
+    json: bool = option(
+        "--json", "Print one JSON document on stdout and nothing else.", default=False, is_terminal_only=True
     )
-    quiet: bool = field(
-        default=False,
-        metadata=option("--quiet", "-q", help="Print no progress and no notes on stderr.", is_terminal_only=True),
-    )
+    quiet: bool = option("--quiet -q", "Print no progress and no notes on stderr.", default=False, is_terminal_only=True)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WatchOutputOptions(OutputOptions):
     """The output options of ``dsi watch``."""
 
-    json: bool = field(
+    json: bool = option(
+        "--json",
+        "Print JSON lines: one document per update, and at the end the document of dsi analyze --json.",
         default=False,
-        metadata=option(
-            "--json",
-            help="Print JSON lines: one document per update, and at the end the document of dsi analyze --json.",
-            is_terminal_only=True,
-        ),
+        is_terminal_only=True,
     )
 
 
@@ -513,37 +340,25 @@ class WatchOutputOptions(OutputOptions):
 class WatchOptions:
     """The pace of ``dsi watch``, and the conditions for its end."""
 
-    every: float = field(
+    every: float = option(
+        "--every TIME",
+        "Time from one listing of the files to the next: 10s, 1m.",
         default=10.0,
-        metadata=option(
-            "--every",
-            metavar="TIME",
-            help="Time from one listing of the files to the next: 10s, 1m.",
-            parse=partial(parse_seconds, "--every"),
-            text_default="10s",
-            is_terminal_only=True,
-        ),
+        parse=partial(parse_seconds, "--every"),
+        text_default="10s",
+        is_terminal_only=True,
     )
-    until_epoch: int | None = field(
-        default=None,
-        metadata=option(
-            "--until-epoch",
-            metavar="EPOCH",
-            help="End once every run has this epoch (the trainer's own number), or the last epoch before it that --epochs"
-            " selects.",
-            minimum=0,
-            is_terminal_only=True,
-        ),
+    until_epoch: int | None = option(
+        "--until-epoch EPOCH",
+        "End once every run has this epoch (the trainer's own number), or the last epoch before it that --epochs selects.",
+        minimum=0,
+        is_terminal_only=True,
     )
-    idle: float | None = field(
-        default=None,
-        metadata=option(
-            "--idle",
-            metavar="TIME",
-            help="End when nothing was new for this long: 90s, 30m, 2h.",
-            parse=partial(parse_seconds, "--idle"),
-            is_terminal_only=True,
-        ),
+    idle: float | None = option(
+        "--idle TIME",
+        "End when nothing was new for this long: 90s, 30m, 2h.",
+        parse=partial(parse_seconds, "--idle"),
+        is_terminal_only=True,
     )
 
 

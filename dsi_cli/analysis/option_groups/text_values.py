@@ -13,74 +13,41 @@ _SIZE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
-def parse_numbers(option: str, text: str) -> tuple[float, ...]:
-    """Return the numbers of a list such as ``0.485,0.456,0.406``.
+def _not_of_that_form(option: str, form: str, text: str, code: str) -> UsageError:
+    message = f"{option} takes {form}; {text!r} is not of that form"
+    return UsageError(message, code=code, option=option, value=text)
 
-    Raises
-    ------
-    UsageError
-        A part of the text is not a number.
-    """
+
+def parse_numbers(option: str, text: str) -> tuple[float, ...]:
+    """Return the numbers of a list such as ``0.485,0.456,0.406``; raise `UsageError` if a part is not a number."""
     try:
         return tuple(float(part) for part in text.replace(",", " ").split())
     except ValueError:
-        raise UsageError(
-            f"{option} takes numbers, for example 0.485,0.456,0.406; {text!r} is not of that form",
-            code="not-numbers",
-            option=option,
-            value=text,
-        ) from None
+        raise _not_of_that_form(option, "numbers, for example 0.485,0.456,0.406", text, "not-numbers") from None
 
 
 def parse_memory(text: str) -> int:
-    """Return the bytes that ``--memory`` gives.
-
-    Raises
-    ------
-    UsageError
-        The text is not a size, or the size is 0.
-    """
+    """Return the bytes that ``--memory`` gives; raise `UsageError` if the text is not a size, or the size is 0."""
     size = parse_size(text, "--memory", "4GB or 500MB")
     if size == 0:
-        raise UsageError(
-            f"--memory takes a size above 0, for example 4GB or 500MB; {text!r} is not of that form",
-            code="not-a-size",
-            option="--memory",
-            value=text,
-        )
+        raise _not_of_that_form("--memory", "a size above 0, for example 4GB or 500MB", text, "not-a-size")
     return size
 
 
 def parse_size(text: str, option: str = "--cache", example: str = "8GB or 0") -> int:
-    """Return a size in bytes.
+    """Return a size in bytes; raise `UsageError` if the text is not a size.
 
     >>> parse_size("8GB"), parse_size("0"), parse_size("1.5g")
     (8000000000, 0, 1500000000)
-
-    Raises
-    ------
-    UsageError
-        The text is not a size.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", text.strip().lower())
     if match is None:
-        raise UsageError(
-            f"{option} takes a size, for example {example}; {text!r} is not of that form",
-            code="not-a-size",
-            option=option,
-            value=text,
-        )
+        raise _not_of_that_form(option, f"a size, for example {example}", text, "not-a-size")
     return int(float(match[1]) * _SIZE_UNITS[match[2]])
 
 
 def parse_batch_size(text: str) -> int | None:
-    """Return the batch size; None for ``auto``.
-
-    Raises
-    ------
-    UsageError
-        The text is neither a whole number nor ``auto``.
-    """
+    """Return the batch size, None for ``auto``; raise `UsageError` for any other text."""
     if text == "auto":
         return None
     if not text.isdecimal() or len(text) > 9:
@@ -103,9 +70,7 @@ def parse_arguments(texts: Iterable[str]) -> tuple[tuple[str, Any], ...]:
     for text in texts:
         name, separator, value = text.partition("=")
         if not separator or not name.isidentifier():
-            raise UsageError(
-                f"--model-arg takes NAME=VALUE; {text!r} is not of that form", code="not-an-argument", value=text
-            )
+            raise _not_of_that_form("--model-arg", "NAME=VALUE", text, "not-an-argument")
         try:
             arguments.append((name, ast.literal_eval(value)))
         except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -114,24 +79,14 @@ def parse_arguments(texts: Iterable[str]) -> tuple[tuple[str, Any], ...]:
 
 
 def parse_seconds(option: str, text: str) -> float:
-    """Return a time in seconds.
+    """Return a time in seconds; raise `UsageError` if the text is not a time, or the time is 0.
 
     >>> parse_seconds("--idle", "30m"), parse_seconds("--every", "0.5s")
     (1800.0, 0.5)
-
-    Raises
-    ------
-    UsageError
-        The text is not a time, or the time is 0.
     """
     match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)\s*([smh])", text.strip().lower())
     if match is None or not float(match[1]):
-        raise UsageError(
-            f"{option} takes a time, for example 90s, 30m or 2h; {text!r} is not of that form",
-            code="not-a-time",
-            option=option,
-            value=text,
-        )
+        raise _not_of_that_form(option, "a time, for example 90s, 30m or 2h", text, "not-a-time")
     return float(match[1]) * _SECONDS[match[2]]
 
 
@@ -146,25 +101,18 @@ def format_seconds(seconds: float) -> str:
 
 
 def epoch_filter(text: str | None) -> range | None:
-    """Return the epochs that ``first:last:step`` selects, or None for all; ``last`` is included.
+    """Return the epochs that ``first:last:step`` selects, or None for all; raise `UsageError` for text of another form.
+
+    ``last`` is included.
 
     >>> list(epoch_filter("0:20:5")), list(epoch_filter("7")), list(epoch_filter(":2"))
     ([0, 5, 10, 15, 20], [7], [0, 1, 2])
-
-    Raises
-    ------
-    UsageError
-        The text has another form.
     """
     if text is None:
         return None
     match = re.fullmatch(r"(\d{0,9})(?:(:)(\d{0,9}))?(?::(\d{0,9}))?", text.strip())
     if match is None or not text.strip():
-        raise UsageError(
-            f"--epochs takes first:last:step, for example 0:200:5; {text!r} is not of that form",
-            code="not-epochs",
-            value=text,
-        )
+        raise _not_of_that_form("--epochs", "first:last:step, for example 0:200:5", text, "not-epochs")
     first, colon, last, step = match.groups()
     start = int(first or 0)
     if last:

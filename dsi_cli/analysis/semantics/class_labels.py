@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,12 @@ from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy, Hierarchy, scat
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
 from dsi_cli.checkpoints.scan import read_metadata
 from dsi_cli.errors import UsageError, count
-from dsi_cli.labels import metadata, presets
+from dsi_cli.labels import mapping, metadata, presets
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.same_classes import name_key
 from dsi_cli.wordnet.database import wordnet
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet, same_synset_in
-from dsi_cli.wordnet.disambiguation import resolve
+from dsi_cli.wordnet.disambiguation import identifiers, resolve
 from dsi_cli.wordnet.disambiguation.resolve import Resolution
 from dsi_cli.wordnet.similarity import path_similarity
 
@@ -276,42 +277,78 @@ def resolve_labels(
 ) -> ClassLabels:
     """Return the labels of a list with their synsets.
 
+    Raise `UsageError` if the labels are a preset, whose classes are nouns, and the WordNet contains another part of speech.
+
     Parameters
     ----------
     choices : the id or synset name that the user chose for a class, by class index; an empty text leaves the class out
     wordnet : the WordNet in which labels are looked up; WordNet 3.0's nouns if None
     taxonomy : a taxonomy that replaces WordNet as the hierarchy
-
-    Raises
-    ------
-    UsageError
-        The labels are a preset, whose classes are nouns, but the WordNet contains another part of speech.
     """
     wordnet = wordnet or load_wordnet()
     if labels.preset is None and labels.subset_of is None:
         recognised = presets.recognise(labels.names, labels.source, labels.wnids)
         labels = replace(recognised, superclasses=labels.superclasses, path=labels.path)
-    wnids, preset = _ids_and_preset(labels, wordnet)
+    # Presets have ids of WordNet 3.0. In another WordNet, the ids are those of the same synsets there, which no preset explains.
+    wnids: Sequence[str | None] | None = labels.wnids
+    preset = labels.preset or labels.subset_of
+    if wnids is not None and preset is not None and not wordnet.is_usual:
+        preset = None
+        if wordnet.part == "noun":
+            wnids = [wnid and same_synset_in(wordnet, wnid) for wnid in wnids]
+        elif labels.preset is not None:
+            message = f"the classes of the preset {labels.preset} are nouns: leave out --pos {wordnet.part}"
+            raise UsageError(message, code="preset-needs-nouns", preset=labels.preset, pos=wordnet.part)
+        else:
+            wnids = None
     resolutions = resolve.resolve(labels.names, wnids, preset, choices, labels.superclasses, wordnet)
     result = ClassLabels(len(labels.names), labels, tuple(resolutions), wordnet, taxonomy)
     _log.debug("%d labels from %s, preset %s: %d in WordNet", result.classes, labels.source, labels.preset, result.resolved)
     return result
 
 
-def _ids_and_preset(labels: LabelList, wordnet: WordNet) -> tuple[Sequence[str | None] | None, str | None]:
-    """Return the WordNet ids of labels, and the preset that explains the ids.
+def read_choices(path: str | Path | None, labels: LabelList, wordnet: WordNet | None = None) -> dict[int, str]:
+    """Return the id or synset name that the user chose for each class in a mapping file; an empty text leaves the class out.
 
-    Presets have ids of WordNet 3.0. For another WordNet the result has the ids of the same synsets there, without a preset.
+    If the columns ``synset`` and ``wnid`` disagree, the user edited one of them. That is the one that differs from the
+    synset that the label has without a mapping. An empty id is ignored.
+
+    Raise `UsageError` if the file cannot be read, names an unknown class or synset, or if both columns of a row were edited.
     """
-    preset = labels.preset or labels.subset_of
-    if labels.wnids is None or wordnet.is_usual or preset is None:
-        return labels.wnids, preset
-    if wordnet.part == "noun":
-        return [wnid and same_synset_in(wordnet, wnid) for wnid in labels.wnids], None
-    if labels.preset is not None:
-        message = f"the classes of the preset {labels.preset} are nouns: leave out --pos {wordnet.part}"
-        raise UsageError(message, code="preset-needs-nouns", preset=labels.preset, pos=wordnet.part)
-    return None, None
+    choices: dict[int, str] = {}
+    if path is None:
+        return choices
+    wordnet = wordnet or load_wordnet()
+    unmapped: dict[int, int] | None = None
+    for index, (line, columns) in mapping.read_mapping(path, labels).items():
+        # Find the nodes of both columns.
+        where = f"{path}, line {line}"
+        nodes: dict[str, int | None] = dict.fromkeys(columns)
+        for column, text in columns.items():
+            entry = identifiers.look_up_id(text, wordnet) if text else None
+            if text and (entry is None or entry.node is None):
+                forms = identifiers.expected_label(wordnet).rpartition(" or ")[0]
+                reason = f"{identifiers.quote_label(text)} is no id; expected {forms}" if entry is None else entry.reason
+                raise UsageError(f"{where}: {reason}", code="unknown-synset", id=text)
+            if entry is not None:
+                nodes[column] = entry.node
+        # Choose the edited column if they differ.
+        decisive = next(iter(columns))
+        if columns.get("wnid") and len(set(nodes.values())) > 1:
+            if unmapped is None:
+                unmapped = resolve_labels(labels, None, wordnet).nodes
+            edited = [column for column, node in nodes.items() if node != unmapped.get(index)]
+            if len(edited) > 1 and columns["synset"]:
+                raise UsageError(
+                    f"{where}: {columns['synset']} and {columns['wnid']} are different {wordnet.part}s; correct one, or delete "
+                    "the column wnid",
+                    code="mapping-columns-disagree",
+                    path=str(path),
+                    line=line,
+                )
+            decisive = edited[0]
+        choices[index] = columns[decisive]
+    return choices
 
 
 def without_labels(classes: int, wordnet: WordNet | None = None, taxonomy: CustomTaxonomy | None = None) -> ClassLabels:
@@ -331,17 +368,14 @@ def find_labels(
     Without an option, dsi takes the first list with the right number of labels. It searches next to the checkpoints, in the
     parent folder, in a checkpoint and finally in the dataset.
 
+    Raise `UsageError` if the labels of the option cannot be read.
+
     Parameters
     ----------
     option : the file or preset that the user gave for the labels
     readable : checkpoints that can be read, of which the first may contain labels
     classes : the number of classes; None if the run has no classifier, in which case the labels are those of the dataset
     dataset_names : the class names of the dataset
-
-    Raises
-    ------
-    UsageError
-        The labels of the option cannot be read.
     """
     if option is not None:
         labels = label_files.read_labels_option(option)

@@ -46,13 +46,7 @@ class CustomTaxonomy:
 
 
 def open_taxonomy(path: str | None) -> CustomTaxonomy | None:
-    """Return the taxonomy of a file, or None if no file is given.
-
-    Raises
-    ------
-    UsageError
-        The file cannot be read or contains no taxonomy.
-    """
+    """Return the taxonomy of a file, None without one; raise `UsageError` if the file contains no taxonomy."""
     if path is None:
         return None
     graph, file = custom_taxonomy.read_taxonomy(path), Path(path)

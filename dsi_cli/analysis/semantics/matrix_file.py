@@ -13,7 +13,6 @@ import csv
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +41,7 @@ class ReferenceMatrix:
     def for_labels(self, labels: ClassLabels) -> Values:
         """Return the matrix of a run's classes ``(C, C)``, in their order.
 
-        Raises
-        ------
-        UsageError
-            The matrix lacks the name of a class, or it has no names and another size.
+        Raise `UsageError` if the matrix lacks the name of a class, or if it has no names and another size.
         """
         if self.names is None:
             if len(self.values) != labels.classes:
@@ -76,14 +72,19 @@ class ReferenceMatrix:
 def read_matrix(path: Path) -> ReferenceMatrix:
     """Return the matrix of a file.
 
-    Raises
-    ------
-    UsageError
-        The file cannot be read. Or the matrix is not square, not symmetric or not finite, or has a name twice.
+    Raise `UsageError` if the file cannot be read, or if the matrix is not square, symmetric and finite, or has a name twice.
     """
     try:
         path.open("rb").close()  # pyarrow reports a missing file and a damaged one in the same way
-        values, names = {".npy": _read_npy, ".csv": _read_csv, ".parquet": _read_parquet}[path.suffix.lower()](path)
+        names: Names = None
+        if path.suffix.lower() == ".npy":
+            values = np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
+        elif path.suffix.lower() == ".parquet":
+            values, names = _read_parquet(path)
+        else:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
+            values, names = _parse_cells([row for row in rows if any(row)])
     except OSError as error:
         message = f"the reference {path} cannot be read: {error.strerror or error}"
         raise UsageError(message, code="unreadable-reference", path=str(path)) from None
@@ -137,36 +138,21 @@ def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) or "a single number"
 
 
-def _read_npy(path: Path) -> tuple[Values, None]:
-    return np.asarray(np.load(path, allow_pickle=False), dtype=np.float64), None
-
-
-def _read_csv(path: Path) -> tuple[Values, Names]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
-    return _parse_cells([row for row in rows if any(row)])
-
-
 def _read_parquet(path: Path) -> tuple[Values, Names]:
     table = parquet.read(path)
     if {"similarity", "name", "class_index"} <= set(table.column_names):
         matrix = parquet.to_matrix(table).astype(np.float64)
         return matrix, tuple(map(str, table.sort_by("class_index")["name"].to_pylist()))
     # pandas writes an index as the last columns; in a CSV file the names come first.
-    index = _pandas_index_columns(table)
+    pandas_metadata = table.schema.pandas_metadata
+    index = pandas_metadata.get("index_columns") if isinstance(pandas_metadata, dict) else None
+    index = index if isinstance(index, list) else []
     order = sorted(range(table.num_columns), key=lambda column: table.column_names[column] not in index)
     columns = [["" if value is None else str(value) for value in table.column(column).to_pylist()] for column in order]
     cells = [list(row) for row in zip(*columns, strict=True)]
     if columns and all(map(_is_number, columns[0])) and len(columns) == len(cells):
         return _parse_cells(cells)
     return _parse_cells([[table.column_names[column] for column in order], *cells])
-
-
-def _pandas_index_columns(table: Any) -> list[Any]:
-    """Return the names of the columns in which pandas stored an index."""
-    pandas_metadata = table.schema.pandas_metadata
-    index = pandas_metadata.get("index_columns") if isinstance(pandas_metadata, dict) else None
-    return index if isinstance(index, list) else []
 
 
 def _parse_cells(rows: list[list[str]]) -> tuple[Values, Names]:

@@ -19,7 +19,7 @@ from dsi_cli.store.matrix_id import NETWORK_MATRICES, MatrixId
 Classes = NDArray[np.intp]
 SCSM = "scsm"
 MAX_PREPARED_MATRICES = 4
-"""The number of class subsets for which a reference keeps its prepared matrix."""
+"""The number of class subsets for which a matrix stays prepared."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,17 @@ class EpochMatrix:
         return self.values
 
     def of_classes(self, kept: Classes) -> PreparedMatrix:
-        """Return the prepared dense matrix of some classes; each is prepared once."""
+        """Return the prepared dense matrix of some classes, from memory if it was asked for recently."""
         key = kept.tobytes()
-        if key not in self._prepared:
-            self._prepared[key] = PreparedMatrix(self.dense[np.ix_(kept, kept)])
-        return self._prepared[key]
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            prepared = PreparedMatrix(self.dense[np.ix_(kept, kept)])
+            if self.name == SCSM:
+                prepared.prepare()  # the epochs share a reference, which avoids duplicate work in threads
+            if len(self._prepared) >= MAX_PREPARED_MATRICES:
+                self._prepared.clear()
+            self._prepared[key] = prepared
+        return prepared
 
     def rows(self, kept: Classes) -> RowSource:
         """Return the rows of the matrix of some classes."""
@@ -90,30 +96,18 @@ def network_matrix(matrices: Sequence[EpochMatrix]) -> EpochMatrix | None:
 
 @dataclass(eq=False)
 class PreparedReference:
-    """A reference matrix of a run's classes, which keeps the results that all comparisons share."""
+    """A reference matrix of a run's classes."""
 
     name: str
     """The name in the tables, such as ``wordnet3.0-path``."""
     matrix: EpochMatrix
     reason_missing: str | None = None
     """The reason why nothing can be aligned with the reference."""
-    _prepared: dict[bytes, PreparedMatrix] = field(default_factory=dict)
-
-    def of_classes(self, kept: Classes) -> PreparedMatrix:
-        """Return the prepared matrix of some classes, from memory if it was asked for recently."""
-        key = kept.tobytes()
-        if key not in self._prepared:
-            prepared = PreparedMatrix(self.matrix.dense[np.ix_(kept, kept)])
-            prepared.prepare()
-            # Threads read the dictionary meanwhile, so it is replaced and never changed.
-            is_full = len(self._prepared) >= MAX_PREPARED_MATRICES
-            self._prepared = {key: prepared} if is_full else {**self._prepared, key: prepared}
-        return self._prepared[key]
 
     def prepare(self) -> None:
         """Prepare the matrix of all its classes now, to avoid duplicate work in threads."""
         if self.reason_missing is None:
-            self.of_classes(self.matrix.classes)
+            self.matrix.of_classes(self.matrix.classes)
 
 
 class RunReferences:

@@ -53,16 +53,11 @@ class ReferenceSource:
     """The taxonomy of these nodes."""
 
     def for_labels(self, labels: ClassLabels, *, by_rows: bool = False) -> PreparedReference:
-        """Return the reference of a run's classes.
+        """Return the reference of a run's classes; raise `UsageError` if it is a matrix that does not fit them.
 
         Parameters
         ----------
         by_rows : make the rows on demand, if possible
-
-        Raises
-        ------
-        UsageError
-            The reference is a matrix that does not fit the classes.
         """
         if labels.label_list is None:
             size = 0 if by_rows else labels.classes
@@ -93,16 +88,13 @@ def open_references(
 ) -> list[ReferenceSource]:
     """Return the references that the specifications name, in the same order, the main one first.
 
+    Raise `UsageError` for an unknown form, a file that cannot be read or is invalid, or two references of the same name.
+
     Parameters
     ----------
     specs : values of ``--reference``
     taxonomy : a taxonomy that replaces WordNet
     wordnet : the WordNet; WordNet 3.0's nouns if None
-
-    Raises
-    ------
-    UsageError
-        A specification has no known form, a file cannot be read or is invalid, or two references have the same name.
     """
     sources = [_open_reference(spec, taxonomy, wordnet or load_wordnet()) for spec in dict.fromkeys(specs)]
     for name, number in Counter(source.name for source in sources).items():
@@ -134,20 +126,22 @@ def clip_to_range(matrix: Values) -> Values:
     return np.where(is_undefined, finite.max(initial=0.0), matrix)
 
 
-def _open_reference(spec: str, taxonomy: CustomTaxonomy | None, wordnet: WordNet) -> ReferenceSource:
-    # A measure of the custom taxonomy or of WordNet
-    measure = spec.removeprefix(WORDNET_PREFIX)
-    if measure in measures.BY_TAXONOMY:
-        if taxonomy is None or spec != measure:
-            return _measure_reference(measure, wordnet.id, "WordNet", lambda labels: labels.nodes, wordnet.taxonomy)
-        return _measure_reference(
-            measure,
-            taxonomy.name,
-            taxonomy.source,
-            lambda labels: taxonomy.class_nodes(labels.label_list),
-            taxonomy.taxonomy,
-            taxonomy.fingerprint,
-        )
+def _open_reference(spec: str, custom: CustomTaxonomy | None, wordnet: WordNet) -> ReferenceSource:
+    # A measure between the nodes of classes in the custom taxonomy or in WordNet
+    kind = spec.removeprefix(WORDNET_PREFIX)
+    if kind in measures.BY_TAXONOMY:
+        name, made_from, source, taxonomy = wordnet.id, None, "WordNet", wordnet.taxonomy
+        nodes: NodesByClass = lambda labels: labels.nodes  # noqa: E731
+        if custom is not None and spec == kind:
+            name, made_from, source, taxonomy = custom.name, custom.fingerprint, custom.source, custom.taxonomy
+            nodes = lambda labels: custom.class_nodes(labels.label_list)  # noqa: E731
+        measure = measures.BY_TAXONOMY[kind]
+
+        def similarity(labels: ClassLabels) -> Values:
+            return scatter_to_classes(nodes(labels), labels.classes, lambda known: measure(known, taxonomy))
+
+        path_nodes = nodes if kind == "path" else None
+        return ReferenceSource(f"{name}-{kind}", made_from, similarity, source, path_nodes=path_nodes, taxonomy=taxonomy)
     # A measure with an information content file
     kind, _, path = spec.partition(":")
     if kind in measures.BY_INFORMATION and path:
@@ -161,19 +155,6 @@ def _open_reference(spec: str, taxonomy: CustomTaxonomy | None, wordnet: WordNet
     suggestion = nearest(spec, measures.BY_TAXONOMY)
     hint = f"; try {suggestion}" if suggestion else ""
     raise UsageError(f"no reference {spec!r}: expected {EXPECTED}{hint}", code="unknown-reference", reference=spec)
-
-
-def _measure_reference(
-    kind: str, name: str, source: str, nodes: NodesByClass, taxonomy: Taxonomy, made_from: str | None = None
-) -> ReferenceSource:
-    """Return the reference of a measure between the nodes of classes in a taxonomy."""
-    measure = measures.BY_TAXONOMY[kind]
-
-    def similarity(labels: ClassLabels) -> Values:
-        return scatter_to_classes(nodes(labels), labels.classes, lambda known: measure(known, taxonomy))
-
-    path_nodes = nodes if kind == "path" else None
-    return ReferenceSource(f"{name}-{kind}", made_from, similarity, source, path_nodes=path_nodes, taxonomy=taxonomy)
 
 
 def _information_reference(kind: str, path: Path, wordnet: WordNet) -> ReferenceSource:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.options import REFERENCE
-from dsi_cli.analysis.semantics import label_files, mapping_file
-from dsi_cli.analysis.semantics.class_labels import ClassLabels, resolve_labels
+from dsi_cli.analysis.semantics import label_files
+from dsi_cli.analysis.semantics.class_labels import ClassLabels, read_choices, resolve_labels
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.errors import NothingToAnalyseError, UsageError
 from dsi_cli.labels.label_list import LabelList
@@ -46,27 +46,16 @@ def resolve_label_list(
     ----------
     mapping : a mapping file with synsets that the user chose
     wordnet : the WordNet in which labels are looked up; WordNet 3.0's nouns if None
-
-    Raises
-    ------
-    UsageError
-        The file, the preset or the mapping cannot be read.
     """
     if isinstance(labels, str):
         label_list = label_files.read_labels_option(labels)
     else:
         label_list = LabelList(tuple(labels), None, "the given labels")
-    return resolve_labels(label_list, mapping_file.read_mapping(mapping, label_list, wordnet), wordnet)
+    return resolve_labels(label_list, read_choices(mapping, label_list, wordnet), wordnet)
 
 
 def choose_neighbors(labels: ClassLabels, neighbors: int | None, *, whole: bool) -> int | None:
-    """Return the number of nearest classes to write, or None for the whole matrix.
-
-    Raises
-    ------
-    UsageError
-        The user gave both options.
-    """
+    """Return the number of nearest classes to write, None for the whole matrix; raise `UsageError` if both are given."""
     if whole and neighbors is not None:
         message = f"expected --whole or --neighbors, found --whole and --neighbors {neighbors}: leave one out"
         raise UsageError(message, code="conflicting-options", neighbors=neighbors)
@@ -117,13 +106,7 @@ def path_reference_name(labels: ClassLabels) -> str:
 
 
 def write_blocks(blocks: Iterator[Any], target: Path | IO[bytes], source: ReferenceSource | None = None) -> None:
-    """Write the blocks of `reference_tables`, for the same reference, to a path, an open file or a pipe.
-
-    Raises
-    ------
-    OutputError
-        The target cannot be written.
-    """
+    """Write the blocks of `reference_tables`, for the same reference, to a path, an open file or a pipe."""
     options = {"reference": REFERENCE} if source is None else source.table_options
     if isinstance(target, Path):
         parquet.write_blocks(blocks, target, options, target.parent)
@@ -145,13 +128,7 @@ def to_frame(blocks: Iterator[Any]) -> pd.DataFrame:
 
 
 def write_map(labels: ClassLabels, path: Path) -> None:
-    """Write the synset of each label as CSV: index, name, synset, wnid, confidence, reason.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written.
-    """
+    """Write the synset of each label as CSV: index, name, synset, wnid, confidence, reason."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(MAP_COLUMNS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,21 +52,6 @@ class NetworkPair:
     pearson: NDArray[np.float64] | None = None
     """The correlation of each class's rows; None for dense matrices, or if it is unknown."""
 
-    def class_correlations(self) -> NDArray[np.float64] | None:
-        """Return the correlation of each class's rows, or None if it is unknown."""
-        if self.walk is not None:
-            return self.pearson
-        square = np.ix_(self.kept, self.kept)
-        return class_alignment.align_classes(self.network.dense[square], self.reference.matrix.dense[square])[0]
-
-    def agreement_without_each(self) -> NDArray[np.float64]:
-        """Return the agreement without each class ``(C,)``; NaN if a matrix is constant or not dense."""
-        if self.walk is None:
-            network, reference = self.network.of_classes(self.kept), self.reference.of_classes(self.kept)
-            if not network.is_constant and not reference.is_constant:
-                return jackknife.excess_without(network, reference, "pearson")
-        return np.full(len(self.kept), np.nan)
-
     def group_alignment(self, members: Classes) -> GroupAlignment:
         """Return the alignment among the classes of a group."""
         network, reference = self.network, self.reference.matrix
@@ -84,17 +70,16 @@ def class_alignment_tables(pair: NetworkPair, record: Record, labels: ClassLabel
     kept = pair.kept
     if len(kept) < class_alignment.MIN_CLASSES:
         return
-    pearson = pair.class_correlations()
+    pearson, without = pair.pearson, np.full(len(kept), np.nan)
+    if pair.walk is None:
+        square = np.ix_(kept, kept)
+        pearson = class_alignment.align_classes(pair.network.dense[square], pair.reference.matrix.dense[square])[0]
+        network, reference = pair.network.of_classes(kept), pair.reference.matrix.of_classes(kept)
+        if not network.is_constant and not reference.is_constant:
+            without = jackknife.excess_without(network, reference, "pearson")
     if pearson is None:
         return
-    constants = {
-        "run": record.run,
-        "epoch": record.epoch,
-        "epochs_completed": record.epochs_completed,
-        "step": record.step,
-        "of": pair.network.name,
-        "reference": pair.reference.name,
-    }
+    constants = record.key_columns | {"of": pair.network.name, "reference": pair.reference.name}
     groups = [labels.groups[index] for index in kept]
     varying = {
         "class_index": kept,
@@ -102,7 +87,7 @@ def class_alignment_tables(pair: NetworkPair, record: Record, labels: ClassLabel
         "reason": [REASON_CONSTANT_ROW if is_missing else None for is_missing in np.isnan(pearson)],
         "pearson": pa.array(pearson, from_pandas=True),
         "z": pa.array(class_alignment.standardize(pearson), from_pandas=True),
-        "pearson_without": pa.array(pair.agreement_without_each(), from_pandas=True),
+        "pearson_without": pa.array(without, from_pandas=True),
     }
     yield parquet.from_columns(ALIGNMENT_BY_CLASS, len(kept), constants | {"classes_used": len(kept)}, varying)
     rows = []
@@ -175,12 +160,10 @@ class ClassAlignmentTable:
 def _earlier_tables(out: Path) -> Iterator[tuple[EpochKey, pa.Table]]:
     """Yield the rows of each epoch in an earlier table; none if it is missing, damaged or of another schema."""
     path = layout.table_path(out, ALIGNMENT_BY_CLASS)
-    if not path.is_file():
-        return
-    try:
-        table = parquet.read(path)
-    except OutputError:
-        return
+    table = empty_table()
+    if path.is_file():
+        with suppress(OutputError):
+            table = parquet.read(path)
     if not len(table) or table.schema != empty_table().schema:
         return
     keys = list(zip(*(table[name].to_pylist() for name in ("run", "epoch", "step")), strict=True))

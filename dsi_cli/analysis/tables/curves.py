@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from dsi_cli.analysis.classifiers.matrices import StoredMatrices
 from dsi_cli.analysis.options import Options
@@ -180,8 +179,7 @@ def sort_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _row(record: Record, **values: Any) -> Row:
     """Return a row of the curves table at a checkpoint."""
-    key = {"run": record.run, "epoch": record.epoch, "epochs_completed": record.epochs_completed, "step": record.step}
-    return {**key, **values}
+    return record.key_columns | values
 
 
 def _alignment_row(record: Record, entry: Alignment, **values: Any) -> Row:
@@ -214,7 +212,7 @@ def _wsi_rows(matrix: EpochMatrix, context: EpochContext) -> list[Row]:
 
 def _alignment_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> tuple[list[Row], pa.Table | None]:
     """Return the SAI of every two matrices, including the references, and the rows of the class alignment table."""
-    network = network_matrix(matrices)
+    network, record = network_matrix(matrices), context.record
     pairs: list[tuple[EpochMatrix, EpochMatrix, PreparedReference | None]]
     pairs = [(first, second, None) for first, second in combinations(matrices, 2)]
     for reference in context.references.references:
@@ -223,75 +221,46 @@ def _alignment_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> t
     rows: list[Row] = []
     tables: list[pa.Table] = []
     for first, second, partner in pairs:
-        if partner is not None and partner.reason_missing is not None:
-            rows += _missing_reference_rows(first, partner, context)
-            continue
+        columns = {"of": f"{first.name},{second.name}"}
+        if partner is not None:
+            columns["reference"] = partner.name
+            if partner.reason_missing is not None:
+                missing = _missing_alignments(context.options, len(second.classes), partner.reason_missing)
+                rows += [_alignment_row(record, entry, **columns) for entry in missing.values()]
+                continue
         kept = np.intersect1d(first.classes, second.classes, assume_unique=True)
-        walk, pearson = None, None
-        if context.blockwise is None:
-            alignments = _dense_alignments(first, partner or second, kept, context)
-        else:
-            walk = context.blockwise.walk
-            alignments, pearson = _blockwise_alignments(first, second, kept, context.options, walk)
-        rows += _pair_rows(first, second, partner, alignments, context.record)
+        alignments, pearson = _align(first, second, kept, context)
+        rows += [_alignment_row(record, entry, **columns) for entry in alignments.values()]
+        if "pearson" in alignments:
+            corrected = _correct_for_noise(alignments["pearson"], first, second)
+            if corrected is not None:
+                rows.append(_alignment_row(record, corrected, **columns))
         if partner is not None and first is network:
+            walk = None if context.blockwise is None else context.blockwise.walk
             pair = NetworkPair(first, partner, kept, walk, pearson)
-            tables += class_alignment_tables(pair, context.record, context.references.labels)
+            tables += class_alignment_tables(pair, record, context.references.labels)
     return rows, pa.concat_tables(tables) if tables else None
 
 
-def _dense_alignments(
-    first: EpochMatrix, second: EpochMatrix | PreparedReference, kept: Classes, context: EpochContext
-) -> dict[str, Alignment]:
-    """Return the SAI of two dense matrices of the kept classes, by measure."""
-    options = context.options
-    reason = alignment.reason_too_few_classes(len(kept))
+def _align(
+    first: EpochMatrix, second: EpochMatrix, kept: Classes, context: EpochContext
+) -> tuple[dict[str, Alignment], Values | None]:
+    """Return the SAI of two matrices of the kept classes, by measure; in blocks also the correlation of each class's rows."""
+    options, size = context.options, len(kept)
+    reason = alignment.reason_too_few_classes(size)
+    if context.blockwise is not None and size >= 2:
+        walk = context.blockwise.walk
+        sums = first.sums(kept, walk), second.sums(kept, walk)
+        return alignments_in_blocks(first.rows(kept), second.rows(kept), options.measures, walk, sums)
     if reason is not None:
-        return _missing_alignments(options, len(kept), reason)
+        return _missing_alignments(options, size, reason), None
     order = alignment.display_order(kept, context.references.labels.order)
     pair = alignment.MatrixPair(first.of_classes(kept), second.of_classes(kept), order)
-    return pair.alignments(options.measures, options.permutations, options.draws, options.seed)
+    return pair.alignments(options.measures, options.permutations, options.draws, options.seed), None
 
 
-def _blockwise_alignments(
-    first: EpochMatrix, second: EpochMatrix, kept: Classes, options: Options, walk: BlockWalk
-) -> tuple[dict[str, Alignment], Values | None]:
-    """Return the SAI of two matrices in blocks of rows, by measure, and the correlation of each class's rows."""
-    if len(kept) < 2:
-        return _missing_alignments(options, len(kept), alignment.reason_too_few_classes(len(kept))), None
-    sums = first.sums(kept, walk), second.sums(kept, walk)
-    return alignments_in_blocks(first.rows(kept), second.rows(kept), options.measures, walk, sums)
-
-
-def _missing_alignments(options: Options, classes: int, reason: str | None) -> dict[str, Alignment]:
+def _missing_alignments(options: Options, classes: int, reason: str) -> dict[str, Alignment]:
     return {name: Alignment(name, classes_used=classes, reason=reason) for name in options.measures}
-
-
-def _missing_reference_rows(matrix: EpochMatrix, reference: PreparedReference, context: EpochContext) -> list[Row]:
-    """Return rows with the reason why a matrix is not aligned with a reference."""
-    classes = len(reference.matrix.classes)
-    missing = _missing_alignments(context.options, classes, reference.reason_missing)
-    columns = {"of": f"{matrix.name},{SCSM}", "reference": reference.name}
-    return [_alignment_row(context.record, entry, **columns) for entry in missing.values()]
-
-
-def _pair_rows(
-    first: EpochMatrix,
-    second: EpochMatrix,
-    reference: PreparedReference | None,
-    alignments: Mapping[str, Alignment],
-    record: Record,
-) -> list[Row]:
-    """Return the rows of the SAI of two matrices, of which the second may be a reference."""
-    common = {"of": f"{first.name},{second.name}"}
-    if reference is not None:
-        common["reference"] = reference.name
-    rows = [_alignment_row(record, entry, **common) for entry in alignments.values()]
-    if "pearson" in alignments:
-        corrected = _correct_for_noise(alignments["pearson"], first, second)
-        if corrected is not None:
-            rows.append(_alignment_row(record, corrected, **common))
-    return rows
 
 
 def _correct_for_noise(pearson: Alignment, first: EpochMatrix, second: EpochMatrix) -> Alignment | None:
@@ -318,37 +287,32 @@ def _correct_for_noise(pearson: Alignment, first: EpochMatrix, second: EpochMatr
 
 def _partial_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> list[Row]:
     """Return the partial correlations of the network's similarity with each reference, controlling for each other one."""
-    network = network_matrix(matrices)
+    network, options = network_matrix(matrices), context.options
     if network is None:
         return []
     rows = []
     for first, control in permutations(context.references.references, 2):
-        entry = _partial_alignment(network, first, control, context)
+        kept = reduce(np.intersect1d, [network.classes, first.matrix.classes, control.matrix.classes])
+        reason = first.reason_missing or control.reason_missing
+        if reason is None and len(kept) < alignment.MIN_CLASSES:
+            reason = f"{len(kept)} classes in all three: an alignment needs {alignment.MIN_CLASSES} or more"
+        if reason is None and context.blockwise is not None:
+            reason = f"a partial correlation needs {context.blockwise.walk.requirement}"
+        if reason is not None:
+            entry = Alignment(partial_mantel.NAME, classes_used=len(kept), reason=reason)
+        else:
+            square = np.ix_(kept, kept)
+            entry = partial_mantel.partial_mantel(
+                network.dense[square],
+                first.matrix.dense[square],
+                control.matrix.dense[square],
+                permutations=options.permutations,
+                draws=options.draws,
+                seed=options.seed,
+            )
         columns = {"of": f"{network.name},{SCSM}", "reference": f"{first.name}|{control.name}"}
         rows.append(_alignment_row(context.record, entry, **columns))
     return rows
-
-
-def _partial_alignment(
-    network: EpochMatrix, first: PreparedReference, control: PreparedReference, context: EpochContext
-) -> Alignment:
-    kept = reduce(np.intersect1d, [network.classes, first.matrix.classes, control.matrix.classes])
-    reason = first.reason_missing or control.reason_missing
-    if reason is None and len(kept) < alignment.MIN_CLASSES:
-        reason = f"{len(kept)} classes in all three: an alignment needs {alignment.MIN_CLASSES} or more"
-    if reason is None and context.blockwise is not None:
-        reason = f"a partial correlation needs {context.blockwise.walk.requirement}"
-    if reason is not None:
-        return Alignment(partial_mantel.NAME, classes_used=len(kept), reason=reason)
-    options, square = context.options, np.ix_(kept, kept)
-    return partial_mantel.partial_mantel(
-        network.dense[square],
-        first.matrix.dense[square],
-        control.matrix.dense[square],
-        permutations=options.permutations,
-        draws=options.draws,
-        seed=options.seed,
-    )
 
 
 def _gap_rows(matrices: Sequence[EpochMatrix], evaluations: Sequence[EvaluationResult], context: EpochContext) -> list[Row]:
@@ -382,7 +346,6 @@ def _gap_rows(matrices: Sequence[EpochMatrix], evaluations: Sequence[EvaluationR
 
 def _accuracy_rows(evaluation: EvaluationResult, record: Record) -> list[Row]:
     """Return the accuracies and the number of mistakes, and loss and top-5 accuracy if dsi ran the model."""
-    assert evaluation.counts is not None
     samples = evaluation.counts.sum(axis=1)
     correct, total = evaluation.counts.diagonal(), int(samples.sum())
     present = samples > 0
@@ -410,27 +373,21 @@ def _idm_rows(evaluation: EvaluationResult, matrices: Sequence[EpochMatrix], con
 
     for matrix in matrices:
         if matrix.kind != "ccsm" and matrix.split in (None, evaluation.split):
-            add(matrix.kind, _idm_by(matrix, matrix.classes, evaluation, context))
+            add(matrix.kind, _idm_by(matrix, evaluation, context))
     for reference in context.references.references:
-        if reference.reason_missing is None:
-            results = _idm_by(reference, reference.matrix.classes, evaluation, context)
-        else:
-            results = no_idm(reference.reason_missing)
+        reason = reference.reason_missing
+        results = _idm_by(reference.matrix, evaluation, context) if reason is None else no_idm(reason)
         add(SCSM, results, reference=reference.name)
     return rows
 
 
-def _idm_by(
-    matrix: EpochMatrix | PreparedReference, classes: Classes, evaluation: EvaluationResult, context: EpochContext
-) -> dict[str, IdmResult]:
-    """Return the IDM of a split's counts by a matrix or reference of some classes."""
-    counts, blockwise = evaluation.counts, context.blockwise
-    assert counts is not None
+def _idm_by(matrix: EpochMatrix, evaluation: EvaluationResult, context: EpochContext) -> dict[str, IdmResult]:
+    """Return the IDM of a split's counts by a matrix."""
+    counts, classes, blockwise = evaluation.counts, matrix.classes, context.blockwise
     if blockwise is not None:
         from scipy.sparse import csr_array
 
-        rows = matrix.matrix if isinstance(matrix, PreparedReference) else matrix
-        return idm_in_blocks(csr_array(counts), rows.rows(classes), classes, blockwise.walk, blockwise.scratch)
+        return idm_in_blocks(csr_array(counts), matrix.rows(classes), classes, blockwise.walk, blockwise.scratch)
     kept = classes[counts[classes].sum(axis=1) > 0]
     used = counts[np.ix_(kept, kept)]
     reason = reason_no_idm(len(kept), int(used.sum()))
@@ -441,46 +398,35 @@ def _idm_by(
 
 
 def _hierarchy_rows(evaluation: EvaluationResult, context: EpochContext) -> list[Row]:
-    """Return the severity of a split's mistakes and the superclass accuracy, by the hierarchy of the classes."""
-    assert evaluation.counts is not None
-    references = context.references
-    labels, record, split = references.labels, context.record, evaluation.split
+    """Return the scores of a split's mistakes by the hierarchy of the classes.
 
-    severity = HierarchyScore(reason=labels.reason_no_hierarchy())
-    if severity.reason is None:
-        severity = hierarchy.severity(evaluation.counts, references.heights)
-    accuracy = HierarchyScore(reason=references.reason_no_superclasses())
-    if accuracy.reason is None:
-        accuracy = hierarchy.superclass_accuracy(evaluation.counts, references.superclasses)
-
-    common = {"split": split, "reference": labels.superclass_source}
-    return [
-        _row(record, metric="severity", split=split, reference=labels.hierarchy.name, **asdict(severity)),
-        _row(record, metric="superclass_accuracy", **common, **asdict(accuracy)),
-        *_hierarchical_rows(evaluation.counts, split, context),
-    ]
-
-
-def _hierarchical_rows(counts: NDArray[np.int64], split: str, context: EpochContext) -> list[Row]:
-    """Return precision, recall and F1 by the hierarchy, and the accuracy at each of its levels and of the full path."""
-    references, labels = context.references, context.references.labels
+    These are their severity, the superclass accuracy, precision, recall and F1, and the accuracy at each level and of the path.
+    """
+    counts, references, labels = evaluation.counts, context.references, context.references.labels
     reason = labels.reason_no_hierarchy()
     if reason is not None:
-        missing = HierarchyScore(reason=reason)
+        severity = missing = HierarchyScore(reason=reason)
         scores = dict.fromkeys(product(SET_SCORES, AVERAGES), missing)
         scores["path_accuracy", ""] = missing
     else:
+        severity = hierarchy.severity(counts, references.heights)
         known = list(labels.hierarchy.nodes)
         used = counts[np.ix_(known, known)]
         scores = hierarchical_scores.set_scores(used, references.common_hypernyms)
         levels = hierarchical_scores.level_accuracies(used, references.paths)
         scores |= {("level_accuracy", str(level)): score for level, score in enumerate(levels, start=1)}
         scores["path_accuracy", ""] = levels[-1]
-    common = {"split": split, "reference": labels.hierarchy.name}
-    return [
-        _row(context.record, metric=metric, variant=variant or None, **common, **asdict(score))
-        for (metric, variant), score in scores.items()
-    ]
+    accuracy = HierarchyScore(reason=references.reason_no_superclasses())
+    if accuracy.reason is None:
+        accuracy = hierarchy.superclass_accuracy(counts, references.superclasses)
+
+    scores = {("severity", ""): severity, ("superclass_accuracy", ""): accuracy} | scores
+    rows = []
+    for (metric, variant), score in scores.items():
+        reference = labels.superclass_source if metric == "superclass_accuracy" else labels.hierarchy.name
+        row = _row(context.record, metric=metric, variant=variant or None, split=evaluation.split, reference=reference)
+        rows.append(row | asdict(score))
+    return rows
 
 
 def _left_out_rows(evaluation: EvaluationResult, context: EpochContext) -> list[Row]:

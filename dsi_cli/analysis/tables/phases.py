@@ -20,6 +20,7 @@ AgreementWithoutEach = Mapping[tuple[int | None, int | None], NDArray[np.float64
 """The agreement without each class ``(C,)``, by epoch and step."""
 MIN_GAIN_STANDARD_DEVIATIONS = 3.0
 """The gain of a curve with a chance level, in standard deviations of chance, below which it has no phases."""
+COLUMNS = ("first_epoch", "last_epoch", "low", "high", "gain", "gain_low", "gain_high")
 REASON_WITHIN_CHANCE = "the agreement stays within chance, so this curve is not that of a network that learns"
 
 
@@ -42,7 +43,11 @@ def phase_rows(
     rows: list[Row] = []
     for run, points in points_of_runs.items():
         for curve, result in _phases_of_run(points, reference, agreement_without_each(run)):
-            rows += _rows(run, curve, result)
+            if not result.found:
+                rows.append({"run": run, "curve": curve, "reason": result.reason})
+            for phase in result.found:
+                values = {name: getattr(phase, name) for name in COLUMNS}
+                rows.append({"run": run, "curve": curve, "phase": phase.name} | values)
     return rows
 
 
@@ -56,13 +61,7 @@ def _phases_of_run(
     network = next((name for name, kind in kinds.items() if kind in with_wsi), NETWORK_MATRICES[-1])
     kind, split = kinds[network]
 
-    # Agreement with the reference: Pearson's correlation, or else the excess of the first measure
-    measure, curve = _alignment_curve(points, f"{network},{SCSM}", reference)
-    spread = _column(curve, "null_std") / (1 - _column(curve, "null_mean"))
-    left_out = []
-    if measure == "pearson":
-        left_out = [agreement_without_each.get((row["epoch"], row.get("step"))) for row in curve]
-    agreement = _phases(curve, "excess", 0.0, _min_gain(spread), _stack(left_out))
+    measure, agreement = _agreement(points, f"{network},{SCSM}", reference, agreement_without_each)
     name = "agreement" if measure in ("pearson", None) else f"excess of {measure}"
     result = [(f"{name} {network},{SCSM}", agreement)]
 
@@ -85,13 +84,23 @@ def _phases_of_run(
     return result
 
 
-def _alignment_curve(points: Sequence[Point], matrices: str, reference: str) -> tuple[str | None, list[Point]]:
-    """Return the measure and the points of an alignment: of Pearson's correlation, or else of the first measure."""
+def _agreement(
+    points: Sequence[Point], matrices: str, reference: str, agreement_without_each: AgreementWithoutEach
+) -> tuple[str | None, Phases]:
+    """Return measure and phases of the agreement with a reference: Pearson's correlation, or else the first measure's excess."""
     alignments = _select(points, {"metric": "sai", "of": matrices})
     measures = {row.get("variant") for row in alignments}
     order = ["pearson", *(measure.name for measure in MEASURES)]
     measure = next((name for name in order if name in measures), None)
-    return measure, _last_saves(_select(alignments, {"variant": measure, "reference": reference}))
+    curve = _last_saves(_select(alignments, {"variant": measure, "reference": reference}))
+    spread = _column(curve, "null_std") / (1 - _column(curve, "null_mean"))
+    without = None
+    if measure == "pearson":  # the agreement without each class (n, C), unless an epoch lacks it
+        values = [agreement_without_each.get((row["epoch"], row.get("step"))) for row in curve]
+        known = [value for value in values if value is not None]
+        if known and len(known) == len(values) and len({len(value) for value in known}) == 1:
+            without = np.stack(known)
+    return measure, _phases(curve, "excess", 0.0, _min_gain(spread), without)
 
 
 def _select(points: Sequence[Point], columns: Mapping[str, str | None]) -> list[Point]:
@@ -109,14 +118,6 @@ def _min_gain(spread: NDArray[np.float64]) -> float:
     return MIN_GAIN_STANDARD_DEVIATIONS * float(np.nanmedian(spread)) if np.isfinite(spread).any() else 0.0
 
 
-def _stack(values: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
-    """Return the agreement without each class ``(n, C)``, or None if an epoch lacks it."""
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values) or len({len(value) for value in known}) > 1:
-        return None
-    return np.stack(known)
-
-
 def _phases(
     points: Sequence[Point],
     column: str,
@@ -132,13 +133,3 @@ def _phases(
 
 def _column(points: Sequence[Point], name: str) -> NDArray[np.float64]:
     return np.array([row.get(name) for row in points], dtype=np.float64)
-
-
-def _rows(run: str, curve: str, result: Phases) -> list[Row]:
-    if not result.found:
-        return [{"run": run, "curve": curve, "reason": result.reason}]
-    columns = ("first_epoch", "last_epoch", "low", "high", "gain", "gain_low", "gain_high")
-    return [
-        {"run": run, "curve": curve, "phase": phase.name} | {name: getattr(phase, name) for name in columns}
-        for phase in result.found
-    ]

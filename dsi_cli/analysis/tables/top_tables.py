@@ -53,6 +53,11 @@ class ResultTables:
     options : the options of this call
     references : the references that the options name
     taxonomy : the custom taxonomy that the options name
+
+    Attributes
+    ----------
+    samples : the number of samples of each class, by run and split
+    typicality : the new rows of the two typicality tables
     """
 
     def __init__(
@@ -75,8 +80,8 @@ class ResultTables:
         self._earlier_curves = layout.earlier_options(out, CURVES)
         self._class_alignment = ClassAlignmentTable(out)
         self.geometry = geometry.GeometryTable(out)
-        self._samples: dict[str, dict[str, list[int]]] = {}
-        self._added: dict[Table, list[dict[str, Any]]] = {TYPICALITY: [], TYPICALITY_HISTOGRAM: []}
+        self.samples: dict[str, dict[str, list[int]]] = {}
+        self.typicality: dict[Table, list[dict[str, Any]]] = {TYPICALITY: [], TYPICALITY_HISTOGRAM: []}
         self._provenance: dict[str, dict[str, str]] = {}
         # Rows of other runs stay. Rows of these runs may be reused if they are still valid.
         self._rows: list[curves.Row] = []
@@ -109,8 +114,10 @@ class ResultTables:
         if earlier != _provenance(record, evaluation_id) or not self._has_same_settings(run, labels):
             return []
         rows = self._reusable.get(key, [])
-        # Without its rows in the class alignment table, the epoch is computed again: that table is new or was lost.
-        if any(map(_is_reference_alignment, rows)) and not self._class_alignment.has_earlier(key):
+        # An epoch whose network is aligned with a reference has rows in the class alignment table, unless that is new or was lost.
+        of_network = {f"{name},{SCSM}" for name in NETWORK_MATRICES}
+        is_aligned = any(row["metric"] == "sai" and row["of"] in of_network and row["value"] is not None for row in rows)
+        if is_aligned and not self._class_alignment.has_earlier(key):
             return []
         return [row | {"epochs_completed": record.epochs_completed} for row in rows]
 
@@ -135,18 +142,6 @@ class ResultTables:
         self._provenance.setdefault(run, {})[epoch] = _provenance(record, evaluation_id)
         self._rows += rows
 
-    def add_typicality_rows(self, table: Table, rows: Iterable[dict[str, Any]]) -> None:
-        """Add rows of one of the typicality tables."""
-        self._added[table] += rows
-
-    def add_samples(self, run: str, split: str, numbers: list[int]) -> None:
-        """Add the number of samples of each class of a run in a split."""
-        self._samples.setdefault(run, {})[split] = numbers
-
-    def has_samples(self, run: str, split: str) -> bool:
-        """Return whether the numbers of samples of a run in a split are known."""
-        return split in self._samples.get(run, {})
-
     def write(
         self, runs: Sequence[RunCheckpoints], labels_of_runs: Mapping[str, ClassLabels], *, is_whole: bool = True
     ) -> None:
@@ -164,7 +159,7 @@ class ResultTables:
         # The classes
         classes = []
         for run, labels in labels_of_runs.items():
-            classes += labels.class_rows(run, self._samples.get(run, {}))
+            classes += labels.class_rows(run, self.samples.get(run, {}))
         classes = self._with_other_runs(CLASSES, classes)
         layout.write_rows(self.out, CLASSES, classes, {})
 
@@ -185,14 +180,15 @@ class ResultTables:
         layout.write_rows(self.out, CURVES, sorted(main, key=curves.sort_key), options)
 
         # Geometry and phases need all epochs of a run.
+        tables = dict(self.typicality)
         if is_whole:
             self.geometry.write()
             analysed = [row for row in rows if row["run"] in self.runs]
             reference = self.references[0].name
-            self._added[PHASES] = phases.phase_rows(
+            tables[PHASES] = phases.phase_rows(
                 analysed, reference, lambda run: self._class_alignment.agreement_without_each(run, reference)
             )
-        for table, added in self._added.items():
+        for table, added in tables.items():
             if all_rows := self._with_other_runs(table, added):
                 layout.write_rows(self.out, table, all_rows, {})
             else:
@@ -245,12 +241,6 @@ class ResultTables:
         """Return the rows with the earlier rows of all other runs, sorted by run."""
         others = [row for row in layout.earlier_rows(self.out, table) if row["run"] not in self.runs]
         return sorted(others + rows, key=lambda row: str(row["run"]))
-
-
-def _is_reference_alignment(row: Mapping[str, Any]) -> bool:
-    """Return whether a row is the alignment of the network's similarity with a reference."""
-    is_network = row["of"] in {f"{name},{SCSM}" for name in NETWORK_MATRICES}
-    return row["metric"] == "sai" and is_network and row["value"] is not None
 
 
 def _provenance(record: Record, evaluation_id: str) -> str:

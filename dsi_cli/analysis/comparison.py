@@ -1,0 +1,341 @@
+"""Compare the matrices of all epochs of all runs, and write the tables.
+
+Each matrix is written as soon as it is made, and the metrics are computed from the stored matrices. With more than
+`dsi_cli.similarity.MAX_DENSE_CLASSES` classes, matrices are neither made nor stored whole: `heads/` contains the heads,
+`neighbors/` the nearest classes. With fewer classes, matrices are stored, and compared in blocks of rows only if there is not
+enough memory to compare them whole.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from dsi_cli import similarity
+from dsi_cli.analysis.classifiers.matrices import MatrixWriter, StoredMatrices
+from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
+from dsi_cli.analysis.classifiers.scan import Weights
+from dsi_cli.analysis.evaluation import collect
+from dsi_cli.analysis.evaluation.collect import RunEvaluations
+from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.semantics import wordnet_matrix
+from dsi_cli.analysis.semantics.class_labels import ClassLabels
+from dsi_cli.analysis.semantics.prepared import RunReferences
+from dsi_cli.analysis.semantics.references import ReferenceSource
+from dsi_cli.analysis.summary import Progress, RunOutcome
+from dsi_cli.analysis.tables import class_alignment, curves, geometry
+from dsi_cli.analysis.tables.top_tables import ResultTables
+from dsi_cli.checkpoints.records import Record
+from dsi_cli.checkpoints.training_logs import TrainingLog
+from dsi_cli.engines import Engine, local, resources
+from dsi_cli.metrics.blockwise import blocks
+from dsi_cli.metrics.blockwise.blocks import BlockWalk
+from dsi_cli.predictions.result import EvaluationResult
+from dsi_cli.similarity.weights import mean_row_ratio
+from dsi_cli.store import layout, parquet
+
+FLUSH_SECONDS = 20.0
+"""The time between two updates of the tables during a long analysis."""
+MAX_RESULT_BYTES = 256 << 20
+"""The size of the new evaluation results in memory from which on they are compared, before the model runs again."""
+DENSE_WITHOUT_BUDGET = 256
+"""The number of classes up to which matrices are compared whole on every machine."""
+BYTES_PER_VALUE = 220
+"""The memory that comparing two whole matrices takes per value of one matrix, measured and rounded up."""
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """The plan for making and comparing the matrices of a run."""
+
+    is_vast: bool
+    """True if there are too many classes for stored matrices."""
+    walk: BlockWalk | None
+    """The iteration over blocks of rows; None if matrices are compared whole."""
+    threads: int | None = None
+    """The number of threads that compare whole matrices, one epoch each; None for one per core."""
+
+
+def make_plan(classes: int, options: Options) -> MemoryPlan:
+    """Return the plan for a run with this number of classes."""
+    is_vast = classes > similarity.MAX_DENSE_CLASSES
+    if classes <= DENSE_WITHOUT_BUDGET:
+        return MemoryPlan(is_vast, None)
+    free = resources.free_memory()
+    budget = options.memory if options.memory is not None else free // 2
+    cores = resources.usable_cores()
+    needed = classes**2 * BYTES_PER_VALUE
+    if not is_vast and needed <= (options.memory if options.memory is not None else free):
+        return MemoryPlan(is_vast, None, min(max(budget // needed, 1), cores))
+    reason = blocks.TOO_MANY_CLASSES if is_vast else blocks.SHORT_OF_MEMORY
+    return MemoryPlan(is_vast, BlockWalk(blocks.rows_within(budget, classes, cores), local.map_in_order, reason))
+
+
+@dataclass(frozen=True)
+class Call:
+    """The inputs and the tables of one call of `dsi_cli.analysis.analyze.analyze`."""
+
+    out: Path
+    options: Options
+    tables: ResultTables
+    labels: dict[str, ClassLabels]
+    logs: dict[str, TrainingLog | None]
+    evaluations: RunEvaluations
+    engine: Engine
+
+
+def compare_runs(
+    call: Call,
+    runs: Sequence[RunCheckpoints],
+    weights: Weights,
+    new_results: Iterator[dict[str, EvaluationResult]],
+    progress: Callable[[Progress], None],
+) -> tuple[list[RunCheckpoints], dict[str, RunOutcome], list[str]]:
+    """Write all matrices and tables; the tables also from time to time.
+
+    Parameters
+    ----------
+    weights : the heads in memory
+    new_results : the evaluation results that this call makes, for each checkpoint in turn
+
+    Returns
+    -------
+    runs : the runs with the checkpoints that failed meanwhile
+    outcomes : the outcome of each run
+    warnings : what the user should know
+    """
+    runs = list(runs)
+    done = Progress("comparing matrices", 0, sum(len(run.usable) for run in runs))
+    flushed = time.monotonic()
+    outcomes: dict[str, RunOutcome] = {}
+    epochs_of_warning: dict[str, list[int]] = {}
+    for position, run in enumerate(runs):
+        work = _plan_work(call, run, weights)
+        failed: dict[str, str] = {}
+        for results in _in_batches(run.usable, new_results):
+            jobs = (_make_job(call, record, results[record.path], work) for record in run.usable if record.path in results)
+            for job in _map_pending(work, jobs):
+                if job.failed is not None:
+                    failed[job.record.path] = job.failed
+                    runs[position] = run.fail(failed, "unreadable")
+                else:
+                    for warning in _add_to_tables(call, run, job):
+                        epochs_of_warning.setdefault(warning, []).append(job.record.epoch or 0)
+                done = done._replace(done=done.done + 1)
+                progress(done)
+                if time.monotonic() - flushed > FLUSH_SECONDS:
+                    call.tables.write(runs, call.labels, is_whole=False)
+                    flushed = time.monotonic()
+        evaluations = call.evaluations
+        call.tables.geometry.add(
+            run.name, runs[position].usable, work.matrices.stored_head, evaluations.collapse, evaluations.identity
+        )
+        layout.remove(work.matrices.unused_files())
+        runs[position] = replace(runs[position], heads_read=run.heads_read | work.matrices.heads_read)
+        outcomes[run.name] = RunOutcome(work.matrices.reused, work.no_reference)
+    deque(new_results, maxlen=0)  # let it remove files that belong to no checkpoint
+    call.tables.write(runs, call.labels)
+
+    # One line for each warning, with its epochs
+    warnings = []
+    for warning, epochs in epochs_of_warning.items():
+        when = f"epoch {epochs[0]}" if len(epochs) == 1 else f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}"
+        warnings.append(f"{warning} ({when})")
+    return runs, outcomes, warnings
+
+
+def _in_batches(
+    records: Sequence[Record], new_results: Iterator[dict[str, EvaluationResult]]
+) -> Iterator[dict[str, dict[str, EvaluationResult]]]:
+    """Yield the new evaluation results of checkpoints by path and split, in parts that fit in memory."""
+    batch: dict[str, dict[str, EvaluationResult]] = {}
+    size = 0
+    for record in records:
+        batch[record.path] = next(new_results)
+        for result in batch[record.path].values():
+            arrays = (result.counts, result.ccsm, result.tncsm)
+            size += sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+        if size > MAX_RESULT_BYTES:
+            yield batch
+            batch, size = {}, 0
+    if batch:
+        yield batch
+
+
+def _add_to_tables(call: Call, run: RunCheckpoints, job: _Job) -> Iterator[str]:
+    """Add the rows of a checkpoint to the tables, and yield warnings."""
+    record, log = job.record, call.logs[run.name]
+    rows = curves.add_trainer_rows(job.rows, curves.trainer_rows(record, log))
+    call.tables.add(record, rows, _curves_identity(call, record, run.common_classes), job.by_class)
+    for table, typicality in call.evaluations.typicality_rows(record):
+        call.tables.typicality[table] += typicality
+    for name, counts in job.samples.items():
+        call.tables.samples.setdefault(record.run, {})[name] = counts
+
+    # Classes whose weights are all zero
+    zero_rows, labels = job.stored.zero_rows, call.labels[run.name].label_list
+    if zero_rows:
+        names = [repr(labels.names[index]) if labels else str(index) for index in zero_rows[:3]]
+        more = f" and {len(zero_rows) - 3} more" if len(zero_rows) > 3 else ""
+        yield (
+            f"{run.name}: zero weights in class {', '.join(names)}{more}: without a direction the similarity to all others is 0"
+        )
+    # Accuracies that differ from those that the trainer wrote
+    splits = collect.splits_with_other_accuracy(job.rows, curves.trainer_values(record, log))
+    if splits:
+        yield (
+            f"{record.run}: accuracy on {' and '.join(splits)} is not what the trainer wrote: other images, other preprocessing"
+            " (size, mean and std), or classes in another order?"
+        )
+
+
+class _Work(NamedTuple):
+    """The plan for comparing the epochs of a run."""
+
+    matrices: MatrixWriter
+    common: int | None
+    """The number of classes that all heads have."""
+    with_rows: Callable[[_Job], _Job]
+    map_jobs: Callable[..., Iterator[_Job]]
+    """A function like `map`."""
+    no_reference: str | None
+    """The reason why nothing can be aligned with the main reference."""
+    is_whole: bool = False
+    """True if whole matrices are compared, and not blocks of rows."""
+
+
+def _plan_work(call: Call, run: RunCheckpoints, weights: Weights) -> _Work:
+    """Return how the epochs of a run are compared, after writing its reference matrices."""
+    labels, options = call.labels[run.name], call.options
+    kinds = ("ncsm", "ncsm_centred") if options.centred else ("ncsm",)
+    plan = make_plan(labels.classes, options)
+    run_references = RunReferences(
+        labels, [source.for_labels(labels, by_rows=plan.is_vast) for source in call.tables.references]
+    )
+    no_reference = run_references.references[0].reason_missing
+    if not plan.is_vast:
+        _write_references(call.out, labels, run_references, call.tables.references)
+    blockwise = None
+    map_jobs: Callable[..., Iterator[_Job]] = map
+    if plan.walk is not None:
+        blockwise = curves.BlockwiseContext(plan.walk, layout.temporary_folder(call.out), plan.is_vast)
+    else:
+        run_references.prepare()
+        if call.engine.is_elsewhere:
+            map_jobs = partial(call.engine.map_in_order, lost=lambda job, reason: job._replace(failed=reason))
+        else:
+            map_jobs = partial(local.map_in_order, workers=plan.threads)
+    matrices = MatrixWriter(call.out, run, kinds, options, weights, plan.walk if plan.is_vast else None)
+    common = run.common_classes
+    with_rows = partial(_with_rows, common=common, run_references=run_references, options=options, blockwise=blockwise)
+    return _Work(matrices, common, with_rows, map_jobs, no_reference, is_whole=plan.walk is None)
+
+
+def _write_references(
+    out: Path, labels: ClassLabels, run_references: RunReferences, sources: Sequence[ReferenceSource]
+) -> None:
+    """Write the reference matrices that are not stored, except for those without any class of the run."""
+    for source, reference in zip(sources, run_references.references, strict=True):
+        if labels.label_list is None or not len(reference.matrix.classes):
+            continue
+        path = layout.reference_path(out, reference.name, labels.label_list.id)
+        metadata = source.table_options | {"mapping": labels.senses_id}
+        if parquet.options_of(path) != metadata:
+            table = wordnet_matrix.matrix_table(labels, reference.matrix.dense, reference.name)
+            parquet.write(table, path, metadata, layout.temporary_folder(out))
+
+
+class _Job(NamedTuple):
+    """One checkpoint with its stored matrices and predictions, and its rows of the curves table."""
+
+    record: Record
+    rows: list[curves.Row]
+    stored: StoredMatrices
+    evaluations: list[EvaluationResult]
+    samples: dict[str, list[int]]
+    """The number of samples of each class, by split."""
+    by_class: pa.Table | None = None
+    """The new rows of the table of alignments by class; None if the earlier ones are valid."""
+    failed: str | None = None
+    """The reason why the checkpoint can no longer be used, or why the engine could not compute the rows."""
+
+    @property
+    def is_known(self) -> bool:
+        """True if there is nothing to compute."""
+        return self.failed is not None or not (self.stored.by_kind or self.stored.weight is not None or self.evaluations)
+
+
+def _make_job(call: Call, record: Record, new_results: dict[str, EvaluationResult], work: _Work) -> _Job:
+    rows = call.tables.reusable_rows(record, call.labels[record.run], _curves_identity(call, record, work.common))
+    if work.is_whole and any((row["reason"] or "").endswith(blocks.SHORT_OF_MEMORY) for row in rows):
+        rows = []  # an earlier call had too little memory for whole matrices
+    evaluations = [
+        new_results.get(store.split) or store.stored(record)
+        for store in call.evaluations.stores[record.run]
+        if not (rows and store.split in call.tables.samples.get(record.run, {}))
+    ]
+    samples = {result.split: result.counts.sum(axis=1).tolist() for result in evaluations if result.counts is not None}
+    text_weight = next((result.text_weight for result in new_results.values()), None)
+    stored = work.matrices.stored(record, wanted=not rows, text_weight=text_weight)
+    if rows:
+        return _Job(record, rows, stored, [], samples, failed=stored.failed)
+    rows = call.evaluations.missing_rows(record)
+    return _Job(record, rows, stored, evaluations, samples, failed=stored.failed)
+
+
+def _curves_identity(call: Call, record: Record, common: int | None) -> str:
+    """Return a text that changes with the evaluation results of a checkpoint, and with the classes of its curves."""
+    identity = call.evaluations.identity(record)
+    return identity if record.classes == common else f"{identity} of {common} classes"
+
+
+def _map_pending(work: _Work, jobs: Iterable[_Job]) -> Iterator[_Job]:
+    """Yield all jobs in their order with their rows; jobs whose rows are known are not sent to the engine."""
+    taken: deque[_Job] = deque()
+
+    def pending() -> Iterator[_Job]:
+        for job in jobs:
+            taken.append(job)
+            if not job.is_known:
+                yield job
+
+    for computed in work.map_jobs(work.with_rows, pending()):
+        while taken[0].is_known:
+            yield taken.popleft()
+        taken.popleft()
+        yield computed
+    yield from taken
+
+
+def _with_rows(
+    job: _Job,
+    common: int | None,
+    run_references: RunReferences,
+    options: Options,
+    blockwise: curves.BlockwiseContext | None,
+) -> _Job:
+    """Return a job with the rows that its matrices and predictions give."""
+    if blockwise is not None:
+        blockwise.scratch.mkdir(parents=True, exist_ok=True)
+    matrices = curves.epoch_matrices(job.stored, job.evaluations, options, blockwise, common)
+    context = curves.EpochContext(job.record, run_references, options, blockwise)
+    rows, table = curves.curve_rows(matrices, job.evaluations, context)
+    if job.stored.by_kind or job.stored.weight is not None:
+        mean_row = job.stored.mean_row
+        if job.stored.head is not None and common != job.record.classes:
+            mean_row = mean_row_ratio(job.stored.head.weight[:common])
+        rows.append(curves.mean_row(replace(job.record, classes=common), mean_row))
+    if job.stored.head is not None:
+        rows += geometry.curve_rows(job.record, job.stored.head.weight[:common])
+    stored = replace(job.stored, by_kind={}, head=None, weight=None, surveys={})
+    return job._replace(
+        rows=job.rows + rows, by_class=table or class_alignment.empty_table(), evaluations=[], stored=stored
+    )
