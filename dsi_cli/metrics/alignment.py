@@ -205,9 +205,20 @@ class MatrixPair:
     order: NDArray[np.intp]
 
     def alignments(
-        self, which: Sequence[str], permutations: int | None, draws: int | None, seed: int
+        self,
+        which: Sequence[str],
+        permutations: int | None,
+        draws: int | None,
+        seed: int,
+        *,
+        with_p_value: bool = True,
     ) -> dict[str, Alignment]:
-        """Return the alignment by each measure of ``which``; the function `alignments` documents the parameters."""
+        """Return the alignment by each measure of ``which``; the function `alignments` documents the parameters.
+
+        Parameters
+        ----------
+        with_p_value : whether to compute the p-values of `EXACT` measures, whose sums take most of the time
+        """
         missing = reason_too_few_classes(self.a.classes)
         if missing is None and (self.a.is_constant or self.b.is_constant):
             missing = CONSTANT
@@ -218,7 +229,7 @@ class MatrixPair:
             entry = self._exact_ssim() if name == "ssim" else self._exact(name)
             entry = with_excess(self._with_relabellings(entry, permutations, seed))
             # Cosine, MSE and Pearson's correlation have the same z, and so the same p-value.
-            if name in EXACT and entry.z is not None and entry.p_value is None:
+            if with_p_value and name in EXACT and entry.z is not None and entry.p_value is None:
                 p_value = None if name == "spearman" else p_of_products
                 if p_value is None:
                     p_value = p_values.p_value(*self._relabelled(name), entry.z, seed, may_draw=permutations != 0)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.metrics.alignment import alignments
+from dsi_cli.metrics.alignment import MatrixPair
+from dsi_cli.metrics.prepared import PreparedMatrix
 from dsi_cli.queries.comparison.common_classes import CommonClasses, CommonEpochs
 from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.queries.epoch_sampling import log_spaced
@@ -77,12 +78,15 @@ def cross_alignment(
 
 
 def _points(
-    first: ComparedRun, second: ComparedRun, pair: tuple[int, int, int], order: NDArray[np.intp], measures: Sequence[str]
+    first: ComparedRun, second: ComparedRun, epochs: tuple[int, int, int], order: NDArray[np.intp], measures: Sequence[str]
 ) -> list[AlignmentPoint]:
-    key, first_epoch, second_epoch = pair
+    key, first_epoch, second_epoch = epochs
     assert first.own is not None
     assert second.own is not None
     a, b = first.csm(first.own, first_epoch), second.csm(second.own, second_epoch)[np.ix_(order, order)]
+    kept = np.flatnonzero(~np.isnan(np.diagonal(a)) & ~np.isnan(np.diagonal(b)))
+    matrices = (PreparedMatrix(matrix[np.ix_(kept, kept)]) for matrix in (a, b))
+    pair = MatrixPair(*matrices, np.arange(len(kept)))
     return [
         AlignmentPoint(
             at=key,
@@ -97,5 +101,5 @@ def _points(
             classes_used=entry.classes_used,
             reason=entry.reason if entry.value is None else None,
         )
-        for entry in alignments(a, b, measures, permutations=0, draws=0).values()
+        for entry in pair.alignments(measures, 0, 0, 0, with_p_value=False).values()
     ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from dsi_cli.store.matrix_id import NETWORK_MATRICES, MatrixId
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CURVES
 
+MAX_CACHED_BYTES = 64 << 20
+"""The size of the matrices of a run that stay in memory between two reads."""
 SHAPING_OPTIONS = ("measures", "quantiles", "references", "ema", "keep_extra", "head")
 """The options of an analysis that affect its numbers."""
 
@@ -76,14 +78,24 @@ class ComparedRun:
         return options
 
     def csm(self, kind: str, epoch: int) -> NDArray[np.float32]:
-        """Return a matrix by its kind and split, such as ``ncsm``, ``ccsm-test`` or ``scsm``.
+        """Return a matrix by its kind and split, such as ``ncsm``, ``ccsm-test`` or ``scsm``; do not change it.
 
         `Results.csm` documents the errors.
         """
+        return self._read_csm(kind, epoch)
+
+    @cached_property
+    def _read_csm(self) -> Callable[[str, int], NDArray[np.float32]]:
+        """A function that reads a matrix and keeps as many as fit in `MAX_CACHED_BYTES`, since pairs of runs share them."""
         self.results.require_matrices(self.name)
-        name, split = MatrixId.parse(kind)
-        matrix: NDArray[np.float32] = self.results.csm(name, epoch, split, self.name).to_numpy()
-        return matrix
+
+        @lru_cache(maxsize=max(2, MAX_CACHED_BYTES // max(1, 4 * len(self.classes) ** 2)))
+        def read(kind: str, epoch: int) -> NDArray[np.float32]:
+            name, split = MatrixId.parse(kind)
+            matrix: NDArray[np.float32] = self.results.csm(name, epoch, split, self.name).to_numpy()
+            return matrix
+
+        return read
 
     def curve(
         self, metric: str, of: str | None = None, split: str | None = None, variant: str | None = None
