@@ -3,7 +3,6 @@
 - ``tracker``: `Tracker` computes a dict of floats from a model or a weight; a custom training loop needs nothing else
 - ``lightning``: `LightningCallback`, based on the tracker
 - ``huggingface``: `HuggingFaceCallback`, based on the tracker
-- ``live``: presents the weights of a live model like the contents of a checkpoint
 - ``counting``: computes confusion counts from validation data without disturbing the training
 
 The classes are imported on first use. Invalid input (no classifier, a wrong number of labels) raises an error before the first

@@ -44,17 +44,27 @@ def confusion(
     """
     if isinstance(model, torch.nn.parallel.DistributedDataParallel):
         model = model.module
-    run = _DefaultRunner(model) if run_batch is None else run_batch
-    counts = torch.zeros(classes * classes + 1, dtype=torch.int64, device=device_of(model))
+    device = device_of(model)
+
+    def move(value: Any) -> Any:
+        return value.to(device) if isinstance(value, torch.Tensor) else value
+
+    def run(batch: Any) -> tuple[Any, torch.Tensor]:
+        if run_batch is not None:
+            return run_batch(batch)
+        inputs, targets = split(batch)
+        if isinstance(inputs, Mapping):
+            return model(**{name: move(value) for name, value in inputs.items()}), move(targets)
+        return model(move(inputs)), move(targets)
+
+    counts = torch.zeros(classes * classes + 1, dtype=torch.int64, device=device)
     with _evaluation_mode(model, batches), torch.no_grad():
         for batch in batches:
             outputs, targets = run(batch)
             counts += torch.bincount(_cells(tensor_of(outputs), targets, classes), minlength=len(counts)).to(counts.device)
     if counts[-1]:
-        raise UnreadableError(
-            f"{int(counts[-1])} samples have a target outside 0 to {classes - 1}, or NaN for an output",
-            code="invalid-targets",
-        )
+        message = f"{int(counts[-1])} samples have a target outside 0 to {classes - 1}, or NaN for an output"
+        raise UnreadableError(message, code="invalid-targets")
     return counts[:-1].reshape(classes, classes)
 
 
@@ -92,22 +102,6 @@ def pooled(count: Callable[[], torch.Tensor], classes: int, add: Callable[[torch
 def device_of(model: torch.nn.Module) -> torch.device:
     """Return the device of the model's first parameter."""
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-
-
-class _DefaultRunner:
-    """A `BatchRunner` that moves the tensors of a batch to the model's device and passes them to the model."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        self._model, self._device = model, device_of(model)
-
-    def __call__(self, batch: Any) -> tuple[Any, torch.Tensor]:
-        inputs, targets = split(batch)
-        if isinstance(inputs, Mapping):
-            return self._model(**{name: self._move(value) for name, value in inputs.items()}), self._move(targets)
-        return self._model(self._move(inputs)), self._move(targets)
-
-    def _move(self, value: Any) -> Any:
-        return value.to(self._device) if isinstance(value, torch.Tensor) else value
 
 
 def split(batch: Any) -> tuple[Any, Any]:

@@ -51,7 +51,12 @@ class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]
         validation: bool = False,
     ) -> None:
         self.trainer = trainer
-        self.tracker = Tracker(_names(trainer.model) if labels is None else labels, head=head)
+        if labels is None:
+            # The model's config may have class names.
+            to_dict = getattr(getattr(trainer.model, "config", None), "to_dict", None)
+            found = None if to_dict is None else metadata.from_metadata(to_dict())
+            labels = None if found is None else found.names
+        self.tracker = Tracker(labels, head=head)
         self.validation = validation
         self._loader: Any = None
 
@@ -59,9 +64,8 @@ class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]
         """Find the classifier before the training."""
         self.tracker.start(model)
         if self.validation and self.trainer.eval_dataset is None:
-            raise UsageError(
-                "validation=True needs the Trainer's eval_dataset; this one has none", code="no-validation-data"
-            )
+            message = "validation=True needs the Trainer's eval_dataset; this one has none"
+            raise UsageError(message, code="no-validation-data")
 
     def on_epoch_end(self, _args: Any, _state: Any, control: Any, model: Any = None, **_rest: Any) -> None:
         """Compute and log the values in every process, as the trainer does."""
@@ -90,10 +94,3 @@ class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]
             return trainer.accelerator.reduce(counts.to(trainer.args.device), reduction="sum")
 
         return counting.pooled(count, classes, add)
-
-
-def _names(model: Any) -> tuple[str, ...] | None:
-    """Return the class names in a model's config, or None if it has none."""
-    to_dict = getattr(getattr(model, "config", None), "to_dict", None)
-    labels = None if to_dict is None else metadata.from_metadata(to_dict())
-    return None if labels is None else labels.names

@@ -58,10 +58,8 @@ class LightningCallback(Callback):  # type: ignore[misc]
         """Find the classifier before the training."""
         self.tracker.start(pl_module)
         if self.validation and not trainer.enable_validation:
-            raise UsageError(
-                "validation=True needs a validation loader and a validation_step; this training has none",
-                code="no-validation-data",
-            )
+            message = "validation=True needs a validation loader and a validation_step; this training has none"
+            raise UsageError(message, code="no-validation-data")
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Compute the values, and log them on process zero."""

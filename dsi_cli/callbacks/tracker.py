@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from math import isfinite
+from math import isfinite, prod
 from os import PathLike, fspath
 from typing import Any, TypeVar
 
@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from dsi_cli.analysis.semantics import wordnet_matrix
-from dsi_cli.callbacks import live
-from dsi_cli.checkpoints import head_weight
-from dsi_cli.checkpoints.head import Head
-from dsi_cli.errors import DsiError, UsageError
+from dsi_cli.checkpoints import head_weight, trainers
+from dsi_cli.checkpoints.formats import CheckpointContent
+from dsi_cli.checkpoints.head import Head, choose_head
+from dsi_cli.checkpoints.tensors import Storage, contiguous
+from dsi_cli.errors import AmbiguousHeadError, ClassCountError, DsiError, NoHeadError, UsageError
 from dsi_cli.metrics.alignment import Alignment, alignments
 from dsi_cli.metrics.idm import IdmResult, idm
 from dsi_cli.metrics.wsi import max_wsi, mean_wsi, min_wsi
@@ -113,12 +114,11 @@ class Tracker:
             self._head = None
             shape, name = tuple(model.shape), "the weight"
         else:
-            self._head = live.find_head(live.content(model), self._head_name, self._label_count)
+            self._head = self._find_head(_content(model))
             shape, name = self._head.tensor.shape, self._head.full_name
         if len(shape) < 2 or shape[0] < 2:
-            raise UsageError(
-                f"{name} has shape {shape}: similarity needs the weights of two classes or more", code="too-few-classes"
-            )
+            message = f"{name} has shape {shape}: similarity needs the weights of two classes or more"
+            raise UsageError(message, code="too-few-classes")
         if self._label_count not in (None, shape[0]):
             raise UsageError(
                 f"{self._label_count} labels for {shape[0]} classes ({name} has shape {shape}): one label a class is needed",
@@ -133,11 +133,23 @@ class Tracker:
         if self.classes is None:
             self.start(model)
         if self._head is None:
-            return live.array(model)
-        content = live.content(model)
+            return _array(model)
+        content = _content(model)
         if self._head.name not in content.tree:  # the model has another wrapper than at the start
-            self._head = live.find_head(content, self._head_name, self._label_count)
+            self._head = self._find_head(content)
         return head_weight.head_rows(content, self._head)
+
+    def _find_head(self, content: CheckpointContent) -> Head:
+        groups = trainers.state_dicts(content.tree)
+        try:
+            try:
+                return choose_head(groups, trainers.RAW, head_name=self._head_name, classes=self._label_count)
+            except ClassCountError:
+                # `start` reports both numbers.
+                return choose_head(groups, trainers.RAW, head_name=self._head_name)
+        except (NoHeadError, AmbiguousHeadError) as error:
+            # In the command, the parameter is an option.
+            raise UsageError(str(error).replace("--head ", "head="), code=error.code) from None
 
     def __call__(
         self,
@@ -169,7 +181,7 @@ class Tracker:
         if loader is not None:
             if counts is not None:
                 raise UsageError("counts and a loader are two ways to the same: give one of them", code="counts-and-loader")
-            counts = partial(_confusion, model, loader, self.classes)
+            counts = partial(_count, model, loader, self.classes or 0)
         self.reasons = {}
         values: dict[str, float] = {}
         confusion = None
@@ -181,7 +193,11 @@ class Tracker:
                 values |= self._guard(("sai", "wsi"), lambda: self._weight_values(ncsm), is_first) or {}
             if confusion is not None:
                 values |= self._guard(("nidm", "widm"), lambda: self._mistake_values(confusion, ncsm), is_first) or {}
-        self._log_reasons()
+        for reason in dict.fromkeys(self.reasons.values()):
+            if reason not in self._logged:
+                self._logged.add(reason)
+                names = [name for name, other_reason in self.reasons.items() if other_reason == reason]
+                _log.warning("not all of %s: %s", ", ".join(names), reason)
         return values
 
     def _weight_values(self, ncsm: NDArray[np.float32]) -> dict[str, float]:
@@ -233,12 +249,30 @@ class Tracker:
             warnings.warn(f"{message} (later failures: Tracker.reasons)", stacklevel=3)
         return None
 
-    def _log_reasons(self) -> None:
-        for reason in dict.fromkeys(self.reasons.values()):
-            if reason not in self._logged:
-                self._logged.add(reason)
-                names = [name for name, other_reason in self.reasons.items() if other_reason == reason]
-                _log.warning("not all of %s: %s", ", ".join(names), reason)
+
+def _content(model: Any) -> CheckpointContent:
+    """Return the weights of a module or of a state dict like the content of a file, without copying them."""
+    state = model.state_dict() if hasattr(model, "state_dict") else model
+    if not isinstance(state, Mapping):
+        message = f"expected a model, its state dict or a weight (classes, features), not a {type(model).__name__}"
+        raise UsageError(message, code="not-a-model")
+    arrays = {name: value for name, value in state.items() if hasattr(value, "shape") and hasattr(value, "dtype")}
+    tensors = {}
+    for name, value in arrays.items():
+        dtype, shape = str(value.dtype).removeprefix("torch."), tuple(map(int, value.shape))
+        tensors[str(name)] = contiguous(dtype, shape, Storage(str(name), dtype, prod(shape)))
+    return CheckpointContent(tensors, lambda tensor: _array(arrays[tensor.storage.key]))
+
+
+def _array(value: Any) -> NDArray[np.float32]:
+    """Return a float32 copy of an array, or of a tensor on any device."""
+    if not hasattr(value, "detach"):
+        return np.array(value, dtype=np.float32)
+    value = value.detach()
+    if hasattr(value, "full_tensor"):
+        value = value.full_tensor()  # collects a sharded tensor from all processes
+    copy: NDArray[np.float32] = value.float().cpu().numpy().copy()
+    return copy
 
 
 def _to_array(counts: Any) -> NDArray[np.int64]:
@@ -248,10 +282,9 @@ def _to_array(counts: Any) -> NDArray[np.int64]:
     return np.asarray(values, dtype=np.int64)
 
 
-def _confusion(model: Any, loader: Iterable[Any], classes: int | None) -> Any:
+def _count(model: Any, loader: Iterable[Any], classes: int) -> Any:
     from dsi_cli.callbacks.counting import confusion
 
-    assert classes is not None
     if not hasattr(model, "modules"):
         raise UsageError(f"a pass over a loader needs the model itself, not a {type(model).__name__}", code="not-a-model")
     return confusion(model, loader, classes)

@@ -1,6 +1,8 @@
 """Read classifier weights from checkpoints, without executing code and without torch.
 
 ``discovery``       finds checkpoints under given paths and groups them by run
+``folders``         finds the checkpoints in folders, by names and contents of files
+``revisions``       finds the checkpoints of a repository's revisions and of a tracker's artifacts
 ``scan``            describes one checkpoint as a `Record`: its format, trainer, epoch and head, or the reason why it has none
 ``formats``         reads one container format per module: lists tensors with shapes, and reads single tensors
 ``pickle``          interprets pickles without running them

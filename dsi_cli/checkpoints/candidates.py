@@ -2,7 +2,8 @@
 
 The evidence comes from the structure first: which layer feeds which, which layers repeat in numbered blocks, and which weights are
 normalised. A name can count against a candidate (attention, a decoder, an auxiliary head) or support it. The choice of the head
-uses the ranking of `rank_candidates`, and ``dsi scan --why`` prints it.
+uses the ranking of `rank_candidates`, and ``dsi scan --why`` prints it. Files with a graph (ONNX, Keras) state which layers compute
+the outputs of the model.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from dsi_cli.checkpoints.background_rows import DETECTOR
 from dsi_cli.checkpoints.layers import IN_LOSS, Layer, consumers, is_matrix, is_registration_order, layers_of
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.checkpoints.trainers import NestedStateDict
@@ -49,6 +49,8 @@ _OTHER_NAME_PATTERNS = (
 _OTHER_NAMES = tuple((kind, meaning, re.compile(pattern, re.I)) for kind, meaning, pattern in _OTHER_NAME_PATTERNS)
 _ANY_OTHER_NAME = re.compile("|".join(pattern.pattern for _, _, pattern in _OTHER_NAMES), re.IGNORECASE)
 _DECODER = re.compile(r"^dec$|decoder(?!_head)", re.IGNORECASE)
+DETECTOR = re.compile(r"class_labels_classifier|class_predictor|class_embed|fc_cls|cls_score|box_predictor")
+"""Names of a detector's head, which may have one row more than classes."""
 WIDE = 256
 """Without other evidence, a square matrix of at least this size is taken for a hidden layer."""
 _LOSS_KEY = re.compile(r"loss|criterion", re.IGNORECASE)
@@ -111,29 +113,41 @@ class HeadCandidate:
         return f"{self.name} {self.tensor.shape}"
 
 
-def rank_candidates(groups: Sequence[NestedStateDict], classes: int | None = None) -> list[HeadCandidate]:
-    """Return every matrix that could be the head, the most plausible first, each with its evidence."""
+def rank_candidates(
+    groups: Sequence[NestedStateDict], classes: int | None = None, outputs: Sequence[str] | None = None
+) -> list[HeadCandidate]:
+    """Return every matrix that could be the head, the most plausible first, each with its evidence.
+
+    Parameters
+    ----------
+    groups : the state dicts of one checkpoint
+    classes : the number of classes, if it is known
+    outputs : the names of the weights that compute outputs of the model, if the file has a graph
+    """
     layers = layers_of(groups)
     ordered = all(is_registration_order(group.tensors) for group in groups)
     evidence = _Evidence(layers, ordered, classes)
     candidates = [candidate for layer in layers for candidate in evidence.candidates(layer)]
     # Tied weights are one candidate.
     distinct = {(candidate.tensor, candidate.layer.path): candidate for candidate in candidates}
-    ranked = sorted(distinct.values(), key=_sort_key)
+    ranked = sorted(
+        distinct.values(),
+        key=lambda it: (it.fits is False, bool(it.hidden), bool(it.doubts), not it.is_named, -it.layer.position),
+    )
     # Candidates in several state dicts are shown with the keys that lead to them.
     if len({candidate.layer.path for candidate in ranked}) > 1:
         ranked = [replace(candidate, name=candidate.layer.full_name) for candidate in ranked]
-    return ranked
-
-
-def _sort_key(candidate: HeadCandidate) -> tuple[bool, bool, bool, bool, int]:
-    return (
-        candidate.fits is False,
-        bool(candidate.hidden),
-        bool(candidate.doubts),
-        not candidate.is_named,
-        -candidate.layer.position,
-    )
+    # Candidates that compute an output come first. The graph overrules the evidence of position and name.
+    chosen = [candidate for candidate in ranked if candidate.layer.name in (outputs or ())]
+    if not chosen:
+        return ranked
+    no_output = CandidateReason(NO_OUTPUT, "computes no output of the model, as its graph says")
+    others = [replace(other, hidden=(*other.hidden, no_output)) for other in ranked if other not in chosen]
+    if len(chosen) == 1:
+        doubts = tuple(doubt for doubt in chosen[0].doubts if doubt.kind in (SINGLE_ROW, UNCLEAR_SIDE))
+        support = (*chosen[0].support, "computes an output of the model, as its graph says")
+        chosen = [replace(chosen[0], hidden=(), doubts=doubts, support=support)]
+    return [*chosen, *others]
 
 
 class _Evidence:
@@ -206,8 +220,13 @@ class _Evidence:
     def _hidden(self, layer: Layer, is_named: bool) -> tuple[CandidateReason, ...]:
         reasons = []
         consumer = self.consumer.get(layer.position)
-        if consumer is not None and not (is_named and _are_parallel(layer, self.layers[consumer])):
-            reasons.append(CandidateReason(FEEDS, f"feeds {self.layers[consumer].name}"))
+        if consumer is not None:
+            other = self.layers[consumer]
+            # Parallel heads have the same widths and the same name in different modules.
+            has_same_widths = (layer.width_in, layer.width_out) == (other.width_in, other.width_out)
+            has_same_name = layer.module[-1:] == other.module[-1:] and len(layer.module) > 1
+            if not (is_named and has_same_widths and has_same_name):
+                reasons.append(CandidateReason(FEEDS, f"feeds {other.name}"))
         block = self.block_of[layer.position]
         body_block = _body_block(layer)
         if body_block is not None and self.body_blocks[body_block] > 1:
@@ -273,10 +292,12 @@ class _Evidence:
         return following if layer.module[: len(parent)] == parent else None
 
 
-def _are_parallel(layer: Layer, other: Layer) -> bool:
-    """Return whether two layers have the same widths and the same name in different modules, as parallel heads have."""
-    widths = (layer.width_in, layer.width_out) == (other.width_in, other.width_out)
-    return widths and layer.module[-1:] == other.module[-1:] and len(layer.module) > 1
+def _block(layer: Layer) -> tuple[object, ...] | None:
+    """Return the pattern of a layer's path in a numbered block (``blocks.#.mlp.fc2``); None outside such blocks."""
+    parts = layer.module[:-1]
+    if not any(re.search(r"\d", part) for part in parts):
+        return None
+    return (*layer.path, *(re.sub(r"\d+", "#", part) for part in parts), *layer.module[-1:], layer.kind)
 
 
 def _body_block(layer: Layer) -> tuple[object, ...] | None:
@@ -356,11 +377,3 @@ def _orient_parameter(layer: Layer, widths: set[int], unused: Sequence[Layer], c
     if has_class_columns:
         return layer._replace(weight=weight.transposed, width_out=columns, width_in=rows)
     return layer._replace(width_out=rows, width_in=columns)
-
-
-def _block(layer: Layer) -> tuple[object, ...] | None:
-    """Return the pattern of a layer's path in a numbered block (``blocks.#.mlp.fc2``); None outside such blocks."""
-    parts = layer.module[:-1]
-    if not any(re.search(r"\d", part) for part in parts):
-        return None
-    return (*layer.path, *(re.sub(r"\d+", "#", part) for part in parts), *layer.module[-1:], layer.kind)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePath
-from typing import Any
 
 from dsi_cli.checkpoints import epochs, trainers
 from dsi_cli.checkpoints.records import FAILED, OK, SKIPPED, Record
@@ -35,11 +34,8 @@ def resolve_duplicates(records: Sequence[Record], *, begins_before_training: boo
             resolved[id(record)] = result
     kept = [record for record in resolved.values() if record.status == OK and record.epoch is not None]
     # Checkpoints without an epoch are skipped, unless the run has a single checkpoint.
-    single = None
-    if not kept:
-        originals = _originals(records)
-        single = originals[0] if len(originals) == 1 else None
-    return [record if record is single else _skip_without_epoch(resolved[id(record)], kept) for record in records]
+    single = originals(records) if not kept and len(originals(records)) == 1 else []
+    return [record if record in single else _skip_without_epoch(resolved[id(record)], kept) for record in records]
 
 
 def sort_by_epoch(records: Iterable[Record]) -> list[Record]:
@@ -104,14 +100,13 @@ def _number_by_order(records: Sequence[Record]) -> list[Record]:
 
     A single checkpoint is not numbered.
     """
-    originals = _originals(records)
-    if len(originals) < 2 or any(record.epoch is not None for record in records if record.status == OK):
+    ordered = originals(records)
+    if len(ordered) < 2 or any(record.epoch is not None for record in records if record.status == OK):
         return list(records)
-    if all(record.step is not None for record in originals):
-        originals.sort(key=lambda record: (record.step or 0, epochs.natural_key(record.path)))
-    else:
-        originals.sort(key=lambda record: epochs.natural_key(record.path))
-    numbers = {record.path: number for number, record in enumerate(originals, start=1)}
+    ordered.sort(key=lambda record: epochs.natural_key(record.path))
+    if all(record.step is not None for record in ordered):
+        ordered.sort(key=lambda record: record.step or 0)
+    numbers = {record.path: number for number, record in enumerate(ordered, start=1)}
     numbered = []
     for record in records:
         if record.status == OK and record.path in numbers:
@@ -163,7 +158,12 @@ def _resolve_epoch(records: list[Record]) -> list[tuple[Record, Record]]:
     resolved: list[tuple[Record, Record]] = []
     kept: list[Record] = []
     clashes: dict[int, Record] = {}
-    for record in sorted(records, key=_precedence):
+    # The file to use sorts first.
+    ordered = sorted(
+        records,
+        key=lambda it: (is_copy(it), 1 if it.step is None else -it.step, _is_secondary(it), epochs.natural_key(it.path)),
+    )
+    for record in ordered:
         twin = next((other for other in kept if _is_twin(other, record)), None)
         rival = next((other for other in kept if other.step == record.step or record.step is None), None)
         if twin is not None:
@@ -186,18 +186,12 @@ def _resolve_epoch(records: list[Record]) -> list[tuple[Record, Record]]:
     return resolved
 
 
-def _precedence(record: Record) -> tuple[Any, ...]:
-    """Return a sort key for the files of one epoch; the file to use sorts first."""
-    step = -1 if record.step is None else record.step
-    return is_copy(record), -step, _is_secondary(record), epochs.natural_key(record.path)
-
-
 def _is_secondary(record: Record) -> bool:
     """Return whether a file of the same epoch with a number in its name has precedence."""
     return is_copy(record) or not any(map(str.isdigit, epoch_name(record)))
 
 
-def _originals(records: Iterable[Record]) -> list[Record]:
+def originals(records: Iterable[Record]) -> list[Record]:
     """Return the usable records whose names are not those of copies, or all usable records if each is a copy."""
     usable = [record for record in records if record.status == OK]
     return [record for record in usable if not is_copy(record)] or usable

@@ -10,6 +10,8 @@ from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
 from dsi_cli.checkpoints.trainers import plain_data
 from dsi_cli.errors import UnreadableError
 
+LABEL_ENCODER = "label_encoder.pkl"
+"""The file of class names that scikit-learn pickled."""
 _TEXT = re.compile(r"U(\d{1,6})")
 _CHARACTER_BYTES = 4
 """The size of a character in NumPy's arrays of text."""
@@ -20,10 +22,8 @@ def read_class_names(data: bytes) -> Any:
 
     For a ``LabelEncoder``, these are its ``classes_``, an array of text. For other contents, the result may be any plain data.
 
-    Raises
-    ------
-    UnreadableError
-        The bytes are not a pickle, or they are an object without class names in an array of text (``no-class-names``).
+    Raise `UnreadableError` if the bytes are not a pickle, or they are an object without class names in an array of text
+    (``no-class-names``).
     """
     contents, _ = read_pickle(data)
     if not isinstance(contents, PickledObject):

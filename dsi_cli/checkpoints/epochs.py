@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
-from math import floor, isfinite
+from math import isfinite
 from typing import Any, NamedTuple
 
 EPOCH_KEYS = (
@@ -63,35 +63,21 @@ _SCORE = re.compile(
 )
 _TRAINING_NUMBER = re.compile(r"(?<![a-z])(seed|run|fold|trial)[ =_.-]*\d+", re.IGNORECASE)
 _CHECKPOINT_WORDS = frozenset(
-    {"model", "ckpt", "checkpoint", "weights", "net", "network", "state", "dict", "params", "snapshot"}
+    ["model", "ckpt", "checkpoint", "weights", "net", "network", "state", "dict", "params", "snapshot"]
 )
 _UNSPECIFIC_WORDS = _CHECKPOINT_WORDS | {
     "",
-    "best",
-    "last",
-    "latest",
-    "final",
-    "newest",
-    "e",
-    "ep",
-    "epoch",
-    "step",
-    "iter",
+    *["best", "last", "latest", "final", "newest", "e", "ep", "epoch", "step", "iter"],
 }
 """Words of names that do not distinguish two trainings."""
 _MAX_DIGITS = 9
 """Longer numbers are times and hashes."""
-_MAX_STEP = 10**_MAX_DIGITS
 _MIN_STEP_GAP = 500
 """Numbers that differ by at least this much are steps, not epochs."""
 _UNGLUED_NUMBER = re.compile(r"(?<![a-z0-9])(\d{1,9})(?![a-z0-9])", re.IGNORECASE)
 CONTENTS, FILE_NAME, FOLDER_NAME, ORDER = "contents", "file name", "folder name", "order"
 COMMIT_TITLE, REVISION_NAME = "commit title", "revision name"
 """Sources of the epochs of revisions: the title of a commit, or the name of a tag or branch."""
-_EPOCH_IN_TITLE = re.compile(r"(?<![a-z])epochs?[\W_]{0,3}(\d{1,9})(?!\d)", re.IGNORECASE)
-_STEP_IN_TITLE = re.compile(r"(?<![a-z])(?:steps?|iter(?:ation)?s?|checkpoint)[\W_]{0,3}(\d{1,9})(?!\d)", re.IGNORECASE)
-_FINAL_TITLE = re.compile(r"end of training|model save|best", re.IGNORECASE)
-"""Titles of commits whose weights may be those of an earlier epoch than their metadata state."""
 
 
 class EpochAndStep(NamedTuple):
@@ -105,63 +91,6 @@ class EpochAndStep(NamedTuple):
     """True if a revision has a trainer's state, which has precedence."""
 
 
-def moments_of_revisions(
-    texts: Sequence[str], have_state: Sequence[bool], log: Sequence[Any] = (), *, are_commits: bool
-) -> list[EpochAndStep]:
-    """Return epoch and step of each revision, the oldest first, if its contents do not state them.
-
-    If no revision has a number or a trainer's state, they are numbered from 1.
-
-    Parameters
-    ----------
-    texts : the titles of commits, or names of tags and branches
-    have_state : whether a revision has a trainer's state of its own
-    log : the rows of a trainer's log with ``epoch`` and ``step``, which give the epochs of steps
-
-    Examples
-    --------
-    >>> [moment[:3:2] for moment in moments_of_revisions(["epoch 1", "Training, step 20", "typo"], [False] * 3, are_commits=True)]
-    [(1, None), (None, 20), (None, None)]
-    >>> moments_of_revisions(["v1.0", "v1.1"], [False, False], are_commits=False)[1]
-    EpochAndStep(epoch=2, source='order', step=None, has_state=False)
-    """
-    if are_commits:
-        found = [(_EPOCH_IN_TITLE.search(text), _STEP_IN_TITLE.search(text)) for text in texts]
-        numbers = [NameNumbers(*(match and int(match[1]) for match in matches)) for matches in found]
-        source = COMMIT_TITLE
-    else:
-        numbers = numbers_in_names([re.sub(r"^checkpoint-(?=\d+$)", "step", text) for text in texts])
-        source = REVISION_NAME
-    numbers = _with_epochs_of_steps(numbers, log)
-    are_numbered = any(number != NameNumbers() for number in numbers)
-    moments = []
-    for index, (text, number, has_state) in enumerate(zip(texts, numbers, have_state, strict=True), start=1):
-        if are_numbered or any(have_state):
-            is_final = are_numbered and number == NameNumbers() and _FINAL_TITLE.search(text)
-            moments.append(EpochAndStep(number.epoch, source, number.step, has_state and not is_final))
-        else:
-            moments.append(EpochAndStep(index, ORDER, None))
-    return moments
-
-
-def _with_epochs_of_steps(numbers: list[NameNumbers], log: Sequence[Any]) -> list[NameNumbers]:
-    """Return numbers with the epoch of each step, which is proportional to it."""
-    rows = [(row.get("step"), row.get("epoch")) for row in log if isinstance(row, dict)]
-    rates = [
-        epoch / step
-        for step, epoch in rows
-        if type(step) is int and 0 < step < _MAX_STEP and isinstance(epoch, int | float) and 0 <= epoch < _MAX_STEP
-    ]
-    if not rates:
-        return numbers
-    return [
-        number
-        if number.epoch is not None or number.step is None
-        else NameNumbers(floor(number.step * rates[-1] + 1e-6), number.step)
-        for number in numbers
-    ]
-
-
 def epoch_and_step(tree: Any, names: Sequence[str]) -> EpochAndStep:
     """Return epoch and step of a checkpoint.
 
@@ -171,8 +100,11 @@ def epoch_and_step(tree: Any, names: Sequence[str]) -> EpochAndStep:
     names : the file's name without folders, then the name of its step folder if it has one
     """
     step = _first_number(tree, STEP_KEYS)
-    epoch = _ignite_epoch(tree)
-    if epoch is None:
+    # Ignite
+    iteration, length = _first_number(tree, [("trainer", "iteration")]), _first_number(tree, [("trainer", "epoch_length")])
+    if iteration is not None and length is not None and length > 0:
+        epoch: int | None = iteration // length
+    else:
         epoch = _first_number(tree, EPOCH_KEYS)
     if epoch is None and (isinstance(tree, list) or type(tree) is tuple):
         # (model, optimizer, epoch): its only whole number is the epoch, unless it is large enough for a step.
@@ -197,8 +129,6 @@ def epoch_in_name(name: str) -> int | None:
     A number counts if a word for epoch precedes it. Otherwise it counts if it is the only free-standing number. Decimals, dates,
     parts of words and numbers with another label do not count.
 
-    Examples
-    --------
     >>> [epoch_in_name(n) for n in ("epoch=03-step=80.ckpt", "model_12.pth", "20240131-235959_e07_v2_acc0.93.pth")]
     [3, 12, 7]
     >>> [epoch_in_name(n) for n in ("resnet50_8xb32_in1k.pth", "best.pt", "checkpoint_1_2.pt")]
@@ -229,8 +159,6 @@ def numbers_in_names(names: Sequence[str]) -> list[NameNumbers]:
        numbers are too large or too far apart for epochs.
     3. Any other name counts as in `epoch_in_name`, unless it contains a word that is not about checkpoints.
 
-    Examples
-    --------
     >>> [n.epoch for n in numbers_in_names(["model1.pt", "model2.pt", "model10.pt"])]
     [1, 2, 10]
     >>> [n.step for n in numbers_in_names(["ckpt_005000.pt", "ckpt_010000.pt"])]
@@ -321,13 +249,8 @@ def _without_labelled_numbers(name: str) -> str:
 def training_in_name(name: str, numbers: NameNumbers) -> str:
     """Return the words and numbers of a name that identify the training, not the checkpoint and not a score.
 
-    Parameters
-    ----------
-    name : the name of a file or folder
-    numbers : the result of `numbers_in_names` for this name
+    ``numbers`` is the result of `numbers_in_names` for this name.
 
-    Examples
-    --------
     >>> training_in_name("runA_epoch_1_acc0.93.pt", NameNumbers(1)), training_in_name("seed3-model10.pt", NameNumbers(10))
     ('runA', 'seed3')
     >>> training_in_name("checkpoint_3_best.pt", NameNumbers(3)), training_in_name("w10.pt", NameNumbers(10))
@@ -380,13 +303,7 @@ def is_step_folder(name: str) -> bool:
 
 
 def epochs_completed(epoch: int | None, counts_from: int | None) -> int | None:
-    """Return the number of finished epochs, or None if it is unknown.
-
-    Parameters
-    ----------
-    epoch : the trainer's own number
-    counts_from : the number that the trainer writes after its first epoch
-    """
+    """Return the number of finished epochs if a trainer counts from a number, or None if it is unknown."""
     if epoch is None or counts_from is None or epoch < 0:
         return None
     return epoch + 1 - counts_from
@@ -415,8 +332,3 @@ def _first_number(tree: Any, paths: Sequence[tuple[str, ...]]) -> int | None:
         if isinstance(node, int | float) and not isinstance(node, bool) and isfinite(node) and abs(node) < 1e12:
             return int(node // 1)
     return None
-
-
-def _ignite_epoch(tree: Any) -> int | None:
-    iteration, length = _first_number(tree, [("trainer", "iteration")]), _first_number(tree, [("trainer", "epoch_length")])
-    return iteration // length if iteration is not None and length is not None and length > 0 else None

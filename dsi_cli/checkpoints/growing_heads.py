@@ -31,32 +31,25 @@ MIN_STANDARD_DEVIATIONS = 4.0
 def has_grown_from(wide: NDArray[np.floating[Any]], narrow: NDArray[np.floating[Any]]) -> bool:
     """Return whether a head contains the classes of a narrower head of the same network as its first rows.
 
-    Both heads lose the mean vector of the older classes, because all vectors of a network may share a direction.
+    Both heads, ``(C, d)`` and ``(c, d)``, lose the mean vector of the older classes, because all vectors of a network may share a
+    direction. ``c`` is 2 or more, and smaller than ``C``.
 
-    Parameters
-    ----------
-    wide : (C, d) float
-    narrow : (c, d) float
-        The earlier head; ``c`` is 2 or more, and smaller than ``C``.
-
-    Examples
-    --------
     >>> head = np.random.default_rng(0).standard_normal((30, 16))
     >>> has_grown_from(head, head[:10]), has_grown_from(head, head[10:20])
     (True, False)
     """
     count, features = narrow.shape
-    old, new = (_directions(rows[:count].astype(np.float64)) for rows in (narrow, wide))
+    directions = []
+    for rows in (narrow, wide):
+        centred = rows[:count].astype(np.float64)
+        centred -= centred.mean(axis=0)
+        lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+        directions.append(np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > 0))
+    old, new = directions
     cosines = new @ old.T
     recognised = float((cosines.argmax(axis=1) == np.arange(count)).mean())
     deviation = 1 / np.sqrt((count - 1) * features)
     return recognised >= MIN_RECOGNISED and bool(cosines.diagonal().mean() >= MIN_STANDARD_DEVIATIONS * deviation)
-
-
-def _directions(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    centred = rows - rows.mean(axis=0)
-    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-    return np.asarray(np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > 0))
 
 
 def join_growing(trainings: Sequence[list[Record]], read_head: ReadHead) -> list[list[Record]]:
@@ -74,15 +67,15 @@ def join_growing(trainings: Sequence[list[Record]], read_head: ReadHead) -> list
         by_head.setdefault((first.head, first.features, first.weights_used), []).append(training)
     for (head, _, _), parts in by_head.items():
         widths = [part[0].classes or 0 for part in parts]
-        moments = _moments(parts)
+        moments = _moments([record for part in parts for record in part])
         if head is None or moments is None or len(set(widths)) < len(widths):
             joined += parts
             continue
         parts = [parts[index] for index in np.argsort(widths)]
         joined.append(parts[0])
         for narrow, wide in pairwise(parts):
-            last = max(_originals(narrow), key=lambda record: moments[record.path])
-            first = min(_originals(wide), key=lambda record: moments[record.path])
+            last = max(deduplication.originals(narrow), key=lambda record: moments[record.path])
+            first = min(deduplication.originals(wide), key=lambda record: moments[record.path])
             old, new = (read_head(last), read_head(first)) if moments[last.path] < moments[first.path] else (None, None)
             if old is not None and new is not None and has_grown_from(new, old):
                 joined[-1] = joined[-1] + wide
@@ -91,16 +84,11 @@ def join_growing(trainings: Sequence[list[Record]], read_head: ReadHead) -> list
     return joined
 
 
-def _moments(parts: Sequence[Sequence[Record]]) -> dict[str, int] | None:
+def _moments(records: Sequence[Record]) -> dict[str, int] | None:
     """Return the epoch of each checkpoint, or else its step, by path; None if some have neither."""
-    records = [record for part in parts for record in part]
     dated = deduplication.with_numbers_from_names(records)
     originals = [record for record in dated if not deduplication.is_copy(record)]
     for name in ("epoch", "step"):
         if originals and all(getattr(record, name) is not None for record in originals):
             return {record.path: getattr(record, name) or 0 for record in dated}
     return None
-
-
-def _originals(records: Sequence[Record]) -> list[Record]:
-    return [record for record in records if not deduplication.is_copy(record)] or list(records)

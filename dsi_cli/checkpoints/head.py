@@ -25,7 +25,6 @@ from dsi_cli.checkpoints.candidates import (
     orient,
     rank_candidates,
 )
-from dsi_cli.checkpoints.graph_output import add_graph_evidence
 from dsi_cli.checkpoints.layers import IN_LOSS, PLAIN, WINDOW, Factors, Layer, is_matrix, layers_of
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
 from dsi_cli.checkpoints.trainers import EMA, NestedStateDict
@@ -95,22 +94,27 @@ def choose_head(
     groups = usable_state_dicts(list(state_dicts), role)
     if head_name is not None:
         return _find_named_head(groups, head_name, classes)
-    candidates = add_graph_evidence(rank_candidates(groups, classes), outputs)
+    candidates = rank_candidates(groups, classes, outputs)
     if with_background and classes is not None and not any(candidate.fits for candidate in candidates):
-        candidates = add_graph_evidence(rank_candidates(groups, classes + 1), outputs)
+        candidates = rank_candidates(groups, classes + 1, outputs)
     best = _best_candidate(candidates, classes, groups)
     if best.layer.refusal is not None:
         raise _refused(best.name, best.tensor.shape, f"{best.title} {best.layer.refusal}")
     return _head(best.layer, best.tensor)
 
 
+def _head(layer: Layer, tensor: Tensor) -> Head:
+    return Head(layer.name, tensor, layer.role, layer.path, layer.factors, layer.bias)
+
+
+def _refused(name: str, shape: tuple[int, ...], message: str) -> NoHeadError:
+    return NoHeadError(message, code="unusable-head", head=name, shape=shape)
+
+
 def usable_state_dicts(groups: Sequence[NestedStateDict], role: str) -> list[NestedStateDict]:
     """Return the state dicts in which to look for the head.
 
-    Raises
-    ------
-    NoHeadError
-        The file has no weights (``no-weights``) or no averaged weights (``no-ema-weights``).
+    Raise `NoHeadError` if the file has no weights (``no-weights``) or no averaged weights (``no-ema-weights``).
     """
     usable = [group for group in groups if group.role == role]
     if not usable and role != EMA:
@@ -120,9 +124,8 @@ def usable_state_dicts(groups: Sequence[NestedStateDict], role: str) -> list[Nes
         losses = [group for group in groups if group.role != role and any(map(IN_LOSS.search, group.path))]
         return [*usable, *(group for group in losses if group not in usable)]
     if groups:
-        raise NoHeadError(
-            "no averaged (EMA) weights in this file; leave out --ema to use the raw ones", code="no-ema-weights"
-        )
+        message = "no averaged (EMA) weights in this file; leave out --ema to use the raw ones"
+        raise NoHeadError(message, code="no-ema-weights")
     raise NoHeadError("no weights in this file (an optimiser or scheduler alone?)", code="no-weights")
 
 
@@ -134,7 +137,12 @@ def _best_candidate(
     plausible = _without_unlikely(_plausible_candidates(candidates))
     if not plausible:
         raise BackboneError(_no_classifier_message(groups, candidates))
-    plausible += [candidate for candidate in candidates if _has_unclear_side(candidate)]
+    # A matrix of a loss, or one that may take the network's output, may lack only a known axis of its classes.
+    for candidate in candidates:
+        in_loss = any(map(IN_LOSS.search, (*candidate.layer.path, *candidate.layer.module[:-1])))
+        is_visible = (in_loss or candidate.may_take_output) and not candidate.hidden
+        if is_visible and _only_doubt(candidate) == UNCLEAR_SIDE:
+            plausible.append(candidate)
     if len(plausible) > 1:
         raise _ambiguous(plausible)
     return _not_after_logits(plausible[0], candidates)
@@ -181,12 +189,6 @@ def _plausible_candidates(candidates: Sequence[HeadCandidate]) -> list[HeadCandi
         plausible = [candidate for candidate in normalised if candidate.tensor.shape[0] < WIDE]
         plausible = plausible or [candidate for candidate in not_hidden if _only_doubt(candidate) == SINGLE_ROW]
     return plausible
-
-
-def _has_unclear_side(candidate: HeadCandidate) -> bool:
-    """Return whether a matrix of a loss, or one that may take the network's output, lacks only a known axis of its classes."""
-    in_loss = any(map(IN_LOSS.search, (*candidate.layer.path, *candidate.layer.module[:-1])))
-    return (in_loss or candidate.may_take_output) and not candidate.hidden and _only_doubt(candidate) == UNCLEAR_SIDE
 
 
 def _only_doubt(candidate: HeadCandidate) -> str | None:
@@ -236,10 +238,6 @@ def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]
     return [candidate for candidate in remaining if not any(map(_BEST_COPY.search, candidate.layer.path))] or remaining
 
 
-def _head(layer: Layer, tensor: Tensor) -> Head:
-    return Head(layer.name, tensor, layer.role, layer.path, layer.factors, layer.bias)
-
-
 def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes: int | None) -> Head:
     layers = orient(layers_of(groups), classes)
     matches = [layer for layer in layers if layer.weight is not None and _has_name(layer, head_name)]
@@ -250,12 +248,8 @@ def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes:
     if len(matches) > 1:
         names = sorted(layer.full_name for layer in matches)
         listed = ", ".join(names[:_MAX_LISTED])
-        raise AmbiguousHeadError(
-            f"--head {head_name} fits {len(names)} tensors: {listed}; give the whole name of one",
-            code="ambiguous-head-name",
-            head=head_name,
-            candidates=tuple(names),
-        )
+        message = f"--head {head_name} fits {len(names)} tensors: {listed}; give the whole name of one"
+        raise AmbiguousHeadError(message, code="ambiguous-head-name", head=head_name, candidates=tuple(names))
     # Check that the weight can be used.
     layer, weight = matches[0], matches[0].weight
     assert weight is not None
@@ -311,10 +305,6 @@ def _not_a_matrix(name: str, tensor: Tensor) -> NoHeadError:
     )
 
 
-def _refused(name: str, shape: tuple[int, ...], message: str) -> NoHeadError:
-    return NoHeadError(message, code="unusable-head", head=name, shape=shape)
-
-
 def _ambiguous(plausible: Sequence[HeadCandidate]) -> AmbiguousHeadError:
     ordered = sorted(plausible, key=lambda candidate: candidate.layer.position)
     titles = [candidate.title for candidate in ordered]
@@ -331,15 +321,15 @@ def _no_classifier_message(
     groups: Sequence[NestedStateDict], candidates: Sequence[HeadCandidate], classes: int | None = None
 ) -> str:
     count = "" if classes is None else f" with {classes} rows"
-    # A detector may predict classes by a convolution with a window.
+    # A detector may predict classes by a convolution with a window (RetinaNet, FCOS, SSD).
     tensors = [item for group in groups for item in group.tensors.items()]
-    predictors = [(name, tensor) for name, tensor in tensors if _is_wide_predictor(name, tensor)]
-    if predictors:
-        name, predictor = predictors[-1]
-        return (
-            f"no classifier: {name} {predictor.shape} predicts classes by a convolution larger than 1x1,"
-            " so no row of it is a class"
-        )
+    for name, tensor in reversed(tensors):
+        is_wide = len(tensor.shape) == 4 and not is_matrix(tensor)
+        if is_wide and re.search(r"cls_logits|cls_score|classification_head", name):
+            return (
+                f"no classifier: {name} {tensor.shape} predicts classes by a convolution larger than 1x1,"
+                " so no row of it is a class"
+            )
     # The last layer may be a convolution before global average pooling, which the user must name.
     final = next(reversed(layers_of(groups)), None)
     if final is not None and final.weight is not None and final.has_bias and _is_wide_convolution(final):
@@ -354,9 +344,3 @@ def _no_classifier_message(
         f"no classifier{count} among {len(tensors)} tensors (a backbone, an adapter?); the best candidates: {listed};"
         f" if one is the head, name it: --head {candidates[0].name}"
     )
-
-
-def _is_wide_predictor(name: str, tensor: Tensor) -> bool:
-    """Return whether a weight is a detector's class predictor with a window larger than 1x1 (RetinaNet, FCOS, SSD)."""
-    is_convolution = len(tensor.shape) == 4 and not is_matrix(tensor)
-    return is_convolution and re.search(r"cls_logits|cls_score|classification_head", name) is not None

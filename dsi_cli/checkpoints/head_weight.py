@@ -28,25 +28,36 @@ _ROWS_AT_ONCE = 4096
 def head_rows(content: CheckpointContent, head: Head, adapter_config: Any = None) -> NDArray[np.float32]:
     """Return the effective weight of a head, ``(classes, features)`` in float32.
 
+    Raise `CheckpointError` if a tensor cannot be read, or the parts do not fit together.
+
     Parameters
     ----------
     content : the opened checkpoint
     head : the tensors of the head
     adapter_config : the contents of ``adapter_config.json``, with the scale of a LoRA adapter
-
-    Raises
-    ------
-    CheckpointError
-        A tensor cannot be read, or the parts do not fit together.
     """
     kind, parts = head.factors.kind, head.factors.tensors
     # The scan reports weights that are not finite, so NumPy's warnings are not needed.
     with np.errstate(all="ignore"):
         if kind == layers.WINDOW:
-            return _sum_over_window(content, head)
+            # A convolution before global average pooling. Except for the border, the mean output of a class over all positions is
+            # the sum of its window times the mean of each channel.
+            height, width = head.tensor.shape[2:]
+            content.notes.append(
+                f"each row is the sum over the {height} x {width} window of a convolution, for global average pooling"
+            )
+            values = content.read(head.tensor).astype(np.float32)
+            return np.ascontiguousarray(values.reshape(*values.shape[:2], -1).sum(axis=2))
         stored = stored_rows(content, head)
         if kind == layers.PRUNED:
-            return _apply_mask(stored, content.read(parts["mask"]), head)
+            mask = content.read(parts["mask"])
+            if mask.size != stored.size or mask.shape[0] != stored.shape[0]:
+                raise NoHeadError(
+                    f"{head.name} of shape {stored.shape} has a pruning mask of shape {mask.shape}, which does not fit it",
+                    code="misfit-mask",
+                    head=head.name,
+                )
+            return stored * mask.reshape(stored.shape).astype(np.float32)
         if kind == layers.WEIGHT_NORM:
             return _apply_weight_norm(stored, content.read(parts["lengths"]), head)
         if kind == layers.SPECTRAL_NORM:
@@ -54,21 +65,8 @@ def head_rows(content: CheckpointContent, head: Head, adapter_config: Any = None
             return _apply_spectral_norm(stored, left, right, head)
         if kind == layers.LORA:
             scale = lora.lora_scale(adapter_config, head.name, parts["down"].shape[0])
-            return lora.apply_change(stored, lora.LoraChange(parts["up"], parts["down"], scale), content.read)
+            return lora.apply_change(stored, content.read(parts["up"]), content.read(parts["down"]), scale)
         return stored
-
-
-def _sum_over_window(content: CheckpointContent, head: Head) -> NDArray[np.float32]:
-    """Return the rows of a convolution before global average pooling, ``(classes, channels)``.
-
-    Except for the border, the mean output of a class over all positions is the sum of its window times the mean of each channel.
-    """
-    height, width = head.tensor.shape[2:]
-    content.notes.append(
-        f"each row is the sum over the {height} x {width} window of a convolution, for global average pooling"
-    )
-    values = content.read(head.tensor).astype(np.float32)
-    return np.ascontiguousarray(values.reshape(*values.shape[:2], -1).sum(axis=2))
 
 
 def stored_rows(content: CheckpointContent, head: Head) -> NDArray[np.float32]:
@@ -105,16 +103,6 @@ def weight_hash(weight: NDArray[np.float32]) -> str:
     return hashlib.sha256(np.ascontiguousarray(weight, dtype="<f4").data).hexdigest()
 
 
-def _apply_mask(weight: NDArray[np.float32], mask: NDArray[Any], head: Head) -> NDArray[np.float32]:
-    if mask.size != weight.size or mask.shape[0] != weight.shape[0]:
-        raise NoHeadError(
-            f"{head.name} of shape {weight.shape} has a pruning mask of shape {mask.shape}, which does not fit it",
-            code="misfit-mask",
-            head=head.name,
-        )
-    return weight * mask.reshape(weight.shape).astype(np.float32)
-
-
 def _apply_weight_norm(directions: NDArray[np.float32], lengths: NDArray[Any], head: Head) -> NDArray[np.float32]:
     """Return the weight ``g * v / |v|``. The shape of ``g`` decides whether the norm is that of a row, a column or the matrix."""
     gain = lengths.astype(np.float32)
@@ -123,20 +111,17 @@ def _apply_weight_norm(directions: NDArray[np.float32], lengths: NDArray[Any], h
         whole: NDArray[np.float32] = directions * (gain.reshape(-1)[0] / norm if norm > 0 else np.float32(0))
         return whole
     by_row = gain.size == directions.shape[0] == gain.shape[0]
-    if not by_row and gain.size != directions.shape[1]:
-        raise UnreadableError(
-            f"{head.name} has {len(directions)} rows, but the lengths of weight norm have shape {lengths.shape}",
-            code="misfit-weight-norm",
-            head=head.name,
-        )
-    if not by_row:
-        norms: NDArray[np.float32] = np.linalg.norm(directions.astype(np.float64), axis=0).astype(np.float32)
-        scale = np.divide(gain.reshape(-1), norms, out=np.zeros_like(norms), where=norms > 0)
-        return np.multiply(directions, scale[None, :], out=directions)
-    blocks = range(0, len(directions), _ROWS_AT_ONCE)
-    norms = np.concatenate([_row_norms(directions[start : start + _ROWS_AT_ONCE]) for start in blocks])
+    if by_row:
+        blocks = range(0, len(directions), _ROWS_AT_ONCE)
+        norms = np.concatenate([_row_norms(directions[start : start + _ROWS_AT_ONCE]) for start in blocks])
+    elif gain.size == directions.shape[1]:
+        norms = np.linalg.norm(directions.astype(np.float64), axis=0).astype(np.float32)
+    else:
+        message = f"{head.name} has {len(directions)} rows, but the lengths of weight norm have shape {lengths.shape}"
+        raise UnreadableError(message, code="misfit-weight-norm", head=head.name)
     scale = np.divide(gain.reshape(-1), norms, out=np.zeros_like(norms), where=norms > 0)
-    return np.multiply(directions, scale[:, None], out=directions)
+    scaled: NDArray[np.float32] = np.multiply(directions, np.expand_dims(scale, 1 if by_row else 0), out=directions)
+    return scaled
 
 
 def _row_norms(directions: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -159,17 +144,11 @@ def _apply_spectral_norm(
     pairs = [(left, right), (right, left)]
     fitting = [(u, v) for u, v in pairs if weight.shape == (len(u), len(v))]
     if not fitting:
-        raise UnreadableError(
-            f"{head.name} of shape {weight.shape} has singular vectors of {len(left)} and {len(right)} values",
-            code="misfit-spectral-norm",
-            head=head.name,
-        )
+        message = f"{head.name} of shape {weight.shape} has singular vectors of {len(left)} and {len(right)} values"
+        raise UnreadableError(message, code="misfit-spectral-norm", head=head.name)
     exact = weight.astype(np.float64)
     largest = max(float(u.astype(np.float64) @ (exact @ v.astype(np.float64))) for u, v in fitting)
     if not largest:
-        raise UnreadableError(
-            f"{head.name} has a largest singular value of 0, so it cannot be divided by it",
-            code="zero-singular-value",
-            head=head.name,
-        )
+        message = f"{head.name} has a largest singular value of 0, so it cannot be divided by it"
+        raise UnreadableError(message, code="zero-singular-value", head=head.name)
     return weight / np.float32(largest)

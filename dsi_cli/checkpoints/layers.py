@@ -247,7 +247,10 @@ def _linear_or_convolution(module: _Module) -> Layer | None:
     weight = module.parameters[parameter]
     if len(weight.shape) < 2:
         return None
-    is_transposed = parameter == "kernel" or _has_output_columns(weight, module.parameters.get("bias"))
+    # The bias shows that a matrix has a column for each output (graph convolutions, GPT-2).
+    bias_shape = module.parameters["bias"].shape if "bias" in module.parameters else None
+    has_output_columns = len(weight.shape) == 2 and bias_shape == weight.shape[1:] != weight.shape[:1]
+    is_transposed = parameter == "kernel" or has_output_columns
     if is_transposed:
         weight = weight.transposed
     if weight.dtype not in FLOATS:
@@ -282,11 +285,6 @@ def _raw(module: _Module) -> Layer | None:
         if not is_part and len(tensor.shape) == 2 and min(tensor.shape) > 1 and tensor.dtype in FLOATS:
             return module.layer(name, "raw", 0, 0)._replace(module=(*module.path, name), weight=tensor)
     return None
-
-
-def _has_output_columns(weight: Tensor, bias: Tensor | None) -> bool:
-    """Return whether the bias shows that a matrix has a column for each output (graph convolutions, GPT-2)."""
-    return bias is not None and len(weight.shape) == 2 and bias.shape == weight.shape[1:] != weight.shape[:1]
 
 
 def _find_weight(tensors: Mapping[str, Tensor]) -> tuple[str, Factors, str | None] | None:
@@ -365,13 +363,22 @@ def _unwrapped(path: str) -> tuple[str, ...]:
 def consumers(layers: Sequence[Layer], *, ordered: bool) -> dict[int, int]:
     """Return ``{position of a layer: position of the layer that takes its output}``.
 
-    Parameters
-    ----------
-    layers : the layers in the order in which they are stored
-    ordered : whether that is the order in which the network's code registered them. If so, a layer takes the output of the last
-        layer before it whose output width equals its input width. Otherwise it may take the output of any other such layer.
+    If the order of the layers is that in which the network's code registered them, a layer takes the output of the last layer
+    before it whose output width equals its input width. Otherwise it may take the output of any other such layer.
     """
-    return dict(_edges(layers)) if ordered else dict(_edges_without_order(layers))
+    if ordered:
+        return dict(_edges(layers))
+    computing = [layer for layer in layers if _computes(layer)]
+    by_input: dict[int, list[Layer]] = {}
+    for layer in computing:
+        by_input.setdefault(layer.width_in, []).append(layer)
+    found = {}
+    for layer in computing:
+        for consumer in by_input.get(layer.width_out, ()):
+            if consumer.position != layer.position and not _is_image_after_scores(layer, consumer):
+                found[layer.position] = consumer.position
+                break
+    return found
 
 
 def _edges(layers: Sequence[Layer]) -> Iterator[tuple[int, int]]:
@@ -453,18 +460,3 @@ def _inputs_of_other_width(layer: Layer, unused: Sequence[Layer]) -> list[int]:
     if has_feature_map and before.width_out > 1 and width % before.width_out == 0:
         return [before.position]
     return []
-
-
-def _edges_without_order(layers: Sequence[Layer]) -> Iterator[tuple[int, int]]:
-    """Yield the positions of a layer and of its consumer, if the order of the layers is not known."""
-    by_input: dict[int, list[Layer]] = {}
-    for layer in layers:
-        if _computes(layer):
-            by_input.setdefault(layer.width_in, []).append(layer)
-    for layer in layers:
-        if not _computes(layer):
-            continue
-        for consumer in by_input.get(layer.width_out, ()):
-            if consumer.position != layer.position and not _is_image_after_scores(layer, consumer):
-                yield layer.position, consumer.position
-                break

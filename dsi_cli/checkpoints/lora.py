@@ -7,29 +7,19 @@ changed by the adapter to ``W + scale * B A`` (Hu et al. 2021, arXiv 2106.09685)
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.discovery import MODEL_FILES
+from dsi_cli.checkpoints.folders import MODEL_FILES
 from dsi_cli.checkpoints.formats import CheckpointContent, open_content
-from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import NoHeadError
 from dsi_cli.remote.locations import Place
 
 CONFIG_FILE = "adapter_config.json"
 _PREFIX = "base_model.model."
-
-
-class LoraChange(NamedTuple):
-    """The change ``scale * up @ down`` that an adapter adds to one layer's weight."""
-
-    up: Tensor
-    down: Tensor
-    scale: float
 
 
 def is_adapter(path: Place) -> bool:
@@ -40,18 +30,10 @@ def is_adapter(path: Place) -> bool:
 def open_base_model(adapter: Place, config: Any, stack: ExitStack) -> CheckpointContent:
     """Return the content of an adapter's base model.
 
-    Parameters
-    ----------
-    adapter : the path of the adapter
-    config : the contents of ``adapter_config.json``
-    stack : closes the file of the base model
+    Raise `NoHeadError` if the adapter does not name its base model (``no-base-model-name``), or it is not on this machine
+    (``no-base-model``). Raise `CheckpointError` if the base model cannot be read.
 
-    Raises
-    ------
-    NoHeadError
-        The adapter does not name its base model (``no-base-model-name``), or it is not on this machine (``no-base-model``).
-    CheckpointError
-        The base model cannot be read.
+    ``config`` holds the contents of ``adapter_config.json``. ``stack`` closes the file of the base model.
     """
     name = config.get("base_model_name_or_path") if isinstance(config, dict) else None
     if not isinstance(name, str) or not name or len(name) > 1024 or "\0" in name:
@@ -71,28 +53,24 @@ def open_base_model(adapter: Place, config: Any, stack: ExitStack) -> Checkpoint
     )
 
 
-def lora_change(tensors: dict[str, Tensor], weight: str, config: Any) -> LoraChange | None:
-    """Return the adapter's change of a weight of its base model; None if it does not change the weight.
+def adapted_rows(rows: NDArray[np.float32], weight: str, adapter: CheckpointContent, config: Any) -> NDArray[np.float32]:
+    """Return a weight of the base model with the adapter's change, if the adapter changes it.
 
-    Raises
-    ------
-    NoHeadError
-        dsi cannot compute the change (DoRA, a rank for each layer).
+    Raise `NoHeadError` if dsi cannot compute the change (DoRA, a rank for each layer), or the shapes do not fit.
     """
     layer = f"{_PREFIX}{weight.removesuffix('.weight')}"
-    down, up = tensors.get(f"{layer}.lora_A.weight"), tensors.get(f"{layer}.lora_B.weight")
+    down, up = adapter.tree.get(f"{layer}.lora_A.weight"), adapter.tree.get(f"{layer}.lora_B.weight")
     if down is None or up is None:
-        return None
-    return LoraChange(up, down, lora_scale(config, weight, down.shape[0]))
+        return rows
+    scale = lora_scale(config, weight, down.shape[0])
+    return apply_change(rows, adapter.read(up), adapter.read(down), scale)
 
 
 def lora_scale(config: Any, weight: str, rank: int) -> float:
     """Return the factor of an adapter's matrix product, from the contents of ``adapter_config.json``.
 
-    Raises
-    ------
-    NoHeadError
-        The configuration is missing (``no-adapter-config``), or has more than one factor for all layers (``unsupported-adapter``).
+    Raise `NoHeadError` if the configuration is missing (``no-adapter-config``), or has more than one factor for all layers
+    (``unsupported-adapter``).
     """
     if not isinstance(config, dict):
         raise NoHeadError(
@@ -104,29 +82,16 @@ def lora_scale(config: Any, weight: str, rank: int) -> float:
     alpha = config.get("lora_alpha")
     has_other_options = any(config.get(option) for option in ("use_dora", "alpha_pattern", "fan_in_fan_out"))
     if has_other_options or not isinstance(alpha, int | float) or not rank:
-        raise NoHeadError(
-            f"the adapter changes {weight} in a way that dsi does not put together with its base model",
-            code="unsupported-adapter",
-            head=weight,
-        )
+        message = f"the adapter changes {weight} in a way that dsi does not put together with its base model"
+        raise NoHeadError(message, code="unsupported-adapter", head=weight)
     return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
 
 
-def apply_change(
-    rows: NDArray[np.float32], change: LoraChange, read: Callable[[Tensor], NDArray[Any]]
-) -> NDArray[np.float32]:
-    """Return a weight ``(rows, features)`` with an adapter's change.
-
-    Raises
-    ------
-    NoHeadError
-        The shapes do not fit (``misfit-adapter``).
-    """
-    up, down = read(change.up).astype(np.float32), read(change.down).astype(np.float32)
+def apply_change(rows: NDArray[np.float32], up: NDArray[Any], down: NDArray[Any], scale: float) -> NDArray[np.float32]:
+    """Return a weight ``(rows, features)`` plus ``scale * up @ down``; raise `NoHeadError` if the shapes do not fit."""
+    up, down = up.astype(np.float32), down.astype(np.float32)
     if up.ndim != 2 or down.ndim != 2 or (up.shape[0], down.shape[1]) != rows.shape or up.shape[1] != down.shape[0]:
-        raise NoHeadError(
-            f"the adapter's matrices {up.shape} and {down.shape} do not fit a weight of shape {rows.shape}",
-            code="misfit-adapter",
-        )
-    merged: NDArray[np.float32] = rows + np.float32(change.scale) * (up @ down)
+        message = f"the adapter's matrices {up.shape} and {down.shape} do not fit a weight of shape {rows.shape}"
+        raise NoHeadError(message, code="misfit-adapter")
+    merged: NDArray[np.float32] = rows + np.float32(scale) * (up @ down)
     return merged

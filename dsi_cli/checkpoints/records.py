@@ -65,12 +65,7 @@ class Record:
     @property
     def key_columns(self) -> dict[str, Any]:
         """The columns that identify the checkpoint in every table."""
-        return {
-            "run": self.run,
-            "epoch": self.epoch,
-            "epochs_completed": self.epochs_completed,
-            "step": self.step,
-        }
+        return {"run": self.run, "epoch": self.epoch, "epochs_completed": self.epochs_completed, "step": self.step}
 
 
 def messages_by_cause(problems: Iterable[tuple[str, str, str]], single: str = "{status}: {name}: {reason}") -> list[str]:
@@ -81,8 +76,6 @@ def messages_by_cause(problems: Iterable[tuple[str, str, str]], single: str = "{
     problems : the name, status and reason of each file; reasons that differ only in numbers are one cause
     single : the format of the line if only one file has the cause
 
-    Examples
-    --------
     >>> messages_by_cause([("a.pt", "failed", "no classifier"), ("b.pt", "failed", "no classifier"), ("c.pt", "pending", "empty")])
     ['2 checkpoints failed: no classifier; first a.pt', 'pending: c.pt: empty']
     """

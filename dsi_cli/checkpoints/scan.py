@@ -17,23 +17,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import background_rows, epochs, head, head_weight, layers, lora, trainers, training_logs
-from dsi_cli.checkpoints.candidates import HeadCandidate, rank_candidates
+from dsi_cli.checkpoints import epochs, head, head_weight, layers, lora, trainers, training_logs
+from dsi_cli.checkpoints.candidates import DETECTOR, HeadCandidate, rank_candidates
 from dsi_cli.checkpoints.discovery import CheckpointFile, printable
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, CheckpointContent, open_content
-from dsi_cli.checkpoints.graph_output import add_graph_evidence
 from dsi_cli.checkpoints.io import bounded_json
 from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.tensors import Tensor
-from dsi_cli.errors import (
-    AmbiguousHeadError,
-    BackboneError,
-    CheckpointError,
-    NoHeadError,
-    PendingError,
-    UnreadableError,
-)
+from dsi_cli.errors import AmbiguousHeadError, BackboneError, CheckpointError, NoHeadError, PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
 
 _log = logging.getLogger(__name__)
@@ -47,6 +39,8 @@ MAX_NAME_LENGTH = 4096
 """The maximum number of characters in the head's name, which is stored in a table. No network has longer names."""
 _CLASS_NAME_KEYS = ("class_to_idx", "classes", "class_names")
 """The keys under which training loops save the names of the classes next to the weights."""
+_RCNN = re.compile(r"roi_heads\.box_predictor\.cls_score\.")
+"""The name of the head in torchvision and Detectron2, where it always has a row for the background."""
 
 
 @dataclass(frozen=True)
@@ -93,15 +87,6 @@ class _ScanRequest(NamedTuple):
     may_lack_head: bool
 
 
-class _OpenCheckpoint(NamedTuple):
-    file: CheckpointFile
-    saved_epoch: trainers.SavedEpoch | None
-    """The epoch, if the file holds several."""
-    format: str
-    content: CheckpointContent
-    sources: Sequence[RandomAccessFile]
-
-
 def scan_checkpoint(
     file: CheckpointFile,
     options: HeadOptions = HeadOptions(),
@@ -133,10 +118,7 @@ def scan_each(
 def open_checkpoint(file: CheckpointFile, stack: ExitStack) -> tuple[str, CheckpointContent, list[RandomAccessFile]]:
     """Return the result of `open_content`, restricted to one epoch if the file holds several.
 
-    Raises
-    ------
-    CheckpointError
-        The file cannot be read, or no longer holds that epoch (``epoch-gone``).
+    Raise `CheckpointError` if the file cannot be read, or no longer holds that epoch (``epoch-gone``).
     """
     format_name, content, sources = open_content(file.path, stack)
     if file.entry is None:
@@ -155,31 +137,28 @@ def _scan(file: CheckpointFile, request: _ScanRequest, *, is_split: bool) -> lis
             saved_epochs = trainers.saved_epochs(content.tree) if is_split or file.entry is not None else []
         except _FILE_ERRORS as error:
             return [ScanResult(_with_error(_new_record(file), file, error), file=file)]
-        results = []
+        parts: list[tuple[CheckpointFile, CheckpointContent, trainers.SavedEpoch | None]] = []
         for saved_epoch in saved_epochs:
             if file.entry in (None, saved_epoch.label):
                 part = replace(content, tree=saved_epoch.tree)
-                file_part = replace(file, entry=saved_epoch.label)
-                results.append(_scan_open(_OpenCheckpoint(file_part, saved_epoch, format_name, part, sources), request))
-        return results or [_scan_open(_OpenCheckpoint(file, None, format_name, content, sources), request)]
-
-
-def _scan_open(checkpoint: _OpenCheckpoint, request: _ScanRequest) -> ScanResult:
-    file = checkpoint.file
-    record = replace(_new_record(file), format=checkpoint.format)
-    try:
-        record = _describe(record, checkpoint)
-        try:
-            result = _scan_head(record, file, checkpoint.content, request)
-        except BackboneError:
-            if not request.may_lack_head:
-                raise
-            result = ScanResult(replace(record, weights_used=request.options.role, reason=HEADLESS))
-        for source in checkpoint.sources:
-            source.require_unchanged()
-        return replace(result, file=file)
-    except _FILE_ERRORS as error:
-        return ScanResult(_with_error(record, file, error), file=file)
+                parts.append((replace(file, entry=saved_epoch.label), part, saved_epoch))
+        results = []
+        for file_part, part, epoch in parts or [(file, content, None)]:
+            record = replace(_new_record(file_part), format=format_name)
+            try:
+                record = _describe(record, file_part, part.tree, epoch)
+                try:
+                    result = _scan_head(record, file_part, part, request)
+                except BackboneError:
+                    if not request.may_lack_head:
+                        raise
+                    result = ScanResult(replace(record, weights_used=request.options.role, reason=HEADLESS))
+                for source in sources:
+                    source.require_unchanged()
+            except _FILE_ERRORS as error:
+                result = ScanResult(_with_error(record, file_part, error))
+            results.append(replace(result, file=file_part))
+        return results
 
 
 def _new_record(file: CheckpointFile) -> Record:
@@ -189,9 +168,7 @@ def _new_record(file: CheckpointFile) -> Record:
 def _with_error(record: Record, file: CheckpointFile, error: BaseException) -> Record:
     # The name may state the epoch if the contents were not read.
     if record.trainer is None:
-        record = _with_epoch(record, {}, _names_with_epoch(file))
-        if file.moment is not None:
-            record = _with_moment(record, file.moment)
+        record = _with_epoch(record, {}, _names_with_epoch(file), file.moment)
     if isinstance(error, CheckpointError):
         is_pending = isinstance(error, PendingError) and time.time() - record.modified_ns / 1e9 < FRESH_SECONDS
         return replace(record, status=PENDING if is_pending else FAILED, reason=str(error), code=error.code)
@@ -216,18 +193,14 @@ def explain_head_choice(
 ) -> tuple[str, list[HeadCandidate]]:
     """Return a sentence with the chosen head or the reason why there is none, and all candidates, the most plausible first.
 
-    Raises
-    ------
-    CheckpointError
-        The file cannot be read, or holds no weights.
+    Raise `CheckpointError` if the file cannot be read, or holds no weights.
     """
     with ExitStack() as stack:
         _, content, _ = open_checkpoint(file, stack)
         stated_classes = _stated_classes(file, content.tree)
         expected = classes if stated_classes is None else stated_classes
         groups = trainers.state_dicts(content.tree)
-        ranked = rank_candidates(head.usable_state_dicts(groups, options.role), expected)
-        candidates = add_graph_evidence(ranked, content.outputs)
+        candidates = rank_candidates(head.usable_state_dicts(groups, options.role), expected, content.outputs)
         with_background = stated_classes is not None
         try:
             chosen = _choose_head(groups, options, expected, with_background=with_background, outputs=content.outputs)
@@ -239,10 +212,7 @@ def explain_head_choice(
 def list_tensors(path: Place) -> list[tuple[str, Tensor, str]]:
     """Return the name, the description and the role (``raw`` or ``ema``) of each tensor in a file.
 
-    Raises
-    ------
-    CheckpointError
-        The file cannot be read.
+    Raise `CheckpointError` if the file cannot be read.
     """
     with ExitStack() as stack:
         _, content, _ = open_content(path, stack)
@@ -261,14 +231,11 @@ def find_sibling_json(file: CheckpointFile, name: str) -> Any:
         return None
 
 
-def _describe(record: Record, checkpoint: _OpenCheckpoint) -> Record:
+def _describe(record: Record, file: CheckpointFile, tree: Any, saved_epoch: trainers.SavedEpoch | None) -> Record:
     """Return the record with trainer, epoch, step and logged values, which do not depend on the head."""
-    file, tree, saved_epoch = checkpoint.file, checkpoint.content.tree, checkpoint.saved_epoch
     trainer = trainers.trainer_of(tree)
     record = replace(record, trainer=trainer.name, counts_from=trainer.counts_from, scalars=training_logs.scalars_of(tree))
-    record = _with_epoch(record, tree, _names_with_epoch(file))
-    if file.moment is not None:
-        record = _with_moment(record, file.moment)
+    record = _with_epoch(record, tree, _names_with_epoch(file), file.moment)
     if saved_epoch is not None and record.epoch is None:
         source = epochs.CONTENTS if saved_epoch.is_numbered else epochs.ORDER
         record = replace(record, epoch=saved_epoch.epoch, epoch_source=source)
@@ -279,8 +246,13 @@ def _describe(record: Record, checkpoint: _OpenCheckpoint) -> Record:
     return record
 
 
-def _with_epoch(record: Record, tree: Any, names: tuple[str, ...]) -> Record:
+def _with_epoch(record: Record, tree: Any, names: tuple[str, ...], moment: epochs.EpochAndStep | None = None) -> Record:
+    """Return the record with epoch and step of its contents or names, or else of the revision's commit or name."""
     epoch, source, step, _ = epochs.epoch_and_step(tree, names)
+    if moment is not None:
+        step = moment.step if step is None else step
+        if epoch is None and moment.source is not None:
+            epoch, source = moment.epoch, moment.source
     return replace(record, epoch=epoch, epoch_source=source, step=step)
 
 
@@ -290,14 +262,6 @@ def _names_with_epoch(file: CheckpointFile) -> tuple[str, ...]:
         return ("",)
     file_name = "" if file.path.name in WHOLE_FOLDERS else file.path.name
     return (file_name, file.step_folder.name) if file.step_folder else (file_name,)
-
-
-def _with_moment(record: Record, moment: epochs.EpochAndStep) -> Record:
-    """Return the record of a revision with the epoch and step of its commit or name, unless its contents state them."""
-    step = moment.step if record.step is None else record.step
-    if record.epoch is None and moment.source is not None:
-        return replace(record, epoch=moment.epoch, epoch_source=moment.source, step=step)
-    return replace(record, step=step)
 
 
 def _with_hugging_face_state(record: Record, file: CheckpointFile, folder_name: str) -> Record:
@@ -345,10 +309,8 @@ def _scan_head(record: Record, file: CheckpointFile, content: CheckpointContent,
     try:
         chosen = _choose_head(groups, options, expected, with_background=with_background, outputs=content.outputs)
         if len(chosen.name) > MAX_NAME_LENGTH:
-            raise UnreadableError(
-                f"the name of the head has {len(chosen.name):,} characters, more than {MAX_NAME_LENGTH:,}",
-                code="long-head-name",
-            )
+            message = f"the name of the head has {len(chosen.name):,} characters, more than {MAX_NAME_LENGTH:,}"
+            raise UnreadableError(message, code="long-head-name")
         config = find_sibling_json(file, lora.CONFIG_FILE) if chosen.factors.kind == layers.LORA else None
         rows = head_weight.head_rows(content, chosen, config)
         bias = head_weight.head_bias(content, chosen, len(rows))
@@ -365,13 +327,29 @@ def _scan_head(record: Record, file: CheckpointFile, content: CheckpointContent,
     state_dicts = [group.tensors for group in groups if group.path == chosen.path]
     network = next((trainers.network_id(tensors) for tensors in state_dicts if chosen.name in tensors), None)
     names = [name for tensors in state_dicts for name in tensors]
-    extra = background_rows.background_rows(chosen.name, len(rows), names, stated_classes, request.classes)
-    record = replace(record, network=network, extra_classes=extra.number)
-    # Leave out rows that are not classes.
-    if extra.number and not options.keep_extra:
-        kept = slice(extra.number, None) if extra.is_first else slice(-extra.number)
-        rows, bias = rows[kept], None if bias is None else bias[kept]
+    class_rows = _class_rows(chosen.name, len(rows), names, stated_classes, request.classes)
+    record = replace(record, network=network, extra_classes=int(class_rows != slice(None)))
+    if not options.keep_extra:
+        rows, bias = rows[class_rows], None if bias is None else bias[class_rows]
     return replace(_check_rows(replace(record, classes=len(rows)), rows), bias=bias)
+
+
+def _class_rows(head_name: str, rows: int, names: Sequence[str], stated: int | None, labels: int | None) -> slice:
+    """Return the rows of a head that are classes; one row may be the background or "no object".
+
+    The evidence is the number of classes that the checkpoint states. A label list that the user gave counts only if the head's name
+    is that of a detector. For other heads, a list that is one label short is probably a mistake.
+    """
+    is_rcnn = _RCNN.search(head_name) is not None
+    if stated is not None:
+        has_background = rows == stated + 1
+    else:
+        has_background = is_rcnn or (DETECTOR.search(head_name) is not None and labels is not None and rows == labels + 1)
+    if not has_background:
+        return slice(None)
+    # torchvision's R-CNNs store the background first. DETR and its relatives, Detectron2 and MMDetection store it last.
+    is_torchvision = is_rcnn and not any("proposal_generator." in name for name in names)
+    return slice(1, None) if is_torchvision else slice(-1)
 
 
 def _choose_head(
@@ -398,24 +376,22 @@ def _adapted_head(
         rows = head_weight.head_rows(base, chosen)
         has_base_bias = trainers.as_dict(config).get("bias", "none") == "none"
         bias = head_weight.head_bias(base, chosen, len(rows)) if has_base_bias else None
-    change = lora.lora_change(content.tree, chosen.name, config)
-    return chosen, rows if change is None else lora.apply_change(rows, change, content.read), bias
+    return chosen, lora.adapted_rows(rows, chosen.name, content, config), bias
 
 
 def _check_rows(record: Record, rows: NDArray[np.float32]) -> ScanResult:
     """Return the result with the head's weight, or a failed record if the weight cannot be compared."""
-    if len(rows) > MAX_CLASSES:
-        reason = f"{len(rows)} rows: more than {MAX_CLASSES} are not compared"
-        return ScanResult(replace(record, status=FAILED, reason=reason, code="too-many-classes"))
-    if len(rows) < 2:
-        reason = "one row: similarity needs two classes or more"
-        return ScanResult(replace(record, status=FAILED, reason=reason, code="one-class"))
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    if bad.size:
+    if len(rows) > MAX_CLASSES:
+        reason, code = f"{len(rows)} rows: more than {MAX_CLASSES} are not compared", "too-many-classes"
+    elif len(rows) < 2:
+        reason, code = "one row: similarity needs two classes or more", "one-class"
+    elif bad.size:
         listed = ", ".join(map(str, bad[:5])) + (f" and {bad.size - 5} more" if bad.size > 5 else "")
-        reason = f"NaN or infinite weights in class {listed} of {len(rows)}"
-        return ScanResult(replace(record, status=FAILED, reason=reason, code="not-finite"))
-    return ScanResult(record, rows)
+        reason, code = f"NaN or infinite weights in class {listed} of {len(rows)}", "not-finite"
+    else:
+        return ScanResult(record, rows)
+    return ScanResult(replace(record, status=FAILED, reason=reason, code=code))
 
 
 def _stated_classes(file: CheckpointFile, tree: Any) -> int | None:
@@ -444,10 +420,7 @@ def _stated_classes(file: CheckpointFile, tree: Any) -> int | None:
 def require_file(path: Place) -> CheckpointFile:
     """Return one file as a checkpoint to scan, without looking for its run.
 
-    Raises
-    ------
-    UnreadableError
-        There is no such file (``no-such-file``).
+    Raise `UnreadableError` if there is no such file (``no-such-file``).
     """
     try:
         status = path.stat()

@@ -37,10 +37,7 @@ class StateDict:
 def read_state_dict(file: CheckpointFile, options: HeadOptions, classes: int | None = None) -> StateDict:
     """Return the weights of a checkpoint's model; parameters as for `dsi_cli.checkpoints.scan.scan_checkpoint`.
 
-    Raises
-    ------
-    CheckpointError
-        The file cannot be read, or holds no weights.
+    Raise `CheckpointError` if the file cannot be read, or holds no weights.
     """
     with ExitStack() as stack:
         _, content, sources = open_checkpoint(file, stack)
@@ -49,12 +46,8 @@ def read_state_dict(file: CheckpointFile, options: HeadOptions, classes: int | N
         size = sum(prod(tensor.shape) * itemsize(tensor.dtype) for tensor in group.tensors.values())
         file_size = max(file.bytes, sum(source.size for source in sources))
         if size > _MAX_EXTRA_BYTES + _MAX_FILE_MULTIPLE * file_size:
-            raise UnreadableError(
-                f"its tensors have {size} bytes, which is more than the file ({file_size}) can hold",
-                code="tensors-exceed-file",
-                size=size,
-                file_size=file_size,
-            )
+            message = f"its tensors have {size} bytes, which is more than the file ({file_size}) can hold"
+            raise UnreadableError(message, code="tensors-exceed-file", size=size, file_size=file_size)
         return StateDict({name: content.read(tensor) for name, tensor in group.tensors.items()}, head_name)
 
 

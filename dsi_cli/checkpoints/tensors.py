@@ -97,10 +97,7 @@ class Tensor(NamedTuple):
 def itemsize(dtype: str) -> int:
     """Return the size of one element in bytes.
 
-    Raises
-    ------
-    UnreadableError
-        The dtype is not supported (``unsupported-dtype``).
+    Raise `UnreadableError` if the dtype is not supported (``unsupported-dtype``).
     """
     if dtype not in NUMPY_DTYPES:
         raise UnreadableError(f"elements of type {dtype[:40]!r} are not read", code="unsupported-dtype", dtype=dtype[:40])
@@ -127,21 +124,16 @@ def contiguous(dtype: str, shape: tuple[int, ...], storage: Storage, *, is_fortr
 def span(tensor: Tensor) -> tuple[int, int]:
     """Return the offset of the tensor's bytes in its storage and their number, including gaps between strides.
 
-    Raises
-    ------
-    UnreadableError
-        The numbers are impossible (``impossible-tensor``): negative, or more elements than the storage holds.
+    Raise `UnreadableError` if the numbers are impossible (``impossible-tensor``): negative, or more elements than the storage
+    holds.
     """
     if len(tensor.shape) > MAX_DIMENSIONS or len(tensor.shape) != len(tensor.strides):
-        raise UnreadableError(
-            f"a tensor of {len(tensor.shape)} dimensions with {len(tensor.strides)} strides cannot be",
-            code="impossible-tensor",
-        )
+        message = f"a tensor of {len(tensor.shape)} dimensions with {len(tensor.strides)} strides cannot be"
+        raise UnreadableError(message, code="impossible-tensor")
     numbers = (*tensor.shape, *tensor.strides, tensor.offset, tensor.storage.size)
     if not all(isinstance(number, int) and 0 <= number < 1 << 63 for number in numbers):
-        raise UnreadableError(
-            f"a tensor of shape {tensor.shape} with strides {tensor.strides} cannot be", code="impossible-tensor"
-        )
+        message = f"a tensor of shape {tensor.shape} with strides {tensor.strides} cannot be"
+        raise UnreadableError(message, code="impossible-tensor")
     width = itemsize(tensor.dtype)
     if 0 in tensor.shape:
         return tensor.offset * width, 0
@@ -150,20 +142,15 @@ def span(tensor: Tensor) -> tuple[int, int]:
     if tensor.storage.dtype:
         storage_bytes *= itemsize(tensor.storage.dtype)
     if (tensor.offset + last + 1) * width > storage_bytes or prod(tensor.shape) * width > storage_bytes:
-        raise UnreadableError(
-            f"a tensor of shape {tensor.shape} does not fit its storage of {storage_bytes} bytes", code="impossible-tensor"
-        )
+        message = f"a tensor of shape {tensor.shape} does not fit its storage of {storage_bytes} bytes"
+        raise UnreadableError(message, code="impossible-tensor")
     return tensor.offset * width, (last + 1) * width
 
 
 def decode(tensor: Tensor, data: bytes | memoryview, *, big_endian: bool = False) -> NDArray[Any]:
     """Return the tensor as a writable array: floats as float16, float32 or float64, other dtypes unchanged.
 
-    Parameters
-    ----------
-    tensor : the tensor
-    data : the bytes in the range of `span`; the array may share memory with a memoryview
-    big_endian : the byte order of ``data``
+    ``data`` holds the bytes in the range of `span`. The array may share memory with a memoryview.
     """
     stored = np.dtype(NUMPY_DTYPES[tensor.dtype]).newbyteorder(">" if big_endian else "<")
     if 0 in tensor.shape:
@@ -186,16 +173,9 @@ def decode(tensor: Tensor, data: bytes | memoryview, *, big_endian: bool = False
 def dequantise(values: NDArray[Any], quantiser: Quantiser, read: Callable[[Tensor], NDArray[Any]]) -> NDArray[np.float32]:
     """Return the numbers of a quantised tensor.
 
-    Parameters
-    ----------
-    values : the integers
-    quantiser : the scale and zero
-    read : a function that reads a scale or zero that is itself a tensor
+    Raise `UnreadableError` if there is not one scale and zero for each index of the axis (``misfit-scales``).
 
-    Raises
-    ------
-    UnreadableError
-        There is not one scale and zero for each index of the axis (``misfit-scales``).
+    ``read`` reads a scale or zero that is itself a tensor.
     """
     parts: list[Any] = []
     for part in (quantiser.zero, quantiser.scale):
@@ -203,9 +183,8 @@ def dequantise(values: NDArray[Any], quantiser: Quantiser, read: Callable[[Tenso
             part = read(part).astype(np.float32)
             axis = quantiser.axis
             if part.ndim != 1 or axis is None or not 0 <= axis < values.ndim or len(part) != values.shape[axis]:
-                raise UnreadableError(
-                    f"a quantised tensor of shape {values.shape} has scales of shape {part.shape}", code="misfit-scales"
-                )
+                message = f"a quantised tensor of shape {values.shape} has scales of shape {part.shape}"
+                raise UnreadableError(message, code="misfit-scales")
             shape = [1] * values.ndim
             shape[axis] = -1
             part = part.reshape(shape)
@@ -237,15 +216,9 @@ def _float8_values(dtype: str) -> NDArray[np.float32]:
 def view_of(tensor: Tensor, whole: NDArray[Any]) -> NDArray[Any]:
     """Return a tensor as a view of its storage's elements.
 
-    Parameters
-    ----------
-    tensor : the tensor
-    whole : all elements of its storage
+    Raise `UnreadableError` if the tensor exceeds its storage (``impossible-tensor``).
 
-    Raises
-    ------
-    UnreadableError
-        The tensor exceeds its storage (``impossible-tensor``).
+    ``whole`` holds all elements of its storage.
     """
     span(tensor._replace(storage=Storage("", tensor.dtype, whole.size)))
     flat = np.ascontiguousarray(whole).reshape(-1)[tensor.offset :]

@@ -123,7 +123,9 @@ def saved_epochs(tree: Any) -> list[SavedEpoch]:
     items = list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree, start=1))
     saves: list[SavedEpoch] = []
     for key, value in items:
-        epoch = _epoch_of_key(key)
+        epoch = key if type(key) is int and 0 <= key < _MAX_EPOCH else None
+        if isinstance(key, str) and (match := re.fullmatch(r"(?:epochs?|ep|e)[ _=.-]*(\d{1,9})", key, re.IGNORECASE)):
+            epoch = int(match[1])
         if epoch is None or not isinstance(value, dict | PickledObject) or _is_optimiser(value):
             return []
         saves.append(SavedEpoch(str(key), epoch, is_numbered, value))
@@ -131,13 +133,6 @@ def saved_epochs(tree: Any) -> list[SavedEpoch]:
     if not first or any(_names_and_shapes(save.tree) != first for save in saves[1:]):
         return []
     return saves
-
-
-def _epoch_of_key(key: Any) -> int | None:
-    if isinstance(key, str):
-        match = re.fullmatch(r"(?:epochs?|ep|e)[ _=.-]*(\d{1,9})", key, re.IGNORECASE)
-        return int(match[1]) if match else None
-    return key if type(key) is int and 0 <= key < _MAX_EPOCH else None
 
 
 def _names_and_shapes(node: Any) -> list[tuple[str, tuple[int, ...]]]:
@@ -243,11 +238,9 @@ def _find_tensors(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor
         tensors = {key: tensor for key, tensor in values.items() if tensor is not None}
         if tensors:
             yield path, tensors
-        # Search the containers within, the first one first.
+        # Search the containers within, the first one first. A Tensor is a tuple, too.
         for key, value in reversed(items):
-            is_container = (
-                isinstance(value, dict | list | PickledObject) or type(value) is tuple
-            )  # a Tensor is a tuple, too
+            is_container = isinstance(value, dict | list | PickledObject) or type(value) is tuple
             if is_container and not _is_optimiser(value) and not _NOT_WEIGHTS.search(str(key)):
                 pending.append(((*path, str(key)), value))
 

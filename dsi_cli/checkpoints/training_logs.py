@@ -1,14 +1,20 @@
 """Read the losses, accuracies and learning rates that a trainer logged, from a log file or from a checkpoint's contents.
 
 dsi reads CSV files with an ``epoch`` column (custom loops, Lightning's ``metrics.csv``, timm's ``summary.csv``) and the Hugging
-Face Trainer's ``trainer_state.json``. Without such a log, it reads TensorBoard's event files
-(`dsi_cli.checkpoints.tensorboard_events`). Several rows of one epoch are merged, and the last value counts. Percentages are
-converted to fractions.
+Face Trainer's ``trainer_state.json``. Without such a log, it reads TensorBoard's event files. Several rows of one epoch are merged,
+and the last value counts. Percentages are converted to fractions.
+
+dsi finds the epoch of a step in TensorBoard's files or in a tracker in two ways:
+
+1. The tag ``epoch`` (Lightning) or ``train/epoch`` (Hugging Face) states it: the last value at or before the step, rounded up.
+2. Without such a tag, a step is an epoch if all curves have the same steps, without gaps from 0 or 1, and one curve is of the test
+   split. The reason is that nobody evaluates after each optimiser step. Curves may be missing at the first step.
 """
 
 from __future__ import annotations
 
 import csv
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,14 +22,20 @@ from math import ceil, isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dsi_cli.checkpoints import tensorboard_events
 from dsi_cli.checkpoints.io import bounded_json
+from dsi_cli.checkpoints.io.source import RandomAccessFile
+from dsi_cli.checkpoints.isolated.client import open_isolated
 from dsi_cli.checkpoints.trainers import as_dict
-from dsi_cli.errors import CheckpointError, UsageError
+from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
+from dsi_cli.remote import download
 from dsi_cli.remote.locations import Place
-from dsi_cli.remote.trackers import TrackedRun
+from dsi_cli.remote.trackers import Scalars, TrackedRun
+from dsi_cli.store import layout
 
 LOG_FILES = ("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json")
+_EVENT_FILES = "events.out.tfevents.*"
+_MAX_EVENT_FILES = 64
+_EPOCH_TAGS = ("epoch", "train/epoch")
 _MAX_LOG_BYTES = 64 << 20
 _MAX_CELL_LENGTH = 64
 """The maximum number of characters in a column's name or in a number."""
@@ -92,7 +104,7 @@ def find_log(folders: Sequence[Place]) -> TrainingLog | None:
                     return log
     for folder in folders:
         with suppress(OSError):  # a server that does not list the folder
-            if folder.is_dir() and tensorboard_events.event_files(folder):
+            if folder.is_dir() and _event_files(folder):
                 log = read_log(folder)
                 if log is not None:
                     return log
@@ -102,10 +114,8 @@ def find_log(folders: Sequence[Place]) -> TrainingLog | None:
 def read_named_log(path: Place) -> TrainingLog:
     """Return the curves of a log that the user named: a CSV file, a trainer's state, an event file or a folder of event files.
 
-    Raises
-    ------
-    UsageError
-        The log does not exist (``no-such-log``), cannot be read (``unreadable-log``), or has no epochs (``no-curves-in-log``).
+    Raise `UsageError` if the log does not exist (``no-such-log``), cannot be read (``unreadable-log``), or has no epochs
+    (``no-curves-in-log``).
     """
     expected = "expected a CSV file with an epoch column, trainer_state.json, a TensorBoard event file or a folder of these"
     if not (path.is_file() or path.is_dir()):
@@ -131,46 +141,89 @@ def read_log(path: Place) -> TrainingLog | None:
 
 def _read(path: Place) -> TrainingLog:
     log = TrainingLog(path)
-    if path.is_dir() or path.name.startswith(tensorboard_events.PATTERN[:-1]):
-        _add_rows(log, tensorboard_events.read_rows(path, _CURVE_OF_COLUMN.keys(), _TEST_COLUMNS), is_fraction=False)
+    if path.is_dir() or path.name.startswith(_EVENT_FILES[:-1]):
+        scalars: Scalars = {}
+        for file in _event_files(path):
+            local = file if isinstance(file, Path) else download.temporary_copy(file)
+            with RandomAccessFile(local) as source:
+                tags = [*_CURVE_OF_COLUMN, *_EPOCH_TAGS]
+                content = open_isolated("event_file", source.size, path=str(local.absolute()), tags=tags)
+            for step, tag, value in content.tree["scalars"]:
+                scalars.setdefault(tag, {})[step] = value
+        _add_rows(log, _rows_of_scalars(scalars), is_fraction=False)
     elif path.stat().st_size > _MAX_LOG_BYTES:
         raise ValueError(f"it has more than {_MAX_LOG_BYTES >> 20} MB")
     elif path.suffix == ".json":
         rows = as_dict(bounded_json.parse_json(path.read_bytes())).get("log_history")
         _add_rows(log, filter(as_dict, rows) if isinstance(rows, list) else [], is_fraction=True)
     else:
-        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            rows = ({(key or "").strip().lower(): value for key, value in row.items()} for row in csv.DictReader(file))
+        with path.open(newline="", encoding="utf-8-sig", errors="replace") as table:
+            rows = ({(key or "").strip().lower(): value for key, value in row.items()} for row in csv.DictReader(table))
             _add_rows(log, rows, is_fraction=False)
     return _finish(log)
 
 
 def read_tracked_log(run: TrackedRun) -> TrainingLog | None:
     """Return the curves of a run of an experiment tracker, or None if they have no epochs or the tracker does not send them."""
+    log = TrainingLog(Path(run.tracker))
     try:
-        scalars = run.read_scalars([*_CURVE_OF_COLUMN, *tensorboard_events.EPOCH_TAGS])
-        rows = tensorboard_events.rows_of_scalars(scalars, _TEST_COLUMNS)
+        _add_rows(log, _rows_of_scalars(run.read_scalars([*_CURVE_OF_COLUMN, *_EPOCH_TAGS])), is_fraction=False)
     except _LOG_ERRORS:
         return None
-    log = TrainingLog(Path(run.tracker))
-    _add_rows(log, rows, is_fraction=False)
     return _finish(log)
 
 
+def _event_files(path: Place) -> list[Place]:
+    """Return the event files of a path: the file itself, or the files directly in a folder that dsi did not write."""
+    if not path.is_dir():
+        return [path]
+    files = [file for file in path.glob(_EVENT_FILES) if not file.name.startswith(layout.EVENTS)]
+    return sorted(files, key=str)[:_MAX_EVENT_FILES]
+
+
+def _rows_of_scalars(scalars: Scalars) -> list[dict[str, Any]]:
+    """Return one row per step, in order, with its epoch and its values."""
+    epochs = next((sorted(scalars[tag].items()) for tag in _EPOCH_TAGS if tag in scalars), None)
+    curves = {tag: values for tag, values in scalars.items() if tag not in _EPOCH_TAGS}
+    if not curves:
+        raise UnreadableError("no losses, accuracies or learning rate in it by a name that is known", code="no-known-tags")
+    steps = sorted({step for values in curves.values() for step in values})
+    if epochs is None:
+        _require_epochs(steps, curves)
+    rows = []
+    for step in steps:
+        row: dict[str, Any] = {"epoch": step}
+        if epochs is not None:
+            # The last value at or before the step, or the first one.
+            index = max(0, bisect_right(epochs, step, key=lambda item: item[0]) - 1)
+            row["epoch"] = ceil(epochs[index][1])
+        row |= {tag: values[step] for tag, values in curves.items() if step in values}
+        rows.append(row)
+    return rows
+
+
+def _require_epochs(steps: list[int], curves: Scalars) -> None:
+    is_consecutive = steps[0] in (0, 1) and steps == list(range(steps[0], steps[-1] + 1))
+    is_complete = {tag: set(steps[1:]) <= set(values) for tag, values in curves.items()}
+    if is_consecutive and all(is_complete.values()) and any(tag in _TEST_COLUMNS for tag in curves):
+        return
+    problem = "its steps are not epochs"
+    if is_consecutive and any(is_complete[tag] for tag in curves if tag in _TEST_COLUMNS):
+        problem = "its curves have different steps"
+    raise UnreadableError(f"{problem}, and no tag 'epoch' says which epoch a step belongs to", code="no-epochs")
+
+
 def _finish(log: TrainingLog) -> TrainingLog:
-    _convert_percentages(log)
-    if 0 in log.by_epoch and "train_loss" not in log.by_epoch[0]:
-        log.begins_before_training = any("train_loss" in values for epoch, values in log.by_epoch.items() if epoch > 0)
-    return log
-
-
-def _convert_percentages(log: TrainingLog) -> None:
-    """Convert curves in percent to fractions. A curve with a value above 1 is in percent throughout."""
+    """Convert percentages, and find out whether epoch 0 was logged before training."""
     for curve in _FRACTIONS:
+        # A curve with a value above 1 is in percent throughout.
         if any(values.get(curve, 0.0) > 1.0 for values in log.by_epoch.values()):
             for values in log.by_epoch.values():
                 if curve in values:
                     values[curve] /= 100.0
+    if 0 in log.by_epoch and "train_loss" not in log.by_epoch[0]:
+        log.begins_before_training = any("train_loss" in values for epoch, values in log.by_epoch.items() if epoch > 0)
+    return log
 
 
 def scalars_of(tree: Any) -> dict[str, float]:

@@ -8,7 +8,7 @@ Checkpoints of one network belong to several trainings if the same epoch or step
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
@@ -125,7 +125,7 @@ def _has_several_trainings(
     return False
 
 
-def _add_unusable(records: Iterable[Record], parts: list[list[Record]]) -> None:
+def _add_unusable(records: Sequence[Record], parts: list[list[Record]]) -> None:
     """Add each record that cannot be used to the training whose label its name has, or else to the largest training."""
     if len(parts) == 1:
         parts[0] += records

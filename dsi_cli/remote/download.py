@@ -30,10 +30,7 @@ def fetch(url: str, folder: Path) -> Path:
 
     A file is not downloaded again if the local copy has the same size and time.
 
-    Raises
-    ------
-    UsageError
-        Nothing matches the URL, the disk has too little space, or the server refuses the download.
+    Raise `UsageError` if nothing matches the URL, the disk has too little space, or the server refuses the download.
     """
     try:
         paths = locations.match_url(url)
@@ -69,18 +66,14 @@ def cache_folder() -> Path:
 def fetch_below(path: RemotePath, target: Path, is_selected: Callable[[str], bool] = lambda _: True) -> dict[str, FileInfo]:
     """Copy a file to a path, or the files in a folder to a local folder; return the files by their relative paths.
 
+    Raise `OSError` if the server refuses to send a file, or the disk cannot store it, and `UsageError` if the disk has too little
+    space.
+
     Parameters
     ----------
     path : the remote file or folder
     target : the local file or folder
     is_selected : a function that returns whether to copy the file with this relative path
-
-    Raises
-    ------
-    OSError
-        The server refuses to send a file, or the disk cannot store it.
-    UsageError
-        The disk has too little space.
     """
     files = [(path, path.listed_info())] if path.is_file() else path.files()
     jobs = []
@@ -93,10 +86,8 @@ def fetch_below(path: RemotePath, target: Path, is_selected: Callable[[str], boo
     folder = next(parent for parent in (target, *target.parents) if parent.exists())
     free = shutil.disk_usage(folder).free
     if size + _RESERVED_BYTES > free:
-        raise UsageError(
-            f"{size >> 20} MB would be downloaded to {folder}, which has {free >> 20} MB free: free some space",
-            code="disk-full",
-        )
+        message = f"{size >> 20} MB would be downloaded to {folder}, which has {free >> 20} MB free: free some space"
+        raise UsageError(message, code="disk-full")
     with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(lambda job: _download(job[1], job[2], target / job[0]), jobs))
     return {relative_path: info for relative_path, _, info in jobs}
@@ -115,23 +106,14 @@ def temporary_copy(file: RemotePath) -> Path:
 
 
 class TemporaryFolder:
-    """A new, empty folder that is removed together with this object, or at the end of the process.
-
-    Attributes
-    ----------
-    path : Path
-        The folder.
-    """
+    """A new, empty folder (``path``) that is removed together with this object, or at the end of the process."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="dsi-")).resolve()
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
-@cache
-def _process_folder() -> TemporaryFolder:
-    """Return a folder for copies that is removed at the end of the process."""
-    return TemporaryFolder()
+_process_folder = cache(TemporaryFolder)
 
 
 def _download(file: RemotePath, info: FileInfo, path: Path) -> None:

@@ -36,10 +36,7 @@ _OPTIONS = {"s3": {"config_kwargs": _BOTOCORE_CONFIG}}
 """The options of a file system by scheme; the user's configuration of fsspec takes precedence."""
 _ADDRESS_VARIABLES = {"hf": ("endpoint", "HF_ENDPOINT"), "mlflow": ("tracking_uri", "MLFLOW_TRACKING_URI")}
 """By scheme, the option that is the address of the server, and the environment variable with its value."""
-_TRACKERS = {
-    "mlflow": "dsi_cli.remote.mlflow_runs.MlflowFileSystem",
-    "wandb": "dsi_cli.remote.wandb_runs.WandbFileSystem",
-}
+_TRACKERS = {"mlflow": "dsi_cli.remote.mlflow_runs.MlflowFileSystem", "wandb": "dsi_cli.remote.wandb_runs.WandbFileSystem"}
 """The file systems of experiment trackers."""
 _TRIES = {"hf": 2}
 """The number of tries by scheme, where it is not `MAX_TRIES`: huggingface_hub itself repeats a request five times."""
@@ -69,21 +66,21 @@ class Server:
     def send(self, request: Callable[[], Result], *, is_cached: bool = False) -> Result:
         """Return the result of a call of the file system.
 
+        Raise `OSError` if the request failed finally. The error is a `FileNotFoundError`, `PermissionError`, `ConnectionError` or
+        another `OSError`, and its ``strerror`` is one line.
+
         Parameters
         ----------
         request : the call
         is_cached : whether the result comes from a cache, so that it does not show whether the server is available
-
-        Raises
-        ------
-        OSError
-            The request failed finally. The error is a `FileNotFoundError`, `PermissionError`, `ConnectionError` or another
-            `OSError`, and its ``strerror`` is one line.
         """
         pause = FIRST_PAUSE_SECONDS
         for tries in range(1, self._max_tries + 1):
-            if not is_cached:
-                self._require_available()
+            if not is_cached and self._failures >= MAX_FAILURES:
+                # The server is lost. One thread asks it again, and until then, the others fail at once.
+                if time.monotonic() < self._next_request_time:
+                    raise ConnectionError(errno.ECONNABORTED, "the server no longer responds")
+                self._next_request_time = time.monotonic() + RETRY_AFTER_SECONDS
             try:
                 result = request()
             except UsageError:
@@ -103,14 +100,6 @@ class Server:
                     self._failures = 0
                 return result
         raise AssertionError
-
-    def _require_available(self) -> None:
-        """Raise `ConnectionError` if the server is lost and the next request must wait."""
-        if self._failures < MAX_FAILURES:
-            return
-        if time.monotonic() < self._next_request_time:
-            raise ConnectionError(errno.ECONNABORTED, "the server no longer responds")
-        self._next_request_time = time.monotonic() + RETRY_AFTER_SECONDS  # until then, other threads fail at once
 
 
 _servers: WeakKeyDictionary[Any, Server] = WeakKeyDictionary()
@@ -152,10 +141,7 @@ def register_trackers() -> None:
 def open_filesystem(url: str) -> tuple[Any, str]:
     """Return the file system of a URL, and the path in it.
 
-    Raises
-    ------
-    UsageError
-        fsspec does not know the scheme, or its backend is not installed.
+    Raise `UsageError` if fsspec does not know the scheme, or its backend is not installed.
     """
     from fsspec.core import url_to_fs
 
@@ -172,15 +158,11 @@ def open_filesystem(url: str) -> tuple[Any, str]:
         ) from None
     except ValueError:
         schemes = ", ".join(f"{name}://" for name in SCHEMES)
-        raise UsageError(
-            f"fsspec does not know the scheme {scheme}://; expected a local path, {schemes}",
-            code="unknown-scheme",
-            scheme=scheme,
-        ) from None
+        message = f"fsspec does not know the scheme {scheme}://; expected a local path, {schemes}"
+        raise UsageError(message, code="unknown-scheme", scheme=scheme) from None
     except Exception as error:  # noqa: BLE001 (for example, Google's backend looks for credentials at once)
-        raise UsageError(
-            f"{scheme}:// cannot be opened: {_to_os_error(error).strerror}", code="cannot-open-url", scheme=scheme
-        ) from None
+        message = f"{scheme}:// cannot be opened: {_to_os_error(error).strerror}"
+        raise UsageError(message, code="cannot-open-url", scheme=scheme) from None
     _servers[fs] = _new_server(fs)
     return fs, str(path).rstrip("/")
 

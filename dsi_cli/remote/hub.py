@@ -47,28 +47,21 @@ class History(NamedTuple):
 def list_revisions(url: str, wanted: str, progress: Callable[[int, int], None] = lambda _done, _total: None) -> History:
     """List the revisions of a repository, and the folder of the URL at each of them.
 
+    Raise `UsageError` if the URL is not a repository's (``not-a-repository``), the repository or the branch does not exist
+    (``no-such-path``), or no tag and branch fits (``no-such-revision``). Raise `UnreachableError` if the server does not respond,
+    or denies access.
+
     Parameters
     ----------
     url : ``hf://ORG/MODEL``, with a folder in it if the checkpoints are not at the top
     wanted : ``commits`` (of the branch in the URL), ``tags``, ``branches``, or a pattern of names of tags and branches
     progress : called with the number of listed revisions and their total
-
-    Raises
-    ------
-    UsageError
-        The URL is not a repository's (``not-a-repository``), the repository or the branch does not exist (``no-such-path``), or
-        no tag and branch fits (``no-such-revision``).
-    UnreachableError
-        The server does not respond, or denies access.
     """
     shown = urls.without_secrets(url)
     match = _REPOSITORY.fullmatch(url.partition("://")[2].strip("/"))
     if urls.scheme_of(url) != "hf" or match is None:
-        raise UsageError(
-            f"--revisions needs a repository of the Hugging Face Hub, hf://ORG/MODEL; {shown} is none",
-            code="not-a-repository",
-            path=shown,
-        )
+        message = f"--revisions needs a repository of the Hugging Face Hub, hf://ORG/MODEL; {shown} is none"
+        raise UsageError(message, code="not-a-repository", path=shown)
     fs, _ = filesystem.open_filesystem(url)
     server = filesystem.server_of(fs)
     try:

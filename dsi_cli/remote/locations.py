@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -23,12 +24,8 @@ Place: TypeAlias = "Path | RemotePath"
 def locate(location: str | os.PathLike[str]) -> Place:
     """Return a local path, or the listed remote path of a URL.
 
-    Raises
-    ------
-    UsageError
-        The URL's scheme is not known, or its backend is not installed.
-    UnreachableError
-        The server does not respond, or denies access.
+    Raise `UsageError` if the URL's scheme is not known, or its backend is not installed, and `UnreachableError` if the server does
+    not respond, or denies access.
     """
     if urls.scheme_of(location) is None:
         return Path(urls.local_path(location))
@@ -41,9 +38,8 @@ def open_url(url: str) -> RemotePath:
 
     fs, root = filesystem.open_filesystem(url)
     if not root.strip("/"):
-        raise UsageError(
-            f"{urls.without_secrets(url)} has no bucket: expected {urls.scheme_of(url)}://BUCKET/PATH", code="no-bucket"
-        )
+        message = f"{urls.without_secrets(url)} has no bucket: expected {urls.scheme_of(url)}://BUCKET/PATH"
+        raise UsageError(message, code="no-bucket")
 
     def refresh_listing() -> None:
         fs.invalidate_cache(root)
@@ -74,3 +70,29 @@ def match_url(url: str) -> list[RemotePath]:
         return [path] if path.exists() else []
     top = open_url(f"{head}{scheme_end}{fixed.rstrip('/')}")
     return list(top.glob(rest[len(fixed) :]))
+
+
+def walk(top: Place) -> Iterator[tuple[Place, list[str], list[str]]]:
+    """Yield each folder with the names of its folders and files, top down; the caller may change the list of folders.
+
+    Links to folders are followed, but a link back to a folder does not repeat it.
+    """
+    if not isinstance(top, Path):
+        yield from top.walk()
+        return
+    seen: set[tuple[int, int]] = set()
+    for name, subfolders, files in os.walk(top, followlinks=True):
+        folder = Path(name)
+        try:
+            status = folder.stat()
+        except OSError:  # A trainer that keeps only the newest step folders may remove one at any time.
+            subfolders.clear()
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            subfolders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        # Folders come before links to them, so that a run is not named "latest" after a link.
+        links = {subfolder for subfolder in subfolders if (folder / subfolder).is_symlink()}
+        subfolders.sort(key=lambda subfolder: (subfolder in links, subfolder))
+        yield folder, subfolders, files

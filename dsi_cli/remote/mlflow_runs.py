@@ -68,11 +68,8 @@ def find_runs(name: str) -> list[TrackedRun]:
     # MLflow would make an empty store.
     local = urlsplit(uri).path.removeprefix("/") if uri.startswith("sqlite:") else urls.local_path(uri)
     if urlsplit(uri).scheme in ("", "file", "sqlite") and not Path(local).exists():
-        raise UsageError(
-            f"there is no MLflow store {shown}: set MLFLOW_TRACKING_URI to the address of the server or the store",
-            code="no-such-path",
-            path=shown,
-        )
+        message = f"there is no MLflow store {shown}: set MLFLOW_TRACKING_URI to the address of the server or the store"
+        raise UsageError(message, code="no-such-path", path=shown)
     try:
         client = _client(uri)
         runs = _search(client, name)
@@ -112,12 +109,11 @@ def _search(client: Any, name: str) -> list[Any]:
         )
     runs: list[Any] = []
     token = None
-    while token or not runs:
+    while True:
         page = client.search_runs([ids[name]], order_by=["attributes.start_time ASC"], page_token=token)
         runs, token = [*runs, *page], page.token
         if not token:
-            break
-    return runs
+            return runs
 
 
 def _read_scalars(client: Any, run: Any, names: Collection[str]) -> Scalars:

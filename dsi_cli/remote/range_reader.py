@@ -29,17 +29,9 @@ _MAX_CACHED_BYTES = 8 << 20
 class RemoteRanges:
     """The bytes of one remote file.
 
-    Attributes
-    ----------
-    size : int
-        The size in bytes according to the listing.
-    requests : int
-        The number of requests so far.
+    Raise `UnreadableError` if the file does not exist, or the server does not respond.
 
-    Raises
-    ------
-    UnreadableError
-        The file does not exist, or the server does not respond.
+    ``size`` is the size in bytes according to the listing, and ``requests`` the number of requests so far.
     """
 
     def __init__(self, path: RemotePath) -> None:
@@ -55,20 +47,24 @@ class RemoteRanges:
     def read_at(self, offset: int, size: int) -> bytes:
         """Return exactly ``size`` bytes from ``offset`` on.
 
-        Raises
-        ------
-        PendingError
-            The file has become shorter.
-        UnreadableError
-            The server does not send the bytes.
+        Raise `PendingError` if the file has become shorter, and `UnreadableError` if the server does not send the bytes.
         """
         parts: list[bytes] = []
         while size:
             part = self._cached_part(offset, size)
             if part is None:
-                self._fetch(*self._range_to_request(offset, size))
-                part = self._cached_part(offset, size)
-                assert part is not None
+                begin, length = self._range_to_request(offset, size)
+                self.requests += 1
+                try:
+                    data = self._path.range(begin, begin + length)
+                except OSError as error:
+                    raise UnreadableError(f"cannot be read: {error.strerror or error}", code="cannot-read") from None
+                if len(data) != length:
+                    raise PendingError("changed while it was read", code="changed")
+                while self._cache and sum(len(cached) for _, cached in self._cache) > _MAX_CACHED_BYTES:
+                    del self._cache[0]
+                self._cache.append((begin, data))
+                part = data[offset - begin : offset - begin + size]
             parts.append(part)
             offset, size = offset + len(part), size - len(part)
         return b"".join(parts)
@@ -112,15 +108,3 @@ class RemoteRanges:
             return max(end, 0), self.size - max(end, 0)
         step = min(_MAX_STEP_BYTES, step << max(0, self.requests - _REQUESTS_BEFORE_GROWTH + 1) // 2)
         return offset, min(max(size, step), self.size - offset)
-
-    def _fetch(self, begin: int, size: int) -> None:
-        self.requests += 1
-        try:
-            data = self._path.range(begin, begin + size)
-        except OSError as error:
-            raise UnreadableError(f"cannot be read: {error.strerror or error}", code="cannot-read") from None
-        if len(data) != size:
-            raise PendingError("changed while it was read", code="changed")
-        while self._cache and sum(len(cached) for _, cached in self._cache) > _MAX_CACHED_BYTES:
-            del self._cache[0]
-        self._cache.append((begin, data))

@@ -36,8 +36,6 @@ _REFRESH = {"s3": {"refresh": True}, "hf": {"refresh": True, "expand_info": True
 """By scheme, the options with which a file system requests the information about one file again."""
 _COMMIT = re.compile(r"@[0-9a-f]{40}(/|$)")
 """The commit in a path of the Hugging Face Hub, whose files never change."""
-
-
 _MAX_SHARED_BYTES = 1 << 20
 
 
@@ -139,17 +137,17 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
 
     def is_file(self) -> bool:
         """Return whether the path is a file."""
-        try:
-            return bool(self._entry()["type"] == "file")
-        except OSError:
-            return False
+        return self._kind() == "file"
 
     def is_dir(self) -> bool:
         """Return whether the path is a folder."""
+        return self._kind() == "directory"
+
+    def _kind(self) -> str | None:
         try:
-            return bool(self._entry()["type"] == "directory")
+            return str(self._entry()["type"])
         except OSError:
-            return False
+            return None
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:  # noqa: ARG002 (there are no links)
         """Return whether the path is a file or a folder."""

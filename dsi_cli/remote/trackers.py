@@ -50,12 +50,8 @@ class TrackedRun:
 def find_tracked_runs(text: str) -> list[TrackedRun] | None:
     """Return the runs of an input, or None if it does not name runs of a tracker.
 
-    Raises
-    ------
-    UsageError
-        There is no such run (``no-such-path``), or the tracker's package is missing (``package-missing``).
-    UnreachableError
-        The tracker does not respond, or denies access.
+    Raise `UsageError` if there is no such run (``no-such-path``), or the tracker's package is missing (``package-missing``). Raise
+    `UnreachableError` if the tracker does not respond, or denies access.
     """
     match = _INPUT.fullmatch(text)
     if match is None:
@@ -67,8 +63,5 @@ def find_tracked_runs(text: str) -> list[TrackedRun] | None:
             from dsi_cli.remote.wandb_runs import find_runs
         return find_runs(match[2])
     except ImportError:
-        raise UsageError(
-            f"{match[1]}: needs a package that is not installed; run pip install 'dsi-cli[{match[1]}]'",
-            code="package-missing",
-            scheme=match[1],
-        ) from None
+        message = f"{match[1]}: needs a package that is not installed; run pip install 'dsi-cli[{match[1]}]'"
+        raise UsageError(message, code="package-missing", scheme=match[1]) from None

@@ -68,11 +68,8 @@ def find_runs(name: str) -> list[TrackedRun]:
 
     name = name.replace("/runs/", "/").strip("/")
     if name.count("/") != 2:
-        raise UsageError(
-            f"wandb:{name} is no run: expected wandb:ENTITY/PROJECT/RUN, or wandb:FOLDER of an offline run",
-            code="no-such-path",
-            path=f"wandb:{name}",
-        )
+        message = f"wandb:{name} is no run: expected wandb:ENTITY/PROJECT/RUN, or wandb:FOLDER of an offline run"
+        raise UsageError(message, code="no-such-path", path=f"wandb:{name}")
     try:
         run = wandb.Api(timeout=_TIMEOUT_S).run(name)
         artifacts = [artifact for artifact in run.logged_artifacts() if not _OTHER_TYPES.fullmatch(artifact.type)]

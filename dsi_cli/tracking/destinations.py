@@ -41,12 +41,8 @@ class Destination(NamedTuple):
     def send(self, runs: list[RunPoints]) -> Logged:
         """Log the curves of runs; existing points are not logged again.
 
-        Raises
-        ------
-        UsageError
-            The target is invalid, or a package is missing.
-        OutputError
-            The tracker could not be written to.
+        Raise `UsageError` if the target is invalid, or a package is missing, and `OutputError` if the tracker could not be written
+        to.
         """
         try:
             module = import_module(f"dsi_cli.tracking.{self.tracker.name}")
@@ -54,10 +50,8 @@ class Destination(NamedTuple):
         except ImportError as error:
             if isinstance(error, ModuleNotFoundError):
                 raise _missing_package(self.tracker, error.name) from None
-            raise UsageError(
-                f"--log-to {self.tracker.name}: its packages do not fit each other ({error}); update them",
-                code="packages-do-not-fit",
-            ) from None
+            message = f"--log-to {self.tracker.name}: its packages do not fit each other ({error}); update them"
+            raise UsageError(message, code="packages-do-not-fit") from None
         left_out = list(dict.fromkeys(name for run in runs for name in run.left_out))
         return Logged(self.tracker.name, place, len(runs), sum(run.count for run in runs), next_step, left_out)
 
@@ -65,10 +59,7 @@ class Destination(NamedTuple):
 def destinations(texts: Iterable[str]) -> list[Destination]:
     """Return the destinations for the values of ``--log-to``, without duplicates.
 
-    Raises
-    ------
-    UsageError
-        A value has another form, or a tracker's package is not installed.
+    Raise `UsageError` if a value has another form, or a tracker's package is not installed.
     """
     return [destination(text) for text in dict.fromkeys(texts)]
 
@@ -82,11 +73,8 @@ def destination(text: str) -> Destination:
     name, _, target = text.partition(":")
     tracker = next((tracker for tracker in TRACKERS if tracker.name == name), None)
     if tracker is None:
-        raise UsageError(
-            f"--log-to takes {', '.join(map(form, TRACKERS))}; {text!r} is none of these",
-            code="unknown-tracker",
-            tracker=text,
-        )
+        message = f"--log-to takes {', '.join(map(form, TRACKERS))}; {text!r} is none of these"
+        raise UsageError(message, code="unknown-tracker", tracker=text)
     if tracker.needs_target and not target:
         raise UsageError(f"--log-to {tracker.name} needs a target: {form(tracker)}", code="missing-target")
     spec = find_spec(tracker.name)

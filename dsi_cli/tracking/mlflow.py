@@ -21,17 +21,12 @@ EXPERIMENT = "dsi"
 TAG = "dsi.key"
 MAX_BATCH_METRICS = 1000
 """The maximum number of metrics in one request to MLflow."""
-_Points = dict[tuple[str, int], float]
-"""Values by name and epoch."""
 
 
 def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
     """Log the curves of runs to a tracking URI, by default MLflow's; return the URI and the command that shows it.
 
-    Raises
-    ------
-    OutputError
-        The store does not exist or could not be written to.
+    Raise `OutputError` if the store does not exist or could not be written to.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
@@ -57,7 +52,13 @@ def _send(client: Any, experiment: str, run: RunPoints) -> None:
 
     points = {(plain(name), epoch.number): value for epoch in run.epochs for name, value in epoch.values.items()}
     times = {epoch.number: int(epoch.time * 1000) for epoch in run.epochs}
-    run_id, logged = _find_run(client, experiment, run.key)
+    # Find the MLflow run of an earlier call, and its points.
+    run_id = None
+    logged: dict[tuple[str, int], float] = {}
+    for earlier in client.search_runs([experiment], f"tags.`{TAG}` = '{run.key}'", max_results=1):
+        run_id = earlier.info.run_id
+        for name in earlier.data.metrics:
+            logged |= {(metric.key, metric.step): metric.value for metric in client.get_metric_history(run_id, name)}
     if run_id is not None and not logged.items() <= points.items():
         client.delete_run(run_id)
         run_id, logged = None, {}
@@ -70,19 +71,6 @@ def _send(client: Any, experiment: str, run: RunPoints) -> None:
     for begin in range(0, len(missing), MAX_BATCH_METRICS):
         client.log_batch(run_id, missing[begin : begin + MAX_BATCH_METRICS])
     client.set_terminated(run_id)
-
-
-def _find_run(client: Any, experiment: str, key: str) -> tuple[str | None, _Points]:
-    """Return the MLflow run of an earlier call and its points; None and no points if there is none."""
-    runs = client.search_runs([experiment], f"tags.`{TAG}` = '{key}'", max_results=1)
-    if not runs:
-        return None, {}
-    run_id = runs[0].info.run_id
-    points: _Points = {}
-    for name in runs[0].data.metrics:
-        for metric in client.get_metric_history(run_id, name):
-            points[metric.key, metric.step] = metric.value
-    return run_id, points
 
 
 def _without_password(text: str) -> str:

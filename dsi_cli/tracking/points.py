@@ -63,22 +63,10 @@ class RunPoints:
 
 
 def points_of_results(results: Results, run: str | None = None) -> list[RunPoints]:
-    """Return the logged values of the runs in a results folder.
-
-    Parameters
-    ----------
-    results : the results folder
-    run : the name of a run; all runs if None
-
-    Raises
-    ------
-    UsageError
-        The run does not exist.
-    """
-    if run is None:
-        return [_points_of_run(results, name) for name in results.names]
-    results.epochs(run)  # raises for an unknown name
-    return [_points_of_run(results, run)]
+    """Return the logged values of a run in a results folder, or of all runs; raise `UsageError` if the run does not exist."""
+    if run is not None:
+        results.epochs(run)  # raises for an unknown name
+    return [_points_of_run(results, name) for name in ([run] if run is not None else results.names)]
 
 
 def _points_of_run(results: Results, run: str) -> RunPoints:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dsi_cli.errors import UsageError
 from dsi_cli.store import atomic_write, layout
@@ -24,30 +23,35 @@ OPTION = "--log-to tensorboard:DIR"
 def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
     """Write the curves of runs to a folder; return the folder and the command that shows it.
 
-    Raises
-    ------
-    UsageError
-        A run's folder holds event files of something else.
-    OutputError
-        The folder may not be written, or the disk is full.
+    Raise `UsageError` if a run's folder holds event files of something else, and `OutputError` if the folder may not be written,
+    or the disk is full.
     """
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
     assert target is not None
-    paths = [_event_path(Path(target), run) for run in runs]
+    # Check all folders before the first file is written.
+    paths = [Path(target) / layout.folder_name(run.name) / layout.event_file(run.key) for run in runs]
+    for path in paths:
+        others = [file.name for file in path.parent.glob("*tfevents*") if file.name != path.name]
+        if others:
+            raise UsageError(
+                f"{path.parent} holds the curves of something else ({others[0]}): name another folder in {OPTION}, or remove them",
+                code="foreign-event-files",
+                path=str(path.parent),
+            )
     for path, run in zip(paths, runs, strict=True):
-        _update_file(path, _event_bytes(run))
+        # A file has a record with the version, then one event per epoch.
+        buffer = io.BytesIO()
+        events = [Event(wall_time=min((epoch.time for epoch in run.epochs), default=0.0), file_version="brain.Event:2")]
+        for epoch in run.epochs:
+            values = [Summary.Value(tag=name, simple_value=value) for name, value in epoch.values.items()]
+            events.append(Event(wall_time=epoch.time, step=epoch.number, summary=Summary(value=values)))
+        for event in events:
+            RecordWriter(buffer).write(event.SerializeToString(deterministic=True))
+        _update_file(path, buffer.getvalue())
     return target, f"tensorboard --logdir {target}"
-
-
-def _event_path(folder: Path, run: RunPoints) -> Path:
-    path = folder / layout.folder_name(run.name) / layout.event_file(run.key)
-    others = [file.name for file in path.parent.glob("*tfevents*") if file.name != path.name]
-    if others:
-        raise UsageError(
-            f"{path.parent} holds the curves of something else ({others[0]}): name another folder in {OPTION}, or remove them",
-            code="foreign-event-files",
-            path=str(path.parent),
-        )
-    return path
 
 
 def _update_file(path: Path, data: bytes) -> None:
@@ -62,24 +66,3 @@ def _update_file(path: Path, data: bytes) -> None:
                 os.fsync(file.fileno())
     except OSError as error:
         raise atomic_write.write_error(path, error, OPTION) from None
-
-
-def _event_bytes(run: RunPoints) -> bytes:
-    """Return the bytes of an event file: a record with the version, then one event per epoch."""
-    from tensorboard.summary.writer.record_writer import RecordWriter
-
-    buffer = io.BytesIO()
-    writer = RecordWriter(buffer)
-    for event in _events(run):
-        writer.write(event.SerializeToString(deterministic=True))
-    return buffer.getvalue()
-
-
-def _events(run: RunPoints) -> Iterator[Any]:
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    yield Event(wall_time=min((epoch.time for epoch in run.epochs), default=0.0), file_version="brain.Event:2")
-    for epoch in run.epochs:
-        values = [Summary.Value(tag=name, simple_value=value) for name, value in epoch.values.items()]
-        yield Event(wall_time=epoch.time, step=epoch.number, summary=Summary(value=values))

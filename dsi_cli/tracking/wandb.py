@@ -26,12 +26,8 @@ _MODE, _REPORTS = "WANDB_MODE", "WANDB_ERROR_REPORTING"
 def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
     """Log the curves of runs to a project, ``PROJECT`` or ``ENTITY/PROJECT``; return a description and the next step.
 
-    Raises
-    ------
-    UsageError
-        The project's name or W&B's settings are invalid, or the user is not logged in although W&B requires it.
-    OutputError
-        W&B could not be written to.
+    Raise `UsageError` if the project's name or W&B's settings are invalid, or the user is not logged in although W&B requires it.
+    Raise `OutputError` if W&B could not be written to.
     """
     if os.environ.get(_MODE, "offline") == "offline":
         os.environ.setdefault(_REPORTS, "false")  # otherwise, W&B uses the network even when offline
@@ -39,9 +35,8 @@ def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
 
     entity, _, project = (target or os.environ.get("WANDB_PROJECT") or PROJECT).rpartition("/")
     if "/" in entity:
-        raise UsageError(
-            f"--log-to wandb:{target} is no project: expected PROJECT or ENTITY/PROJECT", code="invalid-project"
-        )
+        message = f"--log-to wandb:{target} is no project: expected PROJECT or ENTITY/PROJECT"
+        raise UsageError(message, code="invalid-project")
     try:
         folders = [_send(run, entity or None, project) for run in runs]
     except (wandb.errors.UsageError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import pickle
@@ -46,7 +47,7 @@ def test_a_step_folder_that_is_removed_during_the_search_is_passed_over(tmp_path
 
     def stat(path, **options):
         if path == gone:
-            raise FileNotFoundError(path)
+            raise FileNotFoundError(errno.ENOENT, "removed", str(path))
         return real(path, **options)
 
     monkeypatch.setattr(Path, "stat", stat)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dsi_cli import log_curves
-from dsi_cli.checkpoints import tensorboard_events, training_logs
+from dsi_cli.checkpoints import training_logs
 from dsi_cli.errors import UsageError
 
 pytest.importorskip("tensorboard", reason="reads event files back")
@@ -51,8 +51,8 @@ def test_an_event_has_the_time_of_its_checkpoint(out, tmp_path, runs):
 def test_our_own_reader_reads_it_but_takes_it_for_no_trainings_log(out, tmp_path):
     log_curves(out, f"tensorboard:{tmp_path}/tb", run="cnn")
     folder = tmp_path / "tb/cnn"
-    rows = tensorboard_events.read_rows(file_of(folder), ("loss/train", "loss/test"), ("loss/test",))
-    assert rows == [{"epoch": e, "loss/train": 2 - e / 4, "loss/test": 2.5 - e / 4} for e in range(3)]
+    log = training_logs.read_log(file_of(folder))
+    assert log.by_epoch == {e: {"train_loss": 2 - e / 4, "test_loss": 2.5 - e / 4} for e in range(3)}
     assert training_logs.find_log([folder]) is None
 
 

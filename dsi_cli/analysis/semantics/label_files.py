@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsi_cli.checkpoints import encoders
-from dsi_cli.checkpoints.discovery import LABEL_ENCODER
+from dsi_cli.checkpoints.encoders import LABEL_ENCODER
 from dsi_cli.errors import UnreadableError, UsageError
 from dsi_cli.labels import files, numbering
 from dsi_cli.labels.index_maps import read_names

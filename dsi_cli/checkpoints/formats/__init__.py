@@ -124,41 +124,32 @@ def _has_files(*names: str) -> Callable[[Collection[str]], bool]:
     return lambda entries: all(any(entry.rpartition("/")[2] == name for entry in entries) for name in names)
 
 
+def _is_npz(entries: Collection[str]) -> bool:
+    return bool(entries) and all(entry.endswith(".npy") for entry in entries)
+
+
+def _is_safetensors(head: bytes) -> bool:
+    return len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32
+
+
 FORMATS = (
-    Format("torch-export", "torch_export", "torch.export.save: .pt2", matches_entries=_has_files("archive_format")),
-    Format(
-        "torch-export",
-        "torch_export",
-        "torch.export.save before 2.8",
-        matches_entries=_has_files("serialized_state_dict.pt"),
-    ),
-    Format(
-        "torchscript", "torch_zip", "TorchScript: its parameters", matches_entries=_has_files("data.pkl", "constants.pkl")
-    ),
-    Format("torch-zip", "torch_zip", "torch.save since PyTorch 1.6: a zip archive", matches_entries=_has_files("data.pkl")),
-    Format("keras", "keras", "Keras 3: .keras", matches_entries=_has_files("model.weights.h5")),
-    Format(
-        "npz",
-        "npz",
-        "numpy.savez: arrays by name",
-        matches_entries=lambda entries: bool(entries) and all(entry.endswith(".npy") for entry in entries),
-    ),
+    Format("torch-export", "torch_export", "torch.export.save: .pt2", None, _has_files("archive_format")),
+    Format("torch-export", "torch_export", "torch.export.save before 2.8", None, _has_files("serialized_state_dict.pt")),
+    Format("torchscript", "torch_zip", "TorchScript: its parameters", None, _has_files("data.pkl", "constants.pkl")),
+    Format("torch-zip", "torch_zip", "torch.save since PyTorch 1.6: a zip archive", None, _has_files("data.pkl")),
+    Format("keras", "keras", "Keras 3: .keras", None, _has_files("model.weights.h5")),
+    Format("npz", "npz", "numpy.savez: arrays by name", None, _is_npz),
     Format(
         "torch-legacy",
         "torch_legacy",
         "torch.save before PyTorch 1.6: a row of pickles",
-        matches_head=lambda head: head.startswith(_LEGACY),
+        lambda head: head.startswith(_LEGACY),
     ),
-    Format(
-        "safetensors",
-        "safetensors",
-        "safetensors, one file",
-        matches_head=lambda head: len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32,
-    ),
-    Format("hdf5", "keras", "Keras: .weights.h5, .h5", matches_head=lambda head: head.startswith(HDF5)),
-    Format("onnx", "onnx", "ONNX: initialisers", matches_head=_is_onnx),
-    Format("msgpack", "msgpack", "Flax: MessagePack of nested mappings of arrays", matches_head=_is_msgpack),
-    Format("pickle", "plain_pickle", "pickle.dump of tensors or arrays", matches_head=_is_pickle),
+    Format("safetensors", "safetensors", "safetensors, one file", _is_safetensors),
+    Format("hdf5", "keras", "Keras: .weights.h5, .h5", lambda head: head.startswith(HDF5)),
+    Format("onnx", "onnx", "ONNX: initialisers", _is_onnx),
+    Format("msgpack", "msgpack", "Flax: MessagePack of nested mappings of arrays", _is_msgpack),
+    Format("pickle", "plain_pickle", "pickle.dump of tensors or arrays", _is_pickle),
     Format("safetensors-sharded", "sharded", "safetensors, shards under an index", markers=("*.safetensors.index.json",)),
     Format("torch-sharded", "sharded", "torch.save, shards under an index", markers=("*.bin.index.json",)),
     Format("torch-distributed", "torch_distributed", "torch.distributed.checkpoint: a folder", markers=(".metadata",)),
@@ -185,10 +176,7 @@ def is_checkpoint(source: RandomAccessFile) -> bool:
     A pickle or an archive of NumPy arrays counts only if it holds a weight. A gzip file counts if its decompressed bytes begin
     like a checkpoint.
 
-    Raises
-    ------
-    CheckpointError
-        The file cannot be read, or breaks off.
+    Raise `CheckpointError` if the file cannot be read, or breaks off.
     """
     head = source.head(16)
     if head.startswith(_GZIP):
@@ -230,12 +218,8 @@ def _format_of_entries(names: Collection[str]) -> Format | None:
 def open_content(path: Place, stack: ExitStack) -> tuple[str, CheckpointContent, list[RandomAccessFile]]:
     """Return the format's name, the content, and the files that were opened (``stack`` closes them).
 
-    Raises
-    ------
-    UnreadableError
-        The file is damaged, or its format is not supported.
-    PendingError
-        The file breaks off like a file that is still being written.
+    Raise `UnreadableError` if the file is damaged or its format is not supported, and `PendingError` if it breaks off like a file
+    that is still being written.
     """
     format_ = next((item for item in FORMATS if any(fnmatchcase(path.name, marker) for marker in item.markers)), None)
     if format_ is not None:
@@ -256,10 +240,8 @@ def open_source(source: RandomAccessFile) -> tuple[str, CheckpointContent]:
         format_ = _format_of_entries(archive.sizes)
         if format_ is None:
             listed = ", ".join(list(archive.sizes)[:3]) or "none"
-            raise UnreadableError(
-                f"a zip archive, but not a checkpoint that dsi reads: its entries are {listed[:200]}",
-                code="unknown-archive",
-            )
+            message = f"a zip archive, but not a checkpoint that dsi reads: its entries are {listed[:200]}"
+            raise UnreadableError(message, code="unknown-archive")
         return format_.name, _complete(_import_reader(format_).open_content(archive))
     format_ = _format_of_head(head)
     if format_ is not None:
@@ -267,16 +249,11 @@ def open_source(source: RandomAccessFile) -> tuple[str, CheckpointContent]:
     if any(magic.startswith(head) for magic in MAGICS):
         raise PendingError("empty, or breaks off in its first bytes", code="empty-file")
     if head.startswith(_GZIP):
-        raise UnreadableError(f"gzip-compressed; run {_gunzip_command(source.path)}", code="gzip-compressed")
+        # gunzip requires a name that ends in .gz.
+        name = shlex.quote(str(source.path).encode("utf-8", "backslashreplace").decode("utf-8"))
+        command = f"gunzip {name}" if source.path.suffix == ".gz" else f"mv {name} {name}.gz && gunzip {name}.gz"
+        raise UnreadableError(f"gzip-compressed; run {command}", code="gzip-compressed")
     raise UnreadableError(f"not a container that dsi reads: expected {EXPECTED}", code="unknown-container")
-
-
-def _gunzip_command(path: Place) -> str:
-    """Return the command that decompresses a file; gunzip requires a name that ends in .gz."""
-    name = shlex.quote(str(path).encode("utf-8", "backslashreplace").decode("utf-8"))
-    if path.suffix == ".gz":
-        return f"gunzip {name}"
-    return f"mv {name} {name}.gz && gunzip {name}.gz"
 
 
 def _import_reader(format_: Format) -> Any:

@@ -17,6 +17,7 @@ from dsi_cli.checkpoints.epochs import natural_key
 from dsi_cli.checkpoints.formats import CheckpointContent, open_source
 from dsi_cli.checkpoints.io.source import RandomAccessFile, find_sibling
 from dsi_cli.checkpoints.tensors import Storage, Tensor, are_sizes, contiguous, span, view_of
+from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import UnreadableError, count
 from dsi_cli.remote.locations import Place
 
@@ -27,12 +28,17 @@ _FIRST_ZERO3_FILE = "zero_pp_rank_0_mp_rank_00_model_states.pt"
 def open_folder(states: Place, stack: ExitStack, sources: list[RandomAccessFile]) -> CheckpointContent:
     """Return the content of the folder with this first file of model states; errors as `formats.open_content`."""
     if states.name.startswith("mp_rank_00") and (states.parent / "mp_rank_01_model_states.pt").exists():
-        raise UnreadableError(
-            "the model is split over ranks (tensor parallelism), which dsi does not merge", code="tensor-parallel"
-        )
+        message = "the model is split over ranks (tensor parallelism), which dsi does not merge"
+        raise UnreadableError(message, code="tensor-parallel")
     sources.append(stack.enter_context(RandomAccessFile(states)))
     _, content = open_source(sources[-1])
-    shapes = _parameter_shapes(content.tree) if states.name == _FIRST_ZERO3_FILE else {}
+    groups = as_dict(content.tree).get("param_shapes") if states.name == _FIRST_ZERO3_FILE else None
+    shapes: dict[str, tuple[int, ...]] = {}
+    for group in groups if isinstance(groups, list) else []:
+        for name, shape in as_dict(group).items():
+            if not isinstance(name, str) or not are_sizes(shape):
+                raise UnreadableError("the shapes of the parameters are damaged", code="damaged-shapes")
+            shapes[name] = shape
     if not shapes:
         return content
     ranks = _open_ranks(states, stack, sources)
@@ -43,10 +49,8 @@ def open_folder(states: Place, stack: ExitStack, sources: list[RandomAccessFile]
         offsets[name] = total
         total += -(-prod(shape) // len(ranks))
     # Tensors that are not sharded are read from the model states.
-    unsharded = content.tree.get("module")
-    module = {}
-    if isinstance(unsharded, dict):
-        module = {name: tensor for name, tensor in unsharded.items() if name not in shapes}
+    unsharded = as_dict(content.tree.get("module"))
+    module = {name: tensor for name, tensor in unsharded.items() if name not in shapes}
     for name, shape in shapes.items():
         module[name] = contiguous("float32", shape, Storage(f"zero:{name}", "float32", prod(shape)))
 
@@ -57,26 +61,13 @@ def open_folder(states: Place, stack: ExitStack, sources: list[RandomAccessFile]
             return content.read(tensor)
         size = prod(shapes[name])
         if 4 * size > sum(source.size for source in sources):
-            raise UnreadableError(
-                f"{name} has {4 * size} bytes, which is more than the files hold", code="tensor-too-large"
-            )
+            message = f"{name} has {4 * size} bytes, which is more than the files hold"
+            raise UnreadableError(message, code="tensor-too-large")
         share = -(-size // len(ranks))
         parts = [_read_share(rank, groups, offsets[name], share, total) for rank, groups in ranks]
         return view_of(tensor, np.concatenate(parts)[:size])
 
     return CheckpointContent({**content.tree, "module": module}, read, content.notes)
-
-
-def _parameter_shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    groups = tree.get("param_shapes") if isinstance(tree, dict) else None
-    if not isinstance(groups, list):
-        return {}
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, shape in (item for group in groups if isinstance(group, dict) for item in group.items()):
-        if not isinstance(name, str) or not are_sizes(shape):
-            raise UnreadableError("the shapes of the parameters are damaged", code="damaged-shapes")
-        shapes[name] = shape
-    return shapes
 
 
 def _open_ranks(
@@ -87,24 +78,19 @@ def _open_ranks(
     expected = [f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt" for rank in range(len(names))]
     if names != expected or not 0 < len(names) <= _MAX_RANKS:
         missing = next((name for name, other in zip(expected, names, strict=True) if name != other), f"{len(names)} files")
-        raise UnreadableError(
-            f"each rank holds a share of the weights in its optimiser states, but some are missing: {missing}",
-            code="missing-ranks",
-        )
+        message = f"each rank holds a share of the weights in its optimiser states, but some are missing: {missing}"
+        raise UnreadableError(message, code="missing-ranks")
     ranks = []
     for name in names:
         sources.append(stack.enter_context(RandomAccessFile(find_sibling(states, name, "file"))))
         _, content = open_source(sources[-1])
-        state = content.tree.get("optimizer_state_dict") if isinstance(content.tree, dict) else None
-        state = state if isinstance(state, dict) else {}
+        state = as_dict(as_dict(content.tree).get("optimizer_state_dict"))
         groups, writers = state.get("fp32_flat_groups"), state.get("partition_count")
         if not isinstance(groups, list) or not groups or not all(isinstance(group, Tensor) for group in groups):
             raise UnreadableError(f"{name} has no flat groups of weights", code="damaged-groups")
         if type(writers) is int and writers != len(names):
-            raise UnreadableError(
-                f"found the optimiser states of {count(len(names), 'rank')}, but {writers} wrote the checkpoint",
-                code="missing-ranks",
-            )
+            message = f"found the optimiser states of {count(len(names), 'rank')}, but {writers} wrote the checkpoint"
+            raise UnreadableError(message, code="missing-ranks")
         ranks.append((content, groups))
     return ranks
 
@@ -114,9 +100,8 @@ def _read_share(content: CheckpointContent, groups: list[Tensor], begin: int, si
     if any(len(group.shape) != 1 or group.strides != (1,) or group.dtype != "float32" for group in groups):
         raise UnreadableError("the flat groups of weights are not flat float32", code="damaged-groups")
     if sum(group.shape[0] for group in groups) < total:
-        raise UnreadableError(
-            "the flat groups are shorter than the parameters: some are frozen or stored elsewhere", code="damaged-groups"
-        )
+        message = "the flat groups are shorter than the parameters: some are frozen or stored elsewhere"
+        raise UnreadableError(message, code="damaged-groups")
     parts: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)]
     offset = 0
     for group in groups:

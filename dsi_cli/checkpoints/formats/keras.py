@@ -6,13 +6,12 @@ flat and maps names to parameters. If Keras wrote the file, ``__metadata__`` sta
 
 from __future__ import annotations
 
-from typing import Any
-
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.formats.zip_archive import Archive
-from dsi_cli.checkpoints.io import bounded_json
+from dsi_cli.checkpoints.io.bounded_json import parse_json_or_none
 from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.isolated.client import ByteRanges, open_isolated
+from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import PendingError, UnreadableError
 
 _WEIGHTS, _CONFIG, _METADATA = "model.weights.h5", "config.json", "metadata.json"
@@ -44,7 +43,9 @@ def open_content(archive: Archive | RandomAccessFile) -> CheckpointContent:
         weights = archive.window(_WEIGHTS)
     except UnreadableError:  # the entry is deflated; if it has another problem, reading all of it raises again
         weights = _BytesInMemory(archive.read_entry(_WEIGHTS, _MAX_DEFLATED_WEIGHT_BYTES))
-    version = _keras_version(_read_text(archive, _METADATA))
+    version = as_dict(parse_json_or_none(_read_text(archive, _METADATA).encode())).get("keras_version")
+    if not isinstance(version, str):
+        version = None
     content = open_isolated("hdf5", weights.size, weights, config=_read_text(archive, _CONFIG), version=version)
     content.notes.extend(archive.notes)
     return content
@@ -55,12 +56,3 @@ def _read_text(archive: Archive, name: str) -> str:
     if not 0 < archive.sizes.get(name, 0) <= _MAX_JSON_BYTES:
         return ""
     return archive.read_entry(name, _MAX_JSON_BYTES).decode("utf-8", "replace")
-
-
-def _keras_version(text: str) -> str | None:
-    try:
-        metadata: Any = bounded_json.parse_json(text.encode())
-    except (ValueError, RecursionError):
-        return None
-    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
-    return version if isinstance(version, str) else None

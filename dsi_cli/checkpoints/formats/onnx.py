@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -18,13 +18,6 @@ _EXTERNAL = "__external_data__"
 """The key that `dsi_cli.checkpoints.isolated.onnx_model` uses for the same entries."""
 
 
-class _Range(NamedTuple):
-    """The location of a tensor's elements in another file."""
-
-    file: Place
-    offset: int
-
-
 def open_content(source: RandomAccessFile) -> CheckpointContent:
     """Return the content of a model: its weights in the order in which nodes use them, and ``__metadata__``.
 
@@ -33,45 +26,44 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
     content = open_isolated("onnx_model", source.size, source)
     entries: dict[str, dict[str, str]] = content.tree.pop(_EXTERNAL, {})
     sizes: dict[str, int] = {}
-    ranges: dict[str, _Range] = {}
+    ranges: dict[str, tuple[Place, int]] = {}
     for name, tensor in content.tree.items():
         entry = entries.get(tensor.storage.key) if isinstance(tensor, Tensor) else None
         if entry is not None and tensor.dtype in NUMPY_DTYPES:
             ranges[tensor.storage.key] = _external_range(name, tensor, entry, source.path, sizes)
 
     def read(tensor: Tensor) -> NDArray[Any]:
-        location = ranges.get(tensor.storage.key)
-        if location is None:
+        if tensor.storage.key not in ranges:
             return content.read(tensor)
+        file, offset = ranges[tensor.storage.key]
         start, size = span(tensor)
-        with RandomAccessFile(location.file) as external:
-            return decode(tensor, external.memory_at(location.offset + start, size))
+        with RandomAccessFile(file) as external:
+            return decode(tensor, external.memory_at(offset + start, size))
 
     return CheckpointContent(content.tree, read, outputs=content.outputs)
 
 
-def _external_range(name: str, tensor: Tensor, entry: dict[str, str], model: Place, sizes: dict[str, int]) -> _Range:
-    """Return the location of a tensor's elements, which must be a file in the model's folder."""
+def _external_range(
+    name: str, tensor: Tensor, entry: dict[str, str], model: Place, sizes: dict[str, int]
+) -> tuple[Place, int]:
+    """Return the file with a tensor's elements, which must be in the model's folder, and their offset."""
     location = entry.get("location", "").removeprefix("./")
     if not location or Path(location).name != location or location == ".." or {"\\", "\0"} & set(location):
-        raise UnreadableError(
-            f"external data outside the model's own folder: {location[:80]!r}", code="outside-folder", name=location
-        )
+        message = f"external data outside the model's own folder: {location[:80]!r}"
+        raise UnreadableError(message, code="outside-folder", name=location)
     expected_size = tensor.storage.size * itemsize(tensor.dtype)
     numbers = [entry.get("offset") or "0", entry.get("length") or str(expected_size)]
     if not all(number.isascii() and number.isdigit() and len(number) < 20 for number in numbers):
-        raise UnreadableError(
-            f"external data in {location[:80]!r} has no possible offset or length", code="damaged-external-data"
-        )
+        message = f"external data in {location[:80]!r} has no possible offset or length"
+        raise UnreadableError(message, code="damaged-external-data")
     offset, size = map(int, numbers)
     if size != expected_size:
-        raise UnreadableError(
-            f"{name[:80]!r} has {size} bytes, which do not fit the {expected_size} of its shape", code="size-mismatch"
-        )
+        message = f"{name[:80]!r} has {size} bytes, which do not fit the {expected_size} of its shape"
+        raise UnreadableError(message, code="size-mismatch")
     file = find_sibling(model, location, "external data")
     if location not in sizes:
         with RandomAccessFile(file) as external:
             sizes[location] = external.size
     if offset + size > sizes[location]:
         raise PendingError(f"external data {location[:80]!r} ends at byte {sizes[location]}, too early", code="cut-off")
-    return _Range(file, offset)
+    return file, offset

@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dsi_cli.checkpoints.formats import FORMATS, CheckpointContent
+from dsi_cli.checkpoints.formats.msgpack import group_trees
 from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.isolated.client import open_isolated
-from dsi_cli.checkpoints.isolated.jax_trees import group_trees
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
+from dsi_cli.remote import locations
 from dsi_cli.remote.locations import Place
-
-if TYPE_CHECKING:
-    from dsi_cli.remote.remote_path import RemotePath
 
 METADATA, *TREE_MARKERS = next(format_.markers for format_ in FORMATS if format_.name == "orbax")
 """The file that marks a checkpoint (Orbax before 0.6 does not write it), and the files that mark a tree in a checkpoint."""
@@ -47,20 +45,19 @@ def open_folder(main: Place, stack: ExitStack, sources: list[RandomAccessFile]) 
     The tree maps every top-level key (``params``) to arrays by name. If the top level holds layers, one mapping has all arrays.
     A checkpoint of several trees has them under their names.
 
-    Raises
-    ------
-    UnreadableError
-        The checkpoint is damaged or has no arrays.
-    PendingError
-        The checkpoint was not committed, or files are missing.
+    Raise `UnreadableError` if the checkpoint is damaged, and `PendingError` if it was not committed or files are missing.
     """
     root = main.parent
     try:
-        _require_committed(main, root)
+        if not _is_committed(main):
+            raise PendingError(_NOT_WRITTEN, code="uncommitted")
         names = _tree_names(root)
-        files = list(_files_below(root))
+        walked = (folder / name for folder, _, file_names in locations.walk(root) for name in file_names)
+        files = list(islice(walked, _MAX_FILES + 1))
     except OSError as error:
         raise UnreadableError(f"cannot be read: {error.strerror or error}", code="cannot-read") from None
+    if len(files) > _MAX_FILES:
+        raise UnreadableError(f"it has more than {_MAX_FILES} files", code="too-many-files")
     for file in files:
         with RandomAccessFile(file) as source:
             sources.append(source)
@@ -82,18 +79,20 @@ def open_folder(main: Place, stack: ExitStack, sources: list[RandomAccessFile]) 
     return replace(content, tree=next(iter(groups.values())) if len(groups) == 1 else groups)
 
 
-def _require_committed(path: Place, root: Place) -> None:
-    """Raise if Orbax has not committed the folder: until then it has another name, or (in buckets) one file is missing."""
-    if any(UNFINISHED in part for part in (*path.parts[-2:], *root.parts[-2:])):
-        raise PendingError(_NOT_WRITTEN, code="uncommitted")
-    if (root / METADATA).is_file() and not (root / COMMITTED).is_file():
-        try:
-            with RandomAccessFile(root / METADATA) as source:
-                metadata = json.loads(source.head(_MAX_METADATA_BYTES))
-        except (ValueError, RecursionError):
-            raise PendingError(_NOT_WRITTEN, code="uncommitted") from None
-        if isinstance(metadata, dict) and metadata.get("commit_timestamp_nsecs") is None:
-            raise PendingError(_NOT_WRITTEN, code="uncommitted")
+def _is_committed(main: Place) -> bool:
+    """Return whether Orbax has committed the folder: until then it has another name, or (in buckets) one file is missing."""
+    root = main.parent
+    if any(UNFINISHED in part for part in (*main.parts[-2:], *root.parts[-2:])):
+        return False
+    if not (root / METADATA).is_file() or (root / COMMITTED).is_file():
+        return True
+    with RandomAccessFile(root / METADATA) as source:
+        data = source.head(_MAX_METADATA_BYTES)
+    try:
+        metadata = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return not isinstance(metadata, dict) or metadata.get("commit_timestamp_nsecs") is not None
 
 
 def _tree_names(root: Place) -> list[str]:
@@ -112,24 +111,7 @@ def _is_tree(folder: Place) -> bool:
     return any((folder / marker).is_file() for marker in TREE_MARKERS)
 
 
-def _files_below(root: Place) -> Iterator[Place]:
-    """Yield the files of a checkpoint; follows links to folders, but visits each folder only once."""
-    count = 0
-    visited: set[str] = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True) if isinstance(root, Path) else root.walk():
-        real_path = os.path.realpath(folder) if isinstance(folder, str) else str(folder)
-        if real_path in visited:
-            subfolders.clear()
-            continue
-        visited.add(real_path)
-        for name in names:
-            count += 1
-            if count > _MAX_FILES:
-                raise UnreadableError(f"it has more than {_MAX_FILES} files", code="too-many-files")
-            yield Path(folder, name) if isinstance(folder, str) else folder / name
-
-
-def _download(root: RemotePath, files: list[Place], stack: ExitStack) -> Path:
+def _download(root: Place, files: list[Place], stack: ExitStack) -> Path:
     """Return a temporary folder with copies of a remote checkpoint's files, because TensorStore opens files by path."""
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-", ignore_cleanup_errors=True)))
     for file in files:

@@ -21,15 +21,14 @@ MAX_PICKLE_BYTES = 2 << 30
 def open_content(source: RandomAccessFile) -> CheckpointContent:
     """Return the content of a plain pickle; errors as `formats.open_content`."""
     if source.size > MAX_PICKLE_BYTES:
-        raise UnreadableError(
-            f"a plain pickle of {source.size} bytes; more than {MAX_PICKLE_BYTES} are not read", code="pickle-too-large"
-        )
+        message = f"a plain pickle of {source.size} bytes; more than {MAX_PICKLE_BYTES} are not read"
+        raise UnreadableError(message, code="pickle-too-large")
     try:
         tree, _ = read_pickle(source.read_at(0, source.size))
     except ExhaustedError as error:
         raise PendingError(f"{error}: cut off, or still being written", code="cut-off") from None
-    return CheckpointContent(tree, _read)
 
+    def read(_tensor: Tensor) -> NDArray[Any]:
+        raise UnreadableError("the bytes of the tensor are not in the pickle", code="missing-storage")
 
-def _read(_tensor: Tensor) -> NDArray[Any]:
-    raise UnreadableError("the bytes of the tensor are not in the pickle", code="missing-storage")
+    return CheckpointContent(tree, read)

@@ -41,7 +41,16 @@ METADATA = "__metadata__"
 
 def open_content(source: RandomAccessFile) -> CheckpointContent:
     """Return the content of one file: tensors by name, and the header's ``__metadata__`` (texts by key)."""
-    header, begin = _header(source)
+    if source.size < 8:
+        raise PendingError("breaks off in its first bytes", code="cut-off")
+    length = int.from_bytes(source.read_at(0, 8), "little")
+    if length > MAX_HEADER_BYTES:
+        message = f"a header of {length} bytes; up to {MAX_HEADER_BYTES} are read"
+        raise UnreadableError(message, code="header-too-large")
+    header = read_json(source.read_at(8, length))
+    if not isinstance(header, dict):
+        raise UnreadableError("the safetensors header is not a JSON object", code="damaged-header")
+    begin = 8 + length
     tree: dict[str, Any] = {}
     end = 0
 
@@ -57,10 +66,8 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
     if begin + end > source.size:
         raise PendingError(f"ends at byte {source.size}, but its tensors go on to byte {begin + end}", code="cut-off")
     if begin + end < source.size:
-        raise UnreadableError(
-            f"{source.size - begin - end} bytes follow the last tensor: the header does not fit the file",
-            code="damaged-header",
-        )
+        message = f"{source.size - begin - end} bytes follow the last tensor: the header does not fit the file"
+        raise UnreadableError(message, code="damaged-header")
     ordered_tree = {name: tree[name] for name in header}
 
     def read(tensor: Tensor) -> NDArray[Any]:
@@ -68,18 +75,6 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
         return decode(tensor, source.memory_at(begin + int(tensor.storage.key) + start, size))
 
     return CheckpointContent(ordered_tree, read)
-
-
-def _header(source: RandomAccessFile) -> tuple[dict[str, Any], int]:
-    if source.size < 8:
-        raise PendingError("breaks off in its first bytes", code="cut-off")
-    length = int.from_bytes(source.read_at(0, 8), "little")
-    if length > MAX_HEADER_BYTES:
-        raise UnreadableError(f"a header of {length} bytes; up to {MAX_HEADER_BYTES} are read", code="header-too-large")
-    header = read_json(source.read_at(8, length))
-    if not isinstance(header, dict):
-        raise UnreadableError("the safetensors header is not a JSON object", code="damaged-header")
-    return header, 8 + length
 
 
 def read_json(data: bytes) -> Any:
@@ -102,8 +97,6 @@ def _tensor(name: str, entry: Any, end: int) -> tuple[Tensor, int]:
     dtype_code = entry["dtype"] if isinstance(entry.get("dtype"), str) else ""
     dtype = _DTYPES.get(dtype_code, dtype_code)
     if first != end or last - first != prod(shape or ()) * itemsize(dtype):
-        raise UnreadableError(
-            f"the safetensors header gives {name[:80]!r} bytes that do not fit its shape or neighbours",
-            code="damaged-header",
-        )
+        message = f"the safetensors header gives {name[:80]!r} bytes that do not fit its shape or neighbours"
+        raise UnreadableError(message, code="damaged-header")
     return contiguous(dtype, tuple(shape or ()), Storage(str(first), dtype, prod(shape or ()))), last

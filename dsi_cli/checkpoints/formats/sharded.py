@@ -16,14 +16,10 @@ from dsi_cli.remote.locations import Place
 
 
 def open_folder(index: Place, stack: ExitStack, sources: list[RandomAccessFile]) -> CheckpointContent:
-    """Return the content of all shards in an index; they must be in the folder of the index.
+    """Return the content of all shards in an index, which must be in the folder of the index.
 
-    Raises
-    ------
-    UnreadableError
-        The index is damaged or refers to a file in another folder, or a shard cannot be read.
-    PendingError
-        A shard is missing or breaks off.
+    Raise `UnreadableError` if the index is damaged, it refers to another folder, or a shard cannot be read, and `PendingError` if
+    a shard is missing or breaks off.
     """
     with RandomAccessFile(index) as source:
         contents = read_json(source.head(MAX_HEADER_BYTES))

@@ -20,6 +20,7 @@ from dsi_cli.checkpoints.io.source import RandomAccessFile, find_sibling
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
 from dsi_cli.checkpoints.tensors import Storage, Tensor, are_sizes, contiguous, itemsize, view_of
+from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
 
@@ -40,9 +41,28 @@ def open_folder(metadata: Place, stack: ExitStack, sources: list[RandomAccessFil
 
     A file is opened, and added to ``sources``, when a tensor in it is read.
     """
-    state = _read_metadata(metadata)
-    tensors = _tensors(state)
-    chunks = _chunks(state.get("storage_data"))
+    with RandomAccessFile(metadata) as source:
+        if source.size > MAX_PICKLE_BYTES:
+            message = f"metadata of {source.size} bytes; more than {MAX_PICKLE_BYTES} are not read"
+            raise UnreadableError(message, code="pickle-too-large")
+        try:
+            tree, _ = read_pickle(source.read_at(0, source.size))
+        except ExhaustedError:
+            raise PendingError("its metadata break off: cut off, or still being written", code="cut-off") from None
+    state = _state(tree)
+    if not isinstance(state.get("state_dict_metadata"), dict):
+        raise UnreadableError("its .metadata are not those of torch.distributed.checkpoint", code="damaged-metadata")
+    tensors = _tensors(state["state_dict_metadata"], as_dict(state.get("planner_data")))
+    # Find the locations of the parts of each tensor, and of other values, by name.
+    chunks: dict[str, list[_Chunk]] = {}
+    for key, info in as_dict(state.get("storage_data")).items():
+        index, location = _state(key), _state(info)
+        name: Any = index.get("fqn")
+        chunk = _Chunk(index.get("offset") or (), *map(location.get, ("relative_path", "offset", "length")))  # type: ignore[arg-type]
+        is_valid = isinstance(name, str) and isinstance(chunk.file, str) and isinstance(chunk.position, tuple)
+        if not is_valid or {type(chunk.offset), type(chunk.length)} != {int} or location.get("transform_descriptors"):
+            raise UnreadableError("its .metadata do not state where a tensor is stored", code="damaged-metadata")
+        chunks.setdefault(name, []).append(chunk)
     files: dict[str, RandomAccessFile] = {}
 
     def open_chunk(chunk: _Chunk) -> CheckpointContent:
@@ -60,71 +80,29 @@ def open_folder(metadata: Place, stack: ExitStack, sources: list[RandomAccessFil
     return CheckpointContent(tensors, read)
 
 
-def _read_metadata(metadata: Place) -> dict[str, Any]:
-    with RandomAccessFile(metadata) as source:
-        if source.size > MAX_PICKLE_BYTES:
-            raise UnreadableError(
-                f"metadata of {source.size} bytes; more than {MAX_PICKLE_BYTES} are not read", code="pickle-too-large"
-            )
-        try:
-            tree, _ = read_pickle(source.read_at(0, source.size))
-        except ExhaustedError:
-            raise PendingError("its metadata break off: cut off, or still being written", code="cut-off") from None
-    state = _state(tree)
-    if not isinstance(state.get("state_dict_metadata"), dict):
-        raise UnreadableError("its .metadata are not those of torch.distributed.checkpoint", code="damaged-metadata")
-    return state
-
-
 def _state(value: Any) -> dict[str, Any]:
-    state = value.state if isinstance(value, PickledObject) else None
-    return state if isinstance(state, dict) else {}
+    return as_dict(value.state) if isinstance(value, PickledObject) else {}
 
 
-def _chunks(storage: Any) -> dict[str, list[_Chunk]]:
-    """Return the locations of the parts of each tensor, and of other values, by name."""
-    chunks: dict[str, list[_Chunk]] = {}
-    if not isinstance(storage, dict):
-        return chunks
-    for key, info in storage.items():
-        index, location = _state(key), _state(info)
-        name: Any = index.get("fqn")
-        chunk = _Chunk(index.get("offset") or (), *map(location.get, ("relative_path", "offset", "length")))  # type: ignore[arg-type]
-        is_valid = isinstance(name, str) and isinstance(chunk.file, str) and isinstance(chunk.position, tuple)
-        if not is_valid or {type(chunk.offset), type(chunk.length)} != {int} or location.get("transform_descriptors"):
-            raise UnreadableError("its .metadata do not state where a tensor is stored", code="damaged-metadata")
-        chunks.setdefault(name, []).append(chunk)
-    return chunks
-
-
-def _tensors(state: dict[str, Any]) -> dict[str, Tensor]:
+def _tensors(shapes: dict[str, Any], paths: dict[str, Any]) -> dict[str, Tensor]:
     """Return the tensors except those of the optimiser, in the order of the state dict, which the planner's data keep."""
-    shapes, paths = state["state_dict_metadata"], state.get("planner_data")
-    if not isinstance(paths, dict):
-        paths = {}
     tensors = {}
     for name in [*paths, *(name for name in shapes if name not in paths)]:
         info = _state(shapes.get(name))
-        dtype = _dtype(info.get("properties"))
+        # The properties are pickled as a dict or as a tuple.
+        properties: Any = info.get("properties")
+        properties = properties.state if isinstance(properties, PickledObject) else None
+        dtype = as_dict(properties).get("dtype")
+        if isinstance(properties, tuple) and properties:
+            dtype = properties[0]
         size: Any = info.get("size")
-        if not isinstance(name, str) or dtype is None or not are_sizes(size):
+        if not isinstance(name, str) or not isinstance(dtype, PickledGlobal) or not are_sizes(size):
             continue
         path = paths.get(name)
         parts = path if isinstance(path, tuple) else (name,)
         if not any("optim" in str(part).lower() for part in parts):
-            tensors[name] = contiguous(dtype, size, Storage(name, dtype, int(np.prod(size, dtype=object))))
+            tensors[name] = contiguous(dtype.name, size, Storage(name, dtype.name, int(np.prod(size, dtype=object))))
     return tensors
-
-
-def _dtype(properties: Any) -> str | None:
-    """Return the name of the dtype in a tensor's properties, which are pickled as a dict or as a tuple."""
-    state = properties.state if isinstance(properties, PickledObject) else None
-    dtype = None
-    if isinstance(state, dict):
-        dtype = state.get("dtype")
-    elif isinstance(state, tuple) and state:
-        dtype = state[0]
-    return dtype.name if isinstance(dtype, PickledGlobal) else None
 
 
 def _merge_chunks(tensor: Tensor, chunks: list[_Chunk], open_chunk: Callable[[_Chunk], CheckpointContent]) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from dsi_cli.checkpoints.formats import CheckpointContent, open_source
 from dsi_cli.checkpoints.formats.safetensors import read_json
 from dsi_cli.checkpoints.formats.zip_archive import Archive
 from dsi_cli.checkpoints.tensors import Storage, Tensor, decode, span
+from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import UnreadableError
 
 _MAX_LIST_BYTES = 25_000_000
@@ -67,10 +68,5 @@ def _numbers(values: Any) -> tuple[int, ...] | None:
     """Return integers, which the list writes as ``{"as_int": 3}``; None if a value is not an integer."""
     if not isinstance(values, list):
         return None
-    numbers = []
-    for value in values:
-        number = value.get("as_int") if isinstance(value, dict) else None
-        if type(number) is not int:
-            return None
-        numbers.append(number)
-    return tuple(numbers)
+    numbers: list[Any] = [as_dict(value).get("as_int") for value in values]
+    return tuple(numbers) if all(type(number) is int for number in numbers) else None

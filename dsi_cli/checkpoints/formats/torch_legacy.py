@@ -37,7 +37,20 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
 
     (_magic, _protocol, system, tree, keys), end = _read_pickles(source, load_storage)
     big_endian = isinstance(system, dict) and system.get("little_endian") is False
-    offsets = _storage_offsets(source, keys, storages, end)
+    # Find the offset of the elements of each storage.
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise UnreadableError("the list of storages is damaged", code="damaged-storage")
+    offsets = {}
+    for key in keys:
+        if key not in storages:
+            raise UnreadableError(f"storage {key!r} is listed but belongs to no tensor", code="damaged-storage")
+        size, dtype = storages[key].size, storages[key].dtype
+        if not 0 <= size < 1 << 48:
+            raise UnreadableError(f"storage {key!r} cannot have {size} elements", code="damaged-storage")
+        offsets[key] = end + _SIZE_FIELD_BYTES
+        end += _SIZE_FIELD_BYTES + size * (itemsize(dtype) if dtype else 1)
+    if end > source.size:
+        raise PendingError(f"ends at byte {source.size}, but its storages go on to byte {end}", code="cut-off")
 
     def read(tensor: Tensor) -> NDArray[Any]:
         storage = tensor.storage
@@ -50,10 +63,8 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
         stored_size = source.read_at(offset - _SIZE_FIELD_BYTES, _SIZE_FIELD_BYTES)
         elements = int.from_bytes(stored_size, "big" if big_endian else "little")
         if elements != storage.size:
-            raise UnreadableError(
-                f"storage {storage.key!r} has {elements} elements, but its tensors state {storage.size}",
-                code="size-mismatch",
-            )
+            message = f"storage {storage.key!r} has {elements} elements, but its tensors state {storage.size}"
+            raise UnreadableError(message, code="size-mismatch")
         return decode(tensor, source.memory_at(offset + start, size), big_endian=big_endian)
 
     return CheckpointContent(tree, read)
@@ -71,31 +82,11 @@ def _read_pickles(source: RandomAccessFile, persistent_load: Callable[[Any], Any
                 values.append(value)
         except ExhaustedError:
             if len(data) == source.size:
-                raise PendingError(
-                    "breaks off inside its pickles: cut off, or still being written", code="cut-off"
-                ) from None
+                message = "breaks off inside its pickles: cut off, or still being written"
+                raise PendingError(message, code="cut-off") from None
             if size >= MAX_PICKLE_BYTES:
-                raise UnreadableError(
-                    f"its pickles have more than {MAX_PICKLE_BYTES} bytes", code="pickle-too-large"
-                ) from None
+                message = f"its pickles have more than {MAX_PICKLE_BYTES} bytes"
+                raise UnreadableError(message, code="pickle-too-large") from None
             size *= 8
         else:
             return values, end
-
-
-def _storage_offsets(source: RandomAccessFile, keys: Any, storages: dict[str, Storage], end: int) -> dict[str, int]:
-    """Return the offset of the elements of each storage; ``end`` is the end of the pickles."""
-    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-        raise UnreadableError("the list of storages is damaged", code="damaged-storage")
-    offsets = {}
-    for key in keys:
-        if key not in storages:
-            raise UnreadableError(f"storage {key!r} is listed but belongs to no tensor", code="damaged-storage")
-        size, dtype = storages[key].size, storages[key].dtype
-        if not 0 <= size < 1 << 48:
-            raise UnreadableError(f"storage {key!r} cannot have {size} elements", code="damaged-storage")
-        offsets[key] = end + _SIZE_FIELD_BYTES
-        end += _SIZE_FIELD_BYTES + size * (itemsize(dtype) if dtype else 1)
-    if end > source.size:
-        raise PendingError(f"ends at byte {source.size}, but its storages go on to byte {end}", code="cut-off")
-    return offsets

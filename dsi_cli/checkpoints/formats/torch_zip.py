@@ -24,10 +24,8 @@ def open_content(archive: Archive) -> CheckpointContent:
     """Return the content of a torch zip archive; errors as `formats.open_content`."""
     pickles = [name for name in archive.sizes if name.rpartition("/")[2] == "data.pkl"]
     if len(pickles) != 1:
-        raise UnreadableError(
-            f"a zip archive, but not of torch.save: {len(pickles)} entries named data.pkl, expected one",
-            code="several-pickles",
-        )
+        message = f"a zip archive, but not of torch.save: {len(pickles)} entries named data.pkl, expected one"
+        raise UnreadableError(message, code="several-pickles")
     root = pickles[0].removesuffix("data.pkl")
     tree, _ = read_pickle(archive.read_entry(pickles[0], MAX_PICKLE_BYTES), persistent_load=storage_of)
     byte_order = f"{root}byteorder"

@@ -26,19 +26,13 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 class Archive:
     """The entries of a zip archive.
 
+    `PendingError` is raised if the archive has no directory: it was cut off, or is still being written. `UnreadableError` is raised
+    if the directory is damaged, or has two entries with one name.
+
     Attributes
     ----------
-    sizes : dict
-        The uncompressed size of each entry by name, in the order of the directory.
-    notes : list of str
-        Warnings about entries that could be read.
-
-    Raises
-    ------
-    PendingError
-        The archive has no directory: it was cut off, or is still being written.
-    UnreadableError
-        The directory is damaged, or has two entries with one name.
+    sizes : the uncompressed size of each entry by name, in the order of the directory
+    notes : warnings about entries that could be read
     """
 
     def __init__(self, source: RandomAccessFile) -> None:
@@ -51,9 +45,8 @@ class Archive:
         """Return the bytes of an entry; raise `UnreadableError` if it has more than ``max_size``."""
         size = self.sizes[name]
         if size > max_size:
-            raise UnreadableError(
-                f"{name.rpartition('/')[2]} has {size} bytes; more than {max_size} are not read", code="entry-too-large"
-            )
+            message = f"{name.rpartition('/')[2]} has {size} bytes; more than {max_size} are not read"
+            raise UnreadableError(message, code="entry-too-large")
         return bytes(self.read_range(name, 0, size))
 
     def read_range(self, name: str, start: int, size: int) -> memoryview:
@@ -77,9 +70,8 @@ class Archive:
         """Return an entry as a separate file; raise `UnreadableError` if it is compressed."""
         entry = self._entries[name]
         if entry.compress_type != zipfile.ZIP_STORED:
-            raise UnreadableError(
-                f"{name!r} is compressed within the zip archive, which is not read", code="compressed-entry"
-            )
+            message = f"{name!r} is compressed within the zip archive, which is not read"
+            raise UnreadableError(message, code="compressed-entry")
         return self.source.window(self._data_offset(entry), entry.file_size)
 
     def _data_offset(self, entry: zipfile.ZipInfo) -> int:
@@ -95,25 +87,22 @@ def _directory(source: RandomAccessFile) -> dict[str, zipfile.ZipInfo]:
     try:
         infos = zipfile.ZipFile(source).infolist()
     except zipfile.BadZipFile:
-        raise PendingError(
-            "a zip archive without its directory, which is written last: cut off, or still being written", code="cut-off"
-        ) from None
+        message = "a zip archive without its directory, which is written last: cut off, or still being written"
+        raise PendingError(message, code="cut-off") from None
     except (ValueError, NotImplementedError, struct.error, UnicodeDecodeError, OverflowError) as error:
         raise UnreadableError(f"the zip directory is damaged ({type(error).__name__})", code="damaged-archive") from None
     entries = {entry.filename: entry for entry in infos}
     if len(entries) != len(infos):
-        raise UnreadableError(
-            "the zip archive has two entries of one name: readers differ on which counts", code="duplicate-entry"
-        )
+        message = "the zip archive has two entries of one name: readers differ on which counts"
+        raise UnreadableError(message, code="duplicate-entry")
     return entries
 
 
 def _inflate(source: RandomAccessFile, offset: int, compressed_size: int, size: int) -> memoryview:
     max_size = max(_INFLATED_BYTES_LIMIT, _INFLATED_RATIO_LIMIT * min(compressed_size, source.size))
     if size > max_size:
-        raise UnreadableError(
-            f"a deflated entry would take {size} bytes; more than {max_size} are not read", code="entry-too-large"
-        )
+        message = f"a deflated entry would take {size} bytes; more than {max_size} are not read"
+        raise UnreadableError(message, code="entry-too-large")
     decompressor = zlib.decompressobj(-15)
     data = bytearray()
     end = offset + compressed_size

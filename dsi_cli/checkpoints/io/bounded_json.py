@@ -12,18 +12,20 @@ MAX_JSON_VALUES = 1_000_000
 def parse_json(data: bytes) -> Any:
     """Return the value of a JSON text.
 
-    Raises
-    ------
-    ValueError
-        The text is not JSON, or holds more than `MAX_JSON_VALUES` values.
-    RecursionError
-        The text is nested too deeply.
+    Raise `ValueError` if the text is not JSON or holds more than `MAX_JSON_VALUES` values, and `RecursionError` if it is nested
+    too deeply.
 
-    Examples
-    --------
     >>> parse_json(b'{"epoch": 3}')
     {'epoch': 3}
     """
     if sum(map(data.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
         raise ValueError(f"the JSON text has more than {MAX_JSON_VALUES} values")
     return json.loads(data)
+
+
+def parse_json_or_none(data: bytes) -> Any:
+    """Return the value of a JSON text, or None if `parse_json` fails."""
+    try:
+        return parse_json(data)
+    except (ValueError, RecursionError):
+        return None

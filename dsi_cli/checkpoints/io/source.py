@@ -65,21 +65,14 @@ class _LocalRanges:
 class RandomAccessFile:
     """One regular file, opened to read ranges of bytes; also a file object for readers of the standard library.
 
-    `window` returns a part of the file in the same form, for a file that is stored inside another one.
+    `UnreadableError` is raised if the file does not exist, may not be read, or is not regular. A pipe is never opened, because
+    opening it would block.
 
     Attributes
     ----------
-    path : Path or RemotePath
-        The location of the file.
-    size : int
-        The size in bytes when the file was opened.
-    bytes_read : int
-        The number of bytes that were requested so far.
-
-    Raises
-    ------
-    UnreadableError
-        The file does not exist, may not be read, or is not regular. A pipe is never opened, because opening it would block.
+    path : the location of the file
+    size : the size in bytes when the file was opened
+    bytes_read : the number of bytes that were requested so far
     """
 
     def __init__(self, path: Place) -> None:
@@ -98,12 +91,9 @@ class RandomAccessFile:
         self._offset = 0
 
     def window(self, offset: int, size: int) -> RandomAccessFile:
-        """Return ``size`` bytes from ``offset`` on as a separate file; it is closed together with this one.
+        """Return ``size`` bytes from ``offset`` on as a separate file, which is closed together with this one.
 
-        Raises
-        ------
-        PendingError
-            The file ends before the end of the window.
+        It represents a file that is stored inside this one. Raise `PendingError` if the file ends before the end of the window.
         """
         self._require_range(offset, size)
         part = object.__new__(RandomAccessFile)
@@ -118,13 +108,7 @@ class RandomAccessFile:
         self._ranges.close()
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Return exactly ``size`` bytes from ``offset`` on.
-
-        Raises
-        ------
-        PendingError
-            The file ends earlier: it was cut off, or it shrank while it was read.
-        """
+        """Return exactly ``size`` bytes from ``offset`` on; raise `PendingError` if the file ends earlier or shrank."""
         self._count_read(offset, size)
         return self._ranges.read_at(self._offset + offset, size)
 
@@ -150,12 +134,8 @@ class RandomAccessFile:
 
     def _require_range(self, offset: int, size: int) -> None:
         if size < 0 or offset < 0 or offset + size > self.size:
-            raise PendingError(
-                f"ends at byte {self.size}, but its contents go on to byte {offset + size}",
-                code="cut-off",
-                size=self.size,
-                needed=offset + size,
-            )
+            message = f"ends at byte {self.size}, but its contents go on to byte {offset + size}"
+            raise PendingError(message, code="cut-off", size=self.size, needed=offset + size)
 
     def head(self, size: int) -> bytes:
         """Return the first ``size`` bytes, or fewer if the file is shorter."""
@@ -163,12 +143,10 @@ class RandomAccessFile:
 
     # These methods make the file object through which `zipfile` reads the directory.
 
-    def seekable(self) -> bool:
-        """Return True."""
+    def seekable(self) -> bool:  # noqa: D102
         return True
 
-    def tell(self) -> int:
-        """Return the position at which the next `read` begins."""
+    def tell(self) -> int:  # noqa: D102
         return self._position
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -181,11 +159,8 @@ class RandomAccessFile:
         remaining = max(0, self.size - self._position)
         size = remaining if size < 0 else min(size, remaining)
         if size > _MAX_READ_BYTES:
-            raise UnreadableError(
-                f"the zip directory would take {size} bytes; more than {_MAX_READ_BYTES} are not read",
-                code="zip-directory-too-large",
-                size=size,
-            )
+            message = f"the zip directory would take {size} bytes; more than {_MAX_READ_BYTES} are not read"
+            raise UnreadableError(message, code="zip-directory-too-large", size=size)
         self._position += size
         return self.read_at(self._position - size, size)
 
@@ -193,17 +168,11 @@ class RandomAccessFile:
 def find_sibling(path: Place, name: str, description: str) -> Place:
     """Return the file in the same folder that a container refers to by its name.
 
-    Raises
-    ------
-    UnreadableError
-        The name leads out of the folder.
-    PendingError
-        The file does not exist, perhaps because it is not written yet.
+    Raise `UnreadableError` if the name leads out of the folder, and `PendingError` if the file does not exist (yet).
     """
     if not name or Path(name).name != name or "\0" in name:
-        raise UnreadableError(
-            f"refers to a {description} outside its own folder: {name[:80]!r}", code="outside-folder", name=name
-        )
+        message = f"refers to a {description} outside its own folder: {name[:80]!r}"
+        raise UnreadableError(message, code="outside-folder", name=name)
     if len(name) > _MAX_NAME_LENGTH or not (path.parent / name).exists():
         raise PendingError(f"{description} {name[:80]!r} does not exist", code="missing-part", name=name)
     return path.parent / name

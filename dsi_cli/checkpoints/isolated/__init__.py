@@ -5,6 +5,44 @@ memory. In a child process with limits, such a file only makes one checkpoint fa
 
 - `client`: starts the child, sends requests and enforces the limits
 - `worker`: runs in the child and handles requests with one of the readers
-- `listing`: the return type of the readers
-- `hdf5`, `onnx_model`, `flax_msgpack`, `orbax_folder`, `event_file`: one reader per format
+- `hdf5`, `onnx_model`, `flax_msgpack`, `orbax_folder`, `event_file`: one reader per format, which returns `FileContents`
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+@dataclass
+class FileContents:
+    """The contents of one file.
+
+    Attributes
+    ----------
+    read : a function that returns the tensor with a key
+    tensors : the name, dtype (named as in `dsi_cli.checkpoints.tensors`), shape and key of each tensor, in the network's order
+    values : all other contents by name, as values that JSON can represent
+    outputs : the names of the weights whose layers compute the outputs of the model; None if the file does not state them
+    transposed : the names of matrices that are stored as (inputs, outputs)
+    """
+
+    read: Callable[[str], NDArray[Any]]
+    tensors: list[tuple[str, str, list[int], str]] = field(default_factory=list)
+    values: dict[str, Any] = field(default_factory=dict)
+    outputs: list[str] | None = None
+    transposed: list[str] = field(default_factory=list)
+
+
+def dtype_name(array_dtype: Any) -> str:
+    """Return the name of a NumPy or ``ml_dtypes`` dtype; a dtype of two opaque bytes is bfloat16.
+
+    >>> import numpy as np
+    >>> dtype_name(np.dtype(">f4")), dtype_name(np.dtype("V2"))
+    ('float32', 'bfloat16')
+    """
+    is_opaque = array_dtype.kind == "V" and array_dtype.itemsize == 2 and array_dtype.name.startswith("void")
+    return "bfloat16" if is_opaque else str(array_dtype.name)

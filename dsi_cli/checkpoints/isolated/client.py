@@ -16,8 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from itertools import count
@@ -73,26 +72,6 @@ class Limits(NamedTuple):
     """The limit of address space in bytes, in addition to three times the size of the file."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """A file for one of the readers.
-
-    Attributes
-    ----------
-    reader : the name of a module in this package
-    file : the number of this file; the child uses it to keep the last file open
-    size : the size in bytes
-    options : further arguments of the reader that JSON can represent
-    source : the bytes of the file; None if the reader opens files by path
-    """
-
-    reader: str
-    file: int
-    size: int
-    options: dict[str, Any]
-    source: ByteRanges | None
-
-
 DEFAULT_LIMITS = Limits()
 _file_numbers = count()
 
@@ -110,29 +89,33 @@ def open_isolated(
     limits : the time and memory that the child may take for one request
     options : further arguments of the reader that JSON can represent
 
-    Raises
-    ------
-    UnreadableError
-        The library is not installed, the file is damaged, or reading it exceeds the limits.
-    PendingError
-        The file is incomplete.
+    Raise `UnreadableError` if the library is not installed, the file is damaged, or reading it exceeds the limits, and
+    `PendingError` if the file is incomplete.
     """
-    request = Request(reader, next(_file_numbers), size, options, source)
-    contents, _ = _send_request(request, None, limits)
+    package, extra = _PACKAGES[reader]
+    try:
+        is_installed = find_spec(package) is not None
+    except (ImportError, ValueError):
+        is_installed = False
+    if not is_installed:
+        message = f"dsi reads this format with the package {package}; run pip install 'dsi-cli[{extra}]'"
+        raise UnreadableError(message, code="package-missing", package=package)
+    # The child keeps the file with the last number open.
+    request = {"reader": reader, "file": next(_file_numbers), "size": size, "options": options}
+    request |= {"seconds": limits.seconds + size / 50e6, "memory": limits.memory + 3 * size}
+    contents, _ = _child(os.getpid()).exchange(request | {"key": None}, source)
     tree = _tree_of_tensors(contents) | contents["values"]
 
     def read(tensor: Tensor) -> NDArray[Any]:
         storage = tensor.storage
         expected_size = storage.size * itemsize(storage.dtype)
         if expected_size > max(_TENSOR_BYTES_LIMIT, _TENSOR_RATIO_LIMIT * size):
-            raise UnreadableError(
-                f"a tensor of {expected_size} bytes is more than a file of {size} bytes can hold", code="tensor-too-large"
-            )
-        _, data = _send_request(request, storage.key, limits)
+            message = f"a tensor of {expected_size} bytes is more than a file of {size} bytes can hold"
+            raise UnreadableError(message, code="tensor-too-large")
+        _, data = _child(os.getpid()).exchange(request | {"key": storage.key}, source)
         if len(data) != expected_size:
-            raise UnreadableError(
-                f"a tensor has {len(data)} bytes, which do not fit the {expected_size} of its shape", code="size-mismatch"
-            )
+            message = f"a tensor has {len(data)} bytes, which do not fit the {expected_size} of its shape"
+            raise UnreadableError(message, code="size-mismatch")
         return view_of(tensor, decode(contiguous(storage.dtype, (storage.size,), storage), data))
 
     return CheckpointContent(tree, read, outputs=contents["outputs"])
@@ -160,22 +143,6 @@ def _tree_of_tensors(contents: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def _send_request(request: Request, key: str | None, limits: Limits) -> tuple[dict[str, Any], memoryview]:
-    """Return the child's reply: the contents of the file, or the bytes of the tensor with a key."""
-    package, extra = _PACKAGES[request.reader]
-    try:
-        is_installed = find_spec(package) is not None
-    except (ImportError, ValueError):
-        is_installed = False
-    if not is_installed:
-        raise UnreadableError(
-            f"dsi reads this format with the package {package}; run pip install 'dsi-cli[{extra}]'",
-            code="package-missing",
-            package=package,
-        )
-    return _child(os.getpid()).exchange(request, key, limits)
-
-
 @cache
 def _child(pid: int) -> _Child:  # noqa: ARG001  a forked process needs a separate child
     return _Child()
@@ -187,10 +154,11 @@ class _Child:
         self._lock = threading.Lock()
         atexit.register(self._stop)
 
-    def exchange(self, request: Request, key: str | None, limits: Limits) -> tuple[dict[str, Any], memoryview]:
+    def exchange(self, request: dict[str, Any], source: ByteRanges | None) -> tuple[dict[str, Any], memoryview]:
+        """Return the reply to a request, and the bytes that follow it."""
         with self._lock:
             try:
-                reply, data = self._exchange_unlocked(request, key, limits)
+                reply, data = self._exchange(self._running_process(), request, source)
             except BaseException:
                 self._stop()  # otherwise, the next request would receive the reply to this one
                 raise
@@ -199,25 +167,27 @@ class _Child:
         kind = PendingError if reply["is_pending"] else UnreadableError
         raise kind(str(reply["error"]), code=str(reply["code"]))
 
-    def _exchange_unlocked(self, request: Request, key: str | None, limits: Limits) -> tuple[dict[str, Any], memoryview]:
-        process = self._running_process()
-        memory = limits.memory + 3 * request.size
-        message = {"reader": request.reader, "file": request.file, "size": request.size, "options": request.options}
-        seconds = limits.seconds + request.size / 50e6
-        with _time_limit(process, seconds) as clock:
+    def _exchange(
+        self, process: subprocess.Popen[bytes], request: dict[str, Any], source: ByteRanges | None
+    ) -> tuple[dict[str, Any], memoryview]:
+        with _time_limit(process, request["seconds"]) as clock:
             try:
-                _send(process, message | {"key": key, "seconds": seconds, "memory": memory})
+                _send(process, request)
                 reply = _receive(process)
-                while "offset" in reply and request.source is not None:
+                while "offset" in reply and source is not None:
                     # The child requests a range of the file; the time of reading it does not count.
                     with clock.paused():
-                        data = request.source.read_at(reply["offset"], reply["bytes"])
+                        data = source.read_at(reply["offset"], reply["bytes"])
                     _send(process, {}, data)
                     reply = _receive(process)
-                return reply, _receive_bytes(process, reply.get("bytes", 0))
+                array_bytes = bytearray(reply.get("bytes", 0))
+                assert process.stdout is not None
+                if process.stdout.readinto(array_bytes) != len(array_bytes):  # type: ignore[attr-defined]
+                    raise EOFError
+                return reply, memoryview(array_bytes)
             except (OSError, ValueError, KeyError, TypeError, EOFError):
                 process.kill()
-                raise _exit_error(process, clock, seconds, _PACKAGES[request.reader][0]) from None
+                raise _exit_error(process, clock, request["seconds"], _PACKAGES[request["reader"]][0]) from None
 
     def _running_process(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
@@ -233,9 +203,8 @@ class _Child:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
             )
         except OSError as error:
-            raise UnreadableError(
-                f"dsi could not start a process to read it: {error.strerror or error}", code="no-process"
-            ) from None
+            message = f"dsi could not start a process to read it: {error.strerror or error}"
+            raise UnreadableError(message, code="no-process") from None
         return self._process
 
     def _stop(self) -> None:
@@ -244,11 +213,9 @@ class _Child:
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stdout):
-                try:
-                    assert pipe is not None
+                assert pipe is not None
+                with suppress(OSError):  # the child did not read all bytes
                     pipe.close()
-                except OSError:  # the child did not read all bytes
-                    pass
 
 
 class _Clock:
@@ -302,18 +269,6 @@ def _receive(process: subprocess.Popen[bytes]) -> dict[str, Any]:
         raise EOFError
     reply: dict[str, Any] = json.loads(line)
     return reply
-
-
-def _receive_bytes(process: subprocess.Popen[bytes], size: int) -> memoryview:
-    assert process.stdout is not None
-    data = memoryview(bytearray(size))
-    remaining = data
-    while remaining:
-        count = process.stdout.readinto(remaining)  # type: ignore[attr-defined]
-        if not count:
-            raise EOFError
-        remaining = remaining[count:]
-    return data
 
 
 def _exit_error(process: subprocess.Popen[bytes], clock: _Clock, seconds: float, package: str) -> UnreadableError:

@@ -9,7 +9,7 @@ from typing import IO, Any
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.util import tensor_util
 
-from dsi_cli.checkpoints.isolated.listing import FileContents
+from dsi_cli.checkpoints.isolated import FileContents
 from dsi_cli.errors import UnreadableError
 
 
@@ -37,7 +37,11 @@ def open_file(_file: IO[bytes], path: str, tags: list[str]) -> FileContents:
         for number in _numbers(value)
         if isfinite(number)
     ]
-    return FileContents(_no_tensor, values={"scalars": rows})
+
+    def read(key: str) -> Any:
+        raise UnreadableError(f"an event file has no tensor {key!r}", code="missing-tensor")
+
+    return FileContents(read, values={"scalars": rows})
 
 
 def _numbers(value: Any) -> Iterator[float]:
@@ -49,7 +53,3 @@ def _numbers(value: Any) -> Iterator[float]:
         array = tensor_util.make_ndarray(value.tensor)
         if array.size == 1 and array.dtype.kind in "fiu":
             yield float(array.item())
-
-
-def _no_tensor(key: str) -> Any:
-    raise UnreadableError(f"an event file has no tensor {key!r}", code="missing-tensor")

@@ -14,14 +14,17 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.isolated.jax_trees import flatten_tree
-from dsi_cli.checkpoints.isolated.listing import FileContents
+from dsi_cli.checkpoints.isolated import FileContents
 from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, contiguous, decode, itemsize
+from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import PendingError, UnreadableError
 
 _ARRAY, _SCALAR = 1, 3
 _CHUNKED = "__msgpack_chunked_array__"
 _MAX_TEXT_LENGTH = 1 << 20
+_MAX_NAME_LENGTH = 1024
+_MAX_NAME_CHARACTERS = 8 << 20
+"""The maximum number of characters in all names of a tree, including mappings; a ViT-L/16 with Adam's state has 400,000."""
 
 
 class _Array(NamedTuple):
@@ -32,7 +35,15 @@ class _Array(NamedTuple):
 
 def open_file(file: IO[bytes]) -> FileContents:
     """Return the arrays and values of a file by names joined with dots."""
-    tree = _unpack(file.read())
+    try:
+        tree = msgpack.unpackb(file.read(), ext_hook=_extension, unicode_errors="backslashreplace")
+    except msgpack.ExtraData as error:
+        raise UnreadableError(f"{len(error.extra)} bytes follow its contents", code="trailing-bytes") from None
+    except ValueError as error:
+        # The number of bytes limits the size of a mapping or list. A larger size therefore belongs to a longer file.
+        if "incomplete" in str(error) or "exceeds max_" in str(error):
+            raise PendingError("breaks off in the middle", code="cut-off") from None
+        raise UnreadableError(f"msgpack cannot read it: {str(error) or type(error).__name__}", code="damaged") from None
     if not isinstance(tree, dict):
         raise UnreadableError("its contents are not a mapping", code="not-a-mapping")
     arrays: dict[str, _Array] = {}
@@ -41,7 +52,7 @@ def open_file(file: IO[bytes]) -> FileContents:
         return np.frombuffer(arrays[name].data, np.uint8)
 
     listing = FileContents(read)
-    for name, leaf in flatten_tree(_merge_chunks(tree)).items():
+    for name, leaf in _flatten(_merge_chunks(tree)).items():
         if isinstance(leaf, _Array) and (leaf.shape or leaf.dtype not in NUMPY_DTYPES):
             arrays[name] = leaf
             listing.tensors.append((name, leaf.dtype, list(leaf.shape), name))
@@ -52,18 +63,6 @@ def open_file(file: IO[bytes]) -> FileContents:
         else:
             listing.values[name] = _to_json(leaf)
     return listing
-
-
-def _unpack(data: bytes) -> Any:
-    try:
-        return msgpack.unpackb(data, ext_hook=_extension, unicode_errors="backslashreplace")
-    except msgpack.ExtraData as error:
-        raise UnreadableError(f"{len(error.extra)} bytes follow its contents", code="trailing-bytes") from None
-    except ValueError as error:
-        # The number of bytes limits the size of a mapping or list. A larger size therefore belongs to a longer file.
-        if "incomplete" in str(error) or "exceeds max_" in str(error):
-            raise PendingError("breaks off in the middle", code="cut-off") from None
-        raise UnreadableError(f"msgpack cannot read it: {str(error) or type(error).__name__}", code="damaged") from None
 
 
 def _extension(kind: int, data: bytes) -> Any:
@@ -99,7 +98,7 @@ def _merge_chunks(tree: Any) -> Any:
         return tree
     if tree.get(_CHUNKED) is not True:
         return {key: _merge_chunks(value) for key, value in tree.items()}
-    shape, chunks = _values(tree.get("shape")), _values(tree.get("chunks"))
+    shape, chunks = (list(as_dict(tree.get(key)).values()) for key in ("shape", "chunks"))
     are_sizes = all(type(size) is int and size >= 0 for size in shape)
     has_one_dtype = all(isinstance(chunk, _Array) and chunk.dtype == chunks[0].dtype for chunk in chunks)
     if not chunks or not are_sizes or not has_one_dtype:
@@ -109,5 +108,27 @@ def _merge_chunks(tree: Any) -> Any:
     return _Array(chunks[0].dtype, tuple(shape), b"".join(chunk.data for chunk in chunks))
 
 
-def _values(mapping: Any) -> list[Any]:
-    return list(mapping.values()) if isinstance(mapping, dict) else []
+def _flatten(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the leaves of nested mappings (a tree without shared parts) by their names joined with dots, in order.
+
+    Names repeat the keys above them, so their total length is limited.
+    """
+    leaves: dict[str, Any] = {}
+    remaining = _MAX_NAME_CHARACTERS
+    stack: list[tuple[str, Any]] = [("", tree)]
+    while stack:
+        name, node = stack.pop()
+        if not isinstance(node, dict):
+            leaves[name] = node
+            continue
+        for key, value in reversed(list(node.items())):
+            child_name = f"{name}.{key}" if name else str(key)
+            remaining -= len(child_name)
+            if len(child_name) > _MAX_NAME_LENGTH or remaining < 0:
+                raise UnreadableError(
+                    f"names of up to {_MAX_NAME_LENGTH} letters, and {_MAX_NAME_CHARACTERS} in all, are read; one has"
+                    f" {len(child_name)}",
+                    code="names-too-long",
+                )
+            stack.append((child_name, value))
+    return leaves

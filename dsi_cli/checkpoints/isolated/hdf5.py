@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from typing import IO, Any
@@ -11,9 +10,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.io import bounded_json
+from dsi_cli.checkpoints.io.bounded_json import parse_json_or_none
+from dsi_cli.checkpoints.isolated import FileContents, dtype_name
 from dsi_cli.checkpoints.isolated.keras_names import OPTIMIZERS, H5Dataset, H5Group, is_keras, parameters
-from dsi_cli.checkpoints.isolated.listing import FileContents, dtype_name
 from dsi_cli.errors import PendingError, UnreadableError
 
 _MAX_DEPTH = 32
@@ -41,7 +40,8 @@ def open_file(file: IO[bytes], config: str = "", version: str | None = None) -> 
         raise _problem(error) from None
 
     listing = FileContents(partial(_read, opened))
-    model_config = _parse_config(config or root.text("model_config") or "")
+    config = config or root.text("model_config") or ""
+    model_config = parse_json_or_none(config.encode()) if len(config) <= _MAX_CONFIG_LENGTH else None
     for name, array, is_output in parameters(root, model_config):
         listing.tensors.append((name, array.dtype, list(array.shape), array.path))
         if is_output:
@@ -54,9 +54,8 @@ def open_file(file: IO[bytes], config: str = "", version: str | None = None) -> 
 def _read(opened: h5py.File, path: str) -> NDArray[Any]:
     dataset = opened[path]
     if dataset.external is not None or dataset.is_virtual:
-        raise UnreadableError(
-            f"{path[:80]!r} has its elements in another file, which dsi does not open", code="outside-folder"
-        )
+        message = f"{path[:80]!r} has its elements in another file, which dsi does not open"
+        raise UnreadableError(message, code="outside-folder")
     if dataset.size and not dataset.id.get_storage_size():
         raise UnreadableError(f"{path[:80]!r} has elements that were never written", code="missing-elements")
     try:
@@ -74,16 +73,6 @@ def _problem(error: BaseException) -> PendingError | UnreadableError:
     return UnreadableError(f"h5py cannot read it: {text}", code="damaged")
 
 
-def _parse_config(text: str) -> Any:
-    """Return the value of a JSON text, or None if it cannot be parsed or is too long."""
-    if len(text) > _MAX_CONFIG_LENGTH:
-        return None
-    try:
-        return bounded_json.parse_json(text.encode())
-    except (ValueError, RecursionError):
-        return None
-
-
 def _read_group(group: Any, record: H5Group, path: str, depth: int, remaining: list[int]) -> None:
     """Add the members of an h5py group to a record; ``remaining[0]`` is the number of objects that may still follow."""
     for name in group:
@@ -91,10 +80,8 @@ def _read_group(group: Any, record: H5Group, path: str, depth: int, remaining: l
             continue
         remaining[0] -= 1
         if remaining[0] < 0 or depth >= _MAX_DEPTH:
-            raise UnreadableError(
-                f"more than {_MAX_OBJECTS} names, or groups in groups {_MAX_DEPTH} deep: dsi does not read that",
-                code="too-many-objects",
-            )
+            message = f"more than {_MAX_OBJECTS} names, or groups in groups {_MAX_DEPTH} deep: dsi does not read that"
+            raise UnreadableError(message, code="too-many-objects")
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             continue
         member = group[name]
@@ -104,32 +91,23 @@ def _read_group(group: Any, record: H5Group, path: str, depth: int, remaining: l
             _read_group(member, inner, member_path, depth + 1, remaining)
         elif isinstance(member, h5py.Dataset):
             shape = (0,) if member.shape is None else member.shape
-            record.members[name] = H5Dataset(_address(member), member_path, _dtype(member), shape)
+            try:
+                dtype = dtype_name(member.dtype)
+            except (TypeError, ValueError):
+                dtype = "type of its own"
+            record.members[name] = H5Dataset(_address(member), member_path, dtype, shape)
 
 
 def _address(node: Any) -> int:
     return int(h5py.h5o.get_info(node.id).addr)
 
 
-def _dtype(dataset: Any) -> str:
-    try:
-        return dtype_name(dataset.dtype)
-    except (TypeError, ValueError):
-        return "type of its own"
-
-
 def _texts(node: Any) -> dict[str, list[str]]:
     texts = {}
     for name in node.attrs:
         with suppress(OSError, TypeError, ValueError, RuntimeError, KeyError):
-            texts[name] = list(_strings(node.attrs[name]))
+            value = node.attrs[name]
+            items = value.reshape(-1).tolist() if isinstance(value, np.ndarray) else [value]
+            strings = [item.decode("utf-8", "replace") if isinstance(item, bytes) else item for item in items]
+            texts[name] = [item for item in strings if isinstance(item, str)]
     return texts
-
-
-def _strings(value: Any) -> Iterator[str]:
-    items = value.reshape(-1).tolist() if isinstance(value, np.ndarray) else [value]
-    for item in items:
-        if isinstance(item, bytes):
-            yield item.decode("utf-8", "replace")
-        elif isinstance(item, str):
-            yield item

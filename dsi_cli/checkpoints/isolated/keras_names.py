@@ -34,20 +34,8 @@ _VARIABLES = {
 }
 """The names of numbered variables in Keras 3, for layers whose first variable is not a kernel."""
 _WITHOUT_WEIGHTS = frozenset(
-    {
-        *(
-            "Activation",
-            "Softmax",
-            "Dropout",
-            "Reshape",
-            "Flatten",
-            "Permute",
-            "Rescaling",
-            "Identity",
-            "UnitNormalization",
-        ),
-        *(f"{kind}Pooling{axes}D" for kind in ("GlobalAverage", "GlobalMax", "Average", "Max") for axes in (1, 2, 3)),
-    }
+    ["Activation", "Softmax", "Dropout", "Reshape", "Flatten", "Permute", "Rescaling", "Identity", "UnitNormalization"]
+    + [f"{kind}Pooling{axes}D" for kind in ("GlobalAverage", "GlobalMax", "Average", "Max") for axes in (1, 2, 3)]
 )
 """Layers without weights that can follow the classifier."""
 _COUNT = re.compile(r"_(\d{1,9})$")
@@ -89,18 +77,13 @@ class H5Group:
 
 
 class _Layer(NamedTuple):
-    """A layer in a model's configuration.
-
-    Attributes
-    ----------
-    name : the layer's name
-    layers : the layers of a nested model by the names of their groups in Keras 3, in the model's order
-    is_output : whether the layer computes an output of its model
-    """
+    """A layer in a model's configuration."""
 
     name: str
     layers: dict[str, _Layer]
+    """The layers of a nested model by the names of their groups in Keras 3, in the model's order."""
     is_output: bool
+    """True if the layer computes an output of its model."""
 
 
 class _Parameter(NamedTuple):
@@ -115,15 +98,12 @@ class _Parameter(NamedTuple):
 def parameters(root: H5Group, config: Any = None) -> Iterator[tuple[str, H5Dataset, bool]]:
     """Yield each parameter except the optimiser's: its name, its array, and whether its layer computes an output of the model.
 
+    Raise `UnreadableError` if the names are too long.
+
     Parameters
     ----------
     root : the root group of the file
     config : the model's configuration as Keras serialises it, if known
-
-    Raises
-    ------
-    UnreadableError
-        The names are too long.
     """
     weights = root.members.get(_WEIGHTS)
     top = weights if isinstance(weights, H5Group) else root
@@ -137,9 +117,8 @@ def parameters(root: H5Group, config: Any = None) -> Iterator[tuple[str, H5Datas
     for parameter in candidates:
         remaining -= max(len(parameter.name), len(parameter.path))
         if remaining < 0:
-            raise UnreadableError(
-                f"the names of its parameters have more than {_MAX_NAME_CHARACTERS} letters in all", code="names-too-long"
-            )
+            message = f"the names of its parameters have more than {_MAX_NAME_CHARACTERS} letters in all"
+            raise UnreadableError(message, code="names-too-long")
         name = parameter.path if parameter.name in taken else parameter.name
         if name not in taken:
             taken.add(name)
@@ -152,15 +131,6 @@ def is_keras(root: H5Group) -> bool:
     if any(_text_list(group, "layer_names") for group in groups):
         return True
     return any(_VARS in group.members for group in groups) or bool(_LAYERS & set(root.members))
-
-
-def _require_short(*names: str) -> None:
-    """Raise if a name is too long, because the names of all members would repeat it."""
-    longest = max(map(len, names))
-    if longest > _MAX_NAME_LENGTH:
-        raise UnreadableError(
-            f"a parameter has a name of {longest} letters; dsi reads up to {_MAX_NAME_LENGTH}", code="names-too-long"
-        )
 
 
 def _text_list(group: H5Group, name: str) -> list[str]:
@@ -184,7 +154,10 @@ def _keras_2_parameters(top: H5Group, layers: dict[str, _Layer]) -> Iterator[_Pa
             array = _member_at(group, weight)
             if isinstance(array, H5Dataset):
                 is_output = layer in layers_by_name and _computes_output(layers_by_name[layer], set(weight.split("/")))
-                yield _Parameter(_short_name(layer, weight), _dotted(f"{layer}/{weight}"), array, is_output)
+                # The layer's name occurs once: ``dense/kernel`` for ``sequential/dense/kernel:0``.
+                before, separator, rest = f"/{weight}".partition(f"/{layer}/")
+                name = _dotted(f"{layer}/{rest if separator else before[1:]}")
+                yield _Parameter(name, _dotted(f"{layer}/{weight}"), array, is_output)
 
 
 def _computes_output(layer: _Layer, parts: set[str]) -> bool:
@@ -199,12 +172,6 @@ def _member_at(group: H5Group, path: str) -> H5Group | H5Dataset | None:
     for part in path.split("/"):
         member = member.members.get(part) if isinstance(member, H5Group) else None
     return member
-
-
-def _short_name(layer: str, weight: str) -> str:
-    """Return a parameter's name in which the layer's name occurs once: ``dense/kernel`` for ``sequential/dense/kernel:0``."""
-    before, separator, rest = f"/{weight}".partition(f"/{layer}/")
-    return _dotted(f"{layer}/{rest if separator else before[1:]}")
 
 
 def _dotted(path: str) -> str:
@@ -228,7 +195,11 @@ class _Keras3Names:
         is_output: bool = False,
     ) -> Iterator[_Parameter]:
         """Yield all parameters of a layer or model; ``is_output`` states whether it computes an output."""
-        _require_short(name, path)
+        # The names of all members repeat the name of the group.
+        longest = max(len(name), len(path))
+        if longest > _MAX_NAME_LENGTH:
+            message = f"a parameter has a name of {longest} letters; dsi reads up to {_MAX_NAME_LENGTH}"
+            raise UnreadableError(message, code="names-too-long")
         for key, member in self._ordered_members(group, {}):
             member_path = f"{path}{_dotted(key)}"
             if isinstance(member, H5Dataset):
@@ -280,7 +251,13 @@ class _Keras3Names:
         """Return the members of a group in the model's order, as far as it is known; variables come first."""
         members = sorted(group.members.items(), key=lambda item: natural_key(item[0]))
         addresses = {key: self._last_address(member) for key, member in members}
-        if _follow_counts(addresses):
+        # The order of writing counts if the addresses of layers of one class follow their counts.
+        last: dict[str, int] = {}
+        follow_counts = True
+        for key, address in addresses.items():
+            follow_counts &= address >= last.get(_without_count(key), 0)
+            last[_without_count(key)] = address
+        if follow_counts:
             members.sort(key=lambda item: addresses[item[0]])
         indices = {key: index for index, key in enumerate(layers)}
         return sorted(members, key=lambda item: (item[0] != _VARS, indices.get(item[0], len(indices))))
@@ -293,17 +270,6 @@ class _Keras3Names:
             inner = [self._last_address(part) for part in member.members.values()]
             self._last_addresses[id(member)] = max([member.address, *inner])
         return self._last_addresses[id(member)]
-
-
-def _follow_counts(addresses: dict[str, int]) -> bool:
-    """Return whether the addresses of layers of one class follow their counts; names are in their natural order."""
-    last: dict[str, int] = {}
-    for name, address in addresses.items():
-        kind = _without_count(name)
-        if address < last.get(kind, 0):
-            return False
-        last[kind] = address
-    return True
 
 
 def _without_count(name: str) -> str:
@@ -322,7 +288,9 @@ def _layers(config: Any, depth: int = 0) -> dict[str, _Layer]:
     for layer in configs:
         class_name = layer.get("class_name")
         if isinstance(class_name, str):
-            kind = _snake_case(class_name)
+            # GlobalAveragePooling2D is global_average_pooling2d.
+            kind = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", class_name))
+            kind = re.sub(r"([a-z])([A-Z])", r"\1_\2", kind).lower()
             count = counts[kind] = counts.get(kind, -1) + 1
             name = _layer_name(layer)
             layers[f"{kind}_{count}" if count else kind] = _Layer(name, _layers(layer, depth + 1), name in outputs)
@@ -368,13 +336,3 @@ def _referenced_layers(node: Any) -> Iterator[str]:
             stack.extend(value.values())
         elif isinstance(value, list):
             stack.extend(value)
-
-
-def _snake_case(name: str) -> str:
-    """Return the name of a group in Keras 3 for the name of a class.
-
-    >>> [_snake_case(name) for name in ("Dense", "Conv2D", "BatchNormalization", "GlobalAveragePooling2D")]
-    ['dense', 'conv2d', 'batch_normalization', 'global_average_pooling2d']
-    """
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

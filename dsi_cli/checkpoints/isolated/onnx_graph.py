@@ -42,8 +42,6 @@ _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 class _Value(NamedTuple):
-    """A value in the graph that is a weight or a transposed weight."""
-
     weight: str
     is_transposed: bool
 
@@ -51,15 +49,12 @@ class _Value(NamedTuple):
 class Graph:
     """The weights of a graph, and their properties according to its nodes.
 
+    Raise `UnreadableError` if two initialisers have one name.
+
     Attributes
     ----------
     weights : the initialisers, and the tensors in ``Constant`` nodes that layers use, by name
     transposed : the names of matrices that a product takes as (inputs, outputs)
-
-    Raises
-    ------
-    UnreadableError
-        Two initialisers have one name.
     """
 
     def __init__(self, graph: GraphProto) -> None:
@@ -137,11 +132,20 @@ class Graph:
             if name in self._values:
                 self._first_uses.setdefault(self._values[name].weight, index)
         if node.op_type in _PRODUCTS:
-            self._record_orientation(node)
+            # Record whether the matrices are transposed; the first product that uses a matrix decides.
+            numbers = _numbers(node) if node.op_type != "MatMul" else {}
+            for position, has_outputs_last in ((1, numbers.get("transB", 0) != 1), (0, numbers.get("transA", 0) == 1)):
+                value = self._value(node.input, position)
+                if value is not None:
+                    self._is_transposed.setdefault(value.weight, has_outputs_last != value.is_transposed)
         if node.op_type in _LAYERS:
             self._name_layer(node)
-        elif node.op_type == "Add":
-            self._name_by_added_bias(node)
+        elif node.op_type == "Add" and len(node.input) == 2:
+            # Name a weight after the bias that is added to its product.
+            for product, bias in (node.input[:2], node.input[1::-1]):
+                weight = self._products.get(product)
+                if weight is not None and _GENERIC.fullmatch(weight):
+                    self._name_by_bias(weight, self._values.get(bias))
 
     def _value(self, inputs: Sequence[str], index: int) -> _Value | None:
         return self._values.get(inputs[index]) if index < len(inputs) else None
@@ -168,14 +172,6 @@ class Graph:
             value = value._replace(is_transposed=value.is_transposed != is_turned)
         self._values[node.output[0]] = value
 
-    def _record_orientation(self, node: NodeProto) -> None:
-        """Record whether the matrices of a product are transposed; the first product that uses a matrix decides."""
-        numbers = _numbers(node) if node.op_type != "MatMul" else {}
-        for index, has_outputs_last in ((1, numbers.get("transB", 0) != 1), (0, numbers.get("transA", 0) == 1)):
-            value = self._value(node.input, index)
-            if value is not None:
-                self._is_transposed.setdefault(value.weight, has_outputs_last != value.is_transposed)
-
     def _name_layer(self, node: NodeProto) -> None:
         """Record a readable name for the weight of a layer, and that the layer's output depends on the weight."""
         value = self._layer_weight(node)
@@ -189,15 +185,6 @@ class Graph:
         module = _scope(node) or _module(node.name)
         if module:
             self._names_by_module.setdefault(value.weight, f"{module}.weight")
-
-    def _name_by_added_bias(self, node: NodeProto) -> None:
-        """Record the name of a weight derived from the bias that is added to its product."""
-        if len(node.input) != 2:
-            return
-        for product, bias in (node.input[:2], node.input[1::-1]):
-            weight = self._products.get(product)
-            if weight is not None and _GENERIC.fullmatch(weight):
-                self._name_by_bias(weight, self._values.get(bias))
 
     def _name_by_bias(self, weight: str, bias: _Value | None) -> None:
         if bias is None or len(self.weights[bias.weight].dims) != 1:

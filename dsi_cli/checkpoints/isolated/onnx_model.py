@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from dsi_cli.checkpoints.isolated.listing import FileContents, dtype_name
+from dsi_cli.checkpoints.isolated import FileContents, dtype_name
 from dsi_cli.checkpoints.isolated.onnx_graph import Graph
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -29,7 +29,17 @@ _LENGTH_PREFIXED = 2
 
 def open_file(file: IO[bytes]) -> FileContents:
     """Return the weights of a model in the order in which its nodes use them, and its metadata."""
-    model = _parse_model(file.read())
+    data = file.read()
+    try:
+        model: ModelProto = ModelProto.FromString(data)
+    except DecodeError:
+        if _breaks_off(data):
+            raise PendingError("the model breaks off in the middle", code="cut-off") from None
+        raise UnreadableError("damaged: onnx cannot read it", code="damaged") from None
+    if not model.HasField("graph"):
+        raise PendingError("breaks off before its graph", code="cut-off")
+    if model.ir_version >= _MIN_VERSION_WITH_OPSETS and not model.opset_import:
+        raise PendingError("breaks off behind its graph", code="cut-off")
     graph = Graph(model.graph)
     weights = list(graph.weights.values())
     indices = {name: index for index, name in enumerate(graph.weights)}
@@ -63,20 +73,6 @@ def _dtype(kind: int) -> str:
         return dtype_name(helper.tensor_dtype_to_np_dtype(kind))
     except (KeyError, TypeError, ValueError):
         return f"type {kind}"
-
-
-def _parse_model(data: bytes) -> ModelProto:
-    try:
-        model: ModelProto = ModelProto.FromString(data)
-    except DecodeError:
-        if _breaks_off(data):
-            raise PendingError("the model breaks off in the middle", code="cut-off") from None
-        raise UnreadableError("damaged: onnx cannot read it", code="damaged") from None
-    if not model.HasField("graph"):
-        raise PendingError("breaks off before its graph", code="cut-off")
-    if model.ir_version >= _MIN_VERSION_WITH_OPSETS and not model.opset_import:
-        raise PendingError("breaks off behind its graph", code="cut-off")
-    return model
 
 
 def _breaks_off(data: bytes) -> bool:

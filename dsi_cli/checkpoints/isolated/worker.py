@@ -6,14 +6,13 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from typing import IO, Any
 
 import numpy as np
 
+from dsi_cli.checkpoints.isolated import FileContents
 from dsi_cli.checkpoints.isolated.client import MAX_MESSAGE_BYTES
-from dsi_cli.checkpoints.isolated.listing import FileContents
 from dsi_cli.errors import CheckpointError, PendingError
 
 _BUFFER_BYTES = 8 << 10
@@ -100,22 +99,20 @@ class _Worker:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._file: int | None = None
-        self._listing: FileContents | None = None
+        self._listing: Any = None
 
     def handle(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes | memoryview]:
         """Return the reply to a request, as a message and bytes."""
         if self._file != request["file"] or self._listing is None:
             self._file = self._listing = None
-            reader: Callable[..., FileContents] = import_module(
-                f"dsi_cli.checkpoints.isolated.{request['reader']}"
-            ).open_file
+            reader = import_module(f"dsi_cli.checkpoints.isolated.{request['reader']}")
             file = io.BufferedReader(RemoteFile(self._channel, request["size"]), _BUFFER_BYTES)
-            self._listing = reader(file, **request["options"])
+            self._listing = reader.open_file(file, **request["options"])
             self._file = request["file"]
-        listing = self._listing
+        listing: FileContents = self._listing
         if request["key"] is None:
-            contents = {"tensors": listing.tensors, "values": listing.values, "outputs": listing.outputs}
-            return contents | {"transposed": listing.transposed}, b""
+            names = ("tensors", "values", "outputs", "transposed")
+            return {name: getattr(listing, name) for name in names}, b""
         array = np.ascontiguousarray(listing.read(request["key"]))
         if array.dtype.byteorder == ">" or (array.dtype.byteorder == "=" and sys.byteorder == "big"):
             array = array.astype(array.dtype.newbyteorder("<"))
@@ -142,18 +139,14 @@ def main() -> None:
 def _error_reply(error: Exception) -> dict[str, Any]:
     if isinstance(error, CheckpointError):
         return {"error": str(error), "code": error.code, "is_pending": isinstance(error, PendingError)}
+    first_words = (" ".join(str(error).split()) or type(error).__name__)[:200]
     if isinstance(error, ImportError):
-        text, code = f"a library cannot be imported ({_first_words(error)}); install it again", "package-missing"
+        text, code = f"a library cannot be imported ({first_words}); install it again", "package-missing"
     elif isinstance(error, MemoryError | RecursionError):
         text, code = f"it asks for too much ({type(error).__name__})", "reader-failed"
     else:
-        text, code = f"damaged, or of a kind that is not read: {_first_words(error)}", "damaged"
+        text, code = f"damaged, or of a kind that is not read: {first_words}", "damaged"
     return {"error": text, "code": code, "is_pending": False}
-
-
-def _first_words(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return (text or type(error).__name__)[:200]
 
 
 if __name__ == "__main__":

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import gc
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from dsi_cli.checkpoints.pickle.objects import (
@@ -56,6 +55,9 @@ def read_pickle(
 ) -> tuple[Any, int]:
     r"""Return the contents of the pickle at ``start`` as inert data, and the offset of its end.
 
+    Raise `ExhaustedError` if the data ends before the pickle does. Raise `UnreadableError` if the bytes are not a pickle, or the
+    pickle requests more than a checkpoint can need.
+
     Parameters
     ----------
     data : bytes
@@ -67,39 +69,22 @@ def read_pickle(
     is_nested : bool
         Whether the pickle is stored inside another one. No further pickle inside it is read.
 
-    Raises
-    ------
-    ExhaustedError
-        The data ends before the pickle does.
-    UnreadableError
-        The bytes are not a pickle, or the pickle requests more than a checkpoint can need.
-
-    Examples
-    --------
     >>> read_pickle(b"cos\nsystem\n(X\x02\x00\x00\x00lstR.")[0].callee
     PickledGlobal(module='os', name='system')
     """
     machine = _Machine(data, start, persistent_load, is_nested=is_nested)
-    try:
-        with _gc_disabled():
-            return machine.run(), machine.position
-    except (IndexError, struct.error):
-        if machine.position >= len(data) - 9:
-            raise ExhaustedError("the pickle breaks off") from None
-        raise UnreadableError(
-            "the pickle is damaged: an instruction finds too little on the stack", code="damaged-pickle"
-        ) from None
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        raise UnreadableError(f"the pickle is damaged ({type(error).__name__})", code="damaged-pickle") from None
-
-
-@contextmanager
-def _gc_disabled() -> Iterator[None]:
-    """Disable the garbage collector: thousands of new objects would start it repeatedly, although none is garbage."""
+    # Thousands of new objects would start the garbage collector repeatedly, although none is garbage.
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        yield
+        return machine.run(), machine.position
+    except (IndexError, struct.error):
+        if machine.position >= len(data) - 9:
+            raise ExhaustedError("the pickle breaks off") from None
+        message = "the pickle is damaged: an instruction finds too little on the stack"
+        raise UnreadableError(message, code="damaged-pickle") from None
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise UnreadableError(f"the pickle is damaged ({type(error).__name__})", code="damaged-pickle") from None
     finally:
         if was_enabled:
             gc.enable()
@@ -153,9 +138,8 @@ class _Machine:
         """
         self.budget -= cost
         if self.budget < 0:
-            raise UnreadableError(
-                f"the pickle would take more than {MEMORY_BUDGET_BYTES // 1_000_000} MB of memory", code="pickle-too-large"
-            )
+            message = f"the pickle would take more than {MEMORY_BUDGET_BYTES // 1_000_000} MB of memory"
+            raise UnreadableError(message, code="pickle-too-large")
 
     def take(self, size: int) -> bytes:
         end = self.position + size

@@ -1,0 +1,155 @@
+"""Find the checkpoints in folders.
+
+The contents of a file decide whether it is a checkpoint, not its name. A file with a checkpoint's suffix is always listed, so that
+a damaged checkpoint is reported and not overlooked. All other files are counted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dsi_cli.checkpoints.encoders import LABEL_ENCODER
+from dsi_cli.checkpoints.epochs import EpochAndStep, is_step_folder
+from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, is_checkpoint
+from dsi_cli.checkpoints.io.source import RandomAccessFile
+from dsi_cli.errors import CheckpointError
+from dsi_cli.remote import locations
+from dsi_cli.remote.locations import Place
+from dsi_cli.remote.trackers import TrackedRun
+
+SUFFIXES = (
+    ".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".pkl", ".pickle", ".th", ".pt2", ".keras", ".h5", ".hdf5", ".onnx",
+    ".msgpack", ".t7",
+)  # fmt: skip
+"""Suffixes of checkpoints: a file with one of them is listed even if it is damaged."""
+MODEL_FILES = (
+    "model.safetensors.index.json",
+    "model.safetensors",
+    "adapter_model.safetensors",
+    "pytorch_model.bin.index.json",
+    "pytorch_model.bin",
+    "adapter_model.bin",
+    *WHOLE_FOLDERS,
+)
+"""The files that make a folder one checkpoint, the best first."""
+STATE_FILES = ("trainer_state.json", "config.json")
+"""The files with metadata in a folder that is one checkpoint."""
+_OTHER_SUFFIXES = (
+    ".json", ".txt", ".csv", ".tsv", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".pdf", ".md", ".py", ".ipynb",
+    ".yaml", ".yml", ".toml", ".npy", ".html", ".parquet", ".xml", ".sh", ".jsonl",
+)  # fmt: skip
+"""Suffixes of formats that hold no weights; such files are not opened."""
+_REMOTE_SUFFIXES = ("", ".model", ".weights", ".npz")
+"""Further suffixes of remote files whose contents are checked; a request for every remote file would be slow."""
+_OUTPUT_TABLE = "checkpoints.parquet"
+"""The file that marks a results folder of dsi, which is skipped."""
+_IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})
+_OPTIMISER_FOLDER = re.compile(r"optimizer(_\d+)?")
+"""Accelerate's folder of the optimiser's state, next to the folder with the model's parts."""
+
+
+@dataclass
+class FolderContents:
+    """The checkpoints of one run's folder."""
+
+    files: list[tuple[Place, os.stat_result, Place | None]] = field(default_factory=list)
+    """The path, status and step folder of each checkpoint."""
+    moments: list[EpochAndStep] = field(default_factory=list)
+    """Epoch and step of each file if the files are revisions, the oldest first."""
+    ignored: int = 0
+    """The number of other files."""
+    name: str | None = None
+    """The name of the run in its tracker."""
+    tracked: TrackedRun | None = None
+
+
+Folders = dict[Place, FolderContents]
+
+
+def search_folder(top: Place, folders: Folders) -> None:
+    """Add the checkpoints in a folder, at any depth, to their runs."""
+    for folder, subfolders, files in locations.walk(top):
+        if _OUTPUT_TABLE in files:
+            subfolders.clear()
+            continue
+        if any(_marks_a_checkpoint(mark, files) for mark in WHOLE_FOLDERS):
+            subfolders.clear()
+        subfolders[:] = [
+            name for name in subfolders if name not in _IGNORED_FOLDERS and not _OPTIMISER_FOLDER.fullmatch(name)
+        ]
+        add_folder(folder, files, folders, is_top=folder == top)
+
+
+def add_folder(folder: Place, files: list[str], folders: Folders, *, is_top: bool) -> None:
+    """Add a folder's files to its run, or to the run of its parent if the folder is one checkpoint."""
+    model = next((name for name in MODEL_FILES if _marks_a_checkpoint(name, files)), None)
+    is_step = model in WHOLE_FOLDERS or (is_step_folder(folder.name) and not (is_top and model is None))
+    # The checkpoint is ``checkpoint-500`` of ``checkpoint-500/global_step500``, and ``7`` of ``7/default``.
+    step = folder
+    while is_step and (is_step_folder(step.parent.name) or (step.name == "default" and step.parent.name.isdecimal())):
+        step = step.parent
+    run = step.parent if is_step else folder
+    # A folder with a model's file is one checkpoint, and its other files belong to it.
+    if model is not None:
+        contents = folders.setdefault(run, FolderContents())
+        contents.ignored += len(files) - 1
+        status = file_status(folder / model)
+        if status is not None:
+            contents.files.append((folder / model, status, step))
+        return
+    for name in files:
+        path = folder / name
+        status = file_status(path)
+        contents = folders.setdefault(run, FolderContents())
+        if status is not None and _may_be_checkpoint(path, status):
+            contents.files.append((path, status, folder if is_step else None))
+        else:
+            contents.ignored += 1
+
+
+def _marks_a_checkpoint(name: str, files: list[str]) -> bool:
+    """Return whether a folder has one of `MODEL_FILES`; ``.metadata`` counts only next to torch's ``.distcp`` files."""
+    return name in files and (name != ".metadata" or any(file.endswith(".distcp") for file in files))
+
+
+def _may_be_checkpoint(path: Place, status: os.stat_result) -> bool:
+    suffix = path.suffix.lower()
+    if path.name == LABEL_ENCODER:
+        return False
+    if suffix in SUFFIXES:
+        return True
+    if suffix in _OTHER_SUFFIXES or not stat.S_ISREG(status.st_mode) or status.st_size < 16:
+        return False
+    if not isinstance(path, Path) and (suffix not in _REMOTE_SUFFIXES or path.name.startswith(".")):
+        return False
+    try:
+        with RandomAccessFile(path) as source:
+            return is_checkpoint(source)
+    except (CheckpointError, RecursionError, MemoryError):
+        return False
+
+
+def file_status(path: Place) -> os.stat_result | None:
+    """Return the status of a file, or of the link itself if a link is broken; None if there is none."""
+    for status_of in (path.stat, path.lstat):
+        try:
+            return status_of()
+        except OSError:
+            continue
+    return None
+
+
+def other_parts(path: Place) -> list[Place]:
+    """Return the other files of a checkpoint that consists of several."""
+    patterns = {".safetensors.index.json": "*.safetensors", ".bin.index.json": "*.bin"}
+    patterns |= dict.fromkeys(WHOLE_FOLDERS, "**/*")
+    pattern = next((pattern for suffix, pattern in patterns.items() if path.name.endswith(suffix)), None)
+    if pattern is None:
+        return []
+    files: Iterable[Place] = path.parent.glob(pattern)
+    return [file for file in sorted(files, key=str) if file != path]
