@@ -13,9 +13,11 @@ from pathlib import Path
 import nbclient
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
+from helpers import oracles
 from helpers.notebooks import NOTEBOOKS, assert_it_shows
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
 from safetensors.numpy import load_file
 
@@ -46,6 +48,23 @@ def test_the_demo_shows_the_papers_finding(shown):
     assert "  Compare    dsi compare dsi-demo\n" in ended.out
     assert max(map(len, ended.out.splitlines())) <= 130
     assert 15 <= len(ended.out.splitlines()) <= 25
+
+
+def test_the_demos_spectrum_equals_numpys_singular_values(shown):
+    """The chance level of a head with 100 classes is the mean over 20 seeded heads of independent normal values."""
+    demo = Results(shown[1])
+    for run, width in zip(DEMO, (256, 64), strict=True):
+        generator = np.random.default_rng(0)
+        random = [oracles.spectrum(generator.standard_normal((100, width))) for _ in range(20)]
+        chance = np.mean([spectrum**2 / (spectrum**2).sum() for spectrum in random], axis=0)
+        for epoch in demo.epochs(run):
+            rows = demo.spectrum.query("run == @run and epoch == @epoch")
+            weight = np.stack(pd.read_parquet(shown[1] / "heads" / run / "weight" / f"{epoch}.parquet")["weight"])
+            expected = oracles.spectrum(weight)
+            assert rows["index"].tolist() == list(range(1, min(99, width) + 1))
+            assert_allclose(rows["singular_value"], expected, rtol=1e-6)
+            assert_allclose(rows["share"], expected**2 / (expected**2).sum(), rtol=1e-6)
+            assert_allclose(rows["null_mean"], chance, rtol=1e-6)
 
 
 def test_the_demo_gives_the_numbers_of_whole_checkpoints(shown, analysed):

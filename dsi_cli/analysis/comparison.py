@@ -31,7 +31,7 @@ from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.prepared import RunReferences
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.analysis.summary import Progress, RunOutcome
-from dsi_cli.analysis.tables import class_alignment, curves, geometry
+from dsi_cli.analysis.tables import curves, geometry
 from dsi_cli.analysis.tables.top_tables import ResultTables
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import TrainingLog
@@ -41,6 +41,7 @@ from dsi_cli.metrics.blockwise.blocks import BlockWalk
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity.weights import mean_row_ratio
 from dsi_cli.store import layout, parquet
+from dsi_cli.store.schema import ALIGNMENT_BY_CLASS, SPECTRUM
 
 FLUSH_SECONDS = 20.0
 """The time between two updates of the tables during a long analysis."""
@@ -174,7 +175,7 @@ def _add_to_tables(call: Call, run: RunCheckpoints, job: _Job) -> Iterator[str]:
     """Add the rows of a checkpoint to the tables, and yield warnings."""
     record, log = job.record, call.logs[run.name]
     rows = curves.add_trainer_rows(job.rows, curves.trainer_rows(record, log))
-    call.tables.add(record, rows, _curves_identity(call, record, run.common_classes), job.by_class)
+    call.tables.add(record, rows, _curves_identity(call, record, run.common_classes), job.by_class, job.spectrum)
     for table, typicality in call.evaluations.typicality_rows(record):
         call.tables.typicality[table] += typicality
     for name, counts in job.samples.items():
@@ -264,6 +265,8 @@ class _Job(NamedTuple):
     """The number of samples of each class, by split."""
     by_class: pa.Table | None = None
     """The new rows of the table of alignments by class; None if the earlier ones are valid."""
+    spectrum: pa.Table | None = None
+    """The new rows of the spectrum table; None if the earlier ones are valid."""
     failed: str | None = None
     """The reason why the checkpoint can no longer be used, or why the engine could not compute the rows."""
 
@@ -328,14 +331,15 @@ def _with_rows(
     matrices = curves.epoch_matrices(job.stored, job.evaluations, options, blockwise, common)
     context = curves.EpochContext(job.record, run_references, options, blockwise)
     rows, table = curves.curve_rows(matrices, job.evaluations, context)
+    spectrum = parquet.from_rows(SPECTRUM, [])
     if job.stored.by_kind or job.stored.weight is not None:
         mean_row = job.stored.mean_row
         if job.stored.head is not None and common != job.record.classes:
             mean_row = mean_row_ratio(job.stored.head.weight[:common])
         rows.append(curves.mean_row(replace(job.record, classes=common), mean_row))
     if job.stored.head is not None:
-        rows += geometry.curve_rows(job.record, job.stored.head.weight[:common])
+        geometry_rows, spectrum = geometry.head_rows(job.record, job.stored.head.weight[:common])
+        rows += geometry_rows
+    by_class = table or parquet.from_rows(ALIGNMENT_BY_CLASS, [])
     stored = replace(job.stored, by_kind={}, head=None, weight=None, surveys={})
-    return job._replace(
-        rows=job.rows + rows, by_class=table or class_alignment.empty_table(), evaluations=[], stored=stored
-    )
+    return job._replace(rows=job.rows + rows, by_class=by_class, spectrum=spectrum, evaluations=[], stored=stored)

@@ -29,7 +29,7 @@ def export(
         typer.Option(
             "--table",
             metavar="TABLE",
-            help="curves, checkpoints, classes, alignment_by_class, typicality or typicality_histogram instead of a matrix.",
+            help=f"{', '.join(TABLES[:-1])} or {TABLES[-1]} instead of a matrix.",
             autocompletion=completion.complete_from(TABLES),
         ),
     ] = None,

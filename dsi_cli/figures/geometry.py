@@ -1,4 +1,4 @@
-"""Class geometry: norms of the class vectors, their drift, and how far they are from a simplex (neural collapse)."""
+"""Class geometry: norms of the class vectors, their drift, distance from a simplex (neural collapse), rank and spectrum."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dsi_cli.figures import curves
 from dsi_cli.figures.figure_options import FigureOptions
 from dsi_cli.figures.heatmaps import short_name
 from dsi_cli.figures.style import CHANCE
-from dsi_cli.queries.class_geometry import by_class
+from dsi_cli.queries.class_geometry import by_class, spectrum_by_epoch
 from dsi_cli.queries.class_names import class_names
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ MAX_FAINT_CLASSES = 200
 
 
 def draw(results: Results, options: FigureOptions) -> Figure | None:
-    """Return a row of panels per run, or None without a classifier: norms, drift, deviations from a simplex, and rank."""
+    """Return a row of panels per run, or None without a classifier: norms, drift, distance from a simplex, rank and spectrum."""
     runs = [run for run in options.names(results) if not by_class(results, run, "norm").empty]
     runs = runs[: options.style.across]
     if not runs:
         return None
-    figure = drawing.grid(options.style, 4 * len(runs), across=len(runs), aspect=0.8)
-    rows = np.array(figure.axes).reshape(4, len(runs))
-    for run, (norms, drift, simplex, rank) in zip(runs, rows.T, strict=True):
+    figure = drawing.grid(options.style, 5 * len(runs), across=len(runs), aspect=0.8)
+    *rows, last_row = np.array(figure.axes).reshape(5, len(runs))
+    for run, norms, drift, simplex, rank in zip(runs, *rows, strict=True):
         _draw_norms(norms, by_class(results, run, "norm"), class_names(results, run), options.class_names)
         norms.set(title=f"{drawing.short(run)}: norms of classes")
         _draw_drift(drift, by_class(results, run, "angle_previous"), by_class(results, run, "angle_last"))
@@ -53,7 +53,14 @@ def draw(results: Results, options: FigureOptions) -> Figure | None:
         top = max(axes.get_ylim()[1] for axes in row)
         for axes in row:
             axes.set_ylim(0, top)
+    # The horizontal axis of the spectra has singular values in place of epochs, so the panels above have their own labels.
+    places = [axes.get_subplotspec() for axes in last_row]
+    for axes, above in zip(last_row, rows[-1], strict=True):
+        axes.remove()
+        above.tick_params(labelbottom=True)
     drawing.format_epochs(figure)
+    for run, place in zip(runs, places, strict=True):
+        _draw_spectrum(figure.add_subplot(place), results, run, options.epochs)
     curves.finish(figure)
     return figure
 
@@ -84,3 +91,20 @@ def _draw_drift(axes: Axes, previous: pd.DataFrame, last: pd.DataFrame) -> None:
             drawing.draw_line(axes, epochs, middle, name, color=drawing.colour(place))
     axes.axhline(90, color=CHANCE, linewidth=0.8)
     axes.set(title="Drift (median, 80 % of classes)", ylabel="degrees", ylim=(0, 95))
+
+
+def _draw_spectrum(axes: Axes, results: Results, run: str, epochs: tuple[int, ...] | None) -> None:
+    """Draw the share of each singular value at the first and the last epoch, or at the first and the chosen ones."""
+    shares, chance = spectrum_by_epoch(results, run)
+    if shares.empty:
+        axes.set_axis_off()
+        return
+    chosen = [epoch for epoch in epochs or () if epoch in shares.columns] or [shares.columns[-1]]
+    axes.plot(chance.index, chance, color=CHANCE, linewidth=0.8, label="chance", gid="chance")
+    for place, epoch in enumerate(dict.fromkeys([shares.columns[0], *chosen])):
+        share = shares[epoch].where(shares[epoch] > 0)
+        drawing.draw_line(axes, shares.index.to_numpy(), share.to_numpy(), f"epoch {epoch}", color=drawing.colour(place))
+    axes.set(title="Spectrum of the head", xlabel="singular value", ylabel="share of the squared sum", yscale="log")
+    axes.set_xlim(1, max(2, len(shares)))
+    axes.grid(axis="y", color="#e4e4e4", linewidth=0.5)
+    axes.set_axisbelow(True)

@@ -4,6 +4,7 @@
 
 - Effective rank: ``exp`` of the entropy of the singular values over their sum (Roy and Vetterli 2007, EUSIPCO).
 - Stable rank: the sum of the squared singular values over the largest one. Its reciprocal is the share of the first direction.
+- Spectrum: the singular values of the centred vectors. Those of a random head follow Marchenko and Pastur (1967, Math. USSR-Sbornik 1).
 - Neural collapse (Papyan, Han and Donoho 2020, doi 10.1073/pnas.2015509117) predicts that the centred vectors become a simplex:
   equal norms (NC2), and a cosine of ``-1 / (C - 1)`` between every two of them. `HeadGeometry` has the deviations from both.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,16 @@ class HeadGeometry:
     """The standard deviation of these cosines; 0 for equal angles (NC2)."""
 
 
+class RandomHeads(NamedTuple):
+    """The chance levels for heads of one shape: means and standard deviations over seeded random heads."""
+
+    means: HeadGeometry
+    deviations: HeadGeometry
+    shares: Float64s
+    """The mean share of each singular value in the squared sum, ``(min(C - 1, d),)``."""
+    share_deviations: Float64s
+
+
 def head_geometry(weight: NDArray[np.floating[Any]]) -> HeadGeometry:
     """Return the indices of a head.
 
@@ -74,9 +85,31 @@ def head_geometry(weight: NDArray[np.floating[Any]]) -> HeadGeometry:
     >>> round(geometry.effective_rank, 6), round(geometry.centred_effective_rank, 6), round(geometry.angle_deviation, 6)
     (3.0, 2.0, 0.0)
     """
+    return geometry_and_spectrum(weight)[0]
+
+
+def geometry_and_spectrum(weight: NDArray[np.floating[Any]]) -> tuple[HeadGeometry, Float64s]:
+    """Return the indices of a head, and its spectrum.
+
+    The spectrum ``(min(C - 1, d),)`` contains the singular values of the centred vectors, the largest first. A value is 0 if it is
+    below rounding. Parameters and errors are those of `head_geometry`.
+    """
     rows = _as_rows(np.asarray(weight))
     centred = centre(rows)
-    return HeadGeometry(*_ranks(rows), norm_variation(rows), *_ranks(centred), norm_variation(centred), *_angles(centred))
+    raw_squares, squares = _squared_singular_values(rows), _squared_singular_values(centred)
+    geometry = HeadGeometry(
+        *_ranks(raw_squares), norm_variation(rows), *_ranks(squares), norm_variation(centred), *_angles(centred)
+    )
+    spectrum = np.zeros(min(len(rows) - 1, rows.shape[1]))
+    spectrum[: len(squares)] = np.sqrt(squares[::-1])
+    return geometry, spectrum
+
+
+def spectrum_shares(spectrum: Float64s) -> Float64s:
+    """Return the square of each singular value over the sum of all squares; the spectrum is not all 0."""
+    squares = (spectrum / spectrum[0]) ** 2
+    shares: Float64s = squares / squares.sum()
+    return shares
 
 
 def _as_rows(weight: NDArray[np.floating[Any]]) -> Float64s:
@@ -124,7 +157,6 @@ def angles_of_units(first: Float64s, second: Float64s) -> Float64s:
     return result
 
 
-@lru_cache(maxsize=16)
 def random_geometry(classes: int, features: int) -> tuple[HeadGeometry, HeadGeometry]:
     """Return the means and the standard deviations of the indices over seeded heads of independent normal values.
 
@@ -145,25 +177,42 @@ def random_geometry(classes: int, features: int) -> tuple[HeadGeometry, HeadGeom
     UsageError
         There are fewer than two classes.
     """
+    heads = random_heads(classes, features)
+    return heads.means, heads.deviations
+
+
+@lru_cache(maxsize=16)
+def random_heads(classes: int, features: int) -> RandomHeads:
+    """Return the indices and the spectra of 3 to 20 random heads; parameters and errors as in `random_geometry`."""
     if classes < 2 or features < 1:
         message = f"a head of {classes} classes and {features} features has no geometry: two classes or more are needed"
         raise UsageError(message, code="not-a-weight", shape=(classes, features))
     operations = classes * features * min(classes, features)
     generator = np.random.default_rng(0)
     draws = int(np.clip(MAX_OPERATIONS // operations, MIN_DRAWS, MAX_DRAWS))
-    heads = (generator.standard_normal((classes, features)) for _ in range(draws))
-    values = np.array([list(vars(head_geometry(head)).values()) for head in heads], dtype=np.float64)
-    means, deviations = values.mean(axis=0), values.std(axis=0, ddof=1)
-    return tuple(  # type: ignore[return-value]
-        HeadGeometry(*(None if np.isnan(value) else float(value) for value in array)) for array in (means, deviations)
+    indices, shares = [], []
+    for _ in range(draws):
+        geometry, spectrum = geometry_and_spectrum(generator.standard_normal((classes, features)))
+        indices.append(list(vars(geometry).values()))
+        shares.append(spectrum_shares(spectrum))
+    values = np.array(indices, dtype=np.float64)
+    means, deviations = (
+        HeadGeometry(*(None if np.isnan(value) else float(value) for value in array))
+        for array in (values.mean(axis=0), values.std(axis=0, ddof=1))
     )
+    return RandomHeads(means, deviations, np.mean(shares, axis=0), np.std(shares, axis=0, ddof=1))
 
 
-def _ranks(rows: Float64s) -> tuple[float | None, float | None]:
-    """Return the effective and the stable rank of rows; None if all are zero."""
+def _squared_singular_values(rows: Float64s) -> Float64s:
+    """Return the squared singular values above rounding in rising order; empty if all rows are zero."""
     narrow = rows if len(rows) <= rows.shape[1] else rows.T
     squares = np.linalg.eigvalsh(narrow @ narrow.T)
-    squares = squares[squares > max(squares[-1], 0.0) * len(squares) * np.finfo(np.float64).eps]
+    above: Float64s = squares[squares > max(squares[-1], 0.0) * len(squares) * np.finfo(np.float64).eps]
+    return above
+
+
+def _ranks(squares: Float64s) -> tuple[float | None, float | None]:
+    """Return the effective and the stable rank from squared singular values in rising order; None if there are none."""
     if not len(squares):
         return None, None
     shares = np.sqrt(squares)

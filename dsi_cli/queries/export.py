@@ -25,6 +25,7 @@ TABLES = (
     "classes",
     "alignment_by_class",
     "geometry",
+    "spectrum",
     "typicality",
     "typicality_histogram",
 )

@@ -29,6 +29,7 @@ from dsi_cli.store.schema import (
     NEIGHBORS,
     PHASES,
     PREDICTIONS,
+    SPECTRUM,
     TYPICALITY,
     TYPICALITY_HISTOGRAM,
     Table,
@@ -114,6 +115,11 @@ class Results:
     def geometry(self) -> pd.DataFrame:
         """The length, the bias and the drift of each class vector of the classifier, at each checkpoint."""
         return self._table(GEOMETRY)
+
+    @cached_property
+    def spectrum(self) -> pd.DataFrame:
+        """The singular values of the centred classifier at each checkpoint, with their shares and the chance level of these."""
+        return self._table(SPECTRUM)
 
     @cached_property
     def typicality(self) -> pd.DataFrame:

@@ -202,6 +202,22 @@ GEOMETRY = _table(
         )
     ),
 )
+SPECTRUM = _table(
+    "spectrum.parquet",
+    "one singular value of the classifier head of one checkpoint, after subtracting the mean vector of all classes",
+    *_SAVE,
+    Column("index", INTEGER, "number of the singular value, from 1 for the largest; never null"),
+    Column(
+        "singular_value",
+        FLOAT,
+        "singular value of the centred class vectors, as in the ranks of the variant centred; 0 if it is below rounding",
+    ),
+    Column("share", FLOAT, "its square over the sum of all squares"),
+    Column("cumulative_share", FLOAT, "sum of the shares up to this one; 1 for the last"),
+    Column("null_mean", FLOAT, "chance level of the share: the mean over 3 to 20 random heads of the same shape"),
+    Column("null_std", FLOAT, "its standard deviation"),
+    Column("classes_used", INTEGER, "number of classes used"),
+)
 PHASES = _table(
     "phases.parquet",
     "one phase of a run on one of its curves, or one curve without phases",
@@ -408,6 +424,7 @@ TABLES = (
     EXTRA_CURVES,
     ALIGNMENT_BY_CLASS,
     GEOMETRY,
+    SPECTRUM,
     PHASES,
     CSMS,
     NEIGHBORS,

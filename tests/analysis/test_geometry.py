@@ -90,6 +90,27 @@ def test_analyze_curves_equal_the_oracle_with_chance_levels(tmp_path):
             assert value == pytest.approx(expected[name], rel=1e-6), name
 
 
+def test_analyze_spectrum_equals_the_oracle_with_chance_levels(tmp_path):
+    weights, _ = write_run(tmp_path / "run", epochs=2)
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    spectrum = dsi_cli.open_results(tmp_path / "out").spectrum
+    for epoch, weight in enumerate(weights):
+        rows, expected = spectrum[spectrum["epoch"] == epoch], oracles.spectrum(weight.numpy())
+        assert rows["index"].tolist() == [1, 2, 3, 4, 5, 6, 7]
+        assert_allclose(rows["singular_value"], expected, rtol=1e-6)
+        assert_allclose(rows["cumulative_share"], np.cumsum(rows["share"]))
+        assert rows["null_mean"].sum() == pytest.approx(1)
+        assert rows["classes_used"].eq(8).all()
+
+
+def test_analyze_equal_class_vectors_have_no_spectrum(tmp_path):
+    weights = heads(2, features=12)
+    save(tmp_path / "run" / "epoch_0.pt", weights[0])
+    save(tmp_path / "run" / "epoch_1.pt", torch.ones_like(weights[1]))
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert dsi_cli.open_results(tmp_path / "out").spectrum["epoch"].unique().tolist() == [0]
+
+
 def test_analyze_one_checkpoint_more_renews_the_drift_to_the_last(tmp_path):
     write_run(tmp_path / "run")
     later = tmp_path / "run" / "epoch_3.pt"
@@ -115,12 +136,13 @@ def test_analyze_checkpoints_that_are_gone_keep_their_geometry(tmp_path):
     pd.testing.assert_frame_equal(dsi_cli.open_results(tmp_path / "out").geometry, before)
 
 
-def test_analyze_lost_table_is_made_from_stored_heads(tmp_path):
+@pytest.mark.parametrize("table", ["geometry.parquet", "spectrum.parquet"])
+def test_analyze_lost_table_is_made_from_stored_heads(table, tmp_path):
     write_run(tmp_path / "run")
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     shutil.copytree(tmp_path / "out", tmp_path / "copy")
     garble(tmp_path / "run")
-    (tmp_path / "out" / "geometry.parquet").unlink()
+    (tmp_path / "out" / table).unlink()
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert_same_output(tmp_path / "out", tmp_path / "copy")
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers.outputs import assert_same_output, garble
 from numpy.testing import assert_array_equal
+from PIL import Image
 
 import dsi_cli
 from dsi_cli.analysis.analyze import analyze
-from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.analysis.report_file import write_report
 from dsi_cli.analysis.scan import scan_paths
 from dsi_cli.checkpoints.scan import HeadOptions
@@ -68,6 +70,8 @@ def test_analyze_growing_head_is_one_run_with_curves_over_the_first_classes(tmp_
         mean = curves.query("metric == 'wsi' and variant == 'mean' and epoch == @epoch")["value"]
         assert mean.tolist() == pytest.approx([stored[np.triu_indices(4, 1)].mean()], abs=1e-6)
     assert results.geometry.groupby("epoch").size().tolist() == list(WIDTHS)
+    assert results.spectrum.groupby("epoch").size().tolist() == [3] * 4
+    assert results.spectrum["classes_used"].eq(4).all()
     new = results.geometry.query("epoch == 2 and class_index >= 4")
     assert new["angle_previous"].isna().all()
     assert new["angle_last"].notna().all()
@@ -112,6 +116,45 @@ def test_analyze_earlier_narrow_checkpoint_changes_the_classes_of_all_curves(tmp
     assert dsi_cli.open_results(tmp_path / "out").curves.query("metric == 'wsi'")["classes_used"].eq(4).all()
     analyze([tmp_path / "run"], tmp_path / "at-once", QUICK)
     assert_same_output(tmp_path / "out", tmp_path / "at-once")
+
+
+def test_analyze_growing_head_with_predictions_of_the_classes_so_far(tmp_path):
+    """Each epoch has the samples of the classes that its head has. Accuracy is over these, and the IDM over the first classes."""
+    write_run(tmp_path / "run")
+    targets = [np.arange(30) % classes for classes in WIDTHS]
+    generator = np.random.default_rng(0)
+    predictions = [
+        np.where(generator.random(30) < 0.5, truth, generator.integers(0, classes, 30))
+        for truth, classes in zip(targets, WIDTHS, strict=True)
+    ]
+    columns = {"epoch": np.repeat(range(4), 30), "target": np.concatenate(targets), "prediction": np.concatenate(predictions)}
+    pd.DataFrame(columns).to_csv(tmp_path / "predictions.csv", index=False)
+    options = Options(draws=0, permutations=0, evaluation=Evaluation(predictions=str(tmp_path / "predictions.csv")))
+    analyze([tmp_path / "run"], tmp_path / "out", options)
+    results = dsi_cli.open_results(tmp_path / "out")
+    for epoch, (truth, predicted) in enumerate(zip(targets, predictions, strict=True)):
+        counts = results.confusion(epoch).to_numpy()
+        assert counts.sum() == 30
+        assert not counts[WIDTHS[epoch] :].any()
+        rows = results.curves.query("epoch == @epoch").set_index(["metric", "of", "variant"])
+        assert rows.xs("accuracy")["value"].tolist() == [pytest.approx((truth == predicted).mean())]
+        is_first = (truth < 4) & (predicted < 4)
+        assert rows.loc["idm", "ncsm", "all"]["samples_used"].item() == is_first.sum()
+        assert rows.loc["idm", "ncsm", "all"]["classes_used"].item() == 4
+
+
+def test_analyze_growing_head_with_a_model_is_an_error_with_both_numbers(tmp_path):
+    write_run(tmp_path / "run")
+    for name in NAMES:
+        (tmp_path / "images" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / name / "0.png")
+    (tmp_path / "model.py").write_text("raise AssertionError('the model is not built')\n")
+    evaluation = Evaluation(test=str(tmp_path / "images"), model=f"{tmp_path}/model.py:build")
+    options = Options(draws=0, permutations=0, labels=write_labels(tmp_path), evaluation=evaluation)
+    with pytest.raises(UsageError) as error:
+        analyze([tmp_path / "run"], tmp_path / "out", options)
+    assert error.value.code == "growing-head"
+    assert error.value.fields == {"run": "run", "classes": (4, 9)}
 
 
 APART = {

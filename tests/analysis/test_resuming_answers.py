@@ -25,7 +25,7 @@ PARTS = ("confusions/run/test", "csms/run/ccsm-test", "predictions/run/test")
 TARGETS = np.arange(SAMPLES) % CLASSES
 TOP = {
     f"{name}.parquet"
-    for name in ("checkpoints", "classes", "curves", "extra_curves", "phases", "alignment_by_class", "geometry")
+    for name in ("checkpoints", "classes", "curves", "extra_curves", "phases", "alignment_by_class", "geometry", "spectrum")
 }
 
 

@@ -384,7 +384,7 @@ ALL = "cifar100-cnn, cifar100-vit, collapsed, garments"
         ),
         (
             ("--table", "stages"),
-            "no table 'stages': expected one of curves, phases, checkpoints, classes, alignment_by_class, geometry,"
+            "no table 'stages': expected one of curves, phases, checkpoints, classes, alignment_by_class, geometry, spectrum,"
             " typicality, typicality_histogram",
         ),
         (("--format", "xls"), "cannot export as 'xls': expected one of parquet, csv, npy"),

@@ -299,6 +299,13 @@ def wsi(matrix: npt.ArrayLike, variant: str, q: float = 0.95) -> float:
 # Geometry of a head
 
 
+def spectrum(weight: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """The singular values of the class vectors minus their mean vector, the largest first, of which the mean takes one away."""
+    rows = _rows(weight)
+    singular: npt.NDArray[np.float64] = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False)
+    return singular[: min(len(rows) - 1, rows.shape[1])]
+
+
 def head_geometry(weight: npt.ArrayLike) -> dict[str, float]:
     """Effective rank (Roy and Vetterli 2007), stable rank and NC2 (Papyan, Han and Donoho 2020) by their definitions."""
     rows = _rows(weight)

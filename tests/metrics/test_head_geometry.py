@@ -10,7 +10,14 @@ import pytest
 from helpers import oracles
 
 from dsi_cli.errors import DsiError, UsageError
-from dsi_cli.metrics.head_geometry import angles, head_geometry, random_geometry
+from dsi_cli.metrics.head_geometry import (
+    angles,
+    geometry_and_spectrum,
+    head_geometry,
+    random_geometry,
+    random_heads,
+    spectrum_shares,
+)
 
 SHAPES = [(5, 12), (12, 5), (10, 36), (30, 30), (3, 2)]
 
@@ -91,11 +98,47 @@ def test_head_geometry_two_classes_are_always_opposite():
 
 def test_random_geometry_is_the_same_again_and_holds_other_random_heads():
     means, deviations = random_geometry(40, 60)
-    random_geometry.cache_clear()
+    random_heads.cache_clear()
     assert random_geometry(40, 60) == (means, deviations)
     other = head_geometry(np.random.default_rng(9).standard_normal((40, 60)))
     for name, mean in vars(means).items():
         assert abs(getattr(other, name) - mean) < 5 * getattr(deviations, name), name
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_spectrum_random_head_equals_numpys_singular_values(shape):
+    weight = head(shape)
+    expected = oracles.spectrum(weight)
+    _, spectrum = geometry_and_spectrum(weight)
+    assert spectrum == pytest.approx(expected, rel=1e-6, abs=1e-7 * expected[0])
+    assert spectrum_shares(spectrum) == pytest.approx(expected**2 / (expected**2).sum(), rel=1e-6, abs=1e-12)
+
+
+def test_spectrum_shift_and_rotation_change_nothing():
+    weight = head((12, 20)).astype(np.float64)
+    rotation = np.linalg.qr(np.random.default_rng(1).standard_normal((20, 20)))[0]
+    _, spectrum = geometry_and_spectrum(weight)
+    assert geometry_and_spectrum((weight + np.linspace(-5, 5, 20)) @ rotation)[1] == pytest.approx(spectrum)
+
+
+def test_spectrum_of_one_direction_has_one_value_above_rounding():
+    _, spectrum = geometry_and_spectrum(np.outer(np.arange(6), np.ones(4)))
+    assert spectrum == pytest.approx([math.sqrt(4 * 17.5), 0, 0, 0], abs=1e-12)
+
+
+def test_random_heads_shares_are_the_mean_over_their_draws():
+    generator = np.random.default_rng(0)
+    spectra = [oracles.spectrum(generator.standard_normal((30, 8))) for _ in range(20)]
+    shares = [spectrum**2 / (spectrum**2).sum() for spectrum in spectra]
+    assert random_heads(30, 8).shares == pytest.approx(np.mean(shares, axis=0))
+    assert random_heads(30, 8).share_deviations == pytest.approx(np.std(shares, axis=0, ddof=1))
+
+
+def test_random_heads_of_many_values_follow_marchenko_and_pastur():
+    """The largest squared singular value is near the edge of the distribution, ``(sqrt(C) + sqrt(d)) ** 2``."""
+    classes, features = 400, 100
+    edge = (math.sqrt(classes) + math.sqrt(features)) ** 2 / (classes * features)
+    assert random_heads(classes, features).shares[0] == pytest.approx(edge, rel=0.05)
 
 
 def test_angles_equal_the_arc_cosine_and_resolve_small_angles():

@@ -56,5 +56,14 @@ def test_geometry_of_complete_runs_equals_the_oracle(run, epoch, shared, results
         assert values[key] == pytest.approx(expected[name], rel=1e-5), name
 
 
+@pytest.mark.parametrize(("run", "epoch"), [(run, epoch) for run, epochs in RUNS.items() for epoch in epochs])
+def test_spectrum_of_complete_runs_equals_numpys_singular_values(run, epoch, shared, results):
+    expected = oracles.spectrum(head_of(shared, results, run, epoch)[0])
+    rows = results.spectrum.query("run == @run and epoch == @epoch")
+    assert rows["index"].tolist() == list(range(1, len(expected) + 1))
+    assert_allclose(rows["singular_value"], expected, rtol=1e-5, atol=1e-7 * expected[0])
+    assert_allclose(rows["cumulative_share"], np.cumsum(expected**2) / (expected**2).sum(), rtol=1e-5)
+
+
 def test_bias_is_read_from_some_complete_run(results):
     assert results.geometry["bias"].notna().any()

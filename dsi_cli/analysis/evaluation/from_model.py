@@ -283,10 +283,20 @@ def model_for_run(
 ) -> tuple[dict[str, ModelPredictions], list[str]]:
     """Return the sources of one run, one per split, and warnings about the classes of the data.
 
-    Raise `UsageError` if the classes of the data are not those of the head.
+    Raise `UsageError` if the classes of the data are not those of the head, or if the head grows during the run.
     """
     from dsi_cli.inference.class_matching import match_classes
 
+    if run.common_classes != run.classes:
+        example = next(Path(record.path) for record in reversed(run.usable) if record.classes == run.classes)
+        raise UsageError(
+            f"the head of run {run.name!r} grows from {run.common_classes} to {run.classes} classes, and a model is run with one"
+            f" number of classes: analyse the checkpoints of each number separately, for example dsi analyze {example.name}"
+            " -o OUT --test DATA; without --test and --train the whole run is analysed",
+            code="growing-head",
+            run=run.name,
+            classes=(run.common_classes, run.classes),
+        )
     model = LoadedModel(run, labels, options, data.say)
     # Names from the data itself do not give the order of the head's rows. Without a head, their order is used.
     has_order = labels.label_list is not None and (

@@ -1,12 +1,9 @@
-"""The table of alignments by class and by group: its rows at an epoch, and the rows of earlier calls that are still valid."""
+"""The rows of the table of alignments by class and by group."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,27 +13,14 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.prepared import Classes, EpochMatrix, PreparedReference
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.errors import OutputError
 from dsi_cli.metrics import class_alignment, jackknife
 from dsi_cli.metrics.blockwise.alignment import alignments_in_blocks
 from dsi_cli.metrics.blockwise.blocks import BlockWalk
 from dsi_cli.metrics.class_alignment import GroupAlignment
-from dsi_cli.store import layout, parquet
+from dsi_cli.store import parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
 
 REASON_CONSTANT_ROW = "the class is equally similar to all others"
-EpochKey = tuple[str, str]
-"""Run, and epoch with step."""
-
-
-def epoch_key(run: str, epoch: int | None, step: int | None) -> EpochKey:
-    """Return the key of an epoch's rows."""
-    return run, f"{epoch}/{step}"
-
-
-def empty_table() -> pa.Table:
-    """Return a table without rows, which replaces the earlier rows of an epoch that has no alignment."""
-    return parquet.from_rows(ALIGNMENT_BY_CLASS, [])
 
 
 @dataclass(frozen=True)
@@ -98,80 +82,13 @@ def class_alignment_tables(pair: NetworkPair, record: Record, labels: ClassLabel
     yield parquet.from_rows(ALIGNMENT_BY_CLASS, rows)
 
 
-class ClassAlignmentTable:
-    """The class alignment table during an analysis.
-
-    Parameters
-    ----------
-    out : the output folder, locked
-    """
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        self._earlier = dict(_earlier_tables(out))
-        self._added: dict[EpochKey, pa.Table] = {}
-
-    def has_earlier(self, key: EpochKey) -> bool:
-        """Return whether an earlier call wrote the rows of an epoch."""
-        return key in self._earlier
-
-    def add(self, record: Record, table: pa.Table | None) -> None:
-        """Add the rows of an epoch; None keeps the rows of the earlier call, if there are any."""
-        key = epoch_key(record.run, record.epoch, record.step)
-        if table is None:
-            table = self._earlier.get(key)
-        if table is not None:
-            self._added[key] = parquet.with_constants(table, {"epochs_completed": record.epochs_completed})
-
-    def agreement_without_each(self, run: str, reference: str) -> dict[tuple[int | None, int | None], NDArray[np.float64]]:
-        """Return the agreement of a run without each class ``(C,)``, by epoch and step."""
-        values = {}
-        for (name, _), table in (self._earlier | self._added).items():
-            if name != run or not len(table):
-                continue
-            rows = table.filter((pc.field("reference") == reference) & pc.field("class_index").is_valid())
-            if len(rows):
-                key = rows["epoch"][0].as_py(), rows["step"][0].as_py()
-                values[key] = rows["pearson_without"].to_numpy()
-        return values
-
-    def write(self, runs: Collection[str], valid: Mapping[str, Iterable[str]]) -> None:
-        """Write the table with the unchanged rows of all other runs.
-
-        Parameters
-        ----------
-        runs : the runs of this call
-        valid : the epochs, with step, of each of these runs whose rows are valid
-        """
-        tables = {key: table for key, table in self._earlier.items() if key[0] not in runs}
-        for run in set(runs) & set(valid):
-            for epoch in valid[run]:
-                table = self._added.get((run, epoch), self._earlier.get((run, epoch)))
-                if table is not None and len(table):
-                    tables[run, epoch] = table
-        path = layout.table_path(self.out, ALIGNMENT_BY_CLASS)
-        if tables:
-            ordered = sorted(tables.values(), key=_sort_key)
-            parquet.write_blocks(parquet.by_run(pa.concat_tables(ordered)), path, {}, layout.temporary_folder(self.out))
-        else:
-            layout.remove([path])
-
-
-def _earlier_tables(out: Path) -> Iterator[tuple[EpochKey, pa.Table]]:
-    """Yield the rows of each epoch in an earlier table; none if it is missing, damaged or of another schema."""
-    path = layout.table_path(out, ALIGNMENT_BY_CLASS)
-    table = empty_table()
-    if path.is_file():
-        with suppress(OutputError):
-            table = parquet.read(path)
-    if not len(table) or table.schema != empty_table().schema:
-        return
-    keys = list(zip(*(table[name].to_pylist() for name in ("run", "epoch", "step")), strict=True))
-    starts = [row for row, key in enumerate(keys) if row == 0 or key != keys[row - 1]]
-    for start, end in zip(starts, [*starts[1:], len(keys)], strict=True):
-        yield epoch_key(*keys[start]), table.slice(start, end - start)
-
-
-def _sort_key(table: pa.Table) -> tuple[Any, ...]:
-    run, epoch, step = (table[name][0].as_py() for name in ("run", "epoch", "step"))
-    return run, epoch or 0, step is not None, step or 0
+def agreement_without_each(
+    tables: Iterable[pa.Table], reference: str
+) -> dict[tuple[int | None, int | None], NDArray[np.float64]]:
+    """Return the agreement of a run without each class ``(C,)`` by epoch and step, from the table of each epoch."""
+    values = {}
+    for table in tables:
+        rows = table.filter((pc.field("reference") == reference) & pc.field("class_index").is_valid())
+        if len(rows):
+            values[rows["epoch"][0].as_py(), rows["step"][0].as_py()] = rows["pearson_without"].to_numpy()
+    return values

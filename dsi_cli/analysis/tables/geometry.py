@@ -1,14 +1,14 @@
-"""The geometry of the classifier's vectors: its rows of the curves table, and the table with one row per class and checkpoint.
+"""The geometry of the classifier's vectors: its rows of the curves table, its spectrum, and the table of classes by checkpoint.
 
-The rows of a run are computed from the stored heads (``heads/``), because the angles to the last checkpoint change with every new
-checkpoint. They stay if no checkpoint of the run changed.
+The rows of the geometry table are computed from the stored heads (``heads/``), because the angles to the last checkpoint change
+with every new checkpoint. They stay if no checkpoint of the run changed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,16 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.classifiers.scan import HeadParameters
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.engines import local
-from dsi_cli.metrics.head_geometry import angles_of_units, centre, head_geometry, random_geometry, unit_rows
+from dsi_cli.metrics.head_geometry import (
+    angles_of_units,
+    centre,
+    geometry_and_spectrum,
+    random_heads,
+    spectrum_shares,
+    unit_rows,
+)
 from dsi_cli.store import layout, parquet
-from dsi_cli.store.schema import GEOMETRY
+from dsi_cli.store.schema import GEOMETRY, SPECTRUM
 
 INDICES = {
     "effective_rank": ("effective_rank", "raw"),
@@ -39,24 +46,41 @@ METRICS = (*dict.fromkeys(metric for metric, _ in INDICES.values()), "nc1", "nc3
 REASON_NO_DIRECTION = "the class vectors are zero or equal, or there are more than 4,096 classes"
 
 
-def curve_rows(record: Record, weight: NDArray[np.float32]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of the curves table for a head ``(C, d)``, with the values of random heads of its shape as chance level."""
+def head_rows(record: Record, weight: NDArray[np.float32]) -> tuple[list[dict[str, Any]], pa.Table]:
+    """Return the rows of the curves table and of the spectrum table for a head ``(C, d)``.
+
+    The chance levels are those of random heads of the same shape. A head without directions has no rows in the spectrum table.
+    """
     classes, features = weight.shape
-    values, (means, deviations) = head_geometry(weight), random_geometry(classes, features)
+    (values, spectrum), random = geometry_and_spectrum(weight), random_heads(classes, features)
+    rows = []
     for name, (metric, variant) in INDICES.items():
         value = getattr(values, name)
         ceiling = min(classes - (variant == "centred"), features) if metric.endswith("rank") else None
-        yield record.key_columns | {
+        row = {
             "metric": metric,
             "of": "weight",
             "variant": variant,
             "value": value,
-            "null_mean": getattr(means, name),
-            "null_std": getattr(deviations, name),
+            "null_mean": getattr(random.means, name),
+            "null_std": getattr(random.deviations, name),
             "ceiling": ceiling,
             "classes_used": classes,
             "reason": REASON_NO_DIRECTION if value is None else None,
         }
+        rows.append(record.key_columns | row)
+    if not spectrum.any():
+        return rows, parquet.from_rows(SPECTRUM, [])
+    shares = spectrum_shares(spectrum)
+    columns = {
+        "index": np.arange(1, len(spectrum) + 1),
+        "singular_value": spectrum,
+        "share": shares,
+        "cumulative_share": np.cumsum(shares),
+        "null_mean": random.shares,
+        "null_std": random.share_deviations,
+    }
+    return rows, parquet.from_columns(SPECTRUM, len(spectrum), record.key_columns | {"classes_used": classes}, columns)
 
 
 ReadHead = Callable[[Record], HeadParameters | None]

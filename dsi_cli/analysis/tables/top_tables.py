@@ -20,19 +20,22 @@ from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 from dsi_cli.analysis.semantics.prepared import SCSM
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.analysis.tables import curves, geometry, phases
-from dsi_cli.analysis.tables.class_alignment import ClassAlignmentTable, epoch_key
+from dsi_cli.analysis.tables.class_alignment import agreement_without_each
+from dsi_cli.analysis.tables.epoch_table import EpochTable, epoch_key
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.metrics.hierarchical_scores import HIERARCHY_METRICS
 from dsi_cli.store import layout
 from dsi_cli.store.matrix_id import NETWORK_MATRICES
 from dsi_cli.store.schema import (
+    ALIGNMENT_BY_CLASS,
     CHECKPOINTS,
     CLASSES,
     CURVES,
     EXTRA_CURVES,
     PHASES,
     REFERENCES,
+    SPECTRUM,
     TYPICALITY,
     TYPICALITY_HISTOGRAM,
     Table,
@@ -78,7 +81,8 @@ class ResultTables:
         }
         self._earlier_checkpoints = layout.earlier_options(out, CHECKPOINTS)
         self._earlier_curves = layout.earlier_options(out, CURVES)
-        self._class_alignment = ClassAlignmentTable(out)
+        self._class_alignment = EpochTable(out, ALIGNMENT_BY_CLASS)
+        self._spectrum = EpochTable(out, SPECTRUM)
         self.geometry = geometry.GeometryTable(out)
         self.samples: dict[str, dict[str, list[int]]] = {}
         self.typicality: dict[Table, list[dict[str, Any]]] = {TYPICALITY: [], TYPICALITY_HISTOGRAM: []}
@@ -119,6 +123,10 @@ class ResultTables:
         is_aligned = any(row["metric"] == "sai" and row["of"] in of_network and row["value"] is not None for row in rows)
         if is_aligned and not self._class_alignment.has_earlier(key):
             return []
+        # A head with a rank has rows in the spectrum table.
+        ranks = [row["value"] for row in rows if row["metric"] == "effective_rank" and row["variant"] == "centred"]
+        if any(rank is not None for rank in ranks) and not self._spectrum.has_earlier(key):
+            return []
         return [row | {"epochs_completed": record.epochs_completed} for row in rows]
 
     def _has_same_settings(self, run: str, labels: ClassLabels) -> bool:
@@ -128,17 +136,23 @@ class ResultTables:
         return has_same_labels and earlier.get("shaping", {}).get(run) == self._curve_options
 
     def add(
-        self, record: Record, rows: Iterable[curves.Row], evaluation_id: str = "", class_alignment: pa.Table | None = None
+        self,
+        record: Record,
+        rows: Iterable[curves.Row],
+        evaluation_id: str = "",
+        class_alignment: pa.Table | None = None,
+        spectrum: pa.Table | None = None,
     ) -> None:
         """Add the rows of one checkpoint.
 
         Parameters
         ----------
         evaluation_id : see `reusable_rows`
-        class_alignment : its rows of the class alignment table; None if the earlier rows are valid
+        class_alignment, spectrum : its rows of these tables; None if the earlier rows are valid
         """
         run, epoch = epoch_key(record.run, record.epoch, record.step)
         self._class_alignment.add(record, class_alignment)
+        self._spectrum.add(record, spectrum)
         self._provenance.setdefault(run, {})[epoch] = _provenance(record, evaluation_id)
         self._rows += rows
 
@@ -163,9 +177,10 @@ class ResultTables:
         classes = self._with_other_runs(CLASSES, classes)
         layout.write_rows(self.out, CLASSES, classes, {})
 
-        # Write the class alignment before the curves, whose options say which rows are valid. If dsi dies in between,
+        # Write the tables by epoch before the curves, whose options say which rows are valid. If dsi dies in between,
         # those options are still the earlier ones, and the new rows do not count.
         self._class_alignment.write(self.runs, provenance)
+        self._spectrum.write(self.runs, provenance)
         earlier = self._earlier_curves
         shaping = earlier.get("shaping", {}) | dict.fromkeys(self.runs, self._curve_options)
         labels_ids = {run: labels.semantics_id for run, labels in labels_of_runs.items()}
@@ -186,7 +201,7 @@ class ResultTables:
             analysed = [row for row in rows if row["run"] in self.runs]
             reference = self.references[0].name
             tables[PHASES] = phases.phase_rows(
-                analysed, reference, lambda run: self._class_alignment.agreement_without_each(run, reference)
+                analysed, reference, lambda run: agreement_without_each(self._class_alignment.of_run(run), reference)
             )
         for table, added in tables.items():
             if all_rows := self._with_other_runs(table, added):

@@ -69,7 +69,8 @@ function describePanel(chart) {
     if (!known.length) return `${line.label}: no values`;
     const high = known.reduce((best, point) => (point[0] > best[0] ? point : best));
     const [first, last] = [known[0], known[known.length - 1]];
-    return `${line.label}: ${formatNumber(first[0])} at epoch ${first[1]}, ${formatNumber(last[0])} at epoch ${last[1]}, highest ${formatNumber(high[0])} at epoch ${high[1]}`;
+    const at = ([value, position]) => `${formatNumber(value)} at ${chart.item ?? "epoch"} ${position}`;
+    return `${line.label}: ${at(first)}, ${at(last)}, highest ${at(high)}`;
   });
   return `${chart.title}. ${descriptions.join(". ")}.`;
 }

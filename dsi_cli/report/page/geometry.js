@@ -1,4 +1,4 @@
-// The geometry of the class vectors: the charts of neural collapse (NC2), and a table of norms, biases and drift.
+// The geometry of the class vectors: the charts of neural collapse (NC2), the spectrum, and a table of norms, biases and drift.
 
 /** Return the question whether the class vectors become a simplex, with its charts; `chart` is that of the other questions. */
 function geometryQuestion(view, chart) {
@@ -15,7 +15,7 @@ function geometryQuestion(view, chart) {
   };
 }
 
-/** Return the table of the class vectors of a run, the longest first. */
+/** Return the table of the class vectors of a run, the longest first, and the chart of the spectrum. */
 function geometrySection(run, names) {
   const { epochs, count, classes } = run.geometry;
   const [first, last] = [epochs[0], epochs[epochs.length - 1]];
@@ -38,7 +38,18 @@ function geometrySection(run, names) {
   return [
     element("p", { class: "faint" }, `The table describes the class vectors, which are the rows of the classifier, at epoch ${last}. In networks trained on unbalanced data, rare classes often have short vectors (Kang et al. 2020, arXiv 1910.09217). Unrelated directions have an angle of 90 ± ${chance.toFixed(1)} degrees (standard deviation).${left}`),
     dataTable("Class vectors", shown, rows, { filter: "Filter class vectors", first: 12 }),
+    ...(run.geometry.spectrum ? [spectrumChart(run.geometry.spectrum)] : []),
   ];
+}
+
+/** Return the chart of the cumulative shares of the singular values at the first and the last epoch. */
+function spectrumChart({ numbers, epochs, chance, first, last }) {
+  const lines = [[epochs[0], first], [epochs[1], last]].slice(epochs[0] === epochs[1] ? 1 : 0)
+    .map(([epoch, value], k) => rawLine({ epochs: numbers, value, chance }, k, `epoch ${epoch}`));
+  const chart = { title: "Spectrum of the centred head", axis: "share of the squared singular values", lines, along: "number of singular values, the largest first", item: "singular value" };
+  const panel = curvePanel(chart, { point: (number) => panel.mark(number ?? numbers[0]) });
+  new ResizeObserver(() => { panel.draw(); panel.mark(numbers[0]); }).observe(panel.node);
+  return element("div", { class: "panels" }, panel.node);
 }
 
 /** Return a small chart of values from 0 to `largest`, with its first and last value as text for screen readers. */
