@@ -99,11 +99,13 @@ def _draw_spectrum(axes: Axes, results: Results, run: str, epochs: tuple[int, ..
     if shares.empty:
         axes.set_axis_off()
         return
-    chosen = [epoch for epoch in epochs or () if epoch in shares.columns] or [shares.columns[-1]]
-    axes.plot(chance.index, chance, color=CHANCE, linewidth=0.8, label="chance", gid="chance")
-    for place, epoch in enumerate(dict.fromkeys([shares.columns[0], *chosen])):
+    known = [int(epoch) for epoch in shares.columns]
+    chosen = [epoch for epoch in epochs or () if epoch in known] or known[-1:]
+    for place, epoch in enumerate(dict.fromkeys([known[0], *chosen])):
         share = shares[epoch].where(shares[epoch] > 0)
         drawing.draw_line(axes, shares.index.to_numpy(), share.to_numpy(), f"epoch {epoch}", color=drawing.colour(place))
+    # An untrained head is close to chance, so the chance level is above its line.
+    axes.plot(chance.index, chance, "--", color="black", linewidth=0.8, label="chance", gid="chance", zorder=4)
     axes.set(title="Spectrum of the head", xlabel="singular value", ylabel="share of the squared sum", yscale="log")
     axes.set_xlim(1, max(2, len(shares)))
     axes.grid(axis="y", color="#e4e4e4", linewidth=0.5)

@@ -4,7 +4,7 @@
 
 - Effective rank: ``exp`` of the entropy of the singular values over their sum (Roy and Vetterli 2007, EUSIPCO).
 - Stable rank: the sum of the squared singular values over the largest one. Its reciprocal is the share of the first direction.
-- Spectrum: the singular values of the centred vectors. Those of a random head follow Marchenko and Pastur (1967, Math. USSR-Sbornik 1).
+- Spectrum: the singular values of the centred vectors. Those of a random head follow Marchenko and Pastur (1967, Math. USSR Sb.).
 - Neural collapse (Papyan, Han and Donoho 2020, doi 10.1073/pnas.2015509117) predicts that the centred vectors become a simplex:
   equal norms (NC2), and a cosine of ``-1 / (C - 1)`` between every two of them. `HeadGeometry` has the deviations from both.
 """

@@ -127,7 +127,11 @@ def test_analyze_growing_head_with_predictions_of_the_classes_so_far(tmp_path):
         np.where(generator.random(30) < 0.5, truth, generator.integers(0, classes, 30))
         for truth, classes in zip(targets, WIDTHS, strict=True)
     ]
-    columns = {"epoch": np.repeat(range(4), 30), "target": np.concatenate(targets), "prediction": np.concatenate(predictions)}
+    columns = {
+        "epoch": np.repeat(range(4), 30),
+        "target": np.concatenate(targets),
+        "prediction": np.concatenate(predictions),
+    }
     pd.DataFrame(columns).to_csv(tmp_path / "predictions.csv", index=False)
     options = Options(draws=0, permutations=0, evaluation=Evaluation(predictions=str(tmp_path / "predictions.csv")))
     analyze([tmp_path / "run"], tmp_path / "out", options)
