@@ -8,6 +8,7 @@ import numpy as np
 
 from dsi_cli import similarity
 from dsi_cli.queries import class_order
+from dsi_cli.queries.class_names import readable_names
 from dsi_cli.report.matrix_sources import Matrix
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def class_table(classes: pd.DataFrame) -> list[list[Any]]:
     empty = LONG_COLUMNS if len(classes) > similarity.MAX_DENSE_CLASSES else ()
     return [
         [None if column in empty else _json_value(row.get(column)) for column in COLUMNS]
-        for row in classes.to_dict("records")
+        for row in classes.assign(name=readable_names(classes)).to_dict("records")
     ]
 
 

@@ -1,0 +1,26 @@
+"""Names of classes whose labels are WordNet ids, and the classes that a text names."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from dsi_cli.queries.class_names import class_index_by_name, readable_names
+
+NAMES = ["tabby (n02123045)", "ship", "tiger cat (n02123159)"]
+
+
+def test_readable_names_wnid_label_follows_a_word():
+    classes = pd.DataFrame(
+        {
+            "name": ["n02123159", "dog", None, "n00000001"],
+            "wnid": ["n02123159", "n02084071", None, None],
+            "synset": ["tiger_cat.n.02", "dog.n.01", None, None],
+        }
+    )
+    assert readable_names(classes) == ["tiger cat (n02123159)", "dog", None, "n00000001"]
+
+
+@pytest.mark.parametrize("text", ["tiger cat (n02123159)", "tiger cat", "Tiger Cat", "n02123159"])
+def test_class_index_by_name_word_or_wnid_finds_the_class(text):
+    assert class_index_by_name(text, NAMES) == 2
