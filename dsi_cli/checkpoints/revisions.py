@@ -10,25 +10,9 @@ from math import floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsi_cli.checkpoints.epochs import (
-    COMMIT_TITLE,
-    ORDER,
-    REVISION_NAME,
-    EpochAndStep,
-    NameNumbers,
-    natural_key,
-    numbers_in_names,
-)
-from dsi_cli.checkpoints.folders import (
-    MODEL_FILES,
-    STATE_FILES,
-    SUFFIXES,
-    FolderContents,
-    Folders,
-    add_folder,
-    other_parts,
-    search_folder,
-)
+from dsi_cli.checkpoints import epochs, folders
+from dsi_cli.checkpoints.epochs import EpochAndStep, NameNumbers, natural_key, numbers_in_names
+from dsi_cli.checkpoints.folders import FolderContents, Folders
 from dsi_cli.checkpoints.io.bounded_json import parse_json
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import NothingToAnalyseError, count
@@ -48,7 +32,7 @@ _MAX_STATE_BYTES = 16 << 20
 _MAX_STEP = 10**9
 
 
-def search_revisions(url: str, wanted: str, folders: Folders, progress: Callable[[int, int], None]) -> None:
+def search_revisions(url: str, wanted: str, runs: Folders, progress: Callable[[int, int], None]) -> None:
     """Add the checkpoint of each revision of a repository that differs from those of the earlier revisions."""
     from dsi_cli.remote import hub
 
@@ -66,20 +50,20 @@ def search_revisions(url: str, wanted: str, folders: Folders, progress: Callable
             code="no-checkpoints",
             path=shown,
         )
-    folders[history.folder.parent if history.folder.is_file() else history.folder] = contents
+    runs[history.folder.parent if history.folder.is_file() else history.folder] = contents
 
 
-def search_tracked_run(run: TrackedRun, folders: Folders) -> None:
+def search_tracked_run(run: TrackedRun, runs: Folders) -> None:
     """Add the checkpoints among the artifacts of a tracker's run."""
     found: Folders = {}
     if run.versions:
         found[run.folder] = _contents(run.versions, are_commits=False)
     elif run.folder.is_dir():
-        search_folder(run.folder, found)
+        folders.search_folder(run.folder, found)
     for folder, contents in found.items():
         contents.tracked = run
         contents.name = run.name if len(found) == 1 else f"{run.name}/{folder.relative_to(run.folder).as_posix()}"
-    folders |= found
+    runs |= found
 
 
 def _contents(revisions: Sequence[Revision | Version], *, are_commits: bool) -> FolderContents:
@@ -91,16 +75,18 @@ def _contents(revisions: Sequence[Revision | Version], *, are_commits: bool) -> 
     last_state: Place | None = None
     for revision in revisions:
         folder, files = _files_of_revision(revision)
-        state = folder / STATE_FILES[0]
+        state = folder / folders.STATE_FILES[0]
         state_tag = state.tag() if revision.error is None and not isinstance(state, Path) and state.is_file() else None
         for path, status in files:
-            parts = [path, *other_parts(path)] if revision.error is None else []
+            parts = [path, *folders.other_parts(path)] if revision.error is None else []
             identity = tuple((part.name, part.tag()) for part in parts if not isinstance(part, Path)) or (str(path),)
             if identity in seen:
                 continue
             seen.add(identity)
             contents.files.append((path, status, folder))
-            texts.append(f"{revision.text} {path.name}" if are_commits and path.name not in MODEL_FILES else revision.text)
+            texts.append(
+                f"{revision.text} {path.name}" if are_commits and path.name not in folders.MODEL_FILES else revision.text
+            )
             have_state.append(state_tag is not None and state_tag not in seen)
         last_state = last_state if state_tag is None else state
         seen.add(state_tag)
@@ -116,16 +102,16 @@ def _contents(revisions: Sequence[Revision | Version], *, are_commits: bool) -> 
 def _files_of_revision(revision: Revision | Version) -> tuple[Place, list[tuple[Place, os.stat_result]]]:
     """Return the folder of a revision and the checkpoints in it; one that fails to be read if the folder cannot be listed."""
     path, name = revision.folder, getattr(revision, "name", None)
-    if name is not None and Path(name).suffix.lower() not in SUFFIXES:
+    if name is not None and Path(name).suffix.lower() not in folders.SUFFIXES:
         return path.parent, []
     if revision.error is not None:
         folder = path if name is None else path.parent
-        file = folder / (MODEL_FILES[1] if name is None else path.name)
+        file = folder / (folders.MODEL_FILES[1] if name is None else path.name)
         return folder, [(file, os.stat_result((0,) * 10, {"st_mtime_ns": 0}))]
     if isinstance(path, Path) or path.is_file():
         return path.parent, [(path, path.stat())]
     found: Folders = {}
-    add_folder(path, next(path.walk())[2], found, is_top=True)
+    folders.add_folder(path, next(path.walk())[2], found, is_top=True)
     return path, [(file, status) for contents in found.values() for file, status, _ in contents.files]
 
 
@@ -160,10 +146,10 @@ def _moments(
             epoch = floor(step * rate + 1e-6)
         if are_numbered or any(have_state):
             is_final = are_numbered and (epoch, step) == (None, None) and _FINAL_TITLE.search(text)
-            source = COMMIT_TITLE if are_commits else REVISION_NAME
+            source = epochs.COMMIT_TITLE if are_commits else epochs.REVISION_NAME
             moments.append(EpochAndStep(epoch, source, step, has_state and not is_final))
         else:
-            moments.append(EpochAndStep(index, ORDER, None))
+            moments.append(EpochAndStep(index, epochs.ORDER, None))
     return moments
 
 

@@ -197,13 +197,12 @@ def explain_head_choice(
     """
     with ExitStack() as stack:
         _, content, _ = open_checkpoint(file, stack)
-        stated_classes = _stated_classes(file, content.tree)
-        expected = classes if stated_classes is None else stated_classes
+        stated = _stated_classes(file, content.tree)
+        expected = classes if stated is None else stated
         groups = trainers.state_dicts(content.tree)
         candidates = rank_candidates(head.usable_state_dicts(groups, options.role), expected, content.outputs)
-        with_background = stated_classes is not None
         try:
-            chosen = _choose_head(groups, options, expected, with_background=with_background, outputs=content.outputs)
+            chosen = _choose_head(content, groups, options, stated, classes)
         except (NoHeadError, AmbiguousHeadError) as error:
             return str(error), candidates
     return f"the head is {chosen.name} {chosen.tensor.shape}", candidates
@@ -299,15 +298,13 @@ def _is_before_training(tree: Any) -> bool:
 def _scan_head(record: Record, file: CheckpointFile, content: CheckpointContent, request: _ScanRequest) -> ScanResult:
     """Return the record with the head, and the head's weight."""
     options = request.options
-    stated_classes = _stated_classes(file, content.tree)
-    expected = request.classes if stated_classes is None else stated_classes
+    stated = _stated_classes(file, content.tree)
     groups = trainers.state_dicts(content.tree)
     if trainers.is_training_state(content.tree, groups, file.path.name):
         return ScanResult(replace(record, status=SKIPPED, reason=NO_NETWORK, code="no-network"))
     # Find the head and compute its effective weight.
-    with_background = stated_classes is not None
     try:
-        chosen = _choose_head(groups, options, expected, with_background=with_background, outputs=content.outputs)
+        chosen = _choose_head(content, groups, options, stated, request.classes)
         if len(chosen.name) > MAX_NAME_LENGTH:
             message = f"the name of the head has {len(chosen.name):,} characters, more than {MAX_NAME_LENGTH:,}"
             raise UnreadableError(message, code="long-head-name")
@@ -318,6 +315,7 @@ def _scan_head(record: Record, file: CheckpointFile, content: CheckpointContent,
     except NoHeadError:
         if not lora.is_adapter(file.path):
             raise
+        expected = request.classes if stated is None else stated
         chosen, rows, bias = _adapted_head(file, content, options, expected)
         fingerprint = head_weight.weight_hash(rows) if request.with_fingerprint else None
         content.notes.append("an adapter: the classifier is that of its base model")
@@ -327,7 +325,7 @@ def _scan_head(record: Record, file: CheckpointFile, content: CheckpointContent,
     state_dicts = [group.tensors for group in groups if group.path == chosen.path]
     network = next((trainers.network_id(tensors) for tensors in state_dicts if chosen.name in tensors), None)
     names = [name for tensors in state_dicts for name in tensors]
-    class_rows = _class_rows(chosen.name, len(rows), names, stated_classes, request.classes)
+    class_rows = _class_rows(chosen.name, len(rows), names, stated, request.classes)
     record = replace(record, network=network, extra_classes=int(class_rows != slice(None)))
     if not options.keep_extra:
         rows, bias = rows[class_rows], None if bias is None else bias[class_rows]
@@ -353,15 +351,20 @@ def _class_rows(head_name: str, rows: int, names: Sequence[str], stated: int | N
 
 
 def _choose_head(
+    content: CheckpointContent,
     groups: list[trainers.NestedStateDict],
     options: HeadOptions,
-    classes: int | None,
-    *,
-    with_background: bool = False,
-    outputs: Sequence[str] | None = None,
+    stated: int | None,
+    labels: int | None,
 ) -> head.Head:
+    """Return the head; the number of classes that the checkpoint states has precedence over the number of labels."""
     return head.choose_head(
-        groups, options.role, head_name=options.head, classes=classes, with_background=with_background, outputs=outputs
+        groups,
+        options.role,
+        head_name=options.head,
+        classes=labels if stated is None else stated,
+        with_background=stated is not None,
+        outputs=content.outputs,
     )
 
 
@@ -372,7 +375,8 @@ def _adapted_head(
     config = find_sibling_json(file, lora.CONFIG_FILE)
     with ExitStack() as stack:
         base = lora.open_base_model(file.path, config, stack)
-        chosen = _choose_head(trainers.state_dicts(base.tree), options, classes)
+        groups = trainers.state_dicts(base.tree)
+        chosen = head.choose_head(groups, options.role, head_name=options.head, classes=classes)
         rows = head_weight.head_rows(base, chosen)
         has_base_bias = trainers.as_dict(config).get("bias", "none") == "none"
         bias = head_weight.head_bias(base, chosen, len(rows)) if has_base_bias else None

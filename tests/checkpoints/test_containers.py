@@ -255,10 +255,7 @@ def test_zero_3_is_put_together_from_its_ranks(ranks, groups, net, weight, tmp_p
 @pytest.mark.parametrize(
     ("gone", "message"),
     [
-        (
-            "zero_pp_rank_1_mp_rank_00_optim_states.pt",
-            "some are missing: zero_pp_rank_1_mp_rank_00_optim_states.pt",
-        ),
+        ("zero_pp_rank_1_mp_rank_00_optim_states.pt", "some are missing: zero_pp_rank_1_mp_rank_00_optim_states.pt"),
         ("zero_pp_rank_2_mp_rank_00_optim_states.pt", "found the optimiser states of 2 ranks, but 3 wrote the checkpoint"),
         ("zero_pp_rank_*_optim_states.pt", "some are missing: 0 files"),
     ],

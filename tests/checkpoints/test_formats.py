@@ -46,12 +46,7 @@ def write_pickle(tree: object, path: Path) -> None:
     path.write_bytes(pickle.dumps(tree))
 
 
-WRITERS = {
-    "torch-zip": write_zip,
-    "torch-legacy": write_legacy,
-    "safetensors": write_safetensors,
-    "pickle": write_pickle,
-}
+WRITERS = {"torch-zip": write_zip, "torch-legacy": write_legacy, "safetensors": write_safetensors, "pickle": write_pickle}
 
 
 def expected(tensor: torch.Tensor) -> np.ndarray:
@@ -149,8 +144,7 @@ def test_open_content_of_a_missing_shard_raises_missing_part(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "code"),
-    [("{", "damaged-json"), ("[]", "no-weight-map"), ('{"weight_map": {"a": 3}}', "no-weight-map")],
+    ("text", "code"), [("{", "damaged-json"), ("[]", "no-weight-map"), ('{"weight_map": {"a": 3}}', "no-weight-map")]
 )
 def test_open_content_of_a_damaged_index_raises_the_code(text, code, tmp_path):
     index = tmp_path / "model.safetensors.index.json"

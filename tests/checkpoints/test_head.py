@@ -145,10 +145,7 @@ def test_a_matrix_of_the_loss_within_the_models_own_state_dict():
     assert choose_head([averaged, NestedStateDict(("loss",), tensors(W=(12, 10)), RAW)], EMA).name == "W"
 
 
-@pytest.mark.parametrize(
-    ("name", "shape"),
-    [("weight", (12,)), ("centers", (12, 512)), ("centers", (10, 12))],
-)
+@pytest.mark.parametrize(("name", "shape"), [("weight", (12,)), ("centers", (12, 512)), ("centers", (10, 12))])
 def test_what_else_a_loss_holds_is_no_classifier(name, shape):
     groups = [
         NestedStateDict(("model",), tensors(fc__weight=(12, 16)), RAW),

@@ -95,10 +95,7 @@ class Crashing(RandomAccessFile):
 
 
 def test_a_crash_is_the_reason_of_one_file_and_the_next_one_works(weights):
-    with (
-        Crashing(weights) as source,
-        raises("reader-crashed", UnreadableError, cause="SIGSEGV"),
-    ):
+    with Crashing(weights) as source, raises("reader-crashed", UnreadableError, cause="SIGSEGV"):
         open_isolated("hdf5", source.size, source)
     assert_array_equal(read(weights), KERNEL)
 

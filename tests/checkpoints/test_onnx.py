@@ -245,13 +245,7 @@ def test_external_data_that_is_not_there_yet_is_pending(tmp_path):
         read_all(path)
 
 
-OUTSIDE = [
-    "../w.bin",
-    "..",
-    "",
-    "a\\w.bin",
-    ".//etc/passwd",
-]
+OUTSIDE = ["../w.bin", "..", "", "a\\w.bin", ".//etc/passwd"]
 
 
 @pytest.mark.parametrize("location", OUTSIDE)

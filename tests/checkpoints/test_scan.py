@@ -20,14 +20,7 @@ from safetensors.torch import save_file
 
 from dsi_cli.checkpoints.head_weight import weight_hash as fingerprint
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.checkpoints.scan import (
-    FRESH_SECONDS,
-    HeadOptions,
-    list_tensors,
-    read_metadata,
-    require_file,
-    scan_checkpoint,
-)
+from dsi_cli.checkpoints.scan import FRESH_SECONDS, HeadOptions, list_tensors, read_metadata, require_file, scan_checkpoint
 from dsi_cli.errors import UnreadableError
 
 
@@ -126,8 +119,7 @@ LABELS = {str(n): f"c{n}" for n in range(3)}
 
 
 @pytest.mark.parametrize(
-    ("rows", "keep", "extra", "read"),
-    [(3, False, 0, [0, 1, 2]), (4, False, 1, [0, 1, 2]), (4, True, 1, [0, 1, 2, 3])],
+    ("rows", "keep", "extra", "read"), [(3, False, 0, [0, 1, 2]), (4, False, 1, [0, 1, 2]), (4, True, 1, [0, 1, 2, 3])]
 )
 def test_a_row_for_no_object_is_left_out_where_the_config_tells(rows, keep, extra, read, tmp_path):
     hugging_face(tmp_path / "checkpoint-5", rows, {"id2label": LABELS})

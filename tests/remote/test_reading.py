@@ -45,11 +45,7 @@ def as_safetensors():
     return save(state), state
 
 
-FORMATS = {
-    "zip": saved,
-    "legacy": lambda: saved(_use_new_zipfile_serialization=False),
-    "safetensors": as_safetensors,
-}
+FORMATS = {"zip": saved, "legacy": lambda: saved(_use_new_zipfile_serialization=False), "safetensors": as_safetensors}
 
 
 def looked_at(place):
@@ -171,11 +167,7 @@ def test_what_is_new_or_gone_is_seen_at_the_next_listing(s3):
     for name in ("run/epoch_2.pt", "run/checkpoint-6/pytorch_model.bin", "run/checkpoint-5/optimizer.pt", "classes.txt"):
         s3.put(f"sweep/{name}", b"x" * 20)
     (run,) = discover([f"s3://{BUCKET}/sweep/run"])
-    assert [one.checkpoint_path.name for one in run.checkpoints] == [
-        "checkpoint-5",
-        "checkpoint-6",
-        "epoch_2.pt",
-    ]
+    assert [one.checkpoint_path.name for one in run.checkpoints] == ["checkpoint-5", "checkpoint-6", "epoch_2.pt"]
     assert (run.checkpoints[0].checkpoint_path / "optimizer.pt").is_file()
     assert str(files.find_label_file(run.folder.parent)) == f"s3://{BUCKET}/sweep/classes.txt"
 

@@ -35,8 +35,7 @@ def test_destinations_of_a_valid_text_returns_tracker_and_target(text, name, tar
 
 
 @pytest.mark.parametrize(
-    ("text", "code"),
-    [("comet", "unknown-tracker"), ("tensorboard", "missing-target"), ("tensorboard:", "missing-target")],
+    ("text", "code"), [("comet", "unknown-tracker"), ("tensorboard", "missing-target"), ("tensorboard:", "missing-target")]
 )
 def test_destination_of_an_invalid_text_raises_the_code(text, code):
     with raises(code, UsageError):

@@ -185,17 +185,11 @@ def is_checkpoint(source: RandomAccessFile) -> bool:
             compressed = source.head(_INFLATED_HEAD_BYTES * 16)
             inflated = zlib.decompressobj(31).decompress(compressed, _INFLATED_HEAD_BYTES)
         return _format_of_head(inflated) is not None or (inflated.startswith(_ZIP) and b"data.pkl" in inflated)
-    if head.startswith(_ZIP):
-        from dsi_cli.checkpoints.formats.zip_archive import Archive
-
-        names = Archive(source).sizes
-        format_ = _format_of_entries(names)
-        if format_ is not None and format_.name == "npz":
-            return _has_weight(name.removesuffix(".npy") for name in names)
+    format_, container = _recognise(source)
+    if format_ is None or format_.name not in ("npz", "pickle"):
         return format_ is not None
-    format_ = _format_of_head(head)
-    if format_ is None or format_.name != "pickle":
-        return format_ is not None
+    if format_.name == "npz":
+        return _has_weight(name.removesuffix(".npy") for name in container.sizes)
     if source.size > _MAX_PICKLE_BYTES:
         return False
     from dsi_cli.checkpoints.trainers import state_dicts
@@ -211,8 +205,16 @@ def _format_of_head(head: bytes) -> Format | None:
     return next((item for item in FORMATS if item.matches_head is not None and item.matches_head(head)), None)
 
 
-def _format_of_entries(names: Collection[str]) -> Format | None:
-    return next((item for item in FORMATS if item.matches_entries is not None and item.matches_entries(names)), None)
+def _recognise(source: RandomAccessFile) -> tuple[Format | None, Any]:
+    """Return the format of a file, or None if it has none, and the file or the zip archive in it."""
+    head = source.head(16)
+    if not head.startswith(_ZIP):
+        return _format_of_head(head), source
+    from dsi_cli.checkpoints.formats.zip_archive import Archive
+
+    archive = Archive(source)
+    formats = (item for item in FORMATS if item.matches_entries is not None and item.matches_entries(archive.sizes))
+    return next(formats, None), archive
 
 
 def open_content(path: Place, stack: ExitStack) -> tuple[str, CheckpointContent, list[RandomAccessFile]]:
@@ -232,20 +234,14 @@ def open_content(path: Place, stack: ExitStack) -> tuple[str, CheckpointContent,
 
 def open_source(source: RandomAccessFile) -> tuple[str, CheckpointContent]:
     """Return the format's name and the content of one file, which may be stored inside another; errors as `open_content`."""
-    head = source.head(16)
-    if head.startswith(_ZIP):
-        from dsi_cli.checkpoints.formats.zip_archive import Archive
-
-        archive = Archive(source)
-        format_ = _format_of_entries(archive.sizes)
-        if format_ is None:
-            listed = ", ".join(list(archive.sizes)[:3]) or "none"
-            message = f"a zip archive, but not a checkpoint that dsi reads: its entries are {listed[:200]}"
-            raise UnreadableError(message, code="unknown-archive")
-        return format_.name, _complete(_import_reader(format_).open_content(archive))
-    format_ = _format_of_head(head)
+    format_, container = _recognise(source)
     if format_ is not None:
-        return format_.name, _complete(_import_reader(format_).open_content(source))
+        return format_.name, _complete(_import_reader(format_).open_content(container))
+    if container is not source:
+        listed = ", ".join(list(container.sizes)[:3]) or "none"
+        message = f"a zip archive, but not a checkpoint that dsi reads: its entries are {listed[:200]}"
+        raise UnreadableError(message, code="unknown-archive")
+    head = source.head(16)
     if any(magic.startswith(head) for magic in MAGICS):
         raise PendingError("empty, or breaks off in its first bytes", code="empty-file")
     if head.startswith(_GZIP):

@@ -170,24 +170,26 @@ class _Child:
     def _exchange(
         self, process: subprocess.Popen[bytes], request: dict[str, Any], source: ByteRanges | None
     ) -> tuple[dict[str, Any], memoryview]:
-        with _time_limit(process, request["seconds"]) as clock:
-            try:
-                _send(process, request)
-                reply = _receive(process)
-                while "offset" in reply and source is not None:
-                    # The child requests a range of the file; the time of reading it does not count.
-                    with clock.paused():
-                        data = source.read_at(reply["offset"], reply["bytes"])
-                    _send(process, {}, data)
+        clock = _Clock(process, request["seconds"])
+        message, data = request, b""
+        assert process.stdout is not None
+        try:
+            while True:
+                with clock.running():
+                    _send(process, message, data)
                     reply = _receive(process)
-                array_bytes = bytearray(reply.get("bytes", 0))
-                assert process.stdout is not None
+                if "offset" not in reply or source is None:
+                    break
+                # The child requests a range of the file; the time of reading it does not count.
+                message, data = {}, source.read_at(reply["offset"], reply["bytes"])
+            array_bytes = bytearray(reply.get("bytes", 0))
+            with clock.running():
                 if process.stdout.readinto(array_bytes) != len(array_bytes):  # type: ignore[attr-defined]
                     raise EOFError
-                return reply, memoryview(array_bytes)
-            except (OSError, ValueError, KeyError, TypeError, EOFError):
-                process.kill()
-                raise _exit_error(process, clock, request["seconds"], _PACKAGES[request["reader"]][0]) from None
+            return reply, memoryview(array_bytes)
+        except (OSError, ValueError, KeyError, TypeError, EOFError):
+            process.kill()
+            raise _exit_error(process, clock, request["seconds"], _PACKAGES[request["reader"]][0]) from None
 
     def _running_process(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
@@ -219,41 +221,29 @@ class _Child:
 
 
 class _Clock:
-    """The deadline of the child, and whether it was exceeded."""
+    """The time that the child has left; the child is killed when it is over."""
 
-    def __init__(self, seconds: float) -> None:
-        self.deadline = time.monotonic() + seconds
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        self._process, self._seconds = process, seconds
         self.is_exceeded = False
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
+    def running(self) -> Iterator[None]:
+        """Count the time of a block."""
         begin = time.monotonic()
-        self.deadline += 1e9
+        timer = threading.Timer(max(0.0, self._seconds), self._kill)
+        timer.daemon = True
+        timer.start()
         try:
             yield
         finally:
-            self.deadline += time.monotonic() - begin - 1e9
+            timer.cancel()
+            timer.join()
+            self._seconds -= time.monotonic() - begin
 
-
-@contextmanager
-def _time_limit(process: subprocess.Popen[bytes], seconds: float) -> Iterator[_Clock]:
-    """Kill the child if this block takes longer than the limit."""
-    clock, done = _Clock(seconds), threading.Event()
-
-    def watch() -> None:
-        while not done.wait(min(1.0, max(0.01, clock.deadline - time.monotonic()))):
-            if time.monotonic() >= clock.deadline:
-                clock.is_exceeded = True
-                process.kill()
-                return
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield clock
-    finally:
-        done.set()
-        watcher.join()
+    def _kill(self) -> None:
+        self.is_exceeded = True
+        self._process.kill()
 
 
 def _send(process: subprocess.Popen[bytes], message: dict[str, Any], data: bytes = b"") -> None:

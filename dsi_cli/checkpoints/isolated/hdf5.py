@@ -89,6 +89,7 @@ def _read_group(group: Any, record: H5Group, path: str, depth: int, remaining: l
         if isinstance(member, h5py.Group):
             inner = record.members[name] = H5Group(_address(member), texts=_texts(member))
             _read_group(member, inner, member_path, depth + 1, remaining)
+            inner.address = max(inner.address, *(part.address for part in inner.members.values()), 0)
         elif isinstance(member, h5py.Dataset):
             shape = (0,) if member.shape is None else member.shape
             try:

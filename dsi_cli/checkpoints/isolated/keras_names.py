@@ -68,6 +68,7 @@ class H5Group:
     """A group of an HDF5 file: its members by name, and its text attributes."""
 
     address: int
+    """The highest address in the group, because single parts can fill gaps at lower addresses."""
     members: dict[str, H5Group | H5Dataset] = field(default_factory=dict)
     texts: dict[str, list[str]] = field(default_factory=dict)
 
@@ -111,7 +112,7 @@ def parameters(root: H5Group, config: Any = None) -> Iterator[tuple[str, H5Datas
     if _text_list(top, "layer_names"):
         candidates = _keras_2_parameters(top, layers)
     else:
-        candidates = _Keras3Names().model_parameters(top, layers, is_output=True)
+        candidates = _keras_3_parameters(top, layers, is_output=True)
     taken: set[str] = set()
     remaining = _MAX_NAME_CHARACTERS
     for parameter in candidates:
@@ -178,98 +179,85 @@ def _dotted(path: str) -> str:
     return _NUMBER.sub("", path).replace("/", ".")
 
 
-class _Keras3Names:
-    """The names of the variables in a file of Keras 3; in any other HDF5 file, names follow the groups."""
+def _keras_3_parameters(
+    group: H5Group,
+    layers: dict[str, _Layer],
+    name: str = "",
+    path: str = "",
+    kind: str = "",
+    *,
+    is_output: bool = False,
+) -> Iterator[_Parameter]:
+    """Yield all parameters of a layer or model; ``is_output`` states whether it computes an output.
 
-    def __init__(self) -> None:
-        self._last_addresses: dict[int, int] = {}
-
-    def model_parameters(
-        self,
-        group: H5Group,
-        layers: dict[str, _Layer],
-        name: str = "",
-        path: str = "",
-        kind: str = "",
-        *,
-        is_output: bool = False,
-    ) -> Iterator[_Parameter]:
-        """Yield all parameters of a layer or model; ``is_output`` states whether it computes an output."""
-        # The names of all members repeat the name of the group.
-        longest = max(len(name), len(path))
-        if longest > _MAX_NAME_LENGTH:
-            message = f"a parameter has a name of {longest} letters; dsi reads up to {_MAX_NAME_LENGTH}"
-            raise UnreadableError(message, code="names-too-long")
-        for key, member in self._ordered_members(group, {}):
-            member_path = f"{path}{_dotted(key)}"
-            if isinstance(member, H5Dataset):
-                yield _Parameter(f"{name}{_dotted(key)}", member_path, member, False)
-            elif key == _VARS and name:
-                # In a nested model, the layers compute the output and not the variables of the model itself.
-                yield from self._variables(member, name, member_path, kind, is_output=is_output and not layers)
-            elif key in _LAYERS:
-                yield from self._layer_parameters(member, layers, f"{name}layers.", f"{member_path}.", is_output=is_output)
-            else:
-                yield from self.model_parameters(member, {}, f"{name}{key}.", f"{member_path}.", _without_count(key))
-
-    def _layer_parameters(
-        self, group: H5Group, layers: dict[str, _Layer], name: str, path: str, *, is_output: bool
-    ) -> Iterator[_Parameter]:
-        for key, member in self._ordered_members(group, layers):
-            member_path = f"{path}{_dotted(key)}"
-            if isinstance(member, H5Dataset):
-                yield _Parameter(f"{name}{_dotted(key)}", member_path, member, False)
-                continue
-            layer = layers.get(key, _Layer("", {}, False))
-            variables = member.members.get(_VARS)
-            layer_name = (variables.text("name") if isinstance(variables, H5Group) else None) or layer.name
-            kind = _without_count(key)
-            # A name that a person chose is more readable than class and count.
-            part = key
-            if layer_name and _without_count(layer_name) != kind:
-                part = _dotted(layer_name)
-            is_last = is_output and layer.is_output
-            yield from self.model_parameters(
-                member, layer.layers, f"{name}{part}.", f"{member_path}.", kind, is_output=is_last
-            )
-
-    def _variables(self, group: H5Group, name: str, path: str, kind: str, *, is_output: bool) -> Iterator[_Parameter]:
-        """Yield the variables of a layer, of which Keras 3 stores only the order."""
-        arrays = [(key, member) for key, member in group.members.items() if isinstance(member, H5Dataset)]
-        arrays.sort(key=lambda item: natural_key(item[0]))
-        names = _VARIABLES.get(kind) or _VARIABLES.get(_without_count(group.text("name") or ""))
-        if names is None:
-            names = ("kernel", "bias") if arrays and len(arrays[0][1].shape) > 1 else ()
-        elif len(names) != len(arrays):
-            names = ()
-        for index, (key, array) in enumerate(arrays):
-            has_name = index < len(names) and key == str(index)
-            variable = names[index] if has_name else _dotted(key)
-            yield _Parameter(f"{name}{variable}", f"{path}.{_dotted(key)}", array, is_output)
-
-    def _ordered_members(self, group: H5Group, layers: dict[str, _Layer]) -> list[tuple[str, H5Group | H5Dataset]]:
-        """Return the members of a group in the model's order, as far as it is known; variables come first."""
-        members = sorted(group.members.items(), key=lambda item: natural_key(item[0]))
-        addresses = {key: self._last_address(member) for key, member in members}
-        # The order of writing counts if the addresses of layers of one class follow their counts.
-        last: dict[str, int] = {}
-        follow_counts = True
-        for key, address in addresses.items():
-            follow_counts &= address >= last.get(_without_count(key), 0)
-            last[_without_count(key)] = address
-        if follow_counts:
-            members.sort(key=lambda item: addresses[item[0]])
-        indices = {key: index for index, key in enumerate(layers)}
-        return sorted(members, key=lambda item: (item[0] != _VARS, indices.get(item[0], len(indices))))
-
-    def _last_address(self, member: H5Group | H5Dataset) -> int:
-        """Return the highest address in a group, because single parts can fill gaps at lower addresses."""
+    In a file of another program, the names follow the groups.
+    """
+    # The names of all members repeat the name of the group.
+    longest = max(len(name), len(path))
+    if longest > _MAX_NAME_LENGTH:
+        message = f"a parameter has a name of {longest} letters; dsi reads up to {_MAX_NAME_LENGTH}"
+        raise UnreadableError(message, code="names-too-long")
+    for key, member in _ordered_members(group, {}):
+        member_path = f"{path}{_dotted(key)}"
         if isinstance(member, H5Dataset):
-            return member.address
-        if id(member) not in self._last_addresses:
-            inner = [self._last_address(part) for part in member.members.values()]
-            self._last_addresses[id(member)] = max([member.address, *inner])
-        return self._last_addresses[id(member)]
+            yield _Parameter(f"{name}{_dotted(key)}", member_path, member, False)
+        elif key == _VARS and name:
+            # In a nested model, the layers compute the output and not the variables of the model itself.
+            yield from _variables(member, name, member_path, kind, is_output=is_output and not layers)
+        elif key in _LAYERS:
+            yield from _layer_parameters(member, layers, f"{name}layers.", f"{member_path}.", is_output=is_output)
+        else:
+            yield from _keras_3_parameters(member, {}, f"{name}{key}.", f"{member_path}.", _without_count(key))
+
+
+def _layer_parameters(
+    group: H5Group, layers: dict[str, _Layer], name: str, path: str, *, is_output: bool
+) -> Iterator[_Parameter]:
+    for key, member in _ordered_members(group, layers):
+        member_path = f"{path}{_dotted(key)}"
+        if isinstance(member, H5Dataset):
+            yield _Parameter(f"{name}{_dotted(key)}", member_path, member, False)
+            continue
+        layer = layers.get(key, _Layer("", {}, False))
+        variables = member.members.get(_VARS)
+        layer_name = (variables.text("name") if isinstance(variables, H5Group) else None) or layer.name
+        kind = _without_count(key)
+        # A name that a person chose is more readable than class and count.
+        part = key
+        if layer_name and _without_count(layer_name) != kind:
+            part = _dotted(layer_name)
+        is_last = is_output and layer.is_output
+        yield from _keras_3_parameters(member, layer.layers, f"{name}{part}.", f"{member_path}.", kind, is_output=is_last)
+
+
+def _variables(group: H5Group, name: str, path: str, kind: str, *, is_output: bool) -> Iterator[_Parameter]:
+    """Yield the variables of a layer, of which Keras 3 stores only the order."""
+    arrays = [(key, member) for key, member in group.members.items() if isinstance(member, H5Dataset)]
+    arrays.sort(key=lambda item: natural_key(item[0]))
+    names = _VARIABLES.get(kind) or _VARIABLES.get(_without_count(group.text("name") or ""))
+    if names is None:
+        names = ("kernel", "bias") if arrays and len(arrays[0][1].shape) > 1 else ()
+    elif len(names) != len(arrays):
+        names = ()
+    for index, (key, array) in enumerate(arrays):
+        has_name = index < len(names) and key == str(index)
+        variable = names[index] if has_name else _dotted(key)
+        yield _Parameter(f"{name}{variable}", f"{path}.{_dotted(key)}", array, is_output)
+
+
+def _ordered_members(group: H5Group, layers: dict[str, _Layer]) -> list[tuple[str, H5Group | H5Dataset]]:
+    """Return the members of a group in the model's order, as far as it is known; variables come first."""
+    members = sorted(group.members.items(), key=lambda item: natural_key(item[0]))
+    # The order of writing counts if the addresses of layers of one class follow their counts.
+    last: dict[str, int] = {}
+    follow_counts = True
+    for key, member in members:
+        follow_counts &= member.address >= last.get(_without_count(key), 0)
+        last[_without_count(key)] = member.address
+    if follow_counts:
+        members.sort(key=lambda item: item[1].address)
+    indices = {key: index for index, key in enumerate(layers)}
+    return sorted(members, key=lambda item: (item[0] != _VARS, indices.get(item[0], len(indices))))
 
 
 def _without_count(name: str) -> str:

@@ -52,12 +52,10 @@ class RemoteFile(io.RawIOBase):
         self._size = size
         self._at = 0
 
-    def readable(self) -> bool:
-        """Return True."""
+    def readable(self) -> bool:  # noqa: D102
         return True
 
-    def seekable(self) -> bool:
-        """Return True."""
+    def seekable(self) -> bool:  # noqa: D102
         return True
 
     def seek(self, offset: int, whence: int = 0) -> int:
