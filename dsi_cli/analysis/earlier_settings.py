@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dsi_cli.analysis.option_groups.declaration import declared_options
 from dsi_cli.analysis.options import KEPT_SETTINGS, NONE, Options
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import DEFAULT_REFERENCES
 from dsi_cli.remote import download, local_names, urls
 
 RECORDED_NAMES = {"keep_extra_classes": "keep_extra"}
@@ -73,25 +73,23 @@ def record(options: Options, *, has_labels: bool = True) -> dict[str, Any]:
     ----------
     has_labels : whether the run uses the labels of the options, rather than those next to its checkpoints
     """
-    references = [_absolute(reference) for reference in options.references]
-    predictions: Any = options.evaluation.predictions_before
-    if options.evaluation.predictions is not None:
-        predictions = [_absolute(options.evaluation.predictions), options.evaluation.predictions_split]
-    settings = {
-        "labels": _absolute(options.labels),
-        "mapping": _absolute(options.mapping),
-        "taxonomy": _absolute(options.taxonomy),
-        "references": references if options.references != DEFAULT_REFERENCES else None,
-        "pos": options.pos if options.pos != "noun" else None,
-        "wordnet": options.wordnet,
-        "head": options.head,
-        "ema": options.ema or None,
-        "keep_extra": options.keep_extra_classes or None,
-        "predictions": predictions,
-    }
+    settings: dict[str, Any] = {}
+    for declared in declared_options(Options):
+        value = getattr(options, declared.field)
+        if not declared.option.is_kept or value == declared.default:
+            continue
+        if declared.option.url is not None:  # the value may be a file, or several
+            value = [_absolute(text) for text in value] if isinstance(value, tuple) else _absolute(value)
+        settings[RECORDED_NAMES.get(declared.field, declared.field)] = value
+    evaluation = options.evaluation
+    if evaluation.predictions is not None:
+        settings["predictions"] = [_absolute(evaluation.predictions), evaluation.predictions_split]
+    elif evaluation.predictions_before is not None:
+        settings["predictions"] = evaluation.predictions_before
     settings |= options.kept_settings
     if not has_labels:
-        settings |= {"labels": None, "mapping": None}
+        settings.pop("labels", None)
+        settings.pop("mapping", None)
     return {name: value for name, value in settings.items() if value is not None}
 
 
@@ -133,10 +131,8 @@ def _split_prefix(reference: str) -> tuple[str, str]:
     return prefix, reference.removeprefix(prefix)
 
 
-def _absolute(value: str | None) -> str | None:
+def _absolute(value: str) -> str:
     """Return a value that later calls can use: the absolute path of a file, or the URL of a downloaded copy."""
-    if value is None:
-        return None
     prefix, text = _split_prefix(value)
     path = Path(text)
     if not os.path.exists(path):  # noqa: PTH110 (any text is accepted)

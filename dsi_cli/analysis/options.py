@@ -7,18 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from dsi_cli.analysis.option_groups import groups
 from dsi_cli.analysis.option_groups.declaration import declared_options
-from dsi_cli.analysis.option_groups.groups import (
-    SPLITS,
-    TRUTH,
-    ComparisonOptions,
-    InferenceOptions,
-    InputOptions,
-    LabelOptions,
-    MemoryOptions,
-    ModelOptions,
-    PredictionOptions,
-)
 from dsi_cli.analysis.option_groups.text_values import epoch_filter
 from dsi_cli.engines import EngineOptions
 from dsi_cli.errors import UsageError, expected
@@ -37,7 +27,7 @@ MAX_REPETITIONS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Evaluation(InferenceOptions, ModelOptions, PredictionOptions):
+class Evaluation(groups.InferenceOptions, groups.ModelOptions, groups.PredictionOptions):
     """The source of predictions on labelled data: a file, or a model that dsi runs on test data.
 
     Each field is an option of ``dsi analyze``: ``Evaluation(test="CIFAR100", data_root="data")`` for
@@ -55,7 +45,10 @@ class Evaluation(InferenceOptions, ModelOptions, PredictionOptions):
     predictions next to the checkpoints."""
 
     def __post_init__(self) -> None:
-        for name, value, known in (("truth", self.truth, TRUTH), ("predictions-split", self.predictions_split, SPLITS)):
+        for name, value, known in (
+            ("truth", self.truth, groups.TRUTH),
+            ("predictions-split", self.predictions_split, groups.SPLITS),
+        ):
             if value not in known:
                 raise UsageError(f"--{name} {value!r}: {expected(value, known)}", code="unknown-value", value=value)
         has_predictions = self.predictions not in (None, NONE)
@@ -83,11 +76,11 @@ class Evaluation(InferenceOptions, ModelOptions, PredictionOptions):
     @property
     def data(self) -> dict[str, str]:
         """The data of each split that dsi runs the model on."""
-        return {split: data for split in SPLITS if (data := getattr(self, split)) is not None}
+        return {split: data for split in groups.SPLITS if (data := getattr(self, split)) is not None}
 
 
 @dataclass(frozen=True)
-class Options(MemoryOptions, ComparisonOptions, LabelOptions, InputOptions):
+class Options(groups.MemoryOptions, groups.ComparisonOptions, groups.LabelOptions, groups.InputOptions):
     """The options of `dsi_cli.analysis.analyze.analyze`.
 
     The command reference explains each option. A field holds a converted value: `memory` is a number of bytes.

@@ -74,20 +74,15 @@ def ray_connection(options: EngineOptions) -> Iterator[None]:
 
         with _silence(), init_options as extra_options:
             try:
-                _init_ray(address, extra_options)
+                try:
+                    ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **extra_options)
+                except (ConnectionError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError) as error:
+                    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+                    message = f"--address {address}: Ray cannot be used there: {reason}"
+                    raise UsageError(message, code="ray-unusable") from None
                 yield
             finally:
                 ray.shutdown()
-
-
-def _init_ray(address: str, options: dict[str, Any]) -> None:
-    import ray
-
-    try:
-        ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
-    except (ConnectionError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise UsageError(f"--address {address}: Ray cannot be used there: {reason}", code="ray-unusable") from None
 
 
 @contextmanager

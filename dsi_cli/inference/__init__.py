@@ -16,7 +16,6 @@
 ``load_weights``          loading of a checkpoint's weights into a model
 ``evaluator``             evaluation of a model: counts, predictions, loss, templates
 ``features``              logits and features of a model
-``precision``             float32 without TF32
 ``zero_shot``             networks with a text tower, whose classifier is made from class names
 
 Models are the code of the user or of a library, never that of a checkpoint. `dsi_cli.checkpoints` reads the weights.

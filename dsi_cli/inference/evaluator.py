@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UnreadableError, UsageError
 from dsi_cli.inference.features import Features, tensor_of
-from dsi_cli.inference.precision import full_precision
 from dsi_cli.metrics import neural_collapse, typicality
 from dsi_cli.predictions.result import EvaluationResult, FeatureTemplates
 from dsi_cli.similarity.confusion import confusion_counts
@@ -290,6 +290,28 @@ class _Accumulator:
         predictions = self.predictions[samples] if self.has_classifier else None
         collapse = neural_collapse.collapse_values(features, self.split.targets[samples], predictions, weight, self.seed)
         return FeatureTemplates(sums, numbers, kept, equal, self.rows, self.histograms.tolist(), collapse)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Compute float32 convolutions and matrix products without TF32, which keeps only 10 bits of a factor.
+
+    By default, torch uses TF32 for convolutions on GPUs, which changes predictions near a tie.
+    """
+    backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    earlier: list[tuple[Any, str, Any]] = []
+    for backend in backends:
+        try:
+            earlier.append((backend, "allow_tf32", backend.allow_tf32))
+        except RuntimeError:  # torch refuses to read the old name after the new one was set
+            earlier.append((backend, "fp32_precision", backend.fp32_precision))
+    for backend, name, _ in earlier:
+        setattr(backend, name, False if name == "allow_tf32" else "ieee")
+    try:
+        yield
+    finally:
+        for backend, name, value in earlier:
+            setattr(backend, name, value)
 
 
 def resolve_device(device: str) -> str:

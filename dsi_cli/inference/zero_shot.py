@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dsi_cli.inference.precision import full_precision
+from dsi_cli.inference.evaluator import full_precision
 
 PROMPT = "a photo of a {}."
 

@@ -15,25 +15,9 @@ from dsi_cli import similarity
 from dsi_cli.errors import UsageError, expected, nearest
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.similarity.weights import Cosines
-from dsi_cli.store import layout, parquet
+from dsi_cli.store import layout, parquet, schema
 from dsi_cli.store.matrix_id import MATRIX_KINDS
-from dsi_cli.store.schema import (
-    ALIGNMENT_BY_CLASS,
-    CHECKPOINTS,
-    CLASSES,
-    CONFUSIONS,
-    CSMS,
-    CURVES,
-    EXTRA_CURVES,
-    GEOMETRY,
-    NEIGHBORS,
-    PHASES,
-    PREDICTIONS,
-    SPECTRUM,
-    TYPICALITY,
-    TYPICALITY_HISTOGRAM,
-    Table,
-)
+from dsi_cli.store.schema import Table
 
 
 class Results:
@@ -85,23 +69,23 @@ class Results:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """All curves of both tables, with one row per point; ``docs/tables.md`` describes the columns."""
-        tables = [self._table(CURVES), self._table(EXTRA_CURVES)]
+        tables = [self._table(schema.CURVES), self._table(schema.EXTRA_CURVES)]
         return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
     @cached_property
     def phases(self) -> pd.DataFrame:
         """The phases of each run on its alignment and WSI curves, or the reason why there are none."""
-        return self._table(PHASES)
+        return self._table(schema.PHASES)
 
     @cached_property
     def checkpoints(self) -> pd.DataFrame:
         """All checkpoint files, with status and reason."""
-        return self._table(CHECKPOINTS)
+        return self._table(schema.CHECKPOINTS)
 
     @cached_property
     def classes(self) -> pd.DataFrame:
         """The classes of each run, with the synset of each label."""
-        return self._table(CLASSES)
+        return self._table(schema.CLASSES)
 
     @cached_property
     def alignment_by_class(self) -> pd.DataFrame:
@@ -109,27 +93,27 @@ class Results:
 
         In the row of a group, ``class_index`` is null.
         """
-        return self._table(ALIGNMENT_BY_CLASS)
+        return self._table(schema.ALIGNMENT_BY_CLASS)
 
     @cached_property
     def geometry(self) -> pd.DataFrame:
         """The length, the bias and the drift of each class vector of the classifier, at each checkpoint."""
-        return self._table(GEOMETRY)
+        return self._table(schema.GEOMETRY)
 
     @cached_property
     def spectrum(self) -> pd.DataFrame:
         """The singular values of the centred classifier at each checkpoint, with their shares and the chance level of these."""
-        return self._table(SPECTRUM)
+        return self._table(schema.SPECTRUM)
 
     @cached_property
     def typicality(self) -> pd.DataFrame:
         """The similarity of correct and wrong samples to their class's template; empty without ``--templates``."""
-        return self._table(TYPICALITY)
+        return self._table(schema.TYPICALITY)
 
     @cached_property
     def typicality_histogram(self) -> pd.DataFrame:
         """The histogram of the cosines of correct and wrong samples with their class's template."""
-        return self._table(TYPICALITY_HISTOGRAM)
+        return self._table(schema.TYPICALITY_HISTOGRAM)
 
     @property
     def names(self) -> list[str]:
@@ -241,7 +225,7 @@ class Results:
 
     def _missing_matrix(self, run: str, kind: str, epoch: int, split: str | None) -> UsageError:
         """Return the error for a matrix that does not exist; its message lists the existing matrices."""
-        folder = self.path / CSMS.path / layout.folder_name(run)
+        folder = self.path / schema.CSMS.path / layout.folder_name(run)
         kinds = sorted(member.name for member in folder.glob("*/")) if folder.is_dir() else []
         splits = [name.removeprefix(f"{kind}-") for name in kinds if name.startswith(f"{kind}-")]
         similar_kind = None if kind in MATRIX_KINDS else nearest(kind, MATRIX_KINDS)
@@ -277,7 +261,7 @@ class Results:
 
     def is_vast(self, run: str | None = None) -> bool:
         """Return whether a run has so many classes that ``neighbors/`` replaces the stored matrices."""
-        return (self.path / NEIGHBORS.path / layout.folder_name(self._run(run))).is_dir()
+        return (self.path / schema.NEIGHBORS.path / layout.folder_name(self._run(run))).is_dir()
 
     def neighbors(
         self, kind: str = "ncsm", epoch: int | None = None, run: str | None = None, step: int | None = None
@@ -294,7 +278,7 @@ class Results:
         if not path.is_file():
             epochs = brief_epochs(self.epochs(name))
             raise UsageError(
-                f"no {NEIGHBORS.path} of the {kind} of epoch {path.stem} in run {name!r}: its epochs are {epochs};"
+                f"no {schema.NEIGHBORS.path} of the {kind} of epoch {path.stem} in run {name!r}: its epochs are {epochs};"
                 f" up to {MAX_DENSE_CLASSES:,} classes the matrix itself is stored, see csm",
                 code="no-neighbors",
                 run=name,
@@ -310,7 +294,7 @@ class Results:
         Parameters and errors are those of `csm`.
         """
         name = self._run(run)
-        path = self._split_path(CONFUSIONS, name, epoch, split, step)
+        path = self._split_path(schema.CONFUSIONS, name, epoch, split, step)
         labels = self._labels(name)
         return pd.DataFrame(parquet.to_counts(parquet.read(path)), index=labels, columns=labels)
 
@@ -318,7 +302,7 @@ class Results:
         self, epoch: int | None = None, split: str = "test", run: str | None = None, step: int | None = None
     ) -> pd.DataFrame:
         """Return the samples of a split with target, prediction (class indices) and score; parameters and errors as in `csm`."""
-        path = self._split_path(PREDICTIONS, self._run(run), epoch, split, step)
+        path = self._split_path(schema.PREDICTIONS, self._run(run), epoch, split, step)
         frame: pd.DataFrame = parquet.read(path).to_pandas()
         return frame
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -45,3 +47,10 @@ def test_targets_next_to_the_checkpoints_decide_if_nothing_else_does(run):
         "".join(f"{name}\n" for name in ("cat", "dog", "horse", "frog", "bird", "lion", "bee"))
     )
     assert head_of(run) == ("a.weight", None)
+
+
+def test_scan_paths_with_a_pickled_index_map_as_labels_uses_its_number_of_names(run, tmp_path_factory):
+    labels = tmp_path_factory.mktemp("labels") / "names.pkl"
+    labels.write_bytes(pickle.dumps(["cat", "dog", "horse", "frog", "bird"]))
+    ((_, (record,)),) = scan_paths([run], HeadOptions(), str(labels))
+    assert record.head == "b.weight"

@@ -80,28 +80,27 @@ class EvaluationWorker:
         return result, notes
 
     def _source(self, index: int) -> ModelPredictions:
-        if index not in self._sources:
-            job = self.jobs[index]
-            if self._data.samples[job.split].id != job.data_id:
-                raise UsageError(
-                    f"{platform.node()}, a node of the cluster, has different {job.split} data at the same path: put the data"
-                    " where every node sees it, or copy it with the times of its files",
-                    code="other-data",
-                    split=job.split,
-                )
-            self._sources[index] = ModelPredictions(
-                job.split, self._data, self._model(job), job.targets, None, _ignore_progress, job.equal_samples
+        if index in self._sources:
+            return self._sources[index]
+        job = self.jobs[index]
+        if self._data.samples[job.split].id != job.data_id:
+            raise UsageError(
+                f"{platform.node()}, a node of the cluster, has different {job.split} data at the same path: put the data"
+                " where every node sees it, or copy it with the times of its files",
+                code="other-data",
+                split=job.split,
             )
+        # Both splits of a run share its model.
+        models = [source.model for other, source in self._sources.items() if self.jobs[other].run.name == job.run.name]
+        if models:
+            model = models[0]
+        else:
+            model = LoadedModel(job.run, job.labels, self.options, self._notes.append)
+            model.has_fitted = job.has_fitted
+        self._sources[index] = ModelPredictions(
+            job.split, self._data, model, job.targets, None, _ignore_progress, job.equal_samples
+        )
         return self._sources[index]
-
-    def _model(self, job: EvaluationJob) -> LoadedModel:
-        """Return the model of a run, which both of its splits share."""
-        for index, source in self._sources.items():
-            if self.jobs[index].run.name == job.run.name:
-                return source.model
-        model = LoadedModel(job.run, job.labels, self.options, self._notes.append)
-        model.has_fitted = job.has_fitted
-        return model
 
     @cached_property
     def _data(self) -> DatasetCache:

@@ -19,15 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dsi_cli.analysis.option_groups import text_values
 from dsi_cli.analysis.option_groups.declaration import AS_IT_IS, CACHE, DOWNLOAD, option
-from dsi_cli.analysis.option_groups.text_values import (
-    parse_arguments,
-    parse_batch_size,
-    parse_memory,
-    parse_numbers,
-    parse_seconds,
-    parse_size,
-)
 from dsi_cli.engines import DEFAULT as DEFAULT_ENGINE
 from dsi_cli.engines import ENGINES
 from dsi_cli.engines import NAMES as ENGINE_NAMES
@@ -209,7 +202,7 @@ class ModelOptions:
         "--model-arg NAME=VALUE",
         "Argument for the function that builds the model. Repeatable.",
         default=(),
-        parse=parse_arguments,
+        parse=text_values.parse_arguments,
     )
     templates: bool = option(
         "--templates", "Also compute class templates from features: TNCSM and typicality.", default=False
@@ -226,12 +219,12 @@ class ModelOptions:
     mean: tuple[float, ...] | None = option(
         "--mean NUMBERS",
         "Mean of images in [0, 1], one number per channel: 0.485,0.456,0.406.",
-        parse=partial(parse_numbers, "--mean"),
+        parse=partial(text_values.parse_numbers, "--mean"),
     )
     std: tuple[float, ...] | None = option(
         "--std NUMBERS",
         "Standard deviation of images in [0, 1], one number per channel: 0.229,0.224,0.225.",
-        parse=partial(parse_numbers, "--std"),
+        parse=partial(text_values.parse_numbers, "--std"),
     )
     channels: int | None = option("--channels NUMBER", "Channels of the model's input: 1 or 3.")
     skip_bad_images: bool = option("--skip-bad-images", "Leave out images that cannot be decoded.", default=False)
@@ -250,7 +243,7 @@ class InferenceOptions:
     batch_size: int | None = option(
         "--batch-size NUMBER",
         "Images per batch; auto makes the batches smaller if memory is short.",
-        parse=parse_batch_size,
+        parse=text_values.parse_batch_size,
         text_default="auto",
     )
     autocast: bool = option(
@@ -262,7 +255,7 @@ class InferenceOptions:
         "--cache SIZE",
         "Memory and disk space for decoded images, for example 8GB; 0 decodes them again for each checkpoint."
         " By default half of what is free.",
-        parse=parse_size,
+        parse=text_values.parse_size,
     )
 
 
@@ -297,7 +290,7 @@ class MemoryOptions:
         "--memory SIZE",
         "Memory for comparing matrices, for example 4GB. By default half of what is free. Measures that need more"
         " are null.",
-        parse=parse_memory,
+        parse=text_values.parse_memory,
     )
 
 
@@ -344,7 +337,7 @@ class WatchOptions:
         "--every TIME",
         "Time from one listing of the files to the next: 10s, 1m.",
         default=10.0,
-        parse=partial(parse_seconds, "--every"),
+        parse=partial(text_values.parse_seconds, "--every"),
         text_default="10s",
         is_terminal_only=True,
     )
@@ -357,7 +350,7 @@ class WatchOptions:
     idle: float | None = option(
         "--idle TIME",
         "End when nothing was new for this long: 90s, 30m, 2h.",
-        parse=partial(parse_seconds, "--idle"),
+        parse=partial(text_values.parse_seconds, "--idle"),
         is_terminal_only=True,
     )
 

@@ -25,21 +25,9 @@ from dsi_cli.analysis.tables.epoch_table import EpochTable, epoch_key
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.metrics.hierarchical_scores import HIERARCHY_METRICS
-from dsi_cli.store import layout
+from dsi_cli.store import layout, schema
 from dsi_cli.store.matrix_id import NETWORK_MATRICES
-from dsi_cli.store.schema import (
-    ALIGNMENT_BY_CLASS,
-    CHECKPOINTS,
-    CLASSES,
-    CURVES,
-    EXTRA_CURVES,
-    PHASES,
-    REFERENCES,
-    SPECTRUM,
-    TYPICALITY,
-    TYPICALITY_HISTOGRAM,
-    Table,
-)
+from dsi_cli.store.schema import Table
 
 EXTRA_METRICS = (*geometry.METRICS, *HIERARCHY_METRICS, "gap")
 """The metrics in ``extra_curves.parquet``; all others are in ``curves.parquet``."""
@@ -79,20 +67,20 @@ class ResultTables:
             "references": [source.table_options for source in references],
             "taxonomy": taxonomy and {"name": taxonomy.name, "made_from": taxonomy.fingerprint},
         }
-        self._earlier_checkpoints = layout.earlier_options(out, CHECKPOINTS)
-        self._earlier_curves = layout.earlier_options(out, CURVES)
-        self._class_alignment = EpochTable(out, ALIGNMENT_BY_CLASS)
-        self._spectrum = EpochTable(out, SPECTRUM)
+        self._earlier_checkpoints = layout.earlier_options(out, schema.CHECKPOINTS)
+        self._earlier_curves = layout.earlier_options(out, schema.CURVES)
+        self._class_alignment = EpochTable(out, schema.ALIGNMENT_BY_CLASS)
+        self._spectrum = EpochTable(out, schema.SPECTRUM)
         self.geometry = geometry.GeometryTable(out)
         self.samples: dict[str, dict[str, list[int]]] = {}
-        self.typicality: dict[Table, list[dict[str, Any]]] = {TYPICALITY: [], TYPICALITY_HISTOGRAM: []}
+        self.typicality: dict[Table, list[dict[str, Any]]] = {schema.TYPICALITY: [], schema.TYPICALITY_HISTOGRAM: []}
         self._provenance: dict[str, dict[str, str]] = {}
         # Rows of other runs stay. Rows of these runs may be reused if they are still valid.
         self._rows: list[curves.Row] = []
         self._reusable: dict[tuple[str, str], list[curves.Row]] = {}
         # If dsi died between the two tables of curves, none of their rows is valid.
-        is_complete = layout.earlier_options(out, EXTRA_CURVES) == self._earlier_curves
-        for row in [*layout.earlier_rows(out, CURVES), *layout.earlier_rows(out, EXTRA_CURVES)]:
+        is_complete = layout.earlier_options(out, schema.EXTRA_CURVES) == self._earlier_curves
+        for row in [*layout.earlier_rows(out, schema.CURVES), *layout.earlier_rows(out, schema.EXTRA_CURVES)]:
             if row["run"] not in self.runs:
                 self._rows.append(row)
             elif not is_complete:
@@ -174,8 +162,8 @@ class ResultTables:
         classes = []
         for run, labels in labels_of_runs.items():
             classes += labels.class_rows(run, self.samples.get(run, {}))
-        classes = self._with_other_runs(CLASSES, classes)
-        layout.write_rows(self.out, CLASSES, classes, {})
+        classes = self._with_other_runs(schema.CLASSES, classes)
+        layout.write_rows(self.out, schema.CLASSES, classes, {})
 
         # Write the tables by epoch before the curves, whose options say which rows are valid. If dsi dies in between,
         # those options are still the earlier ones, and the new rows do not count.
@@ -191,8 +179,8 @@ class ResultTables:
         }
         extra = [row for row in rows if row["metric"] in EXTRA_METRICS]
         main = [row for row in rows if row["metric"] not in EXTRA_METRICS]
-        layout.write_rows(self.out, EXTRA_CURVES, sorted(extra, key=curves.sort_key), options)
-        layout.write_rows(self.out, CURVES, sorted(main, key=curves.sort_key), options)
+        layout.write_rows(self.out, schema.EXTRA_CURVES, sorted(extra, key=curves.sort_key), options)
+        layout.write_rows(self.out, schema.CURVES, sorted(main, key=curves.sort_key), options)
 
         # Geometry and phases need all epochs of a run.
         tables = dict(self.typicality)
@@ -200,7 +188,7 @@ class ResultTables:
             self.geometry.write()
             analysed = [row for row in rows if row["run"] in self.runs]
             reference = self.references[0].name
-            tables[PHASES] = phases.phase_rows(
+            tables[schema.PHASES] = phases.phase_rows(
                 analysed, reference, lambda run: agreement_without_each(self._class_alignment.of_run(run), reference)
             )
         for table, added in tables.items():
@@ -214,7 +202,7 @@ class ResultTables:
         for run, labels_id in {(row["run"], row["labels_id"]) for row in classes if row.get("labels_id")}:
             for name in layout.reference_names(shaping.get(run, {})):
                 used.add(layout.reference_path(self.out, name, labels_id))
-        layout.remove(set((self.out / REFERENCES.path).glob("*.parquet")) - used)
+        layout.remove(set((self.out / schema.REFERENCES.path).glob("*.parquet")) - used)
 
     def _with_pending(
         self, labels_of_runs: Mapping[str, ClassLabels]
@@ -247,7 +235,7 @@ class ResultTables:
         if settings:
             options["settings"] = settings
         records = [vars(record) for run in runs for record in run.settled]
-        layout.write_rows(self.out, CHECKPOINTS, self._with_other_runs(CHECKPOINTS, records), options)
+        layout.write_rows(self.out, schema.CHECKPOINTS, self._with_other_runs(schema.CHECKPOINTS, records), options)
 
     def _of_other_runs(self, by_run: Mapping[str, Any]) -> dict[str, Any]:
         return {run: value for run, value in by_run.items() if run not in self.runs}
