@@ -18,7 +18,9 @@ def test_readable_names_wnid_label_follows_a_word():
             "synset": ["tiger_cat.n.02", "dog.n.01", None, None],
         }
     )
-    assert readable_names(classes) == ["tiger cat (n02123159)", "dog", None, "n00000001"]
+    cat, dog, missing, unknown = readable_names(classes)
+    assert (cat, dog, unknown) == ("tiger cat (n02123159)", "dog", "n00000001")
+    assert pd.isna(missing)
 
 
 @pytest.mark.parametrize("text", ["tiger cat (n02123159)", "tiger cat", "Tiger Cat", "n02123159"])

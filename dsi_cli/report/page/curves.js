@@ -13,6 +13,7 @@ const MARGIN = { left: 46, right: 12, top: 10, bottom: 38 };
 const LABEL_HEIGHT = 14;
 const PHASE_ROW_HEIGHT = 26;
 const NORMAL_QUANTILE = 1.96;
+const MANY_LINES = 6; // a chart of more lines has no confidence bands, and one chance band
 
 /** Return a chart: its `node`, `draw()` for the current width, and `mark(epoch)` for the cursor. */
 function curvePanel(chart, { point = () => {}, pick = () => {} } = {}) {
@@ -35,7 +36,7 @@ function curvePanel(chart, { point = () => {}, pick = () => {} } = {}) {
     draw() {
       scale = scales(chart, Math.max(220, plot.clientWidth || 320), plot.clientHeight || (chart.isLarge ? HEIGHT.large : HEIGHT.small));
       plot.setAttribute("viewBox", `0 0 ${scale.width} ${scale.height}`);
-      plot.replaceChildren(...axes(scale), ...chanceMarks(chart, scale), ...chart.lines.flatMap((line) => curveMarks(line, scale)),
+      plot.replaceChildren(...axes(scale), ...chanceMarks(chart, scale), ...chart.lines.flatMap((line) => curveMarks(line, scale, chart.lines.length <= MANY_LINES || line.isRange)),
         ...phaseMarks(chart, scale), ...endLabels(scale), svgElement("g", { class: "cursor" }));
     },
     mark(epoch) {
@@ -236,11 +237,13 @@ function outline(line, scale, lowAt, highAt) {
   return [...upper, ...lower].join(" ");
 }
 
-/** Return the grey bands and lines of chance, one for all lines with the same chance level. */
+/** Return the grey bands and lines of chance, one for all lines with the same chance level; of many lines, only the widest band. */
 function chanceMarks(chart, scale) {
   const drawn = [];
   const marks = [];
-  for (const line of chart.lines.filter((other) => other.chance)) {
+  let lines = chart.lines.filter((line) => line.chance);
+  if (lines.length > MANY_LINES) lines = [lines.reduce((widest, line) => (meanMargin(line) > meanMargin(widest) ? line : widest))];
+  for (const line of lines) {
     const key = line.chance.map((value) => value?.toFixed(3)).join();
     if (drawn.includes(key) && chart.along === "accuracy") continue;
     const level = drawn.includes(key) ? [] : [svgElement("path", { class: "chance", d: path(line, line.chance, scale) })];
@@ -250,10 +253,14 @@ function chanceMarks(chart, scale) {
   return marks;
 }
 
-/** Return the SVG elements of a curve: its confidence band and its line. Single points become dots. */
-function curveMarks(line, scale) {
+function meanMargin(line) {
+  return (line.margin ?? []).reduce((sum, margin) => sum + (margin ?? 0), 0) / line.epochs.length;
+}
+
+/** Return the SVG elements of a curve: its line, and its confidence band unless there are many lines. Single points become dots. */
+function curveMarks(line, scale, hasBand) {
   const marks = [];
-  if (line.low && line.high && !line.x) {
+  if (hasBand && line.low && line.high && !line.x) {
     marks.push(svgElement("polygon", { class: `interval ${line.colour}`, points: outline(line, scale, (k) => line.low[k], (k) => line.high[k]) }));
   }
   if (line.smooth) marks.push(svgElement("path", { class: `curve ${line.colour} unsmoothed`, d: path(line, line.value, scale) }));
