@@ -133,7 +133,8 @@ def analyze(
             raise NothingToAnalyseError(f"no checkpoint can be used: {reason}", code="nothing-usable")
 
         # Find labels, make evaluation results, and compare all matrices.
-        runs, labels, warnings = _find_labels(runs, options, listed, inputs.class_names, wordnet, taxonomy)
+        names_of_data = None if inputs.data is None else inputs.data.names
+        runs, labels, warnings = _find_labels(runs, options, listed, names_of_data, wordnet, taxonomy)
         references.check_references(sources, labels.values())
         images = collect.ImageProgress(report_progress)
         evaluations = collect.prepare(out, runs, labels, options, inputs, images)

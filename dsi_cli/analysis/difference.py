@@ -65,20 +65,14 @@ def diff(
         raise UsageError(message, code="one-side", path=str(first))
     for flag, values in (("--run", runs), ("--epoch", epochs)):
         if len(values) > 2:
-            raise UsageError(
-                f"{flag} is given {len(values)} times: give it once or twice", code="too-many-values", option=flag
-            )
+            message = f"{flag} is given {len(values)} times: give it once or twice"
+            raise UsageError(message, code="too-many-values", option=flag)
     paths = (first, first if second is None else second)
-    sides = [
-        read_side(
-            path,
-            runs[min(index, len(runs) - 1)] if runs else None,
-            epochs[min(index, len(epochs) - 1)] if epochs else None,
-            labels,
-            choice or HeadOptions(),
-        )
-        for index, path in enumerate(paths)
-    ]
+    sides = []
+    for index, path in enumerate(paths):
+        run = runs[min(index, len(runs) - 1)] if runs else None
+        epoch = epochs[min(index, len(epochs) - 1)] if epochs else None
+        sides.append(read_side(path, run, epoch, labels, choice or HeadOptions()))
     a, b = (side.network for side in sides)
     _require_same_classes(a, b)
     reason, z = _reason_no_angles(a, b)

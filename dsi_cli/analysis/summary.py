@@ -137,9 +137,6 @@ def summarise(
 ) -> RunSummary:
     """Return the summary of a run that was analysed."""
     name, usable, label_list = run.name, run.usable, labels.label_list
-    uncertain: list[tuple[str, str]] = []
-    if labels.taxonomy is None:
-        uncertain = [(r.label, r.synset) for r in labels.resolutions if r.is_uncertain and r.synset]
     return RunSummary(
         name=name,
         folder=printable(str(run.training.folder)),
@@ -153,7 +150,7 @@ def summarise(
         known_to=labels.lookup_source,
         resolved=len(labels.hierarchy.nodes),
         unresolved=labels.unknown_labels,
-        uncertain=uncertain,
+        uncertain=labels.uncertain,
         are_placeholders=labels.are_placeholders,
         all_uncertain=labels.reason_all_uncertain(),
         log=printable(log.path.name) if log else None,
@@ -165,7 +162,7 @@ def summarise(
         no_reference=outcome.no_reference,
         problems=[(r.path, r.status, r.reason or "") for r in run.settled if r.status in (FAILED, PENDING)],
         splits=evaluations.sources[name],
-        answered=evaluations.count_made(name),
-        unanswered=evaluations.problems(name),
+        answered=sum(store.made for store in evaluations.stores[name]),
+        unanswered=[(path, s.split, reason) for s in evaluations.stores[name] for path, reason in s.failed.items()],
         references=references,
     )

@@ -23,19 +23,11 @@ from dsi_cli.store.schema import Table
 class Results:
     """The results folder of ``dsi analyze``: tables as DataFrames, matrices as square labelled DataFrames.
 
-    ``results["cifar100-cnn"]`` is one of its training runs, with the same attributes and methods. Iterating over the
-    results gives the names of the runs.
+    `dsi_cli.Results` documents the class for users.
 
     Parameters
     ----------
-    out : path of the folder
     kept : an object that is kept alive as long as this one, such as the temporary folder that contains ``out``
-    only : the name of the only run to show; all runs if None
-
-    Raises
-    ------
-    UsageError
-        The folder does not exist or is not a results folder, or it has no run of the name ``only``.
     """
 
     def __init__(self, out: str | Path, kept: object = None, only: str | None = None) -> None:

@@ -58,19 +58,16 @@ class EvaluationInputs:
     data: DatasetCache | None
     predictions: PredictionFile | None
 
-    @property
-    def class_names(self) -> tuple[str, ...] | None:
-        """The class names of the data."""
-        return self.data.names if self.data is not None else None
-
 
 def open_inputs(out: Path, options: Options, say: Say, report: ReportProgress) -> EvaluationInputs:
     """Open the data and the predictions that the options name; raise `UsageError` if one of them cannot be read."""
-    data = None
-    if options.evaluation.data:
-        data = DatasetCache(options.evaluation, layout.temporary_folder(out), say, report)
+    evaluation, data, predictions = options.evaluation, None, None
+    if evaluation.data:
+        data = DatasetCache(evaluation, layout.temporary_folder(out), say, report)
         data.open()
-    return EvaluationInputs(data, from_file.named_predictions(options.evaluation))
+    if evaluation.predictions is not None:
+        predictions = files.read_predictions(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
+    return EvaluationInputs(data, predictions)
 
 
 @dataclass
@@ -153,14 +150,6 @@ class RunEvaluations:
         marks = {store.split: store.mark(record).get("collapse") for store in self.stores[record.run]}
         return {split: values for split, values in marks.items() if values}
 
-    def problems(self, run: str) -> list[tuple[str, str, str]]:
-        """Return path, split and reason of each result that could not be made."""
-        return [(path, store.split, reason) for store in self.stores[run] for path, reason in store.failed.items()]
-
-    def count_made(self, run: str) -> int:
-        """Return the number of results made in this call."""
-        return sum(store.made for store in self.stores[run])
-
 
 def prepare(
     out: Path,
@@ -177,20 +166,13 @@ def prepare(
         files.require_one_run(inputs.predictions, usable)
     for run in runs:
         name = run.name
-        sources: dict[str, PredictionSource] = {}
-        warnings: list[str] = []
-        if run.usable and labels[name].classes:
-            for split, source, warning in _sources(run, labels[name], options, inputs, progress):
-                if source is not None:
-                    sources[split] = source
-                if warning is not None:
-                    warnings.append(warning)
+        sources, warnings = _sources(run, labels[name], options, inputs, progress)
         stores = [EvaluationStore(out, run, split, sources.get(split), options) for split in SPLITS]
         evaluations.stores[name] = stores
         evaluations.sources[name] = {}
         for store in stores:
             if isinstance(store.source, ModelPredictions):
-                store.source.model.has_fitted |= not store.is_empty
+                store.source.model.has_fitted |= any(map(store.mark, run.usable))
             mixed = _mixed_sources_warning(store, run)
             if mixed is not None:
                 warnings.append(mixed)
@@ -207,23 +189,26 @@ def prepare(
 
 def _sources(
     run: RunCheckpoints, labels: ClassLabels, options: Options, inputs: EvaluationInputs, progress: ImageProgress
-) -> Iterator[tuple[str, PredictionSource | None, str | None]]:
-    """Yield split, source and warning of each source; options come before predictions next to the checkpoints."""
-    splits: set[str] = set()
+) -> tuple[dict[str, PredictionSource], list[str]]:
+    """Return the source of each split, and warnings; options come before predictions next to the checkpoints."""
+    sources: dict[str, PredictionSource] = {}
+    warnings: list[str] = []
+    if not run.usable or not labels.classes:
+        return sources, warnings
     if inputs.data is not None:
-        sources, warnings = model_for_run(inputs.data, run, labels, options, progress.add)
-        for split, model in sources.items():
-            yield split, model, None
-        for warning in warnings:
-            yield "test", None, warning
-        splits = set(sources)
+        models, warnings = model_for_run(inputs.data, run, labels, options, progress.add)
+        sources |= models
     if inputs.predictions is not None:
-        split = options.evaluation.predictions_split
-        yield split, *from_file.predictions_for_run(inputs.predictions, run, labels)
-        splits.add(split)
+        source, warning = from_file.predictions_for_run(inputs.predictions, run, labels)
+        sources[options.evaluation.predictions_split] = source
+        warnings += [] if warning is None else [warning]
     before = options.evaluation.predictions_before
-    if "test" not in splits and (before is None or before[1] != "test"):
-        yield "test", *from_file.predictions_next_to_checkpoints(run, labels)
+    if "test" not in sources and (before is None or before[1] != "test"):
+        nearby, warning = from_file.predictions_next_to_checkpoints(run, labels)
+        if nearby is not None:
+            sources["test"] = nearby
+        warnings += [] if warning is None else [warning]
+    return sources, warnings
 
 
 def _results_from_cluster(

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, is_filtered
-from dsi_cli.analysis.options import Evaluation
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.checkpoints.records import SKIPPED, Record
 from dsi_cli.errors import UsageError, count
@@ -50,13 +49,6 @@ class FilePredictions:
     def evaluate(self, record: Record) -> EvaluationResult:
         """Return the predictions for the epoch of a checkpoint."""
         return self.results[record.epoch or 0]
-
-
-def named_predictions(evaluation: Evaluation) -> PredictionFile | None:
-    """Return the predictions of ``--predictions``, or None; errors as for `files.read`."""
-    if evaluation.predictions is None:
-        return None
-    return files.read_predictions(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
 
 
 def predictions_for_run(

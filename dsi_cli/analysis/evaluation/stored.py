@@ -247,11 +247,6 @@ class EvaluationStore:
         mark = self._marks.get(record.path, {})
         return mark if self._is_from_source(record, mark) else {}
 
-    @property
-    def is_empty(self) -> bool:
-        """True if no checkpoint has a result that counts."""
-        return not any(map(self.mark, self.run.usable))
-
     def unused_files(self) -> list[Path]:
         """Return the files that belong to no checkpoint now.
 

@@ -154,6 +154,13 @@ class ClassLabels:
         return [(entry.label, reason) for entry in self.resolutions if entry.index not in self.hierarchy.nodes]
 
     @property
+    def uncertain(self) -> list[tuple[str, str]]:
+        """The labels and synsets that a person should check; none if a custom taxonomy replaces WordNet."""
+        if self.taxonomy is not None:
+            return []
+        return [(entry.label, entry.synset) for entry in self.resolutions if entry.is_uncertain and entry.synset]
+
+    @property
     def nodes(self) -> dict[int, int]:
         """The WordNet node of each class with a synset, by class index."""
         nodes = {}

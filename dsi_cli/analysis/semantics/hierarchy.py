@@ -105,17 +105,10 @@ class Hierarchy:
         is_root = np.diff(self.taxonomy.starts) == 0
         if self.taxonomy.simulates_root:
             is_root[:] = False
-        sets = [
-            [
-                node,
-                *(
-                    above
-                    for above in taxonomy.hypernym_closure(self.taxonomy, node)
-                    if above != node and not is_root[above]
-                ),
-            ]
-            for node in self.nodes.values()
-        ]
+        sets = []
+        for node in self.nodes.values():
+            closure = taxonomy.hypernym_closure(self.taxonomy, node)
+            sets.append([node, *(above for above in closure if above != node and not is_root[above])])
         starts = np.cumsum([0, *map(len, sets)])
         columns = np.concatenate([np.array(members, dtype=np.int64) for members in sets])
         members = csr_array((np.ones(len(columns), dtype=np.float32), columns, starts), shape=(len(sets), len(is_root)))
