@@ -29,7 +29,6 @@ from dsi_cli.engines import EngineOptions, open_engine
 from dsi_cli.engines.ray import MAX_JOBS_PER_TASK
 from dsi_cli.errors import EngineError, UsageError
 
-pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 pytestmark = pytest.mark.slow
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'dsi-cli[ray]'")
 

@@ -20,7 +20,6 @@ from dsi_cli.figures.style import using
 from dsi_cli.queries import matrices
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.analysed_runs",)
 FASHION = "garments"
 SHOWN = (0, 1, 2, 3, 15)
 HAS_FFMPEG = shutil.which("ffmpeg") is not None

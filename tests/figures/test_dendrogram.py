@@ -14,7 +14,6 @@ from dsi_cli.figures.dendrogram import ClassTree, Tanglegram
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries import class_order, matrices
 
-pytest_plugins = ("helpers.analysed_runs",)
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
 ALL_STYLES = [Style(name, columns) for name in STYLES for columns in (1, 2)]
 

@@ -28,8 +28,6 @@ from dsi_cli.queries import curve_panels
 from dsi_cli.queries.phases import PHASE_NAMES
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
 SCREEN = Style("screen")
 PANELS = {kind.name: kind for kind in curves.PANELS}

@@ -9,7 +9,6 @@ from helpers.overlap import assert_clear, texts
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dsi_cli.analysis.analyze import analyze
 from dsi_cli.figures import color_scales, heatmaps
 from dsi_cli.figures.figure_options import FigureOptions
 from dsi_cli.figures.heatmaps import ClassLayout, HeatmapRow, MatrixPanel
@@ -18,7 +17,6 @@ from dsi_cli.queries import class_order, matrices
 from dsi_cli.queries.class_order import ORDERS, ClassGroup
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.analysed_runs",)
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
 NCSM = matrices.KINDS[0]
 ALL_STYLES = [Style(name, columns) for name in STYLES for columns in (1, 2)]
@@ -136,10 +134,8 @@ def test_heatmap_rows_leave_out_missing_epochs(analysed: Analysed):
     assert heatmaps.heatmap_rows(analysed.run, [frames], epochs=[999]) == []
 
 
-def test_heatmaps_without_labels_have_no_reference_and_class_indices(make_run: MakeRun, tmp_path):
-    out = tmp_path / "out"
-    analyze([make_run(labels=None)], out)
-    run = Results(out)
+def test_heatmaps_without_labels_have_no_reference_and_class_indices(make_results: MakeRun):
+    run = Results(make_results(labels=None))
     frames = matrices.matrix_frames(run, "run")
     assert frames is not None
     with using(Style("screen", 1)):

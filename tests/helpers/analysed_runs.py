@@ -1,28 +1,27 @@
-"""Fixtures: real runs that are analysed once, small runs on request, and the command line in and out of the process.
-
-A test module uses them by ``pytest_plugins = ("helpers.analysed_runs",)``. Each session-scoped fixture is then made once for
-all modules.
-"""
+"""Fixtures: real runs that are analysed once, small runs on request, and the command line in and out of the process."""
 
 from __future__ import annotations
 
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from conftest import made_once
 
 from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.summary import Progress, Summary
 from dsi_cli.cli.app import main_with_exit_code
 from dsi_cli.store.results import Results
-from helpers.outputs import ANIMALS, RUNS, head_of, heads, save_head
+from helpers.outputs import ANIMALS, RUNS, head_of, write_checkpoints
 
 
 class Ended(NamedTuple):
@@ -72,13 +71,30 @@ def make_run(tmp_path: Path) -> MakeRun:
     """Return ``make_run(name="run", epochs=4, labels=ANIMALS, seed=0)``: it makes a run's folder in ``tmp_path``."""
 
     def made(name: str = "run", epochs: int = 4, labels: Sequence[str] | None = ANIMALS, seed: int = 0) -> Path:
-        folder = tmp_path / name
-        folder.mkdir(parents=True)
-        for epoch, weight in enumerate(heads(epochs, seed=seed)):
-            save_head(folder / f"epoch_{epoch}.pt", weight, epoch=epoch)
-        if labels is not None:
-            (folder / "classes.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
-        return folder
+        return write_checkpoints(tmp_path / name, epochs, labels, seed)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def _analysed_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, Sequence[str] | None, Options], Path]:
+    """Return a function that analyses a made-up run, once for each number of epochs, labels and options."""
+
+    @cache
+    def made(epochs: int, labels: Sequence[str] | None, options: Options) -> Path:
+        folder = tmp_path_factory.mktemp("made")
+        analyze([write_checkpoints(folder / "run", epochs, labels)], folder / "out", options)
+        return folder / "out"
+
+    return made
+
+
+@pytest.fixture
+def make_results(_analysed_once: Callable[[int, Sequence[str] | None, Options], Path], tmp_path: Path) -> MakeRun:
+    """Return ``make_results(epochs=4, labels=ANIMALS, **options)``: a copy of the results of a made-up run, to write to."""
+
+    def made(epochs: int = 4, labels: Sequence[str] | None = ANIMALS, **options: Any) -> Path:
+        return shutil.copytree(_analysed_once(epochs, labels, Options(**{"draws": 0} | options)), tmp_path / "out")
 
     return made
 

@@ -1,7 +1,7 @@
 """Fixtures: small networks, trained by their libraries on a few images, and labelled data to run them on.
 
-A test module uses them by ``pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")``. The data is ten CIFAR-100
-classes with ten images each. The expected predictions come from a plain loop with torch over weights that torch has loaded.
+The data is ten CIFAR-100 classes with ten images each. The expected predictions come from a plain loop with torch over weights
+that torch has loaded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from PIL import Image
 from helpers.outputs import all_curves
 
 FEW = ("apple", "bear", "bicycle", "cattle", "dolphin", "mouse", "oak_tree", "shark", "tank", "wolf")
-QUICK = ("--draws", 0, "--permutations", 0, "--measure", "cosine")
+QUICK = ("--draws", 0, "--permutations", 0, "--measure", "cosine", "--no-report")
 MEAN, STD = (0.5, 0.48, 0.44), (0.27, 0.26, 0.28)
 NETS = '''
 import time

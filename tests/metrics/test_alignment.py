@@ -11,7 +11,8 @@ from helpers.errors import raises
 from numpy.testing import assert_allclose
 
 import dsi_cli.metrics as metrics
-from dsi_cli.metrics.alignment import Alignment, alignments, sai
+from dsi_cli.metrics import DEFAULT_MEASURES
+from dsi_cli.metrics.alignment import Alignment, MatrixPair, alignments, sai
 from dsi_cli.metrics.prepared import PreparedMatrix
 
 KINDS = ("symmetric", "asymmetric", "tied", "tied-symmetric")
@@ -251,3 +252,15 @@ def test_alignments_with_negative_counts_raises(make_pair, counts):
     a, b = make_pair("symmetric", 9)
     with raises("negative-count", **counts):
         alignments(a, b, **counts)
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])
+def test_alignments_with_a_prepared_matrix_equal_those_with_a_fresh_one(make_pair, kind):
+    (a, b), (other, _) = make_pair(kind, 14), make_pair("asymmetric", 14)
+    order = np.random.default_rng(0).permutation(14)
+    prepared = PreparedMatrix(b)
+    prepared.prepare()
+    for first in (a, other, a):
+        options = (DEFAULT_MEASURES, 5, 1, 0)
+        with_prepared = MatrixPair(PreparedMatrix(first), prepared, order).alignments(*options)
+        assert with_prepared == MatrixPair(PreparedMatrix(first), PreparedMatrix(b), order).alignments(*options)

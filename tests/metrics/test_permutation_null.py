@@ -178,6 +178,3 @@ def test_one_permutation_has_no_deviation(make_pair):
     assert entry.null_mean is not None
     assert (entry.null_std, entry.z) == (None, None)
     assert "the deviation of this measure's chance level needs --permutations" in entry.reason
-
-
-# Real data

@@ -8,8 +8,6 @@ from scipy.cluster.hierarchy import leaves_list
 
 from dsi_cli.queries import class_order
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 
 def test_taxonomy_is_the_tables_display_order(analysed: Analysed):
     classes = analysed.run.classes.query("run == 'cifar100-cnn'").sample(frac=1, random_state=0)

@@ -42,14 +42,27 @@ from dsi_cli.queries.comparison.runs import ComparedRun, compared_runs
 from dsi_cli.queries.comparison.verdict import HIGHER, MIXED, NO_DIFFERENCE, PREFERRED, UNDECIDED, verdict
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.analysed_runs",)
+
+@pytest.fixture(scope="module")
+def two_networks(tmp_path_factory):
+    top = tmp_path_factory.mktemp("two")
+    return write_output(
+        top / "out", write_run(top / "fast", (0.2, 0.6, 0.9)), write_run(top / "slow", (0.2, 0.4, 0.605), seed=1)
+    )
 
 
 @pytest.fixture
-def two(tmp_path):
-    """Two networks in one output: one learns faster."""
-    runs = [write_run(tmp_path / "fast", (0.2, 0.6, 0.9), seed=0), write_run(tmp_path / "slow", (0.2, 0.4, 0.605), seed=1)]
-    return write_output(tmp_path / "out", *runs)
+def two(two_networks, tmp_path):
+    """Return a results folder, to write to, of two networks, one of which learns faster."""
+    return shutil.copytree(two_networks, tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory):
+    """Return the results of two networks with three trainings each."""
+    top = tmp_path_factory.mktemp("seeds")
+    runs = [write_run(top / f"{name}_seed{i}", seed=10 * at + i) for at, name in enumerate("ab") for i in range(3)]
+    return write_output(top / "out", *runs)
 
 
 # who takes part
@@ -273,11 +286,6 @@ def test_without_answers_the_ends_are_compared(tmp_path):
 # repetitions
 
 
-def seeds(tmp_path):
-    runs = [write_run(tmp_path / f"{name}_seed{i}", seed=10 * at + i) for at, name in enumerate("ab") for i in range(3)]
-    return write_output(tmp_path / "out", *runs)
-
-
 def test_group_runs_with_a_pattern_that_gives_no_groups_raises(two):
     runs = compared_runs([two])
     with raises("invalid-pattern", pattern="("):
@@ -290,12 +298,11 @@ def test_group_runs_with_a_pattern_that_gives_no_groups_raises(two):
         group_runs([replace(run, label=f"x_seed{index}") for index, run in enumerate(runs)], "seed")
 
 
-def test_groups_are_compared_by_their_means(tmp_path):
-    out = seeds(tmp_path)
-    found = compare([out], ComparisonOptions(group="seed"))
+def test_groups_are_compared_by_their_means(seeds):
+    found = compare([seeds], ComparisonOptions(group="seed"))
     (equal,) = found.equal
     assert (equal.first, equal.second, equal.basis, equal.level) == ("a", "b", EQUAL, 0.8)
-    curves = Results(out).curves
+    curves = Results(seeds).curves
     for name, where, column in (
         ("sai_pearson", {"metric": "sai", "of": "ncsm,scsm", "variant": "pearson"}, "excess"),
         ("max_wsi", {"metric": "wsi", "variant": "max"}, "value"),
@@ -308,11 +315,10 @@ def test_groups_are_compared_by_their_means(tmp_path):
     assert len(found.between) == 15
 
 
-def test_a_band_is_from_the_lowest_to_the_highest(tmp_path):
-    out = seeds(tmp_path)
-    bands = [band for band in compare([out], ComparisonOptions(group="seed")).curves if band.curve == "max_wsi"]
+def test_a_band_is_from_the_lowest_to_the_highest(seeds):
+    bands = [band for band in compare([seeds], ComparisonOptions(group="seed")).curves if band.curve == "max_wsi"]
     assert [(band.group, band.x) for band in bands] == [("a", [0, 1, 2]), ("b", [0, 1, 2])]
-    curves = Results(out).curves
+    curves = Results(seeds).curves
     for band in bands:
         values = np.array(
             [curve(curves, f"{band.group}_seed{i}", metric="wsi", variant="max")["value"] for i in range(3)], dtype=float
@@ -322,8 +328,8 @@ def test_a_band_is_from_the_lowest_to_the_highest(tmp_path):
         assert band.high == values.max(axis=0).tolist()
 
 
-def test_networks_of_groups_are_alike_within_and_between(tmp_path):
-    found = compare([seeds(tmp_path)], ComparisonOptions(group="seed"))
+def test_networks_of_groups_are_alike_within_and_between(seeds):
+    found = compare([seeds], ComparisonOptions(group="seed"))
     bands = {band.group: band for band in found.curves if band.curve == "networks"}
     assert {name: len(band.runs) for name, band in bands.items()} == {"within a": 3, "a – b": 9, "within b": 3}
     of = [one for one in found.between if one.first.startswith("a") and one.second.startswith("b")]
@@ -423,11 +429,11 @@ def test_reasons_state_if_the_confidence_interval_excludes_0():
     ]
 
 
-def test_coverage_names_the_variation_between_seeds_unless_all_are_repeated(two, tmp_path):
+def test_coverage_names_the_variation_between_seeds_unless_all_are_repeated(two, seeds):
     coverage = compare([two]).coverage
     assert "but not of the seed" in coverage
     assert all(f"{deviation:.3f}" in coverage for deviation in SEED_DEVIATIONS.values())
-    found = compare([seeds(tmp_path / "more")], ComparisonOptions(group="seed"))
+    found = compare([seeds], ComparisonOptions(group="seed"))
     assert "over seeds" in found.coverage
     assert {(row.covers, row.seed_deviation) for row in found.equal[0].rows} == {("seeds", None)}
 

@@ -9,8 +9,6 @@ from helpers.analysed_runs import Analysed
 
 from dsi_cli.queries import curve_panels
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 RUN = "cifar100-cnn"
 
 

@@ -20,7 +20,6 @@ from dsi_cli.queries.epoch_sampling import (
 )
 from dsi_cli.queries.matrices import matrix_frames
 
-pytest_plugins = ("helpers.analysed_runs",)
 CNN = "cifar100-cnn"
 
 

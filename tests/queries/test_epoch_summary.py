@@ -9,8 +9,6 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.queries.epoch_summary import epoch_summaries, mistake_summaries
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 
 def test_lines_are_the_curves(analysed):
     curves = analysed.run.curves.query("run == 'cifar100-cnn'")

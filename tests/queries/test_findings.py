@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from helpers.outputs import ANIMALS
 
-from dsi_cli.analysis.analyze import analyze
-from dsi_cli.analysis.options import Options
 from dsi_cli.queries.findings import FirstEpoch, Point, RunFindings, Trend, headline, run_findings
-
-pytest_plugins = ("helpers.analysed_runs",)
 
 
 @pytest.fixture(scope="module")
@@ -84,16 +81,13 @@ def test_headline_of_real_runs(found):
     [
         (None, {}, "The agreement with WordNet is unknown (no labels: "),
         (
-            ("cat", "dog"),
-            {"measures": ("cosine",)},
+            *(ANIMALS, {"measures": ("cosine",)}),
             "The agreement with WordNet is unknown (pearson is not among the measures: ",
         ),
     ],
 )
-def test_headline_without_agreement_gives_the_reason(make_run, tmp_path, labels, options, start):
-    labels = labels and (*labels, "frog", "bird", "lion", "whale", "bee", "horse")
-    analyze([make_run(labels=labels)], tmp_path / "out", Options(draws=0, **options))
-    assert headline([run_findings(tmp_path / "out", "run")]).startswith(start)
+def test_headline_without_agreement_gives_the_reason(make_results, labels, options, start):
+    assert headline([run_findings(make_results(labels=labels, **options), "run")]).startswith(start)
 
 
 def made(*values: float, z: float = 30.0, low_by: float = 0.05, **fields) -> RunFindings:

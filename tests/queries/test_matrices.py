@@ -10,7 +10,6 @@ from helpers.analysed_runs import Analysed
 from dsi_cli.queries import matrices
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.analysed_runs",)
 CNN = "cifar100-cnn"
 
 

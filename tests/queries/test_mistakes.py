@@ -11,29 +11,19 @@ from helpers.errors import raises
 from helpers.mistake_tables import write_counts, write_csm, write_predictions
 from helpers.outputs import RUNS, curve
 
-from dsi_cli.analysis.analyze import analyze
-from dsi_cli.analysis.options import Options
 from dsi_cli.errors import UsageError
 from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
 from dsi_cli.store import layout
 from dsi_cli.store.results import Results
-
-pytest_plugins = ("helpers.analysed_runs",)
 
 LABELS = ("cat", "dog", "horse", "frog", "qwxzy", "lion", "whale", "bee")
 """One of them is in no WordNet."""
 
 
 @pytest.fixture
-def made(make_run, tmp_path):
-    """Return ``made(labels=LABELS)``: the output of a run of two epochs, without predictions."""
-
-    def made(labels=LABELS):
-        out = tmp_path / "out"
-        analyze([make_run(epochs=2, labels=labels)], out, Options(draws=0))
-        return out
-
-    return made
+def made(make_results):
+    """Return ``made(labels=LABELS)``: the results of a run of two epochs, without predictions."""
+    return lambda labels=LABELS: make_results(2, labels)
 
 
 def answers(samples=300, classes=8, seed=0):
@@ -237,6 +227,7 @@ def test_mistakes_of_a_run_without_predictions_raise(made):
         (MistakeQuery(truth="#########"), "unknown-class", {"similar": ""}),
         (MistakeQuery(order="worst"), "unknown-order", {"order": "worst"}),
         (MistakeQuery(split="val"), "unknown-split", {"split": "val"}),
+        (MistakeQuery(run="walk"), "unknown-run", {"run": "walk"}),
     ],
 )
 def test_mistakes_of_a_query_that_cannot_be_answered_raise(made, query, code, fields):
@@ -245,20 +236,4 @@ def test_mistakes_of_a_query_that_cannot_be_answered_raise(made, query, code, fi
     write_counts(out, np.eye(8, k=1, dtype=int))
     for function in (worst_mistakes, confused_pairs):
         with raises(code, **fields):
-            function(Results(out), query)
-
-
-@pytest.mark.parametrize(
-    ("query", "message"),
-    [
-        (MistakeQuery(epoch=7), r" of epoch 7 on test in run 'run': there are 0"),
-        (MistakeQuery(run="walk"), r"^no run 'walk'"),
-    ],
-)
-def test_mistakes_of_an_unknown_epoch_or_run_raise(made, query, message):
-    out = made()
-    write_predictions(out, [0], [1])
-    write_counts(out, np.eye(8, k=1, dtype=int))
-    for function in (worst_mistakes, confused_pairs):
-        with pytest.raises(UsageError, match=message):
             function(Results(out), query)

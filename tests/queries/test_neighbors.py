@@ -8,28 +8,18 @@ from helpers.errors import raises
 from helpers.mistake_tables import write_csm
 from helpers.outputs import ANIMALS, RUNS, stored, stored_reference
 
-from dsi_cli.analysis.analyze import analyze
-from dsi_cli.analysis.options import Options
 from dsi_cli.queries.neighbor_history import Interval, neighbor_history
 from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
 from dsi_cli.store.results import Results
-
-pytest_plugins = ("helpers.analysed_runs",)
 
 LABELS = ("cat", "dog", "horse", "frog", "qwxzy", "lion", "whale", "bee")
 """One of them is in no WordNet."""
 
 
 @pytest.fixture
-def made(make_run, tmp_path):
-    """Return ``made(labels, epochs)``: the output of a run without answers."""
-
-    def made(labels=LABELS, epochs=3):
-        out = tmp_path / "out"
-        analyze([make_run(epochs=epochs, labels=labels)], out, Options(draws=0))
-        return out
-
-    return made
+def made(make_results):
+    """Return ``made(labels=LABELS, epochs=3)``: the results of a run without predictions."""
+    return lambda labels=LABELS, epochs=3: make_results(epochs, labels)
 
 
 def slow_order(row, index):

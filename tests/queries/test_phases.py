@@ -7,8 +7,6 @@ import json
 from dsi_cli.queries.epoch_summary import EpochSummary
 from dsi_cli.queries.phases import PhaseSentences, hints, phase_sentences, phases_line
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 AGREEMENT = "agreement ncsm,scsm"
 
 

@@ -21,8 +21,6 @@ from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
 from dsi_cli.similarity.weights import weight_similarity
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 LARGEST = 6
 """Classes of which a matrix is stored, here."""
 

@@ -7,6 +7,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 
 import pandas as pd
@@ -53,7 +54,10 @@ def model(weight: torch.Tensor) -> bytes:
     return save(layers | {"classifier.weight": weight, "classifier.bias": torch.zeros(len(weight))})
 
 
-MODELS = [model(weight) for weight in heads(EPOCHS)]
+@cache
+def models() -> list[bytes]:
+    """Return the model of each epoch; they are made only if a test of this module runs."""
+    return [model(weight) for weight in heads(EPOCHS)]
 
 
 def state(epoch: float, step: int) -> bytes:
@@ -65,7 +69,7 @@ def trained(hub: Hub, epochs: int = EPOCHS, name: str = "lab/animals") -> Reposi
     """Return a repository as the Trainer leaves it: one commit of each save, and commits without one."""
     repository = hub.repositories[name] = Repository()
     repository.commit("initial commit", {".gitattributes": b"*.safetensors filter=lfs\n"})
-    for epoch, data in enumerate(MODELS[:epochs], start=1):
+    for epoch, data in enumerate(models()[:epochs], start=1):
         files = {"model.safetensors": data, "config.json": CONFIG, "training_args.bin": b"never read"}
         repository.commit(f"Training in progress, epoch {epoch}", files, tag=f"step{100 * epoch}")
         if epoch == 3:
@@ -81,7 +85,7 @@ def records_of(revisions: str = "commits", url: str = URL) -> list:
 
 def test_commits_give_the_tables_of_the_same_checkpoints_in_a_folder(hub, tmp_path):
     trained(hub)
-    for epoch, data in enumerate(MODELS, start=1):
+    for epoch, data in enumerate(models(), start=1):
         folder = tmp_path / "animals" / f"epoch_{epoch}"
         folder.mkdir(parents=True)
         (folder / "model.safetensors").write_bytes(data)
@@ -101,7 +105,7 @@ def test_a_head_costs_two_requests_of_its_file_and_a_hundredth_of_the_bytes(hub)
     records = records_of()
     assert [record.epoch for record in records] == list(range(1, EPOCHS + 1))
     assert len(hub.of("model.safetensors")) <= 2 * EPOCHS
-    assert sum(hub.of("model.safetensors")) < 0.01 * sum(map(len, MODELS))
+    assert sum(hub.of("model.safetensors")) < 0.01 * sum(map(len, models()))
     assert len(hub.of("/resolve/")) <= 2 * EPOCHS + 3, "config.json is the same at all revisions"
     listings = Counter(path.partition("?")[0] for _, path, _ in hub.requests if "/tree/" in path)
     assert set(listings.values()) == {1}, listings
@@ -145,7 +149,7 @@ def test_tags_of_a_pattern_give_the_steps(hub):
 def test_branches_in_folders_are_read_and_main_is_a_copy_of_the_last(hub):
     repository = hub.repositories["lab/animals"] = Repository()
     for number in (2, 10):
-        data = {"weights/model.safetensors": MODELS[number]}
+        data = {"weights/model.safetensors": models()[number]}
         repository.branches[f"run/epoch-{number}"] = repository.commit("save", data)
     records = records_of("branches", f"{URL}/weights")
     assert [(record.epoch, record.epoch_source) for record in records] == [(2, "revision name"), (10, "revision name")]
@@ -154,7 +158,7 @@ def test_branches_in_folders_are_read_and_main_is_a_copy_of_the_last(hub):
 def test_the_trainers_state_has_precedence_over_the_title(hub, tmp_path):
     repository = hub.repositories["lab/animals"] = Repository()
     for number in (1, 2, 3):
-        files = {"model.safetensors": MODELS[number], "config.json": CONFIG}
+        files = {"model.safetensors": models()[number], "config.json": CONFIG}
         files |= {"trainer_state.json": state(number, 10 * number)} if number != 2 else {}
         repository.commit(f"Training in progress, epoch {number + (number != 2) * 20}", files)
     records = records_of()
@@ -171,7 +175,7 @@ def test_the_trainers_state_has_precedence_over_the_title(hub, tmp_path):
 def test_the_log_of_a_later_revision_gives_the_epochs_of_steps(hub):
     repository = hub.repositories["lab/animals"] = Repository()
     for number in range(1, 5):
-        repository.commit(f"Training in progress, step {5 * number}", {"model.safetensors": MODELS[number]})
+        repository.commit(f"Training in progress, step {5 * number}", {"model.safetensors": models()[number]})
     repository.commit("End of training", {"trainer_state.json": state(2.0, 20)})
     assert [(record.epoch, record.step, record.epoch_source) for record in records_of()] == [
         (0, 5, "commit title"),
@@ -183,7 +187,7 @@ def test_the_log_of_a_later_revision_gives_the_epochs_of_steps(hub):
 
 def test_revisions_without_numbers_are_numbered_in_their_order(hub):
     repository = hub.repositories["lab/animals"] = Repository()
-    for data in MODELS[:4]:
+    for data in models()[:4]:
         repository.commit("Upload model", {"model.safetensors": data})
     assert [(record.epoch, record.epoch_source) for record in records_of()] == [(number, "order") for number in range(1, 5)]
 
@@ -202,8 +206,8 @@ def test_the_best_model_at_the_end_is_no_epoch(hub):
 
 def test_a_broken_revision_is_one_failed_row(hub):
     repository = trained(hub, epochs=3)
-    repository.commit("Training in progress, epoch 4", {"model.safetensors": MODELS[3][:1000]})
-    lost = repository.commit("Training in progress, epoch 5", {"model.safetensors": MODELS[4]})
+    repository.commit("Training in progress, epoch 4", {"model.safetensors": models()[3][:1000]})
+    lost = repository.commit("Training in progress, epoch 5", {"model.safetensors": models()[4]})
     hub.fails = lambda _method, path: 403 if f"tree/{lost}" in path else None
     records = records_of()
     assert [(record.epoch, record.status) for record in records] == [
@@ -299,7 +303,7 @@ def test_watch_reads_each_new_commit_once(hub, tmp_path):
 
     def sleep(_: float) -> None:
         if read and len(repository.commits) == 5:
-            repository.commit("Training in progress, epoch 3", {"model.safetensors": MODELS[5]})
+            repository.commit("Training in progress, epoch 3", {"model.safetensors": models()[5]})
 
     def analyse(paths):
         hub.requests.clear()

@@ -25,8 +25,6 @@ from dsi_cli.remote import filesystem
 from dsi_cli.store import remote_output
 from dsi_cli.store.remote_output import RemoteOutput
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 OUT = f"s3://{BUCKET}/results/out"
 QUICK = ("--draws", 0, "--no-report")
 

@@ -6,27 +6,22 @@ import numpy as np
 import pytest
 from helpers.outputs import stored, stored_reference
 
-from dsi_cli.analysis.analyze import analyze
-from dsi_cli.analysis.options import Options
 from dsi_cli.queries import findings
 from dsi_cli.report import class_agreement, page_data
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 
 @pytest.fixture
-def several(make_run, tmp_path):
-    """An output of one run with two references, the main one not the first by name."""
-    analyze([make_run(epochs=6)], tmp_path / "out", Options(draws=0, references=("wup", "path")))
-    return tmp_path / "out"
+def several(make_results):
+    """Return the results of a run with two references; the main one is not the first by name."""
+    return make_results(6, references=("wup", "path"))
 
 
-def test_class_agreement_is_the_correlation_of_each_row_at_the_last_epoch(make_run, tmp_path):
-    analyze([make_run()], tmp_path / "out", Options(draws=0))
-    found = class_agreement.class_agreement(Results(tmp_path / "out"), "run")
+def test_class_agreement_is_the_correlation_of_each_row_at_the_last_epoch(make_results):
+    out = make_results()
+    found = class_agreement.class_agreement(Results(out), "run")
     assert (found["epoch"], found["of"]) == (3, "ncsm")
-    own, (scsm, _) = stored(tmp_path / "out", "run", "ncsm", 3), stored_reference(tmp_path / "out", "run")
+    own, (scsm, _) = stored(out, "run", "ncsm", 3), stored_reference(out, "run")
     assert len(found["classes"]) == len(own)
     values = [pearson for _, pearson, _ in found["classes"]]
     assert values == sorted(values)
@@ -35,9 +30,8 @@ def test_class_agreement_is_the_correlation_of_each_row_at_the_last_epoch(make_r
         assert pearson == pytest.approx(np.corrcoef(own[index, rest], scsm[index, rest])[0, 1], abs=1e-5)
 
 
-def test_class_agreement_without_labels_is_none(make_run, tmp_path):
-    analyze([make_run(labels=None)], tmp_path / "out", Options(draws=0))
-    assert class_agreement.class_agreement(Results(tmp_path / "out"), "run") is None
+def test_class_agreement_without_labels_is_none(make_results):
+    assert class_agreement.class_agreement(Results(make_results(labels=None)), "run") is None
 
 
 def test_class_agreement_with_several_references_uses_the_main_one(several):

@@ -16,8 +16,6 @@ from dsi_cli.report import comparison_page, html
 from dsi_cli.report.forest import forest
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.browser",)
-
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 ASKED = ComparisonOptions()
 

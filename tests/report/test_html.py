@@ -6,25 +6,17 @@ import json
 import re
 
 import pytest
+from helpers.outputs import ANIMALS
 
 from dsi_cli.analysis import report_file
-from dsi_cli.analysis.analyze import analyze
-from dsi_cli.analysis.options import Options
 from dsi_cli.report import html
-
-pytest_plugins = ("helpers.analysed_runs",)
 
 HOSTILE = '</script><img src=x onerror="alert(1)">\u2028&'
 
 
 @pytest.fixture
-def out(make_run, tmp_path):
-    analyze(
-        [make_run(labels=[HOSTILE, "dog", "horse", "frog", "bird", "lion", "whale", "bee"])],
-        tmp_path / "out",
-        Options(draws=0),
-    )
-    return tmp_path / "out"
+def out(make_results):
+    return make_results(labels=(HOSTILE, *ANIMALS[1:]))
 
 
 def test_report_with_markup_in_a_label_escapes_it(out):

@@ -10,27 +10,23 @@ import pytest
 from helpers.mistake_tables import write_counts, write_predictions
 from PIL import Image
 
-from dsi_cli.analysis.analyze import analyze
-from dsi_cli.analysis.options import Options
 from dsi_cli.inference.open_dataset import image_at
 from dsi_cli.queries.mistakes import MistakeQuery, worst_mistakes
 from dsi_cli.report import mistake_data
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 
 @pytest.fixture
-def run(make_run, tmp_path):
+def run(make_results, tmp_path):
     """Epoch 1 has three mistakes, one of which has an image; no other epoch has predictions."""
-    analyze([make_run(epochs=2)], tmp_path / "out", Options(draws=0))
+    out = make_results(2)
     Image.new("RGB", (200, 100), (250, 0, 0)).save(tmp_path / "0.png")
     paths = [str(tmp_path / "0.png"), str(tmp_path / "gone.png"), None, None]
-    write_predictions(tmp_path / "out", [0, 1, 2, 0], [1, 2, 4, 0], path=paths, epoch=1)
+    write_predictions(out, [0, 1, 2, 0], [1, 2, 4, 0], path=paths, epoch=1)
     counts = np.zeros((8, 8), int)
     np.add.at(counts, ([0, 1, 2, 0], [1, 2, 4, 0]), 1)
-    write_counts(tmp_path / "out", counts, epoch=1)
-    return Results(tmp_path / "out")
+    write_counts(out, counts, epoch=1)
+    return Results(out)
 
 
 def test_mistake_data_equals_the_queries(run):

@@ -9,8 +9,6 @@ import dsi_cli
 from dsi_cli.errors import UsageError
 from dsi_cli.report import notebook_card
 
-pytest_plugins = ("helpers.analysed_runs", "helpers.browser")
-
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 
 

@@ -10,8 +10,6 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.report import overview, warnings
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 
 @pytest.fixture
 def run(make_run, tmp_path):
@@ -59,9 +57,8 @@ def test_tiles_equal_the_curves_table(analysed):
         assert row.value == f"{100 * idm:.0f} %"
 
 
-def test_tiles_without_labels_or_predictions_give_the_reason(make_run, tmp_path):
-    analyze([make_run(labels=None)], tmp_path / "out", Options(draws=0))
-    tiles = overview.tiles(overview.all_findings(Results(tmp_path / "out")))
+def test_tiles_without_labels_or_predictions_give_the_reason(make_results):
+    tiles = overview.tiles(overview.all_findings(Results(make_results(labels=None))))
     assert [bool(tile.reason) for tile in tiles] == [True, False, True, True]
     assert tiles[0].reason.startswith("No labels")
     assert tiles[2].reason.startswith("There are no predictions")

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers.chromium import require_chromium
-from helpers.outputs import ANIMALS, heads, save_head, stored, stored_reference
+from helpers.browser import require_chromium
+from helpers.outputs import ANIMALS, heads, save_head, stored, stored_reference, write_checkpoints
 from helpers.table_comparison import write_output, write_run
 from scipy.stats import rankdata
 
@@ -24,7 +24,6 @@ from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs
 from dsi_cli.report import size_budget
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.browser",)
 require_chromium(module=True)
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
@@ -38,9 +37,7 @@ def out(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     for seed, name in enumerate(("first", "second")):
         rng = np.random.default_rng(seed)
-        for epoch, weight in enumerate(heads(EPOCHS, seed=seed)):
-            save_head(folder / "runs" / name / f"epoch_{epoch}.pt", weight, epoch=epoch)
-        (folder / "runs" / name / "classes.txt").write_text("".join(f"{label}\n" for label in LABELS), encoding="utf-8")
+        write_checkpoints(folder / "runs" / name, EPOCHS, LABELS, seed)
         targets = np.arange(80) % CLASSES
         predictions = np.where(rng.random((EPOCHS, 80)) < 0.5, targets, rng.integers(0, CLASSES, (EPOCHS, 80)))
         np.save(folder / "runs" / name / "preds.npy", predictions)
@@ -383,9 +380,7 @@ def test_pair_panel_shows_the_numbers_of_the_tables(page, out):
 def grouped(tmp_path_factory):
     """A results folder whose classes form two groups of WordNet."""
     folder = tmp_path_factory.mktemp("groups")
-    for epoch, weight in enumerate(heads(2)):
-        save_head(folder / "run" / f"epoch_{epoch}.pt", weight, epoch=epoch)
-    (folder / "run" / "classes.txt").write_text("\n".join(("cat", "car", "dog", "truck", "lion", "bus", "wolf", "taxi")))
+    write_checkpoints(folder / "run", 2, ("cat", "car", "dog", "truck", "lion", "bus", "wolf", "taxi"))
     analyze([folder / "run"], folder / "out", Options(draws=0))
     report_file.write_report(folder / "out")
     return folder / "out"

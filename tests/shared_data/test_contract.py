@@ -14,8 +14,6 @@ from helpers.outputs import ANIMALS
 
 import dsi_cli
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 
 def check(shared, out):
     script = shared / "checks" / "contract.py"

@@ -20,8 +20,6 @@ from dsi_cli.inference.class_matching import match_classes
 from dsi_cli.inference.open_dataset import open_samples
 from dsi_cli.labels.presets import load_preset
 
-pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
-
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 

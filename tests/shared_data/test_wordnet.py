@@ -268,6 +268,3 @@ def test_an_installed_wordnet_is_the_shipped_one_but_for_what_was_changed(corpor
     assert lost.reason == "'v99999999' is not in wordnet99; it may be from another version of WordNet, whose ids differ"
     (lost,) = resolve(["qzx"], wordnet=other)
     assert "expected a wordnet99 id, a synset name (run.v.01) or an English verb" in lost.reason
-
-
-# The values that the tests without the shared data compare with

@@ -15,8 +15,6 @@ from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, TYPICALITY
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 
 def answered(folder, classes, labels, *, epochs, answered_epochs, steps=(None,)):
     """Make a run of a few checkpoints with predictions of some of its epochs; return where these lie, and both arrays."""

@@ -15,8 +15,6 @@ from dsi_cli import log_curves
 from dsi_cli.errors import UsageError
 from dsi_cli.tracking.points import plain
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 pytest.importorskip("wandb", reason="reads W&B's files back")
 
 BLOCK, HEADER, END_OF_RECORD = 32768, 7, (1, 4)

@@ -7,8 +7,8 @@ import pytest
 from helpers.taxonomies import preset_nodes, random_taxonomy
 from numpy.testing import assert_array_equal
 
-from dsi_cli.wordnet.database.taxonomy import Taxonomy
-from dsi_cli.wordnet.similarity.path_similarity import NO_PATH, path_distances, path_similarity
+from dsi_cli.wordnet.database.taxonomy import Taxonomy, load
+from dsi_cli.wordnet.similarity.path_similarity import NO_PATH, PathRows, path_distances, path_similarity
 
 
 def slow_distance(taxonomy, a, b):
@@ -52,3 +52,32 @@ def test_the_matrix_is_symmetric_within_its_range_and_one_on_the_diagonal():
     assert_array_equal(np.diag(similarity), 1)
     assert similarity.min() > 0
     assert similarity.max() == 1
+
+
+WORDS = {
+    "n.01": ("dog", "cat", "car", "oak", "dog", "entity"),
+    "v.01": ("banish", "buffet", "run", "eat", "banish", "be"),  # which meet at a root that is simulated alone
+}
+
+
+@pytest.mark.parametrize("sense", WORDS)
+def test_rows_on_demand_are_those_of_the_matrix(sense):
+    taxonomy = load("verb") if sense == "v.01" else load()
+    nodes = [taxonomy.node(f"{word}.{sense}") for word in WORDS[sense]]
+    expected = path_similarity(nodes, taxonomy).astype(np.float32)
+    assert expected.min() > 0
+    rows = PathRows(nodes, taxonomy)
+    assert rows.size == 6
+    assert_array_equal(rows.block(1, 4), expected[1:4])
+    assert_array_equal(rows.distances(1, 4), path_distances(nodes, taxonomy)[1:4])
+    assert_array_equal(rows.take([4, 2, 0]).block(0, 3), expected[np.ix_([4, 2, 0], [4, 2, 0])])
+
+
+@pytest.mark.parametrize("block", [1, 7, 60])
+@pytest.mark.parametrize("part", ["noun", "verb"])
+def test_blocks_of_rows_are_those_of_the_matrix(part, block):
+    taxonomy = load(part)
+    nodes = np.random.default_rng(0).integers(0, len(taxonomy.offsets), 60)
+    rows = PathRows(nodes, taxonomy)
+    found = np.vstack([rows.block(start, min(start + block, 60)) for start in range(0, 60, block)])
+    assert_array_equal(found, path_similarity(nodes, taxonomy).astype(np.float32))

@@ -238,3 +238,57 @@ def test_what_all_labels_can_mean_speaks_for_a_sense():
     of = dict(zip((load().names[node] for node in field.node), shared, strict=True))
     assert of["oak.n.02"] > of["oak.n.01"] > 0, "a tree rather than its wood"
     assert of["pear.n.02"] > of["pear.n.01"] > 0, "a tree rather than its fruit"
+
+
+# Placeholders
+
+
+@pytest.mark.parametrize(
+    "form", ["class_{}", "{}", "label_{}", "Class {}", "LABEL_{}", "class{:02d}", "cls-{}", "target_{}", "thing {}", "n{}"]
+)
+def test_lists_of_placeholders_mean_nothing(form):
+    labels = [form.format(number) for number in range(20)]
+    found = resolve(labels)
+    assert {(one.synset, one.resolved_by, one.candidates) for one in found} == {(None, "placeholder", ())}
+    assert found[7].reason == f"{labels[7]!r} is a placeholder: give the real class name"
+    assert all(one.is_uncertain for one in found)
+
+
+@pytest.mark.parametrize("label", ["7up", "ace", "2 door car", "Boeing 747", "first class", "n02084071"])
+def test_names_with_digits_are_no_placeholders(label):
+    assert {one.resolved_by for one in resolve([label, "cat", "dog", "Boeing 737"])}.isdisjoint({"placeholder"})
+
+
+def test_ids_that_wordnet_lacks_are_reported_as_such():
+    found = resolve(["n00000001", "n00000002", "n00000003"])
+    assert {one.resolved_by for one in found} == {"unresolved"}
+    assert "is not in WordNet 3.0" in found[0].reason
+
+
+# Brackets that say what a label is not
+
+
+CLOSE = ["needle", "button", "brooch", "ring (jewelry)"]
+
+
+def is_below(name, over):
+    graph = load()
+    nodes, top = {graph.node(name)}, graph.node(over)
+    while nodes and top not in nodes:
+        nodes = {parent for node in nodes for parent in graph.parents_of(node)}
+    return top in nodes
+
+
+def test_a_sense_below_what_is_excluded_does_not_win():
+    plain, negated = resolve(["pin", *CLOSE])[0], resolve(["pin (non-jewelry)", *CLOSE])[0]
+    assert plain.synset == "pin.n.01"
+    assert is_below(plain.synset, "jewelry.n.01")
+    assert not is_below(negated.synset, "jewelry.n.01")
+    assert resolve(["bat (not an animal)", "cat", "dog", "mouse"])[0].synset != "bat.n.01"
+    assert resolve(["crane (non bird)", "heron", "stork", "flamingo"])[0].synset != "crane.n.05"
+
+
+def test_where_only_an_excluded_sense_is_left_the_label_is_uncertain():
+    found = resolve(["brooch (non-jewelry)", "cat", "dog"])[0]
+    assert found.is_uncertain
+    assert "no sense fits its context (not 'jewelry')" in found.reason
