@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
-import pytest
+from helpers import one_process
 from PIL import Image
-
-pytest_plugins = ("helpers.analysed_runs",)
 
 ROOT = Path(__file__).parents[1]
 DISTRIBUTIONS = {
@@ -32,14 +29,11 @@ NOT_IMPORTED = {
 EITHER = {"pytorch_lightning", "click"}
 """Another name of Lightning, which is imported if it is there; and what Typer brings and hands out."""
 WITHOUT = """
-import sys
 class Missing:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {"torch", "torchvision", "timm", "matplotlib", "nltk"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Missing())
-from dsi_cli.cli import main
-main()
 """
 
 
@@ -71,57 +65,33 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_used():
     assert declared() - used == set(NOT_IMPORTED)
 
 
-def without(*arguments):
-    """Run a command in a process in which the heavy packages cannot be imported; return exit code, stdout and stderr."""
-    command = [sys.executable, "-c", WITHOUT, *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    return ended.returncode, ended.stdout, ended.stderr
-
-
-@pytest.fixture
-def images(tmp_path):
+def test_without_heavy_packages_commands_work_or_name_the_package(make_run, tmp_path):
+    run, out, images = make_run(), tmp_path / "out", tmp_path / "images"
     for name in ("cat", "dog"):
-        (tmp_path / "images" / name).mkdir(parents=True)
-        Image.new("RGB", (8, 8)).save(tmp_path / "images" / name / "1.png")
-    return tmp_path / "images"
-
-
-@pytest.mark.slow
-def test_what_needs_no_heavy_package_works_without(make_run, tmp_path):
-    run, out = make_run(), tmp_path / "out"
-    (tmp_path / "preds.csv").write_text(
-        "epoch,sample,target,prediction\n" + "".join(f"3,{n},{n % 8},{(n + n // 20) % 8}\n" for n in range(40)),
-        encoding="utf-8",
-    )
-    for arguments, expected in (
-        (("scan", run), "epoch_3.pt"),
-        (("analyze", run, "-o", out, "--draws", 0, "--predictions", tmp_path / "preds.csv"), str(out)),
-        (("report", out), "report.html"),
-        (("watch", run, "-o", out, "--draws", 0, "--every", "0.05s", "--idle", "0.2s"), str(out)),
-        (("mistakes", out), "cat"),
-        (("neighbors", out, "--class", "cat", "--epoch", 3), "dog"),
-        (("export", out, "--epoch", 3, "-o", tmp_path / "3.csv"), "3.csv"),
-        (("labels", run / "classes.txt"), "cat"),
-        (("wordnet", run / "classes.txt", "-o", tmp_path / "wordnet.csv"), "wordnet.csv"),
-    ):
-        code, printed, errors = without(*arguments)
-        assert (code, expected in printed + errors) == (0, True), (arguments, printed, errors)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "package"),
-    [
-        (("plot", "{out}", "sai"), "matplotlib"),
-        (("mistakes", "{out}", "--sheet", "{out}/sheet.png"), "matplotlib"),
-        (("analyze", "{run}", "-o", "{out}", "--test", "{images}", "--model", "timm:resnet18"), "torch"),
-    ],
-)
-def test_what_needs_a_heavy_package_names_it(arguments, package, make_run, images, dsi, tmp_path):
-    run, out = make_run(), tmp_path / "out"
-    rows = [f"3,{n},{n % 8},{(n + 1) % 8},{images}/cat/1.png\n" for n in range(40)]
-    (tmp_path / "preds.csv").write_text("epoch,sample,target,prediction,path\n" + "".join(rows), encoding="utf-8")
-    assert dsi("analyze", run, "-o", out, "--draws", 0, "--predictions", tmp_path / "preds.csv").code == 0
-    code, _, errors = without(*(text.format(out=out, run=run, images=images) for text in arguments))
-    assert code == 2
-    assert errors.startswith(f"dsi: {package} is not installed, which serves ")
-    assert errors.endswith(f": pip install {package}\n")
+        (images / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(images / name / "1.png")
+    rows = "".join(f"3,{n},{n % 8},{(n + n // 20) % 8},{images}/cat/1.png\n" for n in range(40))
+    (tmp_path / "preds.csv").write_text(f"epoch,sample,target,prediction,path\n{rows}", encoding="utf-8")
+    works = {
+        ("scan", run): "epoch_3.pt",
+        ("analyze", run, "-o", out, "--draws", 0, "--predictions", tmp_path / "preds.csv", "--no-report"): str(out),
+        ("report", out): "report.html",
+        ("watch", run, "-o", out, "--draws", 0, "--every", "0.05s", "--idle", "0.2s"): str(out),
+        ("mistakes", out): "cat",
+        ("neighbors", out, "--class", "cat", "--epoch", 3): "dog",
+        ("export", out, "--epoch", 3, "-o", tmp_path / "3.csv"): "3.csv",
+        ("labels", run / "classes.txt"): "cat",
+        ("wordnet", run / "classes.txt", "-o", tmp_path / "wordnet.csv"): "wordnet.csv",
+    }
+    fails = {
+        ("plot", out, "sai"): "matplotlib",
+        ("mistakes", out, "--sheet", out / "sheet.png"): "matplotlib",
+        ("analyze", run, "-o", tmp_path / "new", "--test", images, "--model", "timm:resnet18"): "torch",
+    }
+    _, *ended = one_process.run([*works, *fails], WITHOUT)
+    for (command, text), done in zip(works.items(), ended, strict=False):
+        assert (done.code, text in done.out + done.err) == (0, True), (command, done.err)
+    for package, done in zip(fails.values(), ended[len(works) :], strict=True):
+        assert done.code == 2
+        assert done.err.startswith(f"dsi: {package} is not installed, which serves ")
+        assert done.err.endswith(f": pip install {package}\n")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
+from helpers import one_process
 from helpers.outputs import ANIMALS, contents
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 WITHOUT_POSIX = """
-import asyncio, os, signal, sys, warnings  # on POSIX, asyncio itself imports fcntl
+import asyncio, os, signal, warnings  # on POSIX, asyncio itself imports fcntl
 warnings.filterwarnings("ignore", "only soft file lock is available")
 for name in ("fcntl", "resource", "pwd", "grp", "termios"):
     sys.modules[name] = None
@@ -20,30 +16,36 @@ for module, names in (
 ):
     for name in names.split():
         delattr(module, name)
-from dsi_cli.cli import main
-main()
 """
 
 
-def without_posix(*arguments):
-    """Return what a command printed on stdout; it has to end with 0."""
-    command = [sys.executable, "-c", WITHOUT_POSIX, *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert "Traceback" not in ended.stderr
-    return ended.stdout
-
-
 def test_commands_without_posix_give_the_same_tables(make_run, dsi, tmp_path):
-    run, out = make_run(), tmp_path / "out"
-    (tmp_path / "animals.txt").write_text("\n".join(ANIMALS), encoding="utf-8")
-    assert "epoch_3.pt" in without_posix("scan", run)
-    assert f"Tables     {out}" in without_posix("analyze", run, "-o", out, "--draws", 0, "--no-report")
+    run, out, animals = make_run(), tmp_path / "out", tmp_path / "animals.txt"
+    animals.write_text("\n".join(ANIMALS), encoding="utf-8")
+    expected = {
+        ("scan", run): "epoch_3.pt",
+        ("analyze", run, "-o", out, "--draws", 0, "--no-report"): f"Tables     {out}",
+        (
+            "watch",
+            run,
+            "-o",
+            tmp_path / "watched",
+            "--draws",
+            0,
+            "--every",
+            "0.05s",
+            "--idle",
+            "0.2s",
+            "--no-report",
+        ): "watched",
+        ("labels", animals): "cat",
+        ("wordnet", animals, "-o", tmp_path / "animals.csv"): "animals.csv",
+        ("report", out, "-o", tmp_path / "report.html"): "report.html",
+    }
+    _, *ended = one_process.run(list(expected), WITHOUT_POSIX)
+    for done, text in zip(ended, expected.values(), strict=True):
+        assert done.code == 0, done.err
+        assert text in done.out
     assert dsi("analyze", run, "-o", tmp_path / "plain", "--draws", 0, "--no-report").code == 0
     assert set(contents(out)) == set(contents(tmp_path / "plain"))
-    assert "report.html" in without_posix("report", out)
-    watched = without_posix("watch", run, "-o", tmp_path / "watched", "--draws", 0, "--every", "0.05s", "--idle", "0.2s")
-    assert f"Tables     {tmp_path / 'watched'}" in watched
-    assert "cat" in without_posix("labels", tmp_path / "animals.txt")
-    without_posix("wordnet", tmp_path / "animals.txt", "-o", tmp_path / "animals.csv")
     assert "cat" in (tmp_path / "animals.csv").read_text(encoding="utf-8")

@@ -25,8 +25,6 @@ from dsi_cli.checkpoints.scan import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.errors import UnreadableError
 from fuzz.mutations import zips
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 SIZE = 9_900_000
 """Bytes: what is guaranteed of memory is guaranteed of files of less than 10 MB."""
 
@@ -121,7 +119,7 @@ def test_links_that_lead_nowhere_or_in_circles(dsi, make_run, tmp_path):
     (run / "epoch_9.pt").symlink_to("epoch_8.pt")
     (run / "again").symlink_to(run)
     (run / "up").symlink_to(tmp_path)
-    ended = dsi("analyze", run, "-o", out, "--draws", 0)
+    ended = dsi("analyze", run, "-o", out, "--draws", 0, "--no-report")
     assert ended.code == 4
     assert f"failed: {run}/epoch_7.pt: cannot be opened: No such file or directory\n" in ended.err
     circles = "2 checkpoints failed: cannot be opened: Too many levels of symbolic links"
@@ -230,7 +228,7 @@ def test_an_output_holds_nothing_outside_itself(dsi, tmp_path):
     save_head(run / "epoch_1.pt", heads(2)[1], epoch=1)
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
     out = tmp_path / "out"
-    assert dsi("analyze", run, "-o", out, "--draws", 0).code == 0
+    assert dsi("analyze", run, "-o", out, "--draws", 0, "--no-report").code == 0
     new = {path for path in tmp_path.rglob("*") if path.is_file()} - before
     assert new
     assert all(path.is_relative_to(out) for path in new)

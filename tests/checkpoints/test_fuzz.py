@@ -173,6 +173,3 @@ USABLE = Record("run", "x.pt", classes=2, features=3)
 def test_an_answer_that_nobody_can_use_is_caught(record, weight, message):
     with pytest.raises(WrongAnswerError, match=message):
         require_usable(ScanResult(record, weight))
-
-
-# Findings

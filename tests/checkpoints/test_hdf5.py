@@ -101,9 +101,6 @@ def test_elements_in_other_files_are_not_read(tmp_path):
                 content.read(content.tree[name])
 
 
-# Damage.
-
-
 # Little that asks for much.
 
 

@@ -13,8 +13,6 @@ from dsi_cli.checkpoints import state_dict as state_dict_module
 from dsi_cli.checkpoints.scan import HeadOptions, require_file
 from dsi_cli.errors import CheckpointError
 
-pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
-
 
 def assert_read(found, wanted):
     assert all(array.flags.writeable for array in found.arrays.values())  # torch warns of others

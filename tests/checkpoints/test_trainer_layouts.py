@@ -10,8 +10,6 @@ from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.epochs import epochs_completed
 from dsi_cli.checkpoints.scan import scan_checkpoint
 
-pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
-
 
 @pytest.mark.parametrize("trainer", [write.__name__ for write in TRAINERS])
 def test_a_trainers_checkpoints_are_read_with_head_epoch_and_step(trainer, trainers_files):

@@ -12,13 +12,13 @@ from dsi_cli.cli.compare import _forest_line
 from dsi_cli.queries.comparison.compare import ComparisonOptions, compare
 from dsi_cli.queries.comparison.equal_accuracy import CriterionRow
 
-pytest_plugins = ("helpers.analysed_runs",)
 
-
-@pytest.fixture
-def two(tmp_path):
-    runs = [write_run(tmp_path / "fast", (0.2, 0.6, 0.9)), write_run(tmp_path / "slow", (0.2, 0.4, 0.605), seed=1)]
-    return write_output(tmp_path / "out", *runs)
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    top = tmp_path_factory.mktemp("compared")
+    return write_output(
+        top / "out", write_run(top / "fast", (0.2, 0.6, 0.9)), write_run(top / "slow", (0.2, 0.4, 0.605), seed=1)
+    )
 
 
 def test_json_is_what_the_api_says(two, dsi):
@@ -126,10 +126,3 @@ def test_failures_are_one_line(two, dsi, arguments, code, words):
     assert words in ended.err
     assert ended.err.count("\n") == (1 if code else 0)
     assert bool(ended.out) is (code == 0)
-
-
-def test_without_figures_neither_matplotlib_nor_torch_is_imported(two, dsi_process):
-    ended = dsi_process("compare", two, env={"PYTHONVERBOSE": "1", "PATH": ""})
-    assert ended.code == 0
-    for module in ("matplotlib", "torch"):
-        assert f"import '{module}'" not in ended.err

@@ -9,35 +9,22 @@ import subprocess
 import sys
 
 import pytest
+from helpers.outputs import heads, save_head, write_checkpoints
 
-pytest_plugins = ("helpers.analysed_runs",)
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
+from dsi_cli.cli.app import main_with_exit_code
 
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    """Return a folder with what completion reads of an output, analysed for real."""
-    from helpers.outputs import ANIMALS, heads, save_head
-
-    from dsi_cli.analysis.analyze import analyze
-    from dsi_cli.analysis.options import Options
-
+    """Return a results folder with a run of the epochs 0 and 1, and one of the epochs 10 and 11."""
     folder = tmp_path_factory.mktemp("completion")
-    for run, first in (("fast", 0), ("slow", 10)):
-        (folder / "runs" / run).mkdir(parents=True)
-        (folder / "runs" / run / "classes.txt").write_text("\n".join(ANIMALS), encoding="utf-8")
-        for epoch, weight in enumerate(heads(2), start=first):
-            save_head(folder / "runs" / run / f"epoch_{epoch}.pt", weight, epoch=epoch)
+    write_checkpoints(folder / "runs" / "fast", 2)
+    for epoch, weight in enumerate(heads(2), start=10):
+        save_head(folder / "runs" / "slow" / f"epoch_{epoch}.pt", weight, epoch=epoch)
     analyze([folder / "runs"], folder / "out", Options(draws=0))
     return folder / "out"
-
-
-def proposed(line):
-    """Return what bash would be given for a line that ends where the cursor stands."""
-    words = shlex.split(line)
-    number = len(words) - (not line.endswith(" "))
-    environment = {**os.environ, "COMP_WORDS": line, "COMP_CWORD": str(number), "_DSI_COMPLETE": "complete_bash"}
-    command = [sys.executable, "-m", "dsi_cli"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
 
 
 @pytest.mark.parametrize(
@@ -56,12 +43,18 @@ def proposed(line):
         ("dsi neighbors {out}/gone --class c", []),
     ],
 )
-def test_bash_is_given(line, expected, out):
-    assert proposed(line.format(out=out)) == expected
+def test_completion_of_a_line_in_bash_proposes_the_words(line, expected, out, monkeypatch, capfd):
+    line = line.format(out=out)
+    cursor = len(shlex.split(line)) - (not line.endswith(" "))
+    for name, value in {"COMP_WORDS": line, "COMP_CWORD": str(cursor), "_DSI_COMPLETE": "complete_bash"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        main_with_exit_code([])
+    assert capfd.readouterr().out.split() == expected
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_the_script_that_is_shown_works_in_bash(tmp_path):
+def test_show_completion_prints_a_script_that_works_in_bash(tmp_path):
     (tmp_path / "dsi").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m dsi_cli "$@"\n', encoding="utf-8")
     (tmp_path / "dsi").chmod(0o755)
     shown = subprocess.run(

@@ -12,8 +12,6 @@ from safetensors.numpy import load_file, save_file
 
 import dsi_cli
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 CNN = files("dsi_cli.demo") / "runs" / "cifar100-cnn"
 FIRST, LAST = CNN / "epoch_001.safetensors", CNN / "epoch_030.safetensors"
 

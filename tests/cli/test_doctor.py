@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import runpy
 import shutil
-import subprocess
 import sys
 import tomllib
 from importlib import metadata
@@ -15,7 +14,6 @@ import pytest
 
 from dsi_cli import diagnostics
 
-pytest_plugins = ("helpers.analysed_runs",)
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -107,10 +105,3 @@ def test_the_digests_are_those_of_the_tables():
     made = runpy.run_path(str(ROOT / "scripts/compile_wordnet.py"))
     folder = ROOT / "dsi_cli/wordnet/data"
     assert (folder / diagnostics.DIGESTS).read_text(encoding="utf-8") == made["digests"](folder)
-
-
-def test_doctor_imports_neither_torch_nor_numpy():
-    call = "import sys; from dsi_cli.cli.app import main_with_exit_code; main_with_exit_code(['doctor', '-q']); "
-    code = f"{call}print('torch' in sys.modules, 'numpy' in sys.modules)"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stdout.splitlines()[-1] == "False False"

@@ -14,7 +14,6 @@ import torch
 from helpers.outputs import ANIMALS
 from sklearn.preprocessing import LabelEncoder
 
-pytest_plugins = ("helpers.analysed_runs",)
 QUICK = ("--draws", 0, "--no-report")
 SORTED = sorted(ANIMALS)
 

@@ -8,7 +8,6 @@ import pandas as pd
 import torch
 from helpers.outputs import ANIMALS
 
-pytest_plugins = ("helpers.analysed_runs",)
 QUICK = ("--draws", 0, "--no-report")
 
 

@@ -17,8 +17,6 @@ from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.cli import labels
 from dsi_cli.labels.presets import PRESETS
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 
 @pytest.fixture
 def listed(tmp_path):
@@ -132,7 +130,7 @@ def test_a_mapping_shapes_the_analysis(dsi, make_run, tmp_path):
     run, out, path = make_run(epochs=2), tmp_path / "out", tmp_path / "map.csv"
     names = dsi_names(dsi, run, out)
     path.write_text(f"name,synset\n{names[0]},dog.n.01\n{names[1]},\n", encoding="utf-8")
-    assert dsi("analyze", run, "-o", out, "--draws", 0, "--map", path).code == 0
+    assert dsi("analyze", run, "-o", out, "--draws", 0, "--no-report", "--map", path).code == 0
     rows = pd.read_parquet(out / "classes.parquet")
     assert rows["resolved_by"][:2].to_list() == ["map", "map"]
     assert rows["synset"][0] == "dog.n.01"
@@ -142,7 +140,7 @@ def test_a_mapping_shapes_the_analysis(dsi, make_run, tmp_path):
 
 
 def dsi_names(dsi, run, out):
-    assert dsi("analyze", run, "-o", out, "--draws", 0).code == 0
+    assert dsi("analyze", run, "-o", out, "--draws", 0, "--no-report").code == 0
     return pd.read_parquet(out / "classes.parquet")["name"].to_list()
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 pytest.importorskip("tensorboard", reason="the tracker that these tests log to")
 
 QUICK = ("--draws", 0, "--no-report")

@@ -11,8 +11,6 @@ from dsi_cli.cli import logs
 from dsi_cli.cli.app import COMMANDS, app
 from dsi_cli.errors import UsageError
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 
 def test_a_verbose_call_logs_each_file_on_stderr_and_prints_the_same(dsi, make_run):
     run = make_run()

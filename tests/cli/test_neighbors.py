@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 
 import pytest
+from helpers.outputs import write_checkpoints
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
@@ -13,16 +14,14 @@ from dsi_cli.queries.neighbor_history import neighbor_history
 from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 LONG = "a very long label, [bold]with markup[/bold], that no table has room for"
 LABELS = ("cat", "dog", "[red]horse", "frog", LONG, "lion", "whale", "bee")
 
 
-@pytest.fixture
-def out(make_run, tmp_path):
-    out = tmp_path / "out"
-    analyze([make_run(epochs=8, labels=LABELS)], out, Options(draws=0))
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    out = tmp_path_factory.mktemp("neighbors") / "out"
+    analyze([write_checkpoints(out.parent / "run", 8, LABELS)], out, Options(draws=0))
     return out
 
 
@@ -97,10 +96,3 @@ def test_failures_are_one_line(out, dsi, arguments, words):
     assert (ended.code, ended.out) == (2, "")
     assert words in ended.err
     assert ended.err.count("\n") == 1
-
-
-def test_neither_figures_nor_torch_are_imported(out, dsi_process):
-    ended = dsi_process("neighbors", out, env={"PYTHONVERBOSE": "1", "PATH": ""})
-    assert ended.code == 0
-    for module in ("matplotlib", "torch"):
-        assert f"import '{module}'" not in ended.err

@@ -11,8 +11,6 @@ from helpers.analysed_runs import Analysed, Command
 from dsi_cli.figures.catalogue import FIGURES
 from dsi_cli.figures.figure_options import FIGURE_NAMES
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 
 def test_all_figures_with_data_are_drawn(analysed: Analysed, dsi: Command, tmp_path: Path):
     ended = dsi("plot", analysed.out, "-o", tmp_path, "--run", "garments", "--json")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 
 def test_analyze_writes_it_and_says_where(make_run, tmp_path, dsi):
     run, out = make_run(), tmp_path / "out"

@@ -7,8 +7,6 @@ import json
 import pytest
 import torch
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 LABELS = ("cat", "dog", "horse", "ship", "truck")
 
 

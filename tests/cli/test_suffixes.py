@@ -7,8 +7,6 @@ import pandas as pd
 import pytest
 from helpers.outputs import ANIMALS
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 
 @pytest.fixture
 def listed(tmp_path):

@@ -9,8 +9,6 @@ import typer
 
 from dsi_cli.cli.app import COMMANDS, app, command_function, split_docstring
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
