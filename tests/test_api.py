@@ -17,8 +17,6 @@ from safetensors.torch import save_file
 import dsi_cli
 from dsi_cli.errors import CheckpointError, UsageError
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 
 @pytest.fixture(scope="module")
 def run(analysed):

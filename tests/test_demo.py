@@ -24,9 +24,6 @@ from safetensors.numpy import load_file
 from dsi_cli.demo import runs_folder
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.analysed_runs",)
-
-
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ("cifar100-cnn", "cifar100-vit")
 

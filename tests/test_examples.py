@@ -19,8 +19,6 @@ from PIL import Image
 from dsi_cli.labels.presets import load_preset
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 EPOCHS = {"cnn": 2, "vit": 1}
 

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 yaml = pytest.importorskip("yaml", reason="reads the recipes")
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,8 +20,6 @@ from dsi_cli.metrics.measures import similarity_ranks
 from dsi_cli.similarity.weights import weight_similarity
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 NAMES = (
     "cat", "dog", "horse", "frog", "bee", "lion", "whale", "trout", "eagle", "ant",
     "oak", "rose", "car", "truck", "boat", "chair", "table", "xyzzy", "lamp", "cup",

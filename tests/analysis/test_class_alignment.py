@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.outputs import ANIMALS, assert_same_output, garble, heads, save_head, stored, stored_reference
+from helpers.outputs import ANIMALS, assert_same_output, heads, save_head, stored, stored_reference
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
@@ -16,8 +16,6 @@ from dsi_cli.checkpoints.records import Record
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.metrics.alignment import alignments
 from dsi_cli.store.results import Results
-
-pytest_plugins = ("helpers.analysed_runs",)
 
 QUICK = Options(draws=0)
 FILE = "alignment_by_class.parquet"
@@ -66,18 +64,17 @@ def test_group_rows_are_the_sai_of_the_classes(analysed):
     assert small["reason"].str.contains("needs 4 or more").all()
 
 
-def test_table_lacks_classes_without_a_synset(make_run, tmp_path):
+def test_table_lacks_classes_without_a_synset(make_results):
     names = (*ANIMALS[:-1], "blorb")
-    analyze([make_run(labels=names)], tmp_path / "out", QUICK)
-    table = read_table(tmp_path / "out")
+    table = read_table(make_results(labels=names))
     assert sorted(table["class_index"].dropna().unique()) == list(range(7))
     assert set(table["classes_used"][table["class_index"].notna()]) == {7}
 
 
-def test_analyze_without_labels_writes_no_table(make_run, tmp_path):
-    analyze([make_run(labels=None)], tmp_path / "out", QUICK)
-    assert not (tmp_path / "out" / FILE).exists()
-    assert Results(tmp_path / "out").alignment_by_class.empty
+def test_analyze_without_labels_writes_no_table(make_results):
+    out = make_results(labels=None)
+    assert not (out / FILE).exists()
+    assert Results(out).alignment_by_class.empty
 
 
 def test_curve_rows_without_a_classifier_use_the_test_templates():
@@ -94,15 +91,6 @@ def test_curve_rows_without_a_classifier_use_the_test_templates():
     assert set(table["of"]) == {"tncsm-test"}
     assert list(table["class_index"].dropna()) == list(range(7))
     assert curves.curve_rows(matrices[2:], [], curves.EpochContext(record, run_references, QUICK))[1] is None
-
-
-def test_analyze_again_keeps_the_rows_and_reads_nothing(make_run, tmp_path):
-    run, out = make_run(), tmp_path / "out"
-    analyze([run], out, QUICK)
-    before = read_table(out)
-    garble(run)
-    analyze([run], out, QUICK)
-    pd.testing.assert_frame_equal(read_table(out), before)
 
 
 def test_analyze_keeps_other_runs_and_sorts_new_epochs(make_run, tmp_path):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from helpers.outputs import ANIMALS, assert_same_output, heads, save_head, tables
 
-pytest_plugins = ("helpers.analysed_runs",)
 QUICK = ("--draws", 0, "--no-report")
 OTHERS = ("crane", "heron", "stork", "duck", "goose", "swan", "hawk", "owl")
 

@@ -15,8 +15,6 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.errors import UsageError
 
-pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
-
 
 def copied(one):
     return pickle.loads(pickle.dumps(one))

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import oracles_testset as oracles
+from helpers.trained_models import QUICK
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from torch import nn
@@ -23,9 +24,6 @@ from dsi_cli.checkpoints import state_dict
 from dsi_cli.inference.evaluator import Evaluator
 from dsi_cli.metrics.neural_collapse import collapse_values
 
-pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
-
-QUICK = ("--draws", 0, "--permutations", 0, "--measure", "cosine")
 TRAINERS = ("timm_run", "torchvision_run", "hugging_face_run")
 
 
@@ -45,9 +43,6 @@ def evaluations(monkeypatch):
 
 def saved(run, epoch):
     return torch.load(run.files[epoch], weights_only=False)
-
-
-# The real runs
 
 
 # Real trainers' checkpoints

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.analysed_runs import Command, MakeRun
 from safetensors.torch import save_file
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.scan import scan_paths
+from dsi_cli.checkpoints.scan import HeadOptions
+from dsi_cli.store.results import Results
 
 QUICK = Options(draws=0)
 
@@ -123,3 +129,72 @@ def test_a_folder_of_somebody_elses_is_not_touched(tmp_path):
         analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert mine.is_dir()
     shutil.rmtree(tmp_path / "out")
+
+
+# A named log
+
+
+def test_a_named_log_wins_and_counts_for_all_runs(make_run: MakeRun, dsi: Command, tmp_path):
+    runs = [make_run("a"), make_run("b")]
+    (runs[0] / "log.csv").write_text("epoch,test_loss\n0,9\n1,9\n2,9\n3,9\n")
+    (tmp_path / "mine.csv").write_text("epoch,test_loss\n0,4\n1,3\n2,2\n3,1\n")
+    assert (
+        dsi("analyze", *runs, "-o", tmp_path / "out", "--log", tmp_path / "mine.csv", "--draws", 0, "--no-report").code == 0
+    )
+    curves = Results(tmp_path / "out").curves
+    for name in ("a", "b"):
+        rows = curves[(curves["run"] == name) & (curves["metric"] == "loss")].sort_values("epoch")
+        assert rows["value"].tolist() == [4.0, 3.0, 2.0, 1.0]
+
+
+def test_a_named_log_that_cannot_be_read_is_wrong_usage(make_run: MakeRun, dsi: Command, tmp_path):
+    ended = dsi("analyze", make_run("a"), "-o", tmp_path / "out", "--log", tmp_path / "none.csv")
+    assert ended.code == 2
+    assert "no log" in ended.err
+
+
+# The number of classes as evidence for the head
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a folder with a checkpoint of two heads, of seven and of five classes."""
+    torch.save({"a.weight": torch.randn(7, 16), "b.weight": torch.randn(5, 16)}, tmp_path / "epoch_1.pt")
+    return tmp_path
+
+
+def head_of(run):
+    ((_, (record,)),) = scan_paths([run], HeadOptions())
+    return record.head, record.reason
+
+
+def test_without_evidence_two_heads_are_asked_about(run):
+    head, reason = head_of(run)
+    assert head is None
+    assert reason.startswith("2 tensors could be the classifier: a.weight (7, 16), b.weight (5, 16)")
+
+
+def test_a_label_list_next_to_the_checkpoints_decides(run):
+    (run / "classes.txt").write_text("cat\ndog\nhorse\nfrog\nbird\n")
+    assert head_of(run) == ("b.weight", None)
+
+
+def test_a_label_list_of_something_else_decides_nothing(run):
+    (run / "classes.txt").write_text("cat\ndog\nhorse\n")
+    assert head_of(run)[0] is None
+
+
+def test_targets_next_to_the_checkpoints_decide_if_nothing_else_does(run):
+    np.save(run / "targets.npy", np.array([0, 4, 2]))
+    assert head_of(run) == ("b.weight", None)
+    (run / "classes.txt").write_text(
+        "".join(f"{name}\n" for name in ("cat", "dog", "horse", "frog", "bird", "lion", "bee"))
+    )
+    assert head_of(run) == ("a.weight", None)
+
+
+def test_scan_paths_with_a_pickled_index_map_as_labels_uses_its_number_of_names(run, tmp_path_factory):
+    labels = tmp_path_factory.mktemp("labels") / "names.pkl"
+    labels.write_bytes(pickle.dumps(["cat", "dog", "horse", "frog", "bird"]))
+    ((_, (record,)),) = scan_paths([run], HeadOptions(), str(labels))
+    assert record.head == "b.weight"

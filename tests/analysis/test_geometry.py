@@ -111,21 +111,6 @@ def test_analyze_equal_class_vectors_have_no_spectrum(tmp_path):
     assert dsi_cli.open_results(tmp_path / "out").spectrum["epoch"].unique().tolist() == [0]
 
 
-def test_analyze_one_checkpoint_more_renews_the_drift_to_the_last(tmp_path):
-    write_run(tmp_path / "run")
-    later = tmp_path / "run" / "epoch_3.pt"
-    shutil.move(later, tmp_path / "later.pt")
-    analyze([tmp_path / "run"], tmp_path / "grown", QUICK)
-    garble(tmp_path / "run")  # the heads of earlier calls are stored, so no checkpoint is read again
-    shutil.move(tmp_path / "later.pt", later)
-    analyze([tmp_path / "run"], tmp_path / "grown", QUICK)
-    shutil.rmtree(tmp_path / "run")
-    write_run(tmp_path / "run")
-    analyze([tmp_path / "run"], tmp_path / "at-once", QUICK)
-    grown, at_once = (dsi_cli.open_results(tmp_path / name).geometry for name in ("grown", "at-once"))
-    pd.testing.assert_frame_equal(grown, at_once)
-
-
 def test_analyze_checkpoints_that_are_gone_keep_their_geometry(tmp_path):
     write_run(tmp_path / "run")
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
@@ -167,16 +152,6 @@ def test_analyze_curves_beyond_the_paper_have_a_table_of_their_own(tmp_path):
     assert main == {"wsi", "mean_row", "sai"}
     assert extra == {"effective_rank", "stable_rank", "nc2_norms", "nc2_angles"}
     assert set(dsi_cli.open_results(tmp_path / "out").curves["metric"]) == main | extra
-
-
-def test_analyze_second_run_keeps_the_rows_of_the_first(tmp_path):
-    write_run(tmp_path / "first")
-    write_run(tmp_path / "second", epochs=2, seed=1)
-    analyze([tmp_path / "first"], tmp_path / "out", QUICK)
-    analyze([tmp_path / "second"], tmp_path / "out", QUICK)
-    results = dsi_cli.open_results(tmp_path / "out")
-    assert results.geometry["run"].value_counts().to_dict() == {"first": 32, "second": 16}
-    assert results["second"].geometry["run"].unique().tolist() == ["second"]
 
 
 def test_analyze_zero_class_has_a_norm_of_zero_and_no_angle(tmp_path):

@@ -10,14 +10,13 @@ from helpers.outputs import ANIMALS, all_curves, assert_same_output, curve, stor
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import class_labels
+from dsi_cli.analysis.semantics.class_labels import resolve_labels
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import load_preset, superclasses
 from dsi_cli.wordnet.database.taxonomy import hypernym_closure, load
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 from dsi_cli.wordnet.similarity.common_subsumers import common_heights
-
-pytest_plugins = ("helpers.analysed_runs",)
 
 QUICK = Options(draws=0)
 METRICS = ("severity", "superclass_accuracy")
@@ -254,3 +253,27 @@ def test_analyze_with_another_part_of_speech_equals_a_first_call(make_run, tmp_p
 def test_resolve_labels_of_a_preset_as_verbs_fails():
     with raises("preset-needs-nouns", UsageError, preset="cifar10", pos="verb"):
         class_labels.resolve_labels(load_preset("cifar10"), wordnet=load_wordnet("verb"))
+
+
+def test_class_rows_have_the_group_or_none():
+    names = ("cat", "truck", "blorb", "dog", "automobile", "frog")
+    rows = resolve_labels(LabelList(names, None, "the test")).class_rows("run")
+    assert [row["group"] for row in rows] == [
+        "carnivore.n.01",
+        "motor_vehicle.n.01",
+        None,
+        "carnivore.n.01",
+        "motor_vehicle.n.01",
+        None,
+    ]
+
+
+def test_find_labels_that_contradict_the_file_of_the_run_warns(make_run, tmp_path):
+    run, other = make_run(), tmp_path / "tools.txt"
+    (run / "classes.txt").write_text("\n".join(ANIMALS))
+    other.write_text("\n".join(["hammer", "saw", "drill", "file", "wrench", "chisel", "plane", "vise"][: len(ANIMALS)]))
+    (warning,) = analyze([run], tmp_path / "out", Options(labels=str(other), draws=0)).warnings
+    assert "classes.txt next to the checkpoints has other classes ('cat', 'dog', ...)" in warning
+    (run / "classes.txt").write_text("\n".join(name.upper() for name in ANIMALS))
+    other.write_text("\n".join(ANIMALS))
+    assert analyze([run], tmp_path / "out2", Options(labels=str(other), draws=0)).warnings == []

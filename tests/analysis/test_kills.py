@@ -13,8 +13,6 @@ import pytest
 from helpers.killed_processes import FINAL, arguments
 from helpers.outputs import ANIMALS, assert_same_output
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 EPOCHS, SAMPLES = 6, 160
 KILLING = Path(__file__).resolve().parents[1] / "helpers" / "killed_processes.py"
 

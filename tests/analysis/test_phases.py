@@ -11,8 +11,6 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.tables.phases import phase_rows
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 AGREEMENT, WSI, WIDM = "agreement ncsm,scsm", "wsi max", "widm test"
 CURVES = [AGREEMENT, WSI, WIDM]
 RISE = np.interp(np.arange(20), [0, 3, 8, 19], [0, 0.36, 0.4, 0.4]) + 0.002 * np.sin(7.0 * np.arange(20))

@@ -12,8 +12,6 @@ from helpers import oracles
 from helpers.outputs import RUNS, curve, stored
 from numpy.testing import assert_allclose, assert_array_equal
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 LAST = {"cifar100-cnn": 30, "cifar100-vit": 30, "collapsed": 15, "garments": 15}
 SAMPLED = [("cifar100-cnn", 0), ("cifar100-cnn", 30), ("cifar100-vit", 5), ("collapsed", 15), ("garments", 15)]

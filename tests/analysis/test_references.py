@@ -27,8 +27,6 @@ from dsi_cli.store.results import Results
 from dsi_cli.wordnet.database.taxonomy import ancestors, load
 from dsi_cli.wordnet.similarity import measures
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 TREE = (
     "child,parent\ncat,pet\ndog,pet\nhorse,hoofed\nfrog,wet\nwhale,wet\nlion,wild\n"
     "pet,animal\nhoofed,animal\nwet,animal\nwild,animal\n"
@@ -224,7 +222,9 @@ def test_reference_names_of_an_old_output_has_one_name():
 
 def test_analyze_command_takes_references(dsi, make_run, human, tmp_path):
     out = tmp_path / "out"
-    ended = dsi("analyze", make_run(), "-o", out, "--reference", "path", "--reference", human[0], "--draws", 0)
+    ended = dsi(
+        "analyze", make_run(), "-o", out, "--reference", "path", "--reference", human[0], "--draws", 0, "--no-report"
+    )
     assert ended.code == 0
     assert "references: wordnet3.0-path, human-views" in ended.err
     ended = dsi("export", out, "--kind", "scsm", "--reference", "human-views", "-o", tmp_path / "m.npy")

@@ -14,8 +14,6 @@ from dsi_cli.analysis import report_file
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 
 @pytest.fixture
 def summary(make_run, tmp_path):

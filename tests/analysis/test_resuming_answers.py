@@ -17,8 +17,6 @@ from dsi_cli.errors import UsageError
 from dsi_cli.store import parquet
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 SAMPLES = 160
 CLASSES = len(ANIMALS)
 PARTS = ("confusions/run/test", "csms/run/ccsm-test", "predictions/run/test")
@@ -241,20 +239,6 @@ def test_a_checkpoint_replaced_when_no_predictions_are_given_has_none(make_run, 
 
 
 # Other predictions
-
-
-def test_other_predictions_and_back(make_run, tmp_path):
-    run, out = make_run(), tmp_path / "out"
-    one, two = written(tmp_path / "one.npz", drawn(4)), written(tmp_path / "two.npz", drawn(4, seed=1))
-    analyze([run], out, one)
-    before = contents(out)
-    (told,) = analyze([run], out, two).runs
-    assert told.answered == 4
-    assert_answers_are(out, dict(enumerate(drawn(4, seed=1))))
-    analyze([run], tmp_path / "fresh", two)
-    assert_same_output(out, tmp_path / "fresh")
-    analyze([run], out, one)
-    assert contents(out) == before
 
 
 def test_other_predictions_of_fewer_epochs_keep_the_old_ones_and_do_not_count_them(make_run, tmp_path):

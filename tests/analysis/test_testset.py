@@ -18,8 +18,6 @@ import dsi_cli
 from dsi_cli.metrics import DEFAULT_MEASURES
 from dsi_cli.metrics.idm import VARIANTS
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 FASHION = "garments"
 SAMPLED = [("cifar100-cnn", 0), ("cifar100-vit", 12), ("collapsed", 13), (FASHION, 15)]
@@ -238,9 +236,6 @@ def test_widm_of_a_collapsed_network_stays_at_chance(analysed):
     assert len(widm) == 16
     assert widm["z"].abs().round(1).max() <= 2
     assert widm["value"].max() - widm["value"].min() > 0.3, "though its raw value wanders"
-
-
-# Known results, on the real matrices
 
 
 # Predictions named by an option

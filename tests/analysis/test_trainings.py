@@ -8,8 +8,6 @@ import pandas as pd
 import pytest
 import torch
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 LABELS = ("cat", "dog", "horse", "ship", "truck")
 
 

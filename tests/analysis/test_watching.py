@@ -20,8 +20,6 @@ from dsi_cli.errors import BusyError, UsageError
 from dsi_cli.store import lock
 from dsi_cli.store.results import Results
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 QUICK = Options(draws=0, measures=("cosine",))
 
 

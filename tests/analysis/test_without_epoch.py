@@ -12,8 +12,6 @@ import torch
 
 from dsi_cli import open_results
 
-pytest_plugins = ("helpers.analysed_runs",)
-
 LABELS = ["cat", "dog", "horse", "ship", "truck"]
 
 

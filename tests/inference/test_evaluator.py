@@ -19,8 +19,6 @@ from dsi_cli.metrics.neural_collapse import collapse_values
 from dsi_cli.similarity.templates import template_similarity
 from dsi_cli.similarity.weights import weight_similarity
 
-pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
-
 CLASSES = 6
 SAMPLES = 53
 
@@ -342,3 +340,36 @@ def test_a_device_that_is_not_there(asked):
     with raises("unknown-device", device=asked) as caught:
         resolve_device(asked)
     assert "\n" not in str(caught.value)
+
+
+# TF32
+
+
+MATMUL, CUDNN = torch.backends.cuda.matmul, torch.backends.cudnn
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    """Leave torch as it was."""
+    before = MATMUL.allow_tf32, CUDNN.allow_tf32
+    yield
+    MATMUL.allow_tf32, CUDNN.allow_tf32 = before
+
+
+class Seeing(nn.Linear):
+    """A classifier that notes what is allowed while it runs."""
+
+    def forward(self, images):
+        self.seen = MATMUL.allow_tf32, CUDNN.allow_tf32
+        return super().forward(images.flatten(1))
+
+
+@pytest.mark.parametrize("is_allowed", [True, False])
+def test_a_model_runs_without_tf32(is_allowed, recwarn):
+    MATMUL.allow_tf32 = CUDNN.allow_tf32 = is_allowed
+    model, images = Seeing(4, 2), np.ones((3, 1, 2, 2), dtype=np.uint8)
+    split = Split(np.array([0, 1, 0]), lambda order, _size: iter([images[order]]), np.arange(3), [None] * 3)
+    Evaluator(model).evaluate(split, 2, None)
+    assert model.seen == (False, False)
+    assert (MATMUL.allow_tf32, CUDNN.allow_tf32) == (is_allowed, is_allowed)
+    assert not recwarn.list

@@ -13,8 +13,6 @@ from dsi_cli.errors import UsageError
 from dsi_cli.inference.models import ModelSpec, build_model
 from dsi_cli.inference.preprocess import Preprocessing
 
-pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
-
 NAMED = """
 from torch import nn
 

@@ -14,8 +14,6 @@ from dsi_cli.checkpoints.scan import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.inference import recorded_config
 
-pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
-
 
 @pytest.fixture
 def found(tmp_path, state_dict):

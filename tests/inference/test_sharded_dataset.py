@@ -25,8 +25,6 @@ from dsi_cli.inference.images import open_bytes
 from dsi_cli.inference.open_dataset import open_samples
 from dsi_cli.inference.sharded_dataset import member_bytes, open_shards, row_bytes
 
-pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
-
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):

@@ -19,7 +19,6 @@ from dsi_cli.analysis.options import Evaluation, Options
 
 transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
 tokenizers = pytest.importorskip("tokenizers", reason="needs the extra transformers")
-pytest_plugins = ("helpers.analysed_runs",)
 
 NAMES = ("bird", "cat", "dog", "frog", "horse", "lion")
 EVALUATED = {"templates": True, "mean": (0.5,), "std": (0.25,)}
