@@ -363,8 +363,8 @@ def _unwrapped(path: str) -> tuple[str, ...]:
 def consumers(layers: Sequence[Layer], *, ordered: bool) -> dict[int, int]:
     """Return ``{position of a layer: position of the layer that takes its output}``.
 
-    If the order of the layers is that in which the network's code registered them, a layer takes the output of the last layer
-    before it whose output width equals its input width. Otherwise it may take the output of any other such layer.
+    With ``ordered``, the layers are in the order in which the network's code registered them. A layer then takes the output of the
+    last layer before it whose output width equals its input width. Otherwise it may take the output of any other such layer.
     """
     if ordered:
         return dict(_edges(layers))

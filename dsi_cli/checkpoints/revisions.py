@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from math import floor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dsi_cli.checkpoints import epochs, folders
 from dsi_cli.checkpoints.epochs import EpochAndStep, NameNumbers, natural_key, numbers_in_names
@@ -18,11 +18,7 @@ from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.remote import urls
 from dsi_cli.remote.locations import Place
-from dsi_cli.remote.trackers import TrackedRun
-
-if TYPE_CHECKING:
-    from dsi_cli.remote.hub import Revision
-    from dsi_cli.remote.trackers import Version
+from dsi_cli.remote.trackers import TrackedRun, Version
 
 _EPOCH_IN_TITLE = re.compile(r"(?<![a-z])epochs?[\W_]{0,3}(\d{1,9})(?!\d)", re.IGNORECASE)
 _STEP_IN_TITLE = re.compile(r"(?<![a-z])(?:steps?|iter(?:ation)?s?|checkpoint)[\W_]{0,3}(\d{1,9})(?!\d)", re.IGNORECASE)
@@ -66,7 +62,7 @@ def search_tracked_run(run: TrackedRun, runs: Folders) -> None:
     runs |= found
 
 
-def _contents(revisions: Sequence[Revision | Version], *, are_commits: bool) -> FolderContents:
+def _contents(revisions: Sequence[Version], *, are_commits: bool) -> FolderContents:
     """Return the checkpoints of revisions, the oldest first, without those that are the same as at an earlier revision."""
     contents = FolderContents()
     texts: list[str] = []
@@ -99,9 +95,9 @@ def _contents(revisions: Sequence[Revision | Version], *, are_commits: bool) -> 
     return contents
 
 
-def _files_of_revision(revision: Revision | Version) -> tuple[Place, list[tuple[Place, os.stat_result]]]:
+def _files_of_revision(revision: Version) -> tuple[Place, list[tuple[Place, os.stat_result]]]:
     """Return the folder of a revision and the checkpoints in it; one that fails to be read if the folder cannot be listed."""
-    path, name = revision.folder, getattr(revision, "name", None)
+    path, name = revision.folder, revision.name
     if name is not None and Path(name).suffix.lower() not in folders.SUFFIXES:
         return path.parent, []
     if revision.error is not None:

@@ -15,23 +15,13 @@ from urllib.parse import quote, unquote
 from dsi_cli.errors import UnreachableError, UsageError, count, nearest
 from dsi_cli.remote import filesystem, urls
 from dsi_cli.remote.remote_path import RemotePath, path_for_url
+from dsi_cli.remote.trackers import Version
 
 COMMITS, TAGS, BRANCHES = "commits", "tags", "branches"
 _REPOSITORY = re.compile(
     r"(?P<kind>(datasets|spaces)/)?(?P<id>[^/@]+(/[^/@]+)?)(@(?P<revision>refs/(pr|convert)/[^/]+|[^/]+))?(/(?P<path>.*))?"
 )
 _LOGIN = "; if it is private, run hf auth login or set HF_TOKEN"
-
-
-class Revision(NamedTuple):
-    """One revision of a repository."""
-
-    folder: RemotePath
-    """The folder, or the file, at this revision."""
-    text: str
-    """The title of the commit, or the name of the tag or branch."""
-    error: OSError | None = None
-    """The reason why the folder could not be listed."""
 
 
 class History(NamedTuple):
@@ -41,7 +31,7 @@ class History(NamedTuple):
     """The folder at the revision that the URL names, or on the main branch."""
     are_commits: bool
     """True if the texts are titles of commits, and not names."""
-    revisions: list[Revision]
+    revisions: list[Version]
 
 
 def list_revisions(url: str, wanted: str, progress: Callable[[int, int], None] = lambda _done, _total: None) -> History:
@@ -85,7 +75,7 @@ def list_revisions(url: str, wanted: str, progress: Callable[[int, int], None] =
         folder: RemotePath = top / f"{name.rpartition('/')[2]}{end}"
         return folder / match["path"] if match["path"] else folder
 
-    def list_folder(revision: str) -> Revision | None:
+    def list_folder(revision: str) -> Version | None:
         folder = folder_at(revision)
         try:
             if wanted != COMMITS or folder.path not in fs.dircache:
@@ -93,10 +83,10 @@ def list_revisions(url: str, wanted: str, progress: Callable[[int, int], None] =
         except OSError as error:
             # A folder may be younger than a revision.
             is_absent = match["path"] and isinstance(error, FileNotFoundError)
-            return None if is_absent else Revision(folder, titles[revision], error)
-        return Revision(folder, titles[revision])
+            return None if is_absent else Version(folder, titles[revision], error)
+        return Version(folder, titles[revision])
 
-    listed: list[Revision] = []
+    listed: list[Version] = []
     with ThreadPoolExecutor(filesystem.WORKERS) as pool:
         for done, revision in enumerate(pool.map(list_folder, titles), start=1):
             listed += [] if revision is None else [revision]

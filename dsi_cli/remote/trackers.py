@@ -21,11 +21,12 @@ Scalars = dict[str, dict[int, float]]
 
 
 class Version(NamedTuple):
-    """One version of an artifact, which is one checkpoint."""
+    """One version of a tracker's artifact, or one revision of a repository."""
 
     folder: Place
+    """The folder, or the file, of this version."""
     text: str
-    """The name of the file when it was logged, which may state its epoch."""
+    """The text that may state the epoch: the file's name when it was logged, a commit's title, or the name of a tag or branch."""
     error: OSError | None = None
     """The reason why the version cannot be read."""
     name: str | None = None

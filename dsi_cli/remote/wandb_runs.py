@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,9 @@ def find_runs(name: str) -> list[TrackedRun]:
     artifacts.sort(key=lambda artifact: (artifact.name.rpartition(":")[0], int(artifact.version.removeprefix("v"))))
     versions = [Version(folder / artifact.name, _text(artifact.metadata, artifact.aliases)) for artifact in artifacts]
     return [
-        TrackedRun("W&B", run.name or name.rpartition("/")[2], folder, partial(_read_online_scalars, run), tuple(versions))
+        TrackedRun(
+            "W&B", run.name or name.rpartition("/")[2], folder, partial(_read_scalars, run.scan_history), tuple(versions)
+        )
     ]
 
 
@@ -94,31 +96,26 @@ def _text(metadata: Any, aliases: Collection[str]) -> str:
     return str(name) if name else " ".join(alias for alias in aliases if not _AUTOMATIC_ALIAS.fullmatch(alias))
 
 
-def _read_online_scalars(run: Any, names: Collection[str]) -> Scalars:
+def _read_scalars(history: Callable[[], Iterable[dict[str, Any]]], names: Collection[str]) -> Scalars:
+    """Return the curves in the rows of a run's history."""
     import wandb
 
+    scalars: Scalars = {}
     try:
-        return _scalars(run.scan_history(), names)
+        for row in history():
+            for key, value in row.items():
+                if key.lower() in names and isinstance(value, int | float):
+                    scalars.setdefault(key.lower(), {})[int(row["_step"])] = float(value)
     except (wandb.errors.Error, ValueError) as error:
         raise OSError(urls.clean_message(str(error))) from None
+    return scalars
 
 
-def _read_offline_scalars(file: Path, names: Collection[str]) -> Scalars:
-    rows = []
+def _offline_history(file: Path) -> Iterator[dict[str, Any]]:
     for record in _records(file):
         if record.WhichOneof("record_type") == "history":
             items = record.history.item
-            rows.append({item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items})
-    return _scalars(rows, names)
-
-
-def _scalars(rows: Any, names: Collection[str]) -> Scalars:
-    scalars: Scalars = {}
-    for row in rows:
-        for key, value in row.items():
-            if key.lower() in names and isinstance(value, int | float):
-                scalars.setdefault(key.lower(), {})[int(row["_step"])] = float(value)
-    return scalars
+            yield {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
 
 
 def _offline_run(folder: Path) -> TrackedRun:
@@ -136,7 +133,9 @@ def _offline_run(folder: Path) -> TrackedRun:
                 text = _text(metadata, record.artifact.aliases) or content.path
                 error = None if path.is_file() else FileNotFoundError(str(path))
                 versions.append(Version(path, text, error, Path(content.path).name))
-    return TrackedRun("W&B", name, folder / "files", partial(_read_offline_scalars, file), tuple(versions))
+    return TrackedRun(
+        "W&B", name, folder / "files", partial(_read_scalars, partial(_offline_history, file)), tuple(versions)
+    )
 
 
 def _records(path: Path) -> Iterator[Any]:

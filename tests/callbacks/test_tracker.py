@@ -128,14 +128,6 @@ def test_batches_and_outputs_as_hugging_face_has_them():
     assert track(Model(), loader=batches) == track(network(), loader=loader(80, seed=2))
 
 
-@pytest.mark.parametrize("normed", [nn.utils.parametrizations.weight_norm, nn.utils.weight_norm])
-@pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_a_weight_normed_classifier_is_composed(normed):
-    net = network()
-    net.fc = normed(net.fc)
-    assert Tracker(LABELS)(net) == pytest.approx(expected(net.fc.weight.detach().numpy()), abs=1e-6)
-
-
 class TwoHeads(nn.Module):
     def __init__(self):
         super().__init__()

@@ -203,7 +203,8 @@ def test_links_that_lead_nowhere_are_rows_with_a_reason(tmp_path):
     assert all(record.status == "failed" for record in records.values())
     assert "Too many levels" in records["a.pt"].reason
     assert "No such file" in records["c.pt"].reason
-    assert records["d.pt"].reason == "not a regular file"
+    # Opening a pipe would wait for a writer for ever.
+    assert [records[name].code for name in ("a.pt", "c.pt", "d.pt")] == ["cannot-open", "cannot-open", "not-a-regular-file"]
 
 
 def test_discover_run_next_to_known_run_gets_another_name(tmp_path):

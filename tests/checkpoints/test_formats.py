@@ -350,21 +350,6 @@ def test_little_of_a_large_file_is_asked_for(kind, tmp_path):
         assert source.bytes_read < (1_100_000 if kind == "torch-legacy" else 140_000)
 
 
-def test_a_pipe_is_never_opened(tmp_path):
-    os.mkfifo(tmp_path / "pipe.pt")
-    with raises("not-a-regular-file", UnreadableError):  # opening it would wait for a writer for ever
-        RandomAccessFile(tmp_path / "pipe.pt")
-
-
-def test_what_cannot_be_opened_says_why(tmp_path):
-    (tmp_path / "a").symlink_to("b")
-    (tmp_path / "b").symlink_to("a")
-    with raises("cannot-open", UnreadableError):
-        RandomAccessFile(tmp_path / "missing")
-    with raises("cannot-open", UnreadableError):
-        RandomAccessFile(tmp_path / "a")
-
-
 def test_a_source_is_a_file_that_counts(tmp_path):
     (tmp_path / "x").write_bytes(bytes(range(100)))
     with RandomAccessFile(tmp_path / "x") as source:

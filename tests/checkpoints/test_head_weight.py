@@ -36,6 +36,14 @@ def normed_by_row() -> nn.Sequential:
     return model
 
 
+def normed_as_in_old_versions() -> nn.Sequential:
+    model = network()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        nn.utils.weight_norm(model[2])
+    return model
+
+
 def normed_by_column() -> nn.Sequential:
     model = network()
     parametrizations.weight_norm(model[2], dim=1)
@@ -49,7 +57,7 @@ def spectrally_normed() -> nn.Sequential:
     return model
 
 
-MODELS = [pruned, normed_by_row, normed_by_column, spectrally_normed]
+MODELS = [pruned, normed_by_row, normed_as_in_old_versions, normed_by_column, spectrally_normed]
 
 
 def scanned(contents: object, path: Path, classes: int | None = None) -> ScanResult:
@@ -58,16 +66,11 @@ def scanned(contents: object, path: Path, classes: int | None = None) -> ScanRes
 
 
 @pytest.mark.parametrize("build", MODELS)
-def test_scan_of_a_head_in_parts_gives_the_weight_that_the_network_uses(build, tmp_path):
+def test_a_head_in_parts_gives_scan_and_tracker_the_weight_that_the_network_uses(build, tmp_path):
     model = build()
-    found = scanned(model.state_dict(), tmp_path / "epoch_1.pt")
-    assert_allclose(found.weight, model[2].weight.detach().numpy(), rtol=1e-5, atol=1e-7)
-
-
-@pytest.mark.parametrize("build", MODELS)
-def test_tracker_of_a_head_in_parts_uses_the_weight_that_the_network_uses(build):
-    model = build()
-    assert_allclose(Tracker().weight(model), model[2].weight.detach().numpy(), rtol=1e-5, atol=1e-7)
+    expected = model[2].weight.detach().numpy()
+    assert_allclose(scanned(model.state_dict(), tmp_path / "epoch_1.pt").weight, expected, rtol=1e-5, atol=1e-7)
+    assert_allclose(Tracker().weight(model), expected, rtol=1e-5, atol=1e-7)
 
 
 def test_scan_of_a_mask_of_another_shape_is_refused_with_both_shapes(tmp_path):

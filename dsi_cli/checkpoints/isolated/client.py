@@ -81,6 +81,9 @@ def open_isolated(
 ) -> CheckpointContent:
     """Return the content of a file that a reader in the child process opens; its tree is flat.
 
+    Raise `UnreadableError` if the library is not installed, the file is damaged, or reading it exceeds the limits, and
+    `PendingError` if the file is incomplete.
+
     Parameters
     ----------
     reader : the name of a module in this package
@@ -88,9 +91,6 @@ def open_isolated(
     source : the bytes of the file; None if the reader opens files by path
     limits : the time and memory that the child may take for one request
     options : further arguments of the reader that JSON can represent
-
-    Raise `UnreadableError` if the library is not installed, the file is damaged, or reading it exceeds the limits, and
-    `PendingError` if the file is incomplete.
     """
     package, extra = _PACKAGES[reader]
     try:
