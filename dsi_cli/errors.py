@@ -178,6 +178,17 @@ def expected(name: str, known: Iterable[str]) -> str:
     return f"expected {told}" + (f"; try {near}" if near else "")
 
 
+def require_choice(what: str, value: str, choices: Iterable[str]) -> None:
+    """Raise a `UsageError` with the code ``unknown-WHAT`` unless a value is one of the choices.
+
+    >>> require_choice("split", "tst", ["test", "train"])
+    Traceback (most recent call last):
+    dsi_cli.errors.UsageError: no split 'tst': expected test or train; try test
+    """
+    if value not in choices:
+        raise UsageError(f"no {what} {value!r}: {expected(value, choices)}", code=f"unknown-{what}", **{what: value})
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is spelled most like one; None where none is like it.
 

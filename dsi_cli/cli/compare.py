@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.shared_options import Json, Quiet
-from dsi_cli.cli.text import terminal_text
-from dsi_cli.errors import DONE, UsageError, expected
+from dsi_cli.cli.shared_options import Json, Quiet, option, require_page_paths
+from dsi_cli.cli.text import cell, terminal_text
+from dsi_cli.errors import DONE, require_choice
 
 if TYPE_CHECKING:
-    from dsi_cli.queries.comparison.compare import Comparison, ComparisonOptions
-    from dsi_cli.queries.comparison.cross_alignment import CrossAlignment
+    from dsi_cli.queries.comparison.compare import Comparison
     from dsi_cli.queries.comparison.equal_accuracy import CriterionRow, EqualAccuracyComparison
 
 MAX_TABLES = 3
@@ -29,57 +28,32 @@ FOREST_HALF = 7
 def compare(
     outputs: Annotated[list[Path], typer.Argument(metavar="OUTPUT", help="Output folders of dsi analyze, one or several.")],
     run: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--run",
-            metavar="NAME",
-            help="Compare only this run. Repeatable; all by default.",
-            autocompletion=completion.runs,
-        ),
+        list[str] | None, option("--run", "NAME", "Compare only this run. Repeatable; all by default.", completion.runs)
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option(
-            "--group",
-            metavar="PATTERN",
-            help="Repetitions: a regular expression whose parentheses name the group, or seed.",
-        ),
+        option("--group", "PATTERN", "Repetitions: a regular expression whose parentheses name the group, or seed."),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option("--tolerance", metavar="NUMBER", help="Largest difference of accuracies that count as equal.")
+        float, option("--tolerance", "NUMBER", "Largest difference of accuracies that count as equal.")
     ] = 0.01,
     split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            metavar="SPLIT",
-            help="Split of accuracy and mistakes: test or train.",
-            autocompletion=completion.complete_from(("test", "train")),
-        ),
+        str | None, option("--split", "SPLIT", "Split of accuracy and mistakes: test or train.", ("test", "train"))
     ] = None,
     measure: Annotated[
         list[str] | None,
-        typer.Option(
-            "--measure",
-            metavar="NAME",
-            help="Measure of the SAI: pearson, cosine, spearman. Repeatable; the first is a criterion.",
-        ),
+        option("--measure", "NAME", "Measure of the SAI: pearson, cosine, spearman. Repeatable; the first is a criterion."),
     ] = None,
     _draws: Annotated[
-        int | None,
-        typer.Option("--draws", metavar="NUMBER", min=0, hidden=True, help="No effect: the intervals have a closed form."),
+        int | None, option("--draws", "NUMBER", "No effect: the intervals have a closed form.", min=0, hidden=True)
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="Folder for figures of the curves and a page with all results."),
+        Path | None, option("--out -o", "DIR", "Folder for figures of the curves and a page with all results.")
     ] = None,
     html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="File of the page; comparison.html in the folder of -o by default."),
+        Path | None, option("--html", "FILE", "File of the page; comparison.html in the folder of -o by default.")
     ] = None,
-    as_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="Format of the figures: png, svg or pdf.")
-    ] = "png",
+    as_format: Annotated[str, option("--format", "FORMAT", "Format of the figures: png, svg or pdf.")] = "png",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -94,18 +68,21 @@ def compare(
     dsi compare dsi-demo -o figures  # the runs of one output
     dsi compare out --group seed  # runs cnn_seed0, cnn_seed1, vit_seed0, ...
     """
-    from dsi_cli.queries.comparison.compare import MEASURES, ComparisonOptions
+    from dsi_cli.queries.comparison.compare import FIGURE_FORMATS, MEASURES, ComparisonOptions
     from dsi_cli.queries.comparison.compare import compare as compare_runs
+    from dsi_cli.report import comparison_page
 
     options = ComparisonOptions(run or (), group, tolerance, split, measure or MEASURES)
-    _require_output_paths(out, as_format, html)
+    require_choice("format", as_format, FIGURE_FORMATS)
+    require_page_paths(out, html, "figures", "the comparison is a page")
     comparison = compare_runs(outputs, options)
     figures = []
     if out is not None:
         from dsi_cli.figures import comparison as drawing
 
         figures = [str(path) for path in drawing.save(comparison, out, as_format)]
-    page = _write_page(comparison, options, outputs, out, html)
+        html = html or out / comparison_page.FILE
+    page = None if html is None else str(comparison_page.save(comparison, options, outputs, html))
     if as_json:
         console.print_json({**asdict(comparison), "figures": figures, "page": page})
         return DONE
@@ -117,36 +94,6 @@ def compare(
     if page is not None:
         print(f"page: {terminal_text(page)}")
     return DONE
-
-
-def _write_page(
-    comparison: Comparison, options: ComparisonOptions, outputs: list[Path], out: Path | None, html: Path | None
-) -> str | None:
-    """Write the page if the options name a file or folder for it, and return its path."""
-    from dsi_cli.report import comparison_page
-
-    path = html or (None if out is None else out / comparison_page.FILE)
-    return None if path is None else str(comparison_page.save(comparison, options, outputs, path))
-
-
-def _require_output_paths(out: Path | None, as_format: str, html: Path | None) -> None:
-    from dsi_cli.queries.comparison.compare import FIGURE_FORMATS
-    from dsi_cli.store import atomic_write
-
-    if as_format not in FIGURE_FORMATS:
-        raise UsageError(
-            f"no format {as_format!r}: {expected(as_format, FIGURE_FORMATS)}", code="unknown-format", format=as_format
-        )
-    if out is not None and out.exists() and not out.is_dir():
-        raise UsageError(f"figures go into a folder, and {out} is a file", code="not-a-folder", path=str(out))
-    if html is not None and html.is_dir():
-        raise UsageError(
-            f"the page is a file, and {html} is a folder: give --html a name in it, or the folder to -o",
-            code="not-a-file",
-            path=str(html),
-        )
-    if html is not None:
-        atomic_write.require_suffix(html, (".html", ".htm"), "the comparison is a page")
 
 
 def _print(comparison: Comparison, *, quiet: bool) -> None:
@@ -180,28 +127,22 @@ def _print_differences(equal: EqualAccuracyComparison) -> None:
         console.print_sentence(f"At the last epochs: {equal.reason}", 0, 2)
     ends = [abs(end) for row in equal.forest for end in (row.low, row.high, row.difference) if end is not None]
     largest = max(ends, default=0.0) or 1.0
-    lines = [
-        [
-            SHORT_TITLES.get(row.quantity, row.title),
-            _number(row.first),
-            _number(row.second),
-            _number(row.difference, "+.3f"),
-            "-" if row.low is None else f"{row.low:+.3f} to {row.high:+.3f}",
-            "" if row is equal.accuracy else _forest_line(row, largest),
-            "-" if row.low is None else row.covers.removeprefix("test "),
-        ]
-        for row in equal.rows
-        if row.is_main
-    ]
+    lines = []
+    missing: dict[str, list[str]] = {}
+    for row in equal.rows:
+        if not row.is_main:
+            continue
+        interval, covers = f"{cell(row.low, '+.3f')} to {cell(row.high, '+.3f')}", row.covers.removeprefix("test ")
+        if row.low is None:
+            interval = covers = "-"
+            missing.setdefault(row.reason or "", []).append(row.title)
+        forest = "" if row is equal.accuracy else _forest_line(row, largest)
+        values = [cell(row.first), cell(row.second), cell(row.difference, "+.3f")]
+        lines.append([SHORT_TITLES.get(row.quantity, row.title), *values, interval, forest, covers])
     names = (("", False), ("first", True), ("second", True), ("diff.", True), ("95 % CI", True))
     console.print_columns([*names, ("<second|first >", True), ("CI over", False)], lines)
     console.print_sentence(f"first:  {equal.first}, {describe_epochs(equal.first_chosen)}", 0, 8)
     console.print_sentence(f"second: {equal.second}, {describe_epochs(equal.second_chosen)}", 0, 8)
-
-    missing: dict[str, list[str]] = {}
-    for row in equal.rows:
-        if row.is_main and row.low is None:
-            missing.setdefault(row.reason or "", []).append(row.title)
     for reason, titles in missing.items():
         console.print_sentence(f"{'; '.join(titles)}: {reason}", 0, 2)
 
@@ -230,82 +171,56 @@ def _forest_line(row: CriterionRow, largest: float) -> str:
 def _print_runs(comparison: Comparison) -> None:
     from dsi_cli.queries.comparison.criteria import measure_title
 
-    with_groups = any(line.group != line.label for line in comparison.runs)
-    group_title = [("group", False)] if with_groups else []
-    title = measure_title(comparison.measures[0])
-    numbers = ("classes", "epochs", "best accuracy", "at", f"last {title}", "half at")
-    rows = [
-        [
-            line.label,
-            *([line.group] if with_groups else []),
-            str(line.classes),
-            line.span,
-            _number(line.best_accuracy),
-            "-" if line.best_epoch is None else line.best_at,
-            _number(line.alignment),
-            "-" if line.aligned_at is None else str(line.aligned_at),
-        ]
-        for line in comparison.runs
-    ]
-    console.print_columns([("run", False), *group_title, *((name, True) for name in numbers)], rows)
+    numbers = ("classes", "epochs", "best accuracy", "at", f"last {measure_title(comparison.measures[0])}", "half at")
+    titles = [("run", False), *((name, True) for name in numbers)]
+    rows = []
+    for line in comparison.runs:
+        best_at = "-" if line.best_epoch is None else line.best_at
+        rows.append([line.label, str(line.classes), line.span, cell(line.best_accuracy), best_at])
+        rows[-1] += [cell(line.alignment), cell(line.aligned_at, "d")]
+    if comparison.has_groups:
+        titles.insert(1, ("group", False))
+        for line, cells in zip(comparison.runs, rows, strict=True):
+            cells.insert(1, line.group)
+    console.print_columns(titles, rows)
 
 
 def _print_between(comparison: Comparison) -> None:
     """Print the similarity of two networks at a few epochs, or that of each pair of more networks at the last epoch."""
     from dsi_cli.queries.comparison.criteria import measure_title
+    from dsi_cli.queries.comparison.repetitions import BAND, NETWORKS
 
     title = measure_title(comparison.measures[0])
     if len(comparison.between) == 1:
         (only,) = comparison.between
         if only.points:
-            middle = (len(only.points) - 1) // 4
-            picked = [only.points[index] for index in sorted({0, middle, len(only.points) - 1})]
-            shown = ", ".join(f"{_number(point.excess)} at {point.at}" for point in picked)
+            last = len(only.points) - 1
+            picked = [only.points[index] for index in sorted({0, last // 4, last})]
+            shown = ", ".join(f"{cell(point.excess)} at {point.at}" for point in picked)
             begin = f"{title.capitalize()} of the two networks (0 is chance, 1 is identical), by {only.matched_by}"
             console.print_sentence(f"{begin}: {shown}", 0, 2)
-    elif any(line.group != line.label for line in comparison.runs):
-        print()
-        _print_bands(comparison, title)
     else:
-        print()
-        print(f"{title.capitalize()} of the networks with each other at their last common epoch")
-        rows = [_pair(pair) for pair in comparison.between[:MAX_PAIRS] if pair.points]
+        # Groups have the mean over pairs of runs and the range.
         titles = [("first", False), ("second", False), ("epoch", True), (title, True), ("z", True)]
+        rows = []
+        if comparison.has_groups:
+            titles = [("", False), ("pairs", True), ("epoch", True), ("mean", True), (BAND, True)]
+            for band in comparison.curves:
+                if band.curve == NETWORKS:
+                    span = f"{band.low[-1]:.3f} to {band.high[-1]:.3f}"
+                    rows.append([band.group, str(len(band.runs)), str(band.x[-1]), cell(band.mean[-1]), span])
+        else:
+            for pair in comparison.between[:MAX_PAIRS]:
+                if pair.points:
+                    point = pair.points[-1]
+                    rows.append([pair.first, pair.second, str(point.at), cell(point.excess), cell(point.z, ".1f")])
+        print(f"\n{title.capitalize()} of the networks with each other at their last common epoch")
         console.print_columns(titles, rows)
     for pair in comparison.between[:MAX_PAIRS]:
         if pair.reason is not None and pair.classes_by is not None:  # the verdicts name pairs without common classes
             console.print_sentence(f"{pair.first} and {pair.second} are not compared with each other: {pair.reason}", 0, 2)
 
 
-def _print_bands(comparison: Comparison, title: str) -> None:
-    """Print the similarity between the networks of groups: the mean over pairs of runs, and the range."""
-    from dsi_cli.queries.comparison.repetitions import BAND, NETWORKS
-
-    print(f"{title.capitalize()} of the networks with each other at their last common epoch")
-    titles = [("", False), ("pairs", True), ("epoch", True), ("mean", True), (BAND, True)]
-    rows = [
-        [
-            band.group,
-            str(len(band.runs)),
-            str(band.x[-1]),
-            _number(band.mean[-1]),
-            f"{band.low[-1]:.3f} to {band.high[-1]:.3f}",
-        ]
-        for band in comparison.curves
-        if band.curve == NETWORKS
-    ]
-    console.print_columns(titles, rows)
-
-
-def _pair(between: CrossAlignment) -> list[str]:
-    last = between.points[-1]
-    return [between.first, between.second, str(last.at), _number(last.excess), _number(last.z, ".1f")]
-
-
 def _sentence(text: str) -> str:
     """Return a message as a sentence."""
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def _number(value: float | None, form: str = ".3f") -> str:
-    return "-" if value is None else f"{value:{form}}"

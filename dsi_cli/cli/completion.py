@@ -12,7 +12,8 @@ import typer
 from dsi_cli.analysis.option_groups.declaration import Choices
 from dsi_cli.errors import DsiError
 
-Complete = Callable[[str], list[str]]
+Complete = Callable[..., list[str]]
+"""Takes the beginning of a value, after Typer's context if it has such a parameter, and returns the values that begin with it."""
 
 
 def complete_from(names: Choices) -> Complete:
@@ -26,10 +27,9 @@ def complete_from(names: Choices) -> Complete:
 
 def figures(incomplete: str) -> list[str]:
     """Return the names of the figures and of the animation."""
-    from dsi_cli.figures.catalogue import FIGURES
-    from dsi_cli.figures.figure_options import ANIMATION
+    from dsi_cli.figures.catalogue import FIGURES, MOVING
 
-    return _beginning((*(figure.name for figure in FIGURES), ANIMATION), incomplete)
+    return _beginning([figure.name for figure in (*FIGURES, MOVING)], incomplete)
 
 
 def runs(context: typer.Context, incomplete: str) -> list[str]:

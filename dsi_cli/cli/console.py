@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import asdict
 from shutil import get_terminal_size
 from textwrap import fill
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from dsi_cli.cli import logs, signals
-from dsi_cli.cli.text import terminal_lines, terminal_text
+from dsi_cli.cli.text import cell, terminal_lines, terminal_text
 from dsi_cli.errors import UsageError
 from dsi_cli.errors import count as count
 from dsi_cli.remote import local_names
@@ -72,20 +73,19 @@ def settle() -> None:
         upload()
 
 
-def print_json(document: Any) -> None:
-    """Print the JSON document of ``--json``."""
+def print_json(document: Any, *, is_line: bool = False) -> None:
+    """Print a JSON document, or one of a stream as one line, which is flushed because the reader waits for it."""
     settle()
     import json
 
-    print(local_names.show_urls(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False)))
+    text = json.dumps(document, indent=None if is_line else 2, ensure_ascii=True, allow_nan=False)
+    print(local_names.show_urls(text), flush=is_line)
 
 
-def print_json_line(document: Any) -> None:
-    """Print one JSON document of a stream as one line, and flush it, because the reader waits for it."""
-    settle()
-    import json
-
-    print(local_names.show_urls(json.dumps(document, ensure_ascii=True, allow_nan=False)), flush=True)
+def query_document(listing: Any) -> dict[str, Any]:
+    """Return a list as a JSON document, in which the options of its query are next to its other fields."""
+    document = asdict(listing)
+    return {**document.pop("query"), **document}
 
 
 def print_sentence(text: str, indent: int = 2, hanging: int = 4) -> None:
@@ -128,6 +128,19 @@ def print_columns(titles: Sequence[tuple[str, bool]], rows: Iterable[Sequence[st
     Console(width=width, highlight=False).print(table)
 
 
+def print_records(columns: Iterable[tuple[str, str, str]], records: Sequence[Mapping[str, Any]]) -> None:
+    """Print records as columns of (title, field, format), without columns that have no value.
+
+    The format of text, which may be wrapped, is empty. A mark (!) stands for True.
+    """
+    shown = [column for column in columns if any(record.get(column[1]) is not None for record in records)]
+    rows = []
+    for record in records:
+        values = [(record[field], form) for _, field, form in shown]
+        rows.append(["!" * value if isinstance(value, bool) else cell(value, form) for value, form in values])
+    print_columns([(title, bool(form)) for title, _, form in shown], rows)
+
+
 def print_styled(*parts: tuple[str, str]) -> None:
     """Print texts with their styles on one line of stdout; only a terminal shows styles, unless ``NO_COLOR`` is set."""
     from rich.console import Console
@@ -135,6 +148,12 @@ def print_styled(*parts: tuple[str, str]) -> None:
 
     line = Text.assemble(*((terminal_text(text), style) for text, style in parts))
     Console(width=FILE_WIDTH, highlight=False).print(line, soft_wrap=True)
+
+
+def print_title(title: str, legend: str) -> None:
+    """Print the title of a section and what its numbers mean, after an empty line."""
+    print()
+    print_styled((title, "bold"), ("   ", ""), (legend, "dim"))
 
 
 def stdout_width() -> int:

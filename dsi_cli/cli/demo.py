@@ -6,15 +6,13 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from dsi_cli.cli import console
-from dsi_cli.cli.shared_options import Json, PerEpoch, Quiet
+from dsi_cli.cli.shared_options import Json, PerEpoch, Quiet, option
 from dsi_cli.cli.summary import print_summary
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The output folder.")] = Path("dsi-demo"),
+    out: Annotated[Path, option("--out -o", "DIR", "The output folder.")] = Path("dsi-demo"),
     per_epoch: PerEpoch = False,
     as_json: Json = False,
     quiet: Quiet = False,

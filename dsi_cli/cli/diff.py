@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.shared_options import Ema, Head, Json, Labels, Quiet
-from dsi_cli.cli.text import shorten, terminal_text
-from dsi_cli.errors import DONE, UsageError
+from dsi_cli.cli.shared_options import Ema, Head, Json, Labels, Quiet, option, require_page_paths
+from dsi_cli.cli.text import cell, shorten, terminal_text
+from dsi_cli.errors import DONE
 
 if TYPE_CHECKING:
-    from dsi_cli.queries.difference import Difference, Network
+    from dsi_cli.queries.difference import Difference
 
 MAX_NAME_LENGTH = 20
 """The largest number of characters of a name in a table."""
@@ -30,41 +30,34 @@ def diff(
     ] = None,
     run: Annotated[
         list[str] | None,
-        typer.Option(
-            "--run",
-            metavar="NAME",
-            help="Run to use, if a folder holds several. Repeatable: the first one's, then the second one's.",
+        option(
+            "--run", "NAME", "Run to use, if a folder holds several. Repeatable: the first one's, then the second one's."
         ),
     ] = None,
     epoch: Annotated[
         list[int] | None,
-        typer.Option(
+        option(
             "--epoch",
-            metavar="EPOCH",
-            help="Epoch in a folder; the last one by default. Repeatable: the first one's, then the second one's.",
+            "EPOCH",
+            "Epoch in a folder; the last one by default. Repeatable: the first one's, then the second one's.",
         ),
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--group",
-            metavar="PATTERN",
-            help="Compare with the differences between repetitions in the first output folder: a regular expression whose"
+            "PATTERN",
+            "Compare with the differences between repetitions in the first output folder: a regular expression whose"
             " parentheses name the group, or seed.",
         ),
     ] = None,
     labels: Labels = None,
     head: Head = None,
     ema: Ema = False,
-    most: Annotated[
-        int, typer.Option("--most", "-k", metavar="NUMBER", min=1, help="Number of classes that are printed.")
-    ] = 5,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for the tables and a page with the matrices.")
-    ] = None,
+    most: Annotated[int, option("--most -k", "NUMBER", "Number of classes that are printed.", min=1)] = 5,
+    out: Annotated[Path | None, option("--out -o", "DIR", "Folder for the tables and a page with the matrices.")] = None,
     html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="File of the page; diff.html in the folder of -o by default."),
+        Path | None, option("--html", "FILE", "File of the page; diff.html in the folder of -o by default.")
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -84,12 +77,8 @@ def diff(
     from dsi_cli.analysis.difference import diff as compare
     from dsi_cli.checkpoints.scan import HeadOptions
     from dsi_cli.report import difference_page
-    from dsi_cli.store import atomic_write
 
-    if out is not None and out.exists() and not out.is_dir():
-        raise UsageError(f"tables go into a folder, and {out} is a file", code="not-a-folder", path=str(out))
-    if html is not None:
-        atomic_write.require_suffix(html, (".html", ".htm"), "the difference is a page")
+    require_page_paths(out, html, "tables", "the difference is a page")
     choice = HeadOptions(head, ema)
     found = compare(first, second, runs=run or (), epochs=epoch or (), labels=labels, choice=choice, group=group)
     files = [] if out is None else found.save_tables(out)
@@ -124,7 +113,13 @@ def document(found: Difference) -> dict[str, Any]:
 
 def _print(found: Difference, most: int) -> None:
     """Print the two networks, the finding, and the classes, pairs and groups that changed most."""
-    console.print_columns([("", False)] * 4, [_network_cells("A", found.first), _network_cells("B", found.second)])
+    networks = []
+    for letter, network in (("A", found.first), ("B", found.second)):
+        shape = f"{network.classes:,} classes"
+        if network.weight is not None:
+            shape += f" x {network.weight.shape[1]:,} features"
+        networks.append([letter, network.title, shape, network.dtype])
+    console.print_columns([("", False)] * 4, networks)
     print()
     console.print_sentence(found.headline, 0, 0)
     if found.reason_no_angles is not None:
@@ -144,84 +139,60 @@ def _print(found: Difference, most: int) -> None:
     _print_groups(found, max(1, (most + 1) // 2))
 
 
-def _network_cells(letter: str, network: Network) -> list[str]:
-    shape = f"{network.classes:,} classes"
-    if network.weight is not None:
-        shape += f" x {network.weight.shape[1]:,} features"
-    return [letter, network.title, shape, network.dtype]
-
-
 def _print_classes(found: Difference, most: int) -> None:
-    has_angles = found.reason_no_angles is None
-    _print_title(
-        "Classes that moved most" if has_angles else "Classes that differ most", "usual: between epochs or repetitions"
-    )
-    column, variation = ("angle", "angle_variation") if has_angles else ("similarity_change", "similarity_variation")
-    titles = [("", False), ("angle" if has_angles else "change", True), ("usual", True)]
-    titles += [*([("length", True)] if has_angles else []), ("nearest: gained", False), ("lost", False)]
     shown = found.moved.head(most).to_dict("records")
     names = [shorten(row["name"], MAX_NAME_LENGTH) for row in shown]
-    width = (console.stdout_width() - 36 - max(map(len, names))) // 2
+    # The rest of the line is for the neighbours.
+    width = max((console.stdout_width() - 36 - max(map(len, names))) // 2, MIN_NEIGHBORS_LENGTH)
     rows = []
-    for name, row in zip(names, shown, strict=True):
-        cells = [name, *(_angle(row[key]) if has_angles else _cell(row[key], ".3f") for key in (column, variation))]
-        if has_angles:
-            cells.append(_cell(100 * row["norm_change"], "+.0f", " %"))
-        rows.append(
-            [*cells, *(shorten(", ".join(row[key]), max(width, MIN_NEIGHBORS_LENGTH)) for key in ("gained", "lost"))]
-        )
-    console.print_columns(titles, rows, indent=2)
+    if found.reason_no_angles is None:
+        title = "Classes that moved most"
+        titles = [("", False), ("angle", True), ("usual", True), ("length", True)]
+        for row in shown:
+            angles = [_angle(row["angle"]), _angle(row["angle_variation"])]
+            rows.append([*angles, cell(100 * row["norm_change"], "+.0f", " %")])
+    else:
+        title = "Classes that differ most"
+        titles = [("", False), ("change", True), ("usual", True)]
+        rows = [[cell(row["similarity_change"]), cell(row["similarity_variation"])] for row in shown]
+    for name, row, cells in zip(names, shown, rows, strict=True):
+        cells.insert(0, name)
+        cells += [shorten(", ".join(row[key]), width) for key in ("gained", "lost")]
+    console.print_title(title, "usual: between epochs or repetitions")
+    console.print_columns([*titles, ("nearest: gained", False), ("lost", False)], rows, indent=2)
 
 
 def _print_pairs(found: Difference, most: int) -> None:
     """Print the pairs that came together most, and those that came apart most."""
+    import pandas as pd
+
     pairs = found.pairs[found.pairs["beyond_rounding"]]
     if pairs.empty:
         return
-    _print_title("Pairs of classes", "cosine in A and in B; + came together")
-    shown = [pairs[pairs["similarity_change"] > 0].head(most), pairs[pairs["similarity_change"] < 0].head(most)]
-    rows = [
-        [
-            f"{shorten(row['first_name'], MAX_NAME_LENGTH)}, {shorten(row['second_name'], MAX_NAME_LENGTH)}",
-            f"{row['similarity_first']:.3f}",
-            f"{row['similarity_second']:.3f}",
-            f"{row['similarity_change']:+.3f}",
-            _cell(row["variation"], ".3f"),
-        ]
-        for part in shown
-        for row in part.to_dict("records")
-    ]
+    console.print_title("Pairs of classes", "cosine in A and in B; + came together")
+    shown = pd.concat([pairs[pairs["similarity_change"] > 0].head(most), pairs[pairs["similarity_change"] < 0].head(most)])
+    rows = []
+    for row in shown.to_dict("records"):
+        names = ", ".join(shorten(row[name], MAX_NAME_LENGTH) for name in ("first_name", "second_name"))
+        values = [cell(row["similarity_first"]), cell(row["similarity_second"]), cell(row["similarity_change"], "+.3f")]
+        rows.append([names, *values, cell(row["variation"])])
     console.print_columns([("", False), ("A", True), ("B", True), ("change", True), ("usual", True)], rows, indent=2)
 
 
 def _print_groups(found: Difference, most: int) -> None:
+    from dsi_cli.queries.class_order import synset_words
+
     groups = found.groups[found.groups["moved"] > 0]
     if groups.empty:
         return
-    _print_title("Groups of classes", "mean change of cosines in the group and to others")
-    rows = [
-        [
-            str(row["group"]).rsplit(".", 2)[0].replace("_", " "),
-            f"{row['moved']:,} of {row['classes']:,}",
-            f"{row['within_change']:+.3f}",
-            _cell(row["within_variation"], ".3f"),
-            _cell(row["between_change"], "+.3f"),
-        ]
-        for row in groups.head(most).to_dict("records")
-    ]
-    console.print_columns(
-        [("", False), ("moved", True), ("within", True), ("usual", True), ("others", True)], rows, indent=2
-    )
-
-
-def _print_title(title: str, legend: str) -> None:
-    print()
-    console.print_styled((title, "bold"), ("   ", ""), (legend, "dim"))
+    console.print_title("Groups of classes", "mean change of cosines in the group and to others")
+    rows = []
+    for row in groups.head(most).to_dict("records"):
+        changes = [cell(row["within_change"], "+.3f"), cell(row["within_variation"]), cell(row["between_change"], "+.3f")]
+        rows.append([synset_words(row["group"]), f"{row['moved']:,} of {row['classes']:,}", *changes])
+    titles = [("", False), ("moved", True), ("within", True), ("usual", True), ("others", True)]
+    console.print_columns(titles, rows, indent=2)
 
 
 def _angle(value: float) -> str:
-    return _cell(value, ".1f" if value >= 10 else ".2f", "°")
-
-
-def _cell(value: float, form: str, unit: str = "") -> str:
-    return "-" if value != value else f"{value:{form}}{unit}"
+    return cell(value, ".1f" if value >= 10 else ".2f", "°")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,38 +14,38 @@ if TYPE_CHECKING:
     from dsi_cli.queries.typicality import TypicalitySummary
 
 EPOCHS = (
-    ("epoch", 0, "epoch"),
-    ("SAI excess", 3, "excess"),
-    ("z", 1, "z"),
-    ("SAI ({measure})", 3, "value"),
-    ("by chance", 3, "chance"),
-    ("Max WSI", 3, "max_wsi"),
-    ("Min WSI", 3, "min_wsi"),
-    ("accuracy", 3, "accuracy"),
+    ("epoch", "epoch", ">"),
+    ("SAI excess", "excess", "z.3f"),
+    ("z", "z", "z.1f"),
+    ("SAI ({measure})", "value", "z.3f"),
+    ("by chance", "chance", "z.3f"),
+    ("Max WSI", "max_wsi", "z.3f"),
+    ("Min WSI", "min_wsi", "z.3f"),
+    ("accuracy", "accuracy", "z.3f"),
 )
 MISTAKES = (
-    ("epoch", 0, "epoch"),
-    ("mistakes", 0, "mistakes"),
-    ("NIDM", 3, "nidm"),
-    ("z", 1, "nidm_z"),
-    ("WIDM", 3, "widm"),
-    ("z", 1, "widm_z"),
-    ("by chance", 3, "chance"),
-    ("SAI with CCSM", 3, "ccsm"),
-    ("z", 1, "ccsm_z"),
-    ("gap", 3, "gap"),
+    ("epoch", "epoch", ">"),
+    ("mistakes", "mistakes", "z.0f"),
+    ("NIDM", "nidm", "z.3f"),
+    ("z", "nidm_z", "z.1f"),
+    ("WIDM", "widm", "z.3f"),
+    ("z", "widm_z", "z.1f"),
+    ("by chance", "chance", "z.3f"),
+    ("SAI with CCSM", "ccsm", "z.3f"),
+    ("z", "ccsm_z", "z.1f"),
+    ("gap", "gap", "z.3f"),
 )
 TYPICALITY = (
-    ("epoch", 0, "epoch"),
-    ("right", 3, "right"),
-    ("by chance", 3, "right_chance"),
-    ("a sample", 3, "right_sample"),
-    ("wrong", 3, "wrong"),
-    ("by chance", 3, "wrong_chance"),
-    ("a sample", 3, "wrong_sample"),
-    ("classes", 0, "wrong_classes"),
+    ("epoch", "epoch", ">"),
+    ("right", "right", "z.3f"),
+    ("by chance", "right_chance", "z.3f"),
+    ("a sample", "right_sample", "z.3f"),
+    ("wrong", "wrong", "z.3f"),
+    ("by chance", "wrong_chance", "z.3f"),
+    ("a sample", "wrong_sample", "z.3f"),
+    ("classes", "wrong_classes", "z.0f"),
 )
-"""Title, decimals and field of each column."""
+"""Title, field and format of each column, for `console.print_records`."""
 
 
 def print_epoch_tables(out: Path, runs: Sequence[str]) -> None:
@@ -54,7 +55,7 @@ def print_epoch_tables(out: Path, runs: Sequence[str]) -> None:
     for run in runs:
         epochs = epoch_summary.epoch_summaries(out, run)
         measure = next((row.measure for row in epochs if row.measure), "")
-        columns = [(title.format(measure=measure), digits, field) for title, digits, field in EPOCHS]
+        columns = [(title.format(measure=measure), field, form) for title, field, form in EPOCHS]
         _print_table(
             f"{run}: SAI excess is 0 at chance and 1 at identity; z counts deviations above chance", epochs, columns
         )
@@ -66,20 +67,11 @@ def print_epoch_tables(out: Path, runs: Sequence[str]) -> None:
 
 
 def _print_table(
-    title: str, rows: Sequence[EpochSummary | MistakeSummary | TypicalitySummary], columns: Sequence[tuple[str, int, str]]
+    title: str, rows: Sequence[EpochSummary | MistakeSummary | TypicalitySummary], columns: Sequence[tuple[str, str, str]]
 ) -> None:
-    """Print a table without its empty columns."""
-    shown = [
-        column for column in columns if column[2] == "epoch" or any(getattr(row, column[2]) is not None for row in rows)
-    ]
-    if len(shown) < 2:
-        return
-    print()
-    console.print_sentence(title, 0, 2)
-    cells = [[number(getattr(row, field), digits) for _, digits, field in shown] for row in rows]
-    console.print_columns([(name, True) for name, _, _ in shown], cells)
-
-
-def number(value: float | None, digits: int) -> str:
-    """Return the text of a number, with ``0.000`` for ``-0.000`` and ``-`` for None."""
-    return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
+    """Print a table unless it has epochs only; a checkpoint without an epoch number has a dash."""
+    records = [asdict(row) | {"epoch": "-" if row.epoch is None else row.epoch} for row in rows]
+    if any(record[field] is not None for record in records for _, field, _ in columns[1:]):
+        print()
+        console.print_sentence(title, 0, 2)
+        console.print_records(columns, records)

@@ -6,10 +6,8 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from dsi_cli.cli import completion, console
-from dsi_cli.cli.shared_options import Epoch, Kind, LogTo, Output, Quiet, Run, Split
+from dsi_cli.cli import console
+from dsi_cli.cli.shared_options import Epoch, Kind, LogTo, Output, Quiet, Run, Split, option, switch
 from dsi_cli.cli.summary import print_logged
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.queries.export import TABLES
@@ -21,37 +19,24 @@ def export(
     epoch: Epoch = None,
     split: Split = None,
     run: Run = None,
-    reference: Annotated[
-        str | None, typer.Option("--reference", metavar="NAME", help="Reference, for scsm; the main one by default.")
-    ] = None,
+    reference: Annotated[str | None, option("--reference", "NAME", "Reference, for scsm; the main one by default.")] = None,
     table: Annotated[
         str | None,
-        typer.Option(
-            "--table",
-            metavar="TABLE",
-            help=f"{', '.join(TABLES[:-1])} or {TABLES[-1]} instead of a matrix.",
-            autocompletion=completion.complete_from(TABLES),
-        ),
+        option("--table", "TABLE", f"{', '.join(TABLES[:-1])} or {TABLES[-1]} instead of a matrix.", TABLES),
     ] = None,
     ranked: Annotated[
-        bool, typer.Option("--sorted", help="Write the class indices of each row in order of falling similarity (SoCSM).")
+        bool, switch("--sorted", "Write the class indices of each row in order of falling similarity (SoCSM).")
     ] = False,
     rows: Annotated[
         str | None,
-        typer.Option(
-            "--rows", metavar="ROWS", help="Rows of a matrix: 0:100 (indices), or cat,dog,17. Needed above 4,096 classes."
-        ),
+        option("--rows", "ROWS", "Rows of a matrix: 0:100 (indices), or cat,dog,17. Needed above 4,096 classes."),
     ] = None,
     classes: Annotated[
-        str | None,
-        typer.Option("--classes", metavar="CLASSES", help="Columns of a matrix, in the same form; all by default."),
+        str | None, option("--classes", "CLASSES", "Columns of a matrix, in the same form; all by default.")
     ] = None,
-    out: Annotated[
-        str, typer.Option("--out", "-o", metavar="FILE", help="File (.parquet, .csv, .npy); - for stdout.")
-    ] = "-",
+    out: Annotated[str, option("--out -o", "FILE", "File (.parquet, .csv, .npy); - for stdout.")] = "-",
     as_format: Annotated[
-        str | None,
-        typer.Option("--format", metavar="FORMAT", help="parquet, csv or npy, if the name of the file has no such suffix."),
+        str | None, option("--format", "FORMAT", "parquet, csv or npy, if the name of the file has no such suffix.")
     ] = None,
     log_to: LogTo = None,
     quiet: Quiet = False,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from dsi_cli.cli import console
-from dsi_cli.cli.text import shorten, sparkline, terminal_text
-from dsi_cli.queries.findings import Mistakes, Point, RunFindings, Trend, headline, percent, run_findings
+from dsi_cli.cli.text import cell, shorten, sparkline, terminal_text
+from dsi_cli.queries.findings import RunFindings, Trend, headline, percent, run_findings
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.summary import RunSummary, Summary
@@ -44,23 +44,25 @@ def print_findings(summary: Summary) -> None:
 
 def _print_runs(runs: Sequence[RunSummary], findings: Sequence[RunFindings], styles: dict[str, str]) -> None:
     """Print a line for each run; of many runs, alike ones share a line."""
-    groups: dict[tuple[str, ...], list[str]] = {}
+    names_by_cells: dict[tuple[str, ...], list[str]] = {}
     for run, found in zip(runs, findings, strict=True):
+        checkpoints = console.count(run.statuses.get("ok", 0), "checkpoint")
         epochs = [epoch for epoch in found.epochs if epoch is not None]
-        when = f", epochs {epochs[0]}–{epochs[-1]}" if len(epochs) > 1 else "".join(f", epoch {one}" for one in epochs)
+        if len(epochs) > 1:
+            checkpoints += f", epochs {epochs[0]}–{epochs[-1]}"
+        elif epochs:
+            checkpoints += f", epoch {epochs[0]}"
         heads = ", ".join(run.heads) or "no head, so text embeddings or templates"
         weights = [] if run.weights_used == ["raw"] else run.weights_used
-        cells = (
-            f"{console.count(run.statuses.get('ok', 0), 'checkpoint')}{when}",
-            f"{heads}, {console.count(run.classes or 0, 'class')}" + "".join(f", {kind}" for kind in weights),
-            _label_status(run),
-        )
+        cells = (checkpoints, ", ".join([heads, console.count(run.classes or 0, "class"), *weights]), _label_status(run))
         key = cells if len(runs) > MAX_RUNS else (*cells, run.name)
-        groups.setdefault(key, []).append(run.name)
-    rows: list[list[str | Text]] = [
-        [_name(names[0], styles) if len(names) == 1 else Text(f"{len(names)} runs"), *map(_marked, key[:3])]
-        for key, names in groups.items()
-    ]
+        names_by_cells.setdefault(key, []).append(run.name)
+    colours = {"✓": "green", "⚠": "yellow", "✗": "red"}
+    rows: list[list[str | Text]] = []
+    for (checkpoints, head, status, *_), names in names_by_cells.items():
+        name = _name(names[0], styles) if len(names) == 1 else f"{len(names)} runs"
+        sign = (terminal_text(status[:1]), colours[status[:1]])
+        rows.append([name, checkpoints, head, Text.assemble(sign, terminal_text(status[1:]))])
     console.print_columns([("", False)] * 4, rows)
 
 
@@ -81,22 +83,23 @@ def _print_trends(title: str, scale: str, trends: dict[str, Trend], styles: dict
     """Print a line for each run with the last value of a quantity, its peak and a sparkline."""
     if not trends:
         return
-    _print_title(title, scale)
+    console.print_title(title, scale)
     shown = _shown_runs(trends)
     epochs = sorted({point.epoch or 0 for name in shown for point in trends[name].points})
     high = max(trend.peak.value for trend in trends.values())
-    width = console.stdout_width() - 37 - max(len(_short(name)) for name in shown)
+    longest = max(len(shorten(name, MAX_NAME_LENGTH)) for name in shown)
+    width = min(MAX_BARS, max(MIN_BARS, console.stdout_width() - 37 - longest))
     rows: list[list[str | Text]] = []
     for name in shown:
-        trend = trends[name]
-        bars = sparkline(_heights(trend, epochs), 0, high, min(MAX_BARS, max(MIN_BARS, width)))
-        last, peak = trend.last, trend.peak
-        row: list[str | Text] = [_name(name, styles), _bold(f"{last.value:.2f}"), _interval(last), f"{peak.value:.2f}"]
+        last, peak = trends[name].last, trends[name].peak
+        interval = "-" if last.low is None or last.high is None else f"{last.low:.2f} to {last.high:.2f}"
+        bars = sparkline(_heights(trends[name], epochs), 0, high, width)
+        row: list[str | Text] = [_name(name, styles), Text(f"{last.value:.2f}", "bold"), interval, f"{peak.value:.2f}"]
         rows.append([*row, "" if peak.epoch is None else str(peak.epoch), Text(terminal_text(bars), styles[name])])
     axis = f"epochs {epochs[0]}–{epochs[-1]}" if len(epochs) > 1 else ""
     titles = [("", False), ("last", True), ("95 % CI", True), ("peak", True), ("epoch", True), (axis, False)]
     console.print_columns(titles, rows, indent=2)
-    _print_left_out(trends, shown)
+    _print_left_out(len(trends) - len(shown))
 
 
 def _heights(trend: Trend, epochs: Sequence[int]) -> list[float | None]:
@@ -113,38 +116,30 @@ def _print_mistakes(split: str, findings: Sequence[RunFindings], styles: dict[st
     if not findings:
         return
     mistakes = {run.run: run.mistakes[split] for run in findings}
-    nidms = {name: one.nidm or one.widm or one.wrong for name, one in mistakes.items()}
-    chances = [trend.last.chance for one in mistakes.values() for trend in (one.nidm, one.widm) if trend]
+    chances = [trend.last.chance for of_run in mistakes.values() for trend in (of_run.nidm, of_run.widm) if trend]
     chance = next((f", chance {percent(level)}" for level in chances if level is not None), "")
-    _print_title(f"Mistakes on {split}", f"share of classes that are farther from the truth{chance}")
-    shown = _shown_runs({run.run: run.agreement or nidms[run.run] for run in findings})
-    rows = [[_name(name, styles), *_mistake_cells(mistakes[name])] for name in shown]
-    titles = [
-        ("", False),
-        ("wrong", True),
-        ("by own similarity", True),
-        (f"by {findings[0].reference}", True),
-        ("accuracy", True),
-    ]
-    console.print_columns(titles, rows, indent=2)
-    _print_left_out(mistakes, shown)
-
-
-def _mistake_cells(mistakes: Mistakes) -> list[str | Text]:
-    accuracy = mistakes.accuracy.last.value if mistakes.accuracy else None
-    return [
-        f"{mistakes.wrong.last.value:,.0f}",
-        _share(mistakes.nidm),
-        _share(mistakes.widm),
-        "-" if accuracy is None else f"{accuracy:.3f}",
-    ]
+    console.print_title(f"Mistakes on {split}", f"share of classes that are farther from the truth{chance}")
+    trends = {}
+    for run in findings:
+        of_run = mistakes[run.run]
+        trends[run.run] = run.agreement or of_run.nidm or of_run.widm or of_run.wrong
+    shown = _shown_runs(trends)
+    rows: list[list[str | Text]] = []
+    for name in shown:
+        of_run = mistakes[name]
+        accuracy = cell(of_run.accuracy.last.value if of_run.accuracy else None)
+        wrong = f"{of_run.wrong.last.value:,.0f}"
+        rows.append([_name(name, styles), wrong, _share(of_run.nidm), _share(of_run.widm), accuracy])
+    titles = [("", False), ("wrong", True), ("by own similarity", True), (f"by {findings[0].reference}", True)]
+    console.print_columns([*titles, ("accuracy", True)], rows, indent=2)
+    _print_left_out(len(mistakes) - len(shown))
 
 
 def _share(trend: Trend | None) -> Text:
     if trend is None:
         return Text("-")
     text = percent(trend.last.value)
-    return _bold(text) if trend.last.is_above_chance else Text(f"{text}, within chance")
+    return Text(text, "bold") if trend.last.is_above_chance else Text(f"{text}, within chance")
 
 
 def _print_phases(findings: Sequence[RunFindings], styles: dict[str, str]) -> None:
@@ -157,20 +152,20 @@ def _print_phases(findings: Sequence[RunFindings], styles: dict[str, str]) -> No
             print()
             console.print_sentence(f"No phases: {reasons[0]}", 0, 2)
         return
-    _print_title("Phases of the agreement", "the last epoch with its 95 % CI")
+    console.print_title("Phases of the agreement", "the last epoch with its 95 % CI")
     shown = _shown_runs({run.run: run.agreement for run in findings if run.agreement is not None})
-    rows: list[list[str | Text]] = [[_name(run.run, styles), _phases(run)] for run in findings if run.run in shown]
+    rows: list[list[str | Text]] = []
+    for run in findings:
+        if run.run not in shown:
+            continue
+        parts = []
+        for phase in run.phases:
+            if phase.name == "stabilisation":
+                parts.append("then stable")
+            else:
+                parts.append(f"{phase.name} to {phase.last:.0f} ({phase.low:.0f}–{phase.high:.0f})")
+        rows.append([_name(run.run, styles), ", ".join(parts) or f"none: {run.no_phases}"])
     console.print_columns([("", False), ("", False)], rows, indent=2)
-
-
-def _phases(run: RunFindings) -> str:
-    parts = [
-        "then stable"
-        if phase.name == "stabilisation"
-        else f"{phase.name} to {phase.last:.0f} ({phase.low:.0f}–{phase.high:.0f})"
-        for phase in run.phases
-    ]
-    return ", ".join(parts) or f"none: {run.no_phases}"
 
 
 def _shown_runs(trends: dict[str, Trend]) -> list[str]:
@@ -181,36 +176,11 @@ def _shown_runs(trends: dict[str, Trend]) -> list[str]:
     return [*ranked[: MAX_RUNS // 2], *ranked[-MAX_RUNS // 2 :]]
 
 
-def _print_left_out(known: dict[str, Trend] | dict[str, Mistakes], shown: Sequence[str]) -> None:
-    if len(shown) < len(known):
+def _print_left_out(count: int) -> None:
+    if count > 0:
         half = MAX_RUNS // 2
-        console.print_sentence(
-            f"… {len(known) - len(shown)} more between the {half} of highest and the {half} of lowest agreement"
-        )
-
-
-def _print_title(title: str, legend: str) -> None:
-    print()
-    console.print_styled((title, "bold"), ("   ", ""), (legend, "dim"))
-
-
-def _interval(point: Point) -> str:
-    return "-" if point.low is None or point.high is None else f"{point.low:.2f} to {point.high:.2f}"
-
-
-def _short(name: str) -> str:
-    return shorten(name, MAX_NAME_LENGTH)
+        console.print_sentence(f"… {count} more between the {half} of highest and the {half} of lowest agreement")
 
 
 def _name(name: str, styles: dict[str, str]) -> Text:
-    return Text(terminal_text(_short(name)), styles[name])
-
-
-def _bold(text: str) -> Text:
-    return Text(text, "bold")
-
-
-def _marked(text: str) -> Text:
-    """Return a text whose sign has its colour."""
-    colours = {"✓": "green", "⚠": "yellow", "✗": "red"}
-    return Text.assemble((terminal_text(text[:1]), colours.get(text[:1], "")), terminal_text(text[1:]))
+    return Text(terminal_text(shorten(name, MAX_NAME_LENGTH)), styles[name])

@@ -10,10 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from dsi_cli.cli import console
-from dsi_cli.cli.shared_options import Json, LabelList, MapFile, PartOfSpeech, Quiet, WordNetName
+from dsi_cli.cli.shared_options import Json, LabelList, MapFile, PartOfSpeech, Quiet, WordNetName, option, switch
 from dsi_cli.cli.text import shorten, terminal_text
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.store import atomic_write
@@ -23,14 +21,10 @@ if TYPE_CHECKING:
     from dsi_cli.wordnet.database.wordnet import WordNet
     from dsi_cli.wordnet.disambiguation.resolve import Resolution
 
-Interactive = Annotated[
-    bool, typer.Option("--interactive", "-i", help="Ask about the uncertain labels, one by one, on a terminal.")
-]
+Interactive = Annotated[bool, switch("--interactive -i", "Ask about the uncertain labels, one by one, on a terminal.")]
 WriteMap = Annotated[
     Path | None,
-    typer.Option(
-        "--write-map", metavar="FILE", help="Write a CSV file with the sense of each label: edit it, then give it to --map."
-    ),
+    option("--write-map", "FILE", "Write a CSV file with the sense of each label: edit it, then give it to --map."),
 ]
 MAX_TABLE_ROWS = 2000
 """The largest number of rows of a table. More rows are printed as plain lines, because measuring the columns takes minutes."""
@@ -41,17 +35,14 @@ MAX_ALTERNATIVES = 9
 
 
 def labels(
-    labels: Annotated[
-        str | None,
-        LabelList,
-    ] = None,
+    labels: Annotated[str | None, LabelList] = None,
     map_file: MapFile = None,
     write_map: WriteMap = None,
     interactive: Interactive = False,
-    uncertain: Annotated[bool, typer.Option("--uncertain", help="Show only the uncertain labels.")] = False,
+    uncertain: Annotated[bool, switch("--uncertain", "Show only the uncertain labels.")] = False,
     pos: PartOfSpeech = "noun",
     wordnet: WordNetName = None,
-    presets: Annotated[bool, typer.Option("--presets", help="Show the label lists that ship with dsi instead.")] = False,
+    presets: Annotated[bool, switch("--presets", "Show the label lists that ship with dsi instead.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -69,8 +60,11 @@ def labels(
     from dsi_cli.analysis.semantics import wordnet_matrix
     from dsi_cli.wordnet.database.wordnet import load_wordnet
 
-    if presets or labels is None:
-        return _presets(wanted=presets, given=labels, as_json=as_json)
+    if presets:
+        _print_presets(labels, as_json=as_json)
+        return DONE
+    if labels is None:
+        raise UsageError("expected a label file or a preset; dsi labels --presets lists the presets", code="no-labels")
     if write_map is not None:
         require_other(labels, None, write_map)
     resolved = wordnet_matrix.resolve_label_list(labels, map_file, load_wordnet(pos, wordnet))
@@ -80,16 +74,8 @@ def labels(
         wordnet_matrix.write_map(resolved, write_map)
     rows = [row for row in resolved.resolutions if row.is_uncertain or not uncertain]
     if as_json:
-        assert resolved.label_list is not None
-        console.print_json(
-            {
-                "labels_id": resolved.labels_id,
-                "preset": resolved.label_list.preset,
-                "wordnet": resolved.wordnet.name,
-                "pos": resolved.wordnet.part,
-                "labels": [resolution_document(row) for row in rows],
-            }
-        )
+        source = {"wordnet": resolved.wordnet.name, "pos": resolved.wordnet.part}
+        console.print_json(labels_document(resolved, rows, **source))
         return DONE
     print_rows(rows)
     if uncertain and not rows:
@@ -141,18 +127,19 @@ def print_counts(labels: ClassLabels, command: str, write_map: Path | None, *, q
         console.note_command(f"{command} --write-map map.csv", quiet=quiet)
 
 
-def resolution_document(row: Resolution) -> dict[str, object]:
-    """Return the sense of a label for JSON."""
-    return asdict(row) | {"uncertain": row.is_uncertain}
+def labels_document(labels: ClassLabels, rows: Sequence[Resolution], **values: object) -> dict[str, object]:
+    """Return a label list with the senses of some labels, and other values of a command, for JSON."""
+    assert labels.label_list is not None
+    senses = [asdict(row) | {"uncertain": row.is_uncertain} for row in rows]
+    return {"labels_id": labels.labels_id, "preset": labels.label_list.preset, **values, "labels": senses}
 
 
 def require_other(labels: str, out: Path | None, write_map: Path | None) -> None:
     """Raise `UsageError` if a file to write is the label list itself, or if the name of a mapping does not end in ``.csv``."""
     for target in (out, write_map):
         if target is not None and target.exists() and Path(labels).exists() and target.samefile(labels):
-            raise UsageError(
-                f"{target} is the label list itself: it would be overwritten", code="overwrites-labels", path=str(target)
-            )
+            message = f"{target} is the label list itself: it would be overwritten"
+            raise UsageError(message, code="overwrites-labels", path=str(target))
     if write_map is not None:
         atomic_write.require_suffix(write_map, (".csv",), "--write-map writes CSV")
 
@@ -165,8 +152,7 @@ def print_rows(rows: Sequence[Resolution]) -> None:
         mark = "?" if row.is_uncertain else " "
         cells.append((mark, str(row.index), shorten(row.label, MAX_LABEL_LENGTH), row.synset or "-", sure, _meaning(row)))
     if len(rows) > MAX_TABLE_ROWS:
-        for texts in cells:
-            print(terminal_text("  ".join(texts)))
+        print("\n".join(terminal_text("  ".join(texts)) for texts in cells))
     elif rows:
         titles = [("", False), ("", True), ("label", False), ("synset", False), ("sure", True), ("meaning", False)]
         console.print_columns(titles, cells)
@@ -251,23 +237,16 @@ def _read_sense(row: Resolution) -> str | None:
     return text
 
 
-def _presets(*, wanted: bool, given: str | None, as_json: bool) -> int:
+def _print_presets(labels: str | None, *, as_json: bool) -> None:
     from dsi_cli.labels.presets import PRESETS
 
-    if not wanted:
-        raise UsageError("expected a label file or a preset; dsi labels --presets lists the presets", code="no-labels")
-    if given is not None:
-        raise UsageError(
-            f"--presets lists the presets and takes no label list; leave out {given[:60]!a}",
-            code="options-conflict",
-            labels=given,
-        )
+    if labels is not None:
+        message = f"--presets lists the presets and takes no label list; leave out {labels[:60]!a}"
+        raise UsageError(message, code="options-conflict", labels=labels)
     if as_json:
         console.print_json([asdict(preset) for preset in PRESETS])
-        return DONE
+        return
     wide = max(len(preset.name) for preset in PRESETS)
     for preset in PRESETS:
-        console.print_sentence(
-            f"{preset.name:<{wide}}  {preset.classes:>6,}  {preset.title}; {preset.source}", 0, wide + 10
-        )
-    return DONE
+        text = f"{preset.name:<{wide}}  {preset.classes:>6,}  {preset.title}; {preset.source}"
+        console.print_sentence(text, 0, wide + 10)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.shared_options import Epoch, Json, Output, Quiet, Run
+from dsi_cli.cli.shared_options import Epoch, Json, Output, Quiet, Run, option, switch
 from dsi_cli.cli.text import shorten, terminal_text
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.queries.class_distance import SURPRISE_LEGEND
@@ -25,49 +24,29 @@ MAX_NAME_LENGTH = 40
 def mistakes(
     output: Output,
     epoch: Epoch = None,
-    split: Annotated[
-        str,
-        typer.Option(
-            "--split", metavar="SPLIT", help="test or train.", autocompletion=completion.complete_from(("test", "train"))
-        ),
-    ] = "test",
+    split: Annotated[str, option("--split", "SPLIT", "test or train.", ("test", "train"))] = "test",
     run: Run = None,
-    most: Annotated[int, typer.Option("--most", "-n", metavar="NUMBER", min=1, help="Number of rows of each table.")] = 10,
+    most: Annotated[int, option("--most -n", "NUMBER", "Number of rows of each table.", min=1)] = 10,
     order: Annotated[
         str,
-        typer.Option(
+        option(
             "--sort",
-            metavar="ORDER",
-            help="Order of the samples: unreasonable (far from the true class first) or reasonable (near first).",
-            autocompletion=completion.complete_from(("unreasonable", "reasonable")),
+            "ORDER",
+            "Order of the samples: unreasonable (far from the true class first) or reasonable (near first).",
+            ("unreasonable", "reasonable"),
         ),
     ] = "unreasonable",
-    truth: Annotated[
-        str | None,
-        typer.Option(
-            "--truth", metavar="CLASS", help="List only samples of this class.", autocompletion=completion.classes
-        ),
-    ] = None,
+    truth: Annotated[str | None, option("--truth", "CLASS", "List only samples of this class.", completion.classes)] = None,
     prediction: Annotated[
-        str | None,
-        typer.Option(
-            "--prediction",
-            metavar="CLASS",
-            help="List only samples with this prediction.",
-            autocompletion=completion.classes,
-        ),
+        str | None, option("--prediction", "CLASS", "List only samples with this prediction.", completion.classes)
     ] = None,
     pairs: Annotated[
-        bool, typer.Option("--pairs", help="List only the most frequently confused pairs of classes, not the samples.")
+        bool, switch("--pairs", "List only the most frequently confused pairs of classes, not the samples.")
     ] = False,
     sheet: Annotated[
-        Path | None,
-        typer.Option("--sheet", metavar="FILE", help="Also write a PNG of the images with their classes and ranks."),
+        Path | None, option("--sheet", "FILE", "Also write a PNG of the images with their classes and ranks.")
     ] = None,
-    images: Annotated[
-        Path | None,
-        typer.Option("--images", metavar="DIR", help="Folder of the images, if they have moved."),
-    ] = None,
+    images: Annotated[Path | None, option("--images", "DIR", "Folder of the images, if they have moved.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -99,7 +78,7 @@ def mistakes(
     if pairs:
         confused = confused_pairs(results, query)
         if as_json:
-            console.print_json(_document(confused))
+            console.print_json(console.query_document(confused))
         else:
             _print(confused)
         return DONE
@@ -110,7 +89,7 @@ def mistakes(
         unopened = _make_sheet(samples, sheet, images, quiet=quiet or as_json)
         added |= {"sheet": str(sheet), "unopened": unopened}
     if as_json:
-        console.print_json(_document(samples) | added)
+        console.print_json(console.query_document(samples) | added)
         return DONE
     if confused.rows:
         _print(confused)
@@ -119,11 +98,6 @@ def mistakes(
     if sheet is not None:
         print(f"sheet: {terminal_text(str(sheet))}")
     return DONE
-
-
-def _document(listing: MistakeList[Mistake] | MistakeList[ConfusedPair]) -> dict[str, Any]:
-    document = asdict(listing)
-    return {**document.pop("query"), **document}
 
 
 def _make_sheet(listing: MistakeList[Mistake], sheet: Path, images: Path | None, *, quiet: bool) -> dict[int, str]:
@@ -155,32 +129,18 @@ def _print(listing: MistakeList[Mistake] | MistakeList[ConfusedPair]) -> None:
     if any(row.surprise for row in listing.rows):
         console.print_sentence(SURPRISE_LEGEND, 0, 2)
     rows = [asdict(row) for row in listing.rows]
-    folder = _common_folder([row["path"] for row in rows if row.get("path")])
+    folder = ""
+    with suppress(ValueError):  # the paths have no common folder, or there are none
+        folder = os.path.commonpath([os.path.dirname(row["path"]) for row in rows if row.get("path")]).rstrip("/")  # noqa: PTH120
     for row in rows:
-        row["mark"] = "!" if row["surprise"] else ""
         row["truth"], row["prediction"] = (shorten(row[name], MAX_NAME_LENGTH) for name in ("truth", "prediction"))
         if row.get("path"):
             row["sample"] = row["path"].removeprefix(f"{folder}/" if folder else "")
-    columns = [column for column in _COLUMNS if any(row.get(column[1]) is not None for row in rows)]
-    console.print_columns(
-        [(name.format(own=(listing.own or "").upper()), bool(form)) for name, _, form in columns],
-        [[_cell(row[field], form) for _, field, form in columns] for row in rows],
-    )
+    own = (listing.own or "").upper()
+    columns = [(title.format(own=own), field, form) for title, field, form in _COLUMNS]
+    console.print_records(columns, rows)
     if folder:
         print(terminal_text(f"images in {folder}"))
-
-
-def _cell(value: Any, form: str) -> str:
-    return "-" if value is None else f"{value:{form}}"
-
-
-def _common_folder(paths: list[str]) -> str:
-    """Return the folder that all paths are in, or an empty text if they have no common folder."""
-    try:
-        folder: str = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120 (a row of a file is no path)
-    except ValueError:
-        return ""
-    return folder.rstrip("/")
 
 
 _COLUMNS = (
@@ -193,6 +153,6 @@ _COLUMNS = (
     ("{own}\nrank", "rank", ".0f"),
     ("WordNet\nsimilarity", "wordnet_similarity", ".3f"),
     ("WordNet\nrank", "wordnet_rank", ".0f"),
-    ("", "mark", ""),
+    ("", "surprise", ""),
 )
-"""Title, field and format of each column; the format is empty for text, which may be wrapped."""
+"""Title, field and format of each column, for `console.print_records`."""

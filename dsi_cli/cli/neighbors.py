@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Annotated
 
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.shared_options import Epoch, Json, Kind, Output, Quiet, Run, Split
-from dsi_cli.cli.text import shorten, sparkline
+from dsi_cli.cli.shared_options import Epoch, Json, Kind, Output, Quiet, Run, Split, option, switch
+from dsi_cli.cli.text import cell, shorten, sparkline
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.queries.class_distance import SURPRISE_LEGEND
 
 if TYPE_CHECKING:
-    from dsi_cli.queries.neighbor_history import NeighborHistory
-    from dsi_cli.queries.neighbors import NeighborList
+    from dsi_cli.queries.neighbors import NeighborHistory, NeighborList
 
 MAX_NAME_LENGTH = 28
 """The largest number of characters of a name in a table."""
@@ -27,21 +24,18 @@ MAX_BARS = 24
 def neighbors(
     output: Output,
     class_name: Annotated[
-        str | None,
-        typer.Option(
-            "--class", metavar="CLASS", help="The class whose neighbours are listed.", autocompletion=completion.classes
-        ),
+        str | None, option("--class", "CLASS", "The class whose neighbours are listed.", completion.classes)
     ] = None,
     epoch: Epoch = None,
-    most: Annotated[int, typer.Option("--most", "-k", metavar="NUMBER", min=1, help="Number of rows.")] = 10,
+    most: Annotated[int, option("--most -k", "NUMBER", "Number of rows.", min=1)] = 10,
     kind: Kind = "ncsm",
     split: Split = None,
     run: Run = None,
     pairs: Annotated[
-        bool, typer.Option("--pairs", help="List the closest pairs of all classes, which is the default without --class.")
+        bool, switch("--pairs", "List the closest pairs of all classes, which is the default without --class.")
     ] = False,
     over_epochs: Annotated[
-        bool, typer.Option("--over-epochs", help="Show at which epochs each class was among the neighbours of --class.")
+        bool, switch("--over-epochs", "Show at which epochs each class was among the neighbours of --class.")
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -56,8 +50,7 @@ def neighbors(
     dsi neighbors dsi-out --class dolphin --over-epochs
     dsi neighbors dsi-out --pairs --kind ccsm --split test
     """
-    from dsi_cli.queries.neighbor_history import neighbor_history
-    from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
+    from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest, neighbor_history
     from dsi_cli.store.results import Results
 
     if pairs and class_name is not None:
@@ -77,25 +70,23 @@ def neighbors(
 
 
 def _print_listing(listing: NeighborList, *, as_json: bool) -> None:
-    document = asdict(listing)
     if as_json:
-        console.print_json({**document.pop("query"), **document})
+        console.print_json(console.query_document(listing))
         return
     console.print_sentence(listing.title, 0, 2)
     if listing.legend:
         console.print_sentence(listing.legend, 0, 2)
-    rows = document["rows"]
+    rows = [asdict(row) for row in listing.rows]
     if any(row["surprise"] for row in rows):
         console.print_sentence(SURPRISE_LEGEND, 0, 2)
-    columns = [column for column in _COLUMNS if any(row.get(column[1]) is not None for row in rows)]
-    cells = [[_cell(row[name], form) for _, name, form in columns] for row in rows]
-    console.print_columns([(title, form is not None) for title, _, form in columns], cells)
+    for row in rows:
+        row |= {name: shorten(row[name], MAX_NAME_LENGTH) for name in ("name", "first", "second") if name in row}
+    console.print_records(_COLUMNS, rows)
 
 
 def _print_history(history: NeighborHistory, *, as_json: bool, quiet: bool) -> None:
     if as_json:
-        document = asdict(history)
-        console.print_json({**document.pop("query"), **document})
+        console.print_json(console.query_document(history))
         return
     rows = [row for row in history.rows if any(row.places[index] <= history.query.most for index in history.shown)]
     console.print_sentence(history.title, 0, 2)
@@ -112,7 +103,7 @@ def _print_history(history: NeighborHistory, *, as_json: bool, quiet: bool) -> N
         bars = sparkline([furthest - math.log(place) for place in row.places], 0, furthest, MAX_BARS)
         cells.append([shorten(row.name, MAX_NAME_LENGTH), str(row.places[0]), bars, str(row.places[-1])])
         if history.wordnet_furthest is not None:
-            cells[-1] += [_cell(row.wordnet_rank, ".0f"), "!" if row.surprise else ""]
+            cells[-1] += [cell(row.wordnet_rank, ".0f"), "!" if row.surprise else ""]
     if history.wordnet_furthest is not None:
         titles += [("WordNet\nrank", True), ("", False)]
     console.print_columns(titles, cells)
@@ -122,22 +113,14 @@ def _print_history(history: NeighborHistory, *, as_json: bool, quiet: bool) -> N
         console.note(f"not shown: {left_out:,} {noun} among them at other epochs only; --json has all", quiet=quiet)
 
 
-def _cell(value: Any, form: str | None) -> str:
-    if isinstance(value, bool):
-        return "!" if value else ""
-    if form is None:
-        return shorten(value, MAX_NAME_LENGTH)
-    return "-" if value is None else f"{value:{form}}"
-
-
 _COLUMNS = (
     ("", "place", "d"),
-    ("class", "name", None),
-    ("class", "first", None),
-    ("and", "second", None),
+    ("class", "name", ""),
+    ("class", "first", ""),
+    ("and", "second", ""),
     ("similarity", "similarity", ".3f"),
     ("WordNet\nsimilarity", "wordnet_similarity", ".3f"),
     ("WordNet\nrank", "wordnet_rank", ",.0f"),
-    ("", "surprise", None),
+    ("", "surprise", ""),
 )
-"""Title, field and format of each column; the format is None for text."""
+"""Title, field and format of each column, for `console.print_records`."""

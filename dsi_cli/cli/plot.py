@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.shared_options import Json, Quiet
+from dsi_cli.cli.shared_options import Json, Quiet, option, switch
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
-from dsi_cli.figures.figure_options import ANIMATION, FIGURE_NAMES, FILMS, FORMATS, SCALES
-from dsi_cli.figures.style import STYLES
+from dsi_cli.figures.catalogue import (
+    ANIMATION,
+    FIGURES,
+    FILMS,
+    FORMATS,
+    MOVING,
+    SCALES,
+    FigureOptions,
+    figure_spec,
+)
+from dsi_cli.figures.style import STYLES, Style
 from dsi_cli.store.matrix_id import MATRIX_KINDS
 
 if TYPE_CHECKING:
-    from dsi_cli.figures.figure_options import FigureOptions
-    from dsi_cli.figures.save import DrawnFigure
     from dsi_cli.store.results import Results
 
 
@@ -32,86 +40,54 @@ def plot(
         list[str] | None,
         typer.Argument(
             metavar="FIGURE",
-            help=f"Names: {', '.join(FIGURE_NAMES)}, {ANIMATION}. Default: all figures that have data.",
+            help=f"Names: {', '.join(spec.name for spec in FIGURES)}, {ANIMATION}. Default: all figures that have data.",
             autocompletion=completion.figures,
         ),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for the files. Default: OUTPUT/figures.")
-    ] = None,
+    out: Annotated[Path | None, option("--out -o", "DIR", "Folder for the files. Default: OUTPUT/figures.")] = None,
     form: Annotated[
         list[str] | None,
-        typer.Option(
-            "--format",
-            "-f",
-            metavar="FORMAT",
-            help=f"{', '.join(FORMATS)}; for the animation {', '.join(FILMS)}. Repeatable. Default: png, gif.",
-            autocompletion=completion.complete_from((*FORMATS, *FILMS)),
+        option(
+            "--format -f",
+            "FORMAT",
+            f"{', '.join(FORMATS)}; for the animation {', '.join(FILMS)}. Repeatable. Default: png, gif.",
+            (*FORMATS, *FILMS),
         ),
     ] = None,
-    style: Annotated[
-        str,
-        typer.Option(
-            "--style", metavar="STYLE", help=" or ".join(STYLES) + ".", autocompletion=completion.complete_from(STYLES)
-        ),
-    ] = "screen",
-    columns: Annotated[
-        int, typer.Option("--columns", metavar="NUMBER", min=1, max=2, help="Columns of a page that a figure spans.")
-    ] = 1,
+    style: Annotated[str, option("--style", "STYLE", " or ".join(STYLES) + ".", STYLES)] = "screen",
+    columns: Annotated[int, option("--columns", "NUMBER", "Columns of a page that a figure spans.", min=1, max=2)] = 1,
     run: Annotated[
         list[str] | None,
-        typer.Option(
-            "--run",
-            metavar="NAME",
-            help="Draw only this run. Repeatable, in the order of drawing. Default: all.",
-            autocompletion=completion.runs,
-        ),
+        option("--run", "NAME", "Draw only this run. Repeatable, in the order of drawing. Default: all.", completion.runs),
     ] = None,
     epochs: Annotated[
-        str | None,
-        typer.Option("--epochs", metavar="EPOCHS", help="Epochs for figures of single epochs: 0,5,30 or first:last:step."),
+        str | None, option("--epochs", "EPOCHS", "Epochs for figures of single epochs: 0,5,30 or first:last:step.")
     ] = None,
     kind: Annotated[
-        str | None,
-        typer.Option(
-            "--kind",
-            metavar="KIND",
-            help="Of the matrix: ncsm, ncsm_centred, ccsm, tncsm.",
-            autocompletion=completion.complete_from(MATRIX_KINDS),
-        ),
+        str | None, option("--kind", "KIND", "Of the matrix: ncsm, ncsm_centred, ccsm, tncsm.", MATRIX_KINDS)
     ] = None,
-    measure: Annotated[
-        str | None, typer.Option("--measure", metavar="NAME", help="Measure of the SAI; cosine by default.")
-    ] = None,
+    measure: Annotated[str | None, option("--measure", "NAME", "Measure of the SAI; cosine by default.")] = None,
     order: Annotated[
         str,
-        typer.Option(
-            "--order",
-            metavar="ORDER",
-            help="Order of the classes: taxonomy, given or cluster.",
-            autocompletion=completion.complete_from(("taxonomy", "given", "cluster")),
-        ),
+        option("--order", "ORDER", "Order of the classes: taxonomy, given or cluster.", ("taxonomy", "given", "cluster")),
     ] = "taxonomy",
     scale: Annotated[
         str,
-        typer.Option(
-            "--scale",
-            metavar="SCALE",
-            help="Colours of heat maps: rank (of each pair; 1 is the most similar) or raw (values).",
-            autocompletion=completion.complete_from(SCALES),
+        option(
+            "--scale", "SCALE", "Colours of heat maps: rank (of each pair; 1 is the most similar) or raw (values).", SCALES
         ),
     ] = "rank",
     class_names: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             "--class",
-            metavar="NAME",
-            help="Class for the figure neighbors. Repeatable. Default: the class of lowest agreement.",
-            autocompletion=completion.classes,
+            "NAME",
+            "Class for the figure neighbors. Repeatable. Default: the class of lowest agreement.",
+            completion.classes,
         ),
     ] = None,
     listed: Annotated[
-        bool, typer.Option("--list", help="List the figures instead of drawing. With OUTPUT, those with data come first.")
+        bool, switch("--list", "List the figures instead of drawing. With OUTPUT, those with data come first.")
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -142,86 +118,70 @@ def plot(
         _list(None, as_json=as_json)
         return DONE
     results = Results(output)
-    formats = tuple(dict.fromkeys(form or ()))
-    options = save.check_options(results, run, epochs, kind, measure, order, style, columns, image_at, scale, class_names)
-    with console.progress(quiet=quiet or as_json) as display:
-        if listed:
-            names = save.with_data(results, options, display.update)
-        else:
-            drawn = save.write(results, figures or (), options, formats, out or output / "figures", display.update)
+    options = FigureOptions(
+        runs=tuple(run or ()),
+        epochs=save.parse_epochs(epochs),
+        kind=kind,
+        measure=measure,
+        order=order,
+        scale=scale,
+        class_names=tuple(class_names) if class_names else None,
+        style=Style(style, columns),
+        open_image=image_at,
+    )
+    save.check_options(results, options)
     if listed:
+        with console.progress(quiet=quiet or as_json) as display:
+            names = save.with_data(results, options, display.update)
         _list(names, as_json=as_json)
+        return DONE
+    formats = tuple(dict.fromkeys(form or ()))
+    with console.progress(quiet=quiet or as_json) as display:
+        drawn = save.write(results, figures or (), options, formats, out or output / "figures", display.update)
+    if as_json:
+        document = {
+            "files": [str(path) for path in drawn.files],
+            "without_data": list(drawn.without_data),
+            "out": str(drawn.folder),
+            "films": [{**film._asdict(), "path": str(film.path)} for film in drawn.films],
+        }
+        console.print_json(document)
     else:
-        _print_drawn(drawn, results, options, as_json=as_json, quiet=quiet, are_named=bool(figures))
-        absent = [] if epochs is None or ":" in epochs else save.absent(results, options)
-        if absent:
-            noun = "epoch" if len(absent) == 1 else "epochs"
-            console.note(f"warning: no run has matrices of {noun} {', '.join(map(str, absent))}", quiet=quiet)
+        for film in drawn.films:
+            console.note(str(film), quiet=quiet)
+        for path in drawn.files:
+            print(terminal_text(str(path)))
+        if figures and drawn.without_data:
+            _raise_without_data(drawn.without_data, results, options)
+    absent = [] if epochs is None or ":" in epochs else save.absent(results, options)
+    if absent:
+        noun = "epoch" if len(absent) == 1 else "epochs"
+        console.note(f"warning: no run has matrices of {noun} {', '.join(map(str, absent))}", quiet=quiet)
     return DONE
 
 
-def _print_drawn(
-    drawn: DrawnFigure, results: Results, options: FigureOptions, *, as_json: bool, quiet: bool, are_named: bool
-) -> None:
-    """Print the files of the figures.
-
-    Raises
-    ------
-    UsageError
-        A figure that the user named has no data. With ``--json`` this is a part of the document instead.
-    """
-    from dsi_cli.figures.catalogue import figure_spec
-
-    if as_json:
-        console.print_json(
-            {
-                "files": [str(path) for path in drawn.files],
-                "without_data": list(drawn.without_data),
-                "out": str(drawn.folder),
-                "films": [{**film._asdict(), "path": str(film.path)} for film in drawn.films],
-            }
-        )
-        return
-    for film in drawn.films:
-        console.note(str(film), quiet=quiet)
-    for path in drawn.files:
-        print(terminal_text(str(path)))
-    if drawn.without_data and are_named:
-        for name in options.names(results):
-            results.require_matrices(name)
-        names = ", ".join(drawn.without_data)
-        selection = [flag for flag, value in (("--epochs", options.epochs), ("--kind", options.kind)) if value is not None]
-        if selection:
-            raise UsageError(
-                f"nothing to draw for {names}: this output has nothing of that {' and '.join(selection)}",
-                code="nothing-to-draw",
-                figures=drawn.without_data,
-            )
-        needs = "; ".join(f"{name} needs {figure_spec(name).needs}" for name in drawn.without_data)
-        raise UsageError(
-            f"nothing to draw for {names}, without data in this output: {needs}",
-            code="nothing-to-draw",
-            figures=drawn.without_data,
-        )
+def _raise_without_data(names: Sequence[str], results: Results, options: FigureOptions) -> NoReturn:
+    """Raise a `UsageError` for figures that the user named and that have no data."""
+    for run in options.names(results):
+        results.require_matrices(run)
+    selection = [flag for flag, value in (("--epochs", options.epochs), ("--kind", options.kind)) if value is not None]
+    if selection:
+        problem = f": this output has nothing of that {' and '.join(selection)}"
+    else:
+        needs = "; ".join(f"{name} needs {figure_spec(name).needs}" for name in names)
+        problem = f", without data in this output: {needs}"
+    raise UsageError(f"nothing to draw for {', '.join(names)}{problem}", code="nothing-to-draw", figures=names)
 
 
 def _list(with_data: set[str] | None, *, as_json: bool) -> None:
     """Print the names of all figures; ``with_data`` holds those with data, and is None without a results folder."""
-    from dsi_cli.figures.catalogue import FIGURES, MOVING
-
     specs = (*FIGURES, MOVING)
     if as_json:
-        console.print_json(
-            [
-                {
-                    "name": spec.name,
-                    "title": spec.title,
-                    "needs": spec.needs,
-                    "has_data": None if with_data is None else spec.name in with_data,
-                }
-                for spec in specs
-            ]
-        )
+        document = []
+        for spec in specs:
+            has_data = None if with_data is None else spec.name in with_data
+            document.append({"name": spec.name, "title": spec.title, "needs": spec.needs, "has_data": has_data})
+        console.print_json(document)
         return
     without_data = [spec for spec in specs if with_data is not None and spec.name not in with_data]
     width = max(len(spec.name) for spec in specs) + 2

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from dsi_cli.cli import console
-from dsi_cli.cli.shared_options import Json, Output, Quiet
+from dsi_cli.cli.shared_options import Json, Output, Quiet, option
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE
 
@@ -16,8 +14,7 @@ from dsi_cli.errors import DONE
 def report(
     output: Output,
     file: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="File of the page; report.html in the results folder by default."),
+        Path | None, option("--out -o", "FILE", "File of the page; report.html in the results folder by default.")
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,

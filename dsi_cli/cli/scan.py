@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import groupby
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.shared_options import Ema, Head, Json, Labels, Quiet, Revisions
+from dsi_cli.cli.shared_options import Ema, Head, Json, Labels, Quiet, Revisions, option, switch
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, NOTHING, PARTIAL, CheckpointError, UsageError
 
@@ -22,8 +21,14 @@ if TYPE_CHECKING:
     from dsi_cli.remote.locations import Place
 
 
-Columns = Sequence[tuple[str, Callable[["Record"], str]]]
-"""Columns of a table of checkpoints: their title, and the text of a checkpoint."""
+SHARED_COLUMNS = ("epoch from", "format", "classifier", "shape", "dtype", "weights")
+"""The columns that are replaced by a line below the table if all files have the same value."""
+COLUMNS = ("file", "epoch", "finished", "epoch from", "step", "size", *SHARED_COLUMNS[1:], "status")
+NUMBER_COLUMNS = ("epoch", "finished", "step", "size", "shape")
+MIN_FOLDED = 3
+"""The smallest number of files that share a row."""
+MAX_CANDIDATES = 8
+"""The largest number of candidates for the head that are printed."""
 
 
 def scan(
@@ -31,20 +36,15 @@ def scan(
         list[str] | None,
         typer.Argument(metavar="CHECKPOINTS", help="Checkpoint files, folders, glob patterns, URLs, or runs of a tracker."),
     ] = None,
-    tensors: Annotated[
-        str | None, typer.Option("--tensors", metavar="FILE", help="List all tensors of one file instead.")
-    ] = None,
+    tensors: Annotated[str | None, option("--tensors", "FILE", "List all tensors of one file instead.")] = None,
     why: Annotated[
-        str | None,
-        typer.Option("--why", metavar="FILE", help="Show the candidates for the head of one file, with the evidence."),
+        str | None, option("--why", "FILE", "Show the candidates for the head of one file, with the evidence.")
     ] = None,
     labels: Labels = None,
     revisions: Revisions = None,
     head: Head = None,
     ema: Ema = False,
-    show_all: Annotated[
-        bool, typer.Option("--all", help="Show a row for every file, also if the files are alike.")
-    ] = False,
+    show_all: Annotated[bool, switch("--all", "Show a row for every file, also if the files are alike.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -106,90 +106,74 @@ def _print_run(run: TrainingRun, records: list[Record], *, show_all: bool, quiet
     from dsi_cli.checkpoints.records import messages_by_cause
 
     # A value that all files share is in the line below the table.
-    with_head = [record for record in records if record.head]
-    shared = {name for name, cell in _COLUMNS if name in _SHARED_COLUMNS and len({cell(r) for r in with_head}) <= 1}
-    columns = [(name, cell) for name, cell in _COLUMNS if name not in shared and any(cell(r) != "-" for r in records)]
+    files = [(record, _cells(record)) for record in records]
+    with_head = [cells for record, cells in files if record.head]
+    shared = [name for name in SHARED_COLUMNS if len({cells[name] for cells in with_head}) <= 1]
+    columns = [name for name in COLUMNS if name not in shared and any(cells[name] != "-" for _, cells in files)]
+
+    # Adjacent files that differ only in name, epoch, step and size share a row.
+    groups: list[list[tuple[Record, dict[str, str]]]] = []
+    for _, alike in groupby(files, _key):
+        members = list(alike)
+        if show_all or len(members) < MIN_FOLDED:
+            groups += [[member] for member in members]
+        else:
+            groups.append(members)
+    titles = [(name, name in NUMBER_COLUMNS) for name in columns]
+    rows = [[_range(name, group) for name in columns] for group in groups]
+    if len(groups) < len(files):
+        titles.insert(1, ("files", True))
+        for group, row in zip(groups, rows, strict=True):
+            row.insert(1, f"{len(group):,}")
     console.print_sentence(f"{run.name}  ({run.folder})", 0, 2)
-    _print_table([[record] for record in records] if show_all else _fold(records), columns)
-    problems = [(r.name, r.status, r.reason) for r in records if r.reason is not None]
-    for line in messages_by_cause(problems):
+    console.print_columns(titles, rows)
+
+    # Below the table are the problems, the number of files per status, and the shared values.
+    for line in messages_by_cause([(r.name, r.status, r.reason) for r in records if r.reason is not None]):
         console.print_sentence(line)
-    console.print_sentence(_summary(records, shared), indent=0)
+    counts = {status: sum(r.status == status for r in records) for status in ("ok", "skipped", "pending", "failed")}
+    parts = [", ".join(f"{number} {status}" for status, number in counts.items() if number)]
+    common = [f"{name} {with_head[0][name]}" for name in shared if with_head and with_head[0][name] != "-"]
+    if common:
+        parts.append(f"all: {', '.join(common)}")
+    console.print_sentence("; ".join(parts), indent=0)
     if run.ignored:
         console.note(f"{run.name}: {console.count(run.ignored, 'other file')} without weights", quiet=quiet)
 
 
-def _print_table(rows: list[list[Record]], columns: Columns) -> None:
-    titles = [(name, name in _RIGHT_COLUMNS) for name, _ in columns]
-    cells = [[_range(name, cell, row) for name, cell in columns] for row in rows]
-    if any(len(row) > 1 for row in rows):
-        titles.insert(1, ("files", True))
-        for row, texts in zip(rows, cells, strict=True):
-            texts.insert(1, f"{len(row):,}")
-    console.print_columns(titles, cells)
+def _cells(record: Record) -> dict[str, str]:
+    """Return the text of each column for a checkpoint."""
+    shape = None if record.classes is None else f"{record.classes} x {record.features}"
+    values = {
+        "file": record.name,
+        "epoch": "–" if record.epoch is None else record.epoch,
+        "finished": record.epochs_completed,
+        "epoch from": record.epoch_source,
+        "step": record.step,
+        "size": console.size(record.bytes),
+        "format": " ".join(part for part in (record.format, record.trainer) if part) or None,
+        "classifier": record.head,
+        "shape": shape,
+        "dtype": record.dtype,
+        "weights": record.weights_used,
+        "status": record.status,
+    }
+    return {name: "-" if value is None else str(value) for name, value in values.items()}
 
 
-def _fold(records: list[Record]) -> list[list[Record]]:
-    """Return groups of adjacent files that differ only in name, epoch, step and size; short groups are split into single files."""
-
-    def key(record: Record) -> tuple[object, ...]:
-        same = (cell(record) for name, cell in _COLUMNS if name in _SHARED_COLUMNS)
-        return (record.status, record.epoch is None, *same)
-
-    groups = (list(group) for _, group in groupby(records, key))
-    return [part for group in groups for part in ([group] if len(group) >= _MIN_FOLDED else [[r] for r in group])]
+def _key(file: tuple[Record, dict[str, str]]) -> tuple[object, ...]:
+    record, cells = file
+    return record.status, record.epoch is None, *(cells[name] for name in SHARED_COLUMNS)
 
 
-def _range(name: str, cell: Callable[[Record], str], records: list[Record]) -> str:
+def _range(name: str, group: list[tuple[Record, dict[str, str]]]) -> str:
     """Return the text of a column for one file, or for the first and the last file of a group."""
-    if len(records) == 1:
-        return cell(records[0])
-    if name == "file":
-        return f"{cell(records[0])} … {cell(records[-1])}"
     if name == "size":
-        records = sorted(records, key=lambda record: record.bytes)
-    first, last = cell(records[0]), cell(records[-1])
+        group = sorted(group, key=lambda file: file[0].bytes)
+    first, last = group[0][1][name], group[-1][1][name]
+    if len(group) > 1 and name == "file":
+        return f"{first} … {last}"
     return first if first == last else f"{first}–{last}"
-
-
-def _summary(records: list[Record], shared: set[str]) -> str:
-    """Return the number of files per status, and the values that all files share."""
-    counts = {status: sum(r.status == status for r in records) for status in ("ok", "skipped", "pending", "failed")}
-    parts = [", ".join(f"{number} {status}" for status, number in counts.items() if number)]
-    first = next((record for record in records if record.head), None)
-    common = [
-        f"{name} {cell(first)}" for name, cell in _COLUMNS if name in shared and first is not None and cell(first) != "-"
-    ]
-    if common:
-        parts.append(f"all: {', '.join(common)}")
-    return "; ".join(parts)
-
-
-def _text(value: object) -> str:
-    return "-" if value is None else str(value)
-
-
-_COLUMNS: Columns = (
-    ("file", lambda record: record.name),
-    ("epoch", lambda record: "–" if record.epoch is None else str(record.epoch)),
-    ("finished", lambda record: _text(record.epochs_completed)),
-    ("epoch from", lambda record: _text(record.epoch_source)),
-    ("step", lambda record: _text(record.step)),
-    ("size", lambda record: console.size(record.bytes)),
-    ("format", lambda record: " ".join(part for part in (record.format, record.trainer) if part) or "-"),
-    ("classifier", lambda record: _text(record.head)),
-    ("shape", lambda record: "-" if record.classes is None else f"{record.classes} x {record.features}"),
-    ("dtype", lambda record: _text(record.dtype)),
-    ("weights", lambda record: _text(record.weights_used)),
-    ("status", lambda record: record.status),
-)
-_SHARED_COLUMNS = ("epoch from", "format", "classifier", "shape", "dtype", "weights")
-"""The columns that are replaced by a line below the table if all files have the same value."""
-_RIGHT_COLUMNS = ("epoch", "finished", "step", "size", "shape")
-_MIN_FOLDED = 3
-"""The smallest number of files that share a row."""
-_MAX_CANDIDATES = 8
-"""The largest number of candidates for the head that are printed."""
 
 
 def _print_evidence(path: Place, *, choice: HeadOptions, labels: str | None, as_json: bool) -> None:
@@ -203,25 +187,20 @@ def _print_evidence(path: Place, *, choice: HeadOptions, labels: str | None, as_
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}", code=error.code, path=str(path)) from None
     if as_json:
-        rows = [
-            {
-                "name": candidate.name,
-                "shape": candidate.tensor.shape,
-                "for": candidate.support,
-                "against": candidate.against,
-            }
-            for candidate in candidates
-        ]
+        rows = []
+        for candidate in candidates:
+            evidence = {"for": candidate.support, "against": candidate.against}
+            rows.append({"name": candidate.name, "shape": candidate.tensor.shape, **evidence})
         console.print_json({"verdict": verdict, "candidates": rows})
         return
     console.print_sentence(f"{path}: {verdict}", indent=0)
-    for number, candidate in enumerate(candidates[:_MAX_CANDIDATES], start=1):
+    for number, candidate in enumerate(candidates[:MAX_CANDIDATES], start=1):
         print(terminal_text(f"{number:>3}. {candidate.title}"))
         for sign, reasons in (("+", candidate.support), ("-", candidate.against)):
             for reason in reasons:
                 print(terminal_text(f"     {sign} {reason}"))
-    if len(candidates) > _MAX_CANDIDATES:
-        print(f"{len(candidates) - _MAX_CANDIDATES} more candidates are in the output of --json")
+    if len(candidates) > MAX_CANDIDATES:
+        print(f"{len(candidates) - MAX_CANDIDATES} more candidates are in the output of --json")
 
 
 def _print_tensors(path: Place, *, as_json: bool) -> None:
@@ -233,12 +212,8 @@ def _print_tensors(path: Place, *, as_json: bool) -> None:
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}", code=error.code, path=str(path)) from None
     if as_json:
-        console.print_json(
-            [
-                {"name": name, "shape": tensor.shape, "dtype": tensor.dtype, "weights": role}
-                for name, tensor, role in tensors
-            ]
-        )
+        keys = ("name", "shape", "dtype", "weights")
+        console.print_json([dict(zip(keys, (name, t.shape, t.dtype, role), strict=True)) for name, t, role in tensors])
         return
     width = max((len(name) for name, _, _ in tensors), default=0)
     for name, tensor, role in tensors:

@@ -1,9 +1,10 @@
-"""Options that several commands have, as Typer's annotations. The first ones are options of ``dsi analyze``."""
+"""Options of commands as Typer's annotations: those that several commands have, and two functions that describe the others."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,8 +17,51 @@ from dsi_cli.analysis.option_groups.groups import (
 )
 from dsi_cli.cli import completion
 from dsi_cli.cli.parameters import typer_info
+from dsi_cli.errors import UsageError
+from dsi_cli.store import atomic_write
 from dsi_cli.store.matrix_id import MATRIX_KINDS
 
+
+def option(
+    flags: str, metavar: str, help: str, choices: Sequence[str] | completion.Complete | None = None, **form: Any
+) -> Any:
+    """Return Typer's description of an option with a value.
+
+    Parameters
+    ----------
+    flags : the names of the option, separated by spaces
+    choices : the values that the shell proposes, or one of the functions of `dsi_cli.cli.completion`
+    form : other arguments of ``typer.Option``
+    """
+    if isinstance(choices, Sequence):
+        choices = completion.complete_from(choices)
+    return typer.Option(*flags.split(), metavar=metavar, help=help, autocompletion=choices, **form)
+
+
+def switch(flags: str, help: str) -> Any:
+    """Return Typer's description of an option without a value; its names are separated by spaces."""
+    return typer.Option(*flags.split(), help=help)
+
+
+def require_page_paths(out: Path | None, html: Path | None, contents: str, page: str) -> None:
+    """Check the paths of a command that writes files, called ``contents`` in messages, into a folder, and a page.
+
+    Raises
+    ------
+    UsageError
+        The folder is a file (code ``not-a-folder``), or the page is a folder (``not-a-file``) or no HTML by its name.
+    """
+    if out is not None and out.exists() and not out.is_dir():
+        raise UsageError(f"{contents} go into a folder, and {out} is a file", code="not-a-folder", path=str(out))
+    if html is None:
+        return
+    if html.is_dir():
+        hint = f"the page is a file, and {html} is a folder: give --html a name in it, or the folder to -o"
+        raise UsageError(hint, code="not-a-file", path=str(html))
+    atomic_write.require_suffix(html, (".html", ".htm"), page)
+
+
+# Options of dsi analyze.
 Json = Annotated[bool, typer_info(OutputOptions, "json")]
 PerEpoch = Annotated[bool, typer_info(OutputOptions, "per_epoch")]
 Quiet = Annotated[bool, typer_info(OutputOptions, "quiet")]
@@ -31,6 +75,7 @@ PartOfSpeech = Annotated[str, typer_info(LabelOptions, "pos")]
 WordNetName = Annotated[str | None, typer_info(LabelOptions, "wordnet")]
 TaxonomyFile = Annotated[str | None, typer_info(ComparisonOptions, "taxonomy")]
 
+# Options of other commands.
 Output = Annotated[Path, typer.Argument(metavar="OUTPUT", help="Output folder of dsi analyze.")]
 LabelList = typer.Argument(
     metavar="LABELS",
@@ -39,32 +84,13 @@ LabelList = typer.Argument(
 )
 Epoch = Annotated[
     int | None,
-    typer.Option(
-        "--epoch",
-        metavar="EPOCH",
-        help="The trainer's own number; the last epoch with data by default.",
-        autocompletion=completion.epochs,
-    ),
+    option("--epoch", "EPOCH", "The trainer's own number; the last epoch with data by default.", completion.epochs),
 ]
 Kind = Annotated[
     str,
-    typer.Option(
-        "--kind",
-        metavar="KIND",
-        help="Kind of the matrix: ncsm, ncsm_centred, ccsm, tncsm, or scsm for the reference.",
-        autocompletion=completion.complete_from(MATRIX_KINDS),
+    option(
+        "--kind", "KIND", "Kind of the matrix: ncsm, ncsm_centred, ccsm, tncsm, or scsm for the reference.", MATRIX_KINDS
     ),
 ]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        "--split",
-        metavar="SPLIT",
-        help="Split of the data: train or test.",
-        autocompletion=completion.complete_from(("test", "train")),
-    ),
-]
-Run = Annotated[
-    str | None,
-    typer.Option("--run", metavar="NAME", help="Run to use, if the folder holds several.", autocompletion=completion.runs),
-]
+Split = Annotated[str | None, option("--split", "SPLIT", "Split of the data: train or test.", ("test", "train"))]
+Run = Annotated[str | None, option("--run", "NAME", "Run to use, if the folder holds several.", completion.runs)]

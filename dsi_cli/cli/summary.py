@@ -14,7 +14,6 @@ from dsi_cli.cli.text import terminal_text
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.summary import RunSummary, Summary
-    from dsi_cli.queries.findings import RunFindings
     from dsi_cli.tracking.destinations import Logged
 
 MAX_NAMED = 5
@@ -64,6 +63,15 @@ def summary_document(summary: Summary) -> dict[str, object]:
     for run, found in zip(summary.runs, findings, strict=True):
         phases = phase_sentences(out, run.name)
         mistakes = epoch_summary.mistake_summaries(out, run.name)
+        # Of each quantity of the closing screen, the document has the last and the highest value.
+        trends = {"agreement": found.agreement, "max_wsi": found.max_wsi, "accuracy": found.accuracy}
+        for split, of_split in found.mistakes.items():
+            trends |= {f"nidm_{split}": of_split.nidm, f"widm_{split}": of_split.widm}
+        values = {}
+        for name, trend in trends.items():
+            if trend is not None:
+                last, peak = asdict(trend.last), asdict(trend.peak)
+                values[name] = {"last": last, "peak": peak, "is_above_chance": trend.is_above_chance}
         runs.append(
             asdict(run)
             | {
@@ -71,22 +79,10 @@ def summary_document(summary: Summary) -> dict[str, object]:
                 "mistakes": {split: [asdict(row) for row in rows] for split, rows in mistakes.items()},
                 "phases": phases.rows,
                 "hints": phases.hints,
-                "findings": _findings_document(found),
+                "findings": values,
             }
         )
     return asdict(summary) | {"exit_code": summary.exit_code, "headline": headline(findings), "runs": runs}
-
-
-def _findings_document(found: RunFindings) -> dict[str, object]:
-    """Return the last and the highest value of each quantity of the closing screen."""
-    trends = {"agreement": found.agreement, "max_wsi": found.max_wsi, "accuracy": found.accuracy}
-    for split, mistakes in found.mistakes.items():
-        trends |= {f"nidm_{split}": mistakes.nidm, f"widm_{split}": mistakes.widm}
-    return {
-        name: {"last": asdict(trend.last), "peak": asdict(trend.peak), "is_above_chance": trend.is_above_chance}
-        for name, trend in trends.items()
-        if trend is not None
-    }
 
 
 def _notes(runs: Sequence[RunSummary]) -> Iterator[str]:
@@ -147,9 +143,8 @@ def _warnings(summary: Summary) -> Iterator[tuple[str, str | None]]:
         owner = next((name for name in names if text.startswith(f"{name}: ")), "")
         owners_of_warning.setdefault((text.removeprefix(f"{owner}: "), None), []).append(owner)
     for (text, command), owners in owners_of_warning.items():
-        more = f" and {len(owners) - MAX_NAMED} more" if len(owners) > MAX_NAMED else ""
-        named = f"{', '.join(owners[:MAX_NAMED])}{more}: "
-        yield text if "" in owners or len(owners) == len(summary.runs) > 1 else named + text, command
+        is_shared = "" in owners or len(owners) == len(summary.runs) > 1
+        yield text if is_shared else f"{_listed(owners, ' and {} more')}: {text}", command
 
 
 def _label_warnings(run: RunSummary) -> Iterator[tuple[str, str | None]]:
@@ -168,17 +163,18 @@ def _label_warnings(run: RunSummary) -> Iterator[tuple[str, str | None]]:
         yield run.all_uncertain, run.labels_command
         return
     if run.unresolved and not run.are_placeholders:
-        labels = ", ".join(label for label, _ in run.unresolved[:MAX_NAMED])
-        more = ", ..." if len(run.unresolved) > MAX_NAMED else ""
-        left_out = (
-            f"{console.count(len(run.unresolved), 'label')} without a synset left out of the agreement: {labels}{more}"
-        )
-        yield f"{left_out} ({run.unresolved[0][1]})", mend
+        labels = console.count(len(run.unresolved), "label")
+        listed = _listed([label for label, _ in run.unresolved], ", ...")
+        yield f"{labels} without a synset left out of the agreement: {listed} ({run.unresolved[0][1]})", mend
     if run.uncertain:
-        senses = ", ".join(f"{label} → {synset}" for label, synset in run.uncertain[:MAX_NAMED])
-        more = ", ..." if len(run.uncertain) > MAX_NAMED else ""
+        senses = _listed([f"{label} → {synset}" for label, synset in run.uncertain], ", ...")
         verb = "is" if len(run.uncertain) == 1 else "are"
-        yield f"{console.count(len(run.uncertain), 'label')} {verb} uncertain: {senses}{more}", run.labels_command
+        yield f"{console.count(len(run.uncertain), 'label')} {verb} uncertain: {senses}", run.labels_command
+
+
+def _listed(names: Sequence[str], more: str) -> str:
+    """Return the first names, and ``more`` with the number of the others if there are others."""
+    return ", ".join(names[:MAX_NAMED]) + (more.format(len(names) - MAX_NAMED) if len(names) > MAX_NAMED else "")
 
 
 def print_logged(logged: Logged, *, quiet: bool) -> None:

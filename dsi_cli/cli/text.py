@@ -50,6 +50,11 @@ def shorten(name: str, most: int) -> str:
     return name if len(name) <= most else f"{name[:most]}..."
 
 
+def cell(value: float | None, form: str = ".3f", unit: str = "") -> str:
+    """Return the text of a number in a table; ``-`` for None and NaN."""
+    return "-" if value is None or value != value else f"{value:{form}}{unit}"
+
+
 def sparkline(values: Sequence[float | None], low: float, high: float, width: int = 40) -> str:
     """Return bars of the heights of values, or of evenly spaced ones if there are more than ``width``.
 

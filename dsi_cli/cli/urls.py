@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,17 +62,29 @@ def with_local_paths(command: str, options: Mapping[str, Any]) -> Iterator[dict[
         return
     from tempfile import TemporaryDirectory
 
-    from dsi_cli.analysis.option_groups.declaration import AS_IT_IS
+    from dsi_cli.analysis.option_groups.declaration import AS_IT_IS, CACHE
+    from dsi_cli.remote import download
 
-    handling = url_handling()
-    values = {name: value for name, value in values.items() if handling.get(name) != AS_IT_IS}
+    handling, output = url_handling(), OUTPUTS.get(command)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-"))).resolve()
         stack.enter_context(local_names.urls_in_messages(folder))
-        local = {
-            name: _localize(command, name, value, handling.get(name), folder, options, stack)
-            for name, value in values.items()
-        }
+        local: dict[str, Any] = {}
+        for name, value in values.items():
+            if handling.get(name) == AS_IT_IS:
+                continue
+            localize: Callable[[str], str | Path]
+            if output is not None and output.option == name:
+                localize = partial(_local_output, output=output, folder=folder, options=options, stack=stack)
+            elif name in handling:
+                localize = partial(download.localize, folder=download.cache_folder() if handling[name] == CACHE else folder)
+            else:
+                flag = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{flag} takes a path of this machine, not a URL", code="url-not-allowed", option=flag)
+            if isinstance(value, list):
+                local[name] = [localize(text) if _has_url(text) else text for text in dict.fromkeys(value)]
+            else:
+                local[name] = localize(value)
         yield typed | local
 
 
@@ -88,32 +101,6 @@ def url_handling() -> dict[str, str]:
         for declared in declared_options(group)
         if declared.option.url is not None
     }
-
-
-def _localize(
-    command: str, name: str, value: Any, handling: str | None, folder: Path, options: Mapping[str, Any], stack: ExitStack
-) -> str | Path | list[str | Path]:
-    """Return the value of one option with local paths in place of URLs."""
-    from dsi_cli.analysis.option_groups.declaration import CACHE
-    from dsi_cli.remote import download
-
-    output = OUTPUTS.get(command)
-    if output is not None and output.option != name:
-        output = None
-    if output is None and handling is None:
-        flag = f"--{name.replace('_', '-')}"
-        raise UsageError(f"{flag} takes a path of this machine, not a URL", code="url-not-allowed", option=flag)
-
-    def localize(text: str | Path) -> str | Path:
-        if isinstance(text, Path) or not _has_url(text):
-            return text
-        if output is not None:
-            return _local_output(text, output, folder, options, stack)
-        return download.localize(text, download.cache_folder() if handling == CACHE else folder)
-
-    if isinstance(value, list):
-        return [localize(text) for text in dict.fromkeys(value)]
-    return localize(value)
 
 
 def _local_output(url: str, output: UrlOutput, folder: Path, options: Mapping[str, Any], stack: ExitStack) -> Path:

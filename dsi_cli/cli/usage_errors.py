@@ -31,7 +31,11 @@ def usage_line(error: Any, arguments: Sequence[str], commands: Mapping[str, Any]
         is_before = any(argument.startswith(error.option_name) for argument in before)
         return _unknown_option(error.option_name, name, commands, is_before=is_before)
     if name is None:
-        return _unknown_command(word, commands)
+        near = nearest(word, commands)
+        if near is None and word and Path(word).exists():
+            return f"{word} is a path, not a command; run dsi analyze {word}"
+        hint = f"{near}, or dsi " if near else ""
+        return f"there is no command {word!r}; run dsi {hint}--help"
     message = str(error.format_message()).rstrip(".").partition(", unable to")[0]
     value = _wrong_value(error, arguments)
     if value is not None and value not in message:
@@ -52,13 +56,6 @@ def _unknown_option(flag: str, name: str | None, commands: Mapping[str, Any], *,
         near = nearest(flag.removeprefix("--"), known)
         hint = f"use --{near}, or " if near else ""
     return f"dsi {name} has no option {flag}; {hint}run dsi {name} --help"
-
-
-def _unknown_command(word: str, commands: Mapping[str, Any]) -> str:
-    near = nearest(word, commands)
-    if near is None and word and Path(word).exists():
-        return f"{word} is a path, not a command; run dsi analyze {word}"
-    return f"there is no command {word!r}; run dsi {f'{near}, or dsi ' if near else ''}--help"
 
 
 def _flags(command: Any) -> list[str]:

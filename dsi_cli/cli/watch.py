@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +11,9 @@ from dsi_cli.analysis.option_groups import groups
 from dsi_cli.analysis.option_groups.text_values import epoch_filter, format_seconds
 from dsi_cli.cli import console, signals
 from dsi_cli.cli.analyze import read_options
-from dsi_cli.cli.epoch_tables import number
 from dsi_cli.cli.parameters import instance, takes
 from dsi_cli.cli.summary import print_summary, summary_document
-from dsi_cli.cli.text import terminal_text
+from dsi_cli.cli.text import cell, terminal_text
 from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
@@ -59,24 +57,21 @@ def watch(values: Mapping[str, Any]) -> int:
     last_epoch = _last_epoch(waiting.until_epoch, options)
     printer = WatchPrinter(output)
     try:
-        with signals.interrupted_by(signal.SIGTERM):  # the signal of `kill`, and of a batch system at the end of a job
-            watch.check(values["checkpoints"], output.out, options)
-            printer.note(
-                f"watching {', '.join(values['checkpoints'])} every {format_seconds(waiting.every)}; Ctrl-C ends it"
-            )
-            events = watch.watch(
-                values["checkpoints"],
-                output.out,
-                _analysis_with_progress(options, trackers, printer),
-                every=waiting.every,
-                revisions=options.revisions,
-                until_epoch=last_epoch,
-                until_left_out=waiting.until_epoch,
-                idle=waiting.idle,
-                sleep=signals.sleep,
-            )
-            for event in events:
-                printer.show(event)
+        watch.check(values["checkpoints"], output.out, options)
+        printer.note(f"watching {', '.join(values['checkpoints'])} every {format_seconds(waiting.every)}; Ctrl-C ends it")
+        events = watch.watch(
+            values["checkpoints"],
+            output.out,
+            _analysis_with_progress(options, trackers, printer),
+            every=waiting.every,
+            revisions=options.revisions,
+            until_epoch=last_epoch,
+            until_left_out=waiting.until_epoch,
+            idle=waiting.idle,
+            sleep=signals.sleep,
+        )
+        for event in events:
+            printer.show(event)
     except KeyboardInterrupt:
         if printer.summary is None and not watch.usable(output.out):
             raise
@@ -161,25 +156,34 @@ class WatchPrinter:
     def show(self, event: Event) -> None:
         """Print an event: new epochs on stdout, the rest on stderr."""
         from dsi_cli.analysis import watch
+        from dsi_cli.queries import epoch_summary
 
         if isinstance(event, watch.WaitingEvent):
             self.note(f"waiting: {event.reason}")
-        elif isinstance(event, watch.UpdatedEvent):
-            self.summary = event.summary
-            for problem in _problems(event.summary):
-                self.print_once(problem, self.note)
-            self._print_epochs(_epoch_summaries(event.summary, event.new))
-
-    def _print_epochs(self, epochs: list[tuple[str, EpochSummary]]) -> None:
-        if not epochs:
+        if not isinstance(event, watch.UpdatedEvent):
             return
-        if self.output.json:
-            rows = [{"run": run, **asdict(summary)} for run, summary in epochs]
-            console.print_json_line({"event": "updated", "epochs": rows})
-            return
-        console.settle()
-        for run, summary in epochs:
-            print(terminal_text(_epoch_line(run, summary)), flush=True)
+        self.summary = event.summary
+        # Print what is wrong with checkpoints, except with those that training still writes.
+        for run in event.summary.runs:
+            for path, status, reason in run.problems:
+                if status == "failed":
+                    self.print_once(f"  failed: {path}: {reason}", self.note)
+            for path, split, reason in run.unanswered:
+                self.print_once(f"  {path} has no predictions on {split}: {reason}", self.note)
+        # The values of the new epochs are in the tables.
+        epochs = [
+            (run, line)
+            for run in sorted({run for run, _ in event.new})
+            for line in epoch_summary.epoch_summaries(Path(event.summary.out), run)
+            if (run, line.epoch or 0) in event.new
+        ]
+        if epochs and self.output.json:
+            rows = [{"run": run, **asdict(line)} for run, line in epochs]
+            console.print_json({"event": "updated", "epochs": rows}, is_line=True)
+        elif epochs:
+            console.settle()
+            for name, line in epochs:
+                print(terminal_text(_epoch_line(name, line)), flush=True)
 
     def close(self, reason: str, text: str, exit_code: int | None = None) -> int:
         """Print why watching ended and the last summary; return the exit code, by default that of the last analysis."""
@@ -193,7 +197,8 @@ class WatchPrinter:
             report_file.add_report(self.summary)  # it may be older than the tables
         code = self.summary.exit_code if exit_code is None else exit_code
         if self.output.json:
-            console.print_json_line({"event": "ended", "why": reason, **summary_document(self.summary), "exit_code": code})
+            document = {"event": "ended", "why": reason, **summary_document(self.summary), "exit_code": code}
+            console.print_json(document, is_line=True)
         else:
             print()
             last = replace(self.summary, unchanged=False)  # the screen is about all that came while dsi watched
@@ -201,31 +206,12 @@ class WatchPrinter:
         return code
 
 
-def _problems(summary: Summary) -> Iterator[str]:
-    """Yield what is wrong with checkpoints, except with those that training still writes."""
-    for run in summary.runs:
-        yield from (f"  {status}: {path}: {reason}" for path, status, reason in run.problems if status == "failed")
-        yield from (f"  {path} has no predictions on {split}: {reason}" for path, split, reason in run.unanswered)
-
-
-def _epoch_summaries(summary: Summary, epochs: list[tuple[str, int]]) -> list[tuple[str, EpochSummary]]:
-    """Return the run and the summary of some epochs, which are read from the tables."""
-    from dsi_cli.queries import epoch_summary
-
-    return [
-        (run, line)
-        for run in sorted({run for run, _ in epochs})
-        for line in epoch_summary.epoch_summaries(Path(summary.out), run)
-        if (run, line.epoch or 0) in epochs
-    ]
-
-
 def _epoch_line(run: str, summary: EpochSummary) -> str:
     """Return the line of an epoch: its values as far as they are known, the alignment as the excess over chance."""
     epoch = "–" if summary.epoch is None else summary.epoch
     parts = [f"{run}  epoch {epoch:>3}"]
     if summary.excess is not None:
-        parts.append(f"SAI excess {number(summary.excess, 3):>6}  z {number(summary.z, 1):>5}")
+        parts.append(f"SAI excess {cell(summary.excess, 'z.3f'):>6}  z {cell(summary.z, 'z.1f'):>5}")
     if summary.max_wsi is not None:
-        parts.append(f"WSI max {number(summary.max_wsi, 3)} min {number(summary.min_wsi, 3):>6}")
+        parts.append(f"WSI max {cell(summary.max_wsi, 'z.3f')} min {cell(summary.min_wsi, 'z.3f'):>6}")
     return "  ".join(parts)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import Annotated, Any
 
 from dsi_cli.cli import console
 from dsi_cli.cli.labels import (
@@ -14,35 +12,36 @@ from dsi_cli.cli.labels import (
     WriteMap,
     ask_senses,
     labels_command,
+    labels_document,
     print_counts,
     print_rows,
     require_other,
-    resolution_document,
 )
-from dsi_cli.cli.shared_options import Json, LabelList, MapFile, PartOfSpeech, Quiet, TaxonomyFile, WordNetName
+from dsi_cli.cli.shared_options import (
+    Json,
+    LabelList,
+    MapFile,
+    PartOfSpeech,
+    Quiet,
+    TaxonomyFile,
+    WordNetName,
+    option,
+    switch,
+)
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.metrics import DEFAULT_REFERENCES
-
-if TYPE_CHECKING:
-    from dsi_cli.analysis.semantics.references import ReferenceSource
 
 MAX_LISTED_LABELS = 100
 """The largest number of labels without a sense that are named if the matrix goes to stdout."""
 
 
 def wordnet(
-    labels: Annotated[
-        str,
-        LabelList,
-    ],
+    labels: Annotated[str, LabelList],
     out: Annotated[
         str | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FILE",
-            help="File (.parquet, .csv, .npy); - for Parquet on stdout. Default: LABELS.wordnet.parquet.",
+        option(
+            "--out -o", "FILE", "File (.parquet, .csv, .npy); - for Parquet on stdout. Default: LABELS.wordnet.parquet."
         ),
     ] = None,
     map_file: MapFile = None,
@@ -50,19 +49,16 @@ def wordnet(
     interactive: Interactive = False,
     neighbors: Annotated[
         int | None,
-        typer.Option(
+        option(
             "--neighbors",
-            metavar="NUMBER",
+            "NUMBER",
+            "Write this many nearest labels of each label instead of the matrix. Above 4,096 labels: 10.",
             min=1,
-            help="Write this many nearest labels of each label instead of the matrix. Above 4,096 labels: 10.",
         ),
     ] = None,
-    whole: Annotated[bool, typer.Option("--whole", help="Write the whole matrix, even of more than 4,096 labels.")] = False,
+    whole: Annotated[bool, switch("--whole", "Write the whole matrix, even of more than 4,096 labels.")] = False,
     measure: Annotated[
-        str,
-        typer.Option(
-            "--measure", metavar="NAME", help="path, wup, lch, res:FILE, lin:FILE or jcn:FILE (information content)."
-        ),
+        str, option("--measure", "NAME", "path, wup, lch, res:FILE, lin:FILE or jcn:FILE (information content).")
     ] = DEFAULT_REFERENCES[0],
     taxonomy: TaxonomyFile = None,
     pos: PartOfSpeech = "noun",
@@ -96,25 +92,28 @@ def wordnet(
     if interactive:
         resolved = ask_senses(resolved, write_map)
     neighbors = wordnet_matrix.choose_neighbors(resolved, neighbors, whole=whole)
-    _require_fit(resolved.classes, file_format, is_matrix=neighbors is None)
+    export.require_matrix(file_format, is_matrix=neighbors is None)
+    if neighbors is None and file_format != "parquet" and resolved.classes > wordnet_matrix.MAX_DENSE_CLASSES:
+        raise UsageError(
+            f"a matrix of {resolved.classes:,} labels is written block by block, and only as Parquet: end the name after -o"
+            " in .parquet",
+            code="matrix-too-large",
+            classes=resolved.classes,
+            format=file_format,
+        )
     if write_map is not None:
         wordnet_matrix.write_map(resolved, write_map)
     blocks = wordnet_matrix.reference_tables(resolved, neighbors, reference)
     with console.progress(quiet=quiet) as bars:
         rows = _with_progress(blocks, resolved.classes, bars.update)
-        _write(rows, stream or path, file_format, reference)
+        if file_format == "parquet":
+            wordnet_matrix.write_blocks(rows, stream or path, reference)
+        else:
+            frame = wordnet_matrix.to_frame(rows)
+            export.write_file(frame, path, file_format, is_matrix=neighbors is None)
     if as_json and not to_stdout:
-        assert resolved.label_list is not None
-        console.print_json(
-            {
-                "labels_id": resolved.labels_id,
-                "preset": resolved.label_list.preset,
-                "reference": reference.name,
-                "out": str(path),
-                "neighbors": neighbors,
-                "labels": [resolution_document(row) for row in resolved.resolutions],
-            }
-        )
+        values = {"reference": reference.name, "out": str(path), "neighbors": neighbors}
+        console.print_json(labels_document(resolved, resolved.resolutions, **values))
         return DONE
     if not to_stdout:
         print_rows([row for row in resolved.resolutions if row.is_uncertain])
@@ -129,33 +128,6 @@ def wordnet(
         if resolved.classes > wordnet_matrix.MAX_DENSE_CLASSES and not whole:
             console.note(f"add --whole for the {matrix}", quiet=quiet)
     return DONE
-
-
-def _require_fit(classes: int, file_format: str, *, is_matrix: bool) -> None:
-    """Raise `UsageError` if the result cannot be written in the format."""
-    from dsi_cli.analysis.semantics import wordnet_matrix
-    from dsi_cli.queries import export
-
-    export.require_matrix(file_format, is_matrix=is_matrix)
-    if is_matrix and file_format != "parquet" and classes > wordnet_matrix.MAX_DENSE_CLASSES:
-        raise UsageError(
-            f"a matrix of {classes:,} labels is written block by block, and only as Parquet: end the name after -o in .parquet",
-            code="matrix-too-large",
-            classes=classes,
-            format=file_format,
-        )
-
-
-def _write(rows: Iterator[Any], target: Path | IO[bytes], file_format: str, reference: ReferenceSource) -> None:
-    """Write the blocks of a table to a file in a format, or as Parquet to stdout."""
-    from dsi_cli.analysis.semantics import wordnet_matrix
-    from dsi_cli.queries import export
-
-    if isinstance(target, Path) and file_format != "parquet":
-        frame = wordnet_matrix.to_frame(rows)
-        export.write_file(frame, target, file_format, is_matrix=frame.index.name == "class")
-    else:
-        wordnet_matrix.write_blocks(rows, target, reference)
 
 
 def _with_progress(blocks: Iterator[Any], classes: int, update: Callable[[str, int, int], None]) -> Iterator[Any]:

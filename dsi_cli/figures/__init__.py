@@ -1,11 +1,9 @@
 """Matplotlib figures and animations from the tables of a results folder. The package never imports torch.
 
-``catalogue``       the list of figures
-``figure_options``  the options of a figure
+``catalogue``       the list of figures, and their options
 ``save``            checks options, draws figures and writes files
 ``curves``          curves over epochs, all runs overlaid
 ``comparison``      curves of several runs for a comparison
-``training``        agreement, loss and learning rate below each other
 ``typicality``      typicality of right and wrong samples: curves, a table, histograms
 ``heatmaps``        matrices at chosen epochs side by side, and their difference to WordNet's
 ``pairs``           the rank of each pair of classes in the network against that in WordNet

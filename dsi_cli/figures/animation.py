@@ -20,7 +20,7 @@ import numpy as np
 from dsi_cli.errors import OutputError, UsageError, count
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import color_scales, curves, heatmaps
-from dsi_cli.figures.figure_options import ANIMATION, FILMS
+from dsi_cli.figures.catalogue import ANIMATION
 from dsi_cli.figures.style import Style, using
 from dsi_cli.queries import epoch_sampling, matrices
 from dsi_cli.queries.curve_panels import Panel
@@ -30,7 +30,7 @@ from dsi_cli.store import atomic_write, layout
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dsi_cli.figures.figure_options import FigureOptions
+    from dsi_cli.figures.catalogue import FigureOptions
     from dsi_cli.store.results import Results
 
 MAX_FRAMES = 100
@@ -87,12 +87,13 @@ def animations(
     Raises
     ------
     UsageError
-        A format does not exist, or it is MP4 and ffmpeg is missing.
+        A format is MP4 and ffmpeg is missing.
     OutputError
         A file could not be written.
     """
-    for form in formats:
-        require_format(form)
+    if "mp4" in formats and shutil.which("ffmpeg") is None:
+        message = "ffmpeg, which writes MP4, is not on PATH: install ffmpeg, or use --format gif or webp"
+        raise UsageError(message, code="no-ffmpeg")
     all_frames = heatmaps.requested_frames(results, options)
     if options.epochs is not None:
         all_frames = [frames for frames in all_frames if set(frames.epochs) & set(options.epochs)]
@@ -149,24 +150,6 @@ def make_animation(
         seconds=len(frame_epochs) / rate,
         bytes=path.stat().st_size,
     )
-
-
-def require_format(form: str) -> None:
-    """Check that an animation can be written in a format.
-
-    Raises
-    ------
-    UsageError
-        The format is not one of `FILMS`, or it is MP4 and ffmpeg is missing.
-    """
-    if form not in FILMS:
-        raise UsageError(
-            f"the animation cannot be written as {form}: use one of {', '.join(FILMS)}", code="figure-format", format=form
-        )
-    if form == "mp4" and shutil.which("ffmpeg") is None:
-        raise UsageError(
-            "ffmpeg, which writes MP4, is not on PATH: install ffmpeg, or use --format gif or webp", code="no-ffmpeg"
-        )
 
 
 def frames_per_second(epochs: int) -> int:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.figures.style import CHANCE, COLOURS, LINES, Style
 from dsi_cli.metrics import NORMAL_QUANTILE
-from dsi_cli.queries.curve_panels import Series, Values
+from dsi_cli.queries.curve_panels import Values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,11 +62,6 @@ def grid(style: Style, parts: int, *, across: int | None = None, share_y: bool =
         elif index + columns >= parts:
             axes.tick_params(labelbottom=True)
     return figure
-
-
-def has_axes_below(axes: Axes) -> bool:
-    """Return whether the tick labels of other axes below serve these axes, too."""
-    return not axes.xaxis.get_tick_params().get("labelbottom", True)
 
 
 def line_style(index: int) -> Any:
@@ -123,7 +118,8 @@ def format_epochs(figure: Figure, text: str = "epoch") -> None:
         if epochs.min() < epochs.max():
             axes.set_xlim(epochs.min(), epochs.max())
         axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-        axes.set_xlabel("" if has_axes_below(axes) else text)
+        # The label of axes below serves these axes, too.
+        axes.set_xlabel(text if axes.xaxis.get_tick_params().get("labelbottom", True) else "")
         axes.grid(axis="y", color="#e4e4e4", linewidth=0.5)
         axes.set_axisbelow(True)
 
@@ -280,8 +276,3 @@ def text_size(parameter: str) -> float:
     import matplotlib as mpl
 
     return float(cast("Any", mpl.rcParams)[parameter])
-
-
-def band(curve: Series, *, excess: bool) -> tuple[Values, Values]:
-    """Return the chance level of a curve and its standard deviation, on the scale of the excess if ``excess``."""
-    return (np.zeros(len(curve.epochs)), curve.excess_std) if excess else (curve.chance, curve.chance_std)

@@ -1,25 +1,59 @@
-"""The list of figures, which the command ``dsi plot``, the documentation and the tests read."""
+"""The list of figures and their options, which the command ``dsi plot``, the documentation and the tests read.
+
+A figure's module is imported when the figure is drawn.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import UsageError, nearest
-from dsi_cli.figures import classes, curves, dendrogram, geometry, heatmaps, image_grid, pairs, training, typicality
-from dsi_cli.figures.figure_options import ANIMATION, FigureOptions
+from dsi_cli.figures.style import Style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
     from dsi_cli.store.results import Results
 
+SCREEN = Style("screen")
+Opener = Callable[[str], "Image"]
+FORMATS = ("png", "svg", "pdf")
+SCALES = ("rank", "raw")
+"""The scales of a heat map: percentile ranks of pairs, or raw values."""
+ANIMATION, FILMS = "animation", ("gif", "webp", "mp4")
+"""The name of the animation and its formats. It takes long, so dsi draws it only if it is requested by name."""
 
-__all__ = ["FIGURES", "MOVING", "FigureOptions", "FigureSpec", "figure_spec"]
 
-Draw = Callable[["Results", FigureOptions], "Figure | None"]
-"""Returns the figure in the style of the options, or None if the results folder has no data for it."""
+@dataclass(frozen=True)
+class FigureOptions:
+    """The options of a figure; the figure chooses a value for each option that is None."""
+
+    runs: tuple[str, ...] | None = None
+    """Names of the runs in drawing order; all runs if None."""
+    epochs: tuple[int, ...] | None = None
+    """Epoch numbers of the training run, for figures of single epochs."""
+    kind: str | None = None
+    """Kind of the matrices: ncsm, ncsm_centred, ccsm or tncsm."""
+    measure: str | None = None
+    """Measure of the SAI; the first in the table if None."""
+    order: str = "taxonomy"
+    """Order of the classes: one of `dsi_cli.queries.class_order.ORDERS`."""
+    scale: str = "rank"
+    """Scale of the heat maps: one of `SCALES`."""
+    class_names: tuple[str, ...] | None = None
+    """Names of classes, for figures of single classes."""
+    style: Style = SCREEN
+    open_image: Opener | None = None
+    """Opens the image at a sample's path, for the contact sheet. The text of its ``UsageError`` appears on a grey tile."""
+
+    def names(self, results: Results) -> list[str]:
+        """Return the names of the runs in drawing order."""
+        return list(dict.fromkeys(self.runs or results.names))
 
 
 class FigureSpec(NamedTuple):
@@ -29,9 +63,17 @@ class FigureSpec(NamedTuple):
     """The name on the command line and of the file."""
     title: str
     """A description for the list of figures."""
-    draw: Draw
     needs: str
     """The data that the figure needs, for messages such as "sai needs labels"."""
+    source: str = "curves.draw"
+    """The module and the function that draw the figure; ``curves.draw`` also takes the name."""
+
+    @property
+    def draw(self) -> Callable[[Results, FigureOptions], Figure | None]:
+        """The function that returns the figure in the style of the options, or None if the results folder has no data for it."""
+        module, _, name = self.source.partition(".")
+        function = getattr(import_module(f"dsi_cli.figures.{module}"), name)
+        return partial(function, self.name) if self.source == "curves.draw" else function
 
 
 _PREDICTIONS = "predictions (--predictions, or --test with --model)"
@@ -44,53 +86,54 @@ _MATRICES = "matrices, which dsi stores for up to 4,096 classes"
 _WITH_WORDNET = f"{_LABELS}, and {_MATRICES}"
 
 
-def _curves(name: str, title: str, needs: str) -> FigureSpec:
-    """Return the description of a figure of curves over epochs."""
-    return FigureSpec(name, title, partial(curves.draw, name), needs)
-
-
 FIGURES = (
-    _curves("agreement", "agreement of every two matrices with its 95 % CI: 0 is chance, 1 is identical", _ALIGNED),
+    FigureSpec("agreement", "agreement of every two matrices with its 95 % CI: 0 is chance, 1 is identical", _ALIGNED),
     FigureSpec(
         "agreement_accuracy",
         "agreement with WordNet against accuracy",
-        curves.draw_against_accuracy,
         f"{_LABELS}, and a training log (--log) or {_PREDICTIONS}",
+        "curves.draw_against_accuracy",
     ),
-    FigureSpec("heatmaps", "similarity matrices at chosen epochs next to WordNet's", heatmaps.figure, _MATRICES),
-    FigureSpec("difference", "rank of each pair in the network minus that in WordNet", heatmaps.difference, _WITH_WORDNET),
-    FigureSpec("scatter", "rank of each pair in the network against that in WordNet", pairs.scatter, _WITH_WORDNET),
-    FigureSpec("agreement_by_class", "agreement of each class with WordNet as dots", classes.agreement, _LABELS),
+    FigureSpec("heatmaps", "similarity matrices at chosen epochs next to WordNet's", _MATRICES, "heatmaps.figure"),
     FigureSpec(
-        "neighbors", "rank (bump) chart of a class's neighbours over epochs (--class)", classes.neighbors, _MATRICES
+        "difference", "rank of each pair in the network minus that in WordNet", _WITH_WORDNET, "heatmaps.difference"
     ),
-    FigureSpec("dendrogram", "trees of network and WordNet, facing each other (tanglegram)", dendrogram.figure, _MATRICES),
-    _curves("sai", "SAI of every two matrices with its chance level", _ALIGNED),
-    _curves("excess", "SAI excess over chance: 0 is chance, 1 is identical", _ALIGNED),
-    _curves("wsi", "WSI: similarity of the classifier's weight rows (mean, max, min)", "a classifier"),
-    _curves("idm", "IDM: similarity of predictions to the true class, with chance level", _PREDICTIONS),
-    _curves("idm_errors", "IDM over mistakes only", _PREDICTIONS),
-    _curves("accuracy", "accuracy", f"{_LOG}, or {_PREDICTIONS}"),
-    _curves("loss", "loss", f"{_LOG}, or --test with --model"),
-    _curves("learning_rate", "learning rate", _LOG),
-    FigureSpec("training", "agreement with loss and learning rate", training.draw, f"{_LABELS}, and {_LOG}"),
-    _curves("mistakes", "number of mistakes", _PREDICTIONS),
-    _curves("severity", "severity of mistakes: height of the lowest common hypernym", f"{_LABELS}, and {_PREDICTIONS}"),
-    _curves("hierarchy", "hierarchical precision, recall and F1", f"{_LABELS}, and {_PREDICTIONS}"),
-    _curves("levels", "accuracy at each level of the hierarchy", f"{_LABELS}, and {_PREDICTIONS}"),
-    _curves("gap", "overfitting gap: agreement with templates of train minus test", _FEATURES),
-    _curves("reliability", "split-half reliability of the confusion matrix", _PREDICTIONS),
-    _curves("mean_row", "length of the classifier's mean weight row", "a classifier"),
+    FigureSpec("scatter", "rank of each pair in the network against that in WordNet", _WITH_WORDNET, "pairs.scatter"),
+    FigureSpec("agreement_by_class", "agreement of each class with WordNet as dots", _LABELS, "classes.agreement"),
     FigureSpec(
-        "geometry", "norms and drift of class vectors, and their distance from a simplex", geometry.draw, "a classifier"
+        "neighbors", "rank (bump) chart of a class's neighbours over epochs (--class)", _MATRICES, "classes.neighbors"
     ),
-    FigureSpec("typicality", "typicality of right and wrong samples", typicality.curves, _FEATURES),
-    FigureSpec("typicality_table", "typicality of right and wrong samples as a table", typicality.table, _FEATURES),
-    FigureSpec("typicality_histograms", "histograms of the typicality of single samples", typicality.histograms, _FEATURES),
-    FigureSpec("contact_sheet", "the worst mistakes of the last epoch as images", image_grid.draw, _IMAGES),
+    FigureSpec(
+        "dendrogram", "trees of network and WordNet, facing each other (tanglegram)", _MATRICES, "dendrogram.figure"
+    ),
+    FigureSpec("sai", "SAI of every two matrices with its chance level", _ALIGNED),
+    FigureSpec("excess", "SAI excess over chance: 0 is chance, 1 is identical", _ALIGNED),
+    FigureSpec("wsi", "WSI: similarity of the classifier's weight rows (mean, max, min)", "a classifier"),
+    FigureSpec("idm", "IDM: similarity of predictions to the true class, with chance level", _PREDICTIONS),
+    FigureSpec("idm_errors", "IDM over mistakes only", _PREDICTIONS),
+    FigureSpec("accuracy", "accuracy", f"{_LOG}, or {_PREDICTIONS}"),
+    FigureSpec("loss", "loss", f"{_LOG}, or --test with --model"),
+    FigureSpec("learning_rate", "learning rate", _LOG),
+    FigureSpec("training", "agreement with loss and learning rate", f"{_LABELS}, and {_LOG}", "curves.draw_training"),
+    FigureSpec("mistakes", "number of mistakes", _PREDICTIONS),
+    FigureSpec("severity", "severity of mistakes: height of the lowest common hypernym", f"{_LABELS}, and {_PREDICTIONS}"),
+    FigureSpec("hierarchy", "hierarchical precision, recall and F1", f"{_LABELS}, and {_PREDICTIONS}"),
+    FigureSpec("levels", "accuracy at each level of the hierarchy", f"{_LABELS}, and {_PREDICTIONS}"),
+    FigureSpec("gap", "overfitting gap: agreement with templates of train minus test", _FEATURES),
+    FigureSpec("reliability", "split-half reliability of the confusion matrix", _PREDICTIONS),
+    FigureSpec("mean_row", "length of the classifier's mean weight row", "a classifier"),
+    FigureSpec(
+        "geometry", "norms and drift of class vectors, and their distance from a simplex", "a classifier", "geometry.draw"
+    ),
+    FigureSpec("typicality", "typicality of right and wrong samples", _FEATURES, "typicality.curves"),
+    FigureSpec("typicality_table", "typicality of right and wrong samples as a table", _FEATURES, "typicality.table"),
+    FigureSpec(
+        "typicality_histograms", "histograms of the typicality of single samples", _FEATURES, "typicality.histograms"
+    ),
+    FigureSpec("contact_sheet", "the worst mistakes of the last epoch as images", _IMAGES, "image_grid.draw"),
 )
 MOVING = FigureSpec(
-    ANIMATION, "matrix, WordNet and agreement, epoch by epoch (only if requested by name)", heatmaps.figure, _MATRICES
+    ANIMATION, "matrix, WordNet and agreement, epoch by epoch (only if requested by name)", _MATRICES, "heatmaps.figure"
 )
 """The animation, which `dsi_cli.figures.animation` writes. It needs the same data as the heat maps, so ``draw`` is theirs."""
 

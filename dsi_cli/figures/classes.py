@@ -13,14 +13,13 @@ from dsi_cli.figures.heatmaps import requested_frames, short_name
 from dsi_cli.figures.style import CHANCE
 from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.queries.class_names import class_names
-from dsi_cli.queries.neighbor_history import neighbor_history
-from dsi_cli.queries.neighbors import NeighborQuery
+from dsi_cli.queries.neighbors import NeighborQuery, neighbor_history
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from dsi_cli.figures.figure_options import FigureOptions
+    from dsi_cli.figures.catalogue import FigureOptions
     from dsi_cli.store.results import Results
 
 MAX_CLASSES = 40
@@ -78,10 +77,16 @@ def neighbors(results: Results, options: FigureOptions) -> Figure | None:
     Without a requested class, it is the one whose agreement with WordNet is lowest in the first run.
     """
     all_frames = requested_frames(results, options)
+    if not all_frames:
+        return None
+    names = options.class_names
+    if not names:
+        rows = class_agreements(results, all_frames[0].run)
+        names = (str(rows["pearson"].idxmin()) if len(rows) else class_names(results, all_frames[0].run)[0],)
     parts = []
     for frames in all_frames:
         query = NeighborQuery(frames.kind.name, split=frames.split, run=frames.run, most=MAX_RANK)
-        for name in options.class_names or [_default_class(results, all_frames[0].run)]:
+        for name in names:
             try:
                 parts.append((frames, neighbor_history(results, name, query)))
             except UsageError:
@@ -107,8 +112,3 @@ def neighbors(results: Results, options: FigureOptions) -> Figure | None:
     drawing.format_epochs(figure)
     curves.finish(figure)
     return figure
-
-
-def _default_class(results: Results, run: str) -> str:
-    rows = class_agreements(results, run)
-    return str(rows["pearson"].idxmin()) if len(rows) else class_names(results, run)[0]

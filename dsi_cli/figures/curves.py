@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dsi_cli.figures import axes as drawing
-from dsi_cli.figures.figure_options import FigureOptions
+from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.style import CHANCE
 from dsi_cli.queries import curve_panels
 from dsi_cli.queries.curve_panels import Panel, PanelSpec, Series
@@ -30,6 +30,8 @@ AGREEMENT = PanelSpec("agreement", "Agreement", "agreement: 0 chance, 1 identica
 PANELS = (AGREEMENT, *curve_panels.PANELS)
 SEPARATE = ("agreement", "sai", "excess", "idm", "idm_errors")
 """Panels with one pair of axes per curve, which share the vertical axis."""
+TRAINING_PANELS = ("agreement", "loss", "learning_rate")
+"""The panels of the figure of the training, from top to bottom; each run has a column."""
 LOG_RATIO = 50.0
 """A loss has a logarithmic axis if its values span more than this factor."""
 MATRIX_WORDS = {
@@ -106,8 +108,10 @@ def draw_curves(axes: Axes, curves: Sequence[Series], panel: Panel, names: Seque
         # The interval of a SAI belongs to its excess, not to the raw value.
         if len(runs) <= drawing.MAX_SHADED_CURVES and (is_excess or curve.metric != "sai"):
             drawing.draw_interval(axes, curve.epochs, curve.low, curve.high, colour)
-        drawing.draw_chance(axes, curve.epochs, *drawing.band(curve, excess=is_excess), CHANCE if is_same else colour)
-        values = curve.excess if is_excess else curve.value
+        values, chance, chance_std = curve.value, curve.chance, curve.chance_std
+        if is_excess:
+            values, chance, chance_std = curve.excess, np.zeros(len(curve.epochs)), curve.excess_std
+        drawing.draw_chance(axes, curve.epochs, chance, chance_std, CHANCE if is_same else colour)
         has_name = len(runs) > 1 or len(labels) > 1
         drawing.draw_line(
             axes, curve.epochs, values, name if has_name else "_only", color=colour, linestyle=drawing.line_style(line)
@@ -173,8 +177,11 @@ def _merge_accuracies(curves: Sequence[Series]) -> list[Series]:
     """Merge accuracy and balanced accuracy into one curve if they are equal, as for classes of equal size."""
     balanced = {(curve.run, curve.split): curve for curve in curves if curve.metric == "balanced_accuracy"}
     plain = {(curve.run, curve.split): curve for curve in curves if curve.metric == "accuracy"}
-    if not all(key in plain and _are_equal(plain[key], curve) for key, curve in balanced.items()):
-        return list(curves)
+    for key, curve in balanced.items():
+        if key not in plain or not np.array_equal(plain[key].epochs, curve.epochs):
+            return list(curves)
+        if not np.allclose(plain[key].value, curve.value, rtol=0, atol=1e-6, equal_nan=True):
+            return list(curves)
     merged = []
     for curve in curves:
         if curve.metric == "balanced_accuracy":
@@ -183,11 +190,6 @@ def _merge_accuracies(curves: Sequence[Series]) -> list[Series]:
             curve = replace(curve, label=curve.label.replace("accuracy", "accuracy = balanced accuracy"))
         merged.append(curve)
     return merged
-
-
-def _are_equal(curve: Series, other: Series) -> bool:
-    same_epochs = np.array_equal(curve.epochs, other.epochs)
-    return same_epochs and bool(np.allclose(curve.value, other.value, rtol=0, atol=1e-6, equal_nan=True))
 
 
 def draw_against_accuracy(results: Results, options: FigureOptions) -> Figure | None:
@@ -217,5 +219,45 @@ def draw_against_accuracy(results: Results, options: FigureOptions) -> Figure | 
         return None
     axes.set(xlabel="accuracy", ylabel=AGREEMENT.axis, title="Agreement with WordNet against accuracy")
     axes.set_xlim(left=0)
+    finish(figure)
+    return figure
+
+
+def draw_training(results: Results, options: FigureOptions) -> Figure | None:
+    """Return the agreement with loss and learning rate (arXiv 2505.21338, figure I.1), or None if no run has both.
+
+    It shows as many runs as fit next to each other; with more runs, its title mentions ``--run``.
+    """
+    by_run = {}
+    for run in options.names(results):
+        panels = [find_panel(name, results, [run], options.measure) for name in TRAINING_PANELS]
+        if panels[0] is not None and any(panels[1:]):
+            by_run[run] = panels
+    shown = list(by_run)[: options.style.across]
+    rows = [index for index in range(len(TRAINING_PANELS)) if any(by_run[run][index] for run in shown)]
+    if not shown:
+        return None
+
+    figure = drawing.grid(options.style, len(rows) * len(shown), across=len(shown), aspect=0.7)
+    for place, axes in enumerate(figure.axes):
+        run = shown[place % len(shown)]
+        panel = by_run[run][rows[place // len(shown)]]
+        if panel is None:
+            axes.set_axis_off()
+            continue
+        # The first agreement is that with the reference, if there is one.
+        series = panel.series[:1] if panel.kind is AGREEMENT else panel.series
+        draw_curves(axes, series, panel, options.names(results))
+        if place < len(shown):
+            axes.set_title(f"{drawing.short(run)}: {curve_title(series[0], panel)}")
+        first = figure.axes[place - place % len(shown)]
+        if axes is not first and panel.kind.name != "learning_rate":
+            axes.sharey(first)
+        if axes is first:
+            axes.set_ylabel(panel.axis if panel.kind is AGREEMENT else panel.kind.title.lower())
+    drawing.format_epochs(figure)
+    if len(shown) < len(by_run):
+        text = f"{len(shown)} of {len(by_run)} runs (choose others with --run)"
+        figure.suptitle(drawing.wrap(text, options.style.width, options.style.size), fontsize=options.style.size)
     finish(figure)
     return figure

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.figures import axes as drawing
-from dsi_cli.figures.heatmaps import group_colours, group_entries, layout_in_order, requested_frames, short_name
+from dsi_cli.figures.heatmaps import class_layout, group_colours, group_entries, requested_frames, short_name
 from dsi_cli.figures.style import CHANCE, Style
 from dsi_cli.queries import class_order, matrices
 from dsi_cli.queries.matrices import MatrixFrames
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-    from dsi_cli.figures.figure_options import FigureOptions
+    from dsi_cli.figures.catalogue import FigureOptions
     from dsi_cli.store.results import Results
 
 MAX_HEIGHT = {"screen": 12.0, "paper": 9.0}
@@ -62,14 +62,9 @@ def figure(results: Results, options: FigureOptions) -> Figure | None:
     """Return the trees of the runs at the last requested epoch, or None if no run has such a matrix."""
     epoch = options.epochs[-1] if options.epochs else None
     all_frames = requested_frames(results, options)
-    layouts = [layout_in_order(rows, class_order.taxonomy_order(rows)) for rows in _class_tables(results, all_frames)]
-    colours = group_colours(layouts)
+    colours = group_colours([class_layout(results, frames, "taxonomy") for frames in all_frames])
     pairs = [pair for frames in all_frames if (pair := tanglegram(results, frames, colours, epoch))]
     return draw(pairs, colours, options.style) if pairs else None
-
-
-def _class_tables(results: Results, all_frames: list[MatrixFrames]) -> list[Any]:
-    return [results.classes[results.classes["run"] == frames.run] for frames in all_frames]
 
 
 def tanglegram(
@@ -77,14 +72,11 @@ def tanglegram(
 ) -> Tanglegram | None:
     """Return a run's trees at an epoch, by default the last; None if the epoch is missing or all values are equal."""
     epoch = frames.epochs[-1] if epoch is None else epoch
-    (table,) = _class_tables(results, [frames])
+    table = results.classes[results.classes["run"] == frames.run].sort_values("class_index")
     if epoch not in frames.epochs or len(table) < 2:
         return None
-    layout = layout_in_order(table, class_order.given_order(len(table)))
-    groups = [
-        class_order.synset_words(group) if isinstance(group, str) else ""
-        for group in table.sort_values("class_index")["group"]
-    ]
+    names = class_layout(results, frames, "given").names
+    groups = [class_order.synset_words(group) if isinstance(group, str) else "" for group in table["group"]]
     values, reference = matrices.epoch_matrix(results, frames, epoch), matrices.reference_matrix(results, frames.run)
     if np.nanmin(values) == np.nanmax(values):
         return None
@@ -98,7 +90,7 @@ def tanglegram(
             network = turn_forks(network, other.rows)
     return Tanglegram(
         f"{drawing.short(frames.run)}: {frames.title}, epoch {results.shown_epoch(epoch, frames.run)}",
-        [short_name(layout.names[index]) for index in known],
+        [short_name(names[index]) for index in known],
         [colours.get(groups[index], CHANCE) for index in known],
         network,
         other,

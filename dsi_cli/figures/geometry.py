@@ -8,7 +8,7 @@ import numpy as np
 
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import curves
-from dsi_cli.figures.figure_options import FigureOptions
+from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.heatmaps import short_name
 from dsi_cli.figures.style import CHANCE
 from dsi_cli.queries.class_geometry import by_class, spectrum_by_epoch

@@ -20,11 +20,10 @@ from dsi_cli.queries.class_order import ClassGroup, Order
 from dsi_cli.queries.matrices import MatrixFrames, MatrixKind, Values
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dsi_cli.figures.figure_options import FigureOptions
+    from dsi_cli.figures.catalogue import FigureOptions
     from dsi_cli.store.results import Results
 
 MIN_GROUP_SHARE, MIN_GROUPED_SHARE = 0.03, 0.33
@@ -143,32 +142,21 @@ def matrix_title(frames: MatrixFrames, classes: int) -> str:
 
 def class_layout(results: Results, frames: MatrixFrames, order: str) -> ClassLayout:
     """Return a run's classes in an order: taxonomy, given, or cluster, which uses the run's last matrix of the kind."""
-    table = results.classes[results.classes["run"] == frames.run]
+    table = results.classes[results.classes["run"] == frames.run].sort_values("class_index")
     if order == "cluster":
         indices = class_order.cluster_order(matrices.epoch_matrix(results, frames, frames.epochs[-1]))
     elif order == "given":
-        indices = class_order.given_order(len(table))
+        indices = np.arange(len(table))
     else:
         indices = class_order.taxonomy_order(table)
-    return layout_in_order(table, indices)
-
-
-def layout_in_order(table: pd.DataFrame, order: Order) -> ClassLayout:
-    """Return the classes of one run in an order; a class without a name gets its index."""
-    rows = table.sort_values("class_index")
-    names = [text if isinstance(text, str) else str(index) for index, text in enumerate(rows["name"])]
-    groups = coloured_groups(class_order.class_groups(rows, order), len(names))
-    return ClassLayout(order, [names[index] for index in order], groups)
-
-
-def coloured_groups(groups: Sequence[ClassGroup], classes: int) -> list[ClassGroup]:
-    """Return the groups that are large enough for a colour; none if these groups contain few of the classes.
-
-    In the order of the taxonomy, a group is contiguous. In another order it may be in many small parts, which are not informative.
-    """
-    large = [group for group in groups if group.last - group.first + 1 >= MIN_GROUP_SHARE * classes]
-    grouped = sum(group.last - group.first + 1 for group in large)
-    return large if grouped >= MIN_GROUPED_SHARE * classes else []
+    # A class without a name gets its index.
+    names = [text if isinstance(text, str) else str(index) for index, text in enumerate(table["name"])]
+    # A group has a colour if it is large enough. In the order of the taxonomy, a group is contiguous. In another order it may be in
+    # many small parts, which are not informative, so no group has a colour if the large ones contain few of the classes.
+    sizes = {group: group.last - group.first + 1 for group in class_order.class_groups(table, indices)}
+    large = [group for group, size in sizes.items() if size >= MIN_GROUP_SHARE * len(names)]
+    is_grouped = sum(sizes[group] for group in large) >= MIN_GROUPED_SHARE * len(names)
+    return ClassLayout(indices, [names[index] for index in indices], large if is_grouped else [])
 
 
 def reorder(values: Values, order: Order) -> Values:
@@ -254,20 +242,17 @@ def label_classes(
 
     Without groups, every n-th class is named.
     """
+    from matplotlib.colors import to_rgb
+
     size = style.size - 2
     step = int(np.ceil(len(classes.names) * drawing.LINE_HEIGHT * size / (height * 72)))
     if with_names and (step == 1 or not classes.groups):
         places = range(0, len(classes.names), step)
         axes.set_yticks(list(places), [short_name(classes.names[place]) for place in places], size=size, parse_math=False)
         axes.tick_params(axis="y", length=0, pad=2 + (STRIP_GAP + STRIP_WIDTH) * height * 72 * bool(classes.groups))
-    if classes.groups:
-        draw_strips(axes, classes, colours)
-
-
-def draw_strips(axes: Axes, classes: ClassLayout, colours: Mapping[str, Any]) -> None:
-    """Draw the colour of each class's group along the left and the upper edge of a map."""
-    from matplotlib.colors import to_rgb
-
+    if not classes.groups:
+        return
+    # The left and the upper edge of the map have the colour of each class's group.
     pixels = np.full((len(classes.names), 3), to_rgb(NO_VALUE))
     for group in classes.groups:
         pixels[group.first : group.last + 1] = to_rgb(colours[group.name])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsi_cli.errors import UsageError
-from dsi_cli.figures.figure_options import FigureOptions, Opener
+from dsi_cli.figures.catalogue import FigureOptions, Opener
 from dsi_cli.figures.style import Style, using
 from dsi_cli.queries.mistakes import Mistake, MistakeList, MistakeQuery, stored_epochs, worst_mistakes
 from dsi_cli.store import atomic_write
@@ -74,7 +74,15 @@ def grid(listing: MistakeList[Mistake], open_image: Opener, style: Style) -> tup
     """
     from matplotlib.figure import Figure
 
-    _require_images(listing.rows)
+    if len(listing.rows) > MAX_IMAGES:
+        message = f"{len(listing.rows)} images are too many for a contact sheet: use --most {MAX_IMAGES} or less"
+        raise UsageError(message, code="too-many-images", images=len(listing.rows))
+    if listing.rows and not any(row.path for row in listing.rows):
+        raise UsageError(
+            "the predictions contain no paths of images, which a contact sheet needs: run dsi analyze --test with image files "
+            "(class folders, Parquet, tars), or add a column 'path' to your predictions",
+            code="no-image-paths",
+        )
     columns = min(max(len(listing.rows), 3), 5)
     rows = max(1, math.ceil(len(listing.rows) / columns))
     legend = f"{listing.legend[0].upper()}{listing.legend[1:]}."
@@ -89,14 +97,18 @@ def grid(listing: MistakeList[Mistake], open_image: Opener, style: Style) -> tup
         if index >= len(listing.rows):
             axes.remove()
             continue
+        row = listing.rows[index]
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-        reason = _draw_image(axes, listing.rows[index].path, open_image, style)
+        reason = _draw_image(axes, row.path, open_image, style)
         if reason is not None:
             unopened[index] = reason
-        truth, *lines = _caption(listing.rows[index], listing)
-        axes.set_title(truth, size=style.size * 0.75, weight="bold", loc="left", parse_math=False)
-        axes.set_xlabel("\n".join(lines), size=style.size * 0.75, loc="left", parse_math=False)
+        named_ranks = (((listing.own or "").upper(), row.rank), ("WordNet", row.wordnet_rank))
+        ranks = " · ".join(f"{name} #{rank:g}" for name, rank in named_ranks if rank is not None)
+        score = "" if row.score is None else f"score {row.score:.3f} · "
+        caption = [_shorten(f"→ {row.prediction}"), ranks or "no rank", f"{score}sample {row.sample}"]
+        axes.set_title(_shorten(row.truth), size=style.size * 0.75, weight="bold", loc="left", parse_math=False)
+        axes.set_xlabel("\n".join(caption), size=style.size * 0.75, loc="left", parse_math=False)
     return figure, unopened
 
 
@@ -145,21 +157,6 @@ def _mistakes_with_images(results: Results, run: str, options: FigureOptions) ->
     return None
 
 
-def _require_images(rows: list[Mistake]) -> None:
-    if len(rows) > MAX_IMAGES:
-        raise UsageError(
-            f"{len(rows)} images are too many for a contact sheet: use --most {MAX_IMAGES} or less",
-            code="too-many-images",
-            images=len(rows),
-        )
-    if rows and not any(row.path for row in rows):
-        raise UsageError(
-            "the predictions contain no paths of images, which a contact sheet needs: run dsi analyze --test with image files "
-            "(class folders, Parquet, tars), or add a column 'path' to your predictions",
-            code="no-image-paths",
-        )
-
-
 def _draw_image(axes: Axes, path: str | None, open_image: Opener, style: Style) -> str | None:
     """Draw an image, or a grey tile, and return the reason for a grey tile."""
     reason = None if path else "the predictions contain no path of this image"
@@ -185,13 +182,6 @@ def _pixels(image: Image) -> Any:
     image = image.convert("RGBA")
     image.thumbnail((MAX_PIXELS, MAX_PIXELS))
     return np.asarray(image)
-
-
-def _caption(row: Mistake, listing: MistakeList[Mistake]) -> list[str]:
-    named_ranks = (((listing.own or "").upper(), row.rank), ("WordNet", row.wordnet_rank))
-    ranks = " · ".join(f"{name} #{rank:g}" for name, rank in named_ranks if rank is not None)
-    score = "" if row.score is None else f"score {row.score:.3f} · "
-    return [_shorten(row.truth), _shorten(f"→ {row.prediction}"), ranks or "no rank", f"{score}sample {row.sample}"]
 
 
 def _shorten(text: str) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dsi_cli.figures.figure_options import FigureOptions
+    from dsi_cli.figures.catalogue import FigureOptions
     from dsi_cli.store.results import Results
 
 OUTLIERS = 4
@@ -29,6 +29,8 @@ MAX_DOTS = 600
 
 def scatter(results: Results, options: FigureOptions) -> Figure | None:
     """Return the figure of the last requested epoch, one panel per run, or None without matrices or labels."""
+    from matplotlib.colors import LinearSegmentedColormap
+
     parts = []
     for frames in requested_frames(results, options):
         epochs = [epoch for epoch in frames.epochs if options.epochs is None or epoch in options.epochs]
@@ -45,7 +47,22 @@ def scatter(results: Results, options: FigureOptions) -> Figure | None:
         is_known = np.isfinite(similarity[rows, columns]) & np.isfinite(reference[rows, columns])
         rows, columns = rows[is_known], columns[is_known]
         of_network, of_wordnet = percentile_ranks(similarity[rows, columns]), percentile_ranks(reference[rows, columns])
-        _draw_dots(axes, _spread_ties(reference[rows, columns]), of_network)
+        # Equal values of WordNet are spread at random over their ranks, so that they do not form lines.
+        falling = np.lexsort((np.random.default_rng(0).permutation(len(rows)), reference[rows, columns]))
+        spread = np.empty(len(rows))
+        spread[falling] = (np.arange(len(rows)) + 0.5) / len(rows)
+        if len(rows) <= MAX_DOTS:
+            dots: dict[str, Any] = {
+                "color": MORE[5],
+                "markersize": 3,
+                "alpha": 0.6,
+                "markeredgewidth": 0,
+                "rasterized": True,
+            }
+            axes.plot(spread, of_network, ".", **dots)
+        else:
+            palette = LinearSegmentedColormap.from_list("dsi", MORE)
+            axes.hexbin(spread, of_network, gridsize=min(40, round(len(rows) ** 0.5 / 3)), cmap=palette, linewidths=0)
         axes.axhline(0.5, color=CHANCE, linewidth=0.8, label="chance")
         tenths = np.minimum((of_wordnet * 10).astype(int), 9)
         middles = [(tenth + 0.5) / 10 for tenth in range(10) if (tenths == tenth).any()]
@@ -56,38 +73,16 @@ def scatter(results: Results, options: FigureOptions) -> Figure | None:
         axes.set(
             title=title, xlim=(0, 1), ylim=(0, 1), xlabel="rank in WordNet (1 is the most similar pair)", aspect="equal"
         )
-        _label_ranks(axes, len(texts))
+        # Both axes show percentiles. Their ticks are ranks at round numbers.
+        step = max(1, int(float(f"{len(texts) / 4:.0e}")))
+        ranks = [1, *range(step, len(texts) + 1, step)]
+        places, labels = [1 - (rank - 0.5) / len(texts) for rank in ranks], [f"{rank:,}" for rank in ranks]
+        axes.set_xticks(places, labels)
+        axes.set_yticks(places, labels)
     figure.supylabel("rank in the network", fontsize=options.style.size)
     handles, texts = figure.axes[0].get_legend_handles_labels()
     drawing.draw_legend(figure, dict(zip(texts, handles, strict=True)))
     return figure
-
-
-def _spread_ties(values: NDArray[Any]) -> NDArray[Any]:
-    """Return percentiles in which equal values are spread at random over their ranks, so that they do not form lines."""
-    order = np.lexsort((np.random.default_rng(0).permutation(len(values)), values))
-    spread = np.empty(len(values))
-    spread[order] = (np.arange(len(values)) + 0.5) / len(values)
-    return spread
-
-
-def _label_ranks(axes: Axes, pairs: int) -> None:
-    """Label both axes, which show percentiles, with ranks at round numbers."""
-    step = max(1, int(float(f"{pairs / 4:.0e}")))
-    ranks = [1, *range(step, pairs + 1, step)]
-    places, labels = [1 - (rank - 0.5) / pairs for rank in ranks], [f"{rank:,}" for rank in ranks]
-    axes.set_xticks(places, labels)
-    axes.set_yticks(places, labels)
-
-
-def _draw_dots(axes: Axes, x: NDArray[Any], y: NDArray[Any]) -> None:
-    from matplotlib.colors import LinearSegmentedColormap
-
-    if len(x) <= MAX_DOTS:
-        axes.plot(x, y, ".", color=MORE[5], markersize=3, alpha=0.6, markeredgewidth=0, rasterized=True)
-    else:
-        cells = min(40, round(len(x) ** 0.5 / 3))
-        axes.hexbin(x, y, gridsize=cells, cmap=LinearSegmentedColormap.from_list("dsi", MORE), linewidths=0)
 
 
 def _name_outliers(axes: Axes, x: NDArray[Any], y: NDArray[Any], texts: list[str]) -> None:

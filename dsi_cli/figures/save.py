@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from dsi_cli.errors import UsageError, expected
+from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.figures import style as styles
-from dsi_cli.figures.catalogue import FIGURES, FigureSpec, figure_spec
-from dsi_cli.figures.figure_options import ANIMATION, FILMS, FORMATS, SCALES, FigureOptions, Opener
-from dsi_cli.figures.style import STYLES, Style
+from dsi_cli.figures.catalogue import ANIMATION, FIGURES, FILMS, FORMATS, SCALES, FigureOptions, figure_spec
+from dsi_cli.figures.style import STYLES
 from dsi_cli.queries import curve_panels
 from dsi_cli.queries.class_order import ORDERS
 from dsi_cli.store import atomic_write
@@ -44,65 +43,43 @@ class DrawnFigure(NamedTuple):
     """The animations among the files."""
 
 
-def check_options(
-    results: Results,
-    runs: Sequence[str] | None,
-    epochs: str | None = None,
-    kind: str | None = None,
-    measure: str | None = None,
-    order: str = "taxonomy",
-    style: str = "screen",
-    columns: int = 1,
-    open_image: Opener | None = None,
-    scale: str = "rank",
-    class_names: Sequence[str] | None = None,
-) -> FigureOptions:
-    """Return checked options.
+def check_options(results: Results, options: FigureOptions) -> None:
+    """Check that the runs, measure, order, style and scale of some options exist.
 
     Raises
     ------
     UsageError
-        A run, measure, order, style or scale does not exist, or the epochs have an unknown form.
+        One of them does not exist.
     """
-    names = list(dict.fromkeys(runs or results.names))
-    for name in names:
+    for name in options.names(results):
         results.epochs(name)  # raises if there is no such run
-    measures = curve_panels.sai_measures(results.curves)
-    for option, value, choices in (
-        ("measure", measure, measures),
-        ("order", order, ORDERS),
-        ("style", style, STYLES),
-        ("scale", scale, SCALES),
-    ):
-        if value is not None and value not in choices:
-            hint = expected(value, choices) if choices else "these results contain no SAI"
-            raise UsageError(f"there is no {option} {value!r}: {hint}", code=f"unknown-{option}", **{option: value})
-    return FigureOptions(
-        tuple(names),
-        _parse_epochs(epochs),
-        kind,
-        measure,
-        order,
-        scale,
-        tuple(class_names) if class_names else None,
-        Style(style, columns),
-        open_image,
-    )
+    if options.measure is not None:
+        measures = curve_panels.sai_measures(results.curves)
+        if not measures:
+            message = f"no measure {options.measure!r}: these results contain no SAI"
+            raise UsageError(message, code="unknown-measure", measure=options.measure)
+        require_choice("measure", options.measure, measures)
+    require_choice("order", options.order, ORDERS)
+    require_choice("style", options.style.name, STYLES)
+    require_choice("scale", options.scale, SCALES)
 
 
-def _parse_epochs(text: str | None) -> tuple[int, ...] | None:
-    """Return the epochs of ``0,5,30`` or ``first:last:step``."""
+def parse_epochs(text: str | None) -> tuple[int, ...] | None:
+    """Return the epochs of ``0,5,30`` or ``first:last:step``; None for all.
+
+    Raises
+    ------
+    UsageError
+        The text has another form.
+    """
     if text is None:
         return None
     match = re.fullmatch(r"(\d{1,9}):(\d{1,9})(?::(\d{1,9}))?", text.strip())
     if match is not None and int(match[3] or 1) > 0:
         return tuple(range(int(match[1]), int(match[2]) + 1, int(match[3] or 1)))
     if re.fullmatch(r"\d{1,9}(\s*,\s*\d{1,9})*", text.strip()) is None:
-        raise UsageError(
-            f"--epochs {text!r} cannot be read: use epochs such as 0,5,30 or a range first:last:step",
-            code="bad-epochs",
-            epochs=text,
-        )
+        hint = "use epochs such as 0,5,30 or a range first:last:step"
+        raise UsageError(f"--epochs {text!r} cannot be read: {hint}", code="bad-epochs", epochs=text)
     return tuple(int(part) for part in text.split(","))
 
 
@@ -137,17 +114,17 @@ def write(
         A file could not be written.
     """
     figure_formats, film_formats = split_formats(names, formats)
-    specs = [figure_spec(name) for name in dict.fromkeys(names) if name != ANIMATION]
-    if not names:
-        specs = list(FIGURES)
+    specs = [figure_spec(name) for name in dict.fromkeys(names) if name != ANIMATION] if names else list(FIGURES)
     files: list[Path] = []
     without_data: list[str] = []
     for done, spec in enumerate(specs):
         progress("drawing figures", done, len(specs))
-        written = _write_figure(results, spec, options, figure_formats, folder)
-        files += written
-        if not written:
-            without_data.append(spec.name)
+        with styles.using(options.style):
+            figure = spec.draw(results, options)
+            if figure is None:
+                without_data.append(spec.name)
+            else:
+                files += [save(figure, folder / f"{spec.name}.{form}", form) for form in figure_formats]
     progress("drawing figures", len(specs), len(specs))
     if ANIMATION not in names:
         return DrawnFigure(folder, tuple(files), tuple(without_data))
@@ -169,9 +146,7 @@ def split_formats(names: Sequence[str], formats: Sequence[str]) -> tuple[list[st
         A format does not exist, or none of the requested figures can have it.
     """
     for form in formats:
-        if form not in (*FORMATS, *FILMS):
-            hint = expected(form, [*FORMATS, *FILMS])
-            raise UsageError(f"there is no format {form!r}: {hint}", code="unknown-format", format=form)
+        require_choice("format", form, [*FORMATS, *FILMS])
     figure_formats = [form for form in formats if form in FORMATS]
     film_formats = [form for form in formats if form in FILMS]
     if film_formats and ANIMATION not in names:
@@ -200,14 +175,6 @@ def with_data(results: Results, options: FigureOptions, progress: Progress = lam
     if "heatmaps" in names:
         names.add(ANIMATION)
     return names
-
-
-def _write_figure(
-    results: Results, spec: FigureSpec, options: FigureOptions, formats: Sequence[str], folder: Path
-) -> list[Path]:
-    with styles.using(options.style):
-        figure = spec.draw(results, options)
-        return [] if figure is None else [save(figure, folder / f"{spec.name}.{form}", form) for form in formats]
 
 
 def save(figure: Figure, path: Path, form: str) -> Path:

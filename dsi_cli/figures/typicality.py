@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from dsi_cli.figures import axes as drawing
+from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.curves import finish
-from dsi_cli.figures.figure_options import FigureOptions
 from dsi_cli.figures.style import COLOURS
 from dsi_cli.queries import epoch_sampling
 from dsi_cli.queries import typicality as view
@@ -111,8 +111,14 @@ def histograms(results: Results, options: FigureOptions) -> Figure | None:
     """Return histograms of the cosines of right and wrong samples at several epochs, or None without templates."""
     frame = results.typicality_histogram
     frame = frame[frame["run"].isin(options.names(results)) & (frame["samples"] > 0)]
-    splits = dict.fromkeys(zip(frame["run"], frame["split"], strict=True))
-    parts = [(run, split, epoch) for run, split in splits for epoch in _histogram_epochs(frame, run, split, options)]
+    parts = []
+    for (run, split), rows in cast("Iterable[Any]", frame.groupby(["run", "split"], sort=False)):
+        epochs = sorted(map(int, rows["epoch"].unique()))
+        if options.epochs is None:
+            shown = epoch_sampling.thin_epochs(epochs, MAX_HISTOGRAM_EPOCHS)
+        else:
+            shown = [epoch for epoch in epochs if epoch in options.epochs] or epochs[-1:]
+        parts += [(run, split, epoch) for epoch in shown]
     if not parts:
         return None
     figure = drawing.grid(options.style, len(parts), share_y=True)
@@ -125,13 +131,6 @@ def histograms(results: Results, options: FigureOptions) -> Figure | None:
     figure.supylabel("share of samples", fontsize=options.style.size)
     drawing.draw_legend(figure, handles)
     return figure
-
-
-def _histogram_epochs(frame: pd.DataFrame, run: str, split: str, options: FigureOptions) -> list[int]:
-    epochs = sorted({int(epoch) for epoch in frame.loc[(frame["run"] == run) & (frame["split"] == split), "epoch"]})
-    if options.epochs is not None:
-        return [epoch for epoch in epochs if epoch in options.epochs] or epochs[-1:]
-    return epoch_sampling.thin_epochs(epochs, MAX_HISTOGRAM_EPOCHS)
 
 
 def _draw_histogram(axes: Axes, part: pd.DataFrame) -> dict[str, Any]:

@@ -11,8 +11,7 @@
 ``phases``            sentences about the phases of a run.
 ``typicality``        the typicality of correctly and wrongly classified samples by epoch.
 ``mistakes``          the worst mistakes and the most confused pairs of an epoch.
-``neighbors``         the classes nearest to a class, and the closest pairs.
-``neighbor_history``  the neighbours of a class over the epochs.
+``neighbors``         the classes nearest to a class at one epoch or over the epochs, and the closest pairs.
 ``relocated_images``  the new paths of images that were moved after they were predicted.
 ``export``            one matrix or table as a file or on stdout.
 ``comparison``        the comparison of several runs.

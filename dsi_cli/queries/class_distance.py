@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
 from dsi_cli.metrics.measures import similarity_ranks
+from dsi_cli.queries.matrices import matrix_or_none
 
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
@@ -70,25 +70,17 @@ class ClassDistance:
 def class_distance(run: Results, epoch: int | None, split: str, name: str | None) -> ClassDistance:
     """Return the distances of the classes of a run; `Results.csm` documents the parameters."""
     own: str | None = "ncsm"
-    csm = _matrix_or_none(run, "ncsm", epoch, None, name)
+    csm = matrix_or_none(run, "ncsm", epoch, None, name)
     if csm is None:
-        own, csm = "tncsm", _matrix_or_none(run, "tncsm", epoch, split, name)
+        own, csm = "tncsm", matrix_or_none(run, "tncsm", epoch, split, name)
     # A missing matrix has NaN for all pairs of classes.
     classes = int((run.classes["run"] == name).sum())
     missing = np.full((classes, classes), np.nan)
     if csm is None:
         own, csm = None, missing
-    wordnet = _matrix_or_none(run, "scsm", epoch, None, name)
-    if wordnet is None:
-        wordnet = missing
+    scsm = matrix_or_none(run, "scsm", None, None, name)
+    wordnet = missing if scsm is None else scsm.astype(np.float64)
     return ClassDistance(own, *ranks_among_known(csm), wordnet, *ranks_among_known(wordnet))
-
-
-def _matrix_or_none(run: Results, kind: str, epoch: int | None, split: str | None, name: str | None) -> NDArray[Any] | None:
-    try:
-        return run.csm(kind, epoch, split, name).to_numpy()
-    except UsageError:
-        return None
 
 
 def ranks_among_known(csm: NDArray[Any]) -> tuple[Values, int | None]:

@@ -60,8 +60,15 @@ def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_
         mask = np.array([name.casefold() in _spellings(label) for label in names])
     if mask.any():
         return mask
+    # Suggest the classes with a similar name or synonym.
+    labels_by_word: dict[str, list[str]] = {}
+    for label in names:
+        for word in (label, *label.partition(" (class ")[0].split(", ")):
+            labels_by_word.setdefault(word.lower(), []).append(label)
+    close = get_close_matches(name.lower(), labels_by_word, n=3)
+    similar = " or ".join(dict.fromkeys(label for word in close for label in labels_by_word[word]))
     hint = "dsi export OUT --table classes lists them"
-    if similar := _similar_names(name, names):
+    if similar:
         hint = f"try {similar}"
     elif len(names) <= MAX_LISTED_CLASSES:
         hint = f"expected one of {', '.join(names)}"
@@ -85,20 +92,6 @@ def class_index_by_name(name: str, names: Sequence[str]) -> int:
     indices = np.flatnonzero(match_class_name(name, names))
     if len(indices) > 1:
         listed = " or ".join(repr(names[int(index)]) for index in indices)
-        raise UsageError(
-            f"{len(indices)} classes are called {name!r}: write {listed}",
-            code="ambiguous-class",
-            name=name,
-            count=len(indices),
-        )
+        message = f"{len(indices)} classes are called {name!r}: write {listed}"
+        raise UsageError(message, code="ambiguous-class", name=name, count=len(indices))
     return int(indices[0])
-
-
-def _similar_names(name: str, names: Sequence[str]) -> str:
-    """Return the names, joined by "or", that are similar to one or have a similar synonym; empty if there are none."""
-    labels_by_word: dict[str, list[str]] = {}
-    for label in names:
-        for word in (label, *label.partition(" (class ")[0].split(", ")):
-            labels_by_word.setdefault(word.lower(), []).append(label)
-    close = get_close_matches(name.lower(), labels_by_word, n=3)
-    return " or ".join(dict.fromkeys(label for word in close for label in labels_by_word[word]))

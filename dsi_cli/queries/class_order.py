@@ -29,11 +29,6 @@ class ClassGroup(NamedTuple):
     """The index of the last class in the order, inclusive."""
 
 
-def given_order(classes: int) -> Order:
-    """Return the classifier's order."""
-    return np.arange(classes)
-
-
 def taxonomy_order(classes: pd.DataFrame) -> Order:
     """Return the display order of one run's rows of the classes table."""
     rows = classes.sort_values("class_index")
@@ -72,7 +67,7 @@ def leaf_order(tree: NDArray[Any]) -> Order:
 
 def cluster_order(similarity: NDArray[Any]) -> Order:
     """Return the order of the leaves of `clustering`."""
-    return given_order(len(similarity)) if len(similarity) < 2 else leaf_order(clustering(similarity))
+    return np.arange(len(similarity)) if len(similarity) < 2 else leaf_order(clustering(similarity))
 
 
 def class_groups(classes: pd.DataFrame, order: Order) -> list[ClassGroup]:

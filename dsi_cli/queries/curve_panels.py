@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.metrics import DISTANCES, MEASURES
+from dsi_cli.queries.epoch_sampling import evenly_spaced
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +99,6 @@ class Series:
     high: Values
     excess: Values
     z: Values
-    ceiling: Values
 
     @property
     def excess_std(self) -> Values:
@@ -173,45 +173,32 @@ def series(curves: pd.DataFrame, kind: PanelSpec, measure: str, classes: int = 0
     variants = (measure,) if "sai" in kind.metrics else kind.variants
     if variants is not None:
         rows = rows[rows["variant"].isin(variants)]
-    curves_by_key: list[Series] = []
+    found: list[Series] = []
     for key, group in rows.groupby(_KEYS, dropna=False, sort=False):
         if group[kind.column].notna().any():
             texts = dict(zip(_KEYS, cast("tuple[str | None, ...]", key), strict=True))
             curve = _series(texts, group)
             if classes and curve.metric in ("accuracy", "balanced_accuracy"):
                 curve = replace(curve, chance=np.full(len(curve.epochs), 1 / classes))
-            curves_by_key.append(curve)
+            found.append(curve)
     if "level_accuracy" in kind.metrics:
-        levels = sorted({int(curve.variant or 0) for curve in curves_by_key})
-        shown = {levels[round(place)] for place in np.linspace(0, len(levels) - 1, MAX_LEVELS)} if levels else set()
-        curves_by_key = [curve for curve in curves_by_key if int(curve.variant or 0) in shown]
-    return sorted(curves_by_key, key=_display_rank)
+        shown = evenly_spaced(sorted({int(curve.variant or 0) for curve in found}), MAX_LEVELS)
+        found = [curve for curve in found if int(curve.variant or 0) in shown]
+        return sorted(found, key=lambda curve: int(curve.variant or 0))
+    return sorted(found, key=lambda curve: min(_ORDER.get(curve.of, len(_ORDER)), _ORDER.get(curve.variant, len(_ORDER))))
 
 
 UNNAMED_REFERENCES = ("wordnet3.0-path", "wordnet3.0")
 """The references that labels omit: the default one, and the taxonomy of the severity."""
-_ORDER = (
-    *("ncsm,scsm", "tncsm-test,scsm", "tncsm-train,scsm", "ccsm-test,scsm", "ccsm-train,scsm", "ncsm,ccsm-test"),
-    *("max", "mean", "min"),
-)
-"""The display order of curves by their matrices or variant; others come last."""
+_MATRICES = ("ncsm,scsm", "tncsm-test,scsm", "tncsm-train,scsm", "ccsm-test,scsm", "ccsm-train,scsm", "ncsm,ccsm-test")
+_ORDER: dict[str | None, int] = {name: rank for rank, name in enumerate((*_MATRICES, "max", "mean", "min"))}
+"""The rank of curves in the display order, by their matrices or variant; others come last."""
 _IDM_NAMES = {"ncsm": "NIDM", "scsm": "WIDM", "tncsm": "TNCSM's IDM", "ncsm_centred": "centred NIDM"}
-_METRIC_NAMES = {
-    "accuracy_top5": "accuracy top-5",
-    "hierarchical_f1": "hierarchical F1",
-    "level_accuracy": "level",
-}
+_METRIC_NAMES = {"accuracy_top5": "accuracy top-5", "hierarchical_f1": "hierarchical F1", "level_accuracy": "level"}
 _KEYS = ["run", "metric", "of", "split", "variant", "reference"]
 """The columns of the curves table that identify a curve."""
-_COLUMNS = {
-    "value": "value",
-    "chance": "null_mean",
-    "chance_std": "null_std",
-    "low": "low",
-    "high": "high",
-    "excess": "excess",
-    "z": "z",
-    "ceiling": "ceiling",
+_COLUMNS = {"chance": "null_mean", "chance_std": "null_std"} | {
+    name: name for name in ("value", "low", "high", "excess", "z")
 }
 """The columns of the curves table by field of `Series`."""
 
@@ -223,12 +210,6 @@ def _series(key: dict[str, str | None], group: pd.DataFrame) -> Series:
     columns = {name: last[column].to_numpy(dtype=np.float64, na_value=np.nan) for name, column in _COLUMNS.items()}
     epochs = last["epoch"].to_numpy(dtype=np.int64)
     return Series(label=curve_label(key), epochs=epochs, **key, **columns)  # type: ignore[arg-type]
-
-
-def _display_rank(curve: Series) -> int:
-    if curve.metric == "level_accuracy":
-        return int(curve.variant or 0)
-    return next((_ORDER.index(text) for text in (curve.of, curve.variant) if text in _ORDER), len(_ORDER))
 
 
 def curve_label(key: dict[str, str | None]) -> str:

@@ -189,7 +189,8 @@ def compare(
     # One row per class.
     near, then = head_difference.nearest(before), head_difference.nearest(after)
     off_diagonal = ~np.eye(len(names), dtype=bool)
-    rows = pd.DataFrame({"class_index": np.arange(len(names)), "name": names, "group": _groups(labelled, len(names))})
+    groups = list(labelled.groups) or [None] * len(names)
+    rows = pd.DataFrame({"class_index": np.arange(len(names)), "name": names, "group": groups})
     empty = np.full(len(names), np.nan)
     rows["change"], rows["angle"], rows["angle_rounding"] = empty, empty, rounding_angle
     rows["norm_first"], rows["norm_second"], rows["zeroed"] = empty, empty, pd.Series([None] * len(names), dtype="Int64")
@@ -199,14 +200,14 @@ def compare(
         rows["norm_first"], rows["norm_second"] = (np.linalg.norm(head.astype(np.float64), axis=1) for head in (one, other))
         rows["zeroed"] = ((one != 0) & (other == 0)).sum(axis=1)
     rows["norm_change"] = np.where(rows["norm_first"] > 0, rows["norm_second"] / rows["norm_first"] - 1, np.nan)
-    rows["similarity_change"] = _mean_of_others(np.abs(change), off_diagonal)
+    rows["similarity_change"] = np.abs(change).mean(axis=1, where=off_diagonal)
     rows["gained"] = _names_only_in(then, near, after, names)
     rows["lost"] = _names_only_in(near, then, before, names)
     rows["beyond_rounding"] = exceeded
     rows["angle_variation"], rows["similarity_variation"] = empty, empty
     rows["beyond_variation"] = pd.Series([None] * len(names), dtype="boolean")
     if variation is not None and usual is not None:
-        usual_change = np.stack([_mean_of_others(np.abs(one), off_diagonal) for one in usual])
+        usual_change = np.stack([np.abs(step).mean(axis=1, where=off_diagonal) for step in usual])
         rows["similarity_variation"] = np.median(usual_change, axis=0)
         value, limit = rows["similarity_change"], float(np.quantile(usual_change, 0.95))
         if variation.has_angles and reason_no_angles is None:
@@ -225,12 +226,12 @@ def compare(
     pairs["similarity_change"], pairs["rounding"] = change[row, column], bound[row, column]
     pairs["beyond_rounding"] = beyond[row, column] & (exceeded[row] | exceeded[column])
     pairs["variation"] = np.nan if usual is None else np.sqrt(np.mean([step[row, column] ** 2 for step in usual], axis=0))
-    groups = _group_rows(rows, change, usual)
+    group_rows = _group_rows(rows, change, usual)
     notes = []
     if len(row) == MAX_PAIRS < len(names) * (len(names) - 1) // 2:
         notes.append(f"the table of pairs has the {MAX_PAIRS:,} pairs that changed most")
     source = None if variation is None else variation.source
-    return Difference(first, second, names, reason_no_angles, z, source, rows, pairs, groups, notes)
+    return Difference(first, second, names, reason_no_angles, z, source, rows, pairs, group_rows, notes)
 
 
 def _rounding(
@@ -256,15 +257,6 @@ def _names_only_in(
     ]
 
 
-def _mean_of_others(values: Float64s, off_diagonal: NDArray[np.bool_]) -> Float64s:
-    mean: Float64s = values.mean(axis=1, where=off_diagonal)
-    return mean
-
-
-def _groups(network: Network, classes: int) -> list[str | None]:
-    return list(network.groups) or [None] * classes
-
-
 def _group_rows(rows: pd.DataFrame, change: Float64s, usual: list[Float64s] | None) -> pd.DataFrame:
     """Return one row per group of two classes or more: changes within the group, and between it and the other classes."""
     found = []
@@ -273,13 +265,9 @@ def _group_rows(rows: pd.DataFrame, change: Float64s, usual: list[Float64s] | No
         others = np.setdiff1d(rows["class_index"], inside)
         if len(inside) < 2:
             continue
-        upper = np.triu_indices(len(inside), 1)
-        between = np.ix_(inside, others)
-
-        def within(matrix: Float64s, inside: NDArray[Any] = inside, upper: Any = upper) -> float:
-            return float(matrix[np.ix_(inside, inside)][upper].mean())
-
-        steps = np.array([within(step) for step in usual or ()])
+        # The means are over each pair of classes in the group once.
+        row, column = inside[np.array(np.triu_indices(len(inside), 1))]
+        steps = np.array([step[row, column].mean() for step in usual or ()])
         found.append(
             {
                 "group": name,
@@ -287,9 +275,9 @@ def _group_rows(rows: pd.DataFrame, change: Float64s, usual: list[Float64s] | No
                 "angle": members["angle"].mean(),
                 "angle_variation": members["angle_variation"].mean(),
                 "norm_change": members["norm_change"].mean(),
-                "within_change": within(change),
-                "within_variation": float(np.sqrt((steps**2).mean())) if len(steps) else np.nan,
-                "between_change": float(change[between].mean()) if len(others) else np.nan,
+                "within_change": change[row, column].mean(),
+                "within_variation": np.sqrt((steps**2).mean()) if len(steps) else np.nan,
+                "between_change": change[np.ix_(inside, others)].mean() if len(others) else np.nan,
                 "moved": int(members["beyond_rounding"].sum()),
             }
         )

@@ -85,9 +85,7 @@ def front_loaded(changes: Sequence[float], count: int) -> list[int]:
         return list(range(len(changes)))
     if count < 2:
         return [last][:count]
-    total = [0.0]
-    for change in changes[1:]:
-        total.append(total[-1] + change)
+    total = np.concatenate([[0.0], np.cumsum(changes[1:])])
     kept = [0, last]
     while len(kept) < count:
         gaps = [(total[end] - total[start], end - start, start, end) for start, end in pairwise(kept)]
@@ -111,26 +109,24 @@ def epochs_of_most_change(run: Results, frames: Sequence[MatrixFrames], count: i
     epochs = evenly_spaced(frames[0].epochs, max(MAX_COMPARED_EPOCHS, count))
     if len(epochs) <= count:
         return epochs
+    if count < 2:
+        return epochs[-1:]
     progress = np.mean([_relative_change(run, matrices, epochs) for matrices in frames], axis=0)
-    return [epochs[index] for index in _indices_of_equal_parts(progress, count)]
+    # Choose the epoch nearest to each part of the progress that leaves enough epochs for the other parts.
+    indices = [0]
+    for part in range(1, count - 1):
+        low, high = indices[-1] + 1, len(epochs) - count + part
+        goal = progress[-1] * part / (count - 1)
+        indices.append(low + int(np.argmin(np.abs(progress[low : high + 1] - goal))))
+    return [epochs[index] for index in [*indices, len(epochs) - 1]]
 
 
 def _relative_change(run: Results, frames: MatrixFrames, epochs: Sequence[int]) -> NDArray[np.float64]:
     """Return the sum of changes up to each epoch, relative to the sum of all changes."""
-    sums, before = [0.0], epoch_matrix(run, frames, epochs[0])
+    changes, before = [0.0], epoch_matrix(run, frames, epochs[0])
     for epoch in epochs[1:]:
         after = epoch_matrix(run, frames, epoch)
-        change = float(np.sqrt(np.nanmean(np.square(after - before, dtype=np.float64)))) if len(after) > 1 else 0.0
-        sums.append(sums[-1] + change)
+        changes.append(float(np.sqrt(np.nanmean(np.square(after - before, dtype=np.float64)))) if len(after) > 1 else 0.0)
         before = after
-    return np.array(sums) / (sums[-1] or 1.0)
-
-
-def _indices_of_equal_parts(progress: NDArray[np.float64], count: int) -> list[int]:
-    """Return ``count`` distinct indices, with both ends, each the nearest free one to its part of the progress."""
-    indices, last = [0], len(progress) - 1
-    for part in range(1, count - 1):
-        goal = progress[-1] * part / (count - 1)
-        low, high = indices[-1] + 1, last - (count - 1 - part)
-        indices.append(low + int(np.argmin(np.abs(progress[low : high + 1] - goal))))
-    return [*indices, last] if count > 1 else [last]
+    sums = np.cumsum(changes)
+    return sums / (sums[-1] or 1.0)

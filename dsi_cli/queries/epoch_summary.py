@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.hierarchical_scores import HIERARCHY_METRICS
@@ -57,9 +58,6 @@ class MistakeSummary:
     """Value and chance level of the scores by the hierarchy: ``hierarchical_f1/micro``, ``level_accuracy/1``, ..."""
 
 
-_SAI = {"variant": "measure", "value": "value", "null_mean": "chance", "excess": "excess", "z": "z", "reason": "reason"}
-
-
 def epoch_summaries(out: Path, run: str) -> list[EpochSummary]:
     """Return a summary of each epoch of a run, in order; the last checkpoint of an epoch counts.
 
@@ -69,8 +67,15 @@ def epoch_summaries(out: Path, run: str) -> list[EpochSummary]:
         The curves cannot be read.
     """
     rows, own, measure = _rows_matrix_and_measure(out, run)
-    fields_by_epoch = _collect_by_epoch(rows, lambda row: _fields(row, own, measure))
-    return [EpochSummary(epoch, **fields) for epoch, fields in fields_by_epoch.items()]
+    kind, split = MatrixId.parse(own)
+    sai = {"measure": "variant", "value": "value", "chance": "null_mean", "excess": "excess", "z": "z", "reason": "reason"}
+    columns = {
+        ("sai", f"{own},scsm", None, measure): sai,
+        ("wsi", kind, split, "max"): {"max_wsi": "value"},
+        ("wsi", kind, split, "min"): {"min_wsi": "value"},
+        ("accuracy", None, "test", None): {"accuracy": "value"},
+    }
+    return [EpochSummary(epoch, **fields) for epoch, fields in _fields_by_epoch(rows, columns).items()]
 
 
 def mistake_summaries(out: Path, run: str) -> dict[str, list[MistakeSummary]]:
@@ -78,59 +83,45 @@ def mistake_summaries(out: Path, run: str) -> dict[str, list[MistakeSummary]]:
     rows, own, measure = _rows_matrix_and_measure(out, run)
     summaries: dict[str, list[MistakeSummary]] = {}
     for split in sorted({row["split"] for row in rows if row["metric"] == "mistakes"}, reverse=True):
-        by_epoch = _collect_by_epoch(rows, lambda row, split=split: _mistake_fields(row, own, measure, split))  # type: ignore[misc]
-        summaries[split] = []
-        for epoch, fields in by_epoch.items():
-            scores = {name: fields.pop(name) for name in list(fields) if name.split("/")[0] in HIERARCHY_METRICS}
-            if "mistakes" in fields:
-                summaries[split].append(MistakeSummary(epoch, **fields, hierarchy=scores))
+        columns = {
+            ("gap", "ncsm,tncsm", None, measure): {"gap": "value"},
+            ("sai", f"{own},ccsm-{split}", None, measure): {"ccsm": "excess", "ccsm_z": "z"},
+            ("mistakes", None, split, None): {"mistakes": "value"},
+            ("idm", "scsm", split, "errors"): {"widm": "value", "widm_z": "z"},
+            ("idm", MatrixId.parse(own).kind, split, "errors"): {"nidm": "value", "nidm_z": "z", "chance": "null_mean"},
+        }
+        scores: dict[int | None, dict[str, dict[str, float | None]]] = {}
+        for row in rows:
+            if row["metric"] in HIERARCHY_METRICS and row["split"] == split and row["value"] is not None:
+                name = "/".join(filter(None, (row["metric"], row["variant"])))
+                scores.setdefault(row["epoch"], {})[name] = {"value": row["value"], "chance": row["null_mean"]}
+        summaries[split] = [
+            MistakeSummary(epoch, **fields, hierarchy=scores.get(epoch, {}))
+            for epoch, fields in _fields_by_epoch(rows, columns).items()
+            if "mistakes" in fields
+        ]
     return summaries
 
 
 def _rows_matrix_and_measure(out: Path, run: str) -> tuple[list[Row], str, str | None]:
     """Return a run's rows for its main reference, the matrix of the network's similarity, and the measure of the SAI."""
     others = set(layout.references_of(out, run)[1:])
-    tables = (CURVES, EXTRA_CURVES)
-    rows = [row for table in tables for row in table_rows(out, table, run) if row["reference"] not in others]
-    rows = [row for row in rows if "|" not in (row["reference"] or "")]
+    rows = [*table_rows(out, CURVES, run), *table_rows(out, EXTRA_CURVES, run)]
+    rows = [row for row in rows if row["reference"] not in others and "|" not in (row["reference"] or "")]
     variants = {row["variant"] for row in rows if row["metric"] == "sai"}
     measure = next((measure.name for measure in MEASURES if measure.name in variants), None)
     return rows, network_matrix(rows), measure
 
 
-def _collect_by_epoch(rows: list[Row], fields: Callable[[Row], Row]) -> dict[int | None, Row]:
-    """Return the union of the fields of all rows of each epoch, in order of the epochs."""
-    collected: dict[int | None, Row] = {}
+def _fields_by_epoch(rows: list[Row], columns: Mapping[Any, Mapping[str, str]]) -> dict[int | None, Row]:
+    """Return the fields of each epoch, in order.
+
+    Parameters
+    ----------
+    columns : the column of each field, by the (metric, of, split, variant) of the rows
+    """
+    fields: dict[int | None, Row] = {}
     for row in rows:
-        collected.setdefault(row["epoch"], {}).update(fields(row))
-    return dict(sorted(collected.items(), key=lambda item: item[0] or 0))
-
-
-def _fields(row: Row, own: str, measure: str | None) -> Row:
-    kind, split = MatrixId.parse(own)
-    if row["metric"] == "sai" and row["of"] == f"{own},scsm" and row["variant"] == measure:
-        return {field: row[column] for column, field in _SAI.items()}
-    if row["metric"] == "wsi" and row["of"] == kind and row["split"] == split and row["variant"] in ("max", "min"):
-        return {f"{row['variant']}_wsi": row["value"]}
-    if row["metric"] == "accuracy" and row["split"] == "test":
-        return {"accuracy": row["value"]}
-    return {}
-
-
-def _mistake_fields(row: Row, own: str, measure: str | None, split: str) -> Row:
-    if row["metric"] == "gap" and row["variant"] == measure:
-        return {"gap": row["value"]}
-    if row["metric"] == "sai" and row["variant"] == measure and row["of"] == f"{own},ccsm-{split}":
-        return {"ccsm": row["excess"], "ccsm_z": row["z"]}
-    if row["split"] != split:
-        return {}
-    if row["metric"] == "mistakes":
-        return {"mistakes": row["value"]}
-    if row["metric"] in HIERARCHY_METRICS and row["value"] is not None:
-        name = "/".join(filter(None, (row["metric"], row["variant"])))
-        return {name: {"value": row["value"], "chance": row["null_mean"]}}
-    if row["metric"] == "idm" and row["variant"] == "errors" and row["of"] == "scsm":
-        return {"widm": row["value"], "widm_z": row["z"]}
-    if row["metric"] == "idm" and row["variant"] == "errors" and row["of"] == MatrixId.parse(own).kind:
-        return {"nidm": row["value"], "nidm_z": row["z"], "chance": row["null_mean"]}
-    return {}
+        chosen = columns.get((row["metric"], row["of"], row["split"], row["variant"]), {})
+        fields.setdefault(row["epoch"], {}).update({field: row[column] for field, column in chosen.items()})
+    return dict(sorted(fields.items(), key=lambda item: item[0] or 0))

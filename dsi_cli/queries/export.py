@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from dsi_cli.errors import UsageError, expected
+import numpy as np
+
+from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.store import atomic_write
 
 if TYPE_CHECKING:
@@ -66,16 +68,13 @@ def export_frame(run: Results, query: ExportQuery) -> pd.DataFrame:
         if not query.ranked:
             return run.csm(*matrix, reference=query.reference, rows=rows, classes=classes)
         if classes is not None:
-            raise UsageError(
-                "--sorted ranks all classes of a row: leave out --classes; --rows selects rows", code="sorted-with-classes"
-            )
+            message = "--sorted ranks all classes of a row: leave out --classes; --rows selects rows"
+            raise UsageError(message, code="sorted-with-classes")
         return run.sorted(*matrix, query.reference, rows)
     if rows is not None or classes is not None:
-        raise UsageError(
-            "--rows and --classes select a part of a matrix: leave them out for a table", code="classes-of-a-table"
-        )
-    if table not in TABLES:
-        raise UsageError(f"no table {table!r}: {expected(table, TABLES)}", code="unknown-table", table=table)
+        message = "--rows and --classes select a part of a matrix: leave them out for a table"
+        raise UsageError(message, code="classes-of-a-table")
+    require_choice("table", table, TABLES)
     frame: pd.DataFrame = getattr(run, table)
     return frame if query.run is None else frame[frame["run"] == query.run]
 
@@ -99,17 +98,15 @@ def parse_classes(text: str | None, option: str) -> list[int | str] | None:
     if span := re.fullmatch(r"\s*(\d{1,9}):(\d{1,9})\s*", text):
         start, stop = int(span[1]), int(span[2])
         if stop - start > MAX_SELECTED_CLASSES:
-            raise UsageError(
-                f"{option} {text}: more classes than any classifier has", code="too-many-classes", option=option
-            )
+            message = f"{option} {text}: more classes than any classifier has"
+            raise UsageError(message, code="too-many-classes", option=option)
         classes.extend(range(start, stop))
     else:
         parts = [part.strip() for part in text.split(",") if part.strip()]
         classes.extend(int(part) if part.isdecimal() and len(part) < 10 else part for part in parts)
     if not classes:
-        raise UsageError(
-            f"{option} {text!r} contains no class: write for example 0:100 or cat,dog", code="no-classes", option=option
-        )
+        message = f"{option} {text!r} contains no class: write for example 0:100 or cat,dog"
+        raise UsageError(message, code="no-classes", option=option)
     return classes
 
 
@@ -121,9 +118,9 @@ def export_format(target: str, asked: str | None) -> str:
     UsageError
         The format is not one of `FORMATS`.
     """
-    if asked is not None and asked not in FORMATS:
-        raise UsageError(f"cannot export as {asked!r}: {expected(asked, FORMATS)}", code="unknown-format", format=asked)
-    if asked is None and target:
+    if asked is not None:
+        require_choice("format", asked, FORMATS)
+    elif target:
         atomic_write.require_suffix(target, [f".{name}" for name in FORMATS], "the format is that of the file's name")
     return asked or Path(target).suffix.lstrip(".").lower() or "csv"
 
@@ -143,7 +140,21 @@ def write_stream(frame: pd.DataFrame, stream: IO[bytes], kind: str, *, is_matrix
         The frame is a table and the format NPY (code ``npy-of-a-table``).
     """
     require_matrix(kind, is_matrix=is_matrix)
-    _WRITERS[kind](frame, stream, is_matrix)
+    if kind == "npy":
+        np.save(stream, frame.to_numpy(), allow_pickle=False)
+        return
+    if is_matrix:
+        frame = _with_class_column(frame)
+    if kind == "parquet":
+        frame.to_parquet(stream, index=False, compression="zstd")
+        return
+
+    # Write lists as JSON, because NumPy's text of them lacks commas and contains line breaks.
+    def cell(value: object) -> object:
+        return json.dumps(value.tolist(), ensure_ascii=False) if isinstance(value, np.ndarray) else value
+
+    objects = frame.columns[[dtype.kind == "O" for dtype in frame.dtypes]]
+    frame.assign(**{name: frame[name].map(cell) for name in objects}).to_csv(stream, index=False, lineterminator="\n")
 
 
 def write_file(frame: pd.DataFrame, path: Path, kind: str, *, is_matrix: bool) -> None:
@@ -174,33 +185,3 @@ def _with_class_column(frame: pd.DataFrame) -> pd.DataFrame:
     wide.columns = pd.Index(columns)
     wide.insert(0, "class", [str(name) for name in frame.index], allow_duplicates=True)
     return wide
-
-
-def _parquet(frame: pd.DataFrame, stream: IO[bytes], is_matrix: bool) -> None:
-    (_with_class_column(frame) if is_matrix else frame).to_parquet(stream, index=False, compression="zstd")
-
-
-def _csv(frame: pd.DataFrame, stream: IO[bytes], is_matrix: bool) -> None:
-    (_with_class_column(frame) if is_matrix else _lists_as_json(frame)).to_csv(stream, index=False, lineterminator="\n")
-
-
-def _lists_as_json(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with lists as JSON, because NumPy's text of them lacks commas and contains line breaks."""
-    import numpy as np
-
-    def cell(value: object) -> object:
-        return json.dumps(value.tolist(), ensure_ascii=False) if isinstance(value, np.ndarray) else value
-
-    flat = frame.copy()
-    for name in frame.columns[[kind.kind == "O" for kind in frame.dtypes]]:
-        flat[name] = frame[name].map(cell)
-    return flat
-
-
-def _npy(frame: pd.DataFrame, stream: IO[bytes], _is_matrix: bool) -> None:
-    import numpy as np
-
-    np.save(stream, frame.to_numpy(), allow_pickle=False)
-
-
-_WRITERS: dict[str, Callable[[pd.DataFrame, IO[bytes], bool], None]] = {"parquet": _parquet, "csv": _csv, "npy": _npy}

@@ -246,20 +246,8 @@ def network_matrix(rows: Sequence[Row]) -> str:
 
 
 def _trend(rows: Iterable[Row]) -> Trend | None:
-    by_epoch = {
-        row["epoch"]: Point(
-            row["epoch"],
-            row["value"],
-            row["low"],
-            row["high"],
-            row["null_mean"],
-            row["null_std"],
-            row["z"],
-            row["p_value"],
-        )
-        for row in rows
-        if row["value"] is not None
-    }
+    columns = ("epoch", "value", "low", "high", "null_mean", "null_std", "z", "p_value")
+    by_epoch = {row["epoch"]: Point(*(row[column] for column in columns)) for row in rows if row["value"] is not None}
     points = tuple(sorted(by_epoch.values(), key=lambda point: point.epoch or 0))
     return Trend(points) if points else None
 
@@ -285,26 +273,18 @@ def _first_epoch(rows: Sequence[Row], agreement: Trend | None, accuracy: Trend |
 
 def _phases(rows: Sequence[Row]) -> tuple[tuple[Phase, ...], str | None, Point | None]:
     """Return the phases of the agreement, the reason why it has none, and its t90."""
-    of_agreement = [row for row in rows if row["curve"].startswith(AGREEMENT_PREFIXES)]
-    phases = tuple(
-        Phase(
-            row["phase"],
-            row["first_epoch"],
-            row["last_epoch"],
-            row["low"],
-            row["high"],
-            row["gain"],
-            row["gain_low"],
-            row["gain_high"],
-        )
-        for row in of_agreement
-        if row["phase"] in PHASE_NAMES
-    )
-    t90 = next(
-        (Point(None, row["last_epoch"], row["low"], row["high"]) for row in of_agreement if row["phase"] == "t90"), None
-    )
-    reason = next((row["reason"] for row in of_agreement if row["phase"] is None), None)
-    return phases, reason, t90
+    columns = ("phase", "first_epoch", "last_epoch", "low", "high", "gain", "gain_low", "gain_high")
+    phases, reason, t90 = [], None, None
+    for row in rows:
+        if not row["curve"].startswith(AGREEMENT_PREFIXES):
+            continue
+        if row["phase"] in PHASE_NAMES:
+            phases.append(Phase(*(row[column] for column in columns)))
+        elif row["phase"] == "t90" and t90 is None:
+            t90 = Point(None, row["last_epoch"], row["low"], row["high"])
+        elif row["phase"] is None and reason is None:
+            reason = row["reason"]
+    return tuple(phases), reason, t90
 
 
 def table_rows(out: Path, table: Table, run: str) -> list[Row]:
@@ -352,7 +332,13 @@ def _learned_clause(learned: Sequence[RunFindings]) -> str:
         return f"learned {structure}: {_peak_clause(learned)}."
 
     # Name the network that was nearest to its peak after its first trained epoch, if that value is precise enough.
-    precise = {run.first_epoch.share: run for run in learned if run.first_epoch and _has_precise_first_epoch(run)}
+    precise = {}
+    for run in learned:
+        point = run.agreement.at(run.first_epoch.epoch) if run.agreement and run.first_epoch else None
+        if run.first_epoch is None or point is None or not point.is_above_chance:
+            continue
+        if point.low is None or point.value - point.low <= MAX_RELATIVE_ERROR * point.value:
+            precise[run.first_epoch.share] = run
     if precise:
         share = max(precise)
         run, first = precise[share], precise[share].first_epoch
@@ -367,14 +353,6 @@ def _learned_clause(learned: Sequence[RunFindings]) -> str:
     name = run.run if len(learned) > 1 else "it"
     interval = f"95 % CI {t90.low:.1f} to {t90.high:.1f}" if t90 else ""
     return f"learned {structure} early: {name} had 90 % of its plateau by epoch {min(times):.1f} of {run.epochs[-1]} ({interval})."
-
-
-def _has_precise_first_epoch(run: RunFindings) -> bool:
-    """Return whether the agreement after the first trained epoch is above chance and its interval is narrow."""
-    point = run.agreement.at(run.first_epoch.epoch) if run.agreement and run.first_epoch else None
-    if point is None or not point.is_above_chance:
-        return False
-    return point.low is None or point.value - point.low <= MAX_RELATIVE_ERROR * point.value
 
 
 def _peak_clause(learned: Sequence[RunFindings]) -> str:
@@ -410,17 +388,16 @@ def _headline_within_chance(aligned: Sequence[RunFindings]) -> str:
 def _headline_without_agreement(usable: Sequence[RunFindings]) -> str:
     """Return what mistakes show if there is no agreement, and the reason why there is none."""
     reason = f"The agreement with {usable[0].reference} is unknown ({(usable[0].no_agreement or '').rstrip('.')})."
-    following = [
-        (run, mistakes.nidm.last)
-        for run in usable
-        for mistakes in list(run.mistakes.values())[:1]
-        if mistakes.nidm and mistakes.nidm.last.is_above_chance
-    ]
+    following = {}
+    for run in usable:
+        nidm = next((mistakes.nidm for mistakes in run.mistakes.values()), None)
+        if nidm and nidm.last.is_above_chance:
+            following[run.run] = nidm.last
     if not following:
         return reason
-    run, point = max(following, key=lambda pair: pair[1].value)
+    name, point = max(following.items(), key=lambda item: item[1].value)
     chance = "" if point.chance is None else f" (chance {percent(point.chance)})"
-    follow = f"The mistakes of {run.run} follow its own similarity"
+    follow = f"The mistakes of {name} follow its own similarity"
     return f"{follow}: {percent(point.value)} of classes are farther from the truth{chance}. {reason}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,21 +68,15 @@ def matrix_frames(run: Results, name: str, kind: str | None = None, split: str |
     """
     known = [matrix_kind.name for matrix_kind in KINDS]
     if kind is not None and kind not in known:
-        raise UsageError(
-            f"{kind!r} is no kind of matrix that changes over epochs: {expected(kind, known)}",
-            code="unknown-kind",
-            matrix=kind,
-        )
+        message = f"{kind!r} is no kind of matrix that changes over epochs: {expected(kind, known)}"
+        raise UsageError(message, code="unknown-kind", matrix=kind)
     for matrix_kind in KINDS:
         if kind not in (None, matrix_kind.name):
             continue
         splits = matrix_kind.splits if split is None or matrix_kind.splits == (None,) else (split,)
         for part in splits:
-            epochs = [
-                epoch
-                for epoch in run.epochs(name)
-                if layout.csm_path(run.path, name, matrix_kind.name, part, epoch).is_file()
-            ]
+            paths = {epoch: layout.csm_path(run.path, name, matrix_kind.name, part, epoch) for epoch in run.epochs(name)}
+            epochs = [epoch for epoch, path in paths.items() if path.is_file()]
             if epochs:
                 return MatrixFrames(name, matrix_kind, part, tuple(epochs))
     return None
@@ -90,18 +84,23 @@ def matrix_frames(run: Results, name: str, kind: str | None = None, split: str |
 
 def epoch_matrix(run: Results, frames: MatrixFrames, epoch: int) -> Values:
     """Return an epoch's raw matrix ``(C, C)`` with NaN on the diagonal; `Results.csm` documents the errors."""
-    return without_diagonal(run.csm(frames.kind.name, epoch, frames.split, frames.run).to_numpy(copy=True))
+    values: Values = run.csm(frames.kind.name, epoch, frames.split, frames.run).to_numpy(copy=True)
+    np.fill_diagonal(values, np.nan)
+    return values
 
 
 def reference_matrix(run: Results, name: str) -> Values | None:
     """Return a run's reference matrix ``(C, C)`` with NaN on the diagonal and for classes without a synset, or None."""
+    values = matrix_or_none(run, "scsm", None, None, name)
+    if values is not None:
+        values = values.copy()
+        np.fill_diagonal(values, np.nan)
+    return values
+
+
+def matrix_or_none(run: Results, kind: str, epoch: int | None, split: str | None, name: str | None) -> Values | None:
+    """Return a matrix as `Results.csm` does, or None if the run does not have it."""
     try:
-        return without_diagonal(run.csm("scsm", run=name).to_numpy(copy=True))
+        return run.csm(kind, epoch, split, name).to_numpy()
     except UsageError:
         return None
-
-
-def without_diagonal(values: NDArray[Any]) -> Values:
-    """Set the diagonal of a matrix to NaN in place and return it."""
-    np.fill_diagonal(values, np.nan)
-    return values

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError, expected
+from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.queries.class_distance import Values, class_distance, none_if_nan
 from dsi_cli.queries.class_names import class_names, match_class_name
 from dsi_cli.store import layout
@@ -197,14 +197,8 @@ def confused_pairs(run: Results, query: MistakeQuery | None = None) -> MistakeLi
 
 def _fill_defaults(run: Results, query: MistakeQuery, table: Table) -> MistakeQuery:
     """Return the query with run and epoch; the reader of the table raises the error for an unknown epoch."""
-    if query.order not in ORDERS:
-        raise UsageError(
-            f"no order {query.order!r}: {expected(query.order, ORDERS)}", code="unknown-order", order=query.order
-        )
-    if query.split not in SPLITS:
-        raise UsageError(
-            f"no split {query.split!r}: {expected(query.split, SPLITS)}", code="unknown-split", split=query.split
-        )
+    require_choice("order", query.order, ORDERS)
+    require_choice("split", query.split, SPLITS)
     run.epochs(query.run)  # raises an error for an unknown run
     name = query.run if query.run is not None else run.names[0]
     run.require_matrices(name)
@@ -224,9 +218,8 @@ def _fill_defaults(run: Results, query: MistakeQuery, table: Table) -> MistakeQu
             run=name,
             other_split=other_split,
         )
-    if not run.has_epochs(name):
-        return replace(query, run=name, epoch=None)
-    return replace(query, run=name, epoch=epochs[-1] if query.epoch is None else query.epoch)
+    epoch = epochs[-1] if query.epoch is None else query.epoch
+    return replace(query, run=name, epoch=epoch if run.has_epochs(name) else None)
 
 
 def stored_epochs(run: Results, table: Table, name: str, split: str) -> list[int]:

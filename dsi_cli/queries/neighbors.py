@@ -1,4 +1,4 @@
-"""The classes nearest to a class, and the closest pairs of classes.
+"""The classes nearest to a class at one epoch or over all epochs, and the closest pairs of classes.
 
 Neighbours are sorted by falling similarity in the class's row of a CSM, with ties in order of class index, as in the SoCSM. Each
 has the WordNet similarity of the same two classes, which shows if the neighbour is related semantically.
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError, expected
+from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.metrics.measures import mid_ranks
 from dsi_cli.queries.class_distance import Values, is_surprise, none_if_nan, ranks_among_known
 from dsi_cli.queries.class_names import class_index_by_name, class_names
+from dsi_cli.queries.epoch_sampling import log_spaced
+from dsi_cli.queries.matrices import matrix_or_none
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout
 from dsi_cli.store.matrix_id import MATRIX_KINDS, SPLITS
@@ -117,6 +119,63 @@ class NeighborList:
         return "; ".join(parts) or None
 
 
+@dataclass(frozen=True)
+class Interval:
+    """Consecutive epochs at which a class was among the nearest."""
+
+    entered: int
+    last: int
+    left: int | None
+    """The next epoch, at which it was not among the nearest; None if the run ends before."""
+
+
+@dataclass(frozen=True)
+class NeighborTrack:
+    """The rank of one class as a neighbour at each epoch."""
+
+    name: str
+    class_index: int
+    places: list[int]
+    """The rank at each epoch, from 1."""
+    stays: list[Interval]
+    wordnet_similarity: float | None
+    wordnet_rank: float | None
+    surprise: bool = False
+    """True if the class is near at the last epoch and far in WordNet, or the other way round."""
+
+
+@dataclass(frozen=True)
+class NeighborHistory:
+    """Every class that was among the nearest at an epoch, in order of its rank at the last epoch."""
+
+    query: NeighborQuery
+    """The query with run, split and the last epoch filled in."""
+    of: str
+    """The name of the class whose neighbours are listed."""
+    epochs: list[int]
+    wordnet_furthest: int | None
+    rows: list[NeighborTrack]
+
+    @property
+    def title(self) -> str:
+        """The title of the list, in one line."""
+        most, rows = self.query.most, f"{len(self.rows):,}"
+        # The same classes may be the nearest at all epochs.
+        if any(stay.entered != self.epochs[0] or stay.left is not None for row in self.rows for stay in row.stays):
+            neighbors = f"{rows} classes were {'the' if most == 1 else f'among the {most}'} nearest"
+        elif len(self.rows) == 1:
+            neighbors = "the class nearest"
+        else:
+            neighbors = f"the {rows} classes nearest"
+        matrix = matrix_title(replace(self.query, epoch=None))
+        return f"{matrix}, epochs {self.epochs[0]} to {self.epochs[-1]}: {neighbors} to {self.of}"
+
+    @property
+    def shown(self) -> list[int]:
+        """The indices of the epochs that a table shows; most are early, where most changes."""
+        return log_spaced(range(len(self.epochs)))
+
+
 def nearest(run: Results, of: str, query: NeighborQuery | None = None) -> NeighborList:
     """Return the classes nearest to a class.
 
@@ -154,11 +213,12 @@ def closest_pairs(run: Results, query: NeighborQuery | None = None) -> NeighborL
     query = fill_defaults(run, query or NeighborQuery())
     if run.is_vast(query.run):
         return _closest_stored_pairs(run, query)
-    names, csm = class_names(run, query.run), similarity_matrix(run, query)
+    names = class_names(run, query.run)
+    csm = run.csm(query.kind, query.epoch, query.split, query.run).to_numpy(dtype=np.float64)
     first, second = np.triu_indices(len(csm), 1)
     similarity = (csm[first, second] + csm[second, first]) / 2
-    wordnet = _wordnet(run, query)
-    semantic = np.full(len(first), np.nan) if wordnet is None else wordnet[first, second]
+    wordnet = matrix_or_none(run, "scsm", None, None, query.run)
+    semantic = np.full(len(first), np.nan) if wordnet is None else wordnet[first, second].astype(np.float64)
     # Rank the pairs by WordNet similarity.
     has_wordnet = ~np.isnan(semantic)
     rank = np.full(semantic.shape, np.nan)
@@ -189,12 +249,8 @@ def _closest_stored_pairs(run: Results, query: NeighborQuery) -> NeighborList:
     names, near = class_names(run, query.run), run.neighbors(query.kind, query.epoch, query.run)
     stored = len(near) // len(names)
     if query.most > stored:
-        raise UsageError(
-            f"{len(names):,} classes have only their {stored} nearest classes stored: list {stored} pairs or fewer",
-            code="too-many-pairs",
-            classes=len(names),
-            stored=stored,
-        )
+        message = f"{len(names):,} classes have only their {stored} nearest classes stored: list {stored} pairs or fewer"
+        raise UsageError(message, code="too-many-pairs", classes=len(names), stored=stored)
     ends = np.sort(near[["class_index", "neighbor"]].to_numpy(), axis=1)
     pairs, first_rows = np.unique(ends, axis=0, return_index=True)
     similarity = near["similarity"].to_numpy()[first_rows]
@@ -206,52 +262,88 @@ def _closest_stored_pairs(run: Results, query: NeighborQuery) -> NeighborList:
     return NeighborList(query, None, len(names) * (len(names) - 1) // 2, None, True, rows, True)
 
 
+def neighbor_history(run: Results, of: str, query: NeighborQuery | None = None) -> NeighborHistory:
+    """Return every class that was among the ``query.most`` nearest to a class at an epoch, in order of the last epoch.
+
+    Raises
+    ------
+    UsageError
+        The query names an epoch (code ``epoch-not-applicable``) or the reference matrix (code ``matrix-without-epochs``). Other
+        errors are those of `nearest`.
+    """
+    query = query or NeighborQuery()
+    if query.epoch is not None:
+        raise UsageError("neighbours over epochs are those of all epochs: leave out the epoch", code="epoch-not-applicable")
+    if query.kind == "scsm":
+        message = "the reference matrix is the same at every epoch: choose another kind, or leave out the epochs"
+        raise UsageError(message, code="matrix-without-epochs")
+    query = fill_defaults(run, query)
+    names = class_names(run, query.run)
+    index = class_index_by_name(of, names)
+    epochs = stored_epochs(run, query)
+    places = np.full((len(epochs), len(names)), len(names), dtype=np.int64)
+    known = np.zeros(places.shape, dtype=np.bool_)
+    for row, epoch in enumerate(epochs):
+        order = neighbor_order(similarity_row(run, replace(query, epoch=epoch), index), index)
+        places[row, order] = np.arange(1, len(order) + 1)
+        known[row, order] = True
+    is_near = known & (places <= query.most)
+    wordnet, rank, furthest = wordnet_row(run, query, index)
+    rows = [
+        NeighborTrack(
+            name=names[j],
+            class_index=j,
+            places=places[:, j].tolist(),
+            stays=_intervals(is_near[:, j], epochs),
+            wordnet_similarity=none_if_nan(wordnet[j]),
+            wordnet_rank=none_if_nan(rank[j]),
+            surprise=is_surprise(int(places[-1, j]), len(names) - 1, none_if_nan(rank[j]), furthest),
+        )
+        for j in np.argsort(places[-1], kind="stable").tolist()
+        if is_near[:, j].any()
+    ]
+    return NeighborHistory(query, names[index], epochs, furthest, rows)
+
+
+def _intervals(is_near: NDArray[np.bool_], epochs: list[int]) -> list[Interval]:
+    """Return the intervals of epochs at which a class was among the nearest."""
+    padded = np.concatenate([[False], is_near, [False]])
+    starts, ends = np.flatnonzero(padded[1:] & ~padded[:-1]), np.flatnonzero(padded[:-1] & ~padded[1:])
+    return [
+        Interval(epochs[start], epochs[end - 1], epochs[end] if end < len(epochs) else None)
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+    ]
+
+
 def fill_defaults(run: Results, query: NeighborQuery) -> NeighborQuery:
     """Return the query with run, split and epoch filled in; `nearest` documents the errors."""
-    if query.kind not in MATRIX_KINDS:
-        raise UsageError(
-            f"no kind {query.kind!r} of matrix: {expected(query.kind, MATRIX_KINDS)}",
-            code="unknown-kind",
-            matrix=query.kind,
-        )
+    require_choice("kind", query.kind, MATRIX_KINDS)
     run.epochs(query.run)  # raises an error for an unknown run
     query = replace(query, run=query.run if query.run is not None else run.names[0])
-    query = _fill_split(run, query)
+    # Check the split, or choose the first one that has such a matrix.
+    has_splits = query.kind in SPLIT_KINDS
+    if query.split is not None:
+        require_choice("split", query.split, SPLITS)
+        if not has_splits:
+            message = f"a matrix of kind {query.kind} belongs to no split: leave out the split {query.split!r}"
+            raise UsageError(message, code="matrix-without-splits", matrix=query.kind)
+    elif has_splits:
+        stored = [name for name in SPLITS if stored_epochs(run, replace(query, split=name))]
+        query = replace(query, split=stored[0] if stored else SPLITS[0])
+    # Check the epoch, or choose the last one.
     if query.kind == "scsm":
         if query.epoch is not None:
-            raise UsageError(
-                "the reference matrix (scsm) is the same at every epoch: leave out the epoch", code="matrix-without-epochs"
-            )
+            message = "the reference matrix (scsm) is the same at every epoch: leave out the epoch"
+            raise UsageError(message, code="matrix-without-epochs")
         return query
     epochs = stored_epochs(run, query)
     if not epochs:
         raise _missing_matrix_error(run, query)
     if query.epoch is not None and query.epoch not in epochs:
-        raise UsageError(
-            f"no {_matrix_name(query)} of epoch {query.epoch} in run {query.run!r}: there are {brief_epochs(epochs)}",
-            code="unknown-epoch",
-            epoch=query.epoch,
-            run=query.run,
-        )
-    if not run.has_epochs(query.run):
-        return replace(query, epoch=None)
-    return replace(query, epoch=epochs[-1] if query.epoch is None else query.epoch)
-
-
-def _fill_split(run: Results, query: NeighborQuery) -> NeighborQuery:
-    kind, split = query.kind, query.split
-    if split is not None and split not in SPLITS:
-        raise UsageError(f"no split {split!r}: {expected(split, SPLITS)}", code="unknown-split", split=split)
-    if split is not None and kind not in SPLIT_KINDS:
-        raise UsageError(
-            f"a matrix of kind {kind} belongs to no split: leave out the split {split!r}",
-            code="matrix-without-splits",
-            matrix=kind,
-        )
-    if split is None and kind in SPLIT_KINDS:
-        stored = [name for name in SPLITS if stored_epochs(run, replace(query, split=name))]
-        query = replace(query, split=stored[0] if stored else SPLITS[0])
-    return query
+        message = f"no {_matrix_name(query)} of epoch {query.epoch} in run {query.run!r}: there are {brief_epochs(epochs)}"
+        raise UsageError(message, code="unknown-epoch", epoch=query.epoch, run=query.run)
+    epoch = epochs[-1] if query.epoch is None else query.epoch
+    return replace(query, epoch=epoch if run.has_epochs(query.run) else None)
 
 
 def stored_epochs(run: Results, query: NeighborQuery) -> list[int]:
@@ -284,28 +376,16 @@ def _missing_matrix_error(run: Results, query: NeighborQuery) -> UsageError:
     )
 
 
-def similarity_matrix(run: Results, query: NeighborQuery) -> Values:
-    """Return the matrix of a query whose defaults are filled in."""
-    return run.csm(query.kind, query.epoch, query.split, query.run).to_numpy(dtype=np.float64)
-
-
 def similarity_row(run: Results, query: NeighborQuery, index: int) -> Values:
     """Return the row of a class in the matrix of a query whose defaults are filled in."""
     values: Values = run.csm(query.kind, query.epoch, query.split, query.run, rows=[index]).to_numpy(dtype=np.float64)[0]
     return values
 
 
-def _wordnet(run: Results, query: NeighborQuery) -> Values | None:
-    try:
-        return run.csm("scsm", None, None, query.run).to_numpy(dtype=np.float64)
-    except UsageError:
-        return None  # there are no labels, or none is in WordNet
-
-
 def wordnet_row(run: Results, query: NeighborQuery, index: int) -> tuple[Values, Values, int | None]:
     """Return a class's WordNet similarities, their ranks, and the largest rank; NaN and None without a reference matrix."""
-    wordnet = _wordnet(run, query)
-    if wordnet is None:
+    wordnet = matrix_or_none(run, "scsm", None, None, query.run)
+    if wordnet is None:  # there are no labels, none is in WordNet, or the matrix is too large to be stored
         missing = np.full(len(class_names(run, query.run)), np.nan)
         return missing, missing, None
     rank, furthest = ranks_among_known(wordnet)

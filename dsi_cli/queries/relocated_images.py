@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from itertools import takewhile
 from pathlib import Path
 
 from dsi_cli.errors import UsageError
@@ -29,11 +30,8 @@ class RelocatedImages:
 
     def __init__(self, folder: Path, paths: Iterable[str]) -> None:
         if not folder.is_dir():
-            raise UsageError(
-                f"no folder {folder}: --images takes the folder that contains the images now",
-                code="missing-folder",
-                folder=folder,
-            )
+            message = f"no folder {folder}: --images takes the folder that contains the images now"
+            raise UsageError(message, code="missing-folder", folder=folder)
         self.folder = folder
         names = {_parts(file)[-1] for path in paths for file in (path, _split_container(path)[0])}
         self._files_by_name: dict[str, list[str]] = {}
@@ -63,16 +61,15 @@ class RelocatedImages:
 
     def _best_match(self, path: str) -> str | None:
         parts = _parts(path)
-        lengths = {file: _common_suffix_length(_parts(file), parts) for file in self._files_by_name.get(parts[-1], [])}
+        lengths = {}
+        for file in self._files_by_name.get(parts[-1], []):
+            # Count the equal parts at the end of both paths.
+            pairs = zip(reversed(_parts(file)), reversed(parts), strict=False)
+            lengths[file] = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         longest = [file for file, length in lengths.items() if length == max(lengths.values())]
         if len(longest) > 1:
-            raise UsageError(
-                f"{path}: {len(longest)} files in {self.folder} match equally well, such as {longest[0]}",
-                code="ambiguous-image",
-                path=path,
-                count=len(longest),
-                example=longest[0],
-            )
+            message = f"{path}: {len(longest)} files in {self.folder} match equally well, such as {longest[0]}"
+            raise UsageError(message, code="ambiguous-image", path=path, count=len(longest), example=longest[0])
         return longest[0] if longest else None
 
 
@@ -85,13 +82,3 @@ def _split_container(path: str) -> tuple[str, str]:
 def _parts(path: str) -> list[str]:
     """Return the parts of a path with slashes or backslashes."""
     return [part for part in re.split(r"[/\\]", path) if part] or [path]
-
-
-def _common_suffix_length(parts: list[str], others: list[str]) -> int:
-    """Return the number of equal parts at the end."""
-    count = 0
-    for part, other in zip(reversed(parts), reversed(others), strict=False):
-        if part != other:
-            break
-        count += 1
-    return count

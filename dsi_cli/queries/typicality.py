@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
 
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import TYPICALITY
@@ -42,30 +46,20 @@ def typicality_summary(out: Path, run: str) -> dict[str, list[TypicalitySummary]
         The table cannot be read.
     """
     path = layout.table_path(out, TYPICALITY)
-    rows = parquet.read(path, run).to_pylist() if path.is_file() else []
-    # Of several checkpoints of an epoch, only the last step counts.
-    last_step: dict[tuple[str, int | None], int] = {}
-    for row in rows:
-        key = (row["split"], row["epoch"])
-        last_step[key] = max(last_step.get(key, -1), _step(row))
+    rows = parquet.read(path, run).to_pandas() if path.is_file() else pd.DataFrame()
     summaries: dict[str, list[TypicalitySummary]] = {}
-    for split, epoch in sorted(last_step, key=lambda key: (key[0] == "train", key[1] or 0)):
-        step = last_step[split, epoch]
-        selected = [row for row in rows if (row["split"], row["epoch"], _step(row)) == (split, epoch, step)]
-        right, wrong = _means(selected, True), _means(selected, False)
-        summaries.setdefault(split, []).append(TypicalitySummary(epoch, **right, **wrong))
-    return summaries
-
-
-def _step(row: dict[str, Any]) -> int:
-    return -1 if row["step"] is None else int(row["step"])
-
-
-def _means(rows: list[dict[str, Any]], is_right: bool) -> dict[str, Any]:
-    name = "right" if is_right else "wrong"
-    with_samples = [row for row in rows if row["correct"] == is_right and row["samples"]]
-    means: dict[str, Any] = {f"{name}_classes": len(with_samples)}
-    for column, suffix in _FIELDS.items():
-        values = [row[column] for row in with_samples if row[column] is not None]
-        means[name + suffix] = sum(values) / len(values) if values else None
-    return means
+    if rows.empty:
+        return summaries
+    # Of several checkpoints of an epoch, only the last step counts. A missing epoch or step comes first.
+    rows = rows.assign(epoch=rows["epoch"].fillna(-1), step=rows["step"].fillna(-1))
+    rows = rows[rows["step"] == rows.groupby(["split", "epoch"])["step"].transform("max")]
+    for (split, epoch), group in cast("Iterable[Any]", rows.groupby(["split", "epoch"])):
+        fields: dict[str, Any] = {}
+        for name, is_right in (("right", True), ("wrong", False)):
+            of_kind = group[(group["correct"] == is_right) & (group["samples"] > 0)]
+            fields[f"{name}_classes"] = len(of_kind)
+            for column, suffix in _FIELDS.items():
+                mean = of_kind[column].mean()
+                fields[name + suffix] = None if np.isnan(mean) else float(mean)
+        summaries.setdefault(split, []).append(TypicalitySummary(None if epoch < 0 else int(epoch), **fields))
+    return dict(sorted(summaries.items()))

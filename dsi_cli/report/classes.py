@@ -1,14 +1,21 @@
-"""Class tables, orders and groups of classes for the page."""
+"""Data of single classes for the page: tables, orders and groups, agreement with the reference, geometry, common hypernyms."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsi_cli import similarity
 from dsi_cli.queries import class_order
+from dsi_cli.queries.class_geometry import by_class, spectrum_by_epoch
 from dsi_cli.queries.class_names import readable_names
+from dsi_cli.queries.class_order import synset_words
+from dsi_cli.queries.epoch_sampling import evenly_spaced
+from dsi_cli.report.curve_data import six_digits
+from dsi_cli.report.matrix_codec import LEVELS, off_diagonal, pack
 from dsi_cli.report.matrix_sources import Matrix
 
 if TYPE_CHECKING:
@@ -18,6 +25,8 @@ if TYPE_CHECKING:
 
 Orders = dict[str, list[int]]
 """Class indices in display order, by the name of the order; the page starts with the first."""
+CommonHypernyms = Callable[[Sequence[str | None]], tuple[Sequence[str], NDArray[np.int32]]]
+"""Takes a synset name per class; returns names, and for every two classes the index of a name, -1 for no hypernym."""
 COLUMNS = (
     "name",
     "synset",
@@ -32,6 +41,10 @@ COLUMNS = (
 LONG_COLUMNS = ("definition", "candidates")
 MAX_CANDIDATES = 6
 """Maximum number of candidate synsets per label in the table."""
+MAX_CLASSES, MAX_EPOCHS = 1000, 40
+"""The maximum number of classes and epochs with a geometry. Of more classes, it has those with the longest and shortest vectors."""
+MAX_SINGULAR_VALUES = 200
+"""The maximum number of singular values on the page, in equal steps."""
 TITLES = {"taxonomy": "WordNet's taxonomy", "given": "order of the classifier", "cluster": "clusters of the last {matrix}"}
 
 
@@ -60,7 +73,7 @@ def _json_value(value: Any) -> Any:
 def class_orders(classes: pd.DataFrame, last_matrix: Matrix | None) -> Orders:
     """Return the display orders of a run's classes; the order by clusters needs the network's last matrix."""
     orders: Orders = {}
-    given = class_order.given_order(len(classes)).tolist()
+    given = list(range(len(classes)))
     taxonomy = class_order.taxonomy_order(classes).tolist()
     if classes["synset"].notna().any() or taxonomy != given:
         orders["taxonomy"] = taxonomy
@@ -81,3 +94,84 @@ def describe_orders(classes: pd.DataFrame, orders: Orders, matrix: str) -> list[
         }
         for name, order in orders.items()
     ]
+
+
+def class_agreement(results: Results, run: str) -> dict[str, Any] | None:
+    """Return the agreement of each class and group with the main reference, lowest first; None if nothing was measured."""
+    # Select the rows of the main reference at the last epoch with a value.
+    rows = results.alignment_by_class
+    rows = results.fill_missing_epochs(rows[rows["run"] == run])
+    rows = rows[rows["reference"].isin(results.references(run)[:1])]
+    if not rows["pearson"].notna().any():
+        return None
+    epoch = rows.loc[rows["pearson"].notna(), "epoch"].max()
+    last = rows[rows["epoch"] == epoch].sort_values("pearson", kind="stable")
+    last = last.drop_duplicates(["class_index", "group"], keep="last")
+
+    # A row belongs either to a class or to a group; a group that is too small has no value.
+    is_class = last["class_index"].notna()
+    classes = last[is_class].to_dict("records")
+    groups = last[~is_class & last["pearson"].notna()].to_dict("records")
+    return {
+        "epoch": int(epoch),
+        "of": str(last["of"].iloc[0]),
+        "classes": [[int(row["class_index"]), *six_digits((row["pearson"], row["z"]))] for row in classes],
+        "groups": [
+            [synset_words(str(row["group"])), *six_digits((row["pearson"], row["z"])), int(row["classes_used"])]
+            for row in groups
+        ],
+        "small": int((~is_class).sum()) - len(groups),
+    }
+
+
+def geometry_data(results: Results, run: str) -> dict[str, Any] | None:
+    """Return epochs, classes (index, norms, bias, drift), longest vector first, and spectrum; None without a classifier."""
+    norms = by_class(results, run, "norm")
+    if norms.empty:
+        return None
+    last = norms.columns[-1]
+    falling = norms[last].sort_values(ascending=False, kind="stable").index
+    half = MAX_CLASSES // 2
+    shown = falling if len(falling) <= MAX_CLASSES else falling[:half].append(falling[-half:])
+    epochs = evenly_spaced(list(norms.columns), MAX_EPOCHS)
+    parts = [by_class(results, run, name).reindex(shown) for name in ("bias", "angle_previous", "angle_last")]
+    columns = [parts[0][last], parts[1][last], parts[2][norms.columns[0]]]
+    return {
+        "epochs": [int(epoch) for epoch in epochs],
+        "features": int(results.checkpoints.loc[results.checkpoints["run"] == run, "features"].max()),
+        "count": len(falling),
+        "classes": [
+            [int(index), [None if np.isnan(norm) else float(f"{norm:.4g}") for norm in history], *six_digits(rest)]
+            for index, history, *rest in zip(shown, norms.loc[shown, epochs].to_numpy(), *columns, strict=True)
+        ],
+        "spectrum": _spectrum_data(results, run),
+    }
+
+
+def _spectrum_data(results: Results, run: str) -> dict[str, Any] | None:
+    """Return the cumulative shares of the singular values at the first and the last epoch and by chance; None if unknown."""
+    shares, chance = spectrum_by_epoch(results, run)
+    if shares.empty:
+        return None
+    numbers = evenly_spaced(list(shares.index), MAX_SINGULAR_VALUES)
+    columns = {"chance": chance, "first": shares.iloc[:, 0], "last": shares.iloc[:, -1]}
+    return {
+        "numbers": [int(number) for number in numbers],
+        "epochs": [int(epoch) for epoch in shares.columns[[0, -1]]],
+        **{name: [float(f"{share:.4f}") for share in column.cumsum()[numbers]] for name, column in columns.items()},
+    }
+
+
+def hypernym_data(
+    synsets: Sequence[str | None], common_hypernyms: CommonHypernyms, lines_name: str
+) -> tuple[dict[str, Any], str]:
+    """Return the description of the common hypernyms for the page, and their packed text.
+
+    Code 0 is a pair without a common hypernym, and code ``k`` is the ``k``-th name.
+    """
+    names, hypernyms = common_hypernyms(synsets)
+    pairs = off_diagonal(hypernyms, symmetric=True)
+    used = np.unique(pairs[pairs >= 0])
+    codes = np.where(pairs >= 0, np.searchsorted(used, pairs) + 1, 0).astype(np.uint16)
+    words = [synset_words(names[index]) for index in used.tolist()]
+    return {"lines": lines_name, "levels": LEVELS[0], "symmetric": True, "names": words}, pack(codes, LEVELS[0])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,27 +17,27 @@ from dsi_cli.metrics.measures import Values
 from dsi_cli.queries.class_order import taxonomy_order
 from dsi_cli.queries.comparison.class_differences import compare_classes
 from dsi_cli.queries.comparison.compare import MEASURES, Comparison, ComparisonOptions
-from dsi_cli.queries.comparison.criteria import measure_title
-from dsi_cli.queries.comparison.cross_alignment import CrossAlignment
-from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracyComparison, describe_epochs, runs_at_epochs
+from dsi_cli.queries.comparison.criteria import measure_title, seed_range
+from dsi_cli.queries.comparison.cross_alignment import AlignmentPoint, CrossAlignment
+from dsi_cli.queries.comparison.equal_accuracy import CriterionRow, describe_epochs, runs_at_epochs
 from dsi_cli.queries.comparison.repetitions import CURVES, NETWORKS, CurveBand, RunCurve
 from dsi_cli.queries.comparison.runs import ComparedRun
-from dsi_cli.queries.comparison.verdict import Verdict
 from dsi_cli.report import html
 from dsi_cli.report.curve_data import six_digits
-from dsi_cli.report.forest import forest
 from dsi_cli.store import atomic_write
 from dsi_cli.store.results import Results
-from dsi_cli.version import __version__
 
 SCRIPTS = ("dom.js", "frame.js", "exports.js", "curves.js", "colours.js", "frames.js", "comparison.js")
 """Scripts of the page in the order in which they are joined."""
-PARTS = ("frame.html", "comparison.html", *html.STYLES, *SCRIPTS)
 FILE = "comparison.html"
 MAX_NETWORK_PAIRS = 15
 """Maximum number of pairs of networks with curves."""
 MAX_PICTURES = 3
 """Maximum number of pairs of networks whose matrices are shown."""
+MAX_TICKS = 4
+"""The maximum number of ticks on each side of 0."""
+EDGE = 0.93
+"""Ticks that are further from 0 than this share of the half width are left out, because their text would be cut off."""
 MAX_SIDE = 400
 """Maximum number of rows of a shown matrix; larger matrices are shown as means of blocks."""
 
@@ -61,19 +60,25 @@ def save(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[s
 
 def render(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
     """Return the HTML page of a comparison; equal comparisons give equal pages."""
-    # Values that the template prints.
-    pairs = [_pair(equal, verdict) for equal, verdict in zip(comparison.equal, comparison.verdicts, strict=True)]
-    has_groups = _has_groups(comparison)
+    pairs = []
+    for equal, verdict in zip(comparison.equal, comparison.verdicts, strict=True):
+        first, second = describe_epochs(equal.first_chosen), describe_epochs(equal.second_chosen)
+        pairs.append({"verdict": verdict, "equal": equal, "forest": forest(equal.forest), "first": first, "second": second})
+    between = []
+    for alignment in comparison.between[:MAX_NETWORK_PAIRS]:
+        points = _points(alignment, comparison)
+        last = points[-1] if points else None
+        between.append({"first": alignment.first, "second": alignment.second, "reason": alignment.reason, "last": last})
     names = list(dict.fromkeys(line.group for line in comparison.runs))
-    kind = "groups" if has_groups else "runs"
+    kind = "groups" if comparison.has_groups else "runs"
     pictures = _pictures(comparison)
     variables = {
         "title": " and ".join(names) if len(names) == 2 else f"{len(names)} {kind}",
         "comparison": comparison,
-        "has_groups": has_groups,
+        "has_groups": comparison.has_groups,
         "pairs": pairs,
         "pictures": pictures,
-        "between": [_last_alignment(pair, comparison.measures[0]) for pair in comparison.between[:MAX_NETWORK_PAIRS]],
+        "between": between,
         "measure": measure_title(comparison.measures[0]),
         "options": option_rows(options),
         "command": command(options, outputs),
@@ -81,37 +86,36 @@ def render(comparison: Comparison, options: ComparisonOptions, outputs: Sequence
         "sentence": lambda text: sentence(text, names),
         "most_pairs": MAX_NETWORK_PAIRS,
     }
-
-    # The digest identifies the comparison and the version of the page.
-    parts = [__version__, *map(html.part, PARTS), repr((comparison, options, outputs))]
-    digest = hashlib.sha256("\n".join(parts).encode(errors="backslashreplace")).hexdigest()
-    data = {**curves(comparison), "pictures": pictures}
-    page = html.assemble("comparison.html", SCRIPTS, variables, data, {}, digest)
+    page = html.assemble("comparison.html", SCRIPTS, variables, {**curves(comparison), "pictures": pictures})
     return page.encode(errors="backslashreplace").decode()  # a path may contain bytes that are not UTF-8
-
-
-def _has_groups(comparison: Comparison) -> bool:
-    return any(line.group != line.label for line in comparison.runs)
 
 
 def curves(comparison: Comparison) -> dict[str, Any]:
     """Return the data of the scripts: one panel per curve with one line per run or group, and the similarity between networks."""
     panels = [_panel(comparison, curve) for curve in CURVES]
-    measure = comparison.measures[0]
     networks: list[dict[str, Any]] = []
     between: list[dict[str, Any]] = []
-    if _has_groups(comparison):
+    if comparison.has_groups:
         bands = [band for band in comparison.curves if band.curve == NETWORKS]
         networks = [_line(band, [0.0] * len(band.x)) for band in bands]
     else:
-        between = [_points(pair, measure) for pair in comparison.between[:MAX_NETWORK_PAIRS] if pair.points]
+        columns = {"value": "value", "chance": "null_mean", "chance_std": "null_std", "excess": "excess", "z": "z"}
+        for alignment in comparison.between[:MAX_NETWORK_PAIRS]:
+            if points := _points(alignment, comparison):
+                line = {name: six_digits([getattr(point, column) for point in points]) for name, column in columns.items()}
+                label = f"{alignment.first} – {alignment.second}"
+                between.append({"label": label, "epochs": [point.at for point in points], **line})
     return {
         "along": comparison.epochs,
         "panels": [panel for panel in panels if panel["lines"]],
-        "measure": measure_title(measure),
+        "measure": measure_title(comparison.measures[0]),
         "networks": networks,
         "between": between,
     }
+
+
+def _points(alignment: CrossAlignment, comparison: Comparison) -> list[AlignmentPoint]:
+    return [point for point in alignment.points if point.measure == comparison.measures[0]]
 
 
 def _panel(comparison: Comparison, curve: RunCurve) -> dict[str, Any]:
@@ -144,28 +148,54 @@ def _line(band: CurveBand, chance: Sequence[float | None] | None) -> dict[str, A
     return line
 
 
-def _points(alignment: CrossAlignment, measure: str) -> dict[str, Any]:
-    points = [point for point in alignment.points if point.measure == measure]
-    columns = {"value": "value", "chance": "null_mean", "chance_std": "null_std", "excess": "excess", "z": "z"}
-    numbers = {name: six_digits([getattr(point, column) for point in points]) for name, column in columns.items()}
-    return {"label": f"{alignment.first} – {alignment.second}", "epochs": [point.at for point in points], **numbers}
+class ForestRow(NamedTuple):
+    """The positions of one row in percent of the width; None if the value is missing."""
+
+    row: CriterionRow
+    difference: float | None
+    low: float | None
+    high: float | None
+    seeds: tuple[float, float] | None
+    """The start and the width of the range of 95 % of pairs of seeds."""
 
 
-def _last_alignment(alignment: CrossAlignment, measure: str) -> dict[str, Any]:
-    points = [point for point in alignment.points if point.measure == measure]
-    last = points[-1] if points else None
-    return {"first": alignment.first, "second": alignment.second, "reason": alignment.reason, "last": last}
+class Forest(NamedTuple):
+    """A forest plot; positive differences, which are to the right, favour the first network."""
+
+    rows: list[ForestRow]
+    ticks: list[tuple[float, str]]
+    """The position and the text of each tick."""
 
 
-def _pair(equal: EqualAccuracyComparison, verdict: Verdict) -> dict[str, Any]:
-    """Return two runs or groups for the template: the verdict, the forest plot and the epochs."""
-    return {
-        "verdict": verdict,
-        "equal": equal,
-        "forest": forest(equal.forest),
-        "first": describe_epochs(equal.first_chosen),
-        "second": describe_epochs(equal.second_chosen),
-    }
+def forest(rows: Sequence[CriterionRow]) -> Forest:
+    """Return the forest plot of some rows.
+
+    The scale holds all intervals. A range of seeds that is larger is cut off.
+    """
+    ends = [abs(value) for row in rows for value in (row.low, row.high, row.difference) if value is not None]
+    limit = 1.1 * (max(ends, default=0.0) or 1.0)
+
+    def position(value: float | None) -> float | None:
+        return None if value is None else round(50 + 50 * max(-1.0, min(1.0, value / limit)), 2)
+
+    placed = []
+    for row in rows:
+        seeds = None
+        if row.seed_deviation is not None:
+            half = min(50.0, 50 * seed_range(row.seed_deviation) / limit)
+            seeds = (round(50 - half, 2), round(2 * half, 2))
+        placed.append(ForestRow(row, position(row.difference), position(row.low), position(row.high), seeds))
+
+    # Choose the smallest round step that gives few ticks.
+    unit = 10.0 ** np.floor(np.log10(limit))
+    step = next(factor * unit for factor in (0.5, 1.0, 2.0, 5.0) if limit / (factor * unit) < MAX_TICKS + 1)
+    digits = max(0, int(-np.floor(np.log10(step) + 1e-9)))
+    count = int(EDGE * limit / step)
+    ticks = []
+    for multiple in range(-count, count + 1):
+        text = "0" if multiple == 0 else f"{multiple * step:+.{digits}f}".replace("-", "−")
+        ticks.append((round(50 + 50 * multiple * step / limit, 2), text))
+    return Forest(placed, ticks)
 
 
 def _pictures(comparison: Comparison) -> list[dict[str, Any]]:

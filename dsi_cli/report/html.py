@@ -30,8 +30,6 @@ SCRIPTS = (
     "axis.js",
     "difference.js",
     "heatmaps.js",
-    "tip.js",
-    "player.js",
     "tables.js",
     "rankchart.js",
     "inspector.js",
@@ -46,7 +44,7 @@ SCRIPTS = (
 """Scripts of the report in the order in which they are joined."""
 STYLES = ("style.css", "overview.css", "explorer.css")
 """Style sheets of all pages in the order in which they are joined."""
-PARTS = ("frame.html", "page.html", "epoch-bar.html", *STYLES, *SCRIPTS)
+PARTS = ("frame.html", "page.html", *STYLES, *SCRIPTS)
 DIGEST = "dsi-tables"
 """Name of the meta element with the digest of the tables from which the page was made."""
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
@@ -97,7 +95,7 @@ def assemble(
     scripts: Sequence[str],
     variables: Mapping[str, Any],
     data: Any,
-    lines: Mapping[str, Sequence[str]],
+    lines: Mapping[str, Sequence[str]] | None = None,
     digest: str = "",
 ) -> str:
     """Return a complete page.
@@ -109,7 +107,7 @@ def assemble(
     variables : values for the template, which escapes them
     data : the data of the scripts, written as JSON
     lines : packed matrices by name
-    digest : digest of the tables from which the page is made
+    digest : digest of the tables from which the page is made; empty for a page that is always written
     """
     from markupsafe import Markup
 
@@ -124,7 +122,7 @@ def assemble(
         style=Markup(style),  # noqa: S704 (a file of this package)
         script=Markup(code),  # noqa: S704 (files of this package)
         data=Markup(escape_json(data)),  # noqa: S704 (escaped)
-        lines={name: Markup("\n".join(packed)) for name, packed in lines.items()},  # noqa: S704 (base64)
+        lines={name: Markup("\n".join(packed)) for name, packed in (lines or {}).items()},  # noqa: S704 (base64)
     )
 
 

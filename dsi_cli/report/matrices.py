@@ -69,17 +69,12 @@ def run_matrices(results: Results, run: str) -> RunMatrices:
         matrices.nearest = matrix_sources.nearest(results, run, classes)
         return matrices
 
-    def add_neighbors(epoch: int, matrix: Matrix) -> None:
-        matrices.nearest[epoch] = neighbor_data.pack_neighbors(matrix)
-
     all_series = matrix_sources.matrix_series(results, run)
     names = {series.name for series in all_series}
     own = next((name for name in NETWORK_MATRICES if name in names), None)
     for series in all_series:
-        if series.name == own and classes > 1:
-            values = matrix_sources.value_range(series, add_neighbors)
-        else:
-            values = matrix_sources.value_range(series)
+        nearest = matrices.nearest if series.name == own and classes > 1 else None
+        values = matrix_sources.value_range(series, nearest)
         if values is not None:
             matrices.series.append((series, values))
     return matrices
@@ -120,7 +115,10 @@ def pack(
     orders : the display orders (`dsi_cli.report.classes.describe_orders`)
     prefix : prefix of the new names in ``lines``
     """
-    complete = _complete_epochs(matrices, share.complete)
+    # Complete matrices are at epochs between which the network's matrix changes most.
+    change = dict.fromkeys(matrices.epochs, 1.0) if matrices.own is None else matrices.own[1].change
+    epochs = list(change)
+    complete = [epochs[index] for index in epoch_sampling.front_loaded(list(change.values()), share.complete)]
     packed = [
         _pack_series(series, values, share.levels, complete, orders, f"{prefix}-{series.name}", lines)
         for series, values in matrices.series
@@ -137,12 +135,6 @@ def pack(
             **_scale_data(neighbor_data.SCALE),
         }
     return {"whole": complete, "matrices": packed, "near": near}
-
-
-def _complete_epochs(matrices: RunMatrices, count: int) -> list[int]:
-    change = dict.fromkeys(matrices.epochs, 1.0) if matrices.own is None else matrices.own[1].change
-    epochs = list(change)
-    return [epochs[index] for index in epoch_sampling.front_loaded(list(change.values()), count)]
 
 
 def _pack_series(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -83,20 +84,19 @@ def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
     kinds = list(SYMMETRIC)
     matrix_ids = [matrix_id for matrix_id in map(MatrixId.parse, names) if matrix_id.kind in SYMMETRIC]
     matrix_ids.sort(key=lambda matrix_id: (kinds.index(matrix_id.kind), matrix_id.split != "test"))
-    all_series = [_stored_series(results, run, *matrix_id) for matrix_id in matrix_ids]
-    return [series for series in all_series if series.epochs]
-
-
-def _stored_series(results: Results, run: str, kind: str, split: str | None) -> MatrixSeries:
-    paths = {epoch: layout.csm_path(results.path, run, kind, split, epoch) for epoch in results.epochs(run)}
-    paths = {epoch: path for epoch, path in paths.items() if path.is_file()}
     classes = int((results.classes["run"] == run).sum())
+    all_series = []
+    for kind, split in matrix_ids:
+        paths = {epoch: layout.csm_path(results.path, run, kind, split, epoch) for epoch in results.epochs(run)}
+        paths = {epoch: path for epoch, path in paths.items() if path.is_file()}
+        if paths:
+            read = lru_cache(max(2, MAX_CACHED_BYTES // max(1, 4 * classes * classes)))(partial(_read, paths, classes))
+            all_series.append(MatrixSeries(kind, split, list(paths), read))
+    return all_series
 
-    @lru_cache(maxsize=max(2, MAX_CACHED_BYTES // max(1, 4 * classes * classes)))
-    def read(epoch: int) -> Matrix:
-        return parquet.padded(parquet.to_matrix(parquet.read(paths[epoch])), classes)
 
-    return MatrixSeries(kind, split, list(paths), read)
+def _read(paths: Mapping[int, Path], classes: int, epoch: int) -> Matrix:
+    return parquet.padded(parquet.to_matrix(parquet.read(paths[epoch])), classes)
 
 
 def nearest(results: Results, run: str, classes: int) -> dict[int, str]:
@@ -120,12 +120,12 @@ def references(results: Results, run: str) -> list[tuple[str, str, Matrix]]:
     return sorted(matrices, key=lambda reference: order.get(reference[0], len(order)))
 
 
-def value_range(series: MatrixSeries, on_matrix: Callable[[int, Matrix], None] = lambda *_: None) -> ValueRange | None:
+def value_range(series: MatrixSeries, nearest: dict[int, str] | None = None) -> ValueRange | None:
     """Return the range of values of a matrix series; None if it has no value at all.
 
     Parameters
     ----------
-    on_matrix : called with each epoch and matrix, so that the caller need not read the matrices again
+    nearest : gets the packed nearest classes of each epoch, so that the matrices need not be read again
     """
     is_sparse = not series.symmetric
     limits: list[tuple[float, ...]] = []
@@ -135,14 +135,19 @@ def value_range(series: MatrixSeries, on_matrix: Callable[[int, Matrix], None] =
     # The next matrix is read while this one is processed.
     read = local.map_in_order(series.read, series.epochs, workers=1)
     for epoch, matrix in zip(series.epochs, read, strict=True):
-        on_matrix(epoch, matrix)
+        if nearest is not None:
+            nearest[epoch] = neighbor_data.pack_neighbors(matrix)
         values = off_diagonal(matrix, symmetric=series.symmetric)
         known = values[~np.isnan(values)]
         if len(known):
             limits.append((float(known.min()), *_quantiles(known, is_sparse=is_sparse), float(known.max())))
         if not known.any():
             empty.append(epoch)
-        change[epoch] = 0.0 if previous is None else _mean_difference(values, previous)
+        change[epoch] = 0.0
+        if previous is not None and previous.shape == values.shape:
+            differences = np.abs(values - previous)
+            both = ~np.isnan(differences)
+            change[epoch] = float(differences[both].mean()) if both.any() else 0.0
         previous = values
     if not limits:
         return None
@@ -177,13 +182,6 @@ def _color_limits(lower: float, upper: float, high: float) -> tuple[float, float
         limit = max(-lower, upper)
         return -limit, limit
     return lower, upper
-
-
-def _mean_difference(values: NDArray[Any], previous: NDArray[Any]) -> float:
-    if values.shape != previous.shape:
-        return 0.0
-    both = ~(np.isnan(values) | np.isnan(previous))
-    return float(np.abs(values[both] - previous[both]).mean()) if both.any() else 0.0
 
 
 def _costs(series: MatrixSeries, low: float, high: float) -> dict[int, float]:

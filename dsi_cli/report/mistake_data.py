@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,12 @@ def mistake_data(results: Results, run: str, open_image: Opener | None) -> dict[
     """Return, for each split with predictions, the confused pairs and the mistakes of the last epoch with a mistake."""
     by_split: dict[str, Any] = {}
     for split in ("test", "train"):
+        # Find the last epoch with a mistake.
+        curves = results.curves
+        rows = curves[(curves["run"] == run) & (curves["metric"] == "mistakes") & (curves["split"] == split)]
+        wrong = results.fill_missing_epochs(rows).loc[rows["value"] > 0, "epoch"]
+        epoch = int(wrong.max()) if len(wrong) else None
         try:
-            epoch = _last_epoch_with_mistake(results, run, split)
             listing = confused_pairs(results, MistakeQuery(run, epoch, split, most=MAX_PAIRS))
         except UsageError:
             continue  # there are no predictions on this split
@@ -40,27 +45,13 @@ def mistake_data(results: Results, run: str, open_image: Opener | None) -> dict[
             "wordnet_furthest": listing.wordnet_furthest,
             "found": listing.found,
             "pairs": [asdict(row) for row in listing.rows],
-            "mistakes": _mistakes(results, MistakeQuery(run, epoch, split, most=MAX_MISTAKES), open_image),
+            "mistakes": None,
         }
+        with suppress(UsageError):  # the run may have confusion counts, but no predictions per sample
+            samples = worst_mistakes(results, MistakeQuery(run, epoch, split, most=MAX_MISTAKES))
+            images = [asdict(row) | {"image": _data_url(row.path, open_image)} for row in samples.rows]
+            by_split[split]["mistakes"] = {"epoch": samples.query.epoch, "found": samples.found, "rows": images}
     return by_split
-
-
-def _last_epoch_with_mistake(results: Results, run: str, split: str) -> int | None:
-    """Return the last epoch with a mistake, or None."""
-    curves = results.curves
-    rows = curves[(curves["run"] == run) & (curves["metric"] == "mistakes") & (curves["split"] == split)]
-    rows = results.fill_missing_epochs(rows)
-    wrong = rows.loc[rows["value"] > 0, "epoch"]
-    return int(wrong.max()) if len(wrong) else None
-
-
-def _mistakes(results: Results, query: MistakeQuery, open_image: Opener | None) -> dict[str, Any] | None:
-    try:
-        listing = worst_mistakes(results, query)
-    except UsageError:
-        return None  # the run has confusion counts, but no predictions per sample
-    rows = [asdict(row) | {"image": _data_url(row.path, open_image)} for row in listing.rows]
-    return {"epoch": listing.query.epoch, "found": listing.found, "rows": rows}
 
 
 def _data_url(path: str | None, open_image: Opener | None) -> str | None:

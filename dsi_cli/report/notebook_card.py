@@ -11,12 +11,12 @@ import shlex
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from dsi_cli.errors import UsageError
 from dsi_cli.queries import phases
-from dsi_cli.queries.findings import RunFindings, headline
+from dsi_cli.queries.findings import headline
 from dsi_cli.report import html, overview, warnings
 from dsi_cli.store import layout
 
@@ -70,35 +70,33 @@ def card(results: Results) -> str:
     """
     findings = overview.all_findings(results)
     shown = findings[:MAX_RUNS]
+    runs = []
+    for run in shown:
+        span = str(len(run.epochs))
+        if len(run.epochs) > 1:
+            span += f", {run.epochs[0]} to {run.epochs[-1]}"
+        accuracy = f"{run.accuracy.last.value:.3f}" if run.accuracy else "–"
+        runs.append({"name": run.run, "span": span, "classes": run.classes, "accuracy": accuracy})
     run_phases = [(run.run, phases.phase_sentences(results.path, run.run).phases) for run in shown]
-    return html.fill_template(
-        "card.html",
-        path=str(results.path),
-        has_report=layout.report_path(results.path).is_file(),
-        headline=headline(findings),
-        tiles=overview.tiles(findings),
-        runs=[_sizes(run) for run in shown],
-        more=len(findings) - len(shown),
-        phases=[(run, sentence) for run, sentence in run_phases if sentence],
-        warnings=warnings.warnings_of_all(results)[:MAX_WARNINGS],
-        code=_code(results, results.names[0]),
-    )
 
-
-def _code(results: Results, run: str) -> list[tuple[str, str]]:
-    """Return lines of Python that load tables and matrices, each with a comment."""
-    name = json.dumps(run, ensure_ascii=False)
-    lines = [
+    # Lines of Python that load tables and matrices, each with a comment.
+    has_report = layout.report_path(results.path).is_file()
+    name = json.dumps(results.names[0], ensure_ascii=False)
+    code = [
         ("results.curves", "every metric at every epoch, each SAI with its chance level"),
         (f'results[{name}].csm("ncsm")', "a class similarity matrix as a square DataFrame with class names"),
     ]
-    if layout.report_path(results.path).is_file():
-        lines.append(("results.show_report()", "the report: all matrices and curves over the epochs"))
-    return lines
-
-
-def _sizes(run: RunFindings) -> dict[str, Any]:
-    epochs = run.epochs
-    span = f"{len(epochs)}, {epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else f"{len(epochs)}"
-    accuracy = f"{run.accuracy.last.value:.3f}" if run.accuracy else "–"
-    return {"name": run.run, "span": span, "classes": run.classes, "accuracy": accuracy}
+    if has_report:
+        code.append(("results.show_report()", "the report: all matrices and curves over the epochs"))
+    return html.fill_template(
+        "card.html",
+        path=str(results.path),
+        has_report=has_report,
+        headline=headline(findings),
+        tiles=overview.tiles(findings),
+        runs=runs,
+        more=len(findings) - len(shown),
+        phases=[(run, sentence) for run, sentence in run_phases if sentence],
+        warnings=warnings.warnings_of_all(results)[:MAX_WARNINGS],
+        code=code,
+    )

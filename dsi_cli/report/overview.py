@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import count
-from dsi_cli.queries.findings import Mistakes, Point, RunFindings, Trend, headline, percent, run_findings
+from dsi_cli.queries.findings import RunFindings, Trend, headline, percent, run_findings
 from dsi_cli.report.warnings import ResultWarning
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CONFUSIONS
@@ -113,7 +113,7 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
     reference = findings[0].reference
 
     def idm(name: str) -> Callable[[RunFindings], Trend | None]:
-        return lambda run: getattr(_first_split(run), name, None)
+        return lambda run: _idm(run, name)
 
     no_predictions = "There are no predictions on labelled data."
     reasons = [run.no_agreement.split(":")[0] for run in findings if run.no_agreement]
@@ -125,61 +125,50 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
     idms = [trend.last.chance for run in findings for name in ("nidm", "widm") if (trend := idm(name)(run))]
     chances = {percent(level) for level in idms if level is not None}
     chance = f"; chance {chances.pop()}, at most 100 %" if len(chances) == 1 else ""
-    return [
-        _tile(
+    questions: list[tuple[str, str, Callable[[RunFindings], Trend | None], Callable[[float], str], str]] = [
+        (
             f"Does its similarity agree with {reference}?",
             f"Are classes that are close in {reference} also close for the network? Correlation over all pairs of classes: "
             "0 is chance, 1 is identical",
-            findings,
             lambda run: run.agreement,
             _decimal,
             no_agreement,
         ),
-        _tile(
+        (
             "How similar are neighbouring classes?",
             f"Mean cosine similarity of the {vectors} of a class and of its nearest 5 % of classes: 0 is unrelated, "
             "1 is the same direction (Max WSI)",
-            findings,
             lambda run: run.max_wsi,
             _decimal,
             "The matrices of this analysis have no WSI.",
         ),
-        _tile(
+        (
             "Do mistakes follow its own similarity?",
             "If a prediction is wrong: the share of classes that the network finds less similar to the true class than this "
             f"prediction{chance} (NIDM of mistakes)",
-            findings,
             idm("nidm"),
             percent,
             no_mistakes,
         ),
-        _tile(
+        (
             "Are mistakes semantically reasonable?",
             f"If a prediction is wrong: the share of classes that are farther from the true class in {reference} than this "
             f"prediction{chance} (WIDM of mistakes)",
-            findings,
             idm("widm"),
             percent,
             no_widm,
         ),
     ]
-
-
-def _tile(
-    question: str,
-    scale: str,
-    findings: Sequence[RunFindings],
-    trend_of: Callable[[RunFindings], Trend | None],
-    text: Callable[[float], str],
-    reason: str,
-) -> Tile:
-    trends = {index: trend for index, run in enumerate(findings) if (trend := trend_of(run))}
-    rows = [_row(index, trend, text, len(findings[index].epochs)) for index, trend in trends.items()]
-    values = [trend.last.value for trend in trends.values()]
-    range_text = (
-        f"{text(min(values))} to {text(max(values))} in {count(len(values), 'run')}" if len(values) > MAX_ROWS else ""
-    )
-    return Tile(question, scale, rows, range_text, "" if rows else reason)
+    result = []
+    for question, scale, trend_of, text, reason in questions:
+        trends = {index: trend for index, run in enumerate(findings) if (trend := trend_of(run))}
+        rows = [_row(index, trend, text, len(findings[index].epochs)) for index, trend in trends.items()]
+        values = [trend.last.value for trend in trends.values()]
+        range_text = ""
+        if len(values) > MAX_ROWS:
+            range_text = f"{text(min(values))} to {text(max(values))} in {count(len(values), 'run')}"
+        result.append(Tile(question, scale, rows, range_text, "" if rows else reason))
+    return result
 
 
 def _row(run: int, trend: Trend, text: Callable[[float], str], epochs: int) -> TileRow:
@@ -201,8 +190,10 @@ def _decimal(value: float) -> str:
     return f"{value + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−")
 
 
-def _first_split(run: RunFindings) -> Mistakes | None:
-    return next(iter(run.mistakes.values()), None)
+def _idm(run: RunFindings, name: str) -> Trend | None:
+    """Return the NIDM or WIDM of mistakes on the first split with predictions."""
+    trend: Trend | None = getattr(next(iter(run.mistakes.values()), None), name, None)
+    return trend
 
 
 def _shown(findings: Sequence[RunFindings]) -> Iterator[str]:
@@ -246,25 +237,21 @@ def peaks_table(findings: Sequence[RunFindings]) -> list[list[str]]:
     """Return the best epoch of each run by each criterion as rows of text below a heading; empty without several epochs."""
     if all(len(run.epochs) < 2 for run in findings):
         return []
-    criteria: list[tuple[str, Callable[[RunFindings], Point | None]]] = [
-        ("highest agreement", lambda run: run.agreement.peak if run.agreement else None),
-        ("highest Max WSI", lambda run: run.max_wsi.peak if run.max_wsi else None),
-        ("highest NIDM of mistakes", lambda run: _peak(_first_split(run), "nidm")),
-        ("highest WIDM of mistakes", lambda run: _peak(_first_split(run), "widm")),
-        ("highest accuracy", lambda run: run.accuracy.peak if run.accuracy else None),
-        ("lowest loss", lambda run: min(run.loss.points, key=lambda point: point.value) if run.loss else None),
-    ]
-    criteria = [criterion for criterion in criteria if any(criterion[1](run) for run in findings)]
-    rows = [["run", *(title for title, _ in criteria)]]
+    rows = {}
     for run in findings:
-        points = [point_of(run) for _, point_of in criteria]
-        rows.append([run.run, *(f"{point.value:.3f} at epoch {point.epoch}" if point else "–" for point in points)])
-    return rows
-
-
-def _peak(mistakes: Mistakes | None, name: str) -> Point | None:
-    trend = getattr(mistakes, name, None)
-    return trend.peak if trend else None
+        trends = {
+            "highest agreement": run.agreement,
+            "highest Max WSI": run.max_wsi,
+            "highest NIDM of mistakes": _idm(run, "nidm"),
+            "highest WIDM of mistakes": _idm(run, "widm"),
+            "highest accuracy": run.accuracy,
+        }
+        points = {title: trend.peak for title, trend in trends.items() if trend}
+        if run.loss:
+            points["lowest loss"] = min(run.loss.points, key=lambda point: point.value)
+        rows[run.run] = {title: f"{point.value:.3f} at epoch {point.epoch}" for title, point in points.items()}
+    titles = [title for title in [*trends, "lowest loss"] if any(title in cells for cells in rows.values())]
+    return [["run", *titles], *([run, *(cells.get(title, "–") for title in titles)] for run, cells in rows.items())]
 
 
 def all_findings(results: Results) -> list[RunFindings]:

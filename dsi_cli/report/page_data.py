@@ -8,19 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dsi_cli.queries.findings import RunFindings, reference_name
-from dsi_cli.report import (
-    class_agreement,
-    classes,
-    curve_data,
-    geometry_data,
-    matrices,
-    mistake_data,
-    overview,
-    size_budget,
-    warnings,
-)
-from dsi_cli.report.hypernym_data import CommonHypernyms, hypernym_data
+from dsi_cli.queries.findings import reference_name
+from dsi_cli.report import classes, curve_data, matrices, mistake_data, overview, size_budget, warnings
+from dsi_cli.report.classes import CommonHypernyms
 from dsi_cli.report.mistake_data import Opener
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CURVES, UNCERTAIN
@@ -91,8 +81,26 @@ def page_data(
     for run_matrices, orders, share, found in zip(all_matrices, all_orders, shares, findings, strict=True):
         packed = matrices.pack(run_matrices, share, orders, f"m{len(runs)}", shared.lines)
         packed["matrices"] += matrices.pack_references(run_matrices, "reference", shared.lines)
-        runs.append(_run_data(results, run_matrices, orders, shared, open_image, found) | packed)
-        _add_hypernyms(results, run_matrices, runs[-1]["classes"], shared, common_hypernyms)
+        # The last checkpoint of an epoch has its optimiser steps.
+        rows = results.checkpoints[(results.checkpoints["run"] == found.run) & (results.checkpoints["status"] == "ok")]
+        last = rows.dropna(subset=["epoch", "step"]).sort_values(["epoch", "step"]).drop_duplicates("epoch", keep="last")
+        runs.append(
+            {
+                "name": found.run,
+                "epochs": run_matrices.epochs,
+                "has_epochs": results.has_epochs(found.run),
+                "classes": _add_classes(results, run_matrices, shared, common_hypernyms),
+                "orders": orders,
+                "reference": found.reference,
+                "own": found.own,
+                "splits": list(found.mistakes),
+                "steps": last[["epoch", "step"]].astype(int).to_numpy().tolist(),
+                "agreement": classes.class_agreement(results, found.run),
+                "geometry": classes.geometry_data(results, found.run),
+                "mistaken": mistake_data.mistake_data(results, found.run, open_image),
+                **packed,
+            }
+        )
         progress(len(results.names) + len(runs), steps)
 
     return PageData(
@@ -110,68 +118,32 @@ def page_data(
 
 
 def _orders(results: Results, run_matrices: matrices.RunMatrices) -> list[dict[str, Any]]:
-    last_matrix = None
+    last_matrix, name = None, "matrix"
     if run_matrices.own is not None:
         series, _ = run_matrices.own
-        last_matrix = series.read(series.epochs[-1])
+        last_matrix, name = series.read(series.epochs[-1]), series.name.upper()
     rows = classes.class_rows(results, run_matrices.name)
-    name = run_matrices.own[0].name.upper() if run_matrices.own else "matrix"
     return classes.describe_orders(rows, classes.class_orders(rows, last_matrix), name)
 
 
-def _run_data(
-    results: Results,
-    run_matrices: matrices.RunMatrices,
-    orders: list[dict[str, Any]],
-    shared: _SharedData,
-    open_image: Opener | None,
-    findings: RunFindings,
-) -> dict[str, Any]:
-    run = run_matrices.name
-    rows = classes.class_rows(results, run)
+def _add_classes(
+    results: Results, run_matrices: matrices.RunMatrices, shared: _SharedData, common_hypernyms: CommonHypernyms | None
+) -> int:
+    """Add the table and the common hypernyms of a run's classes unless an earlier run has them, and return their index."""
+    rows = classes.class_rows(results, run_matrices.name)
     table = classes.class_table(rows)
-    if table not in shared.tables:
-        shared.tables.append(table)
-    return {
-        "name": run,
-        "epochs": run_matrices.epochs,
-        "has_epochs": results.has_epochs(run),
-        "classes": shared.tables.index(table),
-        "orders": orders,
-        "reference": findings.reference,
-        "own": findings.own,
-        "splits": list(findings.mistakes),
-        "steps": _steps(results, run),
-        "agreement": class_agreement.class_agreement(results, run),
-        "geometry": geometry_data.geometry_data(results, run),
-        "mistaken": mistake_data.mistake_data(results, run, open_image),
-    }
-
-
-def _steps(results: Results, run: str) -> list[list[int]]:
-    """Return the epochs of a run with the optimiser steps of their last checkpoint, where the checkpoints have steps."""
-    rows = results.checkpoints[(results.checkpoints["run"] == run) & (results.checkpoints["status"] == "ok")]
-    last = rows.dropna(subset=["epoch", "step"]).sort_values(["epoch", "step"]).drop_duplicates("epoch", keep="last")
-    return [[int(epoch), int(step)] for epoch, step in zip(last["epoch"], last["step"], strict=True)]
-
-
-def _add_hypernyms(
-    results: Results,
-    run_matrices: matrices.RunMatrices,
-    table: int,
-    shared: _SharedData,
-    common_hypernyms: CommonHypernyms | None,
-) -> None:
-    """Add the common hypernyms of a class table, unless it has them already."""
-    if table < len(shared.hypernyms):
-        return
-    data = None
-    synsets = classes.class_rows(results, run_matrices.name)["synset"]
+    if table in shared.tables:
+        return shared.tables.index(table)
+    index = len(shared.tables)
+    shared.tables.append(table)
+    data, synsets = None, rows["synset"]
     if common_hypernyms is not None and run_matrices.own is not None and synsets.notna().any():
-        name = f"hypernyms-{table}"
-        data, text = hypernym_data(synsets.astype(object).where(synsets.notna(), None).tolist(), common_hypernyms, name)
+        name = f"hypernyms-{index}"
+        names = synsets.astype(object).where(synsets.notna(), None).tolist()
+        data, text = classes.hypernym_data(names, common_hypernyms, name)
         shared.lines[name] = [text]
     shared.hypernyms.append(data)
+    return index
 
 
 def _method(results: Results, run: str) -> dict[str, Any]:
@@ -179,6 +151,9 @@ def _method(results: Results, run: str) -> dict[str, Any]:
     rows = results.checkpoints[results.checkpoints["run"] == run]
     unused = rows[rows["status"] != "ok"]
     heads = rows.loc[rows["status"] == "ok", "head"].dropna().unique()
+    # The options are those that affect the curves.
+    options = layout.earlier_options(results.path, CURVES).get("shaping", {}).get(run, {})
+    chosen = {key.replace("_", " "): value for key, value in sorted(options.items()) if value not in (None, False)}
     return {
         "name": run,
         "reference": reference_name(next(iter(results.references(run)), "wordnet")),
@@ -186,15 +161,8 @@ def _method(results: Results, run: str) -> dict[str, Any]:
         "heads": ", ".join(map(str, heads)),
         "predictions": overview.prediction_sources(results, run),
         "files": [(row["path"], row["status"], row["reason"] or "") for row in unused.to_dict("records")],
-        "options": _options(results, run),
+        "options": [(key, _option_text(value)) for key, value in chosen.items()],
     }
-
-
-def _options(results: Results, run: str) -> list[tuple[str, str]]:
-    """Return the options that affect the curves of a run, as text."""
-    options = layout.earlier_options(results.path, CURVES).get("shaping", {}).get(run, {})
-    chosen = {key: value for key, value in options.items() if value not in (None, False)}
-    return [(key.replace("_", " "), _option_text(value)) for key, value in sorted(chosen.items())]
 
 
 def _option_text(value: Any) -> str:

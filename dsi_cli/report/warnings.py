@@ -31,15 +31,25 @@ class ResultWarning(NamedTuple):
 
 def warnings(results: Results, run: str) -> list[ResultWarning]:
     """Return warnings about unused checkpoints, missing, unresolved and uncertain labels, and empty curves of a run."""
+    found = []
     checkpoints = results.checkpoints[results.checkpoints["run"] == run]
     folder = run_folder(results, run)
+    for status, problem in (("failed", "cannot be read or analysed"), ("pending", "may still be being written")):
+        rows = checkpoints[checkpoints["status"] == status]
+        if len(rows):
+            first = rows.iloc[0]
+            example = ", for example" if len(rows) > 1 else ""
+            skipped = f"dsi skipped {count(len(rows), 'checkpoint')} that {problem}{example}"
+            text = f"{skipped}, {Path(first['path']).name}: {first['reason']}"
+            found.append(ResultWarning(text, shlex.join(["dsi", "scan", folder])))
     classes = class_rows(results, run)
-    has_labels = bool(len(classes)) and bool(classes["name"].notna().any())
-    return [
-        *_checkpoint_warnings(checkpoints, folder),
-        *(_label_warnings(classes) if has_labels else _missing_labels(results, folder)),
-        *_curve_warnings(results.curves[results.curves["run"] == run], has_labels=has_labels),
-    ]
+    has_labels = bool(classes["name"].notna().any())
+    if has_labels:
+        found += _label_warnings(classes)
+    else:
+        command = shlex.join(["dsi", "analyze", folder, "-o", str(results.path), "--labels"]) + " FILE_OR_PRESET"
+        found.append(ResultWarning("The classes have no names, so nothing is compared with WordNet. Run", command))
+    return [*found, *_curve_warnings(results.curves[results.curves["run"] == run], has_labels=has_labels)]
 
 
 def warnings_of_all(results: Results) -> list[ResultWarning]:
@@ -58,22 +68,6 @@ def run_folder(results: Results, run: str) -> str:
     """Return the folder of a run's checkpoints."""
     paths = results.checkpoints.loc[results.checkpoints["run"] == run, "path"]
     return str(Path(paths.iloc[0]).parent) if len(paths) else "CHECKPOINTS"
-
-
-def _checkpoint_warnings(checkpoints: pd.DataFrame, folder: str) -> Iterator[ResultWarning]:
-    for status, problem in (("failed", "cannot be read or analysed"), ("pending", "may still be being written")):
-        rows = checkpoints[checkpoints["status"] == status]
-        if len(rows):
-            first = rows.iloc[0]
-            example = ", for example" if len(rows) > 1 else ""
-            skipped = f"dsi skipped {count(len(rows), 'checkpoint')} that {problem}{example}"
-            text = f"{skipped}, {Path(first['path']).name}: {first['reason']}"
-            yield ResultWarning(text, shlex.join(["dsi", "scan", folder]))
-
-
-def _missing_labels(results: Results, folder: str) -> Iterator[ResultWarning]:
-    command = shlex.join(["dsi", "analyze", folder, "-o", str(results.path), "--labels"])
-    yield ResultWarning("The classes have no names, so nothing is compared with WordNet. Run", f"{command} FILE_OR_PRESET")
 
 
 def _label_warnings(classes: pd.DataFrame) -> Iterator[ResultWarning]:

@@ -20,7 +20,7 @@ from dsi_cli.analysis.scan import scan_paths
 from dsi_cli.checkpoints.scan import HeadOptions
 from dsi_cli.errors import UsageError
 from dsi_cli.figures import save
-from dsi_cli.figures.figure_options import FigureOptions
+from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.similarity.weights import weight_similarity
 
 QUICK = Options(draws=0, permutations=0)

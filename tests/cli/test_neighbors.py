@@ -10,8 +10,7 @@ from helpers.outputs import write_checkpoints
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.queries.neighbor_history import neighbor_history
-from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
+from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest, neighbor_history
 from dsi_cli.store.results import Results
 
 LONG = "a very long label, [bold]with markup[/bold], that no table has room for"

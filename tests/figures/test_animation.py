@@ -15,7 +15,7 @@ from PIL import Image
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.figures import animation
-from dsi_cli.figures.figure_options import FigureOptions
+from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.style import using
 from dsi_cli.queries import matrices
 from dsi_cli.store.results import Results
@@ -121,7 +121,7 @@ def test_animation_as_mp4_has_every_frame(analysed: Analysed, tmp_path: Path):
 def test_require_format_mp4_without_ffmpeg_raises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with raises("no-ffmpeg", UsageError):
-        animation.require_format("mp4")
+        animation.animations(None, FigureOptions(), tmp_path, ["mp4"])
 
 
 def test_animation_with_failing_ffmpeg_leaves_no_file(monkeypatch: pytest.MonkeyPatch, analysed: Analysed, tmp_path: Path):

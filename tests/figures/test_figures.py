@@ -21,8 +21,7 @@ from matplotlib.figure import Figure
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.figures import curves, save
 from dsi_cli.figures.axes import spread
-from dsi_cli.figures.catalogue import FIGURES, figure_spec
-from dsi_cli.figures.figure_options import FigureOptions
+from dsi_cli.figures.catalogue import FIGURES, FigureOptions, figure_spec
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries import curve_panels
 from dsi_cli.queries.phases import PHASE_NAMES
@@ -157,7 +156,7 @@ def test_figure_spec_of_unknown_name_suggests_a_similar_name():
 
 @pytest.mark.parametrize("form", ["png", "svg", "pdf"])
 def test_write_of_equal_tables_gives_equal_bytes(analysed: Analysed, tmp_path: Path, form: str):
-    asked = save.check_options(analysed.run, [CNN], style="paper")
+    asked = FigureOptions((CNN,), style=Style("paper"))
     first, second = (
         save.write(analysed.run, ["sai"], asked, [form], tmp_path / folder).files[0].read_bytes() for folder in "ab"
     )
@@ -169,22 +168,26 @@ def test_write_of_equal_tables_gives_equal_bytes(analysed: Analysed, tmp_path: P
 def test_write_to_an_impossible_path_keeps_the_old_file(analysed: Analysed, tmp_path: Path):
     (tmp_path / "wsi.png").mkdir()
     with pytest.raises(OutputError, match=r"wsi\.png could not be written"):
-        save.write(analysed.run, ["wsi"], save.check_options(analysed.run, [CNN]), ["png"], tmp_path)
+        save.write(analysed.run, ["wsi"], FigureOptions((CNN,)), ["png"], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["wsi.png"]
 
 
 @pytest.mark.parametrize(
-    ("options", "code"),
+    ("options", "field"),
     [
-        ({"measure": "dice"}, "unknown-measure"),
-        ({"order": "size"}, "unknown-order"),
-        ({"style": "web"}, "unknown-style"),
-        ({"epochs": "a"}, "bad-epochs"),
+        (FigureOptions(measure="dice"), {"measure": "dice"}),
+        (FigureOptions(order="size"), {"order": "size"}),
+        (FigureOptions(style=Style("web")), {"style": "web"}),
     ],
 )
-def test_check_options_with_unknown_value_raises(analysed: Analysed, options: dict, code: str):
-    with raises(code, UsageError, **options):
-        save.check_options(analysed.run, None, **options)
+def test_check_options_with_unknown_value_raises(analysed: Analysed, options: FigureOptions, field: dict):
+    with raises(f"unknown-{next(iter(field))}", UsageError, **field):
+        save.check_options(analysed.run, options)
+
+
+def test_parse_epochs_of_unknown_form_raises():
+    with raises("bad-epochs", UsageError, epochs="a"):
+        save.parse_epochs("a")
 
 
 def test_phases_are_a_bar_above_the_agreement_with_wordnet(analysed: Analysed):

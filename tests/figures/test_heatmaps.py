@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dsi_cli.figures import color_scales, heatmaps
-from dsi_cli.figures.figure_options import FigureOptions
+from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.heatmaps import ClassLayout, HeatmapRow, MatrixPanel
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries import class_order, matrices

@@ -8,8 +8,7 @@ from helpers.errors import raises
 from helpers.mistake_tables import write_csm
 from helpers.outputs import ANIMALS, RUNS, stored, stored_reference
 
-from dsi_cli.queries.neighbor_history import Interval, neighbor_history
-from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
+from dsi_cli.queries.neighbors import Interval, NeighborQuery, closest_pairs, nearest, neighbor_history
 from dsi_cli.store.results import Results
 
 LABELS = ("cat", "dog", "horse", "frog", "qwxzy", "lion", "whale", "bee")
@@ -139,7 +138,7 @@ def test_when_a_neighbour_came_and_went(made):
 @pytest.mark.parametrize(
     ("function", "query", "code", "fields"),
     [
-        (nearest, NeighborQuery("socsm"), "unknown-kind", {"matrix": "socsm"}),
+        (nearest, NeighborQuery("socsm"), "unknown-kind", {}),
         (nearest, NeighborQuery(epoch=9), "unknown-epoch", {"epoch": 9, "run": "run"}),
         (nearest, NeighborQuery(split="test"), "matrix-without-splits", {"matrix": "ncsm"}),
         (nearest, NeighborQuery("ccsm", split="val"), "unknown-split", {"split": "val"}),

@@ -7,7 +7,7 @@ import pytest
 from helpers.outputs import stored, stored_reference
 
 from dsi_cli.queries import findings
-from dsi_cli.report import class_agreement, page_data
+from dsi_cli.report import classes, page_data
 from dsi_cli.store.results import Results
 
 
@@ -19,7 +19,7 @@ def several(make_results):
 
 def test_class_agreement_is_the_correlation_of_each_row_at_the_last_epoch(make_results):
     out = make_results()
-    found = class_agreement.class_agreement(Results(out), "run")
+    found = classes.class_agreement(Results(out), "run")
     assert (found["epoch"], found["of"]) == (3, "ncsm")
     own, (scsm, _) = stored(out, "run", "ncsm", 3), stored_reference(out, "run")
     assert len(found["classes"]) == len(own)
@@ -31,7 +31,7 @@ def test_class_agreement_is_the_correlation_of_each_row_at_the_last_epoch(make_r
 
 
 def test_class_agreement_without_labels_is_none(make_results):
-    assert class_agreement.class_agreement(Results(make_results(labels=None)), "run") is None
+    assert classes.class_agreement(Results(make_results(labels=None)), "run") is None
 
 
 def test_class_agreement_with_several_references_uses_the_main_one(several):

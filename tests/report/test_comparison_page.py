@@ -13,7 +13,7 @@ from helpers.table_comparison import write_output, write_run
 
 from dsi_cli.queries.comparison.compare import ComparisonOptions, compare
 from dsi_cli.report import comparison_page, html
-from dsi_cli.report.forest import forest
+from dsi_cli.report.comparison_page import forest
 from dsi_cli.store.results import Results
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"

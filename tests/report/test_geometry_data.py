@@ -10,7 +10,7 @@ from helpers.outputs import heads
 import dsi_cli
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.report import geometry_data
+from dsi_cli.report import classes
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def results(tmp_path_factory):
 
 
 def test_geometry_data_lists_the_longest_vector_first(results):
-    data = geometry_data.geometry_data(results, "run")
+    data = classes.geometry_data(results, "run")
     norms = np.stack([weight.norm(dim=1).numpy() for weight in heads(3)], axis=1)
     assert [row[0] for row in data["classes"]] == np.argsort(-norms[:, -1]).tolist()
     assert (data["epochs"], data["features"], data["count"]) == ([0, 1, 2], 8, 8)
@@ -36,9 +36,9 @@ def test_geometry_data_lists_the_longest_vector_first(results):
 
 
 def test_geometry_data_of_many_classes_has_both_ends(results, monkeypatch):
-    monkeypatch.setattr(geometry_data, "MAX_CLASSES", 4)
-    monkeypatch.setattr(geometry_data, "MAX_EPOCHS", 2)
-    data = geometry_data.geometry_data(results, "run")
+    monkeypatch.setattr(classes, "MAX_CLASSES", 4)
+    monkeypatch.setattr(classes, "MAX_EPOCHS", 2)
+    data = classes.geometry_data(results, "run")
     falling = np.argsort(-heads(3)[-1].norm(dim=1).numpy())
     assert [row[0] for row in data["classes"]] == [*falling[:2], *falling[-2:]]
     assert (data["epochs"], data["count"]) == ([0, 2], 8)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics.class_alignment import align_rows
 from dsi_cli.metrics.measures import Values, mid_ranks, off_diagonal
+from dsi_cli.queries.class_distance import none_if_nan
 from dsi_cli.queries.class_names import class_names
 from dsi_cli.queries.comparison.criteria import RunAtEpoch
 
@@ -90,9 +91,9 @@ def compare_classes(first: Sequence[RunAtEpoch], second: Sequence[RunAtEpoch]) -
     classes = [
         ClassDifference(
             name=name,
-            likeness=_none_if_nan(likeness[k]),
-            first_agreement=_none_if_nan(agreements[0][k]),
-            second_agreement=_none_if_nan(agreements[1][k]),
+            likeness=none_if_nan(likeness[k]),
+            first_agreement=none_if_nan(agreements[0][k]),
+            second_agreement=none_if_nan(agreements[1][k]),
             first_nearest=nearest[0][k],
             second_nearest=nearest[1][k],
         )
@@ -113,7 +114,3 @@ def _agreement(csms: Sequence[Values], run: RunAtEpoch) -> Values:
     rows = [align_rows(off_diagonal(csm[square]), off_diagonal(reference[square])) for csm in csms]
     values[kept] = np.mean(rows, axis=0)
     return values
-
-
-def _none_if_nan(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dsi_cli.errors import UsageError, expected
+from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.metrics import jackknife
 from dsi_cli.queries.comparison.common_classes import match_classes, match_epochs
 from dsi_cli.queries.comparison.criteria import SEED_DEVIATIONS, SHORT_TITLES
@@ -109,6 +109,11 @@ class Comparison:
     curves: list[CurveBand]
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def has_groups(self) -> bool:
+        """True if some runs are repetitions of one training."""
+        return any(run.group != run.label for run in self.runs)
+
 
 def compare(outputs: Sequence[str | Path], options: ComparisonOptions | None = None) -> Comparison:
     """Return a comparison of the runs of some results folders.
@@ -119,7 +124,14 @@ def compare(outputs: Sequence[str | Path], options: ComparisonOptions | None = N
         A folder is no results folder, fewer than two runs remain, or an option is invalid.
     """
     options = options or ComparisonOptions()
-    _require_valid(options)
+    if not 0 <= options.tolerance < 1:
+        message = f"the tolerance of accuracy {options.tolerance:g} is not in [0, 1)"
+        raise UsageError(message, code="tolerance-out-of-range", tolerance=options.tolerance)
+    if options.split is not None:
+        require_choice("split", options.split, SPLITS)
+    for name in options.measures:
+        require_choice("measure", name, jackknife.MEASURES)
+
     runs = compared_runs(outputs, options.names)
     groups = group_runs(runs, options.group)
     by_completed = all_know_completed_epochs(runs)
@@ -151,26 +163,6 @@ def compare(outputs: Sequence[str | Path], options: ComparisonOptions | None = N
         curves=curve_bands(groups, split, measure) + network_bands(groups, between, measure),
         notes=_notes(runs, split),
     )
-
-
-def _require_valid(options: ComparisonOptions) -> None:
-    if not 0 <= options.tolerance < 1:
-        raise UsageError(
-            f"the tolerance of accuracy {options.tolerance:g} is not in [0, 1)",
-            code="tolerance-out-of-range",
-            tolerance=options.tolerance,
-        )
-    if options.split is not None and options.split not in SPLITS:
-        raise UsageError(
-            f"no split {options.split!r}: {expected(options.split, SPLITS)}", code="unknown-split", split=options.split
-        )
-    for measure in options.measures:
-        if measure not in jackknife.MEASURES:
-            raise UsageError(
-                f"no comparison by measure {measure!r}: {expected(measure, jackknife.MEASURES)}",
-                code="unknown-measure",
-                measure=measure,
-            )
 
 
 def _run_summary(run: ComparedRun, group: str, split: str, measure: str, by_completed: bool) -> RunSummary:
@@ -241,27 +233,21 @@ def _notes(runs: Sequence[ComparedRun], split: str) -> list[str]:
     if unknown:
         notes.append(f"epochs are the trainers' own numbers: how {', '.join(unknown)} counts them is unknown")
     for name in SHAPING_OPTIONS:
-        values = {run.label: _display_value(run.shaping.get(name)) for run in runs}
-        if len(set(values.values())) > 1:
-            listed = ", ".join(f"{value} for {label}" for label, value in values.items())
+        values = []
+        for run in runs:
+            value = run.shaping.get(name)
+            values.append(", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        if len(set(values)) > 1:
+            listed = ", ".join(f"{value} for {run.label}" for run, value in zip(runs, values, strict=True))
             notes.append(f"different options of the analysis: {name} is {listed}")
-    samples = {run.label: _sample_count(run, split) for run in runs}
-    if len(set(samples.values())) > 1:
-        listed = ", ".join(
-            f"{'none' if size is None else format(size, ',')} for {label}" for label, size in samples.items()
-        )
+    samples = []
+    for run in runs:
+        counts = run.curve("accuracy", split=split)["samples_used"].dropna()
+        samples.append("none" if counts.empty else f"{int(counts.iloc[-1]):,}")
+    if len(set(samples)) > 1:
+        listed = ", ".join(f"{size} for {run.label}" for run, size in zip(runs, samples, strict=True))
         notes.append(f"different {split} samples: {listed}")
-    kinds = {run.label: run.own for run in runs}
-    if len(set(kinds.values())) > 1:
-        listed = ", ".join(f"{kind or 'none'} of {label}" for label, kind in kinds.items())
+    if len({run.own for run in runs}) > 1:
+        listed = ", ".join(f"{run.own or 'none'} of {run.label}" for run in runs)
         notes.append(f"different kinds of matrices: {listed}")
     return notes
-
-
-def _display_value(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _sample_count(run: ComparedRun, split: str) -> int | None:
-    counts = run.curve("accuracy", split=split)["samples_used"].dropna()
-    return None if counts.empty else int(counts.iloc[-1])

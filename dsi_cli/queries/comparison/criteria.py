@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import NORMAL_QUANTILE, differences
 from dsi_cli.metrics.differences import CsmPair, Difference, LabelledPredictions
+from dsi_cli.queries.class_distance import none_if_nan
 from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.store.matrix_id import MatrixId
 
@@ -85,11 +86,8 @@ class RunAtEpoch:
         rows = self.run.curve("reliability", "ccsm", self.split)
         reliability = rows["value"].get(self.epoch, np.nan)
         if not reliability > 0:
-            raise UsageError(
-                f"the CCSM of {self.run.label} has no reliability above 0: its mistakes are noise",
-                code="unreliable-ccsm",
-                run=self.run.label,
-            )
+            message = f"the CCSM of {self.run.label} has no reliability above 0: its mistakes are noise"
+            raise UsageError(message, code="unreliable-ccsm", run=self.run.label)
         return float(reliability)
 
 
@@ -140,7 +138,7 @@ def _value(quantity: Criterion, at_epoch: RunAtEpoch) -> float | None:
     if of is not None and metric == "wsi":
         of, split = MatrixId.parse(of)
     number = at_epoch.run.curve(metric, of, split, variant)[column].get(at_epoch.epoch, np.nan)
-    return None if np.isnan(number) else float(number)
+    return none_if_nan(number)
 
 
 def _sai_criterion(measure: str, *, is_main: bool) -> Criterion:
@@ -169,28 +167,28 @@ def _corrected_criterion(name: str, title: str, kind: str, of: str) -> Criterion
     return Criterion(name, title, False, False, CLASSES, sai_difference, ("sai", of, False, "pearson_corrected", "value"))
 
 
-def _max_wsi_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
-    return differences.max_wsi_difference(first.csm("own"), second.csm("own"))
-
-
-def _accuracy_difference(first: RunAtEpoch, second: RunAtEpoch) -> Difference:
-    return differences.accuracy_difference(first.predictions(), second.predictions())
-
-
 ACCURACY = Criterion(
     "accuracy",
     "Accuracy, last epochs",
     False,
     True,
     IMAGES,
-    _accuracy_difference,
+    lambda first, second: differences.accuracy_difference(first.predictions(), second.predictions()),
     ("accuracy", None, True, None, "value"),
 )
 """The accuracy, which is compared at the last epochs, because it is equal by choice where the other quantities are compared."""
 _MAIN = (
     _idm_criterion("widm", "WIDM of mistakes", "scsm", "scsm"),
     _idm_criterion("nidm", "NIDM of mistakes", "own", "{own}"),
-    Criterion("max_wsi", "Max WSI", False, True, CLASSES, _max_wsi_difference, ("wsi", "{own}", False, "max", "value")),
+    Criterion(
+        "max_wsi",
+        "Max WSI",
+        False,
+        True,
+        CLASSES,
+        lambda first, second: differences.max_wsi_difference(first.csm("own"), second.csm("own")),
+        ("wsi", "{own}", False, "max", "value"),
+    ),
     ACCURACY,
 )
 _DESCRIPTIONS = (

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple, cast
 
 import numpy as np
-import pandas as pd
 
 from dsi_cli.errors import count
 from dsi_cli.metrics.differences import holm
 from dsi_cli.metrics.jackknife import LEVEL
+from dsi_cli.queries.class_distance import none_if_nan
 from dsi_cli.queries.comparison.class_differences import ClassDifference, compare_classes
 from dsi_cli.queries.comparison.common_classes import match_classes
 from dsi_cli.queries.comparison.criteria import (
@@ -115,8 +116,7 @@ class EqualAccuracyComparison:
         return next((row for row in self.rows if row.quantity == ACCURACY.name), None)
 
 
-@dataclass(frozen=True)
-class AccuracyLevel:
+class AccuracyLevel(NamedTuple):
     """The common accuracy of runs, and the epoch of each run."""
 
     value: float | None
@@ -180,32 +180,23 @@ def runs_at_epochs(runs: Sequence[ComparedRun], epochs: Mapping[str, int], split
 def common_level(runs: Sequence[ComparedRun], split: str, tolerance: float) -> AccuracyLevel:
     """Return the highest accuracy that all runs reach and each run's epoch nearest to it, or the last epochs and a reason."""
     last = {run.label: run.epochs[-1] for run in runs}
-    curves = {run.label: _accuracy(run, split) for run in runs}
-    for label, curve in curves.items():
-        if not len(curve):
-            return AccuracyLevel(None, last, f"{label} has no accuracy on {split}")
+    curves = {}
+    for run in runs:
+        accuracy = run.curve("accuracy", split=split)["value"].dropna()
+        curves[run.label] = accuracy[accuracy.index.isin(run.epochs)]
+        if curves[run.label].empty:
+            return AccuracyLevel(None, last, f"{run.label} has no accuracy on {split}")
     level = float(min(curve.max() for curve in curves.values()))
     guessing = 1 / max(len(run.classes) for run in runs)
     if level <= guessing + tolerance:
         worst = min(curves, key=lambda label: curves[label].max())
         return AccuracyLevel(None, last, f"{worst} does no better than guessing: its best accuracy is {level:.3f}")
-    epochs = {label: _epoch_of_minimum((curve - level).abs()) for label, curve in curves.items()}
+    epochs = {label: int(cast("int", (curve - level).abs().idxmin())) for label, curve in curves.items()}
     for label, curve in curves.items():
         if abs(curve[epochs[label]] - level) > tolerance:
             nearest = f"the accuracy of {label} nearest to {level:.3f} is {curve[epochs[label]]:.3f}"
             return AccuracyLevel(None, last, f"no accuracy in common within {tolerance:g}: {nearest}")
     return AccuracyLevel(level, epochs, None)
-
-
-def _accuracy(run: ComparedRun, split: str) -> pd.Series:
-    """Return the accuracy by epoch, for the epochs with matrices."""
-    values = run.curve("accuracy", split=split)["value"].dropna()
-    return values[values.index.isin(run.epochs)]
-
-
-def _epoch_of_minimum(distance: pd.Series) -> int:
-    """Return the epoch of the smallest distance; the earliest of several counts."""
-    return int(distance.index.to_numpy(dtype=np.int64)[distance.to_numpy(dtype=np.float64).argmin()])
 
 
 def _matched_epoch(run: ComparedRun, epoch: int, split: str) -> MatchedEpoch:
@@ -215,7 +206,7 @@ def _matched_epoch(run: ComparedRun, epoch: int, split: str) -> MatchedEpoch:
         run=run.label,
         epoch=epoch,
         epochs_completed=None if run.completed is None else run.completed.get(epoch),
-        accuracy=None if np.isnan(accuracy) else float(accuracy),
+        accuracy=none_if_nan(accuracy),
         mistakes=None if np.isnan(mistakes) else int(mistakes),
         has_epoch=run.results.has_epochs(run.name),
     )

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_cli.errors import UsageError
+from dsi_cli.queries.class_distance import none_if_nan
 from dsi_cli.queries.comparison.criteria import measure_title
 from dsi_cli.queries.comparison.cross_alignment import CrossAlignment
 from dsi_cli.queries.comparison.runs import ComparedRun
@@ -103,7 +104,15 @@ def group_runs(runs: Sequence[ComparedRun], pattern: str | None, least: int = 2)
     """
     if pattern is None:
         return [RepeatedRuns(run.label, [run]) for run in runs]
-    compiled = _compile_pattern(SEED_PATTERN if pattern == "seed" else pattern)
+    expression = SEED_PATTERN if pattern == "seed" else pattern
+    try:
+        compiled = re.compile(expression)
+    except re.error as error:
+        message = f"{expression!r} is no regular expression: {error}; `seed` stands for the usual suffixes"
+        raise UsageError(message, code="invalid-pattern", pattern=expression) from None
+    if compiled.groups < 1:
+        message = f"{expression!r} captures no group: for runs a_seed0 and a_seed1 write '(.*)_seed'"
+        raise UsageError(message, code="no-captured-group", pattern=expression)
     labels = ", ".join(run.label for run in runs)
     groups: dict[str, list[ComparedRun]] = {}
     matches = 0
@@ -114,34 +123,13 @@ def group_runs(runs: Sequence[ComparedRun], pattern: str | None, least: int = 2)
             name = match.group(1) or run.results.path.resolve().name
         groups.setdefault(name, []).append(run)
     if not matches:
-        raise UsageError(
-            f"--group {pattern!r} matches the name of no run; the runs are {labels}", code="no-match", pattern=pattern
-        )
+        message = f"--group {pattern!r} matches the name of no run; the runs are {labels}"
+        raise UsageError(message, code="no-match", pattern=pattern)
     if len(groups) < least:
-        raise UsageError(
-            f"all runs are in one group, {next(iter(groups))!r}: a comparison needs two or more; the runs are {labels}",
-            code="one-group",
-            group=next(iter(groups)),
-        )
+        only = next(iter(groups))
+        message = f"all runs are in one group, {only!r}: a comparison needs two or more; the runs are {labels}"
+        raise UsageError(message, code="one-group", group=only)
     return [RepeatedRuns(name, members) for name, members in groups.items()]
-
-
-def _compile_pattern(pattern: str) -> re.Pattern[str]:
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise UsageError(
-            f"{pattern!r} is no regular expression: {error}; `seed` stands for the usual suffixes",
-            code="invalid-pattern",
-            pattern=pattern,
-        ) from None
-    if compiled.groups < 1:
-        raise UsageError(
-            f"{pattern!r} captures no group: for runs a_seed0 and a_seed1 write '(.*)_seed'",
-            code="no-captured-group",
-            pattern=pattern,
-        )
-    return compiled
 
 
 def all_know_completed_epochs(runs: Sequence[ComparedRun]) -> bool:
@@ -190,15 +178,11 @@ def _group_band(curve: RunCurve, group: RepeatedRuns, split: str, measure: str, 
     points = {run.label: _points(curve, run, split, measure, by_completed) for run in group.runs}
     values = pd.DataFrame({label: rows["value"] for label, rows in points.items()}).dropna().sort_index()
     chance = pd.DataFrame({label: rows["chance"] for label, rows in points.items()}).reindex(values.index)
-    band = replace(_band(curve.name, group.name, values), chance=_nan_to_none(chance.mean(axis=1)))
+    band = replace(_band(curve.name, group.name, values), chance=[*map(none_if_nan, chance.mean(axis=1))])
     if len(group.runs) > 1:
         return band
     (rows,) = points.values()
-    return replace(band, chance_std=_nan_to_none(rows["chance_std"].reindex(values.index)))
-
-
-def _nan_to_none(values: pd.Series) -> list[float | None]:
-    return [None if np.isnan(number) else float(number) for number in values]
+    return replace(band, chance_std=[*map(none_if_nan, rows["chance_std"].reindex(values.index))])
 
 
 def _points(curve: RunCurve, run: ComparedRun, split: str, measure: str, by_completed: bool) -> pd.DataFrame:

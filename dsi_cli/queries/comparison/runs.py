@@ -123,21 +123,22 @@ def compared_runs(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> l
     uses = Counter(Path(path).resolve() for path in outputs)
     for path, times in uses.items():
         if times > 1:
-            raise UsageError(
-                f"{path} is given twice: its runs would be compared with themselves", code="repeated-folder", path=path
-            )
+            message = f"{path} is given twice: its runs would be compared with themselves"
+            raise UsageError(message, code="repeated-folder", path=path)
     every = [(results, name) for results in map(Results, outputs) for name in results.names]
     labels = _unique_labels([(results.path, name) for results, name in every])
     runs = [ComparedRun(label, name, results) for label, (results, name) in zip(labels, every, strict=True)]
-    _require_known(names, runs)
+    for name in names:
+        if not any(name in (run.label, run.name) for run in runs):
+            similar = nearest(name, [*labels, *(run.name for run in runs)])
+            hint = f"; try {similar}" if similar else ""
+            message = f"no run {name!r}: there are {', '.join(labels) or 'none'}{hint}"
+            raise UsageError(message, code="unknown-run", run=name)
     selected = [run for run in runs if run.epochs and (not names or run.label in names or run.name in names)]
     if len(selected) < 2:
         only = f"only {selected[0].label}" if selected else "no run with a usable checkpoint"
-        raise UsageError(
-            f"a comparison needs two runs or more, and there is {only}; name another results folder, too",
-            code="too-few-runs",
-            runs=[run.label for run in selected],
-        )
+        message = f"a comparison needs two runs or more, and there is {only}; name another results folder, too"
+        raise UsageError(message, code="too-few-runs", runs=[run.label for run in selected])
     return selected
 
 
@@ -152,15 +153,3 @@ def _unique_labels(runs: Sequence[tuple[Path, str]]) -> list[str]:
             length += 1
         labels.append("/".join(run_parts[-length:]))
     return labels
-
-
-def _require_known(names: Sequence[str], runs: Sequence[ComparedRun]) -> None:
-    """Raise `UsageError` if a name is neither the label nor the name of a run."""
-    for name in names:
-        if not any(name in (run.label, run.name) for run in runs):
-            labels = [run.label for run in runs]
-            similar = nearest(name, [*labels, *(run.name for run in runs)])
-            hint = f"; try {similar}" if similar else ""
-            raise UsageError(
-                f"no run {name!r}: there are {', '.join(labels) or 'none'}{hint}", code="unknown-run", run=name
-            )

@@ -81,8 +81,40 @@ async function thumbnail(matrix, epoch, order, theme, scale = "rank") {
   return gridPicture(scale === "rank" && frame.starts ? rankedGrid(grid) : grid, items, shading(matrix, scale), theme);
 }
 
-/** Return a canvas with the colours of a range of shades from left to right, one pixel high. */
-function colourBar(theme, from = 0, to = 1) {
+/** Give a canvas the look of a small matrix, and a description for screen readers. */
+function describeMatrix(canvas, text) {
+  canvas.className = "thumbnail";
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", text);
+}
+
+/**
+ * Return a function that draws matrices of `side` classes as figures in a container, in the current theme. A matrix is {title, shade,
+ * from, ends}, where `shade(k)` is the shade of the k-th value, and `from` and `ends` are the first shade and the texts of the colour
+ * bar. `read(row, column)` is called for a pointer on a cell.
+ */
+function matrixFigures(container, side, matrices, read) {
+  const point = (event) => {
+    const box = event.currentTarget.getBoundingClientRect();
+    const place = (offset, length) => Math.min(side - 1, Math.max(0, Math.floor((offset / length) * side)));
+    read(place(event.clientY - box.top, box.height), place(event.clientX - box.left, box.width));
+  };
+  return () => {
+    const { of, diagonal } = pixelsOf(theme());
+    container.replaceChildren(...matrices.map(({ title, shade, from, ends }) => {
+      const canvas = pixelCanvas(side, side, (pixels) => pixels.forEach((_, k) => { pixels[k] = k % (side + 1) === 0 ? diagonal : of(shade(k)); }));
+      describeMatrix(canvas, `Heat map of all pairs of classes: ${title}`);
+      canvas.addEventListener("pointermove", point);
+      return element("figure", { class: "heat" }, element("figcaption", {}, element("h3", {}, title)), canvas, colourBar(theme(), from),
+        element("div", { class: "ends" }, ends.map((text) => element("span", {}, text))));
+    }));
+  };
+}
+
+/** Return a canvas with the colours from a shade to 1, from left to right and one pixel high. */
+function colourBar(theme, from = 0) {
   const { of } = pixelsOf(theme);
-  return pixelCanvas(256, 1, (pixels) => pixels.forEach((_, k) => { pixels[k] = of(from + ((to - from) * k) / 255); }));
+  const bar = pixelCanvas(256, 1, (pixels) => pixels.forEach((_, k) => { pixels[k] = of(from + ((1 - from) * k) / 255); }));
+  bar.className = "bar";
+  return bar;
 }

@@ -47,7 +47,7 @@ function setEpoch(epoch) {
 const MAX_RANK_BYTE = 250;
 const DARKEST_DIFFERENCE = 60;
 
-/** Return the two matrices of a pair of networks and their difference: a function that draws them in the current theme. */
+/** Return the function that draws the two matrices of a pair of networks and their difference. */
 function matricesOf(pair, container, readout) {
   const ranks = pair.ranks.map((packed) => Uint8Array.from(atob(packed), (character) => character.charCodeAt(0)));
   const percent = (which, k) => (100 * ranks[which][k]) / MAX_RANK_BYTE;
@@ -59,33 +59,14 @@ function matricesOf(pair, container, readout) {
     },
   ];
 
-  function read(event) {
-    const box = event.currentTarget.getBoundingClientRect();
-    const place = (offset, length) => Math.min(pair.side - 1, Math.max(0, Math.floor((offset / length) * pair.side)));
-    const [row, column] = [place(event.clientY - box.top, box.height), place(event.clientX - box.left, box.width)];
+  return matrixFigures(container, pair.side, maps, (row, column) => {
     const block = Math.ceil(pair.names.length / pair.side);
     const names = [row, column].map((index) => pair.names[index * block]);
     const values = [pair.first, pair.second].map((name, which) => `nearest ${Math.max(1, Math.round(100 - percent(which, row * pair.side + column)))} % in ${name}`);
-    readout.textContent = block > 1 ? `Around ${names.join(" and ")}, means of ${block} × ${block} pairs: ${values.join(", ")}`
-      : row === column ? names[0] : `${names.join(" and ")}: among the ${values.join(" and among the ")}`;
-  }
-
-  return () => {
-    const { of, diagonal } = pixelsOf(theme());
-    container.replaceChildren(...maps.map(({ title, shade, from, ends }) => {
-      const canvas = pixelCanvas(pair.side, pair.side, (pixels) => pixels.forEach((_, k) => {
-        pixels[k] = k % (pair.side + 1) === 0 ? diagonal : of(shade(k));
-      }));
-      canvas.className = "thumbnail";
-      canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", `Heat map of all pairs of classes: ${title}`);
-      canvas.addEventListener("pointermove", read);
-      const bar = colourBar(theme(), from);
-      bar.className = "bar";
-      return element("figure", { class: "heat" }, element("figcaption", {}, element("h3", {}, title)), canvas,
-        bar, element("div", { class: "ends" }, ends.map((text) => element("span", {}, text))));
-    }));
-  };
+    if (block > 1) readout.textContent = `Around ${names.join(" and ")}, means of ${block} × ${block} pairs: ${values.join(", ")}`;
+    else if (row === column) [readout.textContent] = names;
+    else readout.textContent = `${names.join(" and ")}: among the ${values.join(" and among the ")}`;
+  });
 }
 
 const SCATTER = { size: 460, left: 52, bottom: 44, top: 12, right: 14 };

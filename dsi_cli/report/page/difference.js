@@ -5,8 +5,8 @@
 /** Return the differences that a run offers. */
 function differencesOf(run, runIndex) {
   const own = ownMatrix(run);
-  const reference = run.matrices.find(({ name }) => name === "scsm");
-  const mistakes = run.matrices.find(({ symmetric }) => !symmetric);
+  const reference = referenceMatrix(run);
+  const mistakes = mistakeMatrix(run);
   const side = (matrix, epoch = null, of = run) => ({ run: of, matrix, epoch });
   const result = [];
   const add = (key, title, plus, minus, more, less) => result.push({ key, title, plus, minus, more, less });
@@ -28,6 +28,15 @@ function differencesOf(run, runIndex) {
 /** Return the similarity matrix of a run's network, or undefined. */
 function ownMatrix(run) {
   return run.near && run.matrices.find(({ name }) => name === run.near.of);
+}
+
+function referenceMatrix(run) {
+  return run.matrices.find(({ name }) => name === "scsm");
+}
+
+/** Return the first confusion matrix of a run, or undefined. */
+function mistakeMatrix(run) {
+  return run.matrices.find(({ symmetric }) => !symmetric);
 }
 
 /** Return the layer of a difference of percentiles (`layerOf`) at an epoch, or null if one of its matrices does not exist. */

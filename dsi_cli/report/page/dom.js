@@ -22,6 +22,11 @@ function fillNode(node, attributes, children) {
   return node;
 }
 
+/** Return a button that looks like a link. */
+function linkButton(text, onclick) {
+  return element("button", { type: "button", class: "link", onclick }, text);
+}
+
 function byId(id) {
   return document.getElementById(id);
 }

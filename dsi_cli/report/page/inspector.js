@@ -16,8 +16,8 @@ async function nearestAt(run, epoch) {
   const neighbourCount = size * near.count;
   return {
     neighbours: (index) => [...part(index * near.count, near.count)].map((other, k) => ({ other, value: valueOf(near, part(neighbourCount + index * near.count, near.count)[k]) })),
-    pairs: [...part(2 * neighbourCount, near.pairs)].map((first, k) => ({
-      first, second: numbers[2 * neighbourCount + near.pairs + k], value: valueOf(near, numbers[2 * neighbourCount + 2 * near.pairs + k]),
+    pairs: [...part(2 * neighbourCount, near.pairs)].map((i, k) => ({
+      i, j: numbers[2 * neighbourCount + near.pairs + k], value: valueOf(near, numbers[2 * neighbourCount + 2 * near.pairs + k]),
     })),
   };
 }
@@ -66,7 +66,7 @@ function confusionText({ share, samples, count }) {
 /** Return the elements that describe a pair of classes at an epoch, and the charts among them. */
 async function pairPanel(run, names, i, j, epoch, actions) {
   const size = names.length;
-  const [own, reference, mistakes] = [ownMatrix(run), run.matrices.find(({ name }) => name === "scsm"), run.matrices.find(({ symmetric }) => !symmetric)];
+  const [own, reference, mistakes] = [ownMatrix(run), referenceMatrix(run), mistakeMatrix(run)];
   const [hypernym, ownFrame, referenceFrame, mistakeFrame, history] = await Promise.all([
     commonHypernym(run, size, i, j), completeFrame(own, epoch), completeFrame(reference, epoch), completeFrame(mistakes, epoch), completeFrames(own),
   ]);
@@ -77,7 +77,7 @@ async function pairPanel(run, names, i, j, epoch, actions) {
   const charts = pairCharts(own, history, reference, referenceFrame, size, i, j).map((chart) => curvePanel(chart, actions.chart));
   const images = imagesOf(run, i, j);
   return { charts, parts: [
-    element("h3", {}, classLink(names, i, actions), " – ", classLink(names, j, actions)),
+    element("h3", {}, linkButton(names[i], () => actions.one(i)), " – ", linkButton(names[j], () => actions.one(j))),
     verdictOf(percentiles, run.reference),
     hypernym ? element("p", {}, "Common hypernym: ", element("b", { class: "hypernym" }, hypernym)) : null,
     element("table", { class: "ranks" },
@@ -135,7 +135,7 @@ function imagesOf(run, i, j) {
 /** Return the elements that describe a class at an epoch. */
 async function classPanel(run, names, index, epoch, actions) {
   const size = names.length;
-  const [reference, mistakes] = [run.matrices.find(({ name }) => name === "scsm"), run.matrices.find(({ symmetric }) => !symmetric)];
+  const [reference, mistakes] = [referenceMatrix(run), mistakeMatrix(run)];
   const [near, referenceFrame, mistakeFrame, chart] = await Promise.all([
     nearestAt(run, epoch), completeFrame(reference, epoch), completeFrame(mistakes, epoch), rankChart(run, names, index, epoch, actions),
   ]);
@@ -146,7 +146,7 @@ async function classPanel(run, names, index, epoch, actions) {
     values.definition ? element("p", { class: "faint" }, values.definition) : null,
     near ? dataTable(`Nearest classes to ${names[index]} at epoch ${run.has_epochs ? epoch : "–"}`, [
       { title: "rank", number: true, digits: 0, value: (row) => row.rank },
-      { title: "class", value: (row) => names[row.other], node: (row) => element("button", { type: "button", class: "link", onclick: () => actions.pair(index, row.other) }, names[row.other]) },
+      { title: "class", value: (row) => names[row.other], node: (row) => linkButton(names[row.other], () => actions.pair(index, row.other)) },
       { title: own, number: true, value: (row) => row.value },
       ...(referenceFrame ? [{ title: `rank in ${run.reference}`, number: true, value: (row) => row.referenceRank, text: (row) => roundedRank(row.referenceRank) }] : []),
     ], near.neighbours(index).map((row, k) => ({ ...row, rank: k + 1, referenceRank: referenceFrame && neighbourRank(reference, referenceFrame, size, index, row.other) })))
@@ -163,12 +163,8 @@ function confusionList(run, names, frame, index, actions) {
   const list = (title, pairOf) => {
     const rows = all.map((other) => ({ other, ...confusion(run, frame, names.length, ...pairOf(other)) })).filter(({ share }) => share > 0);
     rows.sort((a, b) => b.share - a.share || a.other - b.other);
-    const shown = rows.slice(0, MAX_CONFUSIONS).flatMap((row, k) => [k ? ", " : "", element("button", { type: "button", class: "link", onclick: () => actions.pair(index, row.other) }, names[row.other]), ` ${row.count ?? `${(100 * row.share).toFixed(1)} %`}`]);
+    const shown = rows.slice(0, MAX_CONFUSIONS).flatMap((row, k) => [k ? ", " : "", linkButton(names[row.other], () => actions.pair(index, row.other)), ` ${row.count ?? `${(100 * row.share).toFixed(1)} %`}`]);
     return element("p", {}, `${title}: `, ...(shown.length ? shown : ["no other class"]), rows.length > MAX_CONFUSIONS ? `, and ${rows.length - MAX_CONFUSIONS} more` : "", ".");
   };
   return element("div", { class: "confusions" }, list(`${names[index]} was predicted as`, (other) => [index, other]), list(`Predicted as ${names[index]}`, (other) => [other, index]));
-}
-
-function classLink(names, index, actions) {
-  return element("button", { type: "button", class: "link", onclick: () => actions.one(index) }, names[index]);
 }

@@ -25,16 +25,12 @@ async function smallMatrices(run, epoch, order, theme) {
   const pictures = await Promise.all(parts.map(([matrix, shown]) => thumbnail(matrix, shown, order, theme)));
   return pictures.map((canvas, k) => {
     if (!canvas) return null;
-    canvas.className = "thumbnail";
-    canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `Similarities of all pairs of classes: ${parts[k][2]}`);
+    describeMatrix(canvas, `Similarities of all pairs of classes: ${parts[k][2]}`);
     return element("figure", { class: "small-matrix" }, element("a", { href: "#matrices" }, canvas), element("figcaption", {}, parts[k][2]));
   }).filter(Boolean);
 }
 
 /** Return the legend of the small matrices. */
 function rankLegend(theme) {
-  const bar = colourBar(theme);
-  bar.className = "bar";
-  return element("div", { class: "rank-legend" }, element("span", { class: "faint" }, "One cell per pair of classes: less similar half"), bar, element("span", { class: "faint" }, "rank 1, the most similar pair"));
+  return element("div", { class: "rank-legend" }, element("span", { class: "faint" }, "One cell per pair of classes: less similar half"), colourBar(theme), element("span", { class: "faint" }, "rank 1, the most similar pair"));
 }

@@ -15,7 +15,7 @@ const PLASTIC_RATIO = 0.7548776662;
  * with equal values spread evenly over their ranks.
  */
 async function pairRanks(run, size, epoch) {
-  const [own, reference] = [ownMatrix(run), run.matrices.find(({ name }) => name === "scsm")];
+  const [own, reference] = [ownMatrix(run), referenceMatrix(run)];
   if (!own?.epochs.length || !reference) return null;
   const nearestEpoch = own.epochs.reduce((best, at) => (Math.abs(at - epoch) < Math.abs(best - epoch) ? at : best));
   const [frame, referenceFrame] = await Promise.all([completeFrame(own, nearestEpoch), completeFrame(reference, nearestEpoch)]);
@@ -28,22 +28,27 @@ async function pairRanks(run, size, epoch) {
   return { epoch: nearestEpoch, own, x, y, pairsX, pairsY, spreadX, spreadY, near: surprises(x, y, size, 1), far: surprises(x, y, size, -1) };
 }
 
+/** Call `visit(i, j, k)` for each pair of classes i < j in the order of a symmetric frame, where k is the index in the frame. */
+function forEachPair(size, visit) {
+  for (let k = 0, i = 0; i < size; i++) {
+    for (let j = i + 1; j < size; j++, k++) visit(i, j, k);
+  }
+}
+
 /** Return the pairs with the largest difference of percentiles in one direction: [{i, j, x, y}]. */
 function surprises(x, y, size, sign) {
   const best = [];
   let lowest = 0;
-  for (let k = 0, i = 0, j = 1; k < x.length; k++) {
+  forEachPair(size, (i, j, k) => {
     const difference = sign * (y[k] - x[k]);
-    if (difference > lowest) {
-      best.push({ i, j, k, x: x[k], y: y[k], difference });
-      if (best.length > 4 * SURPRISES) {
-        best.sort((a, b) => b.difference - a.difference);
-        best.length = SURPRISES;
-        lowest = best.at(-1).difference;
-      }
+    if (!(difference > lowest)) return;
+    best.push({ i, j, k, x: x[k], y: y[k], difference });
+    if (best.length > 4 * SURPRISES) {
+      best.sort((a, b) => b.difference - a.difference);
+      best.length = SURPRISES;
+      lowest = best.at(-1).difference;
     }
-    if (++j === size) { i++; j = i + 1; }
-  }
+  });
   return best.sort((a, b) => b.difference - a.difference).slice(0, SURPRISES);
 }
 
@@ -146,14 +151,12 @@ function scatterPlot(run, names, ranks, open) {
     const [x, y] = [(event.clientX - box.left) / scale, (event.clientY - box.top) / scale];
     let best = null;
     let distance = 8 ** 2;
-    for (let k = 0, i = 0, j = 1; k < ranks.x.length; k++) {
+    forEachPair(names.length, (i, j, k) => {
       const away = (at.x(ranks.spreadX[k]) - x) ** 2 + (at.y(ranks.spreadY[k]) - y) ** 2;
-      if (away < distance) {
-        distance = away;
-        best = { i, j, x: ranks.x[k], y: ranks.y[k] };
-      }
-      if (++j === names.length) { i++; j = i + 1; }
-    }
+      if (!(away < distance)) return;
+      distance = away;
+      best = { i, j, x: ranks.x[k], y: ranks.y[k] };
+    });
     return best;
   }
 
@@ -174,40 +177,38 @@ function scatterPlot(run, names, ranks, open) {
   }
 
   function exportRows() {
-    const rows = [];
-    for (let k = 0, i = 0, j = 1; k < ranks.x.length; k++) {
-      rows.push([names[i], names[j], (1 - ranks.y[k]) * ranks.pairsY + 0.5, (1 - ranks.x[k]) * ranks.pairsX + 0.5]);
-      if (++j === names.length) { i++; j = i + 1; }
-    }
-    return [["first", "second", "rank in the network", `rank in ${run.reference}`], ...rows];
+    const rows = [["first", "second", "rank in the network", `rank in ${run.reference}`]];
+    forEachPair(names.length, (i, j, k) => rows.push([names[i], names[j], (1 - ranks.y[k]) * ranks.pairsY + 0.5, (1 - ranks.x[k]) * ranks.pairsX + 0.5]));
+    return rows;
   }
 
   return { node, draw };
 }
 
-/** Return the tables of the most surprising pairs. */
-function surpriseTables(run, names, ranks, open) {
-  const table = (caption, rows) => dataTable(caption, [
-    { title: "pair", value: (row) => `${names[row.i]} – ${names[row.j]}`, node: (row) => element("button", { type: "button", class: "link", onclick: () => open(row.i, row.j) }, `${names[row.i]} – ${names[row.j]}`) },
-    { title: "rank in the network", number: true, value: (row) => row.y, text: (row) => rankAt(row.y, ranks.pairsY).toLocaleString("en") },
-    { title: `rank in ${run.reference}`, number: true, value: (row) => row.x, text: (row) => rankAt(row.x, ranks.pairsX).toLocaleString("en") },
-  ], rows);
-  return [table(`Near in the network, far in ${run.reference}`, ranks.near), table(`Near in ${run.reference}, far in the network`, ranks.far)];
+/** Return the column of a table whose rows are pairs {i, j}; a click calls `open(i, j)`. */
+function pairColumn(names, open) {
+  const title = ({ i, j }) => `${names[i]} – ${names[j]}`;
+  return { title: "pair", value: title, node: (row) => linkButton(title(row), () => open(row.i, row.j)) };
 }
 
-/** Return the elements of the section on surprising pairs at an epoch, and its scatter. */
+/** Return the elements of the section on surprising pairs at an epoch, its scatter, and the pair that is open at first. */
 async function surpriseSection(run, names, epoch, open) {
   const [ranks, near] = await Promise.all([pairRanks(run, names.length, epoch), nearestAt(run, epoch)]);
-  const referenceRank = ({ first, second }) => {
-    const percentile = ranks.x[frameIndex({ symmetric: true }, names.length, first, second)];
+  const title = ({ i, j }) => `${names[i]} – ${names[j]}`;
+  const pair = { title: "pair", value: title, node: (row) => linkButton(title(row), () => open(row.i, row.j)) };
+  const rank = (matrix, percentileOf, pairs) => ({ title: `rank in ${matrix}`, number: true, value: percentileOf, text: (row) => rankAt(percentileOf(row), pairs).toLocaleString("en") });
+  const referenceRank = ({ i, j }) => {
+    const percentile = ranks.x[frameIndex({ symmetric: true }, names.length, i, j)];
     return Number.isNaN(percentile) ? null : rankAt(percentile, ranks.pairsX);
   };
   const closest = near && dataTable(`Closest pairs of all classes by ${run.near.of.toUpperCase()}`, [
-    { title: "pair", value: (row) => `${names[row.first]} – ${names[row.second]}`, node: (row) => element("button", { type: "button", class: "link", onclick: () => open(row.first, row.second) }, `${names[row.first]} – ${names[row.second]}`) },
-    { title: run.near.of.toUpperCase(), number: true, value: (row) => row.value },
-    ...(ranks ? [{ title: `rank in ${run.reference}`, number: true, value: (row) => referenceRank(row), text: (row) => referenceRank(row)?.toLocaleString("en") ?? "–" }] : []),
+    pair, { title: run.near.of.toUpperCase(), number: true, value: (row) => row.value },
+    ...(ranks ? [{ title: `rank in ${run.reference}`, number: true, value: referenceRank, text: (row) => referenceRank(row)?.toLocaleString("en") ?? "–" }] : []),
   ], near.pairs);
-  if (!ranks) return { parts: [closest], scatter: null, start: near?.pairs.length ? [near.pairs[0].first, near.pairs[0].second] : null };
+  if (!ranks) return { parts: [closest], scatter: null, start: near?.pairs.length ? [near.pairs[0].i, near.pairs[0].j] : null };
+  const columns = [pair, rank("the network", (row) => row.y, ranks.pairsY), rank(run.reference, (row) => row.x, ranks.pairsX)];
+  const tables = element("div", {}, dataTable(`Near in the network, far in ${run.reference}`, columns, ranks.near),
+    dataTable(`Near in ${run.reference}, far in the network`, columns, ranks.far));
   const scatter = scatterPlot(run, names, ranks, open);
-  return { parts: [scatter.node, element("div", {}, surpriseTables(run, names, ranks, open)), closest], scatter, start: ranks.near.length ? [ranks.near[0].i, ranks.near[0].j] : null };
+  return { parts: [scatter.node, tables, closest], scatter, start: ranks.near.length ? [ranks.near[0].i, ranks.near[0].j] : null };
 }

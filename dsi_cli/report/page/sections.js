@@ -63,7 +63,7 @@ function explanation(row, { furthest, wordnet_furthest: last }, reference) {
 
 /** Return the most confused pairs of a split at an epoch, computed from the matrices; null if the page does not have the matrix. */
 async function confusedPairs(run, names, split, epoch) {
-  const [own, reference] = [ownMatrix(run), run.matrices.find(({ name }) => name === "scsm")];
+  const [own, reference] = [ownMatrix(run), referenceMatrix(run)];
   const [frame, ownFrame, referenceFrame] = await Promise.all(
     [run.matrices.find(({ name }) => name === `ccsm-${split}`), own, reference].map((matrix) => completeFrame(matrix, epoch)));
   if (!frame) return null;
