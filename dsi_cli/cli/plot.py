@@ -26,6 +26,7 @@ from dsi_cli.figures.style import STYLES, Style
 from dsi_cli.store.matrix_id import MATRIX_KINDS
 
 if TYPE_CHECKING:
+    from dsi_cli.figures.save import DrawnFigure
     from dsi_cli.store.results import Results
 
 
@@ -138,6 +139,17 @@ def plot(
     formats = tuple(dict.fromkeys(form or ()))
     with console.progress(quiet=quiet or as_json) as display:
         drawn = save.write(results, figures or (), options, formats, out or output / "figures", display.update)
+    _print_drawn(drawn, as_json=as_json, quiet=quiet)
+    if figures and drawn.without_data and not as_json:
+        _raise_without_data(drawn.without_data, results, options)
+    absent = [] if epochs is None or ":" in epochs else save.absent(results, options)
+    if absent:
+        noun = "epoch" if len(absent) == 1 else "epochs"
+        console.note(f"warning: no run has matrices of {noun} {', '.join(map(str, absent))}", quiet=quiet)
+    return DONE
+
+
+def _print_drawn(drawn: DrawnFigure, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         document = {
             "files": [str(path) for path in drawn.files],
@@ -146,18 +158,11 @@ def plot(
             "films": [{**film._asdict(), "path": str(film.path)} for film in drawn.films],
         }
         console.print_json(document)
-    else:
-        for film in drawn.films:
-            console.note(str(film), quiet=quiet)
-        for path in drawn.files:
-            print(terminal_text(str(path)))
-        if figures and drawn.without_data:
-            _raise_without_data(drawn.without_data, results, options)
-    absent = [] if epochs is None or ":" in epochs else save.absent(results, options)
-    if absent:
-        noun = "epoch" if len(absent) == 1 else "epochs"
-        console.note(f"warning: no run has matrices of {noun} {', '.join(map(str, absent))}", quiet=quiet)
-    return DONE
+        return
+    for film in drawn.films:
+        console.note(str(film), quiet=quiet)
+    for path in drawn.files:
+        print(terminal_text(str(path)))
 
 
 def _raise_without_data(names: Sequence[str], results: Results, options: FigureOptions) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from functools import partial
 from itertools import groupby
@@ -111,14 +112,7 @@ def _print_run(run: TrainingRun, records: list[Record], *, show_all: bool, quiet
     shared = [name for name in SHARED_COLUMNS if len({cells[name] for cells in with_head}) <= 1]
     columns = [name for name in COLUMNS if name not in shared and any(cells[name] != "-" for _, cells in files)]
 
-    # Adjacent files that differ only in name, epoch, step and size share a row.
-    groups: list[list[tuple[Record, dict[str, str]]]] = []
-    for _, alike in groupby(files, _key):
-        members = list(alike)
-        if show_all or len(members) < MIN_FOLDED:
-            groups += [[member] for member in members]
-        else:
-            groups.append(members)
+    groups = [[file] for file in files] if show_all else _fold(files)
     titles = [(name, name in NUMBER_COLUMNS) for name in columns]
     rows = [[_range(name, group) for name in columns] for group in groups]
     if len(groups) < len(files):
@@ -131,12 +125,13 @@ def _print_run(run: TrainingRun, records: list[Record], *, show_all: bool, quiet
     # Below the table are the problems, the number of files per status, and the shared values.
     for line in messages_by_cause([(r.name, r.status, r.reason) for r in records if r.reason is not None]):
         console.print_sentence(line)
-    counts = {status: sum(r.status == status for r in records) for status in ("ok", "skipped", "pending", "failed")}
-    parts = [", ".join(f"{number} {status}" for status, number in counts.items() if number)]
-    common = [f"{name} {with_head[0][name]}" for name in shared if with_head and with_head[0][name] != "-"]
+    statuses = Counter(record.status for record in records)
+    known = [status for status in ("ok", "skipped", "pending", "failed") if statuses[status]]
+    summary = ", ".join(f"{statuses[status]} {status}" for status in known)
+    common = [f"{name} {cells[name]}" for cells in with_head[:1] for name in shared if cells[name] != "-"]
     if common:
-        parts.append(f"all: {', '.join(common)}")
-    console.print_sentence("; ".join(parts), indent=0)
+        summary += f"; all: {', '.join(common)}"
+    console.print_sentence(summary, indent=0)
     if run.ignored:
         console.note(f"{run.name}: {console.count(run.ignored, 'other file')} without weights", quiet=quiet)
 
@@ -161,9 +156,18 @@ def _cells(record: Record) -> dict[str, str]:
     return {name: "-" if value is None else str(value) for name, value in values.items()}
 
 
-def _key(file: tuple[Record, dict[str, str]]) -> tuple[object, ...]:
-    record, cells = file
-    return record.status, record.epoch is None, *(cells[name] for name in SHARED_COLUMNS)
+def _fold(files: list[tuple[Record, dict[str, str]]]) -> list[list[tuple[Record, dict[str, str]]]]:
+    """Return groups of adjacent files that differ only in name, epoch, step and size; a short group is split into single files."""
+
+    def key(file: tuple[Record, dict[str, str]]) -> tuple[object, ...]:
+        record, cells = file
+        return record.status, record.epoch is None, *(cells[name] for name in SHARED_COLUMNS)
+
+    groups = []
+    for _, alike in groupby(files, key):
+        members = list(alike)
+        groups += [members] if len(members) >= MIN_FOLDED else [[member] for member in members]
+    return groups
 
 
 def _range(name: str, group: list[tuple[Record, dict[str, str]]]) -> str:

@@ -93,14 +93,8 @@ def wordnet(
         resolved = ask_senses(resolved, write_map)
     neighbors = wordnet_matrix.choose_neighbors(resolved, neighbors, whole=whole)
     export.require_matrix(file_format, is_matrix=neighbors is None)
-    if neighbors is None and file_format != "parquet" and resolved.classes > wordnet_matrix.MAX_DENSE_CLASSES:
-        raise UsageError(
-            f"a matrix of {resolved.classes:,} labels is written block by block, and only as Parquet: end the name after -o"
-            " in .parquet",
-            code="matrix-too-large",
-            classes=resolved.classes,
-            format=file_format,
-        )
+    if neighbors is None and file_format != "parquet":
+        _require_dense(resolved.classes, file_format)
     if write_map is not None:
         wordnet_matrix.write_map(resolved, write_map)
     blocks = wordnet_matrix.reference_tables(resolved, neighbors, reference)
@@ -128,6 +122,15 @@ def wordnet(
         if resolved.classes > wordnet_matrix.MAX_DENSE_CLASSES and not whole:
             console.note(f"add --whole for the {matrix}", quiet=quiet)
     return DONE
+
+
+def _require_dense(classes: int, file_format: str) -> None:
+    from dsi_cli.analysis.semantics import wordnet_matrix
+
+    if classes > wordnet_matrix.MAX_DENSE_CLASSES:
+        how = "is written block by block, and only as Parquet: end the name after -o in .parquet"
+        message = f"a matrix of {classes:,} labels {how}"
+        raise UsageError(message, code="matrix-too-large", classes=classes, format=file_format)
 
 
 def _with_progress(blocks: Iterator[Any], classes: int, update: Callable[[str, int, int], None]) -> Iterator[Any]:

@@ -332,13 +332,7 @@ def _learned_clause(learned: Sequence[RunFindings]) -> str:
         return f"learned {structure}: {_peak_clause(learned)}."
 
     # Name the network that was nearest to its peak after its first trained epoch, if that value is precise enough.
-    precise = {}
-    for run in learned:
-        point = run.agreement.at(run.first_epoch.epoch) if run.agreement and run.first_epoch else None
-        if run.first_epoch is None or point is None or not point.is_above_chance:
-            continue
-        if point.low is None or point.value - point.low <= MAX_RELATIVE_ERROR * point.value:
-            precise[run.first_epoch.share] = run
+    precise = {run.first_epoch.share: run for run in learned if run.first_epoch and _has_precise_first_epoch(run)}
     if precise:
         share = max(precise)
         run, first = precise[share], precise[share].first_epoch
@@ -353,6 +347,14 @@ def _learned_clause(learned: Sequence[RunFindings]) -> str:
     name = run.run if len(learned) > 1 else "it"
     interval = f"95 % CI {t90.low:.1f} to {t90.high:.1f}" if t90 else ""
     return f"learned {structure} early: {name} had 90 % of its plateau by epoch {min(times):.1f} of {run.epochs[-1]} ({interval})."
+
+
+def _has_precise_first_epoch(run: RunFindings) -> bool:
+    """Return whether the agreement after the first trained epoch is above chance and its interval is narrow."""
+    point = run.agreement.at(run.first_epoch.epoch) if run.agreement and run.first_epoch else None
+    if point is None or not point.is_above_chance:
+        return False
+    return point.low is None or point.value - point.low <= MAX_RELATIVE_ERROR * point.value
 
 
 def _peak_clause(learned: Sequence[RunFindings]) -> str:

@@ -163,12 +163,15 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
     for question, scale, trend_of, text, reason in questions:
         trends = {index: trend for index, run in enumerate(findings) if (trend := trend_of(run))}
         rows = [_row(index, trend, text, len(findings[index].epochs)) for index, trend in trends.items()]
-        values = [trend.last.value for trend in trends.values()]
-        range_text = ""
-        if len(values) > MAX_ROWS:
-            range_text = f"{text(min(values))} to {text(max(values))} in {count(len(values), 'run')}"
-        result.append(Tile(question, scale, rows, range_text, "" if rows else reason))
+        result.append(Tile(question, scale, rows, _range_text(list(trends.values()), text), "" if rows else reason))
     return result
+
+
+def _range_text(trends: Sequence[Trend], text: Callable[[float], str]) -> str:
+    values = [trend.last.value for trend in trends]
+    if len(values) <= MAX_ROWS:
+        return ""
+    return f"{text(min(values))} to {text(max(values))} in {count(len(values), 'run')}"
 
 
 def _row(run: int, trend: Trend, text: Callable[[float], str], epochs: int) -> TileRow:

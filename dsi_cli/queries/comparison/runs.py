@@ -128,9 +128,10 @@ def compared_runs(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> l
     every = [(results, name) for results in map(Results, outputs) for name in results.names]
     labels = _unique_labels([(results.path, name) for results, name in every])
     runs = [ComparedRun(label, name, results) for label, (results, name) in zip(labels, every, strict=True)]
+    known = [*labels, *(run.name for run in runs)]
     for name in names:
-        if not any(name in (run.label, run.name) for run in runs):
-            similar = nearest(name, [*labels, *(run.name for run in runs)])
+        if name not in known:
+            similar = nearest(name, known)
             hint = f"; try {similar}" if similar else ""
             message = f"no run {name!r}: there are {', '.join(labels) or 'none'}{hint}"
             raise UsageError(message, code="unknown-run", run=name)
