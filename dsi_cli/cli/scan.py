@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 SHARED_COLUMNS = ("epoch from", "format", "classifier", "shape", "dtype", "weights")
 """The columns that are replaced by a line below the table if all files have the same value."""
 COLUMNS = ("file", "epoch", "finished", "epoch from", "step", "size", *SHARED_COLUMNS[1:], "status")
-NUMBER_COLUMNS = ("epoch", "finished", "step", "size", "shape")
+NUMBER_COLUMNS = ("files", "epoch", "finished", "step", "size", "shape")
+STATUSES = ("ok", "skipped", "pending", "failed")
 MIN_FOLDED = 3
 """The smallest number of files that share a row."""
 MAX_CANDIDATES = 8
@@ -97,43 +98,42 @@ def scan(
         )
     else:
         for run, run_records in runs:
-            _print_run(run, run_records, show_all=show_all, quiet=quiet)
+            _print_run(run, run_records, show_all=show_all)
+            if run.ignored:
+                console.note(f"{run.name}: {console.count(run.ignored, 'other file')} without weights", quiet=quiet)
     if not any(record.status == "ok" for record in records):
         return NOTHING
     return PARTIAL if any(record.status == "failed" for record in records) else DONE
 
 
-def _print_run(run: TrainingRun, records: list[Record], *, show_all: bool, quiet: bool) -> None:
-    from dsi_cli.checkpoints.records import messages_by_cause
-
+def _print_run(run: TrainingRun, records: list[Record], *, show_all: bool) -> None:
     # A value that all files share is in the line below the table.
     files = [(record, _cells(record)) for record in records]
     with_head = [cells for record, cells in files if record.head]
     shared = [name for name in SHARED_COLUMNS if len({cells[name] for cells in with_head}) <= 1]
     columns = [name for name in COLUMNS if name not in shared and any(cells[name] != "-" for _, cells in files)]
 
-    groups = [[file] for file in files] if show_all else _fold(files)
+    groups = _fold(files, show_all=show_all)
+    if len(groups) < len(files):
+        columns.insert(1, "files")
     titles = [(name, name in NUMBER_COLUMNS) for name in columns]
     rows = [[_range(name, group) for name in columns] for group in groups]
-    if len(groups) < len(files):
-        titles.insert(1, ("files", True))
-        for group, row in zip(groups, rows, strict=True):
-            row.insert(1, f"{len(group):,}")
     console.print_sentence(f"{run.name}  ({run.folder})", 0, 2)
     console.print_columns(titles, rows)
 
     # Below the table are the problems, the number of files per status, and the shared values.
+    common = [f"{name} {cells[name]}" for cells in with_head[:1] for name in shared if cells[name] != "-"]
+    _print_below(records, common)
+
+
+def _print_below(records: list[Record], common: list[str]) -> None:
+    from dsi_cli.checkpoints.records import messages_by_cause
+
     for line in messages_by_cause([(r.name, r.status, r.reason) for r in records if r.reason is not None]):
         console.print_sentence(line)
     statuses = Counter(record.status for record in records)
-    known = [status for status in ("ok", "skipped", "pending", "failed") if statuses[status]]
-    summary = ", ".join(f"{statuses[status]} {status}" for status in known)
-    common = [f"{name} {cells[name]}" for cells in with_head[:1] for name in shared if cells[name] != "-"]
-    if common:
-        summary += f"; all: {', '.join(common)}"
-    console.print_sentence(summary, indent=0)
-    if run.ignored:
-        console.note(f"{run.name}: {console.count(run.ignored, 'other file')} without weights", quiet=quiet)
+    summary = ", ".join(f"{statuses[status]} {status}" for status in STATUSES if statuses[status])
+    console.print_sentence(f"{summary}; all: {', '.join(common)}" if common else summary, indent=0)
 
 
 def _cells(record: Record) -> dict[str, str]:
@@ -156,7 +156,7 @@ def _cells(record: Record) -> dict[str, str]:
     return {name: "-" if value is None else str(value) for name, value in values.items()}
 
 
-def _fold(files: list[tuple[Record, dict[str, str]]]) -> list[list[tuple[Record, dict[str, str]]]]:
+def _fold(files: list[tuple[Record, dict[str, str]]], *, show_all: bool) -> list[list[tuple[Record, dict[str, str]]]]:
     """Return groups of adjacent files that differ only in name, epoch, step and size; a short group is split into single files."""
 
     def key(file: tuple[Record, dict[str, str]]) -> tuple[object, ...]:
@@ -166,12 +166,17 @@ def _fold(files: list[tuple[Record, dict[str, str]]]) -> list[list[tuple[Record,
     groups = []
     for _, alike in groupby(files, key):
         members = list(alike)
-        groups += [members] if len(members) >= MIN_FOLDED else [[member] for member in members]
+        if show_all or len(members) < MIN_FOLDED:
+            groups += [[member] for member in members]
+        else:
+            groups.append(members)
     return groups
 
 
 def _range(name: str, group: list[tuple[Record, dict[str, str]]]) -> str:
     """Return the text of a column for one file, or for the first and the last file of a group."""
+    if name == "files":
+        return f"{len(group):,}"
     if name == "size":
         group = sorted(group, key=lambda file: file[0].bytes)
     first, last = group[0][1][name], group[-1][1][name]

@@ -128,13 +128,9 @@ def compared_runs(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> l
     every = [(results, name) for results in map(Results, outputs) for name in results.names]
     labels = _unique_labels([(results.path, name) for results, name in every])
     runs = [ComparedRun(label, name, results) for label, (results, name) in zip(labels, every, strict=True)]
-    known = [*labels, *(run.name for run in runs)]
-    for name in names:
-        if name not in known:
-            similar = nearest(name, known)
-            hint = f"; try {similar}" if similar else ""
-            message = f"no run {name!r}: there are {', '.join(labels) or 'none'}{hint}"
-            raise UsageError(message, code="unknown-run", run=name)
+    unknown = next((name for name in names if name not in {*labels, *(run.name for run in runs)}), None)
+    if unknown is not None:
+        raise _unknown_run(unknown, runs)
     selected = [run for run in runs if run.epochs and (not names or run.label in names or run.name in names)]
     if len(selected) < 2:
         only = f"only {selected[0].label}" if selected else "no run with a usable checkpoint"
@@ -154,3 +150,11 @@ def _unique_labels(runs: Sequence[tuple[Path, str]]) -> list[str]:
             length += 1
         labels.append("/".join(run_parts[-length:]))
     return labels
+
+
+def _unknown_run(name: str, runs: Sequence[ComparedRun]) -> UsageError:
+    labels = [run.label for run in runs]
+    similar = nearest(name, [*labels, *(run.name for run in runs)])
+    hint = f"; try {similar}" if similar else ""
+    message = f"no run {name!r}: there are {', '.join(labels) or 'none'}{hint}"
+    return UsageError(message, code="unknown-run", run=name)
