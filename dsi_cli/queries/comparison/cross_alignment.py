@@ -85,8 +85,8 @@ def _points(
     assert second.own is not None
     a, b = first.csm(first.own, first_epoch), second.csm(second.own, second_epoch)[np.ix_(order, order)]
     kept = np.flatnonzero(~np.isnan(np.diagonal(a)) & ~np.isnan(np.diagonal(b)))
-    matrices = (PreparedMatrix(matrix[np.ix_(kept, kept)]) for matrix in (a, b))
-    pair = MatrixPair(*matrices, np.arange(len(kept)))
+    square = np.ix_(kept, kept)
+    pair = MatrixPair(PreparedMatrix(a[square]), PreparedMatrix(b[square]), np.arange(len(kept)))
     return [
         AlignmentPoint(
             at=key,
