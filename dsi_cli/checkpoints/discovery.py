@@ -155,21 +155,16 @@ def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place | Tracked
         else:
             text = os.path.expanduser(urls.local_path(path))
             names = [text] if os.path.lexists(text) else sorted(glob.glob(text, recursive=True), key=natural_key)
+            if not names and glob.has_magic(text):
+                raise UsageError(f"no file or folder fits the pattern {text}", code="no-such-path", path=text)
             if not names:
-                raise _no_such_path(text)
+                parent = Path(text).parent
+                similar = nearest(Path(text).name, os.listdir(parent) if parent.is_dir() else [])
+                advice = f"; try {parent / similar}" if similar else ""
+                message = f"no such file or folder: {text}{advice}"
+                raise UsageError(message, code="no-such-path", path=text, similar=similar)
             for name in names:
                 yield Path(os.path.abspath(name))
-
-
-def _no_such_path(text: str) -> UsageError:
-    if glob.has_magic(text):
-        return UsageError(f"no file or folder fits the pattern {text}", code="no-such-path", path=text)
-    parent = Path(text).parent
-    similar = nearest(Path(text).name, os.listdir(parent) if parent.is_dir() else [])
-    message = f"no such file or folder: {text}"
-    if similar:
-        message += f"; try {parent / similar}"
-    return UsageError(message, code="no-such-path", path=text, similar=similar)
 
 
 def _training_run(name: str, folder: Place, contents: FolderContents) -> TrainingRun:

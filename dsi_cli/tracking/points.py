@@ -48,7 +48,7 @@ class RunPoints:
 
     name: str
     key: str
-    """Hexadecimal digits that stay the same when the run is logged again; see `key_of`."""
+    """Hexadecimal digits that identify the run in every tracker, and stay the same when it is logged again."""
     output: str
     """The path or URL of the results folder."""
     epochs: list[EpochPoints]
@@ -71,9 +71,10 @@ def points_of_results(results: Results, run: str | None = None) -> list[RunPoint
 
 def _points_of_run(results: Results, run: str) -> RunPoints:
     curves = results.fill_missing_epochs(results.curves[results.curves["run"] == run])
-    saves = results.fill_missing_epochs(_usable_checkpoints(results, run))
+    checkpoints = results.checkpoints
+    usable = checkpoints[(checkpoints["run"] == run) & (checkpoints["status"] == "ok")]
     times = {}
-    for row in _last_saves(saves):
+    for row in _last_saves(results.fill_missing_epochs(usable)):
         if _is_number(row["modified_ns"]):
             times[int(row["epoch"])] = int(row["modified_ns"]) / 1e9
     values: dict[int, dict[str, float]] = {}
@@ -90,12 +91,12 @@ def _points_of_run(results: Results, run: str) -> RunPoints:
         for epoch, epoch_values in sorted(values.items())
         if epoch_values
     ]
-    return RunPoints(run, key_of(results, run), local_names.address(results.path), epochs, list(left_out))
-
-
-def _usable_checkpoints(results: Results, run: str) -> pd.DataFrame:
-    checkpoints = results.checkpoints
-    return checkpoints[(checkpoints["run"] == run) & (checkpoints["status"] == "ok")]
+    # Another call for the same results has the same key; another training or folder has a different one.
+    output = local_names.address(results.path)
+    first_classifier = [str(row["fingerprint"]) for row in _last_saves(usable)[:1]]
+    text = "\0".join([output, run, *first_classifier])
+    key = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:KEY_DIGITS]
+    return RunPoints(run, key, output, epochs, list(left_out))
 
 
 def _last_saves(rows: pd.DataFrame, *keys: str) -> list[dict[str, Any]]:
@@ -141,17 +142,6 @@ def plain(name: str) -> str:
     ('sai/ncsm_ccsm_test/cosine_z', 'wsi/ncsm/max_0_9')
     """
     return re.sub(r"[^\w/]", "_", name, flags=re.ASCII)
-
-
-def key_of(results: Results, run: str) -> str:
-    """Return hexadecimal digits that identify a run in every tracker.
-
-    They depend on the path or URL of the results, the run's name and its first classifier. Another call for the same results
-    therefore has the same key. Another training in the same folder, or another results folder, has a different key.
-    """
-    fingerprints = [str(row["fingerprint"]) for row in _last_saves(_usable_checkpoints(results, run))]
-    text = "\0".join([local_names.address(results.path), run, *fingerprints[:1]])
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:KEY_DIGITS]
 
 
 def _is_number(value: Any) -> bool:
