@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from dsi_cli.analysis.options import Evaluation, Options
     from dsi_cli.queries.difference import Difference
+    from dsi_cli.remote.download import TemporaryFolder
     from dsi_cli.report.notebook_card import ReportFrame
     from dsi_cli.tracking.destinations import Logged
 
@@ -125,7 +126,9 @@ def analyze(
     trackers = destinations(log_to)
     options = make_options(values, evaluation)
     paths = [checkpoints] if isinstance(checkpoints, str | PathLike) else list(checkpoints)
-    with _local_output(out, options, writes=True) as (folder, options, copies):
+    with _local_output(out, writes=True) as (folder, copies):
+        evaluation = _download(options.evaluation, copies.path)
+        options = replace(_download(options, copies.path), evaluation=evaluation)
         summary = analyze.analyze(paths, folder, options)
         if report:
             report_file.add_report(summary)
@@ -178,25 +181,20 @@ class Results(results.Results):
 
 
 @contextmanager
-def _local_output(out: _Path, options: Options, *, writes: bool = False) -> Iterator[tuple[Path, Options, object]]:
-    """Yield the local output folder, the options without URLs, and the owner of the downloaded copies.
-
-    The copies exist until the owner is collected.
-    """
+def _local_output(out: _Path, *, writes: bool = False) -> Iterator[tuple[Path, TemporaryFolder]]:
+    """Yield the local output folder, and the folder of downloaded copies, which exist until its object is collected."""
     from dsi_cli.remote.download import TemporaryFolder
     from dsi_cli.store.remote_output import RemoteOutput
 
     temporary = TemporaryFolder()
     with local_names.urls_in_messages(temporary.path), ExitStack() as stack:
-        evaluation = _download(options.evaluation, temporary.path)
-        options = replace(_download(options, temporary.path), evaluation=evaluation)
         if urls.scheme_of(out) is None:
-            yield Path(urls.local_path(out)), options, temporary
+            yield Path(urls.local_path(out)), temporary
             return
         remote_output = RemoteOutput(fspath(out), temporary.path)
         if writes:
             stack.enter_context(remote_output.writing())
-        yield remote_output.path, options, temporary
+        yield remote_output.path, temporary
 
 
 def _download(options: _Options, folder: Path) -> _Options:
@@ -236,10 +234,9 @@ def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
         The tracker could not be written to.
     """
     from dsi_cli.analysis import track
-    from dsi_cli.analysis.options import Options
     from dsi_cli.tracking.destinations import destinations
 
-    with _local_output(out, Options()) as (folder, _, _copies):
+    with _local_output(out) as (folder, _copies):
         (logged,) = track.send_curves(folder, destinations([log_to]), run)
     return logged
 
@@ -256,11 +253,9 @@ def open_results(out: _Path = layout.DEFAULT) -> Results:
     UsageError
         The folder does not exist, or is not a results folder.
     """
-    from dsi_cli.analysis.options import Options
-
     if urls.scheme_of(out) is None:
         return Results(urls.local_path(out))
-    with _local_output(out, Options()) as (folder, _, copies):
+    with _local_output(out) as (folder, copies):
         return Results(folder, copies)
 
 

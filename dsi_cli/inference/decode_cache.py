@@ -14,10 +14,9 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,21 +36,15 @@ Row: TypeAlias = "NDArray[np.uint8] | NDArray[np.float32]"
 Transform: TypeAlias = Callable[[Image], NDArray[np.uint8]]
 
 
-@dataclass(frozen=True, eq=False)
-class DecodedSplit:
-    """A split that is ready for the model.
-
-    Attributes
-    ----------
-    images : ``(n, channels, height, width)``, the decoded images; float32 if the data set returns tensors, which are already
-        transformed
-    kept : ``(n,)``, the sample number of each row, ascending
-    bad : the location and the reason for each sample that could not be decoded
-    """
+class DecodedSplit(NamedTuple):
+    """A split that is ready for the model."""
 
     images: Row
+    """``(n, channels, height, width)``; float32 if the data set returns tensors, which are already transformed, else uint8."""
     kept: NDArray[np.int64]
+    """``(n,)``, the sample number of each row, ascending."""
     bad: tuple[tuple[str, str], ...]
+    """The location and the reason for each sample that could not be decoded."""
 
 
 def decode(

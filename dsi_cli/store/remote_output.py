@@ -126,7 +126,10 @@ class RemoteOutput:
         else:
             self.finish()
         finally:
-            self._release_lock()
+            self._is_writing = False
+            with suppress(OSError):  # a lock that stays becomes stale after `STALE_SECONDS`
+                if self._lock_text() == self._owner:
+                    (self._remote / _LOCK).unlink(missing_ok=True)
 
     def finish(self, max_seconds: float | None = None) -> None:
         """Upload new and changed files; if this fails, keep the folder on this machine and raise.
@@ -169,7 +172,12 @@ class RemoteOutput:
         with self._upload_lock:
             if not self.path.is_dir():
                 return f"{problem}; no file was made yet"
-            self.kept = _move_to_cache(self.path)
+            try:
+                cache = download.cache_folder() / "unsent"
+                cache.mkdir(parents=True, exist_ok=True)
+                self.kept = Path(shutil.move(self.path, tempfile.mkdtemp(prefix="dsi-", dir=cache)))
+            except OSError:  # the cache is full
+                self.kept = Path(shutil.move(self.path, tempfile.mkdtemp(prefix="dsi-unsent-")))
         scheme, source, target = map(json.dumps, (urls.scheme_of(self.url), f"{self.kept}/", f"{self.url}/"))
         upload = f"import fsspec; fsspec.filesystem({scheme}).put({source}, {target}, recursive=True)"
         return f"{problem}; all files are kept in {self.kept}; upload them later: python -c {shlex.quote(upload)}"
@@ -184,7 +192,11 @@ class RemoteOutput:
                 return
             if self._is_writing and self._lock_text() not in (self._owner, ""):
                 raise BusyError(f"another dsi has begun to write to {self.url} meanwhile: run the same command again")
-            versions = {name: _file_version(self.path / name) for name in self._local_files()}
+            versions: dict[str, FileVersion] = {}
+            for folder, subfolders, names in os.walk(self.path):
+                subfolders[:] = [name for name in subfolders if name != _SCRATCH]
+                for path in (Path(folder, name) for name in names if name != _LOCK):
+                    versions[path.relative_to(self.path).as_posix()] = _file_version(path)
             changed = [name for name in versions if self._uploaded.get(name) != versions[name]]
             changed.sort(key=lambda name: versions[name][1])
             # The files of an epoch come first. The tables that are made from them follow one after another.
@@ -198,14 +210,6 @@ class RemoteOutput:
             for name in set(self._uploaded) - set(versions):
                 (self._remote / name).unlink(missing_ok=True)
                 del self._uploaded[name]
-
-    def _local_files(self) -> list[str]:
-        """Return the relative paths of the local files that belong to the results."""
-        paths = []
-        for folder, subfolders, names in os.walk(self.path):
-            subfolders[:] = [name for name in subfolders if name != _SCRATCH]
-            paths += [Path(folder, name).relative_to(self.path).as_posix() for name in names if name != _LOCK]
-        return paths
 
     def _upload(self, name: str, version: FileVersion) -> None:
         try:
@@ -229,13 +233,6 @@ class RemoteOutput:
         except OSError as error:
             raise OutputError(f"{self.url} could not be written: {error.strerror or error}", code="cannot-write") from None
         self._is_writing = True
-
-    def _release_lock(self) -> None:
-        """Remove the lock file if it belongs to this process; otherwise, it becomes stale after `STALE_SECONDS`."""
-        self._is_writing = False
-        with suppress(OSError):
-            if self._lock_text() == self._owner:
-                (self._remote / _LOCK).unlink(missing_ok=True)
 
     def _lock_text(self) -> str:
         """Return the text of the lock file; empty if it does not exist, or the server does not respond."""
@@ -261,16 +258,6 @@ class RemoteOutput:
                 return
             except OSError as error:
                 _log.debug("%s: %s", self.url, error)
-
-
-def _move_to_cache(folder: Path) -> Path:
-    """Move a folder to the user's cache, or to the system's temporary folder if the cache is full; return the new path."""
-    try:
-        cache = download.cache_folder() / "unsent"
-        cache.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.move(folder, tempfile.mkdtemp(prefix="dsi-", dir=cache)))
-    except OSError:
-        return Path(shutil.move(folder, tempfile.mkdtemp(prefix="dsi-unsent-")))
 
 
 def _file_version(path: Path) -> FileVersion:
