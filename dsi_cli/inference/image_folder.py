@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def subfolders(folder: Path) -> list[str]:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     except OSError as error:
-        raise _unreadable(error) from None
+        _fail(error)
 
 
 def has_images(folder: Path) -> bool:
@@ -45,7 +46,10 @@ def open_image_folder(folder: Path) -> Samples:
     names = subfolders(folder)
     root = os.path.abspath(folder)  # noqa: PTH100 (links stay as they are)
     # Images are in torchvision's order: by the path of the folder, then by name.
-    found = [[file for _, images in sorted(_walk(f"{root}{os.sep}{name}")) for file in images] for name in names]
+    found = []
+    for name in names:
+        walked = sorted(_walk(f"{root}{os.sep}{name}"))
+        found.append([file for _, images in walked for file in images])
     paths = tuple(file for images in found for file in images)
     if not paths:
         contents = f"{len(names):,} folders without an image" if names else "no folder in it"
@@ -80,10 +84,6 @@ def _walk(folder: str) -> Iterator[tuple[str, list[str]]]:
         yield path, [file for name in images if os.path.isfile(file := f"{path}{os.sep}{name}")]  # noqa: PTH113
 
 
-def _fail(error: OSError) -> None:
-    raise _unreadable(error)
-
-
-def _unreadable(error: OSError) -> UsageError:
+def _fail(error: OSError) -> NoReturn:
     message = f"{error.filename}: the folder cannot be read ({error.strerror}); check its permissions"
-    return UsageError(message, code="folder-not-readable", reason=error.strerror)
+    raise UsageError(message, code="folder-not-readable", reason=error.strerror) from None
