@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from benchmarks import sense_weights
 from benchmarks.sense_weights import Known, known, plural, table
+from dsi_cli.store.schema import UNCERTAIN
 from dsi_cli.wordnet.database import lexicon, taxonomy
 from dsi_cli.wordnet.disambiguation import scoring
-from dsi_cli.wordnet.disambiguation.resolve import UNCERTAIN, resolve
+from dsi_cli.wordnet.disambiguation.resolve import resolve
 
 PAGE = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "senses.md"
 BEGIN, END = "<!-- senses: begin (make bench-senses writes what stands between these lines) -->", "<!-- senses: end -->"

@@ -6,7 +6,7 @@ Usage::
 
 SOURCE is a folder as NLTK wants it in ``NLTK_DATA`` (with ``corpora/wordnet.zip`` or ``corpora/wordnet/``); TARGET
 is ``dsi_cli/wordnet/data`` unless given, with a folder for each part of speech. The tables are made by
-`dsi_cli.wordnet.database.compiled_tables` from what NLTK reads. Running it twice gives the same bytes with the same pyarrow.
+`dsi_cli.wordnet.database.nltk_data` from what NLTK reads. Running it twice gives the same bytes with the same pyarrow.
 
 Ids are those of the release, which NLTK downloads. A copy of WordNet 3.0 that is also about (Linux distributions have it) keeps
 one pointer, *suppression*, at another verb, so that the verbs between the two lie 18 bytes further on: see `released`.
@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsi_cli.wordnet.database import compiled_tables
+from dsi_cli.wordnet.database import nltk_data
 from dsi_cli.wordnet.database.taxonomy import PARTS
 
 TARGET = Path(__file__).resolve().parents[1] / "dsi_cli" / "wordnet" / "data"
@@ -74,7 +74,7 @@ def write(table: pa.Table, path: Path) -> None:
 
 def tables(wordnet: Any, part: str) -> dict[str, pa.Table]:
     """Return the five tables of a part of speech by the names of their files."""
-    found = compiled_tables.compile_tables(wordnet, part)
+    found = nltk_data.compile_tables(wordnet, part)
     offsets = released(found["graph"]["offset"].to_pylist(), part)
     return found | {"graph": found["graph"].set_column(0, "offset", pa.array(offsets, pa.int32()))}
 

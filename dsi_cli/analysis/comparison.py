@@ -36,8 +36,7 @@ from dsi_cli.analysis.tables.top_tables import ResultTables
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import TrainingLog
 from dsi_cli.engines import Engine, local, resources
-from dsi_cli.metrics.blockwise import blocks
-from dsi_cli.metrics.blockwise.blocks import BlockWalk
+from dsi_cli.metrics.blockwise import SHORT_OF_MEMORY, TOO_MANY_CLASSES, BlockWalk, rows_within
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity.weights import mean_row_ratio
 from dsi_cli.store import layout, parquet
@@ -76,8 +75,8 @@ def make_plan(classes: int, options: Options) -> MemoryPlan:
     needed = classes**2 * BYTES_PER_VALUE
     if not is_vast and needed <= (options.memory if options.memory is not None else free):
         return MemoryPlan(is_vast, None, min(max(budget // needed, 1), cores))
-    reason = blocks.TOO_MANY_CLASSES if is_vast else blocks.SHORT_OF_MEMORY
-    return MemoryPlan(is_vast, BlockWalk(blocks.rows_within(budget, classes, cores), local.map_in_order, reason))
+    reason = TOO_MANY_CLASSES if is_vast else SHORT_OF_MEMORY
+    return MemoryPlan(is_vast, BlockWalk(rows_within(budget, classes, cores), local.map_in_order, reason))
 
 
 @dataclass(frozen=True)
@@ -278,7 +277,7 @@ class _Job(NamedTuple):
 
 def _make_job(call: Call, record: Record, new_results: dict[str, EvaluationResult], work: _Work) -> _Job:
     rows = call.tables.reusable_rows(record, call.labels[record.run], _curves_identity(call, record, work.common))
-    if work.is_whole and any((row["reason"] or "").endswith(blocks.SHORT_OF_MEMORY) for row in rows):
+    if work.is_whole and any((row["reason"] or "").endswith(SHORT_OF_MEMORY) for row in rows):
         rows = []  # an earlier call had too little memory for whole matrices
     evaluations = [
         new_results.get(store.split) or store.stored(record)

@@ -3,7 +3,6 @@
 ``label_list``    `LabelList`, the record that all other modules return
 ``presets``       the lists that ship with the package, and the recognition of a given list as a preset
 ``same_classes``  comparison of two lists, whatever their spelling and order
-``aliases``       other common names of the presets' classes
 ``files``         label files, named by the user or found next to checkpoints
 ``parsers``       the text of a label file (lines, tables, JSON, YAML)
 ``numbering``     class numbers next to names, and the order that they define

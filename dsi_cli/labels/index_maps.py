@@ -26,23 +26,15 @@ KEYS = (
 
 
 class IndexedNames(NamedTuple):
-    """Class names in the order of the classes.
-
-    Attributes
-    ----------
-    names : tuple of str
-    wnids : tuple of (str or None), or None
-        The id next to each name; None if the list has none at all.
-    first : int
-        The number that the list gives class 0: 0 or 1.
-    superclasses : tuple of (str or None), or None
-        The superclass of each class; None if the list has none at all.
-    """
+    """Class names in the order of the classes."""
 
     names: tuple[str, ...]
     wnids: tuple[str | None, ...] | None = None
+    """The id next to each name; None if the list has none at all."""
     first: int = 0
+    """The number that the list gives class 0: 0 or 1."""
     superclasses: tuple[str | None, ...] | None = None
+    """The superclass of each class; None if the list has none at all."""
 
 
 T = TypeVar("T")
@@ -70,7 +62,10 @@ def read_names(value: object) -> IndexedNames:
         first, value = min(indices), sort_by_index(indices, values)
     if not isinstance(value, list | tuple):
         raise ValueError(f"found {_type_name(value)}")
-    if value and all(_is_pair(item) for item in value):
+    is_pair = [
+        isinstance(item, list | tuple) and len(item) == 2 and all(isinstance(part, str) for part in item) for item in value
+    ]
+    if value and all(is_pair):
         wnids, names = zip(*value, strict=True)
         return IndexedNames(_check_names(names), wnids, first)
     return IndexedNames(_check_names(value), None, first)
@@ -116,10 +111,6 @@ def _parse_index(key: object) -> int | None:
     if isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) <= 9:
         return int(key)
     return None
-
-
-def _is_pair(item: object) -> bool:
-    return isinstance(item, list | tuple) and len(item) == 2 and all(isinstance(part, str) for part in item)
 
 
 def _check_names(values: Sequence[object]) -> tuple[str, ...]:

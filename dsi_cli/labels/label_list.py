@@ -15,40 +15,27 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class LabelList:
-    """Class names in the classifier's order.
-
-    Attributes
-    ----------
-    names : tuple of str
-        One name per class; a name may be repeated (ImageNet-1k has two cranes).
-    wnids : tuple of (str or None), or None
-        The WordNet id or synset name of each class; None if the list has no ids.
-    source : str
-        The source of the list, for messages.
-    preset : str or None
-        The preset with the same classes.
-    superclasses : tuple of (str or None), or None
-        The superclass of each class; None if the list has no superclasses.
-    subset_of : str or None
-        The preset that contains all classes and others; the ids are then the preset's.
-    path : str or None
-        The file of the list, if any.
-    """
+    """Class names in the classifier's order."""
 
     names: tuple[str, ...]
+    """One name per class; a name may be repeated (ImageNet-1k has two cranes)."""
     wnids: tuple[str | None, ...] | None
+    """The WordNet id or synset name of each class; None if the list has no ids."""
     source: str
+    """The source of the list, for messages."""
     preset: str | None = None
+    """The preset with the same classes."""
     superclasses: tuple[str | None, ...] | None = None
+    """The superclass of each class; None if the list has no superclasses."""
     subset_of: str | None = None
+    """The preset that contains all classes and others; the ids are then the preset's."""
     path: str | None = field(default=None, compare=False)
+    """The file of the list, if any."""
 
     @property
     def description(self) -> str:
         """The source with the preset that the list equals or is a part of, for messages.
 
-        Examples
-        --------
         >>> LabelList(("cat", "dog"), None, "classes.txt", subset_of="cifar10").description
         'classes.txt, which are classes of the preset cifar10'
         """
@@ -62,8 +49,6 @@ class LabelList:
     def id(self) -> str:
         """The ``labels_id`` of tables: 12 hex digits that depend only on the names and ids.
 
-        Examples
-        --------
         >>> cats = LabelList(("cat", "dog"), None, "typed in")
         >>> cats.id, cats.id == LabelList(("cat", "dog"), None, "classes.txt").id
         ('80811080eb38', True)
@@ -75,8 +60,6 @@ class LabelList:
     def duplicates(self) -> tuple[str, ...]:
         """The names of several classes, in order and without repeats.
 
-        Examples
-        --------
         >>> LabelList(("crane", "dog", "crane"), None, "typed in").duplicates
         ('crane',)
         """

@@ -7,14 +7,13 @@ that the file does not contain keep their synsets. Mistakes are a `UsageError` t
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.labels.files import read_text
 from dsi_cli.labels.label_list import LabelList
+from dsi_cli.labels.parsers import read_cells
 
 EXPECTED = "a mapping (CSV with the columns index or name, and synset or wnid)"
 KEYS = ("synset", "wnid")
@@ -42,13 +41,10 @@ def read_mapping(path: str | Path, labels: LabelList) -> dict[int, tuple[int, di
 def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the rows that are not empty, with their line numbers; cells are stripped, column names in lower case."""
     text = read_text(path, EXPECTED)
-    first = text.split("\n", 1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
     try:
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
-        message = f"{path}: expected {EXPECTED}, found line {reader.line_num} damaged ({error})"
-        raise UsageError(message, code="mapping-damaged", line=reader.line_num) from None
+        rows = read_cells(text, max(",;\t", key=text.split("\n", 1)[0].count))
+    except ValueError as error:
+        raise UsageError(f"{path}: expected {EXPECTED}, {error}", code="mapping-damaged") from None
     header = [cell.lower() for cell in rows[0][1]]
     if not {"index", "name"} & set(header) or not set(KEYS) & set(header):
         message = f"{path}: expected {EXPECTED}, found the columns {', '.join(map(ascii, header[:6]))}"

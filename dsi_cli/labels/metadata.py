@@ -35,10 +35,8 @@ def from_metadata(mapping: object) -> LabelList | None:
     Examples
     --------
     >>> labels = from_metadata({"epoch": 3, "args": {"class_to_idx": {"cat": 0, "dog": 1}}})
-    >>> labels.names, labels.source
-    (('cat', 'dog'), "class_to_idx in args of the checkpoint's metadata")
-    >>> from_metadata({"classes": 10}) is None
-    True
+    >>> labels.names, labels.source, from_metadata({"classes": 10})
+    (('cat', 'dog'), "class_to_idx in args of the checkpoint's metadata", None)
     """
     level: list[tuple[tuple[str, ...], dict[object, object]]] = [((), mapping)] if isinstance(mapping, dict) else []
     for _ in range(MAX_DEPTH + 1):
@@ -62,13 +60,11 @@ def from_metadata(mapping: object) -> LabelList | None:
 def _name_lists(table: dict[object, object]) -> Iterator[tuple[str, IndexedNames]]:
     for key in (*KEYS, "names"):
         value = table.get(key)
-        if not isinstance(value, dict | list | tuple) or (key == "names" and any(map(_is_parameter, value))):
+        if not isinstance(value, dict | list | tuple):
+            continue
+        if key == "names" and any(isinstance(name, str) and _PARAMETER.search(name) for name in value):
             continue
         try:
             yield key, read_names(value)
         except ValueError:
             continue  # the key has another meaning, such as the number of classes
-
-
-def _is_parameter(name: object) -> bool:
-    return isinstance(name, str) and _PARAMETER.search(name) is not None

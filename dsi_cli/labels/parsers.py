@@ -22,10 +22,8 @@ from dsi_cli.labels.index_maps import KEYS, IndexedNames, read_names, sort_by_in
 
 NAME_COLUMNS = ("name", "class_name", "class", "label", "names", "labels", "classes", "label_name", "title")
 """The names of columns with class names, in order of priority; a column of numbers does not count."""
-
 ID_COLUMNS = ("wnid", "synset", "id")
 """The names of columns with WordNet ids or synset names; the first cell that is not empty counts."""
-
 INDEX_COLUMNS = (
     *("index", "class_index", "label_index", "target_index"),
     *("idx", "class_idx", "label_idx", "target_idx"),
@@ -33,10 +31,8 @@ INDEX_COLUMNS = (
     *("number", "class_number", "label_number", "target"),
 )
 """The names of columns with class numbers; ``id`` and columns of `NAME_COLUMNS` count if all their values are numbers."""
-
 SUPERCLASS_COLUMNS = ("superclass", "supercategory", "coarse_label", "group", "category", "parent")
 """The names of columns with superclasses, in order of priority."""
-
 _ID = re.compile(r"[nv]\d{8}")
 _ID_AND_NAME = re.compile(r"([nv]\d{8})\s+(\S.*)")
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*(?:\s*:[^=\n]*)?\s*=\s*(?=[\[({])")
@@ -71,15 +67,12 @@ def read_lines(text: str) -> IndexedNames:
         raise ValueError("found line 1 empty")
     if "" in names:
         raise ValueError(f"found line {first + names.index('')} empty")
-    if _is_header(names[0]) and numbering.split_numbers(names[1:]) is not None:
+    # The first line may name the columns of numbers and names (``index name``).
+    words = [_standard_column(word) for word in re.split(r"[\s,;:|]+", names[0])]
+    is_header = len(words) == 2 and not {*INDEX_COLUMNS}.isdisjoint(words) and not {*NAME_COLUMNS}.isdisjoint(words)
+    if is_header and numbering.split_numbers(names[1:]) is not None:
         names = names[1:]
     return _split_numbers_and_ids(numbering.remove_quotes(names))
-
-
-def _is_header(line: str) -> bool:
-    """Return True if a line names the columns of numbers and names (``index name``)."""
-    words = [_standard_column(word) for word in re.split(r"[\s,;:|]+", line)]
-    return len(words) == 2 and bool(set(words) & set(INDEX_COLUMNS)) and bool(set(words) & set(NAME_COLUMNS))
 
 
 def _split_numbers_and_ids(names: Sequence[str]) -> IndexedNames:
@@ -216,7 +209,9 @@ def read_table(text: str) -> IndexedNames:
     """
     columns, lines = _read_columns(text)
     names = _name_column(columns, lines)
-    wnids = _first_ids(columns)
+    ids = zip(*(column.cells for column in _id_columns(columns)), strict=True)
+    wnids = [next((cell for cell in cells if cell), None) for cells in ids]
+    wnids = wnids if any(wnids) else []
     superclasses: list[str] = []
     for column in columns:
         if column.name in SUPERCLASS_COLUMNS and column is not names:
@@ -302,14 +297,9 @@ def _has_no_header(rows: list[tuple[int, list[str]]]) -> bool:
 
 
 def _read_rows(text: str) -> list[tuple[int, list[str]]]:
-    """Return the rows with their line numbers; cells are stripped, and empty lines at the end left out."""
+    """Return the cells of each row with the line number; empty lines at the end are left out."""
     first = text.split("\n", 1)[0]
-    separator = "\t" if "\t" in first else max(",;", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
-    try:
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
-        raise ValueError(f"found a table that is damaged in line {reader.line_num} ({error})") from None
+    rows = read_cells(text, "\t" if "\t" in first else max(",;", key=first.count))
     while not any(rows[-1][1]) and len(rows) > 1:
         rows.pop()
     for line, row in rows:
@@ -320,18 +310,20 @@ def _read_rows(text: str) -> list[tuple[int, list[str]]]:
     return rows
 
 
+def read_cells(text: str, separator: str) -> list[tuple[int, list[str]]]:
+    """Return the stripped cells of each row with the line number; raise `ValueError` for a damaged table."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+    try:
+        return [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise ValueError(f"found a table that is damaged in line {reader.line_num} ({error})") from None
+
+
 def _id_columns(columns: Sequence[_Column]) -> list[_Column]:
     ids = []
     for name in ID_COLUMNS:
         ids += [column for column in columns if column.name == name and (name != "id" or column.numbers is None)]
     return ids + [column for column in columns if not column.name and all(map(_ID.fullmatch, column.cells))]
-
-
-def _first_ids(columns: Sequence[_Column]) -> list[str | None]:
-    """Return the first id in each row; empty if there are no ids at all."""
-    rows = zip(*(column.cells for column in _id_columns(columns)), strict=True)
-    wnids = [next((cell for cell in cells if cell), None) for cells in rows]
-    return wnids if any(wnids) else []
 
 
 def _name_column(columns: Sequence[_Column], lines: Sequence[int]) -> _Column:

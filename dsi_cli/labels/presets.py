@@ -16,7 +16,6 @@ from importlib.resources import as_file, files
 
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.labels import same_classes
-from dsi_cli.labels.aliases import ALIASES
 from dsi_cli.labels.label_list import LabelList
 
 
@@ -73,7 +72,48 @@ PRESETS = (
     Preset("places365", "Places365", 365, "the data set's categories_places365; senses chosen by hand"),
 )
 """The presets for ``--labels NAME``, which ``dsi labels --presets`` lists."""
+_Names = dict[str, tuple[str, ...]]
+_COCO: _Names = {
+    "airplane": ("aeroplane",),
+    "couch": ("sofa",),
+    "donut": ("doughnut",),
+    "hair drier": ("hair dryer",),
+    "motorcycle": ("motorbike",),
+    "tv": ("tvmonitor",),
+}
+_VOC: _Names = {
+    "aeroplane": ("airplane",),
+    "motorbike": ("motorcycle",),
+    "sofa": ("couch",),
+    "tvmonitor": ("tv", "television"),
+}
+ALIASES: dict[str, _Names] = {
+    "imagenet1k": {"crane": ("crane bird", "construction crane")},
+    "cifar10": {"airplane": ("aeroplane", "plane"), "automobile": ("car",)},
+    "cifar100": {
+        "crab": ("cra",),
+        "maple_tree": ("maple",),
+        "oak_tree": ("oak",),
+        "palm_tree": ("palm",),
+        "pine_tree": ("pine",),
+        "willow_tree": ("willow",),
+    },
+    "fashion-mnist": {"T-shirt/top": ("T-shirt",), "Trouser": ("Trousers",)},
+    "stl10": {"airplane": ("aeroplane", "plane"), "car": ("automobile",)},
+    "caltech101": {"water_lilly": ("water lily",)},
+    "caltech101-background": {"water_lilly": ("water lily",), "BACKGROUND_Google": ("background",)},
+    "oxford-pets": {"German Shorthaired": ("German shorthaired pointer",)},
+    "flowers102": {"barbeton daisy": ("barberton daisy",)},
+    "voc20": _VOC,
+    "voc21": _VOC,
+    "coco80": _COCO,
+    "coco91": _COCO | {"__background__": ("N/A",)},
+}
+"""Other common names for classes of the presets.
 
+They come from PyTorch's tutorial on CIFAR-10, darknet's COCO and Pascal VOC, Hugging Face's CIFAR-100 and COCO, and torchvision's
+ImageNet-1k. Some are corrected spellings. With these names, no preset equals another one, which a test checks for all pairs.
+"""
 MIN_PARTIAL_NAMES = 10
 """The minimum length of a list that is recognised as part of a preset, because any preset may contain a few names by chance."""
 MAX_SUPERSET_CLASSES = 1000
@@ -83,8 +123,6 @@ MAX_SUPERSET_CLASSES = 1000
 def find_preset(name: str) -> Preset | None:
     """Return the preset of that name, or None; case, spaces, hyphens and underscores are ignored.
 
-    Examples
-    --------
     >>> find_preset("ImageNet-1k").classes
     1000
     """
@@ -92,15 +130,8 @@ def find_preset(name: str) -> Preset | None:
 
 
 def load_preset(name: str) -> LabelList:
-    """Return a preset's list, with an id, or None, for every class.
+    """Return a preset's list, with an id, or None, for every class; raise `UsageError` if there is no preset of this name.
 
-    Raises
-    ------
-    UsageError
-        The preset is unknown; the message lists all presets and the one of the most similar name.
-
-    Examples
-    --------
     >>> load_preset("cifar10").names[:3]
     ('airplane', 'automobile', 'bird')
     """
@@ -141,8 +172,6 @@ def superclasses(name: str) -> dict[str, str] | None:
 def superclasses_of(labels: LabelList) -> tuple[str, ...] | None:
     """Return the superclass of each class of a recognised list, in the order of the list, or None.
 
-    Examples
-    --------
     >>> superclasses_of(recognise(sorted(load_preset("coco80").names, reverse=True)))[:2]
     ('animal', 'kitchen')
     """
@@ -177,9 +206,8 @@ def recognise(
 
     Examples
     --------
-    >>> recognise(["T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
-    ...            "ankle_boot"]).preset
-    'fashion-mnist'
+    >>> recognise(["Plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]).preset
+    'cifar10'
     >>> recognise(["cat", "dog"]).preset is None
     True
     """
@@ -220,24 +248,19 @@ def _class_indices(name: str) -> list[dict[str, int]]:
 
 @cache
 def _load(name: str) -> LabelList:
-    path = files("dsi_cli.labels") / "data" / f"{name}.tsv"
-    if not path.is_file():
-        rows = _load_imagenet(name)
+    folder = files("dsi_cli.labels") / "data"
+    path = folder / f"{name}.tsv"
+    if path.is_file():
+        rows = [line.split("\t") for line in path.read_text("utf-8").splitlines()]
     else:
-        text = path.read_text("utf-8")
-        rows = [line.split("\t") for line in text.splitlines()]
+        # The long lists share a table.
+        import pyarrow.parquet as pq
+
+        with as_file(folder / "imagenet.parquet") as shared, pq.ParquetFile(shared) as file:
+            columns = [column.to_pylist() for column in file.read(["wnid", "name", name]).columns]
+        classes = [(index, wnid, label) for wnid, label, index in zip(*columns, strict=True) if index is not None]
+        rows = [[f"n{wnid:08d}", label] for _, wnid, label in sorted(classes)]
     return LabelList(tuple(row[1] for row in rows), tuple(row[0] or None for row in rows), f"the preset {name}", name)
-
-
-def _load_imagenet(name: str) -> list[list[str]]:
-    """Return the ids and names of one of the long lists, which share a table."""
-    import pyarrow.parquet as pq
-
-    with as_file(files("dsi_cli.labels") / "data" / "imagenet.parquet") as path, pq.ParquetFile(path) as file:
-        table = file.read(["wnid", "name", name])
-    rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
-    ordered = sorted((index, wnid, label) for wnid, label, index in rows if index is not None)
-    return [[f"n{wnid:08d}", label] for _, wnid, label in ordered]
 
 
 def _bare(name: str) -> str:

@@ -16,9 +16,7 @@ from dsi_cli.labels.label_list import LabelList
 
 LEADING_MARKS = (re.compile(r"[nv]\d{8}[\s_-]+"), re.compile(r"\d+[\s._:-]+"), re.compile(r"/[a-z]/"))
 """Marks that are ignored if they are in front of all names."""
-
 _ID = re.compile(r"[nv]\d{8}")
-
 Aliases = Mapping[str, Sequence[str]]
 """Other names of each class."""
 
@@ -30,14 +28,10 @@ def match_order(
 
     Parameters
     ----------
-    names
-        Names, or WordNet ids.
-    wnids
-        Ids that belong to the names, or None. If the names match the known list but the ids differ, the lists are not the same.
-    known
-        The known list.
-    aliases
-        Other names of the known classes.
+    names : names, or WordNet ids
+    wnids : ids that belong to the names, or None; if the names match but the ids differ, the lists are not the same
+    known : the known list
+    aliases : other names of the known classes
 
     Examples
     --------
@@ -56,17 +50,10 @@ def match_order(
 
 
 def match_part(names: Sequence[str], indices: Sequence[Mapping[str, int]]) -> tuple[int, ...] | None:
-    """Return the index of each name in a longer list; None if a name is unknown or ambiguous, or two names are one class.
+    """Return the index of each name in a longer list, whose keys (`class_indices`) are given.
 
-    Parameters
-    ----------
-    names
-        Names of classes.
-    indices
-        The keys of the longer list, from `class_indices`.
+    The result is None if a name is unknown or ambiguous, or two names are one class.
 
-    Examples
-    --------
     >>> match_part(["2_Dog", "1_Cat"], class_indices(LabelList(("cat", "dog", "T-shirt/top"), None, "made up"), {}))
     (1, 0)
     """
@@ -86,8 +73,6 @@ def are_ids(names: Sequence[str]) -> bool:
 def leading_ids(names: Sequence[str]) -> tuple[str, ...] | None:
     """Return the WordNet ids in front of all names, as in ``n02085620-Chihuahua``; None if a name has no id.
 
-    Examples
-    --------
     >>> leading_ids(["n02085620-Chihuahua", "n02085782-Japanese_spaniel"]), leading_ids(["n02085620-Chihuahua", "cat"])
     (('n02085620', 'n02085782'), None)
     """
@@ -106,8 +91,6 @@ def without_leading_marks(names: Sequence[str]) -> Sequence[str]:
 def name_key(name: str) -> str:
     """Return only the letters and digits of a name, without accents and case; the name itself if it has none.
 
-    Examples
-    --------
     >>> name_key("Crème_brûlée"), name_key("?")
     ('cremebrulee', '?')
     """

@@ -31,7 +31,6 @@ from dsi_cli.metrics.p_values import RelabelledMatrix
 from dsi_cli.metrics.prepared import PairValues, PreparedMatrix
 
 Csm = NDArray[np.floating[Any]]
-
 SSIM_PERMUTATIONS = 200
 """The default number of random relabellings for the chance level of ``ssim``."""
 MIN_SHIFTED_CLASSES, SHIFTS = 60, 20
@@ -247,13 +246,9 @@ class MatrixPair:
 
     def _exact(self, name: str) -> Alignment:
         """Return the value, the ceiling and the exact part of the chance level of a measure other than ``ssim``."""
-        first, second = self._values
-        if name == "spearman":
-            measure = measures.ON_VALUES["pearson"]
-            x, y, x_sorted, y_sorted = first.ranks, second.ranks, first.ranks_sorted, second.ranks_sorted
-        else:
-            measure = measures.ON_VALUES[name]
-            x, y, x_sorted, y_sorted = first.scaled, second.scaled, first.scaled_sorted, second.scaled_sorted
+        measure = measures.ON_VALUES[name]
+        x, y = (values.compared_by(name) for values in self._values)
+        x_sorted, y_sorted = (values.rising(name) for values in self._values)
         value, ceiling = float(measure(x, y)), float(measure(x_sorted, y_sorted))
         mean, std = None, None
         if name == "mae":
@@ -321,11 +316,8 @@ class MatrixPair:
         """Return the measure for each relabelling of the second matrix, of the first for ``ssim``."""
         if name == "ssim":
             return self._ssim_of_relabellings(np.array(list(relabellings)))
-        first, second = self.a.all_values, self.b.all_values
-        if name == "spearman":
-            measure, x, y = measures.ON_VALUES["pearson"], first.ranks, second.ranks
-        else:
-            measure, x, y = measures.ON_VALUES[name], first.scaled, second.scaled
+        measure = measures.ON_VALUES[name]
+        x, y = (matrix.all_values.compared_by(name) for matrix in (self.a, self.b))
         square, remaining, values = self.b.square(y), iter(relabellings), []
         while batch := list(islice(remaining, max(1, PIXELS_PER_BATCH // square.size))):
             orders = np.stack(batch)

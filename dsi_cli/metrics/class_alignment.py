@@ -19,10 +19,8 @@ from dsi_cli.metrics import measures, permutation_null
 from dsi_cli.metrics.measures import Values, off_diagonal
 
 Csm = NDArray[np.floating[Any]]
-
 MIN_CLASSES = 4
 """The smallest number of classes of a matrix or group; three classes have too few relabellings."""
-
 SAME_THROUGHOUT = "all similarities within the group are the same, so there is no correlation"
 
 
@@ -35,19 +33,12 @@ class GroupAlignment(NamedTuple):
 
 
 def align_classes(a: Csm, b: Csm) -> tuple[Values, Values]:
-    """Return the correlation of each class's rows in two CSMs, in [-1, 1], and its z.
+    """Return the correlation of each class's rows in two CSMs ``(C,)``, in [-1, 1], and its z; NaN for a constant row.
 
     Parameters
     ----------
     a, b : (C, C)
         CSMs of the same three or more classes in the same order, without NaN.
-
-    Returns
-    -------
-    pearson : (C,)
-        NaN for a row that is constant off the diagonal.
-    z : (C,)
-        Standard deviations above chance, ``pearson * sqrt(C - 2)``.
 
     Examples
     --------
@@ -78,13 +69,7 @@ def standardize(pearson: Values) -> Values:
 
 
 def align_group(a: Csm, b: Csm) -> GroupAlignment:
-    """Return the SAI by Pearson's correlation among a group's classes, and its z.
-
-    Parameters
-    ----------
-    a, b : (G, G)
-        The group's rows and columns of both matrices, without NaN.
-    """
+    """Return the SAI by Pearson's correlation among a group's classes, and its z, from the group's rows and columns ``(G, G)``."""
     if len(a) < MIN_CLASSES:
         return group_too_small(len(a))
     square = [np.asarray(csm, dtype=np.float64) for csm in (a, b)]

@@ -158,10 +158,8 @@ def max_wsi_difference(first: Csm, second: Csm, quantile: float = WSI_QUANTILE) 
 
     Parameters
     ----------
-    first, second : (C, C) float
-        Raw NCSMs of the same classes in the same order.
-    quantile : float
-        The quantile of the max WSI, in [0, 1].
+    first, second : raw NCSMs ``(C, C)`` of the same classes in the same order
+    quantile : the quantile of the max WSI, in [0, 1]
 
     Raises
     ------
@@ -177,14 +175,9 @@ def max_wsi_difference(first: Csm, second: Csm, quantile: float = WSI_QUANTILE) 
 
 
 def idm_difference(first: tuple[LabelledPredictions, Csm], second: tuple[LabelledPredictions, Csm]) -> Difference:
-    """Return the difference of two networks' IDM over mistakes alone.
+    """Return the difference of two networks' IDM over mistakes alone; it is paired if both networks have the same targets.
 
-    The difference is paired if both networks have the same targets.
-
-    Parameters
-    ----------
-    first, second : the samples of each network, and a CSM ``(C, C)``
-        Classes with a NaN diagonal and classes without a sample are left out.
+    Each network has its samples and a CSM ``(C, C)``. Classes with a NaN diagonal and classes without a sample are left out.
     """
     values, effects, mistakes = [], [], []
     for samples, csm in (first, second):
@@ -220,8 +213,6 @@ def accuracy_difference(first: LabelledPredictions, second: LabelledPredictions)
 def mean_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
     """Return the difference of the means of two networks' repetitions, with Welch's interval.
 
-    Examples
-    --------
     >>> difference = mean_difference([0.50, 0.52, 0.51], [0.40, 0.42, 0.41])
     >>> round(difference.value, 3), round(difference.low, 3), round(difference.high, 3), difference.excludes_zero
     (0.1, 0.077, 0.123, True)
@@ -252,8 +243,6 @@ class HolmStep(NamedTuple):
 def holm(p_values: Sequence[float]) -> list[HolmStep]:
     """Return the corrected p-value of each of several comparisons, and the level of its interval.
 
-    Examples
-    --------
     >>> [(round(step.p_value, 3), round(step.level, 4)) for step in holm([0.04, 0.01, 0.03])]
     [(0.06, 0.975), (0.03, 0.9833), (0.06, 0.975)]
     """

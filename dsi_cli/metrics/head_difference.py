@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.metrics.head_geometry import centre, unit_rows
+from dsi_cli.metrics.head_geometry import centre
+from dsi_cli.similarity.weights import unit_rows
 
 Float64s = NDArray[np.float64]
-
 MIN_Z = 3.0
 """The correlation of two heads, in standard deviations above chance, from which their angles are compared."""
 NEIGHBORS = 5

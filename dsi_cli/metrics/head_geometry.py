@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import NotFiniteError, UsageError
+from dsi_cli.errors import UsageError
+from dsi_cli.similarity.weights import as_rows, unit_rows
 
 Float64s = NDArray[np.float64]
-
 MAX_PAIRED_CLASSES = 4096
 """The maximum number of classes for which every cosine is computed."""
 BLOCK_ROWS = 1024
@@ -94,7 +94,7 @@ def geometry_and_spectrum(weight: NDArray[np.floating[Any]]) -> tuple[HeadGeomet
     The spectrum ``(min(C - 1, d),)`` contains the singular values of the centred vectors, the largest first. A value is 0 if it is
     below rounding. Parameters and errors are those of `head_geometry`.
     """
-    rows = _as_rows(np.asarray(weight))
+    rows = as_rows(np.asarray(weight))
     centred = centre(rows)
     raw_squares, squares = _squared_singular_values(rows), _squared_singular_values(centred)
     geometry = HeadGeometry(
@@ -110,16 +110,6 @@ def spectrum_shares(spectrum: Float64s) -> Float64s:
     squares = (spectrum / spectrum[0]) ** 2
     shares: Float64s = squares / squares.sum()
     return shares
-
-
-def _as_rows(weight: NDArray[np.floating[Any]]) -> Float64s:
-    if weight.ndim < 2 or len(weight) < 2 or not weight.size:
-        message = f"geometry needs the weights of two classes or more, (C, d); this array has shape {weight.shape}"
-        raise UsageError(message, code="not-a-weight", shape=weight.shape)
-    rows: Float64s = weight.reshape(len(weight), -1).astype(np.float64)
-    if not np.isfinite(rows).all():
-        raise NotFiniteError("NaN or infinite weights have no geometry")
-    return rows
 
 
 def centre(rows: Float64s) -> Float64s:
@@ -239,12 +229,3 @@ def _angles(centred: Float64s) -> tuple[float | None, float | None]:
     blocks = [product] if narrow is unit else (unit[at : at + BLOCK_ROWS] @ unit.T for at in range(0, count, BLOCK_ROWS))
     total = sum(float(np.abs(block + ideal).sum()) for block in blocks)
     return max((total - count * (1 + ideal)) / pairs, 0.0), spread
-
-
-def unit_rows(rows: Float64s) -> Float64s:
-    """Return rows ``(C, d)`` of length 1; zero rows stay zero."""
-    peak = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
-    scaled = rows / np.where(peak > 0, peak, 1.0)
-    length = np.linalg.norm(scaled, axis=1, keepdims=True)
-    unit: Float64s = scaled / np.where(length > 0, length, 1.0)
-    return unit

@@ -20,7 +20,6 @@ from dsi_cli.metrics.measures import Values, off_diagonal
 from dsi_cli.metrics.p_values import RelabelledMatrix
 
 Counts = NDArray[np.integer[Any]]
-
 MIN_CLASSES = 3
 MIN_DEVIATION = 1e-12
 """A smaller deviation is rounding and counts as 0."""

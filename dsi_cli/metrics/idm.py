@@ -25,7 +25,6 @@ from dsi_cli.metrics.p_values import RelabelledMatrix
 from dsi_cli.metrics.prepared import PreparedMatrix
 
 Indices = NDArray[np.intp]
-
 VARIANTS = ("all", "errors", "macro")
 MIN_CLASSES = 3
 ALWAYS_RIGHT = "no mistake, so the value is its chance level"
@@ -72,22 +71,18 @@ class ChanceLevel(NamedTuple):
 
 @dataclass(frozen=True)
 class ConfusedPairs:
-    """The pairs of truth and prediction that occur, in row order, with their ranks in a CSM.
-
-    Attributes
-    ----------
-    row : (P,) the class of the truth
-    column : (P,) the class of the prediction
-    count : (P,) the number of samples
-    rank : (P,) the rank of the prediction in the row of the truth; 0 for correct predictions
-    nearest : (C,) the smallest rank in each row
-    """
+    """The P pairs of truth and prediction that occur, in row order, with their ranks in a CSM."""
 
     row: Indices
+    """The class of the truth ``(P,)``."""
     column: Indices
+    """The class of the prediction ``(P,)``."""
     count: Values
+    """The number of samples ``(P,)``."""
     rank: Values
+    """The rank of the prediction in the row of the truth ``(P,)``; 0 for correct predictions."""
     nearest: Values
+    """The smallest rank in each row ``(C,)``."""
 
     @property
     def classes(self) -> int:
@@ -192,10 +187,7 @@ def empty_result(reason: str, classes: int = 0, samples: int = 0) -> dict[str, I
 def idm_variants(pairs: ConfusedPairs, chance_level: Callable[[Values], ChanceLevel]) -> dict[str, IdmResult]:
     """Return all variants of an IDM.
 
-    Parameters
-    ----------
-    chance_level
-        A function of the weights of the pairs, which are 0 for correct predictions and sum to 1.
+    ``chance_level`` is a function of the weights of the pairs, which are 0 for correct predictions and sum to 1.
     """
     samples = np.bincount(pairs.row, weights=pairs.count, minlength=pairs.classes)
     wrong = np.where(pairs.right, 0.0, pairs.count)
@@ -230,10 +222,7 @@ def idm_variants(pairs: ConfusedPairs, chance_level: Callable[[Values], ChanceLe
 def _variant(variant: str, weight: Values, pairs: ConfusedPairs, level: ChanceLevel | None, error: float) -> IdmResult:
     """Return a variant's value, chance level and interval from the weights and ranks of the pairs.
 
-    Parameters
-    ----------
-    level : the chance level of the mean rank of mistakes, or None without mistakes
-    error : the standard error of the mean rank
+    ``level`` is the chance level of the mean rank of mistakes, or None without mistakes; ``error`` is that of the mean rank.
     """
     scale = pairs.classes - 1
     value = 1 - float(weight @ pairs.rank) / scale
@@ -253,13 +242,7 @@ def _variant(variant: str, weight: Values, pairs: ConfusedPairs, level: ChanceLe
 
 
 def pooled_error(counts: Values, rank: Values) -> float:
-    """Return the standard error of the mean rank over samples.
-
-    Parameters
-    ----------
-    counts : the numbers of samples
-    rank : the rank of each sample that the same entry of ``counts`` counts
-    """
+    """Return the standard error of the mean rank over samples, from the numbers of samples and the rank of each number."""
     total = counts.sum()
     mean = (counts * rank).sum() / total
     return float(np.sqrt((counts * (rank - mean) ** 2).sum()) / total)

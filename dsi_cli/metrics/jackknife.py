@@ -58,18 +58,7 @@ class _Sums:
 
 
 def standard_error(without: Values) -> float | None:
-    """Return the standard error of a quantity.
-
-    Parameters
-    ----------
-    without : (C,)
-        The quantity with each class left out in turn.
-
-    Returns
-    -------
-    float or None
-        None if the quantity does not exist without one of the classes (a NaN in ``without``).
-    """
+    """Return the standard error of a quantity from its values with each class left out in turn ``(C,)``; None if one is NaN."""
     classes = len(without)
     if not np.isfinite(without).all():
         return None
@@ -82,8 +71,7 @@ def interval(excess: float, without: Values, pair_variance: float | None = None)
     Parameters
     ----------
     excess : the excess with all classes
-    without : (C,)
-        The excess with each class left out in turn, from `excess_without`.
+    without : the excess with each class left out in turn ``(C,)``, from `excess_without`
     pair_variance : the result of `pair_variance` for a correlation, whose interval is on Fisher's scale; None for other measures
     """
     from scipy.special import stdtrit
@@ -119,17 +107,9 @@ def pair_variance(a: PreparedMatrix, b: PreparedMatrix, measure: str, value: flo
 
 
 def excess_without(a: PreparedMatrix, b: PreparedMatrix, measure: str) -> Values:
-    """Return the excess over chance of a measure with each class left out in turn.
+    """Return the excess over chance of a measure of `MEASURES` with each class left out in turn ``(C,)``.
 
-    Parameters
-    ----------
-    a, b : two CSMs of the same classes
-    measure : a name from `MEASURES`
-
-    Returns
-    -------
-    (C,) float64
-        NaN if a matrix without the class is constant.
+    It is NaN if a matrix without the class is constant.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         if measure == "cosine":

@@ -60,8 +60,6 @@ def similarity_ranks(csm: NDArray[np.floating[Any]]) -> Values:
 
     Ties, which are exactly equal values, have their mid-rank.
 
-    Examples
-    --------
     >>> similarity_ranks(np.array([[1, 0.5, 0.5], [0.2, 1, 0.9], [0.1, 0.3, 1]])).tolist()
     [[0.0, 1.5, 1.5], [2.0, 0.0, 1.0], [2.0, 1.0, 0.0]]
     """
@@ -110,6 +108,7 @@ ON_VALUES: dict[str, Callable[[Values, Values], Any]] = {
     "mae": mae,
     "mse": mse,
     "pearson": pearson,
+    "spearman": pearson,
     "kendall": kendall,
 }
-"""The measures by name. ``spearman`` is ``pearson`` of ranks; ``ssim`` compares images and is in `dsi_cli.metrics.ssim`."""
+"""The measures by name. ``spearman`` gets ranks in place of values; ``ssim`` compares images (`dsi_cli.metrics.ssim`)."""

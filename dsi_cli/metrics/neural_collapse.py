@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from dsi_cli.metrics.head_geometry import centre, head_geometry, random_geometry
 
 Float64s = NDArray[np.float64]
-
 RELABELLINGS = 3
 """The number of random relabellings of the samples for the chance level of NC1."""
 MIN_CLASSES = 2

@@ -11,17 +11,16 @@ Clifford 1991).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import permutations
 from math import perm
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.metrics import permutation_null
-from dsi_cli.metrics.lazy import lazy_property
 from dsi_cli.metrics.measures import Values, off_diagonal
 
 MIN_EFFECTIVE_CLASSES = 20.0
@@ -38,6 +37,7 @@ largest number of products that all their sums have."""
 RELABELLINGS_AT_ONCE = 500
 ROUNDING = 1e-11
 """Sums that differ by less than this share of their absolute terms are equal up to rounding."""
+Value = TypeVar("Value")
 
 _PATTERNS = (
     "ab ab ab, ab ab ba",
@@ -48,13 +48,27 @@ _PATTERNS = (
 """The 24 ways in which three ordered pairs of classes share classes. A letter is a class."""
 
 
-class RelabelledMatrix:
-    """A matrix whose classes are relabelled at random, with the sums that the distribution of S needs.
+class lazy_property(Generic[Value]):  # noqa: N801 (used as a decorator)
+    """A property that is computed on first use. `functools.cached_property` of Python 3.11 shares one lock among all objects."""
 
-    Parameters
-    ----------
-    values : (C, C) float64
-        The diagonal does not count.
+    def __init__(self, compute: Callable[[Any], Value]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Store the name of the property."""
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type) -> Value:
+        """Compute the value and store it as an attribute of the instance, which takes precedence from then on."""
+        value = instance.__dict__[self._name] = self._compute(instance)
+        return value
+
+
+class RelabelledMatrix:
+    """A matrix ``(C, C)`` whose classes are relabelled at random, with the sums that the distribution of S needs.
+
+    The diagonal does not count.
     """
 
     def __init__(self, values: Values) -> None:
@@ -104,17 +118,14 @@ def deviation(x: RelabelledMatrix, y: RelabelledMatrix) -> float:
 def p_value(x: RelabelledMatrix, y: RelabelledMatrix, z: float, seed: int = 0, *, may_draw: bool = True) -> float | None:
     """Return the share of relabellings with an S of at least that of the given labels.
 
+    It is exact for up to 7 classes; else right to a factor of about 1.2 down to 0.001. None if random relabellings are needed and
+    ``may_draw`` is False.
+
     Parameters
     ----------
     z : the standard deviations of S above its mean
     seed : the seed of the random relabellings
     may_draw : whether classes may be relabelled at random
-
-    Returns
-    -------
-    float or None
-        Exact for up to 7 classes; else right to a factor of about 1.2 down to 0.001. None if random relabellings are needed and
-        ``may_draw`` is False.
     """
     if x.classes <= permutation_null.MAX_ENUMERATED_CLASSES:
         return sampled_tail(x, y, seed)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from dsi_cli.metrics.alignment import Alignment, alignments
 
 Csm = NDArray[np.floating[Any]]
-
 NAME = "partial_pearson"
 MIN_RESIDUAL = 1e-9
 """A residual shorter than this share of the length of the off-diagonal values is rounding."""
@@ -47,17 +46,14 @@ def partial_mantel(
 ) -> Alignment:
     """Return the partial correlation of two CSMs given a third, in [-1, 1], with its chance level.
 
+    The value is None, with the reason, if the third matrix explains one of the others.
+
     Parameters
     ----------
     a, b, given : (C, C)
         CSMs of the same classes in the same order, without NaN.
     permutations, draws, seed
         Options of `dsi_cli.metrics.alignment.alignments`.
-
-    Returns
-    -------
-    Alignment
-        Its value is None, with the reason, if the third matrix explains one of the others.
 
     Examples
     --------

@@ -40,14 +40,8 @@ MAX_LATE_GAIN = 0.1
 class Phase:
     """A phase of a curve, or the time at which the curve reaches a share of its plateau (t50, t90, t95).
 
-    Epochs are interpolated between checkpoints.
-
-    Attributes
-    ----------
-    first_epoch, last_epoch : the start and the end of the phase
-    low, high : the 95 % confidence interval of ``last_epoch``
-    gain : the change of the curve during the phase
-    gain_low, gain_high : the 95 % confidence interval of ``gain``
+    Epochs are interpolated between checkpoints. ``low`` and ``high`` are the 95 % confidence interval of ``last_epoch``, and
+    ``gain`` is the change of the curve during the phase.
     """
 
     name: str
@@ -158,9 +152,7 @@ def _checked(
 
 def _running_medians(curve: Values) -> Values:
     """Return the medians ``(n-2,)`` of three consecutive values."""
-    first, second, third = curve[:-2], curve[1:-1], curve[2:]
-    medians: Values = np.maximum(np.minimum(first, second), np.minimum(np.maximum(first, second), third))
-    return medians
+    return np.median(np.lib.stride_tricks.sliding_window_view(curve, 3), axis=1)
 
 
 def _random_curves(curve: Values, without: Values | None, noise: float, seed: int) -> Values:

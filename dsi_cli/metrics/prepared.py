@@ -9,23 +9,16 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import measures
-from dsi_cli.metrics.lazy import lazy_property
 from dsi_cli.metrics.measures import Values, similarity_ranks
-from dsi_cli.metrics.p_values import RelabelledMatrix
+from dsi_cli.metrics.p_values import RelabelledMatrix, lazy_property
 
 Csm = NDArray[np.floating[Any]]
-
 ROUNDING = 5e-7
 """A range of off-diagonal values below this share of the largest value counts as rounding **[choice]**."""
 
 
 class PairValues:
-    """A flat array of off-diagonal values: all of them, or one per pair of a symmetric matrix.
-
-    Parameters
-    ----------
-    values : (n,) float64
-    """
+    """A flat float64 array of off-diagonal values: all of them, or one per pair of a symmetric matrix."""
 
     def __init__(self, values: Values) -> None:
         self.values = values
@@ -49,6 +42,14 @@ class PairValues:
     def ranks_sorted(self) -> Values:
         """The ranks in rising order."""
         return np.sort(self.ranks)
+
+    def compared_by(self, measure: str) -> Values:
+        """Return what a measure compares: ranks for ``spearman``, else scaled values."""
+        return self.ranks if measure == "spearman" else self.scaled
+
+    def rising(self, measure: str) -> Values:
+        """Return what a measure compares, in rising order."""
+        return self.ranks_sorted if measure == "spearman" else self.scaled_sorted
 
 
 class PreparedMatrix:

@@ -74,10 +74,12 @@ def reliability(counts: NDArray[np.integer[Any]], halvings: int = HALVINGS, seed
         return replace(result, reason=f"{len(kept)} classes with two samples or more: halves need three")
     rows = np.asarray(counts[kept], dtype=np.int64)
     correlations = []
-    for first, second in _random_halves(rows, halvings, np.random.default_rng(seed)):
-        correlation = _correlation(first, second, kept)
-        if correlation is not None:
-            correlations.append(correlation)
+    for halves in _random_halves(rows, halvings, np.random.default_rng(seed)):
+        # The CCSMs of the halves among the kept classes; a half without mistakes is constant.
+        shares = [(half / half.sum(axis=1, keepdims=True))[:, kept] for half in halves]
+        a, b = (measures.off_diagonal(share).ravel() for share in shares)
+        if np.ptp(a) > 0.0 and np.ptp(b) > 0.0:
+            correlations.append(np.corrcoef(a, b)[0, 1])
     if not correlations:
         return replace(result, reason="too few mistakes: in every halving one half has none")
     r = float(np.mean(correlations))
@@ -96,11 +98,3 @@ def _random_halves(rows: NDArray[np.int64], halvings: int, rng: np.random.Genera
         order = np.argsort(row_of_cell + rng.random(len(cells)))
         first = np.bincount(cells[order[is_first]], minlength=rows.size).reshape(rows.shape)
         yield first, rows - first
-
-
-def _correlation(first: NDArray[np.int64], second: NDArray[np.int64], kept: NDArray[np.intp]) -> float | None:
-    """Return the correlation of the halves' CCSMs among the kept classes, or None if one half is constant."""
-    a, b = (measures.off_diagonal((half / half.sum(axis=1, keepdims=True))[:, kept]).ravel() for half in (first, second))
-    if np.ptp(a) == 0.0 or np.ptp(b) == 0.0:
-        return None
-    return float(np.corrcoef(a, b)[0, 1])

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.floating[Any]]
 Pixel = TypeVar("Pixel", bound=np.generic)
-
 SIGMA, RADIUS, K1, K2 = 1.5, 5, 0.01, 0.03
 MIN_CLASSES = 2 * RADIUS + 2
 """The smallest number of classes for which the image ``(C, C-1)`` holds a window."""

@@ -54,34 +54,15 @@ def centred_weight_similarity(weight: FloatArray) -> Float32Array:
     """Return the NCSM of ``W`` minus its mean row, in [-1, 1].
 
     Adding one vector to every row of a softmax classifier changes the NCSM, but no prediction and not this matrix. A row that
-    equals the mean row up to rounding counts as zero.
-
-    Parameters
-    ----------
-    weight : (C, d) or (C, d, 1, 1) float
-
-    Returns
-    -------
-    (C, C) float32
-        An exactly symmetric matrix; zero rows have the values of `weight_similarity`.
-
-    Raises
-    ------
-    NotFiniteError, UsageError
-        The errors of `weight_similarity`.
+    equals the mean row up to rounding counts as zero. Parameters, result and errors are those of `weight_similarity`.
     """
     return _cosine(_centre(as_rows(weight)))
 
 
 class Cosines:
-    """The NCSM with rows that are computed on demand (`dsi_cli.metrics.blockwise.blocks.RowSource`).
+    """The NCSM with rows that are computed on demand (`dsi_cli.metrics.blockwise.RowSource`), from unit or zero rows ``(C, d)``.
 
     The values equal those of the whole matrix up to float32 rounding, because the order of summation depends on the shape.
-
-    Parameters
-    ----------
-    unit : (C, d) float32
-        Rows of length 1, or 0 for rows without a direction.
     """
 
     def __init__(self, unit: Float32Array) -> None:
@@ -92,7 +73,7 @@ class Cosines:
     def of(cls, weight: FloatArray, *, centred: bool = False) -> Cosines:
         """Return the NCSM of weights ``(C, d)``, minus their mean row if ``centred``; errors as for `weight_similarity`."""
         rows = as_rows(weight)
-        return cls(_directions(_centre(rows) if centred else rows))
+        return cls(unit_rows(_centre(rows) if centred else rows).astype(np.float32))
 
     def block(self, start: int, stop: int, /) -> Float32Array:
         """Return the rows ``(stop - start, C)`` from ``start`` up to ``stop``, the diagonal included."""
@@ -117,15 +98,7 @@ def mean_row_ratio(weight: FloatArray) -> float:
     """Return the length of the mean weight row relative to the mean row length, in [0, 1]; 0 if all rows are zero.
 
     The ratio measures the part of the NCSM that comes from the shared direction, which `centred_weight_similarity` removes.
-
-    Parameters
-    ----------
-    weight : (C, d) or (C, d, 1, 1) float
-
-    Raises
-    ------
-    NotFiniteError, UsageError
-        The errors of `weight_similarity`.
+    Parameters and errors are those of `weight_similarity`.
     """
     rows, peak = _below_one(as_rows(weight))
     if peak == 0.0:
@@ -141,7 +114,7 @@ def zero_rows(weight: FloatArray) -> list[int]:
 def as_rows(weight: FloatArray) -> NDArray[np.float64]:
     """Return ``weight`` as finite float64 rows ``(C, d)``; errors as for `weight_similarity`."""
     if weight.ndim < 2 or weight.shape[0] < 2 or weight.size == 0:
-        message = f"similarity needs the weights of two classes or more, (C, d); this array has shape {weight.shape}"
+        message = f"dsi needs the weights of two classes or more, (C, d); this array has shape {weight.shape}"
         raise UsageError(message, code="not-a-weight", shape=weight.shape)
     rows: NDArray[np.float64] = weight.reshape(weight.shape[0], -1).astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
@@ -158,12 +131,12 @@ def _below_one(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
         return rows / (peak or 1.0), peak
 
 
-def _directions(rows: NDArray[np.float64]) -> Float32Array:
+def unit_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return rows ``(C, d)`` of length 1; zero rows stay zero."""
-    peak = np.abs(rows).max(axis=1, keepdims=True)
-    scaled = np.divide(rows, peak, out=np.zeros_like(rows), where=peak > 0)
+    peak = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
+    scaled = rows / np.where(peak > 0, peak, 1.0)
     length = np.linalg.norm(scaled, axis=1, keepdims=True)
-    unit: Float32Array = np.divide(scaled, length, out=scaled, where=length > 0).astype(np.float32)
+    unit: NDArray[np.float64] = scaled / np.where(length > 0, length, 1.0)
     return unit
 
 
@@ -175,7 +148,7 @@ def _centre(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _cosine(rows: NDArray[np.float64]) -> Float32Array:
-    unit = _directions(rows)
+    unit = unit_rows(rows).astype(np.float32)
     product = unit @ unit.T
     # BLAS may sum (i, j) and (j, i) in different orders, so keep only one of them.
     upper = np.triu(np.clip(product, -1.0, 1.0), 1)

@@ -1,9 +1,9 @@
 """WordNet: the synsets that labels mean, and the similarity of synsets. The nouns and verbs of version 3.0 are shipped.
 
 ``database``        synsets, lemmas and hypernyms: ``wordnet`` (one WordNet with all its parts), ``taxonomy`` (the graph of
-                    hypernyms), ``lexicon`` (words), ``nltk_data`` (other versions that NLTK has installed),
-                    ``compiled_tables`` (the shipped tables), ``custom_taxonomy`` (a CSV file in place of WordNet)
-``disambiguation``  which synset a label means: ``identifiers``, ``forms``, ``placeholders`` and ``candidates`` look a label
+                    hypernyms), ``lexicon`` (words), ``nltk_data`` (tables from NLTK, for other versions),
+                    ``custom_taxonomy`` and ``taxonomy_files`` (a file in place of WordNet)
+``disambiguation``  which synset a label means: ``identifiers``, ``forms`` and ``candidates`` look a label
                     up; ``features``, ``context``, ``weights`` and ``scoring`` choose among the candidates; ``resolve`` does
                     both for a list, and ``explanations`` puts the reasons into words
 ``similarity``      ``path_similarity`` (shortest paths, the SCSM), ``measures`` (Wu-Palmer, Leacock-Chodorow and those by

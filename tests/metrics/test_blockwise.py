@@ -12,16 +12,18 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
 from dsi_cli.metrics import DEFAULT_MEASURES, alignment, class_alignment, idm, wsi
-from dsi_cli.metrics.blockwise.alignment import alignments_in_blocks
-from dsi_cli.metrics.blockwise.blocks import (
+from dsi_cli.metrics.blockwise import (
     TOO_MANY_CLASSES,
     BlockWalk,
     DenseRows,
+    alignments_in_blocks,
+    block_statistics,
+    double_ranks,
+    idm_in_blocks,
+    nearest_of_rows,
     rows_within,
     without_diagonal,
 )
-from dsi_cli.metrics.blockwise.idm import double_ranks, idm_in_blocks
-from dsi_cli.metrics.blockwise.wsi import block_statistics, nearest_of_rows
 from dsi_cli.metrics.measures import similarity_ranks
 from dsi_cli.similarity.weights import weight_similarity
 

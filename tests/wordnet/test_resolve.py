@@ -9,11 +9,12 @@ import pytest
 from helpers.read_counters import calls
 
 from dsi_cli.labels.presets import PRESETS, load_preset
+from dsi_cli.store.schema import UNCERTAIN
 from dsi_cli.wordnet.database.taxonomy import load
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 from dsi_cli.wordnet.disambiguation.candidates import read_label
 from dsi_cli.wordnet.disambiguation.features import LIST_FEATURES, candidate_table, list_features
-from dsi_cli.wordnet.disambiguation.resolve import CERTAIN, UNCERTAIN, resolve
+from dsi_cli.wordnet.disambiguation.resolve import CERTAIN, resolve
 
 
 def only(label, wnid=None, preset=None):

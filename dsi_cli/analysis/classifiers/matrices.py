@@ -29,8 +29,7 @@ from dsi_cli.analysis.relocation import Relocation, epoch_metadata, has_epoch, r
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import scan_checkpoint
 from dsi_cli.errors import CheckpointError, UnreadableError
-from dsi_cli.metrics.blockwise.blocks import BlockWalk
-from dsi_cli.metrics.blockwise.wsi import BlockStatistics, block_statistics
+from dsi_cli.metrics.blockwise import BlockStatistics, BlockWalk, block_statistics
 from dsi_cli.similarity import weights
 from dsi_cli.similarity.weights import Cosines
 from dsi_cli.store import layout, parquet

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
-from dsi_cli.metrics.blockwise.blocks import BlockWalk, DenseRows, MatrixSums, RowSource, matrix_sums
-from dsi_cli.metrics.blockwise.wsi import BlockStatistics
+from dsi_cli.metrics.blockwise import BlockStatistics, BlockWalk, DenseRows, MatrixSums, RowSource, block_statistics
 from dsi_cli.metrics.prepared import PreparedMatrix
 from dsi_cli.metrics.split_half import Reliability
 from dsi_cli.store.matrix_id import NETWORK_MATRICES, MatrixId
@@ -74,7 +73,7 @@ class EpochMatrix:
             return self.statistics.sums
         key = kept.tobytes()
         if key not in self._sums:
-            self._sums[key] = matrix_sums(self.rows(kept), walk)
+            self._sums[key] = block_statistics(self.rows(kept), walk).sums
         return self._sums[key]
 
     @property

@@ -21,8 +21,7 @@ from dsi_cli.analysis.semantics.class_labels import ClassLabels, read_choices, r
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.errors import NothingToAnalyseError, UsageError
 from dsi_cli.labels.label_list import LabelList
-from dsi_cli.metrics.blockwise.blocks import without_diagonal
-from dsi_cli.metrics.blockwise.wsi import nearest_of_rows
+from dsi_cli.metrics.blockwise import nearest_of_rows, without_diagonal
 from dsi_cli.similarity import MAX_DENSE_CLASSES as MAX_DENSE_CLASSES
 from dsi_cli.store import atomic_write, parquet
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES

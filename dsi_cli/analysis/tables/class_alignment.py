@@ -14,8 +14,7 @@ from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.prepared import Classes, EpochMatrix, PreparedReference
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.metrics import class_alignment, jackknife
-from dsi_cli.metrics.blockwise.alignment import alignments_in_blocks
-from dsi_cli.metrics.blockwise.blocks import BlockWalk
+from dsi_cli.metrics.blockwise import BlockWalk, alignments_in_blocks
 from dsi_cli.metrics.class_alignment import GroupAlignment
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS

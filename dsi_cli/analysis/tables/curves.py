@@ -28,10 +28,7 @@ from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES, TrainingLog
 from dsi_cli.metrics import WSI_QUANTILE, alignment, hierarchical_scores, hierarchy, jackknife, partial_mantel, wsi
 from dsi_cli.metrics.alignment import Alignment
-from dsi_cli.metrics.blockwise.alignment import alignments_in_blocks
-from dsi_cli.metrics.blockwise.blocks import BlockWalk
-from dsi_cli.metrics.blockwise.idm import idm_in_blocks
-from dsi_cli.metrics.blockwise.wsi import block_statistics
+from dsi_cli.metrics.blockwise import BlockWalk, alignments_in_blocks, block_statistics, idm_in_blocks
 from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference
 from dsi_cli.metrics.hierarchical_scores import AVERAGES, SET_SCORES
 from dsi_cli.metrics.hierarchy import HierarchyScore

@@ -26,8 +26,8 @@ from dsi_cli.metrics.head_geometry import (
     geometry_and_spectrum,
     random_heads,
     spectrum_shares,
-    unit_rows,
 )
+from dsi_cli.similarity.weights import unit_rows
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import GEOMETRY, SPECTRUM
 

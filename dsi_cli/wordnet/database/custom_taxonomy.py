@@ -7,7 +7,8 @@ any two nodes have a common hypernym.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
 from os import PathLike
 from pathlib import Path
 
@@ -64,12 +65,22 @@ def _taxonomy(file: Path, parents: dict[str, list[str]], aliases: Sequence[tuple
     roots = [name for name, its_parents in parents.items() if not its_parents]
     if len(roots) > 1:
         parents |= {ROOT: []} | {root: [ROOT] for root in roots if root != ROOT}
-    names = sorted(parents)
-    depths = _depths(file, parents)
+    # The depth is the number of edges on the longest path to a root.
+    depths: dict[str, int] = {}
+    try:
+        for name in TopologicalSorter(parents).static_order():
+            depths[name] = max((depths[parent] + 1 for parent in parents[name]), default=0)
+    except CycleError as error:
+        above = error.args[1][:0:-1]  # from each child to its parent
+        first = above.index(min(above))
+        cycle = [*above[first:], *above[:first], above[first]]
+        message = f"{file}: expected a taxonomy, found a cycle: {' -> '.join(cycle)}; take one edge out"
+        raise UsageError(message, code="taxonomy-cycle", cycle=cycle) from None
     deepest = max(depths.values())
     if deepest > MAX_DEPTH:
         message = f"{file}: expected a taxonomy of {MAX_DEPTH} levels or fewer, found {deepest}"
         raise UsageError(message, code="taxonomy-too-deep", depth=deepest)
+    names = sorted(parents)
     nodes = {name: node for node, name in enumerate(names)}
     flat = [nodes[parent] for name in names for parent in parents[name]]
     starts = np.cumsum([0, *(len(parents[name]) for name in names)])
@@ -81,37 +92,3 @@ def _taxonomy(file: Path, parents: dict[str, list[str]], aliases: Sequence[tuple
         parents=np.array(flat, dtype=np.int32),
         aliases=tuple((alias, nodes[name]) for alias, name in aliases),
     )
-
-
-def _depths(file: Path, parents: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Return the number of edges on the longest path to a root (Kahn's topological sort, from the roots down)."""
-    children: dict[str, list[str]] = {name: [] for name in parents}
-    pending = {name: len(its_parents) for name, its_parents in parents.items()}
-    for name, its_parents in parents.items():
-        for parent in its_parents:
-            children[parent].append(name)
-    depths = {name: 0 for name, count in pending.items() if count == 0}
-    ready = list(depths)
-    while ready:
-        name = ready.pop()
-        for child in children[name]:
-            depths[child] = max(depths.get(child, 0), depths[name] + 1)
-            pending[child] -= 1
-            if pending[child] == 0:
-                ready.append(child)
-    unvisited = {name for name, count in pending.items() if count}
-    if unvisited:
-        cycle = _find_cycle(parents, unvisited)
-        message = f"{file}: expected a taxonomy, found a cycle: {' -> '.join(cycle)}; take one edge out"
-        raise UsageError(message, code="taxonomy-cycle", cycle=cycle)
-    return depths
-
-
-def _find_cycle(parents: Mapping[str, Iterable[str]], unvisited: set[str]) -> list[str]:
-    """Return a cycle whose first name is repeated at the end; every unvisited node has an unvisited parent."""
-    names = [min(unvisited)]
-    while True:
-        parent = min(name for name in parents[names[-1]] if name in unvisited)
-        if parent in names:
-            return [*names[names.index(parent) :], parent]
-        names.append(parent)

@@ -20,49 +20,31 @@ from dsi_cli.wordnet.database.taxonomy import Tables, offsets_and_values, read_t
 
 DETACHMENTS = {
     "noun": (
-        ("s", ""),
-        ("ses", "s"),
-        ("ves", "f"),
-        ("xes", "x"),
-        ("zes", "z"),
-        ("ches", "ch"),
-        ("shes", "sh"),
-        ("men", "man"),
-        ("ies", "y"),
+        *(("s", ""), ("ses", "s"), ("ves", "f"), ("xes", "x"), ("zes", "z")),
+        *(("ches", "ch"), ("shes", "sh"), ("men", "man"), ("ies", "y")),
     ),
     "verb": (("s", ""), ("ies", "y"), ("es", "e"), ("es", ""), ("ed", "e"), ("ed", ""), ("ing", "e"), ("ing", "")),
 }
 """WordNet's rules for regular forms (``morphy``), in its order: an ending and its replacement."""
-
 _ENDS = {"noun": ("s", "men"), "verb": ("s", "ed", "ing")}  # a quick test, because most words have no ending of DETACHMENTS
 
 
 @dataclass(frozen=True, eq=False)
 class Lexicon:
-    """All lemmas of a part of speech.
-
-    Attributes
-    ----------
-    part : str
-        ``noun`` or ``verb``.
-    rows : dict
-        Lemma to row.
-    starts : (L + 1,) int32
-        The senses of row ``r`` are ``synsets[starts[r]:starts[r + 1]]``.
-    synsets : (S,) int32
-        Nodes of the taxonomy, in sense order for each lemma.
-    counts : (S,) int32
-        The count of each of these senses in tagged text.
-    irregular : dict
-        The base forms of each irregular form.
-    """
+    """All lemmas of a part of speech."""
 
     part: str
+    """``noun`` or ``verb``."""
     rows: dict[str, int]
+    """The row of each lemma."""
     starts: npt.NDArray[np.int32]
+    """``(L + 1,)``; the senses of row ``r`` are ``synsets[starts[r]:starts[r + 1]]``."""
     synsets: npt.NDArray[np.int32]
+    """Nodes of the taxonomy, in sense order for each lemma."""
     counts: npt.NDArray[np.int32]
+    """The count of each of these senses in tagged text."""
     irregular: dict[str, list[str]]
+    """The base forms of each irregular form."""
 
     def senses(self, lemma: str) -> list[int]:
         """Return the nodes of exactly this lemma, in sense order; empty if the lemma is unknown."""
@@ -121,8 +103,6 @@ def load(part: str = "noun") -> Lexicon:
 def base_forms(form: str, words: Lexicon | None = None) -> list[str]:
     """Return all lemmas that a form can be an inflection of, the form itself first (like NLTK's ``morphy``).
 
-    Examples
-    --------
     >>> base_forms("wolves"), base_forms("glasses"), base_forms("blorbs")
     (['wolf'], ['glasses', 'glass'], [])
     >>> base_forms("running", load("verb")), base_forms("swum", load("verb"))
@@ -148,8 +128,6 @@ def senses(form: str, words: Lexicon | None = None) -> list[int]:
 def spellings(text: str) -> list[str]:
     """Return possible spellings of a text in WordNet: unchanged, with other separators, and without accents.
 
-    Examples
-    --------
     >>> spellings("Ice-Cream")
     ['ice-cream', 'ice_cream', 'icecream']
     """
@@ -162,8 +140,6 @@ def spellings(text: str) -> list[str]:
 def lemmas_with_letters(text: str, words: Lexicon | None = None) -> list[str]:
     """Return the lemmas that have the letters of a text, ignoring separators.
 
-    Examples
-    --------
     >>> lemmas_with_letters("black footed albatross"), lemmas_with_letters("stbernard")
     (['black-footed_albatross'], ['st_bernard'])
     """
@@ -184,8 +160,6 @@ def letters_and_digits(text: str) -> str:
 def nearest_lemmas(word: str, count: int = 3, words: Lexicon | None = None) -> tuple[str, ...]:
     """Return up to ``count`` lemmas of similar spelling and length with the same first letter, best first.
 
-    Examples
-    --------
     >>> nearest_lemmas("elefant")
     ('elephant',)
     """

@@ -19,24 +19,16 @@ _BYTE_COLUMNS = ("file", "instance", "parts", "derived")
 
 @dataclass(frozen=True, eq=False)
 class WordNet:
-    """The nouns or the verbs of a WordNet.
-
-    Attributes
-    ----------
-    name : str
-        The name of the WordNet in references: ``wordnet3.0``, ``wordnet31``.
-    title : str
-        The name of the WordNet in messages: ``WordNet 3.0``, ``wordnet31``.
-    part : str
-        ``noun`` or ``verb``.
-    tables : callable
-        The function that returns a table by name.
-    """
+    """The nouns or the verbs of a WordNet."""
 
     name: str
+    """The name in references: ``wordnet3.0``, ``wordnet31``."""
     title: str
+    """The name in messages: ``WordNet 3.0``, ``wordnet31``."""
     part: str
+    """``noun`` or ``verb``."""
     tables: Tables
+    """Returns a table by name."""
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the shipped WordNet by name, because the other process has it, too."""
@@ -81,8 +73,6 @@ class WordNet:
     def definitions(self, nodes: Nodes) -> list[str]:
         """Return the nodes' glosses.
 
-        Examples
-        --------
         >>> load_wordnet().definitions([load_wordnet().taxonomy.node("tench.n.01")])
         ['freshwater dace-like game fish of Europe and western Asia noted for ability to survive outside water']
         """
@@ -121,8 +111,6 @@ def same_synset_in(other: WordNet, wnid: str) -> str | None:
 
     The two synsets must have the same word and the same gloss, and only one synset may match.
 
-    Examples
-    --------
     >>> same_synset_in(load_wordnet(), "n02084071")
     'n02084071'
     """

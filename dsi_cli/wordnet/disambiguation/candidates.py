@@ -21,7 +21,6 @@ from dsi_cli.wordnet.disambiguation.forms import HEAD, Candidate, find_candidate
 
 MAX_HEAD_WORDS = 5
 """The maximum number of words at the end of a compound that are looked up together."""
-
 _PREPOSITIONS = frozenset(("of", "with", "in", "on", "for", "from", "at", "to", "without", "by"))
 _FILLERS = frozenset(
     ("a", "an", "the", "and", "or", "other", "others", "misc", "unknown", "class", "label", "thing", "things")
@@ -48,11 +47,12 @@ class LabelCandidates:
     excluded: tuple[str, ...] = ()
 
 
+NO_CANDIDATES = LabelCandidates()
+
+
 def read_label(label: str, wordnet: WordNet | None = None) -> LabelCandidates:
     """Return the candidates of a label from the first step that finds any, by default among WordNet 3.0's nouns.
 
-    Examples
-    --------
     >>> [candidate.word for candidate in read_label("Black_Footed Albatrosses").candidates]
     ['black-footed_albatross']
     >>> read_label("aquarium_fish").candidates[0].how, read_label("aquarium_fish").context
@@ -62,11 +62,29 @@ def read_label(label: str, wordnet: WordNet | None = None) -> LabelCandidates:
     ('ride', ('Horse',))
     """
     text, wordnet = normalize_label(label), wordnet or load_wordnet()
-    for step in (_read_text, _read_names, _read_parts, _read_without_number, _read_head):
-        reading = step(text, wordnet)
+    # The unchanged text
+    candidates = find_candidates(text, wordnet)
+    if candidates:
+        return LabelCandidates(candidates)
+    # Names separated by commas or semicolons, with the number of names that share each sense
+    names = [name.strip() for name in re.split(r"[,;|]", text)]
+    if len(names) > 1:
+        candidates = merge_candidates([find_candidates(name, wordnet) for name in names if name])
+        if candidates:
+            return LabelCandidates(candidates)
+    # Parts between slashes or in brackets
+    reading = _read_parts(text, wordnet)
+    if reading.candidates:
+        return reading
+    # The text without its leading and trailing number (``001.ak47``, ``0 airplane``)
+    bare = _TRAILING_NUMBER.sub("", _LEADING_NUMBER.sub("", text))
+    if bare and bare != text:
+        reading = read_label(bare, wordnet)
         if reading.candidates:
             return reading
-    return LabelCandidates()
+    # The head of a compound, or the verb of an action
+    words = [word for word in re.split(r"[\s_\-]+", text) if word]
+    return _read_head_noun(words, wordnet) if wordnet.part == "noun" else _read_head_verb(words, wordnet)
 
 
 def shared_folders(labels: Sequence[str]) -> frozenset[str]:
@@ -88,18 +106,6 @@ def normalize_label(label: str) -> str:
     """Return a label on one line with plain spaces, and with words in camel case separated."""
     text = " ".join(unicodedata.normalize("NFKC", label).split())
     return text if "." in text else _CAMEL.sub(" ", text)
-
-
-def _read_text(text: str, wordnet: WordNet) -> LabelCandidates:
-    return LabelCandidates(find_candidates(text, wordnet))
-
-
-def _read_names(text: str, wordnet: WordNet) -> LabelCandidates:
-    """Return the senses of names separated by commas or semicolons, with the number of names that share each sense."""
-    parts = [part.strip() for part in re.split(r"[,;|]", text)]
-    if len(parts) < 2:
-        return LabelCandidates()
-    return LabelCandidates(merge_candidates([find_candidates(part, wordnet) for part in parts if part]))
 
 
 def _read_parts(text: str, wordnet: WordNet) -> LabelCandidates:
@@ -147,17 +153,6 @@ def _without_hypernyms(parts: list[tuple[Candidate, ...]], wordnet: WordNet) -> 
     if any(nodes[k] for k in specific):
         return [parts[k] for k in specific]
     return parts
-
-
-def _read_without_number(text: str, wordnet: WordNet) -> LabelCandidates:
-    """Return the senses of a text without its leading and trailing number (``001.ak47``, ``0 airplane``)."""
-    bare = _TRAILING_NUMBER.sub("", _LEADING_NUMBER.sub("", text))
-    return read_label(bare, wordnet) if bare and bare != text else LabelCandidates()
-
-
-def _read_head(text: str, wordnet: WordNet) -> LabelCandidates:
-    words = [word for word in re.split(r"[\s_\-]+", text) if word]
-    return _read_head_noun(words, wordnet) if wordnet.part == "noun" else _read_head_verb(words, wordnet)
 
 
 def _read_head_noun(words: list[str], wordnet: WordNet) -> LabelCandidates:

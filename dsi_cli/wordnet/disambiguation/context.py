@@ -25,7 +25,6 @@ from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates, read_labe
 from dsi_cli.wordnet.disambiguation.forms import find_candidates
 
 Floats = npt.NDArray[np.float64]
-
 UNRELATED_PENALTY, SAME_FILE_PENALTY, HYPERNYM_PENALTY = 2.0, 1.8, 1.0
 """The penalties for a sense that does not fit its context: unrelated, in the same lexicographer file, related by a hypernym."""
 SUPERCLASS_WEIGHT = 3.0
@@ -36,7 +35,6 @@ PERSONS = ("people", "person")
 """An irregular plural that WordNet's rules lack; the senses of "people" are groups, which have no person below them."""
 MAX_LEVELS_UP = 2
 """The maximum number of edges to a narrow hypernym: an airplane is a heavier-than-air craft and an aircraft."""
-
 _STOP_WORDS = frozenset(
     ("the", "and", "for", "with", "that", "used", "from", "which", "its", "any", "being", "having", "not", "one")
 )
@@ -102,12 +100,6 @@ def _context(text: str, senses: Iterable[int], wordnet: WordNet) -> LabelContext
     return LabelContext(frozenset(senses), word_stems, frozenset(wider), head_stems)
 
 
-@lru_cache(maxsize=4096)
-def _part_context(text: str, wordnet: WordNet) -> LabelContext:
-    nodes = frozenset(candidate.node for candidate in find_candidates(text, wordnet))
-    return LabelContext(nodes, frozenset(stems(text)))
-
-
 def _is_below(nodes: Set[int], contexts: Sequence[LabelContext]) -> bool:
     """Return whether one of the nodes, a candidate with its hypernyms, is a sense of a context."""
     return any(nodes & context.senses for context in contexts)
@@ -118,51 +110,47 @@ def _mentions(words: Set[str], contexts: Sequence[LabelContext]) -> bool:
     return any(words & context.words for context in contexts)
 
 
-def _is_related(nodes: Set[int], words: Set[str], contexts: Sequence[LabelContext]) -> bool:
-    """Return whether a candidate shares a narrow hypernym with a context, or mentions one."""
-    return any(words & context.heads or nodes & context.wider for context in contexts)
-
-
-def _penalty(fits: bool, is_related: bool, is_in_same_file: bool) -> float:
-    """Return the penalty of a candidate, by how closely it is related to the context."""
-    if fits:
-        return 0.0
-    if is_related:
-        return HYPERNYM_PENALTY
-    return SAME_FILE_PENALTY if is_in_same_file else UNRELATED_PENALTY
-
-
 def _fit_of_label(
     reading: LabelCandidates, contexts: Mapping[str, LabelContext], wordnet: WordNet
 ) -> list[tuple[float, float, float]]:
     """Return the two features and the penalty of each candidate of a label, see `context_fit`."""
-    files = wordnet.kinds["file"]
-    rows: list[tuple[float, float, float]] = []
-    parts = [_part_context(text, wordnet) for text in reading.context]
-    descriptions = [contexts[text] for text in reading.descriptions]
-    superclass = [contexts[text] for text in reading.superclass]
-    excluded = [contexts[text] for text in reading.excluded]
-    if not any((parts, descriptions, superclass, excluded)):
+    if not any((reading.context, reading.descriptions, reading.superclass, reading.excluded)):
         return [(0.0, 0.0, 0.0)] * len(reading.candidates)
+    parts = [LabelContext(_plain_senses(text, wordnet), frozenset(stems(text))) for text in reading.context]
+    groups = (reading.descriptions, reading.superclass, reading.excluded)
+    descriptions, superclass, excluded = ([contexts[text] for text in texts] for texts in groups)
     described = [*descriptions, *superclass]
+    files = wordnet.kinds["file"]
     context_files = {files[node] for context in described for node in context.senses}
     glosses = wordnet.definitions([candidate.node for candidate in reading.candidates])
+    rows: list[tuple[float, float, float]] = []
     for candidate, gloss in zip(reading.candidates, glosses, strict=True):
         nodes = hypernym_closure(wordnet.taxonomy, candidate.node)
         words = frozenset(stems(gloss))
-        is_below = _is_below(nodes, descriptions)
-        is_below_superclass = _is_below(nodes, superclass)
-        is_below_part = _is_below(nodes - {candidate.node}, parts)
-        mentions = _mentions(words, described)
-        mentions_part = _mentions(words, parts)
-        is_related = _is_related(nodes, words, described)
-        fits = is_below or is_below_superclass or mentions or not context_files
-        penalty = _penalty(fits, is_related, files[candidate.node] in context_files)
+        is_related = any(words & context.heads or nodes & context.wider for context in described)
+        # The penalty, by how closely the candidate is related to the context
         if _is_below(nodes, excluded) or _mentions(words, excluded):
             penalty = UNRELATED_PENALTY
-        below = (is_below or is_below_part) + SUPERCLASS_WEIGHT * is_below_superclass
-        rows.append((below, mentions or is_related or mentions_part, penalty))
+        elif _is_below(nodes, described) or _mentions(words, described) or not context_files:
+            penalty = 0.0
+        elif is_related:
+            penalty = HYPERNYM_PENALTY
+        else:
+            penalty = SAME_FILE_PENALTY if files[candidate.node] in context_files else UNRELATED_PENALTY
+        below = _is_below(nodes, descriptions) or _is_below(nodes - {candidate.node}, parts)
+        rows.append(
+            (
+                below + SUPERCLASS_WEIGHT * _is_below(nodes, superclass),
+                is_related or _mentions(words, [*described, *parts]),
+                penalty,
+            )
+        )
     return rows
+
+
+@lru_cache(maxsize=4096)
+def _plain_senses(text: str, wordnet: WordNet) -> frozenset[int]:
+    return frozenset(candidate.node for candidate in find_candidates(text, wordnet))
 
 
 def context_fit(readings: Sequence[LabelCandidates], wordnet: WordNet) -> tuple[list[Floats], Floats]:

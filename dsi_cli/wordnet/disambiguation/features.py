@@ -44,23 +44,9 @@ LEXICOGRAPHER_FILES = {
 File 3 is in no group. For verbs (29 to 43), those of cognition, emotion, possession and state are abstract; the others are in no
 group.
 """
-
 LABEL_FEATURES = (
-    "rank",
-    "share",
-    "instance",
-    "own name",
-    "words",
-    "size",
-    "leaf",
-    "depth",
-    "parts",
-    "derived",
-    "plural",
-    "names",
-    "context",
-    "context in gloss",
-    "labels in gloss",
+    *("rank", "share", "instance", "own name", "words", "size", "leaf", "depth", "parts", "derived", "plural", "names"),
+    *("context", "context in gloss", "labels in gloss"),
     *LEXICOGRAPHER_FILES,
 )
 """The features of a sense by itself:
@@ -72,16 +58,9 @@ derived words. plural: only the singular matches although the plural is also a w
 that can mean it. context, context in gloss: `dsi_cli.wordnet.disambiguation.context`. labels in gloss: the number of words of
 other labels in its gloss, up to 3. The remaining features are the groups of `LEXICOGRAPHER_FILES`.
 """
-
 LIST_FEATURES = (
-    "near 0.5",
-    "near 8",
-    "near tenth",
-    "can share",
-    "same kind",
-    "same synset",
-    "above others",
-    "below others",
+    *("near 0.5", "near 8", "near tenth", "can share"),
+    *("same kind", "same synset", "above others", "below others"),
 )
 """The features of a sense within a list:
 
@@ -91,7 +70,6 @@ topic of the list without choosing senses. same kind: the log share of the other
 synset: another label means the synset. above others, below others: another label means a hyponym or a hypernym. These two count
 less in lists where many labels are hyponyms of other labels.
 """
-
 NESTED_WEIGHT = 8.0
 """The factor of the share of nested labels: "above others" and "below others" are ignored if an eighth of the labels is nested."""
 MIN_CLOSENESS = -5.0
@@ -100,38 +78,28 @@ LEXICOGRAPHER_FILE_COUNT = 64
 
 @dataclass(frozen=True, eq=False)
 class CandidateTable:
-    """All K candidates of a list's labels, as arrays.
-
-    Attributes
-    ----------
-    wordnet : WordNet
-        The WordNet of the nodes.
-    count : int
-        The number of labels.
-    label, node : (K,) int
-        The label and the node of each candidate.
-    alone : (K, len(LABEL_FEATURES)) float
-        The features of each candidate by itself.
-    candidate, hypernym : (P,) int
-        The candidate and the node of each pair of a candidate and a node at or above its node.
-    group : (P,) int
-        An index that pairs with the same label and the same hypernym share.
-    file : (K,) int
-        The lexicographer file of each candidate.
-    unfit : (K,) float
-        The penalty for candidates that do not fit the label's context, from 0 to `context.UNRELATED_PENALTY`.
-    """
+    """All K candidates of a list's labels, as arrays."""
 
     wordnet: WordNet
+    """The WordNet of the nodes."""
     count: int
+    """The number of labels."""
     label: Rows
+    """The label of each candidate ``(K,)``."""
     node: Rows
+    """The node of each candidate ``(K,)``."""
     alone: Floats
+    """The features of each candidate by itself ``(K, len(LABEL_FEATURES))``."""
     candidate: Rows
+    """The candidate of each of P pairs of a candidate and a node at or above its node ``(P,)``."""
     hypernym: Rows
+    """The node of each pair ``(P,)``."""
     group: Rows
+    """An index that pairs with the same label and the same hypernym share ``(P,)``."""
     file: Rows
+    """The lexicographer file of each candidate ``(K,)``."""
     unfit: Floats
+    """The penalty for not fitting the label's context ``(K,)``, from 0 to `context.UNRELATED_PENALTY`."""
 
 
 def candidate_table(
@@ -207,19 +175,7 @@ def _labels_in_gloss(labels: Sequence[str], readings: Sequence[LabelCandidates],
 
 
 def list_features(table: CandidateTable, chances: Floats) -> Floats:
-    """Return the features of each candidate within the list.
-
-    Parameters
-    ----------
-    table
-        The candidates of all labels.
-    chances : (K,) float
-        The probability of each candidate; their sum is 1 for each label.
-
-    Returns
-    -------
-    (K, len(LIST_FEATURES)) float
-    """
+    """Return the features of each candidate within the list ``(K, len(LIST_FEATURES))``, from the candidates' chances ``(K,)``."""
     nodes = len(table.wordnet.taxonomy.offsets)
     # Count the other labels that are expected at or below each hypernym.
     weight = chances[table.candidate]

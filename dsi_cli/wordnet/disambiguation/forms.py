@@ -12,62 +12,32 @@ from dsi_cli.wordnet.database.wordnet import WordNet
 
 EXACT, PLURAL, SPELLED, HEAD = "exact", "plural", "spelled", "head"
 """The ways to find a word: unchanged, as a plural (or an inflected verb), in another spelling, as the head of a compound."""
-
 SPELLING_VARIANTS = (
-    ("our", "or"),
-    ("re", "er"),
-    ("ise", "ize"),
-    ("isation", "ization"),
-    ("yse", "yze"),
-    ("ogue", "og"),
-    ("ae", "e"),
-    ("oe", "e"),
-    ("grey", "gray"),
-    ("tyre", "tire"),
-    ("plough", "plow"),
-    ("ll", "l"),
-    ("ier", "yer"),
-    ("ce", "se"),
-    ("mme", "m"),
-    ("ghu", "gu"),
-    ("lium", "lum"),
-    ("nium", "num"),
-    ("py", "pa"),
-    ("mou", "mu"),
+    *(("our", "or"), ("re", "er"), ("ise", "ize"), ("isation", "ization"), ("yse", "yze"), ("ogue", "og"), ("ae", "e")),
+    *(("oe", "e"), ("grey", "gray"), ("tyre", "tire"), ("plough", "plow"), ("ll", "l"), ("ier", "yer"), ("ce", "se")),
+    *(("mme", "m"), ("ghu", "gu"), ("lium", "lum"), ("nium", "num"), ("py", "pa"), ("mou", "mu")),
 )
 """British and American spellings, tried in both directions at every position of a word that WordNet lacks."""
-
 _BOTH_WAYS = (*SPELLING_VARIANTS, *((new, old) for old, new in SPELLING_VARIANTS))
-
 MAX_RESPELLED_LENGTH = 60
 """The maximum number of characters of a word that is tried in other spellings."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A synset that a label could mean.
-
-    Attributes
-    ----------
-    node : int
-    word : str
-        The lemma that was looked up.
-    how : str
-        One of ``EXACT``, ``PLURAL``, ``SPELLED``, ``HEAD``.
-    rank : int
-        The index of the synset in the lemma's sense order.
-    senses : int
-        The number of senses of the lemma.
-    names : int
-        The number of the label's names that can mean the synset.
-    """
+    """A synset that a label could mean."""
 
     node: int
     word: str
+    """The lemma that was looked up."""
     how: str
+    """One of ``EXACT``, ``PLURAL``, ``SPELLED``, ``HEAD``."""
     rank: int
+    """The index of the synset in the lemma's sense order."""
     senses: int
+    """The number of senses of the lemma."""
     names: int = 1
+    """The number of the label's names that can mean the synset."""
 
 
 def candidate_of(node: int, wordnet: WordNet) -> Candidate:
@@ -106,13 +76,12 @@ def _first_of_each_node(parts: Iterable[tuple[Candidate, ...]]) -> tuple[Candida
 
 
 def _senses(form: str, how: str, wordnet: WordNet) -> tuple[Candidate, ...]:
-    first: dict[int, Candidate] = {}
+    candidates: list[Candidate] = []
     for lemma in _lemmas(form, wordnet):
         how_found = PLURAL if how == EXACT and lemma != form else how
         nodes = wordnet.words.senses(lemma)
-        for rank, node in enumerate(nodes):
-            first.setdefault(node, Candidate(node, lemma, how_found, rank, len(nodes)))
-    return tuple(first.values())
+        candidates += [Candidate(node, lemma, how_found, rank, len(nodes)) for rank, node in enumerate(nodes)]
+    return _first_of_each_node([tuple(candidates)])
 
 
 def _lemmas(form: str, wordnet: WordNet) -> list[str]:

@@ -1,34 +1,47 @@
-"""Labels that are not words: WordNet ids, synset names, and texts that cannot be looked up."""
+"""Labels that are not words: WordNet ids, synset names, placeholders (``class_0``, ``0`` to ``99``), and unusable texts."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dsi_cli.errors import count
 from dsi_cli.wordnet.database.taxonomy import PARTS, is_wnid
 from dsi_cli.wordnet.database.wordnet import SHIPPED, WordNet, load_wordnet
+from dsi_cli.wordnet.disambiguation.candidates import NO_CANDIDATES, LabelCandidates
 
 MAX_LABEL_LENGTH = 1000
 """The maximum number of characters; WordNet's longest noun has 71, ImageNet's longest list of synonyms 180."""
-
 EXAMPLES = {"noun": ("n02084071", "dog.n.01"), "verb": ("v01926311", "run.v.01")}
 """An id of WordNet 3.0 and a synset name for each part of speech."""
-
 _SYNSET_NAME = re.compile(r"(?P<lemma>\S.*)\.(?P<kind>[nvasr])\.(?P<sense>\d{1,3})")
 _OTHER_ID = re.compile(r"[asr]\d{8}")
 _ID_AND_WORDS = re.compile(r"([nv]\d{8})[\s_:,;.\-]+\S.*")
+_NUMBER = r"[\s_:.#-]*\d{1,9}"
+_GENERIC = re.compile(
+    rf"(?:class|classe|klasse|label|lbl|category|cat|cls|target|index|idx|id|no|nr){_NUMBER}", re.IGNORECASE
+)
+_WORDNET_ID = re.compile(r"[nvars]-?\d{8}", re.IGNORECASE)
+_NUMBERED = re.compile(rf"(.*?){_NUMBER}", re.DOTALL)
 _PART_NAMES = {letter: part for part, letter in PARTS.items()} | {"a": "adjective", "s": "adjective", "r": "adverb"}
 
 
 @dataclass(frozen=True)
-class IdLookup:
-    """The node of an id or a synset name, or the reason why it has no node."""
+class Meaning:
+    """The first result for a label: a node, or a reason for having no node. If both are None, a sense must be chosen."""
 
     how: str
     node: int | None = None
     reason: str | None = None
+    words: LabelCandidates = NO_CANDIDATES
+    """The synsets of the label's words."""
+
+    @property
+    def is_open(self) -> bool:
+        """True if a sense must be chosen."""
+        return self.node is None and self.reason is None
 
 
 def expected_label(wordnet: WordNet) -> str:
@@ -39,15 +52,10 @@ def expected_label(wordnet: WordNet) -> str:
     return f"a {wordnet.title} id{example}, a synset name ({name}) or an English {wordnet.part}"
 
 
-def look_up_id(text: str, wordnet: WordNet | None = None) -> IdLookup | None:
-    """Return the node of an id (alone or before words) or a synset name; None if the text is neither.
+def look_up_id(text: str, wordnet: WordNet | None = None) -> Meaning | None:
+    """Return the node of a label that is an id (alone or before words) or a synset name; None if it is neither.
 
-    Parameters
-    ----------
-    text
-        A label.
-    wordnet
-        The WordNet to look it up in, by default WordNet 3.0's nouns.
+    The label is looked up in WordNet 3.0's nouns by default.
     """
     wordnet = wordnet or load_wordnet()
     key = text.strip().lower()
@@ -58,20 +66,20 @@ def look_up_id(text: str, wordnet: WordNet | None = None) -> IdLookup | None:
     is_id = is_wnid(key)
     letter = name["kind"] if name else key[:1]
     if (is_id or name or _OTHER_ID.fullmatch(key)) and letter != PARTS[wordnet.part]:
-        return IdLookup("unresolved", reason=_reason_other_part(text, letter, wordnet))
+        return Meaning("unresolved", reason=_reason_other_part(text, letter, wordnet))
     if is_id:
         node = wordnet.taxonomy.node(key)
         if node is not None:
-            return IdLookup("wnid", node)
+            return Meaning("wnid", node)
         reason = "it may be from another version of WordNet, whose ids differ"
-        return IdLookup("unresolved", reason=f"{quote_label(text)} is not in {wordnet.title}; {reason}")
+        return Meaning("unresolved", reason=f"{quote_label(text)} is not in {wordnet.title}; {reason}")
     if not name:
         return None
     nodes, sense = wordnet.words.senses("_".join(name["lemma"].split())), int(name["sense"])
     if 1 <= sense <= len(nodes):
-        return IdLookup("synset", nodes[sense - 1])
+        return Meaning("synset", nodes[sense - 1])
     senses = count(len(nodes), f"{wordnet.part} sense")
-    return IdLookup("unresolved", reason=f"{quote_label(text)} is not in {wordnet.title}, which has {senses} of that word")
+    return Meaning("unresolved", reason=f"{quote_label(text)} is not in {wordnet.title}, which has {senses} of that word")
 
 
 def _reason_other_part(text: str, letter: str, wordnet: WordNet) -> str:
@@ -95,3 +103,26 @@ def reason_unusable(label: str, wordnet: WordNet) -> str | None:
 def quote_label(label: str) -> str:
     """Return a label for a message: in ASCII, quoted, and shortened to 60 characters."""
     return ascii(label if len(label) <= 60 else label[:57] + "...")
+
+
+def placeholders(labels: Sequence[str]) -> frozenset[int]:
+    """Return the indices of the labels that are placeholders.
+
+    Placeholders are generic words with a number (``label_7``), and numbers if more than half of the labels are numbers. If there
+    are three or more labels that differ only in a number, all are placeholders. WordNet's ids (``n02121620``) are names.
+
+    >>> sorted(placeholders(["cat", "label_7", "dog"])), sorted(placeholders(["0", "1", "2"]))
+    ([1], [0, 1, 2])
+    >>> sorted(placeholders(["7", "ace", "king"])), sorted(placeholders(["thing 1", "thing 2", "thing 3"]))
+    ([], [0, 1, 2])
+    """
+    bare = [label.strip() for label in labels]
+    generic = frozenset(index for index, label in enumerate(bare) if _GENERIC.fullmatch(label))
+    if any(map(_WORDNET_ID.fullmatch, bare)):
+        return generic
+    numbered = [match for label in bare if len(label) < 100 and (match := _NUMBERED.fullmatch(label))]
+    has_one_prefix = len(numbered) == len(bare) > 2 and len({match[1].casefold() for match in numbered}) == 1
+    if has_one_prefix and len(set(bare)) == len(bare):
+        return frozenset(range(len(bare)))
+    numbers = frozenset(index for index, label in enumerate(bare) if label.isascii() and label.isdigit())
+    return generic | numbers if 2 * len(numbers) > len(bare) else generic

@@ -23,29 +23,21 @@ from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates, normalize
 from dsi_cli.wordnet.disambiguation.explanations import explain_choices
 from dsi_cli.wordnet.disambiguation.features import candidate_table
 from dsi_cli.wordnet.disambiguation.forms import HEAD, SPELLED, Candidate, candidate_of, find_candidates
-from dsi_cli.wordnet.disambiguation.identifiers import expected_label, look_up_id, quote_label, reason_unusable
-from dsi_cli.wordnet.disambiguation.placeholders import placeholders
-
-__all__ = ["CERTAIN", "MAX_SUGGESTIONS", "PLACEHOLDER", "RESOLVED_BY", "UNCERTAIN", "Resolution", "resolve"]
+from dsi_cli.wordnet.disambiguation.identifiers import (
+    Meaning,
+    expected_label,
+    look_up_id,
+    placeholders,
+    quote_label,
+    reason_unusable,
+)
 
 RESOLVED_BY = (
-    "wnid",
-    "synset",
-    "preset",
-    "map",
-    "synonyms",
-    "only sense",
-    "chosen sense",
-    "spelling",
-    "head noun",
-    "head verb",
-    "unresolved",
-    "placeholder",
+    *("wnid", "synset", "preset", "map", "synonyms", "only sense", "chosen sense", "spelling"),
+    *("head noun", "head verb", "unresolved", "placeholder"),
 )
 """The method by which a label was resolved; the first four are certain, the last two mark labels without a synset."""
-
 CERTAIN, PLACEHOLDER = RESOLVED_BY[:4], RESOLVED_BY[-1]
-
 MAX_SUGGESTIONS = 50
 """The maximum number of unresolved labels with similar spellings, which take about 20 ms each."""
 FOREIGN_LIST_SHARE = 0.5
@@ -61,38 +53,26 @@ MAX_PRESET_LABELS_READ = 4096
 class Resolution:
     """The synset of one label.
 
-    Attributes
-    ----------
-    index : int
-        The index of the label in the list.
-    label : str
-        The label as given.
-    synset, wnid, definition : str or None
-        The name, id and gloss of the synset; None if the label is unresolved.
-    resolved_by : str
-        One of ``RESOLVED_BY``.
-    confidence : float or None
-        The probability in [0, 1] that the label means this synset. It is 1.0 for ids, synset names, presets and the user's
-        mapping, and None if the label is unresolved.
-    candidates : tuple of str
-        All synsets of the label's words, the chosen one first, then by decreasing probability. For an id, they are in sense
-        order, or only the synset itself. For a misspelled label, they are the synsets of the nearest word.
-    scores : tuple of float
-        The probabilities of the candidates; empty if there was no choice.
-    reason : str or None
-        The reason for this sense, or the reason why the label is unresolved and what to do. None for ids.
+    ``candidates`` are all synsets of the label's words, the chosen one first, then by decreasing probability. For an id, they are
+    in sense order, or only the synset itself. For a misspelled label, they are the synsets of the nearest word.
     """
 
     index: int
+    """The index of the label in the list."""
     label: str
     synset: str | None
+    """The name of the synset; like id and gloss, None if the label is unresolved."""
     wnid: str | None
     definition: str | None
     resolved_by: str
+    """One of ``RESOLVED_BY``."""
     confidence: float | None
+    """The probability in [0, 1] that this is the synset; 1.0 for those of ``CERTAIN``, None if unresolved."""
     candidates: tuple[str, ...]
     scores: tuple[float, ...]
+    """The probabilities of the candidates; empty if there was no choice."""
     reason: str | None
+    """The reason for this sense, or why the label is unresolved and what to do. None for ids."""
 
     @property
     def is_uncertain(self) -> bool:
@@ -100,20 +80,6 @@ class Resolution:
         if self.resolved_by in CERTAIN:
             return False
         return self.confidence is None or self.confidence < UNCERTAIN
-
-
-@dataclass(frozen=True)
-class _Meaning:
-    """The first result for a label: a node, or a reason for having no node. If both are None, a sense must be chosen."""
-
-    how: str
-    node: int | None
-    words: LabelCandidates
-    reason: str | None = None
-
-    @property
-    def is_open(self) -> bool:
-        return self.node is None and self.reason is None
 
 
 def resolve(
@@ -168,16 +134,16 @@ def resolve(
     meanings = []
     for index, (label, wnid) in enumerate(zip(labels, wnids or [None] * len(labels), strict=True)):
         if chosen is not None and index in chosen:
-            meaning = _mapped(label, chosen[index], wordnet)
+            meaning = _by_choice(label, chosen[index], wordnet)
         elif wnid and wnid.strip():
             meaning = _by_wnid(label, wnid, preset, wordnet, reads_words=reads_words)
         elif index in nameless:
             reason = f"{quote_label(label)} is a placeholder: give the real class name"
-            meaning = _Meaning(PLACEHOLDER, None, LabelCandidates(), reason)
+            meaning = Meaning(PLACEHOLDER, reason=reason)
         elif preset:
             # The author of the preset found no synset, so the words must not find one.
             reason = f"{quote_label(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it"
-            meaning = _Meaning("unresolved", None, LabelCandidates(), reason)
+            meaning = Meaning("unresolved", reason=reason)
         else:
             superclass = superclasses[index] if superclasses else None
             meaning = _by_words(label, folders, superclass, wordnet)
@@ -190,7 +156,7 @@ def resolve(
     return _with_definitions(resolutions, wordnet)
 
 
-def _by_wnid(label: str, wnid: str, preset: str | None, wordnet: WordNet, *, reads_words: bool = True) -> _Meaning:
+def _by_wnid(label: str, wnid: str, preset: str | None, wordnet: WordNet, *, reads_words: bool = True) -> Meaning:
     """Return the meaning of an id next to a label; the synsets of the label's words are its candidates."""
     words = LabelCandidates()
     if reads_words and not reason_unusable(label, wordnet) and not look_up_id(label, wordnet):
@@ -200,31 +166,31 @@ def _by_wnid(label: str, wnid: str, preset: str | None, wordnet: WordNet, *, rea
     match = look_up_id(wnid, wordnet)
     if match is None:
         reason = f"{quote_label(wnid)} is no id; expected {expected_label(wordnet)}"
-        return _Meaning("unresolved", None, words, reason)
-    how = "preset" if preset and match.node is not None else match.how
-    return _Meaning(how, match.node, words, match.reason)
+        return Meaning("unresolved", reason=reason, words=words)
+    return replace(match, how="preset" if preset and match.node is not None else match.how, words=words)
 
 
-def _mapped(label: str, key: str, wordnet: WordNet) -> _Meaning:
-    if not key.strip():
-        return _Meaning("map", None, LabelCandidates(), "left out by the mapping")
-    meaning = _by_wnid(label, key, None, wordnet)
+def _by_choice(label: str, choice: str, wordnet: WordNet) -> Meaning:
+    """Return the meaning that the user chose; an empty choice leaves the label out."""
+    if not choice.strip():
+        return Meaning("map", reason="left out by the mapping")
+    meaning = _by_wnid(label, choice, None, wordnet)
     return replace(meaning, how="map" if meaning.node is not None else "unresolved")
 
 
-def _by_words(label: str, folders: frozenset[str], superclass: str | None, wordnet: WordNet) -> _Meaning:
+def _by_words(label: str, folders: frozenset[str], superclass: str | None, wordnet: WordNet) -> Meaning:
     """Return the meaning of a label without an id; it is open if the label has candidates to choose from."""
     reason = reason_unusable(label, wordnet)
     if reason:
-        return _Meaning("unresolved", None, LabelCandidates(), reason)
+        return Meaning("unresolved", reason=reason)
     match = look_up_id(label, wordnet)
     if match is not None:
-        return _Meaning(match.how, match.node, LabelCandidates(), match.reason)
+        return match
     words = read_label_in_folder(label, folders, wordnet)
-    return _Meaning("unresolved", None, replace(words, superclass=(superclass,) if superclass else ()))
+    return Meaning("unresolved", words=replace(words, superclass=(superclass,) if superclass else ()))
 
 
-def _certain(index: int, label: str, meaning: _Meaning, wordnet: WordNet) -> Resolution:
+def _certain(index: int, label: str, meaning: Meaning, wordnet: WordNet) -> Resolution:
     names = wordnet.taxonomy.names
     synset = None if meaning.node is None else names[meaning.node]
     candidates = tuple(names[candidate.node] for candidate in meaning.words.candidates)
@@ -234,7 +200,7 @@ def _certain(index: int, label: str, meaning: _Meaning, wordnet: WordNet) -> Res
     return Resolution(index, label, synset, None, None, meaning.how, confidence, candidates, (), meaning.reason)
 
 
-def _choose_senses(labels: Sequence[str], meanings: Sequence[_Meaning], wordnet: WordNet) -> Iterator[Resolution]:
+def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: WordNet) -> Iterator[Resolution]:
     """Yield the resolutions of a list in which senses are open; certain synsets are evidence for the open ones."""
     readings = []
     for meaning in meanings:

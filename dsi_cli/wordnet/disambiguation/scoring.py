@@ -11,6 +11,7 @@ Finally the synsets are assigned in the order of falling probability, so that tw
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,22 +35,16 @@ from dsi_cli.wordnet.disambiguation.weights import NOUN_WEIGHTS, VERB_WEIGHTS
 
 ROUNDS = 8
 """The number of rounds of mean-field inference."""
-
 HALF_TRUST_LABELS = 3.0
 """The list length at which the weights for labels alone and the weights for lists count equally."""
-
 NO_SENSE_SCORE = -1.0
 """The score of "none of these senses", which competes even with the only sense of a word."""
-
 CONTEXT_PENALTY_WEIGHT = 2.5
 """The weight of the penalty for a sense that does not fit the label's bracket, folder or superclass."""
-
 MIN_SHARED_CHANCE = 0.05
 """The minimum probability of a sense that replaces a sense which another label has."""
-
 FORM_CONFIDENCE = {HEAD: 0.6, SPELLED: 0.8}
 """The factors of confidence for words that were found only as a head or in another spelling."""
-
 MAX_UNCERTAIN_CONFIDENCE = 0.5
 """The maximum confidence in three cases: another label has the same words, another label has the most probable sense, or no
 sense fits the label's bracket, folder or superclass."""
@@ -65,24 +60,16 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class SenseScores:
-    """The ranked senses of one label.
-
-    Attributes
-    ----------
-    candidates : (K,) int
-        Rows of the candidate table, the chosen one first, then by decreasing probability; may be empty.
-    chances : (K,) float
-        The probabilities of the candidates; their sum is 1.
-    confidence : float
-        The probability in [0, 1] that the chosen sense is right.
-    is_displaced : bool
-        True if a more probable sense was assigned to another label.
-    """
+    """The ranked senses of one label."""
 
     candidates: Rows
+    """Rows of the candidate table ``(K,)``, the chosen one first, then by decreasing probability; may be empty."""
     chances: Floats
+    """The probabilities of the candidates ``(K,)``; their sum is 1."""
     confidence: float
+    """The probability in [0, 1] that the chosen sense is right."""
     is_displaced: bool
+    """True if a more probable sense was assigned to another label."""
 
 
 def load_weights(part: str = "noun") -> Weights:
@@ -97,11 +84,16 @@ def select_senses(
 ) -> list[SenseScores]:
     """Return the senses chosen jointly for all labels of a list; the order of the list does not matter."""
     chances = infer_senses(table, weights)
-    fit_chances = _chances_of_any_sense(table, scores(table, chances, weights).sum(axis=1))
+    # The probability that a label means any of its candidates rather than none (``NO_SENSE_SCORE``)
+    raised = np.exp(np.minimum(scores(table, chances, weights).sum(axis=1), 50.0))
+    raised = np.bincount(table.label, raised, minlength=table.count)
+    fit_chances = raised / (np.exp(NO_SENSE_SCORE) + raised)
     forms = [candidate.how for reading in readings for candidate in reading.candidates]
     # Several actions may share a verb: "ride a bike" and "ride a horse".
     may_share = np.array([table.wordnet.part == "verb" and form == HEAD for form in forms], dtype=bool)
-    duplicates = _duplicates(labels)
+    keys = [lexicon.letters_and_digits(label) for label in labels]
+    numbers = Counter(keys)
+    duplicates = frozenset(index for index, key in enumerate(keys) if numbers[key] > 1)
     assigned = _assign_senses(table, chances, duplicates, may_share)
     starts = np.searchsorted(table.label, np.arange(table.count + 1))
     choices = []
@@ -144,13 +136,6 @@ def scores(table: CandidateTable, chances: Floats, weights: Weights) -> Floats:
     return features * (trust * weights.in_list + (1.0 - trust) * alone)
 
 
-def _chances_of_any_sense(table: CandidateTable, total: Floats) -> Floats:
-    """Return the probability that a label means any of its candidates rather than none (``NO_SENSE_SCORE``)."""
-    raised = np.bincount(table.label, np.exp(np.minimum(total, 50.0)), minlength=table.count)
-    chance: Floats = raised / (np.exp(NO_SENSE_SCORE) + raised)
-    return chance
-
-
 def softmax(table: CandidateTable, scores: Floats) -> Floats:
     """Return scores as probabilities whose sum is 1 for each label."""
     top = np.full(table.count, -np.inf)
@@ -181,13 +166,6 @@ def _assign_senses(
             assigned[label] = row
             used.add(node)
     return np.where(assigned < 0, best, assigned)
-
-
-def _duplicates(labels: Sequence[str]) -> frozenset[int]:
-    indices: dict[str, list[int]] = {}
-    for index, label in enumerate(labels):
-        indices.setdefault(lexicon.letters_and_digits(label), []).append(index)
-    return frozenset(index for group in indices.values() if len(group) > 1 for index in group)
 
 
 def _closeness(table: CandidateTable, best: Rows, duplicates: frozenset[int]) -> Floats:

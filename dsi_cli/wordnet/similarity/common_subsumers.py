@@ -20,21 +20,16 @@ NO_HYPERNYM = -1
 
 
 def largest_over_common(levels: AncestorLevels, numbers: npt.NDArray[Any], lacking: float) -> npt.NDArray[Any]:
-    """Return the largest number over the common hypernyms of all pairs of labels.
+    """Return the largest number over the common hypernyms of all pairs of labels: ``(N, N)``, exactly symmetric.
 
     Parameters
     ----------
     levels
         The ancestors of the labels, from `dsi_cli.wordnet.similarity.path_similarity.ancestor_levels`.
     numbers : (A,)
-        One number for each row of ``levels``.
+        One number for each row of ``levels``; the result has their dtype.
     lacking
         The value for pairs without a common hypernym; it must be smaller than all numbers.
-
-    Returns
-    -------
-    (N, N)
-        An exactly symmetric array with the dtype of ``numbers``.
     """
     is_below = path_similarity.distances_up(levels, levels.labels) < UNREACHABLE
     rows = np.where(is_below, numbers[:, None], np.array(lacking, dtype=numbers.dtype))
@@ -47,22 +42,8 @@ def largest_over_common(levels: AncestorLevels, numbers: npt.NDArray[Any], lacki
 def common_heights(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArray[np.int16]:
     """Return the height of the lowest common hypernym of all pairs, which measures the severity of a mistake.
 
-    Parameters
-    ----------
-    nodes : (N,) int
-        One node per class, in any order; a node may be repeated.
-    taxonomy
-        The taxonomy of the nodes, by default WordNet 3.0.
-
-    Returns
-    -------
-    (N, N) int16
-        A symmetric array; ``NO_HYPERNYM`` (-1) for pairs without a common hypernym, which WordNet 3.0 does not have.
-
-    Raises
-    ------
-    UsageError
-        A number is not a node of the taxonomy.
+    The result is ``(N, N)`` int16, symmetric, with ``NO_HYPERNYM`` for pairs without a common hypernym. Parameters and errors are
+    those of `dsi_cli.wordnet.similarity.path_similarity.path_similarity`.
 
     Notes
     -----
@@ -90,22 +71,8 @@ def common_heights(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArra
 
 
 def lowest_common_hypernyms(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArray[np.int32]:
-    """Return the deepest common hypernym of all pairs.
+    """Return the deepest common hypernym of all pairs: nodes ``(N, N)`` int32, or ``NO_HYPERNYM``; parameters as `common_heights`.
 
-    Parameters
-    ----------
-    nodes : (N,) int
-        One node per class, in any order; a node may be repeated.
-    taxonomy
-        The taxonomy of the nodes, by default WordNet 3.0.
-
-    Returns
-    -------
-    (N, N) int32
-        A symmetric array of nodes; ``NO_HYPERNYM`` (-1) for pairs without a common hypernym.
-
-    Examples
-    --------
     >>> animals = lowest_common_hypernyms([load().node(name) for name in ("dog.n.01", "cat.n.01", "frog.n.01")])
     >>> [load().names[node] for node in animals[0]]
     ['dog.n.01', 'carnivore.n.01', 'vertebrate.n.01']

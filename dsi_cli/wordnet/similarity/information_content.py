@@ -28,14 +28,7 @@ UNKNOWN = 1e300
 class InformationContent:
     """The counts of an information content file.
 
-    Attributes
-    ----------
-    taxonomy : Taxonomy
-        The taxonomy of the counted nodes.
-    counts : (M,) float64
-        The count of each node, 0 or more.
-    total : float
-        The sum of the counts of all roots.
+    ``counts (M,)`` has the count of each node of ``taxonomy``, 0 or more. ``total`` is the sum of the counts of all roots.
     """
 
     taxonomy: Taxonomy

@@ -24,26 +24,14 @@ from dsi_cli.wordnet.similarity.information_content import UNKNOWN, InformationC
 from dsi_cli.wordnet.similarity.path_similarity import UNREACHABLE, AncestorLevels
 
 Similarities = npt.NDArray[np.float64]
-
 MAX_CLASSES = 8192
 """The maximum number of classes for these measures, which use about 40 bytes of memory per pair."""
 
 
 def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similarities:
-    """Return Wu and Palmer's similarity, in (0, 1]: NLTK's ``wup_similarity`` of the row's noun with the column's.
+    """Return Wu and Palmer's similarity ``(N, N)``, in (0, 1]: NLTK's ``wup_similarity`` of the row's noun with the column's.
 
-    Parameters
-    ----------
-    nodes : (N,) int
-        One node per class, in any order; a node may be repeated.
-    taxonomy
-        The taxonomy of the nodes, by default WordNet 3.0.
-
-    Returns
-    -------
-    (N, N) float64
-        0 for pairs without a common hypernym. The notes explain why the matrix is not exactly symmetric, and why some
-        diagonal elements are less than 1.
+    Pairs without a common hypernym have 0. Parameters are those of `dsi_cli.wordnet.similarity.path_similarity.path_similarity`.
 
     Raises
     ------
@@ -54,9 +42,10 @@ def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     -----
     NLTK's rule takes the common hypernyms whose *shortest* path to the root is longest. Among equals, it prefers the first noun
     itself, then the first in alphabetical order. The depth of this hypernym is its *longest* path to the root, in nodes. The
-    distance from a noun to it is the shortest path, which may lead through another hypernym. If several hypernyms are equally
-    deep, the rule can choose one for (a, b) and another for (b, a): in WordNet 3.0, for one pair of nouns in 100,000. The
-    simulated root of verbs precedes all names and is as deep as the roots below it, so it replaces them. Its depth is 1.
+    distance from a noun to it is the shortest path, which may lead through another hypernym. So some diagonal elements are less
+    than 1. If several hypernyms are equally deep, the rule can choose one for (a, b) and another for (b, a): in WordNet 3.0, for
+    one pair of nouns in 100,000. The simulated root of verbs precedes all names and is as deep as the roots below it, so it
+    replaces them. Its depth is 1.
 
     Examples
     --------
@@ -100,8 +89,6 @@ def lch_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     the depth of the taxonomy, 3.64 for WordNet 3.0's nouns. Pairs without a common hypernym have 0. A simulated root is one
     edge above the roots.
 
-    Examples
-    --------
     >>> lch_similarity([load().node(name) for name in ("dog.n.01", "cat.n.01")]).round(3).tolist()
     [[3.638, 2.028], [2.028, 3.638]]
     """
@@ -118,26 +105,16 @@ def lch_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
 def res_similarity(nodes: Nodes, information: InformationContent) -> Similarities:
     """Return Resnik's similarity, 0 or more: NLTK's ``res_similarity``; 1e300 if a common hypernym has count 0.
 
-    Parameters
-    ----------
-    nodes : (N,) int
-        One node per class, from the taxonomy of ``information``.
-    information
-        The counts, from `dsi_cli.wordnet.similarity.information_content.read_information_content`.
-
-    Raises
-    ------
-    UsageError
-        A number is not a node of the taxonomy, or there are more than `MAX_CLASSES` nodes.
+    The nodes ``(N,)`` are those of the taxonomy of ``information``. The errors are those of `wup_similarity`.
     """
     levels = _levels(nodes, information.taxonomy)
     return common_subsumers.largest_over_common(levels, information.content(levels.nodes), 0.0)
 
 
 def lin_similarity(nodes: Nodes, information: InformationContent) -> Similarities:
-    """Return Lin's similarity: NLTK's ``lin_similarity``; NaN between two roots, for which NLTK divides by zero.
+    """Return Lin's similarity, in [0, 1] for counts above 0: NLTK's ``lin_similarity``; parameters and errors as `res_similarity`.
 
-    Parameters and errors are those of `res_similarity`. Values are in [0, 1] if both nouns have counts above 0.
+    It is NaN between two roots, for which NLTK divides by zero.
     """
     content = information.content(check_class_count(nodes))
     with np.errstate(invalid="ignore"):
@@ -146,9 +123,9 @@ def lin_similarity(nodes: Nodes, information: InformationContent) -> Similaritie
 
 
 def jcn_similarity(nodes: Nodes, information: InformationContent) -> Similarities:
-    """Return Jiang and Conrath's similarity: NLTK's ``jcn_similarity``; 1e300, NLTK's infinity, if the distance is 0.
+    """Return Jiang and Conrath's similarity: NLTK's ``jcn_similarity``; parameters and errors as `res_similarity`.
 
-    Parameters and errors are those of `res_similarity`.
+    It is 1e300, NLTK's infinity, if the distance is 0.
     """
     labels = check_class_count(nodes)
     content = information.content(labels)

@@ -24,40 +24,21 @@ import numpy.typing as npt
 from dsi_cli.wordnet.database.taxonomy import Nodes, Rows, Taxonomy, ancestors, check_nodes, load, parent_edges
 
 Bytes = npt.NDArray[np.uint8]
-
 NO_PATH = -1
 """The distance for two nodes without a common hypernym, which WordNet 3.0 does not have: its nouns and verbs have one root."""
-
 LABELS_PER_BLOCK = 512
 """The number of labels that are compared with all labels at once; their rows fit into the processor's cache."""
-
 UNREACHABLE = 200
 """The byte for "no path": longer than any path (WordNet's longest has 38 edges), and adding an edge cannot exceed 255."""
+_SIMILARITIES = np.where(np.arange(256) < UNREACHABLE, 1.0 / (1.0 + np.arange(256)), 0.0)
+"""The similarity for each distance."""
 
 
 def path_distances(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArray[np.int16]:
-    """Return the shortest paths between nodes through a common hypernym, in edges.
+    """Return the shortest paths between nodes through a common hypernym, in edges: ``(N, N)`` int16, symmetric, 0 for one node.
 
-    Parameters
-    ----------
-    nodes : (N,) int
-        One node per class, in any order; a node may be repeated.
-    taxonomy
-        The taxonomy of the nodes, by default WordNet 3.0.
+    Pairs without a common hypernym have `NO_PATH`. Parameters and errors are those of `path_similarity`.
 
-    Returns
-    -------
-    (N, N) int16
-        A symmetric array, 0 on the diagonal and between copies of a node. ``NO_PATH`` (-1) marks pairs without a common
-        hypernym, which WordNet 3.0 does not have.
-
-    Raises
-    ------
-    UsageError
-        A number is not a node of the taxonomy, such as -1, which marks unresolved labels in tables.
-
-    Examples
-    --------
     >>> path_distances([load().node(name) for name in ("dog.n.01", "cat.n.01", "car.n.01")])
     array([[ 0,  4, 12],
            [ 4,  0, 17],
@@ -81,13 +62,13 @@ def path_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArr
     Returns
     -------
     (N, N) float64
-        An exactly symmetric array, 1 on the diagonal and between copies of a node. On WordNet 3.0 it is bit-identical to NLTK's
-        ``path_similarity``. Pairs without a common hypernym, which WordNet 3.0 does not have, have 0.
+        An exactly symmetric array, 1 on the diagonal, and 0 for pairs without a common hypernym. On WordNet 3.0 it is
+        bit-identical to NLTK's ``path_similarity``.
 
     Raises
     ------
     UsageError
-        A number is not a node of the taxonomy.
+        A number is not a node of the taxonomy, such as -1, which marks unresolved labels in tables.
 
     Examples
     --------
@@ -95,25 +76,13 @@ def path_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArr
     array([[1. , 0.2],
            [0.2, 1. ]])
     """
-    table = 1.0 / (1.0 + np.arange(256))
-    table[UNREACHABLE:] = 0.0
-    return _all_pairs(nodes, taxonomy, table)
+    return _all_pairs(nodes, taxonomy, _SIMILARITIES)
 
 
 class PathRows:
-    """The SCSM with rows that are computed on demand (`dsi_cli.metrics.blockwise.blocks.RowSource`).
+    """The SCSM with rows that are computed on demand (`dsi_cli.metrics.blockwise.RowSource`).
 
-    Parameters
-    ----------
-    nodes : (N,) int
-        One node per class, in any order; a node may be repeated.
-    taxonomy
-        The taxonomy of the nodes, by default WordNet 3.0.
-
-    Raises
-    ------
-    UsageError
-        A number is not a node of the taxonomy.
+    Parameters and errors are those of `path_similarity`.
     """
 
     def __init__(self, nodes: Nodes, taxonomy: Taxonomy | None = None) -> None:
@@ -137,9 +106,7 @@ class PathRows:
 
     def block(self, start: int, stop: int, /) -> npt.NDArray[np.float32]:
         """Return the rows ``(stop - start, N)`` from ``start`` up to ``stop``, the diagonal included."""
-        edges = np.arange(256)
-        similarities = np.where(edges < UNREACHABLE, 1.0 / (1.0 + edges), 0.0).astype(np.float32)
-        return similarities[self.distances(start, stop)]
+        return _SIMILARITIES.astype(np.float32)[self.distances(start, stop)]
 
     def take(self, indices: Sequence[int] | Rows, /) -> PathRows:
         """Return the matrix of some of the labels, in the order of ``indices``."""
