@@ -191,7 +191,7 @@ def scene(
     if reference is not None:
         wordnet = heatmaps.reorder(reference, classes.order)
         of_wordnet = color_scales.raw_scale([wordnet], "scsm") if is_raw else scale
-        color_scales.draw_cells(others[0], wordnet if is_raw else color_scales.percentile_ranks(wordnet), of_wordnet, size)
+        color_scales.draw_cells(others[0], wordnet if is_raw else matrices.percentile_ranks(wordnet), of_wordnet, size)
         titles[others[0]] = "WordNet"
         if is_raw:
             color_scales.draw_bar(figure, [others[0]], of_wordnet, matrices.REFERENCE.values, "bottom")
@@ -215,7 +215,7 @@ def scene(
 
     def update(epoch: int) -> list[Any]:
         values = values_at(epoch)
-        image.set_data(np.ma.masked_invalid(values if is_raw else color_scales.percentile_ranks(values)))
+        image.set_data(np.ma.masked_invalid(values if is_raw else matrices.percentile_ranks(values)))
         counter.set_text(f"epoch {results.shown_epoch(epoch, frames.run)}")
         if panel is not None and cursor is not None and point is not None:
             (series,) = panel.series

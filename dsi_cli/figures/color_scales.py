@@ -84,20 +84,6 @@ def raw_scale(matrices: Iterable[NDArray[Any]], kind: str) -> ColorScale:
     return ColorScale(low, high, root)
 
 
-def percentile_ranks(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the percentile rank of each value among the known ones, between 0 and 1, ties at their mid-rank; NaN stays NaN.
-
-    >>> percentile_ranks(np.array([[np.nan, 0.1], [0.7, 0.3], [0.3, 0.2]])).round(1).tolist()
-    [[nan, 0.1], [0.9, 0.6], [0.6, 0.3]]
-    """
-    from scipy.stats import rankdata
-
-    is_known = np.isfinite(values)
-    ranks = np.full(values.shape, np.nan)
-    ranks[is_known] = (rankdata(values[is_known]) - 0.5) / max(1, int(is_known.sum()))
-    return ranks
-
-
 def block_size(classes: int, kind: str) -> int:
     """Return the number of classes per row of cells in a map.
 

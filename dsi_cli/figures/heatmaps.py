@@ -75,8 +75,8 @@ def difference(results: Results, options: FigureOptions) -> Figure | None:
     for row in heatmap_rows(results, frames, options.order, options.epochs):
         *panels, reference = row.panels
         if reference.is_reference:
-            of_wordnet = color_scales.percentile_ranks(color_scales.cell_values(reference.values, frames[0].kind.name))
-            shown = [panel._replace(values=color_scales.percentile_ranks(panel.values) - of_wordnet) for panel in panels]
+            of_wordnet = matrices.percentile_ranks(color_scales.cell_values(reference.values, frames[0].kind.name))
+            shown = [panel._replace(values=matrices.percentile_ranks(panel.values) - of_wordnet) for panel in panels]
             rows.append(row._replace(panels=shown))
     return draw(rows, frames[0].kind, options.style, "difference") if rows else None
 
@@ -196,7 +196,7 @@ def draw(rows: Sequence[HeatmapRow], kind: MatrixKind, style: Style, scale: str 
                 axes.remove()
                 continue
             values, is_reference = of_row[index].values, of_row[index].is_reference
-            cells = color_scales.percentile_ranks(values) if scale == "rank" else values
+            cells = matrices.percentile_ranks(values) if scale == "rank" else values
             color_scales.draw_cells(axes, cells, scales[is_reference][0], len(row.classes.names))
             pad = 2 + (STRIP_GAP + STRIP_WIDTH) * panel * 72 * bool(row.classes.groups)
             axes.set_title(of_row[index].title, weight="normal", pad=pad)

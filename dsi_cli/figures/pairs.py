@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.figures import axes as drawing
-from dsi_cli.figures.color_scales import percentile_ranks
 from dsi_cli.figures.heatmaps import requested_frames, short_name
 from dsi_cli.figures.style import CHANCE, COLOURS, MORE
 from dsi_cli.queries import matrices
@@ -46,7 +45,10 @@ def scatter(results: Results, options: FigureOptions) -> Figure | None:
         rows, columns = np.triu_indices(len(similarity), 1)
         is_known = np.isfinite(similarity[rows, columns]) & np.isfinite(reference[rows, columns])
         rows, columns = rows[is_known], columns[is_known]
-        of_network, of_wordnet = percentile_ranks(similarity[rows, columns]), percentile_ranks(reference[rows, columns])
+        of_network, of_wordnet = (
+            matrices.percentile_ranks(similarity[rows, columns]),
+            matrices.percentile_ranks(reference[rows, columns]),
+        )
         # Equal values of WordNet are spread at random over their ranks, so that they do not form lines.
         falling = np.lexsort((np.random.default_rng(0).permutation(len(rows)), reference[rows, columns]))
         spread = np.empty(len(rows))

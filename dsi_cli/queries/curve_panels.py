@@ -222,17 +222,11 @@ def curve_label(key: dict[str, str | None]) -> str:
     >>> curve_label({"metric": "sai", "of": "ncsm,scsm", "split": None, "variant": "cosine", "reference": "wordnet3.0-wup"})
     'SAI(NCSM, SCSM), wordnet3.0-wup'
     """
-    name, reference = _label_without_reference(key), key["reference"]
-    if reference in (None, *UNNAMED_REFERENCES) or key["metric"] == "superclass_accuracy":
-        return name
-    return f"{name}, {reference}"
-
-
-def _label_without_reference(key: dict[str, str | None]) -> str:
-    of, split = key["of"] or "", key["split"]
+    of, split, reference = key["of"] or "", key["split"], key["reference"]
     if key["metric"] == "sai":
-        return f"SAI({', '.join(part.upper().replace('-TEST', ' test').replace('-TRAIN', ' train') for part in of.split(','))})"
-    if key["metric"] == "idm":
+        matrices = of.upper().replace(",", ", ").replace("-TEST", " test").replace("-TRAIN", " train")
+        name, split = f"SAI({matrices})", None
+    elif key["metric"] == "idm":
         name = f"{_IDM_NAMES.get(of, of)} of {'mistakes' if key['variant'] == 'errors' else 'all predictions'}"
     elif key["metric"] == "wsi":
         name = f"{key['variant']}" + ("" if of == "ncsm" else f" of {of.upper()}")
@@ -241,4 +235,8 @@ def _label_without_reference(key: dict[str, str | None]) -> str:
     else:
         name = _METRIC_NAMES.get(str(key["metric"]), str(key["metric"]).replace("_", " "))
         name += f" {key['variant']}" if key["metric"] == "level_accuracy" else ""
-    return f"{name}, {split}" if split else name
+    if split:
+        name += f", {split}"
+    if reference in (None, *UNNAMED_REFERENCES) or key["metric"] == "superclass_accuracy":
+        return name
+    return f"{name}, {reference}"

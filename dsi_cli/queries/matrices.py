@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
+from dsi_cli.metrics.measures import mid_ranks
 from dsi_cli.store import layout
 
 if TYPE_CHECKING:
@@ -104,3 +105,15 @@ def matrix_or_none(run: Results, kind: str, epoch: int | None, split: str | None
         return run.csm(kind, epoch, split, name).to_numpy()
     except UsageError:
         return None
+
+
+def percentile_ranks(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the percentile rank of each value among the known ones, between 0 and 1, ties at their mid-rank; NaN stays NaN.
+
+    >>> percentile_ranks(np.array([[np.nan, 0.1], [0.7, 0.3], [0.3, 0.2]])).round(1).tolist()
+    [[nan, 0.1], [0.9, 0.6], [0.6, 0.3]]
+    """
+    is_known = np.isfinite(values)
+    ranks = np.full(values.shape, np.nan)
+    ranks[is_known] = (mid_ranks(values[is_known]) - 0.5) / max(1, int(is_known.sum()))
+    return ranks

@@ -24,6 +24,8 @@ from dsi_cli.store.matrix_id import MATRIX_KINDS, SPLITS
 from dsi_cli.store.results import brief_epochs
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from dsi_cli.store.results import Results
 
 SPLIT_KINDS = ("ccsm", "tncsm")
@@ -251,15 +253,19 @@ def _closest_stored_pairs(run: Results, query: NeighborQuery) -> NeighborList:
     if query.most > stored:
         message = f"{len(names):,} classes have only their {stored} nearest classes stored: list {stored} pairs or fewer"
         raise UsageError(message, code="too-many-pairs", classes=len(names), stored=stored)
+    rows = []
+    for place, ((i, j), similarity) in enumerate(zip(*closest_of_stored(near, query.most), strict=True), start=1):
+        rows.append(ClassPair(place, names[i], names[j], int(i), int(j), float(similarity), None, None))
+    return NeighborList(query, None, len(names) * (len(names) - 1) // 2, None, True, rows, True)
+
+
+def closest_of_stored(near: pd.DataFrame, most: int) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
+    """Return the closest pairs ``(most, 2)`` among stored neighbours and their similarities; ties are in order of class index."""
     ends = np.sort(near[["class_index", "neighbor"]].to_numpy(), axis=1)
     pairs, first_rows = np.unique(ends, axis=0, return_index=True)
     similarity = near["similarity"].to_numpy()[first_rows]
-    order = np.lexsort((pairs[:, 1], pairs[:, 0], -similarity))[: query.most]
-    rows = []
-    for place, index in enumerate(order, start=1):
-        i, j = (int(class_index) for class_index in pairs[index])
-        rows.append(ClassPair(place, names[i], names[j], i, j, float(similarity[index]), None, None))
-    return NeighborList(query, None, len(names) * (len(names) - 1) // 2, None, True, rows, True)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], -similarity))[:most]
+    return pairs[order], similarity[order]
 
 
 def neighbor_history(run: Results, of: str, query: NeighborQuery | None = None) -> NeighborHistory:

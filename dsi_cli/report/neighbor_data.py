@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.queries.neighbors import closest_of_stored
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, pack
 
 if TYPE_CHECKING:
@@ -51,11 +52,8 @@ def pack_stored_neighbors(table: pd.DataFrame, classes: int) -> str:
     neighbors, values = (table[name].to_numpy().reshape(classes, -1) for name in ("neighbor", "similarity"))
     count = neighbor_count(classes)
 
-    ends = np.sort(table[["class_index", "neighbor"]].to_numpy(), axis=1)
-    pairs, rows = np.unique(ends, axis=0, return_index=True)
-    similarity = table["similarity"].to_numpy()[rows]
-    closest = np.lexsort((pairs[:, 1], pairs[:, 0], -similarity))[: pair_count(classes)]
-    return _pack_parts(neighbors[:, :count], _codes(values[:, :count]), *pairs[closest].T, _codes(similarity[closest]))
+    pairs, similarity = closest_of_stored(table, pair_count(classes))
+    return _pack_parts(neighbors[:, :count], _codes(values[:, :count]), *pairs.T, _codes(similarity))
 
 
 def _pack_parts(*parts: NDArray[Any]) -> str:

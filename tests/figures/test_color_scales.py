@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgb
 
 from dsi_cli.figures import color_scales
 from dsi_cli.figures.style import LESS, MORE
+from dsi_cli.queries import matrices
 
 
 def _made(classes: int, seed: int = 0) -> np.ndarray:
@@ -50,6 +51,6 @@ def test_percentile_ranks_equal_the_share_of_smaller_values_and_half_of_the_ties
     np.fill_diagonal(values, np.nan)
     known = values[np.isfinite(values)]
     expected = [(known < value).mean() + (known == value).mean() / 2 for value in known]
-    ranks = color_scales.percentile_ranks(values)
+    ranks = matrices.percentile_ranks(values)
     np.testing.assert_allclose(ranks[np.isfinite(values)], expected)
     assert np.isnan(np.diagonal(ranks)).all()
