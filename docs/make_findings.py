@@ -33,8 +33,7 @@ INTRO = """# What the demo shows
 
 This page lists findings of the paper ([arXiv 2505.21338](https://arxiv.org/abs/2505.21338)) and whether the runs that ship with
 dsi show them: a small CNN (639,180 parameters, SGD) and a tiny ViT (147,876, AdamW), each trained once for 30 epochs on
-CIFAR-100. With one seed each, nothing here says how much another training would differ. A difference between the two may also come
-from the optimiser, the learning rate or the size.
+CIFAR-100. Another training may differ, and a difference between the two may come from the optimiser, the learning rate or the size.
 
 The [agreement](glossary.md) is Pearson's correlation: 0 is chance, 1 is identical. Brackets hold 95 % confidence intervals: over
 classes for agreement and WSI, over mistakes for IDM. A finding is called shown if these intervals exclude 0 in the stated
@@ -45,9 +44,8 @@ HAND = ("<!-- written by hand: begin -->", "<!-- written by hand: end -->")
 OUTRO = """## What these runs cannot show
 
 - **A run that hardly learns** (appendix E: similarity drops, then grows slowly). Both runs learn.
-- **Overfitting, and how typical right and wrong samples are** (appendix H). These need images and a model:
-  `dsi analyze --test ... --train ... --model ... --templates`.
-- **Other data sets and large networks.** See [comparing networks](comparing.md) for your own.
+- **Overfitting, and how typical right and wrong samples are** (appendix H). These need [images and a model](howto/testset.md).
+- **Other data sets and large networks.**
 """
 
 
@@ -70,7 +68,6 @@ def phases(run: Results) -> Finding:
         "shown" if shown else "not shown",
         ("run", "phase", "ends at epoch", "change of the agreement"),
         rows,
-        "The surge ends at 90 % of the way to the plateau. The refinement ends where the curve stays within its noise. "
         "[Phases](phases.md) has the definitions.",
     )
 
@@ -89,8 +86,8 @@ def surge(run: Results) -> Finding:
         "shown, by one run of each" if cnn["high"] < vit["low"] else "not shown",
         ("run", "the surge ends at epoch", "half of the highest agreement by epoch", "agreement at epoch 1"),
         rows,
-        "It is shown if the intervals of the two ends do not overlap. Both learning rates warm up, the CNN's for three epochs and "
-        "the ViT's for four, so the schedule also delays the ViT.",
+        "It is shown if the intervals of the two ends do not overlap. The learning rate of the ViT warms up for four epochs "
+        "and that of the CNN for three, which also delays the ViT.",
     )
 
 
@@ -110,8 +107,8 @@ def refinement(run: Results) -> Finding:
         verdict(shown),
         ("run", "Max WSI, epoch 0", "highest", "last", "fall", "change of the agreement since then"),
         rows,
-        "Max WSI is the cosine similarity of a class to its nearest classes (1 is identical). Its level depends on the width of "
-        "the head, 320 for the CNN and 64 for the ViT, so do not compare it between the runs.",
+        "Max WSI is the cosine similarity of a class to its nearest classes (1 is identical). Its level depends on the "
+        "width of the head, so do not compare it between the runs.",
     )
 
 
@@ -130,8 +127,7 @@ def mistakes(run: Results) -> Finding:
         verdict(shown),
         ("run", "WIDM of mistakes, epoch 1", "last epoch", "change", "severity"),
         rows,
-        "WIDM of mistakes is how similar a wrong class is to the true class in WordNet: 0.495 is chance, and 0.984 is the most "
-        "that WordNet's ties allow. Severity is the height of the lowest common hypernym, so lower is better.",
+        "For WIDM 0.495 is chance, and 0.984 is the most that WordNet's ties allow. A lower severity is better.",
     )
 
 
@@ -149,7 +145,7 @@ def peak(run: Results) -> Finding:
         verdict(shown),
         ("run", "metric", "highest at epoch", "highest", "last epoch", "fall"),
         rows,
-        "0.495 is chance for all of them. The highest of 31 noisy values is too high by itself, which favours a fall.",
+        "0.495 is chance. The highest of 31 noisy values is too high by itself, which favours a fall.",
     )
 
 
@@ -172,9 +168,8 @@ def ccsm(run: Results) -> Finding:
         f"shown at {plain} of {len(shown)} epochs, and at {corrected_count} of {len(shown)} after correction for few mistakes",
         ("run", "epoch", "network", "mistakes", "difference", "reliability of the CCSM", "corrected difference"),
         rows,
-        "The epochs are 1, 5, 15 and 30; the table has the first and the last. A confusion matrix consists of a few thousand "
-        "mistakes, and this noise lowers its agreement. The corrected difference divides the agreement of the mistakes by the "
-        "square root of their reliability (1 is free of noise).",
+        "The epochs are 1, 5, 15 and 30; the table has the first and the last. The noise of few mistakes lowers their "
+        "agreement. The corrected difference divides it by the square root of the reliability (1 is free of noise).",
     )
 
 
@@ -208,12 +203,12 @@ def simplex(run: Results) -> Finding:
         verdict(shown),
         ("run", "index", "epoch 0", "furthest from a simplex at epoch", "last epoch", "random head ± standard deviation"),
         rows,
-        "Unequal angles and norms are 0 for a simplex, and the effective rank is then 99. It is shown if both are below those of a "
-        "random head by more than two standard deviations. Both networks first move away from the simplex, as similar classes get "
-        "similar vectors, and then come closer. They end no nearer to it than a random head. Neural collapse is "
-        "described for networks that are trained long after their training error is 0, which 30 epochs do not reach. The ViT's 64 "
-        "features are too few for a simplex of 100 classes. The largest singular value ends with a larger share of the squared "
-        f"sum than in a random head: {' and '.join(largest)}.",
+        "Unequal angles and norms are 0 for a simplex, and the effective rank is then 99. It is shown if both are below "
+        "those of a random head by more than two standard deviations. Both networks first move away from the simplex and "
+        "then come closer, but end no nearer to it than a random head. Neural collapse is described for much longer "
+        "trainings, and the ViT's 64 features are too few for a simplex of 100 classes. The largest singular "
+        "value ends with a larger share of the squared sum than in a random head: "
+        f"{' and '.join(largest)}.",
     )
 
 
@@ -233,8 +228,7 @@ def norms(run: Results) -> Finding:
         ("run", "longest vectors", "shortest vectors", "correlation of norm and accuracy of a class"),
         rows,
         "Correlations are Spearman's over the 100 classes, with 95 % confidence intervals; 0 is chance. That of the norms in both "
-        f"networks is {correlation(*last.values())}. All classes have equally many training images, so the number of "
-        "images explains no difference.",
+        f"networks is {correlation(*last.values())}. All classes have equally many training images.",
     )
 
 

@@ -16,7 +16,7 @@ from dsi_cli.analysis.option_groups.declaration import declared_options
 from dsi_cli.analysis.option_groups.groups import ANALYZE
 from dsi_cli.analysis.options import Evaluation
 from dsi_cli.cli.app import COMMANDS, app, command_function, split_docstring
-from dsi_cli.store.schema import DIFF_TABLES, SCHEMA_VERSION, TABLES, Column
+from dsi_cli.store.schema import DIFF_TABLES, EXTRA_CURVES, SCHEMA_VERSION, TABLES, Column
 
 HERE = Path(__file__).parent
 NEVER_NULL = "; never null"
@@ -29,26 +29,30 @@ def tables_page() -> str:
         "",
         f"A results folder holds plain Parquet files (schema version {SCHEMA_VERSION}). The metadata of each file has the version",
         "of dsi and the options under the key `dsi`. A column with an asterisk is never null.",
-        "`pyarrow.parquet.read_schema(FILE)` prints the types.",
+        "`pyarrow.parquet.read_schema(FILE)` prints all columns with their types. [Matrices and metrics](method.md) defines the",
+        "values.",
         "",
         "Matrices are in `csms/RUN/KIND/EPOCH.parquet`, and references in `references/ID.parquet`. If an epoch was saved",
         "several times, `EPOCH-STEP.parquet` holds an earlier save. You can read a whole folder as one dataset.",
         "",
         "## Columns of several tables",
         "",
+        "Tables of a run have `run`, and tables of an epoch also `epoch`, `epochs_completed` and `step`. Other columns are in some",
+        "tables.",
+        "",
     ]
-    uses = Counter(column for table in TABLES for column in table.columns)
-    common = [column for column, count in uses.items() if count > 1 and column.name != "high"]
+    uses = Counter(column for table in TABLES for column in table.columns if table is not EXTRA_CURVES)
+    # Of two meanings of a name, only the more frequent one is common.
+    by_name = {column.name: column for column, count in reversed(uses.most_common()) if count > 1 and column.name != "high"}
+    common = [column for column in uses if by_name.get(column.name) == column]
     lines += map(column_line, common)
     for table in (*TABLES, *DIFF_TABLES):
-        shared = [f"`{column.name}`" for column in table.columns if column in common]
-        lines += [
-            "",
-            f"## `{table.path}`",
-            "",
-            f"One row is {table.row}{', with ' if shared else ''}{', '.join(shared)}.",
-        ]
-        lines += ["", *(column_line(column) for column in table.columns if column not in common)]
+        own = [column for column in table.columns if column not in common]
+        lines += ["", f"## `{table.path}`", "", f"One row is {table.row}."]
+        if table is EXTRA_CURVES:
+            lines[-1] += " The columns are those of `curves.parquet`."
+        elif own:
+            lines += ["", *map(column_line, own)]
     return "\n".join(lines) + "\n"
 
 
@@ -58,25 +62,20 @@ def column_line(column: Column) -> str:
 
 
 def cli_page() -> str:
-    """Return the command reference: for each command its description, its options by section, and examples."""
+    """Return the command reference: for each command its description, and its options by section."""
     group: Any = typer.main.get_command(app)
     context = group.make_context("dsi", [], resilient_parsing=True)
     contexts = {
         name: group.commands[name].make_context(name, [], parent=context, resilient_parsing=True) for name in COMMANDS
     }
-    lines = ["# Command line", "", f"`dsi COMMAND --help` prints the same. {DSI_ALONE}"]
+    lines = ["# Command line", "", f"`dsi COMMAND --help` prints the same, with examples. {DSI_ALONE}"]
 
-    # An option that several commands have with the same text is listed once.
+    # A parameter that several commands have with the same text is listed once.
     records = {
-        name: {
-            one.get_help_record(contexts[name]): one
-            for one in contexts[name].command.params
-            if one.param_type_name == "option"
-        }
-        for name in COMMANDS
+        name: {one.get_help_record(contexts[name]): one for one in contexts[name].command.params} for name in COMMANDS
     }
     uses = Counter(record for of_command in records.values() for record in of_command)
-    shared = {record for record, count in uses.items() if record and count > 2}
+    shared = {record for record, count in uses.items() if record and count > 1}
     every = {record for record in shared if uses[record] == len(COMMANDS)}
     listed = {
         record: (one, name)
@@ -88,7 +87,8 @@ def cli_page() -> str:
         "",
         "## Shared options",
         "",
-        "Shared options that are not listed here are described at [`dsi analyze`](#dsi-analyze).",
+        "Shared options that are not listed here are described at [`dsi analyze`](#dsi-analyze). Most commands take `--json` and",
+        "`-q`.",
         "",
     ]
     lines += [
@@ -99,7 +99,7 @@ def cli_page() -> str:
 
     for name, command_context in contexts.items():
         command = command_context.command
-        text, examples = split_docstring(command_function(name))
+        text, _ = split_docstring(command_function(name))
         lines += ["", f"## `dsi {name}`", "", text]
         left_out = every if name == "analyze" else shared
         if name == "watch":
@@ -119,13 +119,16 @@ def cli_page() -> str:
             lines += ["", *([heading, ""] if title else [])]
             lines += [option_line(one, command_context, {} if of_evaluation else names) for one in parameters]
         if name not in ("analyze", "watch"):
-            flags = [f"`{one.opts[-1]}`" for record, one in records[name].items() if record in shared - every]
+            flags = [
+                f"`{one.opts[-1]}`"
+                for record, one in records[name].items()
+                if record in shared - every and uses[record] < 10 and one.param_type_name == "option"
+            ]
             lines += ["", f"Shared options: {', '.join(flags)}."] if flags else []
-        lines += ["", "```sh", *(line.strip() for line in examples[:2]), "```"]
         if name == "analyze":
             lines[lines.index("## `dsi analyze`") + 2] += (
-                "\n\nIn Python, an option is a parameter of `dsi_cli.analyze` with the same name (with underscores), unless"
-                "\nthis page gives another name."
+                "\n\nIn Python, an option is a parameter of `dsi_cli.analyze` with the same name, unless this page gives another"
+                "\none."
             )
     return "\n".join(lines) + "\n"
 

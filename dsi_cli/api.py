@@ -285,7 +285,7 @@ def read_head(
     files = [file for run in discovery.discover([checkpoint]) for file in run.checkpoints]
     if len(files) != 1:
         raise UsageError(
-            f"{checkpoint} holds {len(files)} checkpoints: give read_head one of them",
+            f"{checkpoint} holds {len(files)} checkpoints; give read_head one of them",
             code="not-one-checkpoint",
             path=str(checkpoint),
             count=len(files),

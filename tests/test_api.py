@@ -109,8 +109,8 @@ def test_read_head_says_what_is_wrong(make_run, tmp_path):
     run = make_run(epochs=3)
     (tmp_path / "empty").mkdir()
     for path, message in (
-        (run, f"{run} holds 3 checkpoints: give read_head one of them"),
-        (tmp_path / "empty", f"{tmp_path}/empty holds 0 checkpoints: give read_head one of them"),
+        (run, f"{run} holds 3 checkpoints; give read_head one of them"),
+        (tmp_path / "empty", f"{tmp_path}/empty holds 0 checkpoints; give read_head one of them"),
         (run / "epoch_7.pt", f"no such file or folder: {run}/epoch_7.pt; try {run}/epoch_2.pt"),
     ):
         with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):

@@ -93,5 +93,5 @@ def test_without_heavy_packages_commands_work_or_name_the_package(make_run, tmp_
         assert (done.code, text in done.out + done.err) == (0, True), (command, done.err)
     for package, done in zip(fails.values(), ended[len(works) :], strict=True):
         assert done.code == 2
-        assert done.err.startswith(f"dsi: {package} is not installed, which serves ")
+        assert done.err.startswith(f"dsi: {package} is not installed, which dsi needs for ")
         assert done.err.endswith(f": pip install {package}\n")

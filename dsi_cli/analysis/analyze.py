@@ -204,14 +204,14 @@ def _run_warnings(run: RunCheckpoints, labels: LabelList | None) -> Iterator[str
     if skipped:
         are = "are" if len(skipped) > 1 else "is"
         first = f"{Path(skipped[0].path).name}: {skipped[0].reason}"
-        yield f"{count(len(skipped), 'checkpoint')} {are} left out, {first}"
+        yield f"{count(len(skipped), 'checkpoint')} {are} left out, such as {first}"
     if run.common_classes != run.classes:
         yield (
-            f"the head grows from {run.common_classes:,} to {run.classes:,} classes: curves are over the first"
+            f"the head grows from {run.common_classes:,} to {run.classes:,} classes, so curves are over the first"
             f" {run.common_classes:,}, which every epoch has"
         )
     if any(r.epoch_source == ORDER for r in run.usable) and len(run.usable) > 1:
         by = "steps" if all(r.step is not None for r in run.usable) else "names"
         if any(file.moment is not None for file in run.training.checkpoints) and by == "names":
             by = "revisions"
-        yield f"no file names its epoch: they are numbered from 1 in the order of their {by}, and joined to no log"
+        yield f"no file names its epoch, so dsi numbers them from 1 by their {by} and joins no log"

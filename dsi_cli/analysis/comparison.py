@@ -185,15 +185,13 @@ def _add_to_tables(call: Call, run: RunCheckpoints, job: _Job) -> Iterator[str]:
     if zero_rows:
         names = [repr(labels.names[index]) if labels else str(index) for index in zero_rows[:3]]
         more = f" and {len(zero_rows) - 3} more" if len(zero_rows) > 3 else ""
-        yield (
-            f"{run.name}: zero weights in class {', '.join(names)}{more}: without a direction the similarity to all others is 0"
-        )
+        yield (f"{run.name}: zero weights in class {', '.join(names)}{more}, so the similarity to all others is 0")
     # Accuracies that differ from those that the trainer wrote
     splits = collect.splits_with_other_accuracy(job.rows, curves.trainer_values(record, log))
     if splits:
         yield (
-            f"{record.run}: accuracy on {' and '.join(splits)} is not what the trainer wrote: other images, other preprocessing"
-            " (size, mean and std), or classes in another order?"
+            f"{record.run}: accuracy on {' and '.join(splits)} is not what the trainer wrote; check the images, their size,"
+            " mean and std, and the order of the classes"
         )
 
 

@@ -61,11 +61,11 @@ def diff(
 ) -> Difference:
     """Return the differences between two networks; for the parameters and errors see `dsi_cli.api.diff`."""
     if second is None and max(len(runs), len(epochs)) < 2:
-        message = f"one path, so nothing to compare: add a second path, or two epochs of {first} (--epoch 1 --epoch 20)"
+        message = f"there is one path; add a second one, or two epochs of {first} (--epoch 1 --epoch 20)"
         raise UsageError(message, code="one-side", path=str(first))
     for flag, values in (("--run", runs), ("--epoch", epochs)):
         if len(values) > 2:
-            message = f"{flag} is given {len(values)} times: give it once or twice"
+            message = f"{flag} is given {len(values)} times; give it once or twice"
             raise UsageError(message, code="too-many-values", option=flag)
     paths = (first, first if second is None else second)
     sides = []
@@ -88,23 +88,23 @@ def diff(
 def _require_same_classes(first: Network, second: Network) -> None:
     if first.classes != second.classes:
         message = (
-            f"{first.title} has {first.classes} classes and {second.title} has {second.classes}: dsi diff compares networks with"
-            " the same classes; dsi compare compares the classes that two analysed runs share"
+            f"{first.title} has {first.classes} classes and {second.title} has {second.classes}, but dsi diff compares networks"
+            " with the same classes; analyse both, and run dsi compare"
         )
         raise UsageError(message, code="different-classes", first=first.classes, second=second.classes)
     if first.classes < 3:
-        message = f"{first.title} has {first.classes} classes: similarities of classes need 3 or more"
+        message = f"{first.title} has {first.classes} classes; similarities of classes need 3 or more"
         raise UsageError(message, code="too-few-classes", classes=first.classes)
     if first.classes > MAX_DENSE_CLASSES:
-        message = f"{first.title} has {first.classes:,} classes: dsi diff compares all pairs of up to {MAX_DENSE_CLASSES:,} classes"
+        message = f"{first.title} has {first.classes:,} classes; dsi diff compares all pairs of up to {MAX_DENSE_CLASSES:,} classes"
         raise UsageError(message, code="too-many-classes", classes=first.classes)
     if first.names is None or second.names is None:
         return
     other = [(a, b) for a, b in zip(first.names, second.names, strict=True) if a != b and name_key(a) != name_key(b)]
     if other:
         message = (
-            f"{len(other)} of {first.classes} classes have other names in {second.title}: {other[0][0]!r} is {other[0][1]!r} there;"
-            " give the labels of both with --labels FILE if they are the same"
+            f"{len(other)} of {first.classes} classes have other names in {second.title},"
+            f" such as {other[0][1]!r} for {other[0][0]!r}; if the classes are the same, add --labels FILE"
         )
         raise UsageError(message, code="different-labels", number=len(other), example=other[0])
 
@@ -113,7 +113,7 @@ def _reason_no_angles(first: Network, second: Network) -> tuple[str | None, floa
     """Return why class vectors cannot be compared (None if they can), and their correlation."""
     if first.weight is None or second.weight is None:
         unknown = first if first.weight is None else second
-        return f"the class vectors of {unknown.title} are not stored: analyse its checkpoints again", None
+        return f"the class vectors of {unknown.title} are not stored; analyse its checkpoints again", None
     widths = first.weight.shape[1], second.weight.shape[1]
     if widths[0] != widths[1]:
         return f"the heads have {widths[0]} and {widths[1]} features, so only similarities are compared", None
@@ -121,8 +121,8 @@ def _reason_no_angles(first: Network, second: Network) -> tuple[str | None, floa
     if np.array_equal(first.weight, second.weight) or z is None or z > MIN_Z:
         return None, z
     return (
-        f"the vectors of the same class are uncorrelated (z {z:.1f}, chance is 0): the feature spaces are not aligned, as those of"
-        " independently trained networks; angles would mean nothing, so only similarities are compared"
+        f"the vectors of the same class are uncorrelated (z {z:.1f}, chance is 0), as those of independently trained networks,"
+        " so only similarities are compared"
     ), z
 
 
@@ -145,7 +145,7 @@ def _variation_of_epochs(sides: Sequence[Side]) -> Variation | None:
 def _variation_of_repetitions(side: Side, pattern: str) -> Variation:
     """Return the differences between repetitions of the first network's training in its results folder."""
     if side.results is None:
-        message = f"--group needs a results folder with the repetitions, and {side.network.path} is none"
+        message = f"--group needs a results folder with the repetitions, and {side.network.path} is not one"
         raise UsageError(message, code="no-repetitions", path=side.network.path)
     results, run = side.results
     runs = [ComparedRun(name, name, results) for name in results.names]
@@ -157,7 +157,7 @@ def _variation_of_repetitions(side: Side, pattern: str) -> Variation:
         networks.append(_stored_network(results, one.name, epoch))
     pairs = [(a, b) for a, b in combinations(networks, 2) if a.classes == b.classes]
     if not pairs:
-        message = f"--group {pattern!r} finds no other repetition of {run}: its runs are {', '.join(results.names)}"
+        message = f"--group {pattern!r} finds no other repetition of {run} among the runs {', '.join(results.names)}"
         raise UsageError(message, code="no-repetitions", group=pattern)
     return Variation(f"{len(networks)} repetitions of {repetitions.name}", pairs, has_angles=False)
 
@@ -283,7 +283,7 @@ def _of_run(
     """Return the checkpoint of an epoch in a folder, and its run."""
     names = [part.name for part in parts]
     if (run is not None and run not in names) or (run is None and len(names) > 1):
-        message = f"say which run of {path} (--run): it holds {', '.join(names)}"
+        message = f"{path} holds the runs {', '.join(names)}; add --run {names[0]}, or another one"
         raise UsageError(message, code="ambiguous-run" if run is None else "unknown-run", runs=names)
     part = parts[0] if run is None else parts[names.index(run)]
     epochs = [record.epoch for record in part.usable if record.epoch is not None]
@@ -291,7 +291,7 @@ def _of_run(
         reason = next((record.reason for record in part.settled if record.reason), "all are incomplete")
         raise NothingToAnalyseError(f"{path}: no checkpoint can be used: {reason}", code="nothing-usable")
     if not epochs:
-        message = f"{path} holds {len(part.usable)} checkpoints without an epoch: give the path of one of them"
+        message = f"{path} holds {len(part.usable)} checkpoints without an epoch; give the path of one of them"
         raise UsageError(message, code="not-one-checkpoint", path=path, count=len(part.usable))
     chosen = _chosen_epoch(epochs, epoch, path)
     return part, [one for one in part.usable if one.epoch == chosen][-1]

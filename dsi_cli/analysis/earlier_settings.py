@@ -105,7 +105,7 @@ def _common_value(name: str, values: Mapping[str, Any]) -> Any:
             flag = KEPT_SETTINGS[name]
             raise UsageError(
                 f"earlier calls gave the runs {first_run!r} and {run!r} different {flag} ({_display(first_value)} and "
-                f"{_display(value)}): give {flag} again, or analyse one run at a time",
+                f"{_display(value)}); give {flag} again, or analyse one run at a time",
                 code="settings-differ",
                 option=flag,
                 runs=(first_run, run),
@@ -154,7 +154,7 @@ def _localize(name: str, value: Any) -> Any:
         flag = KEPT_SETTINGS.get(name, "--reference")
         removal = f", or {flag} {NONE} to remove it" if name in ("labels", "mapping", "taxonomy") else ""
         raise UsageError(
-            f"{text}, the {flag} of the earlier call, no longer exists: give {flag} FILE{removal}",
+            f"{text}, the {flag} of the earlier call, no longer exists; give {flag} FILE{removal}",
             code="setting-gone",
             option=flag,
             path=text,

@@ -54,7 +54,7 @@ class Evaluation(groups.InferenceOptions, groups.ModelOptions, groups.Prediction
         has_predictions = self.predictions not in (None, NONE)
         split = self.predictions_split
         if has_predictions and split in self.data:
-            message = f"--predictions and --{split} both give the {split} split: leave one of them out"
+            message = f"--predictions and --{split} both give the {split} split; leave one of them out"
             raise UsageError(message, code="two-sources", split=split)
         if self.targets is not None and not has_predictions:
             raise UsageError("--targets needs --predictions FILE", code="targets-without-predictions")
@@ -63,12 +63,12 @@ class Evaluation(groups.InferenceOptions, groups.ModelOptions, groups.Prediction
             if any(1 < value <= MAX_PIXEL_VALUE for value in values or ()):
                 given = ",".join(f"{value:g}" for value in values or ())
                 scaled = ",".join(f"{value / MAX_PIXEL_VALUE:.4g}" for value in values or ())
-                message = f"{option} {given}: give {noun} in [0, 1]: {scaled}"
+                message = f"{option} takes {noun} in [0, 1], and {given} are not; write {option} {scaled}"
                 raise UsageError(message, code="not-in-unit-range", option=option)
         for name in ("model", "templates", "download", "data_root"):
             if getattr(self, name) and not self.data:
                 flag = f"--{name.replace('_', '-')}"
-                raise UsageError(f"{flag} needs data: give --test DATA or --train DATA", code="no-data", option=flag)
+                raise UsageError(f"{flag} needs data; add --test DATA or --train DATA", code="no-data", option=flag)
         if self.batch_size is not None and self.batch_size < 1:
             message = f"--batch-size takes 1 or more, or auto; {self.batch_size} is not allowed"
             raise UsageError(message, code="not-a-batch-size", value=self.batch_size)
@@ -109,7 +109,7 @@ class Options(groups.MemoryOptions, groups.ComparisonOptions, groups.LabelOption
         for name in ("measures", "quantiles", "references"):
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         if not self.references:
-            raise UsageError("no reference: leave --reference out for WordNet's path similarity", code="no-reference")
+            raise UsageError("no reference; leave --reference out for WordNet's path similarity", code="no-reference")
         known = [measure.name for measure in MEASURES]
         for name in self.measures:
             if name not in known:

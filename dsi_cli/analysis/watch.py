@@ -136,7 +136,7 @@ def watch(
     if isinstance(event, UpdatedEvent) or (known.runs and event is not None and event != last_event):
         yield event
     elif not known.runs:
-        why = event.reason if event is not None else "no checkpoint came to rest"
+        why = event.reason if event is not None else "no checkpoint was complete"
         raise NothingToAnalyseError(
             f"nothing was new for {idle:g} s, and nothing could be analysed: {why}", code="idle", seconds=idle
         )

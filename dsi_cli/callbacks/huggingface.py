@@ -19,7 +19,7 @@ from dsi_cli.labels import metadata
 try:
     from transformers import TrainerCallback
 except ImportError:
-    raise ImportError("HuggingFaceCallback needs transformers: pip install 'dsi-cli[transformers]'") from None
+    raise ImportError("HuggingFaceCallback needs transformers; run pip install 'dsi-cli[transformers]'") from None
 
 
 class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]

@@ -25,7 +25,7 @@ except ImportError:
     try:
         from pytorch_lightning import Callback
     except ImportError:
-        raise ImportError("LightningCallback needs the package lightning: pip install 'dsi-cli[lightning]'") from None
+        raise ImportError("LightningCallback needs the package lightning; run pip install 'dsi-cli[lightning]'") from None
 
 
 class LightningCallback(Callback):  # type: ignore[misc]

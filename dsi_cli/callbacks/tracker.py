@@ -32,7 +32,7 @@ from dsi_cli.wordnet.database.wordnet import load_wordnet
 
 PREFIX = "dsi/"
 _WSI = {"max": max_wsi, "min": min_wsi, "mean": mean_wsi}
-_NO_LABELS = "no labels, and so nothing of WordNet: give them with labels="
+_NO_LABELS = "there are no labels, so nothing of WordNet; give them with labels="
 Index = Alignment | IdmResult
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -117,11 +117,11 @@ class Tracker:
             self._head = self._find_head(_content(model))
             shape, name = self._head.tensor.shape, self._head.full_name
         if len(shape) < 2 or shape[0] < 2:
-            message = f"{name} has shape {shape}: similarity needs the weights of two classes or more"
+            message = f"{name} has shape {shape}; similarity needs the weights of two classes or more"
             raise UsageError(message, code="too-few-classes")
         if self._label_count not in (None, shape[0]):
             raise UsageError(
-                f"{self._label_count} labels for {shape[0]} classes ({name} has shape {shape}): one label a class is needed",
+                f"{self._label_count} labels for {shape[0]} classes ({name} has shape {shape}); give one label per class",
                 code="label-count",
                 labels=self._label_count,
                 classes=shape[0],
@@ -180,7 +180,7 @@ class Tracker:
             self.start(model)
         if loader is not None:
             if counts is not None:
-                raise UsageError("counts and a loader are two ways to the same: give one of them", code="counts-and-loader")
+                raise UsageError("counts and a loader are both given; leave one of them out", code="counts-and-loader")
             counts = partial(_count, model, loader, self.classes or 0)
         self.reasons = {}
         values: dict[str, float] = {}

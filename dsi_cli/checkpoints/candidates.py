@@ -141,11 +141,11 @@ def rank_candidates(
     chosen = [candidate for candidate in ranked if candidate.layer.name in (outputs or ())]
     if not chosen:
         return ranked
-    no_output = CandidateReason(NO_OUTPUT, "computes no output of the model, as its graph says")
+    no_output = CandidateReason(NO_OUTPUT, "computes no output of the model, by its graph")
     others = [replace(other, hidden=(*other.hidden, no_output)) for other in ranked if other not in chosen]
     if len(chosen) == 1:
         doubts = tuple(doubt for doubt in chosen[0].doubts if doubt.kind in (SINGLE_ROW, UNCLEAR_SIDE))
-        support = (*chosen[0].support, "computes an output of the model, as its graph says")
+        support = (*chosen[0].support, "computes an output of the model, by its graph")
         chosen = [replace(chosen[0], hidden=(), doubts=doubts, support=support)]
     return [*chosen, *others]
 

@@ -180,7 +180,7 @@ def _resolve_epoch(records: list[Record]) -> list[tuple[Record, Record]]:
         if id(record) in clashes:
             when = f"epoch {record.epoch}" if record.step is None else f"epoch {record.epoch}, step {record.step},"
             reason = f"{when} is also in {clashes[id(record)].name}, with other weights;"
-            reason += " give only the files of one training: dsi analyze FILES"
+            reason += " run dsi analyze with the files of one training only"
             result = replace(record, status=FAILED, reason=reason, code="several-trainings")
         resolved.append((record, result))
     return resolved
@@ -203,7 +203,7 @@ def _skip_without_epoch(record: Record, kept: Sequence[Record]) -> Record:
     twin = next((other for other in kept if _is_twin(other, record)), None)
     if twin is not None:
         return _skip_as_twin(record, twin)
-    reason = "neither its contents nor its name say which epoch it is"
+    reason = "neither its contents nor its name contain an epoch"
     return replace(record, status=SKIPPED, reason=reason, code="no-epoch")
 
 

@@ -226,7 +226,7 @@ def _run_names(folders: Folders, known: dict[str, str]) -> dict[Place, str]:
             name += "/" + "/".join(unique)
         if name in known:
             raise UsageError(
-                f"the output has a run {name!r} from {known[name]}, and {text} would be another of that name:"
+                f"the output has a run {name!r} from {known[name]}, and {text} would be another of that name;"
                 " choose another output with -o, or rename a folder",
                 code="run-name-taken",
                 run=name,

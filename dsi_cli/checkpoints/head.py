@@ -126,7 +126,7 @@ def usable_state_dicts(groups: Sequence[NestedStateDict], role: str) -> list[Nes
     if groups:
         message = "no averaged (EMA) weights in this file; leave out --ema to use the raw ones"
         raise NoHeadError(message, code="no-ema-weights")
-    raise NoHeadError("no weights in this file (an optimiser or scheduler alone?)", code="no-weights")
+    raise NoHeadError("no weights in this file; it may hold an optimiser or scheduler alone", code="no-weights")
 
 
 def _best_candidate(
@@ -248,7 +248,7 @@ def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes:
     if len(matches) > 1:
         names = sorted(layer.full_name for layer in matches)
         listed = ", ".join(names[:_MAX_LISTED])
-        message = f"--head {head_name} fits {len(names)} tensors: {listed}; give the whole name of one"
+        message = f"--head {head_name} fits {len(names)} tensors ({listed}); give the whole name of one"
         raise AmbiguousHeadError(message, code="ambiguous-head-name", head=head_name, candidates=tuple(names))
     # Check that the weight can be used.
     layer, weight = matches[0], matches[0].weight
@@ -335,12 +335,12 @@ def _no_classifier_message(
     if final is not None and final.weight is not None and final.has_bias and _is_wide_convolution(final):
         return (
             f"no classifier{count} among {len(tensors)} tensors; the last layer is the convolution"
-            f" {final.name} {final.weight.shape}: if only global average pooling follows it, name it with --head {final.name}"
+            f" {final.name} {final.weight.shape}; if only global average pooling follows it, add --head {final.name}"
         )
     if not candidates:
         return f"no classifier{count} among {len(tensors)} tensors, and no matrix at all"
     listed = "; ".join(" ".join((candidate.title, *candidate.against[:1])) for candidate in candidates[:3])
     return (
-        f"no classifier{count} among {len(tensors)} tensors (a backbone, an adapter?); the best candidates: {listed};"
-        f" if one is the head, name it: --head {candidates[0].name}"
+        f"no classifier{count} among {len(tensors)} tensors, as in a backbone or an adapter; the best candidates are {listed};"
+        f" if one is the head, add --head {candidates[0].name}"
     )

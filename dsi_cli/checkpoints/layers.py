@@ -314,7 +314,11 @@ def _plain_or_adapted(weight: str, tensors: Mapping[str, Tensor]) -> tuple[str, 
     """Return a weight that is stored directly; an adapter or a scale may change it."""
     scale = _scale_of_rows(weight, tensors)
     if scale is not None:
-        return weight, Factors(), f"is scaled by the parameter {scale!r} next to it, in a way that the file does not tell"
+        return (
+            weight,
+            Factors(),
+            f"is scaled by the parameter {scale!r} next to it, in a way that the file does not contain",
+        )
     if "lora_A" in tensors and "lora_B" in tensors and "lora_magnitude_vector" not in tensors:
         return weight, Factors(LORA, {"down": tensors["lora_A"], "up": tensors["lora_B"]}), None
     is_adapted = any(name.startswith("lora_") for name in tensors)

@@ -38,7 +38,7 @@ def open_base_model(adapter: Place, config: Any, stack: ExitStack) -> Checkpoint
     name = config.get("base_model_name_or_path") if isinstance(config, dict) else None
     if not isinstance(name, str) or not name or len(name) > 1024 or "\0" in name:
         raise NoHeadError(
-            "no classifier in this adapter (LoRA), and it does not name its base model: keep the classifier with modules_to_save",
+            "no classifier in this adapter (LoRA), and it does not name its base model; keep the classifier with modules_to_save",
             code="no-base-model-name",
         )
     for folder in (adapter.parent / name, adapter.parent.parent / name):
@@ -46,7 +46,7 @@ def open_base_model(adapter: Place, config: Any, stack: ExitStack) -> Checkpoint
             if not file.startswith("adapter_") and (folder / file).is_file():
                 return open_content(folder / file, stack)[1]
     raise NoHeadError(
-        f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is not here:"
+        f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is not here;"
         " put it next to the adapter, or merge the adapter (merge_and_unload in peft) before saving",
         code="no-base-model",
         base_model=name,
@@ -74,7 +74,7 @@ def lora_scale(config: Any, weight: str, rank: int) -> float:
     """
     if not isinstance(config, dict):
         raise NoHeadError(
-            f"{weight} is changed by LoRA, and the scale (lora_alpha) is not in this file: put adapter_config.json next to it,"
+            f"{weight} is changed by LoRA, and the scale (lora_alpha) is not in this file; put adapter_config.json next to it,"
             " or merge the adapter (merge_and_unload in peft) before saving",
             code="no-adapter-config",
             head=weight,

@@ -42,7 +42,7 @@ def search_revisions(url: str, wanted: str, runs: Folders, progress: Callable[[i
     if not contents.files:
         shown = urls.without_secrets(url)
         raise NothingToAnalyseError(
-            f"no checkpoint at {count(len(revisions), 'revision')} of {shown}: if they are in a folder, give {shown}/FOLDER",
+            f"no checkpoint at {count(len(revisions), 'revision')} of {shown}; if they are in a folder, give {shown}/FOLDER",
             code="no-checkpoints",
             path=shown,
         )

@@ -73,7 +73,7 @@ class ScanResult:
     """The checkpoint. If its file holds several epochs, this is only one of them."""
 
 
-HEADLESS = "no classifier: the class templates of labelled data take its place"
+HEADLESS = "no classifier, so the class templates of labelled data take its place"
 NO_NETWORK = "the state of an optimiser, scheduler or criterion, without a network"
 """The reason of a file that is skipped because it holds no network; its code is ``no-network``."""
 _FILE_ERRORS = (CheckpointError, RecursionError, MemoryError, OSError, ValueError, TypeError, ArithmeticError, LookupError)
@@ -318,7 +318,7 @@ def _scan_head(record: Record, file: CheckpointFile, content: CheckpointContent,
         expected = request.classes if stated is None else stated
         chosen, rows, bias = _adapted_head(file, content, options, expected)
         fingerprint = head_weight.weight_hash(rows) if request.with_fingerprint else None
-        content.notes.append("an adapter: the classifier is that of its base model")
+        content.notes.append("the classifier of this adapter is that of its base model")
     record = replace(record, head=printable(chosen.name), weights_used=chosen.role, dtype=chosen.tensor.dtype)
     record = replace(record, features=rows.shape[1], fingerprint=fingerprint, reason="; ".join(content.notes) or None)
     # Identify the network by the state dict of the head.
@@ -387,9 +387,9 @@ def _check_rows(record: Record, rows: NDArray[np.float32]) -> ScanResult:
     """Return the result with the head's weight, or a failed record if the weight cannot be compared."""
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(rows) > MAX_CLASSES:
-        reason, code = f"{len(rows)} rows: more than {MAX_CLASSES} are not compared", "too-many-classes"
+        reason, code = f"{len(rows)} rows; dsi compares up to {MAX_CLASSES}", "too-many-classes"
     elif len(rows) < 2:
-        reason, code = "one row: similarity needs two classes or more", "one-class"
+        reason, code = "one row; similarity needs two classes or more", "one-class"
     elif bad.size:
         listed = ", ".join(map(str, bad[:5])) + (f" and {bad.size - 5} more" if bad.size > 5 else "")
         reason, code = f"NaN or infinite weights in class {listed} of {len(rows)}", "not-finite"

@@ -119,15 +119,15 @@ def read_named_log(path: Place) -> TrainingLog:
     """
     expected = "expected a CSV file with an epoch column, trainer_state.json, a TensorBoard event file or a folder of these"
     if not (path.is_file() or path.is_dir()):
-        raise UsageError(f"no log {path}: {expected}", code="no-such-log", path=str(path))
+        raise UsageError(f"there is no log {path}; {expected}", code="no-such-log", path=str(path))
     try:
         log = _read(path)
     except _LOG_ERRORS as error:
         reason = str(error).splitlines()[0]
-        message = f"the log {path} cannot be read: {reason}; {expected}"
+        message = f"the log {path} cannot be read ({reason}); {expected}"
         raise UsageError(message, code="unreadable-log", path=str(path), reason=reason) from None
     if not any(log.by_epoch.values()):
-        raise UsageError(f"the log {path} has no curve by epochs: {expected}", code="no-curves-in-log", path=str(path))
+        raise UsageError(f"the log {path} has no curve by epochs; {expected}", code="no-curves-in-log", path=str(path))
     return log
 
 
@@ -210,7 +210,7 @@ def _require_epochs(steps: list[int], curves: Scalars) -> None:
     problem = "its steps are not epochs"
     if is_consecutive and any(is_complete[tag] for tag in curves if tag in _TEST_COLUMNS):
         problem = "its curves have different steps"
-    raise UnreadableError(f"{problem}, and no tag 'epoch' says which epoch a step belongs to", code="no-epochs")
+    raise UnreadableError(f"{problem}, and no tag 'epoch' gives the epoch of a step", code="no-epochs")
 
 
 def _finish(log: TrainingLog) -> TrainingLog:

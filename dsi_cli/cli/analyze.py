@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def analyze(values: Mapping[str, Any]) -> int:
     """Compare the classifiers of checkpoints with WordNet, and with their own mistakes.
 
-    dsi writes Parquet tables (similarity matrices, and curves with chance levels) and report.html, a page that shows them. With
-    predictions, or test data and the model, it also analyses mistakes.
+    dsi writes Parquet tables and report.html, a page that shows them. With predictions, or test data and the model, it also
+    analyses mistakes.
 
     Later calls with the same output folder use --labels, --map, --taxonomy, --reference, --pos, --wordnet, --head, --ema,
     --keep-extra-classes and --predictions again, until you give another value; the value none removes a setting.

@@ -213,7 +213,7 @@ def _run(arguments: list[str]) -> tuple[int, str | None]:
         return error.exit_code, str(error)
     except KeyboardInterrupt as stopped:
         code = TERMINATED if isinstance(stopped, signals.Terminated) else INTERRUPTED
-        return code, "interrupted: what was finished is kept; run the same command again to go on"
+        return code, "interrupted; finished work is kept, so run the same command again to continue"
     except BrokenPipeError:
         # The reader of the output has closed the pipe. Python must not write to it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -251,7 +251,7 @@ def _missing_package(error: ModuleNotFoundError) -> tuple[int, str]:
     package = NAMES.get(module, module)
     if package not in SERVES:
         return BUG, _bug(error)
-    return USAGE, f"{package} is not installed, which serves {SERVES[package]}: pip install {package}"
+    return USAGE, f"{package} is not installed, which dsi needs for {SERVES[package]}; run pip install {package}"
 
 
 def _system_error(error: OSError) -> tuple[int, str | None]:

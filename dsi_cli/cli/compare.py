@@ -32,7 +32,7 @@ def compare(
     ] = None,
     group: Annotated[
         str | None,
-        option("--group", "PATTERN", "Repetitions: a regular expression whose parentheses name the group, or seed."),
+        option("--group", "PATTERN", "Repetitions: seed, or a regular expression whose parentheses name the group."),
     ] = None,
     tolerance: Annotated[
         float, option("--tolerance", "NUMBER", "Largest difference of accuracies that count as equal.")
@@ -47,20 +47,16 @@ def compare(
     _draws: Annotated[
         int | None, option("--draws", "NUMBER", "No effect: the intervals have a closed form.", min=0, hidden=True)
     ] = None,
-    out: Annotated[
-        Path | None, option("--out -o", "DIR", "Folder for figures of the curves and a page with all results.")
-    ] = None,
-    html: Annotated[
-        Path | None, option("--html", "FILE", "File of the page; comparison.html in the folder of -o by default.")
-    ] = None,
+    out: Annotated[Path | None, option("--out -o", "DIR", "Folder for figures and a page.")] = None,
+    html: Annotated[Path | None, option("--html", "FILE", "File of the page; by default in the folder of -o.")] = None,
     as_format: Annotated[str, option("--format", "FORMAT", "Format of the figures: png, svg or pdf.")] = "png",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Compare runs at equal accuracy, with 95 % confidence intervals.
 
-    dsi also shows how similar the runs see the classes. Intervals of single trainings do not cover the variation between seeds.
-    Train each network several times and give --group to cover it.
+    Intervals of single trainings do not cover the variation between seeds. Train each network several times and give --group to
+    cover it.
 
     Examples
     --------

@@ -26,20 +26,18 @@ def diff(
     ],
     second: Annotated[
         str | None,
-        typer.Argument(metavar="B", help="The second one; the same folder by default, for two epochs or runs of it."),
+        typer.Argument(metavar="B", help="The second one; by default the same folder."),
     ] = None,
     run: Annotated[
         list[str] | None,
-        option(
-            "--run", "NAME", "Run to use, if a folder holds several. Repeatable: the first one's, then the second one's."
-        ),
+        option("--run", "NAME", "Run to use, if a folder holds several. Repeatable: first A's, then B's."),
     ] = None,
     epoch: Annotated[
         list[int] | None,
         option(
             "--epoch",
             "EPOCH",
-            "Epoch in a folder; the last one by default. Repeatable: the first one's, then the second one's.",
+            "Epoch in a folder; the last one by default. Repeatable: first A's, then B's.",
         ),
     ] = None,
     group: Annotated[
@@ -47,26 +45,22 @@ def diff(
         option(
             "--group",
             "PATTERN",
-            "Compare with the differences between repetitions in the first output folder: a regular expression whose"
-            " parentheses name the group, or seed.",
+            "Compare with the differences between repetitions in the first output folder: seed, or a regular expression.",
         ),
     ] = None,
     labels: Labels = None,
     head: Head = None,
     ema: Ema = False,
     most: Annotated[int, option("--most -k", "NUMBER", "Number of classes that are printed.", min=1)] = 5,
-    out: Annotated[Path | None, option("--out -o", "DIR", "Folder for the tables and a page with the matrices.")] = None,
-    html: Annotated[
-        Path | None, option("--html", "FILE", "File of the page; diff.html in the folder of -o by default.")
-    ] = None,
+    out: Annotated[Path | None, option("--out -o", "DIR", "Folder for tables and a page.")] = None,
+    html: Annotated[Path | None, option("--html", "FILE", "File of the page; by default in the folder of -o.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Show what differs between two checkpoints with the same classes.
 
-    Which classes moved, which pairs of classes came together or apart, and how each semantic group changed. Next to each value
-    is its usual size between neighbouring epochs of the same run, if there are any. dsi shows which differences rounding to the
-    stored dtypes explains. It compares class vectors only if both networks have the same feature space.
+    dsi lists the classes that moved, the pairs of classes that came together or apart, and the change of each semantic group,
+    next to the usual change between neighbouring epochs, and to what rounding explains.
 
     Examples
     --------

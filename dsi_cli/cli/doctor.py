@@ -13,12 +13,12 @@ from dsi_cli.errors import DONE, NOTHING
 
 def doctor(
     as_json: Json = False,
-    quiet: Annotated[bool, switch("--quiet -q", "Print only missing packages, and how to install them.")] = False,
+    quiet: Annotated[bool, switch("--quiet -q", "Print only what is missing.")] = False,
 ) -> int:
     """Print versions, and which packages are missing.
 
     A line is marked ✓ if its part is ready, – if it is optional and missing, and ✗ if dsi does not work without it. The exit
-    code is 0 if dsi works. It is 3 if a required package is missing or the tables of WordNet are damaged.
+    code is 3 if a required package is missing or the tables of WordNet are damaged.
 
     Examples
     --------

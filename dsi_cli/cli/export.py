@@ -25,25 +25,23 @@ def export(
         option("--table", "TABLE", f"{', '.join(TABLES[:-1])} or {TABLES[-1]} instead of a matrix.", TABLES),
     ] = None,
     ranked: Annotated[
-        bool, switch("--sorted", "Write the class indices of each row in order of falling similarity (SoCSM).")
+        bool, switch("--sorted", "Write the class indices of each row, the most similar first (SoCSM).")
     ] = False,
     rows: Annotated[
         str | None,
-        option("--rows", "ROWS", "Rows of a matrix: 0:100 (indices), or cat,dog,17. Needed above 4,096 classes."),
+        option("--rows", "ROWS", "Rows of a matrix: 0:100 (indices), or cat,dog,17."),
     ] = None,
-    classes: Annotated[
-        str | None, option("--classes", "CLASSES", "Columns of a matrix, in the same form; all by default.")
-    ] = None,
+    classes: Annotated[str | None, option("--classes", "CLASSES", "Columns of a matrix, in the same form.")] = None,
     out: Annotated[str, option("--out -o", "FILE", "File (.parquet, .csv, .npy); - for stdout.")] = "-",
     as_format: Annotated[
-        str | None, option("--format", "FORMAT", "parquet, csv or npy, if the name of the file has no such suffix.")
+        str | None, option("--format", "FORMAT", "parquet, csv or npy; by default the suffix of the file.")
     ] = None,
     log_to: LogTo = None,
     quiet: Quiet = False,
 ) -> int:
     """Write one matrix or table as Parquet, CSV or NPY; or log the curves to a tracker.
 
-    A second call with --log-to brings the curves of the tracker up to date and logs no point twice.
+    A second call with --log-to logs no point twice.
 
     Examples
     --------

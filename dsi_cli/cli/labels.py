@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from dsi_cli.wordnet.database.wordnet import WordNet
     from dsi_cli.wordnet.disambiguation.resolve import Resolution
 
-Interactive = Annotated[bool, switch("--interactive -i", "Ask about the uncertain labels, one by one, on a terminal.")]
+Interactive = Annotated[bool, switch("--interactive -i", "Ask about the uncertain labels.")]
 WriteMap = Annotated[
     Path | None,
-    option("--write-map", "FILE", "Write a CSV file with the sense of each label: edit it, then give it to --map."),
+    option("--write-map", "FILE", "Write a CSV file with the senses, to edit and give to --map."),
 ]
 MAX_TABLE_ROWS = 2000
 """The largest number of rows of a table. More rows are printed as plain lines, because measuring the columns takes minutes."""
@@ -42,13 +42,13 @@ def labels(
     uncertain: Annotated[bool, switch("--uncertain", "Show only the uncertain labels.")] = False,
     pos: PartOfSpeech = "noun",
     wordnet: WordNetName = None,
-    presets: Annotated[bool, switch("--presets", "Show the label lists that ship with dsi instead.")] = False,
+    presets: Annotated[bool, switch("--presets", "List the presets instead.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Show the WordNet sense of each label of a list, how sure dsi is, and why.
 
-    A question mark marks an uncertain label. Choose among its senses with --interactive, or in the file of --write-map.
+    A question mark marks an uncertain label. Choose its sense with --interactive, or in the file of --write-map.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def print_counts(labels: ClassLabels, command: str, write_map: Path | None, *, q
         console.note(f"warning: labels that occur twice: {', '.join(labels.label_list.duplicates[:5])}", quiet=quiet)
     if labels.are_placeholders:
         few = ", ".join(labels.placeholders[:2])
-        console.note(f"The labels are placeholders ({few}, ...): replace them by the class names.", quiet=quiet)
+        console.note(f"The labels are placeholders ({few}, ...). Replace them by the class names.", quiet=quiet)
         return
     if why := labels.reason_all_uncertain():
         console.note(why, quiet=quiet)
@@ -138,7 +138,7 @@ def require_other(labels: str, out: Path | None, write_map: Path | None) -> None
     """Raise `UsageError` if a file to write is the label list itself, or if the name of a mapping does not end in ``.csv``."""
     for target in (out, write_map):
         if target is not None and target.exists() and Path(labels).exists() and target.samefile(labels):
-            message = f"{target} is the label list itself: it would be overwritten"
+            message = f"{target} is the label list itself; give another name to --write-map"
             raise UsageError(message, code="overwrites-labels", path=str(target))
     if write_map is not None:
         atomic_write.require_suffix(write_map, (".csv",), "--write-map writes CSV")
@@ -183,7 +183,7 @@ def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
-            "--interactive needs a terminal: use --write-map map.csv, edit the file, then add --map map.csv",
+            "--interactive needs a terminal; use --write-map map.csv, edit the file, then add --map map.csv",
             code="not-a-terminal",
         )
     assert labels.label_list is not None
@@ -192,7 +192,7 @@ def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
     console.note(f"{console.count(len(uncertain), 'label')} to ask about: a number, an id or a synset name;")
     console.note("Enter keeps the first, - leaves the label out, q ends the questions")
     if write_map is None:
-        console.note("dsi does not keep your choices: to keep them for --map, press Ctrl-C and add --write-map FILE")
+        console.note("dsi does not keep your choices; to keep them for --map, press Ctrl-C and add --write-map FILE")
     try:
         for number, row in enumerate(uncertain, start=1):
             _offer(row, f"{number}/{len(uncertain)}", labels.wordnet)
@@ -206,7 +206,7 @@ def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
             wordnet_matrix.write_map(
                 class_labels.resolve_labels(labels.label_list, chosen, labels.wordnet, labels.taxonomy), write_map
             )
-            console.note(f"\n{write_map} contains your choices so far: to go on with them, add --map {write_map}")
+            console.note(f"\n{write_map} contains your choices so far; to continue with them, add --map {write_map}")
         raise
     return class_labels.resolve_labels(labels.label_list, chosen, labels.wordnet, labels.taxonomy)
 

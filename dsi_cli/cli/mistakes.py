@@ -32,7 +32,7 @@ def mistakes(
         option(
             "--sort",
             "ORDER",
-            "Order of the samples: unreasonable (far from the true class first) or reasonable (near first).",
+            "Order of the samples: unreasonable (far from the true class first) or reasonable.",
             ("unreasonable", "reasonable"),
         ),
     ] = "unreasonable",
@@ -40,9 +40,7 @@ def mistakes(
     prediction: Annotated[
         str | None, option("--prediction", "CLASS", "List only samples with this prediction.", completion.classes)
     ] = None,
-    pairs: Annotated[
-        bool, switch("--pairs", "List only the most frequently confused pairs of classes, not the samples.")
-    ] = False,
+    pairs: Annotated[bool, switch("--pairs", "List only the confused pairs, not the samples.")] = False,
     sheet: Annotated[
         Path | None, option("--sheet", "FILE", "Also write a PNG of the images with their classes and ranks.")
     ] = None,
@@ -52,8 +50,8 @@ def mistakes(
 ) -> int:
     """List the most telling mistakes of an epoch.
 
-    dsi lists the most frequently confused pairs of classes, and then single samples. It sorts by the rank of the prediction among
-    the other classes, from 1 for the most similar one: the mean of the ranks by the network (NCSM) and by WordNet.
+    dsi lists the most frequently confused pairs of classes, and then single samples, sorted by the mean rank of the prediction
+    by the network (NCSM) and by WordNet: 1 is the class most similar to the true one.
 
     Examples
     --------
@@ -65,10 +63,10 @@ def mistakes(
     from dsi_cli.store.results import Results
 
     if pairs and sheet is not None:
-        raise UsageError("a contact sheet shows samples: leave out --pairs, or --sheet", code="options-conflict")
+        raise UsageError("a contact sheet shows samples; leave out --pairs, or --sheet", code="options-conflict")
     if images is not None and sheet is None:
         raise UsageError(
-            "--images says where the images of a contact sheet are: add --sheet FILE.png", code="images-without-sheet"
+            "--images is the folder of the images of a contact sheet; add --sheet FILE.png", code="images-without-sheet"
         )
     if sheet is not None:
         from dsi_cli.figures import image_grid

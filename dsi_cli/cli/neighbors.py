@@ -31,18 +31,14 @@ def neighbors(
     kind: Kind = "ncsm",
     split: Split = None,
     run: Run = None,
-    pairs: Annotated[
-        bool, switch("--pairs", "List the closest pairs of all classes, which is the default without --class.")
-    ] = False,
-    over_epochs: Annotated[
-        bool, switch("--over-epochs", "Show at which epochs each class was among the neighbours of --class.")
-    ] = False,
+    pairs: Annotated[bool, switch("--pairs", "List the closest pairs; the default without --class.")] = False,
+    over_epochs: Annotated[bool, switch("--over-epochs", "Show how the neighbours of --class changed.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """List the classes most similar to a class, or the closest pairs, with their similarity in WordNet.
 
-    Ties are in order of the class index. If a matrix is not symmetric, the similarity of a pair is the mean of both directions.
+    If a matrix is not symmetric, the similarity of a pair is the mean of both directions.
 
     Examples
     --------
@@ -55,10 +51,10 @@ def neighbors(
 
     if pairs and class_name is not None:
         raise UsageError(
-            "the closest pairs are those of all classes: leave out --pairs, or --class", code="options-conflict"
+            "the closest pairs are those of all classes; leave out --pairs, or --class", code="options-conflict"
         )
     if over_epochs and class_name is None:
-        raise UsageError("--over-epochs shows how the neighbours of one class changed: add --class NAME", code="no-class")
+        raise UsageError("--over-epochs shows how the neighbours of one class changed; add --class NAME", code="no-class")
     results, query = Results(output), NeighborQuery(kind, epoch, split, run, most)
     if class_name is None:
         _print_listing(closest_pairs(results, query), as_json=as_json)

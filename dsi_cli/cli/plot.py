@@ -59,11 +59,9 @@ def plot(
     columns: Annotated[int, option("--columns", "NUMBER", "Columns of a page that a figure spans.", min=1, max=2)] = 1,
     run: Annotated[
         list[str] | None,
-        option("--run", "NAME", "Draw only this run. Repeatable, in the order of drawing. Default: all.", completion.runs),
+        option("--run", "NAME", "Draw only this run. Repeatable.", completion.runs),
     ] = None,
-    epochs: Annotated[
-        str | None, option("--epochs", "EPOCHS", "Epochs for figures of single epochs: 0,5,30 or first:last:step.")
-    ] = None,
+    epochs: Annotated[str | None, option("--epochs", "EPOCHS", "Epochs for matrices: 0,5,30 or first:last:step.")] = None,
     kind: Annotated[
         str | None, option("--kind", "KIND", "Of the matrix: ncsm, ncsm_centred, ccsm, tncsm.", MATRIX_KINDS)
     ] = None,
@@ -74,9 +72,7 @@ def plot(
     ] = "taxonomy",
     scale: Annotated[
         str,
-        option(
-            "--scale", "SCALE", "Colours of heat maps: rank (of each pair; 1 is the most similar) or raw (values).", SCALES
-        ),
+        option("--scale", "SCALE", "Colours of heat maps: rank (1 is the most similar pair) or raw (values).", SCALES),
     ] = "rank",
     class_names: Annotated[
         list[str] | None,
@@ -87,15 +83,13 @@ def plot(
             completion.classes,
         ),
     ] = None,
-    listed: Annotated[
-        bool, switch("--list", "List the figures instead of drawing. With OUTPUT, those with data come first.")
-    ] = False,
+    listed: Annotated[bool, switch("--list", "List the figures; with OUTPUT, those with data first.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Draw the figures of an analysis.
 
-    Several runs share one figure. Every similarity index is drawn with its chance level.
+    Several runs share one figure.
 
     Examples
     --------
@@ -113,7 +107,7 @@ def plot(
     if output is None:
         if not listed:
             raise UsageError(
-                "expected the output folder of dsi analyze: dsi plot OUTPUT; dsi plot --list names the figures",
+                "expected a results folder, as in dsi plot dsi-out; dsi plot --list names the figures",
                 code="no-output-folder",
             )
         _list(None, as_json=as_json)
@@ -171,10 +165,10 @@ def _raise_without_data(names: Sequence[str], results: Results, options: FigureO
         results.require_matrices(run)
     selection = [flag for flag, value in (("--epochs", options.epochs), ("--kind", options.kind)) if value is not None]
     if selection:
-        problem = f": this output has nothing of that {' and '.join(selection)}"
+        problem = f" with this {' and '.join(selection)}; leave it out to draw what this folder has"
     else:
         needs = "; ".join(f"{name} needs {figure_spec(name).needs}" for name in names)
-        problem = f", without data in this output: {needs}"
+        problem = f", because this folder has no data: {needs}"
     raise UsageError(f"nothing to draw for {', '.join(names)}{problem}", code="nothing-to-draw", figures=names)
 
 

@@ -13,15 +13,13 @@ from dsi_cli.errors import DONE
 
 def report(
     output: Output,
-    file: Annotated[
-        Path | None, option("--out -o", "FILE", "File of the page; report.html in the results folder by default.")
-    ] = None,
+    file: Annotated[Path | None, option("--out -o", "FILE", "File of the page; report.html in OUTPUT by default.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Write one HTML file with all results: curves, matrices, neighbours, mistakes, classes.
 
-    The page needs no other file and no network. dsi analyze writes it, too; dsi report writes it again if the tables have changed.
+    The page needs no other file and no network. dsi analyze writes it, too.
 
     Examples
     --------

@@ -39,22 +39,19 @@ def scan(
         typer.Argument(metavar="CHECKPOINTS", help="Checkpoint files, folders, glob patterns, URLs, or runs of a tracker."),
     ] = None,
     tensors: Annotated[str | None, option("--tensors", "FILE", "List all tensors of one file instead.")] = None,
-    why: Annotated[
-        str | None, option("--why", "FILE", "Show the candidates for the head of one file, with the evidence.")
-    ] = None,
+    why: Annotated[str | None, option("--why", "FILE", "Show why a layer of one file is the head.")] = None,
     labels: Labels = None,
     revisions: Revisions = None,
     head: Head = None,
     ema: Ema = False,
-    show_all: Annotated[bool, switch("--all", "Show a row for every file, also if the files are alike.")] = False,
+    show_all: Annotated[bool, switch("--all", "Show a row for every file.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Show what dsi analyze would read.
 
-    dsi reads the classifiers and writes nothing. Files that differ only in name, epoch, step and size share a row, unless you
-    add --all. The epoch is the trainer's own number. The column finished holds the number of finished epochs, if dsi knows how
-    the trainer counts.
+    dsi writes nothing. Files that differ only in name, epoch, step and size share a row, unless you add --all. The epoch is the
+    trainer's own number, and finished the number of finished epochs, if dsi knows how the trainer counts.
 
     Examples
     --------
@@ -81,7 +78,7 @@ def scan(
             print_file(path, as_json=as_json)
             return DONE
     if not checkpoints:
-        raise UsageError("nothing to scan: give checkpoint files or folders, or --tensors FILE", code="no-checkpoints")
+        raise UsageError("there is nothing to scan; give checkpoints, as in dsi scan ckpts/", code="no-checkpoints")
     with console.progress(quiet=quiet or as_json) as display:
         runs = scan_paths(
             checkpoints,

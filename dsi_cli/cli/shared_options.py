@@ -52,11 +52,13 @@ def require_page_paths(out: Path | None, html: Path | None, contents: str, page:
         The folder is a file (code ``not-a-folder``), or the page is a folder (``not-a-file``) or no HTML by its name.
     """
     if out is not None and out.exists() and not out.is_dir():
-        raise UsageError(f"{contents} go into a folder, and {out} is a file", code="not-a-folder", path=str(out))
+        raise UsageError(
+            f"{contents} go into a folder, and {out} is a file; give another name to -o", code="not-a-folder", path=str(out)
+        )
     if html is None:
         return
     if html.is_dir():
-        hint = f"the page is a file, and {html} is a folder: give --html a name in it, or the folder to -o"
+        hint = f"the page is a file, and {html} is a folder; give --html a name in it, or the folder to -o"
         raise UsageError(hint, code="not-a-file", path=str(html))
     atomic_write.require_suffix(html, (".html", ".htm"), page)
 
@@ -79,18 +81,16 @@ TaxonomyFile = Annotated[str | None, typer_info(ComparisonOptions, "taxonomy")]
 Output = Annotated[Path, typer.Argument(metavar="OUTPUT", help="Output folder of dsi analyze.")]
 LabelList = typer.Argument(
     metavar="LABELS",
-    help="Label file (txt, csv, tsv, json, yaml) or the name of a preset, for example imagenet1k.",
+    help="Label file (txt, csv, tsv, json, yaml) or a preset, for example imagenet1k.",
     autocompletion=completion.complete_from(preset_names),
 )
 Epoch = Annotated[
     int | None,
-    option("--epoch", "EPOCH", "The trainer's own number; the last epoch with data by default.", completion.epochs),
+    option("--epoch", "EPOCH", "The trainer's own number; by default the last one.", completion.epochs),
 ]
 Kind = Annotated[
     str,
-    option(
-        "--kind", "KIND", "Kind of the matrix: ncsm, ncsm_centred, ccsm, tncsm, or scsm for the reference.", MATRIX_KINDS
-    ),
+    option("--kind", "KIND", "Matrix: ncsm, ncsm_centred, ccsm, tncsm, or scsm for the reference.", MATRIX_KINDS),
 ]
 Split = Annotated[str | None, option("--split", "SPLIT", "Split of the data: train or test.", ("test", "train"))]
 Run = Annotated[str | None, option("--run", "NAME", "Run to use, if the folder holds several.", completion.runs)]

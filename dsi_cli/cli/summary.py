@@ -153,7 +153,7 @@ def _label_warnings(run: RunSummary) -> Iterator[tuple[str, str | None]]:
     if run.no_reference and run.labels is None:
         classes = console.count(run.classes or 0, "class")
         yield (
-            f"no labels for {classes}, so no agreement: add --labels FILE, or --labels PRESET from this list",
+            f"no labels for {classes}, so no agreement; add --labels FILE, or --labels PRESET from this list",
             "dsi labels --presets",
         )
     elif run.no_reference:
@@ -181,7 +181,10 @@ def print_logged(logged: Logged, *, quiet: bool) -> None:
     """Print where the curves were logged, and the command that shows them."""
     if logged.left_out:
         left_out = ", ".join(logged.left_out)
-        console.note(f"not logged, having no chance level (dsi analyze --permutations gives it): {left_out}", quiet=quiet)
+        console.note(
+            f"not logged, because they have no chance level: {left_out}; dsi analyze --permutations 200 adds it",
+            quiet=quiet,
+        )
     counts = f"{console.count(logged.runs, 'run')}, {console.count(logged.points, 'point')}"
     print(f"{logged.to}: {terminal_text(logged.place)} ({counts}); {terminal_text(logged.next_step)}")
 
@@ -192,10 +195,12 @@ def _print_next_steps(summary: Summary, *, quiet: bool) -> None:
 
     out = summary.out
     if summary.report_problem is not None:
-        console.error(f"no report: {summary.report_problem}; the tables are complete, and this command writes it again:")
+        console.error(
+            f"no report, because {summary.report_problem}; the tables are complete, and this command writes it again:"
+        )
         console.note_command(shlex.join(["dsi", "report", out]))
     for problem in summary.logging_problems:
-        console.error(f"not logged: {problem}; the tables are complete, dsi export {out} --log-to logs them")
+        console.error(f"the curves were not logged: {problem}; to log them, run dsi export {out} --log-to")
     steps = [("Tables", out, ""), ("Per epoch", shlex.join(["dsi", "export", out, "--table", "curves"]), "")]
     if len(summary.runs) > 1:
         steps.insert(0, ("Compare", shlex.join(["dsi", "compare", out]), ""))

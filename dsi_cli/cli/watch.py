@@ -32,7 +32,7 @@ def watch(values: Mapping[str, Any]) -> int:
     """Do as dsi analyze while training still writes, each checkpoint once it is complete.
 
     The folder need not exist yet. dsi prints a line per new epoch, and at the end what dsi analyze prints. It ends by Ctrl-C,
-    by --until-epoch or by --idle. The tables in the output folder are complete at any time.
+    by --until-epoch or by --idle.
 
     Examples
     --------

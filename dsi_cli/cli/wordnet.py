@@ -52,11 +52,11 @@ def wordnet(
         option(
             "--neighbors",
             "NUMBER",
-            "Write this many nearest labels of each label instead of the matrix. Above 4,096 labels: 10.",
+            "Write the nearest labels of each label instead of the matrix. Above 4,096 labels: 10.",
             min=1,
         ),
     ] = None,
-    whole: Annotated[bool, switch("--whole", "Write the whole matrix, even of more than 4,096 labels.")] = False,
+    whole: Annotated[bool, switch("--whole", "Write the whole matrix above 4,096 labels.")] = False,
     measure: Annotated[
         str, option("--measure", "NAME", "path, wup, lch, res:FILE, lin:FILE or jcn:FILE (information content).")
     ] = DEFAULT_REFERENCES[0],
@@ -68,8 +68,7 @@ def wordnet(
 ) -> int:
     """Build WordNet's similarity matrix of a label list.
 
-    dsi prints the uncertain labels; dsi labels shows all. For more than 4,096 labels it writes the nearest labels of each label
-    instead of the matrix, unless you add --whole.
+    dsi prints the uncertain labels; dsi labels shows all.
 
     Examples
     --------
@@ -128,7 +127,7 @@ def _require_dense(classes: int, file_format: str) -> None:
     from dsi_cli.analysis.semantics import wordnet_matrix
 
     if classes > wordnet_matrix.MAX_DENSE_CLASSES:
-        how = "is written block by block, and only as Parquet: end the name after -o in .parquet"
+        how = "is written only as Parquet; end the name after -o in .parquet"
         message = f"a matrix of {classes:,} labels {how}"
         raise UsageError(message, code="matrix-too-large", classes=classes, format=file_format)
 

@@ -77,7 +77,7 @@ def open_engine(options: EngineOptions) -> Iterator[RayEngine]:
     """Yield the engine; it starts Ray, or connects to the cluster, with the first job."""
     if find_spec("ray") is None:
         raise UsageError(
-            "--engine ray needs Ray, which is not installed: pip install 'dsi-cli[ray]'",
+            "--engine ray needs Ray, which is not installed; run pip install 'dsi-cli[ray]'",
             code="package-missing",
             package="ray",
         )
@@ -199,7 +199,7 @@ class RayEngine:
         nodes = [node for node in nodes if node.get("CPU", 0) >= 1]
         if not nodes:
             raise EngineError(
-                "the Ray cluster has no node left that does tasks: run the same command again to go on", code="no-nodes"
+                "the Ray cluster has no node left that does tasks; run the same command again to continue", code="no-nodes"
             )
         return nodes
 
@@ -211,7 +211,10 @@ class RayEngine:
         slots_by_gpu = [(node, TaskResources(1, gpus).slots(node)) for node in nodes]
         cpus = [int(node["CPU"] // slots) for node, slots in slots_by_gpu if slots]
         if not cpus:
-            raise UsageError(f"--gpus-per-task {gpus:g}: no node of the Ray cluster has so many GPUs", code="too-many-gpus")
+            raise UsageError(
+                f"no node of the Ray cluster has {gpus:g} GPUs; give a smaller number to --gpus-per-task",
+                code="too-many-gpus",
+            )
         return TaskResources(max(1, min(cpus)), gpus)
 
     def _slots(self, resources: TaskResources) -> int:
@@ -219,7 +222,7 @@ class RayEngine:
         slots = sum(resources.slots(node) for node in self._nodes())
         if not slots:
             raise EngineError(
-                f"the Ray cluster has no node left with {resources.cpus} cores and {resources.gpus:g} GPUs: run the same command"
+                f"the Ray cluster has no node left with {resources.cpus} cores and {resources.gpus:g} GPUs; run the same command"
                 " again",
                 code="no-nodes",
             )
@@ -230,7 +233,7 @@ def _work(version: str, references: list[Any], jobs: list[Any]) -> list[Any]:
     """Do jobs in a worker; the list holds Ray's reference to a `SharedJob`, because Ray resolves direct arguments."""
     if version != __version__:
         raise UsageError(
-            f"{platform.node()} has dsi {__version__}, but here it is {version}: install the same on every node",
+            f"{platform.node()} has dsi {__version__}, but here it is {version}; install the same on every node",
             code="version-mismatch",
         )
     shared = _shared_job(references[0])
@@ -254,7 +257,7 @@ def _cause(error: Any) -> Exception:
     cause: Exception = error.cause if isinstance(error.cause, Exception) else error
     if "No module named 'dsi_cli'" in str(cause):
         return UsageError(
-            f"a node of the Ray cluster has no dsi: install dsi-cli {__version__} on every node", code="version-mismatch"
+            f"a node of the Ray cluster has no dsi; install dsi-cli {__version__} on every node", code="version-mismatch"
         )
     # Ray could not send the job, for example because a node cannot reach a remote file.
     if type(cause).__name__ == "RaySystemError":

@@ -55,7 +55,7 @@ def ray_connection(options: EngineOptions) -> Iterator[None]:
     if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         if options.address is not None:
             raise UsageError(
-                f"--address {options.address}: this process is connected to Ray already: leave the address out, or call"
+                f"--address {options.address}: this process is connected to Ray already; leave the address out, or call"
                 " ray.shutdown() first",
                 code="already-connected",
             )
@@ -78,7 +78,7 @@ def ray_connection(options: EngineOptions) -> Iterator[None]:
                     ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **extra_options)
                 except (ConnectionError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError) as error:
                     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-                    message = f"--address {address}: Ray cannot be used there: {reason}"
+                    message = f"Ray cannot be used at --address {address} ({reason})"
                     raise UsageError(message, code="ray-unusable") from None
                 yield
             finally:
@@ -122,7 +122,7 @@ def _require_server(address: str) -> None:
         return
     match = re.fullmatch(r"(?:ray://)?(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})", address)
     if match is None:
-        raise UsageError(f"--address takes {_EXPECTED}; {address!r} is none of them", code="invalid-address")
+        raise UsageError(f"--address takes {_EXPECTED}; {address!r} is not one of them", code="invalid-address")
     host, port = match[1].strip("[]"), int(match[2])
     if not address.startswith("ray://"):
         from ray._private.services import resolve_ip_for_localhost
@@ -130,7 +130,7 @@ def _require_server(address: str) -> None:
         host = resolve_ip_for_localhost(host)  # Ray uses this machine's address instead of 127.0.0.1
     reason = reason_no_response(host, port)
     if reason is not None:
-        raise UsageError(f"--address {address}: {reason} ({host}); expected a Ray cluster: {_EXPECTED}", code="no-response")
+        raise UsageError(f"--address {address}: {reason} ({host}); expected {_EXPECTED}", code="no-response")
 
 
 def reason_no_response(host: str, port: int) -> str | None:

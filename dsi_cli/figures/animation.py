@@ -92,7 +92,7 @@ def animations(
         A file could not be written.
     """
     if "mp4" in formats and shutil.which("ffmpeg") is None:
-        message = "ffmpeg, which writes MP4, is not on PATH: install ffmpeg, or use --format gif or webp"
+        message = "ffmpeg, which writes MP4, is not on PATH; install ffmpeg, or use --format gif or webp"
         raise UsageError(message, code="no-ffmpeg")
     all_frames = heatmaps.requested_frames(results, options)
     if options.epochs is not None:
@@ -138,7 +138,7 @@ def make_animation(
             animation.save(temporary, writer=writer(fps=rate), dpi=DPI, progress_callback=report)
         except (subprocess.SubprocessError, BrokenPipeError):
             raise OutputError(
-                f"ffmpeg could not write {path}: use --format gif or webp", code="ffmpeg-failed", path=str(path)
+                f"ffmpeg could not write {path}; use --format gif or webp", code="ffmpeg-failed", path=str(path)
             ) from None
         atomic_write.write_atomically(path, temporary.read_bytes())
     return Animation(

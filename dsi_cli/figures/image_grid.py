@@ -75,11 +75,11 @@ def grid(listing: MistakeList[Mistake], open_image: Opener, style: Style) -> tup
     from matplotlib.figure import Figure
 
     if len(listing.rows) > MAX_IMAGES:
-        message = f"{len(listing.rows)} images are too many for a contact sheet: use --most {MAX_IMAGES} or less"
+        message = f"{len(listing.rows)} images are too many for a contact sheet; use --most {MAX_IMAGES} or less"
         raise UsageError(message, code="too-many-images", images=len(listing.rows))
     if listing.rows and not any(row.path for row in listing.rows):
         raise UsageError(
-            "the predictions contain no paths of images, which a contact sheet needs: run dsi analyze --test with image files "
+            "the predictions contain no paths of images, which a contact sheet needs; run dsi analyze --test with image files "
             "(class folders, Parquet, tars), or add a column 'path' to your predictions",
             code="no-image-paths",
         )

@@ -79,7 +79,7 @@ def parse_epochs(text: str | None) -> tuple[int, ...] | None:
         return tuple(range(int(match[1]), int(match[2]) + 1, int(match[3] or 1)))
     if re.fullmatch(r"\d{1,9}(\s*,\s*\d{1,9})*", text.strip()) is None:
         hint = "use epochs such as 0,5,30 or a range first:last:step"
-        raise UsageError(f"--epochs {text!r} cannot be read: {hint}", code="bad-epochs", epochs=text)
+        raise UsageError(f"--epochs {text!r} cannot be read; {hint}", code="bad-epochs", epochs=text)
     return tuple(int(part) for part in text.split(","))
 
 
@@ -152,14 +152,14 @@ def split_formats(names: Sequence[str], formats: Sequence[str]) -> tuple[list[st
     if film_formats and ANIMATION not in names:
         form = film_formats[0]
         raise UsageError(
-            f"only the animation can be written as {form}: run dsi plot OUT {ANIMATION} --format {form}",
+            f"only the animation can be written as {form}; run dsi plot OUT {ANIMATION} --format {form}",
             code="animation-format",
             format=form,
         )
     if figure_formats and set(names) == {ANIMATION}:
         form = figure_formats[0]
         raise UsageError(
-            f"the animation cannot be written as {form}: use one of {', '.join(FILMS)}", code="figure-format", format=form
+            f"the animation cannot be written as {form}; use one of {', '.join(FILMS)}", code="figure-format", format=form
         )
     return figure_formats or ["png"], film_formats or ["gif"]
 

@@ -58,7 +58,9 @@ def match_classes(
         # Numbers that are too high or repeated (``1`` and ``01``) have no match.
         numbers = [int(name) for name in samples.names]
         match = [number if number < classes and numbers.count(number) == 1 else None for number in numbers]
-        warnings.append(f"the class names of {samples.source} are numbers: taken as the classifier's class numbers, from 0")
+        warnings.append(
+            f"the class names of {samples.source} are numbers, so dsi takes them as the classifier's class numbers, from 0"
+        )
     missing = [name for name, number in zip(samples.names, match, strict=True) if number is None]
     if missing:
         unused = [name for number, name in enumerate(names) if number not in match]
@@ -137,8 +139,8 @@ def _match_by_number(samples: Samples, classes: int) -> tuple[NDArray[np.int64],
     if data_classes > classes or (data_classes < classes and samples.names is not None):
         more, fewer = ("data", "head") if data_classes > classes else ("head", "data")
         raise UsageError(
-            f"{samples.source}: expected {classes:,} classes, as the classifier has, found {data_classes:,}: "
-            f"more classes in the {more} than in the {fewer}; "
+            f"{samples.source}: expected {classes:,} classes, as the classifier has, found {data_classes:,}, so the {more} has "
+            f"more than the {fewer}; "
             "use the data it was trained on, or give --labels with the data's class names in the classifier's order",
             code="class-count",
             classes=classes,
@@ -149,12 +151,12 @@ def _match_by_number(samples: Samples, classes: int) -> tuple[NDArray[np.int64],
     names = samples.names or ()
     if not all(_is_number(name) for name in names):
         if samples.is_sorted:
-            order = "the class names are those of the data, in sorted order: taken as the classifier's order"
+            order = "dsi takes the class names of the data, in sorted order, as the classifier's order"
             warnings.append(f"{order}; give --labels if it is another")
     elif [int(name) for name in names] != sorted(map(int, names)):
         warnings.append(
-            f"the class names of {samples.source} are numbers in alphabetical order ({', '.join(names[:3])}, ...): used in this "
-            "order, as torchvision's ImageFolder does; give --labels with them in the classifier's order if that is another"
+            f"the class names of {samples.source} are numbers in alphabetical order ({', '.join(names[:3])}, ...), which dsi "
+            "uses as torchvision's ImageFolder does; give --labels with them in the classifier's order if that is another"
         )
     without_image = _warn_without_image(samples, samples.targets, classes if samples.names is None else samples.names)
     return samples.targets, warnings + without_image

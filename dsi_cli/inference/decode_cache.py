@@ -95,9 +95,9 @@ def decode(
             kept.append(sample)
             report()
     if bad and not (skip_bad and kept):
-        remedy = "replace them" if skip_bad or not kept else "--skip-bad-images leaves them out"
+        remedy = "replace them" if skip_bad or not kept else "add --skip-bad-images to leave them out"
         raise UsageError(
-            f"{len(bad):,} of {len(samples):,} images cannot be decoded, first {bad[0][0]}: {bad[0][1]}: {remedy}",
+            f"{len(bad):,} of {len(samples):,} images cannot be decoded, such as {bad[0][0]} ({bad[0][1]}); {remedy}",
             code="bad-images",
             bad=len(bad),
             samples=len(samples),
@@ -136,7 +136,7 @@ def stream(
     for sample, row in _decode_in_order(samples, transform, order, threads):
         if isinstance(row, str):
             if on_bad is None:
-                message = f"{samples.locate(sample)} cannot be decoded: {row}: --skip-bad-images leaves it out"
+                message = f"{samples.locate(sample)} cannot be decoded ({row}); add --skip-bad-images to leave it out"
                 raise UsageError(message, code="bad-image", sample=sample, reason=row)
             on_bad(sample, row)
             continue

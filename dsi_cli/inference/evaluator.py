@@ -158,7 +158,7 @@ class Evaluator:
             message = f"the model cannot process these images: {type(error).__name__}: {first_line(error)}"
             raise UsageError(message, code="model-failed") from None
         if len(images) == 1:
-            message = "a single image is too large for the memory: try --device cpu or a smaller --image-size"
+            message = "a single image is too large for the memory; add --device cpu, or a smaller --image-size"
             raise UsageError(message, code="out-of-memory")
         self._fitting = len(images) // 2
         if self.device.startswith("cuda"):
@@ -179,7 +179,7 @@ class Evaluator:
     def _logits(self, outputs: torch.Tensor, expected: tuple[int, int], kept: slice) -> NDArray[np.float32]:
         if outputs.dim() != 2 or outputs[:, kept].shape != expected:
             shape = tuple(outputs.shape)
-            message = f"the model's outputs have shape {shape}; expected {expected}: images, classes"
+            message = f"the model's outputs have shape {shape}; expected {expected} for images and classes"
             raise UnreadableError(message, code="output-shape", shape=shape, expected=expected)
         logits: NDArray[np.float32] = outputs[:, kept].float().cpu().numpy()
         if not np.isfinite(logits).all():

@@ -36,7 +36,7 @@ class Features:
         self._hook: Any = None
         if head is not None:
             if isinstance(model, torch.jit.ScriptModule):
-                message = "features within TorchScript are not accessible: give the model's Python code with --model"
+                message = "features within TorchScript are not accessible; give the model's Python code with --model"
                 raise UsageError(message, code="torchscript-features")
             self._module = model.get_submodule(head)
 

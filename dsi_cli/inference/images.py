@@ -33,12 +33,12 @@ def reason_not_decoded(error: BaseException) -> str:
     Examples
     --------
     >>> reason_not_decoded(UnidentifiedImageError("cannot identify image file <_io.BytesIO object at 0x7f2c>"))
-    'not an image that Pillow knows'
+    'not an image that Pillow can read'
     >>> reason_not_decoded(KeyError("x"))
     "KeyError: 'x'"
     """
     if isinstance(error, UnidentifiedImageError):
-        return "not an image that Pillow knows"
+        return "not an image that Pillow can read"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = " ".join(str(error).split())

@@ -120,7 +120,7 @@ def _transformers(name: str, spec: ModelSpec) -> BuiltModel:
     try:
         import transformers
     except ImportError:
-        message = "--model transformers:... needs the package transformers: pip install 'dsi-cli[transformers]'"
+        message = "--model transformers:... needs the package transformers; run pip install 'dsi-cli[transformers]'"
         raise UsageError(message, code="missing-package", package="transformers") from None
     folder = Path(name)
     if not (folder / "config.json").is_file():
@@ -145,7 +145,7 @@ def _torchscript(name: str, _requirements: ModelSpec) -> BuiltModel:
     try:
         return BuiltModel(torch.jit.load(name, map_location="cpu"))  # type: ignore[no-untyped-call]
     except RuntimeError:
-        message = f"--model torchscript:{name} is no TorchScript archive that torch can load; torch.jit.save writes one"
+        message = f"--model torchscript:{name} is not a TorchScript archive that torch can load; torch.jit.save writes one"
         raise UsageError(message, code="not-torchscript") from None
 
 
@@ -182,7 +182,7 @@ def _arguments(spec: str, function: Callable[..., Any], requirements: ModelSpec)
             missing.append(name)
     if missing:
         options = " ".join(f"--model-arg {name}=VALUE" for name in missing)
-        message = f"{spec} needs {', '.join(missing)}: give {options}"
+        message = f"{spec} needs {', '.join(missing)}; give {options}"
         raise UsageError(message, code="missing-model-argument", names=missing)
     return arguments
 

@@ -139,7 +139,7 @@ def _each(values: tuple[float, ...] | None, channels: int) -> tuple[float, ...] 
     if len(values) == 1:
         return values * channels
     raise UsageError(
-        f"{len(values)} values of mean or std for {count(channels, 'channel')}: give one value, or one per channel",
+        f"{len(values)} values of mean or std for {count(channels, 'channel')}; give one value, or one per channel",
         code="channel-values",
         values=len(values),
         channels=channels,

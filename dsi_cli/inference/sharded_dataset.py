@@ -133,7 +133,7 @@ def _datasets_library(shown: str) -> Iterator[Any]:
     try:
         import datasets
     except ImportError:
-        message = "this kind of data needs the package datasets: pip install 'dsi-cli[datasets]'"
+        message = "this kind of data needs the package datasets; run pip install 'dsi-cli[datasets]'"
         raise UsageError(message, code="missing-package", package="datasets") from None
     log = logging.getLogger("datasets")
     level, is_disabled = log.level, datasets.are_progress_bars_disabled()

@@ -101,7 +101,7 @@ def _indices_and_values(table: dict[object, object]) -> tuple[list[int], list[ob
         indices = [index for candidate in candidates if (index := _parse_index(candidate)) is not None]
         if len(indices) == len(keys) > 0:
             return indices, others
-    raise ValueError(f"found an object of {count(len(keys), 'key')} that is no index map")
+    raise ValueError(f"found an object of {count(len(keys), 'key')} that is not an index map")
 
 
 def _parse_index(key: object) -> int | None:

@@ -39,7 +39,7 @@ TILE_SIDE = 1024
 """The rows and columns of the parts in which the file of ranks is read."""
 MEASURES = ("cosine", "mse", "pearson")
 """The measures of a SAI that follow from sums."""
-SHORT_OF_MEMORY = "whole matrices in memory: give more with --memory"
+SHORT_OF_MEMORY = "whole matrices in memory; give more with --memory"
 TOO_MANY_CLASSES = "whole matrices, which are not made above 4,096 classes"
 """The requirements of measures that are not computed by blocks of rows, as the end of the reason why they are missing."""
 

@@ -144,7 +144,7 @@ def _checked(
         )
     if not np.all(np.diff(time) > 0):
         raise UsageError(
-            "phases need epochs that increase: sort the points, and keep one point per epoch", code="epochs-not-increasing"
+            "phases need epochs that increase; sort the points, and keep one point per epoch", code="epochs-not-increasing"
         )
     known = np.isfinite(curve)
     return time[known], curve[known], None if without is None else without[known]

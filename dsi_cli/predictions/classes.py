@@ -64,7 +64,7 @@ class ClassIndex:
             names = [ascii(name[:40]) for name, number in self._by_name.items() if number >= 0]
             or_name = f", or the name of exactly one class ({', '.join(names[:3])}, ...)" if names else ""
             raise UsageError(
-                f"{locate(first)}: the {kind} {label} is not a class: expected 0 to {self.size - 1}{or_name}; correct it, or give "
+                f"{locate(first)}: the {kind} {label} is not a class; expected 0 to {self.size - 1}{or_name}; correct it, or give "
                 "the classes that the predictions were made with (--labels)",
                 code="unknown-class",
                 values=kind,

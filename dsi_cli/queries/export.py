@@ -68,11 +68,11 @@ def export_frame(run: Results, query: ExportQuery) -> pd.DataFrame:
         if not query.ranked:
             return run.csm(*matrix, reference=query.reference, rows=rows, classes=classes)
         if classes is not None:
-            message = "--sorted ranks all classes of a row: leave out --classes; --rows selects rows"
+            message = "--sorted ranks all classes of a row; leave out --classes; --rows selects rows"
             raise UsageError(message, code="sorted-with-classes")
         return run.sorted(*matrix, query.reference, rows)
     if rows is not None or classes is not None:
-        message = "--rows and --classes select a part of a matrix: leave them out for a table"
+        message = "--rows and --classes select a part of a matrix; leave them out for a table"
         raise UsageError(message, code="classes-of-a-table")
     require_choice("table", table, TABLES)
     frame: pd.DataFrame = getattr(run, table)
@@ -105,7 +105,7 @@ def parse_classes(text: str | None, option: str) -> list[int | str] | None:
         parts = [part.strip() for part in text.split(",") if part.strip()]
         classes.extend(int(part) if part.isdecimal() and len(part) < 10 else part for part in parts)
     if not classes:
-        message = f"{option} {text!r} contains no class: write for example 0:100 or cat,dog"
+        message = f"{option} {text!r} contains no class; write for example 0:100 or cat,dog"
         raise UsageError(message, code="no-classes", option=option)
     return classes
 

@@ -255,7 +255,7 @@ def _trend(rows: Iterable[Row]) -> Trend | None:
 def _reason_no_agreement(rows: Sequence[Row], pair: str) -> str:
     aligned = [row for row in rows if row["metric"] == "sai" and row["of"] == pair]
     if any(row["value"] is not None for row in aligned):
-        return "pearson is not among the measures: run dsi analyze without --measure, or with --measure pearson"
+        return "pearson is not among the measures; run dsi analyze without --measure, or with --measure pearson"
     return next((row["reason"] for row in aligned if row["reason"]), "the classes have no reference matrix")
 
 

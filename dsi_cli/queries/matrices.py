@@ -69,7 +69,7 @@ def matrix_frames(run: Results, name: str, kind: str | None = None, split: str |
     """
     known = [matrix_kind.name for matrix_kind in KINDS]
     if kind is not None and kind not in known:
-        message = f"{kind!r} is no kind of matrix that changes over epochs: {expected(kind, known)}"
+        message = f"{kind!r} is not a matrix of epochs: {expected(kind, known)}"
         raise UsageError(message, code="unknown-kind", matrix=kind)
     for matrix_kind in KINDS:
         if kind not in (None, matrix_kind.name):

@@ -279,9 +279,9 @@ def neighbor_history(run: Results, of: str, query: NeighborQuery | None = None) 
     """
     query = query or NeighborQuery()
     if query.epoch is not None:
-        raise UsageError("neighbours over epochs are those of all epochs: leave out the epoch", code="epoch-not-applicable")
+        raise UsageError("neighbours over epochs are those of all epochs; leave out the epoch", code="epoch-not-applicable")
     if query.kind == "scsm":
-        message = "the reference matrix is the same at every epoch: choose another kind, or leave out the epochs"
+        message = "the reference matrix is the same at every epoch; choose another kind, or leave out the epochs"
         raise UsageError(message, code="matrix-without-epochs")
     query = fill_defaults(run, query)
     names = class_names(run, query.run)
@@ -331,7 +331,7 @@ def fill_defaults(run: Results, query: NeighborQuery) -> NeighborQuery:
     if query.split is not None:
         require_choice("split", query.split, SPLITS)
         if not has_splits:
-            message = f"a matrix of kind {query.kind} belongs to no split: leave out the split {query.split!r}"
+            message = f"a matrix of kind {query.kind} belongs to no split; leave out the split {query.split!r}"
             raise UsageError(message, code="matrix-without-splits", matrix=query.kind)
     elif has_splits:
         stored = [name for name in SPLITS if stored_epochs(run, replace(query, split=name))]
@@ -339,7 +339,7 @@ def fill_defaults(run: Results, query: NeighborQuery) -> NeighborQuery:
     # Check the epoch, or choose the last one.
     if query.kind == "scsm":
         if query.epoch is not None:
-            message = "the reference matrix (scsm) is the same at every epoch: leave out the epoch"
+            message = "the reference matrix (scsm) is the same at every epoch; leave out the epoch"
             raise UsageError(message, code="matrix-without-epochs")
         return query
     epochs = stored_epochs(run, query)

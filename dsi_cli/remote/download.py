@@ -86,7 +86,7 @@ def fetch_below(path: RemotePath, target: Path, is_selected: Callable[[str], boo
     folder = next(parent for parent in (target, *target.parents) if parent.exists())
     free = shutil.disk_usage(folder).free
     if size + _RESERVED_BYTES > free:
-        message = f"{size >> 20} MB would be downloaded to {folder}, which has {free >> 20} MB free: free some space"
+        message = f"{size >> 20} MB would be downloaded to {folder}, which has {free >> 20} MB free; free some space"
         raise UsageError(message, code="disk-full")
     with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(lambda job: _download(job[1], job[2], target / job[0]), jobs))

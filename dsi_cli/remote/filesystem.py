@@ -158,7 +158,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
         ) from None
     except ValueError:
         schemes = ", ".join(f"{name}://" for name in SCHEMES)
-        message = f"fsspec does not know the scheme {scheme}://; expected a local path, {schemes}"
+        message = f"fsspec cannot open {scheme}://; expected a local path, {schemes}"
         raise UsageError(message, code="unknown-scheme", scheme=scheme) from None
     except Exception as error:  # noqa: BLE001 (for example, Google's backend looks for credentials at once)
         message = f"{scheme}:// cannot be opened: {_to_os_error(error).strerror}"

@@ -50,14 +50,14 @@ def list_revisions(url: str, wanted: str, progress: Callable[[int, int], None] =
     shown = urls.without_secrets(url)
     match = _REPOSITORY.fullmatch(url.partition("://")[2].strip("/"))
     if urls.scheme_of(url) != "hf" or match is None:
-        message = f"--revisions needs a repository of the Hugging Face Hub, hf://ORG/MODEL; {shown} is none"
+        message = f"--revisions needs a repository of the Hugging Face Hub, hf://ORG/MODEL; {shown} is not one"
         raise UsageError(message, code="not-a-repository", path=shown)
     fs, _ = filesystem.open_filesystem(url)
     server = filesystem.server_of(fs)
     try:
         name, titles = server.send(lambda: _titles(fs, match, wanted, shown))
     except FileNotFoundError:
-        where = f"{shown} does not exist on the Hub: check the names of repository and revision{_LOGIN}"
+        where = f"{shown} does not exist on the Hub; check the names of repository and revision{_LOGIN}"
         raise UsageError(where, code="no-such-path", path=shown) from None
     except OSError as error:
         advice = _LOGIN if isinstance(error, PermissionError) else ""

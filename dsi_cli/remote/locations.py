@@ -38,7 +38,7 @@ def open_url(url: str) -> RemotePath:
 
     fs, root = filesystem.open_filesystem(url)
     if not root.strip("/"):
-        message = f"{urls.without_secrets(url)} has no bucket: expected {urls.scheme_of(url)}://BUCKET/PATH"
+        message = f"{urls.without_secrets(url)} has no bucket; expected {urls.scheme_of(url)}://BUCKET/PATH"
         raise UsageError(message, code="no-bucket")
 
     def refresh_listing() -> None:

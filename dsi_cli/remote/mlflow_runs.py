@@ -68,7 +68,7 @@ def find_runs(name: str) -> list[TrackedRun]:
     # MLflow would make an empty store.
     local = urlsplit(uri).path.removeprefix("/") if uri.startswith("sqlite:") else urls.local_path(uri)
     if urlsplit(uri).scheme in ("", "file", "sqlite") and not Path(local).exists():
-        message = f"there is no MLflow store {shown}: set MLFLOW_TRACKING_URI to the address of the server or the store"
+        message = f"there is no MLflow store {shown}; set MLFLOW_TRACKING_URI to the address of the server or the store"
         raise UsageError(message, code="no-such-path", path=shown)
     try:
         client = _client(uri)
@@ -103,7 +103,7 @@ def _search(client: Any, name: str) -> list[Any]:
         near = nearest(name, [experiment.name for experiment in experiments])
         raise UsageError(
             f"MLflow has no run or experiment {name}"
-            + (f"; did you mean mlflow:{near}?" if near else f" at {urls.clean_message(client.tracking_uri)}"),
+            + (f"; try mlflow:{near}" if near else f" at {urls.clean_message(client.tracking_uri)}"),
             code="no-such-path",
             path=f"mlflow:{name}",
         )

@@ -64,5 +64,5 @@ def find_tracked_runs(text: str) -> list[TrackedRun] | None:
             from dsi_cli.remote.wandb_runs import find_runs
         return find_runs(match[2])
     except ImportError:
-        message = f"{match[1]}: needs a package that is not installed; run pip install 'dsi-cli[{match[1]}]'"
+        message = f"{match[1]}: paths need a package that is not installed; run pip install 'dsi-cli[{match[1]}]'"
         raise UsageError(message, code="package-missing", scheme=match[1]) from None

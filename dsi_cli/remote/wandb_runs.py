@@ -68,7 +68,7 @@ def find_runs(name: str) -> list[TrackedRun]:
 
     name = name.replace("/runs/", "/").strip("/")
     if name.count("/") != 2:
-        message = f"wandb:{name} is no run: expected wandb:ENTITY/PROJECT/RUN, or wandb:FOLDER of an offline run"
+        message = f"wandb:{name} is not a run; expected wandb:ENTITY/PROJECT/RUN, or wandb:FOLDER of an offline run"
         raise UsageError(message, code="no-such-path", path=f"wandb:{name}")
     try:
         run = wandb.Api(timeout=_TIMEOUT_S).run(name)

@@ -56,7 +56,7 @@ def report_frame(results: Results, height: int) -> ReportFrame:
     path = layout.report_path(results.path)
     if not path.is_file():
         command = shlex.join(["dsi", "report", str(results.path)])
-        raise UsageError(f"{results.path} has no report: run {command}", code="no-report", path=str(results.path))
+        raise UsageError(f"{results.path} has no report; run {command}", code="no-report", path=str(results.path))
     return ReportFrame(path, height)
 
 

@@ -43,7 +43,7 @@ def confusion_counts(targets: Counts, predictions: Counts, classes: int) -> Any:
     for name, values in (("target", targets), ("prediction", predictions)):
         wrong = values[(values < 0) | (values >= classes)]
         if wrong.size:
-            message = f"{name} {wrong[0]} is no class: expected 0 to {classes - 1}"
+            message = f"{name} {wrong[0]} is not a class; expected 0 to {classes - 1}"
             raise UsageError(message, code="unknown-class", values=name, number=int(wrong[0]))
     if classes > similarity.MAX_DENSE_CLASSES:
         from scipy.sparse import coo_array

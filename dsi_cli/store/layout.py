@@ -115,11 +115,11 @@ def require_output(out: Path) -> None:
     """Raise `UsageError` if a folder does not exist, or holds no tables."""
     if not out.is_dir():
         raise UsageError(
-            f"no output folder {out}: run `dsi analyze CHECKPOINTS -o {out}` first", code="no-output", path=str(out)
+            f"there is no results folder {out}; run dsi analyze CHECKPOINTS -o {out} first", code="no-output", path=str(out)
         )
     if not is_output(out):
         raise UsageError(
-            f"{out} holds no {CHECKPOINTS.path}: it is no output of dsi analyze; expected the folder that its -o named",
+            f"{out} is not a results folder, because it has no {CHECKPOINTS.path}; give the folder that dsi analyze wrote",
             code="not-an-output",
             path=str(out),
         )
@@ -128,10 +128,10 @@ def require_output(out: Path) -> None:
 def require_usable(out: object, names: Collection[str], *, is_file: bool) -> None:
     """Raise `UsageError` if an output path is a file, or if the folder with these names belongs to something else."""
     if is_file:
-        raise UsageError(f"the output {out} is a file; -o wants a folder", code="output-is-a-file", path=str(out))
+        raise UsageError(f"the output {out} is a file; give -o a folder", code="output-is-a-file", path=str(out))
     if CHECKPOINTS.path not in names and not OUR_NAMES.issuperset(names):
         raise UsageError(
-            f"the output folder {out} holds other things; choose an empty or new one with -o",
+            f"the output folder {out} holds other files; choose an empty or new one with -o",
             code="foreign-folder",
             path=str(out),
         )

@@ -63,7 +63,9 @@ def _acquire(lock: FileLock, out: Path) -> None:
         holder = ""
         with suppress(OSError):
             holder = path.read_text(encoding="utf-8", errors="replace")[:100].strip()
-        raise BusyError(f"another dsi ({holder or 'unknown process'}) is writing to {out}: wait for it") from None
+        raise BusyError(
+            f"another dsi ({holder or 'unknown process'}) is writing to {out}; wait for it, or choose another folder with -o"
+        ) from None
     except OSError as error:
         if error.errno not in _NO_LOCK_ERRORS:
             raise
@@ -78,7 +80,7 @@ def _acquire(lock: FileLock, out: Path) -> None:
 def _warn_about_missing_locks(out: Path, reason: str) -> None:
     """Warn once that dsi cannot lock a results folder."""
     _log.warning(
-        "warning: the file system of %s has no locks (%s), so dsi cannot stop a second dsi; start no other one with this output",
+        "warning: the file system of %s has no locks (%s), so start no second dsi with this output",
         out,
         reason,
     )

@@ -191,7 +191,7 @@ class RemoteOutput:
             if self.kept is not None:
                 return
             if self._is_writing and self._lock_text() not in (self._owner, ""):
-                raise BusyError(f"another dsi has begun to write to {self.url} meanwhile: run the same command again")
+                raise BusyError(f"another dsi has begun to write to {self.url} meanwhile; run the same command again")
             versions: dict[str, FileVersion] = {}
             for folder, subfolders, names in os.walk(self.path):
                 subfolders[:] = [name for name in subfolders if name != _SCRATCH]

@@ -183,7 +183,8 @@ class Results:
         for text in (kind, split):
             if text is not None and not text.isidentifier():
                 raise UsageError(
-                    f"{text!r} is no kind or split of a matrix: expected names like ncsm, scsm, test", code="unknown-kind"
+                    f"{text!r} is not a kind or split of a matrix; expected names like ncsm, scsm, test",
+                    code="unknown-kind",
                 )
         labels = self._labels(name)
         if kind == "scsm":
@@ -223,7 +224,7 @@ class Results:
         similar_kind = None if kind in MATRIX_KINDS else nearest(kind, MATRIX_KINDS)
         hint = ""
         if splits and not split:
-            hint = f"; say which split (--split, in Python split=): {', '.join(splits)}"
+            hint = f"; add --split {splits[0]} (in Python split=)"
         elif similar_kind:
             hint = f"; try {similar_kind}"
         return UsageError(
@@ -246,8 +247,8 @@ class Results:
         """Raise `UsageError` if a run has so many classes that no matrix is stored; for functions that need complete matrices."""
         if self.is_vast(run):
             raise UsageError(
-                f"this needs whole matrices, which of more than {MAX_DENSE_CLASSES:,} classes are not stored:"
-                " dsi neighbors lists the nearest classes, dsi export --rows makes a part",
+                f"this needs whole matrices, which are not stored for more than {MAX_DENSE_CLASSES:,} classes;"
+                " dsi neighbors lists the nearest classes, and dsi export --rows writes a part",
                 code="matrix-too-large",
             )
 
@@ -301,7 +302,7 @@ class Results:
     def _split_path(self, table: Table, run: str, epoch: int | None, split: str, step: int | None) -> Path:
         if not split.isidentifier():
             raise UsageError(
-                f"{split!r} is no split: {expected(split, ('train', 'test'))}", code="unknown-split", split=split
+                f"{split!r} is not a split: {expected(split, ('train', 'test'))}", code="unknown-split", split=split
             )
         path = layout.split_path(self.path, table, run, split, self._epoch_or_last(run, epoch), step)
         if not path.is_file():
@@ -380,12 +381,12 @@ class Results:
                 return pd.DataFrame(parquet.to_matrix(parquet.read(path)), index=labels, columns=labels)
         if self.is_vast(run):
             raise UsageError(
-                f"the reference matrix of {len(labels):,} classes is not stored: dsi wordnet LABELS writes the nearest of each, and"
+                f"the reference matrix of {len(labels):,} classes is not stored; dsi wordnet LABELS writes the nearest of each, and"
                 " with --whole the matrix",
                 code="matrix-too-large",
             )
         raise UsageError(
-            f"run {run!r} has no reference matrix: no label of it was found in WordNet, or it has no labels",
+            f"run {run!r} has no reference matrix, because its labels are missing or not in WordNet; run dsi analyze with --labels",
             code="no-reference",
             run=run,
         )

@@ -26,8 +26,8 @@ class Tracker(NamedTuple):
 
 TRACKERS = (
     Tracker("tensorboard", "DIR", True, "event files, a folder a run"),
-    Tracker("wandb", "PROJECT", False, "Weights & Biases, offline unless WANDB_MODE says otherwise; project dsi"),
-    Tracker("mlflow", "URI", False, "a local store unless the URI or MLFLOW_TRACKING_URI says otherwise; experiment dsi"),
+    Tracker("wandb", "PROJECT", False, "Weights & Biases, offline unless WANDB_MODE is online; project dsi"),
+    Tracker("mlflow", "URI", False, "a local store unless the URI or MLFLOW_TRACKING_URI names another; experiment dsi"),
 )
 
 

@@ -73,10 +73,10 @@ def destination(text: str) -> Destination:
     name, _, target = text.partition(":")
     tracker = next((tracker for tracker in TRACKERS if tracker.name == name), None)
     if tracker is None:
-        message = f"--log-to takes {', '.join(map(form, TRACKERS))}; {text!r} is none of these"
+        message = f"--log-to takes {', '.join(map(form, TRACKERS))}; {text!r} is not one of these"
         raise UsageError(message, code="unknown-tracker", tracker=text)
     if tracker.needs_target and not target:
-        raise UsageError(f"--log-to {tracker.name} needs a target: {form(tracker)}", code="missing-target")
+        raise UsageError(f"--log-to {tracker.name} needs a target; write --log-to {form(tracker)}", code="missing-target")
     spec = find_spec(tracker.name)
     if spec is None or spec.origin is None:  # W&B's data folder ``wandb`` has a spec without an origin
         raise _missing_package(tracker, tracker.name)
@@ -85,7 +85,7 @@ def destination(text: str) -> Destination:
 
 def _missing_package(tracker: Tracker, package: str | None) -> UsageError:
     return UsageError(
-        f"--log-to {tracker.name} needs the package {package}: pip install 'dsi-cli[{tracker.name}]'",
+        f"--log-to {tracker.name} needs the package {package}; run pip install 'dsi-cli[{tracker.name}]'",
         code="package-missing",
         package=package,
     )

@@ -37,7 +37,7 @@ def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
         others = [file.name for file in path.parent.glob("*tfevents*") if file.name != path.name]
         if others:
             raise UsageError(
-                f"{path.parent} holds the curves of something else ({others[0]}): name another folder in {OPTION}, or remove them",
+                f"{path.parent} holds the curves of something else ({others[0]}); name another folder in {OPTION}, or remove them",
                 code="foreign-event-files",
                 path=str(path.parent),
             )

@@ -35,12 +35,12 @@ def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
 
     entity, _, project = (target or os.environ.get("WANDB_PROJECT") or PROJECT).rpartition("/")
     if "/" in entity:
-        message = f"--log-to wandb:{target} is no project: expected PROJECT or ENTITY/PROJECT"
+        message = f"--log-to wandb:{target} is not a project; expected PROJECT or ENTITY/PROJECT"
         raise UsageError(message, code="invalid-project")
     try:
         folders = [_send(run, entity or None, project) for run in runs]
     except (wandb.errors.UsageError, ValueError) as error:
-        raise UsageError(f"W&B does not take what was asked: {_line(error)}", code="tracker-settings") from None
+        raise UsageError(f"W&B refuses these settings: {_line(error)}", code="tracker-settings") from None
     except (wandb.errors.Error, OSError) as error:
         raise OutputError(f"W&B did not take the curves: {_line(error)}", code="tracker-failed") from None
     offline_folders = [os.path.relpath(folder) for folder in folders if folder is not None]

@@ -94,7 +94,7 @@ def test_analyze_with_little_memory_compares_in_blocks_until_more_is_given(
     monkeypatch.setattr(comparison, "DENSE_WITHOUT_BUDGET", 0)
     out = tmp_path / "out"
     analyze([run_folder], out, replace(OPTIONS, memory=1))
-    require_sums(curves_of(out), curves_of(whole), "needs whole matrices in memory: give more with --memory")
+    require_sums(curves_of(out), curves_of(whole), "needs whole matrices in memory; give more with --memory")
     key = ["epoch", "reference", "class_index", "group"]
     by_class = [pd.read_parquet(one / "alignment_by_class.parquet").set_index(key) for one in (out, whole)]
     assert by_class[0]["pearson_without"].isna().all(), "it needs whole matrices"

@@ -102,7 +102,7 @@ def test_everything_that_says_what_classes_and_heads_are_holds(call, make_run, l
     tree.unlink()
     printed = call(run, code=2)
     assert (
-        printed == f"dsi: {tree}, the --taxonomy of the earlier call, no longer exists: give --taxonomy FILE, or "
+        printed == f"dsi: {tree}, the --taxonomy of the earlier call, no longer exists; give --taxonomy FILE, or "
         "--taxonomy none to remove it\n"
     )
     call(run, "--taxonomy", "none", "--reference", "path", "--head", "none", "--map", "none")
@@ -124,7 +124,7 @@ def test_runs_keep_their_own_labels(call, make_run, lists, tmp_path):
     assert names(tmp_path, "a") == ANIMALS
     printed = call(one, two, code=2)
     assert printed.startswith("dsi: earlier calls gave the runs 'a' and 'b' different --labels (")
-    assert printed.endswith("): give --labels again, or analyse one run at a time\n")
+    assert printed.endswith("); give --labels again, or analyse one run at a time\n")
     call(one)
     assert names(tmp_path, "a") == ANIMALS
 

@@ -201,7 +201,7 @@ def test_a_model_of_another_kind_is_wrong_usage(options, message, own_run, evalu
     assert (
         pd.Series([error]).str.contains(rf"^run 'own', epoch_0\.pt: the weights do not fit the model: .*{message}").all()
     ), error
-    assert error.endswith("; no other checkpoint that was tried fits either: give the right model with --model")
+    assert error.endswith("; no other checkpoint that was tried fits either; give the right model with --model")
 
 
 def test_a_wrong_model_is_told_after_a_few_checkpoints(make_own, tmp_path, evaluate, monkeypatch):

@@ -86,7 +86,7 @@ def test_labels_of_another_number_leave_the_place_to_the_next_source(tmp_path):
     (tmp_path / "run/classes.txt").write_text("dog\ncat\n")
     summary = analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert summary.runs[0].resolved == 6
-    assert summary.warnings == ["run: classes.txt has 2 labels, the classifier 6 classes: not used"]
+    assert summary.warnings == ["run: classes.txt is not used, because it has 2 labels and the classifier 6 classes"]
 
 
 def test_labels_that_come_twice_and_weights_that_are_left_out_are_told(tmp_path):
@@ -103,9 +103,7 @@ def test_an_order_that_is_a_guess_is_told(tmp_path):
     for name in ("start", "middle", "end"):
         torch.save({"fc.weight": torch.randn(6, 8)}, tmp_path / "run" / f"{name}.pt")
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
-    assert warnings == [
-        "run: no file names its epoch: they are numbered from 1 in the order of their names, and joined to no log"
-    ]
+    assert warnings == ["run: no file names its epoch, so dsi numbers them from 1 by their names and joins no log"]
 
 
 def test_a_log_that_tells_finished_epochs_later_also_tells_of_what_is_gone(tmp_path):
@@ -125,7 +123,7 @@ def test_a_folder_of_somebody_elses_is_not_touched(tmp_path):
     mine = tmp_path / "out/.tmp/mine"
     mine.mkdir(parents=True)
     (tmp_path / "out/notes.txt").write_text("mine")
-    with pytest.raises(ValueError, match="holds other things; choose an empty or new one"):
+    with pytest.raises(ValueError, match="holds other files; choose an empty or new one"):
         analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert mine.is_dir()
     shutil.rmtree(tmp_path / "out")

@@ -54,7 +54,7 @@ def test_analyze_growing_head_is_one_run_with_curves_over_the_first_classes(tmp_
     weights = write_run(tmp_path / "run")
     labels = write_labels(tmp_path)
     summary = analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0, permutations=0, labels=labels))
-    assert any("the head grows from 4 to 9 classes: curves are over the first 4" in text for text in summary.warnings)
+    assert any("the head grows from 4 to 9 classes, so curves are over the first 4" in text for text in summary.warnings)
     results = dsi_cli.open_results(tmp_path / "out")
     assert results.names == ["run"]
     assert results.checkpoints["classes"].tolist() == list(WIDTHS)

@@ -92,7 +92,7 @@ def test_rows_without_labels_have_the_reason(analyzed):
         rows = curve(curves, "run", metric=metric)
         assert len(rows) == 4
         assert rows["value"].isna().all()
-        assert set(rows["reason"]) == {"no labels: give them with --labels FILE or PRESET"}
+        assert set(rows["reason"]) == {"no labels; add --labels FILE, or --labels PRESET"}
 
 
 def test_superclasses_are_equal_within_a_group():
@@ -199,7 +199,7 @@ def test_severity_with_too_few_known_classes_has_the_reason(analyzed, tree):
     analyze([out.parent / "run"], out, options_of(tree, "wordnet:path"))
     for metric in METRICS:
         rows = curve(tables(out)["curves"], "run", metric=metric)
-        assert set(rows["reason"]) == {"2 of 8 labels are known to zoo.csv: a hierarchy needs 4 or more"}
+        assert set(rows["reason"]) == {"2 of 8 labels are known to zoo.csv; a hierarchy needs 4 or more"}
 
 
 def test_superclasses_of_the_label_list_are_groups_and_superclasses(analyzed, tmp_path):

@@ -101,7 +101,7 @@ def test_for_labels_has_nan_for_classes_without_information_content(counts):
     (source,) = references.open_references([f"res:{counts}"], None)
     found = source.for_labels(labels_of("dog", "cat", "rock", "car"))
     assert_array_equal(np.isnan(np.diagonal(found.matrix.dense)), [False, False, True, False])
-    assert found.reason_missing == "3 of 4 labels are known to ic-few.dat: an alignment needs 4 or more"
+    assert found.reason_missing == "3 of 4 labels are known to ic-few.dat; an alignment needs 4 or more"
     assert found.matrix.dense[0, 1] == np.float32(-np.log(30 / 100))
 
 
@@ -116,7 +116,7 @@ def test_for_labels_replaces_infinities_by_the_largest_value(counts):
 def test_for_labels_without_labels_gives_the_reason(human):
     for source in references.open_references(["wup", str(human[0])], None):
         found = source.for_labels(without_labels(8))
-        assert found.reason_missing == "no labels: give them with --labels FILE or PRESET"
+        assert found.reason_missing == "no labels; add --labels FILE, or --labels PRESET"
         assert np.isnan(found.matrix.dense).all()
 
 
@@ -186,7 +186,7 @@ def test_analyze_with_a_custom_taxonomy_replaces_wordnet(make_run, tree, tmp_pat
 def test_analyze_with_too_few_known_labels_gives_the_reason(make_run, tmp_path):
     (tmp_path / "t.csv").write_text("cat,animal\ndog,animal\n")
     summary = analyze([make_run()], tmp_path / "out", quick(taxonomy=tmp_path / "t.csv"))
-    reason = "2 of 8 labels are known to t.csv: an alignment needs 4 or more"
+    reason = "2 of 8 labels are known to t.csv; an alignment needs 4 or more"
     assert summary.runs[0].no_reference == reason
     rows = curve(tables(tmp_path / "out")["curves"], "run", of="ncsm,scsm")
     assert set(rows["reason"]) == {reason}

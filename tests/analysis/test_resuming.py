@@ -221,7 +221,7 @@ def test_an_interrupt_has_its_exit_code_and_can_be_gone_on_from(number, code, lo
     process.send_signal(number)
     told, errors = process.communicate(timeout=60)
     assert (process.returncode, told) == (code, "")
-    assert errors == "dsi: interrupted: what was finished is kept; run the same command again to go on\n"
+    assert errors == "dsi: interrupted; finished work is kept, so run the same command again to continue\n"
     assert not (out / ".tmp").exists()
     assert not (out / ".lock").exists()
     left = len(matrices(out))

@@ -181,8 +181,8 @@ def test_rows_for_the_usable_epochs_alone_are_told(make_run, tmp_path):
     lay_beside(run, predictions[:3])
     told = analyze([run], tmp_path / "out", QUICK)
     assert [warning for warning in told.warnings if "preds.npy" in warning] == [
-        "run: preds.npy has 3 rows, the run has 4 epochs: the rows are taken for epochs 0, 2, 3, without epoch 1, whose "
-        "checkpoints are not used; if they belong to others, give an NPZ with `epochs`"
+        "run: preds.npy has 3 rows and the run 4 epochs, so dsi takes the rows for epochs 0, 2, 3, without the unused "
+        "checkpoints of epoch 1; if they belong to others, give an NPZ with `epochs`"
     ]
     assert_answers_are(tmp_path / "out", dict(zip((0, 2, 3), predictions, strict=False)))
 
@@ -292,7 +292,7 @@ def test_an_epoch_that_the_file_lacks_has_no_answer(make_run, tmp_path):
     run, out, predictions = make_run(), tmp_path / "out", drawn(4)
     options = written(tmp_path / "answers.npz", np.vstack([predictions[[2, 0]], drawn(1, seed=3)]), [2, 0, 9])
     summary = analyze([run], out, options)
-    warning = "run: answers.npz has no predictions for epochs 1, 3 (of 0, 1, 2, 3); it has epoch 9, which the run has not: left out"
+    warning = "run: answers.npz has no predictions for epochs 1, 3 (of 0, 1, 2, 3); it has epoch 9, which the run lacks"
     assert (summary.exit_code, summary.warnings) == (0, [warning])
     assert summary.runs[0].splits == {"test": "answers.npz (2 epochs, 160 samples)"}
     assert_answers_are(out, {0: predictions[0], 2: predictions[2]})

@@ -209,12 +209,12 @@ def test_idle_ends_it_with_the_last_row_of_the_log(make_run, watched, tmp_path):
 def test_idle_ends_it_with_a_line_if_the_output_is_busy_since(make_run, watched, tmp_path):
     def analysed(given):
         if len(watched.analysed) > 1:
-            raise BusyError("another dsi (process 1) is writing to out: wait for it")
+            raise BusyError("another dsi (process 1) is writing to out; wait for it, or choose another folder with -o")
         return analyze(given, tmp_path / "out", QUICK)
 
     run = make_run(epochs=1)
     events = watched([run], nothing, saves(run, 1), *[nothing] * 30, analyse=analysed, idle=100)
-    reason = "another dsi (process 1) is writing to out: wait for it"
+    reason = "another dsi (process 1) is writing to out; wait for it, or choose another folder with -o"
     assert events == [updated(("run", 0)), WaitingEvent(reason, is_blocked=True), EndedEvent(IDLE)]
 
 
@@ -226,7 +226,7 @@ def test_what_waiting_cannot_put_right_ends_it(make_run, watched, tmp_path):
     with pytest.raises(UsageError, match=r"^labels\.txt has 2 labels "):
         watched([run], nothing, analyse=lambda there: analyze(there, tmp_path / "out", wrong))
     (tmp_path / "out").write_text("no folder")
-    with pytest.raises(UsageError, match=r"/out is a file; -o wants a folder$"):
+    with pytest.raises(UsageError, match=r"/out is a file; give -o a folder$"):
         watched([run], nothing)
 
 
@@ -234,7 +234,9 @@ def test_another_process_that_writes_is_waited_for(make_run, watched, tmp_path):
     run, held = make_run(epochs=1), ExitStack()
     held.enter_context(lock.exclusive(tmp_path / "out"))
     waiting, new = watched([run], nothing, nothing, held.close, nothing)
-    reason = f"another dsi (process {os.getpid()}) is writing to {tmp_path}/out: wait for it"
+    reason = (
+        f"another dsi (process {os.getpid()}) is writing to {tmp_path}/out; wait for it, or choose another folder with -o"
+    )
     assert waiting == WaitingEvent(reason, is_blocked=True)
     assert new == updated(("run", 0))
 

@@ -194,8 +194,8 @@ def test_what_does_not_exist_has_a_reason_and_no_key(caplog):
             values = track(net, np.eye(CLASSES, dtype=int))
     assert set(values) == {"dsi/wsi_max", "dsi/wsi_min", "dsi/wsi_mean"}
     assert track.reasons == {
-        "sai": "no labels, and so nothing of WordNet: give them with labels=",
-        "widm": "no labels, and so nothing of WordNet: give them with labels=",
+        "sai": "there are no labels, so nothing of WordNet; give them with labels=",
+        "widm": "there are no labels, so nothing of WordNet; give them with labels=",
         "nidm": "no mistake",
     }
     assert len(caplog.records) == 2

@@ -364,7 +364,7 @@ def test_an_adapter_is_merged_with_its_base(options, scale, adapter, weight):
     scanned = scan_checkpoint(only(adapter.parent))
     np.testing.assert_allclose(scanned.weight, weight + scale * up @ down, rtol=1e-5, atol=1e-5)
     assert scanned.record.head == "fc.weight"
-    assert scanned.record.reason == "an adapter: the classifier is that of its base model"
+    assert scanned.record.reason == "the classifier of this adapter is that of its base model"
 
 
 @pytest.mark.parametrize(

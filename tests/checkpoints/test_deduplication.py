@@ -88,7 +88,7 @@ def test_settle_two_files_of_one_epoch_with_other_weights_fail_and_name_each_oth
     found = verdicts(
         deduplication.resolve_duplicates([A, at("epoch_1 (copy).pt", fingerprint="b"), at("epoch_2.pt", epoch=2)])
     )
-    reason = "epoch 1 is also in {}, with other weights; give only the files of one training: dsi analyze FILES"
+    reason = "epoch 1 is also in {}, with other weights; run dsi analyze with the files of one training only"
     assert found["epoch_1.pt"] == ("failed", 1, reason.format("epoch_1 (copy).pt"))
     assert found["epoch_1 (copy).pt"] == ("failed", 1, reason.format("epoch_1.pt"))
     assert found["epoch_2.pt"] == ("ok", 2, None)

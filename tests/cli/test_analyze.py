@@ -32,7 +32,7 @@ def refused(ran, message, code=2):
             r"^run 'own', epoch_0\.pt: the weights do not fit the model: 1 of another shape \(conv\.weight",
         ),
         (("--device", "gpu"), r"^--device gpu is not available: .*; try auto or cpu$"),
-        (("--predictions", "x.npy"), r"^--predictions and --test both give the test split: leave one of them out$"),
+        (("--predictions", "x.npy"), r"^--predictions and --test both give the test split; leave one of them out$"),
         (("--targets", "x.npy"), r"^--targets needs --predictions FILE$"),
     ],
 )
@@ -54,8 +54,8 @@ def test_a_gpu_that_is_not_there(own_run, evaluate):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--templates",), r"^--templates needs data: give --test DATA or --train DATA$"),
-        (("--model", "timm:test_vit"), r"^--model needs data: give --test DATA or --train DATA$"),
+        (("--templates",), r"^--templates needs data; add --test DATA or --train DATA$"),
+        (("--model", "timm:test_vit"), r"^--model needs data; add --test DATA or --train DATA$"),
         (("--templates", "--predictions", "x.npy"), r"^--templates needs data"),
     ],
 )
@@ -66,7 +66,7 @@ def test_what_needs_data(options, message, own_run, evaluate):
 def test_no_model_where_nothing_is_recorded(own_run, evaluate):
     refused(
         evaluate(own_run.folder),
-        r"^run 'own': its checkpoints do not name their model: give --model timm:NAME, .* or module:FUNCTION$",
+        r"^the checkpoints of run 'own' do not name their model; add --model with timm:NAME, .* or module:FUNCTION$",
     )
 
 
@@ -101,9 +101,7 @@ def test_labels_that_are_not_the_folders_names(own_run, evaluate, tmp_path):
     refused(ran, message.replace("'", "['\"]?"))
 
 
-ORDER = (
-    "warning: own: the class names are those of the data, in sorted order: taken as the classifier's order; give --labels"
-)
+ORDER = "warning: own: dsi takes the class names of the data, in sorted order, as the classifier's order; give --labels"
 
 
 def test_folders_in_the_place_of_labels_are_a_warning(own_run, evaluate, few, tmp_path):
@@ -139,12 +137,12 @@ def test_images_that_cannot_be_decoded(cache, own_run, evaluate, data):
     (error,) = ran.errors
     assert str(bad[0]) in error
     assert "cannot be decoded" in error
-    assert "--skip-bad-images leaves" in error
+    assert "--skip-bad-images to leave" in error
     if not cache:
-        assert error.startswith("2 of 100 images cannot be decoded, first ")
+        assert error.startswith("2 of 100 images cannot be decoded, such as ")
     ran = evaluate(own_run.folder, *own_run.options, *cache, "--skip-bad-images", data=data, out="skipped")
     assert ran.code == 0, ran.stderr
-    assert "warning: test: 2 images cannot be decoded and are left out, first " in ran.stderr
+    assert "warning: test: dsi leaves out 2 images that cannot be decoded, such as " in ran.stderr
     assert str(bad[0]) in ran.stderr
     found = ran.predictions(1)
     assert (len(found), found["sample"].max()) == (98, 99)

@@ -80,7 +80,7 @@ def test_a_folder_without_checkpoints(names, said, dsi, tmp_path):
 def test_a_label_list_is_not_overwritten(dsi, tmp_path):
     labels = tmp_path / "labels.txt"
     labels.write_text("dog\ncat\n", encoding="utf-8")
-    expected = f"{labels} is the label list itself: it would be overwritten"
+    expected = f"{labels} is the label list itself; give another name to --write-map"
     failed(dsi("wordnet", labels, "-o", labels), 2, expected)
     failed(dsi("wordnet", labels, "-o", tmp_path / "x.parquet", "--write-map", labels), 2, expected)
     assert labels.read_text(encoding="utf-8") == "dog\ncat\n"
@@ -124,7 +124,7 @@ def test_labels_of_another_number_of_classes(dsi, make_run, tmp_path):
     labels = tmp_path / "labels.txt"
     labels.write_text("cat\ndog\nhorse\nship\n", encoding="utf-8")
     ended = dsi("analyze", run, "-o", tmp_path / "out", "--labels", labels)
-    what = "but the classifier of run 'run' has 8 classes: give the list that the model was trained with"
+    what = "but the classifier of run 'run' has 8 classes; give the list that the model was trained with"
     failed(ended, 2, f"labels.txt has 4 labels ('cat', 'dog', 'horse', ...), {what}")
     ended = dsi("analyze", run, "-o", tmp_path / "out", "--labels", "cifar100")
     failed(ended, 2, f"the preset cifar100 has 100 labels ('apple', 'aquarium_fish', 'baby', ...), {what}")
@@ -135,12 +135,12 @@ def test_other_labels_beside_the_checkpoints(dsi, make_run, tmp_path):
     run, out = make_run(labels=ANIMALS[:5]), tmp_path / "out"
     ended = dsi("analyze", run, "-o", out, *QUICK)
     done(ended, 0, out)
-    assert "warning: run: classes.txt has 5 labels, the classifier 8 classes: not used\n" in ended.err
-    assert "warning: no labels for 8 classes, so no agreement: add --labels FILE" in ended.err
+    assert "warning: run: classes.txt is not used, because it has 5 labels and the classifier 8 classes\n" in ended.err
+    assert "warning: no labels for 8 classes, so no agreement; add --labels FILE" in ended.err
     assert "  dsi labels --presets\n" in ended.err
     sai = tables(out)["curves"].query("metric == 'sai'")
     assert sai["value"].isna().all()
-    assert set(sai["reason"]) == {"no labels: give them with --labels FILE or PRESET"}
+    assert set(sai["reason"]) == {"no labels; add --labels FILE, or --labels PRESET"}
 
 
 def test_labels_that_wordnet_does_not_know(dsi, make_run, tmp_path, monkeypatch):
@@ -148,7 +148,7 @@ def test_labels_that_wordnet_does_not_know(dsi, make_run, tmp_path, monkeypatch)
     run, out = make_run(labels=labels), tmp_path / "out"
     ended = dsi("analyze", run, "-o", out, *QUICK)
     done(ended, 0, out)
-    reason = "0 of 8 labels are known to WordNet: an alignment needs 4 or more"
+    reason = "0 of 8 labels are known to WordNet; an alignment needs 4 or more"
     assert f"warning: no agreement with WordNet: {reason}\n" in ended.err
     assert "8 labels without a synset left out of the agreement: qzxa, qzxb, qzxc, qzxd, qzxe, ... (" in ended.err
     assert ended.err.endswith(f"  dsi labels {run / 'classes.txt'} --write-map map.csv\n")
@@ -229,9 +229,7 @@ def test_a_zero_row(dsi, make_run, tmp_path):
     save_head(run / "epoch_1.pt", weight, epoch=1)
     ended = dsi("analyze", run, "-o", out, *QUICK)
     done(ended, 0, out)
-    warning = (
-        "warning: run: zero weights in class 'frog': without a direction the similarity to all others is 0 (epoch 1)\n"
-    )
+    warning = "warning: run: zero weights in class 'frog', so the similarity to all others is 0 (epoch 1)\n"
     assert ended.err.endswith(warning)
     row = pd.read_parquet(out / "csms" / "run" / "ncsm" / "1.parquet")["similarity"][3]
     assert list(row) == [0, 0, 0, 1, 0, 0, 0, 0]
@@ -292,9 +290,9 @@ def test_an_output_that_is_a_file_or_holds_other_things(dsi, make_run, tmp_path)
     before = contents(run)
     file = tmp_path / "file"
     file.write_text("mine", encoding="utf-8")
-    failed(dsi("analyze", run, "-o", file), 2, f"the output {file} is a file; -o wants a folder")
+    failed(dsi("analyze", run, "-o", file), 2, f"the output {file} is a file; give -o a folder")
     assert file.read_text(encoding="utf-8") == "mine"
-    other = f"the output folder {run} holds other things; choose an empty or new one with -o"
+    other = f"the output folder {run} holds other files; choose an empty or new one with -o"
     failed(dsi("analyze", run, "-o", run), 2, other)
     assert contents(run) == before
 
@@ -350,7 +348,11 @@ def test_an_output_that_another_process_writes(dsi, dsi_process, make_run, tmp_p
     with lock.exclusive(out):
         (out / "csms").mkdir()  # else the folder would go with the lock
         ended = dsi_process("analyze", run, "-o", out, *QUICK)
-        failed(ended, 5, f"another dsi (process {os.getpid()}) is writing to {out}: wait for it")
+        failed(
+            ended,
+            5,
+            f"another dsi (process {os.getpid()}) is writing to {out}; wait for it, or choose another folder with -o",
+        )
         (out / "csms").rmdir()
     done(dsi("analyze", run, "-o", out, *QUICK), 0, out)
 
@@ -396,8 +398,8 @@ def test_epochs_that_are_not_there(dsi, make_run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("scan",), "nothing to scan: give checkpoint files or folders, or --tensors FILE"),
-        (("export", "/nowhere"), "no output folder /nowhere: run `dsi analyze CHECKPOINTS -o /nowhere` first"),
+        (("scan",), "there is nothing to scan; give checkpoints, as in dsi scan ckpts/"),
+        (("export", "/nowhere"), "there is no results folder /nowhere; run dsi analyze CHECKPOINTS -o /nowhere first"),
     ],
 )
 def test_calls_that_cannot_be_right(arguments, line, dsi):

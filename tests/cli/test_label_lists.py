@@ -13,7 +13,7 @@ QUICK = ("--draws", 0, "--no-report")
 
 def test_placeholders_are_asked_about_in_one_line(dsi, make_run, tmp_path, monkeypatch):
     run, out = make_run(labels=[f"class_{number}" for number in range(len(ANIMALS))]), tmp_path / "out"
-    asked = "the labels are placeholders (class_0, class_1, ...): give the real class names with --labels FILE or PRESET"
+    asked = "the labels are placeholders (class_0, class_1, ...); give the class names with --labels FILE"
     ended = dsi("analyze", run, "-o", out, *QUICK)
     assert ended.code == 0
     assert [line for line in ended.err.splitlines() if "class_0" in line] == [
@@ -27,12 +27,12 @@ def test_placeholders_are_asked_about_in_one_line(dsi, make_run, tmp_path, monke
     ended = dsi("labels", "run/classes.txt")
     assert ended.err.splitlines() == [
         "0 of 8 labels in WordNet 3.0, from classes.txt; 8 uncertain (?)",
-        "The labels are placeholders (class_0, class_1, ...): replace them by the class names.",
+        "The labels are placeholders (class_0, class_1, ...). Replace them by the class names.",
     ]
     assert dsi("wordnet", "run/classes.txt") == (
         3,
         "",
-        "dsi: none of 8 labels is known to WordNet: 'class_0' is a placeholder: give the real class name\n",
+        "dsi: none of 8 labels is known to WordNet: 'class_0' is a placeholder; give the real class name\n",
     )
 
 
@@ -44,8 +44,8 @@ def test_labels_that_wordnet_mostly_lacks_are_all_uncertain(dsi, tmp_path):
     path, run, out = tmp_path / "makes.txt", tmp_path / "run", tmp_path / "out"
     path.write_text("\n".join(MAKES), encoding="utf-8")
     said = (
-        "19 of 26 labels are unknown to WordNet 3.0, so the senses of the others are uncertain, too: compare with a taxonomy of "
-        "your own (--taxonomy FILE) or a matrix (--reference FILE), or choose the synsets (--map FILE)"
+        "19 of 26 labels are unknown to WordNet 3.0, so the senses of the others are uncertain, too; add --taxonomy FILE "
+        "or --reference FILE, or choose the synsets with --map FILE"
     )
     found = json.loads(dsi("labels", path, "--json").out)["labels"]
     assert all(row["uncertain"] for row in found)

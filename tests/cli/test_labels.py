@@ -105,7 +105,7 @@ def test_presets_are_listed(dsi):
         (("cifar10", "--presets"), "--presets lists the presets and takes no label list; leave out 'cifar10'"),
         (
             ("cifar10", "-i"),
-            "--interactive needs a terminal: use --write-map map.csv, edit the file, then add --map map.csv",
+            "--interactive needs a terminal; use --write-map map.csv, edit the file, then add --map map.csv",
         ),
     ],
 )

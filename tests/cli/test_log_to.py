@@ -30,7 +30,7 @@ def test_a_wrong_tracker_is_told_before_anything_is_done(make_run, tmp_path, dsi
     ended = dsi("analyze", make_run(), "-o", tmp_path / "out", "--log-to", "tensorbored:logs")
     assert ended.code == 2
     assert ended.err == (
-        "dsi: --log-to takes tensorboard:DIR, wandb[:PROJECT], mlflow[:URI]; 'tensorbored:logs' is none of these\n"
+        "dsi: --log-to takes tensorboard:DIR, wandb[:PROJECT], mlflow[:URI]; 'tensorbored:logs' is not one of these\n"
     )
     assert not (tmp_path / "out").exists()
 
@@ -41,9 +41,9 @@ def test_a_tracker_that_cannot_be_written_to_costs_no_table(make_run, tmp_path, 
     ended = dsi("analyze", make_run(), "-o", out, *QUICK, "--log-to", f"tensorboard:{logs}")
     assert ended.code == 5
     (line,) = [line for line in ended.err.splitlines() if line.startswith("dsi: ")]
-    assert line.startswith(f"dsi: not logged: {logs}/run/events.out.tfevents.0.dsi.")
-    assert line.endswith(f"Not a directory; choose another output with --log-to tensorboard:DIR; the tables are complete,"
-                         f" dsi export {out} --log-to logs them")  # fmt: skip
+    assert line.startswith(f"dsi: the curves were not logged: {logs}/run/events.out.tfevents.0.dsi.")
+    assert line.endswith(f"Not a directory; choose another output with --log-to tensorboard:DIR; to log them,"
+                         f" run dsi export {out} --log-to")  # fmt: skip
     assert f"  Tables     {out}\n" in ended.out
     logs.unlink()
     assert dsi("export", out, "--log-to", f"tensorboard:{logs}").code == 0
@@ -52,7 +52,7 @@ def test_a_tracker_that_cannot_be_written_to_costs_no_table(make_run, tmp_path, 
 def test_what_has_no_chance_level_is_named_and_not_logged(make_run, tmp_path, dsi):
     out, told = (
         tmp_path / "out",
-        "not logged, having no chance level (dsi analyze --permutations gives it): sai/ncsm,scsm/kendall",
+        "not logged, because they have no chance level: sai/ncsm,scsm/kendall; dsi analyze --permutations 200 adds it",
     )
     measures = ("--measure", "cosine", "--measure", "kendall")
     log_to = ("--log-to", f"tensorboard:{tmp_path}/logs")

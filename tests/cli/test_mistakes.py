@@ -130,7 +130,7 @@ def test_images_that_have_moved(out, images, tmp_path, dsi):
         (("--truth", "dgo"), 2, "no class 'dgo': try dog"),
         (("--run", "walk"), 2, "no run 'walk'"),
         (("-n", 0), 2, "invalid value for '--most'"),
-        (("--pairs", "--sheet", "x.png"), 2, "a contact sheet shows samples: leave out --pairs, or --sheet"),
+        (("--pairs", "--sheet", "x.png"), 2, "a contact sheet shows samples; leave out --pairs, or --sheet"),
         (("--images", "x"), 2, "add --sheet FILE.png"),
         (("--sheet", "x.jpg"), 2, "expected a name that ends in .png, found 'x.jpg'"),
         (("--sheet", "none/x.png"), 5, "none/x.png could not be written: No such file or directory"),

@@ -177,7 +177,7 @@ def test_wordnet_lists_the_nearest_where_asked(dsi, tmp_path):
     assert rows["neighbor_name"].to_list() == list(row.index[:2])
     assert rows["similarity"].to_list() == list(row[:2])
     ended = dsi("wordnet", "cifar10", "--neighbors", "2", "--whole", "-o", tmp_path / "y.parquet")
-    message = "expected --whole or --neighbors, found --whole and --neighbors 2: leave one out"
+    message = "--whole and --neighbors 2 exclude each other; leave one out"
     assert (ended.code, ended.out, ended.err) == (2, "", f"dsi: {message}\n")
     assert not (tmp_path / "y.parquet").exists()
     assert one_document(dsi("wordnet", "cifar10", "-o", tmp_path / "x.parquet", "--json"))["neighbors"] is None

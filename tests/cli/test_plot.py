@@ -72,8 +72,16 @@ def test_an_epoch_that_is_not_there_is_named(analysed: Analysed, dsi: Command, t
 def test_failures_say_what_to_do(analysed: Analysed, dsi: Command, tmp_path: Path):
     for arguments, code, message in (
         (("wsii",), 2, "no figure 'wsii': use wsi"),
-        (("typicality",), 2, "without data in this output: typicality needs features of samples (--test with --model)"),
-        (("heatmaps", "--epochs", "99"), 2, "nothing to draw for heatmaps: this output has nothing of that --epochs"),
+        (
+            ("typicality",),
+            2,
+            "because this folder has no data: typicality needs features of samples (--test with --model)",
+        ),
+        (
+            ("heatmaps", "--epochs", "99"),
+            2,
+            "nothing to draw for heatmaps with this --epochs; leave it out to draw what this folder has",
+        ),
         (("wsi", "--format", "bmp"), 2, "no format 'bmp': expected one of png, svg, pdf"),
         (("wsi", "--columns", "3"), 2, "--columns"),
         (("heatmaps", "--scale", "log"), 2, "no scale 'log': expected rank or raw"),
@@ -82,4 +90,4 @@ def test_failures_say_what_to_do(analysed: Analysed, dsi: Command, tmp_path: Pat
         ended = dsi("plot", analysed.out, "-o", tmp_path, *arguments)
         assert (ended.code, message in ended.err) == (code, True), ended.err
     assert dsi("plot", tmp_path / "none").code == 2
-    assert dsi("plot").err.startswith("dsi: expected the output folder of dsi analyze: dsi plot OUTPUT; ")
+    assert dsi("plot").err.startswith("dsi: expected a results folder, as in dsi plot dsi-out; ")

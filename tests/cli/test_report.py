@@ -40,7 +40,7 @@ def test_a_report_that_cannot_be_written_is_one_line_and_exit_code_5(make_run, t
     ended = dsi("analyze", make_run(), "-o", out, "--draws", 0)
     assert ended.code == 5
     (line,) = [line for line in ended.err.splitlines() if line.startswith("dsi: ")]
-    assert line.startswith(f"dsi: no report: {out}/report.html could not be written: ")
+    assert line.startswith(f"dsi: no report, because {out}/report.html could not be written: ")
     assert line.endswith("the tables are complete, and this command writes it again:")
     assert f"  Tables     {out}\n" in ended.out
     assert (out / "curves.parquet").is_file()
@@ -49,4 +49,4 @@ def test_a_report_that_cannot_be_written_is_one_line_and_exit_code_5(make_run, t
 def test_what_is_no_output_is_wrong_usage(tmp_path, dsi):
     ended = dsi("report", tmp_path)
     assert ended.code == 2
-    assert ended.err.startswith(f"dsi: {tmp_path} holds no checkpoints.parquet")
+    assert ended.err.startswith(f"dsi: {tmp_path} is not a results folder, because it has no checkpoints.parquet")

@@ -42,7 +42,7 @@ def test_nearest_labels_are_a_table(dsi, listed, tmp_path):
     assert ended == (2, "", "dsi: NPY holds matrices: export a table as parquet or csv\n")
     ended = dsi("wordnet", "imagenet12k", "--whole", "-o", tmp_path / "t2.csv")
     assert (ended.code, ended.out) == (2, "")
-    assert "a matrix of 11,821 labels is written block by block, and only as Parquet" in ended.err
+    assert "a matrix of 11,821 labels is written only as Parquet" in ended.err
 
 
 @pytest.mark.parametrize(

@@ -223,10 +223,13 @@ def test_watch_logs_to_a_tracker(make_run, dsi, tmp_path):
             ("--epochs", "5:9", "--until-epoch", 4),
             "--epochs 5:9 selects no epoch up to --until-epoch 4; change one of them",
         ),
-        (("--log-to", "paper"), "--log-to takes tensorboard:DIR, wandb[:PROJECT], mlflow[:URI]; 'paper' is none of these"),
+        (
+            ("--log-to", "paper"),
+            "--log-to takes tensorboard:DIR, wandb[:PROJECT], mlflow[:URI]; 'paper' is not one of these",
+        ),
         (("--every", "0s"), "--every takes a time, for example 90s, 30m or 2h; '0s' is not of that form"),
         (("--idle", "10s"), "--idle 10s is not longer than --every 10s; use --idle 20s or longer"),
-        (("--model", "timm:resnet18"), "--model needs data: give --test DATA or --train DATA"),
+        (("--model", "timm:resnet18"), "--model needs data; add --test DATA or --train DATA"),
     ],
 )
 def test_options_that_cannot_be_right(options, line, make_run, dsi, tmp_path):

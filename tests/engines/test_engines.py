@@ -61,5 +61,5 @@ sys.exit(main_with_exit_code(["analyze", {str(tmp_path)!r}, "--engine", "ray"]))
 """
     (tmp_path / "epoch_0.pt").write_bytes(b"PK\x03\x04")
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert ended.stderr == "dsi: --engine ray needs Ray, which is not installed: pip install 'dsi-cli[ray]'\n"
+    assert ended.stderr == "dsi: --engine ray needs Ray, which is not installed; run pip install 'dsi-cli[ray]'\n"
     assert ended.returncode == 2

@@ -124,7 +124,7 @@ def test_an_interrupt_does_not_wait_for_a_file_that_cannot_be_read(tmp_path):
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (
         130,
-        "dsi: interrupted: what was finished is kept; run the same command again to go on\n",
+        "dsi: interrupted; finished work is kept, so run the same command again to continue\n",
     )
 
 

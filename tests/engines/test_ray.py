@@ -190,7 +190,7 @@ def test_jobs_that_fill_a_machine_take_all_its_cores(engine):
 
 def test_other_versions_are_not_mixed(engine, monkeypatch):
     monkeypatch.setattr("dsi_cli.engines.ray.__version__", "0.0.1")
-    with pytest.raises(UsageError, match=r" has dsi .*, but here it is 0\.0\.1: install the same on every node$"):
+    with pytest.raises(UsageError, match=r" has dsi .*, but here it is 0\.0\.1; install the same on every node$"):
         list(engine.map_in_order(abs, [1], refuses))
 
 
@@ -301,7 +301,7 @@ def test_a_checkpoint_that_a_node_does_not_see_is_a_failed_row(cluster, make_run
         os.close(hidden)
     ((path, _, reason),) = summary.runs[0].problems
     assert Path(path).name == "epoch_7.pt"
-    wanted = f"{socket.gethostname()} cannot see it: checkpoints must be in a place that every node of the cluster sees"
+    wanted = f"{socket.gethostname()} cannot see it; put the checkpoints where every node of the cluster sees them"
     assert reason == wanted
 
 
@@ -333,7 +333,7 @@ def test_the_command_starts_ray_for_itself_and_ctrl_c_leaves_nothing_of_it(make_
     assert list(Path(home).glob("dsi-*/session_latest/sockets/raylet"))
     os.killpg(started.pid, signal.SIGINT)  # as a terminal does: to Ray's processes too
     printed, said = started.communicate(timeout=100)
-    assert (printed, said) == ("", "dsi: interrupted: what was finished is kept; run the same command again to go on\n")
+    assert (printed, said) == ("", "dsi: interrupted; finished work is kept, so run the same command again to continue\n")
     assert started.returncode == 130
     assert list(Path(home).iterdir()) == []
     shutil.rmtree(home)
@@ -343,7 +343,7 @@ def test_a_process_has_one_connection(cluster):
     with (
         open_engine(EngineOptions("ray", cluster.address)) as found,
         pytest.raises(
-            UsageError, match=r"this process is connected to Ray already: leave the address out, or call ray\.shut"
+            UsageError, match=r"this process is connected to Ray already; leave the address out, or call ray\.shut"
         ),
     ):
         list(found.map_in_order(abs, [1], refuses))

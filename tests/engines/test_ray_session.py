@@ -22,14 +22,14 @@ def refuses(job, reason):
     [
         (
             "127.0.0.1:1",
-            r"^--address 127\.0\.0\.1:1: Connection refused \([\d.]+\); expected a Ray cluster: auto, HOST:6379 or",
+            r"^--address 127\.0\.0\.1:1: Connection refused \([\d.]+\); expected auto, HOST:6379 or",
         ),
         (
             "ray://127.0.0.1:1",
-            r"^--address ray://127\.0\.0\.1:1: Connection refused \(127\.0\.0\.1\); expected a Ray cluster",
+            r"^--address ray://127\.0\.0\.1:1: Connection refused \(127\.0\.0\.1\); expected auto",
         ),
         ("head", r"^--address takes auto, HOST:6379 or ray://HOST:10001; 'head' is none of them$"),
-        ("127.0.0.1:99999", r"^--address 127\.0\.0\.1:99999: .*; expected a Ray cluster"),
+        ("127.0.0.1:99999", r"^--address 127\.0\.0\.1:99999: .*; expected auto"),
     ],
 )
 def test_an_address_where_nothing_answers(address, message):

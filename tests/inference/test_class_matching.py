@@ -48,7 +48,7 @@ def test_names_that_are_numbers_are_class_numbers(width):
     data = tuple(sorted(str(number).zfill(width) for number in range(12)))
     targets, warnings = match_classes(_samples(data), 12, list("abcdefghijkl"), None)
     assert targets.tolist() == [int(name) for name in data]
-    assert warnings == ["the class names of DATA are numbers: taken as the classifier's class numbers, from 0"]
+    assert warnings == ["the class names of DATA are numbers, so dsi takes them as the classifier's class numbers, from 0"]
 
 
 def test_ids_of_the_data_tell_two_classes_of_one_name_apart():
@@ -115,7 +115,7 @@ def test_a_sorted_order_that_nobody_stated_is_told():
     targets, warnings = match_classes(samples, 2, None, None)
     assert targets.tolist() == [1, 0, 1]
     assert warnings == [
-        "the class names are those of the data, in sorted order: taken as the classifier's order; give --labels if it is another"
+        "dsi takes the class names of the data, in sorted order, as the classifier's order; give --labels if it is another"
     ]
     assert match_classes(samples, 2, ("b", "a"), None)[1] == []
     assert match_classes(replace(_samples(("0", "1")), is_sorted=True), 2, None, None)[1] == []

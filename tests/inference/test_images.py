@@ -53,8 +53,8 @@ def _error(function, *args):
 
 def test_reasons_are_one_line(tmp_path, monkeypatch):
     whole = _encoded(Image.effect_noise((64, 64), 90), "JPEG")
-    assert _error(open_bytes, b"not an image") == "not an image that Pillow knows"
-    assert _error(open_bytes, b"") == "not an image that Pillow knows"
+    assert _error(open_bytes, b"not an image") == "not an image that Pillow can read"
+    assert _error(open_bytes, b"") == "not an image that Pillow can read"
     assert "truncated" in _error(open_bytes, whole[: len(whole) // 2])
     assert _error(open_file, tmp_path / "missing.png") == "No such file or directory"
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
@@ -68,7 +68,7 @@ def test_reasons_are_one_line(tmp_path, monkeypatch):
         (RuntimeError("two\nlines"), "RuntimeError: two lines"),
         (ValueError(), "ValueError"),
         (OSError(), "OSError"),
-        (UnidentifiedImageError("<_io.BytesIO object at 0x7f>"), "not an image that Pillow knows"),
+        (UnidentifiedImageError("<_io.BytesIO object at 0x7f>"), "not an image that Pillow can read"),
     ],
 )
 def test_other_errors_have_their_type(error, expected):

@@ -107,7 +107,7 @@ def test_every_encoding_is_read(write, encoding, suffix):
         ("a.json", "[" * 100_000, "found JSON that is nested too deeply"),
         ("a.json", "[" + "1" * 10_000 + "]", "thousands of digits"),
         ("a.json", "7", "found a number"),
-        ("a.json", "{}", "found an object of 0 keys that is no index map"),
+        ("a.json", "{}", "found an object of 0 keys that is not an index map"),
         ("a.json", '{"id2label": {"0": "cat", "2": "dog"}}', "without 1"),
         ("config.json", '{"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}', "found only placeholders"),
     ],

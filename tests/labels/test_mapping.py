@@ -56,7 +56,7 @@ def test_any_usual_encoding_is_read(write, encoding):
         ("index,synset\n1,n99999999\n", "line 2: 'n99999999' is not in WordNet 3.0; it may be from another version"),
         ("index,synset\n1,dog.n.09\n", "line 2: 'dog.n.09' is not in WordNet 3.0, which has 7 noun senses"),
         ("index,synset\n1,run.v.01\n", "line 2: 'run.v.01' is no noun"),
-        ("index,synset\n1,dog\n", r"line 2: 'dog' is no id; expected a WordNet 3.0 id \(n02084071\), a synset name"),
+        ("index,synset\n1,dog\n", r"line 2: 'dog' is not an id; expected a WordNet 3.0 id \(n02084071\), a synset name"),
         ("index,synset,wnid\n1,wolf.n.01,n02121620\n", "line 2: wolf.n.01 and n02121620 are different nouns; correct one"),
         ("class,synset\n1,dog.n.01\n", "expected a mapping .*, found the columns 'class', 'synset'$"),
         ("index,name\n1,dog\n", "expected a mapping .*, found the columns 'index', 'name'$"),

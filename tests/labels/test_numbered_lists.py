@@ -184,7 +184,7 @@ def test_real_names_with_digits_are_kept(names, read):
         (".csv", "0,apple,fruit\n1,bear,animal\n", "found 3 columns without a header; write one above them"),
         (".csv", "name,Name\na,b\n", "found the column 'name' twice; rename one of the two"),
         (".yaml", "names: [a, b\n", "found YAML that is damaged in line"),
-        (".yaml", "names: cats\n", "found an object of 1 key that is no index map"),
+        (".yaml", "names: cats\n", "found an object of 1 key that is not an index map"),
         (".txt", "['apple',\n 'bear' or 'cat',\n]\n", "found a list in brackets that neither Python nor JSON can read"),
         (".yaml", "[" * 3000, "found YAML that is "),
     ],

@@ -144,7 +144,7 @@ def test_too_few_classes(make_pair, classes):
         expected = Alignment(
             entry.measure,
             classes_used=classes,
-            reason=f"{classes} classes in both matrices: an alignment needs 4 or more",
+            reason=f"{classes} classes in both matrices; an alignment needs 4 or more",
         )
         assert entry == expected
 

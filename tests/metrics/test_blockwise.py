@@ -90,7 +90,7 @@ def test_alignments_are_those_of_the_whole_matrices_or_null_with_the_reason(clas
 @pytest.mark.parametrize(
     ("classes", "constant", "reason"),
     [
-        (3, False, "3 classes in both matrices: an alignment needs 4 or more"),
+        (3, False, "3 classes in both matrices; an alignment needs 4 or more"),
         (20, True, "constant matrix: all off-diagonal"),
     ],
 )

@@ -32,7 +32,7 @@ def test_numbers_of_a_label_is_the_class_of_this_name_or_number(label, number):
 )
 def test_numbers_of_other_text_is_one_line_with_its_place(label):
     message = (
-        r"^sample 1: the target '.*' is not a class: expected 0 to 7, or the name of exactly one class \('cat', 'Dog', "
+        r"^sample 1: the target '.*' is not a class; expected 0 to 7, or the name of exactly one class \('cat', 'Dog', "
     )
     with pytest.raises(UsageError, match=message) as caught:
         numbers(["cat", label])
@@ -42,18 +42,18 @@ def test_numbers_of_other_text_is_one_line_with_its_place(label):
 
 def test_numbers_of_a_wrong_number_is_named_with_its_place():
     assert numbers([0, 7]) == [0, 7]
-    with pytest.raises(UsageError, match=r"^sample 1: the target 100 is not a class: expected 0 to 7"):
+    with pytest.raises(UsageError, match=r"^sample 1: the target 100 is not a class; expected 0 to 7"):
         numbers([0, 100, 101])
 
 
 def test_numbers_of_a_name_without_known_names_is_refused():
     assert numbers(["1", "0"], None) == [1, 0]
     with pytest.raises(
-        UsageError, match=r"'cat' is not a class: expected 0 to 7; correct it, or give the classes .*\(--labels\)"
+        UsageError, match=r"'cat' is not a class; expected 0 to 7; correct it, or give the classes .*\(--labels\)"
     ):
         numbers(["cat"], None)
 
 
 def test_numbers_of_a_name_beyond_the_rows_of_the_classifier_is_refused():
-    with pytest.raises(UsageError, match="the target 'dog' is not a class: expected 0 to 1"):
+    with pytest.raises(UsageError, match="the target 'dog' is not a class; expected 0 to 1"):
         numbers(["dog"], NAMES, 2)

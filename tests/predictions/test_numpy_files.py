@@ -131,7 +131,7 @@ def test_results_of_arrays_that_do_not_fit_the_run_raise(save, counts):
         found.results(range(31), 4)
     wrong = P.copy()
     wrong[1, 3] = 9
-    with pytest.raises(UsageError, match=r"preds.npy, row 1, sample 3: the prediction 9 is not a class: expected 0 to 3"):
+    with pytest.raises(UsageError, match=r"preds.npy, row 1, sample 3: the prediction 9 is not a class; expected 0 to 3"):
         read_predictions(save("preds.npy", wrong), save("t.npy", T)).results(range(3), 4)
     with raises("unknown-class", values="target", label="4"):
         read_predictions(save("preds.npy", P), save("t.npy", T + 4)).results(range(3), 4)

@@ -96,7 +96,7 @@ def test_compared_runs_of_too_few_unknown_or_repeated_runs_raises(two, tmp_path)
         compared_runs([two], ["walk"])
     with raises("repeated-folder", path=two.resolve()):
         compared_runs([two, tmp_path / "fast" / ".." / "out"])
-    with pytest.raises(UsageError, match="no output folder"):
+    with pytest.raises(UsageError, match="there is no results folder"):
         compared_runs([two, tmp_path / "none"])
 
 

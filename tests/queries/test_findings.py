@@ -82,7 +82,7 @@ def test_headline_of_real_runs(found):
         (None, {}, "The agreement with WordNet is unknown (no labels: "),
         (
             *(ANIMALS, {"measures": ("cosine",)}),
-            "The agreement with WordNet is unknown (pearson is not among the measures: ",
+            "The agreement with WordNet is unknown (pearson is not among the measures; ",
         ),
     ],
 )

@@ -71,7 +71,7 @@ def test_a_whole_matrix_is_refused_and_the_message_says_how_to_ask_for_a_part(ou
         Results(out).csm("ncsm")
     with pytest.raises(UsageError, match=r"^no class 'yak': expected a name, or an index from 0 to 7$"):
         Results(out).csm("ncsm", rows=["yak"])
-    with pytest.raises(UsageError, match="the reference matrix of 8 classes is not stored: dsi wordnet LABELS"):
+    with pytest.raises(UsageError, match="the reference matrix of 8 classes is not stored; dsi wordnet LABELS"):
         Results(out).csm("scsm")
     with pytest.raises(UsageError, match=r"^no neighbors of the tncsm of epoch 1 in run 'run'"):
         Results(out).neighbors("tncsm")
@@ -100,7 +100,7 @@ def test_the_report_is_made_and_says_what_it_lacks(out: Path) -> None:
 
 
 def test_every_verb_says_plainly_what_it_cannot_do(out: Path, tmp_path: Path, dsi: Command) -> None:
-    needs = "needs whole matrices, which of more than 4,096 classes are not stored"
+    needs = "needs whole matrices, which are not stored for more than 4,096 classes"
     assert dsi("export", out, "--rows", "0:2", "--classes", "cat,dog").out.splitlines()[0] == "class,cat,dog"
     refused = dsi("export", out)
     assert (refused.code, refused.out) == (2, "")

@@ -130,7 +130,7 @@ def test_a_url_where_a_local_path_is_wanted_is_wrong_usage(make_run, memory, dsi
     memory.pipe("/x/theirs/thesis.txt", b"x")
     ended = dsi("analyze", tmp_path / "run", "-o", "memory://x/theirs")
     assert (ended.code, ended.err) == (
-        2, "dsi: the output folder memory://x/theirs holds other things; choose an empty or new one with -o\n"
+        2, "dsi: the output folder memory://x/theirs holds other files; choose an empty or new one with -o\n"
     )  # fmt: skip
 
 

@@ -208,8 +208,8 @@ def test_a_missing_backend_is_named_with_the_line_to_install_it(monkeypatch):
 @pytest.mark.parametrize(
     ("url", "line"),
     [
-        ("nix://a/b", "fsspec does not know the scheme nix://"),
-        ("s3://", "has no bucket: expected s3://BUCKET/PATH"),
+        ("nix://a/b", "fsspec cannot open nix://"),
+        ("s3://", "has no bucket; expected s3://BUCKET/PATH"),
         ("s3://elsewhere/run", "no such file or folder: s3://elsewhere/run"),
         (f"s3://{BUCKET}/nothing", f"no such file or folder: s3://{BUCKET}/nothing"),
     ],

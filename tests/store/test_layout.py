@@ -66,7 +66,10 @@ def test_the_lock_goes_when_the_work_fails(tmp_path):
 def test_a_second_writer_is_told_who_writes(tmp_path):
     with (
         lock.exclusive(tmp_path / "out"),
-        pytest.raises(OutputError, match=rf"^another dsi \(process {os.getpid()}\) is writing to .*out: wait for it$"),
+        pytest.raises(
+            OutputError,
+            match=rf"^another dsi \(process {os.getpid()}\) is writing to .*out; wait for it, or choose another folder with -o$",
+        ),
         lock.exclusive(tmp_path / "out"),
     ):
         pass

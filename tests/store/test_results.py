@@ -131,7 +131,7 @@ def test_results_without_what_is_asked_for_raise(call, code, of_two):
     [
         (lambda run: run.epochs("leters"), r"no run 'leters': .* holds animals, letters; try letters"),
         (lambda run: run.csm("ncms", 0, run="letters"), "its matrices ccsm-test, ncsm; try ncsm"),
-        (lambda run: run.csm("ccsm", 0, run="letters"), r"say which split \(--split, in Python split=\): test$"),
+        (lambda run: run.csm("ccsm", 0, run="letters"), r"add --split test \(in Python split=\)$"),
         (lambda run: run.confusion(run="animals"), "there are 0, 2; dsi analyze makes them with --predictions or --test"),
     ],
 )

@@ -130,10 +130,10 @@ def test_offline_asks_nobody(out, monkeypatch, dsi_process):
 def test_what_cannot_be_right_is_one_line(out, monkeypatch):
     with raises("invalid-project", UsageError):
         log_curves(out, "wandb:a/b/c")
-    with pytest.raises(UsageError, match=r"^W&B does not take what was asked: Invalid project name 'a#b'"):
+    with pytest.raises(UsageError, match=r"^W&B refuses these settings: Invalid project name 'a#b'"):
         log_curves(out, "wandb:a#b")
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert log_curves(out, "wandb").next_step == "WANDB_MODE is disabled"
     monkeypatch.setenv("WANDB_MODE", "online")
-    with pytest.raises(UsageError, match=r"^W&B does not take what was asked: No API key configured"):
+    with pytest.raises(UsageError, match=r"^W&B refuses these settings: No API key configured"):
         log_curves(out, "wandb")

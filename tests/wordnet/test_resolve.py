@@ -119,7 +119,9 @@ def test_a_given_id_wins_and_the_words_stay_as_candidates():
     assert only("my own name", "n02012849").candidates == ("crane.n.05",)
 
 
-@pytest.mark.parametrize(("wnid", "reason"), [("n99999999", "not in WordNet 3.0"), ("crane", "'crane' is no id; expected")])
+@pytest.mark.parametrize(
+    ("wnid", "reason"), [("n99999999", "not in WordNet 3.0"), ("crane", "'crane' is not an id; expected")]
+)
 def test_a_given_id_that_is_wrong_is_not_replaced_by_a_guess(wnid, reason):
     found = only("crane", wnid, "imagenet1k")
     assert (found.synset, found.resolved_by) == (None, "unresolved")
@@ -251,7 +253,7 @@ def test_lists_of_placeholders_mean_nothing(form):
     labels = [form.format(number) for number in range(20)]
     found = resolve(labels)
     assert {(one.synset, one.resolved_by, one.candidates) for one in found} == {(None, "placeholder", ())}
-    assert found[7].reason == f"{labels[7]!r} is a placeholder: give the real class name"
+    assert found[7].reason == f"{labels[7]!r} is a placeholder; give the real class name"
     assert all(one.is_uncertain for one in found)
 
 

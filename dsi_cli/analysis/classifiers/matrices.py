@@ -236,7 +236,7 @@ class MatrixWriter:
         result = scan_checkpoint(file, self.options.choice, record.classes) if file is not None else None
         self.heads_read.add(record.path)
         if result is None or result.weight is None or result.record.fingerprint != record.fingerprint:
-            raise UnreadableError("changed while it was analysed: run the same command again", code="changed")
+            raise UnreadableError("changed while it was analysed; run the same command again", code="changed")
         return HeadParameters(result.weight, result.bias)
 
 

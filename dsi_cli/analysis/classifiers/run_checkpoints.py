@@ -164,11 +164,11 @@ def check_class_count(run: RunCheckpoints, options: HeadOptions, names: tuple[st
         with suppress(CheckpointError):
             fitting = [candidate.title for candidate in explain_head_choice(file, options, classes)[1] if candidate.fits]
     if not fitting:
-        raise UsageError(f"{mismatch}: give the list that the model was trained with", code="label-count", **fields)
-    taken = f"{other.head} is taken with --head" if options.head is not None else f"{other.head} is taken"
+        raise UsageError(f"{mismatch}; give the list that the model was trained with", code="label-count", **fields)
+    taken = f"{other.head}, by --head" if options.head is not None else other.head
     name = fitting[0].partition(" ")[0]
     raise UsageError(
-        f"{mismatch} ({taken}): {fitting[0]} has {classes} rows, --head {name} takes it",
+        f"{mismatch} ({taken}); {fitting[0]} has {classes} rows, so add --head {name}",
         code="label-count",
         head=name,
         **fields,

@@ -63,7 +63,7 @@ class CheckpointScanner:
         results = self._scan_with_evidence(file)
         is_missing = isinstance(file.path, Path) and not file.path.exists()
         if self.names_machine and results[0].record.status == FAILED and is_missing:
-            reason = f"{platform.node()} cannot see it: checkpoints must be in a place that every node of the cluster sees"
+            reason = f"{platform.node()} cannot see it; put the checkpoints where every node of the cluster sees them"
             return [replace(results[0], record=replace(results[0].record, reason=reason, code="not-shared"))]
         return results
 

@@ -92,7 +92,7 @@ class DatasetCache:
         if decoded is not None:
             self._warn_of_bad(split, decoded.bad)
             return decoded.kept, _batches_from_memory(decoded.images)
-        self.say(f"{split}: --cache is too small for all images: they are decoded again for each checkpoint")
+        self.say(f"{split}: --cache is too small for all images, so dsi decodes them again for each checkpoint")
         kept = np.arange(len(samples))
         if skip_bad:
             bad: dict[int, str] = {}
@@ -111,8 +111,7 @@ class DatasetCache:
         if bad:
             path, reason = bad[0]
             images = count(len(bad), "image")
-            are = "is" if len(bad) == 1 else "are"
-            self.say(f"warning: {split}: {images} cannot be decoded and {are} left out, first {path}: {reason}")
+            self.say(f"warning: {split}: dsi leaves out {images} that cannot be decoded, such as {path} ({reason})")
 
 
 def _batches_from_memory(images: NDArray[Any]) -> Batches:

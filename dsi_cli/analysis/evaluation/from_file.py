@@ -81,9 +81,9 @@ def predictions_for_run(
         if epochs is not every and predictions.is_in_order:
             left_out = [epoch for epoch in every if epoch not in usable]
             return source, (
-                f"{predictions.name} has {count(len(usable), 'row')}, the run has {count(len(every), 'epoch')}: "
-                f"the rows are taken for {_epochs(usable)}, without {_epochs(left_out)}, "
-                "whose checkpoints are not used; if they belong to others, give an NPZ with `epochs`"
+                f"{predictions.name} has {count(len(usable), 'row')} and the run {count(len(every), 'epoch')}, so dsi takes "
+                f"the rows for {_epochs(usable)}, without the unused checkpoints of {_epochs(left_out)}; "
+                "if they belong to others, give an NPZ with `epochs`"
             )
         return source, _mismatch(predictions, run, results)
     raise first_error or UsageError(
@@ -122,7 +122,7 @@ def _mismatch(predictions: PredictionFile, run: RunCheckpoints, epochs: Collecti
     if missing:
         problems.append(f"has no predictions for {_epochs(missing)} (of {shorten_epochs(usable)})")
     if others:
-        problems.append(f"has {_epochs(others)}, which the run has not: left out")
+        problems.append(f"has {_epochs(others)}, which the run lacks")
     return f"{predictions.name} {'; it '.join(problems)}" if problems else None
 
 

@@ -106,7 +106,7 @@ class LoadedModel:
         options = self.options.evaluation
         if self.spec is None:
             raise UsageError(
-                f"run {self.run.name!r}: its checkpoints do not name their model: give --model {models.EXPECTED}",
+                f"the checkpoints of run {self.run.name!r} do not name their model; add --model with {models.EXPECTED}",
                 code="unknown-model",
                 run=self.run.name,
             )
@@ -144,7 +144,7 @@ class LoadedModel:
             origin += "; without a tokenizer next to it: features only"
         self.say(f"{self.run.name}: model {self.spec}{origin}; images: {prepared.describe()}")
         if prepared.mean is None or prepared.std is None:
-            self.say("warning: mean and std are not known: images are scaled to [0, 1] only; give --mean and --std")
+            self.say("warning: mean and std are unknown, so images are scaled to [0, 1] only; add --mean and --std")
 
     def _rows(self) -> int | None:
         """Return the number of rows of the head, with those that are not compared; None without a head."""
@@ -185,7 +185,7 @@ class LoadedModel:
             self.has_fitted = self.has_fitted or any(self._fits(other) for other in tried if other is not record)
             if not self.has_fitted:
                 raise UsageError(
-                    f"run {self.run.name!r}, {file.path.name}: {error}; no other checkpoint that was tried fits either:"
+                    f"run {self.run.name!r}, {file.path.name}: {error}; no other checkpoint that was tried fits either;"
                     " give the right model with --model",
                     code="wrong-model",
                     run=self.run.name,
@@ -291,7 +291,7 @@ def model_for_run(
         example = next(Path(record.path) for record in reversed(run.usable) if record.classes == run.classes)
         raise UsageError(
             f"the head of run {run.name!r} grows from {run.common_classes} to {run.classes} classes, and a model is run with one"
-            f" number of classes: analyse the checkpoints of each number separately, for example dsi analyze {example.name}"
+            f" number of classes; analyse the checkpoints of each number separately, for example dsi analyze {example.name}"
             " -o OUT --test DATA; without --test and --train the whole run is analysed",
             code="growing-head",
             run=run.name,

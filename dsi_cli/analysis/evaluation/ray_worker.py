@@ -85,7 +85,7 @@ class EvaluationWorker:
         job = self.jobs[index]
         if self._data.samples[job.split].id != job.data_id:
             raise UsageError(
-                f"{platform.node()}, a node of the cluster, has different {job.split} data at the same path: put the data"
+                f"{platform.node()}, a node of the cluster, has different {job.split} data at the same path; put the data"
                 " where every node sees it, or copy it with the times of its files",
                 code="other-data",
                 split=job.split,

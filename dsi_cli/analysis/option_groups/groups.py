@@ -44,8 +44,7 @@ class CheckpointOptions:
 
     checkpoints: tuple[str, ...] = option(
         "CHECKPOINTS",
-        "Checkpoint files, folders (searched to any depth), glob patterns, URLs (s3://...), or runs of a tracker"
-        " (mlflow:RUN, wandb:ENTITY/PROJECT/RUN).",
+        "Checkpoint files, folders, glob patterns, URLs (s3://...), or runs of a tracker (mlflow:RUN, wandb:RUN).",
         default=(),
         url=AS_IT_IS,
     )
@@ -57,14 +56,11 @@ class InputOptions:
 
     revisions: str | None = option(
         "--revisions WHICH",
-        "Read a Hugging Face repository (hf://ORG/MODEL) at each of its commits, tags or branches, or at the tags and"
-        " branches that fit a pattern, for example 'step*'.",
+        "Revisions of a Hugging Face repository (hf://ORG/MODEL): commits, tags, branches, or a pattern ('step*').",
         choices=("commits", "tags", "branches"),
     )
     epochs: str | None = option("--epochs FIRST:LAST:STEP", "Epochs to analyse, for example 0:200:5. LAST is included.")
-    head: str | None = option(
-        "--head NAME", "Name of the classifier's weight; dsi scan --why FILE lists the candidates.", is_kept=True
-    )
+    head: str | None = option("--head NAME", "Name of the head; dsi scan --why FILE lists the candidates.", is_kept=True)
     ema: bool = option("--ema/--no-ema", "Use averaged (EMA) weights instead of raw ones.", default=False, is_kept=True)
     keep_extra_classes: bool = option(
         "--keep-extra-classes/--no-keep-extra-classes",
@@ -74,7 +70,7 @@ class InputOptions:
     )
     log: str | None = option(
         "--log FILE",
-        "Training log: CSV, trainer_state.json or TensorBoard's files. By default the one next to the checkpoints.",
+        "Training log. By default the one next to the checkpoints.",
         url=DOWNLOAD,
     )
 
@@ -85,27 +81,27 @@ class LabelOptions:
 
     labels: str | None = option(
         "--labels -l FILE",
-        "Label file (txt, csv, tsv, json, yaml), its URL, or a preset, for example imagenet1k.",
+        "Label file (txt, csv, tsv, json, yaml) or a preset, for example imagenet1k.",
         choices=preset_names,
         is_kept=True,
         url=DOWNLOAD,
     )
     mapping: str | None = option(
         "--map FILE",
-        "CSV file with the WordNet sense of each label; dsi labels --write-map writes one to edit.",
+        "CSV file with the sense of each label, as dsi labels --write-map writes it.",
         is_kept=True,
         url=DOWNLOAD,
     )
     pos: str = option(
         "--pos POS",
-        "Part of speech of the labels: noun (default), or verb for lists of actions.",
+        "Part of speech of the labels: noun (default) or verb.",
         default="noun",
         choices=("noun", "verb"),
         is_kept=True,
     )
     wordnet: str | None = option(
         "--wordnet NAME",
-        "A WordNet that is installed for NLTK (wordnet31, wordnet2022), instead of version 3.0.",
+        "Another WordNet that is installed for NLTK, such as wordnet31.",
         is_kept=True,
     )
 
@@ -116,8 +112,8 @@ class ComparisonOptions:
 
     references: tuple[str, ...] = option(
         "--reference REFERENCE",
-        "What the networks are compared with: path (default), wup, lch, res:FILE, lin:FILE, jcn:FILE, or the file of a"
-        " matrix (.csv, .parquet, .npy). Repeatable; the first is the main one.",
+        "What the networks are compared with: path (default), wup, lch, res:FILE, lin:FILE, jcn:FILE, or your own matrix"
+        " (.csv, .parquet, .npy). Repeatable; the first is the main one.",
         default=DEFAULT_REFERENCES,
         choices=("path", "wup", "lch", "res:", "lin:", "jcn:"),
         is_kept=True,
@@ -125,28 +121,24 @@ class ComparisonOptions:
     )
     taxonomy: str | None = option(
         "--taxonomy FILE",
-        "File that replaces WordNet for path, wup, lch, groups, class order and scores by the hierarchy: CSV of"
-        " child,parent, a JSON tree, or a file of ImageNet, BREEDS or iNaturalist.",
+        "Hierarchy that replaces WordNet: CSV of child,parent, a JSON tree, or a file of ImageNet, BREEDS or iNaturalist.",
         is_kept=True,
         url=DOWNLOAD,
     )
     centred: bool = option("--centred", "Also compute the NCSM without the mean weight row.", default=False)
     measures: tuple[str, ...] = option(
         "--measure NAME",
-        f"SAI measure to compute instead of the default ones: {', '.join(measure.name for measure in MEASURES)}."
-        " Repeatable.",
+        f"SAI measure, instead of the default ones: {', '.join(measure.name for measure in MEASURES)}. Repeatable.",
         default=DEFAULT_MEASURES,
         choices=[measure.name for measure in MEASURES],
     )
     quantiles: tuple[float, ...] = option(
         "--wsi-quantile FRACTION",
-        f"Quantile for the maximum and minimum WSI, between 0 and 1 (default {WSI_QUANTILE:g}). Repeatable.",
+        f"Quantile for the maximum and minimum WSI (default {WSI_QUANTILE:g}). Repeatable.",
         default=(WSI_QUANTILE,),
     )
-    permutations: int | None = option(
-        "--permutations NUMBER", "Number of random relabellings, for p-values and chance levels that need them."
-    )
-    draws: int | None = option("--draws NUMBER", "Any number above 0 asks for the confidence interval of ssim.")
+    permutations: int | None = option("--permutations NUMBER", "Random relabellings for chance levels that need them.")
+    draws: int | None = option("--draws NUMBER", "A number above 0 adds the confidence interval of ssim.")
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -155,23 +147,20 @@ class PredictionOptions:
 
     predictions: str | None = option(
         "--predictions FILE",
-        "Stored predictions: Parquet or CSV (epoch, target, prediction), NPY or NPZ (epochs x samples, or confusion"
-        " matrices), or a folder with one file per epoch.",
+        "Stored predictions or confusion matrices: Parquet, CSV, NPY or NPZ, or a folder with one file per epoch.",
         is_kept=True,
         url=DOWNLOAD,
     )
-    targets: str | None = option(
-        "--targets FILE", "The true class of each sample, if the file of predictions lacks it.", url=DOWNLOAD
-    )
+    targets: str | None = option("--targets FILE", "The true classes, if the file of predictions lacks them.", url=DOWNLOAD)
     truth: str = option(
         "--truth AXIS",
-        "Axis of a confusion matrix that holds the true classes: rows or columns.",
+        "True classes of a confusion matrix: rows or columns.",
         default="rows",
         choices=TRUTH,
     )
     predictions_split: str = option(
         "--predictions-split SPLIT",
-        "Split that the predictions belong to: test or train.",
+        "Split of the predictions: test or train.",
         default="test",
         choices=("test", "train"),
     )
@@ -183,20 +172,18 @@ class ModelOptions:
 
     test: str | None = option(
         "--test DATA",
-        "Test data: a folder of class folders, Parquet or tar shards, a data set saved by Hugging Face's library, a"
-        " torchvision dataset (CIFAR100, with --data-root), file.py:function or module:function.",
+        "Test data: a folder of class folders, Parquet or tar shards, a saved Hugging Face data set, a torchvision data"
+        " set (CIFAR100), file.py:function or module:function.",
         url=CACHE,
     )
     train: str | None = option("--train DATA", "Training data, in the same forms as --test.", url=CACHE)
-    data_root: str | None = option("--data-root DIR", "Folder of torchvision's datasets.")
-    download: bool = option("--download", "Let torchvision download its dataset into --data-root.", default=False)
-    label_column: str | None = option(
-        "--label-column NAME", "Label column of Parquet files or of a saved data set, if ambiguous."
-    )
+    data_root: str | None = option("--data-root DIR", "Folder of torchvision's data sets.")
+    download: bool = option("--download", "Let torchvision download its data set into --data-root.", default=False)
+    label_column: str | None = option("--label-column NAME", "Label column of Parquet files or of a saved data set.")
     model: str | None = option(
         "--model MODEL",
         "timm:NAME, torchvision:NAME, transformers:FOLDER, file.py:function, module:function, or torchscript:FILE"
-        " (which runs the file's code). By default dsi uses the model that the trainer recorded.",
+        " (which runs the file's code). By default the model that the trainer recorded.",
     )
     model_arguments: tuple[tuple[str, Any], ...] = option(
         "--model-arg NAME=VALUE",
@@ -207,9 +194,9 @@ class ModelOptions:
     templates: bool = option(
         "--templates", "Also compute class templates from features: TNCSM and typicality.", default=False
     )
-    image_size: int | None = option("--image-size PIXELS", "Side of the model's input, in pixels.")
+    image_size: int | None = option("--image-size PIXELS", "Side of the input, in pixels.")
     crop_pct: float | None = option(
-        "--crop-pct FRACTION", "Side of the model's input, divided by the side that images are resized to."
+        "--crop-pct FRACTION", "Side of the crop, divided by the side that images are resized to."
     )
     interpolation: str | None = option(
         "--interpolation NAME",
@@ -218,15 +205,15 @@ class ModelOptions:
     )
     mean: tuple[float, ...] | None = option(
         "--mean NUMBERS",
-        "Mean of images in [0, 1], one number per channel: 0.485,0.456,0.406.",
+        "Mean per channel, in [0, 1]: 0.485,0.456,0.406.",
         parse=partial(text_values.parse_numbers, "--mean"),
     )
     std: tuple[float, ...] | None = option(
         "--std NUMBERS",
-        "Standard deviation of images in [0, 1], one number per channel: 0.229,0.224,0.225.",
+        "Standard deviation per channel, in [0, 1]: 0.229,0.224,0.225.",
         parse=partial(text_values.parse_numbers, "--std"),
     )
-    channels: int | None = option("--channels NUMBER", "Channels of the model's input: 1 or 3.")
+    channels: int | None = option("--channels NUMBER", "Channels of the input: 1 or 3.")
     skip_bad_images: bool = option("--skip-bad-images", "Leave out images that cannot be decoded.", default=False)
 
 
@@ -242,19 +229,18 @@ class InferenceOptions:
     )
     batch_size: int | None = option(
         "--batch-size NUMBER",
-        "Images per batch; auto makes the batches smaller if memory is short.",
+        "Images per batch.",
         parse=text_values.parse_batch_size,
         text_default="auto",
     )
     autocast: bool = option(
         "--autocast",
-        "Compute in bfloat16, which is faster on some devices; predictions close to a tie may change.",
+        "Compute in bfloat16; predictions close to a tie may change.",
         default=False,
     )
     cache: int | None = option(
         "--cache SIZE",
-        "Memory and disk space for decoded images, for example 8GB; 0 decodes them again for each checkpoint."
-        " By default half of what is free.",
+        "Memory for decoded images, for example 8GB. By default half of what is free; 0 decodes them for each checkpoint.",
         parse=text_values.parse_size,
     )
 
@@ -271,13 +257,12 @@ class EngineChoice:
     )
     address: str | None = option(
         "--address ADDRESS",
-        "Address of the Ray cluster: auto (the one that runs on this machine), HOST:PORT or ray://HOST:PORT."
-        " By default RAY_ADDRESS; without it, dsi starts Ray on this machine for the call.",
+        "Address of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT. By default RAY_ADDRESS, else a new one here.",
         url=AS_IT_IS,
     )
     gpus_per_task: float = option(
         "--gpus-per-task NUMBER",
-        "GPUs of the cluster that one task takes to run a model on images, for example 1 or 0.25.",
+        "GPUs of a task that runs a model, for example 1 or 0.25.",
         default=0.0,
     )
 
@@ -288,8 +273,7 @@ class MemoryOptions:
 
     memory: int | None = option(
         "--memory SIZE",
-        "Memory for comparing matrices, for example 4GB. By default half of what is free. Measures that need more"
-        " are null.",
+        "Memory for comparing matrices, for example 4GB. By default half of what is free.",
         parse=text_values.parse_memory,
     )
 
@@ -299,9 +283,9 @@ class OutputOptions:
     """The output folder, the trackers, and the printed output."""
 
     out: Path = option(  # noqa: RUF009 (it returns a field)
-        "--out -o DIR", "Output folder, or its URL; a second call brings it up to date.", default=Path("dsi-out")
+        "--out -o DIR", "Output folder, or its URL.", default=Path("dsi-out")
     )
-    report: bool = option("--report/--no-report", "Write report.html, one page that shows all results.", default=True)
+    report: bool = option("--report/--no-report", "Write report.html.", default=True)
     log_to: tuple[str, ...] = option(
         "--log-to TRACKER",
         f"Also log the curves to a tracker: {', '.join(map(form, TRACKERS))}. Repeatable.",
@@ -311,10 +295,8 @@ class OutputOptions:
     per_epoch: bool = option(
         "--per-epoch", "Also print tables with a row for each epoch.", default=False, is_terminal_only=True
     )
-    json: bool = option(
-        "--json", "Print one JSON document on stdout and nothing else.", default=False, is_terminal_only=True
-    )
-    quiet: bool = option("--quiet -q", "Print no progress and no notes on stderr.", default=False, is_terminal_only=True)
+    json: bool = option("--json", "Print one JSON document and nothing else.", default=False, is_terminal_only=True)
+    quiet: bool = option("--quiet -q", "Print no progress and no notes.", default=False, is_terminal_only=True)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -323,7 +305,7 @@ class WatchOutputOptions(OutputOptions):
 
     json: bool = option(
         "--json",
-        "Print JSON lines: one document per update, and at the end the document of dsi analyze --json.",
+        "Print a JSON document per update, and at the end that of dsi analyze --json.",
         default=False,
         is_terminal_only=True,
     )
@@ -335,7 +317,7 @@ class WatchOptions:
 
     every: float = option(
         "--every TIME",
-        "Time from one listing of the files to the next: 10s, 1m.",
+        "Time between two listings of the files: 10s, 1m.",
         default=10.0,
         parse=partial(text_values.parse_seconds, "--every"),
         text_default="10s",
@@ -343,7 +325,7 @@ class WatchOptions:
     )
     until_epoch: int | None = option(
         "--until-epoch EPOCH",
-        "End once every run has this epoch (the trainer's own number), or the last epoch before it that --epochs selects.",
+        "End once every run has this epoch (the trainer's own number).",
         minimum=0,
         is_terminal_only=True,
     )

@@ -181,14 +181,13 @@ class ClassLabels:
             return None
         return (
             f"{unknown} of {count(self.classes, 'label')} are unknown to {self.lookup_source}, so the senses of the others are "
-            "uncertain, too: compare with a taxonomy of your own (--taxonomy FILE) or a matrix (--reference FILE), or choose the "
-            "synsets (--map FILE)"
+            "uncertain, too; add --taxonomy FILE or --reference FILE, or choose the synsets with --map FILE"
         )
 
     def reason_no_reference(self) -> str | None:
         """Return why no alignment with WordNet is possible, or None if it is."""
         if self.label_list is None:
-            return "no labels: give them with --labels FILE or PRESET"
+            return "no labels; add --labels FILE, or --labels PRESET"
         return self.reason_too_few_known(self.resolved, "WordNet", "an alignment")
 
     def reason_no_hierarchy(self) -> str | None:
@@ -209,9 +208,9 @@ class ClassLabels:
             return None
         if self.are_placeholders:
             examples = ", ".join(self.placeholders[:2])
-            return f"the labels are placeholders ({examples}, ...): give the real class names with --labels FILE or PRESET"
+            return f"the labels are placeholders ({examples}, ...); give the class names with --labels FILE"
         are = "is" if known == 1 else "are"
-        return f"{known} of {self.classes} labels {are} known to {source}: {use} needs {MIN_KNOWN_CLASSES} or more"
+        return f"{known} of {self.classes} labels {are} known to {source}; {use} needs {MIN_KNOWN_CLASSES} or more"
 
     def similarity(self) -> NDArray[np.float64]:
         """Return WordNet's path similarity of the classes ``(C, C)``, NaN for classes without a synset."""
@@ -304,7 +303,7 @@ def resolve_labels(
         if wordnet.part == "noun":
             wnids = [wnid and same_synset_in(wordnet, wnid) for wnid in wnids]
         elif labels.preset is not None:
-            message = f"the classes of the preset {labels.preset} are nouns: leave out --pos {wordnet.part}"
+            message = f"the classes of the preset {labels.preset} are nouns; leave out --pos {wordnet.part}"
             raise UsageError(message, code="preset-needs-nouns", preset=labels.preset, pos=wordnet.part)
         else:
             wnids = None
@@ -335,7 +334,9 @@ def read_choices(path: str | Path | None, labels: LabelList, wordnet: WordNet | 
             entry = identifiers.look_up_id(text, wordnet) if text else None
             if text and (entry is None or entry.node is None):
                 forms = identifiers.expected_label(wordnet).rpartition(" or ")[0]
-                reason = f"{identifiers.quote_label(text)} is no id; expected {forms}" if entry is None else entry.reason
+                reason = (
+                    f"{identifiers.quote_label(text)} is not an id; expected {forms}" if entry is None else entry.reason
+                )
                 raise UsageError(f"{where}: {reason}", code="unknown-synset", id=text)
             if entry is not None:
                 nodes[column] = entry.node
@@ -400,7 +401,7 @@ def find_labels(
             return candidate, warnings
         else:
             number, expected = count(len(candidate.names), "label"), count(classes, "class")
-            warnings.append(f"{candidate.source} has {number}, the classifier {expected}: not used")
+            warnings.append(f"{candidate.source} is not used, because it has {number} and the classifier {expected}")
     if from_dataset is not None and len(from_dataset.names) == classes:
         return from_dataset, warnings
     return None, warnings

@@ -46,7 +46,7 @@ class ReferenceMatrix:
         if self.names is None:
             if len(self.values) != labels.classes:
                 size, classes = self.values.shape, labels.classes
-                message = f"{self.path} is {_size(size)}, but there are {classes} classes: write one row per class"
+                message = f"{self.path} is {_size(size)}, but there are {classes} classes; write one row per class"
                 raise UsageError(message, code="wrong-reference-size", size=size, classes=classes)
             return self.values
         rows = {name: row for row, name in enumerate(self.names)}
@@ -61,7 +61,7 @@ class ReferenceMatrix:
         if missing:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise UsageError(
-                f"{self.path} has no row for {', '.join(map(repr, missing[:3]))}{more}: expected the name, the synset or the "
+                f"{self.path} has no row for {', '.join(map(repr, missing[:3]))}{more}; expected the name, the synset or the "
                 "WordNet id of each class",
                 code="class-not-in-reference",
                 names=missing,
@@ -89,15 +89,15 @@ def read_matrix(path: Path) -> ReferenceMatrix:
         message = f"the reference {path} cannot be read: {error.strerror or error}"
         raise UsageError(message, code="unreadable-reference", path=str(path)) from None
     except (ValueError, OutputError) as error:
-        message = f"the reference {path} is no matrix of numbers: {error}"
+        message = f"the reference {path} is not a matrix of numbers: {error}"
         raise UsageError(message, code="invalid-reference", path=str(path)) from None
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        message = f"the reference {path} is {_size(values.shape)}: expected a square matrix, with one row per class"
+        message = f"the reference {path} is {_size(values.shape)}; expected a square matrix, with one row per class"
         raise UsageError(message, code="reference-not-square", size=values.shape)
     if names is not None and len(set(names)) < len(names):
         name = Counter(names).most_common(1)[0][0]
         raise UsageError(
-            f"the reference {path} has the name {name!r} twice: expected each class once", code="duplicate-name", name=name
+            f"the reference {path} has the name {name!r} twice; expected each class once", code="duplicate-name", name=name
         )
     return ReferenceMatrix(path, _symmetrized(path, values, names), names)
 
@@ -117,7 +117,7 @@ def _symmetrized(path: Path, values: Values, names: Names) -> Values:
     gaps = np.argwhere(~np.isfinite(inner))
     if len(gaps):
         pair = pair_names(gaps[0])
-        message = f"the reference {path} has no finite value for {' and '.join(pair)}: give one, or leave out a whole class"
+        message = f"the reference {path} has no finite value for {' and '.join(pair)}; give one, or leave out a whole class"
         raise UsageError(message, code="reference-not-finite", classes=pair)
     differences = np.abs(inner - inner.T)
     if len(present) and differences.max() > SYMMETRY_TOLERANCE * np.abs(inner).max():

@@ -56,7 +56,7 @@ def resolve_label_list(
 def choose_neighbors(labels: ClassLabels, neighbors: int | None, *, whole: bool) -> int | None:
     """Return the number of nearest classes to write, None for the whole matrix; raise `UsageError` if both are given."""
     if whole and neighbors is not None:
-        message = f"expected --whole or --neighbors, found --whole and --neighbors {neighbors}: leave one out"
+        message = f"--whole and --neighbors {neighbors} exclude each other; leave one out"
         raise UsageError(message, code="conflicting-options", neighbors=neighbors)
     if neighbors is None and not whole and labels.classes > MAX_DENSE_CLASSES:
         return DEFAULT_NEIGHBORS
@@ -82,7 +82,7 @@ def reference_tables(
     """
     if source is not None and source.name != path_reference_name(labels):
         if neighbors is not None:
-            message = f"the nearest labels are by WordNet's path similarity, not {source.name}: add --whole for its matrix"
+            message = f"the nearest labels are by WordNet's path similarity, not {source.name}; add --whole for its matrix"
             raise UsageError(message, code="neighbors-need-path-similarity", reference=source.name)
         matrix = source.for_labels(labels).matrix.dense
         if np.isnan(np.diagonal(matrix)).all():

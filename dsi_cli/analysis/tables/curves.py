@@ -45,7 +45,7 @@ Row = dict[str, Any]
 
 REASON_TOO_MANY = f"left out above {MAX_DENSE_CLASSES:,} classes"
 REASON_UNEQUAL = (
-    "the splits have unequal numbers of images per class: run `dsi analyze` with --train, --test and --templates again"
+    "the splits have unequal numbers of images per class; run `dsi analyze` with --train, --test and --templates again"
 )
 ORDER = ("ncsm", "ncsm_centred", "tncsm-train", "tncsm-test", "ccsm-train", "ccsm-test", SCSM)
 """The order of matrices in the name of a SAI."""
@@ -274,7 +274,9 @@ def _correct_for_noise(pearson: Alignment, first: EpochMatrix, second: EpochMatr
             return replace(blank, reason=f"no correction: {entry.reason}")
         values.append(entry.value)
     if min(values) <= 0:
-        return replace(blank, reason="no correction: the CCSM has no reliability above 0: its mistakes are noise")
+        return replace(
+            blank, reason="no correction, because the CCSM has no reliability above 0, so its mistakes are noise"
+        )
     scaled: dict[str, Any] = {}
     for name in ("value", "null_mean", "null_std", "ceiling", "low", "high"):
         value = getattr(pearson, name)
@@ -292,7 +294,7 @@ def _partial_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> lis
         kept = reduce(np.intersect1d, [network.classes, first.matrix.classes, control.matrix.classes])
         reason = first.reason_missing or control.reason_missing
         if reason is None and len(kept) < alignment.MIN_CLASSES:
-            reason = f"{len(kept)} classes in all three: an alignment needs {alignment.MIN_CLASSES} or more"
+            reason = f"{len(kept)} classes in all three; an alignment needs {alignment.MIN_CLASSES} or more"
         if reason is None and context.blockwise is not None:
             reason = f"a partial correlation needs {context.blockwise.walk.requirement}"
         if reason is not None:

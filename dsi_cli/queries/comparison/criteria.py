@@ -86,7 +86,7 @@ class RunAtEpoch:
         rows = self.run.curve("reliability", "ccsm", self.split)
         reliability = rows["value"].get(self.epoch, np.nan)
         if not reliability > 0:
-            message = f"the CCSM of {self.run.label} has no reliability above 0: its mistakes are noise"
+            message = f"the CCSM of {self.run.label} has no reliability above 0, so its mistakes are noise"
             raise UsageError(message, code="unreliable-ccsm", run=self.run.label)
         return float(reliability)
 

@@ -108,10 +108,10 @@ def group_runs(runs: Sequence[ComparedRun], pattern: str | None, least: int = 2)
     try:
         compiled = re.compile(expression)
     except re.error as error:
-        message = f"{expression!r} is no regular expression: {error}; `seed` stands for the usual suffixes"
+        message = f"{expression!r} is not a regular expression ({error}); write --group seed for the usual suffixes"
         raise UsageError(message, code="invalid-pattern", pattern=expression) from None
     if compiled.groups < 1:
-        message = f"{expression!r} captures no group: for runs a_seed0 and a_seed1 write '(.*)_seed'"
+        message = f"{expression!r} captures no group; for runs a_seed0 and a_seed1 write --group '(.*)_seed'"
         raise UsageError(message, code="no-captured-group", pattern=expression)
     labels = ", ".join(run.label for run in runs)
     groups: dict[str, list[ComparedRun]] = {}
@@ -127,7 +127,7 @@ def group_runs(runs: Sequence[ComparedRun], pattern: str | None, least: int = 2)
         raise UsageError(message, code="no-match", pattern=pattern)
     if len(groups) < least:
         only = next(iter(groups))
-        message = f"all runs are in one group, {only!r}: a comparison needs two or more; the runs are {labels}"
+        message = f"all runs are in one group, {only!r}, and a comparison needs two or more; the runs are {labels}"
         raise UsageError(message, code="one-group", group=only)
     return [RepeatedRuns(name, members) for name, members in groups.items()]
 

@@ -123,7 +123,7 @@ def compared_runs(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> l
     uses = Counter(Path(path).resolve() for path in outputs)
     for path, times in uses.items():
         if times > 1:
-            message = f"{path} is given twice: its runs would be compared with themselves"
+            message = f"{path} is given twice, so its runs would be compared with themselves; leave one out"
             raise UsageError(message, code="repeated-folder", path=path)
     every = [(results, name) for results in map(Results, outputs) for name in results.names]
     labels = _unique_labels([(results.path, name) for results, name in every])
@@ -156,5 +156,5 @@ def _unknown_run(name: str, runs: Sequence[ComparedRun]) -> UsageError:
     labels = [run.label for run in runs]
     similar = nearest(name, [*labels, *(run.name for run in runs)])
     hint = f"; try {similar}" if similar else ""
-    message = f"no run {name!r}: there are {', '.join(labels) or 'none'}{hint}"
+    message = f"there is no run {name!r} among {', '.join(labels) or 'no runs'}{hint}"
     return UsageError(message, code="unknown-run", run=name)

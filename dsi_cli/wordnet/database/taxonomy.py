@@ -150,7 +150,7 @@ def check_nodes(nodes: Nodes, count: int) -> Rows:
     if wrong.size:
         position = int(wrong[0])
         node = int(checked[position])
-        message = f"expected nodes from 0 to {count - 1}, found {node} at position {position}: leave out unresolved labels"
+        message = f"expected nodes from 0 to {count - 1}, found {node} at position {position}; leave out unresolved labels"
         raise UsageError(message, code="unknown-node", node=node, position=position)
     return checked
 

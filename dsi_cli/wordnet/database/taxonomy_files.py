@@ -197,7 +197,7 @@ def _json_edges(file: Path, text: str) -> Edges:
 def _without_repeats(file: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     repeated = [name for name, number in Counter(name for name, _ in pairs).items() if number > 1]
     if repeated:
-        message = f"{file}: the name {repeated[0]!r} occurs twice in one object, of which JSON keeps one: merge the two"
+        message = f"{file}: the name {repeated[0]!r} occurs twice in one object, of which JSON keeps one; merge the two"
         raise UsageError(message, code="taxonomy-repeated-name", name=repeated[0])
     return dict(pairs)
 
@@ -238,7 +238,7 @@ def _add_tree(edges: Edges, file: Path, tree: Any, path: tuple[str, ...]) -> Non
     elif isinstance(tree, dict):
         for name, below in tree.items():
             if isinstance(below, str):
-                message = f'{file}: {name!r} has the text {below!r} as its value: write {{"parent": ["child", ...]}}'
+                message = f'{file}: {name!r} has the text {below!r} as its value; write {{"parent": ["child", ...]}}'
                 raise UsageError(message, code="taxonomy-not-a-tree", found=below)
             _add_node(edges, file, name, below, path, None)
     elif isinstance(tree, str) and tree.strip():
@@ -254,7 +254,7 @@ def _add_node(edges: Edges, file: Path, name: str, below: Any, path: tuple[str, 
     name = name.strip()
     key = identity or (f"{path[-1] if path else ''}/{name}" if below else name)
     if edges.names.get(key, name) != name:
-        message = f"{file}: the nodes {edges.names[key]!r} and {name!r} have the same id {identity}: give each its own"
+        message = f"{file}: the nodes {edges.names[key]!r} and {name!r} have the same id {identity}; give each its own"
         raise UsageError(message, code="taxonomy-repeated-id", id=identity)
     edges.add(key, path[-1] if path else None)
     edges.names[key] = name

@@ -138,7 +138,7 @@ def resolve(
         elif wnid and wnid.strip():
             meaning = _by_wnid(label, wnid, preset, wordnet, reads_words=reads_words)
         elif index in nameless:
-            reason = f"{quote_label(label)} is a placeholder: give the real class name"
+            reason = f"{quote_label(label)} is a placeholder; give the real class name"
             meaning = Meaning(PLACEHOLDER, reason=reason)
         elif preset:
             # The author of the preset found no synset, so the words must not find one.
@@ -165,7 +165,7 @@ def _by_wnid(label: str, wnid: str, preset: str | None, wordnet: WordNet, *, rea
         words = LabelCandidates()  # the meaning of a part of the label is no alternative to an id
     match = look_up_id(wnid, wordnet)
     if match is None:
-        reason = f"{quote_label(wnid)} is no id; expected {expected_label(wordnet)}"
+        reason = f"{quote_label(wnid)} is not an id; expected {expected_label(wordnet)}"
         return Meaning("unresolved", reason=reason, words=words)
     return replace(match, how="preset" if preset and match.node is not None else match.how, words=words)
 

@@ -154,7 +154,7 @@ def check_class_count(nodes: Nodes) -> npt.NDArray[np.intp]:
     checked = np.asarray(nodes, dtype=np.intp)
     if len(checked) > MAX_CLASSES:
         raise UsageError(
-            f"all measures except path take {MAX_CLASSES} classes or fewer, found {len(checked)}: use path",
+            f"all measures except path take {MAX_CLASSES} classes or fewer, found {len(checked)}; use path",
             code="too-many-classes-for-measure",
             classes=len(checked),
         )
