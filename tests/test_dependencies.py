@@ -94,4 +94,4 @@ def test_without_heavy_packages_commands_work_or_name_the_package(make_run, tmp_
     for package, done in zip(fails.values(), ended[len(works) :], strict=True):
         assert done.code == 2
         assert done.err.startswith(f"dsi: {package} is not installed, which dsi needs for ")
-        assert done.err.endswith(f": pip install {package}\n")
+        assert done.err.endswith(f"; run pip install {package}\n")
