@@ -74,7 +74,7 @@ def _taxonomy(file: Path, parents: dict[str, list[str]], aliases: Sequence[tuple
         above = error.args[1][:0:-1]  # from each child to its parent
         first = above.index(min(above))
         cycle = [*above[first:], *above[:first], above[first]]
-        message = f"{file}: expected a taxonomy, found a cycle: {' -> '.join(cycle)}; take one edge out"
+        message = f"{file}: expected a taxonomy, found the cycle {' -> '.join(cycle)}; remove one edge"
         raise UsageError(message, code="taxonomy-cycle", cycle=cycle) from None
     deepest = max(depths.values())
     if deepest > MAX_DEPTH:
