@@ -116,7 +116,7 @@ def common_hypernyms(synsets: Sequence[str | None]) -> tuple[Sequence[str], NDAr
     The index is -1 for two classes without a common hypernym, and for a synset that WordNet does not contain.
     """
     from dsi_cli.wordnet.database.taxonomy import load
-    from dsi_cli.wordnet.similarity.common_subsumers import NO_HYPERNYM, lowest_common_hypernyms
+    from dsi_cli.wordnet.similarity.path_similarity import NO_HYPERNYM, lowest_common_hypernyms
 
     nodes = [-1 if synset is None else (load().node(synset) or -1) for synset in synsets]
     known = [index for index, node in enumerate(nodes) if node >= 0]

@@ -89,14 +89,14 @@ def level_accuracies(counts: Counts, paths: NDArray[np.integer[Any]]) -> list[Hi
     >>> [round(score.value, 3) for score in level_accuracies(near, np.array([[0, 2], [0, 3], [1, 4]]))]
     [1.0, 0.889]
     """
-    scores = []
+    scores, present = [], int((counts.sum(axis=1) > 0).sum())
     for nodes in paths.T:
         names, group = np.unique(nodes, return_inverse=True)
         # Classes of one node count as one class
         rows, columns = np.nonzero(counts)
         merged = np.zeros((len(names), len(names)), dtype=np.int64)
         np.add.at(merged, (group[rows], group[columns]), counts[rows, columns])
-        scores.append(replace(_score(_samples(merged), np.eye(len(names)), np.ones(())), classes_used=_present(counts)))
+        scores.append(replace(_score(_samples(merged), np.eye(len(names)), np.ones(())), classes_used=present))
     return scores
 
 
@@ -104,10 +104,6 @@ def _samples(counts: Counts) -> _Samples:
     row, column = np.nonzero(counts)
     margins = (counts.sum(axis=axis).astype(np.float64) for axis in (1, 0))
     return _Samples(row, column, counts[row, column].astype(np.float64), *margins)
-
-
-def _present(counts: Counts) -> int:
-    return int((counts.sum(axis=1) > 0).sum())
 
 
 def _score(samples: _Samples, matrix: Values, divisor: Values) -> HierarchyScore:

@@ -16,7 +16,7 @@ from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import load_preset, superclasses
 from dsi_cli.wordnet.database.taxonomy import hypernym_closure, load
 from dsi_cli.wordnet.database.wordnet import load_wordnet
-from dsi_cli.wordnet.similarity.common_subsumers import common_heights
+from dsi_cli.wordnet.similarity.path_similarity import common_heights
 
 QUICK = Options(draws=0)
 METRICS = ("severity", "superclass_accuracy")

@@ -8,7 +8,7 @@ from helpers.taxonomies import random_taxonomy
 from numpy.testing import assert_array_equal
 
 from dsi_cli.wordnet.database.taxonomy import Taxonomy
-from dsi_cli.wordnet.similarity.common_subsumers import NO_HYPERNYM, common_heights
+from dsi_cli.wordnet.similarity.path_similarity import NO_HYPERNYM, common_heights
 
 
 def slow_heights(above, labels):

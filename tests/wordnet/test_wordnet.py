@@ -16,7 +16,7 @@ from dsi_cli.wordnet.database.wordnet import load_wordnet, same_synset_in
 from dsi_cli.wordnet.disambiguation.candidates import read_label
 from dsi_cli.wordnet.disambiguation.resolve import resolve
 from dsi_cli.wordnet.similarity import measures
-from dsi_cli.wordnet.similarity.common_subsumers import common_heights
+from dsi_cli.wordnet.similarity.path_similarity import common_heights
 
 VERBS = load_wordnet("verb")
 

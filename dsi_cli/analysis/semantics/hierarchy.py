@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.wordnet.database import custom_taxonomy, taxonomy
 from dsi_cli.wordnet.database.taxonomy import Taxonomy
-from dsi_cli.wordnet.similarity import class_groups, common_subsumers
+from dsi_cli.wordnet.similarity import class_groups, path_similarity
 
 SUPERCLASS_TREE_DEPTH = 2
 """The number of edges from the root to a class in a taxonomy that holds only superclasses and classes."""
@@ -91,7 +91,7 @@ class Hierarchy:
     def heights(self) -> NDArray[np.float32]:
         """Return the height of the lowest common hypernym ``(C, C)``, NaN for classes without a node."""
         heights = scatter_to_classes(
-            self.nodes, self.classes, lambda nodes: common_subsumers.common_heights(nodes, self.taxonomy)
+            self.nodes, self.classes, lambda nodes: path_similarity.common_heights(nodes, self.taxonomy)
         )
         return heights.astype(np.float32)
 

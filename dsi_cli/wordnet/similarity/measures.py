@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database.taxonomy import Nodes, Taxonomy, check_nodes, load
-from dsi_cli.wordnet.similarity import common_subsumers, path_similarity
+from dsi_cli.wordnet.similarity import path_similarity
 from dsi_cli.wordnet.similarity.information_content import UNKNOWN, InformationContent
 from dsi_cli.wordnet.similarity.path_similarity import UNREACHABLE, AncestorLevels
 
@@ -63,7 +63,7 @@ def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     preference = np.empty(len(order), dtype=np.int32)
     preference[order] = np.arange(len(order), dtype=np.int32)
     # Choose the preferred common hypernym of each pair; the first noun itself wins if it is equally deep.
-    best = common_subsumers.largest_over_common(levels, preference, -1)
+    best = path_similarity.largest_over_common(levels, preference, -1)
     common = order[best]
     rows = path_similarity.distances_up(levels, levels.labels)
     nouns = levels.labels[:, None]
@@ -108,7 +108,7 @@ def res_similarity(nodes: Nodes, information: InformationContent) -> Similaritie
     The nodes ``(N,)`` are those of the taxonomy of ``information``. The errors are those of `wup_similarity`.
     """
     levels = _levels(nodes, information.taxonomy)
-    return common_subsumers.largest_over_common(levels, information.content(levels.nodes), 0.0)
+    return path_similarity.largest_over_common(levels, information.content(levels.nodes), 0.0)
 
 
 def lin_similarity(nodes: Nodes, information: InformationContent) -> Similarities:
