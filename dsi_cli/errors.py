@@ -178,15 +178,18 @@ def expected(name: str, known: Iterable[str]) -> str:
     return f"expected {told}" + (f"; try {near}" if near else "")
 
 
-def require_choice(what: str, value: str, choices: Iterable[str]) -> None:
+def require_choice(what: str, value: str, choices: Iterable[str], problem: str | None = None) -> None:
     """Raise a `UsageError` with the code ``unknown-WHAT`` unless a value is one of the choices.
+
+    The message begins with ``problem``, by default ``no WHAT``, and lists the choices.
 
     >>> require_choice("split", "tst", ["test", "train"])
     Traceback (most recent call last):
     dsi_cli.errors.UsageError: no split 'tst': expected test or train; try test
     """
     if value not in choices:
-        raise UsageError(f"no {what} {value!r}: {expected(value, choices)}", code=f"unknown-{what}", **{what: value})
+        message = f"{problem or f'no {what}'} {value!r}: {expected(value, choices)}"
+        raise UsageError(message, code=f"unknown-{what}", **{what: value})
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -56,12 +56,12 @@ def check_options(results: Results, options: FigureOptions) -> None:
     if options.measure is not None:
         measures = curve_panels.sai_measures(results.curves)
         if not measures:
-            message = f"no measure {options.measure!r}: these results contain no SAI"
+            message = f"there is no measure {options.measure!r}: these results contain no SAI"
             raise UsageError(message, code="unknown-measure", measure=options.measure)
-        require_choice("measure", options.measure, measures)
-    require_choice("order", options.order, ORDERS)
-    require_choice("style", options.style.name, STYLES)
-    require_choice("scale", options.scale, SCALES)
+        require_choice("measure", options.measure, measures, "there is no measure")
+    require_choice("order", options.order, ORDERS, "there is no order")
+    require_choice("style", options.style.name, STYLES, "there is no style")
+    require_choice("scale", options.scale, SCALES, "there is no scale")
 
 
 def parse_epochs(text: str | None) -> tuple[int, ...] | None:
@@ -146,7 +146,7 @@ def split_formats(names: Sequence[str], formats: Sequence[str]) -> tuple[list[st
         A format does not exist, or none of the requested figures can have it.
     """
     for form in formats:
-        require_choice("format", form, [*FORMATS, *FILMS])
+        require_choice("format", form, [*FORMATS, *FILMS], "there is no format")
     figure_formats = [form for form in formats if form in FORMATS]
     film_formats = [form for form in formats if form in FILMS]
     if film_formats and ANIMATION not in names:

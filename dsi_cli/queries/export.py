@@ -119,7 +119,7 @@ def export_format(target: str, asked: str | None) -> str:
         The format is not one of `FORMATS`.
     """
     if asked is not None:
-        require_choice("format", asked, FORMATS)
+        require_choice("format", asked, FORMATS, "cannot export as")
     elif target:
         atomic_write.require_suffix(target, [f".{name}" for name in FORMATS], "the format is that of the file's name")
     return asked or Path(target).suffix.lstrip(".").lower() or "csv"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError, require_choice
+from dsi_cli.errors import UsageError, expected, require_choice
 from dsi_cli.metrics.measures import mid_ranks
 from dsi_cli.queries.class_distance import Values, is_surprise, none_if_nan, ranks_among_known
 from dsi_cli.queries.class_names import class_index_by_name, class_names
@@ -323,7 +323,9 @@ def _intervals(is_near: NDArray[np.bool_], epochs: list[int]) -> list[Interval]:
 
 def fill_defaults(run: Results, query: NeighborQuery) -> NeighborQuery:
     """Return the query with run, split and epoch filled in; `nearest` documents the errors."""
-    require_choice("kind", query.kind, MATRIX_KINDS)
+    if query.kind not in MATRIX_KINDS:
+        message = f"no kind {query.kind!r} of matrix: {expected(query.kind, MATRIX_KINDS)}"
+        raise UsageError(message, code="unknown-kind", matrix=query.kind)
     run.epochs(query.run)  # raises an error for an unknown run
     query = replace(query, run=query.run if query.run is not None else run.names[0])
     # Check the split, or choose the first one that has such a matrix.

@@ -374,7 +374,7 @@ ALL = "cifar100-cnn, cifar100-vit, collapsed, garments"
             "no table 'stages': expected one of curves, phases, checkpoints, classes, alignment_by_class, geometry, spectrum,"
             " typicality, typicality_histogram",
         ),
-        (("--format", "xls"), "no format 'xls': expected one of parquet, csv, npy"),
+        (("--format", "xls"), "cannot export as 'xls': expected one of parquet, csv, npy"),
         (("-o", "x.npy", "--table", "curves"), "NPY holds matrices: export a table as parquet or csv"),
         (
             ("-o", "nowhere/x.csv", "--table", "curves"),

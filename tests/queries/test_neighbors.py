@@ -138,7 +138,7 @@ def test_when_a_neighbour_came_and_went(made):
 @pytest.mark.parametrize(
     ("function", "query", "code", "fields"),
     [
-        (nearest, NeighborQuery("socsm"), "unknown-kind", {}),
+        (nearest, NeighborQuery("socsm"), "unknown-kind", {"matrix": "socsm"}),
         (nearest, NeighborQuery(epoch=9), "unknown-epoch", {"epoch": 9, "run": "run"}),
         (nearest, NeighborQuery(split="test"), "matrix-without-splits", {"matrix": "ncsm"}),
         (nearest, NeighborQuery("ccsm", split="val"), "unknown-split", {"split": "val"}),

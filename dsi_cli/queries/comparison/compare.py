@@ -130,7 +130,7 @@ def compare(outputs: Sequence[str | Path], options: ComparisonOptions | None = N
     if options.split is not None:
         require_choice("split", options.split, SPLITS)
     for name in options.measures:
-        require_choice("measure", name, jackknife.MEASURES)
+        require_choice("measure", name, jackknife.MEASURES, "no comparison by measure")
 
     runs = compared_runs(outputs, options.names)
     groups = group_runs(runs, options.group)
