@@ -229,14 +229,14 @@ def _pictures(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _packed_ranks(ranks: Values) -> tuple[int, str]:
-    """Return the side of a square of percentile ranks, and its bytes from 0 to 250 as base64; large matrices as block means."""
+    """Return the side of a square of percentile ranks, and its bytes from 0 (also for NaN) to 250 as base64; large matrices as block means."""
     block = -(-len(ranks) // MAX_SIDE)
     if block > 1:
         starts = np.arange(0, len(ranks), block)
         sizes = np.diff(starts, append=len(ranks))
         sums = np.add.reduceat(np.add.reduceat(ranks, starts, axis=0), starts, axis=1)
         ranks = sums / np.outer(sizes, sizes)
-    return len(ranks), base64.b64encode(np.rint(ranks * 2.5).astype(np.uint8).tobytes()).decode()
+    return len(ranks), base64.b64encode(np.rint(np.nan_to_num(ranks) * 2.5).astype(np.uint8).tobytes()).decode()
 
 
 def number(value: float | None, form: str = "z.3f") -> str:

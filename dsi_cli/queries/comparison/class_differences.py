@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics.class_alignment import align_rows
-from dsi_cli.metrics.measures import Values, mid_ranks, off_diagonal
+from dsi_cli.metrics.measures import Values, off_diagonal
 from dsi_cli.queries.class_distance import none_if_nan
 from dsi_cli.queries.class_names import class_names
 from dsi_cli.queries.comparison.criteria import RunAtEpoch
+from dsi_cli.queries.matrices import percentile_ranks
 
 NEAREST = 3
 """The number of nearest classes that are listed."""
@@ -58,36 +59,27 @@ class NetworkPair(NamedTuple):
         return sorted(known, key=lambda row: row.likeness or 0.0)
 
 
-def percentile_ranks(csm: NDArray[np.floating]) -> Values:
-    """Return the percentile rank of each pair of a CSM ``(C, C)``, from 0 to 100; the diagonal is 100.
-
-    Examples
-    --------
-    >>> percentile_ranks(np.array([[1, 0.5, 0.1], [0.5, 1, 0.3], [0.1, 0.3, 1]])).round(1).tolist()
-    [[100.0, 83.3, 16.7], [83.3, 100.0, 50.0], [16.7, 50.0, 100.0]]
-    """
-    values = off_diagonal(np.asarray(csm)).ravel()
-    ranks = np.full(csm.shape, 100.0)
-    ranks[~np.eye(len(csm), dtype=bool)] = (mid_ranks(values) - 0.5) / len(values) * 100
-    return ranks
-
-
 def compare_classes(first: Sequence[RunAtEpoch], second: Sequence[RunAtEpoch]) -> NetworkPair | None:
     """Return two networks, or groups of repetitions, by class; None if their matrices are too large to be stored or missing."""
     try:
         csms = [[np.asarray(run.csm("own"), dtype=np.float64) for run in runs] for runs in (first, second)]
     except UsageError:
         return None
-    ranks = [np.mean([percentile_ranks(csm) for csm in matrices], axis=0) for matrices in csms]
-    likeness = align_rows(off_diagonal(ranks[0]), off_diagonal(ranks[1]))
-    agreements = [_agreement(matrices, runs[0]) for matrices, runs in zip(csms, (first, second), strict=True)]
+    # A head that grows, or a class without samples, leaves classes without a similarity.
+    is_known = ~np.isnan([np.diagonal(csm) for matrices in csms for csm in matrices]).any(axis=0)
+    known = np.flatnonzero(is_known)
+    ranks = [np.mean([_percentile_ranks(csm, known) for csm in matrices], axis=0) for matrices in csms]
+    likeness = np.full(len(is_known), np.nan)
+    likeness[known] = align_rows(*(off_diagonal(matrix[np.ix_(known, known)]) for matrix in ranks))
+    agreements = [_agreement(matrices, runs[0], is_known) for matrices, runs in zip(csms, (first, second), strict=True)]
 
     all_names = class_names(first[0].run.results, first[0].run.name)
     names = [all_names[index] for index in first[0].order]
     nearest = []
     for matrix in ranks:
-        order = np.argsort(-np.where(np.eye(len(names), dtype=bool), -np.inf, matrix), axis=1, kind="stable")
-        nearest.append([[names[index] for index in row[: min(NEAREST, len(names) - 1)]] for row in order])
+        ordered = np.where(np.eye(len(names), dtype=bool) | np.isnan(matrix), -np.inf, matrix)
+        order = np.argsort(-ordered, axis=1, kind="stable")[:, : max(0, min(NEAREST, len(known) - 1))]
+        nearest.append([[names[index] for index in row] if is_known[k] else [] for k, row in enumerate(order)])
     classes = [
         ClassDifference(
             name=name,
@@ -102,14 +94,23 @@ def compare_classes(first: Sequence[RunAtEpoch], second: Sequence[RunAtEpoch]) -
     return NetworkPair(ranks[0], ranks[1], classes)
 
 
-def _agreement(csms: Sequence[Values], run: RunAtEpoch) -> Values:
-    """Return the mean agreement of each class over repetitions; NaN without a reference."""
+def _percentile_ranks(csm: Values, known: NDArray[np.intp]) -> Values:
+    """Return the percentile rank of each pair of known classes, from 0 to 100; 100 on the diagonal, and NaN for other classes."""
+    square = csm[np.ix_(known, known)].copy()
+    np.fill_diagonal(square, np.nan)
+    ranks = np.full(csm.shape, np.nan)
+    ranks[np.ix_(known, known)] = np.where(np.eye(len(known), dtype=bool), 100.0, 100 * percentile_ranks(square))
+    return ranks
+
+
+def _agreement(csms: Sequence[Values], run: RunAtEpoch, is_known: NDArray[np.bool_]) -> Values:
+    """Return the mean agreement of each known class over repetitions; NaN without a reference."""
     values = np.full(len(csms[0]), np.nan)
     try:
         reference = np.asarray(run.csm("scsm"), dtype=np.float64)
     except UsageError:
         return values
-    kept = np.flatnonzero(~np.isnan(np.diagonal(reference)))
+    kept = np.flatnonzero(is_known & ~np.isnan(np.diagonal(reference)))
     square = np.ix_(kept, kept)
     rows = [align_rows(off_diagonal(csm[square]), off_diagonal(reference[square])) for csm in csms]
     values[kept] = np.mean(rows, axis=0)
