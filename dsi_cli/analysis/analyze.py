@@ -31,7 +31,7 @@ from dsi_cli.analysis.semantics import class_labels, hierarchy, label_files, ref
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 from dsi_cli.analysis.summary import Progress, Summary, digest_of_tables, summarise
-from dsi_cli.analysis.tables.top_tables import ResultTables
+from dsi_cli.analysis.tables.result_tables import ResultTables
 from dsi_cli.checkpoints.discovery import TrainingRun, printable
 from dsi_cli.checkpoints.epochs import ORDER
 from dsi_cli.checkpoints.records import FAILED, SKIPPED

@@ -32,7 +32,7 @@ from dsi_cli.analysis.semantics.prepared import RunReferences
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.analysis.summary import Progress, RunOutcome
 from dsi_cli.analysis.tables import curves, geometry
-from dsi_cli.analysis.tables.top_tables import ResultTables
+from dsi_cli.analysis.tables.result_tables import ResultTables
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import TrainingLog
 from dsi_cli.engines import Engine, local, resources
