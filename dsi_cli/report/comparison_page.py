@@ -229,7 +229,10 @@ def _pictures(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _packed_ranks(ranks: Values) -> tuple[int, str]:
-    """Return the side of a square of percentile ranks, and its bytes from 0 (also for NaN) to 250 as base64; large matrices as block means."""
+    """Return the side of a square of percentile ranks, and its bytes from 0 to 250 as base64.
+
+    NaN becomes 0. A large matrix is packed as block means.
+    """
     block = -(-len(ranks) // MAX_SIDE)
     if block > 1:
         starts = np.arange(0, len(ranks), block)
