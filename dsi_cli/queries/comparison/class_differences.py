@@ -66,7 +66,8 @@ def compare_classes(first: Sequence[RunAtEpoch], second: Sequence[RunAtEpoch]) -
     except UsageError:
         return None
     # A head that grows, or a class without samples, leaves classes without a similarity.
-    is_known = ~np.isnan([np.diagonal(csm) for matrices in csms for csm in matrices]).any(axis=0)
+    diagonals = np.array([np.diagonal(csm) for matrices in csms for csm in matrices])
+    is_known: NDArray[np.bool_] = ~np.isnan(diagonals).any(axis=0)
     known = np.flatnonzero(is_known)
     ranks = [np.mean([_percentile_ranks(csm, known) for csm in matrices], axis=0) for matrices in csms]
     likeness = np.full(len(is_known), np.nan)
