@@ -384,7 +384,7 @@ def reason_too_few_classes(classes: int) -> str | None:
     """Return why two matrices of so many classes cannot be aligned, or None if they can."""
     if classes >= MIN_CLASSES:
         return None
-    return f"{classes} classes in both matrices: an alignment needs {MIN_CLASSES} or more"
+    return f"{classes} classes in both matrices; an alignment needs {MIN_CLASSES} or more"
 
 
 def chance_level(

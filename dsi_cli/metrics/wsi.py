@@ -56,8 +56,19 @@ def min_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
     """Return the mean similarity of a class to its least similar classes, averaged over classes, in [-1, 1].
 
     A row contributes the mean of its off-diagonal values ``<=`` its ``1 - quantile`` quantile. The result is computed as
-    ``-max_wsi(-csm)``, so that floating point cannot make the two sets of values differ in size. Parameters and errors are
-    those of `max_wsi`.
+    ``-max_wsi(-csm)``, so that floating point cannot make the two sets of values differ in size.
+
+    Parameters
+    ----------
+    csm : (C, C) float
+        The raw NCSM without NaN.
+    quantile : float
+        The quantile in [0, 1] **[choice]**.
+
+    Raises
+    ------
+    UsageError
+        The errors are those of `max_wsi`.
     """
     return -float(upper_tails(-off_diagonal(_checked(csm)), quantile).mean())
 

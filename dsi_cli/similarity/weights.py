@@ -54,7 +54,21 @@ def centred_weight_similarity(weight: FloatArray) -> Float32Array:
     """Return the NCSM of ``W`` minus its mean row, in [-1, 1].
 
     Adding one vector to every row of a softmax classifier changes the NCSM, but no prediction and not this matrix. A row that
-    equals the mean row up to rounding counts as zero. Parameters, result and errors are those of `weight_similarity`.
+    equals the mean row up to rounding counts as zero.
+
+    Parameters
+    ----------
+    weight : (C, d) or (C, d, 1, 1) float
+
+    Returns
+    -------
+    (C, C) float32
+        An exactly symmetric matrix; zero rows have the values of `weight_similarity`.
+
+    Raises
+    ------
+    NotFiniteError, UsageError
+        The errors of `weight_similarity`.
     """
     return _cosine(_centre(as_rows(weight)))
 
@@ -98,7 +112,15 @@ def mean_row_ratio(weight: FloatArray) -> float:
     """Return the length of the mean weight row relative to the mean row length, in [0, 1]; 0 if all rows are zero.
 
     The ratio measures the part of the NCSM that comes from the shared direction, which `centred_weight_similarity` removes.
-    Parameters and errors are those of `weight_similarity`.
+
+    Parameters
+    ----------
+    weight : (C, d) or (C, d, 1, 1) float
+
+    Raises
+    ------
+    NotFiniteError, UsageError
+        The errors of `weight_similarity`.
     """
     rows, peak = _below_one(as_rows(weight))
     if peak == 0.0:

@@ -268,7 +268,7 @@ def test_the_tables_are_the_same_however_images_come(options, own_run, evaluate)
     other = evaluate(own_run.folder, *own_run.options, "--templates", *options, out="other")
     assert ran.code == other.code == 0
     assert_same_answers(ran, other)
-    assert ("decoded again" in other.stderr) is (options[0] == "--cache")
+    assert ("decodes them again" in other.stderr) is (options[0] == "--cache")
 
 
 def assert_same_answers(ran, other):

@@ -134,7 +134,7 @@ def test_read_matrix_with_invalid_values_names_the_classes(matrix, tmp_path, cha
         ("class,a,b\na,1,2\nc,2,1\n", "invalid-reference", "'b' is not in the first row as often as"),
         ("class,a,a,b\na,1,2,3\nb,2,1,3\nb,3,3,1\n", "invalid-reference", "'a' is not in the first row as often as"),
         ("class,a,b\na,1,two\nb,2,1\n", "invalid-reference", "could not convert string to float: 'two'"),
-        ("", "reference-not-square", "is 0:"),
+        ("", "reference-not-square", "is 0;"),
     ],
 )
 def test_read_matrix_of_an_invalid_file_fails(tmp_path, text, code, message):

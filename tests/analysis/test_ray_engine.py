@@ -65,7 +65,7 @@ def evaluated(own_run, few, tmp_path, monkeypatch):
 def test_copies_give_the_same_and_say_it_once(evaluated, tmp_path):
     next((tmp_path / "images").rglob("*.png")).write_bytes(b"no image")
     found, said = evaluated()
-    assert "1 image cannot be decoded and is left out" in " ".join(said)
+    assert "leaves out 1 image that cannot be decoded" in " ".join(said)
     assert (found, said) == evaluated(out="here", copies=False)
 
 

@@ -95,7 +95,7 @@ def test_no_head_is_found_where_none_is(shapes):
     with errors.raises("backbone", NoHeadError) as caught:
         chosen(tensors(**shapes))
     assert f" {len(shapes)} tensors" in str(caught.value)
-    assert re.search(r", and no matrix at all$|: --head \S+$", str(caught.value))
+    assert re.search(r", and no matrix at all$|add --head \S+$", str(caught.value))
 
 
 @pytest.mark.parametrize("name", ["vit_small_patch14_dinov2", "resnet18", "swin_tiny_patch4_window7_224", "convnext_atto"])

@@ -394,4 +394,4 @@ def test_a_folder_that_is_no_output(dsi, tmp_path):
     (tmp_path / "x").mkdir()
     ended = dsi("export", tmp_path / "x")
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith(f"dsi: {tmp_path}/x holds no checkpoints.parquet: ")
+    assert ended.err.startswith(f"dsi: {tmp_path}/x is not a results folder")

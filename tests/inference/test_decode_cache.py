@@ -89,7 +89,7 @@ def test_without_room_nothing_is_made(samples, tmp_path, monkeypatch):
 def test_bad_images_are_counted_and_the_first_is_named(damaged, workers):
     with raises("bad-images", bad=3, samples=10) as caught:
         decode(damaged, _array, workers=workers, **MEMORY)
-    assert f"first {damaged.paths[0]}: not an image" in str(caught.value)
+    assert f"such as {damaged.paths[0]} (not an image" in str(caught.value)
 
 
 @pytest.mark.parametrize("below", [0, 10**9])

@@ -79,7 +79,7 @@ def test_headline_of_real_runs(found):
 @pytest.mark.parametrize(
     ("labels", "options", "start"),
     [
-        (None, {}, "The agreement with WordNet is unknown (no labels: "),
+        (None, {}, "The agreement with WordNet is unknown (no labels; "),
         (
             *(ANIMALS, {"measures": ("cosine",)}),
             "The agreement with WordNet is unknown (pearson is not among the measures; ",

@@ -100,7 +100,7 @@ def test_files_of_others_are_left_alone(out, tmp_path):
     folder.mkdir(parents=True)
     (folder / "events.out.tfevents.123.host").write_bytes(b"a training's own")
     with pytest.raises(
-        UsageError, match=r"vit%3D1 holds the curves of something else \(events.out.tfevents.123.host\): name another"
+        UsageError, match=r"vit%3D1 holds the curves of something else \(events.out.tfevents.123.host\); name another"
     ):
         log_curves(out, f"tensorboard:{tmp_path}/tb")
     assert [path.name for path in folder.iterdir()] == ["events.out.tfevents.123.host"]
