@@ -111,7 +111,7 @@ def test_the_page_alone(two, tmp_path, dsi):
         (("--run", "walk"), 2, "there is no run 'walk' among fast, slow"),
         (("--tolerance", 2), 2, "the tolerance of accuracy 2 is not in [0, 1)"),
         (("--split", "val"), 2, "no split 'val'"),
-        (("--measure", "kendall"), 2, "no measure 'kendall'"),
+        (("--measure", "kendall"), 2, "no comparison by measure 'kendall'"),
         (("--group", "("), 2, "is not a regular expression"),
         (("--group", "^(.)"), 0, ""),
         (("--draws", -3), 2, "--draws"),
