@@ -22,7 +22,7 @@ MAX_LISTED_CLASSES = 12
 """The largest number of classes that an error message lists."""
 _INDEX = " (class {})"
 """The suffix that distinguishes classes of one name."""
-_WITH_WNID = re.compile(r"(.+) \((n\d{8})\)")
+_WITH_WNID = re.compile(r"(.+) \((n\d{8})\)(?: \(class \d+\))?")
 
 
 def class_names(run: Results, name: str | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from helpers.errors import raises
 
 from dsi_cli.queries.class_names import class_index_by_name, readable_names
 
@@ -26,3 +27,8 @@ def test_readable_names_wnid_label_follows_a_word():
 @pytest.mark.parametrize("text", ["tiger cat (n02123159)", "tiger cat", "Tiger Cat", "n02123159"])
 def test_class_index_by_name_word_or_wnid_finds_the_class(text):
     assert class_index_by_name(text, NAMES) == 2
+
+
+def test_class_index_by_name_wnid_of_two_classes_is_ambiguous():
+    with raises("ambiguous-class", name="n02123045", count=2):
+        class_index_by_name("n02123045", ["tabby (n02123045) (class 0)", "ship", "tabby (n02123045) (class 2)"])
