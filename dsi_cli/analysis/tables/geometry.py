@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from dsi_cli.analysis.classifiers.scan import HeadParameters
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.engines import local
 from dsi_cli.metrics.head_geometry import (
     angles_of_units,
     centre,
@@ -100,8 +99,8 @@ def class_rows(records: Sequence[Record], stored_head: ReadHead, collapse: ReadC
     last = next((head for head in map(stored_head, reversed(records)) if head is not None), None)
     last_unit = None if last is None else unit_rows(last.weight.astype(np.float64))
     previous_unit = None
-    # The next heads are read while the rows of one are made.
-    for record, head in zip(records, local.map_in_order(stored_head, records), strict=True):
+    for record in records:
+        head = stored_head(record)
         if head is None:
             continue
         weight = head.weight.astype(np.float64)
