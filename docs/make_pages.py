@@ -6,7 +6,7 @@ python docs/make_pages.py writes them; the tests compare.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,22 +43,26 @@ def tables_page() -> str:
     ]
     uses = Counter(column for table in TABLES for column in table.columns if table is not EXTRA_CURVES)
     # Of two meanings of a name, only the more frequent one is common.
-    by_name = {column.name: column for column, count in reversed(uses.most_common()) if count > 1 and column.name != "high"}
+    by_name = {column.name: column for column, count in reversed(uses.most_common()) if count > 1}
     common = [column for column in uses if by_name.get(column.name) == column]
-    lines += map(column_line, common)
+    lines += column_lines(common)
     for table in (*TABLES, *DIFF_TABLES):
         own = [column for column in table.columns if column not in common]
         lines += ["", f"## `{table.path}`", "", f"One row is {table.row}."]
         if table is EXTRA_CURVES:
             lines[-1] += " The columns are those of `curves.parquet`."
         elif own:
-            lines += ["", *map(column_line, own)]
+            lines += ["", *column_lines(own)]
     return "\n".join(lines) + "\n"
 
 
-def column_line(column: Column) -> str:
-    meaning = column.meaning.removesuffix(NEVER_NULL)
-    return f"- `{column.name}`{'' if meaning == column.meaning else '*'}: {meaning}"
+def column_lines(columns: Iterable[Column]) -> list[str]:
+    """Return a list item for each meaning, with the names of the columns that have it."""
+    names: dict[str, list[str]] = {}
+    for column in columns:
+        never_null = "*" if column.meaning.endswith(NEVER_NULL) else ""
+        names.setdefault(column.meaning.removesuffix(NEVER_NULL), []).append(f"`{column.name}`{never_null}")
+    return [f"- {', '.join(of_meaning)}: {meaning}" for meaning, of_meaning in names.items()]
 
 
 def cli_page() -> str:

@@ -193,7 +193,7 @@ def _print_between(comparison: Comparison) -> None:
             last = len(only.points) - 1
             picked = [only.points[index] for index in sorted({0, last // 4, last})]
             shown = ", ".join(f"{cell(point.excess)} at {point.at}" for point in picked)
-            begin = f"{title.capitalize()} of the two networks (0 is chance, 1 is identical), by {only.matched_by}"
+            begin = f"{title.capitalize()} of the two networks (0 is chance, 1 is perfect), by {only.matched_by}"
             console.print_sentence(f"{begin}: {shown}", 0, 2)
     else:
         # Groups have the mean over pairs of runs and the range.

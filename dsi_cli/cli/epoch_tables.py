@@ -56,9 +56,7 @@ def print_epoch_tables(out: Path, runs: Sequence[str]) -> None:
         epochs = epoch_summary.epoch_summaries(out, run)
         measure = next((row.measure for row in epochs if row.measure), "")
         columns = [(title.format(measure=measure), field, form) for title, field, form in EPOCHS]
-        _print_table(
-            f"{run}: SAI excess is 0 at chance and 1 at identity; z counts deviations above chance", epochs, columns
-        )
+        _print_table(f"{run}: SAI excess: 0 is chance, 1 is perfect; z counts deviations above chance", epochs, columns)
         for split, mistakes in epoch_summary.mistake_summaries(out, run).items():
             title = f"{run}: mistakes on {split}: NIDM and WIDM of mistakes, which is 1 at most"
             _print_table(title, mistakes, MISTAKES)

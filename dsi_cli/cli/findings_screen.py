@@ -33,7 +33,7 @@ def print_findings(summary: Summary) -> None:
     console.print_sentence(headline(findings), 0, 0)
     agreements = {run.run: run.agreement for run in findings if run.agreement is not None}
     reference = " and ".join(dict.fromkeys(run.reference for run in findings if run.agreement is not None))
-    _print_trends(f"Agreement with {reference}", "0 is chance, 1 is identical; · is within chance", agreements, styles)
+    _print_trends(f"Agreement with {reference}", "0 is chance, 1 is perfect; · is within chance", agreements, styles)
     if not agreements:
         similarities = {run.run: run.max_wsi for run in findings if run.max_wsi is not None}
         _print_trends("Similarity of neighbouring classes", "mean cosine, at most 1 (Max WSI)", similarities, styles)

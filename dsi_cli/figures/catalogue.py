@@ -87,7 +87,7 @@ _WITH_WORDNET = f"{_LABELS}, and {_MATRICES}"
 
 
 FIGURES = (
-    FigureSpec("agreement", "agreement of every two matrices with its 95 % CI: 0 is chance, 1 is identical", _ALIGNED),
+    FigureSpec("agreement", "agreement of every two matrices with its 95 % CI: 0 is chance, 1 is perfect", _ALIGNED),
     FigureSpec(
         "agreement_accuracy",
         "agreement with WordNet against accuracy",
@@ -107,7 +107,7 @@ FIGURES = (
         "dendrogram", "trees of network and WordNet, facing each other (tanglegram)", _MATRICES, "dendrogram.figure"
     ),
     FigureSpec("sai", "SAI of every two matrices with its chance level", _ALIGNED),
-    FigureSpec("excess", "SAI excess over chance: 0 is chance, 1 is identical", _ALIGNED),
+    FigureSpec("excess", "SAI excess over chance: 0 is chance, 1 is perfect", _ALIGNED),
     FigureSpec("wsi", "WSI: similarity of the classifier's weight rows (mean, max, min)", "a classifier"),
     FigureSpec("idm", "IDM: similarity of predictions to the true class, with chance level", _PREDICTIONS),
     FigureSpec("idm_errors", "IDM over mistakes only", _PREDICTIONS),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from dsi_cli.store.results import Results
 
-AGREEMENT = PanelSpec("agreement", "Agreement", "agreement: 0 chance, 1 identical", ("sai",), column="excess")
+AGREEMENT = PanelSpec("agreement", "Agreement", "agreement: 0 chance, 1 perfect", ("sai",), column="excess")
 """The agreement of two matrices: Pearson's correlation, or the excess of another measure over its chance level."""
 PANELS = (AGREEMENT, *curve_panels.PANELS)
 SEPARATE = ("agreement", "sai", "excess", "idm", "idm_errors")

@@ -143,7 +143,7 @@ class RunFindings:
     reference: str
     """The name of the reference matrix for readers, such as WordNet."""
     agreement: Trend | None
-    """Pearson's correlation of the network's similarities and those of the reference: 0 is chance, 1 is identical."""
+    """Pearson's correlation of the network's similarities and those of the reference: 0 is chance, 1 is perfect."""
     no_agreement: str | None
     """The reason why there is no agreement."""
     first_epoch: FirstEpoch | None
@@ -364,7 +364,7 @@ def _peak_clause(learned: Sequence[RunFindings]) -> str:
     owner = "its agreement is" if len(learned) == 1 else f"the highest agreement is that of {run.run},"
     interval = "" if peak.low is None or peak.high is None else f", 95 % CI {peak.low:.2f} to {peak.high:.2f}"
     epoch = f" at epoch {peak.epoch}" if len(run.epochs) > 1 else ""
-    return f"{owner} {peak.value:.2f}{epoch} (0 is chance, 1 is identical{interval})"
+    return f"{owner} {peak.value:.2f}{epoch} (0 is chance, 1 is perfect{interval})"
 
 
 def _headline_within_chance(aligned: Sequence[RunFindings]) -> str:

@@ -122,7 +122,7 @@ def _panel(comparison: Comparison, curve: RunCurve) -> dict[str, Any]:
     is_excess = curve.column == "excess"
     axis = curve.axis_title(comparison.measures[0], comparison.split)
     if is_excess:
-        axis += ": 0 is chance, 1 is identical"
+        axis += ": 0 is chance, 1 is perfect"
     lines = []
     for band in comparison.curves:
         if band.curve != curve.name:

@@ -129,7 +129,7 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
         (
             f"Does its similarity agree with {reference}?",
             f"Are classes that are close in {reference} also close for the network? Correlation over all pairs of classes: "
-            "0 is chance, 1 is identical",
+            "0 is chance, 1 is perfect",
             lambda run: run.agreement,
             _decimal,
             no_agreement,

@@ -19,7 +19,7 @@ function coloured(line, index, isExcess) {
 /** Return the panel of the similarity between networks, with one line per pair of runs or one band per pair of groups. */
 function networkPanels() {
   const title = "Similarity between the networks";
-  const axis = `${DATA.measure}: 0 is chance, 1 is identical`;
+  const axis = `${DATA.measure}: 0 is chance, 1 is perfect`;
   if (DATA.networks.length) return [{ title, axis, lines: DATA.networks.map((band, k) => coloured(band, k, true)) }];
   return DATA.between.length ? [{ title, axis, lines: DATA.between.map((pair, k) => excessLine(pair, k, pair.label, false)) }] : [];
 }

@@ -16,7 +16,7 @@ function agreementNumbers() {
 /** Return the text of the vertical axis for a number for the agreement. */
 function agreementAxis(number) {
   const [measure, column] = number.split("/");
-  if (column === EXCESS) return "0 is chance, 1 is identical";
+  if (column === EXCESS) return "0 is chance, 1 is perfect";
   return `${DATA.curves.sai[measure].axis}${DATA.curves.sai[measure].lower ? ", lower is more similar" : ""}`;
 }
 

@@ -13,7 +13,7 @@ function agreementSection(run, names) {
   ];
   const own = of.toUpperCase();
   return [
-    element("p", { class: "faint" }, `The tables list the lowest agreement at epoch ${epoch} first. The agreement of a class is the Pearson correlation of its similarities to all other classes in the ${own} with those in the reference. The agreement of a group uses the similarities between its classes. 0 is chance, and 1 means identical up to scale. z is the number of standard deviations above chance; values from -2 to 2 are within chance, and of 100 classes a few leave this range by chance.`),
+    element("p", { class: "faint" }, `The tables list the lowest agreement at epoch ${epoch} first. The agreement of a class is the Pearson correlation of its similarities to all other classes in the ${own} with those in the reference. The agreement of a group uses the similarities between its classes. 0 is chance, and 1 is perfect. z is the number of standard deviations above chance; values from -2 to 2 are within chance, and of 100 classes a few leave this range by chance.`),
     element("div", { class: "two" },
       dataTable("Classes", [{ title: "class", value: (row) => row.name }, ...numbers],
         classes.map(([index, pearson, z]) => ({ name: names[index], pearson, z })), { first: 12 }),
