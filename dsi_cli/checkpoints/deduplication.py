@@ -144,7 +144,10 @@ def _with_epochs_completed(records: Sequence[Record], begins_before_training: bo
         counts_from = common if record.counts_from is None else record.counts_from
         if record.epoch_source == epochs.ORDER:  # The position in an order is not the trainer's number.
             counts_from = None
-        result.append(replace(record, epochs_completed=epochs.epochs_completed(record.epoch, counts_from)))
+        completed = epochs.epochs_completed(record.epoch, counts_from)
+        if completed is not None and record.epoch == record.step == 0:  # Lightning also numbers the state before training 0
+            completed = 0
+        result.append(replace(record, epochs_completed=completed))
     return result
 
 

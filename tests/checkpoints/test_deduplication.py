@@ -67,6 +67,14 @@ def test_finished_epochs_follow_the_trainers_habit(counts_from, completed):
     assert [record.epochs_completed for record in deduplication.resolve_duplicates(records)] == completed
 
 
+def test_finished_epochs_at_step_0_are_none():
+    records = [
+        at("epoch=0-step=0.ckpt", epoch=0, step=0, counts_from=0, fingerprint="a"),
+        at("epoch=0-step=80.ckpt", epoch=0, step=80, counts_from=0, fingerprint="b"),
+    ]
+    assert [record.epochs_completed for record in deduplication.resolve_duplicates(records)] == [0, 1]
+
+
 def test_evidence_of_one_checkpoint_or_the_log_counts_for_the_run():
     records = [at("e0.pt", epoch=0, counts_from=1), at("e1.pt", epoch=1, fingerprint="b")]
     assert [record.epochs_completed for record in deduplication.resolve_duplicates(records)] == [0, 1]

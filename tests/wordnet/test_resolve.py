@@ -295,3 +295,15 @@ def test_where_only_an_excluded_sense_is_left_the_label_is_uncertain():
     found = resolve(["brooch (non-jewelry)", "cat", "dog"])[0]
     assert found.is_uncertain
     assert "no sense fits its context (not 'jewelry')" in found.reason
+
+
+def test_chosen_senses_of_a_foreign_list_are_uncertain():
+    german = ["Apfel", "Birne", "Kirsche", "Banane", "Zitrone", "Ball", "Gift", "Hut", "Bad", "Rind", "Tag", "Hose", "Brief"]
+    rows = resolve(german)
+    assert sum(row.synset is None for row in rows) in range(5, 7)
+    assert all(row.is_uncertain for row in rows)
+    # A single unknown label, or less than a quarter, says nothing about the others.
+    assert [row.is_uncertain for row in resolve(["cat", "dog", "blorb"])] == [False, False, True]
+    animals = ["elephant", "giraffe", "zebra", "lion", "horse", "wolf", "hippopotamus", "koala", "kangaroo", "gorilla"]
+    rows = resolve([*animals, *(f"{name}s" for name in animals), "Apfel", "Birne", "Kirsche", "Banane", "Zitrone"])
+    assert [row.label for row in rows if row.synset is not None and row.label in animals and row.is_uncertain] == []

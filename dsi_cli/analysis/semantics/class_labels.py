@@ -177,7 +177,7 @@ class ClassLabels:
             resolution.synset is not None and resolution.resolved_by not in resolve.CERTAIN
             for resolution in self.resolutions
         )
-        if self.taxonomy is not None or not is_any_chosen or unknown < resolve.FOREIGN_LIST_SHARE * self.classes:
+        if self.taxonomy is not None or not is_any_chosen or not resolve.is_foreign(unknown, self.classes):
             return None
         return (
             f"{unknown} of {count(self.classes, 'label')} are unknown to {self.lookup_source}, so the senses of the others are "

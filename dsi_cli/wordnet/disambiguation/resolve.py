@@ -40,11 +40,8 @@ RESOLVED_BY = (
 CERTAIN, PLACEHOLDER = RESOLVED_BY[:4], RESOLVED_BY[-1]
 MAX_SUGGESTIONS = 50
 """The maximum number of unresolved labels with similar spellings, which take about 20 ms each."""
-FOREIGN_LIST_SHARE = 0.5
-"""The share of unknown labels from which a list probably does not contain WordNet's nouns but, for example, car makes.
-
-Then every chosen sense is uncertain, because a word that WordNet happens to have may be a name.
-"""
+FOREIGN_SHARE, FOREIGN_SHARE_OF_FEW, FEW_LABELS = 0.25, 0.5, 5
+"""The share of unknown labels from which a list is foreign, also if fewer than five labels are unknown. See `is_foreign`."""
 MAX_PRESET_LABELS_READ = 4096
 """The maximum length of a preset for which the other meanings of labels are looked up, because this takes most of the time."""
 
@@ -156,6 +153,14 @@ def resolve(
     return _with_definitions(resolutions, wordnet)
 
 
+def is_foreign(unknown: int, labels: int) -> bool:
+    """Return whether a list with unknown labels is probably one of names or of words in another language.
+
+    Every chosen sense of such a list is uncertain: a *Jaguar* may be a car, and a *Gift* poison.
+    """
+    return unknown >= (FOREIGN_SHARE_OF_FEW if unknown < FEW_LABELS else FOREIGN_SHARE) * labels
+
+
 def _by_wnid(label: str, wnid: str, preset: str | None, wordnet: WordNet, *, reads_words: bool = True) -> Meaning:
     """Return the meaning of an id next to a label; the synsets of the label's words are its candidates."""
     words = LabelCandidates()
@@ -219,7 +224,7 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
     unknown = [index for index, meaning in enumerate(meanings) if meaning.is_open and not meaning.words.candidates]
     hints = {index: _nearest_lemmas(labels[index], wordnet) for index in unknown[:MAX_SUGGESTIONS]}
     suggestions = _suggest_synsets(labels, readings, hints, wordnet)
-    is_foreign_list = len(unknown) >= FOREIGN_LIST_SHARE * len(labels)
+    has_foreign_words = is_foreign(len(unknown), len(labels))
     starts = table.label.searchsorted(range(table.count))
     for index, (label, meaning) in enumerate(zip(labels, meanings, strict=True)):
         if not meaning.is_open:
@@ -233,7 +238,7 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
             how = _resolved_by(picked, len(meaning.words.candidates), wordnet)
             scores = tuple(round(float(chance), 4) for chance in choice.chances)
             confidence, reason = round(choice.confidence, 4), explanations[index]
-            if is_foreign_list:
+            if has_foreign_words:
                 reason += f"; {len(unknown)} of the {len(labels)} labels are unknown to {wordnet.title}:"
                 reason += " this one may be a name, too"
                 confidence = min(confidence, scoring.MAX_UNCERTAIN_CONFIDENCE)
