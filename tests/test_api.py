@@ -1,7 +1,5 @@
 """The functions that a notebook calls."""
 
-from __future__ import annotations
-
 import json
 import re
 

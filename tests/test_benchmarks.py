@@ -1,7 +1,5 @@
 """The benchmarks run, on tiny files: every part gives rows, and the page keeps what stands around them."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys
@@ -59,10 +57,3 @@ def test_no_part_failed(page):
     reasons = re.findall(r"not measured: ([^|]*)", page)
     expected = r"(no NLTK data|.* not installed|the folder of NLTK data)"
     assert all(re.match(expected, reason) for reason in reasons), reasons
-
-
-def test_a_requirement_that_fails_is_seen():
-    assert (
-        rows.Row("a", "b", "1 s", "2 s", 2.0, "at least 3x", holds=False).line()
-        == "| b | 1 s | 2 s | 2x | at least 3x | **no** |"
-    )

@@ -1,7 +1,5 @@
 """The runs that ship with the package, and the command that shows them."""
 
-from __future__ import annotations
-
 import csv
 import itertools
 import re

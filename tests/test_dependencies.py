@@ -1,7 +1,5 @@
 """What the package imports is what `pyproject.toml` declares, and what is heavy may be missing."""
 
-from __future__ import annotations
-
 import ast
 import sys
 import tomllib

@@ -1,7 +1,5 @@
 """The commands and examples of the README and the docs do what they say."""
 
-from __future__ import annotations
-
 import os
 import re
 import runpy

@@ -1,7 +1,5 @@
 """Errors have a stable code and fields, also after they have travelled between processes."""
 
-from __future__ import annotations
-
 import pickle
 
 import pytest

@@ -1,7 +1,5 @@
 """The training example, from images to an analysis, and that its networks are the demo's."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

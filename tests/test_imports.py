@@ -1,7 +1,5 @@
 """What takes seconds to import is not imported where it is not needed."""
 
-from __future__ import annotations
-
 from helpers import one_process
 
 ARRAYS = {"numpy", "pandas", "pyarrow", "scipy", "rich", "pydantic", "dsi_cli.analysis.options"}

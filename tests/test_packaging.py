@@ -1,7 +1,5 @@
 """What is built can be installed, and works away from its source; what stands beside it says the same as the code."""
 
-from __future__ import annotations
-
 import os
 import re
 import runpy
@@ -16,7 +14,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import yaml
 from helpers.notebooks import assert_it_shows
 from test_docs import commands, follow
 
@@ -148,27 +145,6 @@ def printed(command, folder, environment=None):
     )
     assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
     return ended.stdout
-
-
-def test_the_citation_is_whole_and_of_this_version():
-    found = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert found["cff-version"] == "1.2.0"
-    assert {"message", "title", "authors", "version", "license", "type"} <= set(found)
-    assert found["type"] == "software"
-    assert str(found["version"]) == __version__
-    assert found["license"] == PROJECT["license"]
-    assert found["authors"]
-    assert all(set(author) == {"name"} for author in found["authors"]), "an entity has a name alone"
-    (paper,) = found["identifiers"]
-    assert paper["type"] == "url"
-    assert paper["value"] == "https://arxiv.org/abs/2505.21338"
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.md")), ids=lambda path: path.name)
-def test_an_issue_template_has_what_a_forge_reads(path):
-    _, head, body = path.read_text(encoding="utf-8").split("---\n", 2)
-    assert {"name", "about", "labels"} <= set(yaml.safe_load(head))
-    assert body.strip()
 
 
 def test_every_shipped_thing_that_is_no_code_has_a_licence_on_the_page():

@@ -1,7 +1,5 @@
 """dsi without what only POSIX has: commands run in a process in which these names are missing."""
 
-from __future__ import annotations
-
 from helpers import one_process
 from helpers.outputs import ANIMALS, contents
 

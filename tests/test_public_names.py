@@ -1,7 +1,5 @@
 """Every public name says what it takes, what it gives, in which range, and how it fails."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import runpy

@@ -1,7 +1,5 @@
 """The recipes of ``docs/integrations.md`` parse, and what they call is run; the repository's own workflows are complete."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import subprocess
@@ -69,25 +67,3 @@ def test_the_steps_of_the_workflow_run(called):
             called(command)
     (upload,) = [step for step in job["steps"] if step.get("uses", "").startswith("actions/upload-artifact")]
     assert all(Path(path).exists() for path in upload["with"]["path"].split())
-
-
-def test_the_workflow_of_changes_runs_all_checks_on_all_systems():
-    (job,) = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"].values()
-    matrix = job["strategy"]["matrix"]
-    assert {name.partition("-")[0] for name in matrix["system"]} == {"ubuntu", "macos", "windows"}
-    assert matrix["python"] == ["3.11", "3.12", "3.13", "3.14"]
-    commands = "\n".join(step.get("run", "") for step in job["steps"]).splitlines()
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    (check,) = re.findall(r"^check:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
-    assert [line.strip().removeprefix("$(BIN)/") for line in check.splitlines()] == [
-        line
-        for line in commands
-        if line.startswith(("python -m ruff", "python -m mypy", "lint-imports", "xenon", "python scripts"))
-    ]
-
-
-def test_the_workflow_of_releases_publishes_what_was_checked_without_a_token():
-    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))["jobs"]
-    assert jobs["publish"]["needs"] == "build"
-    assert jobs["publish"]["permissions"] == {"id-token": "write"}
-    assert not any("password" in step.get("with", {}) for step in jobs["publish"]["steps"])

@@ -1,7 +1,5 @@
 """Runs that are compared in blocks of rows: equal tables, and heads and nearest classes instead of matrices of many classes."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The class alignment table: rows that match the stored matrices, and what later calls keep."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

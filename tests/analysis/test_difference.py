@@ -1,7 +1,5 @@
 """``dsi diff`` in Python: two epochs, copies in other dtypes, pruned copies, independent networks, and inputs that do not fit."""
 
-from __future__ import annotations
-
 import json
 from importlib.resources import files
 

@@ -1,7 +1,5 @@
 """A repeated call keeps what an earlier call said about classes and heads, until another is said."""
 
-from __future__ import annotations
-
 import shutil
 
 import numpy as np

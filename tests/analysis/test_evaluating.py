@@ -1,7 +1,5 @@
 """Running the model of a run on labelled data: real trainers' checkpoints, what does not fit, and going on where it was."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import signal
@@ -130,28 +128,6 @@ def test_averaged_weights_are_run_on_demand(which, key, request, evaluate, loop,
     at = "epoch == 1 and split == 'test' and metric == 'loss'"
     assert ran.value(at) == pytest.approx(oracles.cross_entropy(averaged.logits, averaged.targets), rel=1e-4)
     assert abs(averaged.logits - loop(run.model(1), run.transform, few).logits).max() > 1e-3
-
-
-def test_a_convolution_as_the_classifier(tmp_path, evaluate, loop, few):
-    from torchvision import models, transforms
-
-    torch.manual_seed(0)
-    model = models.squeezenet1_1(num_classes=10).eval()
-    (tmp_path / "squeezed").mkdir()
-    torch.save(
-        {"state_dict": model.state_dict(), "epoch": 3, "arch": "squeezenet1_1"}, tmp_path / "squeezed" / "net.pth.tar"
-    )
-    ran = evaluate(tmp_path / "squeezed", "--templates", "--image-size", 64, "--crop-pct", 0.875)
-    assert ran.code == 0, ran.stderr
-    preset = transforms.Compose(
-        [
-            *(transforms.Resize(73), transforms.CenterCrop(64), transforms.ToTensor()),
-            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-        ]
-    )
-    wanted = loop(model, preset, few, "classifier.1")
-    assert wanted.features.shape == (100, 512)
-    assert_answers(ran, 3, wanted)
 
 
 def test_torchscript_is_run_where_it_is_asked_for(own_run, own_net, tmp_path, evaluate, loop, few):

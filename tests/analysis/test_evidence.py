@@ -1,7 +1,5 @@
 """What lies around a run's checkpoints is joined by evidence, not by guess."""
 
-from __future__ import annotations
-
 import json
 import pickle
 import shutil

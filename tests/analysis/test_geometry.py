@@ -1,7 +1,5 @@
 """The geometry of class vectors in the tables: norms, biases and drift per class, indices per checkpoint."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from dataclasses import replace
@@ -164,13 +162,6 @@ def test_analyze_zero_class_has_a_norm_of_zero_and_no_angle(tmp_path):
     assert column(results, "norm", 1)[3] == 0
     assert np.isnan([column(results, "angle_previous", 1)[3], column(results, "angle_last", 0)[3]]).all()
     assert np.isnan(column(results, "bias", 0)).all()
-
-
-def test_analyze_two_classes_have_indices(tmp_path):
-    write_run(tmp_path / "run", epochs=2, classes=2)
-    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    curves = dsi_cli.open_results(tmp_path / "out").curves.query("of == 'weight'")
-    assert curves["value"].notna().all()
 
 
 def test_analyze_epoch_with_nan_weights_is_left_out(tmp_path):

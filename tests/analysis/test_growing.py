@@ -1,7 +1,5 @@
 """A class-incremental run, whose head grows, is one run: its matrices, curves, labels, tables, figures and report."""
 
-from __future__ import annotations
-
 import shutil
 
 import numpy as np

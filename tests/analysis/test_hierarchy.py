@@ -1,7 +1,5 @@
 """Severity and superclass accuracy in the curves table, and the groups of WordNet and of custom taxonomies."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers.errors import raises

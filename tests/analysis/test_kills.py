@@ -1,7 +1,5 @@
 """``kill -9`` at two hundred random points of an analysis with predictions: nothing torn, and the same tables in the end."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

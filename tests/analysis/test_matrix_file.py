@@ -1,7 +1,5 @@
 """Custom reference matrices in each format, and each way in which a file can be invalid."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """The phases table: the real runs, the points of the curves that it uses, and what later calls keep."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

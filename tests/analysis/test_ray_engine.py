@@ -1,7 +1,5 @@
 """Running a model in another process: all that travels is pickled, and data that are not the same there are told."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import shutil

@@ -1,7 +1,5 @@
 """Whole runs from end to end: every number compared with slow float64 oracles on the stored matrices, and with torch."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 

@@ -1,7 +1,5 @@
 """Several references in one run: the forms of the option, the rows and the matrix of each, and what later calls keep."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 
@@ -22,7 +20,6 @@ from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.metrics.partial_mantel import partial_mantel
 from dsi_cli.queries import curve_panels, epoch_summary
-from dsi_cli.store import layout
 from dsi_cli.store.results import Results
 from dsi_cli.wordnet.database.taxonomy import ancestors, load
 from dsi_cli.wordnet.similarity import measures
@@ -213,23 +210,6 @@ def test_analyze_keeps_the_references_of_another_run(make_run, tmp_path):
     assert Results(out).csm("scsm", run="a").loc["cat", "dog"] == pytest.approx(
         wordnet_csm(ANIMALS, "wup").loc["cat", "dog"]
     )
-
-
-def test_reference_names_of_an_old_output_has_one_name():
-    assert layout.reference_names({"reference": "wordnet3.0-path"}) == ["wordnet3.0-path"]
-    assert layout.reference_names({}) == []
-
-
-def test_analyze_command_takes_references(dsi, make_run, human, tmp_path):
-    out = tmp_path / "out"
-    ended = dsi(
-        "analyze", make_run(), "-o", out, "--reference", "path", "--reference", human[0], "--draws", 0, "--no-report"
-    )
-    assert ended.code == 0
-    assert "references: wordnet3.0-path, human-views" in ended.err
-    ended = dsi("export", out, "--kind", "scsm", "--reference", "human-views", "-o", tmp_path / "m.npy")
-    assert ended.code == 0
-    assert_allclose(np.load(tmp_path / "m.npy"), human[1], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Stored files move with the epochs of their checkpoints, and none takes the place of another."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

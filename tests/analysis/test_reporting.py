@@ -1,13 +1,11 @@
 """When the report is written, when not, and that nothing which goes wrong there harms the tables."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np
 import pytest
 from helpers.mistake_tables import write_counts, write_predictions
-from helpers.outputs import heads, save_head, tables
+from helpers.outputs import heads, save_head
 
 import dsi_cli
 from dsi_cli.analysis import report_file
@@ -41,18 +39,6 @@ def test_another_version_of_dsi_writes_it_anew(summary, tmp_path, monkeypatch):
     before = path.stat().st_ino
     monkeypatch.setattr(report_file, "__version__", "99")
     assert report_file.write_report(tmp_path / "out").stat().st_ino != before
-
-
-def test_a_report_that_cannot_be_written_leaves_the_tables(summary, tmp_path):
-    (tmp_path / "out" / "report.html").mkdir()
-    before = tables(tmp_path / "out")
-    report_file.add_report(summary)
-    assert summary.report is None
-    assert summary.report_problem is not None
-    assert "report.html could not be written" in summary.report_problem
-    assert summary.exit_code == 5
-    for name, frame in tables(tmp_path / "out").items():
-        assert frame.equals(before[name])
 
 
 def test_a_damaged_matrix_is_told(summary, tmp_path):

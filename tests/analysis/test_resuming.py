@@ -1,7 +1,5 @@
 """A second call does what is new or changed and nothing else; a call that was killed loses nothing that was whole."""
 
-from __future__ import annotations
-
 import shutil
 import signal
 import subprocess
@@ -213,7 +211,9 @@ def longer(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_an_interrupt_has_its_exit_code_and_can_be_gone_on_from(number, code, longer, tmp_path):
     run, out = longer / "run", tmp_path / "out"
     process = started(run, out)

@@ -1,7 +1,5 @@
 """Answers on a split over several calls: made once, made again where something changed, kept where nothing could make them."""
 
-from __future__ import annotations
-
 import shutil
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The predictions of the real runs from end to end: every number compared with slow float64 oracles on the stored tables."""
 
-from __future__ import annotations
-
 import csv
 import json
 from functools import cache
@@ -134,25 +132,6 @@ def test_sai_matches_the_oracle(pair, measure, run, epoch, analysed):
         assert row["low"] < row["excess"] < row["high"]
 
 
-@pytest.mark.parametrize("measure", ["cosine", "pearson", "spearman"])
-@pytest.mark.parametrize("pair", PAIRS)
-def test_sai_interval_matches_the_oracle(pair, measure, analysed):
-    row = curve(analysed.run.curves, FASHION, metric="sai", of=pair, variant=measure).loc[15]
-    matrices = stored_pair(analysed.out, FASHION, pair, 15)
-    assert_allclose((row["low"], row["high"]), oracles.jackknife_interval(*matrices, measure), **CLOSE)
-
-
-@pytest.mark.parametrize(("run", "epoch"), SAMPLED)
-def test_reliability_matches_the_oracle_within_sampling_error(run, epoch, analysed):
-    row = curve(analysed.run.curves, run, metric="reliability", of="ccsm", split="test").loc[epoch]
-    counts = stored_counts(analysed.out, run, epoch)
-    halves = oracles_testset.sampled_halves(counts, np.random.default_rng(4), 20)
-    spread = np.std([oracles_testset.split_half_reliability(counts, [pair]) for pair in halves], ddof=1)
-    error = spread * np.sqrt(2 / 20)
-    assert abs(row["value"] - oracles_testset.split_half_reliability(counts, halves)) < 4 * error + 1e-9
-    assert (row["classes_used"], row["samples_used"]) == (len(counts), 10_000)
-
-
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
 @pytest.mark.parametrize("pair", WITH_CCSM)
 def test_corrected_correlation_matches_the_oracle(pair, run, epoch, analysed):
@@ -211,16 +190,6 @@ def test_idm_matches_the_oracle(of, variant, run, epoch, analysed):
     samples = 10_000 - (np.trace(counts) if variant == "errors" else 0)
     assert (row["classes_used"], row["samples_used"]) == (classes, samples)
     assert row["reference"] == "wordnet3.0-path" if of == "scsm" else pd.isna(row["reference"])
-
-
-@pytest.mark.parametrize("of", ["ncsm", "scsm"])
-def test_idm_interval_matches_the_ranks_of_the_samples(of, four_runs, analysed):
-    predictions, targets = predictions_and_targets(four_runs, "cifar100-vit")
-    ranks = idm_by_oracle(analysed.out, "cifar100-vit", of, 12)[2][targets, predictions[12]]
-    for variant, samples in (("all", ranks), ("errors", ranks[ranks > 0])):
-        row = idm_of(analysed, "cifar100-vit", of, variant).loc[12]
-        half = 1.959963984540054 * samples.std() / np.sqrt(len(samples)) / 99
-        assert_allclose((row["low"], row["high"]), (row["value"] - half, row["value"] + half), **CLOSE)
 
 
 def test_widm_rises_from_chance_with_training(analysed):

@@ -1,7 +1,5 @@
 """Folders with several trainings or networks, through the whole analysis: runs that are never merged."""
 
-from __future__ import annotations
-
 import json
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """What is analysed while a folder changes between one listing and the next; the changes are real, only the waiting is not."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from contextlib import ExitStack
@@ -14,9 +12,9 @@ from helpers.errors import raises
 from helpers.outputs import assert_same_output, heads, save_head, tables
 
 from dsi_cli.analysis.analyze import analyze
-from dsi_cli.analysis.options import Evaluation, Options
+from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.watch import IDLE, REACHED, EndedEvent, UpdatedEvent, WaitingEvent, check, watch
-from dsi_cli.errors import BusyError, UsageError
+from dsi_cli.errors import UsageError
 from dsi_cli.store import lock
 from dsi_cli.store.results import Results
 
@@ -206,18 +204,6 @@ def test_idle_ends_it_with_the_last_row_of_the_log(make_run, watched, tmp_path):
     assert_same_output(tmp_path / "out", tmp_path / "plain")
 
 
-def test_idle_ends_it_with_a_line_if_the_output_is_busy_since(make_run, watched, tmp_path):
-    def analysed(given):
-        if len(watched.analysed) > 1:
-            raise BusyError("another dsi (process 1) is writing to out; wait for it, or choose another folder with -o")
-        return analyze(given, tmp_path / "out", QUICK)
-
-    run = make_run(epochs=1)
-    events = watched([run], nothing, saves(run, 1), *[nothing] * 30, analyse=analysed, idle=100)
-    reason = "another dsi (process 1) is writing to out; wait for it, or choose another folder with -o"
-    assert events == [updated(("run", 0)), WaitingEvent(reason, is_blocked=True), EndedEvent(IDLE)]
-
-
 def test_what_waiting_cannot_put_right_ends_it(make_run, watched, tmp_path):
     run = make_run(epochs=1)
     labels = tmp_path / "labels.txt"
@@ -251,18 +237,6 @@ def test_the_output_is_locked_during_an_analysis_alone(make_run, watched, tmp_pa
 
     watched([run], nothing, look, look)
     assert locked == [False, False]
-
-
-def test_what_can_be_known_beforehand_is_checked(make_run, tmp_path):
-    run, out = make_run(epochs=1), tmp_path / "out"
-    check([run], out, QUICK)
-    assert not out.exists()
-    with pytest.raises(UsageError, match="expected a label file or a preset"):
-        check([run], out, Options(labels="nowhere.txt"))
-    with raises("no-such-data"):
-        check([run], out, Options(evaluation=Evaluation(test=str(tmp_path / "nowhere"))))
-    with raises("foreign-folder"):
-        check([run], run, QUICK)
 
 
 def test_check_of_a_log_accepts_a_missing_one_only_in_a_watched_folder(make_run, tmp_path):

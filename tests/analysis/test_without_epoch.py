@@ -1,7 +1,5 @@
 """A single checkpoint that has no epoch, from the analysis to every command that shows it."""
 
-from __future__ import annotations
-
 import json
 import shutil
 
@@ -10,13 +8,14 @@ import pandas as pd
 import pytest
 import torch
 
-from dsi_cli import open_results
+from dsi_cli import analyze, open_results
+from dsi_cli.analysis.options import Evaluation
 
 LABELS = ["cat", "dog", "horse", "ship", "truck"]
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory, dsi_process):
+def out(tmp_path_factory):
     """Return the output of an analysis of one checkpoint, with labels and predictions."""
     folder = tmp_path_factory.mktemp("single")
     torch.manual_seed(0)
@@ -27,12 +26,8 @@ def out(tmp_path_factory, dsi_process):
     predictions = np.where(np.arange(60) % 3 == 0, (targets + 1) % 5, targets)
     np.save(folder / "targets.npy", targets)
     np.save(folder / "predictions.npy", predictions[None])
-    options = ["--labels", f"{folder}/labels.txt", "--predictions", f"{folder}/predictions.npy"]
-    options += ["--targets", f"{folder}/targets.npy", "-o", f"{folder}/out", "--json"]
-    found = dsi_process("analyze", folder / "net", *options)
-    assert found.code == 0, found.err
-    (run,) = json.loads(found.out)["runs"]
-    assert [line["epoch"] for line in run["epochs"]] == [None]
+    given = Evaluation(predictions=str(folder / "predictions.npy"), targets=str(folder / "targets.npy"))
+    analyze(folder / "net", folder / "out", labels=folder / "labels.txt", evaluation=given)
     return folder / "out"
 
 

@@ -1,7 +1,5 @@
 """The reference matrix of a label list in blocks of rows, and the nearest classes of long lists."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 
@@ -12,7 +10,6 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from dsi_cli.analysis.semantics import wordnet_matrix
-from dsi_cli.errors import OutputError
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 
@@ -62,14 +59,6 @@ def test_reference_tables_with_neighbors_match_the_matrix(tmp_path):
         for row in rows.itertuples():
             ties = int((matrix[label] == row.similarity).sum())
             assert (row.ties, row.rank) == (ties, 1 + (matrix[label] > row.similarity).sum() + (ties - 1) / 2)
-
-
-def test_write_blocks_to_an_invalid_path_fails(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="could not be written"):
-        wordnet_matrix.write_blocks(
-            wordnet_matrix.reference_tables(wordnet_matrix.resolve_label_list("cifar10")), tmp_path / "file" / "x.parquet"
-        )
 
 
 @pytest.mark.slow

@@ -1,7 +1,5 @@
 """Counts over processes."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

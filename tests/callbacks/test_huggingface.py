@@ -1,7 +1,5 @@
 """Real trainings by Hugging Face's Trainer: a tiny ViT on made-up images."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Real trainings by Lightning, under both names of the package."""
 
-from __future__ import annotations
-
 import importlib
 import warnings
 

@@ -1,7 +1,5 @@
 """A loop of one's own: values, errors at the first call, failures that end nothing."""
 
-from __future__ import annotations
-
 import logging
 import math
 import random

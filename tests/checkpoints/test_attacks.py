@@ -3,10 +3,7 @@
 Pickles by themselves are attacked in ``test_pickles.py``; here a whole file is, the way `dsi scan` meets it.
 """
 
-from __future__ import annotations
-
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -197,28 +194,6 @@ def test_a_file_that_changes_while_it_is_read_is_one_record(kind, change, tmp_pa
         assert found.record.status == "ok" or found.record.reason
     assert statuses <= {"ok", "failed", "pending"}
     assert change not in (_cut, _emptied) or statuses - {"ok"}, "the change came in time to matter"
-
-
-def test_a_file_that_is_written_over_and_over_meanwhile(tmp_path):
-    path, over = tmp_path / "x.pt", threading.Event()
-    trees = [{"state_dict": {"fc.weight": weight, "fc.bias": torch.zeros(8)}} for weight in heads(2)]
-
-    def write_on() -> None:
-        while not over.is_set():
-            for tree in trees:
-                torch.save(tree, path)
-
-    save_head(path, heads(1)[0])
-    writer = threading.Thread(target=write_on)
-    writer.start()
-    try:
-        for _ in range(200):
-            record = scan_checkpoint(require_file(path)).record
-            assert record.status in ("ok", "failed", "pending")
-            assert record.status == "ok" or record.reason
-    finally:
-        over.set()
-        writer.join()
 
 
 def test_an_output_holds_nothing_outside_itself(dsi, tmp_path):

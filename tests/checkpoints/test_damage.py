@@ -1,7 +1,5 @@
 """Files of every format, cut off or with changed bytes: each is read, or is one checkpoint error with a reason."""
 
-from __future__ import annotations
-
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -54,6 +52,7 @@ def test_a_file_cut_anywhere_is_pending_or_unreadable(kind, written, tmp_path):
             read_all(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FIRST)
 def test_changed_bytes_are_read_or_a_checkpoint_error(kind, written, tmp_path):
     dice = Random(kind)

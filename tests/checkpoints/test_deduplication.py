@@ -1,7 +1,5 @@
 """A run's checkpoints in order: epochs, finished epochs, duplicates."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """From paths to runs: what is a checkpoint, what is a run, what it is called."""
 
-from __future__ import annotations
-
 import errno
 import gzip
 import os

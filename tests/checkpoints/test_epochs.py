@@ -1,7 +1,5 @@
 """Epoch and step, from contents and from names."""
 
-from __future__ import annotations
-
 import pytest
 
 from dsi_cli.checkpoints import epochs

@@ -1,7 +1,5 @@
 """Checkpoints as people save them: tuples and lists, several epochs in one file, optimisers in files of their own."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest

@@ -1,16 +1,12 @@
 """The fuzzer: a short run of it over the real reader, and that it sees what it is there to see."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import pytest
@@ -21,10 +17,9 @@ from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import ScanResult, require_file, scan_checkpoint
 from fuzz import seeds
 from fuzz.inputs import Inputs
-from fuzz.makers import MAKERS
-from fuzz.mutations import STRUCTURES, plain, zips
 from fuzz.readers import WrongAnswerError, require_usable
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = ("--inputs", "1500", "--seed", "20251125", "--workers", "2")
 
@@ -49,7 +44,6 @@ def files(scratch) -> list[seeds.Seed]:
     return seeds.load(scratch)[0]
 
 
-@pytest.mark.slow
 def test_a_short_run_finds_nothing(scratch, tmp_path):
     ended = fuzz(*SHORT, "--scratch", scratch, "--findings", tmp_path / "found")
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
@@ -65,7 +59,6 @@ def test_a_short_run_finds_nothing(scratch, tmp_path):
 # The files
 
 
-@pytest.mark.slow
 def test_every_container_that_is_read_is_mutated(files, tmp_path):
     """A format without a file here would not be fuzzed: give it a maker in ``fuzz/makers.py``."""
     read = set()
@@ -79,19 +72,6 @@ def test_every_container_that_is_read_is_mutated(files, tmp_path):
     assert read >= {one.name for one in FORMATS}
 
 
-@pytest.mark.slow
-def test_every_makers_file_is_there_or_missed_aloud(scratch, tmp_path):
-    shutil.copytree(scratch / "made", tmp_path / "made")
-    made, missing = seeds.load(tmp_path, corpus=tmp_path / "none.tar.gz")
-    there = {(one.format, one.name.partition("/")[2]) for one in made}
-    for maker in MAKERS:
-        assert (maker.format, maker.name) in there or any(f"no {maker.format} seed {maker.name!r}" in m for m in missing)
-    assert missing[-1] == f"no corpus of trainers' files: it needs {tmp_path}/none.tar.gz and the tar command"
-    assert seeds.load(tmp_path)[1][-1] == "no corpus of trainers' files: DSI_SHARED is not set"
-    assert {maker.format for maker in MAKERS} == {kind for kind, _ in there}
-
-
-@pytest.mark.slow
 def test_a_number_is_always_the_same_input(files):
     one, other = Inputs(files, 5), Inputs(list(files), 5)
     backwards = {number: other.make(number) for number in reversed(range(60))}
@@ -100,23 +80,6 @@ def test_a_number_is_always_the_same_input(files):
 
 
 # The mutations
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("structure", [name for name, _, _ in STRUCTURES])
-def test_every_mutation_changes_a_file_of_its_structure(structure, files):
-    _, fits, table = next(one for one in STRUCTURES if one[0] == structure)
-    every = [data for one in files for _, data in one.files] + [zips.parse(d)[0].data for d in npz(files)]
-    fitting = [data for data in every if data and next(name for name, is_one, _ in STRUCTURES if is_one(data)) == structure]
-    assert fitting
-    for name, change in (*table, *plain.MUTATIONS):
-        dice = Random(name)
-        chosen = [dice.choice(fitting) for _ in range(8)]
-        changed = [change(data, Random(number)) for number, data in enumerate(chosen)]
-        assert changed != chosen, name
-        assert changed == [change(data, Random(number)) for number, data in enumerate(chosen)], name
-        assert max(map(len, changed)) < 20_000_000
-    assert fits(fitting[0])
 
 
 def npz(files):

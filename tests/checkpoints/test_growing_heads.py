@@ -1,7 +1,5 @@
 """A head that grows belongs to one training only if its older rows are recognisable."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

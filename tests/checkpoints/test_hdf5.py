@@ -1,7 +1,5 @@
 """HDF5: what h5py writes is read exactly; what is damaged, hostile or unfinished is refused, within bounds."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 
 import h5py

@@ -1,7 +1,5 @@
 """The choice of the classifier: right on real architectures, never quietly wrong, and clear where it has to ask."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

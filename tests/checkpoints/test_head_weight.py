@@ -1,7 +1,5 @@
 """The effective weight of a head that is stored in parts, compared with what torch and peft compute."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The child process that reads other libraries' formats: limits, crashes, missing packages."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

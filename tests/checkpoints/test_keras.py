@@ -1,9 +1,6 @@
 """Keras: what Keras 3 saves is read as the model has it; names and order are the model's own."""
 
-from __future__ import annotations
-
 import os
-import zipfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -95,7 +92,7 @@ def applications_like(keras):
     x = layers.Rescaling(1 / 255)(inputs)
     x = layers.Conv2D(8, 3, name="stem_conv")(x)
     x = layers.BatchNormalization(name="stem_bn")(x)
-    for number in range(12):
+    for number in range(3):
         gate = layers.GlobalAveragePooling2D(keepdims=True, name=f"block{number}_se_squeeze")(x)
         gate = layers.Conv2D(2, 1, activation="relu", name=f"block{number}_se_reduce")(gate)
         gate = layers.Conv2D(8, 1, activation="sigmoid", name=f"block{number}_se_expand")(gate)
@@ -220,11 +217,6 @@ def saved(keras, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("keras") / "x.keras"
     sequential(keras).save(path)
     return path
-
-
-def test_a_deflated_archive_is_read(saved, tmp_path):
-    deflated = repacked(saved, tmp_path / "x.keras", compression=zipfile.ZIP_DEFLATED)
-    assert_array_equal(scanned(deflated).weight, scanned(saved).weight)
 
 
 @pytest.mark.parametrize(

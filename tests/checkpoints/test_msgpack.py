@@ -1,7 +1,5 @@
 """Flax's MessagePack: what Flax writes is read exactly and lazily, what is damaged or lies is refused."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The classifier head of every network of the corpus `networks`: right, or rightly asked about, and never another matrix."""
 
-from __future__ import annotations
-
 import re
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """ONNX models: weights of torch's exporters by their own names, every way to store elements, and what lies in a file."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """Orbax: what it writes is read exactly; what is damaged, hostile or unfinished is refused."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The inert pickle reader: the same plain data as `pickle`, nothing executed, everything bounded."""
 
-from __future__ import annotations
-
 import io
 import os
 import pickle
@@ -378,9 +376,7 @@ def test_read_pickle_of_a_bomb_ends_within_the_budget(name, tmp_path):
     path = tmp_path / "data.pkl"
     path.write_bytes(ATTACKS[name])
     where = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OPENBLAS_NUM_THREADS": "1"}
-    ended = subprocess.run(
-        [sys.executable, "-c", _BOUND, path], capture_output=True, text=True, env=where, check=False
-    )
+    ended = subprocess.run([sys.executable, "-c", _BOUND, path], capture_output=True, text=True, env=where, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert ended.stdout.split()[0] == ("read" if name in READ else "refused")
 

@@ -1,7 +1,5 @@
 """One checkpoint to its record: status, reasons, extra rows, and what tells how the run counts."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

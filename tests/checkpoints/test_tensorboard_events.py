@@ -1,7 +1,5 @@
 """Event files as TensorBoard's own writer makes them, and hostile ones."""
 
-from __future__ import annotations
-
 import struct
 from pathlib import Path
 

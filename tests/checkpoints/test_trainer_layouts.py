@@ -1,7 +1,5 @@
 """Every trainer's files: the classifier head to the last bit, and the trainer's number of epochs and steps."""
 
-from __future__ import annotations
-
 import pytest
 from helpers.trainers import TRAINERS
 from numpy.testing import assert_array_equal

@@ -1,7 +1,5 @@
 """What trainers wrote, unwrapped: state dicts with their roles, the trainer, plain metadata."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import zipfile

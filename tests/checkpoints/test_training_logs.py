@@ -1,7 +1,5 @@
 """Curves that trainers wrote themselves."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

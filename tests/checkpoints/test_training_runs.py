@@ -1,7 +1,5 @@
 """Folders that hold several networks or several trainings: a run of each, never one merged run."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.utils.prune

@@ -1,7 +1,5 @@
 """``dsi analyze``: one clear line for each value of an option that is not allowed, and the options of labelled data."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """What a shell proposes, asked as a shell asks."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import shutil

@@ -1,7 +1,5 @@
 """Lines fit the terminal that they are shown on, and are whole where it is none."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

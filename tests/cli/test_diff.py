@@ -1,7 +1,5 @@
 """``dsi diff`` prints the moved classes on one screen, and writes what the API returns."""
 
-from __future__ import annotations
-
 import json
 from importlib.resources import files
 

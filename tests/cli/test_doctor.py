@@ -1,7 +1,5 @@
 """What an installation has and lacks."""
 
-from __future__ import annotations
-
 import json
 import runpy
 import shutil

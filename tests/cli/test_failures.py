@@ -1,7 +1,5 @@
 """What goes wrong is one clear line on stderr and an exit code; what can be done is done all the same."""
 
-from __future__ import annotations
-
 import json
 import os
 import pickle
@@ -343,11 +341,11 @@ def test_a_disk_that_fills_at_any_table_can_be_gone_on_from(blocks, dsi, make_ru
         assert_same_output(out, undisturbed)
 
 
-def test_an_output_that_another_process_writes(dsi, dsi_process, make_run, tmp_path):
+def test_an_output_that_another_process_writes(dsi, make_run, tmp_path):
     run, out = make_run(), tmp_path / "out"
     with lock.exclusive(out):
         (out / "csms").mkdir()  # else the folder would go with the lock
-        ended = dsi_process("analyze", run, "-o", out, *QUICK)
+        ended = dsi("analyze", run, "-o", out, *QUICK)
         failed(
             ended,
             5,

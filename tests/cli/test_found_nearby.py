@@ -1,7 +1,5 @@
 """What lies in or next to checkpoints and is used without being named: class names, and the truth of predictions."""
 
-from __future__ import annotations
-
 import json
 import pickle
 import sys

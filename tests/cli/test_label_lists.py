@@ -1,7 +1,5 @@
 """Label lists as users have them, on the command line: what dsi says about them, and what it makes of them."""
 
-from __future__ import annotations
-
 import json
 
 import pandas as pd

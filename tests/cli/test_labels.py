@@ -1,7 +1,5 @@
 """``dsi labels``, and the mapping of one's own in the verbs that take one."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os

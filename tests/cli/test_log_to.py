@@ -1,7 +1,5 @@
 """``--log-to`` of ``dsi analyze`` and ``dsi export``."""
 
-from __future__ import annotations
-
 import pytest
 
 pytest.importorskip("tensorboard", reason="the tracker that these tests log to")

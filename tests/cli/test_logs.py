@@ -1,7 +1,5 @@
 """The log for bug reports."""
 
-from __future__ import annotations
-
 import logging
 import re
 

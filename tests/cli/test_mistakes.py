@@ -1,7 +1,5 @@
 """``dsi mistakes``: the same as the API says, as a table, as JSON, on a sheet."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """``dsi neighbors``: the same as the API says, as a table and as JSON."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 

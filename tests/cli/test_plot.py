@@ -1,7 +1,5 @@
 """``dsi plot``: figures on the disk, what is said of them, and its failures."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

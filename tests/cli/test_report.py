@@ -1,7 +1,5 @@
 """``dsi report``, and the report that other verbs write."""
 
-from __future__ import annotations
-
 import json
 
 

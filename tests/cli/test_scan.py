@@ -1,7 +1,5 @@
 """``dsi scan``: the same choice and the same messages as ``dsi analyze``, and what it prints."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """A signal that comes while an object is cleared away is not lost."""
 
-from __future__ import annotations
-
 import signal
 
 import pytest

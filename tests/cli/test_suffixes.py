@@ -1,7 +1,5 @@
 """The suffix of a file to write says what it will hold; an unknown one is refused before anything is read or computed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Wrong usage is one line that says what is meant; help has examples, and fits a terminal."""
 
-from __future__ import annotations
-
 import shlex
 
 import pytest

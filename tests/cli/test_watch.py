@@ -1,7 +1,5 @@
 """``dsi watch`` beside a real training, and how it ends; each in a process of its own, as a person has them."""
 
-from __future__ import annotations
-
 import json
 import re
 import signal
@@ -128,7 +126,7 @@ def test_beside_a_training(started, watching, dsi, tmp_path):
     assert_same_output(out, tmp_path / "plain")
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_stopping_is_the_normal_way_to_end_it(how, make_run, watching, dsi, tmp_path):
     run, out = make_run(epochs=3), tmp_path / "out"
     watcher = watching(run, "-o", out, *QUICK)
@@ -144,6 +142,7 @@ def test_stopping_is_the_normal_way_to_end_it(how, make_run, watching, dsi, tmp_
     assert shown == "\n" + plain.out.replace("plain", "out"), "the same closing as that of dsi analyze"
 
 
+@pytest.mark.slow
 def test_stopping_amid_an_analysis_loses_nothing(make_run, watching, dsi, tmp_path):
     run, out = make_run(epochs=30), tmp_path / "out"
     slow = ("--draws", 200)

@@ -1,7 +1,5 @@
 """The table of engines, and what is said of a choice that cannot be right."""
 
-from __future__ import annotations
-
 import importlib
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Threads: results in the jobs' order, few jobs under way, errors handed on."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Ray: a real cluster of two nodes on this machine, with nodes and workers that die, gives what threads give."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """Addresses where no Ray answers: one line, at once."""
 
-from __future__ import annotations
-
 import socket
 import threading
 

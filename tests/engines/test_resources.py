@@ -1,7 +1,5 @@
 """How much memory there is, and what follows from it."""
 
-from __future__ import annotations
-
 import pytest
 
 from dsi_cli.analysis import comparison

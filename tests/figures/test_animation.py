@@ -1,7 +1,5 @@
 """Animations of a matrix over the epochs."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The colours of a matrix's values."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb

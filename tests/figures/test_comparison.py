@@ -1,7 +1,5 @@
 """The figures of a comparison show its values."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The trees of the network and of WordNet."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers.analysed_runs import Analysed

@@ -1,7 +1,5 @@
 """The figures show the values of the tables and all chance levels, texts do not overlap, and files are reproducible."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise, product
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Heat maps at chosen epochs."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers.analysed_runs import Analysed, MakeRun

@@ -1,7 +1,5 @@
 """The grid of images: the image and the caption of each tile."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Fixtures: real runs that are analysed once, small runs on request, and the command line in and out of the process."""
 
-from __future__ import annotations
-
 import pickle
 import shutil
 import subprocess

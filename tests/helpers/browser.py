@@ -1,7 +1,5 @@
 """Chromium for the tests of pages, a plugin: a page that says something or asks for something fails its test."""
 
-from __future__ import annotations
-
 import shutil
 
 import pytest

@@ -1,7 +1,5 @@
 """What the tests of several readers do with a checkpoint file."""
 
-from __future__ import annotations
-
 import zipfile
 from contextlib import ExitStack
 from pathlib import Path

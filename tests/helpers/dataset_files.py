@@ -1,7 +1,5 @@
 """The same images written in every layout, by the libraries that people write them with."""
 
-from __future__ import annotations
-
 import io
 import json
 import tarfile

@@ -1,7 +1,5 @@
 """Expect an error by its stable code and fields, so that its message can be reworded."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

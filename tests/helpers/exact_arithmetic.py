@@ -1,7 +1,5 @@
 """Chance levels exactly, where full enumeration is out of reach: all relabellings of the classes, float64, no sampling."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata

@@ -6,8 +6,6 @@ here on made-up features of the ten Fashion-MNIST classes. ``collapsed`` stands 
 wanders at random and it predicts almost always the same class.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Iterator

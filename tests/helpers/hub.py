@@ -1,7 +1,5 @@
 """A Hugging Face Hub on this machine: repositories with commits, tags and branches, as far as huggingface_hub needs it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

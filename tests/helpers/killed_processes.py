@@ -5,8 +5,6 @@ work and not the imports, and 200 kills take minutes. Half of the moments are sp
 written file and the end. The other half is spread over the files, since most files are written within a short time.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random

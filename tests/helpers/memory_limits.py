@@ -1,7 +1,5 @@
 """A hostile file given to all that reads checkpoints, in a process with the limits that are promised (docs/security.md)."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -43,9 +41,7 @@ def scanned(path: Path) -> tuple[str, str]:
     """Return status and reason of a file of less than 10 MB; fails where reading it takes more than is promised."""
     assert path.stat().st_size < 10_000_000
     where = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OPENBLAS_NUM_THREADS": "1"}
-    ended = subprocess.run(
-        [sys.executable, "-c", _LIMITED, path], capture_output=True, text=True, env=where, check=False
-    )
+    ended = subprocess.run([sys.executable, "-c", _LIMITED, path], capture_output=True, text=True, env=where, check=False)
     assert ended.returncode == 0, f"{ended.returncode}: {ended.stdout}{ended.stderr[-2000:]}"
     status, reason, took = ended.stdout.strip().split("|")
     print(took)

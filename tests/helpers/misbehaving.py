@@ -3,8 +3,6 @@
 The fuzzer forks, so this runs in a process of its own without other threads.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

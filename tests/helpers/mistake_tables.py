@@ -1,7 +1,5 @@
 """Answers of a made-up run, written by hand into its output: what the tests of ``mistakes`` share."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

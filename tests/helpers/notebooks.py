@@ -1,7 +1,5 @@
 """The notebooks of the docs, and what each has in its outputs once it was run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

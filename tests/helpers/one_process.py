@@ -1,7 +1,5 @@
 """Several commands, one after the other, in one process of its own: starting Python for each of them would take seconds."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -7,8 +7,6 @@ Rank measures (spearman, kendall) rank the values as they are handed in, not the
 but rounding in it could merge two values that differ. Hand in the stored float32 matrix where ties matter.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import os

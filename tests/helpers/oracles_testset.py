@@ -4,8 +4,6 @@ They come from scikit-learn and SciPy in float64; nothing is from the package un
 rows = truth, columns = prediction. The IDM ranks the values as they are given: give the stored float32 matrix where ties matter.
 """
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import numpy as np

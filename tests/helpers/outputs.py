@@ -1,7 +1,5 @@
 """Small made-up runs, and what an output folder holds: what the tests of the upper half share beside the plugin's fixtures."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

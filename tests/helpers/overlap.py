@@ -1,7 +1,5 @@
 """What no figure may do: let texts meet each other or a map, or leave its edges."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 from matplotlib.figure import Figure

@@ -1,7 +1,5 @@
 """Decode packed matrices as the scripts of the report do."""
 
-from __future__ import annotations
-
 import base64
 import zlib
 

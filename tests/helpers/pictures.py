@@ -1,7 +1,5 @@
 """Small labelled images for the tests: each class has a colour and stripes of its own, so that a network can learn it."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How much work a call does, without a clock: the number of functions, of Python and of C, that it calls."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from types import FrameType

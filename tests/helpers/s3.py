@@ -1,7 +1,5 @@
 """A real S3 server (moto's) on this machine, and what was asked of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Outputs to compare: small made-up runs with the accuracies that a test wants."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

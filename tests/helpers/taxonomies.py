@@ -1,7 +1,5 @@
 """Made-up taxonomies, and the nodes of the presets: what the tests of WordNet share."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from dsi_cli.labels.presets import load_preset

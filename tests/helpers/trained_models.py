@@ -4,8 +4,6 @@ The data is ten CIFAR-100 classes with ten images each. The expected predictions
 that torch has loaded.
 """
 
-from __future__ import annotations
-
 import argparse
 import copy
 import importlib.util

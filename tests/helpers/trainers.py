@@ -5,8 +5,6 @@ names that these trainers give. The numbers of epochs follow each trainer's conv
 `trained.py` has the runs of timm, torchvision and transformers on images.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """A small network and made-up images that a training runs through in a second."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import nn

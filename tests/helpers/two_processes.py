@@ -1,7 +1,5 @@
 """A training in two processes on this machine: ``python two_processes.py OUT [fail]``; process zero writes what it logged."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The data's classes against the classifier's: each rule, what is never guessed, what a person is told."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The user's own function: how it is found, called, and what it may give."""
 
-from __future__ import annotations
-
 import os
 import sys
 import textwrap

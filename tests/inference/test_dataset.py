@@ -1,25 +1,15 @@
 """What all sources share: numbering labels, choosing a split, fingerprints."""
 
-from __future__ import annotations
-
-import os
-
 import numpy as np
 import pytest
 from helpers.errors import raises
 
 from dsi_cli.errors import UsageError
-from dsi_cli.inference.dataset import Samples, encode_labels, file_stamps, fingerprint, pick_split, require_range
+from dsi_cli.inference.dataset import Samples, encode_labels, pick_split, require_range
 
 
 def _samples(names, targets):
     return Samples("here", "0" * 12, names, np.array(targets), (None, "a.png", None), lambda _: None, True)
-
-
-def test_classes_are_counted_by_names_or_by_the_highest_target():
-    assert _samples(("a", "b", "c", "d"), [0, 2, 1]).classes == 4
-    assert _samples(None, [0, 2, 1]).classes == 3
-    assert len(_samples(None, [0, 2, 1])) == 3
 
 
 def test_a_sample_without_a_file_is_called_by_its_number():
@@ -74,24 +64,3 @@ def test_a_missing_split_is_refused():
         pick_split(["test"], True, "data")
     with pytest.raises(UsageError, match=r"^data: expected a test split, found only train; name"):
         pick_split(["train"], False, "data")
-
-
-def test_several_test_splits_are_named():
-    with pytest.raises(
-        UsageError, match=r"^data: expected one test split, found test and val; name one, such as data.test$"
-    ):
-        pick_split(["train", "val", "test"], False, "data")
-
-
-def test_a_fingerprint_is_twelve_hex_digits_of_everything():
-    assert len(fingerprint("a")) == 12
-    assert len({fingerprint("a"), fingerprint("a", None), fingerprint(["a"]), fingerprint("b"), fingerprint("\udcff")}) == 5
-
-
-def test_stamps_change_with_size_and_time(tmp_path):
-    file = tmp_path / "a"
-    file.write_bytes(b"1")
-    os.utime(file, ns=(0, 0))
-    assert file_stamps([file]) == [("a", 1, 0)]
-    os.utime(file, ns=(5, 5))
-    assert file_stamps([file]) == [("a", 1, 5)]

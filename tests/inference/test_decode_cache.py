@@ -1,7 +1,5 @@
 """Decoding a split once, where its rows are kept, and rows in the order asked for."""
 
-from __future__ import annotations
-
 import shutil
 import threading
 import time

@@ -1,7 +1,5 @@
 """Class folders: torchvision's order and classes, links, hidden things, splits."""
 
-from __future__ import annotations
-
 import os
 import shutil
 
@@ -82,13 +80,6 @@ def test_split_folders_are_told_from_class_folders(tmp_path, folders, train, exp
     for name in folders:
         (tmp_path / name).mkdir()
     assert split_folder(tmp_path, train) == tmp_path / expected
-
-
-def test_several_test_folders_are_named(tmp_path):
-    for name in ("train", "val", "test"):
-        (tmp_path / name).mkdir()
-    with pytest.raises(UsageError, match=r"expected one test split, found test and val; name one"):
-        split_folder(tmp_path, False)
 
 
 def test_a_folder_without_images_is_refused(tmp_path):

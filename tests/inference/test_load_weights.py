@@ -1,7 +1,5 @@
 """Weights into a model: every name and shape must fit, whatever wrapper's name stands before them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

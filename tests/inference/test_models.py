@@ -1,9 +1,6 @@
 """A specification -> a model: what each form builds, with which arguments, and how it says that it cannot."""
 
-from __future__ import annotations
-
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -84,14 +81,6 @@ def test_transformers_builds_what_a_config_says(hugging_face_run):
     assert other.usual.size == (32, 32)
 
 
-def test_torchscript_is_loaded(tmp_path, own_net):
-    net = own_net(num_classes=4).eval()
-    torch.jit.trace(net, torch.zeros(1, 3, 32, 32)).save(tmp_path / "net.pt")
-    built = build_model(f"torchscript:{tmp_path / 'net.pt'}", ModelSpec(4, 3))
-    images = torch.randn(3, 3, 32, 32)
-    assert torch.equal(built.model(images), net(images))
-
-
 # A function
 
 
@@ -105,16 +94,6 @@ def test_torchscript_is_loaded(tmp_path, own_net):
 def test_the_number_of_classes_and_channels_go_where_they_are_asked_for(name, channels, expected, write):
     built = build_model(f"{write(NAMED)}:{name}", ModelSpec(5, channels))
     assert shape_of(built.model, channels) == (2, expected)
-
-
-def test_a_file_that_imports_its_neighbour(write, monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    write(NAMED, "neighbour_of_builders.py")
-    path = write("from neighbour_of_builders import n_classes as built")
-    before = list(sys.path)
-    assert shape_of(build_model(f"{path}:built", ModelSpec(5, 3)).model) == (2, 5)
-    assert sys.path == [*before, str(Path(path).parent)]
-    sys.modules.pop("neighbour_of_builders")
 
 
 # What cannot be built

@@ -1,7 +1,5 @@
 """A source by whatever it is called, and one image of it again."""
 
-from __future__ import annotations
-
 import io
 import shutil
 

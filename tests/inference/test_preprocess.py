@@ -1,7 +1,5 @@
 """How an image becomes a model's input: to the last bit what the libraries do, and where that is known from."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Parquet and WebDataset shards: columns, labels, order, damage, memory, and no network."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -3,8 +3,6 @@
 CIFAR, STL10 and Flowers102 are opened by torchvision only if their checksums are right, and are not made up here.
 """
 
-from __future__ import annotations
-
 import json
 import struct
 

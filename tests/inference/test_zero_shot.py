@@ -1,7 +1,5 @@
 """Networks with an image and a text tower, saved by the library's own code: class names as the classifier."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Label files: every format, every encoding, every message."""
 
-from __future__ import annotations
-
 import json
 import warnings
 

@@ -1,7 +1,5 @@
 """Lists and index maps to names."""
 
-from __future__ import annotations
-
 import pytest
 
 from dsi_cli.labels.index_maps import IndexedNames, read_names

@@ -1,7 +1,5 @@
 """The record, and what its id depends on."""
 
-from __future__ import annotations
-
 import re
 
 from dsi_cli.labels.label_list import LabelList

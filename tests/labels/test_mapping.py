@@ -1,7 +1,5 @@
 """A person's mapping file: which class means what, and everything that can be wrong with it."""
 
-from __future__ import annotations
-
 import pytest
 
 from dsi_cli.analysis.semantics import class_labels, wordnet_matrix

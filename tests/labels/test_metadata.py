@@ -1,7 +1,5 @@
 """Class names out of checkpoint metadata, of any shape."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

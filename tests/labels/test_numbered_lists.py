@@ -1,7 +1,5 @@
 """Label files that number their classes, as people write them: the numbers decide the order, or the file is refused."""
 
-from __future__ import annotations
-
 import json
 import pprint
 import random

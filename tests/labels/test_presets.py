@@ -1,7 +1,5 @@
 """The lists themselves (counts, ids, orders, superclasses), and lists that are a part of one."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Given lists as presets: by names and ids, in any order; and lists that are almost presets."""
 
-from __future__ import annotations
-
 import itertools
 import random
 

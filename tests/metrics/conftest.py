@@ -1,7 +1,5 @@
 """Pairs of class similarity matrices that the tests of the metrics share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

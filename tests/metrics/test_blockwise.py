@@ -1,7 +1,5 @@
 """What is computed by blocks of rows is what is computed of whole matrices."""
 
-from __future__ import annotations
-
 from dataclasses import fields
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Alignment by class and by group, against NumPy, against the whole SAI, and its null against all permutations."""
 
-from __future__ import annotations
-
 from itertools import permutations
 
 import numpy as np

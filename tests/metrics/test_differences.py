@@ -1,7 +1,5 @@
 """Differences between two networks, against slow loops over drawn classes and SciPy's own intervals."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The differences of two heads: the rounding bound for each dtype, and the correlation of heads against all relabellings."""
 
-from __future__ import annotations
-
 from itertools import permutations
 
 import numpy as np

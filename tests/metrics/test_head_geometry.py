@@ -1,8 +1,5 @@
 """The geometry of class vectors against slow definitions."""
 
-from __future__ import annotations
-
-import itertools
 import math
 
 import numpy as np
@@ -153,9 +150,3 @@ def test_angles_equal_the_arc_cosine_and_resolve_small_angles():
 
 def test_angles_zero_row_is_nan():
     assert np.isnan(angles(np.zeros((1, 3)), np.ones((1, 3)))).all()
-
-
-def test_oracle_cosines_of_every_pair_count_once():
-    weight = np.eye(4)
-    cosines = [oracles.ncsm(weight - 0.25)[i, j] for i, j in itertools.combinations(range(4), 2)]
-    assert cosines == pytest.approx([-1 / 3] * 6)

@@ -1,7 +1,5 @@
 """Hierarchical scores against HiClass, and their chance level against all shuffles of the predictions."""
 
-from __future__ import annotations
-
 from itertools import permutations
 
 import numpy as np

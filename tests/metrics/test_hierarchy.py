@@ -1,7 +1,5 @@
 """Severity and superclass accuracy against loops over samples, and their null against all relabellings."""
 
-from __future__ import annotations
-
 from itertools import permutations
 
 import numpy as np

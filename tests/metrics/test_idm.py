@@ -1,7 +1,5 @@
 """IDM against a loop over samples, full enumeration, and the cases that have a known answer."""
 
-from __future__ import annotations
-
 from itertools import permutations
 
 import numpy as np

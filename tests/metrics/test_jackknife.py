@@ -1,7 +1,5 @@
 """The interval over classes, compared with a slow loop that leaves each class out, and by how often it holds the truth."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers import oracles

@@ -1,7 +1,5 @@
 """NC1 to NC4 against their definitions, and the values of a collapsed network."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

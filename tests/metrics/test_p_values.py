@@ -1,7 +1,5 @@
 """p-values: the third moment compared with all relabellings, tails with SciPy and with many relabellings."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The partial Mantel correlation against the textbook's formula, and its null against all relabellings."""
 
-from __future__ import annotations
-
 from itertools import permutations
 
 import numpy as np

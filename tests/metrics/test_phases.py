@@ -1,7 +1,5 @@
 """Phases by definition: on curves whose phases are known, on noise, and with their intervals."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers.errors import raises

@@ -1,7 +1,5 @@
 """Reliability of a CCSM against a loop over samples, and the cases that have a known answer."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers import oracles_testset

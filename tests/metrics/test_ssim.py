@@ -1,7 +1,5 @@
 """SSIM of images against scikit-image, and its interval on request."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose

@@ -1,7 +1,5 @@
 """Typicality of right and wrong samples against a loop over samples and the enumeration of subsets."""
 
-from __future__ import annotations
-
 from itertools import combinations
 from math import comb
 

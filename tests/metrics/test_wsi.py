@@ -1,7 +1,5 @@
 """WSI: mean, max and min of a raw NCSM."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers import oracles

@@ -6,8 +6,6 @@ this folder build and train the others. To add a network from a bug report, appe
     json.dumps({"name": ..., "head": ..., "tensors": {name: [*tensor.shape] for name, tensor in state_dict.items()}})
 """
 
-from __future__ import annotations
-
 from networks import adapters, containers, factorised
 from networks.cases import Case
 from networks.layouts import Layout, layouts

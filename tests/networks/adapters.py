@@ -3,8 +3,6 @@
 A state dict does not hold the scale of a low-rank change. If the head is changed, a reader without the scale has to refuse.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -4,8 +4,6 @@ The truth is measured: the head is called with the unit vectors, and what it ret
 logits that the whole model returns are compared with those of the head as well.
 """
 
-from __future__ import annotations
-
 import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence

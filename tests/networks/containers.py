@@ -1,7 +1,5 @@
 """The files that people write: one network in many containers, with optimisers, averages, other types and as whole modules."""
 
-from __future__ import annotations
-
 import argparse
 import copy
 import warnings

@@ -1,7 +1,5 @@
 """Heads that a checkpoint keeps in parts: pruned, normed, spectrally normed, orthogonal, or parametrised by the author."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from typing import Any

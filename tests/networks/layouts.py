@@ -1,7 +1,5 @@
 """Networks of which only the names, the order and the shapes of the tensors matter."""
 
-from __future__ import annotations
-
 import json
 import zlib
 from collections.abc import Iterator

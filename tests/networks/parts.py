@@ -1,7 +1,5 @@
 """Building blocks of the networks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """One small test set at three epochs, written in every form."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Labels, numbers or names, to class numbers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

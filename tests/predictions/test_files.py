@@ -1,7 +1,5 @@
 """Real runs, folders with one file per epoch, sources in words, and paths without predictions."""
 
-from __future__ import annotations
-
 import csv
 import os
 

@@ -1,7 +1,5 @@
 """NPY and NPZ: arrays of predictions and counts, and files that are refused in one line without being unpickled."""
 
-from __future__ import annotations
-
 import io
 import pickle
 import zipfile

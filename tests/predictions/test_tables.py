@@ -1,7 +1,5 @@
 """Parquet and CSV with one row per sample, and tables that are refused."""
 
-from __future__ import annotations
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv

@@ -1,7 +1,5 @@
 """Differences of two networks by class, if a network lacks the similarity of a class."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How far classes lie from each other."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal

@@ -1,7 +1,5 @@
 """Names of classes whose labels are WordNet ids, and the classes that a text names."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 from helpers.errors import raises

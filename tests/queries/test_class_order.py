@@ -1,7 +1,5 @@
 """The orders in which classes are shown, and the groups among them."""
 
-from __future__ import annotations
-
 import numpy as np
 from helpers.analysed_runs import Analysed
 from scipy.cluster.hierarchy import leaves_list

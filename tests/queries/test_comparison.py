@@ -1,7 +1,5 @@
 """Comparisons of runs: which take part, the same classes and epochs, equal accuracy, repetitions, the verdict."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import asdict, replace
 

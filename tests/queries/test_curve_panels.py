@@ -1,7 +1,5 @@
 """The curves that figures and the report draw: which there are, and that they are the table's."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Each selection of epochs keeps the first and the last, and has its own steps."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

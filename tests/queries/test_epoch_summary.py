@@ -1,7 +1,5 @@
 """A run at a glance."""
 
-from __future__ import annotations
-
 from helpers.outputs import heads, save_head
 
 from dsi_cli.analysis.analyze import analyze

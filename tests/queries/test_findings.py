@@ -1,7 +1,5 @@
 """The findings equal the tables, and the headline states only what they support."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """Which matrices a run has, and at which epochs change is seen."""
 
-from __future__ import annotations
-
 import shutil
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Mistakes and confused pairs, against a slow loop over all samples, in fractions."""
 
-from __future__ import annotations
-
 from collections import Counter
 from fractions import Fraction
 

@@ -1,7 +1,5 @@
 """Neighbours and closest pairs, against slow loops over all classes; and how neighbours changed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers.errors import raises

@@ -1,7 +1,5 @@
 """Phases in words: each sentence where the tables bear it out, and only there."""
 
-from __future__ import annotations
-
 import json
 
 from dsi_cli.queries.epoch_summary import EpochSummary

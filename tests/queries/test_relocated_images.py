@@ -1,7 +1,5 @@
 """Images that have moved are found by the longest common end of their paths."""
 
-from __future__ import annotations
-
 import pytest
 from helpers.errors import raises
 

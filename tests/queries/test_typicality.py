@@ -1,7 +1,5 @@
 """How typical right and wrong samples are, at a glance."""
 
-from __future__ import annotations
-
 import pytest
 
 from dsi_cli.queries import typicality

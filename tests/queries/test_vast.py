@@ -1,7 +1,5 @@
 """What the verbs say of a run of more classes than a matrix is stored of."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A real S3 server for the tests of this folder, empty at the beginning of each, and the memory of fsspec."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

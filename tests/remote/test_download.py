@@ -1,7 +1,5 @@
 """Copies of what lies behind URLs, and options in which a URL stands."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

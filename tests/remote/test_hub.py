@@ -1,7 +1,5 @@
 """Revisions of a repository on the Hugging Face Hub as checkpoints of one run, read from a server on this machine."""
 
-from __future__ import annotations
-
 import io
 import json
 import sys

@@ -1,7 +1,5 @@
 """Runs of MLflow as inputs: artifacts in a store on this machine and on an S3 server, and curves as the training log."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Outputs behind URLs: the same tables as on this machine, put whole, and what is promised of two writers."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

@@ -1,7 +1,5 @@
 """Checkpoints behind URLs: what is read of them, what is asked of the server, and what goes wrong."""
 
-from __future__ import annotations
-
 import io
 import pickle
 import sys

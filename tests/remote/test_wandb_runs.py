@@ -1,7 +1,5 @@
 """Runs of Weights & Biases as inputs: real folders of offline runs, and a stand-in for the client of its server."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from pathlib import Path

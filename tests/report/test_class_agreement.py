@@ -1,7 +1,5 @@
 """The agreement of single classes and groups with the reference, with one and with several references."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers.outputs import stored, stored_reference

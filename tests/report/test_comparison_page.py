@@ -1,7 +1,5 @@
 """The page of a comparison shows the values of the comparison, as text and in Chromium."""
 
-from __future__ import annotations
-
 import base64
 import json
 import re

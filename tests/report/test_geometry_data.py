@@ -1,7 +1,5 @@
 """What the page holds about class vectors."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """The HTML file: no external requests, and the same bytes for the same tables."""
 
-from __future__ import annotations
-
 import json
 import re
 

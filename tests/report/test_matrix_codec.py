@@ -1,7 +1,5 @@
 """Packed matrices of the page, and block means."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers.packed_matrices import decode, unpack

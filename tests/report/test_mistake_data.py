@@ -1,7 +1,5 @@
 """The confused pairs and mistakes of the page, and their images."""
 
-from __future__ import annotations
-
 import base64
 import io
 

@@ -1,7 +1,5 @@
 """The nearest classes and closest pairs, against a slow sort of the matrix."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers.packed_matrices import decode, unpack

@@ -1,7 +1,5 @@
 """The HTML that a notebook shows for a results folder."""
 
-from __future__ import annotations
-
 from helpers.errors import raises
 from helpers.outputs import ANIMALS
 

@@ -1,7 +1,5 @@
 """The text of the first screen agrees with the tables, and warnings name each cause once."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

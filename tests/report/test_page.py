@@ -1,7 +1,5 @@
 """The report in Chromium shows the values of the tables and makes no external requests."""
 
-from __future__ import annotations
-
 import csv
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The complete matrices of a page: as many as fit, at the epochs between which most changes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -4,8 +4,6 @@ All tests that need it are in this folder: checkpoints of some thirty trainers a
 runs, test images and label tables (``data``), NLTK's WordNet (``wordnet``) and the check of an output (``checks``).
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

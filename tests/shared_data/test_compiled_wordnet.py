@@ -1,7 +1,5 @@
 """The compiled data against what the script makes of the shared WordNet."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 

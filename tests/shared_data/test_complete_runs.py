@@ -1,7 +1,5 @@
 """The complete training runs give the published numbers, and the demo's runs are taken from them without a change."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import re

@@ -1,7 +1,5 @@
 """The output of the real runs, held against the published contract by a script that knows nothing of dsi."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

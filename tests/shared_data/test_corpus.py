@@ -1,7 +1,5 @@
 """Files of some thirty trainers, written by the trainers' own code, against what is known to be in them."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Heads of independently trained networks are unrelated for ``dsi diff``, and two epochs of one training are related."""
 
-from __future__ import annotations
-
 from itertools import combinations, product
 
 import numpy as np

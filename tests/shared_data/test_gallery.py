@@ -1,7 +1,5 @@
 """The worked cases of the documentation print what the page shows."""
 
-from __future__ import annotations
-
 import shutil
 from importlib.resources import files
 

@@ -1,7 +1,5 @@
 """The geometry of the complete training runs equals the oracle, with its biases read by torch."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

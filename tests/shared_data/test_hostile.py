@@ -1,7 +1,5 @@
 """Damaged and malicious files and folders: each ends as it should, and nothing in them is executed."""
 
-from __future__ import annotations
-
 import pytest
 
 from dsi_cli.checkpoints import state_dict

@@ -1,7 +1,5 @@
 """The shared test images: their classes, and the predictions that the complete runs give on them."""
 
-from __future__ import annotations
-
 import json
 import runpy
 import sys

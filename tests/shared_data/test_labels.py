@@ -1,7 +1,5 @@
 """The label presets against the shared label tables that they are made from."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """dsi's WordNet against NLTK's reader of WordNet 3.0: senses, parents, glosses and similarities, to the last bit."""
 
-from __future__ import annotations
-
 import zipfile
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Confusion counts and the CCSM, against scikit-learn and the definition."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers import oracles

@@ -1,7 +1,5 @@
 """Rows of an NCSM on demand are those of the whole one."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal

@@ -1,7 +1,5 @@
 """The TNCSM: cosine similarity of the classes' mean features."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers import oracles_testset

@@ -1,7 +1,5 @@
 """The NCSM: cosine similarity of classifier rows, plain and centred."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers import oracles

@@ -3,8 +3,6 @@
 The proof: all that a reader need not touch is overwritten with garbage first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

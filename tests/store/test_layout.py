@@ -1,7 +1,5 @@
 """The output folder: where things lie, and who may write."""
 
-from __future__ import annotations
-
 import errno
 import os
 import time

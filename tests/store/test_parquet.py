@@ -1,7 +1,5 @@
 """One table in and out of one file."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

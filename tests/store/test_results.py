@@ -1,7 +1,5 @@
 """What a notebook reads of an output's answers: counts, samples, typicality."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

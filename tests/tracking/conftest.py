@@ -1,7 +1,5 @@
 """An output of two small runs with all that is logged, and what its curves table says of them, read by pandas alone."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from math import isnan

@@ -1,7 +1,5 @@
 """What ``--log-to`` takes, and what it says of the rest before anything is analysed."""
 
-from __future__ import annotations
-
 import importlib.machinery
 import importlib.util
 import re

@@ -1,7 +1,5 @@
 """An MLflow store, read back by MLflow's own client."""
 
-from __future__ import annotations
-
 import pytest
 
 from dsi_cli import log_curves

@@ -1,7 +1,5 @@
 """What is logged: by which names, of which epochs, and never a similarity index alone."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from importlib.resources import files

@@ -1,7 +1,5 @@
 """Event files, read back by TensorBoard itself and by our own reader."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """W&B's offline files, read back by W&B's own records, and nothing on the network."""
 
-from __future__ import annotations
-
 import http.server
 import json
 import re

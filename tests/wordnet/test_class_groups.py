@@ -1,7 +1,5 @@
 """The groups of classes against a search over all sets of hypernyms, and what a person would say of known lists."""
 
-from __future__ import annotations
-
 from itertools import chain, combinations
 from math import log
 

@@ -1,7 +1,5 @@
 """Heights of lowest common hypernyms against a slow search on random taxonomies."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers.taxonomies import random_taxonomy

@@ -1,7 +1,5 @@
 """A custom taxonomy: it is read from CSV and measured like WordNet; invalid files are refused with the reason."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 import numpy as np

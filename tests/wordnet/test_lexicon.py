@@ -1,7 +1,5 @@
 """Spellings of words, and the nearest word to one that is misspelt."""
 
-from __future__ import annotations
-
 import pytest
 from helpers.read_counters import calls
 

@@ -1,7 +1,5 @@
 """The other similarities on small taxonomies with known answers; `test_nltk_values` compares them with NLTK's."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers.errors import raises

@@ -3,8 +3,6 @@
 ``nltk_values.json`` holds the values. `tests/shared_data/test_wordnet.py` compares many more with NLTK itself, and these too.
 """
 
-from __future__ import annotations
-
 import json
 from math import log
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Shortest paths against a slow search on random taxonomies."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers.taxonomies import preset_nodes, random_taxonomy

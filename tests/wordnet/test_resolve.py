@@ -1,7 +1,5 @@
 """What labels are understood to mean, and the reasons where they are not."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

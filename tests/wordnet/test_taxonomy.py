@@ -1,7 +1,5 @@
 """The graph, its look-ups and the order of classes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers.taxonomies import preset_nodes

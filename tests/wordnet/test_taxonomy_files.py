@@ -1,7 +1,5 @@
 """Taxonomies as JSON trees and as the files of ImageNet, BREEDS, ILSVRC, iNaturalist and COCO."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Verbs, and other WordNets that are installed for NLTK."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

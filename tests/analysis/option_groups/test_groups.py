@@ -1,7 +1,5 @@
 """Every option is declared once: the commands, the Python API and the documentation agree."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Values of options that are typed as text."""
 
-from __future__ import annotations
-
 import pytest
 from helpers.errors import raises
 
