@@ -3,7 +3,6 @@
 import pickle
 
 import pytest
-from helpers.errors import raises
 
 from dsi_cli import errors
 from dsi_cli.errors import ClassCountError, DsiError, UsageError
@@ -13,16 +12,6 @@ KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and is
 
 def test_every_class_of_errors_has_a_code_of_its_own():
     assert len({kind.code for kind in KINDS}) == len(KINDS)
-
-
-def test_a_code_and_fields_are_kept():
-    with raises("unknown-run", UsageError, run="cnn"):
-        raise UsageError("there is no run 'cnn'", code="unknown-run", run="cnn", known=("vit",))
-
-
-def test_an_error_without_a_code_has_that_of_its_class():
-    with raises("usage", UsageError):
-        raise UsageError("no")
 
 
 @pytest.mark.parametrize(

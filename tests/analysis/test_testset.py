@@ -1,7 +1,6 @@
 """The predictions of the real runs from end to end: every number compared with slow float64 oracles on the stored tables."""
 
 import csv
-import json
 from functools import cache
 
 import numpy as np
@@ -225,46 +224,10 @@ def small_run(four_runs, tmp_path_factory):
     return folder
 
 
-def long_table(four_runs):
-    """Return a row for each sample of all 16 epochs, in no order."""
-    predictions, targets = predictions_and_targets(four_runs, FASHION)
-    epochs, samples = (axis.ravel() for axis in np.indices(predictions.shape))
-    frame = pd.DataFrame(
-        {"epoch": epochs, "sample": samples, "target": targets[samples], "prediction": predictions.ravel()}
-    )
-    return frame.sample(frac=1, random_state=0)
-
-
-def as_parquet(four_runs, folder):
-    long_table(four_runs).to_parquet(folder / "predictions.parquet")
-    return folder / "predictions.parquet", None
-
-
 def as_npz(four_runs, folder):
     predictions, targets = predictions_and_targets(four_runs, FASHION)
     np.savez(folder / "predictions.npz", predictions=predictions[::-1], targets=targets, epochs=np.arange(16)[::-1])
     return folder / "predictions.npz", None
-
-
-def as_npy(four_runs, folder):
-    predictions, targets = predictions_and_targets(four_runs, FASHION)
-    np.save(folder / "predictions.npy", predictions[3:6])
-    np.save(folder / "truth.npy", targets)
-    return folder / "predictions.npy", folder / "truth.npy"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("write", [as_parquet, as_npz, as_npy])
-def test_named_predictions_give_the_same_tables(write, small_run, four_runs, tmp_path, dsi):
-    (tmp_path / "given").mkdir()
-    path, truth = write(four_runs, tmp_path / "given")
-    targets = ("--targets", truth) if truth is not None else ()
-    ended = dsi(
-        "analyze", small_run / "run", "-o", tmp_path / "out", "--draws", 0, "--predictions", path, *targets, "--json"
-    )
-    assert ended.code == 0
-    assert path.name in json.loads(ended.out)["runs"][0]["splits"]["test"]
-    assert_same_output(tmp_path / "out", small_run / "out")
 
 
 def test_named_predictions_replace_those_in_the_run_folder(small_run, four_runs, tmp_path):

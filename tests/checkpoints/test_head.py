@@ -114,12 +114,6 @@ def test_raw_and_averaged_weights_are_chosen_by_role():
 TWO = {"head_a__head__weight": (10, 16), "head_b__head__weight": (10, 16), "head_a__head__bias": (10,)}
 
 
-def test_two_heads_are_listed():
-    candidates = ("head_a.head.weight (10, 16)", "head_b.head.weight (10, 16)")
-    with errors.raises("ambiguous-head", AmbiguousHeadError, candidates=candidates, example="head_b.head.weight"):
-        chosen(tensors(**TWO))
-
-
 def test_the_number_of_classes_decides_between_equals():
     found = tensors(head1__head__weight=(10, 16), head2__head__weight=(7, 16))
     assert chosen(found, classes=7) == "head2.head.weight"

@@ -48,18 +48,6 @@ def test_one_line_for_each_cause_with_a_count(command, two_heads, dsi):
     assert "2 checkpoints failed: 2 tensors could be the classifier" in lines[0]
 
 
-def test_scan_an_optimiser_beside_the_network_is_no_failure(two_heads, dsi):
-    for path in (two_heads / "run").iterdir():
-        path.unlink()
-    layer = torch.nn.Linear(8, 5)
-    torch.save({f"fc.{name}": tensor for name, tensor in layer.state_dict().items()}, two_heads / "run/params.pt")
-    torch.save(torch.optim.Adam(layer.parameters()).state_dict(), two_heads / "run/optimizer.pt")
-    torch.save(torch.nn.CrossEntropyLoss().state_dict(), two_heads / "run/criterion.pt")
-    (two_heads / "run/history.json").write_text("[]")
-    assert dsi("scan", two_heads / "run").code == 0
-    assert dsi("analyze", two_heads / "run", "-o", two_heads / "out", "--no-report").code == 0
-
-
 def test_scan_shows_finished_epochs_beside_the_trainers_own_number(tmp_path, dsi):
     for epoch in (0, 1):
         contents = {"pytorch-lightning_version": "2.5.0", "state_dict": {"fc.weight": torch.randn(5, 8)}, "epoch": epoch}

@@ -7,15 +7,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from helpers.errors import raises
 from helpers.outputs import contents
-from threadpoolctl import threadpool_info
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
@@ -24,7 +21,6 @@ from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.scan import HeadOptions
 from dsi_cli.engines import EngineOptions, open_engine
-from dsi_cli.engines.ray import MAX_JOBS_PER_TASK
 from dsi_cli.errors import EngineError, UsageError
 
 pytestmark = pytest.mark.slow
@@ -86,23 +82,6 @@ def test_results_come_in_the_order_of_the_jobs_from_both_nodes(engine):
     assert list(engine.map_in_order(slow_first, [], refuses)) == []
 
 
-def test_jobs_are_drawn_in_the_callers_thread_and_only_a_few_ahead(engine):
-    drawn = []
-
-    def jobs():
-        for job in range(10_000):
-            drawn.append(threading.get_ident())
-            yield job
-
-    results = engine.map_in_order(lambda job: job, jobs(), refuses)
-    assert next(results) == 0
-    assert set(drawn) == {threading.get_ident()}
-    assert len(drawn) <= 6
-    assert [next(results) for _ in range(400)] == list(range(1, 401))
-    assert 400 < len(drawn) <= 400 + 5 * MAX_JOBS_PER_TASK
-    results.close()
-
-
 def test_the_function_travels_once_and_learns(engine):
     class Learns:
         def __init__(self):
@@ -116,23 +95,6 @@ def test_the_function_travels_once_and_learns(engine):
     for process in {process for process, _ in results}:
         counts = [seen for one, seen in results if one == process]
         assert sorted(counts) == list(range(1, len(counts) + 1))
-
-
-def test_libraries_that_multiply_are_held_to_one_thread_here_and_there(engine):
-    def threads(_):
-        np.ones((4, 4)) @ np.ones((4, 4))
-        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
-
-    drawn = []
-
-    def jobs():
-        for _ in range(3):
-            drawn.append(threads(None))
-            yield None
-
-    results = engine.map_in_order(threads, jobs(), refuses)
-    found = [next(results), threads(None), *results, *drawn]
-    assert {count for counts in found for count in counts} == {1}
 
 
 def test_what_a_job_raises_ends_it(engine):

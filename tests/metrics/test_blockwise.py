@@ -16,10 +16,8 @@ from dsi_cli.metrics.blockwise import (
     DenseRows,
     alignments_in_blocks,
     block_statistics,
-    double_ranks,
     idm_in_blocks,
     nearest_of_rows,
-    rows_within,
     without_diagonal,
 )
 from dsi_cli.metrics.measures import similarity_ranks
@@ -144,16 +142,3 @@ def test_idm_is_that_of_dense_counts(kind: str, classes: int) -> None:
         found = idm_in_blocks(csr_array(one), DenseRows(matrix[np.ix_(known, known)]), known, WALK)
         for variant in idm.VARIANTS:
             require_same(found[variant], expected[variant])
-
-
-def test_ranks_of_rows_are_the_mid_ranks() -> None:
-    matrix = tied(23)
-    matrix[2, 4], matrix[2, 5] = 0.0, -0.0
-    found = np.concatenate([double_ranks(matrix[at : at + 7], at) for at in range(0, 23, 7)])
-    assert_array_equal(found / 2, similarity_ranks(matrix))
-
-
-def test_rows_of_a_block_fit_the_budget() -> None:
-    assert rows_within(4 << 30, 21_841, 2) == 128
-    assert rows_within(500 << 20, 21_841, 2) == 92
-    assert rows_within(1, 21_841, 2) == 16

@@ -1,34 +1,17 @@
 """Real runs, folders with one file per epoch, sources in words, and paths without predictions."""
 
-import csv
 import os
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
 from dsi_cli.predictions.files import find_prediction_files, read_predictions
 
 NAMES = ("cat", "dog", "aquarium_fish", "7")
-
-
-@pytest.mark.parametrize("run", ["cifar100-cnn", "cifar100-vit"])
-def test_the_accuracy_of_the_real_runs_is_their_logs(four_runs, run):
-    folder = four_runs / run
-    beside = find_prediction_files(folder)
-    assert beside == (folder / "preds.npy", folder / "targets.npy")
-    with (folder / "log.csv").open() as file:
-        accuracy = {int(row["epoch"]): float(row["test_acc"]) for row in csv.DictReader(file)}
-    predictions = read_predictions(*beside)
-    assert predictions.describe() == "preds.npy (31 epochs, 10,000 samples), truth from targets.npy"
-    found = predictions.results(list(accuracy), 100)
-    assert list(found) == list(accuracy)
-    for epoch, outcome in found.items():
-        assert outcome.counts.sum() == 10_000
-        assert_allclose(np.trace(outcome.counts) / 10_000, accuracy[epoch], rtol=0, atol=1e-4)
 
 
 def test_all_formats_of_a_real_run_give_the_same_counts(four_runs, tmp_path, save):

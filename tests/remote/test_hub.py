@@ -6,7 +6,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
-from importlib import import_module
 
 import pandas as pd
 import pytest
@@ -279,13 +278,6 @@ def test_the_token_opens_a_private_repository_and_is_never_shown(hub, tmp_path, 
     assert json.loads(shown.out)["runs"][0]["name"] == "animals"
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes()
-
-
-def test_a_missing_backend_is_named_with_the_line_to_install_it(hub, monkeypatch):
-    monkeypatch.delitem(import_module("fsspec.registry")._registry, "hf", raising=False)
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(UsageError, match=r"pip install 'dsi-cli\[hub\]'"):
-        records_of()
 
 
 def test_a_repository_is_also_read_without_revisions(hub):

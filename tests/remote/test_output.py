@@ -19,7 +19,6 @@ from dsi_cli import analyze, open_results
 from dsi_cli.analysis.classifiers import scan
 from dsi_cli.engines import local
 from dsi_cli.errors import BusyError, OutputError
-from dsi_cli.remote import filesystem
 from dsi_cli.store import remote_output
 from dsi_cli.store.remote_output import RemoteOutput
 
@@ -192,21 +191,6 @@ def test_a_second_writer_is_refused_and_one_that_died_is_not_waited_for(memory, 
     assert memory.find("/results") == []
 
 
-def test_a_writer_stops_where_another_has_taken_over(memory, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-    def overtaken():
-        one = RemoteOutput("memory://results/out", tmp_path)
-        with one.writing():
-            memory.pipe("/results/out/.lock", b"process 8 on node4 def")
-            (one.path).mkdir(parents=True, exist_ok=True)
-            (one.path / "curves.parquet").write_bytes(b"ours")
-
-    with pytest.raises(BusyError, match="another dsi has begun to write to memory://results/out meanwhile"):
-        overtaken()
-    assert memory.find("/results") == ["/results/out/.lock"]
-
-
 def test_a_writer_is_interrupted_once_another_has_the_lock(memory, tmp_path, monkeypatch):
     monkeypatch.setattr(remote_output, "FLUSH_SECONDS", 0.02)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -301,25 +285,6 @@ def test_a_notebook_is_told_where_the_tables_are_kept(make_run, memory, tmp_path
     folder = re.search(r"kept in (.*?);", str(raised.value))
     assert folder is not None
     assert open_results(folder[1]).epochs() == [0, 1, 2, 3]
-
-
-def test_a_server_that_comes_back_is_asked_again(monkeypatch):
-    monkeypatch.setattr(filesystem, "FIRST_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(filesystem, "RETRY_AFTER_SECONDS", 0.05)
-    server = filesystem.Server()
-    asked = []
-
-    def fail():
-        raise ConnectionError("reset by peer")
-
-    for _ in range(filesystem.MAX_FAILURES):
-        with pytest.raises(ConnectionError, match="reset by peer"):
-            server.send(fail)
-    with pytest.raises(ConnectionError, match="no longer responds"):
-        server.send(lambda: asked.append("back"))
-    assert not asked, "nothing is asked while the server counts as gone"
-    time.sleep(0.06)
-    assert server.send(lambda: "back") == "back"
 
 
 def test_a_server_that_denies_access_is_an_output_error(make_run, s3, dsi):

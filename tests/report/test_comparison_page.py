@@ -10,7 +10,7 @@ import pytest
 from helpers.table_comparison import write_output, write_run
 
 from dsi_cli.queries.comparison.compare import ComparisonOptions, compare
-from dsi_cli.report import comparison_page, html
+from dsi_cli.report import comparison_page
 from dsi_cli.report.comparison_page import forest
 from dsi_cli.store.results import Results
 
@@ -65,12 +65,6 @@ def test_render_is_deterministic_and_has_no_external_requests(groups, tmp_path):
     assert "default-src &#39;none&#39;" in page
     assert re.findall(r'(?:src|href|url\()\s*=?\s*["\']?(?!#|data:)(\w+:|//)', page) == []
     assert comparison_page.render(groups, ASKED, ["out"]) == page
-
-
-def test_script_contains_every_file_once():
-    code = html.script(comparison_page.SCRIPTS)
-    for name in comparison_page.SCRIPTS:
-        assert code.count(html.part(name)) == 1
 
 
 def test_command_contains_all_options():

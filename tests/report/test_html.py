@@ -38,13 +38,6 @@ def test_report_of_equal_tables_has_equal_bytes(out, tmp_path):
     assert report_file.write_report(out, tmp_path / "again.html").read_bytes() == first
 
 
-def test_script_contains_every_file_once():
-    code = html.script()
-    for name in html.SCRIPTS:
-        assert code.count(html.part(name)) == 1
-    assert "</script" not in code
-
-
 def test_scripts_define_each_name_once():
     pattern = re.compile(r"^(?:async )?(?:function|const|let) (\w+)", re.MULTILINE)
     names = [name for file in html.SCRIPTS for name in pattern.findall(html.part(file))]
