@@ -106,7 +106,7 @@ def test_an_archive_of_flax_names(weight, tmp_path):
 
 
 @pytest.mark.parametrize("made", ["scripted", "traced"])
-def test_torchscript(made, net, weight, tmp_path):
+def test_torchscript_archive_is_read(made, net, weight, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         code = torch.jit.script(net) if made == "scripted" else torch.jit.trace(net, torch.zeros(1, 3, 8, 8))
@@ -114,12 +114,12 @@ def test_torchscript(made, net, weight, tmp_path):
     assert_head(only(tmp_path), weight, kind="torchscript")
 
 
-def test_an_exported_program(net, weight, tmp_path):
+def test_exported_program_is_read(net, weight, tmp_path):
     torch.export.save(torch.export.export(net, (torch.zeros(1, 3, 8, 8),)), tmp_path / "epoch_1.pt2")
     assert_head(only(tmp_path), weight, kind="torch-export")
 
 
-def test_an_exported_program_of_before(net, weight, tmp_path):
+def test_exported_program_of_older_torch_is_read(net, weight, tmp_path):
     torch.save(net.state_dict(), tmp_path / "inner.bin")
     with zipfile.ZipFile(tmp_path / "epoch_1.pt2", "w") as archive:
         archive.writestr("serialized_exported_program.json", "{}")
@@ -161,7 +161,7 @@ def distributed(net, tmp_path):
     return tmp_path / "run" / "step-40"
 
 
-def test_a_distributed_checkpoint(net, distributed):
+def test_distributed_checkpoint_is_read(net, distributed):
     weight = net.fc.weight.detach().numpy()
     (run,) = discover([distributed.parent])
     (found,) = run.checkpoints
@@ -207,7 +207,7 @@ def outside(metadata):
         (outside, "a part of a tensor lies outside it"),
     ],
 )
-def test_metadata_that_cannot_be_right(change, message, distributed):
+def test_distributed_metadata_that_is_wrong_is_refused(change, message, distributed):
     assert message in refused(changed(distributed, change))
 
 
@@ -259,7 +259,7 @@ def test_zero_3_is_put_together_from_its_ranks(ranks, groups, net, weight, tmp_p
         ("zero_pp_rank_*_optim_states.pt", "some are missing: 0 files"),
     ],
 )
-def test_zero_3_without_a_rank(gone, message, net, tmp_path):
+def test_zero_3_without_a_rank_is_refused(gone, message, net, tmp_path):
     folder = tmp_path / "run" / "global_step12"
     folder.mkdir(parents=True)
     write_zero3(folder, dict(net.named_parameters()), 3)
@@ -283,7 +283,7 @@ def test_a_model_split_over_ranks_is_not_taken_in_part(net, tmp_path):
         ("tag_of_mine", "tag_of_mine", None, None),
     ],
 )
-def test_deepspeed_within_other_trainers_folders(folder, place, epoch, step, net, weight, tmp_path):
+def test_deepspeed_in_other_trainers_folders_is_read(folder, place, epoch, step, net, weight, tmp_path):
     (tmp_path / "run" / folder).mkdir(parents=True)
     torch.save({"module": net.state_dict(), "ds_version": "1"}, tmp_path / "run" / folder / "mp_rank_00_model_states.pt")
     if place == "checkpoint-500":
@@ -381,7 +381,7 @@ def test_an_adapter_that_cannot_be_merged_says_why(options, message, adapter):
     assert message in refused(only(adapter.parent))
 
 
-def test_accelerates_folders_of_fsdp(distributed, net):
+def test_fsdp_folders_of_accelerate_are_read(distributed, net):
     step = distributed.parent / "checkpoint_3"
     step.mkdir()
     distributed.rename(step / "pytorch_model_fsdp_0")

@@ -115,7 +115,7 @@ def test_a_folder_with_several_runs_in_the_output_has_the_name_that_they_share(t
     assert set(names(tmp_path, known=known)) == {"x/ckpts"}
 
 
-def test_globs_and_single_files(tmp_path):
+def test_discover_accepts_globs_and_single_files(tmp_path):
     for name in ("r1/1.pt", "r1/2.pt", "r2/1.pt"):
         put(tmp_path / name)
     assert names(f"{tmp_path}/r*/1.pt") == {"r1": ["1.pt"], "r2": ["1.pt"]}

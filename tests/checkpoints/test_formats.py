@@ -81,7 +81,7 @@ def test_every_dtype_is_read_exactly(kind, dtype, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["torch-zip", "torch-legacy"])
-def test_strides_offsets_and_shared_storages(kind, tmp_path):
+def test_tensors_with_strides_and_offsets_are_read_exactly(kind, tmp_path):
     flat = torch.arange(1000, dtype=torch.float32)
     tree = {
         "offset": flat[100:160].view(6, 10),

@@ -52,7 +52,7 @@ def of_torchvision(name: str, classes: int) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", TIMM)
-def test_timm_models(name):
+def test_choose_head_of_timm_models_is_their_classifier(name):
     with torch.device("meta"):
         model = timm.create_model(name, num_classes=10)
     classifier = model.default_cfg["classifier"]
@@ -73,7 +73,7 @@ def test_two_equal_heads_are_asked_about():
 
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("name", TORCHVISION)
-def test_prefixes_of_wrappers(name, prefix):
+def test_choose_head_behind_wrapper_prefixes_is_the_same(name, prefix):
     assert chosen(records(of_torchvision(name, 10), prefix)) == prefix + TORCHVISION[name]
 
 
@@ -89,7 +89,7 @@ def test_prefixes_of_wrappers(name, prefix):
         {"base_model__model__q__lora_A__weight": (4, 32), "base_model__model__classifier__lora_B__weight": (10, 4)},
     ],
 )
-def test_no_head_is_found_where_none_is(shapes):
+def test_choose_head_without_a_head_raises(shapes):
     with errors.raises("backbone", NoHeadError) as caught:
         chosen(tensors(**shapes))
     assert f" {len(shapes)} tensors" in str(caught.value)
@@ -97,7 +97,7 @@ def test_no_head_is_found_where_none_is(shapes):
 
 
 @pytest.mark.parametrize("name", ["vit_small_patch14_dinov2", "resnet18", "swin_tiny_patch4_window7_224", "convnext_atto"])
-def test_a_backbone_has_no_head(name):
+def test_choose_head_of_a_backbone_raises(name):
     with torch.device("meta"):
         state = timm.create_model(name, num_classes=0).state_dict()
     with errors.raises("backbone", NoHeadError):

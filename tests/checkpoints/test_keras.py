@@ -199,7 +199,7 @@ def keras_2(path: Path, top: str = "", layers: int = 12, split: bool = False) ->
 
 @pytest.mark.parametrize("top", ["", "model_weights"])
 @pytest.mark.parametrize("split", [False, True])
-def test_files_of_keras_2(top, split, tmp_path):
+def test_scan_of_keras_2_files_finds_the_head(top, split, tmp_path):
     last = keras_2(tmp_path / "x.h5", top, split=split)
     _, content, found = content_of(tmp_path / "x.h5")
     assert list(found) == [f"dense_{number}.{one}" for number in range(1, 13) for one in ("kernel", "bias")]

@@ -34,7 +34,9 @@ def refused(ran, message, code=2):
         (("--targets", "x.npy"), r"^--targets needs --predictions FILE$"),
     ],
 )
-def test_an_option_that_cannot_be_right(options, message, own_run, nets, evaluate, tmp_path, monkeypatch):
+def test_analyze_option_with_an_invalid_value_is_refused_in_one_line(
+    options, message, own_run, nets, evaluate, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     options = [str(option).replace("{nets}", str(nets)) for option in options]
     spec = () if "--model" in options else own_run.options
@@ -42,7 +44,7 @@ def test_an_option_that_cannot_be_right(options, message, own_run, nets, evaluat
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
-def test_a_gpu_that_is_not_there(own_run, evaluate):
+def test_analyze_device_without_a_gpu_is_refused(own_run, evaluate):
     refused(
         evaluate(own_run.folder, *own_run.options, "--device", "cuda"),
         r"^--device cuda is not available: .*; try auto or cpu$",
@@ -57,11 +59,11 @@ def test_a_gpu_that_is_not_there(own_run, evaluate):
         (("--templates", "--predictions", "x.npy"), r"^--templates needs data"),
     ],
 )
-def test_what_needs_data(options, message, own_run, evaluate):
+def test_analyze_option_that_needs_data_without_data_is_refused(options, message, own_run, evaluate):
     refused(evaluate(own_run.folder, *options, data=None), message)
 
 
-def test_no_model_where_nothing_is_recorded(own_run, evaluate):
+def test_analyze_checkpoints_without_a_model_name_ask_for_model(own_run, evaluate):
     refused(
         evaluate(own_run.folder),
         r"^the checkpoints of run 'own' do not name their model; add --model with timm:NAME, .* or module:FUNCTION$",
@@ -74,7 +76,7 @@ def data(few, tmp_path):
     return shutil.copytree(few, tmp_path / "data")
 
 
-def test_data_that_are_not_there_or_empty(own_run, evaluate, tmp_path, data):
+def test_analyze_missing_or_empty_data_are_refused(own_run, evaluate, tmp_path, data):
     refused(evaluate(own_run.folder, *own_run.options, data=tmp_path / "gone"), r"^expected .*; found nothing at '.*gone'")
     (tmp_path / "empty" / "cat").mkdir(parents=True)
     refused(
@@ -88,7 +90,7 @@ def test_data_that_are_not_there_or_empty(own_run, evaluate, tmp_path, data):
     )
 
 
-def test_labels_that_are_not_the_folders_names(own_run, evaluate, tmp_path):
+def test_analyze_labels_that_differ_from_the_folders_are_refused(own_run, evaluate, tmp_path):
     names = ["cat", "dog", *(f"qzx{number}" for number in range(8))]
     (tmp_path / "labels.txt").write_text("\n".join(names), encoding="utf-8")
     ran = evaluate(own_run.folder, *own_run.options, "--labels", tmp_path / "labels.txt")
@@ -102,7 +104,7 @@ def test_labels_that_are_not_the_folders_names(own_run, evaluate, tmp_path):
 ORDER = "warning: own: dsi takes the class names of the data, in sorted order, as the classifier's order; give --labels"
 
 
-def test_folders_in_the_place_of_labels_are_a_warning(own_run, evaluate, few, tmp_path):
+def test_analyze_folders_in_place_of_labels_warn(own_run, evaluate, few, tmp_path):
     """At each call: their order may be another than that which the network was trained with."""
     for _ in range(2):
         ran = evaluate(own_run.folder, *own_run.options, "--train", few)
@@ -112,7 +114,7 @@ def test_folders_in_the_place_of_labels_are_a_warning(own_run, evaluate, few, tm
     assert "sorted order" not in ran.stderr
 
 
-def test_a_class_without_an_image_is_a_warning(own_run, evaluate, data, few, tmp_path):
+def test_analyze_class_without_an_image_warns(own_run, evaluate, data, few, tmp_path):
     shutil.rmtree(data / "bear")
     (tmp_path / "labels.txt").write_text("\n".join(sorted(place.name for place in few.iterdir())), encoding="utf-8")
     ran = evaluate(own_run.folder, *own_run.options, "--templates", "--labels", tmp_path / "labels.txt", data=data)
@@ -126,7 +128,7 @@ def test_a_class_without_an_image_is_a_warning(own_run, evaluate, data, few, tmp
 
 
 @pytest.mark.parametrize("cache", [(), ("--cache", 0)])
-def test_images_that_cannot_be_decoded(cache, own_run, evaluate, data):
+def test_analyze_undecodable_images_are_refused_or_skipped(cache, own_run, evaluate, data):
     bad = [sorted((data / "bear").iterdir())[3], sorted((data / "wolf").iterdir())[0]]
     bad[0].write_bytes(b"no image")
     bad[1].write_bytes(bad[1].read_bytes()[:200])
@@ -150,7 +152,7 @@ def test_images_that_cannot_be_decoded(cache, own_run, evaluate, data):
     assert again.code == 0
 
 
-def test_the_document_says_what_was_done(own_run, evaluate):
+def test_analyze_json_counts_evaluated_epochs(own_run, evaluate):
     ran = evaluate(own_run.folder, *own_run.options, "--templates", "--json")
     assert ran.code == 0
     (run,) = json.loads(ran.stdout)["runs"]

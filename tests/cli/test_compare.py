@@ -19,14 +19,14 @@ def two(tmp_path_factory):
     )
 
 
-def test_json_is_what_the_api_says(two, dsi):
+def test_compare_json_equals_the_api(two, dsi):
     ended = dsi("compare", two, "--json")
     assert (ended.code, ended.err) == (0, "")
     expected = json.loads(json.dumps(asdict(compare([two]))))
     assert json.loads(ended.out) == {**expected, "figures": [], "page": None}
 
 
-def test_options_are_those_of_the_api(two, tmp_path, dsi):
+def test_compare_options_equal_those_of_the_api(two, tmp_path, dsi):
     other = write_output(tmp_path / "other", write_run(tmp_path / "third", seed=2))
     ended = dsi(
         *("compare", two, other, "--run", "fast", "--run", "third", "--tolerance", 0.3, "--measure", "pearson"),
@@ -37,7 +37,7 @@ def test_options_are_those_of_the_api(two, tmp_path, dsi):
     assert json.loads(ended.out) == {**expected, "figures": [], "page": None}
 
 
-def test_the_verdict_is_first_then_the_differences(two, dsi):
+def test_compare_screen_has_the_verdict_then_the_differences(two, dsi):
     ended = dsi("compare", two)
     assert ended.code == 0
     lines = ended.out.splitlines()
@@ -60,7 +60,7 @@ def test_the_verdict_is_first_then_the_differences(two, dsi):
     assert dsi("compare", two, "--quiet").err == ""
 
 
-def test_the_forest_plot_shows_each_interval_and_the_range_of_seeds():
+def test_forest_line_shows_the_interval_and_the_range_of_seeds():
     row = CriterionRow(
         *("widm", "WIDM", True, True, "images", 0.5, 0.4, 0.1, 0.05, 0.15, 0.95, 0.01, True),
         seed_deviation=0.02,
@@ -70,7 +70,7 @@ def test_the_forest_plot_shows_each_interval_and_the_range_of_seeds():
     assert _forest_line(replace(row, low=None, high=None, difference=None, seed_deviation=None), 1.0).strip() == "|"
 
 
-def test_groups_are_named_and_figures_and_page_written(tmp_path, dsi):
+def test_compare_groups_writes_figures_and_page(tmp_path, dsi):
     runs = [write_run(tmp_path / f"{name}_seed{i}", seed=10 * at + i) for at, name in enumerate("ab") for i in range(2)]
     out = write_output(tmp_path / "out", *runs)
     figures = tmp_path / "figures"
@@ -88,7 +88,7 @@ def test_groups_are_named_and_figures_and_page_written(tmp_path, dsi):
     assert len(list(figures.glob("compare-*.svg"))) == 7
 
 
-def test_the_page_alone(two, tmp_path, dsi):
+def test_compare_html_writes_the_page_alone(two, tmp_path, dsi):
     ended = dsi("compare", two, "--html", tmp_path / "new" / "page.html", "--quiet")
     assert (ended.code, ended.out.splitlines()[-1]) == (0, f"page: {tmp_path / 'new' / 'page.html'}")
     assert compare([two]).recommendation in (tmp_path / "new" / "page.html").read_text()
@@ -115,7 +115,7 @@ def test_the_page_alone(two, tmp_path, dsi):
         (("none",), 2, "there is no results folder none; run dsi analyze CHECKPOINTS -o none first"),
     ],
 )
-def test_failures_are_one_line(two, dsi, arguments, code, words):
+def test_compare_wrong_usage_is_one_line(two, dsi, arguments, code, words):
     ended = dsi("compare", two, *arguments, "--quiet")
     assert ended.code == code
     assert words in ended.err

@@ -11,7 +11,7 @@ TEXT = "no table 'curvs': expected one of curves, phases, checkpoints, classes; 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 200])
 @pytest.mark.parametrize("show", [console.error, console.note])
-def test_a_line_fits_the_terminal(show, columns, monkeypatch, capsys):
+def test_console_line_fits_the_terminal(show, columns, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(columns))
     show(TEXT)
     whole = capsys.readouterr().err
@@ -24,7 +24,7 @@ def test_a_line_fits_the_terminal(show, columns, monkeypatch, capsys):
     assert shown.split() == whole.split()
 
 
-def test_a_command_is_never_broken(monkeypatch, capsys):
+def test_console_command_is_never_broken(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     console.note_command(TEXT)

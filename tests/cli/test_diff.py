@@ -20,7 +20,7 @@ def half(tmp_path):
     return tmp_path / "half.safetensors"
 
 
-def test_screen_has_finding_classes_pairs_and_groups(dsi):
+def test_diff_screen_has_finding_classes_pairs_and_groups(dsi):
     ended = dsi("diff", FIRST, LAST)
     assert (ended.code, ended.err) == (0, "")
     lines = ended.out.splitlines()
@@ -35,14 +35,14 @@ def test_screen_has_finding_classes_pairs_and_groups(dsi):
     assert len(dsi("diff", FIRST, LAST, "-k", 9).out.splitlines()) > len(lines)
 
 
-def test_screen_of_a_rounded_copy_has_the_bound(half, dsi):
+def test_diff_screen_of_a_rounded_copy_has_the_bound(half, dsi):
     lines = dsi("diff", LAST, half).out.splitlines()
     assert lines[3] == "Nothing moved beyond rounding: float32 and float16 explain every difference of 100 classes."
     assert "rounding explains up to 0.028°" in lines[4]
     assert len(lines) == 5
 
 
-def test_json_and_files_are_those_of_the_api(dsi, tmp_path):
+def test_diff_json_and_files_equal_the_api(dsi, tmp_path):
     out = tmp_path / "out"
     ended = dsi("diff", CNN, "--epoch", 1, "--epoch", 30, "--json", "-o", out)
     document, found = json.loads(ended.out), dsi_cli.diff(FIRST, LAST)
@@ -59,7 +59,7 @@ def test_json_and_files_are_those_of_the_api(dsi, tmp_path):
     assert page.is_file()
 
 
-def test_networks_without_common_features_have_no_angles(dsi):
+def test_diff_networks_of_different_widths_have_no_angles(dsi):
     ended = dsi("diff", CNN, CNN.parent / "cifar100-vit")
     assert "No angles: the heads have 320 and 64 features" in ended.out
     assert "°" not in ended.out
@@ -76,7 +76,7 @@ def test_networks_without_common_features_have_no_angles(dsi):
         ((FIRST, CNN / "classes.txt"), 3),
     ],
 )
-def test_wrong_input_is_one_line(arguments, code, dsi):
+def test_diff_wrong_input_is_one_line(arguments, code, dsi):
     ended = dsi("diff", *arguments)
     assert (ended.code, ended.out) == (code, "")
     assert ended.err.startswith("dsi: ")

@@ -35,7 +35,7 @@ def pretend(tmp_path, monkeypatch):
     return made
 
 
-def test_it_names_what_is_installed(dsi):
+def test_doctor_json_names_installed_packages(dsi):
     ended = dsi("doctor", "--json")
     document = json.loads(ended.out)
     assert (ended.code, ended.err) == (0, "")
@@ -47,7 +47,7 @@ def test_it_names_what_is_installed(dsi):
 
 
 @pytest.mark.parametrize("columns", ["80", "200"])
-def test_it_is_told_in_words_too(columns, dsi, monkeypatch):
+def test_doctor_screen_names_installed_packages(columns, dsi, monkeypatch):
     monkeypatch.setenv("COLUMNS", columns)
     ended = dsi("doctor")
     assert (ended.code, ended.err) == (0, "")
@@ -55,16 +55,16 @@ def test_it_is_told_in_words_too(columns, dsi, monkeypatch):
         assert said in " ".join(ended.out.split())
 
 
-def test_each_extra_has_a_purpose():
+def test_extras_each_have_a_purpose():
     assert [name for name in PROJECT["optional-dependencies"] if name not in diagnostics.EXTRAS] == []
 
 
-def test_each_dependency_without_which_much_works_is_one():
+def test_serving_packages_are_dependencies():
     names = {text.partition(">=")[0] for text in PROJECT["dependencies"]}
     assert set(diagnostics.SERVES) <= names
 
 
-def test_what_is_missing_comes_with_the_line_to_install_it(pretend, dsi):
+def test_doctor_missing_package_gives_the_install_command(pretend, dsi):
     pretend(
         Requires_Dist=["torch>=2.2", "numpy>=900", "pandas>=2.1", 'xyzzy>=3; extra == "remote"'], Provides_Extra=["remote"]
     )
@@ -79,14 +79,14 @@ def test_what_is_missing_comes_with_the_line_to_install_it(pretend, dsi):
     ]
 
 
-def test_without_a_package_that_all_needs_nothing_can_be_analysed(pretend, dsi):
+def test_doctor_missing_required_package_exits_with_3(pretend, dsi):
     pretend(Requires_Dist=["xyzzy>=3"])
     ended = dsi("doctor", "-q")
     assert ended.code == 3
     assert [line.strip() for line in ended.out.splitlines()][:2] == ["✗ xyzzy    not installed", 'pip install "xyzzy>=3"']
 
 
-def test_damaged_tables_of_wordnet_are_found(tmp_path, monkeypatch):
+def test_wordnet_damage_of_changed_tables_is_found(tmp_path, monkeypatch):
     shipped = Path(str(diagnostics.files("dsi_cli.wordnet"))) / "data"
     shutil.copytree(shipped, tmp_path / "data")
     monkeypatch.setattr(diagnostics, "files", lambda _: tmp_path)
@@ -98,7 +98,7 @@ def test_damaged_tables_of_wordnet_are_found(tmp_path, monkeypatch):
     assert "cannot be read" in diagnostics.wordnet_damage()
 
 
-def test_the_digests_are_those_of_the_tables():
+def test_wordnet_digests_equal_the_tables():
     """After new tables: sha256sum in dsi_cli/wordnet/data, or scripts/compile_wordnet.py, which writes them."""
     made = runpy.run_path(str(ROOT / "scripts/compile_wordnet.py"))
     folder = ROOT / "dsi_cli/wordnet/data"

@@ -51,7 +51,7 @@ def states(out):
         (("scan", "--json", "--no-such-option"), 2, "dsi scan has no option --no-such-option;"),
     ],
 )
-def test_a_document_says_what_went_wrong(arguments, code, message, dsi, tmp_path, monkeypatch):
+def test_json_of_a_failed_command_has_the_error(arguments, code, message, dsi, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     folder = str(tmp_path / "empty")
@@ -65,7 +65,7 @@ def test_a_document_says_what_went_wrong(arguments, code, message, dsi, tmp_path
 @pytest.mark.parametrize(
     ("names", "said"), [([], "0 other files"), (["a.txt"], "1 other file"), (["a.txt", "b.png", "c"], "3 other files")]
 )
-def test_a_folder_without_checkpoints(names, said, dsi, tmp_path):
+def test_folder_without_checkpoints_exits_with_3(names, said, dsi, tmp_path):
     (tmp_path / "other").mkdir()
     for name in names:
         (tmp_path / "other" / name).write_text("nothing of interest to anybody", encoding="utf-8")
@@ -75,7 +75,7 @@ def test_a_folder_without_checkpoints(names, said, dsi, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_label_list_is_not_overwritten(dsi, tmp_path):
+def test_wordnet_output_over_the_label_list_is_refused(dsi, tmp_path):
     labels = tmp_path / "labels.txt"
     labels.write_text("dog\ncat\n", encoding="utf-8")
     expected = f"{labels} is the label list itself; give another name to --write-map"
@@ -85,7 +85,7 @@ def test_a_label_list_is_not_overwritten(dsi, tmp_path):
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">/dev/full"])
-def test_streams_that_are_closed_or_full(closed, make_run):
+def test_scan_with_closed_or_full_streams_prints_no_traceback(closed, make_run):
     command = f"{sys.executable} -m dsi_cli scan {make_run()} {closed}"
     ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
     assert "Traceback" not in ended.stdout + ended.stderr
@@ -96,7 +96,7 @@ def test_streams_that_are_closed_or_full(closed, make_run):
 
 
 @pytest.mark.parametrize("verb", ["scan", "report", "analyze", "plot"])
-def test_a_path_that_cannot_be_is_wrong_usage(verb, dsi):
+def test_command_with_an_overlong_path_is_wrong_usage(verb, dsi):
     path = f"{'a' * 300}/x"
     ended = dsi(verb, path)
     assert ended.code == 2
@@ -106,7 +106,7 @@ def test_a_path_that_cannot_be_is_wrong_usage(verb, dsi):
 
 
 @pytest.mark.parametrize("verb", ["analyze", "scan"])
-def test_a_path_that_is_not_there(verb, dsi, make_run):
+def test_command_with_a_missing_path_suggests_the_nearest(verb, dsi, make_run):
     run = make_run()
     wrong = run.with_name("ruin")
     failed(dsi(verb, wrong), 2, f"no such file or folder: {wrong}; try {run}")
@@ -117,7 +117,7 @@ def test_a_path_that_is_not_there(verb, dsi, make_run):
 # Labels
 
 
-def test_labels_of_another_number_of_classes(dsi, make_run, tmp_path):
+def test_analyze_labels_of_another_number_are_refused(dsi, make_run, tmp_path):
     run = make_run()
     labels = tmp_path / "labels.txt"
     labels.write_text("cat\ndog\nhorse\nship\n", encoding="utf-8")
@@ -129,7 +129,7 @@ def test_labels_of_another_number_of_classes(dsi, make_run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_other_labels_beside_the_checkpoints(dsi, make_run, tmp_path):
+def test_analyze_found_labels_of_another_number_warn(dsi, make_run, tmp_path):
     run, out = make_run(labels=ANIMALS[:5]), tmp_path / "out"
     ended = dsi("analyze", run, "-o", out, *QUICK)
     done(ended, 0, out)
@@ -141,7 +141,7 @@ def test_other_labels_beside_the_checkpoints(dsi, make_run, tmp_path):
     assert set(sai["reason"]) == {"no labels; add --labels FILE, or --labels PRESET"}
 
 
-def test_labels_that_wordnet_does_not_know(dsi, make_run, tmp_path, monkeypatch):
+def test_analyze_labels_unknown_to_wordnet_warn(dsi, make_run, tmp_path, monkeypatch):
     labels = [f"qzx{letter}" for letter in "abcdefgh"]
     run, out = make_run(labels=labels), tmp_path / "out"
     ended = dsi("analyze", run, "-o", out, *QUICK)
@@ -162,7 +162,7 @@ def test_labels_that_wordnet_does_not_know(dsi, make_run, tmp_path, monkeypatch)
     assert list(tmp_path.glob("*.parquet")) == []
 
 
-def test_an_unknown_preset(dsi, make_run):
+def test_labels_of_an_unknown_preset_suggest_the_nearest(dsi, make_run):
     listed = "dsi labels --presets lists them"
     expected = f"expected a label file or a preset ({listed}), found neither at 'cifar1O'; try cifar10"
     failed(dsi("wordnet", "cifar1O"), 2, expected)
@@ -185,7 +185,7 @@ TWO_HEADS = (
 )
 
 
-def test_two_candidate_heads_in_all_files(dsi, tmp_path):
+def test_analyze_two_candidate_heads_ask_for_head(dsi, tmp_path):
     (tmp_path / "run").mkdir()
     two_heads(tmp_path / "run" / "epoch_0.pt")
     ended = dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", *QUICK)
@@ -201,7 +201,7 @@ def test_two_candidate_heads_in_all_files(dsi, tmp_path):
     assert contents(tmp_path / "out") == before, "what an earlier call made is kept"
 
 
-def test_weights_that_are_not_finite(dsi, make_run, tmp_path):
+def test_analyze_weights_that_are_not_finite_fail_one_checkpoint(dsi, make_run, tmp_path):
     run, out = make_run(epochs=3), tmp_path / "out"
     weight = heads(1)[0]
     weight[2, 3], weight[5, 0] = torch.nan, torch.inf
@@ -220,7 +220,7 @@ def test_weights_that_are_not_finite(dsi, make_run, tmp_path):
     assert quiet.code == 4
 
 
-def test_a_zero_row(dsi, make_run, tmp_path):
+def test_analyze_zero_class_vector_warns(dsi, make_run, tmp_path):
     run, out = make_run(epochs=2), tmp_path / "out"
     weight = heads(1)[0]
     weight[3] = 0
@@ -235,7 +235,7 @@ def test_a_zero_row(dsi, make_run, tmp_path):
 
 
 @pytest.mark.parametrize(("age", "status", "code"), [(0, "pending", 0), (7200, "failed", 4)])
-def test_a_file_that_breaks_off(age, status, code, dsi, make_run, tmp_path):
+def test_analyze_cut_off_file_is_pending_then_failed(age, status, code, dsi, make_run, tmp_path):
     run, out = make_run(epochs=3), tmp_path / "out"
     path = run / "epoch_2.pt"
     whole = path.read_bytes()
@@ -264,7 +264,7 @@ class Evil:
 
 
 @pytest.mark.parametrize("where", ["zip", "legacy"])
-def test_a_pickle_that_would_run_code(where, dsi, make_run, tmp_path):
+def test_analyze_malicious_pickle_is_not_run(where, dsi, make_run, tmp_path):
     run, out, marker = make_run(epochs=2), tmp_path / "out", tmp_path / "marker"
     state = {"state_dict": {"fc.weight": heads(1)[0], "fc.bias": torch.zeros(8)}, "epoch": 2, "config": Evil(marker)}
     torch.save(state, run / "epoch_2.pt", _use_new_zipfile_serialization=where == "zip")
@@ -283,7 +283,7 @@ def test_a_pickle_that_would_run_code(where, dsi, make_run, tmp_path):
 # The output
 
 
-def test_an_output_that_is_a_file_or_holds_other_things(dsi, make_run, tmp_path):
+def test_analyze_output_that_is_a_file_or_holds_other_files_is_refused(dsi, make_run, tmp_path):
     run = make_run()
     before = contents(run)
     file = tmp_path / "file"
@@ -295,7 +295,7 @@ def test_an_output_that_is_a_file_or_holds_other_things(dsi, make_run, tmp_path)
     assert contents(run) == before
 
 
-def test_an_output_that_may_not_be_written(dsi, make_run, tmp_path):
+def test_output_that_cannot_be_written_exits_with_5(dsi, make_run, tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     out = tmp_path / "file" / "out"
     expected = f"{out} could not be written: Not a directory; choose another output with -o"
@@ -321,7 +321,7 @@ def tiny_disk(folder, size):
 
 
 @pytest.mark.parametrize("blocks", [3, 11])
-def test_a_disk_that_fills_at_any_table_can_be_gone_on_from(blocks, dsi, make_run, tmp_path):
+def test_analyze_full_disk_can_be_continued(blocks, dsi, make_run, tmp_path):
     """With answers, so that tables of every kind may be the one that has no room."""
     run, disk, undisturbed = make_run(epochs=6), tmp_path / "disk", tmp_path / "undisturbed"
     targets = np.arange(80) % 8
@@ -341,7 +341,7 @@ def test_a_disk_that_fills_at_any_table_can_be_gone_on_from(blocks, dsi, make_ru
         assert_same_output(out, undisturbed)
 
 
-def test_an_output_that_another_process_writes(dsi, make_run, tmp_path):
+def test_analyze_output_locked_by_another_writer_exits_with_5(dsi, make_run, tmp_path):
     run, out = make_run(), tmp_path / "out"
     with lock.exclusive(out):
         (out / "csms").mkdir()  # else the folder would go with the lock
@@ -355,7 +355,7 @@ def test_an_output_that_another_process_writes(dsi, make_run, tmp_path):
     done(dsi("analyze", run, "-o", out, *QUICK), 0, out)
 
 
-def test_a_lock_that_nobody_holds_is_no_obstacle(dsi, make_run, tmp_path):
+def test_analyze_abandoned_lock_is_ignored(dsi, make_run, tmp_path):
     run, out = make_run(), tmp_path / "out"
     out.mkdir()
     (out / ".lock").write_text("process 1", encoding="utf-8")
@@ -381,12 +381,12 @@ def test_a_lock_that_nobody_holds_is_no_obstacle(dsi, make_run, tmp_path):
         (("--draws", "1000001"), "--draws takes 0 to 1,000,000; 1000001 is not in that range"),
     ],
 )
-def test_options_that_cannot_be_right(options, line, dsi, make_run, tmp_path):
+def test_analyze_invalid_option_writes_nothing(options, line, dsi, make_run, tmp_path):
     failed(dsi("analyze", make_run(epochs=1), "-o", tmp_path / "out", *options), 2, line)
     assert not (tmp_path / "out").exists()
 
 
-def test_epochs_that_are_not_there(dsi, make_run, tmp_path):
+def test_analyze_epochs_that_select_nothing_exit_with_3(dsi, make_run, tmp_path):
     ended = dsi("analyze", make_run(epochs=2), "-o", tmp_path / "out", "--epochs", "50:")
     reason = "2 checkpoints skipped: not among --epochs; first epoch_0.pt"
     failed(ended, 3, f"no checkpoint can be used: {reason}")
@@ -400,14 +400,14 @@ def test_epochs_that_are_not_there(dsi, make_run, tmp_path):
         (("export", "/nowhere"), "there is no results folder /nowhere; run dsi analyze CHECKPOINTS -o /nowhere first"),
     ],
 )
-def test_calls_that_cannot_be_right(arguments, line, dsi):
+def test_command_without_input_is_wrong_usage(arguments, line, dsi):
     failed(dsi(*arguments), 2, line)
 
 
 # Names
 
 
-def test_names_are_printed_escaped(dsi, make_run, tmp_path):
+def test_names_with_control_characters_are_printed_escaped(dsi, make_run, tmp_path):
     name = "run\n\x1b[31mred\u202e"
     shown = r"run\n\x1b[31mred\u202e"
     run, out = make_run(name, epochs=2), tmp_path / f"out {name}"

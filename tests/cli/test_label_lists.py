@@ -9,7 +9,7 @@ from helpers.outputs import ANIMALS
 QUICK = ("--draws", 0, "--no-report")
 
 
-def test_placeholders_are_asked_about_in_one_line(dsi, make_run, tmp_path, monkeypatch):
+def test_placeholder_labels_ask_for_class_names(dsi, make_run, tmp_path, monkeypatch):
     run, out = make_run(labels=[f"class_{number}" for number in range(len(ANIMALS))]), tmp_path / "out"
     asked = "the labels are placeholders (class_0, class_1, ...); give the class names with --labels FILE"
     ended = dsi("analyze", run, "-o", out, *QUICK)
@@ -38,7 +38,7 @@ MAKES = """Acura,Audi,BMW,Bentley,Bugatti,Buick,Cadillac,Chevrolet,Chrysler,Eagl
 Lamborghini,Lincoln,Mazda,Plymouth,Porsche,Ram,Suzuki,Volvo""".replace("\n", "").split(",")
 
 
-def test_labels_that_wordnet_mostly_lacks_are_all_uncertain(dsi, tmp_path):
+def test_labels_mostly_unknown_to_wordnet_are_all_uncertain(dsi, tmp_path):
     path, run, out = tmp_path / "makes.txt", tmp_path / "run", tmp_path / "out"
     path.write_text("\n".join(MAKES), encoding="utf-8")
     said = (

@@ -45,7 +45,7 @@ def answering(answers, *arguments):
     return process.returncode, out, seen.decode()
 
 
-def test_the_table_marks_what_is_uncertain(dsi, listed):
+def test_labels_table_marks_uncertain_senses(dsi, listed):
     ended = dsi("labels", listed)
     assert ended.code == 0
     lines = ended.out.splitlines()
@@ -60,14 +60,14 @@ def test_the_table_marks_what_is_uncertain(dsi, listed):
     ]
 
 
-def test_what_wants_a_look_is_the_same_for_both_verbs(dsi, listed, tmp_path):
+def test_labels_and_wordnet_list_the_same_uncertain_senses(dsi, listed, tmp_path):
     one, other = dsi("labels", listed, "--uncertain"), dsi("wordnet", listed, "-o", tmp_path / "x.parquet")
     assert other == (0, f"{one.out}matrix (5 x 5): {tmp_path / 'x.parquet'}\n", one.err)
     listed.write_text("crane\nheron\nelefant\n", encoding="utf-8")
     assert "2 of 3 labels in WordNet 3.0, from labels.txt; 1 uncertain (?)\n" in dsi("labels", listed).err
 
 
-def test_the_hint_can_be_pasted(dsi, tmp_path, monkeypatch):
+def test_labels_hint_can_be_pasted(dsi, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my actions.txt").write_text("ride_horse\nswimming\nrun.v.01\nwalk\n", encoding="utf-8")
     command = dsi("wordnet", "my actions.txt", "--pos", "verb", "-o", "x.parquet").err.splitlines()[-1]
@@ -79,7 +79,7 @@ def test_the_hint_can_be_pasted(dsi, tmp_path, monkeypatch):
     assert ended.err.endswith("labels 'my actions.txt' --map own.csv --pos verb --write-map map.csv\n")
 
 
-def test_only_the_uncertain_as_json(dsi, listed):
+def test_labels_uncertain_json_has_only_uncertain_rows(dsi, listed):
     ended = dsi("labels", listed, "--uncertain", "--json")
     found = json.loads(ended.out)["labels"]
     assert [row["label"] for row in found] == ["elefant", "aquarium_fish"]
@@ -90,7 +90,7 @@ def test_only_the_uncertain_as_json(dsi, listed):
     assert ended.err == ""
 
 
-def test_presets_are_listed(dsi):
+def test_labels_presets_are_listed(dsi):
     ended = dsi("labels", "--presets")
     assert [line.split()[0] for line in ended.out.splitlines()] == [preset.name for preset in PRESETS]
     assert [row["name"] for row in json.loads(dsi("labels", "--presets", "--json").out)] == [p.name for p in PRESETS]
@@ -107,11 +107,11 @@ def test_presets_are_listed(dsi):
         ),
     ],
 )
-def test_wrong_usage_is_said(dsi, arguments, message):
+def test_labels_wrong_usage_is_one_line(dsi, arguments, message):
     assert dsi("labels", *arguments) == (2, "", f"dsi: {message}\n")
 
 
-def test_a_person_is_asked_about_the_uncertain_only(listed, tmp_path):
+def test_labels_interactive_asks_only_about_uncertain_senses(listed, tmp_path):
     path = tmp_path / "map.csv"
     code, out, seen = answering("1\nwhat\ngoldfish.n.01\n", "labels", listed, "-i", "--write-map", path)
     assert code == 0, seen
@@ -124,7 +124,7 @@ def test_a_person_is_asked_about_the_uncertain_only(listed, tmp_path):
     assert "elephant.n.01" in out
 
 
-def test_a_mapping_shapes_the_analysis(dsi, make_run, tmp_path):
+def test_analyze_mapping_decides_senses(dsi, make_run, tmp_path):
     run, out, path = make_run(epochs=2), tmp_path / "out", tmp_path / "map.csv"
     names = dsi_names(dsi, run, out)
     path.write_text(f"name,synset\n{names[0]},dog.n.01\n{names[1]},\n", encoding="utf-8")
@@ -142,14 +142,14 @@ def dsi_names(dsi, run, out):
     return pd.read_parquet(out / "classes.parquet")["name"].to_list()
 
 
-def test_a_mapping_of_another_list_is_refused(dsi, listed, tmp_path):
+def test_wordnet_mapping_of_another_list_is_refused(dsi, listed, tmp_path):
     path = tmp_path / "map.csv"
     path.write_text("name,synset\nzebra,zebra.n.01\n", encoding="utf-8")
     ended = dsi("wordnet", listed, "-o", tmp_path / "x.parquet", "--map", path)
     assert ended == (2, "", f"dsi: {path}, line 2: there is no class 'zebra'; the labels are those of labels.txt\n")
 
 
-def test_ctrl_c_keeps_the_answers_so_far(listed, tmp_path, monkeypatch):
+def test_labels_interactive_interrupt_keeps_the_choices(listed, tmp_path, monkeypatch):
     answers = iter(["n02503517"])
     monkeypatch.setattr(labels, "_read_sense", lambda _row: next(answers, None) or signal.raise_signal(signal.SIGINT))
     for stream in (sys.stdin, sys.stderr):

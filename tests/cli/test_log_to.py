@@ -24,7 +24,7 @@ def test_analyze_logs_and_says_where_and_export_logs_the_same(make_run, tmp_path
     assert (tmp_path / "again/run" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_a_wrong_tracker_is_told_before_anything_is_done(make_run, tmp_path, dsi):
+def test_analyze_unknown_tracker_is_refused_first(make_run, tmp_path, dsi):
     ended = dsi("analyze", make_run(), "-o", tmp_path / "out", "--log-to", "tensorbored:logs")
     assert ended.code == 2
     assert ended.err == (
@@ -33,7 +33,7 @@ def test_a_wrong_tracker_is_told_before_anything_is_done(make_run, tmp_path, dsi
     assert not (tmp_path / "out").exists()
 
 
-def test_a_tracker_that_cannot_be_written_to_costs_no_table(make_run, tmp_path, dsi):
+def test_analyze_failing_tracker_keeps_the_tables(make_run, tmp_path, dsi):
     out, logs = tmp_path / "out", tmp_path / "logs"
     logs.write_text("x", encoding="utf-8")
     ended = dsi("analyze", make_run(), "-o", out, *QUICK, "--log-to", f"tensorboard:{logs}")
@@ -47,7 +47,7 @@ def test_a_tracker_that_cannot_be_written_to_costs_no_table(make_run, tmp_path, 
     assert dsi("export", out, "--log-to", f"tensorboard:{logs}").code == 0
 
 
-def test_what_has_no_chance_level_is_named_and_not_logged(make_run, tmp_path, dsi):
+def test_log_to_leaves_out_values_without_chance_level(make_run, tmp_path, dsi):
     out, told = (
         tmp_path / "out",
         "not logged, because they have no chance level: sai/ncsm,scsm/kendall; dsi analyze --permutations 200 adds it",

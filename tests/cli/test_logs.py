@@ -10,7 +10,7 @@ from dsi_cli.cli.app import COMMANDS, app
 from dsi_cli.errors import UsageError
 
 
-def test_a_verbose_call_logs_each_file_on_stderr_and_prints_the_same(dsi, make_run):
+def test_verbose_scan_logs_each_file_on_stderr(dsi, make_run):
     run = make_run()
     plain, verbose = dsi("scan", run, "-q"), dsi("scan", run, "-q", "--verbose")
     assert (verbose.code, verbose.out) == (plain.code, plain.out)
@@ -22,7 +22,7 @@ def test_a_verbose_call_logs_each_file_on_stderr_and_prints_the_same(dsi, make_r
     assert logging.getLogger("dsi_cli").handlers == []
 
 
-def test_an_analysis_logs_what_it_found(dsi, make_run, tmp_path, monkeypatch):
+def test_debug_log_of_analyze_has_what_it_found(dsi, make_run, tmp_path, monkeypatch):
     monkeypatch.setenv("DSI_LOG", "debug")
     ended = dsi("analyze", make_run(), "-o", tmp_path / "out", "--draws", 0)
     for said in ("run run in ", "epoch_3.pt', epoch=3, ", "8 labels from classes.txt", "report.html: "):
@@ -31,7 +31,7 @@ def test_an_analysis_logs_what_it_found(dsi, make_run, tmp_path, monkeypatch):
     assert "report.html is up to date" in again.err
 
 
-def test_a_level_that_is_none(dsi, make_run, monkeypatch):
+def test_invalid_log_level_is_refused(dsi, make_run, monkeypatch):
     monkeypatch.setenv("DSI_LOG", "debgu")
     line = "dsi: DSI_LOG=debgu: expected one of debug, info, warning, error; try debug\n"
     assert dsi("scan", make_run()) == (2, "", line)
@@ -39,7 +39,7 @@ def test_a_level_that_is_none(dsi, make_run, monkeypatch):
         pass
 
 
-def test_a_bug_says_what_to_report_and_a_verbose_call_where_it_is(dsi, make_run, monkeypatch):
+def test_bug_says_what_to_report_and_verbose_has_the_traceback(dsi, make_run, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("no such luck\x1b[31m")
 
@@ -56,7 +56,7 @@ def test_a_bug_says_what_to_report_and_a_verbose_call_where_it_is(dsi, make_run,
     assert "\x1b" not in ended.err
 
 
-def test_every_verb_takes_it(dsi):
+def test_verbose_is_an_option_of_every_command(dsi):
     import typer
 
     commands = typer.main.get_command(app).commands

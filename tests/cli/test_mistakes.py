@@ -44,7 +44,7 @@ def out(images, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("option", "make"), [((), worst_mistakes), (("--pairs",), confused_pairs)])
-def test_json_is_what_the_api_says(out, dsi, option, make):
+def test_mistakes_json_equals_the_api(out, dsi, option, make):
     arguments = ("--epoch", 0, "-n", 2, "--sort", "reasonable", "--json")
     ended = dsi("mistakes", out, *arguments, *option)
     assert (ended.code, ended.err) == (0, "")
@@ -58,7 +58,7 @@ def test_json_is_what_the_api_says(out, dsi, option, make):
     assert document == {**expected.pop("query"), **{key: value for key, value in expected.items() if key != "rows"}}
 
 
-def test_the_table(out, images, dsi):
+def test_mistakes_table_equals_the_api(out, images, dsi):
     ended = dsi("mistakes", out)
     assert (ended.code, ended.err) == (0, "")
     pairs, _, samples = ended.out.partition("\n\n")
@@ -77,7 +77,7 @@ def test_the_table(out, images, dsi):
     assert LONG[:40] + "..." in ended.out
 
 
-def test_the_table_of_pairs(out, dsi):
+def test_mistakes_pairs_table_equals_the_counts(out, dsi):
     ended = dsi("mistakes", out, "--pairs", "--truth", "cat")
     title, _, *head, line = ended.out.splitlines()
     assert title == "run, epoch 1, test: 1 of 1 pairs of cat"
@@ -85,14 +85,14 @@ def test_the_table_of_pairs(out, dsi):
     assert line.split()[:4] == ["cat", "dog", "1", "0.500"]
 
 
-def test_no_mistake_is_an_answer(out, tmp_path, dsi):
+def test_mistakes_of_a_class_without_mistakes_exits_with_0(out, tmp_path, dsi):
     ended = dsi("mistakes", out, "--truth", "bee", "--sheet", tmp_path / "bee.png")
     assert ended.code == 0
     assert ended.out == f"run, epoch 1, test: no mistakes of bee\nsheet: {tmp_path / 'bee.png'}\n"
     assert Image.open(tmp_path / "bee.png").format == "PNG"
 
 
-def test_a_sheet(out, tmp_path, dsi):
+def test_mistakes_sheet_shows_the_images(out, tmp_path, dsi):
     sheet = tmp_path / "sheet.png"
     ended = dsi("mistakes", out, "--sheet", sheet)
     assert (ended.code, ended.err) == (0, "")
@@ -102,7 +102,7 @@ def test_a_sheet(out, tmp_path, dsi):
     assert (150, 100, 0) not in colours, "the sample that was right"
 
 
-def test_images_that_have_moved(out, images, tmp_path, dsi):
+def test_mistakes_sheet_finds_moved_images(out, images, tmp_path, dsi):
     sheet, moved = tmp_path / "sheet.png", tmp_path / "elsewhere" / "deep"
     shutil.move(images, moved)
     ended = dsi("mistakes", out, "--sheet", sheet)
@@ -135,7 +135,7 @@ def test_images_that_have_moved(out, images, tmp_path, dsi):
         (("--sheet", "x.png", "--images", "none"), 2, "no folder none: --images takes"),
     ],
 )
-def test_failures_are_one_line(out, dsi, arguments, code, words):
+def test_mistakes_wrong_usage_is_one_line(out, dsi, arguments, code, words):
     ended = dsi("mistakes", out, *arguments)
     assert (ended.code, ended.out) == (code, "")
     assert ended.err.startswith("dsi: ")

@@ -31,14 +31,14 @@ def out(tmp_path_factory):
         (("--class", "cat", "--over-epochs"), lambda run: neighbor_history(run, "cat", NeighborQuery(most=3))),
     ],
 )
-def test_json_is_what_the_api_says(out, dsi, arguments, make):
+def test_neighbors_json_equals_the_api(out, dsi, arguments, make):
     ended = dsi("neighbors", out, *arguments, "-k", 3, "--json")
     assert (ended.code, ended.err) == (0, "")
     expected = asdict(make(Results(out)))
     assert json.loads(ended.out) == {**expected.pop("query"), **expected}
 
 
-def test_the_table_of_a_class(out, dsi):
+def test_neighbors_class_table_equals_the_api(out, dsi):
     ended = dsi("neighbors", out, "--class", "cat", "-k", 7)
     rows = nearest(Results(out), "cat").rows
     lines = ended.out.splitlines()
@@ -55,14 +55,14 @@ def test_the_table_of_a_class(out, dsi):
     assert LONG[:28] + "..." in ended.out
 
 
-def test_the_table_of_pairs(out, dsi):
+def test_neighbors_pairs_table_equals_the_api(out, dsi):
     ended = dsi("neighbors", out, "-k", 2)
     assert ended.out.splitlines()[0] == "run, NCSM, epoch 7: the 2 closest of 28 pairs"
     row = closest_pairs(Results(out)).rows[0]
     assert f"{row.similarity:.3f}" in ended.out.splitlines()[-2]
 
 
-def test_the_table_over_epochs(analysed, dsi):
+def test_neighbors_over_epochs_table_equals_the_api(analysed, dsi):
     arguments = ("--run", "cifar100-cnn", "--class", "apple", "--over-epochs", "-k", 5)
     ended = dsi("neighbors", analysed.out, *arguments)
     history = neighbor_history(analysed.run, "apple", NeighborQuery(run="cifar100-cnn", most=5))
@@ -88,7 +88,7 @@ def test_the_table_over_epochs(analysed, dsi):
         (("--run", "walk"), "no run 'walk'"),
     ],
 )
-def test_failures_are_one_line(out, dsi, arguments, words):
+def test_neighbors_wrong_usage_is_one_line(out, dsi, arguments, words):
     ended = dsi("neighbors", out, *arguments)
     assert (ended.code, ended.out) == (2, "")
     assert words in ended.err

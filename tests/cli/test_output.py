@@ -67,14 +67,14 @@ PHASES = "phases of the alignment: surge to epoch 50, refinement to epoch 97 (in
         ),
     ],
 )
-def test_a_terminal_breaks_a_sentence_between_words_but_not_within_an_interval(monkeypatch, capsys, columns, expected):
+def test_print_sentence_on_a_terminal_breaks_between_words(monkeypatch, capsys, columns, expected):
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     console.print_sentence(PHASES)
     assert capsys.readouterr().out.splitlines() == expected
 
 
-def test_a_sentence_is_one_line_where_stdout_is_no_terminal(monkeypatch, capsys):
+def test_print_sentence_without_a_terminal_is_one_line(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     console.print_sentence(f"{PHASES}\x1b[31m")
     assert capsys.readouterr().out == f"  {PHASES}\\x1b[31m\n"
@@ -89,7 +89,7 @@ def one_document(ended):
 # The same as the notebook's functions
 
 
-def test_analyze_says_what_the_function_says(dsi, make_run, tmp_path):
+def test_analyze_command_equals_the_function(dsi, make_run, tmp_path):
     run = make_run()
     ended = dsi(
         *("analyze", run, "-o", tmp_path / "command", "--epochs", "1:3:2", "--centred", "--measure", "pearson"),
@@ -112,7 +112,7 @@ def test_analyze_says_what_the_function_says(dsi, make_run, tmp_path):
     assert set(found.curves.query("metric == 'sai'")["of"]) == {"ncsm,scsm", "ncsm_centred,scsm", "ncsm,ncsm_centred"}
 
 
-def test_scan_says_what_the_function_says(dsi, four_runs):
+def test_scan_command_equals_the_function(dsi, four_runs):
     folder = four_runs / "garments"
     found = one_document(dsi("scan", folder, "--json"))
     ((run, records),) = scan_paths([folder], HeadOptions())
@@ -141,7 +141,7 @@ def test_wordnet_to_stdout_writes_parquet(four_runs, capfdbinary):
     ]
 
 
-def test_wordnet_tells_what_was_taken(dsi, tmp_path):
+def test_wordnet_screen_and_mapping_name_the_senses(dsi, tmp_path):
     labels, out, mapping = tmp_path / "labels.txt", tmp_path / "matrix.parquet", tmp_path / "map.csv"
     labels.write_text("cat\nn02084071\nfrog.n.01\nqzx\n", encoding="utf-8")
     ended = dsi("wordnet", labels, "-o", out, "--write-map", mapping)
@@ -162,7 +162,7 @@ def test_wordnet_tells_what_was_taken(dsi, tmp_path):
     assert np.isnan(matrix[3]).all()
 
 
-def test_wordnet_lists_the_nearest_where_asked(dsi, tmp_path):
+def test_wordnet_neighbors_lists_the_nearest(dsi, tmp_path):
     ended = dsi("wordnet", "cifar10", "--neighbors", "2", "-o", tmp_path / "x.parquet")
     assert ended.code == 0
     assert ended.out.splitlines()[-1] == f"the nearest 2 of each of 10 labels: {tmp_path / 'x.parquet'}"
@@ -180,7 +180,7 @@ def test_wordnet_lists_the_nearest_where_asked(dsi, tmp_path):
 # --json, --quiet
 
 
-def test_analyze_as_json(dsi, make_run, tmp_path):
+def test_analyze_json_equals_the_tables(dsi, make_run, tmp_path):
     run, out = make_run(epochs=3), tmp_path / "out"
     found = one_document(dsi("analyze", run, "-o", out, *QUICK, "--json"))
     assert (found["out"], found["exit_code"], found["warnings"]) == (str(out), 0, [])
@@ -194,7 +194,7 @@ def test_analyze_as_json(dsi, make_run, tmp_path):
         assert (line["value"], line["chance"], line["excess"], line["z"]) == expected
 
 
-def test_tensors_of_a_file_as_json_and_as_text(dsi, make_run):
+def test_scan_tensors_lists_shapes_as_json_and_text(dsi, make_run):
     path = make_run(epochs=1) / "epoch_0.pt"
     assert one_document(dsi("scan", "--tensors", path, "--json")) == [
         {"name": "fc.weight", "shape": [8, 8], "dtype": "float32", "weights": "raw"},
@@ -206,7 +206,7 @@ def test_tensors_of_a_file_as_json_and_as_text(dsi, make_run):
     ]
 
 
-def test_quiet_is_quiet(dsi, make_run, tmp_path):
+def test_quiet_commands_print_only_results(dsi, make_run, tmp_path):
     run = make_run(epochs=2, labels=(*ANIMALS[:-3], "qzx", "qzy", "qzz"))
     (run / "more").mkdir()
     told = dsi("analyze", run, "-o", tmp_path / "told", *QUICK)
@@ -223,7 +223,7 @@ def test_quiet_is_quiet(dsi, make_run, tmp_path):
 # What a person reads
 
 
-def test_every_alignment_stands_beside_its_chance(dsi, make_run, tmp_path):
+def test_analyze_per_epoch_shows_each_alignment_with_its_chance_level(dsi, make_run, tmp_path):
     run, out = make_run(epochs=3), tmp_path / "out"
     shown = dsi("analyze", run, "-o", out, *QUICK, "--per-epoch").out.splitlines()
     header = "epoch SAI excess z SAI (cosine) by chance Max WSI Min WSI"
@@ -238,7 +238,7 @@ def test_every_alignment_stands_beside_its_chance(dsi, make_run, tmp_path):
         assert line.split() == expected
 
 
-def test_what_was_found_is_told(dsi, four_runs, tmp_path):
+def test_analyze_screen_names_what_was_found(dsi, four_runs, tmp_path):
     ended = dsi("analyze", four_runs / "garments", "-o", tmp_path / "out", "--epochs", "0:1", *QUICK)
     assert "garments  2 checkpoints, epochs 0–1  fc.weight, 10 classes  ✓ fashion-mnist" in ended.out
     (used,) = [line for line in ended.err.splitlines() if line.startswith("used: ")]
@@ -248,7 +248,7 @@ def test_what_was_found_is_told(dsi, four_runs, tmp_path):
     )
 
 
-def test_progress_is_drawn_on_a_terminal_alone(make_run, tmp_path):
+def test_analyze_progress_is_drawn_on_a_terminal(make_run, tmp_path):
     run = make_run()
     code, seen, out = seen_on_terminal("analyze", run, "-o", tmp_path / "out", *QUICK)
     assert code == 0, seen[-2000:]
@@ -259,7 +259,7 @@ def test_progress_is_drawn_on_a_terminal_alone(make_run, tmp_path):
     assert "\x1b" not in out
 
 
-def test_a_broken_pipe_is_no_failure(analysed):
+def test_export_into_a_closed_pipe_exits_with_0(analysed):
     command = [sys.executable, "-m", "dsi_cli", "export", str(analysed.out), "--table", "curves"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         first = process.stdout.readline()
@@ -269,11 +269,11 @@ def test_a_broken_pipe_is_no_failure(analysed):
     assert (process.returncode, errors) == (0, b"")
 
 
-def test_the_version(dsi):
+def test_version_is_printed(dsi):
     assert dsi("--version") == (0, f"dsi {dsi_cli.__version__}\n", "")
 
 
-def test_without_a_verb_the_help_is_shown(dsi, dsi_process):
+def test_dsi_without_a_command_shows_the_help(dsi, dsi_process):
     ended = dsi("--help")
     assert ended == dsi()
     assert (ended.code, ended.err) == (0, "")
@@ -373,7 +373,7 @@ ALL = "cifar100-cnn, cifar100-vit, collapsed, garments"
         ),
     ],
 )
-def test_exports_that_cannot_be(arguments, line, dsi, analysed, tmp_path, monkeypatch):
+def test_export_wrong_usage_is_one_line(arguments, line, dsi, analysed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ended = dsi("export", analysed.out, *arguments)
     code = 5 if "written" in line else 2
@@ -381,7 +381,7 @@ def test_exports_that_cannot_be(arguments, line, dsi, analysed, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_no_output(dsi, tmp_path):
+def test_export_of_another_folder_is_refused(dsi, tmp_path):
     (tmp_path / "x").mkdir()
     ended = dsi("export", tmp_path / "x")
     assert (ended.code, ended.out) == (2, "")

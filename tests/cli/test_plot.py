@@ -12,7 +12,7 @@ from dsi_cli.figures.catalogue import FIGURES
 
 
 @pytest.mark.slow
-def test_all_figures_with_data_are_drawn(analysed: Analysed, dsi: Command, tmp_path: Path):
+def test_plot_draws_all_figures_with_data(analysed: Analysed, dsi: Command, tmp_path: Path):
     ended = dsi("plot", analysed.out, "-o", tmp_path, "--run", "garments", "--json")
     assert ended.code == 0
     found = json.loads(ended.out)
@@ -39,13 +39,13 @@ def test_all_figures_with_data_are_drawn(analysed: Analysed, dsi: Command, tmp_p
     assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(names)
 
 
-def test_named_figures_in_several_formats(analysed: Analysed, dsi: Command, tmp_path: Path):
+def test_plot_named_figure_is_written_in_each_format(analysed: Analysed, dsi: Command, tmp_path: Path):
     ended = dsi("plot", analysed.out, "wsi", "-o", tmp_path, "--format", "svg", "--format", "pdf", "--style", "paper")
     assert ended.code == 0
     assert ended.out.split() == [str(tmp_path / "wsi.svg"), str(tmp_path / "wsi.pdf")]
 
 
-def test_the_list_of_all_figures_needs_no_output(dsi: Command):
+def test_plot_list_needs_no_output(dsi: Command):
     lines = dsi("plot", "--list").out.splitlines()
     assert [line.split()[0] for line in lines] == [*(one.name for one in FIGURES), "animation"]
     found = json.loads(dsi("plot", "--list", "--json").out)
@@ -54,7 +54,7 @@ def test_the_list_of_all_figures_needs_no_output(dsi: Command):
     assert {one["has_data"] for one in found} == {None}
 
 
-def test_the_list_of_an_output_says_what_has_no_data_and_why(dsi: Command, tmp_path: Path):
+def test_plot_list_of_an_output_says_what_lacks_data(dsi: Command, tmp_path: Path):
     out = write_output(tmp_path / "out", write_run(tmp_path / "run"))
     there, lacking = dsi("plot", out, "--list").out.split("\n\nwithout data in this output:\n")
     names = [line.split()[0] for line in lacking.splitlines()]
@@ -67,13 +67,13 @@ def test_the_list_of_an_output_says_what_has_no_data_and_why(dsi: Command, tmp_p
     assert [one["name"] for one in found if not one["has_data"]] == names
 
 
-def test_an_epoch_that_is_not_there_is_named(analysed: Analysed, dsi: Command, tmp_path: Path):
+def test_plot_missing_epoch_warns(analysed: Analysed, dsi: Command, tmp_path: Path):
     for epochs, warned in (("7,99", "warning: no run has matrices of epoch 99\n"), ("7:99:7", "")):
         ended = dsi("plot", analysed.out, "heatmaps", "--run", "cifar100-cnn", "--epochs", epochs, "-o", tmp_path)
         assert (ended.code, ended.err) == (0, warned)
 
 
-def test_failures_say_what_to_do(analysed: Analysed, dsi: Command, tmp_path: Path):
+def test_plot_wrong_usage_says_what_to_do(analysed: Analysed, dsi: Command, tmp_path: Path):
     for arguments, code, message in (
         (("wsii",), 2, "no figure 'wsii': use wsi"),
         (

@@ -3,7 +3,7 @@
 import json
 
 
-def test_analyze_writes_it_and_says_where(make_run, tmp_path, dsi):
+def test_analyze_writes_the_report(make_run, tmp_path, dsi):
     run, out = make_run(), tmp_path / "out"
     ended = dsi("analyze", run, "-o", out, "--draws", 0)
     assert ended.code == 0
@@ -14,14 +14,14 @@ def test_analyze_writes_it_and_says_where(make_run, tmp_path, dsi):
     assert document["report_problem"] is None
 
 
-def test_no_report(make_run, tmp_path, dsi):
+def test_analyze_no_report_writes_none(make_run, tmp_path, dsi):
     ended = dsi("analyze", make_run(), "-o", tmp_path / "out", "--draws", 0, "--no-report")
     assert ended.code == 0
     assert "report:" not in ended.out
     assert not (tmp_path / "out" / "report.html").exists()
 
 
-def test_the_verb_says_the_same_as_the_analysis_wrote(make_run, tmp_path, dsi):
+def test_report_command_equals_the_report_of_analyze(make_run, tmp_path, dsi):
     out = tmp_path / "out"
     dsi("analyze", make_run(), "-o", out, "--draws", 0)
     ended = dsi("report", out, "-o", tmp_path / "page.html")
@@ -32,7 +32,7 @@ def test_the_verb_says_the_same_as_the_analysis_wrote(make_run, tmp_path, dsi):
     assert document == {"report": f"{out}/report.html", "bytes": (out / "report.html").stat().st_size}
 
 
-def test_a_report_that_cannot_be_written_is_one_line_and_exit_code_5(make_run, tmp_path, dsi):
+def test_analyze_report_that_cannot_be_written_exits_with_5(make_run, tmp_path, dsi):
     out = tmp_path / "out"
     (out / "report.html").mkdir(parents=True)
     ended = dsi("analyze", make_run(), "-o", out, "--draws", 0)
@@ -44,7 +44,7 @@ def test_a_report_that_cannot_be_written_is_one_line_and_exit_code_5(make_run, t
     assert (out / "curves.parquet").is_file()
 
 
-def test_what_is_no_output_is_wrong_usage(tmp_path, dsi):
+def test_report_of_another_folder_is_wrong_usage(tmp_path, dsi):
     ended = dsi("report", tmp_path)
     assert ended.code == 2
     assert ended.err.startswith(f"dsi: {tmp_path} is not a results folder, because it has no checkpoints.parquet")

@@ -38,7 +38,7 @@ def test_scan_labels_decide_between_heads_as_in_analyze(two_heads, dsi):
 
 
 @pytest.mark.parametrize("command", ["scan", "analyze"])
-def test_one_line_for_each_cause_with_a_count(command, two_heads, dsi):
+def test_scan_and_analyze_print_one_line_for_each_cause(command, two_heads, dsi):
     torch.save({"fc.weight": torch.randn(5, 8)}, two_heads / "run/good.pt")
     options = ["-o", two_heads / "out", "--no-report"] if command == "analyze" else []
     found = dsi(command, two_heads / "run", *options)

@@ -23,14 +23,14 @@ def number(request):
     assert signal.getsignal(request.param) is before
 
 
-def test_a_signal_interrupts(number):
+def test_interrupted_by_a_signal_raises(number):
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(number)
     signals.check()
 
 
 @pytest.mark.parametrize("heard", [signals.check, lambda: signals.sleep(60)])
-def test_one_in_a_finaliser_is_heard_at_the_next_check(heard, number):
+def test_signal_in_a_finaliser_raises_at_the_next_check(heard, number):
     def deeper():
         signal.raise_signal(number)
 
@@ -40,7 +40,7 @@ def test_one_in_a_finaliser_is_heard_at_the_next_check(heard, number):
     signals.check()
 
 
-def test_a_signal_that_is_ignored_stays_so():
+def test_interrupted_by_leaves_an_ignored_signal_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with signals.interrupted_by(signal.SIGINT):

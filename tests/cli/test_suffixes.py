@@ -13,7 +13,7 @@ def listed(tmp_path):
     return path
 
 
-def test_a_reference_is_written_in_the_format_of_its_name(dsi, listed, make_run, tmp_path):
+def test_wordnet_output_has_the_format_of_its_suffix(dsi, listed, make_run, tmp_path):
     expected = pd.read_parquet(made(dsi, listed, tmp_path / "t.parquet"))
     matrix = np.stack(expected["similarity"].to_list())
     wide = pd.read_csv(made(dsi, listed, tmp_path / "t.csv"))
@@ -32,7 +32,7 @@ def made(dsi, listed, path, *options):
     return path
 
 
-def test_nearest_labels_are_a_table(dsi, listed, tmp_path):
+def test_wordnet_neighbors_output_is_a_table(dsi, listed, tmp_path):
     table = pd.read_csv(made(dsi, listed, tmp_path / "t.csv", "--neighbors", 2))
     plain = pd.read_parquet(made(dsi, listed, tmp_path / "t.parquet", "--neighbors", 2))
     pd.testing.assert_frame_equal(table, plain, check_dtype=False, rtol=1e-6)
@@ -56,7 +56,7 @@ def test_nearest_labels_are_a_table(dsi, listed, tmp_path):
         (("mistakes", "nowhere", "--sheet", "x.jpg"), "expected a name that ends in .png, found 'x.jpg'"),
     ],
 )
-def test_an_unknown_suffix_is_refused_first(dsi, tmp_path, monkeypatch, arguments, message):
+def test_output_with_an_unknown_suffix_is_refused_first(dsi, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     ended = dsi(*arguments)
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)

@@ -24,11 +24,11 @@ from dsi_cli.cli.app import COMMANDS, app, command_function, split_docstring
         (("scan", "--tensors"), "option '--tensors' requires an argument; run dsi scan --help"),
     ],
 )
-def test_wrong_usage(arguments, line, dsi):
+def test_wrong_usage_suggests_the_right_command(arguments, line, dsi):
     assert dsi(*arguments) == (2, "", f"dsi: {line}\n")
 
 
-def test_a_path_in_place_of_a_verb(dsi, tmp_path):
+def test_path_in_place_of_a_command_suggests_analyze(dsi, tmp_path):
     assert dsi(tmp_path) == (2, "", f"dsi: {tmp_path} is a path, not a command; run dsi analyze {tmp_path}\n")
 
 
@@ -50,12 +50,12 @@ def test_help_fits_and_keeps_examples_whole(verb, columns, dsi, monkeypatch):
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
-def test_a_verb_is_told_in_the_words_of_its_docstring(verb):
+def test_command_summary_is_its_docstring(verb):
     assert split_docstring(command_function(verb))[0].split("\n")[0] == f"{COMMANDS[verb]}."
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
-def test_examples_are_of_the_verb_and_of_its_options(verb):
+def test_command_examples_are_valid(verb):
     command = typer.main.get_command(app).commands[verb]
     examples = split_docstring(command_function(verb))[1]
     assert examples

@@ -103,7 +103,7 @@ def ended(process):
 
 
 @pytest.mark.slow
-def test_beside_a_training(started, watching, dsi, tmp_path):
+def test_watch_next_to_a_training_writes_each_epoch(started, watching, dsi, tmp_path):
     run, out = tmp_path / "runs" / "run", tmp_path / "out"
     watcher = watching(run, "-o", out, *QUICK, "--until-epoch", 5)
     first = [watcher.stderr.readline() for _ in range(2)]
@@ -127,7 +127,7 @@ def test_beside_a_training(started, watching, dsi, tmp_path):
 
 
 @pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
-def test_stopping_is_the_normal_way_to_end_it(how, make_run, watching, dsi, tmp_path):
+def test_watch_stopped_by_a_signal_exits_with_0(how, make_run, watching, dsi, tmp_path):
     run, out = make_run(epochs=3), tmp_path / "out"
     watcher = watching(run, "-o", out, *QUICK)
     assert [int(LINE.match(watcher.stdout.readline())[1]) for _ in range(3)] == [0, 1, 2]
@@ -143,7 +143,7 @@ def test_stopping_is_the_normal_way_to_end_it(how, make_run, watching, dsi, tmp_
 
 
 @pytest.mark.slow
-def test_stopping_amid_an_analysis_loses_nothing(make_run, watching, dsi, tmp_path):
+def test_watch_stopped_during_an_analysis_loses_nothing(make_run, watching, dsi, tmp_path):
     run, out = make_run(epochs=30), tmp_path / "out"
     slow = ("--draws", 200)
     watcher = watching(run, "-o", out, *slow)
@@ -158,7 +158,7 @@ def test_stopping_amid_an_analysis_loses_nothing(make_run, watching, dsi, tmp_pa
     assert_same_output(out, tmp_path / "plain")
 
 
-def test_json_is_a_document_a_line(make_run, dsi, tmp_path):
+def test_watch_json_is_one_document_a_line(make_run, dsi, tmp_path):
     run, out = make_run(epochs=2), tmp_path / "out"
     told = dsi("watch", run, "-o", out, *QUICK, "--every", "0.1s", "--idle", "0.3s", "--json")
     assert (told.code, told.err) == (0, "")
@@ -231,12 +231,12 @@ def test_watch_logs_to_a_tracker(make_run, dsi, tmp_path):
         (("--model", "timm:resnet18"), "--model needs data; add --test DATA or --train DATA"),
     ],
 )
-def test_options_that_cannot_be_right(options, line, make_run, dsi, tmp_path):
+def test_watch_invalid_option_writes_nothing(options, line, make_run, dsi, tmp_path):
     assert dsi("watch", make_run(), "-o", tmp_path / "out", *options) == (2, "", f"dsi: {line}\n")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_reader_that_has_enough(make_run, watching, tmp_path):
+def test_watch_into_a_closed_pipe_exits_with_0(make_run, watching, tmp_path):
     run = make_run(epochs=1)
     watcher = watching(run, "-o", tmp_path / "out", *QUICK)
     assert LINE.match(watcher.stdout.readline())

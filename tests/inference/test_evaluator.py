@@ -66,7 +66,7 @@ def plain(model, images, head="classifier"):
     return logits.double().numpy(), features.double().numpy()
 
 
-def test_predictions_loss_and_top5(net, images, targets):
+def test_evaluate_predictions_loss_and_top5_equal_the_oracles(net, images, targets):
     logits, _ = plain(net, images)
     answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier")
     assert len(np.unique(logits.argmax(axis=1))) > 3
@@ -84,7 +84,7 @@ def test_predictions_loss_and_top5(net, images, targets):
 
 
 @pytest.mark.parametrize("conv_head", [False, True])
-def test_templates_and_typicality_are_the_oracles(conv_head, own_net, images, targets):
+def test_evaluate_templates_and_typicality_equal_the_oracles(conv_head, own_net, images, targets):
     torch.manual_seed(3)
     net = own_net(num_classes=CLASSES, width=8, conv_head=conv_head).eval()
     with torch.no_grad():
@@ -229,7 +229,7 @@ def test_without_a_classifier_there_are_templates_alone(net, images, targets):
     assert_allclose(tncsm[np.ix_(present, present)], wanted[np.ix_(present, present)], atol=1e-6)
 
 
-def test_bfloat16_is_near(net, images, targets):
+def test_evaluate_with_autocast_is_near(net, images, targets):
     wanted = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
     found = Evaluator(net, autocast=True).evaluate(split_of(images, targets), CLASSES, "classifier", templates=True)
     assert (found.predictions == wanted.predictions).mean() > 0.9
@@ -313,7 +313,7 @@ def test_evaluate_with_templates_of_a_model_without_features_raises(model, code,
 
 
 @pytest.mark.parametrize("asked", ["cuda:77", "tpu", "", "cpu:x", "gpu", "cuda:-1", "hpu"])
-def test_a_device_that_is_not_there(asked):
+def test_resolve_device_of_a_missing_device_raises(asked):
     with raises("unknown-device", device=asked) as caught:
         resolve_device(asked)
     assert "\n" not in str(caught.value)

@@ -49,7 +49,7 @@ def _error(function, *args):
     return reason_not_decoded(caught.value)
 
 
-def test_reasons_are_one_line(tmp_path, monkeypatch):
+def test_reason_not_decoded_is_one_line(tmp_path, monkeypatch):
     whole = _encoded(Image.effect_noise((64, 64), 90), "JPEG")
     assert _error(open_bytes, b"not an image") == "not an image that Pillow can read"
     assert _error(open_bytes, b"") == "not an image that Pillow can read"

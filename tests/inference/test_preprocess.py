@@ -167,7 +167,7 @@ def test_sixteen_bits_are_scaled_not_clipped(channels):
         ({"val_crop_size": 40, "val_resize_size": 0}, Preprocessing((40, 40))),
     ],
 )
-def test_what_a_trainer_wrote_down(facts, expected):
+def test_recorded_preprocessing_of_trainer_facts(facts, expected):
     assert recorded_preprocessing(facts) == expected
 
 
@@ -205,7 +205,7 @@ def test_what_a_trainer_wrote_down(facts, expected):
         ),
     ],
 )
-def test_what_a_processors_file_says(facts, expected):
+def test_from_processor_of_file_contents(facts, expected):
     assert from_processor(facts) == expected
 
 

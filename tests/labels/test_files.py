@@ -61,7 +61,7 @@ def write(tmp_path):
         ("map.json", '{"names": 0, "classes": 1}', (("names", "classes"), None)),
     ],
 )
-def test_every_format_is_read(write, name, content, expected):
+def test_read_labels_reads_each_format(write, name, content, expected):
     labels = read_labels(write(name, content))
     assert (labels.names, labels.wnids) == expected
     assert (labels.source, labels.preset) == (name, None)
@@ -69,7 +69,7 @@ def test_every_format_is_read(write, name, content, expected):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
 @pytest.mark.parametrize("suffix", [".txt", ".csv", ".json"])
-def test_every_encoding_is_read(write, encoding, suffix):
+def test_read_labels_reads_each_encoding(write, encoding, suffix):
     text = {".txt": "café\nñu\n", ".csv": "name\ncafé\nñu\n", ".json": json.dumps(["café", "ñu"], ensure_ascii=False)}
     assert read_labels(write("a" + suffix, text[suffix].encode(encoding))).names == ("café", "ñu")
 
@@ -110,7 +110,7 @@ def test_every_encoding_is_read(write, encoding, suffix):
         ("config.json", '{"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}', "found only placeholders"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(write, name, content, message):
+def test_read_labels_of_a_wrong_file_raises_one_line(write, name, content, message):
     path = write(name, content)
     with pytest.raises(UsageError, match=message) as caught:
         read_labels(path)
@@ -118,7 +118,7 @@ def test_what_is_wrong_is_said_in_one_line(write, name, content, message):
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_file_is_refused(tmp_path, monkeypatch, write):
+def test_read_labels_of_no_file_raises(tmp_path, monkeypatch, write):
     with raises("file-missing", UsageError):
         read_labels(tmp_path / "none.txt")
     with raises("file-is-folder", UsageError):
@@ -141,7 +141,7 @@ def test_a_file_wins_over_a_preset(write, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("spec", ["imagenet1kk", "x" * 10_000, "nothing\0here", ""])
-def test_what_is_neither_file_nor_preset_is_refused(spec, monkeypatch, tmp_path):
+def test_read_labels_or_preset_of_neither_raises(spec, monkeypatch, tmp_path):
     with pytest.raises(
         UsageError, match=r"expected a label file or a preset \(dsi labels .*\), found neither at|found a folder"
     ) as caught:
@@ -150,7 +150,7 @@ def test_what_is_neither_file_nor_preset_is_refused(spec, monkeypatch, tmp_path)
     assert ("try imagenet1k" in str(caught.value)) == (spec == "imagenet1kk")
 
 
-def test_what_lies_beside_is_found_in_order(write, tmp_path):
+def test_find_label_file_follows_the_order_of_names(write, tmp_path):
     assert find_label_file(tmp_path) is None
     assert find_label_file(tmp_path / "none") is None
     for content in ('{"mean": [0.5]}', "{", '{"id2label": {"0": "LABEL_0"}}', '{"id2label": 3}', b"\x80\x02\x00"):
@@ -190,7 +190,7 @@ PIECES = st.sampled_from(
 
 @pytest.mark.parametrize("read", [parsers.read_lines, parsers.read_table, parsers.read_json, parsers.read_yaml])
 @given(st.lists(PIECES, min_size=1, max_size=40).map("".join).filter(str.strip))
-def test_any_text_gives_names_or_a_value_error(read, text):
+def test_read_labels_of_any_text_gives_names_or_a_usage_error(read, text):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:

@@ -51,6 +51,6 @@ def test_digits_may_be_names():
         ({0: "cat", 1: 5}, "found a number as the name of class 1"),
     ],
 )
-def test_what_is_wrong_is_said(value, found):
+def test_index_maps_that_are_wrong_raise_one_line(value, found):
     with pytest.raises(ValueError, match=found):
         read_names(value)

@@ -32,7 +32,7 @@ def write(tmp_path):
         ("index,name,synset\n3\n", {3: ""}),
     ],
 )
-def test_what_a_mapping_says(write, text, expected):
+def test_read_mapping_returns_the_chosen_senses(write, text, expected):
     assert class_labels.read_choices(write(text), ANIMALS) == expected
 
 
@@ -61,7 +61,7 @@ def test_any_usual_encoding_is_read(write, encoding):
         ("", "expected a mapping .*, found an empty file"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(write, text, message):
+def test_read_mapping_of_a_wrong_file_names_the_line(write, text, message):
     with pytest.raises(UsageError, match=message):
         class_labels.read_choices(write(text), ANIMALS)
 
@@ -99,7 +99,7 @@ def test_the_written_mapping_can_be_edited_and_given_back(tmp_path):
     assert not any(one.is_uncertain for one in found)
 
 
-def test_what_the_mapping_says_speaks_for_the_rest(tmp_path):
+def test_mapping_decides_the_senses_of_other_labels(tmp_path):
     path = tmp_path / "map.csv"
     path.write_text("name,synset\nplant,plant.n.01\n", encoding="utf-8")
     labels = ["plant", "crane", "lathe", "forklift"]

@@ -31,7 +31,7 @@ MAP, REVERSE, LIST = {0: "cat", 1: "dog"}, {"cat": 0, "dog": 1}, ["cat", "dog"]
         ({"classes": LIST, "args": {"classes": ["x", "y"]}}, "classes in the checkpoint's metadata"),
     ],
 )
-def test_names_are_found(metadata, source):
+def test_from_metadata_finds_names(metadata, source):
     found = from_metadata(metadata)
     assert found is not None
     assert (found.names, found.wnids, found.source) == (("cat", "dog"), None, source)
@@ -59,7 +59,7 @@ def test_names_are_found(metadata, source):
         {"classes": object()},
     ],
 )
-def test_what_is_no_list_of_names_is_none(metadata):
+def test_from_metadata_without_names_is_none(metadata):
     assert from_metadata(metadata) is None
 
 
@@ -72,6 +72,6 @@ ANYTHING = st.recursive(
 
 
 @given(ANYTHING)
-def test_it_never_raises(metadata):
+def test_from_metadata_of_any_value_never_raises(metadata):
     found = from_metadata(metadata)
     assert found is None or all(isinstance(name, str) and name for name in found.names)

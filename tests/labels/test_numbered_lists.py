@@ -123,7 +123,7 @@ def test_numbers_from_one_are_read_and_the_source_says_so(suffix, text, read):
     assert labels.source == f"labels{suffix} (numbered from 1: its 1 is class 0, its 12 is class 11)"
 
 
-def test_what_belongs_to_a_class_goes_with_its_number(read):
+def test_read_labels_moves_ids_and_superclasses_with_the_number(read):
     labels = read(".csv", "number,name,wnid,superclass\n1,dog,n02084071,pet\n0,rock,,\n2,cat,n02121620,pet\n")
     assert labels.names == ("rock", "dog", "cat")
     assert labels.wnids == (None, "n02084071", "n02121620")
@@ -187,7 +187,7 @@ def test_real_names_with_digits_are_kept(names, read):
         (".yaml", "[" * 3000, "found YAML that is "),
     ],
 )
-def test_what_could_be_two_orders_or_none_is_refused(suffix, text, message, read):
+def test_read_labels_with_an_unclear_order_is_refused(suffix, text, message, read):
     with pytest.raises(UsageError) as caught:
         read(suffix, text)
     assert message in str(caught.value)
