@@ -33,7 +33,7 @@ INTRO = """# What the demo shows
 
 This page lists findings of the paper ([arXiv 2505.21338](https://arxiv.org/abs/2505.21338)) and whether the runs that ship with
 dsi show them: a small CNN (639,180 parameters, SGD) and a tiny ViT (147,876, AdamW), each trained once for 30 epochs on
-CIFAR-100. Another training may differ, and a difference between the two may come from the optimiser, the learning rate or the size.
+CIFAR-100. Another training may differ, and the two also differ in optimiser, learning rate and size.
 
 The [agreement](glossary.md) is Pearson's correlation: 0 is chance, 1 is perfect. Brackets hold 95 % confidence intervals: over
 classes for agreement and WSI, over mistakes for IDM. A finding is called shown if these intervals exclude 0 in the stated
@@ -75,19 +75,19 @@ def phases(run: Results) -> Finding:
 def surge(run: Results) -> Finding:
     rows = []
     cnn, vit = (next(row for row in phases_of(run, name) if row["phase"] == "surge") for name in RUNS)
-    for (name, short), end in zip(RUNS.items(), (cnn, vit), strict=True):
+    for name, short in RUNS.items():
         agreement = sai(run, name, "ncsm,scsm", "pearson")
         value, first = agreement["value"], agreement.loc[1]
         half = value.index[value >= value.max() / 2][0]
         share = f"{with_interval(first)}, {first['value'] / value.max():.0%} of the highest"
-        rows.append((short, end_of(end), str(half), share))
+        rows.append((short, str(half), share))
     return Finding(
         "The CNN's agreement surges before the ViT's",
         "shown, by one run of each" if cnn["high"] < vit["low"] else "not shown",
-        ("run", "the surge ends at epoch", "half of the highest agreement by epoch", "agreement at epoch 1"),
+        ("run", "half of the highest agreement by epoch", "agreement at epoch 1"),
         rows,
-        "It is shown if the intervals of the two ends do not overlap. The learning rate of the ViT warms up for four epochs "
-        "and that of the CNN for three, which also delays the ViT.",
+        "It is shown if the intervals of the ends of the two surges do not overlap. The learning rate of the ViT warms up for one "
+        "epoch more, which also delays it.",
     )
 
 
@@ -192,11 +192,7 @@ def simplex(run: Results) -> Finding:
         rows.append(
             (short, "effective rank", f"{value[0]:.1f}", f"{value[low]:.1f} at {low}", f"{last['value']:.1f}", chance)
         )
-        spectrum = run.spectrum[(run.spectrum["run"] == name) & (run.spectrum["index"] == 1)].set_index("epoch")
-        value, last = spectrum["share"], spectrum.iloc[-1]
-        peak, chance = int(value.idxmax()), f"{last['null_mean']:.3f} ± {last['null_std']:.3f}"
-        columns = (f"{value[0]:.3f}", f"{value[peak]:.3f} at {peak}", f"{last['share']:.3f}", chance)
-        rows.append((short, "share of the largest singular value", *columns))
+        last = run.spectrum[(run.spectrum["run"] == name) & (run.spectrum["index"] == 1)].iloc[-1]
         largest.append(f"{last['share']:.1%} ({last['null_mean']:.1%}) in the {short}")
     return Finding(
         "The class vectors approach a simplex (neural collapse)",
@@ -205,9 +201,8 @@ def simplex(run: Results) -> Finding:
         rows,
         "Unequal angles and norms are 0 for a simplex, and the effective rank is then 99. It is shown if both are below "
         "those of a random head by more than two standard deviations. Both networks first move away from the simplex and "
-        "then come closer, but end no nearer to it than a random head. Neural collapse is described for much longer "
-        "trainings, and the ViT's 64 features are too few for a simplex of 100 classes. The largest singular "
-        "value ends with a larger share of the squared sum than in a random head: "
+        "then come closer. Neural collapse is described for much longer trainings, and the ViT's 64 features are too few "
+        "for a simplex of 100 classes. The largest singular value ends with more of the squared sum than in a random head: "
         f"{' and '.join(largest)}.",
     )
 
@@ -218,7 +213,7 @@ def norms(run: Results) -> Finding:
     for name, short in RUNS.items():
         names = run.classes[run.classes["run"] == name].sort_values("class_index")["name"].tolist()
         falling = np.argsort(-last[name])
-        ends = [", ".join(f"{names[i]} ({last[name][i]:.2f})" for i in part) for part in (falling[:5], falling[:-6:-1])]
+        ends = [", ".join(f"{names[i]} ({last[name][i]:.2f})" for i in part) for part in (falling[:3], falling[:-4:-1])]
         counts = run.confusion(run.epochs(name)[-1], run=name).to_numpy()
         rows.append((short, *ends, correlation(last[name], counts.diagonal() / counts.sum(axis=1))))
         shown.append("[+" in rows[-1][-1])
@@ -300,7 +295,7 @@ def signed(value: float | None, digits: int = 3) -> str:
 
 
 def verdict(shown: Sequence[bool]) -> str:
-    return "shown" if all(shown) else f"shown {sum(shown)} times of {len(shown)}" if any(shown) else "not shown"
+    return "shown" if all(shown) else f"shown in {sum(shown)} of {len(shown)} cases" if any(shown) else "not shown"
 
 
 def hand_written() -> str:

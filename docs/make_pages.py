@@ -5,6 +5,7 @@ python docs/make_pages.py writes them; the tests compare.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from dsi_cli.store.schema import DIFF_TABLES, EXTRA_CURVES, SCHEMA_VERSION, TABL
 
 HERE = Path(__file__).parent
 NEVER_NULL = "; never null"
+BOUNDS = re.compile(r" *\[(?:(default: [^];]*); )?(?:required|[0-9.]*[x<>=]+[0-9.<>=x]*)\]")
 DSI_ALONE = "`dsi --version` prints the version, and `dsi --install-completion` installs shell completion."
 
 
@@ -29,16 +31,14 @@ def tables_page() -> str:
         "",
         f"A results folder holds plain Parquet files (schema version {SCHEMA_VERSION}). The metadata of each file has the version",
         "of dsi and the options under the key `dsi`. A column with an asterisk is never null.",
-        "`pyarrow.parquet.read_schema(FILE)` prints all columns with their types. [Matrices and metrics](method.md) defines the",
-        "values.",
+        "`pyarrow.parquet.read_schema(FILE)` prints all columns with their types. [Method](method.md) defines the values.",
         "",
         "Matrices are in `csms/RUN/KIND/EPOCH.parquet`, and references in `references/ID.parquet`. If an epoch was saved",
         "several times, `EPOCH-STEP.parquet` holds an earlier save. You can read a whole folder as one dataset.",
         "",
         "## Columns of several tables",
         "",
-        "Tables of a run have `run`, and tables of an epoch also `epoch`, `epochs_completed` and `step`. Other columns are in some",
-        "tables.",
+        "Tables of a run have `run`, and tables of an epoch also `epoch`, `epochs_completed` and `step`.",
         "",
     ]
     uses = Counter(column for table in TABLES for column in table.columns if table is not EXTRA_CURVES)
@@ -91,8 +91,7 @@ def cli_page() -> str:
         "",
         "## Shared options",
         "",
-        "Shared options that are not listed here are described at [`dsi analyze`](#dsi-analyze). Most commands take `--json` and",
-        "`-q`.",
+        "More of them are at [`dsi analyze`](#dsi-analyze). Most commands take `--json` and `-q`.",
         "",
     ]
     lines += [
@@ -145,6 +144,8 @@ def option_line(parameter: Any, context: Any, names: Mapping[str, str] | None = 
     python = (names or {}).get(parameter.name, "")
     same = {flag.strip("-").replace("-", "_") for flag in parameter.opts}
     note = f" Python: `{python}`." if python and python not in same else ""
+    # The help names defaults and bounds. The page has only defaults.
+    text = BOUNDS.sub(lambda match: f"  [{match[1]}]" if match[1] else "", text)
     return f"- `{flags}`: {' '.join(text.split())}{note}"
 
 

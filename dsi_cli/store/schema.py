@@ -90,11 +90,11 @@ CLASSES = _table(
     Column(
         "confidence",
         FLOAT,
-        f"confidence that the synset is right, 0 to 1; check it below {UNCERTAIN}",
+        f"0 to 1; check the synset below {UNCERTAIN}",
     ),
-    Column("candidates", TEXTS, "all possible synsets, the most likely first"),
+    Column("candidates", TEXTS, "possible synsets, the most likely first"),
     Column("candidate_scores", FLOATS, "their probabilities; empty if an id decides"),
-    Column("reason", TEXT, "why this synset was chosen, or why none was"),
+    Column("reason", TEXT, "why this synset, or why none"),
     Column("display_order", INTEGER, "position in figures and lists, from 0"),
     Column("group", TEXT, "hypernym, e.g. carnivore.n.01, or the list's superclass"),
     Column("samples_train", INTEGER, "its samples in the split"),
@@ -171,9 +171,9 @@ GEOMETRY = _table(
     Column(
         "angle_previous",
         FLOAT,
-        "angle in degrees to the class vector at the previous analysed checkpoint; 90 is chance",
+        "angle in degrees to the class vector at the previous checkpoint; 90 is chance",
     ),
-    Column("angle_last", FLOAT, "the same at the last analysed checkpoint"),
+    Column("angle_last", FLOAT, "angle to that at the last checkpoint"),
     *(
         column
         for split in ("train", "test")
@@ -195,14 +195,10 @@ SPECTRUM = _table(
     "spectrum.parquet",
     "one singular value of a centred head",
     *_SAVE,
-    Column("index", INTEGER, "number of the singular value, from 1 for the largest; never null"),
-    Column(
-        "singular_value",
-        FLOAT,
-        "singular value of the centred class vectors",
-    ),
+    Column("index", INTEGER, "from 1 for the largest; never null"),
+    Column("singular_value", FLOAT, "its value"),
     Column("share", FLOAT, "its square over the sum of all squares"),
-    Column("cumulative_share", FLOAT, "sum of the shares up to this one; 1 for the last"),
+    Column("cumulative_share", FLOAT, "sum of the shares up to this one"),
     Column("null_mean", FLOAT, "chance level of the share"),
     Column("null_std", FLOAT, "standard deviation of the chance level"),
     Column("classes_used", INTEGER, "number of classes used"),
@@ -217,8 +213,8 @@ PHASES = _table(
         "agreement ncsm,scsm (excess of cosine without Pearson; tncsm-test without a head), wsi max, widm test; never null",
     ),
     Column("phase", TEXT, "surge, refinement, stabilisation; or t50, t90, t95; null if none is found"),
-    Column("first_epoch", FLOAT, "first epoch, interpolated between checkpoints"),
-    Column("last_epoch", FLOAT, "last epoch; for t50, t90 and t95 the epoch that reaches this share"),
+    Column("first_epoch", FLOAT, "first epoch, interpolated"),
+    Column("last_epoch", FLOAT, "last epoch, interpolated; for t50, t90 and t95 the epoch that reaches this share"),
     Column("low", FLOAT, "ends of the 95 % confidence interval of last_epoch"),
     Column("high", FLOAT, "ends of the 95 % confidence interval of last_epoch"),
     Column("gain", FLOAT, "gain up to the plateau; for a refinement since the plateau"),
@@ -238,7 +234,7 @@ CSMS = _table(
 )
 NEIGHBORS = _table(
     "neighbors",
-    "one class and one of its nearest classes (replaces the matrix above 4,096 classes)",
+    "one class and one of its nearest classes, above 4,096 classes",
     _RUN,
     Column("kind", TEXT, "ncsm or ncsm_centred; never null"),
     *_TIME,
@@ -252,7 +248,7 @@ HEADS = _table(
     "the row of one class in the classifier head",
     *_SAVE,
     _CLASS,
-    Column("weight", FLOATS, "the row in the checkpoint, flattened, as float32"),
+    Column("weight", FLOATS, "the row in the checkpoint, as float32"),
     Column("bias", FLOAT, "the bias of the class; null if the head has none"),
 )
 REFERENCES = _table(
@@ -278,7 +274,7 @@ REFERENCE_NEIGHBORS = _table(
         FLOAT,
         "its rank among the other classes, from 1 for the nearest; ties share the mid-rank",
     ),
-    Column("ties", INTEGER, "number of classes with exactly this similarity"),
+    Column("ties", INTEGER, "classes with exactly this similarity"),
     Column("similarity", FLOAT, "similarity of the two classes"),
 )
 CONFUSIONS = _table(
@@ -286,7 +282,7 @@ CONFUSIONS = _table(
     "the row of counts of one class",
     *_SAVE_OF_SPLIT,
     Column("class_index", INTEGER, "the true class: row of the head, from 0; never null"),
-    Column("count", INTEGERS, "samples predicted as each class, in order of class_index"),
+    Column("count", INTEGERS, "samples predicted as each class"),
 )
 PREDICTIONS = _table(
     "predictions",
@@ -304,7 +300,7 @@ TYPICALITY = _table(
     *_SAVE_OF_SPLIT,
     _CLASS,
     Column("correct", FLAG, "whether these samples are predicted correctly; never null"),
-    Column("samples", INTEGER, "number of these samples"),
+    Column("samples", INTEGER, "their number"),
     Column("group_cosine", FLOAT, "cosine of their mean feature with the class's template"),
     Column("null_mean", FLOAT, "its mean for random subsets of the same size"),
     Column(
@@ -338,10 +334,10 @@ ALIGNMENT_BY_CLASS = _table(
     Column(
         "pearson",
         FLOAT,
-        "agreement of the class or group with the reference",
+        "agreement with the reference",
     ),
     Column("z", FLOAT, "standard deviations above the chance level; positive if more similar"),
-    Column("pearson_without", FLOAT, "agreement of the two matrices without this class; null for a group"),
+    Column("pearson_without", FLOAT, "agreement without this class"),
     Column("classes_used", INTEGER, "number of classes used"),
     Column("reason", TEXT, "why something is null"),
 )
@@ -358,7 +354,7 @@ DIFF_CLASSES = _table(
         "angle between the class vectors in degrees",
     ),
     Column("angle_rounding", FLOAT, "the largest angle that the dtypes explain"),
-    Column("angle_variation", FLOAT, "median angle between neighbouring epochs"),
+    Column("angle_variation", FLOAT, "its median between neighbouring epochs"),
     Column("norm_first", FLOAT, "length of the class vector in each network"),
     Column("norm_second", FLOAT, "length of the class vector in each network"),
     Column("norm_change", FLOAT, "its relative change: 0.1 is 10 % longer"),
@@ -397,7 +393,7 @@ DIFF_GROUPS = _table(
     Column("angle", FLOAT, "mean angle of its class vectors in degrees"),
     Column("angle_variation", FLOAT, "mean of their angle_variation"),
     Column("norm_change", FLOAT, "mean relative change of their lengths"),
-    Column("within_change", FLOAT, "mean change of similarities within the group"),
+    Column("within_change", FLOAT, "mean change of similarities in the group"),
     Column("within_variation", FLOAT, "its root mean square between neighbouring epochs"),
     Column("between_change", FLOAT, "mean change of similarities to other classes"),
 )
