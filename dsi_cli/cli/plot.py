@@ -23,7 +23,7 @@ from dsi_cli.figures.catalogue import (
     figure_spec,
 )
 from dsi_cli.figures.style import STYLES, Style
-from dsi_cli.store.matrix_id import MATRIX_KINDS
+from dsi_cli.store.schema import MATRIX_KINDS
 
 if TYPE_CHECKING:
     from dsi_cli.figures.save import DrawnFigure

@@ -19,7 +19,7 @@ from dsi_cli.cli import completion
 from dsi_cli.cli.parameters import typer_info
 from dsi_cli.errors import UsageError
 from dsi_cli.store import atomic_write
-from dsi_cli.store.matrix_id import MATRIX_KINDS
+from dsi_cli.store.schema import MATRIX_KINDS
 
 
 def option(

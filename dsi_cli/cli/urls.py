@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from dsi_cli.cli import console
 from dsi_cli.errors import UsageError
 from dsi_cli.remote import local_names, urls
-from dsi_cli.store.matrix_id import MatrixId
+from dsi_cli.store.schema import MatrixId
 
 
 class UrlOutput(NamedTuple):

@@ -18,8 +18,7 @@ from dsi_cli.figures.catalogue import FigureOptions, Opener
 from dsi_cli.figures.style import Style, using
 from dsi_cli.queries.mistakes import Mistake, MistakeList, MistakeQuery, stored_epochs, worst_mistakes
 from dsi_cli.store import atomic_write
-from dsi_cli.store.matrix_id import SPLITS
-from dsi_cli.store.schema import PREDICTIONS
+from dsi_cli.store.schema import PREDICTIONS, SPLITS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,16 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from dsi_cli.errors import count
 
-KEYS = (
-    "id2label",
-    "label2id",
-    "class_to_idx",
-    "idx_to_class",
-    "classes",
-    "CLASSES",
-    "class_names",
-    "label_names",
-)
+KEYS = ("id2label", "label2id", "class_to_idx", "idx_to_class", "classes", "CLASSES", "class_names", "label_names")
 """The keys of class names in files of trainers, in the order of the search."""
 
 

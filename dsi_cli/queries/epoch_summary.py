@@ -11,8 +11,7 @@ from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.hierarchical_scores import HIERARCHY_METRICS
 from dsi_cli.queries.findings import Row, network_matrix, table_rows
 from dsi_cli.store import layout
-from dsi_cli.store.matrix_id import MatrixId
-from dsi_cli.store.schema import CURVES, EXTRA_CURVES
+from dsi_cli.store.schema import CURVES, EXTRA_CURVES, MatrixId
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dsi_cli.store import layout, parquet
-from dsi_cli.store.matrix_id import NETWORK_MATRICES, MatrixId
-from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, PHASES, Table
+from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, NETWORK_MATRICES, PHASES, MatrixId, Table
 
 Row = dict[str, Any]
 

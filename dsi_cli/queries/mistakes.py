@@ -16,8 +16,7 @@ from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.queries.class_distance import Values, class_distance, none_if_nan
 from dsi_cli.queries.class_names import class_names, match_class_name
 from dsi_cli.store import layout
-from dsi_cli.store.matrix_id import SPLITS
-from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, Table
+from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, SPLITS, Table
 
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results

@@ -20,8 +20,8 @@ from dsi_cli.queries.epoch_sampling import log_spaced
 from dsi_cli.queries.matrices import matrix_or_none
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout
-from dsi_cli.store.matrix_id import MATRIX_KINDS, SPLITS
 from dsi_cli.store.results import brief_epochs
+from dsi_cli.store.schema import MATRIX_KINDS, SPLITS
 
 if TYPE_CHECKING:
     import pandas as pd

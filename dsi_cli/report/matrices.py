@@ -14,8 +14,8 @@ from dsi_cli.queries import epoch_sampling
 from dsi_cli.report import matrix_codec, matrix_sources, neighbor_data, size_budget
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale
 from dsi_cli.report.matrix_sources import Matrix, MatrixSeries, ValueRange
-from dsi_cli.store.matrix_id import NETWORK_MATRICES
 from dsi_cli.store.results import Results
+from dsi_cli.store.schema import NETWORK_MATRICES
 
 MAX_BLOCKS = 64
 """Number of blocks per row of a matrix of block means, without the blocks that begin at the start of a group."""

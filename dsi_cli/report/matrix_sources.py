@@ -17,9 +17,8 @@ from dsi_cli.queries import epoch_sampling
 from dsi_cli.report import neighbor_data
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, off_diagonal, pack
 from dsi_cli.store import layout, parquet
-from dsi_cli.store.matrix_id import MatrixId
 from dsi_cli.store.results import Results
-from dsi_cli.store.schema import CSMS, REFERENCES
+from dsi_cli.store.schema import CSMS, REFERENCES, MatrixId
 
 SYMMETRIC = {"ncsm": True, "ncsm_centred": True, "tncsm": True, "ccsm": False}
 """True if matrices of a kind are symmetric; the kinds are in display order."""

@@ -79,8 +79,4 @@ def _acquire(lock: FileLock, out: Path) -> None:
 @cache
 def _warn_about_missing_locks(out: Path, reason: str) -> None:
     """Warn once that dsi cannot lock a results folder."""
-    _log.warning(
-        "warning: the file system of %s has no locks (%s), so start no second dsi with this output",
-        out,
-        reason,
-    )
+    _log.warning("warning: the file system of %s has no locks (%s), so start no second dsi with this output", out, reason)

@@ -85,9 +85,7 @@ class RemoteOutput:
             names = [] if is_file else [member.name for member in self._remote.iterdir()]
             layout.require_usable(self.url, names, is_file=is_file)
             downloaded = download.fetch_below(
-                self._remote,
-                self.path,
-                lambda name: name.partition("/")[0] not in _NOT_DOWNLOADED and is_needed(name),
+                self._remote, self.path, lambda name: name.partition("/")[0] not in _NOT_DOWNLOADED and is_needed(name)
             )
         except NothingToAnalyseError as error:
             raise OutputError(str(error), code="unreachable") from None

@@ -16,8 +16,7 @@ from dsi_cli.errors import UsageError, expected, nearest
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.similarity.weights import Cosines
 from dsi_cli.store import layout, parquet, schema
-from dsi_cli.store.matrix_id import MATRIX_KINDS
-from dsi_cli.store.schema import Table
+from dsi_cli.store.schema import MATRIX_KINDS, Table
 
 
 class Results:

@@ -7,13 +7,12 @@ from typing import NamedTuple
 SCHEMA_VERSION = 1
 TEXT, INTEGER, FLOAT, FLAG = "string", "int64", "double", "bool"
 TEXTS, FLOATS, INTEGERS = "list<string>", "list<float>", "list<int64>"
-
-
 UNCERTAIN = 0.85
-"""The confidence below which a person should check a synset.
-
-This applies to an eighth of the labels of ImageNet-1k, which include six of seven wrong synsets.
-"""
+"""The confidence below which a person should check a synset: an eighth of ImageNet-1k, with six of seven wrong synsets."""
+MATRIX_KINDS = ("ncsm", "ncsm_centred", "ccsm", "tncsm", "scsm")
+SPLITS = ("test", "train")
+NETWORK_MATRICES = ("ncsm", "tncsm-test", "tncsm-train")
+"""The names of matrices that hold the network's own similarity; the first one that an epoch has is used."""
 
 
 class Column(NamedTuple):
@@ -87,11 +86,7 @@ CLASSES = _table(
         "wnid, synset, preset, map, synonyms, only sense, chosen sense, spelling, head noun, head verb, unresolved, or"
         " placeholder",
     ),
-    Column(
-        "confidence",
-        FLOAT,
-        f"0 to 1; check the synset below {UNCERTAIN}",
-    ),
+    Column("confidence", FLOAT, f"0 to 1; check the synset below {UNCERTAIN}"),
     Column("candidates", TEXTS, "possible synsets, the most likely first"),
     Column("candidate_scores", FLOATS, "their probabilities; empty if an id decides"),
     Column("reason", TEXT, "why this synset, or why none"),
@@ -114,16 +109,8 @@ CURVES = _table(
         " severity, loss, learning_rate. In `extra_curves.parquet`: gap, effective_rank, stable_rank, nc1, nc2_norms,"
         " nc2_angles, nc3, nc4, hierarchical_precision, hierarchical_recall, hierarchical_f1, path_accuracy, level_accuracy",
     ),
-    Column(
-        "of",
-        TEXT,
-        "the matrices, e.g. ncsm,scsm for a SAI, ncsm for a WSI; weight or templates for class geometry",
-    ),
-    Column(
-        "reference",
-        TEXT,
-        "the reference matrix, e.g. wordnet3.0-path (A|B: A given B), taxonomy or superclasses",
-    ),
+    Column("of", TEXT, "the matrices, e.g. ncsm,scsm for a SAI, ncsm for a WSI; weight or templates for class geometry"),
+    Column("reference", TEXT, "the reference matrix, e.g. wordnet3.0-path (A|B: A given B), taxonomy or superclasses"),
     Column("split", TEXT, "train or test; null without a split"),
     Column(
         "variant",
@@ -132,29 +119,13 @@ CURVES = _table(
         " raw or centred; deviation or spread of nc2_angles; micro or macro; the level of a level_accuracy",
     ),
     Column("value", FLOAT, "the metric"),
-    Column(
-        "null_mean",
-        FLOAT,
-        "chance level",
-    ),
+    Column("null_mean", FLOAT, "chance level"),
     Column("null_std", FLOAT, "standard deviation of the chance level"),
     Column("z", FLOAT, "standard deviations above the chance level; positive if more similar"),
     Column("excess", FLOAT, "0 is chance, 1 is perfect"),
-    Column(
-        "ceiling",
-        FLOAT,
-        "the best value that could be reached",
-    ),
-    Column(
-        "p_value",
-        FLOAT,
-        "share of relabellings that are at least as similar",
-    ),
-    Column(
-        "low",
-        FLOAT,
-        "ends of the 95 % confidence interval (of the excess for a SAI)",
-    ),
+    Column("ceiling", FLOAT, "the best value that could be reached"),
+    Column("p_value", FLOAT, "share of relabellings that are at least as similar"),
+    Column("low", FLOAT, "ends of the 95 % confidence interval (of the excess for a SAI)"),
     Column("high", FLOAT, "ends of the 95 % confidence interval (of the excess for a SAI)"),
     Column("classes_used", INTEGER, "number of classes used"),
     Column("samples_used", INTEGER, "number of samples used"),
@@ -168,20 +139,14 @@ GEOMETRY = _table(
     Column("norm", FLOAT, "length of the class vector"),
     Column("centred_norm", FLOAT, "length of the centred class vector"),
     Column("bias", FLOAT, "the bias of the class; null if the head has none"),
-    Column(
-        "angle_previous",
-        FLOAT,
-        "angle in degrees to the class vector at the previous checkpoint; 90 is chance",
-    ),
+    Column("angle_previous", FLOAT, "angle in degrees to the class vector at the previous checkpoint; 90 is chance"),
     Column("angle_last", FLOAT, "angle to that at the last checkpoint"),
     *(
         column
         for split in ("train", "test")
         for column in (
             Column(
-                f"self_duality_{split}",
-                FLOAT,
-                "cosine of the centred class vector and mean feature (NC3): 0 is chance",
+                f"self_duality_{split}", FLOAT, "cosine of the centred class vector and mean feature (NC3): 0 is chance"
             ),
             Column(
                 f"nearest_centre_{split}",
@@ -269,11 +234,7 @@ REFERENCE_NEIGHBORS = _table(
     Column("name", TEXT, "the label"),
     Column("neighbor", INTEGER, "class_index of the near class; never null"),
     Column("neighbor_name", TEXT, "its label"),
-    Column(
-        "rank",
-        FLOAT,
-        "its rank among the other classes, from 1 for the nearest; ties share the mid-rank",
-    ),
+    Column("rank", FLOAT, "its rank among the other classes, from 1 for the nearest; ties share the mid-rank"),
     Column("ties", INTEGER, "classes with exactly this similarity"),
     Column("similarity", FLOAT, "similarity of the two classes"),
 )
@@ -303,11 +264,7 @@ TYPICALITY = _table(
     Column("samples", INTEGER, "their number"),
     Column("group_cosine", FLOAT, "cosine of their mean feature with the class's template"),
     Column("null_mean", FLOAT, "its mean for random subsets of the same size"),
-    Column(
-        "sample_cosine",
-        FLOAT,
-        "mean cosine of a sample with the template of the class's other samples",
-    ),
+    Column("sample_cosine", FLOAT, "mean cosine of a sample with the template of the class's other samples"),
 )
 TYPICALITY_HISTOGRAM = _table(
     "typicality_histogram.parquet",
@@ -318,11 +275,7 @@ TYPICALITY_HISTOGRAM = _table(
     Column("high", FLOAT, "ends of the bin; the lower one is included"),
     Column("samples", INTEGER, "samples in the bin"),
 )
-EXTRA_CURVES = Table(
-    "extra_curves.parquet",
-    "one point of a curve that the paper lacks",
-    CURVES.columns,
-)
+EXTRA_CURVES = Table("extra_curves.parquet", "one point of a curve that the paper lacks", CURVES.columns)
 ALIGNMENT_BY_CLASS = _table(
     "alignment_by_class.parquet",
     "one class, or one group of classes",
@@ -331,11 +284,7 @@ ALIGNMENT_BY_CLASS = _table(
     Column("reference", TEXT, "e.g. wordnet3.0-path; never null"),
     Column("class_index", INTEGER, "row of the head, from 0; null for a group"),
     Column("group", TEXT, "semantic group; null if the class has none"),
-    Column(
-        "pearson",
-        FLOAT,
-        "agreement with the reference",
-    ),
+    Column("pearson", FLOAT, "agreement with the reference"),
     Column("z", FLOAT, "standard deviations above the chance level; positive if more similar"),
     Column("pearson_without", FLOAT, "agreement without this class"),
     Column("classes_used", INTEGER, "number of classes used"),
@@ -348,11 +297,7 @@ DIFF_CLASSES = _table(
     Column("name", TEXT, "the label, or else the class_index"),
     Column("group", TEXT, "semantic group; null if the class has none"),
     Column("change", FLOAT, "length of the difference of the vectors over that of the first"),
-    Column(
-        "angle",
-        FLOAT,
-        "angle between the class vectors in degrees",
-    ),
+    Column("angle", FLOAT, "angle between the class vectors in degrees"),
     Column("angle_rounding", FLOAT, "the largest angle that the dtypes explain"),
     Column("angle_variation", FLOAT, "its median between neighbouring epochs"),
     Column("norm_first", FLOAT, "length of the class vector in each network"),
@@ -418,3 +363,24 @@ TABLES = (
     TYPICALITY,
     TYPICALITY_HISTOGRAM,
 )
+
+
+class MatrixId(NamedTuple):
+    """The kind of a matrix, and the split of the predictions that it was made from.
+
+    >>> MatrixId.parse("ccsm-test"), MatrixId.parse("ncsm"), str(MatrixId("tncsm", "train"))
+    (MatrixId(kind='ccsm', split='test'), MatrixId(kind='ncsm', split=None), 'tncsm-train')
+    """
+
+    kind: str
+    split: str | None = None
+
+    @classmethod
+    def parse(cls, name: str) -> MatrixId:
+        """Return the id of a name such as ``ccsm-test`` or ``ncsm``."""
+        kind, _, split = name.partition("-")
+        return cls(kind, split or None)
+
+    def __str__(self) -> str:
+        """Return the name."""
+        return self.kind if self.split is None else f"{self.kind}-{self.split}"

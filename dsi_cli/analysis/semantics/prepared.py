@@ -13,7 +13,7 @@ from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.metrics.blockwise import BlockStatistics, BlockWalk, DenseRows, MatrixSums, RowSource, block_statistics
 from dsi_cli.metrics.prepared import PreparedMatrix
 from dsi_cli.metrics.split_half import Reliability
-from dsi_cli.store.matrix_id import NETWORK_MATRICES, MatrixId
+from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
 
 Classes = NDArray[np.intp]
 SCSM = "scsm"

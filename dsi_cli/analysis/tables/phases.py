@@ -12,7 +12,7 @@ from dsi_cli.analysis.options import REFERENCE
 from dsi_cli.analysis.semantics.prepared import SCSM
 from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.phases import Phases, phases
-from dsi_cli.store.matrix_id import NETWORK_MATRICES, MatrixId
+from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
 
 Row = dict[str, Any]
 Point = Mapping[str, Any]

@@ -26,8 +26,7 @@ from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.metrics.hierarchical_scores import HIERARCHY_METRICS
 from dsi_cli.store import layout, schema
-from dsi_cli.store.matrix_id import NETWORK_MATRICES
-from dsi_cli.store.schema import Table
+from dsi_cli.store.schema import NETWORK_MATRICES, Table
 
 EXTRA_METRICS = (*geometry.METRICS, *HIERARCHY_METRICS, "gap")
 """The metrics in ``extra_curves.parquet``; all others are in ``curves.parquet``."""

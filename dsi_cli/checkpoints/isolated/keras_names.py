@@ -180,13 +180,7 @@ def _dotted(path: str) -> str:
 
 
 def _keras_3_parameters(
-    group: H5Group,
-    layers: dict[str, _Layer],
-    name: str = "",
-    path: str = "",
-    kind: str = "",
-    *,
-    is_output: bool = False,
+    group: H5Group, layers: dict[str, _Layer], name: str = "", path: str = "", kind: str = "", *, is_output: bool = False
 ) -> Iterator[_Parameter]:
     """Yield all parameters of a layer or model; ``is_output`` states whether it computes an output.
 

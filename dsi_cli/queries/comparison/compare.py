@@ -26,7 +26,7 @@ from dsi_cli.queries.comparison.repetitions import (
 )
 from dsi_cli.queries.comparison.runs import SHAPING_OPTIONS, ComparedRun, compared_runs
 from dsi_cli.queries.comparison.verdict import Verdict, verdict
-from dsi_cli.store.matrix_id import SPLITS
+from dsi_cli.store.schema import SPLITS
 
 MEASURES = ("pearson", "cosine", "spearman")
 """The default measures of the SAI: the agreement, which is a criterion, the paper's measure, and one of ranks **[choice]**."""

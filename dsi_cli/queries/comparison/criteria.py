@@ -17,7 +17,7 @@ from dsi_cli.metrics import NORMAL_QUANTILE, differences
 from dsi_cli.metrics.differences import CsmPair, Difference, LabelledPredictions
 from dsi_cli.queries.class_distance import none_if_nan
 from dsi_cli.queries.comparison.runs import ComparedRun
-from dsi_cli.store.matrix_id import MatrixId
+from dsi_cli.store.schema import MatrixId
 
 CLASSES, IMAGES, SEEDS = "classes", "test images", "seeds"
 """The sources of variation that a confidence interval covers: other classes, other samples, or other trainings."""

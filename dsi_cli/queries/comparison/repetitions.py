@@ -18,7 +18,7 @@ from dsi_cli.queries.class_distance import none_if_nan
 from dsi_cli.queries.comparison.criteria import measure_title
 from dsi_cli.queries.comparison.cross_alignment import CrossAlignment
 from dsi_cli.queries.comparison.runs import ComparedRun
-from dsi_cli.store.matrix_id import MatrixId
+from dsi_cli.store.schema import MatrixId
 
 SEED_PATTERN = r"^(.*?)[-_./]?(?:seed|run|rep|trial|fold|s|r)[-_=]?\d+$"
 """The pattern of ``--group seed``: it captures the name without the usual suffixes of repetitions."""

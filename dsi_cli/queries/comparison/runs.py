@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.store import layout
-from dsi_cli.store.matrix_id import NETWORK_MATRICES, MatrixId
 from dsi_cli.store.results import Results
-from dsi_cli.store.schema import CURVES
+from dsi_cli.store.schema import CURVES, NETWORK_MATRICES, MatrixId
 
 MAX_CACHED_BYTES = 64 << 20
 """The size of the matrices of a run that stay in memory between two reads."""
