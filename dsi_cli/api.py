@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 from dsi_cli.engines import DEFAULT as DEFAULT_ENGINE
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, WSI_QUANTILE
-from dsi_cli.remote import local_names, urls
+from dsi_cli.remote import urls
 from dsi_cli.store import layout, results
 
 _Path = str | PathLike[str]
@@ -187,7 +187,7 @@ def _local_output(out: _Path, *, writes: bool = False) -> Iterator[tuple[Path, T
     from dsi_cli.store.remote_output import RemoteOutput
 
     temporary = TemporaryFolder()
-    with local_names.urls_in_messages(temporary.path), ExitStack() as stack:
+    with urls.urls_in_messages(temporary.path), ExitStack() as stack:
         if urls.scheme_of(out) is None:
             yield Path(urls.local_path(out)), temporary
             return

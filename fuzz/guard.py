@@ -111,7 +111,7 @@ class _Watch:
 def _is_isolated_reader(event: str, arguments: tuple[Any, ...]) -> bool:
     """Return whether an event is the start or the end of the child process that reads other libraries' formats."""
     if event == "subprocess.Popen":
-        return any("dsi_cli.checkpoints.isolated.worker" in str(one) for one in arguments[1])
+        return any("dsi_cli.checkpoints.child_process.worker" in str(one) for one in arguments[1])
     if event == "os.kill":
         return bool(arguments[0] != os.getpid() and arguments[1] == signal.SIGKILL)
     return event == "open" and arguments[0] == os.devnull

@@ -16,7 +16,7 @@ from typing import Any
 from dsi_cli.analysis.option_groups.declaration import declared_options
 from dsi_cli.analysis.options import KEPT_SETTINGS, NONE, Options
 from dsi_cli.errors import UsageError
-from dsi_cli.remote import download, local_names, urls
+from dsi_cli.remote import download, urls
 
 RECORDED_NAMES = {"keep_extra_classes": "keep_extra"}
 """The names in the record of the settings that the options call otherwise."""
@@ -137,7 +137,7 @@ def _absolute(value: str) -> str:
     path = Path(text)
     if not os.path.exists(path):  # noqa: PTH110 (any text is accepted)
         return value
-    address = local_names.address(path)
+    address = urls.address(path)
     return prefix + (address if urls.scheme_of(address) else os.path.abspath(path))  # noqa: PTH100 (links are kept)
 
 

@@ -14,7 +14,7 @@ import torch
 from dsi_cli.callbacks import counting
 from dsi_cli.callbacks.tracker import Tracker
 from dsi_cli.errors import UsageError
-from dsi_cli.labels import metadata
+from dsi_cli.labels import index_maps
 
 try:
     from transformers import TrainerCallback
@@ -54,7 +54,7 @@ class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]
         if labels is None:
             # The model's config may have class names.
             to_dict = getattr(getattr(trainer.model, "config", None), "to_dict", None)
-            found = None if to_dict is None else metadata.from_metadata(to_dict())
+            found = None if to_dict is None else index_maps.from_metadata(to_dict())
             labels = None if found is None else found.names
         self.tracker = Tracker(labels, head=head)
         self.validation = validation

@@ -6,7 +6,8 @@
 ``scan``            describes one checkpoint as a `Record`: its format, trainer, epoch and head, or the reason why it has none
 ``formats``         reads one container format per module: lists tensors with shapes, and reads single tensors
 ``pickle``          interprets pickles without running them
-``isolated``        runs the readers of other libraries in a separate process
+``child_process``   runs the readers of other libraries in a separate process, because they may crash
+``file_access``     reads local and remote files in exact ranges
 ``tensors``         describes a tensor before it is read: dtype, shape, strides and storage
 ``trainers``        finds the state dicts, the trainer and the metadata in a checkpoint's contents
 ``epochs``          finds epoch and step in contents and names

@@ -13,10 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dsi_cli.checkpoints.encoders import LABEL_ENCODER
 from dsi_cli.checkpoints.epochs import EpochAndStep, is_step_folder
+from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, is_checkpoint
-from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.errors import CheckpointError
 from dsi_cli.remote import locations
 from dsi_cli.remote.locations import Place
@@ -46,6 +45,8 @@ _OTHER_SUFFIXES = (
 """Suffixes of formats that hold no weights; such files are not opened."""
 _REMOTE_SUFFIXES = ("", ".model", ".weights", ".npz")
 """Further suffixes of remote files whose contents are checked; a request for every remote file would be slow."""
+LABEL_ENCODER = "label_encoder.pkl"
+"""The file of class names that scikit-learn pickled, which is no checkpoint."""
 _OUTPUT_TABLE = "checkpoints.parquet"
 """The file that marks a results folder of dsi, which is skipped."""
 _IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})

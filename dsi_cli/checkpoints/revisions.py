@@ -12,8 +12,8 @@ from typing import Any
 
 from dsi_cli.checkpoints import epochs, folders
 from dsi_cli.checkpoints.epochs import EpochAndStep, NameNumbers, natural_key, numbers_in_names
+from dsi_cli.checkpoints.file_access import parse_json
 from dsi_cli.checkpoints.folders import FolderContents, Folders
-from dsi_cli.checkpoints.io.bounded_json import parse_json
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.remote import urls

@@ -17,12 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import epochs, head, head_weight, layers, lora, trainers, training_logs
+from dsi_cli.checkpoints import epochs, head, head_weight, layers, trainers, training_logs
 from dsi_cli.checkpoints.candidates import DETECTOR, HeadCandidate, rank_candidates
 from dsi_cli.checkpoints.discovery import CheckpointFile, printable
+from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, CheckpointContent, open_content
-from dsi_cli.checkpoints.io import bounded_json
-from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import AmbiguousHeadError, BackboneError, CheckpointError, NoHeadError, PendingError, UnreadableError
@@ -225,7 +224,7 @@ def find_sibling_json(file: CheckpointFile, name: str) -> Any:
     try:
         if not path.is_file() or path.stat().st_size > _MAX_JSON_BYTES:
             return None
-        return bounded_json.parse_json(path.read_bytes() if isinstance(path, Path) else path.read_shared())
+        return parse_json(path.read_bytes() if isinstance(path, Path) else path.read_shared())
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -308,12 +307,12 @@ def _scan_head(record: Record, file: CheckpointFile, content: CheckpointContent,
         if len(chosen.name) > MAX_NAME_LENGTH:
             message = f"the name of the head has {len(chosen.name):,} characters, more than {MAX_NAME_LENGTH:,}"
             raise UnreadableError(message, code="long-head-name")
-        config = find_sibling_json(file, lora.CONFIG_FILE) if chosen.factors.kind == layers.LORA else None
+        config = find_sibling_json(file, head_weight.CONFIG_FILE) if chosen.factors.kind == layers.LORA else None
         rows = head_weight.head_rows(content, chosen, config)
         bias = head_weight.head_bias(content, chosen, len(rows))
         fingerprint = head_weight.fingerprint(content, chosen, rows) if request.with_fingerprint else None
     except NoHeadError:
-        if not lora.is_adapter(file.path):
+        if not head_weight.is_adapter(file.path):
             raise
         expected = request.classes if stated is None else stated
         chosen, rows, bias = _adapted_head(file, content, options, expected)
@@ -372,15 +371,15 @@ def _adapted_head(
     file: CheckpointFile, content: CheckpointContent, options: HeadOptions, classes: int | None
 ) -> tuple[head.Head, NDArray[np.float32], NDArray[np.float32] | None]:
     """Return the classifier of an adapter's base model, with the adapter's change; no bias if the adapter may change it."""
-    config = find_sibling_json(file, lora.CONFIG_FILE)
+    config = find_sibling_json(file, head_weight.CONFIG_FILE)
     with ExitStack() as stack:
-        base = lora.open_base_model(file.path, config, stack)
+        base = head_weight.open_base_model(file.path, config, stack)
         groups = trainers.state_dicts(base.tree)
         chosen = head.choose_head(groups, options.role, head_name=options.head, classes=classes)
         rows = head_weight.head_rows(base, chosen)
         has_base_bias = trainers.as_dict(config).get("bias", "none") == "none"
         bias = head_weight.head_bias(base, chosen, len(rows)) if has_base_bias else None
-    return chosen, lora.adapted_rows(rows, chosen.name, content, config), bias
+    return chosen, head_weight.adapted_rows(rows, chosen.name, content, config), bias
 
 
 def _check_rows(record: Record, rows: NDArray[np.float32]) -> ScanResult:

@@ -22,9 +22,8 @@ from math import ceil, isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dsi_cli.checkpoints.io import bounded_json
-from dsi_cli.checkpoints.io.source import RandomAccessFile
-from dsi_cli.checkpoints.isolated.client import open_isolated
+from dsi_cli.checkpoints.child_process.client import open_isolated
+from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
 from dsi_cli.remote import download
@@ -154,7 +153,7 @@ def _read(path: Place) -> TrainingLog:
     elif path.stat().st_size > _MAX_LOG_BYTES:
         raise ValueError(f"it has more than {_MAX_LOG_BYTES >> 20} MB")
     elif path.suffix == ".json":
-        rows = as_dict(bounded_json.parse_json(path.read_bytes())).get("log_history")
+        rows = as_dict(parse_json(path.read_bytes())).get("log_history")
         _add_rows(log, filter(as_dict, rows) if isinstance(rows, list) else [], is_fraction=True)
     else:
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as table:

@@ -3,19 +3,37 @@
 Two checkpoints belong to different networks if the names or shapes of their layers differ, unless only the head has grown.
 Checkpoints of one network belong to several trainings if the same epoch or step occurs under different names:
 ``runA_epoch_1.pt`` and ``runB_epoch_1.pt``.
+
+Checkpoints whose head grows (a class-incremental training with 10, 20, ... classes) are one training only if all of this holds:
+
+- the heads have the same name and the same number of features,
+- the number of classes does not fall with the epoch (or the step), and each width belongs to one training,
+- the class vectors of the older classes are still recognisable after the head has grown (`has_grown_from`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import PurePath
+from typing import Any
 
-from dsi_cli.checkpoints import deduplication, epochs, growing_heads
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.checkpoints import deduplication, epochs
 from dsi_cli.checkpoints.discovery import TrainingRun
-from dsi_cli.checkpoints.growing_heads import ReadHead
 from dsi_cli.checkpoints.records import OK, Record
+
+ReadHead = Callable[[Record], "NDArray[np.float32] | None"]
+"""Returns the weight ``(C, d)`` of a checkpoint's head, or None if it cannot be read."""
+
+MIN_RECOGNISED = 0.8
+"""The minimum share of older classes whose new vector is more similar to their own older vector than to all others."""
+MIN_STANDARD_DEVIATIONS = 4.0
+"""The minimum mean cosine of old and new vectors, in standard deviations of independent directions."""
 
 
 def split_training_runs(
@@ -34,7 +52,7 @@ def split_training_runs(
     run : the folder's checkpoints
     records : the records as scanned, which may include deleted files
     earlier : ``{path: run name}`` of an earlier output; these runs keep their names
-    read_head : reads the head of a checkpoint, to recognise a head that grows (`dsi_cli.checkpoints.growing_heads`)
+    read_head : reads the head of a checkpoint, to recognise a head that grows (`dsi_cli.checkpoints.training_runs`)
     """
     parts: list[list[Record]] = []
     for network in _group_by_network([record for record in records if record.status == OK]):
@@ -44,7 +62,7 @@ def split_training_runs(
             groups.setdefault(None if record.entry is None else deduplication.file_path(record), []).append(record)
         for group in groups.values():
             parts += _group_by_training(group)
-    parts = sorted(growing_heads.join_growing(parts, read_head), key=len, reverse=True) or [[]]
+    parts = sorted(join_growing(parts, read_head), key=len, reverse=True) or [[]]
     _add_unusable([record for record in records if record.status != OK], parts)
     runs: list[tuple[TrainingRun, list[Record]]] = []
     for name, part in zip(_run_names(run.name, parts, earlier or {}), parts, strict=True):
@@ -160,3 +178,69 @@ def _run_names(folder: str, parts: Sequence[Sequence[Record]], earlier: Mapping[
         candidates += [f"{folder}/{stem}-{number}" for number in range(2, len(parts) + 2)]
         names.append(next(name for name in candidates if name not in names))
     return names
+
+
+def has_grown_from(wide: NDArray[np.floating[Any]], narrow: NDArray[np.floating[Any]]) -> bool:
+    """Return whether a head contains the classes of a narrower head of the same network as its first rows.
+
+    Both heads, ``(C, d)`` and ``(c, d)``, lose the mean vector of the older classes, because all vectors of a network may share a
+    direction. ``c`` is 2 or more, and smaller than ``C``.
+
+    >>> head = np.random.default_rng(0).standard_normal((30, 16))
+    >>> has_grown_from(head, head[:10]), has_grown_from(head, head[10:20])
+    (True, False)
+    """
+    count, features = narrow.shape
+    directions = []
+    for rows in (narrow, wide):
+        centred = rows[:count].astype(np.float64)
+        centred -= centred.mean(axis=0)
+        lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+        directions.append(np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > 0))
+    old, new = directions
+    cosines = new @ old.T
+    recognised = float((cosines.argmax(axis=1) == np.arange(count)).mean())
+    deviation = 1 / np.sqrt((count - 1) * features)
+    return recognised >= MIN_RECOGNISED and bool(cosines.diagonal().mean() >= MIN_STANDARD_DEVIATIONS * deviation)
+
+
+def join_growing(trainings: Sequence[list[Record]], read_head: ReadHead) -> list[list[Record]]:
+    """Return the records of each training, those of a growing head as one training.
+
+    Parameters
+    ----------
+    trainings : the usable records of each training of a folder, each of one network
+    read_head : reads the head of a checkpoint; it is called twice for each step of a head that may have grown
+    """
+    joined: list[list[Record]] = []
+    by_head: dict[tuple[str | None, int | None, str | None], list[list[Record]]] = {}
+    for training in trainings:
+        first = training[0]
+        by_head.setdefault((first.head, first.features, first.weights_used), []).append(training)
+    for (head, _, _), parts in by_head.items():
+        widths = [part[0].classes or 0 for part in parts]
+        moments = _moments([record for part in parts for record in part])
+        if head is None or moments is None or len(set(widths)) < len(widths):
+            joined += parts
+            continue
+        parts = [parts[index] for index in np.argsort(widths)]
+        joined.append(parts[0])
+        for narrow, wide in pairwise(parts):
+            last = max(deduplication.originals(narrow), key=lambda record: moments[record.path])
+            first = min(deduplication.originals(wide), key=lambda record: moments[record.path])
+            old, new = (read_head(last), read_head(first)) if moments[last.path] < moments[first.path] else (None, None)
+            if old is not None and new is not None and has_grown_from(new, old):
+                joined[-1] = joined[-1] + wide
+            else:
+                joined.append(wide)
+    return joined
+
+
+def _moments(records: Sequence[Record]) -> dict[str, int] | None:
+    """Return the epoch of each checkpoint, or else its step, by path; None if some have neither."""
+    dated = deduplication.with_numbers_from_names(records)
+    originals = [record for record in dated if not deduplication.is_copy(record)]
+    for name in ("epoch", "step"):
+        if originals and all(getattr(record, name) is not None for record in originals):
+            return {record.path: getattr(record, name) or 0 for record in dated}
+    return None

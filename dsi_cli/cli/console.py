@@ -17,7 +17,7 @@ from dsi_cli.cli import logs, signals
 from dsi_cli.cli.text import cell, terminal_lines, terminal_text
 from dsi_cli.errors import UsageError
 from dsi_cli.errors import count as count
-from dsi_cli.remote import local_names
+from dsi_cli.remote import urls
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -79,7 +79,7 @@ def print_json(document: Any, *, is_line: bool = False) -> None:
     import json
 
     text = json.dumps(document, indent=None if is_line else 2, ensure_ascii=True, allow_nan=False)
-    print(local_names.show_urls(text), flush=is_line)
+    print(urls.show_urls(text), flush=is_line)
 
 
 def query_document(listing: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 
-from dsi_cli.remote import local_names
+from dsi_cli.remote import urls
 
 _PLAIN_SIGNS = str.maketrans(
     {
@@ -31,7 +31,7 @@ def terminal_text(text: str) -> str:
     """
     safe = "".join(
         c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else c.encode("unicode_escape").decode()
-        for c in local_names.show_urls(text)
+        for c in urls.show_urls(text)
     )
     encoding = sys.stdout.encoding or "utf-8"
     try:

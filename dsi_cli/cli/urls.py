@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from dsi_cli.cli import console
 from dsi_cli.errors import UsageError
-from dsi_cli.remote import local_names, urls
+from dsi_cli.remote import urls
 from dsi_cli.store.schema import MatrixId
 
 
@@ -68,7 +68,7 @@ def with_local_paths(command: str, options: Mapping[str, Any]) -> Iterator[dict[
     handling, output = url_handling(), OUTPUTS.get(command)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-"))).resolve()
-        stack.enter_context(local_names.urls_in_messages(folder))
+        stack.enter_context(urls.urls_in_messages(folder))
         local: dict[str, Any] = {}
         for name, value in values.items():
             if handling.get(name) == AS_IT_IS:

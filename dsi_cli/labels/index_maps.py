@@ -3,17 +3,27 @@
 Three shapes are read: a list ``["cat", "dog"]``, an index map ``{0: "cat", 1: "dog"}``, and the reverse ``{"cat": 0, "dog": 1}``.
 The keys of an index map may be digits in quotes, and its values ``[id, name]`` pairs, as in Keras. The indices must be a
 permutation of 0 to n - 1, or of 1 to n. Mistakes are a ``ValueError`` that states what was found; the caller adds the file.
+
+Trainers store class names under many keys (`KEYS`) in a checkpoint's metadata: at the top level or within ``args``, ``meta``,
+``hyper_parameters``, ``dataset_meta`` and similar keys. There, only complete lists count, and two lists that differ are not used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from dsi_cli.errors import count
+from dsi_cli.labels import numbering
+from dsi_cli.labels.label_list import LabelList
+from dsi_cli.labels.presets import recognise
 
 KEYS = ("id2label", "label2id", "class_to_idx", "idx_to_class", "classes", "CLASSES", "class_names", "label_names")
 """The keys of class names in files of trainers, in the order of the search."""
+_PARAMETER = re.compile(r"(^|[./])(weight|bias|kernel|scale|gamma|beta|running_\w+|num_batches_tracked)$")
+MAX_DEPTH = 2
+"""The maximum number of levels below the top that are searched."""
 
 
 class IndexedNames(NamedTuple):
@@ -126,3 +136,54 @@ def _type_name(value: object) -> str:
 
 def _shorten(index: int) -> str:
     return str(index) if abs(index) < 10**9 else "a number beyond 10^9"
+
+
+def from_metadata(mapping: object) -> LabelList | None:
+    """Return the class names in a checkpoint's metadata, or None. This function never raises.
+
+    Parameters
+    ----------
+    mapping
+        Nested plain dicts, safely decoded; the values may be anything.
+
+    Notes
+    -----
+    The highest level with a list decides. If that level has lists that differ, the result is None. A list ``names`` (as in
+    YOLOv5) does not count if it contains names of parameters.
+
+    Examples
+    --------
+    >>> labels = from_metadata({"epoch": 3, "args": {"class_to_idx": {"cat": 0, "dog": 1}}})
+    >>> labels.names, labels.source, from_metadata({"classes": 10})
+    (('cat', 'dog'), "class_to_idx in args of the checkpoint's metadata", None)
+    """
+    level: list[tuple[tuple[str, ...], dict[object, object]]] = [((), mapping)] if isinstance(mapping, dict) else []
+    for _ in range(MAX_DEPTH + 1):
+        lists = [(path, key, names) for path, table in level for key, names in _name_lists(table)]
+        if lists:
+            path, key, first = lists[0]
+            if any(other.names != first.names for _, _, other in lists):
+                return None
+            inside = f" in {'.'.join(path)} of" if path else " in"
+            note = numbering.numbering_note(first.first, len(first.names))
+            return recognise(first.names, f"{key}{inside} the checkpoint's metadata{note}", first.wnids)
+        level = [
+            ((*path, key), value)
+            for path, table in level
+            for key, value in table.items()
+            if isinstance(key, str) and isinstance(value, dict)
+        ]
+    return None
+
+
+def _name_lists(table: dict[object, object]) -> Iterator[tuple[str, IndexedNames]]:
+    for key in (*KEYS, "names"):
+        value = table.get(key)
+        if not isinstance(value, dict | list | tuple):
+            continue
+        if key == "names" and any(isinstance(name, str) and _PARAMETER.search(name) for name in value):
+            continue
+        try:
+            yield key, read_names(value)
+        except ValueError:
+            continue  # the key has another meaning, such as the number of classes

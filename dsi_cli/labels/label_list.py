@@ -1,16 +1,29 @@
-"""The record of a label list.
+"""The record of a label list, and the comparison of two lists by their names or WordNet ids.
 
 The index of a name is the index of the class's row in the classifier. The WordNet id of a name was chosen by the user or by the
 author of a preset; it is None if nobody chose one.
+
+Two lists are the same whatever the spelling and order of their names. The *key* of a name has only its letters and digits, without
+accents and case: ``T-shirt/top`` and ``t shirt top`` have the same key. Marks in front of all names of a list (``001.``,
+``n01440764_``, Places365's ``/a/``) are ignored. Every class must be matched exactly once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+
+LEADING_MARKS = (re.compile(r"[nv]\d{8}[\s_-]+"), re.compile(r"\d+[\s._:-]+"), re.compile(r"/[a-z]/"))
+"""Marks that are ignored if they are in front of all names."""
+_ID = re.compile(r"[nv]\d{8}")
+Aliases = Mapping[str, Sequence[str]]
+"""Other names of each class."""
 
 
 @dataclass(frozen=True)
@@ -64,3 +77,124 @@ class LabelList:
         ('crane',)
         """
         return tuple(name for name, count in Counter(self.names).items() if count > 1)
+
+
+def match_order(
+    names: Sequence[str], wnids: Sequence[str | None] | None, known: LabelList, aliases: Aliases
+) -> tuple[int, ...] | None:
+    """Return the index of each class in a known list of the same length; None if the lists are not the same.
+
+    Parameters
+    ----------
+    names : names, or WordNet ids
+    wnids : ids that belong to the names, or None; if the names match but the ids differ, the lists are not the same
+    known : the known list
+    aliases : other names of the known classes
+
+    Examples
+    --------
+    >>> pets = LabelList(("cat", "dog", "T-shirt/top"), None, "made up")
+    >>> match_order(["2_Dog", "1_Cat", "3_t shirt top"], None, pets, {}), match_order(["cat", "dog", "skirt"], None, pets, {})
+    ((1, 0, 2), None)
+    """
+    if are_ids(names):
+        return _match_ids(names, known.wnids)
+    order = _match_names(without_leading_marks(names), known.names, aliases)
+    if order is None:
+        return _match_ids(wnids, known.wnids)
+    if wnids is None or known.wnids is None or tuple(wnids) == tuple(known.wnids[index] for index in order):
+        return order
+    return None
+
+
+def match_part(names: Sequence[str], indices: Sequence[Mapping[str, int]]) -> tuple[int, ...] | None:
+    """Return the index of each name in a longer list, whose keys (`class_indices`) are given.
+
+    The result is None if a name is unknown or ambiguous, or two names are one class.
+
+    >>> match_part(["2_Dog", "1_Cat"], class_indices(LabelList(("cat", "dog", "T-shirt/top"), None, "made up"), {}))
+    (1, 0)
+    """
+    return _match_keys([name_key(name) for name in without_leading_marks(names)], indices, len(names))
+
+
+def class_indices(known: LabelList, aliases: Aliases) -> list[dict[str, int]]:
+    """Return the class of each unambiguous key, for the whole names, the first synonyms, and all synonyms and aliases."""
+    return [_unambiguous(level) for level in _key_levels(known.names, aliases)]
+
+
+def are_ids(names: Sequence[str]) -> bool:
+    """Return True if all names are WordNet ids."""
+    return all(_ID.fullmatch(name) for name in names)
+
+
+def leading_ids(names: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the WordNet ids in front of all names, as in ``n02085620-Chihuahua``; None if a name has no id.
+
+    >>> leading_ids(["n02085620-Chihuahua", "n02085782-Japanese_spaniel"]), leading_ids(["n02085620-Chihuahua", "cat"])
+    (('n02085620', 'n02085782'), None)
+    """
+    return tuple(name[:9] for name in names) if names and all(LEADING_MARKS[0].match(name) for name in names) else None
+
+
+def without_leading_marks(names: Sequence[str]) -> Sequence[str]:
+    """Return names without the mark that is in front of each of them."""
+    for mark in LEADING_MARKS:
+        ends = [match.end() for name in names if (match := mark.match(name))]
+        if len(ends) == len(names):
+            return [name[end:] for name, end in zip(names, ends, strict=True)]
+    return names
+
+
+def name_key(name: str) -> str:
+    """Return only the letters and digits of a name, without accents and case; the name itself if it has none.
+
+    >>> name_key("Crème_brûlée"), name_key("?")
+    ('cremebrulee', '?')
+    """
+    if not name.isascii():
+        name = unicodedata.normalize("NFKD", name)
+    return "".join(letter for letter in name.casefold() if letter.isalnum()) or name
+
+
+def _match_names(names: Sequence[str], known: Sequence[str], aliases: Aliases) -> tuple[int, ...] | None:
+    keys, levels = [name_key(name) for name in names], _key_levels(known, aliases)
+    # Names in the known order may be ambiguous: ImageNet-1k has two cranes.
+    if all(any(key in level[index] for level in levels) for index, key in enumerate(keys)):
+        return tuple(range(len(keys)))
+    return _match_keys(keys, [_unambiguous(level) for level in levels], len(known))
+
+
+def _key_levels(known: Sequence[str], aliases: Aliases) -> list[list[set[str]]]:
+    """Return the keys of each class, from the most to the least certain: whole name, first synonym, all synonyms and aliases."""
+    return [
+        [{name_key(name)} for name in known],
+        [{name_key(name.split(",")[0])} for name in known],
+        [{name_key(other) for other in (*name.split(","), *aliases.get(name, ()))} for name in known],
+    ]
+
+
+def _unambiguous(level: Sequence[set[str]]) -> dict[str, int]:
+    """Return the class of each key that only one class has."""
+    classes: dict[str, list[int]] = defaultdict(list)
+    for index, keys in enumerate(level):
+        for key in keys:
+            classes[key].append(index)
+    return {key: indices[0] for key, indices in classes.items() if len(indices) == 1}
+
+
+def _match_keys(keys: Sequence[str], levels: Sequence[Mapping[str, int]], count: int) -> tuple[int, ...] | None:
+    """Return the class of each key by the first level that has it; None unless these are ``count`` distinct classes."""
+    return _distinct([next((level[key] for level in levels if key in level), None) for key in keys], count)
+
+
+def _match_ids(wnids: Sequence[str | None] | None, known: Sequence[str | None] | None) -> tuple[int, ...] | None:
+    if wnids is None or known is None:
+        return None
+    classes = {wnid: index for index, wnid in enumerate(known) if wnid is not None}
+    return _distinct([classes.get(wnid or "") for wnid in wnids], len(known))
+
+
+def _distinct(indices: Sequence[int | None], count: int) -> tuple[int, ...] | None:
+    known = tuple(index for index in indices if index is not None)
+    return known if len(known) == len(set(known)) == count else None

@@ -15,7 +15,7 @@ from functools import cache
 from importlib.resources import as_file, files
 
 from dsi_cli.errors import UsageError, nearest
-from dsi_cli.labels import same_classes
+from dsi_cli.labels import label_list
 from dsi_cli.labels.label_list import LabelList
 
 
@@ -178,7 +178,7 @@ def superclasses_of(labels: LabelList) -> tuple[str, ...] | None:
     by_class = superclasses(labels.preset) if labels.preset else None
     if by_class is None or labels.preset is None:
         return None
-    indices = same_classes.match_order(labels.names, None, _load(labels.preset), ALIASES.get(labels.preset, {}))
+    indices = label_list.match_order(labels.names, None, _load(labels.preset), ALIASES.get(labels.preset, {}))
     in_preset_order = tuple(by_class.values())
     return None if indices is None else tuple(in_preset_order[index] for index in indices)
 
@@ -201,7 +201,7 @@ def recognise(
     -------
     LabelList
         The names in the given order, or the preset's names if all labels are ids. Spelling, leading numbers and common aliases
-        do not matter (`same_classes`), and one of ImageNet's synonyms is enough. Names and classes must match one to one. If a
+        do not matter (`label_list`), and one of ImageNet's synonyms is enough. Names and classes must match one to one. If a
         longer preset contains all of ten or more names, the ids are that preset's, and ``subset_of`` is its name.
 
     Examples
@@ -212,14 +212,14 @@ def recognise(
     True
     """
     names = tuple(labels)
-    given = same_classes.leading_ids(names) if wnids is None else tuple(wnids)
+    given = label_list.leading_ids(names) if wnids is None else tuple(wnids)
     for preset in PRESETS:
         if preset.classes != len(names):
             continue
         known = _load(preset.name)
-        indices = same_classes.match_order(names, given, known, ALIASES.get(preset.name, {}))
+        indices = label_list.match_order(names, given, known, ALIASES.get(preset.name, {}))
         if indices is not None and known.wnids is not None:
-            if same_classes.are_ids(names):
+            if label_list.are_ids(names):
                 names = tuple(known.names[index] for index in indices)
             return LabelList(names, tuple(known.wnids[index] for index in indices), source, preset.name)
     superset = _find_superset(names) if given is None else None
@@ -235,7 +235,7 @@ def _find_superset(names: Sequence[str]) -> tuple[str, tuple[str | None, ...]] |
     matches: dict[str, tuple[str | None, ...]] = {}
     for preset in PRESETS:
         if len(names) < preset.classes <= MAX_SUPERSET_CLASSES:
-            indices, wnids = same_classes.match_part(names, _class_indices(preset.name)), _load(preset.name).wnids
+            indices, wnids = label_list.match_part(names, _class_indices(preset.name)), _load(preset.name).wnids
             if indices is not None and wnids is not None:
                 matches[preset.name] = tuple(wnids[index] for index in indices)
     return next(iter(matches.items())) if len(set(matches.values())) == 1 else None
@@ -243,7 +243,7 @@ def _find_superset(names: Sequence[str]) -> tuple[str, tuple[str | None, ...]] |
 
 @cache
 def _class_indices(name: str) -> list[dict[str, int]]:
-    return same_classes.class_indices(_load(name), ALIASES.get(name, {}))
+    return label_list.class_indices(_load(name), ALIASES.get(name, {}))
 
 
 @cache

@@ -4,6 +4,5 @@
 ``files``              a file or a folder of predictions; ``preds.npy`` and ``targets.npy`` next to checkpoints
 ``tables``             Parquet and CSV: one row per sample
 ``numpy_files``        NPY and NPZ: arrays of predictions or of confusion counts, which are never unpickled
-``epoch_predictions``  the predictions of one epoch in a file
-``classes``            class numbers and class names
+``epoch_predictions``  the predictions of one epoch in a file, and their conversion to class numbers
 """

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from dsi_cli.errors import UsageError, count
 from dsi_cli.predictions import numpy_files, tables
-from dsi_cli.predictions.classes import ClassIndex, EncodedLabels
-from dsi_cli.predictions.epoch_predictions import AXES, EpochPredictions, require_truth_axis
+from dsi_cli.predictions.epoch_predictions import AXES, ClassIndex, EncodedLabels, EpochPredictions, require_truth_axis
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.remote import download
 from dsi_cli.remote.locations import Place

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.predictions.classes import EncodedLabels, Ints
-from dsi_cli.predictions.epoch_predictions import EpochPredictions
+from dsi_cli.predictions.epoch_predictions import EncodedLabels, EpochPredictions, Ints
 
 EXPECTED = (
     "predictions (epochs, samples) or confusions (epochs, C, C), in an NPZ file under these names "

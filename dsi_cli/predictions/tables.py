@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.predictions.classes import EncodedLabels
-from dsi_cli.predictions.epoch_predictions import EpochPredictions
+from dsi_cli.predictions.epoch_predictions import EncodedLabels, EpochPredictions
 
 COLUMNS = ("epoch", "target", "prediction", "sample", "path", "score", "run")
 """The columns that are read; other columns are ignored."""

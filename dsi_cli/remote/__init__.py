@@ -2,13 +2,11 @@
 
 - ``hub``: the revisions of a repository on the Hugging Face Hub
 - ``trackers``, ``mlflow_runs``, ``wandb_runs``, ``artifacts``: runs of experiment trackers
-- ``urls``: recognises URLs and removes passwords and tokens from them
+- ``urls``: recognises URLs, removes passwords and tokens, and names local copies
 - ``filesystem``: the file system behind a URL, with time limits and retries; every error is one plain `OSError`
 - ``locations``: from the text that a user typed to a local path, or to a remote path whose folder is listed
 - ``remote_path``: `RemotePath`, a path of universal_pathlib
-- ``range_reader``: reads a remote file in few requests
 - ``download``: local copies of remote files
-- ``local_names``: the paths of the copies, and the URLs in their place in messages
 
 Local files never come here: `locations.locate` returns a `pathlib.Path` for them, including ``file://`` URLs.
 """

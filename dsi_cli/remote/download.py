@@ -1,4 +1,4 @@
-"""Local copies of remote files, for readers that need a path; see `dsi_cli.remote.local_names`."""
+"""Local copies of remote files, for readers that need a path; see `dsi_cli.remote.urls`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from dsi_cli.errors import NothingToAnalyseError, UsageError
-from dsi_cli.remote import local_names, locations, urls
+from dsi_cli.remote import locations, urls
 from dsi_cli.remote.filesystem import WORKERS
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ def fetch(url: str, folder: Path) -> Path:
         raise UsageError(f"no such file or folder: {urls.without_secrets(url)}", code="no-such-path")
     for path in paths:
         try:
-            fetch_below(path, local_names.copy_path(str(path), folder))
+            fetch_below(path, urls.copy_path(str(path), folder))
         except OSError as error:
             raise UsageError(f"{path} could not be downloaded: {error.strerror or error}", code="download-failed") from None
-    return local_names.copy_path(url, folder)
+    return urls.copy_path(url, folder)
 
 
 def localize(text: str, folder: Path) -> str:
@@ -100,7 +100,7 @@ def temporary_copy(file: RemotePath) -> Path:
     """Return a copy of a small file that exists until the process ends; raise `OSError` if the server refuses to send it."""
     info = file.listed_info()
     with _lock:
-        path = local_names.copy_path(str(file), _process_folder().path)
+        path = urls.copy_path(str(file), _process_folder().path)
         _download(file, info, path)
     return path
 

@@ -30,7 +30,7 @@ from threading import Event, Lock, Thread, current_thread, main_thread
 
 from dsi_cli.errors import BusyError, NothingToAnalyseError, OutputError
 from dsi_cli.remote import download, filesystem, locations, urls
-from dsi_cli.remote.local_names import copy_path
+from dsi_cli.remote.urls import copy_path
 from dsi_cli.store import layout
 
 _log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class RemoteOutput:
     Parameters
     ----------
     url : the URL of the folder
-    local_root : the local folder for copies; see `dsi_cli.remote.local_names.copy_path`
+    local_root : the local folder for copies; see `dsi_cli.remote.urls.copy_path`
     is_needed : a function that returns whether to download the file with this relative path
 
     Attributes

@@ -15,7 +15,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, cast
 
 from dsi_cli.queries.curve_panels import UNNAMED_REFERENCES
-from dsi_cli.remote import local_names
+from dsi_cli.remote import urls
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +92,7 @@ def _points_of_run(results: Results, run: str) -> RunPoints:
         if epoch_values
     ]
     # Another call for the same results has the same key; another training or folder has a different one.
-    output = local_names.address(results.path)
+    output = urls.address(results.path)
     first_classifier = [str(row["fingerprint"]) for row in _last_saves(usable)[:1]]
     text = "\0".join([output, run, *first_classifier])
     key = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:KEY_DIGITS]

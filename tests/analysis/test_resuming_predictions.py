@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Evaluation, Options
-from dsi_cli.checkpoints.io.source import RandomAccessFile
+from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.errors import UsageError
 from dsi_cli.store import parquet
 from dsi_cli.store.results import Results

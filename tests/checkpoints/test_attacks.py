@@ -13,10 +13,9 @@ from helpers.memory_limits import scanned
 from helpers.outputs import heads, save_head
 
 from dsi_cli.checkpoints import state_dict
+from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
 from dsi_cli.checkpoints.formats import torch_zip
 from dsi_cli.checkpoints.formats.zip_archive import Archive
-from dsi_cli.checkpoints.io import bounded_json
-from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.scan import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.errors import UnreadableError
 from fuzz.mutations import zips
@@ -81,9 +80,9 @@ def test_a_file_that_asks_for_much_ends_soon_and_small(name, tmp_path):
 
 
 def test_a_text_of_too_many_values_is_refused():
-    assert bounded_json.parse_json(b"[" + b"0," * 900_000 + b"0]")[-1] == 0
+    assert parse_json(b"[" + b"0," * 900_000 + b"0]")[-1] == 0
     with pytest.raises(ValueError, match="more than 1000000 values"):
-        bounded_json.parse_json(b"[" + b"0," * 1_000_000 + b"0]")
+        parse_json(b"[" + b"0," * 1_000_000 + b"0]")
 
 
 def test_a_deflated_entry_may_be_a_few_times_its_size(tmp_path):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dsi_cli.checkpoints.growing_heads import has_grown_from, join_growing
 from dsi_cli.checkpoints.records import Record
+from dsi_cli.checkpoints.training_runs import has_grown_from, join_growing
 
 
 def head(classes, features=16, seed=0):

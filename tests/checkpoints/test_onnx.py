@@ -19,7 +19,7 @@ from dsi_cli.checkpoints.formats import open_content
 from dsi_cli.checkpoints.head_weight import weight_hash as fingerprint
 from dsi_cli.checkpoints.scan import read_metadata, require_file, scan_checkpoint
 from dsi_cli.errors import PendingError, UnreadableError
-from dsi_cli.labels.metadata import from_metadata
+from dsi_cli.labels.index_maps import from_metadata
 
 helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
 

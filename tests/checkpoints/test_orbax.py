@@ -14,9 +14,9 @@ from helpers.errors import raises
 from helpers.memory_limits import scanned
 from numpy.testing import assert_array_equal
 
+from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import CheckpointContent
-from dsi_cli.checkpoints.formats.orbax import open_folder
-from dsi_cli.checkpoints.io.source import RandomAccessFile
+from dsi_cli.checkpoints.formats.jax import open_folder
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
 

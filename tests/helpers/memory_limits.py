@@ -12,8 +12,8 @@ _LIMITED = textwrap.dedent(
     from contextlib import nullcontext
     from pathlib import Path
     from dsi_cli.checkpoints import state_dict
-    from dsi_cli.checkpoints.formats import keras, msgpack, onnx, orbax, safetensors, torch_legacy, torch_zip
-    from dsi_cli.checkpoints.isolated import client
+    from dsi_cli.checkpoints.formats import jax, keras, onnx, safetensors, torch_legacy, torch_zip
+    from dsi_cli.checkpoints.child_process import client
     from dsi_cli.checkpoints.scan import HeadOptions, list_tensors, read_metadata, require_file, scan_checkpoint
     from dsi_cli.errors import CheckpointError
     import pyarrow

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsi_cli.labels.metadata import from_metadata
+from dsi_cli.labels.index_maps import from_metadata
 
 MAP, REVERSE, LIST = {0: "cat", 1: "dog"}, {"cat": 0, "dog": 1}, ["cat", "dog"]
 

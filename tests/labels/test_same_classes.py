@@ -6,9 +6,8 @@ import random
 import pytest
 
 from dsi_cli.labels.files import read_labels
-from dsi_cli.labels.label_list import LabelList
+from dsi_cli.labels.label_list import LabelList, leading_ids, match_order, name_key
 from dsi_cli.labels.presets import ALIASES, PRESETS, load_preset, recognise
-from dsi_cli.labels.same_classes import leading_ids, match_order, name_key
 
 NAMES = [preset.name for preset in PRESETS]
 DISTINCT = [name for name in NAMES if len(set(load_preset(name).names)) == len(load_preset(name).names)]

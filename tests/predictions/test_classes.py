@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dsi_cli.errors import UsageError
-from dsi_cli.predictions.classes import ClassIndex, EncodedLabels
+from dsi_cli.predictions.epoch_predictions import ClassIndex, EncodedLabels
 
 NAMES = ("cat", "Dog", "dog", "aquarium_fish", "crane", "crane", "3", "none")
 

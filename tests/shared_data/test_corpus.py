@@ -14,7 +14,7 @@ import pytest
 
 from dsi_cli.checkpoints.discovery import CheckpointFile, discover
 from dsi_cli.checkpoints.epochs import epochs_completed
-from dsi_cli.checkpoints.formats.orbax import open_folder
+from dsi_cli.checkpoints.formats.jax import open_folder
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import HeadOptions, scan_checkpoint
 from fuzz import seeds

@@ -19,9 +19,8 @@ from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy, Hierarchy, scat
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
 from dsi_cli.checkpoints.scan import read_metadata
 from dsi_cli.errors import UsageError, count
-from dsi_cli.labels import mapping, metadata, presets
-from dsi_cli.labels.label_list import LabelList
-from dsi_cli.labels.same_classes import name_key
+from dsi_cli.labels import files, index_maps, presets
+from dsi_cli.labels.label_list import LabelList, name_key
 from dsi_cli.wordnet.database import wordnet
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet, same_synset_in
 from dsi_cli.wordnet.disambiguation import identifiers, resolve
@@ -326,7 +325,7 @@ def read_choices(path: str | Path | None, labels: LabelList, wordnet: WordNet | 
         return choices
     wordnet = wordnet or load_wordnet()
     unmapped: dict[int, int] | None = None
-    for index, (line, columns) in mapping.read_mapping(path, labels).items():
+    for index, (line, columns) in files.read_mapping(path, labels).items():
         # Find the nodes of both columns.
         where = f"{path}, line {line}"
         nodes: dict[str, int | None] = dict.fromkeys(columns)
@@ -435,7 +434,7 @@ def _nearby_labels(run: TrainingRun, readable: Sequence[CheckpointFile]) -> Iter
                 yield error
     for checkpoint in readable[:1]:
         for part in read_metadata(checkpoint) or ():
-            labels = metadata.from_metadata(part)
+            labels = index_maps.from_metadata(part)
             if labels is not None:
                 yield labels
 

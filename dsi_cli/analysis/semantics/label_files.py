@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from dsi_cli.checkpoints import encoders
-from dsi_cli.checkpoints.encoders import LABEL_ENCODER
+from dsi_cli.checkpoints.folders import LABEL_ENCODER
+from dsi_cli.checkpoints.formats import plain_pickle
 from dsi_cli.errors import UnreadableError, UsageError
 from dsi_cli.labels import files, numbering
 from dsi_cli.labels.index_maps import read_names
@@ -39,7 +39,7 @@ def find_label_file(folder: Place) -> Place | None:
 def _read_label_encoder(path: Place) -> LabelList:
     data = files.read_bytes(path, EXPECTED_CONTENT)
     try:
-        labels = read_names(encoders.read_class_names(data))
+        labels = read_names(plain_pickle.read_class_names(data))
     except (UnreadableError, ValueError) as error:
         reason = str(error).removeprefix("found ")
         message = f"{path}: expected {EXPECTED_CONTENT}, found {reason}; write the names into a text file"

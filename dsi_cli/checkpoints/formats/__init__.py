@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.io.source import RandomAccessFile
+from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.tensors import Tensor, decode, dequantise, span
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
@@ -133,8 +133,8 @@ def _is_safetensors(head: bytes) -> bool:
 
 
 FORMATS = (
-    Format("torch-export", "torch_export", "torch.export.save: .pt2", None, _has_files("archive_format")),
-    Format("torch-export", "torch_export", "torch.export.save before 2.8", None, _has_files("serialized_state_dict.pt")),
+    Format("torch-export", "torch_zip", "torch.export.save: .pt2", None, _has_files("archive_format")),
+    Format("torch-export", "torch_zip", "torch.export.save before 2.8", None, _has_files("serialized_state_dict.pt")),
     Format("torchscript", "torch_zip", "TorchScript: its parameters", None, _has_files("data.pkl", "constants.pkl")),
     Format("torch-zip", "torch_zip", "torch.save since PyTorch 1.6: a zip archive", None, _has_files("data.pkl")),
     Format("keras", "keras", "Keras 3: .keras", None, _has_files("model.weights.h5")),
@@ -148,10 +148,12 @@ FORMATS = (
     Format("safetensors", "safetensors", "safetensors, one file", _is_safetensors),
     Format("hdf5", "keras", "Keras: .weights.h5, .h5", lambda head: head.startswith(HDF5)),
     Format("onnx", "onnx", "ONNX: initialisers", _is_onnx),
-    Format("msgpack", "msgpack", "Flax: MessagePack of nested mappings of arrays", _is_msgpack),
+    Format("msgpack", "jax", "Flax: MessagePack of nested mappings of arrays", _is_msgpack),
     Format("pickle", "plain_pickle", "pickle.dump of tensors or arrays", _is_pickle),
-    Format("safetensors-sharded", "sharded", "safetensors, shards under an index", markers=("*.safetensors.index.json",)),
-    Format("torch-sharded", "sharded", "torch.save, shards under an index", markers=("*.bin.index.json",)),
+    Format(
+        "safetensors-sharded", "safetensors", "safetensors, shards under an index", markers=("*.safetensors.index.json",)
+    ),
+    Format("torch-sharded", "safetensors", "torch.save, shards under an index", markers=("*.bin.index.json",)),
     Format("torch-distributed", "torch_distributed", "torch.distributed.checkpoint: a folder", markers=(".metadata",)),
     Format(
         "deepspeed",
@@ -160,7 +162,7 @@ FORMATS = (
         markers=("mp_rank_00_model_states.pt", "zero_pp_rank_0_mp_rank_00_model_states.pt"),
     ),
     Format(
-        "orbax", "orbax", "Orbax: a folder of Zarr arrays", markers=("_CHECKPOINT_METADATA", "_METADATA", "manifest.ocdbt")
+        "orbax", "jax", "Orbax: a folder of Zarr arrays", markers=("_CHECKPOINT_METADATA", "_METADATA", "manifest.ocdbt")
     ),
 )
 WHOLE_FOLDERS = tuple(marker for format_ in FORMATS for marker in format_.markers if "*" not in marker)

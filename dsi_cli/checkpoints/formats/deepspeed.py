@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.epochs import natural_key
+from dsi_cli.checkpoints.file_access import RandomAccessFile, find_sibling
 from dsi_cli.checkpoints.formats import CheckpointContent, open_source
-from dsi_cli.checkpoints.io.source import RandomAccessFile, find_sibling
 from dsi_cli.checkpoints.tensors import Storage, Tensor, are_sizes, contiguous, span, view_of
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import UnreadableError, count

@@ -6,11 +6,10 @@ flat and maps names to parameters. If Keras wrote the file, ``__metadata__`` sta
 
 from __future__ import annotations
 
+from dsi_cli.checkpoints.child_process.client import ByteRanges, open_isolated
+from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json_or_none
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.formats.zip_archive import Archive
-from dsi_cli.checkpoints.io.bounded_json import parse_json_or_none
-from dsi_cli.checkpoints.io.source import RandomAccessFile
-from dsi_cli.checkpoints.isolated.client import ByteRanges, open_isolated
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import PendingError, UnreadableError
 

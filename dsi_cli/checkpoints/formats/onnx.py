@@ -7,15 +7,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from dsi_cli.checkpoints.child_process.client import open_isolated
+from dsi_cli.checkpoints.file_access import RandomAccessFile, find_sibling
 from dsi_cli.checkpoints.formats import CheckpointContent
-from dsi_cli.checkpoints.io.source import RandomAccessFile, find_sibling
-from dsi_cli.checkpoints.isolated.client import open_isolated
 from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Tensor, decode, itemsize, span
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
 
 _EXTERNAL = "__external_data__"
-"""The key that `dsi_cli.checkpoints.isolated.onnx_model` uses for the same entries."""
+"""The key that `dsi_cli.checkpoints.child_process.onnx_model` uses for the same entries."""
 
 
 def open_content(source: RandomAccessFile) -> CheckpointContent:

@@ -1,21 +1,28 @@
 """``pickle.dump`` of a state dict with tensors (each a small file of ``torch.save`` inside the pickle) or NumPy arrays.
 
-The file is one pickle, so dsi reads all of it. The arrays are views of its bytes.
+The file is one pickle, so dsi reads all of it. The arrays are views of its bytes. Class names are also read from a pickle: from
+scikit-learn's ``LabelEncoder``, a list or an index map.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from numpy.typing import NDArray
 
+from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import CheckpointContent
-from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
+from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
 from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.checkpoints.trainers import plain_data
 from dsi_cli.errors import PendingError, UnreadableError
 
 MAX_PICKLE_BYTES = 2 << 30
+_TEXT = re.compile(r"U(\d{1,6})")
+_CHARACTER_BYTES = 4
+"""The size of a character in NumPy's arrays of text."""
 
 
 def open_content(source: RandomAccessFile) -> CheckpointContent:
@@ -32,3 +39,49 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
         raise UnreadableError("the bytes of the tensor are not in the pickle", code="missing-storage")
 
     return CheckpointContent(tree, read)
+
+
+def read_class_names(data: bytes) -> Any:
+    """Return the class names in a pickle as a list or as an index map.
+
+    For a ``LabelEncoder``, these are its ``classes_``, an array of text. For other contents, the result may be any plain data.
+
+    Raise `UnreadableError` if the bytes are not a pickle, or they are an object without class names in an array of text
+    (``no-class-names``).
+    """
+    contents, _ = read_pickle(data)
+    if not isinstance(contents, PickledObject):
+        return plain_data(contents, depth=2)
+    classes = contents.state.get("classes_") if isinstance(contents.state, dict) else None
+    names = _texts(classes) if isinstance(classes, PickledObject) else classes
+    if not isinstance(names, list):
+        kind = contents.callee.name[:60] if isinstance(contents.callee, PickledGlobal) else "object"
+        raise UnreadableError(f"a pickled {kind} without class names in an array of text", code="no-class-names", kind=kind)
+    return names
+
+
+def _texts(array: PickledObject) -> list[Any] | None:
+    """Return the elements of a pickled NumPy array of text; None for anything else."""
+    if isinstance(array.state, tuple) and len(array.state) == 5:  # pickle protocols up to 4
+        shape, dtype, data = array.state[1], array.state[2], array.state[4]
+    elif isinstance(array.args, tuple) and len(array.args) >= 3:  # pickle protocol 5
+        data, dtype, shape = array.args[:3]
+    else:
+        return None
+    if isinstance(data, list):  # an array of Python objects
+        return data
+    # The data type is U and the number of characters.
+    if not isinstance(dtype, PickledObject) or not isinstance(dtype.args, tuple) or not dtype.args:
+        return None
+    code = _TEXT.fullmatch(dtype.args[0]) if isinstance(dtype.args[0], str) else None
+    is_vector = isinstance(shape, tuple) and len(shape) == 1
+    if code is None or not is_vector or not isinstance(data, bytes | memoryview) or not int(code[1]):
+        return None
+    is_big_endian = isinstance(dtype.state, tuple) and dtype.state[1:2] == (">",)
+    encoding = "utf-32-be" if is_big_endian else "utf-32-le"
+    size, raw = _CHARACTER_BYTES * int(code[1]), bytes(data)
+    try:
+        cells = [raw[start : start + size].decode(encoding) for start in range(0, len(raw), size)]
+    except UnicodeDecodeError:
+        return None
+    return [cell.rstrip("\0") for cell in cells]

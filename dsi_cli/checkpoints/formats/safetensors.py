@@ -1,4 +1,4 @@
-"""safetensors: eight bytes of length, a JSON header, then the tensors' bytes.
+"""safetensors: eight bytes of length, a JSON header, then the tensors' bytes. Also Hugging Face's shards of this or torch's format.
 
 The header must follow the format's rules: the offsets are in order without gaps, the sizes match the shapes, and the last
 tensor ends at the end of the file. A wrong header is therefore an error before anything is read or allocated.
@@ -6,16 +6,17 @@ tensor ends at the end of the file. A wrong header is therefore an error before 
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from math import prod
 from typing import Any
 
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.formats import CheckpointContent
-from dsi_cli.checkpoints.io import bounded_json
-from dsi_cli.checkpoints.io.source import RandomAccessFile
+from dsi_cli.checkpoints.file_access import RandomAccessFile, find_sibling, parse_json
+from dsi_cli.checkpoints.formats import CheckpointContent, open_source
 from dsi_cli.checkpoints.tensors import MAX_DIMENSIONS, Storage, Tensor, contiguous, decode, itemsize, span
 from dsi_cli.errors import PendingError, UnreadableError
+from dsi_cli.remote.locations import Place
 
 MAX_HEADER_BYTES = 25_000_000
 """The maximum size of a header; the format allows 100 MB, but a JSON text of that size can take gigabytes once it is parsed."""
@@ -80,7 +81,7 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
 def read_json(data: bytes) -> Any:
     """Return the value of a JSON text; raise `UnreadableError` if it cannot be parsed."""
     try:
-        return bounded_json.parse_json(data)
+        return parse_json(data)
     except (ValueError, RecursionError):
         raise UnreadableError("its JSON cannot be read", code="damaged-json") from None
 
@@ -100,3 +101,33 @@ def _tensor(name: str, entry: Any, end: int) -> tuple[Tensor, int]:
         message = f"the safetensors header gives {name[:80]!r} bytes that do not fit its shape or neighbours"
         raise UnreadableError(message, code="damaged-header")
     return contiguous(dtype, tuple(shape or ()), Storage(str(first), dtype, prod(shape or ()))), last
+
+
+def open_folder(index: Place, stack: ExitStack, sources: list[RandomAccessFile]) -> CheckpointContent:
+    """Return the content of all shards in an index of Hugging Face, which must be in the folder of the index.
+
+    Raise `UnreadableError` if the index is damaged, it refers to another folder, or a shard cannot be read, and `PendingError` if
+    a shard is missing or breaks off.
+    """
+    with RandomAccessFile(index) as source:
+        contents = read_json(source.head(MAX_HEADER_BYTES))
+    names = contents.get("weight_map") if isinstance(contents, dict) else None
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise UnreadableError("the index of shards has no weight_map", code="no-weight-map")
+    shards: dict[str, CheckpointContent] = {}
+    tree: dict[str, Any] = {}
+    for shard in sorted(set(names.values())):
+        sources.append(stack.enter_context(RandomAccessFile(find_sibling(index, shard, "shard"))))
+        _, shards[shard] = open_source(sources[-1])
+        shard_tree = shards[shard].tree
+        if not isinstance(shard_tree, dict):
+            continue
+        for name, tensor in shard_tree.items():
+            if isinstance(tensor, Tensor):
+                tree[name] = tensor._replace(storage=tensor.storage._replace(key=f"{shard}:{tensor.storage.key}"))
+
+    def read(tensor: Tensor) -> NDArray[Any]:
+        shard, _, key = tensor.storage.key.rpartition(":")
+        return shards[shard].read(tensor._replace(storage=tensor.storage._replace(key=key)))
+
+    return CheckpointContent(tree, read)

@@ -14,9 +14,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.formats.torch_zip import MAX_PICKLE_BYTES
-from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import storage_of
 from dsi_cli.checkpoints.tensors import Storage, Tensor, decode, itemsize, span

@@ -1,7 +1,9 @@
-"""``torch.save`` since PyTorch 1.6: a zip archive with one pickle and one entry per storage.
+"""PyTorch's zip archives: ``torch.save`` since PyTorch 1.6, TorchScript and ``torch.export.save``.
 
-``ROOT/data.pkl`` is the object, ``ROOT/data/KEY`` is a storage, and ``ROOT/byteorder`` states the order of bytes. dsi reads only
-the directory, the pickle and the bytes of the requested tensor. A TorchScript archive additionally holds code, which dsi ignores.
+``torch.save`` writes one pickle and one entry per storage: ``ROOT/data.pkl`` is the object, ``ROOT/data/KEY`` is a storage, and
+``ROOT/byteorder`` states the order of bytes. dsi reads only the directory, the pickle and the bytes of the requested tensor.
+``torch.export.save`` writes one file per weight and a JSON list of the weights. Before PyTorch 2.8, it writes a state dict
+instead. dsi does not read the code or program in an archive.
 """
 
 from __future__ import annotations
@@ -10,18 +12,31 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.formats import CheckpointContent
+from dsi_cli.checkpoints.formats import CheckpointContent, open_source
+from dsi_cli.checkpoints.formats.safetensors import read_json
 from dsi_cli.checkpoints.formats.zip_archive import Archive
 from dsi_cli.checkpoints.pickle.machine import read_pickle
 from dsi_cli.checkpoints.pickle.objects import storage_of
-from dsi_cli.checkpoints.tensors import Tensor, decode, span
+from dsi_cli.checkpoints.tensors import Storage, Tensor, decode, span
+from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import UnreadableError
 
 MAX_PICKLE_BYTES = 64 << 20
+_MAX_LIST_BYTES = 25_000_000
+_ARCHIVE_FORMAT, _STATE_DICT = "archive_format", "serialized_state_dict.pt"
+"""Files by which an archive of ``torch.export.save`` is recognised, since and before PyTorch 2.8."""
+_LIST = "data/weights/model_weights_config.json"
+_DTYPES = (
+    *("", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"),
+    *("", "complex64", "complex128", "bool", "bfloat16"),
+)
+"""The dtypes, indexed by their numbers in the schema of torch.export."""
 
 
 def open_content(archive: Archive) -> CheckpointContent:
     """Return the content of a torch zip archive; errors as `formats.open_content`."""
+    if any(name.rpartition("/")[2] in (_ARCHIVE_FORMAT, _STATE_DICT) for name in archive.sizes):
+        return _open_export(archive)
     pickles = [name for name in archive.sizes if name.rpartition("/")[2] == "data.pkl"]
     if len(pickles) != 1:
         message = f"a zip archive, but not of torch.save: {len(pickles)} entries named data.pkl, expected one"
@@ -44,3 +59,48 @@ def open_content(archive: Archive) -> CheckpointContent:
         return decode(tensor, archive.read_range(entry, start, size), big_endian=big_endian)
 
     return CheckpointContent(tree, read, archive.notes)
+
+
+def _open_export(archive: Archive) -> CheckpointContent:
+    state_dict = next((name for name in archive.sizes if name.rpartition("/")[2] == _STATE_DICT), None)
+    if state_dict is not None:
+        return open_source(archive.window(state_dict))[1]
+    list_name = next((name for name in archive.sizes if name == _LIST or name.endswith(f"/{_LIST}")), None)
+    if list_name is None:
+        raise UnreadableError("an archive of torch.export without a list of weights", code="no-weight-list")
+    config = read_json(archive.read_entry(list_name, _MAX_LIST_BYTES))
+    weights = config.get("config") if isinstance(config, dict) else None
+    if not isinstance(weights, dict):
+        raise UnreadableError("the list of weights is damaged", code="damaged-weight-list")
+    folder = list_name.rpartition("/")[0]
+    tree = {name: tensor for name, entry in weights.items() if (tensor := _tensor(entry, folder, archive)) is not None}
+
+    def read(tensor: Tensor) -> NDArray[Any]:
+        start, size = span(tensor)
+        return decode(tensor, archive.read_range(tensor.storage.key, start, size))
+
+    return CheckpointContent(tree, read, archive.notes)
+
+
+def _tensor(entry: Any, folder: str, archive: Archive) -> Tensor | None:
+    """Return the weight for an entry of the list, or None if dsi does not support the way it is stored."""
+    meta = entry.get("tensor_meta") if isinstance(entry, dict) else None
+    if not isinstance(meta, dict) or entry.get("use_pickle"):
+        return None
+    path, code = f"{folder}/{entry.get('path_name')}", meta.get("dtype")
+    if path not in archive.sizes or not isinstance(code, int) or not 0 <= code < len(_DTYPES):
+        return None
+    dtype = _DTYPES[code]
+    shape, strides = _numbers(meta.get("sizes")), _numbers(meta.get("strides"))
+    offset = _numbers([meta.get("storage_offset")])
+    if not dtype or shape is None or strides is None or not offset:
+        return None
+    return Tensor(dtype, shape, strides, offset[0], Storage(path, "", archive.sizes[path]))
+
+
+def _numbers(values: Any) -> tuple[int, ...] | None:
+    """Return integers, which the list writes as ``{"as_int": 3}``; None if a value is not an integer."""
+    if not isinstance(values, list):
+        return None
+    numbers: list[Any] = [as_dict(value).get("as_int") for value in values]
+    return tuple(numbers) if all(type(number) is int for number in numbers) else None

@@ -10,7 +10,7 @@ import struct
 import zipfile
 import zlib
 
-from dsi_cli.checkpoints.io.source import RandomAccessFile
+from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.errors import PendingError, UnreadableError
 
 _INFLATED_BYTES_LIMIT, _INFLATED_RATIO_LIMIT = 32 << 20, 2

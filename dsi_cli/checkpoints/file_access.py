@@ -1,12 +1,19 @@
-"""A file that is read in a few exact ranges; it counts the bytes that are read."""
+"""Read foreign files in exact ranges of bytes, and JSON within a limit.
+
+A remote file is read in few requests: each request reads more than needed, and dsi keeps the bytes while the file is open.
+Containers store their metadata as many small items at the beginning or end. The first request therefore reads part of the
+beginning, and a request near the end reads the whole last part. fsspec's caches would need three to four times as many requests.
+"""
 
 from __future__ import annotations
 
+import json
 import stat
+from copy import copy
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,11 +21,21 @@ from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
 
 if TYPE_CHECKING:
-    from dsi_cli.remote.range_reader import RemoteRanges
+    from dsi_cli.remote.remote_path import RemotePath
 
 _MAX_READ_BYTES = 32 << 20
 """The maximum size of one `RandomAccessFile.read`, which `zipfile` uses for the directory of an archive."""
 _MAX_NAME_LENGTH = 255
+_MIN_REQUEST_BYTES, _MAX_REQUEST_BYTES = 16 << 10, 256 << 10
+"""The range of the minimum size of a request, which depends on the size of the file."""
+_SHARE_OF_BEGINNING, _SHARE_OF_END = 512, 1024
+_MAX_STEP_BYTES = 1 << 20
+_REQUESTS_BEFORE_GROWTH = 8
+"""The number of requests after which the reader seems to visit all items, so that each request reads more."""
+_MAX_CACHED_BYTES = 8 << 20
+"""The maximum size of cached ranges, in addition to the last one."""
+MAX_JSON_VALUES = 1_000_000
+"""The maximum number of commas and opening brackets, because one byte of text can take fifty bytes of memory once parsed."""
 
 
 class _LocalRanges:
@@ -34,6 +51,7 @@ class _LocalRanges:
             raise UnreadableError(f"cannot be opened: {error.strerror or error}", code="cannot-open") from None
         self._lock = Lock()
         self.size = info.st_size
+        self.bytes_read = 0
 
     def read_at(self, offset: int, size: int) -> bytes:
         return self.memory_at(offset, size).tobytes()
@@ -62,6 +80,85 @@ class _LocalRanges:
         self._file.close()
 
 
+class RemoteRanges:
+    """The bytes of one remote file.
+
+    Raise `UnreadableError` if the file does not exist, or the server does not respond.
+
+    ``size`` is the size in bytes according to the listing, and ``requests`` the number of requests so far.
+    """
+
+    def __init__(self, path: RemotePath) -> None:
+        try:
+            self._info = path.listed_info()
+        except OSError as error:
+            raise UnreadableError(f"cannot be opened: {error.strerror or error}", code="cannot-open") from None
+        self.size = self._info.size
+        self.requests = self.bytes_read = 0
+        self._path = path
+        self._cache: list[tuple[int, bytes]] = []
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return exactly ``size`` bytes from ``offset`` on.
+
+        Raise `PendingError` if the file has become shorter, and `UnreadableError` if the server does not send the bytes.
+        """
+        parts: list[bytes] = []
+        while size:
+            # Take as much as possible from one cached range, or else request a range.
+            cached = next((item for item in self._cache[::-1] if item[0] <= offset < item[0] + len(item[1])), None)
+            if cached is None:
+                begin, length = self._range_to_request(offset, size)
+                self.requests += 1
+                try:
+                    data = self._path.range(begin, begin + length)
+                except OSError as error:
+                    raise UnreadableError(f"cannot be read: {error.strerror or error}", code="cannot-read") from None
+                if len(data) != length:
+                    raise PendingError("changed while it was read", code="changed")
+                while self._cache and sum(len(cached) for _, cached in self._cache) > _MAX_CACHED_BYTES:
+                    del self._cache[0]
+                cached = begin, data
+                self._cache.append(cached)
+            begin, data = cached
+            parts.append(data[offset - begin : offset - begin + size])
+            offset, size = offset + len(parts[-1]), size - len(parts[-1])
+        return b"".join(parts)
+
+    def memory_at(self, offset: int, size: int) -> memoryview:
+        """Return the bytes of `read_at` as writable memory."""
+        return memoryview(bytearray(self.read_at(offset, size)))
+
+    def prefetch(self, offset: int, size: int) -> None:
+        """Read a range that is about to be read in parts in one request, unless it is cached."""
+        size = min(size, self.size - offset)
+        if size > 0:
+            self.read_at(offset, size)
+
+    def require_unchanged(self) -> None:
+        """Raise `PendingError` if the file has changed since it was listed, or the server does not respond."""
+        try:
+            is_unchanged = not self.requests or self._path.info_now() == self._info
+        except OSError:
+            is_unchanged = False
+        if not is_unchanged:
+            raise PendingError("changed while it was read", code="changed")
+
+    def close(self) -> None:
+        """Clear the cache."""
+        self._cache.clear()
+        self._path.release()
+
+    def _range_to_request(self, offset: int, size: int) -> tuple[int, int]:
+        """Return a range with the needed bytes and with the bytes that are probably needed next."""
+        step = min(_MAX_REQUEST_BYTES, max(_MIN_REQUEST_BYTES, self.size // _SHARE_OF_BEGINNING))
+        end = self.size - min(_MAX_REQUEST_BYTES, max(_MIN_REQUEST_BYTES, self.size // _SHARE_OF_END))
+        if offset >= end:
+            return max(end, 0), self.size - max(end, 0)
+        step = min(_MAX_STEP_BYTES, step << max(0, self.requests - _REQUESTS_BEFORE_GROWTH + 1) // 2)
+        return offset, min(max(size, step), self.size - offset)
+
+
 class RandomAccessFile:
     """One regular file, opened to read ranges of bytes; also a file object for readers of the standard library.
 
@@ -72,23 +169,18 @@ class RandomAccessFile:
     ----------
     path : the location of the file
     size : the size in bytes when the file was opened
-    bytes_read : the number of bytes that were requested so far
     """
 
     def __init__(self, path: Place) -> None:
         self.path = path
-        self._ranges: _LocalRanges | RemoteRanges
-        if isinstance(path, Path):
-            self._ranges = _LocalRanges(path)
-        else:
-            from dsi_cli.remote.range_reader import RemoteRanges
-
-            self._ranges = RemoteRanges(path)
+        self._ranges = _LocalRanges(path) if isinstance(path, Path) else RemoteRanges(path)
         self.size = self._ranges.size
-        self.bytes_read = 0
-        self._position = 0
-        self._parent: RandomAccessFile | None = None
-        self._offset = 0
+        self._offset = self._position = 0
+
+    @property
+    def bytes_read(self) -> int:
+        """The number of bytes that were requested so far, including those of windows."""
+        return self._ranges.bytes_read
 
     def window(self, offset: int, size: int) -> RandomAccessFile:
         """Return ``size`` bytes from ``offset`` on as a separate file, which is closed together with this one.
@@ -96,9 +188,8 @@ class RandomAccessFile:
         It represents a file that is stored inside this one. Raise `PendingError` if the file ends before the end of the window.
         """
         self._require_range(offset, size)
-        part = object.__new__(RandomAccessFile)
-        part.path, part.size, part.bytes_read, part._position = self.path, size, 0, 0
-        part._ranges, part._offset, part._parent = self._ranges, self._offset + offset, self
+        part = copy(self)
+        part.size, part._offset, part._position = size, self._offset + offset, 0
         return part
 
     def __enter__(self) -> RandomAccessFile:
@@ -127,10 +218,7 @@ class RandomAccessFile:
 
     def _count_read(self, offset: int, size: int) -> None:
         self._require_range(offset, size)
-        file: RandomAccessFile | None = self
-        while file is not None:
-            file.bytes_read += size
-            file = file._parent
+        self._ranges.bytes_read += size
 
     def _require_range(self, offset: int, size: int) -> None:
         if size < 0 or offset < 0 or offset + size > self.size:
@@ -176,3 +264,25 @@ def find_sibling(path: Place, name: str, description: str) -> Place:
     if len(name) > _MAX_NAME_LENGTH or not (path.parent / name).exists():
         raise PendingError(f"{description} {name[:80]!r} does not exist", code="missing-part", name=name)
     return path.parent / name
+
+
+def parse_json(data: bytes) -> Any:
+    """Return the value of a JSON text.
+
+    Raise `ValueError` if the text is not JSON or holds more than `MAX_JSON_VALUES` values, and `RecursionError` if it is nested
+    too deeply.
+
+    >>> parse_json(b'{"epoch": 3}')
+    {'epoch': 3}
+    """
+    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
+        raise ValueError(f"the JSON text has more than {MAX_JSON_VALUES} values")
+    return json.loads(data)
+
+
+def parse_json_or_none(data: bytes) -> Any:
+    """Return the value of a JSON text, or None if `parse_json` fails."""
+    try:
+        return parse_json(data)
+    except (ValueError, RecursionError):
+        return None

@@ -1,14 +1,17 @@
-"""Orbax: JAX's checkpoints, a folder with a tree of Zarr arrays. The arrays are in an OCDBT store or in one folder each (older).
+"""JAX: Orbax's folders with a tree of Zarr arrays, and Flax's MessagePack files.
+
+Orbax stores the arrays in an OCDBT store or in one folder each (older).
 
 A ``CheckpointManager`` writes the tree into a subfolder of each step's folder, called ``default`` unless the user chose another
 name. A ``Checkpointer`` alone writes the tree into the checkpoint's folder itself. TensorStore reads the arrays (see
-`dsi_cli.checkpoints.isolated.orbax_folder`).
+`dsi_cli.checkpoints.child_process.orbax_folder`).
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
@@ -16,10 +19,9 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from dsi_cli.checkpoints.child_process.client import open_isolated
+from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import FORMATS, CheckpointContent
-from dsi_cli.checkpoints.formats.msgpack import group_trees
-from dsi_cli.checkpoints.io.source import RandomAccessFile
-from dsi_cli.checkpoints.isolated.client import open_isolated
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote import locations
@@ -37,6 +39,14 @@ _MAX_FILES = 300_000
 _PROCESS_PREFIX = "ocdbt.process_"
 """The prefix of folders with the store of one process; Orbax later merges these stores into one."""
 _NOT_WRITTEN = "the checkpoint is still being written"
+_COLLECTIONS = frozenset({"params", "opt_state", "batch_stats", "ema_params", "model", "state", "optimizer", "model_state"})
+"""Top-level keys of trees that hold arrays by name."""
+
+
+def open_content(source: RandomAccessFile) -> CheckpointContent:
+    """Return the content of a MessagePack file; errors as `formats.open_content`."""
+    content = open_isolated("flax_msgpack", source.size, source)
+    return replace(content, tree=_group_trees(content.tree))
 
 
 def open_folder(main: Place, stack: ExitStack, sources: list[RandomAccessFile]) -> CheckpointContent:
@@ -61,7 +71,15 @@ def open_folder(main: Place, stack: ExitStack, sources: list[RandomAccessFile]) 
     for file in files:
         with RandomAccessFile(file) as source:
             sources.append(source)
-    local = Path(os.path.realpath(root)) if isinstance(root, Path) else _download(root, files, stack)
+    if isinstance(root, Path):
+        local = Path(os.path.realpath(root))
+    else:
+        # TensorStore opens files by path, so copy those of a remote checkpoint.
+        local = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-", ignore_cleanup_errors=True)))
+        for file in files:
+            copy = local / str(PurePosixPath(*file.parts[len(root.parts) :]))
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
     folders = {name: local / name if name else local for name in names}
     content = open_isolated(
         "orbax_folder",
@@ -75,7 +93,7 @@ def open_folder(main: Place, stack: ExitStack, sources: list[RandomAccessFile]) 
         trees[tree][rest] = leaf
     if not any(isinstance(leaf, Tensor) for leaf in content.tree.values()):
         raise PendingError("an Orbax checkpoint without arrays (yet)", code="no-arrays")
-    groups = {name: group_trees(leaves) for name, leaves in trees.items()}
+    groups = {name: _group_trees(leaves) for name, leaves in trees.items()}
     return replace(content, tree=next(iter(groups.values())) if len(groups) == 1 else groups)
 
 
@@ -111,11 +129,19 @@ def _is_tree(folder: Place) -> bool:
     return any((folder / marker).is_file() for marker in TREE_MARKERS)
 
 
-def _download(root: Place, files: list[Place], stack: ExitStack) -> Path:
-    """Return a temporary folder with copies of a remote checkpoint's files, because TensorStore opens files by path."""
-    folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-", ignore_cleanup_errors=True)))
-    for file in files:
-        copy = folder / str(PurePosixPath(*file.parts[len(root.parts) :]))
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(file.read_bytes())
-    return folder
+def _group_trees(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """Return leaves grouped by their top-level keys; if the top level holds layers, all leaves keep their full names."""
+    top_keys = {
+        name.partition(".")[0]
+        for name, leaf in leaves.items()
+        if name.count(".") == 1 and isinstance(leaf, Tensor) and len(leaf.shape) > 1
+    }
+    has_layers = bool(top_keys - _COLLECTIONS)
+    tree: dict[str, Any] = {}
+    for name, leaf in leaves.items():
+        top, dot, rest = name.partition(".")
+        if dot and (top in _COLLECTIONS or not has_layers) and isinstance(tree.setdefault(top, {}), dict):
+            tree[top][rest] = leaf
+        else:
+            tree[name] = leaf
+    return tree

@@ -9,7 +9,7 @@ from typing import IO, Any
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.util import tensor_util
 
-from dsi_cli.checkpoints.isolated import FileContents
+from dsi_cli.checkpoints.child_process import FileContents
 from dsi_cli.errors import UnreadableError
 
 

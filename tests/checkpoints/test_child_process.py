@@ -15,8 +15,8 @@ import pytest
 from helpers.errors import raises
 from numpy.testing import assert_array_equal
 
-from dsi_cli.checkpoints.io.source import RandomAccessFile
-from dsi_cli.checkpoints.isolated.client import open_isolated
+from dsi_cli.checkpoints.child_process.client import open_isolated
+from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.scan import require_file, scan_checkpoint
 from dsi_cli.errors import UnreadableError
 
@@ -61,8 +61,8 @@ def test_one_child_serves_all_files(weights):
 
 LIMITED = """
 from pathlib import Path
-from dsi_cli.checkpoints.isolated.client import Limits, open_isolated
-from dsi_cli.checkpoints.io.source import RandomAccessFile
+from dsi_cli.checkpoints.child_process.client import Limits, open_isolated
+from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.errors import UnreadableError
 with RandomAccessFile(Path("x.h5")) as source:
     try:

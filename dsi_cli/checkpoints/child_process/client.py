@@ -52,7 +52,7 @@ _PACKAGES = {
 
 
 class ByteRanges(Protocol):
-    """A source of byte ranges, such as a `dsi_cli.checkpoints.io.source.RandomAccessFile`."""
+    """A source of byte ranges, such as a `dsi_cli.checkpoints.file_access.RandomAccessFile`."""
 
     size: int
 
@@ -199,7 +199,7 @@ class _Child:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
         environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
         # -P, because a folder of checkpoints may hold a json.py that must not be imported.
-        command = [sys.executable, "-P", "-m", "dsi_cli.checkpoints.isolated.worker"]
+        command = [sys.executable, "-P", "-m", "dsi_cli.checkpoints.child_process.worker"]
         try:
             self._process = subprocess.Popen(  # noqa: S603
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment

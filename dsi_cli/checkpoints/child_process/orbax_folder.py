@@ -13,8 +13,8 @@ import numpy as np
 import tensorstore
 from numpy.typing import NDArray
 
+from dsi_cli.checkpoints.child_process import FileContents, dtype_name
 from dsi_cli.checkpoints.epochs import natural_key
-from dsi_cli.checkpoints.isolated import FileContents, dtype_name
 from dsi_cli.errors import PendingError, UnreadableError
 
 _DRIVERS = {".zarray": "zarr", "zarr.json": "zarr3"}

@@ -11,8 +11,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from dsi_cli.checkpoints.isolated import FileContents
-from dsi_cli.checkpoints.isolated.client import MAX_MESSAGE_BYTES
+from dsi_cli.checkpoints.child_process import FileContents
+from dsi_cli.checkpoints.child_process.client import MAX_MESSAGE_BYTES
 from dsi_cli.errors import CheckpointError, PendingError
 
 _BUFFER_BYTES = 8 << 10
@@ -103,7 +103,7 @@ class _Worker:
         """Return the reply to a request, as a message and bytes."""
         if self._file != request["file"] or self._listing is None:
             self._file = self._listing = None
-            reader = import_module(f"dsi_cli.checkpoints.isolated.{request['reader']}")
+            reader = import_module(f"dsi_cli.checkpoints.child_process.{request['reader']}")
             file = io.BufferedReader(RemoteFile(self._channel, request["size"]), _BUFFER_BYTES)
             self._listing = reader.open_file(file, **request["options"])
             self._file = request["file"]

@@ -1,1 +1,0 @@
-"""Read parts of a file by exact ranges, and JSON within bounds."""
