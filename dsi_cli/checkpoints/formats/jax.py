@@ -71,15 +71,7 @@ def open_folder(main: Place, stack: ExitStack, sources: list[RandomAccessFile]) 
     for file in files:
         with RandomAccessFile(file) as source:
             sources.append(source)
-    if isinstance(root, Path):
-        local = Path(os.path.realpath(root))
-    else:
-        # TensorStore opens files by path, so copy those of a remote checkpoint.
-        local = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-", ignore_cleanup_errors=True)))
-        for file in files:
-            copy = local / str(PurePosixPath(*file.parts[len(root.parts) :]))
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(file.read_bytes())
+    local = Path(os.path.realpath(root)) if isinstance(root, Path) else _download(root, files, stack)
     folders = {name: local / name if name else local for name in names}
     content = open_isolated(
         "orbax_folder",
@@ -127,6 +119,16 @@ def _tree_names(root: Place) -> list[str]:
 
 def _is_tree(folder: Place) -> bool:
     return any((folder / marker).is_file() for marker in TREE_MARKERS)
+
+
+def _download(root: Place, files: list[Place], stack: ExitStack) -> Path:
+    """Return a temporary folder with copies of a remote checkpoint's files, because TensorStore opens files by path."""
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-", ignore_cleanup_errors=True)))
+    for file in files:
+        copy = folder / str(PurePosixPath(*file.parts[len(root.parts) :]))
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
+    return folder
 
 
 def _group_trees(leaves: Mapping[str, Any]) -> dict[str, Any]:
