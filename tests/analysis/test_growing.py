@@ -75,15 +75,16 @@ def test_analyze_growing_head_is_one_run_with_curves_over_the_first_classes(tmp_
     assert new["angle_last"].notna().all()
 
 
-def test_analyze_growing_head_draws_all_figures_and_a_report(tmp_path):
+def test_analyze_growing_head_draws_figures_and_a_report(tmp_path):
     write_run(tmp_path / "run")
     options = Options(draws=0, permutations=0, labels=write_labels(tmp_path))
     analyze([tmp_path / "run"], tmp_path / "out", options)
     results = dsi_cli.open_results(tmp_path / "out")
     write_report(tmp_path / "out")
     assert (tmp_path / "out" / "report.html").is_file()
-    drawn = save.write(results, (), FigureOptions(), (), tmp_path / "figures")
-    assert {path.stem for path in drawn.files} >= {"heatmaps", "geometry", "agreement", "neighbors"}
+    names = ("heatmaps", "geometry", "agreement", "neighbors")
+    drawn = save.write(results, names, FigureOptions(), (), tmp_path / "figures")
+    assert {path.stem for path in drawn.files} == set(names)
 
 
 def test_analyze_head_that_grows_later_joins_the_stored_run(tmp_path):
