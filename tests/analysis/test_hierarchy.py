@@ -8,7 +8,6 @@ from helpers.outputs import ANIMALS, all_curves, assert_same_output, curve, stor
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import class_labels
-from dsi_cli.analysis.semantics.class_labels import resolve_labels
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import load_preset, superclasses
@@ -82,22 +81,6 @@ def test_severity_of_a_trained_network_is_above_chance(analysed):
     for metric in METRICS:
         (row,) = curve(analysed.run.curves, "cifar100-cnn", metric=metric, split="test").query("epoch == 30").itertuples()
         assert row.z > 10
-
-
-def test_rows_without_labels_have_the_reason(analyzed):
-    curves, _ = analyzed(None)
-    for metric in METRICS:
-        rows = curve(curves, "run", metric=metric)
-        assert len(rows) == 4
-        assert rows["value"].isna().all()
-        assert set(rows["reason"]) == {"no labels; add --labels FILE, or --labels PRESET"}
-
-
-def test_superclasses_are_equal_within_a_group():
-    labels = class_labels.resolve_labels(LabelList(("cat", "truck", "blorb", "dog", "car", "frog"), None, "the test"))
-    found = labels.superclasses()
-    assert found[0] == found[3] != found[1] == found[4]
-    assert len(set(found)) == 4
 
 
 def test_superclass_accuracy_prefers_the_superclasses_of_the_dataset(analysed):
@@ -251,19 +234,6 @@ def test_analyze_with_another_part_of_speech_equals_a_first_call(make_run, tmp_p
 def test_resolve_labels_of_a_preset_as_verbs_fails():
     with raises("preset-needs-nouns", UsageError, preset="cifar10", pos="verb"):
         class_labels.resolve_labels(load_preset("cifar10"), wordnet=load_wordnet("verb"))
-
-
-def test_class_rows_have_the_group_or_none():
-    names = ("cat", "truck", "blorb", "dog", "automobile", "frog")
-    rows = resolve_labels(LabelList(names, None, "the test")).class_rows("run")
-    assert [row["group"] for row in rows] == [
-        "carnivore.n.01",
-        "motor_vehicle.n.01",
-        None,
-        "carnivore.n.01",
-        "motor_vehicle.n.01",
-        None,
-    ]
 
 
 def test_find_labels_that_contradict_the_file_of_the_run_warns(make_run, tmp_path):

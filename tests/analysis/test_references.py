@@ -180,16 +180,6 @@ def test_analyze_with_a_custom_taxonomy_replaces_wordnet(make_run, tree, tmp_pat
     assert set(rows["classes_used"]) == {6}
 
 
-def test_analyze_with_too_few_known_labels_gives_the_reason(make_run, tmp_path):
-    (tmp_path / "t.csv").write_text("cat,animal\ndog,animal\n")
-    summary = analyze([make_run()], tmp_path / "out", quick(taxonomy=tmp_path / "t.csv"))
-    reason = "2 of 8 labels are known to t.csv; an alignment needs 4 or more"
-    assert summary.runs[0].no_reference == reason
-    rows = curve(tables(tmp_path / "out")["curves"], "run", of="ncsm,scsm")
-    assert set(rows["reason"]) == {reason}
-    assert rows["value"].isna().all()
-
-
 @pytest.mark.parametrize("second", ["changed", "fewer", "more", "order"])
 def test_analyze_with_other_references_equals_a_first_call(make_run, human, tmp_path, second):
     run, out, (path, values) = make_run(), tmp_path / "out", human

@@ -59,16 +59,6 @@ def test_a_block_that_fails_leaves_nothing(matrix, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_lists_are_of_any_length_compressed_as_promised(matrix, tmp_path):
-    parquet.write(matrix_table(matrix), tmp_path / "m.parquet", {}, tmp_path)
-    file = pq.ParquetFile(tmp_path / "m.parquet")
-    assert file.schema_arrow.field("similarity").type == pa.list_(pa.float32())
-    group = file.metadata.row_group(0)
-    columns = {group.column(at).path_in_schema: group.column(at) for at in range(group.num_columns)}
-    assert columns["similarity.list.element"].compression == "ZSTD"
-    assert "BYTE_STREAM_SPLIT" in columns["similarity.list.element"].encodings
-
-
 def test_the_rows_of_a_matrix_may_be_stored_in_any_order(matrix):
     table = matrix_table(matrix)
     assert_array_equal(parquet.to_matrix(table.take([6, 0, 3, 2, 5, 1, 4])), matrix)

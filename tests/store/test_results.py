@@ -75,14 +75,6 @@ def test_predictions_are_those_that_were_given(row, epoch, name, of_two):
     assert set(found["split"]) == {"test"}
 
 
-def test_the_ccsm_is_that_of_the_counts(of_two):
-    run, _ = of_two
-    counts = run.confusion(2, run="animals")
-    expected = (counts.div(counts.sum(axis=1), axis=0)).to_numpy(copy=True)
-    np.fill_diagonal(expected, 1)
-    np.testing.assert_allclose(run.csm("ccsm", 2, "test", run="animals"), expected, rtol=1e-6)
-
-
 def test_each_table_of_runs_with_other_classes_is_one_dataset(of_two):
     run, _ = of_two
     counts = pd.read_parquet(run.path / "confusions")
