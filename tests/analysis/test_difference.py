@@ -39,7 +39,7 @@ def angle(one, other):
     return np.degrees(np.arccos(one @ other / np.linalg.norm(one) / np.linalg.norm(other)))
 
 
-def test_two_epochs_of_one_run_have_angles_next_to_the_usual_ones():
+def test_diff_of_two_epochs_has_angles_and_their_usual_variation():
     found = dsi_cli.diff(CNN / "epoch_001.safetensors", CNN / "epoch_020.safetensors")
     assert (len(found.moved), found.reason_no_angles, found.notes) == (100, None, [])
     assert found.variation == "neighbouring checkpoints of epochs 15–20"
@@ -67,7 +67,7 @@ def test_two_epochs_of_one_run_have_angles_next_to_the_usual_ones():
     assert group["classes"] == len(inside) == 5
 
 
-def test_a_folder_and_its_results_give_the_same_as_the_files(tmp_path):
+def test_diff_of_folders_and_results_equals_that_of_files(tmp_path):
     by_file = dsi_cli.diff(CNN / "epoch_001.safetensors", CNN / "epoch_020.safetensors")
     by_folder = dsi_cli.diff(CNN, epoch=[1, 20])
     dsi_cli.analyze(CNN, tmp_path / "out", epochs="0:21", draws=0, report=False)
@@ -91,7 +91,7 @@ def test_a_folder_and_its_results_give_the_same_as_the_files(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_a_copy_in_another_dtype_has_nothing_beyond_rounding(write, dtype):
+def test_diff_of_a_copy_in_another_dtype_is_rounding(write, dtype):
     found = dsi_cli.diff(LAST, write(last_head().astype(dtype)))
     assert found.summary["nothing_moved"]
     assert found.summary["pairs_beyond_rounding"] == 0
@@ -102,7 +102,7 @@ def test_a_copy_in_another_dtype_has_nothing_beyond_rounding(write, dtype):
     difference_page.render(found)
 
 
-def test_a_pruned_copy_names_the_moved_classes(write, tmp_path):
+def test_diff_of_a_pruned_copy_names_the_moved_classes(write, tmp_path):
     weight = last_head()
     for index in PRUNED.values():
         weight[index][np.abs(weight[index]) < 0.05] = 0
@@ -126,7 +126,7 @@ def test_a_pruned_copy_names_the_moved_classes(write, tmp_path):
     assert all(name in page for name in (*PRUNED, "B minus A"))
 
 
-def test_a_class_vector_that_became_zero_has_moved(write):
+def test_diff_zero_class_vector_has_moved(write):
     weight = last_head()
     weight[7] = 0
     found = dsi_cli.diff(LAST, write(weight))
@@ -136,7 +136,7 @@ def test_a_class_vector_that_became_zero_has_moved(write):
     assert row.beyond_variation
 
 
-def test_a_single_pair_of_files_has_no_usual_variation(write):
+def test_diff_of_two_files_has_no_usual_variation(write):
     weight = np.random.default_rng(0).normal(size=(8, 16)).astype(np.float32)
     found = dsi_cli.diff(write(weight, "base.safetensors"), write(weight * 2, "tuned.safetensors"))
     assert (found.variation, found.names) == (None, list("01234567"))
@@ -148,7 +148,7 @@ def test_a_single_pair_of_files_has_no_usual_variation(write):
     assert found.groups.empty
 
 
-def test_independent_networks_have_similarities_only(write):
+def test_diff_of_independent_networks_has_similarities_only(write):
     rng = np.random.default_rng(5)
     first, second = (rng.normal(size=(20, 32)).astype(np.float32) for _ in range(2))
     found = dsi_cli.diff(write(first, "a.safetensors"), write(second, "b.safetensors"))
@@ -164,7 +164,7 @@ def test_independent_networks_have_similarities_only(write):
     json.dumps(other_width.summary)
 
 
-def test_repetitions_give_the_usual_variation(write, tmp_path):
+def test_diff_with_a_group_uses_the_variation_of_repetitions(write, tmp_path):
     rng = np.random.default_rng(2)
     base = rng.normal(size=(12, 24))
     for seed in range(3):
@@ -183,7 +183,7 @@ def test_repetitions_give_the_usual_variation(write, tmp_path):
         dsi_cli.diff(tmp_path / "out", run=["cnn_seed0", "cnn_seed1"], group="(.*)")
 
 
-def test_inputs_that_do_not_fit_are_refused(write, tmp_path):
+def test_diff_inputs_that_do_not_fit_are_refused(write, tmp_path):
     weight = last_head()
     (tmp_path / "broken.safetensors").write_bytes(b"not a checkpoint")
     (tmp_path / "labels").mkdir()

@@ -56,7 +56,7 @@ def test_labels_hold_until_others_are_given(call, make_run, lists, tmp_path, mon
     assert names(tmp_path) == OTHERS
 
 
-def test_none_removes_labels_from_all_tables(call, make_run, lists, tmp_path):
+def test_labels_none_removes_labels_from_all_tables(call, make_run, lists, tmp_path):
     run = make_run(labels=None)
     call(run, "--labels", lists[0])
     call(run, "--labels", "none")
@@ -79,7 +79,7 @@ def test_a_selection_of_epochs_holds_for_one_call_and_loses_no_names(call, make_
     assert_same_output(tmp_path / "out", tmp_path / "fresh")
 
 
-def test_everything_that_says_what_classes_and_heads_are_holds(call, make_run, lists, tmp_path):
+def test_settings_of_classes_and_heads_hold_in_later_calls(call, make_run, lists, tmp_path):
     run = make_run(labels=None)
     mapped, tree, matrix = tmp_path / "map.csv", tmp_path / "tree.csv", tmp_path / "own.npy"
     mapped.write_text("name,synset\ncat,big_cat.n.01\n", encoding="utf-8")

@@ -141,7 +141,7 @@ def test_torchscript_is_run_where_it_is_asked_for(own_run, own_net, tmp_path, ev
         assert_array_equal(ran.predictions(epoch)["prediction"], wanted.predictions)
 
 
-def test_a_malicious_checkpoint_never_runs(own_run, tmp_path, evaluate):
+def test_evaluate_malicious_checkpoint_is_not_run(own_run, tmp_path, evaluate):
     class Runs:
         def __reduce__(self):
             return exec, (f"open({str(tmp_path / 'PWNED')!r}, 'w')",)
@@ -239,7 +239,7 @@ def test_one_checkpoint_that_does_not_fit_is_named_and_the_rest_done(change, rea
 
 
 @pytest.mark.parametrize("options", [("--batch-size", 7), ("--cache", 0)])
-def test_the_tables_are_the_same_however_images_come(options, own_run, evaluate):
+def test_evaluate_any_batch_size_and_cache_gives_the_same_tables(options, own_run, evaluate):
     ran = evaluate(own_run.folder, *own_run.options, "--templates")
     other = evaluate(own_run.folder, *own_run.options, "--templates", *options, out="other")
     assert ran.code == other.code == 0
@@ -400,7 +400,7 @@ def test_without_templates_a_network_without_a_classifier_fails(options, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_second_call_does_not_load_torch(own_run, few, tmp_path):
+def test_evaluate_again_loads_no_torch(own_run, few, tmp_path):
     script = "import sys; from dsi_cli.cli.app import main_with_exit_code; code = main_with_exit_code(sys.argv[1:]);"
     script += "print(code, [name for name in ('torch', 'torchvision', 'timm', 'transformers') if name in sys.modules])"
     arguments = ["analyze", own_run.folder, "-o", tmp_path / "out", "--test", few, "--draws", 0, *own_run.options]
@@ -423,14 +423,14 @@ def test_a_second_call_does_not_load_torch(own_run, few, tmp_path):
         (("--batch-size", 10, "--cache", 0, "--epochs", 1, "--centred"), 0),
     ],
 )
-def test_what_shapes_the_results_makes_them_again(options, count, own_run, evaluate, evaluations):
+def test_evaluate_again_after_changed_options(options, count, own_run, evaluate, evaluations):
     evaluate(own_run.folder, *own_run.options)
     del evaluations[:]
     ran = evaluate(own_run.folder, *own_run.options, *options)
     assert (ran.code, len(evaluations)) == (0, count)
 
 
-def test_changed_data_or_code_make_them_anew(make_own, few, nets, tmp_path, evaluate, evaluations):
+def test_evaluate_again_after_changed_data_or_code(make_own, few, nets, tmp_path, evaluate, evaluations):
     run = make_own(tmp_path / "own")
     data, code = tmp_path / "images", tmp_path / "changing_nets.py"
     shutil.copytree(few, data)
@@ -447,7 +447,7 @@ def test_changed_data_or_code_make_them_anew(make_own, few, nets, tmp_path, eval
     assert len(evaluations) == 6
 
 
-def test_a_changed_helper_of_the_model_makes_them_anew(make_own, nets, tmp_path, evaluate, evaluations, monkeypatch):
+def test_evaluate_again_after_a_changed_helper(make_own, nets, tmp_path, evaluate, evaluations, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     run, helper = make_own(tmp_path / "own"), tmp_path / "helper_of_nets.py"
     shutil.copy(nets, helper)
@@ -462,7 +462,7 @@ def test_a_changed_helper_of_the_model_makes_them_anew(make_own, nets, tmp_path,
 
 
 @pytest.mark.slow
-def test_a_call_that_was_killed_goes_on_where_it_was(make_own, tmp_path, few, evaluate, evaluations):
+def test_evaluate_killed_is_continued(make_own, tmp_path, few, evaluate, evaluations):
     run = make_own(tmp_path / "own", epochs=4)
     out = tmp_path / "out"
     options = (*run.options, "--templates", "--batch-size", 20, "--model-arg", "slow=0.1")

@@ -33,7 +33,7 @@ def curve(out, **where):
     return dict(zip(table["epoch"], table["value"], strict=True))
 
 
-def test_a_log_above_several_runs_is_nobodys(tmp_path):
+def test_analyze_log_above_several_runs_is_not_used(tmp_path):
     for run in ("a", "b"):
         save(tmp_path / "runs" / run / "epoch_1.pt", 1)
     (tmp_path / "runs/results.csv").write_text("epoch,test_acc\n1,0.5\n")
@@ -96,7 +96,7 @@ def test_labels_that_come_twice_and_weights_that_are_left_out_are_told(tmp_path)
     assert "best.pt: epoch 1 again, as in epoch1.pt, with other weights" in warnings[1]
 
 
-def test_an_order_that_is_a_guess_is_told(tmp_path):
+def test_analyze_guessed_order_of_files_warns(tmp_path):
     (tmp_path / "run").mkdir()
     for name in ("start", "middle", "end"):
         torch.save({"fc.weight": torch.randn(6, 8)}, tmp_path / "run" / f"{name}.pt")
@@ -116,7 +116,7 @@ def test_a_log_that_tells_finished_epochs_later_also_tells_of_what_is_gone(tmp_p
     assert set(zip(table["epoch"], table["epochs_completed"], strict=True)) == {(0, 0), (1, 1)}
 
 
-def test_a_folder_of_somebody_elses_is_not_touched(tmp_path):
+def test_analyze_output_of_something_else_is_not_touched(tmp_path):
     save(tmp_path / "run/epoch_1.pt", 1)
     mine = tmp_path / "out/.tmp/mine"
     mine.mkdir(parents=True)

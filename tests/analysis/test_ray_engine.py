@@ -60,7 +60,7 @@ def evaluated(own_run, few, tmp_path, monkeypatch):
     return made
 
 
-def test_copies_give_the_same_and_say_it_once(evaluated, tmp_path):
+def test_ray_copies_give_the_same_results_and_warnings_once(evaluated, tmp_path):
     next((tmp_path / "images").rglob("*.png")).write_bytes(b"no image")
     found, said = evaluated()
     assert "leaves out 1 image that cannot be decoded" in " ".join(said)

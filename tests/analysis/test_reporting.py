@@ -18,7 +18,7 @@ def summary(make_run, tmp_path):
     return analyze([make_run()], tmp_path / "out", Options(draws=0))
 
 
-def test_it_is_written_anew_only_if_the_tables_changed(summary, tmp_path):
+def test_report_is_written_again_only_if_tables_changed(summary, tmp_path):
     out, told = tmp_path / "out", []
     path = report_file.write_report(out, progress=lambda *event: told.append(event))
     assert path == out / "report.html"
@@ -34,20 +34,20 @@ def test_it_is_written_anew_only_if_the_tables_changed(summary, tmp_path):
     assert "5 checkpoints · epochs 0 to 4" in path.read_text(encoding="utf-8")
 
 
-def test_another_version_of_dsi_writes_it_anew(summary, tmp_path, monkeypatch):
+def test_report_of_another_version_is_written_again(summary, tmp_path, monkeypatch):
     path = report_file.write_report(tmp_path / "out")
     before = path.stat().st_ino
     monkeypatch.setattr(report_file, "__version__", "99")
     assert report_file.write_report(tmp_path / "out").stat().st_ino != before
 
 
-def test_a_damaged_matrix_is_told(summary, tmp_path):
+def test_report_of_a_damaged_matrix_has_the_reason(summary, tmp_path):
     (tmp_path / "out" / "csms" / "run" / "ncsm" / "1.parquet").write_bytes(b"damaged")
     report_file.add_report(summary)
     assert "1.parquet cannot be read" in summary.report_problem
 
 
-def test_predictions_that_name_a_pipe_hold_nothing_up(summary, tmp_path):
+def test_report_with_a_pipe_as_image_does_not_wait(summary, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     paths = [str(tmp_path / "pipe"), f"{tmp_path}/pipe#1", f"{tmp_path}/pipe/x.png", "/dev/zero", "a\0b"]
     write_predictions(tmp_path / "out", [0, 1, 2, 3, 4], [1, 2, 3, 4, 5], path=paths, epoch=3)
@@ -57,7 +57,7 @@ def test_predictions_that_name_a_pipe_hold_nothing_up(summary, tmp_path):
     assert "data:image" not in page
 
 
-def test_the_notebook_writes_it_unless_told_not_to(make_run, tmp_path):
+def test_analyze_function_writes_the_report_by_default(make_run, tmp_path):
     folder = make_run()
     dsi_cli.analyze(folder, tmp_path / "a", draws=0)
     assert (tmp_path / "a" / "report.html").is_file()
@@ -68,7 +68,7 @@ def test_the_notebook_writes_it_unless_told_not_to(make_run, tmp_path):
         dsi_cli.analyze(folder, tmp_path / "b", draws=0)
 
 
-def test_while_training_writes_it_takes_a_tenth_of_the_time(summary, monkeypatch):
+def test_watch_writes_the_report_in_a_tenth_of_the_time(summary, monkeypatch):
     now, written = [0.0], []
 
     def add(_summary, _progress):

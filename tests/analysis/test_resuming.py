@@ -57,7 +57,7 @@ def assert_matrices_are(out, run, weights):
         assert_array_equal(frames.csm(epoch=epoch, run=run), weight_similarity(weight.numpy()))
 
 
-def test_a_second_call_reads_no_head(make_run, tmp_path, monkeypatch, dsi):
+def test_analyze_again_reads_no_head(make_run, tmp_path, monkeypatch, dsi):
     run, out = make_run(), tmp_path / "out"
     (first,) = analyze([run], out, QUICK).runs
     assert (first.read, first.reused) == (4, 0)
@@ -72,7 +72,7 @@ def test_a_second_call_reads_no_head(make_run, tmp_path, monkeypatch, dsi):
     assert ended.out.startswith("Nothing new: 4 checkpoints already analysed.")
 
 
-def test_what_failed_or_is_a_duplicate_is_known_too(make_run, tmp_path, monkeypatch):
+def test_analyze_again_reads_no_failed_or_duplicate_checkpoint(make_run, tmp_path, monkeypatch):
     run, out = make_run(), tmp_path / "out"
     shutil.copyfile(run / "epoch_3.pt", run / "best.pt")
     save_head(run / "epoch_4.pt", torch.full((8, 8), torch.nan), epoch=4)
@@ -96,7 +96,7 @@ def test_a_deleted_checkpoint_gives_way_to_a_new_file_of_its_epoch(make_run, tmp
     assert_matrices_are(out, "run", dict(enumerate(heads(4))) | {2: other})
 
 
-def test_other_labels_change_the_alignment_alone(make_run, tmp_path, monkeypatch):
+def test_analyze_with_other_labels_changes_only_the_alignment(make_run, tmp_path, monkeypatch):
     run, out = make_run(), tmp_path / "out"
     analyze([run], out, QUICK)
     before = contents(out)
@@ -125,7 +125,7 @@ def test_other_labels_change_the_alignment_alone(make_run, tmp_path, monkeypatch
         Options(draws=0, head="fc.weight"),
     ],
 )
-def test_other_options_and_back(options, make_run, tmp_path):
+def test_analyze_with_other_options_and_back_equals_a_first_call(options, make_run, tmp_path):
     run, out = make_run(epochs=2), tmp_path / "out"
     analyze([run], out, QUICK)
     before = contents(out)
@@ -137,7 +137,7 @@ def test_other_options_and_back(options, make_run, tmp_path):
     assert contents(out) == before
 
 
-def test_the_choice_of_a_head_in_one_run_says_nothing_of_another(make_run, tmp_path):
+def test_analyze_head_option_holds_for_one_run(make_run, tmp_path):
     one, two, out = make_run("one"), make_run("two", seed=1), tmp_path / "out"
     save_head(one / "epoch_4.pt", heads(1, seed=2)[0], epoch=4)
     state = {"state_dict": {"head.weight": heads(1, seed=3)[0], "head.bias": torch.zeros(8)}, "epoch": 5}
@@ -150,7 +150,7 @@ def test_the_choice_of_a_head_in_one_run_says_nothing_of_another(make_run, tmp_p
     assert told == {"one": {"ok": 5}, "one/epoch_5": {"ok": 1}}
 
 
-def test_the_same_name_from_another_place_is_refused(make_run, tmp_path):
+def test_analyze_run_of_the_same_name_from_another_folder_is_refused(make_run, tmp_path):
     here, there, out = make_run("run"), make_run("elsewhere/run", seed=1), tmp_path / "out"
     analyze([here], out, QUICK)
     before = contents(out)
@@ -159,7 +159,7 @@ def test_the_same_name_from_another_place_is_refused(make_run, tmp_path):
     assert contents(out) == before
 
 
-def test_saves_within_an_epoch_are_all_kept(make_run, tmp_path, monkeypatch):
+def test_analyze_keeps_all_saves_within_an_epoch(make_run, tmp_path, monkeypatch):
     run, out, weights = make_run(epochs=0), tmp_path / "out", heads(4)
     save_head(run / "a.pt", weights[0], epoch=0, global_step=10)
     save_head(run / "b.pt", weights[1], epoch=1, global_step=20)
@@ -214,7 +214,7 @@ def longer(tmp_path_factory):
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
 )
-def test_an_interrupt_has_its_exit_code_and_can_be_gone_on_from(number, code, longer, tmp_path):
+def test_analyze_interrupted_exits_with_its_code_and_can_be_continued(number, code, longer, tmp_path):
     run, out = longer / "run", tmp_path / "out"
     process = started(run, out)
     wait_for(lambda: len(matrices(out)) >= 5, process)

@@ -94,7 +94,7 @@ def assert_answers_are(out, predictions, run="run"):
 
 
 @pytest.mark.parametrize("way", ["beside", "named"])
-def test_a_second_call_changes_nothing_and_opens_no_checkpoint(way, make_run, tmp_path, monkeypatch):
+def test_analyze_again_with_predictions_changes_nothing(way, make_run, tmp_path, monkeypatch):
     run, out = make_run(), tmp_path / "out"
     options = QUICK
     if way == "beside":
@@ -140,7 +140,7 @@ def test_changed_predictions_of_one_epoch_make_that_epoch_anew(make_run, tmp_pat
     assert_same_output(out, tmp_path / "fresh")
 
 
-def test_a_new_checkpoint_and_a_row_for_it(make_run, tmp_path):
+def test_analyze_new_checkpoint_with_a_new_row_writes_only_its_files(make_run, tmp_path):
     run, out, predictions = make_run(epochs=5), tmp_path / "out", drawn(5)
     (run / "epoch_4.pt").rename(tmp_path / "later.pt")
     lay_beside(run, predictions[:4])
@@ -155,7 +155,7 @@ def test_a_new_checkpoint_and_a_row_for_it(make_run, tmp_path):
     assert_same_output(out, tmp_path / "fresh")
 
 
-def test_other_options_of_curves_leave_the_answers(make_run, tmp_path):
+def test_analyze_other_curve_options_keep_the_predictions(make_run, tmp_path):
     run, out = make_run(), tmp_path / "out"
     lay_beside(run, drawn(4))
     analyze([run], out, QUICK)
@@ -169,7 +169,7 @@ def test_other_options_of_curves_leave_the_answers(make_run, tmp_path):
     assert contents(out) == before
 
 
-def test_rows_for_the_usable_epochs_alone_are_told(make_run, tmp_path):
+def test_analyze_rows_for_the_usable_epochs_alone_warn(make_run, tmp_path):
     run, predictions = make_run(), drawn(4)
     (run / "epoch_1.pt").write_bytes(b"damaged")
     lay_beside(run, predictions)
@@ -265,7 +265,7 @@ def test_other_predictions_of_fewer_epochs_keep_the_old_ones_and_do_not_count_th
     assert (summary.warnings, contents(out)) == ([], before)
 
 
-def test_the_other_split_leaves_the_first(make_run, tmp_path):
+def test_analyze_another_split_keeps_the_first(make_run, tmp_path):
     run, out = make_run(), tmp_path / "out"
     analyze([run], out, written(tmp_path / "test.npz", drawn(4)))
     files = stamps(out)
@@ -286,7 +286,7 @@ def test_the_other_split_leaves_the_first(make_run, tmp_path):
 # Which epochs
 
 
-def test_an_epoch_that_the_file_lacks_has_no_answer(make_run, tmp_path):
+def test_analyze_epoch_without_predictions_has_the_reason(make_run, tmp_path):
     run, out, predictions = make_run(), tmp_path / "out", drawn(4)
     options = written(tmp_path / "answers.npz", np.vstack([predictions[[2, 0]], drawn(1, seed=3)]), [2, 0, 9])
     summary = analyze([run], out, options)
@@ -404,7 +404,7 @@ def test_strays_and_damaged_files_are_set_right(make_run, tmp_path):
         assert contents(out) == before, part
 
 
-def test_one_runs_answers_say_nothing_of_anothers(make_run, tmp_path):
+def test_analyze_another_run_keeps_the_predictions_of_the_first(make_run, tmp_path):
     one, two, out = make_run("one"), make_run("two", seed=1), tmp_path / "out"
     lay_beside(one, drawn(4))
     lay_beside(two, drawn(4, seed=1))
@@ -455,7 +455,7 @@ def moments(files):
 
 
 @pytest.mark.parametrize("files", moments(ALL_FILES))
-def test_a_call_that_dies_is_gone_on_from(files, make_run, tmp_path, monkeypatch):
+def test_analyze_killed_at_any_file_is_continued(files, make_run, tmp_path, monkeypatch):
     run, out = make_run(), tmp_path / "out"
     lay_beside(run, drawn(4))
     analysed_up_to(run, out, QUICK, files, monkeypatch)
@@ -471,7 +471,7 @@ def test_a_call_that_dies_is_gone_on_from(files, make_run, tmp_path, monkeypatch
 
 @pytest.mark.slow
 @pytest.mark.parametrize("files", range(3 * 4 + 3))
-def test_a_call_that_dies_half_way_to_other_predictions(files, make_run, tmp_path, monkeypatch):
+def test_analyze_killed_between_two_predictions_mixes_none(files, make_run, tmp_path, monkeypatch):
     """Whether they are given again or the first ones are: no answer may be of the counts of one and the samples of another."""
     run, out, other = make_run(), tmp_path / "out", tmp_path / "other"
     one, two = written(tmp_path / "one.npz", drawn(4)), written(tmp_path / "two.npz", drawn(4, seed=1))

@@ -107,7 +107,7 @@ def test_a_file_that_grows_keeps_no_other_waiting(make_run, watched, tmp_path):
     assert tables(tmp_path / "out")["checkpoints"]["status"].to_list() == ["ok", "ok"]
 
 
-def test_training_that_has_not_begun(watched, tmp_path):
+def test_watch_before_the_training_waits(watched, tmp_path):
     run = tmp_path / "runs" / "run"
     moments = (nothing, lambda: run.mkdir(parents=True), nothing, saves(run, 0), nothing)
     assert watched([run], *moments) == [
@@ -117,7 +117,7 @@ def test_training_that_has_not_begun(watched, tmp_path):
     ]
 
 
-def test_files_that_are_overwritten(make_run, watched, tmp_path):
+def test_watch_overwritten_files_are_analysed_once_per_epoch(make_run, watched, tmp_path):
     """``last.pt`` beside an epoch's own file is a copy, ``best.pt`` of old is one as well."""
     run = make_run(epochs=0)
     moments = []
@@ -137,7 +137,7 @@ def test_what_the_trainer_deletes_is_kept(make_run, watched, tmp_path):
 
 
 @pytest.mark.parametrize("shift", [-(10**6), 10**6])
-def test_the_clock_of_another_machine(shift, make_run, watched):
+def test_watch_files_with_another_clock_are_analysed(shift, make_run, watched):
     run = make_run(epochs=1)
 
     def touched(path, seconds):
@@ -169,7 +169,7 @@ def test_a_folder_that_vanishes_between_listing_and_analysis(is_empty, make_run,
     assert new == updated(("run", 0))
 
 
-def test_until_an_epoch(make_run, watched):
+def test_watch_until_epoch_ends_with_the_epoch(make_run, watched):
     run = make_run(epochs=2)
     moments = (nothing, saves(run, 2), nothing, saves(run, 4), nothing, nothing)
     events = watched([run], *moments, until_epoch=3)
@@ -204,7 +204,7 @@ def test_idle_ends_it_with_the_last_row_of_the_log(make_run, watched, tmp_path):
     assert_same_output(tmp_path / "out", tmp_path / "plain")
 
 
-def test_what_waiting_cannot_put_right_ends_it(make_run, watched, tmp_path):
+def test_watch_with_wrong_usage_ends(make_run, watched, tmp_path):
     run = make_run(epochs=1)
     labels = tmp_path / "labels.txt"
     labels.write_text("cat\ndog\n", encoding="utf-8")

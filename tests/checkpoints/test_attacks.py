@@ -79,7 +79,7 @@ def test_a_file_that_asks_for_much_ends_soon_and_small(name, tmp_path):
     assert status in (("ok",) if name == "many-entries" else ("failed", "pending"))
 
 
-def test_a_text_of_too_many_values_is_refused():
+def test_parse_json_with_too_many_values_is_refused():
     assert parse_json(b"[" + b"0," * 900_000 + b"0]")[-1] == 0
     with pytest.raises(ValueError, match="more than 1000000 values"):
         parse_json(b"[" + b"0," * 1_000_000 + b"0]")

@@ -194,7 +194,7 @@ def test_links_are_followed_wherever_they_lead(what, tmp_path):
     assert arrays(main)[NAME].shape == (500, 500)
 
 
-def test_pipes_are_refused(tmp_path):
+def test_orbax_pipe_in_place_of_a_file_is_refused(tmp_path):
     main = store(tmp_path, {NAME: KERNEL}, base="folders")
     chunk = tmp_path / NAME / "0.0"
     chunk.unlink()

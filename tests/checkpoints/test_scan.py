@@ -24,7 +24,7 @@ def aged(path: Path, seconds: float) -> Path:
     return path
 
 
-def test_a_record_says_all_that_is_known(state_dict, tmp_path):
+def test_scan_record_has_all_fields(state_dict, tmp_path):
     path = tmp_path / "run" / "epoch_3.pth"
     path.parent.mkdir()
     torch.save({"model": state_dict, "epoch": 3, "global_step": 40, "train_loss": 1.5}, path)
@@ -170,7 +170,7 @@ def adam() -> dict:
         ({"epoch": 0}, None),
     ],
 )
-def test_what_shows_that_epoch_0_is_before_training(tree, counts_from, state_dict, tmp_path, record_of):
+def test_scan_counts_from_follows_the_contents(tree, counts_from, state_dict, tmp_path, record_of):
     torch.save({**tree, "model": state_dict}, tmp_path / "x.pt")
     assert record_of(tmp_path / "x.pt").counts_from == counts_from
 

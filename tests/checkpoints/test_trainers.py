@@ -91,12 +91,12 @@ def test_a_pickled_module_gives_the_names_of_its_state_dict():
         (None, PLAIN, None),
     ],
 )
-def test_trainers_are_told_by_what_they_write(tree, name, counts_from):
+def test_trainer_of_contents_is_recognised(tree, name, counts_from):
     found = trainer_of(tree)
     assert (found.name, found.counts_from) == (name, counts_from)
 
 
-def test_metadata_is_plain():
+def test_plain_data_holds_only_plain_values():
     tree = inert(
         {
             "args": argparse.Namespace(model="resnet18", classes=["a", "b"], out=PurePosixPath("x")),

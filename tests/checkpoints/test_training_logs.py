@@ -12,7 +12,7 @@ def written(path, text):
     return path
 
 
-def test_rows_of_one_epoch_are_joined(tmp_path):
+def test_read_log_joins_rows_of_one_epoch(tmp_path):
     """As Lightning writes: train and validation values in rows of their own, the last value counts."""
     text = (
         "epoch,step,train_loss_epoch,val_loss,val_acc,lr-SGD\n"
@@ -26,7 +26,7 @@ def test_rows_of_one_epoch_are_joined(tmp_path):
     assert not log.begins_before_training
 
 
-def test_the_trainer_state_of_hugging_face(tmp_path):
+def test_read_log_of_a_trainer_state_has_its_curves(tmp_path):
     history = [
         {"epoch": 0.5, "loss": 2.0, "learning_rate": 0.1, "step": 1},
         {"epoch": 1.0, "loss": 1.5, "step": 2},
@@ -51,7 +51,7 @@ def test_the_trainer_state_of_hugging_face(tmp_path):
         "epoch\n1,2,3,4\n",
     ],
 )
-def test_garbage_has_no_curves(text, tmp_path):
+def test_read_log_of_garbage_has_no_curves(text, tmp_path):
     log = read_log(written(tmp_path / "log.csv", text))
     assert log is None or not any(log.by_epoch.values())
 
@@ -84,5 +84,5 @@ def test_a_log_is_found_in_the_first_place_that_has_one(tmp_path):
         ({"__metadata__": 3, 4: 5}, {}),
     ],
 )
-def test_scalars_inside_a_checkpoint(tree, expected):
+def test_curves_of_a_checkpoint_are_its_scalars(tree, expected):
     assert scalars_of(tree) == expected

@@ -15,7 +15,7 @@ def test_every_engine_has_a_module_that_opens_it(one):
     assert callable(importlib.import_module(f"dsi_cli.engines.{one.name}").open_engine)
 
 
-def test_threads_are_the_default():
+def test_open_engine_uses_threads_by_default():
     assert DEFAULT == "local"
     with open_engine(EngineOptions()) as engine:
         assert list(engine.map_in_order(abs, [-1, 2], None)) == [1, 2]
@@ -36,12 +36,12 @@ def test_threads_are_the_default():
         ({"name": "ray", "gpus_per_task": float("nan")}, r"^--gpus-per-task takes a part .*; nan is neither$"),
     ],
 )
-def test_a_choice_that_cannot_be_right(options, message):
+def test_open_engine_with_an_invalid_choice_raises(options, message):
     with pytest.raises(UsageError, match=message):
         EngineOptions(**options)
 
 
-def test_the_command_says_it_in_one_line(tmp_path):
+def test_analyze_with_an_invalid_engine_is_one_line(tmp_path):
     command = [sys.executable, "-m", "dsi_cli", "analyze", str(tmp_path), "--engine", "dask"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (2, "dsi: --engine takes local or ray; 'dask' is neither\n")

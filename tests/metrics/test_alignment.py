@@ -31,7 +31,7 @@ def near_identical(alignments: dict[str, Alignment], expected: dict[str, Alignme
 # The values
 
 
-def test_the_table_of_measures():
+def test_measures_table_equals_that_of_the_oracles():
     assert ALL == oracles.MEASURES
     assert set(oracles.DISTANCES) == metrics.DISTANCES
     assert metrics.DEFAULT_MEASURES == ("cosine", "ssim", "mae", "mse", "pearson", "spearman")
@@ -102,7 +102,7 @@ def test_lacking_classes_are_dropped_from_both(make_pair, lacking_b):
 
 
 @pytest.mark.parametrize("classes", [0, 1, 2, 3])
-def test_too_few_classes(make_pair, classes):
+def test_alignments_of_too_few_classes_have_the_reason(make_pair, classes):
     a, b = make_pair("asymmetric", 6)
     a[classes:] = a[:, classes:] = np.nan
     found = alignments(a, b, ALL, permutations=5)

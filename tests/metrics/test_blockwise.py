@@ -90,7 +90,7 @@ def test_alignments_are_those_of_the_whole_matrices_or_null_with_the_reason(clas
         (20, True, "constant matrix: all off-diagonal"),
     ],
 )
-def test_why_there_is_no_alignment(classes: int, constant: bool, reason: str) -> None:
+def test_blockwise_alignment_that_does_not_exist_has_the_reason(classes: int, constant: bool, reason: str) -> None:
     other = np.full((classes, classes), 0.5, dtype=np.float32) if constant else tied(classes)
     found, pearson = alignments_in_blocks(DenseRows(cosines(classes)), DenseRows(other), ["cosine", "ssim"], WALK)
     assert pearson is None

@@ -161,7 +161,7 @@ def test_a_correlation_is_divided_by_the_root_of_its_reliability(networks):
     assert b is not a
 
 
-def test_why_there_is_no_difference(networks):
+def test_difference_that_does_not_exist_has_the_reason(networks):
     a, b, reference = networks()
     few = alignment_difference(CsmPair(a[:3, :3], reference[:3, :3]), CsmPair(b[:3, :3], reference[:3, :3]))
     assert few.reason == "3 classes in all matrices: a difference needs 4 or more"

@@ -30,7 +30,7 @@ def slow_superclass_accuracy(counts, superclasses):
 
 
 @pytest.mark.parametrize("classes", [3, 6, 30])
-def test_equal_loops_over_samples(classes):
+def test_severity_and_superclass_accuracy_equal_loops_over_samples(classes):
     counts, heights, superclasses = example(classes)
     assert severity(counts, heights).value == pytest.approx(slow_severity(counts, heights))
     found = superclass_accuracy(counts, superclasses)

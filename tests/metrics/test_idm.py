@@ -47,7 +47,7 @@ def example(classes: int, ties: bool, empty: bool = False):
 @pytest.mark.parametrize(
     ("classes", "ties", "empty"), [(4, False, False), (7, True, False), (12, True, True), (30, False, True)]
 )
-def test_equals_a_loop_over_samples(variant, classes, ties, empty):
+def test_idm_equals_a_loop_over_samples(variant, classes, ties, empty):
     counts, csm = example(classes, ties, empty)
     kept = np.flatnonzero(counts.sum(axis=1) > 0)
     want = slow_idm(counts[np.ix_(kept, kept)], csm[np.ix_(kept, kept)], variant)
@@ -116,7 +116,7 @@ def test_classes_that_the_matrix_lacks_and_their_samples_do_not_count():
     assert (found.classes_used, found.samples_used) == (8, int(counts[np.ix_(kept, kept)].sum()))
 
 
-def test_nulls_have_their_reason():
+def test_idm_without_a_chance_level_has_the_reason():
     csm = example(5, ties=False)[1]
     right = idm(np.eye(5, dtype=int), csm)
     assert (right["errors"].value, right["errors"].reason) == (None, "no mistake")
@@ -141,7 +141,7 @@ def test_ranks_are_those_of_the_definition():
 
 @pytest.mark.parametrize("variant", ["all", "errors", "macro"])
 @pytest.mark.parametrize("classes", [3, 7, 9])
-def test_what_stands_beside_a_value_follows_from_it(variant, classes):
+def test_idm_excess_and_z_follow_from_value_and_chance(variant, classes):
     counts, csm = example(classes, ties=True)
     found = idm(counts, csm)[variant]
     assert found.variant == variant

@@ -46,7 +46,7 @@ def test_skewness_is_that_of_all_relabellings(classes, make):
 
 @pytest.mark.parametrize("skew", [-0.8, -0.1, 1e-6, 0.05, 0.4, 1.5])
 @pytest.mark.parametrize("z", [-3.0, 0.0, 3.0, 6.0])
-def test_tail_is_scipys(skew, z):
+def test_pearson_3_tail_equals_scipy(skew, z):
     expected = stats.pearson3.sf(z, skew) if abs(skew) > 1e-4 else stats.norm.sf(z)
     assert upper_tail(z, skew) == pytest.approx(expected, rel=1e-6, abs=1e-300)
 

@@ -19,7 +19,7 @@ def off(matrix):
 
 
 @pytest.mark.parametrize("classes", [5, 12, 40])
-def test_equals_the_formula(classes):
+def test_partial_mantel_equals_the_formula(classes):
     a, b, given = three(classes)
     ab, ag, bg = (np.corrcoef(off(x), off(y))[0, 1] for x, y in ((a, b), (a, given), (b, given)))
     expected = (ab - ag * bg) / np.sqrt((1 - ag**2) * (1 - bg**2))
@@ -38,7 +38,7 @@ def test_the_null_is_that_of_all_relabellings_of_a_residual():
     assert found.z == pytest.approx(found.value / np.std(null))
 
 
-def test_what_a_common_cause_explains_is_gone():
+def test_partial_mantel_removes_a_common_cause():
     rng = np.random.default_rng(0)
     looks = np.corrcoef(rng.normal(size=(60, 9)))
     a, b = (looks + 0.5 * np.corrcoef(rng.normal(size=(60, 9))) for _ in range(2))
@@ -46,7 +46,7 @@ def test_what_a_common_cause_explains_is_gone():
     assert abs(partial_mantel(a, b, looks, draws=0).value) < 0.1
 
 
-def test_a_constant_matrix_explains_nothing():
+def test_partial_mantel_given_a_constant_matrix_is_the_plain_correlation():
     a, b, _ = three(12)
     found = partial_mantel(a, b, np.full((12, 12), 0.3), draws=0)
     assert found.value == pytest.approx(np.corrcoef(off(a), off(b))[0, 1])

@@ -29,7 +29,7 @@ def scikit_image(x: np.ndarray, y: np.ndarray, step: int = 1) -> float:
 
 
 @pytest.mark.parametrize("classes", [MIN_CLASSES, 13, 24, 137, 138, 267, 300])
-def test_equals_scikit_image(classes):
+def test_ssim_equals_scikit_image(classes):
     x, y = images(classes)
     assert_allclose(ssim(x, y), scikit_image(x, y), rtol=1e-9)
     assert_allclose(ssim(x.astype(np.float32), y.astype(np.float32)), ssim(x, y), atol=1e-5)
@@ -43,7 +43,7 @@ def test_shifted_ssim_equals_scikit_image_of_each_part(step):
     assert_allclose(found, [scikit_image(part, y, step) for part in parts], rtol=1e-9)
 
 
-def test_range():
+def test_ssim_is_within_its_range():
     x, _ = images(20)
     assert_allclose(ssim(x, x), 1.0, rtol=1e-12)
     board = np.indices((20, 19)).sum(axis=0) % 2 * 1.0

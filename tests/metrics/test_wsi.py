@@ -22,7 +22,7 @@ def test_wsi_equals_the_oracle(make_pair, kind, classes):
         assert_allclose(min_wsi(csm, q), oracles.wsi(csm, "min", q), atol=1e-9)
 
 
-def test_the_default_quantile(make_pair):
+def test_wsi_default_quantile_is_that_of_the_paper(make_pair):
     csm, _ = make_pair("symmetric", 60)
     assert WSI_QUANTILE == 0.95
     assert max_wsi(csm) == max_wsi(csm, 0.95) != max_wsi(csm, 0.94)
@@ -34,7 +34,7 @@ def test_an_exact_simplex_has_minus_one_over_c_less_one():
     assert_allclose([mean_wsi(simplex), max_wsi(simplex), min_wsi(simplex)], -1 / 7, rtol=1e-12)
 
 
-def test_permuting_the_classes_changes_nothing(make_pair):
+def test_wsi_of_permuted_classes_is_the_same(make_pair):
     csm, _ = make_pair("tied-symmetric", 30)
     order = np.random.default_rng(14).permutation(30)
     shown = csm[np.ix_(order, order)]

@@ -135,7 +135,7 @@ def test_names_that_no_wordnet_has_are_matched_by_name(tmp_path):
     assert (found.by, found.order.tolist()) == ("name", [1, 0, 2, 3, 4, 5, 6, 7])
 
 
-def test_other_classes_are_not_compared(tmp_path):
+def test_compare_runs_of_other_classes_has_the_reason(tmp_path):
     labels = ["cat", "dog", "apple", "pear", "car", "bus", "tree", "house"]
     out = write_output(tmp_path / "out", write_run(tmp_path / "a"), write_run(tmp_path / "b", labels=labels))
     found = compare([out])
@@ -213,7 +213,7 @@ def test_mistakes_are_compared_from_counts_if_single_predictions_are_not_stored(
     assert found["widm"].p_value is not None
 
 
-def test_values_are_those_of_the_curves(two):
+def test_compare_values_equal_the_curves(two):
     rows = {row.quantity: row for row in compare([two]).equal[0].rows}
     curves = Results(two).curves
     for name, where, column in (
@@ -231,7 +231,7 @@ def test_values_are_those_of_the_curves(two):
             assert [rows[name].first, rows[name].second] == pytest.approx(found), name
 
 
-def test_identical_runs_do_not_differ(two, tmp_path):
+def test_compare_identical_runs_have_no_difference(two, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(two, copy)
     found = compare([two, copy], ComparisonOptions(("out/fast", "copy/fast")))
@@ -459,7 +459,7 @@ def test_classes_seen_differently_are_those_whose_ranks_correlate_least(two):
 # what is said beside
 
 
-def test_notes_name_different_options(tmp_path):
+def test_compare_notes_name_different_options(tmp_path):
     first = write_output(tmp_path / "one", write_run(tmp_path / "a"))
     second = write_output(tmp_path / "two", write_run(tmp_path / "b", seed=1), measures=("cosine",), quantiles=(0.9,))
     notes = compare([first, second]).notes

@@ -120,7 +120,7 @@ def test_the_ranks_of_all_mistakes_make_the_idm(analysed, run):
         assert 1 - np.mean([getattr(row, rank) for row in found.rows]) / last == pytest.approx(value)
 
 
-def test_what_is_asked_for(made):
+def test_mistakes_query_selects_epoch_classes_and_number(made):
     out = made()
     target, prediction, score = answers()
     counts = np.zeros((8, 8), int)
@@ -187,7 +187,7 @@ def test_names_that_classes_share_have_their_index(made):
     assert (row.sample, row.truth_index, row.prediction_index) == (1, 2, 0)
 
 
-def test_title_and_legend(made):
+def test_mistakes_title_and_legend_describe_the_query(made):
     out = made()
     write_predictions(out, [0, 0, 1], [1, 1, 0])
     write_counts(out, np.eye(8, k=1, dtype=int))

@@ -26,7 +26,7 @@ def summed(features, targets, classes: int):
 
 @pytest.mark.parametrize(("classes", "samples", "width"), [(2, 2, 1), (3, 40, 5), (10, 300, 36), (40, 500, 128)])
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_equals_the_oracle(classes, samples, width, kind):
+def test_template_similarity_equals_the_oracle(classes, samples, width, kind):
     features, targets = featured(classes, samples, width)
     found = template_similarity(*(part.astype(kind) for part in summed(features, targets, classes)))
     assert_allclose(found, oracles_testset.template_similarity(features, targets, classes), rtol=0, atol=1e-6)

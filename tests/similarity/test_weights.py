@@ -27,7 +27,7 @@ def exact_head() -> np.ndarray:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_equals_the_oracle(shape, dtype):
+def test_weight_similarity_equals_the_oracle(shape, dtype):
     weight = head(*shape, dtype=dtype)
     assert_allclose(weight_similarity(weight), oracles.ncsm(weight), rtol=0, atol=1e-6)
     assert_allclose(centred_weight_similarity(weight), oracles.ncsm_centred(weight), rtol=0, atol=1e-6)
@@ -50,7 +50,7 @@ def test_scaling_the_weights_changes_nothing(scale, dtype):
     [(np.float32, -149), (np.float32, 121), (np.float64, -1074), (np.float64, -1060), (np.float64, 1017)],
     ids=["float32 denormal", "float32 huge", "float64 denormal", "float64 nearly denormal", "float64 huge"],
 )
-def test_the_ends_of_the_number_range(dtype, exponent):
+def test_weight_similarity_at_the_ends_of_the_number_range_is_exact(dtype, exponent):
     weight = exact_head()
     scaled = np.ldexp(weight, exponent).astype(dtype)
     assert np.isfinite(scaled).all()
@@ -72,7 +72,7 @@ def test_exactly_symmetric_with_a_unit_diagonal(similarity, shape):
 
 
 @pytest.mark.parametrize("similarity", BOTH)
-def test_the_input_is_left_alone(similarity):
+def test_weight_similarity_leaves_its_input_unchanged(similarity):
     weight = head(6, 5, np.float64)
     before = weight.copy()
     similarity(weight)

@@ -36,7 +36,7 @@ def test_every_value_of_the_curves_table_is_logged_under_its_name(out, expected)
         assert run.count == sum(map(len, expected(out, run.name).values()))
 
 
-def test_names_of_a_run_with_predictions(real):
+def test_points_of_a_run_with_predictions_have_their_names(real):
     (found,) = points.points_of_results(real)
     names = by_name(found)
     assert {

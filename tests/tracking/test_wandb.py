@@ -100,7 +100,7 @@ def test_nothing_but_the_curves_is_recorded(out, tmp_path):
     assert kinds <= {"header", "run", "files", "telemetry", "metric", "summary", "history", "exit"}
 
 
-def test_offline_asks_nobody(out, monkeypatch, dsi_process):
+def test_wandb_offline_makes_no_request(out, monkeypatch, dsi_process):
     """Whatever speaks HTTP would ask the proxy, which is here."""
     asked = []
 
@@ -125,7 +125,7 @@ def test_offline_asks_nobody(out, monkeypatch, dsi_process):
     assert asked == []
 
 
-def test_what_cannot_be_right_is_one_line(out, monkeypatch):
+def test_wandb_wrong_usage_is_one_line(out, monkeypatch):
     with raises("invalid-project", UsageError):
         log_curves(out, "wandb:a/b/c")
     with pytest.raises(UsageError, match=r"^W&B refuses these settings: Invalid project name 'a#b'"):
