@@ -103,23 +103,18 @@ def test_the_number_of_classes_and_channels_go_where_they_are_asked_for(name, ch
     ("spec", "arguments", "code"),
     [
         ("resnet18", {}, "unknown-model-format"),
-        ("timm:", {}, "unknown-model-format"),
         ("", {}, "unknown-model-format"),
         ("timm:resnet18x", {}, "unknown-model"),
-        ("timm:hf_hub:x/y", {}, "unknown-model"),
         ("timm:hf-hub:timm/test_vit.r160_in1k", {}, "unknown-model"),
         ("timm:../evil", {}, "unknown-model"),
-        ("timm:[a", {}, "unknown-model"),
         ("timm:test_resnet", {"depth": 3}, "model-not-built"),
         ("torchvision:zzz", {}, "unknown-model"),
         ("torchvision:fcn_resnet50", {}, "unknown-model"),
-        ("torchvision:hub:x/y", {}, "unknown-model"),
         ("torchvision:resnet18", {"depth": 3}, "model-not-built"),
         ("transformers:google/vit-base", {}, "no-config"),
         ("torchscript:gone.pt", {}, "file-missing"),
         ("gone.py:build", {}, "file-missing"),
         ("gone.module:build", {}, "user-code-failed"),
-        ("http://x.y:build", {}, "user-code-failed"),
     ],
 )
 def test_build_model_of_an_unknown_specification_raises(spec, arguments, code, tmp_path, monkeypatch):
@@ -145,9 +140,7 @@ def test_build_model_of_a_misspelled_name_lists_similar_ones(library, name):
         ("leaves", {}, "user-code-failed"),
         ("strict", {}, "missing-model-argument"),
         ("strict", {"depth": 2}, "unknown-model-argument"),
-        ("nothing", {"depth": 2}, "unknown-model-argument"),
         ("build", {"width": "wide"}, "user-code-failed"),
-        ("build", {"depth": 2}, "user-code-failed"),
     ],
 )
 def test_build_model_of_a_function_without_a_model_raises(name, arguments, code, nets):
