@@ -24,8 +24,8 @@ from dsi_cli.metrics.differences import (
     idm_difference,
     max_wsi_difference,
 )
-from dsi_cli.queries.class_geometry import by_class
-from dsi_cli.queries.phases import PHASE_NAMES
+from dsi_cli.queries.epoch_summary import PHASE_NAMES
+from dsi_cli.queries.run_classes import by_class
 
 PAGE = Path(__file__).parent / "findings.md"
 RUNS = {"cifar100-cnn": "CNN", "cifar100-vit": "ViT"}

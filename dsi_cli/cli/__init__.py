@@ -1,14 +1,11 @@
 """The command line: one module per command, without logic; the only package that imports Typer and rich.
 
-``app``             the table of commands, and how a call begins and ends
-``parameters``      Typer parameters from the declared options of ``dsi analyze`` and ``dsi watch``
-``shared_options``  options of ``dsi analyze`` that other commands have, too
-``console``         output and progress
-``urls``            options whose value is a URL
-``usage_errors``    wrong usage in one line, with a suggestion
-``logs``            the log of ``--verbose``
-``signals``         Ctrl-C and SIGTERM
-``completion``      what the shell proposes
+``app``       the table of commands, how a call begins and ends, and errors of usage
+``options``   the options of commands, and what the shell proposes for them
+``console``   output, progress, and the log of ``--verbose``
+``text``      text that a terminal can print
+``urls``      options whose value is a URL
+``signals``   Ctrl-C and SIGTERM
 """
 
 from __future__ import annotations

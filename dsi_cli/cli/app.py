@@ -1,6 +1,7 @@
-"""The table of commands, and how a call of a command begins and ends.
+"""The table of commands, how a call of a command begins and ends, and errors as one line each.
 
-A command's module is imported when the command is called or its help is printed.
+A command's module is imported when the command is called or its help is printed. Errors of usage come from click, or from the
+copy of click inside Typer.
 """
 
 from __future__ import annotations
@@ -10,16 +11,88 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, wraps
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from dsi_cli.cli import console, logs, signals, urls, usage_errors
-from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, TERMINATED, USAGE, DsiError
+from dsi_cli.cli import console, signals, urls
+from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, TERMINATED, USAGE, DsiError, nearest
+
+
+def is_wrong_usage(error: Exception) -> bool:
+    """Return whether an error is click's error for wrong usage: only these have this method."""
+    return hasattr(error, "format_message")
+
+
+def usage_line(error: Any, arguments: Sequence[str], commands: Mapping[str, Any]) -> str:
+    """Return what is wrong with a call.
+
+    Parameters
+    ----------
+    error : click's error
+    arguments : the arguments of the call
+    commands : click's command objects by name
+    """
+    word = next((argument for argument in arguments if not argument.startswith("-")), "")
+    name = word if word in commands else None
+    # Only the error for an unknown option has these two attributes.
+    if hasattr(error, "option_name") and hasattr(error, "possibilities"):
+        before = arguments[: arguments.index(word)] if word else arguments
+        is_before = any(argument.startswith(error.option_name) for argument in before)
+        return _unknown_option(error.option_name, name, commands, is_before=is_before)
+    if name is None:
+        near = nearest(word, commands)
+        if near is None and word and Path(word).exists():
+            return f"{word} is a path, not a command; run dsi analyze {word}"
+        hint = f"{near}, or dsi " if near else ""
+        return f"there is no command {word!r}; run dsi {hint}--help"
+    message = str(error.format_message()).rstrip(".").partition(", unable to")[0]
+    value = _wrong_value(error, arguments)
+    if value is not None and value not in message:
+        message += f"; found {value!r}"
+    return f"{message[:1].lower()}{message[1:]}; run dsi {name} --help"
+
+
+def _unknown_option(flag: str, name: str | None, commands: Mapping[str, Any], *, is_before: bool) -> str:
+    owners = [owner for owner, command in commands.items() if flag in _flags(command)]
+    if name is None or (is_before and name in owners):
+        hint = f"write dsi {name or owners[0]} ... {flag}" if owners else "run dsi --help"
+        return f"there is no option {flag} before the command; {hint}"
+    hint = ""
+    if owners:
+        hint = f"it is an option of {', '.join(f'dsi {owner}' for owner in owners)}; "
+    elif flag.startswith("--"):
+        known = [option.removeprefix("--") for option in _flags(commands[name]) if option.startswith("--")]
+        near = nearest(flag.removeprefix("--"), known)
+        hint = f"use --{near}, or " if near else ""
+    return f"dsi {name} has no option {flag}; {hint}run dsi {name} --help"
+
+
+def _flags(command: Any) -> list[str]:
+    return [
+        flag
+        for parameter in command.params
+        for flag in (*parameter.opts, *parameter.secondary_opts)
+        if flag.startswith("-")
+    ]
+
+
+def _wrong_value(error: Any, arguments: Sequence[str]) -> str | None:
+    """Return the value of the option that click could not read; None if the error is about no option."""
+    flags = getattr(getattr(error, "param", None), "opts", [])
+    for index, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if flag in flags and equals:
+            return value
+        if flag in flags and index + 1 < len(arguments):
+            return arguments[index + 1]
+    return None
+
 
 MAX_HELP_WIDTH = 110
 """The largest width of a help text, in columns."""
@@ -40,8 +113,9 @@ COMMANDS = {
     "demo": "Analyse two real runs that ship with the package",
     "doctor": "Print versions, and which packages are missing",
 }
-"""The commands with their purpose. Each is the function of its name in the module of its name; its docstring begins with the same
-words."""
+"""The commands with their purpose, with which the docstring of the command begins."""
+_MODULES = {"demo": "analyze", "report": "analyze"}
+"""The module of a command that is not in the module of its name."""
 PATH_ERRNOS = (
     errno.ENAMETOOLONG,
     errno.ENOENT,
@@ -69,7 +143,7 @@ def _with_signals(function: Callable[..., int]) -> Callable[..., int]:
             with (
                 signals.interrupted_by(signal.SIGINT),
                 signals.interrupted_by(signal.SIGTERM),  # a batch system sends it before it ends a job
-                logs.on_stderr(verbose=verbose),
+                console.log_on_stderr(verbose=verbose),
                 urls.with_local_paths(function.__name__, options) as local_options,
             ):
                 return function(*args, **local_options)
@@ -86,7 +160,7 @@ def _with_signals(function: Callable[..., int]) -> Callable[..., int]:
 
 def command_function(name: str) -> Callable[..., int]:
     """Return the function of a command."""
-    function: Callable[..., int] = getattr(import_module(f"dsi_cli.cli.{name}"), name)
+    function: Callable[..., int] = getattr(import_module(f"dsi_cli.cli.{_MODULES.get(name, name)}"), name)
     return function
 
 
@@ -237,15 +311,15 @@ def _invoke(arguments: list[str]) -> tuple[int, str | None]:
     except _Stopped as stopped:
         raise stopped.__cause__ or KeyboardInterrupt from None
     except Exception as error:
-        if not usage_errors.is_wrong_usage(error):
+        if not is_wrong_usage(error):
             raise
-        return USAGE, usage_errors.usage_line(error, arguments, command.commands)
+        return USAGE, usage_line(error, arguments, command.commands)
     return code if isinstance(code, int) else DONE, None
 
 
 def _missing_package(error: ModuleNotFoundError) -> tuple[int, str]:
     """Return the exit code and the message for a missing package. It is a bug if every command needs the package."""
-    from dsi_cli.diagnostics import NAMES, SERVES
+    from dsi_cli.cli.doctor import NAMES, SERVES
 
     module = (error.name or "").partition(".")[0]
     package = NAMES.get(module, module)

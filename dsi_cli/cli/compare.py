@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsi_cli.cli import completion, console
-from dsi_cli.cli.shared_options import Json, Quiet, option, require_page_paths
+from dsi_cli.cli import console
+from dsi_cli.cli.options import Json, Quiet, complete_runs, option, require_page_paths
 from dsi_cli.cli.text import cell, terminal_text
 from dsi_cli.errors import DONE, require_choice
 
@@ -28,7 +28,7 @@ FOREST_HALF = 7
 def compare(
     outputs: Annotated[list[Path], typer.Argument(metavar="OUTPUT", help="Output folders of dsi analyze, one or several.")],
     run: Annotated[
-        list[str] | None, option("--run", "NAME", "Compare only this run. Repeatable; all by default.", completion.runs)
+        list[str] | None, option("--run", "NAME", "Compare only this run. Repeatable; all by default.", complete_runs)
     ] = None,
     group: Annotated[
         str | None,
@@ -74,9 +74,9 @@ def compare(
     comparison = compare_runs(outputs, options)
     figures = []
     if out is not None:
-        from dsi_cli.figures import comparison as drawing
+        from dsi_cli.figures import curves
 
-        figures = [str(path) for path in drawing.save(comparison, out, as_format)]
+        figures = [str(path) for path in curves.save_comparison(comparison, out, as_format)]
         html = html or out / comparison_page.FILE
     page = None if html is None else str(comparison_page.save(comparison, options, outputs, html))
     if as_json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.shared_options import Ema, Head, Json, Labels, Quiet, option, require_page_paths
+from dsi_cli.cli.options import Ema, Head, Json, Labels, Quiet, option, require_page_paths
 from dsi_cli.cli.text import cell, shorten, terminal_text
 from dsi_cli.errors import DONE
 
@@ -174,7 +174,7 @@ def _print_pairs(found: Difference, most: int) -> None:
 
 
 def _print_groups(found: Difference, most: int) -> None:
-    from dsi_cli.queries.class_order import synset_words
+    from dsi_cli.queries.run_classes import synset_words
 
     groups = found.groups[found.groups["moved"] > 0]
     if groups.empty:

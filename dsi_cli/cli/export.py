@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from dsi_cli.cli import console
-from dsi_cli.cli.shared_options import Epoch, Kind, LogTo, Output, Quiet, Run, Split, option, switch
+from dsi_cli.cli.options import Epoch, Kind, LogTo, Output, Quiet, Run, Split, option, switch
 from dsi_cli.cli.summary import print_logged
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.queries.export import TABLES

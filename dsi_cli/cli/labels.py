@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from dsi_cli.cli import console
-from dsi_cli.cli.shared_options import Json, LabelList, MapFile, PartOfSpeech, Quiet, WordNetName, option, switch
+from dsi_cli.cli.options import Json, LabelList, MapFile, PartOfSpeech, Quiet, WordNetName, option, switch
 from dsi_cli.cli.text import shorten, terminal_text
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.store import atomic_write

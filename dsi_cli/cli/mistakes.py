@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from dsi_cli.cli import completion, console
-from dsi_cli.cli.shared_options import Epoch, Json, Output, Quiet, Run, option, switch
+from dsi_cli.cli import console
+from dsi_cli.cli.options import Epoch, Json, Output, Quiet, Run, complete_classes, option, switch
 from dsi_cli.cli.text import shorten, terminal_text
 from dsi_cli.errors import DONE, UsageError
-from dsi_cli.queries.class_distance import SURPRISE_LEGEND
+from dsi_cli.queries.matrices import SURPRISE_LEGEND
 
 if TYPE_CHECKING:
     from dsi_cli.queries.mistakes import ConfusedPair, Mistake, MistakeList
@@ -36,9 +36,9 @@ def mistakes(
             ("unreasonable", "reasonable"),
         ),
     ] = "unreasonable",
-    truth: Annotated[str | None, option("--truth", "CLASS", "List only samples of this class.", completion.classes)] = None,
+    truth: Annotated[str | None, option("--truth", "CLASS", "List only samples of this class.", complete_classes)] = None,
     prediction: Annotated[
-        str | None, option("--prediction", "CLASS", "List only samples with this prediction.", completion.classes)
+        str | None, option("--prediction", "CLASS", "List only samples with this prediction.", complete_classes)
     ] = None,
     pairs: Annotated[bool, switch("--pairs", "List only the confused pairs, not the samples.")] = False,
     sheet: Annotated[
@@ -101,8 +101,8 @@ def mistakes(
 def _make_sheet(listing: MistakeList[Mistake], sheet: Path, images: Path | None, *, quiet: bool) -> dict[int, str]:
     """Write the contact sheet; return the reason for each sample whose image could not be opened."""
     from dsi_cli.figures import image_grid
+    from dsi_cli.figures.image_grid import RelocatedImages
     from dsi_cli.inference.open_dataset import image_at
-    from dsi_cli.queries.relocated_images import RelocatedImages
 
     open_image = image_at
     if images is not None:

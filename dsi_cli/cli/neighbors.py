@@ -6,11 +6,11 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
-from dsi_cli.cli import completion, console
-from dsi_cli.cli.shared_options import Epoch, Json, Kind, Output, Quiet, Run, Split, option, switch
+from dsi_cli.cli import console
+from dsi_cli.cli.options import Epoch, Json, Kind, Output, Quiet, Run, Split, complete_classes, option, switch
 from dsi_cli.cli.text import cell, shorten, sparkline
 from dsi_cli.errors import DONE, UsageError
-from dsi_cli.queries.class_distance import SURPRISE_LEGEND
+from dsi_cli.queries.matrices import SURPRISE_LEGEND
 
 if TYPE_CHECKING:
     from dsi_cli.queries.neighbors import NeighborHistory, NeighborList
@@ -24,7 +24,7 @@ MAX_BARS = 24
 def neighbors(
     output: Output,
     class_name: Annotated[
-        str | None, option("--class", "CLASS", "The class whose neighbours are listed.", completion.classes)
+        str | None, option("--class", "CLASS", "The class whose neighbours are listed.", complete_classes)
     ] = None,
     epoch: Epoch = None,
     most: Annotated[int, option("--most -k", "NUMBER", "Number of rows.", min=1)] = 10,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from dsi_cli.cli import completion, console
-from dsi_cli.cli.shared_options import Json, Quiet, option, switch
+from dsi_cli.cli import console
+from dsi_cli.cli.options import Json, Quiet, complete_classes, complete_figures, complete_runs, option, switch
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.figures.catalogue import (
@@ -42,7 +42,7 @@ def plot(
         typer.Argument(
             metavar="FIGURE",
             help=f"Names: {', '.join(spec.name for spec in FIGURES)}, {ANIMATION}. Default: all figures that have data.",
-            autocompletion=completion.figures,
+            autocompletion=complete_figures,
         ),
     ] = None,
     out: Annotated[Path | None, option("--out -o", "DIR", "Folder for the files. Default: OUTPUT/figures.")] = None,
@@ -59,7 +59,7 @@ def plot(
     columns: Annotated[int, option("--columns", "NUMBER", "Columns of a page that a figure spans.", min=1, max=2)] = 1,
     run: Annotated[
         list[str] | None,
-        option("--run", "NAME", "Draw only this run. Repeatable.", completion.runs),
+        option("--run", "NAME", "Draw only this run. Repeatable.", complete_runs),
     ] = None,
     epochs: Annotated[str | None, option("--epochs", "EPOCHS", "Epochs for matrices: 0,5,30 or first:last:step.")] = None,
     kind: Annotated[
@@ -80,7 +80,7 @@ def plot(
             "--class",
             "NAME",
             "Class for the figure neighbors. Repeatable. Default: the class of lowest agreement.",
-            completion.classes,
+            complete_classes,
         ),
     ] = None,
     listed: Annotated[bool, switch("--list", "List the figures; with OUTPUT, those with data first.")] = False,

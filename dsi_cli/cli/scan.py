@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.shared_options import Ema, Head, Json, Labels, Quiet, Revisions, option, switch
+from dsi_cli.cli.options import Ema, Head, Json, Labels, Quiet, Revisions, option, switch
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, NOTHING, PARTIAL, CheckpointError, UsageError
 

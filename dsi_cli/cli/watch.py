@@ -11,7 +11,7 @@ from dsi_cli.analysis.option_groups import groups
 from dsi_cli.analysis.option_groups.text_values import epoch_filter, format_seconds
 from dsi_cli.cli import console, signals
 from dsi_cli.cli.analyze import read_options
-from dsi_cli.cli.parameters import instance, takes
+from dsi_cli.cli.options import instance, takes
 from dsi_cli.cli.summary import print_summary, summary_document
 from dsi_cli.cli.text import cell, terminal_text
 from dsi_cli.errors import DONE, UsageError

@@ -17,7 +17,7 @@ from dsi_cli.cli.labels import (
     print_rows,
     require_other,
 )
-from dsi_cli.cli.shared_options import (
+from dsi_cli.cli.options import (
     Json,
     LabelList,
     MapFile,

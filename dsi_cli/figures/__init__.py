@@ -2,12 +2,11 @@
 
 ``catalogue``       the list of figures, and their options
 ``save``            checks options, draws figures and writes files
-``curves``          curves over epochs, all runs overlaid
-``comparison``      curves of several runs for a comparison
+``curves``          curves over epochs of all runs, and of a comparison
 ``typicality``      typicality of right and wrong samples: curves, a table, histograms
 ``heatmaps``        matrices at chosen epochs side by side, and their difference to WordNet's
-``pairs``           the rank of each pair of classes in the network against that in WordNet
-``classes``         the agreement of single classes, and the neighbours of a class over epochs
+``classes``         the agreement of single classes, the neighbours of a class over epochs, and the ranks of all pairs
+``geometry``        norms, drift and spectrum of the class vectors
 ``dendrogram``      trees of the network's classes and of WordNet's, facing each other
 ``image_grid``      the worst mistakes as a grid of images
 ``animation``       matrix, WordNet and agreement over the epochs

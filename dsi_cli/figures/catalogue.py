@@ -42,7 +42,7 @@ class FigureOptions:
     measure: str | None = None
     """Measure of the SAI; the first in the table if None."""
     order: str = "taxonomy"
-    """Order of the classes: one of `dsi_cli.queries.class_order.ORDERS`."""
+    """Order of the classes: one of `dsi_cli.queries.run_classes.ORDERS`."""
     scale: str = "rank"
     """Scale of the heat maps: one of `SCALES`."""
     class_names: tuple[str, ...] | None = None
@@ -98,7 +98,7 @@ FIGURES = (
     FigureSpec(
         "difference", "rank of each pair in the network minus that in WordNet", _WITH_WORDNET, "heatmaps.difference"
     ),
-    FigureSpec("scatter", "rank of each pair in the network against that in WordNet", _WITH_WORDNET, "pairs.scatter"),
+    FigureSpec("scatter", "rank of each pair in the network against that in WordNet", _WITH_WORDNET, "classes.scatter"),
     FigureSpec("agreement_by_class", "agreement of each class with WordNet as dots", _LABELS, "classes.agreement"),
     FigureSpec(
         "neighbors", "rank (bump) chart of a class's neighbours over epochs (--class)", _MATRICES, "classes.neighbors"

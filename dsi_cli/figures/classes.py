@@ -1,22 +1,25 @@
-"""Single classes: the agreement of each class with WordNet, and the neighbours of a class over the epochs."""
+"""Single classes and pairs of classes: agreement with WordNet by class, neighbours over the epochs, and the ranks of all pairs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import curves
 from dsi_cli.figures.heatmaps import requested_frames, short_name
-from dsi_cli.figures.style import CHANCE
+from dsi_cli.figures.style import CHANCE, COLOURS, MORE
 from dsi_cli.metrics import NORMAL_QUANTILE
-from dsi_cli.queries.class_names import class_names
+from dsi_cli.queries import matrices
 from dsi_cli.queries.neighbors import NeighborQuery, neighbor_history
+from dsi_cli.queries.run_classes import class_names
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from dsi_cli.figures.catalogue import FigureOptions
@@ -112,3 +115,97 @@ def neighbors(results: Results, options: FigureOptions) -> Figure | None:
     drawing.format_epochs(figure)
     curves.finish(figure)
     return figure
+
+
+OUTLIERS = 4
+"""Number of named pairs of either kind: near in the network and far in WordNet, and the reverse."""
+MAX_DOTS = 600
+"""Maximum number of pairs that are dots; more pairs are counted in hexagons."""
+
+
+def scatter(results: Results, options: FigureOptions) -> Figure | None:
+    """Return the figure of the last requested epoch, one panel per run, or None without matrices or labels."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    parts = []
+    for frames in requested_frames(results, options):
+        epochs = [epoch for epoch in frames.epochs if options.epochs is None or epoch in options.epochs]
+        reference = matrices.reference_matrix(results, frames.run)
+        if epochs and reference is not None:
+            values = matrices.epoch_matrix(results, frames, epochs[-1])
+            title = f"{drawing.short(frames.run)}: {frames.title}, epoch {results.shown_epoch(epochs[-1], frames.run)}"
+            parts.append((title, class_names(results, frames.run), (values + values.T) / 2, reference))
+    if not parts:
+        return None
+    figure = drawing.grid(options.style, len(parts), across=2, share_y=True, aspect=1.3)
+    for axes, (title, names, similarity, reference) in zip(figure.axes, parts, strict=True):
+        rows, columns = np.triu_indices(len(similarity), 1)
+        is_known = np.isfinite(similarity[rows, columns]) & np.isfinite(reference[rows, columns])
+        rows, columns = rows[is_known], columns[is_known]
+        of_network, of_wordnet = (
+            matrices.percentile_ranks(similarity[rows, columns]),
+            matrices.percentile_ranks(reference[rows, columns]),
+        )
+        # Equal values of WordNet are spread at random over their ranks, so that they do not form lines.
+        falling = np.lexsort((np.random.default_rng(0).permutation(len(rows)), reference[rows, columns]))
+        spread = np.empty(len(rows))
+        spread[falling] = (np.arange(len(rows)) + 0.5) / len(rows)
+        if len(rows) <= MAX_DOTS:
+            dots: dict[str, Any] = {
+                "color": MORE[5],
+                "markersize": 3,
+                "alpha": 0.6,
+                "markeredgewidth": 0,
+                "rasterized": True,
+            }
+            axes.plot(spread, of_network, ".", **dots)
+        else:
+            palette = LinearSegmentedColormap.from_list("dsi", MORE)
+            axes.hexbin(spread, of_network, gridsize=min(40, round(len(rows) ** 0.5 / 3)), cmap=palette, linewidths=0)
+        axes.axhline(0.5, color=CHANCE, linewidth=0.8, label="chance")
+        tenths = np.minimum((of_wordnet * 10).astype(int), 9)
+        middles = [(tenth + 0.5) / 10 for tenth in range(10) if (tenths == tenth).any()]
+        medians = [np.median(of_network[tenths == tenth]) for tenth in range(10) if (tenths == tenth).any()]
+        axes.plot(middles, medians, color="black", label="median")
+        texts = [f"{short_name(names[i])} – {short_name(names[j])}" for i, j in zip(rows, columns, strict=True)]
+        _name_outliers(axes, of_wordnet, of_network, texts)
+        axes.set(
+            title=title, xlim=(0, 1), ylim=(0, 1), xlabel="rank in WordNet (1 is the most similar pair)", aspect="equal"
+        )
+        # Both axes show percentiles. Their ticks are ranks at round numbers.
+        step = max(1, int(float(f"{len(texts) / 4:.0e}")))
+        ranks = [1, *range(step, len(texts) + 1, step)]
+        places, labels = [1 - (rank - 0.5) / len(texts) for rank in ranks], [f"{rank:,}" for rank in ranks]
+        axes.set_xticks(places, labels)
+        axes.set_yticks(places, labels)
+    figure.supylabel("rank in the network", fontsize=options.style.size)
+    handles, texts = figure.axes[0].get_legend_handles_labels()
+    drawing.draw_legend(figure, dict(zip(texts, handles, strict=True)))
+    return figure
+
+
+def _name_outliers(axes: Axes, x: NDArray[Any], y: NDArray[Any], texts: list[str]) -> None:
+    """Name the pairs that are nearest in the network relative to WordNet at the upper left, and the reverse at the lower right."""
+    size = drawing.text_size("legend.fontsize") - 1
+    falling = np.argsort(x - y, kind="stable")
+    step = 0.055
+    for chosen, text_x, side, colour in (
+        (falling[:OUTLIERS], 0.3, "left", COLOURS[1]),
+        (falling[::-1][:OUTLIERS], 0.7, "right", COLOURS[0]),
+    ):
+        rising = sorted(chosen, key=lambda pair: y[pair])
+        places = drawing.spread([float(y[pair]) for pair in rising], step, 0.03, 0.97)
+        for pair, place in zip(rising, places, strict=True):
+            axes.annotate(
+                texts[pair],
+                (x[pair], y[pair]),
+                (text_x, place),
+                size=size,
+                ha=side,
+                va="center",
+                color=colour,
+                parse_math=False,
+                bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
+                arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5},
+            )
+            axes.plot(x[pair], y[pair], "o", color=colour, markersize=3)

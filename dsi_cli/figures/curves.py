@@ -1,21 +1,26 @@
-"""Curves over epochs, all runs overlaid.
+"""Curves over epochs, all runs overlaid, and the curves of a comparison, one figure per quantity.
 
 Curves of several runs have a panel each, in which a colour is a run. Curves of one run share a panel, except those with a chance
-level, so that each is next to its chance level. With more than two runs, the confidence intervals are left out.
+level, so that each is next to its chance level. With more than two runs, the confidence intervals are left out. In a comparison,
+a run has one line, and a group of repetitions has one line with a band.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.catalogue import FigureOptions
-from dsi_cli.figures.style import CHANCE
+from dsi_cli.figures.save import save
+from dsi_cli.figures.style import CHANCE, Style, using
 from dsi_cli.queries import curve_panels
+from dsi_cli.queries.comparison.criteria import measure_title
+from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORKS, CurveBand
 from dsi_cli.queries.curve_panels import Panel, PanelSpec, Series
 from dsi_cli.queries.findings import AGREEMENT_PREFIXES, PHASE_NAMES
 
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from dsi_cli.queries.comparison.compare import Comparison
     from dsi_cli.store.results import Results
 
 AGREEMENT = PanelSpec("agreement", "Agreement", "agreement: 0 chance, 1 perfect", ("sai",), column="excess")
@@ -261,3 +267,61 @@ def draw_training(results: Results, options: FigureOptions) -> Figure | None:
         figure.suptitle(drawing.wrap(text, options.style.width, options.style.size), fontsize=options.style.size)
     finish(figure)
     return figure
+
+
+COMPARISON_PREFIX = "compare-"
+COMPARISON_STYLE = Style("screen")
+
+
+def comparison_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
+    """Yield the name and the figure of each quantity that has at least one line, in the style of a screen."""
+    measure = comparison.measures[0]
+    contents = []
+    for curve in CURVES:
+        axis = curve.axis_title(measure, comparison.split)
+        contents.append((curve.name, curve.title, axis, curve.column == "excess", curve.chance))
+    contents.append((NETWORKS, "Similarity between the networks", measure_title(measure), True, False))
+    for name, title, axis, is_excess, has_chance in contents:
+        bands = [band for band in comparison.curves if band.curve == name]
+        if not bands:
+            continue
+        with using(COMPARISON_STYLE):
+            figure = drawing.grid(COMPARISON_STYLE, 1)
+            (axes,) = figure.axes
+            for index, band in enumerate(bands):
+                _draw_band(axes, index, band, is_excess, has_chance, len(bands) <= drawing.MAX_SHADED_CURVES)
+            axes.set(ylabel=axis, title=title)
+            drawing.format_epochs(figure, comparison.epochs)
+            finish(figure)
+            yield name, figure
+
+
+def save_comparison(comparison: Comparison, folder: Path, kind: str) -> list[Path]:
+    """Write the figures into a folder, which is created if missing, and return their paths.
+
+    Raises
+    ------
+    OutputError
+        The folder or a file in it cannot be written.
+    """
+    paths = []
+    for name, figure in comparison_figures(comparison):
+        with using(COMPARISON_STYLE):
+            paths.append(save(figure, folder / f"{COMPARISON_PREFIX}{name}.{kind}", kind))
+    return paths
+
+
+def _draw_band(axes: Axes, index: int, band: CurveBand, is_excess: bool, has_chance: bool, shades_chance: bool) -> None:
+    """Draw the curve of a run or group. Bands of chance are left out if there are so many curves that they hide each other."""
+    colour, epochs = drawing.colour(index), np.array(band.x, dtype=np.float64)
+    label = drawing.short(band.group)
+    if len(band.runs) > 1:
+        label += f": mean of {len(band.runs)}, {BAND}"
+    mean = np.array(band.mean, dtype=np.float64)
+    drawing.draw_line(axes, epochs, mean, label, color=colour, linestyle=drawing.line_style(index))
+    if band.low != band.high:
+        axes.fill_between(band.x, band.low, band.high, color=colour, alpha=0.2, linewidth=0)
+    if is_excess or has_chance:
+        level = np.zeros(len(epochs)) if is_excess else np.array(band.chance, dtype=np.float64)
+        std = np.array(band.chance_std, dtype=np.float64) if shades_chance else np.full(len(epochs), np.nan)
+        drawing.draw_chance(axes, epochs, level, std)

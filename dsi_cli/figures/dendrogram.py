@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.heatmaps import class_layout, group_colours, group_entries, requested_frames, short_name
 from dsi_cli.figures.style import CHANCE, Style
-from dsi_cli.queries import class_order, matrices
+from dsi_cli.queries import matrices, run_classes
 from dsi_cli.queries.matrices import MatrixFrames
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def tanglegram(
     if epoch not in frames.epochs or len(table) < 2:
         return None
     names = class_layout(results, frames, "given").names
-    groups = [class_order.synset_words(group) if isinstance(group, str) else "" for group in table["group"]]
+    groups = [run_classes.synset_words(group) if isinstance(group, str) else "" for group in table["group"]]
     values, reference = matrices.epoch_matrix(results, frames, epoch), matrices.reference_matrix(results, frames.run)
     if np.nanmin(values) == np.nanmax(values):
         return None
@@ -100,8 +100,8 @@ def tanglegram(
 def _tree(values: NDArray[Any], known: NDArray[np.intp]) -> ClassTree:
     similarity = values[np.ix_(known, known)]
     np.fill_diagonal(similarity, 1.0)
-    linkage = class_order.clustering(similarity)
-    return ClassTree(linkage, class_order.leaf_order(linkage).tolist())
+    linkage = run_classes.clustering(similarity)
+    return ClassTree(linkage, run_classes.leaf_order(linkage).tolist())
 
 
 def turn_forks(tree: ClassTree, rows: NDArray[Any]) -> ClassTree:

@@ -11,8 +11,7 @@ from dsi_cli.figures import curves
 from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.heatmaps import short_name
 from dsi_cli.figures.style import CHANCE
-from dsi_cli.queries.class_geometry import by_class, spectrum_by_epoch
-from dsi_cli.queries.class_names import class_names
+from dsi_cli.queries.run_classes import by_class, class_names, spectrum_by_epoch
 
 if TYPE_CHECKING:
     import pandas as pd

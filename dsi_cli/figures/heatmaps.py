@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import color_scales
 from dsi_cli.figures.style import NO_VALUE, Style
-from dsi_cli.queries import class_order, epoch_sampling, matrices
-from dsi_cli.queries.class_order import ClassGroup, Order
+from dsi_cli.queries import epoch_sampling, matrices, run_classes
 from dsi_cli.queries.matrices import MatrixFrames, MatrixKind, Values
+from dsi_cli.queries.run_classes import ClassGroup, Order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -144,16 +144,16 @@ def class_layout(results: Results, frames: MatrixFrames, order: str) -> ClassLay
     """Return a run's classes in an order: taxonomy, given, or cluster, which uses the run's last matrix of the kind."""
     table = results.classes[results.classes["run"] == frames.run].sort_values("class_index")
     if order == "cluster":
-        indices = class_order.cluster_order(matrices.epoch_matrix(results, frames, frames.epochs[-1]))
+        indices = run_classes.cluster_order(matrices.epoch_matrix(results, frames, frames.epochs[-1]))
     elif order == "given":
         indices = np.arange(len(table))
     else:
-        indices = class_order.taxonomy_order(table)
+        indices = run_classes.taxonomy_order(table)
     # A class without a name gets its index.
     names = [text if isinstance(text, str) else str(index) for index, text in enumerate(table["name"])]
     # A group has a colour if it is large enough. In the order of the taxonomy, a group is contiguous. In another order it may be in
     # many small parts, which are not informative, so no group has a colour if the large ones contain few of the classes.
-    sizes = {group: group.last - group.first + 1 for group in class_order.class_groups(table, indices)}
+    sizes = {group: group.last - group.first + 1 for group in run_classes.class_groups(table, indices)}
     large = [group for group, size in sizes.items() if size >= MIN_GROUP_SHARE * len(names)]
     is_grouped = sum(sizes[group] for group in large) >= MIN_GROUPED_SHARE * len(names)
     return ClassLayout(indices, [names[index] for index in indices], large if is_grouped else [])

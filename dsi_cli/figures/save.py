@@ -13,7 +13,7 @@ from dsi_cli.figures import style as styles
 from dsi_cli.figures.catalogue import ANIMATION, FIGURES, FILMS, FORMATS, SCALES, FigureOptions, figure_spec
 from dsi_cli.figures.style import STYLES
 from dsi_cli.queries import curve_panels
-from dsi_cli.queries.class_order import ORDERS
+from dsi_cli.queries.run_classes import ORDERS
 from dsi_cli.store import atomic_write
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.curves import finish
 from dsi_cli.figures.style import COLOURS
 from dsi_cli.queries import epoch_sampling
-from dsi_cli.queries import typicality as view
+from dsi_cli.queries import epoch_summary as view
 from dsi_cli.queries.curve_panels import Values
-from dsi_cli.queries.typicality import TypicalitySummary
+from dsi_cli.queries.epoch_summary import TypicalitySummary
 
 if TYPE_CHECKING:
     import pandas as pd

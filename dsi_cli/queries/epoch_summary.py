@@ -1,17 +1,24 @@
-"""Summaries of a run by epoch: alignment with WordNet and its chance level, WSI, accuracy, and mistakes."""
+"""Summaries of a run by epoch (alignment, WSI, accuracy, mistakes, typicality), and sentences on its phases and curves.
+
+The phases are those of arXiv 2505.21338, section 5. The typicality of correctly and wrongly classified samples is a mean over
+classes, as in the paper's table H.1.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
 
 from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.hierarchical_scores import HIERARCHY_METRICS
-from dsi_cli.queries.findings import Row, network_matrix, table_rows
-from dsi_cli.store import layout
-from dsi_cli.store.schema import CURVES, EXTRA_CURVES, MatrixId
+from dsi_cli.queries.findings import AGREEMENT_PREFIXES, MIN_Z, PHASE_NAMES, WIDE_CHANCE, Row, network_matrix, table_rows
+from dsi_cli.store import layout, parquet
+from dsi_cli.store.schema import CLASSES, CURVES, EXTRA_CURVES, PHASES, TYPICALITY, MatrixId
 
 
 @dataclass(frozen=True)
@@ -124,3 +131,157 @@ def _fields_by_epoch(rows: list[Row], columns: Mapping[Any, Mapping[str, str]]) 
         chosen = columns.get((row["metric"], row["of"], row["split"], row["variant"]), {})
         fields.setdefault(row["epoch"], {}).update({field: row[column] for field, column in chosen.items()})
     return dict(sorted(fields.items(), key=lambda item: item[0] or 0))
+
+
+@dataclass(frozen=True)
+class TypicalitySummary:
+    """One epoch on one split: means over the classes with such samples, or None if there are none."""
+
+    epoch: int | None
+    right: float | None = None
+    """The cosine of a class's template with the mean feature of its correctly classified samples (the paper's figure)."""
+    right_chance: float | None = None
+    """The chance level of ``right``: the cosine with the mean of as many random samples of the class."""
+    right_sample: float | None = None
+    """The cosine of a single such sample with the template of the other samples."""
+    right_classes: int = 0
+    """The number of classes with such samples."""
+    wrong: float | None = None
+    wrong_chance: float | None = None
+    wrong_sample: float | None = None
+    wrong_classes: int = 0
+
+
+_FIELDS = {"group_cosine": "", "null_mean": "_chance", "sample_cosine": "_sample"}
+"""The suffix of the fields by column of the table."""
+
+
+def typicality_summary(out: Path, run: str) -> dict[str, list[TypicalitySummary]]:
+    """Return the epochs of a run, in order, for each split with templates.
+
+    Raises
+    ------
+    OutputError
+        The table cannot be read.
+    """
+    path = layout.table_path(out, TYPICALITY)
+    rows = parquet.read(path, run).to_pandas() if path.is_file() else pd.DataFrame()
+    summaries: dict[str, list[TypicalitySummary]] = {}
+    if rows.empty:
+        return summaries
+    # Of several checkpoints of an epoch, only the last step counts. A missing epoch or step comes first.
+    rows = rows.assign(epoch=rows["epoch"].fillna(-1), step=rows["step"].fillna(-1))
+    rows = rows[rows["step"] == rows.groupby(["split", "epoch"])["step"].transform("max")]
+    for (split, epoch), group in cast("Iterable[Any]", rows.groupby(["split", "epoch"])):
+        fields: dict[str, Any] = {}
+        for name, is_right in (("right", True), ("wrong", False)):
+            of_kind = group[(group["correct"] == is_right) & (group["samples"] > 0)]
+            fields[f"{name}_classes"] = len(of_kind)
+            for column, suffix in _FIELDS.items():
+                mean = of_kind[column].mean()
+                fields[name + suffix] = None if np.isnan(mean) else float(mean)
+        summaries.setdefault(split, []).append(TypicalitySummary(None if epoch < 0 else int(epoch), **fields))
+    return dict(sorted(summaries.items()))
+
+
+MIN_EPOCHS = 8
+"""The number of epochs with an alignment for a statement that it stays within chance."""
+MIN_LEARNT_FACTOR = 2.0
+"""A network has learnt if its accuracy is at least this multiple of chance."""
+_TITLES = {"wsi max": "Max WSI", "widm test": "WIDM of mistakes", "widm train": "WIDM of mistakes on train"}
+
+
+@dataclass(frozen=True)
+class PhaseSentences:
+    """The phases of a run with sentences about them."""
+
+    rows: list[Row] = field(default_factory=list)
+    """The run's rows of the phases table."""
+    phases: str | None = None
+    """One line with the phases of the first curve that has any, or with the reason why none has."""
+    hints: list[str] = field(default_factory=list)
+    """Sentences; the most important is first."""
+
+
+def phase_sentences(out: Path, run: str) -> PhaseSentences:
+    """Return sentences about the phases of a run; none if the results folder has no phases table.
+
+    Raises
+    ------
+    OutputError
+        A table cannot be read.
+    """
+    rows = table_rows(out, PHASES, run)
+    if not rows:
+        return PhaseSentences()
+    lines = epoch_summaries(out, run)
+    classes = len(table_rows(out, CLASSES, run))
+    return PhaseSentences(rows, phases_line(rows), hints(rows, lines, classes))
+
+
+def is_agreement(curve: str) -> bool:
+    """Return True for the name of a curve of the agreement with the reference matrix."""
+    return curve.startswith(AGREEMENT_PREFIXES)
+
+
+def phases_line(rows: Sequence[Row]) -> str:
+    """Return a line with the phases of the first curve that has any, or with the reason why the first curve has none.
+
+    >>> surge = {"curve": "wsi max", "phase": "surge", "first_epoch": 0, "last_epoch": 2.72, "low": 1.8, "high": 4.03, "gain": 0.3}
+    >>> rest = surge | {"phase": "refinement", "first_epoch": 2.72, "last_epoch": 20, "low": 17, "high": 30, "gain": -0.007}
+    >>> phases_line([surge, rest])
+    'phases of Max WSI: surge to epoch 2.7 (95 % CI 1.8 to 4.0), refinement to epoch 20 (17 to 30), change since the peak -0.007'
+    """
+    curve = next((row["curve"] for row in rows if row["phase"]), None)
+    if curve is None:
+        return f"no phases in {_title(rows[0]['curve'])}: {rows[0]['reason']}"
+    parts = []
+    for row in rows:
+        if row["curve"] != curve or row["phase"] not in PHASE_NAMES:
+            continue
+        if row["phase"] == "stabilisation":
+            parts.append("then stabilisation")
+            continue
+        digits = 1 if row["phase"] == "surge" else 0
+        end, low, high = (f"{row[name]:.{digits}f}" for name in ("last_epoch", "low", "high"))
+        label = "" if parts else "95 % CI "
+        parts.append(f"{row['phase']} to epoch {end} ({label}{low} to {high})")
+        if row["phase"] == "refinement":
+            parts.append(f"change since the peak {row['gain']:+.3f}")
+    return f"phases of {_title(curve)}: {', '.join(parts)}"
+
+
+def _title(curve: str) -> str:
+    return "the agreement" if is_agreement(curve) else _TITLES.get(curve, curve)
+
+
+def hints(rows: Sequence[Row], lines: Sequence[EpochSummary], classes: int = 0) -> list[str]:
+    """Return sentences that interpret the phases and curves of a run.
+
+    Parameters
+    ----------
+    rows : the run's rows of the phases table
+    lines : the run's epochs
+    classes : the number of classes, for the chance level of the accuracy; 0 if unknown
+    """
+    within_chance = _sentence_within_chance(lines, classes)
+    if within_chance is not None:
+        return [within_chance]
+    for row in reversed(rows):
+        if row["phase"] == "stabilisation" and is_agreement(row["curve"]):
+            return [f"agreement with WordNet has stayed within its noise since epoch {row['first_epoch']:.0f}"]
+    return []
+
+
+def _sentence_within_chance(lines: Sequence[EpochSummary], classes: int) -> str | None:
+    """Return a sentence if the alignment was within chance at every epoch; None if not or if that has no meaning."""
+    known = [(line.excess, line.z) for line in lines if line.excess is not None and line.z]
+    if len(known) < MIN_EPOCHS or max(z for _, z in known) >= MIN_Z:
+        return None
+    if MIN_Z * float(np.median([abs(excess / z) for excess, z in known])) > WIDE_CHANCE:
+        return None
+    best = max((line.accuracy for line in lines if line.accuracy is not None), default=None)
+    sentence = f"alignment with WordNet was within chance at every epoch (z at most {max(z for _, z in known):.1f})"
+    if best is not None and classes and best >= MIN_LEARNT_FACTOR / classes:
+        return f"{sentence}, though accuracy reached {best:.3f}"
+    return f"looks like a run that never learnt: {sentence}"

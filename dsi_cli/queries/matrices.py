@@ -1,20 +1,31 @@
-"""The matrices of a run that heat maps and animations show, without their diagonals, which are 1 by definition."""
+"""The matrices of a run that heat maps show, and the ranks of its classes by the network's similarity and by WordNet similarity.
+
+The diagonals of matrices, which are 1 by definition, are NaN. Ranks are those of the IDM: from 1, the most similar class, to C-1,
+with ties at their mid-rank. Classes that a matrix lacks have no rank and do not count in C.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
-from dsi_cli.metrics.measures import mid_ranks
+from dsi_cli.metrics.measures import mid_ranks, similarity_ranks
 from dsi_cli.store import layout
 
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
 Values = NDArray[np.float32]
+Ranks = NDArray[np.float64]
+NEAR_SHARE = 0.1
+"""A class is near if its rank is in this share of the ranks, or 1."""
+FAR_SHARE = 0.5
+"""A class is far if its rank is beyond this share of the ranks, which is the mean at chance level."""
+SURPRISE_LEGEND = "! near (first tenth) by one similarity, far (second half) by the other"
 
 
 class MatrixKind(NamedTuple):
@@ -117,3 +128,94 @@ def percentile_ranks(values: NDArray[Any]) -> NDArray[np.float64]:
     ranks = np.full(values.shape, np.nan)
     ranks[is_known] = (mid_ranks(values[is_known]) - 0.5) / max(1, int(is_known.sum()))
     return ranks
+
+
+@dataclass(frozen=True, eq=False)
+class ClassDistance:
+    """Ranks and similarities ``(C, C)`` of truth (row) and prediction (column); NaN for missing values and diagonal ranks."""
+
+    own: str | None
+    """The matrix of the network's similarity, ncsm or tncsm; None if the run has neither at the epoch."""
+    rank: Ranks
+    """The rank by the network's similarity."""
+    furthest: int | None
+    """The largest such rank."""
+    wordnet: Ranks
+    """The WordNet similarity."""
+    wordnet_rank: Ranks
+    wordnet_furthest: int | None
+
+    @property
+    def farness(self) -> Ranks:
+        """The mean of the two ranks, each divided by its largest rank; only the known one if the other is NaN **[ours]**."""
+        relative = np.stack([self.rank / (self.furthest or 1), self.wordnet_rank / (self.wordnet_furthest or 1)])
+        known = ~np.isnan(relative)
+        total, count = np.where(known, relative, 0.0).sum(axis=0), known.sum(axis=0)
+        mean: Ranks = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+        return mean
+
+    def pair(self, truth: int, prediction: int) -> dict[str, float | None]:
+        """Return ranks and similarity of one pair by name; missing values are None."""
+        return {
+            "rank": none_if_nan(self.rank[truth, prediction]),
+            "wordnet_similarity": none_if_nan(self.wordnet[truth, prediction]),
+            "wordnet_rank": none_if_nan(self.wordnet_rank[truth, prediction]),
+        }
+
+    def is_surprising(self, truth: int, prediction: int) -> bool:
+        """Return True if a pair is near by the network's similarity and far by WordNet's, or the other way round."""
+        pair = self.pair(truth, prediction)
+        return is_surprise(pair["rank"], self.furthest, pair["wordnet_rank"], self.wordnet_furthest)
+
+
+def class_distance(run: Results, epoch: int | None, split: str, name: str | None) -> ClassDistance:
+    """Return the distances of the classes of a run; `Results.csm` documents the parameters."""
+    own: str | None = "ncsm"
+    csm = matrix_or_none(run, "ncsm", epoch, None, name)
+    if csm is None:
+        own, csm = "tncsm", matrix_or_none(run, "tncsm", epoch, split, name)
+    # A missing matrix has NaN for all pairs of classes.
+    classes = int((run.classes["run"] == name).sum())
+    missing = np.full((classes, classes), np.nan)
+    if csm is None:
+        own, csm = None, missing
+    scsm = matrix_or_none(run, "scsm", None, None, name)
+    wordnet = missing if scsm is None else scsm.astype(np.float64)
+    return ClassDistance(own, *ranks_among_known(csm), wordnet, *ranks_among_known(wordnet))
+
+
+def ranks_among_known(csm: NDArray[Any]) -> tuple[Ranks, int | None]:
+    """Return the ranks among the classes that a matrix has, NaN for others and the diagonal, and the largest rank.
+
+    >>> nan = np.nan
+    >>> ranks, furthest = ranks_among_known(np.array([[1, nan, 0.2, 0.5], [nan] * 4, [0.2, nan, 1, 0.1], [0.5, nan, 0.1, 1]]))
+    >>> ranks[0].tolist(), furthest
+    ([nan, nan, 2.0, 1.0], 2)
+    """
+    known = np.flatnonzero(~np.isnan(np.diagonal(csm)))
+    ranks = np.full(csm.shape, np.nan)
+    if len(known) < 2:
+        return ranks, None
+    block = np.ix_(known, known)
+    ranks[block] = similarity_ranks(csm[block])
+    np.fill_diagonal(ranks, np.nan)
+    return ranks, len(known) - 1
+
+
+def is_surprise(rank: float | None, furthest: int | None, other_rank: float | None, other_furthest: int | None) -> bool:
+    """Return True if a class is near by one of two similarities and far by the other; False if a rank is missing.
+
+    >>> is_surprise(1, 99, 50, 99), is_surprise(80, 99, 9.5, 99), is_surprise(1, 99, 49, 99), is_surprise(1, 99, None, 99)
+    (True, True, False, False)
+    """
+    if rank is None or other_rank is None or not furthest or not other_furthest:
+        return False
+    ranks = ((rank, furthest), (other_rank, other_furthest))
+    is_near, is_other_near = (value <= max(1, NEAR_SHARE * last) for value, last in ranks)
+    is_far, is_other_far = (value > FAR_SHARE * last for value, last in ranks)
+    return (is_near and is_other_far) or (is_far and is_other_near)
+
+
+def none_if_nan(value: float) -> float | None:
+    """Return the value as a Python float, or None for NaN."""
+    return None if np.isnan(value) else float(value)

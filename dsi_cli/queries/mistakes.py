@@ -1,7 +1,7 @@
 """The worst mistakes and the most confused pairs of classes of an epoch.
 
 Each mistake has two ranks of the predicted class among the classes other than the truth: by the network's similarity at that epoch
-and by WordNet similarity (`dsi_cli.queries.class_distance`). Mistakes are sorted by `Mistake.farness`.
+and by WordNet similarity (`dsi_cli.queries.matrices`). Mistakes are sorted by `Mistake.farness`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, require_choice
-from dsi_cli.queries.class_distance import Values, class_distance, none_if_nan
-from dsi_cli.queries.class_names import class_names, match_class_name
+from dsi_cli.queries.matrices import Ranks, class_distance, none_if_nan
+from dsi_cli.queries.run_classes import class_names, match_class_name
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, SPLITS, Table
 
@@ -63,7 +63,7 @@ class Mistake:
     farness: float | None
     """The mean of the two ranks, each divided by its largest rank, in (0, 1]; only the known one if the other is missing."""
     surprise: bool = False
-    """True if the prediction is near by one similarity and far by the other (`dsi_cli.queries.class_distance.is_surprise`)."""
+    """True if the prediction is near by one similarity and far by the other (`dsi_cli.queries.matrices.is_surprise`)."""
 
 
 @dataclass(frozen=True)
@@ -233,10 +233,10 @@ def _pair_mask(names: list[str], query: MistakeQuery) -> NDArray[np.bool_]:
     return truth[:, None] & prediction[None, :] & ~np.eye(len(names), dtype=bool)
 
 
-def _farness_key(farness: Values, query: MistakeQuery) -> Values:
+def _farness_key(farness: Ranks, query: MistakeQuery) -> Ranks:
     return _nan_last((-farness if query.order == "unreasonable" else farness).round(FARNESS_DIGITS))
 
 
-def _nan_last(key: Values) -> Values:
+def _nan_last(key: Ranks) -> Ranks:
     """Return a sort key with infinity for NaN."""
     return np.where(np.isnan(key), np.inf, key)

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected, require_choice
 from dsi_cli.metrics.measures import mid_ranks
-from dsi_cli.queries.class_distance import Values, is_surprise, none_if_nan, ranks_among_known
-from dsi_cli.queries.class_names import class_index_by_name, class_names
 from dsi_cli.queries.epoch_sampling import log_spaced
-from dsi_cli.queries.matrices import matrix_or_none
+from dsi_cli.queries.matrices import Ranks, is_surprise, matrix_or_none, none_if_nan, ranks_among_known
+from dsi_cli.queries.run_classes import class_index_by_name, class_names
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout
 from dsi_cli.store.results import brief_epochs
@@ -60,7 +59,7 @@ class Neighbor:
     wordnet_rank: float | None
     """The rank by WordNet similarity, from 1; ties have their mid-rank."""
     surprise: bool = False
-    """True if the two classes are near by one similarity and far by WordNet (`dsi_cli.queries.class_distance.is_surprise`)."""
+    """True if the two classes are near by one similarity and far by WordNet (`dsi_cli.queries.matrices.is_surprise`)."""
 
 
 @dataclass(frozen=True)
@@ -384,13 +383,13 @@ def _missing_matrix_error(run: Results, query: NeighborQuery) -> UsageError:
     )
 
 
-def similarity_row(run: Results, query: NeighborQuery, index: int) -> Values:
+def similarity_row(run: Results, query: NeighborQuery, index: int) -> Ranks:
     """Return the row of a class in the matrix of a query whose defaults are filled in."""
-    values: Values = run.csm(query.kind, query.epoch, query.split, query.run, rows=[index]).to_numpy(dtype=np.float64)[0]
+    values: Ranks = run.csm(query.kind, query.epoch, query.split, query.run, rows=[index]).to_numpy(dtype=np.float64)[0]
     return values
 
 
-def wordnet_row(run: Results, query: NeighborQuery, index: int) -> tuple[Values, Values, int | None]:
+def wordnet_row(run: Results, query: NeighborQuery, index: int) -> tuple[Ranks, Ranks, int | None]:
     """Return a class's WordNet similarities, their ranks, and the largest rank; NaN and None without a reference matrix."""
     wordnet = matrix_or_none(run, "scsm", None, None, query.run)
     if wordnet is None:  # there are no labels, none is in WordNet, or the matrix is too large to be stored
@@ -400,7 +399,7 @@ def wordnet_row(run: Results, query: NeighborQuery, index: int) -> tuple[Values,
     return wordnet[index], rank[index], furthest
 
 
-def neighbor_order(row: Values, index: int) -> NDArray[np.intp]:
+def neighbor_order(row: Ranks, index: int) -> NDArray[np.intp]:
     """Return the other classes by falling similarity, with ties in order of class index and without NaN."""
     order: NDArray[np.intp] = np.argsort(np.where(np.isnan(row), np.inf, -row), kind="stable")
     others: NDArray[np.intp] = order[(order != index) & ~np.isnan(row[order])]

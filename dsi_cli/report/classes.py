@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli import similarity
-from dsi_cli.queries import class_order
-from dsi_cli.queries.class_geometry import by_class, spectrum_by_epoch
-from dsi_cli.queries.class_names import readable_names
-from dsi_cli.queries.class_order import synset_words
+from dsi_cli.queries import run_classes
 from dsi_cli.queries.epoch_sampling import evenly_spaced
-from dsi_cli.report.curve_data import six_digits
+from dsi_cli.queries.run_classes import by_class, readable_names, spectrum_by_epoch, synset_words
+from dsi_cli.report.html import six_digits
 from dsi_cli.report.matrix_codec import LEVELS, off_diagonal, pack
 from dsi_cli.report.matrix_sources import Matrix
 
@@ -74,12 +72,12 @@ def class_orders(classes: pd.DataFrame, last_matrix: Matrix | None) -> Orders:
     """Return the display orders of a run's classes; the order by clusters needs the network's last matrix."""
     orders: Orders = {}
     given = list(range(len(classes)))
-    taxonomy = class_order.taxonomy_order(classes).tolist()
+    taxonomy = run_classes.taxonomy_order(classes).tolist()
     if classes["synset"].notna().any() or taxonomy != given:
         orders["taxonomy"] = taxonomy
     orders["given"] = given
     if last_matrix is not None and len(classes) > 2:
-        orders["cluster"] = class_order.cluster_order(last_matrix).tolist()
+        orders["cluster"] = run_classes.cluster_order(last_matrix).tolist()
     return orders
 
 
@@ -90,7 +88,7 @@ def describe_orders(classes: pd.DataFrame, orders: Orders, matrix: str) -> list[
             "name": name,
             "title": TITLES[name].format(matrix=matrix),
             "order": order,
-            "groups": [list(group) for group in class_order.class_groups(classes, np.asarray(order))],
+            "groups": [list(group) for group in run_classes.class_groups(classes, np.asarray(order))],
         }
         for name, order in orders.items()
     ]

@@ -14,16 +14,15 @@ import numpy as np
 
 from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.metrics.measures import Values
-from dsi_cli.queries.class_order import taxonomy_order
-from dsi_cli.queries.comparison.class_differences import compare_classes
 from dsi_cli.queries.comparison.compare import MEASURES, Comparison, ComparisonOptions
 from dsi_cli.queries.comparison.criteria import measure_title, seed_range
-from dsi_cli.queries.comparison.cross_alignment import AlignmentPoint, CrossAlignment
 from dsi_cli.queries.comparison.equal_accuracy import CriterionRow, describe_epochs, runs_at_epochs
+from dsi_cli.queries.comparison.network_pairs import AlignmentPoint, CrossAlignment, compare_classes
 from dsi_cli.queries.comparison.repetitions import CURVES, NETWORKS, CurveBand, RunCurve
 from dsi_cli.queries.comparison.runs import ComparedRun
+from dsi_cli.queries.run_classes import taxonomy_order
 from dsi_cli.report import html
-from dsi_cli.report.curve_data import six_digits
+from dsi_cli.report.html import six_digits
 from dsi_cli.store import atomic_write
 from dsi_cli.store.results import Results
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from dsi_cli.metrics.head_difference import Float64s
-from dsi_cli.queries.class_order import synset_words
 from dsi_cli.queries.difference import Difference
+from dsi_cli.queries.run_classes import synset_words
 from dsi_cli.report import html
 from dsi_cli.report.comparison_page import number
 from dsi_cli.store import atomic_write

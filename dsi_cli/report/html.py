@@ -10,12 +10,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dsi_cli.report.page_data import PageData
 from dsi_cli.version import __version__
+
+if TYPE_CHECKING:
+    from dsi_cli.report.page_data import PageData
 
 SCRIPTS = (
     "dom.js",
@@ -67,6 +70,15 @@ def escape_json(data: Any) -> str:
     '{"label":"\\u003c/script\\u003e\\u003cb\\u003e"}'
     """
     return json.dumps(data, separators=(",", ":"), allow_nan=False).translate(_ESCAPES)
+
+
+def six_digits(values: Iterable[float | None]) -> list[float | None]:
+    """Return values with six digits for JSON, None for NaN.
+
+    >>> six_digits([1 / 3, float("nan"), None])
+    [0.333333, None, None]
+    """
+    return [None if value is None or math.isnan(value) else float(f"{value:.6g}") for value in values]
 
 
 def policy(style: str, code: str) -> str:

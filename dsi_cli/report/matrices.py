@@ -1,21 +1,80 @@
-"""The matrices of a training run, packed for the page: complete at some or all epochs, as block means at the other epochs."""
+"""The matrices of a training run, packed for the page: complete at some or all epochs, as block means at the other epochs.
+
+All runs share `MAX_BYTES`. Runs are served in the order of their need, smallest first. Each run gets an equal part of the bytes
+that remain, so that a small run leaves its unused part to larger runs. A run with many classes keeps at most
+`MAX_COMPLETE_EPOCHS` complete epochs, because the page should open without delay.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.queries import epoch_sampling
-from dsi_cli.report import matrix_codec, matrix_sources, neighbor_data, size_budget
+from dsi_cli.report import matrix_codec, matrix_sources
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale
 from dsi_cli.report.matrix_sources import Matrix, MatrixSeries, ValueRange
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import NETWORK_MATRICES
+
+MAX_BYTES = 21_000_000
+"""Maximum size of all packed matrices as text: 4 MB less than the 25 MB of a page."""
+MANY_CLASSES = 256
+MAX_COMPLETE_EPOCHS = 20
+"""Maximum number of complete epochs of a run with more than `MANY_CLASSES` classes."""
+
+
+class BudgetNeed(NamedTuple):
+    """The sizes of a run's data."""
+
+    epochs: int
+    classes: int
+    cost: Mapping[int, float]
+    """Bytes of all complete matrices of an epoch, for each of `LEVELS`."""
+    block_cost: float
+    """Bytes of the block means of an epoch."""
+    fixed: float
+    """Bytes that the run needs in any case."""
+
+
+class BudgetShare(NamedTuple):
+    """The number of complete epochs of a run, and the number of levels of their scale."""
+
+    complete: int
+    levels: int
+
+
+def shares(needs: Sequence[BudgetNeed], total: int = MAX_BYTES) -> list[BudgetShare]:
+    """Return the share of each run in the order of ``needs``."""
+    by_index: dict[int, BudgetShare] = {}
+    remaining = float(total)
+    smallest_first = sorted(range(len(needs)), key=lambda index: needs[index].cost[LEVELS[-1]] * needs[index].epochs)
+    for done, index in enumerate(smallest_first):
+        by_index[index], used = _share(needs[index], remaining / (len(needs) - done))
+        remaining -= used
+    return [by_index[index] for index in range(len(needs))]
+
+
+def _share(need: BudgetNeed, limit: float) -> tuple[BudgetShare, float]:
+    """Return the share of a run that has at most ``limit`` bytes, and the bytes that it uses."""
+    # Keep as many complete epochs as allowed at the finest scale that fits.
+    most = need.epochs if need.classes <= MANY_CLASSES else min(MAX_COMPLETE_EPOCHS, need.epochs)
+    for levels in LEVELS:
+        used = need.fixed + need.cost[levels] * most + need.block_cost * (need.epochs - most)
+        if used <= limit:
+            return BudgetShare(most, levels), used
+    # Otherwise keep as many as fit at the coarsest scale.
+    levels = LEVELS[-1]
+    spare = limit - need.fixed - need.block_cost * need.epochs
+    complete = max(0, min(most, int(spare // max(1.0, need.cost[levels] - need.block_cost))))
+    used = need.fixed + need.cost[levels] * complete + need.block_cost * (need.epochs - complete)
+    return BudgetShare(complete, levels), used
+
 
 MAX_BLOCKS = 64
 """Number of blocks per row of a matrix of block means, without the blocks that begin at the start of a group."""
@@ -52,13 +111,13 @@ class RunMatrices:
         by_name = {series.name: (series, values) for series, values in self.series}
         return next((by_name[name] for name in NETWORK_MATRICES if name in by_name), None)
 
-    def need(self, orders: int) -> size_budget.BudgetNeed:
+    def need(self, orders: int) -> BudgetNeed:
         """Return the size that the run needs in the page, with a number of display orders."""
         cost = {levels: sum(values.cost[levels] for _, values in self.series) for levels in LEVELS}
         blocks = block_count(self.classes)
         fixed = sum(map(len, self.nearest.values())) + sum(2 * matrix.size for *_, matrix in self.references) / 4
         block_cost = 2 * blocks * blocks * orders * len(self.series) * 0.9
-        return size_budget.BudgetNeed(len(self.epochs), self.classes, cost, block_cost, fixed)
+        return BudgetNeed(len(self.epochs), self.classes, cost, block_cost, fixed)
 
 
 def run_matrices(results: Results, run: str) -> RunMatrices:
@@ -103,7 +162,7 @@ def block_starts(classes: int, groups: Sequence[Sequence[Any]]) -> list[int]:
 
 def pack(
     matrices: RunMatrices,
-    share: size_budget.BudgetShare,
+    share: BudgetShare,
     orders: Sequence[Mapping[str, Any]],
     prefix: str,
     lines: Lines,
@@ -130,9 +189,9 @@ def pack(
             "lines": f"{prefix}-near",
             "of": "ncsm" if matrices.own is None else matrices.own[0].name,
             "epochs": list(matrices.nearest),
-            "count": neighbor_data.neighbor_count(matrices.classes),
-            "pairs": neighbor_data.pair_count(matrices.classes),
-            **_scale_data(neighbor_data.SCALE),
+            "count": matrix_codec.neighbor_count(matrices.classes),
+            "pairs": matrix_codec.pair_count(matrices.classes),
+            **_scale_data(matrix_codec.NEIGHBOR_SCALE),
         }
     return {"whole": complete, "matrices": packed, "near": near}
 

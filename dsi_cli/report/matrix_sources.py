@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.engines import local
 from dsi_cli.queries import epoch_sampling
-from dsi_cli.report import neighbor_data
+from dsi_cli.report import matrix_codec
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, off_diagonal, pack
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
@@ -104,7 +104,7 @@ def nearest(results: Results, run: str, classes: int) -> dict[int, str]:
         return {}
     epochs = [epoch for epoch in results.epochs(run) if layout.neighbors_path(results.path, run, "ncsm", epoch).is_file()]
     return {
-        epoch: neighbor_data.pack_stored_neighbors(results.neighbors("ncsm", epoch, run), classes)
+        epoch: matrix_codec.pack_stored_neighbors(results.neighbors("ncsm", epoch, run), classes)
         for epoch in epoch_sampling.evenly_spaced(epochs, MAX_NEIGHBOR_EPOCHS)
     }
 
@@ -135,7 +135,7 @@ def value_range(series: MatrixSeries, nearest: dict[int, str] | None = None) -> 
     read = local.map_in_order(series.read, series.epochs, workers=1)
     for epoch, matrix in zip(series.epochs, read, strict=True):
         if nearest is not None:
-            nearest[epoch] = neighbor_data.pack_neighbors(matrix)
+            nearest[epoch] = matrix_codec.pack_neighbors(matrix)
         values = off_diagonal(matrix, symmetric=series.symmetric)
         known = values[~np.isnan(values)]
         if len(known):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from dsi_cli.errors import UsageError
-from dsi_cli.queries import phases
+from dsi_cli.queries import epoch_summary
 from dsi_cli.queries.findings import headline
 from dsi_cli.report import html, overview, warnings
 from dsi_cli.store import layout
@@ -77,7 +77,7 @@ def card(results: Results) -> str:
             span += f", {run.epochs[0]} to {run.epochs[-1]}"
         accuracy = f"{run.accuracy.last.value:.3f}" if run.accuracy else "–"
         runs.append({"name": run.run, "span": span, "classes": run.classes, "accuracy": accuracy})
-    run_phases = [(run.run, phases.phase_sentences(results.path, run.run).phases) for run in shown]
+    run_phases = [(run.run, epoch_summary.phase_sentences(results.path, run.run).phases) for run in shown]
 
     # Lines of Python that load tables and matrices, each with a comment.
     has_report = layout.report_path(results.path).is_file()

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dsi_cli.queries.findings import reference_name
-from dsi_cli.report import classes, curve_data, matrices, mistake_data, overview, size_budget, warnings
+import numpy as np
+
+from dsi_cli.errors import UsageError
+from dsi_cli.queries.curve_panels import PANELS, Panel, Series, panels, sai_measures
+from dsi_cli.queries.epoch_summary import is_agreement
+from dsi_cli.queries.findings import PHASE_NAMES, reference_name
+from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
+from dsi_cli.report import classes, matrices, overview, warnings
 from dsi_cli.report.classes import CommonHypernyms
-from dsi_cli.report.mistake_data import Opener
+from dsi_cli.report.html import six_digits
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CURVES, UNCERTAIN
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from dsi_cli.store.results import Results
 
 Progress = Callable[[int, int], None]
@@ -77,7 +88,7 @@ def page_data(
     shared = _SharedData()
     runs: list[dict[str, Any]] = []
     findings = overview.all_findings(results)
-    shares = size_budget.shares(needs)
+    shares = matrices.shares(needs)
     for run_matrices, orders, share, found in zip(all_matrices, all_orders, shares, findings, strict=True):
         packed = matrices.pack(run_matrices, share, orders, f"m{len(runs)}", shared.lines)
         packed["matrices"] += matrices.pack_references(run_matrices, "reference", shared.lines)
@@ -97,7 +108,7 @@ def page_data(
                 "steps": last[["epoch", "step"]].astype(int).to_numpy().tolist(),
                 "agreement": classes.class_agreement(results, found.run),
                 "geometry": classes.geometry_data(results, found.run),
-                "mistaken": mistake_data.mistake_data(results, found.run, open_image),
+                "mistaken": mistake_data(results, found.run, open_image),
                 **packed,
             }
         )
@@ -111,7 +122,7 @@ def page_data(
             "classes": shared.tables,
             "hypernyms": shared.hypernyms,
             "uncertain": UNCERTAIN,
-            "curves": curve_data.curves(results),
+            "curves": curves(results),
         },
         lines=shared.lines,
     )
@@ -175,3 +186,121 @@ def _option_text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_option_text(item)}" for key, item in value.items())
     return json.dumps(value)
+
+
+FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z")
+SAI = tuple(kind for kind in PANELS if kind.name == "sai")
+OTHERS = tuple(kind for kind in PANELS if "sai" not in kind.metrics)
+EXCESS = next(kind for kind in PANELS if kind.name == "excess")
+
+
+def curves(results: Results) -> dict[str, Any]:
+    """Return all panels: the SAI for each measure, from which the page also draws the excess, the other curves and the phases."""
+    measures = sai_measures(results.curves)
+    sai = {}
+    for measure in measures:
+        for panel in panels(results, measure=measure, kinds=SAI):
+            sai[measure] = _panel(panel, results)
+    return {
+        "measures": list(sai),
+        "sai": sai,
+        "excess": {"title": EXCESS.title, "axis": EXCESS.axis},
+        "others": [_panel(panel, results) for panel in panels(results, kinds=OTHERS)],
+        "phases": phases(results),
+    }
+
+
+def _panel(panel: Panel, results: Results) -> dict[str, Any]:
+    return {
+        "name": panel.kind.name,
+        "title": panel.kind.title,
+        "axis": panel.axis,
+        "lower": panel.lower_is_closer,
+        "series": [_series(curve, results) for curve in panel.series],
+    }
+
+
+def _series(curve: Series, results: Results) -> dict[str, Any]:
+    """Return a curve without its empty columns."""
+    main_reference = results.references(curve.run)[:1]
+    data = {
+        "run": results.names.index(curve.run),
+        "of": curve.of,
+        "split": curve.split,
+        "label": curve.label,
+        "epochs": curve.epochs.tolist(),
+        # Phases belong to curves of the main reference or of no reference.
+        "isMain": curve.reference is None or curve.reference in main_reference,
+    }
+    for name in FIELDS:
+        values = getattr(curve, name)
+        if not np.isnan(values).all():
+            data[name] = six_digits(values)
+    return data
+
+
+def phases(results: Results) -> list[dict[str, Any]]:
+    """Return the phases of all runs; "place" is the index of the run."""
+    rows = results.phases[results.phases["phase"].isin(PHASE_NAMES) & results.phases["run"].isin(results.names)]
+    return [
+        {
+            "place": results.names.index(row["run"]),
+            "curve": row["curve"],
+            "of_agreement": is_agreement(row["curve"]),
+            "phase": row["phase"],
+            **{name: round(row[name], 2) for name in ("first_epoch", "last_epoch", "low", "high")},
+        }
+        for row in rows.to_dict("records")
+    ]
+
+
+MAX_PAIRS = 30
+MAX_MISTAKES = 24
+THUMBNAIL_PIXELS = 64
+"""Maximum length in pixels of the longer side of a thumbnail."""
+Opener = Callable[[str], "Image"]
+
+
+def mistake_data(results: Results, run: str, open_image: Opener | None) -> dict[str, Any]:
+    """Return, for each split with predictions, the confused pairs and the mistakes of the last epoch with a mistake."""
+    by_split: dict[str, Any] = {}
+    for split in ("test", "train"):
+        # Find the last epoch with a mistake.
+        curves = results.curves
+        rows = curves[(curves["run"] == run) & (curves["metric"] == "mistakes") & (curves["split"] == split)]
+        wrong = results.fill_missing_epochs(rows).loc[rows["value"] > 0, "epoch"]
+        epoch = int(wrong.max()) if len(wrong) else None
+        try:
+            listing = confused_pairs(results, MistakeQuery(run, epoch, split, most=MAX_PAIRS))
+        except UsageError:
+            continue  # there are no predictions on this split
+        epoch = listing.query.epoch
+        by_split[split] = {
+            "epoch": epoch,
+            "own": listing.own,
+            "furthest": listing.furthest,
+            "wordnet_furthest": listing.wordnet_furthest,
+            "found": listing.found,
+            "pairs": [asdict(row) for row in listing.rows],
+            "mistakes": None,
+        }
+        with suppress(UsageError):  # the run may have confusion counts, but no predictions per sample
+            samples = worst_mistakes(results, MistakeQuery(run, epoch, split, most=MAX_MISTAKES))
+            images = [asdict(row) | {"image": _data_url(row.path, open_image)} for row in samples.rows]
+            by_split[split]["mistakes"] = {"epoch": samples.query.epoch, "found": samples.found, "rows": images}
+    return by_split
+
+
+def _data_url(path: str | None, open_image: Opener | None) -> str | None:
+    """Return a small version of an image as a data URL, or None if it cannot be opened."""
+    if path is None or open_image is None:
+        return None
+    try:
+        image = open_image(path)
+    except UsageError:
+        return None
+    small = image.convert("RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB")
+    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+    buffer = io.BytesIO()
+    small.save(buffer, "png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

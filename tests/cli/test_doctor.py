@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dsi_cli import diagnostics
+from dsi_cli.cli import doctor
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -56,12 +56,12 @@ def test_doctor_screen_names_installed_packages(columns, dsi, monkeypatch):
 
 
 def test_extras_each_have_a_purpose():
-    assert [name for name in PROJECT["optional-dependencies"] if name not in diagnostics.EXTRAS] == []
+    assert [name for name in PROJECT["optional-dependencies"] if name not in doctor.EXTRAS] == []
 
 
 def test_serving_packages_are_dependencies():
     names = {text.partition(">=")[0] for text in PROJECT["dependencies"]}
-    assert set(diagnostics.SERVES) <= names
+    assert set(doctor.SERVES) <= names
 
 
 def test_doctor_missing_package_gives_the_install_command(pretend, dsi):
@@ -74,7 +74,7 @@ def test_doctor_missing_package_gives_the_install_command(pretend, dsi):
     assert [" ".join(line.split()) for line in lines if "apt install" not in line] == [
         f"– numpy {metadata.version('numpy')} is not >=900",
         'pip install "numpy>=900"',
-        f"– remote xyzzy is not installed ({diagnostics.EXTRAS['remote']})",
+        f"– remote xyzzy is not installed ({doctor.EXTRAS['remote']})",
         'pip install "dsi-cli[remote]"',
     ]
 
@@ -87,19 +87,19 @@ def test_doctor_missing_required_package_exits_with_3(pretend, dsi):
 
 
 def test_wordnet_damage_of_changed_tables_is_found(tmp_path, monkeypatch):
-    shipped = Path(str(diagnostics.files("dsi_cli.wordnet"))) / "data"
+    shipped = Path(str(doctor.files("dsi_cli.wordnet"))) / "data"
     shutil.copytree(shipped, tmp_path / "data")
-    monkeypatch.setattr(diagnostics, "files", lambda _: tmp_path)
-    assert diagnostics.wordnet_damage() is None
+    monkeypatch.setattr(doctor, "files", lambda _: tmp_path)
+    assert doctor.wordnet_damage() is None
     table = next((tmp_path / "data").rglob("*graph.parquet"))
     table.write_bytes(table.read_bytes()[:-1] + b"x")
-    assert diagnostics.wordnet_damage() == f"{table.relative_to(tmp_path / 'data')} is not the file that was shipped"
+    assert doctor.wordnet_damage() == f"{table.relative_to(tmp_path / 'data')} is not the file that was shipped"
     table.unlink()
-    assert "cannot be read" in diagnostics.wordnet_damage()
+    assert "cannot be read" in doctor.wordnet_damage()
 
 
 def test_wordnet_digests_equal_the_tables():
     """After new tables: sha256sum in dsi_cli/wordnet/data, or scripts/compile_wordnet.py, which writes them."""
     made = runpy.run_path(str(ROOT / "scripts/compile_wordnet.py"))
     folder = ROOT / "dsi_cli/wordnet/data"
-    assert (folder / diagnostics.DIGESTS).read_text(encoding="utf-8") == made["digests"](folder)
+    assert (folder / doctor.DIGESTS).read_text(encoding="utf-8") == made["digests"](folder)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from dsi_cli.cli import logs
+from dsi_cli.cli import console
 from dsi_cli.cli.app import COMMANDS, app
 from dsi_cli.errors import UsageError
 
@@ -35,7 +35,7 @@ def test_invalid_log_level_is_refused(dsi, make_run, monkeypatch):
     monkeypatch.setenv("DSI_LOG", "debgu")
     line = "dsi: DSI_LOG=debgu: expected one of debug, info, warning, error; try debug\n"
     assert dsi("scan", make_run()) == (2, "", line)
-    with pytest.raises(UsageError, match="DSI_LOG=debgu"), logs.on_stderr(verbose=False):
+    with pytest.raises(UsageError, match="DSI_LOG=debgu"), console.log_on_stderr(verbose=False):
         pass
 
 

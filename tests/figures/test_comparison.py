@@ -7,7 +7,7 @@ import pytest
 from helpers.table_comparison import write_output, write_run
 from PIL import Image
 
-from dsi_cli.figures import comparison as drawing
+from dsi_cli.figures import curves as drawing
 from dsi_cli.queries.comparison.compare import ComparisonOptions, compare
 from dsi_cli.store.results import Results
 
@@ -20,7 +20,7 @@ def repeated(tmp_path_factory):
 
 
 def test_figures_have_one_line_per_group(repeated):
-    figures = dict(drawing.figures(repeated))
+    figures = dict(drawing.comparison_figures(repeated))
     assert list(figures) == ["accuracy", "alignment", "max_wsi", "min_wsi", "widm", "nidm", "networks"]
     for name, figure in figures.items():
         (axes,) = figure.axes
@@ -31,7 +31,7 @@ def test_figures_have_one_line_per_group(repeated):
 
 
 def test_figure_lines_and_bands_equal_the_comparison(repeated):
-    axes = dict(drawing.figures(repeated))["max_wsi"].axes[0]
+    axes = dict(drawing.comparison_figures(repeated))["max_wsi"].axes[0]
     bands = [band for band in repeated.curves if band.curve == "max_wsi"]
     for line, area, band in zip(axes.lines, axes.collections, bands, strict=True):
         assert (list(line.get_xdata()), line.get_ydata().tolist()) == (band.x, band.mean)
@@ -43,7 +43,7 @@ def test_figure_lines_and_bands_equal_the_comparison(repeated):
 def test_figures_with_a_chance_level_show_it(repeated):
     with_chance = [
         name
-        for name, figure in drawing.figures(repeated)
+        for name, figure in drawing.comparison_figures(repeated)
         if "chance" in [line.get_label() for line in figure.axes[0].lines]
     ]
     assert with_chance == ["alignment", "widm", "nidm", "networks"]
@@ -52,7 +52,7 @@ def test_figures_with_a_chance_level_show_it(repeated):
 def test_figures_of_two_runs_have_chance_bands(tmp_path):
     folders = [write_run(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
     found = compare([write_output(tmp_path / "out", *folders)], ComparisonOptions())
-    figures = dict(drawing.figures(found))
+    figures = dict(drawing.comparison_figures(found))
     curves = Results(tmp_path / "out").curves.query("epoch == 2 and run == 'a'")
     sai = curves.query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'pearson'").iloc[0]
     widm = curves.query("metric == 'idm' and of == 'scsm' and variant == 'errors'").iloc[0]
@@ -70,7 +70,7 @@ def test_save_writes_every_format(repeated, tmp_path, kind):
     if kind != "png":
         repeated = replace(repeated, curves=[band for band in repeated.curves if band.curve == "accuracy"])
     folder = tmp_path / "made" / "figures"
-    paths = drawing.save(repeated, folder, kind)
+    paths = drawing.save_comparison(repeated, folder, kind)
     assert sorted(paths) == sorted(folder.iterdir())
     assert paths[0].name == f"compare-accuracy.{kind}"
     if kind == "png":

@@ -10,7 +10,7 @@ from scipy.cluster.hierarchy import linkage
 from dsi_cli.figures import dendrogram
 from dsi_cli.figures.dendrogram import ClassTree, Tanglegram
 from dsi_cli.figures.style import STYLES, Style, using
-from dsi_cli.queries import class_order, matrices
+from dsi_cli.queries import matrices, run_classes
 
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
 ALL_STYLES = [Style(name, columns) for name in STYLES for columns in (1, 2)]
@@ -21,8 +21,8 @@ def made(classes: int, seed: int = 0) -> ClassTree:
     values = np.random.default_rng(seed).normal(0, 0.3, (classes, classes))
     values = (values + values.T) / 2
     np.fill_diagonal(values, 1.0)
-    tree = class_order.clustering(values)
-    return ClassTree(tree, class_order.leaf_order(tree).tolist())
+    tree = run_classes.clustering(values)
+    return ClassTree(tree, run_classes.leaf_order(tree).tolist())
 
 
 @pytest.mark.parametrize("classes", [2, 3, 40])

@@ -11,8 +11,8 @@ from dsi_cli.figures import color_scales, heatmaps
 from dsi_cli.figures.catalogue import FigureOptions
 from dsi_cli.figures.heatmaps import ClassLayout, HeatmapRow, MatrixPanel
 from dsi_cli.figures.style import Style, using
-from dsi_cli.queries import class_order, matrices
-from dsi_cli.queries.class_order import ORDERS, ClassGroup
+from dsi_cli.queries import matrices, run_classes
+from dsi_cli.queries.run_classes import ORDERS, ClassGroup
 from dsi_cli.store.results import Results
 
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
@@ -54,8 +54,8 @@ def test_panel_with_raw_values_is_the_stored_matrix_in_display_order_without_dia
     np.fill_diagonal(last, np.nan)
     places = {
         "given": np.arange(100),
-        "taxonomy": class_order.taxonomy_order(classes),
-        "cluster": class_order.cluster_order(last),
+        "taxonomy": run_classes.taxonomy_order(classes),
+        "cluster": run_classes.cluster_order(last),
     }[order]
     assert [axes.get_title(loc="left") for axes in maps(figure)] == ["epoch 0", "epoch 7", "epoch 30", "WordNet"]
     stored = [run.csm("ncsm", epoch, run=CNN) for epoch in (0, 7, 30)] + [run.csm("scsm", run=CNN)]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dsi_cli.errors import UsageError
-from dsi_cli.queries.comparison.class_differences import compare_classes
+from dsi_cli.queries.comparison.network_pairs import compare_classes
 
 CSM = np.array([[1, 0.9, 0.1, 0.2], [0.9, 1, 0.3, 0.4], [0.1, 0.3, 1, 0.8], [0.2, 0.4, 0.8, 1]])
 

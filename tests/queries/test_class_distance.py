@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from dsi_cli.metrics.idm import idm
-from dsi_cli.queries.class_distance import ClassDistance, ranks_among_known
+from dsi_cli.queries.matrices import ClassDistance, ranks_among_known
 
 
 def test_farness_is_the_mean_of_what_exists():

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from helpers.errors import raises
 
-from dsi_cli.queries.class_names import class_index_by_name, readable_names
+from dsi_cli.queries.run_classes import class_index_by_name, readable_names
 
 NAMES = ["tabby (n02123045)", "ship", "tiger cat (n02123159)"]
 

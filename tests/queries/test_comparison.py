@@ -24,8 +24,17 @@ from dsi_cli.metrics.differences import (
     max_wsi_difference,
 )
 from dsi_cli.metrics.wsi import max_wsi
-from dsi_cli.queries.comparison.common_classes import match_classes, match_epochs
-from dsi_cli.queries.comparison.compare import MEASURES, ComparisonOptions, compare
+from dsi_cli.queries.comparison.compare import (
+    HIGHER,
+    MEASURES,
+    MIXED,
+    NO_DIFFERENCE,
+    PREFERRED,
+    UNDECIDED,
+    ComparisonOptions,
+    compare,
+    verdict,
+)
 from dsi_cli.queries.comparison.criteria import SEED_DEVIATIONS
 from dsi_cli.queries.comparison.equal_accuracy import (
     EQUAL,
@@ -36,8 +45,7 @@ from dsi_cli.queries.comparison.equal_accuracy import (
     common_level,
 )
 from dsi_cli.queries.comparison.repetitions import group_runs
-from dsi_cli.queries.comparison.runs import ComparedRun, compared_runs
-from dsi_cli.queries.comparison.verdict import HIGHER, MIXED, NO_DIFFERENCE, PREFERRED, UNDECIDED, verdict
+from dsi_cli.queries.comparison.runs import ComparedRun, compared_runs, match_classes, match_epochs
 from dsi_cli.store.results import Results
 
 

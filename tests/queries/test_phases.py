@@ -2,8 +2,7 @@
 
 import json
 
-from dsi_cli.queries.epoch_summary import EpochSummary
-from dsi_cli.queries.phases import PhaseSentences, hints, phase_sentences, phases_line
+from dsi_cli.queries.epoch_summary import EpochSummary, PhaseSentences, hints, phase_sentences, phases_line
 
 AGREEMENT = "agreement ncsm,scsm"
 

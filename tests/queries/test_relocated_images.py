@@ -3,7 +3,7 @@
 import pytest
 from helpers.errors import raises
 
-from dsi_cli.queries.relocated_images import RelocatedImages
+from dsi_cli.figures.image_grid import RelocatedImages
 
 
 @pytest.fixture

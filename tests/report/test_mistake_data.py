@@ -10,7 +10,7 @@ from PIL import Image
 
 from dsi_cli.inference.open_dataset import image_at
 from dsi_cli.queries.mistakes import MistakeQuery, worst_mistakes
-from dsi_cli.report import mistake_data
+from dsi_cli.report import page_data
 from dsi_cli.store.results import Results
 
 
@@ -28,7 +28,7 @@ def run(make_results, tmp_path):
 
 
 def test_mistake_data_equals_the_queries(run):
-    found = mistake_data.mistake_data(run, "run", None)
+    found = page_data.mistake_data(run, "run", None)
     assert list(found) == ["test"]
     assert found["test"]["epoch"] == 1
     expected = worst_mistakes(run, MistakeQuery("run", 1))
@@ -37,7 +37,7 @@ def test_mistake_data_equals_the_queries(run):
 
 
 def test_mistake_data_contains_thumbnails_of_images_that_open(run):
-    rows = mistake_data.mistake_data(run, "run", image_at)["test"]["mistakes"]["rows"]
+    rows = page_data.mistake_data(run, "run", image_at)["test"]["mistakes"]["rows"]
     images = {row["sample"]: row["image"] for row in rows}
     assert images[1] is None
     assert images[2] is None

@@ -19,7 +19,7 @@ from dsi_cli.analysis import report_file
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs
-from dsi_cli.report import size_budget
+from dsi_cli.report import matrices
 from dsi_cli.store.results import Results
 
 require_chromium(module=True)
@@ -628,8 +628,8 @@ def test_theme_button_switches_the_colours(open_page, out, scheme):
 
 
 def test_maps_between_complete_epochs_show_block_means_and_a_note(open_page, out, tmp_path, monkeypatch):
-    monkeypatch.setattr(size_budget, "MANY_CLASSES", 4)
-    monkeypatch.setattr(size_budget, "MAX_COMPLETE_EPOCHS", 2)
+    monkeypatch.setattr(matrices, "MANY_CLASSES", 4)
+    monkeypatch.setattr(matrices, "MAX_COMPLETE_EPOCHS", 2)
     page = open_page(report_file.write_report(out, tmp_path / "few.html"))
     assert (
         page.locator("#matrix-note")

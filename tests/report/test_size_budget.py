@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from dsi_cli.report import size_budget
+from dsi_cli.report import matrices
+from dsi_cli.report.matrices import MANY_CLASSES, MAX_COMPLETE_EPOCHS, BudgetNeed, shares
 from dsi_cli.report.matrix_codec import LEVELS
-from dsi_cli.report.size_budget import MANY_CLASSES, MAX_COMPLETE_EPOCHS, BudgetNeed, shares
 
 
 def need(epochs, classes, each, block_cost=0.0, fixed=0.0):
@@ -51,5 +51,5 @@ def test_shares_never_exceed_the_maximum(seed):
         for _ in range(rng.integers(1, 8))
     ]
     result = shares(needs)
-    assert sum(used_bytes(run, share) for run, share in zip(needs, result, strict=True)) <= size_budget.MAX_BYTES
+    assert sum(used_bytes(run, share) for run, share in zip(needs, result, strict=True)) <= matrices.MAX_BYTES
     assert all(0 <= share.complete <= run.epochs for run, share in zip(needs, result, strict=True))

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import NORMAL_QUANTILE, differences
 from dsi_cli.metrics.differences import CsmPair, Difference, LabelledPredictions
-from dsi_cli.queries.class_distance import none_if_nan
 from dsi_cli.queries.comparison.runs import ComparedRun
+from dsi_cli.queries.matrices import none_if_nan
 from dsi_cli.store.schema import MatrixId
 
 CLASSES, IMAGES, SEEDS = "classes", "test images", "seeds"

@@ -16,9 +16,6 @@ import numpy as np
 from dsi_cli.errors import count
 from dsi_cli.metrics.differences import holm
 from dsi_cli.metrics.jackknife import LEVEL
-from dsi_cli.queries.class_distance import none_if_nan
-from dsi_cli.queries.comparison.class_differences import ClassDifference, compare_classes
-from dsi_cli.queries.comparison.common_classes import match_classes
 from dsi_cli.queries.comparison.criteria import (
     ACCURACY,
     SEED_DEVIATIONS,
@@ -28,8 +25,10 @@ from dsi_cli.queries.comparison.criteria import (
     criteria,
     difference,
 )
+from dsi_cli.queries.comparison.network_pairs import ClassDifference, compare_classes
 from dsi_cli.queries.comparison.repetitions import RepeatedRuns
-from dsi_cli.queries.comparison.runs import ComparedRun
+from dsi_cli.queries.comparison.runs import ComparedRun, match_classes
+from dsi_cli.queries.matrices import none_if_nan
 
 EQUAL, LAST = "equal accuracy", "last epochs"
 MOST_DIFFERENT = 10

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from dsi_cli.errors import UsageError
-from dsi_cli.queries.class_distance import none_if_nan
 from dsi_cli.queries.comparison.criteria import measure_title
-from dsi_cli.queries.comparison.cross_alignment import CrossAlignment
+from dsi_cli.queries.comparison.network_pairs import CrossAlignment
 from dsi_cli.queries.comparison.runs import ComparedRun
+from dsi_cli.queries.matrices import none_if_nan
 from dsi_cli.store.schema import MatrixId
 
 SEED_PATTERN = r"^(.*?)[-_./]?(?:seed|run|rep|trial|fold|s|r)[-_=]?\d+$"

@@ -13,7 +13,7 @@ from dsi_cli.analysis.option_groups.declaration import declared_options
 from dsi_cli.analysis.options import KEPT_SETTINGS, Evaluation, Options
 from dsi_cli.cli.analyze import read_options
 from dsi_cli.cli.app import app
-from dsi_cli.cli.parameters import read_values
+from dsi_cli.cli.options import read_values
 from dsi_cli.errors import UsageError
 
 SECTIONS = {"analyze": groups.ANALYZE, "watch": groups.WATCH}

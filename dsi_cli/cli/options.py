@@ -1,0 +1,269 @@
+"""The options of commands as Typer's annotations, and the values that the shell proposes for them.
+
+Options of ``dsi analyze`` and ``dsi watch`` are made from their declarations (`dsi_cli.analysis.option_groups.groups`). Options
+that other commands share are at the end of this module.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+import typer
+
+from dsi_cli.analysis.option_groups.declaration import Choices, DeclaredOption, Option, declared_options
+from dsi_cli.analysis.option_groups.groups import (
+    ComparisonOptions,
+    InputOptions,
+    LabelOptions,
+    OutputOptions,
+    Sections,
+    preset_names,
+)
+from dsi_cli.errors import DsiError, UsageError
+from dsi_cli.store import atomic_write
+from dsi_cli.store.schema import MATRIX_KINDS
+
+Complete = Callable[..., list[str]]
+"""Takes the beginning of a value, after Typer's context if it has such a parameter, and returns the values that begin with it."""
+
+
+def complete_from(names: Choices) -> Complete:
+    """Return a function that completes names; a function that returns the names is called when the shell asks."""
+
+    def complete(incomplete: str) -> list[str]:
+        return _beginning(names() if callable(names) else names, incomplete)
+
+    return complete
+
+
+def complete_figures(incomplete: str) -> list[str]:
+    """Return the names of the figures and of the animation."""
+    from dsi_cli.figures.catalogue import FIGURES, MOVING
+
+    return _beginning([figure.name for figure in (*FIGURES, MOVING)], incomplete)
+
+
+def complete_runs(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the runs of the results folders on the line."""
+    names = [name for out in _outputs(context) for name in _column(out / "checkpoints.parquet", "run")]
+    return _beginning(dict.fromkeys(names), incomplete)
+
+
+def complete_epochs(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the epochs that have a matrix, in the run on the line or in all runs."""
+    from dsi_cli.store.layout import folder_name
+
+    run = context.params.get("run")
+    epochs = set()
+    for out in _outputs(context):
+        folder = out / "csms" / folder_name(run) if isinstance(run, str) else out / "csms"
+        epochs |= {path.stem for path in folder.glob("**/*.parquet") if path.stem.isdecimal()}
+    return _beginning(sorted(epochs, key=int), incomplete)
+
+
+def complete_classes(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the class names in the results folders on the line."""
+    names = [name for out in _outputs(context) for name in _column(out / "classes.parquet", "name")]
+    return _beginning(dict.fromkeys(names), incomplete)
+
+
+def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _outputs(context: typer.Context) -> list[Path]:
+    """Return the results folders on the line."""
+    typed: Any = context.params.get("output") or context.params.get("outputs") or context.args
+    if not isinstance(typed, list | tuple):
+        typed = [typed]
+    return [Path(path) for path in typed]
+
+
+def _column(table: Path, column: str) -> list[str]:
+    """Return the texts in a column of a table; none if it cannot be read, because the shell shows no message."""
+    from dsi_cli.store import parquet
+
+    with suppress(DsiError, OSError, KeyError):
+        return [text for text in parquet.read(table).column(column).to_pylist() if text]
+    return []
+
+
+Command = Callable[..., int]
+Group = TypeVar("Group")
+
+
+def takes(sections: Sections) -> Callable[[Callable[[Mapping[str, Any]], int]], Command]:
+    """Return a decorator that makes a command with the options of some sections out of a function.
+
+    The function takes the values by the name of the field; see `read_values`.
+    """
+    parameters = [
+        _parameter(declared, title)
+        for title, groups in sections.items()
+        for group in groups
+        for declared in declared_options(group)
+    ]
+
+    def decorate(function: Callable[[Mapping[str, Any]], int]) -> Command:
+        def command(**typed: Any) -> int:
+            return function(read_values(sections, typed))
+
+        command.__name__, command.__doc__ = function.__name__, function.__doc__
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def read_values(sections: Sections, typed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a command by the name of the field, from those by the name of the command's parameter.
+
+    Raises
+    ------
+    UsageError
+        A text cannot be converted.
+    """
+    values: dict[str, Any] = {}
+    for group in chain.from_iterable(sections.values()):
+        for declared in declared_options(group):
+            value, parse = typed[declared.parameter], declared.option.parse
+            if isinstance(value, list | tuple):
+                value = tuple(value) or None
+            if parse is not None and value is not None:
+                value = parse(value)
+            values[declared.field] = value
+    return values
+
+
+def typer_info(group: type, field: str, flag: str | None = None) -> Any:
+    """Return Typer's description of one option of a group, for another command that has this option, too.
+
+    Parameters
+    ----------
+    flag : the flag in the other command, if it differs
+    """
+    option = next(declared.option for declared in declared_options(group) if declared.field == field)
+    return _typer_info(option if flag is None else option._replace(flags=(flag,)), None)
+
+
+def instance(group: type[Group], values: Mapping[str, Any]) -> Group:
+    """Return a group with those of the values that belong to it."""
+    fields = (declared.field for declared in declared_options(group))
+    return group(**{field: values[field] for field in fields if values.get(field) is not None})
+
+
+def _parameter(declared: DeclaredOption, section: str) -> inspect.Parameter:
+    """Return the parameter of the command for one option.
+
+    Its type is that of the text on the command line: a list for a repeatable option, and text for an option with a parser. Its
+    default is None if dsi has to see whether the option was given: for a repeatable option and for a kept setting.
+    """
+    option = declared.option
+    # A tuple without a default is one text with several numbers, such as 0.485,0.456,0.406.
+    is_repeatable = get_origin(declared.type) is tuple and declared.default is not None
+    kind: Any = declared.type
+    default = declared.default
+    if is_repeatable:
+        kind = list[str] if option.parse is not None else list[get_args(declared.type)[0]]  # type: ignore[misc]
+    elif option.parse is not None:
+        kind, default = str, option.text_default
+    if not option.flags:
+        default = inspect.Parameter.empty
+    elif is_repeatable or option.is_kept or default is None:
+        kind, default = kind | None, None
+    return inspect.Parameter(
+        declared.parameter,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind, _typer_info(option, section)],
+    )
+
+
+def _typer_info(option: Option, section: str | None) -> Any:
+    if not option.flags:
+        return typer.Argument(help=option.help, metavar=option.metavar, rich_help_panel=section)
+    return typer.Option(
+        *option.flags,
+        help=option.help,
+        metavar=option.metavar or None,
+        min=option.minimum,
+        autocompletion=complete_from(option.choices) if option.choices else None,
+        rich_help_panel=section,
+    )
+
+
+def option(flags: str, metavar: str, help: str, choices: Sequence[str] | Complete | None = None, **form: Any) -> Any:
+    """Return Typer's description of an option with a value.
+
+    Parameters
+    ----------
+    flags : the names of the option, separated by spaces
+    choices : the values that the shell proposes, or one of the functions of `dsi_cli.cli.options`
+    form : other arguments of ``typer.Option``
+    """
+    if isinstance(choices, Sequence):
+        choices = complete_from(choices)
+    return typer.Option(*flags.split(), metavar=metavar, help=help, autocompletion=choices, **form)
+
+
+def switch(flags: str, help: str) -> Any:
+    """Return Typer's description of an option without a value; its names are separated by spaces."""
+    return typer.Option(*flags.split(), help=help)
+
+
+def require_page_paths(out: Path | None, html: Path | None, contents: str, page: str) -> None:
+    """Check the paths of a command that writes files, called ``contents`` in messages, into a folder, and a page.
+
+    Raises
+    ------
+    UsageError
+        The folder is a file (code ``not-a-folder``), or the page is a folder (``not-a-file``) or no HTML by its name.
+    """
+    if out is not None and out.exists() and not out.is_dir():
+        raise UsageError(
+            f"{contents} go into a folder, and {out} is a file; give another name to -o", code="not-a-folder", path=str(out)
+        )
+    if html is None:
+        return
+    if html.is_dir():
+        hint = f"the page is a file, and {html} is a folder; give --html a name in it, or the folder to -o"
+        raise UsageError(hint, code="not-a-file", path=str(html))
+    atomic_write.require_suffix(html, (".html", ".htm"), page)
+
+
+# Options of dsi analyze.
+Json = Annotated[bool, typer_info(OutputOptions, "json")]
+PerEpoch = Annotated[bool, typer_info(OutputOptions, "per_epoch")]
+Quiet = Annotated[bool, typer_info(OutputOptions, "quiet")]
+LogTo = Annotated[list[str] | None, typer_info(OutputOptions, "log_to")]
+Head = Annotated[str | None, typer_info(InputOptions, "head")]
+Revisions = Annotated[str | None, typer_info(InputOptions, "revisions")]
+Ema = Annotated[bool, typer_info(InputOptions, "ema", flag="--ema")]
+Labels = Annotated[str | None, typer_info(LabelOptions, "labels")]
+MapFile = Annotated[str | None, typer_info(LabelOptions, "mapping")]
+PartOfSpeech = Annotated[str, typer_info(LabelOptions, "pos")]
+WordNetName = Annotated[str | None, typer_info(LabelOptions, "wordnet")]
+TaxonomyFile = Annotated[str | None, typer_info(ComparisonOptions, "taxonomy")]
+
+# Options of other commands.
+Output = Annotated[Path, typer.Argument(metavar="OUTPUT", help="Output folder of dsi analyze.")]
+LabelList = typer.Argument(
+    metavar="LABELS",
+    help="Label file (txt, csv, tsv, json, yaml) or a preset, for example imagenet1k.",
+    autocompletion=complete_from(preset_names),
+)
+Epoch = Annotated[
+    int | None,
+    option("--epoch", "EPOCH", "The trainer's own number; by default the last one.", complete_epochs),
+]
+Kind = Annotated[
+    str,
+    option("--kind", "KIND", "Matrix: ncsm, ncsm_centred, ccsm, tncsm, or scsm for the reference.", MATRIX_KINDS),
+]
+Split = Annotated[str | None, option("--split", "SPLIT", "Split of the data: train or test.", ("test", "train"))]
+Run = Annotated[str | None, option("--run", "NAME", "Run to use, if the folder holds several.", complete_runs)]

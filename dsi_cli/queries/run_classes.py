@@ -1,0 +1,211 @@
+"""The classes of a run: their names, the class that a name means, display orders and groups, and the geometry of class vectors.
+
+An order is an array of class indices; the first class shown is the first. The orders are ``given``, that of the classifier,
+``taxonomy``, the display order of the classes table, and ``cluster``, that of a hierarchical clustering of a similarity matrix.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dsi_cli.store.results import Results
+
+MAX_LISTED_CLASSES = 12
+"""The largest number of classes that an error message lists."""
+_INDEX = " (class {})"
+"""The suffix that distinguishes classes of one name."""
+_WITH_WNID = re.compile(r"(.+) \((n\d{8})\)(?: \(class \d+\))?")
+
+
+def class_names(run: Results, name: str | None) -> list[str]:
+    """Return a name for each class of a run: its label, followed by its index if several classes share it, or else its index.
+
+    A label that is a WordNet id follows a word for it, as in ``tabby (n02123045)``.
+    """
+    rows = run.classes[run.classes["run"] == name].sort_values("class_index")
+    labels = [label if isinstance(label, str) else str(index) for index, label in enumerate(readable_names(rows))]
+    uses = Counter(labels)
+    return [f"{label}{_INDEX.format(index)}" if uses[label] > 1 else label for index, label in enumerate(labels)]
+
+
+def readable_names(classes: pd.DataFrame) -> list[Any]:
+    """Return the labels in rows of the classes table; a word precedes a label that is the WordNet id of its class."""
+    columns = (classes[column].tolist() for column in ("name", "wnid", "synset"))
+    return [
+        f"{synset.split('.')[0].replace('_', ' ')} ({label})" if label == wnid and isinstance(synset, str) else label
+        for label, wnid, synset in zip(*columns, strict=True)
+    ]
+
+
+def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Return a mask of the classes with a name, or of all classes if the name is None.
+
+    Raises
+    ------
+    UsageError
+        No class has the name (code ``unknown-class``). The message suggests similar names.
+    """
+    if name is None:
+        return np.ones(len(names), dtype=bool)
+    mask = np.array([label in (name, name + _INDEX.format(index)) for index, label in enumerate(names)])
+    if not mask.any():
+        mask = np.array([name.casefold() in _spellings(label) for label in names])
+    if mask.any():
+        return mask
+    # Suggest the classes with a similar name or synonym.
+    labels_by_word: dict[str, list[str]] = {}
+    for label in names:
+        for word in (label, *label.partition(" (class ")[0].split(", ")):
+            labels_by_word.setdefault(word.lower(), []).append(label)
+    close = get_close_matches(name.lower(), labels_by_word, n=3)
+    similar = " or ".join(dict.fromkeys(label for word in close for label in labels_by_word[word]))
+    hint = "dsi export OUT --table classes lists them"
+    if similar:
+        hint = f"try {similar}"
+    elif len(names) <= MAX_LISTED_CLASSES:
+        hint = f"expected one of {', '.join(names)}"
+    raise UsageError(f"no class {name!r}: {hint}", code="unknown-class", name=name, similar=similar)
+
+
+def _spellings(label: str) -> tuple[str, ...]:
+    """Return the texts in lower case that name a class: its label, or the word and the WordNet id in its label."""
+    parts = _WITH_WNID.fullmatch(label)
+    return (label.casefold(), *(part.casefold() for part in parts.groups())) if parts else (label.casefold(),)
+
+
+def class_index_by_name(name: str, names: Sequence[str]) -> int:
+    """Return the index of the class with a name.
+
+    Raises
+    ------
+    UsageError
+        No class has the name (code ``unknown-class``), or several do (code ``ambiguous-class``).
+    """
+    indices = np.flatnonzero(match_class_name(name, names))
+    if len(indices) > 1:
+        listed = " or ".join(repr(names[int(index)]) for index in indices)
+        message = f"{len(indices)} classes are called {name!r}; write {listed}"
+        raise UsageError(message, code="ambiguous-class", name=name, count=len(indices))
+    return int(indices[0])
+
+
+ORDERS = ("taxonomy", "given", "cluster")
+Order = NDArray[np.intp]
+
+
+class ClassGroup(NamedTuple):
+    """Adjacent classes of an order that share a group."""
+
+    name: str
+    """The readable name: the word of the hypernym without the rest of its synset name."""
+    first: int
+    """The index of the first class in the order."""
+    last: int
+    """The index of the last class in the order, inclusive."""
+
+
+def taxonomy_order(classes: pd.DataFrame) -> Order:
+    """Return the display order of one run's rows of the classes table."""
+    rows = classes.sort_values("class_index")
+    return np.argsort(rows["display_order"].to_numpy(dtype=np.int64), kind="stable")
+
+
+def clustering(similarity: NDArray[Any]) -> NDArray[np.float64]:
+    """Return SciPy's linkage ``(C-1, 4)`` of a matrix: average linkage of 1 - similarity with optimal leaf order.
+
+    Optimal leaf order makes adjacent leaves as similar as the tree allows (Bar-Joseph et al. 2001).
+
+    Parameters
+    ----------
+    similarity : (C, C)
+        The similarities of two or more classes. NaN counts as the lowest similarity. An asymmetric matrix is averaged with its
+        transpose.
+    """
+    from scipy.cluster.hierarchy import linkage
+    from scipy.spatial.distance import squareform
+
+    values = np.asarray(similarity, dtype=np.float64)
+    values = np.nan_to_num(values, nan=float(np.nanmin(values)))
+    distance = 1.0 - (values + values.T) / 2
+    distance -= distance.min()
+    np.fill_diagonal(distance, 0.0)
+    tree: NDArray[np.float64] = linkage(squareform(distance, checks=False), "average", optimal_ordering=True)
+    return tree
+
+
+def leaf_order(tree: NDArray[Any]) -> Order:
+    """Return the order of the leaves of a linkage."""
+    from scipy.cluster.hierarchy import leaves_list
+
+    return np.asarray(leaves_list(tree), dtype=np.intp)
+
+
+def cluster_order(similarity: NDArray[Any]) -> Order:
+    """Return the order of the leaves of `clustering`."""
+    return np.arange(len(similarity)) if len(similarity) < 2 else leaf_order(clustering(similarity))
+
+
+def class_groups(classes: pd.DataFrame, order: Order) -> list[ClassGroup]:
+    """Return the runs of two or more adjacent classes of ``order`` with one group of the classes table.
+
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"class_index": [0, 1, 2, 3], "group": ["carnivore.n.01", None, "carnivore.n.01", "tree.n.01"]})
+    >>> class_groups(rows, np.array([1, 0, 2, 3]))
+    [ClassGroup(name='carnivore', first=1, last=2)]
+    """
+    group_of_class = classes.sort_values("class_index")["group"].tolist()
+    names = [group_of_class[index] for index in order]
+    groups, start = [], 0
+    for end in range(1, len(names) + 1):
+        if end == len(names) or names[end] != names[start]:
+            if isinstance(names[start], str) and end - start > 1:
+                groups.append(ClassGroup(synset_words(names[start]), start, end - 1))
+            start = end
+    return groups
+
+
+def synset_words(synset: str) -> str:
+    """Return the readable name of a synset: ``domestic animal`` for ``domestic_animal.n.01``."""
+    return synset.rsplit(".", 2)[0].replace("_", " ")
+
+
+VALUES = ("norm", "centred_norm", "bias", "angle_previous", "angle_last")
+"""The values of the geometry table."""
+
+
+def by_class(results: Results, run: str, value: str) -> pd.DataFrame:
+    """Return one of the `VALUES` with a row per class index and a column per epoch; the last save of an epoch counts.
+
+    The frame is empty if the run has no classifier.
+    """
+    rows = results.geometry
+    rows = results.fill_missing_epochs(rows[rows["run"] == run]).sort_values(["epoch", "step"], na_position="first")
+    rows = rows.drop_duplicates(["epoch", "class_index"], keep="last")
+    frame: pd.DataFrame = rows.pivot(index="class_index", columns="epoch", values=value).astype("float64")
+    return frame
+
+
+def spectrum_by_epoch(results: Results, run: str) -> tuple[pd.DataFrame, pd.Series]:
+    """Return the share of each singular value with a column per epoch, and the chance level of the shares at the last epoch.
+
+    The index is the number of the singular value, from 1. The last save of an epoch counts. Both are empty if the run has no
+    classifier.
+    """
+    rows = results.spectrum
+    rows = results.fill_missing_epochs(rows[rows["run"] == run]).sort_values(["epoch", "step"], na_position="first")
+    rows = rows.drop_duplicates(["epoch", "index"], keep="last")
+    shares: pd.DataFrame = rows.pivot(index="index", columns="epoch", values="share").astype("float64")
+    chance: pd.Series = rows.drop_duplicates("index", keep="last").set_index("index")["null_mean"].sort_index()
+    return shares, chance
