@@ -1,8 +1,7 @@
 """Kill an analysis at random moments: ``python tests/helpers/killed_processes.py RUN OUT KILLS SEED`` prints what was found.
 
 The analysis is ``dsi analyze`` in a child of this process, which has already imported everything, so that a kill hits the
-work and not the imports, and 200 kills take minutes. Half of the moments are spread evenly over the time between the first
-written file and the end. The other half is spread over the files, since most files are written within a short time.
+work and not the imports, and 200 kills take minutes. The moments are spread over the files that an analysis writes.
 """
 
 import json
@@ -24,6 +23,8 @@ from dsi_cli.store.layout import OUR_NAMES, REPORT
 
 ANEW = 0.3
 """How often what was left is thrown away, so that beginnings are killed as often as ends."""
+PAUSE_SECONDS = 0.02
+"""The longest pause between the file that is waited for and the kill, which hits the work until the next file as well."""
 QUICK = ("--draws", "0", "--permutations", "0", "--measure", "cosine", "--quiet")
 FINAL = OUR_NAMES - {".lock", ".tmp"}
 
@@ -114,58 +115,30 @@ def files(out: Path) -> int:
     return sum(name.endswith(".parquet") for top, _, names in os.walk(out) if ".tmp" not in top for name in names)
 
 
-def duration(run: Path, out: Path) -> tuple[float, int]:
-    """Return the seconds from the first written file to the end of an undisturbed analysis, and the files that it leaves."""
-    found = []
-    for _ in range(3):
-        shutil.rmtree(out, ignore_errors=True)
-        child = started(run, out)
-        assert wait_for_first_write(child, out)
-        began = time.monotonic()
-        assert ended(child) == 0
-        found.append(time.monotonic() - began)
-    return sorted(found)[1], files(out)
-
-
-def wait_for_moment(child: int, out: Path, dice: random.Random, whole: float, most: int) -> str:
-    """Wait for a random moment; return what it was: a share of the whole time, or a number of files."""
-    if dice.random() < 0.5:
-        share = dice.random()
-        time.sleep(share * whole)
-        return f"time {share:.3f}"
-    wanted = dice.randrange(files(out), most + 1)
-    while files(out) < wanted and not is_over(child):
-        time.sleep(0.0002)
-    time.sleep(dice.random() * 0.005)
-    return f"files {wanted}"
-
-
 def main(run: Path, out: Path, kills: int, seed: int) -> None:
     """Kill until it was done often enough; leave what the last one left."""
     dice = random.Random(seed)
     preload(run, out)
-    whole, most = duration(run, out)
-    shutil.rmtree(out)
-    moments: list[str] = []
+    most = files(out)
     left: list[int] = []
     wrong: list[str] = []
-    finished = 0
-    while len(moments) < kills:
+    while len(left) < kills:
+        # Begin anew where an analysis was finished, and now and then otherwise.
+        if files(out) == most or dice.random() < ANEW:
+            shutil.rmtree(out)
         child = started(run, out)
         if not wait_for_first_write(child, out):
             raise RuntimeError(f"ended before it wrote anything: {ended(child)}")
-        moment = wait_for_moment(child, out, dice, whole, most)
+        wanted = dice.randrange(files(out), most + 1)
+        while files(out) < wanted and not is_over(child):
+            time.sleep(0.0002)
+        time.sleep(dice.random() * PAUSE_SECONDS)
         os.kill(child, signal.SIGKILL)
         was_killed = ended(child) == -signal.SIGKILL
         wrong += torn(out)
         if was_killed:
-            moments.append(moment)
             left.append(files(out))
-        finished += not was_killed
-        if len(moments) < kills and (not was_killed or dice.random() < ANEW):
-            shutil.rmtree(out)
-    told = {"moments": moments, "files_left": left, "wrong": wrong, "finished": finished, "seconds": round(whole, 3)}
-    print(json.dumps(told))
+    print(json.dumps({"files_left": left, "wrong": wrong}))
 
 
 if __name__ == "__main__":
