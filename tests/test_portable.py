@@ -3,6 +3,7 @@
 from helpers import one_process
 from helpers.outputs import ANIMALS, contents
 
+QUICK = ("--draws", 0, "--no-report")
 WITHOUT_POSIX = """
 import asyncio, os, signal, warnings  # on POSIX, asyncio itself imports fcntl
 warnings.filterwarnings("ignore", "only soft file lock is available")
@@ -22,20 +23,8 @@ def test_commands_without_posix_give_the_same_tables(make_run, dsi, tmp_path):
     animals.write_text("\n".join(ANIMALS), encoding="utf-8")
     expected = {
         ("scan", run): "epoch_3.pt",
-        ("analyze", run, "-o", out, "--draws", 0, "--no-report"): f"Tables     {out}",
-        (
-            "watch",
-            run,
-            "-o",
-            tmp_path / "watched",
-            "--draws",
-            0,
-            "--every",
-            "0.05s",
-            "--idle",
-            "0.2s",
-            "--no-report",
-        ): "watched",
+        ("analyze", run, "-o", out, *QUICK): f"Tables     {out}",
+        ("watch", run, "-o", tmp_path / "watched", *QUICK, "--every", "0.05s", "--idle", "0.2s"): "watched",
         ("labels", animals): "cat",
         ("wordnet", animals, "-o", tmp_path / "animals.csv"): "animals.csv",
         ("report", out, "-o", tmp_path / "report.html"): "report.html",
@@ -44,6 +33,6 @@ def test_commands_without_posix_give_the_same_tables(make_run, dsi, tmp_path):
     for done, text in zip(ended, expected.values(), strict=True):
         assert done.code == 0, done.err
         assert text in done.out
-    assert dsi("analyze", run, "-o", tmp_path / "plain", "--draws", 0, "--no-report").code == 0
+    assert dsi("analyze", run, "-o", tmp_path / "plain", *QUICK).code == 0
     assert set(contents(out)) == set(contents(tmp_path / "plain"))
     assert "cat" in (tmp_path / "animals.csv").read_text(encoding="utf-8")

@@ -128,16 +128,7 @@ def test_runs_are_compared_by_their_curves(out: Path, tmp_path: Path, dsi: Comma
 
 def test_the_tables_are_as_the_documentation_says(out: Path) -> None:
     near, head = (pd.read_parquet(out / name) for name in ("neighbors", "heads"))
-    assert list(near.columns) == [
-        "run",
-        "kind",
-        "epoch",
-        "epochs_completed",
-        "step",
-        "class_index",
-        "neighbor",
-        "rank",
-        "similarity",
-    ]
+    columns = "run kind epoch epochs_completed step class_index neighbor rank similarity"
+    assert list(near.columns) == columns.split()
     assert list(head.columns) == ["run", "epoch", "epochs_completed", "step", "class_index", "weight", "bias"]
     assert (len(head), len(head["weight"][0])) == (16, 8)

@@ -297,19 +297,7 @@ def test_where_only_an_excluded_sense_is_left_the_label_is_uncertain():
 
 def test_chosen_senses_of_a_foreign_list_are_uncertain():
     german = [
-        "Apfel",
-        "Birne",
-        "Kirsche",
-        "Banane",
-        "Zitrone",
-        "Ball",
-        "Gift",
-        "Hut",
-        "Bad",
-        "Rind",
-        "Tag",
-        "Hose",
-        "Brief",
+        *("Apfel", "Birne", "Kirsche", "Banane", "Zitrone", "Ball", "Gift", "Hut", "Bad", "Rind", "Tag", "Hose", "Brief")
     ]
     rows = resolve(german)
     assert sum(row.synset is None for row in rows) in range(5, 7)
