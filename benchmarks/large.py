@@ -164,7 +164,7 @@ def _parts(setup: Setup, weight: NDArray[np.float32], labels: str) -> Mapping[st
     from dsi_cli.metrics import DEFAULT_MEASURES, class_alignment, idm, wsi
     from dsi_cli.metrics.alignment import MatrixPair
     from dsi_cli.metrics.prepared import PreparedMatrix
-    from dsi_cli.similarity.weights import weight_similarity
+    from dsi_cli.similarity import weight_similarity
     from dsi_cli.store import parquet
     from dsi_cli.store.schema import CSMS
 
@@ -199,7 +199,7 @@ def _parts(setup: Setup, weight: NDArray[np.float32], labels: str) -> Mapping[st
 
 def _floor_row(weight: NDArray[np.float32]) -> Row:
     """Return what the NCSM's products must cost at the rate of a large product on this machine."""
-    from dsi_cli.similarity.weights import weight_similarity
+    from dsi_cli.similarity import weight_similarity
 
     square = np.random.default_rng(0).random((2000, 2000), dtype=np.float32)
     with threadpool_limits(limits=1):

@@ -33,9 +33,13 @@ if TYPE_CHECKING:
     from dsi_cli.metrics.idm import idm
     from dsi_cli.metrics.split_half import reliability
     from dsi_cli.metrics.wsi import max_wsi, mean_wsi, min_wsi
-    from dsi_cli.similarity.confusion import confusion_similarity
-    from dsi_cli.similarity.templates import template_similarity
-    from dsi_cli.similarity.weights import centred_weight_similarity, mean_row_ratio, weight_similarity
+    from dsi_cli.similarity import (
+        centred_weight_similarity,
+        confusion_similarity,
+        mean_row_ratio,
+        template_similarity,
+        weight_similarity,
+    )
 
 _NAMES = {
     "dsi_cli.api": "Results analyze diff log_curves open_results open_run read_head wordnet_csm",
@@ -45,9 +49,7 @@ _NAMES = {
     "dsi_cli.metrics.idm": "idm",
     "dsi_cli.metrics.split_half": "reliability",
     "dsi_cli.metrics.wsi": "max_wsi mean_wsi min_wsi",
-    "dsi_cli.similarity.confusion": "confusion_similarity",
-    "dsi_cli.similarity.templates": "template_similarity",
-    "dsi_cli.similarity.weights": "centred_weight_similarity mean_row_ratio weight_similarity",
+    "dsi_cli.similarity": "centred_weight_similarity confusion_similarity mean_row_ratio template_similarity weight_similarity",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

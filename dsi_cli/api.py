@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dsi_cli.queries.difference import Difference
     from dsi_cli.remote.download import TemporaryFolder
     from dsi_cli.report.notebook_card import ReportFrame
-    from dsi_cli.tracking.destinations import Logged
+    from dsi_cli.tracking import Logged
 
 from dsi_cli.engines import DEFAULT as DEFAULT_ENGINE
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, WSI_QUANTILE
@@ -121,7 +121,7 @@ def analyze(
     values = dict(locals())  # the parameters have the names of the fields of `Options`
     from dsi_cli.analysis import analyze, report_file, track
     from dsi_cli.analysis.options import make_options
-    from dsi_cli.tracking.destinations import destinations
+    from dsi_cli.tracking import destinations
 
     trackers = destinations(log_to)
     options = make_options(values, evaluation)
@@ -234,7 +234,7 @@ def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
         The tracker could not be written to.
     """
     from dsi_cli.analysis import track
-    from dsi_cli.tracking.destinations import destinations
+    from dsi_cli.tracking import destinations
 
     with _local_output(out) as (folder, _copies):
         (logged,) = track.send_curves(folder, destinations([log_to]), run)

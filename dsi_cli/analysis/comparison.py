@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from dsi_cli import similarity
+from dsi_cli import engines, similarity
 from dsi_cli.analysis.classifiers.matrices import MatrixWriter, StoredMatrices
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.classifiers.scan import Weights
@@ -35,10 +35,10 @@ from dsi_cli.analysis.tables import curves, geometry
 from dsi_cli.analysis.tables.result_tables import ResultTables
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import TrainingLog
-from dsi_cli.engines import Engine, local, resources
+from dsi_cli.engines import Engine, local
 from dsi_cli.metrics.blockwise import SHORT_OF_MEMORY, TOO_MANY_CLASSES, BlockWalk, rows_within
 from dsi_cli.predictions.result import EvaluationResult
-from dsi_cli.similarity.weights import mean_row_ratio
+from dsi_cli.similarity import mean_row_ratio
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS, SPECTRUM
 
@@ -69,9 +69,9 @@ def make_plan(classes: int, options: Options) -> MemoryPlan:
     is_vast = classes > similarity.MAX_DENSE_CLASSES
     if classes <= DENSE_WITHOUT_BUDGET:
         return MemoryPlan(is_vast, None)
-    free = resources.free_memory()
+    free = engines.free_memory()
     budget = options.memory if options.memory is not None else free // 2
-    cores = resources.usable_cores()
+    cores = engines.usable_cores()
     needed = classes**2 * BYTES_PER_VALUE
     if not is_vast and needed <= (options.memory if options.memory is not None else free):
         return MemoryPlan(is_vast, None, min(max(budget // needed, 1), cores))

@@ -15,7 +15,7 @@ from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import FAILED, PENDING
 from dsi_cli.checkpoints.training_logs import TrainingLog
 from dsi_cli.errors import DONE, OUTPUT, PARTIAL
-from dsi_cli.tracking.destinations import Logged
+from dsi_cli.tracking import Logged
 
 
 class Progress(NamedTuple):

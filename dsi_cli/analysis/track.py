@@ -8,8 +8,7 @@ from pathlib import Path
 from dsi_cli.analysis.summary import Summary
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.store.results import Results
-from dsi_cli.tracking import points
-from dsi_cli.tracking.destinations import Destination, Logged
+from dsi_cli.tracking import Destination, Logged, points
 
 
 def send_curves(out: Path, destinations: Iterable[Destination], run: str | None = None) -> Iterator[Logged]:
@@ -18,7 +17,7 @@ def send_curves(out: Path, destinations: Iterable[Destination], run: str | None 
     Parameters
     ----------
     out : the results folder
-    destinations : from `dsi_cli.tracking.destinations.destinations`
+    destinations : from `dsi_cli.tracking`
     run : the name of one run; all runs if None
     """
     curves = points.points_of_results(Results(out), run)

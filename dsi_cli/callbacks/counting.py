@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from dsi_cli.errors import UnreadableError, UsageError
-from dsi_cli.inference.features import tensor_of
+from dsi_cli.inference.evaluator import tensor_of
 
 BatchRunner = Callable[[Any], tuple[Any, torch.Tensor]]
 """A function that returns the model's outputs and the targets ``(N,)`` of a batch."""

@@ -27,7 +27,7 @@ from dsi_cli.errors import AmbiguousHeadError, ClassCountError, DsiError, NoHead
 from dsi_cli.metrics.alignment import Alignment, alignments
 from dsi_cli.metrics.idm import IdmResult, idm
 from dsi_cli.metrics.wsi import max_wsi, mean_wsi, min_wsi
-from dsi_cli.similarity.weights import weight_similarity
+from dsi_cli.similarity import weight_similarity
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 
 PREFIX = "dsi/"

@@ -38,7 +38,7 @@ def analyze(values: Mapping[str, Any]) -> int:
     """
     from dsi_cli.analysis import report_file, track
     from dsi_cli.analysis.analyze import analyze as run_analysis
-    from dsi_cli.tracking.destinations import destinations
+    from dsi_cli.tracking import destinations
 
     output = instance(groups.OutputOptions, values)
     trackers = destinations(output.log_to)

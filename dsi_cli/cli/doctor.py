@@ -14,10 +14,10 @@ from importlib import metadata
 from importlib.resources import files
 from typing import Annotated
 
+from dsi_cli import engines
 from dsi_cli.cli import console
 from dsi_cli.cli.options import Json, switch
 from dsi_cli.cli.text import terminal_text
-from dsi_cli.engines import resources
 from dsi_cli.errors import DONE, NOTHING, count
 from dsi_cli.version import __version__
 
@@ -90,12 +90,12 @@ class Part:
 
 def facts() -> dict[str, str]:
     """Return versions and the machine as dsi counts it, in words; what a report of a bug needs."""
-    memory = resources.free_memory() / 1e9
+    memory = engines.free_memory() / 1e9
     return {
         "dsi": f"{__version__}, in {files('dsi_cli')}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}",
         "system": platform.platform(),
-        "machine": f"{count(resources.usable_cores(), 'core')}, {memory:.1f} GB of memory free",
+        "machine": f"{count(engines.usable_cores(), 'core')}, {memory:.1f} GB of memory free",
         "WordNet": wordnet_damage() or "3.0, as shipped",
     }
 

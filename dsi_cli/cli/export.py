@@ -85,7 +85,7 @@ def export(
 def _log(output: Path, log_to: list[str], run: str | None, file_options: list[str], *, quiet: bool) -> int:
     """Log the curves of a results folder; raise `UsageError` if there are options for a file, too."""
     from dsi_cli.analysis import track
-    from dsi_cli.tracking.destinations import destinations
+    from dsi_cli.tracking import destinations
 
     if file_options:
         raise UsageError(

@@ -15,7 +15,7 @@ from dsi_cli.cli.text import terminal_text
 if TYPE_CHECKING:
     from dsi_cli.analysis.summary import RunSummary, Summary
     from dsi_cli.queries.epoch_summary import EpochSummary, MistakeSummary, TypicalitySummary
-    from dsi_cli.tracking.destinations import Logged
+    from dsi_cli.tracking import Logged
 
 EPOCH_COLUMNS = (
     ("epoch", "epoch", ">"),

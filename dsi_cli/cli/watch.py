@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dsi_cli.analysis.summary import Summary
     from dsi_cli.analysis.watch import Analyse, AnyPath, Event
     from dsi_cli.queries.epoch_summary import EpochSummary
-    from dsi_cli.tracking.destinations import Destination
+    from dsi_cli.tracking import Destination
 
 STOPPED = "stopped"
 """The reason for the end in addition to those of `dsi_cli.analysis.watch`: Ctrl-C or SIGTERM."""
@@ -40,7 +40,7 @@ def watch(values: Mapping[str, Any]) -> int:
     dsi watch ckpts/ --idle 2h -o out  # or when nothing came for 2 hours
     """
     from dsi_cli.analysis import watch
-    from dsi_cli.tracking.destinations import destinations
+    from dsi_cli.tracking import destinations
 
     # Read and check all options before the first checkpoint exists.
     waiting, output = instance(groups.WatchOptions, values), instance(groups.WatchOutputOptions, values)

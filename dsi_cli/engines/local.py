@@ -18,8 +18,7 @@ from threading import Thread
 
 from threadpoolctl import threadpool_limits
 
-from dsi_cli.engines import EngineOptions, Job, Result
-from dsi_cli.engines.resources import usable_cores
+from dsi_cli.engines import EngineOptions, Job, Result, usable_cores
 
 
 class LocalEngine:

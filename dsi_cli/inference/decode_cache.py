@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from dsi_cli.engines.resources import usable_cores
+from dsi_cli.engines import usable_cores
 from dsi_cli.errors import UsageError
 from dsi_cli.inference.dataset import Samples
-from dsi_cli.inference.images import reason_not_decoded
+from dsi_cli.inference.image_folder import reason_not_decoded
 
 SAMPLES_PER_PROGRESS = 64
 """The number of samples between two calls of ``progress``."""

@@ -17,13 +17,11 @@ import torch
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UnreadableError, UsageError
-from dsi_cli.inference.features import Features, tensor_of
 from dsi_cli.metrics import neural_collapse, typicality
 from dsi_cli.predictions.result import EvaluationResult, FeatureTemplates
-from dsi_cli.similarity.confusion import confusion_counts
+from dsi_cli.similarity import confusion_counts
 
 _log = logging.getLogger(__name__)
-
 BATCH_BYTES = 32 << 20
 """The maximum size of a batch of float32 images if the user does not give the batch size."""
 MAX_KEPT_BYTES = 128 << 20
@@ -32,6 +30,68 @@ MAX_BATCH_SIZE = 512
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 Batches = Callable[[NDArray[np.int64], int], Iterator[NDArray[Any]]]
 """A function from (the order of samples, batch size) to an iterator of arrays ``(b, channels, height, width)``."""
+
+
+def tensor_of(outputs: Any) -> torch.Tensor:
+    """Return the logits or the features from the outputs of a model."""
+    for name in ("logits", "pooler_output", "image_embeds", "last_hidden_state"):
+        tensor = getattr(outputs, name, None)
+        if isinstance(tensor, torch.Tensor):
+            return tensor[:, 0] if name == "last_hidden_state" else tensor
+    if isinstance(outputs, tuple | list) and outputs:
+        outputs = outputs[0]
+    if not isinstance(outputs, torch.Tensor):
+        kind = type(outputs).__name__
+        raise UsageError(
+            f"the model returns a {kind}; expected a tensor of (batch, classes)", code="not-a-tensor", type=kind
+        )
+    return outputs
+
+
+class Features:
+    """The inputs of the classifier module, recorded by a forward hook while a model runs."""
+
+    def __init__(self, model: torch.nn.Module, head: str | None) -> None:
+        self.head = head
+        self._inputs: torch.Tensor | None = None
+        self._hook: Any = None
+        if head is not None:
+            if isinstance(model, torch.jit.ScriptModule):
+                message = "features within TorchScript are not accessible; give the model's Python code with --model"
+                raise UsageError(message, code="torchscript-features")
+            self._module = model.get_submodule(head)
+
+    def __enter__(self) -> Features:
+        if self.head is not None:
+            self._hook = self._module.register_forward_pre_hook(self._record, with_kwargs=True)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._hook is not None:
+            self._hook.remove()
+
+    def _record(self, _module: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        self._inputs = arguments[0] if arguments else next(iter(named.values()))
+
+    def read(self, outputs: torch.Tensor | None, rows: int) -> NDArray[np.float64] | None:
+        """Return the features ``(rows, d)`` of the last batch; None without ``outputs`` and without a head."""
+        tensor = outputs if outputs is not None else self._inputs
+        if tensor is None:
+            if self.head is not None:
+                message = f"the model does not call its classifier {self.head}: its features are not accessible"
+                raise UsageError(message, code="head-not-called", head=self.head)
+            return None
+        self._inputs = None
+        if tensor.dim() == 4:
+            tensor = tensor.mean((2, 3))
+        if tensor.dim() != 2 or len(tensor) != rows:
+            shape = tuple(tensor.shape)
+            message = f"the features have shape {shape}; expected (batch, width), one row per sample"
+            raise UsageError(message, code="feature-shape", shape=shape)
+        features: NDArray[np.float64] = tensor.cpu().double().numpy()
+        if not np.isfinite(features).all():
+            raise UnreadableError("the model's features are NaN or infinite", code="features-not-finite")
+        return features
 
 
 @dataclass(frozen=True)

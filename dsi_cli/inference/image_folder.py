@@ -1,22 +1,65 @@
-"""Read a folder of class folders by the convention of torchvision's ``ImageFolder``.
+"""Read a folder of class folders by the convention of torchvision's ``ImageFolder``, and decode single images.
 
 Class folders are sorted by name. Images may be at any depth below them, and have the order of ``ImageFolder``. A folder without
 images is still a class. Hidden files are ignored, such as ``._a.png``, which macOS creates and torchvision would read. Links are
 followed, but each folder is read only once.
+
+Pillow's protection against decompression bombs stays on. An image keeps the colour mode of its file.
 """
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from dsi_cli.errors import UsageError
 from dsi_cli.inference.dataset import SPLITS, Samples, fingerprint, pick_split, size_note
-from dsi_cli.inference.images import IMAGE_SUFFIXES, open_file
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""The suffixes that torchvision's ``ImageFolder`` reads."""
+
+
+def open_file(path: str | os.PathLike[str]) -> Image.Image:
+    """Return the image of a file; raise Pillow's exceptions (``OSError``, ``SyntaxError``, ``DecompressionBombError`` ...)."""
+    with Path(path).open("rb") as file:
+        return _load(file)
+
+
+def open_bytes(data: bytes) -> Image.Image:
+    """Return the image of a file's bytes; raise Pillow's exceptions."""
+    return _load(io.BytesIO(data))
+
+
+def reason_not_decoded(error: BaseException) -> str:
+    """Return the reason why an image could not be decoded, in one line without addresses of objects.
+
+    Examples
+    --------
+    >>> reason_not_decoded(UnidentifiedImageError("cannot identify image file <_io.BytesIO object at 0x7f2c>"))
+    'not an image that Pillow can read'
+    >>> reason_not_decoded(KeyError("x"))
+    "KeyError: 'x'"
+    """
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image that Pillow can read"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = " ".join(str(error).split())
+    if text and isinstance(error, OSError | SyntaxError | Image.DecompressionBombError):
+        return text
+    return f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
+def _load(file: IO[bytes]) -> Image.Image:
+    image = Image.open(file)
+    image.load()
+    return image
 
 
 def split_folder(folder: Path, train: bool) -> Path:

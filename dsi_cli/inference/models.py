@@ -1,30 +1,101 @@
-"""Build models from specifications.
+"""Build models from specifications, and load the weights of a checkpoint into them.
 
 A specification is ``timm:NAME``, ``torchvision:NAME``, ``transformers:FOLDER`` (with a ``config.json``), ``torchscript:FILE``
 (which runs the file's code), ``file.py:FUNCTION`` or ``module:FUNCTION``. Nothing is downloaded.
+
+The classifier weight of a network with an image and a text tower (CLIP, SigLIP) is the text embeddings of the class names. Each
+name becomes ``a photo of a NAME``. An image's logits are its cosines with the normalised embeddings, times the scale that the
+network learned (Radford et al. 2021, arXiv 2103.00020).
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
-from dsi_cli.inference import user_code, zero_shot
-from dsi_cli.inference.evaluator import first_line
-from dsi_cli.inference.preprocess import Preprocessing, from_processor
-from dsi_cli.inference.recorded_config import read_sibling_json
-from dsi_cli.inference.zero_shot import ZeroShot
+from dsi_cli.checkpoints.state_dict import StateDict
+from dsi_cli.errors import UnreadableError, UsageError
+from dsi_cli.inference import user_code
+from dsi_cli.inference.evaluator import first_line, full_precision
+from dsi_cli.inference.preprocess import Preprocessing, from_processor, read_sibling_json
 
+PROMPT = "a photo of a {}."
 EXPECTED = "timm:NAME, torchvision:NAME, transformers:FOLDER, torchscript:FILE, file.py:FUNCTION or module:FUNCTION"
 _CLASS_NAMES = ("num_classes", "n_classes", "nclasses", "num_labels", "classes")
 _CHANNEL_NAMES = ("in_chans", "in_channels", "in_ch", "num_channels", "channels")
+_INNER = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+_LISTED = 4
+_PARTS_OF_WEIGHT = re.compile(r"\.(weight|weight_orig|weight_v|parametrizations\.weight\.original1)$")
+
+
+class ZeroShot(torch.nn.Module):
+    """A network that returns an image's logits, or its features without class names or a tokenizer.
+
+    Parameters
+    ----------
+    towers : the network from the library
+    tokens : the input of the text tower with one row per class; None to return features
+    """
+
+    def __init__(self, towers: torch.nn.Module, tokens: dict[str, torch.Tensor] | None) -> None:
+        super().__init__()
+        self.towers = towers
+        self.tokens = tokens
+        self.head: torch.nn.Linear | None = None
+
+    def embed_text(self) -> NDArray[np.float32] | None:
+        """Compute and return the text embeddings ``(C, d)`` with the current weights; None without names."""
+        if self.tokens is None:
+            return None
+        towers: Any = self.towers
+        device = next(towers.parameters()).device
+        with torch.inference_mode(), full_precision():
+            embedded = _pool(towers.get_text_features(**{name: ids.to(device) for name, ids in self.tokens.items()}))
+            weight = torch.nn.functional.normalize(embedded.float(), dim=1).clone()
+        self.head = torch.nn.Linear(weight.shape[1], len(weight), bias=False, device=device)
+        self.head.weight = torch.nn.Parameter(weight, requires_grad=False)
+        embeddings: NDArray[np.float32] = weight.cpu().numpy()
+        return embeddings
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return logits ``(batch, classes)``; without class names, features ``(batch, d)``."""
+        towers: Any = self.towers
+        features = torch.nn.functional.normalize(_pool(towers.get_image_features(pixel_values=images)), dim=1)
+        if self.head is None:
+            return features
+        logits: torch.Tensor = self.head(features) * towers.logit_scale.exp()
+        return logits
+
+
+def _pool(outputs: Any) -> torch.Tensor:
+    pooled: torch.Tensor = outputs if isinstance(outputs, torch.Tensor) else outputs.pooler_output
+    return pooled
+
+
+def has_towers(config: Any) -> bool:
+    """Return True if a Hugging Face config describes a network with an image and a text tower."""
+    return getattr(config, "text_config", None) is not None and getattr(config, "vision_config", None) is not None
+
+
+def tokenize_names(folder: Path, names: Sequence[str] | None) -> dict[str, torch.Tensor] | None:
+    """Return the class names as inputs of the text tower; None without names, or without a tokenizer in the folder."""
+    if names is None or not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json", "spiece.model")):
+        return None
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    texts = [PROMPT.format(name.split(",")[0].replace("_", " ").strip()) for name in names]
+    inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    return {name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs}
 
 
 @dataclass(frozen=True)
@@ -134,8 +205,8 @@ def _transformers(name: str, spec: ModelSpec) -> BuiltModel:
     side = getattr(getattr(config, "vision_config", None) or config, "image_size", None)
     usual = from_processor(read_sibling_json(folder, "preprocessor_config.json"))
     usual = usual.with_defaults(Preprocessing((side, side) if isinstance(side, int) else None))
-    if spec.classes is None and zero_shot.has_towers(config):
-        return BuiltModel(model, usual, zero_shot.ZeroShot(model, zero_shot.tokenize_names(folder, spec.names)))
+    if spec.classes is None and has_towers(config):
+        return BuiltModel(model, usual, ZeroShot(model, tokenize_names(folder, spec.names)))
     return BuiltModel(model, usual)
 
 
@@ -193,3 +264,93 @@ _MAKERS: dict[str, Callable[[str, ModelSpec], BuiltModel]] = {
     "transformers": _transformers,
     "torchscript": _torchscript,
 }
+
+
+def load_weights(model: torch.nn.Module, state: StateDict) -> str | None:
+    """Copy a checkpoint's weights into a model; return the name of the classifier module, or None.
+
+    Raise `UnreadableError` if a name is missing or unexpected, or a shape differs.
+    """
+    arrays = {_INNER.sub("", name): array for name, array in state.arrays.items()}
+    head = _INNER.sub("", state.head) if state.head is not None else None
+    matches = [_Match(tensors, arrays, head) for tensors in _naming_schemes(model)]
+    best = min(matches, key=lambda match: match.problems)
+    best.require_none()
+    with torch.no_grad():
+        for name, tensor in best.tensors.items():
+            tensor.copy_(torch.from_numpy(best.arrays[name]))
+    if head is None:
+        return None
+    weight = best.tensors[head.removeprefix(best.prefix)]
+    name = next(name for name, tensor in model.state_dict().items() if _is_same(tensor, weight))
+    return _PARTS_OF_WEIGHT.sub("", name)
+
+
+def _naming_schemes(model: torch.nn.Module) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield the model's tensors by their names in the model, and by their names in files of Hugging Face's library."""
+    tensors = model.state_dict()
+    yield {_INNER.sub("", name): tensor for name, tensor in tensors.items()}
+    if type(model).__module__.startswith("transformers."):
+        try:
+            from transformers.core_model_loading import revert_weight_conversion
+        except ImportError:  # before version 5 the names were the same
+            return
+        in_files = revert_weight_conversion(cast(Any, model), tensors)
+        if len(in_files) == len(tensors) and all(any(_is_same(a, b) for b in tensors.values()) for a in in_files.values()):
+            yield dict(in_files)
+
+
+def _is_same(tensor: torch.Tensor, other: torch.Tensor) -> bool:
+    return tensor.data_ptr() == other.data_ptr() and tensor.shape == other.shape
+
+
+class _Match:
+    """The weights of a checkpoint and of a model under one naming scheme."""
+
+    def __init__(self, tensors: dict[str, torch.Tensor], arrays: Mapping[str, NDArray[Any]], head: str | None) -> None:
+        self.tensors, self.prefix = tensors, _find_prefix(tensors, arrays, head)
+        self.arrays = {
+            name.removeprefix(self.prefix): array for name, array in arrays.items() if name.startswith(self.prefix)
+        }
+        self.missing = [name for name in tensors if name not in self.arrays]
+        self.unexpected = [name for name in self.arrays if name not in tensors]
+        self.shapes = [
+            f"{name} {tuple(self.arrays[name].shape)} for {tuple(tensor.shape)}"
+            for name, tensor in tensors.items()
+            if name in self.arrays and tuple(self.arrays[name].shape) != tuple(tensor.shape)
+        ]
+
+    @property
+    def problems(self) -> int:
+        """The number of names and shapes that do not match."""
+        return len(self.missing) + len(self.unexpected) + len(self.shapes)
+
+    def require_none(self) -> None:
+        """Raise `UnreadableError` with the names and shapes that do not match, if any."""
+        problems = (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", self.shapes))
+        listed = []
+        for problem, names in problems:
+            if names:
+                more = ", ..." if len(names) > _LISTED else ""
+                listed.append(f"{len(names)} {problem} ({', '.join(names[:_LISTED])}{more})")
+        if listed:
+            raise UnreadableError(
+                f"the weights do not fit the model: {'; '.join(listed)}",
+                code="weights-do-not-fit",
+                missing=self.missing,
+                unexpected=self.unexpected,
+            )
+
+
+def _find_prefix(tensors: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], head: str | None) -> str:
+    """Return the prefix of the model's names in the checkpoint that matches the most names."""
+    counts: dict[str, int] = {}
+    for name in arrays:
+        parts = name.split(".")
+        for length in range(len(parts)):
+            if ".".join(parts[length:]) in tensors:
+                prefix = "".join(f"{part}." for part in parts[:length])
+                counts[prefix] = counts.get(prefix, 0) + 1
+    if head is not None:
+        counts = {prefix: count for prefix, count in counts.items() if head.startswith(prefix)}
+    return max(counts, key=lambda prefix: (counts[prefix], -len(prefix)), default="")

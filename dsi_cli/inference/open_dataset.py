@@ -16,9 +16,9 @@ from pathlib import Path
 from PIL.Image import Image
 
 from dsi_cli.errors import UsageError
-from dsi_cli.inference import image_folder, images, sharded_dataset
+from dsi_cli.inference import image_folder, sharded_dataset
 from dsi_cli.inference.dataset import SPLITS, Samples, pick_split
-from dsi_cli.inference.torchvision_datasets import DATASETS, find_dataset, open_dataset
+from dsi_cli.inference.torch_datasets import DATASETS, find_dataset, open_dataset
 from dsi_cli.inference.user_code import is_function
 
 __all__ = ["Samples", "image_at", "open_samples"]
@@ -45,7 +45,7 @@ def open_samples(
     Parameters
     ----------
     spec : a folder of class folders, of Parquet or tar shards, or from ``Dataset.save_to_disk``. Or a ``.parquet`` or ``.tar``
-        file or a pattern of them, a name in `torchvision_datasets.DATASETS`, ``module:function`` or ``file.py:function``.
+        file or a pattern of them, a name in `torch_datasets.DATASETS`, ``module:function`` or ``file.py:function``.
     root : the folder of a data set by name. With it, a name has priority over a folder of that name (``./MNIST`` is the folder).
     download : True to download a data set by name into ``root``
     train : True for the training split; otherwise the test split, or the validation split if there is no other
@@ -62,7 +62,7 @@ def open_samples(
     if dataset is not None:
         return open_dataset(dataset, root, download, train)
     if is_function(spec):
-        from dsi_cli.inference.custom_dataset import open_custom  # imports torch
+        from dsi_cli.inference.torch_datasets import open_custom  # imports torch
 
         return open_custom(spec, train)
     raise UsageError(f"expected {EXPECTED}; found nothing at {spec[:200]!a}; check the path", code="no-such-data")
@@ -76,15 +76,15 @@ def image_at(path: str) -> Image:
     try:
         if not os.path.isfile(path):  # noqa: PTH113 (any text is accepted)
             if match := _ROW.fullmatch(path):
-                return images.open_bytes(sharded_dataset.row_bytes(Path(match["file"]), int(match["row"])))
+                return image_folder.open_bytes(sharded_dataset.row_bytes(Path(match["file"]), int(match["row"])))
             if match := _MEMBER.fullmatch(path):
-                return images.open_bytes(sharded_dataset.member_bytes(Path(match["shard"]), match["name"]))
-        return images.open_file(path)
+                return image_folder.open_bytes(sharded_dataset.member_bytes(Path(match["shard"]), match["name"]))
+        return image_folder.open_file(path)
     except UsageError:
         raise
     except Exception as error:
         raise UsageError(
-            f"{path}: expected an image, found none that can be read ({images.reason_not_decoded(error)}); check the file",
+            f"{path}: expected an image, found none that can be read ({image_folder.reason_not_decoded(error)}); check the file",
             code="image-not-readable",
             path=path,
         ) from error

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from dsi_cli.errors import UsageError, count
 from dsi_cli.inference.dataset import Samples, encode_labels, file_stamps, fingerprint, size_note
-from dsi_cli.inference.images import IMAGE_SUFFIXES, open_bytes
+from dsi_cli.inference.image_folder import IMAGE_SUFFIXES, open_bytes
 from dsi_cli.remote import download
 
 LABEL_COLUMNS = ("label", "labels", "fine_label", "target", "class", "cls")

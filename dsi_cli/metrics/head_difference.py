@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.metrics.head_geometry import centre
-from dsi_cli.similarity.weights import unit_rows
+from dsi_cli.similarity import unit_rows
 
 Float64s = NDArray[np.float64]
 MIN_Z = 3.0

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.similarity.weights import as_rows, unit_rows
+from dsi_cli.similarity import as_rows, unit_rows
 
 Float64s = NDArray[np.float64]
 MAX_PAIRED_CLASSES = 4096

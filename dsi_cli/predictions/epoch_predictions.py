@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.predictions.result import EvaluationResult
-from dsi_cli.similarity.confusion import confusion_counts
+from dsi_cli.similarity import confusion_counts
 
 AXES = ("rows", "columns")
 """The axes of a confusion matrix, either of which may be the truth."""

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from dsi_cli import similarity
 from dsi_cli.errors import UsageError, expected, nearest
-from dsi_cli.similarity import MAX_DENSE_CLASSES
-from dsi_cli.similarity.weights import Cosines
+from dsi_cli.similarity import MAX_DENSE_CLASSES, Cosines
 from dsi_cli.store import layout, parquet, schema
 from dsi_cli.store.schema import MATRIX_KINDS, Table
 

@@ -9,13 +9,12 @@ import pytest
 from helpers.outputs import heads, save_head, tables
 from numpy.testing import assert_allclose
 
-from dsi_cli import similarity
+from dsi_cli import engines, similarity
 from dsi_cli.analysis import comparison
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.engines import resources
 from dsi_cli.metrics.measures import similarity_ranks
-from dsi_cli.similarity.weights import weight_similarity
+from dsi_cli.similarity import weight_similarity
 from dsi_cli.store.results import Results
 
 NAMES = (
@@ -104,7 +103,7 @@ def test_analyze_with_little_memory_compares_in_blocks_until_more_is_given(
 
 
 def test_make_plan_without_a_limit_uses_all_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "free_memory", lambda: 1000**2 * comparison.BYTES_PER_VALUE)
+    monkeypatch.setattr(engines, "free_memory", lambda: 1000**2 * comparison.BYTES_PER_VALUE)
     assert comparison.make_plan(1000, Options()).threads == 1
     assert comparison.make_plan(1001, Options()).walk is not None
 

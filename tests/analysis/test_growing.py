@@ -19,7 +19,7 @@ from dsi_cli.checkpoints.scan import HeadOptions
 from dsi_cli.errors import UsageError
 from dsi_cli.figures import save
 from dsi_cli.figures.catalogue import FigureOptions
-from dsi_cli.similarity.weights import weight_similarity
+from dsi_cli.similarity import weight_similarity
 
 QUICK = Options(draws=0, permutations=0)
 WIDTHS = (4, 4, 6, 9)

@@ -19,7 +19,7 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.errors import UsageError
-from dsi_cli.similarity.weights import weight_similarity
+from dsi_cli.similarity import weight_similarity
 from dsi_cli.store.results import Results
 
 QUICK = Options(draws=0)

@@ -310,7 +310,7 @@ def test_a_process_has_one_connection(cluster):
 
 
 def test_a_cluster_answers_the_probe(cluster):
-    from dsi_cli.engines.ray_session import reason_no_response
+    from dsi_cli.engines.ray import reason_no_response
 
     host, port = cluster.address.rsplit(":", 1)
     assert host == "127.0.0.1"

@@ -2,9 +2,9 @@
 
 import pytest
 
+from dsi_cli import engines
 from dsi_cli.analysis import comparison
 from dsi_cli.analysis.options import Options
-from dsi_cli.engines import resources
 
 
 def test_a_containers_limit_counts(tmp_path, monkeypatch):
@@ -12,12 +12,12 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
     limit.write_text("3000\n")
     used.write_text("1000\n")
     nothing = (str(tmp_path / "no"), str(tmp_path / "no"))
-    monkeypatch.setattr(resources, "_MEMORY_FILES", (nothing, (str(limit), str(used))))
-    assert resources.free_memory() == 2000
+    monkeypatch.setattr(engines, "_MEMORY_FILES", (nothing, (str(limit), str(used))))
+    assert engines.free_memory() == 2000
     used.write_text("5000\n")
-    assert resources.free_memory() == 0
+    assert engines.free_memory() == 0
     limit.write_text("max\n")
-    assert resources.free_memory() == resources._free_on_machine() or resources.free_memory() > 1 << 20
+    assert engines.free_memory() == engines._free_on_machine() or engines.free_memory() > 1 << 20
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,6 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
     ],
 )
 def test_matrices_are_whole_where_they_fit(classes, budget, is_vast, by_blocks, threads, monkeypatch):
-    monkeypatch.setattr(resources, "usable_cores", lambda: 2)
+    monkeypatch.setattr(engines, "usable_cores", lambda: 2)
     found = comparison.make_plan(classes, Options(memory=budget))
     assert (found.is_vast, found.walk is not None, found.threads) == (is_vast, by_blocks, threads)

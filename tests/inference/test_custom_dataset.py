@@ -8,7 +8,7 @@ import pytest
 from helpers.errors import raises
 
 from dsi_cli.errors import UsageError
-from dsi_cli.inference.custom_dataset import open_custom
+from dsi_cli.inference.torch_datasets import open_custom
 from dsi_cli.inference.user_code import code_files, code_path, importable, is_function
 
 HEAD = """

@@ -14,8 +14,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.inference.evaluator import Evaluator, Split, resolve_device
 from dsi_cli.metrics.differences import CsmPair, alignment_difference
 from dsi_cli.metrics.neural_collapse import collapse_values
-from dsi_cli.similarity.templates import template_similarity
-from dsi_cli.similarity.weights import weight_similarity
+from dsi_cli.similarity import template_similarity, weight_similarity
 
 CLASSES = 6
 SAMPLES = 53

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsi_cli.inference.images import open_bytes, open_file, reason_not_decoded
+from dsi_cli.inference.image_folder import open_bytes, open_file, reason_not_decoded
 
 
 def _encoded(image, kind, **options):

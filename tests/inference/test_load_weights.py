@@ -7,7 +7,7 @@ from torch import nn
 
 from dsi_cli.checkpoints.state_dict import StateDict
 from dsi_cli.errors import UnreadableError
-from dsi_cli.inference.load_weights import load_weights
+from dsi_cli.inference.models import load_weights
 
 
 class Net(nn.Module):

@@ -9,7 +9,7 @@ from helpers.errors import raises
 from PIL import Image
 
 from dsi_cli.inference.evaluator import Evaluator
-from dsi_cli.inference.images import open_bytes
+from dsi_cli.inference.image_folder import open_bytes
 from dsi_cli.inference.models import ModelSpec, build_model
 from dsi_cli.inference.preprocess import Preprocessing, from_processor, recorded_preprocessing
 

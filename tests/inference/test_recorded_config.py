@@ -10,7 +10,7 @@ from dsi_cli.checkpoints import state_dict as state_dict_module
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.scan import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.checkpoints.tensors import Tensor
-from dsi_cli.inference import recorded_config
+from dsi_cli.inference import preprocess
 
 
 @pytest.fixture
@@ -30,9 +30,7 @@ def state_dict():
 
 
 def guessed(place):
-    return recorded_config.recorded_model(
-        place, scan_checkpoint(place).record.trainer, recorded_config.recorded_facts(place)
-    )
+    return preprocess.recorded_model(place, scan_checkpoint(place).record.trainer, preprocess.recorded_facts(place))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +69,7 @@ def test_a_name_that_no_library_lists_is_not_used(name, found):
     assert guessed(found(arch=name)) is None
     args = argparse.Namespace(model=name)
     beside = {"optimizer": {}, "lr_scheduler": {}, "epoch": 1}
-    assert recorded_config.recorded_model(found(args=args, **beside), "torchvision", {"model": name}) is None
+    assert preprocess.recorded_model(found(args=args, **beside), "torchvision", {"model": name}) is None
 
 
 @pytest.mark.parametrize(
@@ -92,15 +90,15 @@ def test_where_a_name_may_stand(held, expected, found):
 
 def test_the_checkpoint_wins_over_what_lies_beside_it(found, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"arch": "resnet50", "mean": [0.1], "std": [0.2]}), encoding="utf-8")
-    facts = recorded_config.recorded_facts(found(arch="resnet18", mean=[0.5]))
+    facts = preprocess.recorded_facts(found(arch="resnet18", mean=[0.5]))
     assert {name: facts[name] for name in ("arch", "mean", "std")} == {"arch": "resnet18", "mean": [0.5], "std": [0.2]}
 
 
 def test_a_file_that_cannot_be_read_says_nothing(tmp_path):
     (tmp_path / "net.pt").write_bytes(b"nothing of interest")
     place = require_file(tmp_path / "net.pt")
-    assert recorded_config.recorded_facts(place) == {}
-    assert recorded_config.recorded_model(place, None, {}) is None
+    assert preprocess.recorded_facts(place) == {}
+    assert preprocess.recorded_model(place, None, {}) is None
 
 
 @pytest.mark.parametrize(
@@ -132,4 +130,4 @@ def test_the_channels_are_those_of_the_first_convolution(shapes, expected, tmp_p
     )
     tensors = state_dict_module.state_dict_tensors(require_file(tmp_path / "n.pt"), HeadOptions())
     assert all(isinstance(tensor, Tensor) for tensor in tensors.values())
-    assert recorded_config.input_channels(tensors) == expected
+    assert preprocess.input_channels(tensors) == expected

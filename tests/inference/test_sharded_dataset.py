@@ -19,7 +19,7 @@ from helpers.errors import raises
 from PIL import Image
 
 from dsi_cli.errors import UsageError
-from dsi_cli.inference.images import open_bytes
+from dsi_cli.inference.image_folder import open_bytes
 from dsi_cli.inference.open_dataset import open_samples
 from dsi_cli.inference.sharded_dataset import member_bytes, open_shards, row_bytes
 

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from dsi_cli.errors import UsageError
-from dsi_cli.inference.images import open_file
+from dsi_cli.inference.image_folder import open_file
 from dsi_cli.inference.open_dataset import open_samples
-from dsi_cli.inference.torchvision_datasets import DATASETS, find_dataset, open_dataset
+from dsi_cli.inference.torch_datasets import DATASETS, find_dataset, open_dataset
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def real_pair(four_runs: Path) -> tuple[Matrix, Matrix]:
     import torch
 
     from dsi_cli.labels.presets import load_preset
-    from dsi_cli.similarity.weights import weight_similarity
+    from dsi_cli.similarity import weight_similarity
     from dsi_cli.wordnet.database import taxonomy
     from dsi_cli.wordnet.similarity import path_similarity
 

@@ -21,7 +21,7 @@ from dsi_cli.metrics.blockwise import (
     without_diagonal,
 )
 from dsi_cli.metrics.measures import similarity_ranks
-from dsi_cli.similarity.weights import weight_similarity
+from dsi_cli.similarity import weight_similarity
 
 Matrix = npt.NDArray[np.float32]
 WALK = BlockWalk(7)

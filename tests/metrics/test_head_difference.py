@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from dsi_cli.metrics import head_difference
 from dsi_cli.metrics.head_geometry import angles, centre
-from dsi_cli.similarity.weights import unit_rows
+from dsi_cli.similarity import unit_rows
 
 
 def head(classes=6, features=40, seed=0):

@@ -16,7 +16,7 @@ from dsi_cli.analysis import comparison, report_file
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.errors import UsageError
 from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
-from dsi_cli.similarity.weights import weight_similarity
+from dsi_cli.similarity import weight_similarity
 from dsi_cli.store.results import Results
 
 LARGEST = 6

@@ -13,7 +13,7 @@ from dsi_cli.wordnet.database import lexicon, taxonomy
 from dsi_cli.wordnet.database.taxonomy import load
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 from dsi_cli.wordnet.disambiguation.resolve import resolve
-from dsi_cli.wordnet.similarity import information_content, measures
+from dsi_cli.wordnet.similarity import measures
 from dsi_cli.wordnet.similarity.measures import (
     jcn_similarity,
     lch_similarity,
@@ -148,7 +148,7 @@ def test_measures_by_information_equal_nltk_to_the_last_bit(
 ):
     words = [f"{word}.n.01" for word in dict.fromkeys([*WORDS, "zebra", "unicorn", "animal", "entity", "object"])]
     nodes = [load().node(word) for word in words]
-    found = similarity(nodes, information_content.read_information_content(information_file))
+    found = similarity(nodes, measures.read_information_content(information_file))
     synsets = [synset(nltk_wordnet, node) for node in nodes]
     for i, first in enumerate(synsets):
         for j, second in enumerate(synsets):

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import confusion_matrix
 
 from dsi_cli.errors import UsageError
-from dsi_cli.similarity.confusion import classes_with_samples, confusion_counts, confusion_similarity
+from dsi_cli.similarity import classes_with_samples, confusion_counts, confusion_similarity
 
 RNG = np.random.default_rng(3)
 TARGETS, PREDICTIONS = RNG.integers(0, 6, 400), RNG.integers(0, 7, 400)

@@ -7,8 +7,7 @@ from scipy.sparse import issparse
 
 from dsi_cli import similarity
 from dsi_cli.errors import NotFiniteError
-from dsi_cli.similarity.confusion import confusion_counts
-from dsi_cli.similarity.weights import Cosines, centred_weight_similarity, weight_similarity
+from dsi_cli.similarity import Cosines, centred_weight_similarity, confusion_counts, weight_similarity
 
 WEIGHT = np.random.default_rng(0).normal(size=(30, 12))
 WEIGHT[4] = 0.0

@@ -7,7 +7,7 @@ from helpers.errors import raises
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dsi_cli.errors import NotFiniteError, UsageError
-from dsi_cli.similarity.templates import template_similarity
+from dsi_cli.similarity import template_similarity
 
 
 def featured(classes: int, samples: int, width: int, seed: int = 0):

@@ -6,7 +6,7 @@ from helpers import oracles
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dsi_cli.errors import NotFiniteError, UsageError
-from dsi_cli.similarity.weights import as_rows, centred_weight_similarity, mean_row_ratio, weight_similarity, zero_rows
+from dsi_cli.similarity import as_rows, centred_weight_similarity, mean_row_ratio, weight_similarity, zero_rows
 
 BOTH = (weight_similarity, centred_weight_similarity)
 SHAPES = [(2, 1), (2, 7), (5, 3), (17, 64), (100, 320)]

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from helpers.errors import raises
 
+from dsi_cli import tracking
 from dsi_cli.errors import UsageError
-from dsi_cli.tracking import TRACKERS, destinations, form
+from dsi_cli.tracking import TRACKERS, form
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ from dsi_cli.tracking import TRACKERS, destinations, form
 def test_destinations_of_a_valid_text_returns_tracker_and_target(text, name, target):
     if importlib.util.find_spec(name) is None:
         pytest.skip(f"needs the package {name}")
-    (found,) = destinations.destinations([text, text])
+    (found,) = tracking.destinations([text, text])
     assert (found.tracker.name, found.target) == (name, target)
 
 
@@ -37,7 +38,7 @@ def test_destinations_of_a_valid_text_returns_tracker_and_target(text, name, tar
 )
 def test_destination_of_an_invalid_text_raises_the_code(text, code):
     with raises(code, UsageError):
-        destinations.destination(text)
+        tracking.destination(text)
 
 
 @pytest.mark.parametrize("tracker", TRACKERS, ids=lambda one: one.name)
@@ -50,7 +51,7 @@ def test_destination_without_the_package_raises_package_missing(tracker, has_fol
     if has_folder:
         (tmp_path / tracker.name).mkdir()
     with raises("package-missing", UsageError, package=tracker.name):
-        destinations.destination(form(tracker).replace("[", "").replace("]", ""))
+        tracking.destination(form(tracker).replace("[", "").replace("]", ""))
 
 
 def test_a_tracker_is_a_line_a_module_and_an_extra():

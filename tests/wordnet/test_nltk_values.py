@@ -12,7 +12,7 @@ import pytest
 
 from dsi_cli.wordnet.database import lexicon
 from dsi_cli.wordnet.database.wordnet import load_wordnet
-from dsi_cli.wordnet.similarity import information_content, measures
+from dsi_cli.wordnet.similarity import measures
 
 VALUES = json.loads((Path(__file__).parent / "nltk_values.json").read_text(encoding="utf-8"))
 PARTS = ("noun", "verb")
@@ -61,7 +61,7 @@ def counts(tmp_path):
     lines = ["wnver::small", f"1740n {VALUES['counts']['1740']!r} ROOT", "1740v 0.0 ROOT"]
     lines += [f"{offset}n {count!r}" for offset, count in VALUES["counts"].items() if offset != "1740"]
     (tmp_path / "ic-small.dat").write_text("\n".join(lines) + "\n")
-    return information_content.read_information_content(tmp_path / "ic-small.dat")
+    return measures.read_information_content(tmp_path / "ic-small.dat")
 
 
 @pytest.mark.parametrize("kind", ["res", "lin", "jcn"])
@@ -75,5 +75,5 @@ def test_similarities_by_information_are_nltks(kind, counts):
 def test_information_is_minus_the_logarithm_of_the_share(counts):
     graph = load_wordnet().taxonomy
     dog, unicorn, entity = (graph.node(f"{word}.n.01") for word in ("dog", "unicorn", "entity"))
-    expected = [-log(counts.counts[dog] / counts.total), information_content.UNKNOWN, 0.0]
+    expected = [-log(counts.counts[dog] / counts.total), measures.UNKNOWN, 0.0]
     assert counts.content(np.array([dog, unicorn, entity])).tolist() == expected

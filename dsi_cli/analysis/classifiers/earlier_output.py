@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.similarity import weights
+from dsi_cli.similarity import centred_weight_similarity, weight_similarity
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CHECKPOINTS, CSMS, HEADS, NEIGHBORS, Table
 
 KINDS: dict[str, Callable[[NDArray[Any]], NDArray[np.float32]]] = {
-    "ncsm": weights.weight_similarity,
-    "ncsm_centred": weights.centred_weight_similarity,
+    "ncsm": weight_similarity,
+    "ncsm_centred": centred_weight_similarity,
 }
 """The matrices that are made from weights alone, with the functions that make them."""
 MATRIX_TABLES = (CSMS, HEADS, NEIGHBORS)

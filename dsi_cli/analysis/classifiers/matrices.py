@@ -30,8 +30,7 @@ from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import scan_checkpoint
 from dsi_cli.errors import CheckpointError, UnreadableError
 from dsi_cli.metrics.blockwise import BlockStatistics, BlockWalk, block_statistics
-from dsi_cli.similarity import weights
-from dsi_cli.similarity.weights import Cosines
+from dsi_cli.similarity import Cosines, mean_row_ratio, zero_rows
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.layout import WEIGHT
 from dsi_cli.store.schema import CSMS, HEADS, NEIGHBORS
@@ -226,7 +225,7 @@ class MatrixWriter:
             }
             table = parquet.from_columns(NEIGHBORS, nearest.neighbor.size, constants, columns)
         path = self._path(record, kind)
-        statistics = {"mean_row": weights.mean_row_ratio(head.weight), "zero_rows": weights.zero_rows(head.weight)}
+        statistics = {"mean_row": mean_row_ratio(head.weight), "zero_rows": zero_rows(head.weight)}
         self._stored[path] = self._expected_metadata(record) | statistics
         parquet.write(table, path, self._stored[path], layout.temporary_folder(self.out))
         return matrix

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.options import Evaluation
-from dsi_cli.engines.resources import free_memory
+from dsi_cli.engines import free_memory
 from dsi_cli.errors import count
 from dsi_cli.inference.preprocess import Preprocessing
 

@@ -23,13 +23,13 @@ from dsi_cli.analysis.semantics.class_labels import DATASET_CLASS_NAMES, ClassLa
 from dsi_cli.checkpoints import state_dict
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
-from dsi_cli.inference import recorded_config, user_code
+from dsi_cli.inference import preprocess, user_code
 from dsi_cli.inference.preprocess import Preprocessing, recorded_preprocessing
 from dsi_cli.predictions.result import EvaluationResult
 
 if TYPE_CHECKING:
     from dsi_cli.inference.evaluator import Evaluator, Split
-    from dsi_cli.inference.zero_shot import ZeroShot
+    from dsi_cli.inference.models import ZeroShot
 
 _LIBRARIES = ("timm", "torchvision")
 _HUGGING_FACE_FILES = (
@@ -56,11 +56,11 @@ class LoadedModel:
         self._files = {file.display_path: file for file in run.training.checkpoints}
         self.record = next((record for record in run.usable if record.path in self._files), run.usable[0])
         file = self._files.get(self.record.path)
-        self.facts = recorded_config.recorded_facts(file) if file is not None else {}
+        self.facts = preprocess.recorded_facts(file) if file is not None else {}
         self.spec = options.evaluation.model
         self.is_guessed = self.spec is None
         if self.spec is None and file is not None:
-            self.spec = recorded_config.recorded_model(file, self.record.trainer, self.facts)
+            self.spec = preprocess.recorded_model(file, self.record.trainer, self.facts)
         self.prepared: Preprocessing | None = None
         self.has_fitted = False
         self._evaluator: Evaluator | None = None
@@ -113,7 +113,7 @@ class LoadedModel:
         file = self._files.get(self.record.path)
         tensors = state_dict.state_dict_tensors(file, self.options.choice, self.record.classes) if file is not None else {}
         recorded = recorded_preprocessing(self.facts)
-        channels = options.channels or recorded_config.input_channels(tensors) or 3
+        channels = options.channels or preprocess.input_channels(tensors) or 3
         size = self._asked().with_defaults(recorded).size
         spec = models.ModelSpec(self._rows(), channels, size, dict(options.model_arguments), self.run.names)
         built = models.build_model(self.spec, spec)
@@ -169,7 +169,7 @@ class LoadedModel:
         """
         if self._loaded == record.path:
             return self._head
-        from dsi_cli.inference import load_weights
+        from dsi_cli.inference import models
 
         self.build()
         file = self._files.get(record.path)
@@ -178,7 +178,7 @@ class LoadedModel:
         weights = state_dict.read_state_dict(file, self.options.choice, record.classes)
         try:
             self._loaded = None
-            self._head = load_weights.load_weights(self._model, weights)
+            self._head = models.load_weights(self._model, weights)
         except UnreadableError as error:
             usable = self.run.usable
             tried = [usable[index] for index in dict.fromkeys((0, len(usable) - 1, len(usable) // 2))]
@@ -201,10 +201,10 @@ class LoadedModel:
         file = self._files.get(record.path)
         if file is None:
             return False
-        from dsi_cli.inference import load_weights
+        from dsi_cli.inference import models
 
         try:
-            load_weights.load_weights(self._model, state_dict.read_state_dict(file, self.options.choice, record.classes))
+            models.load_weights(self._model, state_dict.read_state_dict(file, self.options.choice, record.classes))
         except CheckpointError:
             return False
         return True

@@ -26,8 +26,7 @@ from dsi_cli.analysis.relocation import Relocation, epoch_metadata, has_epoch, r
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError
 from dsi_cli.predictions.result import EvaluationResult
-from dsi_cli.similarity.confusion import confusion_counts, confusion_similarity
-from dsi_cli.similarity.templates import template_similarity
+from dsi_cli.similarity import confusion_counts, confusion_similarity, template_similarity
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS
 

@@ -2,6 +2,11 @@
 
 The hierarchy gives the display order of the classes, their groups and the severity of mistakes. It also gives the superclasses
 of datasets that define no superclasses themselves.
+
+The groups, which figures and reports show as brackets and blocks, come from the display tree, where each node has one parent. So
+a group is a run of neighbours in the display order. A hypernym may be a group if it holds 3 to 40 % of the classes, and at least
+two. Of all sets of hypernyms without overlap, the most informative one is chosen: the largest ``-sum p log p``, where ``p`` is a
+group's share of the classes. If several hypernyms hold the same classes, the deepest is chosen.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +24,16 @@ from numpy.typing import NDArray
 
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.wordnet.database import custom_taxonomy, taxonomy
-from dsi_cli.wordnet.database.taxonomy import Taxonomy
-from dsi_cli.wordnet.similarity import class_groups, path_similarity
+from dsi_cli.wordnet.database.taxonomy import Nodes, Taxonomy, check_nodes, display_parents, load
+from dsi_cli.wordnet.similarity import path_similarity
 
 SUPERCLASS_TREE_DEPTH = 2
 """The number of edges from the root to a class in a taxonomy that holds only superclasses and classes."""
+Shares = tuple[float, float]
+DEFAULT_SHARES: Shares = (0.03, 0.40)
+MIN_CLASSES = 2
+MIN_GAIN = 1e-12
+"""Sums of gains that differ by less are considered equal, because of rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +87,12 @@ class Hierarchy:
     def groups(self) -> tuple[str | None, ...]:
         """Return the name of the node that groups each class; None for classes without a group."""
         nodes = list(self.nodes.values())
-        smallest, largest = class_groups.DEFAULT_SHARES
+        smallest, largest = DEFAULT_SHARES
         if self.is_custom and nodes:
             largest = 1.0
             if self.taxonomy.depths[nodes].max() <= SUPERCLASS_TREE_DEPTH:
                 smallest = 0.0
-        groups = class_groups.find_groups(nodes, self.taxonomy, (smallest, largest))
+        groups = find_groups(nodes, self.taxonomy, (smallest, largest))
         names: list[str | None] = [None] * self.classes
         for index, group in zip(self.nodes, groups, strict=True):
             if group is not None:
@@ -173,3 +184,58 @@ def file_fingerprint(path: Path) -> str:
 def safe_filename(stem: str) -> str:
     """Return a name with only the characters that every Parquet reader accepts in a file name."""
     return re.sub(r"[^A-Za-z0-9.-]+", "-", stem).strip(".-") or "matrix"
+
+
+def find_groups(nodes: Nodes, taxonomy: Taxonomy | None = None, shares: Shares = DEFAULT_SHARES) -> list[int | None]:
+    """Return the group of each class as a hypernym's node; None for classes without a group.
+
+    Parameters
+    ----------
+    nodes : (N,) int
+        One node per class; the order does not matter, and a node may be repeated.
+    taxonomy
+        The taxonomy of the nodes, by default WordNet 3.0.
+    shares
+        The smallest and the largest share of the classes in a group.
+
+    Raises
+    ------
+    UsageError
+        A number is not a node of the taxonomy.
+
+    Examples
+    --------
+    >>> nodes = [load().node(f"{word}.n.01") for word in ("cat", "truck", "dog", "car", "frog")]
+    >>> [None if group is None else load().names[group] for group in find_groups(nodes)]
+    ['carnivore.n.01', 'motor_vehicle.n.01', 'carnivore.n.01', 'motor_vehicle.n.01', None]
+    """
+    taxonomy = taxonomy or load()
+    labels = check_nodes(nodes, len(taxonomy.offsets)).tolist()
+    parents = display_parents(taxonomy, np.array(labels, dtype=np.intp))
+    bottom_up = sorted(parents, key=lambda node: (-int(taxonomy.depths[node]), node))
+    # Count the classes at and below each node.
+    sizes = dict.fromkeys([-1, *bottom_up], 0)
+    for node in labels:
+        sizes[node] += 1
+    for node in bottom_up:
+        sizes[parents[node]] += sizes[node]
+    # Choose each hypernym that is more informative than the best choice below it.
+    best = dict.fromkeys([-1, *bottom_up], 0.0)
+    chosen = set()
+    for node in bottom_up:
+        share = sizes[node] / len(labels)
+        gain = 0.0
+        if sizes[node] >= MIN_CLASSES and shares[0] <= share <= shares[1]:
+            gain = -share * log(share)
+        if gain > best[node] + MIN_GAIN:
+            chosen.add(node)
+            best[node] = gain
+        best[parents[node]] += best[node]
+    # From the top down, the first chosen node becomes the group of all nodes below it.
+    group_of: dict[int, int | None] = {-1: None}
+    for node in reversed(bottom_up):
+        group = group_of[parents[node]]
+        if group is None and node in chosen:
+            group = node
+        group_of[node] = group
+    return [group_of[node] for node in labels]

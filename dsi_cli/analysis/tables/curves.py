@@ -37,9 +37,7 @@ from dsi_cli.metrics.idm import empty_result as no_idm
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.split_half import reliability
 from dsi_cli.predictions.result import EvaluationResult
-from dsi_cli.similarity import MAX_DENSE_CLASSES
-from dsi_cli.similarity.confusion import classes_with_samples
-from dsi_cli.similarity.weights import Cosines
+from dsi_cli.similarity import MAX_DENSE_CLASSES, Cosines, classes_with_samples
 
 Row = dict[str, Any]
 

@@ -26,7 +26,7 @@ from dsi_cli.metrics.head_geometry import (
     random_heads,
     spectrum_shares,
 )
-from dsi_cli.similarity.weights import unit_rows
+from dsi_cli.similarity import unit_rows
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import GEOMETRY, SPECTRUM
 

@@ -21,8 +21,7 @@ import numpy.typing as npt
 
 from dsi_cli.wordnet.database.taxonomy import hypernym_closure
 from dsi_cli.wordnet.database.wordnet import WordNet
-from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates, read_label
-from dsi_cli.wordnet.disambiguation.forms import find_candidates
+from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates, find_candidates, read_label
 
 Floats = npt.NDArray[np.float64]
 UNRELATED_PENALTY, SAME_FILE_PENALTY, HYPERNYM_PENALTY = 2.0, 1.8, 1.0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dsi_cli.wordnet.database.taxonomy import hypernym_closure
-from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates
+from dsi_cli.wordnet.disambiguation.candidates import HEAD, SPELLED, Candidate, LabelCandidates
 from dsi_cli.wordnet.disambiguation.context import UNRELATED_PENALTY
 from dsi_cli.wordnet.disambiguation.features import (
     LABEL_FEATURES,
@@ -16,7 +16,6 @@ from dsi_cli.wordnet.disambiguation.features import (
     CandidateTable,
     Floats,
 )
-from dsi_cli.wordnet.disambiguation.forms import HEAD, SPELLED, Candidate
 from dsi_cli.wordnet.disambiguation.scoring import SenseScores, Weights, scores
 
 NEAR = "near other labels"

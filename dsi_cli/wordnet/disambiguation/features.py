@@ -20,9 +20,8 @@ import numpy.typing as npt
 
 from dsi_cli.wordnet.database.taxonomy import hypernym_closure
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
-from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates
+from dsi_cli.wordnet.disambiguation.candidates import PLURAL, LabelCandidates
 from dsi_cli.wordnet.disambiguation.context import context_fit, stems
-from dsi_cli.wordnet.disambiguation.forms import PLURAL
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]

@@ -19,10 +19,19 @@ from dsi_cli.store.schema import UNCERTAIN
 from dsi_cli.wordnet.database import lexicon
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 from dsi_cli.wordnet.disambiguation import scoring
-from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates, normalize_label, read_label_in_folder, shared_folders
+from dsi_cli.wordnet.disambiguation.candidates import (
+    HEAD,
+    SPELLED,
+    Candidate,
+    LabelCandidates,
+    candidate_of,
+    find_candidates,
+    normalize_label,
+    read_label_in_folder,
+    shared_folders,
+)
 from dsi_cli.wordnet.disambiguation.explanations import explain_choices
 from dsi_cli.wordnet.disambiguation.features import candidate_table
-from dsi_cli.wordnet.disambiguation.forms import HEAD, SPELLED, Candidate, candidate_of, find_candidates
 from dsi_cli.wordnet.disambiguation.identifiers import (
     Meaning,
     expected_label,

@@ -1,7 +1,14 @@
-"""Similarity of classes by their classifier weights: the NCSM of arXiv 2505.21338, section 3.1.
+"""The class similarity matrices (CSMs) of arXiv 2505.21338, section 3.1, computed from arrays.
 
-The weight of a classifier is ``W (C, d)``, with one row per class; that of a 1x1 convolution, ``(C, d, 1, 1)``, is flattened. The
-bias is ignored. Lengths are computed in float64, so that huge and denormal weights have a direction, too; products in float32.
+- NCSM: the cosine similarity of the classifier's weight rows (`weight_similarity`). The weight is ``W (C, d)``, with one row per
+  class; that of a 1x1 convolution, ``(C, d, 1, 1)``, is flattened. The bias is ignored. Lengths are computed in float64, so that
+  huge and denormal weights have a direction, too; products in float32.
+- CCSM: the mistakes between the classes of a split (`confusion_similarity`), from counts ``(C, C)``: rows are the truth, columns
+  the prediction.
+- TNCSM: the cosine similarity of the classes' mean features (`template_similarity`). A feature is an input of the classifier.
+
+A CSM is a ``(C, C)`` float32 array of raw values, which are not scaled. NaN marks classes that the matrix lacks. The rows of an
+NCSM can also be computed on demand (`Cosines`).
 """
 
 from __future__ import annotations
@@ -14,8 +21,11 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import NotFiniteError, UsageError
 
+MAX_DENSE_CLASSES = 4096
+"""The maximum number of classes for which a whole matrix is stored, or computed by default."""
 FloatArray = NDArray[np.floating[Any]]
 Float32Array = NDArray[np.float32]
+Counts = NDArray[np.integer[Any]]
 
 
 def weight_similarity(weight: FloatArray) -> Float32Array:
@@ -176,4 +186,122 @@ def _cosine(rows: NDArray[np.float64]) -> Float32Array:
     upper = np.triu(np.clip(product, -1.0, 1.0), 1)
     similarity: Float32Array = upper + upper.T
     np.fill_diagonal(similarity, 1.0)
+    return similarity
+
+
+def confusion_counts(targets: Counts, predictions: Counts, classes: int) -> Any:
+    """Return the confusion counts ``(C, C)`` int64: rows are the truth, columns the prediction.
+
+    For more than `MAX_DENSE_CLASSES` classes, the result is a ``scipy.sparse.csr_array``, else an array.
+
+    Parameters
+    ----------
+    targets, predictions : (N,) int
+        Class indices from 0 to ``classes - 1``.
+    classes : int
+
+    Raises
+    ------
+    UsageError
+        The lengths differ, or a number is not a class.
+
+    Examples
+    --------
+    >>> confusion_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    if targets.ndim != 1 or targets.shape != predictions.shape:
+        message = f"targets {targets.shape} and predictions {predictions.shape}: expected one of each per sample"
+        raise UsageError(message, code="shapes", targets=targets.shape, predictions=predictions.shape)
+    for name, values in (("target", targets), ("prediction", predictions)):
+        wrong = values[(values < 0) | (values >= classes)]
+        if wrong.size:
+            message = f"{name} {wrong[0]} is not a class; expected 0 to {classes - 1}"
+            raise UsageError(message, code="unknown-class", values=name, number=int(wrong[0]))
+    if classes > MAX_DENSE_CLASSES:
+        from scipy.sparse import coo_array
+
+        ones = np.ones(len(targets), dtype=np.int64)
+        return coo_array((ones, (targets, predictions)), shape=(classes, classes)).tocsr()
+    pairs = targets.astype(np.int64) * classes + predictions.astype(np.int64)
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def confusion_similarity(counts: Counts) -> NDArray[np.float32]:
+    """Return the CCSM ``(C, C)`` float32, in [0, 1]: each row of counts over its sum, then the diagonal set to 1.
+
+    The matrix is not symmetric in general. The row of a class without samples is 1 on the diagonal and 0 elsewhere;
+    `classes_with_samples` returns the classes for metrics.
+
+    Parameters
+    ----------
+    counts : (C, C) int
+        Rows are the truth, columns the prediction.
+
+    Raises
+    ------
+    UsageError
+        The counts are not a square matrix of non-negative numbers.
+
+    Examples
+    --------
+    >>> confusion_similarity(np.array([[3, 1], [0, 0]])).tolist()
+    [[1.0, 0.25], [0.0, 1.0]]
+    """
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or (counts < 0).any():
+        message = f"confusion counts are a square matrix of non-negative numbers; this one has shape {counts.shape}"
+        raise UsageError(message, code="not-confusion-counts", shape=counts.shape)
+    samples = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, samples, out=np.zeros(counts.shape), where=samples > 0)
+    np.fill_diagonal(shares, 1.0)
+    similarity: NDArray[np.float32] = shares.astype(np.float32)
+    return similarity
+
+
+def classes_with_samples(counts: Counts) -> NDArray[np.intp]:
+    """Return the classes with samples in the split."""
+    return np.flatnonzero(counts.sum(axis=1) > 0)
+
+
+def template_similarity(sums: NDArray[np.floating[Any]], samples: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    """Return the cosine similarity of the classes' mean features (the TNCSM), in [-1, 1].
+
+    Parameters
+    ----------
+    sums : (C, d) float
+        The sum of the features of each class's samples.
+    samples : (C,) int
+        The number of samples of each class.
+
+    Returns
+    -------
+    (C, C) float32
+        An exactly symmetric matrix, 1 on the diagonal; the row and column of a class without samples are NaN.
+
+    Raises
+    ------
+    NotFiniteError
+        A feature is NaN or infinite.
+    UsageError
+        Fewer than two classes have samples, or the shapes do not fit.
+
+    Examples
+    --------
+    >>> template_similarity(np.array([[2.0, 0.0], [3.0, 3.0], [0.0, 0.0]]), np.array([2, 1, 0])).round(3).tolist()
+    [[1.0, 0.7070000171661377, nan], [0.7070000171661377, 1.0, nan], [nan, nan, nan]]
+    """
+    if sums.ndim != 2 or samples.shape != sums.shape[:1]:
+        message = f"sums {sums.shape} and samples {samples.shape}: expected (C, d) and (C,)"
+        raise UsageError(message, code="shapes", sums=sums.shape, samples=samples.shape)
+    present = np.flatnonzero(samples > 0)
+    if len(present) < 2:
+        message = (
+            f"{len(present)} classes have samples: expected two or more, because templates are compared with each other"
+        )
+        raise UsageError(message, code="too-few-classes", classes=len(present))
+    means = sums[present] / samples[present, None]
+    if not np.isfinite(means).all():
+        raise NotFiniteError("NaN or infinite features: the templates of this epoch cannot be compared")
+    similarity = np.full((len(sums), len(sums)), np.nan, dtype=np.float32)
+    similarity[np.ix_(present, present)] = weight_similarity(means)
     return similarity

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from helpers.taxonomies import preset_nodes, random_taxonomy
 
+from dsi_cli.analysis.semantics.hierarchy import find_groups
 from dsi_cli.labels.presets import load_preset
 from dsi_cli.wordnet.database.taxonomy import ancestors, load, taxonomy_order
-from dsi_cli.wordnet.similarity.class_groups import find_groups
 
 PRESETS = ("cifar10", "cifar100", "fashion-mnist", "coco80", "mini-imagenet", "imagenet1k")
 
