@@ -219,7 +219,7 @@ def test_analyze_interrupted_exits_with_its_code_and_can_be_continued(number, co
     process = started(run, out)
     wait_for(lambda: len(matrices(out)) >= 5, process)
     process.send_signal(number)
-    told, errors = process.communicate(timeout=60)
+    told, errors = process.communicate()
     assert (process.returncode, told) == (code, "")
     assert errors == "dsi: interrupted; finished work is kept, so run the same command again to continue\n"
     assert not (out / ".tmp").exists()

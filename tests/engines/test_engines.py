@@ -1,7 +1,6 @@
 """The table of engines, and what is said of a choice that cannot be right."""
 
 import importlib
-import subprocess
 import sys
 
 import pytest
@@ -41,23 +40,12 @@ def test_open_engine_with_an_invalid_choice_raises(options, message):
         EngineOptions(**options)
 
 
-def test_analyze_with_an_invalid_engine_is_one_line(tmp_path):
-    command = [sys.executable, "-m", "dsi_cli", "analyze", str(tmp_path), "--engine", "dask"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (2, "dsi: --engine takes local or ray; 'dask' is neither\n")
+def test_analyze_with_an_invalid_engine_is_one_line(dsi, tmp_path):
+    error = "dsi: --engine takes local or ray; 'dask' is neither\n"
+    assert dsi("analyze", tmp_path, "--engine", "dask") == (2, "", error)
 
 
-def test_without_ray_it_says_what_to_install(tmp_path):
-    code = f"""
-import sys
-from importlib.machinery import PathFinder
-sys.meta_path[:] = [type("Hides", (), {{"find_spec": staticmethod(
-    lambda name, path=None, target=None: None if name.partition(".")[0] == "ray" else PathFinder.find_spec(name, path, target)
-)}}) if one is PathFinder else one for one in sys.meta_path]
-from dsi_cli.cli.app import main_with_exit_code
-sys.exit(main_with_exit_code(["analyze", {str(tmp_path)!r}, "--engine", "ray"]))
-"""
-    (tmp_path / "epoch_0.pt").write_bytes(b"PK\x03\x04")
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert ended.stderr == "dsi: --engine ray needs Ray, which is not installed; run pip install 'dsi-cli[ray]'\n"
-    assert ended.returncode == 2
+def test_analyze_without_ray_names_the_install_command(dsi, make_run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    error = "dsi: --engine ray needs Ray, which is not installed; run pip install 'dsi-cli[ray]'\n"
+    assert dsi("analyze", make_run(), "-o", tmp_path / "out", "--engine", "ray") == (2, "", error)

@@ -68,7 +68,7 @@ def test_libraries_that_multiply_are_held_to_one_thread_meanwhile():
 
 def test_an_engine_next_to_other_threads_uses_all_cores(monkeypatch):
     monkeypatch.setattr(local, "usable_cores", lambda: 3)
-    meeting = threading.Barrier(3, timeout=10)
+    meeting = threading.Barrier(3, timeout=100)
     found = []
 
     def work():
@@ -87,7 +87,7 @@ def test_leaving_an_iteration_starts_no_further_job_and_waits_for_none():
     def slow(job):
         begun.append(job)
         if job:
-            may_end.wait(60)
+            may_end.wait(600)
 
     results = map_in_order(slow, range(1000), workers=2)
     next(results)
@@ -119,7 +119,7 @@ def test_an_interrupt_does_not_wait_for_a_file_that_cannot_be_read(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate()
     assert (process.returncode, errors) == (
         130,
         "dsi: interrupted; finished work is kept, so run the same command again to continue\n",

@@ -17,7 +17,6 @@ from dsi_cli.checkpoints.epochs import epochs_completed
 from dsi_cli.checkpoints.formats.jax import open_folder
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import HeadOptions, scan_checkpoint
-from fuzz import seeds
 
 NAMELESS = ("fp32_flat_groups", "(kernel)")
 """Where the truth has no name for the head: under ZeRO-3, and in Keras' files."""
@@ -107,9 +106,3 @@ def test_a_folder_of_older_orbax_is_recognised_by_its_tree(mark, corpus):
     with ExitStack() as stack:
         content = open_folder(corpus / "orbax" / "0" / mark, stack, [])
         assert set(content.tree) == {"epoch", "params"}
-
-
-def test_the_fuzzer_mutates_the_corpus(shared, tmp_path):
-    found, missing = seeds.load(tmp_path, corpus=shared / "zoo" / "corpus.tar.gz")
-    assert {"deepspeed", "orbax", "torch-distributed"} <= {one.format for one in found if not one.name.startswith("made/")}
-    assert not [line for line in missing if "corpus" in line]

@@ -1,24 +1,13 @@
 """The shared test images: their classes, and the predictions that the complete runs give on them."""
 
 import json
-import runpy
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from helpers import oracles_testset as oracles
 from numpy.testing import assert_array_equal
-from PIL import Image
 from torch import nn
-from torchvision.datasets import ImageFolder
-
-from dsi_cli.inference.class_matching import match_classes
-from dsi_cli.inference.open_dataset import open_samples
-from dsi_cli.labels.presets import load_preset
-
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 def model_of(folder, epoch, arch):
@@ -75,42 +64,3 @@ def test_the_real_runs_give_their_stored_predictions(run, images, arch, epochs, 
         assert ran.value(f"{at} 'loss'") == pytest.approx(loss, rel=1e-5)
         top5 = (logits.topk(5).indices == torch.from_numpy(order)[:, None]).any(1).double().mean().item()
         assert ran.value(f"{at} 'accuracy_top5'") == pytest.approx(top5, abs=1e-9)
-
-
-@pytest.mark.parametrize("model", ["cnn", "vit"])
-def test_the_examples_networks_are_those_of_the_complete_runs(model, shared, monkeypatch):
-    """The complete run's last checkpoint fits into the network, which then gives the stored predictions."""
-    monkeypatch.syspath_prepend(EXAMPLES)
-    monkeypatch.delitem(sys.modules, "models", raising=False)
-    recipes = runpy.run_path(str(EXAMPLES / "train_cifar100.py"))["RECIPES"]
-    run = shared / "data" / "runs" / f"cifar100-{model}"
-    network = recipes[model].build(100)
-    checkpoint = torch.load(run / "epoch_030.pt", map_location="cpu", weights_only=True)
-    network.load_state_dict(checkpoint["state_dict"])
-    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    mean, std = (torch.tensor(config[name])[:, None, None] for name in ("mean", "std"))
-    files = sorted((shared / "data" / "images" / "cifar100").glob("*/*.png"))[::20]
-    images = torch.stack(
-        [torch.from_numpy(np.asarray(Image.open(file).convert("RGB")).copy()).permute(2, 0, 1) for file in files]
-    )
-    with torch.no_grad():
-        answers = network.eval()((images / 255 - mean) / std).argmax(1)
-    expected = np.load(run / "preds.npy")[30][[int(file.stem) for file in files]]
-    assert_array_equal(answers, expected)
-
-
-@pytest.mark.parametrize(
-    ("name", "run", "classes"), [("fashion-mnist", "fashion-mnist-tinycnn", 10), ("cifar100", "cifar100-cnn", 100)]
-)
-def test_the_images_and_their_classes_are_those_of_torchvision(name, run, classes, shared):
-    folder = shared / "data" / "images" / name
-    samples, expected = open_samples(str(folder)), ImageFolder(str(folder))
-    assert samples.source == f"image folder {folder} (1,000 images, {classes} classes)"
-    assert (list(samples.paths), list(samples.names)) == ([path for path, _ in expected.samples], expected.classes)
-    assert samples.targets.tolist() == expected.targets
-    assert samples.image(0).size in ((28, 28), (32, 32))
-    labels = load_preset(name)
-    targets, warnings = match_classes(samples, classes, labels.names, labels.wnids)
-    numbers = np.load(shared / "data" / "runs" / run / "targets.npy")
-    assert targets.tolist() == [numbers[int(path[-9:-4])] for path in samples.paths]
-    assert warnings == []
