@@ -164,7 +164,7 @@ def test_a_report_or_tracker_that_fails_is_a_warning_and_the_run_is_returned(mak
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*")), "the second tracker has the curves"
 
 
-def test_one_run_of_the_results_has_the_same_attributes(analysed):
+def test_results_of_one_run_have_the_same_attributes(analysed):
     results = dsi_cli.open_results(analysed.out)
     name = results.names[-1]
     one = results[name]

@@ -105,7 +105,7 @@ def training():
             sys.modules["models"] = others
 
 
-def test_what_is_wrong_is_said(training, data, tmp_path, capsys):
+def test_train_example_wrong_usage_is_one_line(training, data, tmp_path, capsys):
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "epoch_000.pt").touch()
     for arguments, message in (

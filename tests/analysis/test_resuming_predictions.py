@@ -487,7 +487,7 @@ def test_analyze_killed_between_two_predictions_mixes_none(files, make_run, tmp_
 
 
 @pytest.mark.parametrize("files", moments(3 * 4 + 3))
-def test_what_a_dead_call_left_half_made_is_no_answer_without_its_predictions(files, make_run, tmp_path, monkeypatch):
+def test_analyze_after_a_killed_call_without_predictions_keeps_only_whole_epochs(files, make_run, tmp_path, monkeypatch):
     run, out = make_run(), tmp_path / "out"
     options = written(tmp_path / "one.npz", drawn(4))
     analysed_up_to(run, out, options, files, monkeypatch)

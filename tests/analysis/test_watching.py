@@ -129,7 +129,7 @@ def test_watch_overwritten_files_are_analysed_once_per_epoch(make_run, watched, 
     assert_same_output(tmp_path / "out", tmp_path / "plain")
 
 
-def test_what_the_trainer_deletes_is_kept(make_run, watched, tmp_path):
+def test_watch_keeps_what_the_trainer_deletes(make_run, watched, tmp_path):
     run = make_run(epochs=2)
     events = watched([run], nothing, (run / "epoch_0.pt").unlink, saves(run, 2), nothing)
     assert events == [updated(("run", 0), ("run", 1)), updated(("run", 2))]

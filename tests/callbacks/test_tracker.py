@@ -185,7 +185,7 @@ def broken():
     raise OSError("disk gone")
 
 
-def test_what_does_not_exist_has_a_reason_and_no_key(caplog):
+def test_tracker_value_that_does_not_exist_has_the_reason(caplog):
     net, track = network(), Tracker()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):

@@ -42,7 +42,7 @@ def test_two_files_of_one_epoch_that_nothing_tells_apart_are_not_both_used():
     assert found["other.pt"] == ("skipped", 1, "epoch 1 again, as in epoch_1.pt, with other weights")
 
 
-def test_without_any_epoch_the_names_order_counts_and_copies_do_not():
+def test_resolve_duplicates_without_epochs_numbers_by_name():
     records = [at(f"w{n}.pt", epoch=None, epoch_source=None, fingerprint=str(n)) for n in (10, 9)]
     records = [
         replace(record, path=f"/run/at_{name}.pt") for name, record in zip(("second", "first"), records, strict=True)

@@ -86,7 +86,7 @@ def test_sharded_folders_are_one_checkpoint_of_all_bytes(tmp_path):
     assert one.bytes == sum(path.stat().st_size for path in folder.iterdir())
 
 
-def test_names_are_the_shortest_suffixes_that_are_unique(tmp_path):
+def test_discover_names_runs_by_the_shortest_unique_suffix(tmp_path):
     for name in ("x/a/ckpt/1.pt", "x/b/ckpt/1.pt", "y/a/ckpt/1.pt", "x/c/weights/1.pt"):
         put(tmp_path / name)
     assert set(names(tmp_path)) == {"x/a/ckpt", "b/ckpt", "y/a/ckpt", "c"}
@@ -133,7 +133,7 @@ def test_missing_paths_suggest_the_nearest(tmp_path):
         discover([tmp_path / "*.ckpt"])
 
 
-def test_what_is_no_checkpoint_is_counted(tmp_path):
+def test_discover_counts_files_that_are_no_checkpoints(tmp_path):
     put(tmp_path / "run/1.pt")
     for name in ("log.csv", "args.yaml", "README.md", "notes", "data.npy"):
         (tmp_path / "run" / name).write_text("some text, longer than sixteen bytes")

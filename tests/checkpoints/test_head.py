@@ -138,7 +138,7 @@ def test_a_matrix_of_the_loss_within_the_models_own_state_dict():
 
 
 @pytest.mark.parametrize(("name", "shape"), [("weight", (12,)), ("centers", (12, 512)), ("centers", (10, 12))])
-def test_what_else_a_loss_holds_is_no_classifier(name, shape):
+def test_choose_head_ignores_other_tensors_of_a_loss(name, shape):
     groups = [
         NestedStateDict(("model",), tensors(fc__weight=(12, 16)), RAW),
         NestedStateDict(("loss",), tensors(**{name: shape}), RAW),

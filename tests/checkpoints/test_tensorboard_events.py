@@ -111,7 +111,7 @@ VERSION = record(b"\x1a\x0dbrain.Event:2")
         record(b"\x10\x01"),
     ],
 )
-def test_what_is_no_event_file_is_no_log(tmp_path, data):
+def test_read_log_of_no_event_file_is_none(tmp_path, data):
     path = tmp_path / "events.out.tfevents.1"
     path.write_bytes(data)
     assert read_log(path) is None

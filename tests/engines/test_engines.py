@@ -10,7 +10,7 @@ from dsi_cli.errors import UsageError
 
 
 @pytest.mark.parametrize("one", ENGINES, ids=lambda one: one.name)
-def test_every_engine_has_a_module_that_opens_it(one):
+def test_engines_each_have_a_module_with_open_engine(one):
     assert callable(importlib.import_module(f"dsi_cli.engines.{one.name}").open_engine)
 
 

@@ -97,7 +97,7 @@ def test_the_function_travels_once_and_learns(engine):
         assert sorted(counts) == list(range(1, len(counts) + 1))
 
 
-def test_what_a_job_raises_ends_it(engine):
+def test_ray_job_that_raises_ends_the_iteration(engine):
     def fails(job):
         if job == 3:
             raise UsageError("job 3")
@@ -157,7 +157,7 @@ def test_other_versions_are_not_mixed(engine, monkeypatch):
 # Whole analyses
 
 
-def test_every_table_is_the_same_as_with_threads(cluster, four_runs, tmp_path):
+def test_ray_analysis_gives_the_same_tables_as_threads(cluster, four_runs, tmp_path):
     runs = [four_runs / name for name in ("garments", "cifar100-cnn")]
     events: dict[str, list] = {"local": [], "ray": []}
     for name, seen in events.items():

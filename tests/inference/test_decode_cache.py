@@ -71,7 +71,7 @@ def test_above_the_memorys_share_they_are_in_a_file_without_a_name(samples, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_room_nothing_is_made(samples, tmp_path, monkeypatch):
+def test_decode_without_room_returns_none(samples, tmp_path, monkeypatch):
     announced = []
     limits = {"in_memory_below": 10, "announce": announced.append}
     assert decode(samples, _array, scratch=tmp_path, at_most=10**6, **limits) is None
@@ -181,7 +181,7 @@ def test_warnings_of_pillow_are_no_errors_in_streams_that_are_read_in_turns():
         assert len(list(second)) == 99
 
 
-def test_what_is_not_threadsafe_is_read_by_this_thread_alone():
+def test_stream_of_unsafe_samples_uses_one_thread():
     threads = set()
 
     def image(number):
@@ -225,7 +225,7 @@ def _bad(number):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_what_cannot_be_decoded_is_an_error_or_told(workers):
+def test_stream_of_bad_images_raises_or_reports(workers):
     with raises("bad-image", sample=3, reason="broken PNG file"):
         list(stream(_samples(_bad), _grey_array, range(100), workers=workers))
     told = []

@@ -205,7 +205,7 @@ def test_shrinking_in_the_middle_counts_no_sample_twice(own_net, images, targets
     assert found.loss == pytest.approx(wanted.loss, rel=1e-6)
 
 
-def test_some_columns_alone_are_compared(own_net, images, targets):
+def test_evaluate_with_kept_columns_compares_only_these(own_net, images, targets):
     torch.manual_seed(3)
     net = own_net(num_classes=CLASSES + 1)
     with torch.no_grad():
@@ -216,7 +216,7 @@ def test_some_columns_alone_are_compared(own_net, images, targets):
     assert answer.loss == pytest.approx(oracles.cross_entropy(logits[:, 1:], targets), rel=1e-5)
 
 
-def test_without_a_classifier_there_are_templates_alone(net, images, targets):
+def test_evaluate_without_a_classifier_returns_only_templates(net, images, targets):
     _, features = plain(net, images)
     net.classifier = nn.Identity()
     answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, None, has_classifier=False, templates=True)

@@ -61,7 +61,7 @@ def test_a_model_that_is_wrapped_itself(wrapped):
     assert model.get_submodule(head).weight is dict(model.named_parameters())[name]
 
 
-def test_what_lies_beside_the_model_is_none_of_its():
+def test_load_weights_ignores_tensors_of_other_modules():
     source, model = Net(), Net()
     beside = {"criterion.weight": np.ones(3), "metric.fc.total": np.ones(()), "teacher.fc.weight": np.ones((3, 4))}
     assert load_weights(model, state_of(source, "model.", **beside)) == "fc"
@@ -76,7 +76,7 @@ def test_the_classifiers_name_tells_which_of_two_models_is_meant():
     assert_same(model, source)
 
 
-def test_without_a_classifier_the_most_names_decide():
+def test_load_weights_without_a_classifier_follows_the_most_names():
     torch.manual_seed(0)
     source, model = Net().body, Net().body
     arrays = {f"backbone.{name}": tensor.numpy() for name, tensor in source.state_dict().items()}
@@ -114,7 +114,7 @@ def test_the_module_of_a_weight_normed_classifier(kind):
         ),
     ],
 )
-def test_what_does_not_fit_is_listed_in_one_line(changed, message):
+def test_load_weights_that_do_not_fit_raise_one_line(changed, message):
     arrays = state_of(Net()).arrays | changed
     held = StateDict({name: array for name, array in arrays.items() if array is not None}, "fc.weight")
     with pytest.raises(UnreadableError, match=message) as caught:

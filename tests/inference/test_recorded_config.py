@@ -84,7 +84,7 @@ def test_a_name_that_no_library_lists_is_not_used(name, found):
         ({}, None),
     ],
 )
-def test_where_a_name_may_stand(held, expected, found):
+def test_recorded_model_reads_each_place_of_the_name(held, expected, found):
     assert guessed(found(**held)) == expected
 
 

@@ -252,7 +252,7 @@ def test_a_saved_data_set_is_read_where_it_is(tmp_path, data, cache):
         ([("json", b'{"class": "dog"}'), ("json", b'{"target": "cat"}')], [1, 0], ("cat", "dog")),
     ],
 )
-def test_every_kind_of_label_in_a_tar_is_read(tmp_path, data, labels, targets, names):
+def test_open_shards_reads_each_kind_of_label_in_a_tar(tmp_path, data, labels, targets, names):
     content = [item for n, (kind, label) in enumerate(labels) for item in ((f"{n}.png", data[n]), (f"{n}.{kind}", label))]
     samples = open_shards("a.tar", [write_tar(tmp_path / "a.tar", content)])
     assert samples.targets.tolist() == targets
@@ -320,7 +320,7 @@ def test_compressed_or_damaged_tars_are_refused(tmp_path, data):
         open_shards("a", [path])
 
 
-def test_without_the_library_the_command_that_installs_it_is_named(tmp_path, data, monkeypatch):
+def test_open_shards_without_datasets_names_the_install_command(tmp_path, data, monkeypatch):
     path = write_parquet(tmp_path / "a.parquet", data, [0] * 6)
     monkeypatch.setitem(sys.modules, "datasets", None)
     with raises("missing-package", package="datasets"):

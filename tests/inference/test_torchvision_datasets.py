@@ -116,5 +116,5 @@ def test_the_folder_must_be_given(named):
         ("food", "Food101"),
     ],
 )
-def test_names_have_other_spellings(spec, name):
+def test_find_dataset_accepts_other_spellings(spec, name):
     assert find_dataset(spec).name == name

@@ -102,7 +102,7 @@ def test_class_names_are_the_classifier(run, tmp_path):
     assert {"ncsm,scsm", "ncsm,tncsm-test", "ncsm,ccsm-test"} <= set(curves["of"].dropna())
 
 
-def test_without_a_tokenizer_templates_take_the_place(run, tmp_path):
+def test_zero_shot_without_a_tokenizer_uses_templates(run, tmp_path):
     for path in run.rglob("tokenizer*"):
         path.unlink()
     said = []
@@ -114,7 +114,7 @@ def test_without_a_tokenizer_templates_take_the_place(run, tmp_path):
     assert not (tmp_path / "out" / "csms/clip/ncsm").exists()
 
 
-def test_without_data_it_has_no_classifier(run, tmp_path, dsi):
+def test_zero_shot_without_data_has_no_classifier(run, tmp_path, dsi):
     ended = dsi("analyze", run, "-o", tmp_path / "out")
     assert ended.code == 3
     assert "no classifier among" in ended.err

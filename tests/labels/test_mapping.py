@@ -78,7 +78,7 @@ def test_read_mapping_of_a_wrong_file_names_the_line(write, text, message):
         (",", ""),
     ],
 )
-def test_of_two_columns_the_edited_one_decides(row, decides, write):
+def test_read_mapping_of_two_columns_uses_the_edited_one(row, decides, write):
     assert class_labels.read_choices(write(f"index,name,synset,wnid\n1,dog,{row}\n"), ANIMALS) == {1: decides}
 
 

@@ -172,7 +172,7 @@ def test_imagenette_is_a_part_of_imagenet():
     assert found.wnids[2:4] == ("n02979186", "n03000684")
 
 
-def test_what_is_no_part_is_left_alone():
+def test_recognise_a_list_that_is_no_part_leaves_it_alone():
     few = load_preset("cifar100").names[: MIN_PARTIAL_NAMES - 1]
     for names in (few, (*few, "gearbox"), (*few, few[0]), ("crane", *IMAGENETTE)):
         assert recognise(names) == LabelList(tuple(names), None, "the given labels")

@@ -22,7 +22,7 @@ def shuffled(items, seed=0):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "imagenet" in name])
-def test_ids_are_recognised_and_named_in_any_order(name):
+def test_recognise_ids_in_any_order_gives_the_names(name):
     labels = load_preset(name)
     found = recognise(labels.wnids, "y")
     assert (found.preset, found.wnids, found.names) == (name, labels.wnids, labels.names)
@@ -33,7 +33,7 @@ def test_ids_are_recognised_and_named_in_any_order(name):
 
 
 @pytest.mark.parametrize("name", DISTINCT)
-def test_ids_go_with_the_names_whatever_the_order(name):
+def test_recognise_names_in_any_order_gives_the_ids(name):
     labels = load_preset(name)
     places, names = shuffled(labels.names, 0)
     found = recognise(names)
@@ -61,7 +61,7 @@ def test_spelling_is_no_matter(name, spell):
 
 @pytest.mark.parametrize("joint", [" ", "_", "-"])
 @pytest.mark.parametrize("name", ["imagenet1k", "mini-imagenet", "tiny-imagenet"])
-def test_ids_before_names_are_read(name, joint):
+def test_recognise_ids_before_names_gives_the_preset(name, joint):
     labels = load_preset(name)
     names = [wnid + joint + one.split(",")[0] for wnid, one in zip(labels.wnids, labels.names, strict=True)]
     found = recognise(sorted(names, reverse=True))
@@ -69,14 +69,14 @@ def test_ids_before_names_are_read(name, joint):
     assert found.names == tuple(sorted(names, reverse=True))
 
 
-def test_ids_before_names_are_kept_where_the_list_is_no_preset():
+def test_recognise_ids_before_names_of_another_list_keeps_them():
     names = ("n02085620-Chihuahua", "n02085782-Japanese_spaniel")
     assert recognise(names) == LabelList(names, ("n02085620", "n02085782"), "the given labels")
     assert leading_ids([]) is None
     assert leading_ids(["n02085620"]) is None  # nothing follows: the name is an id itself
 
 
-def test_ids_that_differ_from_the_presets_are_kept(tmp_path):
+def test_recognise_ids_that_differ_from_the_preset_keeps_them(tmp_path):
     right = load_preset("cifar100")
     other = {"dolphin": "n02581957", "skunk": "n07476495"}  # wrong senses: the dish and the defeat
     rows = zip(right.wnids, right.names, strict=True)
@@ -110,7 +110,7 @@ def test_lists_in_circulation_are_recognised():
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_one_class_renamed_is_another_list(name):
+def test_recognise_a_list_with_one_class_renamed_is_none(name):
     names = list(load_preset(name).names)
     for at in (0, len(names) // 2, len(names) - 1) if len(names) <= 1000 else (len(names) // 2,):
         other = names.copy()
@@ -136,7 +136,7 @@ def spellings(name):
     ]
 
 
-def test_no_list_can_be_taken_for_another():
+def test_presets_of_one_length_have_distinct_names():
     pairs = [(a.name, b.name) for a, b in itertools.permutations(PRESETS, 2) if a.classes == b.classes]
     assert ("cifar10", "stl10") in pairs  # lists of other lengths are not even compared
     for a, b in pairs:

@@ -104,7 +104,7 @@ def test_classes_without_a_synset_or_a_sample_do_not_take_part():
     assert superclass_accuracy(counts, np.arange(8)).classes_used == 7
 
 
-def test_without_a_mistake_there_is_no_severity():
+def test_severity_without_a_mistake_is_null():
     _, heights, superclasses = example(5)
     right = 3 * np.eye(5, dtype=int)
     assert severity(right, heights) == HierarchyScore(classes_used=5, reason="no mistake")

@@ -93,7 +93,7 @@ def test_alignments_have_a_p_value_by_default(make_pair, kind, classes):
     assert found["pearson"].p_value == pytest.approx(sampled, abs=0.03)
 
 
-def test_without_relabellings_few_classes_have_no_p_value_and_a_reason(make_pair):
+def test_p_value_of_few_classes_without_relabellings_has_the_reason(make_pair):
     entry = alignments(*make_pair("symmetric", 12), ["pearson"], permutations=0)["pearson"]
     assert entry.p_value is None
     assert "needs random relabellings" in entry.reason

@@ -144,7 +144,7 @@ def test_ssims_null_of_many_classes_shifts_each_random_order(make_pair):
     assert entry.null_std == pytest.approx(np.std(values, ddof=1), rel=0.2)
 
 
-def test_one_permutation_has_no_deviation(make_pair):
+def test_null_of_one_permutation_has_no_deviation(make_pair):
     a, b = make_pair("asymmetric", 13)
     entry = alignments(a, b, ["kendall"], permutations=1)["kendall"]
     assert entry.null_mean is not None

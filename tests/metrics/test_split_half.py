@@ -105,7 +105,7 @@ def test_the_classes_and_samples_that_take_part_are_counted():
         (np.ones((3, 3), dtype=int) - np.eye(3, dtype=int), 3, 6, "the halves contradict each other"),
     ],
 )
-def test_what_has_no_reliability_has_a_reason(counts, classes, samples, reason):
+def test_reliability_that_does_not_exist_has_the_reason(counts, classes, samples, reason):
     found = reliability(counts)
     assert (found.value, found.classes_used, found.samples_used, found.reason) == (None, classes, samples, reason)
 

@@ -50,7 +50,7 @@ def test_ssim_is_within_its_range():
     assert -1 <= ssim(board, 1 - board) < -0.9
 
 
-def test_every_window_mean_of_a_step_is_one_of_all():
+def test_ssim_windows_with_a_step_are_some_of_all():
     x = np.random.default_rng(0).random((90, 4, 61))
     assert_allclose(window_means(x, 3), window_means(x)[::3, :, ::3], rtol=1e-12)
 

@@ -68,7 +68,7 @@ def test_narrow_features_are_added_up_in_float64(kind):
     ("samples", "rights"), [(2, 1), (5, 2), (10, 3), (9, 5), (20, 2), (20, 18), (SUBSETS, 1), (SUBSETS, SUBSETS - 1)]
 )
 @pytest.mark.parametrize("ties", [False, True])
-def test_of_few_subsets_chance_is_the_mean_of_all(samples, rights, ties):
+def test_typicality_chance_of_few_subsets_is_the_mean_of_all(samples, rights, ties):
     assert comb(samples, rights) <= SUBSETS, "else they are sampled"
     features, is_right = class_of(samples, rights, ties=ties)
     found = class_typicality(features, is_right)
@@ -79,7 +79,7 @@ def test_of_few_subsets_chance_is_the_mean_of_all(samples, rights, ties):
 
 
 @pytest.mark.parametrize(("samples", "rights"), [(11, 5), (16, 3), (17, 13)])
-def test_of_many_subsets_chance_is_sampled(samples, rights):
+def test_typicality_chance_of_many_subsets_is_sampled(samples, rights):
     features, is_right = class_of(samples, rights, seed=1)
     every = {"right": every_group(features, rights), "wrong": every_group(features, samples - rights)}
     for group, values in every.items():
@@ -106,7 +106,7 @@ def test_samples_that_are_wrong_at_random_are_at_chance():
 
 
 @pytest.mark.parametrize("flag", [True, False])
-def test_without_a_wrong_or_a_right_sample(flag):
+def test_typicality_without_a_wrong_or_a_right_sample_is_null(flag):
     features, _ = class_of(8, 4)
     found = class_typicality(features, np.full(8, flag))
     there, lacking = (found.right, found.wrong) if flag else (found.wrong, found.right)

@@ -279,7 +279,7 @@ def test_common_level_is_the_highest_that_all_reach_at_the_earliest_epochs(
     assert (found.value, found.epochs, found.reason) == (value, {"r0": epochs[0], "r1": epochs[1]}, reason)
 
 
-def test_without_answers_the_ends_are_compared(tmp_path):
+def test_compare_without_predictions_uses_the_last_epochs(tmp_path):
     out = write_output(tmp_path / "out", write_run(tmp_path / "a"), write_run(tmp_path / "b", None, seed=1))
     (equal,) = compare([out]).equal
     assert (equal.basis, equal.level, equal.reason) == (LAST, None, "b has no accuracy on test")

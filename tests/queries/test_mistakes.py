@@ -145,7 +145,7 @@ def test_mistakes_query_selects_epoch_classes_and_number(made):
         assert make(Results(out), MistakeQuery(truth="cat", prediction="cat")).rows == []
 
 
-def test_where_there_is_no_classifier_templates_serve(made):
+def test_mistakes_without_a_classifier_use_templates(made):
     out = made()
     write_predictions(out, [0, 0, 0], [1, 2, 3])
     layout.csm_path(out, "run", "ncsm", None, 0).unlink()
@@ -163,7 +163,7 @@ def test_where_there_is_no_classifier_templates_serve(made):
     assert worst_mistakes(Results(out), MistakeQuery(split="train")).own is None, "templates of another split"
 
 
-def test_where_nothing_is_known_the_score_decides(made):
+def test_mistakes_without_ranks_are_sorted_by_score(made):
     out = made(labels=None)
     layout.csm_path(out, "run", "ncsm", None, 0).unlink()
     layout.head_path(out, "run", 0).unlink()

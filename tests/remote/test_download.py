@@ -10,7 +10,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.remote import download
 
 
-def test_what_has_not_changed_is_not_fetched_again(memory, tmp_path, monkeypatch):
+def test_download_of_unchanged_files_is_not_repeated(memory, tmp_path, monkeypatch):
     for name in ("cat/1.png", "cat/2.png", "dog/1.png"):
         memory.pipe(f"/images/{name}", name.encode())
     folder = download.fetch("memory://images", tmp_path)

@@ -63,7 +63,7 @@ def test_checkpoints_and_output_on_a_server_give_the_tables_of_this_machine(make
     assert not [path for method, path, _ in s3.requests if method == "PUT" and "/csms/" in path]
 
 
-def test_what_was_written_is_read_by_the_other_verbs_and_by_a_notebook(make_run, s3, dsi, tmp_path):
+def test_remote_output_is_read_by_other_commands_and_the_api(make_run, s3, dsi, tmp_path):
     folder = make_run()
     assert dsi("analyze", folder, "-o", OUT, "--draws", 0).code == 0
     shown = dsi("neighbors", OUT, "--class", "cat", "--epoch", 3)
@@ -131,7 +131,7 @@ def test_a_url_where_a_local_path_is_wanted_is_wrong_usage(make_run, memory, dsi
     )  # fmt: skip
 
 
-def test_what_was_finished_before_a_failure_is_there(memory, tmp_path):
+def test_remote_output_of_a_failed_call_has_what_was_finished(memory, tmp_path):
     def fails():
         with RemoteOutput("memory://results/out", tmp_path).writing():
             folder = tmp_path / "memory" / "results" / "out"

@@ -155,7 +155,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_not_used(s3):
     assert scan_checkpoint(again).record.status == "ok"
 
 
-def test_what_is_new_or_gone_is_seen_at_the_next_listing(s3):
+def test_discover_again_sees_new_and_removed_files(s3):
     for name in ("run/epoch_1.pt", "run/checkpoint-5/pytorch_model.bin"):
         s3.put(f"sweep/{name}", b"x" * 20)
     (run,) = discover([f"s3://{BUCKET}/sweep/run"])

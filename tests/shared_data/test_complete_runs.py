@@ -93,7 +93,7 @@ def test_heads_are_those_that_torch_loads(run, real_runs, out):
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_every_accuracy_is_the_logs(run, real_runs, out, curves):
+def test_accuracy_of_each_run_equals_its_log(run, real_runs, out, curves):
     with (real_runs / run / "log.csv").open(newline="", encoding="utf-8") as file:
         log = {int(row["epoch"]): float(row["test_acc"]) for row in csv.DictReader(file)}
     found = curve(curves, run, metric="accuracy", split="test")
@@ -104,7 +104,7 @@ def test_every_accuracy_is_the_logs(run, real_runs, out, curves):
         assert np.trace(stored_counts(out, run, epoch)) == (row == targets).sum()
 
 
-def test_every_log_is_read(shared):
+def test_read_log_reads_each_log(shared):
     found = [log for path in (shared / "data").rglob("*") if path.name in LOG_FILES and (log := read_log(path))]
     assert len(found) >= 28
     for log in found:

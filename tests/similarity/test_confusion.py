@@ -44,7 +44,7 @@ def test_confusion_counts_invalid_input_is_refused(targets, predictions, code, f
 
 
 @pytest.mark.parametrize("counts", [np.ones((2, 3), dtype=int), np.array([[1, -1], [0, 1]]), np.ones(4, dtype=int)])
-def test_what_is_no_confusion_matrix_is_refused(counts):
+def test_confusion_similarity_of_another_matrix_is_refused(counts):
     with raises("not-confusion-counts", UsageError):
         confusion_similarity(counts)
 

@@ -131,7 +131,7 @@ def test_a_folder_of_other_things_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("left", [".lock", "csms", CHECKPOINTS.path])
-def test_what_a_killed_call_left_is_ours(left, tmp_path):
+def test_lock_accepts_what_a_killed_call_left(left, tmp_path):
     (tmp_path / left).mkdir() if left == "csms" else (tmp_path / left).touch()
     with lock.exclusive(tmp_path):
         assert (tmp_path / ".lock").exists()

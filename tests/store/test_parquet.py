@@ -81,7 +81,7 @@ def test_options_of_another_origin_count_as_none(described, tmp_path):
     assert parquet.options_of(tmp_path / "m.parquet") == {}
 
 
-def test_what_cannot_be_read_is_one_line(tmp_path):
+def test_read_of_a_damaged_file_is_one_line(tmp_path):
     (tmp_path / "m.parquet").write_bytes(b"PAR1 and no more")
     with raises("cannot-read", OutputError):
         parquet.read(tmp_path / "m.parquet")

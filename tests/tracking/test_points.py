@@ -65,7 +65,7 @@ def test_an_index_without_a_chance_level_is_left_out_and_named(out):
     assert "sai/ncsm,scsm/cosine" in by_name(found)
 
 
-def test_of_several_references_the_unusual_one_is_in_the_name():
+def test_points_of_several_references_name_the_unusual_one():
     row = {"metric": "sai", "of": "ncsm,scsm", "variant": "partial_pearson", "split": None}
     assert (
         points.name_of(row | {"reference": "mine|wordnet3.0-path"}) == "sai/ncsm,scsm/partial_pearson/mine|wordnet3.0-path"

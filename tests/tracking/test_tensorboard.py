@@ -77,7 +77,7 @@ def test_a_new_epoch_is_added_to_the_file_that_is_open(out, tmp_path, grow, expe
 
 
 @pytest.mark.parametrize("length", [0, 5, 1000, -1])
-def test_what_a_killed_call_left_is_gone_on_with(out, tmp_path, length):
+def test_tensorboard_log_after_a_killed_call_is_continued(out, tmp_path, length):
     log_curves(out, f"tensorboard:{tmp_path}/tb")
     path = file_of(tmp_path / "tb/cnn")
     whole = path.read_bytes()

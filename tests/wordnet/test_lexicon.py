@@ -29,5 +29,5 @@ def test_the_nearest_spelling_is_found_among_few_candidates():
 
 
 @pytest.mark.parametrize("word", ["", "🐶", "x" * 100, "qqqqqqq"])
-def test_what_is_near_nothing_has_no_neighbour(word):
+def test_nearest_spelling_of_a_far_word_is_none(word):
     assert lexicon.nearest_lemmas(word) == ()

@@ -175,7 +175,7 @@ def test_two_labels_share_a_synset_only_where_nothing_else_fits():
     assert {one.synset for one in tench} == {"tench.n.01"}
 
 
-def test_what_a_person_decided_wins():
+def test_resolve_mapping_wins_over_senses():
     found = resolve(["crane", "dog", "cat"], [None, "n02084071", None], chosen={0: "n02012849", 1: "", 2: "n99999999"})
     assert (found[0].synset, found[0].resolved_by, found[0].confidence) == ("crane.n.05", "map", 1.0)
     assert (found[1].synset, found[1].resolved_by, found[1].reason) == (None, "map", "left out by the mapping")
@@ -232,7 +232,7 @@ def test_a_superclass_that_is_no_hypernym_but_of_the_same_kind_contradicts_nothi
     assert "no sense fits" not in found.reason
 
 
-def test_what_all_labels_can_mean_speaks_for_a_sense():
+def test_resolve_prefers_a_sense_that_all_labels_share():
     labels = ["oak", "maple", "birch", "cherry", "plum", "pear"]
     field = candidate_table(labels, [read_label(label) for label in labels])
     shared = list_features(field, np.ones(len(field.node)))[:, LIST_FEATURES.index("can share")]

@@ -35,7 +35,7 @@ def test_parents_keep_wordnets_order():
 @pytest.mark.parametrize(
     "key", ["n99999999", "n00000000", 0, 2084072, 10**12, "dog", "dog.n.99", "", "n1234567", "n0208407x", "\0"]
 )
-def test_what_is_no_node_is_none(key):
+def test_taxonomy_node_of_an_unknown_name_is_none(key):
     assert load().node(key) is None
 
 

@@ -68,7 +68,7 @@ def test_verbs_are_resolved(label, synset):
         ("swimm", "nearest: .*swim.*; try"),
     ],
 )
-def test_what_is_no_verb_has_a_reason(label, reason):
+def test_resolve_of_no_verb_has_the_reason(label, reason):
     (found,) = verbs(label)
     assert found.synset is None
     assert re.search(reason, found.reason), found.reason
