@@ -71,6 +71,10 @@ def choose_head(
 ) -> Head:
     """Return the classifier head among a checkpoint's state dicts.
 
+    Raise `NoHeadError` if no tensor is a classifier head, or the wanted tensor cannot be one. Raise `BackboneError` if the file
+    holds a network without a classifier. Raise `ClassCountError` if no matrix has one row for each class. Raise
+    `AmbiguousHeadError` if several candidates are equally plausible; the message lists them.
+
     Parameters
     ----------
     state_dicts : the state dicts of one checkpoint
@@ -79,17 +83,6 @@ def choose_head(
     classes : the number of classes, if labels or metadata state it
     with_background : whether any network may have one row more than classes; otherwise only detectors may
     outputs : the names of the weights that compute outputs of the model, if the file has a graph
-
-    Raises
-    ------
-    NoHeadError
-        No tensor is a classifier head, or the wanted tensor cannot be one.
-    BackboneError
-        The file holds a network without a classifier.
-    ClassCountError
-        No matrix has one row for each class.
-    AmbiguousHeadError
-        Several candidates are equally plausible; the message lists them.
     """
     groups = usable_state_dicts(list(state_dicts), role)
     if head_name is not None:

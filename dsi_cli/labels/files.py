@@ -51,13 +51,8 @@ _MAPPING_COLUMNS = ("synset", "wnid")
 def read_labels_or_preset(spec: str) -> LabelList:
     """Return the list that an option names: a file if there is one of that path, else a preset.
 
-    Raises
-    ------
-    UsageError
-        There is no such file or preset, or the file cannot be read as labels.
+    Raise `UsageError` if there is no such file or preset, or the file cannot be read as labels.
 
-    Examples
-    --------
     >>> read_labels_or_preset("cifar10").names[-1]
     'truck'
     """
@@ -80,15 +75,13 @@ def read_labels_or_preset(spec: str) -> LabelList:
 def read_labels(path: str | Place) -> LabelList:
     """Return the labels of a file, recognised as a preset if they equal one.
 
+    Raise `UsageError` if the file is missing, a folder, not readable, above 64 MB, not text, empty, or damaged; the message
+    names the line.
+
     Parameters
     ----------
     path
         A file in a format of `parsers`: a table (``.csv``, ``.tsv``), ``.json``, ``.yaml``, or lines (any other suffix).
-
-    Raises
-    ------
-    UsageError
-        The file is missing, a folder, not readable, above 64 MB, not text, empty, or damaged; the message names the line.
     """
     path = Path(path) if isinstance(path, str) else path
     text, reader = read_text(path), READERS.get(path.suffix.lower(), parsers.read_lines)
@@ -123,10 +116,8 @@ def _has_names(config: Place) -> bool:
 def read_text(path: Place, expected: str = EXPECTED) -> str:
     r"""Return a file's text with ``\n`` as line ends.
 
-    Raises
-    ------
-    UsageError
-        The file is missing, a folder, not readable, above 64 MB, not text, or empty; the message says what was ``expected``.
+    Raise `UsageError` if the file is missing, a folder, not readable, above 64 MB, not text, or empty; the message says what
+    was ``expected``.
     """
     try:
         text = _decode(read_bytes(path, expected))
@@ -175,10 +166,7 @@ def _decode(data: bytes) -> str:
 def read_mapping(path: str | Path, labels: LabelList) -> dict[int, tuple[int, dict[str, str]]]:
     """Return for each class in a mapping the line of the file, and its ``synset`` and ``wnid`` as written.
 
-    Raises
-    ------
-    UsageError
-        The file cannot be read, lacks a column, names an unknown class, or names a class twice.
+    Raise `UsageError` if the file cannot be read, lacks a column, names an unknown class, or names a class twice.
     """
     mapping: dict[int, tuple[int, dict[str, str]]] = {}
     for line, row in _read_rows(Path(path)):

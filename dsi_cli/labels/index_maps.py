@@ -44,14 +44,9 @@ T = TypeVar("T")
 def read_names(value: object) -> IndexedNames:
     """Return the names, and the ids next to them, of a list or an index map.
 
-    Raises
-    ------
-    ValueError
-        The value is neither a list nor an index map, or indices are missing or repeated. Or a name is empty or not text, or the
-        names are Hugging Face's placeholders ``LABEL_0``, ``LABEL_1``.
+    Raise `ValueError` if the value is neither a list nor an index map, or indices are missing or repeated, or a name is empty
+    or not text, or the names are Hugging Face's placeholders ``LABEL_0``, ``LABEL_1``.
 
-    Examples
-    --------
     >>> read_names({"dog": 1, "cat": 0}).names, read_names({"0": ["n02121620", "cat"]}).wnids
     (('cat', 'dog'), ('n02121620',))
     >>> read_names({"1": "cat", "2": "dog"})
@@ -75,10 +70,7 @@ def read_names(value: object) -> IndexedNames:
 def sort_by_index(indices: Sequence[int], values: Sequence[T]) -> list[T]:
     """Return the values in order of their indices.
 
-    Raises
-    ------
-    ValueError
-        The indices are not a permutation of 0 to n - 1 or of 1 to n; the message names the first wrong index.
+    Raise `ValueError` if the indices are not a permutation of 0 to n - 1 or of 1 to n; the message names the first wrong index.
     """
     by_index: dict[int, T] = {}
     for index, value in zip(indices, values, strict=True):

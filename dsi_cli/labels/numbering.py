@@ -80,14 +80,9 @@ def numbering_note(first: int, classes: int) -> str:
 def split_numbers(names: Sequence[str]) -> Numbering | None:
     """Return the numbering before or after all names; None if the names are not numbered.
 
-    Raises
-    ------
-    ValueError
-        Numbers before and after the names, or joined numbers and the order of the names, contradict each other. Or all names
-        have a clearly separated number, and the numbers are not a permutation.
+    Raise `ValueError` if numbers before and after the names, or joined numbers and the order of the names, contradict each
+    other, or all names have a clearly separated number, and the numbers are not a permutation.
 
-    Examples
-    --------
     >>> split_numbers(["0: apple", "1: bear"]).names, split_numbers(["7up", "2 door car"])
     (('apple', 'bear'), None)
     """

@@ -44,13 +44,9 @@ def read_lines(text: str) -> IndexedNames:
 
     A text may also be a list or an index map in the notation of Python or JSON.
 
-    Raises
-    ------
-    ValueError
-        A line before the last name is empty, or the numbers in the lines define no order or contradict each other.
+    Raise `ValueError` if a line before the last name is empty, or the numbers in the lines define no order or contradict each
+    other.
 
-    Examples
-    --------
     >>> read_lines("cat\ndog\n\n").names, read_lines("1 dog\n0 cat\n").names, read_lines("['cat', 'dog']").names
     (('cat', 'dog'), ('cat', 'dog'), ('cat', 'dog'))
     """
@@ -135,13 +131,8 @@ def _names_from_value(value: object) -> IndexedNames:
 def read_json(text: str) -> IndexedNames:
     """Return the names of a JSON list, index map (either direction), or object that has one under a known key.
 
-    Raises
-    ------
-    ValueError
-        The text is not JSON, or has another structure.
+    Raise `ValueError` if the text is not JSON, or has another structure.
 
-    Examples
-    --------
     >>> read_json('{"0": "cat", "1": "dog"}') == read_json('{"id2label": {"0": "cat", "1": "dog"}}')
     True
     """
@@ -161,13 +152,8 @@ def read_yaml(text: str) -> IndexedNames:
 
     Scalars are read as text, so that ``no`` and ``1e3`` are valid names of classes.
 
-    Raises
-    ------
-    ValueError
-        The text is not YAML, or has another structure.
+    Raise `ValueError` if the text is not YAML, or has another structure.
 
-    Examples
-    --------
     >>> read_yaml("nc: 2\nnames: [cat, dog]\n").names, read_yaml("names:\n  1: dog\n  0: cat\n").names
     (('cat', 'dog'), ('cat', 'dog'))
     """
@@ -192,14 +178,9 @@ def read_table(text: str) -> IndexedNames:
     The separator is the tab if the first line has one, else the more frequent one of comma and semicolon. A table without a header
     must have a column of WordNet ids or of class numbers. Its names are in the only other column, or in the column after the ids.
 
-    Raises
-    ------
-    ValueError
-        No column is known; a row is empty, too short or has no name; a quotation mark is not closed; the class numbers are not a
-        permutation of 0 to n - 1 or of 1 to n; or two columns of numbers define different orders.
+    Raise `ValueError` if no column is known; a row is empty, too short or has no name; a quotation mark is not closed; the
+    class numbers are not a permutation of 0 to n - 1 or of 1 to n; or two columns of numbers define different orders.
 
-    Examples
-    --------
     >>> read_table("index,name,wnid\n1,dog,n02084071\n0,cat,\n")[:2]
     (('cat', 'dog'), (None, 'n02084071'))
     >>> read_table("class_id,name\n1,dog\n0,cat\n").names, read_table("dog,1\ncat,0\n").names

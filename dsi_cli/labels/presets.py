@@ -153,13 +153,8 @@ def superclasses(name: str) -> dict[str, str] | None:
 
     CIFAR-100 has 20 superclasses, COCO (80) 12, and Oxford Pets 2 (cats and dogs).
 
-    Raises
-    ------
-    UsageError
-        The preset is unknown.
+    Raise `UsageError` if the preset is unknown.
 
-    Examples
-    --------
     >>> superclasses("cifar100")["whale"], superclasses("cifar10") is None
     ('aquatic_mammals', True)
     """

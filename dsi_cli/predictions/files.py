@@ -79,6 +79,9 @@ class PredictionFile:
     ) -> dict[int, EvaluationResult]:
         """Return the predictions for a run's epochs as class numbers, in the run's order.
 
+        Raise `UsageError` if there are fewer or more rows than epochs, no common epoch, or no such run, or a label is not a
+        class, the sizes differ, or the truth seems to be on the other axis of the confusion matrices.
+
         Parameters
         ----------
         epochs : the run's distinct epochs, in order
@@ -91,12 +94,6 @@ class PredictionFile:
         dict of int to EvaluationResult
             Epochs that the file lacks are missing; epochs that the run lacks are ignored. If the file does not name epochs, its
             rows are the run's epochs in order.
-
-        Raises
-        ------
-        UsageError
-            There are fewer or more rows than epochs, no common epoch, or no such run. Or a label is not a class, the sizes differ,
-            or the truth seems to be on the other axis of the confusion matrices.
         """
         known = ClassIndex(classes, None if names is None else tuple(names))
         truth = None
@@ -163,17 +160,14 @@ class PredictionFile:
 def read_predictions(path: str | Path, targets: str | Path | None = None, *, truth: str = "rows") -> PredictionFile:
     """Return the predictions in a file, or in a folder with one file per epoch.
 
+    Raise `UsageError` if a file is missing or damaged or has other contents, or the number of predictions and targets differ.
+
     Parameters
     ----------
     path : an NPY or NPZ file (`numpy_files`), a Parquet or CSV file (`tables`), or a folder of such files
     targets : a file with the true class of each sample, in one of these formats. If the predictions also have targets, the two
         must agree. If there are no targets at all, a ``targets.npy`` in the same folder is read.
     truth : "rows" or "columns", the axis of a confusion matrix that is the truth
-
-    Raises
-    ------
-    UsageError
-        A file is missing or damaged or has other contents, or the number of predictions and targets differ.
     """
     if truth not in AXES:
         message = f"expected the truth on rows or columns, found {truth!a}; give one of the two"
@@ -288,8 +282,6 @@ def _require_file(path: Path) -> None:
 def shorten_epochs(epochs: Sequence[int]) -> str:
     """Return epochs for a message, only the first ones if there are many.
 
-    Examples
-    --------
     >>> shorten_epochs([0, 5])
     '0, 5'
     """

@@ -41,16 +41,13 @@ def open_atomically(
 ) -> Iterator[IO[bytes]]:
     """Open a file that replaces ``path`` in one step when the block ends without an error.
 
+    Raise `OutputError` if the path may not be written, or the disk is full.
+
     Parameters
     ----------
     scratch : a folder on the same disk for the incomplete file; if None, the incomplete file is hidden next to ``path``
     make_folder : whether to create the file's folder; if not, a missing folder is an error
     option : the option of the command that chooses another path, for the message
-
-    Raises
-    ------
-    OutputError
-        The path may not be written, or the disk is full.
     """
     part = (scratch or path.parent) / f".{uuid.uuid4().hex}.part"
     try:

@@ -53,6 +53,8 @@ FileVersion = tuple[int, int, int]
 class RemoteOutput:
     """One results folder behind a URL.
 
+    Raise `UsageError` if the bucket does not exist. Raise `OutputError` if the server does not respond, or denies access.
+
     Parameters
     ----------
     url : the URL of the folder
@@ -63,13 +65,6 @@ class RemoteOutput:
     ----------
     path : the local folder
     kept : the new path of the local folder if dsi moved it after a failed upload
-
-    Raises
-    ------
-    UsageError
-        The bucket does not exist.
-    OutputError
-        The server does not respond, or denies access.
     """
 
     def __init__(self, url: str, local_root: Path, is_needed: Callable[[str], bool] = lambda _: True) -> None:
@@ -97,12 +92,9 @@ class RemoteOutput:
     def writing(self) -> Iterator[None]:
         """Lock the results as far as possible, and upload changes until the block ends or raises.
 
-        Raises
-        ------
-        BusyError
-            Another process writes to the folder, or has taken the lock in the meantime. Then dsi interrupts the block.
-        OutputError
-            The upload failed. Each uploaded file is complete, and all files are kept on this machine.
+        Raise `BusyError` if another process writes to the folder, or has taken the lock in the meantime. Then dsi interrupts
+        the block. Raise `OutputError` if the upload failed. Each uploaded file is complete, and all files are kept on this
+        machine.
         """
         self._take_lock()
         self._is_interruptible = current_thread() is main_thread()
@@ -134,14 +126,12 @@ class RemoteOutput:
 
         If the server does not respond, dsi repeats the upload after increasing pauses.
 
+        Raise `OutputError` if the upload is not complete. The message states the local path, and how to upload the files by
+        hand.
+
         Parameters
         ----------
         max_seconds : the time until dsi gives up; `LAST_UPLOAD_SECONDS` if None
-
-        Raises
-        ------
-        OutputError
-            The upload is not complete. The message states the local path, and how to upload the files by hand.
         """
         deadline = time.monotonic() + (LAST_UPLOAD_SECONDS if max_seconds is None else max_seconds)
         pause = FIRST_PAUSE_SECONDS

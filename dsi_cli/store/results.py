@@ -40,10 +40,7 @@ class Results:
     def __getitem__(self, run: str) -> Self:
         """Return the results of one training run, with the same attributes and methods.
 
-        Raises
-        ------
-        UsageError
-            The run does not exist; the message lists the runs.
+        Raise `UsageError` if the run does not exist; the message lists the runs.
         """
         return type(self)(self.path, self._kept, run)
 
@@ -157,6 +154,9 @@ class Results:
     ) -> pd.DataFrame:
         """Return a class similarity matrix ``(C, C)`` float32 with named rows and columns, or a part of it.
 
+        Raise `UsageError` if the run, epoch or matrix does not exist, and the message lists the existing ones; or the matrix is
+        too large.
+
         Parameters
         ----------
         kind : ``ncsm``, ``ncsm_centred``, ``ccsm``, ``tncsm``, or ``scsm`` for the reference matrix
@@ -171,11 +171,6 @@ class Results:
         -----
         If the head grows, classes that it does not have yet are NaN. Above 4,096 classes the matrix is not stored. dsi then
         computes a part of it from the classifier in ``heads/``.
-
-        Raises
-        ------
-        UsageError
-            The run, epoch or matrix does not exist, and the message lists the existing ones; or the matrix is too large.
         """
         name = self._run(run)
         for text in (kind, split):
@@ -259,10 +254,7 @@ class Results:
     ) -> pd.DataFrame:
         """Return the stored nearest classes of each class, which replace a large matrix; parameters as in `csm`.
 
-        Raises
-        ------
-        UsageError
-            No nearest classes are stored, because up to 4,096 classes the matrix itself is stored.
+        Raise `UsageError` if no nearest classes are stored, because up to 4,096 classes the matrix itself is stored.
         """
         name = self._run(run)
         path = layout.neighbors_path(self.path, name, kind, self._epoch_or_last(name, epoch), step)
