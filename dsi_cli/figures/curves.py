@@ -38,8 +38,10 @@ SEPARATE = ("agreement", "sai", "excess", "idm", "idm_errors")
 """Panels with one pair of axes per curve, which share the vertical axis."""
 TRAINING_PANELS = ("agreement", "loss", "learning_rate")
 """The panels of the figure of the training, from top to bottom; each run has a column."""
-LOG_RATIO = 50.0
-"""A loss has a logarithmic axis if its values span more than this factor."""
+LOG_RATIOS = {"loss": 50.0, "learning_rate": 20.0}
+"""The factor by panel: if positive values differ by more, the vertical axis is logarithmic."""
+MAX_LOG_SPAN = 1e5
+"""The largest factor that the axis of a learning rate spans. A rate that falls to almost 0 ends at the lower edge."""
 MATRIX_WORDS = {
     "ncsm": "network",
     "ncsm_centred": "centred network",
@@ -126,12 +128,19 @@ def draw_curves(axes: Axes, curves: Sequence[Series], panel: Panel, names: Seque
 
 
 def _choose_scale(axes: Axes, curves: Sequence[Series], panel: Panel) -> None:
-    """Let a loss of many magnitudes have a logarithmic axis, and counts and learning rates begin at 0."""
-    if panel.kind.name == "loss":
+    """Let values of many magnitudes have a logarithmic axis, and counts and learning rates otherwise begin at 0."""
+    name = panel.kind.name
+    if name in LOG_RATIOS:
         known = np.concatenate([curve.value[np.isfinite(curve.value)] for curve in curves])
-        if known.min() > 0 and known.max() > LOG_RATIO * known.min():
-            axes.set_yscale("log")
-    elif panel.kind.name in ("mistakes", "learning_rate"):
+        positive = known[known > 0]
+        # A learning rate of 0, as at the start of a warm-up, is left out of a logarithmic axis.
+        can_be_log = len(positive) == len(known) or name == "learning_rate"
+        if len(positive) and can_be_log and positive.max() > LOG_RATIOS[name] * positive.min():
+            axes.set_yscale("log", nonpositive="mask")
+            if name == "learning_rate":
+                axes.set_ylim(bottom=max(positive.min(), positive.max() / MAX_LOG_SPAN) / 1.2)
+            return
+    if name in ("mistakes", "learning_rate"):
         axes.set_ylim(bottom=0)
 
 

@@ -26,7 +26,7 @@ from dsi_cli.report.html import six_digits
 from dsi_cli.store import atomic_write
 from dsi_cli.store.results import Results
 
-SCRIPTS = ("dom.js", "frame.js", "exports.js", "curves.js", "colours.js", "frames.js", "comparison.js")
+SCRIPTS = ("frame.js", "exports.js", "curves.js", "colours.js", "frames.js", "comparison.js")
 """Scripts of the page in the order in which they are joined."""
 FILE = "comparison.html"
 MAX_NETWORK_PAIRS = 15

@@ -15,7 +15,7 @@ from dsi_cli.report import html
 from dsi_cli.report.comparison_page import number
 from dsi_cli.store import atomic_write
 
-SCRIPTS = ("dom.js", "frame.js", "colours.js", "diff.js")
+SCRIPTS = ("frame.js", "colours.js", "diff.js")
 """Scripts of the page in the order in which they are joined."""
 FILE = "diff.html"
 MAX_SIDE = 400

@@ -21,33 +21,24 @@ if TYPE_CHECKING:
     from dsi_cli.report.page_data import PageData
 
 SCRIPTS = (
-    "dom.js",
     "frame.js",
-    "data.js",
     "exports.js",
     "curves.js",
-    "geometry.js",
     "questions.js",
     "frames.js",
     "colours.js",
     "axis.js",
-    "difference.js",
     "heatmaps.js",
-    "tables.js",
-    "rankchart.js",
     "inspector.js",
     "scatter.js",
     "explorer.js",
-    "search.js",
-    "state.js",
     "sections.js",
-    "overview.js",
     "main.js",
 )
 """Scripts of the report in the order in which they are joined."""
-STYLES = ("style.css", "overview.css", "explorer.css")
-"""Style sheets of all pages in the order in which they are joined."""
-PARTS = ("frame.html", "page.html", *STYLES, *SCRIPTS)
+STYLE = "style.css"
+"""The style sheet of all pages."""
+PARTS = ("frame.html", "page.html", STYLE, *SCRIPTS)
 DIGEST = "dsi-tables"
 """Name of the meta element with the digest of the tables from which the page was made."""
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
@@ -123,7 +114,7 @@ def assemble(
     """
     from markupsafe import Markup
 
-    style, code = "\n".join(map(part, STYLES)), script(scripts)
+    style, code = part(STYLE), script(scripts)
     return fill_template(
         template,
         **variables,

@@ -1,6 +1,5 @@
 // The comparison page: both matrices and their difference, the agreement of each class, and curves with a common cursor.
 
-const DATA = JSON.parse(byId("data").textContent);
 const slider = byId("epoch");
 const actions = { point: markPanels, pick: setEpoch };
 

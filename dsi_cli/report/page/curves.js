@@ -4,7 +4,8 @@
 // default "epoch". A line is {label, colour, epochs, value}. Optional are the positions `x` on the horizontal axis, by default the
 // epochs; the chance level {chance, margin}, where chance gives 95 % of its values within the margin; the confidence interval
 // {low, high}; z; `smooth`, values for a smooth line over a faint one; and `isFaint` for a dashed line. If `isLog` is true for a chart,
-// the horizontal axis is the logarithm of the epoch plus 1. If `isReversed` is true for a chart, small values are at the top. If `isRange` is true, the table below the plot also shows low and high.
+// the horizontal axis is the logarithm of the epoch plus 1. If `hasLogValues` is
+// true, the vertical axis is logarithmic. If `isReversed` is true, small values are at the top. If `isRange` is true, the table below the plot also shows low and high.
 // `phases` has one row per run: {label, colour, phases: [{name, first, last, low, high}]}, where low and high belong to `last`.
 
 const COLOURS = 7;
@@ -13,6 +14,7 @@ const MARGIN = { left: 46, right: 12, top: 10, bottom: 38 };
 const LABEL_HEIGHT = 14;
 const PHASE_ROW_HEIGHT = 26;
 const NORMAL_QUANTILE = 1.96;
+const MAX_LOG_SPAN = 1e5; // a rate that falls to almost 0 at the end ends at the lower edge of its plot
 const MANY_LINES = 6; // a chart of more lines has no confidence bands, and one chance band
 
 /** Return a chart: its `node`, `draw()` for the current width, and `mark(epoch)` for the cursor. */
@@ -130,7 +132,7 @@ function scales(chart, width, height) {
   let [low, high] = [Infinity, -Infinity];
   const extend = (valuesAt, minimum, maximum) => {
     for (const line of chart.lines) {
-      line.epochs.forEach((_, k) => valuesAt(line, k).filter((value) => value != null).forEach((value) => {
+      line.epochs.forEach((_, k) => valuesAt(line, k).filter((value) => value != null && !(chart.hasLogValues && value <= 0)).forEach((value) => {
         low = Math.min(low, Math.max(value, minimum));
         high = Math.max(high, Math.min(value, maximum));
       }));
@@ -141,7 +143,7 @@ function scales(chart, width, height) {
   const [minimum, maximum] = [low - (high - low) / 4, high + (high - low) / 4];
   extend(chanceBand, minimum, maximum);
   const padding = (high - low || Math.abs(high) || 1) * 0.05;
-  [low, high] = [low === 0 ? 0 : low - padding, high + padding];
+  [low, high] = chart.hasLogValues ? [Math.max(low, high / MAX_LOG_SPAN) / 1.2, high * 1.2] : [low === 0 ? 0 : low - padding, high + padding];
   if (chart.isReversed) low = Math.max(1, low);
   const labels = labelsAtEnds(chart, width, height - MARGIN.top - MARGIN.bottom);
   const labelWidth = Math.max(0, ...labels.map(({ text, isBold }) => textWidth(text, isBold) + 10));
@@ -150,13 +152,14 @@ function scales(chart, width, height) {
   const [top, bottom] = [MARGIN.top + phaseRows.length * PHASE_ROW_HEIGHT, height - MARGIN.bottom];
   return {
     width, height, first, last, low, high, isLog: chart.isLog, left, right, top, bottom, labels, phaseRows, along: chart.along || "epoch",
-    hasWholeTicks: chart.along !== "accuracy",
+    hasWholeTicks: chart.along !== "accuracy", hasLogValues: chart.hasLogValues,
     x: (position) => {
       const [at, from, to] = [position, first, last].map((one) => (chart.isLog ? Math.log1p(Math.max(0, one)) : one));
       return to === from ? (left + right) / 2 : left + ((at - from) / (to - from)) * (right - left);
     },
     y: (value) => {
-      const fraction = Math.min(1, Math.max(0, (value - low) / (high - low)));
+      const [at, from, to] = [value, low, high].map((one) => (chart.hasLogValues ? Math.log(Math.max(0, one)) : one));
+      const fraction = Math.min(1, Math.max(0, (at - from) / (to - from)));
       return top + (chart.isReversed ? fraction : 1 - fraction) * (bottom - top);
     },
   };
@@ -201,16 +204,16 @@ function chanceBand(line, k) {
 }
 
 function axes(scale) {
-  const rows = ticks(scale.low, scale.high, scale.height > HEIGHT.small ? 6 : 4);
+  const rows = scale.hasLogValues ? logTicks(scale.low, scale.high, scale.high > 100 * scale.low ? [1] : undefined) : ticks(scale.low, scale.high, scale.height > HEIGHT.small ? 6 : 4);
   const step = rows.length > 1 ? rows[1] - rows[0] : 1;
-  const columns = (scale.isLog ? logTicks(scale) : ticks(scale.first, scale.last, Math.max(3, Math.floor((scale.right - scale.left) / 60))))
+  const columns = (scale.isLog ? [0, ...logTicks(1, scale.last)].filter((value) => value >= scale.first) : ticks(scale.first, scale.last, Math.max(3, Math.floor((scale.right - scale.left) / 60))))
     .filter((value) => !scale.hasWholeTicks || Number.isInteger(value));
   const columnStep = columns.length > 1 ? columns[1] - columns[0] : columns[0] || 1;
   return [
     ...rows.flatMap((value) => [
       svgElement("line", { class: "grid", x1: scale.left, x2: scale.right, y1: scale.y(value), y2: scale.y(value) }),
       svgElement("text", { class: "tick", x: scale.left - 6, y: scale.y(value) + 4, "text-anchor": "end" },
-        tickText(value, step)),
+        scale.hasLogValues ? logTickText(value) : tickText(value, step)),
     ]),
     ...columns.map((value) => svgElement("text", { class: "tick", x: scale.x(value), y: scale.height - 21, "text-anchor": "middle" }, tickText(value, columnStep))),
     svgElement("text", { class: "tick", x: (scale.left + scale.right) / 2, y: scale.height - 4, "text-anchor": "middle" }, scale.along),
@@ -218,16 +221,21 @@ function axes(scale) {
   ];
 }
 
-/** Return 0, 1, 2, 5, 10, 20 and so on, as far as they are in a plot. */
-function logTicks({ first, last }) {
-  const round = Array.from({ length: 8 }, (_, power) => [1, 2, 5].map((factor) => factor * 10 ** power)).flat();
-  return [0, ...round].filter((value) => value >= first && value <= last);
+/** Return the products of some factors and a power of ten between two ends. */
+function logTicks(low, high, factors = [1, 2, 5]) {
+  const first = Math.floor(Math.log10(low));
+  const powers = Array.from({ length: Math.floor(Math.log10(high)) - first + 1 }, (_, k) => first + k);
+  return powers.flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`))).filter((value) => value >= low && value <= high);
 }
 
 function tickText(value, step) {
   const digits = value === 0 ? 0 : Math.max(0, Math.floor(Math.log10(Math.abs(value))) - Math.floor(Math.log10(step)));
   const text = Math.abs(value) >= 10000 ? `${value / 1000}k` : step < 1e-6 && value !== 0 ? value.toExponential(digits) : value.toFixed(decimals(step));
   return text.replaceAll("-", "−");
+}
+
+function logTickText(value) {
+  return value < 0.001 ? value.toExponential().replace("-", "−") : String(value);
 }
 
 function outline(line, scale, lowAt, highAt) {

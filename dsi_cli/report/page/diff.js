@@ -1,6 +1,5 @@
 // The page of dsi diff: the similarity matrices of two networks and their difference.
 
-const DATA = JSON.parse(byId("data").textContent);
 const side = DATA.names.length;
 const unpack = (packed) => new Float32Array(Uint8Array.from(atob(packed), (character) => character.charCodeAt(0)).buffer);
 const matrices = [unpack(DATA.first), unpack(DATA.second)];

@@ -1,4 +1,99 @@
-// The state of the report page (run, epoch, order of classes, chosen class), and the update of its sections.
+// The state of the report page (run, epoch, order of classes, chosen class), its keys and search field, and the update of its sections.
+
+const KEYS = [
+  ["/", "find a class"],
+  [", and .", "previous and next epoch"],
+  ["r", "colours by rank or by raw value"],
+  ["f", "fold or unfold the groups of classes"],
+  ["Arrow keys, Enter", "in a matrix: move to another cell, and open its pair"],
+  ["+, −, 0", "in a matrix: zoom in, zoom out, show all classes"],
+  ["?", "show these keys"],
+];
+
+/** Return the class that a text means: equal, otherwise the first that begins with it or contains it; −1 if there is none. */
+function findClass(names, text) {
+  const wanted = text.trim().toLowerCase();
+  if (!wanted) return -1;
+  const lower = names.map((name) => String(name).toLowerCase());
+  const tests = [(name) => name === wanted, (name) => name.startsWith(wanted), (name) => name.includes(wanted)];
+  return tests.map((test) => lower.findIndex(test)).find((index) => index >= 0) ?? -1;
+}
+
+/** Let the search field of the page call `choose(index)` with a class; `names()` are the classes that can be found. */
+function classSearch(names, choose) {
+  const field = byId("search");
+  field.addEventListener("focus", () => byId("class-names").replaceChildren(...names().map((name) => element("option", { value: name }))));
+  field.addEventListener("input", () => field.setCustomValidity(""));
+  field.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") field.blur();
+    if (event.key !== "Enter") return;
+    const index = findClass(names(), field.value);
+    if (index < 0) {
+      field.setCustomValidity("No class has this name.");
+      field.reportValidity();
+      return;
+    }
+    field.value = "";
+    field.blur();
+    choose(index);
+  });
+}
+
+/** Let keys without a field in focus call the functions of `actions` by key. */
+function pageKeys(actions) {
+  const dialog = element("dialog", { class: "keys", "aria-label": "Keys" }, element("h2", {}, "Keys"),
+    element("table", {}, element("tbody", {}, KEYS.map(([key, use]) => element("tr", {}, element("th", { scope: "row" }, element("kbd", {}, key)), element("td", {}, use))))),
+    element("form", { method: "dialog" }, element("button", {}, "Close")));
+  document.body.append(dialog);
+  const help = () => dialog.showModal();
+  byId("show-keys").addEventListener("click", help);
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || dialog.open || event.target.closest("input:not([type=range]), select, textarea")) return;
+    const action = { ...actions, "?": help, "/": () => byId("search").focus() }[event.key];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  });
+}
+
+const WRITE_DELAY = 250;
+let writeTimer = null;
+
+/** Return the state in the fragment of the address: {run, epoch, classes, order, scale, difference}; fields that are missing are null. */
+function readFragment() {
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  const epoch = fragment.get("epoch");
+  return { run: fragment.get("run"), epoch: epoch == null ? null : Number(epoch), classes: fragment.getAll("class"), order: fragment.get("order"), scale: fragment.get("scale"), difference: fragment.get("difference") };
+}
+
+/** Write the state to the address after a short time without other changes. */
+function writeFragment(stateNow) {
+  clearTimeout(writeTimer);
+  writeTimer = setTimeout(() => {
+    const { run, epoch, names, classes, order, scale, difference } = stateNow();
+    const fragment = new URLSearchParams({ run, epoch, order, scale });
+    if (difference) fragment.set("difference", difference);
+    classes.forEach((index) => fragment.append("class", classKey(names, index)));
+    try {
+      history.replaceState(null, "", `#${fragment}`);
+    } catch {
+      // Some frames do not allow a page to change its address.
+    }
+  }, WRITE_DELAY);
+}
+
+/** Return the text for a class in the address: its name, or its index if other classes have the same name. */
+function classKey(names, index) {
+  return names.filter((name) => name === names[index]).length === 1 ? names[index] : `#${index}`;
+}
+
+/** Return the class of a text in the address, or −1. */
+function classOfKey(names, key) {
+  const index = names.indexOf(key);
+  if (index >= 0) return index;
+  const number = /^#(\d+)$/.exec(key);
+  return number && Number(number[1]) < names.length ? Number(number[1]) : -1;
+}
 
 const state = { run: 0, epoch: null, cursor: null, number: agreementNumbers()[0]?.[0] ?? "pearson/excess", axis: "epoch", smoothing: 0, all: DATA.runs.length > 1 };
 const slider = byId("epoch");

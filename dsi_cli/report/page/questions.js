@@ -1,7 +1,9 @@
-// The charts of the curves table, grouped by the four questions of the paper. The remaining curves are under "More curves".
+// The first screen, and the charts of the curves table, grouped by the four questions of the paper. The remaining curves are under
+// "More curves".
 
 const RAW = "raw";
 const EXCESS = "excess";
+const MAX_LINEAR_RATIO = 20; // learning rates that differ by a larger factor have a logarithmic axis
 
 /** Return the numbers for the agreement of two matrices, as [value, title] for a drop-down list; the value is "measure/column". */
 function agreementNumbers() {
@@ -42,8 +44,9 @@ function chartOf(view, title, axis, curves, options = {}) {
     return { ...line, smooth, isFaint: isShared && labels.indexOf(series.label) > 0, x: positions(view, series) };
   });
   const hasCurve = lines.some((line) => line.epochs.length > 1);
+  const rates = curves.some(({ panel }) => panel.name === "learning_rate") ? lines.flatMap((line) => line.value).filter((value) => value > 0) : [];
   const phases = options.phasesOf && view.axis === "epoch" ? phaseRows(view, options.phasesOf) : [];
-  return { title, axis, lines, along: view.axis === "log" ? "epoch" : view.axis, isLog: view.axis === "log", phases, isLarge: options.isLarge && hasCurve };
+  return { title, axis, lines, hasLogValues: Math.max(...rates) > MAX_LINEAR_RATIO * Math.min(...rates), along: view.axis === "log" ? "epoch" : view.axis, isLog: view.axis === "log", phases, isLarge: options.isLarge && hasCurve };
 }
 
 /** Return the means of values in symmetric windows, which are shorter at the ends; a value without a number stays without one. */
@@ -195,4 +198,39 @@ function questionSections(view, actions) {
       element("summary", {}, `More curves (${more.length}): accuracy, loss and diagnostics`), element("div", { class: "panels" }, more.map(draw))));
   }
   return { nodes, panels };
+}
+
+/** Return the two charts of the first screen. */
+function overviewCharts(view, actions) {
+  const agreement = agreementChart({ ...view, axis: "epoch" }, true);
+  if (!agreement.lines.length) return [];
+  const isSingle = agreement.lines.every((line) => line.epochs.length < 2);
+  const charts = isSingle ? [] : [{ ...agreement, title: `${agreement.title} over epochs`, phases: [] }];
+  const hasAccuracy = view.runs.every((index) => accuracyOf(index).size > 1);
+  if (hasAccuracy) charts.push({ ...agreementChart({ ...view, axis: "accuracy" }, true), title: "Agreement against accuracy", phases: [] });
+  return charts.map((chart) => curvePanel(chart, actions));
+}
+
+/** Return the small matrices of a run: the network at the first and the chosen epoch, its mistakes, and the reference. */
+async function smallMatrices(run, epoch, order, theme) {
+  const find = (name) => run.matrices.find((matrix) => matrix.name === name);
+  const [own, mistakes, reference] = [find(run.own), find(`ccsm-${run.splits[0] ?? "test"}`), find("scsm")];
+  const at = run.has_epochs ? (value) => `, epoch ${value}` : () => "";
+  const parts = [
+    own && run.epochs.length > 1 && epoch !== run.epochs[0] ? [own, run.epochs[0], `network${at(run.epochs[0])}`] : null,
+    own ? [own, epoch, `network${at(epoch)}`] : null,
+    mistakes ? [mistakes, epoch, `its mistakes${at(epoch)}`] : null,
+    reference ? [reference, epoch, run.reference] : null,
+  ].filter(Boolean);
+  const pictures = await Promise.all(parts.map(([matrix, shown]) => thumbnail(matrix, shown, order, theme)));
+  return pictures.map((canvas, k) => {
+    if (!canvas) return null;
+    describeMatrix(canvas, `Similarities of all pairs of classes: ${parts[k][2]}`);
+    return element("figure", { class: "small-matrix" }, element("a", { href: "#matrices" }, canvas), element("figcaption", {}, parts[k][2]));
+  }).filter(Boolean);
+}
+
+/** Return the legend of the small matrices. */
+function rankLegend(theme) {
+  return element("div", { class: "rank-legend" }, element("span", { class: "faint" }, "One cell per pair of classes: less similar half"), colourBar(theme), element("span", { class: "faint" }, "rank 1, the most similar pair"));
 }

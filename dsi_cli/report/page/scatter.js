@@ -185,12 +185,6 @@ function scatterPlot(run, names, ranks, open) {
   return { node, draw };
 }
 
-/** Return the column of a table whose rows are pairs {i, j}; a click calls `open(i, j)`. */
-function pairColumn(names, open) {
-  const title = ({ i, j }) => `${names[i]} – ${names[j]}`;
-  return { title: "pair", value: title, node: (row) => linkButton(title(row), () => open(row.i, row.j)) };
-}
-
 /** Return the elements of the section on surprising pairs at an epoch, its scatter, and the pair that is open at first. */
 async function surpriseSection(run, names, epoch, open) {
   const [ranks, near] = await Promise.all([pairRanks(run, names.length, epoch), nearestAt(run, epoch)]);
