@@ -290,7 +290,7 @@ def read_head(
             path=str(checkpoint),
             count=len(files),
         )
-    result = scan.scan_checkpoint(files[0], scan.HeadOptions(head, ema, keep_extra_classes), with_fingerprint=False)
+    result = scan.scan_checkpoint(files[0], scan.HeadOptions(head, ema, keep_extra_classes))
     if result.weight is None:
         raise CheckpointError(f"{checkpoint}: {result.record.reason}", path=str(checkpoint), reason=result.record.reason)
     return result.weight

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dsi_cli.checkpoints import state_dict
+from dsi_cli.checkpoints import scan
 from dsi_cli.checkpoints.discovery import CheckpointFile, discover
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED
 from dsi_cli.checkpoints.scan import HeadOptions, ScanResult, list_tensors, read_metadata, require_file, scan_checkpoint
@@ -83,7 +83,7 @@ def _metadata(file: CheckpointFile) -> None:
 
 def _weights(file: CheckpointFile) -> None:
     try:
-        state_dict.read_state_dict(file, HeadOptions())
+        scan.read_state_dict(file, HeadOptions())
     except CheckpointError:
         return
 

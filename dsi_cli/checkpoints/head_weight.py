@@ -26,6 +26,7 @@ from dsi_cli.checkpoints.folders import MODEL_FILES
 from dsi_cli.checkpoints.formats import CheckpointContent, open_content
 from dsi_cli.checkpoints.head import Head
 from dsi_cli.checkpoints.tensors import FLOATS
+from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import CheckpointError, NoHeadError, UnreadableError
 from dsi_cli.remote.locations import Place
 
@@ -177,7 +178,7 @@ def open_base_model(adapter: Place, config: Any, stack: ExitStack) -> Checkpoint
 
     ``config`` holds the contents of ``adapter_config.json``. ``stack`` closes the file of the base model.
     """
-    name = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    name = as_dict(config).get("base_model_name_or_path")
     if not isinstance(name, str) or not name or len(name) > 1024 or "\0" in name:
         raise NoHeadError(
             "no classifier in this adapter (LoRA), and it does not name its base model; keep the classifier with modules_to_save",

@@ -1,4 +1,4 @@
-"""Describe one checkpoint as a record, and read the weight of its classifier head.
+"""Describe one checkpoint as a record, and read the weight of its classifier head, or all weights of its model.
 
 Any error in a file becomes a record with a reason, so that no file can end the analysis.
 """
@@ -11,8 +11,9 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,8 @@ from dsi_cli.checkpoints.discovery import CheckpointFile, printable
 from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, CheckpointContent, open_content
 from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
-from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.checkpoints.tensors import Tensor, itemsize
+from dsi_cli.checkpoints.trainers import NestedStateDict
 from dsi_cli.errors import AmbiguousHeadError, BackboneError, CheckpointError, NoHeadError, PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
 
@@ -40,6 +42,13 @@ _CLASS_NAME_KEYS = ("class_to_idx", "classes", "class_names")
 """The keys under which training loops save the names of the classes next to the weights."""
 _RCNN = re.compile(r"roi_heads\.box_predictor\.cls_score\.")
 """The name of the head in torchvision and Detectron2, where it always has a row for the background."""
+_MAX_EXTRA_BYTES, _MAX_FILE_MULTIPLE = 32 << 20, 3
+"""The weights may have 32 MiB more than three times the size of the file, because tied weights are stored once."""
+HEADLESS = "no classifier, so the class templates of labelled data take its place"
+NO_NETWORK = "the state of an optimiser, scheduler or criterion, without a network"
+"""The reason of a file that is skipped because it holds no network; its code is ``no-network``."""
+_FILE_ERRORS = (CheckpointError, RecursionError, MemoryError, OSError, ValueError, TypeError, ArithmeticError, LookupError)
+"""The errors that a damaged or hostile file may cause."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +81,13 @@ class ScanResult:
     """The checkpoint. If its file holds several epochs, this is only one of them."""
 
 
-HEADLESS = "no classifier, so the class templates of labelled data take its place"
-NO_NETWORK = "the state of an optimiser, scheduler or criterion, without a network"
-"""The reason of a file that is skipped because it holds no network; its code is ``no-network``."""
-_FILE_ERRORS = (CheckpointError, RecursionError, MemoryError, OSError, ValueError, TypeError, ArithmeticError, LookupError)
-"""The errors that a damaged or hostile file may cause."""
+@dataclass(frozen=True)
+class StateDict:
+    """The weights of a model."""
 
-
-class _ScanRequest(NamedTuple):
-    options: HeadOptions
-    classes: int | None
-    with_fingerprint: bool
-    may_lack_head: bool
+    arrays: dict[str, NDArray[Any]]
+    head: str | None
+    """The name of the classifier's weight, if it was found."""
 
 
 def scan_checkpoint(
@@ -91,7 +95,6 @@ def scan_checkpoint(
     options: HeadOptions = HeadOptions(),
     classes: int | None = None,
     *,
-    with_fingerprint: bool = True,
     may_lack_head: bool = False,
 ) -> ScanResult:
     """Return the record of one checkpoint and its classifier's weight.
@@ -101,17 +104,16 @@ def scan_checkpoint(
     file : the checkpoint
     options : the user's options for the head
     classes : the number of classes if labels state it; a matrix with another number of rows is not the head
-    with_fingerprint : False to skip the SHA-256 if only the weights are needed
     may_lack_head : whether weights without a classifier are usable; the record then has neither head nor fingerprint
     """
-    return _scan(file, _ScanRequest(options, classes, with_fingerprint, may_lack_head), is_split=False)[0]
+    return _scan(file, options, classes, may_lack_head=may_lack_head, is_split=False)[0]
 
 
 def scan_each(
     file: CheckpointFile, options: HeadOptions = HeadOptions(), classes: int | None = None, *, may_lack_head: bool = False
 ) -> list[ScanResult]:
     """Return the result of `scan_checkpoint` for each checkpoint in a file, which may hold several epochs."""
-    return _scan(file, _ScanRequest(options, classes, True, may_lack_head), is_split=True)
+    return _scan(file, options, classes, may_lack_head=may_lack_head, is_split=True)
 
 
 def open_checkpoint(file: CheckpointFile, stack: ExitStack) -> tuple[str, CheckpointContent, list[RandomAccessFile]]:
@@ -129,7 +131,9 @@ def open_checkpoint(file: CheckpointFile, stack: ExitStack) -> tuple[str, Checkp
     raise UnreadableError(message, code="epoch-gone", epoch=file.entry)
 
 
-def _scan(file: CheckpointFile, request: _ScanRequest, *, is_split: bool) -> list[ScanResult]:
+def _scan(
+    file: CheckpointFile, options: HeadOptions, classes: int | None, *, may_lack_head: bool, is_split: bool
+) -> list[ScanResult]:
     with ExitStack() as stack:
         try:
             format_name, content, sources = open_content(file.path, stack)
@@ -147,11 +151,11 @@ def _scan(file: CheckpointFile, request: _ScanRequest, *, is_split: bool) -> lis
             try:
                 record = _describe(record, file_part, part.tree, epoch)
                 try:
-                    result = _scan_head(record, file_part, part, request)
+                    result = _scan_head(record, file_part, part, options, classes)
                 except BackboneError:
-                    if not request.may_lack_head:
+                    if not may_lack_head:
                         raise
-                    result = ScanResult(replace(record, weights_used=request.options.role, reason=HEADLESS))
+                    result = ScanResult(replace(record, weights_used=options.role, reason=HEADLESS))
                 for source in sources:
                     source.require_unchanged()
             except _FILE_ERRORS as error:
@@ -294,29 +298,29 @@ def _is_before_training(tree: Any) -> bool:
     return any((name in contents and contents[name] is None) or metadata.get(name) == "null" for name in losses)
 
 
-def _scan_head(record: Record, file: CheckpointFile, content: CheckpointContent, request: _ScanRequest) -> ScanResult:
+def _scan_head(
+    record: Record, file: CheckpointFile, content: CheckpointContent, options: HeadOptions, classes: int | None
+) -> ScanResult:
     """Return the record with the head, and the head's weight."""
-    options = request.options
     stated = _stated_classes(file, content.tree)
     groups = trainers.state_dicts(content.tree)
     if trainers.is_training_state(content.tree, groups, file.path.name):
         return ScanResult(replace(record, status=SKIPPED, reason=NO_NETWORK, code="no-network"))
     # Find the head and compute its effective weight.
     try:
-        chosen = _choose_head(content, groups, options, stated, request.classes)
+        chosen = _choose_head(content, groups, options, stated, classes)
         if len(chosen.name) > MAX_NAME_LENGTH:
             message = f"the name of the head has {len(chosen.name):,} characters, more than {MAX_NAME_LENGTH:,}"
             raise UnreadableError(message, code="long-head-name")
         config = find_sibling_json(file, head_weight.CONFIG_FILE) if chosen.factors.kind == layers.LORA else None
         rows = head_weight.head_rows(content, chosen, config)
         bias = head_weight.head_bias(content, chosen, len(rows))
-        fingerprint = head_weight.fingerprint(content, chosen, rows) if request.with_fingerprint else None
+        fingerprint = head_weight.fingerprint(content, chosen, rows)
     except NoHeadError:
         if not head_weight.is_adapter(file.path):
             raise
-        expected = request.classes if stated is None else stated
-        chosen, rows, bias = _adapted_head(file, content, options, expected)
-        fingerprint = head_weight.weight_hash(rows) if request.with_fingerprint else None
+        chosen, rows, bias = _adapted_head(file, content, options, classes if stated is None else stated)
+        fingerprint = head_weight.weight_hash(rows)
         content.notes.append("the classifier of this adapter is that of its base model")
     record = replace(record, head=printable(chosen.name), weights_used=chosen.role, dtype=chosen.tensor.dtype)
     record = replace(record, features=rows.shape[1], fingerprint=fingerprint, reason="; ".join(content.notes) or None)
@@ -324,7 +328,7 @@ def _scan_head(record: Record, file: CheckpointFile, content: CheckpointContent,
     state_dicts = [group.tensors for group in groups if group.path == chosen.path]
     network = next((trainers.network_id(tensors) for tensors in state_dicts if chosen.name in tensors), None)
     names = [name for tensors in state_dicts for name in tensors]
-    class_rows = _class_rows(chosen.name, len(rows), names, stated, request.classes)
+    class_rows = _class_rows(chosen.name, len(rows), names, stated, classes)
     record = replace(record, network=network, extra_classes=int(class_rows != slice(None)))
     if not options.keep_extra:
         rows, bias = rows[class_rows], None if bias is None else bias[class_rows]
@@ -351,7 +355,7 @@ def _class_rows(head_name: str, rows: int, names: Sequence[str], stated: int | N
 
 def _choose_head(
     content: CheckpointContent,
-    groups: list[trainers.NestedStateDict],
+    groups: list[NestedStateDict],
     options: HeadOptions,
     stated: int | None,
     labels: int | None,
@@ -431,3 +435,45 @@ def require_file(path: Place) -> CheckpointFile:
         message = f"{path}: {error.strerror or error}"
         raise UnreadableError(message, code="no-such-file", path=str(path)) from None
     return CheckpointFile(path.parent.name, path.parent, path, None, status.st_size, status.st_mtime_ns)
+
+
+def read_state_dict(file: CheckpointFile, options: HeadOptions, classes: int | None = None) -> StateDict:
+    """Return all weights of a checkpoint's model; parameters as for `scan_checkpoint`.
+
+    They are the state dict in which the classifier was found, or the largest one if the file has no classifier.
+    Raise `CheckpointError` if the file cannot be read, or holds no weights.
+    """
+    with ExitStack() as stack:
+        _, content, sources = open_checkpoint(file, stack)
+        group, head_name = _choose_state_dict(content, options, classes)
+        # Refuse views of one storage that would take far more memory than the file.
+        size = sum(prod(tensor.shape) * itemsize(tensor.dtype) for tensor in group.tensors.values())
+        file_size = max(file.bytes, sum(source.size for source in sources))
+        if size > _MAX_EXTRA_BYTES + _MAX_FILE_MULTIPLE * file_size:
+            message = f"its tensors have {size} bytes, which is more than the file ({file_size}) can hold"
+            raise UnreadableError(message, code="tensors-exceed-file", size=size, file_size=file_size)
+        return StateDict({name: content.read(tensor) for name, tensor in group.tensors.items()}, head_name)
+
+
+def state_dict_tensors(file: CheckpointFile, options: HeadOptions, classes: int | None = None) -> dict[str, Tensor]:
+    """Return the tensors of these weights without reading their values; parameters and errors as for `read_state_dict`."""
+    with ExitStack() as stack:
+        _, content, _ = open_checkpoint(file, stack)
+        return _choose_state_dict(content, options, classes)[0].tensors
+
+
+def _choose_state_dict(
+    content: CheckpointContent, options: HeadOptions, classes: int | None
+) -> tuple[NestedStateDict, str | None]:
+    groups = trainers.state_dicts(content.tree)
+    try:
+        chosen = head.choose_head(groups, options.role, head_name=options.head, classes=classes, outputs=content.outputs)
+    except NoHeadError:
+        usable = [group for group in groups if group.role == options.role] or groups
+        if not usable or options.head is not None:
+            raise
+        return max(usable, key=lambda group: len(group.tensors)), None
+    for group in groups:
+        if (group.path, group.role) == (chosen.path, chosen.role) and chosen.name in group.tensors:
+            return group, chosen.name
+    raise AssertionError("the head is in one of the state dicts")

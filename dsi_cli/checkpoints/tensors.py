@@ -16,29 +16,11 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UnreadableError
 
 NUMPY_DTYPES = {
-    "float64": "f8",
-    "float32": "f4",
-    "float16": "f2",
-    "bfloat16": "u2",
-    "float8_e4m3fn": "u1",
-    "float8_e5m2": "u1",
-    "float8_e4m3fnuz": "u1",
-    "float8_e5m2fnuz": "u1",
-    "int64": "i8",
-    "int32": "i4",
-    "int16": "i2",
-    "int8": "i1",
-    "uint64": "u8",
-    "uint32": "u4",
-    "uint16": "u2",
-    "uint8": "u1",
-    "bool": "u1",
-    "complex64": "c8",
-    "complex128": "c16",
-    "qint8": "i1",
-    "quint8": "u1",
-    "qint32": "i4",
-}
+    "float64": "f8", "float32": "f4", "float16": "f2", "bfloat16": "u2",
+    "float8_e4m3fn": "u1", "float8_e5m2": "u1", "float8_e4m3fnuz": "u1", "float8_e5m2fnuz": "u1",
+    "int64": "i8", "int32": "i4", "int16": "i2", "int8": "i1", "uint64": "u8", "uint32": "u4", "uint16": "u2", "uint8": "u1",
+    "bool": "u1", "complex64": "c8", "complex128": "c16", "qint8": "i1", "quint8": "u1", "qint32": "i4",
+}  # fmt: skip
 _INTEGERS = ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")
 DTYPES_BY_CODE = {np.dtype(name).str[1:]: name for name in ("float64", "float32", "float16", "bool", *_INTEGERS)}
 """The dtypes of NumPy that dsi reads, by their codes without the byte order: ``f4``, ``i8``, ``b1``."""

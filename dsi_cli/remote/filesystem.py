@@ -41,16 +41,8 @@ _TRACKERS = {"mlflow": "dsi_cli.remote.mlflow_runs.MlflowFileSystem", "wandb": "
 _TRIES = {"hf": 2}
 """The number of tries by scheme, where it is not `MAX_TRIES`: huggingface_hub itself repeats a request five times."""
 _TRANSIENT_WORDS = (
-    "timeout",
-    "connection",
-    "incompleteread",
-    "payload",
-    "disconnected",
-    "slowdown",
-    "servererror",
-    "protocolerror",
-    "connecterror",
-    "networkerror",
+    *("timeout", "connection", "incompleteread", "payload", "disconnected"),
+    *("slowdown", "servererror", "protocolerror", "connecterror", "networkerror"),
 )
 _CREDENTIAL_WORDS = ("credential", "token", "refresherror")
 

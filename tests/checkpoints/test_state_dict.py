@@ -5,7 +5,7 @@ import torch
 from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
-from dsi_cli.checkpoints import state_dict as state_dict_module
+from dsi_cli.checkpoints import scan
 from dsi_cli.checkpoints.scan import HeadOptions, require_file
 
 
@@ -18,7 +18,7 @@ def assert_read(found, wanted):
 
 
 def read(path, *, classes=None, **choice):
-    return state_dict_module.read_state_dict(require_file(path), HeadOptions(**choice), classes)
+    return scan.read_state_dict(require_file(path), HeadOptions(**choice), classes)
 
 
 @pytest.fixture(params=["zip", "legacy", "safetensors"])

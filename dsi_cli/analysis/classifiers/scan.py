@@ -187,7 +187,7 @@ def split(scanned: RunCheckpoints, known: KnownCheckpoints, options: HeadOptions
         if record.path in known.heads:
             return parquet.to_rows(parquet.read(known.heads[record.path]), "weight")
         file = files.get(record.path)
-        return None if file is None else scan_checkpoint(file, options, record.classes, with_fingerprint=False).weight
+        return None if file is None else scan_checkpoint(file, options, record.classes).weight
 
     parts = []
     records_and_gone = [*scanned.records, *gone]

@@ -170,14 +170,19 @@ class _Child:
     def _exchange(
         self, process: subprocess.Popen[bytes], request: dict[str, Any], source: ByteRanges | None
     ) -> tuple[dict[str, Any], memoryview]:
+        assert process.stdin is not None
+        assert process.stdout is not None
         clock = _Clock(process, request["seconds"])
         message, data = request, b""
-        assert process.stdout is not None
         try:
             while True:
                 with clock.running():
-                    _send(process, message, data)
-                    reply = _receive(process)
+                    process.stdin.write(json.dumps(message | {"bytes": len(data)}).encode() + b"\n" + data)
+                    process.stdin.flush()
+                    line = process.stdout.readline(MAX_MESSAGE_BYTES + 1024)
+                if not line.endswith(b"\n"):
+                    raise EOFError
+                reply = json.loads(line)
                 if "offset" not in reply or source is None:
                     break
                 # The child requests a range of the file; the time of reading it does not count.
@@ -244,21 +249,6 @@ class _Clock:
     def _kill(self) -> None:
         self.is_exceeded = True
         self._process.kill()
-
-
-def _send(process: subprocess.Popen[bytes], message: dict[str, Any], data: bytes = b"") -> None:
-    assert process.stdin is not None
-    process.stdin.write(json.dumps(message | {"bytes": len(data)}).encode() + b"\n" + data)
-    process.stdin.flush()
-
-
-def _receive(process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    assert process.stdout is not None
-    line = process.stdout.readline(MAX_MESSAGE_BYTES + 1024)
-    if not line.endswith(b"\n"):
-        raise EOFError
-    reply: dict[str, Any] = json.loads(line)
-    return reply
 
 
 def _exit_error(process: subprocess.Popen[bytes], clock: _Clock, seconds: float, package: str) -> UnreadableError:

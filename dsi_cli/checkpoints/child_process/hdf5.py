@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints.child_process import FileContents, dtype_name
 from dsi_cli.checkpoints.epochs import natural_key
 from dsi_cli.checkpoints.file_access import parse_json_or_none
+from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import PendingError, UnreadableError
 
 _MAX_DEPTH = 32
@@ -364,8 +365,8 @@ def _without_count(name: str) -> str:
 
 def _layers(config: Any, depth: int = 0) -> dict[str, _Layer]:
     """Return the layers of a configuration by the names of their groups in Keras 3: class and count."""
-    model = config.get("config") if isinstance(config, dict) else None
-    if not isinstance(model, dict) or depth >= _MAX_DEPTH or not isinstance(model.get("layers"), list):
+    model = as_dict(as_dict(config).get("config"))
+    if depth >= _MAX_DEPTH or not isinstance(model.get("layers"), list):
         return {}
     configs = [layer for layer in model["layers"] if isinstance(layer, dict)][:_MAX_LAYERS]
     outputs = _output_layers(model, configs)
@@ -384,8 +385,7 @@ def _layers(config: Any, depth: int = 0) -> dict[str, _Layer]:
 
 
 def _layer_name(layer: dict[str, Any]) -> str:
-    config = layer.get("config")
-    name = config.get("name") if isinstance(config, dict) else None
+    name = as_dict(layer.get("config")).get("name")
     return name if isinstance(name, str) else ""
 
 

@@ -9,7 +9,6 @@ name. A ``Checkpointer`` alone writes the tree into the checkpoint's folder itse
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dsi_cli.checkpoints.child_process.client import open_isolated
-from dsi_cli.checkpoints.file_access import RandomAccessFile
+from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json_or_none
 from dsi_cli.checkpoints.formats import FORMATS, CheckpointContent
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
@@ -97,12 +96,8 @@ def _is_committed(main: Place) -> bool:
     if not (root / METADATA).is_file() or (root / COMMITTED).is_file():
         return True
     with RandomAccessFile(root / METADATA) as source:
-        data = source.head(_MAX_METADATA_BYTES)
-    try:
-        metadata = json.loads(data)
-    except (ValueError, RecursionError):
-        return False
-    return not isinstance(metadata, dict) or metadata.get("commit_timestamp_nsecs") is not None
+        metadata = parse_json_or_none(source.head(_MAX_METADATA_BYTES))
+    return isinstance(metadata, dict) and metadata.get("commit_timestamp_nsecs") is not None
 
 
 def _tree_names(root: Place) -> list[str]:

@@ -16,7 +16,7 @@ from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
 from dsi_cli.checkpoints.tensors import Tensor
-from dsi_cli.checkpoints.trainers import plain_data
+from dsi_cli.checkpoints.trainers import as_dict, plain_data
 from dsi_cli.errors import PendingError, UnreadableError
 
 MAX_PICKLE_BYTES = 2 << 30
@@ -52,7 +52,7 @@ def read_class_names(data: bytes) -> Any:
     contents, _ = read_pickle(data)
     if not isinstance(contents, PickledObject):
         return plain_data(contents, depth=2)
-    classes = contents.state.get("classes_") if isinstance(contents.state, dict) else None
+    classes = as_dict(contents.state).get("classes_")
     names = _texts(classes) if isinstance(classes, PickledObject) else classes
     if not isinstance(names, list):
         kind = contents.callee.name[:60] if isinstance(contents.callee, PickledGlobal) else "object"

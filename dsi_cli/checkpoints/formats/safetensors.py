@@ -15,28 +15,17 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints.file_access import RandomAccessFile, find_sibling, parse_json
 from dsi_cli.checkpoints.formats import CheckpointContent, open_source
 from dsi_cli.checkpoints.tensors import MAX_DIMENSIONS, Storage, Tensor, contiguous, decode, itemsize, span
+from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
 
 MAX_HEADER_BYTES = 25_000_000
 """The maximum size of a header; the format allows 100 MB, but a JSON text of that size can take gigabytes once it is parsed."""
 _DTYPES = {
-    "F64": "float64",
-    "F32": "float32",
-    "F16": "float16",
-    "BF16": "bfloat16",
-    "F8_E4M3": "float8_e4m3fn",
-    "F8_E5M2": "float8_e5m2",
-    "I64": "int64",
-    "I32": "int32",
-    "I16": "int16",
-    "I8": "int8",
-    "U64": "uint64",
-    "U32": "uint32",
-    "U16": "uint16",
-    "U8": "uint8",
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
+    "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8",
     "BOOL": "bool",
-}
+}  # fmt: skip
 METADATA = "__metadata__"
 
 
@@ -56,7 +45,7 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
     end = 0
 
     def first_byte(item: tuple[str, Any]) -> int:
-        offsets = item[1].get("data_offsets") if isinstance(item[1], dict) else None
+        offsets = as_dict(item[1]).get("data_offsets")
         return offsets[0] if isinstance(offsets, list) and offsets and isinstance(offsets[0], int) else -1
 
     for name, entry in sorted(header.items(), key=first_byte):
@@ -88,8 +77,7 @@ def read_json(data: bytes) -> Any:
 
 def _tensor(name: str, entry: Any, end: int) -> tuple[Tensor, int]:
     """Return the tensor of a header's entry and its end; it must begin at ``end``, where the tensor before it ended."""
-    shape = entry.get("shape") if isinstance(entry, dict) else None
-    offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
+    shape, offsets = as_dict(entry).get("shape"), as_dict(entry).get("data_offsets")
     numbers = [*shape, *offsets] if isinstance(shape, list) and isinstance(offsets, list) else [-1]
     are_sizes = all(type(number) is int and 0 <= number < 1 << 63 for number in numbers)
     if not are_sizes or len(numbers) != len(shape or ()) + 2 or len(numbers) > MAX_DIMENSIONS + 2:
@@ -111,7 +99,7 @@ def open_folder(index: Place, stack: ExitStack, sources: list[RandomAccessFile])
     """
     with RandomAccessFile(index) as source:
         contents = read_json(source.head(MAX_HEADER_BYTES))
-    names = contents.get("weight_map") if isinstance(contents, dict) else None
+    names = as_dict(contents).get("weight_map")
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
         raise UnreadableError("the index of shards has no weight_map", code="no-weight-map")
     shards: dict[str, CheckpointContent] = {}
@@ -119,10 +107,7 @@ def open_folder(index: Place, stack: ExitStack, sources: list[RandomAccessFile])
     for shard in sorted(set(names.values())):
         sources.append(stack.enter_context(RandomAccessFile(find_sibling(index, shard, "shard"))))
         _, shards[shard] = open_source(sources[-1])
-        shard_tree = shards[shard].tree
-        if not isinstance(shard_tree, dict):
-            continue
-        for name, tensor in shard_tree.items():
+        for name, tensor in as_dict(shards[shard].tree).items():
             if isinstance(tensor, Tensor):
                 tree[name] = tensor._replace(storage=tensor.storage._replace(key=f"{shard}:{tensor.storage.key}"))
 

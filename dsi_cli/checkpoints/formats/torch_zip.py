@@ -69,7 +69,7 @@ def _open_export(archive: Archive) -> CheckpointContent:
     if list_name is None:
         raise UnreadableError("an archive of torch.export without a list of weights", code="no-weight-list")
     config = read_json(archive.read_entry(list_name, _MAX_LIST_BYTES))
-    weights = config.get("config") if isinstance(config, dict) else None
+    weights = as_dict(config).get("config")
     if not isinstance(weights, dict):
         raise UnreadableError("the list of weights is damaged", code="damaged-weight-list")
     folder = list_name.rpartition("/")[0]
@@ -84,8 +84,8 @@ def _open_export(archive: Archive) -> CheckpointContent:
 
 def _tensor(entry: Any, folder: str, archive: Archive) -> Tensor | None:
     """Return the weight for an entry of the list, or None if dsi does not support the way it is stored."""
-    meta = entry.get("tensor_meta") if isinstance(entry, dict) else None
-    if not isinstance(meta, dict) or entry.get("use_pickle"):
+    meta = as_dict(as_dict(entry).get("tensor_meta"))
+    if not meta or entry.get("use_pickle"):
         return None
     path, code = f"{folder}/{entry.get('path_name')}", meta.get("dtype")
     if path not in archive.sizes or not isinstance(code, int) or not 0 <= code < len(_DTYPES):
