@@ -279,7 +279,7 @@ def read_head(
     UsageError
         The path does not exist, or it is a folder of several checkpoints.
     """
-    from dsi_cli.checkpoints import discovery, scan
+    from dsi_cli.checkpoints import checkpoint_reader, discovery
     from dsi_cli.errors import CheckpointError, UsageError
 
     files = [file for run in discovery.discover([checkpoint]) for file in run.checkpoints]
@@ -290,7 +290,7 @@ def read_head(
             path=str(checkpoint),
             count=len(files),
         )
-    result = scan.scan_checkpoint(files[0], scan.HeadOptions(head, ema, keep_extra_classes))
+    result = checkpoint_reader.scan_checkpoint(files[0], checkpoint_reader.HeadOptions(head, ema, keep_extra_classes))
     if result.weight is None:
         raise CheckpointError(f"{checkpoint}: {result.record.reason}", path=str(checkpoint), reason=result.record.reason)
     return result.weight
@@ -324,7 +324,7 @@ def diff(
         A checkpoint cannot be used.
     """
     from dsi_cli.analysis import difference
-    from dsi_cli.checkpoints.scan import HeadOptions
+    from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 
     return difference.diff(
         first,

@@ -8,10 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from dsi_cli.checkpoints import scan
+from dsi_cli.checkpoints import checkpoint_reader
+from dsi_cli.checkpoints.checkpoint_reader import (
+    HeadOptions,
+    ScanResult,
+    list_tensors,
+    read_metadata,
+    require_file,
+    scan_checkpoint,
+)
 from dsi_cli.checkpoints.discovery import CheckpointFile, discover
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED
-from dsi_cli.checkpoints.scan import HeadOptions, ScanResult, list_tensors, read_metadata, require_file, scan_checkpoint
 from dsi_cli.errors import CheckpointError
 
 Reader = Callable[[Path, bool, int], str]
@@ -83,7 +90,7 @@ def _metadata(file: CheckpointFile) -> None:
 
 def _weights(file: CheckpointFile) -> None:
     try:
-        scan.read_state_dict(file, HeadOptions())
+        checkpoint_reader.read_state_dict(file, HeadOptions())
     except CheckpointError:
         return
 

@@ -18,9 +18,9 @@ import numpy as np
 from dsi_cli.analysis import scan
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, check_class_count
 from dsi_cli.analysis.semantics import class_labels, label_files
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.records import OK, SKIPPED, Record
-from dsi_cli.checkpoints.scan import HeadOptions, scan_checkpoint
 from dsi_cli.errors import CheckpointError, NothingToAnalyseError, UsageError
 from dsi_cli.labels.label_list import name_key
 from dsi_cli.metrics.head_difference import MIN_Z, correlation_z

@@ -15,7 +15,7 @@ from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics import MEASURES
 
 if TYPE_CHECKING:
-    from dsi_cli.checkpoints.scan import HeadOptions
+    from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 
 REFERENCE = "wordnet3.0-path"
 """The id of the reference that dsi uses by default."""
@@ -127,7 +127,7 @@ class Options(groups.MemoryOptions, groups.ComparisonOptions, groups.LabelOption
     @property
     def choice(self) -> HeadOptions:
         """The options for finding the classifier head in a checkpoint."""
-        from dsi_cli.checkpoints.scan import HeadOptions
+        from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 
         return HeadOptions(self.head, self.ema, self.keep_extra_classes)
 

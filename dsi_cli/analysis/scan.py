@@ -15,11 +15,11 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
 )
 from dsi_cli.analysis.classifiers.scan import CheckpointScanner, Weights, scan_run, split
 from dsi_cli.analysis.semantics import label_files
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 from dsi_cli.checkpoints.discovery import TrainingRun, count_ignored_files, discover
 from dsi_cli.checkpoints.epochs import ORDER, natural_key
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.checkpoints.scan import HeadOptions
 from dsi_cli.checkpoints.training_logs import TrainingLog, find_log, read_tracked_log
 from dsi_cli.engines import Engine, EngineOptions, open_engine
 from dsi_cli.errors import NothingToAnalyseError, count

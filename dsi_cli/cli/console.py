@@ -77,7 +77,7 @@ def _level(*, verbose: bool) -> int | None:
 
 
 class _Format(logging.Formatter):
-    """Formats a line as ``  1.234 s  checkpoints.scan: message``."""
+    """Formats a line as ``  1.234 s  checkpoints.discovery: message``."""
 
     def __init__(self, start_time: float) -> None:
         super().__init__("%(since)8.3f s  %(module_name)s: %(message)s")

@@ -69,7 +69,7 @@ def diff(
     dsi diff OUT --run cnn --epoch 1 --epoch 20  # two epochs of an analysed run
     """
     from dsi_cli.analysis.difference import diff as compare
-    from dsi_cli.checkpoints.scan import HeadOptions
+    from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
     from dsi_cli.report import difference_page
 
     require_page_paths(out, html, "tables", "the difference is a page")

@@ -16,9 +16,9 @@ from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, NOTHING, PARTIAL, CheckpointError, UsageError
 
 if TYPE_CHECKING:
+    from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
     from dsi_cli.checkpoints.discovery import TrainingRun
     from dsi_cli.checkpoints.records import Record
-    from dsi_cli.checkpoints.scan import HeadOptions
     from dsi_cli.remote.locations import Place
 
 
@@ -63,7 +63,7 @@ def scan(
     dsi scan --tensors ckpts/epoch_030.safetensors  # names for --head
     """
     from dsi_cli.analysis.scan import scan_paths
-    from dsi_cli.checkpoints.scan import HeadOptions
+    from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
     from dsi_cli.remote import locations
 
     choice = HeadOptions(head, ema)
@@ -184,7 +184,7 @@ def _range(name: str, group: list[tuple[Record, dict[str, str]]]) -> str:
 
 def _print_evidence(path: Place, *, choice: HeadOptions, labels: str | None, as_json: bool) -> None:
     """Print which head dsi uses of a file, and the candidates with the evidence for and against each."""
-    from dsi_cli.checkpoints.scan import explain_head_choice, require_file
+    from dsi_cli.checkpoints.checkpoint_reader import explain_head_choice, require_file
     from dsi_cli.labels import files
 
     classes = None if labels is None else len(files.read_labels_or_preset(labels).names)
@@ -210,7 +210,7 @@ def _print_evidence(path: Place, *, choice: HeadOptions, labels: str | None, as_
 
 
 def _print_tensors(path: Place, *, as_json: bool) -> None:
-    from dsi_cli.checkpoints.scan import list_tensors, require_file
+    from dsi_cli.checkpoints.checkpoint_reader import list_tensors, require_file
 
     file = require_file(path).path
     try:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.state_dict import StateDict
+from dsi_cli.checkpoints.checkpoint_reader import StateDict
 from dsi_cli.errors import UnreadableError, UsageError
 from dsi_cli.inference import user_code
 from dsi_cli.inference.evaluator import first_line, full_precision

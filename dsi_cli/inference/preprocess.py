@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 import re
 
-from dsi_cli.checkpoints import scan, trainers
+from dsi_cli.checkpoints import checkpoint_reader, trainers
 from dsi_cli.checkpoints.discovery import CheckpointFile
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.remote.locations import Place
@@ -223,7 +223,7 @@ def _number(value: Any) -> float | None:
 
 def recorded_facts(file: CheckpointFile) -> dict[str, Any]:
     """Return the plain values in a checkpoint and in the ``config.json`` of its run; the checkpoint has priority."""
-    parts = scan.read_metadata(file) or []
+    parts = checkpoint_reader.read_metadata(file) or []
     merged: dict[str, Any] = {}
     for part in (*parts, read_sibling_json(file.folder, "config.json")):
         if isinstance(part, Mapping):
@@ -258,5 +258,5 @@ def input_channels(tensors: Mapping[str, Tensor]) -> int | None:
 
 def read_sibling_json(folder: Place, name: str) -> dict[str, Any]:
     """Return a JSON object in a folder; an empty one if it is missing or cannot be read."""
-    value = scan.find_sibling_json(CheckpointFile("", folder, folder / name, None, 0, 0), name)
+    value = checkpoint_reader.find_sibling_json(CheckpointFile("", folder, folder / name, None, 0, 0), name)
     return trainers.plain_data(value) if isinstance(value, dict) else {}

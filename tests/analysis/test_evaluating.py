@@ -18,7 +18,7 @@ from PIL import Image
 from torch import nn
 
 import dsi_cli
-from dsi_cli.checkpoints import scan
+from dsi_cli.checkpoints import checkpoint_reader
 from dsi_cli.inference.evaluator import Evaluator
 from dsi_cli.metrics.neural_collapse import collapse_values
 
@@ -182,8 +182,10 @@ def test_a_model_of_another_kind_is_wrong_usage(options, message, own_run, evalu
 
 def test_a_wrong_model_is_told_after_a_few_checkpoints(make_own, tmp_path, evaluate, monkeypatch):
     run, read = make_own(tmp_path / "own", epochs=9), []
-    real = scan.read_state_dict
-    monkeypatch.setattr(scan, "read_state_dict", lambda found, *rest: (read.append(found.path.name), real(found, *rest))[1])
+    real = checkpoint_reader.read_state_dict
+    monkeypatch.setattr(
+        checkpoint_reader, "read_state_dict", lambda found, *rest: (read.append(found.path.name), real(found, *rest))[1]
+    )
     assert evaluate(run.folder, *run.options, "--model-arg", "width=8").code == 2
     assert read == [f"epoch_{epoch}.pt" for epoch in (0, 8, 4)]
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.scan import scan_paths
-from dsi_cli.checkpoints.scan import HeadOptions
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 from dsi_cli.store.results import Results
 
 QUICK = Options(draws=0)

@@ -15,7 +15,7 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.analysis.report_file import write_report
 from dsi_cli.analysis.scan import scan_paths
-from dsi_cli.checkpoints.scan import HeadOptions
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 from dsi_cli.errors import UsageError
 from dsi_cli.figures import save
 from dsi_cli.figures.catalogue import FigureOptions

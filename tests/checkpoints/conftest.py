@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.checkpoints.scan import HeadOptions, require_file, scan_checkpoint
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from helpers.errors import raises
 from helpers.memory_limits import scanned
 from helpers.outputs import heads, save_head
 
-from dsi_cli.checkpoints import scan
+from dsi_cli.checkpoints import checkpoint_reader
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
 from dsi_cli.checkpoints.formats import torch_zip
 from dsi_cli.checkpoints.formats.zip_archive import Archive
-from dsi_cli.checkpoints.scan import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.errors import UnreadableError
 from fuzz.mutations import zips
 
@@ -101,7 +101,7 @@ def test_weights_that_share_one_storage_many_times_are_not_all_read(tmp_path):
     torch.save({f"layer{n}.weight": shared for n in range(200)}, tmp_path / "x.pt")
     assert (tmp_path / "x.pt").stat().st_size < 10_000_000
     with raises("tensors-exceed-file", UnreadableError, size=800_000_000):
-        scan.read_state_dict(require_file(tmp_path / "x.pt"), HeadOptions())
+        checkpoint_reader.read_state_dict(require_file(tmp_path / "x.pt"), HeadOptions())
 
 
 # Links

@@ -15,9 +15,9 @@ import pytest
 from helpers.errors import raises
 from numpy.testing import assert_array_equal
 
+from dsi_cli.checkpoints.checkpoint_reader import require_file, scan_checkpoint
 from dsi_cli.checkpoints.child_process.client import open_isolated
 from dsi_cli.checkpoints.file_access import RandomAccessFile
-from dsi_cli.checkpoints.scan import require_file, scan_checkpoint
 from dsi_cli.errors import UnreadableError
 
 KERNEL = np.arange(35, dtype=np.float32).reshape(5, 7)
@@ -111,7 +111,7 @@ def test_files_are_read_by_several_threads(weights):
 
 def test_a_module_next_to_the_checkpoints_is_not_imported(weights):
     (weights.parent / "h5py.py").write_text("raise SystemExit('imported')")
-    code = "from dsi_cli.checkpoints.scan import require_file, scan_checkpoint; from pathlib import Path"
+    code = "from dsi_cli.checkpoints.checkpoint_reader import require_file, scan_checkpoint; from pathlib import Path"
     assert run(f"{code}; print(scan_checkpoint(require_file(Path('x.h5'))).record.reason)", weights.parent) == "None"
 
 

@@ -16,8 +16,8 @@ from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 from torch import nn
 
+from dsi_cli.checkpoints.checkpoint_reader import scan_checkpoint
 from dsi_cli.checkpoints.discovery import CheckpointFile, discover
-from dsi_cli.checkpoints.scan import scan_checkpoint
 from fuzz.makers import write_zero3
 
 CLASSES, WIDTH = 5, 8

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from helpers.checkpoint_files import read_all
 
-from dsi_cli.checkpoints.scan import require_file, scan_checkpoint
+from dsi_cli.checkpoints.checkpoint_reader import require_file, scan_checkpoint
 from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
 from fuzz.makers import MAKERS, Maker
 

@@ -13,8 +13,8 @@ import torch
 from helpers import errors
 from safetensors.torch import save_file
 
+from dsi_cli.checkpoints.checkpoint_reader import scan_checkpoint
 from dsi_cli.checkpoints.discovery import count_ignored_files, discover
-from dsi_cli.checkpoints.scan import scan_checkpoint
 from dsi_cli.errors import UsageError
 
 

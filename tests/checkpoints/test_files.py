@@ -7,9 +7,9 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from dsi_cli.analysis.scan import scan_paths
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, scan_each
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.head_weight import weight_hash as fingerprint
-from dsi_cli.checkpoints.scan import HeadOptions, scan_each
 
 
 def network(seed: int = 0) -> torch.nn.Module:

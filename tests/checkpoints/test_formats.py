@@ -14,9 +14,9 @@ from helpers.errors import raises
 from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
+from dsi_cli.checkpoints.checkpoint_reader import require_file, scan_checkpoint
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import is_checkpoint, open_content
-from dsi_cli.checkpoints.scan import require_file, scan_checkpoint
 from dsi_cli.checkpoints.tensors import Storage, Tensor, span
 from dsi_cli.errors import PendingError, UnreadableError
 

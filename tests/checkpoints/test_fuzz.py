@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dsi_cli.checkpoints.checkpoint_reader import ScanResult, require_file, scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.formats import FORMATS
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.checkpoints.scan import ScanResult, require_file, scan_checkpoint
 from fuzz import seeds
 from fuzz.inputs import Inputs
 from fuzz.readers import WrongAnswerError, require_usable

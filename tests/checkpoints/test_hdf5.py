@@ -11,8 +11,8 @@ from helpers.errors import raises
 from helpers.memory_limits import scanned
 from numpy.testing import assert_array_equal
 
+from dsi_cli.checkpoints.checkpoint_reader import require_file, scan_checkpoint
 from dsi_cli.checkpoints.formats import open_content
-from dsi_cli.checkpoints.scan import require_file, scan_checkpoint
 from dsi_cli.errors import UnreadableError
 
 LIBVERS = ["earliest", ("v108", "v108"), "latest"]

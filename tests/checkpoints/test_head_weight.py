@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 from dsi_cli.callbacks import Tracker
-from dsi_cli.checkpoints.scan import HeadOptions, ScanResult, require_file, scan_checkpoint
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, ScanResult, require_file, scan_checkpoint
 
 
 def network(seed: int = 0) -> nn.Sequential:

@@ -9,10 +9,10 @@ import pytest
 from helpers.checkpoint_files import repacked
 from numpy.testing import assert_array_equal
 
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, ScanResult, require_file, scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.epochs import epochs_completed
 from dsi_cli.checkpoints.formats import CheckpointContent, open_content
-from dsi_cli.checkpoints.scan import HeadOptions, ScanResult, require_file, scan_checkpoint
 from dsi_cli.checkpoints.tensors import Tensor
 
 h5py = pytest.importorskip("h5py")

@@ -10,8 +10,8 @@ import torch
 from networks import cases
 from networks.cases import Network
 
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, ScanResult, require_file, scan_checkpoint
 from dsi_cli.checkpoints.records import FAILED, OK
-from dsi_cli.checkpoints.scan import HeadOptions, ScanResult, require_file, scan_checkpoint
 
 CASES = cases()
 ALL = pytest.mark.parametrize("name", CASES)

@@ -14,10 +14,10 @@ from helpers.errors import raises
 from helpers.memory_limits import scanned
 from numpy.testing import assert_array_equal
 
+from dsi_cli.checkpoints.checkpoint_reader import read_metadata, require_file, scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.formats import open_content
 from dsi_cli.checkpoints.head_weight import weight_hash as fingerprint
-from dsi_cli.checkpoints.scan import read_metadata, require_file, scan_checkpoint
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.labels.index_maps import from_metadata
 

@@ -13,9 +13,9 @@ from helpers.checkpoint_files import only
 from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
+from dsi_cli.checkpoints.checkpoint_reader import FRESH_SECONDS, HeadOptions, scan_checkpoint
 from dsi_cli.checkpoints.head_weight import weight_hash as fingerprint
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.checkpoints.scan import FRESH_SECONDS, HeadOptions, scan_checkpoint
 
 
 def aged(path: Path, seconds: float) -> Path:

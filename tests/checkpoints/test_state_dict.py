@@ -5,8 +5,8 @@ import torch
 from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
-from dsi_cli.checkpoints import scan
-from dsi_cli.checkpoints.scan import HeadOptions, require_file
+from dsi_cli.checkpoints import checkpoint_reader
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, require_file
 
 
 def assert_read(found, wanted):
@@ -18,7 +18,7 @@ def assert_read(found, wanted):
 
 
 def read(path, *, classes=None, **choice):
-    return scan.read_state_dict(require_file(path), HeadOptions(**choice), classes)
+    return checkpoint_reader.read_state_dict(require_file(path), HeadOptions(**choice), classes)
 
 
 @pytest.fixture(params=["zip", "legacy", "safetensors"])

@@ -4,9 +4,9 @@ import pytest
 from helpers.trainers import TRAINERS
 from numpy.testing import assert_array_equal
 
+from dsi_cli.checkpoints.checkpoint_reader import scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.epochs import epochs_completed
-from dsi_cli.checkpoints.scan import scan_checkpoint
 
 
 @pytest.mark.parametrize("trainer", [write.__name__ for write in TRAINERS])

@@ -5,7 +5,7 @@ import torch
 import torch.nn.utils.prune
 
 from dsi_cli.analysis.scan import scan_paths
-from dsi_cli.checkpoints.scan import HeadOptions
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 
 
 def save(path, *, seed=0, hidden=8, classes=5, **contents):

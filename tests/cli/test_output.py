@@ -15,7 +15,7 @@ from pandas.testing import assert_frame_equal
 
 import dsi_cli
 from dsi_cli.analysis.scan import scan_paths
-from dsi_cli.checkpoints.scan import HeadOptions
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 from dsi_cli.cli import console
 from dsi_cli.cli.app import main_with_exit_code
 

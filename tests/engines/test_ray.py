@@ -18,8 +18,8 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
 from dsi_cli.analysis.classifiers.scan import CheckpointScanner, scan_run
 from dsi_cli.analysis.options import Evaluation, Options
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.scan import HeadOptions
 from dsi_cli.engines import EngineOptions, open_engine
 from dsi_cli.errors import EngineError, UsageError
 

@@ -11,10 +11,10 @@ _LIMITED = textwrap.dedent(
     import resource, sys
     from contextlib import nullcontext
     from pathlib import Path
-    from dsi_cli.checkpoints import scan
+    from dsi_cli.checkpoints import checkpoint_reader
     from dsi_cli.checkpoints.formats import jax, keras, onnx, safetensors, torch_legacy, torch_zip
     from dsi_cli.checkpoints.child_process import client
-    from dsi_cli.checkpoints.scan import HeadOptions, list_tensors, read_metadata, require_file, scan_checkpoint
+    from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, list_tensors, read_metadata, require_file, scan_checkpoint
     from dsi_cli.errors import CheckpointError
     import pyarrow
     def peak():
@@ -24,7 +24,7 @@ _LIMITED = textwrap.dedent(
     resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
     found = require_file(Path(sys.argv[1]))
     record = scan_checkpoint(found).record
-    reads = [(list_tensors, found.path), (read_metadata, found), (scan.read_state_dict, found, HeadOptions())]
+    reads = [(list_tensors, found.path), (read_metadata, found), (checkpoint_reader.read_state_dict, found, HeadOptions())]
     for read, *arguments in reads:
         try:
             read(*arguments)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from dsi_cli.checkpoints.scan import StateDict
+from dsi_cli.checkpoints.checkpoint_reader import StateDict
 from dsi_cli.errors import UnreadableError
 from dsi_cli.inference.models import load_weights
 

@@ -6,9 +6,9 @@ import json
 import pytest
 import torch
 
-from dsi_cli.checkpoints import state_dict as state_dict_module
+from dsi_cli.checkpoints import checkpoint_reader
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.scan import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.inference import preprocess
 
@@ -128,6 +128,6 @@ def test_the_channels_are_those_of_the_first_convolution(shapes, expected, tmp_p
     torch.save(
         {name: torch.zeros(shape) for name, shape in shapes.items()} | {"fc.weight": torch.ones(3, 2)}, tmp_path / "n.pt"
     )
-    tensors = state_dict_module.state_dict_tensors(require_file(tmp_path / "n.pt"), HeadOptions())
+    tensors = checkpoint_reader.state_dict_tensors(require_file(tmp_path / "n.pt"), HeadOptions())
     assert all(isinstance(tensor, Tensor) for tensor in tensors.values())
     assert preprocess.input_channels(tensors) == expected

@@ -20,7 +20,7 @@ from dsi_cli.analysis.analyze import analyze as run_analysis
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.scan import scan_paths
 from dsi_cli.analysis.watch import UpdatedEvent, watch
-from dsi_cli.checkpoints.scan import HeadOptions
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 from dsi_cli.cli import main
 from dsi_cli.errors import NothingToAnalyseError, UnreachableError, UsageError
 

@@ -11,8 +11,8 @@ from helpers.s3 import BUCKET
 
 import dsi_cli
 from dsi_cli.analysis.scan import scan_paths
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.scan import HeadOptions
 from dsi_cli.errors import UnreachableError, UsageError
 
 pytest.importorskip("sqlalchemy", reason="MLflow's local store needs it")

@@ -16,8 +16,8 @@ from helpers.s3 import BUCKET, forget_connections
 
 from dsi_cli import read_head
 from dsi_cli.analysis.scan import scan_paths
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.scan import HeadOptions, scan_checkpoint
 from dsi_cli.errors import NothingToAnalyseError, UsageError
 from dsi_cli.labels import files
 from dsi_cli.remote import locations

@@ -12,11 +12,11 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, scan_checkpoint
 from dsi_cli.checkpoints.discovery import CheckpointFile, discover
 from dsi_cli.checkpoints.epochs import epochs_completed
 from dsi_cli.checkpoints.formats.jax import open_folder
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.checkpoints.scan import HeadOptions, scan_checkpoint
 
 NAMELESS = ("fp32_flat_groups", "(kernel)")
 """Where the truth has no name for the head: under ZeRO-3, and in Keras' files."""

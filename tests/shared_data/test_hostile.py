@@ -2,9 +2,9 @@
 
 import pytest
 
-from dsi_cli.checkpoints import scan
+from dsi_cli.checkpoints import checkpoint_reader
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.scan import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.errors import CheckpointError
 
 ERRORS = ("error", "refuse", "optimizer only", "zip but not torch", "FIFO", "ELOOP")
@@ -57,7 +57,7 @@ def test_reading_the_whole_state_of_hostile_files_ends_as_errors(hostile, tmp_pa
     refused = []
     for path in files:
         try:
-            scan.read_state_dict(require_file(path), HeadOptions())
+            checkpoint_reader.read_state_dict(require_file(path), HeadOptions())
         except CheckpointError as error:
             refused.append(str(error))
     assert 0 < len(refused) < len(files)

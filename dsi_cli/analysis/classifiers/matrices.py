@@ -26,8 +26,8 @@ from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.classifiers.scan import HeadParameters, Weights
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.relocation import Relocation, epoch_metadata, has_epoch, relocate
+from dsi_cli.checkpoints.checkpoint_reader import scan_checkpoint
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.checkpoints.scan import scan_checkpoint
 from dsi_cli.errors import CheckpointError, UnreadableError
 from dsi_cli.metrics.blockwise import BlockStatistics, BlockWalk, block_statistics
 from dsi_cli.similarity import Cosines, mean_row_ratio, zero_rows

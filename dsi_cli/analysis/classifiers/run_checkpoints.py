@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from dsi_cli.checkpoints import deduplication
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, explain_head_choice
 from dsi_cli.checkpoints.discovery import TrainingRun
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record, messages_by_cause
-from dsi_cli.checkpoints.scan import HeadOptions, explain_head_choice
 from dsi_cli.errors import CheckpointError, UsageError, count
 
 NOT_IN_EPOCHS = "not among --epochs"

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, is_selected
 from dsi_cli.checkpoints import training_runs
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, ScanResult, scan_checkpoint, scan_each
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, Record
-from dsi_cli.checkpoints.scan import HeadOptions, ScanResult, scan_checkpoint, scan_each
 from dsi_cli.engines import Engine, local
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import files as label_files

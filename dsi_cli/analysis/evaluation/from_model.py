@@ -20,7 +20,7 @@ from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.evaluation.dataset_cache import DatasetCache, Say
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import DATASET_CLASS_NAMES, ClassLabels
-from dsi_cli.checkpoints import scan
+from dsi_cli.checkpoints import checkpoint_reader
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
 from dsi_cli.inference import preprocess, user_code
@@ -111,7 +111,9 @@ class LoadedModel:
                 run=self.run.name,
             )
         file = self._files.get(self.record.path)
-        tensors = scan.state_dict_tensors(file, self.options.choice, self.record.classes) if file is not None else {}
+        tensors = (
+            checkpoint_reader.state_dict_tensors(file, self.options.choice, self.record.classes) if file is not None else {}
+        )
         recorded = recorded_preprocessing(self.facts)
         channels = options.channels or preprocess.input_channels(tensors) or 3
         size = self._asked().with_defaults(recorded).size
@@ -175,7 +177,7 @@ class LoadedModel:
         file = self._files.get(record.path)
         if file is None:
             raise UnreadableError("the checkpoint is gone, so its model cannot be run", code="checkpoint-gone")
-        weights = scan.read_state_dict(file, self.options.choice, record.classes)
+        weights = checkpoint_reader.read_state_dict(file, self.options.choice, record.classes)
         try:
             self._loaded = None
             self._head = models.load_weights(self._model, weights)
@@ -204,7 +206,7 @@ class LoadedModel:
         from dsi_cli.inference import models
 
         try:
-            models.load_weights(self._model, scan.read_state_dict(file, self.options.choice, record.classes))
+            models.load_weights(self._model, checkpoint_reader.read_state_dict(file, self.options.choice, record.classes))
         except CheckpointError:
             return False
         return True

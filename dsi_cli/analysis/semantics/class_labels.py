@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from dsi_cli.analysis.semantics import hierarchy, label_files
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy, Hierarchy, scatter_to_classes
+from dsi_cli.checkpoints.checkpoint_reader import read_metadata
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
-from dsi_cli.checkpoints.scan import read_metadata
 from dsi_cli.errors import UsageError, count
 from dsi_cli.labels import files, index_maps, presets
 from dsi_cli.labels.label_list import LabelList, name_key
