@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import NamedTuple
 
 from dsi_cli.checkpoints.layers import IN_LOSS, Layer, consumers, is_matrix, is_registration_order, layers_of
@@ -27,13 +28,13 @@ _MEANS_CLASSIFIER = re.compile(
 """Names of modules that mean a classifier."""
 FEEDS, IN_BLOCK, NORMALISED, SQUARE, SINGLE_ROW = "feeds", "block", "norm", "square", "one row"
 UNCLEAR_SIDE, APART, TABLE = "unclear side", "apart", "table"
-NAME, OTHER_HEAD, NO_OUTPUT = "name", "other head", "no output"
+NAME, STATISTIC, OTHER_HEAD, NO_OUTPUT, IMAGE = "name", "statistic", "other head", "no output", "image"
 """The kinds of reasons against a candidate. `OTHER_HEAD` is the name of a head for another purpose or of a copy."""
 _OTHER_NAME_PATTERNS = (
     (OTHER_HEAD, "an auxiliary or distillation head", r"aux|dist($|_|ill)|deep_?sup|side_?out"),
     (OTHER_HEAD, "a discriminator or a head for another task", r"discrim|critic|domain|adv|rotat|jigsaw|regress"),
     (OTHER_HEAD, "a copy of the network", r"teacher|momentum|_k$|target_net|shadow|averaged"),
-    (NAME, "an embedding or lookup table", r"(?<!class_)embed|(^|_)emb($|_)|token|vocab|lookup|position|relative|rel_?pos"),
+    (NAME, "an embedding or lookup table", r"(?<!class_)embed|(^|_)(emb|pos)($|_)|token|vocab|lookup|position|relative|rel_?pos"),
     (NAME, "a memory", r"codebook|queue|bank"),
     (NAME, "a part of attention", r"attn|attention|qkv|(?-i:^[qkv]$)|query|key(?!point)|value|pooler"),
     (NAME, "a projection", r"(?<!out_)proj|contrast|bottleneck|align|merger|connector"),
@@ -42,7 +43,7 @@ _OTHER_NAME_PATTERNS = (
     (NAME, "a spatial transformer", r"^stn|^t_?net|localization|fc_loc"),
     (NAME, "a gate", r"gate|gating|router|squeeze|^se\d*$|excit"),
     (NAME, "a part of the body", r"downsample|shortcut|reduction|conv_?stem|conv_?(dw|pw|head)|last_conv|pre_|^pool|lora_"),
-    (NAME, "a statistic", r"confmat|cent(er|roid)s?$|covariance"),
+    (STATISTIC, "a statistic", r"confmat|cent(er|roid)s?$|covariance"),
     (NAME, "the tower of another input", r"^text(_|$)"),
 )
 """Names of modules that are not the classifier: the kind of the reason, the meaning of the name, and its pattern."""
@@ -83,7 +84,7 @@ class HeadCandidate:
     is_alone : whether the file has no other layer, and the axis of the classes is known
     fits : whether it has a row for each class; None if the number of classes is not known
     feeds : the position of the layer that takes its output; None if there is none
-    may_take_output : whether it has the width of an output that no layer takes, on one of its sides, and the side is not clear
+    may_take_output : whether it is a parameter of its own, and has the width of an output that no layer takes on one of its sides
     """
 
     layer: Layer
@@ -199,7 +200,7 @@ class _Evidence:
                 is_alone=self.matrices == 1 and layer.width_out > 0,
                 fits=fits,
                 feeds=self.consumer.get(layer.position),
-                may_take_output=layer.width_out == 0 and bool(_unused_sides(rows, weight.shape[1], self.unused)),
+                may_take_output=layer.kind == "raw" and bool(_unused_sides(rows, weight.shape[1], self.unused)),
             )
         ]
 
@@ -248,7 +249,7 @@ class _Evidence:
         return others[-1].width_out == layer.width_in
 
     def _doubts(self, layer: Layer) -> tuple[CandidateReason, ...]:
-        doubts = [_doubt_by_name(layer), self._doubt_by_shape(layer)]
+        doubts = [_doubt_by_name(layer), self._doubt_by_shape(layer), self._doubt_by_image(layer)]
         norm = self._norm_after(layer)
         if norm is not None and layer.weight is not None and len(layer.weight.shape) == 2:
             doubts.insert(0, CandidateReason(NORMALISED, f"{norm.name} normalises its output"))
@@ -279,6 +280,29 @@ class _Evidence:
         block = self.block_of[layer.position]
         if is_square and block is not None and self.blocks[block] > 1:
             return CandidateReason(SQUARE, "has the width of the block before")
+        return None
+
+    def _doubt_by_image(self, layer: Layer) -> CandidateReason | None:
+        """Return the reason against a layer of an autoencoder, which returns its input, or of a network that returns an image."""
+        first, last = self.layers[self.first], self.layers[self.last]
+        is_named = any(map(_MEANS_CLASSIFIER.match, layer.module))
+        if not self.ordered or layer.kind != "matrix" or is_named or layer.width_out == self.classes or first.weight is None:
+            return None
+        # An autoencoder narrows, and its last layer has a row for each value of the input or of a patch.
+        values = prod(first.weight.shape[1:])
+        others = [other for other in self.layers if other.kind == "matrix" and other is not layer]
+        is_input = first.width_in not in {other.width_out for other in others}
+        widths = [other.width_out for other in others if first.position <= other.position < layer.position]
+        if is_input and layer.width_out == values > min(widths, default=values):
+            return CandidateReason(IMAGE, f"has a row for each of the {values} inputs, as the end of an autoencoder does")
+        # A network ends in a convolution to the channels of its image, and the layer has the width of a hidden layer.
+        convolutions = [other for other in self.layers if other.weight is not None and len(other.weight.shape) == 4]
+        if not convolutions or last.kind != "other" or not last.has_bias or last.position in self.consumer:
+            return None
+        if last is not convolutions[-1] or last is convolutions[0] or last.width_out != convolutions[0].width_in:
+            return None
+        if any(other.width_in == layer.width_out for other in self.layers if other.kind == "other"):
+            return CandidateReason(IMAGE, f"has the width of a hidden layer of a network that ends in {last.name}")
         return None
 
     def _norm_after(self, layer: Layer) -> Layer | None:

@@ -19,6 +19,8 @@ from dsi_cli.checkpoints.candidates import (
     NORMALISED,
     OTHER_HEAD,
     SINGLE_ROW,
+    STATISTIC,
+    TABLE,
     UNCLEAR_SIDE,
     WIDE,
     HeadCandidate,
@@ -130,32 +132,55 @@ def _best_candidate(
     plausible = _without_unlikely(_plausible_candidates(candidates))
     if not plausible:
         raise BackboneError(_no_classifier_message(groups, candidates))
-    # A matrix of a loss, or one that may take the network's output, may lack only a known axis of its classes.
+    # Ask if another matrix could hold the classes: a matrix of a loss or one that may take the network's output, whose axis of the
+    # classes is not known, or a parameter whose name means something else and that contradicts an unnamed candidate.
+    best = plausible[0]
     for candidate in candidates:
+        doubts = {doubt.kind for doubt in candidate.doubts}
         in_loss = any(map(IN_LOSS.search, (*candidate.layer.path, *candidate.layer.module[:-1])))
-        is_visible = (in_loss or candidate.may_take_output) and not candidate.hidden
-        if is_visible and _only_doubt(candidate) == UNCLEAR_SIDE:
+        if not candidate.hidden and (
+            (doubts == {UNCLEAR_SIDE} and (in_loss or candidate.may_take_output))
+            or (NAME in doubts <= {NAME, UNCLEAR_SIDE} and _may_follow(candidate, best))
+            or (doubts == {STATISTIC} and not in_loss and candidate.layer.kind == "raw" and _contradicts(candidate, best))
+        ):
             plausible.append(candidate)
     if len(plausible) > 1:
         raise _ambiguous(plausible)
     return _not_after_logits(plausible[0], candidates)
 
 
-def _not_after_logits(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> HeadCandidate:
-    """Return the head, or ask whether it only recalibrates the logits that another candidate computes.
+def _may_follow(candidate: HeadCandidate, best: HeadCandidate) -> bool:
+    """Return whether a parameter may take the output of an unnamed candidate, or the input of a candidate that is a parameter."""
+    rows, columns = best.tensor.shape[:2]
+    shared = columns if best.layer.kind == "raw" else rows
+    return candidate.may_take_output and not best.is_named and shared in candidate.tensor.shape
 
-    A square layer after a layer with as many outputs is the classifier of a narrow network, or a calibration of its logits. A
-    narrow network often numbers its hidden layers (``0`` and ``2``, or ``fc1``, ``fc2`` and ``out``).
+
+def _contradicts(centres: HeadCandidate, best: HeadCandidate) -> bool:
+    """Return whether an unnamed candidate has not a row for each class, of which a parameter holds the centres."""
+    rows = centres.layer.width_out
+    return rows not in (0, best.tensor.shape[0]) and not best.is_named
+
+
+def _not_after_logits(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> HeadCandidate:
+    """Return the head, or ask whether it only converts the logits that another candidate computes.
+
+    An unnamed layer after a layer with the name of a classifier may map classes to coarser ones. A square layer after a layer with
+    as many outputs is the classifier of a narrow network, or a calibration of its logits. A narrow network often numbers its hidden
+    layers (``0`` and ``2``, or ``fc1``, ``fc2`` and ``out``).
     """
     rows, columns = best.tensor.shape[:2]
-    if rows != columns or best.is_named or best.layer.module[-1:] == ("fc",):
+    if best.is_named or best.layer.module[-1:] == ("fc",):
         return best
     stems = Counter(_stem(candidate.layer) for candidate in candidates)
     for candidate in candidates:
-        feeds_best = candidate.feeds == best.layer.position and candidate.tensor.shape[0] == rows and not candidate.doubts
+        if candidate.feeds != best.layer.position or candidate.doubts:
+            continue
         stem = _stem(candidate.layer)
         is_chain = stems[stem] > 1 and stem[:-1] == _stem(best.layer)[:-1]
-        if feeds_best and not is_chain:
+        is_square = rows == columns == candidate.tensor.shape[0]
+        is_classifier = candidate.is_named and candidate.layer.path == best.layer.path
+        if is_classifier or (is_square and not is_chain):
             raise _ambiguous([candidate, best])
     return best
 
@@ -173,7 +198,7 @@ def _plausible_candidates(candidates: Sequence[HeadCandidate]) -> list[HeadCandi
         plausible = [
             candidate
             for candidate in candidates
-            if candidate.is_alone and not candidate.has_reason(NAME) and not candidate.has_reason(OTHER_HEAD)
+            if candidate.is_alone and not any(map(candidate.has_reason, (NAME, STATISTIC, OTHER_HEAD)))
         ]
     if not plausible:
         # A normalisation after the head or a single row may be a coincidence.
@@ -196,8 +221,15 @@ def _best_candidate_for_count(
     if not fitting and any(not candidate.hidden and not candidate.doubts for candidate in candidates):
         raise ClassCountError(classes, [candidate.title for candidate in candidates[:_MAX_LISTED]])
     # The number of rows outweighs all reasons against a candidate but these.
-    contradictions = (IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE)
-    possible = [candidate for candidate in fitting if not any(map(candidate.has_reason, contradictions))]
+    contradictions = (IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE, TABLE)
+    ends = [candidate.layer.position for candidate in candidates if not candidate.hidden and not candidate.doubts]
+    possible = []
+    for candidate in fitting:
+        # A table of class vectors conditions a network that goes on after it.
+        may_be_table = candidate.layer.kind == "matrix" and not candidate.layer.has_bias and candidate.has_reason(NAME)
+        is_table = may_be_table and max(ends, default=0) > candidate.layer.position
+        if not is_table and not any(map(candidate.has_reason, contradictions)):
+            possible.append(candidate)
     if len(fitting) == len(possible) == 1:
         return possible[0]
     not_hidden = [candidate for candidate in possible if not candidate.hidden]

@@ -396,7 +396,8 @@ def _edges(layers: Sequence[Layer]) -> Iterator[tuple[int, int]]:
             continue
         producer = producers.get(layer.width_in)
         if producer is not None and not _is_image_after_scores(layers[producer], layer):
-            inputs = [producer]
+            # A layer with a single output scores one branch, as in attention.
+            inputs = [producer, *(_parallel_to(layers[producer], unused) if layer.width_out > 1 else [])]
         else:
             inputs = _inputs_of_other_width(layer, unused)
         for position in inputs:
@@ -413,6 +414,18 @@ def _edges(layers: Sequence[Layer]) -> Iterator[tuple[int, int]]:
         later = [other for other in unused if other.position > layer.position and other.width_out == layer.width_in]
         if later and layer.position not in consumed:
             yield later[-1].position, layer.position
+
+
+def _parallel_to(layer: Layer, unused: Sequence[Layer]) -> list[int]:
+    """Return the positions of the layers that run in parallel to a layer: the levels of a pyramid, or a mean and a variance."""
+    stem = re.sub(r"\d+", "", ".".join(layer.module))
+    positions = []
+    for other in unused:
+        is_level = re.sub(r"\d+", "", ".".join(other.module)) == stem
+        has_same_place = other.module[:-1] == layer.module[:-1] and other.width_out == layer.width_out
+        if other.position != layer.position and has_same_place and (is_level or other.width_in == layer.width_in):
+            positions.append(other.position)
+    return positions
 
 
 def _own_parameters_last(layers: Sequence[Layer]) -> list[Layer]:
