@@ -34,7 +34,11 @@ _OTHER_NAME_PATTERNS = (
     (OTHER_HEAD, "an auxiliary or distillation head", r"aux|dist($|_|ill)|deep_?sup|side_?out"),
     (OTHER_HEAD, "a discriminator or a head for another task", r"discrim|critic|domain|adv|rotat|jigsaw|regress"),
     (OTHER_HEAD, "a copy of the network", r"teacher|momentum|_k$|target_net|shadow|averaged"),
-    (NAME, "an embedding or lookup table", r"(?<!class_)embed|(^|_)(emb|pos)($|_)|token|vocab|lookup|position|relative|rel_?pos"),
+    (
+        NAME,
+        "an embedding or lookup table",
+        r"(?<!class_)embed|(^|_)(emb|pos)($|_)|token|vocab|lookup|position|relative|rel_?pos",
+    ),
     (NAME, "a memory", r"codebook|queue|bank"),
     (NAME, "a part of attention", r"attn|attention|qkv|(?-i:^[qkv]$)|query|key(?!point)|value|pooler"),
     (NAME, "a projection", r"(?<!out_)proj|contrast|bottleneck|align|merger|connector"),
@@ -175,8 +179,16 @@ class _Evidence:
         not_tables = [layer.position for layer in computing if layer.kind == "other" or layer.has_bias]
         self.first = not_tables[0] if not_tables else 0
         self.last = computing[-1].position if computing else 0
+        self.image = self._convolution_to_image(computing)
         self.has_networks = any(layer.path and layer.kind != "raw" for layer in layers)
         self.matrices = sum(layer.kind in ("matrix", "raw", "other") for layer in self.layers)
+
+    def _convolution_to_image(self, computing: Sequence[Layer]) -> Layer | None:
+        """Return the last layer if it is a convolution with a window that computes as many channels as the image has, or None."""
+        windows = [layer for layer in computing if layer.kind == "other" and layer.weight and len(layer.weight.shape) == 4]
+        if len(windows) < 2 or windows[-1] is not computing[-1] or not windows[-1].has_bias:
+            return None
+        return windows[-1] if windows[-1].width_out == windows[0].width_in else None
 
     def candidates(self, layer: Layer) -> list[HeadCandidate]:
         """Return the layer as a candidate, or an empty list if it has no matrix."""
@@ -194,7 +206,7 @@ class _Evidence:
                 name=layer.name,
                 tensor=weight,
                 support=tuple(self._support(layer, is_named, fits)),
-                doubts=self._doubts(layer),
+                doubts=self._doubts(layer, is_named),
                 hidden=self._hidden(layer, is_named),
                 is_named=is_named,
                 is_alone=self.matrices == 1 and layer.width_out > 0,
@@ -248,8 +260,8 @@ class _Evidence:
         others = [other for other in self.layers if self.block_of[other.position] == block and other is not layer]
         return others[-1].width_out == layer.width_in
 
-    def _doubts(self, layer: Layer) -> tuple[CandidateReason, ...]:
-        doubts = [_doubt_by_name(layer), self._doubt_by_shape(layer), self._doubt_by_image(layer)]
+    def _doubts(self, layer: Layer, is_named: bool) -> tuple[CandidateReason, ...]:
+        doubts = [_doubt_by_name(layer), self._doubt_by_shape(layer), self._doubt_by_image(layer, is_named)]
         norm = self._norm_after(layer)
         if norm is not None and layer.weight is not None and len(layer.weight.shape) == 2:
             doubts.insert(0, CandidateReason(NORMALISED, f"{norm.name} normalises its output"))
@@ -282,27 +294,21 @@ class _Evidence:
             return CandidateReason(SQUARE, "has the width of the block before")
         return None
 
-    def _doubt_by_image(self, layer: Layer) -> CandidateReason | None:
+    def _doubt_by_image(self, layer: Layer, is_named: bool) -> CandidateReason | None:
         """Return the reason against a layer of an autoencoder, which returns its input, or of a network that returns an image."""
-        first, last = self.layers[self.first], self.layers[self.last]
-        is_named = any(map(_MEANS_CLASSIFIER.match, layer.module))
-        if not self.ordered or layer.kind != "matrix" or is_named or layer.width_out == self.classes or first.weight is None:
+        if not self.ordered or layer.kind != "matrix" or is_named or layer.width_out == self.classes:
             return None
         # An autoencoder narrows, and its last layer has a row for each value of the input or of a patch.
-        values = prod(first.weight.shape[1:])
+        first = self.layers[self.first]
+        values = 0 if first.weight is None else prod(first.weight.shape[1:])
         others = [other for other in self.layers if other.kind == "matrix" and other is not layer]
-        is_input = first.width_in not in {other.width_out for other in others}
         widths = [other.width_out for other in others if first.position <= other.position < layer.position]
+        is_input = first.width_in not in {other.width_out for other in others}
         if is_input and layer.width_out == values > min(widths, default=values):
             return CandidateReason(IMAGE, f"has a row for each of the {values} inputs, as the end of an autoencoder does")
-        # A network ends in a convolution to the channels of its image, and the layer has the width of a hidden layer.
-        convolutions = [other for other in self.layers if other.weight is not None and len(other.weight.shape) == 4]
-        if not convolutions or last.kind != "other" or not last.has_bias or last.position in self.consumer:
-            return None
-        if last is not convolutions[-1] or last is convolutions[0] or last.width_out != convolutions[0].width_in:
-            return None
-        if any(other.width_in == layer.width_out for other in self.layers if other.kind == "other"):
-            return CandidateReason(IMAGE, f"has the width of a hidden layer of a network that ends in {last.name}")
+        # In a network that returns an image, a layer of a hidden width changes the features (the time of a diffusion model).
+        if self.image is not None and layer.width_out in {other.width_in for other in self.layers if other.kind == "other"}:
+            return CandidateReason(IMAGE, f"has the width of a hidden layer, and the network ends in {self.image.name}")
         return None
 
     def _norm_after(self, layer: Layer) -> Layer | None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from dsi_cli.checkpoints.candidates import (
+    FEEDS,
     IN_BLOCK,
     NAME,
     NORMALISED,
@@ -179,8 +180,8 @@ def _not_after_logits(best: HeadCandidate, candidates: Sequence[HeadCandidate]) 
         stem = _stem(candidate.layer)
         is_chain = stems[stem] > 1 and stem[:-1] == _stem(best.layer)[:-1]
         is_square = rows == columns == candidate.tensor.shape[0]
-        is_classifier = candidate.is_named and candidate.layer.path == best.layer.path
-        if is_classifier or (is_square and not is_chain):
+        only_feeds = candidate.layer.path == best.layer.path and [reason.kind for reason in candidate.hidden] == [FEEDS]
+        if (candidate.is_named and only_feeds) or (is_square and not is_chain):
             raise _ambiguous([candidate, best])
     return best
 
@@ -222,14 +223,8 @@ def _best_candidate_for_count(
         raise ClassCountError(classes, [candidate.title for candidate in candidates[:_MAX_LISTED]])
     # The number of rows outweighs all reasons against a candidate but these.
     contradictions = (IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE, TABLE)
-    ends = [candidate.layer.position for candidate in candidates if not candidate.hidden and not candidate.doubts]
-    possible = []
-    for candidate in fitting:
-        # A table of class vectors conditions a network that goes on after it.
-        may_be_table = candidate.layer.kind == "matrix" and not candidate.layer.has_bias and candidate.has_reason(NAME)
-        is_table = may_be_table and max(ends, default=0) > candidate.layer.position
-        if not is_table and not any(map(candidate.has_reason, contradictions)):
-            possible.append(candidate)
+    possible = [candidate for candidate in fitting if not any(map(candidate.has_reason, contradictions))]
+    possible = [candidate for candidate in possible if not _is_input(candidate, candidates)]
     if len(fitting) == len(possible) == 1:
         return possible[0]
     not_hidden = [candidate for candidate in possible if not candidate.hidden]
@@ -240,6 +235,13 @@ def _best_candidate_for_count(
     if len(remaining) > 1:
         raise _ambiguous(remaining)
     return _not_after_logits(remaining[0], candidates)
+
+
+def _is_input(candidate: HeadCandidate, candidates: Sequence[HeadCandidate]) -> bool:
+    """Return whether a candidate is a table of class vectors that conditions a network, which ends in another layer."""
+    end = max((it.layer.position for it in candidates if not it.hidden and not it.doubts), default=0)
+    may_be_table = candidate.layer.kind == "matrix" and not candidate.layer.has_bias and candidate.has_reason(NAME)
+    return may_be_table and candidate.layer.position < end
 
 
 def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]:
