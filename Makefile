@@ -74,7 +74,7 @@ bench-statistics: $(READY)  ## how often intervals hold; needs DSI_SHARED; write
 	$(BIN)/python -m benchmarks.statistics
 
 OLDEST_TOOLS := pytest pytest-xdist hypothesis safetensors scikit-image scikit-learn
-OLDEST_TESTS := $(addprefix tests/, analysis cli engines figures labels metrics predictions queries report similarity store test_api.py wordnet) dsi_cli
+OLDEST_TESTS := $(addprefix tests/, analysis cli engines figures labels metrics predictions queries report store test_api.py test_similarity.py wordnet) dsi_cli
 # The doctests of the package want every module; these three want an extra, which the oldest set does not have.
 OLDEST_LACKS := $(addprefix --ignore=dsi_cli/, callbacks/huggingface.py callbacks/lightning.py tracking/destinations.py)
 

@@ -1,10 +1,16 @@
 """Curves that trainers wrote themselves."""
 
 import json
+import struct
+from pathlib import Path
 
+import numpy as np
 import pytest
+from helpers import errors
+from torch.utils.tensorboard import SummaryWriter
 
-from dsi_cli.checkpoints.training_logs import find_log, read_log, scalars_of
+from dsi_cli.checkpoints.training_logs import find_log, read_log, read_named_log, scalars_of
+from dsi_cli.errors import UsageError
 
 
 def written(path, text):
@@ -86,3 +92,116 @@ def test_a_log_is_found_in_the_first_place_that_has_one(tmp_path):
 )
 def test_curves_of_a_checkpoint_are_its_scalars(tree, expected):
     assert scalars_of(tree) == expected
+
+
+def written_events(folder: Path, scalars: list[tuple[str, float, int]]) -> Path:
+    """Return the event file that the real library writes; a histogram and a text stand between the scalars."""
+    with SummaryWriter(folder) as writer:
+        for at, (tag, value, step) in enumerate(scalars):
+            writer.add_scalar(tag, value, step)
+            if at == 0:
+                writer.add_histogram("weights", np.arange(3.0), step)
+                writer.add_text("note", "x" * 5000, step)
+    (path,) = folder.glob("events.out.tfevents.*")
+    return path
+
+
+LIGHTNING = [
+    *[("train_loss", 2.0 - step / 8, step) for step in range(8)],
+    *[("epoch", step // 4, step) for step in range(8)],
+    *[("val_loss", 1.5, 3), ("val_acc", 0.25, 3), ("val_loss", 1.25, 7), ("val_acc", 0.5, 7)],
+]
+EXPECTED = {
+    0: {"train_loss": 1.625, "test_loss": 1.5, "test_accuracy": 0.25},
+    1: {"train_loss": 1.125, "test_loss": 1.25, "test_accuracy": 0.5},
+}
+
+
+def test_the_tag_epoch_says_which_epoch_a_step_belongs_to(tmp_path):
+    path = written_events(tmp_path, LIGHTNING)
+    assert read_log(path).by_epoch == EXPECTED
+    assert read_named_log(tmp_path).by_epoch == EXPECTED
+
+
+def test_hugging_faces_fractions_are_rounded_up(tmp_path):
+    path = written_events(
+        tmp_path, [("train/epoch", 0.5, 5), ("train/loss", 2.0, 5), ("train/epoch", 1.0, 10), ("eval/loss", 1.5, 10)]
+    )
+    assert read_log(path).by_epoch == {1: {"train_loss": 2.0, "test_loss": 1.5}}
+
+
+def test_steps_are_epochs_where_every_curve_has_them_in_a_row(tmp_path):
+    scalars = [("Loss/train", 3.0 - step, step) for step in (1, 2)] + [
+        ("Loss/test", 4.0 - step, step) for step in (0, 1, 2)
+    ]
+    log = read_log(written_events(tmp_path, scalars))
+    assert log.by_epoch == {
+        0: {"test_loss": 4.0},
+        1: {"train_loss": 2.0, "test_loss": 3.0},
+        2: {"train_loss": 1.0, "test_loss": 2.0},
+    }
+    assert log.begins_before_training
+
+
+@pytest.mark.parametrize(
+    ("scalars", "reason"),
+    [
+        ([("train/loss", 1.0, step) for step in range(9)], "its steps are not epochs"),
+        ([("train/loss", 1.0, step) for step in range(9)] + [("val/loss", 1.0, 8)], "its steps are not epochs"),
+        ([("val/loss", 1.0, step) for step in range(4)] + [("train/loss", 1.0, 2)], "its curves have different steps"),
+        ([("unknown", 1.0, 0)], "no losses, accuracies or learning rate"),
+    ],
+)
+def test_steps_that_are_no_epochs_are_not_taken_for_them(tmp_path, scalars, reason):
+    path = written_events(tmp_path, scalars)
+    assert read_log(path) is None
+    with errors.raises("unreadable-log", UsageError) as caught:
+        read_named_log(path)
+    assert reason in caught.value.fields["reason"]
+
+
+def test_event_files_count_only_where_no_other_log_is_there(tmp_path):
+    path = written_events(tmp_path / "run", LIGHTNING)
+    assert find_log([path.parent]).by_epoch == EXPECTED
+    (tmp_path / "log.csv").write_text("epoch,test_acc\n0,0.75\n")
+    assert find_log([path.parent, tmp_path]).path.name == "log.csv"
+
+
+def test_a_file_that_is_still_being_written_counts_as_far_as_it_goes(tmp_path):
+    path = written_events(tmp_path, LIGHTNING)
+    path.write_bytes(path.read_bytes()[:-3])
+    last = {name: value for name, value in EXPECTED[1].items() if name != "test_accuracy"}
+    assert read_log(path).by_epoch == {0: EXPECTED[0], 1: last}
+
+
+def record(data: bytes) -> bytes:
+    return struct.pack("<QI", len(data), 0) + data + b"\0\0\0\0"
+
+
+VERSION = record(b"\x1a\x0dbrain.Event:2")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0" * 4096,
+        VERSION + b"\0" * 4096,
+        VERSION + record(b"\x2a\xff\xff\xff\xff\x0f"),
+        VERSION + record(b"\x2a\x02\x0a\x7f"),
+        VERSION + struct.pack("<QI", 2**64 - 1, 0) + b"x" * 64,
+        record(b"\x10\x01"),
+    ],
+)
+def test_read_log_of_no_event_file_is_none(tmp_path, data):
+    path = tmp_path / "events.out.tfevents.1"
+    path.write_bytes(data)
+    assert read_log(path) is None
+
+
+def test_a_named_log_that_is_not_there_or_has_no_epochs_is_an_error(tmp_path):
+    with errors.raises("no-such-log", UsageError, path=str(tmp_path / "none.csv")):
+        read_named_log(tmp_path / "none.csv")
+    (tmp_path / "x.csv").write_text("step,loss\n1,2\n")
+    with errors.raises("no-curves-in-log", UsageError):
+        read_named_log(tmp_path / "x.csv")

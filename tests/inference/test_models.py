@@ -1,13 +1,25 @@
 """A specification -> a model: what each form builds, with which arguments, and how it says that it cannot."""
 
+import json
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from helpers import oracles
 from helpers.errors import raises
+from helpers.oracles_testset import accuracy, template_similarity
+from helpers.outputs import stored_counts
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+from torch import nn
 
-from dsi_cli.errors import UsageError
-from dsi_cli.inference.models import ModelSpec, build_model
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Evaluation, Options
+from dsi_cli.checkpoints.checkpoint_reader import StateDict
+from dsi_cli.errors import UnreadableError, UsageError
+from dsi_cli.inference.models import ModelSpec, build_model, load_weights
 from dsi_cli.inference.preprocess import Preprocessing
 
 NAMED = """
@@ -192,3 +204,228 @@ def test_build_model_of_a_config_without_an_image_classifier_raises(config, tmp_
         build_model(f"transformers:{tmp_path}", ModelSpec(10, 3))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "PWNED").exists()
+
+
+class Net(nn.Module):
+    def __init__(self, width=4, classes=3):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(5, width), nn.BatchNorm1d(width))
+        self.fc = nn.Linear(width, classes)
+
+
+def state_of(model, prefix="", head="fc.weight", **other):
+    """Return a model's weights as they are read from a checkpoint, under a wrapper's name."""
+    arrays = {f"{prefix}{name}": tensor.numpy() for name, tensor in model.state_dict().items()}
+    return StateDict(arrays | other, None if head is None else prefix + head)
+
+
+def assert_same(model, other):
+    wanted = other.state_dict()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, wanted[name]), name
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "module.", "model.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model.module.", "net.a.b.", "fc."],
+)
+def test_a_wrappers_name_is_taken_off(prefix):
+    torch.manual_seed(0)
+    source, model = Net(), Net()
+    assert load_weights(model, state_of(source, prefix)) == "fc"
+    assert_same(model, source)
+
+
+def test_a_compiled_part_and_wrappers_of_fsdp_are_looked_through():
+    torch.manual_seed(0)
+    source, model = Net(), Net()
+    arrays = {
+        name.replace("body.", "body._fsdp_wrapped_module._checkpoint_wrapped_module._orig_mod."): tensor.numpy()
+        for name, tensor in source.state_dict().items()
+    }
+    assert load_weights(model, StateDict(arrays, "fc.weight")) == "fc"
+    assert_same(model, source)
+
+
+@pytest.mark.parametrize("wrapped", [torch.compile, nn.DataParallel])
+def test_a_model_that_is_wrapped_itself(wrapped):
+    torch.manual_seed(0)
+    source, model = Net(), wrapped(Net())
+    (name,) = (name for name in model.state_dict() if name.endswith("fc.weight"))
+    head = load_weights(model, state_of(wrapped(source), head=name))
+    assert_same(model, wrapped(source))
+    assert model.get_submodule(head).weight is dict(model.named_parameters())[name]
+
+
+def test_load_weights_ignores_tensors_of_other_modules():
+    source, model = Net(), Net()
+    beside = {"criterion.weight": np.ones(3), "metric.fc.total": np.ones(()), "teacher.fc.weight": np.ones((3, 4))}
+    assert load_weights(model, state_of(source, "model.", **beside)) == "fc"
+    assert_same(model, source)
+
+
+def test_the_classifiers_name_tells_which_of_two_models_is_meant():
+    torch.manual_seed(0)
+    source, other, model = Net(), Net(), Net()
+    both = state_of(other, "teacher.").arrays | state_of(source, "student.").arrays
+    load_weights(model, StateDict(both, "student.fc.weight"))
+    assert_same(model, source)
+
+
+def test_load_weights_without_a_classifier_follows_the_most_names():
+    torch.manual_seed(0)
+    source, model = Net().body, Net().body
+    arrays = {f"backbone.{name}": tensor.numpy() for name, tensor in source.state_dict().items()}
+    assert load_weights(model, StateDict(arrays | {"projector.0.weight": np.ones((2, 2))}, None)) is None
+    assert_same(model, source)
+
+
+@pytest.mark.parametrize("kind", ["parametrized", "old"])
+def test_the_module_of_a_weight_normed_classifier(kind):
+    norm = {"parametrized": nn.utils.parametrizations.weight_norm, "old": nn.utils.weight_norm}[kind]
+    source, model = Net(), Net()
+    norm(source.fc)
+    norm(model.fc)
+    (name,) = (one for one in source.state_dict() if one.endswith(("original1", "weight_v")))
+    assert load_weights(model, state_of(source, "module.", head=name)) == "fc"
+    assert_same(model, source)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"fc.bias": None}, r"^the weights do not fit the model: 1 missing \(fc\.bias\)$"),
+        ({"fc.scale": np.ones(3)}, r"^the weights do not fit the model: 1 unexpected \(fc\.scale\)$"),
+        (
+            {"fc.weight": np.ones((7, 4)), "fc.bias": np.ones(7)},
+            r"fit the model: 2 of another shape \(fc\.weight \(7, 4\) for \(3, 4\), fc\.bias \(7,\) for \(3,\)\)$",
+        ),
+        (
+            {"body.0.bias": None, "fc.weight": np.ones((3, 4, 1, 1)), "more": np.ones(1)},
+            r"1 missing \(body\.0\.bias\); 1 unexpected \(more\); 1 of another shape \(fc\.weight \(3, 4, 1, 1\) for \(3, 4\)\)",
+        ),
+        (
+            {f"extra.{number}": np.ones(1) for number in range(9)},
+            r"9 unexpected \(extra\.0, extra\.1, extra\.2, extra\.3, \.\.\.\)$",
+        ),
+    ],
+)
+def test_load_weights_that_do_not_fit_raise_one_line(changed, message):
+    arrays = state_of(Net()).arrays | changed
+    held = StateDict({name: array for name, array in arrays.items() if array is not None}, "fc.weight")
+    with pytest.raises(UnreadableError, match=message) as caught:
+        load_weights(Net(), held)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_stays_as_it_is_where_the_weights_do_not_fit():
+    model = Net()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(UnreadableError, match=r"of another shape"):
+        load_weights(model, state_of(Net(width=6)))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
+tokenizers = pytest.importorskip("tokenizers", reason="needs the extra transformers")
+
+NAMES = ("bird", "cat", "dog", "frog", "horse", "lion")
+EVALUATED = {"templates": True, "mean": (0.5,), "std": (0.25,)}
+
+
+def tokenizer():
+    words = ["[PAD]", "[BOS]", "[UNK]", *NAMES, *("a", "photo", "of", "."), "[EOS]"]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="[UNK]"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    ends = [(name, vocabulary[name]) for name in ("[BOS]", "[EOS]")]
+    made.post_processor = tokenizers.processors.TemplateProcessing(single="[BOS] $A [EOS]", special_tokens=ends)
+    names = {"pad_token": "[PAD]", "bos_token": "[BOS]", "eos_token": "[EOS]", "unk_token": "[UNK]"}
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=made, **names), vocabulary
+
+
+def towers(vocabulary, seed):
+    size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {"vocab_size": len(vocabulary), "max_position_embeddings": 12, "initializer_factor": 4.0, **size}
+    text |= {"eos_token_id": vocabulary["[EOS]"], "bos_token_id": vocabulary["[BOS]"], "pad_token_id": 0}
+    image = {"image_size": 16, "patch_size": 8, "initializer_factor": 4.0, **size}
+    config = transformers.CLIPConfig(text_config=text, vision_config=image, projection_dim=8, initializer_factor=4.0)
+    torch.manual_seed(seed)
+    return transformers.CLIPModel(config).eval()
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Two checkpoints as the Trainer lays them down, and images in class folders."""
+    words, vocabulary = tokenizer()
+    for step in (1, 2):
+        folder = tmp_path / "clip" / f"checkpoint-{step}"
+        towers(vocabulary, step).save_pretrained(folder)
+        words.save_pretrained(folder)
+        state = {"epoch": float(step), "global_step": step, "log_history": []}
+        (folder / "trainer_state.json").write_text(json.dumps(state))
+    rng = np.random.default_rng(0)
+    for name in NAMES:
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(5):
+            pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
+    return tmp_path / "clip"
+
+
+def by_hand(folder):
+    """Return logits, image features and text embeddings of one checkpoint, by the library alone."""
+    words, _ = tokenizer()
+    model = transformers.CLIPModel.from_pretrained(folder).eval()
+    paths = sorted((folder.parents[1] / "images").glob("*/*.png"))
+    pixels = np.stack([np.asarray(Image.open(path)) for path in paths]).transpose(0, 3, 1, 2)
+    images = (torch.from_numpy(pixels).float() / 255 - 0.5) / 0.25
+    tokens = words([f"a photo of a {name}." for name in NAMES], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        # With and without its own forward: the whole network's logits, and what goes into them.
+        whole = model(pixel_values=images, input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
+    return whole.logits_per_image.numpy(), whole.image_embeds.numpy(), whole.text_embeds.numpy()
+
+
+def matrix(path):
+    return np.stack(pd.read_parquet(path)["similarity"])
+
+
+def test_class_names_are_the_classifier(run, tmp_path):
+    out = tmp_path / "out"
+    evaluation = Evaluation(test=str(tmp_path / "images"), **EVALUATED)
+    (told,) = analyze([run], out, Options(draws=0, evaluation=evaluation)).runs
+    assert (told.classes, told.answered, told.unanswered) == (6, 2, [])
+    targets = np.repeat(np.arange(6), 5)
+    curves = pd.read_parquet(out / "curves.parquet")
+    for epoch in (1, 2):
+        logits, features, text = by_hand(run / f"checkpoint-{epoch}")
+        assert_allclose(matrix(out / f"csms/clip/ncsm/{epoch}.parquet"), oracles.ncsm(text), atol=1e-6)
+        counts = stored_counts(out, "clip", epoch)
+        assert_array_equal(
+            counts, np.array([[(logits.argmax(1)[targets == i] == j).sum() for j in range(6)] for i in range(6)])
+        )
+        assert_allclose(
+            matrix(out / f"csms/clip/tncsm-test/{epoch}.parquet"), template_similarity(features, targets, 6), atol=1e-5
+        )
+        found = curves.query("epoch == @epoch and metric == 'accuracy'")["value"].item()
+        assert found == accuracy(counts)
+    assert {"ncsm,scsm", "ncsm,tncsm-test", "ncsm,ccsm-test"} <= set(curves["of"].dropna())
+
+
+def test_zero_shot_without_a_tokenizer_uses_templates(run, tmp_path):
+    for path in run.rglob("tokenizer*"):
+        path.unlink()
+    said = []
+    evaluation = Evaluation(test=str(tmp_path / "images"), **EVALUATED)
+    analyze([run], tmp_path / "out", Options(draws=0, evaluation=evaluation), say=said.append)
+    assert any("without a tokenizer next to it: features only" in line for line in said)
+    curves = pd.read_parquet(tmp_path / "out" / "curves.parquet")
+    assert set(curves.query("metric == 'sai'")["of"]) == {"tncsm-test,scsm"}
+    assert not (tmp_path / "out" / "csms/clip/ncsm").exists()
+
+
+def test_zero_shot_without_data_has_no_classifier(run, tmp_path, dsi):
+    ended = dsi("analyze", run, "-o", tmp_path / "out")
+    assert ended.code == 3
+    assert "no classifier among" in ended.err

@@ -1,13 +1,16 @@
 """A custom taxonomy: it is read from CSV and measured like WordNet; invalid files are refused with the reason."""
 
+import json
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from helpers.errors import raises
+from scipy.io import savemat
 
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database import custom_taxonomy
+from dsi_cli.wordnet.database.custom_taxonomy import ROOT, match_labels, read_taxonomy
 from dsi_cli.wordnet.similarity.measures import lch_similarity, wup_similarity
 from dsi_cli.wordnet.similarity.path_similarity import path_similarity
 
@@ -99,3 +102,136 @@ def test_read_taxonomy_unreadable_file_is_refused(tmp_path):
         custom_taxonomy.read_taxonomy(tmp_path / "nothing.csv")
     with raises("taxonomy-not-text", UsageError):
         custom_taxonomy.read_taxonomy(written(tmp_path, "fougère,plante\n", "latin-1"))
+
+
+EDGES = {"cat": {"pet"}, "dog": {"pet", "guard"}, "pet": {"animal"}, "guard": {"animal"}, "animal": set()}
+
+
+def edges_of(tree):
+    return {name: {tree.names[parent] for parent in tree.parents_of(node)} for node, name in enumerate(tree.names)}
+
+
+def read_text(tmp_path, text, name="tree.json"):
+    (tmp_path / name).write_text(text)
+    return read_taxonomy(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"animal": {"pet": ["cat", "dog"], "guard": ["dog"]}},
+        {"animal": [{"pet": {"cat": None, "dog": {}}}, {"guard": ["dog"]}]},
+        {"name": "animal", "children": [{"name": "pet", "children": [{"name": "cat"}, "dog"]}, {"guard": ["dog"]}]},
+        {"id": "r", "name": "animal", "children": [
+            {"id": 1, "name": "pet", "children": [{"id": 3, "name": "cat"}, {"id": 4, "name": "dog"}]},
+            {"id": 2, "name": "guard", "children": [{"id": 4, "name": "dog"}]}]},
+    ],
+)  # fmt: skip
+def test_read_taxonomy_json_tree_has_its_edges(tmp_path, document):
+    assert edges_of(read_text(tmp_path, json.dumps(document))) == EDGES
+
+
+def test_read_taxonomy_json_inner_nodes_of_one_name_stay_apart(tmp_path):
+    tree = read_text(tmp_path, json.dumps({"animal": {"other": ["bee"]}, "plant": {"other": ["fern"], "plant": None}}))
+    assert edges_of(tree) == {
+        ROOT: set(), "animal": {ROOT}, "plant (/plant)": {ROOT}, "plant": {"plant (/plant)"},
+        "other (animal)": {"animal"}, "other (plant)": {"plant (/plant)"}, "bee": {"other (animal)"},
+        "fern": {"other (plant)"},
+    }  # fmt: skip
+
+
+IS_A = "n00015388 n02084071\nn00015388 n02121620\nn02084071 dummy1\ndummy1 n02085620\n"
+
+
+def test_read_taxonomy_imagenet_ids_have_wordnets_names(tmp_path):
+    tree = read_text(tmp_path, IS_A, "wordnet.is_a.txt")
+    expected = {"animal.n.01": set(), "dog.n.01": {"animal.n.01"}, "cat.n.01": {"animal.n.01"}}
+    assert edges_of(tree) == expected | {"dummy1": {"dog.n.01"}, "chihuahua.n.03": {"dummy1"}}
+    found = match_labels(tree, ["n02084071", "tabby", "crane"], [None, "n02121620", None])
+    assert [node if node is None else tree.names[node] for node in found] == ["dog.n.01", "cat.n.01", None]
+
+
+def test_read_taxonomy_breeds_folder_has_names_of_its_file(tmp_path):
+    (tmp_path / "class_hierarchy.txt").write_text(IS_A)
+    names = ["n00015388\tanimal, beast", "n02084071\tdog, hound", "n02121620\tcat", "dummy1\tdog", "n02085620\thound, toy"]
+    (tmp_path / "node_names.txt").write_text("\n".join(names))
+    tree = read_taxonomy(tmp_path)
+    assert edges_of(tree) == {
+        "animal": set(), "dog (animal)": {"animal"}, "cat": {"animal"}, "dog (dog)": {"dog (animal)"},
+        "hound": {"dog (dog)"},
+    }  # fmt: skip
+    found = match_labels(tree, ["dog, hound", "beast", "dog", "Hound, toy"])
+    assert [node if node is None else tree.names[node] for node in found] == ["dog (animal)", "animal", None, "hound"]
+
+
+def test_read_taxonomy_ilsvrc_synsets_have_their_children(tmp_path):
+    rows = [(1, "n01", "cat, true cat", []), (2, "n02", "dog", []), (3, "n03", "pet", [1, 2])]
+    dtype = [("ILSVRC2012_ID", object), ("WNID", object), ("words", object), ("children", object)]
+    savemat(tmp_path / "meta.mat", {"synsets": np.array(rows, dtype=dtype)[:, None]})
+    tree = read_taxonomy(tmp_path / "meta.mat")
+    assert edges_of(tree) == {"cat": {"pet"}, "dog": {"pet"}, "pet": set()}
+    assert match_labels(tree, ["true cat", "n02"]) == [tree.names.index("cat"), tree.names.index("dog")]
+
+
+def test_read_taxonomy_inaturalist_categories_have_their_ranks(tmp_path):
+    ranks = ("kingdom", "phylum", "class", "order", "family", "genus")
+    rows = [
+        ("Animalia Arthropoda Insecta Lepidoptera Lycaenidae Satyrium", "Satyrium titus", "Coral Hairstreak"),
+        ("Plantae Tracheophyta Magnoliopsida Santalales Santalaceae Satyrium", "Satyrium carneum", "Coral Hairstreak"),
+        ("Animalia Arthropoda Insecta Lepidoptera Lycaenidae Satyrium", "Satyrium acadica", "Acadian Hairstreak"),
+    ]
+    categories = [
+        dict(zip(ranks, above.split(), strict=True))
+        | {"id": k, "name": name, "common_name": common, "image_dir_name": f"{k}_x"}
+        for k, (above, name, common) in enumerate(rows)
+    ]
+    for document in (categories, {"categories": categories, "images": []}):
+        tree = read_text(tmp_path, json.dumps(document))
+        edges = edges_of(tree)
+        assert edges["Satyrium titus"] == edges["Satyrium acadica"] == {"Satyrium (Lycaenidae)"}
+        assert edges["Satyrium carneum"] == {"Satyrium (Santalaceae)"}
+        assert edges["Animalia"] == edges["Plantae"] == {ROOT}
+        found = match_labels(tree, ["Satyrium_titus", "1_x", "acadian hairstreak", "Coral Hairstreak"])
+        assert [node if node is None else tree.names[node] for node in found] == [
+            "Satyrium titus", "Satyrium carneum", "Satyrium acadica", None,
+        ]  # fmt: skip
+
+
+def test_read_taxonomy_coco_class_may_have_the_name_of_its_supercategory(tmp_path):
+    rows = [("person", "person"), ("vehicle", "car"), ("vehicle", "bus")]
+    document = {"categories": [{"id": k, "name": name, "supercategory": above} for k, (above, name) in enumerate(rows)]}
+    edges = edges_of(read_text(tmp_path, json.dumps(document)))
+    assert edges["person"] == {"person (/person)"}
+    assert edges["car"] == edges["bus"] == {"vehicle"}
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("{", "taxonomy-not-json"),
+        ("[" * 100_000, "taxonomy-not-json"),
+        ('{"a": ' * 100 + "null" + "}" * 100, "taxonomy-too-deep"),
+        ('{"cat": "animal"}', "taxonomy-not-a-tree"),
+        ("[[0, 1]]", "taxonomy-not-a-tree"),
+        ('{"a": ["b"], "a": ["c"]}', "taxonomy-repeated-name"),
+        ('[{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]', "taxonomy-repeated-id"),
+        ("{}", "taxonomy-empty"),
+        ("[]", "taxonomy-empty"),
+        ("null", "taxonomy-not-a-tree"),
+        ('{"id": 1, "name": "a", "children": [{"id": 1, "name": "a"}]}', "taxonomy-cycle"),
+    ],
+)
+def test_read_taxonomy_invalid_json_is_refused(tmp_path, text, code):
+    with raises(code, UsageError):
+        read_text(tmp_path, text)
+
+
+def test_read_taxonomy_invalid_mat_file_is_refused(tmp_path):
+    with raises("taxonomy-not-readable", UsageError):
+        read_taxonomy(tmp_path / "meta.mat")
+    savemat(tmp_path / "other.mat", {"x": np.eye(2)})
+    (tmp_path / "broken.mat").write_bytes((tmp_path / "other.mat").read_bytes()[:200])
+    (tmp_path / "empty.mat").write_bytes(b"")
+    for name in ("other.mat", "broken.mat", "empty.mat"):
+        with raises("taxonomy-not-synsets", UsageError):
+            read_taxonomy(tmp_path / name)

@@ -6,7 +6,14 @@ from helpers.taxonomies import preset_nodes, random_taxonomy
 from numpy.testing import assert_array_equal
 
 from dsi_cli.wordnet.database.taxonomy import Taxonomy, load
-from dsi_cli.wordnet.similarity.path_similarity import NO_PATH, PathRows, path_distances, path_similarity
+from dsi_cli.wordnet.similarity.path_similarity import (
+    NO_HYPERNYM,
+    NO_PATH,
+    PathRows,
+    common_heights,
+    path_distances,
+    path_similarity,
+)
 
 
 def slow_distance(taxonomy, a, b):
@@ -79,3 +86,34 @@ def test_blocks_of_rows_are_those_of_the_matrix(part, block):
     rows = PathRows(nodes, taxonomy)
     found = np.vstack([rows.block(start, min(start + block, 60)) for start in range(0, 60, block)])
     assert_array_equal(found, path_similarity(nodes, taxonomy).astype(np.float32))
+
+
+def slow_heights(above, labels):
+    """Return the heights by the definition, from a function that gives a node's parents."""
+
+    def up(node):
+        return {node}.union(*(up(parent) for parent in above(node)))
+
+    ups = [up(label) for label in labels]
+    spanned = set().union(*ups)
+    below = {node: [child for child in spanned if node in above(child)] for node in spanned}
+
+    def height(node):
+        return max((1 + height(child) for child in below[node]), default=0)
+
+    heights = {node: height(node) for node in spanned}
+    return [[min((heights[v] for v in first & second), default=NO_HYPERNYM) for second in ups] for first in ups]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_heights_are_those_of_a_slow_search(seed):
+    rng = np.random.default_rng(seed)
+    taxonomy = random_taxonomy(rng, 25)
+    nodes = rng.integers(0, 25, 12)
+    assert_array_equal(common_heights(nodes, taxonomy), slow_heights(taxonomy.parents_of, [int(node) for node in nodes]))
+
+
+def test_without_a_common_hypernym_there_is_no_height():
+    nothing = np.zeros(3, np.int32)
+    taxonomy = Taxonomy(np.array([1, 2]), ("a", "b"), np.zeros(2, np.uint8), nothing, np.array([], np.int32))
+    assert_array_equal(common_heights([0, 1, 0], taxonomy), [[0, -1, 0], [-1, 0, -1], [0, -1, 0]])

@@ -1,9 +1,13 @@
-"""The agreement of single classes and groups with the reference, with one and with several references."""
+"""What the page shows of each class: its agreement with the references, and the geometry of its vector."""
 
 import numpy as np
 import pytest
-from helpers.outputs import stored, stored_reference
+import torch
+from helpers.outputs import heads, stored, stored_reference
 
+import dsi_cli
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.queries import findings
 from dsi_cli.report import classes, page_data
 from dsi_cli.store.results import Results
@@ -48,3 +52,34 @@ def test_class_agreement_with_several_references_uses_the_main_one(several):
     trend = findings.run_findings(several, "run").agreement
     assert trend is not None
     assert trend.last.value == agreement.iloc[-1]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("geometry")
+    for epoch, weight in enumerate(heads(3)):
+        (folder / "run").mkdir(exist_ok=True)
+        torch.save({"fc.weight": weight, "fc.bias": torch.arange(8.0)}, folder / "run" / f"epoch_{epoch}.pt")
+    analyze([folder / "run"], folder / "out", Options(draws=0, permutations=0))
+    return dsi_cli.open_results(folder / "out")
+
+
+def test_geometry_data_lists_the_longest_vector_first(results):
+    data = classes.geometry_data(results, "run")
+    norms = np.stack([weight.norm(dim=1).numpy() for weight in heads(3)], axis=1)
+    assert [row[0] for row in data["classes"]] == np.argsort(-norms[:, -1]).tolist()
+    assert (data["epochs"], data["features"], data["count"]) == ([0, 1, 2], 8, 8)
+    for index, shown, bias, previous, drift in data["classes"]:
+        assert shown == pytest.approx(norms[index], rel=1e-3)
+        assert bias == index
+        assert 0 < previous < 180
+        assert 0 < drift < 180
+
+
+def test_geometry_data_of_many_classes_has_both_ends(results, monkeypatch):
+    monkeypatch.setattr(classes, "MAX_CLASSES", 4)
+    monkeypatch.setattr(classes, "MAX_EPOCHS", 2)
+    data = classes.geometry_data(results, "run")
+    falling = np.argsort(-heads(3)[-1].norm(dim=1).numpy())
+    assert [row[0] for row in data["classes"]] == [*falling[:2], *falling[-2:]]
+    assert (data["epochs"], data["count"]) == ([0, 2], 8)
