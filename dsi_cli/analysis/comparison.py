@@ -226,7 +226,10 @@ def _plan_work(call: Call, run: RunCheckpoints, weights: Weights) -> _Work:
     if plan.walk is not None:
         blockwise = curves.BlockwiseContext(plan.walk, layout.temporary_folder(call.out), plan.is_vast)
     else:
-        run_references.prepare()
+        # Prepare the references now, to avoid duplicate work in threads.
+        for reference in run_references.references:
+            if reference.reason_missing is None:
+                reference.matrix.of_classes(reference.matrix.classes)
         if call.engine.is_elsewhere:
             map_jobs = partial(call.engine.map_in_order, lost=lambda job, reason: job._replace(failed=reason))
         else:

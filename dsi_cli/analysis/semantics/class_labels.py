@@ -195,6 +195,16 @@ class ClassLabels:
             return self.reason_no_reference()
         return self.reason_too_few_known(len(self.hierarchy.nodes), self.taxonomy.source, "a hierarchy")
 
+    def reason_no_superclasses(self) -> str | None:
+        """Return why the superclass accuracy cannot be computed, or None if it can."""
+        if self.dataset_superclasses:
+            return None
+        reason = self.reason_no_hierarchy()
+        if reason is not None or any(self.groups):
+            return reason
+        share = "two or more, but not all" if self.hierarchy.is_custom else "3 to 40 %"
+        return f"no hypernym holds {share} of the classes: there are no groups to be superclasses"
+
     def reason_too_few_known(self, known: int, source: str, use: str) -> str | None:
         """Return why the number of known classes is too small, or None if it is large enough.
 
@@ -238,8 +248,9 @@ class ClassLabels:
             return self.hierarchy.name
         return LIST_SUPERCLASSES if self.list_superclasses else f"{self.label_list.preset}-superclasses"
 
-    def superclasses(self) -> NDArray[np.intp]:
-        """Return the superclass of each class as a number.
+    @cached_property
+    def superclass_numbers(self) -> NDArray[np.intp]:
+        """The superclass of each class as a number.
 
         The superclasses are those of the dataset, or else the groups. Each class without a superclass has a separate number.
         """

@@ -15,6 +15,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import log
 from pathlib import Path
 from typing import Any
@@ -99,15 +100,17 @@ class Hierarchy:
                 names[index] = self.taxonomy.names[group]
         return tuple(names)
 
+    @cached_property
     def heights(self) -> NDArray[np.float32]:
-        """Return the height of the lowest common hypernym ``(C, C)``, NaN for classes without a node."""
+        """The height of the lowest common hypernym of every two classes ``(C, C)``, NaN for classes without a node."""
         heights = scatter_to_classes(
             self.nodes, self.classes, lambda nodes: path_similarity.common_heights(nodes, self.taxonomy)
         )
         return heights.astype(np.float32)
 
+    @cached_property
     def common_hypernyms(self) -> NDArray[np.float32]:
-        """Return the number of nodes that two known classes and their hypernyms share ``(K, K)``, without the root.
+        """The number of nodes that two known classes and their hypernyms share ``(K, K)``, without the root.
 
         A class counts as its own hypernym. Rows are in the order of `nodes`.
         """
@@ -126,8 +129,9 @@ class Hierarchy:
         common: NDArray[np.float32] = (members @ members.T).toarray()
         return common
 
+    @cached_property
     def paths(self) -> NDArray[np.intp]:
-        """Return the node of each known class at each level below the root ``(K, L)``, in the order of `nodes`.
+        """The node of each known class at each level below the root ``(K, L)``, in the order of `nodes`.
 
         The path is the longest one, that of `dsi_cli.wordnet.database.taxonomy.display_parents`. A class that ends above a level
         stands for itself there. The last level is the first at which all classes are apart.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,50 +102,10 @@ class PreparedReference:
     reason_missing: str | None = None
     """The reason why nothing can be aligned with the reference."""
 
-    def prepare(self) -> None:
-        """Prepare the matrix of all its classes now, to avoid duplicate work in threads."""
-        if self.reason_missing is None:
-            self.matrix.of_classes(self.matrix.classes)
 
-
+@dataclass(frozen=True, eq=False)
 class RunReferences:
     """The labels of a run and its reference matrices, the main one first."""
 
-    def __init__(self, labels: ClassLabels, references: Sequence[PreparedReference]) -> None:
-        self.labels = labels
-        self.references = references
-
-    @cached_property
-    def heights(self) -> NDArray[np.float32]:
-        """The height of the lowest common hypernym of every two classes."""
-        return self.labels.hierarchy.heights()
-
-    @cached_property
-    def common_hypernyms(self) -> NDArray[np.float32]:
-        """The number of common hypernyms of every two known classes."""
-        return self.labels.hierarchy.common_hypernyms()
-
-    @cached_property
-    def paths(self) -> NDArray[np.intp]:
-        """The node of each known class at each level of the hierarchy."""
-        return self.labels.hierarchy.paths()
-
-    @cached_property
-    def superclasses(self) -> NDArray[np.intp]:
-        """The superclass of each class as a number, from `ClassLabels.superclasses`."""
-        return self.labels.superclasses()
-
-    def reason_no_superclasses(self) -> str | None:
-        """Return why the superclass accuracy cannot be computed, or None if it can."""
-        if self.labels.dataset_superclasses:
-            return None
-        reason = self.labels.reason_no_hierarchy()
-        if reason is not None or any(self.labels.groups):
-            return reason
-        share = "two or more, but not all" if self.labels.hierarchy.is_custom else "3 to 40 %"
-        return f"no hypernym holds {share} of the classes: there are no groups to be superclasses"
-
-    def prepare(self) -> None:
-        """Prepare all references now."""
-        for reference in self.references:
-            reference.prepare()
+    labels: ClassLabels
+    references: Sequence[PreparedReference]

@@ -399,23 +399,23 @@ def _hierarchy_rows(evaluation: EvaluationResult, context: EpochContext) -> list
 
     These are their severity, the superclass accuracy, precision, recall and F1, and the accuracy at each level and of the path.
     """
-    counts, references, labels = evaluation.counts, context.references, context.references.labels
+    counts, labels = evaluation.counts, context.references.labels
     reason = labels.reason_no_hierarchy()
     if reason is not None:
         severity = missing = HierarchyScore(reason=reason)
         scores = dict.fromkeys(product(SET_SCORES, AVERAGES), missing)
         scores["path_accuracy", ""] = missing
     else:
-        severity = hierarchy.severity(counts, references.heights)
+        severity = hierarchy.severity(counts, labels.hierarchy.heights)
         known = list(labels.hierarchy.nodes)
         used = counts[np.ix_(known, known)]
-        scores = hierarchical_scores.set_scores(used, references.common_hypernyms)
-        levels = hierarchical_scores.level_accuracies(used, references.paths)
+        scores = hierarchical_scores.set_scores(used, labels.hierarchy.common_hypernyms)
+        levels = hierarchical_scores.level_accuracies(used, labels.hierarchy.paths)
         scores |= {("level_accuracy", str(level)): score for level, score in enumerate(levels, start=1)}
         scores["path_accuracy", ""] = levels[-1]
-    accuracy = HierarchyScore(reason=references.reason_no_superclasses())
+    accuracy = HierarchyScore(reason=labels.reason_no_superclasses())
     if accuracy.reason is None:
-        accuracy = hierarchy.superclass_accuracy(counts, references.superclasses)
+        accuracy = hierarchy.superclass_accuracy(counts, labels.superclass_numbers)
 
     scores = {("severity", ""): severity, ("superclass_accuracy", ""): accuracy} | scores
     rows = []

@@ -14,7 +14,6 @@ from dsi_cli.wordnet.disambiguation.features import (
     LEXICOGRAPHER_FILES,
     LIST_FEATURES,
     CandidateTable,
-    Floats,
 )
 from dsi_cli.wordnet.disambiguation.scoring import SenseScores, Weights, scores
 
@@ -43,7 +42,7 @@ def explain_choices(
     weights: Weights,
 ) -> list[str]:
     """Return the reason for the chosen candidate of each label; empty for labels without candidates."""
-    chances = np.zeros(len(table.node))
+    graph, chances = table.wordnet.taxonomy, np.zeros(len(table.node))
     for choice in choices:
         chances[choice.candidates] = choice.chances
     # Sum the weighted features of each group.
@@ -51,24 +50,35 @@ def explain_choices(
     features = (*LABEL_FEATURES, *LIST_FEATURES)
     columns = [[features.index(name) for name in names] for names in GROUPS.values()]
     grouped = np.column_stack([evidence[:, indices].sum(axis=1) for indices in columns])
-    labels_below = _labels_below(table, choices)
+    # Find for each node the first three labels whose chosen sense is at or below it.
+    labels_below: dict[int, list[int]] = {}
+    for index, choice in enumerate(choices):
+        for node in hypernym_closure(graph, int(table.node[choice.candidates[0]])) if len(choice.candidates) else ():
+            indices = labels_below.setdefault(node, [])
+            if len(indices) < 3:
+                indices.append(index)
     starts = np.searchsorted(table.label, np.arange(table.count))
     explanations = []
     for index, choice in enumerate(choices):
         if not len(choice.candidates):
             explanations.append("")
             continue
-        reading = readings[index]
-        picked = reading.candidates[int(choice.candidates[0] - starts[index])]
-        is_unrelated = bool(table.unfit[choice.candidates[0]] == UNRELATED_PENALTY)
-        parts = _explain_form(picked, reading, is_unrelated=is_unrelated)
+        reading, row = readings[index], int(choice.candidates[0])
+        picked = reading.candidates[row - int(starts[index])]
+        parts = _explain_form(picked, reading, is_unrelated=bool(table.unfit[row] == UNRELATED_PENALTY))
         if len(choice.candidates) > 1:
-            name = table.wordnet.taxonomy.names[int(table.node[choice.candidates[1]])]
+            other = int(choice.candidates[1])
+            name = graph.names[int(table.node[other])]
             if choice.is_displaced:
                 parts.append(f"one of {len(choice.candidates)} senses, because {name} fits another label better")
             else:
-                near = _near(table, labels, labels_below, int(choice.candidates[0]), index)
-                because = _strongest_evidence(grouped, choice, near)
+                # Name the two groups of features that most favour the chosen sense over the next one.
+                gains = sorted(zip(grouped[row] - grouped[other], GROUPS, strict=True), key=lambda pair: -pair[0])
+                strongest = [group for gain, group in gains if gain > MIN_GAIN][:2]
+                if NEAR in strongest:
+                    near = _near(table, labels, labels_below, row, index)
+                    strongest = [near if group == NEAR else group for group in strongest]
+                because = " and ".join(strongest) or "hardly more likely"
                 parts.append(f"of {len(choice.candidates)} senses, rather than {name}: {because}")
         explanations.append("; ".join(parts) or f"the only sense of {picked.word}")
     return explanations
@@ -89,26 +99,6 @@ def _explain_form(picked: Candidate, reading: LabelCandidates, *, is_unrelated: 
         context = ", ".join([*(ascii(word[:30]) for word in words), *(f"not {word[:30]!a}" for word in reading.excluded)])
         parts.append(f"no sense fits its context ({context})")
     return parts
-
-
-def _strongest_evidence(grouped: Floats, choice: SenseScores, near: str) -> str:
-    """Return the two groups of features that most favour the first candidate over the second."""
-    first, second = choice.candidates[:2]
-    gains = zip(GROUPS, grouped[first] - grouped[second], strict=True)
-    strongest = [name for name, gain in sorted(gains, key=lambda pair: -pair[1]) if gain > MIN_GAIN][:2]
-    return " and ".join(near if name == NEAR else name for name in strongest) or "hardly more likely"
-
-
-def _labels_below(table: CandidateTable, choices: Sequence[SenseScores]) -> dict[int, list[int]]:
-    """Return for each node the first three labels whose chosen sense is at or below it."""
-    below: dict[int, list[int]] = {}
-    for index, choice in enumerate(choices):
-        if len(choice.candidates):
-            for node in hypernym_closure(table.wordnet.taxonomy, int(table.node[choice.candidates[0]])):
-                indices = below.setdefault(node, [])
-                if len(indices) < 3:
-                    indices.append(index)
-    return below
 
 
 def _near(table: CandidateTable, labels: Sequence[str], labels_below: dict[int, list[int]], row: int, index: int) -> str:

@@ -175,66 +175,48 @@ def _labels_in_gloss(labels: Sequence[str], readings: Sequence[LabelCandidates],
 
 def list_features(table: CandidateTable, chances: Floats) -> Floats:
     """Return the features of each candidate within the list ``(K, len(LIST_FEATURES))``, from the candidates' chances ``(K,)``."""
-    nodes = len(table.wordnet.taxonomy.offsets)
-    # Count the other labels that are expected at or below each hypernym.
+    candidates, nodes, files = len(table.node), len(table.wordnet.taxonomy.offsets), LEXICOGRAPHER_FILE_COUNT
+    size = table.wordnet.kinds["size"][table.hypernym] / nodes
+    others_in_list = max(table.count - 1, 1)
+
+    # Near: the other labels that are expected at or below each hypernym, relative to the size of the hypernym
     weight = chances[table.candidate]
     all_labels = np.bincount(table.hypernym, weight, minlength=nodes)[table.hypernym]
-    own_label = np.bincount(table.group, weight)[table.group]
-    others = np.maximum(all_labels - own_label, 0.0)
-    near = [_closeness(table, others, k) for k in (0.5, 8.0, 0.1 * max(table.count - 1, 1))]
-    same = np.minimum(np.bincount(table.node, chances, minlength=nodes)[table.node] - chances, 1.0)
-    # Nesting counts less in lists with many nested labels.
-    above, below = _nesting(table, chances, others, same)
-    nested = 0.0
-    if table.count:
-        nested = float(np.bincount(table.label, chances * below, minlength=table.count).mean())
-    trust = max(0.0, 1.0 - NESTED_WEIGHT * nested)
-    return np.column_stack([*near, _can_share(table), _same_kind(table, chances), same, above * trust, below * trust])
+    others = np.maximum(all_labels - np.bincount(table.group, weight)[table.group], 0.0)
+    near = np.full((3, candidates), MIN_CLOSENESS)
+    for closeness, k in zip(near, (0.5, 8.0, 0.1 * others_in_list), strict=True):
+        np.maximum.at(closeness, table.candidate, np.log((others + 1e-9) / (others + k)) - np.log(size))
 
-
-def _closeness(table: CandidateTable, others: Floats, k: float) -> Floats:
-    share = table.wordnet.kinds["size"][table.hypernym] / len(table.wordnet.taxonomy.offsets)
-    value = np.log((others + 1e-9) / (others + k)) - np.log(share)
-    closeness = np.full(len(table.node), MIN_CLOSENESS)
-    np.maximum.at(closeness, table.candidate, value)
-    return closeness
-
-
-def _can_share(table: CandidateTable) -> Floats:
-    """Return how many more of the other labels can be below a hypernym of each candidate than of all nouns are."""
-    nodes = len(table.wordnet.taxonomy.offsets)
+    # Can share: the other labels that can be below a hypernym, whichever sense they have
     _, first = np.unique(table.group, return_index=True)
-    others = np.bincount(table.hypernym[first], minlength=nodes)[table.hypernym] - 1.0
-    share = others / max(table.count - 1, 1)
-    size = table.wordnet.kinds["size"][table.hypernym] / nodes
-    largest = np.zeros(len(table.node))
-    np.maximum.at(largest, table.candidate, share * np.log(np.maximum(share, 1e-9) / size))
-    return largest
+    share = (np.bincount(table.hypernym[first], minlength=nodes)[table.hypernym] - 1.0) / others_in_list
+    can_share = np.zeros(candidates)
+    np.maximum.at(can_share, table.candidate, share * np.log(np.maximum(share, 1e-9) / size))
 
+    # Same kind: the other labels in the same lexicographer file
+    keys = table.label * files + table.file
+    of_label = np.bincount(keys, chances, minlength=table.count * files)[keys]
+    of_others = np.maximum(np.bincount(table.file, chances, minlength=files)[table.file] - of_label, 0.0)
+    same_kind = np.log((of_others + 0.5) / (others_in_list + 13.0))
 
-def _nesting(table: CandidateTable, chances: Floats, others: Floats, same: Floats) -> tuple[Floats, Floats]:
-    """Return the expected number of other labels below each candidate and above it, up to 1."""
-    candidates, nodes = len(table.node), len(table.wordnet.taxonomy.offsets)
-    # Labels below a candidate are those expected at or below its node, except those with the same synset.
+    # Same synset, and above others: other labels at a candidate's node, and below it
+    at_node = np.bincount(table.node, chances, minlength=nodes)
+    same = np.minimum(at_node[table.node] - chances, 1.0)
     is_self = table.hypernym == table.node[table.candidate]
-    below = np.zeros(candidates)
-    below[table.candidate[is_self]] = others[is_self]
-    # Labels above a candidate are those at its hypernyms, except candidates of the same label.
-    at_hypernym = np.bincount(table.node, chances, minlength=nodes)[table.hypernym]
+    is_above = np.zeros(candidates)
+    is_above[table.candidate[is_self]] = others[is_self]
+    is_above = np.clip(is_above - same, 0.0, 1.0)
+
+    # Below others: labels at a candidate's hypernyms, except candidates of the same label
     keys = table.label * nodes + table.node
     order = np.argsort(keys, kind="stable")
     pair_keys = table.label[table.candidate] * nodes + table.hypernym
     position = np.minimum(np.searchsorted(keys[order], pair_keys), candidates - 1)
     own = np.where(keys[order][position] == pair_keys, chances[order][position], 0.0)
-    above = np.bincount(table.candidate, np.where(is_self, 0.0, at_hypernym - own), minlength=candidates)
-    return np.clip(below - same, 0.0, 1.0), np.clip(above, 0.0, 1.0)
+    at_hypernym = np.where(is_self, 0.0, at_node[table.hypernym] - own)
+    is_below = np.clip(np.bincount(table.candidate, at_hypernym, minlength=candidates), 0.0, 1.0)
 
-
-def _same_kind(table: CandidateTable, chances: Floats) -> Floats:
-    files = LEXICOGRAPHER_FILE_COUNT
-    of_list = np.bincount(table.file, chances, minlength=files)[table.file]
-    keys = table.label * files + table.file
-    of_label = np.bincount(keys, chances, minlength=table.count * files)[keys]
-    others = np.maximum(of_list - of_label, 0.0)
-    share: Floats = np.log((others + 0.5) / (max(table.count - 1, 1) + 13.0))
-    return share
+    # Both count less in lists with many nested labels.
+    nested = np.bincount(table.label, chances * is_below, minlength=table.count).sum() / max(table.count, 1)
+    trust = max(0.0, 1.0 - NESTED_WEIGHT * float(nested))
+    return np.column_stack([*near, can_share, same_kind, same, is_above * trust, is_below * trust])

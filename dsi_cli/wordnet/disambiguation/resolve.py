@@ -140,7 +140,10 @@ def resolve(
     meanings = []
     for index, (label, wnid) in enumerate(zip(labels, wnids or [None] * len(labels), strict=True)):
         if chosen is not None and index in chosen:
-            meaning = _by_choice(label, chosen[index], wordnet)
+            meaning = Meaning("map", reason="left out by the mapping")
+            if chosen[index].strip():
+                meaning = _by_wnid(label, chosen[index], None, wordnet)
+                meaning = replace(meaning, how="map" if meaning.node is not None else "unresolved")
         elif wnid and wnid.strip():
             meaning = _by_wnid(label, wnid, preset, wordnet, reads_words=reads_words)
         elif index in nameless:
@@ -155,11 +158,8 @@ def resolve(
             meaning = _by_words(label, folders, superclass, wordnet)
         meanings.append(meaning)
     if any(meaning.is_open for meaning in meanings):
-        resolutions = list(_choose_senses(labels, meanings, wordnet))
-    else:
-        pairs = zip(labels, meanings, strict=True)
-        resolutions = [_certain(index, label, meaning, wordnet) for index, (label, meaning) in enumerate(pairs)]
-    return _with_definitions(resolutions, wordnet)
+        return list(_choose_senses(labels, meanings, wordnet))
+    return [_certain(index, labels[index], meaning, wordnet) for index, meaning in enumerate(meanings)]
 
 
 def is_foreign(unknown: int, labels: int) -> bool:
@@ -184,14 +184,6 @@ def _by_wnid(label: str, wnid: str, preset: str | None, wordnet: WordNet, *, rea
     return replace(match, how="preset" if preset and match.node is not None else match.how, words=words)
 
 
-def _by_choice(label: str, choice: str, wordnet: WordNet) -> Meaning:
-    """Return the meaning that the user chose; an empty choice leaves the label out."""
-    if not choice.strip():
-        return Meaning("map", reason="left out by the mapping")
-    meaning = _by_wnid(label, choice, None, wordnet)
-    return replace(meaning, how="map" if meaning.node is not None else "unresolved")
-
-
 def _by_words(label: str, folders: frozenset[str], superclass: str | None, wordnet: WordNet) -> Meaning:
     """Return the meaning of a label without an id; it is open if the label has candidates to choose from."""
     reason = reason_unusable(label, wordnet)
@@ -205,13 +197,18 @@ def _by_words(label: str, folders: frozenset[str], superclass: str | None, wordn
 
 
 def _certain(index: int, label: str, meaning: Meaning, wordnet: WordNet) -> Resolution:
+    """Return the resolution of a label with a node or without any, for which there was no choice."""
     names = wordnet.taxonomy.names
-    synset = None if meaning.node is None else names[meaning.node]
     candidates = tuple(names[candidate.node] for candidate in meaning.words.candidates)
-    if not candidates and synset:
-        candidates = (synset,)
-    confidence = None if synset is None else 1.0
-    return Resolution(index, label, synset, None, None, meaning.how, confidence, candidates, (), meaning.reason)
+    if meaning.node is None:
+        return Resolution(index, label, None, None, None, meaning.how, None, candidates, (), meaning.reason)
+    synset, wnid, definition = _describe(meaning.node, wordnet)
+    return Resolution(index, label, synset, wnid, definition, meaning.how, 1.0, candidates or (synset,), (), meaning.reason)
+
+
+def _describe(node: int, wordnet: WordNet) -> tuple[str, str, str]:
+    """Return the name, the id and the gloss of a node."""
+    return wordnet.taxonomy.names[node], wordnet.taxonomy.wnid(node), wordnet.definitions([node])[0]
 
 
 def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: WordNet) -> Iterator[Resolution]:
@@ -225,33 +222,46 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
         else:
             readings.append(LabelCandidates((candidate_of(meaning.node, wordnet),)))
     # Choose and explain the senses of the whole list at once.
-    weights = scoring.load_weights(wordnet.part)
+    names, weights = wordnet.taxonomy.names, scoring.load_weights(wordnet.part)
     table = candidate_table(labels, readings, wordnet)
     choices = scoring.select_senses(table, labels, readings, weights)
     explanations = explain_choices(table, labels, readings, choices, weights)
-    # Suggest similar words for the first unknown labels.
+    starts = table.label.searchsorted(range(table.count))
+    # Suggest similar words for the first unknown labels, the most probable synset in this list first.
     unknown = [index for index, meaning in enumerate(meanings) if meaning.is_open and not meaning.words.candidates]
     hints = {index: _nearest_lemmas(labels[index], wordnet) for index in unknown[:MAX_SUGGESTIONS]}
-    suggestions = _suggest_synsets(labels, readings, hints, wordnet)
+    suggestions: dict[int, tuple[str, ...]] = {}
+    if any(hints.values()):
+        for index, lemmas in hints.items():
+            readings[index] = LabelCandidates(find_candidates(lemmas[0], wordnet) if lemmas else ())
+        hint_table = candidate_table(labels, readings, wordnet)
+        ranked = scoring.select_senses(hint_table, labels, readings, weights)
+        suggestions = {index: tuple(names[hint_table.node[row]] for row in ranked[index].candidates) for index in hints}
     has_foreign_words = is_foreign(len(unknown), len(labels))
-    starts = table.label.searchsorted(range(table.count))
     for index, (label, meaning) in enumerate(zip(labels, meanings, strict=True)):
         if not meaning.is_open:
             yield _certain(index, label, meaning, wordnet)
         elif not meaning.words.candidates:
-            yield _unknown(index, label, hints.get(index, ()), suggestions.get(index, ()), wordnet)
+            suggested = suggestions.get(index, ())
+            reason = f"{quote_label(label)} is no {wordnet.part} in {wordnet.title}"
+            if suggested:
+                reason += f"; nearest: {', '.join(hints[index])}; try {suggested[0]}"
+            else:
+                reason += f"; expected {expected_label(wordnet)}"
+            yield Resolution(index, label, None, None, None, "unresolved", None, suggested, (), reason)
         else:
             choice = choices[index]
-            names = tuple(wordnet.taxonomy.names[int(table.node[row])] for row in choice.candidates)
             picked = meaning.words.candidates[int(choice.candidates[0] - starts[index])]
-            how = _resolved_by(picked, len(meaning.words.candidates), wordnet)
-            scores = tuple(round(float(chance), 4) for chance in choice.chances)
             confidence, reason = round(choice.confidence, 4), explanations[index]
             if has_foreign_words:
                 reason += f"; {len(unknown)} of the {len(labels)} labels are unknown to {wordnet.title}:"
                 reason += " this one may be a name, too"
                 confidence = min(confidence, scoring.MAX_UNCERTAIN_CONFIDENCE)
-            yield Resolution(index, label, names[0], None, None, how, confidence, names, scores, reason)
+            synset, wnid, definition = _describe(picked.node, wordnet)
+            ranked_names = tuple(names[table.node[row]] for row in choice.candidates)
+            scores = tuple(round(float(chance), 4) for chance in choice.chances)
+            how = _resolved_by(picked, len(choice.candidates), wordnet)
+            yield Resolution(index, label, synset, wnid, definition, how, confidence, ranked_names, scores, reason)
 
 
 def _resolved_by(picked: Candidate, candidates: int, wordnet: WordNet) -> str:
@@ -271,41 +281,3 @@ def _nearest_lemmas(label: str, wordnet: WordNet) -> tuple[str, ...]:
     if not lemmas and len(words) > 1:
         lemmas = lexicon.nearest_lemmas(words[-1], words=wordnet.words)
     return lemmas
-
-
-def _suggest_synsets(
-    labels: Sequence[str], readings: Sequence[LabelCandidates], hints: Mapping[int, Sequence[str]], wordnet: WordNet
-) -> dict[int, tuple[str, ...]]:
-    """Return the synsets of the nearest spelling of each label with hints, the most probable in this list first."""
-    if not any(hints.values()):
-        return {}
-    filled = list(readings)
-    for index, lemmas in hints.items():
-        filled[index] = LabelCandidates(find_candidates(lemmas[0], wordnet) if lemmas else ())
-    table = candidate_table(labels, filled, wordnet)
-    choices = scoring.select_senses(table, labels, filled, scoring.load_weights(wordnet.part))
-    names = wordnet.taxonomy.names
-    return {index: tuple(names[int(table.node[row])] for row in choices[index].candidates) for index in hints}
-
-
-def _unknown(index: int, label: str, hints: Sequence[str], suggestions: tuple[str, ...], wordnet: WordNet) -> Resolution:
-    reason = f"{quote_label(label)} is no {wordnet.part} in {wordnet.title}"
-    if suggestions:
-        reason += f"; nearest: {', '.join(hints)}; try {suggestions[0]}"
-    else:
-        reason += f"; expected {expected_label(wordnet)}"
-    return Resolution(index, label, None, None, None, "unresolved", None, suggestions, (), reason)
-
-
-def _with_definitions(resolutions: Sequence[Resolution], wordnet: WordNet) -> list[Resolution]:
-    """Return resolutions with the ids and definitions of their synsets."""
-    graph = wordnet.taxonomy
-    nodes = [None if row.synset is None else graph.node(row.synset) for row in resolutions]
-    definitions = iter(wordnet.definitions([node for node in nodes if node is not None]))
-    described = []
-    for row, node in zip(resolutions, nodes, strict=True):
-        if node is None:
-            described.append(row)
-        else:
-            described.append(replace(row, wnid=graph.wnid(node), definition=next(definitions)))
-    return described
