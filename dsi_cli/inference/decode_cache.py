@@ -203,13 +203,14 @@ def _allocate_rows(
 ) -> Row | None:
     """Return an empty array for all rows, in memory or in a file; None if they are too large."""
     size = row.nbytes * count
+    shown_size = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
     shape = (count, *row.shape)
     if size <= in_memory_below:
-        announce(f"{_bytes(size)} of decoded images, in memory")
+        announce(f"{shown_size} of decoded images, in memory")
         return np.empty(shape, dtype=row.dtype)
     if scratch is None or size > at_most or shutil.disk_usage(scratch).free < 2 * size:
         return None
-    announce(f"{_bytes(size)} of decoded images, in a temporary file")
+    announce(f"{shown_size} of decoded images, in a temporary file")
     try:
         with tempfile.TemporaryFile(dir=scratch) as file:  # the mapping keeps it alive
             # Reserve the disk space if possible, because writing to a mapping on a full disk kills the process.
@@ -220,15 +221,3 @@ def _allocate_rows(
             return np.memmap(file, dtype=row.dtype, mode="r+", shape=shape)
     except OSError:
         return None  # a quota was exceeded, or another process filled the disk
-
-
-def _bytes(size: int) -> str:
-    """Return a size in human-readable units.
-
-    >>> _bytes(2_300_000_000), _bytes(7_840)
-    ('2.3 GB', '7.8 kB')
-    """
-    for scale, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}"
-    return f"{size} bytes"

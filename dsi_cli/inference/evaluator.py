@@ -48,50 +48,39 @@ def tensor_of(outputs: Any) -> torch.Tensor:
     return outputs
 
 
-class Features:
-    """The inputs of the classifier module, recorded by a forward hook while a model runs."""
+@contextmanager
+def record_inputs(model: torch.nn.Module, head: str | None) -> Iterator[list[torch.Tensor]]:
+    """Yield a list that receives the inputs of the classifier module when the model runs; it stays empty without a head."""
+    inputs: list[torch.Tensor] = []
+    if head is None:
+        yield inputs
+        return
+    if isinstance(model, torch.jit.ScriptModule):
+        message = "features within TorchScript are not accessible; give the model's Python code with --model"
+        raise UsageError(message, code="torchscript-features")
 
-    def __init__(self, model: torch.nn.Module, head: str | None) -> None:
-        self.head = head
-        self._inputs: torch.Tensor | None = None
-        self._hook: Any = None
-        if head is not None:
-            if isinstance(model, torch.jit.ScriptModule):
-                message = "features within TorchScript are not accessible; give the model's Python code with --model"
-                raise UsageError(message, code="torchscript-features")
-            self._module = model.get_submodule(head)
+    def record(_module: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        inputs[:] = [arguments[0] if arguments else next(iter(named.values()))]
 
-    def __enter__(self) -> Features:
-        if self.head is not None:
-            self._hook = self._module.register_forward_pre_hook(self._record, with_kwargs=True)
-        return self
+    hook = model.get_submodule(head).register_forward_pre_hook(record, with_kwargs=True)
+    try:
+        yield inputs
+    finally:
+        hook.remove()
 
-    def __exit__(self, *_error: object) -> None:
-        if self._hook is not None:
-            self._hook.remove()
 
-    def _record(self, _module: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        self._inputs = arguments[0] if arguments else next(iter(named.values()))
-
-    def read(self, outputs: torch.Tensor | None, rows: int) -> NDArray[np.float64] | None:
-        """Return the features ``(rows, d)`` of the last batch; None without ``outputs`` and without a head."""
-        tensor = outputs if outputs is not None else self._inputs
-        if tensor is None:
-            if self.head is not None:
-                message = f"the model does not call its classifier {self.head}: its features are not accessible"
-                raise UsageError(message, code="head-not-called", head=self.head)
-            return None
-        self._inputs = None
-        if tensor.dim() == 4:
-            tensor = tensor.mean((2, 3))
-        if tensor.dim() != 2 or len(tensor) != rows:
-            shape = tuple(tensor.shape)
-            message = f"the features have shape {shape}; expected (batch, width), one row per sample"
-            raise UsageError(message, code="feature-shape", shape=shape)
-        features: NDArray[np.float64] = tensor.cpu().double().numpy()
-        if not np.isfinite(features).all():
-            raise UnreadableError("the model's features are NaN or infinite", code="features-not-finite")
-        return features
+def feature_array(tensor: torch.Tensor, rows: int) -> NDArray[np.float64]:
+    """Return features ``(rows, d)`` as a finite array; those of feature maps are their means over the positions."""
+    if tensor.dim() == 4:
+        tensor = tensor.mean((2, 3))
+    if tensor.dim() != 2 or len(tensor) != rows:
+        shape = tuple(tensor.shape)
+        message = f"the features have shape {shape}; expected (batch, width), one row per sample"
+        raise UsageError(message, code="feature-shape", shape=shape)
+    features: NDArray[np.float64] = tensor.cpu().double().numpy()
+    if not np.isfinite(features).all():
+        raise UnreadableError("the model's features are NaN or infinite", code="features-not-finite")
+    return features
 
 
 @dataclass(frozen=True)
@@ -168,10 +157,20 @@ class Evaluator:
         _log.debug("%d samples on %s, torch %s", len(split.targets), self.device, torch.__version__)
         order = np.argsort(split.targets, kind="stable") if templates else np.arange(len(split.targets))
         accumulator = _Accumulator(split, classes, seed, equal_samples, has_classifier=has_classifier)
-        with Features(self.model, head if templates and has_classifier else None) as features:
+        recorded_head = head if templates and has_classifier else None
+        with record_inputs(self.model, recorded_head) as inputs:
             for rows, outputs in self._passes(split, order):
-                logits = self._logits(outputs, (len(rows), classes), kept) if has_classifier else None
-                accumulator.add(rows, logits, features.read(None if has_classifier else outputs, len(rows)))
+                logits = features = None
+                if not has_classifier:
+                    features = feature_array(outputs, len(rows))
+                else:
+                    logits = self._logits(outputs, (len(rows), classes), kept)
+                    if recorded_head is not None:
+                        if not inputs:
+                            message = f"the model does not call its classifier {head}: its features are not accessible"
+                            raise UsageError(message, code="head-not-called", head=head)
+                        features = feature_array(inputs.pop(), len(rows))
+                accumulator.add(rows, logits, features)
                 progress(len(rows))
         return accumulator.result(self._class_vectors(head, kept) if templates else None)
 
