@@ -61,7 +61,16 @@ def confusion(
     with _evaluation_mode(model, batches), torch.no_grad():
         for batch in batches:
             outputs, targets = run(batch)
-            counts += torch.bincount(_cells(tensor_of(outputs), targets, classes), minlength=len(counts)).to(counts.device)
+            logits = tensor_of(outputs)
+            if not isinstance(targets, torch.Tensor) or logits.shape != (len(targets), classes) or targets.dim() != 1:
+                shapes = f"outputs {tuple(logits.shape)} and targets {tuple(getattr(targets, 'shape', ()))}"
+                raise UsageError(
+                    f"{shapes}; expected (batch, {classes}) and (batch,): images, classes", code="invalid-batch"
+                )
+            # Count in one cell per pair of classes, and invalid samples in the last cell, without waiting for the device.
+            is_invalid = (targets < 0) | (targets >= classes) | logits.isnan().any(1)
+            cells = torch.where(is_invalid, classes * classes, targets.long() * classes + logits.argmax(1))
+            counts += torch.bincount(cells, minlength=len(counts)).to(counts.device)
     if counts[-1]:
         message = f"{int(counts[-1])} samples have a target outside 0 to {classes - 1}, or NaN for an output"
         raise UnreadableError(message, code="invalid-targets")
@@ -116,18 +125,6 @@ def split(batch: Any) -> tuple[Any, Any]:
         f"a validation batch is a {type(batch).__name__}; expected (images, targets) or a mapping with {TARGET_KEYS[0]!r}",
         code="invalid-batch",
     )
-
-
-def _cells(logits: torch.Tensor, targets: torch.Tensor, classes: int) -> torch.Tensor:
-    """Return the index of each sample's cell in the flat matrix; ``classes ** 2`` for an invalid sample.
-
-    The function does not synchronise with the device.
-    """
-    if not isinstance(targets, torch.Tensor) or logits.shape != (len(targets), classes) or targets.dim() != 1:
-        shapes = f"outputs {tuple(logits.shape)} and targets {tuple(getattr(targets, 'shape', ()))}"
-        raise UsageError(f"{shapes}; expected (batch, {classes}) and (batch,): images, classes", code="invalid-batch")
-    is_invalid = (targets < 0) | (targets >= classes) | logits.isnan().any(1)
-    return torch.where(is_invalid, classes * classes, targets.long() * classes + logits.argmax(1))
 
 
 @contextmanager

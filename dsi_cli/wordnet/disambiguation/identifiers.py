@@ -66,7 +66,11 @@ def look_up_id(text: str, wordnet: WordNet | None = None) -> Meaning | None:
     is_id = is_wnid(key)
     letter = name["kind"] if name else key[:1]
     if (is_id or name or _OTHER_ID.fullmatch(key)) and letter != PARTS[wordnet.part]:
-        return Meaning("unresolved", reason=_reason_other_part(text, letter, wordnet))
+        other = _PART_NAMES[letter]
+        reason = f"{quote_label(text)} is no {wordnet.part} but a {other}; add --pos {other}"
+        if other not in PARTS:
+            reason = f"{quote_label(text)} is no {wordnet.part}; only nouns and verbs have a taxonomy"
+        return Meaning("unresolved", reason=reason)
     if is_id:
         node = wordnet.taxonomy.node(key)
         if node is not None:
@@ -80,13 +84,6 @@ def look_up_id(text: str, wordnet: WordNet | None = None) -> Meaning | None:
         return Meaning("synset", nodes[sense - 1])
     senses = count(len(nodes), f"{wordnet.part} sense")
     return Meaning("unresolved", reason=f"{quote_label(text)} is not in {wordnet.title}, which has {senses} of that word")
-
-
-def _reason_other_part(text: str, letter: str, wordnet: WordNet) -> str:
-    reason, other = f"{quote_label(text)} is no {wordnet.part}", _PART_NAMES[letter]
-    if other not in PARTS:
-        return f"{reason}; only nouns and verbs have a taxonomy"
-    return f"{reason} but a {other}; add --pos {other}"
 
 
 def reason_unusable(label: str, wordnet: WordNet) -> str | None:
