@@ -1,22 +1,28 @@
-"""Collect the evaluation results of all runs on all splits: choose the source of each, and make those that are missing."""
+"""Collect the evaluation results of all runs on all splits: choose the source of each, and make those that are missing.
+
+On a Ray cluster, neither models nor images are sent. Each process gets the options, builds the model and decodes the images
+once for all its checkpoints. The data must be the same there; it is compared by the names, sizes and times of its files.
+"""
 
 from __future__ import annotations
 
+import platform
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import repeat
 from math import sqrt
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.evaluation import from_file
-from dsi_cli.analysis.evaluation.dataset_cache import DatasetCache, Say
-from dsi_cli.analysis.evaluation.from_model import ModelPredictions, model_for_run
-from dsi_cli.analysis.evaluation.ray_worker import EvaluationJob, EvaluationWorker, lost_result
-from dsi_cli.analysis.evaluation.stored import EvaluationStore, PredictionSource
+from dsi_cli.analysis.evaluation.from_model import DatasetCache, LoadedModel, ModelPredictions, Say, model_for_run
+from dsi_cli.analysis.evaluation.stored import EvaluationStore, PredictionSource, evaluate_or_reason
 from dsi_cli.analysis.option_groups.groups import SPLITS
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
@@ -25,6 +31,7 @@ from dsi_cli.analysis.tables.curves import Row
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES
 from dsi_cli.engines import Engine
+from dsi_cli.errors import UsageError
 from dsi_cli.inference.preprocess import Preprocessing
 from dsi_cli.predictions import files
 from dsi_cli.predictions.files import PredictionFile, shorten_epochs
@@ -32,9 +39,15 @@ from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.store import layout
 from dsi_cli.store.schema import TYPICALITY, TYPICALITY_HISTOGRAM, Table
 
+Job = tuple[int, Record]
+"""The index of an `EvaluationJob`, and a checkpoint."""
+Outcome = tuple[EvaluationResult | str, tuple[str, ...]]
+"""A result or the reason why there is none, and messages for the user."""
 ReportProgress = Callable[[str, int, int], None]
 """Takes a stage in words, the number of things done, and their total."""
 STAGE = "running the model on images"
+READABLE_PARTS = 3
+"""The number of parts of `_provenance_parts` that can be shown to the user."""
 
 
 @dataclass
@@ -211,6 +224,80 @@ def _sources(
     return sources, warnings
 
 
+@dataclass(frozen=True)
+class EvaluationJob:
+    """One run on one split, as it is sent to other processes."""
+
+    run: RunCheckpoints
+    labels: ClassLabels
+    split: str
+    targets: NDArray[np.int64]
+    equal_samples: NDArray[np.int64] | None
+    data_id: str
+    has_fitted: bool
+
+    @classmethod
+    def of(cls, source: ModelPredictions) -> EvaluationJob:
+        """Return the job of a source."""
+        model, data_id = source.model, source.data.samples[source.split].id
+        splits = source.split, source.targets, source.equal_samples
+        return cls(model.run, model.labels, *splits, data_id, model.has_fitted)
+
+
+@dataclass
+class EvaluationWorker:
+    """A callable that makes the results of some jobs, and collects messages for the user."""
+
+    jobs: Sequence[EvaluationJob]
+    options: Options
+    tasks_per_machine: int
+    """The number of workers that share the memory of a machine."""
+    _notes: list[str] = field(default_factory=list)
+    _sources: dict[int, ModelPredictions] = field(default_factory=dict)
+
+    def __call__(self, job: Job) -> Outcome:
+        """Return the result of a checkpoint, or the reason why there is none."""
+        index, record = job
+        source = self._source(index)
+        result = evaluate_or_reason(source, record)
+        notes, self._notes[:] = tuple(self._notes), []
+        return result, notes
+
+    def _source(self, index: int) -> ModelPredictions:
+        if index in self._sources:
+            return self._sources[index]
+        job = self.jobs[index]
+        if self._data.samples[job.split].id != job.data_id:
+            raise UsageError(
+                f"{platform.node()}, a node of the cluster, has different {job.split} data at the same path; put the data"
+                " where every node sees it, or copy it with the times of its files",
+                code="other-data",
+                split=job.split,
+            )
+        # Both splits of a run share its model.
+        models = [source.model for other, source in self._sources.items() if self.jobs[other].run.name == job.run.name]
+        if models:
+            model = models[0]
+        else:
+            model = LoadedModel(job.run, job.labels, self.options, self._notes.append)
+            model.has_fitted = job.has_fitted
+        self._sources[index] = ModelPredictions(
+            job.split, self._data, model, job.targets, None, lambda _: None, job.equal_samples
+        )
+        return self._sources[index]
+
+    @cached_property
+    def _data(self) -> DatasetCache:
+        evaluation = replace(self.options.evaluation, download=False)  # the calling process has downloaded the data
+        temporary = Path(tempfile.gettempdir())
+        data = DatasetCache(evaluation, temporary, self._notes.append, lambda *_: None, shares=self.tasks_per_machine)
+        try:
+            data.open()
+        except UsageError as error:
+            raise UsageError(f"{platform.node()}, a node of the cluster: {error}", code=error.code) from None
+        return data
+
+
 def _results_from_cluster(
     jobs: Sequence[tuple[EvaluationStore, Record]], progress: ImageProgress, engine: Engine
 ) -> Iterator[EvaluationResult | str | None]:
@@ -234,7 +321,7 @@ def _results_from_cluster(
     worker = EvaluationWorker(
         [EvaluationJob.of(source) for source in sources], sources[0].model.options, engine.tasks_a_machine()
     )
-    results = engine.map_whole(worker, [job for job in sent if job is not None], lost_result)
+    results = engine.map_whole(worker, [job for job in sent if job is not None], lambda _job, reason: (reason, ()))
     shown_notes: set[str] = set()
     for job in sent:
         if job is None:
@@ -248,10 +335,6 @@ def _results_from_cluster(
                 source.data.say(note)
         progress.add(source.images)
         yield result
-
-
-READABLE_PARTS = 3
-"""The number of parts of `_provenance_parts` that can be shown to the user."""
 
 
 def _mixed_sources_warning(store: EvaluationStore, run: RunCheckpoints) -> str | None:
