@@ -33,11 +33,11 @@ from dsi_cli.metrics.prepared import PairValues, PreparedMatrix
 Csm = NDArray[np.floating[Any]]
 SSIM_PERMUTATIONS = 200
 """The default number of random relabellings for the chance level of ``ssim``."""
-MIN_SHIFTED_CLASSES, SHIFTS = 60, 20
+MIN_SHIFTED_CLASSES, SHIFTS = 80, 20
 """With so many classes or more, each random relabelling for ``ssim`` is also shifted along the display order, which gives 20.
 Their windows are computed once, and their deviation is as precise as that of independent relabellings (docs/method.md)."""
-MIN_THINNED_CLASSES, THINNED_STEP = 60, 3
-"""With so many classes or more, every third window is used for the chance level of ``ssim``, down and across."""
+MIN_THINNED_CLASSES, THINNED_STEP = 60, 4
+"""With so many classes or more, every fourth window is used for the chance level of ``ssim``, down and across."""
 MAX_DEFAULT_CLASSES = 256
 """With more classes, the chance level of ``ssim`` and the draws of a comparison are computed on request only."""
 PIXELS_PER_BATCH = 1 << 18

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -95,13 +96,23 @@ def geometry_and_spectrum(weight: NDArray[np.floating[Any]]) -> tuple[HeadGeomet
     below rounding. Parameters and errors are those of `head_geometry`.
     """
     rows = as_rows(np.asarray(weight))
-    centred = centre(rows)
-    raw_squares, squares = _squared_singular_values(rows), _squared_singular_values(centred)
+    scale = float(np.abs(rows).max()) or 1.0
+    rows = rows / scale
+    centred, mean = centre(rows), rows.mean(axis=0)
+
+    # One product of the centred vectors is enough, because that of the vectors themselves follows from it.
+    if len(rows) <= rows.shape[1]:
+        product, shift = centred @ centred.T, centred @ mean
+        raw_product = product + shift[:, None] + shift + mean @ mean
+    else:
+        product = centred.T @ centred
+        raw_product = product + len(rows) * np.outer(mean, mean)
+    raw_squares, squares = _squared_singular_values(raw_product), _squared_singular_values(product)
     geometry = HeadGeometry(
-        *_ranks(raw_squares), norm_variation(rows), *_ranks(squares), norm_variation(centred), *_angles(centred)
+        *_ranks(raw_squares), norm_variation(rows), *_ranks(squares), norm_variation(centred), *_angles(centred, product)
     )
     spectrum = np.zeros(min(len(rows) - 1, rows.shape[1]))
-    spectrum[: len(squares)] = np.sqrt(squares[::-1])
+    spectrum[: len(squares)] = scale * np.sqrt(squares[::-1])
     return geometry, spectrum
 
 
@@ -142,8 +153,7 @@ def angles_of_units(first: Float64s, second: Float64s) -> Float64s:
     result: Float64s = np.degrees(
         2 * np.arctan2(np.linalg.norm(first - second, axis=1), np.linalg.norm(first + second, axis=1))
     )
-    has_direction = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1) > 0
-    result[~has_direction] = np.nan
+    result[~(first.any(axis=1) & second.any(axis=1))] = np.nan
     return result
 
 
@@ -193,10 +203,9 @@ def random_heads(classes: int, features: int) -> RandomHeads:
     return RandomHeads(means, deviations, np.mean(shares, axis=0), np.std(shares, axis=0, ddof=1))
 
 
-def _squared_singular_values(rows: Float64s) -> Float64s:
-    """Return the squared singular values above rounding in rising order; empty if all rows are zero."""
-    narrow = rows if len(rows) <= rows.shape[1] else rows.T
-    squares = np.linalg.eigvalsh(narrow @ narrow.T)
+def _squared_singular_values(product: Float64s) -> Float64s:
+    """Return the squared singular values above rounding in rising order, from the product of the rows or of the columns."""
+    squares = np.linalg.eigvalsh(product)
     above: Float64s = squares[squares > max(squares[-1], 0.0) * len(squares) * np.finfo(np.float64).eps]
     return above
 
@@ -210,22 +219,32 @@ def _ranks(squares: Float64s) -> tuple[float | None, float | None]:
     return float(np.exp(-(shares * np.log(shares)).sum())), float(squares.sum() / squares[-1])
 
 
-def _angles(centred: Float64s) -> tuple[float | None, float | None]:
-    """Return the mean deviation of the cosines from those of a simplex, and their standard deviation."""
-    unit = unit_rows(centred)
-    unit = unit[np.linalg.norm(unit, axis=1) > 0]
-    count = len(unit)
+def _angles(centred: Float64s, product: Float64s) -> tuple[float | None, float | None]:
+    """Return the mean deviation of the cosines from those of a simplex, and their standard deviation.
+
+    Parameters
+    ----------
+    product : the product of the rows ``(C, C)``, or of the columns ``(d, d)`` if there are fewer
+    """
+    norms = np.linalg.norm(centred, axis=1)
+    kept = norms > 0
+    count = int(kept.sum())
     if count < 2:
         return None, None
+    unit = centred[kept] / norms[kept, None]
     # The sum of all squared cosines follows from the smaller product.
-    narrow = unit if count <= unit.shape[1] else unit.T
-    product = narrow @ narrow.T
+    blocks: Iterable[Float64s]
+    if len(product) == len(centred):
+        product = product[np.ix_(kept, kept)] / np.outer(norms[kept], norms[kept])
+        blocks = [product]
+    else:
+        product = unit.T @ unit
+        blocks = (unit[at : at + BLOCK_ROWS] @ unit.T for at in range(0, count, BLOCK_ROWS))
     pairs = count * (count - 1)
     mean = (float((unit.sum(axis=0) ** 2).sum()) - count) / pairs
     spread = float(np.sqrt(max((float(np.vdot(product, product)) - count) / pairs - mean**2, 0.0)))
     if count > MAX_PAIRED_CLASSES:
         return None, spread
     ideal = 1 / (count - 1)
-    blocks = [product] if narrow is unit else (unit[at : at + BLOCK_ROWS] @ unit.T for at in range(0, count, BLOCK_ROWS))
     total = sum(float(np.abs(block + ideal).sum()) for block in blocks)
     return max((total - count * (1 + ideal)) / pairs, 0.0), spread

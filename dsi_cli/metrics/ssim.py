@@ -85,10 +85,13 @@ def shifted_ssim(x: Values, y: Values, shifts: Sequence[int], step: int) -> NDAr
     Parameters
     ----------
     shifts : the first row and column of each part, multiples of ``step``
-    step : the distance of the windows that are used, down and across. With 3, the deviation over relabellings of 100 classes
-        differs by less than 1 % from that of all windows.
+    step : the distance of the windows that are used, down and across. With 4, the deviation over relabellings of 100 classes
+        differs by less than 2 % from that of all windows.
     """
-    x_means, xx_means, y_means, yy_means = (window_means(image, step) for image in (x, x * x, y, y * y))
+    # The means and variances of the windows, of the larger images for all parts at once
+    x_means, x_squares, y_means, y_squares = (window_means(image, step) for image in (x, x * x, y, y * y))
+    x_variances, y_variances = x_squares - x_means * x_means, y_squares - y_means * y_means
+    x_squares, y_squares = x_means * x_means, y_means * y_means
     (rows, _, columns), (down, _, across) = y.shape, y_means.shape
     products = np.empty((rows, x.shape[1], columns), dtype=x.dtype)
     values = []
@@ -96,8 +99,11 @@ def shifted_ssim(x: Values, y: Values, shifts: Sequence[int], step: int) -> NDAr
         first = shift // step
         part = np.s_[first : first + down, :, first : first + across]
         np.multiply(x[shift : shift + rows, :, shift : shift + columns], y, out=products)
-        x_part, xx_part = np.ascontiguousarray(x_means[part]), np.ascontiguousarray(xx_means[part])
-        index = _ssim_index(x_part, xx_part, y_means, yy_means, window_means(products, step))
+        means = x_means[part] * y_means
+        index = 2 * (window_means(products, step) - means) + K2**2
+        index *= 2 * means + K1**2
+        index /= x_squares[part] + (y_squares + K1**2)
+        index /= x_variances[part] + (y_variances + K2**2)
         values.append(np.einsum("ijk->j", index, dtype=np.float64) / (down * across))
     return np.concatenate(values)
 

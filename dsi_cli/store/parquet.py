@@ -137,9 +137,15 @@ def padded(matrix: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
     return whole
 
 
+def by_class(table: pa.Table) -> pa.Table:
+    """Return a table in order of ``class_index``, which a table that dsi wrote has already."""
+    indices = table.column("class_index").to_numpy()
+    return table if (indices[1:] > indices[:-1]).all() else table.sort_by("class_index")
+
+
 def to_rows(table: pa.Table, column: str) -> NDArray[Any]:
     """Return a list column as rows ``(R, width)`` in order of ``class_index``; raise `OutputError` if their lengths differ."""
-    table = table.sort_by("class_index")
+    table = by_class(table)
     flat: NDArray[Any] = table.column(column).combine_chunks().flatten().to_numpy(zero_copy_only=False)
     if not len(table) or len(flat) % len(table):
         raise OutputError(f"{len(table)} rows with {len(flat)} values in total are not a matrix", code="damaged-table")

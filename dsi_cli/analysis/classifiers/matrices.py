@@ -171,7 +171,7 @@ class MatrixWriter:
         """Return the stored head of a checkpoint; None if it is not stored."""
         if not self._is_stored(record, WEIGHT):
             return None
-        table = parquet.read(self._path(record, WEIGHT)).sort_by("class_index")
+        table = parquet.by_class(parquet.read(self._path(record, WEIGHT)))
         bias = None
         if "bias" in table.column_names and not table["bias"].null_count:
             bias = table["bias"].to_numpy().astype(np.float32)
