@@ -469,7 +469,7 @@ def test_evaluate_killed_is_continued(make_own, tmp_path, few, evaluate, evaluat
     command = [sys.executable, "-m", "dsi_cli", "analyze", run.folder, "-o", out, "--test", few, *QUICK, *options]
     process = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     first = out / "confusions" / "own" / "test" / "0.parquet"
-    until = time.monotonic() + 60
+    until = time.monotonic() + 200
     while not first.exists() and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
