@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints import epochs, head, head_weight, layers, trainers, training_logs
 from dsi_cli.checkpoints.candidates import DETECTOR, HeadCandidate, rank_candidates
 from dsi_cli.checkpoints.discovery import CheckpointFile, printable
-from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
+from dsi_cli.checkpoints.file_access import RandomAccessFile, read_json_or_none
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, CheckpointContent, open_content
 from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.tensors import Tensor, itemsize
@@ -35,7 +34,6 @@ FRESH_SECONDS = 3600
 """An incomplete file is ``pending`` if it was modified within this time. Otherwise nobody is writing it, and it is ``failed``."""
 MAX_CLASSES = 46_340
 """The matrix of more classes has more values than a Parquet list column can count."""
-_MAX_JSON_BYTES = 16 << 20
 MAX_NAME_LENGTH = 4096
 """The maximum number of characters in the head's name, which is stored in a table. No network has longer names."""
 _CLASS_NAME_KEYS = ("class_to_idx", "classes", "class_names")
@@ -224,13 +222,7 @@ def list_tensors(path: Place) -> list[tuple[str, Tensor, str]]:
 
 def find_sibling_json(file: CheckpointFile, name: str) -> Any:
     """Return a JSON file in the checkpoint's step folder, or else in its run's folder, as plain data; None if it is unusable."""
-    path = (file.step_folder or file.folder) / name
-    try:
-        if not path.is_file() or path.stat().st_size > _MAX_JSON_BYTES:
-            return None
-        return parse_json(path.read_bytes() if isinstance(path, Path) else path.read_shared())
-    except (OSError, ValueError, RecursionError):
-        return None
+    return read_json_or_none((file.step_folder or file.folder) / name)
 
 
 def _describe(record: Record, file: CheckpointFile, tree: Any, saved_epoch: trainers.SavedEpoch | None) -> Record:
@@ -383,7 +375,13 @@ def _adapted_head(
         rows = head_weight.head_rows(base, chosen)
         has_base_bias = trainers.as_dict(config).get("bias", "none") == "none"
         bias = head_weight.head_bias(base, chosen, len(rows)) if has_base_bias else None
-    return chosen, head_weight.adapted_rows(rows, chosen.name, content, config), bias
+    # Add the adapter's change, if it changes the head.
+    layer = f"base_model.model.{chosen.name.removesuffix('.weight')}"
+    down, up = content.tree.get(f"{layer}.lora_A.weight"), content.tree.get(f"{layer}.lora_B.weight")
+    if down is not None and up is not None:
+        scale = head_weight.lora_scale(config, chosen.name, down.shape[0])
+        rows = head_weight.apply_change(rows, content.read(up), content.read(down), scale)
+    return chosen, rows, bias
 
 
 def _check_rows(record: Record, rows: NDArray[np.float32]) -> ScanResult:

@@ -34,6 +34,7 @@ _REQUESTS_BEFORE_GROWTH = 8
 """The number of requests after which the reader seems to visit all items, so that each request reads more."""
 _MAX_CACHED_BYTES = 8 << 20
 """The maximum size of cached ranges, in addition to the last one."""
+_MAX_JSON_BYTES = 16 << 20
 MAX_JSON_VALUES = 1_000_000
 """The maximum number of commas and opening brackets, because one byte of text can take fifty bytes of memory once parsed."""
 
@@ -278,6 +279,16 @@ def parse_json(data: bytes) -> Any:
     if sum(map(data.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
         raise ValueError(f"the JSON text has more than {MAX_JSON_VALUES} values")
     return json.loads(data)
+
+
+def read_json_or_none(path: Place) -> Any:
+    """Return the value of a JSON file of at most 16 MiB, or None if it cannot be read."""
+    try:
+        if not path.is_file() or path.stat().st_size > _MAX_JSON_BYTES:
+            return None
+        return parse_json(path.read_bytes() if isinstance(path, Path) else path.read_shared())
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def parse_json_or_none(data: bytes) -> Any:

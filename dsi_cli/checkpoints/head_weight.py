@@ -33,7 +33,6 @@ from dsi_cli.remote.locations import Place
 _ROWS_AT_ONCE = 4096
 """The number of rows whose squares are in memory at a time."""
 CONFIG_FILE = "adapter_config.json"
-_PREFIX = "base_model.model."
 
 
 def head_rows(content: CheckpointContent, head: Head, adapter_config: Any = None) -> NDArray[np.float32]:
@@ -194,19 +193,6 @@ def open_base_model(adapter: Place, config: Any, stack: ExitStack) -> Checkpoint
         code="no-base-model",
         base_model=name,
     )
-
-
-def adapted_rows(rows: NDArray[np.float32], weight: str, adapter: CheckpointContent, config: Any) -> NDArray[np.float32]:
-    """Return a weight of the base model with the adapter's change, if the adapter changes it.
-
-    Raise `NoHeadError` if dsi cannot compute the change (DoRA, a rank for each layer), or the shapes do not fit.
-    """
-    layer = f"{_PREFIX}{weight.removesuffix('.weight')}"
-    down, up = adapter.tree.get(f"{layer}.lora_A.weight"), adapter.tree.get(f"{layer}.lora_B.weight")
-    if down is None or up is None:
-        return rows
-    scale = lora_scale(config, weight, down.shape[0])
-    return apply_change(rows, adapter.read(up), adapter.read(down), scale)
 
 
 def lora_scale(config: Any, weight: str, rank: int) -> float:

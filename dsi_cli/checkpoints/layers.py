@@ -130,10 +130,7 @@ def layers_of(groups: Sequence[NestedStateDict]) -> list[Layer]:
 
 
 def _orient_square_weights(layers: list[Layer]) -> list[Layer]:
-    """Return the layers with square weights transposed or refused, if other layers store their outputs as columns.
-
-    The shape of the bias shows the axis of the outputs only if a weight is not square.
-    """
+    """Return the layers with square weights transposed or refused, if other layers store their outputs as columns."""
     linear = [layer for layer in layers if layer.kind == "matrix" and layer.has_bias]
     transposed = [layer.is_transposed for layer in linear if layer.width_in != layer.width_out]
     if not any(transposed):
@@ -312,27 +309,17 @@ def _find_weight(tensors: Mapping[str, Tensor]) -> tuple[str, Factors, str | Non
 
 def _plain_or_adapted(weight: str, tensors: Mapping[str, Tensor]) -> tuple[str, Factors, str | None]:
     """Return a weight that is stored directly; an adapter or a scale may change it."""
-    scale = _scale_of_rows(weight, tensors)
-    if scale is not None:
-        return (
-            weight,
-            Factors(),
-            f"is scaled by the parameter {scale!r} next to it, in a way that the file does not contain",
-        )
-    if "lora_A" in tensors and "lora_B" in tensors and "lora_magnitude_vector" not in tensors:
-        return weight, Factors(LORA, {"down": tensors["lora_A"], "up": tensors["lora_B"]}), None
-    is_adapted = any(name.startswith("lora_") for name in tensors)
-    return weight, Factors(), _ADAPTED if is_adapted else None
-
-
-def _scale_of_rows(weight: str, tensors: Mapping[str, Tensor]) -> str | None:
-    """Return the name of a parameter that scales each row of a weight (the gain of weight standardisation), or None."""
+    # A parameter may scale each row (the gain of weight standardisation).
     rows = tensors[weight].shape[-1 if weight == "kernel" else 0]
     for name, tensor in tensors.items():
         is_scale = not name.startswith(("bias", "weight", "kernel"))
         if is_scale and rows > 1 and prod(tensor.shape) == rows == tensor.shape[0]:
-            return name
-    return None
+            refusal = f"is scaled by the parameter {name!r} next to it, in a way that the file does not contain"
+            return weight, Factors(), refusal
+    if "lora_A" in tensors and "lora_B" in tensors and "lora_magnitude_vector" not in tensors:
+        return weight, Factors(LORA, {"down": tensors["lora_A"], "up": tensors["lora_B"]}), None
+    is_adapted = any(name.startswith("lora_") for name in tensors)
+    return weight, Factors(), _ADAPTED if is_adapted else None
 
 
 def _parametrised(tensors: Mapping[str, Tensor], names: Sequence[str]) -> tuple[str, Factors, str | None] | None:
@@ -360,7 +347,7 @@ def _unwrapped(path: str) -> tuple[str, ...]:
     """Return the parts of a module's path without the names of wrappers at its beginning."""
     parts = path.split(".") if path else []
     while len(parts) > 1 and parts[0] in _WRAPPERS:
-        parts = parts[1:]
+        del parts[0]
     return tuple(parts)
 
 
@@ -429,10 +416,7 @@ def _parallel_to(layer: Layer, unused: Sequence[Layer]) -> list[int]:
 
 
 def _own_parameters_last(layers: Sequence[Layer]) -> list[Layer]:
-    """Return the layers with a module's own parameters after those of its submodules.
-
-    A state dict begins with a module's own parameters, wherever ``forward()`` uses them.
-    """
+    """Return the layers with a module's own parameters, which come first in a state dict, after those of its submodules."""
     end: dict[tuple[object, ...], int] = {}
     for layer in layers:
         for length in range(len(layer.module)):

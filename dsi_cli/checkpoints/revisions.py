@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from math import floor
 from pathlib import Path
 from typing import Any
 
 from dsi_cli.checkpoints import epochs, folders
 from dsi_cli.checkpoints.epochs import EpochAndStep, NameNumbers, natural_key, numbers_in_names
-from dsi_cli.checkpoints.file_access import parse_json
+from dsi_cli.checkpoints.file_access import read_json_or_none
 from dsi_cli.checkpoints.folders import FolderContents, Folders
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import NothingToAnalyseError, count
@@ -24,7 +23,6 @@ _EPOCH_IN_TITLE = re.compile(r"(?<![a-z])epochs?[\W_]{0,3}(\d{1,9})(?!\d)", re.I
 _STEP_IN_TITLE = re.compile(r"(?<![a-z])(?:steps?|iter(?:ation)?s?|checkpoint)[\W_]{0,3}(\d{1,9})(?!\d)", re.IGNORECASE)
 _FINAL_TITLE = re.compile(r"end of training|model save|best", re.IGNORECASE)
 """Titles of commits whose weights may be those of an earlier epoch than their metadata state."""
-_MAX_STATE_BYTES = 16 << 20
 _MAX_STEP = 10**9
 
 
@@ -86,11 +84,7 @@ def _contents(revisions: Sequence[Version], *, are_commits: bool) -> FolderConte
             have_state.append(state_tag is not None and state_tag not in seen)
         last_state = last_state if state_tag is None else state
         seen.add(state_tag)
-    log: object = None
-    if last_state is not None:
-        with suppress(OSError, ValueError, RecursionError):
-            if last_state.stat().st_size <= _MAX_STATE_BYTES:
-                log = as_dict(parse_json(last_state.read_bytes())).get("log_history")
+    log = None if last_state is None else as_dict(read_json_or_none(last_state)).get("log_history")
     contents.moments = _moments(texts, have_state, log if isinstance(log, list) else [], are_commits=are_commits)
     return contents
 

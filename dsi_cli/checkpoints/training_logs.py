@@ -202,14 +202,13 @@ def _rows_of_scalars(scalars: Scalars) -> list[dict[str, Any]]:
 
 
 def _require_epochs(steps: list[int], curves: Scalars) -> None:
+    """Raise `UnreadableError` unless the steps are consecutive and each curve, one of them of the test split, has all of them."""
     is_consecutive = steps[0] in (0, 1) and steps == list(range(steps[0], steps[-1] + 1))
-    is_complete = {tag: set(steps[1:]) <= set(values) for tag, values in curves.items()}
-    if is_consecutive and all(is_complete.values()) and any(tag in _TEST_COLUMNS for tag in curves):
-        return
-    problem = "its steps are not epochs"
-    if is_consecutive and any(is_complete[tag] for tag in curves if tag in _TEST_COLUMNS):
-        problem = "its curves have different steps"
-    raise UnreadableError(f"{problem}, and no tag 'epoch' gives the epoch of a step", code="no-epochs")
+    complete = [tag for tag, values in curves.items() if set(steps[1:]) <= set(values)]
+    has_test_curve = is_consecutive and any(tag in _TEST_COLUMNS for tag in complete)
+    if not has_test_curve or len(complete) < len(curves):
+        problem = "its curves have different steps" if has_test_curve else "its steps are not epochs"
+        raise UnreadableError(f"{problem}, and no tag 'epoch' gives the epoch of a step", code="no-epochs")
 
 
 def _finish(log: TrainingLog) -> TrainingLog:

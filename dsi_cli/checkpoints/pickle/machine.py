@@ -35,7 +35,8 @@ from dsi_cli.errors import UnreadableError
 
 MEMORY_BUDGET_BYTES = 200_000_000
 """The maximum memory for the contents of one pickle; the cost of each value is rounded up generously."""
-_VALUE_COST, _MEMO_COST, _OBJECT_COST = 64, 128, 256
+_STEP_COST, _MEMO_COST, _OBJECT_COST = 64, 64, 192
+"""The cost of each step, and the additional cost of a memo entry and of an object."""
 _NESTED_STORAGE_COST, _MAX_NESTED_HEAD_BYTES = 1 << 15, 2048
 """The budget cost of a storage that is pickled inside the pickle, and the maximum length of its header."""
 _MIN_VIEW_BYTES = 4096
@@ -108,6 +109,7 @@ class _Machine:
         data, table, memo, long = self.data, _HANDLERS, self.memo, _U4.unpack_from
         while (code := data[self.position]) != _STOP:
             self.position += 1
+            self.budget -= _STEP_COST
             if code == _LONG_PUT:
                 memo[long(data, self.position)[0]] = self.stack[-1]
                 self.position += 4
@@ -115,11 +117,9 @@ class _Machine:
             elif code == _BYTE_GET:
                 self.stack.append(memo[data[self.position]])
                 self.position += 1
-                self.budget -= _VALUE_COST
             elif code == _BYTE:
                 self.stack.append(data[self.position])
                 self.position += 1
-                self.budget -= _VALUE_COST
             else:
                 table[code](self)
             if self.budget < 0:
@@ -127,9 +127,13 @@ class _Machine:
         self.position += 1
         return self.stack.pop()
 
-    def push(self, value: Any, cost: int = _VALUE_COST) -> None:
+    def push(self, value: Any, cost: int = 0) -> None:
         self.budget -= cost
         self.stack.append(value)
+
+    def put(self, index: int) -> None:
+        self.budget -= _MEMO_COST
+        self.memo[index] = self.stack[-1]
 
     def charge(self, cost: int) -> None:
         """Charge the cost of a large value before it is made.
@@ -180,7 +184,7 @@ class _Machine:
         return items
 
 
-_Handler = Callable[[_Machine], None]
+_Handler = Callable[[_Machine], object]
 _NESTED_STORAGE = PickledGlobal("torch.storage", "_load_from_bytes")
 _STOP, _BYTE, _BYTE_GET, _LONG_PUT = b".Khr"
 _U1, _U2, _U4, _U8, _I4 = (struct.Struct(layout) for layout in ("<B", "<H", "<I", "<Q", "<i"))
@@ -199,29 +203,18 @@ def _unknown(m: _Machine) -> None:
 
 
 def _proto(m: _Machine) -> None:
-    m.charge(_VALUE_COST)
     if m.number(_U1) > 5:
         raise UnreadableError("a pickle of an unknown protocol", code="unknown-protocol")
 
 
-def _frame(m: _Machine) -> None:
-    m.charge(_VALUE_COST)
-    m.take(8)
-
-
 def _constant(value: Any) -> _Handler:
-    def handler(m: _Machine) -> None:
-        m.budget -= _VALUE_COST
-        m.stack.append(value)
-
-    return handler
+    return lambda m: m.stack.append(value)
 
 
 def _numeral(layout: struct.Struct) -> _Handler:
     unpack, width = layout.unpack_from, layout.size
 
     def handler(m: _Machine) -> None:
-        m.budget -= _VALUE_COST
         m.stack += unpack(m.data, m.position)
         m.position += width
 
@@ -253,50 +246,35 @@ def _bytes(layout: struct.Struct) -> _Handler:
     def handler(m: _Machine) -> None:
         size = m.number(layout)
         if size < _MIN_VIEW_BYTES:
-            m.push(m.take(size), size + _VALUE_COST)
+            m.push(m.take(size), size)
         else:
             m.push(m.view(size))
 
     return handler
 
 
-def _string(layout: struct.Struct) -> _Handler:
+def _string(layout: struct.Struct, encoding: str = "utf-8", character_cost: int = 4) -> _Handler:
     unpack, width = layout.unpack_from, layout.size
 
     def handler(m: _Machine) -> None:
         size = unpack(m.data, m.position)[0]
         m.position += width
-        m.budget -= 4 * size + _VALUE_COST
-        m.stack.append(m.take(size).decode("utf-8", "surrogatepass"))
-
-    return handler
-
-
-def _latin(layout: struct.Struct) -> _Handler:
-    def handler(m: _Machine) -> None:
-        size = m.number(layout)
-        m.push(m.take(size).decode("latin-1"), size + _VALUE_COST)
+        m.budget -= character_cost * size
+        m.stack.append(m.take(size).decode(encoding, "surrogatepass"))
 
     return handler
 
 
 def _mark(m: _Machine) -> None:
-    m.budget -= _VALUE_COST
     m.marks.append(m.stack)
     m.stack = []
 
 
 def _pop(m: _Machine) -> None:
-    m.charge(_VALUE_COST)
     if m.stack:
         m.stack.pop()
     else:
         m.pop_mark()
-
-
-def _pop_mark(m: _Machine) -> None:
-    m.charge(_VALUE_COST)
-    m.pop_mark()
 
 
 def _push_new(make: Callable[[], Any]) -> _Handler:
@@ -308,7 +286,6 @@ def _tuple(count: int) -> _Handler:
         stack = m.stack
         if len(stack) < count:
             raise IndexError
-        m.budget -= _VALUE_COST
         stack[-count:] = (tuple(stack[-count:]),)
 
     return handler
@@ -317,7 +294,7 @@ def _tuple(count: int) -> _Handler:
 def _marked(make: Callable[[list[Any]], Any]) -> _Handler:
     def handler(m: _Machine) -> None:
         items = m.pop_mark()
-        m.push(make(items), 8 * len(items) + _VALUE_COST)
+        m.push(make(items), 8 * len(items))
 
     return handler
 
@@ -346,11 +323,6 @@ def _extend(m: _Machine, items: list[Any]) -> None:
         raise TypeError
 
 
-def _set_item(m: _Machine) -> None:
-    value, key = m.stack.pop(), m.stack.pop()
-    _set_items(m, [key, value])
-
-
 def _set_items(m: _Machine, items: list[Any]) -> None:
     target = m.stack[-1]
     m.charge(32 * len(items))
@@ -365,33 +337,9 @@ def _set_items(m: _Machine, items: list[Any]) -> None:
             target[key] = value
 
 
-def _text_put(m: _Machine) -> None:
-    index = _integer(m.line())
-    m.budget -= _MEMO_COST
-    m.memo[index] = m.stack[-1]
-
-
-def _byte_put(m: _Machine) -> None:
-    index = m.data[m.position]
-    m.position += 1
-    m.budget -= _MEMO_COST
-    m.memo[index] = m.stack[-1]
-
-
-def _memoize(m: _Machine) -> None:
-    m.budget -= _MEMO_COST
-    m.memo[len(m.memo)] = m.stack[-1]
-
-
-def _get(layout: struct.Struct) -> _Handler:
-    unpack, width = layout.unpack_from, layout.size
-
-    def handler(m: _Machine) -> None:
-        m.budget -= _VALUE_COST
-        m.stack.append(m.memo[unpack(m.data, m.position)[0]])
-        m.position += width
-
-    return handler
+def _long_get(m: _Machine) -> None:
+    m.stack.append(m.memo[_U4.unpack_from(m.data, m.position)[0]])
+    m.position += 4
 
 
 def _global(m: _Machine) -> None:
@@ -460,7 +408,6 @@ def _object(m: _Machine) -> None:
 
 
 def _build(m: _Machine) -> None:
-    m.charge(_VALUE_COST)
     state = m.stack.pop()
     if isinstance(m.stack[-1], PickledObject):
         m.stack[-1].state = state
@@ -485,10 +432,10 @@ def _call_cost(args: tuple[Any, ...]) -> int:
 
 _BY_CODE: dict[str, _Handler] = {
     "\x80": _proto,
-    "\x95": _frame,
+    "\x95": lambda m: m.take(8),
     "(": _mark,
     "0": _pop,
-    "1": _pop_mark,
+    "1": _Machine.pop_mark,
     "2": lambda m: m.push(m.stack[-1]),
     "N": _constant(None),
     "\x88": _constant(True),
@@ -502,8 +449,8 @@ _BY_CODE: dict[str, _Handler] = {
     "F": lambda m: m.push(float(m.line()[:_MAX_INTEGER_BYTES])),
     "G": _numeral(_F8),
     "S": lambda m: m.push(m.line().strip(b"'\"").decode("latin-1")),
-    "T": _latin(_U4),
-    "U": _latin(_U1),
+    "T": _string(_U4, "latin-1", 1),
+    "U": _string(_U1, "latin-1", 1),
     "V": lambda m: m.push(m.line().decode("raw-unicode-escape")),
     "X": _string(_U4),
     "\x8c": _string(_U1),
@@ -526,13 +473,13 @@ _BY_CODE: dict[str, _Handler] = {
     "a": lambda m: _extend(m, [m.stack.pop()]),
     "e": lambda m: _extend(m, m.pop_mark()),
     "\x90": lambda m: _extend(m, m.pop_mark()),
-    "s": _set_item,
+    "s": lambda m: _set_items(m, [m.stack.pop(-2), m.stack.pop()]),
     "u": lambda m: _set_items(m, m.pop_mark()),
-    "p": _text_put,
-    "q": _byte_put,
-    "\x94": _memoize,
+    "p": lambda m: m.put(_integer(m.line())),
+    "q": lambda m: m.put(m.number(_U1)),
+    "\x94": lambda m: m.put(len(m.memo)),
     "g": lambda m: m.push(m.memo[_integer(m.line())]),
-    "j": _get(_U4),
+    "j": _long_get,
     "c": _global,
     "\x93": _stack_global,
     "R": _reduce,
