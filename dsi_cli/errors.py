@@ -1,22 +1,22 @@
-"""Every error that dsi raises on purpose, in one tree; each knows its exit code.
+"""Every error that dsi raises on purpose, in one tree with exit codes, and the parts that messages share.
 
 ::
 
     DsiError                  1   (never raised itself)
     ├── UsageError            2   an option, path or label list that cannot be right
     ├── NothingToAnalyseError 3   the paths are fine but hold nothing usable
-    │   └── UnreachableError  3   a server does not tell what there is
+    │   └── UnreachableError  3   a server does not list its files
     ├── OutputError           5   the output could not be written or read back
-    │   └── BusyError             another process writes to it now: a matter of waiting
-    ├── EngineError           5   what was to do the work is gone before it was done
-    └── CheckpointError           one file's reason; becomes a row of the checkpoints table, never the end of a run
+    │   └── BusyError             another process writes to it now
+    ├── EngineError           5   the machines that do the work are gone
+    └── CheckpointError           the reason of one file, which is a row of the checkpoints table and never ends a run
         ├── PendingError          the file is still being written
-        ├── UnreadableError       damaged, hostile, or of a kind that is not read
-        ├── NoHeadError           whole, but without a classifier
-        │   ├── BackboneError     weights of a network that has none
+        ├── UnreadableError       the file is damaged, hostile, or of a kind that dsi does not read
+        ├── NoHeadError           the file has no classifier
+        │   ├── BackboneError     the network has no classifier
         │   └── ClassCountError   no matrix has as many rows as there are classes
         ├── AmbiguousHeadError    several tensors could be the classifier
-        └── NotFiniteError        NaN or infinite weights
+        └── NotFiniteError        the classifier has NaN or infinite weights
 
 A message says what was expected, what was found and what to do, in one line. Each error also has a stable `code` and the
 values of its message as `fields`.
@@ -56,7 +56,7 @@ class DsiError(Exception):
 
 
 class UsageError(DsiError, ValueError):
-    """The caller asked for something that cannot be right."""
+    """The caller gave a value that is not allowed."""
 
     exit_code = USAGE
     code = "usage"
@@ -70,7 +70,7 @@ class NothingToAnalyseError(DsiError):
 
 
 class UnreachableError(NothingToAnalyseError):
-    """A server does not tell what there is: it does not answer, or not to us; it may later."""
+    """A server cannot be reached, or refuses the request. It may accept it later."""
 
     code = "unreachable"
 
@@ -89,7 +89,7 @@ class BusyError(OutputError):
 
 
 class EngineError(DsiError):
-    """The machines that were to do the work are gone; what was finished is kept."""
+    """The machines that do the work are gone; finished work is kept."""
 
     exit_code = OUTPUT
     code = "engine"
@@ -103,25 +103,25 @@ class CheckpointError(DsiError):
 
 
 class PendingError(CheckpointError):
-    """The file is incomplete in the way of one that is still being written."""
+    """The file is incomplete, as a file that is still being written."""
 
     code = "pending"
 
 
 class UnreadableError(CheckpointError):
-    """The file is damaged, hostile, or of a kind that is not read."""
+    """The file is damaged, hostile, or of a kind that dsi does not read."""
 
     code = "unreadable"
 
 
 class NoHeadError(CheckpointError):
-    """The file is whole, but no tensor in it is a classifier's weight."""
+    """The file is complete, but no tensor in it is a classifier's weight."""
 
     code = "no-head"
 
 
 class BackboneError(NoHeadError):
-    """The file holds a network's weights, and no classifier among them: features are all that it gives."""
+    """The file contains the weights of a network without a classifier."""
 
     code = "backbone"
 
@@ -138,9 +138,8 @@ class ClassCountError(NoHeadError):
     code = "class-count"
 
     def __init__(self, classes: int, candidates: Sequence[str]) -> None:
-        listed = ", ".join(candidates)
         super().__init__(
-            f"no matrix has {classes} rows, one for each class; the best candidates are {listed}",
+            f"no matrix has {classes} rows, one for each class; the best candidates are {', '.join(candidates)}",
             classes=classes,
             candidates=tuple(candidates),
         )
@@ -148,7 +147,7 @@ class ClassCountError(NoHeadError):
         self.candidates = tuple(candidates)
 
     def __reduce__(self) -> tuple[type[ClassCountError], tuple[int, tuple[str, ...]]]:
-        """Return what a pickle needs: the arguments, which are not the message."""
+        """Return the arguments, because the message is not one of them."""
         return type(self), (self.classes, self.candidates)
 
 
@@ -165,17 +164,17 @@ class NotFiniteError(CheckpointError):
 
 
 def expected(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message about a name that is none of those known: which there are, and which one is meant.
+    """Return the end of a message about an unknown name: the known names, and the most similar one.
 
     >>> expected("ncms", ["ncsm", "ccsm", "tncsm"])
     'expected one of ncsm, ccsm, tncsm; try ncsm'
     >>> expected("both", ["test", "train"])
     'expected test or train'
     """
-    listed = list(known)
-    near = nearest(name, listed)
-    told = " or ".join(listed) if len(listed) <= 2 else f"one of {', '.join(listed)}"
-    return f"expected {told}" + (f"; try {near}" if near else "")
+    names = list(known)
+    near = nearest(name, names)
+    choices = " or ".join(names) if len(names) <= 2 else f"one of {', '.join(names)}"
+    return f"expected {choices}" + (f"; try {near}" if near else "")
 
 
 def require_choice(what: str, value: str, choices: Iterable[str], problem: str | None = None) -> None:
@@ -193,18 +192,27 @@ def require_choice(what: str, value: str, choices: Iterable[str], problem: str |
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is spelled most like one; None where none is like it.
+    """Return the known name with the most similar spelling, or None if no name is similar.
 
     >>> nearest("Cosin", ["cosine", "ssim"]), nearest("sia", ["wsi", "sai"]), nearest("x", ["cosine", "ssim"])
     ('cosine', 'sai', None)
     """
     from difflib import get_close_matches
 
-    as_written = {one.lower(): one for one in known}
+    as_written = {other.lower(): other for other in known}
     word = name.lower()
     near = get_close_matches(word, as_written)
-    swapped = [one for one in near if sorted(one) == sorted(word)]
+    swapped = [other for other in near if sorted(other) == sorted(word)]
     return as_written[(swapped or near)[0]] if near else None
+
+
+def listed(names: Sequence[str], most: int, more: str = " and {} more") -> str:
+    """Return the first ``most`` names, and ``more`` with the number of the others if there are any.
+
+    >>> listed(["a", "b", "c"], 2), listed(["a", "b", "c"], 2, ", ..."), listed(["a"], 2)
+    ('a, b and 1 more', 'a, b, ...', 'a')
+    """
+    return ", ".join(names[:most]) + (more.format(len(names) - most) if len(names) > most else "")
 
 
 def count(number: int, noun: str) -> str:

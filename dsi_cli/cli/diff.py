@@ -70,14 +70,14 @@ def diff(
     """
     from dsi_cli.analysis.difference import diff as compare
     from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
-    from dsi_cli.report import difference_page
+    from dsi_cli.report import comparison_page
 
     require_page_paths(out, html, "tables", "the difference is a page")
     choice = HeadOptions(head, ema)
     found = compare(first, second, runs=run or (), epochs=epoch or (), labels=labels, choice=choice, group=group)
     files = [] if out is None else found.save_tables(out)
     if out is not None or html is not None:
-        files.append(difference_page.save(found, html or Path(out or ".") / difference_page.FILE))
+        files.append(comparison_page.save_difference(found, html or Path(out or ".") / comparison_page.DIFFERENCE_FILE))
     if as_json:
         console.print_json(document(found) | {"files": list(map(str, files))})
         return DONE

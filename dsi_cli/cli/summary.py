@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dsi_cli.cli import console
 from dsi_cli.cli.text import terminal_text
+from dsi_cli.errors import listed
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.summary import RunSummary, Summary
@@ -205,7 +206,7 @@ def _warnings(summary: Summary) -> Iterator[tuple[str, str | None]]:
         owners_of_warning.setdefault((text.removeprefix(f"{owner}: "), None), []).append(owner)
     for (text, command), owners in owners_of_warning.items():
         is_shared = "" in owners or len(owners) == len(summary.runs) > 1
-        yield text if is_shared else f"{_listed(owners, ' and {} more')}: {text}", command
+        yield text if is_shared else f"{listed(owners, MAX_NAMED)}: {text}", command
 
 
 def _label_warnings(run: RunSummary) -> Iterator[tuple[str, str | None]]:
@@ -225,17 +226,12 @@ def _label_warnings(run: RunSummary) -> Iterator[tuple[str, str | None]]:
         return
     if run.unresolved and not run.are_placeholders:
         labels = console.count(len(run.unresolved), "label")
-        listed = _listed([label for label, _ in run.unresolved], ", ...")
-        yield f"{labels} without a synset left out of the agreement: {listed} ({run.unresolved[0][1]})", mend
+        names = listed([label for label, _ in run.unresolved], MAX_NAMED, ", ...")
+        yield f"{labels} without a synset left out of the agreement: {names} ({run.unresolved[0][1]})", mend
     if run.uncertain:
-        senses = _listed([f"{label} → {synset}" for label, synset in run.uncertain], ", ...")
+        senses = listed([f"{label} → {synset}" for label, synset in run.uncertain], MAX_NAMED, ", ...")
         verb = "is" if len(run.uncertain) == 1 else "are"
         yield f"{console.count(len(run.uncertain), 'label')} {verb} uncertain: {senses}", run.labels_command
-
-
-def _listed(names: Sequence[str], more: str) -> str:
-    """Return the first names, and ``more`` with the number of the others if there are others."""
-    return ", ".join(names[:MAX_NAMED]) + (more.format(len(names) - MAX_NAMED) if len(names) > MAX_NAMED else "")
 
 
 def print_logged(logged: Logged, *, quiet: bool) -> None:

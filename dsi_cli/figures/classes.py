@@ -15,7 +15,7 @@ from dsi_cli.figures.style import CHANCE, COLOURS, MORE
 from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.queries import matrices
 from dsi_cli.queries.neighbors import NeighborQuery, neighbor_history
-from dsi_cli.queries.run_classes import class_names
+from dsi_cli.queries.run_classes import agreement_rows, class_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,12 +63,8 @@ def agreement(results: Results, options: FigureOptions) -> Figure | None:
 
 def class_agreements(results: Results, run: str, epochs: tuple[int, ...] | None = None) -> pd.DataFrame:
     """Return the agreement of a run's classes with the main reference at the last (requested) epoch, by class name."""
-    rows = results.alignment_by_class
-    rows = results.fill_missing_epochs(rows[(rows["run"] == run) & rows["class_index"].notna() & rows["pearson"].notna()])
-    rows = rows[rows["reference"].isin(results.references(run)[:1])]
-    if epochs is not None:
-        rows = rows[rows["epoch"].isin(epochs)]
-    rows = rows[rows["epoch"] == rows["epoch"].max()].drop_duplicates("class_index", keep="last")
+    rows = agreement_rows(results, run, epochs)
+    rows = rows[rows["class_index"].notna() & rows["pearson"].notna()]
     names = class_names(results, run)
     by_class: pd.DataFrame = rows.set_axis([names[int(index)] for index in rows["class_index"]], axis=0)
     return by_class

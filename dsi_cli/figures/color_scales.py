@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.figures.style import LESS, MORE, NO_VALUE
+from dsi_cli.queries.matrices import block_means
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,16 +99,7 @@ def cell_values(values: NDArray[Any], kind: str) -> NDArray[Any]:
     size = block_size(len(values), kind)
     if size == 1:
         return values
-    starts = np.arange(0, len(values), size)
-    is_known = np.isfinite(values)
-
-    def block_sums(array: NDArray[Any]) -> NDArray[Any]:
-        sums: NDArray[Any] = np.add.reduceat(np.add.reduceat(array, starts, axis=0), starts, axis=1)
-        return sums
-
-    total, count = block_sums(np.where(is_known, values, 0.0)), block_sums(is_known.astype(np.int64))
-    means: NDArray[Any] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    return means
+    return block_means(values, np.arange(len(values)), range(0, len(values), size))
 
 
 def draw_bar(figure: Figure, maps: Sequence[Axes], scale: ColorScale, text: str, location: str = "right") -> None:

@@ -72,7 +72,7 @@ def tanglegram(
 ) -> Tanglegram | None:
     """Return a run's trees at an epoch, by default the last; None if the epoch is missing or all values are equal."""
     epoch = frames.epochs[-1] if epoch is None else epoch
-    table = results.classes[results.classes["run"] == frames.run].sort_values("class_index")
+    table = run_classes.class_rows(results, frames.run)
     if epoch not in frames.epochs or len(table) < 2:
         return None
     names = class_layout(results, frames, "given").names

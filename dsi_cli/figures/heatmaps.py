@@ -142,7 +142,7 @@ def matrix_title(frames: MatrixFrames, classes: int) -> str:
 
 def class_layout(results: Results, frames: MatrixFrames, order: str) -> ClassLayout:
     """Return a run's classes in an order: taxonomy, given, or cluster, which uses the run's last matrix of the kind."""
-    table = results.classes[results.classes["run"] == frames.run].sort_values("class_index")
+    table = run_classes.class_rows(results, frames.run)
     if order == "cluster":
         indices = run_classes.cluster_order(matrices.epoch_matrix(results, frames, frames.epochs[-1]))
     elif order == "given":

@@ -223,8 +223,7 @@ def _fill_defaults(run: Results, query: MistakeQuery, table: Table) -> MistakeQu
 
 def stored_epochs(run: Results, table: Table, name: str, split: str) -> list[int]:
     """Return the epochs of a run's split that have a file of a table, in order."""
-    folder = layout.split_path(run.path, table, name, split, 0).parent
-    return sorted(int(path.stem) for path in folder.glob("*.parquet") if path.stem.isdecimal())
+    return layout.stored_epochs(layout.split_path(run.path, table, name, split, 0).parent)
 
 
 def _pair_mask(names: list[str], query: MistakeQuery) -> NDArray[np.bool_]:

@@ -356,11 +356,10 @@ def fill_defaults(run: Results, query: NeighborQuery) -> NeighborQuery:
 def stored_epochs(run: Results, query: NeighborQuery) -> list[int]:
     """Return the epochs of a run that have a kind of matrix, or the nearest classes in its place."""
     assert query.run is not None
-    folders = [layout.csm_path(run.path, query.run, query.kind, query.split, 0).parent]
+    epochs = layout.stored_epochs(layout.csm_path(run.path, query.run, query.kind, query.split, 0).parent)
     if query.split is None:
-        folders.append(layout.neighbors_path(run.path, query.run, query.kind, 0).parent)
-    files = (path for folder in folders for path in folder.glob("*.parquet"))
-    return sorted(int(path.stem) for path in files if path.stem.isdecimal())
+        epochs += layout.stored_epochs(layout.neighbors_path(run.path, query.run, query.kind, 0).parent)
+    return sorted(epochs)
 
 
 def _missing_matrix_error(run: Results, query: NeighborQuery) -> UsageError:

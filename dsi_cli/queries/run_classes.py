@@ -29,12 +29,17 @@ _INDEX = " (class {})"
 _WITH_WNID = re.compile(r"(.+) \((n\d{8})\)(?: \(class \d+\))?")
 
 
+def class_rows(results: Results, run: str | None) -> pd.DataFrame:
+    """Return a run's rows of the classes table by class index."""
+    return results.classes[results.classes["run"] == run].sort_values("class_index")
+
+
 def class_names(run: Results, name: str | None) -> list[str]:
     """Return a name for each class of a run: its label, followed by its index if several classes share it, or else its index.
 
     A label that is a WordNet id follows a word for it, as in ``tabby (n02123045)``.
     """
-    rows = run.classes[run.classes["run"] == name].sort_values("class_index")
+    rows = class_rows(run, name)
     labels = [label if isinstance(label, str) else str(index) for index, label in enumerate(readable_names(rows))]
     uses = Counter(labels)
     return [f"{label}{_INDEX.format(index)}" if uses[label] > 1 else label for index, label in enumerate(labels)]
@@ -179,6 +184,17 @@ def class_groups(classes: pd.DataFrame, order: Order) -> list[ClassGroup]:
 def synset_words(synset: str) -> str:
     """Return the readable name of a synset: ``domestic animal`` for ``domestic_animal.n.01``."""
     return synset.rsplit(".", 2)[0].replace("_", " ")
+
+
+def agreement_rows(results: Results, run: str, epochs: Sequence[int] | None = None) -> pd.DataFrame:
+    """Return the agreement of classes and groups with the main reference at the last epoch with a value, of some epochs or all."""
+    rows = results.alignment_by_class
+    rows = results.fill_missing_epochs(rows[(rows["run"] == run) & rows["reference"].isin(results.references(run)[:1])])
+    if epochs is not None:
+        rows = rows[rows["epoch"].isin(epochs)]
+    last = rows.loc[rows["pearson"].notna(), "epoch"].max()
+    last_rows: pd.DataFrame = rows[rows["epoch"] == last].drop_duplicates(["class_index", "group"], keep="last")
+    return last_rows
 
 
 VALUES = ("norm", "centred_norm", "bias", "angle_previous", "angle_last")

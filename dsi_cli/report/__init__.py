@@ -2,14 +2,12 @@
 
 ``html``             the file: templates, style sheet, scripts and data as one text that is safe for any label
 ``page_data``        all data of the report, as JSON and packed matrices
-``overview``         the text of the first screen: finding, tiles, limits
-``warnings``         warnings about the results, one for each cause
+``overview``         the text of the first screen: finding, tiles, warnings, limits
 ``classes``          data of single classes: tables, orders, agreement with the reference, geometry, common hypernyms
 ``matrix_sources``   the matrices of a run, read one at a time
 ``matrix_codec``     packing of matrices and of nearest classes as whole numbers
 ``matrices``         the packed matrices of a run, and how many of them fit into the page
-``comparison_page``  the page of a comparison of runs
-``difference_page``  the page of the difference of two networks
+``comparison_page``  the pages of a comparison of runs and of the difference of two networks
 ``notebook_card``    the HTML that a notebook shows for a results folder
 
 The folder ``page/`` holds the templates, the style sheet and the scripts.

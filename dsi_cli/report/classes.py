@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dsi_cli import similarity
 from dsi_cli.queries import run_classes
 from dsi_cli.queries.epoch_sampling import evenly_spaced
-from dsi_cli.queries.run_classes import by_class, readable_names, spectrum_by_epoch, synset_words
+from dsi_cli.queries.run_classes import agreement_rows, by_class, readable_names, spectrum_by_epoch, synset_words
 from dsi_cli.report.html import six_digits
 from dsi_cli.report.matrix_codec import LEVELS, off_diagonal, pack
 from dsi_cli.report.matrix_sources import Matrix
@@ -44,11 +44,6 @@ MAX_CLASSES, MAX_EPOCHS = 1000, 40
 MAX_SINGULAR_VALUES = 200
 """The maximum number of singular values on the page, in equal steps."""
 TITLES = {"taxonomy": "WordNet's taxonomy", "given": "order of the classifier", "cluster": "clusters of the last {matrix}"}
-
-
-def class_rows(results: Results, run: str) -> pd.DataFrame:
-    """Return a run's rows of the classes table by class index."""
-    return results.classes[results.classes["run"] == run].sort_values("class_index")
 
 
 def class_table(classes: pd.DataFrame) -> list[list[Any]]:
@@ -96,22 +91,15 @@ def describe_orders(classes: pd.DataFrame, orders: Orders, matrix: str) -> list[
 
 def class_agreement(results: Results, run: str) -> dict[str, Any] | None:
     """Return the agreement of each class and group with the main reference, lowest first; None if nothing was measured."""
-    # Select the rows of the main reference at the last epoch with a value.
-    rows = results.alignment_by_class
-    rows = results.fill_missing_epochs(rows[rows["run"] == run])
-    rows = rows[rows["reference"].isin(results.references(run)[:1])]
-    if not rows["pearson"].notna().any():
+    last = agreement_rows(results, run).sort_values("pearson", kind="stable")
+    if last.empty:
         return None
-    epoch = rows.loc[rows["pearson"].notna(), "epoch"].max()
-    last = rows[rows["epoch"] == epoch].sort_values("pearson", kind="stable")
-    last = last.drop_duplicates(["class_index", "group"], keep="last")
-
     # A row belongs either to a class or to a group; a group that is too small has no value.
     is_class = last["class_index"].notna()
     classes = last[is_class].to_dict("records")
     groups = last[~is_class & last["pearson"].notna()].to_dict("records")
     return {
-        "epoch": int(epoch),
+        "epoch": int(last["epoch"].iloc[0]),
         "of": str(last["of"].iloc[0]),
         "classes": [[int(row["class_index"]), *six_digits((row["pearson"], row["z"]))] for row in classes],
         "groups": [

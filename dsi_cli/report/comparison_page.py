@@ -1,4 +1,4 @@
-"""The page of a comparison of runs: verdict with forest plot, both matrices, classes, curves, and tables."""
+"""The page of ``dsi compare`` (verdict with forest plot, both matrices, classes, curves, tables), and that of ``dsi diff``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dsi_cli.metrics import NORMAL_QUANTILE
+from dsi_cli.metrics.head_difference import Float64s
 from dsi_cli.metrics.measures import Values
 from dsi_cli.queries.comparison.compare import MEASURES, Comparison, ComparisonOptions
 from dsi_cli.queries.comparison.criteria import measure_title, seed_range
@@ -20,7 +21,9 @@ from dsi_cli.queries.comparison.equal_accuracy import CriterionRow, describe_epo
 from dsi_cli.queries.comparison.network_pairs import AlignmentPoint, CrossAlignment, compare_classes
 from dsi_cli.queries.comparison.repetitions import CURVES, NETWORKS, CurveBand, RunCurve
 from dsi_cli.queries.comparison.runs import ComparedRun
-from dsi_cli.queries.run_classes import taxonomy_order
+from dsi_cli.queries.difference import Difference
+from dsi_cli.queries.matrices import block_means
+from dsi_cli.queries.run_classes import synset_words, taxonomy_order
 from dsi_cli.report import html
 from dsi_cli.report.html import six_digits
 from dsi_cli.store import atomic_write
@@ -234,10 +237,7 @@ def _packed_ranks(ranks: Values) -> tuple[int, str]:
     """
     block = -(-len(ranks) // MAX_SIDE)
     if block > 1:
-        starts = np.arange(0, len(ranks), block)
-        sizes = np.diff(starts, append=len(ranks))
-        sums = np.add.reduceat(np.add.reduceat(ranks, starts, axis=0), starts, axis=1)
-        ranks = sums / np.outer(sizes, sizes)
+        ranks = block_means(ranks, np.arange(len(ranks)), range(0, len(ranks), block))
     return len(ranks), base64.b64encode(np.rint(np.nan_to_num(ranks) * 2.5).astype(np.uint8).tobytes()).decode()
 
 
@@ -286,3 +286,63 @@ def command(options: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
         for measure in options.measures:
             words += ["--measure", measure]
     return shlex.join([*words, "--html", FILE])
+
+
+DIFFERENCE_SCRIPTS = ("frame.js", "colours.js", "diff.js")
+DIFFERENCE_FILE = "diff.html"
+MAX_DIFFERENCE_SIDE = 400
+"""Maximum number of rows of a shown matrix; of larger matrices the classes that moved most are shown."""
+MAX_ROWS = 50
+"""Maximum number of rows of a table."""
+
+
+def save_difference(difference: Difference, path: Path) -> Path:
+    """Write the page of a difference and return its path.
+
+    Raises
+    ------
+    OutputError
+        The page cannot be written.
+    """
+    atomic_write.write_atomically(path, render_difference(difference).encode(errors="backslashreplace"))
+    return path
+
+
+def render_difference(difference: Difference) -> str:
+    """Return the HTML page of a difference; equal differences give equal pages."""
+    moved, pairs = difference.moved, difference.pairs[difference.pairs["beyond_rounding"]]
+    order = list((difference.first if difference.first.order else difference.second).order) or list(range(len(moved)))
+    if len(order) > MAX_DIFFERENCE_SIDE:
+        shown = set(difference.classes.sort_values("similarity_change")["class_index"].tail(MAX_DIFFERENCE_SIDE))
+        order = [index for index in order if index in shown]
+    before, after = difference.first.cosines, difference.second.cosines
+    square = np.ix_(order, order)
+    together, apart = pairs[pairs["similarity_change"] > 0], pairs[pairs["similarity_change"] < 0]
+    variables = {
+        "title": f"{difference.first.title} and {difference.second.title}",
+        "difference": difference,
+        "moved": moved.head(MAX_ROWS).to_dict("records"),
+        "pairs": [
+            ("Pairs that came together", together.head(MAX_ROWS).to_dict("records")),
+            ("Pairs that came apart", apart.head(MAX_ROWS).to_dict("records")),
+        ],
+        "groups": difference.groups.to_dict("records"),
+        "shown": len(order),
+        "number": _number_of_table,
+        "words": synset_words,
+    }
+    data = {
+        "names": [difference.names[index] for index in order],
+        "titles": [difference.first.title, difference.second.title],
+        "first": _packed(before[square]),
+        "second": _packed(after[square]),
+    }
+    return html.assemble("diff.html", DIFFERENCE_SCRIPTS, variables, data)
+
+
+def _number_of_table(value: Any, form: str = "z.3f") -> str:
+    return number(None if value is None or value != value else float(value), form)
+
+
+def _packed(matrix: Float64s) -> str:
+    return base64.b64encode(matrix.astype("<f4").tobytes()).decode()

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.queries import epoch_sampling
+from dsi_cli.queries.matrices import block_means
 from dsi_cli.report import matrix_codec, matrix_sources
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale
 from dsi_cli.report.matrix_sources import Matrix, MatrixSeries, ValueRange
@@ -293,8 +294,8 @@ def _pack_blocks(
     ranks = matrix_codec.percentiles(scale.codes(values), scale.levels)[codes]
     texts = []
     for order, starts in blocks_of:
-        means = coarse.codes(matrix_codec.block_means(matrix, order, starts))
-        mean_ranks = RANK_SCALE.codes(matrix_codec.block_means(ranks, order, starts))
+        means = coarse.codes(block_means(matrix, order, starts))
+        mean_ranks = RANK_SCALE.codes(block_means(ranks, order, starts))
         texts.append(matrix_codec.pack(np.concatenate([means.ravel(), mean_ranks.ravel()]), coarse.levels))
     return texts
 

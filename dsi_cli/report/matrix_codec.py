@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -81,38 +80,6 @@ def percentiles(codes: Codes, levels: int) -> NDArray[np.float32]:
     ranks: NDArray[np.float32] = ((np.cumsum(counts) - counts / 2) / max(1.0, counts.sum())).astype(np.float32)
     ranks[0] = np.nan
     return ranks
-
-
-def block_means(matrix: NDArray[Any], order: NDArray[np.intp], starts: Sequence[int]) -> NDArray[np.float64]:
-    """Return the means of blocks of neighbouring classes in an order, ``(B, B)``; NaN for a block without values.
-
-    The means exclude the diagonal and missing values.
-
-    Parameters
-    ----------
-    starts : the positions at which the blocks begin
-
-    >>> block_means(np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 1.0]]), np.array([0, 1, 2]), [0, 1]).round(3).tolist()
-    [[nan, 0.25], [0.25, 0.25]]
-    """
-    from scipy.sparse import csr_array
-
-    known = ~np.isnan(matrix)
-    np.fill_diagonal(known, False)
-    sizes = np.diff([*starts, len(matrix)])
-    members = csr_array((np.ones(len(order), np.float32), order, [*starts, len(matrix)]), shape=(len(starts), len(matrix)))
-
-    def block_sums(array: NDArray[np.float32]) -> NDArray[np.float64]:
-        rows = np.asarray(members @ array, dtype=np.float64)
-        return np.asarray(members @ rows.T, dtype=np.float64).T
-
-    total = block_sums(np.where(known, matrix, 0).astype(np.float32, copy=False))
-    if known.sum() == len(matrix) * (len(matrix) - 1):  # only the diagonal is excluded
-        count = np.outer(sizes, sizes) - np.diag(sizes)
-    else:
-        count = block_sums(known.astype(np.float32))
-    means: NDArray[np.float64] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    return means
 
 
 NEIGHBOR_SCALE = QuantizationScale(-1.0, 1.0, LEVELS[0])

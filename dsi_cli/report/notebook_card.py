@@ -17,7 +17,7 @@ from urllib.parse import quote
 from dsi_cli.errors import UsageError
 from dsi_cli.queries import epoch_summary
 from dsi_cli.queries.findings import headline
-from dsi_cli.report import html, overview, warnings
+from dsi_cli.report import html, overview
 from dsi_cli.store import layout
 
 if TYPE_CHECKING:
@@ -97,6 +97,6 @@ def card(results: Results) -> str:
         runs=runs,
         more=len(findings) - len(shown),
         phases=[(run, sentence) for run, sentence in run_phases if sentence],
-        warnings=warnings.warnings_of_all(results)[:MAX_WARNINGS],
+        warnings=overview.result_warnings(results)[:MAX_WARNINGS],
         code=code,
     )

@@ -18,7 +18,8 @@ from dsi_cli.queries.curve_panels import PANELS, Panel, Series, panels, sai_meas
 from dsi_cli.queries.epoch_summary import is_agreement
 from dsi_cli.queries.findings import PHASE_NAMES, reference_name
 from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
-from dsi_cli.report import classes, matrices, overview, warnings
+from dsi_cli.queries.run_classes import class_rows
+from dsi_cli.report import classes, matrices, overview
 from dsi_cli.report.classes import CommonHypernyms
 from dsi_cli.report.html import six_digits
 from dsi_cli.store import layout
@@ -116,7 +117,7 @@ def page_data(
 
     return PageData(
         runs=[_method(results, run) for run in results.names],
-        overview=overview.overview(results, findings, warnings.warnings_of_all(results)),
+        overview=overview.overview(results, findings, overview.result_warnings(results)),
         data={
             "runs": runs,
             "classes": shared.tables,
@@ -133,7 +134,7 @@ def _orders(results: Results, run_matrices: matrices.RunMatrices) -> list[dict[s
     if run_matrices.own is not None:
         series, _ = run_matrices.own
         last_matrix, name = series.read(series.epochs[-1]), series.name.upper()
-    rows = classes.class_rows(results, run_matrices.name)
+    rows = class_rows(results, run_matrices.name)
     return classes.describe_orders(rows, classes.class_orders(rows, last_matrix), name)
 
 
@@ -141,7 +142,7 @@ def _add_classes(
     results: Results, run_matrices: matrices.RunMatrices, shared: _SharedData, common_hypernyms: CommonHypernyms | None
 ) -> int:
     """Add the table and the common hypernyms of a run's classes unless an earlier run has them, and return their index."""
-    rows = classes.class_rows(results, run_matrices.name)
+    rows = class_rows(results, run_matrices.name)
     table = classes.class_table(rows)
     if table in shared.tables:
         return shared.tables.index(table)
@@ -168,7 +169,7 @@ def _method(results: Results, run: str) -> dict[str, Any]:
     return {
         "name": run,
         "reference": reference_name(next(iter(results.references(run)), "wordnet")),
-        "command": shlex.join(["dsi", "analyze", warnings.run_folder(results, run), "-o", str(results.path)]),
+        "command": shlex.join(["dsi", "analyze", overview.run_folder(results, run), "-o", str(results.path)]),
         "heads": ", ".join(map(str, heads)),
         "predictions": overview.prediction_sources(results, run),
         "files": [(row["path"], row["status"], row["reason"] or "") for row in unused.to_dict("records")],

@@ -49,6 +49,11 @@ def _epoch_path(out: Path, table: Table, run: str, part: str, epoch: int | None,
     return out / table.path / folder_name(run) / part / name
 
 
+def stored_epochs(folder: Path) -> list[int]:
+    """Return the epochs that have a file in a folder of matrices, counts or predictions, in order; not those of earlier steps."""
+    return sorted(int(path.stem) for path in folder.glob("*.parquet") if path.stem.isdecimal())
+
+
 def reference_path(out: Path, reference: str, labels_id: str) -> Path:
     """Return the path of a reference matrix."""
     return out / REFERENCES.path / f"{reference}-{labels_id}.parquet"

@@ -296,7 +296,7 @@ class Results:
             )
         path = layout.split_path(self.path, table, run, split, self._epoch_or_last(run, epoch), step)
         if not path.is_file():
-            epochs = sorted(int(file.stem) for file in path.parent.glob("*.parquet") if file.stem.isdecimal())
+            epochs = layout.stored_epochs(path.parent)
             raise UsageError(
                 f"no {table.path} of epoch {path.stem} on {split} in run {run!r}: there are {brief_epochs(epochs) or 'none'};"
                 " dsi analyze makes them with --predictions or --test",

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 import dsi_cli
 from dsi_cli.errors import CheckpointError, DsiError, NothingToAnalyseError, UsageError
-from dsi_cli.report import difference_page
+from dsi_cli.report import comparison_page
 from dsi_cli.store.schema import DIFF_TABLES
 
 RUNS = files("dsi_cli.demo") / "runs"
@@ -99,7 +99,7 @@ def test_diff_of_a_copy_in_another_dtype_is_rounding(write, dtype):
         "Nothing moved beyond rounding" if dtype == "float16" else "The two heads are the same"
     )
     assert (found.classes["angle"] <= found.classes["angle_rounding"]).all()
-    difference_page.render(found)
+    comparison_page.render_difference(found)
 
 
 def test_diff_of_a_pruned_copy_names_the_moved_classes(write, tmp_path):
@@ -122,7 +122,7 @@ def test_diff_of_a_pruned_copy_names_the_moved_classes(write, tmp_path):
         assert (path.name, list(stored.columns)) == (table.path, [column.name for column in table.columns])
         assert len(stored) == len(frame)
     assert pd.read_parquet(paths[0])["angle"].to_numpy() == pytest.approx(found.classes["angle"], nan_ok=True)
-    page = difference_page.save(found, tmp_path / "page.html").read_text()
+    page = comparison_page.save_difference(found, tmp_path / "page.html").read_text()
     assert all(name in page for name in (*PRUNED, "B minus A"))
 
 

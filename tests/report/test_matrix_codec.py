@@ -6,6 +6,7 @@ from helpers.packed_matrices import decode, unpack
 from numpy.testing import assert_allclose
 from scipy.stats import rankdata
 
+from dsi_cli.queries import matrices
 from dsi_cli.report import matrix_codec
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale
 
@@ -40,7 +41,7 @@ def test_block_means_equal_a_slow_mean(matrix, blocks, is_complete):
     starts = [k * 17 // blocks for k in range(blocks)]
     if not is_complete:
         matrix[3] = np.nan
-    found = matrix_codec.block_means(matrix, order, starts)
+    found = matrices.block_means(matrix, order, starts)
     edges = [*starts, 17]
     for a in range(blocks):
         for b in range(blocks):

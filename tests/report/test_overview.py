@@ -5,7 +5,7 @@ import pytest
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.report import overview, warnings
+from dsi_cli.report import overview
 from dsi_cli.store.results import Results
 
 
@@ -81,7 +81,7 @@ def test_peaks_table_equals_the_curves_table(analysed):
 
 
 def test_warnings_name_unused_checkpoints_and_labels(run):
-    first, second, *_ = warnings.warnings(run, "run")
+    first, second, *_ = overview.warnings(run, "run")
     assert first.text.startswith("dsi skipped 1 checkpoint that cannot be read or analysed, epoch_9.pt: ")
     assert second.text == "The comparison with WordNet leaves out 1 label without a synset: qzx"
 
@@ -91,5 +91,5 @@ def test_missing_labels_are_one_warning_with_a_command(make_run, tmp_path):
     np.save(folder / "preds.npy", np.tile(np.arange(40) % 8, (4, 1)))
     np.save(folder / "targets.npy", (np.arange(40) + np.arange(40) // 20) % 8)
     analyze([folder], tmp_path / "out", Options(draws=0))
-    (warning,) = warnings.warnings_of_all(Results(tmp_path / "out"))
+    (warning,) = overview.result_warnings(Results(tmp_path / "out"))
     assert warning.command == f"dsi analyze {folder} -o {tmp_path / 'out'} --labels FILE_OR_PRESET"

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, count, nearest
+from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.store import layout
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CURVES, NETWORK_MATRICES, MatrixId
@@ -41,8 +42,7 @@ class ComparedRun:
     @cached_property
     def classes(self) -> pd.DataFrame:
         """The run's rows of the classes table, in class order."""
-        rows = self.results.classes[self.results.classes["run"] == self.name]
-        return rows.sort_values("class_index").reset_index(drop=True)
+        return class_rows(self.results, self.name).reset_index(drop=True)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
