@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.options import Json, Quiet, complete_runs, option, require_page_paths
+from dsi_cli.cli.options import Html, Json, Quiet, complete_runs, option, require_page_paths
 from dsi_cli.cli.text import cell, terminal_text
 from dsi_cli.errors import DONE, require_choice
 
@@ -48,7 +48,7 @@ def compare(
         int | None, option("--draws", "NUMBER", "No effect: the intervals have a closed form.", min=0, hidden=True)
     ] = None,
     out: Annotated[Path | None, option("--out -o", "DIR", "Folder for figures and a page.")] = None,
-    html: Annotated[Path | None, option("--html", "FILE", "File of the page; by default in the folder of -o.")] = None,
+    html: Html = None,
     as_format: Annotated[str, option("--format", "FORMAT", "Format of the figures: png, svg or pdf.")] = "png",
     as_json: Json = False,
     quiet: Quiet = False,

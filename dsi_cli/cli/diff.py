@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.options import Ema, Head, Json, Labels, Quiet, option, require_page_paths
+from dsi_cli.cli.options import Ema, Head, Html, Json, Labels, Quiet, option, require_page_paths
 from dsi_cli.cli.text import cell, shorten, terminal_text
 from dsi_cli.errors import DONE
 
@@ -53,7 +53,7 @@ def diff(
     ema: Ema = False,
     most: Annotated[int, option("--most -k", "NUMBER", "Number of classes that are printed.", min=1)] = 5,
     out: Annotated[Path | None, option("--out -o", "DIR", "Folder for tables and a page.")] = None,
-    html: Annotated[Path | None, option("--html", "FILE", "File of the page; by default in the folder of -o.")] = None,
+    html: Html = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:

@@ -265,5 +265,6 @@ Kind = Annotated[
     str,
     option("--kind", "KIND", "Matrix: ncsm, ncsm_centred, ccsm, tncsm, or scsm for the reference.", MATRIX_KINDS),
 ]
+Html = Annotated[Path | None, option("--html", "FILE", "File of the page; by default in the folder of -o.")]
 Split = Annotated[str | None, option("--split", "SPLIT", "Split of the data: train or test.", ("test", "train"))]
 Run = Annotated[str | None, option("--run", "NAME", "Run to use, if the folder holds several.", complete_runs)]

@@ -67,7 +67,7 @@ def table(results: Results, options: FigureOptions) -> Figure | None:
         return None
     style = options.style
     row_height = style.size / 72 * 1.9
-    rows = [epoch_sampling.thin_epochs(list(summaries), MAX_TABLE_EPOCHS) for _, _, summaries in parts]
+    rows = [epoch_sampling.log_spaced(list(summaries), MAX_TABLE_EPOCHS) for _, _, summaries in parts]
     heights = [row_height * (len(summaries) + 4) for summaries in rows]
     figure = Figure(figsize=(style.width, sum(heights) + row_height), layout="constrained")
     all_axes = figure.subplots(len(parts), 1, squeeze=False, height_ratios=heights)
@@ -115,7 +115,7 @@ def histograms(results: Results, options: FigureOptions) -> Figure | None:
     for (run, split), rows in cast("Iterable[Any]", frame.groupby(["run", "split"], sort=False)):
         epochs = sorted(map(int, rows["epoch"].unique()))
         if options.epochs is None:
-            shown = epoch_sampling.thin_epochs(epochs, MAX_HISTOGRAM_EPOCHS)
+            shown = epoch_sampling.log_spaced(epochs, MAX_HISTOGRAM_EPOCHS)
         else:
             shown = [epoch for epoch in epochs if epoch in options.epochs] or epochs[-1:]
         parts += [(run, split, epoch) for epoch in shown]

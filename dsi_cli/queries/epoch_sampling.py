@@ -2,7 +2,6 @@
 
 ``evenly_spaced``          equal steps.
 ``log_spaced``             most of the early epochs, by logarithmic steps.
-``thin_epochs``            more of the early epochs, by steps that grow more slowly.
 ``front_loaded``           epochs between which a matrix changes equally, from known changes.
 ``epochs_of_most_change``  epochs between which matrices change equally, from the stored matrices.
 """
@@ -25,8 +24,6 @@ Item = TypeVar("Item")
 
 MAX_COLUMNS = 6
 """The default number of epochs that a table shows as columns."""
-MAX_LINES = 12
-"""The default number of epochs that a table shows as lines."""
 MAX_COMPARED_EPOCHS = 50
 """The number of epochs whose matrices are compared, which takes a second or two for 1,000 classes."""
 
@@ -52,18 +49,6 @@ def log_spaced(items: Sequence[Item], most: int = MAX_COLUMNS) -> list[Item]:
         return list(items)
     indices = np.geomspace(1, len(items), most).round().astype(int) - 1
     return [items[index] for index in np.unique(indices)]
-
-
-def thin_epochs(items: Sequence[Item], most: int = MAX_LINES) -> list[Item]:
-    """Return at most ``most`` items with steps that grow as a power of 1.5, with the first and the last.
-
-    >>> thin_epochs(range(31), 8)
-    [0, 2, 5, 8, 13, 18, 24, 30]
-    """
-    if len(items) <= most:
-        return list(items)
-    indices = {round((len(items) - 1) * (step / (most - 1)) ** 1.5) for step in range(most)}
-    return [items[index] for index in sorted(indices)]
 
 
 def front_loaded(changes: Sequence[float], count: int) -> list[int]:
@@ -99,34 +84,25 @@ def front_loaded(changes: Sequence[float], count: int) -> list[int]:
 def epochs_of_most_change(run: Results, frames: Sequence[MatrixFrames], count: int) -> list[int]:
     """Return up to ``count`` epochs, with the first and the last, between which matrices change about equally.
 
-    The change between two epochs is the root mean square difference of their off-diagonal values. The sum of changes up to each
-    epoch is divided by its last value and averaged over runs. At most two matrices are in memory.
+    The change between two epochs is the root mean square difference of their off-diagonal values. The changes of a run
+    are divided by their sum and averaged over runs. At most two matrices are in memory.
 
     Parameters
     ----------
     frames : the matrices of one run or of several runs with the same epochs
     """
     epochs = evenly_spaced(frames[0].epochs, max(MAX_COMPARED_EPOCHS, count))
-    if len(epochs) <= count:
-        return epochs
-    if count < 2:
-        return epochs[-1:]
-    progress = np.mean([_relative_change(run, matrices, epochs) for matrices in frames], axis=0)
-    # Choose the epoch nearest to each part of the progress that leaves enough epochs for the other parts.
-    indices = [0]
-    for part in range(1, count - 1):
-        low, high = indices[-1] + 1, len(epochs) - count + part
-        goal = progress[-1] * part / (count - 1)
-        indices.append(low + int(np.argmin(np.abs(progress[low : high + 1] - goal))))
-    return [epochs[index] for index in [*indices, len(epochs) - 1]]
+    if count < 2 or len(epochs) <= count:
+        return epochs[-count:]
+    changes = np.mean([_relative_changes(run, matrices, epochs) for matrices in frames], axis=0)
+    return [epochs[index] for index in front_loaded(changes.tolist(), count)]
 
 
-def _relative_change(run: Results, frames: MatrixFrames, epochs: Sequence[int]) -> NDArray[np.float64]:
-    """Return the sum of changes up to each epoch, relative to the sum of all changes."""
+def _relative_changes(run: Results, frames: MatrixFrames, epochs: Sequence[int]) -> NDArray[np.float64]:
+    """Return the change of each epoch from the one before, relative to the sum of all changes."""
     changes, before = [0.0], epoch_matrix(run, frames, epochs[0])
     for epoch in epochs[1:]:
         after = epoch_matrix(run, frames, epoch)
         changes.append(float(np.sqrt(np.nanmean(np.square(after - before, dtype=np.float64)))) if len(after) > 1 else 0.0)
         before = after
-    sums = np.cumsum(changes)
-    return sums / (sums[-1] or 1.0)
+    return np.array(changes) / (sum(changes) or 1.0)

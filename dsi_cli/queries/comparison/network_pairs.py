@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,22 +97,13 @@ def _points(
     kept = np.flatnonzero(~np.isnan(np.diagonal(a)) & ~np.isnan(np.diagonal(b)))
     square = np.ix_(kept, kept)
     pair = MatrixPair(PreparedMatrix(a[square]), PreparedMatrix(b[square]), np.arange(len(kept)))
-    return [
-        AlignmentPoint(
-            at=key,
-            first_epoch=first_epoch,
-            second_epoch=second_epoch,
-            measure=entry.measure,
-            value=entry.value,
-            null_mean=entry.null_mean,
-            null_std=entry.null_std,
-            z=entry.z,
-            excess=entry.excess,
-            classes_used=entry.classes_used,
-            reason=entry.reason if entry.value is None else None,
-        )
-        for entry in pair.alignments(measures, 0, 0, 0, with_p_value=False).values()
-    ]
+    points = []
+    for entry in pair.alignments(measures, 0, 0, 0, with_p_value=False).values():
+        columns = ("measure", "value", "null_mean", "null_std", "z", "excess", "classes_used")
+        fields: dict[str, Any] = {column: getattr(entry, column) for column in columns}
+        reason = entry.reason if entry.value is None else None
+        points.append(AlignmentPoint(key, first_epoch, second_epoch, **fields, reason=reason))
+    return points
 
 
 NEAREST = 3
