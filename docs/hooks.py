@@ -1,4 +1,4 @@
-"""Hooks of MkDocs: the report of the demo, a page for each public name, and links to the glossary."""
+"""Hooks of MkDocs: the report of the demo, a page for each public name, links to the glossary, and the size of pictures."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from dsi_cli import callbacks
 
 HERE = Path(__file__).resolve().parent
 REPORT = "demo/report.html"
+PICTURE = re.compile(r'<img [^>]*src="(?P<src>[^"]+\.png)"[^>]*>')
 TERM = re.compile(r"^- \*\*(.+?)\*\*: ", re.MULTILINE)
 SKIPPED = {"glossary.md", "cli.md", "tables.md", "changelog.md", "contributing.md"}
 PLACES = {"dsi_cli": dsi_cli, "dsi_cli.callbacks": callbacks}
@@ -84,6 +85,18 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
                 markdown = markdown[: match.start()] + link + markdown[match.end() :]
                 break
     return markdown
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Show each picture at half of its pixels, and open it in full size with a click."""
+
+    def linked(match: re.Match[str]) -> str:
+        # The width of a PNG is in bytes 16 to 20.
+        header = (HERE / "images" / Path(match["src"]).name).read_bytes()[:24]
+        width = min(int.from_bytes(header[16:20], "big") // 2, 800)
+        return f'<a class="picture" href="{match["src"]}"><img width="{width}"{match[0][4:]}</a>'
+
+    return PICTURE.sub(linked, html)
 
 
 def first_line(place: str, name: str) -> str:
