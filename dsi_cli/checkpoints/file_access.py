@@ -248,7 +248,7 @@ class RandomAccessFile:
         remaining = max(0, self.size - self._position)
         size = remaining if size < 0 else min(size, remaining)
         if size > _MAX_READ_BYTES:
-            message = f"the zip directory would take {size} bytes; more than {_MAX_READ_BYTES} are not read"
+            message = f"the zip directory would take {size} bytes; dsi reads up to {_MAX_READ_BYTES}"
             raise UnreadableError(message, code="zip-directory-too-large", size=size)
         self._position += size
         return self.read_at(self._position - size, size)

@@ -222,7 +222,7 @@ def _panel_width(rows: Sequence[HeatmapRow], across: int, style: Style) -> float
 def _scales(panels: Sequence[MatrixPanel], kind: MatrixKind, scale: str) -> dict[bool, tuple[color_scales.ColorScale, str]]:
     """Return the scale and the text of its bar for the network's matrices (False) and, if there is one, the reference (True)."""
     if scale == "difference":
-        text = "nearer in WordNet \N{LEFTWARDS ARROW} share of all ranks\n\N{RIGHTWARDS ARROW} nearer in the network"
+        text = "\N{LEFTWARDS ARROW} nearer in WordNet | in the network \N{RIGHTWARDS ARROW}\nshare of all ranks"
         return {False: (color_scales.DIFFERENCES, text)}
     if scale == "rank":
         ranks = (color_scales.RANKS, "rank of a pair")

@@ -83,9 +83,9 @@ class Preprocessing:
             raise UsageError(f"a standard deviation is above 0; {self.std} is not", code="mean-or-std")
         if self.size is not None and not all(1 <= side <= 8192 for side in self.size):
             size = " x ".join(map(str, dict.fromkeys(self.size)))
-            raise UsageError(f"an image size lies between 1 and 8,192; {size} does not", code="image-size")
+            raise UsageError(f"--image-size {size}: expected 1 to 8,192 pixels", code="image-size")
         if self.crop_pct is not None and not 0 < self.crop_pct <= 4:
-            raise UsageError(f"a crop share lies between 0 and 4; {self.crop_pct} does not", code="crop-share")
+            raise UsageError(f"--crop-pct {self.crop_pct:g}: expected a number above 0, up to 4", code="crop-share")
         return replace(self, mean=_each(self.mean, channels), std=_each(self.std, channels), channels=channels)
 
     def average_channels(self) -> Preprocessing:

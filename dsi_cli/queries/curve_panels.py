@@ -43,7 +43,7 @@ NC2 = ("nc2_norms", "nc2_angles")
 """The metrics of neural collapse that the weights alone give."""
 PANELS = (
     PanelSpec("sai", "Similarity alignment index", "SAI ({measure})", ("sai",)),
-    PanelSpec("excess", "Alignment above chance", "SAI excess: 0 chance, 1 identity", ("sai",), column="excess"),
+    PanelSpec("excess", "Alignment above chance", "SAI excess: 0 chance, 1 perfect", ("sai",), column="excess"),
     PanelSpec("wsi", "Weights similarity index", "WSI: cosine similarity", ("wsi",)),
     PanelSpec("idm", "How near predictions fall to the truth", "IDM of all predictions", ("idm",), ("all",)),
     PanelSpec("idm_errors", "How near mistakes fall to the truth", "IDM of mistakes", ("idm",), ("errors",)),

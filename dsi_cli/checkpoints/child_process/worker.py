@@ -143,7 +143,7 @@ def _error_reply(error: Exception) -> dict[str, Any]:
     elif isinstance(error, MemoryError | RecursionError):
         text, code = f"it asks for too much ({type(error).__name__})", "reader-failed"
     else:
-        text, code = f"damaged, or of a kind that is not read: {first_words}", "damaged"
+        text, code = f"damaged, or of a kind that dsi does not read: {first_words}", "damaged"
     return {"error": text, "code": code, "is_pending": False}
 
 

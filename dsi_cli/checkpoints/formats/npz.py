@@ -24,7 +24,7 @@ _MAX_ARRAYS = 100_000
 def open_content(archive: Archive) -> CheckpointContent:
     """Return the content of an ``.npz``; errors as `formats.open_content`."""
     if len(archive.sizes) > _MAX_ARRAYS:
-        raise UnreadableError(f"{len(archive.sizes)} arrays; more than {_MAX_ARRAYS} are not read", code="too-many-arrays")
+        raise UnreadableError(f"it has {len(archive.sizes)} arrays; dsi reads up to {_MAX_ARRAYS}", code="too-many-arrays")
     tree: dict[str, Any] = {}
     offsets: dict[str, int] = {}
     for entry in archive.sizes:

@@ -28,7 +28,7 @@ _CHARACTER_BYTES = 4
 def open_content(source: RandomAccessFile) -> CheckpointContent:
     """Return the content of a plain pickle; errors as `formats.open_content`."""
     if source.size > MAX_PICKLE_BYTES:
-        message = f"a plain pickle of {source.size} bytes; more than {MAX_PICKLE_BYTES} are not read"
+        message = f"the pickle has {source.size} bytes; dsi reads up to {MAX_PICKLE_BYTES}"
         raise UnreadableError(message, code="pickle-too-large")
     try:
         tree, _ = read_pickle(source.read_at(0, source.size))

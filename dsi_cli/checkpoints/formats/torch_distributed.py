@@ -43,7 +43,7 @@ def open_folder(metadata: Place, stack: ExitStack, sources: list[RandomAccessFil
     """
     with RandomAccessFile(metadata) as source:
         if source.size > MAX_PICKLE_BYTES:
-            message = f"metadata of {source.size} bytes; more than {MAX_PICKLE_BYTES} are not read"
+            message = f"its metadata have {source.size} bytes; dsi reads up to {MAX_PICKLE_BYTES}"
             raise UnreadableError(message, code="pickle-too-large")
         try:
             tree, _ = read_pickle(source.read_at(0, source.size))

@@ -45,7 +45,7 @@ class Archive:
         """Return the bytes of an entry; raise `UnreadableError` if it has more than ``max_size``."""
         size = self.sizes[name]
         if size > max_size:
-            message = f"{name.rpartition('/')[2]} has {size} bytes; more than {max_size} are not read"
+            message = f"{name.rpartition('/')[2]} has {size} bytes; dsi reads up to {max_size}"
             raise UnreadableError(message, code="entry-too-large")
         return bytes(self.read_range(name, 0, size))
 
@@ -61,7 +61,9 @@ class Archive:
         elif entry.compress_type == zipfile.ZIP_DEFLATED:
             data = _inflate(self.source, offset, entry.compress_size, start + size)[start:]
         else:
-            raise UnreadableError(f"zip compression of type {entry.compress_type} is not read", code="unknown-compression")
+            raise UnreadableError(
+                f"dsi does not read zip compression of type {entry.compress_type}", code="unknown-compression"
+            )
         if size == entry.file_size and entry.CRC and zlib.crc32(data) != entry.CRC:
             self.notes.append(f"the checksum of {name!r} is wrong: the file may be damaged")
         return data
@@ -70,7 +72,7 @@ class Archive:
         """Return an entry as a separate file; raise `UnreadableError` if it is compressed."""
         entry = self._entries[name]
         if entry.compress_type != zipfile.ZIP_STORED:
-            message = f"{name!r} is compressed within the zip archive, which is not read"
+            message = f"dsi does not read {name!r}, which is compressed within the zip archive"
             raise UnreadableError(message, code="compressed-entry")
         return self.source.window(self._data_offset(entry), entry.file_size)
 
@@ -101,7 +103,7 @@ def _directory(source: RandomAccessFile) -> dict[str, zipfile.ZipInfo]:
 def _inflate(source: RandomAccessFile, offset: int, compressed_size: int, size: int) -> memoryview:
     max_size = max(_INFLATED_BYTES_LIMIT, _INFLATED_RATIO_LIMIT * min(compressed_size, source.size))
     if size > max_size:
-        message = f"a deflated entry would take {size} bytes; more than {max_size} are not read"
+        message = f"a deflated entry would take {size} bytes; dsi reads up to {max_size}"
         raise UnreadableError(message, code="entry-too-large")
     decompressor = zlib.decompressobj(-15)
     data = bytearray()

@@ -173,7 +173,7 @@ class _Machine:
             if len(self.data) - self.position < _MAX_LINE_BYTES:
                 self.position = len(self.data)
                 raise ExhaustedError("the pickle breaks off inside a line")
-            raise UnreadableError("the pickle holds an endless line", code="damaged-pickle")
+            raise UnreadableError("the pickle holds a line that is too long", code="damaged-pickle")
         taken = self.data[self.position : end]
         self.position = end + 1
         return taken
@@ -228,7 +228,7 @@ def _text_integer(m: _Machine) -> None:
 
 def _integer(text: bytes) -> int:
     if len(text) > _MAX_INTEGER_BYTES:
-        raise UnreadableError("the pickle holds an integer of absurd length", code="integer-too-long")
+        raise UnreadableError("the pickle holds an integer that is too long", code="integer-too-long")
     return int(text)
 
 
@@ -236,7 +236,7 @@ def _long(layout: struct.Struct) -> _Handler:
     def handler(m: _Machine) -> None:
         size = m.number(layout)
         if size > _MAX_INTEGER_BYTES:
-            raise UnreadableError("the pickle holds an integer of absurd length", code="integer-too-long")
+            raise UnreadableError("the pickle holds an integer that is too long", code="integer-too-long")
         m.push(int.from_bytes(m.take(size), "little", signed=True))
 
     return handler

@@ -151,7 +151,7 @@ def _unwrap_tensor(args: tuple[Any, ...], state: Any) -> Any:
     local = next((part["_local_tensor"] for part in parts if isinstance(part, dict) and "_local_tensor" in part), None)
     if isinstance(local, Tensor) and local.shape == shape:
         return local
-    lacking = f"its weights are of the type {kind.name[:40]}, which is not read"
+    lacking = f"dsi does not read weights of the type {kind.name[:40]}"
     if isinstance(local, Tensor):
         lacking = f"it holds the part of one rank alone, {local.shape} of {shape}: gather the state dict before saving it"
     return contiguous(dtype.name, shape, Storage("", dtype.name, 0, lacking=lacking))
