@@ -37,7 +37,7 @@ CIFAR-100. Another training may differ, and the two also differ in optimiser, le
 
 The [agreement](glossary.md) is Pearson's correlation: 0 is chance, 1 is perfect. Brackets hold 95 % confidence intervals: over
 classes for agreement and WSI, over mistakes for IDM. A finding is called shown if these intervals exclude 0 in the stated
-direction. `make findings` writes this page.
+direction.
 """
 HAND = ("<!-- written by hand: begin -->", "<!-- written by hand: end -->")
 """`make findings` keeps the lines between these marks."""
