@@ -1,4 +1,4 @@
-"""A whole ``dsi analyze``: cold, repeated, beside the way by hand, and what one epoch of more classes costs."""
+"""A whole ``dsi analyze``: cold, repeated, compared with the way by hand; and one epoch of more classes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def profile_of(run: Path, out: Path) -> str:
 
 
 def _one_thread(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int | None = None) -> Iterator[Any]:  # noqa: ARG001
-    """Stand for the engine's threads: a profiler sees its own thread alone."""
+    """Replace the engine's threads, because a profiler sees only its own thread."""
     with threadpool_limits(limits=1):
         yield from map(function, jobs)
 
@@ -80,7 +80,7 @@ def _runs(setup: Setup) -> Iterator[Path]:
 
 
 def _fresh(setup: Setup) -> Path:
-    """Return an output folder that is not there."""
+    """Return the path of an output folder that does not exist."""
     out = setup.folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     return out
@@ -148,7 +148,7 @@ def _values(out: Path) -> dict[tuple[str, int, str], float]:
 
 
 def _require_same(hand: dict[str, dict[str, dict[str, float]]], ours: dict[tuple[str, int, str], float]) -> None:
-    """Raise unless both ways say the same; ``ssim`` sees another order of classes by hand."""
+    """Raise unless both ways have the same values; by hand, ``ssim`` has another order of classes."""
     for run, epochs in hand.items():
         for epoch, measures in epochs.items():
             for name, value in measures.items():
@@ -157,7 +157,7 @@ def _require_same(hand: dict[str, dict[str, dict[str, float]]], ours: dict[tuple
 
 
 def _classes_rows(setup: Setup) -> list[Row]:
-    """Return what one epoch of more and more classes costs, part by part, beside the same values by hand."""
+    """Return the time of one epoch of more and more classes, part by part, and of the same values by hand."""
     from dsi_cli import weight_similarity
     from dsi_cli.analysis.semantics import wordnet_matrix
     from dsi_cli.metrics import DEFAULT_MEASURES

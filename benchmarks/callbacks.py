@@ -1,4 +1,4 @@
-"""What the curves cost a training (the paper's Table A.1): real loops of three models, with calls in their midst.
+"""The time that the curves take in a training (the paper's Table A.1): loops of three models, with calls in between.
 
 An epoch is what a loop over 50,000 images of CIFAR-100's size gets through in `LONGEST` seconds, so that the share is that of
 a short epoch: nothing is extrapolated, and a whole epoch on the same machine is longer. Calls are spread over it, where
@@ -33,9 +33,9 @@ class Epoch(NamedTuple):
 
     images: int
     seconds: float
-    """Of training alone."""
+    """The seconds of the training without the calls."""
     calls: dict[str, list[float]]
-    """Seconds of each call in its midst."""
+    """The seconds of each call during it."""
 
 
 def measure(setup: Setup) -> list[Row]:
@@ -52,7 +52,7 @@ def measure(setup: Setup) -> list[Row]:
 
 
 def _of_model(model: str, images: Any, targets: Any, setup: Setup) -> list[Row]:
-    """Return the rows of a model; of the first also what there is once a training, and with a pass of its own."""
+    """Return the rows of a model; for the first one also the time once per training, and with a separate pass."""
     from dsi_cli.callbacks import Tracker
     from dsi_cli.callbacks.counting import confusion
 

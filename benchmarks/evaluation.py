@@ -1,6 +1,6 @@
-"""Running a model on a test set at ten checkpoints: beside bare forward passes, and beside a DataLoader per checkpoint.
+"""Running a model on a test set at ten checkpoints, compared with bare forward passes and a DataLoader per checkpoint.
 
-``python -m benchmarks.evaluation WAY FOLDER MODEL SIZE`` is one way in a process of its own; it prints seconds (imports apart)
+``python -m benchmarks.evaluation WAY FOLDER MODEL SIZE`` runs one way in a separate process; it prints seconds (imports apart)
 and the accuracies, which must be the same for all ways.
 """
 

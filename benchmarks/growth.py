@@ -1,4 +1,4 @@
-"""How time and memory grow with the number of checkpoints, and time with that of classes; each number in a process of its own."""
+"""The growth of time and memory with the number of checkpoints, and of time with that of classes, in separate processes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ LABELS, CLASSES = "cifar100", 100
 NUMBERS = (10, 30, 100, 300, 1000)
 OF_CLASSES, FEW, WIDTH = (300, 600, 1200, 2400), 4, 512
 OFF_ONE, MOST_GROWTH = 0.1, 1.5
-"""How far the slope may lie from 1, and how many times the memory of the fewest checkpoints the most may take."""
+"""The allowed difference of the slope from 1, and the allowed ratio of memory for the most and the fewest checkpoints."""
 CORES = {"one core": 1, "all cores": None}
-"""How many cores are given. All of them come in after some work, so few checkpoints gain less by them: what grows
-with the number is seen on one."""
+"""The number of cores. All cores are used only after some work, so the growth is measured on one."""
 _PROGRAM = """
 import os, sys, time
 from dsi_cli.analysis.analyze import analyze
@@ -83,7 +82,7 @@ def _analysis(labels: str, warm: Path, run: Path, out: Path, cores: int | None) 
 
 
 def _time_row(what: str, cores: str, times: dict[int, list[float]], off_one: float | None = None) -> Row:
-    """Return the slope of the time over a number, and whether it lies near enough to 1 where that is asked."""
+    """Return the slope of the time over a number, and whether it is near enough to 1, if that is required."""
     numbers, found = list(times), [median(some) for some in times.values()]
     slope = float(np.polyfit(np.log(numbers), np.log(found), 1)[0])
     beside = ", ".join(f"{number:,}: {seconds(one)}" for number, one in zip(numbers, found, strict=True))

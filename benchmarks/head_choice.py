@@ -1,10 +1,10 @@
-"""Which layer dsi takes for the classifier head of every classification model of timm and torchvision.
+"""The layer that dsi chooses as the classifier head of every classification model of timm and torchvision.
 
 ``python -m benchmarks.head_choice [PATTERN]`` builds each model on torch's meta device, which has names and shapes but no numbers,
 and gives its state dict to the chooser in three forms: as it is, with the classifier renamed to random names, and with the
 classifier removed. A model is *right* if dsi takes the layer that timm's own ``classifier`` names (in torchvision the last linear
 layer or 1x1 convolution whose rows are the classes), *asked* if dsi says that several are plausible, *none* if it says that
-there is no classifier, and *wrong* otherwise. Without a classifier, *none* and *asked* are right, and any other answer is *wrong*.
+there is no classifier, and *wrong* otherwise. Without a classifier, *none* and *asked* are right, and any other result is *wrong*.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def verdict(model: Model, classes: int | None = None) -> tuple[str, str]:
 
 
 class Table:
-    """How many models of each library came out how."""
+    """The number of models of each library with each result."""
 
     def __init__(self, title: str) -> None:
         self.title = title

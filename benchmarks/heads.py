@@ -1,4 +1,4 @@
-"""The classifier out of a large checkpoint: `dsi_cli.read_head` beside what torch and safetensors offer."""
+"""The classifier out of a large checkpoint: `dsi_cli.read_head` compared with torch and safetensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One epoch of 1,000 classes of width 2,048: within a whole analysis, part by part, and beside SciPy and scikit-image."""
+"""One epoch of 1,000 classes of width 2,048: within a whole analysis, part by part, and compared with SciPy and scikit-image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PART = "large"
 LABELS, FEATURES = "imagenet1k", 2048
 WEIGHTS_ALONE, WITH_ANSWERS, OVER_PLAIN = 0.8, 1.6, 3.0
 EPOCHS = (4, 12)
-"""Of one analysis and of another; what lies between their times is that of epochs alone."""
+"""The numbers of epochs of two analyses; the difference of their times is that of the epochs alone."""
 
 
 def measure(setup: Setup) -> list[Row]:
@@ -79,7 +79,7 @@ def _epoch(setup: Setup, run: Path, labels: str, epochs: tuple[int, int], *, wit
 
 
 def _part_of(run: Path, folder: Path, epochs: int, *, with_answers: bool) -> Path:
-    """Return a folder anew with the first epochs of a run."""
+    """Return a new folder with the first epochs of a run."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for path in sorted(run.glob("*.safetensors"))[:epochs]:

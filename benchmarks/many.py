@@ -118,7 +118,7 @@ def _read(said: str) -> int:
 
 
 def _linked(folder: Path, paths: list[Path], number: int | None = None) -> Path:
-    """Return a folder anew with so many hard links to checkpoints, as many as there are if None."""
+    """Return a new folder with so many hard links to checkpoints, as many as there are if None."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for index, path in zip(range(number or len(paths)), cycle(paths), strict=False):

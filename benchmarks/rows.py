@@ -24,7 +24,7 @@ class Row:
     """The other way's figure by ours; of the rows that say "times", ours by the other's."""
     required: str = ""
     holds: bool | None = None
-    """Whether the requirement holds; None where there is none, or where it could not be measured."""
+    """True if the requirement holds; None without one, or if it could not be measured."""
     skipped: str = ""
     """Why it could not be measured."""
 

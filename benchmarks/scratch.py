@@ -1,6 +1,6 @@
 """The files that are measured, made once and kept for later runs where a scratch folder is given.
 
-``python -m benchmarks.scratch FOLDER full|quick`` makes the large checkpoint in a process of its own, so that its memory is
+``python -m benchmarks.scratch FOLDER full|quick`` makes the large checkpoint in a separate process, so that its memory is
 not the measuring one's.
 """
 
@@ -18,7 +18,7 @@ from benchmarks import timing
 
 
 class Setup(NamedTuple):
-    """What a run of the benchmarks was asked for."""
+    """The options of a run of the benchmarks."""
 
     folder: Path
     """For files that are measured and outputs that are thrown away."""

@@ -56,7 +56,7 @@ class Known:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """Whether each candidate is what its label means."""
+        """True for each candidate that its label means."""
         return np.array(self.nodes)[self.field.label] == self.field.node
 
 

@@ -62,19 +62,19 @@ class Judged:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """Whether the preset's own synset was chosen."""
+        """True if the synset of the preset was chosen."""
         return np.asarray(self.chosen == np.array(self.one.nodes))
 
     @property
     def accepted(self) -> NDArray[np.bool_]:
-        """The same, with the alternatives."""
+        """True if the synset of the preset or an alternative was chosen."""
         names, labels = taxonomy.load().names, self.one.labels
         also = [node >= 0 and (label, names[node]) in ALTERNATIVES for label, node in zip(labels, self.chosen, strict=True)]
         return self.right | np.array(also)
 
     @property
     def flagged(self) -> NDArray[np.bool_]:
-        """Whether a person is told to look."""
+        """True if the label needs checking."""
         return self.confidence < UNCERTAIN
 
 

@@ -1,7 +1,7 @@
 """Many large checkpoints that take little disk: what ``torch.save`` writes of ResNet-18 with Adam's state, the body a hole.
 
 ``python -m benchmarks.sparse FOLDER --checkpoints 400`` writes one run. PyTorch writes one file, with zeros in all but the
-classifier; each checkpoint is a copy of it with a classifier and an epoch of its own, in which blocks of zeros take no room on
+classifier; each checkpoint is a copy of it with another classifier and epoch, in which blocks of zeros take no room on
 the disk. Whoever reads such a file whole still reads all its bytes; sums of parts (CRC-32) are right.
 """
 

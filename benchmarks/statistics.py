@@ -1,4 +1,4 @@
-"""How often intervals, p-values and phases hold: ``make bench-statistics`` writes ``benchmarks/results/statistics.md``.
+"""The coverage of intervals, p-values and phases: ``make bench-statistics`` writes ``benchmarks/results/statistics.md``.
 
 The data are the 1,000 classes of a published ImageNet classifier, two CIFAR-100 runs, and 12 trainings each of two text networks
 that differ by the seed alone. All draws are seeded.
@@ -43,7 +43,7 @@ SEED = 20261
 NETWORKS = ("mean", "attn")
 Matrix = NDArray[np.floating]
 Row = tuple[str, str, str]
-"""What is measured, its value, and the value that is wanted."""
+"""The measured quantity, its value, and the wanted value."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Times of calls that take turns, and of processes with their peak memory.
 
-Turns (A B A B ...) let a busy moment of the machine fall on both sides; the median leaves out what falls on one.
+Turns (A B A B ...) distribute a busy moment of the machine over both sides; the median leaves it out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ print("\\npeak", _r.search(r"VmHWM:\\s+(\\d+)", _s.read_text())[1] if _s.exists(
 
 
 class Process(NamedTuple):
-    """What a process took."""
+    """The time, the memory and the output of a process."""
 
     seconds: float
     peak: int

@@ -1,6 +1,6 @@
 """One epoch of a classifier whose matrices are not stored: 21,841 classes of width 1,280, with predictions.
 
-``python -m benchmarks.vast FOLDER LABELS WIDTH`` writes the checkpoint and the predictions in a process of its own, so that its
+``python -m benchmarks.vast FOLDER LABELS WIDTH`` writes the checkpoint and the predictions in a separate process, so that its
 memory is not the measured one's. Its rows are structured as WordNet is (`benchmarks.interpolated`).
 """
 

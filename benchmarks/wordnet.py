@@ -1,4 +1,4 @@
-"""Path similarity of ImageNet-1k's labels: ours for all pairs beside NLTK's loop over them, and the whole command."""
+"""Path similarity of ImageNet-1k's labels: ours for all pairs, compared with NLTK's loop over them, and the whole command."""
 
 from __future__ import annotations
 

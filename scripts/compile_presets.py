@@ -45,7 +45,7 @@ FROM_TIMM = {
     "imagenet22k-ms": "imagenet22k_ms_synsets.txt",
 }
 COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
-"""Of COCO's 91 category ids, those that no annotation has."""
+"""The COCO category ids, of 91, that no annotation has."""
 
 Row = tuple[str, str, str]
 

@@ -4,12 +4,12 @@ Usage::
 
     python scripts/compile_wordnet.py SOURCE [TARGET]
 
-SOURCE is a folder as NLTK wants it in ``NLTK_DATA`` (with ``corpora/wordnet.zip`` or ``corpora/wordnet/``); TARGET
+SOURCE is a folder for ``NLTK_DATA`` (with ``corpora/wordnet.zip`` or ``corpora/wordnet/``); TARGET
 is ``dsi_cli/wordnet/data`` unless given, with a folder for each part of speech. The tables are made by
 `dsi_cli.wordnet.database.nltk_data` from what NLTK reads. Running it twice gives the same bytes with the same pyarrow.
 
-Ids are those of the release, which NLTK downloads. A copy of WordNet 3.0 that is also about (Linux distributions have it) keeps
-one pointer, *suppression*, at another verb, so that the verbs between the two lie 18 bytes further on: see `released`.
+Ids are those of the release, which NLTK downloads. The copy of WordNet 3.0 in Linux distributions keeps
+one pointer, *suppression*, at another verb, so that the verbs between the two are 18 bytes further on: see `released`.
 """
 
 from __future__ import annotations
