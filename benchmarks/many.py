@@ -1,11 +1,19 @@
-"""Hundreds of checkpoints of ResNet-18 with Adam's state: a whole analysis, one more checkpoint, a scan of a thousand."""
+"""Hundreds of checkpoints of ResNet-18 with Adam's state: a whole analysis, one more checkpoint, a scan of a thousand.
+
+The checkpoints take little disk. PyTorch writes one file, with zeros in all but the classifier. Each checkpoint is a copy of
+it with another classifier and epoch, in which blocks of zeros are holes. A program that reads a whole file still reads all its
+bytes, and the sums of the archive's parts (CRC-32) are right.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import struct
 import time
+import zipfile
+import zlib
 from collections.abc import Callable
 from importlib.util import find_spec
 from itertools import cycle
@@ -14,13 +22,19 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import by_hand, sparse, timing
+from benchmarks import by_hand, interpolated, timing
 from benchmarks.analysis import profile_of
 from benchmarks.heads import asked
 from benchmarks.rows import Row, megabytes, seconds, skipped
 from benchmarks.scratch import Setup
 from benchmarks.wordnet import nltk_wordnet
 
+FEATURES = 512
+FIRST_EPOCH = 256
+"""Numbers from 256 to 65,535 take as many bytes in a pickle: copies differ in nothing but the number."""
+_EPOCH = b"\x05\x00\x00\x00epochq\x01M"
+_HEAD = 7.5
+_BLOCK = 4096
 PART = "many"
 LABELS = "cifar100"
 CHECKPOINTS, SCANNED = 400, 1000
@@ -44,7 +58,7 @@ def measure(setup: Setup) -> list[Row]:
     if missing:
         return [skipped(PART, "many checkpoints of ResNet-18", f"{' and '.join(missing)} not installed")]
     number = 2 if setup.quick else CHECKPOINTS
-    run = sparse.write(setup.folder / f"resnet18-{number}", number + 1, LABELS)
+    run = write_sparse_run(setup.folder / f"resnet18-{number}", number + 1, LABELS)
     paths = sorted(run.glob("*.pth"))
     loads, ours = _head_times(setup, paths)
     whole, rows = _whole_rows(setup, paths[:-1], loads)
@@ -181,3 +195,91 @@ def _scan_row(setup: Setup, paths: list[Path]) -> Row:
     what = f"`dsi scan` of {number:,} files, whole command, and its peak memory"
     beside = f"links to {len(paths):,} checkpoints"
     return Row(PART, what, f"{seconds(took)}, {megabytes(peak)}", beside, None, f"below {SCAN:g} s", took < SCAN)
+
+
+def write_sparse_run(folder: Path, checkpoints: int, labels: str = "cifar100") -> Path:
+    """Write a run of so many checkpoints ``epoch_NNNNN.pth``; one that is there already stays. Return the folder."""
+    paths = [folder / f"epoch_{FIRST_EPOCH + number:05d}.pth" for number in range(checkpoints)]
+    if all(path.exists() for path in paths):
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = list(interpolated.heads(labels, checkpoints, FEATURES))
+    template = folder / "template"
+    _save(template, len(weights[0]))
+    whole, pickle, head = bytearray(template.read_bytes()), *_parts(template)
+    at = whole.index(_EPOCH) + len(_EPOCH)
+    template.unlink()
+    for number, (path, weight) in enumerate(zip(paths, weights, strict=True)):
+        whole[at : at + 2] = struct.pack("<H", FIRST_EPOCH + number)
+        pickle.set(whole, bytes(pickle.of(whole)))
+        head.set(whole, weight.astype("<f4").tobytes())
+        _write_sparse(path, whole)
+    return folder
+
+
+def _save(path: Path, classes: int) -> None:
+    import torch
+    from torchvision.models import resnet18
+
+    model = resnet18(num_classes=classes)
+    optimizer = torch.optim.Adam(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            tensor.zero_()
+        model.fc.weight.fill_(_HEAD)
+    state = {
+        "epoch": FIRST_EPOCH,
+        "arch": "resnet18",
+        "state_dict": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    torch.save(state, path)
+
+
+class _Part:
+    """A file of the archive, stored as it is: where its bytes lie, and the places of their sum."""
+
+    def __init__(self, whole: bytes, info: zipfile.ZipInfo, entry: int) -> None:
+        name, extra = struct.unpack_from("<HH", whole, info.header_offset + 26)
+        self.begins = info.header_offset + 30 + name + extra
+        self.ends = self.begins + info.file_size
+        self._sums = [info.header_offset + 14, entry + 16]
+        if info.flag_bits & 8:
+            self._sums[0] = self.ends + 4
+
+    def of(self, whole: bytearray) -> bytearray:
+        return whole[self.begins : self.ends]
+
+    def set(self, whole: bytearray, data: bytes) -> None:
+        assert len(data) == self.ends - self.begins
+        whole[self.begins : self.ends] = data
+        for place in self._sums:
+            struct.pack_into("<I", whole, place, zlib.crc32(data))
+
+
+def _parts(path: Path) -> tuple[_Part, _Part]:
+    """Return the pickle and the classifier's storage of an archive that `_save` wrote."""
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        entry, found = archive.start_dir, {}
+        for info in archive.infolist():
+            part = _Part(whole, info, entry)
+            entry += 46 + len(info.filename) + len(info.extra) + len(info.comment)
+            is_head = whole[part.begins : part.begins + 4] == struct.pack("<f", _HEAD)
+            found["head" if is_head else info.filename.partition("/")[2]] = part
+    return found["data.pkl"], found["head"]
+
+
+def _write_sparse(path: Path, whole: bytearray) -> None:
+    """Write a file's blocks but for those of zeros, which become holes."""
+    zeros, view = bytes(_BLOCK), memoryview(whole)
+    with path.open("wb") as file:
+        file.truncate(len(whole))
+        for at in range(0, len(whole), _BLOCK):
+            block = view[at : at + _BLOCK]
+            if block != zeros[: len(block)]:
+                file.seek(at)
+                file.write(block)
