@@ -18,7 +18,7 @@ from PIL.Image import Image
 from dsi_cli.errors import UsageError
 from dsi_cli.inference import image_folder, sharded_dataset
 from dsi_cli.inference.dataset import SPLITS, Samples, pick_split
-from dsi_cli.inference.torch_datasets import DATASETS, find_dataset, open_dataset
+from dsi_cli.inference.torch_datasets import DATASETS, find_dataset, open_custom, open_dataset
 from dsi_cli.inference.user_code import is_function
 
 __all__ = ["Samples", "image_at", "open_samples"]
@@ -62,8 +62,6 @@ def open_samples(
     if dataset is not None:
         return open_dataset(dataset, root, download, train)
     if is_function(spec):
-        from dsi_cli.inference.torch_datasets import open_custom  # imports torch
-
         return open_custom(spec, train)
     raise UsageError(f"expected {EXPECTED}; found nothing at {spec[:200]!a}; check the path", code="no-such-data")
 

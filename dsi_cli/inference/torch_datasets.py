@@ -178,6 +178,13 @@ def open_custom(spec: str, train: bool) -> Samples:
                 raise UsageError(message, code="not-class-names")
             names = tuple(names)
     require_range(targets, names, lambda sample: f"{spec}, sample {sample}")
+
+    def image(sample: int) -> Any:
+        decoded = dataset[sample][0]
+        if hasattr(decoded, "load"):  # a lazily loaded image could fail later, in the transform
+            decoded.load()
+        return decoded
+
     code = file_stamps(user_code.code_files(spec))
     return Samples(
         source=f"{spec} {size_note(size, len(names) if names is not None else len(np.unique(targets)))}",
@@ -185,7 +192,7 @@ def open_custom(spec: str, train: bool) -> Samples:
         names=names,
         targets=targets,
         paths=file_paths(dataset) or (None,) * size,
-        image=lambda sample: _image(dataset[sample]),
+        image=image,
         is_threadsafe=False,
     )
 
@@ -230,11 +237,3 @@ def _integers(values: Any) -> NDArray[np.int64] | None:
     except (TypeError, ValueError, RuntimeError):
         return None
     return array.astype(np.int64) if array.dtype.kind in "iu" else None
-
-
-def _image(item: Any) -> Any:
-    """Return an item's decoded image; a lazily loaded image could fail later, in the transform."""
-    image = item[0]
-    if hasattr(image, "load"):
-        image.load()
-    return image

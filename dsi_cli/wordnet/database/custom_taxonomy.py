@@ -156,7 +156,10 @@ def _id_edges(file: Path, pairs: Iterable[Sequence[str]]) -> Edges:
     for key in edges.parents:
         synonyms = [name.strip() for name in known.get(key, "").split(",") if name.strip()]
         node = graph.node(key) if taxonomy.is_wnid(key) else None
-        edges.names[key] = synonyms[0] if synonyms else graph.names[node] if node is not None else key
+        if synonyms:
+            edges.names[key] = synonyms[0]
+        elif node is not None:
+            edges.names[key] = graph.names[node]
         edges.aliases += [(alias, key) for alias in dict.fromkeys((key, known.get(key, key).strip(), *synonyms))]
     return edges
 
@@ -259,12 +262,14 @@ def _add_tree(edges: Edges, file: Path, tree: Any, path: tuple[str, ...]) -> Non
 
 def _add_node(edges: Edges, file: Path, name: str, below: Any, path: tuple[str, ...], identity: str | None) -> None:
     """Add a node and everything below it. An inner node is its id or its path; a leaf is its id or its name."""
-    name = name.strip()
-    key = identity or (f"{path[-1] if path else ''}/{name}" if below else name)
+    name, parent = name.strip(), path[-1] if path else None
+    key = identity or name
+    if below and not identity:
+        key = f"{parent or ''}/{name}"
     if edges.names.get(key, name) != name:
         message = f"{file}: the nodes {edges.names[key]!r} and {name!r} have the same id {identity}; give each its own"
         raise UsageError(message, code="taxonomy-repeated-id", id=identity)
-    edges.add(key, path[-1] if path else None)
+    edges.add(key, parent)
     edges.names[key] = name
     if identity and taxonomy.is_wnid(identity):
         edges.aliases.append((identity, key))
