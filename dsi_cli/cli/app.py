@@ -23,6 +23,40 @@ from typer.core import TyperCommand, TyperGroup
 from dsi_cli.cli import console, signals, urls
 from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, TERMINATED, USAGE, DsiError, nearest
 
+MAX_HELP_WIDTH = 110
+"""The largest width of a help text, in columns."""
+COMMANDS = {
+    "analyze": "Compare the classifiers of checkpoints with WordNet, and with their own mistakes",
+    "watch": "Do as dsi analyze while training still writes, each checkpoint once it is complete",
+    "scan": "Show what dsi analyze would read",
+    "wordnet": "Build WordNet's similarity matrix of a label list",
+    "labels": "Show the WordNet sense of each label of a list, how sure dsi is, and why",
+    "neighbors": "List the classes most similar to a class, or the closest pairs, with their similarity in WordNet",
+    "mistakes": "List the most telling mistakes of an epoch",
+    "compare": "Compare runs at equal accuracy, with 95 % confidence intervals",
+    "diff": "Show what differs between two checkpoints with the same classes",
+    "plot": "Draw the figures of an analysis",
+    "report": "Write one HTML file with all results: curves, matrices, neighbours, mistakes, classes",
+    "export": "Write one matrix or table as Parquet, CSV or NPY; or log the curves to a tracker",
+    "demo": "Analyse two real runs that ship with the package",
+    "doctor": "Print versions, and which packages are missing",
+}
+"""The commands with their purpose, with which the docstring of the command begins."""
+_MODULES = {"demo": "analyze", "report": "analyze"}
+"""The module of a command that is not in the module of its name."""
+PATH_ERRNOS = (
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ELOOP,
+    errno.EINVAL,
+)
+"""The error numbers of the system that mean a wrong path."""
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a log on stderr, for bug reports.")]
+
 
 def is_wrong_usage(error: Exception) -> bool:
     """Return whether an error is click's error for wrong usage: only these have this method."""
@@ -92,42 +126,6 @@ def _wrong_value(error: Any, arguments: Sequence[str]) -> str | None:
         if flag in flags and index + 1 < len(arguments):
             return arguments[index + 1]
     return None
-
-
-MAX_HELP_WIDTH = 110
-"""The largest width of a help text, in columns."""
-
-COMMANDS = {
-    "analyze": "Compare the classifiers of checkpoints with WordNet, and with their own mistakes",
-    "watch": "Do as dsi analyze while training still writes, each checkpoint once it is complete",
-    "scan": "Show what dsi analyze would read",
-    "wordnet": "Build WordNet's similarity matrix of a label list",
-    "labels": "Show the WordNet sense of each label of a list, how sure dsi is, and why",
-    "neighbors": "List the classes most similar to a class, or the closest pairs, with their similarity in WordNet",
-    "mistakes": "List the most telling mistakes of an epoch",
-    "compare": "Compare runs at equal accuracy, with 95 % confidence intervals",
-    "diff": "Show what differs between two checkpoints with the same classes",
-    "plot": "Draw the figures of an analysis",
-    "report": "Write one HTML file with all results: curves, matrices, neighbours, mistakes, classes",
-    "export": "Write one matrix or table as Parquet, CSV or NPY; or log the curves to a tracker",
-    "demo": "Analyse two real runs that ship with the package",
-    "doctor": "Print versions, and which packages are missing",
-}
-"""The commands with their purpose, with which the docstring of the command begins."""
-_MODULES = {"demo": "analyze", "report": "analyze"}
-"""The module of a command that is not in the module of its name."""
-PATH_ERRNOS = (
-    errno.ENAMETOOLONG,
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.EACCES,
-    errno.EPERM,
-    errno.ELOOP,
-    errno.EINVAL,
-)
-"""The error numbers of the system that mean a wrong path."""
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a log on stderr, for bug reports.")]
 
 
 class _Stopped(Exception):  # noqa: N818 (no error: the user or the reader of a pipe has ended the command)

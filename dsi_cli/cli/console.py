@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 LOG_LEVELS = ("debug", "info", "warning", "error")
 """The values of ``DSI_LOG``; ``--verbose`` means ``debug``."""
 _logger = logging.getLogger("dsi_cli")
+MIN_WIDTH = 40
+"""The smallest width to which a sentence is wrapped, in columns."""
+DEFAULT_WIDTH = 80
+"""The width for which a screen is laid out if stdout is no terminal, in columns."""
+FILE_WIDTH = 10_000
+"""The width of a table in a file or a pipe, in columns, so that no line is wrapped."""
+_uploads: ContextVar[tuple[Callable[[], None], ...]] = ContextVar("uploads", default=())
+"""The functions that upload the work done so far to an output folder on a server."""
 
 
 @contextmanager
@@ -87,16 +95,6 @@ class _Format(logging.Formatter):
         record.since = record.created - self.start_time
         record.module_name = record.name.removeprefix("dsi_cli.")
         return "\n".join(map(terminal_text, super().format(record).split("\n")))
-
-
-MIN_WIDTH = 40
-"""The smallest width to which a sentence is wrapped, in columns."""
-DEFAULT_WIDTH = 80
-"""The width for which a screen is laid out if stdout is no terminal, in columns."""
-FILE_WIDTH = 10_000
-"""The width of a table in a file or a pipe, in columns, so that no line is wrapped."""
-_uploads: ContextVar[tuple[Callable[[], None], ...]] = ContextVar("uploads", default=())
-"""The functions that upload the work done so far to an output folder on a server."""
 
 
 def open_streams() -> None:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from dsi_cli.cli import console
 from dsi_cli.cli.text import cell, shorten, sparkline, terminal_text
+from dsi_cli.metrics.phases import STABILISATION
 from dsi_cli.queries.findings import RunFindings, Trend, headline, percent, run_findings
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _print_phases(findings: Sequence[RunFindings], styles: dict[str, str]) -> No
             continue
         parts = []
         for phase in run.phases:
-            if phase.name == "stabilisation":
+            if phase.name == STABILISATION:
                 parts.append("then stable")
             else:
                 parts.append(f"{phase.name} to {phase.last:.0f} ({phase.low:.0f}–{phase.high:.0f})")

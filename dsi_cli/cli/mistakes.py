@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 
 MAX_NAME_LENGTH = 40
 """The largest number of characters of a name in a table."""
+_COLUMNS = (
+    ("sample", "sample", ""),
+    ("truth", "truth", ""),
+    ("prediction", "prediction", ""),
+    ("count", "count", "d"),
+    ("share", "share", ".3f"),
+    ("score", "score", ".3f"),
+    ("{own}\nrank", "rank", ".0f"),
+    ("WordNet\nsimilarity", "wordnet_similarity", ".3f"),
+    ("WordNet\nrank", "wordnet_rank", ".0f"),
+    ("", "surprise", ""),
+)
+"""Title, field and format of each column, for `console.print_records`."""
 
 
 def mistakes(
@@ -139,18 +152,3 @@ def _print(listing: MistakeList[Mistake] | MistakeList[ConfusedPair]) -> None:
     console.print_records(columns, rows)
     if folder:
         print(terminal_text(f"images in {folder}"))
-
-
-_COLUMNS = (
-    ("sample", "sample", ""),
-    ("truth", "truth", ""),
-    ("prediction", "prediction", ""),
-    ("count", "count", "d"),
-    ("share", "share", ".3f"),
-    ("score", "score", ".3f"),
-    ("{own}\nrank", "rank", ".0f"),
-    ("WordNet\nsimilarity", "wordnet_similarity", ".3f"),
-    ("WordNet\nrank", "wordnet_rank", ".0f"),
-    ("", "surprise", ""),
-)
-"""Title, field and format of each column, for `console.print_records`."""

@@ -19,6 +19,17 @@ MAX_NAME_LENGTH = 28
 """The largest number of characters of a name in a table."""
 MAX_BARS = 24
 """The largest number of epochs that a row shows as bars."""
+_COLUMNS = (
+    ("", "place", "d"),
+    ("class", "name", ""),
+    ("class", "first", ""),
+    ("and", "second", ""),
+    ("similarity", "similarity", ".3f"),
+    ("WordNet\nsimilarity", "wordnet_similarity", ".3f"),
+    ("WordNet\nrank", "wordnet_rank", ",.0f"),
+    ("", "surprise", ""),
+)
+"""Title, field and format of each column, for `console.print_records`."""
 
 
 def neighbors(
@@ -107,16 +118,3 @@ def _print_history(history: NeighborHistory, *, as_json: bool, quiet: bool) -> N
         left_out = len(history.rows) - len(rows)
         noun = "class that was" if left_out == 1 else "classes that were"
         console.note(f"not shown: {left_out:,} {noun} among them at other epochs only; --json has all", quiet=quiet)
-
-
-_COLUMNS = (
-    ("", "place", "d"),
-    ("class", "name", ""),
-    ("class", "first", ""),
-    ("and", "second", ""),
-    ("similarity", "similarity", ".3f"),
-    ("WordNet\nsimilarity", "wordnet_similarity", ".3f"),
-    ("WordNet\nrank", "wordnet_rank", ",.0f"),
-    ("", "surprise", ""),
-)
-"""Title, field and format of each column, for `console.print_records`."""

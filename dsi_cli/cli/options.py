@@ -30,6 +30,9 @@ from dsi_cli.store.schema import MATRIX_KINDS
 
 Complete = Callable[..., list[str]]
 """Takes the beginning of a value, after Typer's context if it has such a parameter, and returns the values that begin with it."""
+Command = Callable[..., int]
+Group = TypeVar("Group")
+Output = Annotated[Path, typer.Argument(metavar="OUTPUT", help="Output folder of dsi analyze.")]
 
 
 def complete_from(names: Choices) -> Complete:
@@ -91,10 +94,6 @@ def _column(table: Path, column: str) -> list[str]:
     with suppress(DsiError, OSError, KeyError):
         return [text for text in parquet.read(table).column(column).to_pylist() if text]
     return []
-
-
-Command = Callable[..., int]
-Group = TypeVar("Group")
 
 
 def takes(sections: Sections) -> Callable[[Callable[[Mapping[str, Any]], int]], Command]:
@@ -251,7 +250,6 @@ WordNetName = Annotated[str | None, typer_info(LabelOptions, "wordnet")]
 TaxonomyFile = Annotated[str | None, typer_info(ComparisonOptions, "taxonomy")]
 
 # Options of other commands.
-Output = Annotated[Path, typer.Argument(metavar="OUTPUT", help="Output folder of dsi analyze.")]
 LabelList = typer.Argument(
     metavar="LABELS",
     help="Label file (txt, csv, tsv, json, yaml) or a preset, for example imagenet1k.",

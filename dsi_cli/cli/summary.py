@@ -51,6 +51,8 @@ TYPICALITY_COLUMNS = (
     ("classes", "wrong_classes", "z.0f"),
 )
 """Title, field and format of each column, for `console.print_records`."""
+MAX_NAMED = 5
+"""The largest number of labels, causes or runs that a message names; dsi counts the others."""
 
 
 def print_epoch_tables(out: Path, runs: Sequence[str]) -> None:
@@ -78,10 +80,6 @@ def _print_table(
         print()
         console.print_sentence(title, 0, 2)
         console.print_records(columns, records)
-
-
-MAX_NAMED = 5
-"""The largest number of labels, causes or runs that a message names; dsi counts the others."""
 
 
 def print_summary(summary: Summary, *, as_json: bool, quiet: bool, per_epoch: bool = False) -> None:

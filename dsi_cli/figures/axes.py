@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.figures.style import CHANCE, COLOURS, LINES, Style
 from dsi_cli.metrics import NORMAL_QUANTILE
+from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
 from dsi_cli.queries.curve_panels import Values
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ LETTER_WIDTH, LINE_HEIGHT = 0.58, 1.25
 """Estimated width of a letter and height of a line relative to the font size."""
 MAX_NAME_SHARE = 0.45
 """Maximum width of a name at the end of a line, relative to the panel; longer names are in a legend."""
-PHASE_TINTS = {"surge": 0.75, "refinement": 0.4, "stabilisation": 0.18}
+PHASE_TINTS = {SURGE: 0.75, REFINEMENT: 0.4, STABILISATION: 0.18}
 PHASE_HEIGHT = 0.05
 """Height of a bar of phases relative to the axes."""
 

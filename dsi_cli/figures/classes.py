@@ -29,6 +29,10 @@ MAX_CLASSES = 40
 """Maximum number of classes with a row; of more classes, those of lowest and of highest agreement are shown."""
 MAX_RANK, NAMED_RANK = 10, 5
 """The largest rank in a rank chart, and the largest rank at the last epoch of a class with a name and a colour."""
+OUTLIERS = 4
+"""Number of named pairs of either kind: near in the network and far in WordNet, and the reverse."""
+MAX_DOTS = 600
+"""Maximum number of pairs that are dots; more pairs are counted in hexagons."""
 
 
 def agreement(results: Results, options: FigureOptions) -> Figure | None:
@@ -111,12 +115,6 @@ def neighbors(results: Results, options: FigureOptions) -> Figure | None:
     drawing.format_epochs(figure)
     curves.finish(figure)
     return figure
-
-
-OUTLIERS = 4
-"""Number of named pairs of either kind: near in the network and far in WordNet, and the reverse."""
-MAX_DOTS = 600
-"""Maximum number of pairs that are dots; more pairs are counted in hexagons."""
 
 
 def scatter(results: Results, options: FigureOptions) -> Figure | None:

@@ -56,6 +56,8 @@ _PHASE_CURVES = {
     "wsi": ("wsi max",),
 }
 """The prefixes of the curve whose phases a panel shows, by panel."""
+COMPARISON_PREFIX = "compare-"
+COMPARISON_STYLE = Style("screen")
 
 
 def draw(name: str, results: Results, options: FigureOptions) -> Figure | None:
@@ -276,10 +278,6 @@ def draw_training(results: Results, options: FigureOptions) -> Figure | None:
         figure.suptitle(drawing.wrap(text, options.style.width, options.style.size), fontsize=options.style.size)
     finish(figure)
     return figure
-
-
-COMPARISON_PREFIX = "compare-"
-COMPARISON_STYLE = Style("screen")
 
 
 def comparison_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:

@@ -42,6 +42,8 @@ MAX_NAME_LENGTH = 22
 """Maximum number of characters of a name in a caption."""
 MAX_PIXELS = 512
 """Maximum length in pixels of the longer side of an image."""
+_CONTAINER = re.compile(r"(?P<file>.+?\.(?:parquet(?=#\d+$)|tar(?=/)))(?P<member>.+)", re.IGNORECASE)
+"""The path of an image in a container: a row of a Parquet file, or a member of a tar archive."""
 
 
 def draw(results: Results, options: FigureOptions) -> Figure | None:
@@ -196,10 +198,6 @@ def _shorten(text: str) -> str:
 def _printable(text: str) -> str:
     """Return text on one line, with a replacement character for each character that is not printable."""
     return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text[:1000].split()))
-
-
-_CONTAINER = re.compile(r"(?P<file>.+?\.(?:parquet(?=#\d+$)|tar(?=/)))(?P<member>.+)", re.IGNORECASE)
-"""The path of an image in a container: a row of a Parquet file, or a member of a tar archive."""
 
 
 class RelocatedImages:

@@ -16,9 +16,18 @@ import pandas as pd
 
 from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.hierarchical_scores import HIERARCHY_METRICS
-from dsi_cli.queries.findings import AGREEMENT_PREFIXES, MIN_Z, PHASE_NAMES, WIDE_CHANCE, Row, network_matrix, table_rows
+from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
+from dsi_cli.queries.findings import MIN_Z, PHASE_NAMES, WIDE_CHANCE, Row, is_agreement, network_matrix, table_rows
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CLASSES, CURVES, EXTRA_CURVES, PHASES, TYPICALITY, MatrixId
+
+_FIELDS = {"group_cosine": "", "null_mean": "_chance", "sample_cosine": "_sample"}
+"""The suffix of the fields by column of the table."""
+MIN_EPOCHS = 8
+"""The number of epochs with an alignment for a statement that it stays within chance."""
+MIN_LEARNT_FACTOR = 2.0
+"""A network has learnt if its accuracy is at least this multiple of chance."""
+_TITLES = {"wsi max": "Max WSI", "widm test": "WIDM of mistakes", "widm train": "WIDM of mistakes on train"}
 
 
 @dataclass(frozen=True)
@@ -152,10 +161,6 @@ class TypicalitySummary:
     wrong_classes: int = 0
 
 
-_FIELDS = {"group_cosine": "", "null_mean": "_chance", "sample_cosine": "_sample"}
-"""The suffix of the fields by column of the table."""
-
-
 def typicality_summary(out: Path, run: str) -> dict[str, list[TypicalitySummary]]:
     """Return the epochs of a run, in order, for each split with templates.
 
@@ -182,13 +187,6 @@ def typicality_summary(out: Path, run: str) -> dict[str, list[TypicalitySummary]
                 fields[name + suffix] = None if np.isnan(mean) else float(mean)
         summaries.setdefault(split, []).append(TypicalitySummary(None if epoch < 0 else int(epoch), **fields))
     return dict(sorted(summaries.items()))
-
-
-MIN_EPOCHS = 8
-"""The number of epochs with an alignment for a statement that it stays within chance."""
-MIN_LEARNT_FACTOR = 2.0
-"""A network has learnt if its accuracy is at least this multiple of chance."""
-_TITLES = {"wsi max": "Max WSI", "widm test": "WIDM of mistakes", "widm train": "WIDM of mistakes on train"}
 
 
 @dataclass(frozen=True)
@@ -219,11 +217,6 @@ def phase_sentences(out: Path, run: str) -> PhaseSentences:
     return PhaseSentences(rows, phases_line(rows), hints(rows, lines, classes))
 
 
-def is_agreement(curve: str) -> bool:
-    """Return True for the name of a curve of the agreement with the reference matrix."""
-    return curve.startswith(AGREEMENT_PREFIXES)
-
-
 def phases_line(rows: Sequence[Row]) -> str:
     """Return a line with the phases of the first curve that has any, or with the reason why the first curve has none.
 
@@ -239,14 +232,14 @@ def phases_line(rows: Sequence[Row]) -> str:
     for row in rows:
         if row["curve"] != curve or row["phase"] not in PHASE_NAMES:
             continue
-        if row["phase"] == "stabilisation":
+        if row["phase"] == STABILISATION:
             parts.append("then stabilisation")
             continue
-        digits = 1 if row["phase"] == "surge" else 0
+        digits = 1 if row["phase"] == SURGE else 0
         end, low, high = (f"{row[name]:.{digits}f}" for name in ("last_epoch", "low", "high"))
         label = "" if parts else "95 % CI "
         parts.append(f"{row['phase']} to epoch {end} ({label}{low} to {high})")
-        if row["phase"] == "refinement":
+        if row["phase"] == REFINEMENT:
             parts.append(f"change since the peak {row['gain']:+.3f}")
     return f"phases of {_title(curve)}: {', '.join(parts)}"
 
@@ -268,7 +261,7 @@ def hints(rows: Sequence[Row], lines: Sequence[EpochSummary], classes: int = 0) 
     if within_chance is not None:
         return [within_chance]
     for row in reversed(rows):
-        if row["phase"] == "stabilisation" and is_agreement(row["curve"]):
+        if row["phase"] == STABILISATION and is_agreement(row["curve"]):
             return [f"agreement with WordNet has stayed within its noise since epoch {row['first_epoch']:.0f}"]
     return []
 

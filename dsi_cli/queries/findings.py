@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, NETWORK_MATRICES, PHASES, MatrixId, Table
 
@@ -28,7 +29,7 @@ MAX_RELATIVE_ERROR = 0.25
 """The largest half-width of an interval, as a share of the value, of a value that the headline states."""
 WIDE_CHANCE = 0.2
 """If chance alone can reach this agreement, as with few classes, an agreement within chance has little meaning."""
-PHASE_NAMES = ("surge", "refinement", "stabilisation")
+PHASE_NAMES = (SURGE, REFINEMENT, STABILISATION)
 """The phases in order. The other rows of the phases table are the times t50, t90 and t95."""
 AGREEMENT_PREFIXES = ("agreement", "excess of")
 """The prefixes of the names of the curves of the agreement with the reference in the phases table."""
@@ -235,6 +236,11 @@ def reference_name(reference: str) -> str:
     return "WordNet" if reference.startswith("wordnet") else reference
 
 
+def is_agreement(curve: str) -> bool:
+    """Return True for the name of a curve of the agreement with the reference matrix."""
+    return curve.startswith(AGREEMENT_PREFIXES)
+
+
 def network_matrix(rows: Sequence[Row]) -> str:
     """Return the name of the matrix of the network's similarity in rows of the curves table; ncsm if they have none."""
     pairs = {row["of"] for row in rows if row["metric"] == "sai"}
@@ -275,7 +281,7 @@ def _phases(rows: Sequence[Row]) -> tuple[tuple[Phase, ...], str | None, Point |
     columns = ("phase", "first_epoch", "last_epoch", "low", "high", "gain", "gain_low", "gain_high")
     phases, reason, t90 = [], None, None
     for row in rows:
-        if not row["curve"].startswith(AGREEMENT_PREFIXES):
+        if not is_agreement(row["curve"]):
             continue
         if row["phase"] in PHASE_NAMES:
             phases.append(Phase(*(row[column] for column in columns)))

@@ -27,6 +27,10 @@ MAX_LISTED_CLASSES = 12
 _INDEX = " (class {})"
 """The suffix that distinguishes classes of one name."""
 _WITH_WNID = re.compile(r"(.+) \((n\d{8})\)(?: \(class \d+\))?")
+ORDERS = ("taxonomy", "given", "cluster")
+Order = NDArray[np.intp]
+VALUES = ("norm", "centred_norm", "bias", "angle_previous", "angle_last")
+"""The values of the geometry table."""
 
 
 def class_rows(results: Results, run: str | None) -> pd.DataFrame:
@@ -104,10 +108,6 @@ def class_index_by_name(name: str, names: Sequence[str]) -> int:
         message = f"{len(indices)} classes are called {name!r}; write {listed}"
         raise UsageError(message, code="ambiguous-class", name=name, count=len(indices))
     return int(indices[0])
-
-
-ORDERS = ("taxonomy", "given", "cluster")
-Order = NDArray[np.intp]
 
 
 class ClassGroup(NamedTuple):
@@ -195,10 +195,6 @@ def agreement_rows(results: Results, run: str, epochs: Sequence[int] | None = No
     last = rows.loc[rows["pearson"].notna(), "epoch"].max()
     last_rows: pd.DataFrame = rows[rows["epoch"] == last].drop_duplicates(["class_index", "group"], keep="last")
     return last_rows
-
-
-VALUES = ("norm", "centred_norm", "bias", "angle_previous", "angle_last")
-"""The values of the geometry table."""
 
 
 def by_class(results: Results, run: str, value: str) -> pd.DataFrame:

@@ -42,6 +42,12 @@ EDGE = 0.93
 """Ticks that are further from 0 than this share of the half width are left out, because their text would be cut off."""
 MAX_SIDE = 400
 """Maximum number of rows of a shown matrix; larger matrices are shown as means of blocks."""
+DIFFERENCE_SCRIPTS = ("frame.js", "colours.js", "diff.js")
+DIFFERENCE_FILE = "diff.html"
+MAX_DIFFERENCE_SIDE = 400
+"""Maximum number of rows of a shown matrix; of larger matrices the classes that moved most are shown."""
+MAX_ROWS = 50
+"""Maximum number of rows of a table."""
 
 
 def save(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[str | Path], path: Path) -> Path:
@@ -286,14 +292,6 @@ def command(options: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
         for measure in options.measures:
             words += ["--measure", measure]
     return shlex.join([*words, "--html", FILE])
-
-
-DIFFERENCE_SCRIPTS = ("frame.js", "colours.js", "diff.js")
-DIFFERENCE_FILE = "diff.html"
-MAX_DIFFERENCE_SIDE = 400
-"""Maximum number of rows of a shown matrix; of larger matrices the classes that moved most are shown."""
-MAX_ROWS = 50
-"""Maximum number of rows of a table."""
 
 
 def save_difference(difference: Difference, path: Path) -> Path:

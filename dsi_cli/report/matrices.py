@@ -28,6 +28,21 @@ MAX_BYTES = 21_000_000
 MANY_CLASSES = 256
 MAX_COMPLETE_EPOCHS = 20
 """Maximum number of complete epochs of a run with more than `MANY_CLASSES` classes."""
+MAX_BLOCKS = 64
+"""Number of blocks per row of a matrix of block means, without the blocks that begin at the start of a group."""
+RANK_SCALE = QuantizationScale(0.0, 1.0, LEVELS[-1])
+"""The scale of block means of percentile ranks."""
+MAX_FINE_REFERENCE = 2048
+"""Maximum number of classes of a reference matrix that is packed with the finest scale."""
+TITLES = {
+    "ncsm": ("NCSM", "cosine similarity of the classifier's weights (−1 to 1)"),
+    "ncsm_centred": ("Centred NCSM", "NCSM after subtraction of the mean weight row (−1 to 1)"),
+    "tncsm": ("TNCSM", "cosine similarity of the classes' mean features (−1 to 1)"),
+    "ccsm": ("CCSM", "share of the row's samples predicted as the column (0 to 1)"),
+    "scsm": ("SCSM", "path similarity in WordNet 3.0 (0 to 1)"),
+}
+Lines = dict[str, list[str]]
+"""Packed texts by name; each name becomes one element of the page with one line per text."""
 
 
 class BudgetNeed(NamedTuple):
@@ -75,23 +90,6 @@ def _share(need: BudgetNeed, limit: float) -> tuple[BudgetShare, float]:
     complete = max(0, min(most, int(spare // max(1.0, need.cost[levels] - need.block_cost))))
     used = need.fixed + need.cost[levels] * complete + need.block_cost * (need.epochs - complete)
     return BudgetShare(complete, levels), used
-
-
-MAX_BLOCKS = 64
-"""Number of blocks per row of a matrix of block means, without the blocks that begin at the start of a group."""
-RANK_SCALE = QuantizationScale(0.0, 1.0, LEVELS[-1])
-"""The scale of block means of percentile ranks."""
-MAX_FINE_REFERENCE = 2048
-"""Maximum number of classes of a reference matrix that is packed with the finest scale."""
-TITLES = {
-    "ncsm": ("NCSM", "cosine similarity of the classifier's weights (−1 to 1)"),
-    "ncsm_centred": ("Centred NCSM", "NCSM after subtraction of the mean weight row (−1 to 1)"),
-    "tncsm": ("TNCSM", "cosine similarity of the classes' mean features (−1 to 1)"),
-    "ccsm": ("CCSM", "share of the row's samples predicted as the column (0 to 1)"),
-    "scsm": ("SCSM", "path similarity in WordNet 3.0 (0 to 1)"),
-}
-Lines = dict[str, list[str]]
-"""Packed texts by name; each name becomes one element of the page with one line per text."""
 
 
 @dataclass(eq=False)
@@ -180,8 +178,8 @@ def pack(
     epochs = list(change)
     complete = [epochs[index] for index in epoch_sampling.front_loaded(list(change.values()), share.complete)]
     packed = [
-        _pack_series(series, values, share.levels, complete, orders, f"{prefix}-{series.name}", lines)
-        for series, values in matrices.series
+        _pack_series(series, share.levels, complete, orders, f"{prefix}-{series[0].name}", lines)
+        for series in matrices.series
     ]
     near = None
     if matrices.nearest:
@@ -198,8 +196,7 @@ def pack(
 
 
 def _pack_series(
-    series: MatrixSeries,
-    values: ValueRange,
+    series_and_range: tuple[MatrixSeries, ValueRange],
     levels: int,
     complete: Sequence[int],
     orders: Sequence[Mapping[str, Any]],
@@ -207,6 +204,7 @@ def _pack_series(
     lines: Lines,
 ) -> dict[str, Any]:
     # Pack the complete matrices.
+    series, values = series_and_range
     scale = QuantizationScale(values.low, values.high, levels)
     complete_epochs = [epoch for epoch in series.epochs if epoch in complete]
     lines[name] = [_pack_matrix(series.read(epoch), scale, symmetric=series.symmetric) for epoch in complete_epochs]

@@ -27,6 +27,9 @@ LEVELS = (65_535, 4_095, 255)
 """Numbers of distinct values of a scale, from fine to coarse."""
 
 Codes = NDArray[np.uint16]
+MAX_PAIRS = 20
+MISSING = -9.0
+"""Placeholder for a missing similarity: below every similarity, but above the -inf of the class itself."""
 
 
 class QuantizationScale(NamedTuple):
@@ -83,9 +86,6 @@ def percentiles(codes: Codes, levels: int) -> NDArray[np.float32]:
 
 
 NEIGHBOR_SCALE = QuantizationScale(-1.0, 1.0, LEVELS[0])
-MAX_PAIRS = 20
-MISSING = -9.0
-"""Placeholder for a missing similarity: below every similarity, but above the -inf of the class itself."""
 
 
 def neighbor_count(classes: int) -> int:

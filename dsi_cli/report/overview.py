@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 MAX_NAMED = 5
 """Maximum number of labels or curves that a warning names."""
+MAX_ROWS = 4
+"""Maximum number of runs that a tile shows at once; with more runs, it shows the chosen run and the range of all runs."""
+FEW_CLASSES = 20
 
 
 class ResultWarning(NamedTuple):
@@ -106,11 +109,6 @@ def _curve_warnings(curves: pd.DataFrame, *, has_labels: bool) -> Iterator[Resul
         names_of.setdefault(group["reason"].iloc[0], []).append(name)
     for reason, names in names_of.items():
         yield ResultWarning(f"{', '.join(names)}: no values, because {reason}")
-
-
-MAX_ROWS = 4
-"""Maximum number of runs that a tile shows at once; with more runs, it shows the chosen run and the range of all runs."""
-FEW_CLASSES = 20
 
 
 class TileRow(NamedTuple):

@@ -15,8 +15,7 @@ import numpy as np
 
 from dsi_cli.errors import UsageError
 from dsi_cli.queries.curve_panels import PANELS, Panel, Series, panels, sai_measures
-from dsi_cli.queries.epoch_summary import is_agreement
-from dsi_cli.queries.findings import PHASE_NAMES, reference_name
+from dsi_cli.queries.findings import PHASE_NAMES, is_agreement, reference_name
 from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.report import classes, matrices, overview
@@ -32,6 +31,15 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 """Receives the number of completed steps and the number of all steps."""
+FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z")
+SAI = tuple(kind for kind in PANELS if kind.name == "sai")
+OTHERS = tuple(kind for kind in PANELS if "sai" not in kind.metrics)
+EXCESS = next(kind for kind in PANELS if kind.name == "excess")
+MAX_PAIRS = 30
+MAX_MISTAKES = 24
+THUMBNAIL_PIXELS = 64
+"""Maximum length in pixels of the longer side of a thumbnail."""
+Opener = Callable[[str], "Image"]
 
 
 @dataclass(frozen=True)
@@ -189,12 +197,6 @@ def _option_text(value: Any) -> str:
     return json.dumps(value)
 
 
-FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z")
-SAI = tuple(kind for kind in PANELS if kind.name == "sai")
-OTHERS = tuple(kind for kind in PANELS if "sai" not in kind.metrics)
-EXCESS = next(kind for kind in PANELS if kind.name == "excess")
-
-
 def curves(results: Results) -> dict[str, Any]:
     """Return all panels: the SAI for each measure, from which the page also draws the excess, the other curves and the phases."""
     measures = sai_measures(results.curves)
@@ -253,13 +255,6 @@ def phases(results: Results) -> list[dict[str, Any]]:
         }
         for row in rows.to_dict("records")
     ]
-
-
-MAX_PAIRS = 30
-MAX_MISTAKES = 24
-THUMBNAIL_PIXELS = 64
-"""Maximum length in pixels of the longer side of a thumbnail."""
-Opener = Callable[[str], "Image"]
 
 
 def mistake_data(results: Results, run: str, open_image: Opener | None) -> dict[str, Any]:

@@ -33,6 +33,13 @@ from dsi_cli.queries.comparison.runs import SHAPING_OPTIONS, ComparedRun, compar
 from dsi_cli.store.schema import SPLITS
 
 PREFERRED, HIGHER, NO_DIFFERENCE, MIXED, UNDECIDED = "preferred", "higher", "no difference shown", "mixed", "undecided"
+MEASURES = ("pearson", "cosine", "spearman")
+"""The default measures of the SAI: the agreement, which is a criterion, the paper's measure, and one of ranks **[choice]**."""
+HALF_MAX = 0.5
+"""A run is aligned from the first epoch whose excess is this share of the maximum."""
+MIN_Z_ALIGNED = 3.0
+"""The maximum must be this many standard deviations above chance."""
+FIGURE_FORMATS = ("png", "svg", "pdf")
 
 
 @dataclass(frozen=True)
@@ -122,15 +129,6 @@ def difference_sentence(equal: EqualAccuracyComparison, row: CriterionRow) -> st
 def _higher(equal: EqualAccuracyComparison, row: CriterionRow) -> str:
     assert row.difference is not None
     return equal.first if row.difference > 0 else equal.second
-
-
-MEASURES = ("pearson", "cosine", "spearman")
-"""The default measures of the SAI: the agreement, which is a criterion, the paper's measure, and one of ranks **[choice]**."""
-HALF_MAX = 0.5
-"""A run is aligned from the first epoch whose excess is this share of the maximum."""
-MIN_Z_ALIGNED = 3.0
-"""The maximum must be this many standard deviations above chance."""
-FIGURE_FORMATS = ("png", "svg", "pdf")
 
 
 @dataclass(frozen=True)

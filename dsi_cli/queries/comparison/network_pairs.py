@@ -26,6 +26,8 @@ from dsi_cli.queries.run_classes import class_names
 
 MAX_CLASSES_AT_ALL_EPOCHS, MAX_EPOCHS = 256, 20
 """With more classes, at most this many epochs are compared."""
+NEAREST = 3
+"""The number of nearest classes that are listed."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,6 @@ def _points(
         reason = entry.reason if entry.value is None else None
         points.append(AlignmentPoint(key, first_epoch, second_epoch, **fields, reason=reason))
     return points
-
-
-NEAREST = 3
-"""The number of nearest classes that are listed."""
 
 
 @dataclass(frozen=True)

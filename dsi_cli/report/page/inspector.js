@@ -148,7 +148,7 @@ async function classPanel(run, names, index, epoch, actions) {
       { title: "rank", number: true, digits: 0, value: (row) => row.rank },
       { title: "class", value: (row) => names[row.other], node: (row) => linkButton(names[row.other], () => actions.pair(index, row.other)) },
       { title: own, number: true, value: (row) => row.value },
-      ...(referenceFrame ? [{ title: `rank in ${run.reference}`, number: true, value: (row) => row.referenceRank, text: (row) => roundedRank(row.referenceRank) }] : []),
+      ...(referenceFrame ? [rankColumn(run.reference, "referenceRank")] : []),
     ], near.neighbours(index).map((row, k) => ({ ...row, rank: k + 1, referenceRank: referenceFrame && neighbourRank(reference, referenceFrame, size, index, row.other) })))
       : element("p", {}, "The network has no class similarity matrix at this epoch."),
     chart,

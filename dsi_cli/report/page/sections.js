@@ -44,8 +44,8 @@ async function mistakesSection(run, names, epoch) {
         { title: "predicted class", value: (row) => row.prediction },
         ...(shown.pairs.some((row) => row.count != null) ? [{ title: "mistakes", number: true, digits: 0, value: (row) => row.count }] : []),
         { title: "share of the true class", number: true, value: (row) => row.share, text: (row) => `${(100 * row.share).toFixed(1)} %` },
-        ...(own ? [{ title: `rank in ${own}`, number: true, value: (row) => row.rank, text: (row) => roundedRank(row.rank) }] : []),
-        { title: `rank in ${run.reference}`, number: true, value: (row) => row.wordnet_rank, text: (row) => roundedRank(row.wordnet_rank) },
+        ...(own ? [rankColumn(own, "rank")] : []),
+        rankColumn(run.reference, "wordnet_rank"),
         { title: "explained by", value: (row) => explanation(row, data, run.reference), style: "faint" },
       ], shown.pairs, { first: SHOWN_MISTAKES }),
       data.mistakes ? gallery(data.mistakes, own, run.reference) : null),
@@ -86,6 +86,10 @@ function roundedRank(value) {
   return value == null ? "–" : Math.round(value).toLocaleString("en");
 }
 
+function rankColumn(matrix, name) {
+  return { title: `rank in ${matrix}`, number: true, value: (row) => row[name], text: (row) => roundedRank(row[name]) };
+}
+
 /** Return the mistakes that are furthest from the true class, as images if any can be opened, otherwise as a table. */
 function gallery(mistakes, own, reference) {
   if (!mistakes.rows.length) return element("p", {}, "There are no wrong predictions.");
@@ -97,8 +101,8 @@ function gallery(mistakes, own, reference) {
       { title: "true class", value: (row) => row.truth },
       { title: "predicted class", value: (row) => row.prediction },
       ...(mistakes.rows.some((row) => row.score != null) ? [{ title: "score", number: true, value: (row) => row.score }] : []),
-      ...(own ? [{ title: `rank in ${own}`, number: true, value: (row) => row.rank, text: (row) => roundedRank(row.rank) }] : []),
-      { title: `rank in ${reference}`, number: true, value: (row) => row.wordnet_rank, text: (row) => roundedRank(row.wordnet_rank) },
+      ...(own ? [rankColumn(own, "rank")] : []),
+      rankColumn(reference, "wordnet_rank"),
     ], mistakes.rows, { first: SHOWN_MISTAKES });
   }
   const item = (row) => element("li", {},
@@ -135,7 +139,7 @@ function classesSection(run) {
 
 /** Return the name of a group without the suffix of its synset: carnivore for carnivore.n.01. */
 function plainSynset(name) {
-  return name == null ? "–" : name.replace(/\.[a-z]\.\d+$/, "").replaceAll("_", " ");
+  return name == null ? "–" : name.replace(/\.[^.]*\.\d+$/, "").replaceAll("_", " ");
 }
 
 /** Return the question whether the class vectors become a simplex, with its charts; `chart` is that of the other questions. */
