@@ -192,7 +192,7 @@ def read_metadata(file: CheckpointFile) -> Any:
 def explain_head_choice(
     file: CheckpointFile, options: HeadOptions, classes: int | None = None
 ) -> tuple[str, list[HeadCandidate]]:
-    """Return a sentence with the chosen head or the reason why there is none, and all candidates, the most plausible first.
+    """Return a sentence with the chosen head or the reason against all candidates, and the candidates, the most plausible first.
 
     Raise `CheckpointError` if the file cannot be read, or holds no weights.
     """

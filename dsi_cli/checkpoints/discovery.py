@@ -51,7 +51,7 @@ class CheckpointFile:
     bytes: int
     modified_ns: int
     moment: EpochAndStep | None = None
-    """Epoch and step of a revision if its contents do not state them; None for a file that is no revision."""
+    """Epoch and step of a revision if its contents do not state them; None for an ordinary file."""
     entry: str | None = None
     """The label of a `dsi_cli.checkpoints.trainers.SavedEpoch` if the file holds several epochs; None for a single checkpoint."""
 
@@ -79,7 +79,7 @@ class TrainingRun:
     ignored: int = 0
     """The number of other files in its folder."""
     is_part: bool = False
-    """True for one of several runs in a folder that is named after its files. Other files there may belong to another run."""
+    """True for one of several runs in a folder. Its name follows from its files, and other files may belong to another run."""
     tracked: TrackedRun | None = None
     """The run of an experiment tracker, which has the curves."""
 
@@ -225,14 +225,11 @@ def _run_names(folders: Folders, known: dict[str, str]) -> dict[Place, str]:
         if name in names.values():  # two runs of a tracker
             name += "/" + "/".join(unique)
         if name in known:
-            raise UsageError(
+            message = (
                 f"the output has a run {name!r} from {known[name]}, and {text} would be another of that name;"
-                " choose another output with -o, or rename a folder",
-                code="run-name-taken",
-                run=name,
-                folder=text,
-                known_folder=known[name],
+                " choose another output with -o, or rename a folder"
             )
+            raise UsageError(message, code="run-name-taken", run=name, folder=text, known_folder=known[name])
         names[folder] = name
     return names
 

@@ -46,7 +46,7 @@ _OTHER_SUFFIXES = (
 _REMOTE_SUFFIXES = ("", ".model", ".weights", ".npz")
 """Further suffixes of remote files whose contents are checked; a request for every remote file would be slow."""
 LABEL_ENCODER = "label_encoder.pkl"
-"""The file of class names that scikit-learn pickled, which is no checkpoint."""
+"""The file of class names that scikit-learn pickled, which does not hold weights."""
 _OUTPUT_TABLE = "checkpoints.parquet"
 """The file that marks a results folder of dsi, which is skipped."""
 _IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})
@@ -136,7 +136,7 @@ def _may_be_checkpoint(path: Place, status: os.stat_result) -> bool:
 
 
 def file_status(path: Place) -> os.stat_result | None:
-    """Return the status of a file, or of the link itself if a link is broken; None if there is none."""
+    """Return the status of a file, or of the link itself if a link is broken; None if the file does not exist."""
     for status_of in (path.stat, path.lstat):
         try:
             return status_of()

@@ -247,8 +247,8 @@ def _is_input(candidate: HeadCandidate, candidates: Sequence[HeadCandidate]) -> 
 def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]:
     """Return the candidates without those that another plausible candidate makes unlikely.
 
-    A head in a part called a trunk and a single row are unlikely if another candidate comes last, and a 1x1 convolution is if a
-    linear layer has the name of a classifier. So is a head in a copy of the weights that the file keeps as the best ones.
+    A head in a part called a trunk and a single row are unlikely if another candidate comes last. A 1x1 convolution is unlikely if
+    a linear layer has the name of a classifier. So is a head in a copy of the weights that the file keeps as the best ones.
     """
     remaining = list(plausible)
     last = max((candidate.layer.position for candidate in remaining), default=0)

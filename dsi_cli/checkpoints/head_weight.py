@@ -187,12 +187,11 @@ def open_base_model(adapter: Place, config: Any, stack: ExitStack) -> Checkpoint
         for file in MODEL_FILES:
             if not file.startswith("adapter_") and (folder / file).is_file():
                 return open_content(folder / file, stack)[1]
-    raise NoHeadError(
+    message = (
         f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is not here;"
-        " put it next to the adapter, or merge the adapter (merge_and_unload in peft) before saving",
-        code="no-base-model",
-        base_model=name,
+        " put it next to the adapter, or merge the adapter (merge_and_unload in peft) before saving"
     )
+    raise NoHeadError(message, code="no-base-model", base_model=name)
 
 
 def lora_scale(config: Any, weight: str, rank: int) -> float:
@@ -202,12 +201,11 @@ def lora_scale(config: Any, weight: str, rank: int) -> float:
     (``unsupported-adapter``).
     """
     if not isinstance(config, dict):
-        raise NoHeadError(
+        message = (
             f"{weight} is changed by LoRA, and the scale (lora_alpha) is not in this file; put adapter_config.json next to it,"
-            " or merge the adapter (merge_and_unload in peft) before saving",
-            code="no-adapter-config",
-            head=weight,
+            " or merge the adapter (merge_and_unload in peft) before saving"
         )
+        raise NoHeadError(message, code="no-adapter-config", head=weight)
     alpha = config.get("lora_alpha")
     has_other_options = any(config.get(option) for option in ("use_dora", "alpha_pattern", "fan_in_fan_out"))
     if has_other_options or not isinstance(alpha, int | float) or not rank:

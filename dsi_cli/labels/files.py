@@ -204,13 +204,8 @@ def _find_classes(row: dict[str, str], labels: LabelList, where: str) -> list[in
             raise UsageError(message, code="mapping-unknown-class", name=index)
         label = labels.names[int(index)]
         if name and name != label.strip():
-            raise UsageError(
-                f"{where}: class {index} is {_quote(label)}, not {_quote(name)}; give the mapping of these labels",
-                code="mapping-other-labels",
-                index=int(index),
-                name=name,
-                label=label,
-            )
+            message = f"{where}: class {index} is {_quote(label)}, not {_quote(name)}; give the mapping of these labels"
+            raise UsageError(message, code="mapping-other-labels", index=int(index), name=name, label=label)
         return [int(index)]
     classes = [k for k, label in enumerate(labels.names) if label.strip() == name]
     if not classes:

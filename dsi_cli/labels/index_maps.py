@@ -44,8 +44,8 @@ T = TypeVar("T")
 def read_names(value: object) -> IndexedNames:
     """Return the names, and the ids next to them, of a list or an index map.
 
-    Raise `ValueError` if the value is neither a list nor an index map, or indices are missing or repeated, or a name is empty
-    or not text, or the names are Hugging Face's placeholders ``LABEL_0``, ``LABEL_1``.
+    Raise `ValueError` if the value is neither a list nor an index map, or indices are missing or repeated. Also raise it if a name
+    is empty or not text, or the names are Hugging Face's placeholders ``LABEL_0``, ``LABEL_1``.
 
     >>> read_names({"dog": 1, "cat": 0}).names, read_names({"0": ["n02121620", "cat"]}).wnids
     (('cat', 'dog'), ('n02121620',))

@@ -1,7 +1,7 @@
 """The record of a label list, and the comparison of two lists by their names or WordNet ids.
 
 The index of a name is the index of the class's row in the classifier. The WordNet id of a name was chosen by the user or by the
-author of a preset; it is None if nobody chose one.
+author of a preset.
 
 Two lists are the same whatever the spelling and order of their names. The *key* of a name has only its letters and digits, without
 accents and case: ``T-shirt/top`` and ``t shirt top`` have the same key. Marks in front of all names of a list (``001.``,
@@ -110,7 +110,7 @@ def match_order(
 def match_part(names: Sequence[str], indices: Sequence[Mapping[str, int]]) -> tuple[int, ...] | None:
     """Return the index of each name in a longer list, whose keys (`class_indices`) are given.
 
-    The result is None if a name is unknown or ambiguous, or two names are one class.
+    Return None if a name is unknown or ambiguous, or two names are one class.
 
     >>> match_part(["2_Dog", "1_Cat"], class_indices(LabelList(("cat", "dog", "T-shirt/top"), None, "made up"), {}))
     (1, 0)

@@ -81,7 +81,7 @@ def split_numbers(names: Sequence[str]) -> Numbering | None:
     """Return the numbering before or after all names; None if the names are not numbered.
 
     Raise `ValueError` if numbers before and after the names, or joined numbers and the order of the names, contradict each
-    other, or all names have a clearly separated number, and the numbers are not a permutation.
+    other. Also raise it if all names have a clearly separated number, and the numbers are not a permutation.
 
     >>> split_numbers(["0: apple", "1: bear"]).names, split_numbers(["7up", "2 door car"])
     (('apple', 'bear'), None)

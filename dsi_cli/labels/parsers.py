@@ -178,8 +178,8 @@ def read_table(text: str) -> IndexedNames:
     The separator is the tab if the first line has one, else the more frequent one of comma and semicolon. A table without a header
     must have a column of WordNet ids or of class numbers. Its names are in the only other column, or in the column after the ids.
 
-    Raise `ValueError` if no column is known; a row is empty, too short or has no name; a quotation mark is not closed; the
-    class numbers are not a permutation of 0 to n - 1 or of 1 to n; or two columns of numbers define different orders.
+    Raise `ValueError` if no column is known, a row is empty, too short or without a name, or a quotation mark is not closed. Also
+    raise it if the class numbers are not a permutation of 0 to n - 1 or of 1 to n, or two columns define different orders.
 
     >>> read_table("index,name,wnid\n1,dog,n02084071\n0,cat,\n")[:2]
     (('cat', 'dog'), (None, 'n02084071'))

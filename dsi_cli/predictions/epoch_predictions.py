@@ -67,13 +67,11 @@ class ClassIndex:
             label = str(code) if labels.names is None else ascii(labels.names[code][:60])
             names = [ascii(name[:40]) for name, number in self._by_name.items() if number >= 0]
             or_name = f", or the name of exactly one class ({', '.join(names[:3])}, ...)" if names else ""
-            raise UsageError(
+            message = (
                 f"{locate(first)}: the {kind} {label} is not a class; expected 0 to {self.size - 1}{or_name}; correct it, or give "
-                "the classes that the predictions were made with (--labels)",
-                code="unknown-class",
-                values=kind,
-                label=label,
+                "the classes that the predictions were made with (--labels)"
             )
+            raise UsageError(message, code="unknown-class", values=kind, label=label)
         return numbers
 
     def _number(self, label: str) -> int:
@@ -158,13 +156,11 @@ class EpochPredictions:
 
     def _check_counts(self, counts: NDArray[np.int64], classes: int, truth: Ints | None, truth_name: str | None) -> None:
         if len(counts) != classes:
-            raise UsageError(
+            message = (
                 f"{self.location}: expected confusion counts of {classes} classes, as the classifier has, found {len(counts)}; "
-                "give the counts of this classifier",
-                code="counts-classes",
-                found=len(counts),
-                classes=classes,
+                "give the counts of this classifier"
             )
+            raise UsageError(message, code="counts-classes", found=len(counts), classes=classes)
         if not counts.any():
             message = f"{self.location}: expected confusion counts, found only zeros; give an epoch that has samples"
             raise UsageError(message, code="counts-zero")
@@ -192,9 +188,8 @@ def require_truth_axis(results: Mapping[int, EvaluationResult], name: str, axis:
     differs_along_other = any((matrix.sum(axis=0) != counts[0].sum(axis=0)).any() for matrix in counts)
     if differs_along_truth and not differs_along_other:
         other = AXES[1 - AXES.index(axis)]
-        raise UsageError(
+        message = (
             f"{name}: expected the same samples of each class at every epoch, found that they differ along the {axis} and are the "
-            f"same along the other axis, which seems to be the truth; give --truth {other}",
-            code="truth-axis",
-            axis=axis,
+            f"same along the other axis, which seems to be the truth; give --truth {other}"
         )
+        raise UsageError(message, code="truth-axis", axis=axis)

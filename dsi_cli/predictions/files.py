@@ -79,8 +79,8 @@ class PredictionFile:
     ) -> dict[int, EvaluationResult]:
         """Return the predictions for a run's epochs as class numbers, in the run's order.
 
-        Raise `UsageError` if there are fewer or more rows than epochs, no common epoch, or no such run, or a label is not a
-        class, the sizes differ, or the truth seems to be on the other axis of the confusion matrices.
+        Raise `UsageError` if there are fewer or more rows than epochs, no common epoch, or no such run. Also raise it if a label is
+        not a class, the sizes differ, or the truth seems to be on the other axis of the confusion matrices.
 
         Parameters
         ----------
@@ -114,12 +114,11 @@ class PredictionFile:
             raise UsageError(message, code="several-runs", runs=runs)
         parts = [part for part in self.epochs if run is None or part.run in (None, run)]
         if not parts:
-            raise UsageError(
+            message = (
                 f"{self.name}: expected rows of the run {run!a}, found only {_shorten_names(runs)}; "
-                "correct the column 'run', or drop it",
-                code="unknown-run",
-                run=run,
+                "correct the column 'run', or drop it"
             )
+            raise UsageError(message, code="unknown-run", run=run)
         return parts
 
     def _by_epoch(
@@ -195,25 +194,22 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
         if part.predictions is not None and len(part.predictions) != len(labels):
             is_table_without_epochs = part.epoch is None and part.rows is not None
             remedy = "add a column 'epoch'" if is_table_without_epochs else "give both for the same samples"
-            raise UsageError(
+            message = (
                 f"{part.location}: expected {len(labels):,} predictions, as {targets.name} has targets, found "
-                f"{len(part.predictions):,}; {remedy}",
-                code="target-count",
-                predictions=len(part.predictions),
-                targets=len(labels),
+                f"{len(part.predictions):,}; {remedy}"
             )
+            raise UsageError(message, code="target-count", predictions=len(part.predictions), targets=len(labels))
     return PredictionFile(name, targets.name, tuple(epochs), labels, truth)
 
 
 def require_one_run(predictions: PredictionFile, runs: Sequence[str]) -> None:
     """Raise `UsageError` if there are several runs, and a part of the file does not name its run."""
     if len(runs) > 1 and any(part.run is None for part in predictions.epochs):
-        raise UsageError(
+        message = (
             f"{predictions.name} does not name the run of its predictions, and there are {len(runs)}: {_shorten_names(runs)}; "
-            f"analyse one run at a time (dsi analyze FOLDER --predictions {predictions.name}), or give a table with a column 'run'",
-            code="predictions-without-run",
-            runs=runs,
+            f"analyse one run at a time (dsi analyze FOLDER --predictions {predictions.name}), or give a table with a column 'run'"
         )
+        raise UsageError(message, code="predictions-without-run", runs=runs)
 
 
 def find_prediction_files(folder: str | Place) -> tuple[Path, Path] | None:
@@ -254,12 +250,11 @@ def _read_folder(folder: Path, axis: str) -> list[EpochPredictions]:
         if {part.epoch for part in in_file} - {None, epoch} or len({part.run for part in in_file}) < len(in_file):
             epochs = sorted({part.epoch for part in in_file if part.epoch is not None})
             contents = f"epochs {shorten_epochs(epochs)}" if epochs else f"{len(in_file)} rows"
-            raise UsageError(
+            message = (
                 f"{path}: expected the predictions of epoch {epoch} alone, the number in its name, found {contents}; "
-                "name the file itself if it has all epochs, or rename it",
-                code="several-epochs-in-file",
-                epoch=epoch,
+                "name the file itself if it has all epochs, or rename it"
             )
+            raise UsageError(message, code="several-epochs-in-file", epoch=epoch)
         parts += [replace(part, epoch=epoch, location=str(path)) for part in in_file]
     if not parts:
         raise UsageError(

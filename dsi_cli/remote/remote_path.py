@@ -103,7 +103,7 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
         return PurePosixPath(self.path[len(folder.path) :].lstrip("/"))
 
     def _entry(self) -> dict[str, Any]:
-        """Return the entry in the folder's listing; raise `OSError` if there is none, or the server does not respond."""
+        """Return the entry in the folder's listing; raise `OSError` if it has no such entry, or the server does not respond."""
         folder = self.parent.path.rstrip("/")
         if self.protocol in _LISTING_SCHEMES and folder not in self.fs.dircache:
             try:

@@ -37,7 +37,7 @@ def scheme_of(path: str | PathLike[str]) -> str | None:
 
 
 def find_url(text: str) -> re.Match[str] | None:
-    """Return the match of a remote URL that ends an option's text, or None if there is no remote URL.
+    """Return the match of a remote URL that ends an option's text, or None without a remote URL.
 
     >>> find_url("res:s3://lists/brown.csv")[0], find_url("res:brown.csv")
     ('s3://lists/brown.csv', None)

@@ -135,11 +135,8 @@ def require_usable(out: object, names: Collection[str], *, is_file: bool) -> Non
     if is_file:
         raise UsageError(f"the output {out} is a file; give -o a folder", code="output-is-a-file", path=str(out))
     if CHECKPOINTS.path not in names and not OUR_NAMES.issuperset(names):
-        raise UsageError(
-            f"the output folder {out} holds other files; choose an empty or new one with -o",
-            code="foreign-folder",
-            path=str(out),
-        )
+        message = f"the output folder {out} holds other files; choose an empty or new one with -o"
+        raise UsageError(message, code="foreign-folder", path=str(out))
 
 
 def earlier_rows(out: Path, table: Table) -> list[dict[str, Any]]:

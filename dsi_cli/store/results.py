@@ -61,7 +61,7 @@ class Results:
 
     @cached_property
     def phases(self) -> pd.DataFrame:
-        """The phases of each run on its alignment and WSI curves, or the reason why there are none."""
+        """The phases of each run on its alignment and WSI curves, or the reason why a curve has no phases."""
         return self._table(schema.PHASES)
 
     @cached_property
@@ -175,10 +175,8 @@ class Results:
         name = self._run(run)
         for text in (kind, split):
             if text is not None and not text.isidentifier():
-                raise UsageError(
-                    f"{text!r} is not a kind or split of a matrix; expected names like ncsm, scsm, test",
-                    code="unknown-kind",
-                )
+                message = f"{text!r} is not a kind or split of a matrix; expected names like ncsm, scsm, test"
+                raise UsageError(message, code="unknown-kind")
         labels = self._labels(name)
         if kind == "scsm":
             return self._part(self._reference(name, labels, reference), rows, classes)
@@ -194,13 +192,12 @@ class Results:
         row_indices, column_indices = _class_indices(rows, labels), _class_indices(classes, labels)
         height, width = len(row_indices), len(column_indices)
         if height * width > similarity.MAX_DENSE_CLASSES**2:
-            raise UsageError(
+            message = (
                 f"the {kind} of {width:,} classes is not stored, and {height:,} x {width:,} values are too many at once; select a"
                 f" part with .csm({kind!r}, rows=[...], classes=[...]) or dsi export --rows 0:100; neighbors/ holds the nearest"
-                " classes of each class",
-                code="matrix-too-large",
-                kind=kind,
+                " classes of each class"
             )
+            raise UsageError(message, code="matrix-too-large", kind=kind)
         values = _cosines(head, kind, head.stat().st_mtime_ns).between(row_indices, column_indices)
         return pd.DataFrame(values, index=labels[row_indices], columns=labels[column_indices])
 
@@ -260,12 +257,11 @@ class Results:
         path = layout.neighbors_path(self.path, name, kind, self._epoch_or_last(name, epoch), step)
         if not path.is_file():
             epochs = brief_epochs(self.epochs(name))
-            raise UsageError(
+            message = (
                 f"no {schema.NEIGHBORS.path} of the {kind} of epoch {path.stem} in run {name!r}: its epochs are {epochs};"
-                f" up to {MAX_DENSE_CLASSES:,} classes the matrix itself is stored, see csm",
-                code="no-neighbors",
-                run=name,
+                f" up to {MAX_DENSE_CLASSES:,} classes the matrix itself is stored, see csm"
             )
+            raise UsageError(message, code="no-neighbors", run=name)
         frame: pd.DataFrame = parquet.read(path).to_pandas()
         return frame
 
@@ -297,13 +293,11 @@ class Results:
         path = layout.split_path(self.path, table, run, split, self._epoch_or_last(run, epoch), step)
         if not path.is_file():
             epochs = layout.stored_epochs(path.parent)
-            raise UsageError(
+            message = (
                 f"no {table.path} of epoch {path.stem} on {split} in run {run!r}: there are {brief_epochs(epochs) or 'none'};"
-                " dsi analyze makes them with --predictions or --test",
-                code=f"no-{table.path}",
-                run=run,
-                split=split,
+                " dsi analyze makes them with --predictions or --test"
             )
+            raise UsageError(message, code=f"no-{table.path}", run=run, split=split)
         return path
 
     def sorted(
@@ -335,7 +329,7 @@ class Results:
         return typed_frame
 
     def _run(self, name: str | None) -> str:
-        """Return the name of an existing run, or the only run if the name is None."""
+        """Return the name of an existing run; without a name, that of the only run."""
         names = self.names
         listed = f"{self.path} holds {', '.join(names) or 'none'}"
         if name is None:
@@ -356,7 +350,7 @@ class Results:
         return index
 
     def _reference(self, run: str, labels: pd.Index, reference: str | None) -> pd.DataFrame:
-        """Return a reference matrix of a run, or its main reference matrix if the name is None."""
+        """Return a reference matrix of a run; without a name, its main reference matrix."""
         names = self.references(run)
         if reference is not None and reference not in names:
             hint = expected(reference, names) if names else "it has none"
@@ -399,11 +393,8 @@ def _class_indices(classes: Sequence[int | str] | None, labels: pd.Index) -> NDA
     for name_or_index in classes:
         index = indices_by_name.get(name_or_index) if isinstance(name_or_index, str) else int(name_or_index)
         if index is None or not 0 <= index < len(labels):
-            raise UsageError(
-                f"no class {name_or_index!r}: expected a name, or an index from 0 to {len(labels) - 1}",
-                code="unknown-class",
-                name=name_or_index,
-            )
+            message = f"no class {name_or_index!r}: expected a name, or an index from 0 to {len(labels) - 1}"
+            raise UsageError(message, code="unknown-class", name=name_or_index)
         indices.append(index)
     return np.array(indices, dtype=np.intp)
 

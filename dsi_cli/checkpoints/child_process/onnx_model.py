@@ -209,7 +209,7 @@ class Graph:
         return list(weights) or None
 
     def _output_weight(self, name: str, producers: dict[str, NodeProto]) -> str | None:
-        """Return the weight of the layer that computes a value, or None if there is no such layer."""
+        """Return the weight of the layer that computes a value, or None if the search fails."""
         visited: set[str] = set()
         while name in producers and name not in visited:
             visited.add(name)

@@ -132,8 +132,6 @@ def _merge_chunks(tensor: Tensor, chunks: list[_Chunk], open_chunk: Callable[[_C
             values = np.zeros(tensor.shape, dtype=part.dtype)
         values[area], filled[area] = part, True
     if values is None or not filled.all():
-        raise UnreadableError(
-            f"parts of a tensor of shape {tensor.shape} are missing: only {int(filled.sum())} elements are present",
-            code="missing-part",
-        )
+        message = f"parts of a tensor of shape {tensor.shape} are missing: only {int(filled.sum())} elements are present"
+        raise UnreadableError(message, code="missing-part")
     return values

@@ -52,10 +52,8 @@ def open_content(archive: Archive) -> CheckpointContent:
             raise UnreadableError(f"the archive has no storage {tensor.storage.key!r}", code="missing-storage")
         start, size = span(tensor)
         if start + size > archive.sizes[entry]:
-            raise UnreadableError(
-                f"storage {tensor.storage.key!r} has {archive.sizes[entry]} bytes, the tensor needs {start + size}",
-                code="size-mismatch",
-            )
+            message = f"storage {tensor.storage.key!r} has {archive.sizes[entry]} bytes, the tensor needs {start + size}"
+            raise UnreadableError(message, code="size-mismatch")
         return decode(tensor, archive.read_range(entry, start, size), big_endian=big_endian)
 
     return CheckpointContent(tree, read, archive.notes)
