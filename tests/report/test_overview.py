@@ -81,7 +81,7 @@ def test_peaks_table_equals_the_curves_table(analysed):
 
 
 def test_warnings_name_unused_checkpoints_and_labels(run):
-    first, second, *_ = overview.warnings(run, "run")
+    first, second, *_ = overview.run_warnings(run, "run")
     assert first.text.startswith("dsi skipped 1 checkpoint that cannot be read or analysed, epoch_9.pt: ")
     assert second.text == "The comparison with WordNet leaves out 1 label without a synset: qzx"
 
