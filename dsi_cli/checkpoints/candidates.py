@@ -375,10 +375,7 @@ def _unused_sides(rows: int, columns: int, unused: Sequence[Layer]) -> set[int]:
 
 
 def _orient_parameter(layer: Layer, widths: set[int], unused: Sequence[Layer], classes: int | None) -> Layer:
-    """Return a raw parameter with its classes as rows.
-
-    The evidence is the number of classes, the output widths of all layers, and the layers whose output no other layer takes.
-    """
+    """Return a raw parameter with its classes as rows, if the number of classes or the widths of other layers show them."""
     weight = layer.weight
     assert weight is not None
     rows, columns = weight.shape

@@ -328,11 +328,8 @@ def _scan_head(
 
 
 def _class_rows(head_name: str, rows: int, names: Sequence[str], stated: int | None, labels: int | None) -> slice:
-    """Return the rows of a head that are classes; one row may be the background or "no object".
-
-    The evidence is the number of classes that the checkpoint states. A label list that the user gave counts only if the head's name
-    is that of a detector. For other heads, a list that is one label short is probably a mistake.
-    """
+    """Return the rows of a head that are classes; one row may be the background or "no object"."""
+    # A label list counts only for a detector. For other heads, a list that is one label short is probably a mistake.
     is_rcnn = _RCNN.search(head_name) is not None
     if stated is not None:
         has_background = rows == stated + 1

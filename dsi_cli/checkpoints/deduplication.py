@@ -96,10 +96,7 @@ def _is_repository(record: Record) -> bool:
 
 
 def _number_by_order(records: Sequence[Record]) -> list[Record]:
-    """Return the records numbered from 1, by step or else by name, if no checkpoint has an epoch.
-
-    A single checkpoint is not numbered.
-    """
+    """Return several records numbered from 1, by step or else by name, if no checkpoint has an epoch."""
     ordered = originals(records)
     if len(ordered) < 2 or any(record.epoch is not None for record in records if record.status == OK):
         return list(records)
@@ -116,10 +113,8 @@ def _number_by_order(records: Sequence[Record]) -> list[Record]:
 
 
 def _skip_copies(records: Sequence[Record]) -> list[Record]:
-    """Return the records with copies (``best.pt``) skipped if another file has the same weights and its name states the epoch.
-
-    The epoch in the copy's contents may count from another number than the names do.
-    """
+    """Return the records with copies (``best.pt``) skipped if another file has the same weights and its name states the epoch."""
+    # The epoch in a copy's contents may count from another number than the names do.
     numbered: dict[str, Record] = {}
     for record in records:
         if record.status == OK and record.epoch_source == epochs.FILE_NAME and record.fingerprint is not None:

@@ -437,10 +437,7 @@ def _computes(layer: Layer) -> bool:
 
 
 def _is_image_after_scores(producer: Layer, consumer: Layer) -> bool:
-    """Return whether a layer computes scores and the next one is a convolution with a window over the few channels of an image.
-
-    A classifier of three classes does not feed the first convolution of its network.
-    """
+    """Return whether a classifier of a few classes would feed the first convolution of a network, which takes an image."""
     if producer.kind != "matrix" or consumer.kind != "other" or consumer.weight is None:
         return False
     return 1 < consumer.weight.shape[1] == consumer.width_in <= _IMAGE_CHANNELS

@@ -196,11 +196,8 @@ def is_training_state(tree: Any, state_dicts: Sequence[NestedStateDict], file_na
 
 
 def _split_by_role(tensors: dict[str, Tensor], role: str) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield raw and averaged parameters of one state dict apart (``model.fc.weight``, ``ema_model.fc.weight``).
-
-    A state dict of torch's ``AveragedModel`` is averaged as a whole: it has ``n_averaged``, and all other names begin with
-    ``module.``.
-    """
+    """Yield raw and averaged parameters of one state dict apart (``model.fc.weight``, ``ema_model.fc.weight``)."""
+    # A state dict of torch's AveragedModel is averaged as a whole.
     others = tensors.keys() - {_AVERAGED_MODEL_COUNT}
     if _AVERAGED_MODEL_COUNT in tensors and all(name.startswith("module.") for name in others):
         yield EMA, tensors
@@ -214,10 +211,7 @@ def _split_by_role(tensors: dict[str, Tensor], role: str) -> Iterator[tuple[str,
 
 
 def _find_tensors(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
-    """Yield each mapping that holds tensors, with its path. Each object is visited once, even if it is shared.
-
-    The state of an optimiser is skipped. The path through a list or tuple contains the indices: ``("0",)``.
-    """
+    """Yield each mapping that holds tensors, with its path of keys and indices; the state of an optimiser is skipped."""
     seen: set[int] = set()
     pending: list[tuple[tuple[str, ...], Any]] = [] if _is_optimiser(tree) else [((), tree)]
     budget = _MAX_NODES
@@ -269,10 +263,7 @@ def _is_optimiser(node: Any) -> bool:
 
 
 def _module_tensors(node: Any, budget: int) -> tuple[dict[str, Tensor], int]:
-    """Return the parameters of a pickled module by their names in its state dict, and the number of visited nodes.
-
-    The mapping is empty for anything else. At most ``budget`` modules and parameters are visited.
-    """
+    """Return the parameters of a pickled module (empty for anything else), and the number of visited nodes, at most ``budget``."""
     tensors: dict[str, Tensor] = {}
     visited = 0
     if _module_parts(node) is None:

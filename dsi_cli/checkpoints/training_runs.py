@@ -79,10 +79,8 @@ def split_training_runs(
 
 
 def _group_by_network(records: Sequence[Record]) -> list[list[Record]]:
-    """Return the records of each network, the network with the most checkpoints first.
-
-    A file with the same classifier as a checkpoint of a larger group is a copy of it in another form.
-    """
+    """Return the records of each network, the network with the most checkpoints first."""
+    # A file with the same classifier as a checkpoint of a larger group is a copy of it in another form.
     keys = [f"{record.network} {record.classes}x{record.features}" for record in records]
     sizes = Counter(keys)
     largest_group: dict[str, str] = {}

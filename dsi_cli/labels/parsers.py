@@ -335,10 +335,7 @@ def _name_column(columns: Sequence[_Column], lines: Sequence[int]) -> _Column:
 
 
 def _class_numbers(columns: Sequence[_Column], names: _Column) -> list[int] | None:
-    """Return the class number of each row; None if no column numbers the classes.
-
-    Columns with known names have priority. Otherwise, any column counts that is a permutation.
-    """
+    """Return the class number of each row by a column with a known name, else by any permutation; None without one."""
     others = [column for column in columns if column is not names]
     known = [
         column for column in others if column.name in INDEX_COLUMNS and (column.name != "id" or column.numbers is not None)

@@ -171,10 +171,7 @@ class RemoteOutput:
         return f"{problem}; all files are kept in {self.kept}; upload them later: python -c {shlex.quote(upload)}"
 
     def _upload_changes(self) -> None:
-        """Upload new and changed files, and remove deleted ones; raise `BusyError` if another process has taken the lock.
-
-        After an `OSError`, the files that were uploaded stay recorded.
-        """
+        """Upload new and changed files, and remove deleted ones; raise `BusyError` if another process has taken the lock."""
         with self._upload_lock:
             if self.kept is not None:
                 return
@@ -231,11 +228,7 @@ class RemoteOutput:
         return data[:200].decode(errors="replace")
 
     def _flush_until(self, is_over: Event) -> None:
-        """Upload changes regularly, and interrupt the block of `writing` in the main thread if another process takes the lock.
-
-        A block in another thread raises at its end.
-        After any other failure, the next upload or `finish` sends the missing files.
-        """
+        """Upload changes regularly, and interrupt the block of `writing` in the main thread if another process takes the lock."""
         while not is_over.wait(FLUSH_SECONDS):
             try:
                 self._upload_changes()

@@ -109,10 +109,7 @@ def _merge_chunks(tree: Any) -> Any:
 
 
 def _flatten(tree: dict[str, Any]) -> dict[str, Any]:
-    """Return the leaves of nested mappings (a tree without shared parts) by their names joined with dots, in order.
-
-    Names repeat the keys above them, so their total length is limited.
-    """
+    """Return the leaves of nested mappings by their names joined with dots; these repeat the keys above, so they are limited."""
     leaves: dict[str, Any] = {}
     remaining = _MAX_NAME_CHARACTERS
     stack: list[tuple[str, Any]] = [("", tree)]

@@ -287,10 +287,7 @@ def _dotted(path: str) -> str:
 def _keras_3_parameters(
     group: H5Group, layers: dict[str, _Layer], name: str = "", path: str = "", kind: str = "", *, is_output: bool = False
 ) -> Iterator[_Parameter]:
-    """Yield all parameters of a layer or model; ``is_output`` states whether it computes an output.
-
-    In a file of another program, the names follow the groups.
-    """
+    """Yield all parameters of a layer or model; in a file of another program, their names follow the groups."""
     # The names of all members repeat the name of the group.
     longest = max(len(name), len(path))
     if longest > _MAX_NAME_LENGTH:

@@ -39,10 +39,7 @@ def open_content(archive: Archive) -> CheckpointContent:
 
 
 def _array(archive: Archive, entry: str) -> tuple[Tensor | int | float | None, int]:
-    """Return the array of an entry (a number if it has no dimensions) and the offset of its elements.
-
-    Text, records and objects cannot be part of a classifier, so their array is None.
-    """
+    """Return the array of an entry (a number without dimensions; None for text, records and objects), and its offset."""
     head = bytes(archive.read_range(entry, 0, min(_MAX_HEADER_BYTES, archive.sizes[entry])))
     width = {b"\x01": 2, b"\x02": 4, b"\x03": 4}.get(head[6:7])
     if head[:6] != b"\x93NUMPY" or width is None:

@@ -140,10 +140,7 @@ def _from_type(callee: Any = None, _type: Any = None, args: Any = None, state: A
 
 
 def _unwrap_tensor(args: tuple[Any, ...], state: Any) -> Any:
-    """Return the tensor inside a wrapper type, such as a DTensor that holds all rows.
-
-    Otherwise, the returned tensor states why it cannot be read.
-    """
+    """Return the tensor inside a wrapper type, such as a DTensor with all rows, or a tensor that states why it is not read."""
     kind, dtype, shape = (*args, None, None, None)[:3]
     if not isinstance(kind, PickledGlobal) or not isinstance(dtype, PickledGlobal) or not _are_sizes(shape):
         return None
