@@ -315,7 +315,16 @@ def _open_reference(spec: str, custom: CustomTaxonomy | None, wordnet: WordNet) 
     # A measure with an information content file
     kind, _, path = spec.partition(":")
     if kind in measures.BY_INFORMATION and path:
-        return _information_reference(kind, Path(path), wordnet)
+        by_information, information = measures.BY_INFORMATION[kind], measures.read_information_content(path, wordnet)
+
+        def informed_similarity(labels: ClassLabels) -> Values:
+            known = {index: node for index, node in labels.nodes.items() if information.counts[node] > 0}
+            matrix = scatter_to_classes(known, labels.classes, lambda nodes: by_information(nodes, information))
+            return clip_to_range(matrix)
+
+        file = Path(path)
+        name = f"{wordnet.id}-{kind}-{safe_filename(file.stem)}"
+        return ReferenceSource(name, file_fingerprint(file), informed_similarity, file.name)
     # A matrix file
     file = Path(spec)
     if file.suffix.lower() in SUFFIXES:
@@ -325,14 +334,3 @@ def _open_reference(spec: str, custom: CustomTaxonomy | None, wordnet: WordNet) 
     suggestion = nearest(spec, measures.BY_TAXONOMY)
     hint = f"; try {suggestion}" if suggestion else ""
     raise UsageError(f"no reference {spec!r}: expected {EXPECTED}{hint}", code="unknown-reference", reference=spec)
-
-
-def _information_reference(kind: str, path: Path, wordnet: WordNet) -> ReferenceSource:
-    measure, information = measures.BY_INFORMATION[kind], measures.read_information_content(path, wordnet)
-
-    def similarity(labels: ClassLabels) -> Values:
-        known = {index: node for index, node in labels.nodes.items() if information.counts[node] > 0}
-        return clip_to_range(scatter_to_classes(known, labels.classes, lambda nodes: measure(nodes, information)))
-
-    name = f"{wordnet.id}-{kind}-{safe_filename(path.stem)}"
-    return ReferenceSource(name, file_fingerprint(path), similarity, path.name)

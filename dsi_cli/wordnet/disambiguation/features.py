@@ -106,49 +106,32 @@ def candidate_table(
 ) -> CandidateTable:
     """Return the candidates of all labels with their features, by default from WordNet 3.0's nouns."""
     wordnet = wordnet or load_wordnet()
+    lexicon, names = wordnet.words, wordnet.taxonomy.names
     label = np.repeat(np.arange(len(labels)), [len(reading.candidates) for reading in readings])
     node = np.array([candidate.node for reading in readings for candidate in reading.candidates], dtype=np.intp)
-    # Pair each candidate with all nodes at or above its node.
-    closures = [hypernym_closure(wordnet.taxonomy, int(k)) for k in node]
-    candidate = np.repeat(np.arange(len(node)), [len(closure) for closure in closures])
-    hypernym = np.array([k for closure in closures for k in closure], dtype=np.intp)
-    _, group = np.unique(label[candidate] * len(wordnet.taxonomy.offsets) + hypernym, return_inverse=True)
-    in_context, unfit = context_fit(readings, wordnet)
-    features = _word_features(readings, wordnet) | _synset_features(node, wordnet)
-    features["context"], features["context in gloss"] = in_context
-    features["labels in gloss"] = _labels_in_gloss(labels, readings, wordnet)
-    return CandidateTable(
-        wordnet=wordnet,
-        count=len(labels),
-        label=label,
-        node=node,
-        alone=np.column_stack([features[name] for name in LABEL_FEATURES]),
-        candidate=candidate,
-        hypernym=hypernym,
-        group=group,
-        file=wordnet.kinds["file"][node],
-        unfit=unfit,
-    )
 
-
-def _word_features(readings: Sequence[LabelCandidates], wordnet: WordNet) -> dict[str, Floats]:
-    lexicon, names, rows = wordnet.words, wordnet.taxonomy.names, []
-    for reading in readings:
+    # The features of the words, and the number of words of other labels in each gloss, up to 3
+    label_stems = [frozenset(stems(text)) for text in labels]
+    all_stems = frozenset().union(*label_stems)
+    rows: list[tuple[float, ...]] = []
+    for own_stems, reading in zip(label_stems, readings, strict=True):
         has_exact = any(candidate.how != PLURAL for candidate in reading.candidates)
-        for candidate in reading.candidates:
+        glosses = wordnet.definitions([candidate.node for candidate in reading.candidates])
+        for candidate, gloss in zip(reading.candidates, glosses, strict=True):
             start = lexicon.starts[lexicon.rows[candidate.word]]
             counts = lexicon.counts[start : start + candidate.senses]
             share = np.log((counts[candidate.rank] + 0.5) / (counts.sum() + 0.5 * candidate.senses))
             is_own_name = names[candidate.node].rsplit(".", 2)[0] == candidate.word
             is_weak_plural = has_exact and candidate.how == PLURAL
-            rows.append((-np.log1p(candidate.rank), share, is_own_name, is_weak_plural, np.log(candidate.names)))
-    columns = np.array(rows, dtype=np.float64).reshape(-1, 5).T
-    return dict(zip(("rank", "share", "own name", "plural", "names"), columns, strict=True))
+            in_gloss = min(len((frozenset(stems(gloss)) - own_stems) & all_stems), 3)
+            rows.append((-np.log1p(candidate.rank), share, is_own_name, is_weak_plural, np.log(candidate.names), in_gloss))
+    word_columns = np.array(rows, dtype=np.float64).reshape(-1, 6).T
+    word_names = ("rank", "share", "own name", "plural", "names", "labels in gloss")
+    features: dict[str, Floats] = dict(zip(word_names, word_columns, strict=True))
 
-
-def _synset_features(node: Rows, wordnet: WordNet) -> dict[str, Floats]:
+    # The features of the synsets
     kinds = {name: column[node] for name, column in wordnet.kinds.items()}
-    features: dict[str, Floats] = {
+    features |= {
         "instance": kinds["instance"].astype(np.float64),
         "words": np.log(kinds["words"]),
         "size": np.log(kinds["size"]),
@@ -159,18 +142,25 @@ def _synset_features(node: Rows, wordnet: WordNet) -> dict[str, Floats]:
     }
     for name, files in LEXICOGRAPHER_FILES.items():
         features[name] = np.isin(kinds["file"], files).astype(np.float64)
-    return features
+    (features["context"], features["context in gloss"]), unfit = context_fit(readings, wordnet)
 
-
-def _labels_in_gloss(labels: Sequence[str], readings: Sequence[LabelCandidates], wordnet: WordNet) -> Floats:
-    """Return the number of words of other labels in each candidate's gloss, up to 3."""
-    label_stems = [frozenset(stems(label)) for label in labels]
-    all_stems = frozenset().union(*label_stems)
-    counts: list[int] = []
-    for own_stems, reading in zip(label_stems, readings, strict=True):
-        glosses = wordnet.definitions([candidate.node for candidate in reading.candidates])
-        counts.extend(min(len((frozenset(stems(gloss)) - own_stems) & all_stems), 3) for gloss in glosses)
-    return np.array(counts, dtype=np.float64)
+    # Pair each candidate with all nodes at or above its node.
+    closures = [hypernym_closure(wordnet.taxonomy, int(k)) for k in node]
+    candidate_rows = np.repeat(np.arange(len(node)), [len(closure) for closure in closures])
+    hypernym = np.array([k for closure in closures for k in closure], dtype=np.intp)
+    _, group = np.unique(label[candidate_rows] * len(names) + hypernym, return_inverse=True)
+    return CandidateTable(
+        wordnet=wordnet,
+        count=len(labels),
+        label=label,
+        node=node,
+        alone=np.column_stack([features[name] for name in LABEL_FEATURES]),
+        candidate=candidate_rows,
+        hypernym=hypernym,
+        group=group,
+        file=kinds["file"],
+        unfit=unfit,
+    )
 
 
 def list_features(table: CandidateTable, chances: Floats) -> Floats:
