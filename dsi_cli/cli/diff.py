@@ -59,8 +59,8 @@ def diff(
 ) -> int:
     """Show what differs between two checkpoints with the same classes.
 
-    dsi lists the classes that moved, the pairs of classes that came together or apart, and the change of each semantic group,
-    next to the usual change between neighbouring epochs, and to what rounding explains.
+    dsi lists the classes that moved, the pairs of classes that came together or apart, and the change of each semantic group.
+    Next to these it shows the usual change between neighbouring epochs, and what rounding explains.
 
     Examples
     --------

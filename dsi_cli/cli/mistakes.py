@@ -63,8 +63,8 @@ def mistakes(
 ) -> int:
     """List the most telling mistakes of an epoch.
 
-    dsi lists the most frequently confused pairs of classes, and then single samples, sorted by the mean rank of the prediction
-    by the network (NCSM) and by WordNet: 1 is the class most similar to the true one.
+    dsi lists the most frequently confused pairs of classes, and then single samples. Samples are sorted by the mean rank of the
+    prediction by the network (NCSM) and by WordNet. Rank 1 is the class most similar to the true one.
 
     Examples
     --------

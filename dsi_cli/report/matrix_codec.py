@@ -5,8 +5,8 @@ upper triangle row by row. A frame of any other matrix holds all off-diagonal va
 scale. Code 0 is a missing value, and code ``k`` is ``low + (k - 1) * step``. Codes of more than 8 bits are stored as two planes,
 first all low bytes and then all high bytes, because this compresses better.
 
-The packed nearest classes of an epoch are 16-bit numbers: the class indices of the neighbours row by row, the codes of their
-similarities, and the first classes, second classes and similarity codes of the closest pairs.
+The packed nearest classes of an epoch are 16-bit numbers. The class indices of the neighbours come first, row by row, and then the
+codes of their similarities. The first classes, second classes and similarity codes of the closest pairs follow.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Compare runs: their similarity to each other, the criteria in which they differ at equal accuracy, and a verdict.
 
-At equal accuracy the paper prefers the network whose similarities agree more with semantics, and whose mistakes are nearer to the
-truth (arXiv 2505.21338): a higher agreement with WordNet, and a higher WIDM and NIDM of mistakes. A criterion counts only if the
-confidence interval of its difference, corrected for several comparisons, excludes 0 **[ours]**. A network is preferred only if it
-was trained several times, at least one criterion is higher, and none is lower.
+At equal accuracy the paper (arXiv 2505.21338) prefers the network whose similarities agree more with semantics, and whose
+mistakes are nearer to the truth. The criteria are a higher agreement with WordNet, and a higher WIDM and NIDM of mistakes. A
+criterion counts only if the confidence interval of its difference, corrected for several comparisons, excludes 0 **[ours]**. A
+network is preferred only if it was trained several times, at least one criterion is higher, and none is lower.
 """
 
 from __future__ import annotations
