@@ -44,14 +44,6 @@ def main(arguments: Sequence[str]) -> int:
         setup = Setup(folder, _nltk_data(asked.nltk_data), asked.quick, _shared())
         rows = [row for part, _ in PARTS if part in asked.parts for row in _measured(part, setup)]
         text = f"{_where()}\n\n{tables(rows, PARTS)}"
-        if "analysis" in asked.parts:
-            from benchmarks import analysis
-
-            text += f"\n\n### Where the time of the analysis goes (cProfile, one thread, demo)\n\n{analysis.profile(setup)}"
-        if "many" in asked.parts:
-            from benchmarks import many
-
-            text += f"\n\n### Where the time of many checkpoints goes (cProfile, one thread)\n\n{many.profile(setup)}"
     print(text)
     if asked.page is not None:
         write(asked.page, text)

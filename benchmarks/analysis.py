@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import cProfile
 import json
-import pstats
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -27,44 +24,12 @@ PART = "analysis"
 LABELS = "cifar100"
 _LIBRARIES = ("nltk", "safetensors", "scipy", "skimage", "sklearn")
 _WIDTH = 512
-_LISTED = 10
 
 
 def measure(setup: Setup) -> list[Row]:
     """Return the rows of this part."""
     with _runs(setup) as runs:
         return [*_demo_rows(setup, runs), *_classes_rows(setup)]
-
-
-def profile(setup: Setup) -> str:
-    """Return where the time of analysing the demo's runs goes in one thread: functions by their own time, in Markdown."""
-    with _runs(setup) as runs:
-        return profile_of(runs, _fresh(setup))
-
-
-def profile_of(run: Path, out: Path) -> str:
-    """Return where the time of an analysis goes in one thread: functions by their own time, in Markdown."""
-    from dsi_cli import analyze
-    from dsi_cli.engines import local
-
-    profiler = cProfile.Profile()
-    with patch.object(local, "map_in_order", _one_thread):
-        profiler.runcall(analyze, run, out, labels=LABELS)
-    stats = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
-    whole = sum(own for _, _, own, _, _ in stats.values())
-    lines = ["| function | calls | own time | share |", "|---|---|---|---|"]
-    for (file, _, name), (_, calls, own, _, _) in sorted(stats.items(), key=lambda item: -item[1][2])[:_LISTED]:
-        where = "/".join(Path(file).with_suffix("").parts[-2:]) + ": " if file.endswith(".py") else ""
-        lines.append(
-            f"| `{where}{name.partition(' object at')[0]}` | {calls:,} | {seconds(own)} | {100 * own / whole:.0f} % |"
-        )
-    return "\n".join(lines)
-
-
-def _one_thread(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int | None = None) -> Iterator[Any]:  # noqa: ARG001
-    """Replace the engine's threads, because a profiler sees only its own thread."""
-    with threadpool_limits(limits=1):
-        yield from map(function, jobs)
 
 
 @contextmanager

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks import by_hand, interpolated, timing
-from benchmarks.analysis import profile_of
 from benchmarks.heads import asked
 from benchmarks.rows import Row, megabytes, seconds, skipped
 from benchmarks.scratch import Setup
@@ -67,13 +66,6 @@ def measure(setup: Setup) -> list[Row]:
         f"at least {HEAD_OVER_LOAD:g}x", loads / ours >= HEAD_OVER_LOAD,
     )  # fmt: skip
     return [*rows, _bytes_row(paths[:-1]), heads, _by_hand_row(setup, paths[:-1], whole), _scan_row(setup, paths)]
-
-
-def profile(setup: Setup) -> str:
-    """Return where the time of analysing these checkpoints goes in one thread, in Markdown."""
-    out = setup.folder / "out"
-    shutil.rmtree(out, ignore_errors=True)
-    return profile_of(setup.folder / "many", out)
 
 
 def _head_times(setup: Setup, paths: list[Path]) -> tuple[float, float]:

@@ -42,8 +42,6 @@ def test_the_page_keeps_what_stands_around_the_tables(page):
         ("Growth with", 2),
         ("Running a model", 3),
         ("The curves of a training", 5),
-        ("Where the time of the analysis", 5),
-        ("Where the time of many", 5),
     ],
 )
 def test_every_part_gives_rows(page, title, least):
