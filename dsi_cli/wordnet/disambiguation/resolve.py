@@ -255,7 +255,7 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
             confidence, reason = round(choice.confidence, 4), explanations[index]
             if has_foreign_words:
                 reason += f"; {len(unknown)} of the {len(labels)} labels are unknown to {wordnet.title}:"
-                reason += " this one may be a name, too"
+                reason += " this one may be a name or a word of another language"
                 confidence = min(confidence, scoring.MAX_UNCERTAIN_CONFIDENCE)
             synset, wnid, definition = _describe(picked.node, wordnet)
             ranked_names = tuple(names[table.node[row]] for row in choice.candidates)
