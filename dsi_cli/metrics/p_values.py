@@ -118,7 +118,7 @@ def deviation(x: RelabelledMatrix, y: RelabelledMatrix) -> float:
 def p_value(x: RelabelledMatrix, y: RelabelledMatrix, z: float, seed: int = 0, *, may_draw: bool = True) -> float | None:
     """Return the share of relabellings with an S of at least that of the given labels.
 
-    It is exact for up to 7 classes; else right to a factor of about 1.2 down to 0.001. None if random relabellings are needed and
+    It is exact for up to 7 classes; else right to a factor of about 1.3 down to 0.001. None if random relabellings are needed and
     ``may_draw`` is False.
 
     Parameters
