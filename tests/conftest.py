@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,9 @@ SHARED_DATA = Path(__file__).resolve().parent / "shared_data"
 
 
 def pytest_configure() -> None:
-    """Stop at once if the variable names no folder."""
+    """Stop at once if the variable names no folder, and heed interrupts, which a shell's background job ignores."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = os.environ.get(VARIABLE)
     if folder and not Path(folder).is_dir():
         raise pytest.UsageError(f"{VARIABLE} names no folder: {folder}; unset it, or set it to the folder of shared data")

@@ -140,13 +140,8 @@ def test_ticks_of_epochs_are_round(analysed: Analysed):
     assert axes.get_xticks().tolist() == [0, 5, 10, 15, 20, 25, 30]
 
 
-@pytest.mark.parametrize(
-    ("style", "runs"),
-    [
-        pytest.param(style, runs, marks=[pytest.mark.slow] * (runs != (VIT,)))
-        for style, runs in zip(ALL_STYLES, [None, (CNN,), (VIT,), None], strict=True)
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("style", "runs"), zip(ALL_STYLES, [None, (CNN,), (VIT,), None], strict=True))
 def test_figures_have_no_overlapping_texts(analysed: Analysed, style: Style, runs):
     looked = 0
     for one in FIGURES:
