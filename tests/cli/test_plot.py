@@ -43,7 +43,8 @@ def test_plot_list_needs_no_output(dsi: Command):
 
 def test_plot_list_of_an_output_says_what_lacks_data(dsi: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     few = ("agreement", "heatmaps", "gap", "typicality", "typicality_table", "typicality_histograms", "contact_sheet")
-    monkeypatch.setattr("dsi_cli.cli.plot.FIGURES", tuple(one for one in FIGURES if one.name in few))
+    for module in ("dsi_cli.cli.plot", "dsi_cli.figures.save"):
+        monkeypatch.setattr(f"{module}.FIGURES", tuple(one for one in FIGURES if one.name in few))
     out = write_output(tmp_path / "out", write_run(tmp_path / "run"))
     there, lacking = dsi("plot", out, "--list").out.split("\n\nwithout data in this output:\n")
     names = [line.split()[0] for line in lacking.splitlines()]
