@@ -38,8 +38,9 @@ SEPARATE = ("agreement", "sai", "excess", "idm", "idm_errors")
 """Panels with one pair of axes per curve, which share the vertical axis."""
 TRAINING_PANELS = ("agreement", "loss", "learning_rate")
 """The panels of the figure of the training, from top to bottom; each run has a column."""
-LOG_RATIOS = {"loss": 50.0, "learning_rate": 20.0}
-"""The factor by panel: if positive values differ by more, the vertical axis is logarithmic."""
+LOG_RATIO, RATE_RATIO = 50.0, 20.0
+"""A loss has a logarithmic axis if its values span more than the first factor, and learning rates if those of the runs differ by
+more than the second."""
 MAX_LOG_SPAN = 1e5
 """The largest factor that the axis of a learning rate spans. A rate that falls to almost 0 ends at the lower edge."""
 MATRIX_WORDS = {
@@ -130,19 +131,23 @@ def draw_curves(axes: Axes, curves: Sequence[Series], panel: Panel, names: Seque
 
 
 def _choose_scale(axes: Axes, curves: Sequence[Series], panel: Panel) -> None:
-    """Let values of many magnitudes have a logarithmic axis, and counts and learning rates otherwise begin at 0."""
+    """Let values of many magnitudes have a logarithmic axis, and counts and other learning rates begin at 0."""
     name = panel.kind.name
-    if name in LOG_RATIOS:
-        known = np.concatenate([curve.value[np.isfinite(curve.value)] for curve in curves])
-        positive = known[known > 0]
-        # A learning rate of 0, as at the start of a warm-up, is left out of a logarithmic axis.
-        can_be_log = len(positive) == len(known) or name == "learning_rate"
-        if len(positive) and can_be_log and positive.max() > LOG_RATIOS[name] * positive.min():
+    known = [curve.value[np.isfinite(curve.value)] for curve in curves]
+    if name == "loss":
+        values = np.concatenate(known)
+        if values.min() > 0 and values.max() > LOG_RATIO * values.min():
+            axes.set_yscale("log")
+    elif name == "learning_rate":
+        # The rate of one run falls by many magnitudes, too, so only the highest rates of the runs count.
+        highest = np.array([values.max() for values in known if values.max() > 0])
+        if len(highest) and highest.max() > RATE_RATIO * highest.min():
+            positive = np.concatenate(known)[np.concatenate(known) > 0]
             axes.set_yscale("log", nonpositive="mask")
-            if name == "learning_rate":
-                axes.set_ylim(bottom=max(positive.min(), positive.max() / MAX_LOG_SPAN) / 1.2)
-            return
-    if name in ("mistakes", "learning_rate"):
+            axes.set_ylim(bottom=max(positive.min(), positive.max() / MAX_LOG_SPAN) / 1.2)
+        else:
+            axes.set_ylim(bottom=0)
+    elif name == "mistakes":
         axes.set_ylim(bottom=0)
 
 

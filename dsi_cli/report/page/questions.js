@@ -3,7 +3,7 @@
 
 const RAW = "raw";
 const EXCESS = "excess";
-const MAX_LINEAR_RATIO = 20; // learning rates that differ by a larger factor have a logarithmic axis
+const MAX_LINEAR_RATIO = 20; // runs whose highest learning rates differ by a larger factor have a logarithmic axis
 
 /** Return the numbers for the agreement of two matrices, as [value, title] for a drop-down list; the value is "measure/column". */
 function agreementNumbers() {
@@ -44,9 +44,9 @@ function chartOf(view, title, axis, curves, options = {}) {
     return { ...line, smooth, isFaint: isShared && labels.indexOf(series.label) > 0, x: positions(view, series) };
   });
   const hasCurve = lines.some((line) => line.epochs.length > 1);
-  const rates = curves.some(({ panel }) => panel.name === "learning_rate") ? lines.flatMap((line) => line.value).filter((value) => value > 0) : [];
+  const highestRates = curves.some(({ panel }) => panel.name === "learning_rate") ? lines.map((line) => Math.max(...line.value)).filter((value) => value > 0) : [];
   const phases = options.phasesOf && view.axis === "epoch" ? phaseRows(view, options.phasesOf) : [];
-  return { title, axis, lines, hasLogValues: Math.max(...rates) > MAX_LINEAR_RATIO * Math.min(...rates), along: view.axis === "log" ? "epoch" : view.axis, isLog: view.axis === "log", phases, isLarge: options.isLarge && hasCurve };
+  return { title, axis, lines, hasLogValues: Math.max(...highestRates) > MAX_LINEAR_RATIO * Math.min(...highestRates), along: view.axis === "log" ? "epoch" : view.axis, isLog: view.axis === "log", phases, isLarge: options.isLarge && hasCurve };
 }
 
 /** Return the means of values in symmetric windows, which are shorter at the ends; a value without a number stays without one. */
