@@ -1,6 +1,7 @@
 """Keras: what Keras 3 saves is read as the model has it; names and order are the model's own."""
 
 import os
+import zipfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -217,6 +218,11 @@ def saved(keras, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("keras") / "x.keras"
     sequential(keras).save(path)
     return path
+
+
+def test_scan_of_a_deflated_archive_finds_the_same_head(saved, tmp_path):
+    deflated = repacked(saved, tmp_path / "x.keras", compression=zipfile.ZIP_DEFLATED)
+    assert_array_equal(scanned(deflated).weight, scanned(saved).weight)
 
 
 @pytest.mark.parametrize(
