@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import NamedTuple
 
-from dsi_cli.checkpoints.layers import IN_LOSS, Layer, consumers, is_matrix, is_registration_order, layers_of
+from dsi_cli.checkpoints.layers import IN_LOSS, PLAIN, Layer, consumers, is_matrix, is_registration_order, layers_of
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.checkpoints.trainers import NestedStateDict
 
@@ -267,19 +267,29 @@ class _Evidence:
             doubts.insert(0, CandidateReason(NORMALISED, f"{norm.name} normalises its output"))
         if layer.kind == "raw" and not layer.path and not layer.module[:-1] and self.has_networks:
             doubts.append(CandidateReason(APART, "is stored next to the network, not in it"))
+        elif self.ordered and layer.kind == "matrix" and self.image is not None and not (layer.has_bias or is_named):
+            doubts.append(
+                CandidateReason(TABLE, f"has no bias, as a lookup table, and the network ends in {self.image.name}")
+            )
         elif self.ordered and self._is_table(layer):
             doubts.append(CandidateReason(TABLE, "comes first and has no bias, as a lookup table does"))
         return tuple(doubt for doubt in doubts if doubt is not None)
 
     def _is_table(self, layer: Layer) -> bool:
-        """Return whether a matrix comes before the network, which takes its columns, alone or with those of other such matrices."""
+        """Return whether a matrix comes before the network, which takes its columns, or has no output that it could take."""
         if self.matrices == 1 or layer.kind != "matrix" or layer.position >= self.first or not layer.module:
             return False
         first = self.layers[self.first]
         tables = [table.width_in for table in self.layers[: self.first] if table.kind == "matrix"]
         # A convolution may cover the whole width of an embedding with its window.
         window = () if first.weight is None else first.weight.shape[2:]
-        return first.width_in in (layer.width_in, sum(tables)) or layer.width_in in window
+        takes_output = layer.position in self.consumer.values()
+        for other in self.layers:
+            # A linear layer may take a flattened map of 2x2 pixels or more.
+            sizes, rest = divmod(layer.width_in, max(other.width_out, 1))
+            is_map = other.weight is not None and len(other.weight.shape) > 2 and sizes >= 4
+            takes_output |= other.position >= self.first and other.width_out > 1 and rest == 0 and (sizes == 1 or is_map)
+        return first.width_in in (layer.width_in, sum(tables)) or layer.width_in in window or not takes_output
 
     def _doubt_by_shape(self, layer: Layer) -> CandidateReason | None:
         if layer.kind == "raw" and layer.width_out == 0:
@@ -289,6 +299,11 @@ class _Evidence:
         is_square = layer.width_in == layer.width_out
         if is_square and layer.width_out >= WIDE and not any(map(_MEANS_CLASSIFIER.match, layer.module[-1:])):
             return CandidateReason(SQUARE, "has as many columns as rows, as a hidden layer does")
+        # The output of a language model has the shape of its table of words.
+        for table in self.layers[: layer.position]:
+            is_same = table.kind == "matrix" and (table.width_in, table.width_out) == (layer.width_in, layer.width_out)
+            if is_same and not table.has_bias and not layer.has_bias and self._is_table(table):
+                return CandidateReason(TABLE, f"has the shape of the table {table.name}, as in a language model")
         block = self.block_of[layer.position]
         if is_square and block is not None and self.blocks[block] > 1:
             return CandidateReason(SQUARE, "has the width of the block before")
@@ -296,7 +311,13 @@ class _Evidence:
 
     def _doubt_by_image(self, layer: Layer, is_named: bool) -> CandidateReason | None:
         """Return the reason against a layer of an autoencoder, which returns its input, or of a network that returns an image."""
-        if not self.ordered or layer.kind != "matrix" or is_named or layer.width_out == self.classes:
+        if not self.ordered or layer.kind != "matrix" or is_named:
+            return None
+        if self.image is not None and not layer.has_bias and layer.position < self.image.position:
+            return CandidateReason(
+                TABLE, f"has no bias, as a table of conditions has, and the network ends in {self.image.name}"
+            )
+        if layer.width_out == self.classes:
             return None
         # An autoencoder narrows, and its last layer has a row for each value of the input or of a patch.
         first = self.layers[self.first]
@@ -350,12 +371,34 @@ def _doubt_by_name(layer: Layer) -> CandidateReason | None:
 
 
 def orient(layers: Sequence[Layer], classes: int | None) -> list[Layer]:
-    """Return the layers with the widths of raw parameters, if evidence shows which axis is the output."""
-    if not any(layer.kind == "raw" for layer in layers):
-        return list(layers)
-    widths = {layer.width_out for layer in layers if layer.kind != "raw"}
-    unused = _unused_layers(layers, consumers(layers, ordered=True))
-    return [_orient_parameter(layer, widths, unused, classes) if layer.kind == "raw" else layer for layer in layers]
+    """Return the layers with the widths of raw parameters, if evidence shows which axis is the output.
+
+    A margin of SphereFace or AM-Softmax stores its weight with a column for each class, and nothing computes its input otherwise.
+    """
+    consumer = consumers(layers, ordered=True)
+    fed = set(consumer.values())
+    outputs: set[int] = set()
+    oriented = []
+    for layer in layers:
+        if layer.width_out in outputs and layer.position not in fed and _may_have_class_columns(layer):
+            layer = layer._replace(kind="raw", module=(*layer.module, "weight"), width_in=0, width_out=0)
+        elif layer.kind in ("matrix", "other") and layer.position not in consumer:
+            outputs.add(layer.width_out)
+        oriented.append(layer)
+    if not any(layer.kind == "raw" for layer in oriented):
+        return oriented
+    widths = {layer.width_out for layer in oriented if layer.kind != "raw"}
+    unused = _unused_layers(oriented, consumers(oriented, ordered=True))
+    return [_orient_parameter(layer, widths, unused, classes) if layer.kind == "raw" else layer for layer in oriented]
+
+
+def _may_have_class_columns(layer: Layer) -> bool:
+    """Return whether a layer is a plain matrix without a bias, which could be stored transposed."""
+    is_plain = layer.kind == "matrix" and layer.factors.kind == PLAIN and not (layer.has_bias or layer.is_transposed)
+    is_matrix_of_two_widths = (
+        layer.weight is not None and len(layer.weight.shape) == 2 and layer.width_in != layer.width_out
+    )
+    return is_plain and is_matrix_of_two_widths and _doubt_by_name(layer) is None
 
 
 def _unused_layers(layers: Sequence[Layer], consumer: Mapping[int, int]) -> list[Layer]:
@@ -390,6 +433,8 @@ def _orient_parameter(layer: Layer, widths: set[int], unused: Sequence[Layer], c
     inputs = {rows, columns} & widths
     if len(inputs) == 2 or rows == columns:
         inputs = _unused_sides(rows, columns, unused)
+    if name == "weight" and not in_loss:
+        inputs = set()  # a table of as many rows as classes looks like the weight of a margin
     # The number of classes is the strongest evidence, then the axis that takes the output of a layer.
     has_class_columns = convention
     if classes is not None and classes in (rows, columns) and rows != columns:

@@ -184,7 +184,9 @@ def _group_by_module(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, tuple
 
 
 def _split_name(name: str) -> tuple[str, str]:
-    """Return the path of a parameter's module, and the parameter's name in it."""
+    """Return the path of a parameter's module, and the parameter's name in it; JAX and Keras may separate them by slashes."""
+    if "." not in name:
+        name = name.removesuffix(":0").replace("/", ".")
     if "parametrizations." in name:
         module, _, parameter = name.rpartition("parametrizations.")
         return module.removesuffix("."), f"parametrizations.{parameter}"
@@ -257,6 +259,8 @@ def _linear_or_convolution(module: _Module) -> Layer | None:
     width_out, width_in = weight.shape[:2]
     if kind == "other" and width_in == 1:
         width_in = width_out
+    elif kind == "other" and bias_shape == (width_in,) != (width_out,):
+        width_in, width_out = width_out, width_in  # a transposed convolution has a bias for each column
     layer = module.layer(parameter, kind, width_in, width_out)
     has_bias = "bias" in module.parameters or "bias_orig" in module.parameters
     bias_names = ("bias",) if "bias" in module.parameters else ("bias_orig", "bias_mask")
