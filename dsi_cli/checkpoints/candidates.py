@@ -269,7 +269,7 @@ class _Evidence:
             doubts.append(CandidateReason(APART, "is stored next to the network, not in it"))
         elif self.ordered and layer.kind == "matrix" and self.image is not None and not (layer.has_bias or is_named):
             doubts.append(
-                CandidateReason(TABLE, f"has no bias, as a lookup table, and the network ends in {self.image.name}")
+                CandidateReason(TABLE, f"has no bias, as a lookup table does, and the network ends in {self.image.name}")
             )
         elif self.ordered and self._is_table(layer):
             doubts.append(CandidateReason(TABLE, "comes first and has no bias, as a lookup table does"))
@@ -310,13 +310,9 @@ class _Evidence:
         return None
 
     def _doubt_by_image(self, layer: Layer, is_named: bool) -> CandidateReason | None:
-        """Return the reason against a layer of an autoencoder, which returns its input, or of a network that returns an image."""
+        """Return the reason against a layer of a network that returns its input or an image."""
         if not self.ordered or layer.kind != "matrix" or is_named:
             return None
-        if self.image is not None and not layer.has_bias and layer.position < self.image.position:
-            return CandidateReason(
-                TABLE, f"has no bias, as a table of conditions has, and the network ends in {self.image.name}"
-            )
         if layer.width_out == self.classes:
             return None
         # An autoencoder narrows, and its last layer has a row for each value of the input or of a patch.
@@ -324,10 +320,14 @@ class _Evidence:
         values = 0 if first.weight is None else prod(first.weight.shape[1:])
         others = [other for other in self.layers if other.kind == "matrix" and other is not layer]
         widths = [other.width_out for other in others if first.position <= other.position < layer.position]
-        is_input = first.width_in not in {other.width_out for other in others}
-        if is_input and layer.width_out == values > min(widths, default=values):
+        if first.width_in in {other.width_out for other in others}:
+            values = 0  # another layer feeds the first one
+        if layer.width_out == values > min(widths, default=values):
             return CandidateReason(IMAGE, f"has a row for each of the {values} inputs, as the end of an autoencoder does")
-        # In a network that returns an image, a layer of a hidden width changes the features (the time of a diffusion model).
+        return self._doubt_by_hidden_width(layer)
+
+    def _doubt_by_hidden_width(self, layer: Layer) -> CandidateReason | None:
+        """Return the reason against a layer that changes the features of a network that returns an image, as in diffusion."""
         if self.image is not None and layer.width_out in {other.width_in for other in self.layers if other.kind == "other"}:
             return CandidateReason(IMAGE, f"has the width of a hidden layer, and the network ends in {self.image.name}")
         return None
@@ -377,13 +377,14 @@ def orient(layers: Sequence[Layer], classes: int | None) -> list[Layer]:
     """
     consumer = consumers(layers, ordered=True)
     fed = set(consumer.values())
-    outputs: set[int] = set()
+    unused: list[Layer] = []
     oriented = []
     for layer in layers:
-        if layer.width_out in outputs and layer.position not in fed and _may_have_class_columns(layer):
+        takes_rows = any(other.width_out == layer.width_out and other.width_in != layer.width_in for other in unused)
+        if takes_rows and layer.position not in fed and _may_have_class_columns(layer):
             layer = layer._replace(kind="raw", module=(*layer.module, "weight"), width_in=0, width_out=0)
         elif layer.kind in ("matrix", "other") and layer.position not in consumer:
-            outputs.add(layer.width_out)
+            unused.append(layer)
         oriented.append(layer)
     if not any(layer.kind == "raw" for layer in oriented):
         return oriented
@@ -433,7 +434,7 @@ def _orient_parameter(layer: Layer, widths: set[int], unused: Sequence[Layer], c
     inputs = {rows, columns} & widths
     if len(inputs) == 2 or rows == columns:
         inputs = _unused_sides(rows, columns, unused)
-    if name == "weight" and not in_loss:
+    if name == "weight":
         inputs = set()  # a table of as many rows as classes looks like the weight of a margin
     # The number of classes is the strongest evidence, then the axis that takes the output of a layer.
     has_class_columns = convention
