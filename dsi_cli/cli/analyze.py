@@ -1,18 +1,15 @@
-"""``dsi analyze``, the main job; ``dsi demo``, the same for two runs that ship with the package; ``dsi report``, the page alone."""
+"""``dsi analyze``, the main job."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from dsi_cli.analysis.option_groups import groups
 from dsi_cli.cli import console
-from dsi_cli.cli.options import Json, Output, PerEpoch, Quiet, instance, option, takes
+from dsi_cli.cli.options import instance, takes
 from dsi_cli.cli.summary import print_summary
-from dsi_cli.cli.text import terminal_text
-from dsi_cli.errors import DONE
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.options import Options
@@ -61,60 +58,3 @@ def read_options(values: Mapping[str, Any]) -> Options:
     from dsi_cli.analysis.options import Evaluation, make_options
 
     return make_options(values, instance(Evaluation, values))
-
-
-def demo(
-    out: Annotated[Path, option("--out -o", "DIR", "The output folder.")] = Path("dsi-demo"),
-    per_epoch: PerEpoch = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> int:
-    """Analyse two real runs that ship with the package.
-
-    The runs are a small CNN and a tiny ViT on CIFAR-100, 31 checkpoints each.
-
-    Examples
-    --------
-    dsi demo
-    dsi demo -o elsewhere --quiet
-    """
-    from dsi_cli.analysis import report_file
-    from dsi_cli.analysis.analyze import analyze
-    from dsi_cli.demo import runs_folder
-
-    started = time.monotonic()
-    with runs_folder() as folder, console.progress(quiet=quiet or as_json) as display:
-        summary = analyze([folder], out, progress=lambda event: display.update(*event))
-        report_file.add_report(summary, lambda event: display.update(*event))
-    summary.seconds = time.monotonic() - started
-    print_summary(summary, as_json=as_json, quiet=quiet, per_epoch=per_epoch)
-    return summary.exit_code
-
-
-def report(
-    output: Output,
-    file: Annotated[Path | None, option("--out -o", "FILE", "File of the page; report.html in OUTPUT by default.")] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> int:
-    """Write one HTML file with all results: curves, matrices, neighbours, mistakes, classes.
-
-    The page needs no other file and no network. dsi analyze writes it, too.
-
-    Examples
-    --------
-    dsi report dsi-out
-    dsi report dsi-out -o resnet18.html
-    """
-    from dsi_cli.analysis import report_file
-    from dsi_cli.store import atomic_write
-
-    if file is not None:
-        atomic_write.require_suffix(file, (".html", ".htm"), "the report is a page")
-    with console.progress(quiet=quiet or as_json) as display:
-        path = report_file.write_report(output, file, display.update)
-    if as_json:
-        console.print_json({"report": str(path), "bytes": path.stat().st_size})
-    else:
-        print(f"report: {terminal_text(str(path))} ({console.size(path.stat().st_size)})")
-    return DONE

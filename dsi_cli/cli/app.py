@@ -41,9 +41,7 @@ COMMANDS = {
     "demo": "Analyse two real runs that ship with the package",
     "doctor": "Print versions, and which packages are missing",
 }
-"""The commands with their purpose, with which the docstring of the command begins."""
-_MODULES = {"demo": "analyze", "report": "analyze"}
-"""The module of a command that is not in the module of its name."""
+"""The commands with their purpose. Each is the function of its name in the module of its name, and its docstring begins so."""
 PATH_ERRNOS = (
     errno.ENAMETOOLONG,
     errno.ENOENT,
@@ -158,7 +156,7 @@ def _with_signals(function: Callable[..., int]) -> Callable[..., int]:
 
 def command_function(name: str) -> Callable[..., int]:
     """Return the function of a command."""
-    function: Callable[..., int] = getattr(import_module(f"dsi_cli.cli.{_MODULES.get(name, name)}"), name)
+    function: Callable[..., int] = getattr(import_module(f"dsi_cli.cli.{name}"), name)
     return function
 
 
