@@ -1,7 +1,7 @@
 """The engine for one machine, with one thread per core.
 
-NumPy and the operating system release Python's lock for most of the time, so threads use all cores and share their data. This
-also works in notebooks and during uploads.
+Threads share their data, and work in notebooks and during uploads. NumPy releases Python's lock during operations on large arrays:
+two threads analyse 1,000 classes 1.3 times as fast as one, and 100 classes as fast as one.
 
 Libraries for matrix products start threads themselves. Together with these threads, or with a training on the same machine, they
 would wait for each other (measured: 6 times slower on two busy cores). Therefore, each call of them is limited to one thread.
