@@ -142,10 +142,11 @@ def panels(
     names : the names of runs in it; all if None
     measure : the measure of the SAI; the first in the table if None
     """
-    curves = run.fill_missing_epochs(run.curves)
+    kinds, curves = list(kinds), run.curves
     measure = measure or next(iter(sai_measures(curves)), "cosine")
-    # Copying all columns of the table for each panel would take most of the time.
-    curves = curves[[*_KEYS, "epoch", "step", *_COLUMNS.values()]]
+    # Copying the whole table for each panel would take most of the time.
+    is_drawn = curves["metric"].isin([metric for kind in kinds for metric in kind.metrics])
+    curves = run.fill_missing_epochs(curves.loc[is_drawn, [*_KEYS, "epoch", "step", *_COLUMNS.values()]])
     by_run = {name: curves[curves["run"] == name] for name in (run.names if names is None else names)}
     filled = []
     for kind in kinds:
