@@ -36,6 +36,8 @@ MAX_CLASSES = 46_340
 """The matrix of more classes has more values than a Parquet list column can count."""
 MAX_NAME_LENGTH = 4096
 """The maximum number of characters in the head's name, which is stored in a table. No network has longer names."""
+MAX_REASON_CHARACTERS = 5000
+"""The maximum length of the reason why a checkpoint is not used."""
 _CLASS_NAME_KEYS = ("class_to_idx", "classes", "class_names")
 """The keys under which training loops save the names of the classes next to the weights."""
 _RCNN = re.compile(r"roi_heads\.box_predictor\.cls_score\.")
@@ -172,7 +174,9 @@ def _with_error(record: Record, file: CheckpointFile, error: BaseException) -> R
         record = _with_epoch(record, {}, _names_with_epoch(file), file.moment)
     if isinstance(error, CheckpointError):
         is_pending = isinstance(error, PendingError) and time.time() - record.modified_ns / 1e9 < FRESH_SECONDS
-        return replace(record, status=PENDING if is_pending else FAILED, reason=str(error), code=error.code)
+        # A hostile file may have names of any length.
+        reason = str(error)[:MAX_REASON_CHARACTERS]
+        return replace(record, status=PENDING if is_pending else FAILED, reason=reason, code=error.code)
     if isinstance(error, RecursionError | MemoryError):
         return replace(record, status=FAILED, reason=f"asks for too much ({type(error).__name__})", code="too-much")
     _log.debug("%s could not be read", record.path, exc_info=error)

@@ -13,7 +13,7 @@ from helpers.checkpoint_files import only
 from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
-from dsi_cli.checkpoints.checkpoint_reader import FRESH_SECONDS, HeadOptions, scan_checkpoint
+from dsi_cli.checkpoints.checkpoint_reader import FRESH_SECONDS, MAX_REASON_CHARACTERS, HeadOptions, scan_checkpoint
 from dsi_cli.checkpoints.head_weight import weight_hash as fingerprint
 from dsi_cli.checkpoints.records import Record
 
@@ -84,6 +84,13 @@ def test_a_damaged_file_is_failed_at_once(tmp_path, record_of):
     record = record_of(tmp_path / "x.pt")
     assert record.status == "failed"
     assert record.code == "unknown-container"
+
+
+def test_scan_of_a_long_tensor_name_has_a_short_reason(tmp_path, record_of):
+    save_file({name * 5000: torch.ones(5, 8) for name in "ab"}, tmp_path / "model.safetensors")
+    record = record_of(tmp_path / "model.safetensors")
+    assert record.status == "failed"
+    assert len(record.reason) == MAX_REASON_CHARACTERS
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
