@@ -36,7 +36,7 @@ MAX_CLASSES = 46_340
 """The matrix of more classes has more values than a Parquet list column can count."""
 MAX_NAME_LENGTH = 4096
 """The maximum number of characters in the head's name, which is stored in a table. No network has longer names."""
-MAX_REASON_CHARACTERS = 5000
+MAX_REASON_CHARACTERS = 4000
 """The maximum length of the reason why a checkpoint is not used."""
 _CLASS_NAME_KEYS = ("class_to_idx", "classes", "class_names")
 """The keys under which training loops save the names of the classes next to the weights."""
