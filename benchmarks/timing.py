@@ -116,9 +116,8 @@ def peak() -> int:
 
 
 def dsi(*arguments: str) -> list[str]:
-    """Return a call of the command: the installed script, else the package as a module."""
-    script = Path(sys.executable).with_name("dsi")
-    return [str(script), *arguments] if script.exists() else [sys.executable, "-m", "dsi_cli", *arguments]
+    """Return a call of the command as a module, so that the package of this folder is measured."""
+    return [sys.executable, "-m", "dsi_cli", *arguments]
 
 
 def environment() -> dict[str, str]:

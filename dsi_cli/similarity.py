@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import NotFiniteError, UsageError
+from dsi_cli.errors import NotFiniteError, UsageError, listed
 
 MAX_DENSE_CLASSES = 4096
 """The maximum number of classes for which a whole matrix is stored, or computed by default."""
@@ -132,7 +132,7 @@ def mean_row_ratio(weight: FloatArray) -> float:
     NotFiniteError, UsageError
         The errors of `weight_similarity`.
     """
-    rows, peak = _below_one(as_rows(weight))
+    rows, peak = below_one(as_rows(weight))
     if peak == 0.0:
         return 0.0
     return float(np.linalg.norm(rows.mean(axis=0)) / np.linalg.norm(rows, axis=1).mean())
@@ -151,12 +151,12 @@ def as_rows(weight: FloatArray) -> NDArray[np.float64]:
     rows: NDArray[np.float64] = weight.reshape(weight.shape[0], -1).astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if bad.size:
-        listed = ", ".join(map(str, bad[:5])) + (f" and {bad.size - 5} more" if bad.size > 5 else "")
-        raise NotFiniteError(f"NaN or infinite weights in class {listed} of {len(rows)}: this epoch cannot be analysed")
+        classes = listed([str(index) for index in bad], 5)
+        raise NotFiniteError(f"NaN or infinite weights in class {classes} of {len(rows)}: this epoch cannot be analysed")
     return rows
 
 
-def _below_one(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+def below_one(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Return the rows divided by their largest absolute value, and this value, so that huge rows have a finite mean."""
     peak = float(np.abs(rows).max())
     with np.errstate(over="ignore"):  # NumPy 1.26 warns of overflow for denormals although the result is right
@@ -173,7 +173,7 @@ def unit_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _centre(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    below, _ = _below_one(rows)
+    below, _ = below_one(rows)
     centred: NDArray[np.float64] = below - below.mean(axis=0, keepdims=True)
     centred[np.abs(centred).max(axis=1) <= len(rows) * np.finfo(np.float64).eps] = 0.0
     return centred

@@ -36,6 +36,7 @@ from dsi_cli.analysis.tables.result_tables import ResultTables
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import TrainingLog
 from dsi_cli.engines import Engine, local
+from dsi_cli.errors import listed
 from dsi_cli.metrics.blockwise import SHORT_OF_MEMORY, TOO_MANY_CLASSES, BlockWalk, rows_within
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity import mean_row_ratio
@@ -183,9 +184,8 @@ def _add_to_tables(call: Call, run: RunCheckpoints, job: _Job) -> Iterator[str]:
     # Classes whose weights are all zero
     zero_rows, labels = job.stored.zero_rows, call.labels[run.name].label_list
     if zero_rows:
-        names = [repr(labels.names[index]) if labels else str(index) for index in zero_rows[:3]]
-        more = f" and {len(zero_rows) - 3} more" if len(zero_rows) > 3 else ""
-        yield (f"{run.name}: zero weights in class {', '.join(names)}{more}, so the similarity to all others is 0")
+        names = listed([repr(labels.names[index]) if labels else str(index) for index in zero_rows], 3)
+        yield f"{run.name}: zero weights in class {names}, so the similarity to all others is 0"
     # Accuracies that differ from those that the trainer wrote
     splits = collect.splits_with_other_accuracy(job.rows, curves.trainer_values(record, log))
     if splits:

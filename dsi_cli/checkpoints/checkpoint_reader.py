@@ -25,7 +25,15 @@ from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, CheckpointContent, open_c
 from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.tensors import Tensor, itemsize
 from dsi_cli.checkpoints.trainers import NestedStateDict
-from dsi_cli.errors import AmbiguousHeadError, BackboneError, CheckpointError, NoHeadError, PendingError, UnreadableError
+from dsi_cli.errors import (
+    AmbiguousHeadError,
+    BackboneError,
+    CheckpointError,
+    NoHeadError,
+    PendingError,
+    UnreadableError,
+    listed,
+)
 from dsi_cli.remote.locations import Place
 
 _log = logging.getLogger(__name__)
@@ -393,8 +401,10 @@ def _check_rows(record: Record, rows: NDArray[np.float32]) -> ScanResult:
     elif len(rows) < 2:
         reason, code = "one row; similarity needs two classes or more", "one-class"
     elif bad.size:
-        listed = ", ".join(map(str, bad[:5])) + (f" and {bad.size - 5} more" if bad.size > 5 else "")
-        reason, code = f"NaN or infinite weights in class {listed} of {len(rows)}", "not-finite"
+        reason, code = (
+            f"NaN or infinite weights in class {listed([str(row) for row in bad], 5)} of {len(rows)}",
+            "not-finite",
+        )
     else:
         return ScanResult(record, rows)
     return ScanResult(replace(record, status=FAILED, reason=reason, code=code))

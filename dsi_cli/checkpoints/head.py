@@ -28,7 +28,7 @@ from dsi_cli.checkpoints.candidates import (
     orient,
     rank_candidates,
 )
-from dsi_cli.checkpoints.layers import IN_LOSS, PLAIN, WINDOW, Factors, Layer, is_matrix, layers_of
+from dsi_cli.checkpoints.layers import IN_LOSS, PLAIN, WINDOW, Factors, Layer, is_matrix, layers_of, stem
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
 from dsi_cli.checkpoints.trainers import EMA, NestedStateDict
 from dsi_cli.errors import AmbiguousHeadError, BackboneError, ClassCountError, NoHeadError
@@ -36,7 +36,6 @@ from dsi_cli.errors import AmbiguousHeadError, BackboneError, ClassCountError, N
 _TRUNK = re.compile(
     r"^(backbone|encoder|trunk|feature_extractor|base|pretrained|body|features?|extractor|resnet\w*|vit)$", re.I
 )
-_NUMBER = re.compile(r"\d+")
 _BEST_COPY = re.compile(r"best", re.IGNORECASE)
 _MAX_LISTED = 5
 
@@ -173,22 +172,17 @@ def _not_after_logits(best: HeadCandidate, candidates: Sequence[HeadCandidate]) 
     rows, columns = best.tensor.shape[:2]
     if best.is_named or best.layer.module[-1:] == ("fc",):
         return best
-    stems = Counter(_stem(candidate.layer) for candidate in candidates)
+    stems = Counter(stem(candidate.layer) for candidate in candidates)
     for candidate in candidates:
         if candidate.feeds != best.layer.position or candidate.doubts:
             continue
-        stem = _stem(candidate.layer)
-        is_chain = stems[stem] > 1 and stem[:-1] == _stem(best.layer)[:-1]
+        own = stem(candidate.layer)
+        is_chain = stems[own] > 1 and own[:-1] == stem(best.layer)[:-1]
         is_square = rows == columns == candidate.tensor.shape[0]
         only_feeds = candidate.layer.path == best.layer.path and [reason.kind for reason in candidate.hidden] == [FEEDS]
         if (candidate.is_named and only_feeds) or (is_square and not is_chain):
             raise _ambiguous([candidate, best])
     return best
-
-
-def _stem(layer: Layer) -> tuple[str, ...]:
-    """Return the parts of a layer's path without their numbers."""
-    return tuple(_NUMBER.sub("", part) for part in layer.module)
 
 
 def _plausible_candidates(candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:

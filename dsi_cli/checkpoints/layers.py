@@ -409,14 +409,18 @@ def _edges(layers: Sequence[Layer]) -> Iterator[tuple[int, int]]:
 
 def _parallel_to(layer: Layer, unused: Sequence[Layer]) -> list[int]:
     """Return the positions of the layers that run in parallel to a layer: the levels of a pyramid, or a mean and a variance."""
-    stem = re.sub(r"\d+", "", ".".join(layer.module))
     positions = []
     for other in unused:
-        is_level = re.sub(r"\d+", "", ".".join(other.module)) == stem
+        is_level = stem(other) == stem(layer)
         has_same_place = other.module[:-1] == layer.module[:-1] and other.width_out == layer.width_out
         if other.position != layer.position and has_same_place and (is_level or other.width_in == layer.width_in):
             positions.append(other.position)
     return positions
+
+
+def stem(layer: Layer) -> tuple[str, ...]:
+    """Return the parts of a layer's path without their numbers."""
+    return tuple(re.sub(r"\d+", "", part) for part in layer.module)
 
 
 def _own_parameters_last(layers: Sequence[Layer]) -> list[Layer]:

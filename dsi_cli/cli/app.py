@@ -41,7 +41,7 @@ COMMANDS = {
     "demo": "Analyse two real runs that ship with the package",
     "doctor": "Print versions, and which packages are missing",
 }
-"""The commands with their purpose. Each is the function of its name in the module of its name, and its docstring begins so."""
+"""The commands and their purpose, with which their docstrings begin. Each is a function in the module of the same name."""
 PATH_ERRNOS = (
     errno.ENAMETOOLONG,
     errno.ENOENT,

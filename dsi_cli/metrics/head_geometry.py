@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.similarity import as_rows, unit_rows
+from dsi_cli.similarity import as_rows, below_one, unit_rows
 
 Float64s = NDArray[np.float64]
 MAX_PAIRED_CLASSES = 4096
@@ -95,9 +95,7 @@ def geometry_and_spectrum(weight: NDArray[np.floating[Any]]) -> tuple[HeadGeomet
     The spectrum ``(min(C - 1, d),)`` contains the singular values of the centred vectors, the largest first. A value is 0 if it is
     below rounding. Parameters and errors are those of `head_geometry`.
     """
-    rows = as_rows(np.asarray(weight))
-    scale = float(np.abs(rows).max()) or 1.0
-    rows = rows / scale
+    rows, scale = below_one(as_rows(np.asarray(weight)))
     centred, mean = centre(rows), rows.mean(axis=0)
 
     # One product of the centred vectors is enough, because that of the vectors themselves follows from it.

@@ -92,8 +92,8 @@ CLASSES = _table(
     Column("reason", TEXT, "why this synset, or why none"),
     Column("display_order", INTEGER, "position in figures and lists, from 0"),
     Column("group", TEXT, "hypernym, e.g. carnivore.n.01, or the list's superclass"),
-    Column("samples_train", INTEGER, "its samples in the split"),
-    Column("samples_test", INTEGER, "its samples in the split"),
+    Column("samples_train", INTEGER, "number of its samples in the split"),
+    Column("samples_test", INTEGER, "number of its samples in the split"),
 )
 CURVES = _table(
     "curves.parquet",
@@ -161,7 +161,7 @@ SPECTRUM = _table(
     "one singular value of a centred head",
     *_SAVE,
     Column("index", INTEGER, "from 1 for the largest; never null"),
-    Column("singular_value", FLOAT, "its value"),
+    Column("singular_value", FLOAT, "the singular value"),
     Column("share", FLOAT, "its square over the sum of all squares"),
     Column("cumulative_share", FLOAT, "sum of the shares up to this one"),
     Column("null_mean", FLOAT, "chance level of the share"),
@@ -261,7 +261,7 @@ TYPICALITY = _table(
     *_SAVE_OF_SPLIT,
     _CLASS,
     Column("correct", FLAG, "whether these samples are predicted correctly; never null"),
-    Column("samples", INTEGER, "their number"),
+    Column("samples", INTEGER, "number of these samples"),
     Column("group_cosine", FLOAT, "cosine of their mean feature with the class's template"),
     Column("null_mean", FLOAT, "its mean for random subsets of the same size"),
     Column("sample_cosine", FLOAT, "mean cosine of a sample with the template of the class's other samples"),

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy, file_fingerprint, safe_filename, scatter_to_classes
 from dsi_cli.analysis.semantics.prepared import SCSM, EpochMatrix, PreparedReference
-from dsi_cli.errors import OutputError, UsageError, nearest
+from dsi_cli.errors import OutputError, UsageError, listed, nearest
 from dsi_cli.store import parquet
 from dsi_cli.wordnet.database.taxonomy import Taxonomy
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
@@ -75,9 +75,8 @@ class ReferenceMatrix:
             else:
                 indices.append(row)
         if missing:
-            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise UsageError(
-                f"{self.path} has no row for {', '.join(map(repr, missing[:3]))}{more}; expected the name, the synset or the "
+                f"{self.path} has no row for {listed([repr(label) for label in missing], 3)}; expected the name, the synset or the "
                 "WordNet id of each class",
                 code="class-not-in-reference",
                 names=missing,
