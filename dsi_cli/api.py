@@ -71,36 +71,36 @@ def analyze(
     Parameters
     ----------
     checkpoints : one or several files, folders or glob patterns, or URLs of these, or runs of a tracker (``mlflow:RUN``,
-        ``wandb:ENTITY/PROJECT/RUN``)
-    out : the output folder, or its URL; a second call brings it up to date and reads only what is new
+        ``wandb:ENTITY/PROJECT/RUN``).
+    out : the output folder, or its URL; a second call brings it up to date and reads only what is new.
     labels : a label file, or the name of a preset; if None, the labels of an earlier call, else those
-        in or next to the checkpoints
-    mapping : a CSV file with the sense of each label (``dsi labels --write-map``), which overrides every other source
+        in or next to the checkpoints.
+    mapping : a CSV file with the sense of each label (``dsi labels --write-map``), which overrides every other source.
     references : what the networks are compared with, the main one first: ``path``, ``wup``, ``lch``, ``res:FILE``, ``lin:FILE``,
-        ``jcn:FILE``, or the file of a matrix (.csv, .parquet, .npy)
+        ``jcn:FILE``, or the file of a matrix (.csv, .parquet, .npy).
     taxonomy : a file that replaces WordNet for ``path``, ``wup``, ``lch``, groups, class order and hierarchical scores (CSV of
-        child and parent, a JSON tree, or a file of ImageNet, BREEDS or iNaturalist)
-    pos : the part of speech of the labels in WordNet: ``noun``, or ``verb`` for lists of actions
-    wordnet : the name of a WordNet that is installed for NLTK, instead of version 3.0
+        child and parent, a JSON tree, or a file of ImageNet, BREEDS or iNaturalist).
+    pos : the part of speech of the labels in WordNet: ``noun``, or ``verb`` for lists of actions.
+    wordnet : the name of a WordNet that is installed for NLTK, instead of version 3.0.
     revisions : read a Hugging Face repository (``hf://ORG/MODEL``) at each of its ``commits``, ``tags`` or ``branches``, or at the
-        tags and branches that fit a pattern
-    epochs : ``first:last:step``, ``last`` included
-    head : the name of the classifier's weight, if dsi cannot find it
-    ema : use averaged weights instead of raw ones
-    keep_extra_classes : keep the head's rows for no object or background
-    centred : also compute the NCSM without the mean weight row
-    measures : the measures of the SAI, names from `dsi_cli.metrics.MEASURES`
-    quantiles : the quantiles for the maximum and minimum WSI
-    permutations, draws : see `dsi_cli.alignments`
-    evaluation : the predictions on labelled data: from a file, or from data and a model
-    memory : the bytes for comparing matrices; if None, half of what is free. Measures that need more are null
-    log : the training log of all runs; if None, the log next to each run's checkpoints
-    engine : what runs the jobs, a name from `dsi_cli.engines.ENGINES`; it changes no value
+        tags and branches that fit a pattern.
+    epochs : ``first:last:step``, ``last`` included.
+    head : the name of the classifier's weight, if dsi cannot find it.
+    ema : use averaged weights instead of raw ones.
+    keep_extra_classes : keep the head's rows for no object or background.
+    centred : also compute the NCSM without the mean weight row.
+    measures : the measures of the SAI, names from `dsi_cli.metrics.MEASURES`.
+    quantiles : the quantiles for the maximum and minimum WSI.
+    permutations, draws : see `dsi_cli.alignments`.
+    evaluation : the predictions on labelled data: from a file, or from data and a model.
+    memory : the bytes for comparing matrices; if None, half of what is free. Measures that need more are null.
+    log : the training log of all runs; if None, the log next to each run's checkpoints.
+    engine : what runs the jobs, a name from `dsi_cli.engines.ENGINES`; it changes no value.
     address : the address of a Ray cluster: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``; if None, the cluster that this
-        process is connected to, or ``RAY_ADDRESS``, or else Ray on this machine
-    gpus_per_task : the GPUs of the Ray cluster that one task takes to run a model on images
-    report : also write ``report.html`` into the output folder
-    log_to : trackers that get the curves as well, see `log_curves`
+        process is connected to, or ``RAY_ADDRESS``, or else Ray on this machine.
+    gpus_per_task : the GPUs of the Ray cluster that one task takes to run a model on images.
+    report : also write ``report.html`` into the output folder.
+    log_to : trackers that get the curves as well, see `log_curves`.
 
     Raises
     ------
@@ -146,8 +146,8 @@ class Results(results.Results):
 
     Parameters
     ----------
-    out : path of the folder
-    only : the name of the only run to show; all runs if None
+    out : path of the folder.
+    only : the name of the only run to show; all runs if None.
 
     Raises
     ------
@@ -168,7 +168,7 @@ class Results(results.Results):
 
         Parameters
         ----------
-        height : the height of the frame, in pixels
+        height : the height of the frame, in pixels.
 
         Raises
         ------
@@ -222,9 +222,9 @@ def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
 
     Parameters
     ----------
-    out : the output folder, or its URL
-    log_to : ``tensorboard:DIR``, ``wandb``, ``wandb:PROJECT``, ``mlflow`` or ``mlflow:URI``
-    run : the name of the run to log; all runs if None
+    out : the output folder, or its URL.
+    log_to : ``tensorboard:DIR``, ``wandb``, ``wandb:PROJECT``, ``mlflow`` or ``mlflow:URI``.
+    run : the name of the run to log; all runs if None.
 
     Raises
     ------
@@ -246,7 +246,7 @@ def open_results(out: _Path = layout.DEFAULT) -> Results:
 
     Parameters
     ----------
-    out : the output folder, or its URL
+    out : the output folder, or its URL.
 
     Raises
     ------
@@ -269,8 +269,8 @@ def read_head(
 
     Parameters
     ----------
-    checkpoint : a file, or a folder that is one checkpoint (Hugging Face)
-    head, ema, keep_extra_classes : as for `analyze`
+    checkpoint : a file, or a folder that is one checkpoint (Hugging Face).
+    head, ema, keep_extra_classes : as for `analyze`.
 
     Raises
     ------
@@ -311,10 +311,10 @@ def diff(
 
     Parameters
     ----------
-    first, second : a checkpoint, a folder of one run, or an output folder of `analyze`; the second is the first folder by default
-    run, epoch : the run and the epoch in a folder, or one for each side; the only run and the last epoch by default
-    labels, head, ema : as for `analyze`, for checkpoints
-    group : a pattern of repetitions as for ``dsi compare --group``; their differences are then the usual ones
+    first, second : a checkpoint, a folder of one run, or an output folder of `analyze`; the second is the first folder by default.
+    run, epoch : the run and the epoch in a folder, or one for each side; the only run and the last epoch by default.
+    labels, head, ema : as for `analyze`, for checkpoints.
+    group : a pattern of repetitions as for ``dsi compare --group``; their differences are then the usual ones.
 
     Raises
     ------
@@ -349,10 +349,10 @@ def wordnet_csm(
 
     Parameters
     ----------
-    labels : a list of WordNet ids, synset names or words; or a label file, or a preset's name
-    measure : ``path``, in (0, 1]; ``wup``, ``lch``, ``res:FILE``, ``lin:FILE`` or ``jcn:FILE``, with the values of NLTK
-    taxonomy : a file that replaces WordNet
-    pos, wordnet : as for `analyze`
+    labels : a list of WordNet ids, synset names or words; or a label file, or a preset's name.
+    measure : ``path``, in (0, 1]; ``wup``, ``lch``, ``res:FILE``, ``lin:FILE`` or ``jcn:FILE``, with the values of NLTK.
+    taxonomy : a file that replaces WordNet.
+    pos, wordnet : as for `analyze`.
 
     Raises
     ------

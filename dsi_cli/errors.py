@@ -35,15 +35,15 @@ class DsiError(Exception):
 
     Parameters
     ----------
-    message : one line: what was expected, what was found and what to do
-    code : a stable name of the kind of error, such as ``unknown-run``; the class's own if None
-    fields : the values that the message names
+    message : one line: what was expected, what was found and what to do.
+    code : a stable name of the kind of error, such as ``unknown-run``; the class's own if None.
+    fields : the values that the message names.
 
     Attributes
     ----------
-    code : the stable name; messages may be reworded, codes are not
-    fields : the values, by name
-    exit_code : of the command
+    code : the stable name; messages may be reworded, codes are not.
+    fields : the values, by name.
+    exit_code : of the command.
     """
 
     exit_code = BUG
@@ -131,8 +131,8 @@ class ClassCountError(NoHeadError):
 
     Attributes
     ----------
-    classes : the number of classes that labels or metadata state
-    candidates : names and shapes of the best candidates
+    classes : the number of classes that labels or metadata state.
+    candidates : names and shapes of the best candidates.
     """
 
     code = "class-count"

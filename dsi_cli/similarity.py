@@ -68,7 +68,7 @@ def centred_weight_similarity(weight: FloatArray) -> Float32Array:
 
     Parameters
     ----------
-    weight : (C, d) or (C, d, 1, 1) float
+    weight : (C, d) or (C, d, 1, 1) float.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def mean_row_ratio(weight: FloatArray) -> float:
 
     Parameters
     ----------
-    weight : (C, d) or (C, d, 1, 1) float
+    weight : (C, d) or (C, d, 1, 1) float.
 
     Raises
     ------
@@ -198,7 +198,7 @@ def confusion_counts(targets: Counts, predictions: Counts, classes: int) -> Any:
     ----------
     targets, predictions : (N,) int
         Class indices from 0 to ``classes - 1``.
-    classes : int
+    classes : int.
 
     Raises
     ------

@@ -57,11 +57,11 @@ def analyze(
 
     Parameters
     ----------
-    paths : files, folders or glob patterns
-    out : the results folder; it is made if it does not exist
-    options : what to compute
-    progress : called after each step
-    say : called with messages before long work begins: the model, how images are prepared, memory
+    paths : files, folders or glob patterns.
+    out : the results folder; it is made if it does not exist.
+    options : what to compute.
+    progress : called after each step.
+    say : called with messages before long work begins: the model, how images are prepared, memory.
 
     Raises
     ------
@@ -160,8 +160,8 @@ def _find_labels(
 
     Parameters
     ----------
-    listed : the labels of the options
-    names_of_data : the class names of the labelled data
+    listed : the labels of the options.
+    names_of_data : the class names of the labelled data.
     """
     named_runs: list[RunCheckpoints] = []
     labels_of_run: dict[str, ClassLabels] = {}

@@ -104,8 +104,8 @@ def compare_runs(
 
     Parameters
     ----------
-    weights : the heads in memory
-    new_results : the evaluation results that this call makes, for each checkpoint in turn
+    weights : the heads in memory.
+    new_results : the evaluation results that this call makes, for each checkpoint in turn.
 
     Returns
     -------

@@ -169,8 +169,8 @@ def read_side(
 
     Parameters
     ----------
-    path : a checkpoint, a folder of checkpoints or a results folder
-    run, epoch : the network in a folder; the only run and the last epoch if None
+    path : a checkpoint, a folder of checkpoints or a results folder.
+    run, epoch : the network in a folder; the only run and the last epoch if None.
     """
     folder = None if urls.scheme_of(path) is not None else Path(urls.local_path(path)).expanduser()
     if folder is not None and folder.is_dir() and layout.is_output(folder):

@@ -33,9 +33,9 @@ def hold(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Coll
 
     Parameters
     ----------
-    options : ``given_settings`` names the settings that the call is given; if it is None, no setting is kept
-    recorded : the settings of earlier calls, by run, see `record`
-    runs : the names of the runs of this call
+    options : ``given_settings`` names the settings that the call is given; if it is None, no setting is kept.
+    recorded : the settings of earlier calls, by run, see `record`.
+    runs : the names of the runs of this call.
     """
     if options.given_settings is None:
         return options, []
@@ -71,7 +71,7 @@ def record(options: Options, *, has_labels: bool = True) -> dict[str, Any]:
 
     Parameters
     ----------
-    has_labels : whether the run uses the labels of the options, rather than those next to its checkpoints
+    has_labels : whether the run uses the labels of the options, rather than those next to its checkpoints.
     """
     settings: dict[str, Any] = {}
     for declared in declared_options(Options):

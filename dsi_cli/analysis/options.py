@@ -174,8 +174,8 @@ def make_options(values: Mapping[str, Any], evaluation: Evaluation | None = None
 
     Parameters
     ----------
-    values : the values of the call, by the name of the field; None if an option is not given. Paths and iterables are converted
-    evaluation : the predictions on labelled data; its ``predictions`` may be ``"none"``
+    values : the values of the call, by the name of the field; None if an option is not given. Paths and iterables are converted.
+    evaluation : the predictions on labelled data; its ``predictions`` may be ``"none"``.
     """
     evaluation = evaluation or Evaluation()
     given: dict[str, Any] = {}

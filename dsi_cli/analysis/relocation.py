@@ -41,8 +41,8 @@ def relocate(relocations: Iterable[Relocation], temporary: Path) -> dict[Path, d
 
     Parameters
     ----------
-    relocations : in the order in which the files are written
-    temporary : the folder for incomplete files
+    relocations : in the order in which the files are written.
+    temporary : the folder for incomplete files.
     """
     parked = []
     for source, target, record in relocations:

@@ -43,9 +43,9 @@ def write_report(out: Path, file: Path | None = None, progress: ReportProgress =
 
     Parameters
     ----------
-    out : the results folder
-    file : the file to write; ``report.html`` in the results folder if None
-    progress : called with stage, number done and total
+    out : the results folder.
+    file : the file to write; ``report.html`` in the results folder if None.
+    progress : called with stage, number done and total.
     """
     layout.require_output(out)
     if file is not None:
@@ -69,7 +69,7 @@ class ThrottledReport:
 
     Parameters
     ----------
-    clock : returns seconds
+    clock : returns seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

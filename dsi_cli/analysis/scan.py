@@ -41,11 +41,11 @@ def scan_paths(
 
     Parameters
     ----------
-    paths : files, folders or glob patterns
-    choice : the name of the head, and averaged or raw weights
-    labels : a file or a preset, whose number of classes is evidence for the head
-    progress : called with the number of files read and their total
-    revisions : the revisions of repositories to read (`dsi_cli.remote.hub.list_revisions`)
+    paths : files, folders or glob patterns.
+    choice : the name of the head, and averaged or raw weights.
+    labels : a file or a preset, whose number of classes is evidence for the head.
+    progress : called with the number of files read and their total.
+    revisions : the revisions of repositories to read (`dsi_cli.remote.hub.list_revisions`).
 
     Raises
     ------
@@ -74,8 +74,8 @@ def find_runs(
 
     Parameters
     ----------
-    folders : the folder of each run of an earlier call, by its name
-    progress : called with the number of listed revisions and their total
+    folders : the folder of each run of an earlier call, by its name.
+    progress : called with the number of listed revisions and their total.
     """
     runs = discover(paths, folders, revisions, progress)
     if not runs:
@@ -96,8 +96,8 @@ def scan_resolved(
 
     Parameters
     ----------
-    listed : the user's labels, whose number is evidence for the head
-    epochs, progress : as for `scan_all`
+    listed : the user's labels, whose number is evidence for the head.
+    epochs, progress : as for `scan_all`.
     """
     classes = None if listed is None else len(listed.names)
 
@@ -121,9 +121,9 @@ def scan_all(
 
     Parameters
     ----------
-    prepare : returns the scanner for a folder, and the records of an earlier call
-    epochs : the epochs whose heads may stay in memory; all if None
-    progress : called with the number of files read and their total
+    prepare : returns the scanner for a folder, and the records of an earlier call.
+    epochs : the epochs whose heads may stay in memory; all if None.
+    progress : called with the number of files read and their total.
     """
     runs: list[RunCheckpoints] = []
     weights: Weights = {}

@@ -16,9 +16,9 @@ def send_curves(out: Path, destinations: Iterable[Destination], run: str | None 
 
     Parameters
     ----------
-    out : the results folder
-    destinations : from `dsi_cli.tracking`
-    run : the name of one run; all runs if None
+    out : the results folder.
+    destinations : from `dsi_cli.tracking`.
+    run : the name of one run; all runs if None.
     """
     curves = points.points_of_results(Results(out), run)
     for destination in destinations:

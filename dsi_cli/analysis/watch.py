@@ -97,15 +97,15 @@ def watch(
 
     Parameters
     ----------
-    paths : files, folders or glob patterns; they need not exist yet
-    out : the results folder of ``analyse``, which is locked only during an analysis
-    analyse : called whenever a new or changed checkpoint is at rest
-    every : the seconds from one listing to the next
-    revisions : the revisions of repositories to read
-    until_epoch : end when each path has checkpoints, and each run has a usable one of this epoch or a later one
-    until_left_out : end also for runs that have a checkpoint of this epoch or a later one which ``--epochs`` leaves out
-    idle : end when nothing was new for this many seconds
-    sleep, clock : functions of time, for tests
+    paths : files, folders or glob patterns; they need not exist yet.
+    out : the results folder of ``analyse``, which is locked only during an analysis.
+    analyse : called whenever a new or changed checkpoint is at rest.
+    every : the seconds from one listing to the next.
+    revisions : the revisions of repositories to read.
+    until_epoch : end when each path has checkpoints, and each run has a usable one of this epoch or a later one.
+    until_left_out : end also for runs that have a checkpoint of this epoch or a later one which ``--epochs`` leaves out.
+    idle : end when nothing was new for this many seconds.
+    sleep, clock : functions of time, for tests.
 
     Notes
     -----
@@ -166,9 +166,9 @@ class _Files:
 
     Attributes
     ----------
-    existing : the paths that exist
-    waiting : why there is nothing to analyse; None if there is a checkpoint
-    at_rest : size and modification time of the files that have stopped changing and are not analysed yet, by path
+    existing : the paths that exist.
+    waiting : why there is nothing to analyse; None if there is a checkpoint.
+    at_rest : size and modification time of the files that have stopped changing and are not analysed yet, by path.
     """
 
     def __init__(self, paths: Sequence[AnyPath], revisions: str | None = None) -> None:
@@ -228,7 +228,7 @@ class _Known:
 
     Attributes
     ----------
-    runs : the names of the runs that were analysed in this call
+    runs : the names of the runs that were analysed in this call.
     """
 
     def __init__(self, out: Path) -> None:

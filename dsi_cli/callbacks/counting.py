@@ -30,10 +30,10 @@ def confusion(
 
     Parameters
     ----------
-    model : the model; afterwards, its modes and the states of the random generators are the same as before
-    batches : batches of (images, targets), or mappings with targets under one of `TARGET_KEYS`
-    classes : the number of columns of the model's outputs
-    run_batch : a function that runs a batch; if None, the batch is moved to the model's device and passed to the model
+    model : the model; afterwards, its modes and the states of the random generators are the same as before.
+    batches : batches of (images, targets), or mappings with targets under one of `TARGET_KEYS`.
+    classes : the number of columns of the model's outputs.
+    run_batch : a function that runs a batch; if None, the batch is moved to the model's device and passed to the model.
 
     Raises
     ------
@@ -84,9 +84,9 @@ def pooled(count: Callable[[], torch.Tensor], classes: int, add: Callable[[torch
 
     Parameters
     ----------
-    count : a function that returns the counts of this process
-    classes : the number of classes
-    add : a function that returns the sum of a tensor over all processes
+    count : a function that returns the counts of this process.
+    classes : the number of classes.
+    add : a function that returns the sum of a tensor over all processes.
 
     Raises
     ------

@@ -27,8 +27,8 @@ class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]
 
     Parameters
     ----------
-    trainer : the ``Trainer`` to which the callback is added
-    labels, head : as in `Tracker`; without labels, the names in the model's ``config.id2label``, if any
+    trainer : the ``Trainer`` to which the callback is added.
+    labels, head : as in `Tracker`; without labels, the names in the model's ``config.id2label``, if any.
     validation : bool
         Whether to compute NIDM and WIDM, from a separate pass over the (first) evaluation data by ``trainer.prediction_step``.
 

@@ -33,7 +33,7 @@ class LightningCallback(Callback):  # type: ignore[misc]
 
     Parameters
     ----------
-    labels, head : as in `Tracker`
+    labels, head : as in `Tracker`.
     validation : bool
         Whether to compute NIDM and WIDM, from a separate pass over the (first) validation loader. The module's ``forward``
         returns logits for the first item of a batch; the second item holds the targets.

@@ -43,9 +43,9 @@ class Tracker:
 
     Parameters
     ----------
-    labels : a label file, the name of a preset, or the labels; needed for the SAI and WIDM with WordNet
-    head : the name of the classifier's weight; needed only if dsi cannot find it
-    pos, wordnet : the part of speech and the WordNet for the labels, as in `dsi_cli.analyze`
+    labels : a label file, the name of a preset, or the labels; needed for the SAI and WIDM with WordNet.
+    head : the name of the classifier's weight; needed only if dsi cannot find it.
+    pos, wordnet : the part of speech and the WordNet for the labels, as in `dsi_cli.analyze`.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class Tracker:
 
         Parameters
         ----------
-        model : a module (also if wrapped or compiled), its state dict, or the weight ``(classes, features)``
+        model : a module (also if wrapped or compiled), its state dict, or the weight ``(classes, features)``.
 
         Raises
         ------
@@ -162,7 +162,7 @@ class Tracker:
 
         Parameters
         ----------
-        model : as in `start`
+        model : as in `start`.
         counts : (C, C) int, optional
             Confusion counts on validation data (rows are the true classes, columns the predictions) for NIDM and WIDM, or a
             function that returns the counts.

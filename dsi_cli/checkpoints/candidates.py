@@ -78,17 +78,17 @@ class HeadCandidate:
 
     Attributes
     ----------
-    layer : the layer that it belongs to
-    name : the name of its tensor, with the keys that lead to its state dict if there are several
-    tensor : the weight with one row for each output
-    support : the evidence for it
-    doubts : the evidence against it that could be a coincidence (a name, a normalisation after a linear layer)
-    hidden : the evidence that it is not the last layer of the network
-    is_named : whether its name means a classifier
-    is_alone : whether the file has no other layer, and the axis of the classes is known
-    fits : whether it has a row for each class; None if the number of classes is not known
-    feeds : the position of the layer that takes its output; None if there is none
-    may_take_output : whether it is a parameter of its own, and has the width of an output that no layer takes on one of its sides
+    layer : the layer that it belongs to.
+    name : the name of its tensor, with the keys that lead to its state dict if there are several.
+    tensor : the weight with one row for each output.
+    support : the evidence for it.
+    doubts : the evidence against it that could be a coincidence (a name, a normalisation after a linear layer).
+    hidden : the evidence that it is not the last layer of the network.
+    is_named : whether its name means a classifier.
+    is_alone : whether the file has no other layer, and the axis of the classes is known.
+    fits : whether it has a row for each class; None if the number of classes is not known.
+    feeds : the position of the layer that takes its output; None if there is none.
+    may_take_output : whether it is a parameter of its own, and has the width of an output that no layer takes on one of its sides.
     """
 
     layer: Layer
@@ -125,9 +125,9 @@ def rank_candidates(
 
     Parameters
     ----------
-    groups : the state dicts of one checkpoint
-    classes : the number of classes, if it is known
-    outputs : the names of the weights that compute outputs of the model, if the file has a graph
+    groups : the state dicts of one checkpoint.
+    classes : the number of classes, if it is known.
+    outputs : the names of the weights that compute outputs of the model, if the file has a graph.
     """
     layers = layers_of(groups)
     ordered = all(is_registration_order(group.tensors) for group in groups)

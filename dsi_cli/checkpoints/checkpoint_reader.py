@@ -109,10 +109,10 @@ def scan_checkpoint(
 
     Parameters
     ----------
-    file : the checkpoint
-    options : the user's options for the head
-    classes : the number of classes if labels state it; a matrix with another number of rows is not the head
-    may_lack_head : whether weights without a classifier are usable; the record then has neither head nor fingerprint
+    file : the checkpoint.
+    options : the user's options for the head.
+    classes : the number of classes if labels state it; a matrix with another number of rows is not the head.
+    may_lack_head : whether weights without a classifier are usable; the record then has neither head nor fingerprint.
     """
     return _scan(file, options, classes, may_lack_head=may_lack_head, is_split=False)[0]
 

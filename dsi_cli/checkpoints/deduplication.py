@@ -22,8 +22,8 @@ def resolve_duplicates(records: Sequence[Record], *, begins_before_training: boo
 
     Parameters
     ----------
-    records : the records as scanned
-    begins_before_training : whether the training log shows that epoch 0 was written before training
+    records : the records as scanned.
+    begins_before_training : whether the training log shows that epoch 0 was written before training.
     """
     records = _skip_copies(_number_by_order(with_numbers_from_names(records)))
     records = _with_epochs_completed(records, begins_before_training)

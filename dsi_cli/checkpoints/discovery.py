@@ -98,10 +98,10 @@ def discover(
 
     Parameters
     ----------
-    paths : files, folders (searched to any depth, links followed once), glob patterns, or URLs of these
-    known : ``{run name: folder}`` of an existing output; a folder keeps its name
-    revisions : read the paths, which are repositories, at these revisions (`dsi_cli.remote.hub.list_revisions`)
-    progress : called with the number of listed revisions and their total
+    paths : files, folders (searched to any depth, links followed once), glob patterns, or URLs of these.
+    known : ``{run name: folder}`` of an existing output; a folder keeps its name.
+    revisions : read the paths, which are repositories, at these revisions (`dsi_cli.remote.hub.list_revisions`).
+    progress : called with the number of listed revisions and their total.
     """
     folders: Folders = {}
     if revisions is None:

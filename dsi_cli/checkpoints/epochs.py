@@ -96,8 +96,8 @@ def epoch_and_step(tree: Any, names: Sequence[str]) -> EpochAndStep:
 
     Parameters
     ----------
-    tree : the inert contents
-    names : the file's name without folders, then the name of its step folder if it has one
+    tree : the inert contents.
+    names : the file's name without folders, then the name of its step folder if it has one.
     """
     step = _first_number(tree, STEP_KEYS)
     # Ignite

@@ -168,8 +168,8 @@ class RandomAccessFile:
 
     Attributes
     ----------
-    path : the location of the file
-    size : the size in bytes when the file was opened
+    path : the location of the file.
+    size : the size in bytes when the file was opened.
     """
 
     def __init__(self, path: Place) -> None:

@@ -79,12 +79,12 @@ def choose_head(
 
     Parameters
     ----------
-    state_dicts : the state dicts of one checkpoint
-    role : ``raw`` or ``ema``; if a file has only averaged weights, they are also used as raw ones
-    head_name : the head's name as the user gave it: the complete name of a tensor or layer, or the end of a name
-    classes : the number of classes, if labels or metadata state it
-    with_background : whether any network may have one row more than classes; otherwise only detectors may
-    outputs : the names of the weights that compute outputs of the model, if the file has a graph
+    state_dicts : the state dicts of one checkpoint.
+    role : ``raw`` or ``ema``; if a file has only averaged weights, they are also used as raw ones.
+    head_name : the head's name as the user gave it: the complete name of a tensor or layer, or the end of a name.
+    classes : the number of classes, if labels or metadata state it.
+    with_background : whether any network may have one row more than classes; otherwise only detectors may.
+    outputs : the names of the weights that compute outputs of the model, if the file has a graph.
     """
     groups = usable_state_dicts(list(state_dicts), role)
     if head_name is not None:

@@ -42,9 +42,9 @@ def head_rows(content: CheckpointContent, head: Head, adapter_config: Any = None
 
     Parameters
     ----------
-    content : the opened checkpoint
-    head : the tensors of the head
-    adapter_config : the contents of ``adapter_config.json``, with the scale of a LoRA adapter
+    content : the opened checkpoint.
+    head : the tensors of the head.
+    adapter_config : the contents of ``adapter_config.json``, with the scale of a LoRA adapter.
     """
     kind, parts = head.factors.kind, head.factors.tensors
     # The scan reports weights that are not finite, so NumPy's warnings are not needed.

@@ -55,8 +55,8 @@ class Factors:
     Attributes
     ----------
     kind : one of `PLAIN`, `PRUNED` (weight times mask), `WEIGHT_NORM` (directions times lengths), `SPECTRAL_NORM` (weight divided
-        by its largest singular value), `LORA` (weight plus a scaled product of two thin matrices) and `WINDOW`
-    tensors : the further tensors by their role: ``mask``; ``lengths``; ``left`` and ``right`` singular vector; ``down`` and ``up``
+        by its largest singular value), `LORA` (weight plus a scaled product of two thin matrices) and `WINDOW`.
+    tensors : the further tensors by their role: ``mask``; ``lengths``; ``left`` and ``right`` singular vector; ``down`` and ``up``.
     """
 
     kind: str = PLAIN
@@ -68,19 +68,19 @@ class Layer(NamedTuple):
 
     Attributes
     ----------
-    name : the name of its weight in the state dict
-    path : the keys that lead to the state dict
-    role : ``raw`` or ``ema``
-    module : the parts of the layer's path, without the names of wrappers
-    weight : the stored weight with its first axis as the output, if the layer has a known weight
-    width_in, width_out : the widths of input and output; 0 if they are not known
-    position : the index of the layer in the order of the file
-    kind : ``matrix`` (linear layer or 1x1 convolution), ``raw`` (a parameter of the model itself), ``norm`` or ``other``
-    has_bias : whether it has a bias
-    bias : the tensors whose product is its bias: one, or for a pruned bias also the mask; empty if the bias is unknown
-    factors : the parts of its effective weight
-    refusal : the reason why its weight cannot be used, if there is one
-    is_transposed : whether the file stores the outputs as columns
+    name : the name of its weight in the state dict.
+    path : the keys that lead to the state dict.
+    role : ``raw`` or ``ema``.
+    module : the parts of the layer's path, without the names of wrappers.
+    weight : the stored weight with its first axis as the output, if the layer has a known weight.
+    width_in, width_out : the widths of input and output; 0 if they are not known.
+    position : the index of the layer in the order of the file.
+    kind : ``matrix`` (linear layer or 1x1 convolution), ``raw`` (a parameter of the model itself), ``norm`` or ``other``.
+    has_bias : whether it has a bias.
+    bias : the tensors whose product is its bias: one, or for a pruned bias also the mask; empty if the bias is unknown.
+    factors : the parts of its effective weight.
+    refusal : the reason why its weight cannot be used, if there is one.
+    is_transposed : whether the file stores the outputs as columns.
     """
 
     name: str

@@ -73,8 +73,8 @@ def messages_by_cause(problems: Iterable[tuple[str, str, str]], single: str = "{
 
     Parameters
     ----------
-    problems : the name, status and reason of each file; reasons that differ only in numbers are one cause
-    single : the format of the line if only one file has the cause
+    problems : the name, status and reason of each file; reasons that differ only in numbers are one cause.
+    single : the format of the line if only one file has the cause.
 
     >>> messages_by_cause([("a.pt", "failed", "no classifier"), ("b.pt", "failed", "no classifier"), ("c.pt", "pending", "empty")])
     ['2 checkpoints failed: no classifier; first a.pt', 'pending: c.pt: empty']

@@ -114,9 +114,9 @@ def _moments(
 
     Parameters
     ----------
-    texts : the titles of commits, or names of tags and branches
-    have_state : whether a revision has a trainer's state of its own
-    log : the rows of a trainer's log with ``epoch`` and ``step``, which give the epochs of steps
+    texts : the titles of commits, or names of tags and branches.
+    have_state : whether a revision has a trainer's state of its own.
+    log : the rows of a trainer's log with ``epoch`` and ``step``, which give the epochs of steps.
 
     >>> [moment[:3:2] for moment in _moments(["epoch 1", "Training, step 20", "typo"], [False] * 3, are_commits=True)]
     [(1, None), (None, 20), (None, None)]

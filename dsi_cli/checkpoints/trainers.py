@@ -183,9 +183,9 @@ def is_training_state(tree: Any, state_dicts: Sequence[NestedStateDict], file_na
 
     Parameters
     ----------
-    tree : the contents
-    state_dicts : the `state_dicts` in the contents
-    file_name : the file's name without folders
+    tree : the contents.
+    state_dicts : the `state_dicts` in the contents.
+    file_name : the file's name without folders.
     """
     if any("." in name or len(tensor.shape) > 1 for group in state_dicts for name, tensor in group.tensors.items()):
         return False

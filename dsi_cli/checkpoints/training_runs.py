@@ -49,10 +49,10 @@ def split_training_runs(
 
     Parameters
     ----------
-    run : the folder's checkpoints
-    records : the records as scanned, which may include deleted files
-    earlier : ``{path: run name}`` of an earlier output; these runs keep their names
-    read_head : reads the head of a checkpoint, to recognise a head that grows (`dsi_cli.checkpoints.training_runs`)
+    run : the folder's checkpoints.
+    records : the records as scanned, which may include deleted files.
+    earlier : ``{path: run name}`` of an earlier output; these runs keep their names.
+    read_head : reads the head of a checkpoint, to recognise a head that grows (`dsi_cli.checkpoints.training_runs`).
     """
     parts: list[list[Record]] = []
     for network in _group_by_network([record for record in records if record.status == OK]):
@@ -207,8 +207,8 @@ def join_growing(trainings: Sequence[list[Record]], read_head: ReadHead) -> list
 
     Parameters
     ----------
-    trainings : the usable records of each training of a folder, each of one network
-    read_head : reads the head of a checkpoint; it is called twice for each step of a head that may have grown
+    trainings : the usable records of each training of a folder, each of one network.
+    read_head : reads the head of a checkpoint; it is called twice for each step of a head that may have grown.
     """
     joined: list[list[Record]] = []
     by_head: dict[tuple[str | None, int | None, str | None], list[list[Record]]] = {}

@@ -66,9 +66,9 @@ def usage_line(error: Any, arguments: Sequence[str], commands: Mapping[str, Any]
 
     Parameters
     ----------
-    error : click's error
-    arguments : the arguments of the call
-    commands : click's command objects by name
+    error : click's error.
+    arguments : the arguments of the call.
+    commands : click's command objects by name.
     """
     word = next((argument for argument in arguments if not argument.startswith("-")), "")
     name = word if word in commands else None

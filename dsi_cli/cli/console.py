@@ -172,8 +172,8 @@ def print_columns(titles: Sequence[tuple[str, bool]], rows: Iterable[Sequence[st
 
     Parameters
     ----------
-    titles : the title of each column; True marks a column of numbers, which are right-aligned and not wrapped
-    rows : the cells; a `rich.text.Text` has a style, and its text must be that of `terminal_text`
+    titles : the title of each column; True marks a column of numbers, which are right-aligned and not wrapped.
+    rows : the cells; a `rich.text.Text` has a style, and its text must be that of `terminal_text`.
     """
     from rich.console import Console
     from rich.table import Table

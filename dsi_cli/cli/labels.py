@@ -100,7 +100,7 @@ def print_counts(labels: ClassLabels, command: str, write_map: Path | None, *, q
 
     Parameters
     ----------
-    command : the result of `labels_command`
+    command : the result of `labels_command`.
     """
     assert labels.label_list is not None
     uncertain = sum(row.is_uncertain for row in labels.resolutions)

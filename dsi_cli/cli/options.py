@@ -144,7 +144,7 @@ def typer_info(group: type, field: str, flag: str | None = None) -> Any:
 
     Parameters
     ----------
-    flag : the flag in the other command, if it differs
+    flag : the flag in the other command, if it differs.
     """
     option = next(declared.option for declared in declared_options(group) if declared.field == field)
     return _typer_info(option if flag is None else option._replace(flags=(flag,)), None)
@@ -201,9 +201,9 @@ def option(flags: str, metavar: str, help: str, choices: Sequence[str] | Complet
 
     Parameters
     ----------
-    flags : the names of the option, separated by spaces
-    choices : the values that the shell proposes, or one of the functions of `dsi_cli.cli.options`
-    form : other arguments of ``typer.Option``
+    flags : the names of the option, separated by spaces.
+    choices : the values that the shell proposes, or one of the functions of `dsi_cli.cli.options`.
+    form : other arguments of ``typer.Option``.
     """
     if isinstance(choices, Sequence):
         choices = complete_from(choices)

@@ -132,9 +132,9 @@ class WatchPrinter:
 
     Attributes
     ----------
-    output : the options of the output
-    is_quiet : whether notes are left out
-    summary : the summary of the last analysis; None before the first one
+    output : the options of the output.
+    is_quiet : whether notes are left out.
+    summary : the summary of the last analysis; None before the first one.
     """
 
     def __init__(self, output: groups.OutputOptions) -> None:

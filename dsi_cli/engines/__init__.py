@@ -94,9 +94,9 @@ class Engine(Protocol):
 
         Parameters
         ----------
-        function : called in parallel, while libraries for linear algebra use one thread; it does not see later changes
-        jobs : the jobs, drawn in the caller's thread; jobs and results may be pickled
-        lost : called in the caller's process with a job and a reason; returns the result of a job that cannot be done
+        function : called in parallel, while libraries for linear algebra use one thread; it does not see later changes.
+        jobs : the jobs, drawn in the caller's thread; jobs and results may be pickled.
+        lost : called in the caller's process with a job and a reason; returns the result of a job that cannot be done.
 
         Notes
         -----

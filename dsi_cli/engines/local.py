@@ -60,9 +60,9 @@ def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers
 
     Parameters
     ----------
-    function : called in several threads at once
-    jobs : the jobs, drawn in the caller's thread when the caller takes results
-    workers : the number of threads; one per usable core if None
+    function : called in several threads at once.
+    jobs : the jobs, drawn in the caller's thread when the caller takes results.
+    workers : the number of threads; one per usable core if None.
 
     Notes
     -----

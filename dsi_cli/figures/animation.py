@@ -79,10 +79,10 @@ def animations(
 
     Parameters
     ----------
-    options : all options except the style apply
-    folder : output folder, created if missing
-    formats : formats from `FILMS`
-    progress : called with the stage, the number of completed frames and the number of all frames
+    options : all options except the style apply.
+    folder : output folder, created if missing.
+    formats : formats from `FILMS`.
+    progress : called with the stage, the number of completed frames and the number of all frames.
 
     Raises
     ------

@@ -43,8 +43,8 @@ def grid(style: Style, parts: int, *, across: int | None = None, share_y: bool =
 
     Parameters
     ----------
-    across : number of axes next to each other; by default as many as fit the style, and two by two for four axes
-    aspect : height of a panel relative to a third of the width, or to half of it on one column of a paper
+    across : number of axes next to each other; by default as many as fit the style, and two by two for four axes.
+    aspect : height of a panel relative to a third of the width, or to half of it on one column of a paper.
     """
     from matplotlib.figure import Figure
 

@@ -169,7 +169,7 @@ def draw(rows: Sequence[HeatmapRow], kind: MatrixKind, style: Style, scale: str 
 
     Parameters
     ----------
-    scale : rank, raw, or difference if the values are differences of percentile ranks
+    scale : rank, raw, or difference if the values are differences of percentile ranks.
     """
     from matplotlib.figure import Figure
 

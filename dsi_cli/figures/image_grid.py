@@ -205,8 +205,8 @@ class RelocatedImages:
 
     Parameters
     ----------
-    folder : the new folder, which is searched to any depth
-    paths : the old paths of the images
+    folder : the new folder, which is searched to any depth.
+    paths : the old paths of the images.
 
     Raises
     ------

@@ -101,10 +101,10 @@ def write(
 
     Parameters
     ----------
-    names : names from `FIGURES`, or that of the animation; all figures if empty
-    formats : file formats; by default png for figures and gif for the animation
-    folder : output folder, created if missing
-    progress : called with the stage, the number of completed steps and the number of all steps
+    names : names from `FIGURES`, or that of the animation; all figures if empty.
+    formats : file formats; by default png for figures and gif for the animation.
+    folder : output folder, created if missing.
+    progress : called with the stage, the number of completed steps and the number of all steps.
 
     Raises
     ------

@@ -30,9 +30,9 @@ def match_classes(
 
     Parameters
     ----------
-    samples : the data; ``targets`` are indices of its own classes
-    classes : the number of classes of the classifier
-    names, wnids : the names and ids of the classifier's classes in its order, if known
+    samples : the data; ``targets`` are indices of its own classes.
+    classes : the number of classes of the classifier.
+    names, wnids : the names and ids of the classifier's classes in its order, if known.
 
     Returns
     -------

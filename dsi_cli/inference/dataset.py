@@ -34,17 +34,17 @@ class Samples:
 
     Attributes
     ----------
-    source : a description for messages: ``image folder images/cifar100 (1,000 images, 100 classes)``
-    id : 12 hex digits that change with the data: the names, sizes and times of files, or the split of a data set by name
-    names : the data's class names, by target; None if the data have only class numbers
-    targets : ``(N,)``, the index of each sample's class in the data's own classes, from 0 to ``len(names) - 1``
+    source : a description for messages: ``image folder images/cifar100 (1,000 images, 100 classes)``.
+    id : 12 hex digits that change with the data: the names, sizes and times of files, or the split of a data set by name.
+    names : the data's class names, by target; None if the data have only class numbers.
+    targets : ``(N,)``, the index of each sample's class in the data's own classes, from 0 to ``len(names) - 1``.
     paths : ``(N,)``, the absolute path of each sample: a file, ``FILE.parquet#ROW`` or ``FILE.tar/MEMBER``; None for samples
-        without a file
+        without a file.
     image : a function from a sample's number to its decoded image without transforms, in the file's colour mode, or to the tensor
         of a custom data set. It raises the exceptions of the decoder.
-    is_threadsafe : True if several threads may call ``image`` at the same time
-    wnids : the WordNet id of each class, if the source has ids in addition to names
-    is_sorted : True if the source does not order its names, so that ``names`` are sorted
+    is_threadsafe : True if several threads may call ``image`` at the same time.
+    wnids : the WordNet id of each class, if the source has ids in addition to names.
+    is_sorted : True if the source does not order its names, so that ``names`` are sorted.
     """
 
     source: str
@@ -101,9 +101,9 @@ def encode_labels(
 
     Parameters
     ----------
-    labels : ``(N,)``, numbers are unchanged; names are numbered in sorted order
-    names : the source's names of numbered classes, if any
-    locate : a function from a sample's number to its location, for the message
+    labels : ``(N,)``, numbers are unchanged; names are numbered in sorted order.
+    names : the source's names of numbered classes, if any.
+    locate : a function from a sample's number to its location, for the message.
 
     Examples
     --------

@@ -65,12 +65,12 @@ def decode(
 
     Parameters
     ----------
-    samples, transform, workers : the parameters of ``stream``
-    scratch : a folder for an unnamed temporary file, which is deleted with the array; None to use no file
-    in_memory_below, at_most : the maximum size in bytes in memory, and in a file; a file also needs a disk with twice the space
-    skip_bad : True to leave out samples that cannot be decoded
-    progress : a function that is called with the number of decoded samples and of all samples
-    announce : a function that is called with a description before decoding: ``2.3 GB of decoded images, in memory``
+    samples, transform, workers : the parameters of ``stream``.
+    scratch : a folder for an unnamed temporary file, which is deleted with the array; None to use no file.
+    in_memory_below, at_most : the maximum size in bytes in memory, and in a file; a file also needs a disk with twice the space.
+    skip_bad : True to leave out samples that cannot be decoded.
+    progress : a function that is called with the number of decoded samples and of all samples.
+    announce : a function that is called with a description before decoding: ``2.3 GB of decoded images, in memory``.
     """
     images: Row | None = None
     kept: list[int] = []
@@ -120,11 +120,11 @@ def stream(
 
     Parameters
     ----------
-    samples : the samples to decode; if they are not thread-safe, only the calling thread decodes
-    transform : a function from a PIL image to (channels, height, width) uint8; it is not applied to tensors
-    order : sample numbers
+    samples : the samples to decode; if they are not thread-safe, only the calling thread decodes.
+    transform : a function from a PIL image to (channels, height, width) uint8; it is not applied to tensors.
+    order : sample numbers.
     workers : the number of threads; None for one per usable core. Below 2, only the calling thread decodes.
-    on_bad : a function that is called with the number of a sample that cannot be decoded, and the reason, instead of an error
+    on_bad : a function that is called with the number of a sample that cannot be decoded, and the reason, instead of an error.
     """
     # Pillow warns about odd metadata and about images above 90 megapixels. The filter stays in the process:
     # `warnings.catch_warnings` is not thread-safe, and alternating streams would restore each other's filters.

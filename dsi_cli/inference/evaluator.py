@@ -137,15 +137,15 @@ class Evaluator:
 
         Parameters
         ----------
-        split : the samples
-        classes : the number of classes, which are columns of the outputs
-        head : the name of the classifier module
-        has_classifier : False if the model's outputs are features
-        templates : True to compute templates from the features
-        equal_samples : the number of samples of each class for second templates, which are chosen at random by ``seed``
-        kept : the columns of the classes among the outputs, without rows for the background
-        seed : the seed for the chance level of typicality
-        progress : a function that is called with the number of samples in each batch
+        split : the samples.
+        classes : the number of classes, which are columns of the outputs.
+        head : the name of the classifier module.
+        has_classifier : False if the model's outputs are features.
+        templates : True to compute templates from the features.
+        equal_samples : the number of samples of each class for second templates, which are chosen at random by ``seed``.
+        kept : the columns of the classes among the outputs, without rows for the background.
+        seed : the seed for the chance level of typicality.
+        progress : a function that is called with the number of samples in each batch.
 
         Raises
         ------

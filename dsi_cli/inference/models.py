@@ -42,8 +42,8 @@ class ZeroShot(torch.nn.Module):
 
     Parameters
     ----------
-    towers : the network from the library
-    tokens : the input of the text tower with one row per class; None to return features
+    towers : the network from the library.
+    tokens : the input of the text tower with one row per class; None to return features.
     """
 
     def __init__(self, towers: torch.nn.Module, tokens: dict[str, torch.Tensor] | None) -> None:

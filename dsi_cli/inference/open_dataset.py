@@ -47,9 +47,9 @@ def open_samples(
     spec : a folder of class folders, of Parquet or tar shards, or from ``Dataset.save_to_disk``. Or a ``.parquet`` or ``.tar``
         file or a pattern of them, a name in `torch_datasets.DATASETS`, ``module:function`` or ``file.py:function``.
     root : the folder of a data set by name. With it, a name has priority over a folder of that name (``./MNIST`` is the folder).
-    download : True to download a data set by name into ``root``
-    train : True for the training split; otherwise the test split, or the validation split if there is no other
-    labels : the label column of Parquet files and saved data sets; None to find it by its name
+    download : True to download a data set by name into ``root``.
+    train : True for the training split; otherwise the test split, or the validation split if there is no other.
+    labels : the label column of Parquet files and saved data sets; None to find it by its name.
     """
     dataset = find_dataset(spec)
     if dataset is not None and root is not None:

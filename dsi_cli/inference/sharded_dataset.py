@@ -50,9 +50,9 @@ def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> 
 
     Parameters
     ----------
-    shown : the source in the user's words
-    files : the files of one split, in order, with the same columns: all Parquet, all tars, or the Arrow files of one folder
-    label : the label column; None to find it by its name
+    shown : the source in the user's words.
+    files : the files of one split, in order, with the same columns: all Parquet, all tars, or the Arrow files of one folder.
+    label : the label column; None to find it by its name.
     """
     kind = files[0].suffix.lower().removeprefix(".")
     with _datasets_library(shown) as datasets:

@@ -36,10 +36,10 @@ class TorchvisionDataset:
 
     Attributes
     ----------
-    name : the name of torchvision's class
-    other : other names of the data set
-    test : the name of the test split for the parameter ``split``; None if the class has the parameter ``train`` instead
-    is_fetched : True if torchvision can download it
+    name : the name of torchvision's class.
+    other : other names of the data set.
+    test : the name of the test split for the parameter ``split``; None if the class has the parameter ``train`` instead.
+    is_fetched : True if torchvision can download it.
     """
 
     name: str
@@ -141,8 +141,8 @@ def open_custom(spec: str, train: bool) -> Samples:
 
     Parameters
     ----------
-    spec : a specification for which `user_code.is_function` is true
-    train : the argument ``train=``, or ``split="train"`` or ``"test"``, if the function has such a parameter
+    spec : a specification for which `user_code.is_function` is true.
+    train : the argument ``train=``, or ``split="train"`` or ``"test"``, if the function has such a parameter.
 
     Raises
     ------

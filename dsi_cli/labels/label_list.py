@@ -86,10 +86,10 @@ def match_order(
 
     Parameters
     ----------
-    names : names, or WordNet ids
-    wnids : ids that belong to the names, or None; if the names match but the ids differ, the lists are not the same
-    known : the known list
-    aliases : other names of the known classes
+    names : names, or WordNet ids.
+    wnids : ids that belong to the names, or None; if the names match but the ids differ, the lists are not the same.
+    known : the known list.
+    aliases : other names of the known classes.
 
     Examples
     --------

@@ -88,7 +88,7 @@ def sai(a: Csm, b: Csm, measure: str = "cosine", order: Sequence[int] | None = N
     ----------
     a, b : (C, C) float
         Two CSMs of the same classes in the same order. A class whose diagonal is NaN is left out.
-    measure : a name from `dsi_cli.metrics.MEASURES`
+    measure : a name from `dsi_cli.metrics.MEASURES`.
     order : (C,) int, optional
         The display order of the classes, used only by ``ssim``.
 
@@ -123,7 +123,7 @@ def alignments(
     ----------
     a, b : (C, C) float
         Two CSMs of the same classes in the same order. A class whose diagonal is NaN is left out.
-    which : names from `dsi_cli.metrics.MEASURES`
+    which : names from `dsi_cli.metrics.MEASURES`.
     order : (C,) int, optional
         The display order of the classes, used only by ``ssim``. The given order if None.
     permutations : int, optional
@@ -216,7 +216,7 @@ class MatrixPair:
 
         Parameters
         ----------
-        with_p_value : whether to compute the p-values of `EXACT` measures, whose sums take most of the time
+        with_p_value : whether to compute the p-values of `EXACT` measures, whose sums take most of the time.
         """
         missing = reason_too_few_classes(self.a.classes)
         if missing is None and (self.a.is_constant or self.b.is_constant):
@@ -394,9 +394,9 @@ def chance_level(
 
     Parameters
     ----------
-    number : the number of values of each matrix
-    first, second : the sum of the scaled values of a matrix, and the sum of their squares
-    deviation : the deviation of the sum of the products of the values
+    number : the number of values of each matrix.
+    first, second : the sum of the scaled values of a matrix, and the sum of their squares.
+    deviation : the deviation of the sum of the products of the values.
     """
     (x, xx), (y, yy) = first, second
     if name == "cosine":
@@ -425,7 +425,7 @@ def with_chance_level(entry: Alignment, no_interval: str | None = None) -> Align
 
     Parameters
     ----------
-    no_interval : the reason for a missing interval; it depends on the measure if None
+    no_interval : the reason for a missing interval; it depends on the measure if None.
     """
     if entry.value is None:
         return entry

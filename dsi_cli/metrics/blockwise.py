@@ -80,9 +80,9 @@ class BlockWalk:
 
     Parameters
     ----------
-    rows : the number of rows of a block
-    map_in_order : a function like `map`; it may use several threads
-    requirement : `SHORT_OF_MEMORY` or `TOO_MANY_CLASSES`, the reason why some measures are null
+    rows : the number of rows of a block.
+    map_in_order : a function like `map`; it may use several threads.
+    requirement : `SHORT_OF_MEMORY` or `TOO_MANY_CLASSES`, the reason why some measures are null.
     """
 
     def __init__(
@@ -197,8 +197,8 @@ def block_statistics(
 
     Parameters
     ----------
-    quantiles : the quantiles of the max and min WSI
-    neighbors : the number of nearest classes of each class, or 0 for none
+    quantiles : the quantiles of the max and min WSI.
+    neighbors : the number of nearest classes of each class, or 0 for none.
     """
     names = [(kind, quantile) for quantile in quantiles for kind in ("max", "min")]
 
@@ -238,7 +238,7 @@ def nearest_of_rows(values: NDArray[Any], count: int, start: int) -> NearestClas
     ----------
     values : (B, C-1)
         The rows without their diagonal values; larger is nearer.
-    start : the index of the first row in the matrix
+    start : the index of the first row in the matrix.
     """
     count = min(count, values.shape[1])
     edges = np.partition(values, -count, axis=1)[:, -count]
@@ -272,9 +272,9 @@ def alignments_in_blocks(
 
     Parameters
     ----------
-    first, second : matrices of the same classes in the same order
-    which : names from `dsi_cli.metrics.MEASURES`; names that are not in this module's `MEASURES` have a reason and no value
-    known : the sums of the two matrices, or None to compute them
+    first, second : matrices of the same classes in the same order.
+    which : names from `dsi_cli.metrics.MEASURES`; names that are not in this module's `MEASURES` have a reason and no value.
+    known : the sums of the two matrices, or None to compute them.
 
     Returns
     -------
@@ -336,10 +336,10 @@ def idm_in_blocks(
     ----------
     counts : scipy.sparse array (C, C) int
         Rows are the truth, columns the prediction. Classes without a sample are left out.
-    matrix : the CSM of M of the classes
+    matrix : the CSM of M of the classes.
     classes : (M,) int
         The class of each row of the matrix, in rising order.
-    scratch : the folder of the temporary file of ranks, 2 bytes each; that of the system if None
+    scratch : the folder of the temporary file of ranks, 2 bytes each; that of the system if None.
     """
     present = np.asarray(counts.sum(axis=1)).ravel()[classes] > 0
     kept = classes[present]

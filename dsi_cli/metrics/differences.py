@@ -158,8 +158,8 @@ def max_wsi_difference(first: Csm, second: Csm, quantile: float = WSI_QUANTILE) 
 
     Parameters
     ----------
-    first, second : raw NCSMs ``(C, C)`` of the same classes in the same order
-    quantile : the quantile of the max WSI, in [0, 1]
+    first, second : raw NCSMs ``(C, C)`` of the same classes in the same order.
+    quantile : the quantile of the max WSI, in [0, 1].
 
     Raises
     ------

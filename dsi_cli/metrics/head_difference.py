@@ -51,7 +51,7 @@ def rounding(first: NDArray[Any], second: NDArray[Any], dtypes: tuple[str, str])
 
     Parameters
     ----------
-    dtypes : keys of `PRECISIONS`; other dtypes explain nothing
+    dtypes : keys of `PRECISIONS`; other dtypes explain nothing.
 
     Examples
     --------

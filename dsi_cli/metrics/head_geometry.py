@@ -222,7 +222,7 @@ def _angles(centred: Float64s, product: Float64s) -> tuple[float | None, float |
 
     Parameters
     ----------
-    product : the product of the rows ``(C, C)``, or of the columns ``(d, d)`` if there are fewer
+    product : the product of the rows ``(C, C)``, or of the columns ``(d, d)`` if there are fewer.
     """
     norms = np.linalg.norm(centred, axis=1)
     kept = norms > 0

@@ -70,9 +70,9 @@ def interval(excess: float, without: Values, pair_variance: float | None = None)
 
     Parameters
     ----------
-    excess : the excess with all classes
-    without : the excess with each class left out in turn ``(C,)``, from `excess_without`
-    pair_variance : the result of `pair_variance` for a correlation, whose interval is on Fisher's scale; None for other measures
+    excess : the excess with all classes.
+    without : the excess with each class left out in turn ``(C,)``, from `excess_without`.
+    pair_variance : the result of `pair_variance` for a correlation, whose interval is on Fisher's scale; None for other measures.
     """
     from scipy.special import stdtrit
 

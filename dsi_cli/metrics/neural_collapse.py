@@ -65,9 +65,9 @@ def within_class_variability(
 
     Parameters
     ----------
-    features : (n, d) float
-    targets : (n,) int
-    seed : the seed of the relabellings
+    features : (n, d) float.
+    targets : (n,) int.
+    seed : the seed of the relabellings.
     """
     value = _variability(features, targets)
     if value is None:
@@ -128,8 +128,8 @@ def nearest_centre(
 
     Parameters
     ----------
-    features : (n, d) float
-    targets, predictions : (n,) int
+    features : (n, d) float.
+    targets, predictions : (n,) int.
     """
     means, classes = class_means(features, targets)
     distances = (means**2).sum(axis=1) - 2 * features @ means.T
@@ -153,13 +153,13 @@ def collapse_values(
 
     Parameters
     ----------
-    features : (n, d) float
-    targets : (n,) int
+    features : (n, d) float.
+    targets : (n,) int.
     predictions : (n,) int
         None without a classifier.
     weight : (C, d) float
         The rows of the classifier; None if they are unknown.
-    seed : the seed of the relabellings
+    seed : the seed of the relabellings.
 
     Returns
     -------

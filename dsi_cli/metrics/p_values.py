@@ -123,9 +123,9 @@ def p_value(x: RelabelledMatrix, y: RelabelledMatrix, z: float, seed: int = 0, *
 
     Parameters
     ----------
-    z : the standard deviations of S above its mean
-    seed : the seed of the random relabellings
-    may_draw : whether classes may be relabelled at random
+    z : the standard deviations of S above its mean.
+    seed : the seed of the random relabellings.
+    may_draw : whether classes may be relabelled at random.
     """
     if x.classes <= permutation_null.MAX_ENUMERATED_CLASSES:
         return sampled_tail(x, y, seed)

@@ -43,9 +43,9 @@ class Moments:
 
         Parameters
         ----------
-        rows, columns : (n,) the sum of each row and of each column
-        squares : the sum of ``x_ij x_ij``
-        crossed : the sum of ``x_ij x_ji``
+        rows, columns : (n,) the sum of each row and of each column.
+        squares : the sum of ``x_ij x_ij``.
+        crossed : the sum of ``x_ij x_ji``.
         """
         n = len(rows)
         mean = float(rows.sum()) / (n * (n - 1))

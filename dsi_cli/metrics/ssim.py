@@ -65,7 +65,7 @@ def mean_ssim(x: Values, y: Values, *, is_symmetric: bool = False) -> NDArray[np
 
     Parameters
     ----------
-    is_symmetric : whether both images are those of symmetric matrices
+    is_symmetric : whether both images are those of symmetric matrices.
     """
     totals, weight = np.zeros(x.shape[1]), 0.0
     for band in window_bands(len(x), is_symmetric=is_symmetric):
@@ -84,7 +84,7 @@ def shifted_ssim(x: Values, y: Values, shifts: Sequence[int], step: int) -> NDAr
 
     Parameters
     ----------
-    shifts : the first row and column of each part, multiples of ``step``
+    shifts : the first row and column of each part, multiples of ``step``.
     step : the distance of the windows that are used, down and across. With 4, the deviation over relabellings of 100 classes
         differs by less than 2 % from that of all windows.
     """

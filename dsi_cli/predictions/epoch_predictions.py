@@ -25,8 +25,8 @@ class EncodedLabels:
 
     Attributes
     ----------
-    codes : ``(N,)``, the class numbers; with ``names``, the position of each label in ``names``
-    names : the distinct labels, if they are names
+    codes : ``(N,)``, the class numbers; with ``names``, the position of each label in ``names``.
+    names : the distinct labels, if they are names.
     """
 
     codes: Ints
@@ -53,9 +53,9 @@ class ClassIndex:
 
         Parameters
         ----------
-        labels : (N,)
-        kind : "target" or "prediction", for the message
-        locate : returns the location of a sample for the message, from its index
+        labels : (N,).
+        kind : "target" or "prediction", for the message.
+        locate : returns the location of a sample for the message, from its index.
         """
         numbers = labels.codes
         if labels.names is not None:
@@ -99,12 +99,12 @@ class EpochPredictions:
 
     Attributes
     ----------
-    location : the file and the part of it, for messages
-    epoch, run : the epoch and the run according to the file, or None
+    location : the file and the part of it, for messages.
+    epoch, run : the epoch and the run according to the file, or None.
     predictions, targets : ``(N,)``, the labels in the order of the sample numbers, if these are known; the file may lack the
-        targets
-    scores, samples, paths : ``(N,)``, the fields of `EvaluationResult` with the same names
-    rows : ``(N,)``, the table row of each sample, for messages
+        targets.
+    scores, samples, paths : ``(N,)``, the fields of `EvaluationResult` with the same names.
+    rows : ``(N,)``, the table row of each sample, for messages.
     counts : ``(C, C)``, confusion counts, where rows are the truth. A file has either counts or predictions.
     """
 
@@ -131,9 +131,9 @@ class EpochPredictions:
 
         Parameters
         ----------
-        classes : the classes of the run's classifier
-        truth : (N,) int, the class numbers in the file with targets, or None
-        truth_name : the name of that file
+        classes : the classes of the run's classifier.
+        truth : (N,) int, the class numbers in the file with targets, or None.
+        truth_name : the name of that file.
         """
         if self.counts is not None:
             self._check_counts(self.counts, classes.size, truth, truth_name)

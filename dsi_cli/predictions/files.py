@@ -31,11 +31,11 @@ class PredictionFile:
 
     Attributes
     ----------
-    name : the name of the file or folder
-    truth_name : the name of the file with targets; None if the predictions contain the targets
-    epochs : the predictions of each epoch and run
-    targets : the targets in the file ``truth_name``
-    axis : "rows" or "columns", the axis of a confusion matrix that is the truth
+    name : the name of the file or folder.
+    truth_name : the name of the file with targets; None if the predictions contain the targets.
+    epochs : the predictions of each epoch and run.
+    targets : the targets in the file ``truth_name``.
+    axis : "rows" or "columns", the axis of a confusion matrix that is the truth.
     """
 
     name: str
@@ -84,10 +84,10 @@ class PredictionFile:
 
         Parameters
         ----------
-        epochs : the run's distinct epochs, in order
-        classes : the number of classes of the run's classifier
-        names : the names of the classes in order, if known
-        run : the run's name; in a table with a column ``run``, only the rows of this run count
+        epochs : the run's distinct epochs, in order.
+        classes : the number of classes of the run's classifier.
+        names : the names of the classes in order, if known.
+        run : the run's name; in a table with a column ``run``, only the rows of this run count.
 
         Returns
         -------
@@ -163,10 +163,10 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
 
     Parameters
     ----------
-    path : an NPY or NPZ file (`numpy_files`), a Parquet or CSV file (`tables`), or a folder of such files
+    path : an NPY or NPZ file (`numpy_files`), a Parquet or CSV file (`tables`), or a folder of such files.
     targets : a file with the true class of each sample, in one of these formats. If the predictions also have targets, the two
         must agree. If there are no targets at all, a ``targets.npy`` in the same folder is read.
-    truth : "rows" or "columns", the axis of a confusion matrix that is the truth
+    truth : "rows" or "columns", the axis of a confusion matrix that is the truth.
     """
     if truth not in AXES:
         message = f"expected the truth on rows or columns, found {truth!a}; give one of the two"

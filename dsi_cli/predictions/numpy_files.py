@@ -32,8 +32,8 @@ def read_epochs(path: Path, axis: str) -> list[EpochPredictions]:
 
     Parameters
     ----------
-    path : the file
-    axis : "rows" or "columns", the axis of a confusion matrix that is the truth
+    path : the file.
+    axis : "rows" or "columns", the axis of a confusion matrix that is the truth.
     """
     arrays = _load(path)
     if "" in arrays:

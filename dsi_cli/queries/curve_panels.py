@@ -138,9 +138,9 @@ def panels(
 
     Parameters
     ----------
-    run : the results folder
-    names : the names of runs in it; all if None
-    measure : the measure of the SAI; the first in the table if None
+    run : the results folder.
+    names : the names of runs in it; all if None.
+    measure : the measure of the SAI; the first in the table if None.
     """
     kinds, curves = list(kinds), run.curves
     measure = measure or next(iter(sai_measures(curves)), "cosine")
@@ -168,7 +168,7 @@ def series(curves: pd.DataFrame, kind: PanelSpec, measure: str, classes: int = 0
 
     Parameters
     ----------
-    classes : the number of classes of the run, for the chance level 1 / ``classes`` of accuracies; 0 for no chance level
+    classes : the number of classes of the run, for the chance level 1 / ``classes`` of accuracies; 0 for no chance level.
     """
     rows = curves[curves["metric"].isin(kind.metrics)]
     variants = (measure,) if "sai" in kind.metrics else kind.variants

@@ -172,9 +172,9 @@ def compare(
 
     Parameters
     ----------
-    variation : the usual differences; None if they are unknown
-    reason_no_angles : why class vectors cannot be compared; None if they can
-    z : their correlation
+    variation : the usual differences; None if they are unknown.
+    reason_no_angles : why class vectors cannot be compared; None if they can.
+    z : their correlation.
     """
     labelled = first if first.names is not None else second
     names = list(labelled.names or map(str, range(first.classes)))

@@ -58,7 +58,7 @@ def front_loaded(changes: Sequence[float], count: int) -> list[int]:
 
     Parameters
     ----------
-    changes : the change of each epoch from the one before
+    changes : the change of each epoch from the one before.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def epochs_of_most_change(run: Results, frames: Sequence[MatrixFrames], count: i
 
     Parameters
     ----------
-    frames : the matrices of one run or of several runs with the same epochs
+    frames : the matrices of one run or of several runs with the same epochs.
     """
     epochs = evenly_spaced(frames[0].epochs, max(MAX_COMPARED_EPOCHS, count))
     if count < 2 or len(epochs) <= count:

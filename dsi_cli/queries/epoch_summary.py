@@ -133,7 +133,7 @@ def _fields_by_epoch(rows: list[Row], columns: Mapping[Any, Mapping[str, str]]) 
 
     Parameters
     ----------
-    columns : the column of each field, by the (metric, of, split, variant) of the rows
+    columns : the column of each field, by the (metric, of, split, variant) of the rows.
     """
     fields: dict[int | None, Row] = {}
     for row in rows:
@@ -253,9 +253,9 @@ def hints(rows: Sequence[Row], lines: Sequence[EpochSummary], classes: int = 0) 
 
     Parameters
     ----------
-    rows : the run's rows of the phases table
-    lines : the run's epochs
-    classes : the number of classes, for the chance level of the accuracy; 0 if unknown
+    rows : the run's rows of the phases table.
+    lines : the run's epochs.
+    classes : the number of classes, for the chance level of the accuracy; 0 if unknown.
     """
     within_chance = _sentence_within_chance(lines, classes)
     if within_chance is not None:

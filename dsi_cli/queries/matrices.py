@@ -69,10 +69,10 @@ def matrix_frames(run: Results, name: str, kind: str | None = None, split: str |
 
     Parameters
     ----------
-    run : the results folder
-    name : the name of a run in it
-    kind : the name of one of `KINDS`; the first that the run has if None
-    split : test or train; test if None, or train if the run has no test split
+    run : the results folder.
+    name : the name of a run in it.
+    kind : the name of one of `KINDS`; the first that the run has if None.
+    split : test or train; test if None, or train if the run has no test split.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def block_means(matrix: NDArray[Any], order: NDArray[np.intp], starts: Sequence[
 
     Parameters
     ----------
-    starts : the positions at which the blocks begin
+    starts : the positions at which the blocks begin.
 
     >>> block_means(np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 1.0]]), np.array([0, 1, 2]), [0, 1]).round(3).tolist()
     [[nan, 0.25], [0.25, 0.25]]

@@ -71,9 +71,9 @@ def fetch_below(path: RemotePath, target: Path, is_selected: Callable[[str], boo
 
     Parameters
     ----------
-    path : the remote file or folder
-    target : the local file or folder
-    is_selected : a function that returns whether to copy the file with this relative path
+    path : the remote file or folder.
+    target : the local file or folder.
+    is_selected : a function that returns whether to copy the file with this relative path.
     """
     files = [(path, path.listed_info())] if path.is_file() else path.files()
     jobs = []

@@ -63,8 +63,8 @@ class Server:
 
         Parameters
         ----------
-        request : the call
-        is_cached : whether the result comes from a cache, so that it does not show whether the server is available
+        request : the call.
+        is_cached : whether the result comes from a cache, so that it does not show whether the server is available.
         """
         pause = FIRST_PAUSE_SECONDS
         for tries in range(1, self._max_tries + 1):

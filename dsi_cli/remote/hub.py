@@ -43,9 +43,9 @@ def list_revisions(url: str, wanted: str, progress: Callable[[int, int], None] =
 
     Parameters
     ----------
-    url : ``hf://ORG/MODEL``, with a folder in it if the checkpoints are not at the top
-    wanted : ``commits`` (of the branch in the URL), ``tags``, ``branches``, or a pattern of names of tags and branches
-    progress : called with the number of listed revisions and their total
+    url : ``hf://ORG/MODEL``, with a folder in it if the checkpoints are not at the top.
+    wanted : ``commits`` (of the branch in the URL), ``tags``, ``branches``, or a pattern of names of tags and branches.
+    progress : called with the number of listed revisions and their total.
     """
     shown = urls.without_secrets(url)
     match = _REPOSITORY.fullmatch(url.partition("://")[2].strip("/"))

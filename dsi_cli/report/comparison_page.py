@@ -55,7 +55,7 @@ def save(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[s
 
     Parameters
     ----------
-    options, outputs : options and results folders of the comparison, for the command line on the page
+    options, outputs : options and results folders of the comparison, for the command line on the page.
 
     Raises
     ------

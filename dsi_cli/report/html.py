@@ -86,8 +86,8 @@ def render(contents: PageData, title: str, digest: str) -> str:
 
     Parameters
     ----------
-    title : name of the results folder
-    digest : digest of the tables from which the report is made
+    title : name of the results folder.
+    digest : digest of the tables from which the report is made.
     """
     variables = {"title": title, "runs": contents.runs, "overview": contents.overview}
     return assemble("page.html", SCRIPTS, variables, contents.data, contents.lines, digest)
@@ -105,12 +105,12 @@ def assemble(
 
     Parameters
     ----------
-    template : a file in ``page/`` that extends ``frame.html``
-    scripts : files in ``page/`` in the order in which they are joined
-    variables : values for the template, which escapes them
-    data : the data of the scripts, written as JSON
-    lines : packed matrices by name
-    digest : digest of the tables from which the page is made; empty for a page that is always written
+    template : a file in ``page/`` that extends ``frame.html``.
+    scripts : files in ``page/`` in the order in which they are joined.
+    variables : values for the template, which escapes them.
+    data : the data of the scripts, written as JSON.
+    lines : packed matrices by name.
+    digest : digest of the tables from which the page is made; empty for a page that is always written.
     """
     from markupsafe import Markup
 

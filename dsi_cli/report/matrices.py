@@ -170,8 +170,8 @@ def pack(
 
     Parameters
     ----------
-    orders : the display orders (`dsi_cli.report.classes.describe_orders`)
-    prefix : prefix of the new names in ``lines``
+    orders : the display orders (`dsi_cli.report.classes.describe_orders`).
+    prefix : prefix of the new names in ``lines``.
     """
     # Complete matrices are at epochs between which the network's matrix changes most.
     change = dict.fromkeys(matrices.epochs, 1.0) if matrices.own is None else matrices.own[1].change

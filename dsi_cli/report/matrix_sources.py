@@ -124,7 +124,7 @@ def value_range(series: MatrixSeries, nearest: dict[int, str] | None = None) -> 
 
     Parameters
     ----------
-    nearest : gets the packed nearest classes of each epoch, so that the matrices need not be read again
+    nearest : gets the packed nearest classes of each epoch, so that the matrices need not be read again.
     """
     is_sparse = not series.symmetric
     limits: list[tuple[float, ...]] = []

@@ -75,9 +75,9 @@ def page_data(
 
     Parameters
     ----------
-    open_image : opens the image at a sample's path; None for a report without images
-    progress : called after each step
-    common_hypernyms : finds the common hypernyms of the classes' synsets; None for a report without them
+    open_image : opens the image at a sample's path; None for a report without images.
+    progress : called after each step.
+    common_hypernyms : finds the common hypernyms of the classes' synsets; None for a report without them.
 
     Raises
     ------

@@ -21,9 +21,9 @@ def require_suffix(path: str | Path, suffixes: Sequence[str], description: str) 
 
     Parameters
     ----------
-    path : the file
-    suffixes : the allowed suffixes, in lower case and with the dot
-    description : a short sentence about the file, such as "the report is a page"
+    path : the file.
+    suffixes : the allowed suffixes, in lower case and with the dot.
+    description : a short sentence about the file, such as "the report is a page".
     """
     if Path(path).suffix.lower() in suffixes:
         return
@@ -45,9 +45,9 @@ def open_atomically(
 
     Parameters
     ----------
-    scratch : a folder on the same disk for the incomplete file; if None, the incomplete file is hidden next to ``path``
-    make_folder : whether to create the file's folder; if not, a missing folder is an error
-    option : the option of the command that chooses another path, for the message
+    scratch : a folder on the same disk for the incomplete file; if None, the incomplete file is hidden next to ``path``.
+    make_folder : whether to create the file's folder; if not, a missing folder is an error.
+    option : the option of the command that chooses another path, for the message.
     """
     part = (scratch or path.parent) / f".{uuid.uuid4().hex}.part"
     try:

@@ -82,10 +82,10 @@ def from_matrix(
 
     Parameters
     ----------
-    table : the schema
-    matrix : (R, C); NaN becomes null
-    constants : values that are the same in every row
-    varying : columns of R values
+    table : the schema.
+    matrix : (R, C); NaN becomes null.
+    constants : values that are the same in every row.
+    varying : columns of R values.
     """
     size, width = matrix.shape
     (list_column,) = (column for column in table.columns if column.type in _VALUE_DTYPES)
@@ -99,10 +99,10 @@ def from_columns(table: Table, size: int, constants: Mapping[str, Any], varying:
 
     Parameters
     ----------
-    table : the schema; a column that is neither in ``constants`` nor in ``varying`` is null
-    size : the number of rows
-    constants : values that are the same in every row
-    varying : columns of ``size`` values: sequences, NumPy or Arrow arrays
+    table : the schema; a column that is neither in ``constants`` nor in ``varying`` is null.
+    size : the number of rows.
+    constants : values that are the same in every row.
+    varying : columns of ``size`` values: sequences, NumPy or Arrow arrays.
     """
     columns = []
     for column in table.columns:
@@ -170,10 +170,10 @@ def write_blocks(blocks: Iterable[pa.Table], path: Path, options: Mapping[str, A
 
     Parameters
     ----------
-    blocks : at least one table; each becomes a row group, so that only one block is in memory
-    path : the file
-    options : the options that affected the table, as values that JSON can represent
-    scratch : a folder on the same disk for the incomplete file
+    blocks : at least one table; each becomes a row group, so that only one block is in memory.
+    path : the file.
+    options : the options that affected the table, as values that JSON can represent.
+    scratch : a folder on the same disk for the incomplete file.
     """
     with open_atomically(path, scratch) as file:
         write_stream(blocks, file, options)

@@ -57,14 +57,14 @@ class RemoteOutput:
 
     Parameters
     ----------
-    url : the URL of the folder
-    local_root : the local folder for copies; see `dsi_cli.remote.urls.copy_path`
-    is_needed : a function that returns whether to download the file with this relative path
+    url : the URL of the folder.
+    local_root : the local folder for copies; see `dsi_cli.remote.urls.copy_path`.
+    is_needed : a function that returns whether to download the file with this relative path.
 
     Attributes
     ----------
-    path : the local folder
-    kept : the new path of the local folder if dsi moved it after a failed upload
+    path : the local folder.
+    kept : the new path of the local folder if dsi moved it after a failed upload.
     """
 
     def __init__(self, url: str, local_root: Path, is_needed: Callable[[str], bool] = lambda _: True) -> None:
@@ -131,7 +131,7 @@ class RemoteOutput:
 
         Parameters
         ----------
-        max_seconds : the time until dsi gives up; `LAST_UPLOAD_SECONDS` if None
+        max_seconds : the time until dsi gives up; `LAST_UPLOAD_SECONDS` if None.
         """
         deadline = time.monotonic() + (LAST_UPLOAD_SECONDS if max_seconds is None else max_seconds)
         pause = FIRST_PAUSE_SECONDS

@@ -25,7 +25,7 @@ class Results:
 
     Parameters
     ----------
-    kept : an object that is kept alive as long as this one, such as the temporary folder that contains ``out``
+    kept : an object that is kept alive as long as this one, such as the temporary folder that contains ``out``.
     """
 
     def __init__(self, out: str | Path, kept: object = None, only: str | None = None) -> None:
@@ -159,13 +159,13 @@ class Results:
 
         Parameters
         ----------
-        kind : ``ncsm``, ``ncsm_centred``, ``ccsm``, ``tncsm``, or ``scsm`` for the reference matrix
-        epoch : the trainer's number of the epoch; the last epoch if None
-        split : ``train`` or ``test`` for matrices that have a split
-        run : the run; needed only if the folder holds several runs
-        step : the step of an earlier save within the epoch
-        reference : the name of a reference in `references`, for ``scsm``; the main one if None
-        rows, classes : names or indices of the rows, and of the columns; all if None
+        kind : ``ncsm``, ``ncsm_centred``, ``ccsm``, ``tncsm``, or ``scsm`` for the reference matrix.
+        epoch : the trainer's number of the epoch; the last epoch if None.
+        split : ``train`` or ``test`` for matrices that have a split.
+        run : the run; needed only if the folder holds several runs.
+        step : the step of an earlier save within the epoch.
+        reference : the name of a reference in `references`, for ``scsm``; the main one if None.
+        rows, classes : names or indices of the rows, and of the columns; all if None.
 
         Notes
         -----

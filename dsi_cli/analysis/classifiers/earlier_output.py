@@ -52,7 +52,7 @@ def known_records(out: Path, runs: Iterable[str], shaping: Mapping[str, Any]) ->
 
     Parameters
     ----------
-    shaping : the options that affect matrices; records made with other options are left out
+    shaping : the options that affect matrices; records made with other options are left out.
     """
     known = KnownCheckpoints()
     earlier = layout.earlier_options(out, CHECKPOINTS)

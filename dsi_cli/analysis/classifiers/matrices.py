@@ -65,15 +65,15 @@ class MatrixWriter:
 
     Parameters
     ----------
-    kinds : the matrices to make, keys of `KINDS`
-    weights : the heads in memory; a head is removed when its matrices exist
-    walk : how matrices are read in blocks of rows, if they are too large to be stored
+    kinds : the matrices to make, keys of `KINDS`.
+    weights : the heads in memory; a head is removed when its matrices exist.
+    walk : how matrices are read in blocks of rows, if they are too large to be stored.
 
     Attributes
     ----------
-    heads_read : the paths of the checkpoints whose heads were read again
-    paths : the files of all checkpoints for which `stored` was called
-    reused : the number of these checkpoints whose matrices all existed
+    heads_read : the paths of the checkpoints whose heads were read again.
+    paths : the files of all checkpoints for which `stored` was called.
+    reused : the number of these checkpoints whose matrices all existed.
     """
 
     def __init__(
@@ -128,9 +128,9 @@ class MatrixWriter:
 
         Parameters
         ----------
-        record : a usable checkpoint of the run
-        wanted : whether to read matrices that are stored already
-        text_weight : the text embeddings ``(C, d)`` that serve as the head of a network with a text tower
+        record : a usable checkpoint of the run.
+        wanted : whether to read matrices that are stored already.
+        text_weight : the text embeddings ``(C, d)`` that serve as the head of a network with a text tower.
         """
         matrices: dict[str, NDArray[np.float32]] = {}
         surveys: dict[str, BlockStatistics] = {}

@@ -109,9 +109,9 @@ def scan_run(
 
     Parameters
     ----------
-    known : the records of an earlier call
-    epochs : the epochs whose heads may stay in memory; all if None
-    progress : called after each file
+    known : the records of an earlier call.
+    epochs : the epochs whose heads may stay in memory; all if None.
+    progress : called after each file.
     """
     # Use the records of an earlier call for files that were complete and have not changed.
     earlier: dict[str, Record | None] = {}

@@ -89,8 +89,8 @@ class RunEvaluations:
 
     Attributes
     ----------
-    stores : the results of each run, one store per split
-    sources : a description of the source of the results, by run and split
+    stores : the results of each run, one store per split.
+    sources : a description of the source of the results, by run and split.
     """
 
     stores: dict[str, list[EvaluationStore]] = field(default_factory=dict)
@@ -106,8 +106,8 @@ class RunEvaluations:
 
         Parameters
         ----------
-        runs : all runs; the checkpoints are those that are usable now
-        engine : runs models, one after another in this process, or elsewhere
+        runs : all runs; the checkpoints are those that are usable now.
+        engine : runs models, one after another in this process, or elsewhere.
         """
         every_store = [store for stores in self.stores.values() for store in stores]
         for store in every_store:

@@ -146,11 +146,11 @@ class LoadedModel:
 
     Attributes
     ----------
-    record : the first checkpoint of the run whose file exists
-    spec : the model, as for ``--model``; None if neither the user nor the checkpoint names it
-    prepared : how images are prepared, once the model is built
-    has_fitted : whether the weights of some checkpoint fitted the model, so that others may be wrong
-    text_weight : the text embeddings of the loaded checkpoint, which serve as its head; None without a text tower
+    record : the first checkpoint of the run whose file exists.
+    spec : the model, as for ``--model``; None if neither the user nor the checkpoint names it.
+    prepared : how images are prepared, once the model is built.
+    has_fitted : whether the weights of some checkpoint fitted the model, so that others may be wrong.
+    text_weight : the text embeddings of the loaded checkpoint, which serve as its head; None without a text tower.
     """
 
     def __init__(self, run: RunCheckpoints, labels: ClassLabels, options: Options, say: Say) -> None:

@@ -81,12 +81,12 @@ class EvaluationStore:
 
     Parameters
     ----------
-    source : the source of new results; None for stored results only
+    source : the source of new results; None for stored results only.
 
     Attributes
     ----------
-    failed : the reason for each result that could not be made, by the path of the checkpoint
-    made : the number of results made in this call
+    failed : the reason for each result that could not be made, by the path of the checkpoint.
+    made : the number of results made in this call.
     """
 
     def __init__(
@@ -170,8 +170,8 @@ class EvaluationStore:
 
         Parameters
         ----------
-        record : a usable checkpoint of the run
-        result : the new result, or the reason why there is none, if another process has run the model; None to ask the source
+        record : a usable checkpoint of the run.
+        result : the new result, or the reason why there is none, if another process has run the model; None to ask the source.
 
         Returns
         -------

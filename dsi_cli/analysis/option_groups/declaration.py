@@ -18,16 +18,16 @@ class Option(NamedTuple):
 
     Attributes
     ----------
-    flags : the names, the long one first; ``--on/--off`` for a switch with two names; empty for the positional argument
-    metavar : the placeholder of the value in the help, such as ``FILE``; empty for a switch
-    help : the sentence in the help and in the documentation
-    parse : converts the text of the command line; None if the text is the value
-    text_default : the text of the default, if the option has a `parse`
-    choices : the values that the shell proposes, or a function that returns them
-    minimum : the smallest number that is allowed
-    is_kept : whether later calls with the same output folder use the value again; None then means "as before"
-    url : how dsi handles a value that is a URL: `DOWNLOAD`, `CACHE` or `AS_IT_IS`; None if a URL is not allowed
-    is_terminal_only : whether the option has no meaning in Python
+    flags : the names, the long one first; ``--on/--off`` for a switch with two names; empty for the positional argument.
+    metavar : the placeholder of the value in the help, such as ``FILE``; empty for a switch.
+    help : the sentence in the help and in the documentation.
+    parse : converts the text of the command line; None if the text is the value.
+    text_default : the text of the default, if the option has a `parse`.
+    choices : the values that the shell proposes, or a function that returns them.
+    minimum : the smallest number that is allowed.
+    is_kept : whether later calls with the same output folder use the value again; None then means "as before".
+    url : how dsi handles a value that is a URL: `DOWNLOAD`, `CACHE` or `AS_IT_IS`; None if a URL is not allowed.
+    is_terminal_only : whether the option has no meaning in Python.
     """
 
     flags: tuple[str, ...]
@@ -56,8 +56,8 @@ def option(form: str, help: str, *, default: Any = None, **more: Any) -> Any:
 
     Parameters
     ----------
-    form : the flags and the placeholder, such as ``--labels -l FILE``
-    help, more : the attributes of `Option` with these names
+    form : the flags and the placeholder, such as ``--labels -l FILE``.
+    help, more : the attributes of `Option` with these names.
     """
     flags = tuple(word for word in form.split() if word.startswith("-"))
     metavar = " ".join(word for word in form.split() if not word.startswith("-"))
@@ -84,7 +84,7 @@ def declared_options(group: Any) -> tuple[DeclaredOption, ...]:
 
     Parameters
     ----------
-    group : the dataclass; the fields that it inherits count, too
+    group : the dataclass; the fields that it inherits count, too.
     """
     types = get_type_hints(group)
     declared = []

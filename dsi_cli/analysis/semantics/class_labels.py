@@ -210,8 +210,8 @@ class ClassLabels:
 
         Parameters
         ----------
-        known : the number of classes that the source contains
-        source, use : the source and the use of the classes, for the message
+        known : the number of classes that the source contains.
+        source, use : the source and the use of the classes, for the message.
         """
         if known >= MIN_KNOWN_CLASSES:
             return None
@@ -267,7 +267,7 @@ class ClassLabels:
 
         Parameters
         ----------
-        samples : the number of samples of each class, by split
+        samples : the number of samples of each class, by split.
         """
         position = np.empty(self.classes, dtype=np.intp)
         position[self.order] = np.arange(self.classes)
@@ -297,9 +297,9 @@ def resolve_labels(
 
     Parameters
     ----------
-    choices : the id or synset name that the user chose for a class, by class index; an empty text leaves the class out
-    wordnet : the WordNet in which labels are looked up; WordNet 3.0's nouns if None
-    taxonomy : a taxonomy that replaces WordNet as the hierarchy
+    choices : the id or synset name that the user chose for a class, by class index; an empty text leaves the class out.
+    wordnet : the WordNet in which labels are looked up; WordNet 3.0's nouns if None.
+    taxonomy : a taxonomy that replaces WordNet as the hierarchy.
     """
     wordnet = wordnet or load_wordnet()
     if labels.preset is None and labels.subset_of is None:
@@ -390,10 +390,10 @@ def find_labels(
 
     Parameters
     ----------
-    option : the file or preset that the user gave for the labels
-    readable : checkpoints that can be read, of which the first may contain labels
-    classes : the number of classes; None if the run has no classifier, in which case the labels are those of the dataset
-    dataset_names : the class names of the dataset
+    option : the file or preset that the user gave for the labels.
+    readable : checkpoints that can be read, of which the first may contain labels.
+    classes : the number of classes; None if the run has no classifier, in which case the labels are those of the dataset.
+    dataset_names : the class names of the dataset.
     """
     if option is not None:
         labels = label_files.read_labels_option(option)

@@ -158,8 +158,8 @@ def scatter_to_classes(
 
     Parameters
     ----------
-    nodes : the node of each class that has one, by class index
-    measure : returns the values ``(N, N)`` for N nodes
+    nodes : the node of each class that has one, by class index.
+    measure : returns the values ``(N, N)`` for N nodes.
     """
     matrix = np.full((classes, classes), np.nan)
     if nodes:

@@ -226,7 +226,7 @@ class ReferenceSource:
 
         Parameters
         ----------
-        by_rows : make the rows on demand, if possible
+        by_rows : make the rows on demand, if possible.
         """
         if labels.label_list is None:
             size = 0 if by_rows else labels.classes
@@ -261,9 +261,9 @@ def open_references(
 
     Parameters
     ----------
-    specs : values of ``--reference``
-    taxonomy : a taxonomy that replaces WordNet
-    wordnet : the WordNet; WordNet 3.0's nouns if None
+    specs : values of ``--reference``.
+    taxonomy : a taxonomy that replaces WordNet.
+    wordnet : the WordNet; WordNet 3.0's nouns if None.
     """
     sources = [_open_reference(spec, taxonomy, wordnet or load_wordnet()) for spec in dict.fromkeys(specs)]
     for name, number in Counter(source.name for source in sources).items():

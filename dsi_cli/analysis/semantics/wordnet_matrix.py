@@ -43,8 +43,8 @@ def resolve_label_list(
 
     Parameters
     ----------
-    mapping : a mapping file with synsets that the user chose
-    wordnet : the WordNet in which labels are looked up; WordNet 3.0's nouns if None
+    mapping : a mapping file with synsets that the user chose.
+    wordnet : the WordNet in which labels are looked up; WordNet 3.0's nouns if None.
     """
     if isinstance(labels, str):
         label_list = label_files.read_labels_option(labels)
@@ -70,7 +70,7 @@ def reference_tables(
 
     Parameters
     ----------
-    neighbors : the number of nearest classes; None for the whole matrix
+    neighbors : the number of nearest classes; None for the whole matrix.
     source : the reference; WordNet's path similarity if None. Other references have one block.
 
     Raises

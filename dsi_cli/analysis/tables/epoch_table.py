@@ -28,8 +28,8 @@ class EpochTable:
 
     Parameters
     ----------
-    out : the output folder, locked
-    schema : the table
+    out : the output folder, locked.
+    schema : the table.
     """
 
     def __init__(self, out: Path, schema: Table) -> None:
@@ -72,8 +72,8 @@ class EpochTable:
 
         Parameters
         ----------
-        runs : the runs of this call
-        valid : the epochs, with step, of each of these runs whose rows are valid
+        runs : the runs of this call.
+        valid : the epochs, with step, of each of these runs whose rows are valid.
         """
         tables = {key: table for key, table in self._earlier.items() if key[0] not in runs}
         for run in set(runs) & set(valid):

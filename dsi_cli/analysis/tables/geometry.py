@@ -91,9 +91,9 @@ def class_rows(records: Sequence[Record], stored_head: ReadHead, collapse: ReadC
 
     Parameters
     ----------
-    records : the usable checkpoints; those without a stored head have no rows
-    stored_head : reads the head of a checkpoint
-    collapse : returns the values by class of neural collapse at a checkpoint, by split
+    records : the usable checkpoints; those without a stored head have no rows.
+    stored_head : reads the head of a checkpoint.
+    collapse : returns the values by class of neural collapse at a checkpoint, by split.
     """
     tables = [parquet.from_rows(GEOMETRY, [])]
     last = next((head for head in map(stored_head, reversed(records)) if head is not None), None)
@@ -139,7 +139,7 @@ class GeometryTable:
 
     Parameters
     ----------
-    out : the output folder, locked
+    out : the output folder, locked.
     """
 
     def __init__(self, out: Path) -> None:
@@ -159,7 +159,7 @@ class GeometryTable:
 
         Parameters
         ----------
-        identity : returns a text that changes with the evaluations of a checkpoint
+        identity : returns a text that changes with the evaluations of a checkpoint.
         """
         key = json.dumps(
             [

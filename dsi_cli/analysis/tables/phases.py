@@ -33,8 +33,8 @@ def phase_rows(
 
     Parameters
     ----------
-    reference : the main reference, if the runs were compared with several
-    agreement_without_each : returns the agreement of a run without each class, for the confidence intervals
+    reference : the main reference, if the runs were compared with several.
+    agreement_without_each : returns the agreement of a run without each class, for the confidence intervals.
     """
     points_of_runs: dict[str, list[Point]] = {}
     for row in curve_rows:

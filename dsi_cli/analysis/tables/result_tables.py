@@ -38,16 +38,16 @@ class ResultTables:
 
     Parameters
     ----------
-    out : the output folder, locked
-    runs : the names of the runs that this call analyses
-    options : the options of this call
-    references : the references that the options name
-    taxonomy : the custom taxonomy that the options name
+    out : the output folder, locked.
+    runs : the names of the runs that this call analyses.
+    options : the options of this call.
+    references : the references that the options name.
+    taxonomy : the custom taxonomy that the options name.
 
     Attributes
     ----------
-    samples : the number of samples of each class, by run and split
-    typicality : the new rows of the two typicality tables
+    samples : the number of samples of each class, by run and split.
+    typicality : the new rows of the two typicality tables.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class ResultTables:
 
         Parameters
         ----------
-        evaluation_id : a text that changes with the evaluations on all splits
+        evaluation_id : a text that changes with the evaluations on all splits.
         """
         run, epoch = key = epoch_key(record.run, record.epoch, record.step)
         earlier = self._earlier_curves.get("made", {}).get(run, {}).get(epoch)
@@ -134,8 +134,8 @@ class ResultTables:
 
         Parameters
         ----------
-        evaluation_id : see `reusable_rows`
-        class_alignment, spectrum : its rows of these tables; None if the earlier rows are valid
+        evaluation_id : see `reusable_rows`.
+        class_alignment, spectrum : its rows of these tables; None if the earlier rows are valid.
         """
         run, epoch = epoch_key(record.run, record.epoch, record.step)
         self._class_alignment.add(record, class_alignment)
@@ -150,7 +150,7 @@ class ResultTables:
 
         Parameters
         ----------
-        is_whole : whether all checkpoints are done; otherwise, earlier rows that may still be valid stay in the table
+        is_whole : whether all checkpoints are done; otherwise, earlier rows that may still be valid stay in the table.
         """
         rows, provenance = self._rows, self._provenance
         if not is_whole:

@@ -23,11 +23,11 @@ class FileContents:
 
     Attributes
     ----------
-    read : a function that returns the tensor with a key
-    tensors : the name, dtype (named as in `dsi_cli.checkpoints.tensors`), shape and key of each tensor, in the network's order
-    values : all other contents by name, as values that JSON can represent
-    outputs : the names of the weights whose layers compute the outputs of the model; None if the file does not state them
-    transposed : the names of matrices that are stored as (inputs, outputs)
+    read : a function that returns the tensor with a key.
+    tensors : the name, dtype (named as in `dsi_cli.checkpoints.tensors`), shape and key of each tensor, in the network's order.
+    values : all other contents by name, as values that JSON can represent.
+    outputs : the names of the weights whose layers compute the outputs of the model; None if the file does not state them.
+    transposed : the names of matrices that are stored as (inputs, outputs).
     """
 
     read: Callable[[str], NDArray[Any]]

@@ -86,11 +86,11 @@ def open_isolated(
 
     Parameters
     ----------
-    reader : the name of a module in this package
-    size : the size of the file in bytes, or the size of all files in a folder
-    source : the bytes of the file; None if the reader opens files by path
-    limits : the time and memory that the child may take for one request
-    options : further arguments of the reader that JSON can represent
+    reader : the name of a module in this package.
+    size : the size of the file in bytes, or the size of all files in a folder.
+    source : the bytes of the file; None if the reader opens files by path.
+    limits : the time and memory that the child may take for one request.
+    options : further arguments of the reader that JSON can represent.
     """
     package, extra = _PACKAGES[reader]
     try:

@@ -20,8 +20,8 @@ def open_file(_file: IO[bytes], path: str, tags: list[str]) -> FileContents:
 
     Parameters
     ----------
-    path : the file, which TensorBoard opens by path
-    tags : the requested tags in lower case
+    path : the file, which TensorBoard opens by path.
+    tags : the requested tags in lower case.
     """
     requested_tags = set(tags)
     events = LegacyEventFileLoader(path).Load()

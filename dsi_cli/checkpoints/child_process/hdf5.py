@@ -66,9 +66,9 @@ def open_file(file: IO[bytes], config: str = "", version: str | None = None) -> 
 
     Parameters
     ----------
-    file : the file
-    config : the JSON text of the model's configuration, if it is stored in another file
-    version : the version of Keras, if it is stored in another file
+    file : the file.
+    config : the JSON text of the model's configuration, if it is stored in another file.
+    version : the version of Keras, if it is stored in another file.
     """
     try:
         opened = h5py.File(file, "r")
@@ -158,8 +158,8 @@ class H5Dataset:
 
     Attributes
     ----------
-    address : the address of its header, which mostly grows with the time of writing
-    path : its path for h5py
+    address : the address of its header, which mostly grows with the time of writing.
+    path : its path for h5py.
     """
 
     address: int
@@ -208,8 +208,8 @@ def parameters(root: H5Group, config: Any = None) -> Iterator[tuple[str, H5Datas
 
     Parameters
     ----------
-    root : the root group of the file
-    config : the model's configuration as Keras serialises it, if known
+    root : the root group of the file.
+    config : the model's configuration as Keras serialises it, if known.
     """
     weights = root.members.get(_WEIGHTS)
     top = weights if isinstance(weights, H5Group) else root

@@ -157,8 +157,8 @@ class Graph:
 
     Attributes
     ----------
-    weights : the initialisers, and the tensors in ``Constant`` nodes that layers use, by name
-    transposed : the names of matrices that a product takes as (inputs, outputs)
+    weights : the initialisers, and the tensors in ``Constant`` nodes that layers use, by name.
+    transposed : the names of matrices that a product takes as (inputs, outputs).
     """
 
     def __init__(self, graph: GraphProto) -> None:

@@ -30,8 +30,8 @@ def open_file(_file: IO[bytes], trees: dict[str, str], is_store: dict[str, bool]
 
     Parameters
     ----------
-    trees : the folder of each tree by the tree's name
-    is_store : whether a tree is an OCDBT store
+    trees : the folder of each tree by the tree's name.
+    is_store : whether a tree is an OCDBT store.
     """
     arrays: dict[str, _Array] = {}
     listing = FileContents(lambda key: _read(arrays[key]))

@@ -31,8 +31,8 @@ class Archive:
 
     Attributes
     ----------
-    sizes : the uncompressed size of each entry by name, in the order of the directory
-    notes : warnings about entries that could be read
+    sizes : the uncompressed size of each entry by name, in the order of the directory.
+    notes : warnings about entries that could be read.
     """
 
     def __init__(self, source: RandomAccessFile) -> None:

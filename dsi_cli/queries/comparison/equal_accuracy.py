@@ -133,9 +133,9 @@ def at_equal_accuracy(
     ----------
     first, second : a name and the runs of that name
         Single runs have confidence intervals over classes and samples, repetitions have Welch's interval of the mean.
-    measures : the measures of the SAI; the first is a criterion
-    tolerance : the largest difference of an epoch's accuracy from the level
-    split : the split of accuracy, mistakes and CCSM
+    measures : the measures of the SAI; the first is a criterion.
+    tolerance : the largest difference of an epoch's accuracy from the level.
+    split : the split of accuracy, mistakes and CCSM.
     """
     runs = [*first.runs, *second.runs]
     level = common_level(runs, split, tolerance)

@@ -94,7 +94,7 @@ def group_runs(runs: Sequence[ComparedRun], pattern: str | None, least: int = 2)
     pattern : a regular expression, or ``seed`` for `SEED_PATTERN`
         The expression is searched in the labels of the runs, and its first captured part names the group. A run without a match is
         a group.
-    least : the least number of groups
+    least : the least number of groups.
 
     Raises
     ------

@@ -115,7 +115,7 @@ def compared_runs(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> l
 
     Parameters
     ----------
-    names : names or labels of runs; all runs if empty
+    names : names or labels of runs; all runs if empty.
 
     Raises
     ------
