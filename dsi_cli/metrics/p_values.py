@@ -2,7 +2,9 @@
 
 The statistic is ``S = sum_ij x_ij y_p(i)p(j)``. The normal approximation is wrong by a factor of two at z = 3, because S is
 skewed. The third moment of S over all relabellings is exact, also for asymmetric matrices. The p-value is the tail of a Pearson
-type III (shifted gamma) distribution with the same mean, deviation and skewness (Mielke, Berry and Brier 1981).
+type III (shifted gamma) distribution with the same mean, deviation and skewness (Mielke, Berry and Brier 1981). If one of the
+matrices is symmetric, the fourth moment is exact, too. A saddlepoint approximation (Barndorff-Nielsen 1986) then gives the tail of a
+distribution with this fourth cumulant and all others of type III.
 
 If few classes have most of the spread of a matrix, such as a confusion matrix with mistakes in few columns, the kurtosis matters,
 too. Such matrices are relabelled at random, until 100 relabellings are at least as similar as the given labels (Besag and
@@ -11,9 +13,9 @@ Clifford 1991).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
-from itertools import permutations
 from math import perm
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -35,17 +37,26 @@ MIN_RELABELLINGS, MAX_RELABELLINGS, MAX_TERMS = 5_000, 100_000, 40_000_000
 """The number of relabellings after which no more are drawn if none is as similar, the largest number of relabellings, and the
 largest number of products that all their sums have."""
 RELABELLINGS_AT_ONCE = 500
+MIN_FOURTH_CUMULANT, MIN_SADDLEPOINT_Z = 1e-6, 0.05
+"""The tail is not corrected for a smaller fourth cumulant, nor near the mean, where the correction is 0 and not computable."""
 ROUNDING = 1e-11
 """Sums that differ by less than this share of their absolute terms are equal up to rounding."""
 Value = TypeVar("Value")
 
-_PATTERNS = (
+_THREE_PAIRS = (
     "ab ab ab, ab ab ba",
     "ab ab bc, ab ab cb, ab ab ac, ab ab ca, ab ba bc, ab ba cb, ab bc ca, ab bc ac",
     "ab ac ad, ab ac da, ab ca da, ba ca da, ba bc cd, ba bc dc, ab bc cd, ab bc dc, ab ab cd, ab ba cd",
     "ab ac de, ab bc de, ba ca de, ab cd ef",
 )
 """The 24 ways in which three ordered pairs of classes share classes. A letter is a class."""
+_FOUR_PAIRS = (
+    "ab ab ab ab, ab ab ab bc, ab ab bc bc, ab ab bc ca",
+    "ab ab bc cd, ab bc bc cd, ab ab ac ad, ab bc cd da, ab bc ca ad, ab ab cd cd",
+    "ab bc cd de, ab ac ad de, ab ac ad ae, ab ab cd de, ab bc de ef",
+    "ab ab ab cd, ab ab bc de, ab bc ca de, ab ac ad ef, ab bc cd ef, ab ab cd ef, ab bc de fg, ab cd ef gh",
+)
+"""The 23 ways in which four unordered pairs of classes share classes."""
 
 
 class lazy_property(Generic[Value]):  # noqa: N801 (used as a decorator)
@@ -83,7 +94,21 @@ class RelabelledMatrix:
     @lazy_property
     def third_sums(self) -> Values:
         """The sums of products of three values, one for each of the 24 ways in which three pairs share classes."""
-        return _third_sums(self.values)
+        return _third_sums(permutation_null.centred_off_diagonal(self.values))
+
+    @lazy_property
+    def is_symmetric(self) -> bool:
+        """True if the matrix equals its transpose."""
+        return np.array_equal(self.values, self.values.T)
+
+    @lazy_property
+    def fourth_sums(self) -> Values:
+        """The sums of products of four values for the 23 ways in which four pairs share classes.
+
+        An asymmetric matrix has the sums of its symmetric part, since S with a symmetric matrix depends on nothing else.
+        """
+        symmetric = self.values if self.is_symmetric else (self.values + self.values.T) / 2
+        return _fourth_sums(permutation_null.centred_off_diagonal(symmetric))
 
     @lazy_property
     def effective_classes(self) -> float:
@@ -104,7 +129,7 @@ class RelabelledMatrix:
         """Compute now what several threads would otherwise compute repeatedly."""
         _ = self.moments, self.effective_classes
         if self.classes <= MAX_SKEWED_CLASSES:
-            _ = self.third_sums
+            _ = self.third_sums, self.fourth_sums
 
 
 def deviation(x: RelabelledMatrix, y: RelabelledMatrix) -> float:
@@ -118,7 +143,7 @@ def deviation(x: RelabelledMatrix, y: RelabelledMatrix) -> float:
 def p_value(x: RelabelledMatrix, y: RelabelledMatrix, z: float, seed: int = 0, *, may_draw: bool = True) -> float | None:
     """Return the share of relabellings with an S of at least that of the given labels.
 
-    It is exact for up to 7 classes; else right to a factor of about 1.3 down to 0.001. None if random relabellings are needed and
+    It is exact for up to 7 classes; else right to a factor of about 1.2 down to 0.001, or 1.3 if neither matrix is symmetric. None if random relabellings are needed and
     ``may_draw`` is False.
 
     Parameters
@@ -130,7 +155,7 @@ def p_value(x: RelabelledMatrix, y: RelabelledMatrix, z: float, seed: int = 0, *
     if x.classes <= permutation_null.MAX_ENUMERATED_CLASSES:
         return sampled_tail(x, y, seed)
     is_far = x.classes > MAX_SKEWED_CLASSES and z > MAX_SKEWED_Z
-    approximate = upper_tail(z, 0.0 if is_far else skewness(x, y))
+    approximate = upper_tail(z, 0.0) if is_far else upper_tail(z, skewness(x, y), excess_kurtosis(x, y))
     is_spread = min(x.effective_classes, y.effective_classes) >= MIN_EFFECTIVE_CLASSES
     if is_spread or approximate < MAX_UNSAMPLED_P:
         return approximate
@@ -168,20 +193,34 @@ def sampled_tail(x: RelabelledMatrix, y: RelabelledMatrix, seed: int) -> float:
 
 def skewness(x: RelabelledMatrix, y: RelabelledMatrix) -> float:
     """Return the skewness of S over all relabellings, exact for 6 classes or more."""
-    ways = _ways()
-    arrangements = np.array([perm(x.classes, size) for size in ways.classes.tolist()], dtype=np.float64)
-    third = float((ways.times * x.third_sums * y.third_sums / arrangements).sum())
+    third = _moment(_ways(_THREE_PAIRS, are_ordered=True), x.classes, x.third_sums, y.third_sums)
     return third / permutation_null.product_deviation(x.moments, y.moments) ** 3
 
 
-def upper_tail(z: float, skew: float) -> float:
-    """Return the probability that a Pearson type III variable of mean 0 and deviation 1 is at least ``z``.
+def excess_kurtosis(x: RelabelledMatrix, y: RelabelledMatrix) -> float | None:
+    """Return the kurtosis of S less 3, exact for 8 classes or more; None if neither matrix is symmetric."""
+    if not (x.is_symmetric or y.is_symmetric):
+        return None
+    fourth = _moment(_ways(_FOUR_PAIRS, are_ordered=False), x.classes, x.fourth_sums, y.fourth_sums)
+    return fourth / permutation_null.product_deviation(x.moments, y.moments) ** 4 - 3
 
-    >>> round(upper_tail(3.0, 0.0), 5), round(upper_tail(3.0, 0.3), 5)
-    (0.00135, 0.00358)
+
+def upper_tail(z: float, skew: float, kurtosis: float | None = None) -> float:
+    """Return the probability that a variable of mean 0 and deviation 1 is at least ``z``.
+
+    It has a Pearson type III distribution, or one with a larger excess kurtosis.
+
+    >>> round(upper_tail(3.0, 0.0), 5), round(upper_tail(3.0, 0.3), 5), round(upper_tail(3.0, 0.3, 0.3), 5)
+    (0.00135, 0.00358, 0.00399)
     """
     from scipy.special import gammainc, gammaincc, ndtr
 
+    # The fourth cumulant beyond that of the type III distribution
+    fourth = 0.0 if kurtosis is None else kurtosis - 1.5 * skew**2
+    if fourth > MIN_FOURTH_CUMULANT and abs(z) > MIN_SADDLEPOINT_Z:
+        if z < 0:
+            return 1 - upper_tail(-z, -skew, kurtosis)
+        return float(ndtr(-_saddlepoint(z, skew, fourth)))
     if abs(skew) < 1e-4:
         return float(ndtr(-z))
     shape = 4 / skew**2
@@ -190,39 +229,61 @@ def upper_tail(z: float, skew: float) -> float:
     return float(gammainc(shape, max(shape - z * shape**0.5, 0.0)))
 
 
+def _saddlepoint(z: float, skew: float, fourth: float) -> float:
+    """Return the standard normal quantile with about the same upper tail as ``z``."""
+    # Find the t at which the first derivative of the cumulant generating function is z.
+    low, high = 0.0, min(z, 2 / skew) if skew > 0 else (6 * z / fourth) ** (1 / 3)
+    for _ in range(60):
+        t = (low + high) / 2
+        if t / (1 - skew * t / 2) + fourth * t**3 / 6 < z:
+            low = t
+        else:
+            high = t
+    rate = 1 - skew * t / 2
+    generating = t * t / 2 if abs(skew) < 1e-4 else -4 / skew**2 * np.log(rate) - 2 * t / skew
+    w = np.sqrt(2 * (t * z - generating - fourth * t**4 / 24))
+    u = t * np.sqrt(1 / rate**2 + fourth * t * t / 2)
+    return float(w + np.log(u / w) / w)
+
+
+def _moment(ways: _Ways, classes: int, x_sums: Values, y_sums: Values) -> float:
+    """Return a moment of S from the sums of both matrices over different classes."""
+    arrangements = np.array([perm(classes, size) for size in ways.classes.tolist()], dtype=np.float64)
+    return float((ways.times * x_sums * y_sums / arrangements).sum())
+
+
 class _Ways(NamedTuple):
-    """The ways in which three ordered pairs of classes share classes, in the order of `_PATTERNS`."""
+    """The ways in which pairs of classes share classes, in the order of `_THREE_PAIRS` or `_FOUR_PAIRS`."""
 
     classes: NDArray[np.intp]
     """The number of different classes of each way."""
     times: Values
-    """The number of ways to choose which of the six classes are the same."""
+    """The number of ways to choose which of the classes of all pairs are the same."""
     from_free: Values
-    """The matrix ``(24, 24)`` from sums in which classes may coincide to sums over different classes."""
+    """The square matrix from sums in which classes may coincide to sums over different classes."""
 
 
 @cache
-def _ways() -> _Ways:
+def _ways(lines: tuple[str, ...], *, are_ordered: bool) -> _Ways:
     """Return the ways, from all partitions of the classes of each pattern."""
-    patterns = [pattern.split() for line in _PATTERNS for pattern in line.split(", ")]
-    index = {_canonical(pattern): number for number, pattern in enumerate(patterns)}
+    patterns = [pattern.split() for line in lines for pattern in line.split(", ")]
+    index = {_kind(pattern, are_ordered): number for number, pattern in enumerate(patterns)}
     coincidences = np.zeros((len(patterns), len(patterns)))
     for number, pattern in enumerate(patterns):
         for merged in _partitions(sorted(set("".join(pattern)))):
             pairs = [merged[pair[0]] + merged[pair[1]] for pair in pattern]
             if all(pair[0] != pair[1] for pair in pairs):  # the diagonal is 0
-                coincidences[number, index[_canonical(pairs)]] += 1
+                coincidences[number, index[_kind(pairs, are_ordered)]] += 1
     classes = np.array([len(set("".join(pattern))) for pattern in patterns])
     return _Ways(classes, coincidences[-1], np.linalg.inv(coincidences).round().astype(np.float64))
 
 
-def _canonical(pairs: Sequence[str]) -> str:
-    """Return the same text for three pairs in any order and with any names of the classes."""
-    forms = []
-    for order in permutations(pairs):
-        names: dict[str, str] = {}
-        forms.append("".join(names.setdefault(letter, "abcdef"[len(names)]) for letter in "".join(order)))
-    return min(forms)
+def _kind(pairs: Sequence[str], are_ordered: bool) -> tuple[int, tuple[Any, ...]]:
+    """Return a value that is the same for pairs in any order and with any names of the classes, and differs between the ways."""
+    if not are_ordered:
+        pairs = [*pairs, *(pair[::-1] for pair in pairs)]
+    first, second = (Counter(pair[place] for pair in pairs) for place in (0, 1))
+    return len(set(pairs)), tuple(sorted((first[a], second[a], first[b], second[b]) for a, b in pairs))
 
 
 def _partitions(letters: Sequence[str]) -> list[dict[str, str]]:
@@ -233,13 +294,11 @@ def _partitions(letters: Sequence[str]) -> list[dict[str, str]]:
     return partitions
 
 
-def _third_sums(matrix: Values) -> Values:
-    """Return the sums of products of three centred values, one for each of the 24 ways."""
-    x = permutation_null.centred_off_diagonal(matrix)
+def _third_sums(x: Values) -> Values:
+    """Return the sums of products of three values of a centred matrix, one for each of the 24 ways."""
     squares, crossed = x * x, x * x.T
     rows, columns, both = x.sum(axis=1), x.sum(axis=0), crossed.sum(axis=1)
-    single = x.astype(np.float32) if len(x) > MAX_SKEWED_CLASSES else x  # half the time, and accurate enough
-    product = single @ single
+    product = _product(x)
     free = [
         *((squares * x).sum(), (crossed * x).sum()),
         *(sums @ other for sums in (squares.sum(axis=0), squares.sum(axis=1), both) for other in (rows, columns)),
@@ -249,5 +308,32 @@ def _third_sums(matrix: Values) -> Values:
         # The sum of all values is 0, and so are the sums of ways with a pair that shares no class with the others.
         *[0.0] * 6,
     ]
-    sums: Values = _ways().from_free @ np.array(free, dtype=np.float64)
+    sums: Values = _ways(_THREE_PAIRS, are_ordered=True).from_free @ np.array(free, dtype=np.float64)
     return sums
+
+
+def _fourth_sums(x: Values) -> Values:
+    """Return the sums of products of four values of a centred symmetric matrix, one for each of the 23 ways."""
+    squares, product = x * x, _product(x)
+    rows, square_rows, triangles = x.sum(axis=1), squares.sum(axis=1), (product * x).sum(axis=1)
+    paths, total, crossed = x @ rows, square_rows.sum(), rows @ rows
+    free = [
+        *(
+            (squares * squares).sum(),
+            (squares * x).sum(axis=1) @ rows,
+            square_rows @ square_rows,
+            (squares * product).sum(),
+        ),
+        *(square_rows @ paths, rows @ squares @ rows, square_rows @ rows**2),
+        *((product * product).sum(dtype=np.float64), triangles @ rows, total**2),
+        *(paths @ paths, rows**2 @ paths, (rows**4).sum(), total * crossed, crossed**2),
+        *[0.0] * 8,  # as above
+    ]
+    sums: Values = _ways(_FOUR_PAIRS, are_ordered=False).from_free @ np.array(free, dtype=np.float64)
+    return sums
+
+
+def _product(x: Values) -> NDArray[np.floating[Any]]:
+    """Return the product of a matrix with itself; of a large one in float32, which takes half the time and is accurate enough."""
+    factor = x.astype(np.float32) if len(x) > MAX_SKEWED_CLASSES else x
+    return factor @ factor

@@ -1,4 +1,4 @@
-"""p-values: the third moment compared with all relabellings, tails with SciPy and with many relabellings."""
+"""p-values: the third and fourth moments compared with all relabellings, tails with SciPy and with many relabellings."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from scipy import stats
 from dsi_cli.metrics import p_values, permutation_null
 from dsi_cli.metrics.alignment import EXACT, alignments
 from dsi_cli.metrics.idm import idm
-from dsi_cli.metrics.p_values import RelabelledMatrix, deviation, p_value, skewness, upper_tail
+from dsi_cli.metrics.p_values import RelabelledMatrix, deviation, excess_kurtosis, p_value, skewness, upper_tail
 
 
 def symmetric(classes, seed, power=1):
@@ -42,6 +42,28 @@ def test_skewness_is_that_of_all_relabellings(classes, make):
     sums = sums_of(x, y, map(list, itertools.permutations(range(classes))))
     assert deviation(RelabelledMatrix(x), RelabelledMatrix(y)) == pytest.approx(sums.std())
     assert skewness(RelabelledMatrix(x), RelabelledMatrix(y)) == pytest.approx(stats.skew(sums), abs=1e-9)
+
+
+@pytest.mark.parametrize("make", [symmetric, asymmetric])
+def test_excess_kurtosis_is_that_of_all_relabellings(make):
+    x, y = make(8, 0), symmetric(8, 1)
+    orders = np.array(list(itertools.permutations(range(8))))
+    centred = permutation_null.centred_off_diagonal(x)
+    sums = (y[orders[:, :, None], orders[:, None, :]] * centred).sum(axis=(1, 2))
+    found = excess_kurtosis(RelabelledMatrix(x), RelabelledMatrix(y))
+    assert found == pytest.approx(stats.kurtosis(sums), abs=1e-9)
+
+
+def test_excess_kurtosis_of_two_asymmetric_matrices_is_none():
+    assert excess_kurtosis(RelabelledMatrix(asymmetric(9, 0)), RelabelledMatrix(asymmetric(9, 1))) is None
+
+
+@pytest.mark.parametrize("distribution", [stats.logistic(), stats.gumbel_r(), stats.exponnorm(1.0)])
+@pytest.mark.parametrize("z", [-2.0, -0.5, 0.5, 1.0, 2.0, 3.0])
+def test_tail_with_kurtosis_is_near_that_of_distributions_with_these_moments(distribution, z):
+    mean, variance, skew, kurtosis = distribution.stats("mvsk")
+    expected = distribution.sf(mean + z * variance**0.5)
+    assert upper_tail(z, float(skew), float(kurtosis)) == pytest.approx(expected, rel=0.13)
 
 
 @pytest.mark.parametrize("skew", [-0.8, -0.1, 1e-6, 0.05, 0.4, 1.5])
@@ -81,7 +103,7 @@ def test_above_512_classes_the_skewness_far_from_chance_is_neglected(monkeypatch
     monkeypatch.setattr(p_values, "MAX_SKEWED_CLASSES", 10)
     x, y = RelabelledMatrix(symmetric(40, 0)), RelabelledMatrix(symmetric(40, 1))
     assert p_value(x, y, 8.5) == stats.norm.sf(8.5)
-    assert p_value(x, y, 3.0) == pytest.approx(upper_tail(3.0, skewness(x, y)))
+    assert p_value(x, y, 3.0) == pytest.approx(upper_tail(3.0, skewness(x, y), excess_kurtosis(x, y)))
 
 
 @pytest.mark.parametrize(("kind", "classes"), [("symmetric", 24), ("symmetric", 12), ("asymmetric", 30)])
