@@ -3,8 +3,8 @@
 The statistic is ``S = sum_ij x_ij y_p(i)p(j)``. The normal approximation is wrong by a factor of two at z = 3, because S is
 skewed. The third moment of S over all relabellings is exact, also for asymmetric matrices. The p-value is the tail of a Pearson
 type III (shifted gamma) distribution with the same mean, deviation and skewness (Mielke, Berry and Brier 1981). If one of the
-matrices is symmetric, the fourth moment is exact, too. A saddlepoint approximation (Barndorff-Nielsen 1986) then gives the tail of a
-distribution with this fourth cumulant and all others of type III.
+matrices is symmetric, the fourth moment is exact, too. A saddlepoint approximation (Barndorff-Nielsen 1986) then gives the tail
+of a distribution with this fourth cumulant and all others of type III.
 
 If few classes have most of the spread of a matrix, such as a confusion matrix with mistakes in few columns, the kurtosis matters,
 too. Such matrices are relabelled at random, until 100 relabellings are at least as similar as the given labels (Besag and
@@ -143,8 +143,8 @@ def deviation(x: RelabelledMatrix, y: RelabelledMatrix) -> float:
 def p_value(x: RelabelledMatrix, y: RelabelledMatrix, z: float, seed: int = 0, *, may_draw: bool = True) -> float | None:
     """Return the share of relabellings with an S of at least that of the given labels.
 
-    It is exact for up to 7 classes; else right to a factor of about 1.2 down to 0.001, or 1.3 if neither matrix is symmetric. None if random relabellings are needed and
-    ``may_draw`` is False.
+    It is exact for up to 7 classes; else right to a factor of about 1.2 down to 0.001, or 1.3 if neither matrix is symmetric. None
+    if random relabellings are needed and ``may_draw`` is False.
 
     Parameters
     ----------
