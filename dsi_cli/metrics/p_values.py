@@ -283,7 +283,8 @@ def _kind(pairs: Sequence[str], are_ordered: bool) -> tuple[int, tuple[Any, ...]
     if not are_ordered:
         pairs = [*pairs, *(pair[::-1] for pair in pairs)]
     first, second = (Counter(pair[place] for pair in pairs) for place in (0, 1))
-    return len(set(pairs)), tuple(sorted((first[a], second[a], first[b], second[b]) for a, b in pairs))
+    uses = [tuple((first[letter], second[letter]) for letter in pair) for pair in pairs]
+    return len(set(pairs)), tuple(sorted(uses))
 
 
 def _partitions(letters: Sequence[str]) -> list[dict[str, str]]:
