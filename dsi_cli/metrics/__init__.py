@@ -11,7 +11,7 @@
 ``partial_mantel``    the correlation of two CSMs after a third one is regressed out.
 ``wsi``               the WSI: how similar the rows of the classifier are to each other.
 ``idm``               the IDM: how similar confused classes are, from confusion counts and a CSM.
-``hierarchy``         the severity of mistakes and the accuracy on superclasses.
+``hierarchy``         the severity of mistakes, the accuracy on superclasses, and hierarchical precision, recall and F1.
 ``phases``            surge, refinement and stabilisation of a training run, from one of its curves.
 ``split_half``        the reliability of a CCSM.
 ``typicality``        how typical correctly and wrongly classified samples are of their class.

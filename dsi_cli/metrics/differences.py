@@ -138,10 +138,7 @@ def alignment_difference(first: CsmPair, second: CsmPair, measure: str = "cosine
     if any(matrix.is_constant for matrix in matrices):
         return Difference(reason=CONSTANT)
     values, without = [], []
-    for x, y, reliability in (
-        (matrices[0], matrices[1], first.reliability),
-        (matrices[2], matrices[3], second.reliability),
-    ):
+    for reliability, x, y in ((first.reliability, *matrices[:2]), (second.reliability, *matrices[2:])):
         excess = MatrixPair(x, y, np.arange(len(kept))).alignments([measure], 0, 0, 0)[measure].excess
         assert excess is not None
         values.append(excess / reliability**0.5)
@@ -248,15 +245,11 @@ def holm(p_values: Sequence[float]) -> list[HolmStep]:
     """
     order = np.argsort(p_values, kind="stable")
     remaining = np.arange(len(p_values), 0, -1)
-    steps: dict[int, HolmStep] = {}
-    corrected, level = 0.0, LEVEL
-    for index, count in zip(order, remaining, strict=True):
-        # After the first comparison that is not rejected, no further one is, so that all of them share its level.
-        if corrected < 1 - LEVEL:
-            level = 1 - (1 - LEVEL) / int(count)
-        corrected = max(corrected, min(1.0, int(count) * p_values[index]))
-        steps[int(index)] = HolmStep(corrected, level)
-    return [steps[index] for index in range(len(p_values))]
+    corrected = np.minimum(np.maximum.accumulate(remaining * np.asarray(p_values)[order]), 1.0)
+    # After the first comparison that is not rejected, no further one is, so that all of them share its level.
+    first = np.searchsorted(corrected, 1 - LEVEL)
+    levels = 1 - (1 - LEVEL) / remaining[np.minimum(np.arange(len(order)), first)]
+    return [HolmStep(float(corrected[place]), float(levels[place])) for place in np.argsort(order)]
 
 
 def _require_one_size(csms: Sequence[Csm]) -> None:

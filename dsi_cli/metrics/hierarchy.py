@@ -1,9 +1,16 @@
-"""Metrics of mistakes on a class hierarchy: their severity, and the accuracy on superclasses.
+"""Metrics of predictions on a class hierarchy, each with its chance level **[ours]**.
 
-Both are the mean over samples of a matrix entry for truth and prediction. The chance level **[ours]** is that of random
-relabellings of the matrix's classes; its mean and deviation are exact. Correct predictions stay correct under a relabelling.
+Severity of mistakes and accuracy on superclasses are means over samples of a matrix entry for truth and prediction. Their chance
+level is that of random relabellings of the matrix's classes. Correct predictions stay correct under a relabelling. Classes without
+a sample and classes that the hierarchy lacks are left out, and so are samples whose truth or prediction is one.
 
-Classes without a sample and classes that the hierarchy lacks are left out, and so are the samples whose truth or prediction is one.
+Hierarchical precision, recall and F1 replace a class by the set of its node and all hypernyms of it, without the root (Kiritchenko
+et al. 2006; Silla and Freitas 2011, doi 10.1007/s10618-010-0175-9). `micro` sums the sizes of these sets over samples; `macro` is
+the mean over samples. Both are defined as in HiClass (Miranda et al. 2023). The chance level of these scores and of the accuracy at
+each level is that of predictions that are shuffled among the samples. The number of samples of each true and of each predicted
+class stays the same. The ``excess`` of an accuracy is then Cohen's kappa.
+
+Mean and deviation of both chance levels are exact.
 """
 
 from __future__ import annotations
@@ -23,22 +30,27 @@ Counts = NDArray[np.integer[Any]]
 MIN_CLASSES = 3
 MIN_DEVIATION = 1e-12
 """A smaller deviation is rounding and counts as 0."""
+NO_SAMPLE = "no sample"
+SET_SCORES = ("hierarchical_precision", "hierarchical_recall", "hierarchical_f1")
+AVERAGES = ("micro", "macro")
+HIERARCHY_METRICS = (*SET_SCORES, "path_accuracy", "level_accuracy")
+"""The values of the column ``metric`` in the curves table."""
 
 
 @dataclass(frozen=True)
 class HierarchyScore:
-    """The severity or the superclass accuracy, with chance level and confidence interval.
+    """One metric on a hierarchy, with chance level and confidence interval.
 
     A field is None if it does not exist; ``reason`` then explains why.
     """
 
     value: float | None = None
     null_mean: float | None = None
-    """The mean over random relabellings of the classes: the chance level."""
+    """The mean over relabellings of the classes, or over shuffles of the predictions: the chance level."""
     null_std: float | None = None
-    """The standard deviation over random relabellings."""
+    """The standard deviation over relabellings or shuffles."""
     z: float | None = None
-    """Standard deviations above chance; positive if mistakes are less severe than by chance."""
+    """Standard deviations above chance; positive if predictions are better than by chance."""
     excess: float | None = None
     """The value relative to chance: 0 at chance, 1 at the best possible value of the metric."""
     ceiling: float | None = None
@@ -78,20 +90,11 @@ def severity(counts: Counts, heights: NDArray[np.floating[Any]]) -> HierarchySco
     kept = np.flatnonzero(~np.isnan(np.diagonal(heights)) & (counts.sum(axis=1) > 0))
     wrong: Values = counts[np.ix_(kept, kept)].astype(np.float64)
     np.fill_diagonal(wrong, 0.0)
-    score = HierarchyScore(classes_used=len(kept), samples_used=int(wrong.sum()))
-    if len(kept) < MIN_CLASSES:
-        return replace(score, reason=_reason_too_few_classes(len(kept)))
-    if not wrong.any():
-        return replace(score, reason="no mistake")
-
     matrix: Values = np.asarray(heights, dtype=np.float64)[np.ix_(kept, kept)]
-    weight = wrong / wrong.sum()
-    mean = float(off_diagonal(matrix).mean())
-    value, std, half = _value_deviation_and_half_width(weight, wrong, matrix)
-    score = replace(score, value=value, null_mean=mean, null_std=std, low=value - half, high=value + half)
-    ceiling = float(weight.sum(axis=1) @ off_diagonal(matrix).min(axis=1))
-    score = replace(score, excess=1 - value / mean if mean > 0 else None, ceiling=ceiling)
-    return replace(score, z=(mean - value) / std) if std else replace(score, reason=NO_Z)
+    score = _relabelled_score(wrong, matrix, 0.0, "no mistake")
+    if score.value is None or not score.null_mean:
+        return score
+    return replace(score, excess=1 - score.value / score.null_mean)
 
 
 def superclass_accuracy(counts: Counts, superclasses: NDArray[np.integer[Any]]) -> HierarchyScore:
@@ -117,34 +120,122 @@ def superclass_accuracy(counts: Counts, superclasses: NDArray[np.integer[Any]]) 
     (1.0, 0.889)
     """
     kept = np.flatnonzero(counts.sum(axis=1) > 0)
-    used_counts: Values = counts[np.ix_(kept, kept)].astype(np.float64)
-    score = HierarchyScore(classes_used=len(kept), samples_used=int(used_counts.sum()))
-    if len(kept) < MIN_CLASSES:
-        return replace(score, reason=_reason_too_few_classes(len(kept)))
-    if not used_counts.any():
-        return replace(score, reason="no sample")
-
     matrix = (superclasses[kept, None] == superclasses[kept]).astype(np.float64)
-    weight = used_counts / used_counts.sum()
+    return _relabelled_score(counts[np.ix_(kept, kept)].astype(np.float64), matrix, 1.0, NO_SAMPLE)
+
+
+def _relabelled_score(counts: Values, matrix: Values, best: float, no_sample: str) -> HierarchyScore:
+    """Return the mean of a matrix over samples, with the chance level of random relabellings of its classes.
+
+    Parameters
+    ----------
+    counts : (C, C)
+    matrix : (C, C), with ``best`` on its diagonal.
+    best : the best value; 0 if lower values are better, else 1.
+    no_sample : the reason if all counts are 0.
+    """
+    score = HierarchyScore(classes_used=len(counts), samples_used=int(counts.sum()))
+    if len(counts) < MIN_CLASSES:
+        return replace(score, reason=f"{len(counts)} classes: a hierarchy needs {MIN_CLASSES} or more")
+    if not score.samples_used:
+        return replace(score, reason=no_sample)
+    weight = counts / counts.sum()
+    value = float((weight * matrix).sum())
+    # Correct predictions have the best value, also under a relabelling.
+    wrong, others = off_diagonal(weight).sum(axis=1), off_diagonal(matrix)
     error_rate = 1 - float(np.trace(weight))
-    mean = 1 - error_rate * (1 - float(off_diagonal(matrix).mean()))
-    value, std, half = _value_deviation_and_half_width(weight, used_counts, matrix)
-    wrong_share = weight.sum(axis=1) - np.diagonal(weight)
-    ceiling = 1 - error_rate + float(wrong_share @ off_diagonal(matrix).max(axis=1))
-    score = replace(score, value=value, null_mean=mean, null_std=std, ceiling=ceiling, low=value - half, high=value + half)
-    if error_rate == 0.0:
-        return replace(score, reason=ALWAYS_RIGHT)
-    if not std:
-        return replace(score, reason=NO_Z)
-    return replace(score, z=(value - mean) / std, excess=(value - mean) / (1 - mean))
-
-
-def _value_deviation_and_half_width(weight: Values, counts: Values, matrix: Values) -> tuple[float, float, float]:
-    """Return the mean of a matrix over samples, the deviation of its chance level and half the width of its interval."""
+    mean = best - error_rate * (best - float(others.mean()))
+    nearest = others.max(axis=1) if best else others.min(axis=1)
+    ceiling = best * (1 - error_rate) + float(wrong @ nearest)
     std = p_values.deviation(RelabelledMatrix(weight), RelabelledMatrix(matrix))
     half = NORMAL_95 * pooled_error(counts, matrix)
-    return float((weight * matrix).sum()), std if std > MIN_DEVIATION else 0.0, half
+    score = replace(score, value=value, null_mean=mean, null_std=0.0, ceiling=ceiling, low=value - half, high=value + half)
+    if error_rate == 0.0:
+        return replace(score, reason=ALWAYS_RIGHT)
+    if std <= MIN_DEVIATION:
+        return replace(score, reason=NO_Z)
+    z = (value - mean) / std
+    return replace(score, null_std=std, z=z if best else -z, excess=(value - mean) / (best - mean))
 
 
-def _reason_too_few_classes(classes: int) -> str:
-    return f"{classes} classes: a hierarchy needs {MIN_CLASSES} or more"
+def set_scores(counts: Counts, common: NDArray[Any]) -> dict[tuple[str, str], HierarchyScore]:
+    """Return the hierarchical precision, recall and F1, each in [0, 1], by metric and average.
+
+    Parameters
+    ----------
+    counts : (C, C) int
+        Rows are the truth, columns the prediction.
+    common : (C, C) int
+        The number of nodes that the sets of two classes share; the size of each set is on the diagonal and 1 or more.
+
+    Examples
+    --------
+    >>> near, common = np.array([[5, 1, 0], [1, 5, 0], [0, 0, 6]]), np.array([[2, 1, 0], [1, 2, 0], [0, 0, 2]])
+    >>> score = set_scores(near, common)["hierarchical_f1", "micro"]
+    >>> round(score.value, 3), round(score.null_mean, 3)
+    (0.944, 0.444)
+    """
+    size = np.diagonal(common).astype(np.float64)
+    shared: Values = common.astype(np.float64)
+    predicted, true = np.broadcast_to(size, shared.shape), np.broadcast_to(size[:, None], shared.shape)
+    scores = {}
+    for metric, divisor in zip(SET_SCORES, (predicted, true, (true + predicted) / 2), strict=True):
+        scores[metric, "micro"] = _shuffled_score(counts, shared, divisor)
+        scores[metric, "macro"] = _shuffled_score(counts, shared / divisor, np.ones_like(shared))
+    return scores
+
+
+def level_accuracies(counts: Counts, paths: NDArray[np.integer[Any]]) -> list[HierarchyScore]:
+    """Return the share of samples whose prediction has the node of the truth, at each level from the top.
+
+    Parameters
+    ----------
+    counts : (C, C) int
+        Rows are the truth, columns the prediction.
+    paths : (C, L) int
+        The node of each class at each level. A class that ends above a level stands for itself there.
+
+    Examples
+    --------
+    >>> near = np.array([[5, 1, 0], [1, 5, 0], [0, 0, 6]])
+    >>> [round(score.value, 3) for score in level_accuracies(near, np.array([[0, 2], [0, 3], [1, 4]]))]
+    [1.0, 0.889]
+    """
+    scores, present = [], int((counts.sum(axis=1) > 0).sum())
+    rows, columns = np.nonzero(counts)
+    for nodes in paths.T:
+        # Classes of one node count as one class.
+        names, group = np.unique(nodes, return_inverse=True)
+        merged = np.zeros((len(names), len(names)), dtype=np.int64)
+        np.add.at(merged, (group[rows], group[columns]), counts[rows, columns])
+        score = _shuffled_score(merged, np.eye(len(names)), np.ones(merged.shape))
+        scores.append(replace(score, classes_used=present))
+    return scores
+
+
+def _shuffled_score(counts: Counts, matrix: Values, divisor: Values) -> HierarchyScore:
+    """Return the sum of a matrix over samples divided by that of a divisor, which depends on the margins of the counts alone."""
+    total = float(counts.sum())
+    score = HierarchyScore(classes_used=int((counts.sum(axis=1) > 0).sum()), samples_used=int(total))
+    if not total:
+        return replace(score, reason=NO_SAMPLE)
+    cells = np.nonzero(counts)
+    number, entries, divisors = counts[cells].astype(np.float64), matrix[cells], divisor[cells]
+    mean_divisor = float(number @ divisors / total)
+    value = float(number @ entries / total) / mean_divisor
+    error = float(np.sqrt(number @ (entries - value * divisors) ** 2)) / total / mean_divisor
+
+    # The variance of a sum over shuffled samples follows from the matrix without its row and column means.
+    true, predicted = counts.sum(axis=1) / total, counts.sum(axis=0) / total
+    row_mean, column_mean = matrix @ predicted, true @ matrix
+    mean = float(true @ row_mean)
+    squares = float(true @ (matrix**2 @ predicted) - true @ row_mean**2 - column_mean**2 @ predicted + mean**2)
+    std = float(np.sqrt(max(squares, 0.0) / (total - 1))) / mean_divisor if total > 1 else 0.0
+    null_mean = mean / mean_divisor
+    low, high = value - NORMAL_95 * error, value + NORMAL_95 * error
+    score = replace(score, value=value, null_mean=null_mean, null_std=std, low=low, high=high)
+    if std <= MIN_DEVIATION:
+        return replace(
+            score, null_std=0.0, reason="every shuffle of the predictions gives the same value, so there is no z"
+        )
+    return replace(score, z=(value - null_mean) / std, excess=(value - null_mean) / (1 - null_mean))

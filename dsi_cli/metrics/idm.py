@@ -61,12 +61,10 @@ class IdmResult:
 
 
 class ChanceLevel(NamedTuple):
-    """The chance level of the mean rank of mistakes."""
+    """The chance level of the mean rank of mistakes: its deviation over all relabellings, and the p-value of a z."""
 
     std: float
-    """The standard deviation over all relabellings."""
     p_value: Callable[[float], float | None]
-    """The function from the number of standard deviations above chance to the p-value."""
 
 
 @dataclass(frozen=True)
@@ -88,17 +86,6 @@ class ConfusedPairs:
     def classes(self) -> int:
         """The number of classes."""
         return len(self.nearest)
-
-    @property
-    def right(self) -> NDArray[np.bool_]:
-        """The pairs ``(P,)`` whose prediction is correct."""
-        return np.equal(self.row, self.column, dtype=bool)
-
-    def dense(self, values: Values) -> Values:
-        """Return a matrix ``(C, C)`` with one value for each pair, and 0 elsewhere."""
-        matrix = np.zeros((self.classes, self.classes))
-        matrix[self.row, self.column] = values
-        return matrix
 
 
 def idm(
@@ -162,7 +149,9 @@ def idm_of_prepared(
     pairs = ConfusedPairs(row, column, counts[row, column].astype(np.float64), rank[row, column], nearest)
 
     def chance_level(weight: Values) -> ChanceLevel:
-        mistakes, ranks = RelabelledMatrix(pairs.dense(weight)), matrix.relabelled_row_ranks
+        dense = np.zeros_like(rank)
+        dense[row, column] = weight
+        mistakes, ranks = RelabelledMatrix(dense), matrix.relabelled_row_ranks
         return ChanceLevel(
             p_values.deviation(mistakes, ranks),
             lambda z: p_values.p_value(mistakes, ranks, z, seed, may_draw=may_draw),
@@ -190,32 +179,25 @@ def idm_variants(pairs: ConfusedPairs, chance_level: Callable[[Values], ChanceLe
     ``chance_level`` is a function of the weights of the pairs, which are 0 for correct predictions and sum to 1.
     """
     samples = np.bincount(pairs.row, weights=pairs.count, minlength=pairs.classes)
-    wrong = np.where(pairs.right, 0.0, pairs.count)
-    macro = pairs.count / samples[pairs.row] / np.count_nonzero(samples)
-    errors = {
-        "all": pooled_error(pairs.count, pairs.rank),
-        "errors": pooled_error(wrong, pairs.rank) if wrong.any() else 0.0,
-        "macro": _stratified_error(pairs),
-    }
-    results = {"errors": IdmResult("errors", reason="no mistake")}
-    known: dict[str, ChanceLevel] = {}
-    for variant, weight in (("errors", wrong), ("all", pairs.count), ("macro", macro)):
-        if not weight.any():
-            continue
-        wrong_weight = np.where(pairs.right, 0.0, weight)
-        if wrong_weight.any() and variant != "all":
-            known[variant] = chance_level(wrong_weight / wrong_weight.sum())
-        # The mistakes are the same for all samples and for errors alone, and so is the chance level of their mean rank.
-        level = known.get("errors" if variant == "all" else variant)
-        results[variant] = _variant(variant, weight / weight.sum(), pairs, level, errors[variant])
-    if results["all"].z is not None:
-        results["all"] = replace(results["all"], p_value=results["errors"].p_value)
-    number = {"errors": int(wrong.sum())}
+    present = samples > 0
+    share = pairs.count / samples[pairs.row]
+    macro = share / present.sum()
+    wrong, macro_wrong = (np.where(pairs.row == pairs.column, 0.0, weight) for weight in (pairs.count, macro))
+    errors, of_all, of_macro = IdmResult("errors", classes_used=pairs.classes, reason="no mistake"), None, None
+    if wrong.any():
+        of_errors = chance_level(wrong / wrong.sum())
+        errors = _variant("errors", wrong, pairs, of_errors, pooled_error(wrong, pairs.rank))
+        # The mistakes among all samples are the same, and so are z and the p-value.
+        of_all = ChanceLevel(of_errors.std, lambda _: errors.p_value)
+        of_macro = chance_level(macro_wrong / macro_wrong.sum())
+    # The variance of the mean over classes of their mean ranks is the sum of the classes' variances.
+    means = np.bincount(pairs.row, weights=share * pairs.rank, minlength=pairs.classes)
+    spread = np.bincount(pairs.row, weights=share * np.square(pairs.rank - means[pairs.row]), minlength=pairs.classes)
+    macro_error = float(np.sqrt((spread[present] / samples[present]).sum()) / present.sum())
     return {
-        variant: replace(
-            results[variant], classes_used=pairs.classes, samples_used=number.get(variant, int(pairs.count.sum()))
-        )
-        for variant in VARIANTS
+        "all": _variant("all", pairs.count, pairs, of_all, pooled_error(pairs.count, pairs.rank)),
+        "errors": errors,
+        "macro": replace(_variant("macro", macro, pairs, of_macro, macro_error), samples_used=int(pairs.count.sum())),
     }
 
 
@@ -224,13 +206,16 @@ def _variant(variant: str, weight: Values, pairs: ConfusedPairs, level: ChanceLe
 
     ``level`` is the chance level of the mean rank of mistakes, or None without mistakes; ``error`` is that of the mean rank.
     """
+    samples, weight = int(weight.sum()), weight / weight.sum()
     scale = pairs.classes - 1
+    is_right = pairs.row == pairs.column
     value = 1 - float(weight @ pairs.rank) / scale
-    error_rate = 1 - float(weight[pairs.right].sum())
+    error_rate = 1 - float(weight[is_right].sum())
     chance = 1 - error_rate * (pairs.classes / 2) / scale
-    ceiling = 1 - float(np.where(pairs.right, 0.0, weight) @ pairs.nearest[pairs.row]) / scale
+    ceiling = 1 - float(np.where(is_right, 0.0, weight) @ pairs.nearest[pairs.row]) / scale
     half = NORMAL_95 * error / scale
     result = IdmResult(variant, value, chance, 0.0, ceiling=ceiling, low=value - half, high=value + half)
+    result = replace(result, classes_used=pairs.classes, samples_used=samples)
     if level is None:
         return replace(result, reason=ALWAYS_RIGHT)
     std = level.std * error_rate / scale
@@ -238,7 +223,7 @@ def _variant(variant: str, weight: Values, pairs: ConfusedPairs, level: ChanceLe
     if std <= 0:
         return replace(result, reason=NO_Z)
     z = (value - chance) / std
-    return replace(result, z=z, p_value=None if variant == "all" else level.p_value(z))
+    return replace(result, z=z, p_value=level.p_value(z))
 
 
 def pooled_error(counts: Values, rank: Values) -> float:
@@ -246,13 +231,3 @@ def pooled_error(counts: Values, rank: Values) -> float:
     total = counts.sum()
     mean = (counts * rank).sum() / total
     return float(np.sqrt((counts * (rank - mean) ** 2).sum()) / total)
-
-
-def _stratified_error(pairs: ConfusedPairs) -> float:
-    """Return the standard error of the mean over classes of their mean ranks."""
-    samples = np.bincount(pairs.row, weights=pairs.count, minlength=pairs.classes)
-    share = pairs.count / samples[pairs.row]
-    means = np.bincount(pairs.row, weights=share * pairs.rank, minlength=pairs.classes)
-    spread = np.bincount(pairs.row, weights=share * np.square(pairs.rank - means[pairs.row]), minlength=pairs.classes)
-    present = samples > 0
-    return float(np.sqrt((spread[present] / samples[present]).sum()) / present.sum())

@@ -14,8 +14,6 @@ no interval: they depend on the largest value, too, and no interval had the nomi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from dsi_cli.metrics.measures import Values
@@ -31,30 +29,6 @@ ROUNDING = 1e-12
 """A correlation that is nearer to 1 is 1."""
 LEVEL = 0.95
 """The confidence level."""
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """Sums ``(C,)`` over all ordered pairs of different classes, with each class left out in turn."""
-
-    pairs: int
-    x: Values
-    y: Values
-    xx: Values
-    yy: Values
-    xy: Values
-
-    def shifted(self, a: Values, b: Values) -> _Sums:
-        """Return the sums of ``x - a`` and ``y - b``; ``a`` and ``b`` have one value for each class that is left out."""
-        n = self.pairs
-        return _Sums(
-            n,
-            self.x - n * a,
-            self.y - n * b,
-            self.xx - 2 * a * self.x + n * a * a,
-            self.yy - 2 * b * self.y + n * b * b,
-            self.xy - a * self.y - b * self.x + n * a * b,
-        )
 
 
 def standard_error(without: Values) -> float | None:
@@ -111,39 +85,28 @@ def excess_without(a: PreparedMatrix, b: PreparedMatrix, measure: str) -> Values
 
     It is NaN if a matrix without the class is constant.
     """
+    if measure == "spearman":
+        x_square, y_square, x_sums, y_sums = a.rank_square, b.rank_square, a.rank_sums, b.rank_sums
+    else:
+        x_square, y_square, x_sums, y_sums = a.scaled_square, b.scaled_square, a.value_sums, b.value_sums
+    n = (a.classes - 1) * (a.classes - 2)
+    products = x_square * y_square
+    class_sums = (*x_sums, *y_sums, products.sum(axis=0) + products.sum(axis=1))
+    # Each pair belongs to two classes, so half the sum over classes is the sum over pairs.
+    x, xx, y, yy, xy = (sums.sum() / 2 - sums for sums in class_sums)
     with np.errstate(divide="ignore", invalid="ignore"):
         if measure == "cosine":
-            sums = _sums(a.scaled_square, b.scaled_square, a.value_sums, b.value_sums)
-            return _cosine_excess(sums.shifted(a.least_without, b.least_without))
-        if measure == "pearson":
-            return _pearson(_sums(a.scaled_square, b.scaled_square, a.value_sums, b.value_sums))
-        return _pearson(_sums(a.rank_square, b.rank_square, a.rank_sums, b.rank_sums))
-
-
-def _sums(x: Values, y: Values, x_sums: tuple[Values, Values], y_sums: tuple[Values, Values]) -> _Sums:
-    """Return the sums without each class; ``x_sums`` and ``y_sums`` are the sums of values and of squares by class."""
-    classes = len(x)
-    product = x * y
-    class_sums = (x_sums[0], y_sums[0], x_sums[1], y_sums[1], product.sum(axis=0) + product.sum(axis=1))
-    # Each pair belongs to two classes, so half the sum over classes is the sum over pairs.
-    return _Sums((classes - 1) * (classes - 2), *(sums.sum() / 2 - sums for sums in class_sums))
-
-
-def _pearson(sums: _Sums) -> Values:
-    n = sums.pairs
-    x_spread, y_spread = _spread(sums.xx, sums.x, n), _spread(sums.yy, sums.y, n)
-    return np.clip((sums.xy - sums.x * sums.y / n) / np.sqrt(x_spread * y_spread), -1.0, 1.0)
-
-
-def _cosine_excess(sums: _Sums) -> Values:
-    n = sums.pairs
-    lengths = np.sqrt(sums.xx * sums.yy)
-    chance = sums.x * sums.y / (n * lengths)
-    both_vary = np.isfinite(_spread(sums.xx, sums.x, n) * _spread(sums.yy, sums.y, n))
-    return np.where(both_vary, (sums.xy / lengths - chance) / (1 - chance), np.nan)
-
-
-def _spread(squares: Values, values: Values, count: int) -> Values:
-    """Return the sums of squares about the mean, or NaN for sums that are only rounding."""
-    spread = squares - values * values / count
-    return np.where(spread > 1e-12 * squares, spread, np.nan)
+            # Without a class of a smallest pair, the values are scaled with another minimum.
+            p, q = a.least_without, b.least_without
+            xy = xy - p * y - q * x + n * p * q
+            x, xx, y, yy = x - n * p, xx - 2 * p * x + n * p * p, y - n * q, yy - 2 * q * y + n * q * q
+        # A spread that is only rounding belongs to a constant matrix.
+        x_spread, y_spread = xx - x * x / n, yy - y * y / n
+        x_spread[x_spread <= 1e-12 * xx] = np.nan
+        y_spread[y_spread <= 1e-12 * yy] = np.nan
+        if measure == "cosine":
+            lengths = np.sqrt(xx * yy)
+            chance = x * y / (n * lengths)
+            return np.where(np.isfinite(x_spread * y_spread), (xy / lengths - chance) / (1 - chance), np.nan)
+        correlation: Values = np.clip((xy - x * y / n) / np.sqrt(x_spread * y_spread), -1.0, 1.0)
+        return correlation

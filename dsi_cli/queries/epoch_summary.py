@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_cli.metrics import MEASURES
-from dsi_cli.metrics.hierarchical_scores import HIERARCHY_METRICS
+from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
 from dsi_cli.queries.findings import MIN_Z, PHASE_NAMES, WIDE_CHANCE, Row, is_agreement, network_matrix, table_rows
 from dsi_cli.store import layout, parquet

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import count, listed
-from dsi_cli.metrics.hierarchical_scores import HIERARCHY_METRICS
+from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.queries.findings import RunFindings, Trend, headline, percent, run_findings
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.store import layout, parquet

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import norm
 from sklearn.metrics import cohen_kappa_score
 
-from dsi_cli.metrics.hierarchical_scores import level_accuracies, set_scores
+from dsi_cli.metrics.hierarchy import level_accuracies, set_scores
 
 pytestmark = pytest.mark.filterwarnings("ignore:F-score is ill-defined")
 

@@ -26,12 +26,11 @@ from dsi_cli.analysis.semantics.prepared import (
 from dsi_cli.analysis.tables.class_alignment import NetworkPair, class_alignment_tables
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES, TrainingLog
-from dsi_cli.metrics import WSI_QUANTILE, alignment, hierarchical_scores, hierarchy, jackknife, partial_mantel, wsi
+from dsi_cli.metrics import WSI_QUANTILE, alignment, hierarchy, jackknife, partial_mantel, wsi
 from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.blockwise import BlockWalk, alignments_in_blocks, block_statistics, idm_in_blocks
 from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference
-from dsi_cli.metrics.hierarchical_scores import AVERAGES, SET_SCORES
-from dsi_cli.metrics.hierarchy import HierarchyScore
+from dsi_cli.metrics.hierarchy import AVERAGES, SET_SCORES, HierarchyScore
 from dsi_cli.metrics.idm import VARIANTS, IdmResult, idm_of_prepared, reason_no_idm
 from dsi_cli.metrics.idm import empty_result as no_idm
 from dsi_cli.metrics.measures import Values
@@ -409,8 +408,8 @@ def _hierarchy_rows(evaluation: EvaluationResult, context: EpochContext) -> list
         severity = hierarchy.severity(counts, labels.hierarchy.heights)
         known = list(labels.hierarchy.nodes)
         used = counts[np.ix_(known, known)]
-        scores = hierarchical_scores.set_scores(used, labels.hierarchy.common_hypernyms)
-        levels = hierarchical_scores.level_accuracies(used, labels.hierarchy.paths)
+        scores = hierarchy.set_scores(used, labels.hierarchy.common_hypernyms)
+        levels = hierarchy.level_accuracies(used, labels.hierarchy.paths)
         scores |= {("level_accuracy", str(level)): score for level, score in enumerate(levels, start=1)}
         scores["path_accuracy", ""] = levels[-1]
     accuracy = HierarchyScore(reason=labels.reason_no_superclasses())

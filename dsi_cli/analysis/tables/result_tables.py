@@ -24,7 +24,7 @@ from dsi_cli.analysis.tables.class_alignment import agreement_without_each
 from dsi_cli.analysis.tables.epoch_table import EpochTable, epoch_key
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.metrics.hierarchical_scores import HIERARCHY_METRICS
+from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.store import layout, schema
 from dsi_cli.store.schema import NETWORK_MATRICES, Table
 
