@@ -54,12 +54,14 @@ def parse_numbers(cells: Sequence[str]) -> list[int] | None:
     return [int(match[1]) for match in matches] if len(matches) == len(cells) else None
 
 
-def first_number(numbers: Sequence[int]) -> int | None:
-    """Return the first number, 0 or 1, of a permutation of 0 to C - 1 or 1 to C; None if the numbers are neither.
+def first_number(numbers: Sequence[int] | None) -> int | None:
+    """Return the first number, 0 or 1, of a permutation of 0 to C - 1 or 1 to C; None if the numbers are neither, or None.
 
     >>> first_number([2, 0, 1]), first_number([3, 1, 2]), first_number([0, 2]), first_number([1, 1])
     (0, 1, None, None)
     """
+    if numbers is None:
+        return None
     first = min(numbers, default=0)
     if first in (0, 1) and sorted(numbers) == list(range(first, first + len(numbers))):
         return first

@@ -73,8 +73,7 @@ def read_lines(text: str) -> IndexedNames:
 
 def _split_numbers_and_ids(names: Sequence[str]) -> IndexedNames:
     """Return names in the order of the numbers before or after them, if any, and the ids before them."""
-    numbered = numbering.split_numbers(names)
-    first = 0
+    numbered, first = numbering.split_numbers(names), 0
     if numbered is not None:
         first = min(numbered.numbers)
         names = [numbered.names[index] for index in numbered.order]
@@ -191,27 +190,18 @@ def read_table(text: str) -> IndexedNames:
     columns, lines = _read_columns(text)
     names = _name_column(columns, lines)
     ids = zip(*(column.cells for column in _id_columns(columns)), strict=True)
-    wnids = [next((cell for cell in cells if cell), None) for cells in ids]
-    wnids = wnids if any(wnids) else []
-    superclasses: list[str] = []
-    for column in columns:
-        if column.name in SUPERCLASS_COLUMNS and column is not names:
-            superclasses = column.cells
-            break
+    wnids = [next(filter(None, cells), "") for cells in ids]
+    superclass_columns = [column for column in columns if column.name in SUPERCLASS_COLUMNS and column is not names]
+    superclasses = superclass_columns[0].cells if superclass_columns else []
     order = _class_numbers(columns, names)
-    if order is None:
+    if order is not None:
+        wnids, superclasses = (sort_by_index(order, cells) if any(cells) else [] for cells in (wnids, superclasses))
+        result = IndexedNames(tuple(sort_by_index(order, names.cells)), None, min(order))
+    else:
         result = _split_numbers_and_ids(names.cells)
-        if result.names == tuple(names.cells):
-            return result._replace(wnids=tuple(wnids) if wnids else result.wnids, superclasses=_none_if_empty(superclasses))
-        if wnids or superclasses:
+        if result.names != tuple(names.cells) and (any(wnids) or superclasses):
             raise ValueError("found numbers within the names; write them into a column 'index'")
-        return result
-    return IndexedNames(
-        tuple(sort_by_index(order, names.cells)),
-        tuple(sort_by_index(order, wnids)) if wnids else None,
-        min(order),
-        _none_if_empty(sort_by_index(order, superclasses) if superclasses else []),
-    )
+    return result._replace(wnids=_none_if_empty(wnids) or result.wnids, superclasses=_none_if_empty(superclasses))
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +215,7 @@ class _Column:
     @property
     def is_order(self) -> bool:
         """True if the numbers define an order of the classes."""
-        return self.numbers is not None and numbering.first_number(self.numbers) is not None
+        return numbering.first_number(self.numbers) is not None
 
 
 def _none_if_empty(cells: Sequence[str]) -> tuple[str | None, ...] | None:
@@ -236,17 +226,18 @@ def _read_columns(text: str) -> tuple[list[_Column], list[int]]:
     """Return the columns of a table, and the line number of each row."""
     rows = _read_rows(text)
     header = [_standard_column(cell) for cell in rows[0][1]]
+    width = len(header)
     if _ID.fullmatch(header[0]):
-        header = [*["wnid", "name"][: len(header)], *[""] * (len(header) - 2)]
-    elif _has_no_header(rows):
-        header = [""] * len(header)
+        header = [*["wnid", "name"][:width], *[""] * (width - 2)]
+    elif width > 1 and all(len(row) == width for _, row in rows) and _KNOWN.isdisjoint(header) and _has_order(rows):
+        header = [""] * width
     else:
         rows = rows[1:]
     if not rows:
         raise ValueError("found a header and no rows")
-    known = Counter(name for name in header if name in _KNOWN)
-    if known and known.most_common(1)[0][1] > 1:
-        raise ValueError(f"found the column {known.most_common(1)[0][0]!a} twice; rename one of the two")
+    repeated = [name for name, number in Counter(header).items() if name in _KNOWN and number > 1]
+    if repeated:
+        raise ValueError(f"found the column {repeated[0]!a} twice; rename one of the two")
     columns = []
     for index, name in enumerate(header):
         short = next(((line, row) for line, row in rows if index >= len(row)), None)
@@ -268,13 +259,10 @@ def _standard_column(cell: str) -> str:
     return _BY_LETTERS.get(re.sub(r"[\s_.-]+", "", cell.lower()), cell.lower())
 
 
-def _has_no_header(rows: list[tuple[int, list[str]]]) -> bool:
-    """Return True if the first line of a table is a class, because a column of class numbers includes the first line."""
-    width = len(rows[0][1])
-    if width < 2 or any(len(row) != width for _, row in rows) or set(map(_standard_column, rows[0][1])) & _KNOWN:
-        return False
-    columns = [numbering.parse_numbers([row[index] for _, row in rows]) for index in range(width)]
-    return any(numbers is not None and numbering.first_number(numbers) is not None for numbers in columns)
+def _has_order(rows: list[tuple[int, list[str]]]) -> bool:
+    """Return whether a column numbers the rows with the first line, which is then a class and no header."""
+    columns = zip(*(row for _, row in rows), strict=True)
+    return any(numbering.first_number(numbering.parse_numbers(column)) is not None for column in columns)
 
 
 def _read_rows(text: str) -> list[tuple[int, list[str]]]:
@@ -315,12 +303,11 @@ def _name_column(columns: Sequence[_Column], lines: Sequence[int]) -> _Column:
     """
     ids = _id_columns(columns)
     by_name = [column for name in NAME_COLUMNS for column in columns if column.name == name]
+    candidates = [column for column in by_name if column.numbers is None]
     texts = [column for column in columns if column.numbers is None and column not in ids]
-    if len(texts) > 1 or not any(column.is_order for column in columns):
-        texts = []
-    distinct_texts = [column for column in texts if len(set(column.cells)) == len(column.cells)]
-    named_texts = [column for column in by_name if column.numbers is None]
-    candidates = [*named_texts, *distinct_texts, *ids, *by_name]
+    if len(texts) == 1 and any(column.is_order for column in columns):
+        candidates += [column for column in texts if len(set(column.cells)) == len(column.cells)]
+    candidates += [*ids, *by_name]
     if candidates:
         names = candidates[0]
         if "" in names.cells:
@@ -342,19 +329,11 @@ def _class_numbers(columns: Sequence[_Column], names: _Column) -> list[int] | No
     ]
     known += [column for column in others if column.name in NAME_COLUMNS and column.numbers is not None]
     orders = [column for column in known or others if column.is_order]
-    if not orders and not known:
-        return None
-    if not orders:
+    if not orders and known:
         column = known[0]
         if column.numbers is None:
             raise ValueError(f"found the column {column.name!a} of class numbers with values that are no whole numbers")
         raise ValueError(f"{numbering.reason_no_order(column.numbers)} in the column {column.name!a}")
-    _require_one_order(orders, names)
-    return orders[0].numbers
-
-
-def _require_one_order(orders: Sequence[_Column], names: _Column) -> None:
-    """Raise `ValueError` if several columns number the classes in different orders."""
     numberings = [numbering.Numbering(tuple(column.numbers or ()), tuple(names.cells)) for column in orders]
     for column, numbered in zip(orders, numberings, strict=True):
         if numbered.order != numberings[0].order:
@@ -363,3 +342,4 @@ def _require_one_order(orders: Sequence[_Column], names: _Column) -> None:
                 f"found two orders of the classes: {first} by the column {orders[0].name!a} or {other} by the column "
                 f"{column.name!a}; delete one of the two columns"
             )
+    return orders[0].numbers if orders else None

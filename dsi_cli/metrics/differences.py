@@ -138,7 +138,7 @@ def alignment_difference(first: CsmPair, second: CsmPair, measure: str = "cosine
     if any(matrix.is_constant for matrix in matrices):
         return Difference(reason=CONSTANT)
     values, without = [], []
-    for reliability, x, y in ((first.reliability, *matrices[:2]), (second.reliability, *matrices[2:])):
+    for x, y, reliability in zip(matrices[::2], matrices[1::2], (first.reliability, second.reliability), strict=True):
         excess = MatrixPair(x, y, np.arange(len(kept))).alignments([measure], 0, 0, 0)[measure].excess
         assert excess is not None
         values.append(excess / reliability**0.5)
