@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
-from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
+from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject, dtype_of
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.checkpoints.trainers import as_dict, plain_data
 from dsi_cli.errors import PendingError, UnreadableError
 
 MAX_PICKLE_BYTES = 2 << 30
-_TEXT = re.compile(r"U(\d{1,6})")
 _CHARACTER_BYTES = 4
 """The size of a character in NumPy's arrays of text."""
 
@@ -71,15 +70,13 @@ def _texts(array: PickledObject) -> list[Any] | None:
     if isinstance(data, list):  # an array of Python objects
         return data
     # The data type is U and the number of characters.
-    if not isinstance(dtype, PickledObject) or not isinstance(dtype.args, tuple) or not dtype.args:
-        return None
-    code = _TEXT.fullmatch(dtype.args[0]) if isinstance(dtype.args[0], str) else None
+    code, is_big_endian = dtype_of(dtype)
+    match = re.fullmatch(r"U([1-9]\d{0,5})", code)
     is_vector = isinstance(shape, tuple) and len(shape) == 1
-    if code is None or not is_vector or not isinstance(data, bytes | memoryview) or not int(code[1]):
+    if match is None or not is_vector or not isinstance(data, bytes | memoryview):
         return None
-    is_big_endian = isinstance(dtype.state, tuple) and dtype.state[1:2] == (">",)
     encoding = "utf-32-be" if is_big_endian else "utf-32-le"
-    size, raw = _CHARACTER_BYTES * int(code[1]), bytes(data)
+    size, raw = _CHARACTER_BYTES * int(match[1]), bytes(data)
     try:
         cells = [raw[start : start + size].decode(encoding) for start in range(0, len(raw), size)]
     except UnicodeDecodeError:

@@ -61,14 +61,10 @@ def read_pickle(
 
     Parameters
     ----------
-    data : bytes
-        The pickle; further bytes may follow it.
-    start : int
-        The offset of the pickle.
-    persistent_load : callable, optional
-        A function that returns the object for a persistent id (inert data). Without it, a pickle with such ids is refused.
-    is_nested : bool
-        Whether the pickle is stored inside another one. No further pickle inside it is read.
+    data : the pickle; further bytes may follow it.
+    start : the offset of the pickle.
+    persistent_load : returns the object for a persistent id (inert data). Without it, a pickle with such ids is refused.
+    is_nested : whether the pickle is stored inside another one. No further pickle inside it is read.
 
     >>> read_pickle(b"cos\nsystem\n(X\x02\x00\x00\x00lstR.")[0].callee
     PickledGlobal(module='os', name='system')
@@ -145,22 +141,14 @@ class _Machine:
             message = f"the pickle would take more than {MEMORY_BUDGET_BYTES // 1_000_000} MB of memory"
             raise UnreadableError(message, code="pickle-too-large")
 
-    def take(self, size: int) -> bytes:
-        end = self.position + size
-        if size < 0 or end > len(self.data):
-            self.position = len(self.data)
-            raise ExhaustedError("the pickle breaks off inside a value")
-        taken = self.data[self.position : end]
-        self.position = end
-        return taken
-
     def view(self, size: int) -> memoryview:
-        """Return a view of the pickle's bytes, which takes no memory."""
+        """Return a view of the pickle's next bytes, which takes no memory."""
+        begin = self.position
         self.position += size
         if self.position > len(self.data):
             self.position = len(self.data)
             raise ExhaustedError("the pickle breaks off inside a value")
-        return memoryview(self.data)[self.position - size : self.position]
+        return memoryview(self.data)[begin : self.position]
 
     def number(self, layout: struct.Struct) -> Any:
         value = layout.unpack_from(self.data, self.position)[0]
@@ -177,6 +165,14 @@ class _Machine:
         taken = self.data[self.position : end]
         self.position = end + 1
         return taken
+
+    def global_in_lines(self) -> PickledGlobal:
+        module, name = self.line(), self.line()
+        return PickledGlobal(module.decode("utf-8"), name.decode("utf-8"))
+
+    def mark(self) -> None:
+        self.marks.append(self.stack)
+        self.stack = []
 
     def pop_mark(self) -> list[Any]:
         items = self.stack
@@ -202,13 +198,9 @@ def _unknown(m: _Machine) -> None:
     )
 
 
-def _proto(m: _Machine) -> None:
+def _protocol(m: _Machine) -> None:
     if m.number(_U1) > 5:
         raise UnreadableError("a pickle of an unknown protocol", code="unknown-protocol")
-
-
-def _constant(value: Any) -> _Handler:
-    return lambda m: m.stack.append(value)
 
 
 def _numeral(layout: struct.Struct) -> _Handler:
@@ -227,17 +219,20 @@ def _text_integer(m: _Machine) -> None:
 
 
 def _integer(text: bytes) -> int:
-    if len(text) > _MAX_INTEGER_BYTES:
-        raise UnreadableError("the pickle holds an integer that is too long", code="integer-too-long")
+    _require_short(len(text))
     return int(text)
+
+
+def _require_short(size: int) -> None:
+    if size > _MAX_INTEGER_BYTES:
+        raise UnreadableError("the pickle holds an integer that is too long", code="integer-too-long")
 
 
 def _long(layout: struct.Struct) -> _Handler:
     def handler(m: _Machine) -> None:
         size = m.number(layout)
-        if size > _MAX_INTEGER_BYTES:
-            raise UnreadableError("the pickle holds an integer that is too long", code="integer-too-long")
-        m.push(int.from_bytes(m.take(size), "little", signed=True))
+        _require_short(size)
+        m.push(int.from_bytes(m.view(size), "little", signed=True))
 
     return handler
 
@@ -246,7 +241,7 @@ def _bytes(layout: struct.Struct) -> _Handler:
     def handler(m: _Machine) -> None:
         size = m.number(layout)
         if size < _MIN_VIEW_BYTES:
-            m.push(m.take(size), size)
+            m.push(bytes(m.view(size)), size)
         else:
             m.push(m.view(size))
 
@@ -260,14 +255,9 @@ def _string(layout: struct.Struct, encoding: str = "utf-8", character_cost: int 
         size = unpack(m.data, m.position)[0]
         m.position += width
         m.budget -= character_cost * size
-        m.stack.append(m.take(size).decode(encoding, "surrogatepass"))
+        m.stack.append(str(m.view(size), encoding, "surrogatepass"))
 
     return handler
-
-
-def _mark(m: _Machine) -> None:
-    m.marks.append(m.stack)
-    m.stack = []
 
 
 def _pop(m: _Machine) -> None:
@@ -275,10 +265,6 @@ def _pop(m: _Machine) -> None:
         m.stack.pop()
     else:
         m.pop_mark()
-
-
-def _push_new(make: Callable[[], Any]) -> _Handler:
-    return lambda m: m.push(make(), _OBJECT_COST)
 
 
 def _tuple(count: int) -> _Handler:
@@ -291,10 +277,10 @@ def _tuple(count: int) -> _Handler:
     return handler
 
 
-def _marked(make: Callable[[list[Any]], Any]) -> _Handler:
+def _marked(make: Callable[[list[Any]], Any], cost: int, item_cost: int) -> _Handler:
     def handler(m: _Machine) -> None:
         items = m.pop_mark()
-        m.push(make(items), 8 * len(items))
+        m.push(make(items), cost + item_cost * len(items))
 
     return handler
 
@@ -305,18 +291,13 @@ def _marked_dict(m: _Machine) -> None:
     _set_items(m, items)
 
 
-def _marked_set(m: _Machine) -> None:
-    items = m.pop_mark()
-    m.push({item for item in items if is_key(item)}, _OBJECT_COST + 64 * len(items))
-
-
 def _extend(m: _Machine, items: list[Any]) -> None:
     target = m.stack[-1]
     if isinstance(target, PickledObject):
         target.items = target.items or []
         target = target.items
     if isinstance(target, set):
-        target.update(item for item in items if is_key(item))
+        target.update(filter(is_key, items))
     elif isinstance(target, list):
         target.extend(items)
     else:
@@ -335,16 +316,6 @@ def _set_items(m: _Machine, items: list[Any]) -> None:
     for key, value in zip(items[::2], items[1::2], strict=True):
         if is_key(key):
             target[key] = value
-
-
-def _long_get(m: _Machine) -> None:
-    m.stack.append(m.memo[_U4.unpack_from(m.data, m.position)[0]])
-    m.position += 4
-
-
-def _global(m: _Machine) -> None:
-    module, name = m.line(), m.line()
-    m.push(PickledGlobal(module.decode("utf-8"), name.decode("utf-8")))
 
 
 def _stack_global(m: _Machine) -> None:
@@ -392,14 +363,7 @@ def _read_nested_storage(data: Any) -> Any:
 
 def _new_object_with_names(m: _Machine) -> None:
     names, args, callee = m.stack.pop(), m.stack.pop(), m.stack.pop()
-    value = PickledObject(callee, args)
-    value.state = names
-    m.push(value, _OBJECT_COST)
-
-
-def _instance(m: _Machine) -> None:
-    module, name = m.line(), m.line()
-    m.push(PickledObject(PickledGlobal(module.decode("utf-8"), name.decode("utf-8")), tuple(m.pop_mark())), _OBJECT_COST)
+    m.push(PickledObject(callee, args, names), _OBJECT_COST)
 
 
 def _object(m: _Machine) -> None:
@@ -431,15 +395,15 @@ def _call_cost(args: tuple[Any, ...]) -> int:
 
 
 _BY_CODE: dict[str, _Handler] = {
-    "\x80": _proto,
-    "\x95": lambda m: m.take(8),
-    "(": _mark,
+    "\x80": _protocol,
+    "\x95": lambda m: m.view(8),
+    "(": _Machine.mark,
     "0": _pop,
     "1": _Machine.pop_mark,
     "2": lambda m: m.push(m.stack[-1]),
-    "N": _constant(None),
-    "\x88": _constant(True),
-    "\x89": _constant(False),
+    "N": lambda m: m.stack.append(None),
+    "\x88": lambda m: m.stack.append(True),
+    "\x89": lambda m: m.stack.append(False),
     "I": _text_integer,
     "L": _text_integer,
     "M": _numeral(_U2),
@@ -459,17 +423,17 @@ _BY_CODE: dict[str, _Handler] = {
     "C": _bytes(_U1),
     "\x8e": _bytes(_U8),
     "\x96": _bytes(_U8),
-    ")": _push_new(tuple),
-    "]": _push_new(list),
-    "}": _push_new(dict),
-    "\x8f": _push_new(set),
+    ")": lambda m: m.push((), _OBJECT_COST),
+    "]": lambda m: m.push([], _OBJECT_COST),
+    "}": lambda m: m.push({}, _OBJECT_COST),
+    "\x8f": lambda m: m.push(set(), _OBJECT_COST),
     "\x85": _tuple(1),
     "\x86": _tuple(2),
     "\x87": _tuple(3),
-    "t": _marked(tuple),
-    "l": _marked(list),
+    "t": _marked(tuple, 0, 8),
+    "l": _marked(list, 0, 8),
     "d": _marked_dict,
-    "\x91": _marked_set,
+    "\x91": _marked(lambda items: set(filter(is_key, items)), _OBJECT_COST, 64),
     "a": lambda m: _extend(m, [m.stack.pop()]),
     "e": lambda m: _extend(m, m.pop_mark()),
     "\x90": lambda m: _extend(m, m.pop_mark()),
@@ -479,13 +443,13 @@ _BY_CODE: dict[str, _Handler] = {
     "q": lambda m: m.put(m.number(_U1)),
     "\x94": lambda m: m.put(len(m.memo)),
     "g": lambda m: m.push(m.memo[_integer(m.line())]),
-    "j": _long_get,
-    "c": _global,
+    "j": lambda m: m.stack.append(m.memo[m.number(_U4)]),
+    "c": lambda m: m.push(m.global_in_lines()),
     "\x93": _stack_global,
     "R": _reduce,
     "\x81": _reduce,  # NEWOBJ
     "\x92": _new_object_with_names,
-    "i": _instance,
+    "i": lambda m: m.push(PickledObject(m.global_in_lines(), tuple(m.pop_mark())), _OBJECT_COST),
     "o": _object,
     "b": _build,
     "Q": _persistent_id,

@@ -36,10 +36,10 @@ class PickledObject:
 
     __slots__ = ("args", "callee", "items", "state")
 
-    def __init__(self, callee: Any, args: Any) -> None:
+    def __init__(self, callee: Any, args: Any, state: Any = None) -> None:
         self.callee = callee
         self.args = args
-        self.state: Any = None
+        self.state = state
         self.items: list[Any] | None = None
 
 
@@ -65,22 +65,20 @@ def _are_sizes(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) <= MAX_DIMENSIONS and {int}.issuperset(map(type, value))
 
 
-def _strided_v3(
-    storage: Any, offset: Any, shape: Any, strides: Any, _grad: Any, _hooks: Any, dtype: Any, *_rest: Any
-) -> Any:
-    tensor = _strided(storage, offset, shape, strides)
-    if tensor is None or not isinstance(dtype, PickledGlobal):
+def _strided_v3(*args: Any) -> Any:
+    tensor = _strided(*args)
+    if tensor is None or len(args) < 7 or not isinstance(args[6], PickledGlobal):
         return None
-    return tensor._replace(dtype=dtype.name)
+    return tensor._replace(dtype=args[6].name)
 
 
-def _quantised(
-    storage: Any = None, offset: Any = None, shape: Any = None, strides: Any = None, scheme: Any = None, *_rest: Any
-) -> Any:
-    tensor = _strided(storage, offset, shape, strides)
-    if tensor is None or tensor.dtype not in QUANTISED or not isinstance(scheme, tuple) or len(scheme) < 3:
+def _quantised(*args: Any) -> Any:
+    tensor = _strided(*args)
+    if tensor is None or tensor.dtype not in QUANTISED:
         return None
-    scheme, scale, zero, *axis = scheme
+    if len(args) < 5 or not isinstance(args[4], tuple) or len(args[4]) < 3:
+        return None
+    scheme, scale, zero, *axis = args[4]
     kind = scheme.name if isinstance(scheme, PickledGlobal) else ""
     if kind == "per_tensor_affine" and isinstance(scale, float) and isinstance(zero, int):
         return tensor._replace(quantiser=Quantiser(scale, zero))
@@ -105,22 +103,20 @@ def array_of(value: PickledObject) -> Tensor | None:
 
 
 def _array(shape: Any, dtype: Any, data: Any, *, is_fortran: bool) -> Tensor | None:
-    code = _dtype_code(dtype)
+    code, is_big_endian = dtype_of(dtype)
     name = DTYPES_BY_CODE.get(code)
-    if name is None or not _are_sizes(shape) or not isinstance(data, bytes | memoryview):
-        return None
-    is_big_endian = isinstance(dtype.state, tuple) and dtype.state[1:2] == (">",)
-    if is_big_endian:
+    if name is None or is_big_endian or not _are_sizes(shape) or not isinstance(data, bytes | memoryview):
         return None
     storage = Storage("", name, len(data) // int(code[1:]), data)
     return contiguous(name, shape, storage, is_fortran=is_fortran)
 
 
-def _dtype_code(dtype: Any) -> str:
-    """Return the code of a pickled NumPy dtype, such as ``f4``; an empty text if it has none."""
-    if isinstance(dtype, PickledObject) and isinstance(dtype.args, tuple) and dtype.args and isinstance(dtype.args[0], str):
-        return dtype.args[0]
-    return ""
+def dtype_of(value: Any) -> tuple[str, bool]:
+    """Return the code of a pickled NumPy dtype, such as ``f4`` (an empty text if it has none), and whether it is big-endian."""
+    if not isinstance(value, PickledObject) or not isinstance(value.args, tuple) or not value.args:
+        return "", False
+    code = value.args[0] if isinstance(value.args[0], str) else ""
+    return code, isinstance(value.state, tuple) and value.state[1:2] == (">",)
 
 
 def _first(first: Any = None, *_rest: Any) -> Any:
@@ -161,15 +157,13 @@ def _ordered_dict(pairs: Any = (), *_rest: Any) -> Any:
 
 
 def _set(items: Any = (), *_rest: Any) -> Any:
-    if not isinstance(items, COLLECTIONS):
-        return None
-    return {item for item in items if is_key(item)}
+    return set(filter(is_key, items)) if isinstance(items, COLLECTIONS) else None
 
 
 def _numpy_scalar(dtype: Any = None, data: Any = None, *_rest: Any) -> Any:
     if isinstance(data, str):
         data = data[:16].encode("latin-1", "replace")
-    code = _dtype_code(dtype)
+    code, _ = dtype_of(dtype)
     if code not in DTYPES_BY_CODE or not isinstance(data, bytes) or len(data) != int(code[1:]):
         return None
     return np.frombuffer(data, f"<{code}").item()
