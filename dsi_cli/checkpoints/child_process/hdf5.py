@@ -56,8 +56,6 @@ _WITHOUT_WEIGHTS = frozenset(
 _COUNT = re.compile(r"_(\d{1,9})$")
 _NUMBER = re.compile(r":\d+$")
 _MAX_NAME_LENGTH = 1024
-_MAX_NAME_CHARACTERS = 4 << 20
-"""The maximum number of characters in all names of a file; the largest networks of keras.applications have 100,000."""
 _MAX_LAYERS = 20_000
 
 
@@ -72,19 +70,34 @@ def open_file(file: IO[bytes], config: str = "", version: str | None = None) -> 
     """
     try:
         opened = h5py.File(file, "r")
-        root = H5Group(0, texts=_texts(opened))
-        _read_group(opened, root, "", 0, [_MAX_OBJECTS])
+        root = _read_group(opened, "", 0, [_MAX_OBJECTS])
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise _problem(error) from None
-
-    listing = FileContents(partial(_read, opened))
     config = config or root.text("model_config") or ""
-    model_config = parse_json_or_none(config.encode()) if len(config) <= _MAX_CONFIG_LENGTH else None
-    for name, array, is_output in parameters(root, model_config):
+    layers = _layers(parse_json_or_none(config.encode())) if len(config) <= _MAX_CONFIG_LENGTH else {}
+    top = root.members.get(_WEIGHTS)
+    if not isinstance(top, _Group):
+        top = root
+    if top.text_list("layer_names"):
+        parameters = _keras_2_parameters(top, layers)
+    else:
+        parameters = _keras_3_parameters(top, layers, is_output=True)
+    # List the parameters; if two have one name, the second one is named by its path.
+    listing = FileContents(partial(_read, opened))
+    taken: set[str] = set()
+    for name, path, array, is_output in parameters:
+        if name in taken:
+            name = path
+        if name in taken:
+            continue
+        taken.add(name)
         listing.tensors.append((name, array.dtype, list(array.shape), array.path))
-        if is_output:
+        if is_output and len(array.shape) > 1:
             listing.outputs = [*(listing.outputs or []), name]
-    if is_keras(root):
+    # Groups of these names show that Keras 2 or 3 wrote the file.
+    groups = [root, *(member for member in root.members.values() if isinstance(member, _Group))]
+    is_keras = any(group.text_list("layer_names") or _VARS in group.members for group in groups)
+    if is_keras or not _LAYERS.isdisjoint(root.members):
         listing.values["__metadata__"] = {"keras_version": version or root.text("keras_version")}
     return listing
 
@@ -111,8 +124,9 @@ def _problem(error: BaseException) -> PendingError | UnreadableError:
     return UnreadableError(f"h5py cannot read it: {text}", code="damaged")
 
 
-def _read_group(group: Any, record: H5Group, path: str, depth: int, remaining: list[int]) -> None:
-    """Add the members of an h5py group to a record; ``remaining[0]`` is the number of objects that may still follow."""
+def _read_group(group: Any, path: str, depth: int, remaining: list[int]) -> _Group:
+    """Return the record of an h5py group; ``remaining[0]`` is the number of objects that may still follow."""
+    record = _Group(_address(group), texts=_texts(group))
     for name in group:
         if depth == 0 and name in OPTIMIZERS:
             continue
@@ -125,16 +139,16 @@ def _read_group(group: Any, record: H5Group, path: str, depth: int, remaining: l
         member = group[name]
         member_path = f"{path}/{name}"
         if isinstance(member, h5py.Group):
-            inner = record.members[name] = H5Group(_address(member), texts=_texts(member))
-            _read_group(member, inner, member_path, depth + 1, remaining)
-            inner.address = max(inner.address, *(part.address for part in inner.members.values()), 0)
+            record.members[name] = _read_group(member, member_path, depth + 1, remaining)
         elif isinstance(member, h5py.Dataset):
-            shape = (0,) if member.shape is None else member.shape
             try:
                 dtype = dtype_name(member.dtype)
             except (TypeError, ValueError):
                 dtype = "type of its own"
-            record.members[name] = H5Dataset(_address(member), member_path, dtype, shape)
+            shape = (0,) if member.shape is None else member.shape
+            record.members[name] = _Dataset(_address(member), member_path, dtype, shape)
+    record.address = max([record.address, *(member.address for member in record.members.values())])
+    return record
 
 
 def _address(node: Any) -> int:
@@ -152,34 +166,38 @@ def _texts(node: Any) -> dict[str, list[str]]:
     return texts
 
 
-@dataclass(frozen=True)
-class H5Dataset:
-    """An array of an HDF5 file.
-
-    Attributes
-    ----------
-    address : the address of its header, which mostly grows with the time of writing.
-    path : its path for h5py.
-    """
+class _Dataset(NamedTuple):
+    """An array of an HDF5 file."""
 
     address: int
+    """The address of its header, which mostly grows with the time of writing."""
     path: str
     dtype: str
     shape: tuple[int, ...]
 
 
 @dataclass
-class H5Group:
-    """A group of an HDF5 file: its members by name, and its text attributes."""
+class _Group:
+    """A group of an HDF5 file."""
 
     address: int
     """The highest address in the group, because single parts can fill gaps at lower addresses."""
-    members: dict[str, H5Group | H5Dataset] = field(default_factory=dict)
+    members: dict[str, _Group | _Dataset] = field(default_factory=dict)
     texts: dict[str, list[str]] = field(default_factory=dict)
+    """Its attributes that are texts."""
 
     def text(self, name: str) -> str | None:
         """Return the first text of an attribute."""
         return next(iter(self.texts.get(name, [])), None)
+
+    def text_list(self, name: str) -> list[str]:
+        """Return a list of texts that Keras stores in one attribute, or in several attributes if it is long."""
+        texts = list(self.texts.get(name, []))
+        part = 0
+        while f"{name}{part}" in self.texts:
+            texts += self.texts[f"{name}{part}"]
+            part += 1
+        return texts
 
 
 class _Layer(NamedTuple):
@@ -192,78 +210,25 @@ class _Layer(NamedTuple):
     """True if the layer computes an output of its model."""
 
 
-class _Parameter(NamedTuple):
-    """A parameter with a readable name, and with a name from its path that is used if the readable name is taken."""
-
-    name: str
-    path: str
-    array: H5Dataset
-    is_output: bool
+_Parameter = tuple[str, str, _Dataset, bool]
+"""A parameter: a readable name, a name from its path, its array, and whether its layer computes an output of the model."""
 
 
-def parameters(root: H5Group, config: Any = None) -> Iterator[tuple[str, H5Dataset, bool]]:
-    """Yield each parameter except the optimiser's: its name, its array, and whether its layer computes an output of the model.
-
-    Raise `UnreadableError` if the names are too long.
-
-    Parameters
-    ----------
-    root : the root group of the file.
-    config : the model's configuration as Keras serialises it, if known.
-    """
-    weights = root.members.get(_WEIGHTS)
-    top = weights if isinstance(weights, H5Group) else root
-    layers = _layers(config)
-    if _text_list(top, "layer_names"):
-        candidates = _keras_2_parameters(top, layers)
-    else:
-        candidates = _keras_3_parameters(top, layers, is_output=True)
-    taken: set[str] = set()
-    remaining = _MAX_NAME_CHARACTERS
-    for parameter in candidates:
-        remaining -= max(len(parameter.name), len(parameter.path))
-        if remaining < 0:
-            message = f"the names of its parameters have more than {_MAX_NAME_CHARACTERS} letters in all"
-            raise UnreadableError(message, code="names-too-long")
-        name = parameter.path if parameter.name in taken else parameter.name
-        if name not in taken:
-            taken.add(name)
-            yield name, parameter.array, parameter.is_output and len(parameter.array.shape) > 1
-
-
-def is_keras(root: H5Group) -> bool:
-    """Return whether a file has the layout of Keras 2 or 3."""
-    groups = [root, *(member for member in root.members.values() if isinstance(member, H5Group))]
-    if any(_text_list(group, "layer_names") for group in groups):
-        return True
-    return any(_VARS in group.members for group in groups) or bool(_LAYERS & set(root.members))
-
-
-def _text_list(group: H5Group, name: str) -> list[str]:
-    """Return a list of texts that Keras stores in one attribute, or in several attributes if it is long."""
-    texts = list(group.texts.get(name, []))
-    part = 0
-    while f"{name}{part}" in group.texts:
-        texts.extend(group.texts[f"{name}{part}"])
-        part += 1
-    return texts
-
-
-def _keras_2_parameters(top: H5Group, layers: dict[str, _Layer]) -> Iterator[_Parameter]:
+def _keras_2_parameters(top: _Group, layers: dict[str, _Layer]) -> Iterator[_Parameter]:
     layers_by_name = {layer.name: layer for layer in layers.values()}
     # The file has the variables of the model itself after its layers. Here they come first, so that the classifier is last.
-    for layer in dict.fromkeys(["top_level_model_weights", *_text_list(top, "layer_names")]):
+    for layer in dict.fromkeys(["top_level_model_weights", *top.text_list("layer_names")]):
         group = _member_at(top, layer)
-        if not isinstance(group, H5Group):
+        if not isinstance(group, _Group):
             continue
-        for weight in dict.fromkeys(_text_list(group, "weight_names")):
+        for weight in dict.fromkeys(group.text_list("weight_names")):
             array = _member_at(group, weight)
-            if isinstance(array, H5Dataset):
+            if isinstance(array, _Dataset):
                 is_output = layer in layers_by_name and _computes_output(layers_by_name[layer], set(weight.split("/")))
                 # The layer's name occurs once: ``dense/kernel`` for ``sequential/dense/kernel:0``.
                 before, separator, rest = f"/{weight}".partition(f"/{layer}/")
                 name = _dotted(f"{layer}/{rest if separator else before[1:]}")
-                yield _Parameter(name, _dotted(f"{layer}/{weight}"), array, is_output)
+                yield name, _dotted(f"{layer}/{weight}"), array, is_output
 
 
 def _computes_output(layer: _Layer, parts: set[str]) -> bool:
@@ -273,10 +238,10 @@ def _computes_output(layer: _Layer, parts: set[str]) -> bool:
     return any(inner.name in parts and _computes_output(inner, parts) for inner in layer.layers.values())
 
 
-def _member_at(group: H5Group, path: str) -> H5Group | H5Dataset | None:
-    member: H5Group | H5Dataset | None = group
+def _member_at(group: _Group, path: str) -> _Group | _Dataset | None:
+    member: _Group | _Dataset | None = group
     for part in path.split("/"):
-        member = member.members.get(part) if isinstance(member, H5Group) else None
+        member = member.members.get(part) if isinstance(member, _Group) else None
     return member
 
 
@@ -285,7 +250,7 @@ def _dotted(path: str) -> str:
 
 
 def _keras_3_parameters(
-    group: H5Group, layers: dict[str, _Layer], name: str = "", path: str = "", kind: str = "", *, is_output: bool = False
+    group: _Group, layers: dict[str, _Layer], name: str = "", path: str = "", kind: str = "", *, is_output: bool = False
 ) -> Iterator[_Parameter]:
     """Yield all parameters of a layer or model; in a file of another program, their names follow the groups."""
     # The names of all members repeat the name of the group.
@@ -295,40 +260,39 @@ def _keras_3_parameters(
         raise UnreadableError(message, code="names-too-long")
     for key, member in _ordered_members(group, {}):
         member_path = f"{path}{_dotted(key)}"
-        if isinstance(member, H5Dataset):
-            yield _Parameter(f"{name}{_dotted(key)}", member_path, member, False)
+        if isinstance(member, _Dataset):
+            yield f"{name}{_dotted(key)}", member_path, member, False
         elif key == _VARS and name:
             # In a nested model, the layers compute the output and not the variables of the model itself.
             yield from _variables(member, name, member_path, kind, is_output=is_output and not layers)
-        elif key in _LAYERS:
-            yield from _layer_parameters(member, layers, f"{name}layers.", f"{member_path}.", is_output=is_output)
-        else:
+        elif key not in _LAYERS:
             yield from _keras_3_parameters(member, {}, f"{name}{key}.", f"{member_path}.", _without_count(key))
+        else:
+            for layer_key, layer_group in _ordered_members(member, layers):
+                layer_path = f"{member_path}.{_dotted(layer_key)}"
+                if isinstance(layer_group, _Dataset):
+                    yield f"{name}layers.{_dotted(layer_key)}", layer_path, layer_group, False
+                    continue
+                layer = layers.get(layer_key, _Layer("", {}, False))
+                variables = layer_group.members.get(_VARS)
+                layer_name = (variables.text("name") if isinstance(variables, _Group) else None) or layer.name
+                # A name that a person chose is more readable than class and count.
+                layer_kind, part = _without_count(layer_key), layer_key
+                if layer_name and _without_count(layer_name) != layer_kind:
+                    part = _dotted(layer_name)
+                yield from _keras_3_parameters(
+                    layer_group,
+                    layer.layers,
+                    f"{name}layers.{part}.",
+                    f"{layer_path}.",
+                    layer_kind,
+                    is_output=is_output and layer.is_output,
+                )
 
 
-def _layer_parameters(
-    group: H5Group, layers: dict[str, _Layer], name: str, path: str, *, is_output: bool
-) -> Iterator[_Parameter]:
-    for key, member in _ordered_members(group, layers):
-        member_path = f"{path}{_dotted(key)}"
-        if isinstance(member, H5Dataset):
-            yield _Parameter(f"{name}{_dotted(key)}", member_path, member, False)
-            continue
-        layer = layers.get(key, _Layer("", {}, False))
-        variables = member.members.get(_VARS)
-        layer_name = (variables.text("name") if isinstance(variables, H5Group) else None) or layer.name
-        kind = _without_count(key)
-        # A name that a person chose is more readable than class and count.
-        part = key
-        if layer_name and _without_count(layer_name) != kind:
-            part = _dotted(layer_name)
-        is_last = is_output and layer.is_output
-        yield from _keras_3_parameters(member, layer.layers, f"{name}{part}.", f"{member_path}.", kind, is_output=is_last)
-
-
-def _variables(group: H5Group, name: str, path: str, kind: str, *, is_output: bool) -> Iterator[_Parameter]:
+def _variables(group: _Group, name: str, path: str, kind: str, *, is_output: bool) -> Iterator[_Parameter]:
     """Yield the variables of a layer, of which Keras 3 stores only the order."""
-    arrays = [(key, member) for key, member in group.members.items() if isinstance(member, H5Dataset)]
+    arrays = [(key, member) for key, member in group.members.items() if isinstance(member, _Dataset)]
     arrays.sort(key=lambda item: natural_key(item[0]))
     names = _VARIABLES.get(kind) or _VARIABLES.get(_without_count(group.text("name") or ""))
     if names is None:
@@ -338,10 +302,10 @@ def _variables(group: H5Group, name: str, path: str, kind: str, *, is_output: bo
     for index, (key, array) in enumerate(arrays):
         has_name = index < len(names) and key == str(index)
         variable = names[index] if has_name else _dotted(key)
-        yield _Parameter(f"{name}{variable}", f"{path}.{_dotted(key)}", array, is_output)
+        yield f"{name}{variable}", f"{path}.{_dotted(key)}", array, is_output
 
 
-def _ordered_members(group: H5Group, layers: dict[str, _Layer]) -> list[tuple[str, H5Group | H5Dataset]]:
+def _ordered_members(group: _Group, layers: dict[str, _Layer]) -> list[tuple[str, _Group | _Dataset]]:
     """Return the members of a group in the model's order, as far as it is known; variables come first."""
     members = sorted(group.members.items(), key=lambda item: natural_key(item[0]))
     # The order of writing counts if the addresses of layers of one class follow their counts.
