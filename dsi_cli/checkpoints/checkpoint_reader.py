@@ -99,29 +99,10 @@ class StateDict:
 
 
 def scan_checkpoint(
-    file: CheckpointFile,
-    options: HeadOptions = HeadOptions(),
-    classes: int | None = None,
-    *,
-    may_lack_head: bool = False,
-) -> ScanResult:
-    """Return the record of one checkpoint and its classifier's weight.
-
-    Parameters
-    ----------
-    file : the checkpoint.
-    options : the user's options for the head.
-    classes : the number of classes if labels state it; a matrix with another number of rows is not the head.
-    may_lack_head : whether weights without a classifier are usable; the record then has neither head nor fingerprint.
-    """
-    return _scan(file, options, classes, may_lack_head=may_lack_head, is_split=False)[0]
-
-
-def scan_each(
     file: CheckpointFile, options: HeadOptions = HeadOptions(), classes: int | None = None, *, may_lack_head: bool = False
-) -> list[ScanResult]:
-    """Return the result of `scan_checkpoint` for each checkpoint in a file, which may hold several epochs."""
-    return _scan(file, options, classes, may_lack_head=may_lack_head, is_split=True)
+) -> ScanResult:
+    """Return the record of one checkpoint and its classifier's weight; parameters as for `scan_each`."""
+    return scan_each(file, options, classes, may_lack_head=may_lack_head, is_split=False)[0]
 
 
 def open_checkpoint(file: CheckpointFile, stack: ExitStack) -> tuple[str, CheckpointContent, list[RandomAccessFile]]:
@@ -139,9 +120,24 @@ def open_checkpoint(file: CheckpointFile, stack: ExitStack) -> tuple[str, Checkp
     raise UnreadableError(message, code="epoch-gone", epoch=file.entry)
 
 
-def _scan(
-    file: CheckpointFile, options: HeadOptions, classes: int | None, *, may_lack_head: bool, is_split: bool
+def scan_each(
+    file: CheckpointFile,
+    options: HeadOptions = HeadOptions(),
+    classes: int | None = None,
+    *,
+    may_lack_head: bool = False,
+    is_split: bool = True,
 ) -> list[ScanResult]:
+    """Return the record and the classifier's weight of each checkpoint in a file, which may hold several epochs.
+
+    Parameters
+    ----------
+    file : the checkpoint.
+    options : the user's options for the head.
+    classes : the number of classes if labels state it; a matrix with another number of rows is not the head.
+    may_lack_head : whether weights without a classifier are usable; the record then has neither head nor fingerprint.
+    is_split : whether a file with several epochs has one result for each.
+    """
     with ExitStack() as stack:
         try:
             format_name, content, sources = open_content(file.path, stack)
@@ -281,12 +277,10 @@ def _with_hugging_face_state(record: Record, file: CheckpointFile, folder_name: 
     if find_sibling_json(file, "config.json") is None:
         return record
     record = replace(record, trainer=trainers.HUGGING_FACE)
-    if file.moment is not None:
-        return record
     step = re.fullmatch(r"checkpoint-(\d{1,12})", folder_name)
-    if step is None:
-        return record
-    return replace(record, epoch=None, epoch_source=None, step=int(step[1]))
+    if file.moment is None and step is not None:
+        return replace(record, epoch=None, epoch_source=None, step=int(step[1]))
+    return record
 
 
 def _is_before_training(tree: Any) -> bool:
@@ -401,10 +395,8 @@ def _check_rows(record: Record, rows: NDArray[np.float32]) -> ScanResult:
     elif len(rows) < 2:
         reason, code = "one row; similarity needs two classes or more", "one-class"
     elif bad.size:
-        reason, code = (
-            f"NaN or infinite weights in class {listed([str(row) for row in bad], 5)} of {len(rows)}",
-            "not-finite",
-        )
+        classes = listed([str(row) for row in bad], 5)
+        reason, code = f"NaN or infinite weights in class {classes} of {len(rows)}", "not-finite"
     else:
         return ScanResult(record, rows)
     return ScanResult(replace(record, status=FAILED, reason=reason, code=code))
@@ -436,7 +428,7 @@ def _stated_classes(file: CheckpointFile, tree: Any) -> int | None:
 def require_file(path: Place) -> CheckpointFile:
     """Return one file as a checkpoint to scan, without looking for its run.
 
-    Raise `UnreadableError` if there is no such file (``no-such-file``).
+    Raise `UnreadableError` if the file does not exist (``no-such-file``).
     """
     try:
         status = path.stat()

@@ -81,13 +81,8 @@ class _LocalRanges:
         self._file.close()
 
 
-class RemoteRanges:
-    """The bytes of one remote file.
-
-    Raise `UnreadableError` if the file does not exist, or the server does not respond.
-
-    ``size`` is the size in bytes according to the listing, and ``requests`` the number of requests so far.
-    """
+class _RemoteRanges:
+    """The bytes of one remote file; errors as in `RandomAccessFile`."""
 
     def __init__(self, path: RemotePath) -> None:
         try:
@@ -100,10 +95,6 @@ class RemoteRanges:
         self._cache: list[tuple[int, bytes]] = []
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Return exactly ``size`` bytes from ``offset`` on.
-
-        Raise `PendingError` if the file has become shorter, and `UnreadableError` if the server does not send the bytes.
-        """
         parts: list[bytes] = []
         while size:
             # Take as much as possible from one cached range, or else request a range.
@@ -127,17 +118,12 @@ class RemoteRanges:
         return b"".join(parts)
 
     def memory_at(self, offset: int, size: int) -> memoryview:
-        """Return the bytes of `read_at` as writable memory."""
         return memoryview(bytearray(self.read_at(offset, size)))
 
     def prefetch(self, offset: int, size: int) -> None:
-        """Read a range that is about to be read in parts in one request, unless it is cached."""
-        size = min(size, self.size - offset)
-        if size > 0:
-            self.read_at(offset, size)
+        self.read_at(offset, max(0, min(size, self.size - offset)))
 
     def require_unchanged(self) -> None:
-        """Raise `PendingError` if the file has changed since it was listed, or the server does not respond."""
         try:
             is_unchanged = not self.requests or self._path.info_now() == self._info
         except OSError:
@@ -146,7 +132,6 @@ class RemoteRanges:
             raise PendingError("changed while it was read", code="changed")
 
     def close(self) -> None:
-        """Clear the cache."""
         self._cache.clear()
         self._path.release()
 
@@ -174,7 +159,7 @@ class RandomAccessFile:
 
     def __init__(self, path: Place) -> None:
         self.path = path
-        self._ranges = _LocalRanges(path) if isinstance(path, Path) else RemoteRanges(path)
+        self._ranges = _LocalRanges(path) if isinstance(path, Path) else _RemoteRanges(path)
         self.size = self._ranges.size
         self._offset = self._position = 0
 

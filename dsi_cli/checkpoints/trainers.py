@@ -120,9 +120,8 @@ def saved_epochs(tree: Any) -> list[SavedEpoch]:
     if not (isinstance(tree, dict | list) or type(tree) is tuple) or len(tree) < 2:
         return []
     is_numbered = isinstance(tree, dict)
-    items = list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree, start=1))
     saves: list[SavedEpoch] = []
-    for key, value in items:
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree, start=1):
         epoch = key if type(key) is int and 0 <= key < _MAX_EPOCH else None
         if isinstance(key, str) and (match := re.fullmatch(r"(?:epochs?|ep|e)[ _=.-]*(\d{1,9})", key, re.IGNORECASE)):
             epoch = int(match[1])
@@ -151,8 +150,7 @@ def state_dicts(tree: Any) -> list[NestedStateDict]:
     groups: list[NestedStateDict] = []
     for path, tensors in _find_tensors(tree):
         role = EMA if any(map(_AVERAGED.search, path)) else RAW
-        if path:
-            role = roles.get(path[0], role)
+        role = roles.get("".join(path[:1]), role)
         groups += [NestedStateDict(path, part, part_role) for part_role, part in _split_by_role(tensors, role)]
     return groups
 
@@ -227,34 +225,30 @@ def _find_tensors(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor
         if module:
             yield (*path, "<module>"), module
             continue
-        items = _items(node)
-        values = {key: _tensor(key, value) for key, value in items if isinstance(key, str)}
-        tensors = {key: tensor for key, tensor in values.items() if tensor is not None}
+        # A Tensor is a tuple, too.
+        mapping = as_dict(contents)
+        items = list(mapping.items())
+        if isinstance(node, list) or type(node) is tuple:
+            items = list(enumerate(node[:_MAX_NODES]))
+        tensors = {key: tensor for key, value in mapping.items() if (tensor := _tensor(key, value)) is not None}
         if tensors:
             yield path, tensors
-        # Search the containers within, the first one first. A Tensor is a tuple, too.
+        # Search the containers within, the first one first.
         for key, value in reversed(items):
             is_container = isinstance(value, dict | list | PickledObject) or type(value) is tuple
             if is_container and not _is_optimiser(value) and not _NOT_WEIGHTS.search(str(key)):
                 pending.append(((*path, str(key)), value))
 
 
-def _tensor(key: str, value: Any) -> Tensor | None:
+def _tensor(key: Any, value: Any) -> Tensor | None:
     """Return the tensor of an entry in a state dict, which may be a NumPy array or the packed weight of a quantised layer."""
+    if not isinstance(key, str):
+        return None
     if isinstance(value, PickledObject):
         return array_of(value)
     if key.endswith("._packed_params") and isinstance(value, tuple) and value:
         value = value[0]
     return value if isinstance(value, Tensor) else None
-
-
-def _items(node: Any) -> list[tuple[Any, Any]]:
-    """Return the items of a mapping, or the elements of a list or tuple with their indices; empty for anything else."""
-    if isinstance(node, PickledObject):
-        node = as_dict(node.state)
-    if isinstance(node, list) or type(node) is tuple:
-        return list(enumerate(node[:_MAX_NODES]))
-    return list(as_dict(node).items())
 
 
 def _is_optimiser(node: Any) -> bool:
@@ -266,8 +260,6 @@ def _module_tensors(node: Any, budget: int) -> tuple[dict[str, Tensor], int]:
     """Return the parameters of a pickled module (empty for anything else), and the number of visited nodes, at most ``budget``."""
     tensors: dict[str, Tensor] = {}
     visited = 0
-    if _module_parts(node) is None:
-        return tensors, visited
     seen: set[int] = set()
     pending: list[tuple[str, Any]] = [("", node)]
     while pending and visited < budget:

@@ -229,14 +229,14 @@ class _Clock:
     """The time that the child has left; the child is killed when it is over."""
 
     def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
-        self._process, self._seconds = process, seconds
-        self.is_exceeded = False
+        self._process = process
+        self.seconds = seconds
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Count the time of a block."""
         begin = time.monotonic()
-        timer = threading.Timer(max(0.0, self._seconds), self._kill)
+        timer = threading.Timer(max(0.0, self.seconds), self._process.kill)
         timer.daemon = True
         timer.start()
         try:
@@ -244,16 +244,12 @@ class _Clock:
         finally:
             timer.cancel()
             timer.join()
-            self._seconds -= time.monotonic() - begin
-
-    def _kill(self) -> None:
-        self.is_exceeded = True
-        self._process.kill()
+            self.seconds -= time.monotonic() - begin
 
 
 def _exit_error(process: subprocess.Popen[bytes], clock: _Clock, seconds: float, package: str) -> UnreadableError:
     code = process.wait()
-    if clock.is_exceeded or (hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU):
+    if clock.seconds <= 0 or (hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU):
         message = f"{package} did not read the file within {seconds:.3g} s, the limit for its size: the file may be damaged"
         return UnreadableError(message, code="time-limit", seconds=seconds)
     cause = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
