@@ -99,13 +99,11 @@ def epoch_and_step(tree: Any, names: Sequence[str]) -> EpochAndStep:
     tree : the inert contents.
     names : the file's name without folders, then the name of its step folder if it has one.
     """
-    step = _first_number(tree, STEP_KEYS)
+    step, epoch = _first_number(tree, STEP_KEYS), _first_number(tree, EPOCH_KEYS)
     # Ignite
     iteration, length = _first_number(tree, [("trainer", "iteration")]), _first_number(tree, [("trainer", "epoch_length")])
     if iteration is not None and length is not None and length > 0:
-        epoch: int | None = iteration // length
-    else:
-        epoch = _first_number(tree, EPOCH_KEYS)
+        epoch = iteration // length
     if epoch is None and (isinstance(tree, list) or type(tree) is tuple):
         # (model, optimizer, epoch): its only whole number is the epoch, unless it is large enough for a step.
         numbers = [value for value in tree if type(value) is int]
@@ -222,20 +220,16 @@ def _series_numbers(names: Sequence[str]) -> dict[int, NameNumbers]:
     series: dict[int, NameNumbers] = {}
     for indices in groups.values():
         rows = [re.findall(r"\d+", texts[index]) for index in indices]
-        columns = [column for column in zip(*rows, strict=True) if len(set(map(_number, column))) > 1]
+        # Leading zeros do not count.
+        columns = [column for column in zip(*rows, strict=True) if len({digits.lstrip("0") for digits in column}) > 1]
         if len(columns) != 1 or max(map(len, columns[0])) > _MAX_DIGITS:
             continue
         numbers = [int(digits) for digits in columns[0]]
         # Large numbers and numbers with large gaps are steps.
         gaps = [after - before for before, after in pairwise(sorted(set(numbers)))]
-        are_steps = max(numbers) >= MIN_STEP_NUMBER or min(gaps) >= _MIN_STEP_GAP
-        for index, number in zip(indices, numbers, strict=True):
-            series[index] = NameNumbers(step=number) if are_steps else NameNumbers(number)
+        kind = "step" if max(numbers) >= MIN_STEP_NUMBER or min(gaps) >= _MIN_STEP_GAP else "epoch"
+        series |= {index: NameNumbers(**{kind: number}) for index, number in zip(indices, numbers, strict=True)}
     return series
-
-
-def _number(digits: str) -> int | str:
-    return int(digits) if len(digits) <= _MAX_DIGITS else digits
 
 
 def _without_labelled_numbers(name: str) -> str:

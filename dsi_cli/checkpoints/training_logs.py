@@ -94,19 +94,15 @@ class TrainingLog:
 
 def find_log(folders: Sequence[Place]) -> TrainingLog | None:
     """Return the log in the first of these folders with a readable log, or None."""
-    for folder in folders:
-        for name in LOG_FILES:
-            path = folder / name
-            if path.is_file() and path.stat().st_size <= _MAX_LOG_BYTES:
-                log = read_log(path)
-                if log is not None and log.by_epoch:
-                    return log
+    for path in (folder / name for folder in folders for name in LOG_FILES):
+        log = read_log(path) if path.is_file() else None
+        if log is not None and log.by_epoch:
+            return log
     for folder in folders:
         with suppress(OSError):  # a server that does not list the folder
-            if folder.is_dir() and _event_files(folder):
-                log = read_log(folder)
-                if log is not None:
-                    return log
+            log = read_log(folder) if folder.is_dir() and _event_files(folder) else None
+            if log is not None:
+                return log
     return None
 
 
@@ -191,13 +187,12 @@ def _rows_of_scalars(scalars: Scalars) -> list[dict[str, Any]]:
         _require_epochs(steps, curves)
     rows = []
     for step in steps:
-        row: dict[str, Any] = {"epoch": step}
+        epoch = step
         if epochs is not None:
             # The last value at or before the step, or the first one.
             index = max(0, bisect_right(epochs, step, key=lambda item: item[0]) - 1)
-            row["epoch"] = ceil(epochs[index][1])
-        row |= {tag: values[step] for tag, values in curves.items() if step in values}
-        rows.append(row)
+            epoch = ceil(epochs[index][1])
+        rows.append({"epoch": epoch} | {tag: values[step] for tag, values in curves.items() if step in values})
     return rows
 
 
@@ -214,11 +209,11 @@ def _require_epochs(steps: list[int], curves: Scalars) -> None:
 def _finish(log: TrainingLog) -> TrainingLog:
     """Convert percentages, and find out whether epoch 0 was logged before training."""
     for curve in _FRACTIONS:
+        rows = [values for values in log.by_epoch.values() if curve in values]
         # A curve with a value above 1 is in percent throughout.
-        if any(values.get(curve, 0.0) > 1.0 for values in log.by_epoch.values()):
-            for values in log.by_epoch.values():
-                if curve in values:
-                    values[curve] /= 100.0
+        if any(values[curve] > 1.0 for values in rows):
+            for values in rows:
+                values[curve] /= 100.0
     if 0 in log.by_epoch and "train_loss" not in log.by_epoch[0]:
         log.begins_before_training = any("train_loss" in values for epoch, values in log.by_epoch.items() if epoch > 0)
     return log
@@ -232,11 +227,10 @@ def scalars_of(tree: Any) -> dict[str, float]:
         for key, value in mapping.items():
             name = key.lower() if isinstance(key, str) and len(key) <= _MAX_CELL_LENGTH else ""
             curve = "test_accuracy" if name in _CHECKPOINT_ACCURACY else _CURVE_OF_COLUMN.get(name)
-            number = None if curve is None else _finite_number(value)
-            if curve is None or number is None or curve in scalars:
-                continue
-            is_percentage = curve in _FRACTIONS and number > 1.0
-            scalars[curve] = number / 100.0 if is_percentage else number
+            number = _finite_number(value)
+            if curve is not None and curve not in scalars and number is not None:
+                is_percentage = curve in _FRACTIONS and number > 1.0
+                scalars[curve] = number / 100.0 if is_percentage else number
     return scalars
 
 
@@ -249,20 +243,15 @@ def _add_rows(log: TrainingLog, rows: Iterable[dict[str, Any]], *, is_fraction: 
         epoch = ceil(number) if is_fraction else int(number // 1)
         values = log.by_epoch.setdefault(epoch, {})
         for key, value in row.items():
-            curve = _CURVE_OF_COLUMN.get(key) if isinstance(key, str) else None
-            number = None if curve is None else _finite_number(value)
-            if curve is not None and number is not None:
-                values[curve] = number
+            if key in _CURVE_OF_COLUMN and (number := _finite_number(value)) is not None:
+                values[_CURVE_OF_COLUMN[key]] = number
 
 
 def _finite_number(value: Any) -> float | None:
     """Return a number or a text as float; None for booleans, other types, long texts, NaN and infinity."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    if isinstance(value, str) and len(value) > _MAX_CELL_LENGTH:
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if isfinite(number) else None
+    is_short = not isinstance(value, str) or len(value) <= _MAX_CELL_LENGTH
+    if isinstance(value, str | int | float) and not isinstance(value, bool) and is_short:
+        with suppress(ValueError, OverflowError):
+            number = float(value)
+            return number if isfinite(number) else None
+    return None

@@ -7,7 +7,9 @@ of the layers' numbers; JAX itself stores no order.
 from __future__ import annotations
 
 import json
-from typing import IO, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import IO, Any
 
 import numpy as np
 import tensorstore
@@ -22,6 +24,7 @@ _DRIVERS = {".zarray": "zarr", "zarr.json": "zarr3"}
 _NNX_SUFFIX = ".value"
 """The suffix of parameters that Flax's NNX wrapped."""
 _MAX_SCALARS = 64
+_Open = Callable[[], Any]
 _CONTEXT = {"data_copy_concurrency": {"limit": 1}, "file_io_concurrency": {"limit": 1}}
 
 
@@ -33,29 +36,28 @@ def open_file(_file: IO[bytes], trees: dict[str, str], is_store: dict[str, bool]
     trees : the folder of each tree by the tree's name.
     is_store : whether a tree is an OCDBT store.
     """
-    arrays: dict[str, _Array] = {}
+    arrays: dict[str, _Open] = {}
     listing = FileContents(lambda key: _read(arrays[key]))
     for tree, folder in trees.items():
         taken: set[str] = set()
         numbers = 0
-        for array in _arrays(folder, is_store=is_store[tree]):
-            name = array.name.removesuffix(_NNX_SUFFIX)
+        for full_name, dtype, shape, open_array in _arrays(folder, is_store=is_store[tree]):
+            name = full_name.removesuffix(_NNX_SUFFIX)
             if name in taken:
-                name = array.name
+                name = full_name
             taken.add(name)
-            is_number = array.shape == [] and "." not in name and numbers < _MAX_SCALARS
-            if is_number and np.dtype(array.dtype).kind in "biuf":
+            is_number = shape == [] and "." not in name and numbers < _MAX_SCALARS
+            if is_number and np.dtype(dtype).kind in "biuf":
                 numbers += 1
-                listing.values[f"{tree}/{name}"] = _read(array).item()
-                continue
-            key = f"{tree}/{array.name}"
-            arrays[key] = array
-            listing.tensors.append((f"{tree}/{name}", array.dtype, array.shape, key))
+                listing.values[f"{tree}/{name}"] = _read(open_array).item()
+            else:
+                arrays[f"{tree}/{full_name}"] = open_array
+                listing.tensors.append((f"{tree}/{name}", dtype, shape, f"{tree}/{full_name}"))
     return listing
 
 
-def _arrays(folder: str, *, is_store: bool) -> list[_Array]:
-    """Return the arrays of a tree in the natural order of their names."""
+def _arrays(folder: str, *, is_store: bool) -> Iterator[tuple[str, str, list[int], _Open]]:
+    """Yield the name, dtype, shape and function `tensorstore.open` of each array of a tree, in the natural order of names."""
     base = {"driver": "file", "path": f"{folder}/"}
     spec: dict[str, Any] = {"driver": "ocdbt", "base": base} if is_store else base
     context = tensorstore.Context(_CONTEXT)
@@ -69,7 +71,6 @@ def _arrays(folder: str, *, is_store: bool) -> list[_Array]:
         name, _, file_name = key.rpartition("/")
         if name and file_name in _DRIVERS:
             metadata_files[name] = file_name
-    arrays = []
     for name in sorted(metadata_files, key=natural_key):
         try:
             metadata = json.loads(kvstore.read(f"{name}/{metadata_files[name]}").result().value)
@@ -88,22 +89,12 @@ def _arrays(folder: str, *, is_store: bool) -> list[_Array]:
         # A store omits chunks that hold only the fill value. In a folder, a missing chunk means damage.
         if not is_store:
             array_spec["fill_missing_data_reads"] = False
-        arrays.append(_Array(name, dtype, shape, array_spec, context))
-    return arrays
+        yield name, dtype, shape, partial(tensorstore.open, array_spec, read=True, open=True, context=context)
 
 
-class _Array(NamedTuple):
-    name: str
-    dtype: str
-    shape: list[int]
-    spec: dict[str, Any]
-    context: Any
-
-
-def _read(array: _Array) -> NDArray[Any]:
+def _read(open_array: _Open) -> NDArray[Any]:
     try:
-        opened = tensorstore.open(array.spec, read=True, open=True, context=array.context).result()
-        return np.asarray(opened.read().result())
+        return np.asarray(open_array().result().read().result())
     except (ValueError, OSError, RuntimeError) as error:
         raise _problem(error) from None
 
