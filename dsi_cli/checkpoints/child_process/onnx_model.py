@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -70,19 +71,17 @@ def open_file(file: IO[bytes]) -> FileContents:
         raise PendingError("breaks off behind its graph", code="cut-off")
     graph = Graph(model.graph)
     weights = list(graph.weights.values())
-    indices = {name: index for index, name in enumerate(graph.weights)}
 
     def read(key: str) -> NDArray[Any]:
-        return np.asarray(numpy_helper.to_array(weights[int(key)]))
+        return np.asarray(numpy_helper.to_array(weights[int(key)].tensor))
 
     listing = FileContents(read, outputs=graph.outputs())
     external: dict[str, dict[str, str]] = {}
-    for name, readable_name in graph.names().items():
-        tensor = graph.weights[name]
-        key = str(indices[name])
-        listing.tensors.append((readable_name, _dtype(tensor.data_type), list(tensor.dims), key))
-        if name in graph.transposed and len(tensor.dims) == 2:
-            listing.transposed.append(readable_name)
+    for index, weight in sorted(enumerate(weights), key=lambda item: item[1].first_use):
+        tensor, key = weight.tensor, str(index)
+        listing.tensors.append((weight.name, _dtype(tensor.data_type), list(tensor.dims), key))
+        if weight.is_transposed and len(tensor.dims) == 2:
+            listing.transposed.append(weight.name)
         if tensor.data_location == TensorProto.EXTERNAL:
             external[key] = {entry.key: entry.value for entry in tensor.external_data}
     metadata = _metadata(model)
@@ -145,78 +144,74 @@ def _metadata(model: ModelProto) -> dict[str, Any]:
     return metadata
 
 
+@dataclass
+class _Weight:
+    """A weight, and its properties according to the nodes that use it."""
+
+    name: str
+    tensor: TensorProto
+    first_use: int
+    """The index of the first node that uses it, or the number of nodes."""
+    is_transposed: bool | None = None
+    """True if the first product that uses the matrix takes it as (inputs, outputs); None if no product uses it."""
+    name_by_bias: str = ""
+    """The name that follows from the bias of its layer, which is better evidence than the module."""
+    name_by_module: str = ""
+
+
 class _Value(NamedTuple):
-    weight: str
+    weight: _Weight
     is_transposed: bool
 
 
 class Graph:
-    """The weights of a graph, and their properties according to its nodes.
+    """The weights of a graph: the initialisers, and the tensors in ``Constant`` nodes that layers use.
 
     Raise `UnreadableError` if two initialisers have one name.
-
-    Attributes
-    ----------
-    weights : the initialisers, and the tensors in ``Constant`` nodes that layers use, by name.
-    transposed : the names of matrices that a product takes as (inputs, outputs).
     """
 
     def __init__(self, graph: GraphProto) -> None:
         self._graph = graph
-        self.weights = {tensor.name: tensor for tensor in graph.initializer}
-        if len(self.weights) != len(graph.initializer):
+        tensors = {tensor.name: tensor for tensor in graph.initializer}
+        if len(tensors) != len(graph.initializer):
             raise UnreadableError("two initialisers have one name", code="duplicate-name")
         constants = _constants(graph)
+        self._constants = constants.keys() | tensors.keys()
         layer_inputs = {name for node in graph.node if node.op_type in _LAYERS for name in node.input}
-        self._constants = set(constants) | set(self.weights)
-        for name, tensor in constants.items():
-            if name in layer_inputs:
-                self.weights.setdefault(name, tensor)
-        self._values = {name: _Value(name, False) for name in self.weights}
-        self._first_uses: dict[str, int] = {}
-        self._is_transposed: dict[str, bool] = {}
-        self._names_by_module: dict[str, str] = {}
-        self._names_by_bias: dict[str, str] = {}
-        """The names of weights derived from their bias, which is better evidence than the module."""
-        self._products: dict[str, str] = {}
+        tensors |= {name: constants[name] for name in constants if name in layer_inputs and name not in tensors}
+        self.weights = {name: _Weight(name, tensor, len(graph.node)) for name, tensor in tensors.items()}
+        self._values = {name: _Value(weight, False) for name, weight in self.weights.items()}
+        self._products: dict[str, _Weight] = {}
         """The weight of each product, by the name of the product's output."""
         for index, node in enumerate(graph.node):
             self._add_node(index, node)
-        self.transposed = {name for name, is_transposed in self._is_transposed.items() if is_transposed}
-
-    def names(self) -> dict[str, str]:
-        """Return the readable names of the weights by their original names, in the order in which nodes use the weights."""
-        readable_names: dict[str, str] = {}
+        # Replace invented names by readable ones that are not taken.
         taken: set[str] = set()
-        for name in sorted(self.weights, key=lambda name: self._first_uses.get(name, len(self._graph.node))):
-            readable = self._names_by_bias.get(name) or self._names_by_module.get(name) or name
-            if readable in self.weights or readable in taken:
-                readable = name
-            readable_names[name] = readable
-            taken.add(readable)
-        return readable_names
+        for weight in sorted(self.weights.values(), key=lambda weight: weight.first_use):
+            readable = weight.name_by_bias or weight.name_by_module
+            if readable and _GENERIC.fullmatch(weight.name) and readable not in self.weights and readable not in taken:
+                weight.name = readable
+            taken.add(weight.name)
 
     def outputs(self) -> list[str] | None:
         """Return the names of the weights whose layers compute the graph's outputs; None if the search fails for an output."""
         producers = {name: node for node in self._graph.node for name in node.output}
-        readable_names = self.names()
-        weights: dict[str, None] = {}
+        names: dict[str, None] = {}
         for output in self._graph.output:
             weight = self._output_weight(output.name, producers)
             if weight is None:
                 return None
-            weights[readable_names[weight]] = None
-        return list(weights) or None
+            names[weight.name] = None
+        return list(names) or None
 
-    def _output_weight(self, name: str, producers: dict[str, NodeProto]) -> str | None:
+    def _output_weight(self, name: str, producers: dict[str, NodeProto]) -> _Weight | None:
         """Return the weight of the layer that computes a value, or None if the search fails."""
         visited: set[str] = set()
         while name in producers and name not in visited:
             visited.add(name)
             node = producers[name]
             if node.op_type in _LAYERS:
-                value = self._layer_weight(node)
-                return value.weight if value is not None else None
+                return self._layer_weight(node)
             inputs = list(node.input)
             if node.op_type in _ADDED:
                 inputs = [value for value in inputs if value not in self._constants and value not in self._values]
@@ -234,31 +229,35 @@ class Graph:
             return
         for name in node.input:
             if name in self._values:
-                self._first_uses.setdefault(self._values[name].weight, index)
+                weight = self._values[name].weight
+                weight.first_use = min(weight.first_use, index)
         if node.op_type in _PRODUCTS:
-            # Record whether the matrices are transposed; the first product that uses a matrix decides.
             numbers = _numbers(node) if node.op_type != "MatMul" else {}
             for position, has_outputs_last in ((1, numbers.get("transB", 0) != 1), (0, numbers.get("transA", 0) == 1)):
                 value = self._value(node.input, position)
-                if value is not None:
-                    self._is_transposed.setdefault(value.weight, has_outputs_last != value.is_transposed)
-        if node.op_type in _LAYERS:
-            self._name_layer(node)
+                if value is not None and value.weight.is_transposed is None:
+                    value.weight.is_transposed = has_outputs_last != value.is_transposed
+        layer_weight = self._layer_weight(node) if node.op_type in _LAYERS and node.output else None
+        if layer_weight is not None:
+            self._products[node.output[0]] = layer_weight
+            if node.op_type in _BIASED:
+                self._name_by_bias(layer_weight, self._value(node.input, 2))
+            module = _scope(node) or _module(node.name)
+            if module and not layer_weight.name_by_module:
+                layer_weight.name_by_module = f"{module}.weight"
         elif node.op_type == "Add" and len(node.input) == 2:
-            # Name a weight after the bias that is added to its product.
             for product, bias in (node.input[:2], node.input[1::-1]):
-                weight = self._products.get(product)
-                if weight is not None and _GENERIC.fullmatch(weight):
-                    self._name_by_bias(weight, self._values.get(bias))
+                if product in self._products:
+                    self._name_by_bias(self._products[product], self._values.get(bias))
 
     def _value(self, inputs: Sequence[str], index: int) -> _Value | None:
         return self._values.get(inputs[index]) if index < len(inputs) else None
 
-    def _layer_weight(self, node: NodeProto) -> _Value | None:
+    def _layer_weight(self, node: NodeProto) -> _Weight | None:
         value = self._value(node.input, 1)
         if value is None and node.op_type == "MatMul":
-            return self._value(node.input, 0)
-        return value
+            value = self._value(node.input, 0)
+        return value.weight if value is not None else None
 
     def _propagate(self, node: NodeProto) -> None:
         """Record the output of a node that passes on a weight, a transposed weight or the output of a product."""
@@ -270,32 +269,18 @@ class Graph:
                 self._products[node.output[0]] = self._products[node.input[0]]
             return
         if node.op_type == "Transpose":
-            if len(self.weights[value.weight].dims) != 2:
+            if len(value.weight.tensor.dims) != 2:
                 return
             is_turned = _numbers(node).get("perm", [1, 0]) == [1, 0]
             value = value._replace(is_transposed=value.is_transposed != is_turned)
         self._values[node.output[0]] = value
 
-    def _name_layer(self, node: NodeProto) -> None:
-        """Record a readable name for the weight of a layer, and that the layer's output depends on the weight."""
-        value = self._layer_weight(node)
-        if value is None or not node.output:
+    def _name_by_bias(self, weight: _Weight, bias: _Value | None) -> None:
+        if bias is None or len(bias.weight.tensor.dims) != 1 or weight.name_by_bias:
             return
-        self._products[node.output[0]] = value.weight
-        if not _GENERIC.fullmatch(value.weight):
-            return
-        if node.op_type in _BIASED:
-            self._name_by_bias(value.weight, self._value(node.input, 2))
-        module = _scope(node) or _module(node.name)
-        if module:
-            self._names_by_module.setdefault(value.weight, f"{module}.weight")
-
-    def _name_by_bias(self, weight: str, bias: _Value | None) -> None:
-        if bias is None or len(self.weights[bias.weight].dims) != 1:
-            return
-        layer, dot, last = bias.weight.rpartition(".")
+        layer, dot, last = bias.weight.name.rpartition(".")
         if last == "bias":
-            self._names_by_bias.setdefault(weight, f"{layer}{dot}weight")
+            weight.name_by_bias = f"{layer}{dot}weight"
 
 
 def _constants(graph: GraphProto) -> dict[str, TensorProto]:
