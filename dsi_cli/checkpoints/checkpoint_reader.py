@@ -379,11 +379,10 @@ def _adapted_head(
         has_base_bias = trainers.as_dict(config).get("bias", "none") == "none"
         bias = head_weight.head_bias(base, chosen, len(rows)) if has_base_bias else None
     # Add the adapter's change, if it changes the head.
-    layer = f"base_model.model.{chosen.name.removesuffix('.weight')}"
-    down, up = content.tree.get(f"{layer}.lora_A.weight"), content.tree.get(f"{layer}.lora_B.weight")
-    if down is not None and up is not None:
-        scale = head_weight.lora_scale(config, chosen.name, down.shape[0])
-        rows = head_weight.apply_change(rows, content.read(up), content.read(down), scale)
+    layer, tree = f"base_model.model.{chosen.name.removesuffix('.weight')}", trainers.as_dict(content.tree)
+    down, up = tree.get(f"{layer}.lora_A.weight"), tree.get(f"{layer}.lora_B.weight")
+    if isinstance(down, Tensor) and isinstance(up, Tensor):
+        rows = head_weight.apply_lora(rows, content, up, down, config, chosen.name)
     return chosen, rows, bias
 
 

@@ -25,7 +25,7 @@ from dsi_cli.checkpoints import layers
 from dsi_cli.checkpoints.folders import MODEL_FILES
 from dsi_cli.checkpoints.formats import CheckpointContent, open_content
 from dsi_cli.checkpoints.head import Head
-from dsi_cli.checkpoints.tensors import FLOATS
+from dsi_cli.checkpoints.tensors import FLOATS, Tensor
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import CheckpointError, NoHeadError, UnreadableError
 from dsi_cli.remote.locations import Place
@@ -74,8 +74,7 @@ def head_rows(content: CheckpointContent, head: Head, adapter_config: Any = None
             left, right = (content.read(parts[side]).astype(np.float32).reshape(-1) for side in ("left", "right"))
             return _apply_spectral_norm(stored, left, right, head)
         if kind == layers.LORA:
-            scale = lora_scale(adapter_config, head.name, parts["down"].shape[0])
-            return apply_change(stored, content.read(parts["up"]), content.read(parts["down"]), scale)
+            return apply_lora(stored, content, parts["up"], parts["down"], adapter_config, head.name)
         return stored
 
 
@@ -151,13 +150,11 @@ def _apply_spectral_norm(
 ) -> NDArray[np.float32]:
     """Return the weight divided by its largest singular value, which torch estimates as ``u W v``."""
     # The stored matrix may be the transposed weight.
-    pairs = [(left, right), (right, left)]
-    fitting = [(u, v) for u, v in pairs if weight.shape == (len(u), len(v))]
+    fitting = [(u, v) for u, v in ((left, right), (right, left)) if weight.shape == (len(u), len(v))]
     if not fitting:
         message = f"{head.name} of shape {weight.shape} has singular vectors of {len(left)} and {len(right)} values"
         raise UnreadableError(message, code="misfit-spectral-norm", head=head.name)
-    exact = weight.astype(np.float64)
-    largest = max(float(u.astype(np.float64) @ (exact @ v.astype(np.float64))) for u, v in fitting)
+    largest = max(float(u.astype(np.float64) @ (weight.astype(np.float64) @ v.astype(np.float64))) for u, v in fitting)
     if not largest:
         message = f"{head.name} has a largest singular value of 0, so it cannot be divided by it"
         raise UnreadableError(message, code="zero-singular-value", head=head.name)
@@ -194,11 +191,13 @@ def open_base_model(adapter: Place, config: Any, stack: ExitStack) -> Checkpoint
     raise NoHeadError(message, code="no-base-model", base_model=name)
 
 
-def lora_scale(config: Any, weight: str, rank: int) -> float:
-    """Return the factor of an adapter's matrix product, from the contents of ``adapter_config.json``.
+def apply_lora(
+    rows: NDArray[np.float32], content: CheckpointContent, up: Tensor, down: Tensor, config: Any, weight: str
+) -> NDArray[np.float32]:
+    """Return a weight ``(rows, features)`` plus ``scale * up @ down``; ``config`` has the scale (``adapter_config.json``).
 
-    Raise `NoHeadError` if the configuration is missing (``no-adapter-config``), or has more than one factor for all layers
-    (``unsupported-adapter``).
+    Raise `NoHeadError` if the configuration is missing (``no-adapter-config``), it has more than one factor for all layers
+    (``unsupported-adapter``), or the shapes do not fit (``misfit-adapter``).
     """
     if not isinstance(config, dict):
         message = (
@@ -206,19 +205,15 @@ def lora_scale(config: Any, weight: str, rank: int) -> float:
             " or merge the adapter (merge_and_unload in peft) before saving"
         )
         raise NoHeadError(message, code="no-adapter-config", head=weight)
-    alpha = config.get("lora_alpha")
+    alpha, rank = config.get("lora_alpha"), down.shape[0]
     has_other_options = any(config.get(option) for option in ("use_dora", "alpha_pattern", "fan_in_fan_out"))
     if has_other_options or not isinstance(alpha, int | float) or not rank:
         message = f"the adapter changes {weight} in a way that dsi does not put together with its base model"
         raise NoHeadError(message, code="unsupported-adapter", head=weight)
-    return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
-
-
-def apply_change(rows: NDArray[np.float32], up: NDArray[Any], down: NDArray[Any], scale: float) -> NDArray[np.float32]:
-    """Return a weight ``(rows, features)`` plus ``scale * up @ down``; raise `NoHeadError` if the shapes do not fit."""
-    up, down = up.astype(np.float32), down.astype(np.float32)
-    if up.ndim != 2 or down.ndim != 2 or (up.shape[0], down.shape[1]) != rows.shape or up.shape[1] != down.shape[0]:
-        message = f"the adapter's matrices {up.shape} and {down.shape} do not fit a weight of shape {rows.shape}"
+    scale = float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
+    left, right = content.read(up).astype(np.float32), content.read(down).astype(np.float32)
+    if left.ndim != 2 or right.ndim != 2 or (len(left), right.shape[1]) != rows.shape or left.shape[1] != len(right):
+        message = f"the adapter's matrices {left.shape} and {right.shape} do not fit a weight of shape {rows.shape}"
         raise NoHeadError(message, code="misfit-adapter")
-    merged: NDArray[np.float32] = rows + np.float32(scale) * (up @ down)
+    merged: NDArray[np.float32] = rows + np.float32(scale) * (left @ right)
     return merged

@@ -381,6 +381,13 @@ def test_an_adapter_that_cannot_be_merged_says_why(options, message, adapter):
     assert message in refused(only(adapter.parent))
 
 
+@pytest.mark.parametrize("contents", [["text"], {f"base_model.model.fc.lora_{side}.weight": "text" for side in "AB"}])
+def test_an_adapter_without_matrices_has_the_head_of_its_base(contents, adapter, weight):
+    (adapter / "adapter_model.safetensors").unlink()
+    torch.save(contents, adapter / "adapter_model.bin")
+    np.testing.assert_array_equal(scan_checkpoint(only(adapter.parent)).weight, weight)
+
+
 def test_fsdp_folders_of_accelerate_are_read(distributed, net):
     step = distributed.parent / "checkpoint_3"
     step.mkdir()

@@ -237,18 +237,23 @@ class Graph:
                 value = self._value(node.input, position)
                 if value is not None and value.weight.is_transposed is None:
                     value.weight.is_transposed = has_outputs_last != value.is_transposed
-        layer_weight = self._layer_weight(node) if node.op_type in _LAYERS and node.output else None
-        if layer_weight is not None:
-            self._products[node.output[0]] = layer_weight
-            if node.op_type in _BIASED:
-                self._name_by_bias(layer_weight, self._value(node.input, 2))
-            module = _scope(node) or _module(node.name)
-            if module and not layer_weight.name_by_module:
-                layer_weight.name_by_module = f"{module}.weight"
+        if node.op_type in _LAYERS:
+            self._add_layer(node)
         elif node.op_type == "Add" and len(node.input) == 2:
             for product, bias in (node.input[:2], node.input[1::-1]):
                 if product in self._products:
                     self._name_by_bias(self._products[product], self._values.get(bias))
+
+    def _add_layer(self, node: NodeProto) -> None:
+        weight = self._layer_weight(node)
+        if weight is None or not node.output:
+            return
+        self._products[node.output[0]] = weight
+        if node.op_type in _BIASED:
+            self._name_by_bias(weight, self._value(node.input, 2))
+        module = _scope(node) or _module(node.name)
+        if module and not weight.name_by_module:
+            weight.name_by_module = f"{module}.weight"
 
     def _value(self, inputs: Sequence[str], index: int) -> _Value | None:
         return self._values.get(inputs[index]) if index < len(inputs) else None
