@@ -133,7 +133,7 @@ def analyze(
             raise NothingToAnalyseError(f"no checkpoint can be used: {reason}", code="nothing-usable")
 
         # Find labels, make evaluation results, and compare all matrices.
-        names_of_data = None if inputs.data is None else inputs.data.names
+        names_of_data = None if inputs[0] is None else inputs[0].names
         runs, labels, warnings = _find_labels(runs, options, listed, names_of_data, wordnet, taxonomy)
         references.check_references(sources, labels.values())
         images = collect.ImageProgress(report_progress)

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dsi_cli.analysis.classifiers.earlier_output import Metadata
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.evaluation import from_file
-from dsi_cli.analysis.evaluation.from_model import DatasetCache, LoadedModel, ModelPredictions, Say, model_for_run
+from dsi_cli.analysis.evaluation.from_model import DatasetCache, ModelPredictions, Say, model_for_run
 from dsi_cli.analysis.evaluation.stored import EvaluationStore, PredictionSource, evaluate_or_reason
 from dsi_cli.analysis.option_groups.groups import SPLITS
 from dsi_cli.analysis.options import Options
@@ -31,7 +31,7 @@ from dsi_cli.analysis.tables.curves import Row
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES
 from dsi_cli.engines import Engine
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, count
 from dsi_cli.inference.preprocess import Preprocessing
 from dsi_cli.predictions import files
 from dsi_cli.predictions.files import PredictionFile, shorten_epochs
@@ -39,15 +39,10 @@ from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.store import layout
 from dsi_cli.store.schema import TYPICALITY, TYPICALITY_HISTOGRAM, Table
 
-Job = tuple[int, Record]
-"""The index of an `EvaluationJob`, and a checkpoint."""
-Outcome = tuple[EvaluationResult | str, tuple[str, ...]]
-"""A result or the reason why there is none, and messages for the user."""
 ReportProgress = Callable[[str, int, int], None]
 """Takes a stage in words, the number of things done, and their total."""
-STAGE = "running the model on images"
 READABLE_PARTS = 3
-"""The number of parts of `_provenance_parts` that can be shown to the user."""
+"""The number of parts of a result's origin that can be shown to the user."""
 
 
 @dataclass
@@ -61,26 +56,21 @@ class ImageProgress:
     def add(self, images: int) -> None:
         """Count images that are done."""
         self.done += images
-        self.report(STAGE, self.done, self.total)
+        self.report("running the model on images", self.done, self.total)
 
 
-@dataclass(frozen=True)
-class EvaluationInputs:
-    """The labelled data and the predictions that the options name."""
-
-    data: DatasetCache | None
-    predictions: PredictionFile | None
+Inputs = tuple[DatasetCache | None, PredictionFile | None]
+"""The labelled data and the predictions that the options name."""
 
 
-def open_inputs(out: Path, options: Options, say: Say, report: ReportProgress) -> EvaluationInputs:
+def open_inputs(out: Path, options: Options, say: Say, report: ReportProgress) -> Inputs:
     """Open the data and the predictions that the options name; raise `UsageError` if one of them cannot be read."""
     evaluation, data, predictions = options.evaluation, None, None
     if evaluation.data:
         data = DatasetCache(evaluation, layout.temporary_folder(out), say, report)
-        data.open()
     if evaluation.predictions is not None:
         predictions = files.read_predictions(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
-    return EvaluationInputs(data, predictions)
+    return data, predictions
 
 
 @dataclass
@@ -114,9 +104,7 @@ class RunEvaluations:
             store.relocate()
         records = [record for run in runs for record in run.usable]
         jobs = [(store, record) for record in records for store in self.stores[record.run]]
-        progress.total = sum(
-            store.source.images for store, record in jobs if store.source is not None and store.needs(record)
-        )
+        progress.total = sum(store.source.images for store, record in jobs if store.source and store.needs(record))
         made_elsewhere = _results_from_cluster(jobs, progress, engine) if engine.is_elsewhere else repeat(None)
         for record in records:
             results = {}
@@ -169,132 +157,100 @@ def prepare(
     runs: Sequence[RunCheckpoints],
     labels: Mapping[str, ClassLabels],
     options: Options,
-    inputs: EvaluationInputs,
+    inputs: Inputs,
     progress: ImageProgress,
 ) -> RunEvaluations:
     """Return the stored results of all runs, with the source of each missing one; raise `UsageError` if one does not fit."""
     evaluations = RunEvaluations()
-    if inputs.predictions is not None:
+    if inputs[1] is not None:
         usable = [run.name for run in runs if run.usable and labels[run.name].classes]
-        files.require_one_run(inputs.predictions, usable)
+        files.require_one_run(inputs[1], usable)
     for run in runs:
-        name = run.name
-        sources, warnings = _sources(run, labels[name], options, inputs, progress)
-        stores = [EvaluationStore(out, run, split, sources.get(split), options) for split in SPLITS]
-        evaluations.stores[name] = stores
-        evaluations.sources[name] = {}
-        for store in stores:
-            if isinstance(store.source, ModelPredictions):
-                store.source.model.has_fitted |= any(map(store.mark, run.usable))
-            mixed = _mixed_sources_warning(store, run)
-            if mixed is not None:
-                warnings.append(mixed)
-            # Describe the source of the split's results, which may come from an earlier call.
-            mark = next((mark for record in run.usable if (mark := store.mark(record))), None)
+        sources: dict[str, PredictionSource] = {}
+        warnings: list[str] = []
+        if run.usable and labels[run.name].classes:
+            sources, warnings = _sources(run, labels[run.name], options, inputs, progress)
+        evaluations.stores[run.name] = [EvaluationStore(out, run, split, sources.get(split), options) for split in SPLITS]
+        descriptions = evaluations.sources[run.name] = {}
+        for store in evaluations.stores[run.name]:
+            marks = [(record.epoch or 0, mark) for record in run.usable if (mark := store.mark(record))]
             if store.source is not None:
-                evaluations.sources[name][store.split] = store.source.description
-            elif mark is not None:
-                earlier = mark.get("from", {}).get("source", "unknown")
-                evaluations.sources[name][store.split] = f"{earlier}, from an earlier call"
-        evaluations.warnings += [f"{name}: {warning}" for warning in warnings]
+                descriptions[store.split] = store.source.description
+                if isinstance(store.source, ModelPredictions):
+                    store.source.model.has_fitted |= bool(marks)
+            elif marks:
+                earlier = marks[0][1].get("from", {}).get("source", "unknown")
+                descriptions[store.split] = f"{earlier}, from an earlier call"
+                warnings += _mixed_sources(store.split, marks)
+        evaluations.warnings += [f"{run.name}: {warning}" for warning in warnings]
     return evaluations
 
 
 def _sources(
-    run: RunCheckpoints, labels: ClassLabels, options: Options, inputs: EvaluationInputs, progress: ImageProgress
+    run: RunCheckpoints, labels: ClassLabels, options: Options, inputs: Inputs, progress: ImageProgress
 ) -> tuple[dict[str, PredictionSource], list[str]]:
     """Return the source of each split, and warnings; options come before predictions next to the checkpoints."""
+    data, predictions = inputs
     sources: dict[str, PredictionSource] = {}
-    warnings: list[str] = []
-    if not run.usable or not labels.classes:
-        return sources, warnings
-    if inputs.data is not None:
-        models, warnings = model_for_run(inputs.data, run, labels, options, progress.add)
+    warnings: list[str | None] = []
+    if data is not None:
+        models, class_warnings = model_for_run(data, run, labels, options, progress.add)
         sources |= models
-    if inputs.predictions is not None:
-        source, warning = from_file.predictions_for_run(inputs.predictions, run, labels)
-        sources[options.evaluation.predictions_split] = source
-        warnings += [] if warning is None else [warning]
+        warnings += class_warnings
+    if predictions is not None:
+        split = options.evaluation.predictions_split
+        sources[split], warning = from_file.predictions_for_run(predictions, run, labels)
+        warnings.append(warning)
     before = options.evaluation.predictions_before
     if "test" not in sources and (before is None or before[1] != "test"):
         nearby, warning = from_file.predictions_next_to_checkpoints(run, labels)
         if nearby is not None:
             sources["test"] = nearby
-        warnings += [] if warning is None else [warning]
-    return sources, warnings
-
-
-@dataclass(frozen=True)
-class EvaluationJob:
-    """One run on one split, as it is sent to other processes."""
-
-    run: RunCheckpoints
-    labels: ClassLabels
-    split: str
-    targets: NDArray[np.int64]
-    equal_samples: NDArray[np.int64] | None
-    data_id: str
-    has_fitted: bool
-
-    @classmethod
-    def of(cls, source: ModelPredictions) -> EvaluationJob:
-        """Return the job of a source."""
-        model, data_id = source.model, source.data.samples[source.split].id
-        splits = source.split, source.targets, source.equal_samples
-        return cls(model.run, model.labels, *splits, data_id, model.has_fitted)
+        warnings.append(warning)
+    return sources, [warning for warning in warnings if warning is not None]
 
 
 @dataclass
 class EvaluationWorker:
-    """A callable that makes the results of some jobs, and collects messages for the user."""
+    """A callable that runs the models of some runs in another process, and collects messages for the user."""
 
-    jobs: Sequence[EvaluationJob]
+    runs: dict[str, tuple[RunCheckpoints, ClassLabels, bool]]
+    """Each run with its labels, by name; the last value is `LoadedModel.has_fitted`."""
+    data_ids: dict[str, str]
+    """The id of the data that the calling process has, by split."""
     options: Options
     tasks_per_machine: int
     """The number of workers that share the memory of a machine."""
     _notes: list[str] = field(default_factory=list)
-    _sources: dict[int, ModelPredictions] = field(default_factory=dict)
+    _sources: dict[str, dict[str, ModelPredictions]] = field(default_factory=dict)
 
-    def __call__(self, job: Job) -> Outcome:
-        """Return the result of a checkpoint, or the reason why there is none."""
-        index, record = job
-        source = self._source(index)
-        result = evaluate_or_reason(source, record)
+    def __call__(self, job: tuple[str, Record]) -> tuple[EvaluationResult | str, tuple[str, ...]]:
+        """Return the result of a split and a checkpoint, or the reason why there is none, and messages for the user."""
+        split, record = job
+        if record.run not in self._sources:
+            run, labels, has_fitted = self.runs[record.run]
+            self._sources[run.name], _ = model_for_run(self._data, run, labels, self.options, lambda _: None)
+            self._sources[run.name][split].model.has_fitted = has_fitted
+        result = evaluate_or_reason(self._sources[record.run][split], record)
         notes, self._notes[:] = tuple(self._notes), []
         return result, notes
-
-    def _source(self, index: int) -> ModelPredictions:
-        if index in self._sources:
-            return self._sources[index]
-        job = self.jobs[index]
-        if self._data.samples[job.split].id != job.data_id:
-            raise UsageError(
-                f"{platform.node()}, a node of the cluster, has different {job.split} data at the same path; put the data"
-                " where every node sees it, or copy it with the times of its files",
-                code="other-data",
-                split=job.split,
-            )
-        # Both splits of a run share its model.
-        models = [source.model for other, source in self._sources.items() if self.jobs[other].run.name == job.run.name]
-        if models:
-            model = models[0]
-        else:
-            model = LoadedModel(job.run, job.labels, self.options, self._notes.append)
-            model.has_fitted = job.has_fitted
-        self._sources[index] = ModelPredictions(
-            job.split, self._data, model, job.targets, None, lambda _: None, job.equal_samples
-        )
-        return self._sources[index]
 
     @cached_property
     def _data(self) -> DatasetCache:
         evaluation = replace(self.options.evaluation, download=False)  # the calling process has downloaded the data
         temporary = Path(tempfile.gettempdir())
-        data = DatasetCache(evaluation, temporary, self._notes.append, lambda *_: None, shares=self.tasks_per_machine)
         try:
-            data.open()
+            data = DatasetCache(evaluation, temporary, self._notes.append, lambda *_: None, self.tasks_per_machine)
         except UsageError as error:
             raise UsageError(f"{platform.node()}, a node of the cluster: {error}", code=error.code) from None
+        for split, samples in data.samples.items():
+            if samples.id != self.data_ids[split]:
+                raise UsageError(
+                    f"{platform.node()}, a node of the cluster, has different {split} data at the same path; put the data"
+                    " where every node sees it, or copy it with the times of its files",
+                    code="other-data",
+                    split=split,
+                )
         return data
 
 
@@ -305,69 +261,57 @@ def _results_from_cluster(
 
     For jobs that need no model, yield None.
     """
-    sources: list[ModelPredictions] = []
-    sent: list[tuple[int, Record] | None] = []
+    sources: list[ModelPredictions | None] = []
     for store, record in jobs:
-        source = store.source
-        if not isinstance(source, ModelPredictions) or not store.needs(record):
-            sent.append(None)
-            continue
-        if not any(source is other for other in sources):
-            sources.append(source)
-        sent.append((next(index for index, other in enumerate(sources) if other is source), record))
-    if not sources:
+        sources.append(store.source if isinstance(store.source, ModelPredictions) and store.needs(record) else None)
+    needed = [source for source in sources if source is not None]
+    if not needed:
         yield from repeat(None, len(jobs))
         return
-    worker = EvaluationWorker(
-        [EvaluationJob.of(source) for source in sources], sources[0].model.options, engine.tasks_a_machine()
-    )
-    results = engine.map_whole(worker, [job for job in sent if job is not None], lambda _job, reason: (reason, ()))
+    data, models = needed[0].data, [source.model for source in needed]
+    runs = {model.run.name: (model.run, model.labels, model.has_fitted) for model in models}
+    data_ids = {split: samples.id for split, samples in data.samples.items()}
+    worker = EvaluationWorker(runs, data_ids, models[0].options, engine.tasks_a_machine())
+    sent = [(source.split, record) for source, (_, record) in zip(sources, jobs, strict=True) if source is not None]
+    results = engine.map_whole(worker, sent, lambda _job, reason: (reason, ()))
     shown_notes: set[str] = set()
-    for job in sent:
-        if job is None:
+    for source in sources:
+        if source is None:
             yield None
             continue
         result, notes = next(results)
-        source = sources[job[0]]
         for note in notes:
             if note not in shown_notes:
                 shown_notes.add(note)
-                source.data.say(note)
+                data.say(note)
         progress.add(source.images)
         yield result
 
 
-def _mixed_sources_warning(store: EvaluationStore, run: RunCheckpoints) -> str | None:
-    """Return the warning that stored results come from different sources; None if they do not."""
-    if store.source is not None:
-        return None  # only results of this source count
-    epochs_by_parts: dict[tuple[str, ...], list[int]] = {}
-    for record in run.usable:
-        mark = store.mark(record)
-        if mark:
-            epochs_by_parts.setdefault(_provenance_parts(mark), []).append(record.epoch or 0)
-    if len(epochs_by_parts) < 2:
-        return None
-    differing = [index for index, parts in enumerate(zip(*epochs_by_parts, strict=True)) if len(set(parts)) > 1]
+def _mixed_sources(split: str, marks: Sequence[tuple[int, Metadata]]) -> list[str]:
+    """Return a warning if the stored results of a split, whose epochs and marks are given, come from different sources."""
+    # Group the epochs by what their results were made from: data, model and images in words, and everything as JSON.
+    epochs_of: dict[tuple[str, str, str, str], list[int]] = {}
+    for epoch, mark in marks:
+        description, source = mark.get("from", {}), mark.get("source", {})
+        preprocessing = description.get("preprocessing")
+        images = Preprocessing(**preprocessing).describe() if preprocessing else ""
+        everything = "" if "predictions" in source else layout.canonical_json(source)
+        origin = str(description.get("source", "unknown")), str(description.get("model") or ""), images, everything
+        epochs_of.setdefault(origin, []).append(epoch)
+    if len(epochs_of) < 2:
+        return []
+    differing = [index for index, values in enumerate(zip(*epochs_of, strict=True)) if len(set(values)) > 1]
     shown = [index for index in differing if index < READABLE_PARTS] or [0]
-    listed = "; ".join(
-        f"{len(epochs)} epoch{'s' * (len(epochs) > 1)} ({shorten_epochs(epochs)}) by {', '.join(parts[index] for index in shown)}"
-        for parts, epochs in epochs_by_parts.items()
-    )
+    listed = []
+    for origin, epochs in epochs_of.items():
+        made_from = ", ".join(origin[index] for index in shown)
+        listed.append(f"{count(len(epochs), 'epoch')} ({shorten_epochs(epochs)}) by {made_from}")
     more = "" if differing[0] < READABLE_PARTS else ", with different data, code or arguments"
-    return (
-        f"the curves on {store.split} contain predictions from different sources: {listed}{more}; to make them comparable,"
-        f" run again for all epochs with --{store.split} or --predictions"
-    )
-
-
-def _provenance_parts(mark: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what a result was made from: data, model and images in words, and everything as JSON unless it is from a file."""
-    description, source = mark.get("from", {}), mark.get("source", {})
-    preprocessing = description.get("preprocessing")
-    images = Preprocessing(**preprocessing).describe() if preprocessing else ""
-    everything = "" if "predictions" in source else layout.canonical_json(source)
-    return str(description.get("source", "unknown")), str(description.get("model") or ""), images, everything
+    return [
+        f"the curves on {split} contain predictions from different sources: {'; '.join(listed)}{more}; to make them"
+        f" comparable, run again for all epochs with --{split} or --predictions"
+    ]
 
 
 def splits_with_other_accuracy(rows: Sequence[Row], written: Mapping[str, float]) -> list[str]:

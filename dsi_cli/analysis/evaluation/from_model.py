@@ -55,12 +55,12 @@ class DatasetCache:
     say: Say
     """Takes messages for the user."""
     progress: Callable[[str, int, int], None]
-    samples: dict[str, Samples] = field(default_factory=dict)
     shares: int = 1
     """The number of processes that share the memory of this machine."""
-    _cached: dict[tuple[str, Preprocessing], tuple[NDArray[np.int64], Batches]] = field(default_factory=dict)
+    samples: dict[str, Samples] = field(default_factory=dict, init=False)
+    _cached: dict[tuple[str, Preprocessing], tuple[NDArray[np.int64], Batches]] = field(default_factory=dict, init=False)
 
-    def open(self) -> None:
+    def __post_init__(self) -> None:
         """Open the data of each split; raise `UsageError` if this fails."""
         from dsi_cli.inference.open_dataset import open_samples
 
@@ -84,11 +84,11 @@ class DatasetCache:
         """Return a split with its images as inputs of a model; they are decoded once unless they are too many to keep."""
         from dsi_cli.inference.evaluator import Split
 
-        key, samples = (split, prepared), self.samples[split]
-        if key not in self._cached:
-            self._cached[key] = self._decode(split, prepared)
-        kept, batches = self._cached[key]
-        return Split(targets[kept], batches, kept, [samples.paths[index] for index in kept])
+        if (split, prepared) not in self._cached:
+            self._cached[split, prepared] = self._decode(split, prepared)
+        kept, batches = self._cached[split, prepared]
+        paths = self.samples[split].paths
+        return Split(targets[kept], batches, kept, [paths[index] for index in kept])
 
     def _decode(self, split: str, prepared: Preprocessing) -> tuple[NDArray[np.int64], Batches]:
         """Return the indices of the samples that can be decoded, and their images as inputs of a model."""
@@ -98,13 +98,14 @@ class DatasetCache:
         self.scratch.mkdir(parents=True, exist_ok=True)
         in_memory = free_memory() // 2 // self.shares
         on_disk = shutil.disk_usage(self.scratch).free // 2 // self.shares
-        cache = self.evaluation.cache
+        if self.evaluation.cache is not None:
+            in_memory, on_disk = min(self.evaluation.cache, in_memory), min(self.evaluation.cache, on_disk)
         decoded = decode(
             samples,
             transform,
             scratch=self.scratch,
-            in_memory_below=in_memory if cache is None else min(cache, in_memory),
-            at_most=on_disk if cache is None else min(cache, on_disk),
+            in_memory_below=in_memory,
+            at_most=on_disk,
             skip_bad=skip_bad,
             progress=lambda done, total: self.progress(f"decoding {split} images", done, total),
             announce=lambda text: self.say(f"{split}: {text}"),
@@ -160,17 +161,16 @@ class LoadedModel:
         file = self._files.get(self.record.path)
         self.facts = preprocess.recorded_facts(file) if file is not None else {}
         self.spec = options.evaluation.model
-        self.is_guessed = self.spec is None
         if self.spec is None and file is not None:
             self.spec = preprocess.recorded_model(file, self.record.trainer, self.facts)
-        self.prepared: Preprocessing | None = None
+        self.prepared = Preprocessing()
         self.has_fitted = False
+        self.text_weight: NDArray[np.float32] | None = None
         self._evaluator: Evaluator | None = None
         self._model: Any = None
         self._zero_shot: ZeroShot | None = None
         self._loaded: str | None = None
         self._head: str | None = None
-        self.text_weight: NDArray[np.float32] | None = None
 
     @property
     def has_classifier(self) -> bool:
@@ -199,35 +199,49 @@ class LoadedModel:
             size, options.crop_pct, None, options.interpolation, options.mean, options.std, options.channels
         )
 
-    def build(self) -> Evaluator:
-        """Return the model on its device; raise `UsageError` if it is not known, or cannot be built."""
-        if self._evaluator is not None:
-            return self._evaluator
+    def _build(self) -> Evaluator:
+        """Return the model on its device, and tell the user about it; raise `UsageError` if it cannot be built."""
         from dsi_cli.inference import evaluator, models
 
-        options = self.options.evaluation
+        options, record, choice = self.options.evaluation, self.record, self.options.choice
         if self.spec is None:
             raise UsageError(
                 f"the checkpoints of run {self.run.name!r} do not name their model; add --model with {models.EXPECTED}",
                 code="unknown-model",
                 run=self.run.name,
             )
-        file = self._files.get(self.record.path)
-        tensors = (
-            checkpoint_reader.state_dict_tensors(file, self.options.choice, self.record.classes) if file is not None else {}
-        )
+        # The model's head also has the rows that are not compared.
+        rows = record.classes
+        if rows is not None and not choice.keep_extra:
+            rows += record.extra_classes or 0
+        channels = options.channels
+        if channels is None and record.path in self._files:
+            tensors = checkpoint_reader.state_dict_tensors(self._files[record.path], choice, record.classes)
+            channels = preprocess.input_channels(tensors)
+        channels = channels or 3
         recorded = recorded_preprocessing(self.facts)
-        channels = options.channels or preprocess.input_channels(tensors) or 3
         size = self._asked().with_defaults(recorded).size
-        spec = models.ModelSpec(self._rows(), channels, size, dict(options.model_arguments), self.run.names)
+        spec = models.ModelSpec(rows, channels, size, dict(options.model_arguments), self.run.names)
         built = models.build_model(self.spec, spec)
+        self._model, self._zero_shot = built.model, built.zero_shot
+
         # The processor of a Hugging Face model knows more than its config, whose image size is that of the initial weights.
         first, second = (built.usual, recorded) if self.spec.startswith("transformers:") else (recorded, built.usual)
         usual = first.with_defaults(second).with_defaults(Preprocessing(channels=channels)).average_channels()
         self.prepared = self._asked().with_defaults(usual).validated()
-        self._model, self._zero_shot = built.model, built.zero_shot
-        self._describe(self.prepared)
-        self._evaluator = evaluator.Evaluator(
+
+        # Say which model runs, and how images are prepared.
+        origin = " (recorded in its checkpoints)" if options.model is None else ""
+        if self.spec.startswith("torchscript:"):
+            origin += " (runs the file's own code)"
+        if self._zero_shot is not None and self._zero_shot.tokens is not None:
+            origin += "; classifier: text embeddings of the class names"
+        elif self._zero_shot is not None:
+            origin += "; without a tokenizer next to it: features only"
+        self.say(f"{self.run.name}: model {self.spec}{origin}; images: {self.prepared.describe()}")
+        if self.prepared.mean is None or self.prepared.std is None:
+            self.say("warning: mean and std are unknown, so images are scaled to [0, 1] only; add --mean and --std")
+        return evaluator.Evaluator(
             built.zero_shot or built.model,
             self.prepared.mean,
             self.prepared.std,
@@ -235,47 +249,24 @@ class LoadedModel:
             options.batch_size,
             options.autocast,
         )
-        return self._evaluator
 
-    def _describe(self, prepared: Preprocessing) -> None:
-        """Tell the user which model runs, and how images are prepared."""
-        origin = " (recorded in its checkpoints)" if self.is_guessed else ""
-        if str(self.spec).startswith("torchscript:"):
-            origin += " (runs the file's own code)"
-        if self._zero_shot is not None and self._zero_shot.tokens is not None:
-            origin += "; classifier: text embeddings of the class names"
-        elif self._zero_shot is not None:
-            origin += "; without a tokenizer next to it: features only"
-        self.say(f"{self.run.name}: model {self.spec}{origin}; images: {prepared.describe()}")
-        if prepared.mean is None or prepared.std is None:
-            self.say("warning: mean and std are unknown, so images are scaled to [0, 1] only; add --mean and --std")
-
-    def _rows(self) -> int | None:
-        """Return the number of rows of the head, with those that are not compared; None without a head."""
-        if self.record.classes is None:
-            return None
-        return self.record.classes + (0 if self.options.choice.keep_extra else self.record.extra_classes or 0)
-
-    def kept(self) -> slice:
-        """Return the columns of the outputs that are compared; all without a head."""
-        return slice(self.record.classes)
-
-    def load(self, record: Record) -> str | None:
-        """Put the weights of a checkpoint into the model; return the name of its head's module.
+    def load(self, record: Record) -> tuple[Evaluator, str | None]:
+        """Return the model with the weights of a checkpoint, and the name of its head's module.
 
         Raises
         ------
         UnreadableError
             The file is gone, has changed since it was scanned, or its weights do not fit the model.
         UsageError
-            The weights of the run's first, last and middle checkpoint do not fit either, so the model is a wrong one. No more
-            are tried, since each is read completely.
+            The model is not known, or cannot be built. Or the weights of the run's first, last and middle checkpoint do not fit
+            either, so the model is a wrong one. No more are tried, since each is read completely.
         """
+        if self._evaluator is None:
+            self._evaluator = self._build()
         if self._loaded == record.path:
-            return self._head
+            return self._evaluator, self._head
         from dsi_cli.inference import models
 
-        self.build()
         file = self._files.get(record.path)
         if file is None:
             raise UnreadableError("the checkpoint is gone, so its model cannot be run", code="checkpoint-gone")
@@ -299,14 +290,14 @@ class LoadedModel:
             self.text_weight = self._zero_shot.embed_text()
             self._head = "head" if self.text_weight is not None else None
         self._loaded, self.has_fitted = record.path, True
-        return self._head
+        return self._evaluator, self._head
 
     def _fits(self, record: Record) -> bool:
+        from dsi_cli.inference import models
+
         file = self._files.get(record.path)
         if file is None:
             return False
-        from dsi_cli.inference import models
-
         try:
             models.load_weights(self._model, checkpoint_reader.read_state_dict(file, self.options.choice, record.classes))
         except CheckpointError:
@@ -316,7 +307,7 @@ class LoadedModel:
 
 @dataclass
 class ModelPredictions:
-    """The predictions of a run's model on one split; a `dsi_cli.analysis.evaluation.stored.PredictionSource`."""
+    """The predictions of a run's model on one split, as a source of evaluation results (`stored.PredictionSource`)."""
 
     split: str
     data: DatasetCache
@@ -358,9 +349,7 @@ class ModelPredictions:
 
     def evaluate(self, record: Record) -> EvaluationResult:
         """Return the predictions of a checkpoint; errors as for `LoadedModel.load` and `Evaluator.evaluate`."""
-        head = self.model.load(record)
-        evaluator = self.model.build()
-        assert self.model.prepared is not None
+        evaluator, head = self.model.load(record)
         if self._cached_split is None:
             self._cached_split = self.data.split(self.split, self.targets, self.model.prepared)
         result = evaluator.evaluate(
@@ -370,7 +359,7 @@ class ModelPredictions:
             has_classifier=self.model.has_classifier,
             templates=self.needs_templates,
             equal_samples=self.equal_samples,
-            kept=self.model.kept(),
+            kept=slice(self.model.record.classes),
             seed=self.model.options.seed,
             progress=self.progress,
         )

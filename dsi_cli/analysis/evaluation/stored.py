@@ -10,17 +10,17 @@ If a call has a source for a split, only results of this source count. Without a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dsi_cli import similarity
 from dsi_cli.analysis.classifiers.earlier_output import Metadata, provenance_key
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, is_filtered
+from dsi_cli.analysis.evaluation.from_file import FilePredictions
+from dsi_cli.analysis.evaluation.from_model import ModelPredictions
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.relocation import Relocation, epoch_metadata, has_epoch, relocate
 from dsi_cli.checkpoints.records import Record
@@ -30,36 +30,10 @@ from dsi_cli.similarity import confusion_counts, confusion_similarity, template_
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS
 
+PredictionSource = FilePredictions | ModelPredictions
+Parts = dict[str, tuple[Path, Metadata]]
+"""The path and the metadata of each stored file of a result, by the name of the part."""
 MATRIX_PARTS = ("ccsm", "tncsm", "tncsm_equal")
-
-
-class PredictionSource(Protocol):
-    """A source of evaluation results on one split: a file with predictions, or a model and labelled data."""
-
-    @property
-    def description(self) -> str:
-        """A description of the source for the summary."""
-
-    @property
-    def needs_templates(self) -> bool:
-        """True if a result without a TNCSM is incomplete."""
-
-    @property
-    def equal_samples(self) -> NDArray[np.int64] | None:
-        """The number of images of each class for the TNCSM of equal numbers; None if it is not needed."""
-
-    @property
-    def images(self) -> int:
-        """The number of images that one result needs."""
-
-    def provenance(self, record: Record, /) -> dict[str, Any] | None:
-        """Return what determines the result of a checkpoint, as JSON; None if the source has no result for it."""
-
-    def reason_missing(self, record: Record, /) -> str | None:
-        """Return why the source has no result of a checkpoint; None if it has one, or if none is expected."""
-
-    def evaluate(self, record: Record, /) -> EvaluationResult:
-        """Return the result of a checkpoint; raise `CheckpointError` if there is none."""
 
 
 def evaluate_or_reason(source: PredictionSource, record: Record) -> EvaluationResult | str:
@@ -68,12 +42,6 @@ def evaluate_or_reason(source: PredictionSource, record: Record) -> EvaluationRe
         return source.evaluate(record)
     except CheckpointError as error:
         return str(error)
-
-
-class _StoredFile(NamedTuple):
-    path: Path
-    part: str
-    metadata: Metadata
 
 
 class EvaluationStore:
@@ -98,41 +66,35 @@ class EvaluationStore:
         self._shaping = options.shaping_matrices
         self._owners: dict[Path, str | None] = {}
         """The path of the checkpoint that each file was made from; None if the file is damaged."""
-        by_provenance: dict[str, list[_StoredFile]] = {}
-        for table in (CONFUSIONS, PREDICTIONS, CSMS):
-            folders = {f"{kind}-{split}": kind for kind in MATRIX_PARTS} if table is CSMS else {split: table.path}
-            for path, metadata in layout.files_of(out, table, run.name).items():
-                if path.parent.name in folders:
-                    self._owners[path] = metadata.get("record", {}).get("path")
-                    file = _StoredFile(path, folders[path.parent.name], metadata)
-                    by_provenance.setdefault(provenance_key(metadata), []).append(file)
-        # Choose the stored result of each checkpoint, preferably one of this source.
-        self._stored: dict[str, list[_StoredFile]] = {}
+        self._files: dict[str, Parts] = {}
         self._marks: dict[str, Metadata] = {}
-        """The marks of the stored results, whatever their source."""
-        for record in run.usable:
-            results = self._complete_results(
-                record, by_provenance.get(provenance_key(run.provenance(record, self._shaping)), [])
-            )
-            if results:
-                marks = [files[-1].metadata for files in results]
-                ranks = [(self._is_from_source(record, mark), self._is_enough(mark)) for mark in marks]
-                best = ranks.index(max(ranks))
-                self._stored[record.path], self._marks[record.path] = results[best], marks[best]
+        """The mark of each checkpoint's result, whatever its source."""
 
-    def _complete_results(self, record: Record, files: Iterable[_StoredFile]) -> list[list[_StoredFile]]:
-        """Return the stored results of a checkpoint that have all their parts, one per source, each with its mark last."""
-        by_source: dict[str, dict[str, _StoredFile]] = {}
-        for file in files:
-            parts = by_source.setdefault(layout.canonical_json(file.metadata.get("source") or {}), {})
-            if file.part not in parts or file.path == self._path(record, file.part):
-                parts[file.part] = file
-        results = []
-        for parts in by_source.values():
-            names = next((file.metadata["parts"] for file in parts.values() if "parts" in file.metadata), None)
-            if names is not None and parts.keys() >= set(names):
-                results.append(sorted((parts[name] for name in names), key=lambda file: "parts" in file.metadata))
-        return results
+        # Group the files of this split by checkpoint and source. Their folders are SPLIT, or KIND-SPLIT for matrices.
+        records = {provenance_key(run.provenance(record, self._shaping)): record for record in run.usable}
+        results: dict[str, dict[str, Parts]] = {record.path: {} for record in run.usable}
+        for table in (CONFUSIONS, PREDICTIONS, CSMS):
+            for path, metadata in layout.files_of(out, table, run.name).items():
+                kind, _, split_of_file = path.parent.name.rpartition("-")
+                if split_of_file != split:
+                    continue
+                self._owners[path] = metadata.get("record", {}).get("path")
+                owner, part = records.get(provenance_key(metadata)), kind or table.path
+                if owner is not None:
+                    source_id = layout.canonical_json(metadata.get("source") or {})
+                    parts = results[owner.path].setdefault(source_id, {})
+                    if part not in parts or path == self._path(owner, part):
+                        parts[part] = path, metadata
+        # Choose a complete result of each checkpoint, preferably one of this source.
+        for record in run.usable:
+            best_rank = (False, False, False)
+            for parts in results[record.path].values():
+                mark = next((metadata for _, metadata in parts.values() if "parts" in metadata), None)
+                if mark is not None and parts.keys() >= set(mark["parts"]):
+                    rank = (True, self._is_from_source(record, mark), self._is_enough(mark))
+                    if rank > best_rank:
+                        best_rank = rank
+                        self._files[record.path], self._marks[record.path] = parts, mark
 
     def _path(self, record: Record, part: str) -> Path:
         """Return the path of a part of a checkpoint's result."""
@@ -146,10 +108,11 @@ class EvaluationStore:
         """Move the files of checkpoints that have another epoch now."""
         relocations = []
         for record in self.run.usable:
-            for file in self._stored.get(record.path, ()):
-                target = self._path(record, file.part)
-                if file.path != target or not has_epoch(file.metadata, record):
-                    relocations.append(Relocation(file.path, target, record))
+            for part in self._marks.get(record.path, {}).get("parts", ()):  # the mark is the last part
+                path, metadata = self._files[record.path][part]
+                target = self._path(record, part)
+                if path != target or not has_epoch(metadata, record):
+                    relocations.append(Relocation(path, target, record))
         moved = relocate(relocations, layout.temporary_folder(self.out))
         for relocation in relocations:
             self._owners.pop(relocation.source, None)
@@ -178,24 +141,38 @@ class EvaluationStore:
         EvaluationResult or None
             The new result as `stored` would return it, with the text embeddings; None if none was made.
         """
-        if not self.needs(record):
+        if self.source is None or not self.needs(record):
             return None
-        assert self.source is not None
         if result is None:
             result = evaluate_or_reason(self.source, record)
+        if isinstance(result, EvaluationResult):
+            result = _with_matrices(replace(result, split=self.split))
+            if result.counts is None and result.tncsm is None:
+                result = f"templates of more than {similarity.MAX_DENSE_CLASSES:,} classes are not compared"
         if isinstance(result, str):
             self.failed[record.path] = result
             return None
-        result = self._with_matrices(result)
-        if result.counts is None and result.tncsm is None:
-            self.failed[record.path] = f"templates of more than {similarity.MAX_DENSE_CLASSES:,} classes are not compared"
-            return None
-        for part, table, metadata in list(self._parts(record, result)):
+
+        # The metadata that all parts share, and the mark
+        metadata = self.run.provenance(record, self._shaping) | epoch_metadata(record)
+        metadata["source"] = self.source.provenance(record)
+        tables = _tables(record, result)
+        mark = metadata | {"parts": [*tables], "loss": result.loss, "top5": result.top5, "from": result.description}
+        if result.templates is not None:
+            mark |= {"typicality": list(result.templates.typicality), "histograms": result.templates.histograms}
+            mark["collapse"] = result.collapse
+        if result.equal_samples is not None:
+            mark["equal_samples"] = result.equal_samples.tolist()
+        if result.counts is not None:
+            mark["classes"] = result.counts.shape[0]
+
+        # Write the parts, the mark with the last one.
+        for number, (part, table) in enumerate(tables.items(), start=1):
             path = self._path(record, part)
-            parquet.write(table, path, metadata, layout.temporary_folder(self.out))
+            is_last = number == len(tables)
+            parquet.write(table, path, mark if is_last else metadata, layout.temporary_folder(self.out))
             self._owners[path] = record.path
-            if "parts" in metadata:
-                self._marks[record.path] = metadata
+        self._marks[record.path] = mark
         self.made += 1
         # Only what the tables are made from stays in memory.
         return replace(result, targets=None, predictions=None, scores=None, samples=None, paths=None, templates=None)
@@ -218,27 +195,27 @@ class EvaluationStore:
     def stored(self, record: Record) -> EvaluationResult:
         """Return the counts, the matrices, loss and top-5 of a checkpoint's stored result; an empty one if none counts."""
         mark = self.mark(record)
-        if not mark:
-            return EvaluationResult(split=self.split)
-        paths = {part: self._path(record, part) for part in mark["parts"]}
+        tables = {
+            part: parquet.read(self._path(record, part)) for part in mark.get("parts", ()) if part != PREDICTIONS.path
+        }
+        matrices = {part: parquet.to_matrix(tables[part]) for part in MATRIX_PARTS if part in tables}
         counts = None
-        if CONFUSIONS.path in paths:
-            counts = parquet.to_counts(parquet.read(paths[CONFUSIONS.path]))
-        elif PREDICTIONS.path in paths:
-            samples = parquet.read(paths[PREDICTIONS.path])
-            target, prediction = (samples[name].to_numpy() for name in ("target", "prediction"))
-            counts = confusion_counts(target, prediction, mark["classes"])
-        matrices = {part: parquet.to_matrix(parquet.read(paths[part])) for part in MATRIX_PARTS if part in paths}
+        if CONFUSIONS.path in tables:
+            counts = parquet.to_counts(tables[CONFUSIONS.path])
+        elif PREDICTIONS.path in mark.get("parts", ()):
+            samples = parquet.read(self._path(record, PREDICTIONS.path))
+            counts = confusion_counts(samples["target"].to_numpy(), samples["prediction"].to_numpy(), mark["classes"])
+        equal_samples = mark.get("equal_samples")
         return EvaluationResult(
             counts,
-            loss=mark["loss"],
-            top5=mark["top5"],
+            loss=mark.get("loss"),
+            top5=mark.get("top5"),
             split=self.split,
             ccsm=matrices.get("ccsm"),
             tncsm=matrices.get("tncsm"),
             equal_tncsm=matrices.get("tncsm_equal"),
             collapse=mark.get("collapse", {}),
-            equal_samples=np.array(mark["equal_samples"]) if mark.get("equal_samples") else None,
+            equal_samples=np.array(equal_samples) if equal_samples else None,
         )
 
     def mark(self, record: Record) -> Metadata:
@@ -251,13 +228,11 @@ class EvaluationStore:
 
         The files of checkpoints that are gone, and of epochs that ``--epochs`` leaves out, are kept.
         """
-        usable = {record.path for record in self.run.usable}
-        used = {
-            self._path(record, part)
-            for record in self.run.usable
-            for part in self._marks.get(record.path, {}).get("parts", ())
-        }
-        kept = self.run.gone - usable | {record.path for record in self.run.settled if is_filtered(record)}
+        used = set()
+        for record in self.run.usable:
+            used |= {self._path(record, part) for part in self._marks.get(record.path, {}).get("parts", ())}
+        kept = self.run.gone - {record.path for record in self.run.usable}
+        kept |= {record.path for record in self.run.settled if is_filtered(record)}
         return [path for path, owner in self._owners.items() if path not in used and owner not in kept]
 
     def _is_from_source(self, record: Record, mark: Metadata) -> bool:
@@ -265,72 +240,52 @@ class EvaluationStore:
         if self.source is None:
             return True
         provenance = self.source.provenance(record)
-        if provenance is None:
-            return False
-        return layout.canonical_json(mark.get("source") or {}) == layout.canonical_json(provenance)
+        return provenance is not None and layout.canonical_json(mark.get("source") or {}) == layout.canonical_json(
+            provenance
+        )
 
     def _is_enough(self, mark: Metadata) -> bool:
+        """Return whether a result has the templates that the source should give."""
         if self.source is None or not self.source.needs_templates or mark.get("classes", 0) > similarity.MAX_DENSE_CLASSES:
             return True
         equal = self.source.equal_samples
         return "tncsm" in mark["parts"] and (equal is None or mark.get("equal_samples") == equal.tolist())
 
-    def _with_matrices(self, result: EvaluationResult) -> EvaluationResult:
-        """Return a result with its matrices, unless there are too many classes for them."""
-        result = replace(result, split=self.split)
-        if result.counts is not None and result.counts.shape[0] <= similarity.MAX_DENSE_CLASSES:
-            result = replace(result, ccsm=confusion_similarity(result.counts))
-        templates = result.templates
-        if templates is None:
-            return result
-        result = replace(result, collapse=templates.collapse)
-        if len(templates.sums) > similarity.MAX_DENSE_CLASSES:
-            return result
-        tncsm, equal = template_similarity(templates.sums, templates.samples), templates.equal_samples
-        result = replace(result, tncsm=tncsm, equal_samples=equal)
-        if templates.equal_sums is not None and equal is not None and (equal > 0).sum() > 1:
-            result = replace(result, equal_tncsm=template_similarity(templates.equal_sums, equal))
+
+def _with_matrices(result: EvaluationResult) -> EvaluationResult:
+    """Return a result with its matrices, unless there are too many classes for them."""
+    if result.counts is not None and result.counts.shape[0] <= similarity.MAX_DENSE_CLASSES:
+        result = replace(result, ccsm=confusion_similarity(result.counts))
+    templates = result.templates
+    if templates is None:
         return result
-
-    def _parts(self, record: Record, result: EvaluationResult) -> Iterator[tuple[str, Any, Metadata]]:
-        """Yield the name, the table and the metadata of each part of a result, the mark last."""
-        assert self.source is not None
-        columns = record.key_columns | {"split": self.split}
-        metadata = (
-            self.run.provenance(record, self._shaping) | epoch_metadata(record) | {"source": self.source.provenance(record)}
-        )
-        mark: Metadata = {"loss": result.loss, "top5": result.top5, "from": result.description}
-        parts: list[tuple[str, Any]] = []
-        if result.predictions is not None:
-            parts.append((PREDICTIONS.path, _samples_table(columns, result)))
-        for kind, matrix in zip(MATRIX_PARTS, (result.ccsm, result.tncsm, result.equal_tncsm), strict=True):
-            if matrix is not None:
-                indices = {"class_index": range(len(matrix))}
-                parts.append((kind, parquet.from_matrix(CSMS, matrix, columns | {"kind": kind}, indices)))
-        if result.templates is not None:
-            mark |= {"typicality": list(result.templates.typicality), "histograms": result.templates.histograms}
-            mark["collapse"] = result.templates.collapse
-        if result.equal_samples is not None:
-            mark["equal_samples"] = result.equal_samples.tolist()
-        if result.counts is not None:
-            mark["classes"] = result.counts.shape[0]
-            if result.predictions is None or result.ccsm is not None:
-                indices = {"class_index": range(mark["classes"])}
-                parts.append((CONFUSIONS.path, parquet.from_matrix(CONFUSIONS, result.counts, columns, indices)))
-        names = [part for part, _ in parts]
-        for part, table in parts:
-            yield part, table, metadata | ({"parts": names} | mark if part == names[-1] else {})
+    result = replace(result, collapse=templates.collapse)
+    if len(templates.sums) > similarity.MAX_DENSE_CLASSES:
+        return result
+    tncsm, equal = template_similarity(templates.sums, templates.samples), templates.equal_samples
+    result = replace(result, tncsm=tncsm, equal_samples=equal)
+    if templates.equal_sums is not None and equal is not None and (equal > 0).sum() > 1:
+        result = replace(result, equal_tncsm=template_similarity(templates.equal_sums, equal))
+    return result
 
 
-def _samples_table(columns: dict[str, Any], result: EvaluationResult) -> Any:
-    assert result.predictions is not None
-    size = len(result.predictions)
-    varying: dict[str, Any] = {
-        "target": result.targets,
-        "prediction": result.predictions,
-        "score": result.scores,
-        "path": result.paths,
-        "sample": result.samples if result.samples is not None else np.arange(size),
-    }
-    known = {name: values for name, values in varying.items() if values is not None}
-    return parquet.from_columns(PREDICTIONS, size, columns, known)
+def _tables(record: Record, result: EvaluationResult) -> dict[str, Any]:
+    """Return the tables in which a result is stored, by the name of the part."""
+    columns = record.key_columns | {"split": result.split}
+    tables = {}
+    if result.predictions is not None:
+        size = len(result.predictions)
+        samples = result.samples if result.samples is not None else np.arange(size)
+        varying: dict[str, Any] = {"target": result.targets, "prediction": result.predictions, "sample": samples}
+        varying |= {"score": result.scores, "path": result.paths}
+        known = {name: values for name, values in varying.items() if values is not None}
+        tables[PREDICTIONS.path] = parquet.from_columns(PREDICTIONS, size, columns, known)
+    for kind, matrix in zip(MATRIX_PARTS, (result.ccsm, result.tncsm, result.equal_tncsm), strict=True):
+        if matrix is not None:
+            indices = {"class_index": range(len(matrix))}
+            tables[kind] = parquet.from_matrix(CSMS, matrix, columns | {"kind": kind}, indices)
+    # The counts of too many classes follow from the predictions, if these are stored.
+    if result.counts is not None and (result.predictions is None or result.ccsm is not None):
+        indices = {"class_index": range(result.counts.shape[0])}
+        tables[CONFUSIONS.path] = parquet.from_matrix(CONFUSIONS, result.counts, columns, indices)
+    return tables
