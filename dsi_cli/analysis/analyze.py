@@ -138,7 +138,7 @@ def analyze(
         references.check_references(sources, labels.values())
         images = collect.ImageProgress(report_progress)
         evaluations = collect.prepare(out, runs, labels, options, inputs, images)
-        call = comparison.Call(out, options, tables, labels, logs, evaluations, engine)
+        call = comparison.Call(tables, labels, logs, evaluations, engine)
         new_results = evaluations.make(runs, images, engine)
         runs, outcomes, more_warnings = comparison.compare_runs(call, runs, weights, new_results, progress)
     names = [source.name for source in sources]

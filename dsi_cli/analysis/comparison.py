@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -28,8 +27,7 @@ from dsi_cli.analysis.evaluation.collect import RunEvaluations
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
-from dsi_cli.analysis.semantics.prepared import RunReferences
-from dsi_cli.analysis.semantics.references import ReferenceSource
+from dsi_cli.analysis.semantics.prepared import EpochContext
 from dsi_cli.analysis.summary import Progress, RunOutcome
 from dsi_cli.analysis.tables import curves, geometry
 from dsi_cli.analysis.tables.result_tables import ResultTables
@@ -84,8 +82,6 @@ def make_plan(classes: int, options: Options) -> MemoryPlan:
 class Call:
     """The inputs and the tables of one call of `dsi_cli.analysis.analyze.analyze`."""
 
-    out: Path
-    options: Options
     tables: ResultTables
     labels: dict[str, ClassLabels]
     logs: dict[str, TrainingLog | None]
@@ -122,7 +118,9 @@ def compare_runs(
         work = _plan_work(call, run, weights)
         failed: dict[str, str] = {}
         for results in _in_batches(run.usable, new_results):
-            jobs = (_make_job(call, record, results[record.path], work) for record in run.usable if record.path in results)
+            jobs = (
+                _make_job(call, run, work, record, results[record.path]) for record in run.usable if record.path in results
+            )
             for job in _map_pending(work, jobs):
                 if job.failed is not None:
                     failed[job.record.path] = job.failed
@@ -199,59 +197,48 @@ class _Work(NamedTuple):
     """The plan for comparing the epochs of a run."""
 
     matrices: MatrixWriter
-    common: int | None
-    """The number of classes that all heads have."""
-    with_rows: Callable[[_Job], _Job]
-    map_jobs: Callable[..., Iterator[_Job]]
-    """A function like `map`."""
+    map_rows: Callable[[Iterable[_Job]], Iterator[_Job]]
+    """Yields jobs in order with their rows."""
     no_reference: str | None
     """The reason why nothing can be aligned with the main reference."""
-    is_whole: bool = False
+    is_whole: bool
     """True if whole matrices are compared, and not blocks of rows."""
 
 
 def _plan_work(call: Call, run: RunCheckpoints, weights: Weights) -> _Work:
     """Return how the epochs of a run are compared, after writing its reference matrices."""
-    labels, options = call.labels[run.name], call.options
-    kinds = ("ncsm", "ncsm_centred") if options.centred else ("ncsm",)
+    labels, tables = call.labels[run.name], call.tables
+    out, options = tables.out, tables.options
     plan = make_plan(labels.classes, options)
-    run_references = RunReferences(
-        labels, [source.for_labels(labels, by_rows=plan.is_vast) for source in call.tables.references]
-    )
-    no_reference = run_references.references[0].reason_missing
-    if not plan.is_vast:
-        _write_references(call.out, labels, run_references, call.tables.references)
-    blockwise = None
-    map_jobs: Callable[..., Iterator[_Job]] = map
-    if plan.walk is not None:
-        blockwise = curves.BlockwiseContext(plan.walk, layout.temporary_folder(call.out), plan.is_vast)
-    else:
-        # Prepare the references now, to avoid duplicate work in threads.
-        for reference in run_references.references:
-            if reference.reason_missing is None:
-                reference.matrix.of_classes(reference.matrix.classes)
-        if call.engine.is_elsewhere:
-            map_jobs = partial(call.engine.map_in_order, lost=lambda job, reason: job._replace(failed=reason))
-        else:
-            map_jobs = partial(local.map_in_order, workers=plan.threads)
-    matrices = MatrixWriter(call.out, run, kinds, options, weights, plan.walk if plan.is_vast else None)
-    common = run.common_classes
-    with_rows = partial(_with_rows, common=common, run_references=run_references, options=options, blockwise=blockwise)
-    return _Work(matrices, common, with_rows, map_jobs, no_reference, is_whole=plan.walk is None)
-
-
-def _write_references(
-    out: Path, labels: ClassLabels, run_references: RunReferences, sources: Sequence[ReferenceSource]
-) -> None:
-    """Write the reference matrices that are not stored, except for those without any class of the run."""
-    for source, reference in zip(sources, run_references.references, strict=True):
-        if labels.label_list is None or not len(reference.matrix.classes):
+    references = [source.for_labels(labels, by_rows=plan.is_vast) for source in tables.references]
+    # Write the reference matrices that are not stored, except for those without any class of the run.
+    for source, reference in zip(tables.references, references, strict=True):
+        if plan.is_vast or labels.label_list is None or not len(reference.classes):
             continue
-        path = layout.reference_path(out, reference.name, labels.label_list.id)
-        metadata = source.table_options | {"mapping": labels.senses_id}
+        path = layout.reference_path(out, source.name, labels.label_list.id)
+        metadata = {**source.table_options, "mapping": labels.senses_id}
         if parquet.options_of(path) != metadata:
-            table = wordnet_matrix.matrix_table(labels, reference.matrix.dense, reference.name)
+            table = wordnet_matrix.matrix_table(labels, reference.dense, source.name)
             parquet.write(table, path, metadata, layout.temporary_folder(out))
+
+    scratch = layout.temporary_folder(out)
+    context_of = partial(
+        EpochContext, labels=labels, references=references, options=options, walk=plan.walk, scratch=scratch
+    )
+    with_rows = partial(_with_rows, common=run.common_classes, context_of=context_of)
+    map_rows: Callable[[Iterable[_Job]], Iterator[_Job]] = partial(map, with_rows)
+    if plan.walk is None:
+        # Prepare the references now, to avoid duplicate work in threads.
+        for reference in references:
+            if reference.reason_missing is None:
+                reference.of_classes(reference.classes)
+        if call.engine.is_elsewhere:
+            map_rows = partial(call.engine.map_in_order, with_rows, lost=lambda job, reason: job._replace(failed=reason))
+        else:
+            map_rows = partial(local.map_in_order, with_rows, workers=plan.threads)
+    kinds = ("ncsm", "ncsm_centred") if options.centred else ("ncsm",)
+    matrices = MatrixWriter(out, run, kinds, options, weights, plan.walk if plan.is_vast else None)
+    return _Work(matrices, map_rows, references[0].reason_missing, is_whole=plan.walk is None)
 
 
 class _Job(NamedTuple):
@@ -273,11 +260,14 @@ class _Job(NamedTuple):
     @property
     def is_known(self) -> bool:
         """True if there is nothing to compute."""
-        return self.failed is not None or not (self.stored.by_kind or self.stored.weight is not None or self.evaluations)
+        return self.failed is not None or not (self.stored.has_matrices or self.evaluations)
 
 
-def _make_job(call: Call, record: Record, new_results: dict[str, EvaluationResult], work: _Work) -> _Job:
-    rows = call.tables.reusable_rows(record, call.labels[record.run], _curves_identity(call, record, work.common))
+def _make_job(
+    call: Call, run: RunCheckpoints, work: _Work, record: Record, new_results: dict[str, EvaluationResult]
+) -> _Job:
+    """Return the job of a checkpoint, with its earlier rows if these are still valid."""
+    rows = call.tables.reusable_rows(record, call.labels[run.name], _curves_identity(call, record, run.common_classes))
     if work.is_whole and any((row["reason"] or "").endswith(SHORT_OF_MEMORY) for row in rows):
         rows = []  # an earlier call had too little memory for whole matrices
     evaluations = [
@@ -290,8 +280,7 @@ def _make_job(call: Call, record: Record, new_results: dict[str, EvaluationResul
     stored = work.matrices.stored(record, wanted=not rows, text_weight=text_weight)
     if rows:
         return _Job(record, rows, stored, [], samples, failed=stored.failed)
-    rows = call.evaluations.missing_rows(record)
-    return _Job(record, rows, stored, evaluations, samples, failed=stored.failed)
+    return _Job(record, call.evaluations.missing_rows(record), stored, evaluations, samples, failed=stored.failed)
 
 
 def _curves_identity(call: Call, record: Record, common: int | None) -> str:
@@ -310,7 +299,7 @@ def _map_pending(work: _Work, jobs: Iterable[_Job]) -> Iterator[_Job]:
             if not job.is_known:
                 yield job
 
-    for computed in work.map_jobs(work.with_rows, pending()):
+    for computed in work.map_rows(pending()):
         while taken[0].is_known:
             yield taken.popleft()
         taken.popleft()
@@ -318,21 +307,13 @@ def _map_pending(work: _Work, jobs: Iterable[_Job]) -> Iterator[_Job]:
     yield from taken
 
 
-def _with_rows(
-    job: _Job,
-    common: int | None,
-    run_references: RunReferences,
-    options: Options,
-    blockwise: curves.BlockwiseContext | None,
-) -> _Job:
+def _with_rows(job: _Job, common: int | None, context_of: Callable[[Record], EpochContext]) -> _Job:
     """Return a job with the rows that its matrices and predictions give."""
-    if blockwise is not None:
-        blockwise.scratch.mkdir(parents=True, exist_ok=True)
-    matrices = curves.epoch_matrices(job.stored, job.evaluations, options, blockwise, common)
-    context = curves.EpochContext(job.record, run_references, options, blockwise)
+    context = context_of(job.record)
+    matrices = curves.epoch_matrices(job.stored, job.evaluations, context, common)
     rows, table = curves.curve_rows(matrices, job.evaluations, context)
     spectrum = parquet.from_rows(SPECTRUM, [])
-    if job.stored.by_kind or job.stored.weight is not None:
+    if job.stored.has_matrices:
         mean_row = job.stored.mean_row
         if job.stored.head is not None and common != job.record.classes:
             mean_row = mean_row_ratio(job.stored.head.weight[:common])
@@ -341,5 +322,5 @@ def _with_rows(
         geometry_rows, spectrum = geometry.head_rows(job.record, job.stored.head.weight[:common])
         rows += geometry_rows
     by_class = table or parquet.from_rows(ALIGNMENT_BY_CLASS, [])
-    stored = replace(job.stored, by_kind={}, head=None, weight=None, surveys={})
+    stored = replace(job.stored, by_kind={}, head=None, surveys={})
     return job._replace(rows=job.rows + rows, by_class=by_class, spectrum=spectrum, evaluations=[], stored=stored)

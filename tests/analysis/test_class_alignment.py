@@ -8,7 +8,7 @@ from helpers.outputs import ANIMALS, assert_same_output, heads, save_head, store
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import class_labels, references
-from dsi_cli.analysis.semantics.prepared import EpochMatrix, RunReferences
+from dsi_cli.analysis.semantics.prepared import EpochContext, EpochMatrix
 from dsi_cli.analysis.tables import curves
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.labels.label_list import LabelList
@@ -82,13 +82,12 @@ def test_curve_rows_without_a_classifier_use_the_test_templates():
         for seed, name in enumerate(("tncsm-train", "tncsm-test", "ccsm-test"))
     ]
     record = Record(run="r", path="p", bytes=1, modified_ns=1, epoch=3, status="ok")
-    run_references = RunReferences(
-        labels, [source.for_labels(labels) for source in references.open_references(["path"], None)]
-    )
-    table = curves.curve_rows(matrices, [], curves.EpochContext(record, run_references, QUICK))[1].to_pandas()
+    found = [source.for_labels(labels) for source in references.open_references(["path"], None)]
+    context = EpochContext(record, labels, found, QUICK)
+    table = curves.curve_rows(matrices, [], context)[1].to_pandas()
     assert set(table["of"]) == {"tncsm-test"}
     assert list(table["class_index"].dropna()) == list(range(7))
-    assert curves.curve_rows(matrices[2:], [], curves.EpochContext(record, run_references, QUICK))[1] is None
+    assert curves.curve_rows(matrices[2:], [], context)[1] is None
 
 
 def test_analyze_keeps_other_runs_and_sorts_new_epochs(make_run, tmp_path):

@@ -6,7 +6,7 @@ Each file contains the checkpoint that it was made from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -48,13 +48,16 @@ class StoredMatrices:
     mean_row: float
     zero_rows: list[int]
     head: HeadParameters | None = None
-    """The head, if it is needed."""
-    weight: NDArray[np.float32] | None = None
-    """The head's weight ``(C, d)``, if it replaces matrices too large to be stored and is needed."""
+    """The head, if it is needed; it also replaces matrices too large to be stored."""
     surveys: Mapping[str, BlockStatistics] = field(default_factory=dict)
     """The statistics of matrices that were read in blocks of rows, by kind."""
     failed: str | None = None
     """The reason why the checkpoint can no longer be used."""
+
+    @property
+    def has_matrices(self) -> bool:
+        """True if matrices are needed and known."""
+        return bool(self.by_kind) or self.head is not None
 
 
 class MatrixWriter:
@@ -97,28 +100,22 @@ class MatrixWriter:
         self._files = {file.display_path: file for file in run.training.checkpoints}
         files = files_of_run(out, run.name, MATRIX_TABLES)
         self._stored = {path: metadata for path, metadata in files.items() if is_from_weights(path)}
-        moved = relocate(list(self._misplaced()), layout.temporary_folder(out))
-        self._stored |= moved
-
-    def _misplaced(self) -> Iterator[Relocation]:
-        """Yield the stored files that should have another path or another epoch."""
-        records = {
-            provenance_key(self.run.provenance(record, self.options.shaping_matrices)): record for record in self.run.usable
-        }
+        # Move the files that should have another path or another epoch.
+        records = {provenance_key(run.provenance(record, options.shaping_matrices)): record for record in run.usable}
+        relocations = []
         for path, metadata in self._stored.items():
             record = records.get(provenance_key(metadata))
-            if record is None:
-                continue
-            target = self._path(record, path.parent.name)
-            if path != target or not has_epoch(metadata, record):
-                yield Relocation(path, target, record)
+            if record is not None:
+                target = self._path(record, path.parent.name)
+                if path != target or not has_epoch(metadata, record):
+                    relocations.append(Relocation(path, target, record))
+        self._stored |= relocate(relocations, layout.temporary_folder(out))
 
-    def unused_files(self) -> set[Path]:
+    def unused_files(self) -> list[Path]:
         """Return the files that belong to no checkpoint now; the last copies of checkpoints that are gone are kept."""
         missing = self.run.gone - {record.path for record in self.run.usable}
-        kept = {path for path, metadata in self._stored.items() if metadata.get("record", {}).get("path") in missing}
-        every = {path for table in MATRIX_TABLES for path in layout.paths_of(self.out, table, self.run.name)}
-        return {path for path in every if is_from_weights(path)} - self.paths - kept
+        unused = self._stored.keys() - self.paths
+        return [path for path in unused if self._stored[path].get("record", {}).get("path") not in missing]
 
     def stored(self, record: Record, *, wanted: bool, text_weight: NDArray[np.float32] | None = None) -> StoredMatrices:
         """Return the stored matrices of a checkpoint, after writing those that are missing.
@@ -132,40 +129,38 @@ class MatrixWriter:
         wanted : whether to read matrices that are stored already.
         text_weight : the text embeddings ``(C, d)`` that serve as the head of a network with a text tower.
         """
+        head = self.weights.pop(record.path, None)
+        if text_weight is not None:
+            head = HeadParameters(text_weight)
+        # Without a head, a checkpoint has the matrices of its text tower, or those that are stored.
+        kinds: Sequence[str] = self.kinds
+        if record.head is None and head is None:
+            kinds = [kind for kind in self.kinds if self._is_stored(record, kind)]
         matrices: dict[str, NDArray[np.float32]] = {}
         surveys: dict[str, BlockStatistics] = {}
         statistics: Metadata = {}
         all_existed = True
-        if text_weight is not None:
-            self.weights[record.path] = HeadParameters(text_weight)
-        head = self.weights.get(record.path)
         failed = None
-        for kind in self._kinds_of(record):
+        for kind in kinds:
             path = self._path(record, kind)
-            metadata = self._stored.get(path, {})
             matrix = None
             if not self._is_stored(record, kind):
                 all_existed = False
                 try:
-                    if head is None:
-                        head = self.stored_head(record) or self._read_head(record)
+                    head = head or self.stored_head(record) or self._read_head(record)
                 except CheckpointError as error:
                     if record.path not in self.run.gone:
                         failed = str(error)
                     continue
                 matrix = self._write(record, kind, head, surveys)
-                metadata = self._stored[path]
             self.paths.add(path)
+            statistics = self._stored[path]
             if wanted and kind != WEIGHT and self.walk is None:
                 matrices[kind] = matrix if matrix is not None else parquet.to_matrix(parquet.read(path))
-            statistics = metadata
-        if wanted and head is None:
-            head = self.stored_head(record)
         self.reused += all_existed and bool(statistics)
-        self.weights.pop(record.path, None)
+        head = (head or self.stored_head(record)) if wanted else None
         mean_row, zero_rows = float(statistics.get("mean_row", 0.0)), list(statistics.get("zero_rows", []))
-        weight = head.weight if wanted and head is not None and self.walk is not None else None
-        return StoredMatrices(matrices, mean_row, zero_rows, head if wanted else None, weight, surveys, failed)
+        return StoredMatrices(matrices, mean_row, zero_rows, head, surveys, failed)
 
     def stored_head(self, record: Record) -> HeadParameters | None:
         """Return the stored head of a checkpoint; None if it is not stored."""
@@ -176,12 +171,6 @@ class MatrixWriter:
         if "bias" in table.column_names and not table["bias"].null_count:
             bias = table["bias"].to_numpy().astype(np.float32)
         return HeadParameters(parquet.to_rows(table, "weight"), bias)
-
-    def _kinds_of(self, record: Record) -> Sequence[str]:
-        """Return the matrices that a checkpoint can have: without a head, those of its text tower and the stored ones."""
-        if record.head is not None or record.path in self.weights:
-            return self.kinds
-        return [kind for kind in self.kinds if self._is_stored(record, kind)]
 
     def _is_stored(self, record: Record, kind: str) -> bool:
         """Return whether a matrix of a checkpoint is stored, made from the same weights with the same options."""
@@ -208,7 +197,11 @@ class MatrixWriter:
         matrix = None
         constants = record.key_columns | {"kind": kind}
         if kind == WEIGHT:
-            table = _head_table(record, head)
+            weight = head.weight.reshape(len(head.weight), -1)
+            varying: dict[str, Any] = {"class_index": range(len(weight))}
+            if head.bias is not None and np.isfinite(head.bias).all():
+                varying["bias"] = head.bias.astype(np.float64)
+            table = parquet.from_matrix(HEADS, weight, record.key_columns, varying)
         elif self.walk is None:
             matrix = KINDS[kind](head.weight)
             table = parquet.from_matrix(CSMS, matrix, constants, {"class_index": range(len(matrix))})
@@ -217,13 +210,13 @@ class MatrixWriter:
             survey = block_statistics(rows, self.walk, self.options.quantiles, STORED_NEIGHBORS)
             nearest, surveys[kind] = survey.nearest, replace(survey, nearest=None)
             assert nearest is not None
-            columns = {
+            varying = {
                 "class_index": np.repeat(np.arange(len(head.weight)), nearest.neighbor.shape[1]),
                 "neighbor": nearest.neighbor.ravel(),
                 "rank": nearest.rank.ravel(),
                 "similarity": nearest.value.ravel().astype(np.float64),
             }
-            table = parquet.from_columns(NEIGHBORS, nearest.neighbor.size, constants, columns)
+            table = parquet.from_columns(NEIGHBORS, nearest.neighbor.size, constants, varying)
         path = self._path(record, kind)
         statistics = {"mean_row": mean_row_ratio(head.weight), "zero_rows": zero_rows(head.weight)}
         self._stored[path] = self._expected_metadata(record) | statistics
@@ -237,11 +230,3 @@ class MatrixWriter:
         if result is None or result.weight is None or result.record.fingerprint != record.fingerprint:
             raise UnreadableError("changed while it was analysed; run the same command again", code="changed")
         return HeadParameters(result.weight, result.bias)
-
-
-def _head_table(record: Record, head: HeadParameters) -> Any:
-    weight = head.weight.reshape(len(head.weight), -1)
-    columns: dict[str, Any] = {"class_index": range(len(weight))}
-    if head.bias is not None and np.isfinite(head.bias).all():
-        columns["bias"] = head.bias.astype(np.float64)
-    return parquet.from_matrix(HEADS, weight, record.key_columns, columns)

@@ -1,14 +1,17 @@
-"""The reference matrices of a run, prepared once for the comparison with the matrices of all its epochs."""
+"""The matrices of an epoch and the references of its run, with derived values that several comparisons share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
+from dsi_cli.checkpoints.records import Record
 from dsi_cli.metrics.blockwise import BlockStatistics, BlockWalk, DenseRows, MatrixSums, RowSource, block_statistics
 from dsi_cli.metrics.prepared import PreparedMatrix
 from dsi_cli.metrics.split_half import Reliability
@@ -34,6 +37,10 @@ class EpochMatrix:
     """The reliability of a CCSM."""
     statistics: BlockStatistics | None = None
     """The statistics of a blockwise matrix, if they are known already."""
+    reference: str | None = None
+    """The name of a reference matrix in the tables, such as ``wordnet3.0-path``; None for matrices of an epoch."""
+    reason_missing: str | None = None
+    """The reason why nothing can be aligned with this reference."""
     _sums: dict[bytes, MatrixSums] = field(default_factory=dict)
     _prepared: dict[bytes, PreparedMatrix] = field(default_factory=dict)
 
@@ -92,20 +99,16 @@ def network_matrix(matrices: Sequence[EpochMatrix]) -> EpochMatrix | None:
     return next((by_name[name] for name in NETWORK_MATRICES if name in by_name), None)
 
 
-@dataclass(eq=False)
-class PreparedReference:
-    """A reference matrix of a run's classes."""
+@dataclass(frozen=True)
+class EpochContext:
+    """One checkpoint, and what its matrices and predictions are compared with."""
 
-    name: str
-    """The name in the tables, such as ``wordnet3.0-path``."""
-    matrix: EpochMatrix
-    reason_missing: str | None = None
-    """The reason why nothing can be aligned with the reference."""
-
-
-@dataclass(frozen=True, eq=False)
-class RunReferences:
-    """The labels of a run and its reference matrices, the main one first."""
-
+    record: Record
     labels: ClassLabels
-    references: Sequence[PreparedReference]
+    references: Sequence[EpochMatrix]
+    """The reference matrices of the run, the main one first."""
+    options: Options
+    walk: BlockWalk | None = None
+    """The iteration over blocks of rows; None if whole matrices are compared."""
+    scratch: Path = Path()
+    """The folder of temporary files, which only a comparison in blocks needs."""

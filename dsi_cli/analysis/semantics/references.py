@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy, file_fingerprint, safe_filename, scatter_to_classes
-from dsi_cli.analysis.semantics.prepared import SCSM, EpochMatrix, PreparedReference
+from dsi_cli.analysis.semantics.prepared import SCSM, EpochMatrix
 from dsi_cli.errors import OutputError, UsageError, listed, nearest
 from dsi_cli.store import parquet
 from dsi_cli.wordnet.database.taxonomy import Taxonomy
@@ -221,7 +221,7 @@ class ReferenceSource:
     taxonomy: Taxonomy | None = None
     """The taxonomy of these nodes."""
 
-    def for_labels(self, labels: ClassLabels, *, by_rows: bool = False) -> PreparedReference:
+    def for_labels(self, labels: ClassLabels, *, by_rows: bool = False) -> EpochMatrix:
         """Return the reference of a run's classes; raise `UsageError` if it is a matrix that does not fit them.
 
         Parameters
@@ -230,18 +230,18 @@ class ReferenceSource:
         """
         if labels.label_list is None:
             size = 0 if by_rows else labels.classes
-            blank = np.full((size, size), np.nan, dtype=np.float32)
-            matrix = EpochMatrix(SCSM, blank, np.empty(0, dtype=np.intp))
-            return PreparedReference(self.name, matrix, labels.reason_no_reference())
+            blank, no_classes = np.full((size, size), np.nan, dtype=np.float32), np.empty(0, dtype=np.intp)
+            reason = labels.reason_no_reference()
+            return EpochMatrix(SCSM, blank, no_classes, reference=self.name, reason_missing=reason)
+        values: NDArray[np.float32] | PathRows
         if by_rows and self.path_nodes is not None:
             nodes = self.path_nodes(labels)
-            rows = PathRows(list(nodes.values()), self.taxonomy)
-            matrix = EpochMatrix(SCSM, rows, np.array(list(nodes), dtype=np.intp))
+            values, classes = PathRows(list(nodes.values()), self.taxonomy), np.array(list(nodes), dtype=np.intp)
         else:
             values = self.similarity(labels).astype(np.float32)
-            matrix = EpochMatrix(SCSM, values, np.flatnonzero(~np.isnan(np.diagonal(values))))
-        reason = labels.reason_too_few_known(len(matrix.classes), self.source, "an alignment")
-        return PreparedReference(self.name, matrix, reason)
+            classes = np.flatnonzero(~np.isnan(np.diagonal(values)))
+        reason = labels.reason_too_few_known(len(classes), self.source, "an alignment")
+        return EpochMatrix(SCSM, values, classes, reference=self.name, reason_missing=reason)
 
     @property
     def table_options(self) -> dict[str, str]:

@@ -84,7 +84,7 @@ def reference_tables(
         if neighbors is not None:
             message = f"the nearest labels are by WordNet's path similarity, not {source.name}; add --whole for its matrix"
             raise UsageError(message, code="neighbors-need-path-similarity", reference=source.name)
-        matrix = source.for_labels(labels).matrix.dense
+        matrix = source.for_labels(labels).dense
         if np.isnan(np.diagonal(matrix)).all():
             raise _no_label_known(labels, source.source)
         return iter([matrix_table(labels, matrix, source.name)])

@@ -3,67 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.semantics.class_labels import ClassLabels
-from dsi_cli.analysis.semantics.prepared import Classes, EpochMatrix, PreparedReference
-from dsi_cli.checkpoints.records import Record
+from dsi_cli.analysis.semantics.prepared import Classes, EpochContext, EpochMatrix
 from dsi_cli.metrics import class_alignment, jackknife
-from dsi_cli.metrics.blockwise import BlockWalk, alignments_in_blocks
+from dsi_cli.metrics.blockwise import alignments_in_blocks
 from dsi_cli.metrics.class_alignment import GroupAlignment
+from dsi_cli.metrics.measures import Values
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
 
 REASON_CONSTANT_ROW = "the class is equally similar to all others"
 
 
-@dataclass(frozen=True)
-class NetworkPair:
-    """The network's similarity and a reference, for the classes that both matrices contain."""
+def class_alignment_tables(
+    network: EpochMatrix, reference: EpochMatrix, kept: Classes, pearson: Values | None, context: EpochContext
+) -> Iterator[pa.Table]:
+    """Yield the rows of the classes at a checkpoint, and the rows of their groups.
 
-    network: EpochMatrix
-    reference: PreparedReference
-    kept: Classes
-    """The common classes."""
-    walk: BlockWalk | None = None
-    """The order of blocks of rows; None for dense matrices."""
-    pearson: NDArray[np.float64] | None = None
-    """The correlation of each class's rows; None for dense matrices, or if it is unknown."""
-
-    def group_alignment(self, members: Classes) -> GroupAlignment:
-        """Return the alignment among the classes of a group."""
-        network, reference = self.network, self.reference.matrix
-        if self.walk is None:
-            square = np.ix_(members, members)
-            return class_alignment.align_group(network.dense[square], reference.dense[square])
-        if len(members) < class_alignment.MIN_CLASSES:
-            return class_alignment.group_too_small(len(members))
-        alignments, _ = alignments_in_blocks(network.rows(members), reference.rows(members), ["pearson"], self.walk)
-        entry = alignments["pearson"]
-        return GroupAlignment(entry.value, entry.z, entry.reason if entry.z is None else None)
-
-
-def class_alignment_tables(pair: NetworkPair, record: Record, labels: ClassLabels) -> Iterator[pa.Table]:
-    """Yield the rows of the classes of a pair at a checkpoint, and the rows of their groups."""
-    kept = pair.kept
+    Parameters
+    ----------
+    network, reference : the network's similarity and a reference.
+    kept : the classes that both matrices contain.
+    pearson : the correlation of each class's rows, if the matrices are compared in blocks and it is known.
+    """
     if len(kept) < class_alignment.MIN_CLASSES:
         return
-    pearson, without = pair.pearson, np.full(len(kept), np.nan)
-    if pair.walk is None:
+    without = np.full(len(kept), np.nan)
+    if context.walk is None:
         square = np.ix_(kept, kept)
-        pearson = class_alignment.align_classes(pair.network.dense[square], pair.reference.matrix.dense[square])[0]
-        network, reference = pair.network.of_classes(kept), pair.reference.matrix.of_classes(kept)
-        if not network.is_constant and not reference.is_constant:
-            without = jackknife.excess_without(network, reference, "pearson")
+        pearson = class_alignment.align_classes(network.dense[square], reference.dense[square])[0]
+        first, second = network.of_classes(kept), reference.of_classes(kept)
+        if not first.is_constant and not second.is_constant:
+            without = jackknife.excess_without(first, second, "pearson")
     if pearson is None:
         return
-    constants = record.key_columns | {"of": pair.network.name, "reference": pair.reference.name}
-    groups = [labels.groups[index] for index in kept]
+    constants = context.record.key_columns | {"of": network.name, "reference": reference.reference}
+    groups = [context.labels.groups[index] for index in kept]
     varying = {
         "class_index": kept,
         "group": groups,
@@ -76,8 +56,16 @@ def class_alignment_tables(pair: NetworkPair, record: Record, labels: ClassLabel
     rows = []
     for group in sorted({group for group in groups if group is not None}):
         members = kept[[name == group for name in groups]]
-        values = pair.group_alignment(members)._asdict()
-        rows.append(constants | {"group": group, "classes_used": len(members)} | values)
+        if context.walk is None:
+            square = np.ix_(members, members)
+            result = class_alignment.align_group(network.dense[square], reference.dense[square])
+        elif len(members) < class_alignment.MIN_CLASSES:
+            result = class_alignment.group_too_small(len(members))
+        else:
+            alignments, _ = alignments_in_blocks(network.rows(members), reference.rows(members), ["pearson"], context.walk)
+            entry = alignments["pearson"]
+            result = GroupAlignment(entry.value, entry.z, entry.reason if entry.z is None else None)
+        rows.append(constants | {"group": group, "classes_used": len(members)} | result._asdict())
     yield parquet.from_rows(ALIGNMENT_BY_CLASS, rows)
 
 

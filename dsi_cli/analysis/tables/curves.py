@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import reduce
 from itertools import combinations, permutations, product
 from math import prod, sqrt
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from dsi_cli import similarity
 from dsi_cli.analysis.classifiers.matrices import StoredMatrices
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.semantics.prepared import (
-    SCSM,
-    Classes,
-    EpochMatrix,
-    PreparedReference,
-    RunReferences,
-    network_matrix,
-)
-from dsi_cli.analysis.tables.class_alignment import NetworkPair, class_alignment_tables
+from dsi_cli.analysis.semantics.prepared import SCSM, Classes, EpochContext, EpochMatrix, network_matrix
+from dsi_cli.analysis.tables.class_alignment import class_alignment_tables
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES, TrainingLog
 from dsi_cli.metrics import WSI_QUANTILE, alignment, hierarchy, jackknife, partial_mantel, wsi
 from dsi_cli.metrics.alignment import Alignment
-from dsi_cli.metrics.blockwise import BlockWalk, alignments_in_blocks, block_statistics, idm_in_blocks
+from dsi_cli.metrics.blockwise import alignments_in_blocks, block_statistics, idm_in_blocks
 from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference
 from dsi_cli.metrics.hierarchy import AVERAGES, SET_SCORES, HierarchyScore
 from dsi_cli.metrics.idm import VARIANTS, IdmResult, idm_of_prepared, reason_no_idm
@@ -48,43 +41,19 @@ ORDER = ("ncsm", "ncsm_centred", "tncsm-train", "tncsm-test", "ccsm-train", "ccs
 """The order of matrices in the name of a SAI."""
 
 
-@dataclass(frozen=True)
-class BlockwiseContext:
-    """The settings for matrices that are compared in blocks of rows."""
-
-    walk: BlockWalk
-    scratch: Path
-    """The folder of temporary files."""
-    exceeds_dense_limit: bool
-    """True if the run has more classes than `MAX_DENSE_CLASSES`, above which dsi stores no matrices."""
-
-
-@dataclass(frozen=True)
-class EpochContext:
-    """One checkpoint, and what its matrices and predictions are compared with."""
-
-    record: Record
-    references: RunReferences
-    options: Options
-    blockwise: BlockwiseContext | None = None
-    """The settings for comparison in blocks of rows; None if dense matrices fit into memory."""
-
-
 def epoch_matrices(
-    stored: StoredMatrices,
-    evaluations: Sequence[EvaluationResult],
-    options: Options,
-    blockwise: BlockwiseContext | None = None,
-    common: int | None = None,
+    stored: StoredMatrices, evaluations: Sequence[EvaluationResult], context: EpochContext, common: int | None = None
 ) -> list[EpochMatrix]:
     """Return the matrices of an epoch in `ORDER`, only with the first ``common`` classes, which all epochs of a run have."""
     matrices = {kind: EpochMatrix(kind, matrix, np.arange(len(matrix))) for kind, matrix in stored.by_kind.items()}
     # Without dense matrices, the classifier's weights give the rows.
-    if stored.weight is not None and blockwise is not None:
+    options = context.options
+    if stored.head is not None and not stored.by_kind and context.walk is not None:
+        weight = stored.head.weight
         for kind in ("ncsm", "ncsm_centred") if options.centred else ("ncsm",):
-            rows = Cosines.of(stored.weight, centred=kind == "ncsm_centred").take(np.arange(len(stored.weight))[:common])
-            survey = stored.surveys.get(kind) if rows.size == len(stored.weight) else None
-            statistics = survey or block_statistics(rows, blockwise.walk, options.quantiles)
+            rows = Cosines.of(weight, centred=kind == "ncsm_centred").take(np.arange(len(weight))[:common])
+            survey = stored.surveys.get(kind) if rows.size == len(weight) else None
+            statistics = survey or block_statistics(rows, context.walk, options.quantiles)
             matrices[kind] = EpochMatrix(kind, rows, np.arange(rows.size), statistics=statistics)
     for evaluation in evaluations:
         if evaluation.tncsm is not None:
@@ -122,7 +91,7 @@ def curve_rows(
             continue
         rows += _accuracy_rows(evaluation, context.record)
         rows += _idm_rows(evaluation, matrices, context)
-        if context.blockwise is not None and context.blockwise.exceeds_dense_limit:
+        if context.labels.classes > similarity.MAX_DENSE_CLASSES:
             rows += _left_out_rows(evaluation, context)
         else:
             rows += _hierarchy_rows(evaluation, context)
@@ -185,7 +154,7 @@ def _alignment_row(record: Record, entry: Alignment, **values: Any) -> Row:
 def _wsi_rows(matrix: EpochMatrix, context: EpochContext) -> list[Row]:
     """Return the mean, the largest and the smallest WSI of a matrix."""
     quantiles = context.options.quantiles
-    if context.blockwise is None:
+    if context.walk is None:
         square = matrix.dense[np.ix_(matrix.classes, matrix.classes)]
         values = {"mean": wsi.mean_wsi(square)}
         tails = {}
@@ -195,7 +164,7 @@ def _wsi_rows(matrix: EpochMatrix, context: EpochContext) -> list[Row]:
     else:
         statistics = matrix.statistics
         if statistics is None:
-            statistics = block_statistics(matrix.rows(matrix.classes), context.blockwise.walk, quantiles)
+            statistics = block_statistics(matrix.rows(matrix.classes), context.walk, quantiles)
         values, tails = {"mean": statistics.mean_wsi}, statistics.wsi
     for (name, quantile), value in tails.items():
         suffix = "" if quantile == WSI_QUANTILE else f"@{quantile:g}"
@@ -207,21 +176,17 @@ def _wsi_rows(matrix: EpochMatrix, context: EpochContext) -> list[Row]:
 def _alignment_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> tuple[list[Row], pa.Table | None]:
     """Return the SAI of every two matrices, including the references, and the rows of the class alignment table."""
     network, record = network_matrix(matrices), context.record
-    pairs: list[tuple[EpochMatrix, EpochMatrix, PreparedReference | None]]
-    pairs = [(first, second, None) for first, second in combinations(matrices, 2)]
-    for reference in context.references.references:
-        pairs += [(matrix, reference.matrix, reference) for matrix in matrices]
-
+    pairs_with_references = [(matrix, reference) for reference in context.references for matrix in matrices]
     rows: list[Row] = []
     tables: list[pa.Table] = []
-    for first, second, partner in pairs:
+    for first, second in [*combinations(matrices, 2), *pairs_with_references]:
         columns = {"of": f"{first.name},{second.name}"}
-        if partner is not None:
-            columns["reference"] = partner.name
-            if partner.reason_missing is not None:
-                missing = _missing_alignments(context.options, len(second.classes), partner.reason_missing)
-                rows += [_alignment_row(record, entry, **columns) for entry in missing.values()]
-                continue
+        if second.reference is not None:
+            columns["reference"] = second.reference
+        if second.reason_missing is not None:
+            missing = _missing_alignments(context.options, len(second.classes), second.reason_missing)
+            rows += [_alignment_row(record, entry, **columns) for entry in missing.values()]
+            continue
         kept = np.intersect1d(first.classes, second.classes, assume_unique=True)
         alignments, pearson = _align(first, second, kept, context)
         rows += [_alignment_row(record, entry, **columns) for entry in alignments.values()]
@@ -229,10 +194,8 @@ def _alignment_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> t
             corrected = _correct_for_noise(alignments["pearson"], first, second)
             if corrected is not None:
                 rows.append(_alignment_row(record, corrected, **columns))
-        if partner is not None and first is network:
-            walk = None if context.blockwise is None else context.blockwise.walk
-            pair = NetworkPair(first, partner, kept, walk, pearson)
-            tables += class_alignment_tables(pair, record, context.references.labels)
+        if second.reference is not None and first is network:
+            tables += class_alignment_tables(first, second, kept, pearson, context)
     return rows, pa.concat_tables(tables) if tables else None
 
 
@@ -242,13 +205,12 @@ def _align(
     """Return the SAI of two matrices of the kept classes, by measure; in blocks also the correlation of each class's rows."""
     options, size = context.options, len(kept)
     reason = alignment.reason_too_few_classes(size)
-    if context.blockwise is not None and size >= 2:
-        walk = context.blockwise.walk
-        sums = first.sums(kept, walk), second.sums(kept, walk)
-        return alignments_in_blocks(first.rows(kept), second.rows(kept), options.measures, walk, sums)
+    if context.walk is not None and size >= 2:
+        sums = first.sums(kept, context.walk), second.sums(kept, context.walk)
+        return alignments_in_blocks(first.rows(kept), second.rows(kept), options.measures, context.walk, sums)
     if reason is not None:
         return _missing_alignments(options, size, reason), None
-    order = alignment.display_order(kept, context.references.labels.order)
+    order = alignment.display_order(kept, context.labels.order)
     pair = alignment.MatrixPair(first.of_classes(kept), second.of_classes(kept), order)
     return pair.alignments(options.measures, options.permutations, options.draws, options.seed), None
 
@@ -287,26 +249,26 @@ def _partial_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> lis
     if network is None:
         return []
     rows = []
-    for first, control in permutations(context.references.references, 2):
-        kept = reduce(np.intersect1d, [network.classes, first.matrix.classes, control.matrix.classes])
+    for first, control in permutations(context.references, 2):
+        kept = reduce(np.intersect1d, [network.classes, first.classes, control.classes])
         reason = first.reason_missing or control.reason_missing
         if reason is None and len(kept) < alignment.MIN_CLASSES:
             reason = f"{len(kept)} classes in all three; an alignment needs {alignment.MIN_CLASSES} or more"
-        if reason is None and context.blockwise is not None:
-            reason = f"a partial correlation needs {context.blockwise.walk.requirement}"
+        if reason is None and context.walk is not None:
+            reason = f"a partial correlation needs {context.walk.requirement}"
         if reason is not None:
             entry = Alignment(partial_mantel.NAME, classes_used=len(kept), reason=reason)
         else:
             square = np.ix_(kept, kept)
             entry = partial_mantel.partial_mantel(
                 network.dense[square],
-                first.matrix.dense[square],
-                control.matrix.dense[square],
+                first.dense[square],
+                control.dense[square],
                 permutations=options.permutations,
                 draws=options.draws,
                 seed=options.seed,
             )
-        columns = {"of": f"{network.name},{SCSM}", "reference": f"{first.name}|{control.name}"}
+        columns = {"of": f"{network.name},{SCSM}", "reference": f"{first.reference}|{control.reference}"}
         rows.append(_alignment_row(context.record, entry, **columns))
     return rows
 
@@ -319,7 +281,7 @@ def _gap_rows(matrices: Sequence[EpochMatrix], evaluations: Sequence[EvaluationR
     both = [result for result in evaluations if result.tncsm is not None and result.counts is not None]
     counts = {result.split: result.counts.sum(axis=1) for result in both}
     ncsm = next((matrix for matrix in matrices if matrix.name == "ncsm"), None)
-    if ncsm is None or context.blockwise is not None or set(counts) != {"train", "test"}:
+    if ncsm is None or context.walk is not None or set(counts) != {"train", "test"}:
         return []
     equal = np.minimum(counts["train"], counts["test"])
     pairs = {}
@@ -361,29 +323,24 @@ def _accuracy_rows(evaluation: EvaluationResult, record: Record) -> list[Row]:
 def _idm_rows(evaluation: EvaluationResult, matrices: Sequence[EpochMatrix], context: EpochContext) -> list[Row]:
     """Return the IDM of a split's counts by the NCSM, by the TNCSM of the split, and by the references."""
     rows: list[Row] = []
-
-    def add(kind: str, results: Mapping[str, IdmResult], **columns: str) -> None:
-        for result in results.values():
-            row = _row(context.record, metric="idm", of=kind, split=evaluation.split, **columns)
-            rows.append(row | asdict(result))
-
-    for matrix in matrices:
-        if matrix.kind != "ccsm" and matrix.split in (None, evaluation.split):
-            add(matrix.kind, _idm_by(matrix, evaluation, context))
-    for reference in context.references.references:
-        reason = reference.reason_missing
-        results = _idm_by(reference.matrix, evaluation, context) if reason is None else no_idm(reason)
-        add(SCSM, results, reference=reference.name)
+    by_network = [matrix for matrix in matrices if matrix.kind != "ccsm" and matrix.split in (None, evaluation.split)]
+    for matrix in [*by_network, *context.references]:
+        columns = {"metric": "idm", "of": matrix.kind, "split": evaluation.split, "reference": matrix.reference}
+        results = _idm_by(matrix, evaluation, context).values()
+        rows += [_row(context.record, **columns, **asdict(result)) for result in results]
     return rows
 
 
 def _idm_by(matrix: EpochMatrix, evaluation: EvaluationResult, context: EpochContext) -> dict[str, IdmResult]:
     """Return the IDM of a split's counts by a matrix."""
-    counts, classes, blockwise = evaluation.counts, matrix.classes, context.blockwise
-    if blockwise is not None:
+    counts, classes = evaluation.counts, matrix.classes
+    if matrix.reason_missing is not None:
+        return no_idm(matrix.reason_missing)
+    if context.walk is not None:
         from scipy.sparse import csr_array
 
-        return idm_in_blocks(csr_array(counts), matrix.rows(classes), classes, blockwise.walk, blockwise.scratch)
+        context.scratch.mkdir(parents=True, exist_ok=True)
+        return idm_in_blocks(csr_array(counts), matrix.rows(classes), classes, context.walk, context.scratch)
     kept = classes[counts[classes].sum(axis=1) > 0]
     used = counts[np.ix_(kept, kept)]
     reason = reason_no_idm(len(kept), int(used.sum()))
@@ -398,7 +355,7 @@ def _hierarchy_rows(evaluation: EvaluationResult, context: EpochContext) -> list
 
     These are their severity, the superclass accuracy, precision, recall and F1, and the accuracy at each level and of the path.
     """
-    counts, labels = evaluation.counts, context.references.labels
+    counts, labels = evaluation.counts, context.labels
     reason = labels.reason_no_hierarchy()
     if reason is not None:
         severity = missing = HierarchyScore(reason=reason)
@@ -427,7 +384,7 @@ def _hierarchy_rows(evaluation: EvaluationResult, context: EpochContext) -> list
 
 def _left_out_rows(evaluation: EvaluationResult, context: EpochContext) -> list[Row]:
     """Return rows with the reason why some metrics are not computed for so many classes."""
-    record, labels, split = context.record, context.references.labels, evaluation.split
+    record, labels, split = context.record, context.labels, evaluation.split
     common = {"split": split, "reason": REASON_TOO_MANY}
     return [
         _row(record, metric="reliability", of="ccsm", **common),
