@@ -88,24 +88,24 @@ def test_for_labels_has_nan_for_unknown_classes(kind):
     found = source.for_labels(labels_of("cat.n.01", "blorb", "dog.n.01", "oak.n.01", "car.n.01"))
     nodes = [load().node(f"{word}.n.01") for word in ("cat", "dog", "oak", "car")]
     at = [0, 2, 3, 4]
-    assert_array_equal(found.matrix.dense[np.ix_(at, at)], measures.BY_TAXONOMY[kind](nodes, None).astype(np.float32))
-    assert np.isnan(found.matrix.dense[1]).all()
-    assert np.isnan(found.matrix.dense[:, 1]).all()
+    assert_array_equal(found.dense[np.ix_(at, at)], measures.BY_TAXONOMY[kind](nodes, None).astype(np.float32))
+    assert np.isnan(found.dense[1]).all()
+    assert np.isnan(found.dense[:, 1]).all()
     assert found.reason_missing is None
 
 
 def test_for_labels_has_nan_for_classes_without_information_content(counts):
     (source,) = references.open_references([f"res:{counts}"], None)
     found = source.for_labels(labels_of("dog", "cat", "rock", "car"))
-    assert_array_equal(np.isnan(np.diagonal(found.matrix.dense)), [False, False, True, False])
+    assert_array_equal(np.isnan(np.diagonal(found.dense)), [False, False, True, False])
     assert found.reason_missing == "3 of 4 labels are known to ic-few.dat; an alignment needs 4 or more"
-    assert found.matrix.dense[0, 1] == np.float32(-np.log(30 / 100))
+    assert found.dense[0, 1] == np.float32(-np.log(30 / 100))
 
 
 def test_for_labels_replaces_infinities_by_the_largest_value(counts):
     """Jiang and Conrath's similarity of a class with itself, and of two classes of one synset, is infinite."""
     (source,) = references.open_references([f"jcn:{counts}"], None)
-    found = source.for_labels(labels_of("dog", "cat", "dog.n.01", "car")).matrix.dense
+    found = source.for_labels(labels_of("dog", "cat", "dog.n.01", "car")).dense
     assert np.isfinite(found).all()
     assert found[0, 2] == found[0, 0] == found.max() == found[[0, 0, 1], [1, 3, 3]].max()
 
@@ -114,7 +114,7 @@ def test_for_labels_without_labels_gives_the_reason(human):
     for source in references.open_references(["wup", str(human[0])], None):
         found = source.for_labels(without_labels(8))
         assert found.reason_missing == "no labels; add --labels FILE, or --labels PRESET"
-        assert np.isnan(found.matrix.dense).all()
+        assert np.isnan(found.dense).all()
 
 
 def test_analyze_with_several_references_writes_rows_and_a_matrix_of_each(make_run, human, tmp_path):
@@ -313,7 +313,7 @@ def test_read_matrix_reads_the_table_of_dsi_wordnet(labels, tmp_path):
     (opened,) = references.open_references(["wup"], None)
     wordnet_matrix.write_blocks(wordnet_matrix.reference_tables(labels, None, opened), tmp_path / "m.parquet", opened)
     found = references.read_matrix(tmp_path / "m.parquet").for_labels(labels)
-    assert_array_equal(found.astype(np.float32), opened.for_labels(labels).matrix.dense)
+    assert_array_equal(found.astype(np.float32), opened.for_labels(labels).dense)
 
 
 @pytest.mark.parametrize("gap", [np.nan, ""])
