@@ -161,15 +161,15 @@ class Evaluator:
         with record_inputs(self.model, recorded_head) as inputs:
             for rows, outputs in self._passes(split, order):
                 logits = features = None
-                if not has_classifier:
-                    features = feature_array(outputs, len(rows))
-                else:
+                if has_classifier:
                     logits = self._logits(outputs, (len(rows), classes), kept)
-                    if recorded_head is not None:
-                        if not inputs:
-                            message = f"the model does not call its classifier {head}: its features are not accessible"
-                            raise UsageError(message, code="head-not-called", head=head)
-                        features = feature_array(inputs.pop(), len(rows))
+                else:
+                    features = feature_array(outputs, len(rows))
+                if recorded_head is not None:
+                    if not inputs:
+                        message = f"the model does not call its classifier {head}: its features are not accessible"
+                        raise UsageError(message, code="head-not-called", head=head)
+                    features = feature_array(inputs.pop(), len(rows))
                 accumulator.add(rows, logits, features)
                 progress(len(rows))
         return accumulator.result(self._class_vectors(head, kept) if templates else None)
@@ -254,18 +254,18 @@ class _Accumulator:
     ) -> None:
         self.split, self.classes, self.seed, self.has_classifier = split, classes, seed, has_classifier
         self.equal_samples = equal_samples
-        count = len(split.targets)
-        self.predictions = np.full(count, -1, dtype=np.int64)
-        self.scores = np.zeros(count, dtype=np.float32)
+        self.predictions = np.full(len(split.targets), -1, dtype=np.int64)
+        self.scores = np.zeros(len(split.targets), dtype=np.float32)
         self.loss, self.top5 = 0.0, 0
-        self.sums: dict[int, NDArray[np.float64]] = {}
-        self.equal_sums: dict[int, NDArray[np.float64]] = {}
-        self.rows: list[dict[str, Any]] = []
-        self.histograms = np.zeros((2, typicality.BINS), dtype=np.int64)
+        # The features of one class
         self._class: int | None = None
         self._features: list[NDArray[np.float64]] = []
-        self._is_right: list[NDArray[np.bool_]] = []
         self._samples: list[NDArray[np.int64]] = []
+        # The values of the classes that are complete
+        self._sums: dict[int, NDArray[np.float64]] = {}
+        self._equal_sums: dict[int, NDArray[np.float64]] = {}
+        self._typicality: list[dict[str, Any]] = []
+        self._histograms = np.zeros((2, typicality.BINS), dtype=np.int64)
         self._kept_features: list[NDArray[np.float32]] = []
         self._kept_samples: list[NDArray[np.int64]] = []
 
@@ -283,72 +283,70 @@ class _Accumulator:
             target_logits = wide[np.arange(len(rows)), targets]
             self.loss += float((log_sum - target_logits).sum())
             self.top5 += int(((wide > target_logits[:, None]).sum(axis=1) < 5).sum())
-        if features is None:
-            return
-        is_right = self.predictions[rows] == targets
-        for number in np.unique(targets):
-            in_class = targets == number
-            if number != self._class:
-                self._finish_class()
-                self._class = int(number)
-            self._features.append(features[in_class])
-            self._is_right.append(is_right[in_class])
-            self._samples.append(rows[in_class])
+        if features is not None:
+            for number in np.unique(targets).tolist():
+                if number != self._class:
+                    self._finish_class()
+                    self._class = number
+                self._features.append(features[targets == number])
+                self._samples.append(rows[targets == number])
 
     def _finish_class(self) -> None:
         """Reduce the features of the current class, which is complete."""
         if self._class is None:
             return
-        features, is_right = np.concatenate(self._features), np.concatenate(self._is_right)
-        self.sums[self._class] = features.sum(axis=0)
+        number, features, samples = self._class, np.concatenate(self._features), np.concatenate(self._samples)
+        self._class, self._features, self._samples = None, [], []
+        self._sums[number] = features.sum(axis=0)
         if self.equal_samples is not None:
-            order = np.random.default_rng((self.seed, self._class)).permutation(len(features))
-            self.equal_sums[self._class] = features[order[: self.equal_samples[self._class]]].sum(axis=0)
+            order = np.random.default_rng((self.seed, number)).permutation(len(features))
+            self._equal_sums[number] = features[order[: self.equal_samples[number]]].sum(axis=0)
         if self.has_classifier:
-            result = typicality.class_typicality(features, is_right, (self.seed, self._class))
+            is_right = self.predictions[samples] == number
+            result = typicality.class_typicality(features, is_right, (self.seed, number))
             for flag, group in ((True, result.right), (False, result.wrong)):
-                self.rows.append({"class_index": self._class, "correct": flag, **vars(group)})
-                self.histograms[int(flag)] += typicality.cosine_histogram(result.cosines[is_right == flag])
+                self._typicality.append({"class_index": number, "correct": flag, **vars(group)})
+                self._histograms[int(flag)] += typicality.cosine_histogram(result.cosines[is_right == flag])
         # Neural collapse needs all means first, so some features of each class are kept.
         size = features.shape[1] * np.dtype(np.float32).itemsize * len(self.split.targets)
         every = -(-size // MAX_KEPT_BYTES)
         self._kept_features.append(features[::every].astype(np.float32))
-        self._kept_samples.append(np.concatenate(self._samples)[::every])
-        self._features, self._is_right, self._samples, self._class = [], [], [], None
+        self._kept_samples.append(samples[::every])
 
     def result(self, weight: NDArray[np.float32] | None = None) -> EvaluationResult:
         """Return the evaluation result on the whole split; ``weight`` are the rows of the classifier, if they are known."""
         self._finish_class()
+        split = self.split
         if not self.has_classifier:
             return EvaluationResult(templates=self._templates(None))
-        targets, split = self.split.targets, self.split
-        counts = confusion_counts(targets, self.predictions, self.classes)
         return EvaluationResult(
-            counts,
-            targets,
+            confusion_counts(split.targets, self.predictions, self.classes),
+            split.targets,
             self.predictions,
             self.scores,
             split.samples,
             split.paths,
-            loss=self.loss / len(targets),
+            loss=self.loss / len(split.targets),
             top5=self.top5 if self.classes > 5 else None,
             templates=self._templates(weight),
         )
 
     def _templates(self, weight: NDArray[np.float32] | None) -> FeatureTemplates | None:
         """Return the templates, and the values of neural collapse; without a classifier, the latter are only NC1 and NC2."""
-        if not self.sums:
+        if not self._sums:
             return None
-        width = len(next(iter(self.sums.values())))
-        sums, equal_sums = np.zeros((2, self.classes, width))
-        for number, total in self.sums.items():
-            sums[number], equal_sums[number] = total, self.equal_sums.get(number, 0.0)
-        numbers, equal = np.bincount(self.split.targets, minlength=self.classes), self.equal_samples
-        kept = None if equal is None else equal_sums
+        known, targets = list(self._sums), self.split.targets
+        sums = np.zeros((self.classes, len(self._sums[known[0]])))
+        sums[known] = list(self._sums.values())
+        equal_sums = None
+        if self.equal_samples is not None:
+            equal_sums = np.zeros_like(sums)
+            equal_sums[known] = list(self._equal_sums.values())
         features, samples = np.concatenate(self._kept_features), np.concatenate(self._kept_samples)
         predictions = self.predictions[samples] if self.has_classifier else None
-        collapse = neural_collapse.collapse_values(features, self.split.targets[samples], predictions, weight, self.seed)
-        return FeatureTemplates(sums, numbers, kept, equal, self.rows, self.histograms.tolist(), collapse)
+        collapse = neural_collapse.collapse_values(features, targets[samples], predictions, weight, self.seed)
+        numbers, histograms = np.bincount(targets, minlength=self.classes), self._histograms.tolist()
+        return FeatureTemplates(sums, numbers, equal_sums, self.equal_samples, self._typicality, histograms, collapse)
 
 
 @contextmanager
@@ -357,16 +355,15 @@ def full_precision() -> Iterator[None]:
 
     By default, torch uses TF32 for convolutions on GPUs, which changes predictions near a tie.
     """
-    backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
     earlier: list[tuple[Any, str, Any]] = []
-    for backend in backends:
+    for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
         try:
             earlier.append((backend, "allow_tf32", backend.allow_tf32))
         except RuntimeError:  # torch refuses to read the old name after the new one was set
             earlier.append((backend, "fp32_precision", backend.fp32_precision))
-    for backend, name, _ in earlier:
-        setattr(backend, name, False if name == "allow_tf32" else "ieee")
     try:
+        for backend, name, _ in earlier:
+            setattr(backend, name, False if name == "allow_tf32" else "ieee")
         yield
     finally:
         for backend, name, value in earlier:
