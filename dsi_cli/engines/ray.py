@@ -29,9 +29,9 @@ import tempfile
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -90,24 +90,31 @@ def ray_connection(options: EngineOptions) -> Iterator[None]:
     address = options.address or os.environ.get("RAY_ADDRESS") or LOCAL_RAY
     _require_server(address)
     environment = _QUIET
-    init_options: AbstractContextManager[dict[str, Any]] = nullcontext({})
-    if address == LOCAL_RAY:
-        environment, init_options = _QUIET | _LOCAL_ONLY | _token(), _local_options()
-    with _environment(environment), warnings.catch_warnings():
+    init_options: dict[str, Any] = {}
+    with ExitStack() as stack:
+        if address == LOCAL_RAY:
+            environment = _QUIET | _LOCAL_ONLY | _token()
+            parent = tempfile.gettempdir()
+            if len(parent) > _MAX_FOLDER_LENGTH:
+                parent = "/tmp"  # noqa: S108 (mkdtemp creates a new folder with a random name)
+            home = tempfile.mkdtemp(prefix="dsi-", dir=parent)
+            stack.callback(shutil.rmtree, home, ignore_errors=True)
+            init_options = {"include_dashboard": False, "num_cpus": usable_cores()}
+            init_options |= {"_node_ip_address": "127.0.0.1", "_temp_dir": home}
+        stack.enter_context(_environment(environment))
+        stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", module=r"ray\.")
         import ray
 
-        with _silence(), init_options as extra_options:
-            try:
-                try:
-                    ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **extra_options)
-                except (ConnectionError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError) as error:
-                    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-                    message = f"Ray cannot be used at --address {address} ({reason})"
-                    raise UsageError(message, code="ray-unusable") from None
-                yield
-            finally:
-                ray.shutdown()
+        stack.enter_context(_silence())
+        stack.callback(ray.shutdown)
+        try:
+            ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **init_options)
+        except (ConnectionError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError) as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            message = f"Ray cannot be used at --address {address} ({reason})"
+            raise UsageError(message, code="ray-unusable") from None
+        yield
 
 
 @contextmanager
@@ -121,24 +128,6 @@ def _silence() -> Iterator[None]:
         yield
     finally:
         worker.print_to_stdstream = before
-
-
-@contextmanager
-def _local_options() -> Iterator[dict[str, Any]]:
-    """Yield the options with which Ray starts on this machine."""
-    parent = tempfile.gettempdir()
-    if len(parent) > _MAX_FOLDER_LENGTH:
-        parent = "/tmp"  # noqa: S108 (mkdtemp creates a new folder with a random name)
-    home = tempfile.mkdtemp(prefix="dsi-", dir=parent)
-    try:
-        yield {
-            "include_dashboard": False,
-            "num_cpus": usable_cores(),
-            "_node_ip_address": "127.0.0.1",
-            "_temp_dir": home,
-        }
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def _require_server(address: str) -> None:
@@ -218,8 +207,7 @@ class SharedJob(NamedTuple):
     """True if libraries for linear algebra are limited to one thread."""
 
 
-@dataclass
-class _Task:
+class _Task(NamedTuple):
     jobs: list[Any]
     failed_attempts: int
     reference: Any
@@ -245,7 +233,6 @@ class RayEngine:
 
     options: EngineOptions
     _stack: ExitStack
-    _is_connected: bool = field(default=False, init=False)
     is_elsewhere = True
 
     def tasks_a_machine(self) -> int:
@@ -279,7 +266,7 @@ class RayEngine:
             batch = list(islice(remaining, 1))
             if not batch:
                 return  # without a job, dsi does not connect
-            ray = self._connect()
+            ray = self._ray
             resources, max_jobs = TaskResources(1, 0.0), MAX_JOBS_PER_TASK
             if not is_light:
                 resources, max_jobs = self._resources_of_whole_jobs(), 1
@@ -309,12 +296,12 @@ class RayEngine:
         start: Callable[[list[Job], int], _Task],
         lost: Callable[[Job, str], Result],
     ) -> Iterator[Result]:
-        """Yield the results of the oldest task; if it failed, start its jobs again and yield nothing."""
-        from ray import exceptions
-
-        task = tasks[0]
+        """Yield the results of the oldest task, or nothing if it still runs; if it failed, start its jobs again."""
+        exceptions, task = self._ray.exceptions, tasks[0]
         try:
-            results = self._wait(task, resources)
+            results: list[Any] = self._ray.get(task.reference, timeout=CLUSTER_CHECK_SECONDS)
+        except exceptions.GetTimeoutError:
+            self._slots(resources)  # raises an error if the cluster has no slot for the task any longer
         except exceptions.RayTaskError as error:
             raise _cause(error) from None
         except exceptions.RayError as error:
@@ -328,28 +315,17 @@ class RayEngine:
             tasks.popleft()
             yield from results
 
-    def _wait(self, task: _Task, resources: TaskResources) -> list[Any]:
-        """Return the results of a task; raise `EngineError` if the cluster has no slot for it any longer."""
-        import ray
-
-        while True:
-            try:
-                results: list[Any] = ray.get(task.reference, timeout=CLUSTER_CHECK_SECONDS)
-                return results
-            except ray.exceptions.GetTimeoutError:
-                self._slots(resources)
-
-    def _connect(self) -> Any:
-        if not self._is_connected:
-            self._stack.enter_context(ray_connection(self.options))
-            self._is_connected = True
+    @cached_property
+    def _ray(self) -> Any:
+        """The module, after it was connected to Ray."""
+        self._stack.enter_context(ray_connection(self.options))
         import ray  # the connection has set the environment variables that this import reads
 
         return ray
 
     def _nodes(self) -> list[dict[str, float]]:
         """Return the resources of the nodes that do tasks."""
-        nodes = [node["Resources"] for node in self._connect().nodes() if node["Alive"]]
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         nodes = [node for node in nodes if node.get("CPU", 0) >= 1]
         if not nodes:
             raise EngineError(
