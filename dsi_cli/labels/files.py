@@ -51,7 +51,7 @@ _MAPPING_COLUMNS = ("synset", "wnid")
 def read_labels_or_preset(spec: str) -> LabelList:
     """Return the list that an option names: a file if there is one of that path, else a preset.
 
-    Raise `UsageError` if there is no such file or preset, or the file cannot be read as labels.
+    Raise `UsageError` if no file or preset has this name, or the file cannot be read as labels.
 
     >>> read_labels_or_preset("cifar10").names[-1]
     'truck'

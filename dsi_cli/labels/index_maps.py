@@ -140,7 +140,7 @@ def from_metadata(mapping: object) -> LabelList | None:
 
     Notes
     -----
-    The highest level with a list decides. If that level has lists that differ, the result is None. A list ``names`` (as in
+    The highest level with a list decides. Lists of that level that differ do not count. A list ``names`` (as in
     YOLOv5) does not count if it contains names of parameters.
 
     Examples

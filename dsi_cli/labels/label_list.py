@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -99,7 +99,12 @@ def match_order(
     """
     if are_ids(names):
         return _match_ids(names, known.wnids)
-    order = _match_names(without_leading_marks(names), known.names, aliases)
+    keys = [name_key(name) for name in without_leading_marks(names)]
+    order: tuple[int, ...] | None = tuple(range(len(keys)))
+    # Names in the known order may be ambiguous: ImageNet-1k has two cranes.
+    levels = _key_levels(known.names, aliases)
+    if not all(any(key in level[index] for level in levels) for index, key in enumerate(keys)):
+        order = _match_keys(keys, class_indices(known, aliases), len(known.names))
     if order is None:
         return _match_ids(wnids, known.wnids)
     if wnids is None or known.wnids is None or tuple(wnids) == tuple(known.wnids[index] for index in order):
@@ -120,7 +125,11 @@ def match_part(names: Sequence[str], indices: Sequence[Mapping[str, int]]) -> tu
 
 def class_indices(known: LabelList, aliases: Aliases) -> list[dict[str, int]]:
     """Return the class of each unambiguous key, for the whole names, the first synonyms, and all synonyms and aliases."""
-    return [_unambiguous(level) for level in _key_levels(known.names, aliases)]
+    indices = []
+    for level in _key_levels(known.names, aliases):
+        numbers = Counter(key for keys in level for key in keys)
+        indices.append({key: index for index, keys in enumerate(level) for key in keys if numbers[key] == 1})
+    return indices
 
 
 def are_ids(names: Sequence[str]) -> bool:
@@ -157,14 +166,6 @@ def name_key(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum()) or name
 
 
-def _match_names(names: Sequence[str], known: Sequence[str], aliases: Aliases) -> tuple[int, ...] | None:
-    keys, levels = [name_key(name) for name in names], _key_levels(known, aliases)
-    # Names in the known order may be ambiguous: ImageNet-1k has two cranes.
-    if all(any(key in level[index] for level in levels) for index, key in enumerate(keys)):
-        return tuple(range(len(keys)))
-    return _match_keys(keys, [_unambiguous(level) for level in levels], len(known))
-
-
 def _key_levels(known: Sequence[str], aliases: Aliases) -> list[list[set[str]]]:
     """Return the keys of each class, from the most to the least certain: whole name, first synonym, all synonyms and aliases."""
     return [
@@ -172,15 +173,6 @@ def _key_levels(known: Sequence[str], aliases: Aliases) -> list[list[set[str]]]:
         [{name_key(name.split(",")[0])} for name in known],
         [{name_key(other) for other in (*name.split(","), *aliases.get(name, ()))} for name in known],
     ]
-
-
-def _unambiguous(level: Sequence[set[str]]) -> dict[str, int]:
-    """Return the class of each key that only one class has."""
-    classes: dict[str, list[int]] = defaultdict(list)
-    for index, keys in enumerate(level):
-        for key in keys:
-            classes[key].append(index)
-    return {key: indices[0] for key, indices in classes.items() if len(indices) == 1}
 
 
 def _match_keys(keys: Sequence[str], levels: Sequence[Mapping[str, int]], count: int) -> tuple[int, ...] | None:

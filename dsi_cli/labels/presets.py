@@ -130,7 +130,7 @@ def find_preset(name: str) -> Preset | None:
 
 
 def load_preset(name: str) -> LabelList:
-    """Return a preset's list, with an id, or None, for every class; raise `UsageError` if there is no preset of this name.
+    """Return a preset's list, with an id, or None, for every class; raise `UsageError` if no preset has this name.
 
     >>> load_preset("cifar10").names[:3]
     ('airplane', 'automobile', 'bird')

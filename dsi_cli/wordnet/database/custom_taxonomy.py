@@ -148,8 +148,8 @@ def _id_edges(file: Path, pairs: Iterable[Sequence[str]]) -> Edges:
     edges = Edges()
     for parent, child in pairs:
         edges.add(child, parent)
-    names = next((file.with_name(name) for name in NAME_FILES if file.with_name(name).is_file()), None)
     known = {}
+    names = next(filter(Path.is_file, map(file.with_name, NAME_FILES)), None)
     if names is not None:
         known = dict(line.split("\t", 1) for line in _read_text(names).splitlines() if "\t" in line)
     graph = taxonomy.load()
@@ -193,7 +193,7 @@ def _json_edges(file: Path, text: str) -> Edges:
     try:
         document = json.loads(text, object_pairs_hook=lambda pairs: _without_repeats(file, pairs))
     except (json.JSONDecodeError, RecursionError) as error:
-        reason = str(error) if isinstance(error, json.JSONDecodeError) else "too deep"
+        reason = "too deep" if isinstance(error, RecursionError) else str(error)
         message = f"{file}: expected a taxonomy as a JSON tree, but the file is not valid JSON ({reason})"
         raise UsageError(message, code="taxonomy-not-json", reason=reason) from None
     entries = document.get("categories", document) if isinstance(document, dict) else document
@@ -235,9 +235,7 @@ def _category_edges(entries: Sequence[Mapping[str, Any]]) -> Edges:
 
 def _add_tree(edges: Edges, file: Path, tree: Any, path: tuple[str, ...]) -> None:
     """Add a part of a JSON tree below the node at a path of keys."""
-    if len(path) > MAX_DEPTH:
-        message = f"{file}: expected a taxonomy of {MAX_DEPTH} levels or fewer, found {len(path)}"
-        raise UsageError(message, code="taxonomy-too-deep", depth=len(path))
+    _require_depth(file, len(path))
     parent = path[-1] if path else None
     if isinstance(tree, list):
         for member in tree:
@@ -289,36 +287,9 @@ def read_taxonomy(path: str | PathLike[str]) -> Taxonomy:
     edges = read_edges(file)
     if not edges.parents:
         raise UsageError(f"{file}: expected {EXPECTED}, found an empty file", code="taxonomy-empty")
-    names = edges.unique_names()
-    parents = {names[key]: [names[parent] for parent in above] for key, above in edges.parents.items()}
-    return _taxonomy(file, parents, [(alias, names[key]) for alias, key in edges.aliases])
-
-
-def match_labels(taxonomy: Taxonomy, labels: Sequence[str], wnids: Sequence[str | None] | None = None) -> list[int | None]:
-    """Return the node of each label, None for labels that the taxonomy lacks.
-
-    The WordNet id of a label has priority, then an exact name, then another name of a node. Otherwise case and separators are
-    ignored. A name that several nodes have means none of them.
-    """
-    by_name = {name: node for node, name in enumerate(taxonomy.names)}
-    by_alias: dict[str, int | None] = {}
-    by_plain_name: dict[str, int | None] = {}
-    for alias, node in taxonomy.aliases:
-        by_alias[alias] = node if by_alias.get(alias, node) == node else None
-    for name, node in (*by_name.items(), *taxonomy.aliases):
-        plain = _plain(name)
-        by_plain_name[plain] = node if by_plain_name.get(plain, node) == node else None
-    found = [by_name.get(label.strip(), by_alias.get(label.strip(), by_plain_name.get(_plain(label)))) for label in labels]
-    by_id = [None if wnid is None else by_name.get(wnid, by_alias.get(wnid)) for wnid in wnids or [None] * len(labels)]
-    return [other if node is None else node for node, other in zip(by_id, found, strict=True)]
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
-
-
-def _taxonomy(file: Path, parents: dict[str, list[str]], aliases: Sequence[tuple[str, str]]) -> Taxonomy:
-    roots = [name for name, its_parents in parents.items() if not its_parents]
+    unique_names = edges.unique_names()
+    parents = {unique_names[key]: [unique_names[parent] for parent in above] for key, above in edges.parents.items()}
+    roots = [name for name, above in parents.items() if not above]
     if len(roots) > 1:
         parents |= {ROOT: []} | {root: [ROOT] for root in roots if root != ROOT}
     # The depth is the number of edges on the longest path to a root.
@@ -332,19 +303,46 @@ def _taxonomy(file: Path, parents: dict[str, list[str]], aliases: Sequence[tuple
         cycle = [*above[first:], *above[:first], above[first]]
         message = f"{file}: expected a taxonomy, found the cycle {' -> '.join(cycle)}; remove one edge"
         raise UsageError(message, code="taxonomy-cycle", cycle=cycle) from None
-    deepest = max(depths.values())
-    if deepest > MAX_DEPTH:
-        message = f"{file}: expected a taxonomy of {MAX_DEPTH} levels or fewer, found {deepest}"
-        raise UsageError(message, code="taxonomy-too-deep", depth=deepest)
+    _require_depth(file, max(depths.values()))
     names = sorted(parents)
     nodes = {name: node for node, name in enumerate(names)}
-    flat = [nodes[parent] for name in names for parent in parents[name]]
-    starts = np.cumsum([0, *(len(parents[name]) for name in names)])
     return Taxonomy(
         offsets=np.arange(len(names), dtype=np.int32),
         names=tuple(names),
         depths=np.array([depths[name] for name in names], dtype=np.uint8),
-        starts=starts.astype(np.int32),
-        parents=np.array(flat, dtype=np.int32),
-        aliases=tuple((alias, nodes[name]) for alias, name in aliases),
+        starts=np.cumsum([0, *(len(parents[name]) for name in names)]).astype(np.int32),
+        parents=np.array([nodes[parent] for name in names for parent in parents[name]], dtype=np.int32),
+        aliases=tuple((alias, nodes[unique_names[key]]) for alias, key in edges.aliases),
     )
+
+
+def _require_depth(file: Path, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        message = f"{file}: expected a taxonomy of {MAX_DEPTH} levels or fewer, found {depth}"
+        raise UsageError(message, code="taxonomy-too-deep", depth=depth)
+
+
+def match_labels(taxonomy: Taxonomy, labels: Sequence[str], wnids: Sequence[str | None] | None = None) -> list[int | None]:
+    """Return the node of each label, None for labels that the taxonomy lacks.
+
+    The WordNet id of a label has priority, then an exact name, then another name of a node. Otherwise case and separators are
+    ignored. A name that several nodes have means none of them.
+    """
+    exact: dict[str, int | None] = {}
+    plain: dict[str, int | None] = {}
+    names = [(name, node) for node, name in enumerate(taxonomy.names)]
+    for alias, node in taxonomy.aliases:
+        exact[alias] = node if exact.get(alias, node) == node else None
+    for name, node in (*names, *taxonomy.aliases):
+        key = _plain(name)
+        plain[key] = node if plain.get(key, node) == node else None
+    exact |= names
+    nodes = []
+    for label, wnid in zip(labels, wnids or [None] * len(labels), strict=True):
+        by_id = None if wnid is None else exact.get(wnid)
+        nodes.append(exact.get(label.strip(), plain.get(_plain(label))) if by_id is None else by_id)
+    return nodes
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())

@@ -30,7 +30,7 @@ _PART_NAMES = {letter: part for part, letter in PARTS.items()} | {"a": "adjectiv
 
 @dataclass(frozen=True)
 class Meaning:
-    """The first result for a label: a node, or a reason for having no node. If both are None, a sense must be chosen."""
+    """The first result for a label: a node, or a reason for having no node. Without both, a sense must be chosen."""
 
     how: str
     node: int | None = None

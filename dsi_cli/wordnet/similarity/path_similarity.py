@@ -8,7 +8,7 @@ distance ``U[v, j]`` from each label up to each ancestor. The downward pass repl
 by level: ``P[v] = min(U[v], 1 + min P[parent])``. The rows of the labels are the result. Labels are processed in blocks of
 columns, so that memory is bounded: about 25 MB beyond the result for the 21,841 labels of ImageNet-22k.
 
-The maximum of a number over the common hypernyms (`largest_over_common`) follows in the same way: from the root down, each row is
+The maximum of a number over the common hypernyms (`largest_over_common`) follows in the same way. From the root down, each row is
 replaced by the maximum of itself and its parents' rows.
 
 Verbs also have a simulated root. By NLTK's rule, its distance from a verb is one more than the distance to the verb's *furthest*
