@@ -107,7 +107,7 @@ def analyze(
     UsageError
         A path, option or label list has a value that is not allowed. Nothing was written.
     NothingToAnalyseError
-        There is no checkpoint, or dsi can use none of them.
+        No checkpoint was found, or dsi can use none of them.
     OutputError
         The output folder could not be written. Finished work is kept.
     EngineError

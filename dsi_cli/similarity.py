@@ -80,7 +80,7 @@ def centred_weight_similarity(weight: FloatArray) -> Float32Array:
     NotFiniteError, UsageError
         The errors of `weight_similarity`.
     """
-    return _cosine(_centre(as_rows(weight)))
+    return _cosine(centre(below_one(as_rows(weight))[0]))
 
 
 class Cosines:
@@ -97,7 +97,9 @@ class Cosines:
     def of(cls, weight: FloatArray, *, centred: bool = False) -> Cosines:
         """Return the NCSM of weights ``(C, d)``, minus their mean row if ``centred``; errors as for `weight_similarity`."""
         rows = as_rows(weight)
-        return cls(unit_rows(_centre(rows) if centred else rows).astype(np.float32))
+        if centred:
+            rows = centre(below_one(rows)[0])
+        return cls(unit_rows(rows).astype(np.float32))
 
     def block(self, start: int, stop: int, /) -> Float32Array:
         """Return the rows ``(stop - start, C)`` from ``start`` up to ``stop``, the diagonal included."""
@@ -172,10 +174,11 @@ def unit_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return unit
 
 
-def _centre(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    below, _ = below_one(rows)
-    centred: NDArray[np.float64] = below - below.mean(axis=0, keepdims=True)
-    centred[np.abs(centred).max(axis=1) <= len(rows) * np.finfo(np.float64).eps] = 0.0
+def centre(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return rows minus their mean; a row that equals the mean up to rounding becomes zero."""
+    centred: NDArray[np.float64] = rows - rows.mean(axis=0)
+    rounding = len(rows) * np.finfo(np.float64).eps * np.abs(rows).max(initial=0.0)
+    centred[np.abs(centred).max(axis=1, initial=0.0) <= rounding] = 0.0
     return centred
 
 

@@ -23,7 +23,7 @@ from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.records import OK, SKIPPED, Record
 from dsi_cli.errors import CheckpointError, NothingToAnalyseError, UsageError
 from dsi_cli.labels.label_list import name_key
-from dsi_cli.metrics.head_difference import MIN_Z, correlation_z
+from dsi_cli.metrics.head_geometry import MIN_Z, correlation_z
 from dsi_cli.queries.comparison.repetitions import group_runs
 from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.queries.difference import Difference, Network, Variation, compare

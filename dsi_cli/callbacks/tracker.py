@@ -108,7 +108,7 @@ class Tracker:
         Raises
         ------
         UsageError
-            There is no classifier, or several candidates; or the number of classes differs from the number of labels.
+            No classifier was found, or several candidates were; or the number of classes differs from the number of labels.
         """
         if hasattr(model, "shape") and not hasattr(model, "state_dict"):  # the weight itself
             self._head = None

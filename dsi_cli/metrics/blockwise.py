@@ -75,29 +75,20 @@ class DenseRows:
         return DenseRows(self.matrix[np.ix_(index, index)])
 
 
+@dataclass(frozen=True)
 class BlockWalk:
-    """An iteration over the blocks of rows of a matrix.
+    """An iteration over the blocks of rows of a matrix."""
 
-    Parameters
-    ----------
-    rows : the number of rows of a block.
-    map_in_order : a function like `map`; it may use several threads.
-    requirement : `SHORT_OF_MEMORY` or `TOO_MANY_CLASSES`, the reason why some measures are null.
-    """
-
-    def __init__(
-        self,
-        rows: int = MAX_BLOCK_ROWS,
-        map_in_order: Callable[..., Iterable[Any]] = map,
-        requirement: str = TOO_MANY_CLASSES,
-    ) -> None:
-        self.rows = rows
-        self._map = map_in_order
-        self.requirement = requirement
+    rows: int = MAX_BLOCK_ROWS
+    """The number of rows of a block."""
+    map_in_order: Callable[..., Iterable[Any]] = map
+    """A function like `map`; it may use several threads."""
+    requirement: str = TOO_MANY_CLASSES
+    """`SHORT_OF_MEMORY` or `TOO_MANY_CLASSES`, the reason why some measures are null."""
 
     def map_blocks(self, size: int, function: Callable[[int, int], Result]) -> Iterator[Result]:
         """Yield the result of ``function(start, stop)`` for each block of a matrix with ``size`` rows, in order."""
-        yield from self._map(lambda start: function(start, min(start + self.rows, size)), range(0, size, self.rows))
+        yield from self.map_in_order(lambda start: function(start, min(start + self.rows, size)), range(0, size, self.rows))
 
 
 def rows_within(budget: int, classes: int, workers: int) -> int:
@@ -341,6 +332,8 @@ def idm_in_blocks(
         The class of each row of the matrix, in rising order.
     scratch : the folder of the temporary file of ranks, 2 bytes each; that of the system if None.
     """
+    from scipy.sparse import csr_array
+
     present = np.asarray(counts.sum(axis=1)).ravel()[classes] > 0
     kept = classes[present]
     counts = counts.tocsr()[kept][:, kept]
@@ -353,11 +346,12 @@ def idm_in_blocks(
     pairs, moments = _pairs_and_moments(counts.tocoo(), matrix, walk, scratch)
 
     def chance_level(weight: Values) -> ChanceLevel:
+        weights = csr_array((weight, (pairs.row, pairs.column)), shape=counts.shape)
+        crossed = float((weights * weights.T).sum())
+        of_weights = Moments.of_sums(weights.sum(axis=1), weights.sum(axis=0), float(weight @ weight), crossed)
         # The skewness would need all ranks at once; the p-value is that of the normal approximation.
-        return ChanceLevel(
-            permutation_null.product_deviation(_weight_moments(weight, pairs), moments),
-            lambda z: p_values.upper_tail(z, 0.0),
-        )
+        deviation = permutation_null.product_deviation(of_weights, moments)
+        return ChanceLevel(deviation, lambda z: p_values.upper_tail(z, 0.0))
 
     return idm_variants(pairs, chance_level)
 
@@ -411,12 +405,3 @@ def _pairs_and_moments(
     # The ranks of each row are 1 to size - 1. All sums are of doubled ranks, and those of products are quadrupled.
     rows = np.full(size, size * (size - 1) / 2)
     return pairs, Moments.of_sums(rows, columns / 2, squares / 4, crossed / 4)
-
-
-def _weight_moments(weight: Values, pairs: ConfusedPairs) -> Moments:
-    """Return Mantel's sums of a matrix with the weights of the pairs and 0 elsewhere, without its diagonal."""
-    from scipy.sparse import csr_array
-
-    matrix = csr_array((weight, (pairs.row, pairs.column)), shape=(pairs.classes, pairs.classes))
-    crossed = float((matrix * matrix.T).sum())
-    return Moments.of_sums(matrix.sum(axis=1), matrix.sum(axis=0), float(weight @ weight), crossed)

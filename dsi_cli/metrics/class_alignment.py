@@ -25,7 +25,7 @@ SAME_THROUGHOUT = "all similarities within the group are the same, so there is n
 
 
 class GroupAlignment(NamedTuple):
-    """The alignment of a group; a missing value is None and has a ``reason``."""
+    """The alignment of a group; ``reason`` explains a missing value."""
 
     pearson: float | None = None
     z: float | None = None

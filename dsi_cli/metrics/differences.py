@@ -34,7 +34,7 @@ Integers = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of two networks and its difference; missing values are None and have a ``reason``."""
+    """A metric of two networks and its difference; ``reason`` explains missing values."""
 
     first: float | None = None
     second: float | None = None

@@ -1,12 +1,17 @@
-"""Geometry of the classifier's class vectors, from the weights ``W (C, d)`` alone.
+"""Geometry of the classifier's class vectors, from the weights ``W (C, d)`` alone, and its differences between two heads.
 
 *Centred* vectors are the rows of ``W`` minus their mean row, which changes no prediction of a softmax classifier.
 
 - Effective rank: ``exp`` of the entropy of the singular values over their sum (Roy and Vetterli 2007, EUSIPCO).
 - Stable rank: the sum of the squared singular values over the largest one. Its reciprocal is the share of the first direction.
 - Spectrum: the singular values of the centred vectors. Those of a random head follow Marchenko and Pastur (1967, Math. USSR Sb.).
-- Neural collapse (Papyan, Han and Donoho 2020, doi 10.1073/pnas.2015509117) predicts that the centred vectors become a simplex:
-  equal norms (NC2), and a cosine of ``-1 / (C - 1)`` between every two of them. `HeadGeometry` has the deviations from both.
+- Neural collapse (Papyan, Han and Donoho 2020, doi 10.1073/pnas.2015509117) predicts that the centred vectors become a simplex.
+  Its vertices have equal norms (NC2), and a cosine of ``-1 / (C - 1)`` with each other. `HeadGeometry` has the deviations.
+
+Angles between two heads need one feature space: the class vectors of independently trained networks have no common axes.
+`correlation_z` detects this. Similarities of pairs of classes (the NCSM) can always be compared. The
+dtypes in which the weights are stored bound their rounding. A stored value is within the unit roundoff of the value that was
+rounded, or within half of the smallest subnormal number.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.similarity import as_rows, below_one, unit_rows
+from dsi_cli.similarity import as_rows, below_one, centre, unit_rows
 
 Float64s = NDArray[np.float64]
 MAX_PAIRED_CLASSES = 4096
@@ -29,6 +34,21 @@ BLOCK_ROWS = 1024
 """The number of rows of a product that are in memory at a time."""
 MIN_DRAWS, MAX_DRAWS, MAX_OPERATIONS = 3, 20, 2e9
 """The number of random heads for the chance level: as many as the operations for their spectra allow."""
+MIN_Z = 3.0
+"""The correlation of two heads, in standard deviations above chance, from which their angles are compared."""
+NEIGHBORS = 5
+"""The number of nearest classes that count as neighbours."""
+PRECISIONS = {
+    "float64": (2.0**-24, 0.0),
+    "float32": (2.0**-24, 0.0),
+    "float16": (2.0**-11, 2.0**-25),
+    "bfloat16": (2.0**-8, 0.0),
+    "float8_e4m3fn": (2.0**-4, 2.0**-10),
+    "float8_e4m3fnuz": (2.0**-4, 2.0**-11),
+    "float8_e5m2": (2.0**-3, 2.0**-17),
+    "float8_e5m2fnuz": (2.0**-3, 2.0**-18),
+}
+"""Unit roundoff, and half of the smallest subnormal number, by dtype. dsi reads float64 as float32."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +91,7 @@ def head_geometry(weight: NDArray[np.floating[Any]]) -> HeadGeometry:
     Returns
     -------
     HeadGeometry
-        Ranks in [1, min(C, d)], and deviations of 0 or more; an index is None if the rows have no direction.
+        Ranks in [1, min(C, d)], and deviations of 0 or more; rows without a direction have no index.
 
     Raises
     ------
@@ -121,38 +141,10 @@ def spectrum_shares(spectrum: Float64s) -> Float64s:
     return shares
 
 
-def centre(rows: Float64s) -> Float64s:
-    """Return rows minus their mean; a row that equals the mean up to rounding becomes zero."""
-    centred: Float64s = rows - rows.mean(axis=0)
-    rounding = len(rows) * np.finfo(np.float64).eps * np.abs(rows).max(initial=0.0)
-    centred[np.abs(centred).max(axis=1, initial=0.0) <= rounding] = 0.0
-    return centred
-
-
 def norm_variation(rows: Float64s) -> float | None:
     """Return the standard deviation of the norms of rows over their mean (NC2); None if all are zero."""
     norms = np.linalg.norm(rows, axis=1)
     return float(norms.std() / norms.mean()) if norms.any() else None
-
-
-def angles(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]) -> Float64s:
-    """Return the angle in degrees between each row of two matrices ``(C, d)``, in [0, 180]; NaN for a zero row.
-
-    The formula with both sum and difference (Kahan) is exact for small angles, which the arc cosine is not.
-
-    >>> angles(np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([[2.0, 2.0], [1.0, 0.0]])).round(6).tolist()
-    [45.0, nan]
-    """
-    return angles_of_units(unit_rows(np.asarray(first, dtype=np.float64)), unit_rows(np.asarray(second, dtype=np.float64)))
-
-
-def angles_of_units(first: Float64s, second: Float64s) -> Float64s:
-    """Return the same as `angles` for rows that are of length 1 already, or zero."""
-    result: Float64s = np.degrees(
-        2 * np.arctan2(np.linalg.norm(first - second, axis=1), np.linalg.norm(first + second, axis=1))
-    )
-    result[~(first.any(axis=1) & second.any(axis=1))] = np.nan
-    return result
 
 
 def random_geometry(classes: int, features: int) -> tuple[HeadGeometry, HeadGeometry]:
@@ -209,7 +201,7 @@ def _squared_singular_values(product: Float64s) -> Float64s:
 
 
 def _ranks(squares: Float64s) -> tuple[float | None, float | None]:
-    """Return the effective and the stable rank from squared singular values in rising order; None if there are none."""
+    """Return the effective and the stable rank from squared singular values in rising order; None without any."""
     if not len(squares):
         return None, None
     shares = np.sqrt(squares)
@@ -246,3 +238,96 @@ def _angles(centred: Float64s, product: Float64s) -> tuple[float | None, float |
     ideal = 1 / (count - 1)
     total = sum(float(np.abs(block + ideal).sum()) for block in blocks)
     return max((total - count * (1 + ideal)) / pairs, 0.0), spread
+
+
+def angles(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]) -> Float64s:
+    """Return the angle in degrees between each row of two matrices ``(C, d)``, in [0, 180]; NaN for a zero row.
+
+    The formula with both sum and difference (Kahan) is exact for small angles, which the arc cosine is not.
+
+    >>> angles(np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([[2.0, 2.0], [1.0, 0.0]])).round(6).tolist()
+    [45.0, nan]
+    """
+    return angles_of_units(unit_rows(np.asarray(first, dtype=np.float64)), unit_rows(np.asarray(second, dtype=np.float64)))
+
+
+def angles_of_units(first: Float64s, second: Float64s) -> Float64s:
+    """Return the same as `angles` for rows that are of length 1 already, or zero."""
+    result: Float64s = np.degrees(
+        2 * np.arctan2(np.linalg.norm(first - second, axis=1), np.linalg.norm(first + second, axis=1))
+    )
+    result[~(first.any(axis=1) & second.any(axis=1))] = np.nan
+    return result
+
+
+class Rounding(NamedTuple):
+    """The largest differences that rounding can explain."""
+
+    exceeded: NDArray[np.bool_]
+    """True for classes with a weight that differs by more ``(C,)``."""
+    angle: Float64s
+    """In degrees ``(C,)``."""
+    relative: Float64s
+    """The bound of the change of a class vector relative to its length ``(C,)``; two of them bound the change of a cosine."""
+
+
+def rounding(first: NDArray[Any], second: NDArray[Any], dtypes: tuple[str, str]) -> Rounding:
+    """Return what rounding to the dtypes of two heads of the same shape can explain.
+
+    Parameters
+    ----------
+    dtypes : keys of `PRECISIONS`; other dtypes explain nothing.
+
+    Examples
+    --------
+    >>> weight = np.array([[1.0, 0.1], [0.3, 2.0]], dtype=np.float32)
+    >>> rounding(weight, weight.astype(np.float16), ("float32", "float16")).exceeded.tolist()
+    [False, False]
+    """
+    one, other = first.astype(np.float64), second.astype(np.float64)
+    (u, tiny), (v, other_tiny) = (PRECISIONS.get(dtype, (0.0, 0.0)) for dtype in dtypes)
+    bound = u * np.abs(one) + v * np.abs(other) + tiny + other_tiny
+    length = np.maximum(np.linalg.norm(one, axis=1), np.finfo(np.float64).tiny)
+    relative = np.linalg.norm(bound, axis=1) / length
+    angle = np.degrees(np.arcsin(np.minimum(relative, 1.0)))
+    exceeded: NDArray[np.bool_] = np.any(np.abs(one - other) > bound, axis=1)
+    return Rounding(exceeded, angle, relative)
+
+
+def correlation_z(first: NDArray[Any], second: NDArray[Any]) -> float | None:
+    """Return the correlation of two heads of the same shape, in standard deviations above that of unrelated feature spaces.
+
+    The statistic is the sum of the cosines of the centred vectors of each class in both heads. Independent networks have their
+    features in random order, so the result is the distance from the mean over all orders of the features, in standard deviations
+    of these (both exact). 0 is chance. None if all vectors are zero or equal, or if there is one feature.
+    """
+    one, other = (unit_rows(centre(head.astype(np.float64))) for head in (first, second))
+    products = one.T @ other
+    centred = products - products.mean(axis=0) - products.mean(axis=1, keepdims=True) + products.mean()
+    if len(products) < 2 or np.abs(centred).max() < 1e-9:
+        return None
+    return float(np.trace(centred) / np.sqrt((centred**2).sum() / (len(products) - 1)))
+
+
+def cosines(weight: NDArray[Any]) -> Float64s:
+    """Return the NCSM in float64 with an exact diagonal, so that small changes are not lost to rounding."""
+    unit = unit_rows(weight.astype(np.float64))
+    matrix: Float64s = np.clip(unit @ unit.T, -1.0, 1.0)
+    matrix = (matrix + matrix.T) / 2
+    np.fill_diagonal(matrix, 1.0)
+    return matrix
+
+
+def nearest(similarity: Float64s) -> NDArray[np.intp]:
+    """Return the nearest classes of each class ``(C, k)``, the nearest first; equal ones in class order."""
+    others = similarity.copy()
+    np.fill_diagonal(others, -np.inf)
+    return np.argsort(-others, axis=1, kind="stable")[:, : min(NEIGHBORS, len(others) - 1)]
+
+
+def relative_change(first: NDArray[Any], second: NDArray[Any]) -> Float64s:
+    """Return the length of the difference of each class vector over its length in the first head; NaN for a zero vector there."""
+    difference = np.linalg.norm(second.astype(np.float64) - first, axis=1)
+    length = np.linalg.norm(first.astype(np.float64), axis=1)
+    change: Float64s = np.divide(difference, length, out=np.full(len(length), np.nan), where=length > 0)
+    return change

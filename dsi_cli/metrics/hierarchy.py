@@ -41,7 +41,7 @@ HIERARCHY_METRICS = (*SET_SCORES, "path_accuracy", "level_accuracy")
 class HierarchyScore:
     """One metric on a hierarchy, with chance level and confidence interval.
 
-    A field is None if it does not exist; ``reason`` then explains why.
+    ``reason`` explains missing values.
     """
 
     value: float | None = None
@@ -193,7 +193,7 @@ def level_accuracies(counts: Counts, paths: NDArray[np.integer[Any]]) -> list[Hi
     counts : (C, C) int
         Rows are the truth, columns the prediction.
     paths : (C, L) int
-        The node of each class at each level. A class that ends above a level stands for itself there.
+        The node of each class at each level. A class that ends above a level is its own node there.
 
     Examples
     --------

@@ -34,7 +34,7 @@ NORMAL_95 = 1.959963984540054
 
 @dataclass(frozen=True)
 class IdmResult:
-    """One variant of an IDM with its chance level and confidence interval; missing values are None and have a ``reason``."""
+    """One variant of an IDM with its chance level and confidence interval; ``reason`` explains missing values."""
 
     variant: str
     value: float | None = None
@@ -103,7 +103,7 @@ def idm(
     seed : int
         The seed of the random relabellings for the p-value of few classes, or of mistakes in few columns.
     may_draw : bool
-        Whether classes may be relabelled at random. Without it, such p-values are None.
+        Whether classes may be relabelled at random. Without it, such p-values are missing.
 
     Returns
     -------

@@ -1,6 +1,7 @@
 """Neural collapse of features and classifier: NC1 to NC4 of Papyan, Han and Donoho 2020 (doi 10.1073/pnas.2015509117).
 
-With features ``h_i``, class means ``mu_c``, their mean ``mu`` and the classifier's rows ``w_c``, all over the classes with samples:
+``h_i`` are the features of all samples, ``mu_c`` the means of the classes, ``mu`` their mean, and ``w_c`` the classifier's rows.
+Only classes with samples count.
 
 - NC1, within-class variability: ``tr(S_W S_B^+) / C`` with the covariance ``S_W`` within classes and ``S_B`` of the class means.
 - NC2 of the class means: the indices of `dsi_cli.metrics.head_geometry` with ``mu_c`` in place of ``w_c``.
@@ -19,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.metrics.head_geometry import centre, head_geometry, random_geometry
+from dsi_cli.metrics.head_geometry import head_geometry, random_geometry
+from dsi_cli.similarity import centre
 
 Float64s = NDArray[np.float64]
 RELABELLINGS = 3
@@ -37,7 +39,7 @@ MIN_SHARE = 1e-8
 
 @dataclass(frozen=True)
 class CollapseIndex:
-    """One index with its chance level; values are None if they are not defined."""
+    """One index with its chance level; undefined values are missing."""
 
     value: float | None = None
     null_mean: float | None = None

@@ -46,7 +46,7 @@ def partial_mantel(
 ) -> Alignment:
     """Return the partial correlation of two CSMs given a third, in [-1, 1], with its chance level.
 
-    The value is None, with the reason, if the third matrix explains one of the others.
+    The value is missing, with the reason, if the third matrix explains one of the others.
 
     Parameters
     ----------

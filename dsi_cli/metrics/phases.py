@@ -102,7 +102,20 @@ def phases(
     >>> [(phase.name, round(phase.last_epoch, 1)) for phase in phases(np.arange(31), curve).found]
     [('surge', 3.6), ('refinement', 12.0), ('stabilisation', 30.0), ('t50', 2.0), ('t90', 3.6), ('t95', 3.8)]
     """
-    time, curve, left_out = _checked(epochs, values, without)
+    time, curve = np.asarray(epochs, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    if time.ndim != 1 or time.shape != curve.shape or (without is not None and len(without) != len(time)):
+        raise UsageError(
+            f"phases need one value for each epoch: these are {time.shape} epochs and {curve.shape} values",
+            code="curve-shapes",
+            epochs=time.shape,
+            values=curve.shape,
+        )
+    if not np.all(np.diff(time) > 0):
+        raise UsageError(
+            "phases need epochs that increase; sort the points, and keep one point per epoch", code="epochs-not-increasing"
+        )
+    known = np.isfinite(curve)
+    time, curve = time[known], curve[known]
     if len(time) < MIN_EPOCHS:
         has = "has" if len(time) == 1 else "have"
         return Phases(reason=f"{count(len(time), 'epoch')} {has} a value; at least {MIN_EPOCHS} are needed")
@@ -125,45 +138,20 @@ def phases(
         return Phases(reason="the curve still rises at its end, so its plateau is not known")
 
     measured = _times_and_gains(time, curve, begin, noise)
-    random_curves = _random_curves(curve, left_out, noise, seed)
+    # Random curves have the noise between epochs and the spread over classes.
+    rng = np.random.default_rng(seed)
+    random_curves = curve + noise * rng.standard_normal((DRAWS, len(curve)))
+    if without is not None and np.isfinite(without[known]).all():
+        effects, classes = without[known] - without[known].mean(axis=1, keepdims=True), without.shape[1]
+        weights = rng.standard_normal((DRAWS, classes)) * np.sqrt((classes - 1) / classes)
+        random_curves += weights @ effects.T
     drawn = np.array([_times_and_gains(time, random_curve, begin, noise) for random_curve in random_curves])
     return Phases(tuple(_phases_with_intervals(time, measured, drawn)))
-
-
-def _checked(
-    epochs: NDArray[np.generic], values: NDArray[np.generic], without: Values | None
-) -> tuple[Values, Values, Values | None]:
-    """Return the points that have a value."""
-    time, curve = np.asarray(epochs, dtype=np.float64), np.asarray(values, dtype=np.float64)
-    if time.ndim != 1 or time.shape != curve.shape or (without is not None and len(without) != len(time)):
-        raise UsageError(
-            f"phases need one value for each epoch: there are {time.shape} epochs and {curve.shape} values",
-            code="curve-shapes",
-            epochs=time.shape,
-            values=curve.shape,
-        )
-    if not np.all(np.diff(time) > 0):
-        raise UsageError(
-            "phases need epochs that increase; sort the points, and keep one point per epoch", code="epochs-not-increasing"
-        )
-    known = np.isfinite(curve)
-    return time[known], curve[known], None if without is None else without[known]
 
 
 def _running_medians(curve: Values) -> Values:
     """Return the medians ``(n-2,)`` of three consecutive values."""
     return np.median(np.lib.stride_tricks.sliding_window_view(curve, 3), axis=1)
-
-
-def _random_curves(curve: Values, without: Values | None, noise: float, seed: int) -> Values:
-    """Return curves ``(DRAWS, n)`` with the spread over classes and the noise between epochs."""
-    rng = np.random.default_rng(seed)
-    drawn = curve + noise * rng.standard_normal((DRAWS, len(curve)))
-    if without is not None and np.isfinite(without).all():
-        classes = without.shape[1]
-        weights = rng.standard_normal((DRAWS, classes)) * np.sqrt((classes - 1) / classes)
-        drawn += weights @ (without - without.mean(axis=1, keepdims=True)).T
-    return drawn
 
 
 def _time_reached(time: Values, curve: Values, level: float) -> float:

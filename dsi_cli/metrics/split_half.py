@@ -50,7 +50,7 @@ def reliability(counts: NDArray[np.integer[Any]], halvings: int = HALVINGS, seed
     Raises
     ------
     UsageError
-        The counts are no square matrix (code ``not-square``), or there is no halving (code ``too-few-halvings``).
+        The counts are no square matrix (code ``not-square``), or the number of halvings is 0 (code ``too-few-halvings``).
 
     Examples
     --------

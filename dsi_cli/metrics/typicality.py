@@ -30,7 +30,7 @@ Float64s = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SampleGroup:
-    """The correctly or the wrongly classified samples of one class; values are None if there are too few samples."""
+    """The correctly or the wrongly classified samples of one class; too few samples have no values."""
 
     samples: int
     """The number of samples."""
@@ -49,7 +49,7 @@ class ClassTypicality:
     right: SampleGroup
     wrong: SampleGroup
     cosines: Float64s
-    """The cosine ``(n,)`` of each sample with the template of the other samples; NaN if there is no other sample."""
+    """The cosine ``(n,)`` of each sample with the template of the other samples; NaN for an only sample."""
 
 
 def class_typicality(features: Features, is_right: NDArray[np.bool_], seed: int | tuple[int, ...] = 0) -> ClassTypicality:

@@ -12,9 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.errors import count
-from dsi_cli.metrics import head_difference
-from dsi_cli.metrics.head_difference import Float64s
-from dsi_cli.metrics.head_geometry import angles
+from dsi_cli.metrics import head_geometry
+from dsi_cli.metrics.head_geometry import Float64s, angles
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import DIFF_TABLES
 
@@ -60,7 +59,7 @@ class Network:
     def cosines(self) -> Float64s:
         """The NCSM in float64."""
         if self.weight is not None:
-            return head_difference.cosines(self.weight)
+            return head_geometry.cosines(self.weight)
         assert self.similarity is not None
         return self.similarity.astype(np.float64)
 
@@ -187,7 +186,7 @@ def compare(
     exceeded: NDArray[np.bool_] = np.any(beyond, axis=1) if exceeded_by_weights is None else exceeded_by_weights
 
     # One row per class.
-    near, then = head_difference.nearest(before), head_difference.nearest(after)
+    near, then = head_geometry.nearest(before), head_geometry.nearest(after)
     off_diagonal = ~np.eye(len(names), dtype=bool)
     groups = list(labelled.groups) or [None] * len(names)
     rows = pd.DataFrame({"class_index": np.arange(len(names)), "name": names, "group": groups})
@@ -196,7 +195,7 @@ def compare(
     rows["norm_first"], rows["norm_second"], rows["zeroed"] = empty, empty, pd.Series([None] * len(names), dtype="Int64")
     if reason_no_angles is None:
         one, other = first.vectors, second.vectors
-        rows["change"], rows["angle"] = head_difference.relative_change(one, other), angles(one, other)
+        rows["change"], rows["angle"] = head_geometry.relative_change(one, other), angles(one, other)
         rows["norm_first"], rows["norm_second"] = (np.linalg.norm(head.astype(np.float64), axis=1) for head in (one, other))
         rows["zeroed"] = ((one != 0) & (other == 0)).sum(axis=1)
     rows["norm_change"] = np.where(rows["norm_first"] > 0, rows["norm_second"] / rows["norm_first"] - 1, np.nan)
@@ -239,8 +238,8 @@ def _rounding(
 ) -> tuple[NDArray[np.bool_] | None, Float64s, Float64s]:
     """Return which classes exceed rounding (None if only similarities can tell), the bound of angles, and that of vectors."""
     if reason_no_angles is None:
-        return head_difference.rounding(first.vectors, second.vectors, (first.dtype, second.dtype))
-    unit = sum(head_difference.PRECISIONS.get(network.dtype, (0.0, 0.0))[0] for network in (first, second))
+        return head_geometry.rounding(first.vectors, second.vectors, (first.dtype, second.dtype))
+    unit = sum(head_geometry.PRECISIONS.get(network.dtype, (0.0, 0.0))[0] for network in (first, second))
     if first.weight is None or second.weight is None:
         unit += STORED_COSINE_ERROR
     return None, np.full(first.classes, np.nan), np.full(first.classes, unit)

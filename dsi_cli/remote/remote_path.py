@@ -51,17 +51,10 @@ class FileInfo(NamedTuple):
     """
 
 
-class _SharedContent:
-    """The bytes of a file, and the lock of the thread that requests them."""
-
-    def __init__(self) -> None:
-        self.lock = Lock()
-        self.data: bytes | None = None
-
-
 @lru_cache(maxsize=64)
-def _shared_content(tag: str) -> _SharedContent:  # noqa: ARG001 (the key of the cache)
-    return _SharedContent()
+def _shared_content(tag: str) -> tuple[Lock, list[bytes]]:  # noqa: ARG001 (the key of the cache)
+    """Return the lock of the thread that requests the file with a tag, and a list for its bytes."""
+    return Lock(), []
 
 
 class RemotePath(ProxyUPath):  # type: ignore[misc]
@@ -81,10 +74,8 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
     def parent(self) -> RemotePath:
         """The folder above; for a repository of the Hugging Face Hub the path itself."""
         folder: RemotePath = super().parent
-        is_repository = (
-            self.protocol == "hf" and len(folder.path.removeprefix("datasets/").removeprefix("spaces/").split("/")) < 2
-        )
-        return self if is_repository else folder
+        is_above_repository = "/" not in folder.path.removeprefix("datasets/").removeprefix("spaces/")
+        return self if self.protocol == "hf" and is_above_repository else folder
 
     def _send(self, request: Callable[[], Result], listing: str | None = None) -> Result:
         """Return the result of a call of the file system, which may use the listing of a folder; errors as `Server.send`."""
@@ -151,7 +142,7 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:  # noqa: ARG002 (there are no links)
         """Return whether the path is a file or a folder."""
-        return self.is_file() or self.is_dir()
+        return self._kind() is not None
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:  # noqa: ARG002
         """Return kind, size and time; raise `OSError` if nothing exists, or the server does not respond."""
@@ -163,7 +154,7 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
         return os.stat_result((kind | 0o644, 0, 0, 0, 0, 0, size, 0, time // _NANO, 0), {"st_mtime_ns": time})
 
     def lstat(self) -> os.stat_result:
-        """Return `stat`, because there are no links."""
+        """Return `stat`, because a server has no links."""
         return self.stat()
 
     def _members(self) -> list[tuple[str, FileInfo | None]]:
@@ -222,11 +213,11 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
         tag = self.tag() if self.protocol == "hf" and self.listed_info().size <= _MAX_SHARED_BYTES else None
         if tag is None:
             return self.read_bytes()
-        content = _shared_content(tag)
-        with content.lock:
-            if content.data is None:
-                content.data = self.read_bytes()
-            return content.data
+        lock, content = _shared_content(tag)
+        with lock:
+            if not content:
+                content.append(self.read_bytes())
+            return content[0]
 
     def release(self) -> None:
         """Remove the copy that some file systems keep while a file is read."""

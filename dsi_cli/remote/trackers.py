@@ -51,8 +51,8 @@ class TrackedRun:
 def find_tracked_runs(text: str) -> list[TrackedRun] | None:
     """Return the runs of an input, or None if it does not name runs of a tracker.
 
-    Raise `UsageError` if there is no such run (``no-such-path``), or the tracker's package is missing (``package-missing``). Raise
-    `UnreachableError` if the tracker does not respond, or denies access.
+    Raise `UsageError` if the run does not exist (``no-such-path``), or the tracker's package is missing (``package-missing``).
+    Raise `UnreachableError` if the tracker does not respond, or denies access.
     """
     match = _INPUT.fullmatch(text)
     if match is None:

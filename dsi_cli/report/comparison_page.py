@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dsi_cli.metrics import NORMAL_QUANTILE
-from dsi_cli.metrics.head_difference import Float64s
+from dsi_cli.metrics.head_geometry import Float64s
 from dsi_cli.metrics.measures import Values
 from dsi_cli.queries.comparison.compare import MEASURES, Comparison, ComparisonOptions
 from dsi_cli.queries.comparison.criteria import measure_title, seed_range

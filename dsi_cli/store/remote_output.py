@@ -137,12 +137,10 @@ class RemoteOutput:
         pause = FIRST_PAUSE_SECONDS
         try:
             while True:
-                is_last = time.monotonic() + pause > deadline
                 try:
-                    self._upload_changes()
-                    return
+                    return self._upload_changes()
                 except ConnectionError:
-                    if is_last:
+                    if time.monotonic() + pause > deadline:
                         raise
                 time.sleep(pause)
                 pause = min(2 * pause, MAX_PAUSE_SECONDS)

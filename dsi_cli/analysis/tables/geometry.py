@@ -19,14 +19,8 @@ from numpy.typing import NDArray
 
 from dsi_cli.analysis.classifiers.scan import HeadParameters
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.metrics.head_geometry import (
-    angles_of_units,
-    centre,
-    geometry_and_spectrum,
-    random_heads,
-    spectrum_shares,
-)
-from dsi_cli.similarity import unit_rows
+from dsi_cli.metrics.head_geometry import angles_of_units, geometry_and_spectrum, random_heads, spectrum_shares
+from dsi_cli.similarity import centre, unit_rows
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import GEOMETRY, SPECTRUM
 
