@@ -11,6 +11,7 @@ traces which layer feeds which.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -37,7 +38,6 @@ _RECURRENT = re.compile(r"weight_hh_l(\d+)(_reverse)?")
 _TRAINED_COPY = re.compile(r"\.modules_to_save\.[^.]+")
 _LORA_FACTOR = re.compile(r"\.(lora_[AB])(?:\.[^.]+)?\.weight$|\.(lora_[AB])$")
 _LORA_EXTRA = re.compile(r"\.lora_(?:embedding_[AB]|magnitude_vector)(?=\.|$)")
-_BUFFERS = frozenset({"running_mean", "running_var", "num_batches_tracked"})
 _OPTIMIZER_STATE = frozenset(
     {"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "momentum_buffer", "square_avg", "grad_avg", "acc_delta"}
 )
@@ -106,21 +106,14 @@ class Layer(NamedTuple):
 
 def layers_of(groups: Sequence[NestedStateDict]) -> list[Layer]:
     """Return the layers of all state dicts, in the order in which they are stored."""
+    modules = [module for group in groups for module in _modules(group)]
+    times = Counter(tuple(module.parameters) for module in modules)
     layers: list[Layer] = []
-    for group in groups:
-        adapted = {name.partition(".lora")[0] for name in group.tensors if ".lora" in name}
-        for path, parameters in _group_by_module(group.tensors).items():
-            names = {parameter: name for parameter, (name, _) in parameters.items()}
-            tensors = {parameter: tensor for parameter, (_, tensor) in parameters.items()}
-            module = _Module(group, _unwrapped(path), names, tensors, len(layers))
-            readers = (_recurrent, _attention, _linear_or_convolution, _norm, _raw)
-            layer = next((found for read in readers if (found := read(module)) is not None), None)
-            if layer is None or "lora" in path.split("."):
-                continue
-            is_adapted = path in adapted or path.rpartition(".")[0] in adapted
-            if is_adapted and layer.factors.kind != LORA and layer.weight is not None:
-                layer = layer._replace(refusal=layer.refusal or _ADAPTED)
-            layers.append(layer)
+    for module in modules:
+        module = module._replace(position=len(layers))
+        readers = (_recurrent, _attention, _linear_or_convolution, _norm)
+        layer = next((found for read in readers if (found := read(module)) is not None), None)
+        layers += _own_parameters(module, times[tuple(module.parameters)] > 1) if layer is None else [layer]
     # Parts of a weight are only combined by rows.
     refusal = "has a column for each output and is stored in parts, which dsi does not put together"
     return [
@@ -170,17 +163,22 @@ def is_matrix(tensor: Tensor) -> bool:
     return 2 <= len(shape) <= _MAX_DIMENSIONS and min(shape) >= 1 and all(size == 1 for size in shape[2:])
 
 
-def _group_by_module(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, tuple[str, Tensor]]]:
-    """Return ``{path of the module: {name in the module: (name in the state dict, tensor)}}``."""
-    trained = {_TRAINED_COPY.sub("", name) for name in tensors if ".modules_to_save." in name}
-    modules: dict[str, dict[str, tuple[str, Tensor]]] = {}
-    for name, tensor in tensors.items():
+def _modules(group: NestedStateDict) -> list[_Module]:
+    """Return the modules of a state dict in the order of the file, without those of adapters."""
+    trained = {_TRAINED_COPY.sub("", name) for name in group.tensors if ".modules_to_save." in name}
+    adapted = {name.partition(".lora")[0] for name in group.tensors if ".lora" in name}
+    modules: dict[str, _Module] = {}
+    for name, tensor in group.tensors.items():
         short = _TRAINED_COPY.sub("", name) if trained else name
         if short == name and (".original_module." in name or name in trained):
             continue  # PEFT keeps the weights before training next to the trained copy
-        module, parameter = _split_name(short)
-        modules.setdefault(module, {}).setdefault(parameter, (name, tensor))
-    return modules
+        path, parameter = _split_name(short)
+        if path not in modules:
+            is_adapted = path in adapted or path.rpartition(".")[0] in adapted
+            modules[path] = _Module(group, _unwrapped(path), {}, {}, 0, is_adapted)
+        modules[path].names.setdefault(parameter, name)
+        modules[path].parameters.setdefault(parameter, tensor)
+    return [module for path, module in modules.items() if "lora" not in path.split(".")]
 
 
 def _split_name(name: str) -> tuple[str, str]:
@@ -210,12 +208,14 @@ class _Module(NamedTuple):
     parameters: dict[str, Tensor]
     """The parameters by their names in the module."""
     position: int
+    is_adapted: bool = False
 
     def layer(self, parameter: str, kind: str, width_in: int, width_out: int) -> Layer:
         """Return the layer of this module, named by one of its parameters."""
         group = self.group
         name = self.names[parameter]
-        return Layer(name, group.path, group.role, self.path, None, width_in, width_out, self.position, kind)
+        layer = Layer(name, group.path, group.role, self.path, None, width_in, width_out, self.position, kind)
+        return layer._replace(refusal=_ADAPTED) if self.is_adapted else layer
 
 
 def _recurrent(module: _Module) -> Layer | None:
@@ -262,6 +262,8 @@ def _linear_or_convolution(module: _Module) -> Layer | None:
     elif kind == "other" and bias_shape == (width_in,) != (width_out,):
         width_in, width_out = width_out, width_in  # a transposed convolution has a bias for each column
     layer = module.layer(parameter, kind, width_in, width_out)
+    if factors.kind != LORA:
+        refusal = refusal or layer.refusal
     has_bias = "bias" in module.parameters or "bias_orig" in module.parameters
     bias_names = ("bias",) if "bias" in module.parameters else ("bias_orig", "bias_mask")
     bias = tuple(module.parameters[name] for name in bias_names) if module.parameters.keys() >= set(bias_names) else ()
@@ -279,13 +281,35 @@ def _norm(module: _Module) -> Layer | None:
     return module.layer(name, "norm", width, width) if width > 1 else None
 
 
-def _raw(module: _Module) -> Layer | None:
-    """Return a matrix that is a parameter of the model itself (``W``, ``prototypes``)."""
-    for name, tensor in module.parameters.items():
-        is_part = name in _BUFFERS | _OPTIMIZER_STATE or name.startswith(("lora_", "weight_", "bias"))
-        if not is_part and len(tensor.shape) == 2 and min(tensor.shape) > 1 and tensor.dtype in FLOATS:
-            return module.layer(name, "raw", 0, 0)._replace(module=(*module.path, name), weight=tensor)
-    return None
+def _own_parameters(module: _Module, is_repeated: bool) -> list[Layer]:
+    """Return the matrices that are parameters of the model itself (``prototypes``), or its layers written by hand (``W1, b1``).
+
+    Layers written by hand have as many vectors as weights, and the i-th vector is the bias of the i-th weight. A single pair of a
+    weight and a vector is such a layer if the names are repeated in another module.
+    """
+    weights = [
+        (name, tensor)
+        for name, tensor in module.parameters.items()
+        if len(tensor.shape) >= 2 and name not in _OPTIMIZER_STATE and not name.startswith(("lora_", "weight_", "bias"))
+    ]
+    biases = [(name, tensor) for name, tensor in module.parameters.items() if len(tensor.shape) == 1]
+    pairs = list(zip(weights, biases, strict=False))
+    is_bias_of_each = all(bias.shape[0] in (weight.shape[0], weight.shape[-1]) for (_, weight), (_, bias) in pairs)
+    if len(weights) == len(biases) > (not is_repeated) and is_bias_of_each:
+        layers = []
+        for position, ((name, weight), (bias_name, bias)) in enumerate(pairs, module.position):
+            # The bias shows which axis of a weight is the output.
+            key = "kernel" if bias.shape == weight.shape[-1:] != weight.shape[:1] else "weight"
+            names = {key: module.names[name], "bias": module.names[bias_name]}
+            pair = _Module(module.group, (*module.path, name), names, {key: weight, "bias": bias}, position)
+            layers.append(_linear_or_convolution(pair))
+        return [layer for layer in layers if layer is not None]
+    found: list[Layer] = []
+    for name, tensor in weights:
+        if len(tensor.shape) == 2 and min(tensor.shape) > 1 and tensor.dtype in FLOATS:
+            layer = module.layer(name, "raw", 0, 0)
+            found.append(layer._replace(module=(*module.path, name), weight=tensor, position=module.position + len(found)))
+    return found
 
 
 def _find_weight(tensors: Mapping[str, Tensor]) -> tuple[str, Factors, str | None] | None:
@@ -458,11 +482,16 @@ def _inputs_of_other_width(layer: Layer, unused: Sequence[Layer]) -> list[int]:
         for parts in combinations(unused, count):
             if sum(part.width_out for part in parts) == width:
                 return [part.position for part in parts]
-    if not unused or layer.weight is None or len(layer.weight.shape) != 2:
+    if not unused or layer.weight is None:
         return []
-    # A linear layer may take the flattened output of a convolution.
     before = unused[-1]
-    has_feature_map = before.weight is None or len(before.weight.shape) > 2
-    if has_feature_map and before.width_out > 1 and width % before.width_out == 0:
-        return [before.position]
-    return []
+    takes_map = len(layer.weight.shape) > 2
+    gives_map = before.weight is None or len(before.weight.shape) > 2
+    is_input = False
+    if gives_map and not takes_map:
+        # A linear layer may take the flattened output of a convolution.
+        is_input = before.width_out > 1 and width % before.width_out == 0
+    elif takes_map and not gives_map:
+        # In a generator of images, a convolution takes the output of a linear layer as a map of four pixels or more.
+        is_input = width > _IMAGE_CHANNELS and before.width_out >= 4 * width and before.width_out % width == 0
+    return [before.position] if is_input else []
