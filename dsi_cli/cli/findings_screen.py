@@ -11,7 +11,7 @@ from rich.text import Text
 from dsi_cli.cli import console
 from dsi_cli.cli.text import cell, shorten, sparkline, terminal_text
 from dsi_cli.metrics.phases import STABILISATION
-from dsi_cli.queries.findings import RunFindings, Trend, headline, percent, run_findings
+from dsi_cli.queries.findings import RunFindings, Trend, chance_range, headline, percent, run_findings
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.summary import RunSummary, Summary
@@ -117,8 +117,8 @@ def _print_mistakes(split: str, findings: Sequence[RunFindings], styles: dict[st
     if not findings:
         return
     mistakes = {run.run: run.mistakes[split] for run in findings}
-    chances = [trend.last.chance for of_run in mistakes.values() for trend in (of_run.nidm, of_run.widm) if trend]
-    chance = next((f", chance {percent(level)}" for level in chances if level is not None), "")
+    levels = chance_range(trend for of_run in mistakes.values() for trend in (of_run.nidm, of_run.widm))
+    chance = f", chance {levels}" if levels else ""
     console.print_title(f"Mistakes on {split}", f"share of classes that are farther from the truth{chance}")
     trends = {}
     for run in findings:

@@ -84,30 +84,27 @@ def _print_table(
 
 def print_summary(summary: Summary, *, as_json: bool, quiet: bool, per_epoch: bool = False) -> None:
     """Print the findings of an analysis, warnings and the next steps, or one JSON document."""
+    from dsi_cli.cli.findings_screen import print_findings
+
     console.settle()
     if as_json:
         console.print_json(summary_document(summary))
         return
     if summary.unchanged and not summary.problems:
-        _print_failures(summary)
         known = sum(run.statuses.get("ok", 0) for run in summary.runs)
-        report = "" if summary.report is None else f" {summary.report} is up to date."
-        console.print_sentence(f"Nothing new: {console.count(known, 'checkpoint')} already analysed.{report}", 0, 2)
+        console.print_sentence(f"Nothing new: {console.count(known, 'checkpoint')} already analysed.", 0, 2)
     else:
-        from dsi_cli.cli.findings_screen import print_findings
-
         for line in _notes(summary.runs):
             console.note(line, quiet=quiet)
-        print_findings(summary)
-        _print_failures(summary)
+    print_findings(summary)
+    _print_failures(summary)
     for warning, command in _warnings(summary):
         console.note(f"warning: {warning}", quiet=quiet)
         if command is not None:
             console.note_command(command, quiet=quiet)
     if per_epoch:
         print_epoch_tables(Path(summary.out), [run.name for run in summary.runs])
-    if not summary.unchanged or summary.problems:
-        _print_next_steps(summary, quiet=quiet)
+    _print_next_steps(summary, quiet=quiet)
     for logged in summary.logged:
         print_logged(logged, quiet=quiet)
 

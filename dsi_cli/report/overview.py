@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import count, listed
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
-from dsi_cli.queries.findings import RunFindings, Trend, headline, percent, run_findings
+from dsi_cli.queries.findings import RunFindings, Trend, chance_range, headline, percent, run_findings
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CONFUSIONS, UNCERTAIN
@@ -213,9 +213,8 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
     no_mistakes = "dsi has no value, because no network makes a mistake." if has_mistakes else no_predictions
     no_widm = no_agreement if has_mistakes and no_agreement else no_mistakes
     vectors = "classifier weights" if findings[0].own.startswith("ncsm") else "mean features"
-    idms = [trend.last.chance for run in findings for name in ("nidm", "widm") if (trend := idm(name)(run))]
-    chances = {percent(level) for level in idms if level is not None}
-    chance = f"; chance {chances.pop()}, at most 100 %" if len(chances) == 1 else ""
+    levels = chance_range(_idm(run, name) for run in findings for name in ("nidm", "widm"))
+    chance = f"; chance {levels}, at most 100 %" if levels else ""
     questions: list[tuple[str, str, Callable[[RunFindings], Trend | None], Callable[[float], str], str]] = [
         (
             f"Does its similarity agree with {reference}?",

@@ -248,6 +248,24 @@ def test_analyze_screen_names_what_was_found(dsi, four_runs, tmp_path):
     )
 
 
+def test_analyze_screen_of_runs_with_different_classes_shows_the_range_of_chance_levels(dsi, four_runs, tmp_path):
+    call = (
+        "analyze",
+        four_runs / "garments",
+        four_runs / "cifar100-cnn",
+        "-o",
+        tmp_path / "out",
+        "--epochs",
+        "2:2",
+        *QUICK,
+    )
+    first = dsi(*call)
+    assert "share of classes that are farther from the truth, chance 44 % to 49 %" in first.out
+    # The same call shows the findings again.
+    again = dsi(*call)
+    assert again.out == f"Nothing new: 2 checkpoints already analysed.\n{first.out}"
+
+
 def test_analyze_progress_is_drawn_on_a_terminal(make_run, tmp_path):
     run = make_run()
     code, seen, out = seen_on_terminal("analyze", run, "-o", tmp_path / "out", *QUICK)
