@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, listed
 from dsi_cli.inference.dataset import Samples
 
 _SYNONYMS = re.compile(r"\s*,\s*|\s+-\s+")
@@ -64,10 +64,13 @@ def match_classes(
     missing = [name for name, number in zip(samples.names, match, strict=True) if number is None]
     if missing:
         unused = [name for number, name in enumerate(names) if number not in match]
-        hint = f"labels without data are {_shorten(unused)}" if unused else "all labels have data"
+        hint = "all labels have data"
+        if unused:
+            hint = f"labels without data are {listed([repr(name) for name in unused], _LISTED, ', ...')}"
+        shown = listed([repr(name) for name in missing], _LISTED, ", ...")
         raise UsageError(
             f"{samples.source}: expected a label of the classifier for each class, found none, or more than one, for "
-            f"{_shorten(missing)}; {hint}; give --labels with the data's class names in the classifier's order",
+            f"{shown}; {hint}; give --labels with the data's class names in the classifier's order",
             code="unmatched-classes",
             classes=missing,
             unused=unused,
@@ -80,8 +83,8 @@ def _match_by_name(
     data: Sequence[str], data_ids: Sequence[str | None] | None, names: Sequence[str], ids: Sequence[str | None] | None
 ) -> list[int | None]:
     """Return the classifier's class for each class of the data; None if no rule leaves exactly one candidate."""
-    data_keys = [_keys(name, wnid) for name, wnid in zip(data, data_ids or [None] * len(data), strict=True)]
-    classifier_keys = [_keys(name, wnid) for name, wnid in zip(names, ids or [None] * len(names), strict=True)]
+    data_keys = list(map(_keys, data, data_ids or [None] * len(data)))
+    classifier_keys = list(map(_keys, names, ids or [None] * len(names)))
     match: list[int | None] = [None] * len(data)
     for rule in range(len(_keys("", None))):
         unmatched = {index: keys[rule] for index, keys in enumerate(data_keys) if match[index] is None}
@@ -89,21 +92,16 @@ def _match_by_name(
         # Match the classes that share a key only with each other.
         forward, backward = _candidates(unmatched, unused), _candidates(unused, unmatched)
         for index, candidates in forward.items():
-            if len(candidates) == 1:
-                (candidate,) = candidates
-                if len(backward[candidate]) == 1:
-                    match[index] = candidate
+            if len(candidates) == 1 and len(backward[min(candidates)]) == 1:
+                match[index] = min(candidates)
     return match
 
 
 def _keys(name: str, wnid: str | None) -> tuple[set[str], ...]:
     """Return the keys of a class by each rule, in order of priority: name, letters and digits, WordNet ids, synonyms."""
-
-    def bare(names: Iterable[str]) -> set[str]:
-        return {"".join(filter(str.isalnum, name.casefold())) for name in names} - {""}
-
     wnids = {text for text in (wnid, name) if text and _WNID.fullmatch(text)}
-    return {name}, bare([name]), wnids, bare([name, *_SYNONYMS.split(name)])
+    bare, *synonyms = ("".join(filter(str.isalnum, text.casefold())) for text in (name, *_SYNONYMS.split(name)))
+    return {name}, {bare} - {""}, wnids, {bare, *synonyms} - {""}
 
 
 def _candidates(classes: dict[int, set[str]], others: dict[int, set[str]]) -> dict[int, set[int]]:
@@ -125,12 +123,10 @@ def _warn_without_image(samples: Samples, targets: NDArray[np.int64], names: Seq
     empty = np.flatnonzero(np.bincount(targets, minlength=classes) == 0).tolist()
     if not empty:
         return []
-    if isinstance(names, int):
-        listed = "numbers " + ", ".join(map(str, empty[:_LISTED])) + (", ..." if len(empty) > _LISTED else "")
-    else:
-        listed = _shorten([names[number] for number in empty])
-    have = "has" if len(empty) == 1 else "have"
-    return [f"{len(empty):,} of the {classes:,} classes {have} no image in {samples.source}: {listed}"]
+    shown = [str(number) if isinstance(names, int) else repr(names[number]) for number in empty]
+    kind, have = "numbers " if isinstance(names, int) else "", "has" if len(empty) == 1 else "have"
+    examples = kind + listed(shown, _LISTED, ", ...")
+    return [f"{len(empty):,} of the {classes:,} classes {have} no image in {samples.source}: {examples}"]
 
 
 def _match_by_number(samples: Samples, classes: int) -> tuple[NDArray[np.int64], list[str]]:
@@ -160,7 +156,3 @@ def _match_by_number(samples: Samples, classes: int) -> tuple[NDArray[np.int64],
         )
     without_image = _warn_without_image(samples, samples.targets, classes if samples.names is None else samples.names)
     return samples.targets, warnings + without_image
-
-
-def _shorten(names: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")

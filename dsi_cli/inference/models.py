@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.checkpoint_reader import StateDict
-from dsi_cli.errors import UnreadableError, UsageError
+from dsi_cli.errors import UnreadableError, UsageError, listed
 from dsi_cli.inference import user_code
 from dsi_cli.inference.evaluator import first_line, full_precision
 from dsi_cli.inference.preprocess import Preprocessing, from_processor, read_sibling_json
@@ -140,8 +143,8 @@ def build_model(spec: str, requirements: ModelSpec) -> BuiltModel:
     return built
 
 
-def _similar(name: str, listed: Sequence[str]) -> str:
-    similar = get_close_matches(name, listed, 3, 0.7)
+def _similar(name: str, known: Sequence[str]) -> str:
+    similar = get_close_matches(name, known, 3, 0.7)
     return f"; it has {', '.join(similar)}" if similar else ""
 
 
@@ -154,10 +157,8 @@ def _timm(name: str, spec: ModelSpec) -> BuiltModel:
     options: dict[str, Any] = {"num_classes": spec.classes or 0, "in_chans": spec.channels, **spec.arguments}
     model = None
     if spec.size is not None and "img_size" not in options:
-        try:
+        with suppress(TypeError):  # a model of any image size
             model = timm.create_model(name, pretrained=False, img_size=spec.size, **options)
-        except TypeError:  # a model of any image size
-            model = None
     model = model or timm.create_model(name, pretrained=False, **options)
     config = timm.data.resolve_data_config({}, model=model)  # type: ignore[attr-defined,no-untyped-call]
     usual = Preprocessing(
@@ -174,9 +175,9 @@ def _timm(name: str, spec: ModelSpec) -> BuiltModel:
 def _torchvision(name: str, spec: ModelSpec) -> BuiltModel:
     from torchvision import models
 
-    listed = models.list_models(module=models)
-    if name not in listed:
-        message = f"torchvision has no classifier {name!r}{_similar(name, listed)}"
+    known = models.list_models(module=models)
+    if name not in known:
+        message = f"torchvision has no classifier {name!r}{_similar(name, known)}"
         raise UsageError(message, code="unknown-model", name=name)
     model = models.get_model(name, weights=None, num_classes=spec.classes or 1000, **spec.arguments)
     preset = next(iter(models.get_model_weights(name))).transforms()
@@ -247,10 +248,8 @@ def _arguments(spec: str, function: Callable[..., Any], requirements: ModelSpec)
         if name is not None and name not in arguments and value is not None:
             arguments[name] = value
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    missing = []
-    for name, parameter in parameters.items():
-        if parameter.default is parameter.empty and parameter.kind in by_name and name not in arguments:
-            missing.append(name)
+    required = [one.name for one in parameters.values() if one.default is one.empty and one.kind in by_name]
+    missing = [name for name in required if name not in arguments]
     if missing:
         options = " ".join(f"--model-arg {name}=VALUE" for name in missing)
         message = f"{spec} needs {', '.join(missing)}; give {options}"
@@ -273,15 +272,36 @@ def load_weights(model: torch.nn.Module, state: StateDict) -> str | None:
     """
     arrays = {_INNER.sub("", name): array for name, array in state.arrays.items()}
     head = _INNER.sub("", state.head) if state.head is not None else None
-    matches = [_Match(tensors, arrays, head) for tensors in _naming_schemes(model)]
-    best = min(matches, key=lambda match: match.problems)
-    best.require_none()
+    # Compare the names and shapes under each naming scheme, and use the scheme with the fewest problems.
+    compared = []
+    for tensors in _naming_schemes(model):
+        prefix = _find_prefix(tensors, arrays, head)
+        own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        missing, unexpected = [name for name in tensors if name not in own], [name for name in own if name not in tensors]
+        shapes = [
+            f"{name} {own[name].shape} for {tuple(tensor.shape)}"
+            for name, tensor in tensors.items()
+            if name in own and own[name].shape != tuple(tensor.shape)
+        ]
+        compared.append((len(missing) + len(unexpected) + len(shapes), prefix, tensors, own, missing, unexpected, shapes))
+    _, prefix, tensors, own, missing, unexpected, shapes = min(compared, key=itemgetter(0))
+    problems = []
+    for problem, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes)):
+        if names:
+            problems.append(f"{len(names)} {problem} ({listed(names, _LISTED, ', ...')})")
+    if problems:
+        raise UnreadableError(
+            f"the weights do not fit the model: {'; '.join(problems)}",
+            code="weights-do-not-fit",
+            missing=missing,
+            unexpected=unexpected,
+        )
     with torch.no_grad():
-        for name, tensor in best.tensors.items():
-            tensor.copy_(torch.from_numpy(best.arrays[name]))
+        for name, tensor in tensors.items():
+            tensor.copy_(torch.from_numpy(own[name]))
     if head is None:
         return None
-    weight = best.tensors[head.removeprefix(best.prefix)]
+    weight = tensors[head.removeprefix(prefix)]
     name = next(name for name, tensor in model.state_dict().items() if _is_same(tensor, weight))
     return _PARTS_OF_WEIGHT.sub("", name)
 
@@ -304,53 +324,13 @@ def _is_same(tensor: torch.Tensor, other: torch.Tensor) -> bool:
     return tensor.data_ptr() == other.data_ptr() and tensor.shape == other.shape
 
 
-class _Match:
-    """The weights of a checkpoint and of a model under one naming scheme."""
-
-    def __init__(self, tensors: dict[str, torch.Tensor], arrays: Mapping[str, NDArray[Any]], head: str | None) -> None:
-        self.tensors, self.prefix = tensors, _find_prefix(tensors, arrays, head)
-        self.arrays = {
-            name.removeprefix(self.prefix): array for name, array in arrays.items() if name.startswith(self.prefix)
-        }
-        self.missing = [name for name in tensors if name not in self.arrays]
-        self.unexpected = [name for name in self.arrays if name not in tensors]
-        self.shapes = [
-            f"{name} {tuple(self.arrays[name].shape)} for {tuple(tensor.shape)}"
-            for name, tensor in tensors.items()
-            if name in self.arrays and tuple(self.arrays[name].shape) != tuple(tensor.shape)
-        ]
-
-    @property
-    def problems(self) -> int:
-        """The number of names and shapes that do not match."""
-        return len(self.missing) + len(self.unexpected) + len(self.shapes)
-
-    def require_none(self) -> None:
-        """Raise `UnreadableError` with the names and shapes that do not match, if any."""
-        problems = (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", self.shapes))
-        listed = []
-        for problem, names in problems:
-            if names:
-                more = ", ..." if len(names) > _LISTED else ""
-                listed.append(f"{len(names)} {problem} ({', '.join(names[:_LISTED])}{more})")
-        if listed:
-            raise UnreadableError(
-                f"the weights do not fit the model: {'; '.join(listed)}",
-                code="weights-do-not-fit",
-                missing=self.missing,
-                unexpected=self.unexpected,
-            )
-
-
 def _find_prefix(tensors: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], head: str | None) -> str:
     """Return the prefix of the model's names in the checkpoint that matches the most names."""
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for name in arrays:
         parts = name.split(".")
         for length in range(len(parts)):
             if ".".join(parts[length:]) in tensors:
-                prefix = "".join(f"{part}." for part in parts[:length])
-                counts[prefix] = counts.get(prefix, 0) + 1
-    if head is not None:
-        counts = {prefix: count for prefix, count in counts.items() if head.startswith(prefix)}
-    return max(counts, key=lambda prefix: (counts[prefix], -len(prefix)), default="")
+                counts["".join(f"{part}." for part in parts[:length])] += 1
+    possible = [prefix for prefix in counts if head is None or head.startswith(prefix)]
+    return max(possible, key=lambda prefix: (counts[prefix], -len(prefix)), default="")

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dsi_cli.errors import UsageError, count
+from dsi_cli.errors import UsageError, count, listed
 from dsi_cli.predictions import numpy_files, tables
 from dsi_cli.predictions.epoch_predictions import AXES, ClassIndex, EncodedLabels, EpochPredictions, require_truth_axis
 from dsi_cli.predictions.result import EvaluationResult
@@ -129,10 +129,8 @@ class PredictionFile:
         # Without epochs in the file, the rows are the run's epochs in order.
         if parts[0].epoch is None:
             if len(parts) != len(epochs):
-                rows, remedy = (
-                    count(len(parts), "row"),
-                    "give one row per epoch in the run's order, or give an NPZ with `epochs`",
-                )
+                rows = count(len(parts), "row")
+                remedy = "give one row per epoch in the run's order, or give an NPZ with `epochs`"
                 if parts[0].rows is not None:
                     rows, remedy = "no epochs", "add a column 'epoch'"
                 message = f"{self.name} has {rows}, {run_name} has {count(len(epochs), 'epoch')}: {remedy}"
@@ -280,8 +278,8 @@ def shorten_epochs(epochs: Sequence[int]) -> str:
     >>> shorten_epochs([0, 5])
     '0, 5'
     """
-    return ", ".join(map(str, epochs[:6])) + (", ..." if len(epochs) > 6 else "")
+    return listed([str(epoch) for epoch in epochs], 6, ", ...")
 
 
 def _shorten_names(names: Sequence[str]) -> str:
-    return ", ".join(map(ascii, names[:6])) + (", ..." if len(names) > 6 else "")
+    return listed([ascii(name) for name in names], 6, ", ...")
