@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +35,17 @@ class EpochTable:
 
     def __init__(self, out: Path, schema: Table) -> None:
         self.out, self.schema = out, schema
-        self._earlier = dict(self._earlier_tables())
+        self._earlier: dict[EpochKey, pa.Table] = {}
         self._added: dict[EpochKey, pa.Table] = {}
-
-    def _earlier_tables(self) -> Iterator[tuple[EpochKey, pa.Table]]:
-        """Yield the rows of each epoch in an earlier table; none if it is missing, damaged or of another schema."""
-        path = layout.table_path(self.out, self.schema)
-        table = empty = parquet.from_rows(self.schema, [])
-        if path.is_file():
-            with suppress(OutputError):
-                table = parquet.read(path)
-        if not len(table) or table.schema != empty.schema:
-            return
-        keys = list(zip(*(table[name].to_pylist() for name in ("run", "epoch", "step")), strict=True))
-        starts = [row for row, key in enumerate(keys) if row == 0 or key != keys[row - 1]]
-        for start, end in zip(starts, [*starts[1:], len(keys)], strict=True):
-            yield epoch_key(*keys[start]), table.slice(start, end - start)
+        # The earlier rows of each epoch; none if the table is missing, damaged or of another schema
+        table = empty = parquet.from_rows(schema, [])
+        with suppress(OutputError):
+            table = parquet.read(layout.table_path(out, schema))
+        if table.schema == empty.schema:
+            keys = list(map(epoch_key, *(table[name].to_pylist() for name in ("run", "epoch", "step"))))
+            starts = [row for row, key in enumerate(keys) if row == 0 or key != keys[row - 1]]
+            for start, end in pairwise([*starts, len(keys)]):
+                self._earlier[keys[start]] = table.slice(start, end - start)
 
     def has_earlier(self, key: EpochKey) -> bool:
         """Return whether an earlier call wrote the rows of an epoch."""
@@ -75,18 +71,18 @@ class EpochTable:
         runs : the runs of this call.
         valid : the epochs, with step, of each of these runs whose rows are valid.
         """
-        tables = {key: table for key, table in self._earlier.items() if key[0] not in runs}
-        for run in set(runs) & set(valid):
-            for epoch in valid[run]:
+        tables = [table for (run, _), table in self._earlier.items() if run not in runs]
+        for run in runs:
+            for epoch in valid.get(run, ()):
                 table = self._added.get((run, epoch), self._earlier.get((run, epoch)))
                 if table is not None and len(table):
-                    tables[run, epoch] = table
+                    tables.append(table)
         path = layout.table_path(self.out, self.schema)
-        if tables:
-            ordered = sorted(tables.values(), key=_sort_key)
-            parquet.write_blocks(parquet.by_run(pa.concat_tables(ordered)), path, {}, layout.temporary_folder(self.out))
-        else:
+        if not tables:
             layout.remove([path])
+            return
+        table = pa.concat_tables(sorted(tables, key=_sort_key))
+        parquet.write_blocks(parquet.by_run(table), path, {}, layout.temporary_folder(self.out))
 
 
 def _sort_key(table: pa.Table) -> tuple[Any, ...]:

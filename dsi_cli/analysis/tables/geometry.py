@@ -155,12 +155,11 @@ class GeometryTable:
         ----------
         identity : returns a text that changes with the evaluations of a checkpoint.
         """
-        key = json.dumps(
-            [
-                record.key_columns | {"made_from": [record.fingerprint, record.modified_ns, identity(record)]}
-                for record in records
-            ]
-        )
+        made_from = []
+        for record in records:
+            origin = [record.fingerprint, record.modified_ns, identity(record)]
+            made_from.append(record.key_columns | {"made_from": origin})
+        key = json.dumps(made_from)
         digest = hashlib.sha256(key.encode()).hexdigest()
         if self._made.get(run) != digest:
             self._added[run] = class_rows(records, stored_head, collapse)

@@ -152,9 +152,14 @@ class ResultTables:
         ----------
         is_whole : whether all checkpoints are done; otherwise, earlier rows that may still be valid stay in the table.
         """
-        rows, provenance = self._rows, self._provenance
+        rows, provenance = list(self._rows), {run: dict(epochs) for run, epochs in self._provenance.items()}
+        made = self._earlier_curves.get("made", {})
         if not is_whole:
-            rows, provenance = self._with_pending(labels_of_runs)
+            # Keep the earlier rows of checkpoints that are not done but may be valid.
+            for (run, epoch), reusable in self._reusable.items():
+                if self._has_same_settings(run, labels_of_runs[run]) and epoch not in self._provenance.get(run, {}):
+                    rows += reusable
+                    provenance.setdefault(run, {})[epoch] = made.get(run, {}).get(epoch, "")
         self._write_checkpoints(runs)
 
         # The classes
@@ -168,13 +173,12 @@ class ResultTables:
         # those options are still the earlier ones, and the new rows do not count.
         self._class_alignment.write(self.runs, provenance)
         self._spectrum.write(self.runs, provenance)
-        earlier = self._earlier_curves
-        shaping = earlier.get("shaping", {}) | dict.fromkeys(self.runs, self._curve_options)
+        shaping = self._earlier_curves.get("shaping", {}) | dict.fromkeys(self.runs, self._curve_options)
         labels_ids = {run: labels.semantics_id for run, labels in labels_of_runs.items()}
         options = {
             "shaping": shaping,
-            "made": self._of_other_runs(earlier.get("made", {})) | provenance,
-            "labels": earlier.get("labels", {}) | labels_ids,
+            "made": self._of_other_runs(made) | provenance,
+            "labels": self._earlier_curves.get("labels", {}) | labels_ids,
         }
         extra = [row for row in rows if row["metric"] in EXTRA_METRICS]
         main = [row for row in rows if row["metric"] not in EXTRA_METRICS]
@@ -191,7 +195,8 @@ class ResultTables:
                 analysed, reference, lambda run: agreement_without_each(self._class_alignment.of_run(run), reference)
             )
         for table, added in tables.items():
-            if all_rows := self._with_other_runs(table, added):
+            all_rows = self._with_other_runs(table, added)
+            if all_rows:
                 layout.write_rows(self.out, table, all_rows, {})
             else:
                 layout.remove([layout.table_path(self.out, table)])
@@ -202,19 +207,6 @@ class ResultTables:
             for name in layout.reference_names(shaping.get(run, {})):
                 used.add(layout.reference_path(self.out, name, labels_id))
         layout.remove(set((self.out / schema.REFERENCES.path).glob("*.parquet")) - used)
-
-    def _with_pending(
-        self, labels_of_runs: Mapping[str, ClassLabels]
-    ) -> tuple[list[curves.Row], dict[str, dict[str, str]]]:
-        """Return the rows and their provenance, with earlier rows of checkpoints that are not done but may be valid."""
-        rows = list(self._rows)
-        provenance = {run: dict(epochs) for run, epochs in self._provenance.items()}
-        for (run, epoch), reusable in self._reusable.items():
-            if self._has_same_settings(run, labels_of_runs[run]) and epoch not in self._provenance.get(run, {}):
-                rows += reusable
-                earlier = self._earlier_curves.get("made", {}).get(run, {})
-                provenance.setdefault(run, {})[epoch] = earlier.get(epoch, "")
-        return rows, provenance
 
     def _write_checkpoints(self, runs: Sequence[RunCheckpoints]) -> None:
         earlier = self._earlier_checkpoints
