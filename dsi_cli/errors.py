@@ -215,6 +215,15 @@ def listed(names: Sequence[str], most: int, more: str = " and {} more") -> str:
     return ", ".join(names[:most]) + (more.format(len(names) - most) if len(names) > most else "")
 
 
+def quoted(text: str, most: int = 60) -> str:
+    """Return a text in quotes and in ASCII, shortened to ``most`` characters.
+
+    >>> quoted("dog"), quoted("a long name", 8)
+    ("'dog'", "'a lon...'")
+    """
+    return ascii(text if len(text) <= most else f"{text[: most - 3]}...")
+
+
 def count(number: int, noun: str) -> str:
     """Return ``1 file``, ``2 files``.
 

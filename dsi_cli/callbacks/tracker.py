@@ -25,7 +25,7 @@ from dsi_cli.checkpoints.head import Head, choose_head
 from dsi_cli.checkpoints.tensors import Storage, contiguous
 from dsi_cli.errors import AmbiguousHeadError, ClassCountError, DsiError, NoHeadError, UsageError
 from dsi_cli.metrics.alignment import Alignment, alignments
-from dsi_cli.metrics.idm import IdmResult, idm
+from dsi_cli.metrics.idm import Score, idm
 from dsi_cli.metrics.wsi import max_wsi, mean_wsi, min_wsi
 from dsi_cli.similarity import weight_similarity
 from dsi_cli.wordnet.database.wordnet import load_wordnet
@@ -33,7 +33,7 @@ from dsi_cli.wordnet.database.wordnet import load_wordnet
 PREFIX = "dsi/"
 _WSI = {"max": max_wsi, "min": min_wsi, "mean": mean_wsi}
 _NO_LABELS = "there are no labels, so nothing of WordNet; give them with labels="
-Index = Alignment | IdmResult
+Index = Alignment | Score
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from dsi_cli.errors import UsageError, nearest
+from dsi_cli.errors import UsageError, nearest, quoted
 from dsi_cli.labels import numbering, parsers
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.parsers import read_cells
@@ -64,12 +64,9 @@ def read_labels_or_preset(spec: str) -> LabelList:
         pass  # the system does not accept the text as a path, for example because it has 10,000 characters
     if find_preset(spec):
         return load_preset(spec)
-    quoted = ascii(spec if len(spec) <= 100 else spec[:97] + "...")
-    raise UsageError(
-        f"expected a label file or a preset (dsi labels --presets lists them), found neither at {quoted}{did_you_mean(spec[:100])}",
-        code="unknown-labels",
-        spec=spec,
-    )
+    found = f"found neither at {quoted(spec, 100)}{did_you_mean(spec[:100])}"
+    message = f"expected a label file or a preset (dsi labels --presets lists them), {found}"
+    raise UsageError(message, code="unknown-labels", spec=spec)
 
 
 def read_labels(path: str | Place) -> LabelList:
@@ -173,7 +170,7 @@ def read_mapping(path: str | Path, labels: LabelList) -> dict[int, tuple[int, di
         where = f"{path}, line {line}"
         for index in _find_classes(row, labels, where):
             if index in mapping:
-                message = f"{where}: class {index} ({_quote(labels.names[index])}) comes twice; delete one line"
+                message = f"{where}: class {index} ({quoted(labels.names[index])}) comes twice; delete one line"
                 raise UsageError(message, code="mapping-duplicate", line=line, index=index)
             mapping[index] = line, {key: row[key] for key in _MAPPING_COLUMNS if key in row}
     return mapping
@@ -204,17 +201,13 @@ def _find_classes(row: dict[str, str], labels: LabelList, where: str) -> list[in
             raise UsageError(message, code="mapping-unknown-class", name=index)
         label = labels.names[int(index)]
         if name and name != label.strip():
-            message = f"{where}: class {index} is {_quote(label)}, not {_quote(name)}; give the mapping of these labels"
+            message = f"{where}: class {index} is {quoted(label)}, not {quoted(name)}; give the mapping of these labels"
             raise UsageError(message, code="mapping-other-labels", index=int(index), name=name, label=label)
         return [int(index)]
     classes = [k for k, label in enumerate(labels.names) if label.strip() == name]
     if not classes:
         similar = nearest(name, labels.names)
-        hint = f"; try {_quote(similar)}" if similar else f"; the labels are those of {labels.source}"
-        message = f"{where}: there is no class {_quote(name)}{hint}"
+        hint = f"; try {quoted(similar)}" if similar else f"; the labels are those of {labels.source}"
+        message = f"{where}: there is no class {quoted(name)}{hint}"
         raise UsageError(message, code="mapping-unknown-class", name=name, similar=similar)
     return classes
-
-
-def _quote(name: str) -> str:
-    return ascii(name if len(name) <= 60 else f"{name[:57]}...")

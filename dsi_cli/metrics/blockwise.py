@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.metrics import alignment, class_alignment, p_values, permutation_null
 from dsi_cli.metrics.alignment import Alignment
-from dsi_cli.metrics.idm import ChanceLevel, ConfusedPairs, IdmResult, empty_result, idm, idm_variants, reason_no_idm
+from dsi_cli.metrics.idm import ChanceLevel, ConfusedPairs, Score, empty_result, idm, idm_variants, reason_no_idm
 from dsi_cli.metrics.measures import Values, mid_ranks, off_diagonal
 from dsi_cli.metrics.permutation_null import Moments
 from dsi_cli.metrics.prepared import ROUNDING
@@ -320,7 +320,7 @@ def _alignment(name: str, a: MatrixSums, b: MatrixSums, product: float, requirem
 
 def idm_in_blocks(
     counts: Any, matrix: RowSource, classes: Indices, walk: BlockWalk, scratch: Path | None = None
-) -> dict[str, IdmResult]:
+) -> dict[str, Score]:
     """Return the IDM of confusion counts by a matrix, equal to that of `dsi_cli.metrics.idm.idm`.
 
     Parameters

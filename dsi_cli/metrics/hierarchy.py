@@ -15,14 +15,14 @@ Mean and deviation of both chance levels are exact.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.metrics import p_values
-from dsi_cli.metrics.idm import ALWAYS_RIGHT, NO_Z, NORMAL_95, pooled_error
+from dsi_cli.metrics.idm import ALWAYS_RIGHT, NO_Z, NORMAL_95, Score, pooled_error
 from dsi_cli.metrics.measures import Values, off_diagonal
 from dsi_cli.metrics.p_values import RelabelledMatrix
 
@@ -37,34 +37,7 @@ HIERARCHY_METRICS = (*SET_SCORES, "path_accuracy", "level_accuracy")
 """The values of the column ``metric`` in the curves table."""
 
 
-@dataclass(frozen=True)
-class HierarchyScore:
-    """One metric on a hierarchy, with chance level and confidence interval.
-
-    ``reason`` explains missing values.
-    """
-
-    value: float | None = None
-    null_mean: float | None = None
-    """The mean over relabellings of the classes, or over shuffles of the predictions: the chance level."""
-    null_std: float | None = None
-    """The standard deviation over relabellings or shuffles."""
-    z: float | None = None
-    """Standard deviations above chance; positive if predictions are better than by chance."""
-    excess: float | None = None
-    """The value relative to chance: 0 at chance, 1 at the best possible value of the metric."""
-    ceiling: float | None = None
-    """The value if every mistake were the least severe one of its class."""
-    low: float | None = None
-    """The lower end of the 95 % confidence interval from the variance over samples."""
-    high: float | None = None
-    """The upper end of the interval."""
-    classes_used: int = 0
-    samples_used: int = 0
-    reason: str | None = None
-
-
-def severity(counts: Counts, heights: NDArray[np.floating[Any]]) -> HierarchyScore:
+def severity(counts: Counts, heights: NDArray[np.floating[Any]]) -> Score:
     """Return the mean height of the lowest common hypernym of truth and prediction over mistakes, 0 or more; lower is better.
 
     Parameters
@@ -97,7 +70,7 @@ def severity(counts: Counts, heights: NDArray[np.floating[Any]]) -> HierarchySco
     return replace(score, excess=1 - score.value / score.null_mean)
 
 
-def superclass_accuracy(counts: Counts, superclasses: NDArray[np.integer[Any]]) -> HierarchyScore:
+def superclass_accuracy(counts: Counts, superclasses: NDArray[np.integer[Any]]) -> Score:
     """Return the share of samples that are predicted as a class of the correct superclass, in [0, 1].
 
     Parameters
@@ -124,7 +97,7 @@ def superclass_accuracy(counts: Counts, superclasses: NDArray[np.integer[Any]]) 
     return _relabelled_score(counts[np.ix_(kept, kept)].astype(np.float64), matrix, 1.0, NO_SAMPLE)
 
 
-def _relabelled_score(counts: Values, matrix: Values, best: float, no_sample: str) -> HierarchyScore:
+def _relabelled_score(counts: Values, matrix: Values, best: float, no_sample: str) -> Score:
     """Return the mean of a matrix over samples, with the chance level of random relabellings of its classes.
 
     Parameters
@@ -134,7 +107,7 @@ def _relabelled_score(counts: Values, matrix: Values, best: float, no_sample: st
     best : the best value; 0 if lower values are better, else 1.
     no_sample : the reason if all counts are 0.
     """
-    score = HierarchyScore(classes_used=len(counts), samples_used=int(counts.sum()))
+    score = Score(classes_used=len(counts), samples_used=int(counts.sum()))
     if len(counts) < MIN_CLASSES:
         return replace(score, reason=f"{len(counts)} classes: a hierarchy needs {MIN_CLASSES} or more")
     if not score.samples_used:
@@ -158,7 +131,7 @@ def _relabelled_score(counts: Values, matrix: Values, best: float, no_sample: st
     return replace(score, null_std=std, z=z if best else -z, excess=(value - mean) / (best - mean))
 
 
-def set_scores(counts: Counts, common: NDArray[Any]) -> dict[tuple[str, str], HierarchyScore]:
+def set_scores(counts: Counts, common: NDArray[Any]) -> dict[tuple[str, str], Score]:
     """Return the hierarchical precision, recall and F1, each in [0, 1], by metric and average.
 
     Parameters
@@ -185,7 +158,7 @@ def set_scores(counts: Counts, common: NDArray[Any]) -> dict[tuple[str, str], Hi
     return scores
 
 
-def level_accuracies(counts: Counts, paths: NDArray[np.integer[Any]]) -> list[HierarchyScore]:
+def level_accuracies(counts: Counts, paths: NDArray[np.integer[Any]]) -> list[Score]:
     """Return the share of samples whose prediction has the node of the truth, at each level from the top.
 
     Parameters
@@ -213,10 +186,10 @@ def level_accuracies(counts: Counts, paths: NDArray[np.integer[Any]]) -> list[Hi
     return scores
 
 
-def _shuffled_score(counts: Counts, matrix: Values, divisor: Values) -> HierarchyScore:
+def _shuffled_score(counts: Counts, matrix: Values, divisor: Values) -> Score:
     """Return the sum of a matrix over samples divided by that of a divisor, which depends on the margins of the counts alone."""
     total = float(counts.sum())
-    score = HierarchyScore(classes_used=int((counts.sum(axis=1) > 0).sum()), samples_used=int(total))
+    score = Score(classes_used=int((counts.sum(axis=1) > 0).sum()), samples_used=int(total))
     if not total:
         return replace(score, reason=NO_SAMPLE)
     cells = np.nonzero(counts)

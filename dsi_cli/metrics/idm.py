@@ -33,31 +33,31 @@ NORMAL_95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
-class IdmResult:
-    """One variant of an IDM with its chance level and confidence interval; ``reason`` explains missing values."""
+class Score:
+    """An IDM, or a metric on a hierarchy, with chance level and confidence interval; ``reason`` explains missing values."""
 
-    variant: str
     value: float | None = None
-    """In [0, 1]; 1 if every prediction is correct."""
     null_mean: float | None = None
-    """The mean over random relabellings of the classes: the chance level."""
+    """The mean over random relabellings of the classes, or over shuffles of the predictions: the chance level."""
     null_std: float | None = None
-    """The standard deviation over random relabellings."""
+    """The standard deviation over relabellings or shuffles."""
     z: float | None = None
-    """Standard deviations above chance."""
+    """Standard deviations above chance; positive if predictions are better than by chance."""
     excess: float | None = None
-    """The value relative to chance: 0 at chance, 1 if every prediction is correct."""
+    """The value relative to chance: 0 at chance, 1 at the best possible value of the metric."""
     ceiling: float | None = None
-    """The value if every mistake had the smallest rank of its class."""
+    """The value if every mistake were the least severe one of its class."""
     p_value: float | None = None
-    """The share of relabellings with a value at least as large, one-sided."""
+    """The share of relabellings with a value at least as large, one-sided; only for an IDM."""
     low: float | None = None
-    """The lower end of the 95 % confidence interval from the variance of the samples' ranks."""
+    """The lower end of the 95 % confidence interval from the variance over samples."""
     high: float | None = None
     """The upper end of the interval."""
     classes_used: int = 0
     samples_used: int = 0
     reason: str | None = None
+    variant: str | None = None
+    """The variant of an IDM."""
 
 
 class ChanceLevel(NamedTuple):
@@ -90,7 +90,7 @@ class ConfusedPairs:
 
 def idm(
     counts: NDArray[np.integer[Any]], csm: NDArray[np.floating[Any]], *, seed: int = 0, may_draw: bool = True
-) -> dict[str, IdmResult]:
+) -> dict[str, Score]:
     """Return the IDM ``1 - mean rank / (C - 1)`` of a confusion matrix by a CSM, with chance level and interval.
 
     Parameters
@@ -141,7 +141,7 @@ def idm(
 
 def idm_of_prepared(
     counts: NDArray[np.integer[Any]], matrix: PreparedMatrix, *, seed: int = 0, may_draw: bool = True
-) -> dict[str, IdmResult]:
+) -> dict[str, Score]:
     """Return the IDM of the counts ``(C, C)`` of three or more classes with samples by a prepared CSM of these classes."""
     rank = matrix.row_ranks
     nearest = np.where(np.eye(len(rank), dtype=bool), np.inf, rank).min(axis=1)
@@ -167,13 +167,13 @@ def reason_no_idm(classes: int, samples: int) -> str | None:
     return f"{classes} classes: ranks need three or more" if classes < MIN_CLASSES else None
 
 
-def empty_result(reason: str, classes: int = 0, samples: int = 0) -> dict[str, IdmResult]:
+def empty_result(reason: str, classes: int = 0, samples: int = 0) -> dict[str, Score]:
     """Return all variants without a value, with one reason."""
     used = {"classes_used": classes, "samples_used": samples}
-    return {variant: IdmResult(variant, **used, reason=reason) for variant in VARIANTS}
+    return {variant: Score(**used, reason=reason, variant=variant) for variant in VARIANTS}
 
 
-def idm_variants(pairs: ConfusedPairs, chance_level: Callable[[Values], ChanceLevel]) -> dict[str, IdmResult]:
+def idm_variants(pairs: ConfusedPairs, chance_level: Callable[[Values], ChanceLevel]) -> dict[str, Score]:
     """Return all variants of an IDM.
 
     ``chance_level`` is a function of the weights of the pairs, which are 0 for correct predictions and sum to 1.
@@ -183,7 +183,7 @@ def idm_variants(pairs: ConfusedPairs, chance_level: Callable[[Values], ChanceLe
     share = pairs.count / samples[pairs.row]
     macro = share / present.sum()
     wrong, macro_wrong = (np.where(pairs.row == pairs.column, 0.0, weight) for weight in (pairs.count, macro))
-    errors, of_all, of_macro = IdmResult("errors", classes_used=pairs.classes, reason="no mistake"), None, None
+    errors, of_all, of_macro = Score(classes_used=pairs.classes, reason="no mistake", variant="errors"), None, None
     if wrong.any():
         of_errors = chance_level(wrong / wrong.sum())
         errors = _variant("errors", wrong, pairs, of_errors, pooled_error(wrong, pairs.rank))
@@ -201,7 +201,7 @@ def idm_variants(pairs: ConfusedPairs, chance_level: Callable[[Values], ChanceLe
     }
 
 
-def _variant(variant: str, weight: Values, pairs: ConfusedPairs, level: ChanceLevel | None, error: float) -> IdmResult:
+def _variant(variant: str, weight: Values, pairs: ConfusedPairs, level: ChanceLevel | None, error: float) -> Score:
     """Return a variant's value, chance level and interval from the weights and ranks of the pairs.
 
     ``level`` is the chance level of the mean rank of mistakes, or None without mistakes; ``error`` is that of the mean rank.
@@ -214,7 +214,7 @@ def _variant(variant: str, weight: Values, pairs: ConfusedPairs, level: ChanceLe
     chance = 1 - error_rate * (pairs.classes / 2) / scale
     ceiling = 1 - float(np.where(is_right, 0.0, weight) @ pairs.nearest[pairs.row]) / scale
     half = NORMAL_95 * error / scale
-    result = IdmResult(variant, value, chance, 0.0, ceiling=ceiling, low=value - half, high=value + half)
+    result = Score(value, chance, 0.0, ceiling=ceiling, low=value - half, high=value + half, variant=variant)
     result = replace(result, classes_used=pairs.classes, samples_used=samples)
     if level is None:
         return replace(result, reason=ALWAYS_RIGHT)

@@ -76,11 +76,8 @@ def fetch_below(path: RemotePath, target: Path, is_selected: Callable[[str], boo
     is_selected : a function that returns whether to copy the file with this relative path.
     """
     files = [(path, path.listed_info())] if path.is_file() else path.files()
-    jobs = []
-    for file, info in files:
-        relative_path = file.relative_to(path).as_posix()
-        if is_selected(relative_path):
-            jobs.append((relative_path, file, info))
+    jobs = [(file.relative_to(path).as_posix(), file, info) for file, info in files]
+    jobs = [job for job in jobs if is_selected(job[0])]
     # Check the disk space before the first download.
     size = sum(info.size for _, _, info in jobs)
     folder = next(parent for parent in (target, *target.parents) if parent.exists())

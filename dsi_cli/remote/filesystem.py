@@ -38,7 +38,7 @@ _ADDRESS_VARIABLES = {"hf": ("endpoint", "HF_ENDPOINT"), "mlflow": ("tracking_ur
 """By scheme, the option that is the address of the server, and the environment variable with its value."""
 _TRACKERS = {"mlflow": "dsi_cli.remote.mlflow_runs.MlflowFileSystem", "wandb": "dsi_cli.remote.wandb_runs.WandbFileSystem"}
 """The file systems of experiment trackers."""
-_TRIES = {"hf": 2}
+_TRIES: dict[Any, int] = {"hf": 2}
 """The number of tries by scheme, where it is not `MAX_TRIES`: huggingface_hub itself repeats a request five times."""
 _TRANSIENT_WORDS = (
     *("timeout", "connection", "incompleteread", "payload", "disconnected"),
@@ -99,14 +99,9 @@ _servers: WeakKeyDictionary[Any, Server] = WeakKeyDictionary()
 
 def server_of(fs: Any) -> Server:
     """Return the server behind a file system, which is the same object while the file system is in use."""
-    server = _servers.get(fs)
-    if server is None:
-        server = _servers[fs] = _new_server(fs)
-    return server
-
-
-def _new_server(fs: Any) -> Server:
-    return Server(_TRIES.get(fs.protocol, MAX_TRIES) if isinstance(fs.protocol, str) else MAX_TRIES)
+    if fs not in _servers:
+        _servers[fs] = Server(_TRIES.get(fs.protocol, MAX_TRIES))
+    return _servers[fs]
 
 
 def options_of(scheme: str) -> dict[str, Any]:
@@ -116,9 +111,9 @@ def options_of(scheme: str) -> dict[str, Any]:
     user_options = fsspec.config.conf.get(scheme, {})
     options: dict[str, Any] = {name: value for name, value in _OPTIONS.get(scheme, {}).items() if name not in user_options}
     # The backend reads these variables once, when it is imported.
-    variable = _ADDRESS_VARIABLES.get(scheme)
-    if variable is not None and os.environ.get(variable[1]) and variable[0] not in user_options:
-        options[variable[0]] = os.environ[variable[1]]
+    option, variable = _ADDRESS_VARIABLES.get(scheme, ("", ""))
+    if os.environ.get(variable) and option not in user_options:
+        options[option] = os.environ[variable]
     return options
 
 
@@ -154,7 +149,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     except Exception as error:  # noqa: BLE001 (for example, Google's backend looks for credentials at once)
         message = f"{scheme}:// cannot be opened: {_to_os_error(error).strerror}"
         raise UsageError(message, code="cannot-open-url", scheme=scheme) from None
-    _servers[fs] = _new_server(fs)
+    _servers.pop(fs, None)  # a new call forgets the failures of earlier ones
     return fs, str(path).rstrip("/")
 
 

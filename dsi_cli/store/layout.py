@@ -84,11 +84,6 @@ def report_path(out: Path) -> Path:
     return out / REPORT
 
 
-def event_file(key: str) -> str:
-    """Return the name of the event file that dsi writes for a run."""
-    return f"{EVENTS}{key}"
-
-
 def folder_name(run: str) -> str:
     """Return a run's name as a relative path that every Parquet reader accepts: no ``key=value``, no hidden folder.
 

@@ -12,10 +12,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli import similarity
-from dsi_cli.errors import UsageError, expected, nearest
+from dsi_cli.errors import UsageError, expected, nearest, require_choice
 from dsi_cli.similarity import MAX_DENSE_CLASSES, Cosines
 from dsi_cli.store import layout, parquet, schema
 from dsi_cli.store.schema import MATRIX_KINDS, Table
+
+
+def _table_property(table: Table, meaning: str) -> cached_property[pd.DataFrame]:
+    """Return a property of `Results` that reads a table on first use."""
+    frame: cached_property[pd.DataFrame] = cached_property(lambda results: results._table(table))
+    frame.__doc__ = meaning
+    return frame
 
 
 class Results:
@@ -59,48 +66,25 @@ class Results:
         tables = [self._table(schema.CURVES), self._table(schema.EXTRA_CURVES)]
         return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
-    @cached_property
-    def phases(self) -> pd.DataFrame:
-        """The phases of each run on its alignment and WSI curves, or the reason why a curve has no phases."""
-        return self._table(schema.PHASES)
-
-    @cached_property
-    def checkpoints(self) -> pd.DataFrame:
-        """All checkpoint files, with status and reason."""
-        return self._table(schema.CHECKPOINTS)
-
-    @cached_property
-    def classes(self) -> pd.DataFrame:
-        """The classes of each run, with the synset of each label."""
-        return self._table(schema.CLASSES)
-
-    @cached_property
-    def alignment_by_class(self) -> pd.DataFrame:
-        """The agreement of each class's row, and of each group of classes, with the reference; empty without a reference.
-
-        In the row of a group, ``class_index`` is null.
-        """
-        return self._table(schema.ALIGNMENT_BY_CLASS)
-
-    @cached_property
-    def geometry(self) -> pd.DataFrame:
-        """The length, the bias and the drift of each class vector of the classifier, at each checkpoint."""
-        return self._table(schema.GEOMETRY)
-
-    @cached_property
-    def spectrum(self) -> pd.DataFrame:
-        """The singular values of the centred classifier at each checkpoint, with their shares and the chance level of these."""
-        return self._table(schema.SPECTRUM)
-
-    @cached_property
-    def typicality(self) -> pd.DataFrame:
-        """The similarity of correct and wrong samples to their class's template; empty without ``--templates``."""
-        return self._table(schema.TYPICALITY)
-
-    @cached_property
-    def typicality_histogram(self) -> pd.DataFrame:
-        """The histogram of the cosines of correct and wrong samples with their class's template."""
-        return self._table(schema.TYPICALITY_HISTOGRAM)
+    phases = _table_property(schema.PHASES, "The phases of each run on its curves, or the reason why a curve has none.")
+    checkpoints = _table_property(schema.CHECKPOINTS, "All checkpoint files, with status and reason.")
+    classes = _table_property(schema.CLASSES, "The classes of each run, with the synset of each label.")
+    alignment_by_class = _table_property(
+        schema.ALIGNMENT_BY_CLASS,
+        "The agreement of each class's row, and of each group (whose ``class_index`` is null), with the reference.",
+    )
+    geometry = _table_property(
+        schema.GEOMETRY, "The length, the bias and the drift of each class vector at each checkpoint."
+    )
+    spectrum = _table_property(
+        schema.SPECTRUM, "The singular values of the centred classifier at each checkpoint, and their shares."
+    )
+    typicality = _table_property(
+        schema.TYPICALITY, "The similarity of correct and wrong samples to their class's template."
+    )
+    typicality_histogram = _table_property(
+        schema.TYPICALITY_HISTOGRAM, "The histogram of the cosines of samples with their class's template."
+    )
 
     @property
     def names(self) -> list[str]:
@@ -211,11 +195,10 @@ class Results:
         folder = self.path / schema.CSMS.path / layout.folder_name(run)
         kinds = sorted(member.name for member in folder.glob("*/")) if folder.is_dir() else []
         splits = [name.removeprefix(f"{kind}-") for name in kinds if name.startswith(f"{kind}-")]
-        similar_kind = None if kind in MATRIX_KINDS else nearest(kind, MATRIX_KINDS)
         hint = ""
         if splits and not split:
             hint = f"; add --split {splits[0]} (in Python split=)"
-        elif similar_kind:
+        elif kind not in MATRIX_KINDS and (similar_kind := nearest(kind, MATRIX_KINDS)):
             hint = f"; try {similar_kind}"
         return UsageError(
             f"no {kind} of epoch {epoch} in run {run!r}: its epochs are {brief_epochs(self.epochs(run))},"
@@ -230,8 +213,7 @@ class Results:
     def _part(matrix: pd.DataFrame, rows: Sequence[int | str] | None, classes: Sequence[int | str] | None) -> pd.DataFrame:
         if rows is None and classes is None:
             return matrix
-        row_indices = _class_indices(rows, matrix.index)
-        return matrix.iloc[row_indices, _class_indices(classes, matrix.columns)]
+        return matrix.iloc[_class_indices(rows, matrix.index), _class_indices(classes, matrix.columns)]
 
     def require_matrices(self, run: str | None = None) -> None:
         """Raise `UsageError` if a run has so many classes that no matrix is stored; for functions that need complete matrices."""
@@ -352,16 +334,12 @@ class Results:
     def _reference(self, run: str, labels: pd.Index, reference: str | None) -> pd.DataFrame:
         """Return a reference matrix of a run; without a name, its main reference matrix."""
         names = self.references(run)
-        if reference is not None and reference not in names:
-            hint = expected(reference, names) if names else "it has none"
-            raise UsageError(
-                f"run {run!r} has no reference {reference!r}: {hint}", code="unknown-reference", reference=reference
-            )
-        if reference is not None:
+        if reference is not None and names:
+            require_choice("reference", reference, names, f"run {run!r} has no reference")
             names = [reference]
-        for labels_id in self.classes.loc[self.classes["run"] == run, "labels_id"].dropna().unique():
-            path = layout.reference_path(self.path, names[0], labels_id) if names else None
-            if path is not None and path.is_file():
+        labels_ids = self.classes.loc[self.classes["run"] == run, "labels_id"].dropna().unique()
+        for path in [layout.reference_path(self.path, name, labels_id) for name in names[:1] for labels_id in labels_ids]:
+            if path.is_file():
                 return pd.DataFrame(parquet.to_matrix(parquet.read(path)), index=labels, columns=labels)
         if self.is_vast(run):
             raise UsageError(

@@ -32,7 +32,7 @@ def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
 
     assert target is not None
     # Check all folders before the first file is written.
-    paths = [Path(target) / layout.folder_name(run.name) / layout.event_file(run.key) for run in runs]
+    paths = [Path(target) / layout.folder_name(run.name) / f"{layout.EVENTS}{run.key}" for run in runs]
     for path in paths:
         others = [file.name for file in path.parent.glob("*tfevents*") if file.name != path.name]
         if others:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from dsi_cli.metrics.hierarchy import HierarchyScore, severity, superclass_accuracy
+from dsi_cli.metrics.hierarchy import severity, superclass_accuracy
+from dsi_cli.metrics.idm import Score
 
 
 def example(classes, seed=0):
@@ -107,6 +108,6 @@ def test_classes_without_a_synset_or_a_sample_do_not_take_part():
 def test_severity_without_a_mistake_is_null():
     _, heights, superclasses = example(5)
     right = 3 * np.eye(5, dtype=int)
-    assert severity(right, heights) == HierarchyScore(classes_used=5, reason="no mistake")
+    assert severity(right, heights) == Score(classes_used=5, reason="no mistake")
     found = superclass_accuracy(right, superclasses)
     assert (found.value, found.z, found.reason) == (1.0, None, "no mistake, so the value is its chance level")

@@ -18,7 +18,7 @@ from dsi_cli.analysis.semantics import hierarchy, label_files
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy, Hierarchy, scatter_to_classes
 from dsi_cli.checkpoints.checkpoint_reader import read_metadata
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
-from dsi_cli.errors import UsageError, count
+from dsi_cli.errors import UsageError, count, quoted
 from dsi_cli.labels import files, index_maps, presets
 from dsi_cli.labels.label_list import LabelList, name_key
 from dsi_cli.wordnet.database import wordnet
@@ -344,9 +344,7 @@ def read_choices(path: str | Path | None, labels: LabelList, wordnet: WordNet | 
             entry = identifiers.look_up_id(text, wordnet) if text else None
             if text and (entry is None or entry.node is None):
                 forms = identifiers.expected_label(wordnet).rpartition(" or ")[0]
-                reason = (
-                    f"{identifiers.quote_label(text)} is not an id; expected {forms}" if entry is None else entry.reason
-                )
+                reason = f"{quoted(text)} is not an id; expected {forms}" if entry is None else entry.reason
                 raise UsageError(f"{where}: {reason}", code="unknown-synset", id=text)
             if entry is not None:
                 nodes[column] = entry.node

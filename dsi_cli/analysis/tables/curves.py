@@ -23,8 +23,8 @@ from dsi_cli.metrics import WSI_QUANTILE, alignment, hierarchy, jackknife, parti
 from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.blockwise import alignments_in_blocks, block_statistics, idm_in_blocks
 from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference
-from dsi_cli.metrics.hierarchy import AVERAGES, SET_SCORES, HierarchyScore
-from dsi_cli.metrics.idm import VARIANTS, IdmResult, idm_of_prepared, reason_no_idm
+from dsi_cli.metrics.hierarchy import AVERAGES, SET_SCORES
+from dsi_cli.metrics.idm import VARIANTS, Score, idm_of_prepared, reason_no_idm
 from dsi_cli.metrics.idm import empty_result as no_idm
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.split_half import reliability
@@ -331,7 +331,7 @@ def _idm_rows(evaluation: EvaluationResult, matrices: Sequence[EpochMatrix], con
     return rows
 
 
-def _idm_by(matrix: EpochMatrix, evaluation: EvaluationResult, context: EpochContext) -> dict[str, IdmResult]:
+def _idm_by(matrix: EpochMatrix, evaluation: EvaluationResult, context: EpochContext) -> dict[str, Score]:
     """Return the IDM of a split's counts by a matrix."""
     counts, classes = evaluation.counts, matrix.classes
     if matrix.reason_missing is not None:
@@ -358,7 +358,7 @@ def _hierarchy_rows(evaluation: EvaluationResult, context: EpochContext) -> list
     counts, labels = evaluation.counts, context.labels
     reason = labels.reason_no_hierarchy()
     if reason is not None:
-        severity = missing = HierarchyScore(reason=reason)
+        severity = missing = Score(reason=reason)
         scores = dict.fromkeys(product(SET_SCORES, AVERAGES), missing)
         scores["path_accuracy", ""] = missing
     else:
@@ -369,7 +369,7 @@ def _hierarchy_rows(evaluation: EvaluationResult, context: EpochContext) -> list
         levels = hierarchy.level_accuracies(used, labels.hierarchy.paths)
         scores |= {("level_accuracy", str(level)): score for level, score in enumerate(levels, start=1)}
         scores["path_accuracy", ""] = levels[-1]
-    accuracy = HierarchyScore(reason=labels.reason_no_superclasses())
+    accuracy = Score(reason=labels.reason_no_superclasses())
     if accuracy.reason is None:
         accuracy = hierarchy.superclass_accuracy(counts, labels.superclass_numbers)
 
@@ -378,7 +378,7 @@ def _hierarchy_rows(evaluation: EvaluationResult, context: EpochContext) -> list
     for (metric, variant), score in scores.items():
         reference = labels.superclass_source if metric == "superclass_accuracy" else labels.hierarchy.name
         row = _row(context.record, metric=metric, variant=variant or None, split=evaluation.split, reference=reference)
-        rows.append(row | asdict(score))
+        rows.append(asdict(score) | row)
     return rows
 
 

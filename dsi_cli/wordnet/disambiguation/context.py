@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,12 +39,11 @@ _STOP_WORDS = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class LabelContext:
+class LabelContext(NamedTuple):
     """The meaning of context words: their senses and stems, their narrow hypernyms and the stems of these."""
 
-    senses: frozenset[int]
-    words: frozenset[str]
+    senses: frozenset[int] = frozenset()
+    words: frozenset[str] = frozenset()
     wider: frozenset[int] = frozenset()
     heads: frozenset[str] = frozenset()
 
@@ -99,14 +98,9 @@ def _context(text: str, senses: Iterable[int], wordnet: WordNet) -> LabelContext
     return LabelContext(frozenset(senses), word_stems, frozenset(wider), head_stems)
 
 
-def _is_below(nodes: Set[int], contexts: Sequence[LabelContext]) -> bool:
-    """Return whether one of the nodes, a candidate with its hypernyms, is a sense of a context."""
-    return any(nodes & context.senses for context in contexts)
-
-
-def _mentions(words: Set[str], contexts: Sequence[LabelContext]) -> bool:
-    """Return whether one of the words is a word of a context."""
-    return any(words & context.words for context in contexts)
+def _merged(contexts: Iterable[LabelContext]) -> LabelContext:
+    """Return the meaning of several context words together."""
+    return LabelContext(*(frozenset().union(*sets) for sets in zip(LabelContext(), *contexts, strict=True)))
 
 
 def _fit_of_label(
@@ -115,35 +109,30 @@ def _fit_of_label(
     """Return the two features and the penalty of each candidate of a label, see `context_fit`."""
     if not any((reading.context, reading.descriptions, reading.superclass, reading.excluded)):
         return [(0.0, 0.0, 0.0)] * len(reading.candidates)
-    parts = [LabelContext(_plain_senses(text, wordnet), frozenset(stems(text))) for text in reading.context]
+    parts = _merged(LabelContext(_plain_senses(text, wordnet), frozenset(stems(text))) for text in reading.context)
     groups = (reading.descriptions, reading.superclass, reading.excluded)
-    descriptions, superclass, excluded = ([contexts[text] for text in texts] for texts in groups)
-    described = [*descriptions, *superclass]
+    descriptions, superclass, excluded = (_merged(contexts[text] for text in texts) for texts in groups)
+    described = _merged((descriptions, superclass))
     files = wordnet.kinds["file"]
-    context_files = {files[node] for context in described for node in context.senses}
+    context_files = {files[node] for node in described.senses}
     glosses = wordnet.definitions([candidate.node for candidate in reading.candidates])
     rows: list[tuple[float, float, float]] = []
     for candidate, gloss in zip(reading.candidates, glosses, strict=True):
         nodes = hypernym_closure(wordnet.taxonomy, candidate.node)
         words = frozenset(stems(gloss))
-        is_related = any(words & context.heads or nodes & context.wider for context in described)
+        is_related = bool(words & described.heads or nodes & described.wider)
         # The penalty, by how closely the candidate is related to the context
-        if _is_below(nodes, excluded) or _mentions(words, excluded):
+        if nodes & excluded.senses or words & excluded.words:
             penalty = UNRELATED_PENALTY
-        elif _is_below(nodes, described) or _mentions(words, described) or not context_files:
+        elif nodes & described.senses or words & described.words or not context_files:
             penalty = 0.0
         elif is_related:
             penalty = HYPERNYM_PENALTY
         else:
             penalty = SAME_FILE_PENALTY if files[candidate.node] in context_files else UNRELATED_PENALTY
-        below = _is_below(nodes, descriptions) or _is_below(nodes - {candidate.node}, parts)
-        rows.append(
-            (
-                below + SUPERCLASS_WEIGHT * _is_below(nodes, superclass),
-                is_related or _mentions(words, [*described, *parts]),
-                penalty,
-            )
-        )
+        is_below = bool(nodes & descriptions.senses or (nodes - {candidate.node}) & parts.senses)
+        is_mentioned = is_related or bool(words & (described.words | parts.words))
+        rows.append((is_below + SUPERCLASS_WEIGHT * bool(nodes & superclass.senses), is_mentioned, penalty))
     return rows
 
 

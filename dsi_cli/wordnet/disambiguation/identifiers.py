@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dsi_cli.errors import count
+from dsi_cli.errors import count, quoted
 from dsi_cli.wordnet.database.taxonomy import PARTS, is_wnid
 from dsi_cli.wordnet.database.wordnet import SHIPPED, WordNet, load_wordnet
 from dsi_cli.wordnet.disambiguation.candidates import NO_CANDIDATES, LabelCandidates
@@ -67,23 +67,23 @@ def look_up_id(text: str, wordnet: WordNet | None = None) -> Meaning | None:
     letter = name["kind"] if name else key[:1]
     if (is_id or name or _OTHER_ID.fullmatch(key)) and letter != PARTS[wordnet.part]:
         other = _PART_NAMES[letter]
-        reason = f"{quote_label(text)} is no {wordnet.part} but a {other}; add --pos {other}"
+        reason = f"{quoted(text)} is no {wordnet.part} but a {other}; add --pos {other}"
         if other not in PARTS:
-            reason = f"{quote_label(text)} is no {wordnet.part}; only nouns and verbs have a taxonomy"
+            reason = f"{quoted(text)} is no {wordnet.part}; only nouns and verbs have a taxonomy"
         return Meaning("unresolved", reason=reason)
     if is_id:
         node = wordnet.taxonomy.node(key)
         if node is not None:
             return Meaning("wnid", node)
         reason = "it may be from another version of WordNet, whose ids differ"
-        return Meaning("unresolved", reason=f"{quote_label(text)} is not in {wordnet.title}; {reason}")
+        return Meaning("unresolved", reason=f"{quoted(text)} is not in {wordnet.title}; {reason}")
     if not name:
         return None
     nodes, sense = wordnet.words.senses("_".join(name["lemma"].split())), int(name["sense"])
     if 1 <= sense <= len(nodes):
         return Meaning("synset", nodes[sense - 1])
     senses = count(len(nodes), f"{wordnet.part} sense")
-    return Meaning("unresolved", reason=f"{quote_label(text)} is not in {wordnet.title}, which has {senses} of that word")
+    return Meaning("unresolved", reason=f"{quoted(text)} is not in {wordnet.title}, which has {senses} of that word")
 
 
 def reason_unusable(label: str, wordnet: WordNet) -> str | None:
@@ -93,13 +93,8 @@ def reason_unusable(label: str, wordnet: WordNet) -> str | None:
     if len(label) > MAX_LABEL_LENGTH:
         return f"the label has {len(label)} characters; expected {expected_label(wordnet)}"
     if any(unicodedata.category(c) in ("Cc", "Cs") and not c.isspace() for c in label):
-        return f"{quote_label(label)} contains a control character; expected {expected_label(wordnet)}"
+        return f"{quoted(label)} contains a control character; expected {expected_label(wordnet)}"
     return None
-
-
-def quote_label(label: str) -> str:
-    """Return a label for a message: in ASCII, quoted, and shortened to 60 characters."""
-    return ascii(label if len(label) <= 60 else label[:57] + "...")
 
 
 def placeholders(labels: Sequence[str]) -> frozenset[int]:

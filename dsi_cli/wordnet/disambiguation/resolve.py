@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, quoted
 from dsi_cli.store.schema import UNCERTAIN
 from dsi_cli.wordnet.database import lexicon
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
@@ -37,7 +37,6 @@ from dsi_cli.wordnet.disambiguation.identifiers import (
     expected_label,
     look_up_id,
     placeholders,
-    quote_label,
     reason_unusable,
 )
 
@@ -147,11 +146,11 @@ def resolve(
         elif wnid and wnid.strip():
             meaning = _by_wnid(label, wnid, preset, wordnet, reads_words=reads_words)
         elif index in nameless:
-            reason = f"{quote_label(label)} is a placeholder; give the real class name"
+            reason = f"{quoted(label)} is a placeholder; give the real class name"
             meaning = Meaning(PLACEHOLDER, reason=reason)
         elif preset:
             # The author of the preset found no synset, so the words must not find one.
-            reason = f"{quote_label(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it"
+            reason = f"{quoted(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it"
             meaning = Meaning("unresolved", reason=reason)
         else:
             superclass = superclasses[index] if superclasses else None
@@ -179,7 +178,7 @@ def _by_wnid(label: str, wnid: str, preset: str | None, wordnet: WordNet, *, rea
         words = LabelCandidates()  # the meaning of a part of the label is no alternative to an id
     match = look_up_id(wnid, wordnet)
     if match is None:
-        reason = f"{quote_label(wnid)} is not an id; expected {expected_label(wordnet)}"
+        reason = f"{quoted(wnid)} is not an id; expected {expected_label(wordnet)}"
         return Meaning("unresolved", reason=reason, words=words)
     return replace(match, how="preset" if preset and match.node is not None else match.how, words=words)
 
@@ -243,7 +242,7 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
             yield _certain(index, label, meaning, wordnet)
         elif not meaning.words.candidates:
             suggested = suggestions.get(index, ())
-            reason = f"{quote_label(label)} is no {wordnet.part} in {wordnet.title}"
+            reason = f"{quoted(label)} is no {wordnet.part} in {wordnet.title}"
             if suggested:
                 reason += f"; nearest: {', '.join(hints[index])}; try {suggested[0]}"
             else:
