@@ -29,8 +29,7 @@ from dsi_cli.checkpoints.folders import (
 from dsi_cli.checkpoints.revisions import search_revisions, search_tracked_run
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.remote import locations, urls
-from dsi_cli.remote.locations import Place
-from dsi_cli.remote.trackers import TrackedRun, find_tracked_runs
+from dsi_cli.remote.locations import Place, TrackedRun, find_tracked_runs
 
 _NANO = 10**9
 _CONTENT_FOLDER = re.compile(r"checkpoints?|weights|models|version_\d+", re.IGNORECASE)

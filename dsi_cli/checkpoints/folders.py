@@ -18,8 +18,7 @@ from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, is_checkpoint
 from dsi_cli.errors import CheckpointError
 from dsi_cli.remote import locations
-from dsi_cli.remote.locations import Place
-from dsi_cli.remote.trackers import TrackedRun
+from dsi_cli.remote.locations import Place, TrackedRun
 
 SUFFIXES = (
     ".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".pkl", ".pickle", ".th", ".pt2", ".keras", ".h5", ".hdf5", ".onnx",

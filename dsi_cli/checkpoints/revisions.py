@@ -16,8 +16,7 @@ from dsi_cli.checkpoints.folders import FolderContents, Folders
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.remote import urls
-from dsi_cli.remote.locations import Place
-from dsi_cli.remote.trackers import TrackedRun, Version
+from dsi_cli.remote.locations import Place, TrackedRun, Version
 
 _EPOCH_IN_TITLE = re.compile(r"(?<![a-z])epochs?[\W_]{0,3}(\d{1,9})(?!\d)", re.IGNORECASE)
 _STEP_IN_TITLE = re.compile(r"(?<![a-z])(?:steps?|iter(?:ation)?s?|checkpoint)[\W_]{0,3}(\d{1,9})(?!\d)", re.IGNORECASE)

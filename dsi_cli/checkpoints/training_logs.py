@@ -27,8 +27,7 @@ from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
 from dsi_cli.remote import download
-from dsi_cli.remote.locations import Place
-from dsi_cli.remote.trackers import Scalars, TrackedRun
+from dsi_cli.remote.locations import Place, Scalars, TrackedRun
 from dsi_cli.store import layout
 
 LOG_FILES = ("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json")

@@ -14,8 +14,8 @@ from urllib.parse import quote, unquote
 
 from dsi_cli.errors import UnreachableError, UsageError, count, nearest
 from dsi_cli.remote import filesystem, urls
+from dsi_cli.remote.locations import Version
 from dsi_cli.remote.remote_path import RemotePath, path_for_url
-from dsi_cli.remote.trackers import Version
 
 COMMITS, TAGS, BRANCHES = "commits", "tags", "branches"
 _REPOSITORY = re.compile(

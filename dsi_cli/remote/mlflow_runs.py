@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from dsi_cli.errors import UnreachableError, UsageError, nearest
 from dsi_cli.remote import locations, urls
 from dsi_cli.remote.artifacts import ArtifactFileSystem
-from dsi_cli.remote.trackers import MLFLOW, Scalars, TrackedRun
+from dsi_cli.remote.locations import MLFLOW, Scalars, TrackedRun
 
 
 class MlflowFileSystem(ArtifactFileSystem):
@@ -58,7 +58,7 @@ def _client(tracking_uri: str | None) -> Any:
 def find_runs(name: str) -> list[TrackedRun]:
     """Return the run of an id, or all runs of an experiment, the oldest first.
 
-    Errors are those of `dsi_cli.remote.trackers.find_tracked_runs`.
+    Errors are those of `dsi_cli.remote.locations.find_tracked_runs`.
     """
     from mlflow import get_tracking_uri
     from mlflow.exceptions import MlflowException

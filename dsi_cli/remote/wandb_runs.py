@@ -16,8 +16,8 @@ from typing import Any
 from dsi_cli.errors import UnreachableError, UsageError
 from dsi_cli.remote import urls
 from dsi_cli.remote.artifacts import ArtifactFileSystem
+from dsi_cli.remote.locations import WANDB, Scalars, TrackedRun, Version
 from dsi_cli.remote.remote_path import path_for_url
-from dsi_cli.remote.trackers import WANDB, Scalars, TrackedRun, Version
 
 _OTHER_TYPES = re.compile(r"wandb-.*|code|dataset|job|run_table")
 """Types of artifacts that hold no checkpoints."""

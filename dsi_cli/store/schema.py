@@ -35,6 +35,10 @@ def _table(path: str, row: str, *columns: Column) -> Table:
     return Table(path, row, columns)
 
 
+def _pair(first: str, second: str, type: str, meaning: str) -> tuple[Column, Column]:
+    return Column(first, type, meaning), Column(second, type, meaning)
+
+
 _RUN = Column("run", TEXT, "name of the run; never null")
 _EPOCH = Column("epoch", INTEGER, "the trainer's number of the epoch")
 _COMPLETED = Column("epochs_completed", INTEGER, "finished epochs, if dsi knows how the trainer counts")
@@ -92,8 +96,7 @@ CLASSES = _table(
     Column("reason", TEXT, "why this synset, or why none"),
     Column("display_order", INTEGER, "position in figures and lists, from 0"),
     Column("group", TEXT, "hypernym, e.g. carnivore.n.01, or the list's superclass"),
-    Column("samples_train", INTEGER, "number of its samples in the split"),
-    Column("samples_test", INTEGER, "number of its samples in the split"),
+    *_pair("samples_train", "samples_test", INTEGER, "number of its samples in the split"),
 )
 CURVES = _table(
     "curves.parquet",
@@ -125,8 +128,7 @@ CURVES = _table(
     Column("excess", FLOAT, "0 is chance, 1 is perfect"),
     Column("ceiling", FLOAT, "the best value that could be reached"),
     Column("p_value", FLOAT, "share of relabellings that are at least as similar"),
-    Column("low", FLOAT, "ends of the 95 % confidence interval (of the excess for a SAI)"),
-    Column("high", FLOAT, "ends of the 95 % confidence interval (of the excess for a SAI)"),
+    *_pair("low", "high", FLOAT, "ends of the 95 % confidence interval (of the excess for a SAI)"),
     Column("classes_used", INTEGER, "number of classes used"),
     Column("samples_used", INTEGER, "number of samples used"),
     Column("reason", TEXT, "why something is null"),
@@ -180,11 +182,9 @@ PHASES = _table(
     Column("phase", TEXT, "surge, refinement, stabilisation; or t50, t90, t95; null if none is found"),
     Column("first_epoch", FLOAT, "first epoch, interpolated"),
     Column("last_epoch", FLOAT, "last epoch, interpolated; for t50, t90 and t95 the epoch that reaches this share"),
-    Column("low", FLOAT, "ends of the 95 % confidence interval of last_epoch"),
-    Column("high", FLOAT, "ends of the 95 % confidence interval of last_epoch"),
+    *_pair("low", "high", FLOAT, "ends of the 95 % confidence interval of last_epoch"),
     Column("gain", FLOAT, "gain up to the plateau; for a refinement since the plateau"),
-    Column("gain_low", FLOAT, "ends of its 95 % confidence interval"),
-    Column("gain_high", FLOAT, "ends of its 95 % confidence interval"),
+    *_pair("gain_low", "gain_high", FLOAT, "ends of its 95 % confidence interval"),
     Column("reason", TEXT, "why there is no phase"),
 )
 CSMS = _table(
@@ -271,8 +271,7 @@ TYPICALITY_HISTOGRAM = _table(
     "one bin of the histogram of sample cosines",
     *_SAVE_OF_SPLIT,
     Column("correct", FLAG, "whether these samples are predicted correctly; never null"),
-    Column("low", FLOAT, "ends of the bin; the lower one is included"),
-    Column("high", FLOAT, "ends of the bin; the lower one is included"),
+    *_pair("low", "high", FLOAT, "ends of the bin; the lower one is included"),
     Column("samples", INTEGER, "samples in the bin"),
 )
 EXTRA_CURVES = Table("extra_curves.parquet", "one point of a curve that the paper lacks", CURVES.columns)
@@ -300,14 +299,12 @@ DIFF_CLASSES = _table(
     Column("angle", FLOAT, "angle between the class vectors in degrees"),
     Column("angle_rounding", FLOAT, "the largest angle that the dtypes explain"),
     Column("angle_variation", FLOAT, "its median between neighbouring epochs"),
-    Column("norm_first", FLOAT, "length of the class vector in each network"),
-    Column("norm_second", FLOAT, "length of the class vector in each network"),
+    *_pair("norm_first", "norm_second", FLOAT, "length of the class vector in each network"),
     Column("norm_change", FLOAT, "its relative change: 0.1 is 10 % longer"),
     Column("zeroed", INTEGER, "weights that are 0 in the second network only"),
     Column("similarity_change", FLOAT, "mean absolute change of its similarities"),
     Column("similarity_variation", FLOAT, "its median between neighbouring epochs"),
-    Column("gained", TEXTS, "classes that joined or left its five nearest"),
-    Column("lost", TEXTS, "classes that joined or left its five nearest"),
+    *_pair("gained", "lost", TEXTS, "classes that joined or left its five nearest"),
     Column("beyond_rounding", FLAG, "whether a weight (else a similarity) changed by more than rounding"),
     Column(
         "beyond_variation",
@@ -318,12 +315,9 @@ DIFF_CLASSES = _table(
 DIFF_PAIRS = _table(
     "diff_pairs.parquet",
     "one pair of classes, the most changed first, at most a million (`dsi diff --out`)",
-    Column("first_index", INTEGER, "class_index of the class; never null"),
-    Column("second_index", INTEGER, "class_index of the class; never null"),
-    Column("first_name", TEXT, "its label"),
-    Column("second_name", TEXT, "its label"),
-    Column("similarity_first", FLOAT, "similarity (NCSM) in each network"),
-    Column("similarity_second", FLOAT, "similarity (NCSM) in each network"),
+    *_pair("first_index", "second_index", INTEGER, "class_index of the class; never null"),
+    *_pair("first_name", "second_name", TEXT, "its label"),
+    *_pair("similarity_first", "similarity_second", FLOAT, "similarity (NCSM) in each network"),
     Column("similarity_change", FLOAT, "second minus first"),
     Column("rounding", FLOAT, "the largest change that the dtypes explain"),
     Column("variation", FLOAT, "its root mean square between neighbouring epochs"),

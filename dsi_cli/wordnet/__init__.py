@@ -4,8 +4,7 @@
                     hypernyms), ``lexicon`` (words), ``nltk_data`` (tables from NLTK, for other versions),
                     ``custom_taxonomy`` (a file in place of WordNet)
 ``disambiguation``  which synset a label means: ``identifiers`` and ``candidates`` look a label up; ``features``, ``context``
-                    and ``scoring`` choose among the candidates; ``resolve`` does both for a list, and ``explanations`` puts
-                    the reasons into words
+                    and ``scoring`` choose among the candidates and explain the choice; ``resolve`` does both for a list
 ``similarity``      ``path_similarity`` (shortest paths, the SCSM, common hypernyms), ``measures`` (Wu-Palmer,
                     Leacock-Chodorow and those by information content)
 

@@ -30,7 +30,6 @@ from dsi_cli.wordnet.disambiguation.candidates import (
     read_label_in_folder,
     shared_folders,
 )
-from dsi_cli.wordnet.disambiguation.explanations import explain_choices
 from dsi_cli.wordnet.disambiguation.features import candidate_table
 from dsi_cli.wordnet.disambiguation.identifiers import (
     Meaning,
@@ -224,7 +223,7 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
     names, weights = wordnet.taxonomy.names, scoring.load_weights(wordnet.part)
     table = candidate_table(labels, readings, wordnet)
     choices = scoring.select_senses(table, labels, readings, weights)
-    explanations = explain_choices(table, labels, readings, choices, weights)
+    explanations = scoring.explain_choices(table, labels, readings, choices, weights)
     starts = table.label.searchsorted(range(table.count))
     # Suggest similar words for the first unknown labels, the most probable synset in this list first.
     unknown = [index for index, meaning in enumerate(meanings) if meaning.is_open and not meaning.words.candidates]
