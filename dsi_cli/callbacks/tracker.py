@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from math import isfinite, prod
 from os import PathLike, fspath
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,6 @@ PREFIX = "dsi/"
 _WSI = {"max": max_wsi, "min": min_wsi, "mean": mean_wsi}
 _NO_LABELS = "there are no labels, so nothing of WordNet; give them with labels="
 Index = Alignment | Score
-_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
@@ -184,15 +184,26 @@ class Tracker:
             counts = partial(_count, model, loader, self.classes or 0)
         self.reasons = {}
         values: dict[str, float] = {}
-        confusion = None
+        ncsm = confusion = None
         if counts is not None:
-            confusion = self._guard(("nidm", "widm"), partial(_to_array, counts), is_first)
+            with self._guarded("nidm", "widm", is_first=is_first):
+                confusion = _to_array(counts)
         with threadpool_limits(limits=1, user_api="blas"):  # a training uses the other cores, so more threads are slower
-            ncsm = self._guard(("sai", "wsi"), lambda: weight_similarity(self.weight(model)), is_first)
-            if ncsm is not None:
-                values |= self._guard(("sai", "wsi"), lambda: self._weight_values(ncsm), is_first) or {}
+            with self._guarded("sai", "wsi", is_first=is_first):
+                ncsm = weight_similarity(self.weight(model))
+                wsi_values = {f"{PREFIX}wsi_{name}": wsi(ncsm) for name, wsi in _WSI.items()}
+                sai = None
+                if self._reference is not None:
+                    sai = alignments(ncsm, self._reference, ["cosine"], permutations=0, draws=0)["cosine"]
+                values |= wsi_values | self._index_values("sai", sai, self._no_reference_reason)
             if confusion is not None:
-                values |= self._guard(("nidm", "widm"), lambda: self._mistake_values(confusion, ncsm), is_first) or {}
+                with self._guarded("nidm", "widm", is_first=is_first):
+                    nidm, widm = (
+                        None if csm is None else idm(confusion, csm, may_draw=False)["errors"]
+                        for csm in (ncsm, self._reference)
+                    )
+                    idm_values = self._index_values("nidm", nidm, self.reasons.get("wsi"))
+                    values |= idm_values | self._index_values("widm", widm, self._no_reference_reason)
         for reason in dict.fromkeys(self.reasons.values()):
             if reason not in self._logged:
                 self._logged.add(reason)
@@ -200,28 +211,11 @@ class Tracker:
                 _log.warning("not all of %s: %s", ", ".join(names), reason)
         return values
 
-    def _weight_values(self, ncsm: NDArray[np.float32]) -> dict[str, float]:
-        values = {f"{PREFIX}wsi_{name}": wsi(ncsm) for name, wsi in _WSI.items()}
-        return values | self._reference_values(
-            "sai", lambda reference: alignments(ncsm, reference, ["cosine"], permutations=0, draws=0)["cosine"]
-        )
-
-    def _mistake_values(self, counts: NDArray[np.int64], ncsm: NDArray[np.float32] | None) -> dict[str, float]:
-        values: dict[str, float] = {}
-        if ncsm is None:
-            self.reasons["nidm"] = self.reasons["wsi"]
-        else:
-            values = self._index_values("nidm", idm(counts, ncsm, may_draw=False)["errors"])
-        return values | self._reference_values("widm", lambda reference: idm(counts, reference, may_draw=False)["errors"])
-
-    def _reference_values(self, quantity: str, measure: Callable[[NDArray[np.float32]], Index]) -> dict[str, float]:
-        if self._reference is None:
-            self.reasons[quantity] = str(self._no_reference_reason)
-            return {}
-        return self._index_values(quantity, measure(self._reference))
-
-    def _index_values(self, quantity: str, index: Index) -> dict[str, float]:
+    def _index_values(self, quantity: str, index: Index | None, missing: str | None) -> dict[str, float]:
         """Return a similarity index with its chance level; empty if either is missing. Null values have no key."""
+        if index is None:
+            self.reasons[quantity] = str(missing)
+            return {}
         parts = {"": index.value, "_chance": index.null_mean, "_excess": index.excess, "_z": index.z}
         values = {
             f"{PREFIX}{quantity}{part}": value for part, value in parts.items() if value is not None and isfinite(value)
@@ -230,24 +224,21 @@ class Tracker:
             self.reasons[quantity] = (index.reason or "not finite").partition("; ")[0]
         return values if index.value is not None and index.null_mean is not None else {}
 
-    def _guard(self, quantities: tuple[str, ...], measure: Callable[[], _T], is_first: bool) -> _T | None:
-        """Return the result of a measurement; after a failure, return None and record the reason.
-
-        A `UsageError` in the first call is raised, because the caller can still correct it.
-        """
+    @contextmanager
+    def _guarded(self, *quantities: str, is_first: bool) -> Iterator[None]:
+        """Record the reason if a measurement fails; raise a `UsageError` of the first call, which the caller can still correct."""
         try:
-            return measure()
+            yield
         except Exception as error:  # no failure in dsi or in the user's data may end a training
             if is_first and isinstance(error, UsageError):
                 raise
             reason = str(error) if isinstance(error, DsiError) else f"{type(error).__name__}: {error}"
-        self.reasons |= dict.fromkeys(quantities, reason)
-        self._logged.add(reason)
-        if not self._has_warned:
-            self._has_warned = True
-            message = f"dsi leaves out {', '.join(quantities)} of this epoch: {reason}"
-            warnings.warn(f"{message} (later failures: Tracker.reasons)", stacklevel=3)
-        return None
+            self.reasons |= dict.fromkeys(quantities, reason)
+            self._logged.add(reason)
+            if not self._has_warned:
+                self._has_warned = True
+                message = f"dsi leaves out {', '.join(quantities)} of this epoch: {reason}"
+                warnings.warn(f"{message} (later failures: Tracker.reasons)", stacklevel=4)
 
 
 def _content(model: Any) -> CheckpointContent:

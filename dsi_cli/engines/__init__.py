@@ -127,18 +127,11 @@ def free_memory() -> int:
 
     The usage of a container includes cached files, so that the result may be too small.
     """
-    free = _free_on_machine()
+    free = _DEFAULT_FREE_BYTES
+    with suppress(OSError, ValueError, KeyError):  # only Linux has this file
+        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        free = int(fields["MemAvailable"].split()[0]) * 1024
     for limit, usage in _MEMORY_FILES:
         with suppress(OSError, ValueError):  # this version of cgroups is not in use, or the limit is `max`
             return min(free, max(int(Path(limit).read_text()) - int(Path(usage).read_text()), 0))
     return free
-
-
-def _free_on_machine() -> int:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, OSError, ValueError):  # Windows has no `os.sysconf`
-        return _DEFAULT_FREE_BYTES

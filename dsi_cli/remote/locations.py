@@ -1,4 +1,4 @@
-"""What the text of an input names: a local `pathlib.Path`, a `dsi_cli.remote.remote_path.RemotePath` for a URL, or tracked runs.
+"""Inputs by their text: a local `pathlib.Path`, a `dsi_cli.remote.remote_path.RemotePath` for a URL, or tracked runs.
 
 dsi imports fsspec and universal_pathlib with the first URL.
 

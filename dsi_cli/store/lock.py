@@ -32,33 +32,14 @@ def exclusive(out: Path) -> Iterator[None]:
     """
     names = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
     layout.require_usable(out, names, is_file=out.exists() and not out.is_dir())
-    lock = FileLock(
-        out / ".lock", timeout=LOCK_TIMEOUT_SECONDS, poll_interval=LOCK_TIMEOUT_SECONDS / 2, fallback_to_soft=False
-    )
+    path, is_new = out / ".lock", not out.exists()
+    lock = FileLock(path, timeout=LOCK_TIMEOUT_SECONDS, poll_interval=LOCK_TIMEOUT_SECONDS / 2, fallback_to_soft=False)
     try:
-        is_new = not out.exists()
         out.mkdir(parents=True, exist_ok=True)
-        _acquire(lock, out)
-    except OSError as error:
-        raise atomic_write.write_error(out, error) from None
-    shutil.rmtree(layout.temporary_folder(out), ignore_errors=True)
-    try:
-        yield
-    finally:
-        shutil.rmtree(layout.temporary_folder(out), ignore_errors=True)
-        with suppress(OSError):  # Windows does not remove a locked file
-            (out / ".lock").unlink()
-        lock.release()
-        if is_new:
-            with suppress(OSError):  # the folder is usually not empty
-                out.rmdir()
-
-
-def _acquire(lock: FileLock, out: Path) -> None:
-    """Acquire the lock and write the number of this process to its file; only warn if the file system has no locks."""
-    path = out / ".lock"
-    try:
         lock.acquire()
+        if not isinstance(lock, SoftFileLock):  # a soft lock writes its holder to the file itself
+            with suppress(OSError):  # Windows does not write a locked file
+                path.write_text(f"process {os.getpid()}", encoding="utf-8")
     except Timeout:
         holder = ""
         with suppress(OSError):
@@ -68,12 +49,19 @@ def _acquire(lock: FileLock, out: Path) -> None:
         ) from None
     except OSError as error:
         if error.errno not in _NO_LOCK_ERRORS:
-            raise
+            raise atomic_write.write_error(out, error) from None
         _warn_about_missing_locks(out, error.strerror or str(error))
-        return
-    if not isinstance(lock, SoftFileLock):  # a soft lock writes its holder to the file itself
-        with suppress(OSError):  # Windows does not write a locked file
-            path.write_text(f"process {os.getpid()}", encoding="utf-8")
+    shutil.rmtree(layout.temporary_folder(out), ignore_errors=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(layout.temporary_folder(out), ignore_errors=True)
+        with suppress(OSError):  # Windows does not remove a locked file
+            path.unlink()
+        lock.release()
+        if is_new:
+            with suppress(OSError):  # the folder is usually not empty
+                out.rmdir()
 
 
 @cache

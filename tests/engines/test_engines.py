@@ -64,7 +64,7 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
     used.write_text("5000\n")
     assert engines.free_memory() == 0
     limit.write_text("max\n")
-    assert engines.free_memory() == engines._free_on_machine() or engines.free_memory() > 1 << 20
+    assert engines.free_memory() > 1 << 20
 
 
 @pytest.mark.parametrize(
