@@ -401,14 +401,12 @@ def _failure_reason(error: Exception) -> str:
     """Return a short reason why a task failed."""
     from ray import exceptions
 
-    reasons: tuple[tuple[type[Exception], str], ...] = (
-        (exceptions.OutOfMemoryError, "it ran out of memory"),
-        (exceptions.NodeDiedError, "its node is gone"),
-        (exceptions.ObjectLostError, "its node is gone, with the result"),
-        (exceptions.WorkerCrashedError, "its process ended (out of memory, killed, or a crash)"),
-    )
-    for kind, reason in reasons:
-        if isinstance(error, kind):
-            return reason
-    first_line = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {first_line}"
+    if isinstance(error, exceptions.OutOfMemoryError):
+        return "it ran out of memory"
+    if isinstance(error, exceptions.NodeDiedError):
+        return "its node is gone"
+    if isinstance(error, exceptions.ObjectLostError):
+        return "its node is gone, with the result"
+    if isinstance(error, exceptions.WorkerCrashedError):
+        return "its process ended (out of memory, killed, or a crash)"
+    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"

@@ -50,19 +50,16 @@ def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
             events.append(Event(wall_time=epoch.time, step=epoch.number, summary=Summary(value=values)))
         for event in events:
             RecordWriter(buffer).write(event.SerializeToString(deterministic=True))
-        _update_file(path, buffer.getvalue())
+        data = buffer.getvalue()
+        try:
+            existing = path.read_bytes() if path.is_file() else b""
+            if not existing or not data.startswith(existing):
+                atomic_write.write_atomically(path, data, option=OPTION)
+            elif existing != data:
+                with path.open("ab") as file:
+                    file.write(data[len(existing) :])
+                    file.flush()
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise atomic_write.write_error(path, error, OPTION) from None
     return target, f"tensorboard --logdir {target}"
-
-
-def _update_file(path: Path, data: bytes) -> None:
-    try:
-        existing = path.read_bytes() if path.is_file() else b""
-        if not existing or not data.startswith(existing):
-            atomic_write.write_atomically(path, data, option=OPTION)
-        elif existing != data:
-            with path.open("ab") as file:
-                file.write(data[len(existing) :])
-                file.flush()
-                os.fsync(file.fileno())
-    except OSError as error:
-        raise atomic_write.write_error(path, error, OPTION) from None

@@ -71,12 +71,6 @@ def candidate_of(node: int, wordnet: WordNet) -> Candidate:
     return Candidate(node, name, EXACT, senses.index(node), len(senses))
 
 
-def merge_candidates(parts: list[tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
-    """Return the candidates of several names without repeated synsets, with the number of names that share each synset."""
-    count = Counter(candidate.node for candidates in parts for candidate in candidates)
-    return tuple(replace(candidate, names=count[candidate.node]) for candidate in _first_of_each_node(parts))
-
-
 @lru_cache(maxsize=65536)
 def find_candidates(words: str, wordnet: WordNet) -> tuple[Candidate, ...]:
     """Return the senses of words, else with other separators, else in another spelling; plurals are included."""
@@ -100,22 +94,19 @@ def _first_of_each_node(parts: Iterable[tuple[Candidate, ...]]) -> tuple[Candida
 
 
 def _senses(form: str, how: str, wordnet: WordNet) -> tuple[Candidate, ...]:
+    """Return the senses of all lemmas that a form can be an inflection of."""
+    lemmas = lexicon.base_forms(form, wordnet.words)
+    first, separator, rest = form.partition("_")
+    if wordnet.part == "verb" and separator and not lemmas:
+        # In a verb of several words the first is inflected (*picking_up*).
+        lemmas = [f"{base}_{rest}" for base in lexicon.base_forms(first, wordnet.words)]
+        lemmas = [lemma for lemma in lemmas if lemma in wordnet.words.rows]
     candidates: list[Candidate] = []
-    for lemma in _lemmas(form, wordnet):
+    for lemma in lemmas:
         how_found = PLURAL if how == EXACT and lemma != form else how
         nodes = wordnet.words.senses(lemma)
         candidates += [Candidate(node, lemma, how_found, rank, len(nodes)) for rank, node in enumerate(nodes)]
     return _first_of_each_node([tuple(candidates)])
-
-
-def _lemmas(form: str, wordnet: WordNet) -> list[str]:
-    """Return the possible lemmas of a form; in a verb of several words the first is inflected (*picking_up*)."""
-    lemmas = lexicon.base_forms(form, wordnet.words)
-    first, separator, rest = form.partition("_")
-    if wordnet.part == "noun" or not separator or lemmas:
-        return lemmas
-    lemmas = [f"{base}_{rest}" for base in lexicon.base_forms(first, wordnet.words)]
-    return [lemma for lemma in lemmas if lemma in wordnet.words.rows]
 
 
 def _respelled(form: str, wordnet: WordNet) -> Iterator[str]:
@@ -172,9 +163,11 @@ def read_label(label: str, wordnet: WordNet | None = None) -> LabelCandidates:
     # Names separated by commas or semicolons, with the number of names that share each sense
     names = [name.strip() for name in re.split(r"[,;|]", text)]
     if len(names) > 1:
-        candidates = merge_candidates([find_candidates(name, wordnet) for name in names if name])
+        found = [find_candidates(name, wordnet) for name in names if name]
+        number = Counter(candidate.node for candidates in found for candidate in candidates)
+        candidates = _first_of_each_node(found)
         if candidates:
-            return LabelCandidates(candidates)
+            return LabelCandidates(tuple(replace(candidate, names=number[candidate.node]) for candidate in candidates))
     # Parts between slashes or in brackets
     reading = _read_parts(text, wordnet)
     if reading.candidates:
@@ -228,10 +221,7 @@ def _read_parts(text: str, wordnet: WordNet) -> LabelCandidates:
                 if reading.candidates:
                     return replace(reading, descriptions=(*reading.descriptions, *descriptions))
         return LabelCandidates()
-    return _read_path(text, wordnet)
-
-
-def _read_path(text: str, wordnet: WordNet) -> LabelCandidates:
+    # Without brackets, the text may be a path.
     pieces = [piece for part in re.split(r"[/\\>]", text) if len(piece := part.strip()) > 1]
     if pieces == [text]:
         return LabelCandidates()
