@@ -221,7 +221,10 @@ def _read_parts(text: str, wordnet: WordNet) -> LabelCandidates:
                 if reading.candidates:
                     return replace(reading, descriptions=(*reading.descriptions, *descriptions))
         return LabelCandidates()
-    # Without brackets, the text may be a path.
+    return _read_path(text, wordnet)
+
+
+def _read_path(text: str, wordnet: WordNet) -> LabelCandidates:
     pieces = [piece for part in re.split(r"[/\\>]", text) if len(piece := part.strip()) > 1]
     if pieces == [text]:
         return LabelCandidates()
