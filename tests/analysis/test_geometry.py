@@ -48,10 +48,17 @@ def column(results, name, epoch):
     return rows[rows["epoch"] == epoch].sort_values("class_index")[name].to_numpy()
 
 
-def test_analyze_writes_norm_bias_and_drift_of_each_class(tmp_path):
-    weights, biases = write_run(tmp_path / "run")
-    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    results = dsi_cli.open_results(tmp_path / "out")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Return the results of a run of four epochs, its weights and its biases; do not write to the folder."""
+    folder = tmp_path_factory.mktemp("geometry")
+    weights, biases = write_run(folder / "run")
+    analyze([folder / "run"], folder / "out", QUICK)
+    return dsi_cli.open_results(folder / "out"), weights, biases
+
+
+def test_analyze_writes_norm_bias_and_drift_of_each_class(made):
+    results, weights, biases = made
     assert len(results.geometry) == 4 * 8
     for epoch, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         rows = weight.double().numpy()
@@ -66,11 +73,10 @@ def test_analyze_writes_norm_bias_and_drift_of_each_class(tmp_path):
     assert np.isnan(column(results, "angle_previous", 0)).all()
 
 
-def test_analyze_curves_equal_the_oracle_with_chance_levels(tmp_path):
-    weights, _ = write_run(tmp_path / "run", epochs=2)
-    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    curves = dsi_cli.open_results(tmp_path / "out").curves.query("of == 'weight'")
-    assert len(curves) == 2 * 8
+def test_analyze_curves_equal_the_oracle_with_chance_levels(made):
+    results, weights, _ = made
+    curves = results.curves.query("of == 'weight'")
+    assert len(curves) == 4 * 8
     assert curves[["null_mean", "null_std"]].notna().all(axis=None)
     for epoch, weight in enumerate(weights):
         expected = oracles.head_geometry(weight.numpy())
@@ -88,10 +94,9 @@ def test_analyze_curves_equal_the_oracle_with_chance_levels(tmp_path):
             assert value == pytest.approx(expected[name], rel=1e-6), name
 
 
-def test_analyze_spectrum_equals_the_oracle_with_chance_levels(tmp_path):
-    weights, _ = write_run(tmp_path / "run", epochs=2)
-    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    spectrum = dsi_cli.open_results(tmp_path / "out").spectrum
+def test_analyze_spectrum_equals_the_oracle_with_chance_levels(made):
+    results, weights, _ = made
+    spectrum = results.spectrum
     for epoch, weight in enumerate(weights):
         rows, expected = spectrum[spectrum["epoch"] == epoch], oracles.spectrum(weight.numpy())
         assert rows["index"].tolist() == [1, 2, 3, 4, 5, 6, 7]
@@ -141,15 +146,12 @@ def test_analyze_end_between_the_two_tables_of_curves_makes_them_again(tmp_path)
     assert_same_output(tmp_path / "out", tmp_path / "copy")
 
 
-def test_analyze_curves_beyond_the_paper_have_a_table_of_their_own(tmp_path):
-    write_run(tmp_path / "run")
-    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
-    main, extra = (
-        set(pd.read_parquet(tmp_path / "out" / f"{name}.parquet")["metric"]) for name in ("curves", "extra_curves")
-    )
+def test_analyze_curves_beyond_the_paper_have_a_table_of_their_own(made):
+    results, *_ = made
+    main, extra = (set(pd.read_parquet(results.path / f"{name}.parquet")["metric"]) for name in ("curves", "extra_curves"))
     assert main == {"wsi", "mean_row", "sai"}
     assert extra == {"effective_rank", "stable_rank", "nc2_norms", "nc2_angles"}
-    assert set(dsi_cli.open_results(tmp_path / "out").curves["metric"]) == main | extra
+    assert set(results.curves["metric"]) == main | extra
 
 
 def test_analyze_zero_class_has_a_norm_of_zero_and_no_angle(tmp_path):

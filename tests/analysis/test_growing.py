@@ -48,12 +48,19 @@ def write_labels(folder, names=NAMES):
     return str(path)
 
 
-def test_analyze_growing_head_is_one_run_with_curves_over_the_first_classes(tmp_path):
-    weights = write_run(tmp_path / "run")
-    labels = write_labels(tmp_path)
-    summary = analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0, permutations=0, labels=labels))
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    """Return the folder of a growing run, of its labels and of its results in ``out``, its weights and the summary."""
+    folder = tmp_path_factory.mktemp("grown")
+    weights = write_run(folder / "run")
+    options = Options(draws=0, permutations=0, labels=write_labels(folder))
+    return folder, weights, analyze([folder / "run"], folder / "out", options)
+
+
+def test_analyze_growing_head_is_one_run_with_curves_over_the_first_classes(grown):
+    folder, weights, summary = grown
     assert any("the head grows from 4 to 9 classes, so curves are over the first 4" in text for text in summary.warnings)
-    results = dsi_cli.open_results(tmp_path / "out")
+    results = dsi_cli.open_results(folder / "out")
     assert results.names == ["run"]
     assert results.checkpoints["classes"].tolist() == list(WIDTHS)
     assert results.classes["name"].tolist() == list(NAMES)
@@ -75,13 +82,9 @@ def test_analyze_growing_head_is_one_run_with_curves_over_the_first_classes(tmp_
     assert new["angle_last"].notna().all()
 
 
-def test_analyze_growing_head_draws_figures_and_a_report(tmp_path):
-    write_run(tmp_path / "run")
-    options = Options(draws=0, permutations=0, labels=write_labels(tmp_path))
-    analyze([tmp_path / "run"], tmp_path / "out", options)
-    results = dsi_cli.open_results(tmp_path / "out")
-    write_report(tmp_path / "out")
-    assert (tmp_path / "out" / "report.html").is_file()
+def test_analyze_growing_head_draws_figures_and_a_report(grown, tmp_path):
+    results = dsi_cli.open_results(grown[0] / "out")
+    assert write_report(results.path, tmp_path / "report.html").is_file()
     names = ("heatmaps", "geometry", "agreement", "neighbors")
     drawn = save.write(results, names, FigureOptions(), (), tmp_path / "figures")
     assert {path.stem for path in drawn.files} == set(names)
@@ -191,8 +194,7 @@ def test_analyze_label_file_of_the_last_head_next_to_the_checkpoints_is_used(tmp
     assert dsi_cli.open_results(tmp_path / "out").classes["name"].tolist() == list(NAMES)
 
 
-def test_scan_growing_head_is_one_run(tmp_path):
-    write_run(tmp_path / "run")
-    ((run, records),) = scan_paths([tmp_path / "run"], HeadOptions())
+def test_scan_growing_head_is_one_run(grown):
+    ((run, records),) = scan_paths([grown[0] / "run"], HeadOptions())
     assert run.name == "run"
     assert [record.classes for record in records] == list(WIDTHS)

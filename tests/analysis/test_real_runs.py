@@ -4,7 +4,6 @@ import csv
 import hashlib
 
 import numpy as np
-import pandas as pd
 import pytest
 from helpers import oracles
 from helpers.outputs import RUNS, curve, stored
@@ -72,17 +71,3 @@ def test_summary_and_progress_are_complete(analysed):
     assert analysed.summary.warnings == []
     for stage in ("reading classifiers", "comparing matrices"):
         assert [event for event in analysed.events if event.stage == stage] == [(stage, n, 94) for n in range(1, 95)]
-
-
-def test_each_folder_is_one_dataset_of_all_runs(analysed):
-    rows = pd.read_parquet(analysed.out / "csms")
-    expected = {"cifar100-cnn": 3100, "cifar100-vit": 3100, "collapsed": 1600, "garments": 160}
-    assert set(rows["kind"]) == {"ncsm", "ccsm"}
-    for _, of_kind in rows.groupby("kind"):
-        assert of_kind.groupby("run")["class_index"].count().to_dict() == expected
-    assert {len(row) for row in rows["similarity"]} == {10, 100}
-    confusions = pd.read_parquet(analysed.out / "confusions")
-    assert confusions.groupby("run")["class_index"].count().to_dict() == expected
-    assert {len(row) for row in confusions["count"]} == {10, 100}
-    references = pd.read_parquet(analysed.out / "references")
-    assert sorted(references.groupby("labels_id")["class_index"].count()) == [10, 100]

@@ -63,9 +63,6 @@ def test_analyze_function_writes_the_report_by_default(make_run, tmp_path):
     assert (tmp_path / "a" / "report.html").is_file()
     dsi_cli.analyze(folder, tmp_path / "b", draws=0, report=False)
     assert not (tmp_path / "b" / "report.html").exists()
-    (tmp_path / "b" / "report.html").mkdir()
-    with pytest.warns(UserWarning, match=r"report\.html could not be written"):
-        dsi_cli.analyze(folder, tmp_path / "b", draws=0)
 
 
 def test_watch_writes_the_report_in_a_tenth_of_the_time(summary, monkeypatch):

@@ -30,6 +30,11 @@ def refused(ran, message, code=2):
             r"^run 'own', epoch_0\.pt: the weights do not fit the model: 1 of another shape \(conv\.weight",
         ),
         (("--device", "gpu"), r"^--device gpu is not available: .*; try auto or cpu$"),
+        pytest.param(
+            ("--device", "cuda"),
+            r"^--device cuda is not available: .*; try auto or cpu$",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU"),
+        ),
         (("--predictions", "x.npy"), r"^--predictions and --test both give the test split; leave one of them out$"),
         (("--targets", "x.npy"), r"^--targets needs --predictions FILE$"),
     ],
@@ -41,14 +46,6 @@ def test_analyze_option_with_an_invalid_value_is_refused_in_one_line(
     options = [str(option).replace("{nets}", str(nets)) for option in options]
     spec = () if "--model" in options else own_run.options
     refused(evaluate(own_run.folder, *spec, *options), message)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
-def test_analyze_device_without_a_gpu_is_refused(own_run, evaluate):
-    refused(
-        evaluate(own_run.folder, *own_run.options, "--device", "cuda"),
-        r"^--device cuda is not available: .*; try auto or cpu$",
-    )
 
 
 @pytest.mark.parametrize(

@@ -174,11 +174,6 @@ def test_labels_of_an_unknown_preset_suggest_the_nearest(dsi, make_run):
 # Checkpoints
 
 
-def two_heads(path):
-    weights = {f"{name}.head.weight": heads(1)[0] for name in ("left", "right")}
-    torch.save({"state_dict": weights, "epoch": 9}, path)
-
-
 TWO_HEADS = (
     "2 tensors could be the classifier: left.head.weight (8, 8), right.head.weight (8, 8);"
     " choose one, for example with --head right.head.weight"
@@ -187,7 +182,8 @@ TWO_HEADS = (
 
 def test_analyze_two_candidate_heads_ask_for_head(dsi, tmp_path):
     (tmp_path / "run").mkdir()
-    two_heads(tmp_path / "run" / "epoch_0.pt")
+    weights = {f"{name}.head.weight": heads(1)[0] for name in ("left", "right")}
+    torch.save({"state_dict": weights, "epoch": 9}, tmp_path / "run" / "epoch_0.pt")
     ended = dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", *QUICK)
     failed(ended, 3, f"no checkpoint can be used: epoch_0.pt: {TWO_HEADS}")
     assert states(tmp_path / "out") == {"epoch_0.pt": ("failed", TWO_HEADS)}
@@ -391,17 +387,6 @@ def test_analyze_epochs_that_select_nothing_exit_with_3(dsi, make_run, tmp_path)
     reason = "2 checkpoints skipped: not among --epochs; first epoch_0.pt"
     failed(ended, 3, f"no checkpoint can be used: {reason}")
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [
-        (("scan",), "there is nothing to scan; give checkpoints, as in dsi scan ckpts/"),
-        (("export", "/nowhere"), "there is no results folder /nowhere; run dsi analyze CHECKPOINTS -o /nowhere first"),
-    ],
-)
-def test_command_without_input_is_wrong_usage(arguments, line, dsi):
-    failed(dsi(*arguments), 2, line)
 
 
 # Names

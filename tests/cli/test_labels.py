@@ -10,6 +10,7 @@ import sys
 
 import pandas as pd
 import pytest
+from helpers.outputs import ANIMALS
 
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.cli import labels
@@ -126,20 +127,14 @@ def test_labels_interactive_asks_only_about_uncertain_senses(listed, tmp_path):
 
 def test_analyze_mapping_decides_senses(dsi, make_run, tmp_path):
     run, out, path = make_run(epochs=2), tmp_path / "out", tmp_path / "map.csv"
-    names = dsi_names(dsi, run, out)
-    path.write_text(f"name,synset\n{names[0]},dog.n.01\n{names[1]},\n", encoding="utf-8")
+    path.write_text(f"name,synset\n{ANIMALS[0]},dog.n.01\n{ANIMALS[1]},\n", encoding="utf-8")
     assert dsi("analyze", run, "-o", out, "--draws", 0, "--no-report", "--map", path).code == 0
     rows = pd.read_parquet(out / "classes.parquet")
     assert rows["resolved_by"][:2].to_list() == ["map", "map"]
     assert rows["synset"][0] == "dog.n.01"
     assert pd.isna(rows["synset"][1])
     curves = pd.read_parquet(out / "curves.parquet").query("metric == 'sai' and of == 'ncsm,scsm'")
-    assert set(curves["classes_used"]) == {len(names) - 1}
-
-
-def dsi_names(dsi, run, out):
-    assert dsi("analyze", run, "-o", out, "--draws", 0, "--no-report").code == 0
-    return pd.read_parquet(out / "classes.parquet")["name"].to_list()
+    assert set(curves["classes_used"]) == {len(ANIMALS) - 1}
 
 
 def test_wordnet_mapping_of_another_list_is_refused(dsi, listed, tmp_path):

@@ -81,11 +81,9 @@ def test_neighbors_over_epochs_table_equals_the_api(analysed, dsi):
     [
         (("--class", "ct"), "no class 'ct': try cat"),
         (("--class", "cat", "--epoch", 70), "no NCSM of epoch 70 in run 'run': there are 0, 1, 2, 3, 4, 5, 6, 7"),
-        (("--class", "cat", "--kind", "x"), "no kind 'x' of matrix"),
         (("--class", "cat", "--pairs"), "leave out --pairs, or --class"),
         (("--over-epochs",), "add --class NAME"),
         (("-k", 0), "invalid value for '--most'"),
-        (("--run", "walk"), "no run 'walk'"),
     ],
 )
 def test_neighbors_wrong_usage_is_one_line(out, dsi, arguments, words):

@@ -3,15 +3,19 @@
 import json
 
 
-def test_analyze_writes_the_report(make_run, tmp_path, dsi):
+def test_report_command_equals_the_report_of_analyze(make_run, tmp_path, dsi):
     run, out = make_run(), tmp_path / "out"
     ended = dsi("analyze", run, "-o", out, "--draws", 0)
     assert ended.code == 0
     assert f"  Report     {out}/report.html" in ended.out.splitlines()
-    assert (out / "report.html").is_file()
     document = json.loads(dsi("analyze", run, "-o", out, "--draws", 0, "--json").out)
-    assert document["report"] == f"{out}/report.html"
-    assert document["report_problem"] is None
+    assert (document["report"], document["report_problem"]) == (f"{out}/report.html", None)
+    ended = dsi("report", out, "-o", tmp_path / "page.html")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith(f"report: {tmp_path}/page.html (")
+    assert (tmp_path / "page.html").read_bytes() == (out / "report.html").read_bytes()
+    document = json.loads(dsi("report", out, "--json").out)
+    assert document == {"report": f"{out}/report.html", "bytes": (out / "report.html").stat().st_size}
 
 
 def test_analyze_no_report_writes_none(make_run, tmp_path, dsi):
@@ -19,17 +23,6 @@ def test_analyze_no_report_writes_none(make_run, tmp_path, dsi):
     assert ended.code == 0
     assert "report:" not in ended.out
     assert not (tmp_path / "out" / "report.html").exists()
-
-
-def test_report_command_equals_the_report_of_analyze(make_run, tmp_path, dsi):
-    out = tmp_path / "out"
-    dsi("analyze", make_run(), "-o", out, "--draws", 0)
-    ended = dsi("report", out, "-o", tmp_path / "page.html")
-    assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith(f"report: {tmp_path}/page.html (")
-    assert (tmp_path / "page.html").read_bytes() == (out / "report.html").read_bytes()
-    document = json.loads(dsi("report", out, "--json").out)
-    assert document == {"report": f"{out}/report.html", "bytes": (out / "report.html").stat().st_size}
 
 
 def test_analyze_report_that_cannot_be_written_exits_with_5(make_run, tmp_path, dsi):

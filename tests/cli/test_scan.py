@@ -23,14 +23,10 @@ def two_heads(tmp_path):
     return tmp_path
 
 
-def records_of(ended):
-    return json.loads(ended.out)
-
-
 def test_scan_labels_decide_between_heads_as_in_analyze(two_heads, dsi):
     assert dsi("scan", two_heads / "run").code == 3
     found = dsi("scan", two_heads / "run", "--labels", two_heads / "labels.txt", "--json")
-    assert (found.code, {record["head"] for record in records_of(found)}) == (0, {"fc.weight"})
+    assert (found.code, {record["head"] for record in json.loads(found.out)}) == (0, {"fc.weight"})
     analysed = dsi(
         "analyze", two_heads / "run", "-l", two_heads / "labels.txt", "-o", two_heads / "out", "--json", "--no-report"
     )

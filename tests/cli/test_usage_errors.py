@@ -22,6 +22,8 @@ from dsi_cli.cli.app import COMMANDS, app, command_function, split_docstring
         (("-v", "scan", "x"), "there is no option -v before the command; write dsi scan ... -v"),
         (("--xyzzy",), "there is no option --xyzzy before the command; run dsi --help"),
         (("scan", "--tensors"), "option '--tensors' requires an argument; run dsi scan --help"),
+        (("scan",), "there is nothing to scan; give checkpoints, as in dsi scan ckpts/"),
+        (("export", "/no"), "there is no results folder /no; run dsi analyze CHECKPOINTS -o /no first"),
     ],
 )
 def test_wrong_usage_suggests_the_right_command(arguments, line, dsi):

@@ -11,8 +11,6 @@ from helpers.errors import raises
 from helpers.overlap import assert_clear
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.axes import Axes
-from matplotlib.collections import Collection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
@@ -37,7 +35,6 @@ def drawn(run: Results, name: str, runs: tuple[str, ...] = (CNN,), style: Style 
     with using(style):
         figure = figure_spec(name).draw(run, FigureOptions(runs, style=style, **asked))
         assert figure is not None
-        figure.draw_without_rendering()
         return figure
 
 
@@ -46,10 +43,6 @@ def lines(figure: Figure, gid: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for line in one.get_lines():
             if line.get_gid() == gid:
                 yield np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
-
-
-def bands(axes: Axes) -> list[Collection]:
-    return [area for area in axes.collections if area.get_gid() == "chance band"]
 
 
 @pytest.mark.parametrize(("highest", "scale"), [(0.019, "linear"), (0.021, "log")])
@@ -99,7 +92,7 @@ def test_curves_with_a_chance_level_show_it(analysed: Analysed, name: str, runs:
     for one in panel.series:
         assert any(np.array_equal(y, one.chance, equal_nan=True) for y in chance)
     for one in figure.axes:
-        assert len(bands(one)) == len(runs)
+        assert [area.get_gid() for area in one.collections].count("chance band") == len(runs)
     assert "chance" in {text.get_text() for one in figure.axes for text in one.texts}
 
 

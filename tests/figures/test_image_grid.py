@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from dsi_cli.errors import UsageError
-from dsi_cli.figures.image_grid import MAX_NAME_LENGTH, RelocatedImages, grid, require_png, save
+from dsi_cli.figures.image_grid import MAX_NAME_LENGTH, RelocatedImages, grid, save
 from dsi_cli.figures.style import Style, using
 from dsi_cli.queries.mistakes import Mistake, MistakeList, MistakeQuery
 
@@ -121,13 +121,6 @@ def test_grid_heading_describes_the_listing():
 def test_grid_of_predictions_without_paths_is_refused():
     with raises("no-image-paths", UsageError):
         grid(listing([None, None]), tiny, STYLE)
-
-
-@pytest.mark.parametrize("name", ["a.jpg", "png", "a"])
-def test_require_png_of_another_name_raises(name, tmp_path):
-    with pytest.raises(UsageError, match=r"expected a name that ends in .png, found '.*'"):
-        require_png(tmp_path / name)
-    require_png(tmp_path / "a.PNG")
 
 
 def test_save_writes_in_one_step_and_the_same_bytes_again(tmp_path):

@@ -7,7 +7,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import MIN_PARTIAL_NAMES, PRESETS, load_preset, recognise, superclasses, superclasses_of
 from dsi_cli.wordnet.database import taxonomy
@@ -51,13 +50,6 @@ def test_a_synset_is_named_beside_each_id():
         for line in path.read_text(encoding="utf-8").splitlines():
             wnid, _, synset = line.split("\t")
             assert synset == (graph.names[graph.node(wnid)] if wnid else "")
-
-
-def test_an_unknown_preset_is_told_the_others_and_the_nearest():
-    with pytest.raises(UsageError, match=r"expected a preset \(imagenet1k, .*places365\), found 'cifar1000'; try cifar100"):
-        load_preset("cifar1000")
-    with pytest.raises(UsageError, match=r"places365\), found 'zzz'$"):
-        load_preset("zzz")
 
 
 def test_orders_are_those_of_torchvision():

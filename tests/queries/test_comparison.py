@@ -112,27 +112,22 @@ def test_compared_runs_of_too_few_unknown_or_repeated_runs_raises(two, tmp_path)
 # the same classes and epochs
 
 
-def test_classes_in_another_order_are_mapped(tmp_path):
+def test_a_permuted_copy_is_the_same_network(tmp_path):
     order = [3, 1, 7, 0, 2, 6, 5, 4]
     out = write_output(tmp_path / "out", write_run(tmp_path / "a"), write_run(tmp_path / "b", order=order))
     a, b = compared_runs([out])
-    found = match_classes(a, b)
-    assert (found.common, found.by) == (8, "WordNet id")
-    assert [order[place] for place in found.order] == list(range(8))
+    match = match_classes(a, b)
+    assert (match.common, match.by) == (8, "WordNet id")
+    assert [order[place] for place in match.order] == list(range(8))
     assert match_classes(a, a).by == "label list"
-
-
-def test_a_permuted_copy_is_the_same_network(tmp_path):
-    out = write_output(
-        tmp_path / "out", write_run(tmp_path / "a"), write_run(tmp_path / "b", order=[3, 1, 7, 0, 2, 6, 5, 4])
-    )
     found = compare([out])
     assert [point.value for point in found.between[0].points] == pytest.approx([1.0] * 3)
     (equal,) = found.equal
     assert {row.excludes_zero for row in equal.rows} <= {False, None}
     for row in equal.rows:
         assert row.difference is None or row.difference == pytest.approx(0.0, abs=1e-6)
-    assert found.verdicts[0].answer == NO_DIFFERENCE
+    assert (found.verdicts[0].answer, found.preferred) == (NO_DIFFERENCE, None)
+    assert "differences between a and b include 0" in found.recommendation
 
 
 def test_names_that_no_wordnet_has_are_matched_by_name(tmp_path):
@@ -240,18 +235,6 @@ def test_compare_values_equal_the_curves(two):
             assert "no reliability above 0" in rows[name].reason
         else:
             assert [rows[name].first, rows[name].second] == pytest.approx(found), name
-
-
-def test_compare_identical_runs_have_no_difference(two, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(two, copy)
-    found = compare([two, copy], ComparisonOptions(("out/fast", "copy/fast")))
-    for row in found.equal[0].rows:
-        assert row.difference in (0.0, None)
-        assert row.excludes_zero in (False, None)
-    assert found.verdicts[0].answer == NO_DIFFERENCE
-    assert found.preferred is None
-    assert "differences between out/fast and copy/fast include 0" in found.recommendation
 
 
 # no common accuracy

@@ -64,10 +64,6 @@ def known_of(row):
     return row.rank, row.wordnet_similarity, row.wordnet_rank
 
 
-def is_near(found, expected):
-    return (found is None) == (expected is None) and (found is None or abs(found - expected) < 1e-9)
-
-
 @pytest.mark.parametrize(("order", "sign"), [("unreasonable", -1), ("reasonable", 1)])
 def test_samples_are_those_of_a_slow_loop(made, order, sign):
     out = made()
@@ -87,7 +83,7 @@ def test_samples_are_those_of_a_slow_loop(made, order, sign):
         assert (row.truth_index, row.prediction_index, row.score) == (i, j, score[row.sample])
         assert (row.truth, row.prediction) == (LABELS[i], LABELS[j])
         assert known_of(row) == known[i, j][:3]
-        assert is_near(row.farness, known[i, j][3])
+        assert row.farness == pytest.approx(known[i, j][3], abs=1e-9)
         assert (row.wordnet_rank is None) == ("qwxzy" in (row.truth, row.prediction))
     assert (found.own, found.furthest, found.wordnet_furthest) == ("ncsm", 7, 6)
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from helpers.errors import raises
 
-from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.errors import OutputError
 from dsi_cli.store import layout, lock, parquet
 from dsi_cli.store.schema import CHECKPOINTS, CONFUSIONS, CURVES, PREDICTIONS
 
@@ -62,18 +62,6 @@ def test_the_lock_goes_when_the_work_fails(tmp_path):
         pass
 
 
-def test_a_second_writer_is_told_who_writes(tmp_path):
-    with (
-        lock.exclusive(tmp_path / "out"),
-        pytest.raises(
-            OutputError,
-            match=rf"^another dsi \(process {os.getpid()}\) is writing to .*out; wait for it, or choose another folder with -o$",
-        ),
-        lock.exclusive(tmp_path / "out"),
-    ):
-        pass
-
-
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_a_warning(number, tmp_path, monkeypatch, caplog):
     fcntl = pytest.importorskip("fcntl", reason="only POSIX has it")
@@ -121,13 +109,6 @@ def test_a_lock_file_that_goes_between_opening_and_locking(tmp_path, monkeypatch
     with second, pytest.raises(OutputError, match=r"^another dsi \(process \d+\) is writing"):
         lock.exclusive(out).__enter__()
     assert [path.name for path in out.iterdir()] == [CHECKPOINTS.path]
-
-
-def test_a_folder_of_other_things_is_refused(tmp_path):
-    (tmp_path / "thesis.tex").touch()
-    with raises("foreign-folder", UsageError):
-        lock.exclusive(tmp_path).__enter__()
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 @pytest.mark.parametrize("left", [".lock", "csms", CHECKPOINTS.path])

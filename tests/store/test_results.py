@@ -100,10 +100,7 @@ def test_each_table_of_runs_with_other_classes_is_one_dataset(of_two):
     [
         (lambda run: run.confusion(0), "ambiguous-run"),
         (lambda run: run.predictions(0, run="cats"), "unknown-run"),
-        (lambda run: run.csm("ncms", 0, run="letters"), "unknown-matrix"),
-        (lambda run: run.csm("ccsm", 0, run="letters"), "unknown-matrix"),
         (lambda run: run.csm("ccsm", 1, "test", run="letters"), "unknown-matrix"),
-        (lambda run: run.confusion(run="animals"), "no-confusions"),
         (lambda run: run.predictions(1, run="letters"), "no-predictions"),
         (lambda run: run.confusion(0, "train", run="letters"), "no-confusions"),
         (lambda run: run.confusion(2, run="letters", step=7), "no-confusions"),
