@@ -33,8 +33,16 @@ def test_ncsm_matches_the_cosines_of_the_weights(run, epoch, analysed, real_head
     assert_allclose(found, oracles.ncsm(weight), rtol=0, atol=1e-6)
     assert_array_equal(found, found.T)
     assert_array_equal(np.diagonal(found), 1)
-    mean_row = curve(analysed.run.curves, run, metric="mean_row").loc[epoch, "value"]
-    assert_allclose(mean_row, oracles.mean_row(weight), **CLOSE)
+    curves = analysed.run.curves
+    assert_allclose(curve(curves, run, metric="mean_row").loc[epoch, "value"], oracles.mean_row(weight), **CLOSE)
+    geometry = oracles.head_geometry(weight)
+    for metric, variant, name in (
+        ("effective_rank", "raw", "effective_rank"),
+        ("effective_rank", "centred", "centred_effective_rank"),
+        ("stable_rank", "raw", "stable_rank"),
+        ("nc2_angles", "spread", "angle_spread"),
+    ):
+        assert_allclose(curve(curves, run, metric=metric, variant=variant).loc[epoch, "value"], geometry[name], rtol=1e-5)
 
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)

@@ -40,6 +40,8 @@ def test_analyze_a_folder_of_several_trainings_gives_a_run_each(ckpts, dsi):
     out = ckpts.parent / "out"
     runs = analysed(dsi, ckpts, "-o", out)
     assert {name: run["classes"] for name, run in runs.items()} == {"ckpts/runA": 5, "ckpts/runB": 5, "ckpts/imagenet": 9}
+    assert {run["log"] for run in runs.values()} == {None}, "the log next to them is joined to none"
+    assert all(line["accuracy"] is None for run in runs.values() for line in run["epochs"])
     assert rows_of(out)["ckpts/runB"] == ["runB_epoch_1.pt", "runB_epoch_2.pt"]
     again = analysed(dsi, ckpts, "-o", out)
     assert {name: (run["read"], run["reused"]) for name, run in again.items()} == {
@@ -47,12 +49,6 @@ def test_analyze_a_folder_of_several_trainings_gives_a_run_each(ckpts, dsi):
         "ckpts/runB": (0, 2),
         "ckpts/imagenet": (0, 1),
     }
-
-
-def test_analyze_joins_no_log_to_several_trainings(ckpts, dsi):
-    runs = analysed(dsi, ckpts, "-o", ckpts.parent / "out")
-    assert {run["log"] for run in runs.values()} == {None}
-    assert all(line["accuracy"] is None for run in runs.values() for line in run["epochs"])
 
 
 def test_analyze_trainings_one_after_the_other_are_not_merged(ckpts, dsi):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,15 +12,9 @@ from helpers.checkpoint_files import only
 from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
-from dsi_cli.checkpoints.checkpoint_reader import FRESH_SECONDS, MAX_REASON_CHARACTERS, HeadOptions, scan_checkpoint
+from dsi_cli.checkpoints.checkpoint_reader import MAX_REASON_CHARACTERS, HeadOptions, scan_checkpoint
 from dsi_cli.checkpoints.head_weight import weight_hash as fingerprint
 from dsi_cli.checkpoints.records import Record
-
-
-def aged(path: Path, seconds: float) -> Path:
-    then = path.stat().st_mtime - seconds
-    os.utime(path, (then, then))
-    return path
 
 
 def test_scan_record_has_all_fields(state_dict, tmp_path):
@@ -68,17 +61,6 @@ def test_a_float64_beyond_float32_is_infinite_and_warns_of_nothing(tmp_path, rec
     assert record_of(tmp_path / "x.pt").code == "not-finite"
 
 
-@pytest.mark.parametrize(("age", "status"), [(0, "pending"), (FRESH_SECONDS + 60, "failed")])
-def test_a_file_that_breaks_off_is_pending_while_it_is_fresh(age, status, state_dict, tmp_path, record_of):
-    path = tmp_path / "epoch_4.pth"
-    torch.save(state_dict, path)
-    path.write_bytes(path.read_bytes()[:-100])
-    record = record_of(aged(path, age))
-    assert record.status == status
-    assert record.code == "cut-off"
-    assert (record.epoch, record.epoch_source) == (4, "file name")
-
-
 def test_a_damaged_file_is_failed_at_once(tmp_path, record_of):
     (tmp_path / "x.pt").write_bytes(b"<!DOCTYPE html>" * 10)
     record = record_of(tmp_path / "x.pt")
@@ -106,14 +88,11 @@ def test_weights_that_are_not_finite_are_named(value, tmp_path, record_of):
     assert record_of(tmp_path / "x.pt").reason == "NaN or infinite weights in class 0, 1, 2, 3, 4 and 4 more of 9"
 
 
-def hugging_face(folder: Path, rows: int, config: dict, state: dict | None = None, name: str = "classifier") -> Path:
+def hugging_face(folder: Path, rows: int, config: dict) -> None:
     folder.mkdir(parents=True)
     weight = torch.arange(rows * 4, dtype=torch.float32).view(rows, 4)
-    save_file({f"{name}.weight": weight, f"{name}.bias": torch.zeros(rows)}, folder / "model.safetensors")
+    save_file({"classifier.weight": weight, "classifier.bias": torch.zeros(rows)}, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config))
-    if state is not None:
-        (folder / "trainer_state.json").write_text(json.dumps(state))
-    return folder
 
 
 LABELS = {str(n): f"c{n}" for n in range(3)}
@@ -145,13 +124,6 @@ def test_the_config_decides_between_heads(config, tmp_path):
     save_file({"a.head.weight": torch.ones(7, 4), "b.head.weight": torch.ones(3, 4)}, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config))
     assert scan_checkpoint(only(tmp_path)).record.head == "b.head.weight"
-
-
-def test_trainer_state_has_the_finished_epochs(tmp_path):
-    hugging_face(tmp_path / "checkpoint-500", 3, {}, {"epoch": 2.0, "global_step": 500})
-    record = scan_checkpoint(only(tmp_path)).record
-    assert (record.trainer, record.epoch, record.step, record.counts_from) == ("transformers", 2, 500, 1)
-    assert record.epoch_source == "contents"
 
 
 def sgd(momentum: float = 0.0) -> dict:

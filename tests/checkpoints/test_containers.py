@@ -81,13 +81,6 @@ def test_numpy_arrays_in_a_pickle(how, protocol, order, weight, tmp_path):
     assert_head(only(tmp_path), weight)
 
 
-@pytest.mark.slow
-def test_large_arrays_of_a_pickle_are_not_copied(tmp_path):
-    large = {"body.weight": np.zeros((10_000, 6000), dtype=np.float32), "fc.weight": np.ones((5, 10_000), dtype=np.float32)}
-    (tmp_path / "epoch_1.pkl").write_bytes(pickle.dumps(large, 4))
-    assert_head(only(tmp_path), large["fc.weight"])
-
-
 # Archives
 
 

@@ -93,17 +93,8 @@ def test_discover_names_runs_by_the_shortest_unique_suffix(tmp_path):
 
 
 def test_a_folder_named_after_its_contents_gives_its_run_the_name_above(tmp_path):
-    for name in (
-        "a/checkpoints",
-        "g/checkpoint",
-        "b/weights",
-        "c/models",
-        "d/version_0/checkpoints",
-        "e/version_0",
-        "e/version_1",
-        "f",
-        "f/models",
-    ):
+    places = "a/checkpoints g/checkpoint b/weights c/models d/version_0/checkpoints e/version_0 e/version_1 f f/models"
+    for name in places.split():
         put(tmp_path / name / "1.pt")
     assert set(names(tmp_path)) == {"a", "b", "c", "d", "g", "version_0", "version_1", "f", "models"}
     assert set(names(tmp_path / "e/version_1")) == {"e"}

@@ -79,13 +79,6 @@ def test_a_number_is_always_the_same_input(files):
     assert [one.make(number).files for number in range(20)] != [Inputs(files, 6).make(number).files for number in range(20)]
 
 
-# The mutations
-
-
-def npz(files):
-    return [data for one in files if one.format == "npz" for _, data in one.files]
-
-
 # What it is there to see
 
 

@@ -210,27 +210,6 @@ def test_the_projection_of_a_pooling_is_the_classifier_only_where_labels_say_so(
 
 
 _CONVOLUTIONS = {"body__0__weight": (32, 3, 3, 3), "body__1__weight": (64, 32, 3, 3)}
-_NARROW_BODY = {**_CONVOLUTIONS, "last__weight": (16, 64), "last__bias": (16,)}
-
-
-@pytest.mark.parametrize(
-    ("shapes", "expected"),
-    [
-        pytest.param(
-            {"kernel": (16, 5), **_NARROW_BODY}, "kernel", id="parameter of the network itself, first in its file"
-        ),
-        pytest.param({"top__weight": (3, 64), **_CONVOLUTIONS}, "top.weight", id="three classes and three channels"),
-        pytest.param(
-            {"top__weight": (7, 64), **_CONVOLUTIONS}, "top.weight", id="registered before the body, without a bias"
-        ),
-        pytest.param({"weights1": (64, 9), **_CONVOLUTIONS}, "weights1", id="parameter whose name begins with weight"),
-        pytest.param(
-            {**_CONVOLUTIONS, "fc1__weight": (20, 64), "fc2__weight": (20, 20)}, "fc2.weight", id="square in a chain"
-        ),
-    ],
-)
-def test_choose_head_unusual_network_finds_the_head(shapes, expected):
-    assert chosen(tensors(**shapes)) == expected
 
 
 @pytest.mark.parametrize(

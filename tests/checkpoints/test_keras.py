@@ -53,16 +53,8 @@ def scanned(path: Path, **choice: object) -> ScanResult:
 
 def sequential(keras):
     layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input((8, 8, 3)),
-            layers.Rescaling(1 / 255),
-            layers.Conv2D(4, 3),
-            layers.BatchNormalization(),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(5),
-        ]
-    )
+    body = [layers.Rescaling(1 / 255), layers.Conv2D(4, 3), layers.BatchNormalization(), layers.GlobalAveragePooling2D()]
+    return keras.Sequential([keras.Input((8, 8, 3)), *body, layers.Dense(5)])
 
 
 def functional(keras):

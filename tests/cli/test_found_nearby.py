@@ -112,24 +112,14 @@ def answers(tmp_path):
 
 def test_the_truth_next_to_predictions_is_used_and_named(dsi, make_run, tmp_path, answers):
     run = make_run()
-    ended = dsi("analyze", run, "-o", tmp_path / "out", "--predictions", answers / "preds.npy", *QUICK)
+    given = ("--predictions", answers / "preds.npy", *QUICK)
+    ended = dsi("analyze", run, "-o", tmp_path / "out", *given)
     assert ended.code == 0
     assert "test: preds.npy (4 epochs, 200 samples), truth from targets.npy\n" in ended.err
-    named = dsi(
-        "analyze",
-        run,
-        "-o",
-        tmp_path / "out2",
-        "--predictions",
-        answers / "preds.npy",
-        "--targets",
-        answers / "targets.npy",
-        *QUICK,
-    )
-    assert named.code == 0
+    assert dsi("analyze", run, "-o", tmp_path / "out2", *given, "--targets", answers / "targets.npy").code == 0
     pd.testing.assert_frame_equal(*(pd.read_parquet(tmp_path / out / "curves.parquet") for out in ("out", "out2")))
     (answers / "targets.npy").unlink()
-    ended = dsi("analyze", run, "-o", tmp_path / "out3", "--predictions", answers / "preds.npy", *QUICK)
+    ended = dsi("analyze", run, "-o", tmp_path / "out3", *given)
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert "give them with --targets" in ended.err
 

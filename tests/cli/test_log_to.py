@@ -24,15 +24,6 @@ def test_analyze_logs_and_says_where_and_export_logs_the_same(make_run, tmp_path
     assert (tmp_path / "again/run" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_analyze_unknown_tracker_is_refused_first(make_run, tmp_path, dsi):
-    ended = dsi("analyze", make_run(), "-o", tmp_path / "out", "--log-to", "tensorbored:logs")
-    assert ended.code == 2
-    assert ended.err == (
-        "dsi: --log-to takes tensorboard:DIR, wandb[:PROJECT], mlflow[:URI]; 'tensorbored:logs' is not one of these\n"
-    )
-    assert not (tmp_path / "out").exists()
-
-
 def test_analyze_failing_tracker_keeps_the_tables(make_run, tmp_path, dsi):
     out, logs = tmp_path / "out", tmp_path / "logs"
     logs.write_text("x", encoding="utf-8")

@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 from helpers.outputs import ANIMALS, assert_same_output, heads, save_head, tables
 
-from dsi_cli.store.results import Results
-
 QUICK = ("--draws", 0, "--no-report")
 AT_MOST = 100
 """Seconds that anything may take on a busy machine."""
@@ -189,20 +187,6 @@ def test_watch_writes_the_same_tables_as_analyze(make_run, dsi, tmp_path):
     assert {"ncsm_centred", "ccsm-train"} <= set(curves["of"].str.split(",").explode())
     assert {"accuracy", "loss"} <= set(curves["metric"]), sorted(set(curves["metric"]))
     assert_same_output(tmp_path / "out", tmp_path / "plain")
-
-
-def test_watch_runs_the_model_with_every_option_of_analyze(few, nets, make_own, dsi, tmp_path):
-    run = make_own(tmp_path / "run", epochs=2)
-    options = (
-        *("--test", few, "--train", few, "--device", "cpu", *run.options, *QUICK, "--permutations", 0),
-        *("--image-size", 24, "--crop-pct", 0.9, "--interpolation", "bicubic", "--skip-bad-images"),
-        *("--batch-size", 16, "--cache", 0, "--autocast", "--label-column", "label"),
-    )
-    ended = dsi("watch", run.folder, "-o", tmp_path / "out", *options, "--every", "0.1s", "--until-epoch", 1)
-    assert ended.code == 0, ended.err
-    assert dsi("analyze", run.folder, "-o", tmp_path / "plain", *options).code == 0
-    assert_same_output(tmp_path / "out", tmp_path / "plain")
-    assert {"ccsm-test", "ccsm-train"} <= set(Results(tmp_path / "out").curves["of"].str.split(",").explode())
 
 
 @pytest.mark.skipif(find_spec("tensorboard") is None, reason="the tracker that this test logs to")

@@ -159,7 +159,7 @@ def test_figure_spec_of_unknown_name_suggests_a_similar_name():
 def test_write_of_equal_tables_gives_equal_bytes(analysed: Analysed, tmp_path: Path, form: str):
     asked = FigureOptions((CNN,), style=Style("paper"))
     first, second = (
-        save.write(analysed.run, ["sai"], asked, [form], tmp_path / folder).files[0].read_bytes() for folder in "ab"
+        save.write(analysed.run, ["wsi"], asked, [form], tmp_path / folder).files[0].read_bytes() for folder in "ab"
     )
     assert first == second
     assert first.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[form])

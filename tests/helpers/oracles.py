@@ -130,17 +130,8 @@ def _ssim(x: Array, y: Array) -> float:
     """Structural similarity of two images in [0, 1], the mean over all but a border of 5."""
     from skimage.metrics import structural_similarity
 
-    _, full = structural_similarity(
-        x,
-        y,
-        full=True,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-        data_range=1.0,
-        K1=0.01,
-        K2=0.03,
-    )
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+    _, full = structural_similarity(x, y, full=True, **options, K1=0.01, K2=0.03)
     return float(np.mean(full[SSIM_BORDER:-SSIM_BORDER, SSIM_BORDER:-SSIM_BORDER]))
 
 

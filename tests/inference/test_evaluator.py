@@ -65,23 +65,6 @@ def plain(model, images, head="classifier"):
     return logits.double().numpy(), features.double().numpy()
 
 
-def test_evaluate_predictions_loss_and_top5_equal_the_oracles(net, images, targets):
-    logits, _ = plain(net, images)
-    answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier")
-    assert len(np.unique(logits.argmax(axis=1))) > 3
-    assert_array_equal(answer.predictions, logits.argmax(axis=1))
-    assert_array_equal(answer.counts, oracles.confusion(targets, logits.argmax(axis=1), CLASSES))
-    exps = np.exp(logits - logits.max(axis=1, keepdims=True))
-    assert_allclose(answer.scores, (exps / exps.sum(axis=1, keepdims=True)).max(axis=1), rtol=1e-4)
-    assert answer.loss == pytest.approx(oracles.cross_entropy(logits, targets), rel=1e-5)
-    assert answer.loss == pytest.approx(
-        nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets)).item(), rel=1e-5
-    )
-    assert answer.top5 == round(oracles.accuracy_top5(logits, targets) * SAMPLES)
-    assert (list(answer.samples), answer.paths[3]) == (list(range(100, 100 + SAMPLES)), "3.png")
-    assert answer.templates is None
-
-
 @pytest.mark.parametrize("conv_head", [False, True])
 def test_evaluate_templates_and_typicality_equal_the_oracles(conv_head, own_net, images, targets):
     torch.manual_seed(3)
@@ -214,18 +197,6 @@ def test_evaluate_with_kept_columns_compares_only_these(own_net, images, targets
     logits, _ = plain(net.eval(), images)
     assert_array_equal(answer.predictions, logits[:, 1:].argmax(axis=1))
     assert answer.loss == pytest.approx(oracles.cross_entropy(logits[:, 1:], targets), rel=1e-5)
-
-
-def test_evaluate_without_a_classifier_returns_only_templates(net, images, targets):
-    _, features = plain(net, images)
-    net.classifier = nn.Identity()
-    answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, None, has_classifier=False, templates=True)
-    assert (answer.counts, answer.loss, answer.top5) == (None, None, None)
-    assert list(answer.templates.typicality) == []
-    tncsm = template_similarity(answer.templates.sums, answer.templates.samples)
-    wanted = np.asarray(oracles.template_similarity(features, targets, CLASSES), dtype=float)
-    present = np.flatnonzero(answer.templates.samples)
-    assert_allclose(tncsm[np.ix_(present, present)], wanted[np.ix_(present, present)], atol=1e-6)
 
 
 def test_evaluate_with_autocast_is_near(net, images, targets):

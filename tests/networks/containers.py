@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.ao.quantization import quantize_dynamic
 from torch.nn import functional as fn
 
-from networks.cases import ASK_ALWAYS, Case, vectors
+from networks.cases import Case, vectors
 from networks.parts import Cnn, Parts, Trunk, cnn, tutorial
 
 OPTIONS = {"args": argparse.Namespace(arch="cnn", lr=0.1), "epoch": 5}
@@ -88,7 +88,7 @@ CASES = [
     plain("half", **in_half(torch.float16)),
     plain("bfloat16", **in_half(torch.bfloat16)),
     plain("double", lambda m: {name: one.double() for name, one in m.state_dict().items()}, "l3", 12),
-    plain("lists_without_names", as_lists, "clf", 10, **ASK_ALWAYS),
+    plain("lists_without_names", as_lists, "clf", 10, may_ask_with_count=True),
     plain(
         "history_matrices",
         lambda m: {"model": m.state_dict(), "history": {"confusion": torch.eye(20), "lr": [0.1, 0.01]}},
@@ -113,7 +113,7 @@ CASES = [
         inputs=vectors(48),
     ),
     Case("whole_head_first", lambda: Cnn("top", 20, head_first=True), "top", save=nn.Module.eval),
-    Case("quantised", cnn("fc", 10), "fc", save=quantised, also=dequantised("fc"), **ASK_ALWAYS),
+    Case("quantised", cnn("fc", 10), "fc", save=quantised, also=dequantised("fc"), may_ask_with_count=True),
     Case(
         "quantised_state",
         cnn("verdict", 12),
@@ -121,5 +121,5 @@ CASES = [
         save=lambda m: quantised(m).state_dict(),
         also=dequantised("verdict"),
     ),
-    Case("quantised_chain", tutorial(20, 20, 20), "out", save=quantised, also=dequantised("out"), **ASK_ALWAYS),
+    Case("quantised_chain", tutorial(20, 20, 20), "out", save=quantised, also=dequantised("out"), may_ask_with_count=True),
 ]

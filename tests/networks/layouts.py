@@ -42,7 +42,6 @@ class Layout:
         names = [self.head] if isinstance(self.head, str) else self.head or []
         heads = [(tensors[name].T if self.transposed else tensors[name]).flatten(1).numpy() for name in names]
         return Network(
-            self.name,
             contents,
             head=heads[0] if heads else None,
             head_name=names[0] if names else None,

@@ -1,33 +1,21 @@
 """Building blocks of the networks."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
 
 class Parts(nn.Module):
-    """Modules by name in the order in which their author registers them, and the function that computes with them.
+    """Modules by name in the order in which their author registers them, and the function that computes with them."""
 
-    If the function for the logits is given apart, it is the method ``classify`` of the features.
-    """
-
-    def __init__(
-        self,
-        forward: Callable[..., Any],
-        classify: Callable[[Any, Tensor], Tensor] | None = None,
-        **parts: nn.Module,
-    ) -> None:
+    def __init__(self, forward: Callable[..., Any], **parts: nn.Module) -> None:
         super().__init__()
         for name, part in parts.items():
             self.add_module(name, part)
         self._compute = forward
-        if classify is not None:
-            self.classify = partial(classify, self)
 
     def forward(self, *given: Tensor) -> Any:
         return self._compute(self, *given)
@@ -89,8 +77,3 @@ def cnn(head: str = "clf", classes: int = 10) -> Callable[[], nn.Module]:
 def tutorial(*widths: int) -> Callable[[], nn.Module]:
     """Return a function that builds LeNet with linear layers of these widths."""
     return lambda: Tutorial(["fc1", "fc2", "out"], widths)
-
-
-def parameter(*shape: int) -> nn.Parameter:
-    """Return random weights as people initialise them by hand."""
-    return nn.Parameter(torch.randn(*shape) * 0.1)

@@ -262,7 +262,3 @@ def test_an_installed_wordnet_is_the_shipped_one_but_for_what_was_changed(corpor
     assert [shipped.names[k] for k in differing] == ["run.v.01"]
     (found,) = resolve(["runnen"], wordnet=other)
     assert found.definition.startswith("move very fast by using")
-    (lost,) = resolve(["v99999999"], wordnet=other)
-    assert lost.reason == "'v99999999' is not in wordnet99; it may be from another version of WordNet, whose ids differ"
-    (lost,) = resolve(["qzx"], wordnet=other)
-    assert "expected a wordnet99 id, a synset name (run.v.01) or an English verb" in lost.reason

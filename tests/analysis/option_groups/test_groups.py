@@ -178,26 +178,15 @@ def test_the_command_reference_has_every_option():
 
 
 @pytest.mark.parametrize(
-    ("option", "values", "message"),
+    ("option", "given", "meant"),
     [
-        (
-            "mean",
-            (127.5, 127.5, 127.5),
-            "--mean takes means in [0, 1], and 127.5,127.5,127.5 are not; write --mean 0.5,0.5,0.5",
-        ),
-        (
-            "mean",
-            (123.675, 116.28, 103.53),
-            "--mean takes means in [0, 1], and 123.675,116.28,103.53 are not; write --mean 0.485,0.456,0.406",
-        ),
-        (
-            "std",
-            (58.395, 57.12, 57.375),
-            "--std takes deviations in [0, 1], and 58.395,57.12,57.375 are not; write --std 0.229,0.224,0.225",
-        ),
+        ("mean", "127.5,127.5,127.5", "0.5,0.5,0.5"),
+        ("mean", "123.675,116.28,103.53", "0.485,0.456,0.406"),
+        ("std", "58.395,57.12,57.375", "0.229,0.224,0.225"),
     ],
 )
-def test_evaluation_values_of_pixels_from_0_to_255_are_refused_with_those_meant(option, values, message):
+def test_evaluation_values_of_pixels_from_0_to_255_are_refused_with_those_meant(option, given, meant):
+    kind = {"mean": "means", "std": "deviations"}[option]
     with pytest.raises(UsageError) as refused:
-        Evaluation(test="data", **{option: values})
-    assert str(refused.value) == message
+        Evaluation(test="data", **{option: tuple(map(float, given.split(",")))})
+    assert str(refused.value) == f"--{option} takes {kind} in [0, 1], and {given} are not; write --{option} {meant}"
