@@ -1,6 +1,5 @@
 """The functions that a notebook calls."""
 
-import json
 import re
 
 import numpy as np
@@ -8,9 +7,8 @@ import pandas as pd
 import pytest
 import torch
 from helpers import oracles
-from helpers.outputs import ANIMALS, RUNS, heads
+from helpers.outputs import ANIMALS, RUNS
 from numpy.testing import assert_allclose, assert_array_equal
-from safetensors.torch import save_file
 
 import dsi_cli
 from dsi_cli.errors import CheckpointError, UsageError
@@ -92,15 +90,6 @@ def test_read_head_of_a_file(four_runs, tmp_path):
     assert found.dtype == np.float32
     assert_array_equal(found, expected)
     assert_array_equal(dsi_cli.read_head(str(path), head="head.weight"), expected)
-
-
-def test_read_head_of_a_hugging_face_folder(tmp_path):
-    folder, weight = tmp_path / "checkpoint-500", heads(1)[0]
-    folder.mkdir()
-    save_file({"vit.layer.weight": torch.ones(4, 4), "classifier.weight": weight}, folder / "model.safetensors")
-    labels = {str(index): name for index, name in enumerate(ANIMALS)}
-    (folder / "config.json").write_text(json.dumps({"id2label": labels}), encoding="utf-8")
-    assert_array_equal(dsi_cli.read_head(folder), weight)
 
 
 def test_read_head_says_what_is_wrong(make_run, tmp_path):

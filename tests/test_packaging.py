@@ -54,11 +54,6 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel):
 @pytest.mark.parametrize(
     "name",
     [
-        "dsi_cli/py.typed",
-        "dsi_cli/demo/runs/cifar100-vit/epoch_030.safetensors",
-        "dsi_cli/labels/data/cifar100.tsv",
-        "dsi_cli/report/page/page.html",
-        "dsi_cli/wordnet/data/SHA256SUMS",
         "dsi_cli-{version}.dist-info/licenses/LICENSE",
         "dsi_cli-{version}.dist-info/licenses/dsi_cli/labels/LICENSE-timm",
         "dsi_cli-{version}.dist-info/licenses/dsi_cli/wordnet/data/LICENSE",

@@ -13,7 +13,6 @@ from dsi_cli.analysis.tables import curves
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.metrics.alignment import alignments
-from dsi_cli.store.results import Results
 
 QUICK = Options(draws=0)
 FILE = "alignment_by_class.parquet"
@@ -67,12 +66,6 @@ def test_table_lacks_classes_without_a_synset(make_results):
     table = read_table(make_results(labels=names))
     assert sorted(table["class_index"].dropna().unique()) == list(range(7))
     assert set(table["classes_used"][table["class_index"].notna()]) == {7}
-
-
-def test_analyze_without_labels_writes_no_table(make_results):
-    out = make_results(labels=None)
-    assert not (out / FILE).exists()
-    assert Results(out).alignment_by_class.empty
 
 
 def test_curve_rows_without_a_classifier_use_the_test_templates():

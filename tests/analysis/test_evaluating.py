@@ -444,20 +444,6 @@ def test_evaluate_again_after_changed_data_or_code(make_own, few, nets, tmp_path
     assert len(evaluations) == 6
 
 
-def test_evaluate_again_after_a_changed_helper(make_own, nets, tmp_path, evaluate, evaluations, monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    run, helper = make_own(tmp_path / "own"), tmp_path / "helper_of_nets.py"
-    shutil.copy(nets, helper)
-    (tmp_path / "calling_nets.py").write_text("from helper_of_nets import build\n", encoding="utf-8")
-    for count in (2, 2, 4):
-        if count == 4:
-            helper.write_text(helper.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
-        for name in ("helper_of_nets", "calling_nets"):
-            monkeypatch.delitem(sys.modules, name, raising=False)  # as in a call of its own
-        ran = evaluate(run.folder, "--model", f"{tmp_path / 'calling_nets.py'}:build")
-        assert (ran.code, len(evaluations)) == (0, count)
-
-
 @pytest.mark.slow
 def test_evaluate_killed_is_continued(make_own, tmp_path, few, evaluate, evaluations):
     run = make_own(tmp_path / "own", epochs=4)

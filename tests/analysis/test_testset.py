@@ -1,6 +1,5 @@
 """The predictions of the real runs from end to end: every number compared with slow float64 oracles on the stored tables."""
 
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers.errors import raises
-from helpers.training_loop import LABELS, counts_by_hand, expected, images, loader, network
+from helpers.training_loop import LABELS, TwoHeads, counts_by_hand, expected, images, loader, network
 from torch import nn
 
 import dsi_cli
@@ -106,15 +106,9 @@ def test_the_batches_are_those_that_the_trainer_would_run(tmp_path):
     assert model.stages.count("validating") == EPOCHS * 2 * 2
 
 
-class Two(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.fc, self.classifier = nn.Linear(6, 8), nn.Linear(6, 8)
-
-
 def test_wrong_usage_is_raised_before_the_first_epoch(tmp_path):
     with pytest.raises(UsageError, match=r"2 tensors could be the classifier.*choose one, for example with head="):
-        fit(tmp_path, [LightningCallback(LABELS)], net=Two)
+        fit(tmp_path, [LightningCallback(LABELS)], net=TwoHeads)
     with raises("label-count", UsageError, labels=3, classes=8):
         fit(tmp_path, [LightningCallback(["cat", "dog", "car"])])
     with raises("no-validation-data", UsageError):

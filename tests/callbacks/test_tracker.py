@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.errors import raises
-from helpers.training_loop import CLASSES, LABELS, counts_by_hand, expected, images, loader, network
+from helpers.training_loop import CLASSES, LABELS, TwoHeads, counts_by_hand, expected, images, loader, network
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -124,12 +124,6 @@ def test_batches_and_outputs_as_hugging_face_has_them():
     batches = [{"pixel_values": inputs, "labels": targets} for inputs, targets in loader(80, seed=2)]
     track = Tracker(LABELS)
     assert track(Model(), loader=batches) == track(network(), loader=loader(80, seed=2))
-
-
-class TwoHeads(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.fc, self.classifier = nn.Linear(6, CLASSES), nn.Linear(6, CLASSES)
 
 
 def test_wrong_usage_is_raised_at_the_first_call():

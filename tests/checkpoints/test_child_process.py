@@ -12,13 +12,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from helpers.checkpoint_files import only
 from helpers.errors import raises
 from numpy.testing import assert_array_equal
 
-from dsi_cli.checkpoints.checkpoint_reader import require_file, scan_checkpoint
+from dsi_cli.checkpoints.checkpoint_reader import scan_checkpoint
 from dsi_cli.checkpoints.child_process.client import open_isolated
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.errors import UnreadableError
+from fuzz.makers import MAKERS
 
 KERNEL = np.arange(35, dtype=np.float32).reshape(5, 7)
 
@@ -127,46 +129,18 @@ BLOCKED = textwrap.dedent(
     sys.meta_path.insert(0, Blocker())
     """
 )
-EXTRAS = {"weights.h5": "keras", "model.onnx": "onnx", "flax.msgpack": "jax", "orbax": "jax"}
+EXTRAS = {"hdf5": "keras", "onnx": "onnx", "msgpack": "jax", "orbax": "jax"}
 
 
 def test_scan_without_the_packages_lists_each_file_with_the_command_that_installs_its_package(tmp_path):
-    (tmp_path / "runs").mkdir()
-    for name, make in zip(EXTRAS, (_hdf5, _onnx, _msgpack, _orbax), strict=True):
-        make(tmp_path / "runs" / name)
-        assert scan_checkpoint(require_file(tmp_path / "runs" / name)).record.status == "ok" or name == "orbax"
+    for maker in (maker for maker in MAKERS if maker.format in EXTRAS):
+        (tmp_path / "runs" / maker.format).mkdir(parents=True)
+        maker.make(tmp_path / "runs" / maker.format)
+        assert scan_checkpoint(only(tmp_path / "runs" / maker.format)).record.status == "ok"
     (tmp_path / "blocked").mkdir()
     (tmp_path / "blocked" / "sitecustomize.py").write_text(BLOCKED)
     told = run("", tmp_path, str(tmp_path / "blocked"), "-m", "dsi_cli", "scan", "runs", "--all")
     assert "Traceback" not in told
-    for name, extra in EXTRAS.items():
-        assert name in told
+    for kind, extra in EXTRAS.items():
+        assert kind in told
         assert f"pip install 'dsi-cli[{extra}]'" in told
-
-
-def _hdf5(path: Path) -> None:
-    with h5py.File(path, "w") as file:
-        file["fc/weight"] = KERNEL
-
-
-def _onnx(path: Path) -> None:
-    import onnx
-
-    weight = onnx.numpy_helper.from_array(KERNEL, "fc.weight")
-    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ("x", "y")]
-    node = onnx.helper.make_node("Gemm", ["x", "fc.weight"], ["y"], transB=1)
-    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "g", values[:1], values[1:], [weight])), path)
-
-
-def _msgpack(path: Path) -> None:
-    from flax import serialization
-
-    path.write_bytes(serialization.to_bytes({"params": {"head": {"kernel": KERNEL, "bias": KERNEL[0]}}}))
-
-
-def _orbax(path: Path) -> None:
-    import tensorstore
-
-    root = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{path}/"}, "path": "params.head.kernel/"}
-    spec = {"driver": "zarr", "kvstore": root}
-    tensorstore.open(spec, create=True, dtype=KERNEL.dtype, shape=KERNEL.shape).result().write(KERNEL).result()

@@ -69,8 +69,6 @@ def test_diff_networks_of_different_widths_have_no_angles(dsi):
     ("arguments", "code"),
     [
         ((FIRST,), 2),
-        ((FIRST, "missing.safetensors"), 2),
-        ((CNN, "--epoch", 1, "--epoch", 99), 2),
         ((FIRST, LAST, "--html", "page.txt"), 2),
         ((FIRST, LAST, "-o", FIRST), 2),
         ((FIRST, CNN / "classes.txt"), 3),

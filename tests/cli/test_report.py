@@ -35,9 +35,3 @@ def test_analyze_report_that_cannot_be_written_exits_with_5(make_run, tmp_path, 
     assert line.endswith("the tables are complete, and this command writes it again:")
     assert f"  Tables     {out}\n" in ended.out
     assert (out / "curves.parquet").is_file()
-
-
-def test_report_of_another_folder_is_wrong_usage(tmp_path, dsi):
-    ended = dsi("report", tmp_path)
-    assert ended.code == 2
-    assert ended.err.startswith(f"dsi: {tmp_path} is not a results folder, because it has no checkpoints.parquet")

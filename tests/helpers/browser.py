@@ -1,6 +1,7 @@
 """Chromium for the tests of pages, a plugin: a page that says something or asks for something fails its test."""
 
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
@@ -26,9 +27,9 @@ def browser():
         opened.close()
 
 
-@pytest.fixture
-def open_file(browser):
-    """Return ``open_file(file, width=1280, scheme="light")``; at the end nothing was said on the console, and nothing asked for."""
+@contextmanager
+def opening(browser):
+    """Yield ``open_file(file, width=1280, scheme="light")``; at the end nothing was said on the console, and nothing asked for."""
     said, asked, contexts = [], [], []
 
     def opened(file, width=1280, scheme="light"):
@@ -47,3 +48,10 @@ def open_file(browser):
     assert said == []
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert sum(url.startswith("file:") for url in asked) == len(contexts)
+
+
+@pytest.fixture
+def open_file(browser):
+    """Return the function of `opening`."""
+    with opening(browser) as opened:
+        yield opened

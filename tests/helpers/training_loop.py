@@ -23,6 +23,14 @@ def network() -> nn.Module:
     return net
 
 
+class TwoHeads(nn.Module):
+    """A network with two layers that could be the classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.classifier = nn.Linear(6, CLASSES), nn.Linear(6, CLASSES)
+
+
 def images(samples: int, seed: int) -> TensorDataset:
     """Return images whose colour tells the class, more or less."""
     rng = torch.Generator().manual_seed(seed)

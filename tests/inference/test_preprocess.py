@@ -12,7 +12,6 @@ from PIL import Image
 
 from dsi_cli.checkpoints import checkpoint_reader
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, require_file, scan_checkpoint
-from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.inference import preprocess
 from dsi_cli.inference.evaluator import Evaluator
@@ -255,20 +254,6 @@ def state_dict():
 
 def guessed(place):
     return preprocess.recorded_model(place, scan_checkpoint(place).record.trainer, preprocess.recorded_facts(place))
-
-
-@pytest.mark.parametrize(
-    ("which", "expected"), [("timm_run", "timm:test_vit"), ("torchvision_run", "torchvision:shufflenet_v2_x0_5")]
-)
-def test_the_trainers_own_checkpoints_say_their_model(which, expected, request):
-    run = request.getfixturevalue(which)
-    assert [guessed(require_file(path)) for path in run.files] == [expected, expected]
-
-
-def test_a_hugging_face_folder_is_its_own_model(hugging_face_run):
-    (run,) = discover([hugging_face_run.folder])
-    folders = [path.parent for path in hugging_face_run.files]
-    assert [guessed(one) for one in run.checkpoints] == [f"transformers:{folder}" for folder in folders]
 
 
 @pytest.mark.parametrize(

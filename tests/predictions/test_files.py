@@ -16,15 +16,15 @@ NAMES = ("cat", "dog", "aquarium_fish", "7")
 
 def test_all_formats_of_a_real_run_give_the_same_counts(four_runs, tmp_path, save):
     folder = four_runs / "cifar100-cnn"
-    predictions, targets = (np.load(path) for path in find_prediction_files(folder))
+    predictions, targets = (np.load(path)[..., :2000] for path in find_prediction_files(folder))
+    predictions = predictions[:3]
     names = np.array((folder / "classes.txt").read_text().split())
     epochs = range(len(predictions))
-    expected = np.array(
-        [one.counts for one in read_predictions(*find_prediction_files(folder)).results(epochs, 100).values()]
-    )
+    files = save("preds.npy", predictions), save("targets.npy", targets)
+    expected = np.array([one.counts for one in read_predictions(*files).results(epochs, 100).values()])
     columns = {
-        "epoch": np.repeat(epochs, 10_000),
-        "target": names[np.tile(targets, 31)],
+        "epoch": np.repeat(epochs, 2000),
+        "target": names[np.tile(targets, 3)],
         "prediction": names[predictions].ravel(),
     }
     pa.csv.write_csv(pa.table(columns), tmp_path / "names.csv")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from helpers.outputs import ANIMALS
 
-from dsi_cli.queries.findings import FirstEpoch, Point, RunFindings, Trend, headline, run_findings
+from dsi_cli.queries.findings import Point, RunFindings, Trend, headline, run_findings
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +29,6 @@ def test_trends_equal_the_curves_table(analysed, found):
         rows = curves.query(queries["agreement"])
         assert [point.low for point in findings.agreement.points] == rows["low"].tolist()
         assert [point.chance for point in findings.agreement.points] == rows["null_mean"].tolist()
-
-
-def test_peak_and_first_epoch_equal_the_curves_table(analysed, found):
-    curves = analysed.run.curves_of("cifar100-cnn")
-    agreement = curves.query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'pearson'").set_index("epoch")["value"]
-    accuracy = curves.query("metric == 'accuracy' and split == 'test'").set_index("epoch")["value"]
-    findings = found["cifar100-cnn"]
-    assert findings.agreement.peak.epoch == agreement.idxmax()
-    assert findings.first_epoch == FirstEpoch(1, agreement[1] / agreement.max(), accuracy[1])
 
 
 def test_mistakes_equal_the_curves_table(analysed, found):

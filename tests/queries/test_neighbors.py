@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers.errors import raises
 from helpers.mistake_tables import write_csm
-from helpers.outputs import ANIMALS, RUNS, stored, stored_reference
+from helpers.outputs import ANIMALS, stored
 
 from dsi_cli.queries.neighbors import Interval, NeighborQuery, closest_pairs, nearest, neighbor_history
 from dsi_cli.store.results import Results
@@ -89,19 +89,6 @@ def test_what_a_matrix_lacks_is_no_neighbour(made):
     assert (found.found, found.query.split, found.query.epoch) == (6, "test", 1)
     assert nearest(Results(out), "frog", NeighborQuery("tncsm")).rows == []
     assert closest_pairs(Results(out), NeighborQuery("tncsm", most=100)).found == 21
-
-
-@pytest.mark.parametrize("run", RUNS)
-def test_real_neighbours_are_those_of_the_stored_matrix(analysed, run):
-    csm = stored(analysed.out, run, "ncsm", 5)
-    wordnet, _ = stored_reference(analysed.out, run)
-    names = list(analysed.run.csm("ncsm", 5, run=run).index)
-    for index in (0, len(names) - 1):
-        found = nearest(analysed.run, names[index], NeighborQuery(epoch=5, run=run))
-        assert [row.class_index for row in found.rows] == slow_order(csm[index].tolist(), index)[:10]
-        assert [row.wordnet_similarity for row in found.rows] == [wordnet[index, row.class_index] for row in found.rows]
-    order = analysed.run.sorted("ncsm", 5, run=run).to_numpy()[0, 1:11].tolist()
-    assert [row.class_index for row in nearest(analysed.run, names[0], NeighborQuery(epoch=5, run=run)).rows] == order
 
 
 def test_how_neighbours_changed(made):

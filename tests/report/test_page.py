@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers.browser import require_chromium
+from helpers.browser import opening, require_chromium
 from helpers.outputs import ANIMALS, heads, save_head, stored, stored_reference, write_checkpoints
 from helpers.table_comparison import write_output, write_run
 from scipy.stats import rankdata
@@ -45,22 +45,29 @@ def out(tmp_path_factory):
     return folder / "out"
 
 
+def drawn(page):
+    """Return a page of a report, once its matrices are drawn."""
+    wait_for(page, "Boolean(document.querySelector('canvas.map')?.dataset.left)")
+    wait_for(page, "Boolean(document.querySelector('#inspector h3'))")
+    return page
+
+
 @pytest.fixture
 def open_page(open_file):
     """Return ``open_page(file, width=1280, scheme="light")``, once the matrices are drawn."""
-
-    def opened(file, **options):
-        page = open_file(file, **options)
-        wait_for(page, "Boolean(document.querySelector('canvas.map')?.dataset.left)")
-        wait_for(page, "Boolean(document.querySelector('#inspector h3'))")
-        return page
-
-    return opened
+    return lambda file, **options: drawn(open_file(file, **options))
 
 
 @pytest.fixture
 def page(open_page, out):
     return open_page(out / "report.html")
+
+
+@pytest.fixture(scope="module")
+def same_page(browser, out):
+    """The report in a page that several tests read; each sets the epoch, and changes no other control."""
+    with opening(browser) as opened:
+        yield drawn(opened(out / "report.html"))
 
 
 def wait_for(page, condition):
@@ -104,33 +111,34 @@ def pixels(page):
     return [canvas.evaluate("canvas => canvas.toDataURL()") for canvas in page.locator("canvas.map").all()]
 
 
-def test_page_shows_each_matrix_and_section(page):
-    titles = page.locator(".heat h3").all_inner_texts()
+def test_page_shows_each_matrix_and_section(same_page):
+    titles = same_page.locator(".heat h3").all_inner_texts()
     assert titles == ["NCSM", "CCSM, test", "SCSM", "Difference"]
-    assert page.locator("#questions .question").count() == 5
-    assert page.locator("#questions .panel").count() >= 8
-    assert page.title() == "out: similarity report"
+    assert same_page.locator("#questions .question").count() == 5
+    assert same_page.locator("#questions .panel").count() >= 8
+    assert same_page.title() == "out: similarity report"
     for section in ("overview", "curves", "matrices", "closest", "agreement", "mistakes", "classes", "method", "use"):
-        assert page.locator(f"#{section}").inner_text().strip()
+        assert same_page.locator(f"#{section}").inner_text().strip()
 
 
-def test_slider_changes_the_matrices(page):
-    before = pixels(page)
-    set_epoch(page, 1)
-    after = pixels(page)
+def test_slider_changes_the_matrices(same_page):
+    set_epoch(same_page, EPOCHS - 1)
+    before = pixels(same_page)
+    set_epoch(same_page, 1)
+    after = pixels(same_page)
     assert [one != other for one, other in zip(before, after, strict=True)] == [True, True, False, True], (
         "the reference stays"
     )
 
 
 @pytest.mark.parametrize("epoch", [0, EPOCHS - 1])
-def test_tooltip_shows_the_values_of_the_tables(page, out, epoch):
-    set_epoch(page, epoch)
+def test_tooltip_shows_the_values_of_the_tables(same_page, out, epoch):
+    set_epoch(same_page, epoch)
     ncsm, ccsm = stored(out, "first", "ncsm", epoch), stored(out, "first", "ccsm-test", epoch)
     scsm, order = stored_reference(out, "first")
     for at, (row, column) in enumerate([(1, 2), (6, 3), (2, 1), (7, 0)]):
         i, j = order[row], order[column]
-        pair, values = point_at(page, at % 3, row, column)
+        pair, values = point_at(same_page, at % 3, row, column)
         assert pair == f"{LABELS[i]} × {LABELS[j]}"
         for title, matrix in (("NCSM", ncsm), ("CCSM, test", ccsm), ("SCSM", scsm)):
             if np.isnan(matrix[i, j]):
@@ -240,17 +248,18 @@ def test_panel_with_tiny_values_has_ticks_and_an_axis_label(open_page, tmp_path)
     assert all(value.endswith("e−9") for value in values)
 
 
-def test_first_screen_has_the_finding_four_tiles_charts_and_matrices(page):
-    assert page.locator("#overview h2").inner_text().endswith(".")
-    assert page.locator(".tile").count() == 4
-    assert page.locator(".tile").first.locator(".tile-run").all_inner_texts() == ["first", "second"]
-    assert page.locator("#hero .panel").count() == 2
-    captions = page.locator(".small-matrix figcaption").all_inner_texts()
+def test_first_screen_has_the_finding_four_tiles_charts_and_matrices(same_page):
+    set_epoch(same_page, EPOCHS - 1)
+    assert same_page.locator("#overview h2").inner_text().endswith(".")
+    assert same_page.locator(".tile").count() == 4
+    assert same_page.locator(".tile").first.locator(".tile-run").all_inner_texts() == ["first", "second"]
+    assert same_page.locator("#hero .panel").count() == 2
+    captions = same_page.locator(".small-matrix figcaption").all_inner_texts()
     last = EPOCHS - 1
     assert captions == ["network, epoch 0", f"network, epoch {last}", f"its mistakes, epoch {last}", "WordNet"]
-    set_epoch(page, 2)
-    assert page.locator(".small-matrix figcaption").nth(1).inner_text() == "network, epoch 2"
-    clipped = page.evaluate(
+    set_epoch(same_page, 2)
+    assert same_page.locator(".small-matrix figcaption").nth(1).inner_text() == "network, epoch 2"
+    clipped = same_page.evaluate(
         """[...document.querySelectorAll('#hero .end')].filter(text => text.getBoundingClientRect().right
         > text.closest('svg').getBoundingClientRect().right + 1).length"""
     )
@@ -323,18 +332,18 @@ def test_confusion_matrix_without_mistakes_has_a_note(open_page, tmp_path):
     assert pixels(page)[1] != last
 
 
-def test_pointer_on_a_panel_shows_the_epoch_on_all_panels(page, out):
+def test_pointer_on_a_panel_shows_the_epoch_on_all_panels(same_page, out):
     curves = (
         Results(out).curves.query("run == 'first' and metric == 'wsi' and variant == 'max'").set_index("epoch")["value"]
     )
-    plot = page.locator("svg.plot").first
+    plot = same_page.locator("svg.plot").first
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
-    page.mouse.move(box["x"] + 46, box["y"] + 60)
-    wsi = page.locator(".panel", has=page.locator("h3", has_text="Nearest classes"))
+    same_page.mouse.move(box["x"] + 46, box["y"] + 60)
+    wsi = same_page.locator(".panel", has=same_page.locator("h3", has_text="Nearest classes"))
     assert float(wsi.locator("tr", has_text="first").locator("td").inner_text()) == pytest.approx(curves[0], abs=5e-4)
     plot.click(position={"x": 46, "y": 60})
-    assert page.locator("#epoch-number").inner_text() == "0"
+    assert same_page.locator("#epoch-number").inner_text() == "0"
 
 
 def open_cell(page, row, column):
@@ -353,11 +362,11 @@ def rank_in(matrix, i, j):
     return int(above + (equal + 1) / 2 + 0.5)
 
 
-def test_pair_panel_shows_the_numbers_of_the_tables(page, out):
-    set_epoch(page, 2)
+def test_pair_panel_shows_the_numbers_of_the_tables(same_page, out):
+    set_epoch(same_page, 2)
     scsm, order = stored_reference(out, "first")
     ncsm, ccsm = stored(out, "first", "ncsm", 2), stored(out, "first", "ccsm-test", 2)
-    panel = open_cell(page, 1, 5)
+    panel = open_cell(same_page, 1, 5)
     i, j = order[1], order[5]
     assert panel.locator("h3").first.inner_text() == f"{LABELS[i]} – {LABELS[j]}"
     upper = np.triu_indices(CLASSES, 1)
@@ -370,7 +379,7 @@ def test_pair_panel_shows_the_numbers_of_the_tables(page, out):
     assert there == f"{LABELS[i]} predicted as {LABELS[j]}: {round(10 * ccsm[i, j])} of 10 ({100 * ccsm[i, j]:.1f} %)."
     assert back == f"{LABELS[j]} predicted as {LABELS[i]}: {round(10 * ccsm[j, i])} of 10 ({100 * ccsm[j, i]:.1f} %)."
     history = [stored(out, "first", "ncsm", epoch)[i, j] for epoch in range(EPOCHS)]
-    set_epoch(page, 4)
+    set_epoch(same_page, 4)
     assert panel.locator(".readings td").first.inner_text() == f"{history[4]:.3f}".replace("-", "−")
 
 
@@ -405,10 +414,10 @@ def test_folded_groups_show_means_and_unfold_by_a_click(open_page, grouped):
     assert page.get_by_role("button", name="Fold groups").is_visible()
 
 
-def test_class_panel_shows_the_neighbours_of_the_epoch(page, out):
-    set_epoch(page, 2)
+def test_class_panel_shows_the_neighbours_of_the_epoch(same_page, out):
+    set_epoch(same_page, 2)
     _, order = stored_reference(out, "first")
-    panel = open_cell(page, 3, 3)
+    panel = open_cell(same_page, 3, 3)
     chosen = order[3]
     ncsm = stored(out, "first", "ncsm", 2).astype(float)
     np.fill_diagonal(ncsm, -np.inf)
@@ -419,10 +428,10 @@ def test_class_panel_shows_the_neighbours_of_the_epoch(page, out):
     assert set(panel.locator(".rank-name title").all_text_contents()) == {LABELS[k] for k in nearest}
 
 
-def test_pairs_section_lists_the_closest_and_the_surprising_pairs(page, out):
-    set_epoch(page, 2)
+def test_pairs_section_lists_the_closest_and_the_surprising_pairs(same_page, out):
+    set_epoch(same_page, 2)
     ncsm, (scsm, _) = stored(out, "first", "ncsm", 2).astype(float), stored_reference(out, "first")
-    near, far, closest = page.locator("#closest table").all()
+    near, far, closest = same_page.locator("#closest table").all()
     upper = np.transpose(np.triu_indices(CLASSES, 1))
     known = [pair for pair in map(tuple, upper) if not np.isnan(scsm[pair])]
     values = {pair: ncsm[pair] for pair in map(tuple, upper)}
@@ -441,7 +450,7 @@ def test_pairs_section_lists_the_closest_and_the_surprising_pairs(page, out):
         assert shown == [f"{LABELS[i]} – {LABELS[j]}", str(rank_in(ncsm, i, j)), str(rank_in(scsm, i, j))]
     first = near.locator("button").nth(3)
     first.click()
-    assert page.locator("#inspector h3").first.inner_text() == first.inner_text()
+    assert same_page.locator("#inspector h3").first.inner_text() == first.inner_text()
 
 
 def test_difference_map_shows_differences_of_ranks(page, out):
@@ -467,14 +476,15 @@ def test_difference_map_shows_differences_of_ranks(page, out):
         assert float(re.search(r"by (\d+) % of all ranks", text)[1]) == pytest.approx(100 * abs(last - minus), abs=0.51)
 
 
-def test_mistakes_follow_the_epoch(page, out):
+def test_mistakes_follow_the_epoch(same_page, out):
     for epoch in (2, EPOCHS - 1):
-        set_epoch(page, epoch)
-        wait_for(page, f"document.querySelector('#mistakes-body h3').textContent == 'On test, epoch {epoch}'")
+        set_epoch(same_page, epoch)
+        wait_for(same_page, f"document.querySelector('#mistakes-body h3').textContent == 'On test, epoch {epoch}'")
         expected = confused_pairs(Results(out), MistakeQuery("first", epoch, "test", most=200)).rows
-        page.locator("#mistakes button", has_text="Show all").first.click()
+        same_page.locator("#mistakes button", has_text="Show all").first.click()
         shown = [
-            row.locator("td").all_inner_texts() for row in page.locator("#mistakes table").first.locator("tbody tr").all()
+            row.locator("td").all_inner_texts()
+            for row in same_page.locator("#mistakes table").first.locator("tbody tr").all()
         ]
         ranks = {
             (row.truth, row.prediction): [str(row.count), f"{100 * row.share:.1f} %"]
@@ -496,8 +506,8 @@ def test_difference_of_an_epoch_and_itself_is_not_offered(page):
     assert select.input_value() == "epoch-2", "the choice of the reader is kept for other epochs"
 
 
-def test_panel_of_mistakes_has_the_confidence_band_of_the_table(page):
-    panel = page.locator("#questions .panel", has=page.locator("h3", has_text="NIDM of mistakes"))
+def test_panel_of_mistakes_has_the_confidence_band_of_the_table(same_page):
+    panel = same_page.locator("#questions .panel", has=same_page.locator("h3", has_text="NIDM of mistakes"))
     assert panel.locator("polygon.interval").count() == 2
     assert panel.locator(".readings").inner_text().count("95 % CI") == 2
 
@@ -595,10 +605,10 @@ def test_keys_step_through_epochs_and_list_themselves(page):
     assert not page.locator("dialog").is_visible()
 
 
-def test_agreement_section_lists_the_lowest_agreement_first(page, out):
+def test_agreement_section_lists_the_lowest_agreement_first(same_page, out):
     table = Results(out).alignment_by_class.query("run == 'first' and class_index.notna()")
     last = table[table["epoch"] == EPOCHS - 1].sort_values("pearson")
-    told = page.locator("#agreement table").first.locator("tbody tr")
+    told = same_page.locator("#agreement table").first.locator("tbody tr")
     assert told.locator("td:nth-child(1)").all_inner_texts() == [LABELS[int(index)] for index in last["class_index"]]
     numbers = [float(text.replace("−", "-")) for text in told.locator("td:nth-child(2)").all_inner_texts()]
     assert numbers == pytest.approx(last["pearson"].tolist(), abs=5.1e-4)
