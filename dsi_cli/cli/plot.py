@@ -126,9 +126,7 @@ def plot(
     )
     save.check_options(results, options)
     if listed:
-        with console.progress(quiet=quiet or as_json) as display:
-            names = save.with_data(results, options, display.update)
-        _list(names, as_json=as_json)
+        _list(save.with_data(results, options), as_json=as_json)
         return DONE
     formats = tuple(dict.fromkeys(form or ()))
     with console.progress(quiet=quiet or as_json) as display:

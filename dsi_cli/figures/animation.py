@@ -21,6 +21,7 @@ from dsi_cli.errors import OutputError, UsageError, count
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import color_scales, curves, heatmaps
 from dsi_cli.figures.catalogue import ANIMATION
+from dsi_cli.figures.save import Progress
 from dsi_cli.figures.style import Style, using
 from dsi_cli.queries import epoch_sampling, matrices
 from dsi_cli.queries.curve_panels import Panel
@@ -42,8 +43,6 @@ MAP_WIDTH, CURVE_WIDTH, HEIGHT = 3.2, 3.2, 4.2
 """Inches: width of a map and of the curve with their labels, and height of the figure."""
 DPI = 100
 STYLE = Style("screen")
-Progress = Callable[[str, int, int], None]
-"""Receives the current stage, the number of completed frames and the number of all frames."""
 
 
 class Animation(NamedTuple):
@@ -94,9 +93,7 @@ def animations(
     if "mp4" in formats and shutil.which("ffmpeg") is None:
         message = "ffmpeg, which writes MP4, is not on PATH; install ffmpeg, or use --format gif or webp"
         raise UsageError(message, code="no-ffmpeg")
-    all_frames = heatmaps.requested_frames(results, options)
-    if options.epochs is not None:
-        all_frames = [frames for frames in all_frames if set(frames.epochs) & set(options.epochs)]
+    all_frames = [frames for frames in heatmaps.requested_frames(results, options) if frames.among(options.epochs)]
     films = []
     for frames in all_frames:
         name = ANIMATION if len(all_frames) == 1 else f"{ANIMATION}-{layout.folder_name(frames.run)}"
@@ -121,7 +118,7 @@ def make_animation(
     from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 
     # The last epoch is repeated, so that it stays visible.
-    existing = [epoch for epoch in frames.epochs if options.epochs is None or epoch in options.epochs]
+    existing = frames.among(options.epochs)
     epochs = epoch_sampling.evenly_spaced(existing, MAX_FRAMES)
     rate = frames_per_second(len(epochs))
     frame_epochs = [*epochs, *[epochs[-1]] * (PAUSE_SECONDS * rate - 1)]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 SCREEN = Style("screen")
 Opener = Callable[[str], "Image"]
+Drawing = Callable[[], "Figure"]
+"""Draws a figure whose data were found, in the style of the options."""
 FORMATS = ("png", "svg", "pdf")
 SCALES = ("rank", "raw")
 """The scales of a heat map: percentile ranks of pairs, or raw values."""
@@ -66,14 +67,20 @@ class FigureSpec(NamedTuple):
     needs: str
     """The data that the figure needs, for messages such as "sai needs labels"."""
     source: str = "curves.draw"
-    """The module and the function that draw the figure; ``curves.draw`` also takes the name."""
+    """The module and the function that return the figure's `Drawing`, or None; ``curves.draw`` also takes the name."""
 
-    @property
-    def draw(self) -> Callable[[Results, FigureOptions], Figure | None]:
-        """The function that returns the figure in the style of the options, or None if the results folder has no data for it."""
+    def find(self, results: Results, options: FigureOptions) -> Drawing | None:
+        """Return the function that draws the figure, or None if the results folder has no data for it."""
         module, _, name = self.source.partition(".")
         function = getattr(import_module(f"dsi_cli.figures.{module}"), name)
-        return partial(function, self.name) if self.source == "curves.draw" else function
+        arguments = (self.name, results, options) if self.source == "curves.draw" else (results, options)
+        drawing: Drawing | None = function(*arguments)
+        return drawing
+
+    def draw(self, results: Results, options: FigureOptions) -> Figure | None:
+        """Return the figure in the style of the options, or None if the results folder has no data for it."""
+        drawing = self.find(results, options)
+        return None if drawing is None else drawing()
 
 
 _PREDICTIONS = "predictions (--predictions, or --test with --model)"
@@ -135,7 +142,7 @@ FIGURES = (
 MOVING = FigureSpec(
     ANIMATION, "matrix, WordNet and agreement, epoch by epoch (only if requested by name)", _MATRICES, "heatmaps.figure"
 )
-"""The animation, which `dsi_cli.figures.animation` writes. It needs the same data as the heat maps, so ``draw`` is theirs."""
+"""The animation, which `dsi_cli.figures.animation` writes. It needs the same data as the heat maps, so ``find`` is theirs."""
 
 
 def figure_spec(name: str) -> FigureSpec:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,18 +14,19 @@ from dsi_cli.errors import UsageError
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import curves
 from dsi_cli.figures.heatmaps import requested_frames, short_name
-from dsi_cli.figures.style import CHANCE, COLOURS, MORE
+from dsi_cli.figures.style import CHANCE, COLOURS, MORE, Style
 from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.queries import matrices
+from dsi_cli.queries.matrices import MatrixFrames
 from dsi_cli.queries.neighbors import NeighborQuery, neighbor_history
-from dsi_cli.queries.run_classes import agreement_rows, class_names
+from dsi_cli.queries.run_classes import agreement_rows, class_index_by_name, class_names
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dsi_cli.figures.catalogue import FigureOptions
+    from dsi_cli.figures.catalogue import Drawing, FigureOptions
     from dsi_cli.store.results import Results
 
 MAX_CLASSES = 40
@@ -35,28 +39,31 @@ MAX_DOTS = 600
 """Maximum number of pairs that are dots; more pairs are counted in hexagons."""
 
 
-def agreement(results: Results, options: FigureOptions) -> Figure | None:
-    """Return a row of dots per class, one dot per run, in order of the first run's agreement; None without labels."""
+def agreement(results: Results, options: FigureOptions) -> Drawing | None:
+    """Return the drawing of a row of dots per class, one dot per run; None without labels."""
     by_run = {run: rows for run in options.names(results) if len(rows := class_agreements(results, run, options.epochs))}
-    if not by_run:
-        return None
+    return partial(_draw_agreement, by_run, options.names(results), options.style) if by_run else None
+
+
+def _draw_agreement(by_run: Mapping[str, pd.DataFrame], names: Sequence[str], style: Style) -> Figure:
+    # The classes are in order of the first run's agreement.
     rising = next(iter(by_run.values()))["pearson"].sort_values(kind="stable").index.tolist()
     half = MAX_CLASSES // 2
     left_out = max(0, len(rising) - MAX_CLASSES)
     shown = [*rising[:half], f"… {left_out} more classes …", *rising[-half:]] if left_out else rising
 
-    figure = drawing.grid(options.style, 1)
-    figure.set_figheight((len(shown) + 5) * 1.3 * options.style.size / 72)
+    figure = drawing.grid(style, 1)
+    figure.set_figheight((len(shown) + 5) * 1.3 * style.size / 72)
     (axes,) = figure.axes
     places = np.arange(len(shown))
     for run, rows in by_run.items():
         at = rows.reindex(shown)
         spread = NORMAL_QUANTILE * (at["pearson"] / at["z"]).abs().to_numpy(dtype=np.float64)
-        colour = drawing.colour(options.names(results).index(run))
+        colour = drawing.colour(names.index(run))
         axes.fill_betweenx(places, -spread, spread, **drawing.CHANCE_BAND)
         axes.plot(at["pearson"], places, "o", color=colour, markersize=3.5, label=drawing.short(run), gid="dots")
     axes.axvline(0, color=CHANCE, linewidth=0.8)
-    axes.set_yticks(places, [short_name(str(name)) for name in shown], size=options.style.size - 2, parse_math=False)
+    axes.set_yticks(places, [short_name(str(name)) for name in shown], size=style.size - 2, parse_math=False)
     axes.set(ylim=(-0.7, len(shown) - 0.3), xlabel=curves.AGREEMENT.axis, title="Agreement of each class with WordNet")
     axes.grid(axis="y", color="#eeeeee", linewidth=0.5)
     axes.set_axisbelow(True)
@@ -74,8 +81,8 @@ def class_agreements(results: Results, run: str, epochs: tuple[int, ...] | None 
     return by_class
 
 
-def neighbors(results: Results, options: FigureOptions) -> Figure | None:
-    """Return the rank chart of a class's neighbours over the epochs, one panel per run and class.
+def neighbors(results: Results, options: FigureOptions) -> Drawing | None:
+    """Return the drawing of the rank chart of a class's neighbours over the epochs, one panel per run and class.
 
     Without a requested class, it is the one whose agreement with WordNet is lowest in the first run.
     """
@@ -87,84 +94,75 @@ def neighbors(results: Results, options: FigureOptions) -> Figure | None:
         rows = class_agreements(results, all_frames[0].run)
         names = (str(rows["pearson"].idxmin()) if len(rows) else class_names(results, all_frames[0].run)[0],)
     parts = []
-    for frames in all_frames:
+    for frames, name in product(all_frames, names):
+        try:
+            class_index_by_name(name, class_names(results, frames.run))
+            parts.append((frames, name))
+        except UsageError:
+            if options.class_names is not None and len(all_frames) == 1:
+                raise
+    return partial(_draw_neighbors, parts, results, options.style) if parts else None
+
+
+def _draw_neighbors(parts: Sequence[tuple[MatrixFrames, str]], results: Results, style: Style) -> Figure:
+    figure = drawing.grid(style, len(parts), across=2, share_y=True, aspect=1.2)
+    for axes, (frames, name) in zip(figure.axes, parts, strict=True):
         query = NeighborQuery(frames.kind.name, split=frames.split, run=frames.run, most=MAX_RANK)
-        for name in names:
-            try:
-                parts.append((frames, neighbor_history(results, name, query)))
-            except UsageError:
-                if options.class_names is not None and len(all_frames) == 1:
-                    raise
-    if not parts:
-        return None
-    figure = drawing.grid(options.style, len(parts), across=2, share_y=True, aspect=1.2)
-    for axes, (frames, history) in zip(figure.axes, parts, strict=True):
-        colours = iter(range(NAMED_RANK))
+        history = neighbor_history(results, name, query)
+        epochs, colours = np.array(history.epochs), iter(range(NAMED_RANK))
         for track in history.rows:
             ranks = np.array(track.places, dtype=np.float64)
-            is_named = ranks[-1] <= NAMED_RANK
-            look: dict[str, Any] = (
-                {"color": drawing.colour(next(colours))} if is_named else {"color": "#cfcfcf", "linewidth": 0.7}
-            )
-            drawing.draw_line(
-                axes, np.array(history.epochs), ranks, short_name(track.name) if is_named else "_other", **look
-            )
+            if ranks[-1] <= NAMED_RANK:
+                drawing.draw_line(axes, epochs, ranks, short_name(track.name), color=drawing.colour(next(colours)))
+            else:
+                drawing.draw_line(axes, epochs, ranks, "_other", color="#cfcfcf", linewidth=0.7)
         axes.set_title(f"{drawing.short(frames.run)}: neighbours of {short_name(history.of)}")
         axes.set(ylim=(MAX_RANK + 0.5, 0.5), yticks=[1, NAMED_RANK, MAX_RANK])
-    figure.supylabel("rank by the network's similarity", fontsize=options.style.size)
+    figure.supylabel("rank by the network's similarity", fontsize=style.size)
     drawing.format_epochs(figure)
     curves.finish(figure)
     return figure
 
 
-def scatter(results: Results, options: FigureOptions) -> Figure | None:
-    """Return the figure of the last requested epoch, one panel per run, or None without matrices or labels."""
+def scatter(results: Results, options: FigureOptions) -> Drawing | None:
+    """Return the drawing of the last requested epoch, one panel per run, or None without matrices or labels."""
+    all_frames = [frames for frames in requested_frames(results, options) if frames.among(options.epochs)]
+    all_frames = [frames for frames in all_frames if matrices.reference_matrix(results, frames.run) is not None]
+    return partial(_draw_scatter, all_frames, results, options) if all_frames else None
+
+
+def _draw_scatter(all_frames: Sequence[MatrixFrames], results: Results, options: FigureOptions) -> Figure:
     from matplotlib.colors import LinearSegmentedColormap
 
-    parts = []
-    for frames in requested_frames(results, options):
-        epochs = [epoch for epoch in frames.epochs if options.epochs is None or epoch in options.epochs]
-        reference = matrices.reference_matrix(results, frames.run)
-        if epochs and reference is not None:
-            values = matrices.epoch_matrix(results, frames, epochs[-1])
-            title = f"{drawing.short(frames.run)}: {frames.title}, epoch {results.shown_epoch(epochs[-1], frames.run)}"
-            parts.append((title, class_names(results, frames.run), (values + values.T) / 2, reference))
-    if not parts:
-        return None
-    figure = drawing.grid(options.style, len(parts), across=2, share_y=True, aspect=1.3)
-    for axes, (title, names, similarity, reference) in zip(figure.axes, parts, strict=True):
-        rows, columns = np.triu_indices(len(similarity), 1)
-        is_known = np.isfinite(similarity[rows, columns]) & np.isfinite(reference[rows, columns])
-        rows, columns = rows[is_known], columns[is_known]
-        of_network, of_wordnet = (
-            matrices.percentile_ranks(similarity[rows, columns]),
-            matrices.percentile_ranks(reference[rows, columns]),
-        )
+    figure = drawing.grid(options.style, len(all_frames), across=2, share_y=True, aspect=1.3)
+    for axes, frames in zip(figure.axes, all_frames, strict=True):
+        # Rank the pairs that both matrices have.
+        epoch = frames.among(options.epochs)[-1]
+        values, reference = matrices.epoch_matrix(results, frames, epoch), matrices.reference_matrix(results, frames.run)
+        assert reference is not None
+        symmetric = (values + values.T) / 2
+        rows, columns = np.nonzero(np.triu(np.isfinite(symmetric + reference), 1))
+        similarity, semantic = symmetric[rows, columns], reference[rows, columns]
+        of_network, of_wordnet = matrices.percentile_ranks(similarity), matrices.percentile_ranks(semantic)
         # Equal values of WordNet are spread at random over their ranks, so that they do not form lines.
-        falling = np.lexsort((np.random.default_rng(0).permutation(len(rows)), reference[rows, columns]))
+        falling = np.lexsort((np.random.default_rng(0).permutation(len(rows)), semantic))
         spread = np.empty(len(rows))
         spread[falling] = (np.arange(len(rows)) + 0.5) / len(rows)
         if len(rows) <= MAX_DOTS:
-            dots: dict[str, Any] = {
-                "color": MORE[5],
-                "markersize": 3,
-                "alpha": 0.6,
-                "markeredgewidth": 0,
-                "rasterized": True,
-            }
-            axes.plot(spread, of_network, ".", **dots)
+            axes.plot(spread, of_network, ".", color=MORE[5], markersize=3, alpha=0.6, markeredgewidth=0, rasterized=True)
         else:
             palette = LinearSegmentedColormap.from_list("dsi", MORE)
             axes.hexbin(spread, of_network, gridsize=min(40, round(len(rows) ** 0.5 / 3)), cmap=palette, linewidths=0)
         axes.axhline(0.5, color=CHANCE, linewidth=0.8, label="chance")
         tenths = np.minimum((of_wordnet * 10).astype(int), 9)
-        middles = [(tenth + 0.5) / 10 for tenth in range(10) if (tenths == tenth).any()]
-        medians = [np.median(of_network[tenths == tenth]) for tenth in range(10) if (tenths == tenth).any()]
-        axes.plot(middles, medians, color="black", label="median")
-        texts = [f"{short_name(names[i])} – {short_name(names[j])}" for i, j in zip(rows, columns, strict=True)]
+        medians = {(tenth + 0.5) / 10: np.median(of_network[tenths == tenth]) for tenth in np.unique(tenths)}
+        axes.plot(list(medians), list(medians.values()), color="black", label="median")
+        names = [short_name(name) for name in class_names(results, frames.run)]
+        texts = [f"{names[i]} – {names[j]}" for i, j in zip(rows, columns, strict=True)]
         _name_outliers(axes, of_wordnet, of_network, texts)
+        title = f"{drawing.short(frames.run)}: {frames.title}, epoch {results.shown_epoch(epoch, frames.run)}"
         axes.set(
-            title=title, xlim=(0, 1), ylim=(0, 1), xlabel="rank in WordNet (1 is the most similar pair)", aspect="equal"
+            title=title, xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="rank in WordNet (1 is the most similar pair)"
         )
         # Both axes show percentiles. Their ticks are ranks at round numbers.
         step = max(1, int(float(f"{len(texts) / 4:.0e}")))

@@ -7,15 +7,16 @@ a run has one line, and a group of repetitions has one line with a band.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dsi_cli.figures import axes as drawing
-from dsi_cli.figures.catalogue import FigureOptions
+from dsi_cli.figures.catalogue import Drawing, FigureOptions
 from dsi_cli.figures.save import save
 from dsi_cli.figures.style import CHANCE, Style, using
 from dsi_cli.queries import curve_panels
@@ -61,10 +62,10 @@ COMPARISON_PREFIX = "compare-"
 COMPARISON_STYLE = Style("screen")
 
 
-def draw(name: str, results: Results, options: FigureOptions) -> Figure | None:
-    """Return the figure of one of the `PANELS`, or None if no run has values for it."""
+def draw(name: str, results: Results, options: FigureOptions) -> Drawing | None:
+    """Return the drawing of one of the `PANELS`, or None if no run has values for it."""
     panel = find_panel(name, results, options.names(results), options.measure)
-    return None if panel is None else draw_panel(panel, results, options)
+    return None if panel is None else partial(draw_panel, panel, results, options)
 
 
 def find_panel(name: str, results: Results, runs: Sequence[str], measure: str | None = None) -> Panel | None:
@@ -214,39 +215,42 @@ def _merge_accuracies(curves: Sequence[Series]) -> list[Series]:
     return merged
 
 
-def draw_against_accuracy(results: Results, options: FigureOptions) -> Figure | None:
-    """Return the agreement with the reference against the accuracy, one point per epoch; None if no run has both."""
+def draw_against_accuracy(results: Results, options: FigureOptions) -> Drawing | None:
+    """Return the drawing of the agreement with the reference against the accuracy; None if no run has both."""
+    pairs = {}
+    for run in options.names(results):
+        panels = [find_panel(name, results, [run], options.measure) for name in ("agreement", "accuracy")]
+        agreements, accuracies = ([] if panel is None else panel.series for panel in panels)
+        agreements = [curve for curve in agreements if (curve.of or "").endswith(",scsm")]
+        accuracies = [curve for curve in accuracies if curve.metric == "accuracy"]
+        if agreements and accuracies:
+            pairs[run] = agreements[0], accuracies[0]
+    return partial(_draw_against_accuracy, pairs, results, options) if pairs else None
+
+
+def _draw_against_accuracy(pairs: Mapping[str, tuple[Series, Series]], results: Results, options: FigureOptions) -> Figure:
+    """Return the figure of an agreement and an accuracy of each run, with one point per epoch."""
     figure = drawing.grid(options.style, 1, aspect=1.1)
     (axes,) = figure.axes
-    for index, run in enumerate(options.names(results)):
-        panel, accuracies = (find_panel(name, results, [run], options.measure) for name in ("agreement", "accuracy"))
-        aligned = [curve for curve in panel.series if (curve.of or "").endswith(",scsm")] if panel else []
-        accuracy = [curve for curve in accuracies.series if curve.metric == "accuracy"] if accuracies else []
-        if not aligned or not accuracy:
-            continue
-        curve, other = aligned[0], accuracy[0]
-        epochs, at, there = np.intersect1d(curve.epochs, other.epochs, return_indices=True)
-        x, y, colour = other.value[there], curve.excess[at], drawing.colour(index)
-        rising = np.argsort(x)
-        drawing.draw_chance(axes, x[rising], np.zeros(len(x)), curve.excess_std[at][rising])
-        look = {"color": colour, "marker": "o", "markersize": 3}
-        axes.plot(x, y, label=drawing.short(run), gid="curve", zorder=3, **look)  # type: ignore[arg-type]
-        axes.vlines(x, curve.low[at], curve.high[at], color=colour, alpha=0.25, linewidth=1.5, gid="interval")
+    for run, (agreement, accuracy) in pairs.items():
+        epochs, at, there = np.intersect1d(agreement.epochs, accuracy.epochs, return_indices=True)
+        x, y = accuracy.value[there], agreement.excess[at]
+        colour, rising = drawing.colour(options.names(results).index(run)), np.argsort(x)
+        drawing.draw_chance(axes, x[rising], np.zeros(len(x)), agreement.excess_std[at][rising])
+        axes.plot(x, y, label=drawing.short(run), gid="curve", zorder=3, color=colour, marker="o", markersize=3)
+        axes.vlines(x, agreement.low[at], agreement.high[at], color=colour, alpha=0.25, linewidth=1.5, gid="interval")
         if len(epochs) > 1:
             text = f"epoch {results.shown_epoch(int(epochs[1]), run)}"
-            axes.annotate(
-                text, (x[1], y[1]), (4, -9), textcoords="offset points", color=colour, size=options.style.size - 2
-            )
-    if not axes.lines:
-        return None
+            look = {"color": colour, "size": options.style.size - 2}
+            axes.annotate(text, (x[1], y[1]), (4, -9), textcoords="offset points", **look)  # type: ignore[arg-type]
     axes.set(xlabel="accuracy", ylabel=AGREEMENT.axis, title="Agreement with WordNet against accuracy")
     axes.set_xlim(left=0)
     finish(figure)
     return figure
 
 
-def draw_training(results: Results, options: FigureOptions) -> Figure | None:
-    """Return the agreement with loss and learning rate (arXiv 2505.21338, figure I.1), or None if no run has both.
+def draw_training(results: Results, options: FigureOptions) -> Drawing | None:
+    """Return the drawing of the agreement with loss and learning rate (arXiv 2505.21338, figure I.1); None if no run has both.
 
     It shows as many runs as fit next to each other; with more runs, its title mentions ``--run``.
     """
@@ -255,12 +259,14 @@ def draw_training(results: Results, options: FigureOptions) -> Figure | None:
         panels = [find_panel(name, results, [run], options.measure) for name in TRAINING_PANELS]
         if panels[0] is not None and any(panels[1:]):
             by_run[run] = panels
-    shown = list(by_run)[: options.style.across]
-    rows = [index for index in range(len(TRAINING_PANELS)) if any(by_run[run][index] for run in shown)]
-    if not shown:
-        return None
+    return partial(_draw_training, by_run, options.names(results), options.style) if by_run else None
 
-    figure = drawing.grid(options.style, len(rows) * len(shown), across=len(shown), aspect=0.7)
+
+def _draw_training(by_run: Mapping[str, list[Panel | None]], names: Sequence[str], style: Style) -> Figure:
+    """Return a figure with the `TRAINING_PANELS` of each run in a column, from top to bottom."""
+    shown = list(by_run)[: style.across]
+    rows = [index for index in range(len(TRAINING_PANELS)) if any(by_run[run][index] for run in shown)]
+    figure = drawing.grid(style, len(rows) * len(shown), across=len(shown), aspect=0.7)
     for place, axes in enumerate(figure.axes):
         run = shown[place % len(shown)]
         panel = by_run[run][rows[place // len(shown)]]
@@ -269,18 +275,18 @@ def draw_training(results: Results, options: FigureOptions) -> Figure | None:
             continue
         # The first agreement is that with the reference, if there is one.
         series = panel.series[:1] if panel.kind is AGREEMENT else panel.series
-        draw_curves(axes, series, panel, options.names(results))
+        draw_curves(axes, series, panel, names)
         if place < len(shown):
             axes.set_title(f"{drawing.short(run)}: {curve_title(series[0], panel)}")
         first = figure.axes[place - place % len(shown)]
-        if axes is not first and panel.kind.name != "learning_rate":
-            axes.sharey(first)
         if axes is first:
             axes.set_ylabel(panel.axis if panel.kind is AGREEMENT else panel.kind.title.lower())
+        elif panel.kind.name != "learning_rate":
+            axes.sharey(first)
     drawing.format_epochs(figure)
     if len(shown) < len(by_run):
         text = f"{len(shown)} of {len(by_run)} runs (choose others with --run)"
-        figure.suptitle(drawing.wrap(text, options.style.width, options.style.size), fontsize=options.style.size)
+        figure.suptitle(drawing.wrap(text, style.width, style.size), fontsize=style.size)
     finish(figure)
     return figure
 

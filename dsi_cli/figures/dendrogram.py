@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-    from dsi_cli.figures.catalogue import FigureOptions
+    from dsi_cli.figures.catalogue import Drawing, FigureOptions
     from dsi_cli.store.results import Results
 
 MAX_HEIGHT = {"screen": 12.0, "paper": 9.0}
@@ -58,32 +58,40 @@ class Tanglegram(NamedTuple):
     reference: ClassTree | None
 
 
-def figure(results: Results, options: FigureOptions) -> Figure | None:
-    """Return the trees of the runs at the last requested epoch, or None if no run has such a matrix."""
+def figure(results: Results, options: FigureOptions) -> Drawing | None:
+    """Return the drawing of the trees of the runs at the last requested epoch, or None if no run has such a matrix."""
     epoch = options.epochs[-1] if options.epochs else None
-    all_frames = requested_frames(results, options)
-    colours = group_colours([class_layout(results, frames, "taxonomy") for frames in all_frames])
-    pairs = [pair for frames in all_frames if (pair := tanglegram(results, frames, colours, epoch))]
-    return draw(pairs, colours, options.style) if pairs else None
+    all_frames = [frames for frames in requested_frames(results, options) if _has_tree(results, frames, epoch)]
+
+    def draw_trees() -> Figure:
+        colours = group_colours([class_layout(results, frames, "taxonomy") for frames in all_frames])
+        return draw([tanglegram(results, frames, colours, epoch) for frames in all_frames], colours, options.style)
+
+    return draw_trees if all_frames else None
 
 
-def tanglegram(
-    results: Results, frames: MatrixFrames, colours: dict[str, Any], epoch: int | None = None
-) -> Tanglegram | None:
-    """Return a run's trees at an epoch, by default the last; None if the epoch is missing or all values are equal."""
+def _has_tree(results: Results, frames: MatrixFrames, epoch: int | None) -> bool:
+    """Return whether a matrix exists at an epoch, by default the last, and has different values."""
+    epoch = frames.epochs[-1] if epoch is None else epoch
+    if epoch not in frames.epochs:
+        return False
+    values = matrices.epoch_matrix(results, frames, epoch)
+    return len(values) > 1 and np.nanmin(values) != np.nanmax(values)
+
+
+def tanglegram(results: Results, frames: MatrixFrames, colours: dict[str, Any], epoch: int | None = None) -> Tanglegram:
+    """Return a run's trees at an epoch, by default the last."""
     epoch = frames.epochs[-1] if epoch is None else epoch
     table = run_classes.class_rows(results, frames.run)
-    if epoch not in frames.epochs or len(table) < 2:
-        return None
     names = class_layout(results, frames, "given").names
     groups = [run_classes.synset_words(group) if isinstance(group, str) else "" for group in table["group"]]
     values, reference = matrices.epoch_matrix(results, frames, epoch), matrices.reference_matrix(results, frames.run)
-    if np.nanmin(values) == np.nanmax(values):
-        return None
     # Both trees have the classes that have a synset.
-    known = np.arange(len(values)) if reference is None else np.flatnonzero(np.isfinite(reference).any(axis=0))
+    known = np.arange(len(values))
+    if reference is not None and np.isfinite(reference).any():
+        known = np.flatnonzero(np.isfinite(reference).any(axis=0))
     network, other = _tree(values, known), None
-    if reference is not None and len(known) > 1:
+    if reference is not None and np.isfinite(reference).any():
         other = _tree(reference, known)
         for _ in range(2):
             other = turn_forks(other, network.rows)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import curves
-from dsi_cli.figures.catalogue import FigureOptions
+from dsi_cli.figures.catalogue import Drawing, FigureOptions
 from dsi_cli.figures.heatmaps import short_name
 from dsi_cli.figures.style import CHANCE
 from dsi_cli.queries.run_classes import by_class, class_names, spectrum_by_epoch
@@ -26,12 +28,13 @@ MAX_FAINT_CLASSES = 200
 """The maximum number of other classes with a line."""
 
 
-def draw(results: Results, options: FigureOptions) -> Figure | None:
-    """Return a row of panels per run, or None without a classifier: norms, drift, distance from a simplex, rank and spectrum."""
+def draw(results: Results, options: FigureOptions) -> Drawing | None:
+    """Return the drawing of a row of panels per run: norms, drift, simplex, rank and spectrum; None without a classifier."""
     runs = [run for run in options.names(results) if not by_class(results, run, "norm").empty]
-    runs = runs[: options.style.across]
-    if not runs:
-        return None
+    return partial(_draw_runs, runs[: options.style.across], results, options) if runs else None
+
+
+def _draw_runs(runs: Sequence[str], results: Results, options: FigureOptions) -> Figure:
     figure = drawing.grid(options.style, 5 * len(runs), across=len(runs), aspect=0.8)
     *rows, last_row = np.array(figure.axes).reshape(5, len(runs))
     for run, norms, drift, simplex, rank in zip(runs, *rows, strict=True):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dsi_cli.figures.catalogue import FigureOptions
+    from dsi_cli.figures.catalogue import Drawing, FigureOptions
     from dsi_cli.store.results import Results
 
 MIN_GROUP_SHARE, MIN_GROUPED_SHARE = 0.03, 0.33
@@ -61,24 +61,32 @@ class HeatmapRow(NamedTuple):
     panels: list[MatrixPanel]
 
 
-def figure(results: Results, options: FigureOptions) -> Figure | None:
-    """Return heat maps, one row per run, or None if no run has a requested matrix at a requested epoch."""
-    frames = requested_frames(results, options)
-    rows = heatmap_rows(results, frames, options.order, options.epochs)
-    return draw(rows, frames[0].kind, options.style, options.scale) if rows else None
+def figure(results: Results, options: FigureOptions) -> Drawing | None:
+    """Return the drawing of heat maps, one row per run, or None if no run has a requested matrix at a requested epoch."""
+    all_frames = [frames for frames in requested_frames(results, options) if frames.among(options.epochs)]
+
+    def draw_matrices() -> Figure:
+        rows = heatmap_rows(results, all_frames, options.order, options.epochs)
+        return draw(rows, all_frames[0].kind, options.style, options.scale)
+
+    return draw_matrices if all_frames else None
 
 
-def difference(results: Results, options: FigureOptions) -> Figure | None:
-    """Return heat maps of the percentile rank in the network minus that in WordNet; None without matrices or labels."""
-    frames = requested_frames(results, options)
-    rows = []
-    for row in heatmap_rows(results, frames, options.order, options.epochs):
-        *panels, reference = row.panels
-        if reference.is_reference:
-            of_wordnet = matrices.percentile_ranks(color_scales.cell_values(reference.values, frames[0].kind.name))
+def difference(results: Results, options: FigureOptions) -> Drawing | None:
+    """Return the drawing of the percentile ranks in the network minus those in WordNet; None without matrices or labels."""
+    all_frames = [frames for frames in requested_frames(results, options) if frames.among(options.epochs)]
+    all_frames = [frames for frames in all_frames if matrices.reference_matrix(results, frames.run) is not None]
+
+    def draw_differences() -> Figure:
+        kind, rows = all_frames[0].kind, []
+        for row in heatmap_rows(results, all_frames, options.order, options.epochs):
+            *panels, reference = row.panels
+            of_wordnet = matrices.percentile_ranks(color_scales.cell_values(reference.values, kind.name))
             shown = [panel._replace(values=matrices.percentile_ranks(panel.values) - of_wordnet) for panel in panels]
             rows.append(row._replace(panels=shown))
-    return draw(rows, frames[0].kind, options.style, "difference") if rows else None
+        return draw(rows, kind, options.style, "difference")
+
+    return draw_differences if all_frames else None
 
 
 def requested_frames(results: Results, options: FigureOptions) -> list[MatrixFrames]:
@@ -108,12 +116,11 @@ def heatmap_rows(
     have_equal_epochs = len({frames.epochs for frames in default_frames}) == 1
     rows = []
     for frames, default in zip(all_frames, default_frames, strict=True):
+        existing = frames.among(epochs)
         if epochs is None:
             deciding = default_frames if have_equal_epochs else [default]
-            chosen: Sequence[int] = epoch_sampling.epochs_of_most_change(results, deciding, count)
-        else:
-            chosen = epochs
-        existing = [epoch for epoch in chosen if epoch in frames.epochs]
+            chosen = epoch_sampling.epochs_of_most_change(results, deciding, count)
+            existing = frames.among(chosen) or epoch_sampling.epochs_of_most_change(results, [frames], count)
         if existing:
             rows.append(_heatmap_row(results, frames, existing, order))
     return rows

@@ -12,14 +12,14 @@ import os
 import re
 import textwrap
 from collections.abc import Iterable
-from itertools import takewhile
+from itertools import product, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dsi_cli.errors import UsageError
-from dsi_cli.figures.catalogue import FigureOptions, Opener
+from dsi_cli.figures.catalogue import Drawing, FigureOptions, Opener
 from dsi_cli.figures.style import Style, using
 from dsi_cli.queries.mistakes import Mistake, MistakeList, MistakeQuery, stored_epochs, worst_mistakes
 from dsi_cli.store import atomic_write
@@ -46,17 +46,21 @@ _CONTAINER = re.compile(r"(?P<file>.+?\.(?:parquet(?=#\d+$)|tar(?=/)))(?P<member
 """The path of an image in a container: a row of a Parquet file, or a member of a tar archive."""
 
 
-def draw(results: Results, options: FigureOptions) -> Figure | None:
-    """Return the grid of the first run with images at the last requested epoch, or None if no run has images.
+def draw(results: Results, options: FigureOptions) -> Drawing | None:
+    """Return the drawing of the grid of the first run with images at the last requested epoch, or None if no run has images.
 
     The split test is preferred over train. The figure spans two columns, because its captions are not legible on one.
     """
-    if options.open_image is None:
+    open_image = options.open_image
+    if open_image is None:
         return None
-    for run in options.names(results):
-        listing = _mistakes_with_images(results, run, options)
-        if listing is not None:
-            return grid(listing, options.open_image, options.style._replace(columns=2))[0]
+    for run, split in product(options.names(results), SPLITS):
+        epochs = stored_epochs(results, PREDICTIONS, run, split)
+        epochs = [epoch for epoch in epochs if options.epochs is None or epoch in options.epochs]
+        if epochs and not results.is_vast(run):  # very many classes have no ranks
+            listing = worst_mistakes(results, MistakeQuery(run, epochs[-1], split, most=PLOT_IMAGES))
+            if any(row.path for row in listing.rows):
+                return lambda: grid(listing, open_image, options.style._replace(columns=2))[0]
     return None
 
 
@@ -146,21 +150,6 @@ def require_png(path: Path) -> None:
         The name does not end in ``.png``.
     """
     atomic_write.require_suffix(path, (".png",), "a contact sheet is a PNG")
-
-
-def _mistakes_with_images(results: Results, run: str, options: FigureOptions) -> MistakeList[Mistake] | None:
-    """Return a run's worst mistakes if they have images, otherwise None; also None with too many classes for ranks."""
-    if results.is_vast(run):
-        return None
-    for split in SPLITS:
-        epochs = stored_epochs(results, PREDICTIONS, run, split)
-        if options.epochs is not None:
-            epochs = [epoch for epoch in epochs if epoch in options.epochs]
-        if epochs:
-            listing = worst_mistakes(results, MistakeQuery(run, epochs[-1], split, most=PLOT_IMAGES))
-            if any(row.path for row in listing.rows):
-                return listing
-    return None
 
 
 def _draw_image(axes: Axes, path: str | None, open_image: Opener, style: Style) -> str | None:

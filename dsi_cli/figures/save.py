@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.figures import style as styles
-from dsi_cli.figures.catalogue import ANIMATION, FIGURES, FILMS, FORMATS, SCALES, FigureOptions, figure_spec
+from dsi_cli.figures.catalogue import ANIMATION, FIGURES, FILMS, FORMATS, MOVING, SCALES, FigureOptions, figure_spec
 from dsi_cli.figures.style import STYLES
 from dsi_cli.queries import curve_panels
 from dsi_cli.queries.run_classes import ORDERS
@@ -164,17 +164,9 @@ def split_formats(names: Sequence[str], formats: Sequence[str]) -> tuple[list[st
     return figure_formats or ["png"], film_formats or ["gif"]
 
 
-def with_data(results: Results, options: FigureOptions, progress: Progress = lambda *_: None) -> set[str]:
-    """Return the names of the figures for which the results have data; to find out, this draws every figure."""
-    names = set()
-    for done, spec in enumerate(FIGURES):
-        progress("looking for data", done, len(FIGURES))
-        with styles.using(options.style):
-            if spec.draw(results, options) is not None:
-                names.add(spec.name)
-    if "heatmaps" in names:
-        names.add(ANIMATION)
-    return names
+def with_data(results: Results, options: FigureOptions) -> set[str]:
+    """Return the names of the figures for which the results have data, without drawing them."""
+    return {spec.name for spec in (*FIGURES, MOVING) if spec.find(results, options) is not None}
 
 
 def save(figure: Figure, path: Path, form: str) -> Path:

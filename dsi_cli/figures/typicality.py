@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from dsi_cli.figures import axes as drawing
-from dsi_cli.figures.catalogue import FigureOptions
+from dsi_cli.figures.catalogue import Drawing, FigureOptions
 from dsi_cli.figures.curves import finish
-from dsi_cli.figures.style import COLOURS
+from dsi_cli.figures.style import COLOURS, Style
 from dsi_cli.queries import epoch_sampling
-from dsi_cli.queries import epoch_summary as view
 from dsi_cli.queries.curve_panels import Values
-from dsi_cli.queries.epoch_summary import TypicalitySummary
+from dsi_cli.queries.epoch_summary import TypicalitySummary, typicality_summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from dsi_cli.store.results import Results
 
+_Part = tuple[str, str, list[TypicalitySummary]]
+"""A run, a split and its summaries by epoch."""
 MAX_TABLE_EPOCHS = 8
 MAX_HISTOGRAM_EPOCHS = 4
 _CURVES = (
@@ -39,12 +41,14 @@ _TABLE_NOTE = (
 )
 
 
-def curves(results: Results, options: FigureOptions) -> Figure | None:
-    """Return curves of the cosine with the class's template, or None without templates."""
+def curves(results: Results, options: FigureOptions) -> Drawing | None:
+    """Return the drawing of curves of the cosine with the class's template, or None without templates."""
     parts = _summaries(results, options)
-    if not parts:
-        return None
-    figure = drawing.grid(options.style, len(parts), share_y=True)
+    return partial(_draw_curves, parts, options.style) if parts else None
+
+
+def _draw_curves(parts: Sequence[_Part], style: Style) -> Figure:
+    figure = drawing.grid(style, len(parts), share_y=True)
     for axes, (run, split, summaries) in zip(figure.axes, parts, strict=True):
         epochs = np.array([summary.epoch or 0 for summary in summaries], dtype=np.float64)
         for field, colour, line, label in _CURVES:
@@ -52,20 +56,21 @@ def curves(results: Results, options: FigureOptions) -> Figure | None:
         for field in ("right_chance", "wrong_chance"):
             drawing.draw_chance(axes, epochs, _values(summaries, field), np.full(len(epochs), np.nan))
         axes.set_title(f"{drawing.short(run)}: typicality on {split}")
-    figure.supylabel("cosine with the class's template", fontsize=options.style.size)
+    figure.supylabel("cosine with the class's template", fontsize=style.size)
     drawing.format_epochs(figure)
     finish(figure)
     return figure
 
 
-def table(results: Results, options: FigureOptions) -> Figure | None:
-    """Return a table of the cosines at several epochs, or None without templates."""
+def table(results: Results, options: FigureOptions) -> Drawing | None:
+    """Return the drawing of a table of the cosines at several epochs, or None without templates."""
+    parts = _summaries(results, options)
+    return partial(_draw_tables, parts, options.style) if parts else None
+
+
+def _draw_tables(parts: Sequence[_Part], style: Style) -> Figure:
     from matplotlib.figure import Figure
 
-    parts = _summaries(results, options)
-    if not parts:
-        return None
-    style = options.style
     row_height = style.size / 72 * 1.9
     rows = [epoch_sampling.log_spaced(list(summaries), MAX_TABLE_EPOCHS) for _, _, summaries in parts]
     heights = [row_height * (len(summaries) + 4) for summaries in rows]
@@ -79,14 +84,10 @@ def table(results: Results, options: FigureOptions) -> Figure | None:
     return figure
 
 
-def _summaries(results: Results, options: FigureOptions) -> list[tuple[str, str, list[TypicalitySummary]]]:
+def _summaries(results: Results, options: FigureOptions) -> list[_Part]:
     """Return run, split and summaries by epoch for each run and split with templates."""
-    return [
-        (run, split, summaries)
-        for run in options.names(results)
-        for split, summaries in view.typicality_summary(results.path, run).items()
-        if summaries
-    ]
+    by_run = {run: typicality_summary(results.path, run) for run in options.names(results)}
+    return [(run, split, summaries) for run, by_split in by_run.items() for split, summaries in by_split.items()]
 
 
 def _values(summaries: Sequence[TypicalitySummary], field: str) -> Values:
@@ -107,10 +108,14 @@ def _draw_table(axes: Axes, summaries: Sequence[TypicalitySummary]) -> None:
         cell.set(linewidth=0.4, edgecolor="#8f8f8f")
 
 
-def histograms(results: Results, options: FigureOptions) -> Figure | None:
-    """Return histograms of the cosines of right and wrong samples at several epochs, or None without templates."""
+def histograms(results: Results, options: FigureOptions) -> Drawing | None:
+    """Return the drawing of histograms of the cosines of samples at several epochs, or None without templates."""
     frame = results.typicality_histogram
     frame = frame[frame["run"].isin(options.names(results)) & (frame["samples"] > 0)]
+    return None if frame.empty else partial(_draw_histograms, frame, options)
+
+
+def _draw_histograms(frame: pd.DataFrame, options: FigureOptions) -> Figure:
     parts = []
     for (run, split), rows in cast("Iterable[Any]", frame.groupby(["run", "split"], sort=False)):
         epochs = sorted(map(int, rows["epoch"].unique()))
@@ -119,8 +124,6 @@ def histograms(results: Results, options: FigureOptions) -> Figure | None:
         else:
             shown = [epoch for epoch in epochs if epoch in options.epochs] or epochs[-1:]
         parts += [(run, split, epoch) for epoch in shown]
-    if not parts:
-        return None
     figure = drawing.grid(options.style, len(parts), share_y=True)
     for axes, (run, split, epoch) in zip(figure.axes, parts, strict=True):
         part = frame[(frame["run"] == run) & (frame["split"] == split) & (frame["epoch"] == epoch)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -62,6 +63,10 @@ class MatrixFrames(NamedTuple):
     def title(self) -> str:
         """The title in a figure, such as ``NCSM`` or ``CCSM on test``."""
         return f"{self.kind.title} on {self.split}" if self.split else self.kind.title
+
+    def among(self, epochs: Sequence[int] | None) -> list[int]:
+        """Return the epochs that are in ``epochs``, in order; all if None."""
+        return [epoch for epoch in self.epochs if epochs is None or epoch in epochs]
 
 
 def matrix_frames(run: Results, name: str, kind: str | None = None, split: str | None = None) -> MatrixFrames | None:
@@ -178,7 +183,7 @@ class ClassDistance:
     wordnet_rank: Ranks
     wordnet_furthest: int | None
 
-    @property
+    @cached_property
     def farness(self) -> Ranks:
         """The mean of the two ranks, each divided by its largest rank; only the known one if the other is NaN **[ours]**."""
         relative = np.stack([self.rank / (self.furthest or 1), self.wordnet_rank / (self.wordnet_furthest or 1)])
@@ -187,18 +192,20 @@ class ClassDistance:
         mean: Ranks = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
         return mean
 
-    def pair(self, truth: int, prediction: int) -> dict[str, float | None]:
-        """Return ranks and similarity of one pair by name; missing values are None."""
-        return {
-            "rank": none_if_nan(self.rank[truth, prediction]),
-            "wordnet_similarity": none_if_nan(self.wordnet[truth, prediction]),
-            "wordnet_rank": none_if_nan(self.wordnet_rank[truth, prediction]),
-        }
+    def pair(self, truth: int, prediction: int) -> dict[str, Any]:
+        """Return ranks, similarity and farness of one pair by name, with None for missing values.
 
-    def is_surprising(self, truth: int, prediction: int) -> bool:
-        """Return True if a pair is near by the network's similarity and far by WordNet's, or the other way round."""
-        pair = self.pair(truth, prediction)
-        return is_surprise(pair["rank"], self.furthest, pair["wordnet_rank"], self.wordnet_furthest)
+        A pair is a surprise if it is near by the network's similarity and far by WordNet's, or the other way round.
+        """
+        matrices = {
+            "rank": self.rank,
+            "wordnet_similarity": self.wordnet,
+            "wordnet_rank": self.wordnet_rank,
+            "farness": self.farness,
+        }
+        values = {name: none_if_nan(matrix[truth, prediction]) for name, matrix in matrices.items()}
+        surprise = is_surprise(values["rank"], self.furthest, values["wordnet_rank"], self.wordnet_furthest)
+        return {**values, "surprise": surprise}
 
 
 def class_distance(run: Results, epoch: int | None, split: str, name: str | None) -> ClassDistance:

@@ -144,9 +144,9 @@ def worst_mistakes(run: Results, query: MistakeQuery | None = None) -> MistakeLi
     frame = run.predictions(query.epoch, query.split, query.run)
     names, distance = class_names(run, query.run), class_distance(run, query.epoch, query.split, query.run)
     wrong = frame[_pair_mask(names, query)[frame["target"], frame["prediction"]]]
-    farness = distance.farness[wrong["target"], wrong["prediction"]]
-    score = wrong["score"].to_numpy(dtype=np.float64)
-    order = np.lexsort((wrong["sample"], _nan_last(-score), _farness_key(farness, query)))[: query.most]
+    # Missing values are last in each key.
+    farness = _farness_key(distance.farness[wrong["target"], wrong["prediction"]], query)
+    order = np.lexsort((wrong["sample"], -wrong["score"].to_numpy(dtype=np.float64), farness))[: query.most]
     rows = [
         Mistake(
             sample=int(row["sample"]),
@@ -156,11 +156,9 @@ def worst_mistakes(run: Results, query: MistakeQuery | None = None) -> MistakeLi
             truth_index=int(row["target"]),
             prediction_index=int(row["prediction"]),
             score=none_if_nan(row["score"]),
-            farness=none_if_nan(farness[index]),
-            surprise=distance.is_surprising(row["target"], row["prediction"]),
             **distance.pair(row["target"], row["prediction"]),
         )
-        for index, row in zip(order, wrong.iloc[order].to_dict("records"), strict=True)
+        for row in wrong.iloc[order].to_dict("records")
     ]
     return MistakeList("mistakes", query, distance.own, distance.furthest, distance.wordnet_furthest, len(wrong), rows)
 
@@ -173,9 +171,9 @@ def confused_pairs(run: Results, query: MistakeQuery | None = None) -> MistakeLi
     query = _fill_defaults(run, query or MistakeQuery(), CONFUSIONS)
     counts = run.confusion(query.epoch, query.split, query.run).to_numpy()
     names, distance = class_names(run, query.run), class_distance(run, query.epoch, query.split, query.run)
-    samples, farness = counts.sum(axis=1), distance.farness
+    samples = counts.sum(axis=1)
     truth, prediction = np.nonzero(_pair_mask(names, query) & (counts > 0))
-    keys = (prediction, truth, _farness_key(farness[truth, prediction], query), -counts[truth, prediction])
+    keys = (prediction, truth, _farness_key(distance.farness[truth, prediction], query), -counts[truth, prediction])
     order = np.lexsort(keys)[: query.most]
     rows = [
         ConfusedPair(
@@ -185,8 +183,6 @@ def confused_pairs(run: Results, query: MistakeQuery | None = None) -> MistakeLi
             prediction_index=j,
             count=int(counts[i, j]),
             share=float(counts[i, j] / samples[i]),
-            farness=none_if_nan(farness[i, j]),
-            surprise=distance.is_surprising(i, j),
             **distance.pair(i, j),
         )
         for i, j in zip(truth[order].tolist(), prediction[order].tolist(), strict=True)
@@ -233,9 +229,5 @@ def _pair_mask(names: list[str], query: MistakeQuery) -> NDArray[np.bool_]:
 
 
 def _farness_key(farness: Ranks, query: MistakeQuery) -> Ranks:
-    return _nan_last((-farness if query.order == "unreasonable" else farness).round(FARNESS_DIGITS))
-
-
-def _nan_last(key: Ranks) -> Ranks:
-    """Return a sort key with infinity for NaN."""
-    return np.where(np.isnan(key), np.inf, key)
+    """Return a sort key in the order of the query."""
+    return (-farness if query.order == "unreasonable" else farness).round(FARNESS_DIGITS)

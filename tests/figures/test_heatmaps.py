@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dsi_cli.figures import color_scales, heatmaps
-from dsi_cli.figures.catalogue import FigureOptions
+from dsi_cli.figures.catalogue import FigureOptions, figure_spec
 from dsi_cli.figures.heatmaps import ClassLayout, HeatmapRow, MatrixPanel
 from dsi_cli.figures.style import Style, using
 from dsi_cli.queries import matrices, run_classes
@@ -68,7 +68,7 @@ def test_panel_with_raw_values_is_the_stored_matrix_in_display_order_without_dia
 
 def test_panels_of_two_runs_show_percentile_ranks_on_one_scale_and_wordnet_once(analysed: Analysed):
     with using(Style("screen")):
-        figure = heatmaps.figure(analysed.run, FigureOptions((CNN, VIT), (0, 30)))
+        figure = figure_spec("heatmaps").draw(analysed.run, FigureOptions((CNN, VIT), (0, 30)))
     assert figure is not None
     titles = [axes.get_title(loc="left") for axes in maps(figure)]
     assert titles == ["epoch 0", "epoch 30", "WordNet", "epoch 0", "epoch 30"]
@@ -81,8 +81,8 @@ def test_panels_of_two_runs_show_percentile_ranks_on_one_scale_and_wordnet_once(
 
 def test_difference_is_the_rank_in_the_network_minus_that_in_wordnet(analysed: Analysed):
     with using(Style("screen")):
-        ranks = heatmaps.figure(analysed.run, FigureOptions((CNN,), (30,)))
-        figure = heatmaps.difference(analysed.run, FigureOptions((CNN,), (30,)))
+        ranks = figure_spec("heatmaps").draw(analysed.run, FigureOptions((CNN,), (30,)))
+        figure = figure_spec("difference").draw(analysed.run, FigureOptions((CNN,), (30,)))
     assert ranks is not None
     assert figure is not None
     of_network, of_wordnet = (axes.images[0].get_array() for axes in maps(ranks))
@@ -119,7 +119,7 @@ def test_groups_have_a_strip_of_colours_and_a_legend(analysed: Analysed):
         group=np.where(run.classes["display_order"] < 40, "living_thing.n.01", None)
     )
     with using(Style("paper", 2)):
-        figure = heatmaps.figure(run, FigureOptions((CNN,), (3,)))
+        figure = figure_spec("heatmaps").draw(run, FigureOptions((CNN,), (3,)))
     assert figure is not None
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["living thing"]
     left, top = maps(figure)[0].child_axes
@@ -146,7 +146,7 @@ def test_heatmaps_without_labels_have_no_reference_and_class_indices(make_result
         figure = heatmaps.draw(heatmaps.heatmap_rows(run, [frames]), frames.kind, Style("screen", 1))
     assert {"0", "7", "epoch 0", "epoch 3"} <= {text for text, _ in texts(figure)}
     assert "WordNet" not in {text for text, _ in texts(figure)}
-    assert heatmaps.difference(run, FigureOptions()) is None
+    assert figure_spec("difference").draw(run, FigureOptions()) is None
     assert_clear(figure)
 
 
