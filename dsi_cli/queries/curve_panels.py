@@ -6,8 +6,8 @@ A panel is one pair of axes. `PANELS` lists the panels, and `panels` fills them 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,31 +140,32 @@ def panels(
     ----------
     run : the results folder.
     names : the names of runs in it; all if None.
-    measure : the measure of the SAI; the first in the table if None.
+    measure : the measure of the SAI; the first in the table if None. A kind of the SAI with a variant has this measure instead.
     """
     kinds, curves = list(kinds), run.curves
     measure = measure or next(iter(sai_measures(curves)), "cosine")
     # Copying the whole table for each panel would take most of the time.
     is_drawn = curves["metric"].isin([metric for kind in kinds for metric in kind.metrics])
     curves = run.fill_missing_epochs(curves.loc[is_drawn, [*_KEYS, "epoch", "step", *_COLUMNS.values()]])
-    by_run = {name: curves[curves["run"] == name] for name in (run.names if names is None else names)}
     filled = []
     for kind in kinds:
-        panel = Panel(kind, measure)
-        for name, rows in by_run.items():
-            others = run.references(name)[1:]
-            classes = int((run.classes["run"] == name).sum())
-            curves_of_run = series(rows, kind, measure, classes)
-            panel.series.extend(sorted(curves_of_run, key=lambda curve: curve.reference in others))
-        if panel.series:
-            filled.append(panel)
-    return filled
+        if "sai" in kind.metrics and kind.variants:
+            filled.append(Panel(kind, kind.variants[0]))
+        else:
+            filled.append(Panel(kind, measure))
+    for name in run.names if names is None else names:
+        rows, others = curves[curves["run"] == name], run.references(name)[1:]
+        classes = int((run.classes["run"] == name).sum())
+        for panel in filled:
+            found = series(rows, panel.kind, panel.measure, classes)
+            panel.series.extend(sorted(found, key=lambda curve: curve.reference in others))
+    return [panel for panel in filled if panel.series]
 
 
 def series(curves: pd.DataFrame, kind: PanelSpec, measure: str, classes: int = 0) -> list[Series]:
     """Return one run's curves of a panel that have a value; the paper's main curves come first.
 
-    Of many levels of the hierarchy, `MAX_LEVELS` have a curve.
+    Of many levels of the hierarchy, `MAX_LEVELS` have a curve. The last checkpoint of an epoch counts.
 
     Parameters
     ----------
@@ -175,13 +176,17 @@ def series(curves: pd.DataFrame, kind: PanelSpec, measure: str, classes: int = 0
     if variants is not None:
         rows = rows[rows["variant"].isin(variants)]
     found: list[Series] = []
-    for key, group in rows.groupby(_KEYS, dropna=False, sort=False):
-        if group[kind.column].notna().any():
-            texts = dict(zip(_KEYS, cast("tuple[str | None, ...]", key), strict=True))
-            curve = _series(texts, group)
-            if classes and curve.metric in ("accuracy", "balanced_accuracy"):
-                curve = replace(curve, chance=np.full(len(curve.epochs), 1 / classes))
-            found.append(curve)
+    for values, group in rows.groupby(_KEYS, dropna=False, sort=False):
+        if group[kind.column].isna().all():
+            continue
+        texts = cast("tuple[Any, ...]", values)
+        key = {name: text if isinstance(text, str) else None for name, text in zip(_KEYS, texts, strict=True)}
+        last = group.sort_values(["epoch", "step"], na_position="first").drop_duplicates("epoch", keep="last")
+        columns = {name: last[column].to_numpy(dtype=np.float64, na_value=np.nan) for name, column in _COLUMNS.items()}
+        if classes and key["metric"] in ("accuracy", "balanced_accuracy"):
+            columns["chance"] = np.full(len(last), 1 / classes)
+        epochs = last["epoch"].to_numpy(dtype=np.int64)
+        found.append(Series(label=curve_label(key), epochs=epochs, **key, **columns))  # type: ignore[arg-type]
     if "level_accuracy" in kind.metrics:
         shown = evenly_spaced(sorted({int(curve.variant or 0) for curve in found}), MAX_LEVELS)
         found = [curve for curve in found if int(curve.variant or 0) in shown]
@@ -202,15 +207,6 @@ _COLUMNS = {"chance": "null_mean", "chance_std": "null_std"} | {
     name: name for name in ("value", "low", "high", "excess", "z")
 }
 """The columns of the curves table by field of `Series`."""
-
-
-def _series(key: dict[str, str | None], group: pd.DataFrame) -> Series:
-    """Return a curve from its rows; the last checkpoint of an epoch counts."""
-    key = {name: text if isinstance(text, str) else None for name, text in key.items()}
-    last = group.sort_values(["epoch", "step"], na_position="first").drop_duplicates("epoch", keep="last")
-    columns = {name: last[column].to_numpy(dtype=np.float64, na_value=np.nan) for name, column in _COLUMNS.items()}
-    epochs = last["epoch"].to_numpy(dtype=np.int64)
-    return Series(label=curve_label(key), epochs=epochs, **key, **columns)  # type: ignore[arg-type]
 
 
 def curve_label(key: dict[str, str | None]) -> str:

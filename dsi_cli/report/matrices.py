@@ -8,7 +8,7 @@ that remain, so that a small run leaves its unused part to larger runs. A run wi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from dsi_cli.queries import epoch_sampling
 from dsi_cli.queries.matrices import block_means
 from dsi_cli.report import matrix_codec, matrix_sources
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale
-from dsi_cli.report.matrix_sources import Matrix, MatrixSeries, ValueRange
+from dsi_cli.report.matrix_sources import Matrix, MatrixSeries
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import NETWORK_MATRICES
 
@@ -92,27 +92,26 @@ def _share(need: BudgetNeed, limit: float) -> tuple[BudgetShare, float]:
     return BudgetShare(complete, levels), used
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class RunMatrices:
-    """The matrices of a training run and their ranges of values."""
+    """The matrices of a training run."""
 
     name: str
     epochs: list[int]
     classes: int
-    series: list[tuple[MatrixSeries, ValueRange]]
+    series: list[MatrixSeries]
     references: list[tuple[str, str, Matrix]]
-    nearest: dict[int, str] = field(default_factory=dict)
-    """The packed nearest classes by epoch (`neighbor_data.pack_neighbors`)."""
+    nearest: dict[int, str]
+    """The packed nearest classes by epoch (`matrix_codec.pack_neighbors`)."""
 
     @property
-    def own(self) -> tuple[MatrixSeries, ValueRange] | None:
+    def own(self) -> MatrixSeries | None:
         """The network's similarity matrix, or None if the run has none."""
-        by_name = {series.name: (series, values) for series, values in self.series}
-        return next((by_name[name] for name in NETWORK_MATRICES if name in by_name), None)
+        return next((series for series in self.series if series.name in NETWORK_MATRICES), None)
 
     def need(self, orders: int) -> BudgetNeed:
         """Return the size that the run needs in the page, with a number of display orders."""
-        cost = {levels: sum(values.cost[levels] for _, values in self.series) for levels in LEVELS}
+        cost = {levels: sum(series.values.cost[levels] for series in self.series) for levels in LEVELS}
         blocks = block_count(self.classes)
         fixed = sum(map(len, self.nearest.values())) + sum(2 * matrix.size for *_, matrix in self.references) / 4
         block_cost = 2 * blocks * blocks * orders * len(self.series) * 0.9
@@ -120,22 +119,14 @@ class RunMatrices:
 
 
 def run_matrices(results: Results, run: str) -> RunMatrices:
-    """Return the matrices of a training run; each matrix is read once for its range of values."""
+    """Return the matrices of a training run; of very many classes, only the nearest classes are stored."""
     classes = int((results.classes["run"] == run).sum())
-    matrices = RunMatrices(run, results.epochs(run), classes, [], matrix_sources.references(results, run))
     if results.is_vast(run):
-        matrices.nearest = matrix_sources.nearest(results, run, classes)
-        return matrices
-
-    all_series = matrix_sources.matrix_series(results, run)
-    names = {series.name for series in all_series}
-    own = next((name for name in NETWORK_MATRICES if name in names), None)
-    for series in all_series:
-        nearest = matrices.nearest if series.name == own and classes > 1 else None
-        values = matrix_sources.value_range(series, nearest)
-        if values is not None:
-            matrices.series.append((series, values))
-    return matrices
+        series, nearest = [], matrix_sources.nearest(results, run, classes)
+    else:
+        series = matrix_sources.matrix_series(results, run)
+        nearest = next((one.values.nearest for one in series if one.values.nearest), {})
+    return RunMatrices(run, results.epochs(run), classes, series, matrix_sources.references(results, run), nearest)
 
 
 def block_count(classes: int) -> int:
@@ -174,19 +165,19 @@ def pack(
     prefix : prefix of the new names in ``lines``.
     """
     # Complete matrices are at epochs between which the network's matrix changes most.
-    change = dict.fromkeys(matrices.epochs, 1.0) if matrices.own is None else matrices.own[1].change
+    own = matrices.own
+    change = dict.fromkeys(matrices.epochs, 1.0) if own is None else own.values.change
     epochs = list(change)
     complete = [epochs[index] for index in epoch_sampling.front_loaded(list(change.values()), share.complete)]
     packed = [
-        _pack_series(series, share.levels, complete, orders, f"{prefix}-{series[0].name}", lines)
-        for series in matrices.series
+        _pack_series(series, share.levels, complete, orders, f"{prefix}-{series.name}", lines) for series in matrices.series
     ]
     near = None
     if matrices.nearest:
         lines[f"{prefix}-near"] = list(matrices.nearest.values())
         near = {
             "lines": f"{prefix}-near",
-            "of": "ncsm" if matrices.own is None else matrices.own[0].name,
+            "of": "ncsm" if own is None else own.name,
             "epochs": list(matrices.nearest),
             "count": matrix_codec.neighbor_count(matrices.classes),
             "pairs": matrix_codec.pair_count(matrices.classes),
@@ -196,7 +187,7 @@ def pack(
 
 
 def _pack_series(
-    series_and_range: tuple[MatrixSeries, ValueRange],
+    series: MatrixSeries,
     levels: int,
     complete: Sequence[int],
     orders: Sequence[Mapping[str, Any]],
@@ -204,21 +195,26 @@ def _pack_series(
     lines: Lines,
 ) -> dict[str, Any]:
     # Pack the complete matrices.
-    series, values = series_and_range
+    values, symmetric, (kind, split) = series.values, series.symmetric, series.matrix
     scale = QuantizationScale(values.low, values.high, levels)
     complete_epochs = [epoch for epoch in series.epochs if epoch in complete]
-    lines[name] = [_pack_matrix(series.read(epoch), scale, symmetric=series.symmetric) for epoch in complete_epochs]
+    lines[name] = [_pack_matrix(series.read(epoch), scale, symmetric=symmetric) for epoch in complete_epochs]
 
-    # Pack the block means of the other epochs in each display order.
+    # Pack the means of the values and of their percentile ranks in blocks, at the other epochs and in each display order.
     block_epochs = [epoch for epoch in series.epochs if epoch not in complete]
     blocks = None
     if block_epochs:
         coarse = QuantizationScale(values.low, values.high, LEVELS[-1])
         starts = [block_starts(len(order["order"]), order["groups"]) for order in orders]
-        blocks_of = [(np.asarray(order["order"]), edges) for order, edges in zip(orders, starts, strict=True)]
-        lines[f"{name}-blocks"] = [
-            text for epoch in block_epochs for text in _pack_blocks(series, epoch, blocks_of, scale, coarse)
-        ]
+        lines[f"{name}-blocks"] = texts = []
+        for epoch in block_epochs:
+            matrix = series.read(epoch)
+            off_diagonal = scale.codes(matrix_codec.off_diagonal(matrix, symmetric=symmetric))
+            ranks = matrix_codec.percentiles(off_diagonal, levels)[scale.codes(matrix)]
+            for order, edges in zip(orders, starts, strict=True):
+                means = coarse.codes(block_means(matrix, np.asarray(order["order"]), edges))
+                mean_ranks = RANK_SCALE.codes(block_means(ranks, np.asarray(order["order"]), edges))
+                texts.append(matrix_codec.pack(np.concatenate([means.ravel(), mean_ranks.ravel()]), coarse.levels))
         blocks = {
             "lines": f"{name}-blocks",
             "epochs": block_epochs,
@@ -226,15 +222,15 @@ def _pack_series(
             "starts": starts,
             **_scale_data(coarse),
         }
-    title, about = TITLES[series.kind]
+    title, about = TITLES[kind]
     return {
         "name": series.name,
-        "title": title + (f", {series.split}" if series.split else ""),
+        "title": title + (f", {split}" if split else ""),
         "about": about,
-        "symmetric": series.symmetric,
+        "symmetric": symmetric,
         "lines": name,
         "epochs": complete_epochs,
-        "withoutMistakes": values.empty if series.kind == "ccsm" else [],
+        "withoutMistakes": values.empty if kind == "ccsm" else [],
         "blocks": blocks,
         "shown": values.color_limits,
         **_scale_data(scale),
@@ -276,26 +272,6 @@ def pack_references(matrices: RunMatrices, name: str, lines: Lines) -> list[dict
 
 def _pack_matrix(matrix: NDArray[Any], scale: QuantizationScale, *, symmetric: bool) -> str:
     return matrix_codec.pack(scale.codes(matrix_codec.off_diagonal(matrix, symmetric=symmetric)), scale.levels)
-
-
-def _pack_blocks(
-    series: MatrixSeries,
-    epoch: int,
-    blocks_of: Sequence[tuple[NDArray[np.intp], Sequence[int]]],
-    scale: QuantizationScale,
-    coarse: QuantizationScale,
-) -> list[str]:
-    """Return the block means of the values, then of their percentile ranks, in one text for each display order."""
-    matrix = series.read(epoch)
-    values = matrix_codec.off_diagonal(matrix, symmetric=series.symmetric)
-    codes = scale.codes(matrix)
-    ranks = matrix_codec.percentiles(scale.codes(values), scale.levels)[codes]
-    texts = []
-    for order, starts in blocks_of:
-        means = coarse.codes(block_means(matrix, order, starts))
-        mean_ranks = RANK_SCALE.codes(block_means(ranks, order, starts))
-        texts.append(matrix_codec.pack(np.concatenate([means.ravel(), mean_ranks.ravel()]), coarse.levels))
-    return texts
 
 
 def _scale_data(scale: QuantizationScale) -> dict[str, Any]:

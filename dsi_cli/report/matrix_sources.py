@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from dsi_cli.report import matrix_codec
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, off_diagonal, pack
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
-from dsi_cli.store.schema import CSMS, REFERENCES, MatrixId
+from dsi_cli.store.schema import CSMS, NETWORK_MATRICES, REFERENCES, MatrixId
 
 SYMMETRIC = {"ncsm": True, "ncsm_centred": True, "tncsm": True, "ccsm": False}
 """True if matrices of a kind are symmetric; the kinds are in display order."""
@@ -40,27 +40,6 @@ COST_SAMPLES = 5
 Matrix = NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
-class MatrixSeries:
-    """One kind of matrix of a training run over the epochs."""
-
-    kind: str
-    split: str | None
-    epochs: list[int]
-    read: Callable[[int], Matrix]
-    """Reads the matrix ``(C, C)`` of an epoch; missing values are NaN."""
-
-    @property
-    def symmetric(self) -> bool:
-        """True if the matrices are symmetric."""
-        return SYMMETRIC.get(self.kind, True)
-
-    @property
-    def name(self) -> str:
-        """The kind with its split, as in ccsm-test."""
-        return f"{self.kind}-{self.split}" if self.split else self.kind
-
-
 class ValueRange(NamedTuple):
     """The range of values of a matrix series, and the size of its packed matrices."""
 
@@ -74,23 +53,52 @@ class ValueRange(NamedTuple):
     """Estimated bytes of a packed matrix for each of `LEVELS`."""
     empty: list[int]
     """Epochs whose values are all 0; a confusion matrix without mistakes is empty."""
+    nearest: dict[int, str]
+    """The packed nearest classes by epoch, if they were asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class MatrixSeries:
+    """One kind of matrix of a training run over the epochs."""
+
+    matrix: MatrixId
+    epochs: list[int]
+    read: Callable[[int], Matrix]
+    """Reads the matrix ``(C, C)`` of an epoch; missing values are NaN."""
+    values: ValueRange
+
+    @property
+    def symmetric(self) -> bool:
+        """True if the matrices are symmetric."""
+        return SYMMETRIC[self.matrix.kind]
+
+    @property
+    def name(self) -> str:
+        """The kind with its split, as in ccsm-test."""
+        return str(self.matrix)
 
 
 def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
-    """Return the matrix series of a run in display order, without the reference."""
+    """Return the matrix series of a run that have a value, in display order, without the reference.
+
+    Each matrix is read once for its range of values. The first of `NETWORK_MATRICES` has the nearest classes.
+    """
     folder = results.path / CSMS.path / layout.folder_name(run)
     names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     kinds = list(SYMMETRIC)
-    matrix_ids = [matrix_id for matrix_id in map(MatrixId.parse, names) if matrix_id.kind in SYMMETRIC]
-    matrix_ids.sort(key=lambda matrix_id: (kinds.index(matrix_id.kind), matrix_id.split != "test"))
+    found = [matrix for matrix in map(MatrixId.parse, names) if matrix.kind in SYMMETRIC]
+    found.sort(key=lambda matrix: (kinds.index(matrix.kind), matrix.split != "test"))
     classes = int((results.classes["run"] == run).sum())
-    all_series = []
-    for kind, split in matrix_ids:
-        paths = {epoch: layout.csm_path(results.path, run, kind, split, epoch) for epoch in results.epochs(run)}
+    all_series: list[MatrixSeries] = []
+    for matrix in found:
+        paths = {epoch: layout.csm_path(results.path, run, *matrix, epoch) for epoch in results.epochs(run)}
         paths = {epoch: path for epoch, path in paths.items() if path.is_file()}
-        if paths:
-            read = lru_cache(max(2, MAX_CACHED_BYTES // max(1, 4 * classes * classes)))(partial(_read, paths, classes))
-            all_series.append(MatrixSeries(kind, split, list(paths), read))
+        read = lru_cache(max(2, MAX_CACHED_BYTES // max(1, 4 * classes * classes)))(partial(_read, paths, classes))
+        is_own = classes > 1 and str(matrix) in NETWORK_MATRICES
+        has_own = any(series.name in NETWORK_MATRICES for series in all_series)
+        values = value_range(read, list(paths), symmetric=SYMMETRIC[matrix.kind], with_nearest=is_own and not has_own)
+        if values is not None:
+            all_series.append(MatrixSeries(matrix, list(paths), read, values))
     return all_series
 
 
@@ -119,27 +127,23 @@ def references(results: Results, run: str) -> list[tuple[str, str, Matrix]]:
     return sorted(matrices, key=lambda reference: order.get(reference[0], len(order)))
 
 
-def value_range(series: MatrixSeries, nearest: dict[int, str] | None = None) -> ValueRange | None:
-    """Return the range of values of a matrix series; None if it has no value at all.
-
-    Parameters
-    ----------
-    nearest : gets the packed nearest classes of each epoch, so that the matrices need not be read again.
-    """
-    is_sparse = not series.symmetric
+def value_range(
+    read: Callable[[int], Matrix], epochs: Sequence[int], *, symmetric: bool, with_nearest: bool
+) -> ValueRange | None:
+    """Return the range of values of the matrices of some epochs; None if no matrix has a value."""
     limits: list[tuple[float, ...]] = []
     change: dict[int, float] = {}
     empty: list[int] = []
+    nearest: dict[int, str] = {}
     previous: NDArray[Any] | None = None
     # The next matrix is read while this one is processed.
-    read = local.map_in_order(series.read, series.epochs, workers=1)
-    for epoch, matrix in zip(series.epochs, read, strict=True):
-        if nearest is not None:
+    for epoch, matrix in zip(epochs, local.map_in_order(read, epochs, workers=1), strict=True):
+        if with_nearest:
             nearest[epoch] = matrix_codec.pack_neighbors(matrix)
-        values = off_diagonal(matrix, symmetric=series.symmetric)
+        values = off_diagonal(matrix, symmetric=symmetric)
         known = values[~np.isnan(values)]
         if len(known):
-            limits.append((float(known.min()), *_quantiles(known, is_sparse=is_sparse), float(known.max())))
+            limits.append((float(known.min()), *_quantiles(known, is_sparse=not symmetric), float(known.max())))
         if not known.any():
             empty.append(epoch)
         change[epoch] = 0.0
@@ -153,7 +157,15 @@ def value_range(series: MatrixSeries, nearest: dict[int, str] | None = None) -> 
     lows, lower_quantiles, upper_quantiles, highs = zip(*limits, strict=True)
     low, high = min(lows), max(highs)
     color_limits = _color_limits(median(lower_quantiles), median(upper_quantiles), high)
-    return ValueRange(low, high, color_limits, change, _costs(series, low, high), empty)
+
+    # The size of a packed matrix is the mean of a few.
+    sampled = epoch_sampling.evenly_spaced(epochs, COST_SAMPLES)
+    samples = [off_diagonal(read(epoch), symmetric=symmetric) for epoch in sampled]
+    cost = {}
+    for levels in LEVELS:
+        scale = QuantizationScale(low, high, levels)
+        cost[levels] = sum(len(pack(scale.codes(values), levels)) for values in samples) / len(samples)
+    return ValueRange(low, high, color_limits, change, cost, empty, nearest)
 
 
 def reference_range(values: NDArray[Any]) -> tuple[float, float, tuple[float, float]]:
@@ -181,14 +193,3 @@ def _color_limits(lower: float, upper: float, high: float) -> tuple[float, float
         limit = max(-lower, upper)
         return -limit, limit
     return lower, upper
-
-
-def _costs(series: MatrixSeries, low: float, high: float) -> dict[int, float]:
-    """Return the mean size in bytes of a packed matrix for each of `LEVELS`."""
-    epochs = epoch_sampling.evenly_spaced(series.epochs, COST_SAMPLES)
-    samples = [off_diagonal(series.read(epoch), symmetric=series.symmetric) for epoch in epochs]
-    costs = {}
-    for levels in LEVELS:
-        scale = QuantizationScale(low, high, levels)
-        costs[levels] = sum(len(pack(scale.codes(values), levels)) for values in samples) / len(samples)
-    return costs

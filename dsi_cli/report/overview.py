@@ -152,7 +152,7 @@ class Overview:
     """A table of the best epoch of each run by each criterion."""
 
 
-def overview(results: Results, findings: Sequence[RunFindings], warnings: Sequence[ResultWarning]) -> Overview:
+def overview(results: Results, findings: Sequence[RunFindings]) -> Overview:
     """Return the text of the first screen."""
     return Overview(
         headline=headline(findings),
@@ -160,7 +160,7 @@ def overview(results: Results, findings: Sequence[RunFindings], warnings: Sequen
         tiles=tiles(findings),
         shown=list(_shown(findings)),
         not_shown=list(_not_shown(results, findings)),
-        warnings=list(warnings),
+        warnings=result_warnings(results),
         peaks=peaks_table(findings),
     )
 
@@ -201,26 +201,25 @@ def _range(numbers: Sequence[int], noun: str) -> str:
 
 def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
     """Return a tile for each of the four questions; values are those of the last epoch that has one."""
+    # Find the reasons why values are missing, and the chance level of the IDMs.
     reference = findings[0].reference
-
-    def idm(name: str) -> Callable[[RunFindings], Trend | None]:
-        return lambda run: _idm(run, name)
-
-    no_predictions = "There are no predictions on labelled data."
-    reasons = [run.no_agreement.split(":")[0] for run in findings if run.no_agreement]
-    no_agreement = f"{reasons[0][:1].upper()}{reasons[0][1:].rstrip('.')}." if reasons else ""
-    has_mistakes = any(run.mistakes for run in findings)
-    no_mistakes = "dsi has no value, because no network makes a mistake." if has_mistakes else no_predictions
-    no_widm = no_agreement if has_mistakes and no_agreement else no_mistakes
+    reason = next((run.no_agreement for run in findings if run.no_agreement), "").split(":")[0].rstrip(".")
+    no_agreement = f"{reason[:1].upper()}{reason[1:]}."
+    no_mistakes = no_widm = "There are no predictions on labelled data."
+    if any(run.mistakes for run in findings):
+        no_mistakes = "dsi has no value, because no network makes a mistake."
+        no_widm = no_agreement if reason else no_mistakes
     vectors = "classifier weights" if findings[0].own.startswith("ncsm") else "mean features"
-    levels = chance_range(_idm(run, name) for run in findings for name in ("nidm", "widm"))
+    nidms, widms = ([_idm(run, name) for run in findings] for name in ("nidm", "widm"))
+    levels = chance_range((*nidms, *widms))
     chance = f"; chance {levels}, at most 100 %" if levels else ""
-    questions: list[tuple[str, str, Callable[[RunFindings], Trend | None], Callable[[float], str], str]] = [
+
+    questions: list[tuple[str, str, list[Trend | None], Callable[[float], str], str]] = [
         (
             f"Does its similarity agree with {reference}?",
             f"Are classes that are close in {reference} also close for the network? Correlation over all pairs of classes: "
             "0 is chance, 1 is perfect",
-            lambda run: run.agreement,
+            [run.agreement for run in findings],
             _decimal,
             no_agreement,
         ),
@@ -228,7 +227,7 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
             "How similar are neighbouring classes?",
             f"Mean cosine similarity of the {vectors} of a class and of its nearest 5 % of classes: 0 is unrelated, "
             "1 is the same direction (Max WSI)",
-            lambda run: run.max_wsi,
+            [run.max_wsi for run in findings],
             _decimal,
             "The matrices of this analysis have no WSI.",
         ),
@@ -236,7 +235,7 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
             "Do mistakes follow its own similarity?",
             "If a prediction is wrong: the share of classes that the network finds less similar to the true class than this "
             f"prediction{chance} (NIDM of mistakes)",
-            idm("nidm"),
+            nidms,
             percent,
             no_mistakes,
         ),
@@ -244,24 +243,29 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
             "Are mistakes semantically reasonable?",
             f"If a prediction is wrong: the share of classes that are farther from the true class in {reference} than this "
             f"prediction{chance} (WIDM of mistakes)",
-            idm("widm"),
+            widms,
             percent,
             no_widm,
         ),
     ]
-    result = []
-    for question, scale, trend_of, text, reason in questions:
-        trends = {index: trend for index, run in enumerate(findings) if (trend := trend_of(run))}
-        rows = [_row(index, trend, text, len(findings[index].epochs)) for index, trend in trends.items()]
-        result.append(Tile(question, scale, rows, _range_text(list(trends.values()), text), "" if rows else reason))
-    return result
+    epochs = [len(run.epochs) for run in findings]
+    return [_tile(question, scale, trends, epochs, text, reason) for question, scale, trends, text, reason in questions]
 
 
-def _range_text(trends: Sequence[Trend], text: Callable[[float], str]) -> str:
-    values = [trend.last.value for trend in trends]
-    if len(values) <= MAX_ROWS:
-        return ""
-    return f"{text(min(values))} to {text(max(values))} in {count(len(values), 'run')}"
+def _tile(
+    question: str,
+    scale: str,
+    trends: Sequence[Trend | None],
+    epochs: Sequence[int],
+    text: Callable[[float], str],
+    reason: str,
+) -> Tile:
+    rows = [_row(index, trend, text, epochs[index]) for index, trend in enumerate(trends) if trend]
+    values = [trend.last.value for trend in trends if trend]
+    range_text = ""
+    if len(values) > MAX_ROWS:
+        range_text = f"{text(min(values))} to {text(max(values))} in {count(len(values), 'run')}"
+    return Tile(question, scale, rows, range_text, "" if rows else reason)
 
 
 def _row(run: int, trend: Trend, text: Callable[[float], str], epochs: int) -> TileRow:

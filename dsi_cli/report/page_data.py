@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 """Receives the number of completed steps and the number of all steps."""
 FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z")
-SAI = tuple(kind for kind in PANELS if kind.name == "sai")
+SAI, EXCESS = (next(kind for kind in PANELS if kind.name == name) for name in ("sai", "excess"))
 OTHERS = tuple(kind for kind in PANELS if "sai" not in kind.metrics)
-EXCESS = next(kind for kind in PANELS if kind.name == "excess")
 MAX_PAIRS = 30
 MAX_MISTAKES = 24
 THUMBNAIL_PIXELS = 64
@@ -125,7 +124,7 @@ def page_data(
 
     return PageData(
         runs=[_method(results, run) for run in results.names],
-        overview=overview.overview(results, findings, overview.result_warnings(results)),
+        overview=overview.overview(results, findings),
         data={
             "runs": runs,
             "classes": shared.tables,
@@ -140,7 +139,7 @@ def page_data(
 def _orders(results: Results, run_matrices: matrices.RunMatrices) -> list[dict[str, Any]]:
     last_matrix, name = None, "matrix"
     if run_matrices.own is not None:
-        series, _ = run_matrices.own
+        series = run_matrices.own
         last_matrix, name = series.read(series.epochs[-1]), series.name.upper()
     rows = class_rows(results, run_matrices.name)
     return classes.describe_orders(rows, classes.class_orders(rows, last_matrix), name)
@@ -199,16 +198,14 @@ def _option_text(value: Any) -> str:
 
 def curves(results: Results) -> dict[str, Any]:
     """Return all panels: the SAI for each measure, from which the page also draws the excess, the other curves and the phases."""
-    measures = sai_measures(results.curves)
-    sai = {}
-    for measure in measures:
-        for panel in panels(results, measure=measure, kinds=SAI):
-            sai[measure] = _panel(panel, results)
+    kinds = [SAI._replace(variants=(measure,)) for measure in sai_measures(results.curves)]
+    drawn = panels(results, kinds=[*kinds, *OTHERS])
+    sai = {panel.measure: _panel(panel, results) for panel in drawn if panel.kind.name == "sai"}
     return {
         "measures": list(sai),
         "sai": sai,
         "excess": {"title": EXCESS.title, "axis": EXCESS.axis},
-        "others": [_panel(panel, results) for panel in panels(results, kinds=OTHERS)],
+        "others": [_panel(panel, results) for panel in drawn if panel.kind.name != "sai"],
         "phases": phases(results),
     }
 
