@@ -56,11 +56,6 @@ PATH_ERRNOS = (
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a log on stderr, for bug reports.")]
 
 
-def is_wrong_usage(error: Exception) -> bool:
-    """Return whether an error is click's error for wrong usage: only these have this method."""
-    return hasattr(error, "format_message")
-
-
 def usage_line(error: Any, arguments: Sequence[str], commands: Mapping[str, Any]) -> str:
     """Return what is wrong with a call.
 
@@ -307,7 +302,7 @@ def _invoke(arguments: list[str]) -> tuple[int, str | None]:
     except _Stopped as stopped:
         raise stopped.__cause__ or KeyboardInterrupt from None
     except Exception as error:
-        if not is_wrong_usage(error):
+        if not hasattr(error, "format_message"):  # only click's errors for wrong usage have this method
             raise
         return USAGE, usage_line(error, arguments, command.commands)
     return code if isinstance(code, int) else DONE, None

@@ -51,14 +51,16 @@ def log_on_stderr(*, verbose: bool) -> Iterator[None]:
     UsageError
         ``DSI_LOG`` has an unknown value.
     """
-    level = _level(verbose=verbose)
-    if level is None:
+    name = "debug" if verbose else os.environ.get("DSI_LOG", "").lower()
+    if not name:
         yield
         return
+    if name not in LOG_LEVELS:
+        raise UsageError(f"DSI_LOG={name}: {expected(name, LOG_LEVELS)}", code="unknown-log-level", level=name)
     handler, before = logging.StreamHandler(), _logger.level
     handler.setFormatter(_Format(time.time()))
     _logger.addHandler(handler)
-    _logger.setLevel(level)
+    _logger.setLevel(name.upper())
     _logger.debug("dsi %s, Python %s, %s: %s", __version__, platform.python_version(), platform.platform(), sys.argv[1:])
     try:
         yield
@@ -68,20 +70,6 @@ def log_on_stderr(*, verbose: bool) -> Iterator[None]:
     finally:
         _logger.setLevel(before)
         _logger.removeHandler(handler)
-
-
-def is_log_on() -> bool:
-    """Return whether the log is turned on, so that a progress bar would hide its lines."""
-    return bool(_logger.handlers)
-
-
-def _level(*, verbose: bool) -> int | None:
-    name = "debug" if verbose else os.environ.get("DSI_LOG", "").lower()
-    if not name:
-        return None
-    if name not in LOG_LEVELS:
-        raise UsageError(f"DSI_LOG={name}: {expected(name, LOG_LEVELS)}", code="unknown-log-level", level=name)
-    return logging.getLevelNamesMapping()[name.upper()]
 
 
 class _Format(logging.Formatter):
@@ -237,7 +225,7 @@ class ProgressDisplay(NamedTuple):
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[ProgressDisplay]:
     """Yield the functions that show the progress of a long call."""
-    if quiet or is_log_on() or not sys.stderr.isatty():
+    if quiet or _logger.handlers or not sys.stderr.isatty():  # a bar would hide the lines of the log
         yield ProgressDisplay(lambda _stage, _done, _total: signals.check(), lambda text: note(text, quiet=quiet))
         return
     from rich import progress as rich_progress

@@ -149,23 +149,20 @@ def print_rows(rows: Sequence[Resolution]) -> None:
     cells = []
     for row in rows:
         sure = "" if row.confidence is None else f"{row.confidence:.2f}"
-        mark = "?" if row.is_uncertain else " "
-        cells.append((mark, str(row.index), shorten(row.label, MAX_LABEL_LENGTH), row.synset or "-", sure, _meaning(row)))
+        mark, meaning = " ", textwrap.shorten(row.definition or "", 70, placeholder="...")
+        if row.synset is None:
+            meaning = row.reason or ""
+        elif row.is_uncertain:
+            others = [name for name in row.candidates if name != row.synset][:3]
+            meaning += f" [{row.reason}{'; or ' if others else ''}{', '.join(others)}]"
+        if row.is_uncertain:
+            mark = "?"
+        cells.append((mark, str(row.index), shorten(row.label, MAX_LABEL_LENGTH), row.synset or "-", sure, meaning))
     if len(rows) > MAX_TABLE_ROWS:
         print("\n".join(terminal_text("  ".join(texts)) for texts in cells))
     elif rows:
         titles = [("", False), ("", True), ("label", False), ("synset", False), ("sure", True), ("meaning", False)]
         console.print_columns(titles, cells)
-
-
-def _meaning(row: Resolution) -> str:
-    if row.synset is None:
-        return row.reason or ""
-    gloss = textwrap.shorten(row.definition or "", 70, placeholder="...")
-    if not row.is_uncertain:
-        return gloss
-    others = [name for name in row.candidates if name != row.synset][:3]
-    return f"{gloss} [{row.reason}{'; or ' + ', '.join(others) if others else ''}]"
 
 
 def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:

@@ -306,88 +306,83 @@ def headline(runs: Sequence[RunFindings]) -> str:
     usable = [run for run in runs if run.epochs]
     if not usable:
         return "dsi could not use any checkpoint."
-    aligned = [run for run in usable if run.agreement]
+    aligned = [(run, run.agreement) for run in usable if run.agreement]
     if not aligned:
         return _headline_without_agreement(usable)
-
-    learned = [run for run in aligned if run.agreement and run.agreement.is_above_chance]
-    rest = [run for run in aligned if run not in learned]
+    learned = [(run, agreement) for run, agreement in aligned if agreement.is_above_chance]
     if not learned:
         return _headline_within_chance(aligned)
-    if len(usable) == 1:
-        subject = learned[0].run
-    elif len(learned) == len(usable):
+
+    subject = learned[0][0].run
+    if 1 < len(learned) < len(usable):
+        subject = f"{len(learned)} of {len(usable)} networks"
+    elif len(learned) > 1:
         subject = "Both networks" if len(learned) == 2 else f"All {len(learned)} networks"
-    else:
-        subject = f"{len(learned)} of {len(usable)} networks" if len(learned) > 1 else learned[0].run
     sentence = f"{subject} {_learned_clause(learned)}"
+    rest = [run.run for run, agreement in aligned if not agreement.is_above_chance]
     if rest:
-        names = " and ".join(run.run for run in rest) if len(rest) <= 2 else f"{len(rest)} networks"
+        names = " and ".join(rest) if len(rest) <= 2 else f"{len(rest)} networks"
         sentence += f" The agreement of {names} stayed within chance."
     return sentence
 
 
-def _learned_clause(learned: Sequence[RunFindings]) -> str:
+def _learned_clause(learned: Sequence[tuple[RunFindings, Trend]]) -> str:
     """Return what the networks learned, as the rest of a sentence after its subject, with the strongest evidence."""
-    structure = f"{learned[0].reference}-like structure"
-    if all(len(run.epochs) == 1 for run in learned):
-        verb = "has" if len(learned) == 1 else "have"
-        return f"{verb} {structure}: {_peak_clause(learned)}."
-    if not all(run.is_early for run in learned):
-        return f"learned {structure}: {_peak_clause(learned)}."
+    runs = [run for run, _ in learned]
+    is_single = len(runs) == 1
+    structure = f"{runs[0].reference}-like structure"
+    if not all(run.is_early for run in runs):
+        run, agreement = max(learned, key=lambda pair: pair[1].peak.value)
+        peak = agreement.peak
+        owner = "its agreement is" if is_single else f"the highest agreement is that of {run.run},"
+        interval = "" if peak.low is None or peak.high is None else f", 95 % CI {peak.low:.2f} to {peak.high:.2f}"
+        epoch = f" at epoch {peak.epoch}" if len(run.epochs) > 1 else ""
+        verb = "learned"
+        if all(len(run.epochs) == 1 for run in runs):
+            verb = "has" if is_single else "have"
+        return f"{verb} {structure}: {owner} {peak.value:.2f}{epoch} (0 is chance, 1 is perfect{interval})."
 
     # Name the network that was nearest to its peak after its first trained epoch, if that value is precise enough.
-    precise = {run.first_epoch.share: run for run in learned if run.first_epoch and _has_precise_first_epoch(run)}
+    precise = [
+        (first.share, run.run, first)
+        for run, agreement in learned
+        if (first := run.first_epoch) and _is_precise(agreement.at(first.epoch))
+    ]
     if precise:
-        share = max(precise)
-        run, first = precise[share], precise[share].first_epoch
-        name = run.run if len(learned) > 1 else "it"
-        accuracy = f", at {percent(first.accuracy)} accuracy" if first and first.accuracy is not None else ""
-        epoch = first.epoch if first else 0
-        return (
-            f"learned {structure} early: {name} had {percent(share)} of its peak agreement after epoch {epoch}{accuracy}."
-        )
-    times = {run.t90.value: run for run in learned if run.t90}
-    run, t90 = times[min(times)], times[min(times)].t90
-    name = run.run if len(learned) > 1 else "it"
-    interval = f"95 % CI {t90.low:.1f} to {t90.high:.1f}" if t90 else ""
-    return f"learned {structure} early: {name} had 90 % of its plateau by epoch {min(times):.1f} of {run.epochs[-1]} ({interval})."
+        share, name, first = max(precise, key=lambda one: one[0])
+        accuracy = "" if first.accuracy is None else f", at {percent(first.accuracy)} accuracy"
+        name = "it" if is_single else name
+        return f"learned {structure} early: {name} had {percent(share)} of its peak agreement after epoch {first.epoch}{accuracy}."
+    times = [(run.t90, run) for run in runs if run.t90]
+    t90, run = min(times, key=lambda one: one[0].value)
+    name = "it" if is_single else run.run
+    interval = f"95 % CI {t90.low:.1f} to {t90.high:.1f}"
+    return f"learned {structure} early: {name} had 90 % of its plateau by epoch {t90.value:.1f} of {run.epochs[-1]} ({interval})."
 
 
-def _has_precise_first_epoch(run: RunFindings) -> bool:
-    """Return whether the agreement after the first trained epoch is above chance and its interval is narrow."""
-    point = run.agreement.at(run.first_epoch.epoch) if run.agreement and run.first_epoch else None
+def _is_precise(point: Point | None) -> bool:
+    """Return whether a value is above chance and its interval is narrow."""
     if point is None or not point.is_above_chance:
         return False
     return point.low is None or point.value - point.low <= MAX_RELATIVE_ERROR * point.value
 
 
-def _peak_clause(learned: Sequence[RunFindings]) -> str:
-    run = max(learned, key=lambda run: run.agreement.peak.value if run.agreement else 0.0)
-    assert run.agreement is not None
-    peak = run.agreement.peak
-    owner = "its agreement is" if len(learned) == 1 else f"the highest agreement is that of {run.run},"
-    interval = "" if peak.low is None or peak.high is None else f", 95 % CI {peak.low:.2f} to {peak.high:.2f}"
-    epoch = f" at epoch {peak.epoch}" if len(run.epochs) > 1 else ""
-    return f"{owner} {peak.value:.2f}{epoch} (0 is chance, 1 is perfect{interval})"
-
-
-def _headline_within_chance(aligned: Sequence[RunFindings]) -> str:
-    is_single = len(aligned) == 1
-    subject = f"{aligned[0].run} shows no" if is_single else f"None of the {len(aligned)} networks shows"
-    points = [point for run in aligned if run.agreement for point in run.agreement.points]
+def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str:
+    first = aligned[0][0]
+    subject = f"{first.run} shows no" if len(aligned) == 1 else f"None of the {len(aligned)} networks shows"
+    points = [point for _, agreement in aligned for point in agreement.points]
     zs = [point.z for point in points if point.z is not None]
     most = f" (z at most {max(zs):.1f})" if zs else ""
-    epochs = "" if all(len(run.epochs) == 1 for run in aligned) else " at every epoch"
-    sentence = f"{subject} {aligned[0].reference}-like structure: the agreement is within chance{epochs}{most}."
+    epochs = "" if all(len(run.epochs) == 1 for run, _ in aligned) else " at every epoch"
+    sentence = f"{subject} {first.reference}-like structure: the agreement is within chance{epochs}{most}."
 
     # Tell what explains or qualifies this: a wide chance level, or an accuracy.
     reach = max((MIN_Z * point.chance_std for point in points if point.chance_std is not None), default=0.0)
-    accuracies = [point.value for run in aligned if run.accuracy for point in run.accuracy.points]
+    accuracies = [point.value for run, _ in aligned if run.accuracy for point in run.accuracy.points]
     if reach > WIDE_CHANCE:
-        sentence += f" With {aligned[0].first_classes or aligned[0].classes} classes, chance alone can reach {reach:.2f}."
+        sentence += f" With {first.first_classes or first.classes} classes, chance alone can reach {reach:.2f}."
     elif accuracies:
-        owner = "Its" if is_single else "The highest"
+        owner = "Its" if len(aligned) == 1 else "The highest"
         sentence += f" {owner} accuracy reached {percent(max(accuracies))}."
     return sentence
 
@@ -395,14 +390,11 @@ def _headline_within_chance(aligned: Sequence[RunFindings]) -> str:
 def _headline_without_agreement(usable: Sequence[RunFindings]) -> str:
     """Return what mistakes show if there is no agreement, and the reason why there is none."""
     reason = f"The agreement with {usable[0].reference} is unknown ({(usable[0].no_agreement or '').rstrip('.')})."
-    following = {}
-    for run in usable:
-        nidm = next((mistakes.nidm for mistakes in run.mistakes.values()), None)
-        if nidm and nidm.last.is_above_chance:
-            following[run.run] = nidm.last
+    nidms = {run.run: next((mistakes.nidm for mistakes in run.mistakes.values()), None) for run in usable}
+    following = [(nidm.last, name) for name, nidm in nidms.items() if nidm and nidm.last.is_above_chance]
     if not following:
         return reason
-    name, point = max(following.items(), key=lambda item: item[1].value)
+    point, name = max(following, key=lambda one: one[0].value)
     chance = "" if point.chance is None else f" (chance {percent(point.chance)})"
     follow = f"The mistakes of {name} follow its own similarity"
     return f"{follow}: {percent(point.value)} of classes are farther from the truth{chance}. {reason}"

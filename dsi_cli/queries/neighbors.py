@@ -227,7 +227,7 @@ def closest_pairs(run: Results, query: NeighborQuery | None = None) -> NeighborL
     furthest = int(has_wordnet.sum()) or None
     # Sort them by similarity, with NaN last.
     known = int((~np.isnan(similarity)).sum())
-    order = np.lexsort((second, first, np.where(np.isnan(similarity), np.inf, -similarity)))[: min(query.most, known)]
+    order = np.lexsort((second, first, -similarity))[: min(query.most, known)]
     rows = [
         ClassPair(
             place=place,
@@ -287,12 +287,11 @@ def neighbor_history(run: Results, of: str, query: NeighborQuery | None = None) 
     index = class_index_by_name(of, names)
     epochs = stored_epochs(run, query)
     places = np.full((len(epochs), len(names)), len(names), dtype=np.int64)
-    known = np.zeros(places.shape, dtype=np.bool_)
+    is_near = np.zeros(places.shape, dtype=np.bool_)
     for row, epoch in enumerate(epochs):
         order = neighbor_order(similarity_row(run, replace(query, epoch=epoch), index), index)
         places[row, order] = np.arange(1, len(order) + 1)
-        known[row, order] = True
-    is_near = known & (places <= query.most)
+        is_near[row, order[: query.most]] = True
     wordnet, rank, furthest = wordnet_row(run, query, index)
     rows = [
         NeighborTrack(
@@ -326,7 +325,8 @@ def fill_defaults(run: Results, query: NeighborQuery) -> NeighborQuery:
         message = f"no kind {query.kind!r} of matrix: {expected(query.kind, MATRIX_KINDS)}"
         raise UsageError(message, code="unknown-kind", matrix=query.kind)
     run.epochs(query.run)  # raises an error for an unknown run
-    query = replace(query, run=query.run if query.run is not None else run.names[0])
+    name = run.names[0] if query.run is None else query.run
+    query = replace(query, run=name)
     # Check the split, or choose the first one that has such a matrix.
     has_splits = query.kind in SPLIT_KINDS
     if query.split is not None:
@@ -345,7 +345,7 @@ def fill_defaults(run: Results, query: NeighborQuery) -> NeighborQuery:
         return query
     epochs = stored_epochs(run, query)
     if not epochs:
-        raise _missing_matrix_error(run, query)
+        raise _missing_matrix_error(run, query, name)
     if query.epoch is not None and query.epoch not in epochs:
         message = f"no {_matrix_name(query)} of epoch {query.epoch} in run {query.run!r}: there are {brief_epochs(epochs)}"
         raise UsageError(message, code="unknown-epoch", epoch=query.epoch, run=query.run)
@@ -362,22 +362,19 @@ def stored_epochs(run: Results, query: NeighborQuery) -> list[int]:
     return sorted(epochs)
 
 
-def _missing_matrix_error(run: Results, query: NeighborQuery) -> UsageError:
+def _missing_matrix_error(run: Results, query: NeighborQuery, name: str) -> UsageError:
     """Return the error for a run without a kind of matrix."""
-    files = (
-        layout.csm_path(run.path, query.run or "", "", None, 0),
-        layout.neighbors_path(run.path, query.run or "", "", 0),
-    )
+    files = layout.csm_path(run.path, name, "", None, 0), layout.neighbors_path(run.path, name, "", 0)
     stored = sorted({folder.name for file in files for folder in file.parent.glob("*/")})
     options = {"ncsm_centred": "--centred", "ccsm": "--test or --predictions", "tncsm": "--test and --templates"}
     hint = f"; dsi analyze writes it with {options[query.kind]}" if query.kind in options else ""
-    if run.is_vast(query.run) and query.split is not None:
+    if run.is_vast(name) and query.split is not None:
         hint = f"; dsi analyze writes none for more than {MAX_DENSE_CLASSES:,} classes"
     return UsageError(
-        f"no {_matrix_name(query)} in run {query.run!r}: there are {', '.join(stored) or 'no matrices'}{hint}",
+        f"no {_matrix_name(query)} in run {name!r}: there are {', '.join(stored) or 'no matrices'}{hint}",
         code="missing-matrix",
         matrix=query.kind,
-        run=query.run,
+        run=name,
         stored=tuple(stored),
     )
 
@@ -400,7 +397,7 @@ def wordnet_row(run: Results, query: NeighborQuery, index: int) -> tuple[Ranks, 
 
 def neighbor_order(row: Ranks, index: int) -> NDArray[np.intp]:
     """Return the other classes by falling similarity, with ties in order of class index and without NaN."""
-    order: NDArray[np.intp] = np.argsort(np.where(np.isnan(row), np.inf, -row), kind="stable")
+    order: NDArray[np.intp] = np.argsort(-row, kind="stable")
     others: NDArray[np.intp] = order[(order != index) & ~np.isnan(row[order])]
     return others
 
