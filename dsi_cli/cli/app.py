@@ -56,15 +56,8 @@ PATH_ERRNOS = (
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a log on stderr, for bug reports.")]
 
 
-def usage_line(error: Any, arguments: Sequence[str], commands: Mapping[str, Any]) -> str:
-    """Return what is wrong with a call.
-
-    Parameters
-    ----------
-    error : click's error.
-    arguments : the arguments of the call.
-    commands : click's command objects by name.
-    """
+def _usage_line(error: Any, arguments: Sequence[str], commands: Mapping[str, Any]) -> str:
+    """Return what is wrong with a call, from click's error and its command objects by name."""
     word = next((argument for argument in arguments if not argument.startswith("-")), "")
     name = word if word in commands else None
     # Only the error for an unknown option has these two attributes.
@@ -304,7 +297,7 @@ def _invoke(arguments: list[str]) -> tuple[int, str | None]:
     except Exception as error:
         if not hasattr(error, "format_message"):  # only click's errors for wrong usage have this method
             raise
-        return USAGE, usage_line(error, arguments, command.commands)
+        return USAGE, _usage_line(error, arguments, command.commands)
     return code if isinstance(code, int) else DONE, None
 
 

@@ -35,7 +35,7 @@ _logger = logging.getLogger("dsi_cli")
 MIN_WIDTH = 40
 """The smallest width to which a sentence is wrapped, in columns."""
 DEFAULT_WIDTH = 80
-"""The width for which a screen is laid out if stdout is no terminal, in columns."""
+"""The width for which a screen is laid out if stdout is not a terminal, in columns."""
 FILE_WIDTH = 10_000
 """The width of a table in a file or a pipe, in columns, so that no line is wrapped."""
 _uploads: ContextVar[tuple[Callable[[], None], ...]] = ContextVar("uploads", default=())
@@ -183,7 +183,7 @@ def print_columns(titles: Sequence[tuple[str, bool]], rows: Iterable[Sequence[st
 def print_records(columns: Iterable[tuple[str, str, str]], records: Sequence[Mapping[str, Any]]) -> None:
     """Print records as columns of (title, field, format), without columns that have no value.
 
-    The format of text, which may be wrapped, is empty. A mark (!) stands for True.
+    The format of text, which may be wrapped, is empty. True is a mark (!).
     """
     shown = [column for column in columns if any(record.get(column[1]) is not None for record in records)]
     rows = []

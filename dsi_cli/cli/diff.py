@@ -24,21 +24,13 @@ def diff(
     first: Annotated[
         str, typer.Argument(metavar="A", help="A checkpoint, a folder of one run, or an output folder of dsi analyze.")
     ],
-    second: Annotated[
-        str | None,
-        typer.Argument(metavar="B", help="The second one; by default the same folder."),
-    ] = None,
+    second: Annotated[str | None, typer.Argument(metavar="B", help="The second one; by default the same folder.")] = None,
     run: Annotated[
-        list[str] | None,
-        option("--run", "NAME", "Run to use, if a folder holds several. Repeatable: first A's, then B's."),
+        list[str] | None, option("--run", "NAME", "Run to use, if a folder holds several. Repeatable: first A's, then B's.")
     ] = None,
     epoch: Annotated[
         list[int] | None,
-        option(
-            "--epoch",
-            "EPOCH",
-            "Epoch in a folder; the last one by default. Repeatable: first A's, then B's.",
-        ),
+        option("--epoch", "EPOCH", "Epoch in a folder; the last one by default. Repeatable: first A's, then B's."),
     ] = None,
     group: Annotated[
         str | None,

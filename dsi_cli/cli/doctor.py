@@ -181,8 +181,7 @@ def _version(name: str) -> str | None:
 
 
 def doctor(
-    as_json: Json = False,
-    quiet: Annotated[bool, switch("--quiet -q", "Print only what is missing.")] = False,
+    as_json: Json = False, quiet: Annotated[bool, switch("--quiet -q", "Print only what is missing.")] = False
 ) -> int:
     """Print versions, and which packages are missing.
 

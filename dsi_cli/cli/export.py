@@ -21,16 +21,12 @@ def export(
     run: Run = None,
     reference: Annotated[str | None, option("--reference", "NAME", "Reference, for scsm; the main one by default.")] = None,
     table: Annotated[
-        str | None,
-        option("--table", "TABLE", f"{', '.join(TABLES[:-1])} or {TABLES[-1]} instead of a matrix.", TABLES),
+        str | None, option("--table", "TABLE", f"{', '.join(TABLES[:-1])} or {TABLES[-1]} instead of a matrix.", TABLES)
     ] = None,
     ranked: Annotated[
         bool, switch("--sorted", "Write the class indices of each row, the most similar first (SoCSM).")
     ] = False,
-    rows: Annotated[
-        str | None,
-        option("--rows", "ROWS", "Rows of a matrix: 0:100 (indices), or cat,dog,17."),
-    ] = None,
+    rows: Annotated[str | None, option("--rows", "ROWS", "Rows of a matrix: 0:100 (indices), or cat,dog,17.")] = None,
     classes: Annotated[str | None, option("--classes", "CLASSES", "Columns of a matrix, in the same form.")] = None,
     out: Annotated[str, option("--out -o", "FILE", "File (.parquet, .csv, .npy); - for stdout.")] = "-",
     as_format: Annotated[
@@ -88,11 +84,8 @@ def _log(output: Path, log_to: list[str], run: str | None, file_options: list[st
     from dsi_cli.tracking import destinations
 
     if file_options:
-        raise UsageError(
-            f"--log-to logs all curves and takes no {', '.join(file_options)}; export to a file in a separate call",
-            code="options-conflict",
-            options=tuple(file_options),
-        )
+        message = f"--log-to logs all curves and takes no {', '.join(file_options)}; export to a file in a separate call"
+        raise UsageError(message, code="options-conflict", options=tuple(file_options))
     for logged in track.send_curves(output, destinations(log_to), run):
         print_logged(logged, quiet=quiet)
     return DONE

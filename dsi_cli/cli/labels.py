@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 Interactive = Annotated[bool, switch("--interactive -i", "Ask about the uncertain labels.")]
 WriteMap = Annotated[
-    Path | None,
-    option("--write-map", "FILE", "Write a CSV file with the senses, to edit and give to --map."),
+    Path | None, option("--write-map", "FILE", "Write a CSV file with the senses, to edit and give to --map.")
 ]
 MAX_TABLE_ROWS = 2000
 """The largest number of rows of a table. More rows are printed as plain lines, because measuring the columns takes minutes."""
@@ -179,10 +178,8 @@ def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
     from dsi_cli.wordnet.disambiguation.identifiers import look_up_id
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(
-            "--interactive needs a terminal; use --write-map map.csv, edit the file, then add --map map.csv",
-            code="not-a-terminal",
-        )
+        message = "--interactive needs a terminal; use --write-map map.csv, edit the file, then add --map map.csv"
+        raise UsageError(message, code="not-a-terminal")
     assert labels.label_list is not None
     uncertain = [row for row in labels.resolutions if row.is_uncertain]
     chosen = {row.index: row.wnid or "" for row in labels.resolutions if row.resolved_by == "map"}

@@ -78,9 +78,8 @@ def mistakes(
     if pairs and sheet is not None:
         raise UsageError("a contact sheet shows samples; leave out --pairs, or --sheet", code="options-conflict")
     if images is not None and sheet is None:
-        raise UsageError(
-            "--images is the folder of the images of a contact sheet; add --sheet FILE.png", code="images-without-sheet"
-        )
+        message = "--images is the folder of the images of a contact sheet; add --sheet FILE.png"
+        raise UsageError(message, code="images-without-sheet")
     if sheet is not None:
         from dsi_cli.figures import image_grid
 

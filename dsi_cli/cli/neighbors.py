@@ -61,9 +61,8 @@ def neighbors(
     from dsi_cli.store.results import Results
 
     if pairs and class_name is not None:
-        raise UsageError(
-            "the closest pairs are those of all classes; leave out --pairs, or --class", code="options-conflict"
-        )
+        message = "the closest pairs are those of all classes; leave out --pairs, or --class"
+        raise UsageError(message, code="options-conflict")
     if over_epochs and class_name is None:
         raise UsageError("--over-epochs shows how the neighbours of one class changed; add --class NAME", code="no-class")
     results, query = Results(output), NeighborQuery(kind, epoch, split, run, most)

@@ -51,10 +51,18 @@ def complete_figures(incomplete: str) -> list[str]:
     return _beginning([figure.name for figure in (*FIGURES, MOVING)], incomplete)
 
 
-def complete_runs(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the runs of the results folders on the line."""
-    names = [name for out in _outputs(context) for name in _column(out / "checkpoints.parquet", "run")]
-    return _beginning(dict.fromkeys(names), incomplete)
+def _complete_column(table: str, column: str) -> Complete:
+    """Return a function that completes the texts in a column of the results folders on the line."""
+
+    def complete(context: typer.Context, incomplete: str) -> list[str]:
+        names = [name for out in _outputs(context) for name in _column(out / table, column)]
+        return _beginning(dict.fromkeys(names), incomplete)
+
+    return complete
+
+
+complete_runs = _complete_column("checkpoints.parquet", "run")
+complete_classes = _complete_column("classes.parquet", "name")
 
 
 def complete_epochs(context: typer.Context, incomplete: str) -> list[str]:
@@ -67,12 +75,6 @@ def complete_epochs(context: typer.Context, incomplete: str) -> list[str]:
         folder = out / "csms" / folder_name(run) if isinstance(run, str) else out / "csms"
         epochs |= {path.stem for path in folder.glob("**/*.parquet") if path.stem.isdecimal()}
     return _beginning(sorted(epochs, key=int), incomplete)
-
-
-def complete_classes(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the class names in the results folders on the line."""
-    names = [name for out in _outputs(context) for name in _column(out / "classes.parquet", "name")]
-    return _beginning(dict.fromkeys(names), incomplete)
 
 
 def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
@@ -140,12 +142,7 @@ def read_values(sections: Sections, typed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def typer_info(group: type, field: str, flag: str | None = None) -> Any:
-    """Return Typer's description of one option of a group, for another command that has this option, too.
-
-    Parameters
-    ----------
-    flag : the flag in the other command, if it differs.
-    """
+    """Return Typer's description of an option of a group, for another command, in which its flag may differ."""
     option = next(declared.option for declared in declared_options(group) if declared.field == field)
     return _typer_info(option if flag is None else option._replace(flags=(flag,)), None)
 
@@ -157,11 +154,7 @@ def instance(group: type[Group], values: Mapping[str, Any]) -> Group:
 
 
 def _parameter(declared: DeclaredOption, section: str) -> inspect.Parameter:
-    """Return the parameter of the command for one option.
-
-    Its type is that of the text on the command line: a list for a repeatable option, and text for an option with a parser. Its
-    default is None if dsi has to see whether the option was given: for a repeatable option and for a kept setting.
-    """
+    """Return the parameter of the command for one option; its type is that of the text on the command line."""
     option = declared.option
     # A tuple without a default is one text with several numbers, such as 0.485,0.456,0.406.
     is_repeatable = get_origin(declared.type) is tuple and declared.default is not None
@@ -173,7 +166,7 @@ def _parameter(declared: DeclaredOption, section: str) -> inspect.Parameter:
         kind, default = str, option.text_default
     if not option.flags:
         default = inspect.Parameter.empty
-    elif is_repeatable or option.is_kept or default is None:
+    elif is_repeatable or option.is_kept or default is None:  # dsi has to see whether the option was given
         kind, default = kind | None, None
     return inspect.Parameter(
         declared.parameter,
@@ -224,9 +217,8 @@ def require_page_paths(out: Path | None, html: Path | None, contents: str, page:
         The folder is a file (code ``not-a-folder``), or the page is a folder (``not-a-file``) or no HTML by its name.
     """
     if out is not None and out.exists() and not out.is_dir():
-        raise UsageError(
-            f"{contents} go into a folder, and {out} is a file; give another name to -o", code="not-a-folder", path=str(out)
-        )
+        message = f"{contents} go into a folder, and {out} is a file; give another name to -o"
+        raise UsageError(message, code="not-a-folder", path=str(out))
     if html is None:
         return
     if html.is_dir():
@@ -256,12 +248,10 @@ LabelList = typer.Argument(
     autocompletion=complete_from(preset_names),
 )
 Epoch = Annotated[
-    int | None,
-    option("--epoch", "EPOCH", "The trainer's own number; by default the last one.", complete_epochs),
+    int | None, option("--epoch", "EPOCH", "The trainer's own number; by default the last one.", complete_epochs)
 ]
 Kind = Annotated[
-    str,
-    option("--kind", "KIND", "Matrix: ncsm, ncsm_centred, ccsm, tncsm, or scsm for the reference.", MATRIX_KINDS),
+    str, option("--kind", "KIND", "Matrix: ncsm, ncsm_centred, ccsm, tncsm, or scsm for the reference.", MATRIX_KINDS)
 ]
 Html = Annotated[Path | None, option("--html", "FILE", "File of the page; by default in the folder of -o.")]
 Split = Annotated[str | None, option("--split", "SPLIT", "Split of the data: train or test.", ("test", "train"))]

@@ -12,16 +12,7 @@ from dsi_cli.cli import console
 from dsi_cli.cli.options import Json, Quiet, complete_classes, complete_figures, complete_runs, option, switch
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
-from dsi_cli.figures.catalogue import (
-    ANIMATION,
-    FIGURES,
-    FILMS,
-    FORMATS,
-    MOVING,
-    SCALES,
-    FigureOptions,
-    figure_spec,
-)
+from dsi_cli.figures.catalogue import ANIMATION, FIGURES, FILMS, FORMATS, MOVING, SCALES, FigureOptions, figure_spec
 from dsi_cli.figures.style import STYLES, Style
 from dsi_cli.store.schema import MATRIX_KINDS
 
@@ -57,10 +48,7 @@ def plot(
     ] = None,
     style: Annotated[str, option("--style", "STYLE", " or ".join(STYLES) + ".", STYLES)] = "screen",
     columns: Annotated[int, option("--columns", "NUMBER", "Columns of a page that a figure spans.", min=1, max=2)] = 1,
-    run: Annotated[
-        list[str] | None,
-        option("--run", "NAME", "Draw only this run. Repeatable.", complete_runs),
-    ] = None,
+    run: Annotated[list[str] | None, option("--run", "NAME", "Draw only this run. Repeatable.", complete_runs)] = None,
     epochs: Annotated[str | None, option("--epochs", "EPOCHS", "Epochs for matrices: 0,5,30 or first:last:step.")] = None,
     kind: Annotated[
         str | None, option("--kind", "KIND", "Of the matrix: ncsm, ncsm_centred, ccsm, tncsm.", MATRIX_KINDS)
@@ -71,8 +59,7 @@ def plot(
         option("--order", "ORDER", "Order of the classes: taxonomy, given or cluster.", ("taxonomy", "given", "cluster")),
     ] = "taxonomy",
     scale: Annotated[
-        str,
-        option("--scale", "SCALE", "Colours of heat maps: rank (1 is the most similar pair) or raw (values).", SCALES),
+        str, option("--scale", "SCALE", "Colours of heat maps: rank (1 is the most similar pair) or raw (values).", SCALES)
     ] = "rank",
     class_names: Annotated[
         list[str] | None,
@@ -106,10 +93,8 @@ def plot(
 
     if output is None:
         if not listed:
-            raise UsageError(
-                "expected a results folder, as in dsi plot dsi-out; dsi plot --list names the figures",
-                code="no-output-folder",
-            )
+            message = "expected a results folder, as in dsi plot dsi-out; dsi plot --list names the figures"
+            raise UsageError(message, code="no-output-folder")
         _list(None, as_json=as_json)
         return DONE
     results = Results(output)

@@ -67,10 +67,7 @@ def scan(
     from dsi_cli.remote import locations
 
     choice = HeadOptions(head, ema)
-    for file, print_file in (
-        (tensors, _print_tensors),
-        (why, partial(_print_evidence, choice=choice, labels=labels)),
-    ):
+    for file, print_file in ((tensors, _print_tensors), (why, partial(_print_evidence, choice=choice, labels=labels))):
         if file is not None:
             path = locations.locate(file)
             if not path.exists():
@@ -81,11 +78,7 @@ def scan(
         raise UsageError("there is nothing to scan; give checkpoints, as in dsi scan ckpts/", code="no-checkpoints")
     with console.progress(quiet=quiet or as_json) as display:
         runs = scan_paths(
-            checkpoints,
-            choice,
-            labels,
-            lambda done, total: display.update("reading classifiers", done, total),
-            revisions,
+            checkpoints, choice, labels, lambda done, total: display.update("reading classifiers", done, total), revisions
         )
     records = [record for _, run_records in runs for record in run_records]
     if as_json:

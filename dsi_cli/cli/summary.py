@@ -144,7 +144,8 @@ def summary_document(summary: Summary) -> dict[str, object]:
 
 def _notes(runs: Sequence[RunSummary]) -> Iterator[str]:
     """Yield which files dsi used in addition to the checkpoints, and what it kept of earlier calls."""
-    for used in dict.fromkeys(_files_used(run) for run in runs):
+    # Runs with the same files share a line.
+    for used in dict.fromkeys("; ".join(_files_used(run)) for run in runs):
         if used:
             yield f"used: {used}"
     if reused := sum(run.reused for run in runs):
@@ -155,16 +156,14 @@ def _notes(runs: Sequence[RunSummary]) -> Iterator[str]:
             yield f"{run.name}: dsi keeps the results of {console.count(run.gone, 'checkpoint')} that no longer exist"
 
 
-def _files_used(run: RunSummary) -> str:
-    parts = []
+def _files_used(run: RunSummary) -> Iterator[str]:
     if run.labels:
-        parts.append(f"labels: {run.labels_described}; {run.resolved} of {run.classes} in {run.known_to}")
+        yield f"labels: {run.labels_described}; {run.resolved} of {run.classes} in {run.known_to}"
     if run.log:
-        parts.append(f"losses and accuracies: {run.log}")
-    parts += [f"{split}: {source}" for split, source in run.splits.items()]
+        yield f"losses and accuracies: {run.log}"
+    yield from (f"{split}: {source}" for split, source in run.splits.items())
     if len(run.references) > 1:
-        parts.append(f"references: {', '.join(run.references)}, of which the first is shown")
-    return "; ".join(parts)
+        yield f"references: {', '.join(run.references)}, of which the first is shown"
 
 
 def _print_failures(summary: Summary) -> None:

@@ -9,16 +9,7 @@ from collections.abc import Sequence
 from dsi_cli.remote import urls
 
 _PLAIN_SIGNS = str.maketrans(
-    {
-        "✓": "+",
-        "⚠": "!",
-        "✗": "x",
-        "–": "-",
-        "→": ">",
-        "…": "...",
-        "·": ".",
-        **dict(zip("▁▂▃▄▅▆▇", "_,-=+*#", strict=True)),
-    }
+    {"✓": "+", "⚠": "!", "✗": "x", "–": "-", "→": ">", "…": "...", "·": ".", **dict(zip("▁▂▃▄▅▆▇", "_,-=+*#", strict=True))}
 )
 """Replacements of signs that the encoding of stdout may lack."""
 
@@ -58,7 +49,7 @@ def cell(value: float | None, form: str = ".3f", unit: str = "") -> str:
 def sparkline(values: Sequence[float | None], low: float, high: float, width: int = 40) -> str:
     """Return bars of the heights of values, or of evenly spaced ones if there are more than ``width``.
 
-    A dot stands for a value that is not above ``low``, a space for None. The highest bar stands for ``high`` and above.
+    A value that is not above ``low`` is a dot, and None is a space. The highest bar is ``high`` or more.
 
     >>> sparkline([None, -0.1, 0.1, 0.5, 0.9, 1.0], 0, 1)
     ' ·▁▄▇▇'

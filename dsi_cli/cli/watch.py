@@ -45,13 +45,9 @@ def watch(values: Mapping[str, Any]) -> int:
     # Read and check all options before the first checkpoint exists.
     waiting, output = instance(groups.WatchOptions, values), instance(groups.WatchOutputOptions, values)
     if waiting.idle is not None and waiting.idle <= waiting.every:
-        raise UsageError(
-            f"--idle {format_seconds(waiting.idle)} is not longer than --every {format_seconds(waiting.every)};"
-            f" use --idle {format_seconds(2 * waiting.every)} or longer",
-            code="idle-too-short",
-            idle=waiting.idle,
-            every=waiting.every,
-        )
+        idle, every, longer = map(format_seconds, (waiting.idle, waiting.every, 2 * waiting.every))
+        message = f"--idle {idle} is not longer than --every {every}; use --idle {longer} or longer"
+        raise UsageError(message, code="idle-too-short", idle=waiting.idle, every=waiting.every)
     trackers = destinations(output.log_to)
     options = read_options(values)
     last_epoch = _last_epoch(waiting.until_epoch, options)
@@ -94,12 +90,8 @@ def _last_epoch(until_epoch: int | None, options: Options) -> int | None:
         return until_epoch
     selected = range(selected.start, min(selected.stop, until_epoch + 1), selected.step)
     if not selected:
-        raise UsageError(
-            f"--epochs {options.epochs} selects no epoch up to --until-epoch {until_epoch}; change one of them",
-            code="no-epoch-to-wait-for",
-            epochs=options.epochs,
-            until_epoch=until_epoch,
-        )
+        message = f"--epochs {options.epochs} selects no epoch up to --until-epoch {until_epoch}; change one of them"
+        raise UsageError(message, code="no-epoch-to-wait-for", epochs=options.epochs, until_epoch=until_epoch)
     return selected[-1]
 
 
@@ -128,14 +120,7 @@ def _analysis_with_progress(options: Options, trackers: Sequence[Destination], p
 
 
 class WatchPrinter:
-    """Prints what happens while dsi watches, and the last summary.
-
-    Attributes
-    ----------
-    output : the options of the output.
-    is_quiet : whether notes are left out.
-    summary : the summary of the last analysis; None before the first one.
-    """
+    """Prints what happens while dsi watches, and the ``summary`` of the last analysis, which is None before the first one."""
 
     def __init__(self, output: groups.OutputOptions) -> None:
         self.output = output

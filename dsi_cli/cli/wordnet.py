@@ -17,23 +17,13 @@ from dsi_cli.cli.labels import (
     print_rows,
     require_other,
 )
-from dsi_cli.cli.options import (
-    Json,
-    LabelList,
-    MapFile,
-    PartOfSpeech,
-    Quiet,
-    TaxonomyFile,
-    WordNetName,
-    option,
-    switch,
-)
+from dsi_cli.cli.options import Json, LabelList, MapFile, PartOfSpeech, Quiet, TaxonomyFile, WordNetName, option, switch
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.metrics import DEFAULT_REFERENCES
 
 MAX_LISTED_LABELS = 100
-"""The largest number of labels without a sense that are named if the matrix goes to stdout."""
+"""The largest number of labels without a sense that dsi lists if the matrix goes to stdout."""
 
 
 def wordnet(

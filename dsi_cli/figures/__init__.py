@@ -5,8 +5,7 @@
 ``curves``          curves over epochs of all runs, and of a comparison
 ``typicality``      typicality of right and wrong samples: curves, a table, histograms
 ``heatmaps``        matrices at chosen epochs side by side, and their difference to WordNet's
-``classes``         the agreement of single classes, the neighbours of a class over epochs, and the ranks of all pairs
-``geometry``        norms, drift and spectrum of the class vectors
+``classes``         the agreement of single classes, neighbours over epochs, the ranks of all pairs, and the geometry of classes
 ``dendrogram``      trees of the network's classes and of WordNet's, facing each other
 ``image_grid``      the worst mistakes as a grid of images
 ``animation``       matrix, WordNet and agreement over the epochs

@@ -68,11 +68,7 @@ class Animation(NamedTuple):
 
 
 def animations(
-    results: Results,
-    options: FigureOptions,
-    folder: Path,
-    formats: Sequence[str],
-    progress: Progress = lambda *_: None,
+    results: Results, options: FigureOptions, folder: Path, formats: Sequence[str], progress: Progress = lambda *_: None
 ) -> list[Animation]:
     """Write an animation of each run in each format: ``animation.gif``, with the run's name if there are several runs.
 
@@ -97,30 +93,20 @@ def animations(
     films = []
     for frames in all_frames:
         name = ANIMATION if len(all_frames) == 1 else f"{ANIMATION}-{layout.folder_name(frames.run)}"
-        films += [make_animation(results, frames, options, folder / f"{name}.{form}", progress) for form in formats]
+        films += [_write_animation(results, frames, options, folder / f"{name}.{form}", progress) for form in formats]
     return films
 
 
-def make_animation(
-    results: Results,
-    frames: MatrixFrames,
-    options: FigureOptions,
-    path: Path,
-    progress: Progress = lambda *_: None,
+def _write_animation(
+    results: Results, frames: MatrixFrames, options: FigureOptions, path: Path, progress: Progress
 ) -> Animation:
-    """Write the animation of one run's matrices in the format of the path's suffix.
-
-    Raises
-    ------
-    OutputError
-        The file could not be written.
-    """
+    """Write the animation of one run's matrices in the format of the path's suffix."""
     from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 
     # The last epoch is repeated, so that it stays visible.
     existing = frames.among(options.epochs)
     epochs = epoch_sampling.evenly_spaced(existing, MAX_FRAMES)
-    rate = frames_per_second(len(epochs))
+    rate = max(MIN_FRAMES_PER_SECOND, math.ceil(len(epochs) / MAX_SECONDS))
     frame_epochs = [*epochs, *[epochs[-1]] * (PAUSE_SECONDS * rate - 1)]
 
     def report(index: int, _total: int) -> None:
@@ -134,9 +120,8 @@ def make_animation(
         try:
             animation.save(temporary, writer=writer(fps=rate), dpi=DPI, progress_callback=report)
         except (subprocess.SubprocessError, BrokenPipeError):
-            raise OutputError(
-                f"ffmpeg could not write {path}; use --format gif or webp", code="ffmpeg-failed", path=str(path)
-            ) from None
+            message = f"ffmpeg could not write {path}; use --format gif or webp"
+            raise OutputError(message, code="ffmpeg-failed", path=str(path)) from None
         atomic_write.write_atomically(path, temporary.read_bytes())
     return Animation(
         path=path,
@@ -147,15 +132,6 @@ def make_animation(
         seconds=len(frame_epochs) / rate,
         bytes=path.stat().st_size,
     )
-
-
-def frames_per_second(epochs: int) -> int:
-    """Return the frame rate at which a number of epochs lasts at most `MAX_SECONDS` seconds.
-
-    >>> frames_per_second(3), frames_per_second(31), frames_per_second(100)
-    (2, 3, 9)
-    """
-    return max(MIN_FRAMES_PER_SECOND, math.ceil(epochs / MAX_SECONDS))
 
 
 def scene(

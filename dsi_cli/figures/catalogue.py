@@ -130,7 +130,10 @@ FIGURES = (
     FigureSpec("reliability", "split-half reliability of the confusion matrix", _PREDICTIONS),
     FigureSpec("mean_row", "length of the classifier's mean weight row", "a classifier"),
     FigureSpec(
-        "geometry", "norms and drift of class vectors, and their distance from a simplex", "a classifier", "geometry.draw"
+        "geometry",
+        "norms and drift of class vectors, and their distance from a simplex",
+        "a classifier",
+        "classes.geometry",
     ),
     FigureSpec("typicality", "typicality of right and wrong samples", _FEATURES, "typicality.curves"),
     FigureSpec("typicality_table", "typicality of right and wrong samples as a table", _FEATURES, "typicality.table"),
@@ -151,7 +154,7 @@ def figure_spec(name: str) -> FigureSpec:
     Raises
     ------
     UsageError
-        There is no figure with this name. The message suggests a similar name or the list of figures.
+        No figure has this name. The message suggests a similar name or the list of figures.
     """
     by_name = {spec.name: spec for spec in (*FIGURES, MOVING)}
     if name in by_name:

@@ -69,7 +69,7 @@ def draw(name: str, results: Results, options: FigureOptions) -> Drawing | None:
 
 
 def find_panel(name: str, results: Results, runs: Sequence[str], measure: str | None = None) -> Panel | None:
-    """Return one of the `PANELS` with its curves, or None; the agreement is Pearson's correlation if there is no measure."""
+    """Return one of the `PANELS` with its curves, or None; without a measure, the agreement is Pearson's correlation."""
     if name == "agreement" and measure is None and "pearson" in curve_panels.sai_measures(results.curves):
         measure = "pearson"
     kinds = [kind for kind in PANELS if kind.name == name]

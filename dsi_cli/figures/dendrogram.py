@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAX_HEIGHT = {"screen": 12.0, "paper": 9.0}
 """Maximum height of a pair of trees in inches."""
 MIN_FONT_SIZE = 3.6
-"""Smallest legible font size of class names in points; with smaller ones, there are no names."""
+"""Smallest legible font size of class names in points; smaller names are left out."""
 TREE_WIDTH, LINK_WIDTH = 0.24, 0.16
 """Widths of a tree and of the lines between the trees, relative to the figure of a run."""
 DARK = "#404040"

@@ -247,7 +247,7 @@ def label_classes(
 ) -> None:
     """Write the names of the classes next to a map if they fit its height in inches; otherwise colour the groups.
 
-    Without groups, every n-th class is named.
+    Without groups, every n-th class has its name.
     """
     from matplotlib.colors import to_rgb
 

@@ -113,7 +113,7 @@ def write(
     OutputError
         A file could not be written.
     """
-    figure_formats, film_formats = split_formats(names, formats)
+    figure_formats, film_formats = _split_formats(names, formats)
     specs = [figure_spec(name) for name in dict.fromkeys(names) if name != ANIMATION] if names else list(FIGURES)
     files: list[Path] = []
     without_data: list[str] = []
@@ -137,30 +137,20 @@ def write(
     return DrawnFigure(folder, (*files, *(film.path for film in films)), tuple(without_data), tuple(films))
 
 
-def split_formats(names: Sequence[str], formats: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the formats of the figures and those of the animation.
-
-    Raises
-    ------
-    UsageError
-        A format does not exist, or none of the requested figures can have it.
-    """
+def _split_formats(names: Sequence[str], formats: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the formats of the figures and those of the animation; raise `UsageError` if no requested figure can have one."""
     for form in formats:
         require_choice("format", form, [*FORMATS, *FILMS], "there is no format")
     figure_formats = [form for form in formats if form in FORMATS]
     film_formats = [form for form in formats if form in FILMS]
     if film_formats and ANIMATION not in names:
         form = film_formats[0]
-        raise UsageError(
-            f"only the animation can be written as {form}; run dsi plot OUT {ANIMATION} --format {form}",
-            code="animation-format",
-            format=form,
-        )
+        message = f"only the animation can be written as {form}; run dsi plot OUT {ANIMATION} --format {form}"
+        raise UsageError(message, code="animation-format", format=form)
     if figure_formats and set(names) == {ANIMATION}:
         form = figure_formats[0]
-        raise UsageError(
-            f"the animation cannot be written as {form}; use one of {', '.join(FILMS)}", code="figure-format", format=form
-        )
+        message = f"the animation cannot be written as {form}; use one of {', '.join(FILMS)}"
+        raise UsageError(message, code="figure-format", format=form)
     return figure_formats or ["png"], film_formats or ["gif"]
 
 

@@ -129,12 +129,7 @@ def _rows_matrix_and_measure(out: Path, run: str) -> tuple[list[Row], str, str |
 
 
 def _fields_by_epoch(rows: list[Row], columns: Mapping[Any, Mapping[str, str]]) -> dict[int | None, Row]:
-    """Return the fields of each epoch, in order.
-
-    Parameters
-    ----------
-    columns : the column of each field, by the (metric, of, split, variant) of the rows.
-    """
+    """Return the fields of each epoch, in order; ``columns`` has their columns by (metric, of, split, variant)."""
     fields: dict[int | None, Row] = {}
     for row in rows:
         chosen = columns.get((row["metric"], row["of"], row["split"], row["variant"]), {})
@@ -144,7 +139,7 @@ def _fields_by_epoch(rows: list[Row], columns: Mapping[Any, Mapping[str, str]]) 
 
 @dataclass(frozen=True)
 class TypicalitySummary:
-    """One epoch on one split: means over the classes with such samples, or None if there are none."""
+    """One epoch on one split: means over the classes with such samples, or None without such classes."""
 
     epoch: int | None
     right: float | None = None

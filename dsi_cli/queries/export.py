@@ -82,7 +82,7 @@ def export_frame(run: Results, query: ExportQuery) -> pd.DataFrame:
 def parse_classes(text: str | None, option: str) -> list[int | str] | None:
     """Return the indices of a range like ``0:100``, without its end, or the names and indices of a list like ``cat,dog,17``.
 
-    None stands for all classes and is returned.
+    None, for all classes, is returned.
 
     >>> parse_classes("2:5", "--rows"), parse_classes("cat, 17", "--rows")
     ([2, 3, 4], ['cat', 17])

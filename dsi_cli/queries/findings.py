@@ -145,7 +145,7 @@ class RunFindings:
     agreement: Trend | None
     """Pearson's correlation of the network's similarities and those of the reference: 0 is chance, 1 is perfect."""
     no_agreement: str | None
-    """The reason why there is no agreement."""
+    """The reason for a missing agreement."""
     first_epoch: FirstEpoch | None
     """None if the agreement is never above chance, or if the tables do not tell which epoch is the first trained one."""
     max_wsi: Trend | None
@@ -301,7 +301,7 @@ def table_rows(out: Path, table: Table, run: str) -> list[Row]:
 def headline(runs: Sequence[RunFindings]) -> str:
     """Return the finding of all runs in one or two sentences; each statement is supported by an interval or a chance level.
 
-    If there is no finding, the sentence gives the reason.
+    Without a finding, the sentence gives the reason.
     """
     usable = [run for run in runs if run.epochs]
     if not usable:
@@ -388,7 +388,7 @@ def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str
 
 
 def _headline_without_agreement(usable: Sequence[RunFindings]) -> str:
-    """Return what mistakes show if there is no agreement, and the reason why there is none."""
+    """Return what mistakes show without an agreement, and the reason why it is missing."""
     reason = f"The agreement with {usable[0].reference} is unknown ({(usable[0].no_agreement or '').rstrip('.')})."
     nidms = {run.run: next((mistakes.nidm for mistakes in run.mistakes.values()), None) for run in usable}
     following = [(nidm.last, name) for name, nidm in nidms.items() if nidm and nidm.last.is_above_chance]

@@ -205,14 +205,9 @@ def _fill_defaults(run: Results, query: MistakeQuery, table: Table) -> MistakeQu
             hint = "there are only confusion counts; add --pairs"
         elif other_split is not None:
             hint = f"they are on {other_split}; add --split {other_split}"
-        raise UsageError(
-            f"no {table.path} on {query.split} in run {name!r}: {hint}",
-            code="no-predictions",
-            table=table.path,
-            split=query.split,
-            run=name,
-            other_split=other_split,
-        )
+        message = f"no {table.path} on {query.split} in run {name!r}: {hint}"
+        fields = {"table": table.path, "split": query.split, "run": name, "other_split": other_split}
+        raise UsageError(message, code="no-predictions", **fields)
     epoch = epochs[-1] if query.epoch is None else query.epoch
     return replace(query, run=name, epoch=epoch if run.has_epochs(name) else None)
 

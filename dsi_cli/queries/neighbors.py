@@ -370,13 +370,8 @@ def _missing_matrix_error(run: Results, query: NeighborQuery, name: str) -> Usag
     hint = f"; dsi analyze writes it with {options[query.kind]}" if query.kind in options else ""
     if run.is_vast(name) and query.split is not None:
         hint = f"; dsi analyze writes none for more than {MAX_DENSE_CLASSES:,} classes"
-    return UsageError(
-        f"no {_matrix_name(query)} in run {name!r}: there are {', '.join(stored) or 'no matrices'}{hint}",
-        code="missing-matrix",
-        matrix=query.kind,
-        run=name,
-        stored=tuple(stored),
-    )
+    message = f"no {_matrix_name(query)} in run {name!r}: there are {', '.join(stored) or 'no matrices'}{hint}"
+    return UsageError(message, code="missing-matrix", matrix=query.kind, run=name, stored=tuple(stored))
 
 
 def similarity_row(run: Results, query: NeighborQuery, index: int) -> Ranks:

@@ -151,11 +151,7 @@ def block_starts(classes: int, groups: Sequence[Sequence[Any]]) -> list[int]:
 
 
 def pack(
-    matrices: RunMatrices,
-    share: BudgetShare,
-    orders: Sequence[Mapping[str, Any]],
-    prefix: str,
-    lines: Lines,
+    matrices: RunMatrices, share: BudgetShare, orders: Sequence[Mapping[str, Any]], prefix: str, lines: Lines
 ) -> dict[str, Any]:
     """Return the description of a run's matrices for the page, and add their packed texts to ``lines``.
 
@@ -187,12 +183,7 @@ def pack(
 
 
 def _pack_series(
-    series: MatrixSeries,
-    levels: int,
-    complete: Sequence[int],
-    orders: Sequence[Mapping[str, Any]],
-    name: str,
-    lines: Lines,
+    series: MatrixSeries, levels: int, complete: Sequence[int], orders: Sequence[Mapping[str, Any]], name: str, lines: Lines
 ) -> dict[str, Any]:
     # Pack the complete matrices.
     values, symmetric, (kind, split) = series.values, series.symmetric, series.matrix

@@ -118,7 +118,7 @@ class TileRow(NamedTuple):
     """The index of the run."""
     value: str
     verdict: str
-    """Above chance or within chance; empty if there is no chance level."""
+    """Above chance or within chance; empty without a chance level."""
     details: list[str]
     """The interval, the chance level and the epoch of the peak."""
 

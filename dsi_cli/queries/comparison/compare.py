@@ -215,7 +215,7 @@ def compare(outputs: Sequence[str | Path], options: ComparisonOptions | None = N
     Raises
     ------
     UsageError
-        A folder is no results folder, fewer than two runs remain, or an option is invalid.
+        A folder is not a results folder, fewer than two runs remain, or an option is invalid.
     """
     options = options or ComparisonOptions()
     if not 0 <= options.tolerance < 1:
@@ -326,22 +326,17 @@ def _notes(runs: Sequence[ComparedRun], split: str) -> list[str]:
     unknown = [run.label for run in runs if run.completed is None]
     if unknown:
         notes.append(f"epochs are the trainers' own numbers: how {', '.join(unknown)} counts them is unknown")
+    # Describe what the runs should have in common, and note what differs.
+    described: dict[str, list[str]] = {}
     for name in SHAPING_OPTIONS:
-        values = []
-        for run in runs:
-            value = run.shaping.get(name)
-            values.append(", ".join(map(str, value)) if isinstance(value, list) else str(value))
-        if len(set(values)) > 1:
-            listed = ", ".join(f"{value} for {run.label}" for run, value in zip(runs, values, strict=True))
-            notes.append(f"different options of the analysis: {name} is {listed}")
-    samples = []
-    for run in runs:
-        counts = run.curve("accuracy", split=split)["samples_used"].dropna()
-        samples.append("none" if counts.empty else f"{int(counts.iloc[-1]):,}")
-    if len(set(samples)) > 1:
-        listed = ", ".join(f"{size} for {run.label}" for run, size in zip(runs, samples, strict=True))
-        notes.append(f"different {split} samples: {listed}")
-    if len({run.own for run in runs}) > 1:
-        listed = ", ".join(f"{run.own or 'none'} of {run.label}" for run in runs)
-        notes.append(f"different kinds of matrices: {listed}")
+        options = [run.shaping.get(name) for run in runs]
+        values = [", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in options]
+        described[f"options of the analysis: {name} is"] = [f"{value} for" for value in values]
+    counts = [run.curve("accuracy", split=split)["samples_used"].dropna() for run in runs]
+    described[f"{split} samples:"] = ["none for" if sizes.empty else f"{int(sizes.iloc[-1]):,} for" for sizes in counts]
+    described["kinds of matrices:"] = [f"{run.own or 'none'} of" for run in runs]
+    for subject, texts in described.items():
+        if len(set(texts)) > 1:
+            listed = ", ".join(f"{text} {run.label}" for text, run in zip(texts, runs, strict=True))
+            notes.append(f"different {subject} {listed}")
     return notes

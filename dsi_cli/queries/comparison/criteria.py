@@ -119,7 +119,7 @@ def measure_title(measure: str) -> str:
 
 
 def difference(quantity: Criterion, first: Sequence[RunAtEpoch], second: Sequence[RunAtEpoch]) -> Difference:
-    """Return the difference of two networks, or of the means of repetitions; or the reason why there is none."""
+    """Return the difference of two networks, or of the means of repetitions; or the reason why it is missing."""
     if len(first) == len(second) == 1:
         try:
             return quantity.difference(first[0], second[0])

@@ -99,8 +99,8 @@ def group_runs(runs: Sequence[ComparedRun], pattern: str | None, least: int = 2)
     Raises
     ------
     UsageError
-        The pattern is no regular expression (code ``invalid-pattern``), captures nothing (code ``no-captured-group``), matches no
-        run (code ``no-match``), or puts all runs in one group (code ``one-group``).
+        The pattern is not a regular expression (code ``invalid-pattern``), captures nothing (code ``no-captured-group``), matches
+        no run (code ``no-match``), or puts all runs in one group (code ``one-group``).
     """
     if pattern is None:
         return [RepeatedRuns(run.label, [run]) for run in runs]

@@ -120,7 +120,7 @@ def compared_runs(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> l
     Raises
     ------
     UsageError
-        A folder is no results folder or is given twice (code ``repeated-folder``), a name is unknown (code ``unknown-run``), or
+        A folder is not a results folder or is given twice (code ``repeated-folder``), a name is unknown (code ``unknown-run``), or
         fewer than two runs remain (code ``too-few-runs``).
     """
     uses = Counter(Path(path).resolve() for path in outputs)
