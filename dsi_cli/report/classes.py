@@ -14,15 +14,13 @@ from dsi_cli.queries.epoch_sampling import evenly_spaced
 from dsi_cli.queries.run_classes import agreement_rows, by_class, readable_names, spectrum_by_epoch, synset_words
 from dsi_cli.report.html import six_digits
 from dsi_cli.report.matrix_codec import LEVELS, off_diagonal, pack
-from dsi_cli.report.matrix_sources import Matrix
+from dsi_cli.report.matrix_sources import MatrixSeries
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dsi_cli.store.results import Results
 
-Orders = dict[str, list[int]]
-"""Class indices in display order, by the name of the order; the page starts with the first."""
 CommonHypernyms = Callable[[Sequence[str | None]], tuple[Sequence[str], NDArray[np.int32]]]
 """Takes a synset name per class; returns names, and for every two classes the index of a name, -1 for no hypernym."""
 COLUMNS = (
@@ -43,7 +41,6 @@ MAX_CLASSES, MAX_EPOCHS = 1000, 40
 """The maximum number of classes and epochs with a geometry. Of more classes, it has those with the longest and shortest vectors."""
 MAX_SINGULAR_VALUES = 200
 """The maximum number of singular values on the page, in equal steps."""
-TITLES = {"taxonomy": "WordNet's taxonomy", "given": "order of the classifier", "cluster": "clusters of the last {matrix}"}
 
 
 def class_table(classes: pd.DataFrame) -> list[list[Any]]:
@@ -63,30 +60,23 @@ def _json_value(value: Any) -> Any:
     return None if pd.isna(value) else value
 
 
-def class_orders(classes: pd.DataFrame, last_matrix: Matrix | None) -> Orders:
-    """Return the display orders of a run's classes; the order by clusters needs the network's last matrix."""
-    orders: Orders = {}
-    given = list(range(len(classes)))
-    taxonomy = run_classes.taxonomy_order(classes).tolist()
+def display_orders(classes: pd.DataFrame, own: MatrixSeries | None) -> list[dict[str, Any]]:
+    """Return the orders of a run's classes, each with its title and its groups of neighbouring classes.
+
+    The page starts with the first order. The order by clusters needs the matrices of the network.
+    """
+    given, taxonomy = list(range(len(classes))), run_classes.taxonomy_order(classes).tolist()
+    orders = [("given", "order of the classifier", given)]
     if classes["synset"].notna().any() or taxonomy != given:
-        orders["taxonomy"] = taxonomy
-    orders["given"] = given
-    if last_matrix is not None and len(classes) > 2:
-        orders["cluster"] = run_classes.cluster_order(last_matrix).tolist()
-    return orders
-
-
-def describe_orders(classes: pd.DataFrame, orders: Orders, matrix: str) -> list[dict[str, Any]]:
-    """Return each order with its title and its groups of neighbouring classes."""
-    return [
-        {
-            "name": name,
-            "title": TITLES[name].format(matrix=matrix),
-            "order": order,
-            "groups": [list(group) for group in run_classes.class_groups(classes, np.asarray(order))],
-        }
-        for name, order in orders.items()
-    ]
+        orders.insert(0, ("taxonomy", "WordNet's taxonomy", taxonomy))
+    if own is not None and len(classes) > 2:
+        clusters = run_classes.cluster_order(own.read(own.epochs[-1])).tolist()
+        orders.append(("cluster", f"clusters of the last {own.name.upper()}", clusters))
+    described = []
+    for name, title, order in orders:
+        groups = [list(group) for group in run_classes.class_groups(classes, np.asarray(order))]
+        described.append({"name": name, "title": title, "order": order, "groups": groups})
+    return described
 
 
 def class_agreement(results: Results, run: str) -> dict[str, Any] | None:

@@ -157,7 +157,7 @@ def pack(
 
     Parameters
     ----------
-    orders : the display orders (`dsi_cli.report.classes.describe_orders`).
+    orders : the display orders (`dsi_cli.report.classes.display_orders`).
     prefix : prefix of the new names in ``lines``.
     """
     # Complete matrices are at epochs between which the network's matrix changes most.

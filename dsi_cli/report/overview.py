@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dsi_cli.errors import count, listed
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
@@ -136,33 +136,17 @@ class Tile:
     """The reason why no run has a value."""
 
 
-@dataclass(frozen=True)
-class Overview:
-    """The text of the first screen."""
-
-    headline: str
-    analysed: str
-    tiles: list[Tile]
-    shown: list[str]
-    """Sentences on what the results show."""
-    not_shown: list[str]
-    """Sentences on what the results do not show."""
-    warnings: list[ResultWarning] = field(default_factory=list)
-    peaks: list[list[str]] = field(default_factory=list)
-    """A table of the best epoch of each run by each criterion."""
-
-
-def overview(results: Results, findings: Sequence[RunFindings]) -> Overview:
-    """Return the text of the first screen."""
-    return Overview(
-        headline=headline(findings),
-        analysed=analysed_line(results, findings),
-        tiles=tiles(findings),
-        shown=list(_shown(findings)),
-        not_shown=list(_not_shown(results, findings)),
-        warnings=result_warnings(results),
-        peaks=peaks_table(findings),
-    )
+def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any]:
+    """Return the text of the first screen, with sentences on what the results show, and on what they do not show."""
+    return {
+        "headline": headline(findings),
+        "analysed": analysed_line(results, findings),
+        "tiles": tiles(findings),
+        "shown": list(_shown(findings)),
+        "not_shown": list(_not_shown(results, findings)),
+        "warnings": result_warnings(results),
+        "peaks": peaks_table(findings),
+    }
 
 
 def analysed_line(results: Results, findings: Sequence[RunFindings]) -> str:

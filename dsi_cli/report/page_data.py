@@ -47,7 +47,7 @@ class PageData:
 
     runs: list[dict[str, Any]]
     """For each run its name, command, unused files and options."""
-    overview: overview.Overview
+    overview: dict[str, Any]
     """The text of the first screen."""
     data: dict[str, Any]
     """The data of the scripts."""
@@ -89,7 +89,7 @@ def page_data(
     for run in results.names:
         all_matrices.append(matrices.run_matrices(results, run))
         progress(len(all_matrices), steps)
-    all_orders = [_orders(results, run_matrices) for run_matrices in all_matrices]
+    all_orders = [classes.display_orders(class_rows(results, one.name), one.own) for one in all_matrices]
 
     # Divide the size of the page among the runs, and pack their matrices.
     needs = [run_matrices.need(len(orders)) for run_matrices, orders in zip(all_matrices, all_orders, strict=True)]
@@ -134,15 +134,6 @@ def page_data(
         },
         lines=shared.lines,
     )
-
-
-def _orders(results: Results, run_matrices: matrices.RunMatrices) -> list[dict[str, Any]]:
-    last_matrix, name = None, "matrix"
-    if run_matrices.own is not None:
-        series = run_matrices.own
-        last_matrix, name = series.read(series.epochs[-1]), series.name.upper()
-    rows = class_rows(results, run_matrices.name)
-    return classes.describe_orders(rows, classes.class_orders(rows, last_matrix), name)
 
 
 def _add_classes(
