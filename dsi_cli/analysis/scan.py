@@ -26,9 +26,6 @@ from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.remote import urls
 
-_NO_EPOCHS = range(0)
-"""The epochs whose heads stay in memory after scanning."""
-
 
 def scan_paths(
     paths: Sequence[str | PathLike[str]],
@@ -56,7 +53,7 @@ def scan_paths(
     """
     found = find_runs(paths, revisions=revisions)
     listed = None if labels is None else label_files.read_labels_option(labels)
-    runs, _ = scan_resolved(found, choice, listed, _NO_EPOCHS, progress)
+    runs, _ = scan_resolved(found, choice, listed, range(0), progress)  # no head needs to stay in memory
     if listed is not None:
         runs = fail_other_networks(runs, len(listed.names), listed.source)
         for run in runs:
@@ -153,20 +150,19 @@ def logs_of(runs: Sequence[RunCheckpoints], log: TrainingLog | None = None) -> d
     siblings = Counter(folder.parent for folder in {run.training.folder for run in runs})
     logs: dict[str, TrainingLog | None] = {}
     for run in runs:
-        if run.training.is_part:
-            logs[run.name] = None
+        training, folder = run.training, run.training.folder
+        logs[run.name] = None
+        if training.is_part:
             continue
-        if run.training.tracked is not None:
-            logs[run.name] = read_tracked_log(run.training.tracked)
-            if logs[run.name] is not None:
-                continue
-        folder = run.training.folder
-        step_folders = {file.step_folder for file in run.training.checkpoints if file.step_folder}
-        last_step = sorted(step_folders, key=lambda path: natural_key(path.name))[-1:]
-        if run.training.checkpoints and run.training.checkpoints[-1].moment is not None:
-            last_step = [run.training.checkpoints[-1].step_folder or folder]
-        parent = [folder.parent] if siblings[folder.parent] == 1 else []
-        logs[run.name] = find_log([folder, *parent, *last_step])
+        if training.tracked is not None:
+            logs[run.name] = read_tracked_log(training.tracked)
+        if logs[run.name] is None:
+            step_folders = {file.step_folder for file in training.checkpoints if file.step_folder}
+            last_step = sorted(step_folders, key=lambda path: natural_key(path.name))[-1:]
+            if training.checkpoints and training.checkpoints[-1].moment is not None:
+                last_step = [training.checkpoints[-1].step_folder or folder]
+            parent = [folder.parent] if siblings[folder.parent] == 1 else []
+            logs[run.name] = find_log([folder, *parent, *last_step])
     return logs
 
 

@@ -60,7 +60,16 @@ class CheckpointScanner:
 
     def __call__(self, file: CheckpointFile) -> list[ScanResult]:
         """Return the checkpoint in a file, or each epoch of a file with several."""
-        results = self._scan_with_evidence(file)
+        # Scan with the known number of classes; if no matrix fits it, scan without it, so that the error can name both.
+        classes = self.classes if self.classes is not None else self.classes_in_label_file
+        results = again = scan_each(file, self.options, classes, may_lack_head=self.may_lack_head)
+        codes = {result.record.code for result in results}
+        if "class-count" in codes:
+            again = scan_each(file, self.options, may_lack_head=self.may_lack_head)
+        elif codes & {"no-head", "backbone", "ambiguous-head"} and classes is None and self.classes_in_targets is not None:
+            again = scan_each(file, self.options, self.classes_in_targets, may_lack_head=self.may_lack_head)
+        if any(result.record.status == OK for result in again):
+            results = again
         is_missing = isinstance(file.path, Path) and not file.path.exists()
         if self.names_machine and results[0].record.status == FAILED and is_missing:
             reason = f"{platform.node()} cannot see it; put the checkpoints where every node of the cluster sees them"
@@ -83,19 +92,6 @@ class CheckpointScanner:
                     classes = int(targets.max()) + 1
         return replace(self, classes_in_label_file=labels, classes_in_targets=classes)
 
-    def _scan_with_evidence(self, file: CheckpointFile) -> list[ScanResult]:
-        """Scan with the known number of classes; if no matrix fits it, scan without it, so that the error can name both."""
-        classes = self.classes if self.classes is not None else self.classes_in_label_file
-        results = scan_each(file, self.options, classes, may_lack_head=self.may_lack_head)
-        codes = {result.record.code for result in results}
-        if "class-count" in codes:
-            again = scan_each(file, self.options, may_lack_head=self.may_lack_head)
-        elif codes & {"no-head", "backbone", "ambiguous-head"} and classes is None and self.classes_in_targets is not None:
-            again = scan_each(file, self.options, self.classes_in_targets, may_lack_head=self.may_lack_head)
-        else:
-            return results
-        return again if any(result.record.status == OK for result in again) else results
-
 
 def scan_run(
     run: TrainingRun,
@@ -114,31 +110,30 @@ def scan_run(
     progress : called after each file.
     """
     # Use the records of an earlier call for files that were complete and have not changed.
-    earlier: dict[str, Record | None] = {}
+    earlier: dict[str, Record] = {}
     for file in run.checkpoints:
         record = known.get(file.display_path)
-        if record is not None and (record.bytes, record.modified_ns) != (file.bytes, file.modified_ns):
-            record = None
-        earlier[file.display_path] = None if record is None or record.status == PENDING else record
-    new_results = scan_files(scanner, [file for file in run.checkpoints if earlier[file.display_path] is None], engine)
+        is_same = record is not None and (record.bytes, record.modified_ns) == (file.bytes, file.modified_ns)
+        if record is not None and is_same and record.status != PENDING:
+            earlier[file.display_path] = record
+    new_results = scan_files(scanner, [file for file in run.checkpoints if file.display_path not in earlier], engine)
     records: list[Record] = []
     weights: Weights = {}
     heads_read: set[str] = set()
     cached_bytes = 0
     files: list[CheckpointFile] = []
     for file in run.checkpoints:
-        record = earlier[file.display_path]
-        for result in next(new_results) if record is None else [ScanResult(record, file=file)]:
+        is_new = file.display_path not in earlier
+        for result in next(new_results) if is_new else [ScanResult(earlier[file.display_path], file=file)]:
+            record, weight = result.record, result.weight
             files.append(result.file or file)
-            if record is None and result.record.fingerprint is not None:
-                heads_read.add(result.record.path)
-            weight = result.weight
-            fits = weight is not None and cached_bytes + weight.nbytes <= MAX_CACHED_BYTES
-            if weight is not None and fits and is_selected(result.record, epochs):
+            records.append(record)
+            if is_new and record.fingerprint is not None:
+                heads_read.add(record.path)
+            if weight is not None and cached_bytes + weight.nbytes <= MAX_CACHED_BYTES and is_selected(record, epochs):
                 cached_bytes += weight.nbytes
-                weights[result.record.path] = HeadParameters(weight, result.bias)
-            records.append(result.record)
-            _log.debug("%s", result.record)
+                weights[record.path] = HeadParameters(weight, result.bias)
+            _log.debug("%s", record)
         progress()
     scanned = RunCheckpoints(
         replace(run, checkpoints=tuple(files)),

@@ -161,13 +161,7 @@ class ResultTables:
                     rows += reusable
                     provenance.setdefault(run, {})[epoch] = made.get(run, {}).get(epoch, "")
         self._write_checkpoints(runs)
-
-        # The classes
-        classes = []
-        for run, labels in labels_of_runs.items():
-            classes += labels.class_rows(run, self.samples.get(run, {}))
-        classes = self._with_other_runs(schema.CLASSES, classes)
-        layout.write_rows(self.out, schema.CLASSES, classes, {})
+        classes = self._write_classes(labels_of_runs)
 
         # Write the tables by epoch before the curves, whose options say which rows are valid. If dsi dies in between,
         # those options are still the earlier ones, and the new rows do not count.
@@ -204,9 +198,18 @@ class ResultTables:
         # The references of all runs stay.
         used = set()
         for run, labels_id in {(row["run"], row["labels_id"]) for row in classes if row.get("labels_id")}:
-            for name in layout.reference_names(shaping.get(run, {})):
-                used.add(layout.reference_path(self.out, name, labels_id))
+            names = layout.reference_names(shaping.get(run, {}))
+            used |= {layout.reference_path(self.out, name, labels_id) for name in names}
         layout.remove(set((self.out / schema.REFERENCES.path).glob("*.parquet")) - used)
+
+    def _write_classes(self, labels_of_runs: Mapping[str, ClassLabels]) -> list[dict[str, Any]]:
+        """Write the table of classes, and return its rows."""
+        rows = []
+        for run, labels in labels_of_runs.items():
+            rows += labels.class_rows(run, self.samples.get(run, {}))
+        rows = self._with_other_runs(schema.CLASSES, rows)
+        layout.write_rows(self.out, schema.CLASSES, rows, {})
+        return rows
 
     def _write_checkpoints(self, runs: Sequence[RunCheckpoints]) -> None:
         earlier = self._earlier_checkpoints
