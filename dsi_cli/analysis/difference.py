@@ -194,34 +194,33 @@ def _read_results(folder: Path, run: str | None, epoch: int | None) -> Side:
 
 
 def _chosen_epoch(epochs: Sequence[int], epoch: int | None, where: str) -> int:
-    if epoch is None:
-        return max(epochs)
-    if epoch not in epochs:
+    if epoch is not None and epoch not in epochs:
         message = f"no epoch {epoch} in {where}: its epochs are {', '.join(map(str, epochs))}"
         raise UsageError(message, code="unknown-epoch", epoch=epoch)
-    return epoch
+    return max(epochs) if epoch is None else epoch
 
 
 def _stored_network(results: Results, run: str, epoch: int) -> Network:
     """Return a network of a results folder."""
-    head = layout.head_path(results.path, run, epoch)
-    weight = np.asarray(parquet.to_rows(parquet.read(head), "weight"), dtype=np.float32) if head.is_file() else None
-    classes = ComparedRun(run, run, results).classes
     rows = results.checkpoints
     rows = rows[(rows["run"] == run) & (rows["status"] == "ok") & (rows["epoch"].fillna(0) == epoch)]
-    similarity = None if weight is not None else results.csm("ncsm", epoch, run=run).to_numpy()
-    if weight is not None:
+    classes = ComparedRun(run, run, results).classes
+    head, weight, similarity = layout.head_path(results.path, run, epoch), None, None
+    if head.is_file():
+        weight = np.asarray(parquet.to_rows(parquet.read(head), "weight"), dtype=np.float32)
         classes = classes.iloc[: len(weight)]  # the head of a later epoch may have more classes
-    names = None if classes["name"].isna().any() else tuple(classes["name"])
+    else:
+        similarity = results.csm("ncsm", epoch, run=run).to_numpy()
+    has_epochs, has_names = results.has_epochs(run), not classes["name"].isna().any()
     return Network(
-        f"{run}, epoch {epoch}" if results.has_epochs(run) else run,
+        f"{run}, epoch {epoch}" if has_epochs else run,
         rows["path"].iloc[-1],
-        epoch if results.has_epochs(run) else None,
+        epoch if has_epochs else None,
         weight,
         similarity,
         rows["dtype"].iloc[-1] or "float32",
-        names,
-        tuple(group if isinstance(group, str) else None for group in classes["group"]) if names else (),
+        tuple(classes["name"]) if has_names else None,
+        tuple(group if isinstance(group, str) else None for group in classes["group"]) if has_names else (),
         tuple(np.argsort(classes["display_order"].to_numpy(dtype=np.int64), kind="stable").tolist()),
     )
 
@@ -244,10 +243,9 @@ def _read_checkpoints(
     label_list, _ = class_labels.find_labels(part.training, labels, [file_of[record.path]], record.classes, part.names)
     if label_list is not None and labels is not None:
         check_class_count(part, choice, label_list.names, label_list.source)
-    known = (
-        class_labels.without_labels(record.classes or 0) if label_list is None else class_labels.resolve_labels(label_list)
-    )
-    names = None if label_list is None else label_list.names
+    known, names = class_labels.without_labels(record.classes or 0), None
+    if label_list is not None:
+        known, names = class_labels.resolve_labels(label_list), label_list.names
 
     def network(one: Record) -> Network:
         weight = weights[one.path].weight if one.path in weights else scan_checkpoint(file_of[one.path], choice).weight
@@ -300,18 +298,14 @@ def _of_run(
 def _siblings(path: Path) -> list[Path]:
     """Return a checkpoint and those next to it whose names differ in digits only, such as ``epoch_1.pt`` and ``epoch_2.pt``."""
 
-    def pattern(name: str) -> str:
-        return re.sub(r"\d+", "#", name)
-
     def number(other: Path) -> list[int]:
         return [int(digits) for digits in re.findall(r"\d+", other.name)]
 
-    alike = [other for other in path.absolute().parent.iterdir() if pattern(other.name) == pattern(path.name)]
+    pattern = re.compile(re.sub(r"\d+", r"\\d+", re.escape(path.name)))
+    alike = [other for other in path.absolute().parent.iterdir() if pattern.fullmatch(other.name)]
     alike = sorted((other for other in alike if other.is_dir() == path.is_dir()), key=number)
     index = next((place for place, other in enumerate(alike) if other.name == path.name), None)
-    if index is None:
-        return [path]
-    return list(_around(alike, index))
+    return [path] if index is None else list(_around(alike, index))
 
 
 def _around(series: Sequence[Item], index: int) -> Sequence[Item]:

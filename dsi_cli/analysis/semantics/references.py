@@ -159,15 +159,15 @@ def _read_parquet(path: Path) -> tuple[Values, Names]:
         matrix = parquet.to_matrix(table).astype(np.float64)
         return matrix, tuple(map(str, table.sort_by("class_index")["name"].to_pylist()))
     # pandas writes an index as the last columns; in a CSV file the names come first.
-    pandas_metadata = table.schema.pandas_metadata
-    index = pandas_metadata.get("index_columns") if isinstance(pandas_metadata, dict) else None
-    index = index if isinstance(index, list) else []
-    order = sorted(range(table.num_columns), key=lambda column: table.column_names[column] not in index)
+    metadata = table.schema.pandas_metadata
+    index = metadata.get("index_columns") if isinstance(metadata, dict) else None
+    is_index = [isinstance(index, list) and name in index for name in table.column_names]
+    order = sorted(range(table.num_columns), key=lambda column: not is_index[column])
     columns = [["" if value is None else str(value) for value in table.column(column).to_pylist()] for column in order]
     cells = [list(row) for row in zip(*columns, strict=True)]
-    if columns and all(map(_is_number, columns[0])) and len(columns) == len(cells):
-        return _parse_cells(cells)
-    return _parse_cells([[table.column_names[column] for column in order], *cells])
+    if not (columns and all(map(_is_number, columns[0])) and len(columns) == len(cells)):
+        cells.insert(0, [table.column_names[column] for column in order])
+    return _parse_cells(cells)
 
 
 def _parse_cells(rows: list[list[str]]) -> tuple[Values, Names]:
