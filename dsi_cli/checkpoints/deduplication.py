@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePath
+from typing import Any
 
 from dsi_cli.checkpoints import epochs, trainers
 from dsi_cli.checkpoints.records import FAILED, OK, SKIPPED, Record
@@ -30,8 +31,7 @@ def resolve_duplicates(records: Sequence[Record], *, begins_before_training: boo
     # Keep the distinct saves of each epoch.
     resolved = {id(record): record for record in records}
     for epoch in {record.epoch for record in records if record.status == OK and record.epoch is not None}:
-        for record, result in _resolve_epoch([r for r in records if r.status == OK and r.epoch == epoch]):
-            resolved[id(record)] = result
+        resolved |= _resolve_epoch([record for record in records if record.status == OK and record.epoch == epoch])
     kept = [record for record in resolved.values() if record.status == OK and record.epoch is not None]
     # Checkpoints without an epoch are skipped, unless the run has a single checkpoint.
     single = originals(records) if not kept and len(originals(records)) == 1 else []
@@ -146,41 +146,36 @@ def _with_epochs_completed(records: Sequence[Record], begins_before_training: bo
     return result
 
 
-def _resolve_epoch(records: list[Record]) -> list[tuple[Record, Record]]:
-    """Return each record of an epoch with its resolved record.
+def _resolve_epoch(records: list[Record]) -> dict[int, Record]:
+    """Return the records of an epoch that are not used as they are, with a reason, by the `id` of the given record.
 
     A file with a number in its name has precedence over one without (``checkpoint.pt``) and over a copy (``best.pt``). Files with
     a step have precedence over files without. Any other files of one epoch with different weights belong to several trainings.
     None of them is used, because nothing shows which belongs to which training.
     """
-    resolved: list[tuple[Record, Record]] = []
+    resolved: dict[int, Record] = {}
     kept: list[Record] = []
-    clashes: dict[int, Record] = {}
-    # The file to use sorts first.
-    ordered = sorted(
-        records,
-        key=lambda it: (is_copy(it), 1 if it.step is None else -it.step, _is_secondary(it), epochs.natural_key(it.path)),
-    )
-    for record in ordered:
+
+    def precedence(record: Record) -> tuple[Any, ...]:
+        step = 1 if record.step is None else -record.step
+        return is_copy(record), step, _is_secondary(record), epochs.natural_key(record.path)
+
+    for record in sorted(records, key=precedence):
         twin = next((other for other in kept if _is_twin(other, record)), None)
         rival = next((other for other in kept if other.step == record.step or record.step is None), None)
         if twin is not None:
-            resolved.append((record, _skip_as_twin(record, twin)))
+            resolved[id(record)] = _skip_as_twin(record, twin)
         elif rival is not None and (rival.step != record.step or _is_secondary(record) > _is_secondary(rival)):
             reason = f"epoch {record.epoch} again, as in {rival.name}, with other weights"
-            resolved.append((record, replace(record, status=SKIPPED, reason=reason, code="epoch-again")))
+            resolved[id(record)] = replace(record, status=SKIPPED, reason=reason, code="epoch-again")
         else:
-            if rival is not None:
-                clashes[id(record)], clashes[id(rival)] = rival, record
             kept.append(record)
-    for record in kept:
-        result = record
-        if id(record) in clashes:
-            when = f"epoch {record.epoch}" if record.step is None else f"epoch {record.epoch}, step {record.step},"
-            reason = f"{when} is also in {clashes[id(record)].name}, with other weights;"
-            reason += " run dsi analyze with the files of one training only"
-            result = replace(record, status=FAILED, reason=reason, code="several-trainings")
-        resolved.append((record, result))
+            if rival is not None:
+                for one, other in ((record, rival), (rival, record)):
+                    when = f"epoch {one.epoch}" if one.step is None else f"epoch {one.epoch}, step {one.step},"
+                    reason = f"{when} is also in {other.name}, with other weights;"
+                    reason += " run dsi analyze with the files of one training only"
+                    resolved[id(one)] = replace(one, status=FAILED, reason=reason, code="several-trainings")
     return resolved
 
 

@@ -28,12 +28,8 @@ QUANTISED = frozenset({"qint8", "quint8", "qint32"})
 MAX_DIMENSIONS = 32
 FLOATS = frozenset(name for name in NUMPY_DTYPES if "float" in name) | QUANTISED
 """The possible dtypes of a classifier's weight."""
-_FLOAT8 = {  # exponent bits, mantissa bits, bias, whether the format has infinities, whether only 0x80 is NaN
-    "float8_e4m3fn": (4, 3, 7, False, False),
-    "float8_e5m2": (5, 2, 15, True, False),
-    "float8_e4m3fnuz": (4, 3, 8, False, True),
-    "float8_e5m2fnuz": (5, 2, 16, False, True),
-}
+_FLOAT8 = {"float8_e4m3fn": (3, 7, [0x7F, 0xFF]), "float8_e4m3fnuz": (3, 8, [0x80]), "float8_e5m2fnuz": (2, 16, [0x80])}
+"""The number of mantissa bits, the bias of the exponent and the codes of NaN of 8-bit floats without infinities."""
 
 
 class Storage(NamedTuple):
@@ -145,7 +141,7 @@ def decode(tensor: Tensor, data: bytes | memoryview, *, big_endian: bool = False
     if tensor.dtype == "bfloat16":
         widened: NDArray[np.float32] = (view.astype(np.uint32) << 16).view(np.float32)
         return widened
-    if tensor.dtype in _FLOAT8:
+    if tensor.dtype.startswith("float8"):
         values: NDArray[np.float32] = _float8_values(tensor.dtype)[view]
         return values
     if stored.isnative and flat.flags.writeable and view.flags.c_contiguous and view.size == flat.size:
@@ -180,20 +176,15 @@ def dequantise(values: NDArray[Any], quantiser: Quantiser, read: Callable[[Tenso
 
 def _float8_values(dtype: str) -> NDArray[np.float32]:
     """Return the values of the 256 codes of an 8-bit float format."""
-    exponent_bits, mantissa_bits, bias, has_infinity, unsigned_zero = _FLOAT8[dtype]
+    if dtype == "float8_e5m2":  # the first byte of a float16
+        return (np.arange(256, dtype=np.uint16) << 8).view(np.float16).astype(np.float32)
+    mantissa_bits, bias, nan_codes = _FLOAT8[dtype]
     code = np.arange(256)
-    exponent = (code >> mantissa_bits) & ((1 << exponent_bits) - 1)
-    mantissa = (code & ((1 << mantissa_bits) - 1)) / (1 << mantissa_bits)
-    normal = exponent > 0
-    size = np.where(normal, 1.0 + mantissa, mantissa) * 2.0 ** (np.maximum(exponent, 1) - bias)
-    top = exponent == (1 << exponent_bits) - 1
-    if has_infinity:
-        size = np.where(top, np.where(mantissa == 0, np.inf, np.nan), size)
-    elif not unsigned_zero:
-        size = np.where(top & (mantissa == 1 - 2.0**-mantissa_bits), np.nan, size)
-    values: NDArray[np.float32] = np.where(code & 0x80, -size, size).astype(np.float32)
-    if unsigned_zero:
-        values[0x80] = np.nan
+    exponent, mantissa = np.divmod(code & 0x7F, 1 << mantissa_bits)
+    mantissa += (exponent > 0) << mantissa_bits  # a normal number has a further bit, which is not stored
+    size = np.ldexp(mantissa.astype(np.float32), np.maximum(exponent, 1) - bias - mantissa_bits)
+    values = np.where(code & 0x80, -size, size)
+    values[nan_codes] = np.nan
     return values
 
 
