@@ -93,10 +93,9 @@ def open_isolated(
     options : further arguments of the reader that JSON can represent.
     """
     package, extra = _PACKAGES[reader]
-    try:
+    is_installed = False
+    with suppress(ImportError, ValueError):
         is_installed = find_spec(package) is not None
-    except (ImportError, ValueError):
-        is_installed = False
     if not is_installed:
         message = f"dsi reads this format with the package {package}; run pip install 'dsi-cli[{extra}]'"
         raise UnreadableError(message, code="package-missing", package=package)

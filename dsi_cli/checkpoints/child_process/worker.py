@@ -93,45 +93,37 @@ def _set_limits(seconds: float, memory: int) -> None:
             continue
 
 
-class _Worker:
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._file: int | None = None
-        self._listing: Any = None
-
-    def handle(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes | memoryview]:
-        """Return the reply to a request, as a message and bytes."""
-        if self._file != request["file"] or self._listing is None:
-            self._file = self._listing = None
-            reader = import_module(f"dsi_cli.checkpoints.child_process.{request['reader']}")
-            file = io.BufferedReader(RemoteFile(self._channel, request["size"]), _BUFFER_BYTES)
-            self._listing = reader.open_file(file, **request["options"])
-            self._file = request["file"]
-        listing: FileContents = self._listing
-        if request["key"] is None:
-            names = ("tensors", "values", "outputs", "transposed")
-            return {name: getattr(listing, name) for name in names}, b""
-        array = np.ascontiguousarray(listing.read(request["key"]))
-        if array.dtype.byteorder == ">" or (array.dtype.byteorder == "=" and sys.byteorder == "big"):
-            array = array.astype(array.dtype.newbyteorder("<"))
-        data = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
-        return {"bytes": len(data)}, data
-
-
 def main() -> None:
     """Handle requests until standard input is closed."""
     # The output of libraries that print must not get into the replies.
     channel = Channel(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
-    worker = _Worker(channel)
+    file_number: int | None = None
+    contents: Any = None
     while True:
         request, _ = channel.receive()
         _set_limits(request["seconds"], request["memory"])
         try:
-            reply, data = worker.handle(request)
-            channel.send(reply, data)
+            # The last file stays open, because its tensors are requested one after another.
+            if contents is None or file_number != request["file"]:
+                file_number, contents = request["file"], None
+                reader = import_module(f"dsi_cli.checkpoints.child_process.{request['reader']}")
+                file = io.BufferedReader(RemoteFile(channel, request["size"]), _BUFFER_BYTES)
+                contents = reader.open_file(file, **request["options"])
+            channel.send(*_reply(contents, request["key"]))
         except Exception as error:  # noqa: BLE001  the errors of libraries have no common base
             channel.send(_error_reply(error))
+
+
+def _reply(contents: FileContents, key: str | None) -> tuple[dict[str, Any], bytes | memoryview]:
+    """Return the message and the bytes for the tensor with a key, or the listing of a file if the key is None."""
+    if key is None:
+        return {name: getattr(contents, name) for name in ("tensors", "values", "outputs", "transposed")}, b""
+    array = np.ascontiguousarray(contents.read(key))
+    if array.dtype.byteorder == ">" or (array.dtype.byteorder == "=" and sys.byteorder == "big"):
+        array = array.astype(array.dtype.newbyteorder("<"))
+    data = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
+    return {"bytes": len(data)}, data
 
 
 def _error_reply(error: Exception) -> dict[str, Any]:
