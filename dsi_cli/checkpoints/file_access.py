@@ -244,7 +244,7 @@ def find_sibling(path: Place, name: str, description: str) -> Place:
 
     Raise `UnreadableError` if the name leads out of the folder, and `PendingError` if the file does not exist (yet).
     """
-    if not name or Path(name).name != name or "\0" in name:
+    if not name or Path(name).name != name or name == ".." or {"\\", "\0"} & set(name):
         message = f"refers to a {description} outside its own folder: {name[:80]!r}"
         raise UnreadableError(message, code="outside-folder", name=name)
     if len(name) > _MAX_NAME_LENGTH or not (path.parent / name).exists():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -48,9 +47,7 @@ def _external_range(
 ) -> tuple[Place, int]:
     """Return the file with a tensor's elements, which must be in the model's folder, and their offset."""
     location = entry.get("location", "").removeprefix("./")
-    if not location or Path(location).name != location or location == ".." or {"\\", "\0"} & set(location):
-        message = f"external data outside the model's own folder: {location[:80]!r}"
-        raise UnreadableError(message, code="outside-folder", name=location)
+    file = find_sibling(model, location, "file with external data")
     expected_size = tensor.storage.size * itemsize(tensor.dtype)
     numbers = [entry.get("offset") or "0", entry.get("length") or str(expected_size)]
     if not all(number.isascii() and number.isdigit() and len(number) < 20 for number in numbers):
@@ -60,7 +57,6 @@ def _external_range(
     if size != expected_size:
         message = f"{name[:80]!r} has {size} bytes, which do not fit the {expected_size} of its shape"
         raise UnreadableError(message, code="size-mismatch")
-    file = find_sibling(model, location, "external data")
     if location not in sizes:
         with RandomAccessFile(file) as external:
             sizes[location] = external.size
