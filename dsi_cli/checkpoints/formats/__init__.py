@@ -67,8 +67,12 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
+def _begins_with(magic: bytes) -> Callable[[bytes], bool]:
+    return lambda head: head.startswith(magic)
+
+
 def _is_pickle(head: bytes) -> bool:
-    return head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and not head.startswith(_LEGACY[:4])
+    return head.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")) and not head.startswith(_LEGACY[:4])
 
 
 def _is_onnx(head: bytes) -> bool:
@@ -128,10 +132,6 @@ def _is_npz(entries: Collection[str]) -> bool:
     return bool(entries) and all(entry.endswith(".npy") for entry in entries)
 
 
-def _is_safetensors(head: bytes) -> bool:
-    return len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32
-
-
 FORMATS = (
     Format("torch-export", "torch_zip", "torch.export.save: .pt2", None, _has_files("archive_format")),
     Format("torch-export", "torch_zip", "torch.export.save before 2.8", None, _has_files("serialized_state_dict.pt")),
@@ -139,14 +139,10 @@ FORMATS = (
     Format("torch-zip", "torch_zip", "torch.save since PyTorch 1.6: a zip archive", None, _has_files("data.pkl")),
     Format("keras", "keras", "Keras 3: .keras", None, _has_files("model.weights.h5")),
     Format("npz", "npz", "numpy.savez: arrays by name", None, _is_npz),
-    Format(
-        "torch-legacy",
-        "torch_legacy",
-        "torch.save before PyTorch 1.6: a row of pickles",
-        lambda head: head.startswith(_LEGACY),
-    ),
-    Format("safetensors", "safetensors", "safetensors, one file", _is_safetensors),
-    Format("hdf5", "keras", "Keras: .weights.h5, .h5", lambda head: head.startswith(HDF5)),
+    Format("torch-legacy", "torch_legacy", "torch.save before PyTorch 1.6: a row of pickles", _begins_with(_LEGACY)),
+    # The first eight bytes are the length of a JSON object, which is less than 2 ** 32.
+    Format("safetensors", "safetensors", "safetensors, one file", lambda head: head[4:9] == b"\0\0\0\0{"),
+    Format("hdf5", "keras", "Keras: .weights.h5, .h5", _begins_with(HDF5)),
     Format("onnx", "onnx", "ONNX: initialisers", _is_onnx),
     Format("msgpack", "jax", "Flax: MessagePack of nested mappings of arrays", _is_msgpack),
     Format("pickle", "plain_pickle", "pickle.dump of tensors or arrays", _is_pickle),
