@@ -54,9 +54,6 @@ class _LocalRanges:
         self.size = info.st_size
         self.bytes_read = 0
 
-    def read_at(self, offset: int, size: int) -> bytes:
-        return self.memory_at(offset, size).tobytes()
-
     def memory_at(self, offset: int, size: int) -> memoryview:
         data = remaining = np.empty(size, dtype=np.uint8).data
         try:
@@ -94,7 +91,7 @@ class _RemoteRanges:
         self._path = path
         self._cache: list[tuple[int, bytes]] = []
 
-    def read_at(self, offset: int, size: int) -> bytes:
+    def memory_at(self, offset: int, size: int) -> memoryview:
         parts: list[bytes] = []
         while size:
             # Take as much as possible from one cached range, or else request a range.
@@ -115,13 +112,10 @@ class _RemoteRanges:
             begin, data = cached
             parts.append(data[offset - begin : offset - begin + size])
             offset, size = offset + len(parts[-1]), size - len(parts[-1])
-        return b"".join(parts)
-
-    def memory_at(self, offset: int, size: int) -> memoryview:
-        return memoryview(bytearray(self.read_at(offset, size)))
+        return memoryview(bytearray().join(parts))
 
     def prefetch(self, offset: int, size: int) -> None:
-        self.read_at(offset, max(0, min(size, self.size - offset)))
+        self.memory_at(offset, max(0, min(size, self.size - offset)))
 
     def require_unchanged(self) -> None:
         try:
@@ -186,8 +180,7 @@ class RandomAccessFile:
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return exactly ``size`` bytes from ``offset`` on; raise `PendingError` if the file ends earlier or shrank."""
-        self._count_read(offset, size)
-        return self._ranges.read_at(self._offset + offset, size)
+        return self.memory_at(offset, size).tobytes()
 
     def memory_at(self, offset: int, size: int) -> memoryview:
         """Return the bytes of `read_at` as writable memory, so that an array needs no copy; errors as there."""

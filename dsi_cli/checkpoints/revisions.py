@@ -109,13 +109,8 @@ def _moments(
 ) -> list[EpochAndStep]:
     """Return epoch and step of each revision, the oldest first, if its contents do not state them.
 
-    If no revision has a number or a trainer's state, they are numbered from 1.
-
-    Parameters
-    ----------
-    texts : the titles of commits, or names of tags and branches.
-    have_state : whether a revision has a trainer's state of its own.
-    log : the rows of a trainer's log with ``epoch`` and ``step``, which give the epochs of steps.
+    If no revision has a number or a trainer's state (``have_state``), they are numbered from 1. The texts are titles of commits, or
+    names of tags and branches. A trainer's log gives the epochs of steps.
 
     >>> [moment[:3:2] for moment in _moments(["epoch 1", "Training, step 20", "typo"], [False] * 3, are_commits=True)]
     [(1, None), (None, 20), (None, None)]
