@@ -177,7 +177,8 @@ def dequantise(values: NDArray[Any], quantiser: Quantiser, read: Callable[[Tenso
 def _float8_values(dtype: str) -> NDArray[np.float32]:
     """Return the values of the 256 codes of an 8-bit float format."""
     if dtype == "float8_e5m2":  # the first byte of a float16
-        return np.asarray((np.arange(256, dtype=np.uint16) << 8).view(np.float16), dtype=np.float32)
+        values: NDArray[np.float32] = (np.arange(256, dtype=np.uint16) << 8).view(np.float16).astype(np.float32)
+        return values
     mantissa_bits, bias, nan_codes = _FLOAT8[dtype]
     code = np.arange(256)
     exponent, mantissa = np.divmod(code & 0x7F, 1 << mantissa_bits)

@@ -101,23 +101,11 @@ class _Machine:
         self.budget = MEMORY_BUDGET_BYTES
 
     def run(self) -> Any:
-        """Return the contents of the pickle; the three commonest instructions (half of all steps) are inlined for speed."""
-        data, table, memo, long = self.data, _HANDLERS, self.memo, _U4.unpack_from
+        data = self.data
         while (code := data[self.position]) != _STOP:
             self.position += 1
             self.budget -= _STEP_COST
-            if code == _LONG_PUT:
-                memo[long(data, self.position)[0]] = self.stack[-1]
-                self.position += 4
-                self.budget -= _MEMO_COST
-            elif code == _BYTE_GET:
-                self.stack.append(memo[data[self.position]])
-                self.position += 1
-            elif code == _BYTE:
-                self.stack.append(data[self.position])
-                self.position += 1
-            else:
-                table[code](self)
+            _HANDLERS[code](self)
             if self.budget < 0:
                 self.charge(0)
         self.position += 1
@@ -182,13 +170,9 @@ class _Machine:
 
 _Handler = Callable[[_Machine], object]
 _NESTED_STORAGE = PickledGlobal("torch.storage", "_load_from_bytes")
-_STOP, _BYTE, _BYTE_GET, _LONG_PUT = b".Khr"
+_STOP = ord(".")
 _U1, _U2, _U4, _U8, _I4 = (struct.Struct(layout) for layout in ("<B", "<H", "<I", "<Q", "<i"))
 _F8 = struct.Struct(">d")
-
-
-# A checkpoint's pickle has about twenty thousand steps, nearly all of a dozen kinds. The handlers of these kinds access the
-# machine directly and call none of its methods, for speed.
 
 
 def _unknown(m: _Machine) -> None:
@@ -201,16 +185,6 @@ def _unknown(m: _Machine) -> None:
 def _protocol(m: _Machine) -> None:
     if m.number(_U1) > 5:
         raise UnreadableError("a pickle of an unknown protocol", code="unknown-protocol")
-
-
-def _numeral(layout: struct.Struct) -> _Handler:
-    unpack, width = layout.unpack_from, layout.size
-
-    def handler(m: _Machine) -> None:
-        m.stack += unpack(m.data, m.position)
-        m.position += width
-
-    return handler
 
 
 def _text_integer(m: _Machine) -> None:
@@ -228,36 +202,23 @@ def _require_short(size: int) -> None:
         raise UnreadableError("the pickle holds an integer that is too long", code="integer-too-long")
 
 
-def _long(layout: struct.Struct) -> _Handler:
-    def handler(m: _Machine) -> None:
-        size = m.number(layout)
-        _require_short(size)
-        m.push(int.from_bytes(m.view(size), "little", signed=True))
-
-    return handler
+def _long(m: _Machine, layout: struct.Struct) -> None:
+    size = m.number(layout)
+    _require_short(size)
+    m.push(int.from_bytes(m.view(size), "little", signed=True))
 
 
-def _bytes(layout: struct.Struct) -> _Handler:
-    def handler(m: _Machine) -> None:
-        size = m.number(layout)
-        if size < _MIN_VIEW_BYTES:
-            m.push(bytes(m.view(size)), size)
-        else:
-            m.push(m.view(size))
-
-    return handler
+def _bytes(m: _Machine, layout: struct.Struct) -> None:
+    size = m.number(layout)
+    if size < _MIN_VIEW_BYTES:
+        m.push(bytes(m.view(size)), size)
+    else:
+        m.push(m.view(size))
 
 
-def _string(layout: struct.Struct, encoding: str = "utf-8", character_cost: int = 4) -> _Handler:
-    unpack, width = layout.unpack_from, layout.size
-
-    def handler(m: _Machine) -> None:
-        size = unpack(m.data, m.position)[0]
-        m.position += width
-        m.budget -= character_cost * size
-        m.stack.append(str(m.view(size), encoding, "surrogatepass"))
-
-    return handler
+def _string(m: _Machine, layout: struct.Struct, encoding: str = "utf-8", character_cost: int = 4) -> None:
+    size = m.number(layout)
+    m.push(str(m.view(size), encoding, "surrogatepass"), character_cost * size)
 
 
 def _pop(m: _Machine) -> None:
@@ -267,22 +228,15 @@ def _pop(m: _Machine) -> None:
         m.pop_mark()
 
 
-def _tuple(count: int) -> _Handler:
-    def handler(m: _Machine) -> None:
-        stack = m.stack
-        if len(stack) < count:
-            raise IndexError
-        stack[-count:] = (tuple(stack[-count:]),)
-
-    return handler
+def _tuple(m: _Machine, count: int) -> None:
+    if len(m.stack) < count:
+        raise IndexError
+    m.stack[-count:] = (tuple(m.stack[-count:]),)
 
 
-def _marked(make: Callable[[list[Any]], Any], cost: int, item_cost: int) -> _Handler:
-    def handler(m: _Machine) -> None:
-        items = m.pop_mark()
-        m.push(make(items), cost + item_cost * len(items))
-
-    return handler
+def _marked(m: _Machine, make: Callable[[list[Any]], Any], cost: int, item_cost: int) -> None:
+    items = m.pop_mark()
+    m.push(make(items), cost + item_cost * len(items))
 
 
 def _marked_dict(m: _Machine) -> None:
@@ -406,34 +360,35 @@ _BY_CODE: dict[str, _Handler] = {
     "\x89": lambda m: m.stack.append(False),
     "I": _text_integer,
     "L": _text_integer,
-    "M": _numeral(_U2),
-    "J": _numeral(_I4),
-    "\x8a": _long(_U1),
-    "\x8b": _long(_U4),
+    "K": lambda m: m.push(m.number(_U1)),
+    "M": lambda m: m.push(m.number(_U2)),
+    "J": lambda m: m.push(m.number(_I4)),
+    "\x8a": lambda m: _long(m, _U1),
+    "\x8b": lambda m: _long(m, _U4),
     "F": lambda m: m.push(float(m.line()[:_MAX_INTEGER_BYTES])),
-    "G": _numeral(_F8),
+    "G": lambda m: m.push(m.number(_F8)),
     "S": lambda m: m.push(m.line().strip(b"'\"").decode("latin-1")),
-    "T": _string(_U4, "latin-1", 1),
-    "U": _string(_U1, "latin-1", 1),
+    "T": lambda m: _string(m, _U4, "latin-1", 1),
+    "U": lambda m: _string(m, _U1, "latin-1", 1),
     "V": lambda m: m.push(m.line().decode("raw-unicode-escape")),
-    "X": _string(_U4),
-    "\x8c": _string(_U1),
-    "\x8d": _string(_U8),
-    "B": _bytes(_U4),
-    "C": _bytes(_U1),
-    "\x8e": _bytes(_U8),
-    "\x96": _bytes(_U8),
+    "X": lambda m: _string(m, _U4),
+    "\x8c": lambda m: _string(m, _U1),
+    "\x8d": lambda m: _string(m, _U8),
+    "B": lambda m: _bytes(m, _U4),
+    "C": lambda m: _bytes(m, _U1),
+    "\x8e": lambda m: _bytes(m, _U8),
+    "\x96": lambda m: _bytes(m, _U8),
     ")": lambda m: m.push((), _OBJECT_COST),
     "]": lambda m: m.push([], _OBJECT_COST),
     "}": lambda m: m.push({}, _OBJECT_COST),
     "\x8f": lambda m: m.push(set(), _OBJECT_COST),
-    "\x85": _tuple(1),
-    "\x86": _tuple(2),
-    "\x87": _tuple(3),
-    "t": _marked(tuple, 0, 8),
-    "l": _marked(list, 0, 8),
+    "\x85": lambda m: _tuple(m, 1),
+    "\x86": lambda m: _tuple(m, 2),
+    "\x87": lambda m: _tuple(m, 3),
+    "t": lambda m: _marked(m, tuple, 0, 8),
+    "l": lambda m: _marked(m, list, 0, 8),
     "d": _marked_dict,
-    "\x91": _marked(lambda items: set(filter(is_key, items)), _OBJECT_COST, 64),
+    "\x91": lambda m: _marked(m, lambda items: set(filter(is_key, items)), _OBJECT_COST, 64),
     "a": lambda m: _extend(m, [m.stack.pop()]),
     "e": lambda m: _extend(m, m.pop_mark()),
     "\x90": lambda m: _extend(m, m.pop_mark()),
@@ -441,8 +396,10 @@ _BY_CODE: dict[str, _Handler] = {
     "u": lambda m: _set_items(m, m.pop_mark()),
     "p": lambda m: m.put(_integer(m.line())),
     "q": lambda m: m.put(m.number(_U1)),
+    "r": lambda m: m.put(m.number(_U4)),
     "\x94": lambda m: m.put(len(m.memo)),
     "g": lambda m: m.push(m.memo[_integer(m.line())]),
+    "h": lambda m: m.stack.append(m.memo[m.number(_U1)]),
     "j": lambda m: m.stack.append(m.memo[m.number(_U4)]),
     "c": lambda m: m.push(m.global_in_lines()),
     "\x93": _stack_global,
