@@ -116,7 +116,7 @@ def main() -> None:
 
 
 def _reply(contents: FileContents, key: str | None) -> tuple[dict[str, Any], bytes | memoryview]:
-    """Return the message and the bytes for the tensor with a key, or the listing of a file if the key is None."""
+    """Return the message and the bytes of the tensor with a key; without a key, return the listing of the file."""
     if key is None:
         return {name: getattr(contents, name) for name in ("tensors", "values", "outputs", "transposed")}, b""
     array = np.ascontiguousarray(contents.read(key))
