@@ -409,22 +409,21 @@ def test_evaluate_again_loads_no_torch(own_run, few, tmp_path):
     assert ended[1].stdout.splitlines()[-1] == "0 []"
 
 
-@pytest.mark.parametrize(
-    ("options", "count"),
-    [
+def test_evaluate_again_after_changed_options(own_run, evaluate, evaluations):
+    given = own_run.options
+    evaluate(own_run.folder, *given)
+    for options, count in [
         (("--mean", "0.4,0.5,0.5"), 2),
         (("--std", 0.3), 2),
         (("--image-size", 24), 2),
         (("--model-arg", "slow=0.0"), 2),
         (("--templates", "--autocast"), 2),
         (("--batch-size", 10, "--cache", 0, "--epochs", 1, "--centred"), 0),
-    ],
-)
-def test_evaluate_again_after_changed_options(options, count, own_run, evaluate, evaluations):
-    evaluate(own_run.folder, *own_run.options)
-    del evaluations[:]
-    ran = evaluate(own_run.folder, *own_run.options, *options)
-    assert (ran.code, len(evaluations)) == (0, count)
+    ]:
+        del evaluations[:]
+        given = (*given, *options)
+        ran = evaluate(own_run.folder, *given)
+        assert (ran.code, len(evaluations)) == (0, count), options
 
 
 def test_evaluate_again_after_changed_data_or_code(make_own, few, nets, tmp_path, evaluate, evaluations):

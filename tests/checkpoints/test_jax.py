@@ -307,7 +307,7 @@ def test_a_missing_file_of_a_folder_an_array_is_not_zeros(tmp_path):
         arrays(main)
 
 
-# What is still being orbax_folders
+# What is still being written
 
 
 @pytest.mark.parametrize(

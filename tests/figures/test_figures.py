@@ -134,7 +134,7 @@ def test_ticks_of_epochs_are_round(analysed: Analysed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("style", "runs"), zip(ALL_STYLES, [None, (CNN,), (VIT,), None], strict=True))
+@pytest.mark.parametrize(("style", "runs"), list(zip(ALL_STYLES, [None, (CNN,), (VIT,), None], strict=True)))
 def test_figures_have_no_overlapping_texts(analysed: Analysed, style: Style, runs):
     looked = 0
     for one in FIGURES:
