@@ -1,17 +1,17 @@
 """Deep Similarity Inspector: how an image classifier's perception of similarity emerged, read out of its checkpoints.
 
-The notebook's names, each loaded on first use::
+The Python API, whose names are loaded on first use::
 
     analyze            checkpoints -> tables in a folder; returns `Results`
     open_results       the `Results` of a folder: .curves, .checkpoints, .classes, .csm(...), .sorted(...), .show_report()
-    diff               two checkpoints or runs -> which classes moved, which pairs came together or apart
+    diff               two checkpoints or runs -> which classes moved, and which pairs became more or less similar
     log_curves         the curves of a folder -> TensorBoard, Weights & Biases or MLflow
-    read_head          one checkpoint -> its classifier's weight (classes, features), nothing executed
+    read_head          one checkpoint -> its classifier's weight (classes, features), without executing code
     wordnet_csm        labels -> WordNet's path similarity, a labelled float64 DataFrame
     weight_similarity  classifier weight -> NCSM, on plain arrays
-    alignments, sai    two CSMs -> how much they say the same, with the chance level
+    alignments, sai    two CSMs -> how similar they are, with the chance level
     mean_wsi, max_wsi, min_wsi  NCSM -> how similar its classes are
-    confusion_similarity, idm   confusion counts -> CCSM; with a CSM: how near the mistakes fall
+    confusion_similarity, idm   confusion counts -> CCSM; with a CSM: how similar confused classes are
     reliability        confusion counts -> how much of the CCSM is more than noise
     head_geometry      classifier weight -> rank and neural collapse (NC2); random_geometry has the chance levels
     template_similarity  sums of features by class -> TNCSM

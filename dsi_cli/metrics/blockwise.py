@@ -227,8 +227,7 @@ def nearest_of_rows(values: NDArray[Any], count: int, start: int) -> NearestClas
 
     Parameters
     ----------
-    values : (B, C-1)
-        The rows without their diagonal values; larger is nearer.
+    values : (B, C-1), the rows without their diagonal values; larger is nearer.
     start : the index of the first row in the matrix.
     """
     count = min(count, values.shape[1])
@@ -269,8 +268,7 @@ def alignments_in_blocks(
 
     Returns
     -------
-    entries : dict
-        The alignments by measure.
+    entries : dict, the alignments by measure.
     pearson : (C,)
         The correlations of `dsi_cli.metrics.class_alignment.align_classes`, or None if the matrices cannot be aligned.
     """
@@ -328,8 +326,7 @@ def idm_in_blocks(
     counts : scipy.sparse array (C, C) int
         Rows are the truth, columns the prediction. Classes without a sample are left out.
     matrix : the CSM of M of the classes.
-    classes : (M,) int
-        The class of each row of the matrix, in rising order.
+    classes : (M,) int, the class of each row of the matrix, in rising order.
     scratch : the folder of the temporary file of ranks, 2 bytes each; that of the system if None.
     """
     from scipy.sparse import csr_array

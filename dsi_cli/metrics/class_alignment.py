@@ -37,8 +37,7 @@ def align_classes(a: Csm, b: Csm) -> tuple[Values, Values]:
 
     Parameters
     ----------
-    a, b : (C, C)
-        CSMs of the same three or more classes in the same order, without NaN.
+    a, b : (C, C), CSMs of the same three or more classes in the same order, without NaN.
 
     Examples
     --------

@@ -85,8 +85,7 @@ def head_geometry(weight: NDArray[np.floating[Any]]) -> HeadGeometry:
 
     Parameters
     ----------
-    weight : (C, d) or (C, d, 1, 1) float
-        A zero row has a norm of 0 and takes no part in angles.
+    weight : (C, d) or (C, d, 1, 1) float, a zero row has a norm of 0 and takes no part in angles.
 
     Returns
     -------
@@ -154,8 +153,7 @@ def random_geometry(classes: int, features: int) -> tuple[HeadGeometry, HeadGeom
 
     Parameters
     ----------
-    classes, features : int
-        The shape of the head, two classes or more.
+    classes, features : int, the shape of the head, two classes or more.
 
     Returns
     -------

@@ -42,8 +42,7 @@ def severity(counts: Counts, heights: NDArray[np.floating[Any]]) -> Score:
 
     Parameters
     ----------
-    counts : (C, C) int
-        Rows are the truth, columns the prediction.
+    counts : (C, C) int, rows are the truth, columns the prediction.
     heights : (C, C)
         Heights of the lowest common hypernyms, 0 or more. NaN on the diagonal marks a class without a synset.
 
@@ -136,8 +135,7 @@ def set_scores(counts: Counts, common: NDArray[Any]) -> dict[tuple[str, str], Sc
 
     Parameters
     ----------
-    counts : (C, C) int
-        Rows are the truth, columns the prediction.
+    counts : (C, C) int, rows are the truth, columns the prediction.
     common : (C, C) int
         The number of nodes that the sets of two classes share; the size of each set is on the diagonal and 1 or more.
 
@@ -163,8 +161,7 @@ def level_accuracies(counts: Counts, paths: NDArray[np.integer[Any]]) -> list[Sc
 
     Parameters
     ----------
-    counts : (C, C) int
-        Rows are the truth, columns the prediction.
+    counts : (C, C) int, rows are the truth, columns the prediction.
     paths : (C, L) int
         The node of each class at each level. A class that ends above a level is its own node there.
 

@@ -95,13 +95,11 @@ def idm(
 
     Parameters
     ----------
-    counts : (C, C) int
-        Rows are the truth, columns the prediction.
+    counts : (C, C) int, rows are the truth, columns the prediction.
     csm : (C, C) float
         Classes with a NaN diagonal and classes without a sample are left out. Ranks and ``C`` are those of the other
         classes, and samples whose truth or prediction is left out do not count.
-    seed : int
-        The seed of the random relabellings for the p-value of few classes, or of mistakes in few columns.
+    seed : int, the seed of the random relabellings for the p-value of few classes, or of mistakes in few columns.
     may_draw : bool
         Whether classes may be relabelled at random. Without it, such p-values are missing.
 

@@ -71,7 +71,7 @@ def similarity_ranks(csm: NDArray[np.floating[Any]]) -> Values:
 
 def cosine(x: Values, y: Values) -> Any:
     """Return the cosine of values in [0, 1]: in [0, 1]; its chance level is high."""
-    return y @ x / np.sqrt((x @ x) * _square_sum(y))
+    return y @ x / np.sqrt((x @ x) * np.einsum("...i,...i->...", y, y))
 
 
 def mae(x: Values, y: Values) -> Any:
@@ -87,7 +87,7 @@ def mse(x: Values, y: Values) -> Any:
 def pearson(x: Values, y: Values) -> Any:
     """Return Pearson's correlation, in [-1, 1]."""
     x, y = x - x.mean(), y - y.mean(axis=-1, keepdims=True)
-    return np.clip(y @ x / np.sqrt((x @ x) * _square_sum(y)), -1.0, 1.0)
+    return np.clip(y @ x / np.sqrt((x @ x) * np.einsum("...i,...i->...", y, y)), -1.0, 1.0)
 
 
 def kendall(x: Values, y: Values) -> Any:
@@ -97,10 +97,6 @@ def kendall(x: Values, y: Values) -> Any:
     if y.ndim == 1:
         return kendalltau(x, y, variant="b").statistic
     return np.array([kendall(x, row) for row in y])
-
-
-def _square_sum(values: Values) -> Any:
-    return np.einsum("...i,...i->...", values, values)
 
 
 ON_VALUES: dict[str, Callable[[Values, Values], Any]] = {

@@ -107,8 +107,7 @@ def self_duality(weight: NDArray[np.floating[Any]], means: NDArray[np.floating[A
 
     Parameters
     ----------
-    weight, means : (C, d) float
-        The classifier's rows and the mean features of the same classes.
+    weight, means : (C, d) float, the classifier's rows and the mean features of the same classes.
     """
     first, second = centre(np.asarray(weight, dtype=np.float64)), centre(np.asarray(means, dtype=np.float64))
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
@@ -159,8 +158,7 @@ def collapse_values(
     targets : (n,) int.
     predictions : (n,) int
         None without a classifier.
-    weight : (C, d) float
-        The rows of the classifier; None if they are unknown.
+    weight : (C, d) float, the rows of the classifier; None if they are unknown.
     seed : the seed of the relabellings.
 
     Returns

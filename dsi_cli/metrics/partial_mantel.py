@@ -50,8 +50,7 @@ def partial_mantel(
 
     Parameters
     ----------
-    a, b, given : (C, C)
-        CSMs of the same classes in the same order, without NaN.
+    a, b, given : (C, C), CSMs of the same classes in the same order, without NaN.
     permutations, draws, seed
         Options of `dsi_cli.metrics.alignment.alignments`.
 

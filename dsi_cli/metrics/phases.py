@@ -81,8 +81,7 @@ def phases(
         The curve. Points that are NaN or infinite are left out.
     start : the value from which the curve rises, such as the chance level; the first value if None.
     least_gain : the gain that the curve must exceed, in the units of the values.
-    without : (n, C), optional
-        The values with each class left out in turn, for the intervals.
+    without : (n, C), optional, the values with each class left out in turn, for the intervals.
     seed : the seed of the random curves.
 
     Returns

@@ -42,10 +42,8 @@ def reliability(counts: NDArray[np.integer[Any]], halvings: int = HALVINGS, seed
     ----------
     counts : (C, C) int
         Rows are the truth, columns the prediction. Classes with fewer than two samples have no halves and are left out.
-    halvings : int
-        The number of times that the samples are divided into halves.
-    seed : int
-        The seed of the halvings.
+    halvings : int, the number of times that the samples are divided into halves.
+    seed : int, the seed of the halvings.
 
     Raises
     ------

@@ -57,12 +57,9 @@ def class_typicality(features: Features, is_right: NDArray[np.bool_], seed: int 
 
     Parameters
     ----------
-    features : (n, d) float
-        The features of all samples of the class in the split, one or more, without NaN.
-    is_right : (n,) bool
-        True for each sample that is predicted correctly.
-    seed : int or tuple of int
-        The seed of the random subsets.
+    features : (n, d) float, the features of all samples of the class in the split, one or more, without NaN.
+    is_right : (n,) bool, True for each sample that is predicted correctly.
+    seed : int or tuple of int, the seed of the random subsets.
 
     Raises
     ------

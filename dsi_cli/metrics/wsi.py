@@ -19,8 +19,7 @@ def mean_wsi(csm: Csm) -> float:
 
     Parameters
     ----------
-    csm : (C, C) float
-        The raw NCSM without NaN.
+    csm : (C, C) float, the raw NCSM without NaN.
 
     Raises
     ------
@@ -38,10 +37,8 @@ def max_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
 
     Parameters
     ----------
-    csm : (C, C) float
-        The raw NCSM without NaN.
-    quantile : float
-        The quantile in [0, 1] **[choice]**.
+    csm : (C, C) float, the raw NCSM without NaN.
+    quantile : float, the quantile in [0, 1] **[choice]**.
 
     Raises
     ------
@@ -60,10 +57,8 @@ def min_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
 
     Parameters
     ----------
-    csm : (C, C) float
-        The raw NCSM without NaN.
-    quantile : float
-        The quantile in [0, 1] **[choice]**.
+    csm : (C, C) float, the raw NCSM without NaN.
+    quantile : float, the quantile in [0, 1] **[choice]**.
 
     Raises
     ------

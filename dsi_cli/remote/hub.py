@@ -81,15 +81,16 @@ def list_revisions(url: str, wanted: str, progress: Callable[[int, int], None] =
             if wanted != COMMITS or folder.path not in fs.dircache:
                 server.send(lambda: fs.ls(folder.path, refresh=True))
         except OSError as error:
-            # A folder may be younger than a revision.
-            is_absent = match["path"] and isinstance(error, FileNotFoundError)
-            return None if is_absent else Version(folder, titles[revision], error)
+            if match["path"] and isinstance(error, FileNotFoundError):
+                return None  # a folder may be younger than a revision
+            return Version(folder, titles[revision], error)
         return Version(folder, titles[revision])
 
     listed: list[Version] = []
     with ThreadPoolExecutor(filesystem.WORKERS) as pool:
         for done, revision in enumerate(pool.map(list_folder, titles), start=1):
-            listed += [] if revision is None else [revision]
+            if revision is not None:
+                listed.append(revision)
             progress(done, len(titles))
     errors = [revision.error for revision in listed if revision.error is not None]
     if errors and len(errors) == len(listed):
