@@ -25,10 +25,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet.database.taxonomy import Nodes, Rows, Taxonomy, check_nodes, load
+from dsi_cli.wordnet.database.taxonomy import Nodes, Rows, Taxonomy, load
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 from dsi_cli.wordnet.similarity import path_similarity
-from dsi_cli.wordnet.similarity.path_similarity import UNREACHABLE, AncestorLevels
+from dsi_cli.wordnet.similarity.path_similarity import UNREACHABLE
 
 UNKNOWN = 1e300
 """NLTK's information content of a synset with count 0, and its value for infinity."""
@@ -135,7 +135,7 @@ def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     [[0.929, 0.857], [0.857, 1.0]]
     """
     taxonomy = taxonomy or load()
-    levels = _levels(nodes, taxonomy)
+    levels = path_similarity.ancestor_levels(taxonomy, check_class_count(nodes))
     # Sort the ancestors by NLTK's preference: by shortest depth, then by name.
     depth = taxonomy.shortest_depths[levels.nodes]
     by_name = np.argsort([taxonomy.names[node] for node in levels.nodes], kind="stable")
@@ -189,7 +189,7 @@ def res_similarity(nodes: Nodes, information: InformationContent) -> Similaritie
 
     The nodes ``(N,)`` are those of the taxonomy of ``information``. The errors are those of `wup_similarity`.
     """
-    levels = _levels(nodes, information.taxonomy)
+    levels = path_similarity.ancestor_levels(information.taxonomy, check_class_count(nodes))
     return path_similarity.largest_over_common(levels, information.content(levels.nodes), 0.0)
 
 
@@ -241,7 +241,3 @@ def check_class_count(nodes: Nodes) -> npt.NDArray[np.intp]:
             classes=len(checked),
         )
     return checked
-
-
-def _levels(nodes: Nodes, taxonomy: Taxonomy) -> AncestorLevels:
-    return path_similarity.ancestor_levels(taxonomy, check_nodes(check_class_count(nodes), len(taxonomy.offsets)))

@@ -142,8 +142,9 @@ class AncestorLevels:
     steps: tuple[tuple[int, int, npt.NDArray[np.int32]], ...]
 
 
-def ancestor_levels(taxonomy: Taxonomy, labels: Rows) -> AncestorLevels:
-    """Return the labels' ancestors in the order of the downward pass, parents first."""
+def ancestor_levels(taxonomy: Taxonomy, nodes: Nodes) -> AncestorLevels:
+    """Return the ancestors of the nodes of labels in the order of the downward pass, parents first; errors as `path_similarity`."""
+    labels = check_nodes(nodes, len(taxonomy.offsets))
     nodes = ancestors(taxonomy, labels)
     count = np.diff(taxonomy.starts)[nodes]
     depth = taxonomy.depths[nodes]
@@ -237,7 +238,7 @@ def common_heights(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArra
            [10, 10,  0]], dtype=int16)
     """
     taxonomy = taxonomy or load()
-    levels = ancestor_levels(taxonomy, check_nodes(nodes, len(taxonomy.offsets)))
+    levels = ancestor_levels(taxonomy, nodes)
     heights = np.zeros(len(levels.nodes), dtype=np.int16)
     for first, last, parents in reversed(levels.steps):
         np.maximum.at(heights, parents, heights[first:last] + np.int16(1))
@@ -255,7 +256,7 @@ def lowest_common_hypernyms(nodes: Nodes, taxonomy: Taxonomy | None = None) -> n
     ['dog.n.01', 'carnivore.n.01', 'vertebrate.n.01']
     """
     taxonomy = taxonomy or load()
-    levels = ancestor_levels(taxonomy, check_nodes(nodes, len(taxonomy.offsets)))
+    levels = ancestor_levels(taxonomy, nodes)
     # Rows are sorted by depth, so the largest row is a deepest hypernym.
     rows = largest_over_common(levels, np.arange(len(levels.nodes), dtype=np.int32), NO_HYPERNYM)
     return np.where(rows == NO_HYPERNYM, NO_HYPERNYM, levels.nodes[rows]).astype(np.int32)
