@@ -9,6 +9,7 @@ library's list.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
@@ -17,16 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError, count, expected
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-import re
-
 from dsi_cli.checkpoints import checkpoint_reader, trainers
 from dsi_cli.checkpoints.discovery import CheckpointFile
 from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.errors import UsageError, count, expected
 from dsi_cli.remote.locations import Place
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -79,10 +78,10 @@ class Preprocessing:
             raise UsageError(message, code="interpolation", interpolation=self.interpolation)
         if not all(map(isfinite, (*(self.mean or ()), *(self.std or ())))):
             raise UsageError(f"mean and std are numbers; {self.mean} and {self.std} are not", code="mean-or-std")
-        if self.std is not None and not all(value > 0 for value in self.std):
+        if not all(value > 0 for value in self.std or ()):
             raise UsageError(f"a standard deviation is above 0; {self.std} is not", code="mean-or-std")
-        if self.size is not None and not all(1 <= side <= 8192 for side in self.size):
-            size = " x ".join(map(str, dict.fromkeys(self.size)))
+        if not all(1 <= side <= 8192 for side in self.size or ()):
+            size = " x ".join(map(str, dict.fromkeys(self.size or ())))
             raise UsageError(f"--image-size {size}: expected 1 to 8,192 pixels", code="image-size")
         if self.crop_pct is not None and not 0 < self.crop_pct <= 4:
             raise UsageError(f"--crop-pct {self.crop_pct:g}: expected a number above 0, up to 4", code="crop-share")
@@ -98,39 +97,31 @@ class Preprocessing:
     def transform(self) -> Callable[[Image], NDArray[np.uint8]]:
         """Return the function from an image to ``(channels, height, width)`` uint8."""
         mode = _MODES[self.channels or 3]
-        resize_and_crop = self._resize_and_crop()
+        steps: list[Callable[[Any], Any]] = []
+        if self.size is not None:
+            from timm.data import create_transform  # type: ignore[attr-defined]
+
+            evaluation_transform = create_transform(
+                (self.channels or 3, *self.size),
+                is_training=False,
+                use_prefetcher=True,
+                interpolation=self.interpolation or "bilinear",
+                crop_pct=self.crop_pct or 1.0,
+                crop_mode=self.crop_mode or "center",
+            )
+            steps = list(evaluation_transform.transforms[:-1])  # the last step returns a tensor
 
         def transform(image: Image) -> NDArray[np.uint8]:
             image = _to_eight_bits(image)
             if image.mode != mode:
                 image = image.convert(mode)
-            pixels = np.asarray(resize_and_crop(image))
+            for step in steps:
+                image = step(image)
+            pixels = np.asarray(image)
             pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
             return np.ascontiguousarray(pixels, dtype=np.uint8)
 
         return transform
-
-    def _resize_and_crop(self) -> Callable[[Any], Any]:
-        if self.size is None:
-            return lambda image: image
-        from timm.data import create_transform  # type: ignore[attr-defined]
-
-        evaluation_transform = create_transform(
-            (self.channels or 3, *self.size),
-            is_training=False,
-            use_prefetcher=True,
-            interpolation=self.interpolation or "bilinear",
-            crop_pct=self.crop_pct or 1.0,
-            crop_mode=self.crop_mode or "center",
-        )
-        steps: list[Callable[[Any], Any]] = list(evaluation_transform.transforms[:-1])  # the last step returns a tensor
-
-        def resize_and_crop(image: Any) -> Any:
-            for step in steps:
-                image = step(image)
-            return image
-
-        return resize_and_crop
 
 
 def _to_eight_bits(image: Image) -> Image:
@@ -140,8 +131,9 @@ def _to_eight_bits(image: Image) -> Image:
     from PIL.Image import fromarray
 
     values = np.asarray(image)
-    is_wide = image.mode != "I" or values.max(initial=0) > 255
-    return fromarray((values.clip(0, 65535) / 257).round().astype(np.uint8)) if is_wide else image
+    if image.mode == "I" and values.max(initial=0) <= 255:
+        return image
+    return fromarray((values.clip(0, 65535) / 257).round().astype(np.uint8))
 
 
 def _each(values: tuple[float, ...] | None, channels: int) -> tuple[float, ...] | None:
@@ -160,10 +152,9 @@ def _each(values: tuple[float, ...] | None, channels: int) -> tuple[float, ...] 
 
 def recorded_preprocessing(facts: Mapping[str, Any]) -> Preprocessing:
     """Return a trainer's record under common names: arguments of timm's or torchvision's script, or a custom config."""
-    size = _size(facts.get("val_crop_size")) or _size(facts.get("input_size"))
-    size = size or _size(facts.get("img_size")) or _size(facts.get("image_size"))
-    crop = _number(facts.get("crop_pct"))
-    resized = _number(facts.get("val_resize_size"))
+    sizes = (_size(facts.get(name)) for name in ("val_crop_size", "input_size", "img_size", "image_size"))
+    size = next(filter(None, sizes), None)
+    crop, resized = _number(facts.get("crop_pct")), _number(facts.get("val_resize_size"))
     if crop is None and size is not None and resized:
         crop = min(size) / resized
     interpolation = facts.get("interpolation")
