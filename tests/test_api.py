@@ -8,6 +8,7 @@ import pytest
 import torch
 from helpers import oracles
 from helpers.outputs import ANIMALS, RUNS
+from helpers.errors import raises
 from numpy.testing import assert_allclose, assert_array_equal
 
 import dsi_cli
@@ -106,6 +107,11 @@ def test_read_head_says_what_is_wrong(make_run, tmp_path):
     message = f"{path}: no tensor is named fc2.weight; the best candidates are fc.weight (8, 8)"
     with pytest.raises(CheckpointError, match=f"^{re.escape(message)}$"):
         dsi_cli.read_head(path, head="fc2.weight")
+
+
+def test_analyze_with_a_list_as_labels_is_an_error(tmp_path):
+    with raises("labels-list", count=2):
+        dsi_cli.analyze(tmp_path, labels=["cat", "dog"], out=tmp_path / "out")
 
 
 def test_wordnet_csm_of_a_list():

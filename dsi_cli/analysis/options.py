@@ -11,7 +11,7 @@ from dsi_cli.analysis.option_groups import groups
 from dsi_cli.analysis.option_groups.declaration import declared_options
 from dsi_cli.analysis.option_groups.text_values import epoch_filter
 from dsi_cli.engines import EngineOptions
-from dsi_cli.errors import UsageError, expected
+from dsi_cli.errors import UsageError, count, expected
 from dsi_cli.metrics import MEASURES
 
 if TYPE_CHECKING:
@@ -185,6 +185,11 @@ def make_options(values: Mapping[str, Any], evaluation: Evaluation | None = None
             value = str(value)
         elif isinstance(value, Iterable) and not isinstance(value, str):
             value = tuple(value)
+            if declared.field == "labels":
+                message = (
+                    f"labels must be a file or a preset, but is a list of {count(len(value), 'name')}; write it to a file"
+                )
+                raise UsageError(message, code="labels-list", count=len(value))
         if value is not None:
             given[declared.field] = value
     given_settings = KEPT_SETTINGS.keys() & given.keys()

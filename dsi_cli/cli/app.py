@@ -75,6 +75,8 @@ def _usage_line(error: Any, arguments: Sequence[str], commands: Mapping[str, Any
     value = _wrong_value(error, arguments)
     if value is not None and value not in message:
         message += f"; found {value!r}"
+    if "extra argument" in message and "--class" in _flags(commands[name]):
+        message += ", but a class needs --class"
     return f"{message[:1].lower()}{message[1:]}; run dsi {name} --help"
 
 

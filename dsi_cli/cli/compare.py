@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dsi_cli.queries.comparison.compare import Comparison
     from dsi_cli.queries.comparison.equal_accuracy import CriterionRow, EqualAccuracyComparison
 
+SCALE = "0 is chance, 1 is perfect"
 MAX_TABLES = 3
 """The largest number of pairs of runs whose differences are printed as a table."""
 MAX_PAIRS = 15
@@ -98,11 +99,12 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
     if len(comparison.verdicts) > 1:
         for verdict in comparison.verdicts[:MAX_PAIRS]:
             console.print_sentence(f"- {verdict.sentence}", 0, 2)
+    has_forest = console.stdout_width() >= console.DEFAULT_WIDTH  # it repeats the numbers, so a narrow terminal has none
     for equal in [equal for equal in comparison.equal if equal.rows][:MAX_TABLES]:
         print()
-        _print_differences(equal)
+        _print_differences(equal, has_forest=has_forest)
     print()
-    dots = any(row.seed_deviation for equal in comparison.equal for row in equal.rows)
+    dots = has_forest and any(row.seed_deviation for equal in comparison.equal for row in equal.rows)
     console.print_sentence(_sentence(comparison.coverage) + " Dots hold 95 % of pairs of seeds." * dots, 0, 2)
     print()
     _print_runs(comparison)
@@ -114,7 +116,7 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
         console.note("not shown: pairs beyond the first; --json has all", quiet=quiet)
 
 
-def _print_differences(equal: EqualAccuracyComparison) -> None:
+def _print_differences(equal: EqualAccuracyComparison, *, has_forest: bool) -> None:
     """Print the forest plot of two runs or groups: one line per main quantity."""
     from dsi_cli.queries.comparison.criteria import SHORT_TITLES
     from dsi_cli.queries.comparison.equal_accuracy import describe_epochs
@@ -135,8 +137,13 @@ def _print_differences(equal: EqualAccuracyComparison) -> None:
         forest = "" if row is equal.accuracy else _forest_line(row, largest)
         values = [cell(row.first), cell(row.second), cell(row.difference, "+.3f")]
         lines.append([SHORT_TITLES.get(row.quantity, row.title), *values, interval, forest, covers])
-    names = (("", False), ("first", True), ("second", True), ("diff.", True), ("95 % CI", True))
-    console.print_columns([*names, ("<second|first >", True), ("CI over", False)], lines)
+    numbers = ("first", "second", "diff.", "95 % CI", "<second|first >")
+    columns = [("", False), *((title, True) for title in numbers), ("CI over", False)]
+    if not has_forest:
+        del columns[5]
+        for line in lines:
+            del line[5]
+    console.print_columns(columns, lines)
     console.print_sentence(f"first:  {equal.first}, {describe_epochs(equal.first_chosen)}", 0, 8)
     console.print_sentence(f"second: {equal.second}, {describe_epochs(equal.second_chosen)}", 0, 8)
     for reason, titles in missing.items():
@@ -193,7 +200,7 @@ def _print_between(comparison: Comparison) -> None:
             last = len(only.points) - 1
             picked = [only.points[index] for index in sorted({0, last // 4, last})]
             shown = ", ".join(f"{cell(point.excess)} at {point.at}" for point in picked)
-            begin = f"{title.capitalize()} of the two networks (0 is chance, 1 is perfect), by {only.matched_by}"
+            begin = f"{title.capitalize()} of the two networks ({SCALE}), by {only.matched_by}"
             console.print_sentence(f"{begin}: {shown}", 0, 2)
     else:
         # Groups have the mean over pairs of runs and the range.
@@ -210,7 +217,7 @@ def _print_between(comparison: Comparison) -> None:
                 if pair.points:
                     point = pair.points[-1]
                     rows.append([pair.first, pair.second, str(point.at), cell(point.excess), cell(point.z, ".1f")])
-        print(f"\n{title.capitalize()} of the networks with each other at their last common epoch")
+        console.print_title(f"{title.capitalize()} of the networks with each other", f"{SCALE}; at their last common epoch")
         console.print_columns(titles, rows)
     for pair in comparison.between[:MAX_PAIRS]:
         if pair.reason is not None and pair.classes_by is not None:  # the verdicts name pairs without common classes

@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from dataclasses import asdict
 from shutil import get_terminal_size
 from textwrap import fill
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 from dsi_cli.cli import signals
 from dsi_cli.cli.text import cell, terminal_lines, terminal_text
@@ -34,6 +34,8 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 _logger = logging.getLogger("dsi_cli")
 MIN_WIDTH = 40
 """The smallest width to which a sentence is wrapped, in columns."""
+MIN_TEXT_WIDTH = 12
+"""The width from which a column of text is not made narrower, in columns."""
 DEFAULT_WIDTH = 80
 """The width for which a screen is laid out if stdout is not a terminal, in columns."""
 FILE_WIDTH = 10_000
@@ -167,16 +169,22 @@ def print_columns(titles: Sequence[tuple[str, bool]], rows: Iterable[Sequence[st
     from rich.table import Table
     from rich.text import Text
 
-    has_titles = any(title for title, _ in titles)
-    table = Table(pad_edge=False, box=None, header_style="bold", show_header=has_titles, padding=(0, 2, 0, 0))
-    for title, is_number in titles:
-        table.add_column(
-            Text(terminal_lines(title)), justify="right" if is_number else "left", no_wrap=is_number, overflow="fold"
-        )
+    lines = [[Text(terminal_lines(title)) for title, _ in titles]]
     for row in rows:
         first, *rest = (Text(terminal_text(cell)) if isinstance(cell, str) else cell for cell in row)
-        table.add_row(Text(" " * indent) + first, *rest)
-    width = None if sys.stdout.isatty() else FILE_WIDTH
+        lines.append([Text(" " * indent) + first, *rest])
+    has_titles = any(title for title, _ in titles)
+    table = Table(pad_edge=False, box=None, header_style="bold", show_header=has_titles, padding=(0, 2, 0, 0))
+    needed = 0
+    for (_, is_number), cells in zip(titles, zip(*lines, strict=True), strict=True):
+        justify: Literal["right", "left"] = "right" if is_number else "left"
+        table.add_column(cells[0], justify=justify, no_wrap=is_number, overflow="fold")
+        longest = max(line.cell_len for cell in cells for line in cell.split())
+        needed += 2 + (longest if is_number else min(longest, MIN_TEXT_WIDTH))
+    for texts in lines[1:]:
+        table.add_row(*texts)
+    # In a narrower terminal rich would leave out columns, but the terminal itself breaks long lines.
+    width = max(stdout_width(), needed) if sys.stdout.isatty() else FILE_WIDTH
     Console(width=width, highlight=False).print(table)
 
 

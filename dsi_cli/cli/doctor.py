@@ -115,7 +115,7 @@ def packages() -> list[Package]:
             is_of_extra = "extra" in str(requirement.marker)
             applies = requirement.marker is None or requirement.marker.evaluate({"extra": extra or ""})
             if applies and is_of_extra == (extra is not None):
-                version = _version(requirement.name)
+                version = next((copy.version for copy in metadata.distributions(name=requirement.name)), None)
                 is_allowed = version is not None and requirement.specifier.contains(version, prereleases=True)
                 found.append(Package(requirement.name, str(requirement.specifier), version, is_allowed, extra))
     return found
@@ -171,13 +171,6 @@ def wordnet_damage() -> str | None:
     except (OSError, ValueError) as error:
         return f"its files cannot be read ({error})"
     return None
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def doctor(

@@ -42,6 +42,8 @@ class LabelList:
     """The superclass of each class; None if the list has no superclasses."""
     subset_of: str | None = None
     """The preset that contains all classes and others; the ids are then the preset's."""
+    is_reordered: bool = field(default=False, compare=False)
+    """True if the classes of the preset are in another order."""
     path: str | None = field(default=None, compare=False)
     """The file of the list, if any."""
 
@@ -53,7 +55,7 @@ class LabelList:
         'classes.txt, which are classes of the preset cifar10'
         """
         if self.preset is not None and self.source != f"the preset {self.preset}":
-            return f"{self.source}, which are the preset {self.preset}"
+            return f"{self.source}, which are the preset {self.preset}" + " in another order" * self.is_reordered
         if self.subset_of is not None:
             return f"{self.source}, which are classes of the preset {self.subset_of}"
         return self.source

@@ -203,6 +203,8 @@ def recognise(
     --------
     >>> recognise(["Plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]).preset
     'cifar10'
+    >>> recognise(["car", "plane", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]).description
+    'the given labels, which are the preset cifar10 in another order'
     >>> recognise(["cat", "dog"]).preset is None
     True
     """
@@ -216,7 +218,8 @@ def recognise(
         if indices is not None and known.wnids is not None:
             if label_list.are_ids(names):
                 names = tuple(known.names[index] for index in indices)
-            return LabelList(names, tuple(known.wnids[index] for index in indices), source, preset.name)
+            wnids_in_order = tuple(known.wnids[index] for index in indices)
+            return LabelList(names, wnids_in_order, source, preset.name, is_reordered=list(indices) != sorted(indices))
     superset = _find_superset(names) if given is None else None
     if superset is not None:
         return LabelList(names, superset[1], source, subset_of=superset[0])

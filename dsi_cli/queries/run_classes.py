@@ -78,7 +78,8 @@ def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_
     for label in names:
         for word in (label, *label.partition(" (class ")[0].split(", ")):
             labels_by_word.setdefault(word.lower(), []).append(label)
-    close = get_close_matches(name.lower(), labels_by_word, n=3)
+    parts = [word for word in labels_by_word if name.lower() in word]
+    close = get_close_matches(name.lower(), labels_by_word, n=3) or parts[:3]
     similar = " or ".join(dict.fromkeys(label for word in close for label in labels_by_word[word]))
     hint = "dsi export OUT --table classes lists them"
     if similar:

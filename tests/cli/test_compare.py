@@ -1,6 +1,7 @@
 """``dsi compare`` prints and writes what the API returns."""
 
 import json
+import re
 from dataclasses import asdict, replace
 
 import pytest
@@ -58,6 +59,14 @@ def test_compare_screen_has_the_verdict_then_the_differences(two, dsi):
     assert f"Seen most differently: {', '.join(row.name for row in equal.classes[:5])}" in lines
     assert ended.err == "".join(f"note: {note}\n" for note in found.notes)
     assert dsi("compare", two, "--quiet").err == ""
+
+
+def test_compare_of_three_runs_counts_pairs_in_words(tmp_path):
+    accuracies = {"fast": (0.2, 0.6, 0.9), "slow": (0.2, 0.4, 0.605), "last": (0.2, 0.3, 0.5)}
+    runs = [write_run(tmp_path / name, values, seed=seed) for seed, (name, values) in enumerate(accuracies.items())]
+    found = compare([write_output(tmp_path / "out", *runs)])
+    assert found.recommendation.startswith("of 3 pairs of networks, in ")
+    assert not re.search(" for [0-9]", found.recommendation)
 
 
 def test_forest_line_shows_the_interval_and_the_range_of_seeds():

@@ -20,6 +20,10 @@ from dsi_cli.cli.app import COMMANDS, app, command_function, split_docstring
         ),
         (("scan", "x", "-z"), "dsi scan has no option -z; run dsi scan --help"),
         (("-v", "scan", "x"), "there is no option -v before the command; write dsi scan ... -v"),
+        (
+            ("neighbors", "out", "wolf"),
+            "got unexpected extra argument(s) (wolf), but a class needs --class; run dsi neighbors --help",
+        ),
         (("--xyzzy",), "there is no option --xyzzy before the command; run dsi --help"),
         (("scan", "--tensors"), "option '--tensors' requires an argument; run dsi scan --help"),
         (("scan",), "there is nothing to scan; give checkpoints, as in dsi scan ckpts/"),

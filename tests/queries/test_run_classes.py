@@ -31,6 +31,11 @@ def test_class_index_by_name_word_or_wnid_finds_the_class(text):
     assert class_index_by_name(text, NAMES) == 2
 
 
+def test_class_index_by_name_part_of_a_name_is_suggested():
+    with raises("unknown-class", name="oak", similar="oak_tree"):
+        class_index_by_name("oak", ["oak_tree", "wolf"])
+
+
 def test_class_index_by_name_wnid_of_two_classes_is_ambiguous():
     with raises("ambiguous-class", name="n02123045", count=2):
         class_index_by_name("n02123045", ["tabby (n02123045) (class 0)", "ship", "tabby (n02123045) (class 2)"])

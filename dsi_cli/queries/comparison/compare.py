@@ -33,6 +33,14 @@ from dsi_cli.queries.comparison.runs import SHAPING_OPTIONS, ComparedRun, compar
 from dsi_cli.store.schema import SPLITS
 
 PREFERRED, HIGHER, NO_DIFFERENCE, MIXED, UNDECIDED = "preferred", "higher", "no difference shown", "mixed", "undecided"
+OF_PAIRS = {
+    PREFERRED: "the criteria prefer one network",
+    HIGHER: "one network is higher in all criteria that differ",
+    NO_DIFFERENCE: "no criterion differs",
+    MIXED: "each network is higher in a criterion",
+    UNDECIDED: "no comparison is possible",
+}
+"""The clause on each answer in a sentence on several pairs."""
 MEASURES = ("pearson", "cosine", "spearman")
 """The default measures of the SAI: the agreement, which is a criterion, the paper's measure, and one of ranks **[choice]**."""
 HALF_MAX = 0.5
@@ -301,8 +309,8 @@ def _recommendation(verdicts: Sequence[Verdict], preferred: str | None) -> str:
     if preferred is not None:
         return f"the criteria prefer {preferred} to every other group"
     answers = Counter(item.answer for item in verdicts)
-    listed = ", ".join(f"{answer} for {number}" for answer, number in answers.items())
-    return f"of {len(verdicts)} pairs: {listed}"
+    listed = "; in ".join(f"{number} {OF_PAIRS[answer]}" for answer, number in answers.items())
+    return f"of {len(verdicts)} pairs of networks, in {listed}"
 
 
 def _coverage(comparisons: Sequence[EqualAccuracyComparison]) -> str:
