@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 from helpers import oracles
-from helpers.outputs import ANIMALS, RUNS
 from helpers.errors import raises
+from helpers.outputs import ANIMALS, RUNS
 from numpy.testing import assert_allclose, assert_array_equal
 
 import dsi_cli
