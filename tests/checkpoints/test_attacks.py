@@ -15,7 +15,7 @@ from helpers.outputs import heads, save_head
 from dsi_cli.checkpoints import checkpoint_reader
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
-from dsi_cli.checkpoints.formats import torch_zip
+from dsi_cli.checkpoints.formats import torch_save
 from dsi_cli.checkpoints.formats.zip_archive import Archive
 from dsi_cli.errors import UnreadableError
 from fuzz.mutations import zips
@@ -91,7 +91,7 @@ def test_a_deflated_entry_may_be_a_few_times_its_size(tmp_path):
     assert scan_checkpoint(require_file(path)).record.status == "ok"
     path.write_bytes(deflated(zeros(40_000), tmp_path))
     with RandomAccessFile(path) as source:
-        content = torch_zip.open_content(Archive(source))
+        content = torch_save.open_content(Archive(source))
         with raises("entry-too-large", UnreadableError):
             content.read(content.tree["fc.weight"])
 

@@ -17,7 +17,7 @@ from helpers.errors import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsi_cli.checkpoints.formats.torch_zip import storage_of
+from dsi_cli.checkpoints.formats.torch_save import storage_of
 from dsi_cli.checkpoints.pickle.machine import read_pickle
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
 from dsi_cli.checkpoints.tensors import Tensor

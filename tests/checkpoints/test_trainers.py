@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import pytest
 import torch
 
-from dsi_cli.checkpoints.formats.torch_zip import storage_of
+from dsi_cli.checkpoints.formats.torch_save import storage_of
 from dsi_cli.checkpoints.pickle.machine import read_pickle
 from dsi_cli.checkpoints.tensors import Storage, contiguous
 from dsi_cli.checkpoints.trainers import EMA, PLAIN, RAW, plain_data, state_dicts, trainer_of

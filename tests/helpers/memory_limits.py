@@ -12,7 +12,7 @@ _LIMITED = textwrap.dedent(
     from contextlib import nullcontext
     from pathlib import Path
     from dsi_cli.checkpoints import checkpoint_reader
-    from dsi_cli.checkpoints.formats import jax, keras, onnx, safetensors, torch_legacy, torch_zip
+    from dsi_cli.checkpoints.formats import jax, keras, onnx, safetensors, torch_save
     from dsi_cli.checkpoints.child_process import client
     from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, list_tensors, read_metadata, require_file, scan_checkpoint
     from dsi_cli.errors import CheckpointError

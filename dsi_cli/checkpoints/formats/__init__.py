@@ -133,13 +133,13 @@ def _is_npz(entries: Collection[str]) -> bool:
 
 
 FORMATS = (
-    Format("torch-export", "torch_zip", "torch.export.save: .pt2", None, _has_files("archive_format")),
-    Format("torch-export", "torch_zip", "torch.export.save before 2.8", None, _has_files("serialized_state_dict.pt")),
-    Format("torchscript", "torch_zip", "TorchScript: its parameters", None, _has_files("data.pkl", "constants.pkl")),
-    Format("torch-zip", "torch_zip", "torch.save since PyTorch 1.6: a zip archive", None, _has_files("data.pkl")),
+    Format("torch-export", "torch_save", "torch.export.save: .pt2", None, _has_files("archive_format")),
+    Format("torch-export", "torch_save", "torch.export.save before 2.8", None, _has_files("serialized_state_dict.pt")),
+    Format("torchscript", "torch_save", "TorchScript: its parameters", None, _has_files("data.pkl", "constants.pkl")),
+    Format("torch-zip", "torch_save", "torch.save since PyTorch 1.6: a zip archive", None, _has_files("data.pkl")),
     Format("keras", "keras", "Keras 3: .keras", None, _has_files("model.weights.h5")),
     Format("npz", "npz", "numpy.savez: arrays by name", None, _is_npz),
-    Format("torch-legacy", "torch_legacy", "torch.save before PyTorch 1.6: a row of pickles", _begins_with(_LEGACY)),
+    Format("torch-legacy", "torch_save", "torch.save before PyTorch 1.6: a row of pickles", _begins_with(_LEGACY)),
     # The first eight bytes are the length of a JSON object, which is less than 2 ** 32.
     Format("safetensors", "safetensors", "safetensors, one file", lambda head: head[4:9] == b"\0\0\0\0{"),
     Format("hdf5", "keras", "Keras: .weights.h5, .h5", _begins_with(HDF5)),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.file_access import RandomAccessFile, find_sibling
 from dsi_cli.checkpoints.formats import CheckpointContent, open_source
-from dsi_cli.checkpoints.formats.torch_zip import MAX_PICKLE_BYTES
+from dsi_cli.checkpoints.formats.torch_save import MAX_PICKLE_BYTES
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
 from dsi_cli.checkpoints.tensors import Storage, Tensor, are_sizes, contiguous, itemsize, view_of
