@@ -17,6 +17,7 @@ def test_placeholder_labels_ask_for_class_names(dsi, make_run, tmp_path, monkeyp
     assert [line for line in ended.err.splitlines() if "class_0" in line] == [
         f"warning: no agreement with WordNet: {asked}"
     ]
+    assert "--write-map" not in ended.err  # no sense of a placeholder can be chosen
     classes, curves = (pd.read_parquet(out / f"{name}.parquet") for name in ("classes", "curves"))
     assert classes["synset"].isna().all()
     assert set(classes["resolved_by"]) == {"placeholder"}
