@@ -68,7 +68,7 @@ def analyze(
     UsageError
         A path, an option or a label list is wrong; nothing was written.
     NothingToAnalyseError
-        There is no checkpoint, or no usable one; a new results folder then contains the checkpoints table with the reasons.
+        No checkpoint was found, or none is usable; a new results folder then contains the checkpoints table with the reasons.
     OutputError
         The results could not be written; what was finished is kept.
     """

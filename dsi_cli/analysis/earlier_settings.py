@@ -33,7 +33,7 @@ def hold(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Coll
 
     Parameters
     ----------
-    options : ``given_settings`` names the settings that the call is given; if it is None, no setting is kept.
+    options : ``given_settings`` names the settings that the call is given; None keeps no setting.
     recorded : the settings of earlier calls, by run, see `record`.
     runs : the names of the runs of this call.
     """

@@ -1,6 +1,6 @@
 """Move stored files whose checkpoint now has another epoch or step.
 
-Each stored file is named after its epoch. Epochs change, for example, if a checkpoint without an epoch of its own comes before
+The name of a stored file is its epoch. Epochs change, for example, if a checkpoint without an epoch is added before
 the others. A file contains the checkpoint that it was made from, so it need not be made again.
 """
 

@@ -129,8 +129,8 @@ def common_hypernyms(synsets: Sequence[str | None]) -> tuple[Sequence[str], NDAr
 def digest_of(out: Path) -> str:
     """Return text that changes when the tables or dsi change.
 
-    It depends on the contents of the tables at the top and on the names of the files of single epochs, since the curves table
-    contains what these were made from.
+    It depends on the contents of the tables at the top and on the names of the files of single epochs. What these files were made
+    from is recorded in the curves table.
     """
     digest = hashlib.sha256(__version__.encode())
     for name in html.PARTS:

@@ -49,7 +49,7 @@ def scan_paths(
     UsageError
         A path does not exist, or the labels cannot be read or do not fit.
     NothingToAnalyseError
-        There is no checkpoint under the paths.
+        The paths contain no checkpoint.
     """
     found = find_runs(paths, revisions=revisions)
     listed = None if labels is None else label_files.read_labels_option(labels)
@@ -67,7 +67,7 @@ def find_runs(
     revisions: str | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[TrainingRun]:
-    """Return the training runs under some paths; raise `NothingToAnalyseError` if there is no checkpoint.
+    """Return the training runs under some paths; raise `NothingToAnalyseError` if they contain no checkpoint.
 
     Parameters
     ----------

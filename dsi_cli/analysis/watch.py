@@ -109,8 +109,8 @@ def watch(
 
     Notes
     -----
-    Errors are those of ``analyse``, except that dsi waits for paths that do not exist or vanish for a moment, and for another
-    process that writes to the results folder. `NothingToAnalyseError` means that nothing could be analysed until ``idle``.
+    Errors are those of ``analyse``. But dsi waits for paths that do not exist or vanish for a moment, and for another process
+    that writes to the results folder. `NothingToAnalyseError` means that nothing could be analysed until ``idle``.
     """
     files, known = _Files(paths, revisions), _Known(Path(out))
     event: UpdatedEvent | WaitingEvent | None
@@ -245,7 +245,7 @@ class _Known:
     def reached(self, epoch: int | None, left_out: int | None) -> bool:
         """Return whether each run has a usable checkpoint of ``epoch``, or one of ``left_out`` that ``--epochs`` leaves out.
 
-        Later epochs count, too. The result is False if ``epoch`` is None.
+        Later epochs count, too. Without ``epoch``, the result is False.
         """
         if epoch is None:
             return False

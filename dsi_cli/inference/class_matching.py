@@ -30,7 +30,7 @@ def match_classes(
 
     Parameters
     ----------
-    samples : the data; ``targets`` are indices of its own classes.
+    samples : the data; ``targets`` are indices of ``samples.names``.
     classes : the number of classes of the classifier.
     names, wnids : the names and ids of the classifier's classes in its order, if known.
 

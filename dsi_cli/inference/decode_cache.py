@@ -116,7 +116,7 @@ def stream(
 ) -> Generator[tuple[int, Row], None, None]:
     """Yield (sample number, decoded row) in a given order; the caller must exhaust or close the generator.
 
-    Raise `UsageError` if rows differ in shape or type, a tensor is no image, or a sample cannot be decoded.
+    Raise `UsageError` if rows differ in shape or type, a tensor is not an image, or a sample cannot be decoded.
 
     Parameters
     ----------

@@ -85,7 +85,7 @@ def has_images(folder: Path) -> bool:
 
 
 def open_image_folder(folder: Path) -> Samples:
-    """Return the samples of a folder of class folders; raise `UsageError` if there are no class folders or no images."""
+    """Return the samples of a folder of class folders; raise `UsageError` if it has no class folders or no images."""
     names = subfolders(folder)
     root = os.path.abspath(folder)  # noqa: PTH100 (links stay as they are)
     # Images are in torchvision's order: by the path of the folder, then by name.

@@ -24,12 +24,8 @@ from dsi_cli.inference.user_code import is_function
 __all__ = ["Samples", "image_at", "open_samples"]
 
 SHARDS = (".parquet", ".tar")
-EXPECTED = (
-    "a data set: a folder of class folders, .parquet or .tar shards, a name ("
-    + ", ".join(row.name for row in DATASETS)
-    + "), "
-    "or module:function"
-)
+_NAMES = ", ".join(row.name for row in DATASETS)
+EXPECTED = f"a data set: a folder of class folders, .parquet or .tar shards, a name ({_NAMES}), or module:function"
 _SPLIT = re.compile(rf"({'|'.join(sorted(SPLITS, key=len, reverse=True))})(?![a-z])", re.IGNORECASE)
 _ROW = re.compile(r"(?P<file>.+\.parquet)#(?P<row>\d+)", re.IGNORECASE)
 _MEMBER = re.compile(r"(?P<shard>.+?\.tar)/(?P<name>.+)", re.IGNORECASE)
@@ -48,7 +44,7 @@ def open_samples(
         file or a pattern of them, a name in `torch_datasets.DATASETS`, ``module:function`` or ``file.py:function``.
     root : the folder of a data set by name. With it, a name has priority over a folder of that name (``./MNIST`` is the folder).
     download : True to download a data set by name into ``root``.
-    train : True for the training split; otherwise the test split, or the validation split if there is no other.
+    train : True for the training split; otherwise the test split, or else the validation split.
     labels : the label column of Parquet files and saved data sets; None to find it by its name.
     """
     dataset = find_dataset(spec)

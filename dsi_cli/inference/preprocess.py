@@ -38,7 +38,7 @@ _OF_IMAGES = re.compile(r"\w{1,60}(ForImageClassification(WithTeacher)?|Model)")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The preprocessing of an image; fields that no source defines are None."""
+    """The preprocessing of an image; a field is None if no source defines it."""
 
     size: tuple[int, int] | None = None
     """The height and width of the input; None for images of their original size."""
@@ -52,7 +52,7 @@ class Preprocessing:
     channels: int | None = None
 
     def with_defaults(self, defaults: Preprocessing) -> Preprocessing:
-        """Return a copy in which fields that are None are replaced by those of ``defaults``."""
+        """Return a copy with the values of ``defaults`` for missing fields."""
         return replace(defaults, **{name: value for name, value in asdict(self).items() if value is not None})
 
     def describe(self) -> str:

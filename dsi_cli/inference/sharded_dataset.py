@@ -169,7 +169,7 @@ def _cache_root() -> Path:
 
 
 def _cache(files: Sequence[Path]) -> str:
-    """Return the folder for the copies of files, which changes when a file changes; remove copies that are no longer used."""
+    """Return the folder for the copies of files, which changes when a file changes; remove unused copies."""
     folder = _cache_root() / fingerprint([str(file.absolute()) for file in files], file_stamps(files))
     folder.mkdir(parents=True, exist_ok=True)
     folder.touch()  # the time of the last use

@@ -66,7 +66,7 @@ class PredictionFile:
         return description if self.truth_name is None else f"{description}, {truth} {self.truth_name}"
 
     def select(self, epochs: Sequence[int], selected: Sequence[int], run: str | None = None) -> list[EpochPredictions]:
-        """Return the predictions of the selected epochs of a run; raise `UsageError` if there are none."""
+        """Return the predictions of the selected epochs of a run; raise `UsageError` if the file has none of them."""
         parts = [replace(part, epoch=epoch) for epoch, part in self._by_epoch(self._of_run(run), epochs, run).items()]
         return [*self._by_epoch(parts, selected, run).values()]
 
@@ -163,7 +163,7 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
     ----------
     path : an NPY or NPZ file (`numpy_files`), a Parquet or CSV file (`tables`), or a folder of such files.
     targets : a file with the true class of each sample, in one of these formats. If the predictions also have targets, the two
-        must agree. If there are no targets at all, a ``targets.npy`` in the same folder is read.
+        must agree. Without any targets, a ``targets.npy`` in the same folder is read.
     truth : "rows" or "columns", the axis of a confusion matrix that is the truth.
     """
     if truth not in AXES:

@@ -32,7 +32,7 @@ class FeatureTemplates:
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """The evaluation result of a network on one split; None stands for values that its source does not give.
+    """The evaluation result of a network on one split; a value is None if its source does not give it.
 
     The source gives predictions as class numbers, which are rows of the classifier; a confusion matrix gives only ``counts``, and
     a network without a classifier only ``templates``. When dsi stores the result, it adds the matrices.

@@ -15,9 +15,6 @@ from dsi_cli.checkpoints.discovery import TrainingRun
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record, messages_by_cause
 from dsi_cli.errors import CheckpointError, UsageError, count
 
-NOT_IN_EPOCHS = "not among --epochs"
-"""The reason of a checkpoint that ``--epochs`` leaves out."""
-
 
 @dataclass(frozen=True)
 class RunCheckpoints:
@@ -99,7 +96,7 @@ def resolve_duplicates(run: RunCheckpoints, epochs: range | None, begins_before_
     settled = []
     for record in deduplication.resolve_duplicates(run.records, begins_before_training=begins_before_training):
         if record.status == OK and not is_selected(record, epochs):
-            record = replace(record, status=SKIPPED, reason=NOT_IN_EPOCHS, code="not-in-epochs")
+            record = replace(record, status=SKIPPED, reason="not among --epochs", code="not-in-epochs")
         settled.append(record)
     return replace(run, settled=tuple(settled))
 
@@ -129,7 +126,7 @@ def reason_nothing_usable(runs: Sequence[RunCheckpoints]) -> str | None:
 def fail_other_networks(runs: Sequence[RunCheckpoints], classes: int, source: str) -> list[RunCheckpoints]:
     """Fail networks whose class count is not that of the labels, if another network in the same folder fits the labels.
 
-    A pretrained network next to the checkpoints of a training is no reason to refuse the labels. Runs that do not use them stay.
+    A pretrained network next to the checkpoints of a training does not make the labels wrong. Runs that do not use them stay.
     """
     folders = {run.training.folder for run in runs if run.classes == classes and not run.ignores_kept_labels}
     checked = []

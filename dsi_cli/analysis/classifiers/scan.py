@@ -168,7 +168,7 @@ def split(scanned: RunCheckpoints, known: KnownCheckpoints, options: HeadOptions
     """Return the training runs of a scanned folder (`dsi_cli.checkpoints.training_runs`).
 
     An earlier call may have found another training in the same folder whose files no longer exist. Its checkpoints count
-    when the trainings are told apart, so that the two are not joined.
+    when dsi separates the trainings, so that the two are not joined.
     """
     present = {record.path for record in scanned.records}
     earlier = {path: record.run for path, record in {**known.without_matrix, **known.with_matrix}.items()}

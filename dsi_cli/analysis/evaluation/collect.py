@@ -225,7 +225,7 @@ class EvaluationWorker:
     _sources: dict[str, dict[str, ModelPredictions]] = field(default_factory=dict)
 
     def __call__(self, job: tuple[str, Record]) -> tuple[EvaluationResult | str, tuple[str, ...]]:
-        """Return the result of a split and a checkpoint, or the reason why there is none, and messages for the user."""
+        """Return the result of a split and a checkpoint, or the reason why it failed, and messages for the user."""
         split, record = job
         if record.run not in self._sources:
             run, labels, has_fitted = self.runs[record.run]
@@ -257,7 +257,7 @@ class EvaluationWorker:
 def _results_from_cluster(
     jobs: Sequence[tuple[EvaluationStore, Record]], progress: ImageProgress, engine: Engine
 ) -> Iterator[EvaluationResult | str | None]:
-    """Yield for each job the result of running its model on the cluster, or the reason why there is none.
+    """Yield for each job the result of running its model on the cluster, or the reason why it failed.
 
     For jobs that need no model, yield None.
     """

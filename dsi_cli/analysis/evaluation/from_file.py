@@ -59,7 +59,8 @@ def predictions_for_run(
     Raise `UsageError` if the predictions do not fit the classes or the epochs of the run.
     """
     names = labels.label_list.names if labels.label_list is not None else None
-    usable, every = _usable_epochs(run), _all_epochs(run)
+    usable = sorted({record.epoch or 0 for record in run.usable})
+    every = _all_epochs(run)
     first_error: UsageError | None = None
     # The rows of an array belong to all epochs of the run, or else to the usable ones.
     for epochs in filter(None, (every, usable)):
@@ -85,7 +86,8 @@ def predictions_for_run(
                 f"the rows for {_epochs(usable)}, without the unused checkpoints of {_epochs(left_out)}; "
                 "if they belong to others, give an NPZ with `epochs`"
             )
-        return source, _mismatch(predictions, run, results)
+        others = predictions.unused_epochs({record.epoch or 0 for record in run.settled}, run.name)
+        return source, _mismatch(predictions.name, usable, results, others)
     raise first_error or UsageError(
         f"run {run.name!r} has no epoch that predictions could belong to", code="no-epoch", run=run.name
     )
@@ -109,21 +111,15 @@ def _all_epochs(run: RunCheckpoints) -> list[int]:
     return sorted({r.epoch for r in run.settled if r.epoch is not None and (r.status != SKIPPED or is_filtered(r))})
 
 
-def _usable_epochs(run: RunCheckpoints) -> list[int]:
-    return sorted({record.epoch or 0 for record in run.usable})
-
-
-def _mismatch(predictions: PredictionFile, run: RunCheckpoints, epochs: Collection[int]) -> str | None:
+def _mismatch(name: str, usable: Sequence[int], found: Collection[int], others: Sequence[int]) -> str | None:
     """Return the warning about epochs that only the run or only the file has; None without any."""
-    usable = _usable_epochs(run)
-    missing = [epoch for epoch in usable if epoch not in epochs]
-    others = predictions.unused_epochs({record.epoch or 0 for record in run.settled}, run.name)
+    missing = [epoch for epoch in usable if epoch not in found]
     problems = []
     if missing:
         problems.append(f"has no predictions for {_epochs(missing)} (of {shorten_epochs(usable)})")
     if others:
         problems.append(f"has {_epochs(others)}, which the run lacks")
-    return f"{predictions.name} {'; it '.join(problems)}" if problems else None
+    return f"{name} {'; it '.join(problems)}" if problems else None
 
 
 def _epochs(epochs: Sequence[int]) -> str:

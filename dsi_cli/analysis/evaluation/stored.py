@@ -1,8 +1,8 @@
 """The evaluation results of one run on one split: those of an earlier call, and new ones from a source of predictions.
 
 A result is stored in up to four files: predictions, confusion counts, CCSM and TNCSM. Each contains the checkpoint and the
-source that it was made from. The file that is written last shows that all are complete: its metadata, the mark of the result,
-contains ``parts``, the names of all files, and the loss and the other values that have no table.
+source that it was made from. The file that is written last shows that all are complete. Its metadata are the mark of the
+result: ``parts``, the names of all files, and the loss and the other values that have no table.
 
 A stored result is removed only when another result of the same checkpoint replaces it, so a source that fails loses nothing.
 If a call has a source for a split, only results of this source count. Without a source, all stored results count.
@@ -134,7 +134,7 @@ class EvaluationStore:
         Parameters
         ----------
         record : a usable checkpoint of the run.
-        result : the new result, or the reason why there is none, if another process has run the model; None to ask the source.
+        result : the new result, or the reason why it failed, if another process has run the model; None to ask the source.
 
         Returns
         -------

@@ -133,8 +133,8 @@ class Hierarchy:
     def paths(self) -> NDArray[np.intp]:
         """The node of each known class at each level below the root ``(K, L)``, in the order of `nodes`.
 
-        The path is the longest one, that of `dsi_cli.wordnet.database.taxonomy.display_parents`. A class that ends above a level
-        stands for itself there. The last level is the first at which all classes are apart.
+        The path is the longest one, that of `dsi_cli.wordnet.database.taxonomy.display_parents`. At levels below a
+        class, its own node is repeated. The last level is the first at which all classes are apart.
         """
         parents = taxonomy.display_parents(self.taxonomy, np.array(list(self.nodes.values()), dtype=np.intp))
         chains = []
