@@ -36,42 +36,31 @@ def script_path(spec: str) -> Path | None:
     return Path(place) if place.endswith(".py") else None
 
 
-def code_path(spec: str) -> Path | None:
-    """Return the file with the code of a specification, or None; call this within `importable`.
+def code_files(spec: str) -> list[Path]:
+    """Return the files of the user's code: the module's file, and the files in its folder that it imports.
 
-    No code is run, not even that of the module's packages, which ``importlib.util.find_spec`` would import.
+    Imports are followed from file to file, including those within functions. Installed packages are ignored. No code is run, not
+    even that of the module's packages, which ``importlib.util.find_spec`` would import. The list is empty if the file is missing.
     """
-    file = script_path(spec)
-    if file is None:
-        first, *rest = _parts(spec)[0].split(".")
-        try:
+    script, place = script_path(spec), _parts(spec)[0]
+    file = script
+    if script is None:
+        first, *rest = place.split(".")
+        with importable(spec), contextlib.suppress(ImportError, ValueError):  # an empty part, or a module without a file
             module, name = importlib.util.find_spec(first), first
             for part in rest:
                 name = f"{name}.{part}"
                 folders = None if module is None else module.submodule_search_locations
                 module = None if folders is None else PathFinder.find_spec(name, [*folders])
-        except (ImportError, ValueError):  # an empty part, or a module that was created without a file
-            return None
-        file = Path(module.origin) if module is not None and module.origin is not None else None
-    return file if file is not None and file.is_file() else None
-
-
-def code_files(spec: str) -> list[Path]:
-    """Return the files of the user's code: the module's file, and the files in its folder that it imports.
-
-    Imports are followed from file to file, including those within functions. No code is run, and installed packages are ignored.
-    The list is empty if the file is not found.
-    """
-    with importable(spec):
-        file = code_path(spec)
-    if file is None:
+            file = Path(module.origin) if module is not None and module.origin is not None else None
+    if file is None or not file.is_file():
         return []
     finder = ModuleFinder(path=[str(_folder(spec))])
     with contextlib.suppress(Exception):  # for example, a syntax error, which is reported when the code is run
-        if script_path(spec) is not None:
+        if script is not None:
             finder.load_file(str(file))
         else:
-            finder.import_hook(_parts(spec)[0])
+            finder.import_hook(place)
     paths = (getattr(module, "__file__", None) for module in finder.modules.values())
     return sorted({file, *(Path(path) for path in paths if path is not None)})
 

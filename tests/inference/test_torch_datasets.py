@@ -16,7 +16,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.inference.image_folder import open_file
 from dsi_cli.inference.open_dataset import open_samples
 from dsi_cli.inference.torch_datasets import DATASETS, find_dataset, open_custom, open_dataset
-from dsi_cli.inference.user_code import code_files, code_path, importable, is_function
+from dsi_cli.inference.user_code import code_files, importable, is_function
 
 HEAD = """
 import torch
@@ -190,15 +190,15 @@ def test_a_module_that_is_not_there_has_no_code(place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _package(tmp_path)
     with importable(f"{place}:data"):
-        assert code_path(f"{place}:data") is None
+        assert code_files(f"{place}:data") == []
 
 
 def test_code_is_found_without_running_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _package(tmp_path)
     with importable("pack_of_mine.part:data"):
-        assert code_path("pack_of_mine.part:data") == tmp_path / "pack_of_mine" / "part.py"
-        assert code_path("pack_of_mine:data") == tmp_path / "pack_of_mine" / "__init__.py"
+        assert code_files("pack_of_mine.part:data")[-1] == tmp_path / "pack_of_mine" / "part.py"
+        assert tmp_path / "pack_of_mine" / "__init__.py" in code_files("pack_of_mine:data")
     assert "pack_of_mine" not in sys.modules
 
 

@@ -76,49 +76,6 @@ def head_rows(record: Record, weight: NDArray[np.float32]) -> tuple[list[dict[st
     return rows, parquet.from_columns(SPECTRUM, len(spectrum), record.key_columns | {"classes_used": classes}, columns)
 
 
-ReadHead = Callable[[Record], HeadParameters | None]
-ReadCollapse = Callable[[Record], dict[str, dict[str, Any]]]
-
-
-def class_rows(records: Sequence[Record], stored_head: ReadHead, collapse: ReadCollapse = lambda _: {}) -> pa.Table:
-    """Return the rows of the geometry table for the checkpoints of a run, in the order of their epochs.
-
-    Parameters
-    ----------
-    records : the usable checkpoints; those without a stored head have no rows.
-    stored_head : reads the head of a checkpoint.
-    collapse : returns the values by class of neural collapse at a checkpoint, by split.
-    """
-    tables = [parquet.from_rows(GEOMETRY, [])]
-    last = next((head for head in map(stored_head, reversed(records)) if head is not None), None)
-    last_unit = None if last is None else unit_rows(last.weight.astype(np.float64))
-    previous_unit = None
-    for record in records:
-        head = stored_head(record)
-        if head is None:
-            continue
-        weight = head.weight.astype(np.float64)
-        unit = unit_rows(weight)
-        columns = {
-            "class_index": np.arange(len(weight)),
-            "norm": np.linalg.norm(weight, axis=1),
-            "centred_norm": np.linalg.norm(centre(weight), axis=1),
-            "angle_previous": _drift(unit, previous_unit),
-            "angle_last": _drift(unit, last_unit),
-        }
-        if head.bias is not None:
-            columns["bias"] = head.bias.astype(np.float64)
-        for split, values in collapse(record).items():
-            for name in ("self_duality", "nearest_centre"):
-                if name in values:
-                    column = np.full(len(weight), np.nan)
-                    column[values["classes"]] = np.array(values[name], dtype=np.float64)
-                    columns[f"{name}_{split}"] = pa.array(column, from_pandas=True)
-        tables.append(parquet.from_columns(GEOMETRY, len(weight), record.key_columns, columns))
-        previous_unit = unit
-    return pa.concat_tables(tables)
-
-
 def _drift(unit: NDArray[np.float64], other: NDArray[np.float64] | None) -> pa.Array:
     """Return the angle of each unit class vector to that of another head; null for classes that the other head lacks."""
     drift = np.full(len(unit), np.nan)
@@ -145,25 +102,55 @@ class GeometryTable:
         self,
         run: str,
         records: Sequence[Record],
-        stored_head: ReadHead,
-        collapse: ReadCollapse,
+        stored_head: Callable[[Record], HeadParameters | None],
+        collapse: Callable[[Record], dict[str, dict[str, Any]]],
         identity: Callable[[Record], str],
     ) -> None:
-        """Add the rows of a run, unless the earlier rows are valid; parameters as for `class_rows`.
+        """Add the rows of a run, unless the earlier rows are valid.
 
         Parameters
         ----------
+        records : the usable checkpoints, in the order of their epochs; those without a stored head have no rows.
+        stored_head : reads the head of a checkpoint.
+        collapse : returns the values by class of neural collapse at a checkpoint, by split.
         identity : returns a text that changes with the evaluations of a checkpoint.
         """
         made_from = []
         for record in records:
             origin = [record.fingerprint, record.modified_ns, identity(record)]
             made_from.append(record.key_columns | {"made_from": origin})
-        key = json.dumps(made_from)
-        digest = hashlib.sha256(key.encode()).hexdigest()
-        if self._made.get(run) != digest:
-            self._added[run] = class_rows(records, stored_head, collapse)
-            self._made[run] = digest
+        digest = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+        if self._made.get(run) == digest:
+            return
+        self._made[run] = digest
+
+        tables = [parquet.from_rows(GEOMETRY, [])]
+        last = next((head for head in map(stored_head, reversed(records)) if head is not None), None)
+        last_unit = None if last is None else unit_rows(last.weight.astype(np.float64))
+        previous_unit = None
+        for record in records:
+            head = stored_head(record)
+            if head is None:
+                continue
+            weight = head.weight.astype(np.float64)
+            unit = unit_rows(weight)
+            columns = {
+                "class_index": np.arange(len(weight)),
+                "norm": np.linalg.norm(weight, axis=1),
+                "centred_norm": np.linalg.norm(centre(weight), axis=1),
+                "angle_previous": _drift(unit, previous_unit),
+                "angle_last": _drift(unit, last_unit),
+            }
+            if head.bias is not None:
+                columns["bias"] = head.bias.astype(np.float64)
+            for split, values in collapse(record).items():
+                for name in {"self_duality", "nearest_centre"} & values.keys():
+                    column = np.full(len(weight), np.nan)
+                    column[values["classes"]] = np.array(values[name], dtype=np.float64)
+                    columns[f"{name}_{split}"] = pa.array(column, from_pandas=True)
+            tables.append(parquet.from_columns(GEOMETRY, len(weight), record.key_columns, columns))
+            previous_unit = unit
+        self._added[run] = pa.concat_tables(tables)
 
     def write(self) -> None:
         """Write the table with the unchanged rows of all other runs."""
