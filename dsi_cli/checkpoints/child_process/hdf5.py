@@ -250,44 +250,43 @@ def _dotted(path: str) -> str:
 
 
 def _keras_3_parameters(
-    group: _Group, layers: dict[str, _Layer], name: str = "", path: str = "", kind: str = "", *, is_output: bool = False
+    group: _Group,
+    layers: dict[str, _Layer],
+    name: str = "",
+    path: str = "",
+    kind: str | None = "",
+    *,
+    is_output: bool = False,
 ) -> Iterator[_Parameter]:
-    """Yield all parameters of a layer or model; in a file of another program, their names follow the groups."""
+    """Yield all parameters of a layer or model of a kind, or of a group of layers if the kind is missing.
+
+    In a file of another program, the names follow the groups.
+    """
     # The names of all members repeat the name of the group.
     longest = max(len(name), len(path))
     if longest > _MAX_NAME_LENGTH:
         message = f"a parameter has a name of {longest} letters; dsi reads up to {_MAX_NAME_LENGTH}"
         raise UnreadableError(message, code="names-too-long")
-    for key, member in _ordered_members(group, {}):
-        member_path = f"{path}{_dotted(key)}"
+    for key, member in _ordered_members(group, layers if kind is None else {}):
+        member_path, member_kind = f"{path}{_dotted(key)}", _without_count(key)
         if isinstance(member, _Dataset):
             yield f"{name}{_dotted(key)}", member_path, member, False
+        elif kind is None:
+            layer = layers.get(key, _Layer("", {}, False))
+            variables = member.members.get(_VARS)
+            layer_name = (variables.text("name") if isinstance(variables, _Group) else None) or layer.name
+            # A name that a person chose is more readable than class and count.
+            has_chosen_name = layer_name and _without_count(layer_name) != member_kind
+            prefix = f"{name}{_dotted(layer_name) if has_chosen_name else key}."
+            is_last = is_output and layer.is_output
+            yield from _keras_3_parameters(member, layer.layers, prefix, f"{member_path}.", member_kind, is_output=is_last)
         elif key == _VARS and name:
             # In a nested model, the layers compute the output and not the variables of the model itself.
             yield from _variables(member, name, member_path, kind, is_output=is_output and not layers)
-        elif key not in _LAYERS:
-            yield from _keras_3_parameters(member, {}, f"{name}{key}.", f"{member_path}.", _without_count(key))
+        elif key in _LAYERS:
+            yield from _keras_3_parameters(member, layers, f"{name}layers.", f"{member_path}.", None, is_output=is_output)
         else:
-            for layer_key, layer_group in _ordered_members(member, layers):
-                layer_path = f"{member_path}.{_dotted(layer_key)}"
-                if isinstance(layer_group, _Dataset):
-                    yield f"{name}layers.{_dotted(layer_key)}", layer_path, layer_group, False
-                    continue
-                layer = layers.get(layer_key, _Layer("", {}, False))
-                variables = layer_group.members.get(_VARS)
-                layer_name = (variables.text("name") if isinstance(variables, _Group) else None) or layer.name
-                # A name that a person chose is more readable than class and count.
-                layer_kind, part = _without_count(layer_key), layer_key
-                if layer_name and _without_count(layer_name) != layer_kind:
-                    part = _dotted(layer_name)
-                yield from _keras_3_parameters(
-                    layer_group,
-                    layer.layers,
-                    f"{name}layers.{part}.",
-                    f"{layer_path}.",
-                    layer_kind,
-                    is_output=is_output and layer.is_output,
-                )
+            yield from _keras_3_parameters(member, {}, f"{name}{key}.", f"{member_path}.", member_kind)
 
 
 def _variables(group: _Group, name: str, path: str, kind: str, *, is_output: bool) -> Iterator[_Parameter]:
