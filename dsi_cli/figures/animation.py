@@ -89,7 +89,7 @@ def animations(
     if "mp4" in formats and shutil.which("ffmpeg") is None:
         message = "ffmpeg, which writes MP4, is not on PATH; install ffmpeg, or use --format gif or webp"
         raise UsageError(message, code="no-ffmpeg")
-    all_frames = [frames for frames in heatmaps.requested_frames(results, options) if frames.among(options.epochs)]
+    all_frames = heatmaps.frames_at_epochs(results, options)
     films = []
     for frames in all_frames:
         name = ANIMATION if len(all_frames) == 1 else f"{ANIMATION}-{layout.folder_name(frames.run)}"

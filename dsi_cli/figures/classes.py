@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import curves
-from dsi_cli.figures.heatmaps import requested_frames, short_name
+from dsi_cli.figures.heatmaps import frames_at_epochs, requested_frames, short_name
 from dsi_cli.figures.style import CHANCE, COLOURS, MORE, Style
 from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.queries import matrices
@@ -84,8 +84,8 @@ def class_agreements(results: Results, run: str, epochs: tuple[int, ...] | None 
     rows = agreement_rows(results, run, epochs)
     rows = rows[rows["class_index"].notna() & rows["pearson"].notna()]
     names = class_names(results, run)
-    by_class: pd.DataFrame = rows.set_axis([names[int(index)] for index in rows["class_index"]], axis=0)
-    return by_class
+    by_name: pd.DataFrame = rows.set_axis([names[int(index)] for index in rows["class_index"]], axis=0)
+    return by_name
 
 
 def neighbors(results: Results, options: FigureOptions) -> Drawing | None:
@@ -133,8 +133,7 @@ def _draw_neighbors(parts: Sequence[tuple[MatrixFrames, str]], results: Results,
 
 def scatter(results: Results, options: FigureOptions) -> Drawing | None:
     """Return the drawing of the last requested epoch, one panel per run, or None without matrices or labels."""
-    all_frames = [frames for frames in requested_frames(results, options) if frames.among(options.epochs)]
-    all_frames = [frames for frames in all_frames if matrices.reference_matrix(results, frames.run) is not None]
+    all_frames = frames_at_epochs(results, options, with_reference=True)
     return partial(_draw_scatter, all_frames, results, options) if all_frames else None
 
 

@@ -32,6 +32,8 @@ MAX_PANELS_ACROSS = {"screen": (4, 6), "paper": (2, 4)}
 """Maximum number of panels next to each other on one column and on two columns."""
 MAX_PANEL_SHARE = 0.4
 """Maximum width of a panel relative to the figure."""
+DEFAULT_EPOCHS = 3
+"""The number of epochs of a figure without requested epochs."""
 MAX_NAME_LENGTH = 22
 STRIP_GAP, STRIP_WIDTH = 0.015, 0.035
 """Distance and width of a strip of group colours relative to the map."""
@@ -63,7 +65,7 @@ class HeatmapRow(NamedTuple):
 
 def figure(results: Results, options: FigureOptions) -> Drawing | None:
     """Return the drawing of heat maps, one row per run, or None if no run has a requested matrix at a requested epoch."""
-    all_frames = [frames for frames in requested_frames(results, options) if frames.among(options.epochs)]
+    all_frames = frames_at_epochs(results, options)
 
     def draw_matrices() -> Figure:
         rows = heatmap_rows(results, all_frames, options.order, options.epochs)
@@ -74,8 +76,7 @@ def figure(results: Results, options: FigureOptions) -> Drawing | None:
 
 def difference(results: Results, options: FigureOptions) -> Drawing | None:
     """Return the drawing of the percentile ranks in the network minus those in WordNet; None without matrices or labels."""
-    all_frames = [frames for frames in requested_frames(results, options) if frames.among(options.epochs)]
-    all_frames = [frames for frames in all_frames if matrices.reference_matrix(results, frames.run) is not None]
+    all_frames = frames_at_epochs(results, options, with_reference=True)
 
     def draw_differences() -> Figure:
         kind, rows = all_frames[0].kind, []
@@ -100,17 +101,24 @@ def requested_frames(results: Results, options: FigureOptions) -> list[MatrixFra
     return []
 
 
+def frames_at_epochs(results: Results, options: FigureOptions, *, with_reference: bool = False) -> list[MatrixFrames]:
+    """Return the requested matrices of the runs with a requested epoch, and with a reference matrix if the figure needs one."""
+    all_frames = [frames for frames in requested_frames(results, options) if frames.among(options.epochs)]
+    if with_reference:
+        all_frames = [frames for frames in all_frames if matrices.reference_matrix(results, frames.run) is not None]
+    return all_frames
+
+
 def heatmap_rows(
     results: Results,
     all_frames: Sequence[MatrixFrames],
     order: str = "taxonomy",
     epochs: Sequence[int] | None = None,
-    count: int = 3,
 ) -> list[HeatmapRow]:
     """Return the panels of the runs that have a matrix at a requested epoch; the reference matrix is the last panel of a row.
 
-    Without requested epochs, ``count`` epochs are chosen between which the matrices change most. Runs with the same epochs show the
-    same choice. The default kind of `matrices.frames` determines the choice, so that figures of two kinds show the same epochs.
+    Without requested epochs, `DEFAULT_EPOCHS` epochs are chosen between which the matrices change most. Runs with the same epochs
+    show the same choice. The default kind of `matrices.frames` determines it, so that figures of two kinds show the same epochs.
     """
     default_frames = [matrices.matrix_frames(results, frames.run) or frames for frames in all_frames]
     have_equal_epochs = len({frames.epochs for frames in default_frames}) == 1
@@ -119,8 +127,8 @@ def heatmap_rows(
         existing = frames.among(epochs)
         if epochs is None:
             deciding = default_frames if have_equal_epochs else [default]
-            chosen = epoch_sampling.epochs_of_most_change(results, deciding, count)
-            existing = frames.among(chosen) or epoch_sampling.epochs_of_most_change(results, [frames], count)
+            chosen = epoch_sampling.epochs_of_most_change(results, deciding, DEFAULT_EPOCHS)
+            existing = frames.among(chosen) or epoch_sampling.epochs_of_most_change(results, [frames], DEFAULT_EPOCHS)
         if existing:
             rows.append(_heatmap_row(results, frames, existing, order))
     return rows

@@ -191,7 +191,11 @@ def run_findings(out: Path, run: str) -> RunFindings:
 
     def trend(metric: str, of: str | None = None, split: str | None = None, variant: str | None = None) -> Trend | None:
         key = (metric, of, split, variant)
-        return _trend(row for row in curve_rows if (row["metric"], row["of"], row["split"], row["variant"]) == key)
+        rows = [row for row in curve_rows if (row["metric"], row["of"], row["split"], row["variant"]) == key]
+        columns = ("epoch", "value", "low", "high", "null_mean", "null_std", "z", "p_value")
+        by_epoch = {row["epoch"]: Point(*(row[column] for column in columns)) for row in rows if row["value"] is not None}
+        points = tuple(sorted(by_epoch.values(), key=lambda point: point.epoch or 0))
+        return Trend(points) if points else None
 
     agreement = trend("sai", f"{own},scsm", None, "pearson")
     accuracy = trend("accuracy", split="test")
@@ -248,13 +252,6 @@ def network_matrix(rows: Sequence[Row]) -> str:
     available = [name for name in NETWORK_MATRICES if f"{name},scsm" in pairs]
     available += [name for name in NETWORK_MATRICES if MatrixId.parse(name).kind in kinds]
     return next(iter(available), NETWORK_MATRICES[0])
-
-
-def _trend(rows: Iterable[Row]) -> Trend | None:
-    columns = ("epoch", "value", "low", "high", "null_mean", "null_std", "z", "p_value")
-    by_epoch = {row["epoch"]: Point(*(row[column] for column in columns)) for row in rows if row["value"] is not None}
-    points = tuple(sorted(by_epoch.values(), key=lambda point: point.epoch or 0))
-    return Trend(points) if points else None
 
 
 def _reason_no_agreement(rows: Sequence[Row], pair: str) -> str:

@@ -8,7 +8,7 @@ import json
 import shlex
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,15 +55,6 @@ class PageData:
     """The packed matrices."""
 
 
-@dataclass
-class _SharedData:
-    """Class tables and packed matrices, which several runs may share."""
-
-    tables: list[list[list[Any]]] = field(default_factory=list)
-    hypernyms: list[dict[str, Any] | None] = field(default_factory=list)
-    lines: matrices.Lines = field(default_factory=dict)
-
-
 def page_data(
     results: Results,
     open_image: Opener | None = None,
@@ -93,22 +84,22 @@ def page_data(
 
     # Divide the size of the page among the runs, and pack their matrices.
     needs = [run_matrices.need(len(orders)) for run_matrices, orders in zip(all_matrices, all_orders, strict=True)]
-    shared = _SharedData()
-    runs: list[dict[str, Any]] = []
+    data: dict[str, Any] = {"runs": [], "classes": [], "hypernyms": [], "uncertain": UNCERTAIN, "curves": curves(results)}
+    lines: matrices.Lines = {}
     findings = overview.all_findings(results)
     shares = matrices.shares(needs)
     for run_matrices, orders, share, found in zip(all_matrices, all_orders, shares, findings, strict=True):
-        packed = matrices.pack(run_matrices, share, orders, f"m{len(runs)}", shared.lines)
-        packed["matrices"] += matrices.pack_references(run_matrices, "reference", shared.lines)
+        packed = matrices.pack(run_matrices, share, orders, f"m{len(data['runs'])}", lines)
+        packed["matrices"] += matrices.pack_references(run_matrices, "reference", lines)
         # The last checkpoint of an epoch has its optimiser steps.
         rows = results.checkpoints[(results.checkpoints["run"] == found.run) & (results.checkpoints["status"] == "ok")]
         last = rows.dropna(subset=["epoch", "step"]).sort_values(["epoch", "step"]).drop_duplicates("epoch", keep="last")
-        runs.append(
+        data["runs"].append(
             {
                 "name": found.run,
                 "epochs": run_matrices.epochs,
                 "has_epochs": results.has_epochs(found.run),
-                "classes": _add_classes(results, run_matrices, shared, common_hypernyms),
+                "classes": _add_classes(results, run_matrices, data, lines, common_hypernyms),
                 "orders": orders,
                 "reference": found.reference,
                 "own": found.own,
@@ -120,39 +111,33 @@ def page_data(
                 **packed,
             }
         )
-        progress(len(results.names) + len(runs), steps)
+        progress(len(results.names) + len(data["runs"]), steps)
 
-    return PageData(
-        runs=[_method(results, run) for run in results.names],
-        overview=overview.overview(results, findings),
-        data={
-            "runs": runs,
-            "classes": shared.tables,
-            "hypernyms": shared.hypernyms,
-            "uncertain": UNCERTAIN,
-            "curves": curves(results),
-        },
-        lines=shared.lines,
-    )
+    methods = [_method(results, run) for run in results.names]
+    return PageData(methods, overview.overview(results, findings), data, lines)
 
 
 def _add_classes(
-    results: Results, run_matrices: matrices.RunMatrices, shared: _SharedData, common_hypernyms: CommonHypernyms | None
+    results: Results,
+    run_matrices: matrices.RunMatrices,
+    data: dict[str, Any],
+    lines: matrices.Lines,
+    common_hypernyms: CommonHypernyms | None,
 ) -> int:
     """Add the table and the common hypernyms of a run's classes unless an earlier run has them, and return their index."""
     rows = class_rows(results, run_matrices.name)
     table = classes.class_table(rows)
-    if table in shared.tables:
-        return shared.tables.index(table)
-    index = len(shared.tables)
-    shared.tables.append(table)
-    data, synsets = None, rows["synset"]
+    if table in data["classes"]:
+        return int(data["classes"].index(table))
+    index = len(data["classes"])
+    data["classes"].append(table)
+    hypernyms, synsets = None, rows["synset"]
     if common_hypernyms is not None and run_matrices.own is not None and synsets.notna().any():
         name = f"hypernyms-{index}"
         names = synsets.astype(object).where(synsets.notna(), None).tolist()
-        data, text = classes.hypernym_data(names, common_hypernyms, name)
-        shared.lines[name] = [text]
-    shared.hypernyms.append(data)
+        hypernyms, text = classes.hypernym_data(names, common_hypernyms, name)
+        lines[name] = [text]
+    data["hypernyms"].append(hypernyms)
     return index
 
 
