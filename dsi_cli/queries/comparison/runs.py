@@ -80,16 +80,13 @@ class ComparedRun:
         options: dict[str, Any] = layout.earlier_options(self.results.path, CURVES).get("shaping", {}).get(self.name, {})
         return options
 
-    def csm(self, kind: str, epoch: int) -> NDArray[np.float32]:
-        """Return a matrix by its kind and split, such as ``ncsm``, ``ccsm-test`` or ``scsm``; do not change it.
+    @cached_property
+    def csm(self) -> Callable[[str, int], NDArray[np.float32]]:
+        """The function that reads the matrix of an epoch by its kind and split, such as ``ncsm`` or ``ccsm-test``.
 
+        As many matrices as fit in `MAX_CACHED_BYTES` stay in memory, since pairs of runs share them, so do not change a matrix.
         `Results.csm` documents the errors.
         """
-        return self._read_csm(kind, epoch)
-
-    @cached_property
-    def _read_csm(self) -> Callable[[str, int], NDArray[np.float32]]:
-        """A function that reads a matrix and keeps as many as fit in `MAX_CACHED_BYTES`, since pairs of runs share them."""
         self.results.require_matrices(self.name)
 
         @lru_cache(maxsize=max(2, MAX_CACHED_BYTES // max(1, 4 * len(self.classes) ** 2)))
