@@ -1,19 +1,19 @@
 """List every matrix of a checkpoint that could be the classifier head, with the evidence for and against it.
 
 The evidence comes from the structure first: which layer feeds which, which layers repeat in numbered blocks, and which weights are
-normalised. A name can count against a candidate (attention, a decoder, an auxiliary head) or support it. The choice of the head
-uses the ranking of `rank_candidates`, and ``dsi scan --why`` prints it. Files with a graph (ONNX, Keras) state which layers compute
-the outputs of the model.
+normalised. A name can count against a candidate (attention, a decoder, an auxiliary head) or support it. `HIDDEN_RULES` and
+`DOUBT_RULES` at the end of this module list all reasons against a candidate. `head` chooses by the ranking of `rank_candidates`,
+and ``dsi scan --why`` prints it. Files with a graph (ONNX, Keras) state which layers compute the outputs of the model.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from dsi_cli.checkpoints.layers import IN_LOSS, PLAIN, Layer, consumers, is_matrix, is_registration_order, layers_of
 from dsi_cli.checkpoints.tensors import Tensor
@@ -26,19 +26,16 @@ _MEANS_CLASSIFIER = re.compile(
     re.IGNORECASE,
 )
 """Names of modules that mean a classifier."""
-FEEDS, IN_BLOCK, NORMALISED, SQUARE, SINGLE_ROW = "feeds", "block", "norm", "square", "one row"
-UNCLEAR_SIDE, APART, TABLE = "unclear side", "apart", "table"
-NAME, STATISTIC, OTHER_HEAD, NO_OUTPUT, IMAGE = "name", "statistic", "other head", "no output", "image"
+FEEDS, IN_BLOCK, NORMALISED, NO_OUTPUT = "feeds", "block", "norm", "no output"
+UNCLEAR_SIDE, SINGLE_ROW, SQUARE, IMAGE, APART, TABLE = "unclear side", "one row", "square", "image", "apart", "table"
+NAME, POSITIONS, STATISTIC, OTHER_HEAD = "name", "positions", "statistic", "other head"
 """The kinds of reasons against a candidate. `OTHER_HEAD` is the name of a head for another purpose or of a copy."""
 _OTHER_NAME_PATTERNS = (
     (OTHER_HEAD, "an auxiliary or distillation head", r"aux|dist($|_|ill)|deep_?sup|side_?out"),
     (OTHER_HEAD, "a discriminator or a head for another task", r"discrim|critic|domain|adv|rotat|jigsaw|regress"),
     (OTHER_HEAD, "a copy of the network", r"teacher|momentum|_k$|target_net|shadow|averaged"),
-    (
-        NAME,
-        "an embedding or lookup table",
-        r"(?<!class_)embed|(^|_)(emb|pos)($|_)|token|vocab|lookup|position|relative|rel_?pos",
-    ),
+    (POSITIONS, "a table of positions", r"(^|_)pos($|_)|position|relative|rel_?pos"),
+    (NAME, "an embedding or lookup table", r"(?<!class_)embed|(^|_)emb($|_)|token|vocab|lookup"),
     (NAME, "a memory", r"codebook|queue|bank"),
     (NAME, "a part of attention", r"attn|attention|qkv|(?-i:^[qkv]$)|query|key(?!point)|value|pooler"),
     (NAME, "a projection", r"(?<!out_)proj|contrast|bottleneck|align|merger|connector"),
@@ -70,6 +67,9 @@ class CandidateReason(NamedTuple):
     """One of this module's constants."""
     text: str
     """The description for the user."""
+
+
+Rules: TypeAlias = "tuple[tuple[str, str, Callable[[_Network, Layer], str | None]], ...]"
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,19 @@ class HeadCandidate:
     may_take_output: bool
 
     @property
+    def is_certain(self) -> bool:
+        """Return whether nothing counts against it."""
+        return not self.hidden and not self.doubts
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of evidence against it."""
+        return {reason.kind for reason in (*self.hidden, *self.doubts)}
+
+    @property
     def against(self) -> tuple[str, ...]:
         """The evidence against it as texts, the strongest first."""
         return tuple(reason.text for reason in (*self.hidden, *self.doubts))
-
-    def has_reason(self, kind: str) -> bool:
-        """Return whether there is evidence of this kind against it."""
-        return any(reason.kind == kind for reason in (*self.hidden, *self.doubts))
 
     @property
     def title(self) -> str:
@@ -131,8 +137,8 @@ def rank_candidates(
     """
     layers = layers_of(groups)
     ordered = all(is_registration_order(group.tensors) for group in groups)
-    evidence = _Evidence(layers, ordered, classes)
-    candidates = [candidate for layer in layers for candidate in evidence.candidates(layer)]
+    network = _Network(layers, ordered, classes)
+    candidates = [candidate for layer in layers for candidate in network.candidates(layer)]
     # Tied weights are one candidate.
     distinct = {(candidate.tensor, candidate.layer.path): candidate for candidate in candidates}
     ranked = sorted(
@@ -155,7 +161,7 @@ def rank_candidates(
     return [*chosen, *others]
 
 
-class _Evidence:
+class _Network:
     """The structure of a network, with which the layers are judged."""
 
     def __init__(self, layers: Sequence[Layer], ordered: bool, classes: int | None) -> None:
@@ -165,30 +171,24 @@ class _Evidence:
         self.consumer = consumers(self.layers, ordered=ordered)
         self.unused = _unused_layers(self.layers, self.consumer)
         # Count the layers at the same path in numbered blocks, and the layers in each block of the body.
-        self.block_of = [_block(layer) for layer in layers]
-        self.blocks = Counter(block for block in self.block_of if block is not None)
-        body_blocks = [_body_block(layer) for layer in layers if layer.kind in ("matrix", "other")]
-        self.body_blocks = Counter(block for block in body_blocks if block is not None)
+        self.block_of = [_block(layer) for layer in self.layers]
+        self.blocks = Counter(self.block_of)
+        self.blocks[None] = 0
+        computing = [layer for layer in self.layers if layer.kind in ("matrix", "other")]
+        self.body_blocks = Counter(_body_block(layer) for layer in computing)
         # Find the first layer with each output width.
         self.first_with_width: dict[int, int] = {}
         for layer in self.layers:
             if layer.kind != "raw":
                 self.first_with_width.setdefault(layer.width_out, layer.position)
         # Find the first and the last layer that computes; a matrix without a bias may be a lookup table.
-        computing = [layer for layer in self.layers if layer.kind in ("matrix", "other")]
-        not_tables = [layer.position for layer in computing if layer.kind == "other" or layer.has_bias]
-        self.first = not_tables[0] if not_tables else 0
+        not_tables = [layer for layer in computing if layer.kind == "other" or layer.has_bias]
+        self.first = next(iter(not_tables or self.layers), None)
         self.last = computing[-1].position if computing else 0
-        self.image = self._convolution_to_image(computing)
         self.has_networks = any(layer.path and layer.kind != "raw" for layer in layers)
         self.matrices = sum(layer.kind in ("matrix", "raw", "other") for layer in self.layers)
-
-    def _convolution_to_image(self, computing: Sequence[Layer]) -> Layer | None:
-        """Return the last layer if it is a convolution with a window that computes as many channels as the image has, or None."""
-        windows = [layer for layer in computing if layer.kind == "other" and layer.weight and len(layer.weight.shape) == 4]
-        if len(windows) < 2 or windows[-1] is not computing[-1] or not windows[-1].has_bias:
-            return None
-        return windows[-1] if windows[-1].width_out == windows[0].width_in else None
+        self.image = _convolution_to_image(computing)
+        self.hidden_widths = {layer.width_in for layer in self.layers if layer.kind == "other"}
 
     def candidates(self, layer: Layer) -> list[HeadCandidate]:
         """Return the layer as a candidate, or an empty list if it has no matrix."""
@@ -196,7 +196,6 @@ class _Evidence:
         weight = layer.weight
         if weight is None or layer.kind not in ("matrix", "raw") or not is_matrix(weight):
             return []
-        is_named = any(map(_MEANS_CLASSIFIER.match, layer.module))
         rows, fits = weight.shape[0], None
         if self.classes is not None:
             fits = rows == self.classes or (rows == self.classes + 1 and DETECTOR.search(layer.name) is not None)
@@ -205,10 +204,10 @@ class _Evidence:
                 layer=layer,
                 name=layer.name,
                 tensor=weight,
-                support=tuple(self._support(layer, is_named, fits)),
-                doubts=self._doubts(layer, is_named),
-                hidden=self._hidden(layer, is_named),
-                is_named=is_named,
+                support=self.support(layer, fits),
+                doubts=self.reasons(layer, DOUBT_RULES),
+                hidden=self.reasons(layer, HIDDEN_RULES),
+                is_named=_is_named(layer),
                 is_alone=self.matrices == 1 and layer.width_out > 0,
                 fits=fits,
                 feeds=self.consumer.get(layer.position),
@@ -216,131 +215,134 @@ class _Evidence:
             )
         ]
 
-    def _support(self, layer: Layer, is_named: bool, fits: bool | None) -> Iterable[str]:
-        if fits:
-            yield f"has a row for each of {self.classes} classes"
-        if layer.position not in self.consumer:
-            yield "no other layer takes its output"
-        if self.first_with_width.get(layer.width_in, layer.position) < layer.position:
-            yield "takes the output of an earlier layer"
-        if layer.position == self.last and self.ordered:
-            yield "is the last layer"
-        if layer.has_bias:
-            yield "has a bias for each row"
-        if is_named:
-            yield "its name means a classifier"
+    def reasons(self, layer: Layer, rules: Rules) -> tuple[CandidateReason, ...]:
+        found = [(kind, find(self, layer)) for kind, _why, find in rules]
+        return tuple(CandidateReason(kind, text) for kind, text in found if text is not None)
 
-    def _hidden(self, layer: Layer, is_named: bool) -> tuple[CandidateReason, ...]:
-        reasons = []
+    def support(self, layer: Layer, fits: bool | None) -> tuple[str, ...]:
+        evidence = {
+            f"has a row for each of {self.classes} classes": bool(fits),
+            "no other layer takes its output": layer.position not in self.consumer,
+            "takes the output of an earlier layer": self.first_with_width.get(layer.width_in, layer.position)
+            < layer.position,
+            "is the last layer": layer.position == self.last and self.ordered,
+            "has a bias for each row": layer.has_bias,
+            "its name means a classifier": _is_named(layer),
+        }
+        return tuple(text for text, holds in evidence.items() if holds)
+
+    def feeds_another(self, layer: Layer) -> str | None:
         consumer = self.consumer.get(layer.position)
-        if consumer is not None:
-            other = self.layers[consumer]
-            # Parallel heads have the same widths and the same name in different modules.
-            has_same_widths = (layer.width_in, layer.width_out) == (other.width_in, other.width_out)
-            has_same_name = layer.module[-1:] == other.module[-1:] and len(layer.module) > 1
-            if not (is_named and has_same_widths and has_same_name):
-                reasons.append(CandidateReason(FEEDS, f"feeds {other.name}"))
-        block = self.block_of[layer.position]
+        if consumer is None:
+            return None
+        # Parallel heads have the same widths and the same name in different modules.
+        other = self.layers[consumer]
+        has_same_widths = (layer.width_in, layer.width_out) == (other.width_in, other.width_out)
+        has_same_name = layer.module[-1:] == other.module[-1:] and len(layer.module) > 1
+        is_parallel = _is_named(layer) and has_same_widths and has_same_name
+        return None if is_parallel else f"feeds {other.name}"
+
+    def is_in_block(self, layer: Layer) -> str | None:
         body_block = _body_block(layer)
         if body_block is not None and self.body_blocks[body_block] > 1:
-            reasons.append(CandidateReason(IN_BLOCK, f"is in a block of {self.body_blocks[body_block]} layers"))
-        elif block is not None and self.blocks[block] > 1 and not is_named and not self._ends_chain(layer):
-            reasons.append(CandidateReason(IN_BLOCK, f"is one of {self.blocks[block]} in repeated blocks"))
-        norm = self._norm_after(layer)
-        if norm is not None and layer.weight is not None and len(layer.weight.shape) > 2:
-            reasons.append(CandidateReason(NORMALISED, f"is a convolution that {norm.name} normalises"))
-        return tuple(reasons)
-
-    def _ends_chain(self, layer: Layer) -> bool:
-        """Return whether a layer is in the last of its numbered blocks, and takes the output of the block before."""
+            return f"is in a block of {self.body_blocks[body_block]} layers"
+        times = self.blocks[self.block_of[layer.position]]
+        if times < 2 or _is_named(layer):
+            return None
+        # The last of several blocks in a chain ends the network.
+        block = self.block_of[layer.position]
+        before = [other for other in self.layers if self.block_of[other.position] == block and other is not layer][-1]
         numbered = sum(bool(re.search(r"\d", part)) for part in layer.module[:-1])
-        if not self.ordered or layer.module[:-1] != self.layers[self.last].module[:-1] or numbered > 1:
-            return False
-        block = self.block_of[layer.position]
-        others = [other for other in self.layers if self.block_of[other.position] == block and other is not layer]
-        return others[-1].width_out == layer.width_in
+        is_in_last = self.ordered and layer.module[:-1] == self.layers[self.last].module[:-1]
+        ends_chain = is_in_last and numbered == 1 and before.width_out == layer.width_in
+        return None if ends_chain else f"is one of {times} in repeated blocks"
 
-    def _doubts(self, layer: Layer, is_named: bool) -> tuple[CandidateReason, ...]:
-        doubts = [_doubt_by_name(layer), self._doubt_by_shape(layer), self._doubt_by_image(layer, is_named)]
-        norm = self._norm_after(layer)
-        if norm is not None and layer.weight is not None and len(layer.weight.shape) == 2:
-            doubts.insert(0, CandidateReason(NORMALISED, f"{norm.name} normalises its output"))
-        if layer.kind == "raw" and not layer.path and not layer.module[:-1] and self.has_networks:
-            doubts.append(CandidateReason(APART, "is stored next to the network, not in it"))
-        elif self.ordered and layer.kind == "matrix" and self.image is not None and not (layer.has_bias or is_named):
-            doubts.append(
-                CandidateReason(TABLE, f"has no bias, as a lookup table does, and the network ends in {self.image.name}")
-            )
-        elif self.ordered and self._is_table(layer):
-            doubts.append(CandidateReason(TABLE, "comes first and has no bias, as a lookup table does"))
-        return tuple(doubt for doubt in doubts if doubt is not None)
-
-    def _is_table(self, layer: Layer) -> bool:
-        """Return whether a matrix comes before the network, which takes its columns, or has no output that it could take."""
-        if self.matrices == 1 or layer.kind != "matrix" or layer.position >= self.first or not layer.module:
-            return False
-        first = self.layers[self.first]
-        tables = [table.width_in for table in self.layers[: self.first] if table.kind == "matrix"]
-        # A convolution may cover the whole width of an embedding with its window.
-        window = () if first.weight is None else first.weight.shape[2:]
-        takes_output = layer.position in self.consumer.values()
-        for other in self.layers:
-            # A linear layer may take a flattened map of 2x2 pixels or more.
-            sizes, rest = divmod(layer.width_in, max(other.width_out, 1))
-            is_map = other.weight is not None and len(other.weight.shape) > 2 and sizes >= 4
-            takes_output |= other.position >= self.first and other.width_out > 1 and rest == 0 and (sizes == 1 or is_map)
-        return first.width_in in (layer.width_in, sum(tables)) or layer.width_in in window or not takes_output
-
-    def _doubt_by_shape(self, layer: Layer) -> CandidateReason | None:
-        if layer.kind == "raw" and layer.width_out == 0:
-            return CandidateReason(UNCLEAR_SIDE, "it is not clear whether its rows or its columns are the classes")
-        if layer.weight is not None and layer.weight.shape[0] == 1:
-            return CandidateReason(SINGLE_ROW, "has a single row")
-        is_square = layer.width_in == layer.width_out
-        if is_square and layer.width_out >= WIDE and not any(map(_MEANS_CLASSIFIER.match, layer.module[-1:])):
-            return CandidateReason(SQUARE, "has as many columns as rows, as a hidden layer does")
-        # The output of a language model has the shape of its table of words.
-        for table in self.layers[: layer.position]:
-            is_same = table.kind == "matrix" and (table.width_in, table.width_out) == (layer.width_in, layer.width_out)
-            if is_same and not table.has_bias and not layer.has_bias and self._is_table(table):
-                return CandidateReason(TABLE, f"has the shape of the table {table.name}, as in a language model")
-        block = self.block_of[layer.position]
-        if is_square and block is not None and self.blocks[block] > 1:
-            return CandidateReason(SQUARE, "has the width of the block before")
-        return None
-
-    def _doubt_by_image(self, layer: Layer, is_named: bool) -> CandidateReason | None:
-        """Return the reason against a layer of a network that returns its input or an image."""
-        if not self.ordered or layer.kind != "matrix" or is_named:
+    def normalised(self, layer: Layer, dimensions: range) -> str | None:
+        # The normalisation is the next layer, of the same width, in the same module or one around it.
+        if layer.weight is None or len(layer.weight.shape) not in dimensions or layer is self.layers[-1]:
             return None
-        if layer.width_out == self.classes:
+        norm = self.layers[layer.position + 1]
+        parent = norm.module[:-1]
+        is_near = norm.path == layer.path and layer.module[: len(parent)] == parent
+        is_after = is_near and norm.kind == "norm" and norm.width_out == layer.width_out
+        return f"{norm.name} normalises its output" if is_after else None
+
+    def is_unclear(self, layer: Layer) -> str | None:
+        is_unclear = layer.kind == "raw" and layer.width_out == 0
+        return "it is not clear whether its rows or its columns are the classes" if is_unclear else None
+
+    def has_single_row(self, layer: Layer) -> str | None:
+        return "has a single row" if layer.weight is not None and layer.weight.shape[0] == 1 else None
+
+    def is_square(self, layer: Layer) -> str | None:
+        if layer.width_in != layer.width_out or layer.width_out == 0:
             return None
+        if layer.width_out >= WIDE and not any(map(_MEANS_CLASSIFIER.match, layer.module[-1:])):
+            return "has as many columns as rows, as a hidden layer does"
+        is_repeated = self.blocks[self.block_of[layer.position]] > 1
+        return "has the width of the block before" if is_repeated else None
+
+    def ends_autoencoder(self, layer: Layer) -> str | None:
         # An autoencoder narrows, and its last layer has a row for each value of the input or of a patch.
-        first = self.layers[self.first]
-        values = 0 if first.weight is None else prod(first.weight.shape[1:])
+        first = self.first
+        if first is None or first.weight is None or not self.may_be_image(layer):
+            return None
+        values = prod(first.weight.shape[1:])
         others = [other for other in self.layers if other.kind == "matrix" and other is not layer]
         widths = [other.width_out for other in others if first.position <= other.position < layer.position]
-        if first.width_in in {other.width_out for other in others}:
-            values = 0  # another layer feeds the first one
-        if layer.width_out == values > min(widths, default=values):
-            return CandidateReason(IMAGE, f"has a row for each of the {values} inputs, as the end of an autoencoder does")
-        return self._doubt_by_hidden_width(layer)
+        is_fed = first.width_in in {other.width_out for other in others}
+        if is_fed or not layer.width_out == values > min(widths, default=values):
+            return None
+        return f"has a row for each of the {values} inputs, as the end of an autoencoder does"
 
-    def _doubt_by_hidden_width(self, layer: Layer) -> CandidateReason | None:
-        """Return the reason against a layer that changes the features of a network that returns an image, as in diffusion."""
-        if self.image is not None and layer.width_out in {other.width_in for other in self.layers if other.kind == "other"}:
-            return CandidateReason(IMAGE, f"has the width of a hidden layer, and the network ends in {self.image.name}")
+    def has_image_width(self, layer: Layer) -> str | None:
+        is_image = layer is self.image or layer.width_out in self.hidden_widths
+        if self.image is None or not is_image or not self.may_be_image(layer):
+            return None
+        return f"has the width of the image or of a hidden layer, and the network ends in {self.image.name}"
+
+    def may_be_image(self, layer: Layer) -> bool:
+        """Return whether neither the name nor the number of rows of a layer shows that its outputs are classes."""
+        return self.ordered and layer.kind == "matrix" and layer.width_out != self.classes and not _is_named(layer)
+
+    def is_apart(self, layer: Layer) -> str | None:
+        is_apart = layer.kind == "raw" and not layer.path and not layer.module[:-1] and self.has_networks
+        return "is stored next to the network, not in it" if is_apart else None
+
+    def is_table(self, layer: Layer) -> str | None:
+        if not self.ordered or layer.kind != "matrix" or layer.has_bias:
+            return None
+        if self.comes_first(layer):
+            return "comes first and has no bias, as a lookup table does"
+        if self.image is not None and not _is_named(layer):
+            return f"has no bias, as a lookup table does, and the network ends in {self.image.name}"
+        for table in self.layers[: layer.position]:
+            is_same = (table.width_in, table.width_out) == (layer.width_in, layer.width_out)
+            if is_same and table.kind == "matrix" and not table.has_bias and self.comes_first(table):
+                return f"has the shape of the table {table.name}, as in a language model"
         return None
 
-    def _norm_after(self, layer: Layer) -> Layer | None:
-        """Return the normalisation of a layer's output: the next layer, of the same width, in the same module or one around it."""
-        if layer.position + 1 >= len(self.layers):
-            return None
-        following = self.layers[layer.position + 1]
-        if following.kind != "norm" or following.width_out != layer.width_out or following.path != layer.path:
-            return None
-        parent = following.module[:-1]
-        return following if layer.module[: len(parent)] == parent else None
+    def comes_first(self, layer: Layer) -> bool:
+        """Return whether a matrix comes before the network, does not take its output, and has not the name of a head."""
+        first = self.first
+        if first is None or layer.position >= first.position or layer.kind != "matrix":
+            return False
+        ends = {other.width_out for other in self.unused if other is not layer}
+        is_head = layer.width_in in ends and layer.width_in != first.width_in
+        return self.matrices > 1 and bool(layer.module) and not _is_named(layer) and not is_head
+
+
+def _convolution_to_image(computing: Sequence[Layer]) -> Layer | None:
+    """Return the last layer if it is a convolution that computes as many channels as the image has."""
+    convolutions = [layer for layer in computing if layer.weight and len(layer.weight.shape) == 4]
+    if len(convolutions) < 2 or convolutions[-1] is not computing[-1] or not convolutions[-1].has_bias:
+        return None
+    return convolutions[-1] if convolutions[-1].width_out == convolutions[0].width_in else None
+
+
+def _is_named(layer: Layer) -> bool:
+    """Return whether the name of a layer or of a module around it means a classifier."""
+    return any(map(_MEANS_CLASSIFIER.match, layer.module))
 
 
 def _block(layer: Layer) -> tuple[object, ...] | None:
@@ -357,17 +359,18 @@ def _body_block(layer: Layer) -> tuple[object, ...] | None:
     return None if match is None else (layer.path, match[1])
 
 
-def _doubt_by_name(layer: Layer) -> CandidateReason | None:
+def _names(layer: Layer) -> dict[str, str]:
+    """Return ``{kind: text}`` of the reason that the name of a layer gives against it; empty without a reason."""
     # One search with all patterns is faster for the many names that match none.
     if any(map(_ANY_OTHER_NAME.search, layer.module)):
         for kind, meaning, pattern in _OTHER_NAMES:
-            if any(map(pattern.search, layer.module)):
-                return CandidateReason(kind, f"its name is that of {meaning}")
+            if any(map(pattern.search, layer.module)) and not (kind == POSITIONS and layer.has_bias):
+                return {kind: f"its name is that of {meaning}"}
     if any(map(_DECODER.search, layer.module[:-1])):
-        return CandidateReason(NAME, "its name is that of a part of a decoder")
+        return {NAME: "its name is that of a part of a decoder"}
     if any("bbox" in part.lower() for part in layer.module[-1:]):
-        return CandidateReason(NAME, "its name is that of a head for boxes")
-    return None
+        return {NAME: "its name is that of a head for boxes"}
+    return {}
 
 
 def orient(layers: Sequence[Layer], classes: int | None) -> list[Layer]:
@@ -399,7 +402,7 @@ def _may_have_class_columns(layer: Layer) -> bool:
     is_matrix_of_two_widths = (
         layer.weight is not None and len(layer.weight.shape) == 2 and layer.width_in != layer.width_out
     )
-    return is_plain and is_matrix_of_two_widths and _doubt_by_name(layer) is None
+    return is_plain and is_matrix_of_two_widths and not _names(layer)
 
 
 def _unused_layers(layers: Sequence[Layer], consumer: Mapping[int, int]) -> list[Layer]:
@@ -450,3 +453,39 @@ def _orient_parameter(layer: Layer, widths: set[int], unused: Sequence[Layer], c
     if has_class_columns:
         return layer._replace(weight=weight.transposed, width_out=columns, width_in=rows)
     return layer._replace(width_out=rows, width_in=columns)
+
+
+HIDDEN_RULES: Rules = (
+    (FEEDS, "No layer takes the output of the head, which is the output of the network.", _Network.feeds_another),
+    (IN_BLOCK, "Repeated blocks are the body of a network.", _Network.is_in_block),
+    (NORMALISED, "A normalised 1x1 convolution is hidden in practice.", lambda net, it: net.normalised(it, range(3, 99))),
+)
+"""The evidence that a layer is not the last one: kind, reason and function. A graph in the file gives `NO_OUTPUT`, too."""
+
+DOUBT_RULES: Rules = (
+    (
+        NORMALISED,
+        "A normalisation follows a hidden layer, and rarely logits.",
+        lambda net, it: net.normalised(it, range(3)),
+    ),
+    (
+        OTHER_HEAD,
+        "A head for another purpose, or a copy, has the shape of the head.",
+        lambda _, it: _names(it).get(OTHER_HEAD),
+    ),
+    (NAME, "Authors name the other parts of a network.", lambda _, it: _names(it).get(NAME)),
+    (POSITIONS, "A table of positions has no rows for classes.", lambda _, it: _names(it).get(POSITIONS)),
+    (
+        STATISTIC,
+        "Means of classes have the shape of the head, but compute nothing.",
+        lambda _, it: _names(it).get(STATISTIC),
+    ),
+    (UNCLEAR_SIDE, "The wrong axis gives a wrong similarity matrix.", _Network.is_unclear),
+    (SINGLE_ROW, "One row has no similarities; it may score attention or a value.", _Network.has_single_row),
+    (SQUARE, "Hidden layers are often square, and heads rarely.", _Network.is_square),
+    (IMAGE, "A network that returns its input has no classes.", _Network.ends_autoencoder),
+    (IMAGE, "A network that returns an image has no classes.", _Network.has_image_width),
+    (APART, "A matrix next to the state dicts is a result, such as a confusion matrix.", _Network.is_apart),
+    (TABLE, "A lookup table has the shape of a head without a bias.", _Network.is_table),
+)
+"""The evidence that could be a coincidence, in the order of the messages."""

@@ -1,9 +1,9 @@
 """Choose the classifier head among a checkpoint's layers.
 
 The head is the layer whose weight has one row for each class. The first evidence is the structure of the network: which layer
-feeds which, and which layers are repeated or normalised. Labels or metadata may state the number of classes. Names only exclude
-other parts (attention, a decoder, an auxiliary head) and break ties. If no candidate or several candidates are plausible, dsi does
-not guess: it raises an error that lists the best candidates.
+feeds which, and which layers are repeated or normalised. Names only exclude other parts (attention, a decoder, an auxiliary head)
+and break ties. Labels or metadata may state the number of classes, which confirms what the structure shows, or decides if the
+structure does not. If no candidate or several are plausible, dsi does not guess: it raises an error that lists the best ones.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dsi_cli.checkpoints.candidates import (
     NAME,
     NORMALISED,
     OTHER_HEAD,
+    POSITIONS,
     SINGLE_ROW,
     STATISTIC,
     TABLE,
@@ -38,6 +39,7 @@ _TRUNK = re.compile(
 )
 _BEST_COPY = re.compile(r"best", re.IGNORECASE)
 _MAX_LISTED = 5
+_IMPLAUSIBLE = 4
 
 
 class Head(NamedTuple):
@@ -89,10 +91,18 @@ def choose_head(
     groups = usable_state_dicts(list(state_dicts), role)
     if head_name is not None:
         return _find_named_head(groups, head_name, classes)
-    candidates = rank_candidates(groups, classes, outputs)
-    if with_background and classes is not None and not any(candidate.fits for candidate in candidates):
-        candidates = rank_candidates(groups, classes + 1, outputs)
-    best = _best_candidate(candidates, classes, groups)
+    candidates = rank_candidates(groups, None, outputs)
+    heads = _heads_by_structure(candidates)
+    if classes is not None and [head.tensor.shape[0] for head in heads] != [classes]:
+        candidates = rank_candidates(groups, classes, outputs)
+        if with_background and not any(candidate.fits for candidate in candidates):
+            candidates = rank_candidates(groups, classes + 1, outputs)
+        heads = _heads_by_count(candidates, classes)
+    if not heads:
+        raise BackboneError(_no_classifier_message(groups, candidates, classes))
+    if len(heads) > 1:
+        raise _ambiguous(heads)
+    best = heads[0]
     if best.layer.refusal is not None:
         raise _refused(best.name, best.tensor.shape, f"{best.title} {best.layer.refusal}")
     return _head(best.layer, best.tensor)
@@ -124,46 +134,59 @@ def usable_state_dicts(groups: Sequence[NestedStateDict], role: str) -> list[Nes
     raise NoHeadError("no weights in this file; it may hold an optimiser or scheduler alone", code="no-weights")
 
 
-def _best_candidate(
-    candidates: Sequence[HeadCandidate], classes: int | None, groups: Sequence[NestedStateDict]
-) -> HeadCandidate:
-    if classes is not None:
-        return _best_candidate_for_count(candidates, classes, groups)
-    plausible = _without_unlikely(_plausible_candidates(candidates))
-    if not plausible:
-        raise BackboneError(_no_classifier_message(groups, candidates))
-    # Ask if another matrix could hold the classes: a matrix of a loss or one that may take the network's output, whose axis of the
-    # classes is not known, or a parameter whose name means something else and that contradicts an unnamed candidate.
-    best = plausible[0]
-    for candidate in candidates:
-        doubts = {doubt.kind for doubt in candidate.doubts}
-        in_loss = any(map(IN_LOSS.search, (*candidate.layer.path, *candidate.layer.module[:-1])))
-        if not candidate.hidden and (
-            (doubts == {UNCLEAR_SIDE} and (in_loss or candidate.may_take_output))
-            or (NAME in doubts <= {NAME, UNCLEAR_SIDE} and _may_follow(candidate, best))
-            or (doubts == {STATISTIC} and not in_loss and candidate.layer.kind == "raw" and _contradicts(candidate, best))
-        ):
-            plausible.append(candidate)
-    if len(plausible) > 1:
-        raise _ambiguous(plausible)
-    return _not_after_logits(plausible[0], candidates)
+def _heads_by_structure(candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:
+    """Return the candidates that may be the head, without the number of classes; several if dsi has to ask."""
+    tier = min(map(_tier, candidates), default=_IMPLAUSIBLE)
+    heads = _without_unlikely([it for it in candidates if _tier(it) == tier < _IMPLAUSIBLE])
+    return heads + _rivals(heads, candidates)
 
 
-def _may_follow(candidate: HeadCandidate, best: HeadCandidate) -> bool:
-    """Return whether a parameter may take the output of an unnamed candidate, or the input of a candidate that is a parameter."""
-    rows, columns = best.tensor.shape[:2]
-    shared = columns if best.layer.kind == "raw" else rows
-    return candidate.may_take_output and not best.is_named and shared in candidate.tensor.shape
+def _tier(candidate: HeadCandidate) -> int:
+    """Return how plausible a candidate is, from 0 (nothing is against it) to `_IMPLAUSIBLE`."""
+    if candidate.is_certain:
+        return 0
+    # The only layer of the file is the head, unless its name means something else.
+    if candidate.is_alone and not candidate.kinds & {NAME, POSITIONS, STATISTIC, OTHER_HEAD}:
+        return 1
+    # A normalisation after the head or a single row may be a coincidence.
+    if candidate.kinds == {NORMALISED} and not candidate.hidden and candidate.tensor.shape[0] < WIDE:
+        return 2
+    return 3 if candidate.kinds == {SINGLE_ROW} else _IMPLAUSIBLE
 
 
-def _contradicts(centres: HeadCandidate, best: HeadCandidate) -> bool:
-    """Return whether an unnamed candidate has not a row for each class, of which a parameter holds the centres."""
-    rows = centres.layer.width_out
-    return rows not in (0, best.tensor.shape[0]) and not best.is_named
+def _rivals(heads: Sequence[HeadCandidate], candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:
+    """Return the candidates about which dsi has to ask, although another one is more plausible."""
+    if not heads:
+        return []
+    fitting = [it for it in candidates if it.fits is not False and it not in heads]
+    shown = [it for it in fitting if not it.hidden or it.kinds == {NORMALISED}]
+    return [it for it in shown if _may_hold_classes(it, heads[0])] or _logits_before(heads[0], candidates)
 
 
-def _not_after_logits(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> HeadCandidate:
-    """Return the head, or ask whether it only converts the logits that another candidate computes.
+def _may_hold_classes(candidate: HeadCandidate, best: HeadCandidate) -> bool:
+    """Return whether dsi has to ask about a candidate with doubts next to the best candidate."""
+    layer, rows = candidate.layer, best.tensor.shape[0]
+    in_loss = any(map(IN_LOSS.search, (*layer.path, *layer.module[:-1])))
+    # A matrix of a loss, or one that may take the output of the network, whose axis of the classes is not known.
+    if candidate.kinds == {UNCLEAR_SIDE}:
+        takes_best = best.layer.kind == "raw" and rows in candidate.tensor.shape
+        return in_loss or candidate.may_take_output or takes_best
+    # A layer in parallel to the best candidate, from which only a normalisation distinguishes it.
+    if candidate.kinds == {NORMALISED}:
+        return layer.module[:-1] == best.layer.module[:-1] and candidate.tensor.shape == best.tensor.shape
+    if best.is_named:
+        return False
+    # A parameter with another name that may take the output of an unnamed candidate, or the input of one that is a parameter.
+    if NAME in candidate.kinds <= {NAME, UNCLEAR_SIDE}:
+        shared = best.tensor.shape[1] if best.layer.kind == "raw" else rows
+        return candidate.may_take_output and shared in candidate.tensor.shape
+    # The centres of other classes than an unnamed candidate has.
+    is_statistic = candidate.kinds == {STATISTIC} and not in_loss and layer.kind == "raw"
+    return is_statistic and layer.width_out not in (0, rows)
+
+
+def _logits_before(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:
+    """Return the candidates that compute logits which the best candidate may only convert.
 
     An unnamed layer after a layer with the name of a classifier may map classes to coarser ones. A square layer after a layer with
     as many outputs is the classifier of a narrow network, or a calibration of its logits. A narrow network often numbers its hidden
@@ -171,71 +194,51 @@ def _not_after_logits(best: HeadCandidate, candidates: Sequence[HeadCandidate]) 
     """
     rows, columns = best.tensor.shape[:2]
     if best.is_named or best.layer.module[-1:] == ("fc",):
-        return best
+        return []
     stems = Counter(stem(candidate.layer) for candidate in candidates)
+    found = []
     for candidate in candidates:
         if candidate.feeds != best.layer.position or candidate.doubts:
             continue
         own = stem(candidate.layer)
         is_chain = stems[own] > 1 and own[:-1] == stem(best.layer)[:-1]
         is_square = rows == columns == candidate.tensor.shape[0]
-        only_feeds = candidate.layer.path == best.layer.path and [reason.kind for reason in candidate.hidden] == [FEEDS]
+        only_feeds = candidate.layer.path == best.layer.path and candidate.kinds == {FEEDS}
         if (candidate.is_named and only_feeds) or (is_square and not is_chain):
-            raise _ambiguous([candidate, best])
-    return best
+            found.append(candidate)
+    return found
 
 
-def _plausible_candidates(candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:
-    """Return the candidates without doubts, or else those with the smallest doubts."""
-    plausible = [candidate for candidate in candidates if not candidate.hidden and not candidate.doubts]
-    if not plausible:
-        # The only layer of the file is the head, unless its name means something else.
-        plausible = [
-            candidate
-            for candidate in candidates
-            if candidate.is_alone and not any(map(candidate.has_reason, (NAME, STATISTIC, OTHER_HEAD)))
-        ]
-    if not plausible:
-        # A normalisation after the head or a single row may be a coincidence.
-        not_hidden = [candidate for candidate in candidates if not candidate.hidden]
-        normalised = [candidate for candidate in not_hidden if _only_doubt(candidate) == NORMALISED]
-        plausible = [candidate for candidate in normalised if candidate.tensor.shape[0] < WIDE]
-        plausible = plausible or [candidate for candidate in not_hidden if _only_doubt(candidate) == SINGLE_ROW]
-    return plausible
-
-
-def _only_doubt(candidate: HeadCandidate) -> str | None:
-    return candidate.doubts[0].kind if len(candidate.doubts) == 1 else None
-
-
-def _best_candidate_for_count(
-    candidates: Sequence[HeadCandidate], classes: int, groups: Sequence[NestedStateDict]
-) -> HeadCandidate:
-    """Return the head among the matrices that have a row for each class."""
+def _heads_by_count(candidates: Sequence[HeadCandidate], classes: int) -> list[HeadCandidate]:
+    """Return the candidates that may be the head among the matrices that have a row for each class; several if dsi has to ask."""
     fitting = [candidate for candidate in candidates if candidate.fits]
-    if not fitting and any(not candidate.hidden and not candidate.doubts for candidate in candidates):
+    parts = _parts(candidates, classes)
+    if parts:
+        return parts + fitting
+    if not fitting and any(candidate.is_certain for candidate in candidates):
         raise ClassCountError(classes, [candidate.title for candidate in candidates[:_MAX_LISTED]])
     # The number of rows outweighs all reasons against a candidate but these.
-    contradictions = (IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE, TABLE)
-    possible = [candidate for candidate in fitting if not any(map(candidate.has_reason, contradictions))]
-    possible = [candidate for candidate in possible if not _is_input(candidate, candidates)]
+    contradictions = {IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE, TABLE, POSITIONS}
+    possible = [it for it in fitting if not it.kinds & contradictions and not _is_input(it, candidates)]
     if len(fitting) == len(possible) == 1:
-        return possible[0]
+        return possible
     not_hidden = [candidate for candidate in possible if not candidate.hidden]
     certain = [candidate for candidate in not_hidden if not candidate.doubts]
-    remaining = _without_unlikely(certain or not_hidden)
-    if not remaining:
-        raise BackboneError(_no_classifier_message(groups, candidates, classes))
-    if len(remaining) > 1:
-        raise _ambiguous(remaining)
-    return _not_after_logits(remaining[0], candidates)
+    heads = _without_unlikely(certain or not_hidden)
+    return heads + _rivals(heads, candidates)
+
+
+def _parts(candidates: Sequence[HeadCandidate], classes: int) -> list[HeadCandidate]:
+    """Return the parts of a head with one layer for each class, which dsi does not put together."""
+    single_rows = [candidate for candidate in candidates if not candidate.hidden and candidate.tensor.shape[0] == 1]
+    times = Counter(stem(candidate.layer) for candidate in single_rows)
+    return [candidate for candidate in single_rows if times[stem(candidate.layer)] == classes > 1]
 
 
 def _is_input(candidate: HeadCandidate, candidates: Sequence[HeadCandidate]) -> bool:
     """Return whether a candidate is a table of class vectors that conditions a network, which ends in another layer."""
-    end = max((it.layer.position for it in candidates if not it.hidden and not it.doubts), default=0)
-    may_be_table = candidate.layer.kind == "matrix" and not candidate.layer.has_bias and candidate.has_reason(NAME)
-    return may_be_table and candidate.layer.position < end
+    is_table = candidate.layer.kind == "matrix" and not candidate.layer.has_bias and NAME in candidate.kinds
+    return is_table and any(it.is_certain and it.layer.position > candidate.layer.position for it in candidates)
 
 
 def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]:
@@ -246,13 +249,10 @@ def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]
     """
     remaining = list(plausible)
     last = max((candidate.layer.position for candidate in remaining), default=0)
-    for is_unlikely in (
-        lambda candidate: any(map(_TRUNK.match, candidate.layer.module[:-1])),
-        lambda candidate: candidate.tensor.shape[0] == 1,
-    ):
-        others = [candidate for candidate in remaining if not is_unlikely(candidate)]
-        if any(candidate.layer.position == last for candidate in others):
-            remaining = others
+    outside = [it for it in remaining if not any(map(_TRUNK.match, it.layer.module[:-1]))]
+    remaining = outside if any(it.layer.position == last for it in outside) else remaining
+    wide = [it for it in remaining if it.tensor.shape[0] > 1]
+    remaining = wide if any(it.layer.position == last for it in wide) else remaining
     linear = [candidate for candidate in remaining if len(candidate.tensor.shape) == 2 or candidate.is_named]
     if any(candidate.is_named for candidate in linear):
         remaining = linear

@@ -38,10 +38,10 @@ _RECURRENT = re.compile(r"weight_hh_l(\d+)(_reverse)?")
 _TRAINED_COPY = re.compile(r"\.modules_to_save\.[^.]+")
 _LORA_FACTOR = re.compile(r"\.(lora_[AB])(?:\.[^.]+)?\.weight$|\.(lora_[AB])$")
 _LORA_EXTRA = re.compile(r"\.lora_(?:embedding_[AB]|magnitude_vector)(?=\.|$)")
-_OPTIMIZER_STATE = frozenset(
-    {"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "momentum_buffer", "square_avg", "grad_avg", "acc_delta"}
+_PART = re.compile(
+    r"lora_|weight_|bias|(exp_avg|exp_avg_sq|max_exp_avg_sq|exp_inf|momentum_buffer|square_avg|grad_avg|acc_delta)$"
 )
-"""The state of torch's optimisers for each parameter, which some files store next to the parameters."""
+"""Names of parts of a weight, and of the state of torch's optimisers, which some files store next to the parameters."""
 _ADAPTED = "is changed by an adapter (LoRA) of a kind that dsi does not put together"
 _ORIGINAL = "parametrizations.weight.original"
 _MAX_DIMENSIONS = 8
@@ -287,29 +287,24 @@ def _own_parameters(module: _Module, is_repeated: bool) -> list[Layer]:
     Layers written by hand have as many vectors as weights, and the i-th vector is the bias of the i-th weight. A single pair of a
     weight and a vector is such a layer if the names are repeated in another module.
     """
-    weights = [
-        (name, tensor)
-        for name, tensor in module.parameters.items()
-        if len(tensor.shape) >= 2 and name not in _OPTIMIZER_STATE and not name.startswith(("lora_", "weight_", "bias"))
-    ]
-    biases = [(name, tensor) for name, tensor in module.parameters.items() if len(tensor.shape) == 1]
+    weights = [(name, it) for name, it in module.parameters.items() if len(it.shape) >= 2 and not _PART.match(name)]
+    biases = [(name, it) for name, it in module.parameters.items() if len(it.shape) == 1]
     pairs = list(zip(weights, biases, strict=False))
-    is_bias_of_each = all(bias.shape[0] in (weight.shape[0], weight.shape[-1]) for (_, weight), (_, bias) in pairs)
-    if len(weights) == len(biases) > (not is_repeated) and is_bias_of_each:
-        layers = []
+    are_biases = all(bias.shape[0] in (weight.shape[0], weight.shape[-1]) for (_, weight), (_, bias) in pairs)
+    layers: list[Layer] = []
+    if are_biases and len(weights) == len(biases) > (not is_repeated):
         for position, ((name, weight), (bias_name, bias)) in enumerate(pairs, module.position):
             # The bias shows which axis of a weight is the output.
             key = "kernel" if bias.shape == weight.shape[-1:] != weight.shape[:1] else "weight"
             names = {key: module.names[name], "bias": module.names[bias_name]}
             pair = _Module(module.group, (*module.path, name), names, {key: weight, "bias": bias}, position)
-            layers.append(_linear_or_convolution(pair))
-        return [layer for layer in layers if layer is not None]
-    found: list[Layer] = []
+            layers += filter(None, [_linear_or_convolution(pair)])
+        return layers
     for name, tensor in weights:
         if len(tensor.shape) == 2 and min(tensor.shape) > 1 and tensor.dtype in FLOATS:
-            layer = module.layer(name, "raw", 0, 0)
-            found.append(layer._replace(module=(*module.path, name), weight=tensor, position=module.position + len(found)))
-    return found
+            layer = module.layer(name, "raw", 0, 0)._replace(module=(*module.path, name), weight=tensor)
+            layers.append(layer._replace(position=module.position + len(layers)))
+    return layers
 
 
 def _find_weight(tensors: Mapping[str, Tensor]) -> tuple[str, Factors, str | None] | None:
