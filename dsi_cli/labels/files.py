@@ -77,8 +77,7 @@ def read_labels(path: str | Place) -> LabelList:
 
     Parameters
     ----------
-    path
-        A file in a format of `parsers`: a table (``.csv``, ``.tsv``), ``.json``, ``.yaml``, or lines (any other suffix).
+    path : a file in a format of `parsers`: a table (``.csv``, ``.tsv``), ``.json``, ``.yaml``, or lines (any other suffix).
     """
     path = Path(path) if isinstance(path, str) else path
     text, reader = read_text(path), READERS.get(path.suffix.lower(), parsers.read_lines)

@@ -135,8 +135,7 @@ def from_metadata(mapping: object) -> LabelList | None:
 
     Parameters
     ----------
-    mapping
-        Nested plain dicts, safely decoded; the values may be anything.
+    mapping : nested plain dicts, safely decoded; the values may be anything.
 
     Notes
     -----

@@ -185,12 +185,9 @@ def recognise(
 
     Parameters
     ----------
-    labels
-        Names or WordNet ids, in the classifier's order. Ids may also be in front of the names (``n02085620-Chihuahua``).
-    source
-        The source of the labels, for messages.
-    wnids
-        Ids that belong to the names. They are kept, and a list whose ids differ from the preset's is not the preset.
+    labels : names or WordNet ids, in the classifier's order. Ids may also be in front of the names (``n02085620-Chihuahua``).
+    source : the source of the labels, for messages.
+    wnids : ids that belong to the names. They are kept, and a list whose ids differ from the preset's is not the preset.
 
     Returns
     -------

@@ -104,7 +104,7 @@ def phases(
     time, curve = np.asarray(epochs, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if time.ndim != 1 or time.shape != curve.shape or (without is not None and len(without) != len(time)):
         raise UsageError(
-            f"phases need one value for each epoch: these are {time.shape} epochs and {curve.shape} values",
+            f"phases need one value for each epoch: there are {time.shape} epochs and {curve.shape} values",
             code="curve-shapes",
             epochs=time.shape,
             values=curve.shape,

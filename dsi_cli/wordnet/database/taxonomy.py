@@ -198,10 +198,8 @@ def taxonomy_order(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Rows:
 
     Parameters
     ----------
-    nodes : (N,) int
-        One node per class, in any order; repeated nodes keep their order.
-    taxonomy
-        The taxonomy of the nodes, by default WordNet 3.0.
+    nodes : (N,) int, one node per class, in any order; repeated nodes keep their order.
+    taxonomy : the taxonomy of the nodes, by default WordNet 3.0.
 
     Returns
     -------

@@ -98,19 +98,13 @@ def resolve(
 
     Parameters
     ----------
-    labels
-        WordNet ids, synset names or words, in any mixture.
-    wnids
-        An id or synset name for each label, which has priority over the label, or None.
-    preset
-        The name of the preset that the ids come from, if any. Then these labels are ``resolved_by`` ``preset``, and labels
+    labels : WordNet ids, synset names or words, in any mixture.
+    wnids : an id or synset name for each label, which has priority over the label, or None.
+    preset : the name of the preset that the ids come from, if any. Then these labels are ``resolved_by`` ``preset``, and labels
         without an id stay unresolved.
-    chosen
-        The user's choice for some labels by index: an id or a synset name, or an empty text to leave the label out.
-    superclasses
-        The superclass of each label, or None. It is evidence for a sense, stronger than a parent folder.
-    wordnet
-        The WordNet to look labels up in, by default WordNet 3.0's nouns.
+    chosen : the user's choice for some labels by index: an id or a synset name, or an empty text to leave the label out.
+    superclasses : the superclass of each label, or None. It is evidence for a sense, stronger than a parent folder.
+    wordnet : the WordNet to look labels up in, by default WordNet 3.0's nouns.
 
     Raises
     ------

@@ -59,10 +59,8 @@ def path_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArr
 
     Parameters
     ----------
-    nodes : (N,) int
-        One node per class, in any order; a node may be repeated.
-    taxonomy
-        The taxonomy of the nodes, by default WordNet 3.0.
+    nodes : (N,) int, one node per class, in any order; a node may be repeated.
+    taxonomy : the taxonomy of the nodes, by default WordNet 3.0.
 
     Returns
     -------
@@ -202,12 +200,9 @@ def largest_over_common(levels: AncestorLevels, numbers: npt.NDArray[Any], lacki
 
     Parameters
     ----------
-    levels
-        The ancestors of the labels, from `ancestor_levels`.
-    numbers : (A,)
-        One number for each row of ``levels``; the result has their dtype.
-    lacking
-        The value for pairs without a common hypernym; it must be smaller than all numbers.
+    levels : the ancestors of the labels, from `ancestor_levels`.
+    numbers : (A,), one number for each row of ``levels``; the result has their dtype.
+    lacking : the value for pairs without a common hypernym; it must be smaller than all numbers.
     """
     is_below = distances_up(levels, levels.labels) < UNREACHABLE
     rows = np.where(is_below, numbers[:, None], np.array(lacking, dtype=numbers.dtype))
