@@ -195,7 +195,8 @@ def read_table(text: str) -> IndexedNames:
     superclasses = superclass_columns[0].cells if superclass_columns else []
     order = _class_numbers(columns, names)
     if order is not None:
-        wnids, superclasses = (sort_by_index(order, cells) if any(cells) else [] for cells in (wnids, superclasses))
+        wnids = sort_by_index(order, wnids or [""] * len(order))
+        superclasses = sort_by_index(order, superclasses or [""] * len(order))
         result = IndexedNames(tuple(sort_by_index(order, names.cells)), None, min(order))
     else:
         result = _split_numbers_and_ids(names.cells)

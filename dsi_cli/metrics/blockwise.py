@@ -207,7 +207,9 @@ def block_statistics(
         sums = (values.sum(axis=1), values.sum(axis=0), squares, crossed, float(off.min()), float(off.max()), largest)
         # The WSI and the nearest classes
         values = off.astype(np.float64)
-        tails = [upper_tails(values, q) if kind == "max" else -upper_tails(-values, q) for kind, q in names]
+        tails = []
+        for quantile in quantiles:
+            tails += [upper_tails(values, quantile), -upper_tails(-values, quantile)]
         return sums, tails, nearest_of_rows(off, neighbors, start) if neighbors else None
 
     sums, tails, near = zip(*walk.map_blocks(matrix.size, statistics_of_block), strict=True)

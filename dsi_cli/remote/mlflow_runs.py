@@ -28,14 +28,11 @@ class MlflowFileSystem(ArtifactFileSystem):
     def list_folder(self, path: str) -> list[dict[str, Any]]:
         """Return the artifacts in a folder of a run."""
         run, _, folder = path.partition("/")
-        return [
-            {
-                "name": f"{run}/{artifact.path}",
-                "size": artifact.file_size or 0,
-                "type": "directory" if artifact.is_dir else "file",
-            }
-            for artifact in self.client.list_artifacts(run, folder or None)
-        ]
+        entries = []
+        for artifact in self.client.list_artifacts(run, folder or None):
+            kind = "directory" if artifact.is_dir else "file"
+            entries.append({"name": f"{run}/{artifact.path}", "size": artifact.file_size or 0, "type": kind})
+        return entries
 
     def download(self, path: str, folder: Path) -> Path:
         """Download an artifact."""
@@ -107,13 +104,12 @@ def _search(client: Any, name: str) -> list[Any]:
             code="no-such-path",
             path=f"mlflow:{name}",
         )
-    runs: list[Any] = []
-    token = None
-    while True:
-        page = client.search_runs([ids[name]], order_by=["attributes.start_time ASC"], page_token=token)
-        runs, token = [*runs, *page], page.token
-        if not token:
-            return runs
+    page = client.search_runs([ids[name]], order_by=["attributes.start_time ASC"])
+    runs = list(page)
+    while page.token:
+        page = client.search_runs([ids[name]], order_by=["attributes.start_time ASC"], page_token=page.token)
+        runs += page
+    return runs
 
 
 def _read_scalars(client: Any, run: Any, names: Collection[str]) -> Scalars:

@@ -64,9 +64,10 @@ class RunPoints:
 
 def points_of_results(results: Results, run: str | None = None) -> list[RunPoints]:
     """Return the logged values of a run in a results folder, or of all runs; raise `UsageError` if the run does not exist."""
-    if run is not None:
-        results.epochs(run)  # raises for an unknown name
-    return [_points_of_run(results, name) for name in ([run] if run is not None else results.names)]
+    if run is None:
+        return [_points_of_run(results, name) for name in results.names]
+    results.epochs(run)  # raises for an unknown name
+    return [_points_of_run(results, run)]
 
 
 def _points_of_run(results: Results, run: str) -> RunPoints:
