@@ -78,7 +78,7 @@ def labels(
         return DONE
     print_rows(rows)
     if uncertain and not rows:
-        print(terminal_text(f"All {console.count(resolved.classes, 'label')} are certain."))
+        print(f"No label of {resolved.classes:,} is uncertain.")
     print_counts(resolved, labels_command(labels, map_file, pos, wordnet), write_map, quiet=quiet)
     return DONE
 
@@ -103,7 +103,8 @@ def print_counts(labels: ClassLabels, command: str, write_map: Path | None, *, q
     """
     assert labels.label_list is not None
     uncertain = sum(row.is_uncertain for row in labels.resolutions)
-    uncertain_text = f"{uncertain:,} uncertain (?)" if uncertain else "all are certain"
+    certain_text = "all are certain" if labels.resolved == labels.classes else "the mapping leaves out the others"
+    uncertain_text = f"{uncertain:,} uncertain (?)" if uncertain else certain_text
     known = f"{labels.resolved} of {console.count(labels.classes, 'label')} in {labels.lookup_source}"
     console.note(f"{known}, from {labels.label_list.description}; {uncertain_text}", quiet=quiet)
     if labels.label_list.duplicates:

@@ -108,6 +108,12 @@ def test_settings_of_classes_and_heads_hold_in_later_calls(call, make_run, lists
     assert_same_output(tmp_path / "out", tmp_path / "plain")
 
 
+def test_head_of_a_call_that_could_use_no_checkpoint_is_not_kept(call, make_run):
+    run = make_run(epochs=2)
+    assert "no tensor is named wrong" in call(run, "--head", "wrong", code=3)
+    assert "head from the earlier call" not in call(run)
+
+
 def test_runs_keep_their_own_labels(call, make_run, lists, tmp_path):
     one, two, three = (make_run(f"runs/{name}", labels=None, seed=seed) for seed, name in enumerate("abc"))
     (three / "classes.txt").write_text("\n".join(OTHERS), encoding="utf-8")

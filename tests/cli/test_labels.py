@@ -154,3 +154,11 @@ def test_labels_interactive_interrupt_keeps_the_choices(listed, tmp_path, monkey
         labels.ask_senses(wordnet_matrix.resolve_label_list(str(listed)), path)
     rows = {row["name"]: row["synset"] for row in csv.DictReader(path.open(encoding="utf-8"))}
     assert (rows["elefant"], rows["crane"], len(rows)) == ("elephant.n.01", "crane.n.05", 5)
+
+
+def test_labels_without_a_synset_in_the_map_are_not_called_certain(dsi, tmp_path):
+    (tmp_path / "names.txt").write_text("cat\ndog\nqzx\n", encoding="utf-8")
+    dsi("labels", tmp_path / "names.txt", "--write-map", tmp_path / "map.csv")
+    ended = dsi("labels", tmp_path / "names.txt", "--map", tmp_path / "map.csv", "--uncertain")
+    assert ended.out == "No label of 3 is uncertain.\n"
+    assert ended.err.splitlines()[0] == "2 of 3 labels in WordNet 3.0, from names.txt; the mapping leaves out the others"

@@ -299,7 +299,7 @@ class ResultTables:
         # The settings that later calls keep, see `dsi_cli.analysis.earlier_settings`
         settings = self._of_other_runs(earlier.get("settings", {}))
         if self.options.given_settings is not None:
-            for run in runs:
+            for run in (run for run in runs if run.usable):  # a wrong --head must not hold in the next call
                 settings[run.name] = earlier_settings.record(self.options, has_labels=not run.ignores_kept_labels)
         if settings:
             options["settings"] = settings
