@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from os import PathLike
@@ -124,16 +125,10 @@ def scan_all(
     """
     runs: list[RunCheckpoints] = []
     weights: Weights = {}
-    done, total = 0, sum(len(run.checkpoints) for run in found)
-
-    def count_file() -> None:
-        nonlocal done
-        done += 1
-        progress(done, total)
-
+    done, total = itertools.count(1), sum(len(run.checkpoints) for run in found)
     for run in found:
         scanner, known = prepare(run)
-        scanned, heads = scan_run(run, known, scanner.for_run(run), epochs, engine, count_file)
+        scanned, heads = scan_run(run, known, scanner.for_run(run), epochs, engine, lambda: progress(next(done), total))
         runs += split(scanned, known, scanner.options, heads)
         weights |= heads
     return runs, weights
@@ -173,7 +168,8 @@ def resolve_all_duplicates(
     resolved, kept_logs = [], dict(logs)
     for run in runs:
         log = logs[run.name]
-        resolved.append(resolve_duplicates(run, epochs, log is not None and log.begins_before_training))
-        if any(record.epoch_source == ORDER for record in resolved[-1].usable):
+        run = resolve_duplicates(run, epochs, log is not None and log.begins_before_training)
+        resolved.append(run)
+        if any(record.epoch_source == ORDER for record in run.usable):
             kept_logs[run.name] = None
     return resolved, kept_logs

@@ -131,12 +131,11 @@ def fail_other_networks(runs: Sequence[RunCheckpoints], classes: int, source: st
     folders = {run.training.folder for run in runs if run.classes == classes and not run.ignores_kept_labels}
     checked = []
     for run in runs:
-        reasons = {}
         if run.training.folder in folders and run.classes != classes and not run.ignores_kept_labels:
-            for record in run.usable:
-                if record.classes is not None:
-                    reasons[record.path] = f"has {count(record.classes, 'class')}, {source} has {count(classes, 'label')}"
-        checked.append(run.fail(reasons, "class-count"))
+            labels = f"{source} has {count(classes, 'label')}"
+            known = [(record.path, record.classes) for record in run.usable if record.classes is not None]
+            run = run.fail({path: f"has {count(number, 'class')}, {labels}" for path, number in known}, "class-count")
+        checked.append(run)
     return checked
 
 

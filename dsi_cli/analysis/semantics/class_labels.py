@@ -164,18 +164,14 @@ class ClassLabels:
         """The WordNet node of each class with a synset, by class index."""
         nodes = {}
         for resolution in self.resolutions:
-            node = None if resolution.wnid is None else self.wordnet.taxonomy.node(resolution.wnid)
-            if node is not None:
-                nodes[resolution.index] = node
-        return nodes
+            if resolution.wnid is not None:
+                nodes[resolution.index] = self.wordnet.taxonomy.node(resolution.wnid)
+        return {index: node for index, node in nodes.items() if node is not None}
 
     def reason_all_uncertain(self) -> str | None:
         """Return why all chosen senses are uncertain and what to do, or None if they are not."""
-        unknown = sum(resolution.resolved_by != resolve.PLACEHOLDER for resolution in self.unresolved)
-        is_any_chosen = any(
-            resolution.synset is not None and resolution.resolved_by not in resolve.CERTAIN
-            for resolution in self.resolutions
-        )
+        unknown = sum(entry.resolved_by != resolve.PLACEHOLDER for entry in self.unresolved)
+        is_any_chosen = any(entry.synset and entry.resolved_by not in resolve.CERTAIN for entry in self.resolutions)
         if self.taxonomy is not None or not is_any_chosen or not resolve.is_foreign(unknown, self.classes):
             return None
         return (
