@@ -87,9 +87,10 @@ def file_stamps(files: Iterable[Path]) -> list[tuple[str, int, int]]:
     return [(file.name, stat.st_size, stat.st_mtime_ns) for file in files for stat in [file.stat()]]
 
 
-def size_note(images: int, classes: int) -> str:
-    """Return ``(1,000 images, 100 classes)``."""
-    return f"({count(images, 'image')}, {count(classes, 'class')})"
+def size_note(targets: NDArray[np.int64], names: Sequence[str] | None) -> str:
+    """Return ``(1,000 images, 100 classes)``; without names, the classes are those that have images."""
+    classes = len(names or np.unique(targets))
+    return f"({count(len(targets), 'image')}, {count(classes, 'class')})"
 
 
 def encode_labels(

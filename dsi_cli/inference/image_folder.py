@@ -100,12 +100,13 @@ def open_image_folder(folder: Path) -> Samples:
             f"{folder}: expected a folder of images for each class ({', '.join(IMAGE_SUFFIXES)}), found {contents}; check the path",
             code="no-images",
         )
+    targets = np.repeat(np.arange(len(names), dtype=np.int64), [len(images) for images in found])
     stamps = [(path[len(root) :], stat.st_size, stat.st_mtime_ns) for path in paths for stat in [os.stat(path)]]  # noqa: PTH116
     return Samples(
-        source=f"image folder {folder} {size_note(len(paths), len(names))}",
+        source=f"image folder {folder} {size_note(targets, names)}",
         id=fingerprint("folder", names, stamps),
         names=tuple(names),
-        targets=np.repeat(np.arange(len(names), dtype=np.int64), [len(images) for images in found]),
+        targets=targets,
         paths=paths,
         image=lambda sample: open_file(paths[sample]),
         is_threadsafe=True,

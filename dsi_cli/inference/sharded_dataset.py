@@ -81,7 +81,7 @@ def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> 
         )
     targets, names = encode_labels(labels, tuple(getattr(feature, "names", ())) or None, places.__getitem__)
     return Samples(
-        source=f"{kind} {shown} {size_note(len(places), len(names or {*targets.tolist()}))}",
+        source=f"{kind} {shown} {size_note(targets, names)}",
         id=fingerprint("tar", file_stamps(files)) if kind == "tar" else fingerprint(kind, label, file_stamps(files)),
         names=names,
         targets=targets,

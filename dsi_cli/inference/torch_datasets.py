@@ -96,7 +96,7 @@ def open_dataset(named: TorchvisionDataset, root: str | None, download: bool, tr
     require_range(targets, names, lambda sample: f"{named.name}, sample {sample}")
     files = file_paths(dataset)
     return Samples(
-        source=f"{named.name} {split} split in {root} {size_note(len(targets), len(names) if names else len(np.unique(targets)))}",
+        source=f"{named.name} {split} split in {root} {size_note(targets, names)}",
         id=fingerprint("torchvision", named.name, split, targets.tolist()),
         names=names,
         targets=targets,
@@ -187,7 +187,7 @@ def open_custom(spec: str, train: bool) -> Samples:
 
     code = file_stamps(user_code.code_files(spec))
     return Samples(
-        source=f"{spec} {size_note(size, len(names) if names is not None else len(np.unique(targets)))}",
+        source=f"{spec} {size_note(targets, names)}",
         id=fingerprint("own", spec, train, code, names, targets.tolist()),
         names=names,
         targets=targets,
