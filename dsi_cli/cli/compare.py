@@ -94,8 +94,10 @@ def compare(
 
 
 def _print(comparison: Comparison, *, quiet: bool) -> None:
+    from dsi_cli.report.comparison_page import sentence
+
     # The verdict is first, then the differences, and last what describes the runs.
-    console.print_sentence(_sentence(comparison.recommendation), 0, 2)
+    console.print_sentence(sentence(comparison.recommendation, [line.group for line in comparison.runs]), 0, 2)
     if len(comparison.verdicts) > 1:
         for verdict in comparison.verdicts[:MAX_PAIRS]:
             console.print_sentence(f"- {verdict.sentence}", 0, 2)
@@ -105,7 +107,7 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
         _print_differences(equal, has_forest=has_forest)
     print()
     dots = has_forest and any(row.seed_deviation for equal in comparison.equal for row in equal.rows)
-    console.print_sentence(_sentence(comparison.coverage) + " Dots hold 95 % of pairs of seeds." * dots, 0, 2)
+    console.print_sentence(sentence(comparison.coverage) + " Dots hold 95 % of pairs of seeds." * dots, 0, 2)
     print()
     _print_runs(comparison)
     _print_between(comparison)
@@ -222,8 +224,3 @@ def _print_between(comparison: Comparison) -> None:
     for pair in comparison.between[:MAX_PAIRS]:
         if pair.reason is not None and pair.classes_by is not None:  # the verdicts name pairs without common classes
             console.print_sentence(f"{pair.first} and {pair.second} are not compared with each other: {pair.reason}", 0, 2)
-
-
-def _sentence(text: str) -> str:
-    """Return a message as a sentence."""
-    return f"{text[:1].upper()}{text[1:]}."

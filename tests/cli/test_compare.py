@@ -69,6 +69,12 @@ def test_compare_of_three_runs_counts_pairs_in_words(tmp_path):
     assert not re.search(" for [0-9]", found.recommendation)
 
 
+def test_compare_screen_keeps_the_case_of_a_name_at_the_start(tmp_path, dsi):
+    labels = tuple(f"thing {number}" for number in range(8))
+    runs = (write_run(tmp_path / "fast"), write_run(tmp_path / "slow", labels=labels))
+    assert dsi("compare", write_output(tmp_path / "out", *runs)).out.startswith("fast and slow cannot be compared: ")
+
+
 def test_forest_line_shows_the_interval_and_the_range_of_seeds():
     row = CriterionRow(
         *("widm", "WIDM", True, True, "images", 0.5, 0.4, 0.1, 0.05, 0.15, 0.95, 0.01, True),
