@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 EPOCH_COLUMNS = (
     ("epoch", "epoch", ">"),
-    ("SAI excess", "excess", "z.3f"),
+    ("agreement", "agreement", "z.3f"),
     ("z", "z", "z.1f"),
     ("SAI ({measure})", "value", "z.3f"),
     ("by chance", "chance", "z.3f"),
@@ -63,7 +63,7 @@ def print_epoch_tables(out: Path, runs: Sequence[str]) -> None:
         epochs = epoch_summary.epoch_summaries(out, run)
         measure = next((row.measure for row in epochs if row.measure), "")
         columns = [(title.format(measure=measure), field, form) for title, field, form in EPOCH_COLUMNS]
-        _print_table(f"{run}: SAI excess: 0 is chance, 1 is perfect; z counts deviations above chance", epochs, columns)
+        _print_table(f"{run}: agreement: 0 is chance, 1 is perfect; z counts deviations above chance", epochs, columns)
         for split, mistakes in epoch_summary.mistake_summaries(out, run).items():
             title = f"{run}: mistakes on {split}: NIDM and WIDM of mistakes, which is 1 at most"
             _print_table(title, mistakes, MISTAKE_COLUMNS)

@@ -192,11 +192,14 @@ class WatchPrinter:
 
 
 def _epoch_line(run: str, summary: EpochSummary) -> str:
-    """Return the line of an epoch: its values as far as they are known, the alignment as the excess over chance."""
+    """Return the line of an epoch: its values as far as they are known, and without the agreement the excess of the SAI."""
     epoch = "–" if summary.epoch is None else summary.epoch
     parts = [f"{run}  epoch {epoch:>3}"]
-    if summary.excess is not None:
-        parts.append(f"SAI excess {cell(summary.excess, 'z.3f'):>6}  z {cell(summary.z, 'z.1f'):>5}")
+    name, value = "agreement", summary.agreement
+    if value is None:
+        name, value = "SAI excess", summary.excess
+    if value is not None:
+        parts.append(f"{name} {cell(value, 'z.3f'):>6}  z {cell(summary.z, 'z.1f'):>5}")
     if summary.max_wsi is not None:
         parts.append(f"WSI max {cell(summary.max_wsi, 'z.3f')} min {cell(summary.min_wsi, 'z.3f'):>6}")
     return "  ".join(parts)

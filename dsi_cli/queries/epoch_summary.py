@@ -35,6 +35,8 @@ class EpochSummary:
     """One epoch; missing values are None, and so is the epoch of a single checkpoint without an epoch number."""
 
     epoch: int | None
+    agreement: float | None = None
+    """Pearson's correlation of NCSM and SCSM: 0 at chance, 1 if they are equal up to a positive linear rescaling."""
     excess: float | None = None
     """The excess of SAI(NCSM, SCSM): 0 at chance, 1 at identity."""
     z: float | None = None
@@ -85,7 +87,8 @@ def epoch_summaries(out: Path, run: str) -> list[EpochSummary]:
     kind, split = MatrixId.parse(own)
     sai = {"measure": "variant", "value": "value", "chance": "null_mean", "excess": "excess", "z": "z", "reason": "reason"}
     columns = {
-        ("sai", f"{own},scsm", None, measure): sai,
+        ("sai", f"{own},scsm", None, "pearson"): {"agreement": "value"},
+        ("sai", f"{own},scsm", None, measure): sai | ({"agreement": "value"} if measure == "pearson" else {}),
         ("wsi", kind, split, "max"): {"max_wsi": "value"},
         ("wsi", kind, split, "min"): {"min_wsi": "value"},
         ("accuracy", None, "test", None): {"accuracy": "value"},

@@ -217,15 +217,17 @@ def test_quiet_commands_print_only_results(dsi, make_run, tmp_path):
 def test_analyze_per_epoch_shows_each_alignment_with_its_chance_level(dsi, make_run, tmp_path):
     run, out = make_run(epochs=3), tmp_path / "out"
     shown = dsi("analyze", run, "-o", out, *QUICK, "--per-epoch").out.splitlines()
-    header = "epoch SAI excess z SAI (cosine) by chance Max WSI Min WSI"
+    header = "epoch agreement z SAI (cosine) by chance Max WSI Min WSI"
     (start,) = [index for index, line in enumerate(shown) if line.split() == header.split()]  # no accuracy is known
     curves = tables(out)["curves"]
-    sai = curves.query("metric == 'sai' and variant == 'cosine'").set_index("epoch")
+    sai, agreement = (
+        curves.query(f"metric == 'sai' and variant == '{variant}'").set_index("epoch") for variant in ("cosine", "pearson")
+    )
     wsi = curves.query("metric == 'wsi'").set_index(["epoch", "variant"])["value"]
     for epoch, line in enumerate(shown[start + 1 : start + 4]):
         row = sai.loc[epoch]
         numbers = (row["value"], row["null_mean"], wsi[epoch, "max"], wsi[epoch, "min"])
-        expected = [str(epoch), f"{row['excess']:.3f}", f"{row['z']:.1f}", *(f"{number:.3f}" for number in numbers)]
+        expected = [str(epoch), f"{agreement.loc[epoch, 'value']:.3f}", f"{row['z']:.1f}", *(f"{number:.3f}" for number in numbers)]
         assert line.split() == expected
 
 

@@ -16,7 +16,7 @@ from helpers.outputs import ANIMALS, assert_same_output, heads, save_head, table
 QUICK = ("--draws", 0, "--no-report")
 AT_MOST = 100
 """Seconds that anything may take on a busy machine."""
-LINE = re.compile(r"run  epoch +(\d+)  SAI excess +(-?\d\.\d{3})  z +(-?\d+\.\d)  WSI max (-?\d\.\d{3}) min +(-?\d\.\d{3})")
+LINE = re.compile(r"run  epoch +(\d+)  agreement +(-?\d\.\d{3})  z +(-?\d+\.\d)  WSI max (-?\d\.\d{3}) min +(-?\d\.\d{3})")
 NEXT_STEP = "\n  Python     dsi_cli.open_results('{out}')\n"
 TRAINING = '''
 """A training loop as people write them: a checkpoint an epoch, the last one and a log beside them."""
@@ -115,10 +115,10 @@ def test_watch_next_to_a_training_writes_each_epoch(started, watching, dsi, tmp_
     assert "the training has reached epoch 5\n" in notes
     assert "run  5 checkpoints, epochs 1–5  2.weight, 8 classes  ✓ classes.txt\n" in shown
     assert shown.endswith(NEXT_STEP.format(out=out))
-    curves = tables(out)["curves"].query("metric == 'sai' and variant == 'cosine'").set_index("epoch")
+    curves = tables(out)["curves"].query("metric == 'sai' and variant == 'pearson'").set_index("epoch")
     for line in lines:
         row = curves.loc[int(line[1])]
-        assert (line[2], line[3]) == (f"{row['excess']:.3f}", f"{row['z']:.1f}")
+        assert (line[2], line[3]) == (f"{row['value']:.3f}", f"{row['z']:.1f}")
     assert dsi("analyze", run, "-o", out, *QUICK).code == 0, "the last row of the log may have come after the checkpoint"
     assert dsi("analyze", run, "-o", tmp_path / "plain", *QUICK).code == 0
     assert_same_output(out, tmp_path / "plain")
