@@ -227,7 +227,12 @@ def test_analyze_per_epoch_shows_each_alignment_with_its_chance_level(dsi, make_
     for epoch, line in enumerate(shown[start + 1 : start + 4]):
         row = sai.loc[epoch]
         numbers = (row["value"], row["null_mean"], wsi[epoch, "max"], wsi[epoch, "min"])
-        expected = [str(epoch), f"{agreement.loc[epoch, 'value']:.3f}", f"{row['z']:.1f}", *(f"{number:.3f}" for number in numbers)]
+        expected = [
+            str(epoch),
+            f"{agreement.loc[epoch, 'value']:.3f}",
+            f"{row['z']:.1f}",
+            *(f"{number:.3f}" for number in numbers),
+        ]
         assert line.split() == expected
 
 
