@@ -61,7 +61,7 @@ def diff(
 ) -> Difference:
     """Return the differences between two networks; for the parameters and errors see `dsi_cli.api.diff`."""
     if second is None and max(len(runs), len(epochs)) < 2:
-        message = f"there is one path; add a second one, or name two of its epochs with --epoch"
+        message = "there is one path; add a second one, or name two of its epochs with --epoch"
         raise UsageError(message, code="one-side", path=str(first))
     for flag, values in (("--run", runs), ("--epoch", epochs)):
         if len(values) > 2:
