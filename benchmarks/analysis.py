@@ -127,7 +127,7 @@ def _classes_rows(setup: Setup) -> list[Row]:
     from dsi_cli.analysis.semantics import wordnet_matrix
     from dsi_cli.metrics import DEFAULT_MEASURES
     from dsi_cli.metrics.alignment import MAX_DEFAULT_CLASSES, MatrixPair
-    from dsi_cli.metrics.prepared import PreparedMatrix
+    from dsi_cli.metrics.prepared_matrix import PreparedMatrix
     from dsi_cli.store import parquet
     from dsi_cli.store.schema import CSMS
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import torch
 
-from dsi_cli.checkpoints.head import choose_head
+from dsi_cli.checkpoints.head_choice import choose_head
 from dsi_cli.checkpoints.tensors import Storage, contiguous
 from dsi_cli.checkpoints.trainers import RAW, NestedStateDict
 from dsi_cli.errors import AmbiguousHeadError, NoHeadError

@@ -69,13 +69,13 @@ def _corpus_row(setup: Setup) -> Row:
 
 def asked(path: Path) -> int:
     """Return the bytes that reading the head asks for."""
-    from dsi_cli.checkpoints import head, trainers
+    from dsi_cli.checkpoints import head_choice, trainers
     from dsi_cli.checkpoints.formats import open_content
 
     with ExitStack() as stack:
         _, content, sources = open_content(path, stack)
         groups = trainers.state_dicts(content.tree)
-        content.read(head.choose_head(groups, trainers.RAW).tensor)
+        content.read(head_choice.choose_head(groups, trainers.RAW).tensor)
         return sum(source.bytes_read for source in sources)
 
 

@@ -163,7 +163,7 @@ def _parts(setup: Setup, weight: NDArray[np.float32], labels: str) -> Mapping[st
     from dsi_cli.analysis.semantics import wordnet_matrix
     from dsi_cli.metrics import DEFAULT_MEASURES, class_alignment, idm, wsi
     from dsi_cli.metrics.alignment import MatrixPair
-    from dsi_cli.metrics.prepared import PreparedMatrix
+    from dsi_cli.metrics.prepared_matrix import PreparedMatrix
     from dsi_cli.similarity import weight_similarity
     from dsi_cli.store import parquet
     from dsi_cli.store.schema import CSMS

@@ -33,7 +33,7 @@ from dsi_cli.metrics.differences import (
 from dsi_cli.metrics.measures import min_max_scaled, off_diagonal
 from dsi_cli.metrics.p_values import RelabelledMatrix
 from dsi_cli.metrics.phases import Phases, phases
-from dsi_cli.metrics.prepared import PreparedMatrix
+from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 from dsi_cli.similarity import weight_similarity
 
 METHOD = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "statistics.md"

@@ -16,6 +16,7 @@ from os import PathLike
 from pathlib import Path
 
 from dsi_cli.analysis import comparison, earlier_settings, scan
+from dsi_cli.analysis.classifiers.checkpoint_scanner import CheckpointScanner
 from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints, known_records
 from dsi_cli.analysis.classifiers.run_checkpoints import (
     RunCheckpoints,
@@ -23,7 +24,6 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
     fail_other_networks,
     reason_nothing_usable,
 )
-from dsi_cli.analysis.classifiers.scan import CheckpointScanner
 from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.option_groups.text_values import epoch_filter
 from dsi_cli.analysis.options import Options

@@ -19,15 +19,15 @@ import numpy as np
 import pyarrow as pa
 
 from dsi_cli import engines, similarity
+from dsi_cli.analysis.classifiers.checkpoint_scanner import Weights
 from dsi_cli.analysis.classifiers.matrices import MatrixWriter, StoredMatrices
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
-from dsi_cli.analysis.classifiers.scan import Weights
 from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.evaluation.collect import RunEvaluations
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
-from dsi_cli.analysis.semantics.prepared import EpochContext
+from dsi_cli.analysis.semantics.epoch_context import EpochContext
 from dsi_cli.analysis.summary import Progress, RunOutcome
 from dsi_cli.analysis.tables import curves, geometry
 from dsi_cli.analysis.tables.result_tables import ResultTables

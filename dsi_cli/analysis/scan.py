@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from os import PathLike
 
+from dsi_cli.analysis.classifiers.checkpoint_scanner import CheckpointScanner, Weights, scan_run, split
 from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
 from dsi_cli.analysis.classifiers.run_checkpoints import (
     RunCheckpoints,
@@ -14,7 +15,6 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
     fail_other_networks,
     resolve_duplicates,
 )
-from dsi_cli.analysis.classifiers.scan import CheckpointScanner, Weights, scan_run, split
 from dsi_cli.analysis.semantics import label_files
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 from dsi_cli.checkpoints.discovery import TrainingRun, count_ignored_files, discover

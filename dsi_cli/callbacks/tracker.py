@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.checkpoints import head_weight, trainers
 from dsi_cli.checkpoints.formats import CheckpointContent
-from dsi_cli.checkpoints.head import Head, choose_head
+from dsi_cli.checkpoints.head_choice import Head, choose_head
 from dsi_cli.checkpoints.tensors import Storage, contiguous
 from dsi_cli.errors import AmbiguousHeadError, ClassCountError, DsiError, NoHeadError, UsageError
 from dsi_cli.metrics.alignment import Alignment, alignments

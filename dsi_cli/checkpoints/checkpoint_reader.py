@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import epochs, head, head_weight, layers, trainers, training_logs
-from dsi_cli.checkpoints.candidates import DETECTOR, HeadCandidate, rank_candidates
+from dsi_cli.checkpoints import epochs, head_choice, head_weight, layers, trainers, training_logs
 from dsi_cli.checkpoints.discovery import CheckpointFile, printable
 from dsi_cli.checkpoints.file_access import RandomAccessFile, read_json_or_none
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, CheckpointContent, open_content
+from dsi_cli.checkpoints.head_candidates import DETECTOR, HeadCandidate, rank_candidates
 from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.tensors import Tensor, itemsize
 from dsi_cli.checkpoints.trainers import NestedStateDict
@@ -209,7 +209,7 @@ def explain_head_choice(
         stated = _stated_classes(file, content.tree)
         expected = classes if stated is None else stated
         groups = trainers.state_dicts(content.tree)
-        candidates = rank_candidates(head.usable_state_dicts(groups, options.role), expected, content.outputs)
+        candidates = rank_candidates(head_choice.usable_state_dicts(groups, options.role), expected, content.outputs)
         try:
             chosen = _choose_head(content, groups, options, stated, classes)
         except (NoHeadError, AmbiguousHeadError) as error:
@@ -354,9 +354,9 @@ def _choose_head(
     options: HeadOptions,
     stated: int | None,
     labels: int | None,
-) -> head.Head:
+) -> head_choice.Head:
     """Return the head; the number of classes that the checkpoint states has precedence over the number of labels."""
-    return head.choose_head(
+    return head_choice.choose_head(
         groups,
         options.role,
         head_name=options.head,
@@ -368,13 +368,13 @@ def _choose_head(
 
 def _adapted_head(
     file: CheckpointFile, content: CheckpointContent, options: HeadOptions, classes: int | None
-) -> tuple[head.Head, NDArray[np.float32], NDArray[np.float32] | None]:
+) -> tuple[head_choice.Head, NDArray[np.float32], NDArray[np.float32] | None]:
     """Return the classifier of an adapter's base model, with the adapter's change; no bias if the adapter may change it."""
     config = find_sibling_json(file, head_weight.CONFIG_FILE)
     with ExitStack() as stack:
         base = head_weight.open_base_model(file.path, config, stack)
         groups = trainers.state_dicts(base.tree)
-        chosen = head.choose_head(groups, options.role, head_name=options.head, classes=classes)
+        chosen = head_choice.choose_head(groups, options.role, head_name=options.head, classes=classes)
         rows = head_weight.head_rows(base, chosen)
         has_base_bias = trainers.as_dict(config).get("bias", "none") == "none"
         bias = head_weight.head_bias(base, chosen, len(rows)) if has_base_bias else None
@@ -467,7 +467,9 @@ def _choose_state_dict(
 ) -> tuple[NestedStateDict, str | None]:
     groups = trainers.state_dicts(content.tree)
     try:
-        chosen = head.choose_head(groups, options.role, head_name=options.head, classes=classes, outputs=content.outputs)
+        chosen = head_choice.choose_head(
+            groups, options.role, head_name=options.head, classes=classes, outputs=content.outputs
+        )
     except NoHeadError:
         usable = [group for group in groups if group.role == options.role] or groups
         if not usable or options.head is not None:

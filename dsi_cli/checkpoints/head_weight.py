@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints import layers
 from dsi_cli.checkpoints.folders import MODEL_FILES
 from dsi_cli.checkpoints.formats import CheckpointContent, open_content
-from dsi_cli.checkpoints.head import Head
+from dsi_cli.checkpoints.head_choice import Head
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import CheckpointError, NoHeadError, UnreadableError

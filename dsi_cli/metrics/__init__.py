@@ -1,7 +1,7 @@
 """Metrics: numbers from class similarity matrices (CSMs), as pure functions on arrays.
 
 ``alignment``         the SAI: how similar two CSMs are, by several measures, each with its chance level.
-``prepared``          one of the two matrices of a SAI, with the values that every measure needs.
+``prepared_matrix``   one of the two matrices of a SAI, with the values that every measure needs.
 ``measures``          the measures of a SAI on two arrays of values.
 ``ssim``              SSIM, the measure that compares two matrices as images.
 ``permutation_null``  the chance level: mean and deviation over random relabellings of the classes.

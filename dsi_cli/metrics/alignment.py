@@ -28,7 +28,7 @@ from dsi_cli.metrics import (
 )
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.p_values import RelabelledMatrix
-from dsi_cli.metrics.prepared import PairValues, PreparedMatrix
+from dsi_cli.metrics.prepared_matrix import PairValues, PreparedMatrix
 
 Csm = NDArray[np.floating[Any]]
 SSIM_PERMUTATIONS = 200

@@ -23,7 +23,7 @@ from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.idm import ChanceLevel, ConfusedPairs, Score, empty_result, idm, idm_variants, reason_no_idm
 from dsi_cli.metrics.measures import Values, mid_ranks, off_diagonal
 from dsi_cli.metrics.permutation_null import Moments
-from dsi_cli.metrics.prepared import ROUNDING
+from dsi_cli.metrics.prepared_matrix import ROUNDING
 from dsi_cli.metrics.wsi import upper_tails
 
 Indices = NDArray[np.intp]

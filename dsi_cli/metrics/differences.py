@@ -25,7 +25,7 @@ from dsi_cli.metrics import WSI_QUANTILE, idm, jackknife
 from dsi_cli.metrics.alignment import CONSTANT, MIN_CLASSES, MatrixPair
 from dsi_cli.metrics.jackknife import LEVEL, MEASURES
 from dsi_cli.metrics.measures import Values, off_diagonal, similarity_ranks
-from dsi_cli.metrics.prepared import PreparedMatrix
+from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 from dsi_cli.metrics.wsi import max_wsi
 
 Csm = NDArray[np.floating[Any]]

@@ -22,7 +22,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.metrics import p_values
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.p_values import RelabelledMatrix
-from dsi_cli.metrics.prepared import PreparedMatrix
+from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 
 Indices = NDArray[np.intp]
 VARIANTS = ("all", "errors", "macro")

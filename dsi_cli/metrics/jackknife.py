@@ -18,7 +18,7 @@ import numpy as np
 
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.permutation_null import centred_off_diagonal
-from dsi_cli.metrics.prepared import PreparedMatrix
+from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 
 MEASURES = ("cosine", "pearson", "spearman")
 """The measures that have an interval."""

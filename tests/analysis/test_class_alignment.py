@@ -8,7 +8,7 @@ from helpers.outputs import ANIMALS, assert_same_output, heads, save_head, store
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import class_labels, references
-from dsi_cli.analysis.semantics.prepared import EpochContext, EpochMatrix
+from dsi_cli.analysis.semantics.epoch_context import EpochContext, EpochMatrix
 from dsi_cli.analysis.tables import curves
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.labels.label_list import LabelList

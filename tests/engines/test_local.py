@@ -102,13 +102,13 @@ def test_leaving_an_iteration_starts_no_further_job_and_waits_for_none():
 HANGING = """
 import sys, time
 from dsi_cli.cli import main
-from dsi_cli.analysis.classifiers import scan
+from dsi_cli.analysis.classifiers import checkpoint_scanner
 
 def hangs(*_, **__):
     print("begun", flush=True)
     time.sleep(600)
 
-scan.scan_each = hangs
+checkpoint_scanner.scan_each = hangs
 main()
 """
 

@@ -15,8 +15,8 @@ from helpers.errors import raises
 from helpers.outputs import contents
 
 from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.classifiers.checkpoint_scanner import CheckpointScanner, scan_run
 from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
-from dsi_cli.analysis.classifiers.scan import CheckpointScanner, scan_run
 from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 from dsi_cli.checkpoints.discovery import discover

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 import dsi_cli.metrics as metrics
 from dsi_cli.metrics import DEFAULT_MEASURES
 from dsi_cli.metrics.alignment import Alignment, MatrixPair, alignments, sai
-from dsi_cli.metrics.prepared import PreparedMatrix
+from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 
 KINDS = ("symmetric", "asymmetric", "tied", "tied-symmetric")
 ALL = tuple(measure.name for measure in metrics.MEASURES)

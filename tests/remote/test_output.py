@@ -16,7 +16,7 @@ from helpers.outputs import ANIMALS, contents
 from helpers.s3 import BUCKET
 
 from dsi_cli import analyze, open_results
-from dsi_cli.analysis.classifiers import scan
+from dsi_cli.analysis.classifiers import checkpoint_scanner
 from dsi_cli.engines import local
 from dsi_cli.errors import BusyError, OutputError
 from dsi_cli.store import remote_output
@@ -162,7 +162,7 @@ def test_changes_are_put_while_the_work_goes_on_and_removals_as_well(memory, tmp
 def test_all_cores_are_used_next_to_an_output_on_a_server(make_run, s3, dsi, monkeypatch):
     monkeypatch.setattr(remote_output, "FLUSH_SECONDS", 0.02)
     monkeypatch.setattr(local, "usable_cores", lambda: 2)
-    scan_each, threads = scan.scan_each, set()
+    scan_each, threads = checkpoint_scanner.scan_each, set()
     meeting = threading.Barrier(2, timeout=100)
 
     def scan_with_another(found, *rest, **named):
@@ -170,7 +170,7 @@ def test_all_cores_are_used_next_to_an_output_on_a_server(make_run, s3, dsi, mon
         meeting.wait()
         return scan_each(found, *rest, **named)
 
-    monkeypatch.setattr(scan, "scan_each", scan_with_another)
+    monkeypatch.setattr(checkpoint_scanner, "scan_each", scan_with_another)
     ended = dsi("analyze", make_run(epochs=8), "-o", OUT, *QUICK)
     assert ended.code == 0, ended.err
     assert len(threads) == 2

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.analysis.classifiers.checkpoint_scanner import HeadParameters, Weights
 from dsi_cli.analysis.classifiers.earlier_output import (
     KINDS,
     MATRIX_TABLES,
@@ -23,7 +24,6 @@ from dsi_cli.analysis.classifiers.earlier_output import (
     provenance_key,
 )
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
-from dsi_cli.analysis.classifiers.scan import HeadParameters, Weights
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.relocation import Relocation, epoch_metadata, has_epoch, relocate
 from dsi_cli.checkpoints.checkpoint_reader import scan_checkpoint

@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
+from dsi_cli.analysis.semantics.epoch_context import SCSM, EpochMatrix
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy, file_fingerprint, safe_filename, scatter_to_classes
-from dsi_cli.analysis.semantics.prepared import SCSM, EpochMatrix
 from dsi_cli.errors import OutputError, UsageError, listed, nearest
 from dsi_cli.store import parquet
 from dsi_cli.wordnet.database.taxonomy import Taxonomy

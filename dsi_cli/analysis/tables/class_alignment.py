@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.semantics.prepared import Classes, EpochContext, EpochMatrix
+from dsi_cli.analysis.semantics.epoch_context import Classes, EpochContext, EpochMatrix
 from dsi_cli.metrics import class_alignment, jackknife
 from dsi_cli.metrics.blockwise import alignments_in_blocks
 from dsi_cli.metrics.class_alignment import GroupAlignment

@@ -15,7 +15,7 @@ import pyarrow as pa
 from dsi_cli import similarity
 from dsi_cli.analysis.classifiers.matrices import StoredMatrices
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.semantics.prepared import SCSM, Classes, EpochContext, EpochMatrix, network_matrix
+from dsi_cli.analysis.semantics.epoch_context import SCSM, Classes, EpochContext, EpochMatrix, network_matrix
 from dsi_cli.analysis.tables.class_alignment import class_alignment_tables
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES, TrainingLog

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.classifiers.scan import HeadParameters
+from dsi_cli.analysis.classifiers.checkpoint_scanner import HeadParameters
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.metrics.head_geometry import angles_of_units, geometry_and_spectrum, random_heads, spectrum_shares
 from dsi_cli.similarity import centre, unit_rows

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.options import REFERENCE
-from dsi_cli.analysis.semantics.prepared import SCSM
+from dsi_cli.analysis.semantics.epoch_context import SCSM
 from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.phases import Phases, phases
 from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId

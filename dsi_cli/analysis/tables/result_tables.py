@@ -18,8 +18,8 @@ from dsi_cli.analysis import earlier_settings
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, records_without_matrix
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
+from dsi_cli.analysis.semantics.epoch_context import SCSM
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
-from dsi_cli.analysis.semantics.prepared import SCSM
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.analysis.tables import curves, geometry, phases
 from dsi_cli.analysis.tables.class_alignment import agreement_without_each

@@ -17,7 +17,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.metrics.alignment import MatrixPair
 from dsi_cli.metrics.class_alignment import align_rows
 from dsi_cli.metrics.measures import Values, off_diagonal
-from dsi_cli.metrics.prepared import PreparedMatrix
+from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 from dsi_cli.queries.comparison.criteria import RunAtEpoch
 from dsi_cli.queries.comparison.runs import CommonClasses, CommonEpochs, ComparedRun
 from dsi_cli.queries.epoch_sampling import log_spaced

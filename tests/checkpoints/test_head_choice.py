@@ -8,7 +8,7 @@ import torch
 import torchvision
 from helpers import errors
 
-from dsi_cli.checkpoints.head import Head, choose_head
+from dsi_cli.checkpoints.head_choice import Head, choose_head
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous
 from dsi_cli.checkpoints.trainers import EMA, RAW, NestedStateDict
 from dsi_cli.errors import AmbiguousHeadError, ClassCountError, NoHeadError

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from dsi_cli.checkpoints.candidates import (
+from dsi_cli.checkpoints.head_candidates import (
     FEEDS,
     IN_BLOCK,
     NAME,

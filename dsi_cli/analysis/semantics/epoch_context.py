@@ -13,7 +13,7 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.metrics.blockwise import BlockStatistics, BlockWalk, DenseRows, MatrixSums, RowSource, block_statistics
-from dsi_cli.metrics.prepared import PreparedMatrix
+from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 from dsi_cli.metrics.split_half import Reliability
 from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
 

@@ -2,7 +2,7 @@
 
 The evidence comes from the structure first: which layer feeds which, which layers repeat in numbered blocks, and which weights are
 normalised. A name can count against a candidate (attention, a decoder, an auxiliary head) or support it. `HIDDEN_RULES` and
-`DOUBT_RULES` at the end of this module list all reasons against a candidate. `head` chooses by the ranking of `rank_candidates`,
+`DOUBT_RULES` at the end of this module list all reasons against a candidate. `head_choice` uses the ranking of `rank_candidates`,
 and ``dsi scan --why`` prints it. Files with a graph (ONNX, Keras) state which layers compute the outputs of the model.
 """
 
