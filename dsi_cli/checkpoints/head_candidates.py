@@ -265,11 +265,11 @@ class _Network:
         parent = norm.module[:-1]
         is_near = norm.path == layer.path and layer.module[: len(parent)] == parent
         is_after = is_near and norm.kind == "norm" and norm.width_out == layer.width_out
-        return f"{norm.name} normalises its output" if is_after else None
+        return f"is normalised by {norm.name}" if is_after else None
 
     def is_unclear(self, layer: Layer) -> str | None:
         is_unclear = layer.kind == "raw" and layer.width_out == 0
-        return "it is not clear whether its rows or its columns are the classes" if is_unclear else None
+        return "may have its classes in rows or in columns" if is_unclear else None
 
     def has_single_row(self, layer: Layer) -> str | None:
         return "has a single row" if layer.weight is not None and layer.weight.shape[0] == 1 else None
@@ -365,11 +365,11 @@ def _names(layer: Layer) -> dict[str, str]:
     if any(map(_ANY_OTHER_NAME.search, layer.module)):
         for kind, meaning, pattern in _OTHER_NAMES:
             if any(map(pattern.search, layer.module)) and not (kind == POSITIONS and layer.has_bias):
-                return {kind: f"its name is that of {meaning}"}
+                return {kind: f"has the name of {meaning}"}
     if any(map(_DECODER.search, layer.module[:-1])):
-        return {NAME: "its name is that of a part of a decoder"}
+        return {NAME: "has the name of a part of a decoder"}
     if any("bbox" in part.lower() for part in layer.module[-1:]):
-        return {NAME: "its name is that of a head for boxes"}
+        return {NAME: "has the name of a head for boxes"}
     return {}
 
 

@@ -360,7 +360,7 @@ def _no_classifier_message(
         )
     if not candidates:
         return f"no classifier{count} among {len(tensors)} tensors, and no matrix at all"
-    listed = "; ".join(" ".join((candidate.title, *candidate.against[:1])) for candidate in candidates[:3])
+    listed = "; ".join(", which ".join((candidate.title, *candidate.against[:1])) for candidate in candidates[:3])
     return (
         f"no classifier{count} among {len(tensors)} tensors, as in a backbone or an adapter; the best candidates are {listed};"
         f" if one is the head, add --head {candidates[0].name}"
