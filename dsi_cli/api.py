@@ -119,7 +119,7 @@ def analyze(
         The report could not be written, or a tracker did not get the curves. The tables are complete nevertheless.
     """
     values = dict(locals())  # the parameters have the names of the fields of `Options`
-    from dsi_cli.analysis import analyze, report_file, track
+    from dsi_cli.analysis import analyze, report_file
     from dsi_cli.analysis.options import make_options
     from dsi_cli.tracking import destinations
 
@@ -132,7 +132,7 @@ def analyze(
         summary = analyze.analyze(paths, folder, options)
         if report:
             report_file.add_report(summary)
-        track.track_summary(summary, trackers)
+        summary.send_curves(trackers)
     for problem in summary.problems:
         warnings.warn(f"the tables in {out} are complete, but {problem}", stacklevel=2)
     return Results(folder, copies)
@@ -233,12 +233,10 @@ def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
     OutputError
         The tracker could not be written to.
     """
-    from dsi_cli.analysis import track
-    from dsi_cli.tracking import destinations
+    from dsi_cli.tracking import destination
 
     with _local_output(out) as (folder, _copies):
-        (logged,) = track.send_curves(folder, destinations([log_to]), run)
-    return logged
+        return destination(log_to).send(folder, run)
 
 
 def open_results(out: _Path = layout.DEFAULT) -> Results:

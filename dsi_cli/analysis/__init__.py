@@ -9,7 +9,6 @@
 ``scan``              find and scan the checkpoints that an analysis reads; writes nothing
 ``summary``           what an analysis did and how far it is
 ``report_file``       write ``report.html`` where the tables have changed
-``track``             send the curves to experiment trackers
 ``classifiers``       read the heads of a run's checkpoints and make the weight similarity matrices
 ``semantics``         labels, class hierarchy and reference matrices
 ``evaluation``        predictions from files or from a model, stored per epoch

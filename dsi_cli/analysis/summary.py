@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +15,8 @@ from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import FAILED, PENDING
 from dsi_cli.checkpoints.training_logs import TrainingLog
-from dsi_cli.errors import DONE, OUTPUT, PARTIAL
-from dsi_cli.tracking import Logged
+from dsi_cli.errors import DONE, OUTPUT, PARTIAL, OutputError, UsageError
+from dsi_cli.tracking import Destination, Logged
 
 
 class Progress(NamedTuple):
@@ -117,6 +118,14 @@ class Summary:
         if self.problems:
             return OUTPUT
         return PARTIAL if any(run.statuses.get(FAILED) or run.unanswered for run in self.runs) else DONE
+
+    def send_curves(self, destinations: Iterable[Destination]) -> None:
+        """Send the curves to trackers, and record which have them, or why one has not."""
+        for destination in destinations:
+            try:
+                self.logged.append(destination.send(Path(self.out)))
+            except (OutputError, UsageError) as error:
+                self.logging_problems.append(str(error))
 
 
 def digest_of_tables(out: Path) -> str:

@@ -33,7 +33,7 @@ def analyze(values: Mapping[str, Any]) -> int:
     dsi analyze ckpts/ --predictions preds.npy --targets targets.npy
     dsi analyze ckpts/ --test data/test --model timm:resnet18
     """
-    from dsi_cli.analysis import report_file, track
+    from dsi_cli.analysis import report_file
     from dsi_cli.analysis.analyze import analyze as run_analysis
     from dsi_cli.tracking import destinations
 
@@ -47,7 +47,7 @@ def analyze(values: Mapping[str, Any]) -> int:
         )
         if output.report:
             report_file.add_report(summary, lambda event: display.update(*event))
-        track.track_summary(summary, trackers)
+        summary.send_curves(trackers)
     summary.seconds = time.monotonic() - started
     print_summary(summary, as_json=output.json, quiet=output.quiet, per_epoch=output.per_epoch)
     return summary.exit_code

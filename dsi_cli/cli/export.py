@@ -80,12 +80,11 @@ def export(
 
 def _log(output: Path, log_to: list[str], run: str | None, file_options: list[str], *, quiet: bool) -> int:
     """Log the curves of a results folder; raise `UsageError` if there are options for a file, too."""
-    from dsi_cli.analysis import track
     from dsi_cli.tracking import destinations
 
     if file_options:
         message = f"--log-to logs all curves and takes no {', '.join(file_options)}; export to a file in a separate call"
         raise UsageError(message, code="options-conflict", options=tuple(file_options))
-    for logged in track.send_curves(output, destinations(log_to), run):
-        print_logged(logged, quiet=quiet)
+    for destination in destinations(log_to):
+        print_logged(destination.send(output, run), quiet=quiet)
     return DONE

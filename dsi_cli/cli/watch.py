@@ -97,7 +97,7 @@ def _last_epoch(until_epoch: int | None, options: Options) -> int | None:
 
 def _analysis_with_progress(options: Options, trackers: Sequence[Destination], printer: WatchPrinter) -> Analyse:
     """Return a function that analyses paths, shows the progress, and then updates the report and the trackers."""
-    from dsi_cli.analysis import report_file, track
+    from dsi_cli.analysis import report_file
     from dsi_cli.analysis.analyze import analyze as run_analysis
 
     output, reports = printer.output, report_file.ThrottledReport()
@@ -113,7 +113,7 @@ def _analysis_with_progress(options: Options, trackers: Sequence[Destination], p
             )
             if output.report:
                 reports.add(summary, lambda event: display.update(*event))
-            track.track_summary(summary, trackers)
+            summary.send_curves(trackers)
             return summary
 
     return analyse

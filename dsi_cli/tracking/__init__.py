@@ -16,12 +16,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from dsi_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from dsi_cli.tracking.points import RunPoints
 
 
 class Tracker(NamedTuple):
@@ -76,12 +74,16 @@ class Destination(NamedTuple):
     target: str | None
     """The text after the colon of ``--log-to``; None for the tracker's default."""
 
-    def send(self, runs: list[RunPoints]) -> Logged:
-        """Log the curves of runs; existing points are not logged again.
+    def send(self, out: Path, run: str | None = None) -> Logged:
+        """Log the curves of a results folder, or of one of its runs; existing points are not logged again.
 
         Raise `UsageError` if the target is invalid, or a package is missing, and `OutputError` if the tracker could not be written
         to.
         """
+        from dsi_cli.store.results import Results
+        from dsi_cli.tracking.points import points_of_results
+
+        runs = points_of_results(Results(out), run)
         try:
             module = import_module(f"dsi_cli.tracking.{self.tracker.name}")
             place, next_step = module.send(runs, self.target)
@@ -90,8 +92,8 @@ class Destination(NamedTuple):
                 raise _missing_package(self.tracker, error.name) from None
             message = f"--log-to {self.tracker.name}: its packages do not fit each other ({error}); update them"
             raise UsageError(message, code="packages-do-not-fit") from None
-        left_out = list(dict.fromkeys(name for run in runs for name in run.left_out))
-        return Logged(self.tracker.name, place, len(runs), sum(run.count for run in runs), next_step, left_out)
+        left_out = list(dict.fromkeys(name for points in runs for name in points.left_out))
+        return Logged(self.tracker.name, place, len(runs), sum(points.count for points in runs), next_step, left_out)
 
 
 def destinations(texts: Iterable[str]) -> list[Destination]:

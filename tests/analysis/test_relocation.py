@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dsi_cli.analysis import relocation
-from dsi_cli.analysis.relocation import Relocation, relocate
+from dsi_cli.analysis.classifiers import earlier_output
+from dsi_cli.analysis.classifiers.earlier_output import Relocation, relocate
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import CSMS
@@ -44,7 +44,7 @@ def test_files_that_swap_their_epochs_keep_their_contents(store, tmp_path):
 def test_a_file_left_by_a_killed_move_is_not_overwritten_by_a_later_one(store, tmp_path, monkeypatch):
     one = store(1, 10)
     with monkeypatch.context() as patched:
-        patched.setattr(relocation.parquet, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(earlier_output.parquet, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             relocate([Relocation(one, one.with_name("2.parquet"), Record("run", "10.pt", epoch=2))], tmp_path / ".tmp")
     (left,) = one.parent.glob("*.parquet")

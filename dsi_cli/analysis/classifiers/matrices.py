@@ -19,13 +19,16 @@ from dsi_cli.analysis.classifiers.earlier_output import (
     KINDS,
     MATRIX_TABLES,
     Metadata,
+    Relocation,
+    epoch_metadata,
     files_of_run,
+    has_epoch,
     is_from_weights,
     provenance_key,
+    relocate,
 )
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.relocation import Relocation, epoch_metadata, has_epoch, relocate
 from dsi_cli.checkpoints.checkpoint_reader import scan_checkpoint
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError, UnreadableError

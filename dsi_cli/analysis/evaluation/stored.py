@@ -17,12 +17,18 @@ from typing import Any
 import numpy as np
 
 from dsi_cli import similarity
-from dsi_cli.analysis.classifiers.earlier_output import Metadata, provenance_key
+from dsi_cli.analysis.classifiers.earlier_output import (
+    Metadata,
+    Relocation,
+    epoch_metadata,
+    has_epoch,
+    provenance_key,
+    relocate,
+)
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, is_filtered
 from dsi_cli.analysis.evaluation.from_file import FilePredictions
 from dsi_cli.analysis.evaluation.from_model import ModelPredictions
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.relocation import Relocation, epoch_metadata, has_epoch, relocate
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError
 from dsi_cli.predictions.result import EvaluationResult
