@@ -364,8 +364,10 @@ def _names(layer: Layer) -> dict[str, str]:
     # One search with all patterns is faster for the many names that match none.
     if any(map(_ANY_OTHER_NAME.search, layer.module)):
         for kind, meaning, pattern in _OTHER_NAMES:
-            if any(map(pattern.search, layer.module)) and not (kind == POSITIONS and layer.has_bias):
-                return {kind: f"has the name of {meaning}"}
+            if any(map(pattern.search, layer.module)):
+                # A layer with a bias is not a table of positions, but may compute one.
+                own_kind = NAME if kind == POSITIONS and layer.has_bias else kind
+                return {own_kind: f"has the name of {meaning}"}
     if any(map(_DECODER.search, layer.module[:-1])):
         return {NAME: "has the name of a part of a decoder"}
     if any("bbox" in part.lower() for part in layer.module[-1:]):
