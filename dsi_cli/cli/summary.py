@@ -84,12 +84,12 @@ def _print_table(
 
 def print_summary(summary: Summary, *, as_json: bool, quiet: bool, per_epoch: bool = False) -> None:
     """Print the findings of an analysis, warnings and the next steps, or one JSON document."""
-    from dsi_cli.cli.findings_screen import print_findings
-
     console.settle()
     if as_json:
         console.print_json(summary_document(summary))
         return
+    from dsi_cli.cli.findings_screen import print_findings
+
     if summary.unchanged and not summary.problems:
         known = sum(run.statuses.get("ok", 0) for run in summary.runs)
         console.print_sentence(f"Nothing new: {console.count(known, 'checkpoint')} already analysed.", 0, 2)

@@ -66,6 +66,7 @@ def severity(counts: Counts, heights: NDArray[np.floating[Any]]) -> Score:
     score = _relabelled_score(wrong, matrix, 0.0, "no mistake")
     if score.value is None or not score.null_mean:
         return score
+    # The excess exists even if every relabelling gives the same value.
     return replace(score, excess=1 - score.value / score.null_mean)
 
 

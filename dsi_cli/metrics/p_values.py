@@ -240,7 +240,7 @@ def _saddlepoint(z: float, skew: float, fourth: float) -> float:
         else:
             high = t
     rate = 1 - skew * t / 2
-    generating = t * t / 2 if abs(skew) < 1e-4 else -4 / skew**2 * np.log(rate) - 2 * t / skew
+    generating = t * t / 2 if abs(skew) < 1e-4 else -4 / skew**2 * np.log1p(-skew * t / 2) - 2 * t / skew
     w = np.sqrt(2 * (t * z - generating - fourth * t**4 / 24))
     u = t * np.sqrt(1 / rate**2 + fourth * t * t / 2)
     return float(w + np.log(u / w) / w)
