@@ -29,13 +29,12 @@ class Moments:
     sums: tuple[float, float, float, float, float, float]
 
     @classmethod
-    def of(cls, matrix: Values, *, is_symmetric: bool = False) -> Moments:
+    def of(cls, matrix: Values) -> Moments:
         """Return the sums of one matrix without its diagonal."""
         centred = centred_off_diagonal(matrix)
-        flat, rows = centred.ravel(), centred.sum(axis=1)
-        if is_symmetric:
-            return cls.of_sums(rows, rows, float(flat @ flat), float(flat @ flat))
-        return cls.of_sums(rows, centred.sum(axis=0), float(flat @ flat), float((centred * centred.T).sum()))
+        flat = centred.ravel()
+        crossed = float((centred * centred.T).sum())
+        return cls.of_sums(centred.sum(axis=1), centred.sum(axis=0), float(flat @ flat), crossed)
 
     @classmethod
     def of_sums(cls, rows: Values, columns: Values, squares: float, crossed: float) -> Moments:
