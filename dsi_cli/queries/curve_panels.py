@@ -5,7 +5,7 @@ A panel is one pair of axes. `PANELS` lists the panels, and `panels` fills them 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -144,9 +144,10 @@ def panels(
     """
     kinds, curves = list(kinds), run.curves
     measure = measure or next(iter(sai_measures(curves)), "cosine")
-    # Copying the whole table for each panel would take most of the time.
+    # Copying the whole table would take most of the time.
     is_drawn = curves["metric"].isin([metric for kind in kinds for metric in kind.metrics])
     curves = run.fill_missing_epochs(curves.loc[is_drawn, [*_KEYS, "epoch", "step", *_COLUMNS.values()]])
+    drawn = series(curves, {str(name): count for name, count in run.classes["run"].value_counts().items()})
     filled = []
     for kind in kinds:
         if "sai" in kind.metrics and kind.variants:
@@ -154,39 +155,46 @@ def panels(
         else:
             filled.append(Panel(kind, measure))
     for name in run.names if names is None else names:
-        rows, others = curves[curves["run"] == name], run.references(name)[1:]
-        classes = int((run.classes["run"] == name).sum())
+        others = run.references(name)[1:]
+        of_run = [curve for curve in drawn if curve.run == name]
         for panel in filled:
-            found = series(rows, panel.kind, panel.measure, classes)
-            panel.series.extend(sorted(found, key=lambda curve: curve.reference in others))
+            panel.series.extend(sorted(_of_panel(of_run, panel), key=lambda curve: curve.reference in others))
     return [panel for panel in filled if panel.series]
 
 
-def series(curves: pd.DataFrame, kind: PanelSpec, measure: str, classes: int = 0) -> list[Series]:
-    """Return one run's curves of a panel that have a value; the paper's main curves come first.
-
-    Of many levels of the hierarchy, `MAX_LEVELS` have a curve. The last checkpoint of an epoch counts.
+def series(curves: pd.DataFrame, classes: Mapping[str, int]) -> list[Series]:
+    """Return all curves of a curves table. The last checkpoint of an epoch counts.
 
     Parameters
     ----------
-    classes : the number of classes of the run, for the chance level 1 / ``classes`` of accuracies; 0 for no chance level.
+    classes : the number of classes of each run, for the chance level of accuracies, 1 / ``classes``.
     """
-    rows = curves[curves["metric"].isin(kind.metrics)]
-    variants = (measure,) if "sai" in kind.metrics else kind.variants
-    if variants is not None:
-        rows = rows[rows["variant"].isin(variants)]
+    rows = curves.sort_values(["epoch", "step"], na_position="first", kind="stable")
+    rows = rows.drop_duplicates([*_KEYS, "epoch"], keep="last")
     found: list[Series] = []
     for values, group in rows.groupby(_KEYS, dropna=False, sort=False):
-        if group[kind.column].isna().all():
-            continue
         texts = cast("tuple[Any, ...]", values)
         key = {name: text if isinstance(text, str) else None for name, text in zip(_KEYS, texts, strict=True)}
-        last = group.sort_values(["epoch", "step"], na_position="first").drop_duplicates("epoch", keep="last")
-        columns = {name: last[column].to_numpy(dtype=np.float64, na_value=np.nan) for name, column in _COLUMNS.items()}
-        if classes and key["metric"] in ("accuracy", "balanced_accuracy"):
-            columns["chance"] = np.full(len(last), 1 / classes)
-        epochs = last["epoch"].to_numpy(dtype=np.int64)
+        columns = {name: group[column].to_numpy(dtype=np.float64, na_value=np.nan) for name, column in _COLUMNS.items()}
+        if key["metric"] in ("accuracy", "balanced_accuracy"):
+            columns["chance"] = np.full(len(group), 1 / classes.get(str(key["run"]), np.nan))
+        epochs = group["epoch"].to_numpy(dtype=np.int64)
         found.append(Series(label=curve_label(key), epochs=epochs, **key, **columns))  # type: ignore[arg-type]
+    return found
+
+
+def _of_panel(curves: Iterable[Series], panel: Panel) -> list[Series]:
+    """Return the curves of a panel that have a value; the paper's main curves come first.
+
+    Of many levels of the hierarchy, `MAX_LEVELS` have a curve.
+    """
+    kind = panel.kind
+    variants = (panel.measure,) if "sai" in kind.metrics else kind.variants
+    found = []
+    for curve in curves:
+        is_of_kind = curve.metric in kind.metrics and (variants is None or curve.variant in variants)
+        if is_of_kind and not np.isnan(getattr(curve, kind.column)).all():
+            found.append(curve)
     if "level_accuracy" in kind.metrics:
         shown = evenly_spaced(sorted({int(curve.variant or 0) for curve in found}), MAX_LEVELS)
         found = [curve for curve in found if int(curve.variant or 0) in shown]
