@@ -1,11 +1,13 @@
-"""What the package imports is what `pyproject.toml` declares, and what is heavy may be missing."""
+"""What dsi imports is declared and imported late; heavy packages, and what only POSIX has, may be missing."""
 
-import ast
+import re
 import sys
 import tomllib
 from pathlib import Path
 
 from helpers import one_process
+from helpers.outputs import assert_same_output
+from helpers.table_comparison import write_run
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +28,21 @@ NOT_IMPORTED = {
 }
 EITHER = {"pytorch_lightning", "click"}
 """Another name of Lightning, which is imported if it is there; and what Typer brings and hands out."""
+ARRAYS = {"numpy", "pandas", "pyarrow", "scipy", "rich", "pydantic", "dsi_cli.analysis.options"}
+HEAVY = {"torch", "torchvision", "timm", "nltk", "matplotlib", "ray", "PIL", "lightning", "transformers", "fsspec", "upath"}
+QUICK = ("--draws", 0, "--no-report")
 WITHOUT = """
+# First what only POSIX has goes, then the heavy packages.
+import asyncio, os, signal, warnings  # on POSIX, asyncio itself imports fcntl
+warnings.filterwarnings("ignore", "only soft file lock is available")
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+for module, names in (
+    (os, "pread pwrite preadv fork forkpty sysconf sched_getaffinity posix_fallocate getuid"),
+    (signal, "pthread_sigmask pthread_kill SIGKILL SIGHUP SIGALRM alarm setitimer"),
+):
+    for name in names.split():
+        delattr(module, name)
 class Missing:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {"torch", "torchvision", "timm", "matplotlib", "nltk"}:
@@ -36,15 +52,12 @@ sys.meta_path.insert(0, Missing())
 
 
 def imported():
-    """Return the packages that the modules of dsi import, with the modules that do."""
+    """Return the packages that the modules of dsi import, with one module that does."""
     found = {}
+    statement = re.compile(r"^ *(?:from (\w+)[\w.]* import |import (\w+)[\w.]*(?: as \w+)?$)", re.MULTILINE)
     for path in (ROOT / "dsi_cli").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and not node.level:
-                names = [node.module]
-            for name in names:
-                found.setdefault(name.partition(".")[0], path.name)
+        for first, second in statement.findall(path.read_text(encoding="utf-8")):
+            found.setdefault(first or second, path.name)
     return {name: place for name, place in found.items() if name not in {*sys.stdlib_module_names, "dsi_cli"}}
 
 
@@ -63,7 +76,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_used():
     assert declared() - used == set(NOT_IMPORTED)
 
 
-def test_without_heavy_packages_commands_work_or_name_the_package(make_run, tmp_path):
+def test_commands_without_posix_and_heavy_packages_give_the_same_tables_or_name_the_package(make_run, dsi, tmp_path):
     run, out, images = make_run(), tmp_path / "out", tmp_path / "images"
     for name in ("cat", "dog"):
         (images / name).mkdir(parents=True)
@@ -72,9 +85,9 @@ def test_without_heavy_packages_commands_work_or_name_the_package(make_run, tmp_
     (tmp_path / "preds.csv").write_text(f"epoch,sample,target,prediction,path\n{rows}", encoding="utf-8")
     works = {
         ("scan", run): "epoch_3.pt",
-        ("analyze", run, "-o", out, "--draws", 0, "--predictions", tmp_path / "preds.csv", "--no-report"): str(out),
-        ("report", out): "report.html",
-        ("watch", run, "-o", out, "--draws", 0, "--every", "0.05s", "--idle", "0.2s"): str(out),
+        ("analyze", run, "-o", out, *QUICK, "--predictions", tmp_path / "preds.csv"): str(out),
+        ("report", out, "-o", tmp_path / "report.html"): "report.html",
+        ("watch", run, "-o", tmp_path / "watched", *QUICK, "--every", "0.05s", "--idle", "0.2s"): "watched",
         ("mistakes", out): "cat",
         ("neighbors", out, "--class", "cat", "--epoch", 3): "dog",
         ("export", out, "--epoch", 3, "-o", tmp_path / "3.csv"): "3.csv",
@@ -93,3 +106,49 @@ def test_without_heavy_packages_commands_work_or_name_the_package(make_run, tmp_
         assert done.code == 2
         assert done.err.startswith(f"dsi: {package} is not installed, which dsi needs for ")
         assert done.err.endswith(f"; run pip install {package}\n")
+    assert dsi("analyze", run, "-o", tmp_path / "plain", *QUICK, "--predictions", tmp_path / "preds.csv").code == 0
+    assert_same_output(out, tmp_path / "plain")
+
+
+def test_import_of_the_package_and_the_command_line_loads_no_array_and_leaves_the_garbage_collector():
+    code = """
+import gc
+before = gc.get_threshold()
+import dsi_cli, dsi_cli.callbacks
+names = set(sys.modules)
+import dsi_cli.cli.app
+assert not {"numpy", "typer"} & names, names
+assert gc.get_threshold() == before"""
+    imported, general, *helps, doctor = one_process.run(
+        [("--help",), ("analyze", "--help"), ("watch", "--help"), ("doctor", "-q")], code
+    )
+    assert {"dsi_cli.callbacks", "dsi_cli.cli.app"} <= imported.modules
+    assert "dsi_cli.cli.analyze" not in general.modules, "a command is imported when it is called"
+    for ended in (general, *helps):
+        assert ended.code == 0
+        assert not ended.modules & (HEAVY | ARRAYS)
+    assert not doctor.modules & (HEAVY | {"numpy"})
+
+
+def test_commands_that_read_no_images_load_no_heavy_package_and_plot_loads_no_torch(tmp_path):
+    """The commands run in one process, so that the first one to import a heavy package is found."""
+    run, other, out = write_run(tmp_path / "runs/a"), write_run(tmp_path / "runs/b", seed=1), tmp_path / "out"
+    *ended, plotted = one_process.run(
+        [
+            ("scan", run),
+            ("wordnet", "cifar10", "-o", tmp_path / "x.parquet"),
+            ("analyze", run, other, "-o", out, "--epochs", "0:1", "--draws", 0),
+            ("watch", run, "-o", out, "--every", "0.1s", "--until-epoch", 2, "--draws", 0),
+            ("neighbors", out, "--run", "a", "--class", "cat"),
+            ("mistakes", out, "--run", "a"),
+            ("compare", out, "--draws", 0),
+            ("plot", out, "sai", "wsi", "-o", tmp_path / "figures"),
+        ]
+    )
+    for done in ended:
+        assert done.code == 0, done.err
+        assert not done.modules & HEAVY, done.out[:100]
+    assert "numpy" in ended[-1].modules
+    assert plotted.code == 0
+    assert "matplotlib" in plotted.modules
+    assert not plotted.modules & {"torch", "torchvision", "timm", "nltk"}

@@ -97,11 +97,3 @@ def test_the_written_mapping_can_be_edited_and_given_back(tmp_path):
     assert [one.synset for one in found] == ["crane.n.04", "heron.n.02", "elephant.n.01", "fish.n.01"]
     assert {one.resolved_by for one in found} == {"map"}
     assert not any(one.is_uncertain for one in found)
-
-
-def test_mapping_decides_the_senses_of_other_labels(tmp_path):
-    path = tmp_path / "map.csv"
-    path.write_text("name,synset\nplant,plant.n.01\n", encoding="utf-8")
-    labels = ["plant", "crane", "lathe", "forklift"]
-    assert wordnet_matrix.resolve_label_list(labels, path).resolutions[0].synset == "plant.n.01"
-    assert [one.resolved_by for one in wordnet_matrix.resolve_label_list(labels, path).resolutions].count("map") == 1

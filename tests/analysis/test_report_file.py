@@ -4,8 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from helpers.mistake_tables import write_counts, write_predictions
-from helpers.outputs import heads, save_head
+from helpers.outputs import heads, save_head, write_counts, write_predictions
 
 import dsi_cli
 from dsi_cli.analysis import report_file

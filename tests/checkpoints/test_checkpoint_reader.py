@@ -1,4 +1,4 @@
-"""One checkpoint to its record: status, reasons, extra rows, and what tells how the run counts."""
+"""One checkpoint to its record: status, reasons, extra rows, how the run counts; and all its weights as torch loads them."""
 
 import hashlib
 import json
@@ -12,7 +12,8 @@ from helpers.checkpoint_files import only
 from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
-from dsi_cli.checkpoints.checkpoint_reader import MAX_REASON_CHARACTERS, HeadOptions, scan_checkpoint
+from dsi_cli.checkpoints import checkpoint_reader
+from dsi_cli.checkpoints.checkpoint_reader import MAX_REASON_CHARACTERS, HeadOptions, require_file, scan_checkpoint
 from dsi_cli.checkpoints.head_weight import weight_hash as fingerprint
 from dsi_cli.checkpoints.records import Record
 
@@ -54,13 +55,6 @@ def test_the_fingerprint_is_of_float32(state_dict, dtype, tmp_path, record_of):
     assert record.dtype == str(dtype).removeprefix("torch.")
 
 
-def test_a_float64_beyond_float32_is_infinite_and_warns_of_nothing(tmp_path, record_of):
-    weight = torch.ones(3, 4, dtype=torch.float64)
-    weight[1, 2] = 1e300
-    torch.save({"fc.weight": weight}, tmp_path / "x.pt")
-    assert record_of(tmp_path / "x.pt").code == "not-finite"
-
-
 def test_a_damaged_file_is_failed_at_once(tmp_path, record_of):
     (tmp_path / "x.pt").write_bytes(b"<!DOCTYPE html>" * 10)
     record = record_of(tmp_path / "x.pt")
@@ -75,13 +69,13 @@ def test_scan_of_a_long_tensor_name_has_a_short_reason(tmp_path, record_of):
     assert len(record.reason) == MAX_REASON_CHARACTERS
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_weights_that_are_not_finite_are_named(value, tmp_path, record_of):
-    weight = torch.ones(9, 4)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e300], ids=str)
+def test_weights_that_are_not_finite_in_float32_are_named(value, tmp_path, record_of):
+    weight = torch.ones(9, 4, dtype=torch.float64)
     weight[[1, 3], 2] = value
     torch.save({"fc.weight": weight}, tmp_path / "x.pt")
     record = record_of(tmp_path / "x.pt")
-    assert record.status == "failed"
+    assert (record.status, record.code) == ("failed", "not-finite")
     assert record.reason == "NaN or infinite weights in class 1, 3 of 9"
     weight[:, 0] = value
     torch.save({"fc.weight": weight}, tmp_path / "x.pt")
@@ -166,3 +160,55 @@ def test_a_matrix_with_a_column_for_each_class_is_turned(tmp_path):
     found = scan_checkpoint(only(tmp_path), HeadOptions(head="loss.weight"), classes=5)
     assert_array_equal(found.weight, np.arange(40.0).reshape(8, 5).T)
     assert (found.record.classes, found.record.features) == (5, 8)
+
+
+def assert_read(found, wanted):
+    assert all(array.flags.writeable for array in found.arrays.values())  # torch warns of others
+    assert set(found.arrays) == {name for name, value in wanted.items() if isinstance(value, torch.Tensor)}
+    for name, array in found.arrays.items():
+        tensor = wanted[name]
+        assert_array_equal(array, (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy(), err_msg=name)
+
+
+def read_state_dict(path, *, classes=None, **choice):
+    return checkpoint_reader.read_state_dict(require_file(path), HeadOptions(**choice), classes)
+
+
+@pytest.fixture(params=["zip", "legacy", "safetensors"])
+def write(request, tmp_path):
+    """Write a state dict in one of the containers."""
+
+    def written(tensors):
+        path = tmp_path / f"net.{'safetensors' if request.param == 'safetensors' else 'pt'}"
+        if request.param == "safetensors":
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+        else:
+            torch.save(tensors, path, _use_new_zipfile_serialization=request.param == "zip")
+        return path
+
+    return written
+
+
+def test_every_tensor_is_read(write, state_dict):
+    more = {"steps": torch.tensor(3), "half": torch.randn(2, 3).half(), "brain": torch.randn(2).bfloat16()}
+    tensors = {**state_dict, **more, "flag": torch.tensor([True, False]), "double": torch.randn(1).double()}
+    found = read_state_dict(write(tensors))
+    assert found.head == "fc.weight"
+    assert_read(found, tensors)
+
+
+def test_a_whole_module_is_read_by_its_state_dicts_names(tmp_path):
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten(), torch.nn.Linear(4, 3)
+    )
+    torch.save(module, tmp_path / "module.pt")
+    found = read_state_dict(tmp_path / "module.pt")
+    assert found.head == "3.weight"
+    assert_read(found, module.state_dict())
+
+
+def test_a_buffer_that_is_not_saved_is_none_of_the_weights(tmp_path):
+    module = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.Linear(5, 3))
+    module[0].register_buffer("grid", torch.ones(2), persistent=False)
+    torch.save(module, tmp_path / "module.pt")
+    assert_read(read_state_dict(tmp_path / "module.pt"), module.state_dict())

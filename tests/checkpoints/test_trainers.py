@@ -1,4 +1,4 @@
-"""What trainers wrote, unwrapped: state dicts with their roles, the trainer, plain metadata."""
+"""What trainers wrote: state dicts with their roles, the trainer, plain metadata, the head to the last bit, epochs and steps."""
 
 import argparse
 import io
@@ -7,7 +7,12 @@ from pathlib import PurePosixPath
 
 import pytest
 import torch
+from helpers.trainers import TRAINERS
+from numpy.testing import assert_array_equal
 
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, read_state_dict, require_file, scan_checkpoint
+from dsi_cli.checkpoints.discovery import discover
+from dsi_cli.checkpoints.epochs import epochs_completed
 from dsi_cli.checkpoints.formats.torch_save import storage_of
 from dsi_cli.checkpoints.pickle.machine import read_pickle
 from dsi_cli.checkpoints.tensors import Storage, contiguous
@@ -113,3 +118,51 @@ def test_plain_data_holds_only_plain_values():
     assert found["kind"] is None
     assert "optimizer" not in found
     assert found["nested"] == {"a": {"b": {"c": {"d": None}}}}
+
+
+@pytest.mark.parametrize("trainer", [write.__name__ for write in TRAINERS])
+def test_a_trainers_checkpoints_are_read_with_head_epoch_and_step(trainer, trainers_files):
+    folder, expected = trainers_files.folder / trainer, trainers_files.expected[trainer]
+    (run,) = discover([folder])
+    found = {one.checkpoint_path.relative_to(folder).as_posix(): one for one in run.checkpoints}
+    assert set(found) == {one.path for one in expected}
+    for one in expected:
+        scanned = scan_checkpoint(found[one.path])
+        record = scanned.record
+        assert record.status == "ok", record.reason
+        assert_array_equal(scanned.weight, one.weight)
+        assert (record.classes, record.features) == one.weight.shape
+        assert (record.epoch, record.step) == (one.epoch, one.step)
+        assert epochs_completed(record.epoch, record.counts_from) == one.completed
+
+
+@pytest.mark.parametrize(
+    ("which", "from_zero"), [("timm_run", True), ("torchvision_run", True), ("hugging_face_run", False)]
+)
+def test_runs_of_real_trainers_are_read_with_head_and_epoch(which, from_zero, request):
+    trained = request.getfixturevalue(which)
+    (run,) = discover([trained.folder])
+    found = {path: one for one in run.checkpoints for path in (one.checkpoint_path, one.path)}
+    for number, path in enumerate(trained.files):
+        scanned = scan_checkpoint(found.get(path) or found[path.parent])
+        expected = trained.model(number).state_dict()[scanned.record.head].numpy()
+        assert_array_equal(scanned.weight, expected)
+        epoch = number if from_zero else number + 1
+        assert (scanned.record.epoch, epochs_completed(scanned.record.epoch, scanned.record.counts_from)) == (
+            epoch,
+            number + 1,
+        )
+
+
+@pytest.mark.parametrize(
+    ("which", "key", "ema"),
+    [("timm_run", "state_dict", False), ("timm_run", "state_dict_ema", True), ("torchvision_run", "model", False)],
+)
+def test_raw_and_averaged_weights_of_real_trainers(which, key, ema, request):
+    path = request.getfixturevalue(which).files[1]
+    wanted = {name: one for name, one in torch.load(path, weights_only=False)[key].items() if isinstance(one, torch.Tensor)}
+    found = read_state_dict(require_file(path), HeadOptions(ema=ema))
+    assert found.head in wanted
+    assert found.arrays.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        assert_array_equal(found.arrays[name], tensor.numpy(), err_msg=name)

@@ -6,8 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from helpers.mistake_tables import write_counts, write_predictions
-from helpers.outputs import write_checkpoints
+from helpers.outputs import write_checkpoints, write_counts, write_predictions
 from PIL import Image
 
 from dsi_cli.analysis.analyze import analyze

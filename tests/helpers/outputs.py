@@ -1,4 +1,4 @@
-"""Small made-up runs, and what an output folder holds: what the tests of the upper half share beside the plugin's fixtures."""
+"""Small made-up runs, tables that are written by hand, and what an output folder holds."""
 
 import os
 from collections.abc import Sequence
@@ -8,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+
+from dsi_cli.store import layout, parquet
+from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS
 
 ANIMALS = ("cat", "dog", "horse", "frog", "bird", "lion", "whale", "bee")
 """Eight: with fewer, chance levels are enumerated, which takes its time."""
@@ -104,3 +107,41 @@ def stored_reference(out: Path, run: str) -> tuple[npt.NDArray[np.float32], npt.
     (labels_id,) = classes["labels_id"].unique()
     path = out / "references" / f"wordnet3.0-path-{labels_id}.parquet"
     return np.stack(pd.read_parquet(path)["similarity"]), np.argsort(classes["display_order"].to_numpy())
+
+
+def write_predictions(
+    out: Path,
+    target: Sequence[int],
+    prediction: Sequence[int],
+    *,
+    score: Sequence[float | None] | None = None,
+    path: Sequence[str | None] | None = None,
+    epoch: int = 0,
+    split: str = "test",
+    run: str = "run",
+) -> None:
+    """Write the predictions of an epoch; samples are numbered in order."""
+    size = len(target)
+    varying = {
+        "sample": np.arange(size),
+        "target": target,
+        "prediction": prediction,
+        "score": score if score is not None else [None] * size,
+        "path": path if path is not None else [None] * size,
+    }
+    table = parquet.from_columns(PREDICTIONS, size, {"run": run, "split": split, "epoch": epoch}, varying)
+    parquet.write(table, layout.split_path(out, PREDICTIONS, run, split, epoch), {}, out / ".tmp")
+
+
+def write_counts(out: Path, counts: np.ndarray, *, epoch: int = 0, split: str = "test", run: str = "run") -> None:
+    """Write the confusion counts of an epoch."""
+    constants = {"run": run, "split": split, "epoch": epoch}
+    table = parquet.from_matrix(CONFUSIONS, counts, constants, {"class_index": np.arange(len(counts))})
+    parquet.write(table, layout.split_path(out, CONFUSIONS, run, split, epoch), {}, out / ".tmp")
+
+
+def write_csm(out: Path, matrix: np.ndarray, kind: str, split: str | None, *, epoch: int = 0, run: str = "run") -> None:
+    """Write a matrix of an epoch."""
+    constants = {"run": run, "kind": kind, "split": split, "epoch": epoch}
+    table = parquet.from_matrix(CSMS, matrix, constants, {"class_index": np.arange(len(matrix))})
+    parquet.write(table, layout.csm_path(out, run, kind, split, epoch), {}, out / ".tmp")

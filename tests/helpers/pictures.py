@@ -1,17 +1,23 @@
-"""Small labelled images for the tests: each class has a colour and stripes of its own, so that a network can learn it."""
+"""Small labelled images for the tests, and encoded images in the files of data sets, by the libraries that people use."""
 
+import io
+import json
+import tarfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 
 def write(folder: Path, classes: Sequence[str], *, each: int, size: int, mode: str) -> Path:
     """Write a folder of PNG images for each class, and return the folder of all.
 
-    The files are numbered through all classes. The images depend on nothing but the arguments.
+    Each class has a colour and stripes of its own, so that a network can learn it. The files are numbered through all classes.
+    The images depend on nothing but the arguments.
     """
     for index, name in enumerate(classes):
         (folder / name).mkdir(parents=True)
@@ -24,3 +30,27 @@ def write(folder: Path, classes: Sequence[str], *, each: int, size: int, mode: s
             pixels = values.clip(0, 255).astype(np.uint8)
             Image.fromarray(pixels).convert(mode).save(folder / name / f"{number:05}.png")
     return folder
+
+
+def write_parquet(path, data, labels, *, names=None, column="label", image="image", plain=False, **options):
+    """Write encoded images and labels as Hugging Face ``datasets`` does, or as plain binary."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    cells = pa.array(data, pa.binary()) if plain else pa.array([{"bytes": one, "path": None} for one in data], struct)
+    table = pa.table({image: cells, column: labels})
+    if names is not None:
+        features = {image: {"_type": "Image"}, column: {"names": names, "_type": "ClassLabel"}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(table, path, **options)
+    return path
+
+
+def write_tar(path, members, **options):
+    """Write (name, bytes) members into a tar."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, options.pop("mode", "w"), **options) as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path

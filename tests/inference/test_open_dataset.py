@@ -5,8 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers.dataset_files import write_parquet, write_tar
 from helpers.errors import raises
+from helpers.pictures import write_parquet, write_tar
 from PIL import Image
 
 from dsi_cli.errors import UsageError

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers.dataset_files import write_parquet, write_tar
 from helpers.errors import raises
+from helpers.pictures import write_parquet, write_tar
 from PIL import Image
 
 from dsi_cli.errors import UsageError

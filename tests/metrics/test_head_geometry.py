@@ -1,20 +1,27 @@
-"""The geometry of class vectors against slow definitions."""
+"""The geometry of class vectors against slow definitions, the bound of rounding, and the correlation of two heads."""
 
 import math
+from itertools import permutations
 
 import numpy as np
 import pytest
+import torch
 from helpers import oracles
+from numpy.testing import assert_allclose
 
 from dsi_cli.errors import DsiError, UsageError
 from dsi_cli.metrics.head_geometry import (
     angles,
+    correlation_z,
+    cosines,
     geometry_and_spectrum,
     head_geometry,
     random_geometry,
     random_heads,
+    rounding,
     spectrum_shares,
 )
+from dsi_cli.similarity import centre, unit_rows
 
 SHAPES = [(5, 12), (12, 5), (10, 36), (30, 30), (3, 2)]
 
@@ -150,3 +157,48 @@ def test_angles_equal_the_arc_cosine_and_resolve_small_angles():
 
 def test_angles_zero_row_is_nan():
     assert np.isnan(angles(np.zeros((1, 3)), np.ones((1, 3)))).all()
+
+
+def normal_head(classes=6, features=40, seed=0):
+    return np.random.default_rng(seed).normal(size=(classes, features)).astype(np.float32)
+
+
+def rounded(weight, dtype):
+    return torch.from_numpy(weight).to(getattr(torch, dtype)).to(torch.float32).numpy()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-5, 1e-7, 300.0])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def test_rounding_explains_a_rounded_copy_but_no_larger_change(dtype, scale):
+    weight = np.clip(normal_head(seed=3) * np.float32(scale), -400, 400)
+    copy = rounded(weight, dtype)
+    found = rounding(weight, copy, ("float32", dtype))
+    assert not found.exceeded.any()
+    known = copy.any(axis=1)
+    assert (angles(weight, copy)[known] <= found.angle[known]).all()
+    length = np.linalg.norm(weight, axis=1)
+    change = np.abs(cosines(copy) - cosines(weight))
+    assert (change <= found.relative[:, None] + found.relative)[np.ix_(known, known)].all()
+    copy[2] += length.max() + 1
+    assert rounding(weight, copy, ("float32", dtype)).exceeded.tolist() == [False] * 2 + [True] + [False] * 3
+
+
+def test_rounding_of_an_unknown_dtype_explains_nothing():
+    assert rounding(normal_head(), normal_head() * np.float32(1.001), ("float32", "qint8")).exceeded.all()
+
+
+def test_correlation_z_is_that_of_all_orders_of_the_features():
+    first, second = normal_head(9, 6, seed=1), normal_head(9, 6, seed=1) + 2 * normal_head(9, 6, seed=2)
+    one, other = unit_rows(centre(first.astype(np.float64))), unit_rows(centre(second.astype(np.float64)))
+    null = [(one * other[:, list(order)]).sum() for order in permutations(range(6))]
+    expected = ((one * other).sum() - np.mean(null)) / np.std(null)
+    assert_allclose(correlation_z(first, second), expected)
+
+
+def test_correlation_z_of_independent_heads_is_chance():
+    z = [correlation_z(normal_head(30, 64, seed), normal_head(30, 64, seed + 1000)) for seed in range(200)]
+    assert abs(np.mean(z)) < 0.25
+    assert 0.85 < np.std(z) < 1.15
+    assert correlation_z(normal_head(30), normal_head(30)) > 20
+    assert correlation_z(normal_head(3), normal_head(3) + normal_head(3, seed=1)) > 3, "three classes are enough"
+    assert correlation_z(np.ones((4, 3)), normal_head(4, 3)) is None

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 from helpers import oracles
 from helpers.errors import raises
-from helpers.mistake_tables import write_csm
-from helpers.outputs import ANIMALS, curve, stored, stored_reference
+from helpers.outputs import ANIMALS, curve, stored, stored_reference, write_csm
 from helpers.table_comparison import write_output, write_run
 from scipy import stats
 

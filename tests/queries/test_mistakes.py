@@ -6,8 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from helpers.errors import raises
-from helpers.mistake_tables import write_counts, write_csm, write_predictions
-from helpers.outputs import RUNS, curve
+from helpers.outputs import RUNS, curve, write_counts, write_csm, write_predictions
 
 from dsi_cli.errors import UsageError
 from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from helpers.errors import raises
-from helpers.mistake_tables import write_csm
-from helpers.outputs import ANIMALS, stored
+from helpers.outputs import ANIMALS, stored, write_csm
 
 from dsi_cli.queries.neighbors import Interval, NeighborQuery, closest_pairs, nearest, neighbor_history
 from dsi_cli.store.results import Results

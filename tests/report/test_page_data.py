@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 import pytest
-from helpers.mistake_tables import write_counts, write_predictions
+from helpers.outputs import write_counts, write_predictions
 from PIL import Image
 
 from dsi_cli.inference.open_dataset import image_at
