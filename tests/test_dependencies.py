@@ -141,7 +141,7 @@ def test_commands_that_read_no_images_load_no_heavy_package_and_plot_loads_no_to
             ("watch", run, "-o", out, "--every", "0.1s", "--until-epoch", 2, "--draws", 0),
             ("neighbors", out, "--run", "a", "--class", "cat"),
             ("mistakes", out, "--run", "a"),
-            ("compare", out, "--draws", 0),
+            ("compare", out),
             ("plot", out, "sai", "wsi", "-o", tmp_path / "figures"),
         ]
     )
