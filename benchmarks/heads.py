@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
-from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -70,10 +69,10 @@ def _corpus_row(setup: Setup) -> Row:
 def asked(path: Path) -> int:
     """Return the bytes that reading the head asks for."""
     from dsi_cli.checkpoints import head_choice, trainers
-    from dsi_cli.checkpoints.formats import open_content
+    from dsi_cli.checkpoints.formats import OpenFiles, open_content
 
-    with ExitStack() as stack:
-        _, content, sources = open_content(path, stack)
+    with OpenFiles() as files:
+        content, sources = open_content(path, files), files.sources
         groups = trainers.state_dicts(content.tree)
         content.read(head_choice.choose_head(groups, trainers.RAW).tensor)
         return sum(source.bytes_read for source in sources)

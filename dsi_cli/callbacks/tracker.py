@@ -23,7 +23,7 @@ from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.checkpoints import head_weight, trainers
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.head_choice import Head, choose_head
-from dsi_cli.checkpoints.tensors import Storage, contiguous
+from dsi_cli.checkpoints.tensors import FLOATS, NUMPY_DTYPES, Storage, contiguous
 from dsi_cli.errors import AmbiguousHeadError, ClassCountError, DsiError, NoHeadError, UsageError
 from dsi_cli.metrics.alignment import Alignment, alignments
 from dsi_cli.metrics.idm import Score, idm
@@ -251,8 +251,15 @@ def _content(model: Any) -> CheckpointContent:
     tensors = {}
     for name, value in arrays.items():
         dtype, shape = str(value.dtype).removeprefix("torch."), tuple(map(int, value.shape))
+        if dtype in FLOATS:
+            dtype = "float32"  # as which the values are read
         tensors[str(name)] = contiguous(dtype, shape, Storage(str(name), dtype, prod(shape)))
-    return CheckpointContent(tensors, lambda tensor: _array(arrays[tensor.storage.key]))
+
+    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
+        values = _array(arrays[storage.key]).astype(NUMPY_DTYPES[storage.dtype], copy=False)
+        return values.reshape(-1).view(np.uint8).data[start : start + size]
+
+    return CheckpointContent(tensors, read_bytes)
 
 
 def _array(value: Any) -> NDArray[np.float32]:

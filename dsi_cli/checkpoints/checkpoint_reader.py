@@ -9,7 +9,6 @@ import logging
 import re
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -19,8 +18,8 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import epochs, head_choice, head_weight, layers, trainers, training_logs
 from dsi_cli.checkpoints.discovery import CheckpointFile, printable
-from dsi_cli.checkpoints.file_access import RandomAccessFile, read_json_or_none
-from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, CheckpointContent, open_content
+from dsi_cli.checkpoints.file_access import read_json_or_none
+from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, CheckpointContent, OpenFiles, open_content
 from dsi_cli.checkpoints.head_candidates import DETECTOR, HeadCandidate, rank_candidates
 from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.tensors import Tensor, itemsize
@@ -105,17 +104,17 @@ def scan_checkpoint(
     return scan_each(file, options, classes, may_lack_head=may_lack_head, is_split=False)[0]
 
 
-def open_checkpoint(file: CheckpointFile, stack: ExitStack) -> tuple[str, CheckpointContent, list[RandomAccessFile]]:
+def open_checkpoint(file: CheckpointFile, files: OpenFiles) -> CheckpointContent:
     """Return the result of `open_content`, restricted to one epoch if the file holds several.
 
     Raise `CheckpointError` if the file cannot be read, or no longer holds that epoch (``epoch-gone``).
     """
-    format_name, content, sources = open_content(file.path, stack)
+    content = open_content(file.path, files)
     if file.entry is None:
-        return format_name, content, sources
+        return content
     for saved_epoch in trainers.saved_epochs(content.tree):
         if saved_epoch.label == file.entry:
-            return format_name, replace(content, tree=saved_epoch.tree), sources
+            return replace(content, tree=saved_epoch.tree)
     message = f"changed while it was read: it no longer holds the epoch {file.entry}"
     raise UnreadableError(message, code="epoch-gone", epoch=file.entry)
 
@@ -138,33 +137,33 @@ def scan_each(
     may_lack_head : whether weights without a classifier are usable; the record then has neither head nor fingerprint.
     is_split : whether a file with several epochs has one result for each.
     """
-    with ExitStack() as stack:
+    with OpenFiles() as files:
         try:
-            format_name, content, sources = open_content(file.path, stack)
+            content = open_content(file.path, files)
             saved_epochs = trainers.saved_epochs(content.tree) if is_split or file.entry is not None else []
         except _FILE_ERRORS as error:
             return [ScanResult(_with_error(_new_record(file), file, error), file=file)]
-        parts: list[tuple[CheckpointFile, CheckpointContent, trainers.SavedEpoch | None]] = []
-        for saved_epoch in saved_epochs:
-            if file.entry in (None, saved_epoch.label):
-                part = replace(content, tree=saved_epoch.tree)
-                parts.append((replace(file, entry=saved_epoch.label), part, saved_epoch))
+        parts: list[tuple[CheckpointFile, CheckpointContent, trainers.SavedEpoch | None]] = [
+            (replace(file, entry=epoch.label), replace(content, tree=epoch.tree), epoch)
+            for epoch in saved_epochs
+            if file.entry in (None, epoch.label)
+        ]
         results = []
-        for file_part, part, epoch in parts or [(file, content, None)]:
-            record = replace(_new_record(file_part), format=format_name)
+        for part_file, part, saved_epoch in parts or [(file, content, None)]:
+            record = replace(_new_record(part_file), format=content.format)
             try:
-                record = _describe(record, file_part, part.tree, epoch)
+                record = _describe(record, part_file, part.tree, saved_epoch)
                 try:
-                    result = _scan_head(record, file_part, part, options, classes)
+                    result = _scan_head(record, part_file, part, options, classes)
                 except BackboneError:
                     if not may_lack_head:
                         raise
                     result = ScanResult(replace(record, weights_used=options.role, reason=HEADLESS))
-                for source in sources:
+                for source in files.sources:
                     source.require_unchanged()
             except _FILE_ERRORS as error:
-                result = ScanResult(_with_error(record, file_part, error))
-            results.append(replace(result, file=file_part))
+                result = ScanResult(_with_error(record, part_file, error))
+            results.append(replace(result, file=part_file))
         return results
 
 
@@ -190,9 +189,9 @@ def _with_error(record: Record, file: CheckpointFile, error: BaseException) -> R
 def read_metadata(file: CheckpointFile) -> Any:
     """Return a checkpoint's metadata, such as class names, as plain data; None if it cannot be read."""
     try:
-        with ExitStack() as stack:
-            _, content, _ = open_checkpoint(file, stack)
-            return [trainers.plain_data(content.tree), find_sibling_json(file, "config.json")]
+        with OpenFiles() as files:
+            content = open_checkpoint(file, files)
+            return [trainers.plain_data(content.tree), _sibling_json(file, "config.json")]
     except CheckpointError:
         return None
 
@@ -204,8 +203,8 @@ def explain_head_choice(
 
     Raise `CheckpointError` if the file cannot be read, or holds no weights.
     """
-    with ExitStack() as stack:
-        _, content, _ = open_checkpoint(file, stack)
+    with OpenFiles() as files:
+        content = open_checkpoint(file, files)
         stated = _stated_classes(file, content.tree)
         expected = classes if stated is None else stated
         groups = trainers.state_dicts(content.tree)
@@ -222,15 +221,14 @@ def list_tensors(path: Place) -> list[tuple[str, Tensor, str]]:
 
     Raise `CheckpointError` if the file cannot be read.
     """
-    with ExitStack() as stack:
-        _, content, _ = open_content(path, stack)
-        groups = trainers.state_dicts(content.tree)
+    with OpenFiles() as files:
+        groups = trainers.state_dicts(open_content(path, files).tree)
         return [(name, tensor, group.role) for group in groups for name, tensor in group.tensors.items()]
 
 
-def find_sibling_json(file: CheckpointFile, name: str) -> Any:
-    """Return a JSON file in the checkpoint's step folder, or else in its run's folder, as plain data; None if it is unusable."""
-    return read_json_or_none((file.step_folder or file.folder) / name)
+def _sibling_json(file: CheckpointFile, name: str) -> Any:
+    """Return a JSON file next to the checkpoint as plain data; None if it is unusable."""
+    return read_json_or_none(file.metadata_folder / name)
 
 
 def _describe(record: Record, file: CheckpointFile, tree: Any, saved_epoch: trainers.SavedEpoch | None) -> Record:
@@ -268,13 +266,13 @@ def _names_with_epoch(file: CheckpointFile) -> tuple[str, ...]:
 
 def _with_hugging_face_state(record: Record, file: CheckpointFile, folder_name: str) -> Record:
     """Return the record with epoch and step from the metadata of a Hugging Face folder, if it is one."""
-    state = find_sibling_json(file, "trainer_state.json") if file.moment is None or file.moment.has_state else None
+    state = _sibling_json(file, "trainer_state.json") if file.moment is None or file.moment.has_state else None
     if isinstance(state, dict):
         stated = _with_epoch(replace(record, trainer=trainers.HUGGING_FACE, counts_from=1), state, ("",))
         if stated.epoch is not None or file.moment is None:
             return stated
     # Before the Trainer has written its state, the number of the folder is the step.
-    if find_sibling_json(file, "config.json") is None:
+    if _sibling_json(file, "config.json") is None:
         return record
     record = replace(record, trainer=trainers.HUGGING_FACE)
     step = re.fullmatch(r"checkpoint-(\d{1,12})", folder_name)
@@ -310,7 +308,7 @@ def _scan_head(
         if len(chosen.name) > MAX_NAME_LENGTH:
             message = f"the name of the head has {len(chosen.name):,} characters, more than {MAX_NAME_LENGTH:,}"
             raise UnreadableError(message, code="long-head-name")
-        config = find_sibling_json(file, head_weight.CONFIG_FILE) if chosen.factors.kind == layers.LORA else None
+        config = _sibling_json(file, head_weight.CONFIG_FILE) if chosen.factors.kind == layers.LORA else None
         rows = head_weight.head_rows(content, chosen, config)
         bias = head_weight.head_bias(content, chosen, len(rows))
         fingerprint = head_weight.fingerprint(content, chosen, rows)
@@ -370,14 +368,14 @@ def _adapted_head(
     file: CheckpointFile, content: CheckpointContent, options: HeadOptions, classes: int | None
 ) -> tuple[head_choice.Head, NDArray[np.float32], NDArray[np.float32] | None]:
     """Return the classifier of an adapter's base model, with the adapter's change; no bias if the adapter may change it."""
-    config = find_sibling_json(file, head_weight.CONFIG_FILE)
-    with ExitStack() as stack:
-        base = head_weight.open_base_model(file.path, config, stack)
-        groups = trainers.state_dicts(base.tree)
-        chosen = head_choice.choose_head(groups, options.role, head_name=options.head, classes=classes)
+    config = _sibling_json(file, head_weight.CONFIG_FILE)
+    bias = None
+    with OpenFiles() as files:
+        base = head_weight.open_base_model(file.path, config, files)
+        chosen = _choose_head(base, trainers.state_dicts(base.tree), options, None, classes)
         rows = head_weight.head_rows(base, chosen)
-        has_base_bias = trainers.as_dict(config).get("bias", "none") == "none"
-        bias = head_weight.head_bias(base, chosen, len(rows)) if has_base_bias else None
+        if trainers.as_dict(config).get("bias", "none") == "none":
+            bias = head_weight.head_bias(base, chosen, len(rows))
     # Add the adapter's change, if it changes the head.
     layer, tree = f"base_model.model.{chosen.name.removesuffix('.weight')}", trainers.as_dict(content.tree)
     down, up = tree.get(f"{layer}.lora_A.weight"), tree.get(f"{layer}.lora_B.weight")
@@ -417,7 +415,7 @@ def _stated_classes(file: CheckpointFile, tree: Any) -> int | None:
     # Hugging Face and timm
     if file.step_folder is None:
         return None
-    config = trainers.as_dict(find_sibling_json(file, "config.json"))
+    config = trainers.as_dict(_sibling_json(file, "config.json"))
     if trainers.as_dict(config.get("id2label")):
         return len(config["id2label"])
     number = config.get("num_labels", config.get("num_classes"))
@@ -443,39 +441,39 @@ def read_state_dict(file: CheckpointFile, options: HeadOptions, classes: int | N
     They are the state dict in which the classifier was found, or the largest one if the file has no classifier.
     Raise `CheckpointError` if the file cannot be read, or holds no weights.
     """
-    with ExitStack() as stack:
-        _, content, sources = open_checkpoint(file, stack)
-        group, head_name = _choose_state_dict(content, options, classes)
+    with OpenFiles() as files:
+        content = open_checkpoint(file, files)
+        tensors, head_name = _choose_state_dict(content, options, classes)
         # Refuse views of one storage that would take far more memory than the file.
-        size = sum(prod(tensor.shape) * itemsize(tensor.dtype) for tensor in group.tensors.values())
-        file_size = max(file.bytes, sum(source.size for source in sources))
+        size = sum(prod(tensor.shape) * itemsize(tensor.dtype) for tensor in tensors.values())
+        file_size = max(file.bytes, sum(source.size for source in files.sources))
         if size > _MAX_EXTRA_BYTES + _MAX_FILE_MULTIPLE * file_size:
             message = f"its tensors have {size} bytes, which is more than the file ({file_size}) can hold"
             raise UnreadableError(message, code="tensors-exceed-file", size=size, file_size=file_size)
-        return StateDict({name: content.read(tensor) for name, tensor in group.tensors.items()}, head_name)
+        return StateDict({name: content.read(tensor) for name, tensor in tensors.items()}, head_name)
 
 
 def state_dict_tensors(file: CheckpointFile, options: HeadOptions, classes: int | None = None) -> dict[str, Tensor]:
     """Return the tensors of these weights without reading their values; parameters and errors as for `read_state_dict`."""
-    with ExitStack() as stack:
-        _, content, _ = open_checkpoint(file, stack)
-        return _choose_state_dict(content, options, classes)[0].tensors
+    with OpenFiles() as files:
+        return _choose_state_dict(open_checkpoint(file, files), options, classes)[0]
 
 
 def _choose_state_dict(
     content: CheckpointContent, options: HeadOptions, classes: int | None
-) -> tuple[NestedStateDict, str | None]:
+) -> tuple[dict[str, Tensor], str | None]:
+    """Return the tensors of the state dict with the head, and the head's name if it was found."""
     groups = trainers.state_dicts(content.tree)
     try:
-        chosen = head_choice.choose_head(
-            groups, options.role, head_name=options.head, classes=classes, outputs=content.outputs
-        )
+        chosen = _choose_head(content, groups, options, None, classes)
     except NoHeadError:
         usable = [group for group in groups if group.role == options.role] or groups
         if not usable or options.head is not None:
             raise
-        return max(usable, key=lambda group: len(group.tensors)), None
-    for group in groups:
-        if (group.path, group.role) == (chosen.path, chosen.role) and chosen.name in group.tensors:
-            return group, chosen.name
-    raise AssertionError("the head is in one of the state dicts")
+        return max(usable, key=lambda group: len(group.tensors)).tensors, None
+    (tensors,) = [
+        group.tensors
+        for group in groups
+        if (group.path, group.role) == (chosen.path, chosen.role) and chosen.name in group.tensors
+    ][:1]
+    return tensors, chosen.name

@@ -55,6 +55,11 @@ class CheckpointFile:
     """The label of a `dsi_cli.checkpoints.trainers.SavedEpoch` if the file holds several epochs; None for a single checkpoint."""
 
     @property
+    def metadata_folder(self) -> Place:
+        """The folder of ``config.json`` and the like: the step folder, or else the run's folder."""
+        return self.step_folder or self.folder
+
+    @property
     def checkpoint_path(self) -> Place:
         """The path of the checkpoint: the file, or the step folder."""
         if self.step_folder is not None and self.path.name in MODEL_FILES:

@@ -15,7 +15,6 @@ Miyato et al. 2018 (arXiv 1802.05957).
 from __future__ import annotations
 
 import hashlib
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import layers
 from dsi_cli.checkpoints.folders import MODEL_FILES
-from dsi_cli.checkpoints.formats import CheckpointContent, open_content
+from dsi_cli.checkpoints.formats import CheckpointContent, OpenFiles, open_content
 from dsi_cli.checkpoints.head_choice import Head
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
 from dsi_cli.checkpoints.trainers import as_dict
@@ -166,13 +165,13 @@ def is_adapter(path: Place) -> bool:
     return path.name.startswith("adapter_model.") and (path.parent / CONFIG_FILE).is_file()
 
 
-def open_base_model(adapter: Place, config: Any, stack: ExitStack) -> CheckpointContent:
+def open_base_model(adapter: Place, config: Any, files: OpenFiles) -> CheckpointContent:
     """Return the content of an adapter's base model.
 
     Raise `NoHeadError` if the adapter does not name its base model (``no-base-model-name``), or it is not on this machine
     (``no-base-model``). Raise `CheckpointError` if the base model cannot be read.
 
-    ``config`` holds the contents of ``adapter_config.json``. ``stack`` closes the file of the base model.
+    ``config`` holds the contents of ``adapter_config.json``. ``files`` closes the file of the base model.
     """
     name = as_dict(config).get("base_model_name_or_path")
     if not isinstance(name, str) or not name or len(name) > 1024 or "\0" in name:
@@ -181,9 +180,9 @@ def open_base_model(adapter: Place, config: Any, stack: ExitStack) -> Checkpoint
             code="no-base-model-name",
         )
     for folder in (adapter.parent / name, adapter.parent.parent / name):
-        for file in MODEL_FILES:
-            if not file.startswith("adapter_") and (folder / file).is_file():
-                return open_content(folder / file, stack)[1]
+        for model in MODEL_FILES:
+            if not model.startswith("adapter_") and (folder / model).is_file():
+                return open_content(folder / model, files)
     message = (
         f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is not here;"
         " put it next to the adapter, or merge the adapter (merge_and_unload in peft) before saving"

@@ -187,15 +187,3 @@ def _float8_values(dtype: str) -> NDArray[np.float32]:
     values = np.where(code & 0x80, -size, size)
     values[nan_codes] = np.nan
     return values
-
-
-def view_of(tensor: Tensor, whole: NDArray[Any]) -> NDArray[Any]:
-    """Return a tensor as a view of its storage's elements.
-
-    Raise `UnreadableError` if the tensor exceeds its storage (``impossible-tensor``).
-
-    ``whole`` holds all elements of its storage.
-    """
-    span(tensor._replace(storage=Storage("", tensor.dtype, whole.size)))
-    flat = np.ascontiguousarray(whole).reshape(-1)[tensor.offset :]
-    return np.lib.stride_tricks.as_strided(flat, tensor.shape, [step * flat.itemsize for step in tensor.strides])

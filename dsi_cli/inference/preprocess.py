@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import checkpoint_reader, trainers
 from dsi_cli.checkpoints.discovery import CheckpointFile
+from dsi_cli.checkpoints.file_access import read_json_or_none
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import UsageError, count, expected
 from dsi_cli.remote.locations import Place
@@ -227,7 +228,7 @@ def recorded_facts(file: CheckpointFile) -> dict[str, Any]:
 
 def recorded_model(file: CheckpointFile, trainer: str | None, facts: Mapping[str, Any]) -> str | None:
     """Return the specification of the model that a trainer recorded, or None if it is not certain."""
-    folder = file.step_folder or file.folder
+    folder = file.metadata_folder
     architectures = read_sibling_json(folder, "config.json").get("architectures")
     if isinstance(architectures, list) and any(map(_OF_IMAGES.fullmatch, map(str, architectures))):
         return f"transformers:{folder}"
@@ -249,5 +250,5 @@ def input_channels(tensors: Mapping[str, Tensor]) -> int | None:
 
 def read_sibling_json(folder: Place, name: str) -> dict[str, Any]:
     """Return a JSON object in a folder; an empty one if it is missing or cannot be read."""
-    value = checkpoint_reader.find_sibling_json(CheckpointFile("", folder, folder / name, None, 0, 0), name)
+    value = read_json_or_none(folder / name)
     return trainers.plain_data(value) if isinstance(value, dict) else {}

@@ -3,7 +3,6 @@
 import json
 import pickle
 import zipfile
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from safetensors.torch import save_file
 
 from dsi_cli.checkpoints.checkpoint_reader import require_file, scan_checkpoint
 from dsi_cli.checkpoints.file_access import RandomAccessFile
-from dsi_cli.checkpoints.formats import is_checkpoint, open_content
+from dsi_cli.checkpoints.formats import OpenFiles, is_checkpoint, open_content
 from dsi_cli.checkpoints.tensors import Storage, Tensor, span
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -93,9 +92,9 @@ def test_tensors_with_strides_and_offsets_are_read_exactly(kind, tmp_path):
 def test_safetensors_keep_order_and_metadata(tmp_path):
     path = tmp_path / "x.safetensors"
     save_file({"b": torch.ones(2, 3), "a": torch.zeros(4), "none": torch.zeros(0, 3)}, path, metadata={"epoch": "3"})
-    with ExitStack() as stack:
-        kind, content, _ = open_content(path, stack)
-        assert kind == "safetensors"
+    with OpenFiles() as files:
+        content = open_content(path, files)
+        assert content.format == "safetensors"
         assert content.tree["__metadata__"] == {"epoch": "3"}
         assert set(content.tree) == {"__metadata__", "a", "b", "none"}
         assert content.read(content.tree["none"]).shape == (0, 3)
@@ -278,8 +277,8 @@ def test_formats_are_recognised_by_their_contents(tmp_path):
         WRITERS[kind]({"conv.weight": torch.randn(2, 2, 3, 3), "fc.weight": torch.randn(3, 4)}, path)
         with RandomAccessFile(path) as source:
             assert is_checkpoint(source)
-        with ExitStack() as stack:
-            assert open_content(path, stack)[0] == kind
+        with OpenFiles() as files:
+            assert open_content(path, files).format == kind
     for text in (b"", b"<!DOCTYPE html>.", pickle.dumps({"loss": [1.0, 0.5], "accuracy": np.ones(3)})):
         path = tmp_path / "other"
         path.write_bytes(text)
@@ -291,8 +290,8 @@ def test_formats_are_recognised_by_their_contents(tmp_path):
 def test_little_of_a_large_file_is_asked_for(kind, tmp_path):
     path = tmp_path / "x"
     WRITERS[kind]({"body.weight": torch.zeros(5_000_000), "fc.weight": torch.ones(10, 64), "tail": torch.zeros(1000)}, path)
-    with ExitStack() as stack:
-        _, content, (source,) = open_content(path, stack)
+    with OpenFiles() as files:
+        content, (source,) = open_content(path, files), files.sources
         assert_array_equal(content.read(content.tree["fc.weight"]), np.ones((10, 64)))
         assert source.size > 20_000_000
         assert source.bytes_read < (1_100_000 if kind == "torch-legacy" else 140_000)

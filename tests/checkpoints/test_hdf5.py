@@ -1,7 +1,5 @@
 """HDF5: what h5py writes is read exactly; what is damaged, hostile or unfinished is refused, within bounds."""
 
-from contextlib import ExitStack
-
 import h5py
 import ml_dtypes
 import numpy as np
@@ -12,7 +10,7 @@ from helpers.memory_limits import scanned
 from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints.checkpoint_reader import require_file, scan_checkpoint
-from dsi_cli.checkpoints.formats import open_content
+from dsi_cli.checkpoints.formats import OpenFiles, open_content
 from dsi_cli.errors import UnreadableError
 
 LIBVERS = ["earliest", ("v108", "v108"), "latest"]
@@ -61,8 +59,8 @@ def test_elements_that_are_no_numbers_do_not_hide_the_others(tmp_path):
         file["pairs"] = np.zeros(3, dtype=[("a", "f4"), ("b", "i8")])
         file["kind"] = np.dtype("f4")
         file["x"] = values("f4")
-    with ExitStack() as stack:
-        _, content, _ = open_content(tmp_path / "x.h5", stack)
+    with OpenFiles() as files:
+        content = open_content(tmp_path / "x.h5", files)
         assert set(content.tree) == {"words", "pairs", "x"}
         assert_array_equal(content.read(content.tree["x"]), values("f4"))
         for name in ("words", "pairs"):
@@ -92,8 +90,8 @@ def test_elements_in_other_files_are_not_read(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.create_dataset("external", (5, 7), "f4", external=[(str(tmp_path / "secret"), 0, 140)])
         file.create_virtual_dataset("virtual", layout)
-    with ExitStack() as stack:
-        _, content, _ = open_content(tmp_path / "x.h5", stack)
+    with OpenFiles() as files:
+        content = open_content(tmp_path / "x.h5", files)
         for name in ("external", "virtual"):
             with raises("outside-folder", UnreadableError):
                 content.read(content.tree[name])

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.file_access import RandomAccessFile
-from dsi_cli.checkpoints.formats import CheckpointContent, open_content
+from dsi_cli.checkpoints.formats import CheckpointContent, OpenFiles, open_content
 from dsi_cli.checkpoints.formats.jax import open_folder
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
@@ -43,9 +42,9 @@ def read_tree(path: Path) -> Any:
             return content.read(node)
         return {key: read(value) for key, value in node.items()} if isinstance(node, dict) else node
 
-    with ExitStack() as stack:
-        kind, content, _ = open_content(path, stack)
-        assert kind == "msgpack"
+    with OpenFiles() as files:
+        content = open_content(path, files)
+        assert content.format == "msgpack"
         return read(content.tree)
 
 
@@ -103,8 +102,8 @@ def test_arrays_in_chunks_are_joined(tmp_path, monkeypatch):
     assert data.count(b"float32") == 3 + 1
     path = written(data, tmp_path)
     assert_array_equal(read_tree(path)["params"]["kernel"], KERNEL)
-    with ExitStack() as stack:
-        _, content, _ = open_content(path, stack)
+    with OpenFiles() as files:
+        content = open_content(path, files)
         whole = content.tree["params"]["kernel"]
         assert_array_equal(content.read(whole._replace(shape=(4,), strides=(2,), offset=4)), [4, 6, 8, 10])
 
@@ -232,9 +231,8 @@ def store(folder: Path, arrays: dict[str, np.ndarray], *, base: str = "ocdbt", *
 
 
 def opened(main: Path) -> tuple[CheckpointContent, list[RandomAccessFile]]:
-    sources: list[RandomAccessFile] = []
-    with ExitStack() as stack:
-        return open_folder(main, stack, sources), sources
+    with OpenFiles() as files:
+        return open_folder(main, files), files.sources
 
 
 def arrays(main: Path) -> dict[str, np.ndarray]:

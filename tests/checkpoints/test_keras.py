@@ -2,7 +2,6 @@
 
 import os
 import zipfile
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.testing import assert_array_equal
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, ScanResult, require_file, scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.epochs import epochs_completed
-from dsi_cli.checkpoints.formats import CheckpointContent, open_content
+from dsi_cli.checkpoints.formats import CheckpointContent, OpenFiles, open_content
 from dsi_cli.checkpoints.tensors import Tensor
 
 h5py = pytest.importorskip("h5py")
@@ -42,9 +41,13 @@ def save(model: object, path: Path) -> Path:
 
 
 def content_of(path: Path) -> tuple[str, CheckpointContent, dict[str, np.ndarray]]:
-    with ExitStack() as stack:
-        kind, content, _ = open_content(path, stack)
-        return kind, content, {name: content.read(one) for name, one in content.tree.items() if isinstance(one, Tensor)}
+    with OpenFiles() as files:
+        content = open_content(path, files)
+        return (
+            content.format,
+            content,
+            {name: content.read(one) for name, one in content.tree.items() if isinstance(one, Tensor)},
+        )
 
 
 def scanned(path: Path, **choice: object) -> ScanResult:

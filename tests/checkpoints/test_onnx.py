@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints.checkpoint_reader import read_metadata, require_file, scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.formats import open_content
+from dsi_cli.checkpoints.formats import OpenFiles, open_content
 from dsi_cli.checkpoints.head_weight import weight_hash as fingerprint
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.labels.index_maps import from_metadata
@@ -205,8 +204,8 @@ def test_elements_of_other_kinds_are_listed_but_not_read(tmp_path):
         helper.make_tensor("s", TensorProto.STRING, (2,), [b"a", b"b"]),
         helper.make_tensor("i", TensorProto.INT4, (2,), [1, 2]),
     ]
-    with ExitStack() as stack:
-        _, content, _ = open_content(save(given, [], tmp_path / "m.onnx"), stack)
+    with OpenFiles() as files:
+        content = open_content(save(given, [], tmp_path / "m.onnx"), files)
         assert [content.tree[name].dtype for name in "si"] == ["string", "int4"]
         with raises("unsupported-dtype", UnreadableError):
             content.read(content.tree["i"])

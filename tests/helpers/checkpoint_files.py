@@ -1,13 +1,12 @@
 """What the tests of several readers do with a checkpoint file."""
 
 import zipfile
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from dsi_cli.checkpoints.discovery import CheckpointFile, discover
-from dsi_cli.checkpoints.formats import FORMATS, open_content
+from dsi_cli.checkpoints.formats import FORMATS, OpenFiles, open_content
 from dsi_cli.checkpoints.tensors import Tensor
 
 
@@ -22,8 +21,8 @@ def read_all(path: Path) -> dict[str, np.ndarray]:
                 read(one, f"{lead}{name}.")
 
     found: dict[str, np.ndarray] = {}
-    with ExitStack() as stack:
-        _, content, _ = open_content(path, stack)
+    with OpenFiles() as files:
+        content = open_content(path, files)
         read(content.tree if isinstance(content.tree, dict) else {}, "")
     return found
 

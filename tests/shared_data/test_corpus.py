@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, scan_checkpoint
 from dsi_cli.checkpoints.discovery import CheckpointFile, discover
 from dsi_cli.checkpoints.epochs import epochs_completed
+from dsi_cli.checkpoints.formats import OpenFiles
 from dsi_cli.checkpoints.formats.jax import open_folder
 
 NAMELESS = ("fp32_flat_groups", "(kernel)")
@@ -77,6 +77,6 @@ def test_the_command_reads_the_corpus_as_the_shared_check_wants(corpus, shared):
 
 @pytest.mark.parametrize("mark", ["default/_METADATA", "default/manifest.ocdbt"])
 def test_a_folder_of_older_orbax_is_recognised_by_its_tree(mark, corpus):
-    with ExitStack() as stack:
-        content = open_folder(corpus / "orbax" / "0" / mark, stack, [])
+    with OpenFiles() as files:
+        content = open_folder(corpus / "orbax" / "0" / mark, files)
         assert set(content.tree) == {"epoch", "params"}

@@ -24,10 +24,8 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from numpy.typing import NDArray
-
 from dsi_cli.checkpoints.formats import CheckpointContent
-from dsi_cli.checkpoints.tensors import MAX_DIMENSIONS, Storage, Tensor, contiguous, decode, itemsize, view_of
+from dsi_cli.checkpoints.tensors import MAX_DIMENSIONS, Storage, contiguous, itemsize
 from dsi_cli.errors import PendingError, UnreadableError
 
 MAX_MESSAGE_BYTES = 24 << 20
@@ -77,7 +75,7 @@ _file_numbers = count()
 
 
 def open_isolated(
-    reader: str, size: int, source: ByteRanges | None = None, limits: Limits = DEFAULT_LIMITS, **options: Any
+    reader: str, file_size: int, source: ByteRanges | None = None, limits: Limits = DEFAULT_LIMITS, **options: Any
 ) -> CheckpointContent:
     """Return the content of a file that a reader in the child process opens; its tree is flat.
 
@@ -87,7 +85,7 @@ def open_isolated(
     Parameters
     ----------
     reader : the name of a module in this package.
-    size : the size of the file in bytes, or the size of all files in a folder.
+    file_size : the size of the file in bytes, or the size of all files in a folder.
     source : the bytes of the file; None if the reader opens files by path.
     limits : the time and memory that the child may take for one request.
     options : further arguments of the reader that JSON can represent.
@@ -100,24 +98,23 @@ def open_isolated(
         message = f"dsi reads this format with the package {package}; run pip install 'dsi-cli[{extra}]'"
         raise UnreadableError(message, code="package-missing", package=package)
     # The child keeps the file with the last number open.
-    request = {"reader": reader, "file": next(_file_numbers), "size": size, "options": options}
-    request |= {"seconds": limits.seconds + size / 50e6, "memory": limits.memory + 3 * size}
+    request = {"reader": reader, "file": next(_file_numbers), "size": file_size, "options": options}
+    request |= {"seconds": limits.seconds + file_size / 50e6, "memory": limits.memory + 3 * file_size}
     contents, _ = _child(os.getpid()).exchange(request | {"key": None}, source)
     tree = _tree_of_tensors(contents) | contents["values"]
 
-    def read(tensor: Tensor) -> NDArray[Any]:
-        storage = tensor.storage
+    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
         expected_size = storage.size * itemsize(storage.dtype)
-        if expected_size > max(_TENSOR_BYTES_LIMIT, _TENSOR_RATIO_LIMIT * size):
-            message = f"a tensor of {expected_size} bytes is more than a file of {size} bytes can hold"
+        if expected_size > max(_TENSOR_BYTES_LIMIT, _TENSOR_RATIO_LIMIT * file_size):
+            message = f"a tensor of {expected_size} bytes is more than a file of {file_size} bytes can hold"
             raise UnreadableError(message, code="tensor-too-large")
         _, data = _child(os.getpid()).exchange(request | {"key": storage.key}, source)
         if len(data) != expected_size:
             message = f"a tensor has {len(data)} bytes, which do not fit the {expected_size} of its shape"
             raise UnreadableError(message, code="size-mismatch")
-        return view_of(tensor, decode(contiguous(storage.dtype, (storage.size,), storage), data))
+        return data[start : start + size]
 
-    return CheckpointContent(tree, read, outputs=contents["outputs"])
+    return CheckpointContent(tree, read_bytes, outputs=contents["outputs"])
 
 
 def _tree_of_tensors(contents: dict[str, Any]) -> dict[str, Any]:

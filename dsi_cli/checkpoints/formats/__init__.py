@@ -4,7 +4,7 @@ dsi recognises a file by its first bytes, and a zip archive by the names of its 
 checkpoint by a marker file. It never uses the suffix.
 
 To add a format, add a module to this package and a line to `FORMATS`. The module defines ``open_content(source)`` for files,
-``open_content(archive)`` for zip archives, or ``open_folder(marker, stack, sources)`` for folders.
+``open_content(archive)`` for zip archives, or ``open_folder(marker, files)`` for folders.
 """
 
 from __future__ import annotations
@@ -21,22 +21,56 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.file_access import RandomAccessFile
-from dsi_cli.checkpoints.tensors import Tensor, decode, dequantise, span
+from dsi_cli.checkpoints.tensors import Storage, Tensor, decode, dequantise, span
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
 
 
 @dataclass(frozen=True)
 class CheckpointContent:
-    """The contents of a container: inert data whose leaves include `Tensor` records, and a function that reads a tensor."""
+    """The contents of a container: inert data whose leaves include `Tensor` records, and a function that reads their bytes."""
 
     tree: Any
     """Plain dicts, lists, scalars and inert objects; the tree may hold cycles."""
-    read: Callable[[Tensor], NDArray[Any]]
+    read_bytes: Callable[[Storage, int, int], bytes | memoryview]
+    """A function from a storage, an offset in it and a size to these bytes; the storage holds them according to its size."""
     notes: list[str] = field(default_factory=list)
     """Warnings about a file that could be read, such as a wrong checksum."""
     outputs: list[str] | None = None
     """The names of the weights whose layers compute the outputs of the model; None if the file does not state them."""
+    is_big_endian: bool = False
+    format: str = ""
+    """The name in `FORMATS`."""
+
+    def read(self, tensor: Tensor) -> NDArray[Any]:
+        """Return the values of a tensor; raise `CheckpointError` if the file does not hold them."""
+        storage = tensor.storage
+        if storage.lacking is not None:
+            raise UnreadableError(storage.lacking)
+        start, size = span(tensor)
+        if storage.data is None:
+            data = self.read_bytes(storage, start, size)
+        elif start + size > len(storage.data):
+            raise UnreadableError(
+                f"an array has {len(storage.data)} bytes, {start + size} are needed", code="array-too-short"
+            )
+        else:
+            data = storage.data[start : start + size]
+        values = decode(tensor, data, big_endian=self.is_big_endian and storage.data is None)
+        return values if tensor.quantiser is None else dequantise(values, tensor.quantiser, self.read)
+
+
+class OpenFiles(ExitStack):
+    """The open files of one checkpoint, ``sources``, which are closed at the end of the context."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[RandomAccessFile] = []
+
+    def open(self, path: Place) -> RandomAccessFile:
+        """Open one more file."""
+        self.sources.append(self.enter_context(RandomAccessFile(path)))
+        return self.sources[-1]
 
 
 class Format(NamedTuple):
@@ -215,26 +249,25 @@ def _recognise(source: RandomAccessFile) -> tuple[Format | None, Any]:
     return next(formats, None), archive
 
 
-def open_content(path: Place, stack: ExitStack) -> tuple[str, CheckpointContent, list[RandomAccessFile]]:
-    """Return the format's name, the content, and the files that were opened (``stack`` closes them).
+def open_content(path: Place, files: OpenFiles) -> CheckpointContent:
+    """Return the content of a checkpoint, whose files stay open as long as ``files``.
 
     Raise `UnreadableError` if the file is damaged or its format is not supported, and `PendingError` if it breaks off like a file
     that is still being written.
     """
     format_ = next((item for item in FORMATS if any(fnmatchcase(path.name, marker) for marker in item.markers)), None)
     if format_ is not None:
-        sources: list[RandomAccessFile] = []
-        return format_.name, _complete(_import_reader(format_).open_folder(path, stack, sources)), sources
-    source = stack.enter_context(RandomAccessFile(path))
-    name, content = open_source(source)
-    return name, content, [source]
+        content: CheckpointContent = _import_reader(format_).open_folder(path, files)
+        return replace(content, format=format_.name)
+    return open_source(files.open(path))
 
 
-def open_source(source: RandomAccessFile) -> tuple[str, CheckpointContent]:
-    """Return the format's name and the content of one file, which may be stored inside another; errors as `open_content`."""
+def open_source(source: RandomAccessFile) -> CheckpointContent:
+    """Return the content of one file, which may be stored inside another; errors as `open_content`."""
     format_, container = _recognise(source)
     if format_ is not None:
-        return format_.name, _complete(_import_reader(format_).open_content(container))
+        content: CheckpointContent = _import_reader(format_).open_content(container)
+        return replace(content, format=format_.name)
     if container is not source:
         listed = ", ".join(list(container.sizes)[:3]) or "none"
         message = f"a zip archive, but not a checkpoint that dsi reads: its entries are {listed[:200]}"
@@ -252,24 +285,3 @@ def open_source(source: RandomAccessFile) -> tuple[str, CheckpointContent]:
 
 def _import_reader(format_: Format) -> Any:
     return import_module(f"dsi_cli.checkpoints.formats.{format_.module}")
-
-
-def _complete(content: CheckpointContent) -> CheckpointContent:
-    """Return content that also reads tensors stored inside a pickle, and dequantises quantised tensors."""
-
-    def read_stored(tensor: Tensor) -> NDArray[Any]:
-        if tensor.storage.lacking is not None:
-            raise UnreadableError(tensor.storage.lacking)
-        data = tensor.storage.data
-        if data is None:
-            return content.read(tensor)
-        start, size = span(tensor)
-        if start + size > len(data):
-            raise UnreadableError(f"an array has {len(data)} bytes, {start + size} are needed", code="array-too-short")
-        return decode(tensor, data[start : start + size])
-
-    def read(tensor: Tensor) -> NDArray[Any]:
-        values = read_stored(tensor)
-        return values if tensor.quantiser is None else dequantise(values, tensor.quantiser, read_stored)
-
-    return replace(content, read=read)

@@ -6,17 +6,16 @@ padded. The model states hold names and shapes. To read a tensor, dsi reads only
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from dataclasses import replace
 from math import prod
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.epochs import natural_key
-from dsi_cli.checkpoints.file_access import RandomAccessFile, find_sibling
-from dsi_cli.checkpoints.formats import CheckpointContent, open_source
-from dsi_cli.checkpoints.tensors import Storage, Tensor, are_sizes, contiguous, span, view_of
+from dsi_cli.checkpoints.file_access import find_sibling
+from dsi_cli.checkpoints.formats import CheckpointContent, OpenFiles, open_source
+from dsi_cli.checkpoints.tensors import Storage, Tensor, are_sizes, contiguous, span
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import UnreadableError, count
 from dsi_cli.remote.locations import Place
@@ -25,13 +24,12 @@ _MAX_RANKS = 4096
 _FIRST_ZERO3_FILE = "zero_pp_rank_0_mp_rank_00_model_states.pt"
 
 
-def open_folder(states: Place, stack: ExitStack, sources: list[RandomAccessFile]) -> CheckpointContent:
+def open_folder(states: Place, files: OpenFiles) -> CheckpointContent:
     """Return the content of the folder with this first file of model states; errors as `formats.open_content`."""
     if states.name.startswith("mp_rank_00") and (states.parent / "mp_rank_01_model_states.pt").exists():
         message = "the model is split over ranks (tensor parallelism), which dsi does not merge"
         raise UnreadableError(message, code="tensor-parallel")
-    sources.append(stack.enter_context(RandomAccessFile(states)))
-    _, content = open_source(sources[-1])
+    content = open_source(files.open(states))
     groups = as_dict(content.tree).get("param_shapes") if states.name == _FIRST_ZERO3_FILE else None
     shapes: dict[str, tuple[int, ...]] = {}
     for group in groups if isinstance(groups, list) else []:
@@ -41,7 +39,7 @@ def open_folder(states: Place, stack: ExitStack, sources: list[RandomAccessFile]
             shapes[name] = shape
     if not shapes:
         return content
-    ranks = _open_ranks(states, stack, sources)
+    ranks = _open_ranks(states, files)
     # Find the offset of each parameter's share in the flat groups of a rank.
     offsets: dict[str, int] = {}
     total = 0
@@ -54,25 +52,22 @@ def open_folder(states: Place, stack: ExitStack, sources: list[RandomAccessFile]
     for name, shape in shapes.items():
         module[name] = contiguous("float32", shape, Storage(f"zero:{name}", "float32", prod(shape)))
 
-    def read(tensor: Tensor) -> NDArray[Any]:
-        key = tensor.storage.key
-        name = key.removeprefix("zero:")
-        if name == key or name not in shapes:
-            return content.read(tensor)
-        size = prod(shapes[name])
-        if 4 * size > sum(source.size for source in sources):
-            message = f"{name} has {4 * size} bytes, which is more than the files hold"
+    def read_bytes(storage: Storage, start: int, size: int) -> bytes | memoryview:
+        name = storage.key.removeprefix("zero:")
+        if name == storage.key or name not in shapes:
+            return content.read_bytes(storage, start, size)
+        elements = prod(shapes[name])
+        if 4 * elements > sum(source.size for source in files.sources):
+            message = f"{name} has {4 * elements} bytes, which is more than the files hold"
             raise UnreadableError(message, code="tensor-too-large")
-        share = -(-size // len(ranks))
+        share = -(-elements // len(ranks))
         parts = [_read_share(rank, groups, offsets[name], share, total) for rank, groups in ranks]
-        return view_of(tensor, np.concatenate(parts)[:size])
+        return np.concatenate(parts).astype("<f4").view(np.uint8).data[start : start + size]
 
-    return CheckpointContent({**content.tree, "module": module}, read, content.notes)
+    return replace(content, tree={**content.tree, "module": module}, read_bytes=read_bytes)
 
 
-def _open_ranks(
-    states: Place, stack: ExitStack, sources: list[RandomAccessFile]
-) -> list[tuple[CheckpointContent, list[Tensor]]]:
+def _open_ranks(states: Place, files: OpenFiles) -> list[tuple[CheckpointContent, list[Tensor]]]:
     """Return the optimiser states of each rank, with the flat groups in them."""
     names = sorted((path.name for path in states.parent.glob("zero_pp_rank_*_mp_rank_00_optim_states.pt")), key=natural_key)
     expected = [f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt" for rank in range(len(names))]
@@ -82,8 +77,7 @@ def _open_ranks(
         raise UnreadableError(message, code="missing-ranks")
     ranks = []
     for name in names:
-        sources.append(stack.enter_context(RandomAccessFile(find_sibling(states, name, "file"))))
-        _, content = open_source(sources[-1])
+        content = open_source(files.open(find_sibling(states, name, "file")))
         state = as_dict(as_dict(content.tree).get("optimizer_state_dict"))
         groups, writers = state.get("fp32_flat_groups"), state.get("partition_count")
         if not isinstance(groups, list) or not groups or not all(isinstance(group, Tensor) for group in groups):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -20,7 +19,7 @@ from typing import Any
 
 from dsi_cli.checkpoints.child_process.client import open_isolated
 from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json_or_none
-from dsi_cli.checkpoints.formats import FORMATS, CheckpointContent
+from dsi_cli.checkpoints.formats import FORMATS, CheckpointContent, OpenFiles
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote import locations
@@ -48,7 +47,7 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
     return replace(content, tree=_group_trees(content.tree))
 
 
-def open_folder(main: Place, stack: ExitStack, sources: list[RandomAccessFile]) -> CheckpointContent:
+def open_folder(main: Place, files: OpenFiles) -> CheckpointContent:
     """Return the content of the checkpoint whose folder holds the marker file ``main``; none of its files stays open.
 
     The tree maps every top-level key (``params``) to arrays by name. If the top level holds layers, one mapping has all arrays.
@@ -62,19 +61,19 @@ def open_folder(main: Place, stack: ExitStack, sources: list[RandomAccessFile]) 
             raise PendingError(_NOT_WRITTEN, code="uncommitted")
         names = _tree_names(root)
         walked = (folder / name for folder, _, file_names in locations.walk(root) for name in file_names)
-        files = list(islice(walked, _MAX_FILES + 1))
+        parts = list(islice(walked, _MAX_FILES + 1))
     except OSError as error:
         raise UnreadableError(f"cannot be read: {error.strerror or error}", code="cannot-read") from None
-    if len(files) > _MAX_FILES:
+    if len(parts) > _MAX_FILES:
         raise UnreadableError(f"it has more than {_MAX_FILES} files", code="too-many-files")
-    for file in files:
-        with RandomAccessFile(file) as source:
-            sources.append(source)
-    local = Path(os.path.realpath(root)) if isinstance(root, Path) else _download(root, files, stack)
+    for part in parts:
+        with RandomAccessFile(part) as source:
+            files.sources.append(source)
+    local = Path(os.path.realpath(root)) if isinstance(root, Path) else _download(root, parts, files)
     folders = {name: local / name if name else local for name in names}
     content = open_isolated(
         "orbax_folder",
-        sum(source.size for source in sources),
+        sum(source.size for source in files.sources),
         trees={name: str(folder) for name, folder in folders.items()},
         is_store={name: (folder / MANIFEST).is_file() for name, folder in folders.items()},
     )
@@ -116,13 +115,13 @@ def _is_tree(folder: Place) -> bool:
     return any((folder / marker).is_file() for marker in TREE_MARKERS)
 
 
-def _download(root: Place, files: list[Place], stack: ExitStack) -> Path:
+def _download(root: Place, parts: list[Place], files: OpenFiles) -> Path:
     """Return a temporary folder with copies of a remote checkpoint's files, because TensorStore opens files by path."""
-    folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-", ignore_cleanup_errors=True)))
-    for file in files:
-        copy = folder / str(PurePosixPath(*file.parts[len(root.parts) :]))
+    folder = Path(files.enter_context(TemporaryDirectory(prefix="dsi-", ignore_cleanup_errors=True)))
+    for part in parts:
+        copy = folder / str(PurePosixPath(*part.parts[len(root.parts) :]))
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(file.read_bytes())
+        copy.write_bytes(part.read_bytes())
     return folder
 
 

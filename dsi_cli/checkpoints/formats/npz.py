@@ -6,11 +6,9 @@ import re
 from math import prod
 from typing import Any
 
-from numpy.typing import NDArray
-
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.formats.zip_archive import Archive
-from dsi_cli.checkpoints.tensors import DTYPES_BY_CODE, MAX_DIMENSIONS, Storage, Tensor, contiguous, decode, itemsize, span
+from dsi_cli.checkpoints.tensors import DTYPES_BY_CODE, MAX_DIMENSIONS, Storage, Tensor, contiguous, decode, itemsize
 from dsi_cli.errors import UnreadableError
 
 _MAX_HEADER_BYTES = 4096
@@ -31,11 +29,10 @@ def open_content(archive: Archive) -> CheckpointContent:
         tensor, offsets[entry] = _array(archive, entry)
         tree[entry.removesuffix(".npy").replace("/", ".")] = tensor
 
-    def read(tensor: Tensor) -> NDArray[Any]:
-        start, size = span(tensor)
-        return decode(tensor, archive.read_range(tensor.storage.key, offsets[tensor.storage.key] + start, size))
+    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
+        return archive.read_range(storage.key, offsets[storage.key] + start, size)
 
-    return CheckpointContent(tree, read, archive.notes)
+    return CheckpointContent(tree, read_bytes, archive.notes)
 
 
 def _array(archive: Archive, entry: str) -> tuple[Tensor | int | float | None, int]:

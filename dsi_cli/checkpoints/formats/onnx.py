@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
+from dataclasses import replace
 
 from dsi_cli.checkpoints.child_process.client import open_isolated
 from dsi_cli.checkpoints.file_access import RandomAccessFile, find_sibling
 from dsi_cli.checkpoints.formats import CheckpointContent
-from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Tensor, decode, itemsize, span
+from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, Tensor, itemsize
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
 
@@ -31,15 +29,14 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
         if entry is not None and tensor.dtype in NUMPY_DTYPES:
             ranges[tensor.storage.key] = _external_range(name, tensor, entry, source.path, sizes)
 
-    def read(tensor: Tensor) -> NDArray[Any]:
-        if tensor.storage.key not in ranges:
-            return content.read(tensor)
-        file, offset = ranges[tensor.storage.key]
-        start, size = span(tensor)
+    def read_bytes(storage: Storage, start: int, size: int) -> bytes | memoryview:
+        if storage.key not in ranges:
+            return content.read_bytes(storage, start, size)
+        file, offset = ranges[storage.key]
         with RandomAccessFile(file) as external:
-            return decode(tensor, external.memory_at(offset + start, size))
+            return external.memory_at(offset + start, size)
 
-    return CheckpointContent(content.tree, read, outputs=content.outputs)
+    return replace(content, read_bytes=read_bytes)
 
 
 def _external_range(

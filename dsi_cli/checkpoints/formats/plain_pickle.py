@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from numpy.typing import NDArray
-
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject, dtype_of
-from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.checkpoints.tensors import Storage
 from dsi_cli.checkpoints.trainers import as_dict, plain_data
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -34,10 +32,10 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
     except ExhaustedError as error:
         raise PendingError(f"{error}: cut off, or still being written", code="cut-off") from None
 
-    def read(_tensor: Tensor) -> NDArray[Any]:
+    def read_bytes(_storage: Storage, _start: int, _size: int) -> bytes:
         raise UnreadableError("the bytes of the tensor are not in the pickle", code="missing-storage")
 
-    return CheckpointContent(tree, read)
+    return CheckpointContent(tree, read_bytes)
 
 
 def read_class_names(data: bytes) -> Any:

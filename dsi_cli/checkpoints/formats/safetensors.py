@@ -6,15 +6,12 @@ tensor ends at the end of the file. A wrong header is therefore an error before 
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from math import prod
 from typing import Any
 
-from numpy.typing import NDArray
-
 from dsi_cli.checkpoints.file_access import RandomAccessFile, find_sibling, parse_json
-from dsi_cli.checkpoints.formats import CheckpointContent, open_source
-from dsi_cli.checkpoints.tensors import MAX_DIMENSIONS, Storage, Tensor, contiguous, decode, itemsize, span
+from dsi_cli.checkpoints.formats import CheckpointContent, OpenFiles, open_source
+from dsi_cli.checkpoints.tensors import MAX_DIMENSIONS, Storage, Tensor, contiguous, itemsize
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
@@ -58,13 +55,11 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
     if begin + end < source.size:
         message = f"{source.size - begin - end} bytes follow the last tensor: the header does not fit the file"
         raise UnreadableError(message, code="damaged-header")
-    ordered_tree = {name: tree[name] for name in header}
 
-    def read(tensor: Tensor) -> NDArray[Any]:
-        start, size = span(tensor)
-        return decode(tensor, source.memory_at(begin + int(tensor.storage.key) + start, size))
+    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
+        return source.memory_at(begin + int(storage.key) + start, size)
 
-    return CheckpointContent(ordered_tree, read)
+    return CheckpointContent({name: tree[name] for name in header}, read_bytes)
 
 
 def read_json(data: bytes) -> Any:
@@ -91,7 +86,7 @@ def _tensor(name: str, entry: Any, end: int) -> tuple[Tensor, int]:
     return contiguous(dtype, tuple(shape or ()), Storage(str(first), dtype, prod(shape or ()))), last
 
 
-def open_folder(index: Place, stack: ExitStack, sources: list[RandomAccessFile]) -> CheckpointContent:
+def open_folder(index: Place, files: OpenFiles) -> CheckpointContent:
     """Return the content of all shards in an index of Hugging Face, which must be in the folder of the index.
 
     Raise `UnreadableError` if the index is damaged, it refers to another folder, or a shard cannot be read, and `PendingError` if
@@ -105,14 +100,13 @@ def open_folder(index: Place, stack: ExitStack, sources: list[RandomAccessFile])
     shards: dict[str, CheckpointContent] = {}
     tree: dict[str, Any] = {}
     for shard in sorted(set(names.values())):
-        sources.append(stack.enter_context(RandomAccessFile(find_sibling(index, shard, "shard"))))
-        _, shards[shard] = open_source(sources[-1])
+        shards[shard] = open_source(files.open(find_sibling(index, shard, "shard")))
         for name, tensor in as_dict(shards[shard].tree).items():
             if isinstance(tensor, Tensor):
                 tree[name] = tensor._replace(storage=tensor.storage._replace(key=f"{shard}:{tensor.storage.key}"))
 
-    def read(tensor: Tensor) -> NDArray[Any]:
-        shard, _, key = tensor.storage.key.rpartition(":")
-        return shards[shard].read(tensor._replace(storage=tensor.storage._replace(key=key)))
+    def read_bytes(storage: Storage, start: int, size: int) -> bytes | memoryview:
+        shard, _, key = storage.key.rpartition(":")
+        return shards[shard].read_bytes(storage._replace(key=key), start, size)
 
-    return CheckpointContent(tree, read)
+    return CheckpointContent(tree, read_bytes, is_big_endian=any(shard.is_big_endian for shard in shards.values()))

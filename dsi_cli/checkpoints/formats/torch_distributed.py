@@ -7,7 +7,6 @@ file, an offset and a length, which locate a file of ``torch.save`` with that ch
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -15,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.file_access import RandomAccessFile, find_sibling
-from dsi_cli.checkpoints.formats import CheckpointContent, open_source
+from dsi_cli.checkpoints.formats import CheckpointContent, OpenFiles, open_source
 from dsi_cli.checkpoints.formats.torch_save import MAX_PICKLE_BYTES
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
-from dsi_cli.checkpoints.tensors import Storage, Tensor, are_sizes, contiguous, itemsize, view_of
+from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, Tensor, are_sizes, contiguous, itemsize
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
@@ -36,11 +35,8 @@ class _Chunk(NamedTuple):
     length: int
 
 
-def open_folder(metadata: Place, stack: ExitStack, sources: list[RandomAccessFile]) -> CheckpointContent:
-    """Return the content of a folder; errors as `formats.open_content`.
-
-    A file is opened, and added to ``sources``, when a tensor in it is read.
-    """
+def open_folder(metadata: Place, files: OpenFiles) -> CheckpointContent:
+    """Return the content of a folder, whose files are opened when a tensor in them is read; errors as `formats.open_content`."""
     with RandomAccessFile(metadata) as source:
         if source.size > MAX_PICKLE_BYTES:
             message = f"its metadata have {source.size} bytes; dsi reads up to {MAX_PICKLE_BYTES}"
@@ -63,21 +59,20 @@ def open_folder(metadata: Place, stack: ExitStack, sources: list[RandomAccessFil
         if not is_valid or {type(chunk.offset), type(chunk.length)} != {int} or location.get("transform_descriptors"):
             raise UnreadableError("its .metadata do not state where a tensor is stored", code="damaged-metadata")
         chunks.setdefault(name, []).append(chunk)
-    files: dict[str, RandomAccessFile] = {}
+    parts: dict[str, RandomAccessFile] = {}
 
     def open_chunk(chunk: _Chunk) -> CheckpointContent:
-        if chunk.file not in files:
-            if len(files) >= _MAX_FILES:
+        if chunk.file not in parts:
+            if len(parts) >= _MAX_FILES:
                 raise UnreadableError(f"more than {_MAX_FILES} files", code="too-many-files")
-            files[chunk.file] = stack.enter_context(RandomAccessFile(find_sibling(metadata, chunk.file, "file")))
-            sources.append(files[chunk.file])
-        return open_source(files[chunk.file].window(chunk.offset, chunk.length))[1]
+            parts[chunk.file] = files.open(find_sibling(metadata, chunk.file, "file"))
+        return open_source(parts[chunk.file].window(chunk.offset, chunk.length))
 
-    def read(tensor: Tensor) -> NDArray[Any]:
-        name = tensor.storage.key
-        return view_of(tensor, _merge_chunks(tensors[name], chunks.get(name, []), open_chunk))
+    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
+        values = _merge_chunks(tensors[storage.key], chunks.get(storage.key, []), open_chunk)
+        return values.reshape(-1).view(np.uint8).data[start : start + size]
 
-    return CheckpointContent(tensors, read)
+    return CheckpointContent(tensors, read_bytes)
 
 
 def _state(value: Any) -> dict[str, Any]:
@@ -106,7 +101,7 @@ def _tensors(shapes: dict[str, Any], paths: dict[str, Any]) -> dict[str, Tensor]
 
 
 def _merge_chunks(tensor: Tensor, chunks: list[_Chunk], open_chunk: Callable[[_Chunk], CheckpointContent]) -> NDArray[Any]:
-    """Return a tensor made from its chunks, which must fill it without overlap and must not share bytes."""
+    """Return a tensor made from its chunks, which must fill it and share neither elements nor bytes."""
     # If parts shared bytes, a small file could be read a thousand times.
     ranges = sorted((chunk.file, chunk.offset, chunk.length) for chunk in chunks)
     for (file, offset, length), (next_file, next_offset, _) in pairwise(ranges):
@@ -114,24 +109,24 @@ def _merge_chunks(tensor: Tensor, chunks: list[_Chunk], open_chunk: Callable[[_C
             raise UnreadableError("two parts of a tensor share the same bytes", code="overlapping-parts")
     if tensor.storage.size * itemsize(tensor.dtype) > sum(chunk.length for chunk in chunks):
         raise UnreadableError(f"a tensor of shape {tensor.shape} has more bytes than its parts", code="tensor-too-large")
-    values: NDArray[Any] | None = None
+    # Chunks are merged as they are stored: NumPy has no bfloat16, for example.
+    values = np.zeros(tensor.shape, dtype=NUMPY_DTYPES[tensor.dtype])
     filled = np.zeros(tensor.shape, dtype=bool)
     for chunk in chunks:
         content = open_chunk(chunk)
-        if not isinstance(content.tree, Tensor) or len(content.tree.shape) != filled.ndim:
-            raise UnreadableError("a part of a tensor is not a tensor, or has other dimensions", code="damaged-part")
+        part = content.tree
+        if not isinstance(part, Tensor) or part.dtype != tensor.dtype or len(part.shape) != filled.ndim:
+            raise UnreadableError("a part of a tensor is not such a tensor, or has other dimensions", code="damaged-part")
         # The part must lie inside the tensor, on elements that no other part has filled.
-        position, shape = chunk.position or (0,) * filled.ndim, content.tree.shape
-        if not are_sizes(position) or len(position) != len(shape):
+        position = chunk.position or (0,) * filled.ndim
+        if not are_sizes(position) or len(position) != filled.ndim:
             raise UnreadableError("a part of a tensor has no possible position", code="overlapping-parts")
-        area = tuple(slice(first, first + size) for first, size in zip(position, shape, strict=True))
-        if filled[area].shape != shape or filled[area].any():
+        area = tuple(slice(first, first + size) for first, size in zip(position, part.shape, strict=True))
+        if filled[area].shape != part.shape or filled[area].any():
             raise UnreadableError("a part of a tensor lies outside it, or on another part", code="overlapping-parts")
-        part = content.read(content.tree)
-        if values is None:
-            values = np.zeros(tensor.shape, dtype=part.dtype)
-        values[area], filled[area] = part, True
-    if values is None or not filled.all():
+        values[area] = content.read(part._replace(dtype=values.dtype.name))
+        filled[area] = True
+    if not filled.all():
         message = f"parts of a tensor of shape {tensor.shape} are missing: only {int(filled.sum())} elements are present"
         raise UnreadableError(message, code="missing-part")
     return values

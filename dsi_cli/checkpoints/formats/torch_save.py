@@ -18,15 +18,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numpy.typing import NDArray
-
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import CheckpointContent, open_source
 from dsi_cli.checkpoints.formats.safetensors import read_json
 from dsi_cli.checkpoints.formats.zip_archive import Archive
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import storage_of
-from dsi_cli.checkpoints.tensors import Storage, Tensor, decode, itemsize, span
+from dsi_cli.checkpoints.tensors import Storage, Tensor, itemsize
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -57,19 +55,18 @@ def open_content(archive: Archive | RandomAccessFile) -> CheckpointContent:
     root = pickles[0].removesuffix("data.pkl")
     tree, _ = read_pickle(archive.read_entry(pickles[0], MAX_PICKLE_BYTES), persistent_load=storage_of)
     byte_order = f"{root}byteorder"
-    big_endian = byte_order in archive.sizes and archive.read_entry(byte_order, 16).strip() == b"big"
+    is_big_endian = byte_order in archive.sizes and archive.read_entry(byte_order, 16).strip() == b"big"
 
-    def read(tensor: Tensor) -> NDArray[Any]:
-        entry = f"{root}data/{tensor.storage.key}"
+    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
+        entry = f"{root}data/{storage.key}"
         if entry not in archive.sizes:
-            raise UnreadableError(f"the archive has no storage {tensor.storage.key!r}", code="missing-storage")
-        start, size = span(tensor)
+            raise UnreadableError(f"the archive has no storage {storage.key!r}", code="missing-storage")
         if start + size > archive.sizes[entry]:
-            message = f"storage {tensor.storage.key!r} has {archive.sizes[entry]} bytes, the tensor needs {start + size}"
+            message = f"storage {storage.key!r} has {archive.sizes[entry]} bytes, the tensor needs {start + size}"
             raise UnreadableError(message, code="size-mismatch")
-        return decode(tensor, archive.read_range(entry, start, size), big_endian=big_endian)
+        return archive.read_range(entry, start, size)
 
-    return CheckpointContent(tree, read, archive.notes)
+    return CheckpointContent(tree, read_bytes, archive.notes, is_big_endian=is_big_endian)
 
 
 def _open_legacy(source: RandomAccessFile) -> CheckpointContent:
@@ -81,7 +78,7 @@ def _open_legacy(source: RandomAccessFile) -> CheckpointContent:
         return storage
 
     (_magic, _protocol, system, tree, keys), end = _read_pickles(source, load_storage)
-    big_endian = isinstance(system, dict) and system.get("little_endian") is False
+    is_big_endian = isinstance(system, dict) and system.get("little_endian") is False
     # Find the offset of the elements of each storage.
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise UnreadableError("the list of storages is damaged", code="damaged-storage")
@@ -97,22 +94,20 @@ def _open_legacy(source: RandomAccessFile) -> CheckpointContent:
     if end > source.size:
         raise PendingError(f"ends at byte {source.size}, but its storages go on to byte {end}", code="cut-off")
 
-    def read(tensor: Tensor) -> NDArray[Any]:
-        storage = tensor.storage
+    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
         if storage.key not in offsets:
             raise UnreadableError(f"the file has no storage {storage.key!r}", code="missing-storage")
-        start, size = span(tensor)
         offset = offsets[storage.key]
         # The size of the storage and the requested elements come in one request.
         source.prefetch(offset - _SIZE_FIELD_BYTES, _SIZE_FIELD_BYTES + start + size)
         stored_size = source.read_at(offset - _SIZE_FIELD_BYTES, _SIZE_FIELD_BYTES)
-        elements = int.from_bytes(stored_size, "big" if big_endian else "little")
+        elements = int.from_bytes(stored_size, "big" if is_big_endian else "little")
         if elements != storage.size:
             message = f"storage {storage.key!r} has {elements} elements, but its tensors state {storage.size}"
             raise UnreadableError(message, code="size-mismatch")
-        return decode(tensor, source.memory_at(offset + start, size), big_endian=big_endian)
+        return source.memory_at(offset + start, size)
 
-    return CheckpointContent(tree, read)
+    return CheckpointContent(tree, read_bytes, is_big_endian=is_big_endian)
 
 
 def _read_pickles(source: RandomAccessFile, persistent_load: Callable[[Any], Any]) -> tuple[list[Any], int]:
@@ -140,7 +135,7 @@ def _read_pickles(source: RandomAccessFile, persistent_load: Callable[[Any], Any
 def _open_export(archive: Archive) -> CheckpointContent:
     state_dict = next((name for name in archive.sizes if name.rpartition("/")[2] == _STATE_DICT), None)
     if state_dict is not None:
-        return open_source(archive.window(state_dict))[1]
+        return open_source(archive.window(state_dict))
     list_name = next((name for name in archive.sizes if name == _LIST or name.endswith(f"/{_LIST}")), None)
     if list_name is None:
         raise UnreadableError("an archive of torch.export without a list of weights", code="no-weight-list")
@@ -151,11 +146,10 @@ def _open_export(archive: Archive) -> CheckpointContent:
     folder = list_name.rpartition("/")[0]
     tree = {name: tensor for name, entry in weights.items() if (tensor := _tensor(entry, folder, archive)) is not None}
 
-    def read(tensor: Tensor) -> NDArray[Any]:
-        start, size = span(tensor)
-        return decode(tensor, archive.read_range(tensor.storage.key, start, size))
+    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
+        return archive.read_range(storage.key, start, size)
 
-    return CheckpointContent(tree, read, archive.notes)
+    return CheckpointContent(tree, read_bytes, archive.notes)
 
 
 def _tensor(entry: Any, folder: str, archive: Archive) -> Tensor | None:
