@@ -101,7 +101,21 @@ def open_isolated(
     request = {"reader": reader, "file": next(_file_numbers), "size": file_size, "options": options}
     request |= {"seconds": limits.seconds + file_size / 50e6, "memory": limits.memory + 3 * file_size}
     contents, _ = _child(os.getpid()).exchange(request | {"key": None}, source)
-    tree = _tree_of_tensors(contents) | contents["values"]
+    # List the tensors by name, unless names or shapes are too large.
+    tensors, transposed = contents["tensors"], set(contents["transposed"])
+    if len(tensors) > _MAX_TENSORS:
+        raise UnreadableError(f"it has {len(tensors)} tensors; dsi reads up to {_MAX_TENSORS}", code="too-many-tensors")
+    tree: dict[str, Any] = {}
+    characters = 0
+    for name, dtype, shape, key in tensors:
+        characters += len(name)
+        if len(name) > _MAX_NAME_LENGTH or characters > _MAX_NAME_CHARACTERS:
+            message = f"dsi reads names of up to {_MAX_NAME_LENGTH} letters, and {_MAX_NAME_CHARACTERS} in all"
+            raise UnreadableError(f"{message}; one has {len(name)}", code="names-too-long")
+        if len(shape) > MAX_DIMENSIONS or min(shape, default=0) < 0 or prod(size or 1 for size in shape) >= 1 << 60:
+            raise UnreadableError(f"{name[:80]!r} has no possible shape", code="impossible-shape")
+        tensor = contiguous(dtype, tuple(shape), Storage(key, dtype, prod(shape)))
+        tree[name] = tensor.transposed if name in transposed else tensor
 
     def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
         expected_size = storage.size * itemsize(storage.dtype)
@@ -114,29 +128,7 @@ def open_isolated(
             raise UnreadableError(message, code="size-mismatch")
         return data[start : start + size]
 
-    return CheckpointContent(tree, read_bytes, outputs=contents["outputs"])
-
-
-def _tree_of_tensors(contents: dict[str, Any]) -> dict[str, Any]:
-    """Return the tensors of a file by name; raise `UnreadableError` for names and shapes that are too large."""
-    tensors = contents["tensors"]
-    if len(tensors) > _MAX_TENSORS:
-        raise UnreadableError(f"it has {len(tensors)} tensors; dsi reads up to {_MAX_TENSORS}", code="too-many-tensors")
-    transposed = set(contents["transposed"])
-    tree: dict[str, Any] = {}
-    characters = 0
-    for name, dtype, shape, key in tensors:
-        characters += len(name)
-        if len(name) > _MAX_NAME_LENGTH or characters > _MAX_NAME_CHARACTERS:
-            raise UnreadableError(
-                f"dsi reads names of up to {_MAX_NAME_LENGTH} letters, and {_MAX_NAME_CHARACTERS} in all; one has {len(name)}",
-                code="names-too-long",
-            )
-        if len(shape) > MAX_DIMENSIONS or min(shape, default=0) < 0 or prod(size or 1 for size in shape) >= 1 << 60:
-            raise UnreadableError(f"{name[:80]!r} has no possible shape", code="impossible-shape")
-        tensor = contiguous(dtype, tuple(shape), Storage(key, dtype, prod(shape)))
-        tree[name] = tensor.transposed if name in transposed else tensor
-    return tree
+    return CheckpointContent(tree | contents["values"], read_bytes, outputs=contents["outputs"])
 
 
 @cache
@@ -153,44 +145,37 @@ class _Child:
     def exchange(self, request: dict[str, Any], source: ByteRanges | None) -> tuple[dict[str, Any], memoryview]:
         """Return the reply to a request, and the bytes that follow it."""
         with self._lock:
+            process = self._running_process()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            clock = _Clock(process, request["seconds"])
+            message, data = request, b""
             try:
-                reply, data = self._exchange(self._running_process(), request, source)
-            except BaseException:
+                while True:
+                    with clock.running():
+                        process.stdin.write(json.dumps(message | {"bytes": len(data)}).encode() + b"\n" + data)
+                        process.stdin.flush()
+                        line = process.stdout.readline(MAX_MESSAGE_BYTES + 1024)
+                    if not line.endswith(b"\n"):
+                        raise EOFError
+                    reply = json.loads(line)
+                    if "offset" not in reply or source is None:
+                        break
+                    # The child requests a range of the file; the time of reading it does not count.
+                    message, data = {}, source.read_at(reply["offset"], reply["bytes"])
+                array_bytes = bytearray(reply.get("bytes", 0))
+                with clock.running():
+                    if process.stdout.readinto(array_bytes) != len(array_bytes):  # type: ignore[attr-defined]
+                        raise EOFError
+            except BaseException as error:
                 self._stop()  # otherwise, the next request would receive the reply to this one
+                if isinstance(error, OSError | ValueError | KeyError | TypeError | EOFError):
+                    raise _exit_error(process.returncode, clock, request) from None
                 raise
         if "error" not in reply:
-            return reply, data
+            return reply, memoryview(array_bytes)
         kind = PendingError if reply["is_pending"] else UnreadableError
         raise kind(str(reply["error"]), code=str(reply["code"]))
-
-    def _exchange(
-        self, process: subprocess.Popen[bytes], request: dict[str, Any], source: ByteRanges | None
-    ) -> tuple[dict[str, Any], memoryview]:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        clock = _Clock(process, request["seconds"])
-        message, data = request, b""
-        try:
-            while True:
-                with clock.running():
-                    process.stdin.write(json.dumps(message | {"bytes": len(data)}).encode() + b"\n" + data)
-                    process.stdin.flush()
-                    line = process.stdout.readline(MAX_MESSAGE_BYTES + 1024)
-                if not line.endswith(b"\n"):
-                    raise EOFError
-                reply = json.loads(line)
-                if "offset" not in reply or source is None:
-                    break
-                # The child requests a range of the file; the time of reading it does not count.
-                message, data = {}, source.read_at(reply["offset"], reply["bytes"])
-            array_bytes = bytearray(reply.get("bytes", 0))
-            with clock.running():
-                if process.stdout.readinto(array_bytes) != len(array_bytes):  # type: ignore[attr-defined]
-                    raise EOFError
-            return reply, memoryview(array_bytes)
-        except (OSError, ValueError, KeyError, TypeError, EOFError):
-            process.kill()
-            raise _exit_error(process, clock, request["seconds"], _PACKAGES[request["reader"]][0]) from None
 
     def _running_process(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
@@ -243,12 +228,11 @@ class _Clock:
             self.seconds -= time.monotonic() - begin
 
 
-def _exit_error(process: subprocess.Popen[bytes], clock: _Clock, seconds: float, package: str) -> UnreadableError:
-    code = process.wait()
+def _exit_error(code: int, clock: _Clock, request: dict[str, Any]) -> UnreadableError:
+    package, seconds = _PACKAGES[request["reader"]][0], request["seconds"]
     if clock.seconds <= 0 or (hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU):
         message = f"{package} did not read the file within {seconds:.3g} s, the limit for its size: the file may be damaged"
         return UnreadableError(message, code="time-limit", seconds=seconds)
     cause = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
-    return UnreadableError(
-        f"{package} crashed while it read the file ({cause}): the file may be damaged", code="reader-crashed", cause=cause
-    )
+    message = f"{package} crashed while it read the file ({cause}): the file may be damaged"
+    return UnreadableError(message, code="reader-crashed", cause=cause)

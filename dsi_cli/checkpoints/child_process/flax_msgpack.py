@@ -122,10 +122,7 @@ def _flatten(tree: dict[str, Any]) -> dict[str, Any]:
             child_name = f"{name}.{key}" if name else str(key)
             remaining -= len(child_name)
             if len(child_name) > _MAX_NAME_LENGTH or remaining < 0:
-                raise UnreadableError(
-                    f"names of up to {_MAX_NAME_LENGTH} letters, and {_MAX_NAME_CHARACTERS} in all, are read; one has"
-                    f" {len(child_name)}",
-                    code="names-too-long",
-                )
+                message = f"names of up to {_MAX_NAME_LENGTH} letters, and {_MAX_NAME_CHARACTERS} in all, are read"
+                raise UnreadableError(f"{message}; one has {len(child_name)}", code="names-too-long")
             stack.append((child_name, value))
     return leaves

@@ -5,13 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
-import sys
 from importlib import import_module
 from typing import IO, Any
 
 import numpy as np
 
-from dsi_cli.checkpoints.child_process import FileContents
 from dsi_cli.checkpoints.child_process.client import MAX_MESSAGE_BYTES
 from dsi_cli.errors import CheckpointError, PendingError
 
@@ -110,33 +108,23 @@ def main() -> None:
                 reader = import_module(f"dsi_cli.checkpoints.child_process.{request['reader']}")
                 file = io.BufferedReader(RemoteFile(channel, request["size"]), _BUFFER_BYTES)
                 contents = reader.open_file(file, **request["options"])
-            channel.send(*_reply(contents, request["key"]))
+            if request["key"] is None:
+                channel.send({name: getattr(contents, name) for name in ("tensors", "values", "outputs", "transposed")})
+                continue
+            array = np.ascontiguousarray(contents.read(request["key"]))
+            array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            data = array.reshape(-1).view(np.uint8).data
+            channel.send({"bytes": len(data)}, data)
+        except CheckpointError as error:
+            channel.send({"error": str(error), "code": error.code, "is_pending": isinstance(error, PendingError)})
         except Exception as error:  # noqa: BLE001  the errors of libraries have no common base
-            channel.send(_error_reply(error))
-
-
-def _reply(contents: FileContents, key: str | None) -> tuple[dict[str, Any], bytes | memoryview]:
-    """Return the message and the bytes of the tensor with a key; without a key, return the listing of the file."""
-    if key is None:
-        return {name: getattr(contents, name) for name in ("tensors", "values", "outputs", "transposed")}, b""
-    array = np.ascontiguousarray(contents.read(key))
-    if array.dtype.byteorder == ">" or (array.dtype.byteorder == "=" and sys.byteorder == "big"):
-        array = array.astype(array.dtype.newbyteorder("<"))
-    data = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
-    return {"bytes": len(data)}, data
-
-
-def _error_reply(error: Exception) -> dict[str, Any]:
-    if isinstance(error, CheckpointError):
-        return {"error": str(error), "code": error.code, "is_pending": isinstance(error, PendingError)}
-    first_words = (" ".join(str(error).split()) or type(error).__name__)[:200]
-    if isinstance(error, ImportError):
-        text, code = f"a library cannot be imported ({first_words}); install it again", "package-missing"
-    elif isinstance(error, MemoryError | RecursionError):
-        text, code = f"it asks for too much ({type(error).__name__})", "reader-failed"
-    else:
-        text, code = f"damaged, or of a kind that dsi does not read: {first_words}", "damaged"
-    return {"error": text, "code": code, "is_pending": False}
+            first_words = (" ".join(str(error).split()) or type(error).__name__)[:200]
+            text, code = f"damaged, or of a kind that dsi does not read: {first_words}", "damaged"
+            if isinstance(error, ImportError):
+                text, code = f"a library cannot be imported ({first_words}); install it again", "package-missing"
+            elif isinstance(error, MemoryError | RecursionError):
+                text, code = f"it asks for too much ({type(error).__name__})", "reader-failed"
+            channel.send({"error": text, "code": code, "is_pending": False})
 
 
 if __name__ == "__main__":
