@@ -172,13 +172,21 @@ def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place | Tracked
 
 
 def _training_run(name: str, folder: Place, contents: FolderContents) -> TrainingRun:
-    files = sorted(contents.files, key=lambda file: natural_key(str(file[0]).removeprefix(f"{folder}/")))
-    if contents.moments:
-        files = contents.files
-    checkpoints = [_checkpoint_file(name, folder, *file) for file in files]
-    if contents.moments:
-        moments = zip(checkpoints, contents.moments, strict=True)
-        checkpoints = [replace(checkpoint, moment=moment) for checkpoint, moment in moments]
+    files, moments = contents.files, contents.moments
+    if not moments:
+        files = sorted(files, key=lambda file: natural_key(str(file[0]).removeprefix(f"{folder}/")))
+    checkpoints = []
+    for index, (path, status, step_folder) in enumerate(files):
+        # A checkpoint has the size of all its parts, and the time of the last change of parts and metadata.
+        parts = [part for part in map(file_status, other_parts(path)) if part is not None and stat.S_ISREG(part.st_mode)]
+        names = STATE_FILES if path.name in MODEL_FILES else ()
+        metadata = [found for found in (file_status(path.parent / name) for name in names) if found is not None]
+        size = status.st_size + sum(part.st_size for part in parts)
+        times = [file.st_mtime_ns for file in (status, *parts, *metadata)]
+        # A server without times gives tags of less than a second, each of which may change.
+        modified = max(times) if max(times) >= _NANO else sum(times) % _NANO
+        moment = moments[index] if moments else None
+        checkpoints.append(CheckpointFile(name, folder, path, step_folder, size, modified, moment))
     # Two models in one step folder are two checkpoints.
     counts = Counter(file.display_path for file in checkpoints)
     distinct: dict[Place, CheckpointFile] = {}
@@ -186,23 +194,6 @@ def _training_run(name: str, folder: Place, contents: FolderContents) -> Trainin
         shares_folder = counts[file.display_path] > 1
         distinct[file.path] = replace(file, step_folder=file.path.parent) if shares_folder else file
     return TrainingRun(name, folder, tuple(distinct.values()), contents.ignored, tracked=contents.tracked)
-
-
-def _checkpoint_file(
-    run: str, folder: Place, path: Place, status: os.stat_result, step_folder: Place | None
-) -> CheckpointFile:
-    """Return a checkpoint with the size of all its parts, and the time of the last change of parts and metadata."""
-    parts = [
-        found for part in other_parts(path) if (found := file_status(part)) is not None and stat.S_ISREG(found.st_mode)
-    ]
-    metadata = []
-    if path.name in MODEL_FILES:
-        metadata = [found for name in STATE_FILES if (found := file_status(path.parent / name)) is not None]
-    size = status.st_size + sum(part.st_size for part in parts)
-    times = [file.st_mtime_ns for file in (status, *parts, *metadata)]
-    # A server without times gives tags of less than a second, each of which may change.
-    modified = max(times) if max(times) >= _NANO else sum(times) % _NANO
-    return CheckpointFile(run, folder, path, step_folder, size, modified)
 
 
 def _run_names(folders: Folders, known: dict[str, str]) -> dict[Place, str]:

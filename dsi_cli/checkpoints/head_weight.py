@@ -61,17 +61,26 @@ def head_rows(content: CheckpointContent, head: Head, adapter_config: Any = None
         if kind == layers.PRUNED:
             mask = content.read(parts["mask"])
             if mask.size != stored.size or mask.shape[0] != stored.shape[0]:
-                raise NoHeadError(
-                    f"{head.name} of shape {stored.shape} has a pruning mask of shape {mask.shape}, which does not fit it",
-                    code="misfit-mask",
-                    head=head.name,
+                message = (
+                    f"{head.name} of shape {stored.shape} has a pruning mask of shape {mask.shape}, which does not fit it"
                 )
+                raise NoHeadError(message, code="misfit-mask", head=head.name)
             return stored * mask.reshape(stored.shape).astype(np.float32)
         if kind == layers.WEIGHT_NORM:
             return _apply_weight_norm(stored, content.read(parts["lengths"]), head)
         if kind == layers.SPECTRAL_NORM:
+            # Divide by the largest singular value, which torch estimates as ``u W v``. The stored matrix may be transposed.
             left, right = (content.read(parts[side]).astype(np.float32).reshape(-1) for side in ("left", "right"))
-            return _apply_spectral_norm(stored, left, right, head)
+            fitting = [(u, v) for u, v in ((left, right), (right, left)) if stored.shape == (len(u), len(v))]
+            if not fitting:
+                message = f"{head.name} of shape {stored.shape} has singular vectors of {len(left)} and {len(right)} values"
+                raise UnreadableError(message, code="misfit-spectral-norm", head=head.name)
+            weight = stored.astype(np.float64)
+            largest = max(float(u.astype(np.float64) @ (weight @ v.astype(np.float64))) for u, v in fitting)
+            if not largest:
+                message = f"{head.name} has a largest singular value of 0, so it cannot be divided by it"
+                raise UnreadableError(message, code="zero-singular-value", head=head.name)
+            return stored / np.float32(largest)
         if kind == layers.LORA:
             return apply_lora(stored, content, parts["up"], parts["down"], adapter_config, head.name)
         return stored
@@ -142,22 +151,6 @@ def _row_norms(directions: NDArray[np.float32]) -> NDArray[np.float32]:
         sums = sums[:, :half] + sums[:, half:]
     norms: NDArray[np.float32] = np.sqrt(sums[:, 0])
     return norms
-
-
-def _apply_spectral_norm(
-    weight: NDArray[np.float32], left: NDArray[np.float32], right: NDArray[np.float32], head: Head
-) -> NDArray[np.float32]:
-    """Return the weight divided by its largest singular value, which torch estimates as ``u W v``."""
-    # The stored matrix may be the transposed weight.
-    fitting = [(u, v) for u, v in ((left, right), (right, left)) if weight.shape == (len(u), len(v))]
-    if not fitting:
-        message = f"{head.name} of shape {weight.shape} has singular vectors of {len(left)} and {len(right)} values"
-        raise UnreadableError(message, code="misfit-spectral-norm", head=head.name)
-    largest = max(float(u.astype(np.float64) @ (weight.astype(np.float64) @ v.astype(np.float64))) for u, v in fitting)
-    if not largest:
-        message = f"{head.name} has a largest singular value of 0, so it cannot be divided by it"
-        raise UnreadableError(message, code="zero-singular-value", head=head.name)
-    return weight / np.float32(largest)
 
 
 def is_adapter(path: Place) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import isfinite
 from typing import IO, Any
 
@@ -28,28 +27,21 @@ def open_file(_file: IO[bytes], path: str, tags: list[str]) -> FileContents:
     first = next(events, None)
     if first is None or not first.file_version:
         raise UnreadableError("not an event file: its first record has no version", code="not-an-event-file")
-    rows = [
-        [event.step, value.tag.lower(), number]
-        for event in events
-        if event.step >= 0
-        for value in event.summary.value
-        if value.tag.lower() in requested_tags
-        for number in _numbers(value)
-        if isfinite(number)
-    ]
+    rows = []
+    for event in events:
+        for value in event.summary.value:
+            if event.step < 0 or value.tag.lower() not in requested_tags:
+                continue
+            # TensorFlow 1 writes a number, TensorFlow 2 an array of one number; images and histograms are skipped.
+            number = value.simple_value if value.WhichOneof("value") == "simple_value" else None
+            if value.WhichOneof("value") == "tensor" and value.metadata.plugin_data.plugin_name in ("", "scalars"):
+                array = tensor_util.make_ndarray(value.tensor)
+                if array.size == 1 and array.dtype.kind in "fiu":
+                    number = array.item()
+            if number is not None and isfinite(number):
+                rows.append([event.step, value.tag.lower(), float(number)])
 
     def read(key: str) -> Any:
         raise UnreadableError(f"an event file has no tensor {key!r}", code="missing-tensor")
 
     return FileContents(read, values={"scalars": rows})
-
-
-def _numbers(value: Any) -> Iterator[float]:
-    """Yield the number in a summary's value, as TensorFlow 1 or 2 writes it; yield nothing for images and histograms."""
-    kind = value.WhichOneof("value")
-    if kind == "simple_value":
-        yield float(value.simple_value)
-    elif kind == "tensor" and value.metadata.plugin_data.plugin_name in ("", "scalars"):
-        array = tensor_util.make_ndarray(value.tensor)
-        if array.size == 1 and array.dtype.kind in "fiu":
-            yield float(array.item())

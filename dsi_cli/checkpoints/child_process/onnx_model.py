@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, NamedTuple
 
@@ -79,7 +80,14 @@ def open_file(file: IO[bytes]) -> FileContents:
     external: dict[str, dict[str, str]] = {}
     for index, weight in sorted(enumerate(weights), key=lambda item: item[1].first_use):
         tensor, key = weight.tensor, str(index)
-        listing.tensors.append((weight.name, _dtype(tensor.data_type), list(tensor.dims), key))
+        # Texts and unknown types are listed, but not read.
+        dtype = f"type {tensor.data_type}"
+        if tensor.data_type == TensorProto.STRING:
+            dtype = "string"
+        else:
+            with suppress(KeyError, TypeError, ValueError):
+                dtype = dtype_name(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+        listing.tensors.append((weight.name, dtype, list(tensor.dims), key))
         if weight.is_transposed and len(tensor.dims) == 2:
             listing.transposed.append(weight.name)
         if tensor.data_location == TensorProto.EXTERNAL:
@@ -90,16 +98,6 @@ def open_file(file: IO[bytes]) -> FileContents:
     if external:
         listing.values[EXTERNAL] = external
     return listing
-
-
-def _dtype(kind: int) -> str:
-    """Return the name of an element type; dsi lists ``string`` and unknown types, but does not read them."""
-    if kind == TensorProto.STRING:
-        return "string"
-    try:
-        return dtype_name(helper.tensor_dtype_to_np_dtype(kind))
-    except (KeyError, TypeError, ValueError):
-        return f"type {kind}"
 
 
 def _breaks_off(data: bytes) -> bool:

@@ -9,6 +9,7 @@ To add a format, add a module to this package and a line to `FORMATS`. The modul
 
 from __future__ import annotations
 
+import re
 import shlex
 import zlib
 from collections.abc import Callable, Collection, Iterable
@@ -90,7 +91,10 @@ class Format(NamedTuple):
 _MAX_IR_VERSION = 31
 _ONNX_TAGS = frozenset({0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42})
 _ONNX_MESSAGES, _ONNX_NUMBER = frozenset({0x3A, 0x42}), 0x28
-_MAX_MSGPACK_KEYS = 1 << 14
+_MSGPACK = re.compile(
+    rb"(?:[\x81-\x8f]|\xde(?!\0\0)[\0-\x3f].|\xdf\0\0(?!\0\0)[\0-\x3f].)([\xa1-\xbf]|\xd9.)(.+)", re.DOTALL
+)
+"""A mapping with the number of its keys, which is less than 2 ** 14, then the length and the bytes of the first key."""
 _ZIP = b"PK\x03\x04"
 _GZIP = b"\x1f\x8b"
 _INFLATED_HEAD_BYTES = 64
@@ -99,14 +103,12 @@ _MAX_PICKLE_BYTES = 512 << 20
 """The maximum size of a pickle without a checkpoint's suffix that is read completely in search of weights."""
 HDF5 = b"\x89HDF\r\n\x1a\n"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_PICKLE = re.compile(rb"\x80[\x02-\x05](?!\x8a\n)")
+"""The begin of a pickle, except those that begin like `_LEGACY`."""
 
 
 def _begins_with(magic: bytes) -> Callable[[bytes], bool]:
     return lambda head: head.startswith(magic)
-
-
-def _is_pickle(head: bytes) -> bool:
-    return head.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")) and not head.startswith(_LEGACY[:4])
 
 
 def _is_onnx(head: bytes) -> bool:
@@ -134,36 +136,16 @@ def _is_ascii_text(data: bytes) -> bool:
 
 def _is_msgpack(head: bytes) -> bool:
     """Return whether the bytes begin a mapping that is not empty and whose first key is ASCII text of less than 256 bytes."""
-    if not head:
+    match = _MSGPACK.match(head)
+    if match is None:
         return False
-    # The mapping: its number of keys is part of the first byte, or stands in the next two or four bytes.
-    if head[0] in (0xDE, 0xDF):
-        position = 3 if head[0] == 0xDE else 5
-        is_map = 0 < int.from_bytes(head[1:position], "big") < _MAX_MSGPACK_KEYS
-    else:
-        position = 1
-        is_map = 0x81 <= head[0] <= 0x8F
-    if not is_map or position >= len(head):
-        return False
-    # The first key: its length is part of its first byte, or stands in the next byte.
-    tag = head[position]
-    if tag == 0xD9:
-        begin, size = position + 2, int.from_bytes(head[position + 1 : position + 2], "big")
-    elif 0xA1 <= tag <= 0xBF:
-        begin, size = position + 1, tag - 0xA0
-    else:
-        return False
-    text = head[begin : begin + size]
-    return bool(text) and _is_ascii_text(text)
+    key_size = match[1][-1] if match[1].startswith(b"\xd9") else match[1][0] - 0xA0
+    return key_size > 0 and _is_ascii_text(match[2][:key_size])
 
 
 def _has_files(*names: str) -> Callable[[Collection[str]], bool]:
     """Return a function that tests whether an archive has files with these names, in any of its folders."""
     return lambda entries: all(any(entry.rpartition("/")[2] == name for entry in entries) for name in names)
-
-
-def _is_npz(entries: Collection[str]) -> bool:
-    return bool(entries) and all(entry.endswith(".npy") for entry in entries)
 
 
 FORMATS = (
@@ -172,14 +154,14 @@ FORMATS = (
     Format("torchscript", "torch_save", "TorchScript: its parameters", None, _has_files("data.pkl", "constants.pkl")),
     Format("torch-zip", "torch_save", "torch.save since PyTorch 1.6: a zip archive", None, _has_files("data.pkl")),
     Format("keras", "keras", "Keras 3: .keras", None, _has_files("model.weights.h5")),
-    Format("npz", "npz", "numpy.savez: arrays by name", None, _is_npz),
+    Format("npz", "npz", "numpy.savez: arrays by name", None, lambda entries: {name[-4:] for name in entries} == {".npy"}),
     Format("torch-legacy", "torch_save", "torch.save before PyTorch 1.6: a row of pickles", _begins_with(_LEGACY)),
     # The first eight bytes are the length of a JSON object, which is less than 2 ** 32.
     Format("safetensors", "safetensors", "safetensors, one file", lambda head: head[4:9] == b"\0\0\0\0{"),
     Format("hdf5", "keras", "Keras: .weights.h5, .h5", _begins_with(HDF5)),
     Format("onnx", "onnx", "ONNX: initialisers", _is_onnx),
     Format("msgpack", "jax", "Flax: MessagePack of nested mappings of arrays", _is_msgpack),
-    Format("pickle", "plain_pickle", "pickle.dump of tensors or arrays", _is_pickle),
+    Format("pickle", "plain_pickle", "pickle.dump of tensors or arrays", lambda head: _PICKLE.match(head) is not None),
     Format(
         "safetensors-sharded", "safetensors", "safetensors, shards under an index", markers=("*.safetensors.index.json",)
     ),

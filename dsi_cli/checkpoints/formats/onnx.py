@@ -26,8 +26,26 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
     ranges: dict[str, tuple[Place, int]] = {}
     for name, tensor in content.tree.items():
         entry = entries.get(tensor.storage.key) if isinstance(tensor, Tensor) else None
-        if entry is not None and tensor.dtype in NUMPY_DTYPES:
-            ranges[tensor.storage.key] = _external_range(name, tensor, entry, source.path, sizes)
+        if entry is None or tensor.dtype not in NUMPY_DTYPES:
+            continue
+        # The elements are in another file, which must be in the model's folder.
+        location = entry.get("location", "").removeprefix("./")
+        file = find_sibling(source.path, location, "file with external data")
+        expected_size = tensor.storage.size * itemsize(tensor.dtype)
+        numbers = [entry.get("offset") or "0", entry.get("length") or str(expected_size)]
+        if not all(number.isascii() and number.isdigit() and len(number) < 20 for number in numbers):
+            message = f"external data in {location[:80]!r} has no possible offset or length"
+            raise UnreadableError(message, code="damaged-external-data")
+        offset, size = map(int, numbers)
+        if size != expected_size:
+            message = f"{name[:80]!r} has {size} bytes, which do not fit the {expected_size} of its shape"
+            raise UnreadableError(message, code="size-mismatch")
+        if location not in sizes:
+            with RandomAccessFile(file) as external:
+                sizes[location] = external.size
+        if offset + size > sizes[location]:
+            raise PendingError(f"external data {location[:80]!r} ends at byte {sizes[location]}, too early", code="cut-off")
+        ranges[tensor.storage.key] = file, offset
 
     def read_bytes(storage: Storage, start: int, size: int) -> bytes | memoryview:
         if storage.key not in ranges:
@@ -37,26 +55,3 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
             return external.memory_at(offset + start, size)
 
     return replace(content, read_bytes=read_bytes)
-
-
-def _external_range(
-    name: str, tensor: Tensor, entry: dict[str, str], model: Place, sizes: dict[str, int]
-) -> tuple[Place, int]:
-    """Return the file with a tensor's elements, which must be in the model's folder, and their offset."""
-    location = entry.get("location", "").removeprefix("./")
-    file = find_sibling(model, location, "file with external data")
-    expected_size = tensor.storage.size * itemsize(tensor.dtype)
-    numbers = [entry.get("offset") or "0", entry.get("length") or str(expected_size)]
-    if not all(number.isascii() and number.isdigit() and len(number) < 20 for number in numbers):
-        message = f"external data in {location[:80]!r} has no possible offset or length"
-        raise UnreadableError(message, code="damaged-external-data")
-    offset, size = map(int, numbers)
-    if size != expected_size:
-        message = f"{name[:80]!r} has {size} bytes, which do not fit the {expected_size} of its shape"
-        raise UnreadableError(message, code="size-mismatch")
-    if location not in sizes:
-        with RandomAccessFile(file) as external:
-            sizes[location] = external.size
-    if offset + size > sizes[location]:
-        raise PendingError(f"external data {location[:80]!r} ends at byte {sizes[location]}, too early", code="cut-off")
-    return file, offset

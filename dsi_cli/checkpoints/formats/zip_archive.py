@@ -37,7 +37,18 @@ class Archive:
 
     def __init__(self, source: RandomAccessFile) -> None:
         self.source = source
-        self._entries = _directory(source)
+        try:
+            infos = zipfile.ZipFile(source).infolist()
+        except zipfile.BadZipFile:
+            message = "a zip archive without its directory, which is written last: cut off, or still being written"
+            raise PendingError(message, code="cut-off") from None
+        except (ValueError, NotImplementedError, struct.error, UnicodeDecodeError, OverflowError) as error:
+            message = f"the zip directory is damaged ({type(error).__name__})"
+            raise UnreadableError(message, code="damaged-archive") from None
+        self._entries = {entry.filename: entry for entry in infos}
+        if len(self._entries) != len(infos):
+            message = "the zip archive has two entries of one name: readers differ on which counts"
+            raise UnreadableError(message, code="duplicate-entry")
         self.sizes = {name: entry.file_size for name, entry in self._entries.items()}
         self.notes: list[str] = []
 
@@ -61,9 +72,8 @@ class Archive:
         elif entry.compress_type == zipfile.ZIP_DEFLATED:
             data = _inflate(self.source, offset, entry.compress_size, start + size)[start:]
         else:
-            raise UnreadableError(
-                f"dsi does not read zip compression of type {entry.compress_type}", code="unknown-compression"
-            )
+            message = f"dsi does not read zip compression of type {entry.compress_type}"
+            raise UnreadableError(message, code="unknown-compression")
         if size == entry.file_size and entry.CRC and zlib.crc32(data) != entry.CRC:
             self.notes.append(f"the checksum of {name!r} is wrong: the file may be damaged")
         return data
@@ -83,21 +93,6 @@ class Archive:
         if signature != b"PK\x03\x04":
             raise UnreadableError(f"the zip directory points to no entry for {entry.filename!r}", code="damaged-archive")
         return entry.header_offset + _LOCAL_HEADER.size + int(name) + int(extra)
-
-
-def _directory(source: RandomAccessFile) -> dict[str, zipfile.ZipInfo]:
-    try:
-        infos = zipfile.ZipFile(source).infolist()
-    except zipfile.BadZipFile:
-        message = "a zip archive without its directory, which is written last: cut off, or still being written"
-        raise PendingError(message, code="cut-off") from None
-    except (ValueError, NotImplementedError, struct.error, UnicodeDecodeError, OverflowError) as error:
-        raise UnreadableError(f"the zip directory is damaged ({type(error).__name__})", code="damaged-archive") from None
-    entries = {entry.filename: entry for entry in infos}
-    if len(entries) != len(infos):
-        message = "the zip archive has two entries of one name: readers differ on which counts"
-        raise UnreadableError(message, code="duplicate-entry")
-    return entries
 
 
 def _inflate(source: RandomAccessFile, offset: int, compressed_size: int, size: int) -> memoryview:
