@@ -25,12 +25,13 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
     reason_nothing_usable,
 )
 from dsi_cli.analysis.evaluation import collect
+from dsi_cli.analysis.evaluation.collect import ReportProgress
 from dsi_cli.analysis.option_groups.text_values import epoch_filter
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import class_labels, hierarchy, label_files, references
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
-from dsi_cli.analysis.summary import Progress, Summary, digest_of_tables, summarise
+from dsi_cli.analysis.summary import Summary, digest_of_tables, summarise
 from dsi_cli.analysis.tables.result_tables import ResultTables
 from dsi_cli.checkpoints.discovery import TrainingRun, printable
 from dsi_cli.checkpoints.epochs import ORDER
@@ -50,7 +51,7 @@ def analyze(
     paths: Sequence[str | PathLike[str]],
     out: str | PathLike[str] = layout.DEFAULT,
     options: Options = Options(),  # noqa: B008 (frozen)
-    progress: Callable[[Progress], None] = lambda _: None,
+    progress: ReportProgress = lambda *_: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Summary:
     """Analyse checkpoints and write or update the tables in ``out``.
@@ -60,7 +61,7 @@ def analyze(
     paths : files, folders or glob patterns.
     out : the results folder; it is made if it does not exist.
     options : what to compute.
-    progress : called after each step.
+    progress : called after each step with the stage in words, the number of things done, and their total.
     say : called with messages before long work begins: the model, how images are prepared, memory.
 
     Raises
@@ -75,16 +76,12 @@ def analyze(
     started = time.monotonic()
     _log.debug("%s", options)
     out = Path(out)
-
-    def report_progress(stage: str, done: int, total: int) -> None:
-        progress(Progress(stage, done, total))
-
     with lock.exclusive(out), ExitStack() as stack:
         # Find the runs. A folder may contain several trainings, and then several runs are stored for it.
         digest = digest_of_tables(out)
         earlier = layout.earlier_options(out, CHECKPOINTS)
         folders, recorded = earlier.get("folders", {}), earlier.get("settings", {})
-        found = scan.find_runs(paths, folders, options.revisions, partial(report_progress, "listing revisions"))
+        found = scan.find_runs(paths, folders, options.revisions, partial(progress, "listing revisions"))
         stored_runs: dict[str, list[str]] = {}
         for run in found:
             _log.debug("run %s in %s: %d files, %d others", run.name, run.folder, len(run.checkpoints), run.ignored)
@@ -100,7 +97,7 @@ def analyze(
         # Open everything that the options name, so that mistakes are found before long work.
         wordnet, taxonomy = load_wordnet(options.pos, options.wordnet), hierarchy.open_taxonomy(options.taxonomy)
         sources = references.open_references(options.references, taxonomy, wordnet)
-        inputs = collect.open_inputs(out, options, say, report_progress)
+        inputs = collect.open_inputs(out, options, say, progress)
         log = None if options.log is None else read_named_log(Path(options.log))
         engine = stack.enter_context(open_engine(options.engine))
         listed = None if options.labels is None else label_files.read_labels_option(options.labels)
@@ -118,7 +115,7 @@ def analyze(
             return scanner, known_records(out, dict.fromkeys([run.name, *names]), options.shaping_matrices)
 
         epochs = epoch_filter(options.epochs)
-        runs, weights = scan.scan_all(found, prepare, engine, epochs, partial(report_progress, "reading classifiers"))
+        runs, weights = scan.scan_all(found, prepare, engine, epochs, partial(progress, "reading classifiers"))
         runs = [replace(run, ignores_kept_labels=earlier_settings.joins(options, recorded, [run.name])) for run in runs]
         tables = ResultTables(out, {run.name for run in runs}, options, sources, taxonomy)
 
@@ -136,7 +133,7 @@ def analyze(
         names_of_data = None if inputs[0] is None else inputs[0].names
         runs, labels, warnings = _find_labels(runs, options, listed, names_of_data, wordnet, taxonomy)
         references.check_references(sources, labels.values())
-        images = collect.ImageProgress(report_progress)
+        images = collect.ImageProgress(progress)
         evaluations = collect.prepare(out, runs, labels, options, inputs, images)
         call = comparison.Call(tables, labels, logs, evaluations, engine)
         new_results = evaluations.make(runs, images, engine)

@@ -23,12 +23,11 @@ from dsi_cli.analysis.classifiers.checkpoint_scanner import Weights
 from dsi_cli.analysis.classifiers.matrices import MatrixWriter, StoredMatrices
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.evaluation import collect
-from dsi_cli.analysis.evaluation.collect import RunEvaluations
+from dsi_cli.analysis.evaluation.collect import ReportProgress, RunEvaluations
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.epoch_context import EpochContext
-from dsi_cli.analysis.summary import Progress, RunOutcome
 from dsi_cli.analysis.tables import curves, geometry
 from dsi_cli.analysis.tables.result_tables import ResultTables
 from dsi_cli.checkpoints.records import Record
@@ -94,8 +93,8 @@ def compare_runs(
     runs: Sequence[RunCheckpoints],
     weights: Weights,
     new_results: Iterator[dict[str, EvaluationResult]],
-    progress: Callable[[Progress], None],
-) -> tuple[list[RunCheckpoints], dict[str, RunOutcome], list[str]]:
+    progress: ReportProgress,
+) -> tuple[list[RunCheckpoints], dict[str, tuple[int, str | None]], list[str]]:
     """Write all matrices and tables; the tables also from time to time.
 
     Parameters
@@ -106,13 +105,15 @@ def compare_runs(
     Returns
     -------
     runs : the runs with the checkpoints that failed meanwhile
-    outcomes : the outcome of each run
+    outcomes
+        For each run, the number of epochs whose matrices were stored already, and the reason why nothing can be aligned
+        with the main reference.
     warnings : what the user should know
     """
     runs = list(runs)
-    done = Progress("comparing matrices", 0, sum(len(run.usable) for run in runs))
+    done, total = 0, sum(len(run.usable) for run in runs)
     flushed = time.monotonic()
-    outcomes: dict[str, RunOutcome] = {}
+    outcomes: dict[str, tuple[int, str | None]] = {}
     epochs_of_warning: dict[str, list[int]] = {}
     for position, run in enumerate(runs):
         work = _plan_work(call, run, weights)
@@ -128,8 +129,8 @@ def compare_runs(
                 else:
                     for warning in _add_to_tables(call, run, job):
                         epochs_of_warning.setdefault(warning, []).append(job.record.epoch or 0)
-                done = done._replace(done=done.done + 1)
-                progress(done)
+                done += 1
+                progress("comparing matrices", done, total)
                 if time.monotonic() - flushed > FLUSH_SECONDS:
                     call.tables.write(runs, call.labels, is_whole=False)
                     flushed = time.monotonic()
@@ -139,7 +140,7 @@ def compare_runs(
         )
         layout.remove(work.matrices.unused_files())
         runs[position] = replace(runs[position], heads_read=run.heads_read | work.matrices.heads_read)
-        outcomes[run.name] = RunOutcome(work.matrices.reused, work.no_reference)
+        outcomes[run.name] = work.matrices.reused, work.no_reference
     deque(new_results, maxlen=0)  # let it remove files that belong to no checkpoint
     call.tables.write(runs, call.labels)
 

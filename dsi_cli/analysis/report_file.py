@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.summary import Progress, Summary
+from dsi_cli.analysis.evaluation.collect import ReportProgress
+from dsi_cli.analysis.summary import Summary
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.report import html, page_data
@@ -32,8 +33,6 @@ HEAD_BYTES = 4096
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ReportProgress = Callable[[str, int, int], None]
-"""Takes a stage in words, the number of things done, and their total."""
 IDLE_FACTOR = 9
 """``dsi watch`` waits this many times as long as a report took before it writes the next one."""
 
@@ -54,10 +53,10 @@ def write_report(out: Path, file: Path | None = None, progress: ReportProgress =
         return _write_if_outdated(out, layout.report_path(out), layout.temporary_folder(out), progress)
 
 
-def add_report(summary: Summary, progress: Callable[[Progress], None] = lambda _: None) -> None:
+def add_report(summary: Summary, progress: ReportProgress = lambda *_: None) -> None:
     """Write the report of an analysis, and record its path in the summary, or why it could not be written."""
     try:
-        path = write_report(Path(summary.out), progress=lambda *step: progress(Progress(*step)))
+        path = write_report(Path(summary.out), progress=progress)
     except OutputError as error:
         summary.report, summary.report_problem = None, str(error)
     else:
@@ -76,7 +75,7 @@ class ThrottledReport:
         self._clock = clock
         self._next_time: float | None = None
 
-    def add(self, summary: Summary, progress: Callable[[Progress], None] = lambda _: None) -> None:
+    def add(self, summary: Summary, progress: ReportProgress = lambda *_: None) -> None:
         """Call `add_report`, unless the last report was written too recently."""
         started = self._clock()
         if self._next_time is not None and started < self._next_time:

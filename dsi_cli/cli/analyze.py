@@ -42,11 +42,9 @@ def analyze(values: Mapping[str, Any]) -> int:
     options = read_options(values)
     started = time.monotonic()
     with console.progress(quiet=output.quiet or output.json) as display:
-        summary = run_analysis(
-            values["checkpoints"], output.out, options, lambda event: display.update(*event), display.say
-        )
+        summary = run_analysis(values["checkpoints"], output.out, options, display.update, display.say)
         if output.report:
-            report_file.add_report(summary, lambda event: display.update(*event))
+            report_file.add_report(summary, display.update)
         summary.send_curves(trackers)
     summary.seconds = time.monotonic() - started
     print_summary(summary, as_json=output.json, quiet=output.quiet, per_epoch=output.per_epoch)

@@ -32,8 +32,8 @@ def demo(
 
     started = time.monotonic()
     with runs_folder() as folder, console.progress(quiet=quiet or as_json) as display:
-        summary = analyze([folder], out, progress=lambda event: display.update(*event))
-        report_file.add_report(summary, lambda event: display.update(*event))
+        summary = analyze([folder], out, progress=display.update)
+        report_file.add_report(summary, display.update)
     summary.seconds = time.monotonic() - started
     print_summary(summary, as_json=as_json, quiet=quiet, per_epoch=per_epoch)
     return summary.exit_code

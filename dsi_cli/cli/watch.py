@@ -108,11 +108,11 @@ def _analysis_with_progress(options: Options, trackers: Sequence[Destination], p
                 paths,
                 output.out,
                 options,
-                lambda event: display.update(*event),
+                display.update,
                 lambda text: printer.print_once(text, display.say),
             )
             if output.report:
-                reports.add(summary, lambda event: display.update(*event))
+                reports.add(summary, display.update)
             summary.send_curves(trackers)
             return summary
 

@@ -192,8 +192,8 @@ def test_a_node_that_dies_in_the_middle_loses_nothing(cluster, mend, four_runs, 
     analyze([run], tmp_path / "local", Options(epochs="0:20:2", draws=2, permutations=2))
     killed = []
 
-    def kill(event):
-        if event.stage == "comparing matrices" and event.done == 3 and not killed:
+    def kill(stage, done, _total):
+        if stage == "comparing matrices" and done == 3 and not killed:
             (node,) = cluster.worker_nodes
             killed.append(node)
             cluster.remove_node(node, allow_graceful=False)

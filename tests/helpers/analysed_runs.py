@@ -16,7 +16,7 @@ from conftest import made_once
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.summary import Progress, Summary
+from dsi_cli.analysis.summary import Summary
 from dsi_cli.cli.app import main_with_exit_code
 from dsi_cli.store.results import Results
 from helpers.outputs import ANIMALS, RUNS, head_of, write_checkpoints
@@ -41,7 +41,7 @@ class Analysed:
     out: Path
     run: Results
     summary: Summary
-    events: Sequence[Progress]
+    events: Sequence[tuple[str, int, int]]
 
 
 @pytest.fixture(scope="session")
@@ -49,8 +49,8 @@ def analysed(four_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Analy
     """Return the analysis of the four runs of the fixture `four_runs`, with default options; do not write to it."""
 
     def make(folder: Path) -> None:
-        events: list[Progress] = []
-        summary = analyze([four_runs], folder / "out", progress=events.append)
+        events: list[tuple[str, int, int]] = []
+        summary = analyze([four_runs], folder / "out", progress=lambda *event: events.append(event))
         (folder / "summary.pickle").write_bytes(pickle.dumps((summary, events)))
 
     folder = made_once(tmp_path_factory, "analysed", make)
