@@ -27,6 +27,7 @@ from dsi_cli.metrics.head_geometry import MIN_Z, correlation_z
 from dsi_cli.queries.comparison.repetitions import group_runs
 from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.queries.difference import Difference, Network, Variation, compare
+from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.remote import urls
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout, parquet
@@ -67,18 +68,19 @@ def diff(
         if len(values) > 2:
             message = f"{flag} is given {len(values)} times; give it once or twice"
             raise UsageError(message, code="too-many-values", option=flag)
-    paths = (first, first if second is None else second)
+    # A run or an epoch that is given once is that of both sides.
+    choice = choice or HeadOptions()
     sides = []
-    for index, path in enumerate(paths):
+    for index, path in enumerate((first, first if second is None else second)):
         run = runs[min(index, len(runs) - 1)] if runs else None
         epoch = epochs[min(index, len(epochs) - 1)] if epochs else None
-        sides.append(read_side(path, run, epoch, labels, choice or HeadOptions()))
+        sides.append(read_side(path, run, epoch, labels, choice))
     a, b = (side.network for side in sides)
     _require_same_classes(a, b)
     reason, z = _reason_no_angles(a, b)
-    variation = _variation_of_repetitions(sides[0], group) if group is not None else _variation_of_epochs(sides)
+    variation = _variation_of_epochs(sides) if group is None else _variation_of_repetitions(sides[0], group)
     found = compare(a, b, variation, reason, z)
-    if any(side.results for side in sides) and (labels is not None or choice not in (None, HeadOptions())):
+    if any(side.results for side in sides) and (labels is not None or choice != HeadOptions()):
         found.notes.append(
             "--labels, --head and --ema have no effect on a results folder, which has them from its analysis"
         )
@@ -180,9 +182,7 @@ def read_side(
 
 def _read_results(folder: Path, run: str | None, epoch: int | None) -> Side:
     results = Results(folder)
-    if run is None and len(results.names) == 1:
-        run = results.names[0]
-    name = results[run].names[0] if run is not None else results._run(None)
+    name = results.run_name(run)
     epochs = results.epochs(name)
     if not epochs:
         raise NothingToAnalyseError(f"run {name!r} in {folder} has no usable checkpoint", code="nothing-usable")
@@ -202,9 +202,9 @@ def _chosen_epoch(epochs: Sequence[int], epoch: int | None, where: str) -> int:
 
 def _stored_network(results: Results, run: str, epoch: int) -> Network:
     """Return a network of a results folder."""
-    rows = results.checkpoints
-    rows = rows[(rows["run"] == run) & (rows["status"] == "ok") & (rows["epoch"].fillna(0) == epoch)]
-    classes = ComparedRun(run, run, results).classes
+    rows = results.usable_checkpoints(run)
+    rows = rows[rows["epoch"].fillna(0) == epoch]
+    classes = class_rows(results, run)
     head, weight, similarity = layout.head_path(results.path, run, epoch), None, None
     if head.is_file():
         weight = np.asarray(parquet.to_rows(parquet.read(head), "weight"), dtype=np.float32)
@@ -304,8 +304,8 @@ def _siblings(path: Path) -> list[Path]:
     pattern = re.compile(re.sub(r"\d+", r"\\d+", re.escape(path.name)))
     alike = [other for other in path.absolute().parent.iterdir() if pattern.fullmatch(other.name)]
     alike = sorted((other for other in alike if other.is_dir() == path.is_dir()), key=number)
-    index = next((place for place, other in enumerate(alike) if other.name == path.name), None)
-    return [path] if index is None else list(_around(alike, index))
+    names = [other.name for other in alike]
+    return list(_around(alike, names.index(path.name))) if path.name in names else [path]
 
 
 def _around(series: Sequence[Item], index: int) -> Sequence[Item]:

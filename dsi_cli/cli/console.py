@@ -48,10 +48,7 @@ _uploads: ContextVar[tuple[Callable[[], None], ...]] = ContextVar("uploads", def
 def log_on_stderr(*, verbose: bool) -> Iterator[None]:
     """Log on stderr until the block ends, if the log is turned on; an error is logged with its traceback.
 
-    Raises
-    ------
-    UsageError
-        ``DSI_LOG`` has an unknown value.
+    Raise `UsageError` if ``DSI_LOG`` has an unknown value.
     """
     name = "debug" if verbose else os.environ.get("DSI_LOG", "").lower()
     if not name:
@@ -260,13 +257,7 @@ def progress(*, quiet: bool) -> Iterator[ProgressDisplay]:
 
 
 def binary_stdout(hint: str) -> IO[bytes]:
-    """Return stdout for bytes.
-
-    Raises
-    ------
-    UsageError
-        Stdout is a terminal.
-    """
+    """Return stdout for bytes; raise `UsageError` if stdout is a terminal."""
     if sys.stdout.isatty():
         raise UsageError(f"stdout is a terminal, which cannot show Parquet or NPY: {hint}", code="stdout-is-terminal")
     return sys.stdout.buffer

@@ -170,10 +170,7 @@ def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
 
     Ctrl-C writes the choices so far to ``write_map``.
 
-    Raises
-    ------
-    UsageError
-        Stdin or stderr is not a terminal.
+    Raise `UsageError` if stdin or stderr is not a terminal.
     """
     from dsi_cli.analysis.semantics import class_labels, wordnet_matrix
     from dsi_cli.wordnet.disambiguation.identifiers import look_up_id

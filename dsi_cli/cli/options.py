@@ -124,10 +124,7 @@ def takes(sections: Sections) -> Callable[[Callable[[Mapping[str, Any]], int]], 
 def read_values(sections: Sections, typed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a command by the name of the field, from those by the name of the command's parameter.
 
-    Raises
-    ------
-    UsageError
-        A text cannot be converted.
+    Raise `UsageError` if a text cannot be converted.
     """
     values: dict[str, Any] = {}
     for group in chain.from_iterable(sections.values()):
@@ -211,10 +208,8 @@ def switch(flags: str, help: str) -> Any:
 def require_page_paths(out: Path | None, html: Path | None, contents: str, page: str) -> None:
     """Check the paths of a command that writes files, called ``contents`` in messages, into a folder, and a page.
 
-    Raises
-    ------
-    UsageError
-        The folder is a file (code ``not-a-folder``), or the page is a folder (``not-a-file``) or no HTML by its name.
+    Raise `UsageError` if the folder is a file (code ``not-a-folder``), or the page is a folder (``not-a-file``) or no
+    HTML by its name.
     """
     if out is not None and out.exists() and not out.is_dir():
         message = f"{contents} go into a folder, and {out} is a file; give another name to -o"

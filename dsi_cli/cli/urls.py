@@ -48,12 +48,8 @@ _FLATTENED = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
 def with_local_paths(command: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a command's options with local paths in place of URLs.
 
-    Raises
-    ------
-    UsageError
-        An option that needs a local path is a URL, or a URL leads to no file.
-    OutputError
-        The server of the output cannot be reached, or refuses a file.
+    Raise `UsageError` if an option that needs a local path is a URL, or a URL leads to no file. Raise `OutputError` if
+    the server of the output cannot be reached, or refuses a file.
     """
     typed = {name: _as_typed(value) for name, value in options.items()}
     values = {name: value for name, value in typed.items() if _has_url(value)}

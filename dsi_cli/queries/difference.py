@@ -102,10 +102,7 @@ class Difference:
     def save_tables(self, folder: Path) -> list[Path]:
         """Write the three tables into a folder, and return their paths.
 
-        Raises
-        ------
-        OutputError
-            A file cannot be written.
+        Raise `OutputError` if a file cannot be written.
         """
         paths = []
         for table, frame in zip(DIFF_TABLES, (self.classes, self.pairs, self.groups), strict=True):

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import pandas as pd
 
 from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
 from dsi_cli.queries.findings import MIN_Z, PHASE_NAMES, WIDE_CHANCE, Row, is_agreement, network_matrix, table_rows
-from dsi_cli.store import layout, parquet
+from dsi_cli.store import layout
 from dsi_cli.store.schema import CLASSES, CURVES, EXTRA_CURVES, PHASES, TYPICALITY, MatrixId
 
 _FIELDS = {"group_cosine": "", "null_mean": "_chance", "sample_cosine": "_sample"}
@@ -78,10 +77,7 @@ class MistakeSummary:
 def epoch_summaries(out: Path, run: str) -> list[EpochSummary]:
     """Return a summary of each epoch of a run, in order; the last checkpoint of an epoch counts.
 
-    Raises
-    ------
-    OutputError
-        The curves cannot be read.
+    Raise `OutputError` if the curves cannot be read.
     """
     rows, own, measure = _rows_matrix_and_measure(out, run)
     kind, split = MatrixId.parse(own)
@@ -160,18 +156,9 @@ class TypicalitySummary:
 
 
 def typicality_summary(out: Path, run: str) -> dict[str, list[TypicalitySummary]]:
-    """Return the epochs of a run, in order, for each split with templates.
-
-    Raises
-    ------
-    OutputError
-        The table cannot be read.
-    """
-    path = layout.table_path(out, TYPICALITY)
-    rows = parquet.read(path, run).to_pandas() if path.is_file() else pd.DataFrame()
+    """Return the epochs of a run, in order, for each split with templates; raise `OutputError` if the table cannot be read."""
+    rows = layout.read_table(out, TYPICALITY, run).to_pandas()
     summaries: dict[str, list[TypicalitySummary]] = {}
-    if rows.empty:
-        return summaries
     # Of several checkpoints of an epoch, only the last step counts. A missing epoch or step comes first.
     rows = rows.assign(epoch=rows["epoch"].fillna(-1), step=rows["step"].fillna(-1))
     rows = rows[rows["step"] == rows.groupby(["split", "epoch"])["step"].transform("max")]
@@ -200,19 +187,15 @@ class PhaseSentences:
 
 
 def phase_sentences(out: Path, run: str) -> PhaseSentences:
-    """Return sentences about the phases of a run; none if the results folder has no phases table.
+    """Return sentences about the phases of a run; none without rows in the phases table.
 
-    Raises
-    ------
-    OutputError
-        A table cannot be read.
+    Raise `OutputError` if a table cannot be read.
     """
     rows = table_rows(out, PHASES, run)
     if not rows:
         return PhaseSentences()
-    lines = epoch_summaries(out, run)
     classes = len(table_rows(out, CLASSES, run))
-    return PhaseSentences(rows, phases_line(rows), hints(rows, lines, classes))
+    return PhaseSentences(rows, phases_line(rows), hints(rows, epoch_summaries(out, run), classes))
 
 
 def phases_line(rows: Sequence[Row]) -> str:
@@ -255,24 +238,18 @@ def hints(rows: Sequence[Row], lines: Sequence[EpochSummary], classes: int = 0) 
     lines : the run's epochs.
     classes : the number of classes, for the chance level of the accuracy; 0 if unknown.
     """
-    within_chance = _sentence_within_chance(lines, classes)
-    if within_chance is not None:
-        return [within_chance]
+    # An alignment that was within chance at every epoch, unless chance is so wide that an alignment would not show
+    known = [(line.excess, line.z) for line in lines if line.excess is not None and line.z]
+    most = max((z for _, z in known), default=0.0)
+    if len(known) >= MIN_EPOCHS and most < MIN_Z:
+        chance_std = float(np.median([abs(excess / z) for excess, z in known]))
+        if MIN_Z * chance_std <= WIDE_CHANCE:
+            sentence = f"alignment with WordNet was within chance at every epoch (z at most {most:.1f})"
+            best = max((line.accuracy for line in lines if line.accuracy is not None), default=None)
+            if best is not None and classes and best >= MIN_LEARNT_FACTOR / classes:
+                return [f"{sentence}, though accuracy reached {best:.3f}"]
+            return [f"looks like a run that never learnt: {sentence}"]
     for row in reversed(rows):
         if row["phase"] == STABILISATION and is_agreement(row["curve"]):
             return [f"agreement with WordNet has stayed within its noise since epoch {row['first_epoch']:.0f}"]
     return []
-
-
-def _sentence_within_chance(lines: Sequence[EpochSummary], classes: int) -> str | None:
-    """Return a sentence if the alignment was within chance at every epoch; None if not or if that has no meaning."""
-    known = [(line.excess, line.z) for line in lines if line.excess is not None and line.z]
-    if len(known) < MIN_EPOCHS or max(z for _, z in known) >= MIN_Z:
-        return None
-    if MIN_Z * float(np.median([abs(excess / z) for excess, z in known])) > WIDE_CHANCE:
-        return None
-    best = max((line.accuracy for line in lines if line.accuracy is not None), default=None)
-    sentence = f"alignment with WordNet was within chance at every epoch (z at most {max(z for _, z in known):.1f})"
-    if best is not None and classes and best >= MIN_LEARNT_FACTOR / classes:
-        return f"{sentence}, though accuracy reached {best:.3f}"
-    return f"looks like a run that never learnt: {sentence}"

@@ -57,10 +57,7 @@ class ExportQuery:
 def export_frame(run: Results, query: ExportQuery) -> pd.DataFrame:
     """Return the table or matrix to export.
 
-    Raises
-    ------
-    UsageError
-        The table or matrix does not exist, or the options contradict each other.
+    Raise `UsageError` if the table or matrix does not exist, or the options contradict each other.
     """
     rows, classes, table = query.rows, query.classes, query.table
     if table is None:
@@ -87,10 +84,7 @@ def parse_classes(text: str | None, option: str) -> list[int | str] | None:
     >>> parse_classes("2:5", "--rows"), parse_classes("cat, 17", "--rows")
     ([2, 3, 4], ['cat', 17])
 
-    Raises
-    ------
-    UsageError
-        The text contains no class (code ``no-classes``), or too many (code ``too-many-classes``).
+    Raise `UsageError` if the text contains no class (code ``no-classes``), or too many (code ``too-many-classes``).
     """
     if text is None:
         return None
@@ -113,10 +107,7 @@ def parse_classes(text: str | None, option: str) -> list[int | str] | None:
 def export_format(target: str, asked: str | None) -> str:
     """Return the format: the one asked for, or else the suffix of the file name, or else ``csv``.
 
-    Raises
-    ------
-    UsageError
-        The format is not one of `FORMATS`.
+    Raise `UsageError` if the format is not one of `FORMATS`.
     """
     if asked is not None:
         require_choice("format", asked, FORMATS, "cannot export as")
@@ -134,10 +125,7 @@ def require_matrix(kind: str, *, is_matrix: bool) -> None:
 def write_stream(frame: pd.DataFrame, stream: IO[bytes], kind: str, *, is_matrix: bool) -> None:
     """Write a frame to an open stream; the first column ``class`` of a matrix holds its class names.
 
-    Raises
-    ------
-    UsageError
-        The frame is a table and the format NPY (code ``npy-of-a-table``).
+    Raise `UsageError` if the frame is a table and the format NPY (code ``npy-of-a-table``).
     """
     require_matrix(kind, is_matrix=is_matrix)
     if kind == "npy":
@@ -160,12 +148,8 @@ def write_stream(frame: pd.DataFrame, stream: IO[bytes], kind: str, *, is_matrix
 def write_file(frame: pd.DataFrame, path: Path, kind: str, *, is_matrix: bool) -> None:
     """Write a frame to a file atomically.
 
-    Raises
-    ------
-    UsageError
-        The frame is a table and the format NPY (code ``npy-of-a-table``).
-    OutputError
-        The file cannot be written.
+    Raise `UsageError` if the frame is a table and the format NPY (code ``npy-of-a-table``). Raise `OutputError` if the
+    file cannot be written.
     """
     buffer = io.BytesIO()
     write_stream(frame, buffer, kind, is_matrix=is_matrix)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
-from dsi_cli.store import layout, parquet
+from dsi_cli.store import layout
 from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, NETWORK_MATRICES, PHASES, MatrixId, Table
 
 Row = dict[str, Any]
@@ -178,10 +178,7 @@ class RunFindings:
 def run_findings(out: Path, run: str) -> RunFindings:
     """Return the findings of a run from the tables of a results folder.
 
-    Raises
-    ------
-    OutputError
-        A table cannot be read.
+    Raise `OutputError` if a table cannot be read.
     """
     # Select the rows of the main reference. The last checkpoint of an epoch counts.
     references = layout.references_of(out, run)
@@ -291,8 +288,8 @@ def _phases(rows: Sequence[Row]) -> tuple[tuple[Phase, ...], str | None, Point |
 
 def table_rows(out: Path, table: Table, run: str) -> list[Row]:
     """Return the rows of a run in a table; none if the results folder does not have the table."""
-    path = layout.table_path(out, table)
-    return parquet.read(path, run).to_pylist() if path.is_file() else []
+    rows: list[Row] = layout.read_table(out, table, run).to_pylist()
+    return rows
 
 
 def headline(runs: Sequence[RunFindings]) -> str:

@@ -135,10 +135,8 @@ class MistakeList(Generic[Row]):
 def worst_mistakes(run: Results, query: MistakeQuery | None = None) -> MistakeList[Mistake]:
     """Return the wrongly predicted samples, sorted by farness, then by falling score, then by sample number.
 
-    Raises
-    ------
-    UsageError
-        The run, split, epoch, class or order does not exist, or the epoch has no predictions. The message lists those that exist.
+    Raise `UsageError` if the run, split, epoch, class or order does not exist, or the epoch has no predictions; the
+    message lists those that exist.
     """
     query = _fill_defaults(run, query or MistakeQuery(), PREDICTIONS)
     frame = run.predictions(query.epoch, query.split, query.run)
@@ -194,8 +192,7 @@ def _fill_defaults(run: Results, query: MistakeQuery, table: Table) -> MistakeQu
     """Return the query with run and epoch; the reader of the table raises the error for an unknown epoch."""
     require_choice("order", query.order, ORDERS)
     require_choice("split", query.split, SPLITS)
-    run.epochs(query.run)  # raises an error for an unknown run
-    name = query.run if query.run is not None else run.names[0]
+    name = run.run_name(query.run)
     run.require_matrices(name)
     epochs = stored_epochs(run, table, name, query.split)
     if not epochs:
@@ -219,8 +216,9 @@ def stored_epochs(run: Results, table: Table, name: str, split: str) -> list[int
 
 def _pair_mask(names: list[str], query: MistakeQuery) -> NDArray[np.bool_]:
     """Return a mask of the pairs (truth, prediction) that match the query, without the diagonal."""
-    truth, prediction = match_class_name(query.truth, names), match_class_name(query.prediction, names)
-    return truth[:, None] & prediction[None, :] & ~np.eye(len(names), dtype=bool)
+    matches = np.outer(match_class_name(query.truth, names), match_class_name(query.prediction, names))
+    np.fill_diagonal(matches, val=False)
+    return matches
 
 
 def _farness_key(farness: Ranks, query: MistakeQuery) -> Ranks:

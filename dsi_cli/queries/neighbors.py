@@ -180,17 +180,13 @@ class NeighborHistory:
 def nearest(run: Results, of: str, query: NeighborQuery | None = None) -> NeighborList:
     """Return the classes nearest to a class.
 
-    Raises
-    ------
-    UsageError
-        The run, matrix, epoch or class does not exist. The message lists those that exist.
+    Raise `UsageError` if the run, matrix, epoch or class does not exist; the message lists those that exist.
     """
     query = fill_defaults(run, query or NeighborQuery())
     names = class_names(run, query.run)
     index = class_index_by_name(of, names)
-    similarity = similarity_row(run, query, index)
-    order = neighbor_order(similarity, index)
-    wordnet, rank, furthest = wordnet_row(run, query, index)
+    similarity, order = _ordered_row(run, query, index)
+    wordnet, rank, furthest = _wordnet_row(run, query, index)
     rows = [
         Neighbor(
             place=place,
@@ -270,11 +266,8 @@ def closest_of_stored(near: pd.DataFrame, most: int) -> tuple[NDArray[np.integer
 def neighbor_history(run: Results, of: str, query: NeighborQuery | None = None) -> NeighborHistory:
     """Return every class that was among the ``query.most`` nearest to a class at an epoch, in order of the last epoch.
 
-    Raises
-    ------
-    UsageError
-        The query names an epoch (code ``epoch-not-applicable``) or the reference matrix (code ``matrix-without-epochs``). Other
-        errors are those of `nearest`.
+    Raise `UsageError` if the query names an epoch (code ``epoch-not-applicable``) or the reference matrix (code
+    ``matrix-without-epochs``); other errors are those of `nearest`.
     """
     query = query or NeighborQuery()
     if query.epoch is not None:
@@ -289,10 +282,10 @@ def neighbor_history(run: Results, of: str, query: NeighborQuery | None = None) 
     places = np.full((len(epochs), len(names)), len(names), dtype=np.int64)
     is_near = np.zeros(places.shape, dtype=np.bool_)
     for row, epoch in enumerate(epochs):
-        order = neighbor_order(similarity_row(run, replace(query, epoch=epoch), index), index)
+        _, order = _ordered_row(run, replace(query, epoch=epoch), index)
         places[row, order] = np.arange(1, len(order) + 1)
         is_near[row, order[: query.most]] = True
-    wordnet, rank, furthest = wordnet_row(run, query, index)
+    wordnet, rank, furthest = _wordnet_row(run, query, index)
     rows = [
         NeighborTrack(
             name=names[j],
@@ -311,11 +304,10 @@ def neighbor_history(run: Results, of: str, query: NeighborQuery | None = None) 
 
 def _intervals(is_near: NDArray[np.bool_], epochs: list[int]) -> list[Interval]:
     """Return the intervals of epochs at which a class was among the nearest."""
-    padded = np.concatenate([[False], is_near, [False]])
-    starts, ends = np.flatnonzero(padded[1:] & ~padded[:-1]), np.flatnonzero(padded[:-1] & ~padded[1:])
+    changes = np.flatnonzero(np.diff(is_near, prepend=False, append=False)).tolist()
+    left = [*epochs, None]
     return [
-        Interval(epochs[start], epochs[end - 1], epochs[end] if end < len(epochs) else None)
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+        Interval(epochs[start], epochs[end - 1], left[end]) for start, end in zip(changes[::2], changes[1::2], strict=True)
     ]
 
 
@@ -324,8 +316,7 @@ def fill_defaults(run: Results, query: NeighborQuery) -> NeighborQuery:
     if query.kind not in MATRIX_KINDS:
         message = f"no kind {query.kind!r} of matrix: {expected(query.kind, MATRIX_KINDS)}"
         raise UsageError(message, code="unknown-kind", matrix=query.kind)
-    run.epochs(query.run)  # raises an error for an unknown run
-    name = run.names[0] if query.run is None else query.run
+    name = run.run_name(query.run)
     query = replace(query, run=name)
     # Check the split, or choose the first one that has such a matrix.
     has_splits = query.kind in SPLIT_KINDS
@@ -349,8 +340,9 @@ def fill_defaults(run: Results, query: NeighborQuery) -> NeighborQuery:
     if query.epoch is not None and query.epoch not in epochs:
         message = f"no {_matrix_name(query)} of epoch {query.epoch} in run {query.run!r}: there are {brief_epochs(epochs)}"
         raise UsageError(message, code="unknown-epoch", epoch=query.epoch, run=query.run)
-    epoch = epochs[-1] if query.epoch is None else query.epoch
-    return replace(query, epoch=epoch if run.has_epochs(query.run) else None)
+    if not run.has_epochs(name):
+        return replace(query, epoch=None)
+    return replace(query, epoch=epochs[-1] if query.epoch is None else query.epoch)
 
 
 def stored_epochs(run: Results, query: NeighborQuery) -> list[int]:
@@ -374,27 +366,21 @@ def _missing_matrix_error(run: Results, query: NeighborQuery, name: str) -> Usag
     return UsageError(message, code="missing-matrix", matrix=query.kind, run=name, stored=tuple(stored))
 
 
-def similarity_row(run: Results, query: NeighborQuery, index: int) -> Ranks:
-    """Return the row of a class in the matrix of a query whose defaults are filled in."""
-    values: Ranks = run.csm(query.kind, query.epoch, query.split, query.run, rows=[index]).to_numpy(dtype=np.float64)[0]
-    return values
+def _ordered_row(run: Results, query: NeighborQuery, index: int) -> tuple[Ranks, NDArray[np.intp]]:
+    """Return a class's similarities, and the other known classes by falling similarity, with ties in order of class index."""
+    row: Ranks = run.csm(query.kind, query.epoch, query.split, query.run, rows=[index]).to_numpy(dtype=np.float64)[0]
+    order: NDArray[np.intp] = np.argsort(-row, kind="stable")
+    return row, order[(order != index) & ~np.isnan(row[order])]
 
 
-def wordnet_row(run: Results, query: NeighborQuery, index: int) -> tuple[Ranks, Ranks, int | None]:
+def _wordnet_row(run: Results, query: NeighborQuery, index: int) -> tuple[Ranks, Ranks, int | None]:
     """Return a class's WordNet similarities, their ranks, and the largest rank; NaN and None without a reference matrix."""
     wordnet = matrix_or_none(run, "scsm", None, None, query.run)
-    if wordnet is None:  # there are no labels, none is in WordNet, or the matrix is too large to be stored
+    if wordnet is None:  # the labels are missing or not in WordNet, or the matrix is too large to be stored
         missing = np.full(len(class_names(run, query.run)), np.nan)
         return missing, missing, None
     rank, furthest = ranks_among_known(wordnet)
     return wordnet[index], rank[index], furthest
-
-
-def neighbor_order(row: Ranks, index: int) -> NDArray[np.intp]:
-    """Return the other classes by falling similarity, with ties in order of class index and without NaN."""
-    order: NDArray[np.intp] = np.argsort(-row, kind="stable")
-    others: NDArray[np.intp] = order[(order != index) & ~np.isnan(row[order])]
-    return others
 
 
 def matrix_title(query: NeighborQuery) -> str:

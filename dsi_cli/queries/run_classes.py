@@ -61,10 +61,7 @@ def readable_names(classes: pd.DataFrame) -> list[Any]:
 def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_]:
     """Return a mask of the classes with a name, or of all classes if the name is None.
 
-    Raises
-    ------
-    UsageError
-        No class has the name (code ``unknown-class``). The message suggests similar names.
+    Raise `UsageError` if no class has the name (code ``unknown-class``); the message suggests similar names.
     """
     if name is None:
         return np.ones(len(names), dtype=bool)
@@ -98,10 +95,7 @@ def _spellings(label: str) -> tuple[str, ...]:
 def class_index_by_name(name: str, names: Sequence[str]) -> int:
     """Return the index of the class with a name.
 
-    Raises
-    ------
-    UsageError
-        No class has the name (code ``unknown-class``), or several do (code ``ambiguous-class``).
+    Raise `UsageError` if no class has the name (code ``unknown-class``), or several do (code ``ambiguous-class``).
     """
     indices = np.flatnonzero(match_class_name(name, names))
     if len(indices) > 1:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import CHECKPOINTS, CSMS, CURVES, HEADS, NEIGHBORS, REFERENCES, TABLES, Table
@@ -134,13 +136,20 @@ def require_usable(out: object, names: Collection[str], *, is_file: bool) -> Non
         raise UsageError(message, code="foreign-folder", path=str(out))
 
 
+def read_table(out: Path, table: Table, run: str | None = None) -> pa.Table:
+    """Return a table at the top of the results folder, or only the rows of one run; empty if the folder lacks the table.
+
+    Raise `OutputError` if the table cannot be read.
+    """
+    path = table_path(out, table)
+    return parquet.read(path, run) if path.is_file() else parquet.from_rows(table, [])
+
+
 def earlier_rows(out: Path, table: Table) -> list[dict[str, Any]]:
     """Return the rows of an earlier call; empty if there was none, or if its table is damaged and must be rebuilt."""
-    path = table_path(out, table)
     rows: list[dict[str, Any]] = []
-    if path.is_file():
-        with suppress(OutputError):
-            rows = parquet.read(path).to_pylist()
+    with suppress(OutputError):
+        rows = read_table(out, table).to_pylist()
     return rows
 
 

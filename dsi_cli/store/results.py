@@ -41,7 +41,7 @@ class Results:
         self._only: str | None = None
         layout.require_output(self.path)
         if only is not None:
-            self._only = self._run(only)
+            self._only = self.run_name(only)
             del self.checkpoints  # it holds all runs, which were needed to check the name
 
     def __getitem__(self, run: str) -> Self:
@@ -93,13 +93,15 @@ class Results:
 
     def epochs(self, run: str | None = None) -> list[int]:
         """Return the epochs of a run with matrices, in order; [0] if its only checkpoint has no epoch."""
-        rows = self.checkpoints[(self.checkpoints["run"] == self._run(run)) & (self.checkpoints["status"] == "ok")]
-        return sorted({int(epoch) for epoch in rows["epoch"].fillna(0)})
+        return sorted({int(epoch) for epoch in self.usable_checkpoints(run)["epoch"].fillna(0)})
 
     def has_epochs(self, run: str | None = None) -> bool:
         """Return whether a run's checkpoints have epochs; a run without epochs has only one checkpoint."""
-        rows = self.checkpoints[(self.checkpoints["run"] == self._run(run)) & (self.checkpoints["status"] == "ok")]
-        return not rows["epoch"].isna().any()
+        return not self.usable_checkpoints(run)["epoch"].isna().any()
+
+    def usable_checkpoints(self, run: str | None = None) -> pd.DataFrame:
+        """Return a run's rows of the checkpoints table whose status is ok."""
+        return self.checkpoints[(self.checkpoints["run"] == self.run_name(run)) & (self.checkpoints["status"] == "ok")]
 
     def shown_epoch(self, epoch: int, run: str | None = None) -> str:
         """Return an epoch as text; ``–`` if the run's only checkpoint has no epoch."""
@@ -110,7 +112,7 @@ class Results:
 
         The epoch is 0 if the run's only checkpoint has none, as in `epochs`.
         """
-        name = self._run(run)
+        name = self.run_name(run)
         others = self.references(name)[1:]
         rows = self.curves[self.curves["run"] == name]
         is_other = rows["reference"].isin(others) | rows["reference"].str.contains("|", regex=False, na=False)
@@ -123,7 +125,7 @@ class Results:
 
     def references(self, run: str | None = None) -> list[str]:
         """Return the names of the reference matrices with which a run was compared, the main one first."""
-        return layout.references_of(self.path, self._run(run))
+        return layout.references_of(self.path, self.run_name(run))
 
     def csm(
         self,
@@ -156,7 +158,7 @@ class Results:
         If the head grows, classes that it does not have yet are NaN. Above 4,096 classes the matrix is not stored. dsi then
         computes a part of it from the classifier in ``heads/``.
         """
-        name = self._run(run)
+        name = self.run_name(run)
         for text in (kind, split):
             if text is not None and not text.isidentifier():
                 message = f"{text!r} is not a kind or split of a matrix; expected names like ncsm, scsm, test"
@@ -226,7 +228,7 @@ class Results:
 
     def is_vast(self, run: str | None = None) -> bool:
         """Return whether a run has so many classes that ``neighbors/`` replaces the stored matrices."""
-        return (self.path / schema.NEIGHBORS.path / layout.folder_name(self._run(run))).is_dir()
+        return (self.path / schema.NEIGHBORS.path / layout.folder_name(self.run_name(run))).is_dir()
 
     def neighbors(
         self, kind: str = "ncsm", epoch: int | None = None, run: str | None = None, step: int | None = None
@@ -235,7 +237,7 @@ class Results:
 
         Raise `UsageError` if no nearest classes are stored, because up to 4,096 classes the matrix itself is stored.
         """
-        name = self._run(run)
+        name = self.run_name(run)
         path = layout.neighbors_path(self.path, name, kind, self._epoch_or_last(name, epoch), step)
         if not path.is_file():
             epochs = brief_epochs(self.epochs(name))
@@ -254,7 +256,7 @@ class Results:
 
         Parameters and errors are those of `csm`.
         """
-        name = self._run(run)
+        name = self.run_name(run)
         path = self._split_path(schema.CONFUSIONS, name, epoch, split, step)
         labels = self._labels(name)
         return pd.DataFrame(parquet.to_counts(parquet.read(path)), index=labels, columns=labels)
@@ -263,7 +265,7 @@ class Results:
         self, epoch: int | None = None, split: str = "test", run: str | None = None, step: int | None = None
     ) -> pd.DataFrame:
         """Return the samples of a split with target, prediction (class indices) and score; parameters and errors as in `csm`."""
-        path = self._split_path(schema.PREDICTIONS, self._run(run), epoch, split, step)
+        path = self._split_path(schema.PREDICTIONS, self.run_name(run), epoch, split, step)
         frame: pd.DataFrame = parquet.read(path).to_pandas()
         return frame
 
@@ -302,16 +304,13 @@ class Results:
         return pd.DataFrame(order, index=matrix.index, columns=pd.RangeIndex(order.shape[1], name="rank"))
 
     def _table(self, table: Table) -> pd.DataFrame:
-        path = layout.table_path(self.path, table)
-        frame = (parquet.read(path) if path.is_file() else parquet.from_rows(table, [])).to_pandas()
-        if self._only is not None:
-            frame = frame[frame["run"] == self._only].reset_index(drop=True)
+        frame = layout.read_table(self.path, table, self._only).to_pandas()
         integers = [column.name for column in table.columns if column.type == "int64" and column.name in frame]
         typed_frame: pd.DataFrame = frame.astype(dict.fromkeys(integers, "Int64"))
         return typed_frame
 
-    def _run(self, name: str | None) -> str:
-        """Return the name of an existing run; without a name, that of the only run."""
+    def run_name(self, name: str | None) -> str:
+        """Return the name of an existing run; without a name, that of the only run; raise `UsageError` for another name."""
         names = self.names
         listed = f"{self.path} holds {', '.join(names) or 'none'}"
         if name is None:

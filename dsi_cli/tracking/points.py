@@ -64,16 +64,13 @@ class RunPoints:
 
 def points_of_results(results: Results, run: str | None = None) -> list[RunPoints]:
     """Return the logged values of a run in a results folder, or of all runs; raise `UsageError` if the run does not exist."""
-    if run is None:
-        return [_points_of_run(results, name) for name in results.names]
-    results.epochs(run)  # raises for an unknown name
-    return [_points_of_run(results, run)]
+    names = results.names if run is None else [results.run_name(run)]
+    return [_points_of_run(results, name) for name in names]
 
 
 def _points_of_run(results: Results, run: str) -> RunPoints:
     curves = results.fill_missing_epochs(results.curves[results.curves["run"] == run])
-    checkpoints = results.checkpoints
-    usable = checkpoints[(checkpoints["run"] == run) & (checkpoints["status"] == "ok")]
+    usable = results.usable_checkpoints(run)
     times = {}
     for row in _last_saves(results.fill_missing_epochs(usable)):
         if _is_number(row["modified_ns"]):

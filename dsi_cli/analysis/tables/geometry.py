@@ -158,9 +158,8 @@ class GeometryTable:
             return
         path = layout.table_path(self.out, GEOMETRY)
         tables = list(self._added.values())
-        if path.is_file():
-            earlier = parquet.read(path)
-            if earlier.schema.equals(tables[0].schema):
-                tables.append(earlier.filter(~pc.field("run").isin(list(self._added))))
+        earlier = layout.read_table(self.out, GEOMETRY)
+        if earlier.schema.equals(tables[0].schema):
+            tables.append(earlier.filter(~pc.field("run").isin(list(self._added))))
         table = pa.concat_tables(tables).sort_by("run")
         parquet.write_blocks(parquet.by_run(table), path, {"made": self._made}, layout.temporary_folder(self.out))

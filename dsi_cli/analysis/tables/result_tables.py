@@ -58,7 +58,7 @@ class EpochTable:
         # The earlier rows of each epoch; none if the table is missing, damaged or of another schema
         earlier = empty = parquet.from_rows(table, [])
         with suppress(OutputError):
-            earlier = parquet.read(layout.table_path(out, table))
+            earlier = layout.read_table(out, table)
         if earlier.schema == empty.schema:
             keys = list(map(epoch_key, *(earlier[name].to_pylist() for name in ("run", "epoch", "step"))))
             starts = [row for row, key in enumerate(keys) if row == 0 or key != keys[row - 1]]

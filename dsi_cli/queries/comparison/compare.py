@@ -29,7 +29,7 @@ from dsi_cli.queries.comparison.repetitions import (
     group_runs,
     network_bands,
 )
-from dsi_cli.queries.comparison.runs import SHAPING_OPTIONS, ComparedRun, compared_runs, match_classes, match_epochs
+from dsi_cli.queries.comparison.runs import SHAPING_OPTIONS, ComparedRun, compared_runs
 from dsi_cli.store.schema import SPLITS
 
 PREFERRED, HIGHER, NO_DIFFERENCE, MIXED, UNDECIDED = "preferred", "higher", "no difference shown", "mixed", "undecided"
@@ -220,10 +220,7 @@ class Comparison:
 def compare(outputs: Sequence[str | Path], options: ComparisonOptions | None = None) -> Comparison:
     """Return a comparison of the runs of some results folders.
 
-    Raises
-    ------
-    UsageError
-        A folder is not a results folder, fewer than two runs remain, or an option is invalid.
+    Raise `UsageError` if a folder is not a results folder, fewer than two runs remain, or an option is invalid.
     """
     options = options or ComparisonOptions()
     if not 0 <= options.tolerance < 1:
@@ -247,10 +244,7 @@ def compare(outputs: Sequence[str | Path], options: ComparisonOptions | None = N
     ]
     verdicts = [verdict(comparison) for comparison in comparisons]
     preferred = _preferred(groups, verdicts)
-    between = [
-        cross_alignment(a, b, match_classes(a, b), match_epochs(a, b), options.measures[:1])
-        for a, b in combinations(runs, 2)
-    ]
+    between = [cross_alignment(first, second, measure) for first, second in combinations(runs, 2)]
     return Comparison(
         epochs="epochs completed" if by_completed else "epoch",
         split=split,
@@ -262,7 +256,7 @@ def compare(outputs: Sequence[str | Path], options: ComparisonOptions | None = N
         preferred=preferred,
         recommendation=_recommendation(verdicts, preferred),
         coverage=_coverage(comparisons),
-        curves=curve_bands(groups, split, measure) + network_bands(groups, between, measure),
+        curves=curve_bands(groups, split, measure) + network_bands(groups, between),
         notes=_notes(runs, split),
     )
 
@@ -272,7 +266,7 @@ def _run_summary(run: ComparedRun, group: str, split: str, measure: str, by_comp
     best_epoch = None
     if not accuracy.empty:
         best_epoch = int(accuracy.index.to_numpy(dtype=np.int64)[accuracy.to_numpy(dtype=np.float64).argmax()])
-    rows = run.curve("sai", f"{run.own},scsm", None, measure)
+    rows = run.curve("sai", "{own},scsm", None, measure)
     excess = rows["excess"].dropna()
     aligned_at = None
     if len(excess) > 0 and rows["z"].get(excess.idxmax(), 0.0) > MIN_Z_ALIGNED:

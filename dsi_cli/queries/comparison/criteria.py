@@ -16,8 +16,6 @@ from dsi_cli.errors import UsageError
 from dsi_cli.metrics import NORMAL_QUANTILE, differences
 from dsi_cli.metrics.differences import CsmPair, Difference, LabelledPredictions
 from dsi_cli.queries.comparison.runs import ComparedRun
-from dsi_cli.queries.matrices import none_if_nan
-from dsi_cli.store.schema import MatrixId
 
 CLASSES, IMAGES, SEEDS = "classes", "test images", "seeds"
 """The sources of variation that a confidence interval covers: other classes, other samples, or other trainings."""
@@ -76,15 +74,8 @@ class RunAtEpoch:
         return LabelledPredictions(common[rows["target"].to_numpy()], common[rows["prediction"].to_numpy()])
 
     def reliability(self) -> float:
-        """Return the reliability of the CCSM.
-
-        Raises
-        ------
-        UsageError
-            The CCSM has no reliability above 0 (code ``unreliable-ccsm``).
-        """
-        rows = self.run.curve("reliability", "ccsm", self.split)
-        reliability = rows["value"].get(self.epoch, np.nan)
+        """Return the reliability of the CCSM; raise `UsageError` if it is not above 0 (code ``unreliable-ccsm``)."""
+        reliability = self.run.curve("reliability", "ccsm", self.split)["value"].get(self.epoch, np.nan)
         if not reliability > 0:
             message = f"the CCSM of {self.run.label} has no reliability above 0, so its mistakes are noise"
             raise UsageError(message, code="unreliable-ccsm", run=self.run.label)
@@ -125,20 +116,17 @@ def difference(quantity: Criterion, first: Sequence[RunAtEpoch], second: Sequenc
             return quantity.difference(first[0], second[0])
         except UsageError as error:
             return Difference(reason=str(error))
-    values = [[number for run in runs if (number := _value(quantity, run)) is not None] for runs in (first, second)]
-    return differences.mean_difference(*values)
-
-
-def _value(quantity: Criterion, at_epoch: RunAtEpoch) -> float | None:
-    """Return a run's value from its curves table, or None if it has none."""
+    # The values of repetitions are in their curves tables.
     metric, of, has_split, variant, column = quantity.row
-    split = at_epoch.split if has_split else None
-    if of is not None:
-        of = of.format(own=at_epoch.run.own, split=at_epoch.split)
-    if of is not None and metric == "wsi":
-        of, split = MatrixId.parse(of)
-    number = at_epoch.run.curve(metric, of, split, variant)[column].get(at_epoch.epoch, np.nan)
-    return none_if_nan(number)
+    values: tuple[list[float], list[float]] = [], []
+    for runs, known in zip((first, second), values, strict=True):
+        for at_epoch in runs:
+            name = of and of.replace("{split}", at_epoch.split)
+            points = at_epoch.run.curve(metric, name, at_epoch.split if has_split else None, variant)
+            number = points[column].get(at_epoch.epoch, np.nan)
+            if not np.isnan(number):
+                known.append(float(number))
+    return differences.mean_difference(*values)
 
 
 def _sai_criterion(measure: str, *, is_main: bool) -> Criterion:

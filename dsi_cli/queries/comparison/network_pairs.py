@@ -19,7 +19,7 @@ from dsi_cli.metrics.class_alignment import align_rows
 from dsi_cli.metrics.measures import Values, off_diagonal
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 from dsi_cli.queries.comparison.criteria import RunAtEpoch
-from dsi_cli.queries.comparison.runs import CommonClasses, CommonEpochs, ComparedRun
+from dsi_cli.queries.comparison.runs import ComparedRun, match_classes, match_epochs
 from dsi_cli.queries.epoch_sampling import log_spaced
 from dsi_cli.queries.matrices import none_if_nan, percentile_ranks
 from dsi_cli.queries.run_classes import class_names
@@ -65,13 +65,12 @@ class CrossAlignment:
     """The reason for missing points."""
 
 
-def cross_alignment(
-    first: ComparedRun, second: ComparedRun, classes: CommonClasses, epochs: CommonEpochs, measures: Sequence[str]
-) -> CrossAlignment:
+def cross_alignment(first: ComparedRun, second: ComparedRun, measure: str) -> CrossAlignment:
     """Return the SAI of two networks' matrices at their common epochs, without confidence intervals.
 
     With more than `MAX_CLASSES_AT_ALL_EPOCHS` classes, at most `MAX_EPOCHS` epochs are compared, with the first and the last.
     """
+    classes, epochs = match_classes(first, second), match_epochs(first, second)
     result = CrossAlignment(first.label, second.label, None, epochs.by, classes.common, classes.by)
     for run in (first, second):
         if run.own is None:
@@ -85,27 +84,19 @@ def cross_alignment(
     pairs = epochs.pairs
     if classes.common > MAX_CLASSES_AT_ALL_EPOCHS:
         pairs = log_spaced(pairs, MAX_EPOCHS)
-    points = [point for pair in pairs for point in _points(first, second, pair, classes.order, measures)]
-    return replace(result, of=f"{first.own},{second.own}", points=points)
-
-
-def _points(
-    first: ComparedRun, second: ComparedRun, epochs: tuple[int, int, int], order: NDArray[np.intp], measures: Sequence[str]
-) -> list[AlignmentPoint]:
-    key, first_epoch, second_epoch = epochs
-    assert first.own is not None
-    assert second.own is not None
-    a, b = first.csm(first.own, first_epoch), second.csm(second.own, second_epoch)[np.ix_(order, order)]
-    kept = np.flatnonzero(~np.isnan(np.diagonal(a)) & ~np.isnan(np.diagonal(b)))
-    square = np.ix_(kept, kept)
-    pair = MatrixPair(PreparedMatrix(a[square]), PreparedMatrix(b[square]), np.arange(len(kept)))
     points = []
-    for entry in pair.alignments(measures, 0, 0, 0, with_p_value=False).values():
+    for key, first_epoch, second_epoch in pairs:
+        a = first.csm(str(first.own), first_epoch)
+        b = second.csm(str(second.own), second_epoch)[np.ix_(classes.order, classes.order)]
+        kept = np.flatnonzero(~np.isnan(np.diagonal(a)) & ~np.isnan(np.diagonal(b)))
+        square = np.ix_(kept, kept)
+        pair = MatrixPair(PreparedMatrix(a[square]), PreparedMatrix(b[square]), np.arange(len(kept)))
+        entry = pair.alignments([measure], 0, 0, 0, with_p_value=False)[measure]
         columns = ("measure", "value", "null_mean", "null_std", "z", "excess", "classes_used")
         fields: dict[str, Any] = {column: getattr(entry, column) for column in columns}
         reason = entry.reason if entry.value is None else None
         points.append(AlignmentPoint(key, first_epoch, second_epoch, **fields, reason=reason))
-    return points
+    return replace(result, of=f"{first.own},{second.own}", points=points)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from dsi_cli.queries.comparison.criteria import measure_title
 from dsi_cli.queries.comparison.network_pairs import CrossAlignment
 from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.queries.matrices import none_if_nan
-from dsi_cli.store.schema import MatrixId
 
 SEED_PATTERN = r"^(.*?)[-_./]?(?:seed|run|rep|trial|fold|s|r)[-_=]?\d+$"
 """The pattern of ``--group seed``: it captures the name without the usual suffixes of repetitions."""
@@ -89,18 +88,15 @@ class CurveBand:
 def group_runs(runs: Sequence[ComparedRun], pattern: str | None, least: int = 2) -> list[RepeatedRuns]:
     """Return the runs in groups of repetitions; each run is a group without a pattern.
 
+    Raise `UsageError` if the pattern is not a regular expression (code ``invalid-pattern``), captures nothing (code
+    ``no-captured-group``), matches no run (code ``no-match``), or puts all runs in one group (code ``one-group``).
+
     Parameters
     ----------
     pattern : a regular expression, or ``seed`` for `SEED_PATTERN`
         The expression is searched in the labels of the runs, and its first captured part names the group. A run without a match is
         a group.
     least : the least number of groups.
-
-    Raises
-    ------
-    UsageError
-        The pattern is not a regular expression (code ``invalid-pattern``), captures nothing (code ``no-captured-group``), matches
-        no run (code ``no-match``), or puts all runs in one group (code ``one-group``).
     """
     if pattern is None:
         return [RepeatedRuns(run.label, [run]) for run in runs]
@@ -144,14 +140,14 @@ def curve_bands(groups: Sequence[RepeatedRuns], split: str, measure: str) -> lis
     return [band for band in bands if band.x]
 
 
-def network_bands(groups: Sequence[RepeatedRuns], every: Sequence[CrossAlignment], measure: str) -> list[CurveBand]:
+def network_bands(groups: Sequence[RepeatedRuns], every: Sequence[CrossAlignment]) -> list[CurveBand]:
     """Return the bands of the SAI excess between networks: for each two groups over their pairs of runs, and within groups."""
     group_of_run = {run.label: group.name for group in groups for run in group.runs}
     pairs: dict[str, dict[str, pd.Series]] = {}
     for pair in every:
         first, second = group_of_run[pair.first], group_of_run[pair.second]
         name = f"within {first}" if first == second else f"{first} – {second}"
-        points = {point.at: point.excess for point in pair.points if point.measure == measure and point.excess is not None}
+        points = {point.at: point.excess for point in pair.points if point.excess is not None}
         if points:
             pairs.setdefault(name, {})[f"{pair.first} – {pair.second}"] = pd.Series(points)
     bands = [_band(NETWORKS, name, pd.DataFrame(series).dropna().sort_index()) for name, series in pairs.items()]
@@ -188,11 +184,7 @@ def _group_band(curve: RunCurve, group: RepeatedRuns, split: str, measure: str, 
 def _points(curve: RunCurve, run: ComparedRun, split: str, measure: str, by_completed: bool) -> pd.DataFrame:
     """Return the values, chance level and its deviation of a curve, by completed epochs or epoch number."""
     variant = None if curve.variant is None else curve.variant.format(measure=measure)
-    of = None if curve.of is None else curve.of.format(own=run.own)
-    own_split = None
-    if curve.metric == "wsi" and of is not None:
-        of, own_split = MatrixId.parse(of)
-    rows = run.curve(curve.metric, of, split if curve.has_split else own_split, variant)
+    rows = run.curve(curve.metric, curve.of, split if curve.has_split else None, variant)
     x = rows["epochs_completed"] if by_completed else rows.index.to_series()
     # The deviation of the chance level is on the scale of the value, so divide it to get that of the excess.
     std = rows["null_std"]

@@ -59,8 +59,7 @@ class ComparedRun:
     @cached_property
     def completed(self) -> dict[int, int] | None:
         """The number of completed epochs by epoch number; None if it is unknown for an epoch."""
-        rows = self.results.checkpoints
-        rows = rows[(rows["run"] == self.name) & (rows["status"] == "ok")]
+        rows = self.results.usable_checkpoints(self.name)
         if rows.empty or rows["epochs_completed"].isna().any():
             return None
         return {
@@ -100,7 +99,13 @@ class ComparedRun:
     def curve(
         self, metric: str, of: str | None = None, split: str | None = None, variant: str | None = None
     ) -> pd.DataFrame:
-        """Return the points of a curve by epoch, in order; None selects rows without a value in the column."""
+        """Return the points of a curve by epoch, in order; None selects rows without a value in the column.
+
+        In ``of``, ``{own}`` is replaced by the matrix of the network's similarity. The split of a WSI is that of its matrix.
+        """
+        of = None if of is None else of.format(own=self.own)
+        if metric == "wsi" and of is not None:
+            of, split = MatrixId.parse(of)
         rows = self.curves[self.curves["metric"] == metric]
         for column, text in (("of", of), ("split", split), ("variant", variant)):
             rows = rows[rows[column].isna() if text is None else rows[column] == text]
@@ -108,29 +113,25 @@ class ComparedRun:
 
 
 def compared_runs(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> list[ComparedRun]:
-    """Return the runs of some results folders that have usable checkpoints, or those with the given names.
+    """Return the runs of some results folders that have usable checkpoints, or those with the given names or labels.
 
-    Parameters
-    ----------
-    names : names or labels of runs; all runs if empty.
-
-    Raises
-    ------
-    UsageError
-        A folder is not a results folder or is given twice (code ``repeated-folder``), a name is unknown (code ``unknown-run``), or
-        fewer than two runs remain (code ``too-few-runs``).
+    Raise `UsageError` if a folder is not a results folder or is given twice (code ``repeated-folder``), a name is unknown (code
+    ``unknown-run``), or fewer than two runs remain (code ``too-few-runs``).
     """
     uses = Counter(Path(path).resolve() for path in outputs)
     for path, times in uses.items():
         if times > 1:
             message = f"{path} is given twice, so its runs would be compared with themselves; leave one out"
             raise UsageError(message, code="repeated-folder", path=path)
-    every = [(results, name) for results in map(Results, outputs) for name in results.names]
-    labels = _unique_labels([(results.path, name) for results, name in every])
-    runs = [ComparedRun(label, name, results) for label, (results, name) in zip(labels, every, strict=True)]
-    unknown = next((name for name in names if name not in {*labels, *(run.name for run in runs)}), None)
-    if unknown is not None:
-        raise _unknown_run(unknown, runs)
+    runs = _labelled_runs([(results, name) for results in map(Results, outputs) for name in results.names])
+    labels = [run.label for run in runs]
+    known = [*labels, *(run.name for run in runs)]
+    for name in names:
+        if name not in known:
+            similar = nearest(name, known)
+            hint = f"; try {similar}" if similar else ""
+            message = f"there is no run {name!r} among {', '.join(labels) or 'no runs'}{hint}"
+            raise UsageError(message, code="unknown-run", run=name)
     selected = [run for run in runs if run.epochs and (not names or run.label in names or run.name in names)]
     if len(selected) < 2:
         only = f"only {selected[0].label}" if selected else "no run with a usable checkpoint"
@@ -139,25 +140,16 @@ def compared_runs(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> l
     return selected
 
 
-def _unique_labels(runs: Sequence[tuple[Path, str]]) -> list[str]:
-    """Return the name of each run, after as many parts of its folder's path as make it unique if several runs share it."""
-    parts = [(*path.resolve().parts, name) for path, name in runs]
-    uses = Counter(name for _, name in runs)
-    labels = []
-    for run_parts, (_, name) in zip(parts, runs, strict=True):
-        length = 1 if uses[name] == 1 else 2
+def _labelled_runs(runs: Sequence[tuple[Results, str]]) -> list[ComparedRun]:
+    """Return the runs; if several share a name, as many parts of the folder's path precede it as make the label unique."""
+    parts = [(*results.path.resolve().parts, name) for results, name in runs]
+    labelled = []
+    for run_parts, (results, name) in zip(parts, runs, strict=True):
+        length = 1
         while sum(run_parts[-length:] == other[-length:] for other in parts) > 1 and length < len(run_parts):
             length += 1
-        labels.append("/".join(run_parts[-length:]))
-    return labels
-
-
-def _unknown_run(name: str, runs: Sequence[ComparedRun]) -> UsageError:
-    labels = [run.label for run in runs]
-    similar = nearest(name, [*labels, *(run.name for run in runs)])
-    hint = f"; try {similar}" if similar else ""
-    message = f"there is no run {name!r} among {', '.join(labels) or 'no runs'}{hint}"
-    return UsageError(message, code="unknown-run", run=name)
+        labelled.append(ComparedRun("/".join(run_parts[-length:]), name, results))
+    return labelled
 
 
 @dataclass(frozen=True, eq=False)
