@@ -173,7 +173,7 @@ def _in_batches(
 def _add_to_tables(call: Call, run: RunCheckpoints, job: _Job) -> Iterator[str]:
     """Add the rows of a checkpoint to the tables, and yield warnings."""
     record, log = job.record, call.logs[run.name]
-    rows = curves.add_trainer_rows(job.rows, curves.trainer_rows(record, log))
+    rows = [*job.rows, *curves.trainer_rows(record, log, job.rows)]
     call.tables.add(record, rows, _curves_identity(call, record, run.common_classes), job.by_class, job.spectrum)
     for table, typicality in call.evaluations.typicality_rows(record):
         call.tables.typicality[table] += typicality

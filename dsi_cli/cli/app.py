@@ -11,7 +11,8 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import UserDict
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, wraps
 from importlib import import_module
 from pathlib import Path
@@ -179,29 +180,20 @@ class _SectionedCommand(TyperCommand):
             if record is None:
                 continue
             name, text = record
-            title = getattr(parameter, "rich_help_panel", None) or "Options"
+            title = "Options"
             if parameter.param_type_name == "argument":
-                title = getattr(parameter, "rich_help_panel", None) or "Arguments"
-                name = name.partition(" <")[0]  # some versions of Typer add the type, such as <list[str]>
-            sections.setdefault(title, []).append((name, text))
+                title, name = "Arguments", name.partition(" <")[0]  # some versions of Typer add the type, as <list[str]>
+            sections.setdefault(getattr(parameter, "rich_help_panel", None) or title, []).append((name, text))
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
 
 
-class _LazyCommands(Mapping[str, Any]):
+class _LazyCommands(UserDict[str, Any]):
     """Click's objects of all commands, each made when it is used."""
 
     def __getitem__(self, name: str) -> Any:
-        if name not in COMMANDS:
-            raise KeyError(name)
-        return _command(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(COMMANDS)
-
-    def __len__(self) -> int:
-        return len(COMMANDS)
+        return _command(name) if name in COMMANDS else super().__getitem__(name)
 
 
 class _Group(TyperGroup):
@@ -209,7 +201,7 @@ class _Group(TyperGroup):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.commands: Any = _LazyCommands()
+        self.commands: Any = _LazyCommands(COMMANDS)
 
     def get_params(self, ctx: Any) -> Any:
         """Return the options of ``dsi``."""
@@ -267,40 +259,31 @@ def main_with_exit_code(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> tuple[int, str | None]:
     """Return the exit code of a call, and the error message if there is one."""
+    command: Any = typer.main.get_command(app)
     try:
-        return _invoke(arguments or ["--help"])
+        code = command.main(arguments or ["--help"], prog_name="dsi", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else DONE, None
+    except typer.Exit as ended:
+        return int(ended.exit_code), None
     except DsiError as error:
         return error.exit_code, str(error)
-    except KeyboardInterrupt as stopped:
-        code = TERMINATED if isinstance(stopped, signals.Terminated) else INTERRUPTED
+    except (_Stopped, KeyboardInterrupt, BrokenPipeError) as stopped:
+        cause = stopped.__cause__ or stopped
+        if isinstance(cause, BrokenPipeError):
+            # The reader of the output has closed the pipe. Python must not write to it at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return DONE, None
+        code = TERMINATED if isinstance(cause, signals.Terminated) else INTERRUPTED
         return code, "interrupted; finished work is kept, so run the same command again to continue"
-    except BrokenPipeError:
-        # The reader of the output has closed the pipe. Python must not write to it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE, None
     except OSError as error:
         return _system_error(error)
     except ModuleNotFoundError as error:
         return _missing_package(error)
     except Exception as error:  # noqa: BLE001 (the outermost function: a bug is reported, not shown as a traceback)
+        if hasattr(error, "format_message"):  # only click's errors for wrong usage have this method
+            return USAGE, _usage_line(error, arguments, command.commands)
         return BUG, _bug(error)
-
-
-def _invoke(arguments: list[str]) -> tuple[int, str | None]:
-    """Return the exit code of a call of Typer, and what is wrong with its usage."""
-    command: Any = typer.main.get_command(app)
-    try:
-        code = command.main(arguments, prog_name="dsi", standalone_mode=False)
-        sys.stdout.flush()
-    except typer.Exit as ended:
-        return int(ended.exit_code), None
-    except _Stopped as stopped:
-        raise stopped.__cause__ or KeyboardInterrupt from None
-    except Exception as error:
-        if not hasattr(error, "format_message"):  # only click's errors for wrong usage have this method
-            raise
-        return USAGE, _usage_line(error, arguments, command.commands)
-    return code if isinstance(code, int) else DONE, None
 
 
 def _missing_package(error: ModuleNotFoundError) -> tuple[int, str]:

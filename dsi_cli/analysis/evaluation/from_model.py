@@ -11,7 +11,7 @@ import hashlib
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -126,7 +126,7 @@ class DatasetCache:
             bad: dict[int, str] = {}
             deque(stream(samples, transform, range(len(samples)), on_bad=bad.__setitem__), maxlen=0)
             self._warn_of_bad(split, [(samples.locate(index), reason) for index, reason in bad.items()])
-            kept = np.setdiff1d(kept, np.array([*bad], dtype=np.int64))
+            kept = np.delete(kept, [*bad])
 
         def batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
             with closing(stream(samples, transform, kept[order].tolist())) as rows:
@@ -261,48 +261,41 @@ class LoadedModel:
             The model is not known, or cannot be built. Or the weights of the run's first, last and middle checkpoint do not fit
             either, so the model is a wrong one. No more are tried, since each is read completely.
         """
+        from dsi_cli.inference import models
+
         if self._evaluator is None:
             self._evaluator = self._build()
         if self._loaded == record.path:
             return self._evaluator, self._head
-        from dsi_cli.inference import models
-
-        file = self._files.get(record.path)
-        if file is None:
-            raise UnreadableError("the checkpoint is gone, so its model cannot be run", code="checkpoint-gone")
-        weights = checkpoint_reader.read_state_dict(file, self.options.choice, record.classes)
+        weights = self._read_weights(record)
+        self._loaded = None
         try:
-            self._loaded = None
             self._head = models.load_weights(self._model, weights)
         except UnreadableError as error:
             usable = self.run.usable
-            tried = [usable[index] for index in dict.fromkeys((0, len(usable) - 1, len(usable) // 2))]
-            self.has_fitted = self.has_fitted or any(self._fits(other) for other in tried if other is not record)
-            if not self.has_fitted:
-                raise UsageError(
-                    f"run {self.run.name!r}, {file.path.name}: {error}; no other checkpoint that was tried fits either;"
-                    " give the right model with --model",
-                    code="wrong-model",
-                    run=self.run.name,
-                ) from None
-            raise
+            for other in [usable[index] for index in dict.fromkeys((0, len(usable) - 1, len(usable) // 2))]:
+                if not self.has_fitted and other is not record:
+                    with suppress(CheckpointError):
+                        models.load_weights(self._model, self._read_weights(other))
+                        self.has_fitted = True
+            if self.has_fitted:
+                raise
+            raise UsageError(
+                f"run {self.run.name!r}, {self._files[record.path].path.name}: {error}; no other checkpoint that was tried fits"
+                " either; give the right model with --model",
+                code="wrong-model",
+                run=self.run.name,
+            ) from None
         if self._zero_shot is not None:
             self.text_weight = self._zero_shot.embed_text()
             self._head = "head" if self.text_weight is not None else None
         self._loaded, self.has_fitted = record.path, True
         return self._evaluator, self._head
 
-    def _fits(self, record: Record) -> bool:
-        from dsi_cli.inference import models
-
-        file = self._files.get(record.path)
-        if file is None:
-            return False
-        try:
-            models.load_weights(self._model, checkpoint_reader.read_state_dict(file, self.options.choice, record.classes))
-        except CheckpointError:
-            return False
-        return True
+    def _read_weights(self, record: Record) -> Any:
+        if record.path not in self._files:
+            raise UnreadableError("the checkpoint is gone, so its model cannot be run", code="checkpoint-gone")
+        return checkpoint_reader.read_state_dict(self._files[record.path], self.options.choice, record.classes)
 
 
 @dataclass
@@ -392,12 +385,9 @@ def model_for_run(
         )
     model = LoadedModel(run, labels, options, data.say)
     # Names from the data itself do not give the order of the head's rows. Without a head, their order is used.
-    has_order = labels.label_list is not None and (
-        labels.label_list.source != DATASET_CLASS_NAMES or model.record.head is None
-    )
-    names, wnids = None, None
-    if labels.label_list is not None and has_order:
-        names, wnids = labels.label_list.names, [resolution.wnid for resolution in labels.resolutions]
+    names, wnids, listed = None, None, labels.label_list
+    if listed is not None and (listed.source != DATASET_CLASS_NAMES or model.record.head is None):
+        names, wnids = listed.names, [resolution.wnid for resolution in labels.resolutions]
     sources, warnings = {}, []
     for split, samples in data.samples.items():
         targets, class_warnings = match_classes(samples, labels.classes, names, wnids)

@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from dsi_cli import similarity
 from dsi_cli.analysis.classifiers.matrices import StoredMatrices
-from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.epoch_context import SCSM, Classes, EpochContext, EpochMatrix, network_matrix
 from dsi_cli.analysis.tables.class_alignment import class_alignment_tables
 from dsi_cli.checkpoints.records import Record
@@ -100,23 +99,14 @@ def curve_rows(
 
 def missing_rows(split: str, reason: str, record: Record) -> list[Row]:
     """Return rows with the reason why a checkpoint has no evaluation on a split."""
-    rows = [_row(record, metric="accuracy", split=split, reason=reason)]
-    rows += [_row(record, metric="idm", of="ncsm", variant=variant, split=split, reason=reason) for variant in VARIANTS]
-    return rows
+    common = {"split": split, "reason": reason}
+    idm_rows = [_row(record, metric="idm", of="ncsm", variant=variant, **common) for variant in VARIANTS]
+    return [_row(record, metric="accuracy", **common), *idm_rows]
 
 
 def mean_row(record: Record, value: float) -> Row:
     """Return the row with the length of the mean weight vector."""
     return _row(record, metric="mean_row", of="ncsm", value=value, classes_used=record.classes)
-
-
-def trainer_rows(record: Record, log: TrainingLog | None) -> list[Row]:
-    """Return the rows of values that the trainer wrote, in its log or in the checkpoint."""
-    return [
-        _row(record, metric=CURVES[name].metric, split=CURVES[name].split, value=value)
-        for name, value in trainer_values(record, log).items()
-        if name in CURVES
-    ]
 
 
 def trainer_values(record: Record, log: TrainingLog | None) -> dict[str, float]:
@@ -128,10 +118,15 @@ def trainer_values(record: Record, log: TrainingLog | None) -> dict[str, float]:
     return values
 
 
-def add_trainer_rows(computed: Sequence[Row], trainer: Sequence[Row]) -> list[Row]:
-    """Return the computed rows, and those trainer rows whose curve was not computed."""
+def trainer_rows(record: Record, log: TrainingLog | None, computed: Sequence[Row]) -> list[Row]:
+    """Return the rows of values that the trainer wrote, in its log or in the checkpoint, if their curve was not computed."""
     known = {(row["metric"], row.get("split")) for row in computed if row.get("value") is not None}
-    return [*computed, *(row for row in trainer if (row["metric"], row.get("split")) not in known)]
+    rows = []
+    for name, value in trainer_values(record, log).items():
+        curve = CURVES.get(name)
+        if curve is not None and (curve.metric, curve.split) not in known:
+            rows.append(_row(record, metric=curve.metric, split=curve.split, value=value))
+    return rows
 
 
 def sort_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -183,13 +178,13 @@ def _alignment_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> t
         columns = {"of": f"{first.name},{second.name}"}
         if second.reference is not None:
             columns["reference"] = second.reference
-        if second.reason_missing is not None:
-            missing = _missing_alignments(context.options, len(second.classes), second.reason_missing)
-            rows += [_alignment_row(record, entry, **columns) for entry in missing.values()]
-            continue
-        kept = np.intersect1d(first.classes, second.classes, assume_unique=True)
+        kept = second.classes
+        if second.reason_missing is None:
+            kept = np.intersect1d(first.classes, second.classes, assume_unique=True)
         alignments, pearson = _align(first, second, kept, context)
         rows += [_alignment_row(record, entry, **columns) for entry in alignments.values()]
+        if second.reason_missing is not None:
+            continue
         if "pearson" in alignments:
             corrected = _correct_for_noise(alignments["pearson"], first, second)
             if corrected is not None:
@@ -204,19 +199,16 @@ def _align(
 ) -> tuple[dict[str, Alignment], Values | None]:
     """Return the SAI of two matrices of the kept classes, by measure; in blocks also the correlation of each class's rows."""
     options, size = context.options, len(kept)
-    reason = alignment.reason_too_few_classes(size)
-    if context.walk is not None and size >= 2:
+    reason = second.reason_missing
+    if reason is None and context.walk is not None and size >= 2:
         sums = first.sums(kept, context.walk), second.sums(kept, context.walk)
         return alignments_in_blocks(first.rows(kept), second.rows(kept), options.measures, context.walk, sums)
+    reason = reason or alignment.reason_too_few_classes(size)
     if reason is not None:
-        return _missing_alignments(options, size, reason), None
+        return {name: Alignment(name, classes_used=size, reason=reason) for name in options.measures}, None
     order = alignment.display_order(kept, context.labels.order)
     pair = alignment.MatrixPair(first.of_classes(kept), second.of_classes(kept), order)
     return pair.alignments(options.measures, options.permutations, options.draws, options.seed), None
-
-
-def _missing_alignments(options: Options, classes: int, reason: str) -> dict[str, Alignment]:
-    return {name: Alignment(name, classes_used=classes, reason=reason) for name in options.measures}
 
 
 def _correct_for_noise(pearson: Alignment, first: EpochMatrix, second: EpochMatrix) -> Alignment | None:
@@ -322,39 +314,34 @@ def _accuracy_rows(evaluation: EvaluationResult, record: Record) -> list[Row]:
 
 def _idm_rows(evaluation: EvaluationResult, matrices: Sequence[EpochMatrix], context: EpochContext) -> list[Row]:
     """Return the IDM of a split's counts by the NCSM, by the TNCSM of the split, and by the references."""
+    from scipy.sparse import csr_array
+
+    counts, options = evaluation.counts, context.options
     rows: list[Row] = []
     by_network = [matrix for matrix in matrices if matrix.kind != "ccsm" and matrix.split in (None, evaluation.split)]
     for matrix in [*by_network, *context.references]:
+        classes = matrix.classes
+        if matrix.reason_missing is not None:
+            scores = no_idm(matrix.reason_missing)
+        elif context.walk is not None:
+            context.scratch.mkdir(parents=True, exist_ok=True)
+            scores = idm_in_blocks(csr_array(counts), matrix.rows(classes), classes, context.walk, context.scratch)
+        else:
+            kept = classes[counts[classes].sum(axis=1) > 0]
+            used = counts[np.ix_(kept, kept)]
+            reason = reason_no_idm(len(kept), int(used.sum()))
+            if reason is not None:
+                scores = no_idm(reason, len(kept), int(used.sum()))
+            else:
+                may_draw = options.permutations != 0
+                scores = idm_of_prepared(used, matrix.of_classes(kept), seed=options.seed, may_draw=may_draw)
         columns = {"metric": "idm", "of": matrix.kind, "split": evaluation.split, "reference": matrix.reference}
-        results = _idm_by(matrix, evaluation, context).values()
-        rows += [_row(context.record, **columns, **asdict(result)) for result in results]
+        rows += [_row(context.record, **columns, **asdict(score)) for score in scores.values()]
     return rows
 
 
-def _idm_by(matrix: EpochMatrix, evaluation: EvaluationResult, context: EpochContext) -> dict[str, Score]:
-    """Return the IDM of a split's counts by a matrix."""
-    counts, classes = evaluation.counts, matrix.classes
-    if matrix.reason_missing is not None:
-        return no_idm(matrix.reason_missing)
-    if context.walk is not None:
-        from scipy.sparse import csr_array
-
-        context.scratch.mkdir(parents=True, exist_ok=True)
-        return idm_in_blocks(csr_array(counts), matrix.rows(classes), classes, context.walk, context.scratch)
-    kept = classes[counts[classes].sum(axis=1) > 0]
-    used = counts[np.ix_(kept, kept)]
-    reason = reason_no_idm(len(kept), int(used.sum()))
-    if reason is not None:
-        return no_idm(reason, len(kept), int(used.sum()))
-    may_draw = context.options.permutations != 0
-    return idm_of_prepared(used, matrix.of_classes(kept), seed=context.options.seed, may_draw=may_draw)
-
-
 def _hierarchy_rows(evaluation: EvaluationResult, context: EpochContext) -> list[Row]:
-    """Return the scores of a split's mistakes by the hierarchy of the classes.
-
-    These are their severity, the superclass accuracy, precision, recall and F1, and the accuracy at each level and of the path.
-    """
+    """Return the severity, superclass accuracy, precision, recall, F1, and accuracy at each level and of the path on a split."""
     counts, labels = evaluation.counts, context.labels
     reason = labels.reason_no_hierarchy()
     if reason is not None:
@@ -377,8 +364,8 @@ def _hierarchy_rows(evaluation: EvaluationResult, context: EpochContext) -> list
     rows = []
     for (metric, variant), score in scores.items():
         reference = labels.superclass_source if metric == "superclass_accuracy" else labels.hierarchy.name
-        row = _row(context.record, metric=metric, variant=variant or None, split=evaluation.split, reference=reference)
-        rows.append(asdict(score) | row)
+        columns = {"metric": metric, "variant": variant or None, "split": evaluation.split, "reference": reference}
+        rows.append(asdict(score) | _row(context.record, **columns))
     return rows
 
 
