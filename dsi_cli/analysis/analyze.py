@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dsi_cli.analysis import comparison, earlier_settings, scan
 from dsi_cli.analysis.classifiers.checkpoint_scanner import CheckpointScanner
-from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints, known_records
+from dsi_cli.analysis.classifiers.earlier_output import known_records
 from dsi_cli.analysis.classifiers.run_checkpoints import (
     RunCheckpoints,
     check_class_count,
@@ -33,7 +33,7 @@ from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 from dsi_cli.analysis.summary import Summary, digest_of_tables, summarise
 from dsi_cli.analysis.tables.result_tables import ResultTables
-from dsi_cli.checkpoints.discovery import TrainingRun, printable
+from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.epochs import ORDER
 from dsi_cli.checkpoints.records import FAILED, SKIPPED
 from dsi_cli.checkpoints.training_logs import read_named_log
@@ -85,7 +85,7 @@ def analyze(
         stored_runs: dict[str, list[str]] = {}
         for run in found:
             _log.debug("run %s in %s: %d files, %d others", run.name, run.folder, len(run.checkpoints), run.ignored)
-            stored_runs[run.name] = [name for name, folder in folders.items() if folder == printable(str(run.folder))]
+            stored_runs[run.name] = [name for name in folders if folders[name] == printable(str(run.folder))]
 
         # Take over the settings of earlier calls.
         options, lines = earlier_settings.hold(
@@ -103,31 +103,28 @@ def analyze(
         listed = None if options.labels is None else label_files.read_labels_option(options.labels)
 
         # Scan the checkpoints. Labels that are kept from an earlier call may not hold for the runs of a new folder.
-        def prepare(run: TrainingRun) -> tuple[CheckpointScanner, KnownCheckpoints]:
+        scanner = CheckpointScanner(
+            options.choice,
+            may_lack_head=bool(options.evaluation.data) and options.evaluation.templates,
+            names_machine=engine.is_elsewhere,
+        )
+        prepared = []
+        for run in found:
             names = stored_runs[run.name]
             is_new = earlier_settings.joins(options, recorded, names)
-            scanner = CheckpointScanner(
-                options.choice,
-                None if listed is None or is_new else len(listed.names),
-                may_lack_head=bool(options.evaluation.data) and options.evaluation.templates,
-                names_machine=engine.is_elsewhere,
-            )
-            return scanner, known_records(out, dict.fromkeys([run.name, *names]), options.shaping_matrices)
-
+            classes = None if listed is None or is_new else len(listed.names)
+            known = known_records(out, dict.fromkeys([run.name, *names]), options.shaping_matrices)
+            prepared.append((run, replace(scanner, classes=classes), known))
         epochs = epoch_filter(options.epochs)
-        runs, weights = scan.scan_all(found, prepare, engine, epochs, partial(progress, "reading classifiers"))
+        runs, weights = scan.scan_all(prepared, engine, epochs, partial(progress, "reading classifiers"))
         runs = [replace(run, ignores_kept_labels=earlier_settings.joins(options, recorded, [run.name])) for run in runs]
         tables = ResultTables(out, {run.name for run in runs}, options, sources, taxonomy)
 
         # Resolve epochs and duplicates.
-        runs, logs = scan.resolve_all_duplicates(runs, scan.logs_of(runs, log), epochs)
+        runs, logs = scan.resolve_all_duplicates(runs, epochs, log)
         if listed is not None:
             runs = fail_other_networks(runs, len(listed.names), listed.source)
-        reason = reason_nothing_usable(runs)
-        if reason is not None:
-            if not tables.folders and any(r.status == FAILED for run in runs for r in run.settled):
-                tables.write(runs, {})  # the reasons; never over the tables of an earlier call
-            raise NothingToAnalyseError(f"no checkpoint can be used: {reason}", code="nothing-usable")
+        _require_usable(runs, tables)
 
         # Find labels, make evaluation results, and compare all matrices.
         names_of_data = None if inputs[0] is None else inputs[0].names
@@ -143,6 +140,15 @@ def analyze(
     warnings = list(dict.fromkeys(warnings + evaluations.warnings + more_warnings))
     unchanged = digest == digest_of_tables(out)
     return Summary(printable(str(out)), summaries, warnings, time.monotonic() - started, unchanged=unchanged)
+
+
+def _require_usable(runs: Sequence[RunCheckpoints], tables: ResultTables) -> None:
+    """Raise `NothingToAnalyseError` if no run has a usable checkpoint, after writing the reasons into a new folder."""
+    reason = reason_nothing_usable(runs)
+    if reason is not None:
+        if not tables.folders and any(r.status == FAILED for run in runs for r in run.settled):
+            tables.write(runs, {})
+        raise NothingToAnalyseError(f"no checkpoint can be used: {reason}", code="nothing-usable")
 
 
 def _find_labels(

@@ -97,20 +97,15 @@ def scan_resolved(
     listed : the user's labels, whose number is evidence for the head.
     epochs, progress : as for `scan_all`.
     """
-    classes = None if listed is None else len(listed.names)
-
-    def prepare(_run: TrainingRun) -> tuple[CheckpointScanner, KnownCheckpoints]:
-        return CheckpointScanner(choice, classes), KnownCheckpoints()
-
+    scanner = CheckpointScanner(choice, None if listed is None else len(listed.names))
     with open_engine(EngineOptions()) as engine:
-        runs, weights = scan_all(found, prepare, engine, epochs, progress)
-    resolved, _ = resolve_all_duplicates(runs, logs_of(runs), None)
+        runs, weights = scan_all([(run, scanner, KnownCheckpoints()) for run in found], engine, epochs, progress)
+    resolved, _ = resolve_all_duplicates(runs, None)
     return resolved, weights
 
 
 def scan_all(
-    found: Sequence[TrainingRun],
-    prepare: Callable[[TrainingRun], tuple[CheckpointScanner, KnownCheckpoints]],
+    found: Sequence[tuple[TrainingRun, CheckpointScanner, KnownCheckpoints]],
     engine: Engine,
     epochs: range | None,
     progress: Callable[[int, int], None],
@@ -119,57 +114,55 @@ def scan_all(
 
     Parameters
     ----------
-    prepare : returns the scanner for a folder, and the records of an earlier call.
+    found : the folders, each with its scanner and the records of an earlier call.
     epochs : the epochs whose heads may stay in memory; all if None.
     progress : called with the number of files read and their total.
     """
     runs: list[RunCheckpoints] = []
     weights: Weights = {}
-    done, total = itertools.count(1), sum(len(run.checkpoints) for run in found)
-    for run in found:
-        scanner, known = prepare(run)
+    done, total = itertools.count(1), sum(len(run.checkpoints) for run, _, _ in found)
+    for run, scanner, known in found:
         scanned, heads = scan_run(run, known, scanner.for_run(run), epochs, engine, lambda: progress(next(done), total))
         runs += split(scanned, known, scanner.options, heads)
         weights |= heads
     return runs, weights
 
 
-def logs_of(runs: Sequence[RunCheckpoints], log: TrainingLog | None = None) -> dict[str, TrainingLog | None]:
-    """Return the training log of each run: the given one, or else the one next to its checkpoints.
+def resolve_all_duplicates(
+    runs: Sequence[RunCheckpoints], epochs: range | None, log: TrainingLog | None = None
+) -> tuple[list[RunCheckpoints], dict[str, TrainingLog | None]]:
+    """Return the runs with resolved epochs and duplicates, and the training log of each; a run without epochs has no log.
+
+    Parameters
+    ----------
+    log : the log of all runs; if None, the log next to each run's checkpoints.
+    """
+    folders = {run.training.folder for run in runs}
+    siblings = Counter(folder.parent for folder in folders)
+    resolved: list[RunCheckpoints] = []
+    logs: dict[str, TrainingLog | None] = {}
+    for run in runs:
+        found = log or _find_log(run.training, is_only_child=siblings[run.training.folder.parent] == 1)
+        run = resolve_duplicates(run, epochs, found is not None and found.begins_before_training)
+        resolved.append(run)
+        has_epochs = all(record.epoch_source != ORDER for record in run.usable)
+        logs[run.name] = found if has_epochs else None
+    return resolved, logs
+
+
+def _find_log(training: TrainingRun, *, is_only_child: bool) -> TrainingLog | None:
+    """Return the log next to the checkpoints of a run.
 
     A log in the parent folder counts only if a single folder with checkpoints is in it. A log next to the checkpoints of
     several trainings counts only for the training with the folder's name, since nothing says which training wrote it.
     """
-    if log is not None:
-        return dict.fromkeys((run.name for run in runs), log)
-    siblings = Counter(folder.parent for folder in {run.training.folder for run in runs})
-    logs: dict[str, TrainingLog | None] = {}
-    for run in runs:
-        training, folder = run.training, run.training.folder
-        logs[run.name] = None
-        if training.is_part:
-            continue
-        if training.tracked is not None:
-            logs[run.name] = read_tracked_log(training.tracked)
-        if logs[run.name] is None:
-            step_folders = {file.step_folder for file in training.checkpoints if file.step_folder}
-            last_step = sorted(step_folders, key=lambda path: natural_key(path.name))[-1:]
-            if training.checkpoints and training.checkpoints[-1].moment is not None:
-                last_step = [training.checkpoints[-1].step_folder or folder]
-            parent = [folder.parent] if siblings[folder.parent] == 1 else []
-            logs[run.name] = find_log([folder, *parent, *last_step])
-    return logs
-
-
-def resolve_all_duplicates(
-    runs: Sequence[RunCheckpoints], logs: dict[str, TrainingLog | None], epochs: range | None
-) -> tuple[list[RunCheckpoints], dict[str, TrainingLog | None]]:
-    """Return the runs with resolved epochs and duplicates, and their logs; a run without epochs has none."""
-    resolved, kept_logs = [], dict(logs)
-    for run in runs:
-        log = logs[run.name]
-        run = resolve_duplicates(run, epochs, log is not None and log.begins_before_training)
-        resolved.append(run)
-        if any(record.epoch_source == ORDER for record in run.usable):
-            kept_logs[run.name] = None
-    return resolved, kept_logs
+    if training.is_part:
+        return None
+    if training.tracked is not None and (log := read_tracked_log(training.tracked)) is not None:
+        return log
+    step_folders = {file.step_folder for file in training.checkpoints if file.step_folder}
+    last_step = sorted(step_folders, key=lambda path: natural_key(path.name))[-1:]
+    if training.checkpoints and training.checkpoints[-1].moment is not None:
+        last_step = [training.checkpoints[-1].step_folder or training.folder]
+    parent = [training.folder.parent] if is_only_child else []
+    return find_log([training.folder, *parent, *last_step])
