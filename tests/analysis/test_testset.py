@@ -291,4 +291,4 @@ def test_summary_and_progress_are_complete(analysed):
     ]
     assert analysed.summary.warnings == []
     for stage in ("reading classifiers", "comparing matrices"):
-        assert [event for event in analysed.events if event.stage == stage] == [(stage, n, 94) for n in range(1, 95)]
+        assert [event for event in analysed.events if event[0] == stage] == [(stage, n, 94) for n in range(1, 95)]
