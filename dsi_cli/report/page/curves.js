@@ -48,21 +48,22 @@ function curvePanel(chart, { point = () => {}, pick = () => {} } = {}) {
   };
 }
 
-/** Return the lines with equal lines merged into one, such as accuracy and balanced accuracy of a balanced test set. */
+/** Return the lines with their positions `x`; equal lines become one, such as accuracy and balanced accuracy of a balanced test set. */
 function mergeEqualLines(lines) {
   const merged = [];
   for (const line of lines) {
     const twin = merged.find((other) => other.epochs.length === line.epochs.length
       && other.epochs.every((epoch, k) => epoch === line.epochs[k] && Math.abs((other.value[k] ?? -1) - (line.value[k] ?? -1)) < 1e-9));
-    if (twin) twin.label = joinLabels(twin.label, line.label);
-    else merged.push({ ...line });
+    if (!twin) {
+      merged.push({ ...line, x: line.x ?? line.epochs, hasDots: Boolean(line.x) });
+      continue;
+    }
+    // Both labels end with the split, which is needed once.
+    const split = twin.label.match(/, (test|train)$/)?.[0];
+    const name = split && line.label.endsWith(split) ? twin.label.slice(0, -split.length) : twin.label;
+    twin.label = `${name} = ${line.label}`;
   }
   return merged;
-}
-
-function joinLabels(first, second) {
-  const [, name, split] = first.match(/^(.*?)(, (?:test|train))?$/);
-  return split && second.endsWith(split) ? `${name} = ${second}` : `${first} = ${second}`;
 }
 
 /** Return the description of a chart for screen readers. */
@@ -83,18 +84,19 @@ function readingRow(line) {
   const value = element("td", { class: "number" });
   const details = element("td", { class: "number faint" });
   const digits = line.value.every((number) => number == null || Number.isInteger(number)) ? 0 : 3;
-  const row = element("tr", {}, element("th", { scope: "row" }, swatch(line), line.label), value, line.chance || line.low ? details : null);
+  const swatch = svgElement("svg", { class: "swatch", viewBox: "0 0 14 8", "aria-hidden": "true" },
+    svgElement("line", { x1: 0, x2: 14, y1: 4, y2: 4, class: `${line.colour} ${line.isFaint ? "second" : ""}` }));
+  const row = element("tr", {}, element("th", { scope: "row" }, swatch, line.label), value, line.chance || line.low ? details : null);
   return {
     row,
     show(epoch) {
       const k = line.epochs.indexOf(epoch);
-      value.textContent = k < 0 ? "–" : formatNumber(line.value[k], digits);
+      const [low, high, chance, z] = [line.low, line.high, line.chance, line.z].map((values) => values?.[k] ?? null);
+      value.textContent = formatNumber(line.value[k], digits);
       const parts = [];
-      if (k >= 0 && line.low?.[k] != null && line.high?.[k] != null) parts.push(`${line.isRange ? "" : "95 % CI "}${formatNumber(line.low[k])} to ${formatNumber(line.high[k])}`);
-      if (k >= 0 && line.chance?.[k] != null && !line.isRange) {
-        if (!line.isExcess) parts.push(`chance ${formatNumber(line.chance[k])}`);
-        if (line.z?.[k] != null && line.low?.[k] == null) parts.push(`z ${deviations(line.z[k])}`);
-      }
+      if (low != null && high != null) parts.push(`${line.isRange ? "" : "95 % CI "}${formatNumber(low)} to ${formatNumber(high)}`);
+      if (chance != null && !line.isRange && !line.isExcess) parts.push(`chance ${formatNumber(chance)}`);
+      if (chance != null && !line.isRange && z != null && low == null) parts.push(`z ${deviations(z)}`);
       details.textContent = parts.join(", ");
     },
   };
@@ -104,21 +106,12 @@ function deviations(z) {
   return (Math.round(z * 10) / 10).toFixed(1).replace("-", "−");
 }
 
-function swatch(line) {
-  return svgElement("svg", { class: "swatch", viewBox: "0 0 14 8", "aria-hidden": "true" },
-    svgElement("line", { x1: 0, x2: 14, y1: 4, y2: 4, class: `${line.colour} ${line.isFaint ? "second" : ""}` }));
-}
-
-function xOf(line, k) {
-  return line.x ? line.x[k] : line.epochs[k];
-}
-
 /** Return the epoch whose point on any line is nearest to a horizontal position in the plot. */
 function nearestEpoch(chart, scale, target) {
   let best = [Infinity, null];
   for (const line of chart.lines) {
     line.epochs.forEach((epoch, k) => {
-      const distance = xOf(line, k) == null ? Infinity : Math.abs(scale.x(xOf(line, k)) - target);
+      const distance = line.x[k] == null ? Infinity : Math.abs(scale.x(line.x[k]) - target);
       if (distance < best[0]) best = [distance, epoch];
     });
   }
@@ -127,7 +120,7 @@ function nearestEpoch(chart, scale, target) {
 
 /** Return the scales that map positions and values to a plot of the given width and height. */
 function scales(chart, width, height) {
-  const positions = chart.lines.flatMap((line) => line.epochs.map((_, k) => xOf(line, k))).filter((x) => x != null);
+  const positions = chart.lines.flatMap((line) => line.x).filter((x) => x != null);
   const [first, last] = [chart.along === "accuracy" ? 0 : Math.min(...positions), Math.max(...positions)];
   let [low, high] = [Infinity, -Infinity];
   const extend = (valuesAt, minimum, maximum) => {
@@ -152,7 +145,7 @@ function scales(chart, width, height) {
   const [top, bottom] = [MARGIN.top + phaseRows.length * PHASE_ROW_HEIGHT, height - MARGIN.bottom];
   return {
     width, height, first, last, low, high, isLog: chart.isLog, left, right, top, bottom, labels, phaseRows, along: chart.along || "epoch",
-    hasWholeTicks: chart.along !== "accuracy", hasLogValues: chart.hasLogValues,
+    hasLogValues: chart.hasLogValues,
     x: (position) => {
       const [at, from, to] = [position, first, last].map((one) => (chart.isLog ? Math.log1p(Math.max(0, one)) : one));
       return to === from ? (left + right) / 2 : left + ((at - from) / (to - from)) * (right - left);
@@ -192,7 +185,11 @@ function textWidth(text, isBold) {
 function endLabels(scale) {
   const marks = scale.labels.map((label) => ({ ...label, y: scale.y(label.value) })).sort((a, b) => a.y - b.y);
   marks.forEach((mark, k) => { if (k) mark.y = Math.max(mark.y, marks[k - 1].y + LABEL_HEIGHT); });
-  for (let k = marks.length - 1, limit = scale.bottom + 3; k >= 0; k--, limit = marks[k + 1].y - LABEL_HEIGHT) marks[k].y = Math.min(marks[k].y, limit);
+  let limit = scale.bottom + 3;
+  for (const mark of marks.toReversed()) {
+    mark.y = Math.min(mark.y, limit);
+    limit = mark.y - LABEL_HEIGHT;
+  }
   return marks.map((mark) => svgElement("text", { class: mark.colour ? `end ${mark.colour} ${mark.isBold ? "bold" : ""}` : "end chance-label", x: scale.right + 6, y: mark.y + 4 }, mark.text));
 }
 
@@ -207,13 +204,13 @@ function axes(scale) {
   const rows = scale.hasLogValues ? logTicks(scale.low, scale.high, scale.high > 100 * scale.low ? [1] : undefined) : ticks(scale.low, scale.high, scale.height > HEIGHT.small ? 6 : 4);
   const step = rows.length > 1 ? rows[1] - rows[0] : 1;
   const columns = (scale.isLog ? [0, ...logTicks(1, scale.last)].filter((value) => value >= scale.first) : ticks(scale.first, scale.last, Math.max(3, Math.floor((scale.right - scale.left) / 60))))
-    .filter((value) => !scale.hasWholeTicks || Number.isInteger(value));
+    .filter((value) => scale.along === "accuracy" || Number.isInteger(value));
   const columnStep = columns.length > 1 ? columns[1] - columns[0] : columns[0] || 1;
   return [
     ...rows.flatMap((value) => [
       svgElement("line", { class: "grid", x1: scale.left, x2: scale.right, y1: scale.y(value), y2: scale.y(value) }),
       svgElement("text", { class: "tick", x: scale.left - 6, y: scale.y(value) + 4, "text-anchor": "end" },
-        scale.hasLogValues ? logTickText(value) : tickText(value, step)),
+        scale.hasLogValues ? String(value < 0.001 ? value.toExponential() : value).replace("-", "−") : tickText(value, step)),
     ]),
     ...columns.map((value) => svgElement("text", { class: "tick", x: scale.x(value), y: scale.height - 21, "text-anchor": "middle" }, tickText(value, columnStep))),
     svgElement("text", { class: "tick", x: (scale.left + scale.right) / 2, y: scale.height - 4, "text-anchor": "middle" }, scale.along),
@@ -234,31 +231,27 @@ function tickText(value, step) {
   return text.replaceAll("-", "−");
 }
 
-function logTickText(value) {
-  return value < 0.001 ? value.toExponential().replace("-", "−") : String(value);
+/** Return the points of some values of a line as text, from left to right. */
+function pointsOf(line, valueAt, scale) {
+  const known = line.x.map((x, k) => [x, valueAt(k)]).filter(([x, value]) => x != null && value != null);
+  return known.sort((a, b) => a[0] - b[0]).map(([x, value]) => `${scale.x(x).toFixed(1)},${scale.y(value).toFixed(1)}`);
 }
 
-function outline(line, scale, lowAt, highAt) {
-  const known = line.epochs.map((_, k) => [xOf(line, k), lowAt(k), highAt(k)]).filter((point) => point.every((value) => value != null));
-  const upper = known.map(([x, , high]) => `${scale.x(x).toFixed(1)},${scale.y(high).toFixed(1)}`);
-  const lower = known.reverse().map(([x, low]) => `${scale.x(x).toFixed(1)},${scale.y(low).toFixed(1)}`);
-  return [...upper, ...lower].join(" ");
+/** Return the outline of the area between two values of a line. */
+function outline(line, lowAt, highAt, scale) {
+  return [...pointsOf(line, highAt, scale), ...pointsOf(line, lowAt, scale).reverse()].join(" ");
 }
 
-/** Return the grey bands and lines of chance, one for all lines with the same chance level; of many lines, only the widest band. */
+/** Return the grey bands and lines of chance. Lines with the same level share one; of many lines, only the widest band is drawn. */
 function chanceMarks(chart, scale) {
-  const drawn = [];
-  const marks = [];
-  let lines = chart.lines.filter((line) => line.chance);
+  let lines = chart.lines.filter((line) => line.chance?.some((level) => level != null));
   if (lines.length > MANY_LINES) lines = [lines.reduce((widest, line) => (meanMargin(line) > meanMargin(widest) ? line : widest))];
-  for (const line of lines) {
-    const key = line.chance.map((value) => value?.toFixed(3)).join();
-    if (drawn.includes(key) && chart.along === "accuracy") continue;
-    const level = drawn.includes(key) ? [] : [svgElement("path", { class: "chance", d: path(line, line.chance, scale) })];
-    drawn.push(key);
-    marks.push(svgElement("polygon", { class: "band", points: outline(line, scale, (k) => chanceBand(line, k)[0], (k) => chanceBand(line, k)[1]) }), ...level);
-  }
-  return marks;
+  const bands = lines.map((line) => outline(line, (k) => chanceBand(line, k)[0], (k) => chanceBand(line, k)[1], scale));
+  const levels = lines.map((line) => (line.isExcess ? `M${scale.left} ${scale.y(0)}H${scale.right}` : `M${pointsOf(line, (k) => line.chance[k], scale).join("L")}`));
+  return [
+    svgElement("g", { class: "bands" }, bands.map((points) => svgElement("polygon", { class: "band", points }))),
+    ...[...new Set(levels)].map((d) => svgElement("path", { class: "chance", d })),
+  ];
 }
 
 function meanMargin(line) {
@@ -268,30 +261,27 @@ function meanMargin(line) {
 /** Return the SVG elements of a curve: its line, and its confidence band unless there are many lines. Single points become dots. */
 function curveMarks(line, scale, hasBand) {
   const marks = [];
-  if (hasBand && line.low && line.high && !line.x) {
-    marks.push(svgElement("polygon", { class: `interval ${line.colour}`, points: outline(line, scale, (k) => line.low[k], (k) => line.high[k]) }));
+  if (hasBand && line.low && line.high && !line.hasDots) {
+    marks.push(svgElement("polygon", { class: `interval ${line.colour}`, points: outline(line, (k) => line.low[k], (k) => line.high[k], scale) }));
   }
   if (line.smooth) marks.push(svgElement("path", { class: `curve ${line.colour} unsmoothed`, d: path(line, line.value, scale) }));
   marks.push(svgElement("path", { class: `curve ${line.colour} ${line.isFaint ? "second" : ""}`, d: path(line, line.smooth ?? line.value, scale) }));
-  if (line.x) {
-    line.epochs.forEach((_, k) => {
-      if (line.x[k] != null && line.value[k] != null) marks.push(svgElement("circle", { class: line.colour, cx: scale.x(line.x[k]), cy: scale.y(line.value[k]), r: 2.2 }));
-    });
-  }
-  return marks;
+  if (!line.hasDots) return marks;
+  const known = line.x.map((x, k) => [x, line.value[k]]).filter(([x, value]) => x != null && value != null);
+  return [...marks, ...known.map(([x, value]) => svgElement("circle", { class: line.colour, cx: scale.x(x), cy: scale.y(value), r: 2.2 }))];
 }
 
+/** Return the path of a line through its values; it has a gap where a value is missing. */
 function path(line, values, scale) {
-  let isInLine = false;
+  let step = "M";
   return values.map((value, k) => {
-    if (value == null || xOf(line, k) == null) {
-      isInLine = false;
+    if (value == null || line.x[k] == null) {
+      step = "M";
       return "";
     }
-    const point = `${scale.x(xOf(line, k)).toFixed(1)} ${scale.y(value).toFixed(1)}`;
-    const step = isInLine ? `L${point}` : `M${point}h0`;
-    isInLine = true;
-    return step;
+    const part = `${step}${scale.x(line.x[k]).toFixed(1)} ${scale.y(value).toFixed(1)}${step === "M" ? "h0" : ""}`;
+    step = "L";
+    return part;
   }).join("");
 }
 
@@ -329,8 +319,8 @@ function cursor(chart, scale, epoch) {
   let column = null;
   for (const line of chart.lines) {
     const k = line.epochs.indexOf(epoch);
-    if (k < 0 || line.value[k] == null || xOf(line, k) == null) continue;
-    column = scale.x(xOf(line, k));
+    if (k < 0 || line.value[k] == null || line.x[k] == null) continue;
+    column = scale.x(line.x[k]);
     marks.push(svgElement("circle", { class: line.colour, cx: column, cy: scale.y(line.value[k]), r: 4 }));
   }
   if (column == null || chart.along === "accuracy") return marks;
