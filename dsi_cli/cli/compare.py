@@ -176,7 +176,14 @@ def _forest_line(row: CriterionRow, largest: float) -> str:
 def _print_runs(comparison: Comparison) -> None:
     from dsi_cli.queries.comparison.criteria import measure_title
 
-    numbers = ("classes", "epochs", "best accuracy", "at", f"last {measure_title(comparison.measures[0])}", "half of best at")
+    numbers = (
+        "classes",
+        "epochs",
+        "best accuracy",
+        "at",
+        f"last {measure_title(comparison.measures[0])}",
+        "half of best at",
+    )
     titles = [("run", False), *((name, True) for name in numbers)]
     rows = []
     for line in comparison.runs:

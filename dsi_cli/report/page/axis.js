@@ -115,7 +115,7 @@ function itemAt(axis, position) {
 
 function drawName(context, isRow, middle, name, { left, top, strip }) {
   context.save();
-  context.fillStyle = getComputedStyle(document.body).getPropertyValue("--ink");
+  context.fillStyle = styleColour("--ink");
   if (isRow) context.translate(left - strip - 6, top + middle);
   else {
     context.translate(left + middle, top - strip - 6);

@@ -144,11 +144,7 @@ byId("curves").hidden = !panels.length;
 document.querySelector(".epoch-bar").hidden = epochs.length < 2;
 document.documentElement.dataset.print = "all";
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((details) => { details.open = true; }));
-let resizeFrame = null;
-addEventListener("resize", () => {
-  cancelAnimationFrame(resizeFrame);
-  resizeFrame = requestAnimationFrame(drawPanels);
-});
+whenResized(drawPanels);
 drawPanels();
 drawMaps();
 if (epochs.length) setEpoch(currentEpoch);

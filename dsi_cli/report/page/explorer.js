@@ -56,8 +56,7 @@ function matrixExplorer(run, runIndex, names, chartActions) {
   function toggleFold(segment) {
     if (!isFoldable(order())) return;
     const all = folded();
-    if (all.has(segment)) all.delete(segment);
-    else all.add(segment);
+    if (!all.delete(segment)) all.add(segment);
     drawControls();
     showMaps();
   }
@@ -203,13 +202,18 @@ function differencesOf(run, runIndex) {
   return result;
 }
 
+/** Return a matrix of a run, or undefined. */
+function matrixOf(run, wanted) {
+  return run.matrices.find(({ name }) => name === wanted);
+}
+
 /** Return the similarity matrix of a run's network, or undefined. */
 function ownMatrix(run) {
-  return run.near && run.matrices.find(({ name }) => name === run.near.of);
+  return matrixOf(run, run.near?.of);
 }
 
 function referenceMatrix(run) {
-  return run.matrices.find(({ name }) => name === "scsm");
+  return matrixOf(run, "scsm");
 }
 
 /** Return the first confusion matrix of a run, or undefined. */

@@ -52,6 +52,11 @@ function ticks(low, high, count) {
   return values;
 }
 
+/** Return the number that is nearest to a target. */
+function nearestTo(target, numbers) {
+  return numbers.reduce((best, number) => (Math.abs(number - target) < Math.abs(best - target) ? number : best));
+}
+
 /** Return the number of decimals that distinguishes the multiples of a step. */
 function decimals(step) {
   let digits = 0;
@@ -89,30 +94,35 @@ function setTheme(name) {
   themeCallbacks.forEach((callback) => callback());
 }
 
-/** Return the remembered theme, or null; a browser may forbid pages to remember anything. */
-function rememberedTheme() {
-  try {
-    const name = localStorage.getItem(THEME_KEY);
-    return ["light", "dark"].includes(name) ? name : null;
-  } catch {
-    return null;
-  }
+/** Return a colour of the style sheet for a canvas, which does not know its names. */
+function styleColour(name) {
+  return getComputedStyle(document.body).getPropertyValue(name);
 }
 
-function rememberTheme(name) {
-  try {
-    localStorage.setItem(THEME_KEY, name);
-  } catch {
-    // The theme is not remembered.
-  }
+/** Call a function once per frame while the width of the window changes. */
+function whenResized(callback) {
+  let frame = null;
+  addEventListener("resize", () => {
+    cancelAnimationFrame(frame);
+    frame = requestAnimationFrame(callback);
+  });
 }
 
 let themeBeforePrint = null;
-if (rememberedTheme()) document.documentElement.dataset.theme = rememberedTheme();
-byId("theme").textContent = theme() === "dark" ? "Light" : "Dark";
+let remembered = null;
+try {
+  remembered = localStorage.getItem(THEME_KEY);
+} catch {
+  // A browser may forbid pages to remember anything.
+}
+setTheme(["light", "dark"].includes(remembered) ? remembered : null);
 byId("theme").addEventListener("click", () => {
   setTheme(theme() === "dark" ? "light" : "dark");
-  rememberTheme(theme());
+  try {
+    localStorage.setItem(THEME_KEY, theme());
+  } catch {
+    // The theme is not remembered.
+  }
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(document.documentElement.dataset.theme));
 addEventListener("beforeprint", () => {

@@ -139,7 +139,7 @@ function heatMaps(run, names, scale, actions) {
       context.imageSmoothingQuality = "high";
       context.drawImage(map.picture, view.x, view.y, view.size, view.size, edges.left, edges.top, plot, plot);
     } else {
-      context.fillStyle = style("--faint");
+      context.fillStyle = styleColour("--faint");
       context.textAlign = "center";
       context.fillText(map.isEmpty ? "no mistakes at this epoch" : "no matrix at this epoch", edges.left + plot / 2, edges.top + plot / 2);
     }
@@ -147,7 +147,7 @@ function heatMaps(run, names, scale, actions) {
     context.save();
     context.beginPath();
     context.rect(edges.left, edges.top, plot, plot);
-    context.strokeStyle = style("--rule");
+    context.strokeStyle = styleColour("--rule");
     context.lineWidth = 1;
     context.stroke();
     context.clip();
@@ -183,16 +183,11 @@ function heatMaps(run, names, scale, actions) {
     if (current.drag?.area) box(current.drag.area.x, current.drag.area.y, current.drag.area.side, current.drag.area.side);
   }
 
-  function style(name) {
-    return getComputedStyle(document.body).getPropertyValue(name);
-  }
-
   /** Return the classes or groups of a cell, and a text for each map. */
   function readingOf({ row, column }) {
     const [a, b] = [current.axis.items[row], current.axis.items[column]];
-    const lines = maps.map((map) => ({ title: titleOfMap(map), text: textAt(map, a, b) }));
+    const values = maps.map((map) => ({ title: titleOfMap(map), text: textAt(map, a, b) })).filter(({ title }) => title);
     const groupNames = [a, b].map((item) => current.axis.segments[item.segment].name ?? "no group");
-    const values = lines.filter(({ title }) => title);
     if (groups.numbers.size && (a.first === a.last || b.first === b.last)) values.push({ title: "groups", text: groupNames.join(" × ") });
     return { row: a.name, column: b.name, values };
   }
@@ -210,7 +205,10 @@ function heatMaps(run, names, scale, actions) {
       const side = share < 0 ? current.difference.less : current.difference.more;
       return Number.isNaN(share) ? "no value" : `${isPair ? "" : "mean of the block: "}${side} by ${Math.round(100 * Math.abs(share))} % of all ranks`;
     }
-    if (isPair) return describePair(matrix, frame, names.length, current.axis.order[a.first], current.axis.order[b.first]);
+    if (isPair) {
+      const code = frame.codes[frameIndex(matrix, names.length, current.axis.order[a.first], current.axis.order[b.first])];
+      return code === 0 ? "no value" : `rank ${rankText(frame, code)}: ${formatValue(valueOf(frame.scale, code), frame.scale)}`;
+    }
     const pairs = (names.length * (names.length - 1)) / (matrix.symmetric ? 2 : 1);
     const [rank, value] = ["rank", "raw"].map((shown) => meanOf(layerOf(matrix, frame, current.order.order, shown), a, b));
     return Number.isNaN(value) ? "no value" : `mean of the block: rank ${rankAt(rank, pairs).toLocaleString("en")} of ${pairs.toLocaleString("en")}, value ${formatValue(value, frame.scale)}`;
@@ -290,7 +288,7 @@ function heatMaps(run, names, scale, actions) {
     if (from.size < current.axis.size) setView(from.x - (event.clientX - x) / cell, from.y - (event.clientY - y) / cell, from.size);
     else if (event.pointerType === "mouse" && !start.isLabel) {
       const side = Math.max(event.clientX - x, event.clientY - y) / cell;
-      const length = Math.max(Math.min(MIN_VISIBLE_ITEMS, current.axis.size), Math.abs(side));
+      const length = allowedSize(Math.abs(side));
       current.drag.area = { x: side > 0 ? start.column : start.column - length, y: side > 0 ? start.row : start.row - length, side: length };
     }
     draw();
@@ -336,9 +334,15 @@ function heatMaps(run, names, scale, actions) {
     setView(scrolled(column, view.x), scrolled(row, view.y), view.size);
   }
 
+  /** Return the number of visible items that is nearest to a wanted number. */
+  function allowedSize(wanted) {
+    const { size } = current.axis;
+    return Math.min(size, Math.max(MIN_VISIBLE_ITEMS, wanted));
+  }
+
   function setView(x, y, side) {
     const { size } = current.axis;
-    view.size = Math.min(size, Math.max(Math.min(MIN_VISIBLE_ITEMS, size), side));
+    view.size = allowedSize(side);
     view.x = Math.min(size - view.size, Math.max(0, x));
     view.y = Math.min(size - view.size, Math.max(0, y));
     draw();
@@ -346,8 +350,9 @@ function heatMaps(run, names, scale, actions) {
   }
 
   function zoom(factor, around = null) {
-    const middle = around || (current.cell && { column: current.cell.column + 0.5, row: current.cell.row + 0.5 }) || { column: view.x + view.size / 2, row: view.y + view.size / 2 };
-    const side = Math.min(current.axis.size, Math.max(Math.min(MIN_VISIBLE_ITEMS, current.axis.size), view.size / factor));
+    let middle = around ?? { column: view.x + view.size / 2, row: view.y + view.size / 2 };
+    if (!around && current.cell) middle = { column: current.cell.column + 0.5, row: current.cell.row + 0.5 };
+    const side = allowedSize(view.size / factor);
     const ratio = side / view.size;
     setView(middle.column - (middle.column - view.x) * ratio, middle.row - (middle.row - view.y) * ratio, side);
   }
@@ -374,7 +379,7 @@ function heatMaps(run, names, scale, actions) {
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.drawImage(picture, 0, header * EXPORT_RATIO);
     context.scale(EXPORT_RATIO, EXPORT_RATIO);
-    context.fillStyle = style("--ink");
+    context.fillStyle = styleColour("--ink");
     context.font = "bold 15px system-ui, sans-serif";
     context.fillText(`${run.name}: ${titleOfMap(map)}${run.has_epochs && map.matrix?.epochs !== null ? `, epoch ${current.epoch}` : ""}`, 4, 24);
     const { left } = map.edges;
@@ -397,11 +402,4 @@ function heatMaps(run, names, scale, actions) {
   }
 
   return { node: maps.map((map) => map.node), maps, differenceMap, groups, show, paint, setScale, draw, zoom, reset, select, exportCanvas, exportRows };
-}
-
-/** Return the rank and the value of a pair of classes as text, as in "rank 17 of 4,950: 0.412". */
-function describePair(matrix, frame, size, i, j) {
-  const code = frame.codes[frameIndex(matrix, size, i, j)];
-  if (code === 0) return "no value";
-  return `rank ${rankText(frame, code)}: ${formatValue(valueOf(frame.scale, code), frame.scale)}`;
 }

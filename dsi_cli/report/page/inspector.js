@@ -102,12 +102,13 @@ function rankRow(matrix, frame, size, i, j) {
 /** Return a sentence on the percentiles of a pair in the network and the reference. */
 function verdictOf([network, reference], referenceName) {
   if (network == null || reference == null) return null;
-  const place = (percentile) => (percentile >= 0.9 ? "near" : percentile < 0.5 ? "far" : "between");
-  const [a, b] = [place(network), place(reference)];
-  const text = a === "between" && b === "between" ? "Neither near nor far in both matrices."
-    : a === b ? (a === "near" ? `Near in the network and in ${referenceName}.` : `Far in the network and in ${referenceName}.`)
-      : `${a === "between" ? "Neither near nor far" : a === "near" ? "Near" : "Far"} in the network, ${b === "between" ? "neither near nor far" : b} in ${referenceName}.`;
-  return element("p", { class: a !== b && a !== "between" && b !== "between" ? "surprise" : "faint", title: "near: among the 10 % most similar pairs; far: in the less similar half" }, text);
+  const [a, b] = [network, reference].map((percentile) => {
+    if (percentile >= 0.9) return "near";
+    return percentile < 0.5 ? "far" : "neither near nor far";
+  });
+  const text = `${a[0].toUpperCase()}${a.slice(1)} in the network${a === b ? " and" : `, ${b}`} in ${referenceName}.`;
+  const isSurprise = [a, b].sort().join() === "far,near";
+  return element("p", { class: isSurprise ? "surprise" : "faint", title: "near: among the 10 % most similar pairs; far: in the less similar half" }, text);
 }
 
 /** Return the charts of a pair: its similarity over epochs, and its rank in the network and the reference. */
@@ -148,7 +149,7 @@ async function classPanel(run, names, index, epoch, actions) {
       { title: "rank", number: true, digits: 0, value: (row) => row.rank },
       { title: "class", value: (row) => names[row.other], node: (row) => linkButton(names[row.other], () => actions.pair(index, row.other)) },
       { title: own, number: true, value: (row) => row.value },
-      ...(referenceFrame ? [rankColumn(run.reference, "referenceRank")] : []),
+      referenceFrame && rankColumn(run.reference, "referenceRank"),
     ], near.neighbours(index).map((row, k) => ({ ...row, rank: k + 1, referenceRank: referenceFrame && neighbourRank(reference, referenceFrame, size, index, row.other) })))
       : element("p", {}, "The network has no class similarity matrix at this epoch."),
     chart,
@@ -200,7 +201,7 @@ async function rankChart(run, names, index, epoch, actions) {
   plot.addEventListener("click", (event) => {
     const box = plot.getBoundingClientRect();
     const at = first + ((((event.clientX - box.left) / box.width) * width - left) / (width - left - right)) * (last - first);
-    actions.chart.pick(epochs.reduce((best, candidate) => (Math.abs(candidate - at) < Math.abs(best - at) ? candidate : best)));
+    actions.chart.pick(nearestTo(at, epochs));
   });
   return element("figure", { class: "panel" },
     element("figcaption", {}, element("h3", {}, `Neighbours of ${names[index]} over epochs`), element("span", { class: "faint" }, `rank by ${run.near.of.toUpperCase()}: 1 is the nearest class`)), plot,

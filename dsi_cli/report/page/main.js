@@ -73,18 +73,16 @@ function writeFragment(stateNow) {
     const { run, epoch, names, classes, order, scale, difference } = stateNow();
     const fragment = new URLSearchParams({ run, epoch, order, scale });
     if (difference) fragment.set("difference", difference);
-    classes.forEach((index) => fragment.append("class", classKey(names, index)));
+    for (const index of classes) {
+      const isUnique = names.indexOf(names[index]) === names.lastIndexOf(names[index]);
+      fragment.append("class", isUnique ? names[index] : `#${index}`);
+    }
     try {
       history.replaceState(null, "", `#${fragment}`);
     } catch {
       // Some frames do not allow a page to change its address.
     }
   }, WRITE_DELAY);
-}
-
-/** Return the text for a class in the address: its name, or its index if other classes have the same name. */
-function classKey(names, index) {
-  return names.filter((name) => name === names[index]).length === 1 ? names[index] : `#${index}`;
 }
 
 /** Return the class of a text in the address, or −1. */
@@ -120,20 +118,18 @@ function setRun(index) {
   document.querySelectorAll(".run-part").forEach((node) => { node.hidden = Number(node.dataset.run) !== index; });
   const names = namesOf(run());
   maps = matrixExplorer(run(), index, names, chartActions);
-  byId("agreement").hidden = !run().agreement;
-  document.querySelector('nav a[href="#agreement"]').hidden = !run().agreement;
   byId("agreement-name").textContent = `Agreement of single classes with ${run().reference}`;
-  byId("agreement-body").replaceChildren(...(run().agreement ? agreementSection(run(), names) : []));
-  byId("geometry").hidden = !run().geometry;
-  document.querySelector('nav a[href="#geometry"]').hidden = !run().geometry;
-  byId("geometry-body").replaceChildren(...(run().geometry ? geometrySection(run(), names) : []));
+  for (const [id, section] of Object.entries({ agreement: agreementSection, geometry: geometrySection })) {
+    const isMissing = !run()[id];
+    byId(id).hidden = isMissing;
+    document.querySelector(`nav a[href="#${id}"]`).hidden = isMissing;
+    byId(`${id}-body`).replaceChildren(...(isMissing ? [] : section(run(), names)));
+  }
   byId("classes-body").replaceChildren(classesSection(run()));
   drawControls();
   drawPanels();
   byId("matrix-note").textContent = completeEpochsNote(run());
-  const nearest = (best, epoch) => (Math.abs(epoch - epochBefore) < Math.abs(best - epochBefore) ? epoch : best);
-  const epoch = epochBefore == null ? epochs[epochs.length - 1] : epochs.reduce(nearest, epochs[0]);
-  if (epoch != null) setEpoch(epoch);
+  if (epochs.length) setEpoch(epochBefore == null ? epochs.at(-1) : nearestTo(epochBefore, epochs));
   else showMistakes(null);
 }
 
@@ -216,7 +212,7 @@ function factsAt(epoch) {
   ].filter(Boolean).join(" · ");
 }
 
-let smallToken = 0;
+let smallToken = 0; // the number of the last call, because an earlier call may finish later
 let smallOrder = null;
 
 async function showSmallMatrices() {
@@ -241,11 +237,7 @@ function redraw() {
 }
 
 matchMedia("print").addEventListener("change", redraw);
-let resizeFrame = null;
-addEventListener("resize", () => {
-  cancelAnimationFrame(resizeFrame);
-  resizeFrame = requestAnimationFrame(redraw);
-});
+whenResized(redraw);
 const isNarrow = innerWidth <= 720;
 document.querySelectorAll("main > section:not(#overview)").forEach((section) => makeFoldable(section, isNarrow));
 byId("print-all").addEventListener("click", () => { document.documentElement.dataset.print = "all"; redraw(); print(); });

@@ -213,8 +213,7 @@ function overviewCharts(view, actions) {
 
 /** Return the small matrices of a run: the network at the first and the chosen epoch, its mistakes, and the reference. */
 async function smallMatrices(run, epoch, order, theme) {
-  const find = (name) => run.matrices.find((matrix) => matrix.name === name);
-  const [own, mistakes, reference] = [find(run.own), find(`ccsm-${run.splits[0] ?? "test"}`), find("scsm")];
+  const [own, mistakes, reference] = [run.own, `ccsm-${run.splits[0] ?? "test"}`, "scsm"].map((name) => matrixOf(run, name));
   const at = run.has_epochs ? (value) => `, epoch ${value}` : () => "";
   const parts = [
     own && run.epochs.length > 1 && epoch !== run.epochs[0] ? [own, run.epochs[0], `network${at(run.epochs[0])}`] : null,

@@ -17,7 +17,7 @@ const PLASTIC_RATIO = 0.7548776662;
 async function pairRanks(run, size, epoch) {
   const [own, reference] = [ownMatrix(run), referenceMatrix(run)];
   if (!own?.epochs.length || !reference) return null;
-  const nearestEpoch = own.epochs.reduce((best, at) => (Math.abs(at - epoch) < Math.abs(best - epoch) ? at : best));
+  const nearestEpoch = nearestTo(epoch, own.epochs);
   const [frame, referenceFrame] = await Promise.all([completeFrame(own, nearestEpoch), completeFrame(reference, nearestEpoch)]);
   const [y, x] = [frame, referenceFrame].map((one) => { const { percentile } = ranksOf(one); return Float32Array.from(one.codes, (code) => percentile[code]); });
   const [spreadX, spreadY] = [[x, referenceFrame, GOLDEN_RATIO], [y, frame, PLASTIC_RATIO]].map(([percentiles, { codes, scale }, ratio]) => {
@@ -74,9 +74,8 @@ function scatterPlot(run, names, ranks, open) {
   }
 
   function drawScatter(context, zoom) {
-    const ink = (name) => getComputedStyle(document.body).getPropertyValue(name);
     context.setTransform(zoom, 0, 0, zoom, 0, 0);
-    context.fillStyle = ink("--paper");
+    context.fillStyle = styleColour("--paper");
     context.fillRect(0, 0, side, side);
     if (isDense) drawDensity(context);
     else {
@@ -84,8 +83,8 @@ function scatterPlot(run, names, ranks, open) {
       ranks.x.forEach((x, k) => { if (!Number.isNaN(x + ranks.y[k])) dot(context, ranks.spreadX[k], ranks.spreadY[k], 2.5); });
     }
     context.font = "11px system-ui, sans-serif";
-    context.fillStyle = ink("--faint");
-    context.strokeStyle = ink("--rule");
+    context.fillStyle = styleColour("--faint");
+    context.strokeStyle = styleColour("--rule");
     context.strokeRect(left, top, plot, side - top - bottom);
     const rankTicks = (pairs) => [1, ...ticks(pairs / 8, pairs, 4)].map((rank) => [rank.toLocaleString("en"), 1 - (rank - 0.5) / pairs]);
     context.textAlign = "center";
@@ -99,8 +98,8 @@ function scatterPlot(run, names, ranks, open) {
     context.rotate(-Math.PI / 2);
     context.fillText(`rank of the pair in the network (${ranks.own.title})`, 0, 0);
     context.restore();
-    label(context, ranks.near.slice(0, 3), PALETTE[theme()].more[7], ink);
-    label(context, ranks.far.slice(0, 3), PALETTE[theme()].less[6], ink);
+    label(context, ranks.near.slice(0, 3), PALETTE[theme()].more[7]);
+    label(context, ranks.far.slice(0, 3), PALETTE[theme()].less[6]);
   }
 
   function dot(context, x, y, radius) {
@@ -125,7 +124,7 @@ function scatterPlot(run, names, ranks, open) {
   }
 
   /** Draw the names of some pairs next to their dots, below each other where they would overlap. */
-  function label(context, pairs, colour, ink) {
+  function label(context, pairs, colour) {
     const isHigh = pairs[0]?.y > 0.5; // the first label is next to its dot, and the others are stacked towards the middle
     let last = isHigh ? -Infinity : Infinity;
     for (const pair of [...pairs].sort((a, b) => (isHigh ? b.y - a.y : a.y - b.y))) {
@@ -137,8 +136,8 @@ function scatterPlot(run, names, ranks, open) {
       last = y;
       context.textAlign = isRight ? "right" : "left";
       context.lineWidth = 3;
-      context.strokeStyle = ink("--paper");
-      context.fillStyle = ink("--ink");
+      context.strokeStyle = styleColour("--paper");
+      context.fillStyle = styleColour("--ink");
       const x = at.x(ranks.spreadX[pair.k]) + (isRight ? -7 : 7);
       context.strokeText(text, x, y);
       context.fillText(text, x, y);
@@ -197,7 +196,7 @@ async function surpriseSection(run, names, epoch, open) {
   };
   const closest = near && dataTable(`Closest pairs of all classes by ${run.near.of.toUpperCase()}`, [
     pair, { title: run.near.of.toUpperCase(), number: true, value: (row) => row.value },
-    ...(ranks ? [{ title: `rank in ${run.reference}`, number: true, value: referenceRank, text: (row) => referenceRank(row)?.toLocaleString("en") ?? "–" }] : []),
+    ranks && { title: `rank in ${run.reference}`, number: true, value: referenceRank, text: (row) => referenceRank(row)?.toLocaleString("en") ?? "–" },
   ], near.pairs);
   if (!ranks) return { parts: [closest], scatter: null, start: near?.pairs.length ? [near.pairs[0].i, near.pairs[0].j] : null };
   const columns = [pair, rank("the network", (row) => row.y, ranks.pairsY), rank(run.reference, (row) => row.x, ranks.pairsX)];

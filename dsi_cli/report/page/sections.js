@@ -42,9 +42,9 @@ async function mistakesSection(run, names, epoch) {
       element("div", { class: "two" }, dataTable("Most confused pairs", [
         { title: "true class", value: (row) => row.truth },
         { title: "predicted class", value: (row) => row.prediction },
-        ...(shown.pairs.some((row) => row.count != null) ? [{ title: "mistakes", number: true, digits: 0, value: (row) => row.count }] : []),
+        shown.pairs.some((row) => row.count != null) && { title: "mistakes", number: true, digits: 0, value: (row) => row.count },
         { title: "share of the true class", number: true, value: (row) => row.share, text: (row) => `${(100 * row.share).toFixed(1)} %` },
-        ...(own ? [rankColumn(own, "rank")] : []),
+        own && rankColumn(own, "rank"),
         rankColumn(run.reference, "wordnet_rank"),
         { title: "explained by", value: (row) => explanation(row, data, run.reference), style: "faint" },
       ], shown.pairs, { first: SHOWN_MISTAKES }),
@@ -65,7 +65,7 @@ function explanation(row, { furthest, wordnet_furthest: last }, reference) {
 async function confusedPairs(run, names, split, epoch) {
   const [own, reference] = [ownMatrix(run), referenceMatrix(run)];
   const [frame, ownFrame, referenceFrame] = await Promise.all(
-    [run.matrices.find(({ name }) => name === `ccsm-${split}`), own, reference].map((matrix) => completeFrame(matrix, epoch)));
+    [matrixOf(run, `ccsm-${split}`), own, reference].map((matrix) => completeFrame(matrix, epoch)));
   if (!frame) return null;
   const pairs = [];
   for (let i = 0; i < names.length; i++) {
@@ -100,8 +100,8 @@ function gallery(mistakes, own, reference) {
       { title: "sample", number: true, digits: 0, value: (row) => row.sample, text: (row) => String(row.sample) },
       { title: "true class", value: (row) => row.truth },
       { title: "predicted class", value: (row) => row.prediction },
-      ...(mistakes.rows.some((row) => row.score != null) ? [{ title: "score", number: true, value: (row) => row.score }] : []),
-      ...(own ? [rankColumn(own, "rank")] : []),
+      mistakes.rows.some((row) => row.score != null) && { title: "score", number: true, value: (row) => row.score },
+      own && rankColumn(own, "rank"),
       rankColumn(reference, "wordnet_rank"),
     ], mistakes.rows, { first: SHOWN_MISTAKES });
   }
@@ -120,20 +120,23 @@ function classesSection(run) {
   const rows = DATA.classes[run.classes].map((values, index) => ({ index, ...Object.fromEntries(CLASS_COLUMNS.map((name, k) => [name, values[k]])) }));
   if (rows.every((row) => row.name == null)) return element("p", {}, `The ${rows.length} classes have no names. Add names with dsi analyze --labels FILE or PRESET.`);
   const has = (name) => rows.some((row) => row[name] != null);
+  const hasSynset = has("synset");
+  const confidence = ({ confidence: value }) => {
+    if (value == null) return "";
+    return value < DATA.uncertain ? element("strong", { class: "bad" }, `? ${value.toFixed(2)}`) : value.toFixed(2);
+  };
   const others = (row) => (row.candidates || []).filter((synset) => synset !== row.synset);
   return dataTable("All classes with their WordNet synsets", [
     { title: "index", number: true, digits: 0, value: (row) => row.index, text: (row) => String(row.index) },
     { title: "name", value: (row) => row.name },
-    ...(has("synset") ? [
-      { title: "synset", value: (row) => row.synset, node: (row) => (row.synset == null ? element("strong", { class: "bad" }, "unresolved") : row.synset) },
-      { title: "definition", value: (row) => row.definition, style: "wide" },
-      { title: "resolved by", value: (row) => row.resolved_by },
-      { title: "confidence (0 to 1)", number: true, digits: 2, value: (row) => row.confidence, node: (row) => (row.confidence != null && row.confidence < DATA.uncertain ? element("strong", { class: "bad" }, `? ${row.confidence.toFixed(2)}`) : row.confidence == null ? "" : row.confidence.toFixed(2)) },
-      { title: "other candidates", value: (row) => others(row).join(", "), text: (row) => (row.confidence === 1 ? "" : others(row).join(", ")), style: "others" },
-    ] : []),
-    ...(has("group") ? [{ title: "group", value: (row) => row.group, text: (row) => plainSynset(row.group) }] : []),
-    ...(has("samples_train") ? [{ title: "train samples", number: true, digits: 0, value: (row) => row.samples_train }] : []),
-    ...(has("samples_test") ? [{ title: "test samples", number: true, digits: 0, value: (row) => row.samples_test }] : []),
+    hasSynset && { title: "synset", value: (row) => row.synset, node: (row) => row.synset ?? element("strong", { class: "bad" }, "unresolved") },
+    hasSynset && { title: "definition", value: (row) => row.definition, style: "wide" },
+    hasSynset && { title: "resolved by", value: (row) => row.resolved_by },
+    hasSynset && { title: "confidence (0 to 1)", number: true, digits: 2, value: (row) => row.confidence, node: confidence },
+    hasSynset && { title: "other candidates", value: (row) => others(row).join(", "), text: (row) => (row.confidence === 1 ? "" : others(row).join(", ")), style: "others" },
+    has("group") && { title: "group", value: (row) => row.group, text: (row) => plainSynset(row.group) },
+    has("samples_train") && { title: "train samples", number: true, digits: 0, value: (row) => row.samples_train },
+    has("samples_test") && { title: "test samples", number: true, digits: 0, value: (row) => row.samples_test },
   ], rows, { filter: "Filter classes", first: 12, hidesConstants: true });
 }
 
@@ -168,13 +171,11 @@ function geometrySection(run, names) {
   const shown = [
     { title: "class", value: (row) => row.name },
     column("norm", "norm", 3),
-    ...(epochs.length > 1 ? [
-      column("first norm", "start", 3),
-      { title: "norm over the epochs", value: (row) => row.norm - row.start, text: () => "", node: (row) => sparkline(row.norms, largest) },
-      column("angle to the checkpoint before (degrees)", "previous", 2),
-      column(`angle since epoch ${first} (degrees)`, "drift", 1),
-    ] : []),
-    ...(rows.some(({ bias }) => bias != null) ? [column("bias", "bias", 3)] : []),
+    epochs.length > 1 && column("first norm", "start", 3),
+    epochs.length > 1 && { title: "norm over the epochs", value: (row) => row.norm - row.start, text: () => "", node: (row) => sparkline(row.norms, largest) },
+    epochs.length > 1 && column("angle to the checkpoint before (degrees)", "previous", 2),
+    epochs.length > 1 && column(`angle since epoch ${first} (degrees)`, "drift", 1),
+    rows.some(({ bias }) => bias != null) && column("bias", "bias", 3),
   ];
   const chance = 180 / Math.PI / Math.sqrt(run.geometry.features);
   return [
@@ -206,11 +207,11 @@ function sparkline(values, largest) {
 
 const FIRST_ROWS = 200;
 
-/** Return a table. A column is {title, value(row), text(row), node(row), number, style}; only title and value are required. */
+/** Return a table. A column is {title, value(row), text(row), node(row), number, style}, where title and value are required, or false. */
 function dataTable(caption, allColumns, rows, { filter = null, first = FIRST_ROWS, hidesConstants = false } = {}) {
   const isConstant = (column) => hidesConstants && rows.length > 3 && rows.every((row) => textOf(column, row) === textOf(column, rows[0]));
-  const columns = allColumns.filter((column) => !isConstant(column));
-  const constants = allColumns.filter((column) => isConstant(column) && String(textOf(column, rows[0])).trim() && textOf(column, rows[0]) !== "–");
+  const columns = allColumns.filter((column) => column && !isConstant(column));
+  const constants = allColumns.filter((column) => column && isConstant(column) && String(textOf(column, rows[0])).trim() && textOf(column, rows[0]) !== "–");
   const sorting = { column: null, isFalling: false };
   let filterText = "";
   let showAll = false;
