@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,18 +102,16 @@ def render(comparison: Comparison, options: ComparisonOptions, outputs: Sequence
 def curves(comparison: Comparison) -> dict[str, Any]:
     """Return the data of the scripts: one panel per curve with one line per run or group, and the similarity between networks."""
     panels = [_panel(comparison, curve) for curve in CURVES]
-    networks: list[dict[str, Any]] = []
-    between: list[dict[str, Any]] = []
-    if comparison.has_groups:
-        bands = [band for band in comparison.curves if band.curve == NETWORKS]
-        networks = [_line(band, [0.0] * len(band.x)) for band in bands]
-    else:
-        columns = {"value": "value", "chance": "null_mean", "chance_std": "null_std", "excess": "excess", "z": "z"}
-        for alignment in comparison.between[:MAX_NETWORK_PAIRS]:
-            if points := _points(alignment, comparison):
-                line = {name: six_digits([getattr(point, column) for point in points]) for name, column in columns.items()}
-                label = f"{alignment.first} – {alignment.second}"
-                between.append({"label": label, "epochs": [point.at for point in points], **line})
+    bands = [band for band in comparison.curves if band.curve == NETWORKS]
+    networks = [_line(band, [0.0] * len(band.x)) for band in bands] if comparison.has_groups else []
+    between = []
+    columns = {"value": "value", "chance": "null_mean", "chance_std": "null_std", "excess": "excess", "z": "z"}
+    for alignment in comparison.between[:MAX_NETWORK_PAIRS]:
+        points = _points(alignment, comparison)
+        if points and not comparison.has_groups:
+            line = {name: six_digits([getattr(point, column) for point in points]) for name, column in columns.items()}
+            label = f"{alignment.first} – {alignment.second}"
+            between.append({"label": label, "epochs": [point.at for point in points], **line})
     return {
         "along": comparison.epochs,
         "panels": [panel for panel in panels if panel["lines"]],
@@ -133,24 +132,19 @@ def _panel(comparison: Comparison, curve: RunCurve) -> dict[str, Any]:
         axis += ": 0 is chance, 1 is perfect"
     lines = []
     for band in comparison.curves:
-        if band.curve != curve.name:
-            continue
-        chance: Sequence[float | None] | None = None
-        if is_excess:
-            chance = [0.0] * len(band.x)
-        elif curve.chance:
-            chance = band.chance
-        lines.append(_line(band, chance))
+        if band.curve == curve.name:
+            chance = [0.0] * len(band.x) if is_excess else band.chance
+            lines.append(_line(band, chance if is_excess or curve.chance else []))
     return {"name": curve.name, "title": curve.title, "axis": axis, "isExcess": is_excess, "lines": lines}
 
 
-def _line(band: CurveBand, chance: Sequence[float | None] | None) -> dict[str, Any]:
+def _line(band: CurveBand, chance: Sequence[float | None]) -> dict[str, Any]:
     line: dict[str, Any] = {"label": band.group, "epochs": band.x, "value": six_digits(band.mean)}
     if len(band.runs) > 1:
         line["label"] = f"{band.group}, mean of {len(band.runs)}"
         line["low"] = six_digits(band.low)
         line["high"] = six_digits(band.high)
-    if chance is not None and any(level is not None for level in chance):
+    if any(level is not None for level in chance):
         line["chance"] = six_digits(chance)
         line["margin"] = six_digits([None if std is None else NORMAL_QUANTILE * std for std in band.chance_std])
     return line
@@ -248,8 +242,8 @@ def _packed_ranks(ranks: Values) -> tuple[int, str]:
 
 
 def number(value: float | None, form: str = "z.3f") -> str:
-    """Return a number as text with a typographic minus sign; None gives a dash."""
-    return "–" if value is None else f"{value:{form}}".replace("-", "−")
+    """Return a number as text with a typographic minus sign; None and NaN give a dash."""
+    return "–" if value is None or isnan(value) else f"{value:{form}}".replace("-", "−")
 
 
 def sentence(text: str, names: Sequence[str] = ()) -> str:
@@ -326,7 +320,7 @@ def render_difference(difference: Difference) -> str:
         ],
         "groups": difference.groups.to_dict("records"),
         "shown": len(order),
-        "number": _number_of_table,
+        "number": number,
         "words": synset_words,
     }
     data = {
@@ -336,10 +330,6 @@ def render_difference(difference: Difference) -> str:
         "second": _packed(after[square]),
     }
     return html.assemble("diff.html", DIFFERENCE_SCRIPTS, variables, data)
-
-
-def _number_of_table(value: Any, form: str = "z.3f") -> str:
-    return number(None if value is None or value != value else float(value), form)
 
 
 def _packed(matrix: Float64s) -> str:

@@ -81,15 +81,15 @@ def run_folder(results: Results, run: str) -> str:
 
 def _label_warnings(classes: pd.DataFrame) -> Iterator[ResultWarning]:
     named = classes[classes["name"].notna()]
-    unresolved = named.loc[named["synset"].isna(), "name"].tolist()
-    if unresolved:
-        labels, names = count(len(unresolved), "label"), listed(unresolved, MAX_NAMED)
-        yield ResultWarning(f"The comparison with WordNet leaves out {labels} without a synset: {names}")
-    uncertain = named.loc[named["synset"].notna() & (named["confidence"] < UNCERTAIN), "name"].tolist()
-    if uncertain:
-        labels, names = count(len(uncertain), "label"), listed(uncertain, MAX_NAMED)
-        text = f"{labels} may have a wrong synset (confidence below {UNCERTAIN} on a scale from 0 to 1): {names}"
-        yield ResultWarning(text)
+    unresolved = named["synset"].isna()
+    uncertain = ~unresolved & (named["confidence"] < UNCERTAIN)
+    for rows, text in (
+        (unresolved, "The comparison with WordNet leaves out {labels} without a synset: {names}"),
+        (uncertain, f"{{labels}} may have a wrong synset (confidence below {UNCERTAIN} on a scale from 0 to 1): {{names}}"),
+    ):
+        if rows.any():
+            names = named.loc[rows, "name"].tolist()
+            yield ResultWarning(text.format(labels=count(len(names), "label"), names=listed(names, MAX_NAMED)))
 
 
 def _curve_warnings(curves: pd.DataFrame, *, has_labels: bool) -> Iterator[ResultWarning]:
@@ -98,11 +98,8 @@ def _curve_warnings(curves: pd.DataFrame, *, has_labels: bool) -> Iterator[Resul
     value_counts = curves.groupby(["metric", "of"], dropna=False)["value"].count()
     names_of: dict[str, list[str]] = {}
     for (metric, matrices), group in rows.groupby(["metric", "of"], dropna=False):
-        needs_reference = str(matrices).endswith("scsm") or metric in (
-            *HIERARCHY_METRICS,
-            "severity",
-            "superclass_accuracy",
-        )
+        is_hierarchical = metric in (*HIERARCHY_METRICS, "severity", "superclass_accuracy")
+        needs_reference = is_hierarchical or str(matrices).endswith("scsm")
         if value_counts.get((metric, matrices), 0) > 0 or (needs_reference and not has_labels):
             continue
         name = f"{str(metric).upper()}({matrices})" if isinstance(matrices, str) else str(metric).replace("_", " ")
@@ -232,24 +229,16 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
             no_widm,
         ),
     ]
-    epochs = [len(run.epochs) for run in findings]
-    return [_tile(question, scale, trends, epochs, text, reason) for question, scale, trends, text, reason in questions]
-
-
-def _tile(
-    question: str,
-    scale: str,
-    trends: Sequence[Trend | None],
-    epochs: Sequence[int],
-    text: Callable[[float], str],
-    reason: str,
-) -> Tile:
-    rows = [_row(index, trend, text, epochs[index]) for index, trend in enumerate(trends) if trend]
-    values = [trend.last.value for trend in trends if trend]
-    range_text = ""
-    if len(values) > MAX_ROWS:
-        range_text = f"{text(min(values))} to {text(max(values))} in {count(len(values), 'run')}"
-    return Tile(question, scale, rows, range_text, "" if rows else reason)
+    made = []
+    for question, scale, trends, text, reason in questions:
+        known = {index: trend for index, trend in enumerate(trends) if trend}
+        rows = [_row(index, trend, text, len(findings[index].epochs)) for index, trend in known.items()]
+        values = [trend.last.value for trend in known.values()]
+        range_text = ""
+        if len(values) > MAX_ROWS:
+            range_text = f"{text(min(values))} to {text(max(values))} in {count(len(values), 'run')}"
+        made.append(Tile(question, scale, rows, range_text, "" if rows else reason))
+    return made
 
 
 def _row(run: int, trend: Trend, text: Callable[[float], str], epochs: int) -> TileRow:
@@ -268,7 +257,7 @@ def _row(run: int, trend: Trend, text: Callable[[float], str], epochs: int) -> T
 
 
 def _decimal(value: float) -> str:
-    return f"{value + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−")
+    return f"{value:z.2f}".replace("-", "−")
 
 
 def _idm(run: RunFindings, name: str) -> Trend | None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 """Receives the number of completed steps and the number of all steps."""
 FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z")
-SAI, EXCESS = (next(kind for kind in PANELS if kind.name == name) for name in ("sai", "excess"))
+SAI = next(kind for kind in PANELS if kind.name == "sai")
 OTHERS = tuple(kind for kind in PANELS if "sai" not in kind.metrics)
 MAX_PAIRS = 30
 MAX_MISTAKES = 24
@@ -180,7 +180,6 @@ def curves(results: Results) -> dict[str, Any]:
     return {
         "measures": list(sai),
         "sai": sai,
-        "excess": {"title": EXCESS.title, "axis": EXCESS.axis},
         "others": [_panel(panel, results) for panel in drawn if panel.kind.name != "sai"],
         "phases": phases(results),
     }
