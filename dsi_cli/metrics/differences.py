@@ -58,14 +58,12 @@ class Difference:
     @property
     def low(self) -> float | None:
         """The lower end of the 95 % confidence interval of the difference."""
-        interval = self.interval()
-        return None if interval is None else interval[0]
+        return (self.interval() or (None, None))[0]
 
     @property
     def high(self) -> float | None:
         """The upper end of the interval."""
-        interval = self.interval()
-        return None if interval is None else interval[1]
+        return (self.interval() or (None, None))[1]
 
     @property
     def p_value(self) -> float | None:
@@ -126,9 +124,8 @@ def alignment_difference(first: CsmPair, second: CsmPair, measure: str = "cosine
         The measure has no difference (code ``unknown-measure``), or the matrices differ in size (code ``different-sizes``).
     """
     if measure not in MEASURES:
-        raise UsageError(
-            f"no difference by measure {measure!r}: {expected(measure, MEASURES)}", code="unknown-measure", measure=measure
-        )
+        message = f"no difference by measure {measure!r}: {expected(measure, MEASURES)}"
+        raise UsageError(message, code="unknown-measure", measure=measure)
     csms = [np.asarray(csm) for csm in (first.a, first.b, second.a, second.b)]
     _require_one_size(csms)
     kept = np.flatnonzero(~np.any([np.isnan(np.diagonal(csm)) for csm in csms], axis=0))
@@ -215,17 +212,17 @@ def mean_difference(first: Sequence[float], second: Sequence[float]) -> Differen
     (0.1, 0.077, 0.123, True)
     """
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if min(len(a), len(b)) < 1:
+    if not len(a) or not len(b):
         return Difference(reason="no repetition has a value")
     means = float(a.mean()), float(b.mean())
     value = means[0] - means[1]
-    if min(len(a), len(b)) < 2:
+    if len(a) < 2 or len(b) < 2:
         return Difference(*means, value, reason="an interval over repetitions needs two or more of each")
     variances = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
-    if not variances.any():
-        return Difference(*means, value, 0.0, len(a) + len(b) - 2)
-    freedom = variances.sum() ** 2 / (variances**2 / [len(a) - 1, len(b) - 1]).sum()
-    return Difference(*means, value, float(variances.sum() ** 0.5), float(freedom))
+    freedom = len(a) + len(b) - 2.0
+    if variances.any():
+        freedom = float(variances.sum() ** 2 / (variances**2 / [len(a) - 1, len(b) - 1]).sum())
+    return Difference(*means, value, float(variances.sum() ** 0.5), freedom)
 
 
 class HolmStep(NamedTuple):
@@ -255,9 +252,8 @@ def holm(p_values: Sequence[float]) -> list[HolmStep]:
 def _require_one_size(csms: Sequence[Csm]) -> None:
     shapes = [csm.shape for csm in csms]
     if len(set(shapes)) > 1:
-        raise UsageError(
-            f"a difference needs matrices of one size; these have shapes {shapes}", code="different-sizes", shapes=shapes
-        )
+        message = f"a difference needs matrices of one size; these have shapes {shapes}"
+        raise UsageError(message, code="different-sizes", shapes=shapes)
 
 
 def _error_over_samples(first: LabelledPredictions, second: LabelledPredictions, effects: Sequence[Values]) -> float:

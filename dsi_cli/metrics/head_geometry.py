@@ -208,19 +208,14 @@ def _ranks(squares: Float64s) -> tuple[float | None, float | None]:
 
 
 def _angles(centred: Float64s, product: Float64s) -> tuple[float | None, float | None]:
-    """Return the mean deviation of the cosines from those of a simplex, and their standard deviation.
-
-    Parameters
-    ----------
-    product : the product of the rows ``(C, C)``, or of the columns ``(d, d)`` if there are fewer.
-    """
+    """Return the mean deviation of the cosines from those of a simplex, and their standard deviation."""
     norms = np.linalg.norm(centred, axis=1)
     kept = norms > 0
     count = int(kept.sum())
     if count < 2:
         return None, None
     unit = centred[kept] / norms[kept, None]
-    # The sum of all squared cosines follows from the smaller product.
+    # The sum of all squared cosines follows from the smaller product: of the rows (C, C), or of the columns (d, d).
     blocks: Iterable[Float64s]
     if len(product) == len(centred):
         product = product[np.ix_(kept, kept)] / np.outer(norms[kept], norms[kept])

@@ -30,7 +30,7 @@ Counts = NDArray[np.integer[Any]]
 MIN_CLASSES = 3
 MIN_DEVIATION = 1e-12
 """A smaller deviation is rounding and counts as 0."""
-NO_SAMPLE = "no sample"
+NO_SAMPLE, NO_Z_OF_SHUFFLES = "no sample", "every shuffle of the predictions gives the same value, so there is no z"
 SET_SCORES = ("hierarchical_precision", "hierarchical_recall", "hierarchical_f1")
 AVERAGES = ("micro", "macro")
 HIERARCHY_METRICS = (*SET_SCORES, "path_accuracy", "level_accuracy")
@@ -98,15 +98,7 @@ def superclass_accuracy(counts: Counts, superclasses: NDArray[np.integer[Any]]) 
 
 
 def _relabelled_score(counts: Values, matrix: Values, best: float, no_sample: str) -> Score:
-    """Return the mean of a matrix over samples, with the chance level of random relabellings of its classes.
-
-    Parameters
-    ----------
-    counts : (C, C)
-    matrix : (C, C), with ``best`` on its diagonal.
-    best : the best value; 0 if lower values are better, else 1.
-    no_sample : the reason if all counts are 0.
-    """
+    """Return the mean of a matrix over samples, relative to random relabellings of its classes; ``best`` is its diagonal."""
     score = Score(classes_used=len(counts), samples_used=int(counts.sum()))
     if len(counts) < MIN_CLASSES:
         return replace(score, reason=f"{len(counts)} classes: a hierarchy needs {MIN_CLASSES} or more")
@@ -206,7 +198,5 @@ def _shuffled_score(counts: Counts, matrix: Values, divisor: Values) -> Score:
     low, high = value - NORMAL_95 * error, value + NORMAL_95 * error
     score = replace(score, value=value, null_mean=null_mean, null_std=std, low=low, high=high)
     if std <= MIN_DEVIATION:
-        return replace(
-            score, null_std=0.0, reason="every shuffle of the predictions gives the same value, so there is no z"
-        )
+        return replace(score, null_std=0.0, reason=NO_Z_OF_SHUFFLES)
     return replace(score, z=(value - null_mean) / std, excess=(value - null_mean) / (1 - null_mean))

@@ -123,11 +123,8 @@ def idm(
     (0.667, 0.333, True)
     """
     if counts.ndim != 2 or counts.shape != csm.shape or counts.shape[0] != counts.shape[1]:
-        raise UsageError(
-            f"an IDM needs counts and a CSM of one size; these have shapes {counts.shape} and {csm.shape}",
-            code="not-square",
-            shapes=(counts.shape, csm.shape),
-        )
+        message = f"an IDM needs counts and a CSM of one size; these have shapes {counts.shape} and {csm.shape}"
+        raise UsageError(message, code="not-square", shapes=(counts.shape, csm.shape))
     kept = np.flatnonzero(~np.isnan(np.diagonal(csm)) & (counts.sum(axis=1) > 0))
     used = counts[np.ix_(kept, kept)]
     missing = reason_no_idm(len(kept), int(used.sum()))
@@ -150,10 +147,8 @@ def idm_of_prepared(
         dense = np.zeros_like(rank)
         dense[row, column] = weight
         mistakes, ranks = RelabelledMatrix(dense), matrix.relabelled_row_ranks
-        return ChanceLevel(
-            p_values.deviation(mistakes, ranks),
-            lambda z: p_values.p_value(mistakes, ranks, z, seed, may_draw=may_draw),
-        )
+        deviation = p_values.deviation(mistakes, ranks)
+        return ChanceLevel(deviation, lambda z: p_values.p_value(mistakes, ranks, z, seed, may_draw=may_draw))
 
     return idm_variants(pairs, chance_level)
 
@@ -200,10 +195,7 @@ def idm_variants(pairs: ConfusedPairs, chance_level: Callable[[Values], ChanceLe
 
 
 def _variant(variant: str, weight: Values, pairs: ConfusedPairs, level: ChanceLevel | None, error: float) -> Score:
-    """Return a variant's value, chance level and interval from the weights and ranks of the pairs.
-
-    ``level`` is the chance level of the mean rank of mistakes, or None without mistakes; ``error`` is that of the mean rank.
-    """
+    """Return a variant of an IDM; ``level`` is that of the mean rank of mistakes, and ``error`` that of the mean rank."""
     samples, weight = int(weight.sum()), weight / weight.sum()
     scale = pairs.classes - 1
     is_right = pairs.row == pairs.column
@@ -216,12 +208,9 @@ def _variant(variant: str, weight: Values, pairs: ConfusedPairs, level: ChanceLe
     result = replace(result, classes_used=pairs.classes, samples_used=samples)
     if level is None:
         return replace(result, reason=ALWAYS_RIGHT)
-    std = level.std * error_rate / scale
-    result = replace(result, null_std=std, excess=(value - chance) / (1 - chance))
-    if std <= 0:
-        return replace(result, reason=NO_Z)
-    z = (value - chance) / std
-    return replace(result, z=z, p_value=level.p_value(z))
+    std, gain = level.std * error_rate / scale, value - chance
+    result = replace(result, null_std=std, excess=gain / (1 - chance))
+    return replace(result, z=gain / std, p_value=level.p_value(gain / std)) if std > 0 else replace(result, reason=NO_Z)
 
 
 def pooled_error(counts: Values, rank: Values) -> float:

@@ -103,16 +103,11 @@ def phases(
     """
     time, curve = np.asarray(epochs, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if time.ndim != 1 or time.shape != curve.shape or (without is not None and len(without) != len(time)):
-        raise UsageError(
-            f"phases need one value for each epoch: there are {time.shape} epochs and {curve.shape} values",
-            code="curve-shapes",
-            epochs=time.shape,
-            values=curve.shape,
-        )
+        message = f"phases need one value for each epoch: there are {time.shape} epochs and {curve.shape} values"
+        raise UsageError(message, code="curve-shapes", epochs=time.shape, values=curve.shape)
     if not np.all(np.diff(time) > 0):
-        raise UsageError(
-            "phases need epochs that increase; sort the points, and keep one point per epoch", code="epochs-not-increasing"
-        )
+        message = "phases need epochs that increase; sort the points, and keep one point per epoch"
+        raise UsageError(message, code="epochs-not-increasing")
     known = np.isfinite(curve)
     time, curve = time[known], curve[known]
     if len(time) < MIN_EPOCHS:

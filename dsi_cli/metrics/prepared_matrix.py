@@ -69,10 +69,8 @@ class PreparedMatrix:
     def __init__(self, csm: Csm) -> None:
         self.matrix: Values = np.asarray(csm, dtype=np.float64)
         if not np.isfinite(self.matrix).all():
-            raise UsageError(
-                "the CSM holds NaN or infinite values; a class without values has NaN in its whole row and column",
-                code="csm-not-finite",
-            )
+            message = "the CSM holds NaN or infinite values; a class without values has NaN in its whole row and column"
+            raise UsageError(message, code="csm-not-finite")
         self.classes = len(self.matrix)
 
     @lazy_property

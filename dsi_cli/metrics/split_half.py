@@ -48,7 +48,7 @@ def reliability(counts: NDArray[np.integer[Any]], halvings: int = HALVINGS, seed
     Raises
     ------
     UsageError
-        The counts are no square matrix (code ``not-square``), or the number of halvings is 0 (code ``too-few-halvings``).
+        The counts are not a square matrix (code ``not-square``), or the number of halvings is 0 (code ``too-few-halvings``).
 
     Examples
     --------
@@ -57,15 +57,11 @@ def reliability(counts: NDArray[np.integer[Any]], halvings: int = HALVINGS, seed
     1.0
     """
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
-        raise UsageError(
-            f"a reliability needs a square matrix of counts; this one has shape {counts.shape}",
-            code="not-square",
-            shape=counts.shape,
-        )
+        message = f"a reliability needs a square matrix of counts; this one has shape {counts.shape}"
+        raise UsageError(message, code="not-square", shape=counts.shape)
     if halvings < 1:
-        raise UsageError(
-            f"a reliability needs one halving or more, not {halvings}", code="too-few-halvings", halvings=halvings
-        )
+        message = f"a reliability needs one halving or more, not {halvings}"
+        raise UsageError(message, code="too-few-halvings", halvings=halvings)
     kept = np.flatnonzero(counts.sum(axis=1) >= 2)
     result = Reliability(None, len(kept), int(counts[np.ix_(kept, kept)].sum()))
     if len(kept) < 3:

@@ -74,12 +74,8 @@ def class_typicality(features: Features, is_right: NDArray[np.bool_], seed: int 
     """
     rows = np.asarray(features, dtype=np.float64)
     if rows.ndim != 2 or is_right.shape != rows.shape[:1] or not len(rows):
-        raise UsageError(
-            f"features {rows.shape} and flags {is_right.shape}: expected (n, d) and (n,), n of 1 or more",
-            code="feature-shapes",
-            features=rows.shape,
-            flags=is_right.shape,
-        )
+        message = f"features {rows.shape} and flags {is_right.shape}: expected (n, d) and (n,), n of 1 or more"
+        raise UsageError(message, code="feature-shapes", features=rows.shape, flags=is_right.shape)
     total = rows.sum(axis=0)
     # The cosine of a sample with the sum of all others equals that with their mean.
     cosines = np.full(1, np.nan) if len(rows) == 1 else _cosine(rows, total - rows)

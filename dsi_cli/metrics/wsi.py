@@ -71,9 +71,8 @@ def min_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
 def upper_tails(rows: NDArray[np.float64], quantile: float) -> NDArray[np.float64]:
     """Return for each row ``(B, n)`` the mean of its values at or above its quantile; `max_wsi` documents the errors."""
     if not 0.0 <= quantile <= 1.0:
-        raise UsageError(
-            f"the WSI quantile {quantile} is not between 0 and 1", code="quantile-out-of-range", quantile=quantile
-        )
+        message = f"the WSI quantile {quantile} is not between 0 and 1"
+        raise UsageError(message, code="quantile-out-of-range", quantile=quantile)
     kept = rows >= np.quantile(rows, quantile, axis=1, keepdims=True)
     tails: NDArray[np.float64] = np.where(kept, rows, 0.0).sum(axis=1) / kept.sum(axis=1)
     return tails
@@ -81,9 +80,6 @@ def upper_tails(rows: NDArray[np.float64], quantile: float) -> NDArray[np.float6
 
 def _checked(csm: Csm) -> NDArray[np.float64]:
     if csm.ndim != 2 or csm.shape[0] != csm.shape[1] or len(csm) < 2:
-        raise UsageError(
-            f"the WSI needs a square matrix of two classes or more; this one has shape {csm.shape}",
-            code="not-square",
-            shape=csm.shape,
-        )
+        message = f"the WSI needs a square matrix of two classes or more; this one has shape {csm.shape}"
+        raise UsageError(message, code="not-square", shape=csm.shape)
     return csm.astype(np.float64)
