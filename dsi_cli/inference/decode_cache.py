@@ -177,21 +177,19 @@ def _decode_in_order(
 
 
 def _decode_sample(samples: Samples, number: int, transform: Transform) -> Row | str:
+    """Return a sample's row, or the reason why it cannot be decoded; tensors become uint8 or float32."""
     try:
         image = samples.image(number)
     except (Exception, SystemExit) as error:  # noqa: BLE001 (decoders and the user's code may raise anything)
         return reason_not_decoded(error)
-    return transform(image) if isinstance(image, Image) else _to_array(samples.locate(number), image)
-
-
-def _to_array(location: str, tensor: Any) -> Row:
-    """Return a tensor's values as uint8 or float32."""
-    is_float = tensor.is_floating_point()
-    array: NDArray[Any] = (tensor.float() if is_float else tensor).detach().cpu().numpy()
+    if isinstance(image, Image):
+        return transform(image)
+    is_float = image.is_floating_point()
+    array: NDArray[Any] = (image.float() if is_float else image).detach().cpu().numpy()
     if array.ndim != 3 or not (is_float or array.dtype == np.uint8):
         raise UsageError(
-            f"{location}: expected a tensor of (channels, height, width), floats or uint8, found {array.dtype} of shape "
-            f"{array.shape}; return another, or a PIL image",
+            f"{samples.locate(number)}: expected a tensor of (channels, height, width), floats or uint8, found {array.dtype} of "
+            f"shape {array.shape}; return another, or a PIL image",
             code="not-an-image-tensor",
             shape=array.shape,
         )

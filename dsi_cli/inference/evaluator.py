@@ -162,7 +162,13 @@ class Evaluator:
             for rows, outputs in self._passes(split, order):
                 logits = features = None
                 if has_classifier:
-                    logits = self._logits(outputs, (len(rows), classes), kept)
+                    if outputs.dim() != 2 or outputs[:, kept].shape != (len(rows), classes):
+                        shape, expected = tuple(outputs.shape), (len(rows), classes)
+                        message = f"the model's outputs have shape {shape}; expected {expected} for images and classes"
+                        raise UnreadableError(message, code="output-shape", shape=shape, expected=expected)
+                    logits = outputs[:, kept].float().cpu().numpy()
+                    if not np.isfinite(logits).all():
+                        raise UnreadableError("the model's outputs are NaN or infinite", code="outputs-not-finite")
                 else:
                     features = feature_array(outputs, len(rows))
                 if recorded_head is not None:
@@ -205,7 +211,15 @@ class Evaluator:
                 full_precision(),
                 torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.autocast),
             ):
-                return tensor_of(self.model(self._input(images)))
+                # The input is bit-identical to torchvision's ToTensor and Normalize.
+                tensor = torch.from_numpy(np.ascontiguousarray(images)).to(self.device, non_blocking=True)
+                if images.dtype == np.uint8:
+                    tensor = tensor.to(torch.float32).div_(255)
+                    if self._mean is not None:
+                        tensor.sub_(self._mean)
+                    if self._std is not None:
+                        tensor.div_(self._std)
+                return tensor_of(self.model(tensor.contiguous(memory_format=self._layout)))
         except UsageError:
             raise
         except (RuntimeError, MemoryError) as error:
@@ -223,27 +237,6 @@ class Evaluator:
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
         return None
-
-    def _input(self, images: NDArray[Any]) -> torch.Tensor:
-        """Return a batch as the model's input; the result is bit-identical to torchvision's ToTensor and Normalize."""
-        tensor = torch.from_numpy(np.ascontiguousarray(images)).to(self.device, non_blocking=True)
-        if images.dtype == np.uint8:
-            tensor = tensor.to(torch.float32).div_(255)
-            if self._mean is not None:
-                tensor.sub_(self._mean)
-            if self._std is not None:
-                tensor.div_(self._std)
-        return tensor.contiguous(memory_format=self._layout)
-
-    def _logits(self, outputs: torch.Tensor, expected: tuple[int, int], kept: slice) -> NDArray[np.float32]:
-        if outputs.dim() != 2 or outputs[:, kept].shape != expected:
-            shape = tuple(outputs.shape)
-            message = f"the model's outputs have shape {shape}; expected {expected} for images and classes"
-            raise UnreadableError(message, code="output-shape", shape=shape, expected=expected)
-        logits: NDArray[np.float32] = outputs[:, kept].float().cpu().numpy()
-        if not np.isfinite(logits).all():
-            raise UnreadableError("the model's outputs are NaN or infinite", code="outputs-not-finite")
-        return logits
 
 
 class _Accumulator:

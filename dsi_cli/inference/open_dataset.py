@@ -10,7 +10,6 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from PIL.Image import Image
@@ -93,18 +92,14 @@ def _open_folder(folder: Path, train: bool, labels: str | None) -> Samples:
         for parent in (folder, folder / "data"):
             for suffix in SHARDS:
                 shards = sorted(parent.glob(f"[!.]*{suffix}"))
+                # If names begin with a split (``test-00000-of-00002.parquet``), only the shards of one split count.
+                splits = {file: match[1].lower() for file in shards if (match := _SPLIT.match(file.name))}
+                if splits:
+                    split = pick_split(splits.values(), train, parent)
+                    shards = [file for file in splits if splits[file] == split]
                 if shards:
-                    return _open_shards(str(folder), _select_split(shards, train, parent), labels)
+                    return _open_shards(str(folder), shards, labels)
     return image_folder.open_image_folder(folder)
-
-
-def _select_split(files: Sequence[Path], train: bool, folder: Path) -> list[Path]:
-    """Return the shards of a split if names begin with one (``test-00000-of-00002.parquet``), else all shards."""
-    split_of = {file: match[1].lower() for file in files if (match := _SPLIT.match(file.name))}
-    if not split_of:
-        return list(files)
-    selected = pick_split(split_of.values(), train, folder)
-    return [file for file, split in split_of.items() if split == selected]
 
 
 def _open_shards(spec: str, files: list[Path], labels: str | None) -> Samples:

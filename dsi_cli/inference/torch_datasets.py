@@ -170,7 +170,12 @@ def open_custom(spec: str, train: bool) -> Samples:
         if not size:
             message = f"{spec}: expected {EXPECTED}, found an empty {kind}; return one with items"
             raise UsageError(message, code="empty-data-set")
-        targets = _targets(spec, dataset, size)
+        # `.targets` counts if it has an integer for each item; otherwise each item is read for its target.
+        first, targets = _target(spec, dataset, 0), _integers(getattr(dataset, "targets", None))
+        is_stated = targets is not None and targets.shape == (size,) and targets[0] == first
+        if targets is None or not is_stated or getattr(dataset, "target_transform", None) is not None:
+            others = (_target(spec, dataset, number) for number in range(1, size))
+            targets = np.array([first, *others], dtype=np.int64)
         names = getattr(dataset, "classes", None)
         if names is not None:
             if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
@@ -195,16 +200,6 @@ def open_custom(spec: str, train: bool) -> Samples:
         image=image,
         is_threadsafe=False,
     )
-
-
-def _targets(spec: str, dataset: Any, size: int) -> NDArray[np.int64]:
-    """Return ``.targets`` if it has an integer for each item, else the target of each item."""
-    first = _target(spec, dataset, 0)
-    stated = _integers(getattr(dataset, "targets", None))
-    is_usable = stated is not None and stated.shape == (size,) and stated[0] == first
-    if stated is not None and is_usable and getattr(dataset, "target_transform", None) is None:
-        return stated
-    return np.array([first, *(_target(spec, dataset, number) for number in range(1, size))], dtype=np.int64)
 
 
 def _target(spec: str, dataset: Any, number: int) -> int:
