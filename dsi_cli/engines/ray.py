@@ -198,15 +198,6 @@ class TaskResources(NamedTuple):
         return slots
 
 
-class SharedJob(NamedTuple):
-    """The data in the object store that all tasks of a call share."""
-
-    function: Callable[[Any], Any]
-    folder: str
-    is_light: bool
-    """True if libraries for linear algebra are limited to one thread."""
-
-
 class _Task(NamedTuple):
     jobs: list[Any]
     failed_attempts: int
@@ -270,7 +261,7 @@ class RayEngine:
             resources, max_jobs = TaskResources(1, 0.0), MAX_JOBS_PER_TASK
             if not is_light:
                 resources, max_jobs = self._resources_of_whole_jobs(), 1
-            shared = ray.put(SharedJob(function, str(Path.cwd()), is_light))
+            shared = ray.put((function, str(Path.cwd()), is_light))
             # By default, a worker with a GPU would end after each task and build the model again for each checkpoint.
             work = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0, max_calls=0)(_work)
 
@@ -360,25 +351,25 @@ class RayEngine:
 
 
 def _work(version: str, references: list[Any], jobs: list[Any]) -> list[Any]:
-    """Do jobs in a worker; the list holds Ray's reference to a `SharedJob`, because Ray resolves direct arguments."""
+    """Do jobs in a worker; the list holds Ray's reference to what tasks share, because Ray resolves direct arguments."""
     if version != __version__:
         raise UsageError(
             f"{platform.node()} has dsi {__version__}, but here it is {version}; install the same on every node",
             code="version-mismatch",
         )
-    shared = _shared_job(references[0])
-    if Path(shared.folder).is_dir():
-        os.chdir(shared.folder)
-    with threadpool_limits(limits=1) if shared.is_light else nullcontext():
-        return [shared.function(job) for job in jobs]
+    function, folder, is_light = _shared_by_tasks(references[0])
+    if Path(folder).is_dir():
+        os.chdir(folder)
+    with threadpool_limits(limits=1) if is_light else nullcontext():
+        return [function(job) for job in jobs]
 
 
 @lru_cache(maxsize=1)
-def _shared_job(reference: Any) -> SharedJob:
-    """Return the shared job; its function keeps its state between the tasks of this process."""
+def _shared_by_tasks(reference: Any) -> tuple[Callable[[Any], Any], str, bool]:
+    """Return the function, which keeps its state between the tasks of this process, the working folder, and `is_light`."""
     import ray
 
-    shared: SharedJob = ray.get(reference)
+    shared: tuple[Callable[[Any], Any], str, bool] = ray.get(reference)
     return shared
 
 

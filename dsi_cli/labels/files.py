@@ -12,7 +12,7 @@ their synsets.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,11 +115,17 @@ def read_text(path: Place, expected: str = EXPECTED) -> str:
     Raise `UsageError` if the file is missing, a folder, not readable, above 64 MB, not text, or empty; the message says what
     was ``expected``.
     """
-    try:
-        text = _decode(read_bytes(path, expected))
-    except UnicodeDecodeError:
+    data = read_bytes(path, expected)
+    encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8")
+    text = None
+    for name in (encoding, "cp1252") if encoding == "utf-8" else (encoding,):
+        with suppress(UnicodeDecodeError):
+            text = data.decode(name)
+            break
+    # Control characters, such as NUL or escape, show that the file is not text.
+    if text is None or any(character < " " and character not in "\t\n\r\f" for character in set(text)):
         message = f"{path}: expected {expected}, found a file that is not text; save it as UTF-8, or name another"
-        raise UsageError(message, code="file-not-text") from None
+        raise UsageError(message, code="file-not-text")
     if not text.strip():
         message = f"{path}: expected {expected}, found an empty file; write the class names into it"
         raise UsageError(message, code="file-empty")
@@ -145,39 +151,12 @@ def read_bytes(path: Place, expected: str) -> bytes:
     return data
 
 
-def _decode(data: bytes) -> str:
-    """Return bytes as text; raise `UnicodeDecodeError` if there are control characters such as NUL or escape."""
-    marked = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None)
-    try:
-        text = data.decode(marked or "utf-8")
-    except UnicodeDecodeError:
-        if marked:
-            raise
-        text = data.decode("cp1252")
-    if any(character < " " and character not in "\t\n\r\f" for character in set(text)):
-        raise UnicodeDecodeError("utf-8", data[:1], 0, 1, "control character")
-    return text
-
-
 def read_mapping(path: str | Path, labels: LabelList) -> dict[int, tuple[int, dict[str, str]]]:
     """Return for each class in a mapping the line of the file, and its ``synset`` and ``wnid`` as written.
 
     Raise `UsageError` if the file cannot be read, lacks a column, names an unknown class, or names a class twice.
     """
-    mapping: dict[int, tuple[int, dict[str, str]]] = {}
-    for line, row in _read_rows(Path(path)):
-        where = f"{path}, line {line}"
-        for index in _find_classes(row, labels, where):
-            if index in mapping:
-                message = f"{where}: class {index} ({quoted(labels.names[index])}) comes twice; delete one line"
-                raise UsageError(message, code="mapping-duplicate", line=line, index=index)
-            mapping[index] = line, {key: row[key] for key in _MAPPING_COLUMNS if key in row}
-    return mapping
-
-
-def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows that are not empty, with their line numbers; cells are stripped, column names in lower case."""
-    text = read_text(path, EXPECTED_MAPPING)
+    text = read_text(Path(path), EXPECTED_MAPPING)
     try:
         rows = read_cells(text, max(",;\t", key=text.split("\n", 1)[0].count))
     except ValueError as error:
@@ -186,9 +165,18 @@ def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     if not {"index", "name"} & set(header) or not set(_MAPPING_COLUMNS) & set(header):
         message = f"{path}: expected {EXPECTED_MAPPING}, found the columns {', '.join(map(ascii, header[:6]))}"
         raise UsageError(message, code="mapping-columns", columns=header)
+    mapping: dict[int, tuple[int, dict[str, str]]] = {}
     for line, cells in rows[1:]:
-        if any(cells):
-            yield line, dict(zip(header, [*cells, *[""] * len(header)], strict=False))
+        if not any(cells):
+            continue
+        row = dict(zip(header, [*cells, *[""] * len(header)], strict=False))
+        where = f"{path}, line {line}"
+        for index in _find_classes(row, labels, where):
+            if index in mapping:
+                message = f"{where}: class {index} ({quoted(labels.names[index])}) comes twice; delete one line"
+                raise UsageError(message, code="mapping-duplicate", line=line, index=index)
+            mapping[index] = line, {key: row[key] for key in _MAPPING_COLUMNS if key in row}
+    return mapping
 
 
 def _find_classes(row: dict[str, str], labels: LabelList, where: str) -> list[int]:

@@ -106,7 +106,7 @@ def match_order(
     # Names in the known order may be ambiguous: ImageNet-1k has two cranes.
     levels = _key_levels(known.names, aliases)
     if not all(any(key in level[index] for level in levels) for index, key in enumerate(keys)):
-        order = _match_keys(keys, class_indices(known, aliases), len(known.names))
+        order = match_part(names, class_indices(known, aliases))
     if order is None:
         return _match_ids(wnids, known.wnids)
     if wnids is None or known.wnids is None or tuple(wnids) == tuple(known.wnids[index] for index in order):
@@ -122,7 +122,8 @@ def match_part(names: Sequence[str], indices: Sequence[Mapping[str, int]]) -> tu
     >>> match_part(["2_Dog", "1_Cat"], class_indices(LabelList(("cat", "dog", "T-shirt/top"), None, "made up"), {}))
     (1, 0)
     """
-    return _match_keys([name_key(name) for name in without_leading_marks(names)], indices, len(names))
+    keys = [name_key(name) for name in without_leading_marks(names)]
+    return _distinct([next((level[key] for level in indices if key in level), None) for key in keys])
 
 
 def class_indices(known: LabelList, aliases: Aliases) -> list[dict[str, int]]:
@@ -177,18 +178,13 @@ def _key_levels(known: Sequence[str], aliases: Aliases) -> list[list[set[str]]]:
     ]
 
 
-def _match_keys(keys: Sequence[str], levels: Sequence[Mapping[str, int]], count: int) -> tuple[int, ...] | None:
-    """Return the class of each key by the first level that has it; None unless these are ``count`` distinct classes."""
-    return _distinct([next((level[key] for level in levels if key in level), None) for key in keys], count)
-
-
 def _match_ids(wnids: Sequence[str | None] | None, known: Sequence[str | None] | None) -> tuple[int, ...] | None:
     if wnids is None or known is None:
         return None
     classes = {wnid: index for index, wnid in enumerate(known) if wnid is not None}
-    return _distinct([classes.get(wnid or "") for wnid in wnids], len(known))
+    return _distinct([classes.get(wnid or "") for wnid in wnids])
 
 
-def _distinct(indices: Sequence[int | None], count: int) -> tuple[int, ...] | None:
+def _distinct(indices: Sequence[int | None]) -> tuple[int, ...] | None:
     known = tuple(index for index in indices if index is not None)
-    return known if len(known) == len(set(known)) == count else None
+    return known if len(set(known)) == len(indices) else None

@@ -217,23 +217,18 @@ def recognise(
                 names = tuple(known.names[index] for index in indices)
             wnids_in_order = tuple(known.wnids[index] for index in indices)
             return LabelList(names, wnids_in_order, source, preset.name, is_reordered=list(indices) != sorted(indices))
-    superset = _find_superset(names) if given is None else None
-    if superset is not None:
-        return LabelList(names, superset[1], source, subset_of=superset[0])
-    return LabelList(names, given, source)
-
-
-def _find_superset(names: Sequence[str]) -> tuple[str, tuple[str | None, ...]] | None:
-    """Return the first preset that contains all names and others, and their ids; None if the ids of several presets differ."""
-    if not MIN_PARTIAL_NAMES <= len(names) <= MAX_SUPERSET_CLASSES:
-        return None
+    # Find a preset that contains all names and others, unless the ids of several such presets differ.
     matches: dict[str, tuple[str | None, ...]] = {}
-    for preset in PRESETS:
-        if len(names) < preset.classes <= MAX_SUPERSET_CLASSES:
-            indices, wnids = label_list.match_part(names, _class_indices(preset.name)), _load(preset.name).wnids
-            if indices is not None and wnids is not None:
-                matches[preset.name] = tuple(wnids[index] for index in indices)
-    return next(iter(matches.items())) if len(set(matches.values())) == 1 else None
+    if given is None and MIN_PARTIAL_NAMES <= len(names) <= MAX_SUPERSET_CLASSES:
+        for preset in PRESETS:
+            if len(names) < preset.classes <= MAX_SUPERSET_CLASSES:
+                indices, ids = label_list.match_part(names, _class_indices(preset.name)), _load(preset.name).wnids
+                if indices is not None and ids is not None:
+                    matches[preset.name] = tuple(ids[index] for index in indices)
+    if len(set(matches.values())) == 1:
+        superset, given = next(iter(matches.items()))
+        return LabelList(names, given, source, subset_of=superset)
+    return LabelList(names, given, source)
 
 
 @cache

@@ -135,9 +135,22 @@ class EpochPredictions:
         truth : (N,) int, the class numbers in the file with targets, or None.
         truth_name : the name of that file.
         """
-        if self.counts is not None:
-            self._check_counts(self.counts, classes.size, truth, truth_name)
-            return EvaluationResult(self.counts)
+        counts: Any = self.counts
+        if counts is not None:
+            if len(counts) != classes.size:
+                message = f"{self.location}: expected confusion counts of {classes.size} classes, as the classifier has"
+                message += f", found {len(counts)}; give the counts of this classifier"
+                raise UsageError(message, code="counts-classes", found=len(counts), classes=classes.size)
+            if not counts.any():
+                message = f"{self.location}: expected confusion counts, found only zeros; give an epoch that has samples"
+                raise UsageError(message, code="counts-zero")
+            if truth is not None and (counts.sum(axis=1) != np.bincount(truth, minlength=classes.size)).any():
+                raise UsageError(
+                    f"{self.location}: expected as many samples of each class as the targets in {truth_name} have, found others; "
+                    "give --truth columns if the truth is on the columns, or the targets of this test set, or none",
+                    code="counts-contradict-targets",
+                )
+            return EvaluationResult(counts)
         assert self.predictions is not None
         predictions = classes.encode(self.predictions, "prediction", self._locate)
         targets = truth
@@ -153,23 +166,6 @@ class EpochPredictions:
         assert targets is not None  # `files.read` refuses predictions without targets
         counts = confusion_counts(targets, predictions, classes.size)
         return EvaluationResult(counts, targets, predictions, self.scores, self.samples, self.paths)
-
-    def _check_counts(self, counts: NDArray[np.int64], classes: int, truth: Ints | None, truth_name: str | None) -> None:
-        if len(counts) != classes:
-            message = (
-                f"{self.location}: expected confusion counts of {classes} classes, as the classifier has, found {len(counts)}; "
-                "give the counts of this classifier"
-            )
-            raise UsageError(message, code="counts-classes", found=len(counts), classes=classes)
-        if not counts.any():
-            message = f"{self.location}: expected confusion counts, found only zeros; give an epoch that has samples"
-            raise UsageError(message, code="counts-zero")
-        if truth is not None and (counts.sum(axis=1) != np.bincount(truth, minlength=classes)).any():
-            raise UsageError(
-                f"{self.location}: expected as many samples of each class as the targets in {truth_name} have, found others; "
-                "give --truth columns if the truth is on the columns, or the targets of this test set, or none",
-                code="counts-contradict-targets",
-            )
 
     def _locate(self, sample: int) -> str:
         if self.rows is None:

@@ -51,7 +51,12 @@ def read_epochs(path: Path, axis: str) -> list[EpochPredictions]:
             raise error
         if axis == "columns":
             confusions = confusions.swapaxes(1, 2)
-        contents = [{"counts": counts} for counts in _counts(confusions, path)]
+        expected = "counts of samples, which are not rates or normalised rows"
+        counts = _whole_numbers(confusions, f"{path}, confusions", expected).astype(np.int64)
+        if (counts < 0).any():
+            message = f"{path}, confusions: expected counts of samples, found {counts.min()}; correct it"
+            raise UsageError(message, code="negative-count")
+        contents = [{"counts": matrix} for matrix in counts]
     else:
         assert predictions is not None
         if predictions.ndim not in (1, 2) or not predictions.size:
@@ -141,14 +146,6 @@ def _labels(values: NDArray[Any], location: str) -> EncodedLabels:
         message = f"{location}: expected class names in UTF-8, found other bytes; save them as UTF-8"
         raise UsageError(message, code="not-utf8") from None
     return EncodedLabels(texts.indices.to_numpy().reshape(values.shape), tuple(texts.dictionary.to_pylist()))
-
-
-def _counts(values: NDArray[Any], path: Path) -> NDArray[np.int64]:
-    counts = _whole_numbers(values, f"{path}, confusions", "counts of samples, which are not rates or normalised rows")
-    if (counts < 0).any():
-        message = f"{path}, confusions: expected counts of samples, found {counts.min()}; correct it"
-        raise UsageError(message, code="negative-count")
-    return counts.astype(np.int64)
 
 
 def _epochs(values: NDArray[Any] | None, rows: int, path: Path) -> list[int] | list[None]:

@@ -82,9 +82,28 @@ def read_targets(path: Path) -> EncodedLabels:
 def _read_columns(path: Path, required: str, expected: str) -> Columns:
     """Return the known columns of a file, one of which is required."""
     import pyarrow as pa
+    from pyarrow import csv, parquet
 
+    is_parquet = path.suffix.lower() == ".parquet"
+    columns: Columns = {}
     try:
-        names, columns = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+        with path.open("rb") as stream:
+            schema = parquet.read_schema(stream) if is_parquet else csv.open_csv(stream).schema
+        names: list[str] = schema.names
+        known = [name for name in names if name in COLUMNS]
+        if len(known) > len({*known}):
+            message = f"{path}: expected each column once, found {', '.join(known)}; rename the others"
+            raise UsageError(message, code="repeated-column")
+        with path.open("rb") as stream:
+            if is_parquet:
+                table = parquet.ParquetFile(stream).read(columns=known)
+                columns = {name: table.column(name) for name in known}
+            elif known:
+                # Labels in a CSV file are text, because a class may have the name 7.
+                types = {name: pa.float64() if name in _NUMBERS else pa.string() for name in known}
+                options = csv.ConvertOptions(include_columns=known, column_types=types)
+                table = csv.read_csv(stream, convert_options=options)
+                columns = {name: table.column(name) for name in known}
     except (pa.ArrowException, OSError, UnicodeError) as error:
         message = f"{path}: expected a table with {expected}, found {_first_line(error)}; write it again"
         raise UsageError(message, code="table-not-readable") from None
@@ -98,39 +117,6 @@ def _read_columns(path: Path, required: str, expected: str) -> Columns:
     if not len(columns[required]):
         raise UsageError(f"{path}: expected {expected}; found no rows; give a table with rows", code="empty-table")
     return columns
-
-
-def _read_parquet(path: Path) -> tuple[list[str], Columns]:
-    import pyarrow.parquet as pq
-
-    with path.open("rb") as stream, pq.ParquetFile(stream) as file:
-        names: list[str] = file.schema_arrow.names
-        table = file.read(columns=_known_columns(names, path))
-    return names, {name: table.column(name) for name in table.column_names}
-
-
-def _read_csv(path: Path) -> tuple[list[str], Columns]:
-    """Return all names, and the known columns; labels are text, because a class may have the name 7."""
-    import pyarrow as pa
-    from pyarrow import csv
-
-    with path.open("rb") as stream, csv.open_csv(stream) as reader:
-        names: list[str] = reader.schema.names
-    known = _known_columns(names, path)
-    kinds = {name: pa.float64() if name in _NUMBERS else pa.string() for name in known}
-    if not known:
-        return names, {}
-    with path.open("rb") as stream:
-        table = csv.read_csv(stream, convert_options=csv.ConvertOptions(include_columns=known, column_types=kinds))
-    return names, {name: table.column(name) for name in known}
-
-
-def _known_columns(names: list[str], path: Path) -> list[str]:
-    known = [name for name in names if name in COLUMNS]
-    if len(known) > len({*known}):
-        message = f"{path}: expected each column once, found {', '.join(known)}; rename the others"
-        raise UsageError(message, code="repeated-column")
-    return known
 
 
 def _labels(columns: Columns, name: str, path: Path) -> EncodedLabels:
