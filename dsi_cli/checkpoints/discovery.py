@@ -220,10 +220,8 @@ def _run_names(folders: Folders, known: dict[str, str]) -> dict[Place, str]:
         if name in names.values():  # two runs of a tracker
             name += "/" + "/".join(unique)
         if name in known:
-            message = (
-                f"the output has a run {name!r} from {known[name]}, and {text} would be another of that name;"
-                " choose another output with -o, or rename a folder"
-            )
+            message = f"the output has a run {name!r} from {known[name]}, and {text} would be another of that name; choose "
+            message += "another output with -o, or rename a folder"
             raise UsageError(message, code="run-name-taken", run=name, folder=text, known_folder=known[name])
         names[folder] = name
     return names

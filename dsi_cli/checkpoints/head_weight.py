@@ -168,18 +168,15 @@ def open_base_model(adapter: Place, config: Any, files: OpenFiles) -> Checkpoint
     """
     name = as_dict(config).get("base_model_name_or_path")
     if not isinstance(name, str) or not name or len(name) > 1024 or "\0" in name:
-        raise NoHeadError(
-            "no classifier in this adapter (LoRA), and it does not name its base model; keep the classifier with modules_to_save",
-            code="no-base-model-name",
-        )
+        message = "no classifier in this adapter (LoRA), and it does not name its base model; keep the classifier with "
+        message += "modules_to_save"
+        raise NoHeadError(message, code="no-base-model-name")
     for folder in (adapter.parent / name, adapter.parent.parent / name):
         for model in MODEL_FILES:
             if not model.startswith("adapter_") and (folder / model).is_file():
                 return open_content(folder / model, files)
-    message = (
-        f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is not here;"
-        " put it next to the adapter, or merge the adapter (merge_and_unload in peft) before saving"
-    )
+    message = f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is not here; put it next to the "
+    message += "adapter, or merge the adapter (merge_and_unload in peft) before saving"
     raise NoHeadError(message, code="no-base-model", base_model=name)
 
 
@@ -192,10 +189,8 @@ def apply_lora(
     (``unsupported-adapter``), or the shapes do not fit (``misfit-adapter``).
     """
     if not isinstance(config, dict):
-        message = (
-            f"{weight} is changed by LoRA, and the scale (lora_alpha) is not in this file; put adapter_config.json next to it,"
-            " or merge the adapter (merge_and_unload in peft) before saving"
-        )
+        message = f"{weight} is changed by LoRA, and the scale (lora_alpha) is not in this file; put adapter_config.json "
+        message += "next to it, or merge the adapter (merge_and_unload in peft) before saving"
         raise NoHeadError(message, code="no-adapter-config", head=weight)
     alpha, rank = config.get("lora_alpha"), down.shape[0]
     has_other_options = any(config.get(option) for option in ("use_dora", "alpha_pattern", "fan_in_fan_out"))

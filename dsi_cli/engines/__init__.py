@@ -66,11 +66,8 @@ class EngineOptions:
         for engine in ENGINES:
             for option in engine.options if engine.name != self.name else ():
                 if getattr(self, option) not in (None, 0.0):
-                    raise UsageError(
-                        f"--{option.replace('_', '-')} is for --engine {engine.name}; the engine is {self.name}",
-                        code="option-of-other-engine",
-                        option=option,
-                    )
+                    message = f"--{option.replace('_', '-')} is for --engine {engine.name}; the engine is {self.name}"
+                    raise UsageError(message, code="option-of-other-engine", option=option)
         gpus = self.gpus_per_task
         if not (0 <= gpus <= 1 or (1 < gpus < 1000 and gpus == int(gpus))):
             raise UsageError(

@@ -79,11 +79,9 @@ def ray_connection(options: EngineOptions) -> Iterator[None]:
     """
     if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         if options.address is not None:
-            raise UsageError(
-                f"--address {options.address}: this process is connected to Ray already; leave the address out, or call"
-                " ray.shutdown() first",
-                code="already-connected",
-            )
+            message = f"--address {options.address}: this process is connected to Ray already; leave the address out, or "
+            message += "call ray.shutdown() first"
+            raise UsageError(message, code="already-connected")
         with _silence():
             yield
         return
@@ -209,11 +207,8 @@ class _Task(NamedTuple):
 def open_engine(options: EngineOptions) -> Iterator[RayEngine]:
     """Yield the engine; it starts Ray, or connects to the cluster, with the first job."""
     if find_spec("ray") is None:
-        raise UsageError(
-            "--engine ray needs Ray, which is not installed; run pip install 'dsi-cli[ray]'",
-            code="package-missing",
-            package="ray",
-        )
+        message = "--engine ray needs Ray, which is not installed; run pip install 'dsi-cli[ray]'"
+        raise UsageError(message, code="package-missing", package="ray")
     with ExitStack() as stack:
         yield RayEngine(options, stack)
 
@@ -332,31 +327,25 @@ class RayEngine:
         slots_by_gpu = [(node, TaskResources(1, gpus).slots(node)) for node in nodes]
         cpus = [int(node["CPU"] // slots) for node, slots in slots_by_gpu if slots]
         if not cpus:
-            raise UsageError(
-                f"no node of the Ray cluster has {gpus:g} GPUs; give a smaller number to --gpus-per-task",
-                code="too-many-gpus",
-            )
+            message = f"no node of the Ray cluster has {gpus:g} GPUs; give a smaller number to --gpus-per-task"
+            raise UsageError(message, code="too-many-gpus")
         return TaskResources(max(1, min(cpus)), gpus)
 
     def _slots(self, resources: TaskResources) -> int:
         """Return how many tasks the cluster currently does in parallel."""
         slots = sum(resources.slots(node) for node in self._nodes())
         if not slots:
-            raise EngineError(
-                f"the Ray cluster has no node left with {resources.cpus} cores and {resources.gpus:g} GPUs; run the same command"
-                " again",
-                code="no-nodes",
-            )
+            message = f"the Ray cluster has no node left with {resources.cpus} cores and {resources.gpus:g} GPUs; run the "
+            message += "same command again"
+            raise EngineError(message, code="no-nodes")
         return slots
 
 
 def _work(version: str, references: list[Any], jobs: list[Any]) -> list[Any]:
     """Do jobs in a worker; the list holds Ray's reference to what tasks share, because Ray resolves direct arguments."""
     if version != __version__:
-        raise UsageError(
-            f"{platform.node()} has dsi {__version__}, but here it is {version}; install the same on every node",
-            code="version-mismatch",
-        )
+        message = f"{platform.node()} has dsi {__version__}, but here it is {version}; install the same on every node"
+        raise UsageError(message, code="version-mismatch")
     function, folder, is_light = _shared_by_tasks(references[0])
     if Path(folder).is_dir():
         os.chdir(folder)

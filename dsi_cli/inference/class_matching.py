@@ -68,13 +68,9 @@ def match_classes(
         if unused:
             hint = f"labels without data are {listed([repr(name) for name in unused], _LISTED, ', ...')}"
         shown = listed([repr(name) for name in missing], _LISTED, ", ...")
-        raise UsageError(
-            f"{samples.source}: expected a label of the classifier for each class, found none, or more than one, for "
-            f"{shown}; {hint}; give --labels with the data's class names in the classifier's order",
-            code="unmatched-classes",
-            classes=missing,
-            unused=unused,
-        )
+        message = f"{samples.source}: expected a label of the classifier for each class, found none, or more than one, for "
+        message += f"{shown}; {hint}; give --labels with the data's class names in the classifier's order"
+        raise UsageError(message, code="unmatched-classes", classes=missing, unused=unused)
     targets = np.array(match, dtype=np.int64)[samples.targets]
     return targets, warnings + _warn_without_image(samples, targets, names)
 
@@ -134,14 +130,10 @@ def _match_by_number(samples: Samples, classes: int) -> tuple[NDArray[np.int64],
     data_classes = samples.classes
     if data_classes > classes or (data_classes < classes and samples.names is not None):
         more, fewer = ("data", "head") if data_classes > classes else ("head", "data")
-        raise UsageError(
-            f"{samples.source}: expected {classes:,} classes, as the classifier has, found {data_classes:,}, so the {more} has "
-            f"more than the {fewer}; "
-            "use the data it was trained on, or give --labels with the data's class names in the classifier's order",
-            code="class-count",
-            classes=classes,
-            found=data_classes,
-        )
+        message = f"{samples.source}: expected {classes:,} classes, as the classifier has, found {data_classes:,}, so the "
+        message += f"{more} has more than the {fewer}; use the data it was trained on, or give --labels with the data's "
+        message += "class names in the classifier's order"
+        raise UsageError(message, code="class-count", classes=classes, found=data_classes)
     # Warn if sorted names are used as the classifier's order, or if numbers are sorted as text (10 before 2).
     warnings = []
     names = samples.names or ()

@@ -118,11 +118,9 @@ def encode_labels(
         return np.array([numbers[str(label)] for label in labels], dtype=np.int64), names
     if any(is_name):
         other = is_name.index(not is_name[0])
-        raise UsageError(
-            f"{locate(other)}: expected every label to be a number, or every one a name, found {labels[0]!a} in "
-            f"{locate(0)} and {labels[other]!a} here; use only numbers or only names",
-            code="mixed-labels",
-        )
+        message = f"{locate(other)}: expected every label to be a number, or every one a name, found {labels[0]!a} in "
+        message += f"{locate(0)} and {labels[other]!a} here; use only numbers or only names"
+        raise UsageError(message, code="mixed-labels")
     targets = np.array(labels, dtype=np.int64)
     require_range(targets, names, locate)
     return targets, names
@@ -135,12 +133,9 @@ def require_range(targets: NDArray[np.int64], names: Sequence[str] | None, locat
         allowed, end = f"0 to {len(names) - 1} (it has {len(names)} names)", len(names)
     wrong = np.flatnonzero((targets < 0) | (targets >= end))
     if len(wrong):
-        raise UsageError(
-            f"{locate(int(wrong[0]))}: expected a class number of {allowed}, found {targets[wrong[0]]}; "
-            "use a split whose labels are public, or correct them",
-            code="class-number",
-            number=int(targets[wrong[0]]),
-        )
+        message = f"{locate(int(wrong[0]))}: expected a class number of {allowed}, found {targets[wrong[0]]}; use a split "
+        message += "whose labels are public, or correct them"
+        raise UsageError(message, code="class-number", number=int(targets[wrong[0]]))
 
 
 def pick_split(names: Iterable[str], train: bool, source: object) -> str:

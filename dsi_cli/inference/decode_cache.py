@@ -96,12 +96,8 @@ def decode(
             report()
     if bad and not (skip_bad and kept):
         remedy = "replace them" if skip_bad or not kept else "add --skip-bad-images to leave them out"
-        raise UsageError(
-            f"{len(bad):,} of {len(samples):,} images cannot be decoded, such as {bad[0][0]} ({bad[0][1]}); {remedy}",
-            code="bad-images",
-            bad=len(bad),
-            samples=len(samples),
-        )
+        message = f"{len(bad):,} of {len(samples):,} images cannot be decoded, such as {bad[0][0]} ({bad[0][1]}); {remedy}"
+        raise UsageError(message, code="bad-images", bad=len(bad), samples=len(samples))
     assert images is not None
     return DecodedSplit(images[: len(kept)], np.array(kept, dtype=np.int64), tuple(bad))
 
@@ -143,11 +139,9 @@ def stream(
         first = first or (sample, row)
         if first[1].shape != row.shape or first[1].dtype != row.dtype:
             a, b = (f"{samples.locate(k)} is {one.dtype} of shape {one.shape}" for k, one in (first, (sample, row)))
-            raise UsageError(
-                f"expected images of one size (channels, height, width) after the transform, found that {a} and {b}; give"
-                " --image-size",
-                code="image-sizes",
-            )
+            message = f"expected images of one size (channels, height, width) after the transform, found that {a} and {b}; "
+            message += "give --image-size"
+            raise UsageError(message, code="image-sizes")
         yield sample, row
 
 
@@ -187,12 +181,9 @@ def _decode_sample(samples: Samples, number: int, transform: Transform) -> Row |
     is_float = image.is_floating_point()
     array: NDArray[Any] = (image.float() if is_float else image).detach().cpu().numpy()
     if array.ndim != 3 or not (is_float or array.dtype == np.uint8):
-        raise UsageError(
-            f"{samples.locate(number)}: expected a tensor of (channels, height, width), floats or uint8, found {array.dtype} of "
-            f"shape {array.shape}; return another, or a PIL image",
-            code="not-an-image-tensor",
-            shape=array.shape,
-        )
+        message = f"{samples.locate(number)}: expected a tensor of (channels, height, width), floats or uint8, found "
+        message += f"{array.dtype} of shape {array.shape}; return another, or a PIL image"
+        raise UsageError(message, code="not-an-image-tensor", shape=array.shape)
     return array
 
 

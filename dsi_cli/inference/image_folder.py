@@ -96,10 +96,9 @@ def open_image_folder(folder: Path) -> Samples:
     paths = tuple(file for images in found for file in images)
     if not paths:
         contents = f"{len(names):,} folders without an image" if names else "no folder in it"
-        raise UsageError(
-            f"{folder}: expected a folder of images for each class ({', '.join(IMAGE_SUFFIXES)}), found {contents}; check the path",
-            code="no-images",
-        )
+        message = f"{folder}: expected a folder of images for each class ({', '.join(IMAGE_SUFFIXES)}), found {contents}; "
+        message += "check the path"
+        raise UsageError(message, code="no-images")
     targets = np.repeat(np.arange(len(names), dtype=np.int64), [len(images) for images in found])
     stamps = [(path[len(root) :], stat.st_size, stat.st_mtime_ns) for path in paths for stat in [os.stat(path)]]  # noqa: PTH116
     return Samples(

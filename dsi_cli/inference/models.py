@@ -290,12 +290,8 @@ def load_weights(model: torch.nn.Module, state: StateDict) -> str | None:
         if names:
             problems.append(f"{len(names)} {problem} ({listed(names, _LISTED, ', ...')})")
     if problems:
-        raise UnreadableError(
-            f"the weights do not fit the model: {'; '.join(problems)}",
-            code="weights-do-not-fit",
-            missing=missing,
-            unexpected=unexpected,
-        )
+        message = f"the weights do not fit the model: {'; '.join(problems)}"
+        raise UnreadableError(message, code="weights-do-not-fit", missing=missing, unexpected=unexpected)
     with torch.no_grad():
         for name, tensor in tensors.items():
             tensor.copy_(torch.from_numpy(own[name]))

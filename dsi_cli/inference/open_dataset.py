@@ -76,11 +76,9 @@ def image_at(path: str) -> Image:
     except UsageError:
         raise
     except Exception as error:
-        raise UsageError(
-            f"{path}: expected an image, found none that can be read ({image_folder.reason_not_decoded(error)}); check the file",
-            code="image-not-readable",
-            path=path,
-        ) from error
+        message = f"{path}: expected an image, found none that can be read ({image_folder.reason_not_decoded(error)}); "
+        message += "check the file"
+        raise UsageError(message, code="image-not-readable", path=path) from error
 
 
 def _open_folder(folder: Path, train: bool, labels: str | None) -> Samples:

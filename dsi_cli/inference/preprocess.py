@@ -143,12 +143,8 @@ def _each(values: tuple[float, ...] | None, channels: int) -> tuple[float, ...] 
         return values
     if len(values) == 1:
         return values * channels
-    raise UsageError(
-        f"{len(values)} values of mean or std for {count(channels, 'channel')}; give one value, or one per channel",
-        code="channel-values",
-        values=len(values),
-        channels=channels,
-    )
+    message = f"{len(values)} values of mean or std for {count(channels, 'channel')}; give one value, or one per channel"
+    raise UsageError(message, code="channel-values", values=len(values), channels=channels)
 
 
 def recorded_preprocessing(facts: Mapping[str, Any]) -> Preprocessing:

@@ -75,10 +75,9 @@ def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> 
         raise UsageError(f"{shown}: expected a row for each image, found none; name another split", code="empty-data-set")
     wrong = next((row for row, one in enumerate(labels) if isinstance(one, bool) or not isinstance(one, int | str)), None)
     if wrong is not None:
-        raise UsageError(
-            f"{places[wrong]}: expected a number or a name in {label!a}, found {str(labels[wrong])[:40]!a}; correct or remove it",
-            code="not-a-label",
-        )
+        message = f"{places[wrong]}: expected a number or a name in {label!a}, found {str(labels[wrong])[:40]!a}; correct "
+        message += "or remove it"
+        raise UsageError(message, code="not-a-label")
     targets, names = encode_labels(labels, tuple(getattr(feature, "names", ())) or None, places.__getitem__)
     return Samples(
         source=f"{kind} {shown} {size_note(targets, names)}",
@@ -146,11 +145,9 @@ def _datasets_library(shown: str) -> Iterator[Any]:
     except Exception as error:  # noqa: BLE001 (the library and Arrow raise many kinds of errors on damaged files)
         cause = error.__cause__ or error
         line = ascii((str(cause).splitlines() or [""])[0])[1:-1][:300]
-        raise UsageError(
-            f"{shown}: expected shards that the datasets library can read, found {type(cause).__name__}: {line}; "
-            f"replace the files, or free space in {_cache_root()}",
-            code="shard-not-readable",
-        ) from None
+        message = f"{shown}: expected shards that the datasets library can read, found {type(cause).__name__}: {line}; "
+        message += f"replace the files, or free space in {_cache_root()}"
+        raise UsageError(message, code="shard-not-readable") from None
     finally:
         log.setLevel(level)
         if not is_disabled:

@@ -79,12 +79,9 @@ def open_dataset(named: TorchvisionDataset, root: str | None, download: bool, tr
     Raise `UsageError` if the folder is not given or lacks the data set, or if the download failed.
     """
     if root is None:
-        raise UsageError(
-            f"{named.name}: expected the folder of the data set (with --download, it is created), found none; "
-            "give --data-root FOLDER",
-            code="no-data-root",
-            name=named.name,
-        )
+        message = f"{named.name}: expected the folder of the data set (with --download, it is created), found none; give "
+        message += "--data-root FOLDER"
+        raise UsageError(message, code="no-data-root", name=named.name)
     split = "train" if train else named.test or "test"
     dataset = _load(named, root, split, download)
     # torchvision stores targets under one of three names, as a list, an array or a tensor.

@@ -90,10 +90,9 @@ def split_numbers(names: Sequence[str]) -> Numbering | None:
     """
     leading, trailing = _split(names, _LEADING, 1, 3), _split(names, _TRAILING, 3, 1)
     if leading is not None and trailing is not None and leading.order != trailing.order:
-        raise ValueError(
-            f"found two numbers in each line that give different orders: {first_names(leading)}, or {first_names(trailing)}; "
-            "keep one of the two"
-        )
+        message = f"found two numbers in each line that give different orders: {first_names(leading)}, or "
+        message += f"{first_names(trailing)}; keep one of the two"
+        raise ValueError(message)
     return leading or trailing
 
 
@@ -125,10 +124,9 @@ def _split(names: Sequence[str], pattern: re.Pattern[str], number_group: int, na
     joined = Numbering(numbers, tuple(name.strip() for name in names))
     if joined.order != list(range(len(names))):
         as_given = Numbering(tuple(range(len(names))), joined.names)
-        raise ValueError(
-            f"found names with numbers whose order is not that of the lines: {first_names(as_given)} by the lines, "
-            f"{first_names(joined)} by the numbers; write the names in the classifier's order, without the numbers"
-        )
+        message = f"found names with numbers whose order is not that of the lines: {first_names(as_given)} by the lines, "
+        message += f"{first_names(joined)} by the numbers; write the names in the classifier's order, without the numbers"
+        raise ValueError(message)
     return joined
 
 

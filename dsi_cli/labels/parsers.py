@@ -120,10 +120,9 @@ def _names_from_value(value: object) -> IndexedNames:
         return names
     if numbered.order != list(range(len(names.names))):
         as_given = numbering.Numbering(tuple(range(len(names.names))), names.names)
-        raise ValueError(
-            f"found a list whose order is not that of the numbers in it: {numbering.first_names(as_given)}, or "
-            f"{numbering.first_names(numbered)}; write the names in the classifier's order, without the numbers"
-        )
+        message = f"found a list whose order is not that of the numbers in it: {numbering.first_names(as_given)}, or "
+        message += f"{numbering.first_names(numbered)}; write the names in the classifier's order, without the numbers"
+        raise ValueError(message)
     return IndexedNames(numbered.names, None, min(numbered.numbers))
 
 
@@ -345,7 +344,6 @@ def _require_one_order(orders: Sequence[_Column], names: _Column) -> None:
     for column, numbered in zip(orders, numberings, strict=True):
         if numbered.order != numberings[0].order:
             first, other = numbering.first_names(numberings[0]), numbering.first_names(numbered)
-            raise ValueError(
-                f"found two orders of the classes: {first} by the column {orders[0].name!a} or {other} by the column "
-                f"{column.name!a}; delete one of the two columns"
-            )
+            message = f"found two orders of the classes: {first} by the column {orders[0].name!a} or {other} by the column "
+            message += f"{column.name!a}; delete one of the two columns"
+            raise ValueError(message)

@@ -145,11 +145,10 @@ class EpochPredictions:
                 message = f"{self.location}: expected confusion counts, found only zeros; give an epoch that has samples"
                 raise UsageError(message, code="counts-zero")
             if truth is not None and (counts.sum(axis=1) != np.bincount(truth, minlength=classes.size)).any():
-                raise UsageError(
-                    f"{self.location}: expected as many samples of each class as the targets in {truth_name} have, found others; "
-                    "give --truth columns if the truth is on the columns, or the targets of this test set, or none",
-                    code="counts-contradict-targets",
-                )
+                message = f"{self.location}: expected as many samples of each class as the targets in {truth_name} have, "
+                message += "found others; give --truth columns if the truth is on the columns, or the targets of this test "
+                message += "set, or none"
+                raise UsageError(message, code="counts-contradict-targets")
             return EvaluationResult(counts)
         assert self.predictions is not None
         predictions = classes.encode(self.predictions, "prediction", self._locate)

@@ -114,10 +114,8 @@ class PredictionFile:
             raise UsageError(message, code="several-runs", runs=runs)
         parts = [part for part in self.epochs if run is None or part.run in (None, run)]
         if not parts:
-            message = (
-                f"{self.name}: expected rows of the run {run!a}, found only {_shorten_names(runs)}; "
-                "correct the column 'run', or drop it"
-            )
+            message = f"{self.name}: expected rows of the run {run!a}, found only {_shorten_names(runs)}; correct the "
+            message += "column 'run', or drop it"
             raise UsageError(message, code="unknown-run", run=run)
         return parts
 
@@ -146,11 +144,9 @@ class PredictionFile:
             by_epoch[part.epoch] = part
         common = {epoch: by_epoch[epoch] for epoch in epochs if epoch in by_epoch}
         if not common:
-            raise UsageError(
-                f"{self.name}: expected epochs of {run_name} ({shorten_epochs(epochs)}), found {shorten_epochs([*by_epoch])}, "
-                "none in common; number the epochs as the run does",
-                code="no-common-epoch",
-            )
+            message = f"{self.name}: expected epochs of {run_name} ({shorten_epochs(epochs)}), found "
+            message += f"{shorten_epochs([*by_epoch])}, none in common; number the epochs as the run does"
+            raise UsageError(message, code="no-common-epoch")
         return common
 
 
@@ -177,11 +173,9 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
     if targets is None and lacks_targets:
         targets = (path if is_folder else path.parent) / PREDICTION_FILE_NAMES[1]
         if not targets.is_file():
-            raise UsageError(
-                f"{path}: expected a target for each prediction, found none; give them with --targets, or confusion matrices as "
-                "an array (epochs, C, C)",
-                code="no-targets",
-            )
+            message = f"{path}: expected a target for each prediction, found none; give them with --targets, or confusion "
+            message += "matrices as an array (epochs, C, C)"
+            raise UsageError(message, code="no-targets")
     name = path.name or str(path)
     if targets is None:
         return PredictionFile(name, None, tuple(epochs), None, truth)
@@ -192,10 +186,8 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
         if part.predictions is not None and len(part.predictions) != len(labels):
             is_table_without_epochs = part.epoch is None and part.rows is not None
             remedy = "add a column 'epoch'" if is_table_without_epochs else "give both for the same samples"
-            message = (
-                f"{part.location}: expected {len(labels):,} predictions, as {targets.name} has targets, found "
-                f"{len(part.predictions):,}; {remedy}"
-            )
+            message = f"{part.location}: expected {len(labels):,} predictions, as {targets.name} has targets, found "
+            message += f"{len(part.predictions):,}; {remedy}"
             raise UsageError(message, code="target-count", predictions=len(part.predictions), targets=len(labels))
     return PredictionFile(name, targets.name, tuple(epochs), labels, truth)
 
@@ -203,10 +195,9 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
 def require_one_run(predictions: PredictionFile, runs: Sequence[str]) -> None:
     """Raise `UsageError` if there are several runs, and a part of the file does not name its run."""
     if len(runs) > 1 and any(part.run is None for part in predictions.epochs):
-        message = (
-            f"{predictions.name} does not name the run of its predictions, and there are {len(runs)}: {_shorten_names(runs)}; "
-            f"analyse one run at a time (dsi analyze FOLDER --predictions {predictions.name}), or give a table with a column 'run'"
-        )
+        message = f"{predictions.name} does not name the run of its predictions, and there are {len(runs)}: "
+        message += f"{_shorten_names(runs)}; analyse one run at a time (dsi analyze FOLDER --predictions "
+        message += f"{predictions.name}), or give a table with a column 'run'"
         raise UsageError(message, code="predictions-without-run", runs=runs)
 
 
@@ -248,18 +239,14 @@ def _read_folder(folder: Path, axis: str) -> list[EpochPredictions]:
         if {part.epoch for part in in_file} - {None, epoch} or len({part.run for part in in_file}) < len(in_file):
             epochs = sorted({part.epoch for part in in_file if part.epoch is not None})
             contents = f"epochs {shorten_epochs(epochs)}" if epochs else f"{len(in_file)} rows"
-            message = (
-                f"{path}: expected the predictions of epoch {epoch} alone, the number in its name, found {contents}; "
-                "name the file itself if it has all epochs, or rename it"
-            )
+            message = f"{path}: expected the predictions of epoch {epoch} alone, the number in its name, found {contents}; "
+            message += "name the file itself if it has all epochs, or rename it"
             raise UsageError(message, code="several-epochs-in-file", epoch=epoch)
         parts += [replace(part, epoch=epoch, location=str(path)) for part in in_file]
     if not parts:
-        raise UsageError(
-            f"{folder}: expected files ({', '.join(ARRAYS + TABLES)}) with the epoch as the last number in the name, found none; "
-            "name one file with all epochs, or put the epoch into the names",
-            code="no-epoch-files",
-        )
+        message = f"{folder}: expected files ({', '.join(ARRAYS + TABLES)}) with the epoch as the last number in the name, "
+        message += "found none; name one file with all epochs, or put the epoch into the names"
+        raise UsageError(message, code="no-epoch-files")
     return sorted(parts, key=lambda part: (part.run or "", part.epoch or 0))
 
 

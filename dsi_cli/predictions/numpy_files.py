@@ -104,10 +104,8 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
                 raise TypeError(f"neither numbers nor text but {getattr(array, 'dtype', 'bytes')}")
     except Exception as error:  # noqa: BLE001 (NumPy and zipfile raise many kinds of errors on damaged files)
         reason = ascii((str(error).splitlines() or [type(error).__name__])[0])[1:-1][:160]
-        message = (
-            f"{path}: expected arrays that NumPy saved, without pickled objects, found a file that cannot be read ({reason}); "
-            "write it again with numpy.save or numpy.savez"
-        )
+        message = f"{path}: expected arrays that NumPy saved, without pickled objects, found a file that cannot be read "
+        message += f"({reason}); write it again with numpy.save or numpy.savez"
         raise UsageError(message, code="numpy-not-readable", reason=reason) from None
     return arrays
 

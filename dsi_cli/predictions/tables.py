@@ -125,10 +125,8 @@ def _labels(columns: Columns, name: str, path: Path) -> EncodedLabels:
 
     column = columns[name]
     if column.null_count:
-        message = (
-            f"{path}: expected a value in each row of the column {name}, found {column.null_count:,} rows without one; "
-            "fill them in"
-        )
+        message = f"{path}: expected a value in each row of the column {name}, found {column.null_count:,} rows without "
+        message += "one; fill them in"
         raise UsageError(message, code="missing-value", column=name, rows=column.null_count)
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if str(kind) not in ("string", "large_string", "string_view"):

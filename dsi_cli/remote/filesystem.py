@@ -137,10 +137,8 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     try:
         fs, path = url_to_fs(url, **options_of(scheme))
     except ImportError as error:
-        message = (
-            f"{scheme}:// needs a package that is not installed ({urls.clean_message(str(error))});"
-            f" run pip install 'dsi-cli[{'hub' if scheme == 'hf' else 'remote'}]'"
-        )
+        message = f"{scheme}:// needs a package that is not installed ({urls.clean_message(str(error))}); run pip install "
+        message += f"'dsi-cli[{'hub' if scheme == 'hf' else 'remote'}]'"
         raise UsageError(message, code="package-missing", scheme=scheme) from None
     except ValueError:
         schemes = ", ".join(f"{name}://" for name in SCHEMES)

@@ -176,10 +176,8 @@ _F8 = struct.Struct(">d")
 
 
 def _unknown(m: _Machine) -> None:
-    raise UnreadableError(
-        f"not a pickle of a checkpoint: instruction {m.data[m.position - 1]:#04x} at byte {m.position - 1}",
-        code="unknown-opcode",
-    )
+    message = f"not a pickle of a checkpoint: instruction {m.data[m.position - 1]:#04x} at byte {m.position - 1}"
+    raise UnreadableError(message, code="unknown-opcode")
 
 
 def _protocol(m: _Machine) -> None:
