@@ -69,9 +69,7 @@ def joins(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Col
 def record(options: Options, *, has_labels: bool = True) -> dict[str, Any]:
     """Return the settings of a run as JSON, for later calls; files by their absolute path or URL.
 
-    Parameters
-    ----------
-    has_labels : whether the run uses the labels of the options, rather than those next to its checkpoints.
+    `has_labels` is False for a run with the labels next to its checkpoints instead of those of the options.
     """
     settings: dict[str, Any] = {}
     for declared in declared_options(Options):

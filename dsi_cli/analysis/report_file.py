@@ -64,12 +64,7 @@ def add_report(summary: Summary, progress: ReportProgress = lambda *_: None) -> 
 
 
 class ThrottledReport:
-    """A writer of reports that spends no more than a tenth of the time on them, for one analysis after another.
-
-    Parameters
-    ----------
-    clock : returns seconds.
-    """
+    """A writer of reports that spends no more than a tenth of the time on them, for one analysis after another."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -95,12 +95,7 @@ def labels_command(labels: str, map_file: str | None, pos: str, wordnet: str | N
 
 
 def print_counts(labels: ClassLabels, command: str, write_map: Path | None, *, quiet: bool) -> None:
-    """Print how many labels have a sense and how many are uncertain, and how to correct these.
-
-    Parameters
-    ----------
-    command : the result of `labels_command`.
-    """
+    """Print how many labels have a sense and how many are uncertain, and how to correct these with `labels_command`."""
     assert labels.label_list is not None
     uncertain = sum(row.is_uncertain for row in labels.resolutions)
     certain_text = "all are certain" if labels.resolved == labels.classes else "the mapping leaves out the others"

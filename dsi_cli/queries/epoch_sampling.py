@@ -54,14 +54,9 @@ def log_spaced(items: Sequence[Item], most: int = MAX_COLUMNS) -> list[Item]:
 def front_loaded(changes: Sequence[float], count: int) -> list[int]:
     """Return the indices of ``count`` epochs, with the first and the last, between which a matrix changes about equally.
 
-    The widest gap, by the sum of its changes, is split repeatedly where half of it is reached.
+    The widest gap, by the sum of its changes, is split repeatedly where half of it is reached. `changes` holds the change of each
+    epoch from the one before.
 
-    Parameters
-    ----------
-    changes : the change of each epoch from the one before.
-
-    Examples
-    --------
     >>> front_loaded([0, 5, 5, 1, 1, 1, 1], 4)
     [0, 1, 2, 6]
     """
@@ -85,11 +80,7 @@ def epochs_of_most_change(run: Results, frames: Sequence[MatrixFrames], count: i
     """Return up to ``count`` epochs, with the first and the last, between which matrices change about equally.
 
     The change between two epochs is the root mean square difference of their off-diagonal values. The changes of a run
-    are divided by their sum and averaged over runs. At most two matrices are in memory.
-
-    Parameters
-    ----------
-    frames : the matrices of one run or of several runs with the same epochs.
+    are divided by their sum and averaged over runs, which have the same epochs. At most two matrices are in memory.
     """
     epochs = evenly_spaced(frames[0].epochs, max(MAX_COMPARED_EPOCHS, count))
     if count < 2 or len(epochs) <= count:

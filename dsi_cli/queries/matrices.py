@@ -136,11 +136,7 @@ def percentile_ranks(values: NDArray[Any]) -> NDArray[np.float64]:
 def block_means(matrix: NDArray[Any], order: NDArray[np.intp], starts: Sequence[int]) -> NDArray[np.float64]:
     """Return the means of blocks of neighbouring classes in an order, ``(B, B)``; NaN for a block without values.
 
-    The means exclude the diagonal and missing values.
-
-    Parameters
-    ----------
-    starts : the positions at which the blocks begin.
+    The blocks begin at the positions `starts`. The means exclude the diagonal and missing values.
 
     >>> block_means(np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 1.0]]), np.array([0, 1, 2]), [0, 1]).round(3).tolist()
     [[nan, 0.25], [0.25, 0.25]]

@@ -125,13 +125,8 @@ def taxonomy_order(classes: pd.DataFrame) -> Order:
 def clustering(similarity: NDArray[Any]) -> NDArray[np.float64]:
     """Return SciPy's linkage ``(C-1, 4)`` of a matrix: average linkage of 1 - similarity with optimal leaf order.
 
-    Optimal leaf order makes adjacent leaves as similar as the tree allows (Bar-Joseph et al. 2001).
-
-    Parameters
-    ----------
-    similarity : (C, C)
-        The similarities of two or more classes. NaN counts as the lowest similarity. An asymmetric matrix is averaged with its
-        transpose.
+    Optimal leaf order makes adjacent leaves as similar as the tree allows (Bar-Joseph et al. 2001). The matrix ``(C, C)`` has
+    two or more classes. NaN counts as the lowest similarity. An asymmetric matrix is averaged with its transpose.
     """
     from scipy.cluster.hierarchy import linkage
     from scipy.spatial.distance import squareform

@@ -124,14 +124,9 @@ class RemoteOutput:
     def finish(self, max_seconds: float | None = None) -> None:
         """Upload new and changed files; if this fails, keep the folder on this machine and raise.
 
-        If the server does not respond, dsi repeats the upload after increasing pauses.
-
-        Raise `OutputError` if the upload is not complete. The message states the local path, and how to upload the files by
-        hand.
-
-        Parameters
-        ----------
-        max_seconds : the time until dsi gives up; `LAST_UPLOAD_SECONDS` if None.
+        If the server does not respond, dsi repeats the upload after increasing pauses, for `max_seconds`, by default
+        `LAST_UPLOAD_SECONDS`. Raise `OutputError` if the upload is not complete. The message states the local path, and how to
+        upload the files by hand.
         """
         deadline = time.monotonic() + (LAST_UPLOAD_SECONDS if max_seconds is None else max_seconds)
         pause = FIRST_PAUSE_SECONDS

@@ -28,11 +28,7 @@ def _table_property(table: Table, meaning: str) -> cached_property[pd.DataFrame]
 class Results:
     """The results folder of ``dsi analyze``: tables as DataFrames, matrices as square labelled DataFrames.
 
-    `dsi_cli.Results` documents the class for users.
-
-    Parameters
-    ----------
-    kept : an object that is kept alive as long as this one, such as the temporary folder that contains ``out``.
+    `dsi_cli.Results` documents the class for users. It keeps the object ``kept`` alive, such as the temporary folder of ``out``.
     """
 
     def __init__(self, out: str | Path, kept: object = None, only: str | None = None) -> None:

@@ -132,6 +132,7 @@ def test_an_analysis_with_any_number_of_threads_gives_the_same_tables(tmp_path, 
     events: dict[int, list] = {1: [], 3: []}
     for cores, seen in events.items():
         monkeypatch.setattr(local, "usable_cores", lambda cores=cores: cores)
-        analyze([tmp_path / "run"], tmp_path / str(cores), Options(draws=20, permutations=20), seen.append)
+        options = Options(draws=20, permutations=20)
+        analyze([tmp_path / "run"], tmp_path / str(cores), options, lambda *event, seen=seen: seen.append(event))
     assert events[1] == events[3]
     assert contents(tmp_path / "1") == contents(tmp_path / "3")

@@ -164,7 +164,7 @@ def test_ray_analysis_gives_the_same_tables_as_threads(cluster, four_runs, tmp_p
         options = Options(
             epochs="0:4:4", centred=True, draws=5, permutations=5, references=("path", "wup"), engine=EngineOptions(name)
         )
-        analyze(runs, tmp_path / name, options, seen.append)
+        analyze(runs, tmp_path / name, options, lambda *event, seen=seen: seen.append(event))
     assert contents(tmp_path / "ray") == contents(tmp_path / "local")
     assert events["ray"] == events["local"]
     # A second call finds all of it known, whoever made it.

@@ -51,12 +51,7 @@ class KnownCheckpoints:
 
 
 def known_records(out: Path, runs: Iterable[str], shaping: Mapping[str, Any]) -> KnownCheckpoints:
-    """Return the records of an earlier call for the runs of one folder.
-
-    Parameters
-    ----------
-    shaping : the options that affect matrices; records made with other options are left out.
-    """
+    """Return the records of an earlier call for the runs of one folder, if they were made with the same ``shaping`` options."""
     known = KnownCheckpoints()
     earlier = layout.earlier_options(out, CHECKPOINTS)
     for run in runs:

@@ -80,19 +80,13 @@ class DeclaredOption(NamedTuple):
 
 
 def declared_options(group: Any) -> tuple[DeclaredOption, ...]:
-    """Return the options among the fields of a dataclass, in their order.
-
-    Parameters
-    ----------
-    group : the dataclass; the fields that it inherits count, too.
-    """
+    """Return the options among the fields of a dataclass, in their order; the fields that it inherits count, too."""
     types = get_type_hints(group)
     declared = []
     for entry in fields(group):
         if _KEY in entry.metadata:
             kind = types[entry.name]
-            alternatives = get_args(kind)
-            if type(None) in alternatives:  # the type is ``X | None``
-                kind = alternatives[0]
+            if type(None) in get_args(kind):  # the type is ``X | None``
+                kind = get_args(kind)[0]
             declared.append(DeclaredOption(entry.name, kind, entry.default, entry.metadata[_KEY]))
     return tuple(declared)

@@ -259,12 +259,7 @@ class ClassLabels:
         return result
 
     def class_rows(self, run: str, samples: Mapping[str, Sequence[int]] = {}) -> list[dict[str, Any]]:
-        """Return the rows of the classes table.
-
-        Parameters
-        ----------
-        samples : the number of samples of each class, by split.
-        """
+        """Return the rows of the classes table; `samples` has the number of samples of each class, by split."""
         position = np.empty(self.classes, dtype=np.intp)
         position[self.order] = np.arange(self.classes)
         rows: list[dict[str, Any]] = []

@@ -222,11 +222,9 @@ class ReferenceSource:
     """The taxonomy of these nodes."""
 
     def for_labels(self, labels: ClassLabels, *, by_rows: bool = False) -> EpochMatrix:
-        """Return the reference of a run's classes; raise `UsageError` if it is a matrix that does not fit them.
+        """Return the reference of a run's classes, if possible with rows made on demand (`by_rows`).
 
-        Parameters
-        ----------
-        by_rows : make the rows on demand, if possible.
+        Raise `UsageError` if the reference is a matrix that does not fit the classes.
         """
         if labels.label_list is None:
             size = 0 if by_rows else labels.classes

@@ -86,12 +86,7 @@ def _drift(unit: NDArray[np.float64], other: NDArray[np.float64] | None) -> pa.A
 
 
 class GeometryTable:
-    """The geometry table during an analysis.
-
-    Parameters
-    ----------
-    out : the output folder, locked.
-    """
+    """The geometry table during an analysis."""
 
     def __init__(self, out: Path) -> None:
         self.out = out

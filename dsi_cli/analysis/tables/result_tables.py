@@ -43,13 +43,7 @@ def epoch_key(run: str, epoch: int | None, step: int | None) -> EpochKey:
 
 
 class EpochTable:
-    """A table whose rows are computed epoch by epoch: new rows, and the rows of earlier calls that are still valid.
-
-    Parameters
-    ----------
-    out : the output folder, locked.
-    table : the table.
-    """
+    """A table whose rows are computed epoch by epoch: new rows, and the rows of earlier calls that are still valid."""
 
     def __init__(self, out: Path, table: Table) -> None:
         self.out, self.table = out, table
@@ -81,31 +75,23 @@ class EpochTable:
         """Return the rows of each epoch of a run that has rows."""
         return [table for key, table in (self._earlier | self._added).items() if key[0] == run and len(table)]
 
-    def write(self, runs: Collection[str], valid: Mapping[str, Iterable[str]]) -> None:
-        """Write the table with the unchanged rows of all other runs.
-
-        Parameters
-        ----------
-        runs : the runs of this call.
-        valid : the epochs, with step, of each of these runs whose rows are valid.
-        """
-        tables = [table for (run, _), table in self._earlier.items() if run not in runs]
-        for run in runs:
-            for epoch in valid.get(run, ()):
-                table = self._added.get((run, epoch), self._earlier.get((run, epoch)))
-                if table is not None and len(table):
-                    tables.append(table)
+    def write(self, runs: Collection[str], valid: Mapping[str, Collection[str]]) -> None:
+        """Write the valid rows of these runs, given by epoch with step, and the unchanged rows of all other runs."""
+        tables = []
+        for (run, epoch), table in (self._earlier | self._added).items():
+            if (run not in runs or epoch in valid.get(run, ())) and len(table):
+                tables.append(table)
         path = layout.table_path(self.out, self.table)
         if not tables:
             layout.remove([path])
             return
-        whole = pa.concat_tables(sorted(tables, key=_sort_key))
+
+        def sort_key(table: pa.Table) -> tuple[Any, ...]:
+            run, epoch, step = (table[name][0].as_py() for name in ("run", "epoch", "step"))
+            return run, epoch or 0, step is not None, step or 0
+
+        whole = pa.concat_tables(sorted(tables, key=sort_key))
         parquet.write_blocks(parquet.by_run(whole), path, {}, layout.temporary_folder(self.out))
-
-
-def _sort_key(table: pa.Table) -> tuple[Any, ...]:
-    run, epoch, step = (table[name][0].as_py() for name in ("run", "epoch", "step"))
-    return run, epoch or 0, step is not None, step or 0
 
 
 class ResultTables:
@@ -155,11 +141,10 @@ class ResultTables:
         # If dsi died between the two tables of curves, none of their rows is valid.
         is_complete = layout.earlier_options(out, schema.EXTRA_CURVES) == self._earlier_curves
         for row in [*layout.earlier_rows(out, schema.CURVES), *layout.earlier_rows(out, schema.EXTRA_CURVES)]:
+            is_computed = row["metric"] in MATRIX_METRICS or row["samples_used"] is not None or row["reason"] is not None
             if row["run"] not in self.runs:
                 self._rows.append(row)
-            elif not is_complete:
-                continue
-            elif row["metric"] in MATRIX_METRICS or row["samples_used"] is not None or row["reason"] is not None:
+            elif is_complete and is_computed:
                 self._reusable.setdefault(epoch_key(row["run"], row["epoch"], row["step"]), []).append(row)
 
     @property
@@ -171,9 +156,7 @@ class ResultTables:
     def reusable_rows(self, record: Record, labels: ClassLabels, evaluation_id: str) -> list[curves.Row]:
         """Return the earlier rows of a checkpoint's matrices and counts; none if anything that they depend on changed.
 
-        Parameters
-        ----------
-        evaluation_id : a text that changes with the evaluations on all splits.
+        `evaluation_id` is a text that changes with the evaluations on all splits.
         """
         run, epoch = key = epoch_key(record.run, record.epoch, record.step)
         earlier = self._earlier_curves.get("made", {}).get(run, {}).get(epoch)
@@ -194,8 +177,8 @@ class ResultTables:
     def _has_same_settings(self, run: str, labels: ClassLabels) -> bool:
         """Return whether an earlier call analysed a run with the same labels and options."""
         earlier = self._earlier_curves
-        has_same_labels: bool = earlier.get("labels", {}).get(run, "") == labels.semantics_id
-        return has_same_labels and earlier.get("shaping", {}).get(run) == self._curve_options
+        expected = labels.semantics_id, self._curve_options
+        return (earlier.get("labels", {}).get(run, ""), earlier.get("shaping", {}).get(run)) == expected
 
     def add(
         self,
@@ -223,9 +206,7 @@ class ResultTables:
     ) -> None:
         """Write the tables with all rows so far, and remove reference matrices that no run uses.
 
-        Parameters
-        ----------
-        is_whole : whether all checkpoints are done; otherwise, earlier rows that may still be valid stay in the table.
+        Unless all checkpoints are done (`is_whole`), earlier rows that may still be valid stay in the tables.
         """
         rows, provenance = list(self._rows), {run: dict(epochs) for run, epochs in self._provenance.items()}
         made = self._earlier_curves.get("made", {})
