@@ -241,9 +241,19 @@ def _describe(record: Record, file: CheckpointFile, tree: Any, saved_epoch: trai
         record = replace(record, epoch=saved_epoch.epoch, epoch_source=source)
     if file.step_folder is not None:
         record = _with_hugging_face_state(record, file, file.step_folder.name)
-    if trainer.name == trainers.PLAIN and record.epoch == 0 and _is_before_training(tree):
-        record = replace(record, counts_from=1)
-    return record
+    if trainer.name != trainers.PLAIN or record.epoch != 0:
+        return record
+    # Epoch 0 was written before training if its optimiser has no state, or its loss is null.
+    contents = trainers.as_dict(tree)
+    optimizer = trainers.as_dict(contents.get("optimizer", contents.get("optimizer_state_dict")))
+    groups = optimizer.get("param_groups") if optimizer.get("state") == {} else None
+    # SGD without momentum never has a state, so its absence is not evidence.
+    has_momentum = isinstance(groups, list) and any(
+        isinstance(group, dict) and group.get("momentum", 1) != 0 for group in groups
+    )
+    metadata = trainers.as_dict(contents.get("__metadata__"))
+    is_null = any(contents.get(name, 0) is None or metadata.get(name) == "null" for name in ("train_loss", "loss"))
+    return replace(record, counts_from=1) if has_momentum or is_null else record
 
 
 def _with_epoch(record: Record, tree: Any, names: tuple[str, ...], moment: epochs.EpochAndStep | None = None) -> Record:
@@ -279,19 +289,6 @@ def _with_hugging_face_state(record: Record, file: CheckpointFile, folder_name: 
     if file.moment is None and step is not None:
         return replace(record, epoch=None, epoch_source=None, step=int(step[1]))
     return record
-
-
-def _is_before_training(tree: Any) -> bool:
-    """Return whether epoch 0 was written before training, because its loss is null or its optimiser has no state."""
-    contents = trainers.as_dict(tree)
-    optimizer = trainers.as_dict(contents.get("optimizer", contents.get("optimizer_state_dict")))
-    groups = optimizer.get("param_groups") if optimizer.get("state") == {} else None
-    # SGD without momentum never has a state, so its absence is not evidence.
-    if isinstance(groups, list) and any(isinstance(group, dict) and group.get("momentum", 1) != 0 for group in groups):
-        return True
-    metadata = trainers.as_dict(contents.get("__metadata__"))
-    losses = ("train_loss", "loss")
-    return any((name in contents and contents[name] is None) or metadata.get(name) == "null" for name in losses)
 
 
 def _scan_head(
@@ -471,9 +468,5 @@ def _choose_state_dict(
         if not usable or options.head is not None:
             raise
         return max(usable, key=lambda group: len(group.tensors)).tensors, None
-    (tensors,) = [
-        group.tensors
-        for group in groups
-        if (group.path, group.role) == (chosen.path, chosen.role) and chosen.name in group.tensors
-    ][:1]
-    return tensors, chosen.name
+    fitting = [group.tensors for group in groups if (group.path, group.role) == (chosen.path, chosen.role)]
+    return next(tensors for tensors in fitting if chosen.name in tensors), chosen.name

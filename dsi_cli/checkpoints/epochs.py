@@ -14,25 +14,13 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 EPOCH_KEYS = (
-    ("epoch",),
-    ("meta", "epoch"),
-    ("trainer", "epoch"),
-    ("current_epoch",),
-    ("epochs_completed",),
-    ("state", "timestamp", "Timestamp", "epoch"),
-    ("state", "timestamp", "epoch"),
-    ("__metadata__", "epoch"),
+    *("epoch", "meta.epoch", "trainer.epoch", "current_epoch", "epochs_completed"),
+    *("state.timestamp.Timestamp.epoch", "state.timestamp.epoch", "__metadata__.epoch"),
 )
+"""The keys of the epoch in a checkpoint's contents, in the order of the search; a dot separates nested keys."""
 STEP_KEYS = (
-    ("global_step",),
-    ("global_steps",),
-    ("step",),
-    ("iteration",),
-    ("meta", "iter"),
-    ("trainer", "iteration"),
-    ("state", "timestamp", "Timestamp", "batch"),
-    ("state", "timestamp", "batch"),
-    ("__metadata__", "step"),
+    *("global_step", "global_steps", "step", "iteration", "meta.iter", "trainer.iteration"),
+    *("state.timestamp.Timestamp.batch", "state.timestamp.batch", "__metadata__.step"),
 )
 MIN_STEP_NUMBER = 10_000
 """An unlabelled number of at least this size is taken for a step, because no training has as many epochs."""
@@ -66,8 +54,17 @@ _CHECKPOINT_WORDS = frozenset(
     ["model", "ckpt", "checkpoint", "weights", "net", "network", "state", "dict", "params", "snapshot"]
 )
 _UNSPECIFIC_WORDS = _CHECKPOINT_WORDS | {
+    "best",
+    "last",
+    "latest",
+    "final",
+    "newest",
+    "e",
+    "ep",
+    "epoch",
+    "step",
+    "iter",
     "",
-    *["best", "last", "latest", "final", "newest", "e", "ep", "epoch", "step", "iter"],
 }
 """Words of names that do not distinguish two trainings."""
 _MAX_DIGITS = 9
@@ -101,7 +98,7 @@ def epoch_and_step(tree: Any, names: Sequence[str]) -> EpochAndStep:
     """
     step, epoch = _first_number(tree, STEP_KEYS), _first_number(tree, EPOCH_KEYS)
     # Ignite
-    iteration, length = _first_number(tree, [("trainer", "iteration")]), _first_number(tree, [("trainer", "epoch_length")])
+    iteration, length = _first_number(tree, ["trainer.iteration"]), _first_number(tree, ["trainer.epoch_length"])
     if iteration is not None and length is not None and length > 0:
         epoch = iteration // length
     if epoch is None and (isinstance(tree, list) or type(tree) is tuple):
@@ -314,14 +311,14 @@ def _plain_text(name: str) -> str:
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 
-def _first_number(tree: Any, paths: Sequence[tuple[str, ...]]) -> int | None:
-    """Return the first whole number under one of the paths of keys."""
-    for path in paths:
+def _first_number(tree: Any, keys: Sequence[str]) -> int | None:
+    """Return the first whole number under one of the keys."""
+    for key in keys:
         node = tree
-        for key in path:
-            node = node.get(key) if isinstance(node, dict) else None
+        for part in key.split("."):
+            node = node.get(part) if isinstance(node, dict) else None
         # The metadata of safetensors are texts.
-        if path[0] == "__metadata__" and isinstance(node, str) and re.fullmatch(r"-?\d{1,12}", node):
+        if key.startswith("__metadata__") and isinstance(node, str) and re.fullmatch(r"-?\d{1,12}", node):
             return int(node)
         if isinstance(node, int | float) and not isinstance(node, bool) and isfinite(node) and abs(node) < 1e12:
             return int(node // 1)

@@ -57,10 +57,7 @@ _MAX_FOLDER_LENGTH = 24
 
 Ray's sockets have paths about 70 characters longer, and the path of a socket has at most 107 characters (103 on macOS).
 """
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 _LOCAL_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """The setting that makes Ray use 127.0.0.1, also on Linux."""
 MAX_ATTEMPTS = 3
@@ -381,12 +378,11 @@ def _failure_reason(error: Exception) -> str:
     """Return a short reason why a task failed."""
     from ray import exceptions
 
-    if isinstance(error, exceptions.OutOfMemoryError):
-        return "it ran out of memory"
-    if isinstance(error, exceptions.NodeDiedError):
-        return "its node is gone"
-    if isinstance(error, exceptions.ObjectLostError):
-        return "its node is gone, with the result"
-    if isinstance(error, exceptions.WorkerCrashedError):
-        return "its process ended (out of memory, killed, or a crash)"
-    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
+    reasons = {
+        exceptions.OutOfMemoryError: "it ran out of memory",
+        exceptions.NodeDiedError: "its node is gone",
+        exceptions.ObjectLostError: "its node is gone, with the result",
+        exceptions.WorkerCrashedError: "its process ended (out of memory, killed, or a crash)",
+    }
+    message = f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
+    return next((reason for kind, reason in reasons.items() if isinstance(error, kind)), message)

@@ -13,7 +13,7 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -27,13 +27,14 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tif
 
 def open_file(path: str | os.PathLike[str]) -> Image.Image:
     """Return the image of a file; raise Pillow's exceptions (``OSError``, ``SyntaxError``, ``DecompressionBombError`` ...)."""
-    with Path(path).open("rb") as file:
-        return _load(file)
+    return open_bytes(Path(path).read_bytes())
 
 
 def open_bytes(data: bytes) -> Image.Image:
     """Return the image of a file's bytes; raise Pillow's exceptions."""
-    return _load(io.BytesIO(data))
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
 
 
 def reason_not_decoded(error: BaseException) -> str:
@@ -54,12 +55,6 @@ def reason_not_decoded(error: BaseException) -> str:
     if text and isinstance(error, OSError | SyntaxError | Image.DecompressionBombError):
         return text
     return f"{type(error).__name__}: {text}".removesuffix(": ")
-
-
-def _load(file: IO[bytes]) -> Image.Image:
-    image = Image.open(file)
-    image.load()
-    return image
 
 
 def split_folder(folder: Path, train: bool) -> Path:

@@ -257,12 +257,7 @@ def _arguments(spec: str, function: Callable[..., Any], requirements: ModelSpec)
     return arguments
 
 
-_MAKERS: dict[str, Callable[[str, ModelSpec], BuiltModel]] = {
-    "timm": _timm,
-    "torchvision": _torchvision,
-    "transformers": _transformers,
-    "torchscript": _torchscript,
-}
+_MAKERS = {"timm": _timm, "torchvision": _torchvision, "transformers": _transformers, "torchscript": _torchscript}
 
 
 def load_weights(model: torch.nn.Module, state: StateDict) -> str | None:

@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsi_cli.errors import UsageError, nearest, quoted
-from dsi_cli.labels import numbering, parsers
+from dsi_cli.labels import numbering
 from dsi_cli.labels.label_list import LabelList
-from dsi_cli.labels.parsers import read_cells
+from dsi_cli.labels.parsers import read_cells, read_json, read_lines, read_table, read_yaml
 from dsi_cli.labels.presets import did_you_mean, find_preset, load_preset, recognise
 from dsi_cli.remote.locations import Place
 
@@ -27,13 +27,7 @@ LABEL_FILE_NAMES = ("classes.txt", "labels.txt", "class_names.txt", "class_to_id
 """The names of label files next to checkpoints, in the order of the search; ``config.json`` counts if it has ``id2label``."""
 MAX_LABEL_FILE_BYTES = 64 * 2**20
 """The maximum size of a label file; ImageNet-22k's list has one million bytes."""
-READERS = {
-    ".csv": parsers.read_table,
-    ".tsv": parsers.read_table,
-    ".json": parsers.read_json,
-    ".yaml": parsers.read_yaml,
-    ".yml": parsers.read_yaml,
-}
+READERS = {".csv": read_table, ".tsv": read_table, ".json": read_json, ".yaml": read_yaml, ".yml": read_yaml}
 """The parser for each suffix; every other file is read as lines."""
 EXPECTED = "a label file (one name per line; .csv or .tsv with a column 'name'; .json or .yaml with a list or an index map)"
 
@@ -80,7 +74,7 @@ def read_labels(path: str | Place) -> LabelList:
     path : a file in a format of `parsers`: a table (``.csv``, ``.tsv``), ``.json``, ``.yaml``, or lines (any other suffix).
     """
     path = Path(path) if isinstance(path, str) else path
-    text, reader = read_text(path), READERS.get(path.suffix.lower(), parsers.read_lines)
+    text, reader = read_text(path), READERS.get(path.suffix.lower(), read_lines)
     try:
         names = reader(text)
     except ValueError as error:
@@ -104,7 +98,7 @@ def _has_names(config: Place) -> bool:
     """Return True if a Hugging Face ``config.json`` has class names other than placeholders such as LABEL_0."""
     try:
         text = read_text(config)
-        return '"id2label"' in text and bool(parsers.read_json(text))
+        return '"id2label"' in text and bool(read_json(text))
     except (UsageError, ValueError):
         return False
 

@@ -118,12 +118,8 @@ def _titles(fs: Any, match: re.Match[str], wanted: str, shown: str) -> tuple[str
         names = [ref for ref in [*tags, *branches] if fnmatchcase(ref, wanted)]
     if not names:
         near = nearest(wanted, [*tags, *branches])
-        raise UsageError(
-            f"{shown} has no {wanted if wanted in (TAGS, BRANCHES) else f'tag or branch {wanted}'}"
-            f" ({count(len(tags), 'tag')}, {count(len(branches), 'branch')})"
-            + (f"; try {near}" if near else ": list its commits with --revisions commits"),
-            code="no-such-revision",
-            path=shown,
-            revisions=wanted,
-        )
+        what = wanted if wanted in (TAGS, BRANCHES) else f"tag or branch {wanted}"
+        advice = f"; try {near}" if near else ": list its commits with --revisions commits"
+        message = f"{shown} has no {what} ({count(len(tags), 'tag')}, {count(len(branches), 'branch')}){advice}"
+        raise UsageError(message, code="no-such-revision", path=shown, revisions=wanted)
     return name, {ref: ref for ref in names}

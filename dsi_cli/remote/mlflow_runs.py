@@ -78,9 +78,8 @@ def find_runs(name: str) -> list[TrackedRun]:
         artifacts = run.info.artifact_uri
         is_local = urlsplit(artifacts).scheme in ("", "file")
         folder = Path(urls.local_path(artifacts)) if is_local else locations.open_url(f"mlflow://{run.info.run_id}")
-        tracked.append(
-            TrackedRun("MLflow", run.info.run_name or run.info.run_id, folder, partial(_read_scalars, client, run))
-        )
+        run_name = run.info.run_name or run.info.run_id
+        tracked.append(TrackedRun("MLflow", run_name, folder, partial(_read_scalars, client, run)))
     return tracked
 
 
@@ -98,16 +97,13 @@ def _search(client: Any, name: str) -> list[Any]:
     ids |= {experiment.experiment_id: experiment.experiment_id for experiment in experiments if name not in ids}
     if name not in ids:
         near = nearest(name, [experiment.name for experiment in experiments])
-        raise UsageError(
-            f"MLflow has no run or experiment {name}"
-            + (f"; try mlflow:{near}" if near else f" at {urls.clean_message(client.tracking_uri)}"),
-            code="no-such-path",
-            path=f"mlflow:{name}",
-        )
-    page = client.search_runs([ids[name]], order_by=["attributes.start_time ASC"])
-    runs = list(page)
-    while page.token:
-        page = client.search_runs([ids[name]], order_by=["attributes.start_time ASC"], page_token=page.token)
+        advice = f"; try mlflow:{near}" if near else f" at {urls.clean_message(client.tracking_uri)}"
+        message = f"MLflow has no run or experiment {name}{advice}"
+        raise UsageError(message, code="no-such-path", path=f"mlflow:{name}")
+    runs: list[Any] = []
+    page = None
+    while page is None or page.token:
+        page = client.search_runs([ids[name]], order_by=["attributes.start_time ASC"], page_token=page and page.token)
         runs += page
     return runs
 

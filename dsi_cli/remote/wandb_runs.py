@@ -83,11 +83,8 @@ def find_runs(name: str) -> list[TrackedRun]:
     folder = path_for_url(f"wandb://{name}")
     artifacts.sort(key=lambda artifact: (artifact.name.rpartition(":")[0], int(artifact.version.removeprefix("v"))))
     versions = [Version(folder / artifact.name, _text(artifact.metadata, artifact.aliases)) for artifact in artifacts]
-    return [
-        TrackedRun(
-            "W&B", run.name or name.rpartition("/")[2], folder, partial(_read_scalars, run.scan_history), tuple(versions)
-        )
-    ]
+    run_name = run.name or name.rpartition("/")[2]
+    return [TrackedRun("W&B", run_name, folder, partial(_read_scalars, run.scan_history), tuple(versions))]
 
 
 def _text(metadata: Any, aliases: Collection[str]) -> str:
@@ -133,9 +130,8 @@ def _offline_run(folder: Path) -> TrackedRun:
                 text = _text(metadata, record.artifact.aliases) or content.path
                 error = None if path.is_file() else FileNotFoundError(str(path))
                 versions.append(Version(path, text, error, Path(content.path).name))
-    return TrackedRun(
-        "W&B", name, folder / "files", partial(_read_scalars, partial(_offline_history, file)), tuple(versions)
-    )
+    history = partial(_offline_history, file)
+    return TrackedRun("W&B", name, folder / "files", partial(_read_scalars, history), tuple(versions))
 
 
 def _records(path: Path) -> Iterator[Any]:

@@ -40,7 +40,7 @@ def children() -> set[int]:
 
 def read(path: Path) -> np.ndarray:
     with RandomAccessFile(path) as source:
-        content = open_isolated("hdf5", source.size, source)
+        content = open_isolated("hdf5", source.size, source.read_at)
         return content.read(content.tree["fc.weight"])
 
 
@@ -68,10 +68,10 @@ from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.errors import UnreadableError
 with RandomAccessFile(Path("x.h5")) as source:
     try:
-        open_isolated("hdf5", source.size, source, Limits(LIMITS))
+        open_isolated("hdf5", source.size, source.read_at, Limits(LIMITS))
     except UnreadableError as error:
         print(error.code)
-    print(list(open_isolated("hdf5", source.size, source).tree))
+    print(list(open_isolated("hdf5", source.size, source.read_at).tree))
 """
 
 
@@ -96,7 +96,7 @@ class Crashing(RandomAccessFile):
 
 def test_a_crash_is_the_reason_of_one_file_and_the_next_one_works(weights):
     with Crashing(weights) as source, raises("reader-crashed", UnreadableError, cause="SIGSEGV"):
-        open_isolated("hdf5", source.size, source)
+        open_isolated("hdf5", source.size, source.read_at)
     assert_array_equal(read(weights), KERNEL)
 
 

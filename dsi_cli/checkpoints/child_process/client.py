@@ -1,8 +1,8 @@
 """The parent's side: it manages one child process that reads files, and restarts the child after a crash.
 
-The child opens no file itself, except for folders. It requests ranges of bytes, which the parent reads from a `ByteRanges`. A file
-in a zip archive or in a bucket is therefore read like any other. Each message is a line of JSON, followed by bytes if the line
-states their number.
+The child opens no file itself, except for folders. It requests ranges of bytes, which the parent reads with a `ReadAt`. A file in
+a zip archive or in a bucket is therefore read like any other. Each message is a line of JSON, followed by bytes if the line states
+their number.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from itertools import count
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.tensors import MAX_DIMENSIONS, Storage, contiguous, itemsize
@@ -49,13 +49,8 @@ _PACKAGES = {
 """The package that each reader needs, and the extra that installs it."""
 
 
-class ByteRanges(Protocol):
-    """A source of byte ranges, such as a `dsi_cli.checkpoints.file_access.RandomAccessFile`."""
-
-    size: int
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        """Return exactly ``size`` bytes from ``offset`` on."""
+ReadAt = Callable[[int, int], bytes]
+"""A function from an offset and a size to exactly these bytes of a file, such as `RandomAccessFile.read_at`."""
 
 
 class Limits(NamedTuple):
@@ -75,7 +70,7 @@ _file_numbers = count()
 
 
 def open_isolated(
-    reader: str, file_size: int, source: ByteRanges | None = None, limits: Limits = DEFAULT_LIMITS, **options: Any
+    reader: str, file_size: int, read_at: ReadAt | None = None, limits: Limits = DEFAULT_LIMITS, **options: Any
 ) -> CheckpointContent:
     """Return the content of a file that a reader in the child process opens; its tree is flat.
 
@@ -86,7 +81,7 @@ def open_isolated(
     ----------
     reader : the name of a module in this package.
     file_size : the size of the file in bytes, or the size of all files in a folder.
-    source : the bytes of the file; None if the reader opens files by path.
+    read_at : reads bytes of the file; None if the reader opens files by path.
     limits : the time and memory that the child may take for one request.
     options : further arguments of the reader that JSON can represent.
     """
@@ -100,7 +95,7 @@ def open_isolated(
     # The child keeps the file with the last number open.
     request = {"reader": reader, "file": next(_file_numbers), "size": file_size, "options": options}
     request |= {"seconds": limits.seconds + file_size / 50e6, "memory": limits.memory + 3 * file_size}
-    contents, _ = _child(os.getpid()).exchange(request | {"key": None}, source)
+    contents, _ = _child(os.getpid()).exchange(request | {"key": None}, read_at)
     # List the tensors by name, unless names or shapes are too large.
     tensors, transposed = contents["tensors"], set(contents["transposed"])
     if len(tensors) > _MAX_TENSORS:
@@ -122,7 +117,7 @@ def open_isolated(
         if expected_size > max(_TENSOR_BYTES_LIMIT, _TENSOR_RATIO_LIMIT * file_size):
             message = f"a tensor of {expected_size} bytes is more than a file of {file_size} bytes can hold"
             raise UnreadableError(message, code="tensor-too-large")
-        _, data = _child(os.getpid()).exchange(request | {"key": storage.key}, source)
+        _, data = _child(os.getpid()).exchange(request | {"key": storage.key}, read_at)
         if len(data) != expected_size:
             message = f"a tensor has {len(data)} bytes, which do not fit the {expected_size} of its shape"
             raise UnreadableError(message, code="size-mismatch")
@@ -142,7 +137,7 @@ class _Child:
         self._lock = threading.Lock()
         atexit.register(self._stop)
 
-    def exchange(self, request: dict[str, Any], source: ByteRanges | None) -> tuple[dict[str, Any], memoryview]:
+    def exchange(self, request: dict[str, Any], read_at: ReadAt | None) -> tuple[dict[str, Any], memoryview]:
         """Return the reply to a request, and the bytes that follow it."""
         with self._lock:
             process = self._running_process()
@@ -159,10 +154,10 @@ class _Child:
                     if not line.endswith(b"\n"):
                         raise EOFError
                     reply = json.loads(line)
-                    if "offset" not in reply or source is None:
+                    if "offset" not in reply or read_at is None:
                         break
                     # The child requests a range of the file; the time of reading it does not count.
-                    message, data = {}, source.read_at(reply["offset"], reply["bytes"])
+                    message, data = {}, read_at(reply["offset"], reply["bytes"])
                 array_bytes = bytearray(reply.get("bytes", 0))
                 with clock.running():
                     if process.stdout.readinto(array_bytes) != len(array_bytes):  # type: ignore[attr-defined]

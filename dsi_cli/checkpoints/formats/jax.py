@@ -43,7 +43,7 @@ _COLLECTIONS = frozenset({"params", "opt_state", "batch_stats", "ema_params", "m
 
 def open_content(source: RandomAccessFile) -> CheckpointContent:
     """Return the content of a MessagePack file; errors as `formats.open_content`."""
-    content = open_isolated("flax_msgpack", source.size, source)
+    content = open_isolated("flax_msgpack", source.size, source.read_at)
     return replace(content, tree=_group_trees(content.tree))
 
 

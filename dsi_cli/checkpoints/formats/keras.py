@@ -6,12 +6,12 @@ flat and maps names to parameters. If Keras wrote the file, ``__metadata__`` sta
 
 from __future__ import annotations
 
-from dsi_cli.checkpoints.child_process.client import ByteRanges, open_isolated
+from dsi_cli.checkpoints.child_process.client import open_isolated
 from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json_or_none
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.formats.zip_archive import Archive
 from dsi_cli.checkpoints.trainers import as_dict
-from dsi_cli.errors import PendingError, UnreadableError
+from dsi_cli.errors import UnreadableError
 
 _WEIGHTS, _CONFIG, _METADATA = "model.weights.h5", "config.json", "metadata.json"
 _MAX_JSON_BYTES = 8 << 20
@@ -20,32 +20,23 @@ _MAX_DEFLATED_WEIGHT_BYTES = 64 << 20
 """The maximum size of compressed weights, which must be kept in memory; Keras itself stores weights uncompressed."""
 
 
-class _BytesInMemory:
-    """Decompressed bytes with the interface of `ByteRanges`."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.size = len(data)
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        if offset + size > self.size:
-            raise PendingError(f"ends at byte {self.size}, but its contents go on to byte {offset + size}", code="cut-off")
-        return self._data[offset : offset + size]
-
-
 def open_content(archive: Archive | RandomAccessFile) -> CheckpointContent:
     """Return the content of a ``.keras`` archive or an HDF5 file; errors as `formats.open_content`."""
     if isinstance(archive, RandomAccessFile):
-        return open_isolated("hdf5", archive.size, archive)
-    weights: ByteRanges
+        return open_isolated("hdf5", archive.size, archive.read_at)
+    size = archive.sizes[_WEIGHTS]
     try:
-        weights = archive.window(_WEIGHTS)
+        read_at = archive.window(_WEIGHTS).read_at
     except UnreadableError:  # the entry is deflated; if it has another problem, reading all of it raises again
-        weights = _BytesInMemory(archive.read_entry(_WEIGHTS, _MAX_DEFLATED_WEIGHT_BYTES))
+        inflated = archive.read_entry(_WEIGHTS, _MAX_DEFLATED_WEIGHT_BYTES)
+
+        def read_at(offset: int, size: int) -> bytes:
+            return inflated[offset : offset + size]
+
     version = as_dict(parse_json_or_none(_read_text(archive, _METADATA).encode())).get("keras_version")
     if not isinstance(version, str):
         version = None
-    content = open_isolated("hdf5", weights.size, weights, config=_read_text(archive, _CONFIG), version=version)
+    content = open_isolated("hdf5", size, read_at, config=_read_text(archive, _CONFIG), version=version)
     content.notes.extend(archive.notes)
     return content
 

@@ -20,7 +20,7 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
 
     Errors are those of `formats.open_content`.
     """
-    content = open_isolated("onnx_model", source.size, source)
+    content = open_isolated("onnx_model", source.size, source.read_at)
     entries: dict[str, dict[str, str]] = content.tree.pop(_EXTERNAL, {})
     sizes: dict[str, int] = {}
     ranges: dict[str, tuple[Place, int]] = {}
