@@ -310,9 +310,10 @@ def _scan_head(
         bias = head_weight.head_bias(content, chosen, len(rows))
         fingerprint = head_weight.fingerprint(content, chosen, rows)
     except NoHeadError:
-        if not head_weight.is_adapter(file.path):
+        config = _sibling_json(file, head_weight.CONFIG_FILE)
+        if config is None or not file.path.name.startswith("adapter_model."):
             raise
-        chosen, rows, bias = _adapted_head(file, content, options, classes if stated is None else stated)
+        chosen, rows, bias = _adapted_head(file.path, content, config, options, classes if stated is None else stated)
         fingerprint = head_weight.weight_hash(rows)
         content.notes.append("the classifier of this adapter is that of its base model")
     record = replace(record, head=printable(chosen.name), weights_used=chosen.role, dtype=chosen.tensor.dtype)
@@ -362,13 +363,12 @@ def _choose_head(
 
 
 def _adapted_head(
-    file: CheckpointFile, content: CheckpointContent, options: HeadOptions, classes: int | None
+    path: Place, content: CheckpointContent, config: Any, options: HeadOptions, classes: int | None
 ) -> tuple[head_choice.Head, NDArray[np.float32], NDArray[np.float32] | None]:
     """Return the classifier of an adapter's base model, with the adapter's change; no bias if the adapter may change it."""
-    config = _sibling_json(file, head_weight.CONFIG_FILE)
     bias = None
     with OpenFiles() as files:
-        base = head_weight.open_base_model(file.path, config, files)
+        base = head_weight.open_base_model(path, config, files)
         chosen = _choose_head(base, trainers.state_dicts(base.tree), options, None, classes)
         rows = head_weight.head_rows(base, chosen)
         if trainers.as_dict(config).get("bias", "none") == "none":

@@ -153,11 +153,6 @@ def _row_norms(directions: NDArray[np.float32]) -> NDArray[np.float32]:
     return norms
 
 
-def is_adapter(path: Place) -> bool:
-    """Return whether a file is PEFT's adapter of a model, by its name and its configuration file."""
-    return path.name.startswith("adapter_model.") and (path.parent / CONFIG_FILE).is_file()
-
-
 def open_base_model(adapter: Place, config: Any, files: OpenFiles) -> CheckpointContent:
     """Return the content of an adapter's base model.
 

@@ -13,6 +13,7 @@ import re
 import stat
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -254,7 +255,13 @@ def path_for_url(url: str) -> RemotePath:
 def _info(entry: dict[str, Any]) -> FileInfo:
     """Return the size and time in an entry of a listing."""
     size = int(entry.get("size") or 0)
-    seconds = next((_seconds(entry[name]) for name in _TIME_FIELDS if entry.get(name)), 0.0)
+    time: Any = next((entry[name] for name in _TIME_FIELDS if entry.get(name)), 0.0)
+    if isinstance(time, str):
+        with suppress(ValueError):
+            time = datetime.fromisoformat(time)
+    if isinstance(time, datetime):
+        time = (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).timestamp()
+    seconds = float(time) if isinstance(time, int | float) else 0.0
     tag = _tag(entry)
     if tag is None:
         return FileInfo(size, int(seconds * _NANO))
@@ -263,17 +270,3 @@ def _info(entry: dict[str, Any]) -> FileInfo:
 
 def _tag(entry: dict[str, Any]) -> str | None:
     return next((str(entry[name]).strip('"') for name in _TAG_FIELDS if entry.get(name)), None)
-
-
-def _seconds(time: Any) -> float:
-    """Return a time of a server in seconds since 1970, or 0 if it cannot be parsed."""
-    if isinstance(time, str):
-        try:
-            time = datetime.fromisoformat(time)
-        except ValueError:
-            return 0.0
-    if isinstance(time, datetime):
-        if time.tzinfo is None:
-            time = time.replace(tzinfo=UTC)
-        return float(time.timestamp())
-    return float(time) if isinstance(time, int | float) else 0.0

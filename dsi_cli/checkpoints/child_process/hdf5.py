@@ -328,31 +328,14 @@ def _layers(config: Any, depth: int = 0) -> dict[str, _Layer]:
     model = as_dict(as_dict(config).get("config"))
     if depth >= _MAX_DEPTH or not isinstance(model.get("layers"), list):
         return {}
-    configs = [layer for layer in model["layers"] if isinstance(layer, dict)][:_MAX_LAYERS]
-    outputs = _output_layers(model, configs)
-    layers: dict[str, _Layer] = {}
-    counts: dict[str, int] = {}
-    for layer in configs:
-        class_name = layer.get("class_name")
-        if isinstance(class_name, str):
-            # GlobalAveragePooling2D is global_average_pooling2d.
-            kind = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", class_name))
-            kind = re.sub(r"([a-z])([A-Z])", r"\1_\2", kind).lower()
-            count = counts[kind] = counts.get(kind, -1) + 1
-            name = _layer_name(layer)
-            layers[f"{kind}_{count}" if count else kind] = _Layer(name, _layers(layer, depth + 1), name in outputs)
-    return layers
-
-
-def _layer_name(layer: dict[str, Any]) -> str:
-    name = as_dict(layer.get("config")).get("name")
-    return name if isinstance(name, str) else ""
-
-
-def _output_layers(model: dict[str, Any], layers: list[dict[str, Any]]) -> set[str]:
-    """Return the names of the layers with weights that compute a model's outputs; layers without weights are skipped."""
-    by_name = {_layer_name(layer): layer for layer in layers}
+    named = []
+    for layer in model["layers"][:_MAX_LAYERS]:
+        if isinstance(layer, dict):
+            name = as_dict(layer.get("config")).get("name")
+            named.append((name if isinstance(name, str) else "", layer))
+    by_name = dict(named)
     names = list(by_name)
+    # Find the layers with weights that compute the model's outputs; layers without weights are skipped.
     is_sequential = "output_layers" not in model
     stack = names[-1:] if is_sequential else list(_referenced_layers(model["output_layers"]))
     outputs: set[str] = set()
@@ -368,7 +351,18 @@ def _output_layers(model: dict[str, Any], layers: list[dict[str, Any]]) -> set[s
             stack.extend(names[max(0, names.index(name) - 1) : names.index(name)])
         else:
             stack.extend(_referenced_layers(by_name[name].get("inbound_nodes")))
-    return outputs
+    # Number the layers of each class.
+    layers: dict[str, _Layer] = {}
+    counts: dict[str, int] = {}
+    for name, layer in named:
+        class_name = layer.get("class_name")
+        if isinstance(class_name, str):
+            # GlobalAveragePooling2D is global_average_pooling2d.
+            kind = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", class_name))
+            kind = re.sub(r"([a-z])([A-Z])", r"\1_\2", kind).lower()
+            count = counts[kind] = counts.get(kind, -1) + 1
+            layers[f"{kind}_{count}" if count else kind] = _Layer(name, _layers(layer, depth + 1), name in outputs)
+    return layers
 
 
 def _referenced_layers(node: Any) -> Iterator[str]:

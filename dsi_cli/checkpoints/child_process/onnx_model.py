@@ -249,7 +249,10 @@ class Graph:
         self._products[node.output[0]] = weight
         if node.op_type in _BIASED:
             self._name_by_bias(weight, self._value(node.input, 2))
-        module = _scope(node) or _module(node.name)
+        # Torch's newer exporter stores the scopes of a node: ``"['', 'body', 'body.0', 'linear']"`` for the module ``body.0``.
+        scopes = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), "")
+        modules = ["", *re.findall(r"'([^']*)'", scopes)[:-1]]
+        module = modules[-1] or _module(node.name)
         if module and not weight.name_by_module:
             weight.name_by_module = f"{module}.weight"
 
@@ -303,15 +306,6 @@ def _numbers(node: NodeProto) -> dict[str, Any]:
     for attribute in node.attribute:
         numbers[attribute.name] = list(attribute.ints) if attribute.type == AttributeProto.INTS else attribute.i
     return numbers
-
-
-def _scope(node: NodeProto) -> str:
-    """Return a node's module according to torch's newer exporter: ``"['', 'body', 'body.0', 'linear']"`` -> ``body.0``."""
-    for entry in node.metadata_props:
-        if entry.key == _SCOPES:
-            modules: list[str] = re.findall(r"'([^']*)'", entry.value)[:-1]
-            return modules[-1] if modules else ""
-    return ""
 
 
 def _module(name: str) -> str:

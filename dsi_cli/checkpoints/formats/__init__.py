@@ -107,10 +107,6 @@ _PICKLE = re.compile(rb"\x80[\x02-\x05](?!\x8a\n)")
 """The begin of a pickle, except those that begin like `_LEGACY`."""
 
 
-def _begins_with(magic: bytes) -> Callable[[bytes], bool]:
-    return lambda head: head.startswith(magic)
-
-
 def _is_onnx(head: bytes) -> bool:
     """Return whether the bytes are the first fields of a model: a small version, then texts, numbers or the graph, in order."""
     if len(head) < 4 or head[0] != 0x08 or not 1 <= head[1] <= _MAX_IR_VERSION:
@@ -155,10 +151,15 @@ FORMATS = (
     Format("torch-zip", "torch_save", "torch.save since PyTorch 1.6: a zip archive", None, _has_files("data.pkl")),
     Format("keras", "keras", "Keras 3: .keras", None, _has_files("model.weights.h5")),
     Format("npz", "npz", "numpy.savez: arrays by name", None, lambda entries: {name[-4:] for name in entries} == {".npy"}),
-    Format("torch-legacy", "torch_save", "torch.save before PyTorch 1.6: a row of pickles", _begins_with(_LEGACY)),
+    Format(
+        "torch-legacy",
+        "torch_save",
+        "torch.save before PyTorch 1.6: a row of pickles",
+        lambda head: head.startswith(_LEGACY),
+    ),
     # The first eight bytes are the length of a JSON object, which is less than 2 ** 32.
     Format("safetensors", "safetensors", "safetensors, one file", lambda head: head[4:9] == b"\0\0\0\0{"),
-    Format("hdf5", "keras", "Keras: .weights.h5, .h5", _begins_with(HDF5)),
+    Format("hdf5", "keras", "Keras: .weights.h5, .h5", lambda head: head.startswith(HDF5)),
     Format("onnx", "onnx", "ONNX: initialisers", _is_onnx),
     Format("msgpack", "jax", "Flax: MessagePack of nested mappings of arrays", _is_msgpack),
     Format("pickle", "plain_pickle", "pickle.dump of tensors or arrays", lambda head: _PICKLE.match(head) is not None),
