@@ -37,9 +37,6 @@ def exact_head() -> np.ndarray:
     return np.random.default_rng(15).integers(-99, 100, size=(12, 9)).astype(np.float64)
 
 
-# The matrices
-
-
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_weight_similarity_equals_the_oracle(shape, dtype):
@@ -102,9 +99,6 @@ def test_a_convolution_head_is_flattened(similarity):
     assert as_rows(weight[:, :, None, None]).shape == (6, 5)
 
 
-# Rows without a direction
-
-
 def test_a_zero_row_is_like_itself_alone():
     weight = head(6, 5)
     weight[[1, 4]] = 0.0
@@ -113,9 +107,6 @@ def test_a_zero_row_is_like_itself_alone():
     assert csm[1].tolist() == [0, 1, 0, 0, 0, 0]
     assert zero_rows(weight) == [1, 4]
     assert zero_rows(head(6, 5)) == []
-
-
-# Centred
 
 
 @pytest.mark.parametrize("shift", [0.5, -3.0])
@@ -133,9 +124,6 @@ def test_rows_that_are_all_the_same_have_no_centred_direction(level, classes):
     weight = np.full((classes, 5), level)
     assert_array_equal(centred_weight_similarity(weight), np.eye(classes))
     assert_allclose(mean_row_ratio(weight), 1.0, rtol=1e-12)
-
-
-# Errors
 
 
 @pytest.mark.parametrize("function", [*BOTH, mean_row_ratio, zero_rows, as_rows])

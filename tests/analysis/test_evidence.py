@@ -1,7 +1,6 @@
 """What lies around a run's checkpoints is joined by evidence, not by guess."""
 
 import json
-import pickle
 import shutil
 
 import numpy as np
@@ -100,8 +99,10 @@ def test_analyze_guessed_order_of_files_warns(tmp_path):
     (tmp_path / "run").mkdir()
     for name in ("start", "middle", "end"):
         torch.save({"fc.weight": torch.randn(6, 8)}, tmp_path / "run" / f"{name}.pt")
+    (tmp_path / "run/log.csv").write_text("epoch,val_acc\n1,0.5\n2,0.6\n")
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
     assert warnings == ["run: no file names its epoch, so dsi numbers them from 1 by their names and joins no log"]
+    assert curve(tmp_path / "out", metric="accuracy") == {}
 
 
 def test_a_log_that_tells_finished_epochs_later_also_tells_of_what_is_gone(tmp_path):
@@ -127,9 +128,6 @@ def test_analyze_output_of_something_else_is_not_touched(tmp_path):
     shutil.rmtree(tmp_path / "out")
 
 
-# A named log
-
-
 def test_a_named_log_wins_and_counts_for_all_runs(make_run: MakeRun, dsi: Command, tmp_path):
     runs = [make_run("a"), make_run("b")]
     (runs[0] / "log.csv").write_text("epoch,test_loss\n0,9\n1,9\n2,9\n3,9\n")
@@ -141,9 +139,6 @@ def test_a_named_log_wins_and_counts_for_all_runs(make_run: MakeRun, dsi: Comman
     for name in ("a", "b"):
         rows = curves[(curves["run"] == name) & (curves["metric"] == "loss")].sort_values("epoch")
         assert rows["value"].tolist() == [4.0, 3.0, 2.0, 1.0]
-
-
-# The number of classes as evidence for the head
 
 
 @pytest.fixture
@@ -175,10 +170,3 @@ def test_targets_next_to_the_checkpoints_decide_if_nothing_else_does(run):
         "".join(f"{name}\n" for name in ("cat", "dog", "horse", "frog", "bird", "lion", "bee"))
     )
     assert head_of(run) == ("a.weight", None)
-
-
-def test_scan_paths_with_a_pickled_index_map_as_labels_uses_its_number_of_names(run, tmp_path_factory):
-    labels = tmp_path_factory.mktemp("labels") / "names.pkl"
-    labels.write_bytes(pickle.dumps(["cat", "dog", "horse", "frog", "bird"]))
-    ((_, (record,)),) = scan_paths([run], HeadOptions(), str(labels))
-    assert record.head == "b.weight"

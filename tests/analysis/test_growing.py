@@ -14,8 +14,6 @@ import dsi_cli
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.analysis.report_file import write_report
-from dsi_cli.analysis.scan import scan_paths
-from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 from dsi_cli.errors import UsageError
 from dsi_cli.figures import save
 from dsi_cli.figures.catalogue import FigureOptions
@@ -192,9 +190,3 @@ def test_analyze_label_file_of_the_last_head_next_to_the_checkpoints_is_used(tmp
     write_labels(tmp_path / "run")
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert dsi_cli.open_results(tmp_path / "out").classes["name"].tolist() == list(NAMES)
-
-
-def test_scan_growing_head_is_one_run(grown):
-    ((run, records),) = scan_paths([grown[0] / "run"], HeadOptions())
-    assert run.name == "run"
-    assert [record.classes for record in records] == list(WIDTHS)

@@ -82,12 +82,6 @@ def test_hierarchical_rows_match_the_stored_counts(analyzed):
     assert levels[0] == 1, "all animals are physical entities"
 
 
-def test_severity_of_a_trained_network_is_above_chance(analysed):
-    for metric in METRICS:
-        (row,) = curve(analysed.run.curves, "cifar100-cnn", metric=metric, split="test").query("epoch == 30").itertuples()
-        assert row.z > 10
-
-
 def test_superclass_accuracy_prefers_the_superclasses_of_the_dataset(analysed):
     rows = curve(analysed.run.curves, "cifar100-cnn", metric="superclass_accuracy", split="test")
     assert set(rows["reference"]) == {"cifar100-superclasses"}
@@ -255,16 +249,6 @@ def test_find_labels_that_contradict_the_file_of_the_run_warns(make_run, tmp_pat
 PRESETS = ("cifar10", "cifar100", "fashion-mnist", "coco80", "mini-imagenet", "imagenet1k")
 
 
-def members(preset):
-    """Return the classes of each group of a preset, groups and classes by name."""
-    names, graph = load_preset(preset).names, load()
-    found: dict[str, set[str]] = {}
-    for name, group in zip(names, find_groups(preset_nodes(preset)), strict=True):
-        if group is not None:
-            found.setdefault(graph.names[group], set()).add(name)
-    return found
-
-
 def way_up(taxonomy, node):
     """Return a node and all above it in the display tree, by the rule's words: the deepest parent, the first of equals."""
     way = [int(node)]
@@ -308,20 +292,14 @@ def test_groups_hold_3_to_40_percent_and_stand_together(preset):
 
 
 def test_cifar10_has_beasts_of_prey_hoofed_animals_craft_and_motor_vehicles():
-    assert members("cifar10") == {
-        "carnivore.n.01": {"cat", "dog"},
-        "ungulate.n.01": {"deer", "horse"},
-        "craft.n.02": {"airplane", "ship"},
-        "motor_vehicle.n.01": {"automobile", "truck"},
+    groups = [None if group is None else load().names[group] for group in find_groups(preset_nodes("cifar10"))]
+    assert dict(zip(load_preset("cifar10").names, groups, strict=True)) == {
+        **dict.fromkeys(("cat", "dog"), "carnivore.n.01"),
+        **dict.fromkeys(("deer", "horse"), "ungulate.n.01"),
+        **dict.fromkeys(("airplane", "ship"), "craft.n.02"),
+        **dict.fromkeys(("automobile", "truck"), "motor_vehicle.n.01"),
+        **dict.fromkeys(("bird", "frog")),
     }
-
-
-def test_cifar100_has_groups_that_a_person_would_name():
-    found = members("cifar100")
-    assert found["edible_fruit.n.01"] == {"apple", "orange", "pear"}
-    assert found["furniture.n.01"] == {"bed", "chair", "couch", "table", "wardrobe"}
-    assert found["person.n.01"] == {"baby", "boy", "girl", "man", "woman"}
-    assert {"carnivore.n.01", "rodent.n.01", "fish.n.01", "reptile.n.01", "conveyance.n.03"} < found.keys()
 
 
 def test_the_deepest_of_hypernyms_with_the_same_classes_gives_the_name():

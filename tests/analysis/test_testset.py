@@ -39,9 +39,6 @@ def idm_of(analysed, run, of, variant):
     return curve(analysed.run.curves, run, metric="idm", of=of, split="test", variant=variant)
 
 
-# Counts
-
-
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
 def test_stored_predictions_match_the_files(run, epoch, four_runs, analysed):
     predictions, targets = predictions_and_targets(four_runs, run)
@@ -83,9 +80,6 @@ def test_ccsm_and_accuracies_match_the_oracles(run, epoch, analysed):
         row = curve(analysed.run.curves, run, metric=metric, split="test").loc[epoch]
         assert_allclose(row["value"], expected, rtol=1e-12)
         assert (row["classes_used"], row["samples_used"]) == (len(counts), 10_000)
-
-
-# SAI
 
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
@@ -143,9 +137,6 @@ def test_sai_separates_learning_from_chance(analysed):
         assert z["collapsed"].abs().max() < 3.5
 
 
-# IDM
-
-
 def cell_weights(counts, variant):
     """Return the weight of each cell of the counts in a variant."""
     if variant == "macro":
@@ -192,9 +183,6 @@ def test_widm_of_a_collapsed_network_stays_at_chance(analysed):
     assert len(widm) == 16
     assert widm["z"].abs().round(1).max() <= 2
     assert widm["value"].max() - widm["value"].min() > 0.3, "though its raw value wanders"
-
-
-# Predictions named by an option
 
 
 @pytest.fixture(scope="module")

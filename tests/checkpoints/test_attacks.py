@@ -104,9 +104,6 @@ def test_weights_that_share_one_storage_many_times_are_not_all_read(tmp_path):
         checkpoint_reader.read_state_dict(require_file(tmp_path / "x.pt"), HeadOptions())
 
 
-# Files that change
-
-
 class _Changed(RandomAccessFile):
     """A source whose file changes after a number of bytes was read."""
 

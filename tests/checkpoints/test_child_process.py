@@ -117,8 +117,6 @@ def test_a_module_next_to_the_checkpoints_is_not_imported(weights):
     assert run(f"{code}; print(scan_checkpoint(require_file(Path('x.h5'))).record.reason)", weights.parent) == "None"
 
 
-# Without the packages.
-
 BLOCKED = textwrap.dedent(
     """
     import importlib.abc, sys

@@ -136,9 +136,6 @@ def test_open_content_of_a_damaged_index_raises_the_code(text, code, tmp_path):
         read_all(index)
 
 
-# Zip archives that torch would not write itself.
-
-
 @pytest.fixture
 def saved(state_dict, tmp_path) -> Path:
     torch.save(state_dict, tmp_path / "x.pt")
@@ -197,9 +194,6 @@ def test_a_wrong_checksum_is_noted_but_read(saved, state_dict):
     assert found.record.reason == "the checksum of 'x/data/1' is wrong: the file may be damaged"
 
 
-# Shapes that lie.
-
-
 @pytest.mark.parametrize(
     ("shape", "strides", "offset"),
     [
@@ -216,9 +210,6 @@ def test_a_wrong_checksum_is_noted_but_read(saved, state_dict):
 def test_impossible_tensors_are_refused(shape, strides, offset):
     with raises("impossible-tensor", UnreadableError):
         span(Tensor("float32", shape, strides, offset, Storage("0", "float32", 4)))
-
-
-# Damage.
 
 
 def test_an_empty_file_is_pending(tmp_path):
@@ -266,9 +257,6 @@ def test_open_content_of_a_legacy_file_with_a_wrong_list_raises_damaged_storage(
     path.write_bytes(b"".join(pickle.dumps(part, 2) for part in [*LEGACY, {"a": 1}, storages]))
     with raises("damaged-storage", UnreadableError):
         read_all(path)
-
-
-# Recognising, and reading little.
 
 
 def test_formats_are_recognised_by_their_contents(tmp_path):

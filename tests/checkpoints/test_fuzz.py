@@ -56,9 +56,6 @@ def test_a_short_run_finds_nothing(scratch, tmp_path):
         assert int(numbers[1].split("|")[0]) > 20
 
 
-# The files
-
-
 def test_every_container_that_is_read_is_mutated(files, tmp_path):
     """A format without a file here would not be fuzzed: give it a maker in ``fuzz/makers.py``."""
     read = set()
@@ -77,9 +74,6 @@ def test_a_number_is_always_the_same_input(files):
     backwards = {number: other.make(number) for number in reversed(range(60))}
     assert [one.make(number) for number in range(60)] == [backwards[number] for number in range(60)]
     assert [one.make(number).files for number in range(20)] != [Inputs(files, 6).make(number).files for number in range(20)]
-
-
-# What it is there to see
 
 
 @pytest.fixture(scope="module")

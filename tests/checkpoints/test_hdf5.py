@@ -68,9 +68,6 @@ def test_elements_that_are_no_numbers_do_not_hide_the_others(tmp_path):
                 content.read(content.tree[name])
 
 
-# Files elsewhere.
-
-
 def test_links_to_other_names_and_files_are_not_followed(tmp_path):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = values("f4")
@@ -95,9 +92,6 @@ def test_elements_in_other_files_are_not_read(tmp_path):
         for name in ("external", "virtual"):
             with raises("outside-folder", UnreadableError):
                 content.read(content.tree[name])
-
-
-# Little that asks for much.
 
 
 def _bomb(file: h5py.File) -> None:

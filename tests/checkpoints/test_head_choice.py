@@ -190,9 +190,6 @@ def test_choose_head_unusable_name_is_refused(wanted, code, fields):
         chosen(tensors(**TWO), head_name=wanted)
 
 
-# Detectors, and networks with a text tower, by the libraries' own names
-
-
 def test_a_class_predictor_for_each_layer_is_asked_about_unless_they_are_one():
     apart = tensors(**{f"class_embed__{layer}__weight": (13, 256) for layer in range(3)})
     candidates = tuple(f"class_embed.{layer}.weight (13, 256)" for layer in range(3))

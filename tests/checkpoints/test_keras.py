@@ -205,9 +205,6 @@ def test_scan_of_keras_2_files_finds_the_head(top, split, tmp_path):
     assert_array_equal(result.weight, last.T)
 
 
-# The archive.
-
-
 @pytest.fixture(scope="module")
 def saved(keras, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("keras") / "x.keras"
@@ -226,9 +223,6 @@ def test_scan_of_a_deflated_archive_finds_the_same_head(saved, tmp_path):
 def test_a_damaged_configuration_costs_the_order_alone(config, saved, tmp_path):
     found = scanned(repacked(saved, tmp_path / "x.keras", {"config.json": config, "metadata.json": config}))
     assert_array_equal(found.weight, scanned(saved).weight)
-
-
-# What the configuration tells of the head.
 
 
 @pytest.mark.parametrize("file", ["x.keras", "x.h5"])

@@ -77,9 +77,6 @@ def one_document(ended):
     return json.loads(ended.out)
 
 
-# The same as the notebook's functions
-
-
 def test_analyze_command_equals_the_function(dsi, make_run, tmp_path):
     run = make_run()
     ended = dsi(
@@ -168,9 +165,6 @@ def test_wordnet_neighbors_lists_the_nearest(dsi, tmp_path):
     assert one_document(dsi("wordnet", "cifar10", "-o", tmp_path / "x.parquet", "--json"))["neighbors"] is None
 
 
-# --json, --quiet
-
-
 def test_analyze_json_equals_the_tables(dsi, make_run, tmp_path):
     run, out = make_run(epochs=3), tmp_path / "out"
     found = one_document(dsi("analyze", run, "-o", out, *QUICK, "--json"))
@@ -209,9 +203,6 @@ def test_quiet_commands_print_only_results(dsi, make_run, tmp_path):
         told, quiet = dsi(*arguments), dsi(*arguments, "--quiet")
         assert told.err != ""
         assert quiet == told._replace(err="")
-
-
-# What a person reads
 
 
 def test_analyze_per_epoch_shows_each_alignment_with_its_chance_level(dsi, make_run, tmp_path):
@@ -294,9 +285,6 @@ def test_dsi_without_a_command_shows_the_help(dsi, dsi_process):
     assert ended == dsi()
     assert (ended.code, ended.err) == (0, "")
     assert dsi_process() == ended, "python -m dsi_cli is the command"
-
-
-# dsi export
 
 
 @pytest.fixture

@@ -53,14 +53,3 @@ def test_scan_shows_finished_epochs_beside_the_trainers_own_number(tmp_path, dsi
     assert "finished" in found.out
     assert [row[:3] for row in rows] == [["e0.ckpt", "0", "1"], ["e1.ckpt", "1", "2"]]
     assert "epoch from contents" in found.out
-
-
-def test_scan_shows_that_epochs_are_only_an_order(tmp_path, dsi):
-    for step in (100, 20):
-        torch.save({"fc.weight": torch.randn(5, 8)}, tmp_path / f"iter_{step}.pt")
-    (tmp_path / "log.csv").write_text("epoch,val_acc\n1,0.5\n2,0.6\n")
-    assert "epoch from order" in dsi("scan", tmp_path).out
-    analysed = dsi("analyze", tmp_path, "-o", tmp_path / "out", "--json", "--no-report")
-    (run,) = json.loads(analysed.out)["runs"]
-    assert [(line["epoch"], line["accuracy"]) for line in run["epochs"]] == [(1, None), (2, None)]
-    assert run["log"] is None

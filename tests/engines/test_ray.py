@@ -154,9 +154,6 @@ def test_other_versions_are_not_mixed(engine, monkeypatch):
         list(engine.map_in_order(abs, [1], refuses))
 
 
-# Whole analyses
-
-
 def test_ray_analysis_gives_the_same_tables_as_threads(cluster, four_runs, tmp_path):
     runs = [four_runs / name for name in ("garments", "cifar100-cnn")]
     events: dict[str, list] = {"local": [], "ray": []}
@@ -270,9 +267,6 @@ def test_a_cluster_without_nodes_ends_the_call(cluster, engine, monkeypatch):
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
     with raises("no-nodes", EngineError):
         list(engine.map_in_order(abs, [1], refuses))
-
-
-# Ray on this machine alone, as a command
 
 
 def test_the_command_starts_ray_for_itself_and_ctrl_c_leaves_nothing_of_it(make_run, tmp_path):

@@ -129,9 +129,6 @@ def test_tensors_are_kept_as_floats(tmp_path):
     np.testing.assert_array_equal(decoded.images, np.arange(12.0).reshape(3, 1, 2, 2))
 
 
-# Rows in the order asked for
-
-
 def _samples(image, count=100, is_threadsafe=True):
     return Samples("DATA", "0" * 12, None, np.zeros(count, np.int64), (None,) * count, image, is_threadsafe)
 

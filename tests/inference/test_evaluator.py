@@ -206,9 +206,6 @@ def test_evaluate_with_autocast_is_near(net, images, targets):
     assert_allclose(found.templates.sums, wanted.templates.sums, rtol=0.05, atol=0.5)
 
 
-# What a model may give
-
-
 class Gives(nn.Module):
     """Gives what a function makes of the logits."""
 
@@ -273,9 +270,6 @@ def test_evaluate_with_templates_of_a_model_without_features_raises(model, code,
     Evaluator(model).evaluate(split_of(images, targets), CLASSES, "fc")
     with raises(code, UsageError):
         Evaluator(model).evaluate(split_of(images, targets), CLASSES, "fc", templates=True)
-
-
-# Devices
 
 
 @pytest.mark.parametrize("asked", ["cuda:77", "tpu", "", "cpu:x", "gpu", "cuda:-1", "hpu"])

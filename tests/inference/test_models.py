@@ -55,9 +55,6 @@ def shape_of(model, channels=3, side=32):
     return tuple(getattr(outputs, "logits", outputs).shape)
 
 
-# The libraries
-
-
 @pytest.mark.parametrize(
     ("name", "channels", "size"), [("test_resnet", 1, None), ("test_resnet", 3, (48, 48)), ("test_vit", 3, (64, 64))]
 )
@@ -93,9 +90,6 @@ def test_transformers_builds_what_a_config_says(hugging_face_run):
     assert other.usual.size == (32, 32)
 
 
-# A function
-
-
 @pytest.mark.parametrize(
     ("name", "channels", "expected"),
     [
@@ -106,9 +100,6 @@ def test_transformers_builds_what_a_config_says(hugging_face_run):
 def test_the_number_of_classes_and_channels_go_where_they_are_asked_for(name, channels, expected, write):
     built = build_model(f"{write(NAMED)}:{name}", ModelSpec(5, channels))
     assert shape_of(built.model, channels) == (2, expected)
-
-
-# What cannot be built
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,6 @@ def as_model_takes(prepared, image):
     return Evaluator(torch.nn.Identity(), prepared.mean, prepared.std)._input(row[None])[0]
 
 
-# The libraries' own transforms
-
-
 @pytest.mark.parametrize(
     ("crop_pct", "crop_mode", "interpolation"),
     [(0.875, "center", "bilinear"), (1.0, "center", "bicubic"), (0.95, "squash", "lanczos"), (0.5, "center", "nearest")],
@@ -109,9 +106,6 @@ def test_transform_is_near_that_of_a_vit_image_processor(options):
         assert (found - theirs).abs().mean() <= 0.5 / 255 / 0.5
 
 
-# Colour modes
-
-
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"])
 def test_any_colour_mode_fits_any_number_of_channels(mode, channels):
@@ -135,9 +129,6 @@ def test_sixteen_bits_are_scaled_not_clipped(channels):
     row = Preprocessing(channels=channels).transform()(found)
     for channel in row:
         assert np.abs(channel.astype(int) - values / 257).max() <= 1
-
-
-# Told
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,6 @@ def data(grey_images):
     return [path.read_bytes() for path in sorted((grey_images / "Bag").iterdir())[:6]]
 
 
-# Parquet
-
-
 @pytest.mark.parametrize(("image", "plain"), [("image", False), ("img", True), ("picture", False)])
 def test_parquet_with_both_kinds_of_image_column_is_read(tmp_path, data, cache, plain, image):
     path = write_parquet(tmp_path / "d[1] x" / "a#.parquet", data, [2, 0, 1, 1, 0, 2], image=image, plain=plain)
@@ -236,9 +233,6 @@ def test_a_saved_data_set_is_read_where_it_is(tmp_path, data, cache):
     (tmp_path / "saved" / "test" / "state.json").write_text("[")
     with raises("shard-not-readable"):
         open_samples(str(tmp_path / "saved"))
-
-
-# WebDataset
 
 
 @pytest.mark.parametrize(

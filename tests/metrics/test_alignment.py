@@ -28,9 +28,6 @@ def near_identical(alignments: dict[str, Alignment], expected: dict[str, Alignme
                 assert_allclose(ours, theirs, rtol=rtol, atol=1e-12, err_msg=f"{name} {field}")
 
 
-# The values
-
-
 def test_measures_table_equals_that_of_the_oracles():
     assert ALL == oracles.MEASURES
     assert set(oracles.DISTANCES) == metrics.DISTANCES
@@ -56,9 +53,6 @@ def test_ssim_equals_scikit_image_in_display_order(make_pair, kind, classes):
     assert_allclose(sai(a, b, "ssim"), oracles.sai(a, b, "ssim"), **TOLERANCE)
     shown = np.ix_(order, order)
     assert_allclose(sai(a, b, "ssim", order=order.tolist()), oracles.sai(a[shown], b[shown], "ssim"), **TOLERANCE)
-
-
-# What changes nothing
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "asymmetric", "tied"])
@@ -96,9 +90,6 @@ def test_lacking_classes_are_dropped_from_both(make_pair, lacking_b):
     assert alignments(a_holed, b_holed, ALL, order=order, permutations=7) == expected
     assert expected["ssim"].value is not None
     assert expected["cosine"].classes_used == len(kept)
-
-
-# Nulls with their reason
 
 
 @pytest.mark.parametrize("classes", [0, 1, 2, 3])
@@ -179,9 +170,6 @@ def test_above_256_classes_ssim_alone_lacks_its_chance_level(make_pair):
     assert (entry.null_mean, entry.null_std, entry.z, entry.excess, entry.low) == (None,) * 5
     assert entry.reason.endswith("the chance level of this measure needs --permutations; an interval of ssim needs --draws")
     assert alignments(a, b, ["ssim"], permutations=2)["ssim"].z is not None
-
-
-# Errors
 
 
 def test_alignments_unknown_measure_raises(make_pair):

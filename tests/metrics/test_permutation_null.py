@@ -43,9 +43,6 @@ def all_values(a: np.ndarray, b: np.ndarray, measure: str) -> np.ndarray:
     return (raw - count * mean_x * mean_y) / spread
 
 
-# Up to 7 classes: all relabellings
-
-
 @pytest.mark.parametrize("measure", oracles.VALUE_MEASURES)
 @pytest.mark.parametrize("classes", [4, 5])
 @pytest.mark.parametrize("kind", KINDS)
@@ -54,9 +51,6 @@ def test_null_and_p_value_equal_full_enumeration(make_pair, kind, classes, measu
     entry = alignments(a, b, [measure], draws=0)[measure]
     mean, std, p_value = oracles.null_by_enumeration(a, b, measure)
     assert_allclose([entry.null_mean, entry.null_std, entry.p_value], [mean, std, p_value], rtol=1e-9, atol=1e-12)
-
-
-# Above: Mantel's moments
 
 
 @pytest.mark.parametrize("classes", [4, 5, 6, 7])
@@ -95,9 +89,6 @@ def test_exact_null_equals_full_enumeration_at_8_classes(make_pair, kind, measur
 def test_maes_mean_equals_brute_force(make_pair, kind, classes):
     a, b = make_pair(kind, classes)
     assert_allclose(alignments(a, b, ["mae"], draws=0)["mae"].null_mean, oracles.null_mean_mae(a, b), rtol=1e-10)
-
-
-# Sampled nulls
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])

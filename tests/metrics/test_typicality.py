@@ -61,9 +61,6 @@ def test_narrow_features_are_added_up_in_float64(kind):
     assert_allclose(found.wrong.sample_cosine, rows[1]["sample_cosine"], **CLOSE)
 
 
-# Chance
-
-
 @pytest.mark.parametrize(
     ("samples", "rights"), [(2, 1), (5, 2), (10, 3), (9, 5), (20, 2), (20, 18), (SUBSETS, 1), (SUBSETS, SUBSETS - 1)]
 )
@@ -102,9 +99,6 @@ def test_samples_that_are_wrong_at_random_are_at_chance():
     assert abs(np.mean(differences)) < 4 * np.std(differences) / np.sqrt(60)
 
 
-# What is lacking
-
-
 @pytest.mark.parametrize("flag", [True, False])
 def test_typicality_without_a_wrong_or_a_right_sample_is_null(flag):
     features, _ = class_of(8, 4)
@@ -133,9 +127,6 @@ def test_features_that_are_all_zero():
     assert_array_equal(found.cosines, np.zeros(5))
 
 
-# Invariance
-
-
 def test_scaling_and_turning_the_features_does_not_matter():
     features, is_right = class_of(30, 12)
     turn, _ = np.linalg.qr(np.random.default_rng(4).normal(size=(6, 6)))
@@ -144,9 +135,6 @@ def test_scaling_and_turning_the_features_does_not_matter():
         assert_allclose(found.cosines, expected.cosines, **CLOSE)
         assert_allclose(found.wrong.null_mean, expected.wrong.null_mean, **CLOSE)
         assert_allclose(found.right.group_cosine, expected.right.group_cosine, **CLOSE)
-
-
-# The histogram, errors
 
 
 def test_the_histogram_counts_every_cosine_once():

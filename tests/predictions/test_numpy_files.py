@@ -133,9 +133,6 @@ def test_results_of_arrays_that_do_not_fit_the_run_raise(save, counts):
         read_predictions(save("cm.npy", counts * np.array([1, 0, 1])[:, None, None])).results(range(3), 4)
 
 
-# Damaged and hostile files
-
-
 def npy(header: str, data: bytes = b"") -> bytes:
     body = header.encode("latin1") + b"\n"
     return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body + data

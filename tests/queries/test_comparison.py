@@ -73,9 +73,6 @@ def seeds(tmp_path_factory):
     return write_output(top / "out", *runs)
 
 
-# who takes part
-
-
 def test_runs_of_several_outputs_take_part(two, tmp_path):
     other = write_output(tmp_path / "other", write_run(tmp_path / "third"))
     assert [one.label for one in compared_runs([two, other])] == ["fast", "slow", "third"]
@@ -106,9 +103,6 @@ def test_compared_runs_of_too_few_unknown_or_repeated_runs_raises(two, tmp_path)
         compared_runs([two, tmp_path / "fast" / ".." / "out"])
     with pytest.raises(UsageError, match="there is no results folder"):
         compared_runs([two, tmp_path / "none"])
-
-
-# the same classes and epochs
 
 
 def test_a_permuted_copy_is_the_same_network(tmp_path):
@@ -158,9 +152,6 @@ def test_epochs_are_matched_on_those_completed(two, monkeypatch):
     vars(b)["completed"] = None
     found = match_epochs(a, b)
     assert (found.by, found.pairs) == ("epoch", [(0, 0, 0), (1, 1, 1), (2, 2, 2)])
-
-
-# numbers
 
 
 def test_sai_between_networks_is_that_of_their_stored_matrices(two):
@@ -236,9 +227,6 @@ def test_compare_values_equal_the_curves(two):
             assert [rows[name].first, rows[name].second] == pytest.approx(found), name
 
 
-# no common accuracy
-
-
 @pytest.mark.parametrize(
     ("accuracies", "tolerance", "value", "epochs", "reason"),
     [
@@ -272,9 +260,6 @@ def test_compare_without_predictions_uses_the_last_epochs(tmp_path):
     assert rows["sai_cosine"].excludes_zero is not None
     assert rows["widm"].excludes_zero is None
     assert "no confusions of epoch 2 on test in run 'b'" in rows["widm"].reason
-
-
-# repetitions
 
 
 def test_group_runs_with_a_pattern_that_gives_no_groups_raises(two):
@@ -328,9 +313,6 @@ def test_networks_of_groups_are_alike_within_and_between(seeds):
     assert bands["a – b"].mean == pytest.approx(values.mean(axis=0))
     assert bands["a – b"].low == values.min(axis=0).tolist()
     assert bands["a – b"].high == values.max(axis=0).tolist()
-
-
-# the verdict
 
 
 def row_of(quantity, difference=0.0, half=0.1, is_criterion=True, **changed):
@@ -429,9 +411,6 @@ def test_coverage_names_the_variation_between_seeds_unless_all_are_repeated(two,
     assert {(row.covers, row.seed_deviation) for row in found.equal[0].rows} == {("seeds", None)}
 
 
-# classes
-
-
 def test_classes_seen_differently_are_those_whose_ranks_correlate_least(two):
     csms = [stored(two, run, "ncsm", epoch) for run, epoch in (("fast", 1), ("slow", 2))]
     off = ~np.eye(8, dtype=bool)
@@ -447,9 +426,6 @@ def test_classes_seen_differently_are_those_whose_ranks_correlate_least(two):
         assert row.second_agreement == pytest.approx(agreement)
         nearest = max((j for j in range(8) if j != k), key=lambda j, row_of=csms[0][k]: row_of[j])
         assert row.first_nearest[0] == ANIMALS[nearest]
-
-
-# what is said beside
 
 
 def test_compare_notes_name_different_options(tmp_path):

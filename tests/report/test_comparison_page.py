@@ -49,9 +49,6 @@ def shown(value, form="z.3f"):
     return f"{value:{form}}".replace("-", "−")
 
 
-# The text of the page
-
-
 def test_render_with_markup_in_a_name_escapes_it(groups, tmp_path):
     page = saved(groups, tmp_path).read_text(encoding="utf-8")
     assert "<img" not in page
@@ -92,9 +89,6 @@ def test_forest_places_all_intervals_on_one_scale_with_0_in_the_middle(two):
     assert [text for at, text in plot.ticks if at < 50] == [
         text.replace("+", "−") for at, text in plot.ticks[::-1] if at > 50
     ]
-
-
-# The page in a browser
 
 
 def table(page, section):

@@ -49,9 +49,6 @@ SIMILARITIES = (
 )
 
 
-# Words, hypernyms and glosses
-
-
 def sample_words():
     rng = np.random.default_rng(3)
     lemmas, irregular = sorted(lexicon.load().rows), sorted(lexicon.load().irregular)
@@ -69,9 +66,6 @@ def test_senses_are_nltks_in_its_order(nltk_wordnet):
 def test_base_forms_begin_with_nltks(nltk_wordnet):
     for word in sample_words():
         assert (lexicon.base_forms(word) or [None])[0] == nltk_wordnet.morphy(word, "n"), word
-
-
-# Similarities of nouns
 
 
 def synset(nltk_wordnet, node):
@@ -167,9 +161,6 @@ def test_the_reference_matrix_of_cifar100_is_nltks(shared):
     assert_array_equal(dsi_cli.wordnet_csm(list(names)).to_numpy(), expected)
 
 
-# Verbs
-
-
 @pytest.fixture(scope="module")
 def pairs():
     """Return verbs, many of which are roots or have several hypernyms, and 21,000 pairs of them."""
@@ -216,9 +207,6 @@ def test_senses_and_forms_of_verbs_are_nltks(nltk_wordnet):
         expected = dict.fromkeys(synset.name() for synset in nltk_wordnet.synsets(form, "v"))
         assert [VERBS.taxonomy.names[node] for node in lexicon.senses(form, words)] == list(expected), form
         assert (lexicon.base_forms(form, words) or [None])[0] == nltk_wordnet.morphy(form, "v"), form
-
-
-# A WordNet that is installed for NLTK
 
 
 @pytest.fixture

@@ -115,9 +115,6 @@ def test_every_column_has_a_meaning_and_a_type_of_its_own():
         assert all(column.meaning and column.type for column in table.columns)
 
 
-# Counts and samples
-
-
 def test_to_counts_returns_the_written_counts(tmp_path):
     counts = np.random.default_rng(1).integers(0, 2**40, (6, 6))
     table = parquet.from_matrix(CONFUSIONS, counts, {"run": "r", "split": "test", "epoch": 3}, {"class_index": range(6)})

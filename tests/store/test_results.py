@@ -127,9 +127,6 @@ def test_messages_name_what_exists(call, message, of_two):
         call(of_two[0])
 
 
-# Typicality
-
-
 def test_typicality_as_it_is_stored(of_two, tmp_path):
     place = {"run": "animals", "split": "test", "epoch": 2, "epochs_completed": 2}
     rows = [
@@ -147,9 +144,6 @@ def test_typicality_as_it_is_stored(of_two, tmp_path):
     assert found["group_cosine"].isna().to_list() == [False, True]
     assert {str(found[name].dtype) for name in ("epoch", "step", "class_index", "samples")} == {"Int64"}
     assert found["step"].isna().all()
-
-
-# Saves within an epoch
 
 
 def test_the_answers_of_an_earlier_save_are_read_by_its_step(tmp_path):

@@ -241,9 +241,6 @@ def test_resolve_prefers_a_sense_that_all_labels_share():
     assert of["pear.n.02"] > of["pear.n.01"] > 0, "a tree rather than its fruit"
 
 
-# Placeholders
-
-
 @pytest.mark.parametrize(
     "form", ["class_{}", "{}", "label_{}", "Class {}", "LABEL_{}", "class{:02d}", "cls-{}", "target_{}", "thing {}", "n{}"]
 )
@@ -264,9 +261,6 @@ def test_ids_that_wordnet_lacks_are_reported_as_such():
     found = resolve(["n00000001", "n00000002", "n00000003"])
     assert {one.resolved_by for one in found} == {"unresolved"}
     assert "is not in WordNet 3.0" in found[0].reason
-
-
-# Brackets that say what a label is not
 
 
 CLOSE = ["needle", "button", "brooch", "ring (jewelry)"]
