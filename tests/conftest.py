@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from helpers.trainers import Expected
 
 pytest.register_assert_rewrite("helpers")
-pytest_plugins = ("helpers.analysed_runs", "helpers.browser", "helpers.trained_models")
+pytest_plugins = ("helpers.analysed_runs", "helpers.browser", "helpers.doctests", "helpers.trained_models")
 
 VARIABLE = "DSI_SHARED"
 SHARED_DATA = Path(__file__).resolve().parent / "shared_data"

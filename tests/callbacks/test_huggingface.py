@@ -6,10 +6,9 @@ import pytest
 import torch
 from helpers.errors import raises
 from helpers.training_loop import LABELS, counts_by_hand, expected, images
-from transformers import Trainer, TrainingArguments, ViTConfig, ViTForImageClassification
 
 import dsi_cli
-from dsi_cli.callbacks import HuggingFaceCallback
+from dsi_cli import callbacks
 from dsi_cli.errors import UsageError
 
 EPOCHS = 2
@@ -28,6 +27,8 @@ class Images(torch.utils.data.Dataset):
 
 
 def vit(labels=LABELS):
+    from transformers import ViTConfig, ViTForImageClassification
+
     config = ViTConfig(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=8, patch_size=4,
         hidden_dropout_prob=0.1,
@@ -38,6 +39,8 @@ def vit(labels=LABELS):
 
 
 def train(folder, add=None, *, evaluation=True, model=None):
+    from transformers import Trainer, TrainingArguments
+
     arguments = TrainingArguments(
         folder, num_train_epochs=EPOCHS, per_device_train_batch_size=16, per_device_eval_batch_size=30, learning_rate=1e-2,
         save_strategy="epoch", eval_strategy="epoch" if evaluation else "no", logging_strategy="epoch", use_cpu=True,
@@ -58,7 +61,7 @@ def ours(history):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("huggingface")
-    return folder, train(folder, lambda trainer: HuggingFaceCallback(trainer, validation=True))
+    return folder, train(folder, lambda trainer: callbacks.HuggingFaceCallback(trainer, validation=True))
 
 
 def test_the_history_has_the_values_of_the_checkpoints(trained):
@@ -68,7 +71,7 @@ def test_the_history_has_the_values_of_the_checkpoints(trained):
     assert steps == [4, 8]
     for step, values in zip(steps, found, strict=True):
         checkpoint = folder / f"checkpoint-{step}"
-        net = Logits(ViTForImageClassification.from_pretrained(checkpoint))
+        net = Logits(type(trainer.model).from_pretrained(checkpoint))
         wanted = expected(dsi_cli.read_head(checkpoint), counts_by_hand(net, images(80, seed=2)))
         assert values == pytest.approx(wanted, abs=1e-6)
     written = json.loads((folder / "checkpoint-8" / "trainer_state.json").read_text())
@@ -98,25 +101,27 @@ def test_training_is_the_same_to_the_last_bit_with_and_without(trained, tmp_path
 
 def test_the_labels_given_win_over_the_models(tmp_path):
     trainer = train(
-        tmp_path, lambda trainer: HuggingFaceCallback(trainer, labels=LABELS), model=vit([f"LABEL_{i}" for i in range(8)])
+        tmp_path,
+        lambda trainer: callbacks.HuggingFaceCallback(trainer, labels=LABELS),
+        model=vit([f"LABEL_{i}" for i in range(8)]),
     )
     assert set(ours(trainer.state.log_history)[0]) == set(expected(torch.eye(8).numpy()))
 
 
 def test_wrong_usage_is_raised_before_the_first_epoch(tmp_path):
     with raises("label-count", UsageError, labels=3, classes=8):
-        train(tmp_path, lambda trainer: HuggingFaceCallback(trainer, ["cat", "dog", "car"]))
+        train(tmp_path, lambda trainer: callbacks.HuggingFaceCallback(trainer, ["cat", "dog", "car"]))
     with pytest.raises(UsageError, match=r"^no tensor is named nose"):
-        train(tmp_path, lambda trainer: HuggingFaceCallback(trainer, head="nose"))
+        train(tmp_path, lambda trainer: callbacks.HuggingFaceCallback(trainer, head="nose"))
     with raises("no-validation-data", UsageError):
-        train(tmp_path, lambda trainer: HuggingFaceCallback(trainer, validation=True), evaluation=False)
+        train(tmp_path, lambda trainer: callbacks.HuggingFaceCallback(trainer, validation=True), evaluation=False)
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
 def test_a_failure_ends_no_training(tmp_path):
     def broken(trainer):
         trainer.prediction_step = lambda *_, **__: 1 / 0
-        return HuggingFaceCallback(trainer, validation=True)
+        return callbacks.HuggingFaceCallback(trainer, validation=True)
 
     with pytest.warns(UserWarning, match=r"^dsi leaves out nidm, widm of this epoch: ZeroDivisionError"):
         trainer = train(tmp_path, lambda trainer: trainer.args.set_evaluate(strategy="no") and broken(trainer))

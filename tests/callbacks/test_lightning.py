@@ -11,7 +11,7 @@ from helpers.training_loop import LABELS, TwoHeads, counts_by_hand, expected, im
 from torch import nn
 
 import dsi_cli
-from dsi_cli.callbacks import LightningCallback
+from dsi_cli import callbacks
 from dsi_cli.errors import UsageError
 
 pytestmark = pytest.mark.filterwarnings("ignore:::(lightning|pytorch_lightning|torch)")
@@ -48,7 +48,7 @@ def module(lightning, *, net=network, validates=True):
     return Module()
 
 
-def fit(folder, callbacks, name="lightning.pytorch", *, validation=True, net=network, **options):
+def fit(folder, added, name="lightning.pytorch", *, validation=True, net=network, **options):
     lightning = importlib.import_module(name)
     loggers = importlib.import_module(f"{name}.loggers")
     checkpoints = importlib.import_module(f"{name}.callbacks").ModelCheckpoint(
@@ -58,7 +58,7 @@ def fit(folder, callbacks, name="lightning.pytorch", *, validation=True, net=net
     model = module(lightning, net=net, validates=validation)
     trainer = lightning.Trainer(
         max_epochs=EPOCHS, accelerator="cpu", devices=1, logger=loggers.CSVLogger(folder, name="", version="log"),
-        callbacks=[*callbacks, checkpoints], enable_progress_bar=False, enable_model_summary=False,
+        callbacks=[*added, checkpoints], enable_progress_bar=False, enable_model_summary=False,
         log_every_n_steps=1, **options,
     )  # fmt: skip
     with warnings.catch_warnings():
@@ -74,7 +74,7 @@ def logged(folder):
 
 @pytest.mark.parametrize("name", ["lightning.pytorch", "pytorch_lightning"])
 def test_the_log_has_the_values_of_the_checkpoints(name, tmp_path):
-    callback = LightningCallback(LABELS, validation=True)
+    callback = callbacks.LightningCallback(LABELS, validation=True)
     model, trainer = fit(tmp_path, [callback], name)
     found = logged(tmp_path)
     assert list(found.index) == list(range(EPOCHS))
@@ -92,7 +92,7 @@ def test_the_log_has_the_values_of_the_checkpoints(name, tmp_path):
 
 def test_training_is_the_same_to_the_last_bit_with_and_without(tmp_path):
     without, _ = fit(tmp_path / "without", [])
-    with_it, _ = fit(tmp_path / "with", [LightningCallback(LABELS, validation=True)])
+    with_it, _ = fit(tmp_path / "with", [callbacks.LightningCallback(LABELS, validation=True)])
     theirs, ours = without.state_dict(), with_it.state_dict()
     assert all(torch.equal(theirs[name], ours[name]) for name in theirs)
     losses = [pd.read_csv(tmp_path / part / "log" / "metrics.csv")["loss_epoch"].dropna() for part in ("with", "without")]
@@ -101,18 +101,18 @@ def test_training_is_the_same_to_the_last_bit_with_and_without(tmp_path):
 
 
 def test_the_batches_are_those_that_the_trainer_would_run(tmp_path):
-    callback = LightningCallback(LABELS, validation=True)
+    callback = callbacks.LightningCallback(LABELS, validation=True)
     model, _ = fit(tmp_path, [callback], limit_val_batches=2, num_sanity_val_steps=0)
     assert model.stages.count("validating") == EPOCHS * 2 * 2
 
 
 def test_wrong_usage_is_raised_before_the_first_epoch(tmp_path):
     with pytest.raises(UsageError, match=r"2 tensors could be the classifier.*choose one, for example with head="):
-        fit(tmp_path, [LightningCallback(LABELS)], net=TwoHeads)
+        fit(tmp_path, [callbacks.LightningCallback(LABELS)], net=TwoHeads)
     with raises("label-count", UsageError, labels=3, classes=8):
-        fit(tmp_path, [LightningCallback(["cat", "dog", "car"])])
+        fit(tmp_path, [callbacks.LightningCallback(["cat", "dog", "car"])])
     with raises("no-validation-data", UsageError):
-        fit(tmp_path, [LightningCallback(LABELS, validation=True)], validation=False)
+        fit(tmp_path, [callbacks.LightningCallback(LABELS, validation=True)], validation=False)
     assert not list(tmp_path.glob("ckpts/*.ckpt"))
 
 
@@ -128,7 +128,7 @@ class Strange(nn.Module):
 
 
 def test_a_failure_ends_no_training(tmp_path):
-    callback = LightningCallback(LABELS, validation=True)
+    callback = callbacks.LightningCallback(LABELS, validation=True)
     with pytest.warns(
         UserWarning, match=r"^dsi leaves out nidm, widm of this epoch: outputs \(24, 2\) and targets"
     ) as seen:

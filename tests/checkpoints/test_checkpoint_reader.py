@@ -131,20 +131,21 @@ def adam() -> dict:
 @pytest.mark.parametrize(
     ("tree", "counts_from"),
     [
-        ({"epoch": 0, "optimizer": adam()}, 1),
-        ({"epoch": 0, "optimizer_state_dict": sgd(momentum=0.9)}, 1),
+        ({"epoch": 0, "optimizer": adam}, 1),
+        ({"epoch": 0, "optimizer_state_dict": lambda: sgd(momentum=0.9)}, 1),
         ({"epoch": 0, "train_loss": None}, 1),
         ({"epoch": 0, "loss": None}, 1),
-        ({"epoch": 0, "optimizer": sgd()}, None),
+        ({"epoch": 0, "optimizer": sgd}, None),
         ({"epoch": 0, "train_loss": 2.5}, None),
-        ({"epoch": 1, "optimizer": adam()}, None),
+        ({"epoch": 1, "optimizer": adam}, None),
         ({"epoch": 0, "optimizer": {"state": {}, "param_groups": []}}, None),
         ({"epoch": 0, "optimizer": {"state": {}, "param_groups": 3}}, None),
         ({"epoch": 0}, None),
     ],
 )
 def test_scan_counts_from_follows_the_contents(tree, counts_from, state_dict, tmp_path, record_of):
-    torch.save({**tree, "model": state_dict}, tmp_path / "x.pt")
+    contents = {name: value() if callable(value) else value for name, value in tree.items()}
+    torch.save({**contents, "model": state_dict}, tmp_path / "x.pt")
     assert record_of(tmp_path / "x.pt").counts_from == counts_from
 
 

@@ -3,9 +3,7 @@
 import re
 
 import pytest
-import timm
 import torch
-import torchvision
 from helpers import errors
 
 from dsi_cli.checkpoints.head_choice import Head, choose_head
@@ -44,15 +42,23 @@ def chosen(found: dict[str, Tensor], **options: object) -> str:
     return choose_head([NestedStateDict((), found, RAW)], RAW, **options).name
 
 
-def of_torchvision(name: str, classes: int) -> dict[str, torch.Tensor]:
-    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+def state_of(name: str, classes: int = 10) -> dict[str, torch.Tensor]:
+    """Return the shapes of a model of timm or, with that before its name, of torchvision."""
+    import timm
+    from torchvision import models
+
     with torch.device("meta"):
-        model = torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
-    return model.state_dict()
+        if name.startswith("torchvision:"):
+            name = name.removeprefix("torchvision:")
+            options = {"init_weights": False} if name == "googlenet" else {}
+            return models.get_model(name, weights=None, num_classes=classes, **options).state_dict()
+        return timm.create_model(name, num_classes=classes).state_dict()
 
 
 @pytest.mark.parametrize("name", TIMM)
 def test_choose_head_of_timm_models_is_their_classifier(name):
+    import timm
+
     with torch.device("meta"):
         model = timm.create_model(name, num_classes=10)
     classifier = model.default_cfg["classifier"]
@@ -64,8 +70,7 @@ def test_choose_head_of_timm_models_is_their_classifier(name):
 
 
 def test_two_equal_heads_are_asked_about():
-    with torch.device("meta"):
-        state = timm.create_model("crossvit_tiny_240", num_classes=10).state_dict()
+    state = state_of("crossvit_tiny_240")
     candidates = ("head.0.weight (10, 96)", "head.1.weight (10, 192)")
     with errors.raises("ambiguous-head", AmbiguousHeadError, candidates=candidates, example="head.1.weight"):
         chosen(records(state))
@@ -74,7 +79,7 @@ def test_two_equal_heads_are_asked_about():
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_choose_head_behind_wrapper_prefixes_is_the_same(name, prefix):
-    assert chosen(records(of_torchvision(name, 10), prefix)) == prefix + TORCHVISION[name]
+    assert chosen(records(state_of(f"torchvision:{name}"), prefix)) == prefix + TORCHVISION[name]
 
 
 @pytest.mark.parametrize(
@@ -98,10 +103,8 @@ def test_choose_head_without_a_head_raises(shapes):
 
 @pytest.mark.parametrize("name", ["vit_small_patch14_dinov2", "resnet18", "swin_tiny_patch4_window7_224", "convnext_atto"])
 def test_choose_head_of_a_backbone_raises(name):
-    with torch.device("meta"):
-        state = timm.create_model(name, num_classes=0).state_dict()
     with errors.raises("backbone", NoHeadError):
-        chosen(records(state))
+        chosen(records(state_of(name, 0)))
 
 
 def test_raw_and_averaged_weights_are_chosen_by_role():

@@ -317,14 +317,13 @@ def test_a_model_stays_as_it_is_where_the_weights_do_not_fit():
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
-tokenizers = pytest.importorskip("tokenizers", reason="needs the extra transformers")
-
 NAMES = ("bird", "cat", "dog", "frog", "horse", "lion")
 EVALUATED = {"templates": True, "mean": (0.5,), "std": (0.25,)}
 
 
 def tokenizer():
+    tokenizers = pytest.importorskip("tokenizers", reason="needs the extra transformers")
+    transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
     words = ["[PAD]", "[BOS]", "[UNK]", *NAMES, *("a", "photo", "of", "."), "[EOS]"]
     vocabulary = {word: number for number, word in enumerate(words)}
     made = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="[UNK]"))
@@ -336,6 +335,8 @@ def tokenizer():
 
 
 def towers(vocabulary, seed):
+    import transformers
+
     size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     text = {"vocab_size": len(vocabulary), "max_position_embeddings": 12, "initializer_factor": 4.0, **size}
     text |= {"eos_token_id": vocabulary["[EOS]"], "bos_token_id": vocabulary["[BOS]"], "pad_token_id": 0}
@@ -366,6 +367,8 @@ def run(tmp_path):
 
 def by_hand(folder):
     """Return logits, image features and text embeddings of one checkpoint, by the library alone."""
+    import transformers
+
     words, _ = tokenizer()
     model = transformers.CLIPModel.from_pretrained(folder).eval()
     paths = sorted((folder.parents[1] / "images").glob("*/*.png"))

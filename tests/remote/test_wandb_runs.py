@@ -15,13 +15,13 @@ from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.errors import UnreachableError, UsageError
 
-wandb = pytest.importorskip("wandb", reason="writes offline runs")
 EPOCHS = 3
 
 
 @pytest.fixture(autouse=True)
 def _place(tmp_path, monkeypatch):
     """Work in a folder of its own, offline and without the settings of a user."""
+    pytest.importorskip("wandb", reason="writes offline runs")
     monkeypatch.chdir(tmp_path)
     for name in ("WANDB_PROJECT", "WANDB_DIR", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -33,6 +33,8 @@ def _place(tmp_path, monkeypatch):
 
 def offline_run(folder: Path) -> Path:
     """Log a run as Lightning does with ``log_model="all"``; return its folder."""
+    import wandb
+
     run = wandb.init(project="p", name="nice-fish", dir=str(folder), reinit="create_new", settings={"console": "off"})
     for epoch, weight in enumerate(heads(EPOCHS)):
         file = save_head(folder / f"{epoch}.ckpt", weight, classes=list(ANIMALS))
@@ -111,7 +113,7 @@ class Server:
 
 
 def test_a_run_on_the_server_gives_each_version_of_its_artifacts(tmp_path, monkeypatch):
-    monkeypatch.setattr(wandb, "Api", Server)
+    monkeypatch.setattr("wandb.Api", Server)
     Server.downloads.clear()
     for number, weight in zip((2, 9, 10), heads(EPOCHS), strict=True):
         save_head(tmp_path / "server" / f"{number}.safetensors", weight, classes=list(ANIMALS))
@@ -127,16 +129,18 @@ def test_a_run_on_the_server_gives_each_version_of_its_artifacts(tmp_path, monke
 
 @pytest.mark.parametrize("name", ["abc", "lab/animals/other"])
 def test_an_unknown_run_is_wrong_usage(name, monkeypatch):
-    monkeypatch.setattr(wandb, "Api", Server)
+    monkeypatch.setattr("wandb.Api", Server)
     with raises("no-such-path", UsageError):
         discover([f"wandb:{name}"])
 
 
 def test_without_a_login_there_is_one_line(monkeypatch):
+    import wandb
+
     def refuse(timeout: int) -> None:
         raise wandb.errors.UsageError("No API key configured")
 
-    monkeypatch.setattr(wandb, "Api", refuse)
+    monkeypatch.setattr("wandb.Api", refuse)
     with pytest.raises(UnreachableError, match=r"lab/animals/abc: run wandb login or set WANDB_API_KEY$"):
         discover(["wandb:lab/animals/abc"])
 
