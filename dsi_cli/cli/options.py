@@ -55,8 +55,13 @@ def _complete_column(table: str, column: str) -> Complete:
     """Return a function that completes the texts in a column of the results folders on the line."""
 
     def complete(context: typer.Context, incomplete: str) -> list[str]:
-        names = [name for out in _outputs(context) for name in _column(out / table, column)]
-        return _beginning(dict.fromkeys(names), incomplete)
+        from dsi_cli.store import parquet
+
+        names: list[str | None] = []
+        for out in _outputs(context):
+            with suppress(DsiError, OSError, KeyError):  # the shell shows no message
+                names += parquet.read(out / table).column(column).to_pylist()
+        return _beginning(dict.fromkeys(filter(None, names)), incomplete)
 
     return complete
 
@@ -89,26 +94,14 @@ def _outputs(context: typer.Context) -> list[Path]:
     return [Path(path) for path in typed]
 
 
-def _column(table: Path, column: str) -> list[str]:
-    """Return the texts in a column of a table; none if it cannot be read, because the shell shows no message."""
-    from dsi_cli.store import parquet
-
-    with suppress(DsiError, OSError, KeyError):
-        return [text for text in parquet.read(table).column(column).to_pylist() if text]
-    return []
-
-
 def takes(sections: Sections) -> Callable[[Callable[[Mapping[str, Any]], int]], Command]:
     """Return a decorator that makes a command with the options of some sections out of a function.
 
     The function takes the values by the name of the field; see `read_values`.
     """
-    parameters = [
-        _parameter(declared, title)
-        for title, groups in sections.items()
-        for group in groups
-        for declared in declared_options(group)
-    ]
+    parameters = []
+    for title, groups in sections.items():
+        parameters += [_parameter(declared, title) for group in groups for declared in declared_options(group)]
 
     def decorate(function: Callable[[Mapping[str, Any]], int]) -> Command:
         def command(**typed: Any) -> int:
@@ -155,8 +148,7 @@ def _parameter(declared: DeclaredOption, section: str) -> inspect.Parameter:
     option = declared.option
     # A tuple without a default is one text with several numbers, such as 0.485,0.456,0.406.
     is_repeatable = get_origin(declared.type) is tuple and declared.default is not None
-    kind: Any = declared.type
-    default = declared.default
+    kind, default = declared.type, declared.default
     if is_repeatable:
         kind = list[str] if option.parse is not None else list[get_args(declared.type)[0]]  # type: ignore[misc]
     elif option.parse is not None:

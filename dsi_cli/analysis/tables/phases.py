@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.options import REFERENCE
@@ -49,6 +51,16 @@ def phase_rows(
                 values = {name: getattr(phase, name) for name in COLUMNS}
                 rows.append({"run": run, "curve": curve, "phase": phase.name} | values)
     return rows
+
+
+def agreement_without_each(tables: Iterable[pa.Table], reference: str) -> AgreementWithoutEach:
+    """Return the agreement of a run without each class ``(C,)`` by epoch and step, from the table of each epoch."""
+    values = {}
+    for table in tables:
+        rows = table.filter((pc.field("reference") == reference) & pc.field("class_index").is_valid())
+        if len(rows):
+            values[rows["epoch"][0].as_py(), rows["step"][0].as_py()] = rows["pearson_without"].to_numpy()
+    return values
 
 
 def _phases_of_run(

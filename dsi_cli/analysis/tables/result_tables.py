@@ -22,7 +22,6 @@ from dsi_cli.analysis.semantics.epoch_context import SCSM
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.analysis.tables import curves, geometry, phases
-from dsi_cli.analysis.tables.class_alignment import agreement_without_each
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import OutputError
@@ -242,7 +241,7 @@ class ResultTables:
             analysed = [row for row in rows if row["run"] in self.runs]
             reference = self.references[0].name
             tables[schema.PHASES] = phases.phase_rows(
-                analysed, reference, lambda run: agreement_without_each(self._class_alignment.of_run(run), reference)
+                analysed, reference, lambda run: phases.agreement_without_each(self._class_alignment.of_run(run), reference)
             )
         for table, added in tables.items():
             all_rows = self._with_other_runs(table, added)
