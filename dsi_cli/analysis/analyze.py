@@ -161,10 +161,7 @@ def _find_labels(
 ) -> tuple[list[RunCheckpoints], dict[str, ClassLabels], list[str]]:
     """Return the runs with class names, the labels of each run, resolved in WordNet or the taxonomy, and warnings.
 
-    Parameters
-    ----------
-    listed : the labels of the options.
-    names_of_data : the class names of the labelled data.
+    `listed` are the labels of the options, and `names_of_data` the class names of the labelled data.
     """
     named_runs: list[RunCheckpoints] = []
     labels_of_run: dict[str, ClassLabels] = {}

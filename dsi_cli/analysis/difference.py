@@ -167,12 +167,9 @@ def _variation_of_repetitions(side: Side, pattern: str) -> Variation:
 def read_side(
     path: str | os.PathLike[str], run: str | None, epoch: int | None, labels: str | None, choice: HeadOptions
 ) -> Side:
-    """Return the network at a path.
+    """Return the network of a checkpoint, or of a run and an epoch in a folder of checkpoints or a results folder.
 
-    Parameters
-    ----------
-    path : a checkpoint, a folder of checkpoints or a results folder.
-    run, epoch : the network in a folder; the only run and the last epoch if None.
+    The default is the only run and the last epoch.
     """
     folder = None if urls.scheme_of(path) is not None else Path(urls.local_path(path)).expanduser()
     if folder is not None and folder.is_dir() and layout.is_output(folder):

@@ -37,6 +37,9 @@ def scan_paths(
 ) -> list[tuple[TrainingRun, list[Record]]]:
     """Return the runs under the paths, each with the records of its checkpoints, as an analysis would find them.
 
+    Raise `UsageError` if a path does not exist, or the labels cannot be read or do not fit, and `NothingToAnalyseError` if the
+    paths contain no checkpoint.
+
     Parameters
     ----------
     paths : files, folders or glob patterns.
@@ -44,13 +47,6 @@ def scan_paths(
     labels : a file or a preset, whose number of classes is evidence for the head.
     progress : called with the number of files read and their total.
     revisions : the revisions of repositories to read (`dsi_cli.remote.hub.list_revisions`).
-
-    Raises
-    ------
-    UsageError
-        A path does not exist, or the labels cannot be read or do not fit.
-    NothingToAnalyseError
-        The paths contain no checkpoint.
     """
     found = find_runs(paths, revisions=revisions)
     listed = None if labels is None else label_files.read_labels_option(labels)
@@ -70,10 +66,8 @@ def find_runs(
 ) -> list[TrainingRun]:
     """Return the training runs under some paths; raise `NothingToAnalyseError` if they contain no checkpoint.
 
-    Parameters
-    ----------
-    folders : the folder of each run of an earlier call, by its name.
-    progress : called with the number of listed revisions and their total.
+    `folders` has the folder of each run of an earlier call, by its name. `progress` takes the number of listed revisions and
+    their total.
     """
     runs = discover(paths, folders, revisions, progress)
     if not runs:
@@ -92,10 +86,7 @@ def scan_resolved(
 ) -> tuple[list[RunCheckpoints], Weights]:
     """Return the runs with resolved epochs and duplicates, and the heads in memory, without results of earlier calls.
 
-    Parameters
-    ----------
-    listed : the user's labels, whose number is evidence for the head.
-    epochs, progress : as for `scan_all`.
+    The number of the user's labels (`listed`) is evidence for the head; `epochs` and `progress` are those of `scan_all`.
     """
     scanner = CheckpointScanner(choice, None if listed is None else len(listed.names))
     with open_engine(EngineOptions()) as engine:
@@ -133,9 +124,7 @@ def resolve_all_duplicates(
 ) -> tuple[list[RunCheckpoints], dict[str, TrainingLog | None]]:
     """Return the runs with resolved epochs and duplicates, and the training log of each; a run without epochs has no log.
 
-    Parameters
-    ----------
-    log : the log of all runs; if None, the log next to each run's checkpoints.
+    The log is that of all runs, or else the one next to each run's checkpoints.
     """
     folders = {run.training.folder for run in runs}
     siblings = Counter(folder.parent for folder in folders)

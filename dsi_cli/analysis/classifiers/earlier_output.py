@@ -116,15 +116,10 @@ def has_epoch(metadata: Mapping[str, Any], record: Record) -> bool:
 
 
 def relocate(relocations: Iterable[Relocation], temporary: Path) -> dict[Path, dict[str, Any]]:
-    """Move files to their new paths, with the epochs in their contents; return the metadata of each new path.
+    """Move files to their new paths, in this order, with the epochs in their contents; return the metadata of each new path.
 
     Files may swap paths: each file first gets a name that no epoch has. A call that is killed in between leaves complete
-    files under such names, and the next call moves these.
-
-    Parameters
-    ----------
-    relocations : in the order in which the files are written.
-    temporary : the folder for incomplete files.
+    files under such names, and the next call moves these. Incomplete files are in the folder `temporary`.
     """
     parked = []
     for source, target, record in relocations:

@@ -92,12 +92,8 @@ class RunEvaluations:
     ) -> Iterator[dict[str, EvaluationResult]]:
         """Make and store the missing results of one checkpoint after another, and yield the new ones of each by split.
 
+        The checkpoints are those that are usable now. The engine runs models, one after another in this process, or elsewhere.
         At the end, files that belong to no checkpoint are removed.
-
-        Parameters
-        ----------
-        runs : all runs; the checkpoints are those that are usable now.
-        engine : runs models, one after another in this process, or elsewhere.
         """
         every_store = [store for stores in self.stores.values() for store in stores]
         for store in every_store:

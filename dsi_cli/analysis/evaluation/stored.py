@@ -135,17 +135,10 @@ class EvaluationStore:
         return not mark or not self._is_enough(mark)
 
     def make(self, record: Record, result: EvaluationResult | str | None = None) -> EvaluationResult | None:
-        """Make and store the result of a checkpoint if it is missing; a failure is added to `failed`.
+        """Make and store the result of a usable checkpoint if it is missing; a failure is added to `failed`.
 
-        Parameters
-        ----------
-        record : a usable checkpoint of the run.
-        result : the new result, or the reason why it failed, if another process has run the model; None to ask the source.
-
-        Returns
-        -------
-        EvaluationResult or None
-            The new result as `stored` would return it, with the text embeddings; None if none was made.
+        If another process has run the model, `result` is the new result, or the reason why it failed; otherwise the source makes
+        it. Return the new result as `stored` would, with the text embeddings; None if no result was made.
         """
         if self.source is None or not self.needs(record):
             return None

@@ -202,13 +202,7 @@ class ClassLabels:
         return f"no hypernym holds {share} of the classes: there are no groups to be superclasses"
 
     def reason_too_few_known(self, known: int, source: str, use: str) -> str | None:
-        """Return why the number of known classes is too small, or None if it is large enough.
-
-        Parameters
-        ----------
-        known : the number of classes that the source contains.
-        source, use : the source and the use of the classes, for the message.
-        """
+        """Return why the number of classes that a source contains is too small for a use, or None if it is large enough."""
         if known >= MIN_KNOWN_CLASSES:
             return None
         if self.are_placeholders:
@@ -282,15 +276,12 @@ def resolve_labels(
     wordnet: WordNet | None = None,
     taxonomy: CustomTaxonomy | None = None,
 ) -> ClassLabels:
-    """Return the labels of a list with their synsets.
+    """Return the labels of a list with their synsets in a WordNet, by default WordNet 3.0's nouns.
+
+    `choices` are the ids or synset names that the user chose, by class index; an empty text leaves the class out. A taxonomy
+    replaces WordNet as the hierarchy.
 
     Raise `UsageError` if the labels are a preset, whose classes are nouns, and the WordNet contains another part of speech.
-
-    Parameters
-    ----------
-    choices : the id or synset name that the user chose for a class, by class index; an empty text leaves the class out.
-    wordnet : the WordNet in which labels are looked up; WordNet 3.0's nouns if None.
-    taxonomy : a taxonomy that replaces WordNet as the hierarchy.
     """
     wordnet = wordnet or load_wordnet()
     if labels.preset is None and labels.subset_of is None:

@@ -156,10 +156,7 @@ def scatter_to_classes(
 ) -> NDArray[np.float64]:
     """Return the values of a measure for every two classes ``(C, C)``, NaN for classes without a node.
 
-    Parameters
-    ----------
-    nodes : the node of each class that has one, by class index.
-    measure : returns the values ``(N, N)`` for N nodes.
+    The measure returns the values ``(N, N)`` for the N nodes, which are given by class index.
     """
     matrix = np.full((classes, classes), np.nan)
     if nodes:
@@ -193,22 +190,10 @@ def safe_filename(stem: str) -> str:
 def find_groups(nodes: Nodes, taxonomy: Taxonomy | None = None, shares: Shares = DEFAULT_SHARES) -> list[int | None]:
     """Return the group of each class as a hypernym's node; None for classes without a group.
 
-    Parameters
-    ----------
-    nodes : (N,) int
-        One node per class; the order does not matter, and a node may be repeated.
-    taxonomy
-        The taxonomy of the nodes, by default WordNet 3.0.
-    shares
-        The smallest and the largest share of the classes in a group.
+    There is one node per class ``(N,)``, in any order, and a node may be repeated. The default taxonomy is WordNet 3.0.
+    A group has at least the first and at most the second of the two shares of the classes. Raise `UsageError` if a number is
+    not a node of the taxonomy.
 
-    Raises
-    ------
-    UsageError
-        A number is not a node of the taxonomy.
-
-    Examples
-    --------
     >>> nodes = [load().node(f"{word}.n.01") for word in ("cat", "truck", "dog", "car", "frog")]
     >>> [None if group is None else load().names[group] for group in find_groups(nodes)]
     ['carnivore.n.01', 'motor_vehicle.n.01', 'carnivore.n.01', 'motor_vehicle.n.01', None]

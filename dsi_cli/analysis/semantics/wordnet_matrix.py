@@ -39,12 +39,9 @@ MAP_COLUMNS = ("index", "name", "synset", "wnid", "confidence", "reason")
 def resolve_label_list(
     labels: str | Sequence[str], mapping: str | Path | None = None, wordnet: WordNet | None = None
 ) -> ClassLabels:
-    """Return the labels of a label file, a preset or a sequence with their synsets.
+    """Return the labels of a label file, a preset or a sequence with their synsets, some of them chosen in a mapping file.
 
-    Parameters
-    ----------
-    mapping : a mapping file with synsets that the user chose.
-    wordnet : the WordNet in which labels are looked up; WordNet 3.0's nouns if None.
+    The labels are looked up in WordNet 3.0's nouns, or in another WordNet.
     """
     if isinstance(labels, str):
         label_list = label_files.read_labels_option(labels)
@@ -68,17 +65,9 @@ def reference_tables(
 ) -> Iterator[Any]:
     """Return an iterator over the blocks of a ``references`` table, or of a ``reference_neighbors`` table.
 
-    Parameters
-    ----------
-    neighbors : the number of nearest classes; None for the whole matrix.
-    source : the reference; WordNet's path similarity if None. Other references have one block.
-
-    Raises
-    ------
-    NothingToAnalyseError
-        The reference contains no label.
-    UsageError
-        The nearest classes of another reference than path similarity were requested.
+    `neighbors` is the number of nearest classes, None for the whole matrix. The default reference is WordNet's path
+    similarity; others have one block. Raise `NothingToAnalyseError` if the reference contains no label, and `UsageError` for
+    the nearest classes of another reference than path similarity.
     """
     if source is not None and source.name != path_reference_name(labels):
         if neighbors is not None:

@@ -33,10 +33,8 @@ def phase_rows(
 ) -> list[Row]:
     """Return the phases of every run in some rows of the curves table; runs keep their order.
 
-    Parameters
-    ----------
-    reference : the main reference, if the runs were compared with several.
-    agreement_without_each : returns the agreement of a run without each class, for the confidence intervals.
+    The phases are those of the agreement with the main reference. `agreement_without_each` returns the agreement of a run
+    without each class, for the confidence intervals.
     """
     points_of_runs: dict[str, list[Point]] = {}
     for row in curve_rows:

@@ -187,13 +187,7 @@ class ResultTables:
         class_alignment: pa.Table | None = None,
         spectrum: pa.Table | None = None,
     ) -> None:
-        """Add the rows of one checkpoint.
-
-        Parameters
-        ----------
-        evaluation_id : see `reusable_rows`.
-        class_alignment, spectrum : its rows of these tables; None if the earlier rows are valid.
-        """
+        """Add the rows of one checkpoint; its rows by class and its spectrum are None if the earlier ones are valid."""
         run, epoch = epoch_key(record.run, record.epoch, record.step)
         self._class_alignment.add(record, class_alignment)
         self._spectrum.add(record, spectrum)
