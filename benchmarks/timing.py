@@ -121,5 +121,5 @@ def dsi(*arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of measured processes."""
-    return {name: value for name, value in os.environ.items() if name != CORE_TYPE}
+    """Return the environment of measured processes, which may store compiled modules as an installed package does."""
+    return {name: value for name, value in os.environ.items() if name not in (CORE_TYPE, "PYTHONDONTWRITEBYTECODE")}
