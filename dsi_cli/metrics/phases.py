@@ -122,7 +122,8 @@ def phases(
         return Phases(reason=f"the curve rises by {gain:.3g}, which is within chance (up to {least_gain:.3g})")
     # Estimate the noise after the rise, from second differences. Without a chance level, the spread of the second half of the
     # curve separates a curve that drifts from one that rises.
-    after_rise = curve[np.searchsorted(time, _time_reached(time, curve, begin + LEVELS["t90"] * gain)) :]
+    risen = _times_reached(time, curve[None], np.array([begin + LEVELS["t90"] * gain]))[0]
+    after_rise = curve[np.searchsorted(time, risen) :]
     stable = after_rise if len(after_rise) >= MIN_EPOCHS else curve
     noise = float(np.sqrt(np.square(np.diff(stable, 2)).mean() / 6))
     drift = float(curve[len(curve) // 2 :].std()) if start is None else 0.0
@@ -131,7 +132,7 @@ def phases(
     if medians.argmax() == len(medians) - 1 and medians[-1] - medians[2 * len(medians) // 3] > MAX_LATE_GAIN * gain:
         return Phases(reason="the curve still rises at its end, so its plateau is not known")
 
-    measured = _times_and_gains(time, curve, begin, noise)
+    measured = _times_and_gains(time, curve[None], begin, noise)[0].tolist()
     # Random curves have the noise between epochs and the spread over classes.
     rng = np.random.default_rng(seed)
     random_curves = curve + noise * rng.standard_normal((DRAWS, len(curve)))
@@ -139,33 +140,34 @@ def phases(
         effects, classes = without[known] - without[known].mean(axis=1, keepdims=True), without.shape[1]
         weights = rng.standard_normal((DRAWS, classes)) * np.sqrt((classes - 1) / classes)
         random_curves += weights @ effects.T
-    drawn = np.array([_times_and_gains(time, random_curve, begin, noise) for random_curve in random_curves])
+    drawn = _times_and_gains(time, random_curves, begin, noise)
     return Phases(tuple(_phases_with_intervals(time, measured, drawn)))
 
 
-def _running_medians(curve: Values) -> Values:
-    """Return the medians ``(n-2,)`` of three consecutive values."""
-    return np.median(np.lib.stride_tricks.sliding_window_view(curve, 3), axis=1)
+def _running_medians(curves: Values) -> Values:
+    """Return the medians ``(..., n-2)`` of three consecutive values."""
+    return np.median(np.lib.stride_tricks.sliding_window_view(curves, 3, axis=-1), axis=-1)
 
 
-def _time_reached(time: Values, curve: Values, level: float) -> float:
-    """Return the interpolated time at which a curve first reaches a level, or its first epoch if it starts above."""
-    index = int(np.argmax(curve >= level))
-    if index == 0:
-        return float(time[0])
-    part = (level - curve[index - 1]) / (curve[index] - curve[index - 1])
-    return float(time[index - 1] + part * (time[index] - time[index - 1]))
+def _times_reached(time: Values, curves: Values, levels: Values) -> Values:
+    """Return the interpolated time at which each curve first reaches its level, or the first epoch if it starts above."""
+    row, index = np.arange(len(curves)), np.argmax(curves >= levels[:, None], axis=1)
+    before = np.maximum(index - 1, 0)
+    rise = np.where(index > 0, curves[row, index] - curves[row, before], 1.0)
+    times: Values = time[before] + (levels - curves[row, before]) / rise * (time[index] - time[before])
+    return times
 
 
-def _times_and_gains(time: Values, curve: Values, begin: float, noise: float) -> list[float]:
-    """Return t50, t90, t95, the end of the refinement, the gain of the surge and the change since the plateau."""
-    medians = _running_medians(curve)
-    plateau, final = float(medians.max()), float(medians[-1])
-    times = [_time_reached(time, curve, begin + share * (plateau - begin)) for share in LEVELS.values()]
-    is_far = (np.abs(curve - final) > FINAL_NOISE_DEVIATIONS * noise) & (time >= times[1])
-    first_near = int(np.flatnonzero(is_far)[-1]) + 1 if is_far.any() else 0
-    settled = max(times[1], float(time[min(first_near, len(time) - 1)]))
-    return [*times, settled, plateau - begin, final - plateau]
+def _times_and_gains(time: Values, curves: Values, begin: float, noise: float) -> Values:
+    """Return, for each curve, t50, t90, t95, the end of the refinement, the gain of the surge and the change since the plateau."""
+    medians = _running_medians(curves)
+    plateau, final = medians.max(axis=1), medians[:, -1]
+    times = [_times_reached(time, curves, begin + share * (plateau - begin)) for share in LEVELS.values()]
+    # The curve has settled after the last epoch that is far from the final value.
+    is_far = (np.abs(curves - final[:, None]) > FINAL_NOISE_DEVIATIONS * noise) & (time >= times[1][:, None])
+    after_far = np.where(is_far.any(axis=1), len(time) - np.argmax(is_far[:, ::-1], axis=1), 0)
+    settled = np.maximum(times[1], time[np.minimum(after_far, len(time) - 1)])
+    return np.stack([*times, settled, plateau - begin, final - plateau], axis=1)
 
 
 def _phases_with_intervals(time: Values, measured: list[float], drawn: Values) -> Iterator[Phase]:
