@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import NamedTuple, TypeAlias
 
-from dsi_cli.checkpoints.layers import IN_LOSS, PLAIN, Layer, consumers, is_matrix, is_registration_order, layers_of
+from dsi_cli.checkpoints.layers import IN_LOSS, PLAIN, WINDOW, Layer, consumers, is_matrix, is_registration_order, layers_of
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.checkpoints.trainers import NestedStateDict
 
@@ -176,11 +176,6 @@ class _Network:
         self.blocks[None] = 0
         computing = [layer for layer in self.layers if layer.kind in ("matrix", "other")]
         self.body_blocks = Counter(_body_block(layer) for layer in computing)
-        # Find the first layer with each output width.
-        self.first_with_width: dict[int, int] = {}
-        for layer in self.layers:
-            if layer.kind != "raw":
-                self.first_with_width.setdefault(layer.width_out, layer.position)
         # Find the first and the last layer that computes; a matrix without a bias may be a lookup table.
         not_tables = [layer for layer in computing if layer.kind == "other" or layer.has_bias]
         self.first = next(iter(not_tables or self.layers), None)
@@ -223,8 +218,7 @@ class _Network:
         evidence = {
             f"has a row for each of {self.classes} classes": bool(fits),
             "no other layer takes its output": layer.position not in self.consumer,
-            "takes the output of an earlier layer": self.first_with_width.get(layer.width_in, layer.position)
-            < layer.position,
+            "takes the output of another layer": layer.position in self.consumer.values(),
             "is the last layer": layer.position == self.last and self.ordered,
             "has a bias for each row": layer.has_bias,
             "its name means a classifier": _is_named(layer),
@@ -263,13 +257,22 @@ class _Network:
             return None
         norm = self.layers[layer.position + 1]
         parent = norm.module[:-1]
-        is_near = norm.path == layer.path and layer.module[: len(parent)] == parent
+        is_near = norm.path == layer.path and layer.module[: len(parent)] == parent != layer.module
         is_after = is_near and norm.kind == "norm" and norm.width_out == layer.width_out
         return f"is normalised by {norm.name}" if is_after else None
 
     def is_unclear(self, layer: Layer) -> str | None:
-        is_unclear = layer.kind == "raw" and layer.width_out == 0
-        return "may have its classes in rows or in columns" if is_unclear else None
+        if layer.kind != "raw" or layer.weight is None:
+            return None
+        if layer.width_out == 0:
+            return "may have its classes in rows or in columns"
+        # The first of two thin matrices is a factor of a head of low rank (U in U @ V).
+        for other in self.layers[layer.position + 1 :]:
+            sizes = () if other.weight is None else other.weight.shape
+            is_near = other.kind == "raw" and other.module[:-1] == layer.module[:-1] and layer.width_in in sizes
+            if is_near and layer.width_in < min(layer.width_out, max(sizes)):
+                return f"may be multiplied by {other.name}"
+        return None
 
     def has_single_row(self, layer: Layer) -> str | None:
         return "has a single row" if layer.weight is not None and layer.weight.shape[0] == 1 else None
@@ -281,6 +284,19 @@ class _Network:
             return "has as many columns as rows, as a hidden layer does"
         is_repeated = self.blocks[self.block_of[layer.position]] > 1
         return "has the width of the block before" if is_repeated else None
+
+    def returns_to_input(self, layer: Layer) -> str | None:
+        # A residual block or predictor (BYOL) returns to the width of its input, and a transformer of points to its square.
+        part = layer.module[:-1]
+        if not part or not self.ordered or layer.kind != "matrix" or _MEANS_CLASSIFIER.match(layer.module[-1]):
+            return None
+        start = layer.position
+        while start and (self.layers[start - 1].path, self.layers[start - 1].module[:-1]) == (layer.path, part):
+            start -= 1
+        width = self.layers[start].width_in
+        is_later = self.first is not None and self.first.position < start < layer.position
+        returns = is_later and width > 2 and layer.width_out in (width, width * width)
+        return f"returns to the {width} inputs of {'.'.join(part)}" if returns else None
 
     def ends_autoencoder(self, layer: Layer) -> str | None:
         # An autoencoder narrows, and its last layer has a row for each value of the input or of a patch.
@@ -301,6 +317,13 @@ class _Network:
             return None
         return f"has the width of the image or of a hidden layer, and the network ends in {self.image.name}"
 
+    def precedes_convolution(self, layer: Layer) -> str | None:
+        # The classifier may be the convolution over the last map, and a narrow 1x1 convolution before it has as many outputs.
+        last = self.layers[self.last]
+        is_before = layer.position in self.consumer and layer.width_out == last.width_out
+        is_window = last.kind == "other" and last.weight is not None and last.position not in self.consumer
+        return f"comes before the convolution {last.name} with as many outputs" if is_before and is_window else None
+
     def may_be_image(self, layer: Layer) -> bool:
         """Return whether neither the name nor the number of rows of a layer shows that its outputs are classes."""
         return self.ordered and layer.kind == "matrix" and layer.width_out != self.classes and not _is_named(layer)
@@ -310,15 +333,19 @@ class _Network:
         return "is stored next to the network, not in it" if is_apart else None
 
     def is_table(self, layer: Layer) -> str | None:
-        if not self.ordered or layer.kind != "matrix" or layer.has_bias:
+        if not self.ordered or layer.kind != "matrix":
             return None
-        if self.comes_first(layer):
+        if not layer.has_bias and self.comes_first(layer):
             return "comes first and has no bias, as a lookup table does"
-        if self.image is not None and not _is_named(layer):
+        if not layer.has_bias and self.image is not None and not _is_named(layer):
             return f"has no bias, as a lookup table does, and the network ends in {self.image.name}"
-        for table in self.layers[: layer.position]:
-            is_same = (table.width_in, table.width_out) == (layer.width_in, layer.width_out)
-            if is_same and table.kind == "matrix" and not table.has_bias and self.comes_first(table):
+        # A language model has a row for each word in its first table and in its last layer.
+        is_vocabulary = layer.width_out >= WIDE
+        for table in self.unused:
+            is_same = (table.width_in, table.width_out) == (layer.width_in, layer.width_out) and not table.has_bias
+            if not is_same or table.position >= layer.position or (layer.has_bias and not is_vocabulary):
+                continue
+            if self.comes_first(table) or (is_vocabulary and NAME in _names(table)):
                 return f"has the shape of the table {table.name}, as in a language model"
         return None
 
@@ -485,8 +512,10 @@ DOUBT_RULES: Rules = (
     (UNCLEAR_SIDE, "The wrong axis gives a wrong similarity matrix.", _Network.is_unclear),
     (SINGLE_ROW, "One row has no similarities; it may score attention or a value.", _Network.has_single_row),
     (SQUARE, "Hidden layers are often square, and heads rarely.", _Network.is_square),
+    (SQUARE, "A part of a network often returns to its input's width.", _Network.returns_to_input),
     (IMAGE, "A network that returns its input has no classes.", _Network.ends_autoencoder),
     (IMAGE, "A network that returns an image has no classes.", _Network.has_image_width),
+    (WINDOW, "The last layer may be a convolution without global pooling.", _Network.precedes_convolution),
     (APART, "A matrix next to the state dicts is a result, such as a confusion matrix.", _Network.is_apart),
     (TABLE, "A lookup table has the shape of a head without a bias.", _Network.is_table),
 )

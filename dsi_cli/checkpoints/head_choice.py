@@ -148,8 +148,10 @@ def _tier(candidate: HeadCandidate) -> int:
     # The only layer of the file is the head, unless its name means something else.
     if candidate.is_alone and not candidate.kinds & {NAME, POSITIONS, STATISTIC, OTHER_HEAD}:
         return 1
-    # A normalisation after the head or a single row may be a coincidence.
-    if candidate.kinds == {NORMALISED} and not candidate.hidden and candidate.tensor.shape[0] < WIDE:
+    # A normalisation after the head or a single row may be a coincidence, but an embedding has a power of two as its width.
+    rows = candidate.tensor.shape[0]
+    is_embedding = rows >= WIDE or (rows >= 32 and rows.bit_count() == 1)
+    if candidate.kinds == {NORMALISED} and not candidate.hidden and not is_embedding:
         return 2
     return 3 if candidate.kinds == {SINGLE_ROW} else _IMPLAUSIBLE
 
@@ -200,8 +202,8 @@ def _logits_before(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> 
     for candidate in candidates:
         if candidate.feeds != best.layer.position or candidate.doubts:
             continue
-        own = stem(candidate.layer)
-        is_chain = stems[own] > 1 and own[:-1] == stem(best.layer)[:-1]
+        own, after = stem(candidate.layer), stem(best.layer)
+        is_chain = stems[own] > 1 and own[:-1] == after[:-1] and (own == after or stems[after] == 1)
         is_square = rows == columns == candidate.tensor.shape[0]
         only_feeds = candidate.layer.path == best.layer.path and candidate.kinds == {FEEDS}
         if (candidate.is_named and only_feeds) or (is_square and not is_chain):
@@ -218,9 +220,9 @@ def _heads_by_count(candidates: Sequence[HeadCandidate], classes: int) -> list[H
     if not fitting and any(candidate.is_certain for candidate in candidates):
         raise ClassCountError(classes, [candidate.title for candidate in candidates[:_MAX_LISTED]])
     # The number of rows outweighs all reasons against a candidate but these.
-    contradictions = {IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE, TABLE, POSITIONS}
+    contradictions = {IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE, TABLE, POSITIONS, WINDOW}
     possible = [it for it in fitting if not it.kinds & contradictions and not _is_input(it, candidates)]
-    if len(fitting) == len(possible) == 1:
+    if len(possible) == 1 and (len(fitting) == 1 or possible[0].is_named):
         return possible
     not_hidden = [candidate for candidate in possible if not candidate.hidden]
     certain = [candidate for candidate in not_hidden if not candidate.doubts]
@@ -238,7 +240,7 @@ def _parts(candidates: Sequence[HeadCandidate], classes: int) -> list[HeadCandid
 def _is_input(candidate: HeadCandidate, candidates: Sequence[HeadCandidate]) -> bool:
     """Return whether a candidate is a table of class vectors that conditions a network, which ends in another layer."""
     is_table = candidate.layer.kind == "matrix" and not candidate.layer.has_bias and NAME in candidate.kinds
-    return is_table and any(it.is_certain and it.layer.position > candidate.layer.position for it in candidates)
+    return is_table and any(not it.hidden and it.layer.position > candidate.layer.position for it in candidates)
 
 
 def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]:
@@ -353,7 +355,7 @@ def _no_classifier_message(
             )
     # The last layer may be a convolution before global average pooling, which the user must name.
     final = next(reversed(layers_of(groups)), None)
-    if final is not None and final.weight is not None and final.has_bias and _is_wide_convolution(final):
+    if final is not None and final.weight is not None and _is_wide_convolution(final):
         return (
             f"no classifier{count} among {len(tensors)} tensors; the last layer is the convolution"
             f" {final.name} {final.weight.shape}; if only global average pooling follows it, add --head {final.name}"

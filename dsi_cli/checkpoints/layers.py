@@ -39,9 +39,10 @@ _TRAINED_COPY = re.compile(r"\.modules_to_save\.[^.]+")
 _LORA_FACTOR = re.compile(r"\.(lora_[AB])(?:\.[^.]+)?\.weight$|\.(lora_[AB])$")
 _LORA_EXTRA = re.compile(r"\.lora_(?:embedding_[AB]|magnitude_vector)(?=\.|$)")
 _PART = re.compile(
-    r"lora_|weight_|bias|(exp_avg|exp_avg_sq|max_exp_avg_sq|exp_inf|momentum_buffer|square_avg|grad_avg|acc_delta)$"
+    r"lora_|weight_|bias|([a-z]+_)?b\d*$"
+    r"|(exp_avg|exp_avg_sq|max_exp_avg_sq|exp_inf|momentum_buffer|square_avg|grad_avg|acc_delta)$"
 )
-"""Names of parts of a weight, and of the state of torch's optimisers, which some files store next to the parameters."""
+"""Names of parts of a weight, of biases, and of the state of torch's optimisers, which some files store next to the parameters."""
 _ADAPTED = "is changed by an adapter (LoRA) of a kind that dsi does not put together"
 _ORIGINAL = "parametrizations.weight.original"
 _MAX_DIMENSIONS = 8
@@ -335,8 +336,9 @@ def _plain_or_adapted(weight: str, tensors: Mapping[str, Tensor]) -> tuple[str, 
     # A parameter may scale each row (the gain of weight standardisation).
     rows = tensors[weight].shape[-1 if weight == "kernel" else 0]
     for name, tensor in tensors.items():
-        is_scale = not name.startswith(("bias", "weight", "kernel"))
-        if is_scale and rows > 1 and prod(tensor.shape) == rows == tensor.shape[0]:
+        is_other = not (name.startswith(("bias", "weight", "kernel")) or _PART.match(name))
+        is_scale = rows > 1 and prod(tensor.shape) == rows == tensor.shape[0]
+        if is_other and (is_scale or tensor.shape == tensors[weight].shape):
             refusal = f"is scaled by the parameter {name!r} next to it, in a way that the file does not contain"
             return weight, Factors(), refusal
     if "lora_A" in tensors and "lora_B" in tensors and "lora_magnitude_vector" not in tensors:
