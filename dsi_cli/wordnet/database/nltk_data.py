@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ import pyarrow as pa
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database.taxonomy import (
     PARTS,
-    Rows,
     Taxonomy,
     hypernym_closure,
     offsets_and_values,
@@ -61,13 +59,9 @@ def read_tables(name: str, part: str) -> dict[str, Any]:
     """
     if not _NAME.fullmatch(name) or name not in installed_names():
         installed = ", ".join(installed_names()) or "none"
-        raise UsageError(
-            f"--wordnet takes a WordNet that is installed for NLTK, found {name[:60]!a}; installed: {installed}"
-            " (python -m nltk.downloader wordnet31, for example, installs one)",
-            code="wordnet-not-installed",
-            name=name,
-            installed=installed,
-        )
+        message = f"--wordnet takes a WordNet that is installed for NLTK, found {name[:60]!a}; installed: {installed}"
+        message += " (python -m nltk.downloader wordnet31, for example, installs one)"
+        raise UsageError(message, code="wordnet-not-installed", name=name, installed=installed)
     try:
         reader = open_reader(name)
         try:
@@ -78,12 +72,9 @@ def read_tables(name: str, part: str) -> dict[str, Any]:
     except Exception as error:
         # NLTK has no exception class for damaged files: its parser raises whatever it meets.
         reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        raise UsageError(
-            f"the WordNet {name!r} cannot be read ({reason}): python -m nltk.downloader --force {name} installs it again",
-            code="wordnet-damaged",
-            name=name,
-            reason=reason,
-        ) from error
+        command = f"python -m nltk.downloader --force {name}"
+        message = f"the WordNet {name!r} cannot be read ({reason}): {command} installs it again"
+        raise UsageError(message, code="wordnet-damaged", name=name, reason=reason) from error
 
 
 def open_reader(name: str) -> Any:
@@ -117,7 +108,15 @@ def compile_tables(reader: Any, part: str) -> dict[str, Any]:
     synsets = sorted(reader.all_synsets(PARTS[part]), key=lambda synset: synset.offset())
     row = {synset.offset(): k for k, synset in enumerate(synsets)}
 
-    parents = pa.array(_parents(reader, part, synsets, row), pa.list_(pa.int32()))
+    # The hypernyms and instance hypernyms of each synset, in the order of WordNet's files
+    with reader.open(f"data.{part}") as file:
+        lines = {int(line[:8]): line for line in file if line[:8].isdigit()}
+    parent_rows = []
+    for synset in synsets:
+        offsets = [offset for symbol in _HYPERNYMS for _, offset in synset._pointers.get(symbol, ())]
+        line = lines[synset.offset()]
+        parent_rows.append([row[offset] for offset in sorted(offsets, key=lambda offset: line.index(f" {offset:08d} "))])
+    parents = pa.array(parent_rows, pa.list_(pa.int32()))
     taxonomy = _taxonomy(parents)
     graph = {
         "offset": pa.array(list(row), pa.int32()),
@@ -126,18 +125,20 @@ def compile_tables(reader: Any, part: str) -> dict[str, Any]:
         "parents": parents,
     }
 
-    # The properties of each synset: lexicographer file, instance, parts, derived words, number of hyponyms
+    # The properties of each synset: lexicographer file, instance, parts, derived words, number of hyponyms with itself
     files = {name: number for number, name in enumerate(reader._lexnames)}
     derived = [
         sum(len(others) for (_, symbol), others in synset._lemma_pointers.items() if symbol == "+") for synset in synsets
     ]
     parts = [sum(len(synset._pointers.get(symbol, ())) for symbol in _PARTS) for synset in synsets]
+    hypernyms = (hypernym for node in range(len(row)) for hypernym in hypernym_closure(taxonomy, node))
+    sizes = np.bincount(np.fromiter(hypernyms, np.intp), minlength=len(row))
     kinds = {
         "file": pa.array([files[synset.lexname()] for synset in synsets], pa.uint8()),
         "instance": pa.array([int("@i" in synset._pointers) for synset in synsets], pa.uint8()),
         "parts": pa.array(np.minimum(parts, 255), pa.uint8()),
         "derived": pa.array(np.minimum(derived, 255), pa.uint8()),
-        "size": pa.array(_sizes(taxonomy), pa.int32()),
+        "size": pa.array(sizes, pa.int32()),
     }
 
     # The irregular forms
@@ -156,18 +157,6 @@ def compile_tables(reader: Any, part: str) -> dict[str, Any]:
     }
 
 
-def _parents(reader: Any, part: str, synsets: Sequence[Any], row: dict[int, int]) -> list[list[int]]:
-    """Return the rows of each synset's hypernyms and instance hypernyms, in the order of WordNet's files."""
-    with reader.open(f"data.{part}") as file:
-        lines = {int(line[:8]): line for line in file if line[:8].isdigit()}
-    parents = []
-    for synset in synsets:
-        offsets = [offset for symbol in _HYPERNYMS for _, offset in synset._pointers.get(symbol, ())]
-        line = lines[synset.offset()]
-        parents.append([row[offset] for offset in sorted(offsets, key=lambda offset: line.index(f" {offset:08d} "))])
-    return parents
-
-
 def _taxonomy(parents: Any) -> Taxonomy:
     """Return the graph with the depths of its nodes, which are computed from the roots down."""
     starts, flat = offsets_and_values(pa.chunked_array([parents]))
@@ -182,13 +171,6 @@ def _taxonomy(parents: Any) -> Taxonomy:
             return taxonomy
         depths[:] = deeper
     raise ValueError(f"hypernyms form a cycle, or are more than {MAX_DEPTH} deep")
-
-
-def _sizes(taxonomy: Taxonomy) -> Rows:
-    """Return the number of distinct hyponyms of each node, including itself."""
-    count = len(taxonomy.offsets)
-    hypernyms = (hypernym for node in range(count) for hypernym in hypernym_closure(taxonomy, node))
-    return np.bincount(np.fromiter(hypernyms, np.intp), minlength=count)
 
 
 def _lemmas(reader: Any, part: str, row: dict[int, int]) -> Any:

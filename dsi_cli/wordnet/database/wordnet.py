@@ -96,11 +96,8 @@ def load_wordnet(part: str = "noun", name: str | None = None) -> WordNet:
     ('wordnet3.0-verb', 'v01926311', "move fast by using one's feet,")
     """
     if part not in PARTS:
-        raise UsageError(
-            f"--pos takes {' or '.join(PARTS)}, which have a taxonomy; found {part!r}",
-            code="unknown-part-of-speech",
-            part=part,
-        )
+        message = f"--pos takes {' or '.join(PARTS)}, which have a taxonomy; found {part!r}"
+        raise UsageError(message, code="unknown-part-of-speech", part=part)
     if name is None or name == SHIPPED:
         return WordNet(SHIPPED, "WordNet 3.0", part, partial(read_table, part))
     return WordNet(name, name, part, nltk_data.read_tables(name, part).__getitem__)

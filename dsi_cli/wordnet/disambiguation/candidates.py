@@ -240,24 +240,17 @@ def _read_path(text: str, wordnet: WordNet) -> LabelCandidates:
 def _without_hypernyms(parts: list[tuple[Candidate, ...]], wordnet: WordNet) -> list[tuple[Candidate, ...]]:
     """Return the parts of a path without the parts that can mean a hypernym of another part (vehicle/car is a car)."""
     nodes = [{candidate.node for candidate in part} for part in parts]
-    hypernyms = []
+    # The hypernyms of a part are without its own nodes, so each part can be compared with the hypernyms of all parts.
+    hypernyms: set[int] = set()
     for part_nodes in nodes:
-        closure = {hypernym for node in part_nodes for hypernym in hypernym_closure(wordnet.taxonomy, node)}
-        hypernyms.append(closure - part_nodes)
-    specific = []
-    for k, part_nodes in enumerate(nodes):
-        if not any(part_nodes & other for j, other in enumerate(hypernyms) if j != k):
-            specific.append(k)
-    if any(nodes[k] for k in specific):
-        return [parts[k] for k in specific]
-    return parts
+        hypernyms |= {other for node in part_nodes for other in hypernym_closure(wordnet.taxonomy, node)} - part_nodes
+    specific = [part for part, part_nodes in zip(parts, nodes, strict=True) if not part_nodes & hypernyms]
+    return specific if any(specific) else parts
 
 
 def _read_head_noun(words: list[str], wordnet: WordNet) -> LabelCandidates:
-    """Return the senses of a compound's head, and of its modifier if that is a kind of the head (a trout fish is a trout).
-
-    The head is the longest suffix that is a noun. If there is a preposition, it ends there (a cup of coffee is a cup).
-    """
+    """Return the senses of a compound's head, and of its modifier if that is a kind of the head (a trout fish is a trout)."""
+    # The head is the longest suffix that is a noun. It ends before a preposition (a cup of coffee is a cup).
     cut = next((k for k, word in enumerate(words) if k and word.lower() in _PREPOSITIONS), len(words))
     before, after = words[:cut], tuple(word for word in words[cut + 1 :] if word.lower() not in _FILLERS)
     first = 0 if after else 1
@@ -285,11 +278,9 @@ def _kinds_of_head(modifier: tuple[Candidate, ...], head: tuple[Candidate, ...],
 
 
 def _read_head_verb(words: list[str], wordnet: WordNet) -> LabelCandidates:
-    """Return the senses of the verb of an action: its first gerund, else its first word, else its last word that is a verb.
-
-    The verb includes the following words if WordNet has them together (*picking up*); all other words are context. *Horse
-    riding* is a riding, *brush hair* a brushing, *baseball pitch* a pitching.
-    """
+    """Return the senses of the verb of an action: its first gerund, else its first word, else its last word that is a verb."""
+    # *Horse riding* is a riding, *brush hair* a brushing, *baseball pitch* a pitching. The verb includes the following words if
+    # WordNet has them together (*picking up*); all other words are context.
     ignored = _PREPOSITIONS | _FILLERS
     gerunds = [k for k, word in enumerate(words) if word.lower().endswith("ing")]
     for start in dict.fromkeys([*gerunds, 0, *range(len(words) - 1, 0, -1)]):

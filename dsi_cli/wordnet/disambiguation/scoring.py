@@ -222,10 +222,7 @@ def softmax(table: CandidateTable, scores: Floats) -> Floats:
 def _assign_senses(
     table: CandidateTable, chances: Floats, duplicates: frozenset[int], may_share: npt.NDArray[np.bool_]
 ) -> Rows:
-    """Return the candidate of each label (-1 without candidates), assigned in order of decreasing probability.
-
-    A synset is assigned once, except to candidates of ``may_share``.
-    """
+    """Return the candidate of each label (-1 without any); a synset is assigned once, except to candidates of ``may_share``."""
     best = np.full(table.count, -1, dtype=np.intp)
     order = np.argsort(-chances, kind="stable")
     best[table.label[order[::-1]]] = order[::-1]
@@ -243,10 +240,8 @@ def _assign_senses(
 
 
 def _closeness(table: CandidateTable, best: Rows, duplicates: frozenset[int]) -> Floats:
-    """Return how close the candidates of duplicate labels are to the neighbouring labels of the list.
-
-    This is the only evidence that distinguishes duplicates, because data sets are often sorted by topic.
-    """
+    """Return how close the candidates of duplicate labels are to the neighbouring labels of the list."""
+    # This is the only evidence that distinguishes duplicates, because data sets are often sorted by topic.
     closeness, sizes = np.zeros(len(table.node)), table.wordnet.kinds["size"]
     for row in np.flatnonzero(np.isin(table.label, list(duplicates))):
         label = table.label[row]

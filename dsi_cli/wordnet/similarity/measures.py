@@ -81,12 +81,9 @@ def read_information_content(path: str | PathLike[str], wordnet: WordNet | None 
     for offset, count in counted.items():
         node = graph.node(offset)
         if node is None:
-            raise UsageError(
-                f"{file}: no {wordnet.part} of {wordnet.title} has the id {graph.letter}{offset:08d};"
-                " the file belongs to another version of WordNet",
-                code="ic-other-wordnet",
-                offset=offset,
-            )
+            message = f"{file}: no {wordnet.part} of {wordnet.title} has the id {graph.letter}{offset:08d};"
+            message += " the file belongs to another version of WordNet"
+            raise UsageError(message, code="ic-other-wordnet", offset=offset)
         counts[node] = count
     if total <= 0 or counts.max() > total:
         message = f"{file}: expected a line ROOT for {wordnet.part}s with the largest count; add it, or use another file"
@@ -138,12 +135,9 @@ def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     levels = path_similarity.ancestor_levels(taxonomy, check_class_count(nodes))
     # Sort the ancestors by NLTK's preference: by shortest depth, then by name.
     depth = taxonomy.shortest_depths[levels.nodes]
-    by_name = np.argsort([taxonomy.names[node] for node in levels.nodes], kind="stable")
-    ranks = np.empty(len(levels.nodes), dtype=np.intp)
-    ranks[by_name] = np.arange(len(by_name))
+    ranks = np.argsort(np.argsort([taxonomy.names[node] for node in levels.nodes], kind="stable"))
     order = np.lexsort((-ranks, depth))
-    preference = np.empty(len(order), dtype=np.int32)
-    preference[order] = np.arange(len(order), dtype=np.int32)
+    preference = np.argsort(order).astype(np.int32)
     # Choose the preferred common hypernym of each pair; the first noun itself wins if it is equally deep.
     best = path_similarity.largest_over_common(levels, preference, -1)
     common = order[best]
@@ -235,9 +229,6 @@ def check_class_count(nodes: Nodes) -> npt.NDArray[np.intp]:
     """Return nodes as an array; raise `UsageError` if there are more than `MAX_CLASSES`."""
     checked = np.asarray(nodes, dtype=np.intp)
     if len(checked) > MAX_CLASSES:
-        raise UsageError(
-            f"all measures except path take {MAX_CLASSES} classes or fewer, found {len(checked)}; use path",
-            code="too-many-classes-for-measure",
-            classes=len(checked),
-        )
+        message = f"all measures except path take {MAX_CLASSES} classes or fewer, found {len(checked)}; use path"
+        raise UsageError(message, code="too-many-classes-for-measure", classes=len(checked))
     return checked
