@@ -213,18 +213,9 @@ def _write_names(axes: Axes, ends: dict[tuple[str, str], tuple[float, Any]], siz
     rising = sorted(ends.items(), key=lambda end: end[1][0])
     height = axes.bbox.height / cast("Figure", axes.figure).dpi * 72
     places = spread([at for _, (at, _) in rising], LINE_HEIGHT * size, 0, height)
+    look: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center", "size": size}
     for ((text, colour), _), place in zip(rising, places, strict=True):
-        axes.annotate(
-            text,
-            (1, 0),
-            xycoords="axes fraction",
-            xytext=(0.4 * size, place),
-            textcoords="offset points",
-            va="center",
-            size=size,
-            color=colour,
-            parse_math=False,
-        )
+        axes.annotate(text, (1, 0), (0.4 * size, place), color=colour, parse_math=False, **look)
 
 
 def spread(positions: Sequence[float], distance: float, low: float, high: float) -> list[float]:
@@ -240,7 +231,7 @@ def spread(positions: Sequence[float], distance: float, low: float, high: float)
     offsets = np.asarray(positions, dtype=np.float64) - steps
     down = np.maximum.accumulate(offsets)
     up = np.minimum.accumulate(offsets[::-1])[::-1]
-    moved = np.clip((down + up) / 2, low, max(low, high - steps[-1] if len(steps) else high)) + steps
+    moved = np.clip((down + up) / 2, low, max(low, high - steps.max(initial=0.0))) + steps
     return [float(position) for position in moved]
 
 
@@ -251,15 +242,8 @@ def draw_legend(figure: Figure, entries: dict[str, Any]) -> None:
     entry_width = (max(map(len, entries)) * LETTER_WIDTH + 4.2) * size
     rows = -(-len(entries) // max(1, int(width * 72 / entry_width)))
     figure.set_size_inches(width, height + (rows * 1.5 + 0.5) * size / 72)
-    figure.legend(
-        list(entries.values()),
-        list(entries),
-        loc="outside lower center",
-        ncols=-(-len(entries) // rows),
-        frameon=False,
-        handlelength=1.8,
-        columnspacing=1.2,
-    )
+    look: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "handlelength": 1.8, "columnspacing": 1.2}
+    figure.legend(list(entries.values()), list(entries), ncols=-(-len(entries) // rows), **look)
 
 
 def wrap(text: str, width: float, size: float) -> str:

@@ -167,9 +167,8 @@ def _draw_scatter(all_frames: Sequence[MatrixFrames], results: Results, options:
         texts = [f"{names[i]} – {names[j]}" for i, j in zip(rows, columns, strict=True)]
         _name_outliers(axes, of_wordnet, of_network, texts)
         title = f"{drawing.short(frames.run)}: {frames.title}, epoch {results.shown_epoch(epoch, frames.run)}"
-        axes.set(
-            title=title, xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="rank in WordNet (1 is the most similar pair)"
-        )
+        axes.set(title=title, xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axes.set_xlabel("rank in WordNet (1 is the most similar pair)")
         # Both axes show percentiles. Their ticks are ranks at round numbers.
         step = max(1, int(float(f"{len(texts) / 4:.0e}")))
         ranks = [1, *range(step, len(texts) + 1, step)]
@@ -184,28 +183,18 @@ def _draw_scatter(all_frames: Sequence[MatrixFrames], results: Results, options:
 
 def _name_outliers(axes: Axes, x: NDArray[Any], y: NDArray[Any], texts: list[str]) -> None:
     """Name the pairs that are nearest in the network relative to WordNet at the upper left, and the reverse at the lower right."""
-    size = drawing.text_size("legend.fontsize") - 1
+    look: dict[str, Any] = {"size": drawing.text_size("legend.fontsize") - 1, "va": "center", "parse_math": False}
+    look["bbox"] = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5}
     falling = np.argsort(x - y, kind="stable")
-    step = 0.055
     for chosen, text_x, side, colour in (
         (falling[:OUTLIERS], 0.3, "left", COLOURS[1]),
         (falling[::-1][:OUTLIERS], 0.7, "right", COLOURS[0]),
     ):
         rising = sorted(chosen, key=lambda pair: y[pair])
-        places = drawing.spread([float(y[pair]) for pair in rising], step, 0.03, 0.97)
+        places = drawing.spread([float(y[pair]) for pair in rising], 0.055, 0.03, 0.97)
         for pair, place in zip(rising, places, strict=True):
-            axes.annotate(
-                texts[pair],
-                (x[pair], y[pair]),
-                (text_x, place),
-                size=size,
-                ha=side,
-                va="center",
-                color=colour,
-                parse_math=False,
-                bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
-                arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5},
-            )
+            arrow = {"arrowstyle": "-", "color": colour, "linewidth": 0.5}
+            axes.annotate(texts[pair], (x[pair], y[pair]), (text_x, place), ha=side, color=colour, arrowprops=arrow, **look)
             axes.plot(x[pair], y[pair], "o", color=colour, markersize=3)
 
 

@@ -164,10 +164,8 @@ def draw_phases(
         for curve in {curve.run: curve for curve in reversed(part)}.values():
             if curve.of not in ("ncsm,scsm", "ncsm") or curve.variant in ("mean", "min"):
                 continue
-            of_run = (
-                (table["run"] == curve.run) & table["curve"].str.startswith(prefixes) & table["phase"].isin(PHASE_NAMES)
-            )
-            rows = table[of_run].sort_values("first_epoch").to_dict("records")
+            is_shown = table["curve"].str.startswith(prefixes) & table["phase"].isin(PHASE_NAMES)
+            rows = table[is_shown & (table["run"] == curve.run)].sort_values("first_epoch").to_dict("records")
             if rows:
                 drawing.draw_phases(axes, rows, drawing.colour(names.index(curve.run)), level)
                 level += 1
@@ -205,13 +203,10 @@ def _merge_accuracies(curves: Sequence[Series]) -> list[Series]:
             return list(curves)
         if not np.allclose(plain[key].value, curve.value, rtol=0, atol=1e-6, equal_nan=True):
             return list(curves)
-    merged = []
-    for curve in curves:
-        if curve.metric == "balanced_accuracy":
-            continue
+    merged = [curve for curve in curves if curve.metric != "balanced_accuracy"]
+    for index, curve in enumerate(merged):
         if curve.metric == "accuracy" and (curve.run, curve.split) in balanced:
-            curve = replace(curve, label=curve.label.replace("accuracy", "accuracy = balanced accuracy"))
-        merged.append(curve)
+            merged[index] = replace(curve, label=curve.label.replace("accuracy", "accuracy = balanced accuracy"))
     return merged
 
 
@@ -241,8 +236,8 @@ def _draw_against_accuracy(pairs: Mapping[str, tuple[Series, Series]], results: 
         axes.vlines(x, agreement.low[at], agreement.high[at], color=colour, alpha=0.25, linewidth=1.5, gid="interval")
         if len(epochs) > 1:
             text = f"epoch {results.shown_epoch(int(epochs[1]), run)}"
-            look = {"color": colour, "size": options.style.size - 2}
-            axes.annotate(text, (x[1], y[1]), (4, -9), textcoords="offset points", **look)  # type: ignore[arg-type]
+            size = options.style.size - 2
+            axes.annotate(text, (x[1], y[1]), (4, -9), textcoords="offset points", color=colour, size=size)
     axes.set(xlabel="accuracy", ylabel=AGREEMENT.axis, title="Agreement with WordNet against accuracy")
     axes.set_xlim(left=0)
     finish(figure)

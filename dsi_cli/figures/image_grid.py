@@ -88,11 +88,9 @@ def grid(listing: MistakeList[Mistake], open_image: Opener, style: Style) -> tup
         message = f"{len(listing.rows)} images are too many for a contact sheet; use --most {MAX_IMAGES} or less"
         raise UsageError(message, code="too-many-images", images=len(listing.rows))
     if listing.rows and not any(row.path for row in listing.rows):
-        raise UsageError(
-            "the predictions contain no paths of images, which a contact sheet needs; run dsi analyze --test with image files "
-            "(class folders, Parquet, tars), or add a column 'path' to your predictions",
-            code="no-image-paths",
-        )
+        message = "the predictions contain no paths of images, which a contact sheet needs; run dsi analyze --test with image files"
+        message += " (class folders, Parquet, tars), or add a column 'path' to your predictions"
+        raise UsageError(message, code="no-image-paths")
     columns = min(max(len(listing.rows), 3), 5)
     rows = max(1, math.ceil(len(listing.rows) / columns))
     legend = f"{listing.legend[0].upper()}{listing.legend[1:]}."

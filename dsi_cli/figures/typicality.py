@@ -77,7 +77,17 @@ def _draw_tables(parts: Sequence[_Part], style: Style) -> Figure:
     figure = Figure(figsize=(style.width, sum(heights) + row_height), layout="constrained")
     all_axes = figure.subplots(len(parts), 1, squeeze=False, height_ratios=heights)
     for axes, (run, split, _), summaries in zip(all_axes[:, 0], parts, rows, strict=True):
-        _draw_table(axes, summaries)
+        axes.set_axis_off()
+        cells = []
+        for summary in summaries:
+            epoch = "–" if summary.epoch is None else str(summary.epoch)
+            values = [getattr(summary, field) for field in _COLUMNS]
+            cells.append([epoch, *("-" if value is None else f"{value:.3f}" for value in values)])
+        table: Any = axes.table(cells, colLabels=list(_HEADS), loc="center", cellLoc="right", edges="horizontal")
+        table.auto_set_font_size(False)
+        table.set_fontsize(float(axes.xaxis.label.get_fontsize()) - 1)
+        for cell in table.get_celld().values():
+            cell.set(linewidth=0.4, edgecolor="#8f8f8f")
         axes.set_title(f"{drawing.short(run)}, {split}: typicality of right and wrong samples")
         note = drawing.wrap(_TABLE_NOTE, style.width, style.size - 1)
         axes.text(0, 0, note, transform=axes.transAxes, va="top", fontsize=style.size - 1, color="#444444")
@@ -92,20 +102,6 @@ def _summaries(results: Results, options: FigureOptions) -> list[_Part]:
 
 def _values(summaries: Sequence[TypicalitySummary], field: str) -> Values:
     return np.array([getattr(summary, field) for summary in summaries], dtype=np.float64)
-
-
-def _draw_table(axes: Axes, summaries: Sequence[TypicalitySummary]) -> None:
-    axes.set_axis_off()
-    cells = []
-    for summary in summaries:
-        epoch = "–" if summary.epoch is None else str(summary.epoch)
-        values = [getattr(summary, field) for field in _COLUMNS]
-        cells.append([epoch, *("-" if value is None else f"{value:.3f}" for value in values)])
-    table: Any = axes.table(cells, colLabels=list(_HEADS), loc="center", cellLoc="right", edges="horizontal")
-    table.auto_set_font_size(False)
-    table.set_fontsize(float(axes.xaxis.label.get_fontsize()) - 1)
-    for cell in table.get_celld().values():
-        cell.set(linewidth=0.4, edgecolor="#8f8f8f")
 
 
 def histograms(results: Results, options: FigureOptions) -> Drawing | None:
