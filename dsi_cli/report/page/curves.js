@@ -108,14 +108,9 @@ function deviations(z) {
 
 /** Return the epoch whose point on any line is nearest to a horizontal position in the plot. */
 function nearestEpoch(chart, scale, target) {
-  let best = [Infinity, null];
-  for (const line of chart.lines) {
-    line.epochs.forEach((epoch, k) => {
-      const distance = line.x[k] == null ? Infinity : Math.abs(scale.x(line.x[k]) - target);
-      if (distance < best[0]) best = [distance, epoch];
-    });
-  }
-  return best[1];
+  const points = chart.lines.flatMap((line) => line.epochs.map((epoch, k) => ({ epoch, x: line.x[k] }))).filter(({ x }) => x != null);
+  const distances = points.map(({ x }) => Math.abs(scale.x(x) - target));
+  return points[distances.indexOf(Math.min(...distances))]?.epoch ?? null;
 }
 
 /** Return the scales that map positions and values to a plot of the given width and height. */

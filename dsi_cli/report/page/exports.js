@@ -72,6 +72,6 @@ function curveRows({ lines, along }) {
   const epochs = [...new Set(lines.flatMap((line) => line.epochs))].sort((a, b) => a - b);
   const columns = lines.flatMap((line) => [["", "value"], [" chance", "chance"], [" low", "low"], [" high", "high"]]
     .filter(([, key]) => line[key]).map(([suffix, key]) => ({ title: line.label + suffix, epochs: line.epochs, values: line[key] })));
-  const at = (column, epoch) => { const k = column.epochs.indexOf(epoch); return k < 0 ? null : column.values[k]; };
-  return [[along || "epoch", ...columns.map(({ title }) => title)], ...epochs.map((epoch) => [epoch, ...columns.map((column) => at(column, epoch))])];
+  const rows = epochs.map((epoch) => [epoch, ...columns.map((column) => column.values[column.epochs.indexOf(epoch)])]);
+  return [[along || "epoch", ...columns.map(({ title }) => title)], ...rows];
 }

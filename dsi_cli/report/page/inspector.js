@@ -186,7 +186,7 @@ async function rankChart(run, names, index, epoch, actions) {
   const [first, last] = [epochs[0], epochs.at(-1)];
   const x = (at) => left + ((at - first) / (last - first)) * (width - left - right);
   const y = (rank) => top + (rank - 0.5) * row;
-  const rankAt = (k, other) => { const place = neighbours[k].indexOf(other); return place < 0 ? count + 1 : place + 1; };
+  const rankAt = (k, other) => neighbours[k].indexOf(other) + 1 || count + 1;
   const line = (other, attributes) => svgElement("path", { class: "curve", d: epochs.map((at, k) => `${k ? "L" : "M"}${x(at).toFixed(1)} ${y(Math.min(rows, rankAt(k, other))).toFixed(1)}`).join(""), ...attributes },
     svgElement("title", {}, names[other]));
   const others = [...new Set(neighbours.flat())].filter((other) => !shown.includes(other));
@@ -203,9 +203,13 @@ async function rankChart(run, names, index, epoch, actions) {
     const at = first + ((((event.clientX - box.left) / box.width) * width - left) / (width - left - right)) * (last - first);
     actions.chart.pick(nearestTo(at, epochs));
   });
+  const rankRows = () => {
+    const columns = [...new Set(neighbours.flat())];
+    return [["epoch", ...columns.map((other) => names[other])], ...epochs.map((at, k) => [at, ...columns.map((other) => neighbours[k].indexOf(other) + 1 || null)])];
+  };
   return element("figure", { class: "panel" },
     element("figcaption", {}, element("h3", {}, `Neighbours of ${names[index]} over epochs`), element("span", { class: "faint" }, `rank by ${run.near.of.toUpperCase()}: 1 is the nearest class`)), plot,
-    exportMenu(`${run.name} neighbours of ${names[index]}`, { svg: () => plot, csv: () => rankRows(names, epochs, neighbours) }));
+    exportMenu(`${run.name} neighbours of ${names[index]}`, { svg: () => plot, csv: rankRows }));
 }
 
 /** Return the names at the ends of the lines. Classes that share the last row are listed below each other only while there is room. */
@@ -218,11 +222,4 @@ function rankLabels(neighbours, shown, names, rankAt, x, y, rows) {
     const name = names[other].length > 18 ? `${names[other].slice(0, 17)}…` : names[other];
     return svgElement("text", { class: `rank-name c${k % COLOURS}`, x: x + 6, y: at }, name, svgElement("title", {}, names[other]));
   });
-}
-
-/** Return the rows of a rank chart: one row per epoch, and one column per class. */
-function rankRows(names, epochs, neighbours) {
-  const others = [...new Set(neighbours.flat())];
-  return [["epoch", ...others.map((other) => names[other])],
-    ...epochs.map((epoch, k) => [epoch, ...others.map((other) => { const place = neighbours[k].indexOf(other); return place < 0 ? null : place + 1; })])];
 }
