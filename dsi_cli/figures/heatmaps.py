@@ -195,11 +195,7 @@ def draw(rows: Sequence[HeatmapRow], kind: MatrixKind, style: Style, scale: str 
             shown[index] = row.panels[:-1]
     across = min(MAX_PANELS_ACROSS[style.name][style.columns - 1], max(map(len, shown)))
     lines = [-(-len(panels) // across) for panels in shown]
-    # Names of classes, titles of runs and the colour bar need room at the sides.
-    named = [name for row in rows if len(row.classes.names) < 30 or not row.classes.groups for name in row.classes.names]
-    longest = max((len(short_name(name)) for name in named), default=0)
-    room = 0.2 * style.size + longest * drawing.LETTER_WIDTH * (style.size - 2) / 72
-    panel = min((style.width - room) / across, MAX_PANEL_SHARE * style.width)
+    panel = _panel_width(rows, across, style)
     height = sum(lines) * (panel + 0.034 * style.size) + 0.02 * style.size * len(rows)
     figure = Figure(figsize=(style.width, height), layout="compressed")
     all_axes = figure.subplots(sum(lines), across, squeeze=False)
@@ -228,6 +224,14 @@ def draw(rows: Sequence[HeatmapRow], kind: MatrixKind, style: Style, scale: str 
     if colours:
         drawing.draw_legend(figure, group_entries(colours))
     return figure
+
+
+def _panel_width(rows: Sequence[HeatmapRow], across: int, style: Style) -> float:
+    """Return the width of a panel in inches; names of classes, titles of runs and the colour bar need room at the sides."""
+    named = [name for row in rows if len(row.classes.names) < 30 or not row.classes.groups for name in row.classes.names]
+    longest = max((len(short_name(name)) for name in named), default=0)
+    room = 0.2 * style.size + longest * drawing.LETTER_WIDTH * (style.size - 2) / 72
+    return min((style.width - room) / across, MAX_PANEL_SHARE * style.width)
 
 
 def _scales(panels: Sequence[MatrixPanel], kind: MatrixKind, scale: str) -> dict[bool, tuple[color_scales.ColorScale, str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,15 +109,7 @@ def compile_tables(reader: Any, part: str) -> dict[str, Any]:
     synsets = sorted(reader.all_synsets(PARTS[part]), key=lambda synset: synset.offset())
     row = {synset.offset(): k for k, synset in enumerate(synsets)}
 
-    # The hypernyms and instance hypernyms of each synset, in the order of WordNet's files
-    with reader.open(f"data.{part}") as file:
-        lines = {int(line[:8]): line for line in file if line[:8].isdigit()}
-    parent_rows = []
-    for synset in synsets:
-        offsets = [offset for symbol in _HYPERNYMS for _, offset in synset._pointers.get(symbol, ())]
-        line = lines[synset.offset()]
-        parent_rows.append([row[offset] for offset in sorted(offsets, key=lambda offset: line.index(f" {offset:08d} "))])
-    parents = pa.array(parent_rows, pa.list_(pa.int32()))
+    parents = pa.array(_parents(reader, part, synsets, row), pa.list_(pa.int32()))
     taxonomy = _taxonomy(parents)
     graph = {
         "offset": pa.array(list(row), pa.int32()),
@@ -155,6 +148,18 @@ def compile_tables(reader: Any, part: str) -> dict[str, Any]:
         "lemmas": _lemmas(reader, part, row),
         "exceptions": pa.table(exceptions),
     }
+
+
+def _parents(reader: Any, part: str, synsets: Sequence[Any], row: dict[int, int]) -> list[list[int]]:
+    """Return the rows of each synset's hypernyms and instance hypernyms, in the order of WordNet's files."""
+    with reader.open(f"data.{part}") as file:
+        lines = {int(line[:8]): line for line in file if line[:8].isdigit()}
+    parents = []
+    for synset in synsets:
+        offsets = [offset for symbol in _HYPERNYMS for _, offset in synset._pointers.get(symbol, ())]
+        line = lines[synset.offset()]
+        parents.append([row[offset] for offset in sorted(offsets, key=lambda offset: line.index(f" {offset:08d} "))])
+    return parents
 
 
 def _taxonomy(parents: Any) -> Taxonomy:
