@@ -19,20 +19,10 @@ from math import floor
 from pathlib import Path
 from typing import Any
 
-from dsi_cli.checkpoints import epochs
+from dsi_cli.checkpoints import epochs, folders
 from dsi_cli.checkpoints.epochs import EpochAndStep, NameNumbers, natural_key, numbers_in_names
 from dsi_cli.checkpoints.file_access import read_json_or_none
-from dsi_cli.checkpoints.folders import (
-    MODEL_FILES,
-    STATE_FILES,
-    SUFFIXES,
-    FolderContents,
-    Folders,
-    add_folder,
-    file_status,
-    other_parts,
-    search_folder,
-)
+from dsi_cli.checkpoints.folders import FolderContents, Folders, file_status, other_parts
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import NothingToAnalyseError, UsageError, count, nearest
 from dsi_cli.remote import locations, urls
@@ -74,7 +64,7 @@ class CheckpointFile:
     @property
     def checkpoint_path(self) -> Place:
         """The path of the checkpoint: the file, or the step folder."""
-        if self.step_folder is not None and self.path.name in MODEL_FILES:
+        if self.step_folder is not None and self.path.name in folders.MODEL_FILES:
             return self.step_folder
         return self.path
 
@@ -119,13 +109,13 @@ def discover(
     revisions : read the paths, which are repositories, at these revisions (`dsi_cli.remote.hub.list_revisions`).
     progress : called with the number of listed revisions and their total.
     """
-    folders: Folders = {}
+    found: Folders = {}
     if revisions is None:
-        folders = _search(paths)
+        found = _search(paths)
     else:
         for url in paths:
-            _search_revisions(os.fspath(url), revisions, folders, progress)
-    with_checkpoints = {folder: contents for folder, contents in folders.items() if contents.files}
+            _search_revisions(os.fspath(url), revisions, found, progress)
+    with_checkpoints = {folder: contents for folder, contents in found.items() if contents.files}
     names = _run_names(with_checkpoints, known or {})
     runs = [_training_run(names[folder], folder, contents) for folder, contents in with_checkpoints.items()]
     return sorted(runs, key=lambda run: natural_key(run.name))
@@ -142,17 +132,17 @@ def printable(text: str) -> str:
 
 
 def _search(paths: Sequence[str | os.PathLike[str]]) -> Folders:
-    folders: Folders = {}
+    found: Folders = {}
     for path in _expand(paths):
         if isinstance(path, TrackedRun):
-            _search_tracked_run(path, folders)
+            _search_tracked_run(path, found)
         elif path.is_dir():
-            search_folder(path, folders)
+            folders.search_folder(path, found)
         else:
             # A file that the user named is a checkpoint, whatever it contains.
             status = file_status(path) or os.stat_result((0,) * 10)
-            folders.setdefault(path.parent, FolderContents()).files.append((path, status, None))
-    return folders
+            found.setdefault(path.parent, FolderContents()).files.append((path, status, None))
+    return found
 
 
 def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place | TrackedRun]:
@@ -208,7 +198,7 @@ def _search_tracked_run(run: TrackedRun, runs: Folders) -> None:
     if run.versions:
         found[run.folder] = _contents(run.versions, are_commits=False)
     elif run.folder.is_dir():
-        search_folder(run.folder, found)
+        folders.search_folder(run.folder, found)
     for folder, contents in found.items():
         contents.tracked = run
         contents.name = run.name if len(found) == 1 else f"{run.name}/{folder.relative_to(run.folder).as_posix()}"
@@ -224,7 +214,7 @@ def _contents(revisions: Sequence[Version], *, are_commits: bool) -> FolderConte
     last_state: Place | None = None
     for revision in revisions:
         folder, files = _files_of_revision(revision)
-        state = folder / STATE_FILES[0]
+        state = folder / folders.STATE_FILES[0]
         state_tag = state.tag() if revision.error is None and not isinstance(state, Path) and state.is_file() else None
         for path, status in files:
             parts = [path, *other_parts(path)] if revision.error is None else []
@@ -233,7 +223,9 @@ def _contents(revisions: Sequence[Version], *, are_commits: bool) -> FolderConte
                 continue
             seen.add(identity)
             contents.files.append((path, status, folder))
-            texts.append(f"{revision.text} {path.name}" if are_commits and path.name not in MODEL_FILES else revision.text)
+            texts.append(
+                f"{revision.text} {path.name}" if are_commits and path.name not in folders.MODEL_FILES else revision.text
+            )
             have_state.append(state_tag is not None and state_tag not in seen)
         last_state = last_state if state_tag is None else state
         seen.add(state_tag)
@@ -245,16 +237,16 @@ def _contents(revisions: Sequence[Version], *, are_commits: bool) -> FolderConte
 def _files_of_revision(revision: Version) -> tuple[Place, list[tuple[Place, os.stat_result]]]:
     """Return the folder of a revision and the checkpoints in it; one that fails to be read if the folder cannot be listed."""
     path, name = revision.folder, revision.name
-    if name is not None and Path(name).suffix.lower() not in SUFFIXES:
+    if name is not None and Path(name).suffix.lower() not in folders.SUFFIXES:
         return path.parent, []
     if revision.error is not None:
         folder = path if name is None else path.parent
-        file = folder / (MODEL_FILES[1] if name is None else path.name)
+        file = folder / (folders.MODEL_FILES[1] if name is None else path.name)
         return folder, [(file, os.stat_result((0,) * 10, {"st_mtime_ns": 0}))]
     if isinstance(path, Path) or path.is_file():
         return path.parent, [(path, path.stat())]
     found: Folders = {}
-    add_folder(path, next(path.walk())[2], found, is_top=True)
+    folders.add_folder(path, next(path.walk())[2], found, is_top=True)
     return path, [(file, status) for contents in found.values() for file, status, _ in contents.files]
 
 
@@ -308,7 +300,7 @@ def _training_run(name: str, folder: Place, contents: FolderContents) -> Trainin
     for index, (path, status, step_folder) in enumerate(files):
         # A checkpoint has the size of all its parts, and the time of the last change of parts and metadata.
         parts = [part for part in map(file_status, other_parts(path)) if part is not None and stat.S_ISREG(part.st_mode)]
-        names = STATE_FILES if path.name in MODEL_FILES else ()
+        names = folders.STATE_FILES if path.name in folders.MODEL_FILES else ()
         metadata = [found for found in (file_status(path.parent / name) for name in names) if found is not None]
         size = status.st_size + sum(part.st_size for part in parts)
         times = [file.st_mtime_ns for file in (status, *parts, *metadata)]
@@ -325,15 +317,15 @@ def _training_run(name: str, folder: Place, contents: FolderContents) -> Trainin
     return TrainingRun(name, folder, tuple(distinct.values()), contents.ignored, tracked=contents.tracked)
 
 
-def _run_names(folders: Folders, known: dict[str, str]) -> dict[Place, str]:
+def _run_names(found: Folders, known: dict[str, str]) -> dict[Place, str]:
     """Return the name of each folder's run: its known name, else the shortest suffix of its path that is unique.
 
     A folder that is named after its contents (``checkpoints``) takes the name of the folder above, unless others share that.
     """
     names: dict[Place, str] = {}
-    name_parts = _name_parts(list(folders))
+    name_parts = _name_parts(list(found))
     counts = Counter(parts[-length:] for parts in name_parts.values() for length in range(1, len(parts)))
-    for folder in folders:
+    for folder in found:
         text = printable(str(folder))
         known_names = [name for name, known_folder in known.items() if known_folder == text]
         if known_names:
@@ -345,7 +337,7 @@ def _run_names(folders: Folders, known: dict[str, str]) -> dict[Place, str]:
         parts = name_parts[folder]
         suffixes = (parts[-length:] for length in range(1, len(parts)))
         unique = next((suffix for suffix in suffixes if counts[suffix] == 1), parts[1:])
-        name = printable(folders[folder].name or "/".join(unique)) or "root"
+        name = printable(found[folder].name or "/".join(unique)) or "root"
         if name in names.values():  # two runs of a tracker
             name += "/" + "/".join(unique)
         if name in known:

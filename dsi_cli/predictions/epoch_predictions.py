@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,58 +39,47 @@ class EncodedLabels:
         return EncodedLabels(self.codes[index], self.names)
 
 
-@dataclass(frozen=True)
-class ClassIndex:
-    """The classes of a classifier: their number, and their names if they are known."""
+def class_numbers(
+    labels: EncodedLabels, classes: int, names: Sequence[str] | None, kind: str, locate: Callable[[int], str]
+) -> Ints:
+    """Return the class number of each label: the class of this name if there is exactly one, else the number in the text.
 
-    size: int
-    names: Sequence[str] | None = None
+    Raise `UsageError` if a label is neither the number nor the name of exactly one class.
 
-    def encode(self, labels: EncodedLabels, kind: str, locate: Callable[[int], str]) -> Ints:
-        """Return the class number of each label: the class of this name if there is exactly one, else the number in the text.
-
-        Raise `UsageError` if a label is neither the number nor the name of exactly one class.
-
-        Parameters
-        ----------
-        labels : (N,).
-        kind : "target" or "prediction", for the message.
-        locate : returns the location of a sample for the message, from its index.
-        """
-        numbers = labels.codes
-        if labels.names is not None:
-            numbers = np.array([self._number(name) for name in labels.names], dtype=np.int32)[labels.codes]
-        wrong = (numbers < 0) | (numbers >= self.size)
-        if wrong.any():
-            first = int(np.argmax(wrong))
-            code = int(labels.codes[first])
-            label = str(code) if labels.names is None else ascii(labels.names[code][:60])
-            names = [ascii(name[:40]) for name, number in self._by_name.items() if number >= 0]
-            or_name = f", or the name of exactly one class ({', '.join(names[:3])}, ...)" if names else ""
-            message = (
-                f"{locate(first)}: the {kind} {label} is not a class; expected 0 to {self.size - 1}{or_name}; correct it, or give "
-                "the classes that the predictions were made with (--labels)"
-            )
-            raise UsageError(message, code="unknown-class", values=kind, label=label)
-        return numbers
-
-    def _number(self, label: str) -> int:
-        """Return the class of a label, -1 if it is not a class."""
-        if label in self._by_name:
-            return self._by_name[label]
-        try:
-            number = float(label)
-        except ValueError:
-            return -1
-        return int(number) if number.is_integer() and 0 <= number < self.size else -1
-
-    @cached_property
-    def _by_name(self) -> dict[str, int]:
-        """The class of each name, -1 if several classes have it."""
-        classes: dict[str, int] = {}
-        for number, name in enumerate(self.names or ()):
-            classes[name] = -1 if name in classes else number
-        return classes
+    Parameters
+    ----------
+    labels : (N,).
+    classes : the number of classes of the classifier.
+    names : their names, if they are known.
+    kind : "target" or "prediction", for the message.
+    locate : returns the location of a sample for the message, from its index.
+    """
+    # A name of several classes stands for none of them.
+    by_name: dict[str, int] = {}
+    for number, name in enumerate(names or ()):
+        by_name[name] = -1 if name in by_name else number
+    numbers = labels.codes
+    if labels.names is not None:
+        number_of_name = []
+        for name in labels.names:
+            number = by_name.get(name, -1)
+            if name not in by_name:
+                with suppress(ValueError):
+                    value = float(name)
+                    number = int(value) if value.is_integer() and 0 <= value < classes else -1
+            number_of_name.append(number)
+        numbers = np.array(number_of_name, dtype=np.int32)[labels.codes]
+    wrong = (numbers < 0) | (numbers >= classes)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        code = int(labels.codes[first])
+        label = str(code) if labels.names is None else ascii(labels.names[code][:60])
+        known = [ascii(name[:40]) for name, number in by_name.items() if number >= 0]
+        or_name = f", or the name of exactly one class ({', '.join(known[:3])}, ...)" if known else ""
+        message = f"{locate(first)}: the {kind} {label} is not a class; expected 0 to {classes - 1}{or_name}; correct it, "
+        message += "or give the classes that the predictions were made with (--labels)"
+        raise UsageError(message, code="unknown-class", values=kind, label=label)
+    return numbers
 
 
 @dataclass(frozen=True)
@@ -124,37 +113,40 @@ class EpochPredictions:
         """True if there are predictions without targets."""
         return self.predictions is not None and self.targets is None
 
-    def result(self, classes: ClassIndex, truth: Ints | None, truth_name: str | None) -> EvaluationResult:
+    def result(
+        self, classes: int, names: Sequence[str] | None, truth: Ints | None, truth_name: str | None
+    ) -> EvaluationResult:
         """Return the predictions as class numbers.
 
         Raise `UsageError` if a label is not a class, or if counts do not fit the classes or the truth.
 
         Parameters
         ----------
-        classes : the classes of the run's classifier.
+        classes : the number of classes of the run's classifier.
+        names : their names, if they are known.
         truth : (N,) int, the class numbers in the file with targets, or None.
         truth_name : the name of that file.
         """
         counts: Any = self.counts
         if counts is not None:
-            if len(counts) != classes.size:
-                message = f"{self.location}: expected confusion counts of {classes.size} classes, as the classifier has"
+            if len(counts) != classes:
+                message = f"{self.location}: expected confusion counts of {classes} classes, as the classifier has"
                 message += f", found {len(counts)}; give the counts of this classifier"
-                raise UsageError(message, code="counts-classes", found=len(counts), classes=classes.size)
+                raise UsageError(message, code="counts-classes", found=len(counts), classes=classes)
             if not counts.any():
                 message = f"{self.location}: expected confusion counts, found only zeros; give an epoch that has samples"
                 raise UsageError(message, code="counts-zero")
-            if truth is not None and (counts.sum(axis=1) != np.bincount(truth, minlength=classes.size)).any():
+            if truth is not None and (counts.sum(axis=1) != np.bincount(truth, minlength=classes)).any():
                 message = f"{self.location}: expected as many samples of each class as the targets in {truth_name} have, "
                 message += "found others; give --truth columns if the truth is on the columns, or the targets of this test "
                 message += "set, or none"
                 raise UsageError(message, code="counts-contradict-targets")
             return EvaluationResult(counts)
         assert self.predictions is not None
-        predictions = classes.encode(self.predictions, "prediction", self._locate)
+        predictions = class_numbers(self.predictions, classes, names, "prediction", self._locate)
         targets = truth
         if self.targets is not None:
-            targets = classes.encode(self.targets, "target", self._locate)
+            targets = class_numbers(self.targets, classes, names, "target", self._locate)
             if truth is not None and (targets != truth).any():
                 index = int(np.argmax(targets != truth))
                 raise UsageError(
@@ -163,7 +155,7 @@ class EpochPredictions:
                     code="targets-contradict",
                 )
         assert targets is not None  # `files.read` refuses predictions without targets
-        counts = confusion_counts(targets, predictions, classes.size)
+        counts = confusion_counts(targets, predictions, classes)
         return EvaluationResult(counts, targets, predictions, self.scores, self.samples, self.paths)
 
     def _locate(self, sample: int) -> str:
@@ -184,7 +176,7 @@ def require_truth_axis(results: Mapping[int, EvaluationResult], name: str, axis:
     if differs_along_truth and not differs_along_other:
         other = AXES[1 - AXES.index(axis)]
         message = (
-            f"{name}: expected the same samples of each class at every epoch, found that they differ along the {axis} and are the "
-            f"same along the other axis, which seems to be the truth; give --truth {other}"
+            f"{name}: expected the same samples of each class at every epoch, found that they differ along the {axis} "
         )
+        message += f"and are the same along the other axis, which seems to be the truth; give --truth {other}"
         raise UsageError(message, code="truth-axis", axis=axis)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dsi_cli.errors import UsageError, count, listed
 from dsi_cli.predictions import numpy_files, tables
-from dsi_cli.predictions.epoch_predictions import AXES, ClassIndex, EncodedLabels, EpochPredictions, require_truth_axis
+from dsi_cli.predictions.epoch_predictions import AXES, EncodedLabels, EpochPredictions, class_numbers, require_truth_axis
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.remote import download
 from dsi_cli.remote.locations import Place
@@ -95,12 +95,13 @@ class PredictionFile:
             Epochs that the file lacks are missing; epochs that the run lacks are ignored. If the file does not name epochs, its
             rows are the run's epochs in order.
         """
-        known = ClassIndex(classes, None if names is None else tuple(names))
         truth = None
         if self.targets is not None:
-            truth = known.encode(self.targets, "target", lambda sample: f"{self.truth_name}, sample {sample}")
+            truth = class_numbers(
+                self.targets, classes, names, "target", lambda sample: f"{self.truth_name}, sample {sample}"
+            )
         parts = self._by_epoch(self._of_run(run), epochs, run)
-        results = {epoch: part.result(known, truth, self.truth_name) for epoch, part in parts.items()}
+        results = {epoch: part.result(classes, names, truth, self.truth_name) for epoch, part in parts.items()}
         require_truth_axis(results, self.name, self.axis)
         return results
 

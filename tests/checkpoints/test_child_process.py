@@ -63,12 +63,12 @@ def test_one_child_serves_all_files(weights):
 
 LIMITED = """
 from pathlib import Path
-from dsi_cli.checkpoints.child_process.client import Limits, open_isolated
+from dsi_cli.checkpoints.child_process.client import open_isolated
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.errors import UnreadableError
 with RandomAccessFile(Path("x.h5")) as source:
     try:
-        open_isolated("hdf5", source.size, source.read_at, Limits(LIMITS))
+        open_isolated("hdf5", source.size, source.read_at, LIMITS)
     except UnreadableError as error:
         print(error.code)
     print(list(open_isolated("hdf5", source.size, source.read_at).tree))

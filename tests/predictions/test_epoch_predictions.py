@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dsi_cli.errors import UsageError
-from dsi_cli.predictions.epoch_predictions import ClassIndex, EncodedLabels
+from dsi_cli.predictions.epoch_predictions import EncodedLabels, class_numbers
 
 NAMES = ("cat", "Dog", "dog", "aquarium_fish", "crane", "crane", "3", "none")
 
@@ -15,7 +15,7 @@ def numbers(labels, names=NAMES, size=8):
         if isinstance(labels[0], str)
         else EncodedLabels(np.array(labels))
     )
-    return ClassIndex(size, names).encode(coded, "target", "sample {}".format).tolist()
+    return class_numbers(coded, size, names, "target", "sample {}".format).tolist()
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from itertools import count
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.tensors import MAX_DIMENSIONS, Storage, contiguous, itemsize
@@ -53,24 +53,16 @@ ReadAt = Callable[[int, int], bytes]
 """A function from an offset and a size to exactly these bytes of a file, such as `RandomAccessFile.read_at`."""
 
 
-class Limits(NamedTuple):
-    """The time and memory that the child may take for one request."""
-
-    seconds: float = 20.0
-    """The limit of wall-clock time and of processor time; each 50 MB of the file add one second.
-
-    The time in which the parent reads bytes for the child does not count.
-    """
-    memory: int = 3 << 30
-    """The limit of address space in bytes, in addition to three times the size of the file."""
-
-
-DEFAULT_LIMITS = Limits()
 _file_numbers = count()
 
 
 def open_isolated(
-    reader: str, file_size: int, read_at: ReadAt | None = None, limits: Limits = DEFAULT_LIMITS, **options: Any
+    reader: str,
+    file_size: int,
+    read_at: ReadAt | None = None,
+    seconds: float = 20.0,
+    memory: int = 3 << 30,
+    **options: Any,
 ) -> CheckpointContent:
     """Return the content of a file that a reader in the child process opens; its tree is flat.
 
@@ -82,7 +74,9 @@ def open_isolated(
     reader : the name of a module in this package.
     file_size : the size of the file in bytes, or the size of all files in a folder.
     read_at : reads bytes of the file; None if the reader opens files by path.
-    limits : the time and memory that the child may take for one request.
+    seconds : the limit of wall-clock time and of processor time for one request; each 50 MB of the file add one second. The time
+        in which the parent reads bytes for the child does not count.
+    memory : the limit of address space in bytes, in addition to three times the size of the file.
     options : further arguments of the reader that JSON can represent.
     """
     package, extra = _PACKAGES[reader]
@@ -94,7 +88,7 @@ def open_isolated(
         raise UnreadableError(message, code="package-missing", package=package)
     # The child keeps the file with the last number open.
     request = {"reader": reader, "file": next(_file_numbers), "size": file_size, "options": options}
-    request |= {"seconds": limits.seconds + file_size / 50e6, "memory": limits.memory + 3 * file_size}
+    request |= {"seconds": seconds + file_size / 50e6, "memory": memory + 3 * file_size}
     contents, _ = _child(os.getpid()).exchange(request | {"key": None}, read_at)
     # List the tensors by name, unless names or shapes are too large.
     tensors, transposed = contents["tensors"], set(contents["transposed"])
@@ -135,6 +129,8 @@ class _Child:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+        self._seconds = 0.0
+        """The time that the child has left for the current request."""
         atexit.register(self._stop)
 
     def exchange(self, request: dict[str, Any], read_at: ReadAt | None) -> tuple[dict[str, Any], memoryview]:
@@ -143,11 +139,11 @@ class _Child:
             process = self._running_process()
             assert process.stdin is not None
             assert process.stdout is not None
-            clock = _Clock(process, request["seconds"])
+            self._seconds = request["seconds"]
             message, data = request, b""
             try:
                 while True:
-                    with clock.running():
+                    with self._counting(process):
                         process.stdin.write(json.dumps(message | {"bytes": len(data)}).encode() + b"\n" + data)
                         process.stdin.flush()
                         line = process.stdout.readline(MAX_MESSAGE_BYTES + 1024)
@@ -159,18 +155,32 @@ class _Child:
                     # The child requests a range of the file; the time of reading it does not count.
                     message, data = {}, read_at(reply["offset"], reply["bytes"])
                 array_bytes = bytearray(reply.get("bytes", 0))
-                with clock.running():
+                with self._counting(process):
                     if process.stdout.readinto(array_bytes) != len(array_bytes):  # type: ignore[attr-defined]
                         raise EOFError
             except BaseException as error:
                 self._stop()  # otherwise, the next request would receive the reply to this one
                 if isinstance(error, OSError | ValueError | KeyError | TypeError | EOFError):
-                    raise _exit_error(process.returncode, clock, request) from None
+                    raise _exit_error(process.returncode, self._seconds, request) from None
                 raise
         if "error" not in reply:
             return reply, memoryview(array_bytes)
         kind = PendingError if reply["is_pending"] else UnreadableError
         raise kind(str(reply["error"]), code=str(reply["code"]))
+
+    @contextmanager
+    def _counting(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Count the time of a block; kill the child when no time is left."""
+        begin = time.monotonic()
+        timer = threading.Timer(max(0.0, self._seconds), process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+            self._seconds -= time.monotonic() - begin
 
     def _running_process(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
@@ -201,31 +211,9 @@ class _Child:
                     pipe.close()
 
 
-class _Clock:
-    """The time that the child has left; the child is killed when it is over."""
-
-    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
-        self._process = process
-        self.seconds = seconds
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Count the time of a block."""
-        begin = time.monotonic()
-        timer = threading.Timer(max(0.0, self.seconds), self._process.kill)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-            timer.join()
-            self.seconds -= time.monotonic() - begin
-
-
-def _exit_error(code: int, clock: _Clock, request: dict[str, Any]) -> UnreadableError:
+def _exit_error(code: int, remaining_seconds: float, request: dict[str, Any]) -> UnreadableError:
     package, seconds = _PACKAGES[request["reader"]][0], request["seconds"]
-    if clock.seconds <= 0 or (hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU):
+    if remaining_seconds <= 0 or (hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU):
         message = f"{package} did not read the file within {seconds:.3g} s, the limit for its size: the file may be damaged"
         return UnreadableError(message, code="time-limit", seconds=seconds)
     cause = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
