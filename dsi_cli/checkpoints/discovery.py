@@ -253,22 +253,14 @@ def _files_of_revision(revision: Version) -> tuple[Place, list[tuple[Place, os.s
 def _moments(
     texts: Sequence[str], have_state: Sequence[bool], log: Sequence[Any] = (), *, are_commits: bool
 ) -> list[EpochAndStep]:
-    """Return epoch and step of each revision, the oldest first, if its contents do not state them.
-
-    If no revision has a number or a trainer's state (``have_state``), they are numbered from 1. The texts are titles of commits, or
-    names of tags and branches. A trainer's log gives the epochs of steps.
-
-    >>> [moment[:3:2] for moment in _moments(["epoch 1", "Training, step 20", "typo"], [False] * 3, are_commits=True)]
-    [(1, None), (None, 20), (None, None)]
-    >>> _moments(["v1.0", "v1.1"], [False, False], are_commits=False)[1]
-    EpochAndStep(epoch=2, source='order', step=None, has_state=False)
-    """
+    """Return epoch and step of each revision from titles of commits, or from names of tags and branches."""
     if are_commits:
         found = [(_EPOCH_IN_TITLE.search(text), _STEP_IN_TITLE.search(text)) for text in texts]
         numbers = [NameNumbers(*(match and int(match[1]) for match in matches)) for matches in found]
     else:
         numbers = numbers_in_names([re.sub(r"^checkpoint-(?=\d+$)", "step", text) for text in texts])
     rate = _epochs_per_step(log)
+    # If no revision has a number or a trainer's state, they are numbered from 1.
     are_numbered = any(number != NameNumbers() for number in numbers)
     moments = []
     for index, (text, (epoch, step), has_state) in enumerate(zip(texts, numbers, have_state, strict=True), start=1):
@@ -318,10 +310,7 @@ def _training_run(name: str, folder: Place, contents: FolderContents) -> Trainin
 
 
 def _run_names(found: Folders, known: dict[str, str]) -> dict[Place, str]:
-    """Return the name of each folder's run: its known name, else the shortest suffix of its path that is unique.
-
-    A folder that is named after its contents (``checkpoints``) takes the name of the folder above, unless others share that.
-    """
+    """Return the name of each folder's run: its known name, else the shortest suffix of its path that is unique."""
     names: dict[Place, str] = {}
     name_parts = _name_parts(list(found))
     counts = Counter(parts[-length:] for parts in name_parts.values() for length in range(1, len(parts)))

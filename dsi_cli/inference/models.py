@@ -84,11 +84,6 @@ def _pool(outputs: Any) -> torch.Tensor:
     return pooled
 
 
-def has_towers(config: Any) -> bool:
-    """Return True if a Hugging Face config describes a network with an image and a text tower."""
-    return getattr(config, "text_config", None) is not None and getattr(config, "vision_config", None) is not None
-
-
 def tokenize_names(folder: Path, names: Sequence[str] | None) -> dict[str, torch.Tensor] | None:
     """Return the class names as inputs of the text tower; None without names, or without a tokenizer in the folder."""
     if names is None or not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json", "spiece.model")):
@@ -206,7 +201,8 @@ def _transformers(name: str, spec: ModelSpec) -> BuiltModel:
     side = getattr(getattr(config, "vision_config", None) or config, "image_size", None)
     usual = from_processor(read_sibling_json(folder, "preprocessor_config.json"))
     usual = usual.with_defaults(Preprocessing((side, side) if isinstance(side, int) else None))
-    if spec.classes is None and has_towers(config):
+    has_towers = all(getattr(config, tower, None) is not None for tower in ("text_config", "vision_config"))
+    if spec.classes is None and has_towers:
         return BuiltModel(model, usual, ZeroShot(model, tokenize_names(folder, spec.names)))
     return BuiltModel(model, usual)
 

@@ -30,19 +30,13 @@ def is_function(spec: str) -> bool:
     return _SPEC.fullmatch(spec) is not None
 
 
-def script_path(spec: str) -> Path | None:
-    """Return the file in a specification; None for a module."""
-    place = _parts(spec)[0]
-    return Path(place) if place.endswith(".py") else None
-
-
 def code_files(spec: str) -> list[Path]:
     """Return the files of the user's code: the module's file, and the files in its folder that it imports.
 
     Imports are followed from file to file, including those within functions. Installed packages are ignored. No code is run, not
     even that of the module's packages, which ``importlib.util.find_spec`` would import. The list is empty if the file is missing.
     """
-    script, place = script_path(spec), _parts(spec)[0]
+    place, _, script = _parts(spec)
     file = script
     if script is None:
         first, *rest = place.split(".")
@@ -79,7 +73,7 @@ def importable(spec: str) -> Iterator[None]:
 
 def _folder(spec: str) -> Path:
     """Return the folder of the modules of a specification."""
-    file = script_path(spec)
+    file = _parts(spec)[2]
     return (file.parent if file is not None else Path()).absolute()
 
 
@@ -94,8 +88,7 @@ def load_object(spec: str) -> Callable[..., Any]:
     UsageError
         The file, module or name does not exist, or the import fails.
     """
-    place, name = _parts(spec)
-    file = script_path(spec)
+    place, name, file = _parts(spec)
     if file is not None and not file.is_file():
         message = f"{spec}: expected a Python file, found nothing at {place}; check the path"
         raise UsageError(message, code="file-missing", path=place)
@@ -123,10 +116,12 @@ def call_user_code(spec: str, expected: str) -> Iterator[None]:
         raise UsageError(message, code="user-code-failed", spec=spec) from error
 
 
-def _parts(spec: str) -> tuple[str, str]:
+def _parts(spec: str) -> tuple[str, str, Path | None]:
+    """Return the module or file of a specification, the name in it, and the path if it is a file."""
     match = _SPEC.fullmatch(spec)
     assert match is not None
-    return match["place"], match["name"]
+    place = match["place"]
+    return place, match["name"], Path(place) if place.endswith(".py") else None
 
 
 def _from_file(path: Path) -> Any:

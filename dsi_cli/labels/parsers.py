@@ -296,11 +296,9 @@ def _id_columns(columns: Sequence[_Column]) -> list[_Column]:
 
 
 def _name_column(columns: Sequence[_Column], lines: Sequence[int]) -> _Column:
-    """Return the column of names.
-
-    It is the first column of `NAME_COLUMNS` that has no numbers. Otherwise it is the only other text column, if its values are
-    distinct and a column numbers the classes. Otherwise it is the column of ids, or a column of `NAME_COLUMNS` with numbers.
-    """
+    """Return the column of names; the line numbers of the rows are for a message."""
+    # It is the first column of `NAME_COLUMNS` without numbers. Otherwise it is the only other text column, if its values are
+    # distinct and a column numbers the classes. Otherwise it is the column of ids, or a column of `NAME_COLUMNS` with numbers.
     ids = _id_columns(columns)
     by_name = [column for name in NAME_COLUMNS for column in columns if column.name == name]
     candidates = [column for column in by_name if column.numbers is None]

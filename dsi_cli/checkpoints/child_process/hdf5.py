@@ -258,10 +258,7 @@ def _keras_3_parameters(
     *,
     is_output: bool = False,
 ) -> Iterator[_Parameter]:
-    """Yield all parameters of a layer or model of a kind, or of a group of layers if the kind is missing.
-
-    In a file of another program, the names follow the groups.
-    """
+    """Yield all parameters of a layer or model of a kind, or of a group of layers if the kind is missing."""
     # The names of all members repeat the name of the group.
     longest = max(len(name), len(path))
     if longest > _MAX_NAME_LENGTH:
