@@ -56,7 +56,7 @@ def class_numbers(
     """
     # A name of several classes stands for none of them.
     by_name: dict[str, int] = {}
-    for number, name in enumerate(names or ()):
+    for number, name in enumerate(() if names is None else names):
         by_name[name] = -1 if name in by_name else number
     numbers = labels.codes
     if labels.names is not None:
