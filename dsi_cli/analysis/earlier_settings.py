@@ -29,13 +29,8 @@ _COUNT_PREFIXES = ("res:", "lin:", "jcn:")
 def hold(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Collection[str]) -> tuple[Options, list[str]]:
     """Return the options of a call with the settings that are kept from earlier calls, and a line about each of these.
 
-    Raise `UsageError` if the runs have different settings, or if a file that an earlier call was given no longer exists.
-
-    Parameters
-    ----------
-    options : ``given_settings`` names the settings that the call is given; None keeps no setting.
-    recorded : the settings of earlier calls, by run, see `record`.
-    runs : the names of the runs of this call.
+    `recorded` has the settings of earlier calls by run, as `record` returns them. Settings that this call is given are not
+    kept. Raise `UsageError` if the runs have different settings, or if a file that an earlier call was given no longer exists.
     """
     if options.given_settings is None:
         return options, []

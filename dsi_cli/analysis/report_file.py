@@ -38,14 +38,7 @@ IDLE_FACTOR = 9
 
 
 def write_report(out: Path, file: Path | None = None, progress: ReportProgress = lambda *_: None) -> Path:
-    """Write the report of a results folder, unless it is up to date; return its path.
-
-    Parameters
-    ----------
-    out : the results folder.
-    file : the file to write; ``report.html`` in the results folder if None.
-    progress : called with stage, number done and total.
-    """
+    """Write the report of a results folder, by default to ``report.html`` in it, unless it is up to date; return its path."""
     layout.require_output(out)
     if file is not None:
         return _write_if_outdated(out, file, file.parent, progress)

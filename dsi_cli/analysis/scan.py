@@ -103,11 +103,8 @@ def scan_all(
 ) -> tuple[list[RunCheckpoints], Weights]:
     """Scan the checkpoints of some folders; return their training runs, and the heads that stay in memory.
 
-    Parameters
-    ----------
-    found : the folders, each with its scanner and the records of an earlier call.
-    epochs : the epochs whose heads may stay in memory; all if None.
-    progress : called with the number of files read and their total.
+    Each folder has its scanner and the records of an earlier call. Only heads of the epochs stay in memory, or of all epochs
+    if None. `progress` takes the number of files read and their total.
     """
     runs: list[RunCheckpoints] = []
     weights: Weights = {}

@@ -124,7 +124,8 @@ def watch(
         if event is not None and event != last_event:
             yield event
             last_event = event
-        if isinstance(event, UpdatedEvent) and files.all_begun and known.reached(until_epoch, until_left_out):
+        all_begun = files.begun.issuperset(paths)
+        if isinstance(event, UpdatedEvent) and all_begun and known.reached(until_epoch, until_left_out):
             yield EndedEvent(REACHED)
             return
         if is_news:
@@ -169,6 +170,7 @@ class _Files:
     existing : the paths that exist.
     waiting : why there is nothing to analyse; None if there is a checkpoint.
     at_rest : size and modification time of the files that have stopped changing and are not analysed yet, by path.
+    begun : the paths that have had a checkpoint.
     """
 
     def __init__(self, paths: Sequence[AnyPath], revisions: str | None = None) -> None:
@@ -177,14 +179,9 @@ class _Files:
         self.existing: list[AnyPath] = []
         self.waiting: WaitingEvent | None = None
         self.at_rest: dict[Place, tuple[int, int]] = {}
-        self._begun: set[AnyPath] = set()
+        self.begun: set[AnyPath] = set()
         self._seen: dict[Place, tuple[int, int]] = {}
         self._analysed: dict[Place, tuple[int, int]] = {}
-
-    @property
-    def all_begun(self) -> bool:
-        """True if each path has had a checkpoint."""
-        return self._begun.issuperset(self.paths)
 
     def look(self) -> bool:
         """List the files; return whether any is new or has changed since it was last seen.
@@ -217,19 +214,14 @@ class _Files:
                 continue
             self.existing.append(path)
             if runs:
-                self._begun.add(path)
+                self.begun.add(path)
             files |= {file.path: (file.bytes, file.modified_ns) for run in runs for file in run.checkpoints}
         self.waiting = None if files or self._seen else WaitingEvent(reason)
         return files
 
 
 class _Known:
-    """The epochs in a results folder.
-
-    Attributes
-    ----------
-    runs : the names of the runs that were analysed in this call.
-    """
+    """The epochs in a results folder, and the names of the ``runs`` that were analysed in this call."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
@@ -250,9 +242,9 @@ class _Known:
         if epoch is None:
             return False
         runs = {run for run, last, *_ in self._rows if (last or 0) >= epoch}
-        if left_out is not None:
-            rows = layout.earlier_rows(self.out, CHECKPOINTS)
-            runs |= {row["run"] for row in rows if row["code"] == "not-in-epochs" and row["epoch"] >= left_out}
+        for row in layout.earlier_rows(self.out, CHECKPOINTS):
+            if left_out is not None and row["code"] == "not-in-epochs" and row["epoch"] >= left_out:
+                runs.add(row["run"])
         return self.runs <= runs
 
 

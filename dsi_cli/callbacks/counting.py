@@ -78,20 +78,10 @@ def confusion(
 
 
 def pooled(count: Callable[[], torch.Tensor], classes: int, add: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    """Return the sum of the counts of all processes.
+    """Return the sum of the counts of all processes, from functions that count in this process and sum a tensor over all.
 
-    A process that fails still takes part in the sum, so that the other processes do not wait forever.
-
-    Parameters
-    ----------
-    count : a function that returns the counts of this process.
-    classes : the number of classes.
-    add : a function that returns the sum of a tensor over all processes.
-
-    Raises
-    ------
-    UnreadableError
-        Another process failed. An error in this process is raised unchanged.
+    A process that fails still takes part in the sum, so that the other processes do not wait forever. Raise `UnreadableError`
+    if another process failed. An error in this process is raised unchanged.
     """
     failure: Exception | None = None
     try:

@@ -179,13 +179,9 @@ def _typer_info(option: Option, section: str | None) -> Any:
 
 
 def option(flags: str, metavar: str, help: str, choices: Sequence[str] | Complete | None = None, **form: Any) -> Any:
-    """Return Typer's description of an option with a value.
+    """Return Typer's description of an option with a value; its names are separated by spaces.
 
-    Parameters
-    ----------
-    flags : the names of the option, separated by spaces.
-    choices : the values that the shell proposes, or one of the functions of `dsi_cli.cli.options`.
-    form : other arguments of ``typer.Option``.
+    The choices are the values that the shell proposes, or one of the functions above; `form` goes to ``typer.Option``.
     """
     if isinstance(choices, Sequence):
         choices = complete_from(choices)

@@ -164,13 +164,9 @@ def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def compare(
     first: Network, second: Network, variation: Variation | None, reason_no_angles: str | None, z: float | None
 ) -> Difference:
-    """Return the differences of two networks with the same classes.
+    """Return the differences of two networks with the same classes, next to the usual ones if these are known.
 
-    Parameters
-    ----------
-    variation : the usual differences; None if they are unknown.
-    reason_no_angles : why class vectors cannot be compared; None if they can.
-    z : their correlation.
+    `reason_no_angles` is the reason why class vectors cannot be compared, None if they can, and `z` is their correlation.
     """
     labelled = first if first.names is not None else second
     names = list(labelled.names or map(str, range(first.classes)))

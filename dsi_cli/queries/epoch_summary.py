@@ -230,13 +230,9 @@ def _title(curve: str) -> str:
 
 
 def hints(rows: Sequence[Row], lines: Sequence[EpochSummary], classes: int = 0) -> list[str]:
-    """Return sentences that interpret the phases and curves of a run.
+    """Return sentences that interpret the phases and the epochs of a run.
 
-    Parameters
-    ----------
-    rows : the run's rows of the phases table.
-    lines : the run's epochs.
-    classes : the number of classes, for the chance level of the accuracy; 0 if unknown.
+    The number of classes gives the chance level of the accuracy; it is 0 if unknown.
     """
     # An alignment that was within chance at every epoch, unless chance is so wide that an alignment would not show
     known = [(line.excess, line.z) for line in lines if line.excess is not None and line.z]

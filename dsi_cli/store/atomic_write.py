@@ -17,13 +17,9 @@ OUTPUT_OPTION = "-o"
 
 
 def require_suffix(path: str | Path, suffixes: Sequence[str], description: str) -> None:
-    """Raise `UsageError` unless a file's name has one of the suffixes.
+    """Raise `UsageError` unless a file's name has one of the suffixes, which are in lower case and with the dot.
 
-    Parameters
-    ----------
-    path : the file.
-    suffixes : the allowed suffixes, in lower case and with the dot.
-    description : a short sentence about the file, such as "the report is a page".
+    The message begins with the description, a short sentence about the file such as "the report is a page".
     """
     if Path(path).suffix.lower() in suffixes:
         return
@@ -41,13 +37,9 @@ def open_atomically(
 ) -> Iterator[IO[bytes]]:
     """Open a file that replaces ``path`` in one step when the block ends without an error.
 
-    Raise `OutputError` if the path may not be written, or the disk is full.
-
-    Parameters
-    ----------
-    scratch : a folder on the same disk for the incomplete file; if None, the incomplete file is hidden next to ``path``.
-    make_folder : whether to create the file's folder; if not, a missing folder is an error.
-    option : the option of the command that chooses another path, for the message.
+    The incomplete file is in ``scratch``, a folder on the same disk, or else hidden next to ``path``. Raise `OutputError` if
+    the path may not be written, the disk is full, or the folder is missing and not made (`make_folder`). The message names the
+    option of the command that chooses another path.
     """
     part = (scratch or path.parent) / f".{uuid.uuid4().hex}.part"
     try:

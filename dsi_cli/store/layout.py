@@ -67,13 +67,8 @@ def references_of(out: Path, run: str) -> list[str]:
 
 
 def reference_names(shaping: Mapping[str, Any]) -> list[str]:
-    """Return the names of the references in the options that affected a run's curves, the main one first.
-
-    Results of an early dsi, which supported only one reference, have it under ``reference``.
-    """
-    if "references" in shaping:
-        return [str(options["reference"]) for options in shaping["references"]]
-    return [str(shaping["reference"])] if "reference" in shaping else []
+    """Return the names of the references in the options that affected a run's curves, the main one first."""
+    return [str(options["reference"]) for options in shaping.get("references", [])]
 
 
 def table_path(out: Path, table: Table) -> Path:

@@ -78,14 +78,9 @@ def _escape(value: Any) -> Any:
 def from_matrix(
     table: Table, matrix: NDArray[Any], constants: Mapping[str, Any], varying: Mapping[str, Sequence[Any]]
 ) -> pa.Table:
-    """Return a matrix, or some of its rows, as an Arrow table with one row per class and the values in the list column.
+    """Return a matrix ``(R, C)`` as an Arrow table with one row per class and the values in the list column; NaN becomes null.
 
-    Parameters
-    ----------
-    table : the schema.
-    matrix : (R, C); NaN becomes null.
-    constants : values that are the same in every row.
-    varying : columns of R values.
+    Constants are the same in every row, and the varying columns have R values.
     """
     size, width = matrix.shape
     (list_column,) = (column for column in table.columns if column.type in _VALUE_DTYPES)
@@ -97,12 +92,7 @@ def from_matrix(
 def from_columns(table: Table, size: int, constants: Mapping[str, Any], varying: Mapping[str, Any]) -> pa.Table:
     """Return an Arrow table of ``size`` rows.
 
-    Parameters
-    ----------
-    table : the schema; a column that is neither in ``constants`` nor in ``varying`` is null.
-    size : the number of rows.
-    constants : values that are the same in every row.
-    varying : columns of ``size`` values: sequences, NumPy or Arrow arrays.
+    Constants are the same in every row. The varying columns are sequences, NumPy or Arrow arrays. All other columns are null.
     """
     columns = []
     for column in table.columns:
@@ -168,12 +158,8 @@ def write(table: pa.Table, path: Path, options: Mapping[str, Any], scratch: Path
 def write_blocks(blocks: Iterable[pa.Table], path: Path, options: Mapping[str, Any], scratch: Path) -> None:
     """Write the rows of tables of one schema to ``path`` in one step; create its folder.
 
-    Parameters
-    ----------
-    blocks : at least one table; each becomes a row group, so that only one block is in memory.
-    path : the file.
-    options : the options that affected the table, as values that JSON can represent.
-    scratch : a folder on the same disk for the incomplete file.
+    Each block becomes a row group, so that only one is in memory; there is at least one. JSON can represent the options, which
+    affected the table. The folder for the incomplete file, ``scratch``, is on the same disk.
     """
     with open_atomically(path, scratch) as file:
         write_stream(blocks, file, options)

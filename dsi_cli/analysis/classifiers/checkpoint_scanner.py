@@ -101,13 +101,9 @@ def scan_run(
     engine: Engine,
     progress: Callable[[], None] = lambda: None,
 ) -> tuple[RunCheckpoints, Weights]:
-    """Scan the checkpoints of a run; return them, and the heads that stay in memory.
+    """Scan the checkpoints of a run, except those with known records; return them, and the heads that stay in memory.
 
-    Parameters
-    ----------
-    known : the records of an earlier call.
-    epochs : the epochs whose heads may stay in memory; all if None.
-    progress : called after each file.
+    These are heads of the epochs, or of all epochs if None. `progress` is called after each file.
     """
     # Use the records of an earlier call for files that were complete and have not changed.
     earlier: dict[str, Record] = {}

@@ -51,11 +51,7 @@ def evaluate_or_reason(source: PredictionSource, record: Record) -> EvaluationRe
 
 
 class EvaluationStore:
-    """The evaluation results of one run on one split in a results folder.
-
-    Parameters
-    ----------
-    source : the source of new results; None for stored results only.
+    """The evaluation results of one run on one split in a results folder; without a source, there are stored results only.
 
     Attributes
     ----------
@@ -194,14 +190,14 @@ class EvaluationStore:
     def stored(self, record: Record) -> EvaluationResult:
         """Return the counts, the matrices, loss and top-5 of a checkpoint's stored result; an empty one if none counts."""
         mark = self.mark(record)
-        tables = {
-            part: parquet.read(self._path(record, part)) for part in mark.get("parts", ()) if part != PREDICTIONS.path
+        parts = mark.get("parts", ())
+        matrices = {
+            part: parquet.to_matrix(parquet.read(self._path(record, part))) for part in MATRIX_PARTS if part in parts
         }
-        matrices = {part: parquet.to_matrix(tables[part]) for part in MATRIX_PARTS if part in tables}
         counts = None
-        if CONFUSIONS.path in tables:
-            counts = parquet.to_counts(tables[CONFUSIONS.path])
-        elif PREDICTIONS.path in mark.get("parts", ()):
+        if CONFUSIONS.path in parts:
+            counts = parquet.to_counts(parquet.read(self._path(record, CONFUSIONS.path)))
+        elif PREDICTIONS.path in parts:
             samples = parquet.read(self._path(record, PREDICTIONS.path))
             counts = confusion_counts(samples["target"].to_numpy(), samples["prediction"].to_numpy(), mark["classes"])
         equal_samples = mark.get("equal_samples")
@@ -238,10 +234,9 @@ class EvaluationStore:
         """Return whether a result is from the source of this call; without a source, every result counts."""
         if self.source is None:
             return True
+        made_from = layout.canonical_json(mark.get("source") or {})
         provenance = self.source.provenance(record)
-        return provenance is not None and layout.canonical_json(mark.get("source") or {}) == layout.canonical_json(
-            provenance
-        )
+        return provenance is not None and made_from == layout.canonical_json(provenance)
 
     def _is_enough(self, mark: Metadata) -> bool:
         """Return whether a result has the templates that the source should give."""
@@ -274,7 +269,7 @@ def _tables(record: Record, result: EvaluationResult) -> dict[str, Any]:
     tables = {}
     if result.predictions is not None:
         size = len(result.predictions)
-        samples = result.samples if result.samples is not None else np.arange(size)
+        samples = range(size) if result.samples is None else result.samples
         varying: dict[str, Any] = {"target": result.targets, "prediction": result.predictions, "sample": samples}
         varying |= {"score": result.scores, "path": result.paths}
         known = {name: values for name, values in varying.items() if values is not None}

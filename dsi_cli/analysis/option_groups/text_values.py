@@ -58,13 +58,10 @@ def parse_batch_size(text: str) -> int | None:
 def parse_arguments(texts: Iterable[str]) -> tuple[tuple[str, Any], ...]:
     """Return names and values of ``NAME=VALUE`` texts; a value is a Python literal if it reads as one, and else text.
 
+    Raise `UsageError` if a text lacks ``=``, or its first part is not a Python name.
+
     >>> parse_arguments(["arch=tinycnn", "depth=4"])
     (('arch', 'tinycnn'), ('depth', 4))
-
-    Raises
-    ------
-    UsageError
-        A text lacks ``=``, or its first part is not a Python name.
     """
     arguments: list[tuple[str, Any]] = []
     for text in texts:

@@ -253,15 +253,10 @@ class ReferenceSource:
 def open_references(
     specs: Sequence[str], taxonomy: CustomTaxonomy | None = None, wordnet: WordNet | None = None
 ) -> list[ReferenceSource]:
-    """Return the references that the specifications name, in the same order, the main one first.
+    """Return the references that values of ``--reference`` name, in the same order, the main one first.
 
-    Raise `UsageError` for an unknown form, a file that cannot be read or is invalid, or two references of the same name.
-
-    Parameters
-    ----------
-    specs : values of ``--reference``.
-    taxonomy : a taxonomy that replaces WordNet.
-    wordnet : the WordNet; WordNet 3.0's nouns if None.
+    A taxonomy may replace WordNet, which is WordNet 3.0's nouns by default. Raise `UsageError` for an unknown form, a file that
+    cannot be read or is invalid, or two references of the same name.
     """
     sources = [_open_reference(spec, taxonomy, wordnet or load_wordnet()) for spec in dict.fromkeys(specs)]
     for name, number in Counter(source.name for source in sources).items():

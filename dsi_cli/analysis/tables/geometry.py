@@ -101,14 +101,10 @@ class GeometryTable:
         collapse: Callable[[Record], dict[str, dict[str, Any]]],
         identity: Callable[[Record], str],
     ) -> None:
-        """Add the rows of a run, unless the earlier rows are valid.
+        """Add the rows of a run, unless the earlier rows are valid; checkpoints without a stored head have no rows.
 
-        Parameters
-        ----------
-        records : the usable checkpoints, in the order of their epochs; those without a stored head have no rows.
-        stored_head : reads the head of a checkpoint.
-        collapse : returns the values by class of neural collapse at a checkpoint, by split.
-        identity : returns a text that changes with the evaluations of a checkpoint.
+        `collapse` returns the values by class of neural collapse at a checkpoint, by split, and `identity` a text that changes
+        with the evaluations of a checkpoint.
         """
         made_from = []
         for record in records:

@@ -129,13 +129,8 @@ def at_equal_accuracy(
 ) -> EqualAccuracyComparison:
     """Return the comparison of two runs, or groups of runs, at the highest accuracy that all reach.
 
-    Parameters
-    ----------
-    first, second : a name and the runs of that name
-        Single runs have confidence intervals over classes and samples, repetitions have Welch's interval of the mean.
-    measures : the measures of the SAI; the first is a criterion.
-    tolerance : the largest difference of an epoch's accuracy from the level.
-    split : the split of accuracy, mistakes and CCSM.
+    Single runs have confidence intervals over classes and samples, repetitions have Welch's interval of the mean. The first
+    measure of the SAI is a criterion. An epoch's accuracy differs from the level by at most the tolerance.
     """
     runs = [*first.runs, *second.runs]
     level = common_level(runs, split, tolerance)
