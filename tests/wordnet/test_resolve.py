@@ -175,6 +175,11 @@ def test_two_labels_share_a_synset_only_where_nothing_else_fits():
     assert {one.synset for one in tench} == {"tench.n.01"}
 
 
+def test_compounds_with_one_head_share_its_sense():
+    labels = ["AnnualCrop", "PermanentCrop", "Highway", "Pasture", "River", "SeaLake"]
+    assert [one.synset for one in resolve(labels)[:2]] == ["crop.n.01"] * 2
+
+
 def test_resolve_mapping_wins_over_senses():
     found = resolve(["crane", "dog", "cat"], [None, "n02084071", None], chosen={0: "n02012849", 1: "", 2: "n99999999"})
     assert (found[0].synset, found[0].resolved_by, found[0].confidence) == ("crane.n.05", "map", 1.0)

@@ -163,8 +163,8 @@ def select_senses(
     raised = np.bincount(table.label, raised, minlength=table.count)
     fit_chances = raised / (np.exp(NO_SENSE_SCORE) + raised)
     forms = [candidate.how for reading in readings for candidate in reading.candidates]
-    # Several actions may share a verb: "ride a bike" and "ride a horse".
-    may_share = np.array([table.wordnet.part == "verb" and form == HEAD for form in forms], dtype=bool)
+    # Several compounds may share a head ("annual crop" and "permanent crop"), and several actions a verb.
+    may_share = np.array([form == HEAD for form in forms], dtype=bool)
     keys = [lexicon.letters_and_digits(label) for label in labels]
     numbers = Counter(keys)
     duplicates = frozenset(index for index, key in enumerate(keys) if numbers[key] > 1)
@@ -222,7 +222,7 @@ def softmax(table: CandidateTable, scores: Floats) -> Floats:
 def _assign_senses(
     table: CandidateTable, chances: Floats, duplicates: frozenset[int], may_share: npt.NDArray[np.bool_]
 ) -> Rows:
-    """Return the candidate of each label (-1 without any); a synset is assigned once, except to candidates of ``may_share``."""
+    """Return the candidate of each label (-1 without any); a synset is assigned once, not counting candidates of ``may_share``."""
     best = np.full(table.count, -1, dtype=np.intp)
     order = np.argsort(-chances, kind="stable")
     best[table.label[order[::-1]]] = order[::-1]
@@ -235,7 +235,8 @@ def _assign_senses(
         label, node = table.label[row], int(table.node[row])
         if assigned[label] < 0 and (node not in used or may_share[row]):
             assigned[label] = row
-            used.add(node)
+            if not may_share[row]:
+                used.add(node)
     return np.where(assigned < 0, best, assigned)
 
 
