@@ -97,18 +97,9 @@ def compare_runs(
 ) -> tuple[list[RunCheckpoints], dict[str, tuple[int, str | None]], list[str]]:
     """Write all matrices and tables; the tables also from time to time.
 
-    Parameters
-    ----------
-    weights : the heads in memory.
-    new_results : the evaluation results that this call makes, for each checkpoint in turn.
-
-    Returns
-    -------
-    runs : the runs with the checkpoints that failed meanwhile
-    outcomes
-        For each run, the number of epochs whose matrices were stored already, and the reason why nothing can be aligned
-        with the main reference.
-    warnings : what the user should know
+    `weights` are the heads in memory, and `new_results` the results that this call makes, for each checkpoint in turn. Return
+    the runs with the checkpoints that failed meanwhile, the outcome of each run, and warnings. An outcome is the number of
+    epochs whose matrices were stored already, and the reason why nothing can be aligned with the main reference.
     """
     runs = list(runs)
     done, total = 0, sum(len(run.usable) for run in runs)

@@ -172,10 +172,8 @@ _REMOVABLE_SETTINGS = {
 def make_options(values: Mapping[str, Any], evaluation: Evaluation | None = None) -> Options:
     """Return the options of a call of ``dsi analyze``, ``dsi watch`` or `dsi_cli.analyze`.
 
-    Parameters
-    ----------
-    values : the values of the call, by the name of the field; None if an option is not given. Paths and iterables are converted.
-    evaluation : the predictions on labelled data; its ``predictions`` may be ``"none"``.
+    The values are by the name of the field, None if an option is not given. Paths and iterables are converted. The
+    ``predictions`` of the evaluation may be ``"none"``.
     """
     evaluation = evaluation or Evaluation()
     given: dict[str, Any] = {}

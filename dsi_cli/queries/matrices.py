@@ -70,16 +70,10 @@ class MatrixFrames(NamedTuple):
 
 
 def matrix_frames(run: Results, name: str, kind: str | None = None, split: str | None = None) -> MatrixFrames | None:
-    """Return the matrices of a kind of a run, or None if the run has none.
+    """Return the matrices of a kind and split of a run, by default the first of `KINDS` that it has, or None if it has none.
 
-    Raise `UsageError` if the kind is not one of `KINDS` (code ``unknown-kind``).
-
-    Parameters
-    ----------
-    run : the results folder.
-    name : the name of a run in it.
-    kind : the name of one of `KINDS`; the first that the run has if None.
-    split : test or train; test if None, or train if the run has no test split.
+    The default split is test, or train if the run has no test split. Raise `UsageError` if the kind is not one of `KINDS` (code
+    ``unknown-kind``).
     """
     known = [matrix_kind.name for matrix_kind in KINDS]
     if kind is not None and kind not in known:

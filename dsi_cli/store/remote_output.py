@@ -51,15 +51,10 @@ FileVersion = tuple[int, int, int]
 
 
 class RemoteOutput:
-    """One results folder behind a URL.
+    """One results folder behind a URL, with a copy of the needed files in a local root (`dsi_cli.remote.urls.copy_path`).
 
-    Raise `UsageError` if the bucket does not exist. Raise `OutputError` if the server does not respond, or denies access.
-
-    Parameters
-    ----------
-    url : the URL of the folder.
-    local_root : the local folder for copies; see `dsi_cli.remote.urls.copy_path`.
-    is_needed : a function that returns whether to download the file with this relative path.
+    `is_needed` returns whether to download the file with a relative path. Raise `UsageError` if the bucket does not exist. Raise
+    `OutputError` if the server does not respond, or denies access.
 
     Attributes
     ----------

@@ -66,14 +66,9 @@ class StoredMatrices:
 class MatrixWriter:
     """The heads and matrices of one run in a results folder.
 
-    ``heads/RUN/weight/EPOCH.parquet`` is written first, the matrices after it. Stored files of the run whose checkpoints have
-    other epochs now are moved when the object is made.
-
-    Parameters
-    ----------
-    kinds : the matrices to make, keys of `KINDS`.
-    weights : the heads in memory; a head is removed when its matrices exist.
-    walk : how matrices are read in blocks of rows, if they are too large to be stored.
+    ``heads/RUN/weight/EPOCH.parquet`` is written first, the matrices of the given `KINDS` after it. Stored files of the run whose
+    checkpoints have other epochs now are moved when the object is made. Of the heads in memory, one is removed when its matrices
+    exist. With a `walk`, matrices are too large to be stored, and are read in blocks of rows.
 
     Attributes
     ----------
@@ -121,16 +116,10 @@ class MatrixWriter:
         return [path for path in unused if self._stored[path].get("record", {}).get("path") not in missing]
 
     def stored(self, record: Record, *, wanted: bool, text_weight: NDArray[np.float32] | None = None) -> StoredMatrices:
-        """Return the stored matrices of a checkpoint, after writing those that are missing.
+        """Return the stored matrices of a usable checkpoint, if they are wanted, after writing those that are missing.
 
         A checkpoint that has changed since it was scanned fails, with the reason. If a checkpoint is gone, matrices of it
-        that were never made are left out.
-
-        Parameters
-        ----------
-        record : a usable checkpoint of the run.
-        wanted : whether to read matrices that are stored already.
-        text_weight : the text embeddings ``(C, d)`` that serve as the head of a network with a text tower.
+        that were never made are left out. Text embeddings ``(C, d)`` serve as the head of a network with a text tower.
         """
         head = self.weights.pop(record.path, None)
         if text_weight is not None:

@@ -364,16 +364,8 @@ def find_labels(
     """Return the labels of a run, and warnings about label lists that dsi found but cannot use.
 
     Without an option, dsi takes the first list with the right number of labels. It searches next to the checkpoints, in the
-    parent folder, in a checkpoint and finally in the dataset.
-
-    Raise `UsageError` if the labels of the option cannot be read.
-
-    Parameters
-    ----------
-    option : the file or preset that the user gave for the labels.
-    readable : checkpoints that can be read, of which the first may contain labels.
-    classes : the number of classes; None if the run has no classifier, in which case the labels are those of the dataset.
-    dataset_names : the class names of the dataset.
+    parent folder, in the first readable checkpoint and finally in the dataset. A run without a classifier has no number of
+    classes, and its labels are those of the dataset. Raise `UsageError` if the labels of the option cannot be read.
     """
     if option is not None:
         labels = label_files.read_labels_option(option)

@@ -94,15 +94,7 @@ class EpochTable:
 
 
 class ResultTables:
-    """The tables at the top of the output folder during an analysis.
-
-    Parameters
-    ----------
-    out : the output folder, locked.
-    runs : the names of the runs that this call analyses.
-    options : the options of this call.
-    references : the references that the options name.
-    taxonomy : the custom taxonomy that the options name.
+    """The tables at the top of the output folder, which is locked, during an analysis of some of its runs.
 
     Attributes
     ----------

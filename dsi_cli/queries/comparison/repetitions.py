@@ -88,15 +88,11 @@ class CurveBand:
 def group_runs(runs: Sequence[ComparedRun], pattern: str | None, least: int = 2) -> list[RepeatedRuns]:
     """Return the runs in groups of repetitions; each run is a group without a pattern.
 
-    Raise `UsageError` if the pattern is not a regular expression (code ``invalid-pattern``), captures nothing (code
-    ``no-captured-group``), matches no run (code ``no-match``), or puts all runs in one group (code ``one-group``).
+    The pattern, a regular expression or ``seed`` for `SEED_PATTERN`, is searched in the labels of the runs, and its first captured
+    part names the group. A run without a match is a group.
 
-    Parameters
-    ----------
-    pattern : a regular expression, or ``seed`` for `SEED_PATTERN`
-        The expression is searched in the labels of the runs, and its first captured part names the group. A run without a match is
-        a group.
-    least : the least number of groups.
+    Raise `UsageError` if the pattern is not a regular expression (code ``invalid-pattern``), captures nothing (code
+    ``no-captured-group``), matches no run (code ``no-match``), or gives fewer groups than `least` (code ``one-group``).
     """
     if pattern is None:
         return [RepeatedRuns(run.label, [run]) for run in runs]
