@@ -6,13 +6,13 @@ this folder build and train the others. To add a network from a bug report, appe
     json.dumps({"name": ..., "head": ..., "tensors": {name: [*tensor.shape] for name, tensor in state_dict.items()}})
 """
 
-from networks import containers, factorised
 from networks.cases import Case
+from networks.containers import CASES, IN_PARTS
 from networks.layouts import Layout, layouts
 
 
 def cases() -> dict[str, Case | Layout]:
     """Return every network under its name with the family before it, as in ``recurrent/lstm_fc``."""
-    modules = {"containers": containers, "factorised": factorised}
-    built = {f"{family}/{case.name}": case for family, module in modules.items() for case in module.CASES}
+    families = {"containers": CASES, "factorised": IN_PARTS}
+    built = {f"{family}/{case.name}": case for family, found in families.items() for case in found}
     return built | {layout.name: layout for layout in layouts()}

@@ -1,18 +1,19 @@
-"""The files that people write: one network in many containers, with optimisers, averages, other types and as whole modules."""
+"""The files that people write: one network in many containers and types, as whole modules, and with heads stored in parts."""
 
 import argparse
 import copy
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.ao.quantization import quantize_dynamic
 from torch.nn import functional as fn
+from torch.nn.utils import parametrizations, prune
 
-from networks.cases import Case, vectors
-from networks.parts import Cnn, Parts, Trunk, cnn, tutorial
+from networks.cases import Case, Cnn, Parts, Trunk, cnn, tutorial, vectors
 
 OPTIONS = {"args": argparse.Namespace(arch="cnn", lr=0.1), "epoch": 5}
 
@@ -122,4 +123,40 @@ CASES = [
         also=dequantised("verdict"),
     ),
     Case("quantised_chain", tutorial(20, 20, 20), "out", save=quantised, also=dequantised("out"), may_ask_with_count=True),
+]
+
+
+def changed(build: Callable[[], nn.Module], change: Callable[[nn.Module], Any], *layers: str) -> Callable[[], nn.Module]:
+    """Return a function that builds a network and changes its modules of these names."""
+
+    def changed_network() -> nn.Module:
+        model = build()
+        for layer in layers:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                change(model.get_submodule(layer))
+        return model
+
+    return changed_network
+
+
+def pruned_twice(layer: nn.Module) -> None:
+    prune.random_unstructured(layer, "weight", 0.3)
+    prune.l1_unstructured(layer, "weight", 0.3)
+
+
+pruned = partial(prune.l1_unstructured, name="weight", amount=0.4)
+spectral, old_spectral = parametrizations.spectral_norm, partial(nn.utils.spectral_norm, dim=1)
+normed, old_normed = parametrizations.weight_norm, nn.utils.weight_norm
+LINEAR = ("fc1", "fc2", "out")
+IN_PARTS = [
+    Case("pruned_all_square", changed(tutorial(20, 20, 20), pruned, *LINEAR), "out"),
+    Case("pruned_twice", changed(cnn("fc"), pruned_twice, "fc"), "fc"),
+    Case("pruned_trunk", changed(cnn("linear"), pruned, "trunk.conv1", "linear"), "linear"),
+    Case("spectral_norm_of_columns_square", changed(cnn("fc", 32), old_spectral, "fc"), "fc", may_ask_with_count=True),
+    Case("new_spectral_norm_of_columns", changed(cnn("fc"), partial(spectral, dim=1), "fc"), "fc"),
+    Case("new_weight_norm_dim_none", changed(cnn("fc", 9), partial(normed, dim=None), "fc"), "fc"),
+    Case("weight_norm_dim_1", changed(cnn("fc", 12), partial(old_normed, dim=1), "fc"), "fc"),
+    Case("weight_norm_everywhere", changed(tutorial(32, 20, 20), old_normed, *LINEAR), "out"),
+    Case("new_spectral_norm_everywhere", changed(tutorial(20, 20, 20), spectral, *LINEAR), "out"),
 ]

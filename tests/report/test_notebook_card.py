@@ -17,25 +17,23 @@ def text_of(run, open_file, tmp_path, **options):
     return open_file(tmp_path / "card.html", **options)
 
 
-def test_card_shows_runs_best_epochs_phases_and_code(four_runs, open_file, tmp_path):
-    runs = [four_runs / name for name in ("cifar100-vit", "collapsed")]
-    run = dsi_cli.analyze(runs, tmp_path / "out", draws=0, measures=["cosine", "pearson"], epochs="0:12")
+def test_card_shows_runs_best_epochs_phases_and_code(analysed, open_file, tmp_path):
+    run = dsi_cli.open_results(analysed.out)
     page = text_of(run, open_file, tmp_path)
-    assert page.locator("p").first.inner_text() == f"Results of dsi in {run.path}, with report.html"
-    good, collapsed = page.locator("tbody tr").all()
+    assert page.locator("p").first.inner_text() == f"Results of dsi in {run.path}"
+    _, good, collapsed, _ = page.locator("tbody tr").all()
     sai = run.curves_of("cifar100-vit").query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'pearson'")
     last, best = sai.iloc[-1], sai.loc[sai["value"].idxmax()]
     cells = good.locator("td").all_inner_texts()
-    assert cells[:3] == ["cifar100-vit", "13, 0 to 12", "100"]
+    assert cells[:3] == ["cifar100-vit", "31, 0 to 30", "100"]
     assert cells[3].split("\n") == [
         f"{last['value']:.2f} above chance",
         f"95 % CI {last['low']:.2f} to {last['high']:.2f}",
         f"peak {best['value']:.2f} at epoch {best['epoch']}",
     ]
     assert "within chance" in collapsed.locator("td").nth(3).inner_text()
-    assert page.locator("li").first.inner_text().startswith("cifar100-vit: phases of the agreement: surge ")
-    assert 'results["cifar100-vit"].csm("ncsm")' in page.locator("pre").inner_text()
-    assert "results.show_report()" in page.locator("pre").inner_text()
+    assert page.locator("li").first.inner_text().startswith("cifar100-cnn: phases of the agreement: surge ")
+    assert 'results["cifar100-cnn"].csm("ncsm")' in page.locator("pre").inner_text()
 
 
 def test_card_code_can_be_evaluated(make_run, tmp_path):
@@ -76,7 +74,8 @@ def test_show_report_is_a_frame_with_a_source_relative_to_the_notebook(make_run,
     run = dsi_cli.analyze(make_run("one", epochs=1), tmp_path / "out & more", draws=0, report=False)
     with raises("no-report", UsageError, path=str(run.path)):
         run.show_report()
-    assert "results.show_report()" not in run._repr_html_()
+    assert not any(text in run._repr_html_() for text in ("report.html", "results.show_report()"))
     (run.path / "report.html").write_text("<p>report")
+    assert all(text in run._repr_html_() for text in ("report.html", "results.show_report()"))
     monkeypatch.chdir(tmp_path)
     assert '<iframe src="out%20%26%20more/report.html" width="100%" height="400"' in run.show_report(400)._repr_html_()

@@ -1,12 +1,15 @@
-"""The compiled data against what the script makes of the shared WordNet."""
+"""The compiled WordNet and the label presets against what the scripts make of the shared data."""
 
 import importlib.util
+import runpy
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from dsi_cli.labels.files import read_labels
+from dsi_cli.labels.presets import load_preset
 from dsi_cli.wordnet.database import lexicon, taxonomy
 from dsi_cli.wordnet.database.taxonomy import PARTS
 
@@ -68,3 +71,24 @@ def test_sense_counts_are_nltks(nltk_wordnet):
 def test_the_licence_and_the_size():
     assert "Princeton" in (DATA / "LICENSE").read_text()
     assert sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file()) < 3_500_000
+
+
+LABELS = ROOT / "dsi_cli" / "labels" / "data"
+
+
+def test_compiling_the_presets_again_gives_the_same_files(shared, tmp_path):
+    runpy.run_path(str(ROOT / "scripts/compile_presets.py"))["compile_presets"](shared / "data" / "labels", tmp_path)
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert made == sorted(path.name for path in LABELS.iterdir() if path.is_file())
+    for name in made:
+        if name.endswith(".tsv"):
+            assert (tmp_path / name).read_bytes() == (LABELS / name).read_bytes()
+        else:  # its bytes depend on pyarrow's version, its contents on timm's lists
+            assert pq.read_table(tmp_path / name).equals(pq.read_table(LABELS / name))
+
+
+def test_shared_label_files_are_recognised(shared):
+    for name in ("imagenet1k", "mini-imagenet", "cifar10", "cifar100", "fashion-mnist", "coco80"):
+        for suffix in (".tsv", ".names.txt", ".wnids.txt"):
+            labels = read_labels(shared / "data" / "labels" / (name + suffix))
+            assert (labels.preset, labels.wnids) == (name, load_preset(name).wnids)
