@@ -157,14 +157,8 @@ def examples_of_pytorch(folder: Path) -> list[Expected]:
     net, found = _net(), []
     for epoch, optimizer in enumerate(_training(net)):
         state = {f"module.{name}": tensor for name, tensor in net.state_dict().items()}
-        held = {
-            "epoch": epoch + 1,
-            "arch": "resnet18",
-            "state_dict": state,
-            "best_acc1": 50.0,
-            "optimizer": optimizer.state_dict(),
-        }
-        torch.save(held, folder / f"checkpoint_{epoch + 1:04}.pth.tar")
+        held = {"epoch": epoch + 1, "arch": "resnet18", "state_dict": state, "best_acc1": 50.0}
+        torch.save({**held, "optimizer": optimizer.state_dict()}, folder / f"checkpoint_{epoch + 1:04}.pth.tar")
         found.append(Expected(f"checkpoint_{epoch + 1:04}.pth.tar", _head(net), epoch + 1, None))
     return found
 
@@ -208,14 +202,8 @@ def deepspeed(folder: Path) -> list[Expected]:
         step = STEPS * (epoch + 1)
         place = folder / f"global_step{step}"
         place.mkdir()
-        held = {
-            "module": net.state_dict(),
-            "optimizer": None,
-            "global_steps": step,
-            "dp_world_size": 1,
-            "ds_version": "0.19.8",
-        }
-        torch.save(held, place / "mp_rank_00_model_states.pt")
+        held = {"module": net.state_dict(), "optimizer": None, "global_steps": step, "dp_world_size": 1}
+        torch.save({**held, "ds_version": "0.19.8"}, place / "mp_rank_00_model_states.pt")
         (folder / "latest").write_text(place.name, encoding="utf-8")
         found.append(Expected(place.name, _head(net), None, None, step))
     return found
@@ -274,20 +262,8 @@ def ultralytics(folder: Path) -> list[Expected]:
 
 
 TRAINERS: tuple[Callable[[Path], list[Expected]], ...] = (
-    accelerate,
-    compiled,
-    composer,
-    deepspeed,
-    deepspeed_zero3,
-    examples_of_pytorch,
-    fastai,
-    ignite,
-    lightning,
-    mmengine,
-    safetensors,
-    torch_distributed,
-    transformers,
-    ultralytics,
+    *(accelerate, compiled, composer, deepspeed, deepspeed_zero3, examples_of_pytorch, fastai),
+    *(ignite, lightning, mmengine, safetensors, torch_distributed, transformers, ultralytics),
 )
 
 

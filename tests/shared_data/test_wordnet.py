@@ -16,12 +16,10 @@ from dsi_cli.wordnet.disambiguation.resolve import resolve
 from dsi_cli.wordnet.similarity import measures
 from dsi_cli.wordnet.similarity.measures import (
     jcn_similarity,
-    lch_similarity,
     lin_similarity,
     res_similarity,
     wup_similarity,
 )
-from dsi_cli.wordnet.similarity.path_similarity import path_similarity
 
 VERBS = load_wordnet("verb")
 SPECIAL = ["einstein.n.01", "entity.n.01", "dog.n.01", "puppy.n.01", "person.n.01", "paris.n.01", "domestic_animal.n.01"]
@@ -42,11 +40,6 @@ WORDS = [
     "table",
     "fish",
 ] * 3
-SIMILARITIES = (
-    ("path_similarity", path_similarity),
-    ("wup_similarity", wup_similarity),
-    ("lch_similarity", lch_similarity),
-)
 
 
 def sample_words():
@@ -72,7 +65,7 @@ def synset(nltk_wordnet, node):
     return nltk_wordnet.synset_from_pos_and_offset("n", int(load().offsets[node]))
 
 
-def pairs_of_mixed_nouns():
+def pairs_of_nouns():
     """Return nouns, many of which have several parents or are instances, and 20,000 random pairs of them."""
     rng, graph = np.random.default_rng(11), load()
     several = np.flatnonzero(np.diff(graph.starts) > 1)
@@ -81,12 +74,29 @@ def pairs_of_mixed_nouns():
     return nodes, [*rng.integers(0, len(nodes), (20_000, 2)), *special, *(pair[::-1] for pair in special)]
 
 
-@pytest.mark.parametrize(("name", "similarity"), SIMILARITIES)
-def test_20000_random_pairs_equal_nltk_to_the_last_bit(nltk_wordnet, name, similarity):
-    nodes, pairs = pairs_of_mixed_nouns()
-    found = similarity(nodes)
-    synsets = [synset(nltk_wordnet, node) for node in nodes]
-    assert [found[i, j] for i, j in pairs] == [getattr(synsets[i], name)(synsets[j]) for i, j in pairs]
+def pairs_of_verbs():
+    """Return verbs, many of which are roots or have several hypernyms, and 21,000 pairs of them, more than 100 of two roots."""
+    rng, graph = np.random.default_rng(5), VERBS.taxonomy
+    count = np.diff(graph.starts)
+    several = np.flatnonzero(count > 1)
+    nodes = np.concatenate([rng.choice(len(count), 1200), several, rng.choice(np.flatnonzero(count == 0), 200)])
+    place = {int(node): k for k, node in enumerate(nodes)}
+    near = [(k, place[p]) for k, node in enumerate(nodes) for p in graph.parents_of(int(node)) if p in place]
+    mixed = [(1200 + i, 1200 + j) for i in range(len(several)) for j in range(len(several))]
+    same = [(k, k) for k in range(0, len(nodes), 20)]
+    of = [*rng.integers(0, len(nodes), (20_000, 2)), *near, *(pair[::-1] for pair in near), *mixed, *same]
+    is_root = count[nodes] == 0
+    assert sum(is_root[i] and is_root[j] and nodes[i] != nodes[j] for i, j in of) > 100
+    return nodes, of
+
+
+@pytest.mark.parametrize("kind", ["path", "wup", "lch"])
+@pytest.mark.parametrize(("graph", "pairs"), [(load(), pairs_of_nouns), (VERBS.taxonomy, pairs_of_verbs)], ids=["n", "v"])
+def test_20000_random_pairs_equal_nltk_to_the_last_bit(nltk_wordnet, graph, pairs, kind):
+    nodes, of = pairs()
+    synsets = [nltk_wordnet.synset(graph.names[node]) for node in nodes]
+    found = measures.BY_TAXONOMY[kind](nodes, graph)
+    assert [found[i, j] for i, j in of] == [getattr(synsets[i], f"{kind}_similarity")(synsets[j]) for i, j in of]
 
 
 def test_wups_choice_among_equally_deep_hypernyms_is_nltks_both_ways(nltk_wordnet):
@@ -159,31 +169,6 @@ def test_the_reference_matrix_of_cifar100_is_nltks(shared):
     assert [found.synset for found in resolve(names, load_preset("cifar100").wnids)] == [published[name] for name in names]
     expected = oracles.path_similarity_pairs([published[name] for name in names], shared / "wordnet" / "nltk_data")
     assert_array_equal(dsi_cli.wordnet_csm(list(names)).to_numpy(), expected)
-
-
-@pytest.fixture(scope="module")
-def pairs():
-    """Return verbs, many of which are roots or have several hypernyms, and 21,000 pairs of them."""
-    rng, graph = np.random.default_rng(5), VERBS.taxonomy
-    count = np.diff(graph.starts)
-    several = np.flatnonzero(count > 1)
-    nodes = np.concatenate([rng.choice(len(count), 1200), several, rng.choice(np.flatnonzero(count == 0), 200)])
-    place = {int(node): k for k, node in enumerate(nodes)}
-    near = [(k, place[p]) for k, node in enumerate(nodes) for p in graph.parents_of(int(node)) if p in place]
-    mixed = [(1200 + i, 1200 + j) for i in range(len(several)) for j in range(len(several))]
-    same = [(k, k) for k in range(0, len(nodes), 20)]
-    return nodes, [*rng.integers(0, len(nodes), (20_000, 2)), *near, *(pair[::-1] for pair in near), *mixed, *same]
-
-
-@pytest.mark.parametrize("kind", ["path", "wup", "lch"])
-def test_20000_random_pairs_of_verbs_equal_nltk_to_the_last_bit(nltk_wordnet, pairs, kind):
-    nodes, of = pairs
-    synsets = [nltk_wordnet.synset(VERBS.taxonomy.names[node]) for node in nodes]
-    found = measures.BY_TAXONOMY[kind](nodes, VERBS.taxonomy)
-    expected = [getattr(synsets[i], f"{kind}_similarity")(synsets[j]) for i, j in of]
-    assert [found[i, j] for i, j in of] == expected
-    roots = [k for k, node in enumerate(nodes) if not VERBS.taxonomy.parents_of(int(node))]
-    assert sum(i in roots and j in roots and nodes[i] != nodes[j] for i, j in of) > 100
 
 
 def test_verbs_have_the_names_parents_and_glosses_of_nltk(nltk_wordnet):
