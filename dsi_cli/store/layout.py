@@ -155,15 +155,8 @@ def earlier_options(out: Path, table: Table) -> dict[str, Any]:
 
 def files_of(out: Path, table: Table, run: str) -> dict[Path, dict[str, Any]]:
     """Return each per-checkpoint file of a run with its options; a damaged file has none and is therefore written again."""
-    return {file: parquet.options_of(file) for file in paths_of(out, table, run)}
-
-
-def paths_of(out: Path, table: Table, run: str) -> list[Path]:
-    """Return the paths of a run's per-checkpoint files."""
-    folder = out / table.path / folder_name(run)
-    if not folder.is_dir():
-        return []
-    return [file for kind in sorted(folder.iterdir()) if kind.is_dir() for file in sorted(kind.glob("*.parquet"))]
+    files = sorted((out / table.path / folder_name(run)).glob("*/*.parquet"))
+    return {file: parquet.options_of(file) for file in files}
 
 
 def write_rows(out: Path, table: Table, rows: list[dict[str, Any]], options: Mapping[str, Any]) -> None:

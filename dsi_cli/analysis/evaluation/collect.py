@@ -316,10 +316,9 @@ def splits_with_other_accuracy(rows: Sequence[Row], written: Mapping[str, float]
     splits = []
     for name, value in written.items():
         curve = CURVES.get(name)
-        row = computed.get(curve.split) if curve is not None and curve.metric == "accuracy" else None
-        if row is None:
-            continue
-        standard_error = sqrt(max(value * (1 - value), 1e-4) / max(1, row["samples_used"] or 1))
-        if abs(row["value"] - value) > 4 * standard_error + 1e-3:
-            splits.append(str(row["split"]))
+        if curve is not None and curve.metric == "accuracy" and curve.split in computed:
+            row = computed[curve.split]
+            standard_error = sqrt(max(value * (1 - value), 1e-4) / max(1, row["samples_used"] or 1))
+            if abs(row["value"] - value) > 4 * standard_error + 1e-3:
+                splits.append(str(row["split"]))
     return splits

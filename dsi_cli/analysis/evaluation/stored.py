@@ -21,6 +21,7 @@ from dsi_cli.analysis.classifiers.earlier_output import (
     Metadata,
     Relocation,
     epoch_metadata,
+    files_of_run,
     has_epoch,
     provenance_key,
     relocate,
@@ -75,18 +76,17 @@ class EvaluationStore:
         # Group the files of this split by checkpoint and source. Their folders are SPLIT, or KIND-SPLIT for matrices.
         records = {provenance_key(run.provenance(record, self._shaping)): record for record in run.usable}
         results: dict[str, dict[str, Parts]] = {record.path: {} for record in run.usable}
-        for table in (CONFUSIONS, PREDICTIONS, CSMS):
-            for path, metadata in layout.files_of(out, table, run.name).items():
-                kind, _, split_of_file = path.parent.name.rpartition("-")
-                if split_of_file != split:
-                    continue
-                self._owners[path] = metadata.get("record", {}).get("path")
-                owner, part = records.get(provenance_key(metadata)), kind or table.path
-                if owner is not None:
-                    source_id = layout.canonical_json(metadata.get("source") or {})
-                    parts = results[owner.path].setdefault(source_id, {})
-                    if part not in parts or path == self._path(owner, part):
-                        parts[part] = path, metadata
+        for path, metadata in files_of_run(out, run.name, (CONFUSIONS, PREDICTIONS, CSMS)).items():
+            kind, _, split_of_file = path.parent.name.rpartition("-")
+            if split_of_file != split:
+                continue
+            self._owners[path] = metadata.get("record", {}).get("path")
+            owner, part = records.get(provenance_key(metadata)), kind or path.relative_to(out).parts[0]
+            if owner is not None:
+                source_id = layout.canonical_json(metadata.get("source") or {})
+                parts = results[owner.path].setdefault(source_id, {})
+                if part not in parts or path == self._path(owner, part):
+                    parts[part] = path, metadata
         # Choose a complete result of each checkpoint, preferably one of this source.
         for record in run.usable:
             best_rank = (False, False, False)
@@ -115,13 +115,12 @@ class EvaluationStore:
                 target = self._path(record, part)
                 if path != target or not has_epoch(metadata, record):
                     relocations.append(Relocation(path, target, record))
+                    self._owners.pop(path, None)
         moved = relocate(relocations, layout.temporary_folder(self.out))
-        for relocation in relocations:
-            self._owners.pop(relocation.source, None)
-        for relocation in relocations:
-            self._owners[relocation.target] = relocation.record.path
-            if "parts" in moved[relocation.target]:
-                self._marks[relocation.record.path] = moved[relocation.target]
+        for _, target, record in relocations:
+            self._owners[target] = record.path
+            if "parts" in moved[target]:
+                self._marks[record.path] = moved[target]
 
     def needs(self, record: Record) -> bool:
         """Return whether the result of a checkpoint must be made."""
