@@ -427,8 +427,7 @@ def require_file(path: Place) -> CheckpointFile:
     try:
         status = path.stat()
     except OSError as error:
-        message = f"{path}: {error.strerror or error}"
-        raise UnreadableError(message, code="no-such-file", path=str(path)) from None
+        raise UnreadableError(f"{path}: {error.strerror or error}", code="no-such-file", path=str(path)) from None
     return CheckpointFile(path.parent.name, path.parent, path, None, status.st_size, status.st_mtime_ns)
 
 

@@ -167,8 +167,7 @@ def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place | Tracked
                 parent = Path(text).parent
                 similar = nearest(Path(text).name, os.listdir(parent) if parent.is_dir() else [])
                 advice = f"; try {parent / similar}" if similar else ""
-                message = f"no such file or folder: {text}{advice}"
-                raise UsageError(message, code="no-such-path", path=text, similar=similar)
+                raise UsageError(f"no such file or folder: {text}{advice}", code="no-such-path", path=text, similar=similar)
             for name in names:
                 yield Path(os.path.abspath(name))
 

@@ -107,8 +107,7 @@ def ray_connection(options: EngineOptions) -> Iterator[None]:
             ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **init_options)
         except (ConnectionError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError) as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            message = f"Ray cannot be used at --address {address} ({reason})"
-            raise UsageError(message, code="ray-unusable") from None
+            raise UsageError(f"Ray cannot be used at --address {address} ({reason})", code="ray-unusable") from None
         yield
 
 

@@ -147,8 +147,7 @@ def _timm(name: str, spec: ModelSpec) -> BuiltModel:
     import timm
 
     if not timm.is_model(name):
-        message = f"timm has no model {name!r}{_similar(name, timm.list_models())}"
-        raise UsageError(message, code="unknown-model", name=name)
+        raise UsageError(f"timm has no model {name!r}{_similar(name, timm.list_models())}", code="unknown-model", name=name)
     options: dict[str, Any] = {"num_classes": spec.classes or 0, "in_chans": spec.channels, **spec.arguments}
     model = None
     if spec.size is not None and "img_size" not in options:
@@ -172,8 +171,7 @@ def _torchvision(name: str, spec: ModelSpec) -> BuiltModel:
 
     known = models.list_models(module=models)
     if name not in known:
-        message = f"torchvision has no classifier {name!r}{_similar(name, known)}"
-        raise UsageError(message, code="unknown-model", name=name)
+        raise UsageError(f"torchvision has no classifier {name!r}{_similar(name, known)}", code="unknown-model", name=name)
     model = models.get_model(name, weights=None, num_classes=spec.classes or 1000, **spec.arguments)
     preset = next(iter(models.get_model_weights(name))).transforms()
     size, resized = preset.crop_size[0], preset.resize_size[0]
@@ -248,8 +246,7 @@ def _arguments(spec: str, function: Callable[..., Any], requirements: ModelSpec)
     missing = [name for name in required if name not in arguments]
     if missing:
         options = " ".join(f"--model-arg {name}=VALUE" for name in missing)
-        message = f"{spec} needs {', '.join(missing)}; give {options}"
-        raise UsageError(message, code="missing-model-argument", names=missing)
+        raise UsageError(f"{spec} needs {', '.join(missing)}; give {options}", code="missing-model-argument", names=missing)
     return arguments
 
 

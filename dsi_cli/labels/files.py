@@ -78,8 +78,7 @@ def read_labels(path: str | Place) -> LabelList:
     try:
         names = reader(text)
     except ValueError as error:
-        message = f"{path}: {error}; expected {EXPECTED}"
-        raise UsageError(message, code="label-file", reason=str(error)) from None
+        raise UsageError(f"{path}: {error}; expected {EXPECTED}", code="label-file", reason=str(error)) from None
     source = path.name + numbering.numbering_note(names.first, len(names.names))
     return replace(recognise(names.names, source, names.wnids), superclasses=names.superclasses, path=str(path))
 

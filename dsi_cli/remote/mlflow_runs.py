@@ -98,8 +98,7 @@ def _search(client: Any, name: str) -> list[Any]:
     if name not in ids:
         near = nearest(name, [experiment.name for experiment in experiments])
         advice = f"; try mlflow:{near}" if near else f" at {urls.clean_message(client.tracking_uri)}"
-        message = f"MLflow has no run or experiment {name}{advice}"
-        raise UsageError(message, code="no-such-path", path=f"mlflow:{name}")
+        raise UsageError(f"MLflow has no run or experiment {name}{advice}", code="no-such-path", path=f"mlflow:{name}")
     runs: list[Any] = []
     page = None
     while page is None or page.token:

@@ -32,8 +32,7 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
         raise PendingError("breaks off in its first bytes", code="cut-off")
     length = int.from_bytes(source.read_at(0, 8), "little")
     if length > MAX_HEADER_BYTES:
-        message = f"a header of {length} bytes; up to {MAX_HEADER_BYTES} are read"
-        raise UnreadableError(message, code="header-too-large")
+        raise UnreadableError(f"a header of {length} bytes; up to {MAX_HEADER_BYTES} are read", code="header-too-large")
     header = read_json(source.read_at(8, length))
     if not isinstance(header, dict):
         raise UnreadableError("the safetensors header is not a JSON object", code="damaged-header")
