@@ -82,10 +82,15 @@ class Engine(Protocol):
     """True if other machines do the jobs. Then functions are pickled, and jobs see the files of these machines."""
 
     def tasks_a_machine(self) -> int:
-        """Return the number of jobs of `map_whole` that one machine does in parallel."""
+        """Return the number of whole jobs (see `map_in_order`) that one machine does in parallel."""
 
     def map_in_order(
-        self, function: Callable[[Job], Result], jobs: Iterable[Job], lost: Callable[[Job, str], Result]
+        self,
+        function: Callable[[Job], Result],
+        jobs: Iterable[Job],
+        lost: Callable[[Job, str], Result],
+        *,
+        are_whole: bool = False,
     ) -> Iterator[Result]:
         """Yield ``function(job)`` for each job in order; at most a few jobs are drawn in advance.
 
@@ -94,16 +99,12 @@ class Engine(Protocol):
         function : called in parallel, while libraries for linear algebra use one thread; it does not see later changes.
         jobs : the jobs, drawn in the caller's thread; jobs and results may be pickled.
         lost : called in the caller's process with a job and a reason; returns the result of a job that cannot be done.
+        are_whole : whether each job needs a whole machine, or the requested GPUs and their share of its cores.
 
         Notes
         -----
         The first error that the function raises ends the iteration.
         """
-
-    def map_whole(
-        self, function: Callable[[Job], Result], jobs: Iterable[Job], lost: Callable[[Job, str], Result]
-    ) -> Iterator[Result]:
-        """Yield results like `map_in_order`, but for jobs that need a whole machine or the requested GPUs."""
 
 
 def open_engine(options: EngineOptions) -> AbstractContextManager[Engine]:

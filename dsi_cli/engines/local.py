@@ -27,7 +27,7 @@ class LocalEngine:
     is_elsewhere = False
 
     def tasks_a_machine(self) -> int:
-        """Return 1, because this machine does one job of `map_whole` after another."""
+        """Return 1, because this machine does one whole job after another."""
         return 1
 
     def map_in_order(
@@ -35,18 +35,11 @@ class LocalEngine:
         function: Callable[[Job], Result],
         jobs: Iterable[Job],
         lost: Callable[[Job, str], Result],  # noqa: ARG002 (no thread is lost)
+        *,
+        are_whole: bool = False,
     ) -> Iterator[Result]:
-        """Yield the results of the jobs in order, computed in threads of this process; see `Engine`."""
-        return map_in_order(function, jobs)
-
-    def map_whole(
-        self,
-        function: Callable[[Job], Result],
-        jobs: Iterable[Job],
-        lost: Callable[[Job, str], Result],  # noqa: ARG002 (the caller's thread is not lost)
-    ) -> Iterator[Result]:
-        """Yield the results of the jobs in order, computed in the caller's thread; see `Engine`."""
-        return map(function, jobs)
+        """Yield the results in order, computed in threads, or whole jobs in the caller's thread; see `Engine`."""
+        return map(function, jobs) if are_whole else map_in_order(function, jobs)
 
 
 @contextmanager

@@ -218,41 +218,30 @@ class RayEngine:
     is_elsewhere = True
 
     def tasks_a_machine(self) -> int:
-        """Return the maximum number of jobs of `map_whole` that one node does in parallel."""
+        """Return the maximum number of whole jobs that one node does in parallel."""
         resources = self._resources_of_whole_jobs()
         return max(resources.slots(node) for node in self._nodes())
 
     def map_in_order(
-        self, function: Callable[[Job], Result], jobs: Iterable[Job], lost: Callable[[Job, str], Result]
-    ) -> Iterator[Result]:
-        """Yield the results of the jobs in order; see `Engine`."""
-        return self._map(function, jobs, lost, is_light=True)
-
-    def map_whole(
-        self, function: Callable[[Job], Result], jobs: Iterable[Job], lost: Callable[[Job, str], Result]
-    ) -> Iterator[Result]:
-        """Yield the results of jobs that need the requested GPUs and their share of a node's cores, or all cores; see `Engine`."""
-        return self._map(function, jobs, lost, is_light=False)
-
-    def _map(
         self,
         function: Callable[[Job], Result],
         jobs: Iterable[Job],
         lost: Callable[[Job, str], Result],
         *,
-        is_light: bool,
+        are_whole: bool = False,
     ) -> Iterator[Result]:
+        """Yield the results of the jobs in order; see `Engine`."""
         # The limit applies to the caller's computations for jobs and between results, as with threads.
-        with threadpool_limits(limits=1) if is_light else nullcontext():
+        with nullcontext() if are_whole else threadpool_limits(limits=1):
             remaining = iter(jobs)
             batch = list(islice(remaining, 1))
             if not batch:
                 return  # without a job, dsi does not connect
             ray = self._ray
             resources, max_jobs = TaskResources(1, 0.0), MAX_JOBS_PER_TASK
-            if not is_light:
+            if are_whole:
                 resources, max_jobs = self._resources_of_whole_jobs(), 1
-            shared = ray.put((function, str(Path.cwd()), is_light))
+            shared = ray.put((function, str(Path.cwd()), are_whole))
             # By default, a worker with a GPU would end after each task and build the model again for each checkpoint.
             work = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0, max_calls=0)(_work)
 
@@ -342,16 +331,16 @@ def _work(version: str, references: list[Any], jobs: list[Any]) -> list[Any]:
     if version != __version__:
         message = f"{platform.node()} has dsi {__version__}, but here it is {version}; install the same on every node"
         raise UsageError(message, code="version-mismatch")
-    function, folder, is_light = _shared_by_tasks(references[0])
+    function, folder, are_whole = _shared_by_tasks(references[0])
     if Path(folder).is_dir():
         os.chdir(folder)
-    with threadpool_limits(limits=1) if is_light else nullcontext():
+    with nullcontext() if are_whole else threadpool_limits(limits=1):
         return [function(job) for job in jobs]
 
 
 @lru_cache(maxsize=1)
 def _shared_by_tasks(reference: Any) -> tuple[Callable[[Any], Any], str, bool]:
-    """Return the function, which keeps its state between the tasks of this process, the working folder, and `is_light`."""
+    """Return the function, which keeps its state between the tasks of this process, the working folder, and `are_whole`."""
     import ray
 
     shared: tuple[Callable[[Any], Any], str, bool] = ray.get(reference)

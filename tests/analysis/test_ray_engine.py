@@ -29,13 +29,11 @@ class Copies:
     def tasks_a_machine(self):
         return 2
 
-    def map_in_order(self, function, jobs, lost):  # noqa: ARG002
+    def map_in_order(self, function, jobs, lost, *, are_whole=False):  # noqa: ARG002
+        if are_whole:
+            self.before()
         carried = copied(function)
         return (copied(carried(copied(job))) for job in jobs)
-
-    def map_whole(self, function, jobs, lost):
-        self.before()
-        return self.map_in_order(function, jobs, lost)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def test_open_engine_uses_threads_by_default():
     assert DEFAULT == "local"
     with open_engine(EngineOptions()) as engine:
         assert list(engine.map_in_order(abs, [-1, 2], None)) == [1, 2]
-        assert list(engine.map_whole(abs, [-1, 2], None)) == [1, 2]
+        assert list(engine.map_in_order(abs, [-1, 2], None, are_whole=True)) == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -269,7 +269,7 @@ def _results_from_cluster(
     data_ids = {split: samples.id for split, samples in data.samples.items()}
     worker = EvaluationWorker(runs, data_ids, models[0].options, engine.tasks_a_machine())
     sent = [(source.split, record) for source, (_, record) in zip(sources, jobs, strict=True) if source is not None]
-    results = engine.map_whole(worker, sent, lambda _job, reason: (reason, ()))
+    results = engine.map_in_order(worker, sent, lambda _job, reason: (reason, ()), are_whole=True)
     shown_notes: set[str] = set()
     for source in sources:
         if source is None:
