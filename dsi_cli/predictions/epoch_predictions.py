@@ -130,8 +130,8 @@ class EpochPredictions:
         counts: Any = self.counts
         if counts is not None:
             if len(counts) != classes:
-                message = f"{self.location}: expected confusion counts of {classes} classes, as the classifier has"
-                message += f", found {len(counts)}; give the counts of this classifier"
+                message = f"{self.location}: expected confusion counts of {classes} classes, as the classifier has, found "
+                message += f"{len(counts)}; give the counts of this classifier"
                 raise UsageError(message, code="counts-classes", found=len(counts), classes=classes)
             if not counts.any():
                 message = f"{self.location}: expected confusion counts, found only zeros; give an epoch that has samples"
