@@ -26,12 +26,8 @@ SUFFIXES = (
 )  # fmt: skip
 """Suffixes of checkpoints: a file with one of them is listed even if it is damaged."""
 MODEL_FILES = (
-    "model.safetensors.index.json",
-    "model.safetensors",
-    "adapter_model.safetensors",
-    "pytorch_model.bin.index.json",
-    "pytorch_model.bin",
-    "adapter_model.bin",
+    *("model.safetensors.index.json", "model.safetensors", "adapter_model.safetensors"),
+    *("pytorch_model.bin.index.json", "pytorch_model.bin", "adapter_model.bin"),
     *WHOLE_FOLDERS,
 )
 """The files that make a folder one checkpoint, the best first."""

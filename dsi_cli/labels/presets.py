@@ -74,30 +74,17 @@ PRESETS = (
 """The presets for ``--labels NAME``, which ``dsi labels --presets`` lists."""
 _Names = dict[str, tuple[str, ...]]
 _COCO: _Names = {
-    "airplane": ("aeroplane",),
-    "couch": ("sofa",),
-    "donut": ("doughnut",),
-    "hair drier": ("hair dryer",),
-    "motorcycle": ("motorbike",),
-    "tv": ("tvmonitor",),
-}
+    "airplane": ("aeroplane",), "couch": ("sofa",), "donut": ("doughnut",), "hair drier": ("hair dryer",),
+    "motorcycle": ("motorbike",), "tv": ("tvmonitor",),
+}  # fmt: skip
 _VOC: _Names = {
-    "aeroplane": ("airplane",),
-    "motorbike": ("motorcycle",),
-    "sofa": ("couch",),
-    "tvmonitor": ("tv", "television"),
-}
+    "aeroplane": ("airplane",), "motorbike": ("motorcycle",), "sofa": ("couch",), "tvmonitor": ("tv", "television"),
+}  # fmt: skip
+_TREES = ("maple", "oak", "palm", "pine", "willow")
 ALIASES: dict[str, _Names] = {
     "imagenet1k": {"crane": ("crane bird", "construction crane")},
     "cifar10": {"airplane": ("aeroplane", "plane"), "automobile": ("car",)},
-    "cifar100": {
-        "crab": ("cra",),
-        "maple_tree": ("maple",),
-        "oak_tree": ("oak",),
-        "palm_tree": ("palm",),
-        "pine_tree": ("pine",),
-        "willow_tree": ("willow",),
-    },
+    "cifar100": {"crab": ("cra",)} | {f"{tree}_tree": (tree,) for tree in _TREES},
     "fashion-mnist": {"T-shirt/top": ("T-shirt",), "Trouser": ("Trousers",)},
     "stl10": {"airplane": ("aeroplane", "plane"), "car": ("automobile",)},
     "caltech101": {"water_lilly": ("water lily",)},
