@@ -210,7 +210,9 @@ def _variant(variant: str, weight: Values, pairs: ConfusedPairs, level: ChanceLe
         return replace(result, reason=ALWAYS_RIGHT)
     std, gain = level.std * error_rate / scale, value - chance
     result = replace(result, null_std=std, excess=gain / (1 - chance))
-    return replace(result, z=gain / std, p_value=level.p_value(gain / std)) if std > 0 else replace(result, reason=NO_Z)
+    if std <= 0:
+        return replace(result, reason=NO_Z)
+    return replace(result, z=gain / std, p_value=level.p_value(gain / std))
 
 
 def pooled_error(counts: Values, rank: Values) -> float:

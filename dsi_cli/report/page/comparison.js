@@ -9,7 +9,8 @@ const networks = networkPanels().map((panel) => curvePanel({ ...panel, along }, 
 const allPanels = [...panels, ...networks];
 const lines = [...DATA.panels.flatMap((panel) => panel.lines), ...DATA.networks, ...DATA.between];
 const epochs = [...new Set(lines.flatMap((line) => line.epochs))].sort((a, b) => a - b);
-let currentEpoch = lastCommonEpoch();
+// The page begins at the last epoch that all curves have, or at the last epoch of any curve if they have none in common.
+let currentEpoch = epochs.findLast((epoch) => lines.every((line) => line.epochs.includes(epoch))) ?? epochs.at(-1);
 
 function coloured(line, index, isExcess) {
   return { ...line, colour: `c${index % COLOURS}`, isExcess, isRange: Boolean(line.low) };
@@ -21,12 +22,6 @@ function networkPanels() {
   const axis = `${DATA.measure}: 0 is chance, 1 is perfect`;
   if (DATA.networks.length) return [{ title, axis, lines: DATA.networks.map((band, k) => coloured(band, k, true)) }];
   return DATA.between.length ? [{ title, axis, lines: DATA.between.map((pair, k) => excessLine(pair, k, pair.label, false)) }] : [];
-}
-
-/** Return the last epoch that all curves have, or the last epoch of any curve if they have none in common. */
-function lastCommonEpoch() {
-  const common = epochs.filter((epoch) => lines.every((line) => line.epochs.includes(epoch)));
-  return (common.length ? common : epochs).at(-1);
 }
 
 function markPanels(epoch) {
@@ -120,10 +115,11 @@ function classNames(points, across, up) {
 }
 
 const atPair = (selector, index) => document.querySelector(`${selector}[data-pair="${index}"]`);
-const drawMatrices = DATA.pictures.map((pair, index) => matricesOf(pair, atPair(".matrices", index), atPair(".readout", index)));
 DATA.pictures.forEach((pair, index) => {
-  const scatter = agreementScatter(pair);
-  if (scatter) atPair(".agreements", index).append(scatter);
+  const drawMatrices = matricesOf(pair, atPair(".matrices", index), atPair(".readout", index));
+  drawMatrices();
+  whenThemeChanges(drawMatrices);
+  atPair(".agreements", index).append(agreementScatter(pair) ?? "");
 });
 
 function drawPanels() {
@@ -131,11 +127,6 @@ function drawPanels() {
   markPanels(currentEpoch);
 }
 
-function drawMaps() {
-  drawMatrices.forEach((draw) => draw());
-}
-
-whenThemeChanges(drawMaps);
 byId("panels").replaceChildren(...panels.map((panel) => panel.node));
 byId("network-panels").replaceChildren(...networks.map((panel) => panel.node));
 slider.max = Math.max(0, epochs.length - 1);
@@ -146,5 +137,4 @@ document.documentElement.dataset.print = "all";
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((details) => { details.open = true; }));
 whenResized(drawPanels);
 drawPanels();
-drawMaps();
 if (epochs.length) setEpoch(currentEpoch);

@@ -53,18 +53,13 @@ function matrixExplorer(run, runIndex, names, chartActions) {
     return selection.folds.get(key);
   }
 
-  function toggleFold(segment) {
+  /** Fold or unfold one segment, or all segments if none is given. */
+  function toggleFold(segment = null) {
     if (!isFoldable(order())) return;
     const all = folded();
-    if (!all.delete(segment)) all.add(segment);
-    drawControls();
-    showMaps();
-  }
-
-  function foldAll() {
-    if (!isFoldable(order())) return;
-    const all = folded();
-    if (all.size) all.clear();
+    if (segment != null && !all.has(segment)) all.add(segment);
+    else if (segment != null) all.delete(segment);
+    else if (all.size) all.clear();
     else segmentsOf(order()).forEach((_, k) => all.add(k));
     drawControls();
     showMaps();
@@ -75,7 +70,7 @@ function matrixExplorer(run, runIndex, names, chartActions) {
     byId("matrix-controls").replaceChildren(
       choice("Order of classes", orders, order().name, (name) => { selection.order = name; drawControls(); showMaps(); changed(); }),
       choice("Colours", [["rank", "rank of the pair"], ["raw", "raw values"]], selection.scale, setScale),
-      isFoldable(order()) ? element("button", { type: "button", id: "fold-groups", onclick: foldAll }, folded().size ? "Unfold groups" : "Fold groups") : "",
+      isFoldable(order()) ? element("button", { type: "button", id: "fold-groups", onclick: () => toggleFold() }, folded().size ? "Unfold groups" : "Fold groups") : "",
       element("span", { class: "buttons" },
         element("button", { type: "button", "aria-label": "Zoom in", onclick: () => maps.zoom(1.5) }, "+"),
         element("button", { type: "button", "aria-label": "Zoom out", onclick: () => maps.zoom(1 / 1.5) }, "−"),
@@ -158,7 +153,7 @@ function matrixExplorer(run, runIndex, names, chartActions) {
   }
 
   return {
-    show, select, order, toggleScale, foldAll,
+    show, select, order, toggleScale, foldAll: () => toggleFold(),
     paint: (name) => { drawControls(); maps.paint(name); scatter?.draw(); },
     draw: () => { maps.draw(); charts.forEach((chart) => chart.draw()); scatter?.draw(); },
     mark: (at) => charts.forEach((chart) => chart.mark(at)),

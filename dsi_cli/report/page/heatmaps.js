@@ -221,7 +221,7 @@ function heatMaps(run, names, scale, actions) {
     const [x, y] = [event.clientX - box.left - left, event.clientY - box.top - top];
     const [column, row] = [view.x + x / cell, view.y + y / cell];
     if (column >= current.axis.size || row >= current.axis.size || (x < 0 && y < 0)) return null;
-    return { column, row, isLabel: x < 0 ? "row" : y < 0 ? "column" : null };
+    return { column, row, isLabel: x < 0 ? "row" : y < 0 ? "column" : null, toPlot: -Math.min(x, y) };
   }
 
   function point(canvas, event) {
@@ -250,11 +250,9 @@ function heatMaps(run, names, scale, actions) {
   }
 
   /** Open the class of a label, or fold or unfold the group of a place on the strip of colours. */
-  function openLabel(canvas, { row, column, isLabel }, event) {
+  function openLabel(canvas, { row, column, isLabel, toPlot }) {
     const item = Math.floor(isLabel === "row" ? row : column);
-    const { left, top, strip, mode } = maps.find((map) => map.canvas === canvas).edges;
-    const box = canvas.getBoundingClientRect();
-    const toPlot = isLabel === "row" ? left - (event.clientX - box.left) : top - (event.clientY - box.top);
+    const { strip, mode } = maps.find((map) => map.canvas === canvas).edges;
     if (toPlot > strip + 2 && current.axis.isSingle(item) && mode === "names") actions.one(current.axis.order[current.axis.items[item].first]);
     else actions.fold(current.axis.items[item].segment);
   }
@@ -303,7 +301,7 @@ function heatMaps(run, names, scale, actions) {
     else if (!finished.moved) {
       const cell = cellAt(canvas, event);
       point(canvas, event);
-      if (cell?.isLabel) openLabel(canvas, cell, event);
+      if (cell?.isLabel) openLabel(canvas, cell);
       else if (current.cell) open(current.cell);
     } else readAgain();
   }
