@@ -206,7 +206,8 @@ def _logits_before(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> 
         is_chain = stems[own] > 1 and own[:-1] == after[:-1] and (own == after or stems[after] == 1)
         is_square = rows == columns == candidate.tensor.shape[0]
         only_feeds = candidate.layer.path == best.layer.path and candidate.kinds == {FEEDS}
-        if (candidate.is_named and only_feeds) or (is_square and not is_chain):
+        is_coarser = candidate.is_named and only_feeds and candidate.tensor.shape[0] > rows
+        if is_coarser or (is_square and not is_chain):
             found.append(candidate)
     return found
 
