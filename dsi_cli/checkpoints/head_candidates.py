@@ -12,10 +12,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import NamedTuple, TypeAlias
 
-from dsi_cli.checkpoints.layers import IN_LOSS, PLAIN, WINDOW, Layer, consumers, is_matrix, is_registration_order, layers_of
+from dsi_cli.checkpoints.layers import PLAIN, WINDOW, Layer, consumers, is_matrix, is_registration_order, layers_of
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.checkpoints.trainers import NestedStateDict
 
@@ -402,6 +403,10 @@ def _names(layer: Layer) -> dict[str, str]:
     return {}
 
 
+def _named(kind: str, _: _Network, layer: Layer) -> str | None:
+    return _names(layer).get(kind)
+
+
 def orient(layers: Sequence[Layer], classes: int | None) -> list[Layer]:
     """Return the layers with the widths of raw parameters, if evidence shows which axis is the output.
 
@@ -428,10 +433,8 @@ def orient(layers: Sequence[Layer], classes: int | None) -> list[Layer]:
 def _may_have_class_columns(layer: Layer) -> bool:
     """Return whether a layer is a plain matrix without a bias, which could be stored transposed."""
     is_plain = layer.kind == "matrix" and layer.factors.kind == PLAIN and not (layer.has_bias or layer.is_transposed)
-    is_matrix_of_two_widths = (
-        layer.weight is not None and len(layer.weight.shape) == 2 and layer.width_in != layer.width_out
-    )
-    return is_plain and is_matrix_of_two_widths and not _names(layer)
+    has_two_widths = layer.weight is not None and len(layer.weight.shape) == 2 and layer.width_in != layer.width_out
+    return is_plain and has_two_widths and not _names(layer)
 
 
 def _unused_layers(layers: Sequence[Layer], consumer: Mapping[int, int]) -> list[Layer]:
@@ -455,13 +458,12 @@ def _orient_parameter(layer: Layer, widths: set[int], unused: Sequence[Layer], c
     weight = layer.weight
     assert weight is not None
     rows, columns = weight.shape
-    in_loss = any(map(IN_LOSS.search, (*layer.path, *layer.module[:-1])))
     name = layer.module[-1]
-    if name == "fc" and (in_loss or not layer.module[:-1]):
+    if name == "fc" and (layer.is_in_loss or not layer.module[:-1]):
         refusal = "holds several centres for each class (SoftTriple), so no single row is a class"
         return layer._replace(width_in=rows, width_out=columns, weight=weight.transposed, refusal=refusal)
     # In pytorch-metric-learning, proxies have a row for each class, and the W of a loss has a column.
-    conventions = {"proxies": False, "W": True} if in_loss else {"proxies": False}
+    conventions = {"proxies": False, "W": True} if layer.is_in_loss else {"proxies": False}
     convention = conventions.get(name)
     inputs = {rows, columns} & widths
     if len(inputs) == 2 or rows == columns:
@@ -492,23 +494,11 @@ HIDDEN_RULES: Rules = (
 """The evidence that a layer is not the last one: kind, reason and function. A graph in the file gives `NO_OUTPUT`, too."""
 
 DOUBT_RULES: Rules = (
-    (
-        NORMALISED,
-        "A normalisation follows a hidden layer, and rarely logits.",
-        lambda net, it: net.normalised(it, range(3)),
-    ),
-    (
-        OTHER_HEAD,
-        "A head for another purpose, or a copy, has the shape of the head.",
-        lambda _, it: _names(it).get(OTHER_HEAD),
-    ),
-    (NAME, "Authors name the other parts of a network.", lambda _, it: _names(it).get(NAME)),
-    (POSITIONS, "A table of positions has no rows for classes.", lambda _, it: _names(it).get(POSITIONS)),
-    (
-        STATISTIC,
-        "Means of classes have the shape of the head, but compute nothing.",
-        lambda _, it: _names(it).get(STATISTIC),
-    ),
+    (NORMALISED, "A normalisation rarely follows logits.", lambda net, it: net.normalised(it, range(3))),
+    (OTHER_HEAD, "A head for another purpose, or a copy, has the shape of the head.", partial(_named, OTHER_HEAD)),
+    (NAME, "Authors name the other parts of a network.", partial(_named, NAME)),
+    (POSITIONS, "A table of positions has no rows for classes.", partial(_named, POSITIONS)),
+    (STATISTIC, "Means of classes have the shape of the head, but compute nothing.", partial(_named, STATISTIC)),
     (UNCLEAR_SIDE, "The wrong axis gives a wrong similarity matrix.", _Network.is_unclear),
     (SINGLE_ROW, "One row has no similarities; it may score attention or a value.", _Network.has_single_row),
     (SQUARE, "Hidden layers are often square, and heads rarely.", _Network.is_square),

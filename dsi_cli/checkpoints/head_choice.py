@@ -168,11 +168,10 @@ def _rivals(heads: Sequence[HeadCandidate], candidates: Sequence[HeadCandidate])
 def _may_hold_classes(candidate: HeadCandidate, best: HeadCandidate) -> bool:
     """Return whether dsi has to ask about a candidate with doubts next to the best candidate."""
     layer, rows = candidate.layer, best.tensor.shape[0]
-    in_loss = any(map(IN_LOSS.search, (*layer.path, *layer.module[:-1])))
     # A matrix of a loss, or one that may take the output of the network, whose axis of the classes is not known.
     if candidate.kinds == {UNCLEAR_SIDE}:
         takes_best = best.layer.kind == "raw" and rows in candidate.tensor.shape
-        return in_loss or candidate.may_take_output or takes_best
+        return layer.is_in_loss or candidate.may_take_output or takes_best
     # A layer in parallel to the best candidate, from which only a normalisation distinguishes it.
     if candidate.kinds == {NORMALISED}:
         return layer.module[:-1] == best.layer.module[:-1] and candidate.tensor.shape == best.tensor.shape
@@ -183,7 +182,7 @@ def _may_hold_classes(candidate: HeadCandidate, best: HeadCandidate) -> bool:
         shared = best.tensor.shape[1] if best.layer.kind == "raw" else rows
         return candidate.may_take_output and shared in candidate.tensor.shape
     # The centres of other classes than an unnamed candidate has.
-    is_statistic = candidate.kinds == {STATISTIC} and not in_loss and layer.kind == "raw"
+    is_statistic = candidate.kinds == {STATISTIC} and not layer.is_in_loss and layer.kind == "raw"
     return is_statistic and layer.width_out not in (0, rows)
 
 

@@ -104,6 +104,11 @@ class Layer(NamedTuple):
         """The keys and the name of the weight, which distinguish two models in one file."""
         return ".".join((*self.path, self.name))
 
+    @property
+    def is_in_loss(self) -> bool:
+        """Return whether a module around it, or a key that leads to it, has the name of a loss."""
+        return any(map(IN_LOSS.search, (*self.path, *self.module[:-1])))
+
 
 def layers_of(groups: Sequence[NestedStateDict]) -> list[Layer]:
     """Return the layers of all state dicts, in the order in which they are stored."""
