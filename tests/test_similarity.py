@@ -241,12 +241,6 @@ def test_template_similarity_equals_the_oracle(classes, samples, width, kind):
     assert_allclose(found, oracles_testset.template_similarity(features, targets, classes), rtol=0, atol=1e-6)
 
 
-def test_classes_of_a_single_sample_are_compared_by_it():
-    features, targets = featured(5, 5, 9)
-    found = template_similarity(features, np.ones(5, dtype=int))
-    assert_allclose(found, oracles_testset.template_similarity(features, targets, 5), rtol=0, atol=1e-6)
-
-
 def test_a_class_without_a_sample_is_lacking():
     features, targets = featured(6, 60, 8)
     targets[targets == 2] = 3

@@ -86,12 +86,12 @@ def test_forest_line_shows_the_interval_and_the_range_of_seeds():
 
 
 def test_compare_groups_writes_figures_and_page(tmp_path, dsi):
-    runs = [write_run(tmp_path / f"{name}_seed{i}", seed=10 * at + i) for at, name in enumerate("ab") for i in range(2)]
+    runs = [write_run(tmp_path / f"{name}_seed{i}", (0.5, 0.8), seed=i) for name in "ab" for i in range(2)]
     out = write_output(tmp_path / "out", *runs)
     figures = tmp_path / "figures"
     ended = dsi("compare", out, "--group", "seed", "-o", figures, "--format", "svg")
     assert ended.code == 0
-    assert "first:  a, epochs 2, 2" in ended.out
+    assert "first:  a, epochs 1, 1" in ended.out
     assert [line.split()[:3] for line in ended.out.splitlines() if "within" in line] == [
         ["within", "a", "1"],
         ["within", "b", "1"],

@@ -11,6 +11,7 @@ from helpers.errors import raises
 from PIL import Image
 
 from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.figures import animation
 from dsi_cli.figures.catalogue import FigureOptions
@@ -94,7 +95,8 @@ def test_scene_shows_ranks_wordnet_and_the_agreement_of_the_epoch(analysed: Anal
 
 
 def test_animation_without_labels_shows_the_wsi(make_run: MakeRun, tmp_path: Path):
-    analyze([make_run(labels=None), make_run("other", labels=None, seed=1)], tmp_path / "out")
+    runs = [make_run(name, epochs=3, labels=None, seed=seed) for seed, name in enumerate(("run", "other"))]
+    analyze(runs, tmp_path / "out", Options(draws=0, permutations=0))
     run = Results(tmp_path / "out")
     frames = matrices.matrix_frames(run, "run")
     assert frames is not None

@@ -35,8 +35,8 @@ def gets(s3, prefix):
 
 
 def test_checkpoints_and_output_on_a_server_give_the_tables_of_this_machine(make_run, s3, dsi, tmp_path):
-    folder = make_run()
-    (folder / "log.csv").write_text("epoch,train_loss,test_loss\n0,2.0,2.1\n1,1.0,1.2\n2,0.5,0.9\n3,0.4,0.8\n")
+    folder = make_run(epochs=2)
+    (folder / "log.csv").write_text("epoch,train_loss,test_loss\n0,2.0,2.1\n1,1.0,1.2\n")
     s3.put_folder(folder, "sweep/run")
     s3.requests.clear()
     ended = dsi("analyze", f"s3://{BUCKET}/sweep", "-o", OUT, *QUICK)
@@ -51,34 +51,33 @@ def test_checkpoints_and_output_on_a_server_give_the_tables_of_this_machine(make
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "there.parquet"), pd.read_parquet(tmp_path / "out" / name))
     (tmp_path / "there.parquet").write_bytes(there["checkpoints.parquet"])
     paths = pd.read_parquet(tmp_path / "there.parquet")["path"]
-    assert list(paths) == [f"s3://{BUCKET}/sweep/run/epoch_{epoch}.pt" for epoch in range(4)]
+    assert list(paths) == [f"s3://{BUCKET}/sweep/run/epoch_{epoch}.pt" for epoch in range(2)]
     assert not [name for name, data in there.items() if b"sesame" in data]
     assert "sesame" not in ended.out + ended.err
 
     s3.requests.clear()
     again = dsi("analyze", f"s3://{BUCKET}/sweep", "-o", OUT, *QUICK, "--json")
     (run,) = json.loads(again.out)["runs"]
-    assert (run["reused"], run["read"]) == (4, 0)
+    assert (run["reused"], run["read"]) == (2, 0)
     assert not [path for path in gets(s3, "sweep/run") if path.endswith(".pt")]
     assert not [path for method, path, _ in s3.requests if method == "PUT" and "/csms/" in path]
 
 
 def test_remote_output_is_read_by_other_commands_and_the_api(make_run, s3, dsi, tmp_path):
-    folder = make_run()
-    assert dsi("analyze", folder, "-o", OUT, "--draws", 0).code == 0
-    shown = dsi("neighbors", OUT, "--class", "cat", "--epoch", 3)
+    assert dsi("analyze", make_run(epochs=2), "-o", OUT, *QUICK).code == 0
+    shown = dsi("neighbors", OUT, "--class", "cat", "--epoch", 1)
     assert (shown.code, shown.err) == (0, "")
     s3.requests.clear()
-    assert dsi("export", OUT, "--epoch", 3, "-o", tmp_path / "3.csv").code == 0
-    assert [path.rpartition("/")[2] for path in gets(s3, "results/out/csms")] == ["3.parquet"]
+    assert dsi("export", OUT, "--epoch", 1, "-o", tmp_path / "1.csv").code == 0
+    assert [path.rpartition("/")[2] for path in gets(s3, "results/out/csms")] == ["1.parquet"]
     assert dsi("plot", OUT, "sai").out == f"{OUT}/figures/sai.png\n"
     assert s3.get("results/out/figures/sai.png").startswith(b"\x89PNG")
     assert dsi("report", OUT).out.startswith(f"report: {OUT}/report.html (")
     run = open_results(OUT)
-    assert run.epochs() == [0, 1, 2, 3]
+    assert run.epochs() == [0, 1]
     pd.testing.assert_frame_equal(
-        run.csm(epoch=3).reset_index(drop=True),
-        pd.read_csv(tmp_path / "3.csv")[list(ANIMALS)],
+        run.csm(epoch=1).reset_index(drop=True),
+        pd.read_csv(tmp_path / "1.csv")[list(ANIMALS)],
         atol=1e-6,
         check_names=False,
         check_dtype=False,
@@ -171,10 +170,10 @@ def test_all_cores_are_used_next_to_an_output_on_a_server(make_run, s3, dsi, mon
         return scan_each(found, *rest, **named)
 
     monkeypatch.setattr(checkpoint_scanner, "scan_each", scan_with_another)
-    ended = dsi("analyze", make_run(epochs=8), "-o", OUT, *QUICK)
+    ended = dsi("analyze", make_run(epochs=4), "-o", OUT, *QUICK)
     assert ended.code == 0, ended.err
     assert len(threads) == 2
-    assert len([name for name in objects(s3, "results/out") if name.startswith("csms/")]) == 8
+    assert len([name for name in objects(s3, "results/out") if name.startswith("csms/")]) == 4
 
 
 def test_a_second_writer_is_refused_and_one_that_died_is_not_waited_for(memory, tmp_path, monkeypatch):
@@ -222,8 +221,10 @@ def test_a_lock_that_came_while_the_output_was_fetched_is_seen(memory, tmp_path)
     assert memory.cat("/results/out/.lock") == b"process 7 on node3 abc"
 
 
-def test_output_after_a_short_outage_has_all_tables(make_run, s3, dsi, tmp_path):
-    folder = make_run()
+def test_output_after_a_short_outage_has_all_tables(make_run, s3, dsi, tmp_path, monkeypatch):
+    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(remote_output, "FIRST_PAUSE_SECONDS", 0.01)
+    folder = make_run(epochs=2)
     refused = []
 
     def refuses(method, path):
@@ -246,7 +247,7 @@ def test_without_the_server_all_tables_are_kept_and_uploaded_by_the_command_that
     monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(remote_output, "LAST_UPLOAD_SECONDS", 0.1)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    folder = make_run()
+    folder = make_run(epochs=1)
     s3.refuses = lambda method, path: method == "PUT" and "csms" in path
     ended = dsi("analyze", folder, "-o", OUT, *QUICK)
     assert ended.code == 5

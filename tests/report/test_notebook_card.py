@@ -38,9 +38,8 @@ def test_card_shows_runs_best_epochs_phases_and_code(analysed, open_file, tmp_pa
 
 def test_card_code_can_be_evaluated(make_run, tmp_path):
     for names in (["one"], ["one", "two"]):
-        run = dsi_cli.analyze(
-            [make_run(name) for name in names if not (tmp_path / name).exists()], tmp_path / "out", draws=0
-        )
+        run = dsi_cli.analyze([make_run(names[-1], epochs=1)], tmp_path / "out", draws=0)
+        assert run.names == names
         lines = run._repr_html_().split("<pre>")[1].split("</pre>")[0].replace("&#34;", '"').split("\n")
         for line in filter(None, lines):
             assert eval(line, {"results": run}) is not None
