@@ -1,10 +1,11 @@
-"""The layer that dsi chooses as the classifier head of every classification model of timm and torchvision.
+"""The layer that dsi chooses as the classifier head of every image classification model of timm, torchvision and transformers.
 
 ``python -m benchmarks.head_choice [PATTERN]`` builds each model on torch's meta device, which has names and shapes but no numbers,
 and gives its state dict to the chooser in three forms: as it is, with the classifier renamed to random names, and with the
 classifier removed. A model is *right* if dsi takes the layer that timm's own ``classifier`` names (in torchvision the last linear
-layer or 1x1 convolution whose rows are the classes), *asked* if dsi says that several are plausible, *none* if it says that
-there is no classifier, and *wrong* otherwise. Without a classifier, *none* and *asked* are right, and any other result is *wrong*.
+layer or 1x1 convolution whose rows are the classes, in transformers the first), *asked* if dsi says that several are plausible,
+*none* if it says that there is no classifier, and *wrong* otherwise. Without a classifier, *none* and *asked* are right, and any
+other result is *wrong*.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import random
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +32,8 @@ KINDS = ("right", "asked", "none", "wrong")
 ODD_NAMES = ("_fc", "my_final_mapping", "decide", "verdict", "W_o", "zzz", "ausgabe", "l3", "top", "x9", "readout", "thing")
 """Names that people give to classifiers and that say nothing to dsi."""
 SEED = 20261126
+CLASSES = 1000
+"""The number of classes of most models."""
 
 
 class Model(NamedTuple):
@@ -42,9 +46,10 @@ class Model(NamedTuple):
 
 
 def models(pattern: str) -> Iterator[Model]:
-    """Yield every model of both libraries that can be built."""
+    """Yield every model of the libraries that can be built."""
     import timm
     from torchvision import models as torchvision_models
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING as TRANSFORMERS
 
     for name in timm.list_models():
         if fnmatch(name, pattern):
@@ -56,6 +61,16 @@ def models(pattern: str) -> Iterator[Model]:
         if fnmatch(name, pattern):
             built = _built(lambda name=name: torchvision_models.get_model(name, weights=None))
             yield Model("torchvision", name, _state(built), (_last_layer(built),))
+    for configuration in list(TRANSFORMERS):
+        found = TRANSFORMERS[configuration]
+        for kind in found if isinstance(found, tuple) else (found,):
+            if fnmatch(kind.__name__, pattern):
+                # Some models need a package that is not installed, or have defaults that do not fit.
+                with suppress(ImportError, ValueError):
+                    options = configuration(num_labels=CLASSES)
+                    built = _built(lambda kind=kind, options=options: kind(options))
+                    layers = [name for name, one in built.named_modules() if _rows(one) == CLASSES]
+                    yield Model("transformers", kind.__name__, _state(built), tuple(layers))
 
 
 def _built(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
@@ -73,7 +88,7 @@ def _state(model: torch.nn.Module) -> dict[str, tuple[tuple[int, ...], str]]:
 
 def _last_layer(model: torch.nn.Module) -> str:
     """Return the last layer of as many rows as classes that is no auxiliary one, which only torchvision's two Inceptions have."""
-    layers = [name for name, one in model.named_modules() if _rows(one) == 1000 and "aux" not in name.lower()]
+    layers = [name for name, one in model.named_modules() if _rows(one) == CLASSES and "aux" not in name.lower()]
     return layers[-1]
 
 
@@ -165,7 +180,7 @@ def measure(pattern: str) -> tuple[str, int]:
         if model.classifiers:
             odd.add(renamed(model, draw))
             removed.add(without_classifier(model))
-            counted.add(without_classifier(model), classes=1000)
+            counted.add(without_classifier(model), classes=CLASSES)
     texts = [
         plain.text(("asked", "none", "wrong")),
         odd.text(("wrong",)),
@@ -179,13 +194,15 @@ def main(pattern: str = "*") -> int:
     """Print the tables, write them into the page if all models were looked at; return 1 if any is wrong."""
     import timm
     import torchvision
+    import transformers
 
     text, wrong = measure(pattern)
     print(text)
     if pattern == "*":
         page = PAGE.read_text(encoding="utf-8")
         head, _, rest = page.partition(BEGIN)
-        versions = f"Measured by `make bench-heads` with timm {timm.__version__} and torchvision {torchvision.__version__}."
+        libraries = ", ".join(f"{library.__name__} {library.__version__}" for library in (timm, torchvision, transformers))
+        versions = f"Measured by `make bench-heads` with {libraries}."
         PAGE.write_text(f"{head}{BEGIN}\n\n{versions}\n\n{text}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
     return 1 if wrong else 0
 
