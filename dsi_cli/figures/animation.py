@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsi_cli.errors import OutputError, UsageError, count
 from dsi_cli.figures import axes as drawing
@@ -25,7 +26,7 @@ from dsi_cli.figures.save import Progress
 from dsi_cli.figures.style import Style, using
 from dsi_cli.queries import epoch_sampling, matrices
 from dsi_cli.queries.curve_panels import Panel
-from dsi_cli.queries.matrices import MatrixFrames, Values
+from dsi_cli.queries.matrices import MatrixFrames
 from dsi_cli.store import atomic_write, layout
 
 if TYPE_CHECKING:
@@ -143,13 +144,16 @@ def scene(
     classes = heatmaps.class_layout(results, frames, options.order)
     size, kind = len(classes.names), frames.kind.name
 
-    def values_at(epoch: int) -> Values:
+    is_raw, scale, text = options.scale == "raw", color_scales.RANKS, "rank of a pair"
+
+    def cells_at(epoch: int) -> NDArray[Any]:
         values = heatmaps.reorder(matrices.epoch_matrix(results, frames, epoch), classes.order)
-        return color_scales.cell_values(values, kind)
+        cells = color_scales.cell_values(values, kind)
+        return cells if is_raw else matrices.percentile_ranks(cells)
 
     # Lay out the map of the network, that of WordNet if there are labels, and the curve if there is one.
-    is_raw = options.scale == "raw"
-    scale = color_scales.raw_scale(map(values_at, epochs), kind) if is_raw else color_scales.RANKS
+    if is_raw:
+        scale, text = color_scales.raw_scale(map(cells_at, epochs), kind), frames.kind.values
     reference = matrices.reference_matrix(results, frames.run)
     panel = curve_panel(results, frames, options.measure)
     widths = [MAP_WIDTH] * (1 if reference is None else 2) + [CURVE_WIDTH] * (panel is not None)
@@ -163,18 +167,18 @@ def scene(
     maps = [map_axes]
     if reference is not None:
         wordnet = heatmaps.reorder(reference, classes.order)
-        of_wordnet = color_scales.raw_scale([wordnet], "scsm") if is_raw else scale
-        color_scales.draw_cells(others[0], wordnet if is_raw else matrices.percentile_ranks(wordnet), of_wordnet, size)
         titles[others[0]] = "WordNet"
         if is_raw:
+            of_wordnet = color_scales.raw_scale([wordnet], "scsm")
+            color_scales.draw_cells(others[0], wordnet, of_wordnet, size)
             color_scales.draw_bar(figure, [others[0]], of_wordnet, matrices.REFERENCE.values, "bottom")
         else:
+            color_scales.draw_cells(others[0], matrices.percentile_ranks(wordnet), scale, size)
             maps.append(others[0])
-    text = frames.kind.values if is_raw else "rank of a pair"
     color_scales.draw_bar(figure, maps, scale, text, "bottom")
-    for axes, text in titles.items():
+    for axes, title in titles.items():
         heatmaps.label_classes(axes, classes, colours, MAP_WIDTH - 1, STYLE, with_names=axes is map_axes)
-        axes.set_title(text, pad=0.05 * MAP_WIDTH * 72, parse_math=False)
+        axes.set_title(title, pad=0.05 * MAP_WIDTH * 72, parse_math=False)
     cursor, point = None, None
     if panel is not None:
         curves.draw_curves(others[-1], panel.series, panel, [frames.run])
@@ -187,8 +191,7 @@ def scene(
     figure.set_layout_engine("none")
 
     def update(epoch: int) -> list[Any]:
-        values = values_at(epoch)
-        image.set_data(np.ma.masked_invalid(values if is_raw else matrices.percentile_ranks(values)))
+        image.set_data(np.ma.masked_invalid(cells_at(epoch)))
         counter.set_text(f"epoch {results.shown_epoch(epoch, frames.run)}")
         if panel is not None and cursor is not None and point is not None:
             (series,) = panel.series

@@ -86,13 +86,13 @@ def tanglegram(results: Results, frames: MatrixFrames, colours: dict[str, Any], 
     names = class_layout(results, frames, "given").names
     groups = [run_classes.synset_words(group) if isinstance(group, str) else "" for group in table["group"]]
     values, reference = matrices.epoch_matrix(results, frames, epoch), matrices.reference_matrix(results, frames.run)
-    # Both trees have the classes that have a synset.
-    known = np.arange(len(values))
-    if reference is not None and np.isfinite(reference).any():
+    known, other = np.arange(len(values)), None
+    if reference is None or not np.isfinite(reference).any():
+        network = _tree(values, known)
+    else:
+        # Both trees have the classes that have a synset.
         known = np.flatnonzero(np.isfinite(reference).any(axis=0))
-    network, other = _tree(values, known), None
-    if reference is not None and np.isfinite(reference).any():
-        other = _tree(reference, known)
+        network, other = _tree(values, known), _tree(reference, known)
         for _ in range(2):
             other = turn_forks(other, network.rows)
             network = turn_forks(network, other.rows)
