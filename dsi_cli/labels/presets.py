@@ -84,7 +84,7 @@ _TREES = ("maple", "oak", "palm", "pine", "willow")
 ALIASES: dict[str, _Names] = {
     "imagenet1k": {"crane": ("crane bird", "construction crane")},
     "cifar10": {"airplane": ("aeroplane", "plane"), "automobile": ("car",)},
-    "cifar100": {"crab": ("cra",)} | {f"{tree}_tree": (tree,) for tree in _TREES},
+    "cifar100": {"crab": ("cra",), **{f"{tree}_tree": (tree,) for tree in _TREES}},
     "fashion-mnist": {"T-shirt/top": ("T-shirt",), "Trouser": ("Trousers",)},
     "stl10": {"airplane": ("aeroplane", "plane"), "car": ("automobile",)},
     "caltech101": {"water_lilly": ("water lily",)},
