@@ -134,7 +134,6 @@ def read_log(path: Place) -> TrainingLog | None:
 
 
 def _read(path: Place) -> TrainingLog:
-    log = TrainingLog(path)
     if path.is_dir() or path.name.startswith(_EVENT_FILES[:-1]):
         scalars: Scalars = {}
         for file in _event_files(path):
@@ -144,27 +143,24 @@ def _read(path: Place) -> TrainingLog:
                 content = open_isolated("event_file", source.size, path=str(local.absolute()), tags=tags)
             for step, tag, value in content.tree["scalars"]:
                 scalars.setdefault(tag, {})[step] = value
-        _add_rows(log, _rows_of_scalars(scalars), is_fraction=False)
-    elif path.stat().st_size > _MAX_LOG_BYTES:
+        return _log_of_rows(path, _rows_of_scalars(scalars))
+    if path.stat().st_size > _MAX_LOG_BYTES:
         raise ValueError(f"it has more than {_MAX_LOG_BYTES >> 20} MB")
-    elif path.suffix == ".json":
-        rows = as_dict(parse_json(path.read_bytes())).get("log_history")
-        _add_rows(log, filter(as_dict, rows) if isinstance(rows, list) else [], is_fraction=True)
-    else:
-        with path.open(newline="", encoding="utf-8-sig", errors="replace") as table:
-            rows = ({(key or "").strip().lower(): value for key, value in row.items()} for row in csv.DictReader(table))
-            _add_rows(log, rows, is_fraction=False)
-    return _finish(log)
+    if path.suffix == ".json":
+        history = as_dict(parse_json(path.read_bytes())).get("log_history")
+        return _log_of_rows(path, filter(as_dict, history) if isinstance(history, list) else [], is_fraction=True)
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as table:
+        rows = ({(key or "").strip().lower(): value for key, value in row.items()} for row in csv.DictReader(table))
+        return _log_of_rows(path, rows)
 
 
 def read_tracked_log(run: TrackedRun) -> TrainingLog | None:
     """Return the curves of a run of an experiment tracker, or None if they have no epochs or the tracker does not send them."""
-    log = TrainingLog(Path(run.tracker))
     try:
-        _add_rows(log, _rows_of_scalars(run.read_scalars([*_CURVE_OF_COLUMN, *_EPOCH_TAGS])), is_fraction=False)
+        rows = _rows_of_scalars(run.read_scalars([*_CURVE_OF_COLUMN, *_EPOCH_TAGS]))
     except _LOG_ERRORS:
         return None
-    return _finish(log)
+    return _log_of_rows(Path(run.tracker), rows)
 
 
 def _event_files(path: Place) -> list[Place]:
@@ -205,19 +201,6 @@ def _require_epochs(steps: list[int], curves: Scalars) -> None:
         raise UnreadableError(f"{problem}, and no tag 'epoch' gives the epoch of a step", code="no-epochs")
 
 
-def _finish(log: TrainingLog) -> TrainingLog:
-    """Convert percentages, and find out whether epoch 0 was logged before training."""
-    for curve in _FRACTIONS:
-        rows = [values for values in log.by_epoch.values() if curve in values]
-        # A curve with a value above 1 is in percent throughout.
-        if any(values[curve] > 1.0 for values in rows):
-            for values in rows:
-                values[curve] /= 100.0
-    if 0 in log.by_epoch and "train_loss" not in log.by_epoch[0]:
-        log.begins_before_training = any("train_loss" in values for epoch, values in log.by_epoch.items() if epoch > 0)
-    return log
-
-
 def scalars_of(tree: Any) -> dict[str, float]:
     """Return the values of curves in the top level of a checkpoint's contents or in its safetensors metadata."""
     contents = as_dict(tree)
@@ -233,8 +216,9 @@ def scalars_of(tree: Any) -> dict[str, float]:
     return scalars
 
 
-def _add_rows(log: TrainingLog, rows: Iterable[dict[str, Any]], *, is_fraction: bool) -> None:
-    """Add the curves in some rows to a log; with ``is_fraction``, epochs 0.3 and 1.0 both belong to epoch 1."""
+def _log_of_rows(path: Place, rows: Iterable[dict[str, Any]], *, is_fraction: bool = False) -> TrainingLog:
+    """Return the curves in some rows; with ``is_fraction``, epochs 0.3 and 1.0 both belong to epoch 1."""
+    log = TrainingLog(path)
     for row in rows:
         number = _finite_number(row.get("epoch"))
         if number is None:
@@ -244,6 +228,15 @@ def _add_rows(log: TrainingLog, rows: Iterable[dict[str, Any]], *, is_fraction: 
         for key, value in row.items():
             if key in _CURVE_OF_COLUMN and (number := _finite_number(value)) is not None:
                 values[_CURVE_OF_COLUMN[key]] = number
+    # A curve with a value above 1 is in percent throughout.
+    for curve in _FRACTIONS:
+        epochs = [values for values in log.by_epoch.values() if curve in values]
+        if any(values[curve] > 1.0 for values in epochs):
+            for values in epochs:
+                values[curve] /= 100.0
+    if 0 in log.by_epoch and "train_loss" not in log.by_epoch[0]:
+        log.begins_before_training = any("train_loss" in values for epoch, values in log.by_epoch.items() if epoch > 0)
+    return log
 
 
 def _finite_number(value: Any) -> float | None:
