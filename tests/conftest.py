@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -81,6 +82,21 @@ def four_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from helpers.four_runs import write
 
     return made_once(tmp_path_factory, "four-runs", write)
+
+
+@pytest.fixture(scope="session")
+def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the URI of an MLflow store; it is a copy of one that is made once, because making one takes seconds."""
+    pytest.importorskip("sqlalchemy", reason="MLflow's local store needs it")
+    mlflow = pytest.importorskip("mlflow", reason="makes the store")
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        mlflow.MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db").search_experiments()
+
+    copy = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    shutil.copy(made_once(tmp_path_factory, "mlflow-store", make) / "mlflow.db", copy)
+    return f"sqlite:///{copy}"
 
 
 class TrainersFiles(NamedTuple):

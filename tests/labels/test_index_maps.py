@@ -1,7 +1,7 @@
 """Lists and index maps to names."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsi_cli.labels.index_maps import IndexedNames, from_metadata, read_names
@@ -124,6 +124,7 @@ ANYTHING = st.recursive(
 
 
 @given(ANYTHING)
+@settings(max_examples=50, deadline=None)
 def test_from_metadata_of_any_value_never_raises(metadata):
     found = from_metadata(metadata)
     assert found is None or all(isinstance(name, str) and name for name in found.names)

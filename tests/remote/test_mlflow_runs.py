@@ -19,19 +19,12 @@ pytest.importorskip("sqlalchemy", reason="MLflow's local store needs it")
 EPOCHS = 3
 
 
-@pytest.fixture(scope="module")
-def uri(tmp_path_factory):
-    """Return a store; making one takes MLflow seconds, so there is one for all."""
-    pytest.importorskip("mlflow", reason="writes the store")
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-
-
 @pytest.fixture
-def client(uri, monkeypatch):
+def client(mlflow_store, monkeypatch):
     from mlflow import MlflowClient
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    return MlflowClient(tracking_uri=uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_store)
+    return MlflowClient(tracking_uri=mlflow_store)
 
 
 def train(client, experiment: str, name: str, folder: Path, seed: int = 0) -> str:

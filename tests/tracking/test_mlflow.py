@@ -9,21 +9,14 @@ from dsi_cli.tracking.points import plain
 pytest.importorskip("sqlalchemy", reason="MLflow's local store needs it")
 
 
-@pytest.fixture(scope="module")
-def uri(tmp_path_factory):
-    """Return a store; making one takes MLflow seconds, so there is one for all."""
-    pytest.importorskip("mlflow", reason="reads the store back")
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-
-
 @pytest.fixture
-def client(uri, request, monkeypatch):
+def client(mlflow_store, request, monkeypatch):
     """Return a client, with an experiment of the test's own as the default."""
     from mlflow import MlflowClient
 
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return MlflowClient(tracking_uri=uri)
+    return MlflowClient(tracking_uri=mlflow_store)
 
 
 def logged_runs(client, name):
@@ -45,19 +38,19 @@ def by_plain_name(points):
     return {plain(name): values for name, values in points.items()}
 
 
-def test_mlflow_has_what_the_tables_hold_and_again_no_point_twice(out, uri, client, expected, grow, runs, request):
+def test_mlflow_has_what_the_tables_hold_and_again_no_point_twice(out, mlflow_store, client, expected, grow, runs, request):
     name = request.node.name
-    logged = log_curves(out, f"mlflow:{uri}")
-    assert (logged.to, logged.place, logged.runs) == ("mlflow", f"{uri}, experiment {name}", 2)
-    assert logged.next_step == f"mlflow ui --backend-store-uri {uri}"
+    logged = log_curves(out, f"mlflow:{mlflow_store}")
+    assert (logged.to, logged.place, logged.runs) == ("mlflow", f"{mlflow_store}, experiment {name}", 2)
+    assert logged.next_step == f"mlflow ui --backend-store-uri {mlflow_store}"
     first = logged_runs(client, name)
     assert {run: values for run, (_, values) in first.items()} == {
         run: by_plain_name(expected(out, run)) for run in ("cnn", "vit=1")
     }
-    assert log_curves(out, f"mlflow:{uri}").points == logged.points
+    assert log_curves(out, f"mlflow:{mlflow_store}").points == logged.points
     assert logged_runs(client, name) == first
     grow(out)
-    log_curves(out, f"mlflow:{uri}", run="cnn")
+    log_curves(out, f"mlflow:{mlflow_store}", run="cnn")
     grown = logged_runs(client, name)
     assert grown["cnn"] == (first["cnn"][0], by_plain_name(expected(out, "cnn")))
     assert grown["vit=1"] == first["vit=1"]
@@ -66,10 +59,12 @@ def test_mlflow_has_what_the_tables_hold_and_again_no_point_twice(out, uri, clie
     assert point.timestamp == pytest.approx((runs / "cnn/epoch_2.pt").stat().st_mtime * 1000, abs=1)
 
 
-def test_a_changed_value_makes_a_new_run_and_the_old_one_can_be_had_back(out, uri, client, change, request, monkeypatch):
+def test_a_changed_value_makes_a_new_run_and_the_old_one_can_be_had_back(
+    out, mlflow_store, client, change, request, monkeypatch
+):
     from mlflow.entities import ViewType
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_store)
     log_curves(out, "mlflow", run="cnn")
     first, _ = logged_runs(client, request.node.name)["cnn"]
     value = change(out)
@@ -88,7 +83,7 @@ def test_a_changed_value_makes_a_new_run_and_the_old_one_can_be_had_back(out, ur
         ("sqlite:////dev/null/mlflow.db", r"^MLflow did not take the curves: .*File exists: '/dev/null'$"),
     ],
 )
-def test_a_store_that_cannot_be_is_one_line(out, uri, place, told):
+def test_a_store_that_cannot_be_is_one_line(out, mlflow_store, place, told):
     with pytest.raises(OutputError, match=told) as raised:
         log_curves(out, f"mlflow:{place}")
     assert "secret" not in str(raised.value)
