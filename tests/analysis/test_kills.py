@@ -26,12 +26,6 @@ def answered_run(make_run):
     return run
 
 
-def start_killing(run, out, kills, seed):
-    """Start a process that kills analyses."""
-    command = [sys.executable, str(KILLING), str(run), str(out), str(kills), str(seed)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def finish_and_compare(run, out, dsi_process, tmp_path):
     """Assert that the same command ends what was killed, with the tables of an undisturbed run."""
     again = dsi_process(*arguments(run, out))
@@ -45,7 +39,8 @@ def finish_and_compare(run, out, dsi_process, tmp_path):
 @pytest.mark.slow
 def test_analyze_killed_two_hundred_times_tears_no_file(answered_run, dsi_process, tmp_path):
     outs = [tmp_path / "first", tmp_path / "second"]
-    killers = [start_killing(answered_run, out, 100, seed) for seed, out in enumerate(outs)]
+    commands = [[sys.executable, KILLING, answered_run, out, "100", str(seed)] for seed, out in enumerate(outs)]
+    killers = [subprocess.Popen(one, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for one in commands]
     for killer, out in zip(killers, outs, strict=True):
         stdout, stderr = killer.communicate()
         assert killer.returncode == 0, stderr[-3000:]

@@ -186,18 +186,6 @@ def test_analyze_keeps_all_saves_within_an_epoch(make_run, tmp_path, monkeypatch
     assert_array_equal(stored()["1.parquet"], weight_similarity(weights[3].numpy()))
 
 
-def started(run, out):
-    """Start an analysis in a process of its own."""
-    command = [sys.executable, "-m", "dsi_cli", "analyze", str(run), "-o", str(out), "--draws", "0"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(condition, process):
-    """Wait until something is true, or the process ends."""
-    while not condition() and process.poll() is None:
-        time.sleep(0.001)
-
-
 def matrices(out):
     return list((out / "csms").rglob("*.parquet"))
 
@@ -216,8 +204,10 @@ def longer(tmp_path_factory):
 )
 def test_analyze_interrupted_exits_with_its_code_and_can_be_continued(number, code, longer, tmp_path):
     run, out = longer / "run", tmp_path / "out"
-    process = started(run, out)
-    wait_for(lambda: len(matrices(out)) >= 5, process)
+    command = [sys.executable, "-m", "dsi_cli", "analyze", str(run), "-o", str(out), "--draws", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while len(matrices(out)) < 5 and process.poll() is None:
+        time.sleep(0.001)
     process.send_signal(number)
     told, errors = process.communicate()
     assert (process.returncode, told) == (code, "")

@@ -16,20 +16,16 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def described(**wanted):
-    """Return the text of an installed package's metadata, so that they are read as pip writes them."""
-    lines = ["Metadata-Version: 2.4", "Name: dsi-cli", "Version: 0.1.0"]
-    return "\n".join([*lines, *(f"{key.replace('_', '-')}: {value}" for key, values in wanted.items() for value in values)])
-
-
 @pytest.fixture
 def pretend(tmp_path, monkeypatch):
-    """Return ``pretend(Requires_Dist=[...])``: dsi-cli asks for these from now on."""
+    """Return ``pretend(Requires_Dist=[...])``: dsi-cli asks for these from now on, in metadata as pip writes them."""
 
     def made(**wanted):
         folder = tmp_path / "site" / "dsi_cli-0.1.0.dist-info"
         folder.mkdir(parents=True)
-        (folder / "METADATA").write_text(described(**wanted), encoding="utf-8")
+        lines = ["Metadata-Version: 2.4", "Name: dsi-cli", "Version: 0.1.0"]
+        lines += [f"{key.replace('_', '-')}: {value}" for key, values in wanted.items() for value in values]
+        (folder / "METADATA").write_text("\n".join(lines), encoding="utf-8")
         monkeypatch.syspath_prepend(str(folder.parent))
 
     return made
