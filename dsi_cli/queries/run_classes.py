@@ -192,7 +192,7 @@ def by_class(results: Results, run: str, value: str) -> pd.DataFrame:
 
     The frame is empty if the run has no classifier.
     """
-    rows = _last_saves(results, results.geometry, run, "class_index")
+    rows = results.last_saves(results.geometry[results.geometry["run"] == run], "class_index")
     frame: pd.DataFrame = rows.pivot(index="class_index", columns="epoch", values=value).astype("float64")
     return frame
 
@@ -203,13 +203,7 @@ def spectrum_by_epoch(results: Results, run: str) -> tuple[pd.DataFrame, pd.Seri
     The index is the number of the singular value, from 1. The last save of an epoch counts. Both are empty if the run has no
     classifier.
     """
-    rows = _last_saves(results, results.spectrum, run, "index")
+    rows = results.last_saves(results.spectrum[results.spectrum["run"] == run], "index")
     shares: pd.DataFrame = rows.pivot(index="index", columns="epoch", values="share").astype("float64")
     chance: pd.Series = rows.drop_duplicates("index", keep="last").set_index("index")["null_mean"].sort_index()
     return shares, chance
-
-
-def _last_saves(results: Results, table: pd.DataFrame, run: str, key: str) -> pd.DataFrame:
-    """Return a run's rows of a table in order of the epochs, of which the last save counts."""
-    rows = results.fill_missing_epochs(table[table["run"] == run]).sort_values(["epoch", "step"], na_position="first")
-    return rows.drop_duplicates(["epoch", key], keep="last")

@@ -119,6 +119,12 @@ class Results:
         """Return rows in which a missing epoch is 0, as in the names of the files of matrices."""
         return rows.assign(epoch=rows["epoch"].fillna(0))
 
+    @classmethod
+    def last_saves(cls, rows: pd.DataFrame, *keys: str) -> pd.DataFrame:
+        """Return rows in order of the epochs, of which the last save counts for each combination of the key columns."""
+        ordered = cls.fill_missing_epochs(rows).sort_values(["epoch", "step"], na_position="first", kind="stable")
+        return ordered.drop_duplicates(["epoch", *keys], keep="last")
+
     def references(self, run: str | None = None) -> list[str]:
         """Return the names of the reference matrices with which a run was compared, the main one first."""
         return layout.references_of(self.path, self.run_name(run))

@@ -12,14 +12,12 @@ import hashlib
 import re
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from dsi_cli.queries.curve_panels import UNNAMED_REFERENCES
 from dsi_cli.remote import urls
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from dsi_cli.store.results import Results
 
 SIMILARITY_INDICES = ("sai", "idm")
@@ -69,15 +67,16 @@ def points_of_results(results: Results, run: str | None = None) -> list[RunPoint
 
 
 def _points_of_run(results: Results, run: str) -> RunPoints:
-    curves = results.fill_missing_epochs(results.curves[results.curves["run"] == run])
-    usable = results.usable_checkpoints(run)
+    saves: list[Any] = results.last_saves(results.usable_checkpoints(run)).to_dict("records")
     times = {}
-    for row in _last_saves(results.fill_missing_epochs(usable)):
+    for row in saves:
         if _is_number(row["modified_ns"]):
             times[int(row["epoch"])] = int(row["modified_ns"]) / 1e9
     values: dict[int, dict[str, float]] = {}
     left_out: dict[str, None] = {}
-    for row in _last_saves(curves, "metric", "of", "variant", "split", "reference"):
+    curves = results.curves[results.curves["run"] == run]
+    points: list[Any] = results.last_saves(curves, *_NAME_COLUMNS, "reference").to_dict("records")
+    for row in points:
         row_values = named_values(row)
         if row_values is None:
             left_out[name_of(row)] = None
@@ -91,16 +90,10 @@ def _points_of_run(results: Results, run: str) -> RunPoints:
     ]
     # Another call for the same results has the same key; another training or folder has a different one.
     output = urls.address(results.path)
-    first_classifier = [str(row["fingerprint"]) for row in _last_saves(usable)[:1]]
+    first_classifier = [str(row["fingerprint"]) for row in saves[:1]]
     text = "\0".join([output, run, *first_classifier])
     key = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:KEY_DIGITS]
     return RunPoints(run, key, output, epochs, list(left_out))
-
-
-def _last_saves(rows: pd.DataFrame, *keys: str) -> list[dict[str, Any]]:
-    """Return the rows of the last save of each epoch as dicts."""
-    ordered = rows.sort_values(["epoch", "step"], na_position="first", kind="stable")
-    return cast("list[dict[str, Any]]", ordered.drop_duplicates(["epoch", *keys], keep="last").to_dict("records"))
 
 
 def named_values(row: dict[str, Any]) -> dict[str, float] | None:

@@ -48,8 +48,7 @@ class ComparedRun:
     def curves(self) -> pd.DataFrame:
         """The run's rows of the curves table for its main reference; the last checkpoint of an epoch counts."""
         rows = self.results.curves_of(self.name)
-        keys = ["epoch", "metric", "of", "split", "variant", "reference"]
-        return rows.sort_values("step", na_position="first", kind="stable").drop_duplicates(keys, keep="last")
+        return self.results.last_saves(rows, "metric", "of", "split", "variant", "reference")
 
     @cached_property
     def epochs(self) -> list[int]:
