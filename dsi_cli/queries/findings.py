@@ -265,9 +265,8 @@ def _first_epoch(rows: Sequence[Row], agreement: Trend | None, accuracy: Trend |
     first = next((point for point in agreement.points if point.epoch in trained), None)
     if first is None or first.epoch is None:
         return None
-    accuracy_point = accuracy.at(first.epoch) if accuracy else None
-    accuracy_value = accuracy_point.value if accuracy_point else None
-    return FirstEpoch(first.epoch, first.value / agreement.peak.value, accuracy_value)
+    at_first = accuracy and accuracy.at(first.epoch)
+    return FirstEpoch(first.epoch, first.value / agreement.peak.value, at_first.value if at_first else None)
 
 
 def _phases(rows: Sequence[Row]) -> tuple[tuple[Phase, ...], str | None, Point | None]:

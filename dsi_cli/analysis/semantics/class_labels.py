@@ -7,7 +7,7 @@ import logging
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ class ClassLabels:
     @property
     def resolved(self) -> int:
         """The number of classes with a synset."""
-        return sum(resolution.synset is not None for resolution in self.resolutions)
+        return len(self.resolutions) - len(self.unresolved)
 
     @property
     def unresolved(self) -> list[Resolution]:
@@ -213,9 +213,8 @@ class ClassLabels:
 
     def similarity(self) -> NDArray[np.float64]:
         """Return WordNet's path similarity of the classes ``(C, C)``, NaN for classes without a synset."""
-        return scatter_to_classes(
-            self.nodes, self.classes, lambda nodes: path_similarity.path_similarity(nodes, self.wordnet.taxonomy)
-        )
+        measure = partial(path_similarity.path_similarity, taxonomy=self.wordnet.taxonomy)
+        return scatter_to_classes(self.nodes, self.classes, measure)
 
     def reference(self) -> NDArray[np.float32]:
         """Return `similarity` in float32, the type in which it is stored."""

@@ -15,7 +15,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import log
 from pathlib import Path
 from typing import Any
@@ -103,10 +103,8 @@ class Hierarchy:
     @cached_property
     def heights(self) -> NDArray[np.float32]:
         """The height of the lowest common hypernym of every two classes ``(C, C)``, NaN for classes without a node."""
-        heights = scatter_to_classes(
-            self.nodes, self.classes, lambda nodes: path_similarity.common_heights(nodes, self.taxonomy)
-        )
-        return heights.astype(np.float32)
+        measure = partial(path_similarity.common_heights, taxonomy=self.taxonomy)
+        return scatter_to_classes(self.nodes, self.classes, measure).astype(np.float32)
 
     @cached_property
     def common_hypernyms(self) -> NDArray[np.float32]:
@@ -223,8 +221,7 @@ def find_groups(nodes: Nodes, taxonomy: Taxonomy | None = None, shares: Shares =
     # From the top down, the first chosen node becomes the group of all nodes below it.
     group_of: dict[int, int | None] = {-1: None}
     for node in reversed(bottom_up):
-        group = group_of[parents[node]]
-        if group is None and node in chosen:
-            group = node
-        group_of[node] = group
+        group_of[node] = group_of[parents[node]]
+        if group_of[node] is None and node in chosen:
+            group_of[node] = node
     return [group_of[node] for node in labels]
