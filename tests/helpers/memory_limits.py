@@ -20,7 +20,7 @@ _LIMITED = textwrap.dedent(
     def peak():
         return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) >> 10
     base = peak()
-    client._Clock.running = lambda _: nullcontext()  # only processor time counts, since a busy machine takes longer
+    client._Child._counting = lambda *_: nullcontext()  # only processor time counts, since a busy machine takes longer
     resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
     found = require_file(Path(sys.argv[1]))
     record = scan_checkpoint(found).record
