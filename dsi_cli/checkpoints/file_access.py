@@ -184,8 +184,7 @@ class RandomAccessFile:
 
     def memory_at(self, offset: int, size: int) -> memoryview:
         """Return the bytes of `read_at` as writable memory, so that an array needs no copy; errors as there."""
-        self._require_range(offset, size)
-        self._ranges.bytes_read += size
+        self._count_read(offset, size)
         return self._ranges.memory_at(self._offset + offset, size)
 
     def prefetch(self, offset: int, size: int) -> None:
@@ -195,6 +194,10 @@ class RandomAccessFile:
     def require_unchanged(self) -> None:
         """Raise `PendingError` if a remote file was replaced during reading, because its parts may not fit together."""
         self._ranges.require_unchanged()
+
+    def _count_read(self, offset: int, size: int) -> None:
+        self._require_range(offset, size)
+        self._ranges.bytes_read += size
 
     def _require_range(self, offset: int, size: int) -> None:
         if size < 0 or offset < 0 or offset + size > self.size:
