@@ -169,6 +169,7 @@ class _Network:
         self.layers = orient(layers, classes)
         self.ordered = ordered
         self.classes = classes
+        self.modules = {".".join(layer.module) for layer in self.layers}
         self.consumer = consumers(self.layers, ordered=ordered)
         self.unused = _unused_layers(self.layers, self.consumer)
         # Count the layers at the same path in numbered blocks, and the layers in each block of the body.
@@ -325,6 +326,12 @@ class _Network:
         is_window = last.kind == "other" and last.weight is not None and last.position not in self.consumer
         return f"comes before the convolution {last.name} with as many outputs" if is_before and is_window else None
 
+    def has_tails(self, layer: Layer) -> str | None:
+        # The head of torch's AdaptiveLogSoftmaxWithLoss has rows for frequent classes and for groups of rare ones.
+        parts = [".".join(layer.module[:end]) for end, part in enumerate(layer.module) if part in ("head", "tail")]
+        is_part = any(f"{part}.tail.0.1".lstrip(".") in self.modules for part in parts)
+        return "has a part of the classes, as an adaptive softmax does" if is_part else None
+
     def may_be_image(self, layer: Layer) -> bool:
         """Return whether neither the name nor the number of rows of a layer shows that its outputs are classes."""
         return self.ordered and layer.kind == "matrix" and layer.width_out != self.classes and not _is_named(layer)
@@ -457,7 +464,9 @@ def _orient_parameter(layer: Layer, widths: set[int], unused: Sequence[Layer], c
     """Return a raw parameter with its classes as rows, if the number of classes or the widths of other layers show them."""
     weight = layer.weight
     assert weight is not None
-    rows, columns = weight.shape
+    rows, columns = weight.shape[:2]
+    if len(weight.shape) > 2:  # the outputs of a 1x1 convolution are its rows
+        return layer._replace(width_out=rows, width_in=columns)
     name = layer.module[-1]
     if name == "fc" and (layer.is_in_loss or not layer.module[:-1]):
         refusal = "holds several centres for each class (SoftTriple), so no single row is a class"
@@ -506,6 +515,7 @@ DOUBT_RULES: Rules = (
     (IMAGE, "A network that returns its input has no classes.", _Network.ends_autoencoder),
     (IMAGE, "A network that returns an image has no classes.", _Network.has_image_width),
     (WINDOW, "The last layer may be a convolution without global pooling.", _Network.precedes_convolution),
+    (NAME, "The layers of an adaptive softmax predict a part of the classes each.", _Network.has_tails),
     (APART, "A matrix next to the state dicts is a result, such as a confusion matrix.", _Network.is_apart),
     (TABLE, "A lookup table has the shape of a head without a bias.", _Network.is_table),
 )

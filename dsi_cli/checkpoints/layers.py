@@ -307,7 +307,8 @@ def _own_parameters(module: _Module, is_repeated: bool) -> list[Layer]:
             layers += filter(None, [_linear_or_convolution(pair)])
         return layers
     for name, tensor in weights:
-        if len(tensor.shape) == 2 and min(tensor.shape) > 1 and tensor.dtype in FLOATS:
+        is_convolution = len(tensor.shape) == 4 and is_matrix(tensor)
+        if (len(tensor.shape) == 2 or is_convolution) and min(tensor.shape[:2]) > 1 and tensor.dtype in FLOATS:
             layer = module.layer(name, "raw", 0, 0)._replace(module=(*module.path, name), weight=tensor)
             layers.append(layer._replace(position=module.position + len(layers)))
     return layers
