@@ -170,8 +170,7 @@ def unit_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     peak = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
     scaled = rows / np.where(peak > 0, peak, 1.0)
     length = np.linalg.norm(scaled, axis=1, keepdims=True)
-    unit: NDArray[np.float64] = scaled / np.where(length > 0, length, 1.0)
-    return unit
+    return scaled / np.where(length > 0, length, 1.0)
 
 
 def centre(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -257,8 +256,7 @@ def confusion_similarity(counts: Counts) -> NDArray[np.float32]:
     samples = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, samples, out=np.zeros(counts.shape), where=samples > 0)
     np.fill_diagonal(shares, 1.0)
-    similarity: NDArray[np.float32] = shares.astype(np.float32)
-    return similarity
+    return shares.astype(np.float32)
 
 
 def classes_with_samples(counts: Counts) -> NDArray[np.intp]:

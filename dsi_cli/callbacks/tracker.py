@@ -269,8 +269,7 @@ def _array(value: Any) -> NDArray[np.float32]:
     value = value.detach()
     if hasattr(value, "full_tensor"):
         value = value.full_tensor()  # collects a sharded tensor from all processes
-    copy: NDArray[np.float32] = value.float().cpu().numpy().copy()
-    return copy
+    return value.float().cpu().numpy().copy()
 
 
 def _to_array(counts: Any) -> NDArray[np.int64]:

@@ -125,8 +125,7 @@ def _apply_weight_norm(directions: NDArray[np.float32], lengths: NDArray[Any], h
     gain = lengths.astype(np.float32)
     if gain.size == 1:
         norm = np.float32(np.linalg.norm(directions.astype(np.float64)))
-        whole: NDArray[np.float32] = directions * (gain.reshape(-1)[0] / norm if norm > 0 else np.float32(0))
-        return whole
+        return directions * (gain.reshape(-1)[0] / norm if norm > 0 else np.float32(0))
     by_row = gain.size == directions.shape[0] == gain.shape[0]
     if by_row:
         blocks = range(0, len(directions), _ROWS_AT_ONCE)
@@ -137,8 +136,7 @@ def _apply_weight_norm(directions: NDArray[np.float32], lengths: NDArray[Any], h
         message = f"{head.name} has {len(directions)} rows, but the lengths of weight norm have shape {lengths.shape}"
         raise UnreadableError(message, code="misfit-weight-norm", head=head.name)
     scale = np.divide(gain.reshape(-1), norms, out=np.zeros_like(norms), where=norms > 0)
-    scaled: NDArray[np.float32] = np.multiply(directions, np.expand_dims(scale, 1 if by_row else 0), out=directions)
-    return scaled
+    return np.multiply(directions, np.expand_dims(scale, 1 if by_row else 0), out=directions)
 
 
 def _row_norms(directions: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -149,8 +147,7 @@ def _row_norms(directions: NDArray[np.float32]) -> NDArray[np.float32]:
     sums = np.square(padded).reshape(count, -1, 8).sum(axis=1)
     for half in (4, 2, 1):
         sums = sums[:, :half] + sums[:, half:]
-    norms: NDArray[np.float32] = np.sqrt(sums[:, 0])
-    return norms
+    return np.sqrt(sums[:, 0])
 
 
 def open_base_model(adapter: Place, config: Any, files: OpenFiles) -> CheckpointContent:
@@ -197,5 +194,4 @@ def apply_lora(
     if left.ndim != 2 or right.ndim != 2 or (len(left), right.shape[1]) != rows.shape or left.shape[1] != len(right):
         message = f"the adapter's matrices {left.shape} and {right.shape} do not fit a weight of shape {rows.shape}"
         raise NoHeadError(message, code="misfit-adapter")
-    merged: NDArray[np.float32] = rows + np.float32(scale) * (left @ right)
-    return merged
+    return rows + np.float32(scale) * (left @ right)

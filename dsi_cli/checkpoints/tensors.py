@@ -139,15 +139,12 @@ def decode(tensor: Tensor, data: bytes | memoryview, *, big_endian: bool = False
     strides = tuple(stride * stored.itemsize for stride in tensor.strides)
     view = np.lib.stride_tricks.as_strided(flat, tensor.shape, strides, writeable=False)
     if tensor.dtype == "bfloat16":
-        widened: NDArray[np.float32] = (view.astype(np.uint32) << 16).view(np.float32)
-        return widened
+        return (view.astype(np.uint32) << 16).view(np.float32)
     if tensor.dtype.startswith("float8"):
-        values: NDArray[np.float32] = _float8_values(tensor.dtype)[view]
-        return values
+        return _float8_values(tensor.dtype)[view]
     if stored.isnative and flat.flags.writeable and view.flags.c_contiguous and view.size == flat.size:
         return flat.reshape(tensor.shape)
-    native: NDArray[Any] = np.ascontiguousarray(view.astype(stored.newbyteorder("=")))
-    return native
+    return np.ascontiguousarray(view.astype(stored.newbyteorder("=")))
 
 
 def dequantise(values: NDArray[Any], quantiser: Quantiser, read: Callable[[Tensor], NDArray[Any]]) -> NDArray[np.float32]:
@@ -170,15 +167,13 @@ def dequantise(values: NDArray[Any], quantiser: Quantiser, read: Callable[[Tenso
             part = part.reshape(shape)
         parts.append(np.float32(part))
     zero, scale = parts
-    numbers: NDArray[np.float32] = (values.astype(np.float32) - zero) * scale
-    return numbers
+    return (values.astype(np.float32) - zero) * scale
 
 
 def _float8_values(dtype: str) -> NDArray[np.float32]:
     """Return the values of the 256 codes of an 8-bit float format."""
     if dtype == "float8_e5m2":  # the first byte of a float16
-        values: NDArray[np.float32] = (np.arange(256, dtype=np.uint16) << 8).view(np.float16).astype(np.float32)
-        return values
+        return (np.arange(256, dtype=np.uint16) << 8).view(np.float16).astype(np.float32)
     mantissa_bits, bias, nan_codes = _FLOAT8[dtype]
     code = np.arange(256)
     exponent, mantissa = np.divmod(code & 0x7F, 1 << mantissa_bits)

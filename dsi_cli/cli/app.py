@@ -147,8 +147,7 @@ def _with_signals(function: Callable[..., int]) -> Callable[..., int]:
 
 def command_function(name: str) -> Callable[..., int]:
     """Return the function of a command."""
-    function: Callable[..., int] = getattr(import_module(f"dsi_cli.cli.{name}"), name)
-    return function
+    return getattr(import_module(f"dsi_cli.cli.{name}"), name)
 
 
 def split_docstring(function: Callable[..., int]) -> tuple[str, list[str]]:

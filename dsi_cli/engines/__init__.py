@@ -109,8 +109,7 @@ class Engine(Protocol):
 
 def open_engine(options: EngineOptions) -> AbstractContextManager[Engine]:
     """Return a context manager of the engine; raise `UsageError` if it is not installed. The first job checks the address."""
-    engine: AbstractContextManager[Engine] = import_module(f"dsi_cli.engines.{options.name}").open_engine(options)
-    return engine
+    return import_module(f"dsi_cli.engines.{options.name}").open_engine(options)
 
 
 def usable_cores() -> int:

@@ -343,8 +343,7 @@ def _shared_by_tasks(reference: Any) -> tuple[Callable[[Any], Any], str, bool]:
     """Return the function, which keeps its state between the tasks of this process, the working folder, and `are_whole`."""
     import ray
 
-    shared: tuple[Callable[[Any], Any], str, bool] = ray.get(reference)
-    return shared
+    return ray.get(reference)
 
 
 def _cause(error: Any) -> Exception:

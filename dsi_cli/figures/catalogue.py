@@ -74,8 +74,7 @@ class FigureSpec(NamedTuple):
         module, _, name = self.source.partition(".")
         function = getattr(import_module(f"dsi_cli.figures.{module}"), name)
         arguments = (self.name, results, options) if self.source == "curves.draw" else (results, options)
-        drawing: Drawing | None = function(*arguments)
-        return drawing
+        return function(*arguments)
 
     def draw(self, results: Results, options: FigureOptions) -> Figure | None:
         """Return the figure in the style of the options, or None if the results folder has no data for it."""

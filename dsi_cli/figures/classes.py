@@ -84,8 +84,7 @@ def class_agreements(results: Results, run: str, epochs: tuple[int, ...] | None 
     rows = agreement_rows(results, run, epochs)
     rows = rows[rows["class_index"].notna() & rows["pearson"].notna()]
     names = class_names(results, run)
-    by_name: pd.DataFrame = rows.set_axis([names[int(index)] for index in rows["class_index"]], axis=0)
-    return by_name
+    return rows.set_axis([names[int(index)] for index in rows["class_index"]], axis=0)
 
 
 def neighbors(results: Results, options: FigureOptions) -> Drawing | None:

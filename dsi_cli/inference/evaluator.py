@@ -185,8 +185,7 @@ class Evaluator:
         weight = getattr(self.model.get_submodule(head), "weight", None) if head is not None else None
         if not isinstance(weight, torch.Tensor) or weight.dim() < 2 or weight[0].numel() != weight.shape[1]:
             return None
-        rows: NDArray[np.float32] = weight.detach().float().cpu().numpy().reshape(len(weight), -1)[kept]
-        return rows
+        return weight.detach().float().cpu().numpy().reshape(len(weight), -1)[kept]
 
     def _passes(self, split: Split, order: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
         """Yield the sample numbers and the outputs of each batch; batches shrink if the memory is not sufficient."""

@@ -66,8 +66,7 @@ class ZeroShot(torch.nn.Module):
             weight = torch.nn.functional.normalize(embedded.float(), dim=1).clone()
         self.head = torch.nn.Linear(weight.shape[1], len(weight), bias=False, device=device)
         self.head.weight = torch.nn.Parameter(weight, requires_grad=False)
-        embeddings: NDArray[np.float32] = weight.cpu().numpy()
-        return embeddings
+        return weight.cpu().numpy()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits ``(batch, classes)``; without class names, features ``(batch, d)``."""
@@ -75,13 +74,11 @@ class ZeroShot(torch.nn.Module):
         features = torch.nn.functional.normalize(_pool(towers.get_image_features(pixel_values=images)), dim=1)
         if self.head is None:
             return features
-        logits: torch.Tensor = self.head(features) * towers.logit_scale.exp()
-        return logits
+        return self.head(features) * towers.logit_scale.exp()
 
 
 def _pool(outputs: Any) -> torch.Tensor:
-    pooled: torch.Tensor = outputs if isinstance(outputs, torch.Tensor) else outputs.pooler_output
-    return pooled
+    return outputs if isinstance(outputs, torch.Tensor) else outputs.pooler_output
 
 
 def tokenize_names(folder: Path, names: Sequence[str] | None) -> dict[str, torch.Tensor] | None:

@@ -100,7 +100,7 @@ def load_object(spec: str) -> Callable[..., Any]:
     if not callable(function):
         message = f"{spec}: expected a function {name!a} in {place}, found none; check its name"
         raise UsageError(message, code="unknown-function", name=name)
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 @contextlib.contextmanager

@@ -57,14 +57,12 @@ def align_rows(x: Values, y: Values) -> Values:
     x, y = (rows - rows.mean(axis=1, keepdims=True) for rows in (x, y))
     lengths = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
     lengths[is_constant] = np.nan
-    pearson: Values = np.clip((x * y).sum(axis=1) / lengths, -1.0, 1.0)
-    return pearson
+    return np.clip((x * y).sum(axis=1) / lengths, -1.0, 1.0)
 
 
 def standardize(pearson: Values) -> Values:
     """Return the z ``(C,)`` of the correlations of the classes' rows: their standard deviations above chance."""
-    z: Values = pearson * np.sqrt(len(pearson) - 2)
-    return z
+    return pearson * np.sqrt(len(pearson) - 2)
 
 
 def align_group(a: Csm, b: Csm) -> GroupAlignment:

@@ -136,8 +136,7 @@ def geometry_and_spectrum(weight: NDArray[np.floating[Any]]) -> tuple[HeadGeomet
 def spectrum_shares(spectrum: Float64s) -> Float64s:
     """Return the square of each singular value over the sum of all squares; the spectrum is not all 0."""
     squares = (spectrum / spectrum[0]) ** 2
-    shares: Float64s = squares / squares.sum()
-    return shares
+    return squares / squares.sum()
 
 
 def norm_variation(rows: Float64s) -> float | None:
@@ -194,8 +193,7 @@ def random_heads(classes: int, features: int) -> RandomHeads:
 def _squared_singular_values(product: Float64s) -> Float64s:
     """Return the squared singular values above rounding in rising order, from the product of the rows or of the columns."""
     squares = np.linalg.eigvalsh(product)
-    above: Float64s = squares[squares > max(squares[-1], 0.0) * len(squares) * np.finfo(np.float64).eps]
-    return above
+    return squares[squares > max(squares[-1], 0.0) * len(squares) * np.finfo(np.float64).eps]
 
 
 def _ranks(squares: Float64s) -> tuple[float | None, float | None]:
@@ -322,5 +320,4 @@ def relative_change(first: NDArray[Any], second: NDArray[Any]) -> Float64s:
     """Return the length of the difference of each class vector over its length in the first head; NaN for a zero vector there."""
     difference = np.linalg.norm(second.astype(np.float64) - first, axis=1)
     length = np.linalg.norm(first.astype(np.float64), axis=1)
-    change: Float64s = np.divide(difference, length, out=np.full(len(length), np.nan), where=length > 0)
-    return change
+    return np.divide(difference, length, out=np.full(len(length), np.nan), where=length > 0)

@@ -108,5 +108,4 @@ def excess_without(a: PreparedMatrix, b: PreparedMatrix, measure: str) -> Values
             lengths = np.sqrt(xx * yy)
             chance = x * y / (n * lengths)
             return np.where(np.isfinite(x_spread * y_spread), (xy / lengths - chance) / (1 - chance), np.nan)
-        correlation: Values = np.clip((xy - x * y / n) / np.sqrt(x_spread * y_spread), -1.0, 1.0)
-        return correlation
+        return np.clip((xy - x * y / n) / np.sqrt(x_spread * y_spread), -1.0, 1.0)

@@ -32,8 +32,7 @@ def off_diagonal(matrix: NDArray[Scalar]) -> NDArray[Scalar]:
 def min_max_scaled(values: Values) -> Values:
     """Return the values min-max scaled to [0, 1]; they must not all be equal."""
     low, high = values.min(), values.max()
-    scaled: Values = (values - low) / (high - low)
-    return scaled
+    return (values - low) / (high - low)
 
 
 def mid_ranks(values: NDArray[Any]) -> Values:

@@ -173,8 +173,7 @@ def sampled_tail(x: RelabelledMatrix, y: RelabelledMatrix, seed: int) -> float:
     classes, values = x.classes, y.values.ravel()
 
     def sums(orders: NDArray[np.intp]) -> Values:
-        drawn: Values = values.take(orders[:, row] * classes + orders[:, column]) @ weight
-        return drawn
+        return values.take(orders[:, row] * classes + orders[:, column]) @ weight
 
     given = np.arange(classes)[None]
     terms = np.abs(weight) @ np.abs(values.take(row * classes + column))
@@ -309,8 +308,7 @@ def _third_sums(x: Values) -> Values:
         # The sum of all values is 0, and so are the sums of ways with a pair that shares no class with the others.
         *[0.0] * 6,
     ]
-    sums: Values = _ways(_THREE_PAIRS, are_ordered=True).from_free @ np.array(free, dtype=np.float64)
-    return sums
+    return _ways(_THREE_PAIRS, are_ordered=True).from_free @ np.array(free, dtype=np.float64)
 
 
 def _fourth_sums(x: Values) -> Values:
@@ -330,8 +328,7 @@ def _fourth_sums(x: Values) -> Values:
         *(paths @ paths, rows**2 @ paths, (rows**4).sum(), total * crossed, crossed**2),
         *[0.0] * 8,  # as above
     ]
-    sums: Values = _ways(_FOUR_PAIRS, are_ordered=False).from_free @ np.array(free, dtype=np.float64)
-    return sums
+    return _ways(_FOUR_PAIRS, are_ordered=False).from_free @ np.array(free, dtype=np.float64)
 
 
 def _product(x: Values) -> NDArray[np.floating[Any]]:

@@ -154,8 +154,7 @@ def _times_reached(time: Values, curves: Values, levels: Values) -> Values:
     row, index = np.arange(len(curves)), np.argmax(curves >= levels[:, None], axis=1)
     before = np.maximum(index - 1, 0)
     rise = np.where(index > 0, curves[row, index] - curves[row, before], 1.0)
-    times: Values = time[before] + (levels - curves[row, before]) / rise * (time[index] - time[before])
-    return times
+    return time[before] + (levels - curves[row, before]) / rise * (time[index] - time[before])
 
 
 def _times_and_gains(time: Values, curves: Values, begin: float, noise: float) -> Values:

@@ -74,8 +74,7 @@ def upper_tails(rows: NDArray[np.float64], quantile: float) -> NDArray[np.float6
         message = f"the WSI quantile {quantile} is not between 0 and 1"
         raise UsageError(message, code="quantile-out-of-range", quantile=quantile)
     kept = rows >= np.quantile(rows, quantile, axis=1, keepdims=True)
-    tails: NDArray[np.float64] = np.where(kept, rows, 0.0).sum(axis=1) / kept.sum(axis=1)
-    return tails
+    return np.where(kept, rows, 0.0).sum(axis=1) / kept.sum(axis=1)
 
 
 def _checked(csm: Csm) -> NDArray[np.float64]:

@@ -150,8 +150,7 @@ def _whole_numbers(columns: Columns, name: str, path: Path) -> NDArray[np.int64]
     if name not in columns:
         return None
     column = _convert(columns[name], "int64", name, path)
-    numbers: NDArray[np.int64] = _labels({name: column}, name, path).codes.astype(np.int64)
-    return numbers
+    return _labels({name: column}, name, path).codes.astype(np.int64)
 
 
 def _convert(column: Any, kind: str, name: str, path: Path) -> Any:

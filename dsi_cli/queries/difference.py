@@ -158,7 +158,7 @@ class Difference:
 
 def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a table with None in place of missing values."""
-    return json.loads(frame.to_json(orient="records", double_precision=15))  # type: ignore[no-any-return]
+    return json.loads(frame.to_json(orient="records", double_precision=15))
 
 
 def compare(

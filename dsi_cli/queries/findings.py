@@ -287,8 +287,7 @@ def _phases(rows: Sequence[Row]) -> tuple[tuple[Phase, ...], str | None, Point |
 
 def table_rows(out: Path, table: Table, run: str) -> list[Row]:
     """Return the rows of a run in a table; none if the results folder does not have the table."""
-    rows: list[Row] = layout.read_table(out, table, run).to_pylist()
-    return rows
+    return layout.read_table(out, table, run).to_pylist()
 
 
 def headline(runs: Sequence[RunFindings]) -> str:

@@ -151,8 +151,7 @@ def block_means(matrix: NDArray[Any], order: NDArray[np.intp], starts: Sequence[
         count = np.outer(sizes, sizes) - np.diag(sizes)
     else:
         count = block_sums(known.astype(np.float32))
-    means: NDArray[np.float64] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    return means
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,8 +175,7 @@ class ClassDistance:
         relative = np.stack([self.rank / (self.furthest or 1), self.wordnet_rank / (self.wordnet_furthest or 1)])
         known = ~np.isnan(relative)
         total, count = np.where(known, relative, 0.0).sum(axis=0), known.sum(axis=0)
-        mean: Ranks = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-        return mean
+        return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
     def pair(self, truth: int, prediction: int) -> dict[str, Any]:
         """Return ranks, similarity and farness of one pair by name, with None for missing values.

@@ -136,8 +136,7 @@ def clustering(similarity: NDArray[Any]) -> NDArray[np.float64]:
     distance = 1.0 - (values + values.T) / 2
     distance -= distance.min()
     np.fill_diagonal(distance, 0.0)
-    tree: NDArray[np.float64] = linkage(squareform(distance, checks=False), "average", optimal_ordering=True)
-    return tree
+    return linkage(squareform(distance, checks=False), "average", optimal_ordering=True)
 
 
 def leaf_order(tree: NDArray[Any]) -> Order:
@@ -183,8 +182,7 @@ def agreement_rows(results: Results, run: str, epochs: Sequence[int] | None = No
     if epochs is not None:
         rows = rows[rows["epoch"].isin(epochs)]
     last = rows.loc[rows["pearson"].notna(), "epoch"].max()
-    last_rows: pd.DataFrame = rows[rows["epoch"] == last].drop_duplicates(["class_index", "group"], keep="last")
-    return last_rows
+    return rows[rows["epoch"] == last].drop_duplicates(["class_index", "group"], keep="last")
 
 
 def by_class(results: Results, run: str, value: str) -> pd.DataFrame:
@@ -193,8 +191,7 @@ def by_class(results: Results, run: str, value: str) -> pd.DataFrame:
     The frame is empty if the run has no classifier.
     """
     rows = results.last_saves(results.geometry[results.geometry["run"] == run], "class_index")
-    frame: pd.DataFrame = rows.pivot(index="class_index", columns="epoch", values=value).astype("float64")
-    return frame
+    return rows.pivot(index="class_index", columns="epoch", values=value).astype("float64")
 
 
 def spectrum_by_epoch(results: Results, run: str) -> tuple[pd.DataFrame, pd.Series]:

@@ -51,16 +51,14 @@ class QuantizationScale(NamedTuple):
         [1, 128, 255, 0]
         """
         numbers = np.rint((np.asarray(values, dtype=np.float64) - self.low) / self.step) + 1
-        codes: Codes = np.where(np.isnan(numbers), 0, np.clip(numbers, 1, self.levels)).astype(np.uint16)
-        return codes
+        return np.where(np.isnan(numbers), 0, np.clip(numbers, 1, self.levels)).astype(np.uint16)
 
 
 def off_diagonal(matrix: NDArray[Any], *, symmetric: bool) -> NDArray[Any]:
     """Return the values of a frame in its order."""
     size = len(matrix)
     mask = np.triu(np.ones((size, size), dtype=bool), 1) if symmetric else ~np.eye(size, dtype=bool)
-    values: NDArray[Any] = matrix[mask]
-    return values
+    return matrix[mask]
 
 
 def pack(codes: Codes, levels: int) -> str:

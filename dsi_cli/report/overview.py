@@ -262,8 +262,7 @@ def _decimal(value: float) -> str:
 
 def _idm(run: RunFindings, name: str) -> Trend | None:
     """Return the NIDM or WIDM of mistakes on the first split with predictions."""
-    trend: Trend | None = getattr(next(iter(run.mistakes.values()), None), name, None)
-    return trend
+    return getattr(next(iter(run.mistakes.values()), None), name, None)
 
 
 def _shown(findings: Sequence[RunFindings]) -> Iterator[str]:

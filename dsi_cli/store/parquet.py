@@ -105,8 +105,7 @@ def from_columns(table: Table, size: int, constants: Mapping[str, Any], varying:
 
 def to_counts(table: pa.Table) -> NDArray[np.int64]:
     """Return the counts of a confusions table, ``(C, C)``; errors as in `to_matrix`."""
-    counts: NDArray[np.int64] = _square(table, "count").astype(np.int64)
-    return counts
+    return _square(table, "count").astype(np.int64)
 
 
 def to_matrix(table: pa.Table) -> NDArray[np.float32]:
@@ -114,8 +113,7 @@ def to_matrix(table: pa.Table) -> NDArray[np.float32]:
 
     Raise `OutputError` if the rows do not make a square matrix.
     """
-    matrix: NDArray[np.float32] = _square(table, "similarity").astype(np.float32, copy=False)
-    return matrix
+    return _square(table, "similarity").astype(np.float32, copy=False)
 
 
 def padded(matrix: NDArray[np.float32], classes: int) -> NDArray[np.float32]:

@@ -248,8 +248,7 @@ class Results:
                 f" up to {MAX_DENSE_CLASSES:,} classes the matrix itself is stored, see csm"
             )
             raise UsageError(message, code="no-neighbors", run=name)
-        frame: pd.DataFrame = parquet.read(path).to_pandas()
-        return frame
+        return parquet.read(path).to_pandas()
 
     def confusion(
         self, epoch: int | None = None, split: str = "test", run: str | None = None, step: int | None = None
@@ -268,8 +267,7 @@ class Results:
     ) -> pd.DataFrame:
         """Return the samples of a split with target, prediction (class indices) and score; parameters and errors as in `csm`."""
         path = self._split_path(schema.PREDICTIONS, self.run_name(run), epoch, split, step)
-        frame: pd.DataFrame = parquet.read(path).to_pandas()
-        return frame
+        return parquet.read(path).to_pandas()
 
     def _split_path(self, table: Table, run: str, epoch: int | None, split: str, step: int | None) -> Path:
         if not split.isidentifier():
@@ -308,8 +306,7 @@ class Results:
     def _table(self, table: Table) -> pd.DataFrame:
         frame = layout.read_table(self.path, table, self._only).to_pandas()
         integers = [column.name for column in table.columns if column.type == "int64" and column.name in frame]
-        typed_frame: pd.DataFrame = frame.astype(dict.fromkeys(integers, "Int64"))
-        return typed_frame
+        return frame.astype(dict.fromkeys(integers, "Int64"))
 
     def run_name(self, name: str | None) -> str:
         """Return the name of an existing run; without a name, that of the only run; raise `UsageError` for another name."""
@@ -329,8 +326,7 @@ class Results:
     def _labels(self, run: str) -> pd.Index:
         rows = self.classes[self.classes["run"] == run].sort_values("class_index")
         names = [index if pd.isna(name) else name for index, name in zip(rows["class_index"], rows["name"], strict=True)]
-        index: pd.Index = pd.Index(names, name="class")
-        return index
+        return pd.Index(names, name="class")
 
     def _reference(self, run: str, labels: pd.Index, reference: str | None) -> pd.DataFrame:
         """Return a reference matrix of a run; without a name, its main reference matrix."""

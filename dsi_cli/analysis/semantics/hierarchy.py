@@ -124,8 +124,7 @@ class Hierarchy:
         starts = np.cumsum([0, *map(len, sets)])
         columns = np.concatenate([np.array(members, dtype=np.int64) for members in sets])
         members = csr_array((np.ones(len(columns), dtype=np.float32), columns, starts), shape=(len(sets), len(is_root)))
-        common: NDArray[np.float32] = (members @ members.T).toarray()
-        return common
+        return (members @ members.T).toarray()
 
     @cached_property
     def paths(self) -> NDArray[np.intp]:

@@ -109,8 +109,7 @@ def to_frame(blocks: Iterator[Any]) -> pd.DataFrame:
 
     table = pa.concat_tables(blocks)
     if table.schema.names != [column.name for column in REFERENCES.columns]:
-        neighbors: pd.DataFrame = table.to_pandas()
-        return neighbors
+        return table.to_pandas()
     names = pd.Index(table.sort_by("class_index").column("name").to_pylist(), name="class")
     return pd.DataFrame(parquet.to_matrix(table), index=names, columns=list(names))
 

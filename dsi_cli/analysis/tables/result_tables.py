@@ -141,8 +141,7 @@ class ResultTables:
     @property
     def folders(self) -> dict[str, str]:
         """The folder of each run that the output already contains."""
-        folders: dict[str, str] = self._earlier_checkpoints.get("folders", {})
-        return folders
+        return self._earlier_checkpoints.get("folders", {})
 
     def reusable_rows(self, record: Record, labels: ClassLabels, evaluation_id: str) -> list[curves.Row]:
         """Return the earlier rows of a checkpoint's matrices and counts; none if anything that they depend on changed.

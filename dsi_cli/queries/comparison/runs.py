@@ -75,8 +75,7 @@ class ComparedRun:
     @cached_property
     def shaping(self) -> dict[str, Any]:
         """The `SHAPING_OPTIONS` of the analysis."""
-        options: dict[str, Any] = layout.earlier_options(self.results.path, CURVES).get("shaping", {}).get(self.name, {})
-        return options
+        return layout.earlier_options(self.results.path, CURVES).get("shaping", {}).get(self.name, {})
 
     @cached_property
     def csm(self) -> Callable[[str, int], NDArray[np.float32]]:
@@ -90,8 +89,7 @@ class ComparedRun:
         @lru_cache(maxsize=max(2, MAX_CACHED_BYTES // max(1, 4 * len(self.classes) ** 2)))
         def read(kind: str, epoch: int) -> NDArray[np.float32]:
             name, split = MatrixId.parse(kind)
-            matrix: NDArray[np.float32] = self.results.csm(name, epoch, split, self.name).to_numpy()
-            return matrix
+            return self.results.csm(name, epoch, split, self.name).to_numpy()
 
         return read
 

@@ -67,8 +67,7 @@ class WordNet:
 
     @cached_property
     def _glosses(self) -> list[str]:
-        glosses: list[str] = self.tables("glosses")["definition"].to_pylist()
-        return glosses
+        return self.tables("glosses")["definition"].to_pylist()
 
     def definitions(self, nodes: Nodes) -> list[str]:
         """Return the nodes' glosses.

@@ -215,8 +215,7 @@ def softmax(table: CandidateTable, scores: Floats) -> Floats:
     top = np.full(table.count, -np.inf)
     np.maximum.at(top, table.label, scores)
     raised = np.exp(scores - top[table.label])
-    chance: Floats = raised / np.bincount(table.label, raised, minlength=table.count)[table.label]
-    return chance
+    return raised / np.bincount(table.label, raised, minlength=table.count)[table.label]
 
 
 def _assign_senses(

@@ -103,8 +103,7 @@ def _nltk_counts(file: Path) -> dict[str, dict[int, float]]:
         def open(self, path: Path) -> IO[str]:
             return path.open(encoding="utf-8")
 
-    counts: dict[str, dict[int, float]] = Reader().ic(file)
-    return counts
+    return Reader().ic(file)
 
 
 def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similarities:

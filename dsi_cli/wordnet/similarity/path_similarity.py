@@ -208,8 +208,7 @@ def largest_over_common(levels: AncestorLevels, numbers: npt.NDArray[Any], lacki
     rows = np.where(is_below, numbers[:, None], np.array(lacking, dtype=numbers.dtype))
     for first, last, parents in levels.steps:
         np.maximum(rows[first:last], rows[parents], out=rows[first:last])
-    common: npt.NDArray[Any] = rows[levels.labels]
-    return common
+    return rows[levels.labels]
 
 
 def common_heights(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArray[np.int16]:
