@@ -125,15 +125,19 @@ def test_exported_program_of_older_torch_is_read(net, weight, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [torch.qint8, torch.quint8])
-@pytest.mark.parametrize("per_channel", [False, True])
-def test_quantised_weights_are_read_as_the_numbers_they_mean(dtype, per_channel, weight, tmp_path):
+@pytest.mark.parametrize(("per_channel", "is_sharded"), [(False, False), (True, False), (True, True)])
+def test_quantised_weights_are_read_as_the_numbers_they_mean(dtype, per_channel, is_sharded, weight, tmp_path):
     values = torch.from_numpy(weight)
     if per_channel:
         zero = torch.full((CLASSES,), 3)
         quantised = torch.quantize_per_channel(values, torch.linspace(0.004, 0.01, CLASSES), zero, 0, dtype)
     else:
         quantised = torch.quantize_per_tensor(values, 0.01, 7, dtype)
-    torch.save({"fc.weight": quantised}, tmp_path / "epoch_1.pt")
+    name = "pytorch_model-00001-of-00001.bin" if is_sharded else "epoch_1.pt"
+    torch.save({"fc.weight": quantised}, tmp_path / name)
+    if is_sharded:
+        index = {"metadata": {}, "weight_map": {"fc.weight": name}}
+        (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps(index))
     scanned = scan_checkpoint(only(tmp_path))
     np.testing.assert_allclose(scanned.weight, quantised.dequantize().numpy(), rtol=1e-6, atol=1e-7)
     assert scanned.record.dtype == str(dtype).removeprefix("torch.")

@@ -102,10 +102,19 @@ def open_folder(index: Place, files: OpenFiles) -> CheckpointContent:
         shards[shard] = open_source(files.open(find_sibling(index, shard, "shard")))
         for name, tensor in as_dict(shards[shard].tree).items():
             if isinstance(tensor, Tensor):
-                tree[name] = tensor._replace(storage=tensor.storage._replace(key=f"{shard}:{tensor.storage.key}"))
+                tree[name] = _in_shard(tensor, shard)
 
     def read_bytes(storage: Storage, start: int, size: int) -> bytes | memoryview:
         shard, _, key = storage.key.rpartition(":")
         return shards[shard].read_bytes(storage._replace(key=key), start, size)
 
     return CheckpointContent(tree, read_bytes, is_big_endian=any(shard.is_big_endian for shard in shards.values()))
+
+
+def _in_shard(tensor: Tensor, shard: str) -> Tensor:
+    """Return a tensor whose storages have the name of the shard in their keys."""
+    quantiser = tensor.quantiser
+    if quantiser is not None and isinstance(quantiser.scale, Tensor):
+        quantiser = quantiser._replace(scale=_in_shard(quantiser.scale, shard), zero=_in_shard(quantiser.zero, shard))
+    storage = tensor.storage._replace(key=f"{shard}:{tensor.storage.key}")
+    return tensor._replace(storage=storage, quantiser=quantiser)
