@@ -11,7 +11,7 @@ from typing import Any
 
 from dsi_cli.checkpoints.file_access import RandomAccessFile, find_sibling, parse_json
 from dsi_cli.checkpoints.formats import CheckpointContent, OpenFiles, open_source
-from dsi_cli.checkpoints.tensors import MAX_DIMENSIONS, Quantiser, Storage, Tensor, contiguous, itemsize
+from dsi_cli.checkpoints.tensors import MAX_DIMENSIONS, Storage, Tensor, contiguous, itemsize
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
@@ -114,8 +114,7 @@ def open_folder(index: Place, files: OpenFiles) -> CheckpointContent:
 def _in_shard(tensor: Tensor, shard: str) -> Tensor:
     """Return a tensor whose storages have the name of the shard in their keys."""
     quantiser = tensor.quantiser
-    if quantiser is not None:
-        parts = (_in_shard(part, shard) if isinstance(part, Tensor) else part for part in quantiser[:2])
-        quantiser = Quantiser(*parts, quantiser.axis)
+    if quantiser is not None and isinstance(quantiser.scale, Tensor) and isinstance(quantiser.zero, Tensor):
+        quantiser = quantiser._replace(scale=_in_shard(quantiser.scale, shard), zero=_in_shard(quantiser.zero, shard))
     storage = tensor.storage._replace(key=f"{shard}:{tensor.storage.key}")
     return tensor._replace(storage=storage, quantiser=quantiser)
