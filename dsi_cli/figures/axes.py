@@ -120,7 +120,7 @@ def format_epochs(figure: Figure, text: str = "epoch") -> None:
             axes.set_xlim(epochs.min(), epochs.max())
         axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
         # The label of axes below serves these axes, too.
-        axes.set_xlabel(text if axes.xaxis.get_tick_params().get("labelbottom", True) else "")
+        axes.set_xlabel(text if axes.xaxis.get_major_ticks(1)[0].label1.get_visible() else "")
         axes.grid(axis="y", color="#e4e4e4", linewidth=0.5)
         axes.set_axisbelow(True)
 
