@@ -242,9 +242,9 @@ class _Known:
         if epoch is None:
             return False
         runs = {run for run, last, *_ in self._rows if (last or 0) >= epoch}
-        for row in layout.earlier_rows(self.out, CHECKPOINTS):
-            if left_out is not None and row["code"] == "not-in-epochs" and row["epoch"] >= left_out:
-                runs.add(row["run"])
+        if left_out is not None:
+            rows = layout.earlier_rows(self.out, CHECKPOINTS)
+            runs |= {row["run"] for row in rows if row["code"] == "not-in-epochs" and row["epoch"] >= left_out}
         return self.runs <= runs
 
 

@@ -310,8 +310,9 @@ def _scan_head(
         bias = head_weight.head_bias(content, chosen, len(rows))
         fingerprint = head_weight.fingerprint(content, chosen, rows)
     except NoHeadError:
-        config = _sibling_json(file, head_weight.CONFIG_FILE)
-        if config is None or not file.path.name.startswith("adapter_model."):
+        is_adapter = file.path.name.startswith("adapter_model.")
+        config = _sibling_json(file, head_weight.CONFIG_FILE) if is_adapter else None
+        if config is None:
             raise
         chosen, rows, bias = _adapted_head(file.path, content, config, options, classes if stated is None else stated)
         fingerprint = head_weight.weight_hash(rows)

@@ -54,17 +54,7 @@ _CHECKPOINT_WORDS = frozenset(
     ["model", "ckpt", "checkpoint", "weights", "net", "network", "state", "dict", "params", "snapshot"]
 )
 _UNSPECIFIC_WORDS = _CHECKPOINT_WORDS | {
-    "best",
-    "last",
-    "latest",
-    "final",
-    "newest",
-    "e",
-    "ep",
-    "epoch",
-    "step",
-    "iter",
-    "",
+    *("best", "last", "latest", "final", "newest", "e", "ep", "epoch", "step", "iter", ""),
 }
 """Words of names that do not distinguish two trainings."""
 _MAX_DIGITS = 9

@@ -91,10 +91,7 @@ class Format(NamedTuple):
 _MAX_IR_VERSION = 31
 _ONNX_TAGS = frozenset({0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42})
 _ONNX_MESSAGES, _ONNX_NUMBER = frozenset({0x3A, 0x42}), 0x28
-_MSGPACK = re.compile(
-    rb"(?:[\x81-\x8f]|\xde(?!\0\0)[\0-\x3f].|\xdf\0\0(?!\0\0)[\0-\x3f].)([\xa1-\xbf]|\xd9.)(.+)", re.DOTALL
-)
-"""A mapping with the number of its keys, which is less than 2 ** 14, then the length and the bytes of the first key."""
+_MAX_MSGPACK_KEYS = 1 << 14
 _ZIP = b"PK\x03\x04"
 _GZIP = b"\x1f\x8b"
 _INFLATED_HEAD_BYTES = 64
@@ -132,11 +129,27 @@ def _is_ascii_text(data: bytes) -> bool:
 
 def _is_msgpack(head: bytes) -> bool:
     """Return whether the bytes begin a mapping that is not empty and whose first key is ASCII text of less than 256 bytes."""
-    match = _MSGPACK.match(head)
-    if match is None:
+    if not head:
         return False
-    key_size = match[1][-1] if match[1].startswith(b"\xd9") else match[1][0] - 0xA0
-    return key_size > 0 and _is_ascii_text(match[2][:key_size])
+    # The mapping: its number of keys is part of the first byte, or stands in the next two or four bytes.
+    if head[0] in (0xDE, 0xDF):
+        position = 3 if head[0] == 0xDE else 5
+        is_map = 0 < int.from_bytes(head[1:position], "big") < _MAX_MSGPACK_KEYS
+    else:
+        position = 1
+        is_map = 0x81 <= head[0] <= 0x8F
+    if not is_map or position >= len(head):
+        return False
+    # The first key: its length is part of its first byte, or stands in the next byte.
+    tag = head[position]
+    if tag == 0xD9:
+        begin, size = position + 2, int.from_bytes(head[position + 1 : position + 2], "big")
+    elif 0xA1 <= tag <= 0xBF:
+        begin, size = position + 1, tag - 0xA0
+    else:
+        return False
+    text = head[begin : begin + size]
+    return bool(text) and _is_ascii_text(text)
 
 
 def _has_files(*names: str) -> Callable[[Collection[str]], bool]:
