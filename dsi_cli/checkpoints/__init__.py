@@ -1,7 +1,8 @@
 """Read classifier weights from checkpoints, without executing code and without torch.
 
-``discovery``          finds checkpoints under given paths, revisions and artifacts, and groups them by run
+``discovery``          finds checkpoints under given paths and groups them by run
 ``folders``            finds the checkpoints in folders, by names and contents of files
+``revisions``          finds the checkpoints of a repository's revisions and of a tracker's artifacts
 ``checkpoint_reader``  describes one checkpoint as a `Record`, and reads its head or all weights
 ``formats``            reads one container format per module: lists tensors with shapes, and reads single tensors
 ``pickle``             interprets pickles without running them

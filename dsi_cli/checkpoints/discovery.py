@@ -1,8 +1,7 @@
 """Find the checkpoints under given paths, grouped by training run.
 
 A run is the nearest folder that contains checkpoints. A step folder (``checkpoint-500/``) is one checkpoint of the folder above.
-The run's name is the shortest suffix of its path that no other run shares. Each revision of a repository, and each version of a
-tracker's artifact, is one checkpoint of a run.
+The run's name is the shortest suffix of its path that no other run shares.
 """
 
 from __future__ import annotations
@@ -15,27 +14,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from math import floor
 from pathlib import Path
-from typing import Any
 
-from dsi_cli.checkpoints import epochs, folders
-from dsi_cli.checkpoints.epochs import EpochAndStep, NameNumbers, natural_key, numbers_in_names
-from dsi_cli.checkpoints.file_access import read_json_or_none
+from dsi_cli.checkpoints import folders
+from dsi_cli.checkpoints.epochs import EpochAndStep, natural_key
 from dsi_cli.checkpoints.folders import FolderContents, Folders, file_status, other_parts
-from dsi_cli.checkpoints.trainers import as_dict
-from dsi_cli.errors import NothingToAnalyseError, UsageError, count, nearest
+from dsi_cli.checkpoints.revisions import search_revisions, search_tracked_run
+from dsi_cli.errors import UsageError, nearest
 from dsi_cli.remote import locations, urls
-from dsi_cli.remote.locations import Place, TrackedRun, Version, find_tracked_runs
+from dsi_cli.remote.locations import Place, TrackedRun, find_tracked_runs
 
 _NANO = 10**9
 _CONTENT_FOLDER = re.compile(r"checkpoints?|weights|models|version_\d+", re.IGNORECASE)
 """Names of folders that describe the contents and do not identify a training."""
-_EPOCH_IN_TITLE = re.compile(r"(?<![a-z])epochs?[\W_]{0,3}(\d{1,9})(?!\d)", re.IGNORECASE)
-_STEP_IN_TITLE = re.compile(r"(?<![a-z])(?:steps?|iter(?:ation)?s?|checkpoint)[\W_]{0,3}(\d{1,9})(?!\d)", re.IGNORECASE)
-_FINAL_TITLE = re.compile(r"end of training|model save|best", re.IGNORECASE)
-"""Titles of commits whose weights may be those of an earlier epoch than their metadata state."""
-_MAX_STEP = 10**9
 
 
 @dataclass(frozen=True)
@@ -114,7 +105,7 @@ def discover(
         found = _search(paths)
     else:
         for url in paths:
-            _search_revisions(os.fspath(url), revisions, found, progress)
+            search_revisions(os.fspath(url), revisions, found, progress)
     with_checkpoints = {folder: contents for folder, contents in found.items() if contents.files}
     names = _run_names(with_checkpoints, known or {})
     runs = [_training_run(names[folder], folder, contents) for folder, contents in with_checkpoints.items()]
@@ -135,7 +126,7 @@ def _search(paths: Sequence[str | os.PathLike[str]]) -> Folders:
     found: Folders = {}
     for path in _expand(paths):
         if isinstance(path, TrackedRun):
-            _search_tracked_run(path, found)
+            search_tracked_run(path, found)
         elif path.is_dir():
             folders.search_folder(path, found)
         else:
@@ -170,117 +161,6 @@ def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place | Tracked
                 raise UsageError(f"no such file or folder: {text}{advice}", code="no-such-path", path=text, similar=similar)
             for name in names:
                 yield Path(os.path.abspath(name))
-
-
-def _search_revisions(url: str, wanted: str, runs: Folders, progress: Callable[[int, int], None]) -> None:
-    """Add the checkpoint of each revision of a repository that differs from those of the earlier revisions."""
-    from dsi_cli.remote import hub
-
-    history = hub.list_revisions(url, wanted, progress)
-    revisions = history.revisions
-    if not history.are_commits:
-        revisions = sorted(revisions, key=lambda revision: natural_key(revision.text))
-        # A tag with a number has precedence over a branch like main at the same commit.
-        revisions.sort(key=lambda revision: not any(map(str.isdigit, revision.text)))
-    contents = _contents(revisions, are_commits=history.are_commits)
-    if not contents.files:
-        shown = urls.without_secrets(url)
-        message = f"no checkpoint at {count(len(revisions), 'revision')} of {shown}; if they are in a folder, give "
-        message += f"{shown}/FOLDER"
-        raise NothingToAnalyseError(message, code="no-checkpoints", path=shown)
-    runs[history.folder.parent if history.folder.is_file() else history.folder] = contents
-
-
-def _search_tracked_run(run: TrackedRun, runs: Folders) -> None:
-    """Add the checkpoints among the artifacts of a tracker's run."""
-    found: Folders = {}
-    if run.versions:
-        found[run.folder] = _contents(run.versions, are_commits=False)
-    elif run.folder.is_dir():
-        folders.search_folder(run.folder, found)
-    for folder, contents in found.items():
-        contents.tracked = run
-        contents.name = run.name if len(found) == 1 else f"{run.name}/{folder.relative_to(run.folder).as_posix()}"
-    runs |= found
-
-
-def _contents(revisions: Sequence[Version], *, are_commits: bool) -> FolderContents:
-    """Return the checkpoints of revisions, the oldest first, without those that are the same as at an earlier revision."""
-    contents = FolderContents()
-    texts: list[str] = []
-    have_state: list[bool] = []
-    seen: set[object] = set()
-    last_state: Place | None = None
-    for revision in revisions:
-        folder, files = _files_of_revision(revision)
-        state = folder / folders.STATE_FILES[0]
-        state_tag = state.tag() if revision.error is None and not isinstance(state, Path) and state.is_file() else None
-        for path, status in files:
-            parts = [path, *other_parts(path)] if revision.error is None else []
-            identity = tuple((part.name, part.tag()) for part in parts if not isinstance(part, Path)) or (str(path),)
-            if identity in seen:
-                continue
-            seen.add(identity)
-            contents.files.append((path, status, folder))
-            texts.append(
-                f"{revision.text} {path.name}" if are_commits and path.name not in folders.MODEL_FILES else revision.text
-            )
-            have_state.append(state_tag is not None and state_tag not in seen)
-        last_state = last_state if state_tag is None else state
-        seen.add(state_tag)
-    log = None if last_state is None else as_dict(read_json_or_none(last_state)).get("log_history")
-    contents.moments = _moments(texts, have_state, log if isinstance(log, list) else [], are_commits=are_commits)
-    return contents
-
-
-def _files_of_revision(revision: Version) -> tuple[Place, list[tuple[Place, os.stat_result]]]:
-    """Return the folder of a revision and the checkpoints in it; one that fails to be read if the folder cannot be listed."""
-    path, name = revision.folder, revision.name
-    if name is not None and Path(name).suffix.lower() not in folders.SUFFIXES:
-        return path.parent, []
-    if revision.error is not None:
-        folder = path if name is None else path.parent
-        file = folder / (folders.MODEL_FILES[1] if name is None else path.name)
-        return folder, [(file, os.stat_result((0,) * 10, {"st_mtime_ns": 0}))]
-    if isinstance(path, Path) or path.is_file():
-        return path.parent, [(path, path.stat())]
-    found: Folders = {}
-    folders.add_folder(path, next(path.walk())[2], found, is_top=True)
-    return path, [(file, status) for contents in found.values() for file, status, _ in contents.files]
-
-
-def _moments(
-    texts: Sequence[str], have_state: Sequence[bool], log: Sequence[Any] = (), *, are_commits: bool
-) -> list[EpochAndStep]:
-    """Return epoch and step of each revision from titles of commits, or from names of tags and branches."""
-    if are_commits:
-        found = [(_EPOCH_IN_TITLE.search(text), _STEP_IN_TITLE.search(text)) for text in texts]
-        numbers = [NameNumbers(*(match and int(match[1]) for match in matches)) for matches in found]
-    else:
-        numbers = numbers_in_names([re.sub(r"^checkpoint-(?=\d+$)", "step", text) for text in texts])
-    rate = _epochs_per_step(log)
-    # If no revision has a number or a trainer's state, they are numbered from 1.
-    are_numbered = any(number != NameNumbers() for number in numbers)
-    moments = []
-    for index, (text, (epoch, step), has_state) in enumerate(zip(texts, numbers, have_state, strict=True), start=1):
-        if rate is not None and epoch is None and step is not None:
-            epoch = floor(step * rate + 1e-6)
-        if are_numbered or any(have_state):
-            is_final = are_numbered and (epoch, step) == (None, None) and _FINAL_TITLE.search(text)
-            source = epochs.COMMIT_TITLE if are_commits else epochs.REVISION_NAME
-            moments.append(EpochAndStep(epoch, source, step, has_state and not is_final))
-        else:
-            moments.append(EpochAndStep(index, epochs.ORDER, None))
-    return moments
-
-
-def _epochs_per_step(log: Sequence[Any]) -> float | None:
-    """Return the number of epochs per step in the last row of a log that states both."""
-    for row in reversed(log):
-        step, epoch = as_dict(row).get("step"), as_dict(row).get("epoch")
-        if type(step) is int and 0 < step < _MAX_STEP and isinstance(epoch, int | float) and 0 <= epoch < _MAX_STEP:
-            return epoch / step
-    return None
 
 
 def _training_run(name: str, folder: Place, contents: FolderContents) -> TrainingRun:
