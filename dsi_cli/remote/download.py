@@ -75,9 +75,9 @@ def fetch_below(path: RemotePath, target: Path, is_selected: Callable[[str], boo
     target : the local file or folder.
     is_selected : a function that returns whether to copy the file with this relative path.
     """
-    files = [path] if path.is_file() else [folder / name for folder, _, names in path.walk() for name in names]
-    by_path = {file.relative_to(path).as_posix(): file for file in files}
-    jobs = [(name, file, file.listed_info()) for name, file in by_path.items() if is_selected(name)]
+    files = [(path, path.listed_info())] if path.is_file() else path.files()
+    jobs = [(file.relative_to(path).as_posix(), file, info) for file, info in files]
+    jobs = [job for job in jobs if is_selected(job[0])]
     # Check the disk space before the first download.
     size = sum(info.size for _, _, info in jobs)
     folder = next(parent for parent in (target, *target.parents) if parent.exists())

@@ -158,26 +158,35 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
         """Return `stat`, because a server has no links."""
         return self.stat()
 
-    def walk(self) -> Iterator[tuple[RemotePath, list[str], list[str]]]:
-        """Yield each folder with the names of its folders and files, top down; the caller may change the list of folders.
-
-        Names are sorted. A folder that does not exist is empty.
-        """
+    def _members(self) -> list[tuple[str, FileInfo | None]]:
+        """Return name and info (None for a folder) of the members of the folder, sorted; empty if it does not exist."""
         try:
             entries = self._send(lambda: self.fs.ls(self.path, detail=True), self.path.rstrip("/"))
         except FileNotFoundError:
-            entries = []
-        is_file = {entry["name"].rstrip("/"): entry["type"] == "file" for entry in entries}
-        is_file.pop(self.path.rstrip("/"), None)  # some servers list an object with the folder's name
-        folders = [name.rpartition("/")[2] for name in sorted(is_file) if not is_file[name]]
-        yield self, folders, [name.rpartition("/")[2] for name in sorted(is_file) if is_file[name]]
-        for name in folders:
-            yield from (self / name).walk()
+            return []
+        members = {entry["name"].rstrip("/"): _info(entry) if entry["type"] == "file" else None for entry in entries}
+        members.pop(self.path.rstrip("/"), None)  # some servers list an object with the folder's name
+        return [(name.rpartition("/")[2], members[name]) for name in sorted(members)]
 
     def iterdir(self) -> Iterator[RemotePath]:
         """Yield the members of the folder, sorted."""
-        _, folders, files = next(self.walk())
-        return (self / name for name in sorted([*folders, *files]))
+        return (self / name for name, _ in self._members())
+
+    def walk(self) -> Iterator[tuple[RemotePath, list[str], list[str]]]:
+        """Yield each folder with the names of its folders and files, top down; the caller may change the list of folders."""
+        members = self._members()
+        folders = [name for name, info in members if info is None]
+        yield self, folders, [name for name, info in members if info is not None]
+        for name in folders:
+            yield from (self / name).walk()
+
+    def files(self) -> Iterator[tuple[RemotePath, FileInfo]]:
+        """Yield all files in the folder and its subfolders, with their sizes and times according to the listing."""
+        for name, info in self._members():
+            if info is None:
+                yield from (self / name).files()
+            else:
+                yield self / name, info
 
     def glob(self, pattern: str) -> Iterator[RemotePath]:
         """Yield the files and folders that match, sorted; ``**`` matches any number of folders."""
