@@ -28,6 +28,7 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.epoch_context import EpochContext
+from dsi_cli.analysis.summary import RunOutcome
 from dsi_cli.analysis.tables import curves, geometry
 from dsi_cli.analysis.tables.result_tables import ResultTables
 from dsi_cli.checkpoints.records import Record
@@ -94,17 +95,16 @@ def compare_runs(
     weights: Weights,
     new_results: Iterator[dict[str, EvaluationResult]],
     progress: ReportProgress,
-) -> tuple[list[RunCheckpoints], dict[str, tuple[int, str | None]], list[str]]:
+) -> tuple[list[RunCheckpoints], dict[str, RunOutcome], list[str]]:
     """Write all matrices and tables; the tables also from time to time.
 
     `weights` are the heads in memory, and `new_results` the results that this call makes, for each checkpoint in turn. Return
-    the runs with the checkpoints that failed meanwhile, the outcome of each run, and warnings. An outcome is the number of
-    epochs whose matrices were stored already, and the reason why nothing can be aligned with the main reference.
+    the runs with the checkpoints that failed meanwhile, the outcome of each run, and warnings.
     """
     runs = list(runs)
     done, total = 0, sum(len(run.usable) for run in runs)
     flushed = time.monotonic()
-    outcomes: dict[str, tuple[int, str | None]] = {}
+    outcomes: dict[str, RunOutcome] = {}
     epochs_of_warning: dict[str, list[int]] = {}
     for position, run in enumerate(runs):
         work = _plan_work(call, run, weights)
@@ -131,7 +131,7 @@ def compare_runs(
         )
         layout.remove(work.matrices.unused_files())
         runs[position] = replace(runs[position], heads_read=run.heads_read | work.matrices.heads_read)
-        outcomes[run.name] = work.matrices.reused, work.no_reference
+        outcomes[run.name] = RunOutcome(work.matrices.reused, work.no_reference)
     deque(new_results, maxlen=0)  # let it remove files that belong to no checkpoint
     call.tables.write(runs, call.labels)
 

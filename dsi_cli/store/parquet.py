@@ -156,8 +156,8 @@ def write(table: pa.Table, path: Path, options: Mapping[str, Any], scratch: Path
 def write_blocks(blocks: Iterable[pa.Table], path: Path, options: Mapping[str, Any], scratch: Path) -> None:
     """Write the rows of tables of one schema to ``path`` in one step; create its folder.
 
-    Each block becomes a row group, so that only one is in memory; there is at least one. JSON can represent the options, which
-    affected the table. The folder for the incomplete file, ``scratch``, is on the same disk.
+    Each block, of which there is at least one, becomes a row group, so that only one is in memory. The options that affected the
+    table are stored as JSON. ``scratch`` is a folder on the same disk for the incomplete file.
     """
     with open_atomically(path, scratch) as file:
         write_stream(blocks, file, options)

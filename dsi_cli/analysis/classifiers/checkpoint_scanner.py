@@ -103,7 +103,7 @@ def scan_run(
 ) -> tuple[RunCheckpoints, Weights]:
     """Scan the checkpoints of a run, except those with known records; return them, and the heads that stay in memory.
 
-    These are heads of the epochs, or of all epochs if None. `progress` is called after each file.
+    Heads of the given epochs may stay in memory, or of all epochs if None. `progress` is called after each file.
     """
     # Use the records of an earlier call for files that were complete and have not changed.
     earlier: dict[str, Record] = {}

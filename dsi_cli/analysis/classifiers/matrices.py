@@ -67,7 +67,7 @@ class MatrixWriter:
     """The heads and matrices of one run in a results folder.
 
     ``heads/RUN/weight/EPOCH.parquet`` is written first, the matrices of the given `KINDS` after it. Stored files of the run whose
-    checkpoints have other epochs now are moved when the object is made. Of the heads in memory, one is removed when its matrices
+    checkpoints have other epochs now are moved when the object is made. A head in memory (`weights`) is removed when its matrices
     exist. With a `walk`, matrices are too large to be stored, and are read in blocks of rows.
 
     Attributes

@@ -1,8 +1,8 @@
-"""The rows of a checkpoint in the tables of curves and of alignments by class, from matrices, counts and the training log."""
+"""The rows of the curves table: from matrices, confusion counts and the training log of a checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import reduce
 from itertools import combinations, permutations, product
@@ -15,12 +15,12 @@ import pyarrow as pa
 from dsi_cli import similarity
 from dsi_cli.analysis.classifiers.matrices import StoredMatrices
 from dsi_cli.analysis.semantics.epoch_context import SCSM, Classes, EpochContext, EpochMatrix, network_matrix
+from dsi_cli.analysis.tables.class_alignment import class_alignment_tables
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES, TrainingLog
-from dsi_cli.metrics import WSI_QUANTILE, alignment, class_alignment, hierarchy, jackknife, partial_mantel, wsi
+from dsi_cli.metrics import WSI_QUANTILE, alignment, hierarchy, jackknife, partial_mantel, wsi
 from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.blockwise import alignments_in_blocks, block_statistics, idm_in_blocks
-from dsi_cli.metrics.class_alignment import GroupAlignment
 from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference
 from dsi_cli.metrics.hierarchy import AVERAGES, SET_SCORES
 from dsi_cli.metrics.idm import VARIANTS, Score, idm_of_prepared, reason_no_idm
@@ -29,12 +29,9 @@ from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.split_half import reliability
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity import MAX_DENSE_CLASSES, Cosines, classes_with_samples
-from dsi_cli.store import parquet
-from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
 
 Row = dict[str, Any]
 
-REASON_CONSTANT_ROW = "the class is equally similar to all others"
 REASON_TOO_MANY = f"left out above {MAX_DENSE_CLASSES:,} classes"
 REASON_UNEQUAL = (
     "the splits have unequal numbers of images per class; run `dsi analyze` with --train, --test and --templates again"
@@ -193,53 +190,8 @@ def _alignment_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> t
             if corrected is not None:
                 rows.append(_alignment_row(record, corrected, **columns))
         if second.reference is not None and first is network:
-            tables += _class_alignment_tables(first, second, kept, pearson, context)
+            tables += class_alignment_tables(first, second, kept, pearson, context)
     return rows, pa.concat_tables(tables) if tables else None
-
-
-def _class_alignment_tables(
-    network: EpochMatrix, reference: EpochMatrix, kept: Classes, pearson: Values | None, context: EpochContext
-) -> Iterator[pa.Table]:
-    """Yield the rows of the kept classes at a checkpoint, and the rows of their groups.
-
-    `pearson` is the correlation of each class's rows, if the matrices are compared in blocks and it is known.
-    """
-    if len(kept) < class_alignment.MIN_CLASSES:
-        return
-    without = np.full(len(kept), np.nan)
-    if context.walk is None:
-        square = np.ix_(kept, kept)
-        pearson = class_alignment.align_classes(network.dense[square], reference.dense[square])[0]
-        first, second = network.of_classes(kept), reference.of_classes(kept)
-        if not first.is_constant and not second.is_constant:
-            without = jackknife.excess_without(first, second, "pearson")
-    if pearson is None:
-        return
-    constants = context.record.key_columns | {"of": network.name, "reference": reference.reference}
-    groups = [context.labels.groups[index] for index in kept]
-    varying = {
-        "class_index": kept,
-        "group": groups,
-        "reason": [REASON_CONSTANT_ROW if is_missing else None for is_missing in np.isnan(pearson)],
-        "pearson": pa.array(pearson, from_pandas=True),
-        "z": pa.array(class_alignment.standardize(pearson), from_pandas=True),
-        "pearson_without": pa.array(without, from_pandas=True),
-    }
-    yield parquet.from_columns(ALIGNMENT_BY_CLASS, len(kept), constants | {"classes_used": len(kept)}, varying)
-    rows = []
-    for group in sorted({group for group in groups if group is not None}):
-        members = kept[[name == group for name in groups]]
-        if context.walk is None:
-            square = np.ix_(members, members)
-            result = class_alignment.align_group(network.dense[square], reference.dense[square])
-        elif len(members) < class_alignment.MIN_CLASSES:
-            result = class_alignment.group_too_small(len(members))
-        else:
-            alignments, _ = alignments_in_blocks(network.rows(members), reference.rows(members), ["pearson"], context.walk)
-            entry = alignments["pearson"]
-            result = GroupAlignment(entry.value, entry.z, entry.reason if entry.z is None else None)
-        rows.append(constants | {"group": group, "classes_used": len(members)} | result._asdict())
-    yield parquet.from_rows(ALIGNMENT_BY_CLASS, rows)
 
 
 def _align(

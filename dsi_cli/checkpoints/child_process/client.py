@@ -90,7 +90,23 @@ def open_isolated(
     request = {"reader": reader, "file": next(_file_numbers), "size": file_size, "options": options}
     request |= {"seconds": seconds + file_size / 50e6, "memory": memory + 3 * file_size}
     contents, _ = _child(os.getpid()).exchange(request | {"key": None}, read_at)
-    # List the tensors by name, unless names or shapes are too large.
+
+    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
+        expected_size = storage.size * itemsize(storage.dtype)
+        if expected_size > max(_TENSOR_BYTES_LIMIT, _TENSOR_RATIO_LIMIT * file_size):
+            message = f"a tensor of {expected_size} bytes is more than a file of {file_size} bytes can hold"
+            raise UnreadableError(message, code="tensor-too-large")
+        _, data = _child(os.getpid()).exchange(request | {"key": storage.key}, read_at)
+        if len(data) != expected_size:
+            message = f"a tensor has {len(data)} bytes, which do not fit the {expected_size} of its shape"
+            raise UnreadableError(message, code="size-mismatch")
+        return data[start : start + size]
+
+    return CheckpointContent(_tree_of_tensors(contents) | contents["values"], read_bytes, outputs=contents["outputs"])
+
+
+def _tree_of_tensors(contents: dict[str, Any]) -> dict[str, Any]:
+    """Return the tensors of a file by name; raise `UnreadableError` for names and shapes that are too large."""
     tensors, transposed = contents["tensors"], set(contents["transposed"])
     if len(tensors) > _MAX_TENSORS:
         raise UnreadableError(f"it has {len(tensors)} tensors; dsi reads up to {_MAX_TENSORS}", code="too-many-tensors")
@@ -105,19 +121,7 @@ def open_isolated(
             raise UnreadableError(f"{name[:80]!r} has no possible shape", code="impossible-shape")
         tensor = contiguous(dtype, tuple(shape), Storage(key, dtype, prod(shape)))
         tree[name] = tensor.transposed if name in transposed else tensor
-
-    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
-        expected_size = storage.size * itemsize(storage.dtype)
-        if expected_size > max(_TENSOR_BYTES_LIMIT, _TENSOR_RATIO_LIMIT * file_size):
-            message = f"a tensor of {expected_size} bytes is more than a file of {file_size} bytes can hold"
-            raise UnreadableError(message, code="tensor-too-large")
-        _, data = _child(os.getpid()).exchange(request | {"key": storage.key}, read_at)
-        if len(data) != expected_size:
-            message = f"a tensor has {len(data)} bytes, which do not fit the {expected_size} of its shape"
-            raise UnreadableError(message, code="size-mismatch")
-        return data[start : start + size]
-
-    return CheckpointContent(tree | contents["values"], read_bytes, outputs=contents["outputs"])
+    return tree
 
 
 @cache

@@ -15,6 +15,7 @@ instead. dsi does not read the code or program in an archive.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dsi_cli.checkpoints.file_access import RandomAccessFile
@@ -76,24 +77,7 @@ def _open_legacy(source: RandomAccessFile) -> CheckpointContent:
         storages[storage.key] = storage
         return storage
 
-    # Read the five pickles; more bytes are read only if a pickle is incomplete.
-    first_size = min(_MAX_FIRST_READ_BYTES, max(_MIN_FIRST_READ_BYTES, source.size // 512))
-    values: list[Any] = []
-    end = 0
-    while len(values) < 5:
-        data = source.head(first_size)
-        try:
-            value, end = read_pickle(data, end, persistent_load=load_storage)
-            values.append(value)
-        except ExhaustedError:
-            if len(data) == source.size:
-                message = "breaks off inside its pickles: cut off, or still being written"
-                raise PendingError(message, code="cut-off") from None
-            if first_size >= MAX_PICKLE_BYTES:
-                message = f"its pickles have more than {MAX_PICKLE_BYTES} bytes"
-                raise UnreadableError(message, code="pickle-too-large") from None
-            first_size *= 8
-    _magic, _protocol, system, tree, keys = values
+    (_magic, _protocol, system, tree, keys), end = _read_pickles(source, load_storage)
     is_big_endian = isinstance(system, dict) and system.get("little_endian") is False
     # Find the offset of the elements of each storage.
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
@@ -124,6 +108,27 @@ def _open_legacy(source: RandomAccessFile) -> CheckpointContent:
         return source.memory_at(offset + start, size)
 
     return CheckpointContent(tree, read_bytes, is_big_endian=is_big_endian)
+
+
+def _read_pickles(source: RandomAccessFile, persistent_load: Callable[[Any], Any]) -> tuple[list[Any], int]:
+    """Return the contents of the five pickles and the offset of the storages; read more bytes only if a pickle is incomplete."""
+    size = min(_MAX_FIRST_READ_BYTES, max(_MIN_FIRST_READ_BYTES, source.size // 512))
+    values: list[Any] = []
+    end = 0
+    while len(values) < 5:
+        data = source.head(size)
+        try:
+            value, end = read_pickle(data, end, persistent_load=persistent_load)
+            values.append(value)
+        except ExhaustedError:
+            if len(data) == source.size:
+                message = "breaks off inside its pickles: cut off, or still being written"
+                raise PendingError(message, code="cut-off") from None
+            if size >= MAX_PICKLE_BYTES:
+                message = f"its pickles have more than {MAX_PICKLE_BYTES} bytes"
+                raise UnreadableError(message, code="pickle-too-large") from None
+            size *= 8
+    return values, end
 
 
 def _open_export(archive: Archive) -> CheckpointContent:

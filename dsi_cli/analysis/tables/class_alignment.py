@@ -1,0 +1,67 @@
+"""The rows of the table of alignments by class and by group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from dsi_cli.analysis.semantics.epoch_context import Classes, EpochContext, EpochMatrix
+from dsi_cli.metrics import class_alignment, jackknife
+from dsi_cli.metrics.blockwise import alignments_in_blocks
+from dsi_cli.metrics.class_alignment import GroupAlignment
+from dsi_cli.metrics.measures import Values
+from dsi_cli.store import parquet
+from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
+
+REASON_CONSTANT_ROW = "the class is equally similar to all others"
+
+
+def class_alignment_tables(
+    network: EpochMatrix, reference: EpochMatrix, kept: Classes, pearson: Values | None, context: EpochContext
+) -> Iterator[pa.Table]:
+    """Yield the rows of the classes at a checkpoint, and the rows of their groups.
+
+    Parameters
+    ----------
+    network, reference : the network's similarity and a reference.
+    kept : the classes that both matrices contain.
+    pearson : the correlation of each class's rows, if the matrices are compared in blocks and it is known.
+    """
+    if len(kept) < class_alignment.MIN_CLASSES:
+        return
+    without = np.full(len(kept), np.nan)
+    if context.walk is None:
+        square = np.ix_(kept, kept)
+        pearson = class_alignment.align_classes(network.dense[square], reference.dense[square])[0]
+        first, second = network.of_classes(kept), reference.of_classes(kept)
+        if not first.is_constant and not second.is_constant:
+            without = jackknife.excess_without(first, second, "pearson")
+    if pearson is None:
+        return
+    constants = context.record.key_columns | {"of": network.name, "reference": reference.reference}
+    groups = [context.labels.groups[index] for index in kept]
+    varying = {
+        "class_index": kept,
+        "group": groups,
+        "reason": [REASON_CONSTANT_ROW if is_missing else None for is_missing in np.isnan(pearson)],
+        "pearson": pa.array(pearson, from_pandas=True),
+        "z": pa.array(class_alignment.standardize(pearson), from_pandas=True),
+        "pearson_without": pa.array(without, from_pandas=True),
+    }
+    yield parquet.from_columns(ALIGNMENT_BY_CLASS, len(kept), constants | {"classes_used": len(kept)}, varying)
+    rows = []
+    for group in sorted({group for group in groups if group is not None}):
+        members = kept[[name == group for name in groups]]
+        if context.walk is None:
+            square = np.ix_(members, members)
+            result = class_alignment.align_group(network.dense[square], reference.dense[square])
+        elif len(members) < class_alignment.MIN_CLASSES:
+            result = class_alignment.group_too_small(len(members))
+        else:
+            alignments, _ = alignments_in_blocks(network.rows(members), reference.rows(members), ["pearson"], context.walk)
+            entry = alignments["pearson"]
+            result = GroupAlignment(entry.value, entry.z, entry.reason if entry.z is None else None)
+        rows.append(constants | {"group": group, "classes_used": len(members)} | result._asdict())
+    yield parquet.from_rows(ALIGNMENT_BY_CLASS, rows)
