@@ -205,10 +205,7 @@ def test_analyze_keeps_the_references_of_another_run(make_run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ("--reference", "pth"),
-            f"no reference 'pth': expected {references.EXPECTED}; try path",
-        ),
+        (("--reference", "pth"), f"no reference 'pth': expected {references.EXPECTED}; try path"),
         (("--reference", "res:nothing.dat"), "nothing.dat cannot be read"),
         (("--taxonomy", "nothing.csv"), "nothing.csv: expected a taxonomy: CSV"),
     ],

@@ -96,13 +96,7 @@ def test_contents_count_before_names_and_files_before_folders(tree, names, expec
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [
-        ("checkpoint-500", True),
-        ("global_step12", True),
-        ("checkpoint_0", True),
-        ("run_3", False),
-        ("checkpoints", False),
-    ],
+    [("checkpoint-500", True), ("global_step12", True), ("checkpoint_0", True), ("run_3", False), ("checkpoints", False)],
 )
 def test_step_folders_are_told_from_runs(name, expected):
     assert is_step_folder(name) is expected

@@ -220,6 +220,16 @@ def _calls(packed: bytes, times: int) -> bytes:
     return call + b"h\x00h\x01\x85R0" * times + b"N."
 
 
+def _called_again(callee: bytes, arguments: bytes) -> bytes:
+    """Return a pickle that calls one function with one tuple of arguments again and again."""
+    return callee + b"q\x000" + arguments + b"q\x010" + b"h\x00h\x01R0" * 400_000 + b"N."
+
+
+def _names(letter: str, count: int) -> bytes:
+    """Return a dict of many names without values, for the memo."""
+    return b"}q\x00(" + b"".join(_text(f"{letter}{n}") + b"N" for n in range(count)) + b"u0"
+
+
 _PACKED = b"(Vstorage\nctorch\nFloatStorage\nV0\nVcpu\nK\x00tQ.]."
 """A storage of nothing, and the list of its key, as a legacy file has them."""
 HUGE = (2**31 - 1).to_bytes(4, "little")
@@ -272,24 +282,14 @@ ATTACKS = {
         + b"h\x01Nh\x02N" * 300_000
         + b"u."
     ),
-    "ordered-dict-of-a-shared-list": lambda: (
-        b"ccollections\nOrderedDict\nq\x000](" + b"(NNt" * 200_000 + b"e\x85q\x010" + b"h\x00h\x01R0" * 400_000 + b"N."
+    "ordered-dict-of-a-shared-list": lambda: _called_again(
+        b"ccollections\nOrderedDict\n", b"](" + b"(NNt" * 200_000 + b"e\x85"
     ),
-    "set-of-a-shared-list": lambda: (
-        b"cbuiltins\nset\nq\x000](" + b"N" * 1_000_000 + b"e\x85q\x010" + b"h\x00h\x01R0" * 400_000 + b"N."
-    ),
-    "shared-arguments": lambda: (
-        b"ctorch\nSize\nq\x000(" + b"N" * 1_000_000 + b"tq\x010" + b"h\x00h\x01R0" * 400_000 + b"N."
-    ),
-    "encode-a-shared-text": lambda: (
-        b"c_codecs\nencode\nq\x000" + _text("k" * 20_000_000) + b"\x85q\x010" + b"h\x00h\x01R0" * 400_000 + b"N."
-    ),
-    "scalar-of-a-shared-text": lambda: (
-        b"cnumpy.core.multiarray\nscalar\nq\x000N"
-        + _text("k" * 20_000_000)
-        + b"\x86q\x010"
-        + b"h\x00h\x01R0" * 400_000
-        + b"N."
+    "set-of-a-shared-list": lambda: _called_again(b"cbuiltins\nset\n", b"](" + b"N" * 1_000_000 + b"e\x85"),
+    "shared-arguments": lambda: _called_again(b"ctorch\nSize\n", b"(" + b"N" * 1_000_000 + b"t"),
+    "encode-a-shared-text": lambda: _called_again(b"c_codecs\nencode\n", _text("k" * 20_000_000) + b"\x85"),
+    "scalar-of-a-shared-text": lambda: _called_again(
+        b"cnumpy.core.multiarray\nscalar\n", b"N" + _text("k" * 20_000_000) + b"\x86"
     ),
     "rebuild-through-a-shared-list": lambda: (
         b"ccollections\nOrderedDict\nq\x000ctorch._tensor\n_rebuild_from_type\nq\x020]("
@@ -299,24 +299,12 @@ ATTACKS = {
         + b"N."
     ),
     "list-of-itself-many-times": lambda: b"]q\x00(" + b"h\x00" * 2000 + b"e}q\x01" + _text("args") + b"h\x00s.",
-    "stubs-of-one-state": lambda: (
-        b"](}q\x00("
-        + b"".join(_text(f"k{n}") + b"N" for n in range(100_000))
-        + b"u0"
-        + b"cx\ny\n)Rh\x00b" * 100_000
-        + b"e."
-    ),
+    "stubs-of-one-state": lambda: b"](" + _names("k", 100_000) + b"cx\ny\n)Rh\x00b" * 100_000 + b"e.",
     "dict-of-stubs-of-one-state": lambda: (
-        b"}q\x00("
-        + b"".join(_text(f"k{n}") + b"N" for n in range(50_000))
-        + b"u0}("
-        + b"".join(_text(f"k{n}") + b"cx\ny\n)Rh\x00b" for n in range(50_000))
-        + b"u."
+        _names("k", 50_000) + b"}(" + b"".join(_text(f"k{n}") + b"cx\ny\n)Rh\x00b" for n in range(50_000)) + b"u."
     ),
     "modules-of-one-child": lambda: (
-        b"}q\x00("
-        + b"".join(_text(f"p{n}") + b"N" for n in range(50_000))
-        + b"u0"
+        _names("p", 50_000)
         + b"cx\ny\n)R}("
         + _text("_modules")
         + b"}"
@@ -339,13 +327,9 @@ ATTACKS = {
         + b"uubsub."
     ),
     "packed-within-packed": lambda: _calls(_calls(_calls(b"N.", 60), 70), 400_000),
-    "wrapper-of-a-shared-state": lambda: (
-        b"ctorch._tensor\n_rebuild_from_type_v2\nq\x000"
-        + b"(ctorch._utils\n_rebuild_wrapper_subclass\ncx\ny\n(cx\ny\nctorch\nfloat32\n)t("
-        + b"N" * 1_000_000
-        + b"ttq\x010"
-        + b"h\x00h\x01R0" * 400_000
-        + b"N."
+    "wrapper-of-a-shared-state": lambda: _called_again(
+        b"ctorch._tensor\n_rebuild_from_type_v2\n",
+        b"(ctorch._utils\n_rebuild_wrapper_subclass\ncx\ny\n(cx\ny\nctorch\nfloat32\n)t(" + b"N" * 1_000_000 + b"tt",
     ),
 }
 _BOUND = textwrap.dedent(

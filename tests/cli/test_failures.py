@@ -281,6 +281,7 @@ def test_analyze_malicious_pickle_is_not_run(where, dsi, make_run, tmp_path):
 
 def test_analyze_output_that_is_a_file_or_holds_other_files_is_refused(dsi, make_run, tmp_path):
     run = make_run()
+    (run / ".tmp" / "mine").mkdir(parents=True)
     before = contents(run)
     file = tmp_path / "file"
     file.write_text("mine", encoding="utf-8")
@@ -289,6 +290,7 @@ def test_analyze_output_that_is_a_file_or_holds_other_files_is_refused(dsi, make
     other = f"the output folder {run} holds other files; choose an empty or new one with -o"
     failed(dsi("analyze", run, "-o", run), 2, other)
     assert contents(run) == before
+    assert (run / ".tmp" / "mine").is_dir()
 
 
 def test_output_that_cannot_be_written_exits_with_5(dsi, make_run, tmp_path):

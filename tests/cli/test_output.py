@@ -125,7 +125,7 @@ def test_wordnet_to_stdout_writes_parquet(four_runs, capfdbinary):
     assert list(found["name"]) == list(expected.index)
     np.testing.assert_array_equal(np.stack(found["similarity"]), expected.to_numpy().astype(np.float32))
     assert ended.err.decode().splitlines() == [
-        "100 of 100 labels in WordNet 3.0, from classes.txt, which are the preset cifar100; all are certain",
+        "100 of 100 labels in WordNet 3.0, from classes.txt, which are the preset cifar100; all are certain"
     ]
 
 

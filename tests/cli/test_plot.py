@@ -66,11 +66,7 @@ def test_plot_missing_epoch_warns(analysed: Analysed, dsi: Command, tmp_path: Pa
 def test_plot_wrong_usage_says_what_to_do(analysed: Analysed, dsi: Command, tmp_path: Path):
     for arguments, code, message in (
         (("wsii",), 2, "no figure 'wsii': use wsi"),
-        (
-            ("typicality",),
-            2,
-            "because this folder has no data: typicality needs features of samples (--test with --model)",
-        ),
+        (("typicality",), 2, "because this folder has no data: typicality needs features of samples (--test with --model)"),
         (
             ("heatmaps", "--epochs", "99"),
             2,

@@ -120,10 +120,7 @@ def test_a_job_that_kills_its_worker_is_given_up_alone(engine, tmp_path, capfd):
 
     results = list(engine.map_in_order(kills, range(40), lambda job, reason: (job, reason)))
     assert [result for result in results if not isinstance(result, tuple)] == [job for job in range(40) if job != 21]
-    assert results[21] == (
-        21,
-        "given up after 3 attempts: its process ended (out of memory, killed, or a crash)",
-    )
+    assert results[21] == (21, "given up after 3 attempts: its process ended (out of memory, killed, or a crash)")
     assert (tmp_path / "21").read_text() == "..."
     time.sleep(1)  # Ray tells of it in its own time
     assert capfd.readouterr() == ("", "")
@@ -141,10 +138,7 @@ def test_jobs_that_fill_a_machine_take_all_its_cores(engine):
         found = list(other.map_in_order(taken, range(8), refuses, are_whole=True))
     assert {(given["CPU"], given["GPU"], visible) for given, visible, _ in found} == {(1, 0.5, "0")}
     assert len({process for _, _, process in found}) <= 2  # a worker keeps its model
-    with (
-        open_engine(EngineOptions("ray", gpus_per_task=2)) as other,
-        raises("too-many-gpus", UsageError),
-    ):
+    with open_engine(EngineOptions("ray", gpus_per_task=2)) as other, raises("too-many-gpus", UsageError):
         list(other.map_in_order(abs, [1], refuses, are_whole=True))
 
 

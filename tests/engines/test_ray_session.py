@@ -18,14 +18,8 @@ def refuses(job, reason):
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        (
-            "127.0.0.1:1",
-            r"^--address 127\.0\.0\.1:1: Connection refused \([\d.]+\); expected auto, HOST:6379 or",
-        ),
-        (
-            "ray://127.0.0.1:1",
-            r"^--address ray://127\.0\.0\.1:1: Connection refused \(127\.0\.0\.1\); expected auto",
-        ),
+        ("127.0.0.1:1", r"^--address 127\.0\.0\.1:1: Connection refused \([\d.]+\); expected auto, HOST:6379 or"),
+        ("ray://127.0.0.1:1", r"^--address ray://127\.0\.0\.1:1: Connection refused \(127\.0\.0\.1\); expected auto"),
         ("head", r"^--address takes auto, HOST:6379 or ray://HOST:10001; 'head' is not one of them$"),
         ("127.0.0.1:99999", r"^--address 127\.0\.0\.1:99999: .*; expected auto"),
     ],

@@ -83,10 +83,7 @@ def test_grid_shows_why_an_image_cannot_be_opened():
         return noise(28, 28)
 
     tiles, unopened, _ = drawn(listing(["good.png", "bad.png", None]), opener)
-    assert unopened == {
-        1: "expected an image, found a cat; feed it",
-        2: "the predictions contain no path of this image",
-    }
+    assert unopened == {1: "expected an image, found a cat; feed it", 2: "the predictions contain no path of this image"}
     (text,) = tiles[1].texts
     assert text.get_text() == "no image\nexpected an image,\nfound a cat; feed it"
     assert not tiles[1].images

@@ -100,9 +100,7 @@ def test_alignments_of_too_few_classes_have_the_reason(make_pair, classes):
     assert [entry.measure for entry in found.values()] == list(ALL)
     for entry in found.values():
         expected = Alignment(
-            entry.measure,
-            classes_used=classes,
-            reason=f"{classes} classes in both matrices; an alignment needs 4 or more",
+            entry.measure, classes_used=classes, reason=f"{classes} classes in both matrices; an alignment needs 4 or more"
         )
         assert entry == expected
 

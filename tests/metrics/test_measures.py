@@ -8,12 +8,7 @@ from dsi_cli.metrics import measures
 
 
 def test_off_diagonal_and_its_order():
-    assert measures.off_diagonal(np.arange(16.0).reshape(4, 4)).tolist() == [
-        [1, 2, 3],
-        [4, 6, 7],
-        [8, 9, 11],
-        [12, 13, 14],
-    ]
+    assert measures.off_diagonal(np.arange(16.0).reshape(4, 4)).tolist() == [[1, 2, 3], [4, 6, 7], [8, 9, 11], [12, 13, 14]]
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from dsi_cli.metrics.neural_collapse import (
-    class_means,
-    nearest_centre,
-    self_duality,
-    within_class_variability,
-)
+from dsi_cli.metrics.neural_collapse import class_means, nearest_centre, self_duality, within_class_variability
 
 CLASSES, FEATURES = 4, 6
 

@@ -8,13 +8,7 @@ from helpers.analysed_runs import Analysed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsi_cli.queries.epoch_sampling import (
-    MAX_COLUMNS,
-    epochs_of_most_change,
-    evenly_spaced,
-    front_loaded,
-    log_spaced,
-)
+from dsi_cli.queries.epoch_sampling import MAX_COLUMNS, epochs_of_most_change, evenly_spaced, front_loaded, log_spaced
 from dsi_cli.queries.matrices import matrix_frames
 
 CNN = "cifar100-cnn"

@@ -155,11 +155,7 @@ def out(tmp_path):
 
 
 def test_means_are_over_the_classes_that_have_such_samples(out):
-    rows = [
-        entry(3, 0, True, 4, 1.0),
-        entry(3, 0, False, 0, None, sample=None),
-        entry(3, 1, True, 1, 0.5, sample=None),
-    ]
+    rows = [entry(3, 0, True, 4, 1.0), entry(3, 0, False, 0, None, sample=None), entry(3, 1, True, 1, 0.5, sample=None)]
     rows.append(entry(3, 1, False, 2, 0.25))
     layout.write_rows(out, TYPICALITY, rows, {})
     (line,) = epoch_summary.typicality_summary(out, "run")["test"]
@@ -168,11 +164,7 @@ def test_means_are_over_the_classes_that_have_such_samples(out):
 
 
 def test_epochs_in_order_the_test_split_first_the_last_save_alone(out):
-    rows = [
-        entry(2, 0, True, 1, 0.1),
-        entry(1, 0, True, 1, 0.2, step=5),
-        entry(1, 0, True, 1, 0.3, step=9),
-    ]
+    rows = [entry(2, 0, True, 1, 0.1), entry(1, 0, True, 1, 0.2, step=5), entry(1, 0, True, 1, 0.3, step=9)]
     layout.write_rows(out, TYPICALITY, [entry(1, 0, True, 1, 0.7, split="train"), *rows], {})
     found = epoch_summary.typicality_summary(out, "run")
     assert list(found) == ["test", "train"]

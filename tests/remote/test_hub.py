@@ -240,21 +240,6 @@ def test_an_unknown_repository_is_wrong_usage_for_somebody_with_a_token(hub, mon
         records_of(url="hf://lab/nothing")
 
 
-@pytest.mark.parametrize("status", [429, 500])
-def test_a_busy_server_is_asked_again(status, hub):
-    trained(hub, epochs=1)
-    left = [1]
-
-    def fails(_method: str, path: str) -> int | None:
-        is_first = path.endswith("model.safetensors") and left[0] > 0
-        left[0] -= is_first
-        return status if is_first else None
-
-    hub.fails = fails
-    assert [record.status for record in records_of()] == ["ok"]
-    assert left == [0]
-
-
 def test_without_a_network_there_is_one_line(hub, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UnreachableError, match="hf://lab/animals cannot be listed: the server does not respond"):

@@ -9,60 +9,31 @@ from numpy.testing import assert_array_equal
 
 import dsi_cli
 from dsi_cli.labels.presets import load_preset
-from dsi_cli.wordnet.database import lexicon, taxonomy
+from dsi_cli.wordnet.database import lexicon
 from dsi_cli.wordnet.database.taxonomy import load
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 from dsi_cli.wordnet.disambiguation.resolve import resolve
 from dsi_cli.wordnet.similarity import measures
-from dsi_cli.wordnet.similarity.measures import (
-    jcn_similarity,
-    lin_similarity,
-    res_similarity,
-    wup_similarity,
-)
+from dsi_cli.wordnet.similarity.measures import wup_similarity
 
 VERBS = load_wordnet("verb")
 SPECIAL = ["einstein.n.01", "entity.n.01", "dog.n.01", "puppy.n.01", "person.n.01", "paris.n.01", "domestic_animal.n.01"]
-WORDS = [
-    "dog",
-    "cat",
-    "dog",
-    "wolf",
-    "bird",
-    "tree",
-    "rose",
-    "oak",
-    "car",
-    "truck",
-    "car",
-    "person",
-    "baby",
-    "table",
-    "fish",
-] * 3
 
 
-def sample_words():
-    rng = np.random.default_rng(3)
-    lemmas, irregular = sorted(lexicon.load().rows), sorted(lexicon.load().irregular)
-    words = [lemmas[k] for k in rng.choice(len(lemmas), 150, replace=False)]
-    plurals = [f"{word}s" for word in words[:50]] + ["boxes", "churches", "wolves", "berries", "firemen", "glasses"]
-    return words + plurals + [irregular[k] for k in rng.choice(len(irregular), 100, replace=False)] + ["", "s", "zzzz"]
+FORMS = {"noun": ("{}", "{}s", "{}es"), "verb": ("{}", "{}s", "{}es", "{}ed", "{}ing")}
 
 
-def test_senses_are_nltks_in_its_order(nltk_wordnet):
-    for word in sample_words():
-        expected = dict.fromkeys(synset.name() for synset in nltk_wordnet.synsets(word, "n"))
-        assert [taxonomy.load().names[node] for node in lexicon.senses(word)] == list(expected), word
-
-
-def test_base_forms_begin_with_nltks(nltk_wordnet):
-    for word in sample_words():
-        assert (lexicon.base_forms(word) or [None])[0] == nltk_wordnet.morphy(word, "n"), word
-
-
-def synset(nltk_wordnet, node):
-    return nltk_wordnet.synset_from_pos_and_offset("n", int(load().offsets[node]))
+@pytest.mark.parametrize("part", FORMS)
+def test_senses_and_base_forms_are_nltks_in_its_order(part, nltk_wordnet):
+    wordnet, rng = load_wordnet(part), np.random.default_rng(3)
+    lemmas, irregular = sorted(wordnet.words.rows), sorted(wordnet.words.irregular)
+    words = rng.choice(lemmas, 120, replace=False).tolist()
+    forms = [form.format(word) for word in words for form in FORMS[part]] + [f"{word[:-1]}ing" for word in words]
+    forms += ["boxes", "churches", "wolves", "berries", "firemen", "glasses", "", "s", "ing", "zzzz"]
+    for form in [*forms, *rng.choice(irregular, 150, replace=False).tolist()]:
+        expected = dict.fromkeys(synset.name() for synset in nltk_wordnet.synsets(form, part[0]))
+        assert [wordnet.taxonomy.names[node] for node in lexicon.senses(form, wordnet.words)] == list(expected), form
+        assert (lexicon.base_forms(form, wordnet.words) or [None])[0] == nltk_wordnet.morphy(form, part[0]), form
 
 
 def pairs_of_nouns():
@@ -108,58 +79,8 @@ def test_wups_choice_among_equally_deep_hypernyms_is_nltks_both_ways(nltk_wordne
     for node in nodes[:300]:
         for parent in graph.parents_of(node):
             i, j = nodes.index(node), nodes.index(parent)
-            first, second = synset(nltk_wordnet, node), synset(nltk_wordnet, parent)
+            first, second = (nltk_wordnet.synset(graph.names[one]) for one in (node, parent))
             assert (found[i, j], found[j, i]) == (first.wup_similarity(second), second.wup_similarity(first))
-
-
-@pytest.fixture(scope="module")
-def information_file(nltk_wordnet, tmp_path_factory):
-    """Return an information content file of a small text, counted by NLTK, and what NLTK counted."""
-
-    class Text:
-        def words(self):
-            return WORDS
-
-    counted = nltk_wordnet.ic(Text(), weight_senses_equally=False, smoothing=0.0)
-    path = tmp_path_factory.mktemp("ic") / "ic-small.dat"
-    lines = ["wnver::small", f"1740n {counted['n'][0]!r} ROOT", "1740v 0.0 ROOT"]
-    lines += [f"{offset}n {count!r}" for offset, count in counted["n"].items() if offset not in (0, 1740)]
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-@pytest.fixture(scope="module")
-def nltk_information(information_file):
-    """Return the file as NLTK reads it; its own way to open files keeps to NLTK_DATA."""
-    from nltk.corpus.reader.wordnet import WordNetICCorpusReader
-
-    class Reader(WordNetICCorpusReader):
-        def __init__(self):
-            pass
-
-        def open(self, path):
-            return path.open(encoding="utf-8")
-
-    return Reader().ic(information_file)
-
-
-@pytest.mark.parametrize(
-    ("name", "similarity"),
-    [("res_similarity", res_similarity), ("lin_similarity", lin_similarity), ("jcn_similarity", jcn_similarity)],
-)
-def test_measures_by_information_equal_nltk_to_the_last_bit(
-    nltk_wordnet, information_file, nltk_information, name, similarity
-):
-    words = [f"{word}.n.01" for word in dict.fromkeys([*WORDS, "zebra", "unicorn", "animal", "entity", "object"])]
-    nodes = [load().node(word) for word in words]
-    found = similarity(nodes, measures.read_information_content(information_file))
-    synsets = [synset(nltk_wordnet, node) for node in nodes]
-    for i, first in enumerate(synsets):
-        for j, second in enumerate(synsets):
-            if name == "lin_similarity" and i == j == words.index("entity.n.01"):
-                assert np.isnan(found[i, j])  # NLTK divides by zero
-            else:
-                assert found[i, j] == getattr(first, name)(second, nltk_information), (first, second)
 
 
 def test_the_reference_matrix_of_cifar100_is_nltks(shared):
@@ -179,19 +100,6 @@ def test_verbs_have_the_names_parents_and_glosses_of_nltk(nltk_wordnet):
         assert synset.name() == graph.names[node]
         assert {graph.names[parent] for parent in graph.parents_of(int(node))} == {one.name() for one in synset.hypernyms()}
         assert (graph.depths[node], VERBS.definitions([node])) == (synset.max_depth(), [synset.definition()])
-
-
-def test_senses_and_forms_of_verbs_are_nltks(nltk_wordnet):
-    rng, words = np.random.default_rng(3), VERBS.words
-    lemmas, irregular = sorted(words.rows), sorted(words.irregular)
-    some = [lemmas[k] for k in rng.choice(len(lemmas), 80, replace=False)]
-    forms = [
-        form for word in some for form in (word, f"{word}s", f"{word}ed", f"{word}ing", f"{word[:-1]}ing", f"{word}es")
-    ]
-    for form in [*forms, *(irregular[k] for k in rng.choice(len(irregular), 150, replace=False)), "", "ing", "zzzz"]:
-        expected = dict.fromkeys(synset.name() for synset in nltk_wordnet.synsets(form, "v"))
-        assert [VERBS.taxonomy.names[node] for node in lexicon.senses(form, words)] == list(expected), form
-        assert (lexicon.base_forms(form, words) or [None])[0] == nltk_wordnet.morphy(form, "v"), form
 
 
 @pytest.fixture

@@ -68,10 +68,7 @@ def test_a_label_is_understood(label, synset, how):
 @pytest.mark.parametrize(
     ("label", "reason"),
     [
-        (
-            "n99999999",
-            "^'n99999999' is not in WordNet 3.0; it may be from another version of WordNet, whose ids differ$",
-        ),
+        ("n99999999", "^'n99999999' is not in WordNet 3.0; it may be from another version of WordNet, whose ids differ$"),
         ("v00001740", "^'v00001740' is no noun but a verb; add --pos verb$"),
         ("run.v.01", "is no noun but a verb"),
         ("big.a.01", "^'big.a.01' is no noun; only nouns and verbs have a taxonomy$"),

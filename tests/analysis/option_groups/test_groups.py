@@ -2,7 +2,6 @@
 
 import inspect
 import re
-from pathlib import Path
 
 import pytest
 import typer.main
@@ -78,16 +77,6 @@ def command(verb):
 
 
 @pytest.mark.parametrize("verb", SECTIONS)
-def test_no_option_is_declared_twice(verb):
-    for names in (
-        [declared.field for declared in options_of(verb)],
-        [declared.parameter for declared in options_of(verb)],
-        [flag for declared in options_of(verb) for name in declared.option.flags for flag in name.split("/")],
-    ):
-        assert len(names) == len(set(names))
-
-
-@pytest.mark.parametrize("verb", SECTIONS)
 def test_the_command_has_the_declared_options_in_their_sections(verb):
     parameters = {parameter.name: parameter for parameter in command(verb).params}
     declared = {
@@ -160,21 +149,6 @@ def test_every_help_text_is_a_sentence_and_every_value_has_a_placeholder():
     for declared in options_of("watch"):
         assert re.fullmatch(r"[A-Z0-9t].*[.)]", declared.option.help), declared.field
         assert bool(declared.option.metavar) == (declared.type is not bool), declared.field
-
-
-def test_kept_settings_are_fields_of_options_or_evaluation():
-    fields = {one.field: one for group in (Options, Evaluation) for one in declared_options(group)}
-    assert {name: one.option.flag for name, one in fields.items() if one.option.is_kept} == KEPT_SETTINGS
-    assert list(KEPT_SETTINGS) != []
-
-
-def test_the_command_reference_has_every_option():
-    page = (Path(__file__).parents[3] / "docs/cli.md").read_text(encoding="utf-8")
-    intro, analyze, watch = re.split(r"^## `dsi (?:analyze|watch)`", page, flags=re.MULTILINE)
-    for verb, part in (("analyze", intro + analyze), ("watch", intro + analyze + watch.partition("\n## ")[0])):
-        for declared in options_of(verb):
-            for flag in declared.option.flags:
-                assert flag.partition("/")[0] in part
 
 
 @pytest.mark.parametrize(
