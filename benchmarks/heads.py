@@ -74,7 +74,7 @@ def asked(path: Path) -> int:
     with OpenFiles() as files:
         content, sources = open_content(path, files), files.sources
         groups = trainers.state_dicts(content.tree)
-        content.read(head_choice.choose_head(groups, trainers.RAW).tensor)
+        head_choice.choose_head(groups, trainers.RAW).tensor.read()
         return sum(source.bytes_read for source in sources)
 
 

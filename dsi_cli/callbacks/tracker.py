@@ -253,13 +253,14 @@ def _content(model: Any) -> CheckpointContent:
         dtype, shape = str(value.dtype).removeprefix("torch."), tuple(map(int, value.shape))
         if dtype in FLOATS:
             dtype = "float32"  # as which the values are read
-        tensors[str(name)] = contiguous(dtype, shape, Storage(str(name), dtype, prod(shape)))
+        storage = Storage(str(name), dtype, prod(shape), partial(_read_bytes, value, dtype))
+        tensors[str(name)] = contiguous(dtype, shape, storage)
+    return CheckpointContent(tensors)
 
-    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
-        values = _array(arrays[storage.key]).astype(NUMPY_DTYPES[storage.dtype], copy=False)
-        return values.reshape(-1).view(np.uint8).data[start : start + size]
 
-    return CheckpointContent(tensors, read_bytes)
+def _read_bytes(value: Any, dtype: str, start: int, size: int) -> memoryview:
+    values = _array(value).astype(NUMPY_DTYPES[dtype], copy=False)
+    return values.reshape(-1).view(np.uint8).data[start : start + size]
 
 
 def _array(value: Any) -> NDArray[np.float32]:

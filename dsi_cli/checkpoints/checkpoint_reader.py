@@ -307,8 +307,8 @@ def _scan_head(
             raise UnreadableError(message, code="long-head-name")
         config = _sibling_json(file, head_weight.CONFIG_FILE) if chosen.factors.kind == layers.LORA else None
         rows = head_weight.head_rows(content, chosen, config)
-        bias = head_weight.head_bias(content, chosen, len(rows))
-        fingerprint = head_weight.fingerprint(content, chosen, rows)
+        bias = head_weight.head_bias(chosen, len(rows))
+        fingerprint = head_weight.fingerprint(chosen, rows)
     except NoHeadError:
         is_adapter = file.path.name.startswith("adapter_model.")
         config = _sibling_json(file, head_weight.CONFIG_FILE) if is_adapter else None
@@ -373,12 +373,12 @@ def _adapted_head(
         chosen = _choose_head(base, trainers.state_dicts(base.tree), options, None, classes)
         rows = head_weight.head_rows(base, chosen)
         if trainers.as_dict(config).get("bias", "none") == "none":
-            bias = head_weight.head_bias(base, chosen, len(rows))
+            bias = head_weight.head_bias(chosen, len(rows))
     # Add the adapter's change, if it changes the head.
     layer, tree = f"base_model.model.{chosen.name.removesuffix('.weight')}", trainers.as_dict(content.tree)
     down, up = tree.get(f"{layer}.lora_A.weight"), tree.get(f"{layer}.lora_B.weight")
     if isinstance(down, Tensor) and isinstance(up, Tensor):
-        rows = head_weight.apply_lora(rows, content, up, down, config, chosen.name)
+        rows = head_weight.apply_lora(rows, up, down, config, chosen.name)
     return chosen, rows, bias
 
 
@@ -447,7 +447,7 @@ def read_state_dict(file: CheckpointFile, options: HeadOptions, classes: int | N
         if size > _MAX_EXTRA_BYTES + _MAX_FILE_MULTIPLE * file_size:
             message = f"its tensors have {size} bytes, which is more than the file ({file_size}) can hold"
             raise UnreadableError(message, code="tensors-exceed-file", size=size, file_size=file_size)
-        return StateDict({name: content.read(tensor) for name, tensor in tensors.items()}, head_name)
+        return StateDict({name: tensor.read() for name, tensor in tensors.items()}, head_name)
 
 
 def state_dict_tensors(file: CheckpointFile, options: HeadOptions, classes: int | None = None) -> dict[str, Tensor]:

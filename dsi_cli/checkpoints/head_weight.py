@@ -55,11 +55,11 @@ def head_rows(content: CheckpointContent, head: Head, adapter_config: Any = None
             content.notes.append(
                 f"each row is the sum over the {height} x {width} window of a convolution, for global average pooling"
             )
-            values = content.read(head.tensor).astype(np.float32)
+            values = head.tensor.read().astype(np.float32)
             return np.ascontiguousarray(values.reshape(*values.shape[:2], -1).sum(axis=2))
-        stored = stored_rows(content, head)
+        stored = stored_rows(head)
         if kind == layers.PRUNED:
-            mask = content.read(parts["mask"])
+            mask = parts["mask"].read()
             if mask.size != stored.size or mask.shape[0] != stored.shape[0]:
                 message = (
                     f"{head.name} of shape {stored.shape} has a pruning mask of shape {mask.shape}, which does not fit it"
@@ -67,10 +67,10 @@ def head_rows(content: CheckpointContent, head: Head, adapter_config: Any = None
                 raise NoHeadError(message, code="misfit-mask", head=head.name)
             return stored * mask.reshape(stored.shape).astype(np.float32)
         if kind == layers.WEIGHT_NORM:
-            return _apply_weight_norm(stored, content.read(parts["lengths"]), head)
+            return _apply_weight_norm(stored, parts["lengths"].read(), head)
         if kind == layers.SPECTRAL_NORM:
             # Divide by the largest singular value, which torch estimates as ``u W v``. The stored matrix may be transposed.
-            left, right = (content.read(parts[side]).astype(np.float32).reshape(-1) for side in ("left", "right"))
+            left, right = (parts[side].read().astype(np.float32).reshape(-1) for side in ("left", "right"))
             fitting = [(u, v) for u, v in ((left, right), (right, left)) if stored.shape == (len(u), len(v))]
             if not fitting:
                 message = f"{head.name} of shape {stored.shape} has singular vectors of {len(left)} and {len(right)} values"
@@ -82,37 +82,37 @@ def head_rows(content: CheckpointContent, head: Head, adapter_config: Any = None
                 raise UnreadableError(message, code="zero-singular-value", head=head.name)
             return stored / np.float32(largest)
         if kind == layers.LORA:
-            return apply_lora(stored, content, parts["up"], parts["down"], adapter_config, head.name)
+            return apply_lora(stored, parts["up"], parts["down"], adapter_config, head.name)
         return stored
 
 
-def stored_rows(content: CheckpointContent, head: Head) -> NDArray[np.float32]:
+def stored_rows(head: Head) -> NDArray[np.float32]:
     """Return the head's stored tensor as a contiguous float32 matrix with one row for each class."""
-    values = content.read(head.tensor)
+    values = head.tensor.read()
     with np.errstate(over="ignore"):
         rows: NDArray[np.float32] = np.ascontiguousarray(values.reshape(values.shape[0], -1), dtype=np.float32)
     return rows
 
 
-def head_bias(content: CheckpointContent, head: Head, classes: int) -> NDArray[np.float32] | None:
+def head_bias(head: Head, classes: int) -> NDArray[np.float32] | None:
     """Return the bias of a head, ``(classes,)`` float32; None if the file has not one value per class, or it cannot be read."""
     if not head.bias or any(part.shape != (classes,) for part in head.bias) or head.bias[0].dtype not in FLOATS:
         return None
     try:
         with np.errstate(all="ignore"):
-            bias: NDArray[np.float32] = np.prod([content.read(part).astype(np.float32) for part in head.bias], axis=0)
+            bias: NDArray[np.float32] = np.prod([part.read().astype(np.float32) for part in head.bias], axis=0)
     except CheckpointError:
         return None
     return bias
 
 
-def fingerprint(content: CheckpointContent, head: Head, effective: NDArray[np.float32]) -> str:
+def fingerprint(head: Head, effective: NDArray[np.float32]) -> str:
     """Return the SHA-256, in hex, of a head as (classes, features) little-endian float32.
 
     This is the hash of the effective weight. With spectral norm, it is the hash of the stored weight. Dividing by a single number
     does not change similarities, and the last bits of the quotient depend on the machine.
     """
-    return weight_hash(stored_rows(content, head) if head.factors.kind == layers.SPECTRAL_NORM else effective)
+    return weight_hash(stored_rows(head) if head.factors.kind == layers.SPECTRAL_NORM else effective)
 
 
 def weight_hash(weight: NDArray[np.float32]) -> str:
@@ -172,9 +172,7 @@ def open_base_model(adapter: Place, config: Any, files: OpenFiles) -> Checkpoint
     raise NoHeadError(message, code="no-base-model", base_model=name)
 
 
-def apply_lora(
-    rows: NDArray[np.float32], content: CheckpointContent, up: Tensor, down: Tensor, config: Any, weight: str
-) -> NDArray[np.float32]:
+def apply_lora(rows: NDArray[np.float32], up: Tensor, down: Tensor, config: Any, weight: str) -> NDArray[np.float32]:
     """Return a weight ``(rows, features)`` plus ``scale * up @ down``; ``config`` has the scale (``adapter_config.json``).
 
     Raise `NoHeadError` if the configuration is missing (``no-adapter-config``), it has more than one factor for all layers
@@ -190,7 +188,7 @@ def apply_lora(
         message = f"the adapter changes {weight} in a way that dsi does not put together with its base model"
         raise NoHeadError(message, code="unsupported-adapter", head=weight)
     scale = float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
-    left, right = content.read(up).astype(np.float32), content.read(down).astype(np.float32)
+    left, right = up.read().astype(np.float32), down.read().astype(np.float32)
     if left.ndim != 2 or right.ndim != 2 or (len(left), right.shape[1]) != rows.shape or left.shape[1] != len(right):
         message = f"the adapter's matrices {left.shape} and {right.shape} do not fit a weight of shape {rows.shape}"
         raise NoHeadError(message, code="misfit-adapter")

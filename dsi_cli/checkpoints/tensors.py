@@ -32,6 +32,19 @@ _FLOAT8 = {"float8_e4m3fn": (3, 7, [0x7F, 0xFF]), "float8_e4m3fnuz": (3, 8, [0x8
 """The number of mantissa bits, the bias of the exponent and the codes of NaN of 8-bit floats without infinities."""
 
 
+ReadRange = Callable[[int, int], "bytes | memoryview"]
+"""A function from an offset and a size to exactly these bytes; it raises `CheckpointError` if they cannot be read."""
+
+
+def from_offset(read: ReadRange, begin: int) -> ReadRange:
+    """Return the function that reads the bytes of a part, which begins at an offset of a larger block."""
+    return lambda start, size: read(begin + start, size)
+
+
+def _no_bytes(_start: int, _size: int) -> bytes:
+    raise UnreadableError("the bytes of the tensor are not in the file", code="missing-storage")
+
+
 class Storage(NamedTuple):
     """A flat block of bytes inside a container."""
 
@@ -40,10 +53,8 @@ class Storage(NamedTuple):
     """Empty for an untyped storage, whose size is in bytes."""
     size: int
     """The number of elements."""
-    data: bytes | memoryview | None = None
-    """The bytes, if they are stored inside a pickle."""
-    lacking: str | None = None
-    """The reason why the bytes are missing, although name and shape are known."""
+    read: ReadRange = _no_bytes
+    is_big_endian: bool = False
 
 
 class Quantiser(NamedTuple):
@@ -70,6 +81,11 @@ class Tensor(NamedTuple):
     def transposed(self) -> Tensor:
         """The transposed matrix, as another view of the same bytes."""
         return self._replace(shape=self.shape[::-1], strides=self.strides[::-1])
+
+    def read(self) -> NDArray[Any]:
+        """Return the values; raise `CheckpointError` if the file does not hold them."""
+        values = decode(self, self.storage.read(*span(self)))
+        return values if self.quantiser is None else dequantise(values, self.quantiser)
 
 
 def itemsize(dtype: str) -> int:
@@ -127,12 +143,12 @@ def span(tensor: Tensor) -> tuple[int, int]:
     return tensor.offset * width, (last + 1) * width
 
 
-def decode(tensor: Tensor, data: bytes | memoryview, *, big_endian: bool = False) -> NDArray[Any]:
+def decode(tensor: Tensor, data: bytes | memoryview) -> NDArray[Any]:
     """Return the tensor as a writable array: floats as float16, float32 or float64, other dtypes unchanged.
 
     ``data`` holds the bytes in the range of `span`. The array may share memory with a memoryview.
     """
-    stored = np.dtype(NUMPY_DTYPES[tensor.dtype]).newbyteorder(">" if big_endian else "<")
+    stored = np.dtype(NUMPY_DTYPES[tensor.dtype]).newbyteorder(">" if tensor.storage.is_big_endian else "<")
     if 0 in tensor.shape:
         return np.zeros(tensor.shape, dtype=np.float32)
     flat = np.frombuffer(data, dtype=stored)
@@ -147,17 +163,15 @@ def decode(tensor: Tensor, data: bytes | memoryview, *, big_endian: bool = False
     return np.ascontiguousarray(view.astype(stored.newbyteorder("=")))
 
 
-def dequantise(values: NDArray[Any], quantiser: Quantiser, read: Callable[[Tensor], NDArray[Any]]) -> NDArray[np.float32]:
+def dequantise(values: NDArray[Any], quantiser: Quantiser) -> NDArray[np.float32]:
     """Return the numbers of a quantised tensor.
 
     Raise `UnreadableError` if there is not one scale and zero for each index of the axis (``misfit-scales``).
-
-    ``read`` reads a scale or zero that is itself a tensor.
     """
     parts: list[Any] = []
     for part in (quantiser.zero, quantiser.scale):
         if isinstance(part, Tensor):
-            part = read(part).astype(np.float32)
+            part = part.read().astype(np.float32)
             axis = quantiser.axis
             if part.ndim != 1 or axis is None or not 0 <= axis < values.ndim or len(part) != values.shape[axis]:
                 message = f"a quantised tensor of shape {values.shape} has scales of shape {part.shape}"

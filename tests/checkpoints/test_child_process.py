@@ -41,7 +41,7 @@ def children() -> set[int]:
 def read(path: Path) -> np.ndarray:
     with RandomAccessFile(path) as source:
         content = open_isolated("hdf5", source.size, source.read_at)
-        return content.read(content.tree["fc.weight"])
+        return content.tree["fc.weight"].read()
 
 
 def run(code: str, folder: Path, path: str = "", *options: str) -> str:

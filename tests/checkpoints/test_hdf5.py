@@ -62,10 +62,10 @@ def test_elements_that_are_no_numbers_do_not_hide_the_others(tmp_path):
     with OpenFiles() as files:
         content = open_content(tmp_path / "x.h5", files)
         assert set(content.tree) == {"words", "pairs", "x"}
-        assert_array_equal(content.read(content.tree["x"]), values("f4"))
+        assert_array_equal(content.tree["x"].read(), values("f4"))
         for name in ("words", "pairs"):
             with raises("unsupported-dtype", UnreadableError):
-                content.read(content.tree[name])
+                content.tree[name].read()
 
 
 def test_links_to_other_names_and_files_are_not_followed(tmp_path):
@@ -91,7 +91,7 @@ def test_elements_in_other_files_are_not_read(tmp_path):
         content = open_content(tmp_path / "x.h5", files)
         for name in ("external", "virtual"):
             with raises("outside-folder", UnreadableError):
-                content.read(content.tree[name])
+                content.tree[name].read()
 
 
 def _bomb(file: h5py.File) -> None:

@@ -39,7 +39,7 @@ def read_tree(path: Path) -> Any:
 
     def read(node: Any) -> Any:
         if isinstance(node, Tensor):
-            return content.read(node)
+            return node.read()
         return {key: read(value) for key, value in node.items()} if isinstance(node, dict) else node
 
     with OpenFiles() as files:
@@ -105,7 +105,7 @@ def test_arrays_in_chunks_are_joined(tmp_path, monkeypatch):
     with OpenFiles() as files:
         content = open_content(path, files)
         whole = content.tree["params"]["kernel"]
-        assert_array_equal(content.read(whole._replace(shape=(4,), strides=(2,), offset=4)), [4, 6, 8, 10])
+        assert_array_equal(whole._replace(shape=(4,), strides=(2,), offset=4).read(), [4, 6, 8, 10])
 
 
 # Every kind of value, written by msgpack itself.
@@ -238,7 +238,7 @@ def opened(main: Path) -> tuple[CheckpointContent, list[RandomAccessFile]]:
 def arrays(main: Path) -> dict[str, np.ndarray]:
     """Return every array of a checkpoint by its whole name."""
     content, _ = opened(main)
-    return {name: content.read(tensor) for name, tensor in tensors(content.tree)}
+    return {name: tensor.read() for name, tensor in tensors(content.tree)}
 
 
 def tensors(tree: dict[str, Any], lead: str = "") -> Iterator[tuple[str, Tensor]]:

@@ -46,7 +46,7 @@ def content_of(path: Path) -> tuple[str, CheckpointContent, dict[str, np.ndarray
         return (
             content.format,
             content,
-            {name: content.read(one) for name, one in content.tree.items() if isinstance(one, Tensor)},
+            {name: one.read() for name, one in content.tree.items() if isinstance(one, Tensor)},
         )
 
 

@@ -208,7 +208,7 @@ def test_elements_of_other_kinds_are_listed_but_not_read(tmp_path):
         content = open_content(save(given, [], tmp_path / "m.onnx"), files)
         assert [content.tree[name].dtype for name in "si"] == ["string", "int4"]
         with raises("unsupported-dtype", UnreadableError):
-            content.read(content.tree["i"])
+            content.tree["i"].read()
 
 
 # External data.

@@ -16,7 +16,7 @@ def read_all(path: Path) -> dict[str, np.ndarray]:
     def read(tree: object, lead: str) -> None:
         for name, one in tree.items():
             if isinstance(one, Tensor):
-                found[lead + name] = content.read(one)
+                found[lead + name] = one.read()
             elif isinstance(one, dict):
                 read(one, f"{lead}{name}.")
 

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from itertools import count
 from math import prod
@@ -91,21 +91,21 @@ def open_isolated(
     request |= {"seconds": seconds + file_size / 50e6, "memory": memory + 3 * file_size}
     contents, _ = _child(os.getpid()).exchange(request | {"key": None}, read_at)
 
-    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
-        expected_size = storage.size * itemsize(storage.dtype)
+    def read(key: str, dtype: str, elements: int, start: int, size: int) -> memoryview:
+        expected_size = elements * itemsize(dtype)
         if expected_size > max(_TENSOR_BYTES_LIMIT, _TENSOR_RATIO_LIMIT * file_size):
             message = f"a tensor of {expected_size} bytes is more than a file of {file_size} bytes can hold"
             raise UnreadableError(message, code="tensor-too-large")
-        _, data = _child(os.getpid()).exchange(request | {"key": storage.key}, read_at)
+        _, data = _child(os.getpid()).exchange(request | {"key": key}, read_at)
         if len(data) != expected_size:
             message = f"a tensor has {len(data)} bytes, which do not fit the {expected_size} of its shape"
             raise UnreadableError(message, code="size-mismatch")
         return data[start : start + size]
 
-    return CheckpointContent(_tree_of_tensors(contents) | contents["values"], read_bytes, outputs=contents["outputs"])
+    return CheckpointContent(_tree_of_tensors(contents, read) | contents["values"], outputs=contents["outputs"])
 
 
-def _tree_of_tensors(contents: dict[str, Any]) -> dict[str, Any]:
+def _tree_of_tensors(contents: dict[str, Any], read: Callable[..., memoryview]) -> dict[str, Any]:
     """Return the tensors of a file by name; raise `UnreadableError` for names and shapes that are too large."""
     tensors, transposed = contents["tensors"], set(contents["transposed"])
     if len(tensors) > _MAX_TENSORS:
@@ -119,7 +119,8 @@ def _tree_of_tensors(contents: dict[str, Any]) -> dict[str, Any]:
             raise UnreadableError(f"{message}; one has {len(name)}", code="names-too-long")
         if len(shape) > MAX_DIMENSIONS or min(shape, default=0) < 0 or prod(size or 1 for size in shape) >= 1 << 60:
             raise UnreadableError(f"{name[:80]!r} has no possible shape", code="impossible-shape")
-        tensor = contiguous(dtype, tuple(shape), Storage(key, dtype, prod(shape)))
+        storage = Storage(key, dtype, prod(shape), partial(read, key, dtype, prod(shape)))
+        tensor = contiguous(dtype, tuple(shape), storage)
         tree[name] = tensor.transposed if name in transposed else tensor
     return tree
 

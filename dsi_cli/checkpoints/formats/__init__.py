@@ -1,4 +1,4 @@
-"""The container formats, one module each. Every module returns a `CheckpointContent`: tensors with shapes, and a read function.
+"""The container formats, one module each. Every module returns a `CheckpointContent`: tensors with shapes, which can be read.
 
 dsi recognises a file by its first bytes, and a zip archive by the names of its entries. It recognises a folder that is one
 checkpoint by a marker file. It never uses the suffix.
@@ -19,46 +19,26 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from numpy.typing import NDArray
-
 from dsi_cli.checkpoints.file_access import RandomAccessFile
-from dsi_cli.checkpoints.tensors import Storage, Tensor, decode, dequantise, span
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
 
 
 @dataclass(frozen=True)
 class CheckpointContent:
-    """The contents of a container: inert data whose leaves include `Tensor` records, and a function that reads their bytes."""
+    """The contents of a container."""
 
     tree: Any
-    """Plain dicts, lists, scalars and inert objects; the tree may hold cycles."""
-    read_bytes: Callable[[Storage, int, int], bytes | memoryview]
-    """A function from a storage, an offset in it and a size to these bytes; the storage holds them according to its size."""
+    """Plain dicts, lists, scalars, inert objects and `Tensor` records, which are read as long as the file is open.
+
+    The tree may hold cycles.
+    """
     notes: list[str] = field(default_factory=list)
     """Warnings about a file that could be read, such as a wrong checksum."""
     outputs: list[str] | None = None
     """The names of the weights whose layers compute the outputs of the model; None if the file does not state them."""
-    is_big_endian: bool = False
     format: str = ""
     """The name in `FORMATS`."""
-
-    def read(self, tensor: Tensor) -> NDArray[Any]:
-        """Return the values of a tensor; raise `CheckpointError` if the file does not hold them."""
-        storage = tensor.storage
-        if storage.lacking is not None:
-            raise UnreadableError(storage.lacking)
-        start, size = span(tensor)
-        if storage.data is None:
-            data = self.read_bytes(storage, start, size)
-        elif start + size > len(storage.data):
-            raise UnreadableError(
-                f"an array has {len(storage.data)} bytes, {start + size} are needed", code="array-too-short"
-            )
-        else:
-            data = storage.data[start : start + size]
-        values = decode(tensor, data, big_endian=self.is_big_endian and storage.data is None)
-        return values if tensor.quantiser is None else dequantise(values, tensor.quantiser, self.read)
 
 
 class OpenFiles(ExitStack):

@@ -7,6 +7,7 @@ padded. The model states hold names and shapes. To read a tensor, dsi reads only
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints.epochs import natural_key
 from dsi_cli.checkpoints.file_access import find_sibling
 from dsi_cli.checkpoints.formats import CheckpointContent, OpenFiles, open_source
-from dsi_cli.checkpoints.tensors import Storage, Tensor, are_sizes, contiguous, span
+from dsi_cli.checkpoints.tensors import Storage, Tensor, are_sizes, contiguous
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import UnreadableError, count
 from dsi_cli.remote.locations import Place
@@ -49,26 +50,23 @@ def open_folder(states: Place, files: OpenFiles) -> CheckpointContent:
     # Tensors that are not sharded are read from the model states.
     unsharded = as_dict(content.tree.get("module"))
     module = {name: tensor for name, tensor in unsharded.items() if name not in shapes}
-    for name, shape in shapes.items():
-        module[name] = contiguous("float32", shape, Storage(f"zero:{name}", "float32", prod(shape)))
 
-    def read_bytes(storage: Storage, start: int, size: int) -> bytes | memoryview:
-        name = storage.key.removeprefix("zero:")
-        if name == storage.key or name not in shapes:
-            return content.read_bytes(storage, start, size)
+    def read(name: str, start: int, size: int) -> memoryview:
         elements = prod(shapes[name])
         if 4 * elements > sum(source.size for source in files.sources):
             message = f"{name} has {4 * elements} bytes, which is more than the files hold"
             raise UnreadableError(message, code="tensor-too-large")
         share = -(-elements // len(ranks))
-        parts = [_read_share(rank, groups, offsets[name], share, total) for rank, groups in ranks]
+        parts = [_read_share(groups, offsets[name], share, total) for groups in ranks]
         return np.concatenate(parts).astype("<f4").view(np.uint8).data[start : start + size]
 
-    return replace(content, tree={**content.tree, "module": module}, read_bytes=read_bytes)
+    for name, shape in shapes.items():
+        module[name] = contiguous("float32", shape, Storage(name, "float32", prod(shape), partial(read, name)))
+    return replace(content, tree={**content.tree, "module": module})
 
 
-def _open_ranks(states: Place, files: OpenFiles) -> list[tuple[CheckpointContent, list[Tensor]]]:
-    """Return the optimiser states of each rank, with the flat groups in them."""
+def _open_ranks(states: Place, files: OpenFiles) -> list[list[Tensor]]:
+    """Return the flat groups in the optimiser states of each rank."""
     names = sorted((path.name for path in states.parent.glob("zero_pp_rank_*_mp_rank_00_optim_states.pt")), key=natural_key)
     expected = [f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt" for rank in range(len(names))]
     if names != expected or not 0 < len(names) <= _MAX_RANKS:
@@ -77,19 +75,19 @@ def _open_ranks(states: Place, files: OpenFiles) -> list[tuple[CheckpointContent
         raise UnreadableError(message, code="missing-ranks")
     ranks = []
     for name in names:
-        content = open_source(files.open(find_sibling(states, name, "file")))
-        state = as_dict(as_dict(content.tree).get("optimizer_state_dict"))
+        tree = open_source(files.open(find_sibling(states, name, "file"))).tree
+        state = as_dict(as_dict(tree).get("optimizer_state_dict"))
         groups, writers = state.get("fp32_flat_groups"), state.get("partition_count")
         if not isinstance(groups, list) or not groups or not all(isinstance(group, Tensor) for group in groups):
             raise UnreadableError(f"{name} has no flat groups of weights", code="damaged-groups")
         if type(writers) is int and writers != len(names):
             message = f"found the optimiser states of {count(len(names), 'rank')}, but {writers} wrote the checkpoint"
             raise UnreadableError(message, code="missing-ranks")
-        ranks.append((content, groups))
+        ranks.append(groups)
     return ranks
 
 
-def _read_share(content: CheckpointContent, groups: list[Tensor], begin: int, size: int, total: int) -> NDArray[np.float32]:
+def _read_share(groups: list[Tensor], begin: int, size: int, total: int) -> NDArray[np.float32]:
     """Return ``size`` elements of a rank's concatenated flat groups, from ``begin`` on."""
     if any(len(group.shape) != 1 or group.strides != (1,) or group.dtype != "float32" for group in groups):
         raise UnreadableError("the flat groups of weights are not flat float32", code="damaged-groups")
@@ -102,7 +100,6 @@ def _read_share(content: CheckpointContent, groups: list[Tensor], begin: int, si
         first, last = max(begin, offset), min(begin + size, offset + group.shape[0])
         if first < last:
             piece = group._replace(shape=(last - first,), offset=group.offset + first - offset)
-            span(piece)
-            parts.append(content.read(piece))
+            parts.append(piece.read())
         offset += group.shape[0]
     return np.concatenate(parts)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from math import prod
 from typing import Any
 
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.formats.zip_archive import Archive
-from dsi_cli.checkpoints.tensors import DTYPES_BY_CODE, MAX_DIMENSIONS, Storage, contiguous, decode, itemsize
+from dsi_cli.checkpoints.tensors import DTYPES_BY_CODE, MAX_DIMENSIONS, Storage, contiguous, from_offset, itemsize
 from dsi_cli.errors import UnreadableError
 
 _MAX_HEADER_BYTES = 4096
@@ -24,13 +25,12 @@ def open_content(archive: Archive) -> CheckpointContent:
     if len(archive.sizes) > _MAX_ARRAYS:
         raise UnreadableError(f"it has {len(archive.sizes)} arrays; dsi reads up to {_MAX_ARRAYS}", code="too-many-arrays")
     tree: dict[str, Any] = {}
-    offsets: dict[str, int] = {}
     for entry, entry_size in archive.sizes.items():
         head = bytes(archive.read_range(entry, 0, min(_MAX_HEADER_BYTES, entry_size)))
         width = {b"\x01": 2, b"\x02": 4, b"\x03": 4}.get(head[6:7])
         if head[:6] != b"\x93NUMPY" or width is None:
             raise UnreadableError(f"{entry[:80]!r} is not a NumPy array", code="damaged-array")
-        begin = offsets[entry] = 8 + width + int.from_bytes(head[8 : 8 + width], "little")
+        begin = 8 + width + int.from_bytes(head[8 : 8 + width], "little")
         header = _HEADER.fullmatch(head[8 + width : begin])
         dtype = DTYPES_BY_CODE.get(header["dtype"].decode()) if header is not None else None
         name = entry.removesuffix(".npy").replace("/", ".")
@@ -41,12 +41,9 @@ def open_content(archive: Archive) -> CheckpointContent:
         size = entry_size - begin
         if len(shape) > MAX_DIMENSIONS or size != itemsize(dtype) * prod(shape):
             raise UnreadableError(f"{entry[:80]!r} has {size} bytes, which do not fit its shape", code="size-mismatch")
-        storage = Storage(entry, dtype, size // itemsize(dtype))
+        read = from_offset(partial(archive.read_range, entry), begin)
+        storage = Storage(entry, dtype, size // itemsize(dtype), read)
         tensor = tree[name] = contiguous(dtype, shape, storage, is_fortran=header["order"] == b"True")
         if not shape:
-            tree[name] = decode(tensor, archive.read_range(entry, begin, size)).item()
-
-    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
-        return archive.read_range(storage.key, offsets[storage.key] + start, size)
-
-    return CheckpointContent(tree, read_bytes, archive.notes)
+            tree[name] = tensor.read().item()
+    return CheckpointContent(tree, archive.notes)

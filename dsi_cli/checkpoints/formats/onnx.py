@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
 from dsi_cli.checkpoints.child_process.client import open_isolated
 from dsi_cli.checkpoints.file_access import RandomAccessFile, find_sibling
 from dsi_cli.checkpoints.formats import CheckpointContent
-from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, Tensor, itemsize
+from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Tensor, from_offset, itemsize
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
 
@@ -23,8 +23,7 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
     content = open_isolated("onnx_model", source.size, source.read_at)
     entries: dict[str, dict[str, str]] = content.tree.pop(_EXTERNAL, {})
     sizes: dict[str, int] = {}
-    ranges: dict[str, tuple[Place, int]] = {}
-    for name, tensor in content.tree.items():
+    for name, tensor in list(content.tree.items()):
         entry = entries.get(tensor.storage.key) if isinstance(tensor, Tensor) else None
         if entry is None or tensor.dtype not in NUMPY_DTYPES:
             continue
@@ -45,13 +44,11 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
                 sizes[location] = external.size
         if offset + size > sizes[location]:
             raise PendingError(f"external data {location[:80]!r} ends at byte {sizes[location]}, too early", code="cut-off")
-        ranges[tensor.storage.key] = file, offset
+        storage = tensor.storage._replace(read=from_offset(partial(_read_file, file), offset))
+        content.tree[name] = tensor._replace(storage=storage)
+    return content
 
-    def read_bytes(storage: Storage, start: int, size: int) -> bytes | memoryview:
-        if storage.key not in ranges:
-            return content.read_bytes(storage, start, size)
-        file, offset = ranges[storage.key]
-        with RandomAccessFile(file) as external:
-            return external.memory_at(offset + start, size)
 
-    return replace(content, read_bytes=read_bytes)
+def _read_file(file: Place, offset: int, size: int) -> memoryview:
+    with RandomAccessFile(file) as external:
+        return external.memory_at(offset, size)

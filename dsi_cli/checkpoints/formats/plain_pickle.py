@@ -13,7 +13,6 @@ from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject, dtype_of
-from dsi_cli.checkpoints.tensors import Storage
 from dsi_cli.checkpoints.trainers import as_dict, plain_data
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -31,11 +30,7 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
         tree, _ = read_pickle(source.read_at(0, source.size))
     except ExhaustedError as error:
         raise PendingError(f"{error}: cut off, or still being written", code="cut-off") from None
-
-    def read_bytes(_storage: Storage, _start: int, _size: int) -> bytes:
-        raise UnreadableError("the bytes of the tensor are not in the pickle", code="missing-storage")
-
-    return CheckpointContent(tree, read_bytes)
+    return CheckpointContent(tree)
 
 
 def read_class_names(data: bytes) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dsi_cli.checkpoints.file_access import RandomAccessFile, find_sibling, parse_json
 from dsi_cli.checkpoints.formats import CheckpointContent, OpenFiles, open_source
-from dsi_cli.checkpoints.tensors import MAX_DIMENSIONS, Storage, Tensor, contiguous, itemsize
+from dsi_cli.checkpoints.tensors import MAX_DIMENSIONS, ReadRange, Storage, Tensor, contiguous, from_offset, itemsize
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
@@ -48,17 +48,13 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
         if name == METADATA:
             tree[METADATA] = entry
             continue
-        tree[name], end = _tensor(name, entry, end)
+        tree[name], end = _tensor(name, entry, end, from_offset(source.memory_at, begin))
     if begin + end > source.size:
         raise PendingError(f"ends at byte {source.size}, but its tensors go on to byte {begin + end}", code="cut-off")
     if begin + end < source.size:
         message = f"{source.size - begin - end} bytes follow the last tensor: the header does not fit the file"
         raise UnreadableError(message, code="damaged-header")
-
-    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
-        return source.memory_at(begin + int(storage.key) + start, size)
-
-    return CheckpointContent({name: tree[name] for name in header}, read_bytes)
+    return CheckpointContent({name: tree[name] for name in header})
 
 
 def read_json(data: bytes) -> Any:
@@ -69,7 +65,7 @@ def read_json(data: bytes) -> Any:
         raise UnreadableError("its JSON cannot be read", code="damaged-json") from None
 
 
-def _tensor(name: str, entry: Any, end: int) -> tuple[Tensor, int]:
+def _tensor(name: str, entry: Any, end: int, read: ReadRange) -> tuple[Tensor, int]:
     """Return the tensor of a header's entry and its end; it must begin at ``end``, where the tensor before it ended."""
     shape, offsets = as_dict(entry).get("shape"), as_dict(entry).get("data_offsets")
     numbers = [*shape, *offsets] if isinstance(shape, list) and isinstance(offsets, list) else [-1]
@@ -82,7 +78,8 @@ def _tensor(name: str, entry: Any, end: int) -> tuple[Tensor, int]:
     if first != end or last - first != prod(shape or ()) * itemsize(dtype):
         message = f"the safetensors header gives {name[:80]!r} bytes that do not fit its shape or neighbours"
         raise UnreadableError(message, code="damaged-header")
-    return contiguous(dtype, tuple(shape or ()), Storage(str(first), dtype, prod(shape or ()))), last
+    storage = Storage(name, dtype, prod(shape or ()), from_offset(read, first))
+    return contiguous(dtype, tuple(shape or ()), storage), last
 
 
 def open_folder(index: Place, files: OpenFiles) -> CheckpointContent:
@@ -96,25 +93,8 @@ def open_folder(index: Place, files: OpenFiles) -> CheckpointContent:
     names = as_dict(contents).get("weight_map")
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
         raise UnreadableError("the index of shards has no weight_map", code="no-weight-map")
-    shards: dict[str, CheckpointContent] = {}
     tree: dict[str, Any] = {}
     for shard in sorted(set(names.values())):
-        shards[shard] = open_source(files.open(find_sibling(index, shard, "shard")))
-        for name, tensor in as_dict(shards[shard].tree).items():
-            if isinstance(tensor, Tensor):
-                tree[name] = _in_shard(tensor, shard)
-
-    def read_bytes(storage: Storage, start: int, size: int) -> bytes | memoryview:
-        shard, _, key = storage.key.rpartition(":")
-        return shards[shard].read_bytes(storage._replace(key=key), start, size)
-
-    return CheckpointContent(tree, read_bytes, is_big_endian=any(shard.is_big_endian for shard in shards.values()))
-
-
-def _in_shard(tensor: Tensor, shard: str) -> Tensor:
-    """Return a tensor whose storages have the name of the shard in their keys."""
-    quantiser = tensor.quantiser
-    if quantiser is not None and isinstance(quantiser.scale, Tensor) and isinstance(quantiser.zero, Tensor):
-        quantiser = quantiser._replace(scale=_in_shard(quantiser.scale, shard), zero=_in_shard(quantiser.zero, shard))
-    storage = tensor.storage._replace(key=f"{shard}:{tensor.storage.key}")
-    return tensor._replace(storage=storage, quantiser=quantiser)
+        tensors = as_dict(open_source(files.open(find_sibling(index, shard, "shard"))).tree)
+        tree |= {name: tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor)}
+    return CheckpointContent(tree)

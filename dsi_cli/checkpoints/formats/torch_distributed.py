@@ -7,7 +7,9 @@ file, an offset and a length, which locate a file of ``torch.save`` with that ch
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,7 +50,6 @@ def open_folder(metadata: Place, files: OpenFiles) -> CheckpointContent:
     state = _state(tree)
     if not isinstance(state.get("state_dict_metadata"), dict):
         raise UnreadableError("its .metadata are not those of torch.distributed.checkpoint", code="damaged-metadata")
-    tensors = _tensors(state["state_dict_metadata"], as_dict(state.get("planner_data")))
     # Find the locations of the parts of each tensor, and of other values, by name.
     chunks: dict[str, list[_Chunk]] = {}
     for key, info in as_dict(state.get("storage_data")).items():
@@ -61,25 +62,28 @@ def open_folder(metadata: Place, files: OpenFiles) -> CheckpointContent:
         chunks.setdefault(name, []).append(chunk)
     parts: dict[str, RandomAccessFile] = {}
 
-    def open_chunk(chunk: _Chunk) -> CheckpointContent:
+    def open_chunk(chunk: _Chunk) -> Any:
         if chunk.file not in parts:
             if len(parts) >= _MAX_FILES:
                 raise UnreadableError(f"more than {_MAX_FILES} files", code="too-many-files")
             parts[chunk.file] = files.open(find_sibling(metadata, chunk.file, "file"))
-        return open_source(parts[chunk.file].window(chunk.offset, chunk.length))
+        return open_source(parts[chunk.file].window(chunk.offset, chunk.length)).tree
 
-    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
-        values = _merge_chunks(tensors[storage.key], chunks.get(storage.key, []), open_chunk)
+    def read(name: str, start: int, size: int) -> memoryview:
+        values = _merge_chunks(tensors[name], chunks.get(name, []), open_chunk)
         return values.reshape(-1).view(np.uint8).data[start : start + size]
 
-    return CheckpointContent(tensors, read_bytes)
+    tensors = _tensors(state["state_dict_metadata"], as_dict(state.get("planner_data")), read)
+    return CheckpointContent(tensors)
 
 
 def _state(value: Any) -> dict[str, Any]:
     return as_dict(value.state) if isinstance(value, PickledObject) else {}
 
 
-def _tensors(shapes: dict[str, Any], paths: dict[str, Any]) -> dict[str, Tensor]:
+def _tensors(
+    shapes: dict[str, Any], paths: dict[str, Any], read: Callable[[str, int, int], memoryview]
+) -> dict[str, Tensor]:
     """Return the tensors except those of the optimiser, in the order of the state dict, which the planner's data keep."""
     tensors = {}
     for name in [*paths, *(name for name in shapes if name not in paths)]:
@@ -96,11 +100,12 @@ def _tensors(shapes: dict[str, Any], paths: dict[str, Any]) -> dict[str, Tensor]
         path = paths.get(name)
         parts = path if isinstance(path, tuple) else (name,)
         if not any("optim" in str(part).lower() for part in parts):
-            tensors[name] = contiguous(dtype.name, size, Storage(name, dtype.name, int(np.prod(size, dtype=object))))
+            storage = Storage(name, dtype.name, prod(size), partial(read, name))
+            tensors[name] = contiguous(dtype.name, size, storage)
     return tensors
 
 
-def _merge_chunks(tensor: Tensor, chunks: list[_Chunk], open_chunk: Callable[[_Chunk], CheckpointContent]) -> NDArray[Any]:
+def _merge_chunks(tensor: Tensor, chunks: list[_Chunk], open_chunk: Callable[[_Chunk], Any]) -> NDArray[Any]:
     """Return a tensor made from its chunks, which must fill it and share neither elements nor bytes."""
     # If parts shared bytes, a small file could be read a thousand times.
     ranges = sorted((chunk.file, chunk.offset, chunk.length) for chunk in chunks)
@@ -113,8 +118,7 @@ def _merge_chunks(tensor: Tensor, chunks: list[_Chunk], open_chunk: Callable[[_C
     values = np.zeros(tensor.shape, dtype=NUMPY_DTYPES[tensor.dtype])
     filled = np.zeros(tensor.shape, dtype=bool)
     for chunk in chunks:
-        content = open_chunk(chunk)
-        part = content.tree
+        part = open_chunk(chunk)
         if not isinstance(part, Tensor) or part.dtype != tensor.dtype or len(part.shape) != filled.ndim:
             raise UnreadableError("a part of a tensor is not such a tensor, or has other dimensions", code="damaged-part")
         # The part must lie inside the tensor, on elements that no other part has filled.
@@ -124,7 +128,7 @@ def _merge_chunks(tensor: Tensor, chunks: list[_Chunk], open_chunk: Callable[[_C
         area = tuple(slice(first, first + size) for first, size in zip(position, part.shape, strict=True))
         if filled[area].shape != part.shape or filled[area].any():
             raise UnreadableError("a part of a tensor lies outside it, or on another part", code="overlapping-parts")
-        values[area] = content.read(part._replace(dtype=values.dtype.name))
+        values[area] = part._replace(dtype=values.dtype.name).read()
         filled[area] = True
     if not filled.all():
         message = f"parts of a tensor of shape {tensor.shape} are missing: only {int(filled.sum())} elements are present"

@@ -16,6 +16,7 @@ instead. dsi does not read the code or program in an archive.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from dsi_cli.checkpoints.file_access import RandomAccessFile
@@ -53,36 +54,55 @@ def open_content(archive: Archive | RandomAccessFile) -> CheckpointContent:
         message = f"a zip archive, but not of torch.save: {len(pickles)} entries named data.pkl, expected one"
         raise UnreadableError(message, code="several-pickles")
     root = pickles[0].removesuffix("data.pkl")
-    tree, _ = read_pickle(archive.read_entry(pickles[0], MAX_PICKLE_BYTES), persistent_load=storage_of)
-    byte_order = f"{root}byteorder"
+    data, byte_order = archive.read_entry(pickles[0], MAX_PICKLE_BYTES), f"{root}byteorder"
     is_big_endian = byte_order in archive.sizes and archive.read_entry(byte_order, 16).strip() == b"big"
 
-    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
-        entry = f"{root}data/{storage.key}"
+    def read(key: str, start: int, size: int) -> memoryview:
+        entry = f"{root}data/{key}"
         if entry not in archive.sizes:
-            raise UnreadableError(f"the archive has no storage {storage.key!r}", code="missing-storage")
+            raise UnreadableError(f"the archive has no storage {key!r}", code="missing-storage")
         if start + size > archive.sizes[entry]:
-            message = f"storage {storage.key!r} has {archive.sizes[entry]} bytes, the tensor needs {start + size}"
+            message = f"storage {key!r} has {archive.sizes[entry]} bytes, the tensor needs {start + size}"
             raise UnreadableError(message, code="size-mismatch")
         return archive.read_range(entry, start, size)
 
-    return CheckpointContent(tree, read_bytes, archive.notes, is_big_endian=is_big_endian)
+    def load_storage(pid: Any) -> Storage:
+        storage = storage_of(pid)
+        return storage._replace(read=partial(read, storage.key), is_big_endian=is_big_endian)
+
+    tree, _ = read_pickle(data, persistent_load=load_storage)
+    return CheckpointContent(tree, archive.notes)
 
 
 def _open_legacy(source: RandomAccessFile) -> CheckpointContent:
     storages: dict[str, Storage] = {}
+    offsets: dict[str, int] = {}
+    values: list[Any] = []
+
+    def read(storage: Storage, start: int, size: int) -> memoryview:
+        if storage.key not in offsets:
+            raise UnreadableError(f"the file has no storage {storage.key!r}", code="missing-storage")
+        offset = offsets[storage.key]
+        # The size of the storage and the requested elements come in one request.
+        source.prefetch(offset - _SIZE_FIELD_BYTES, _SIZE_FIELD_BYTES + start + size)
+        stored_size = source.read_at(offset - _SIZE_FIELD_BYTES, _SIZE_FIELD_BYTES)
+        elements = int.from_bytes(stored_size, "big" if storage.is_big_endian else "little")
+        if elements != storage.size:
+            message = f"storage {storage.key!r} has {elements} elements, but its tensors state {storage.size}"
+            raise UnreadableError(message, code="size-mismatch")
+        return source.memory_at(offset + start, size)
 
     def load_storage(pid: Any) -> Storage:
-        storage = storage_of(pid)
+        is_big_endian = len(values) > 2 and as_dict(values[2]).get("little_endian") is False
+        storage = storage_of(pid)._replace(is_big_endian=is_big_endian)
         storages[storage.key] = storage
-        return storage
+        return storage._replace(read=partial(read, storage))
 
-    (_magic, _protocol, system, tree, keys), end = _read_pickles(source, load_storage)
-    is_big_endian = isinstance(system, dict) and system.get("little_endian") is False
+    end = _read_pickles(source, load_storage, values)
+    _magic, _protocol, _system, tree, keys = values
     # Find the offset of the elements of each storage.
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise UnreadableError("the list of storages is damaged", code="damaged-storage")
-    offsets = {}
     for key in keys:
         if key not in storages:
             raise UnreadableError(f"storage {key!r} is listed but belongs to no tensor", code="damaged-storage")
@@ -93,27 +113,13 @@ def _open_legacy(source: RandomAccessFile) -> CheckpointContent:
         end += _SIZE_FIELD_BYTES + size * (itemsize(dtype) if dtype else 1)
     if end > source.size:
         raise PendingError(f"ends at byte {source.size}, but its storages go on to byte {end}", code="cut-off")
-
-    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
-        if storage.key not in offsets:
-            raise UnreadableError(f"the file has no storage {storage.key!r}", code="missing-storage")
-        offset = offsets[storage.key]
-        # The size of the storage and the requested elements come in one request.
-        source.prefetch(offset - _SIZE_FIELD_BYTES, _SIZE_FIELD_BYTES + start + size)
-        stored_size = source.read_at(offset - _SIZE_FIELD_BYTES, _SIZE_FIELD_BYTES)
-        elements = int.from_bytes(stored_size, "big" if is_big_endian else "little")
-        if elements != storage.size:
-            message = f"storage {storage.key!r} has {elements} elements, but its tensors state {storage.size}"
-            raise UnreadableError(message, code="size-mismatch")
-        return source.memory_at(offset + start, size)
-
-    return CheckpointContent(tree, read_bytes, is_big_endian=is_big_endian)
+    return CheckpointContent(tree)
 
 
-def _read_pickles(source: RandomAccessFile, persistent_load: Callable[[Any], Any]) -> tuple[list[Any], int]:
-    """Return the contents of the five pickles and the offset of the storages; read more bytes only if a pickle is incomplete."""
+def _read_pickles(source: RandomAccessFile, persistent_load: Callable[[Any], Any], values: list[Any]) -> int:
+    """Add the contents of the five pickles to a list; return the offset of the storages."""
+    # Read more bytes only if a pickle is incomplete.
     size = min(_MAX_FIRST_READ_BYTES, max(_MIN_FIRST_READ_BYTES, source.size // 512))
-    values: list[Any] = []
     end = 0
     while len(values) < 5:
         data = source.head(size)
@@ -128,7 +134,7 @@ def _read_pickles(source: RandomAccessFile, persistent_load: Callable[[Any], Any
                 message = f"its pickles have more than {MAX_PICKLE_BYTES} bytes"
                 raise UnreadableError(message, code="pickle-too-large") from None
             size *= 8
-    return values, end
+    return end
 
 
 def _open_export(archive: Archive) -> CheckpointContent:
@@ -144,11 +150,7 @@ def _open_export(archive: Archive) -> CheckpointContent:
         raise UnreadableError("the list of weights is damaged", code="damaged-weight-list")
     folder = list_name.rpartition("/")[0]
     tree = {name: tensor for name, entry in weights.items() if (tensor := _tensor(entry, folder, archive)) is not None}
-
-    def read_bytes(storage: Storage, start: int, size: int) -> memoryview:
-        return archive.read_range(storage.key, start, size)
-
-    return CheckpointContent(tree, read_bytes, archive.notes)
+    return CheckpointContent(tree, archive.notes)
 
 
 def _tensor(entry: Any, folder: str, archive: Archive) -> Tensor | None:
@@ -164,7 +166,9 @@ def _tensor(entry: Any, folder: str, archive: Archive) -> Tensor | None:
     offset = _numbers([meta.get("storage_offset")])
     if not dtype or shape is None or strides is None or not offset:
         return None
-    return Tensor(dtype, shape, strides, offset[0], Storage(path, "", archive.sizes[path]))
+    return Tensor(
+        dtype, shape, strides, offset[0], Storage(path, "", archive.sizes[path], partial(archive.read_range, path))
+    )
 
 
 def _numbers(values: Any) -> tuple[int, ...] | None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import gc
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from dsi_cli.checkpoints.pickle.objects import (
@@ -28,6 +29,7 @@ from dsi_cli.checkpoints.pickle.objects import (
     PickledGlobal,
     PickledObject,
     is_key,
+    read_pickled,
     storage_of,
 )
 from dsi_cli.checkpoints.tensors import Storage
@@ -310,7 +312,7 @@ def _read_nested_storage(data: Any) -> Any:
             storage = value
     if storage is None or len(data) < end + 8 or int.from_bytes(data[end : end + 8], "little") != storage.size:
         raise UnreadableError("a storage within the pickle is damaged", code="damaged-storage")
-    return storage._replace(data=data[end + 8 :])
+    return storage._replace(read=partial(read_pickled, data[end + 8 :]))
 
 
 def _new_object_with_names(m: _Machine) -> None:

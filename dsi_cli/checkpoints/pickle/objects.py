@@ -7,6 +7,8 @@ A global becomes a `PickledGlobal` (two strings) and an object a `PickledObject`
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,8 +109,15 @@ def _array(shape: Any, dtype: Any, data: Any, *, is_fortran: bool) -> Tensor | N
     name = DTYPES_BY_CODE.get(code)
     if name is None or is_big_endian or not _are_sizes(shape) or not isinstance(data, bytes | memoryview):
         return None
-    storage = Storage("", name, len(data) // int(code[1:]), data)
+    storage = Storage("", name, len(data) // int(code[1:]), partial(read_pickled, data))
     return contiguous(name, shape, storage, is_fortran=is_fortran)
+
+
+def read_pickled(data: bytes | memoryview, start: int, size: int) -> bytes | memoryview:
+    """Return bytes of a storage inside a pickle; raise `UnreadableError` if it is shorter."""
+    if start + size > len(data):
+        raise UnreadableError(f"an array has {len(data)} bytes, {start + size} are needed", code="array-too-short")
+    return data[start : start + size]
 
 
 def dtype_of(value: Any) -> tuple[str, bool]:
@@ -147,7 +156,11 @@ def _unwrap_tensor(args: tuple[Any, ...], state: Any) -> Any:
     lacking = f"dsi does not read weights of the type {kind.name[:40]}"
     if isinstance(local, Tensor):
         lacking = f"it holds the part of one rank alone, {local.shape} of {shape}: gather the state dict before saving it"
-    return contiguous(dtype.name, shape, Storage("", dtype.name, 0, lacking=lacking))
+
+    def refuse(_start: int, _size: int) -> bytes:
+        raise UnreadableError(lacking)
+
+    return contiguous(dtype.name, shape, Storage("", dtype.name, prod(shape), refuse))
 
 
 def _ordered_dict(pairs: Any = (), *_rest: Any) -> Any:
