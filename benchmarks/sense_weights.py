@@ -51,7 +51,6 @@ class Known:
     nodes: tuple[int, ...]
     keys: tuple[int, ...]
     weight: float
-    readings: tuple[candidates.LabelCandidates, ...]
     field: CandidateTable
 
     @property
@@ -63,7 +62,7 @@ class Known:
 def known(name: str, labels: Sequence[str], nodes: Sequence[int], keys: Sequence[int], weight: float) -> Known:
     """Return a list with its candidates."""
     readings = tuple(candidates.read_label(label) for label in labels)
-    return Known(name, tuple(labels), tuple(nodes), tuple(keys), weight, readings, candidate_table(labels, readings))
+    return Known(name, tuple(labels), tuple(nodes), tuple(keys), weight, candidate_table(labels, readings))
 
 
 def table(name: str) -> list[tuple[int, str]]:
@@ -186,7 +185,7 @@ def held_out(some: Sequence[Known], weights_of: Sequence[Weights]) -> list[list[
     found: list[list[tuple[int, float]]] = [[(-1, 0.0)] * len(one.labels) for one in some]
     for turn, weights in enumerate(weights_of):
         for one, row in zip(some, found, strict=True):
-            choices = scoring.select_senses(one.field, one.labels, one.readings, weights)
+            choices = scoring.select_senses(one.field, weights)
             for k in np.flatnonzero(folds(one) == turn):
                 choice = choices[k]
                 if len(choice.candidates):

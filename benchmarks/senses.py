@@ -121,7 +121,7 @@ def by_shipped_weights(name: str) -> Judged:
     """Return a list that the weights were not fitted on, by the shipped ones."""
     rows = table(name)
     one = known(name, [label.split(",")[0] for _, label in rows], [node for node, _ in rows], range(len(rows)), 0.0)
-    choices = scoring.select_senses(one.field, one.labels, one.readings, scoring.load_weights())
+    choices = scoring.select_senses(one.field, scoring.load_weights())
     row = [(int(one.field.node[c.candidates[0]]) if len(c.candidates) else -1, c.confidence) for c in choices]
     return _judged(one, row)
 

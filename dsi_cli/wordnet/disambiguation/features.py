@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from dsi_cli.wordnet.database.taxonomy import hypernym_closure
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
-from dsi_cli.wordnet.disambiguation.candidates import PLURAL, LabelCandidates
+from dsi_cli.wordnet.disambiguation.candidates import PLURAL, Candidate, LabelCandidates
 from dsi_cli.wordnet.disambiguation.context import context_fit, stems
 
 Floats = npt.NDArray[np.float64]
@@ -81,10 +81,13 @@ class CandidateTable:
 
     wordnet: WordNet
     """The WordNet of the nodes."""
-    count: int
-    """The number of labels."""
+    labels: Sequence[str]
+    readings: Sequence[LabelCandidates]
+    """The candidates of each label, and the words next to them."""
+    senses: Sequence[Candidate]
+    """The candidates of all labels ``(K,)``."""
     label: Rows
-    """The label of each candidate ``(K,)``."""
+    """The index of the label of each candidate ``(K,)``."""
     node: Rows
     """The node of each candidate ``(K,)``."""
     alone: Floats
@@ -100,6 +103,11 @@ class CandidateTable:
     unfit: Floats
     """The penalty for not fitting the label's context ``(K,)``, from 0 to `context.UNRELATED_PENALTY`."""
 
+    @property
+    def count(self) -> int:
+        """The number of labels."""
+        return len(self.labels)
+
 
 def candidate_table(
     labels: Sequence[str], readings: Sequence[LabelCandidates], wordnet: WordNet | None = None
@@ -107,24 +115,23 @@ def candidate_table(
     """Return the candidates of all labels with their features, by default from WordNet 3.0's nouns."""
     wordnet = wordnet or load_wordnet()
     lexicon, names = wordnet.words, wordnet.taxonomy.names
+    senses = [candidate for reading in readings for candidate in reading.candidates]
     label = np.repeat(np.arange(len(labels)), [len(reading.candidates) for reading in readings])
-    node = np.array([candidate.node for reading in readings for candidate in reading.candidates], dtype=np.intp)
+    node = np.array([candidate.node for candidate in senses], dtype=np.intp)
 
     # The features of the words, and the number of words of other labels in each gloss, up to 3
     label_stems = [frozenset(stems(text)) for text in labels]
     all_stems = frozenset().union(*label_stems)
     rows: list[tuple[float, ...]] = []
-    for own_stems, reading in zip(label_stems, readings, strict=True):
-        has_exact = any(candidate.how != PLURAL for candidate in reading.candidates)
-        glosses = wordnet.definitions([candidate.node for candidate in reading.candidates])
-        for candidate, gloss in zip(reading.candidates, glosses, strict=True):
-            start = lexicon.starts[lexicon.rows[candidate.word]]
-            counts = lexicon.counts[start : start + candidate.senses]
-            share = np.log((counts[candidate.rank] + 0.5) / (counts.sum() + 0.5 * candidate.senses))
-            is_own_name = names[candidate.node].rsplit(".", 2)[0] == candidate.word
-            is_weak_plural = has_exact and candidate.how == PLURAL
-            in_gloss = min(len((frozenset(stems(gloss)) - own_stems) & all_stems), 3)
-            rows.append((-np.log1p(candidate.rank), share, is_own_name, is_weak_plural, np.log(candidate.names), in_gloss))
+    has_exact = [any(candidate.how != PLURAL for candidate in reading.candidates) for reading in readings]
+    for index, candidate, gloss in zip(label, senses, wordnet.definitions(node), strict=True):
+        start = lexicon.starts[lexicon.rows[candidate.word]]
+        counts = lexicon.counts[start : start + candidate.senses]
+        share = np.log((counts[candidate.rank] + 0.5) / (counts.sum() + 0.5 * candidate.senses))
+        is_own_name = names[candidate.node].rsplit(".", 2)[0] == candidate.word
+        is_weak_plural = has_exact[index] and candidate.how == PLURAL
+        in_gloss = min(len((frozenset(stems(gloss)) - label_stems[index]) & all_stems), 3)
+        rows.append((-np.log1p(candidate.rank), share, is_own_name, is_weak_plural, np.log(candidate.names), in_gloss))
     word_columns = np.array(rows, dtype=np.float64).reshape(-1, 6).T
     word_names = ("rank", "share", "own name", "plural", "names", "labels in gloss")
     features: dict[str, Floats] = dict(zip(word_names, word_columns, strict=True))
@@ -151,7 +158,9 @@ def candidate_table(
     _, group = np.unique(label[candidate_rows] * len(names) + hypernym, return_inverse=True)
     return CandidateTable(
         wordnet=wordnet,
-        count=len(labels),
+        labels=labels,
+        readings=readings,
+        senses=senses,
         label=label,
         node=node,
         alone=np.column_stack([features[name] for name in LABEL_FEATURES]),

@@ -30,7 +30,7 @@ from dsi_cli.wordnet.disambiguation.candidates import (
     read_label_in_folder,
     shared_folders,
 )
-from dsi_cli.wordnet.disambiguation.features import candidate_table
+from dsi_cli.wordnet.disambiguation.features import CandidateTable, candidate_table
 from dsi_cli.wordnet.disambiguation.identifiers import (
     Meaning,
     expected_label,
@@ -216,34 +216,25 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
     # Choose and explain the senses of the whole list at once.
     names, weights = wordnet.taxonomy.names, scoring.load_weights(wordnet.part)
     table = candidate_table(labels, readings, wordnet)
-    choices = scoring.select_senses(table, labels, readings, weights)
-    explanations = scoring.explain_choices(table, labels, readings, choices, weights)
-    starts = table.label.searchsorted(range(table.count))
-    # Suggest similar words for the first unknown labels, the most probable synset in this list first.
+    choices = scoring.select_senses(table, weights)
+    explanations = scoring.explain_choices(table, choices, weights)
     unknown = [index for index, meaning in enumerate(meanings) if meaning.is_open and not meaning.words.candidates]
-    hints = {index: _nearest_lemmas(labels[index], wordnet) for index in unknown[:MAX_SUGGESTIONS]}
-    suggestions: dict[int, tuple[str, ...]] = {}
-    if any(hints.values()):
-        for index, lemmas in hints.items():
-            readings[index] = LabelCandidates(find_candidates(lemmas[0], wordnet) if lemmas else ())
-        hint_table = candidate_table(labels, readings, wordnet)
-        ranked = scoring.select_senses(hint_table, labels, readings, weights)
-        suggestions = {index: tuple(names[hint_table.node[row]] for row in ranked[index].candidates) for index in hints}
+    suggestions = _suggest(table, unknown[:MAX_SUGGESTIONS], weights)
     has_foreign_words = is_foreign(len(unknown), len(labels))
     for index, (label, meaning) in enumerate(zip(labels, meanings, strict=True)):
         if not meaning.is_open:
             yield _certain(index, label, meaning, wordnet)
         elif not meaning.words.candidates:
-            suggested = suggestions.get(index, ())
+            lemmas, suggested = suggestions.get(index, ((), ()))
             reason = f"{quoted(label)} is no {wordnet.part} in {wordnet.title}"
             if suggested:
-                reason += f"; nearest: {', '.join(hints[index])}; try {suggested[0]}"
+                reason += f"; nearest: {', '.join(lemmas)}; try {suggested[0]}"
             else:
                 reason += f"; expected {expected_label(wordnet)}"
             yield Resolution(index, label, None, None, None, "unresolved", None, suggested, (), reason)
         else:
             choice = choices[index]
-            picked = meaning.words.candidates[int(choice.candidates[0] - starts[index])]
+            picked = table.senses[choice.candidates[0]]
             confidence, reason = round(choice.confidence, 4), explanations[index]
             if has_foreign_words:
                 reason += f"; {len(unknown)} of the {len(labels)} labels are unknown to {wordnet.title}:"
@@ -254,6 +245,25 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
             scores = tuple(round(float(chance), 4) for chance in choice.chances)
             how = _resolved_by(picked, len(choice.candidates), wordnet)
             yield Resolution(index, label, synset, wnid, definition, how, confidence, ranked_names, scores, reason)
+
+
+def _suggest(
+    table: CandidateTable, unknown: Sequence[int], weights: scoring.Weights
+) -> dict[int, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Return, for unknown labels, the lemmas of similar spelling, and the synsets of the first one, the most probable first."""
+    hints = {index: _nearest_lemmas(table.labels[index], table.wordnet) for index in unknown}
+    hints = {index: lemmas for index, lemmas in hints.items() if lemmas}
+    if not hints:
+        return {}
+    readings = list(table.readings)
+    for index, lemmas in hints.items():
+        readings[index] = LabelCandidates(find_candidates(lemmas[0], table.wordnet))
+    hinted = candidate_table(table.labels, readings, table.wordnet)
+    ranked, names = scoring.select_senses(hinted, weights), table.wordnet.taxonomy.names
+    return {
+        index: (lemmas, tuple(names[hinted.node[row]] for row in ranked[index].candidates))
+        for index, lemmas in hints.items()
+    }
 
 
 def _resolved_by(picked: Candidate, candidates: int, wordnet: WordNet) -> str:

@@ -19,11 +19,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from dsi_cli.wordnet.database import lexicon
 from dsi_cli.wordnet.database.taxonomy import hypernym_closure
-from dsi_cli.wordnet.disambiguation.candidates import HEAD, SPELLED, Candidate, LabelCandidates
+from dsi_cli.wordnet.disambiguation.candidates import HEAD, SPELLED
 from dsi_cli.wordnet.disambiguation.context import UNRELATED_PENALTY
 from dsi_cli.wordnet.disambiguation.features import (
     LABEL_FEATURES,
@@ -153,28 +152,22 @@ def load_weights(part: str = "noun") -> Weights:
     return Weights(alone, np.array([weights[name][1] for name in (*LABEL_FEATURES, *LIST_FEATURES)]))
 
 
-def select_senses(
-    table: CandidateTable, labels: Sequence[str], readings: Sequence[LabelCandidates], weights: Weights
-) -> list[SenseScores]:
+def select_senses(table: CandidateTable, weights: Weights) -> list[SenseScores]:
     """Return the senses chosen jointly for all labels of a list; the order of the list does not matter."""
     chances = infer_senses(table, weights)
     # The probability that a label means any of its candidates rather than none (``NO_SENSE_SCORE``)
     raised = np.exp(np.minimum(scores(table, chances, weights).sum(axis=1), 50.0))
     raised = np.bincount(table.label, raised, minlength=table.count)
     fit_chances = raised / (np.exp(NO_SENSE_SCORE) + raised)
-    forms = [candidate.how for reading in readings for candidate in reading.candidates]
-    # Several compounds may share a head ("annual crop" and "permanent crop"), and several actions a verb.
-    may_share = np.array([form == HEAD for form in forms], dtype=bool)
-    keys = [lexicon.letters_and_digits(label) for label in labels]
+    keys = [lexicon.letters_and_digits(label) for label in table.labels]
     numbers = Counter(keys)
     duplicates = frozenset(index for index, key in enumerate(keys) if numbers[key] > 1)
-    assigned = _assign_senses(table, chances, duplicates, may_share)
-    starts = np.searchsorted(table.label, np.arange(table.count + 1))
+    assigned = _assign_senses(table, chances, duplicates)
+    # Rank the candidates of each label.
+    starts = np.searchsorted(table.label, np.arange(1, table.count))
     choices = []
-    for index in range(table.count):
-        rows = np.arange(starts[index], starts[index + 1])
-        order = rows[np.argsort(-chances[rows], kind="stable")]
-        if not len(rows):
+    for index, order in enumerate(np.split(np.lexsort((-chances, table.label)), starts)):
+        if not len(order):
             choices.append(SenseScores(order, np.zeros(0), 0.0, is_displaced=False))
             continue
         pick = assigned[index]
@@ -183,7 +176,7 @@ def select_senses(
         confidence = chances[pick]
         if is_displaced:
             confidence = chances[pick] / max(chances[pick], 1.0 - chances[order[1]])
-        confidence = float(confidence * fit_chances[index]) * FORM_CONFIDENCE.get(forms[pick], 1.0)
+        confidence = float(confidence * fit_chances[index]) * FORM_CONFIDENCE.get(table.senses[pick].how, 1.0)
         if is_displaced or index in duplicates or table.unfit[pick] == UNRELATED_PENALTY:
             confidence = min(confidence, MAX_UNCERTAIN_CONFIDENCE)
         choices.append(SenseScores(order, chances[order], min(confidence, 1.0), is_displaced))
@@ -218,10 +211,8 @@ def softmax(table: CandidateTable, scores: Floats) -> Floats:
     return raised / np.bincount(table.label, raised, minlength=table.count)[table.label]
 
 
-def _assign_senses(
-    table: CandidateTable, chances: Floats, duplicates: frozenset[int], may_share: npt.NDArray[np.bool_]
-) -> Rows:
-    """Return the candidate of each label (-1 without any); a synset is assigned once, not counting candidates of ``may_share``."""
+def _assign_senses(table: CandidateTable, chances: Floats, duplicates: frozenset[int]) -> Rows:
+    """Return the candidate of each label (-1 without any); a synset is assigned once, except as the head of a compound."""
     best = np.full(table.count, -1, dtype=np.intp)
     order = np.argsort(-chances, kind="stable")
     best[table.label[order[::-1]]] = order[::-1]
@@ -231,10 +222,11 @@ def _assign_senses(
     for row in np.lexsort((-closeness, -chances)):
         if chances[row] < MIN_SHARED_CHANCE:
             break
-        label, node = table.label[row], int(table.node[row])
-        if assigned[label] < 0 and (node not in used or may_share[row]):
+        # Several compounds may share a head ("annual crop" and "permanent crop"), and several actions a verb.
+        label, node, may_share = table.label[row], int(table.node[row]), table.senses[row].how == HEAD
+        if assigned[label] < 0 and (node not in used or may_share):
             assigned[label] = row
-            if not may_share[row]:
+            if not may_share:
                 used.add(node)
     return np.where(assigned < 0, best, assigned)
 
@@ -255,13 +247,7 @@ def _closeness(table: CandidateTable, best: Rows, duplicates: frozenset[int]) ->
     return closeness
 
 
-def explain_choices(
-    table: CandidateTable,
-    labels: Sequence[str],
-    readings: Sequence[LabelCandidates],
-    choices: Sequence[SenseScores],
-    weights: Weights,
-) -> list[str]:
+def explain_choices(table: CandidateTable, choices: Sequence[SenseScores], weights: Weights) -> list[str]:
     """Return the reason for the chosen candidate of each label; empty for labels without candidates."""
     graph, chances = table.wordnet.taxonomy, np.zeros(len(table.node))
     for choice in choices:
@@ -278,15 +264,13 @@ def explain_choices(
             indices = labels_below.setdefault(node, [])
             if len(indices) < 3:
                 indices.append(index)
-    starts = np.searchsorted(table.label, np.arange(table.count))
     explanations = []
-    for index, choice in enumerate(choices):
+    for choice in choices:
         if not len(choice.candidates):
             explanations.append("")
             continue
-        reading, row = readings[index], int(choice.candidates[0])
-        picked = reading.candidates[row - int(starts[index])]
-        parts = _explain_form(picked, reading, is_unrelated=bool(table.unfit[row] == UNRELATED_PENALTY))
+        row = int(choice.candidates[0])
+        parts = _explain_form(table, row)
         if len(choice.candidates) > 1:
             other = int(choice.candidates[1])
             name = graph.names[int(table.node[other])]
@@ -297,16 +281,17 @@ def explain_choices(
                 gains = sorted(zip(grouped[row] - grouped[other], EVIDENCE, strict=True), key=lambda pair: -pair[0])
                 strongest = [group for gain, group in gains if gain > MIN_GAIN][:2]
                 if NEAR in strongest:
-                    near = _near(table, labels, labels_below, row, index)
+                    near = _near(table, labels_below, row)
                     strongest = [near if group == NEAR else group for group in strongest]
                 because = " and ".join(strongest) or "hardly more likely"
                 parts.append(f"of {len(choice.candidates)} senses, rather than {name}: {because}")
-        explanations.append("; ".join(parts) or f"the only sense of {picked.word}")
+        explanations.append("; ".join(parts) or f"the only sense of {table.senses[row].word}")
     return explanations
 
 
-def _explain_form(picked: Candidate, reading: LabelCandidates, *, is_unrelated: bool) -> list[str]:
+def _explain_form(table: CandidateTable, row: int) -> list[str]:
     """Return how a candidate was found, and whether it contradicts its context."""
+    picked, reading = table.senses[row], table.readings[table.label[row]]
     parts = []
     if picked.how == HEAD:
         words = (*reading.context, *reading.descriptions)
@@ -315,19 +300,19 @@ def _explain_form(picked: Candidate, reading: LabelCandidates, *, is_unrelated: 
         parts.append(f"WordNet lacks the whole label, so its head is used: {picked.word}{note}")
     elif picked.how == SPELLED:
         parts.append(f"spelled {picked.word} in WordNet")
-    if is_unrelated:
+    if table.unfit[row] == UNRELATED_PENALTY:
         words = (*reading.descriptions, *reading.superclass)
         context = ", ".join([*(ascii(word[:30]) for word in words), *(f"not {word[:30]!a}" for word in reading.excluded)])
         parts.append(f"no sense fits its context ({context})")
     return parts
 
 
-def _near(table: CandidateTable, labels: Sequence[str], labels_below: dict[int, list[int]], row: int, index: int) -> str:
+def _near(table: CandidateTable, labels_below: dict[int, list[int]], row: int) -> str:
     """Return up to two other labels below the narrowest hypernym that a candidate shares with them."""
     size = table.wordnet.kinds["size"]
     hypernyms = hypernym_closure(table.wordnet.taxonomy, int(table.node[row]))
     for node in sorted(hypernyms, key=lambda node: (size[node], node)):
-        others = [ascii(labels[other][:30]) for other in labels_below.get(node, []) if other != index][:2]
+        others = [other for other in labels_below.get(node, []) if other != table.label[row]]
         if others:
-            return f"near {' and '.join(others)}"
+            return f"near {' and '.join(ascii(table.labels[other][:30]) for other in others[:2])}"
     return NEAR
