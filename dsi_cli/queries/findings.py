@@ -29,6 +29,8 @@ MAX_RELATIVE_ERROR = 0.25
 """The largest half-width of an interval, as a share of the value, of a value that the headline states."""
 WIDE_CHANCE = 0.2
 """If chance alone can reach this agreement, as with few classes, an agreement within chance has little meaning."""
+LEARNED_MULTIPLE = 3.0
+"""A network with this multiple of the accuracy by chance has learned to classify."""
 PHASE_NAMES = (SURGE, REFINEMENT, STABILISATION)
 """The phases in order. The other rows of the phases table are the times t50, t90 and t95."""
 AGREEMENT_PREFIXES = ("agreement", "excess of")
@@ -373,9 +375,12 @@ def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str
     accuracies = [point.value for run, _ in aligned if run.accuracy for point in run.accuracy.points]
     if reach > WIDE_CHANCE:
         sentence += f" With {first.first_classes or first.classes} classes, chance alone can reach {reach:.2f}."
-    elif accuracies:
+        return sentence
+    if accuracies:
         owner = "Its" if len(aligned) == 1 else "The highest"
         sentence += f" {owner} accuracy reached {percent(max(accuracies))}."
+    if not accuracies or max(accuracies) * first.classes > LEARNED_MULTIPLE:
+        sentence += " Labels in another order than the network's classes would give the same result, so check their order."
     return sentence
 
 

@@ -102,6 +102,14 @@ def test_headline_of_few_classes_within_chance_gives_the_reach_of_chance():
     assert text.endswith("within chance (z at most 0.5). With 5 classes, chance alone can reach 0.60.")
 
 
+@pytest.mark.parametrize(("accuracy", "asks"), [(None, True), (0.64, True), (0.01, False)])
+def test_headline_of_a_trained_network_within_chance_asks_for_the_order_of_the_labels(accuracy, asks):
+    points = (Point(0, 0.0, -0.1, 0.1, 0.0, 0.02, 0.5),)
+    trend = None if accuracy is None else Trend((Point(0, accuracy),))
+    text = headline([replace(made(0.0), agreement=Trend(points), accuracy=trend)])
+    assert text.endswith("would give the same result, so check their order.") == asks
+
+
 def test_value_is_above_chance_only_if_z_and_interval_agree():
     point = Point(0, 0.4, 0.1, 0.7, 0.0, 0.1, 4.0)
     assert point.is_above_chance

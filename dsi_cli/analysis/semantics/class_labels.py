@@ -20,7 +20,7 @@ from dsi_cli.checkpoints.checkpoint_reader import read_metadata
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
 from dsi_cli.errors import UsageError, count, quoted
 from dsi_cli.labels import files, index_maps, presets
-from dsi_cli.labels.label_list import LabelList, name_key
+from dsi_cli.labels.label_list import LabelList, are_ids, match_order, name_key
 from dsi_cli.wordnet.database import wordnet
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet, same_synset_in
 from dsi_cli.wordnet.disambiguation import identifiers, resolve
@@ -368,7 +368,7 @@ def find_labels(
     """
     if option is not None:
         labels = label_files.read_labels_option(option)
-        return labels, _contradictions(labels, run)
+        return labels, _contradictions(labels, run, readable)
     from_dataset = None
     if dataset_names is not None:
         from_dataset = presets.recognise(dataset_names, DATASET_CLASS_NAMES, None)
@@ -388,21 +388,22 @@ def find_labels(
     return None, warnings
 
 
-def _contradictions(labels: LabelList, run: TrainingRun) -> list[str]:
-    """Return a warning if the label file next to the checkpoints has the same number of labels but mostly other names."""
-    path = label_files.find_label_file(run.folder)
-    if path is None:
-        return []
-    try:
-        nearby = label_files.read_label_file(path)
-    except UsageError:  # this file is not used, so it need not be valid
-        return []
-    common = {name_key(name) for name in nearby.names} & {name_key(name) for name in labels.names}
-    is_same_preset = nearby.preset is not None and nearby.preset == labels.preset
-    if len(nearby.names) != len(labels.names) or is_same_preset or 2 * len(common) >= len(labels.names):
-        return []
-    examples = ", ".join(map(repr, nearby.names[:2]))
-    return [f"{labels.source} is used, but {nearby.source} next to the checkpoints has other classes ({examples}, ...)"]
+def _contradictions(labels: LabelList, run: TrainingRun, readable: Sequence[CheckpointFile]) -> list[str]:
+    """Return a warning if a list of the run has the same classes in another order, or as many other classes."""
+    for nearby in _nearby_labels(run, readable):
+        if isinstance(nearby, UsageError) or len(nearby.names) != len(labels.names):
+            continue  # this list is not used, so it need not be valid
+        place = "" if nearby.path is None else " next to the checkpoints"
+        both = f"{labels.source} is used, but {nearby.source}{place} has"
+        order = match_order(labels.names, labels.wnids, nearby, {})
+        if order is not None and list(order) != sorted(order):
+            index = next(index for index, there in enumerate(order) if index != there)
+            names = f"class {index} is {quoted(nearby.names[index])} there and {quoted(labels.names[index])} here"
+            return [f"{both} the same classes in another order: {names}"]
+        common = {name_key(name) for name in nearby.names} & {name_key(name) for name in labels.names}
+        if order is None and not are_ids(nearby.names) and 2 * len(common) < len(labels.names):
+            return [f"{both} other classes ({', '.join(map(quoted, nearby.names[:2]))}, ...)"]
+    return []
 
 
 def _nearby_labels(run: TrainingRun, readable: Sequence[CheckpointFile]) -> Iterator[LabelList | UsageError]:
