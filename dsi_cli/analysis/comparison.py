@@ -179,10 +179,10 @@ def _add_to_tables(call: Call, run: RunCheckpoints, job: _Job) -> Iterator[str]:
     # Accuracies that differ from those that the trainer wrote
     splits = collect.splits_with_other_accuracy(job.rows, curves.trainer_values(record, log))
     if splits:
-        yield (
-            f"{record.run}: accuracy on {' and '.join(splits)} is not what the trainer wrote; check the images, their size,"
-            " mean and std, and the order of the classes"
-        )
+        check = "that predictions and truth have the same order of samples and classes"
+        if any(result.description.get("model") for result in job.evaluations):
+            check = "the images, their size, mean and std, and the order of the classes"
+        yield f"{record.run}: accuracy on {' and '.join(splits)} is not what the trainer wrote; check {check}"
 
 
 class _Work(NamedTuple):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dsi_cli.errors import listed
 from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, NETWORK_MATRICES, PHASES, MatrixId, Table
@@ -317,7 +318,18 @@ def headline(runs: Sequence[RunFindings]) -> str:
     if rest:
         names = " and ".join(rest) if len(rest) <= 2 else f"{len(rest)} networks"
         sentence += f" The agreement of {names} stayed within chance."
+    misplaced = [run.run for run, _ in learned if _has_unrelated_mistakes(run)]
+    if misplaced:
+        sentence += f" The mistakes of {listed(misplaced, 3)} do not follow the network's own similarity,"
+        sentence += " so check that predictions and truth have the same order of samples and classes."
     return sentence
+
+
+def _has_unrelated_mistakes(run: RunFindings) -> bool:
+    """Return whether mistakes do not follow the network's similarity, although chance is known precisely enough to see it."""
+    points = [mistakes.nidm.last for mistakes in run.mistakes.values() if mistakes.nidm]
+    precise = [point for point in points if point.chance_std is not None and MIN_Z * point.chance_std < WIDE_CHANCE / 2]
+    return any(not point.is_above_chance for point in precise)
 
 
 def _learned_clause(learned: Sequence[tuple[RunFindings, Trend]]) -> str:

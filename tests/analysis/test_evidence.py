@@ -13,6 +13,7 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.scan import scan_paths
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
+from dsi_cli.labels.presets import load_preset
 from dsi_cli.store.results import Results
 
 QUICK = Options(draws=0)
@@ -114,6 +115,25 @@ def test_a_log_that_tells_finished_epochs_later_also_tells_of_what_is_gone(tmp_p
     assert summary.exit_code == 0
     table = pd.read_parquet(tmp_path / "out/csms")
     assert set(zip(table["epoch"], table["epochs_completed"], strict=True)) == {(0, 0), (1, 1)}
+
+
+def test_analyze_of_predictions_with_another_accuracy_than_the_log_asks_for_their_order(make_run, tmp_path):
+    run = make_run()
+    np.save(run / "targets.npy", np.repeat(np.arange(8), 20))
+    np.save(run / "preds.npy", np.zeros((4, 160), dtype=int))
+    (run / "log.csv").write_text("epoch,test_acc\n0,0.125\n1,0.9\n2,0.9\n3,0.9\n")
+    (warning,) = [text for text in analyze([run], tmp_path / "out", QUICK).warnings if "trainer wrote" in text]
+    assert "check that predictions and truth have the same order of samples and classes" in warning
+
+
+def test_find_labels_in_another_order_than_the_names_in_the_checkpoint_warns(tmp_path):
+    names = list(load_preset("cifar10").names)
+    content = {"state_dict": {"fc.weight": torch.randn(10, 8), "fc.bias": torch.randn(10)}, "classes": names[::-1]}
+    (tmp_path / "run").mkdir()
+    torch.save(content, tmp_path / "run" / "epoch_1.pth")
+    (warning,) = analyze([tmp_path / "run"], tmp_path / "out", Options(labels="cifar10", draws=0)).warnings
+    assert warning.startswith("run: the preset cifar10 is used, but ")
+    assert warning.endswith("has the same classes in another order: class 0 is 'truck' there and 'airplane' here")
 
 
 def test_a_named_log_wins_and_counts_for_all_runs(make_run: MakeRun, dsi: Command, tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from helpers.outputs import ANIMALS
 
-from dsi_cli.queries.findings import Point, RunFindings, Trend, headline, run_findings
+from dsi_cli.queries.findings import Mistakes, Point, RunFindings, Trend, headline, run_findings
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,14 @@ def test_headline_of_few_classes_within_chance_gives_the_reach_of_chance():
     points = (Point(0, 0.1, -0.2, 0.4, 0.0, 0.2, 0.5),)
     text = headline([replace(made(0.1), classes=5, agreement=Trend(points))])
     assert text.endswith("within chance (z at most 0.5). With 5 classes, chance alone can reach 0.60.")
+
+
+@pytest.mark.parametrize(("std", "z", "asks"), [(0.01, 1.0, True), (0.01, 30.0, False), (0.2, 1.0, False)])
+def test_headline_of_mistakes_that_never_follow_the_similarity_asks_for_the_order_of_predictions(std, z, asks):
+    nidm = Trend((Point(0, 0.51, 0.5, 0.52, 0.49, std, z),))
+    mistakes = {"test": Mistakes("test", nidm, 100, None, nidm, None)}
+    text = headline([made(0.0, 0.4, mistakes=mistakes)])
+    assert ("The mistakes of a do not follow the network's own similarity, so check" in text) == asks
 
 
 @pytest.mark.parametrize(("accuracy", "asks"), [(None, True), (0.64, True), (0.01, False)])
