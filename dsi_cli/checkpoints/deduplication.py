@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
 
@@ -65,7 +66,20 @@ def with_numbers_from_names(records: Sequence[Record]) -> list[Record]:
         if record.step is not None:
             step = record.step
         dated.append(replace(record, epoch=epoch, epoch_source=source, step=step))
-    return dated
+    return [replace(record, epoch=None, epoch_source=None) for record in dated] if _are_steps(dated) else dated
+
+
+def _are_steps(records: Sequence[Record]) -> bool:
+    """Return whether the numbers in the names are steps, because the contents state the same steps (``checkpoint_100`` of Flax)."""
+    found = originals(records)
+    numbers = sorted({record.epoch for record in found if record.epoch is not None and record.epoch == record.step})
+    if len(numbers) < max(2, len(found)) or any(epochs.has_epoch_label(epoch_name(record)) for record in found):
+        return False
+    # Consecutive numbers are epochs, which some training loops call steps.
+    return (
+        all(record.epoch_source == epochs.FILE_NAME for record in found)
+        and min(after - before for before, after in pairwise(numbers)) > 1
+    )
 
 
 def epoch_name(record: Record) -> str:

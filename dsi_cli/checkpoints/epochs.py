@@ -19,7 +19,7 @@ EPOCH_KEYS = (
 )
 """The keys of the epoch in a checkpoint's contents, in the order of the search; a dot separates nested keys."""
 STEP_KEYS = (
-    *("global_step", "global_steps", "step", "iteration", "meta.iter", "trainer.iteration"),
+    *("global_step", "global_steps", "step", "iteration", "iter", "meta.iter", "trainer.iteration"),
     *("state.timestamp.Timestamp.batch", "state.timestamp.batch", "__metadata__.step"),
 )
 MIN_STEP_NUMBER = 10_000
@@ -91,6 +91,9 @@ def epoch_and_step(tree: Any, names: Sequence[str]) -> EpochAndStep:
     iteration, length = _first_number(tree, ["trainer.iteration"]), _first_number(tree, ["trainer.epoch_length"])
     if iteration is not None and length is not None and length > 0:
         epoch = iteration // length
+    # MMEngine's loop over iterations always stores the epoch 0; its loop over epochs begins with 1.
+    if _first_number(tree, ["meta.epoch"]) == 0 and (_first_number(tree, ["meta.iter"]) or 0) > 0:
+        epoch = None
     if epoch is None and (isinstance(tree, list) or type(tree) is tuple):
         # (model, optimizer, epoch): its only whole number is the epoch, unless it is large enough for a step.
         numbers = [value for value in tree if type(value) is int]
@@ -238,15 +241,20 @@ def training_in_name(name: str, numbers: NameNumbers) -> str:
     ('', 'w')
     """
     text = _plain_text(name)
-    has_step_label, has_epoch_label = step_in_name(name) is not None, _labelled_epoch(text) is not None
+    has_step_label = step_in_name(name) is not None
     for pattern in (_DATE, _SCORE, _EPOCH, _GLUED_EPOCH, _STEP, _DECIMAL):
         text = pattern.sub(" ", text)
     # Remove the last occurrence of each number that had no label.
-    for number, has_label in ((numbers.step, has_step_label), (numbers.epoch, has_epoch_label)):
+    for number, has_label in ((numbers.step, has_step_label), (numbers.epoch, has_epoch_label(name))):
         if number is not None and not has_label:
             text = re.sub(rf"^(.*)(?<!\d)0*{number}(?!\d)", r"\1 ", text, flags=re.DOTALL)
     words = [word for word in re.split(r"[^A-Za-z0-9]+", text) if word.lower() not in _UNSPECIFIC_WORDS]
     return "_".join(words)
+
+
+def has_epoch_label(name: str) -> bool:
+    """Return whether a name has a number after a word for epoch: ``epoch_3.pt``."""
+    return _labelled_epoch(_plain_text(name)) is not None
 
 
 def has_training_number(name: str) -> bool:

@@ -55,7 +55,8 @@ def _print_runs(runs: Sequence[RunSummary], findings: Sequence[RunFindings], sty
             checkpoints += f", epoch {epochs[0]}"
         heads = ", ".join(run.heads) or "no head, so text embeddings or templates"
         weights = [] if run.weights_used == ["raw"] else run.weights_used
-        cells = (checkpoints, ", ".join([heads, console.count(run.classes or 0, "class"), *weights]), _label_status(run))
+        head = ", ".join([heads, console.count(run.classes or 0, "class"), *weights]) if run.statuses.get("ok") else ""
+        cells = (checkpoints, head, _label_status(run))
         key = cells if len(runs) > MAX_RUNS else (*cells, run.name)
         names_by_cells.setdefault(key, []).append(run.name)
     colours = {"✓": "green", "⚠": "yellow", "✗": "red"}

@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
+from dsi_cli import errors
+
 LABELS = ("cat", "dog", "horse", "ship", "truck")
 
 
@@ -60,3 +62,10 @@ def test_analyze_trainings_one_after_the_other_are_not_merged(ckpts, dsi):
     runs = analysed(dsi, ckpts / "runA*", "-o", out)
     assert (list(runs), runs["ckpts"]["read"]) == (["ckpts"], 0)
     assert rows_of(out) == {"ckpts": expected["runA"], "ckpts/runB": expected["runB"]}
+
+
+def test_analyze_labels_of_one_network_fail_the_other_network(ckpts, dsi):
+    found = dsi("analyze", ckpts, "-o", ckpts.parent / "out", "--labels", ckpts.parent / "labels.txt", "--no-report")
+    assert found.code == errors.PARTIAL, found.err
+    assert "imagenet.pt: has 9 classes, labels.txt has 5 labels" in found.err
+    assert "0 classes" not in found.out + found.err

@@ -81,6 +81,14 @@ def test_numpy_arrays_in_a_pickle(how, protocol, order, weight, tmp_path):
     assert_head(only(tmp_path), weight)
 
 
+def test_pickled_arrays_of_jax(weight, tmp_path):
+    from jax.numpy import asarray
+
+    tree = {"params": {"head": {"kernel": asarray(weight.T), "bias": asarray(weight[:, 0])}}}
+    (tmp_path / "epoch_1.pkl").write_bytes(pickle.dumps(tree))
+    assert_head(only(tmp_path), weight, "kernel", kind="pickle")
+
+
 # Archives
 
 

@@ -114,3 +114,18 @@ def test_settle_the_only_checkpoint_of_a_run_has_no_epoch(names):
     assert [record.status for record in settled] == ["ok", "skipped", "skipped"][: len(names)]
     assert {(record.epoch, record.epoch_source) for record in settled} == {(None, None)}
     assert deduplication.stands_for_epoch(settled) == {(None, None): True}
+
+
+def test_numbers_in_names_that_are_the_steps_in_the_contents_are_no_epochs():
+    records = [at(f"checkpoint_{n}", epoch=n, epoch_source="file name", step=n, fingerprint=str(n)) for n in (100, 200)]
+    settled = deduplication.resolve_duplicates(records)
+    assert [(record.epoch, record.epoch_source, record.step) for record in settled] == [
+        (1, "order", 100),
+        (2, "order", 200),
+    ]
+
+
+@pytest.mark.parametrize("name", ["epoch_{}.pt", "model_{}.pt"])
+def test_consecutive_numbers_that_are_also_steps_are_epochs(name):
+    records = [at(name.format(n), epoch=n, epoch_source="file name", step=n, fingerprint=str(n)) for n in (5, 6)]
+    assert [record.epoch for record in deduplication.resolve_duplicates(records)] == [5, 6]

@@ -61,6 +61,8 @@ def test_a_name_states_epoch_and_step_or_neither(name, epoch, step):
         ({"epoch": 3.0, "global_step": 80}, 3, 80),
         ({"epoch": 0, "step": 0}, 0, 0),
         ({"meta": {"epoch": 2, "iter": 6}}, 2, 6),
+        ({"meta": {"epoch": 0, "iter": 2000}}, None, 2000),
+        ({"epoch": 2, "iter": 6}, 2, 6),
         ({"trainer": {"iteration": 9, "epoch_length": 3, "max_epochs": 5}}, 3, 9),
         ({"trainer": {"iteration": 9, "epoch_length": 0}}, None, 9),
         ({"current_epoch": 4}, 4, None),

@@ -77,8 +77,9 @@ class RunCheckpoints:
 
     @cached_property
     def common_classes(self) -> int | None:
-        """The number of classes of the smallest head, which all heads have; None without a classifier."""
-        return min((record.classes for record in self.usable if record.classes is not None), default=None)
+        """The number of classes of the smallest head, which all heads have; None and 0 as for `classes`."""
+        numbers = [record.classes for record in self.usable]
+        return min((number for number in numbers if number is not None), default=None) if numbers else 0
 
 
 def is_filtered(record: Record) -> bool:

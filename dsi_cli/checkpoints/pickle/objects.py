@@ -95,12 +95,14 @@ def _buffer(data: Any = None, dtype: Any = None, shape: Any = None, order: Any =
 
 
 def array_of(value: PickledObject) -> Tensor | None:
-    """Return the NumPy array that an inert object represents, or None if it represents something else."""
-    if not isinstance(value.callee, PickledGlobal) or value.callee not in _ARRAYS:
+    """Return the array of NumPy or JAX that an inert object represents, or None if it represents something else."""
+    callee, state = value.callee, value.state
+    if callee == _JAX_ARRAY and isinstance(value.args, tuple) and len(value.args) == 4:
+        # JAX stores the parts of a NumPy array as arguments.
+        callee, _, state, _ = value.args
+    if not isinstance(callee, PickledGlobal) or callee not in _ARRAYS or not isinstance(state, tuple) or len(state) != 5:
         return None
-    if not isinstance(value.state, tuple) or len(value.state) != 5:
-        return None
-    _, shape, dtype, is_fortran, data = value.state
+    _, shape, dtype, is_fortran, data = state
     return _array(shape, dtype, data, is_fortran=bool(is_fortran))
 
 
@@ -187,6 +189,7 @@ def _encoded(text: Any = None, *_rest: Any) -> Any:
 
 
 _ARRAYS = frozenset(PickledGlobal(f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core"))
+_JAX_ARRAY = PickledGlobal("jax._src.array", "_reconstruct_array")
 HARMLESS: dict[PickledGlobal, Callable[..., Any]] = {
     PickledGlobal("collections", "OrderedDict"): _ordered_dict,
     PickledGlobal("collections", "defaultdict"): lambda *_factory: {},
