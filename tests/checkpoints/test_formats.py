@@ -89,6 +89,15 @@ def test_tensors_with_strides_and_offsets_are_read_exactly(kind, tmp_path):
         assert_array_equal(found[name], tensor.numpy(), err_msg=name)
 
 
+@pytest.mark.parametrize("kind", ["torch-zip", "torch-legacy"])
+def test_tied_weights_are_equal(kind, tmp_path):
+    tied = torch.ones(4, 3)
+    WRITERS[kind]({"fc": tied, "classifier": tied, "other": torch.ones(4, 3)}, tmp_path / "model")
+    with OpenFiles() as files:
+        tree = open_content(tmp_path / "model", files).tree
+    assert tree["fc"] == tree["classifier"] != tree["other"]
+
+
 def test_safetensors_keep_order_and_metadata(tmp_path):
     path = tmp_path / "x.safetensors"
     save_file({"b": torch.ones(2, 3), "a": torch.zeros(4), "none": torch.zeros(0, 3)}, path, metadata={"epoch": "3"})
