@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -36,7 +36,7 @@ from dsi_cli.analysis.tables.result_tables import ResultTables
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.epochs import ORDER
 from dsi_cli.checkpoints.records import FAILED, SKIPPED
-from dsi_cli.checkpoints.training_logs import read_named_log
+from dsi_cli.checkpoints.training_logs import TrainingLog, read_named_log
 from dsi_cli.engines import open_engine
 from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.labels.label_list import LabelList
@@ -129,6 +129,7 @@ def analyze(
         # Find labels, make evaluation results, and compare all matrices.
         names_of_data = None if inputs[0] is None else inputs[0].names
         runs, labels, warnings = _find_labels(runs, options, listed, names_of_data, wordnet, taxonomy)
+        warnings += _log_warnings(runs, logs)
         references.check_references(sources, labels.values())
         images = collect.ImageProgress(progress)
         evaluations = collect.prepare(out, runs, labels, options, inputs, images)
@@ -215,3 +216,14 @@ def _run_warnings(run: RunCheckpoints, labels: LabelList | None) -> Iterator[str
         if any(file.moment is not None for file in run.training.checkpoints) and by == "names":
             by = "revisions"
         yield f"no file names its epoch, so dsi numbers them from 1 by their {by} and joins no log"
+
+
+def _log_warnings(runs: Sequence[RunCheckpoints], logs: Mapping[str, TrainingLog | None]) -> Iterator[str]:
+    """Yield a warning for each log that seems to number the epochs of its run differently."""
+    for run in runs:
+        log = logs[run.name]
+        epochs = {record.epoch for record in run.usable if record.epoch is not None}
+        knows_both = any(record.trainer in ("ultralytics", "keras") for record in run.usable)
+        if log is not None and not knows_both and log.is_shifted(epochs):
+            first = f"{log.path.name} numbers the epochs from {min(log.by_epoch)}, the checkpoints from {min(epochs)}"
+            yield f"{run.name}: {first}, and dsi joins equal numbers; renumber one of them if both mean the same epochs"

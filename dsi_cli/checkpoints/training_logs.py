@@ -90,6 +90,21 @@ class TrainingLog:
     begins_before_training: bool = False
     """True if epoch 0 has no train loss and later epochs have one, so epoch 0 was logged before training."""
 
+    def at(self, epoch: int, trainer: str | None) -> dict[str, float]:
+        """Return the values at the epoch of a checkpoint, which some trainers number differently in their log."""
+        if trainer == "ultralytics":  # counts from 0 in checkpoints and from 1 in the log
+            epoch += 1
+        elif trainer == "keras" and 0 in self.by_epoch and not self.begins_before_training:  # counts the other way round
+            epoch -= 1
+        return self.by_epoch.get(epoch, {})
+
+    def is_shifted(self, epochs: set[int]) -> bool:
+        """Return whether the log seems to number the same epochs as the checkpoints, but from another first number."""
+        if epochs <= self.by_epoch.keys() or len(epochs) < 3:
+            return False
+        offset = max(self.by_epoch) - max(epochs)
+        return abs(offset) == 1 and all(epoch + offset in self.by_epoch for epoch in epochs)
+
 
 def find_log(folders: Sequence[Place]) -> TrainingLog | None:
     """Return the log in the first of these folders with a readable log, or None."""

@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -75,6 +76,30 @@ def test_ultralytics_counts_its_log_from_1_and_its_checkpoints_from_0(tmp_path):
     (tmp_path / "run/results.csv").write_text("epoch,metrics/accuracy_top1\n1,0.25\n2,0.5\n")
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert curve(tmp_path / "out", metric="accuracy") == {0: 0.25}
+
+
+def test_keras_counts_its_log_from_0_and_its_checkpoints_from_1(tmp_path):
+    kernel = torch.randn(8, 6).numpy()
+    (tmp_path / "run").mkdir()
+    with h5py.File(tmp_path / "run" / "model.01-0.50.h5", "w") as file:
+        file.attrs["keras_version"] = "2.15.0"
+        layer = file.create_group("model_weights/dense")
+        layer.attrs["weight_names"] = [b"dense/kernel:0"]
+        file["model_weights"].attrs["layer_names"] = [b"dense"]
+        layer["dense/kernel:0"] = kernel
+    (tmp_path / "run/history.csv").write_text("epoch,accuracy,loss,val_accuracy,val_loss\n0,0.2,2,0.25,2\n1,0.5,1,0.5,1\n")
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert curve(tmp_path / "out", metric="accuracy", split="test") == {1: 0.25}
+
+
+@pytest.mark.parametrize(("epochs", "logged", "warns"), [((0, 1, 2), (1, 2, 3), True), ((0, 1, 2), (1, 2), False)])
+def test_analyze_of_a_log_with_another_first_epoch_warns(tmp_path, epochs, logged, warns):
+    for epoch in epochs:
+        save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch)
+    (tmp_path / "run/log.csv").write_text("\n".join(["epoch,test_acc", *(f"{epoch},0.5" for epoch in logged)]))
+    warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
+    expected = "run: log.csv numbers the epochs from 1, the checkpoints from 0, and dsi joins equal numbers"
+    assert any(warning.startswith(expected) for warning in warnings) == warns
 
 
 def test_labels_of_another_number_leave_the_place_to_the_next_source(tmp_path):

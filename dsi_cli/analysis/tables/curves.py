@@ -113,8 +113,7 @@ def trainer_values(record: Record, log: TrainingLog | None) -> dict[str, float]:
     """Return the values that the trainer wrote at an epoch, by their names in `dsi_cli.checkpoints.training_logs.CURVES`."""
     values = dict(record.scalars)
     if log is not None and record.epoch is not None:
-        # Ultralytics counts epochs from 1 in its log and from 0 in its checkpoints.
-        values |= log.by_epoch.get(record.epoch + (record.trainer == "ultralytics"), {})
+        values |= log.at(record.epoch, record.trainer)
     return values
 
 
