@@ -8,7 +8,6 @@ a run has one line, and a group of repetitions has one line with a band.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +19,7 @@ from dsi_cli.figures.catalogue import Drawing, FigureOptions
 from dsi_cli.figures.save import save
 from dsi_cli.figures.style import CHANCE, Style, using
 from dsi_cli.queries import curve_panels
-from dsi_cli.queries.comparison.criteria import measure_title
-from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORKS, CurveBand
+from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORK_CURVE, CurveBand, RunCurve
 from dsi_cli.queries.curve_panels import Panel, PanelSpec, Series
 from dsi_cli.queries.findings import AGREEMENT_PREFIXES, PHASE_NAMES
 
@@ -184,7 +182,7 @@ def curve_title(curve: Series, panel: Panel) -> str:
 def _split_into_axes(panel: Panel, runs: int) -> list[list[Series]]:
     """Return the curves of each pair of axes."""
     by_label: dict[str, list[Series]] = {}
-    for curve in _merge_accuracies(panel.series):
+    for curve in panel.series:
         by_label.setdefault(curve.label, []).append(curve)
     parts = list(by_label.values())
     if panel.kind.name in SEPARATE or runs > 1:
@@ -192,22 +190,6 @@ def _split_into_axes(panel: Panel, runs: int) -> list[list[Series]]:
     with_chance = [part for part in parts if any(np.isfinite(curve.chance).any() for curve in part)]
     shared = [curve for part in parts if part not in with_chance for curve in part]
     return [*with_chance, shared] if shared else with_chance
-
-
-def _merge_accuracies(curves: Sequence[Series]) -> list[Series]:
-    """Merge accuracy and balanced accuracy into one curve if they are equal, as for classes of equal size."""
-    balanced = {(curve.run, curve.split): curve for curve in curves if curve.metric == "balanced_accuracy"}
-    plain = {(curve.run, curve.split): curve for curve in curves if curve.metric == "accuracy"}
-    for key, curve in balanced.items():
-        if key not in plain or not np.array_equal(plain[key].epochs, curve.epochs):
-            return list(curves)
-        if not np.allclose(plain[key].value, curve.value, rtol=0, atol=1e-6, equal_nan=True):
-            return list(curves)
-    merged = [curve for curve in curves if curve.metric != "balanced_accuracy"]
-    for index, curve in enumerate(merged):
-        if curve.metric == "accuracy" and (curve.run, curve.split) in balanced:
-            merged[index] = replace(curve, label=curve.label.replace("accuracy", "accuracy = balanced accuracy"))
-    return merged
 
 
 def draw_against_accuracy(results: Results, options: FigureOptions) -> Drawing | None:
@@ -288,34 +270,25 @@ def _draw_training(by_run: Mapping[str, list[Panel | None]], names: Sequence[str
 
 def comparison_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
     """Yield the name and the figure of each quantity that has at least one line, in the style of a screen."""
-    measure = comparison.measures[0]
-    contents = []
-    for curve in CURVES:
-        axis = curve.axis_title(measure, comparison.split)
-        contents.append((curve.name, curve.title, axis, curve.column == "excess", curve.chance))
-    contents.append((NETWORKS, "Similarity between the networks", measure_title(measure), True, False))
-    for name, title, axis, is_excess, has_chance in contents:
-        bands = [band for band in comparison.curves if band.curve == name]
+    for curve in (*CURVES, NETWORK_CURVE):
+        bands = [band for band in comparison.curves if band.curve == curve.name]
         if not bands:
             continue
         with using(COMPARISON_STYLE):
             figure = drawing.grid(COMPARISON_STYLE, 1)
             (axes,) = figure.axes
             for index, band in enumerate(bands):
-                _draw_band(axes, index, band, is_excess, has_chance, len(bands) <= drawing.MAX_SHADED_CURVES)
-            axes.set(ylabel=axis, title=title)
+                _draw_band(axes, index, band, curve, shades_chance=len(bands) <= drawing.MAX_SHADED_CURVES)
+            axes.set(ylabel=curve.axis_title(comparison.measures[0], comparison.split), title=curve.title)
             drawing.format_epochs(figure, comparison.epochs)
             finish(figure)
-            yield name, figure
+            yield curve.name, figure
 
 
 def save_comparison(comparison: Comparison, folder: Path, kind: str) -> list[Path]:
     """Write the figures into a folder, which is created if missing, and return their paths.
 
-    Raises
-    ------
-    OutputError
-        The folder or a file in it cannot be written.
+    Raise `OutputError` if the folder or a file in it cannot be written.
     """
     paths = []
     for name, figure in comparison_figures(comparison):
@@ -324,7 +297,7 @@ def save_comparison(comparison: Comparison, folder: Path, kind: str) -> list[Pat
     return paths
 
 
-def _draw_band(axes: Axes, index: int, band: CurveBand, is_excess: bool, has_chance: bool, shades_chance: bool) -> None:
+def _draw_band(axes: Axes, index: int, band: CurveBand, curve: RunCurve, *, shades_chance: bool) -> None:
     """Draw the curve of a run or group. Bands of chance are left out if there are so many curves that they hide each other."""
     colour, epochs = drawing.colour(index), np.array(band.x, dtype=np.float64)
     label = drawing.short(band.group)
@@ -334,7 +307,8 @@ def _draw_band(axes: Axes, index: int, band: CurveBand, is_excess: bool, has_cha
     drawing.draw_line(axes, epochs, mean, label, color=colour, linestyle=drawing.line_style(index))
     if band.low != band.high:
         axes.fill_between(band.x, band.low, band.high, color=colour, alpha=0.2, linewidth=0)
-    if is_excess or has_chance:
+    is_excess = curve.column == "excess"
+    if is_excess or curve.chance:
         level = np.zeros(len(epochs)) if is_excess else np.array(band.chance, dtype=np.float64)
         std = np.array(band.chance_std, dtype=np.float64) if shades_chance else np.full(len(epochs), np.nan)
         drawing.draw_chance(axes, epochs, level, std)

@@ -6,7 +6,7 @@ A panel is one pair of axes. `PANELS` lists the panels, and `panels` fills them 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -159,15 +159,15 @@ def panels(
         of_run = [curve for curve in drawn if curve.run == name]
         for panel in filled:
             panel.series.extend(sorted(_of_panel(of_run, panel), key=lambda curve: curve.reference in others))
+    for panel in filled:
+        panel.series[:] = _merge_accuracies(panel.series)
     return [panel for panel in filled if panel.series]
 
 
 def series(curves: pd.DataFrame, classes: Mapping[str, int]) -> list[Series]:
     """Return all curves of a curves table. The last checkpoint of an epoch counts.
 
-    Parameters
-    ----------
-    classes : the number of classes of each run, for the chance level of accuracies, 1 / ``classes``.
+    The chance level of accuracies is 1 over the number of classes of the run.
     """
     rows = curves.sort_values(["epoch", "step"], na_position="first", kind="stable")
     rows = rows.drop_duplicates([*_KEYS, "epoch"], keep="last")
@@ -200,6 +200,25 @@ def _of_panel(curves: Iterable[Series], panel: Panel) -> list[Series]:
         found = [curve for curve in found if int(curve.variant or 0) in shown]
         return sorted(found, key=lambda curve: int(curve.variant or 0))
     return sorted(found, key=lambda curve: min(_ORDER.get(curve.of, len(_ORDER)), _ORDER.get(curve.variant, len(_ORDER))))
+
+
+def _merge_accuracies(curves: Sequence[Series]) -> list[Series]:
+    """Return curves in which accuracy and balanced accuracy are one if they are equal in all runs, as for classes of equal size."""
+    accuracies = {(curve.run, curve.split): curve for curve in curves if curve.metric == "accuracy"}
+    balanced = {(curve.run, curve.split): curve for curve in curves if curve.metric == "balanced_accuracy"}
+    for key, curve in balanced.items():
+        twin = accuracies.get(key)
+        if twin is None or not np.array_equal(twin.epochs, curve.epochs):
+            return list(curves)
+        if not np.allclose(twin.value, curve.value, rtol=0, atol=1e-6, equal_nan=True):
+            return list(curves)
+    merged = []
+    for curve in curves:
+        if curve.metric == "accuracy" and (curve.run, curve.split) in balanced:
+            merged.append(replace(curve, label=curve.label.replace("accuracy", "accuracy = balanced accuracy")))
+        elif curve.metric != "balanced_accuracy":
+            merged.append(curve)
+    return merged
 
 
 UNNAMED_REFERENCES = ("wordnet3.0-path", "wordnet3.0")

@@ -19,8 +19,8 @@ from dsi_cli.metrics.measures import Values
 from dsi_cli.queries.comparison.compare import MEASURES, Comparison, ComparisonOptions
 from dsi_cli.queries.comparison.criteria import measure_title, seed_range
 from dsi_cli.queries.comparison.equal_accuracy import CriterionRow, describe_epochs, runs_at_epochs
-from dsi_cli.queries.comparison.network_pairs import AlignmentPoint, CrossAlignment, compare_classes
-from dsi_cli.queries.comparison.repetitions import CURVES, NETWORKS, CurveBand, RunCurve
+from dsi_cli.queries.comparison.network_pairs import CrossAlignment, compare_classes
+from dsi_cli.queries.comparison.repetitions import CURVES, NETWORK_CURVE, CurveBand, RunCurve
 from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.queries.difference import Difference
 from dsi_cli.queries.matrices import block_means
@@ -52,16 +52,9 @@ MAX_ROWS = 50
 
 
 def save(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[str | Path], path: Path) -> Path:
-    """Write the page of a comparison and return its path.
+    """Write the page of a comparison, with the command line of its options and results folders, and return its path.
 
-    Parameters
-    ----------
-    options, outputs : options and results folders of the comparison, for the command line on the page.
-
-    Raises
-    ------
-    OutputError
-        The page cannot be written.
+    Raise `OutputError` if the page cannot be written.
     """
     atomic_write.write_atomically(path, render(comparison, options, outputs).encode())
     return path
@@ -73,11 +66,6 @@ def render(comparison: Comparison, options: ComparisonOptions, outputs: Sequence
     for equal, verdict in zip(comparison.equal, comparison.verdicts, strict=True):
         first, second = describe_epochs(equal.first_chosen), describe_epochs(equal.second_chosen)
         pairs.append({"verdict": verdict, "equal": equal, "forest": forest(equal.forest), "first": first, "second": second})
-    between = []
-    for alignment in comparison.between[:MAX_NETWORK_PAIRS]:
-        points = _points(alignment, comparison)
-        last = points[-1] if points else None
-        between.append({"first": alignment.first, "second": alignment.second, "reason": alignment.reason, "last": last})
     names = list(dict.fromkeys(line.group for line in comparison.runs))
     kind = "groups" if comparison.has_groups else "runs"
     pictures = _pictures(comparison)
@@ -87,7 +75,7 @@ def render(comparison: Comparison, options: ComparisonOptions, outputs: Sequence
         "has_groups": comparison.has_groups,
         "pairs": pairs,
         "pictures": pictures,
-        "between": between,
+        "between": comparison.between[:MAX_NETWORK_PAIRS],
         "measure": measure_title(comparison.measures[0]),
         "options": option_rows(options),
         "command": command(options, outputs),
@@ -100,29 +88,21 @@ def render(comparison: Comparison, options: ComparisonOptions, outputs: Sequence
 
 
 def curves(comparison: Comparison) -> dict[str, Any]:
-    """Return the data of the scripts: one panel per curve with one line per run or group, and the similarity between networks."""
+    """Return the data of the scripts: one panel per curve with one line per run or group, and that of the SAI between networks.
+
+    The panel between networks has one band per pair of groups, or one line with its chance level per pair of runs.
+    """
     panels = [_panel(comparison, curve) for curve in CURVES]
-    bands = [band for band in comparison.curves if band.curve == NETWORKS]
-    networks = [_line(band, [0.0] * len(band.x)) for band in bands] if comparison.has_groups else []
-    between = []
+    networks = _panel(comparison, NETWORK_CURVE)
+    if not comparison.has_groups:
+        networks["lines"] = [_network_line(pair) for pair in comparison.between[:MAX_NETWORK_PAIRS] if pair.points]
+    return {"along": comparison.epochs, "panels": [panel for panel in panels if panel["lines"]], "networks": networks}
+
+
+def _network_line(pair: CrossAlignment) -> dict[str, Any]:
     columns = {"value": "value", "chance": "null_mean", "chance_std": "null_std", "excess": "excess", "z": "z"}
-    for alignment in comparison.between[:MAX_NETWORK_PAIRS]:
-        points = _points(alignment, comparison)
-        if points and not comparison.has_groups:
-            line = {name: six_digits([getattr(point, column) for point in points]) for name, column in columns.items()}
-            label = f"{alignment.first} – {alignment.second}"
-            between.append({"label": label, "epochs": [point.at for point in points], **line})
-    return {
-        "along": comparison.epochs,
-        "panels": [panel for panel in panels if panel["lines"]],
-        "measure": measure_title(comparison.measures[0]),
-        "networks": networks,
-        "between": between,
-    }
-
-
-def _points(alignment: CrossAlignment, comparison: Comparison) -> list[AlignmentPoint]:
-    return [point for point in alignment.points if point.measure == comparison.measures[0]]
+    values = {name: six_digits([getattr(point, column) for point in pair.points]) for name, column in columns.items()}
+    return {"label": f"{pair.first} – {pair.second}", "epochs": [point.at for point in pair.points], **values}
 
 
 def _panel(comparison: Comparison, curve: RunCurve) -> dict[str, Any]:
@@ -291,10 +271,7 @@ def command(options: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
 def save_difference(difference: Difference, path: Path) -> Path:
     """Write the page of a difference and return its path.
 
-    Raises
-    ------
-    OutputError
-        The page cannot be written.
+    Raise `OutputError` if the page cannot be written.
     """
     atomic_write.write_atomically(path, render_difference(difference).encode(errors="backslashreplace"))
     return path

@@ -134,7 +134,19 @@ def at_equal_accuracy(
     """
     runs = [*first.runs, *second.runs]
     level = common_level(runs, split, tolerance)
-    comparison = EqualAccuracyComparison(
+    rows, classes, reason = [], [], level.reason
+    # Compare the quantities if all runs have the classes of the first.
+    chosen = runs_at_epochs(runs, level.epochs, split)
+    if isinstance(chosen, str):
+        reason = chosen
+    else:
+        split_at = len(first.runs)
+        last = [replace(at_epoch, epoch=at_epoch.run.epochs[-1]) for at_epoch in chosen]
+        rows = _rows(criteria(measures), chosen, last, split_at)
+        pair = compare_classes(chosen[:split_at], chosen[split_at:])
+        if pair is not None:
+            classes = pair.most_different[:MOST_DIFFERENT]
+    return EqualAccuracyComparison(
         first=first.name,
         second=second.name,
         basis=EQUAL if level.reason is None else LAST,
@@ -143,20 +155,9 @@ def at_equal_accuracy(
         tolerance=tolerance,
         first_chosen=[_matched_epoch(run, level.epochs[run.label], split) for run in first.runs],
         second_chosen=[_matched_epoch(run, level.epochs[run.label], split) for run in second.runs],
-        rows=[],
-        reason=level.reason,
-    )
-    # Compare the quantities if all runs have the classes of the first.
-    chosen = runs_at_epochs(runs, level.epochs, split)
-    if isinstance(chosen, str):
-        return replace(comparison, reason=chosen)
-    split_at = len(first.runs)
-    last = [replace(at_epoch, epoch=at_epoch.run.epochs[-1]) for at_epoch in chosen]
-    pair = compare_classes(chosen[:split_at], chosen[split_at:])
-    return replace(
-        comparison,
-        rows=_rows(criteria(measures), chosen, last, split_at),
-        classes=[] if pair is None else pair.most_different[:MOST_DIFFERENT],
+        rows=rows,
+        reason=reason,
+        classes=classes,
     )
 
 

@@ -70,8 +70,8 @@ def cross_alignment(first: ComparedRun, second: ComparedRun, measure: str) -> Cr
 
     With more than `MAX_CLASSES_AT_ALL_EPOCHS` classes, at most `MAX_EPOCHS` epochs are compared, with the first and the last.
     """
-    classes, epochs = match_classes(first, second), match_epochs(first, second)
-    result = CrossAlignment(first.label, second.label, None, epochs.by, classes.common, classes.by)
+    classes, (epochs_by, pairs) = match_classes(first, second), match_epochs(first, second)
+    result = CrossAlignment(first.label, second.label, None, epochs_by, classes.common, classes.by)
     for run in (first, second):
         if run.own is None:
             return replace(result, reason=f"{run.label} has neither an NCSM nor a TNCSM")
@@ -79,9 +79,8 @@ def cross_alignment(first: ComparedRun, second: ComparedRun, measure: str) -> Cr
             return replace(result, reason=f"{run.label} has too many classes for its matrix to be stored")
     if classes.order is None:
         return replace(result, reason=classes.reason)
-    if not epochs.pairs:
-        return replace(result, reason=f"no epoch in common, by {epochs.by}")
-    pairs = epochs.pairs
+    if not pairs:
+        return replace(result, reason=f"no epoch in common, by {epochs_by}")
     if classes.common > MAX_CLASSES_AT_ALL_EPOCHS:
         pairs = log_spaced(pairs, MAX_EPOCHS)
     points = []

@@ -64,6 +64,8 @@ CURVES = (
         "nidm", "How near mistakes fall, by the network", "NIDM of mistakes", "idm", "{own}", True, "errors", chance=True
     ),
 )
+NETWORK_CURVE = RunCurve(NETWORKS, "Similarity between the networks", "", "sai", None, False, None, "excess")
+"""The curve of the SAI between two networks, which is in no table."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -163,16 +163,6 @@ class CommonClasses:
     """The reason for a missing order."""
 
 
-@dataclass(frozen=True)
-class CommonEpochs:
-    """The common epochs of two runs, in order."""
-
-    by: str
-    """The key of the match: epochs completed or epoch."""
-    pairs: list[tuple[int, int, int]] = field(default_factory=list)
-    """The common key, the first run's epoch number, and that of the second."""
-
-
 def match_classes(first: ComparedRun, second: ComparedRun) -> CommonClasses:
     """Return the common classes of two runs."""
     a, b = first.classes, second.classes
@@ -199,17 +189,20 @@ def match_classes(first: ComparedRun, second: ComparedRun) -> CommonClasses:
     )
 
 
-def match_epochs(first: ComparedRun, second: ComparedRun) -> CommonEpochs:
-    """Return the common epochs of two runs."""
+def match_epochs(first: ComparedRun, second: ComparedRun) -> tuple[str, list[tuple[int, int, int]]]:
+    """Return the key by which epochs are matched, epochs completed or epoch, and the common epochs of two runs, in order.
+
+    An epoch is the common key, the first run's epoch number, and that of the second.
+    """
     if first.completed is None or second.completed is None:
-        return CommonEpochs("epoch", [(epoch, epoch, epoch) for epoch in first.epochs if epoch in set(second.epochs)])
+        return "epoch", [(epoch, epoch, epoch) for epoch in first.epochs if epoch in set(second.epochs)]
     second_epochs = {completed: epoch for epoch, completed in second.completed.items()}
     pairs = [
         (completed, epoch, second_epochs[completed])
         for epoch, completed in first.completed.items()
         if completed in second_epochs
     ]
-    return CommonEpochs("epochs completed", sorted(pairs))
+    return "epochs completed", sorted(pairs)
 
 
 def _labels_id(classes: pd.DataFrame) -> str | None:

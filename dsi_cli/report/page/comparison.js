@@ -5,23 +5,17 @@ const actions = { point: markPanels, pick: setEpoch };
 
 const along = DATA.along === "epoch" ? "epoch" : "epochs";
 const panels = DATA.panels.map((panel) => curvePanel({ ...panel, along, lines: panel.lines.map((line, k) => coloured(line, k, panel.isExcess)) }, actions));
-const networks = networkPanels().map((panel) => curvePanel({ ...panel, along }, actions));
+// A pair of runs has a line with its chance level, and a pair of groups has a band.
+const networkLines = DATA.networks.lines.map((line, k) => (line.excess ? excessLine(line, k, line.label, false) : coloured(line, k, true)));
+const networks = networkLines.length ? [curvePanel({ ...DATA.networks, along, lines: networkLines }, actions)] : [];
 const allPanels = [...panels, ...networks];
-const lines = [...DATA.panels.flatMap((panel) => panel.lines), ...DATA.networks, ...DATA.between];
+const lines = [...DATA.panels, DATA.networks].flatMap((panel) => panel.lines);
 const epochs = [...new Set(lines.flatMap((line) => line.epochs))].sort((a, b) => a - b);
 // The page begins at the last epoch that all curves have, or at the last epoch of any curve if they have none in common.
 let currentEpoch = epochs.findLast((epoch) => lines.every((line) => line.epochs.includes(epoch))) ?? epochs.at(-1);
 
 function coloured(line, index, isExcess) {
   return { ...line, colour: `c${index % COLOURS}`, isExcess, isRange: Boolean(line.low) };
-}
-
-/** Return the panel of the similarity between networks, with one line per pair of runs or one band per pair of groups. */
-function networkPanels() {
-  const title = "Similarity between the networks";
-  const axis = `${DATA.measure}: 0 is chance, 1 is perfect`;
-  if (DATA.networks.length) return [{ title, axis, lines: DATA.networks.map((band, k) => coloured(band, k, true)) }];
-  return DATA.between.length ? [{ title, axis, lines: DATA.between.map((pair, k) => excessLine(pair, k, pair.label, false)) }] : [];
 }
 
 function markPanels(epoch) {

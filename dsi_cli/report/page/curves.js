@@ -19,7 +19,7 @@ const MANY_LINES = 6; // a chart of more lines has no confidence bands, and one 
 
 /** Return a chart: its `node`, `draw()` for the current width, and `mark(epoch)` for the cursor. */
 function curvePanel(chart, { point = () => {}, pick = () => {} } = {}) {
-  chart = { ...chart, lines: mergeEqualLines(chart.lines) };
+  chart = { ...chart, lines: chart.lines.map((line) => ({ ...line, x: line.x ?? line.epochs, hasDots: Boolean(line.x) })) };
   const plot = svgElement("svg", { class: chart.isLarge ? "plot large" : "plot", role: "img", "aria-label": describePanel(chart) });
   const readings = chart.lines.map(readingRow);
   const node = element("figure", { class: chart.isLarge ? "panel large" : "panel" },
@@ -46,24 +46,6 @@ function curvePanel(chart, { point = () => {}, pick = () => {} } = {}) {
       if (scale) plot.querySelector(".cursor").replaceChildren(...cursor(chart, scale, epoch));
     },
   };
-}
-
-/** Return the lines with their positions `x`; equal lines become one, such as accuracy and balanced accuracy of a balanced test set. */
-function mergeEqualLines(lines) {
-  const merged = [];
-  for (const line of lines) {
-    const twin = merged.find((other) => other.epochs.length === line.epochs.length
-      && other.epochs.every((epoch, k) => epoch === line.epochs[k] && Math.abs((other.value[k] ?? -1) - (line.value[k] ?? -1)) < 1e-9));
-    if (!twin) {
-      merged.push({ ...line, x: line.x ?? line.epochs, hasDots: Boolean(line.x) });
-      continue;
-    }
-    // Both labels end with the split, which is needed once.
-    const split = twin.label.match(/, (test|train)$/)?.[0];
-    const name = split && line.label.endsWith(split) ? twin.label.slice(0, -split.length) : twin.label;
-    twin.label = `${name} = ${line.label}`;
-  }
-  return merged;
 }
 
 /** Return the description of a chart for screen readers. */

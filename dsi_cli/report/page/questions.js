@@ -166,19 +166,8 @@ function remainingCharts(view, used) {
     const axis = name === "sai" ? agreementAxis(view.number) : panel.axis;
     const labels = [...new Set(curves.map(({ series }) => series.label))];
     if (view.runs.length === 1 || labels.length === 1) return [chartOf(view, name === "sai" ? "Agreement of other matrices" : panel.title, axis, curves)];
-    const groups = name === "loss" || name === "accuracy" ? mergeByValues(labels, curves) : labels.map((label) => [label]);
-    return groups.map((group) => chartOf(view, group.length > 1 ? panel.title : `${panel.title}: ${group[0]}`, axis, curves.filter(({ series }) => group.includes(series.label))));
+    return labels.map((label) => chartOf(view, `${panel.title}: ${label}`, axis, curves.filter(({ series }) => series.label === label)));
   });
-}
-
-/** Return the labels of curves in groups: labels whose curves are equal in all runs need one chart only. */
-function mergeByValues(labels, curves) {
-  const groups = new Map();
-  for (const label of labels) {
-    const key = curves.filter(({ series }) => series.label === label).map(({ series }) => series.value.join()).join(";");
-    groups.set(key, groups.get(key) ?? [label]);
-  }
-  return [...groups.values()];
 }
 
 /** Return the sections of the four questions, the remaining charts in a disclosure, and all charts. */
