@@ -162,10 +162,11 @@ def _print_phases(findings: Sequence[RunFindings], styles: dict[str, str]) -> No
             continue
         parts = []
         for phase in run.phases:
-            if phase.name == STABILISATION:
+            if phase["phase"] == STABILISATION:
                 parts.append("then stable")
             else:
-                parts.append(f"{phase.name} to {phase.last:.0f} ({phase.low:.0f}–{phase.high:.0f})")
+                interval = f"{phase['low']:.0f}–{phase['high']:.0f}"
+                parts.append(f"{phase['phase']} to {phase['last_epoch']:.0f} ({interval})")
         rows.append([_name(run.run, styles), ", ".join(parts) or f"none: {run.no_phases}"])
     console.print_columns([("", False), ("", False)], rows, indent=2)
 

@@ -112,14 +112,14 @@ def print_summary(summary: Summary, *, as_json: bool, quiet: bool, per_epoch: bo
 def summary_document(summary: Summary) -> dict[str, object]:
     """Return the summary of an analysis as ``--json`` prints it."""
     from dsi_cli.queries import epoch_summary
-    from dsi_cli.queries.epoch_summary import phase_sentences
-    from dsi_cli.queries.findings import headline, run_findings
+    from dsi_cli.queries.findings import headline, run_findings, table_rows
+    from dsi_cli.store.schema import PHASES
 
     out, runs = Path(summary.out), []
     findings = [run_findings(out, run.name) for run in summary.runs]
     for run, found in zip(summary.runs, findings, strict=True):
-        phases = phase_sentences(out, run.name)
-        mistakes = epoch_summary.mistake_summaries(out, run.name)
+        epochs, mistakes = epoch_summary.epoch_summaries(out, run.name), epoch_summary.mistake_summaries(out, run.name)
+        phases = table_rows(out, PHASES, run.name)
         # Of each quantity of the closing screen, the document has the last and the highest value.
         trends = {"agreement": found.agreement, "max_wsi": found.max_wsi, "accuracy": found.accuracy}
         for split, of_split in found.mistakes.items():
@@ -132,10 +132,10 @@ def summary_document(summary: Summary) -> dict[str, object]:
         runs.append(
             asdict(run)
             | {
-                "epochs": [asdict(row) for row in epoch_summary.epoch_summaries(out, run.name)],
+                "epochs": [asdict(row) for row in epochs],
                 "mistakes": {split: [asdict(row) for row in rows] for split, rows in mistakes.items()},
-                "phases": phases.rows,
-                "hints": phases.hints,
+                "phases": phases,
+                "hints": epoch_summary.hints(phases, epochs, found.classes),
                 "findings": values,
             }
         )

@@ -18,7 +18,7 @@ from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
 from dsi_cli.queries.findings import MIN_Z, PHASE_NAMES, WIDE_CHANCE, Row, is_agreement, network_matrix, table_rows
 from dsi_cli.store import layout
-from dsi_cli.store.schema import CLASSES, CURVES, EXTRA_CURVES, PHASES, TYPICALITY, MatrixId
+from dsi_cli.store.schema import CURVES, EXTRA_CURVES, TYPICALITY, MatrixId
 
 _FIELDS = {"group_cosine": "", "null_mean": "_chance", "sample_cosine": "_sample"}
 """The suffix of the fields by column of the table."""
@@ -174,32 +174,10 @@ def typicality_summary(out: Path, run: str) -> dict[str, list[TypicalitySummary]
     return dict(sorted(summaries.items()))
 
 
-@dataclass(frozen=True)
-class PhaseSentences:
-    """The phases of a run with sentences about them."""
-
-    rows: list[Row] = field(default_factory=list)
-    """The run's rows of the phases table."""
-    phases: str | None = None
-    """One line with the phases of the first curve that has any, or with the reason why none has."""
-    hints: list[str] = field(default_factory=list)
-    """Sentences; the most important is first."""
-
-
-def phase_sentences(out: Path, run: str) -> PhaseSentences:
-    """Return sentences about the phases of a run; none without rows in the phases table.
-
-    Raise `OutputError` if a table cannot be read.
-    """
-    rows = table_rows(out, PHASES, run)
-    if not rows:
-        return PhaseSentences()
-    classes = len(table_rows(out, CLASSES, run))
-    return PhaseSentences(rows, phases_line(rows), hints(rows, epoch_summaries(out, run), classes))
-
-
 def phases_line(rows: Sequence[Row]) -> str:
     """Return a line with the phases of the first curve that has any, or with the reason why the first curve has none.
+
+    The rows are those of a run in the phases table, which must have some.
 
     >>> surge = {"curve": "wsi max", "phase": "surge", "first_epoch": 0, "last_epoch": 2.72, "low": 1.8, "high": 4.03, "gain": 0.3}
     >>> rest = surge | {"phase": "refinement", "first_epoch": 2.72, "last_epoch": 20, "low": 17, "high": 30, "gain": -0.007}
@@ -230,10 +208,12 @@ def _title(curve: str) -> str:
 
 
 def hints(rows: Sequence[Row], lines: Sequence[EpochSummary], classes: int = 0) -> list[str]:
-    """Return sentences that interpret the phases and the epochs of a run.
+    """Return sentences that interpret the phases and the epochs of a run, or none without rows of the phases table.
 
     The number of classes gives the chance level of the accuracy; it is 0 if unknown.
     """
+    if not rows:
+        return []
     # An alignment that was within chance at every epoch, unless chance is so wide that an alignment would not show
     known = [(line.excess, line.z) for line in lines if line.excess is not None and line.z]
     most = max((z for _, z in known), default=0.0)

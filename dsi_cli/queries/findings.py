@@ -105,7 +105,6 @@ class FirstEpoch:
 class Mistakes:
     """The mistakes of a run on one split over its epochs."""
 
-    split: str
     wrong: Trend
     """The number of mistakes."""
     samples: int | None
@@ -115,23 +114,6 @@ class Mistakes:
     """The share of classes that are farther from the truth than a mistake is, by the network's similarity; over mistakes alone."""
     widm: Trend | None
     """The share of classes that are farther from the truth by the reference."""
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A phase of the agreement; epochs are interpolated between checkpoints."""
-
-    name: str
-    """One of `PHASE_NAMES`."""
-    first: float
-    last: float
-    low: float
-    """The lower end of the 95 % confidence interval of ``last``."""
-    high: float
-    gain: float
-    """The gain of the agreement up to its plateau; for the refinement, the change since the plateau."""
-    gain_low: float | None
-    gain_high: float | None
 
 
 @dataclass(frozen=True)
@@ -161,7 +143,8 @@ class RunFindings:
     """The matrix of the network's similarity: ncsm, or without a classifier tncsm-test or tncsm-train."""
     mistakes: dict[str, Mistakes] = field(default_factory=dict)
     """By split; test comes first."""
-    phases: tuple[Phase, ...] = ()
+    phases: tuple[Row, ...] = ()
+    """The rows of the phases of the agreement in the phases table."""
     no_phases: str | None = None
     """The reason why the agreement has no phases."""
     t90: Point | None = None
@@ -206,7 +189,7 @@ def run_findings(out: Path, run: str) -> RunFindings:
             counts = [row["samples_used"] for row in curve_rows if row["metric"] == "mistakes" and row["split"] == split]
             nidm, widm = (trend("idm", of, split, "errors") for of in (kind, "scsm"))
             samples = next((count for count in reversed(counts) if count), None)
-            mistakes[split] = Mistakes(split, wrong, samples, trend("accuracy", split=split), nidm, widm)
+            mistakes[split] = Mistakes(wrong, samples, trend("accuracy", split=split), nidm, widm)
 
     checkpoints = [row for row in table_rows(out, CHECKPOINTS, run) if row["status"] == "ok"]
     phases, no_phases, t90 = _phases(table_rows(out, PHASES, run))
@@ -272,15 +255,14 @@ def _first_epoch(rows: Sequence[Row], agreement: Trend | None, accuracy: Trend |
     return FirstEpoch(first.epoch, first.value / agreement.peak.value, at_first.value if at_first else None)
 
 
-def _phases(rows: Sequence[Row]) -> tuple[tuple[Phase, ...], str | None, Point | None]:
+def _phases(rows: Sequence[Row]) -> tuple[tuple[Row, ...], str | None, Point | None]:
     """Return the phases of the agreement, the reason why it has none, and its t90."""
-    columns = ("phase", "first_epoch", "last_epoch", "low", "high", "gain", "gain_low", "gain_high")
     phases, reason, t90 = [], None, None
     for row in rows:
         if not is_agreement(row["curve"]):
             continue
         if row["phase"] in PHASE_NAMES:
-            phases.append(Phase(*(row[column] for column in columns)))
+            phases.append(row)
         elif row["phase"] == "t90" and t90 is None:
             t90 = Point(None, row["last_epoch"], row["low"], row["high"])
         elif row["phase"] is None and reason is None:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from dsi_cli.errors import UsageError
-from dsi_cli.queries import epoch_summary
-from dsi_cli.queries.findings import headline
+from dsi_cli.queries.epoch_summary import phases_line
+from dsi_cli.queries.findings import headline, table_rows
 from dsi_cli.report import html, overview
 from dsi_cli.store import layout
+from dsi_cli.store.schema import PHASES
 
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
@@ -48,10 +49,7 @@ class ReportFrame:
 def report_frame(results: Results, height: int) -> ReportFrame:
     """Return a frame with the report of a results folder.
 
-    Raises
-    ------
-    UsageError
-        The folder has no report.
+    Raise `UsageError` if the folder has no report.
     """
     path = layout.report_path(results.path)
     if not path.is_file():
@@ -63,10 +61,7 @@ def report_frame(results: Results, height: int) -> ReportFrame:
 def card(results: Results) -> str:
     """Return the HTML fragment of a results folder; all names in it are escaped.
 
-    Raises
-    ------
-    OutputError
-        A table cannot be read.
+    Raise `OutputError` if a table cannot be read.
     """
     findings = overview.all_findings(results)
     shown = findings[:MAX_RUNS]
@@ -77,7 +72,7 @@ def card(results: Results) -> str:
             span += f", {run.epochs[0]} to {run.epochs[-1]}"
         accuracy = f"{run.accuracy.last.value:.3f}" if run.accuracy else "–"
         runs.append({"name": run.run, "span": span, "classes": run.classes, "accuracy": accuracy})
-    run_phases = [(run.run, epoch_summary.phase_sentences(results.path, run.run).phases) for run in shown]
+    phases = [(run.run, table_rows(results.path, PHASES, run.run)) for run in shown]
 
     # Lines of Python that load tables and matrices, each with a comment.
     has_report = layout.report_path(results.path).is_file()
@@ -96,7 +91,7 @@ def card(results: Results) -> str:
         tiles=overview.tiles(findings),
         runs=runs,
         more=len(findings) - len(shown),
-        phases=[(run, sentence) for run, sentence in run_phases if sentence],
+        phases=[(run, phases_line(rows)) for run, rows in phases if rows],
         warnings=overview.result_warnings(results)[:MAX_WARNINGS],
         code=code,
     )

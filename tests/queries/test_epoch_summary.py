@@ -10,16 +10,15 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.queries import epoch_summary
 from dsi_cli.queries.epoch_summary import (
     EpochSummary,
-    PhaseSentences,
     epoch_summaries,
     hints,
     mistake_summaries,
-    phase_sentences,
     phases_line,
 )
+from dsi_cli.queries.findings import table_rows
 from dsi_cli.store import layout, lock
 from dsi_cli.store.results import Results
-from dsi_cli.store.schema import CHECKPOINTS, TYPICALITY
+from dsi_cli.store.schema import CHECKPOINTS, PHASES, TYPICALITY
 
 
 def test_lines_are_the_curves(analysed):
@@ -119,18 +118,20 @@ def test_the_line_of_phases():
 
 
 def test_whole_runs_in_words(analysed):
-    said = {run: phase_sentences(analysed.out, run) for run in analysed.run.names}
+    lines, sentences = {}, {}
+    for run in analysed.run.names:
+        rows = table_rows(analysed.out, PHASES, run)
+        lines[run], sentences[run] = phases_line(rows), hints(rows, epoch_summaries(analysed.out, run), 100)
     for run, end in (("cifar100-cnn", "2.7"), ("cifar100-vit", "5.9")):
-        assert said[run].phases.startswith(f"phases of the agreement: surge to epoch {end} (95 % CI ")
-        assert said[run].hints[0].startswith("agreement with WordNet has stayed within its noise since epoch ")
-    assert said["collapsed"].phases.startswith("no phases in the agreement: ")
-    (hint,) = said["collapsed"].hints
-    assert hint.startswith("looks like a run that never learnt: ")
+        assert lines[run].startswith(f"phases of the agreement: surge to epoch {end} (95 % CI ")
+        assert sentences[run][0].startswith("agreement with WordNet has stayed within its noise since epoch ")
+    assert lines["collapsed"].startswith("no phases in the agreement: ")
+    assert sentences["collapsed"][0].startswith("looks like a run that never learnt: ")
 
 
-def test_nothing_is_told_of_an_output_without_the_table(analysed, tmp_path):
-    assert phase_sentences(tmp_path, "run") == PhaseSentences()
-    assert phase_sentences(analysed.out, "another") == PhaseSentences()
+def test_hints_without_rows_of_the_phases_table_are_none(analysed, tmp_path):
+    assert table_rows(tmp_path, PHASES, "run") == table_rows(analysed.out, PHASES, "another") == []
+    assert hints([], run_of(0.01, 1.0)) == []
 
 
 def test_the_document_of_the_command_has_the_phases(dsi, make_run, tmp_path):
