@@ -69,10 +69,10 @@ class MatrixFrames(NamedTuple):
         return [epoch for epoch in self.epochs if epochs is None or epoch in epochs]
 
 
-def matrix_frames(run: Results, name: str, kind: str | None = None, split: str | None = None) -> MatrixFrames | None:
-    """Return the matrices of a kind and split of a run, by default the first of `KINDS` that it has, or None if it has none.
+def matrix_frames(run: Results, name: str, kind: str | None = None) -> MatrixFrames | None:
+    """Return the matrices of a kind of a run, by default the first of `KINDS` that it has, or None if it has none.
 
-    The default split is test, or train if the run has no test split. Raise `UsageError` if the kind is not one of `KINDS` (code
+    The split is test, or train if the run has no test split. Raise `UsageError` if the kind is not one of `KINDS` (code
     ``unknown-kind``).
     """
     known = [matrix_kind.name for matrix_kind in KINDS]
@@ -82,12 +82,11 @@ def matrix_frames(run: Results, name: str, kind: str | None = None, split: str |
     for matrix_kind in KINDS:
         if kind not in (None, matrix_kind.name):
             continue
-        splits = matrix_kind.splits if split is None or matrix_kind.splits == (None,) else (split,)
-        for part in splits:
-            paths = {epoch: layout.csm_path(run.path, name, matrix_kind.name, part, epoch) for epoch in run.epochs(name)}
-            epochs = [epoch for epoch, path in paths.items() if path.is_file()]
+        for split in matrix_kind.splits:
+            stored = layout.stored_epochs(layout.csm_path(run.path, name, matrix_kind.name, split, 0).parent)
+            epochs = tuple(epoch for epoch in run.epochs(name) if epoch in stored)
             if epochs:
-                return MatrixFrames(name, matrix_kind, part, tuple(epochs))
+                return MatrixFrames(name, matrix_kind, split, epochs)
     return None
 
 

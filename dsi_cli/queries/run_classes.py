@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -160,13 +161,12 @@ def class_groups(classes: pd.DataFrame, order: Order) -> list[ClassGroup]:
     [ClassGroup(name='carnivore', first=1, last=2)]
     """
     group_of_class = classes.sort_values("class_index")["group"].tolist()
-    names = [group_of_class[index] for index in order]
     groups, start = [], 0
-    for end in range(1, len(names) + 1):
-        if end == len(names) or names[end] != names[start]:
-            if isinstance(names[start], str) and end - start > 1:
-                groups.append(ClassGroup(synset_words(names[start]), start, end - 1))
-            start = end
+    for name, members in groupby(group_of_class[index] for index in order):
+        end = start + len(list(members))
+        if isinstance(name, str) and end - start > 1:
+            groups.append(ClassGroup(synset_words(name), start, end - 1))
+        start = end
     return groups
 
 

@@ -111,7 +111,7 @@ class RunMatrices:
 
     def need(self, orders: int) -> BudgetNeed:
         """Return the size that the run needs in the page, with a number of display orders."""
-        cost = {levels: sum(series.values.cost[levels] for series in self.series) for levels in LEVELS}
+        cost = {levels: sum(series.cost[levels] for series in self.series) for levels in LEVELS}
         blocks = block_count(self.classes)
         fixed = sum(map(len, self.nearest.values())) + sum(2 * matrix.size for *_, matrix in self.references) / 4
         block_cost = 2 * blocks * blocks * orders * len(self.series) * 0.9
@@ -125,7 +125,7 @@ def run_matrices(results: Results, run: str) -> RunMatrices:
         series, nearest = [], matrix_sources.nearest(results, run, classes)
     else:
         series = matrix_sources.matrix_series(results, run)
-        nearest = next((one.values.nearest for one in series if one.values.nearest), {})
+        nearest = next((one.nearest for one in series if one.nearest), {})
     return RunMatrices(run, results.epochs(run), classes, series, matrix_sources.references(results, run), nearest)
 
 
@@ -155,14 +155,11 @@ def pack(
 ) -> dict[str, Any]:
     """Return the description of a run's matrices for the page, and add their packed texts to ``lines``.
 
-    Parameters
-    ----------
-    orders : the display orders (`dsi_cli.report.classes.display_orders`).
-    prefix : prefix of the new names in ``lines``.
+    The orders are those of `dsi_cli.report.classes.display_orders`. The new names in ``lines`` begin with the prefix.
     """
     # Complete matrices are at epochs between which the network's matrix changes most.
     own = matrices.own
-    change = dict.fromkeys(matrices.epochs, 1.0) if own is None else own.values.change
+    change = dict.fromkeys(matrices.epochs, 1.0) if own is None else own.change
     epochs = list(change)
     complete = [epochs[index] for index in epoch_sampling.front_loaded(list(change.values()), share.complete)]
     packed = [
@@ -186,8 +183,8 @@ def _pack_series(
     series: MatrixSeries, levels: int, complete: Sequence[int], orders: Sequence[Mapping[str, Any]], name: str, lines: Lines
 ) -> dict[str, Any]:
     # Pack the complete matrices.
-    values, symmetric, (kind, split) = series.values, series.symmetric, series.matrix
-    scale = QuantizationScale(values.low, values.high, levels)
+    symmetric, (kind, split) = series.symmetric, series.matrix
+    scale = QuantizationScale(series.low, series.high, levels)
     complete_epochs = [epoch for epoch in series.epochs if epoch in complete]
     lines[name] = [_pack_matrix(series.read(epoch), scale, symmetric=symmetric) for epoch in complete_epochs]
 
@@ -195,7 +192,7 @@ def _pack_series(
     block_epochs = [epoch for epoch in series.epochs if epoch not in complete]
     blocks = None
     if block_epochs:
-        coarse = QuantizationScale(values.low, values.high, LEVELS[-1])
+        coarse = QuantizationScale(series.low, series.high, LEVELS[-1])
         starts = [block_starts(len(order["order"]), order["groups"]) for order in orders]
         lines[f"{name}-blocks"] = texts = []
         for epoch in block_epochs:
@@ -221,9 +218,9 @@ def _pack_series(
         "symmetric": symmetric,
         "lines": name,
         "epochs": complete_epochs,
-        "withoutMistakes": values.empty if kind == "ccsm" else [],
+        "withoutMistakes": series.empty if kind == "ccsm" else [],
         "blocks": blocks,
-        "shown": values.color_limits,
+        "shown": series.color_limits,
         **_scale_data(scale),
     }
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,9 +40,14 @@ COST_SAMPLES = 5
 Matrix = NDArray[np.float32]
 
 
-class ValueRange(NamedTuple):
-    """The range of values of a matrix series, and the size of its packed matrices."""
+@dataclass(frozen=True, eq=False)
+class MatrixSeries:
+    """One kind of matrix of a training run over the epochs, with the range of its values and the size of its packed matrices."""
 
+    matrix: MatrixId
+    epochs: list[int]
+    read: Callable[[int], Matrix]
+    """Reads the matrix ``(C, C)`` of an epoch; missing values are NaN."""
     low: float
     high: float
     color_limits: tuple[float, float]
@@ -55,17 +60,6 @@ class ValueRange(NamedTuple):
     """Epochs whose values are all 0; a confusion matrix without mistakes is empty."""
     nearest: dict[int, str]
     """The packed nearest classes by epoch, if they were asked for."""
-
-
-@dataclass(frozen=True, eq=False)
-class MatrixSeries:
-    """One kind of matrix of a training run over the epochs."""
-
-    matrix: MatrixId
-    epochs: list[int]
-    read: Callable[[int], Matrix]
-    """Reads the matrix ``(C, C)`` of an epoch; missing values are NaN."""
-    values: ValueRange
 
     @property
     def symmetric(self) -> bool:
@@ -96,9 +90,9 @@ def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
         read = lru_cache(max(2, MAX_CACHED_BYTES // max(1, 4 * classes * classes)))(partial(_read, paths, classes))
         is_own = classes > 1 and str(matrix) in NETWORK_MATRICES
         has_own = any(series.name in NETWORK_MATRICES for series in all_series)
-        values = value_range(read, list(paths), symmetric=SYMMETRIC[matrix.kind], with_nearest=is_own and not has_own)
-        if values is not None:
-            all_series.append(MatrixSeries(matrix, list(paths), read, values))
+        series = _summarise_series(matrix, list(paths), read, with_nearest=is_own and not has_own)
+        if series is not None:
+            all_series.append(series)
     return all_series
 
 
@@ -127,10 +121,11 @@ def references(results: Results, run: str) -> list[tuple[str, str, Matrix]]:
     return sorted(matrices, key=lambda reference: order.get(reference[0], len(order)))
 
 
-def value_range(
-    read: Callable[[int], Matrix], epochs: Sequence[int], *, symmetric: bool, with_nearest: bool
-) -> ValueRange | None:
-    """Return the range of values of the matrices of some epochs; None if no matrix has a value."""
+def _summarise_series(
+    matrix_id: MatrixId, epochs: list[int], read: Callable[[int], Matrix], *, with_nearest: bool
+) -> MatrixSeries | None:
+    """Return the series of the matrices of some epochs; None if no matrix has a value."""
+    symmetric = SYMMETRIC[matrix_id.kind]
     limits: list[tuple[float, ...]] = []
     change: dict[int, float] = {}
     empty: list[int] = []
@@ -165,7 +160,7 @@ def value_range(
     for levels in LEVELS:
         scale = QuantizationScale(low, high, levels)
         cost[levels] = sum(len(pack(scale.codes(values), levels)) for values in samples) / len(samples)
-    return ValueRange(low, high, color_limits, change, cost, empty, nearest)
+    return MatrixSeries(matrix_id, epochs, read, low, high, color_limits, change, cost, empty, nearest)
 
 
 def reference_range(values: NDArray[Any]) -> tuple[float, float, tuple[float, float]]:

@@ -21,7 +21,6 @@ def test_the_first_kind_that_a_run_has_unless_one_is_asked_for(analysed: Analyse
     assert confusion is not None
     assert (confusion.title, confusion.split) == ("CCSM on test", "test")
     assert matrices.matrix_frames(analysed.run, CNN, "tncsm") is None
-    assert matrices.matrix_frames(analysed.run, CNN, "ccsm", "train") is None
 
 
 def test_epochs_are_those_whose_matrix_is_there(analysed: Analysed, tmp_path):
