@@ -58,17 +58,8 @@ def export(
     stream = None
     if out == "-":
         stream = sys.stdout.buffer if file_format == "csv" else console.binary_stdout("add -o FILE, or --format csv")
-    query = export.ExportQuery(
-        table=table,
-        kind=kind,
-        epoch=epoch,
-        split=split,
-        run=run,
-        ranked=ranked,
-        reference=reference,
-        rows=export.parse_classes(rows, "--rows"),
-        classes=export.parse_classes(classes, "--classes"),
-    )
+    selected = export.parse_classes(rows, "--rows"), export.parse_classes(classes, "--classes")
+    query = export.ExportQuery(table, kind, epoch, split, run, reference, ranked, *selected)
     frame = export.export_frame(Results(output), query)
     if stream is not None:
         export.write_stream(frame, stream, file_format, is_matrix=table is None)

@@ -57,7 +57,7 @@ def neighbors(
     dsi neighbors dsi-out --class dolphin --over-epochs
     dsi neighbors dsi-out --pairs --kind ccsm --split test
     """
-    from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest, neighbor_history
+    from dsi_cli.queries.neighbors import NeighborHistory, NeighborQuery, closest_pairs, nearest, neighbor_history
     from dsi_cli.store.results import Results
 
     if pairs and class_name is not None:
@@ -66,19 +66,23 @@ def neighbors(
     if over_epochs and class_name is None:
         raise UsageError("--over-epochs shows how the neighbours of one class changed; add --class NAME", code="no-class")
     results, query = Results(output), NeighborQuery(kind, epoch, split, run, most)
+    found: NeighborList | NeighborHistory
     if class_name is None:
-        _print_listing(closest_pairs(results, query), as_json=as_json)
+        found = closest_pairs(results, query)
     elif over_epochs:
-        _print_history(neighbor_history(results, class_name, query), as_json=as_json, quiet=quiet)
+        found = neighbor_history(results, class_name, query)
     else:
-        _print_listing(nearest(results, class_name, query), as_json=as_json)
+        found = nearest(results, class_name, query)
+    if as_json:
+        console.print_json(console.query_document(found))
+    elif isinstance(found, NeighborHistory):
+        _print_history(found, quiet=quiet)
+    else:
+        _print_listing(found)
     return DONE
 
 
-def _print_listing(listing: NeighborList, *, as_json: bool) -> None:
-    if as_json:
-        console.print_json(console.query_document(listing))
-        return
+def _print_listing(listing: NeighborList) -> None:
     console.print_sentence(listing.title, 0, 2)
     if listing.legend:
         console.print_sentence(listing.legend, 0, 2)
@@ -90,10 +94,7 @@ def _print_listing(listing: NeighborList, *, as_json: bool) -> None:
     console.print_records(_COLUMNS, rows)
 
 
-def _print_history(history: NeighborHistory, *, as_json: bool, quiet: bool) -> None:
-    if as_json:
-        console.print_json(console.query_document(history))
-        return
+def _print_history(history: NeighborHistory, *, quiet: bool) -> None:
     rows = [row for row in history.rows if any(row.places[index] <= history.query.most for index in history.shown)]
     console.print_sentence(history.title, 0, 2)
     console.print_sentence("rank 1 is the most similar class and has the highest bar", 0, 2)

@@ -41,10 +41,8 @@ PHASE_HEIGHT = 0.05
 def grid(style: Style, parts: int, *, across: int | None = None, share_y: bool = False, aspect: float = 0.88) -> Figure:
     """Return a figure with a number of axes in rows, whose horizontal axes are shared.
 
-    Parameters
-    ----------
-    across : number of axes next to each other; by default as many as fit the style, and two by two for four axes.
-    aspect : height of a panel relative to a third of the width, or to half of it on one column of a paper.
+    By default, as many axes as fit the style are next to each other (`across`), and two by two of four axes. The `aspect` is
+    the height of a panel relative to a third of the width, or to half of it on one column of a paper.
     """
     from matplotlib.figure import Figure
 

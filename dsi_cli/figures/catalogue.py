@@ -150,10 +150,7 @@ MOVING = FigureSpec(
 def figure_spec(name: str) -> FigureSpec:
     """Return the description of a figure.
 
-    Raises
-    ------
-    UsageError
-        No figure has this name. The message suggests a similar name or the list of figures.
+    Raise `UsageError` if no figure has this name. The message suggests a similar name or the list of figures.
     """
     by_name = {spec.name: spec for spec in (*FIGURES, MOVING)}
     if name in by_name:

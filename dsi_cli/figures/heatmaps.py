@@ -180,12 +180,7 @@ def reorder(values: Values, order: Order) -> Values:
 
 
 def draw(rows: Sequence[HeatmapRow], kind: MatrixKind, style: Style, scale: str = "rank") -> Figure:
-    """Return the figure of one or more rows of panels of a kind.
-
-    Parameters
-    ----------
-    scale : rank, raw, or difference if the values are differences of percentile ranks.
-    """
+    """Return the figure of rows of panels of a kind; the scale is rank, raw, or difference for differences of percentile ranks."""
     from matplotlib.figure import Figure
 
     # The reference is shown once, unless runs have other classes.

@@ -65,22 +65,10 @@ def draw(results: Results, options: FigureOptions) -> Drawing | None:
 
 
 def grid(listing: MistakeList[Mistake], open_image: Opener, style: Style) -> tuple[Figure, dict[int, str]]:
-    """Return the grid of a listing, row by row, and the reasons why images could not be opened.
+    """Return the figure of a listing, row by row, and the reasons why images could not be opened, by row of the listing.
 
-    Parameters
-    ----------
-    open_image
-        Opens the image of any mode at a path. The text of its ``UsageError`` is the reason on a grey tile.
-
-    Returns
-    -------
-    figure
-    unopened : the reasons by row of the listing
-
-    Raises
-    ------
-    UsageError
-        The listing has more than `MAX_IMAGES` rows, or no row has a path.
+    `open_image` opens the image of any mode at a path. The text of its `UsageError` is the reason on a grey tile. Raise
+    `UsageError` if the listing has more than `MAX_IMAGES` rows, or no row has a path.
     """
     from matplotlib.figure import Figure
 
@@ -123,12 +111,8 @@ def grid(listing: MistakeList[Mistake], open_image: Opener, style: Style) -> tup
 def save(listing: MistakeList[Mistake], open_image: Opener, path: Path) -> dict[int, str]:
     """Write the grid of a listing as PNG, and return the reasons why images could not be opened, by row.
 
-    Raises
-    ------
-    UsageError
-        The listing has more than `MAX_IMAGES` rows, or no row has a path.
-    OutputError
-        The file could not be written.
+    Raise `UsageError` if the listing has more than `MAX_IMAGES` rows, or no row has a path, and `OutputError` if the file
+    could not be written.
     """
     style = Style("screen", 2)
     buffer = io.BytesIO()
@@ -142,10 +126,7 @@ def save(listing: MistakeList[Mistake], open_image: Opener, path: Path) -> dict[
 def require_png(path: Path) -> None:
     """Check the file name of a contact sheet.
 
-    Raises
-    ------
-    UsageError
-        The name does not end in ``.png``.
+    Raise `UsageError` if the name does not end in ``.png``.
     """
     atomic_write.require_suffix(path, (".png",), "a contact sheet is a PNG")
 
@@ -188,17 +169,9 @@ def _printable(text: str) -> str:
 
 
 class RelocatedImages:
-    """The new paths of moved images.
+    """The new paths of moved images, from the new folder, which is searched to any depth, and the old paths.
 
-    Parameters
-    ----------
-    folder : the new folder, which is searched to any depth.
-    paths : the old paths of the images.
-
-    Raises
-    ------
-    UsageError
-        The folder does not exist (code ``missing-folder``).
+    Raise `UsageError` if the folder does not exist (code ``missing-folder``).
     """
 
     def __init__(self, folder: Path, paths: Iterable[str]) -> None:
@@ -217,10 +190,8 @@ class RelocatedImages:
     def __call__(self, path: str) -> str:
         """Return the new path that shares the most folders at its end with an old path.
 
-        Raises
-        ------
-        UsageError
-            No file has the name (code ``missing-image``), or several match equally well (code ``ambiguous-image``).
+        Raise `UsageError` if no file has the name (code ``missing-image``), or several match equally well (code
+        ``ambiguous-image``).
         """
         file, member = _split_container(path)
         container = self._best_match(file) if member else None

@@ -46,10 +46,7 @@ class DrawnFigure(NamedTuple):
 def check_options(results: Results, options: FigureOptions) -> None:
     """Check that the runs, measure, order, style and scale of some options exist.
 
-    Raises
-    ------
-    UsageError
-        One of them does not exist.
+    Raise `UsageError` if one of them does not exist.
     """
     for name in options.names(results):
         results.epochs(name)  # raises if there is no such run
@@ -67,10 +64,7 @@ def check_options(results: Results, options: FigureOptions) -> None:
 def parse_epochs(text: str | None) -> tuple[int, ...] | None:
     """Return the epochs of ``0,5,30`` or ``first:last:step``; None for all.
 
-    Raises
-    ------
-    UsageError
-        The text has another form.
+    Raise `UsageError` if the text has another form.
     """
     if text is None:
         return None
@@ -99,19 +93,14 @@ def write(
 ) -> DrawnFigure:
     """Draw figures and write each of them in each format; every file is written completely or not at all.
 
+    Raise `UsageError` if a figure or a format does not exist, and `OutputError` if a file could not be written.
+
     Parameters
     ----------
     names : names from `FIGURES`, or that of the animation; all figures if empty.
     formats : file formats; by default png for figures and gif for the animation.
     folder : output folder, created if missing.
     progress : called with the stage, the number of completed steps and the number of all steps.
-
-    Raises
-    ------
-    UsageError
-        A figure or a format does not exist.
-    OutputError
-        A file could not be written.
     """
     figure_formats, film_formats = _split_formats(names, formats)
     specs = [figure_spec(name) for name in dict.fromkeys(names) if name != ANIMATION] if names else list(FIGURES)
@@ -162,10 +151,7 @@ def with_data(results: Results, options: FigureOptions) -> set[str]:
 def save(figure: Figure, path: Path, form: str) -> Path:
     """Write a figure in the current style, completely or not at all, and return its path.
 
-    Raises
-    ------
-    OutputError
-        The file could not be written.
+    Raise `OutputError` if the file could not be written.
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format=form, metadata=_METADATA[form])

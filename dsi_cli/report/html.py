@@ -82,13 +82,7 @@ def policy(style: str, code: str) -> str:
 
 
 def render(contents: PageData, title: str, digest: str) -> str:
-    """Return the report of a results folder as HTML.
-
-    Parameters
-    ----------
-    title : name of the results folder.
-    digest : digest of the tables from which the report is made.
-    """
+    """Return the report of a results folder as HTML, from the folder's name and the digest of its tables."""
     variables = {"title": title, "runs": contents.runs, "overview": contents.overview}
     return assemble("page.html", SCRIPTS, variables, contents.data, contents.lines, digest)
 

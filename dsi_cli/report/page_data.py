@@ -63,16 +63,13 @@ def page_data(
 ) -> PageData:
     """Return the data of the report of a results folder.
 
+    Raise `OutputError` if a table cannot be read.
+
     Parameters
     ----------
     open_image : opens the image at a sample's path; None for a report without images.
     progress : called after each step.
     common_hypernyms : finds the common hypernyms of the classes' synsets; None for a report without them.
-
-    Raises
-    ------
-    OutputError
-        A table cannot be read.
     """
     # Read each matrix once to find the range of its values.
     steps = 2 * len(results.names)

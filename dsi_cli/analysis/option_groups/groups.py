@@ -68,11 +68,7 @@ class InputOptions:
         default=False,
         is_kept=True,
     )
-    log: str | None = option(
-        "--log FILE",
-        "Training log. By default the one next to the checkpoints.",
-        url=DOWNLOAD,
-    )
+    log: str | None = option("--log FILE", "Training log. By default the one next to the checkpoints.", url=DOWNLOAD)
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -100,9 +96,7 @@ class LabelOptions:
         is_kept=True,
     )
     wordnet: str | None = option(
-        "--wordnet NAME",
-        "Another WordNet that is installed for NLTK, such as wordnet31.",
-        is_kept=True,
+        "--wordnet NAME", "Another WordNet that is installed for NLTK, such as wordnet31.", is_kept=True
     )
 
 
@@ -153,16 +147,10 @@ class PredictionOptions:
     )
     targets: str | None = option("--targets FILE", "The true classes, if the file of predictions lacks them.", url=DOWNLOAD)
     truth: str = option(
-        "--truth AXIS",
-        "True classes of a confusion matrix: rows or columns.",
-        default="rows",
-        choices=TRUTH,
+        "--truth AXIS", "True classes of a confusion matrix: rows or columns.", default="rows", choices=TRUTH
     )
     predictions_split: str = option(
-        "--predictions-split SPLIT",
-        "Split of the predictions: test or train.",
-        default="test",
-        choices=("test", "train"),
+        "--predictions-split SPLIT", "Split of the predictions: test or train.", default="test", choices=("test", "train")
     )
 
 
@@ -228,16 +216,9 @@ class InferenceOptions:
         choices=("auto", "cpu", "cuda", "mps"),
     )
     batch_size: int | None = option(
-        "--batch-size NUMBER",
-        "Images per batch.",
-        parse=text_values.parse_batch_size,
-        text_default="auto",
+        "--batch-size NUMBER", "Images per batch.", parse=text_values.parse_batch_size, text_default="auto"
     )
-    autocast: bool = option(
-        "--autocast",
-        "Compute in bfloat16; predictions close to a tie may change.",
-        default=False,
-    )
+    autocast: bool = option("--autocast", "Compute in bfloat16; predictions close to a tie may change.", default=False)
     cache: int | None = option(
         "--cache SIZE",
         "Memory for decoded images, for example 8GB. By default half of what is free; 0 decodes them for each checkpoint.",
@@ -261,9 +242,7 @@ class EngineChoice:
         url=AS_IT_IS,
     )
     gpus_per_task: float = option(
-        "--gpus-per-task NUMBER",
-        "GPUs of a task that runs a model, for example 1 or 0.25.",
-        default=0.0,
+        "--gpus-per-task NUMBER", "GPUs of a task that runs a model, for example 1 or 0.25.", default=0.0
     )
 
 

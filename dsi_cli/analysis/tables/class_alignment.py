@@ -23,11 +23,8 @@ def class_alignment_tables(
 ) -> Iterator[pa.Table]:
     """Yield the rows of the classes at a checkpoint, and the rows of their groups.
 
-    Parameters
-    ----------
-    network, reference : the network's similarity and a reference.
-    kept : the classes that both matrices contain.
-    pearson : the correlation of each class's rows, if the matrices are compared in blocks and it is known.
+    Both matrices contain the `kept` classes. `pearson` is the correlation of each class's rows, if the matrices are compared in
+    blocks and it is known.
     """
     if len(kept) < class_alignment.MIN_CLASSES:
         return
