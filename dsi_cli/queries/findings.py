@@ -374,7 +374,8 @@ def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str
         owner = "Its" if len(aligned) == 1 else "The highest"
         sentence += f" {owner} accuracy reached {percent(max(accuracies))}."
     if not accuracies or max(accuracies) * first.classes > LEARNED_MULTIPLE:
-        sentence += " Labels in another order than the network's classes would give the same result, so check their order."
+        sentence += " Wrong labels, or labels in another order than the network's classes, would give the same result,"
+        sentence += " so check them."
     return sentence
 
 

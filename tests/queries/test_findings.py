@@ -115,7 +115,7 @@ def test_headline_of_a_trained_network_within_chance_asks_for_the_order_of_the_l
     points = (Point(0, 0.0, -0.1, 0.1, 0.0, 0.02, 0.5),)
     trend = None if accuracy is None else Trend((Point(0, accuracy),))
     text = headline([replace(made(0.0), agreement=Trend(points), accuracy=trend)])
-    assert text.endswith("would give the same result, so check their order.") == asks
+    assert text.endswith("would give the same result, so check them.") == asks
 
 
 def test_value_is_above_chance_only_if_z_and_interval_agree():
