@@ -7,8 +7,10 @@ beginning, and a request near the end reads the whole last part. fsspec's caches
 
 from __future__ import annotations
 
+import io
 import json
 import stat
+from collections.abc import Callable
 from copy import copy
 from pathlib import Path
 from threading import Lock
@@ -23,8 +25,6 @@ from dsi_cli.remote.locations import Place
 if TYPE_CHECKING:
     from dsi_cli.remote.remote_path import RemotePath
 
-_MAX_READ_BYTES = 32 << 20
-"""The maximum size of one `RandomAccessFile.read`, which `zipfile` uses for the directory of an archive."""
 _MAX_NAME_LENGTH = 255
 _MIN_REQUEST_BYTES, _MAX_REQUEST_BYTES = 16 << 10, 256 << 10
 """The range of the minimum size of a request, which depends on the size of the file."""
@@ -140,7 +140,7 @@ class _RemoteRanges:
 
 
 class RandomAccessFile:
-    """One regular file, opened to read ranges of bytes; also a file object for readers of the standard library.
+    """One regular file, opened to read ranges of bytes.
 
     `UnreadableError` is raised if the file does not exist, may not be read, or is not regular. A pipe is never opened, because
     opening it would block.
@@ -155,7 +155,7 @@ class RandomAccessFile:
         self.path = path
         self._ranges = _LocalRanges(path) if isinstance(path, Path) else _RemoteRanges(path)
         self.size = self._ranges.size
-        self._offset = self._position = 0
+        self._offset = 0
 
     @property
     def bytes_read(self) -> int:
@@ -169,7 +169,7 @@ class RandomAccessFile:
         """
         self._require_range(offset, size)
         part = copy(self)
-        part.size, part._offset, part._position = size, self._offset + offset, 0
+        part.size, part._offset = size, self._offset + offset
         return part
 
     def __enter__(self) -> RandomAccessFile:
@@ -208,28 +208,32 @@ class RandomAccessFile:
         """Return the first ``size`` bytes, or fewer if the file is shorter."""
         return self.read_at(0, min(size, self.size))
 
-    # These methods make the file object through which `zipfile` reads the directory.
+
+class RangeFile(io.RawIOBase):
+    """A file object for libraries, whose bytes come from a function like `RandomAccessFile.read_at`."""
+
+    def __init__(self, size: int, read_at: Callable[[int, int], bytes]) -> None:
+        self._size, self._read_at, self._position = size, read_at, 0
+
+    def readable(self) -> bool:  # noqa: D102
+        return True
 
     def seekable(self) -> bool:  # noqa: D102
         return True
 
-    def tell(self) -> int:  # noqa: D102
-        return self._position
-
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move to an offset from the start (0), from the current position (1) or from the end (2)."""
-        self._position = max(0, offset + {0: 0, 1: self._position, 2: self.size}[whence])
+        self._position = max(0, offset + {0: 0, 1: self._position, 2: self._size}[whence])
         return self._position
 
-    def read(self, size: int = -1) -> bytes:
-        """Return up to ``size`` bytes from the current position on."""
-        remaining = max(0, self.size - self._position)
-        size = remaining if size < 0 else min(size, remaining)
-        if size > _MAX_READ_BYTES:
-            message = f"the zip directory would take {size} bytes; dsi reads up to {_MAX_READ_BYTES}"
-            raise UnreadableError(message, code="zip-directory-too-large", size=size)
-        self._position += size
-        return self.read_at(self._position - size, size)
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer up to the end of the file; return the number of bytes."""
+        view = memoryview(buffer).cast("B")
+        size = max(0, min(len(view), self._size - self._position))
+        if size:
+            view[:size] = self._read_at(self._position, size)
+            self._position += size
+        return size
 
 
 def find_sibling(path: Place, name: str, description: str) -> Place:

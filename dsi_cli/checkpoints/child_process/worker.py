@@ -11,6 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from dsi_cli.checkpoints.child_process.client import MAX_MESSAGE_BYTES
+from dsi_cli.checkpoints.file_access import RangeFile
 from dsi_cli.errors import CheckpointError, PendingError
 
 _BUFFER_BYTES = 8 << 10
@@ -41,35 +42,10 @@ class Channel:
         self._outgoing.write(data)
         self._outgoing.flush()
 
-
-class RemoteFile(io.RawIOBase):
-    """A file whose bytes the parent process reads."""
-
-    def __init__(self, channel: Channel, size: int) -> None:
-        self._channel = channel
-        self._size = size
-        self._at = 0
-
-    def readable(self) -> bool:  # noqa: D102
-        return True
-
-    def seekable(self) -> bool:  # noqa: D102
-        return True
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Move to an offset from the start (0), from the current position (1) or from the end (2)."""
-        self._at = max(0, offset + {0: 0, 1: self._at, 2: self._size}[whence])
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer up to the end of the file; return the number of bytes."""
-        view = memoryview(buffer).cast("B")
-        size = max(0, min(len(view), self._size - self._at))
-        if size:
-            self._channel.send({"offset": self._at, "bytes": size})
-            view[:size] = self._channel.receive()[1]
-            self._at += size
-        return size
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return a range of the file, which the parent process reads."""
+        self.send({"offset": offset, "bytes": size})
+        return self.receive()[1]
 
 
 def _set_limits(seconds: float, memory: int) -> None:
@@ -106,7 +82,7 @@ def main() -> None:
             if contents is None or file_number != request["file"]:
                 file_number, contents = request["file"], None
                 reader = import_module(f"dsi_cli.checkpoints.child_process.{request['reader']}")
-                file = io.BufferedReader(RemoteFile(channel, request["size"]), _BUFFER_BYTES)
+                file = io.BufferedReader(RangeFile(request["size"], channel.read_at), _BUFFER_BYTES)
                 contents = reader.open_file(file, **request["options"])
             if request["key"] is None:
                 channel.send({name: getattr(contents, name) for name in ("tensors", "values", "outputs", "transposed")})

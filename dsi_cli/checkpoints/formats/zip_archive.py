@@ -10,9 +10,10 @@ import struct
 import zipfile
 import zlib
 
-from dsi_cli.checkpoints.file_access import RandomAccessFile
+from dsi_cli.checkpoints.file_access import RandomAccessFile, RangeFile
 from dsi_cli.errors import PendingError, UnreadableError
 
+_MAX_DIRECTORY_BYTES = 32 << 20
 _INFLATED_BYTES_LIMIT, _INFLATED_RATIO_LIMIT = 32 << 20, 2
 """The limits of inflation, of which the larger one counts: a size, or a multiple of the compressed size.
 
@@ -38,7 +39,7 @@ class Archive:
     def __init__(self, source: RandomAccessFile) -> None:
         self.source = source
         try:
-            infos = zipfile.ZipFile(source).infolist()
+            infos = zipfile.ZipFile(RangeFile(source.size, self._read_directory)).infolist()
         except zipfile.BadZipFile:
             message = "a zip archive without its directory, which is written last: cut off, or still being written"
             raise PendingError(message, code="cut-off") from None
@@ -85,6 +86,12 @@ class Archive:
             message = f"dsi does not read {name!r}, which is compressed within the zip archive"
             raise UnreadableError(message, code="compressed-entry")
         return self.source.window(self._data_offset(entry), entry.file_size)
+
+    def _read_directory(self, offset: int, size: int) -> bytes:
+        if size > _MAX_DIRECTORY_BYTES:
+            message = f"the zip directory would take {size} bytes; dsi reads up to {_MAX_DIRECTORY_BYTES}"
+            raise UnreadableError(message, code="zip-directory-too-large", size=size)
+        return self.source.read_at(offset, size)
 
     def _data_offset(self, entry: zipfile.ZipInfo) -> int:
         if entry.flag_bits & 1:
