@@ -249,13 +249,10 @@ class _Accumulator:
         self.predictions = np.full(len(split.targets), -1, dtype=np.int64)
         self.scores = np.zeros(len(split.targets), dtype=np.float32)
         self.loss, self.top5 = 0.0, 0
-        # The features of one class
-        self._class: int | None = None
-        self._features: list[NDArray[np.float64]] = []
-        self._samples: list[NDArray[np.int64]] = []
+        # The samples and features of classes that may be incomplete
+        self._batches: dict[int, list[tuple[NDArray[np.int64], NDArray[np.float64]]]] = {}
         # The values of the classes that are complete
-        self._sums: dict[int, NDArray[np.float64]] = {}
-        self._equal_sums: dict[int, NDArray[np.float64]] = {}
+        self._sums = self._equal_sums = np.empty((0, 0))
         self._typicality: list[dict[str, Any]] = []
         self._histograms = np.zeros((2, typicality.BINS), dtype=np.int64)
         self._kept_features: list[NDArray[np.float32]] = []
@@ -277,18 +274,17 @@ class _Accumulator:
             self.top5 += int(((wide > target_logits[:, None]).sum(axis=1) < 5).sum())
         if features is not None:
             for number in np.unique(targets).tolist():
-                if number != self._class:
-                    self._finish_class()
-                    self._class = number
-                self._features.append(features[targets == number])
-                self._samples.append(rows[targets == number])
+                is_member = targets == number
+                self._batches.setdefault(number, []).append((rows[is_member], features[is_member]))
+            # Samples are in the order of their classes, so only the last class is incomplete.
+            for number in list(self._batches)[:-1]:
+                self._finish_class(number)
 
-    def _finish_class(self) -> None:
-        """Reduce the features of the current class, which is complete."""
-        if self._class is None:
-            return
-        number, features, samples = self._class, np.concatenate(self._features), np.concatenate(self._samples)
-        self._class, self._features, self._samples = None, [], []
+    def _finish_class(self, number: int) -> None:
+        """Reduce the features of a class, which is complete."""
+        samples, features = map(np.concatenate, zip(*self._batches.pop(number), strict=True))
+        if not self._sums.size:
+            self._sums, self._equal_sums = np.zeros((2, self.classes, features.shape[1]))
         self._sums[number] = features.sum(axis=0)
         if self.equal_samples is not None:
             order = np.random.default_rng((self.seed, number)).permutation(len(features))
@@ -307,7 +303,8 @@ class _Accumulator:
 
     def result(self, weight: NDArray[np.float32] | None = None) -> EvaluationResult:
         """Return the evaluation result on the whole split; ``weight`` are the rows of the classifier, if they are known."""
-        self._finish_class()
+        for number in list(self._batches):
+            self._finish_class(number)
         split = self.split
         if not self.has_classifier:
             return EvaluationResult(templates=self._templates(None))
@@ -325,20 +322,14 @@ class _Accumulator:
 
     def _templates(self, weight: NDArray[np.float32] | None) -> FeatureTemplates | None:
         """Return the templates, and the values of neural collapse; without a classifier, the latter are only NC1 and NC2."""
-        if not self._sums:
+        if not self._sums.size:
             return None
-        known, targets = list(self._sums), self.split.targets
-        sums = np.zeros((self.classes, len(self._sums[known[0]])))
-        sums[known] = list(self._sums.values())
-        equal_sums = None
-        if self.equal_samples is not None:
-            equal_sums = np.zeros_like(sums)
-            equal_sums[known] = list(self._equal_sums.values())
+        targets, equal_sums = self.split.targets, None if self.equal_samples is None else self._equal_sums
         features, samples = np.concatenate(self._kept_features), np.concatenate(self._kept_samples)
         predictions = self.predictions[samples] if self.has_classifier else None
         collapse = neural_collapse.collapse_values(features, targets[samples], predictions, weight, self.seed)
         numbers, histograms = np.bincount(targets, minlength=self.classes), self._histograms.tolist()
-        return FeatureTemplates(sums, numbers, equal_sums, self.equal_samples, self._typicality, histograms, collapse)
+        return FeatureTemplates(self._sums, numbers, equal_sums, self.equal_samples, self._typicality, histograms, collapse)
 
 
 @contextmanager

@@ -230,8 +230,7 @@ class Graph:
                 weight = self._values[name].weight
                 weight.first_use = min(weight.first_use, index)
         if node.op_type in _PRODUCTS:
-            numbers = _numbers(node) if node.op_type != "MatMul" else {}
-            for position, has_outputs_last in ((1, numbers.get("transB", 0) != 1), (0, numbers.get("transA", 0) == 1)):
+            for position, has_outputs_last in ((1, _attribute(node, "transB") != 1), (0, _attribute(node, "transA") == 1)):
                 value = self._value(node.input, position)
                 if value is not None and value.weight.is_transposed is None:
                     value.weight.is_transposed = has_outputs_last != value.is_transposed
@@ -277,7 +276,7 @@ class Graph:
         if node.op_type == "Transpose":
             if len(value.weight.tensor.dims) != 2:
                 return
-            is_turned = _numbers(node).get("perm", [1, 0]) == [1, 0]
+            is_turned = _attribute(node, "perm") in (None, [1, 0])
             value = value._replace(is_transposed=value.is_transposed != is_turned)
         self._values[node.output[0]] = value
 
@@ -300,12 +299,12 @@ def _constants(graph: GraphProto) -> dict[str, TensorProto]:
     return constants
 
 
-def _numbers(node: NodeProto) -> dict[str, Any]:
-    """Return the attributes of a node that are integers or lists of integers."""
-    numbers: dict[str, Any] = {}
-    for attribute in node.attribute:
-        numbers[attribute.name] = list(attribute.ints) if attribute.type == AttributeProto.INTS else attribute.i
-    return numbers
+def _attribute(node: NodeProto, name: str) -> int | list[int] | None:
+    """Return an attribute of a node that is an integer or a list of integers; None without it."""
+    found = next((attribute for attribute in node.attribute if attribute.name == name), None)
+    if found is None:
+        return None
+    return list(found.ints) if found.type == AttributeProto.INTS else found.i
 
 
 def _module(name: str) -> str:
