@@ -97,11 +97,9 @@ class StateDict:
     """The name of the classifier's weight, if it was found."""
 
 
-def scan_checkpoint(
-    file: CheckpointFile, options: HeadOptions = HeadOptions(), classes: int | None = None, *, may_lack_head: bool = False
-) -> ScanResult:
+def scan_checkpoint(file: CheckpointFile, options: HeadOptions = HeadOptions(), classes: int | None = None) -> ScanResult:
     """Return the record of one checkpoint and its classifier's weight; parameters as for `scan_each`."""
-    return scan_each(file, options, classes, may_lack_head=may_lack_head, is_split=False)[0]
+    return scan_each(file, options, classes, is_split=False)[0]
 
 
 def open_checkpoint(file: CheckpointFile, files: OpenFiles) -> CheckpointContent:
@@ -319,11 +317,10 @@ def _scan_head(
         content.notes.append("the classifier of this adapter is that of its base model")
     record = replace(record, head=printable(chosen.name), weights_used=chosen.role, dtype=chosen.tensor.dtype)
     record = replace(record, features=rows.shape[1], fingerprint=fingerprint, reason="; ".join(content.notes) or None)
-    # Identify the network by the state dict of the head.
-    state_dicts = [group.tensors for group in groups if group.path == chosen.path]
-    network = next((trainers.network_id(tensors) for tensors in state_dicts if chosen.name in tensors), None)
-    names = [name for tensors in state_dicts for name in tensors]
-    class_rows = _class_rows(chosen.name, len(rows), names, stated, classes)
+    # Identify the network by the state dict of the head, which an adapter lacks.
+    tensors = _state_dict_of(chosen, groups)
+    class_rows = _class_rows(chosen.name, len(rows), list(tensors), stated, classes)
+    network = trainers.network_id(tensors) if tensors else None
     record = replace(record, network=network, extra_classes=int(class_rows != slice(None)))
     if not options.keep_extra:
         rows, bias = rows[class_rows], None if bias is None else bias[class_rows]
@@ -468,5 +465,9 @@ def _choose_state_dict(
         if not usable or options.head is not None:
             raise
         return max(usable, key=lambda group: len(group.tensors)).tensors, None
-    fitting = [group.tensors for group in groups if (group.path, group.role) == (chosen.path, chosen.role)]
-    return next(tensors for tensors in fitting if chosen.name in tensors), chosen.name
+    return _state_dict_of(chosen, groups), chosen.name
+
+
+def _state_dict_of(head: head_choice.Head, groups: Sequence[NestedStateDict]) -> dict[str, Tensor]:
+    """Return the state dict in which a head was found; empty for the head of another file."""
+    return next((group.tensors for group in groups if group.path == head.path and head.name in group.tensors), {})
