@@ -28,6 +28,9 @@ def match_classes(
 ) -> tuple[NDArray[np.int64], list[str]]:
     """Return the samples' targets as the classifier's class numbers, and warnings.
 
+    Raise `UsageError` if a class of the data has no match or several. If one side has no names, raise it if the data have
+    more classes than the classifier, or names for fewer.
+
     Parameters
     ----------
     samples : the data; ``targets`` are indices of ``samples.names``.
@@ -41,12 +44,6 @@ def match_classes(
     warnings : list of str
         Warnings about classes without an image, about names that are used as class numbers, and about sorted names that are used
         as the classifier's order.
-
-    Raises
-    ------
-    UsageError
-        A class of the data has no match or several. Or one side has no names, and the data have more classes than the
-        classifier, or names for fewer.
     """
     if samples.names is None or names is None:
         return _match_by_number(samples, classes)

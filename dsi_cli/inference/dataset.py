@@ -74,8 +74,6 @@ class Samples:
 def fingerprint(*parts: object) -> str:
     """Return 12 hex digits of texts, numbers and lists of them.
 
-    Examples
-    --------
     >>> fingerprint("a", ["b", 1]) == fingerprint("a", ("b", 1)), len(fingerprint())
     (True, 12)
     """
@@ -143,8 +141,6 @@ def pick_split(names: Iterable[str], train: bool, source: object) -> str:
 
     Raise `UsageError` if the split is missing, or if several splits could be the test set.
 
-    Examples
-    --------
     >>> pick_split(["train", "val"], False, "data")
     'val'
     """

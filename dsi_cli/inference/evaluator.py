@@ -135,6 +135,9 @@ class Evaluator:
     ) -> EvaluationResult:
         """Return the evaluation result of the model on a split.
 
+        Raise `UnreadableError` if the outputs are NaN or infinite, or not ``(batch, classes)``. Raise `UsageError` if the
+        features are not accessible, or a single sample is too large for the memory.
+
         Parameters
         ----------
         split : the samples.
@@ -146,13 +149,6 @@ class Evaluator:
         kept : the columns of the classes among the outputs, without rows for the background.
         seed : the seed for the chance level of typicality.
         progress : a function that is called with the number of samples in each batch.
-
-        Raises
-        ------
-        UnreadableError
-            The outputs are NaN or infinite, or not ``(batch, classes)``.
-        UsageError
-            The features are not accessible, or a single sample is too large for the memory.
         """
         _log.debug("%d samples on %s, torch %s", len(split.targets), self.device, torch.__version__)
         order = np.argsort(split.targets, kind="stable") if templates else np.arange(len(split.targets))

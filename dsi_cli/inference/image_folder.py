@@ -40,8 +40,6 @@ def open_bytes(data: bytes) -> Image.Image:
 def reason_not_decoded(error: BaseException) -> str:
     """Return the reason why an image could not be decoded, in one line without addresses of objects.
 
-    Examples
-    --------
     >>> reason_not_decoded(UnidentifiedImageError("cannot identify image file <_io.BytesIO object at 0x7f2c>"))
     'not an image that Pillow can read'
     >>> reason_not_decoded(KeyError("x"))

@@ -64,8 +64,6 @@ DATASETS = (
 def find_dataset(spec: str) -> TorchvisionDataset | None:
     """Return the data set of that name, or None; case, hyphens and underscores are ignored.
 
-    Examples
-    --------
     >>> find_dataset("cifar-100").name
     'CIFAR100'
     """
@@ -136,15 +134,13 @@ def _load(named: TorchvisionDataset, root: str, split: str, download: bool) -> A
 def open_custom(spec: str, train: bool) -> Samples:
     """Return the samples of the data set from the user's function.
 
+    Raise `UsageError` if the function is unknown or fails, or its result is not a map-style data set of images or tensors
+    with class numbers.
+
     Parameters
     ----------
     spec : a specification for which `user_code.is_function` is true.
     train : the argument ``train=``, or ``split="train"`` or ``"test"``, if the function has such a parameter.
-
-    Raises
-    ------
-    UsageError
-        The function is unknown or fails, or its result is not a map-style data set of images or tensors with class numbers.
     """
     from torch.utils.data import IterableDataset
 

@@ -22,8 +22,6 @@ _SPEC = re.compile(r"(?P<place>.+):(?P<name>[^\W\d]\w*)")
 def is_function(spec: str) -> bool:
     """Return True for a text ``module:NAME`` or ``file.py:NAME``.
 
-    Examples
-    --------
     >>> is_function("my.data:test_set"), is_function("data/test")
     (True, False)
     """
@@ -83,10 +81,7 @@ def load_object(spec: str) -> Callable[..., Any]:
     The folder of the code stays at the end of ``sys.path``, because a data set may import a module when it loads an image. At the
     end, it does not hide modules of dsi and of libraries.
 
-    Raises
-    ------
-    UsageError
-        The file, module or name does not exist, or the import fails.
+    Raise `UsageError` if the file, module or name does not exist, or the import fails.
     """
     place, name, file = _parts(spec)
     if file is not None and not file.is_file():

@@ -89,10 +89,7 @@ class Edges:
 def read_edges(file: Path) -> Edges:
     """Return the edges of a file.
 
-    Raises
-    ------
-    UsageError
-        The file cannot be read or has another format.
+    Raise `UsageError` if the file cannot be read or has another format.
     """
     if file.is_dir():
         file /= "class_hierarchy.txt"
@@ -278,10 +275,8 @@ def _add_node(edges: Edges, file: Path, name: str, below: Any, path: tuple[str, 
 def read_taxonomy(path: str | PathLike[str]) -> Taxonomy:
     """Return the taxonomy of a file; nodes are in order of their names.
 
-    Raises
-    ------
-    UsageError
-        The file cannot be read, has another format, is more than `MAX_DEPTH` deep, or has a cycle; the message names it.
+    Raise `UsageError` if the file cannot be read, has another format, is more than `MAX_DEPTH` deep, or has a cycle, which
+    the message names.
     """
     file = Path(path)
     edges = read_edges(file)

@@ -52,11 +52,8 @@ def read_tables(name: str, part: str) -> dict[str, Any]:
 
     This takes about 10 s.
 
-    Raises
-    ------
-    UsageError
-        No WordNet of that name is installed (the message lists the installed ones and the command to install one), or its
-        files are damaged.
+    Raise `UsageError` if no WordNet of that name is installed, or its files are damaged. The message lists the installed
+    ones and the command to install one.
     """
     if not _NAME.fullmatch(name) or name not in installed_names():
         installed = ", ".join(installed_names()) or "none"
@@ -99,12 +96,8 @@ def open_reader(name: str) -> Any:
 def compile_tables(reader: Any, part: str) -> dict[str, Any]:
     """Return the five tables (`dsi_cli.wordnet.database.taxonomy.Tables`) of the nouns or verbs of NLTK's reader.
 
-    Raises
-    ------
-    ValueError
-        The hypernyms form a cycle, or are more than `MAX_DEPTH` deep.
-    Exception
-        NLTK raises various exceptions for missing or damaged files, such as `KeyError` if a pointer has no target.
+    Raise `ValueError` if the hypernyms form a cycle, or are more than `MAX_DEPTH` deep. NLTK raises various exceptions for
+    missing or damaged files, such as `KeyError` if a pointer has no target.
     """
     synsets = sorted(reader.all_synsets(PARTS[part]), key=lambda synset: synset.offset())
     row = {synset.offset(): k for k, synset in enumerate(synsets)}

@@ -196,6 +196,8 @@ def display_parents(taxonomy: Taxonomy, nodes: Rows) -> dict[int, int]:
 def taxonomy_order(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Rows:
     """Return an order of the classes that keeps related classes adjacent: depth-first through their hypernyms.
 
+    Raise `UsageError` if a number is not a node of the taxonomy.
+
     Parameters
     ----------
     nodes : (N,) int, one node per class, in any order; repeated nodes keep their order.
@@ -205,11 +207,6 @@ def taxonomy_order(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Rows:
     -------
     (N,) int
         A permutation: the index of the first class, of the second, and so on. A class precedes its hyponyms.
-
-    Raises
-    ------
-    UsageError
-        A number is not a node of the taxonomy.
 
     Notes
     -----

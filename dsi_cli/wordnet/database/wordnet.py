@@ -82,13 +82,8 @@ class WordNet:
 def load_wordnet(part: str = "noun", name: str | None = None) -> WordNet:
     """Return the nouns or the verbs of WordNet 3.0, or of another WordNet that is installed for NLTK.
 
-    Raises
-    ------
-    UsageError
-        The part of speech is neither noun nor verb, or the WordNet is not installed or damaged.
+    Raise `UsageError` if the part of speech is neither noun nor verb, or the WordNet is not installed or damaged.
 
-    Examples
-    --------
     >>> verbs = load_wordnet("verb")
     >>> run = verbs.taxonomy.node("run.v.01")
     >>> verbs.id, verbs.taxonomy.wnid(run), verbs.definitions([run])[0][:30]

@@ -96,6 +96,8 @@ def resolve(
 ) -> list[Resolution]:
     """Return the synset of each label, one resolution per label in the same order.
 
+    Raise `UsageError` if the numbers of ids and labels differ.
+
     Parameters
     ----------
     labels : WordNet ids, synset names or words, in any mixture.
@@ -105,11 +107,6 @@ def resolve(
     chosen : the user's choice for some labels by index: an id or a synset name, or an empty text to leave the label out.
     superclasses : the superclass of each label, or None. It is evidence for a sense, stronger than a parent folder.
     wordnet : the WordNet to look labels up in, by default WordNet 3.0's nouns.
-
-    Raises
-    ------
-    UsageError
-        The numbers of ids and labels differ.
 
     Examples
     --------

@@ -57,10 +57,7 @@ class InformationContent:
 def read_information_content(path: str | PathLike[str], wordnet: WordNet | None = None) -> InformationContent:
     """Return the counts of an information content file, by default those of WordNet 3.0's nouns.
 
-    Raises
-    ------
-    UsageError
-        The file cannot be read, is not in NLTK's format, or belongs to another version of WordNet.
+    Raise `UsageError` if the file cannot be read, is not in NLTK's format, or belongs to another version of WordNet.
     """
     file = Path(path)
     wordnet = wordnet or load_wordnet()
@@ -111,10 +108,7 @@ def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
 
     Pairs without a common hypernym have 0. Parameters are those of `dsi_cli.wordnet.similarity.path_similarity.path_similarity`.
 
-    Raises
-    ------
-    UsageError
-        A number is not a node of the taxonomy, or there are more than `MAX_CLASSES` nodes.
+    Raise `UsageError` if a number is not a node of the taxonomy, or there are more than `MAX_CLASSES` nodes.
 
     Notes
     -----

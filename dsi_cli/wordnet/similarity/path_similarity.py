@@ -57,6 +57,8 @@ def path_distances(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArra
 def path_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArray[np.float64]:
     """Return the SCSM: 1 / (1 + shortest path), in (0, 1].
 
+    Raise `UsageError` if a number is not a node of the taxonomy, such as -1, which marks unresolved labels in tables.
+
     Parameters
     ----------
     nodes : (N,) int, one node per class, in any order; a node may be repeated.
@@ -67,11 +69,6 @@ def path_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArr
     (N, N) float64
         An exactly symmetric array, 1 on the diagonal, and 0 for pairs without a common hypernym. On WordNet 3.0 it is
         bit-identical to NLTK's ``path_similarity``.
-
-    Raises
-    ------
-    UsageError
-        A number is not a node of the taxonomy, such as -1, which marks unresolved labels in tables.
 
     Examples
     --------
