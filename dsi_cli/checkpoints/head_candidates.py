@@ -37,9 +37,9 @@ _OTHER_NAME_PATTERNS = (
     (OTHER_HEAD, "a copy of the network", r"teacher|momentum|_k$|target_net|shadow|averaged"),
     (POSITIONS, "a table of positions", r"(^|_)pos($|_)|position|relative|rel_?pos"),
     (NAME, "an embedding or lookup table", r"(?<!class_)embed|(^|_)emb($|_)|token|vocab|lookup"),
-    (NAME, "a memory", r"codebook|queue|bank"),
-    (NAME, "a part of attention", r"attn|attention|qkv|(?-i:^[qkv]$)|query|key(?!point)|value|pooler"),
-    (NAME, "a projection", r"(?<!out_)proj|contrast|bottleneck|align|merger|connector"),
+    (NAME, "a memory", r"codebook|queue|bank|memory"),
+    (NAME, "a part of attention", r"attn|attention|qkv|(?-i:^[qkv]$)|quer(y|ies)|key(?!point)|value|pooler"),
+    (NAME, "a projection", r"(?<!out_)proj|contrast|neck|align|merger|connector"),
     (NAME, "a part that makes an image", r"recon|generator"),
     (NAME, "a head for boxes or masks", r"bbox(?!_head)|box_?reg|mask_head|rpn"),
     (NAME, "a spatial transformer", r"^stn|^t_?net|localization|fc_loc"),
@@ -56,6 +56,8 @@ DETECTOR = re.compile(r"class_labels_classifier|class_predictor|class_embed|fc_c
 """Names of a detector's head, which may have one row more than classes."""
 WIDE = 256
 """Without other evidence, a square matrix of at least this size is taken for a hidden layer."""
+_PROTOTYPES = re.compile(r"^(prototypes?|last_layer)$", re.IGNORECASE)
+_VALUE = re.compile(r"^(critic|v|vf|value)(_|$)", re.IGNORECASE)
 _LOSS_KEY = re.compile(r"loss|criterion", re.IGNORECASE)
 _BODY_BLOCK = re.compile(r"((?:.*\.)?(?:blocks?|layers?|stages?|h|encoder\w*)\.\d+)\.[a-z_]", re.IGNORECASE)
 """The path of a layer in a numbered block of a network's body."""
@@ -171,6 +173,7 @@ class _Network:
         self.classes = classes
         self.modules = {".".join(layer.module) for layer in self.layers}
         self.consumer = consumers(self.layers, ordered=ordered)
+        self.producer = {consumer: producer for producer, consumer in self.consumer.items()}
         self.unused = _unused_layers(self.layers, self.consumer)
         # Count the layers at the same path in numbered blocks, and the layers in each block of the body.
         self.block_of = [_block(layer) for layer in self.layers]
@@ -248,9 +251,9 @@ class _Network:
         # The last of several blocks in a chain ends the network.
         block = self.block_of[layer.position]
         before = [other for other in self.layers if self.block_of[other.position] == block and other is not layer][-1]
-        numbered = sum(bool(re.search(r"\d", part)) for part in layer.module[:-1])
+        different = sum(part != other for part, other in zip(layer.module, before.module, strict=True))
         is_in_last = self.ordered and layer.module[:-1] == self.layers[self.last].module[:-1]
-        ends_chain = is_in_last and numbered == 1 and before.width_out == layer.width_in
+        ends_chain = is_in_last and different == 1 and before.width_out == layer.width_in
         return None if ends_chain else f"is one of {times} in repeated blocks"
 
     def normalised(self, layer: Layer, dimensions: range) -> str | None:
@@ -268,11 +271,12 @@ class _Network:
             return None
         if layer.width_out == 0:
             return "may have its classes in rows or in columns"
-        # The first of two thin matrices is a factor of a head of low rank (U in U @ V).
+        # The first of two thin matrices is a factor of a head of low rank (U in U @ V), and means precede a covariance (LDA).
         for other in self.layers[layer.position + 1 :]:
             sizes = () if other.weight is None else other.weight.shape
             is_near = other.kind == "raw" and other.module[:-1] == layer.module[:-1] and layer.width_in in sizes
-            if is_near and layer.width_in < min(layer.width_out, max(sizes)):
+            is_square = len(set(sizes)) == 1 and layer.width_in != layer.width_out
+            if is_near and (is_square or layer.width_in < min(layer.width_out, max(sizes))):
                 return f"may be multiplied by {other.name}"
         return None
 
@@ -313,6 +317,47 @@ class _Network:
             return None
         return f"has a row for each of the {values} inputs, as the end of an autoencoder does"
 
+    def widens(self, layer: Layer) -> str | None:
+        # A generator, a decoder of points and the expander of self-supervised training widen from layer to layer.
+        if not self.may_be_image(layer) or layer.width_out <= layer.width_in:
+            return None
+        for other in self.layers:
+            is_before = self.consumer.get(other.position) == layer.position and _are_siblings(other, layer)
+            are_linear = all(it.weight is not None and len(it.weight.shape) == 2 for it in (other, layer))
+            if is_before and are_linear and other.width_in < other.width_out:
+                return f"widens, as the layer {other.name} before it does"
+        return None
+
+    def is_prototypes(self, layer: Layer) -> str | None:
+        is_fed = layer.position in self.consumer.values()
+        is_named = layer.kind == "matrix" and any(map(_PROTOTYPES.match, layer.module[-1:]))
+        return "may hold the prototypes of self-supervised training" if is_named and is_fed and not layer.has_bias else None
+
+    def is_policy(self, layer: Layer) -> str | None:
+        for other in self.unused:
+            is_value = other.width_out == 1 and any(map(_VALUE.match, other.module))
+            if is_value and other.width_in == layer.width_in and other is not layer:
+                return f"is next to the value {other.name}, as the policy of an agent is"
+        return None
+
+    def generates_weights(self, layer: Layer) -> str | None:
+        # A hypernetwork takes another input than the trunk. It gives a matrix for the output of the trunk, and perhaps a bias.
+        trunk = next((it for it in reversed(self.unused) if it.kind == "other"), None)
+        if trunk is None or trunk.width_out < 2 or not self.ordered:
+            return None
+        for other in self.layers:
+            rows, rest = divmod(other.width_out, trunk.width_out)
+            is_generated = other is layer or rows == layer.width_out
+            is_near = other.kind == "matrix" and _are_siblings(other, layer) and other.width_in == layer.width_in
+            if rest or rows < 2 or not is_generated or not is_near:
+                continue
+            root = other
+            while root.position in self.producer:
+                root = self.layers[self.producer[root.position]]
+            if root.kind == "matrix" and root.position > trunk.position:
+                return f"depends on {root.width_in} values that the trunk does not compute, as in a hypernetwork"
+        return None
+
     def has_image_width(self, layer: Layer) -> str | None:
         is_image = layer is self.image or layer.width_out in self.hidden_widths
         if self.image is None or not is_image or not self.may_be_image(layer):
@@ -347,11 +392,24 @@ class _Network:
             return "comes first and has no bias, as a lookup table does"
         if not layer.has_bias and self.image is not None and not _is_named(layer):
             return f"has no bias, as a lookup table does, and the network ends in {self.image.name}"
+        return None
+
+    def is_among_tables(self, layer: Layer) -> str | None:
+        # Embeddings of words or of a graph's nodes are stored without any other layer, and so are the columns of some networks.
+        tables = [it for it in self.layers if it.kind == "matrix" and not it.has_bias and it.path == layer.path]
+        if self.consumer or _is_named(layer) or not len(tables) == len(self.layers) > 1:
+            return None
+        return "is one of several matrices without a bias, of which none takes the output of another"
+
+    def ends_language_model(self, layer: Layer) -> str | None:
         # A language model has a row for each word in its first table and in its last layer.
+        if not self.ordered or layer.kind != "matrix":
+            return None
         is_vocabulary = layer.width_out >= WIDE
         for table in self.unused:
             is_same = (table.width_in, table.width_out) == (layer.width_in, layer.width_out) and not table.has_bias
-            if not is_same or table.position >= layer.position or (layer.has_bias and not is_vocabulary):
+            is_input = table is self.layers[0] and self.first is not None and self.first.width_in == table.width_in
+            if not is_same or table.position >= layer.position or (layer.has_bias and not (is_vocabulary or is_input)):
                 continue
             if self.comes_first(table) or (is_vocabulary and NAME in _names(table)):
                 return f"has the shape of the table {table.name}, as in a language model"
@@ -378,6 +436,11 @@ def _convolution_to_image(computing: Sequence[Layer]) -> Layer | None:
 def _is_named(layer: Layer) -> bool:
     """Return whether the name of a layer or of a module around it means a classifier."""
     return any(map(_MEANS_CLASSIFIER.match, layer.module))
+
+
+def _are_siblings(one: Layer, other: Layer) -> bool:
+    """Return whether two layers are stored in the same module."""
+    return (one.path, one.module[:-1]) == (other.path, other.module[:-1])
 
 
 def _block(layer: Layer) -> tuple[object, ...] | None:
@@ -468,7 +531,7 @@ def _orient_parameter(layer: Layer, widths: set[int], unused: Sequence[Layer], c
     if len(weight.shape) > 2:  # the outputs of a 1x1 convolution are its rows
         return layer._replace(width_out=rows, width_in=columns)
     name = layer.module[-1]
-    if name == "fc" and (layer.is_in_loss or not layer.module[:-1]):
+    if name == "fc":
         refusal = "holds several centres for each class (SoftTriple), so no single row is a class"
         return layer._replace(width_in=rows, width_out=columns, weight=weight.transposed, refusal=refusal)
     # In pytorch-metric-learning, proxies have a row for each class, and the W of a loss has a column.
@@ -514,9 +577,15 @@ DOUBT_RULES: Rules = (
     (SQUARE, "A part of a network often returns to its input's width.", _Network.returns_to_input),
     (IMAGE, "A network that returns its input has no classes.", _Network.ends_autoencoder),
     (IMAGE, "A network that returns an image has no classes.", _Network.has_image_width),
+    (IMAGE, "A head rarely is the second of two widening layers.", _Network.widens),
+    (NAME, "Self-supervised training ends in prototypes, which are no classes.", _Network.is_prototypes),
+    (NAME, "The actions of an agent are no classes of images.", _Network.is_policy),
+    (OTHER_HEAD, "A hypernetwork computes the head.", _Network.generates_weights),
     (WINDOW, "The last layer may be a convolution without global pooling.", _Network.precedes_convolution),
     (NAME, "The layers of an adaptive softmax predict a part of the classes each.", _Network.has_tails),
     (APART, "A matrix next to the state dicts is a result, such as a confusion matrix.", _Network.is_apart),
     (TABLE, "A lookup table has the shape of a head without a bias.", _Network.is_table),
+    (TABLE, "A file may hold lookup tables alone.", _Network.is_among_tables),
+    (TABLE, "The last layer of a language model has the shape of its first table.", _Network.ends_language_model),
 )
 """The evidence that could be a coincidence, in the order of the messages."""

@@ -37,6 +37,7 @@ from dsi_cli.errors import AmbiguousHeadError, BackboneError, ClassCountError, N
 _TRUNK = re.compile(
     r"^(backbone|encoder|trunk|feature_extractor|base|pretrained|body|features?|extractor|resnet\w*|vit)$", re.I
 )
+_COARSER = re.compile(r"coarse|(^|_)super(_|class|cat|$)", re.IGNORECASE)
 _BEST_COPY = re.compile(r"best", re.IGNORECASE)
 _MAX_LISTED = 5
 _IMPLAUSIBLE = 4
@@ -205,7 +206,8 @@ def _logits_before(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> 
         is_chain = stems[own] > 1 and own[:-1] == after[:-1] and (own == after or stems[after] == 1)
         is_square = rows == columns == candidate.tensor.shape[0]
         only_feeds = candidate.layer.path == best.layer.path and candidate.kinds == {FEEDS}
-        is_coarser = candidate.is_named and only_feeds and candidate.tensor.shape[0] > rows
+        may_be_coarser = candidate.is_named or any(map(_COARSER.search, best.layer.module))
+        is_coarser = may_be_coarser and only_feeds and candidate.tensor.shape[0] > rows
         if is_coarser or (is_square and not is_chain):
             found.append(candidate)
     return found
