@@ -16,8 +16,8 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
     resolve_duplicates,
 )
 from dsi_cli.analysis.semantics import label_files
-from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
-from dsi_cli.checkpoints.discovery import TrainingRun, count_ignored_files, discover
+from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, require_file, scan_checkpoint
+from dsi_cli.checkpoints.discovery import TrainingRun, count_ignored_files, discover, find_unread_file
 from dsi_cli.checkpoints.epochs import ORDER, natural_key
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import Record
@@ -73,7 +73,12 @@ def find_runs(
     if not runs:
         listed = ", ".join(urls.without_secrets(str(path)) for path in paths)
         others = count(count_ignored_files(paths), "other file")
-        raise NothingToAnalyseError(f"no checkpoints under {listed} ({others}): expected {EXPECTED}", code="no-checkpoints")
+        message = f"no checkpoints under {listed} ({others}): expected {EXPECTED}"
+        unread = find_unread_file(paths)
+        if unread is not None:
+            # The reason why the file cannot be read says how to convert it.
+            message += f"; {unread.name}: {scan_checkpoint(require_file(unread)).record.reason}"
+        raise NothingToAnalyseError(message, code="no-checkpoints")
     return runs
 
 

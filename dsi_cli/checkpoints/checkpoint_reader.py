@@ -49,6 +49,8 @@ _CLASS_NAME_KEYS = ("class_to_idx", "classes", "class_names")
 """The keys under which training loops save the names of the classes next to the weights."""
 _RCNN = re.compile(r"roi_heads\.box_predictor\.cls_score\.")
 """The name of the head in torchvision and Detectron2, where it always has a row for the background."""
+_OTHER_PART = re.compile(r"(?<![a-z])(backbone|decoder|embedder|encoder|projector|trunk)(?![a-z])", re.IGNORECASE)
+"""Names of files that hold a part of a network without its head, as pytorch-metric-learning saves them (``embedder_1.pth``)."""
 _MAX_EXTRA_BYTES, _MAX_FILE_MULTIPLE = 32 << 20, 3
 """The weights may have 32 MiB more than three times the size of the file, because tied weights are stored once."""
 HEADLESS = "no classifier, so the class templates of labelled data take its place"
@@ -300,6 +302,8 @@ def _scan_head(
     # Find the head and compute its effective weight.
     try:
         chosen = _choose_head(content, groups, options, stated, classes)
+        if options.head is None:
+            _refuse_other_part(file, chosen)
         if len(chosen.name) > MAX_NAME_LENGTH:
             message = f"the name of the head has {len(chosen.name):,} characters, more than {MAX_NAME_LENGTH:,}"
             raise UnreadableError(message, code="long-head-name")
@@ -325,6 +329,15 @@ def _scan_head(
     if not options.keep_extra:
         rows, bias = rows[class_rows], None if bias is None else bias[class_rows]
     return replace(_check_rows(replace(record, classes=len(rows)), rows), bias=bias)
+
+
+def _refuse_other_part(file: CheckpointFile, chosen: head_choice.Head) -> None:
+    """Raise `BackboneError` if a layer was saved alone in a file whose name means another part of the network."""
+    part = _OTHER_PART.search(file.path.name)
+    if part is not None and not chosen.path and chosen.name in ("weight", "kernel"):
+        layer = f"{chosen.name} {chosen.tensor.shape}"
+        message = f"no classifier: the only layer, {layer}, is part of the {part[1]}, as the name of the file says;"
+        raise BackboneError(f"{message} if it is the head, add --head {chosen.name}")
 
 
 def _class_rows(head_name: str, rows: int, names: Sequence[str], stated: int | None, labels: int | None) -> slice:

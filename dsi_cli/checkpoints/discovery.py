@@ -117,6 +117,11 @@ def count_ignored_files(paths: Sequence[str | os.PathLike[str]]) -> int:
     return sum(contents.ignored for contents in _search(paths).values())
 
 
+def find_unread_file(paths: Sequence[str | os.PathLike[str]]) -> Place | None:
+    """Return a file in the given folders that may contain weights in a form that dsi does not read; None if there is none."""
+    return next((contents.unread for contents in _search(paths).values() if contents.unread is not None), None)
+
+
 def printable(text: str) -> str:
     """Return text with surrogates (bytes of a file name that are not UTF-8) escaped for Parquet and terminals."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dsi_cli.checkpoints.epochs import EpochAndStep, is_step_folder
 from dsi_cli.checkpoints.file_access import RandomAccessFile
-from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, is_checkpoint
+from dsi_cli.checkpoints.formats import UNREAD_SUFFIXES, WHOLE_FOLDERS, is_checkpoint
 from dsi_cli.errors import CheckpointError
 from dsi_cli.remote import locations
 from dsi_cli.remote.locations import Place, TrackedRun
@@ -59,6 +59,8 @@ class FolderContents:
     """Epoch and step of each file if the files are revisions, the oldest first."""
     ignored: int = 0
     """The number of other files."""
+    unread: Place | None = None
+    """The first of the other files that may contain weights in a form that dsi does not read."""
     name: str | None = None
     """The name of the run in its tracker."""
     tracked: TrackedRun | None = None
@@ -106,6 +108,8 @@ def add_folder(folder: Place, files: list[str], folders: Folders, *, is_top: boo
             contents.files.append((path, status, folder if is_step else None))
         else:
             contents.ignored += 1
+            if contents.unread is None and path.suffix.lower() in UNREAD_SUFFIXES:
+                contents.unread = path
 
 
 def _marks_a_checkpoint(name: str, files: list[str]) -> bool:

@@ -132,7 +132,10 @@ def usable_state_dicts(groups: Sequence[NestedStateDict], role: str) -> list[Nes
     if groups:
         message = "no averaged (EMA) weights in this file; leave out --ema to use the raw ones"
         raise NoHeadError(message, code="no-ema-weights")
-    raise NoHeadError("no weights in this file; it may hold an optimiser or scheduler alone", code="no-weights")
+    message = (
+        "no weights in this file that have names; it may hold an optimiser, a frozen TorchScript module or a list of arrays"
+    )
+    raise NoHeadError(message, code="no-weights")
 
 
 def _heads_by_structure(candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:
@@ -362,10 +365,16 @@ def _no_classifier_message(
             f"no classifier{count} among {len(tensors)} tensors; the last layer is the convolution"
             f" {final.name} {final.weight.shape}; if only global average pooling follows it, add --head {final.name}"
         )
+    flat = next((name for name, _ in tensors if "flat_param" in name), None)
+    if flat is not None:
+        return f"no classifier: {flat} holds the weights of one FSDP rank; save with StateDictType.FULL_STATE_DICT"
     if not candidates:
         return f"no classifier{count} among {len(tensors)} tensors, and no matrix at all"
     listed = "; ".join(", which ".join((candidate.title, *candidate.against[:1])) for candidate in candidates[:3])
+    advice = f"add --head {candidates[0].name}"
+    if UNCLEAR_SIDE in candidates[0].kinds and classes is None:
+        advice = "add --labels FILE, whose number of labels decides"
     return (
         f"no classifier{count} among {len(tensors)} tensors, as in a backbone or an adapter; the best candidates are {listed};"
-        f" if one is the head, add --head {candidates[0].name}"
+        f" if one is the head, {advice}"
     )

@@ -213,3 +213,14 @@ def test_a_buffer_that_is_not_saved_is_none_of_the_weights(tmp_path):
     module[0].register_buffer("grid", torch.ones(2), persistent=False)
     torch.save(module, tmp_path / "module.pt")
     assert_read(read_state_dict(tmp_path / "module.pt"), module.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "status"),
+    [("embedder_1.pt", None, "failed"), ("embedder_1.pt", "weight", "ok"), ("classifier_1.pt", None, "ok")],
+)
+def test_a_layer_alone_has_the_name_of_its_file(name, head, status, tmp_path):
+    torch.save(torch.nn.Linear(8, 5).state_dict(), tmp_path / name)
+    record = scan_checkpoint(require_file(tmp_path / name), HeadOptions(head)).record
+    assert record.status == status
+    assert (record.reason is None) == (status == "ok")

@@ -75,6 +75,27 @@ def test_folder_without_checkpoints_exits_with_3(names, said, dsi, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "contents", "advice"),
+    [
+        ("model_1.tflite", b"\x1c\0\0\0TFL3" + bytes(100), "a format that dsi does not read (TensorFlow Lite); load it"),
+        (
+            "lr_1.joblib",
+            b"\x80\x04cjoblib.numpy_pickle\nNumpyArrayWrapper\n\x06",
+            "a format that dsi does not read (joblib)",
+        ),
+        ("model.nemo", bytes(257) + b"ustar" + bytes(100), "a tar archive; run tar -xf {path}"),
+        ("model.pt.xz", b"\xfd7zXZ\0" + bytes(100), "xz-compressed; run unxz {path}"),
+    ],
+)
+def test_a_folder_of_another_format_exits_with_advice(name, contents, advice, dsi, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / name).write_bytes(contents)
+    ended = dsi("scan", tmp_path / "other")
+    assert ended.code == 3
+    assert f"; {name}: {advice.format(path=tmp_path / 'other' / name)}" in ended.err
+
+
 def test_wordnet_output_over_the_label_list_is_refused(dsi, tmp_path):
     labels = tmp_path / "labels.txt"
     labels.write_text("dog\ncat\n", encoding="utf-8")

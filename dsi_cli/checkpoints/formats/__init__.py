@@ -74,6 +74,17 @@ _ONNX_MESSAGES, _ONNX_NUMBER = frozenset({0x3A, 0x42}), 0x28
 _MAX_MSGPACK_KEYS = 1 << 14
 _ZIP = b"PK\x03\x04"
 _GZIP = b"\x1f\x8b"
+_COMPRESSED = {b"\xfd7zXZ\0": ("xz", "unxz"), b"BZh": ("bzip2", "bunzip2"), b"\x28\xb5\x2f\xfd": ("zstd", "unzstd")}
+"""The name and the command of each compression, by the first bytes."""
+_TAR, _TAR_OFFSET = b"ustar", 257
+_OTHER_FORMATS = {
+    ".caffemodel": "Caffe", ".data-00000-of-00001": "TensorFlow", ".engine": "TensorRT", ".eqx": "Equinox", ".gguf": "GGUF",
+    ".index": "TensorFlow", ".joblib": "joblib", ".mlmodel": "Core ML", ".npy": "numpy.save, without a name", ".params": "MXNet",
+    ".pb": "TensorFlow", ".tflite": "TensorFlow Lite", ".ubj": "XGBoost",
+}  # fmt: skip
+"""Formats that dsi does not read, by the suffix of the file."""
+UNREAD_SUFFIXES = frozenset({*_OTHER_FORMATS, ".bz2", ".gz", ".nemo", ".tgz", ".xz", ".zip", ".zst"})
+"""Suffixes of files that may contain weights in a form that dsi does not read; its message says how to convert them."""
 _INFLATED_HEAD_BYTES = 64
 """The number of bytes inflated from a gzip file, enough for the header and name of a zip entry."""
 _MAX_PICKLE_BYTES = 512 << 20
@@ -251,12 +262,27 @@ def open_source(source: RandomAccessFile) -> CheckpointContent:
     head = source.head(16)
     if any(magic.startswith(head) for magic in MAGICS):
         raise PendingError("empty, or breaks off in its first bytes", code="empty-file")
+    name = shlex.quote(str(source.path).encode("utf-8", "backslashreplace").decode("utf-8"))
     if head.startswith(_GZIP):
         # gunzip requires a name that ends in .gz.
-        name = shlex.quote(str(source.path).encode("utf-8", "backslashreplace").decode("utf-8"))
         command = f"gunzip {name}" if source.path.suffix == ".gz" else f"mv {name} {name}.gz && gunzip {name}.gz"
         raise UnreadableError(f"gzip-compressed; run {command}", code="gzip-compressed")
+    for magic, (title, command) in _COMPRESSED.items():
+        if head.startswith(magic):
+            raise UnreadableError(f"{title}-compressed; run {command} {name}", code="compressed")
+    if source.head(_TAR_OFFSET + len(_TAR))[_TAR_OFFSET:] == _TAR:
+        raise UnreadableError(f"a tar archive; run tar -xf {name}", code="unknown-archive")
+    other = _OTHER_FORMATS.get(source.path.suffix.lower())
+    if other is not None:
+        raise unread_format(other)
     raise UnreadableError(f"not a container that dsi reads: expected {EXPECTED}", code="unknown-container")
+
+
+def unread_format(title: str) -> UnreadableError:
+    """Return the error for a format that dsi recognises, but does not read."""
+    message = f"a format that dsi does not read ({title}); load it and save its weights by name, for example with"
+    message += " numpy.savez('epoch_1.npz', **{'fc.weight': weight})"
+    return UnreadableError(message, code="unread-format", format=title)
 
 
 def _import_reader(format_: Format) -> Any:

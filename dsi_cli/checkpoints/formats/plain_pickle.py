@@ -10,13 +10,15 @@ import re
 from typing import Any
 
 from dsi_cli.checkpoints.file_access import RandomAccessFile
-from dsi_cli.checkpoints.formats import CheckpointContent
+from dsi_cli.checkpoints.formats import CheckpointContent, unread_format
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject, dtype_of
 from dsi_cli.checkpoints.trainers import as_dict, plain_data
 from dsi_cli.errors import PendingError, UnreadableError
 
 MAX_PICKLE_BYTES = 2 << 30
+_JOBLIB = b"joblib.numpy_pickle"
+"""The module that the pickles of joblib name."""
 _CHARACTER_BYTES = 4
 """The size of a character in NumPy's arrays of text."""
 
@@ -26,10 +28,16 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
     if source.size > MAX_PICKLE_BYTES:
         message = f"the pickle has {source.size} bytes; dsi reads up to {MAX_PICKLE_BYTES}"
         raise UnreadableError(message, code="pickle-too-large")
+    data = source.read_at(0, source.size)
     try:
-        tree, _ = read_pickle(source.read_at(0, source.size))
+        tree, _ = read_pickle(data)
     except ExhaustedError as error:
         raise PendingError(f"{error}: cut off, or still being written", code="cut-off") from None
+    except UnreadableError:
+        # joblib writes the bytes of arrays between the instructions of the pickle.
+        if _JOBLIB in data:
+            raise unread_format("joblib") from None
+        raise
     return CheckpointContent(tree)
 
 
