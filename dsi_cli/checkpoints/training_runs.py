@@ -102,10 +102,8 @@ def _group_by_training(records: Sequence[Record]) -> list[list[Record]]:
     moments = {(dated[index].epoch, dated[index].step) for index in originals}
     if len(moments) == len(originals) and (None, None) not in moments:
         return [list(records)]
-    names = [deduplication.epoch_name(record) for record in records]
-    numbers = epochs.numbers_in_names(names)
-    labels = [epochs.training_in_name(name, number) for name, number in zip(names, numbers, strict=True)]
-    if not _has_several_trainings(dated, names, labels, originals) and not (all(copies) and len(set(labels)) > 1):
+    labels = _labels(records)
+    if not _has_several_trainings(dated, labels, originals) and not (all(copies) and len(set(labels)) > 1):
         return [list(records)]
     # A copy whose name fits no original belongs to the training of the original with the same weights.
     label_by_weights = {records[index].fingerprint: labels[index] for index in originals}
@@ -119,10 +117,16 @@ def _group_by_training(records: Sequence[Record]) -> list[list[Record]]:
     return list(trainings.values())
 
 
-def _has_several_trainings(
-    dated: Sequence[Record], names: Sequence[str], labels: Sequence[str], originals: Sequence[int]
-) -> bool:
+def _labels(records: Sequence[Record]) -> list[str]:
+    """Return the words and numbers in the name of each record that identify its training."""
+    names = [deduplication.epoch_name(record) for record in records]
+    numbers = epochs.numbers_in_names(names)
+    return [epochs.training_in_name(name, number) for name, number in zip(names, numbers, strict=True)]
+
+
+def _has_several_trainings(dated: Sequence[Record], labels: Sequence[str], originals: Sequence[int]) -> bool:
     """Return whether an epoch or step has different weights under names that differ in more than numbers and scores."""
+    names = [deduplication.epoch_name(record) for record in dated]
     if sum(epochs.has_training_number(names[index]) and dated[index].epoch is None for index in originals) > 1:
         return len({labels[index] for index in originals}) > 1
     first_seen: dict[tuple[int | None, int | None], tuple[str, str | None]] = {}
@@ -154,13 +158,8 @@ def _add_unusable(records: Sequence[Record], parts: list[list[Record]]) -> None:
 
 def _common_label(part: Sequence[Record]) -> str:
     """Return the common label in the names of a training's files, or an empty text if they have none or several."""
-    names = [deduplication.epoch_name(record) for record in part]
-    numbers = epochs.numbers_in_names(names)
-    labels = {
-        epochs.training_in_name(name, number)
-        for name, number, record in zip(names, numbers, part, strict=True)
-        if not deduplication.is_copy(record) or len(part) == 1
-    }
+    pairs = zip(_labels(part), part, strict=True)
+    labels = {label for label, record in pairs if len(part) == 1 or not deduplication.is_copy(record)}
     return labels.pop() if len(labels) == 1 else ""
 
 
