@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import signal
 import sys
@@ -112,8 +113,12 @@ def trainers_files(tmp_path_factory: pytest.TempPathFactory) -> TrainersFiles:
     """Return a folder of checkpoints of each of the trainers in `trainers.py`; do not write to it."""
     from helpers.trainers import write_all
 
-    folder = tmp_path_factory.mktemp("trainers") / "top"
-    return TrainersFiles(folder, write_all(folder))
+    def make(folder: Path) -> None:
+        expected = write_all(folder / "top")
+        (folder / "expected.pickle").write_bytes(pickle.dumps(expected))
+
+    folder = made_once(tmp_path_factory, "trainers", make)
+    return TrainersFiles(folder / "top", pickle.loads((folder / "expected.pickle").read_bytes()))
 
 
 @pytest.fixture(scope="session")

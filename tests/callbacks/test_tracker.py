@@ -141,9 +141,7 @@ def test_wrong_usage_is_raised_at_the_first_call():
         Tracker(["cat", "dog", "car"])(net)
     with pytest.raises(UsageError, match=r"^expected a label file or a preset .*at 'cifar1000'"):
         Tracker("cifar1000")
-    with pytest.raises(
-        UsageError, match=r"^expected a model, its state dict or a weight \(classes, features\), not a str$"
-    ):
+    with raises("not-a-model", UsageError):
         Tracker()("net.pt")
     with raises("too-few-classes", UsageError):
         Tracker()(np.ones((1, 4)))

@@ -60,15 +60,6 @@ def refused(file: CheckpointFile) -> str:
     return record.reason
 
 
-# Plain pickles
-
-
-@pytest.mark.parametrize("protocol", range(2, 6))
-def test_a_pickled_state_dict(protocol, net, weight, tmp_path):
-    (tmp_path / "epoch_1.pkl").write_bytes(pickle.dumps({"state_dict": net.state_dict(), "epoch": 1}, protocol))
-    assert_head(only(tmp_path), weight, kind="pickle")
-
-
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("protocol", range(2, 6))
 @pytest.mark.parametrize("how", ["pickle", "torch"])
@@ -87,9 +78,6 @@ def test_pickled_arrays_of_jax(weight, tmp_path):
     tree = {"params": {"head": {"kernel": asarray(weight.T), "bias": asarray(weight[:, 0])}}}
     (tmp_path / "epoch_1.pkl").write_bytes(pickle.dumps(tree))
     assert_head(only(tmp_path), weight, "kernel", kind="pickle")
-
-
-# Archives
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -129,9 +117,6 @@ def test_exported_program_of_older_torch_is_read(net, weight, tmp_path):
     assert_head(only(tmp_path), weight, kind="torch-export")
 
 
-# Quantised
-
-
 @pytest.mark.parametrize("dtype", [torch.qint8, torch.quint8])
 @pytest.mark.parametrize(("per_channel", "is_sharded"), [(False, False), (True, False), (True, True)])
 def test_quantised_weights_are_read_as_the_numbers_they_mean(dtype, per_channel, is_sharded, weight, tmp_path):
@@ -149,9 +134,6 @@ def test_quantised_weights_are_read_as_the_numbers_they_mean(dtype, per_channel,
     scanned = scan_checkpoint(only(tmp_path))
     np.testing.assert_allclose(scanned.weight, quantised.dequantize().numpy(), rtol=1e-6, atol=1e-7)
     assert scanned.record.dtype == str(dtype).removeprefix("torch.")
-
-
-# torch.distributed.checkpoint
 
 
 @pytest.fixture
@@ -241,9 +223,6 @@ def test_parts_of_many_ranks_are_put_together(weight, tmp_path):
     assert_head(only(folder), weight)
 
 
-# DeepSpeed
-
-
 @pytest.mark.parametrize("groups", [1, 3])
 @pytest.mark.parametrize("ranks", [1, 3, 7])
 def test_zero_3_is_put_together_from_its_ranks(ranks, groups, net, weight, tmp_path):
@@ -331,9 +310,6 @@ def test_a_replicated_tensor_is_read(ranks, net, weight, tmp_path):
     assert_head(only(tmp_path), weight)
 
 
-# LoRA adapters
-
-
 @pytest.fixture
 def adapter(net, tmp_path):
     """Return a run of one adapter beside its base model, which it changes at the classifier."""
@@ -405,9 +381,6 @@ def test_fsdp_folders_of_accelerate_are_read(distributed, net):
     shutil.copytree(step / "pytorch_model_fsdp_0", step / "pytorch_model_fsdp_1")
     (run,) = discover([step.parent])
     assert [one.checkpoint_path.name for one in run.checkpoints] == ["pytorch_model_fsdp_0", "pytorch_model_fsdp_1"]
-
-
-# Extra rows
 
 
 def saved(tmp_path: Path, rows: int, name: str, **others: object) -> CheckpointFile:

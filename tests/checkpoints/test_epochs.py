@@ -13,45 +13,31 @@ from dsi_cli.checkpoints.epochs import (
     step_in_name,
 )
 
-NAMES = [
-    ("epoch_7.pth", 7, None),
-    ("epoch-07.ckpt", 7, None),
-    ("model_epoch_0.pth", 0, None),
-    ("modelepoch12.pth", 12, None),
-    ("model_12.pth", 12, None),
-    ("12.pth", 12, None),
-    ("checkpoint_0001.pth.tar", 1, None),
-    ("ckpt.3.pth.tar", 3, None),
-    ("e1.pt", 1, None),
-    ("epoch=03-step=80.ckpt", 3, 80),
-    ("w-epoch=3.ckpt", 3, None),
-    ("epoch=01-val_loss=2.29.ckpt", 1, None),
-    ("20240131-235959_e07_v2_acc0.93.pth", 7, None),
-    ("resnet50_epoch_4_top1_76.1.pth", 4, None),
-    ("w_01.weights.h5", 1, None),
-    ("model_01.keras", 1, None),
-    ("épöch_6_日本.pth", 6, None),
-    ("epoch 5 with spaces.pth", 5, None),
-    ("epoch_4\nnewline.pth", 4, None),
-    ("epoch_15", 15, None),
-    ("step_500.pt", None, 500),
-    ("iter_1000.pth", None, 1000),
-    ("global_step12.pt", None, 12),
-    ("resnet50_8xb32_in1k.pth", None, None),
-    ("model_best.pth.tar", None, None),
-    ("checkpoint_1_2.pt", None, None),
-    ("20240131.pt", None, None),
-    ("acc=0.93.pth", None, None),
-    ("model_v2.pth", None, None),
-    ("seed3_fold_1.pth", None, None),
-    ("", None, None),
-]
+NAMES = {
+    (0, None): ["model_epoch_0.pth"],
+    (1, None): ["checkpoint_0001.pth.tar", "e1.pt", "epoch=01-val_loss=2.29.ckpt", "w_01.weights.h5", "model_01.keras"],
+    (3, None): ["ckpt.3.pth.tar", "w-epoch=3.ckpt"],
+    (3, 80): ["epoch=03-step=80.ckpt"],
+    (4, None): ["resnet50_epoch_4_top1_76.1.pth", "epoch_4\nnewline.pth"],
+    (5, None): ["epoch 5 with spaces.pth"],
+    (6, None): ["épöch_6_日本.pth"],
+    (7, None): ["epoch_7.pth", "epoch-07.ckpt", "20240131-235959_e07_v2_acc0.93.pth"],
+    (12, None): ["modelepoch12.pth", "model_12.pth", "12.pth"],
+    (15, None): ["epoch_15"],
+    (None, 12): ["global_step12.pt"],
+    (None, 500): ["step_500.pt"],
+    (None, 1000): ["iter_1000.pth"],
+    (None, None): [
+        *("resnet50_8xb32_in1k.pth", "model_best.pth.tar", "checkpoint_1_2.pt", "20240131.pt", "acc=0.93.pth"),
+        *("model_v2.pth", "seed3_fold_1.pth", ""),
+    ],
+}
+"""File names by the epoch and the step that they state."""
 
 
-@pytest.mark.parametrize(("name", "epoch", "step"), NAMES)
-def test_a_name_states_epoch_and_step_or_neither(name, epoch, step):
-    assert epoch_in_name(name) == epoch
-    assert step_in_name(name) == step
+@pytest.mark.parametrize(("name", "expected"), [(name, stated) for stated, names in NAMES.items() for name in names])
+def test_a_name_states_epoch_and_step_or_neither(name, expected):
+    assert (epoch_in_name(name), step_in_name(name)) == expected
 
 
 @pytest.mark.parametrize(
@@ -96,12 +82,9 @@ def test_contents_count_before_names_and_files_before_folders(tree, names, expec
     assert epoch_and_step(tree, names) == expected
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("checkpoint-500", True), ("global_step12", True), ("checkpoint_0", True), ("run_3", False), ("checkpoints", False)],
-)
-def test_step_folders_are_told_from_runs(name, expected):
-    assert is_step_folder(name) is expected
+def test_step_folders_are_told_from_runs():
+    assert all(map(is_step_folder, ("checkpoint-500", "global_step12", "checkpoint_0")))
+    assert not any(map(is_step_folder, ("run_3", "checkpoints")))
 
 
 @pytest.mark.parametrize(
@@ -141,31 +124,22 @@ def test_numbers_in_names_the_one_number_that_differs_is_the_epoch(pattern, numb
         ("iter_{}.pt", [1, 2]),
         ("step-{}", [1, 2]),
         ("model_{:07d}.pth", [4999, 9999]),
-        ("net{}.pt", [30_000]),
-        ("ckpt_{}.pt", [12_500]),
+        ("net{}.pt", [30_000, 60_000]),
+        ("ckpt_{}.pt", [12_500, 25_000]),
         ("ckpt{}.pt", [500, 1000, 1500]),
     ],
 )
 def test_numbers_in_names_are_steps_if_a_word_or_their_size_says_so(pattern, numbers):
-    names = [pattern.format(number) for number in numbers]
-    if len(names) == 1:
-        names.append(pattern.format(2 * numbers[0]))
-    assert [(one.epoch, one.step) for one in epochs.numbers_in_names(names)][: len(numbers)] == [
-        (None, number) for number in numbers
-    ]
+    found = epochs.numbers_in_names([pattern.format(number) for number in numbers])
+    assert [(one.epoch, one.step) for one in found] == [(None, number) for number in numbers]
 
 
 @pytest.mark.parametrize(
     "names",
     [
-        ["seed1.pt", "seed2.pt"],
-        ["net_20240131.pt", "net_20240201.pt"],
-        ["1706000000.pt", "1706000100.pt"],
-        ["a_1_20.pt", "a_2_30.pt"],
-        ["first.pt", "second.pt"],
-        ["model1.pt"],
-        ["net_0.91.pt", "net_0.92.pt"],
+        *("seed1.pt seed2.pt", "net_20240131.pt net_20240201.pt", "1706000000.pt 1706000100.pt", "a_1_20.pt a_2_30.pt"),
+        *("first.pt second.pt", "model1.pt", "net_0.91.pt net_0.92.pt"),
     ],
 )
 def test_numbers_in_names_leaves_other_numbers_alone(names):
-    assert set(epochs.numbers_in_names(names)) == {epochs.NameNumbers()}
+    assert set(epochs.numbers_in_names(names.split())) == {epochs.NameNumbers()}

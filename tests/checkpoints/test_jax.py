@@ -65,9 +65,6 @@ TREE = {
 }
 
 
-# What Flax writes.
-
-
 def test_a_state_by_flax_is_read_as_flax_reads_it(tmp_path):
     import jax.numpy as jnp
     from flax import serialization
@@ -108,9 +105,6 @@ def test_arrays_in_chunks_are_joined(tmp_path, monkeypatch):
         assert_array_equal(whole._replace(shape=(4,), strides=(2,), offset=4).read(), [4, 6, 8, 10])
 
 
-# Every kind of value, written by msgpack itself.
-
-
 @pytest.mark.parametrize(
     "dtype",
     ["float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool"],
@@ -120,9 +114,6 @@ def test_every_dtype_is_read_exactly(dtype, tmp_path):
     tree = read_tree(written(by_hand({"x": array, "scalar": array[1, 0], "without": np.array(array[1, 0])}), tmp_path))
     assert_array_equal(tree["x"], array)
     assert (tree["scalar"], tree["without"]) == (array[1, 0], array[1, 0])
-
-
-# Damage and lies.
 
 
 def array(parts: Any, kind: int = 1) -> bytes:
@@ -170,9 +161,6 @@ def test_a_lying_state_is_refused(name, tmp_path):
         read_tree(written(data, tmp_path))
 
 
-# Recognising.
-
-
 def test_states_are_recognised_and_others_are_not(tmp_path):
     wide = {f"layer_{place}": 1 for place in range(20)}
     for tree in (TREE, wide, {"params": {}}, {"k" * 40: {}}, {"target": {"x": 1}}):
@@ -187,9 +175,6 @@ def test_states_are_recognised_and_others_are_not(tmp_path):
     assert formats_of(safetensors)[0] == "safetensors"
     (tmp_path / "checkpoint_7").write_bytes(by_hand(TREE))  # as flax.training.checkpoints calls it
     assert len(discover([tmp_path])[0].checkpoints) == 1
-
-
-# Names that cost more than their bytes.
 
 
 def nested_names(leaves: int, depth: int, size: int, letter: str = "k") -> bytes:
@@ -249,9 +234,6 @@ def tensors(tree: dict[str, Any], lead: str = "") -> Iterator[tuple[str, Tensor]
             yield lead + name, value
 
 
-# What the real library wrote
-
-
 @pytest.fixture(scope="session")
 def orbax_folders(tmp_path_factory) -> tuple[Path, dict[str, np.ndarray]]:
     """Return checkpoints that Orbax wrote in its several ways, and what is in each."""
@@ -294,18 +276,12 @@ def test_what_orbax_writes_is_read_exactly(way, orbax_folders):
     assert opened(folder / way / "_CHECKPOINT_METADATA")[0].tree["step"] == 7
 
 
-# Small stores
-
-
 def test_a_missing_file_of_a_folder_an_array_is_not_zeros(tmp_path):
     main = store(tmp_path, {NAME: ORBAX_KERNEL}, base="folders", chunks=[4, 10])
     assert_array_equal(arrays(main)[NAME], ORBAX_KERNEL)
     (tmp_path / NAME / "1.0").unlink()
     with raises("missing-part", PendingError):
         arrays(main)
-
-
-# What is still being written
 
 
 @pytest.mark.parametrize(
@@ -337,9 +313,6 @@ def test_a_data_file_that_is_not_there_is_pending(tmp_path):
         file.unlink()
     with raises("missing-part", PendingError):
         arrays(main)
-
-
-# Damage and hostility
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,6 @@ from helpers.checkpoint_files import repacked
 from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, ScanResult, require_file, scan_checkpoint
-from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.epochs import epochs_completed
 from dsi_cli.checkpoints.formats import CheckpointContent, OpenFiles, open_content
 from dsi_cli.checkpoints.tensors import Tensor
 
@@ -81,26 +79,7 @@ def nested(keras):
     return keras.Model(outer, layers.Dense(5)(x))
 
 
-def applications_like(keras):
-    """Return a net with squeeze-and-excitation by 1x1 convolutions, a last 1x1 convolution and a named Dense on top."""
-    layers = keras.layers
-    inputs = keras.Input((16, 16, 3))
-    x = layers.Rescaling(1 / 255)(inputs)
-    x = layers.Conv2D(8, 3, name="stem_conv")(x)
-    x = layers.BatchNormalization(name="stem_bn")(x)
-    for number in range(3):
-        gate = layers.GlobalAveragePooling2D(keepdims=True, name=f"block{number}_se_squeeze")(x)
-        gate = layers.Conv2D(2, 1, activation="relu", name=f"block{number}_se_reduce")(gate)
-        gate = layers.Conv2D(8, 1, activation="sigmoid", name=f"block{number}_se_expand")(gate)
-        x = layers.Multiply()([x, gate])
-        x = layers.DepthwiseConv2D(3, padding="same", name=f"block{number}_dwconv")(x)
-        x = layers.BatchNormalization(name=f"block{number}_bn")(x)
-    x = layers.Conv2D(12, 1, name="top_conv")(x)
-    x = layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, layers.Dense(5, name="predictions")(layers.Dropout(0.1)(x)))
-
-
-MODELS = [sequential, functional, nested, applications_like]
+MODELS = [sequential, functional, nested]
 
 
 @pytest.mark.parametrize("build", MODELS)
@@ -155,17 +134,6 @@ def test_a_model_of_ones_own_class_goes_by_its_attributes(keras, tmp_path):
     path = save(model, tmp_path / "x.weights.h5")
     assert {"body.dense.kernel", "body.dense_1.kernel", "head.kernel"} <= set(content_of(path)[2])
     assert_array_equal(scanned(path).weight, model.head.get_weights()[0].T)
-
-
-def test_names_of_checkpoints_tell_epochs_from_one(keras, tmp_path):
-    model = sequential(keras)
-    for number in (1, 2, 10):
-        save(model, tmp_path / f"model_{number:02d}.keras")
-    (tmp_path / "other").mkdir()
-    save(model, tmp_path / "other" / "w_03.weights.h5")
-    runs = discover([tmp_path])
-    records = [scan_checkpoint(found).record for run in runs for found in run.checkpoints]
-    assert sorted(epochs_completed(record.epoch, record.counts_from) for record in records) == [1, 2, 3, 10]
 
 
 def keras_2(path: Path, top: str = "", layers: int = 12, split: bool = False) -> np.ndarray:

@@ -32,19 +32,14 @@ def scanned(network: Network, folder: Path, classes: int | None) -> ScanResult:
     return scan_checkpoint(require_file(path), HeadOptions(), classes)
 
 
-def is_right(network: Network, found: ScanResult) -> bool:
-    """Return whether a scan found the network's head, or a matrix that is as right."""
-    assert found.weight is not None
-    right = [*([] if network.head is None else [network.head]), *network.also]
-    return any(one.shape == found.weight.shape and np.allclose(one, found.weight, rtol=1e-4, atol=1e-5) for one in right)
-
-
 def require_right(network: Network, found: ScanResult, may_ask: bool) -> None:
     """Require the right head, or no matrix at all and a reason of one line where that is as good."""
     truth = "no classifier" if network.head is None else f"{network.head_name} {network.head.shape}"
     if found.weight is not None:
         assert found.record.status == OK
-        assert is_right(network, found), f"took {found.record.head} {found.weight.shape}, the truth is {truth}"
+        right = [one for one in (network.head, *network.also) if one is not None and one.shape == found.weight.shape]
+        is_right = any(np.allclose(one, found.weight, rtol=1e-4, atol=1e-5) for one in right)
+        assert is_right, f"took {found.record.head} {found.weight.shape}, the truth is {truth}"
         assert not network.must_refuse, f"took {found.record.head}, but the head cannot be known"
         return
     assert found.record.status == FAILED

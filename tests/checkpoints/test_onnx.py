@@ -83,9 +83,6 @@ def small(tmp_path) -> Path:
     )
 
 
-# What torch's exporters write.
-
-
 @pytest.mark.parametrize("new", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["old", "new"])
 @pytest.mark.parametrize("name", MODELS)
 def test_an_exported_head_is_read_by_its_own_name(name, new, tmp_path):
@@ -99,8 +96,6 @@ def test_an_exported_head_is_read_by_its_own_name(name, new, tmp_path):
     assert scanned.record.head == "head.weight"
     assert scanned.record.fingerprint == fingerprint(model.head.weight.detach().numpy().reshape(4, 7))
 
-
-# Which way round, and by which name.
 
 WEIGHT = np.arange(12, dtype=np.float32).reshape(3, 4)
 """(outputs, inputs)."""
@@ -175,8 +170,6 @@ def test_a_made_up_name_gives_way_where_the_nodes_tell(nodes, weight, expected, 
     assert_array_equal(read_all(tmp_path / "x.onnx")[expected], WEIGHT)
 
 
-# Every way to store elements.
-
 DTYPES = ["FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E5M2", "FLOAT8E4M3FNUZ", "FLOAT8E5M2FNUZ"]
 WHOLE = ["INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32", "INT64", "UINT64", "BOOL"]
 
@@ -209,9 +202,6 @@ def test_elements_of_other_kinds_are_listed_but_not_read(tmp_path):
         assert [content.tree[name].dtype for name in "si"] == ["string", "int4"]
         with raises("unsupported-dtype", UnreadableError):
             content.tree["i"].read()
-
-
-# External data.
 
 
 def save_outside(path: Path, location: str = "w.bin", change: Callable[[object], None] | None = None) -> Path:
@@ -271,9 +261,6 @@ def test_open_content_of_wrong_external_data_raises_the_code(key, value, error, 
         read_all(save_outside(tmp_path / "x.onnx", change=change))
 
 
-# Damage and lies.
-
-
 def varint(number: int) -> bytes:
     out = b""
     while number > 0x7F:
@@ -312,9 +299,6 @@ def test_a_lying_model_is_refused(name, tmp_path):
         read_all(tmp_path / "x.onnx")
 
 
-# Recognising, and reading little.
-
-
 def test_models_are_recognised_and_others_are_not(small, tmp_path):
     assert formats_of(small.read_bytes()[:16]) == ["onnx"]
     assert formats_of(raw_model(tensor(1))[:16]) == ["onnx"]
@@ -330,9 +314,6 @@ def test_models_are_recognised_and_others_are_not(small, tmp_path):
     assert [formats_of(head) for head in others] == [[]] * len(others)
     (tmp_path / "model_without_suffix").write_bytes(small.read_bytes())
     assert len(discover([tmp_path])[0].checkpoints) == 2
-
-
-# Little that asks for much.
 
 
 def node(operator: bytes, inputs: list[bytes], output: bytes) -> bytes:
@@ -368,9 +349,6 @@ def test_a_model_that_asks_for_much_ends_soon_and_small(name, tmp_path):
     make, message = COSTLY[name]
     (tmp_path / "x.onnx").write_bytes(make())
     assert message in scanned(tmp_path / "x.onnx")[1]
-
-
-# What the graph tells of the head.
 
 
 def graph_of(nodes: list, weights: dict[str, np.ndarray], path: Path, outputs: tuple[str, ...] = ("y",)) -> Path:

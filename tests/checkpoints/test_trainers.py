@@ -73,14 +73,6 @@ def test_averages_that_were_swapped_in_are_averages(mark, raw):
     assert {one.path[0]: one.role for one in found} == {"state_dict": EMA, raw: RAW}
 
 
-def test_a_pickled_module_gives_the_names_of_its_state_dict():
-    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Sequential(torch.nn.Linear(4, 2)))
-    (found,) = state_dicts(inert({"model": net, "epoch": 1}))
-    assert found.path == ("model", "<module>")
-    assert list(found.tensors) == list(net.state_dict())
-    assert found.tensors["2.0.weight"].shape == (2, 4)
-
-
 @pytest.mark.parametrize(
     ("tree", "name", "counts_from"),
     [
@@ -134,24 +126,6 @@ def test_a_trainers_checkpoints_are_read_with_head_epoch_and_step(trainer, train
         assert (record.classes, record.features) == one.weight.shape
         assert (record.epoch, record.step) == (one.epoch, one.step)
         assert epochs_completed(record.epoch, record.counts_from) == one.completed
-
-
-@pytest.mark.parametrize(
-    ("which", "from_zero"), [("timm_run", True), ("torchvision_run", True), ("hugging_face_run", False)]
-)
-def test_runs_of_real_trainers_are_read_with_head_and_epoch(which, from_zero, request):
-    trained = request.getfixturevalue(which)
-    (run,) = discover([trained.folder])
-    found = {path: one for one in run.checkpoints for path in (one.checkpoint_path, one.path)}
-    for number, path in enumerate(trained.files):
-        scanned = scan_checkpoint(found.get(path) or found[path.parent])
-        expected = trained.model(number).state_dict()[scanned.record.head].numpy()
-        assert_array_equal(scanned.weight, expected)
-        epoch = number if from_zero else number + 1
-        assert (scanned.record.epoch, epochs_completed(scanned.record.epoch, scanned.record.counts_from)) == (
-            epoch,
-            number + 1,
-        )
 
 
 @pytest.mark.parametrize(

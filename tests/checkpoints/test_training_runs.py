@@ -113,12 +113,8 @@ def test_split_saves_within_an_epoch_are_one_training(tmp_path):
         save(tmp_path / f"run/net_{name}.pt", seed=seed)
     ((run, records),) = scan_paths([tmp_path], HeadOptions())
     assert run.name == "run"
-    assert [(record.epoch, record.step, record.status) for record in records] == [
-        (1, 100, "ok"),
-        (1, 200, "ok"),
-        (2, 300, "ok"),
-        (2, 400, "ok"),
-    ]
+    assert [(record.epoch, record.step) for record in records] == [(1, 100), (1, 200), (2, 300), (2, 400)]
+    assert {record.status for record in records} == {"ok"}
 
 
 @pytest.mark.parametrize("pattern", ["fold{}_best.pt", "run{}_last.pt", "{}_best.pt"])
@@ -135,16 +131,8 @@ def head(classes, features=16, seed=0):
 
 
 def record(epoch, classes, name="fc.weight", features=16, **fields):
-    return Record(
-        "run",
-        f"epoch_{epoch}.pt",
-        epoch=epoch,
-        epoch_source="contents",
-        classes=classes,
-        features=features,
-        head=name,
-        **fields,
-    )
+    shape = {"classes": classes, "features": features, "head": name}
+    return Record("run", f"epoch_{epoch}.pt", epoch=epoch, epoch_source="contents", **shape, **fields)
 
 
 def joined(*trainings, heads=None):
@@ -161,20 +149,13 @@ def test_has_grown_from_older_rows_with_noise(classes, noise):
     assert has_grown_from(wide, wide[:classes] + noise * head(classes, features=64, seed=1))
 
 
-def test_has_grown_from_ignores_a_direction_that_all_rows_share():
-    shared = 5 * head(1)
-    assert not has_grown_from(head(20) + shared, head(10, seed=1) + shared)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_has_grown_from_another_network_is_false(seed):
-    assert not any(has_grown_from(head(20, seed=seed), head(classes, seed=seed + 100)) for classes in (2, 3, 5, 10, 19))
-
-
-def test_has_grown_from_rows_in_another_order_is_false():
-    wide = head(20)
-    assert not has_grown_from(wide, wide[:10][::-1])
-    assert not has_grown_from(wide, np.zeros((10, 16), dtype=np.float32))
+def test_has_grown_from_another_network_or_order_of_rows_is_false():
+    for seed in range(20):
+        wide, shared = head(20, seed=seed), 5 * head(1)  # a direction that all rows share does not count
+        assert not any(has_grown_from(wide, head(classes, seed=seed + 100)) for classes in (2, 3, 5, 10, 19))
+        assert not has_grown_from(wide + shared, head(10, seed=seed + 100) + shared)
+        assert not has_grown_from(wide, wide[:10][::-1])
+        assert not has_grown_from(wide, np.zeros((10, 16), dtype=np.float32))
 
 
 def test_join_growing_joins_each_step_of_a_head():

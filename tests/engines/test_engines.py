@@ -1,6 +1,5 @@
 """The table of engines, and what is said of a choice that cannot be right."""
 
-import importlib
 import sys
 
 import pytest
@@ -8,13 +7,8 @@ import pytest
 from dsi_cli import engines
 from dsi_cli.analysis import comparison
 from dsi_cli.analysis.options import Options
-from dsi_cli.engines import DEFAULT, ENGINES, EngineOptions, open_engine
+from dsi_cli.engines import DEFAULT, EngineOptions, open_engine
 from dsi_cli.errors import UsageError
-
-
-@pytest.mark.parametrize("one", ENGINES, ids=lambda one: one.name)
-def test_engines_each_have_a_module_with_open_engine(one):
-    assert callable(importlib.import_module(f"dsi_cli.engines.{one.name}").open_engine)
 
 
 def test_open_engine_uses_threads_by_default():
@@ -30,10 +24,7 @@ def test_open_engine_uses_threads_by_default():
         ({"name": "dask"}, r"^--engine takes local or ray; 'dask' is neither$"),
         ({"address": "auto"}, r"^--address is for --engine ray; the engine is local$"),
         ({"gpus_per_task": 1}, r"^--gpus-per-task is for --engine ray; the engine is local$"),
-        (
-            {"name": "ray", "gpus_per_task": 1.5},
-            r"^--gpus-per-task takes a part of a GPU \(0\.25\) or whole ones \(2\); 1\.5 is",
-        ),
+        ({"name": "ray", "gpus_per_task": 1.5}, r"^--gpus-per-task takes a part .*; 1\.5 is neither"),
         ({"name": "ray", "gpus_per_task": -1}, r"^--gpus-per-task takes a part .*; -1 is neither$"),
         ({"name": "ray", "gpus_per_task": float("nan")}, r"^--gpus-per-task takes a part .*; nan is neither$"),
     ],
@@ -41,11 +32,6 @@ def test_open_engine_uses_threads_by_default():
 def test_open_engine_with_an_invalid_choice_raises(options, message):
     with pytest.raises(UsageError, match=message):
         EngineOptions(**options)
-
-
-def test_analyze_with_an_invalid_engine_is_one_line(dsi, tmp_path):
-    error = "dsi: --engine takes local or ray; 'dask' is neither\n"
-    assert dsi("analyze", tmp_path, "--engine", "dask") == (2, "", error)
 
 
 def test_analyze_without_ray_names_the_install_command(dsi, make_run, tmp_path, monkeypatch):

@@ -1,10 +1,12 @@
 """Fixtures: real runs that are analysed once, small runs on request, and the command line in and out of the process."""
 
+import os
 import pickle
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -106,6 +108,30 @@ def dsi(capfd: pytest.CaptureFixture[str]) -> Command:
         code = main_with_exit_code([str(argument) for argument in arguments])
         out, err = capfd.readouterr()
         return Ended(code, out, err)
+
+    return called
+
+
+@pytest.fixture
+def dsi_on_terminal() -> Command:
+    """Return ``dsi_on_terminal(*arguments, typed="")``: the command in a process whose stdin and stderr are a terminal."""
+    fcntl, pty, termios = (pytest.importorskip(name, reason="only POSIX has it") for name in ("fcntl", "pty", "termios"))
+
+    def called(*arguments: object, typed: str = "") -> Ended:
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, b"\x18\x00\x64\x00\x00\x00\x00\x00")
+        command = [sys.executable, "-m", "dsi_cli", *map(str, arguments)]
+        environment = {**os.environ, "TERM": "xterm"}
+        process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, env=environment)
+        os.close(theirs)
+        os.write(ours, typed.encode())
+        seen = b""
+        with suppress(OSError):  # Linux's way to say that the other side has closed
+            while part := os.read(ours, 65536):
+                seen += part
+        os.close(ours)
+        out, _ = process.communicate()
+        return Ended(process.returncode, out.decode(), seen.decode())
 
     return called
 

@@ -15,7 +15,6 @@ import pytest
 
 TOKEN = "hf_" + "SesameOpenSesameOpen1234"
 Files = dict[str, bytes]
-_DATE = "2024-05-01T12:00:00.000Z"
 _KINDS = "revision|tree|paths-info|commits|refs|resolve"
 _ADDRESS = re.compile(rf"/(?:api/models/)?([^/]+/[^/]+?)(?:/({_KINDS})(?:/([^/]+))?(?:/(.+))?)?")
 

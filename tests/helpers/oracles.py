@@ -9,9 +9,7 @@ but rounding in it could merge two values that differ. Hand in the stored float3
 
 import itertools
 import math
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -66,19 +64,6 @@ def ccsm(counts: npt.ArrayLike) -> Array:
     table /= np.maximum(table.sum(axis=1, keepdims=True), 1)
     np.fill_diagonal(table, 1)
     return table
-
-
-def path_similarity_pairs(synset_names: Sequence[str], nltk_data_dir: str | Path) -> Array:
-    """Return the WordNet path similarity of every two synsets (``dog.n.01``), by NLTK with the data in a folder."""
-    os.environ["NLTK_DATA"] = str(nltk_data_dir)
-    import nltk.data
-
-    if str(nltk_data_dir) not in nltk.data.path:  # NLTK reads the variable only when it is first imported
-        nltk.data.path.insert(0, str(nltk_data_dir))
-    from nltk.corpus import wordnet
-
-    synsets = [wordnet.synset(name) for name in synset_names]
-    return np.array([[one.path_similarity(other) for other in synsets] for one in synsets], dtype=np.float64)
 
 
 # SAI
@@ -312,45 +297,3 @@ def head_geometry(weight: npt.ArrayLike) -> dict[str, float]:
     out["angle_deviation"] = float(np.mean([abs(cosine + 1 / (len(rows) - 1)) for cosine in cosines]))
     out["angle_spread"] = float(np.std(cosines))
     return out
-
-
-def null_deviation(a: Array, b: Array) -> float:
-    """Return the deviation of ``sum a_ij b_p(i)p(j)`` over all relabellings p, pair by kind of pair.
-
-    Two positions (i, j) and (k, l) stand in one of seven relations (the same, mirrored, one class in common in one of four
-    ways, none); a relabelling sends them to every two positions in the same relation equally often. The diagonals do not count.
-    """
-    n = len(a)
-    a, b = a - a[~np.eye(n, dtype=bool)].mean(), b - b[~np.eye(n, dtype=bool)].mean()
-    np.fill_diagonal(a, 0)
-    np.fill_diagonal(b, 0)
-    relations = np.array([_relations(a), _relations(b)])
-    triples = n * (n - 1) * (n - 2)
-    counts = np.array([n * (n - 1)] * 2 + [triples] * 4 + [triples * (n - 3)])
-    return float(np.sqrt(np.sum(relations[0] * relations[1] / counts)))
-
-
-def _relations(m: Array) -> list[float]:
-    same, mirrored = (m * m).sum(), (m * m.T).sum()
-    row = sum(np.outer(r, r).sum() - (r * r).sum() for r in m)
-    column = sum(np.outer(c, c).sum() - (c * c).sum() for c in m.T)
-    after = sum(np.outer(m[:, i], m[i]).sum() - (m[:, i] * m[i]).sum() for i in range(len(m)))
-    return [same, mirrored, row, column, after, after, m.sum() ** 2 - same - mirrored - row - column - 2 * after]
-
-
-def null_of_sai(a: Array, b: Array, measure: str) -> tuple[float, float | None]:
-    """Return the mean and deviation of a measure over all relabellings, float64."""
-    if measure == "mae":
-        return null_mean_mae(a, b), None
-    x, y = offdiagonal(a), offdiagonal(b)
-    if measure == "spearman":
-        x, y = stats.rankdata(x).reshape(x.shape), stats.rankdata(y).reshape(y.shape)
-    else:
-        x, y = minmax(x), minmax(y)
-    deviation = null_deviation(_with_zero_diagonal(x), _with_zero_diagonal(y))
-    if measure == "cosine":
-        lengths = np.sqrt((x**2).sum() * (y**2).sum())
-        return x.mean() * y.mean() * x.size / lengths, deviation / lengths
-    if measure == "mse":
-        return (x**2).mean() + (y**2).mean() - 2 * x.mean() * y.mean(), 2 * deviation / x.size
-    return 0.0, deviation / (x.std() * y.std() * x.size)

@@ -1,7 +1,7 @@
-"""Independent reference values of what a test set gives: confusion, IDM, typicality, accuracy, loss.
+"""Independent reference values of what a test set gives: confusion, typicality, accuracy, loss.
 
 They come from scikit-learn and SciPy in float64; nothing is from the package under test. ``counts`` is always ``(C, C)``,
-rows = truth, columns = prediction. The IDM ranks the values as they are given: give the stored float32 matrix where ties matter.
+rows = truth, columns = prediction.
 """
 
 from itertools import combinations
@@ -98,16 +98,10 @@ def _cosine(one, other):
 
 
 def typicality(features, targets, predictions, classes):
-    """Return the cosines of right and wrong samples with the template of their class, which is its mean feature.
+    """Return two rows per class (the right samples, the wrong ones), and the cosines of all right and of all wrong samples.
 
-    Returns
-    -------
-    rows : list of dict
-        Two rows per class: the right samples, then the wrong ones. ``group_cosine`` compares the mean feature of these samples
-        with that of all samples of the class. ``sample_cosine`` is the mean of the samples' own cosines, each with the template
-        of the other samples of the class. Both are None if they do not exist.
-    right, wrong : list of float
-        The samples' own cosines, in the order of the samples; that of a class's only sample is missing.
+    ``group_cosine`` compares the mean feature of these samples with that of all samples of the class. ``sample_cosine`` is the
+    mean of the samples' own cosines, each with the mean feature of the other samples of the class; a class's only sample has none.
     """
     features, targets = np.asarray(features, dtype=np.float64), np.asarray(targets)
     is_right = targets == np.asarray(predictions)
@@ -142,32 +136,3 @@ def typicality_null_enumerated(class_features, size):
     rows = np.asarray(class_features, dtype=np.float64)
     subsets = np.array([rows[list(chosen)].mean(axis=0) for chosen in combinations(range(len(rows)), size)])
     return float(cosine_similarity(rows.mean(axis=0, keepdims=True), subsets).mean())
-
-
-def ranks(csm):
-    """Return the rank of every class in every row by falling similarity: itself 0, the others from 1, ties at mid-rank."""
-    square = np.array(csm, dtype=np.float64)
-    np.fill_diagonal(square, np.inf)
-    return stats.rankdata(-square, axis=1) - 1
-
-
-def idm(counts, csm):
-    """Return one minus the mean rank over ``C - 1``: over all samples, over the mistakes, and as the mean over classes."""
-    counts, table = np.asarray(counts), ranks(csm) / (len(csm) - 1)
-    mistakes = counts - np.diag(np.diagonal(counts))
-    samples = counts.sum(axis=1)
-    by_class = (counts * table).sum(axis=1)[samples > 0] / samples[samples > 0]
-    return {
-        "all": 1 - (counts * table).sum() / counts.sum(),
-        "errors": 1 - (mistakes * table).sum() / mistakes.sum() if mistakes.any() else None,
-        "macro": 1 - by_class.mean(),
-    }
-
-
-def idm_ceiling(counts, csm):
-    """Return the IDM if every mistake were in the class nearest to its truth."""
-    counts = np.asarray(counts)
-    others = np.where(np.eye(len(counts), dtype=bool), -np.inf, csm)
-    moved = np.diag(np.diagonal(counts)).copy()
-    moved[np.arange(len(counts)), others.argmax(axis=1)] += counts.sum(axis=1) - np.diagonal(counts)
-    return idm(moved, csm)

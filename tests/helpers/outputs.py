@@ -9,11 +9,16 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS
 
 ANIMALS = ("cat", "dog", "horse", "frog", "bird", "lion", "whale", "bee")
 """Eight: with fewer, chance levels are enumerated, which takes its time."""
+LONG = "a very long label, [bold]with markup[/bold], that no table has room for"
+MARKED = ("cat", "dog", "[red]horse", "frog", LONG, "lion", "whale", "bee")
+"""Labels that a terminal must show as they are."""
 RUNS = ("cifar100-cnn", "cifar100-vit", "collapsed", "garments")
 TABLES = ("checkpoints", "classes", "curves")
 
@@ -81,6 +86,12 @@ def assert_same_output(out: Path, other: Path) -> None:
     assert set(first) == set(second)
     for name in (name for name in first if name.endswith(".parquet") and first[name] != second[name]):
         pd.testing.assert_frame_equal(pd.read_parquet(out / name), pd.read_parquet(other / name), obj=name)
+
+
+def assert_like_a_first_call(out: Path, runs: Sequence[Path], options: Options) -> None:
+    """Assert that an output equals that of a first call with these options, which is made next to it."""
+    analyze(runs, out.with_name("fresh"), options)
+    assert_same_output(out, out.with_name("fresh"))
 
 
 def curve(frame: pd.DataFrame, run: str, **where: object) -> pd.DataFrame:

@@ -53,3 +53,9 @@ def write_output(out: Path, *folders: Path, **options: object) -> Path:
     """Analyse runs without intervals of their own, which take their time."""
     analyze(list(folders), out, Options(draws=0, **options))
     return out
+
+
+def write_two(top: Path) -> Path:
+    """Write the results of two networks, of which ``fast`` learns faster than ``slow``, and return their folder."""
+    fast, slow = write_run(top / "fast", (0.2, 0.6, 0.9)), write_run(top / "slow", (0.2, 0.4, 0.605), seed=1)
+    return write_output(top / "out", fast, slow)

@@ -12,9 +12,8 @@ from torch import nn
 
 from dsi_cli.errors import UsageError
 from dsi_cli.inference.evaluator import Evaluator, Split, resolve_device
-from dsi_cli.metrics.differences import CsmPair, alignment_difference
 from dsi_cli.metrics.neural_collapse import collapse_values
-from dsi_cli.similarity import template_similarity, weight_similarity
+from dsi_cli.similarity import template_similarity
 
 CLASSES = 6
 SAMPLES = 53
@@ -102,42 +101,13 @@ def test_evaluate_templates_and_typicality_equal_the_oracles(conv_head, own_net,
         assert_array_equal(counts, np.histogram(cosines, bins=40, range=(-1, 1))[0])
 
 
-def test_templates_of_equally_many_samples_show_no_gap_between_splits_of_one_distribution():
-    classes, width = 40, 16
-    rng = np.random.default_rng(0)
-    centres = rng.normal(size=(classes, width))
-    model = nn.Sequential()
-    model.add_module("classifier", nn.Linear(width, classes, bias=False))
-    with torch.no_grad():
-        model.classifier.weight.copy_(torch.from_numpy(centres + 0.5 * rng.normal(size=centres.shape)))
-    equal, csms = np.full(classes, 4), {}
-    for split, number in (("train", 60), ("test", 4)):
-        targets = rng.permutation(np.repeat(np.arange(classes), number))
-        features = (centres[targets] + 2 * rng.normal(size=(len(targets), width))).astype(np.float32)
-        answer = Evaluator(model).evaluate(
-            split_of(features, targets), classes, "classifier", templates=True, equal_samples=equal
-        )
-        assert_array_equal(answer.templates.samples, number)
-        assert_array_equal(answer.templates.equal_samples, 4)
-        csms[split] = template_similarity(answer.templates.sums, answer.templates.samples)
-        csms[split, "equal"] = template_similarity(answer.templates.equal_sums, equal)
-    assert_allclose(csms["test", "equal"], csms["test"], atol=1e-6)
-    ncsm = weight_similarity(model.classifier.weight.detach().numpy())
-    unequal = alignment_difference(CsmPair(ncsm, csms["train"]), CsmPair(ncsm, csms["test"]), "pearson")
-    fair = alignment_difference(CsmPair(ncsm, csms["train", "equal"]), CsmPair(ncsm, csms["test"]), "pearson")
-    assert unequal.low > 0.03
-    assert fair.low < 0 < fair.high
-
-
 @pytest.mark.parametrize("templates", [False, True])
 @pytest.mark.parametrize("size", [1, 7, 1000, None])
 def test_the_size_of_batches_changes_nothing(size, templates, net, images, targets):
-    wanted = Evaluator(net, batch_size=SAMPLES).evaluate(
-        split_of(images, targets), CLASSES, "classifier", templates=templates
-    )
-    seen = []
+    split, seen = split_of(images, targets), []
+    wanted = Evaluator(net, batch_size=SAMPLES).evaluate(split, CLASSES, "classifier", templates=templates)
     found = Evaluator(net, batch_size=size).evaluate(
-        split_of(images, targets), CLASSES, "classifier", templates=templates, progress=seen.append
+        split, CLASSES, "classifier", templates=templates, progress=seen.append
     )
     assert sum(seen) == SAMPLES
     assert max(seen) <= (size or SAMPLES)
@@ -147,9 +117,7 @@ def test_the_size_of_batches_changes_nothing(size, templates, net, images, targe
     if templates:
         assert_allclose(found.templates.sums, wanted.templates.sums, rtol=1e-5)
         for one, other in zip(found.templates.typicality, wanted.templates.typicality, strict=True):
-            assert one == {
-                k: v if v is None or isinstance(v, int) else pytest.approx(v, abs=1e-6) for k, v in other.items()
-            }
+            assert one == pytest.approx(other, abs=1e-6)
 
 
 @pytest.mark.parametrize("words", [None, "[enforce fail at alloc_cpu.cpp] not enough memory", "CUDA error: out of memory"])
@@ -244,16 +212,11 @@ def test_logits_are_found_in_what_a_model_returns(function, images, targets):
     ],
 )
 def test_evaluate_of_a_model_without_logits_raises(function, code, images, targets):
-    with raises(code) as caught:
+    with raises(code):
         Evaluator(Gives(function)).evaluate(split_of(images, targets), CLASSES, "fc")
-    assert "\n" not in str(caught.value)
 
 
-class Tokens(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.fc = nn.Linear(3, CLASSES)
-
+class Tokens(Gives):
     def forward(self, x):
         return self.fc(x.flatten(2).transpose(1, 2)).mean(1)
 
@@ -262,7 +225,7 @@ class Tokens(nn.Module):
     ("model", "code"),
     [
         (Gives(lambda x: x, unused=True), "head-not-called"),
-        (Tokens(), "feature-shape"),
+        (Tokens(None), "feature-shape"),
         (torch.jit.trace(Gives(lambda x: x), torch.zeros(1, 3, 12, 12)), "torchscript-features"),
     ],
 )
@@ -274,12 +237,8 @@ def test_evaluate_with_templates_of_a_model_without_features_raises(model, code,
 
 @pytest.mark.parametrize("asked", ["cuda:77", "tpu", "", "cpu:x", "gpu", "cuda:-1", "hpu"])
 def test_resolve_device_of_a_missing_device_raises(asked):
-    with raises("unknown-device", device=asked) as caught:
+    with raises("unknown-device", device=asked):
         resolve_device(asked)
-    assert "\n" not in str(caught.value)
-
-
-# TF32
 
 
 MATMUL, CUDNN = torch.backends.cuda.matmul, torch.backends.cudnn

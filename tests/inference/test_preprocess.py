@@ -161,6 +161,9 @@ def test_recorded_preprocessing_of_trainer_facts(facts, expected):
     assert recorded_preprocessing(facts) == expected
 
 
+CROPPED = {"size": {"shortest_edge": 64}, "do_center_crop": True, "crop_size": 48}
+
+
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
@@ -168,19 +171,11 @@ def test_recorded_preprocessing_of_trainer_facts(facts, expected):
         ({"size": 40, "do_resize": True}, Preprocessing((40, 40), 1.0)),
         ({"size": {"height": 40, "width": 48}, "resample": 3}, Preprocessing((40, 48), None, "squash", "bicubic")),
         (
-            {
-                "size": {"shortest_edge": 64},
-                "do_center_crop": True,
-                "crop_size": {"height": 48, "width": 48},
-                "resample": 2,
-            },
+            CROPPED | {"crop_size": {"height": 48, "width": 48}, "resample": 2},
             Preprocessing((48, 48), 0.75, None, "bilinear"),
         ),
-        (
-            {"size": {"shortest_edge": 64}, "do_center_crop": False, "crop_size": {"height": 48, "width": 48}},
-            Preprocessing((64, 64), 1.0),
-        ),
-        ({"size": {"shortest_edge": 64}, "do_center_crop": True, "crop_size": 48}, Preprocessing((48, 48), 0.75)),
+        (CROPPED | {"do_center_crop": False}, Preprocessing((64, 64), 1.0)),
+        (CROPPED, Preprocessing((48, 48), 0.75)),
         ({"resample": 0}, Preprocessing(None, None, "squash", "nearest")),
         ({"resample": 9}, Preprocessing(None, None, "squash")),
         (

@@ -91,23 +91,14 @@ def test_from_metadata_finds_names(metadata, source):
 @pytest.mark.parametrize(
     "metadata",
     [
-        None,
-        7,
-        [],
-        {},
-        {"classes": 10},
-        {"classes": "cat"},
-        {"classes": []},
-        {"classes": ["cat", 1]},
-        {"classes": ["cat", ""]},
-        {"classes": {"cat", "dog"}},
+        *(None, 7, [], {}),
+        *({"classes": value} for value in (10, "cat", [], ["cat", 1], ["cat", ""], {"cat", "dog"}, object())),
         {"class_to_idx": {"cat": 0, "dog": 2}},
         {"id2label": {0: "LABEL_0", 1: "LABEL_1"}},
         {"names": ["conv.weight", "conv.bias"]},
         {"classes": ["cat", "dog"], "id2label": {0: "dog", 1: "cat"}},
         {"a": {"b": {"c": {"classes": ["cat", "dog"]}}}},
         {1: {"classes": ["cat", "dog"]}},
-        {"classes": object()},
     ],
 )
 def test_from_metadata_without_names_is_none(metadata):

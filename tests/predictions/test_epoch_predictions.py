@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 
 from dsi_cli.errors import UsageError
 from dsi_cli.predictions.epoch_predictions import EncodedLabels, class_numbers
@@ -46,9 +47,7 @@ def test_numbers_of_a_wrong_number_is_named_with_its_place():
 
 def test_numbers_of_a_name_without_known_names_is_refused():
     assert numbers(["1", "0"], None) == [1, 0]
-    with pytest.raises(
-        UsageError, match=r"'cat' is not a class; expected 0 to 7; correct it, or give the classes .*\(--labels\)"
-    ):
+    with raises("unknown-class", UsageError, label="'cat'"):
         numbers(["cat"], None)
 
 

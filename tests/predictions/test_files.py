@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
+from helpers.errors import raises
 from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
@@ -54,9 +55,7 @@ def test_the_epoch_in_a_file_must_be_the_one_in_its_name(save, tmp_path):
     save("f/e3.csv", one.format(3))
     assert list(read_predictions(tmp_path / "f").results([1, 3], 2)) == [3]
     path = save("f/e4.csv", one.format(5))
-    with pytest.raises(
-        UsageError, match=r"e4.csv: expected the predictions of epoch 4 alone, .* found epochs 5; name the file"
-    ):
+    with raises("several-epochs-in-file", UsageError, epoch=4):
         read_predictions(tmp_path / "f")
     path.write_text(one.format(4) + "5,1,1\n")
     with pytest.raises(UsageError, match="found epochs 4, 5"):
@@ -69,9 +68,7 @@ def test_the_epoch_in_a_file_must_be_the_one_in_its_name(save, tmp_path):
 
 def test_a_folder_without_epochs_in_the_names_is_refused(save, tmp_path):
     save("f/preds.npy", np.zeros((2, 3)))
-    with pytest.raises(
-        UsageError, match="with the epoch as the last number in the name, found none; name one file with all"
-    ):
+    with raises("no-epoch-files", UsageError):
         read_predictions(tmp_path / "f")
 
 

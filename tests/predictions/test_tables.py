@@ -186,9 +186,8 @@ def test_results_of_another_csv_file_raise(save, content, code):
 )
 def test_read_predictions_with_columns_of_other_types_raises(write, changed, code):
     columns = {"epoch": [0, 0], "target": [0, 1], "prediction": [0, 1]}
-    with raises(code, UsageError, column=next(iter(changed))) as caught:
+    with raises(code, UsageError, column=next(iter(changed))):
         read_predictions(write("a.parquet", columns | changed))
-    assert "\n" not in str(caught.value)
 
 
 def test_read_predictions_of_a_damaged_or_other_parquet_file_raises(save, write, columns):

@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -15,10 +14,8 @@ import torch
 from helpers.outputs import ANIMALS, contents
 from helpers.s3 import BUCKET
 
-from dsi_cli import analyze, open_results
-from dsi_cli.analysis.classifiers import checkpoint_scanner
-from dsi_cli.engines import local
-from dsi_cli.errors import BusyError, OutputError
+from dsi_cli import open_results
+from dsi_cli.errors import BusyError
 from dsi_cli.store import remote_output
 from dsi_cli.store.remote_output import RemoteOutput
 
@@ -158,24 +155,6 @@ def test_changes_are_put_while_the_work_goes_on_and_removals_as_well(memory, tmp
     assert sorted(memory.find("/results")) == ["/results/out/checkpoints.parquet", "/results/out/curves.parquet"]
 
 
-def test_all_cores_are_used_next_to_an_output_on_a_server(make_run, s3, dsi, monkeypatch):
-    monkeypatch.setattr(remote_output, "FLUSH_SECONDS", 0.02)
-    monkeypatch.setattr(local, "usable_cores", lambda: 2)
-    scan_each, threads = checkpoint_scanner.scan_each, set()
-    meeting = threading.Barrier(2, timeout=100)
-
-    def scan_with_another(found, *rest, **named):
-        threads.add(threading.get_ident())
-        meeting.wait()
-        return scan_each(found, *rest, **named)
-
-    monkeypatch.setattr(checkpoint_scanner, "scan_each", scan_with_another)
-    ended = dsi("analyze", make_run(epochs=4), "-o", OUT, *QUICK)
-    assert ended.code == 0, ended.err
-    assert len(threads) == 2
-    assert len([name for name in objects(s3, "results/out") if name.startswith("csms/")]) == 4
-
-
 def test_a_second_writer_is_refused_and_one_that_died_is_not_waited_for(memory, tmp_path, monkeypatch):
     memory.pipe("/results/out/.lock", b"process 7 on node3 abc")
     line = r"another dsi \(process 7 on node3\) is writing to memory://results/out: wait for it; if it is dead, delete "
@@ -264,25 +243,6 @@ def test_without_the_server_all_tables_are_kept_and_uploaded_by_the_command_that
     _, *arguments = shlex.split(found[2])
     subprocess.run([sys.executable, *arguments], check=True)
     assert set(objects(s3, "results/out")) == set(contents(tmp_path / "out"))
-
-
-def test_a_notebook_is_told_where_the_tables_are_kept(make_run, memory, tmp_path, monkeypatch):
-    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(remote_output, "LAST_UPLOAD_SECONDS", 0.0)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    put = type(memory).pipe_file
-
-    def refuse(self, path, value, **options):
-        if path.endswith(".parquet"):
-            raise ConnectionError("reset by peer")
-        return put(self, path, value, **options)
-
-    monkeypatch.setattr(type(memory), "pipe_file", refuse)
-    with pytest.raises(OutputError, match=r"; all files are kept in .*/cache/dsi/unsent/") as raised:
-        analyze(make_run(), "memory://results/out", draws=0, report=False)
-    folder = re.search(r"kept in (.*?);", str(raised.value))
-    assert folder is not None
-    assert open_results(folder[1]).epochs() == [0, 1, 2, 3]
 
 
 def test_a_server_that_denies_access_is_an_output_error(make_run, s3, dsi):

@@ -11,6 +11,7 @@ import pytest
 from helpers.outputs import ANIMALS, all_curves, heads, save_head
 
 import dsi_cli
+from dsi_cli.tracking.points import plain
 
 EPOCHS = 4
 Points = dict[str, dict[int, float]]
@@ -76,6 +77,12 @@ def expected() -> Callable[[Path, str], Points]:
         return points
 
     return of_table
+
+
+@pytest.fixture
+def expected_plain(expected: Callable[[Path, str], Points]) -> Callable[[Path, str], Points]:
+    """Return ``expected_plain(out, run)``: the same, under the plain names of W&B and MLflow."""
+    return lambda out, run: {plain(name): values for name, values in expected(out, run).items()}
 
 
 @pytest.fixture

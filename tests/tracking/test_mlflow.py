@@ -4,7 +4,6 @@ import pytest
 
 from dsi_cli import log_curves
 from dsi_cli.errors import OutputError
-from dsi_cli.tracking.points import plain
 
 pytest.importorskip("sqlalchemy", reason="MLflow's local store needs it")
 
@@ -34,25 +33,23 @@ def logged_runs(client, name):
     return found
 
 
-def by_plain_name(points):
-    return {plain(name): values for name, values in points.items()}
-
-
-def test_mlflow_has_what_the_tables_hold_and_again_no_point_twice(out, mlflow_store, client, expected, grow, runs, request):
+def test_mlflow_has_what_the_tables_hold_and_again_no_point_twice(
+    out, mlflow_store, client, expected_plain, grow, runs, request
+):
     name = request.node.name
     logged = log_curves(out, f"mlflow:{mlflow_store}")
     assert (logged.to, logged.place, logged.runs) == ("mlflow", f"{mlflow_store}, experiment {name}", 2)
     assert logged.next_step == f"mlflow ui --backend-store-uri {mlflow_store}"
     first = logged_runs(client, name)
     assert {run: values for run, (_, values) in first.items()} == {
-        run: by_plain_name(expected(out, run)) for run in ("cnn", "vit=1")
+        run: expected_plain(out, run) for run in ("cnn", "vit=1")
     }
     assert log_curves(out, f"mlflow:{mlflow_store}").points == logged.points
     assert logged_runs(client, name) == first
     grow(out)
     log_curves(out, f"mlflow:{mlflow_store}", run="cnn")
     grown = logged_runs(client, name)
-    assert grown["cnn"] == (first["cnn"][0], by_plain_name(expected(out, "cnn")))
+    assert grown["cnn"] == (first["cnn"][0], expected_plain(out, "cnn"))
     assert grown["vit=1"] == first["vit=1"]
     assert set(grown["cnn"][1]["loss/train"]) == {0, 1, 2, 3}
     (point,) = [one for one in client.get_metric_history(grown["cnn"][0], "loss/train") if one.step == 2]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 
 from dsi_cli import log_curves
 from dsi_cli.checkpoints import training_logs
@@ -97,9 +98,7 @@ def test_files_of_others_are_left_alone(out, tmp_path):
     folder = tmp_path / "tb/vit%3D1"
     folder.mkdir(parents=True)
     (folder / "events.out.tfevents.123.host").write_bytes(b"a training's own")
-    with pytest.raises(
-        UsageError, match=r"vit%3D1 holds the curves of something else \(events.out.tfevents.123.host\); name another"
-    ):
+    with raises("foreign-event-files", UsageError):
         log_curves(out, f"tensorboard:{tmp_path}/tb")
     assert [path.name for path in folder.iterdir()] == ["events.out.tfevents.123.host"]
     assert not (tmp_path / "tb/cnn").exists()

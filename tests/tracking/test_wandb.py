@@ -11,7 +11,6 @@ from helpers.errors import raises
 
 from dsi_cli import log_curves
 from dsi_cli.errors import UsageError
-from dsi_cli.tracking.points import plain
 
 pytest.importorskip("wandb", reason="reads W&B's files back")
 
@@ -70,22 +69,18 @@ def logged_runs(folder):
     return found
 
 
-def by_plain_name(points):
-    return {plain(name): values for name, values in points.items()}
-
-
-def test_wandb_has_what_the_tables_hold_and_again_no_point_twice(out, tmp_path, expected, grow):
+def test_wandb_has_what_the_tables_hold_and_again_no_point_twice(out, tmp_path, expected_plain, grow):
     logged = log_curves(out, "wandb")
     assert (logged.to, logged.place, logged.runs) == ("wandb", "wandb, offline, project dsi", 2)
     folders = sorted((tmp_path / "wandb").glob("offline-run-*"))
     assert sorted(logged.next_step.removeprefix("wandb sync ").split()) == [f"wandb/{one.name}" for one in folders]
     first = logged_runs(tmp_path / "wandb")
     for run in ("cnn", "vit=1"):
-        assert first[run][1:] == ("dsi", by_plain_name(expected(out, run)))
+        assert first[run][1:] == ("dsi", expected_plain(out, run))
     grow(out)
     assert log_curves(out, "wandb:other", run="cnn").place == "wandb, offline, project other"
     again = logged_runs(tmp_path / "wandb")
-    assert again["cnn"] == (first["cnn"][0], "other", by_plain_name(expected(out, "cnn")))
+    assert again["cnn"] == (first["cnn"][0], "other", expected_plain(out, "cnn"))
     assert again["vit=1"] == first["vit=1"]
     assert set(again["cnn"][2]["loss/train"]) == {0, 1, 2, 3}
 
