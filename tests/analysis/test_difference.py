@@ -70,7 +70,7 @@ def test_diff_of_two_epochs_has_angles_and_their_usual_variation():
 def test_diff_of_folders_and_results_equals_that_of_files(tmp_path):
     by_file = dsi_cli.diff(CNN / "epoch_001.safetensors", CNN / "epoch_020.safetensors")
     by_folder = dsi_cli.diff(CNN, epoch=[1, 20])
-    dsi_cli.analyze(CNN, tmp_path / "out", epochs="0:21", draws=0, report=False)
+    dsi_cli.analyze(CNN, tmp_path / "out", epochs="0:21", measures=["mae"], report=False)
     by_results = dsi_cli.diff(tmp_path / "out", epoch=[1, 20])
     for found in (by_folder, by_results):
         pd.testing.assert_frame_equal(found.classes, by_file.classes)

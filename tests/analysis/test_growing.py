@@ -83,7 +83,7 @@ def test_analyze_growing_head_is_one_run_with_curves_over_the_first_classes(grow
 def test_analyze_growing_head_draws_figures_and_a_report(grown, tmp_path):
     results = dsi_cli.open_results(grown[0] / "out")
     assert write_report(results.path, tmp_path / "report.html").is_file()
-    names = ("heatmaps", "geometry", "agreement", "neighbors")
+    names = ("heatmaps", "geometry")
     drawn = save.write(results, names, FigureOptions(), (), tmp_path / "figures")
     assert {path.stem for path in drawn.files} == set(names)
 

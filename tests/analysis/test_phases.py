@@ -92,11 +92,8 @@ def test_phase_rows_use_the_last_save_of_an_epoch():
     early = [row | {"excess": 9.0, "step": 5} for row in points()]
     last = [row | {"step": 10} for row in points()]
     assert phase_rows([*last, *early, *wsi()]) == phase_rows([*points(), *wsi()])
-    assert [name for name, _ in phase_ends(phase_rows([*early, *last, *wsi()]))][:3] == [
-        "surge",
-        "refinement",
-        "stabilisation",
-    ]
+    names = [name for name, _ in phase_ends(phase_rows([*early, *last, *wsi()]))]
+    assert names[:3] == ["surge", "refinement", "stabilisation"]
 
 
 def test_phase_rows_prefer_pearson_and_the_main_reference():

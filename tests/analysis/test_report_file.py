@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from helpers.outputs import heads, save_head, write_counts, write_predictions
 
-import dsi_cli
 from dsi_cli.analysis import report_file
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
@@ -54,14 +53,6 @@ def test_report_with_a_pipe_as_image_does_not_wait(summary, tmp_path):
     page = report_file.write_report(tmp_path / "out").read_text(encoding="utf-8")
     assert '"sample":4' in page
     assert "data:image" not in page
-
-
-def test_analyze_function_writes_the_report_by_default(make_run, tmp_path):
-    folder = make_run()
-    dsi_cli.analyze(folder, tmp_path / "a", draws=0)
-    assert (tmp_path / "a" / "report.html").is_file()
-    dsi_cli.analyze(folder, tmp_path / "b", draws=0, report=False)
-    assert not (tmp_path / "b" / "report.html").exists()
 
 
 def test_watch_writes_the_report_in_a_tenth_of_the_time(summary, monkeypatch):

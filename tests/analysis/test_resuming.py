@@ -5,14 +5,22 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from helpers.errors import raises
-from helpers.outputs import assert_same_output, contents, garble, heads, save_head, tables, write_checkpoints
+from helpers.outputs import (
+    assert_like_a_first_call,
+    assert_same_output,
+    contents,
+    garble,
+    heads,
+    save_head,
+    tables,
+    write_checkpoints,
+)
 from numpy.testing import assert_array_equal
 
 from dsi_cli.analysis.analyze import analyze
@@ -26,11 +34,9 @@ QUICK = Options(draws=0)
 LONG = 40
 
 
-@contextmanager
-def opened_files(monkeypatch):
-    """Yield the list of checkpoints that are opened meanwhile."""
-    opened = []
-    real = RandomAccessFile.__init__
+def again(run, out, monkeypatch, options=QUICK):
+    """Analyse once more; return what the summary says of the run, and the names of the checkpoints that were opened."""
+    opened, real = [], RandomAccessFile.__init__
 
     def counted(self, path):
         opened.append(path.name)
@@ -38,14 +44,7 @@ def opened_files(monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(RandomAccessFile, "__init__", counted)
-        yield opened
-
-
-def again(run, out, monkeypatch, options=QUICK):
-    """Analyse once more; return what the summary says of the run, and the names of the checkpoints that were opened."""
-    with opened_files(monkeypatch) as opened:
-        summary = analyze([run], out, options)
-    (told,) = summary.runs
+        (told,) = analyze([run], out, options).runs
     return told, opened
 
 
@@ -107,8 +106,7 @@ def test_analyze_with_other_labels_changes_only_the_alignment(make_run, tmp_path
     assert (told.read, told.reused, opened) == (0, 4, [])
     assert {name for name in before if name.startswith("csms")} == {n for n in contents(out) if n.startswith("csms")}
     assert all(contents(out)[name] == data for name, data in before.items() if name.startswith("csms"))
-    analyze([run], tmp_path / "fresh", options)
-    assert_same_output(out, tmp_path / "fresh")
+    assert_like_a_first_call(out, [run], options)
     assert len(list((out / "references").iterdir())) == 1, "the reference that nobody uses is gone"
     again(run, out, monkeypatch)
     assert contents(out) == before
@@ -131,8 +129,7 @@ def test_analyze_with_other_options_and_back_equals_a_first_call(options, make_r
     before = contents(out)
     analyze([run], out, options)
     assert contents(out) != before
-    analyze([run], tmp_path / "fresh", options)
-    assert_same_output(out, tmp_path / "fresh")
+    assert_like_a_first_call(out, [run], options)
     analyze([run], out, QUICK)
     assert contents(out) == before
 

@@ -5,7 +5,17 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.outputs import ANIMALS, assert_same_output, contents, heads, save_head, stored_counts, tables
+from helpers.oracles_testset import confusion
+from helpers.outputs import (
+    ANIMALS,
+    assert_like_a_first_call,
+    assert_same_output,
+    contents,
+    heads,
+    save_head,
+    stored_counts,
+    tables,
+)
 from numpy.testing import assert_array_equal
 
 from dsi_cli.analysis.analyze import analyze
@@ -33,10 +43,7 @@ def drawn(epochs, seed=0):
 
 
 def counted(predictions):
-    """Return the confusion counts of one epoch's predictions."""
-    counts = np.zeros((CLASSES, CLASSES), dtype=np.int64)
-    np.add.at(counts, (TARGETS, predictions), 1)
-    return counts
+    return confusion(TARGETS, predictions, CLASSES)
 
 
 def lay_beside(run, predictions):
@@ -91,11 +98,8 @@ def assert_answers_are(out, predictions, run="run"):
 @pytest.mark.parametrize("way", ["beside", "named"])
 def test_analyze_again_with_predictions_changes_nothing(way, make_run, tmp_path, monkeypatch):
     run, out = make_run(), tmp_path / "out"
-    options = QUICK
-    if way == "beside":
-        lay_beside(run, drawn(4))
-    else:
-        options = written(tmp_path / "answers.npz", drawn(4))
+    lay_beside(run, drawn(4))
+    options = QUICK if way == "beside" else written(tmp_path / "answers.npz", drawn(4))
     (first,) = analyze([run], out, options).runs
     assert first.answered == 4
     assert_answers_are(out, dict(enumerate(drawn(4))))
@@ -117,8 +121,7 @@ def test_new_results_are_compared_from_memory_in_parts_that_fit(make_run, tmp_pa
     monkeypatch.undo()
     (told,) = analyze([run], out, QUICK).runs
     assert told.answered == 1
-    analyze([run], tmp_path / "fresh", QUICK)
-    assert_same_output(out, tmp_path / "fresh")
+    assert_like_a_first_call(out, [run], QUICK)
 
 
 def test_changed_predictions_of_one_epoch_make_that_epoch_anew(make_run, tmp_path):
@@ -131,8 +134,7 @@ def test_changed_predictions_of_one_epoch_make_that_epoch_anew(make_run, tmp_pat
     assert told.answered == 1
     assert changed(out, files) - TOP == answers_of(2)
     assert_answers_are(out, dict(enumerate(predictions)))
-    analyze([run], tmp_path / "fresh", options)
-    assert_same_output(out, tmp_path / "fresh")
+    assert_like_a_first_call(out, [run], options)
 
 
 def test_analyze_new_checkpoint_with_a_new_row_writes_only_its_files(make_run, tmp_path):
@@ -146,8 +148,7 @@ def test_analyze_new_checkpoint_with_a_new_row_writes_only_its_files(make_run, t
     (told,) = analyze([run], out, QUICK).runs
     assert told.answered == 1
     assert changed(out, files) - TOP == answers_of(4) | {"csms/run/ncsm/4.parquet", "heads/run/weight/4.parquet"}
-    analyze([run], tmp_path / "fresh", QUICK)
-    assert_same_output(out, tmp_path / "fresh")
+    assert_like_a_first_call(out, [run], QUICK)
 
 
 def test_analyze_other_curve_options_keep_the_predictions(make_run, tmp_path):
@@ -156,9 +157,9 @@ def test_analyze_other_curve_options_keep_the_predictions(make_run, tmp_path):
     analyze([run], out, QUICK)
     before, files = contents(out), stamps(out)
     other = Options(draws=0, measures=("pearson",), quantiles=(0.8,), seed=3)
-    analyze([run], out, other)
+    for folder in (out, tmp_path / "fresh"):
+        analyze([run], folder, other)
     assert changed(out, files) <= TOP
-    analyze([run], tmp_path / "fresh", other)
     assert_same_output(out, tmp_path / "fresh")
     analyze([run], out, QUICK)
     assert contents(out) == before
@@ -300,8 +301,7 @@ def test_epochs_chosen_out_of_an_array_of_all(make_run, tmp_path):
     assert told.answered == 2
     assert not changed(out, files) & (answers_of(1) | answers_of(3))
     assert_answers_are(out, dict(enumerate(predictions)))
-    analyze([run], tmp_path / "fresh", wide)
-    assert_same_output(out, tmp_path / "fresh")
+    assert_like_a_first_call(out, [run], wide)
     analyze([run], out, narrow)
     analyze([run], tmp_path / "narrow", narrow)
     for name in tables(out):
@@ -323,8 +323,7 @@ def test_a_replaced_checkpoint_keeps_the_answers_that_are_given(beside, make_run
     save_head(run / "epoch_2.pt", heads(1, seed=5)[0], epoch=2, **beside)
     analyze([run], out, QUICK)
     assert changed(out, files) - TOP == answers_of(2) | {"csms/run/ncsm/2.parquet", "heads/run/weight/2.parquet"}
-    analyze([run], tmp_path / "fresh", QUICK)
-    assert_same_output(out, tmp_path / "fresh")
+    assert_like_a_first_call(out, [run], QUICK)
 
 
 @pytest.mark.parametrize("is_given", [True, False], ids=["given again", "no longer given"])
@@ -365,8 +364,7 @@ def test_answers_move_along_with_their_checkpoints(is_given, make_run, tmp_path)
     assert told.answered == (2 if is_given else 0)
     assert_answers_are(out, dict(list(enumerate(predictions, start=1))[0 if is_given else 2 :]))
     if is_given:
-        analyze([run], tmp_path / "fresh", options)
-        assert_same_output(out, tmp_path / "fresh")
+        assert_like_a_first_call(out, [run], options)
 
 
 # Strays, damage, other runs
@@ -450,8 +448,7 @@ def test_analyze_killed_at_any_file_is_continued(files, make_run, tmp_path, monk
     (told,) = analyze([run], out, QUICK).runs
     assert told.answered == 4 - marks, "what was whole is not made again"
     assert not changed(out, before) & whole
-    analyze([run], tmp_path / "fresh", QUICK)
-    assert_same_output(out, tmp_path / "fresh")
+    assert_like_a_first_call(out, [run], QUICK)
 
 
 @pytest.mark.slow

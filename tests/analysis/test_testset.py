@@ -1,4 +1,4 @@
-"""Whole runs from end to end: every number compared with slow float64 oracles on the stored tables, and with torch."""
+"""Whole runs from end to end: the stored matrices against slow float64 oracles and torch, the curves against these matrices."""
 
 import csv
 import hashlib
@@ -7,19 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import oracles, oracles_testset
-from helpers.oracles import null_deviation, null_of_sai
 from helpers.outputs import RUNS, contents, curve, stored, stored_counts, stored_reference
 from numpy.testing import assert_allclose, assert_array_equal
 
 import dsi_cli
-from dsi_cli.metrics import DEFAULT_MEASURES
-from dsi_cli.metrics.idm import VARIANTS
+from dsi_cli.metrics.alignment import alignments
+from dsi_cli.metrics.idm import idm
 
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 FASHION = "garments"
 SAMPLED = [("cifar100-cnn", 0), ("cifar100-vit", 12), ("collapsed", 13), (FASHION, 15)]
 WITH_CCSM = ("ncsm,ccsm-test", "ccsm-test,scsm")
 PAIRS = ("ncsm,scsm", *WITH_CCSM)
+NUMBERS = ("value", "null_mean", "null_std", "z", "excess", "ceiling", "p_value", "low", "high")
 
 
 def predictions_and_targets(four_runs, run):
@@ -33,10 +33,6 @@ def stored_matrix(out, run, kind, epoch):
 
 def stored_pair(out, run, pair, epoch):
     return [stored_matrix(out, run, kind, epoch) for kind in pair.split(",")]
-
-
-def idm_of(analysed, run, of, variant):
-    return curve(analysed.run.curves, run, metric="idm", of=of, split="test", variant=variant)
 
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
@@ -82,37 +78,27 @@ def test_ccsm_and_accuracies_match_the_oracles(run, epoch, analysed):
         assert (row["classes_used"], row["samples_used"]) == (len(counts), 10_000)
 
 
+def assert_row_has(row, expected):
+    """Assert that a row of the curves table has the numbers of an alignment or a score, and is null where these are None."""
+    for name in NUMBERS:
+        number = getattr(expected, name)
+        assert pd.isna(row[name]) if number is None else row[name] == pytest.approx(number, rel=1e-6, abs=2e-6), name
+    assert (row["classes_used"], row["reason"] if isinstance(row["reason"], str) else None) == (
+        expected.classes_used,
+        expected.reason,
+    )
+
+
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
-@pytest.mark.parametrize("measure", DEFAULT_MEASURES)
 @pytest.mark.parametrize("pair", PAIRS)
-def test_sai_matches_the_oracle(pair, measure, run, epoch, analysed):
-    row = curve(analysed.run.curves, run, metric="sai", of=pair, variant=measure).loc[epoch]
+def test_sai_rows_are_the_alignments_of_the_stored_matrices(pair, run, epoch, analysed):
+    rows = curve(analysed.run.curves, run, metric="sai", of=pair).loc[epoch].set_index("variant")
     first, second = stored_pair(analysed.out, run, pair, epoch)
-    assert row["classes_used"] == len(first)
-    assert row["reference"] == "wordnet3.0-path" if pair.endswith("scsm") else pd.isna(row["reference"])
-    assert pd.isna(row["split"]), "the names of the matrices contain the splits"
-    if measure == "ssim" and len(first) < oracles.SSIM_MIN_CLASSES:
-        assert pd.isna(row["value"])
-        assert row["reason"] == "ssim's window needs 12 classes or more, not 10"
-        return
-    if measure == "ssim":
-        shown = np.ix_(*2 * [stored_reference(analysed.out, run)[1]])
-        first, second = first[shown], second[shown]
-        assert pd.isna(row["ceiling"])
-        mean = row["null_mean"]
-    else:
-        mean, deviation = null_of_sai(first, second, measure)
-        assert_allclose(row["null_mean"], mean, **CLOSE)
-        assert_allclose(row["ceiling"], oracles.ceiling(first, second, measure), **CLOSE)
-        if deviation is not None:
-            assert_allclose(row["null_std"], deviation, **CLOSE)
-    assert_allclose(row["value"], oracles.sai(first, second, measure), **CLOSE)
-    assert_allclose(row["excess"], oracles.excess(row["value"], mean, measure), **CLOSE)
-    if measure != "mae":
-        sign = -1 if measure in oracles.DISTANCES else 1
-        assert_allclose(row["z"], sign * (row["value"] - mean) / row["null_std"], **CLOSE)
-    if measure in ("cosine", "pearson", "spearman"):
-        assert row["low"] < row["excess"] < row["high"]
+    for measure, expected in alignments(first, second, order=stored_reference(analysed.out, run)[1]).items():
+        row = rows.loc[measure]
+        assert_row_has(row, expected)
+        assert row["reference"] == "wordnet3.0-path" if pair.endswith("scsm") else pd.isna(row["reference"])
+        assert pd.isna(row["split"]), "the names of the matrices contain the splits"
 
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
@@ -129,60 +115,28 @@ def test_corrected_correlation_matches_the_oracle(pair, run, epoch, analysed):
     assert_allclose(row["z"], plain["z"], **CLOSE)
 
 
-def test_sai_separates_learning_from_chance(analysed):
+def test_sai_and_idm_separate_learning_from_chance(analysed):
     for pair in PAIRS:
         z = {run: curve(analysed.run.curves, run, metric="sai", of=pair, variant="cosine")["z"] for run in RUNS}
         assert z["cifar100-cnn"].loc[30] > 20
         assert z["cifar100-vit"].loc[30] > 20
         assert z["collapsed"].abs().max() < 3.5
-
-
-def cell_weights(counts, variant):
-    """Return the weight of each cell of the counts in a variant."""
-    if variant == "macro":
-        return counts / counts.sum(axis=1, keepdims=True) / len(counts)
-    used = counts if variant == "all" else counts - np.diag(np.diagonal(counts))
-    return used / used.sum()
+    widm = curve(analysed.run.curves, "collapsed", metric="idm", of="scsm", split="test", variant="errors")
+    assert widm["z"].abs().max() < 2.05
+    assert widm["value"].max() - widm["value"].min() > 0.3, "though its raw value wanders"
 
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
 @pytest.mark.parametrize("of", ["ncsm", "scsm"])
-def test_idm_matches_the_oracle(of, run, epoch, analysed):
+def test_idm_rows_are_the_idm_of_the_stored_counts(of, run, epoch, analysed):
     counts, csm = stored_counts(analysed.out, run, epoch), stored_matrix(analysed.out, run, of, epoch)
-    value, ceiling, ranks = (
-        oracles_testset.idm(counts, csm),
-        oracles_testset.idm_ceiling(counts, csm),
-        oracles_testset.ranks(csm),
-    )
-    for variant in VARIANTS:
-        row = idm_of(analysed, run, of, variant).loc[epoch]
-        weights, classes = cell_weights(counts, variant), len(counts)
-        mean = 1 - (1 - np.trace(weights)) * classes / 2 / (classes - 1)
-        deviation = null_deviation(weights, ranks) / (classes - 1)
-        assert_allclose(row["value"], value[variant], **CLOSE)
-        assert_allclose(row["ceiling"], ceiling[variant], **CLOSE)
-        assert_allclose(row["null_mean"], mean, **CLOSE)
-        assert_allclose(row["null_std"], deviation, **CLOSE)
-        assert_allclose(row["z"], (value[variant] - mean) / deviation, rtol=1e-5, atol=1e-5)
-        assert_allclose(row["excess"], (value[variant] - mean) / (1 - mean), **CLOSE)
-        samples = 10_000 - (np.trace(counts) if variant == "errors" else 0)
-        assert (row["classes_used"], row["samples_used"]) == (classes, samples)
-        assert row["reference"] == "wordnet3.0-path" if of == "scsm" else pd.isna(row["reference"])
-
-
-def test_widm_rises_from_chance_with_training(analysed):
-    widm = idm_of(analysed, "cifar100-cnn", "scsm", "errors")
-    assert_allclose(widm.loc[0, ["value", "null_mean", "null_std", "z"]].to_list(), [0.576, 0.495, 0.138, 0.6], atol=0.05)
-    assert abs(widm.loc[0, "value"] - 0.576) < 0.0005
-    assert abs(widm.loc[30, "z"] - 21) < 0.5
-    assert_allclose(widm["ceiling"], 0.984, rtol=0, atol=0.0006)
-
-
-def test_widm_of_a_collapsed_network_stays_at_chance(analysed):
-    widm = idm_of(analysed, "collapsed", "scsm", "errors")
-    assert len(widm) == 16
-    assert widm["z"].abs().round(1).max() <= 2
-    assert widm["value"].max() - widm["value"].min() > 0.3, "though its raw value wanders"
+    rows = curve(analysed.run.curves, run, metric="idm", of=of, split="test").loc[epoch].set_index("variant")
+    for variant, expected in idm(counts, csm).items():
+        assert_row_has(rows.loc[variant], expected)
+        assert rows.loc[variant, "samples_used"] == expected.samples_used
+        assert (
+            rows.loc[variant, "reference"] == "wordnet3.0-path" if of == "scsm" else pd.isna(rows.loc[variant, "reference"])
+        )
 
 
 @pytest.fixture(scope="module")

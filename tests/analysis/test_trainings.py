@@ -46,11 +46,8 @@ def test_analyze_a_folder_of_several_trainings_gives_a_run_each(ckpts, dsi):
     assert all(line["accuracy"] is None for run in runs.values() for line in run["epochs"])
     assert rows_of(out)["ckpts/runB"] == ["runB_epoch_1.pt", "runB_epoch_2.pt"]
     again = analysed(dsi, ckpts, "-o", out)
-    assert {name: (run["read"], run["reused"]) for name, run in again.items()} == {
-        "ckpts/runA": (0, 2),
-        "ckpts/runB": (0, 2),
-        "ckpts/imagenet": (0, 1),
-    }
+    assert {run["read"] for run in again.values()} == {0}
+    assert {name: run["reused"] for name, run in again.items()} == {"ckpts/runA": 2, "ckpts/runB": 2, "ckpts/imagenet": 1}
 
 
 def test_analyze_trainings_one_after_the_other_are_not_merged(ckpts, dsi):

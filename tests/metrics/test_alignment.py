@@ -170,12 +170,6 @@ def test_above_256_classes_ssim_alone_lacks_its_chance_level(make_pair):
     assert alignments(a, b, ["ssim"], permutations=2)["ssim"].z is not None
 
 
-def test_alignments_unknown_measure_raises(make_pair):
-    a, b = make_pair("symmetric", 5)
-    with raises("unknown-measure", measure="rmse"):
-        alignments(a, b, ["cosine", "rmse"])
-
-
 @pytest.mark.parametrize("shapes", [((5, 5), (6, 6)), ((5, 4), (5, 4)), ((5,), (5,)), ((5, 5, 5), (5, 5, 5)), ((), ())])
 def test_alignments_of_matrices_that_are_not_square_or_differ_in_size_raises(shapes):
     with raises("not-square", shapes=shapes):
@@ -192,19 +186,20 @@ def test_alignments_of_values_that_are_not_finite_raises(make_pair, bad, side):
 
 
 @pytest.mark.parametrize(
-    "order", [[0, 1, 2], [0, 1, 2, 3, 4, 4], [0, 1, 2, 3, 4, 6], [1, 2, 3, 4, 5, 6], [[0, 1, 2, 3, 4, 5]]]
+    ("options", "code", "fields"),
+    [
+        ({"which": ["cosine", "rmse"]}, "unknown-measure", {"measure": "rmse"}),
+        ({"permutations": -1}, "negative-count", {"permutations": -1}),
+        ({"draws": -1}, "negative-count", {"draws": -1}),
+        ({"order": [0, 1, 2]}, "not-a-permutation", {"classes": 6}),
+        ({"order": [0, 1, 2, 3, 4, 4]}, "not-a-permutation", {"classes": 6}),
+        ({"order": [1, 2, 3, 4, 5, 6]}, "not-a-permutation", {"classes": 6}),
+        ({"order": [[0, 1, 2, 3, 4, 5]]}, "not-a-permutation", {"classes": 6}),
+    ],
 )
-def test_alignments_in_an_order_that_is_no_permutation_raises(make_pair, order):
-    a, b = make_pair("symmetric", 6)
-    with raises("not-a-permutation", classes=6):
-        alignments(a, b, order=order)
-
-
-@pytest.mark.parametrize("counts", [{"permutations": -1}, {"draws": -1}])
-def test_alignments_with_negative_counts_raises(make_pair, counts):
-    a, b = make_pair("symmetric", 9)
-    with raises("negative-count", **counts):
-        alignments(a, b, **counts)
+def test_alignments_with_an_invalid_option_raises(make_pair, options, code, fields):
+    with raises(code, **fields):
+        alignments(*make_pair("symmetric", 6), **options)
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])

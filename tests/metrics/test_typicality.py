@@ -99,25 +99,20 @@ def test_samples_that_are_wrong_at_random_are_at_chance():
     assert abs(np.mean(differences)) < 4 * np.std(differences) / np.sqrt(60)
 
 
+@pytest.mark.parametrize("samples", [1, 8])
 @pytest.mark.parametrize("flag", [True, False])
-def test_typicality_without_a_wrong_or_a_right_sample_is_null(flag):
-    features, _ = class_of(8, 4)
-    found = class_typicality(features, np.full(8, flag))
+def test_typicality_without_a_wrong_or_a_right_sample_is_null(flag, samples):
+    features = class_of(8, 4)[0][:samples]
+    found = class_typicality(features, np.full(samples, flag))
     there, lacking = (found.right, found.wrong) if flag else (found.wrong, found.right)
     assert (lacking.samples, lacking.group_cosine, lacking.null_mean, lacking.sample_cosine) == (0, None, None, None)
-    assert there.samples == 8
+    assert there.samples == samples
     assert_allclose([there.group_cosine, there.null_mean], 1.0, **CLOSE)
-    assert_allclose(there.sample_cosine, found.cosines.mean(), **CLOSE)
-
-
-@pytest.mark.parametrize("flag", [True, False])
-def test_a_class_of_a_single_sample(flag):
-    found = class_typicality(np.array([[3.0, 4.0]]), np.array([flag]))
-    there, lacking = (found.right, found.wrong) if flag else (found.wrong, found.right)
-    assert (there.samples, lacking.samples) == (1, 0)
-    assert_allclose([there.group_cosine, there.null_mean], 1.0, **CLOSE)
-    assert there.sample_cosine is None, "its template without it does not exist"
-    assert_array_equal(found.cosines, [np.nan])
+    if samples == 1:  # its template without it does not exist
+        assert there.sample_cosine is None
+        assert_array_equal(found.cosines, [np.nan])
+    else:
+        assert_allclose(there.sample_cosine, found.cosines.mean(), **CLOSE)
 
 
 def test_features_that_are_all_zero():

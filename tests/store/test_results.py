@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.errors import raises
+from helpers.oracles_testset import confusion
 from helpers.outputs import ANIMALS, heads, save_head
 from numpy.testing import assert_array_equal
 
 import dsi_cli
 from dsi_cli.errors import UsageError
-from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
-from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, TYPICALITY
+from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS
 
 
 def answered(folder, classes, labels, *, epochs, answered_epochs, steps=(None,)):
@@ -41,21 +41,13 @@ def of_two(tmp_path_factory):
     return Results(folder / "out"), given
 
 
-def counted(targets, predictions, classes):
-    return (
-        pd.crosstab(targets, predictions)
-        .reindex(range(classes), fill_value=0)
-        .reindex(columns=range(classes), fill_value=0)
-    )
-
-
 @pytest.mark.parametrize(("name", "classes", "labels"), [("animals", 8, ANIMALS), ("letters", 4, range(4))])
 @pytest.mark.parametrize(("row", "epoch"), [(0, 0), (1, 2)])
 def test_counts_are_square_labelled_and_exact(row, epoch, name, classes, labels, of_two):
     run, given = of_two
     predictions, targets = given[name]
     found = run.confusion(epoch, run=name)
-    assert_array_equal(found, counted(targets, predictions[row], classes))
+    assert_array_equal(found, confusion(targets, predictions[row], classes))
     assert found.dtypes.unique() == [np.int64]
     assert list(found.index) == list(found.columns) == list(labels)
     assert found.index.name == "class"
@@ -77,19 +69,12 @@ def test_predictions_are_those_that_were_given(row, epoch, name, of_two):
 
 def test_each_table_of_runs_with_other_classes_is_one_dataset(of_two):
     run, _ = of_two
+    of_each_epoch = {(name, epoch): 50 for name in ("animals", "letters") for epoch in (0, 2)}
     counts = pd.read_parquet(run.path / "confusions")
     assert list(counts.columns) == [column.name for column in CONFUSIONS.columns]
-    assert counts.groupby("run")["count"].agg(lambda lists: {len(one) for one in lists}).to_dict() == {
-        "animals": {8},
-        "letters": {4},
-    }
-    assert counts.groupby(["run", "epoch"])["count"].agg(lambda lists: sum(one.sum() for one in lists)).to_dict() == {
-        (name, epoch): 50 for name in ("animals", "letters") for epoch in (0, 2)
-    }
-    samples = pd.read_parquet(run.path / "predictions")
-    assert samples.groupby(["run", "epoch"]).size().to_dict() == {
-        (name, epoch): 50 for name in ("animals", "letters") for epoch in (0, 2)
-    }
+    assert counts["count"].map(len).groupby(counts["run"]).unique().map(list).to_dict() == {"animals": [8], "letters": [4]}
+    assert counts["count"].map(sum).groupby([counts["run"], counts["epoch"]]).sum().to_dict() == of_each_epoch
+    assert pd.read_parquet(run.path / "predictions").groupby(["run", "epoch"]).size().to_dict() == of_each_epoch
     kinds = pd.read_parquet(run.path / "csms").groupby(["run", "kind"])["epoch"].nunique().to_dict()
     assert kinds == {(name, kind): count for name in ("animals", "letters") for kind, count in (("ncsm", 4), ("ccsm", 2))}
     assert set(pd.read_parquet(run.path / "confusions", filters=[("run", "==", "letters")])["epoch"]) == {0, 2}
@@ -127,28 +112,9 @@ def test_messages_name_what_exists(call, message, of_two):
         call(of_two[0])
 
 
-def test_typicality_as_it_is_stored(of_two, tmp_path):
-    place = {"run": "animals", "split": "test", "epoch": 2, "epochs_completed": 2}
-    rows = [
-        place
-        | {"class_index": 0, "correct": True, "samples": 5, "group_cosine": 0.9, "null_mean": 0.8, "sample_cosine": 0.7},
-        place | {"class_index": 0, "correct": False, "samples": 0},
-    ]
-    run, _ = of_two
-    for name in ("checkpoints", "classes", "curves"):
-        (tmp_path / f"{name}.parquet").write_bytes((run.path / f"{name}.parquet").read_bytes())
-    parquet.write(parquet.from_rows(TYPICALITY, rows), layout.table_path(tmp_path, TYPICALITY), {}, tmp_path / ".tmp")
-    found = Results(tmp_path).typicality
-    assert found["class_index"].to_list() == [0, 0]
-    assert found["correct"].to_list() == [True, False]
-    assert found["group_cosine"].isna().to_list() == [False, True]
-    assert {str(found[name].dtype) for name in ("epoch", "step", "class_index", "samples")} == {"Int64"}
-    assert found["step"].isna().all()
-
-
 def test_the_answers_of_an_earlier_save_are_read_by_its_step(tmp_path):
     evaluation, predictions, targets = answered(tmp_path / "run", 4, None, epochs=2, answered_epochs=[0, 1], steps=(10, 20))
     run = dsi_cli.analyze(tmp_path / "run", tmp_path / "out", draws=0, measures=["mae"], evaluation=evaluation)
-    assert_array_equal(run.confusion(1), counted(targets, predictions[1], 4))
+    assert_array_equal(run.confusion(1), confusion(targets, predictions[1], 4))
     with pytest.raises(UsageError, match=r"^no confusions of epoch 1-77 on test in run 'run': there are 0, 1; dsi analyze"):
         run.confusion(1, step=77)

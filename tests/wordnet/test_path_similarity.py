@@ -19,19 +19,16 @@ from dsi_cli.wordnet.similarity.path_similarity import (
 def slow_distance(taxonomy, a, b):
     """Return the distance by the definition: over all common hypernyms, the sum of the two ways up."""
 
-    def ways_up(node):
-        ways, edge = {}, {node}
-        while edge:
-            ways |= {v: len(ways_at) for v in edge if v not in ways}
-            ways_at.append(None)
-            edge = {p for v in edge for p in taxonomy.parents_of(v)} - ways.keys()
-        return ways
+    def ways(node):
+        """Return the length of the shortest way up to each hypernym."""
+        found = {node: 0}
+        for parent in taxonomy.parents_of(node):
+            for above, length in ways(parent).items():
+                found[above] = min(found.get(above, length + 1), length + 1)
+        return found
 
-    ways_at: list[None] = []
-    up_a = ways_up(a)
-    ways_at = []
-    up_b = ways_up(b)
-    return min((up_a[v] + up_b[v] for v in up_a.keys() & up_b.keys()), default=NO_PATH)
+    first, second = ways(a), ways(b)
+    return min((first[v] + second[v] for v in first.keys() & second.keys()), default=NO_PATH)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -43,12 +40,12 @@ def test_distances_are_those_of_a_slow_search(seed):
     assert_array_equal(path_distances(nodes, taxonomy), expected)
 
 
-def test_without_a_common_hypernym_the_similarity_is_zero():
-    taxonomy = Taxonomy(
-        np.array([1, 2]), ("a.n.01", "b.n.01"), np.zeros(2, np.uint8), np.zeros(3, np.int32), np.array([], np.int32)
-    )
+def test_without_a_common_hypernym_the_similarity_is_zero_and_there_is_no_height():
+    nothing = np.zeros(3, np.int32)
+    taxonomy = Taxonomy(np.array([1, 2]), ("a", "b"), np.zeros(2, np.uint8), nothing, np.array([], np.int32))
     assert_array_equal(path_distances([0, 1, 0], taxonomy), [[0, NO_PATH, 0], [NO_PATH, 0, NO_PATH], [0, NO_PATH, 0]])
     assert_array_equal(path_similarity([0, 1], taxonomy), np.eye(2))
+    assert_array_equal(common_heights([0, 1, 0], taxonomy), [[0, -1, 0], [-1, 0, -1], [0, -1, 0]])
 
 
 def test_the_matrix_is_symmetric_within_its_range_and_one_on_the_diagonal():
@@ -111,9 +108,3 @@ def test_heights_are_those_of_a_slow_search(seed):
     taxonomy = random_taxonomy(rng, 25)
     nodes = rng.integers(0, 25, 12)
     assert_array_equal(common_heights(nodes, taxonomy), slow_heights(taxonomy.parents_of, [int(node) for node in nodes]))
-
-
-def test_without_a_common_hypernym_there_is_no_height():
-    nothing = np.zeros(3, np.int32)
-    taxonomy = Taxonomy(np.array([1, 2]), ("a", "b"), np.zeros(2, np.uint8), nothing, np.array([], np.int32))
-    assert_array_equal(common_heights([0, 1, 0], taxonomy), [[0, -1, 0], [-1, 0, -1], [0, -1, 0]])
