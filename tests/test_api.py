@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers import oracles
 from helpers.errors import raises
-from helpers.outputs import ANIMALS, RUNS
+from helpers.outputs import RUNS
 from numpy.testing import assert_allclose, assert_array_equal
 
 import dsi_cli
@@ -76,14 +76,6 @@ def test_sorted_is_by_falling_similarity_the_class_itself_first(run):
             assert list(row[1:]) == sorted(set(range(10)) - {i}, key=lambda j, i=i: (-csm[i, j], j))
 
 
-def test_the_reference_has_gaps_where_labels_mean_nothing(make_run, tmp_path):
-    run = dsi_cli.analyze(make_run(epochs=1, labels=("qzx", *ANIMALS[1:])), tmp_path / "out", draws=0, measures=["mae"])
-    scsm = run.csm("scsm")
-    assert scsm.loc["qzx"].isna().all()
-    assert scsm["qzx"].isna().all()
-    assert scsm.loc["dog", "lion"] == np.float32(dsi_cli.wordnet_csm(["dog", "lion"]).loc["dog", "lion"])
-
-
 def test_read_head_of_a_file(four_runs, tmp_path):
     path = four_runs / "cifar100-vit" / "epoch_030.pt"
     found = dsi_cli.read_head(path)
@@ -132,9 +124,7 @@ def test_the_metrics_on_plain_arrays(real_heads):
     assert_allclose(dsi_cli.centred_weight_similarity(weight), oracles.ncsm_centred(weight), rtol=0, atol=1e-6)
     assert_allclose(dsi_cli.mean_row_ratio(weight), oracles.mean_row(weight), rtol=1e-6)
     assert_allclose(dsi_cli.sai(ncsm, reference), oracles.sai(ncsm, reference, "cosine"), rtol=1e-6)
-    found = dsi_cli.alignments(ncsm, reference, ["kendall", "cosine"], draws=0)
-    assert_allclose(found["kendall"].value, oracles.sai(ncsm, reference, "kendall"), rtol=1e-6)
-    assert isinstance(found["cosine"], dsi_cli.Alignment)
+    assert isinstance(dsi_cli.alignments(ncsm, reference, ["cosine"])["cosine"], dsi_cli.Alignment)
     for variant, function in (("mean", dsi_cli.mean_wsi), ("max", dsi_cli.max_wsi), ("min", dsi_cli.min_wsi)):
         assert_allclose(function(ncsm), oracles.wsi(ncsm, variant), rtol=1e-6)
 

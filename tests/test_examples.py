@@ -1,7 +1,6 @@
 """The training example, from images to an analysis, and that its networks are the demo's."""
 
 import io
-import json
 import os
 import runpy
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.pictures import write_parquet
 from numpy.testing import assert_allclose
 from PIL import Image
 
@@ -36,25 +36,11 @@ def data(tmp_path_factory):
     folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     names = list(load_preset("cifar100").names)
     for split, count in (("train", 200), ("test", 100)):
-        targets = np.arange(count) % 100
-        frame = pd.DataFrame({"img": [{"bytes": png(rng, t), "path": None} for t in targets], "fine_label": targets})
-        frame["coarse_label"] = targets % 20
-        write(folder / f"{split}-00000-of-00001.parquet", frame, names)
+        labels = [number % 100 for number in range(count)]
+        images = [png(rng, label) for label in labels]
+        path = folder / f"{split}-00000-of-00001.parquet"
+        write_parquet(path, images, labels, names=names, image="img", column="fine_label")
     return folder
-
-
-def write(path, frame, names):
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    label = {"names": names, "_type": "ClassLabel"}
-    features = {
-        "img": {"_type": "Image"},
-        "fine_label": label,
-        "coarse_label": {"names": [str(k) for k in range(20)], "_type": "ClassLabel"},
-    }
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    parquet.write_table(table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})}), path)
 
 
 def example(*arguments):

@@ -1,6 +1,5 @@
 """``dsi analyze``: one clear line for each value of an option that is not allowed, and the options of labelled data."""
 
-import json
 import re
 import shutil
 
@@ -73,31 +72,6 @@ def data(few, tmp_path):
     return shutil.copytree(few, tmp_path / "data")
 
 
-def test_analyze_missing_or_empty_data_are_refused(own_run, evaluate, tmp_path, data):
-    refused(evaluate(own_run.folder, *own_run.options, data=tmp_path / "gone"), r"^expected .*; found nothing at '.*gone'")
-    (tmp_path / "empty" / "cat").mkdir(parents=True)
-    refused(
-        evaluate(own_run.folder, *own_run.options, data=tmp_path / "empty"),
-        r"empty: expected a folder of images for each class .*, found 1 folders without an image; check the path$",
-    )
-    (tmp_path / "none").mkdir()
-    refused(
-        evaluate(own_run.folder, *own_run.options, data=tmp_path / "none"),
-        r"none: expected a folder of images .* found no fold",
-    )
-
-
-def test_analyze_labels_that_differ_from_the_folders_are_refused(own_run, evaluate, tmp_path):
-    names = ["cat", "dog", *(f"qzx{number}" for number in range(8))]
-    (tmp_path / "labels.txt").write_text("\n".join(names), encoding="utf-8")
-    ran = evaluate(own_run.folder, *own_run.options, "--labels", tmp_path / "labels.txt")
-    message = (
-        r"^image folder .* \(100 images, 10 classes\): expected a label of the classifier for each class, found none, or more "
-        r"than one, for 'apple', 'bear', 'bicycle'.*; labels without data are 'cat', 'dog', 'qzx0'.*; give --labels"
-    )
-    refused(ran, message.replace("'", "['\"]?"))
-
-
 ORDER = "warning: own: dsi takes the class names of the data, in sorted order, as the classifier's order; give --labels"
 
 
@@ -130,13 +104,7 @@ def test_analyze_undecodable_images_are_refused_or_skipped(cache, own_run, evalu
     bad[0].write_bytes(b"no image")
     bad[1].write_bytes(bad[1].read_bytes()[:200])
     ran = evaluate(own_run.folder, *own_run.options, *cache, data=data)
-    assert ran.code == 2
-    (error,) = ran.errors
-    assert str(bad[0]) in error
-    assert "cannot be decoded" in error
-    assert "--skip-bad-images to leave" in error
-    if not cache:
-        assert error.startswith("2 of 100 images cannot be decoded, such as ")
+    refused(ran, rf"{bad[0]}.* cannot be decoded.*--skip-bad-images to leave|such as {bad[0]} .*--skip-bad-images to leave")
     ran = evaluate(own_run.folder, *own_run.options, *cache, "--skip-bad-images", data=data, out="skipped")
     assert ran.code == 0, ran.stderr
     assert "warning: test: dsi leaves out 2 images that cannot be decoded, such as " in ran.stderr
@@ -145,16 +113,3 @@ def test_analyze_undecodable_images_are_refused_or_skipped(cache, own_run, evalu
     assert (len(found), found["sample"].max()) == (98, 99)
     assert not set(map(str, bad)) & set(found["path"])
     assert ran.curves("metric == 'accuracy'")["samples_used"].tolist() == [98, 98]
-    again = evaluate(own_run.folder, *own_run.options, *cache, "--skip-bad-images", data=data, out="skipped")
-    assert again.code == 0
-
-
-def test_analyze_json_counts_evaluated_epochs(own_run, evaluate):
-    ran = evaluate(own_run.folder, *own_run.options, "--templates", "--json")
-    assert ran.code == 0
-    (run,) = json.loads(ran.stdout)["runs"]
-    assert (run["answered"], run["unanswered"]) == (2, [])
-    assert run["splits"]["test"].endswith("(100 images, 10 classes)")
-    again = evaluate(own_run.folder, *own_run.options, "--templates", "--json")
-    (run,) = json.loads(again.stdout)["runs"]
-    assert run["answered"] == 0

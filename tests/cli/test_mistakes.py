@@ -6,16 +6,13 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from helpers.outputs import write_checkpoints, write_counts, write_predictions
+from helpers.outputs import LONG, MARKED, write_checkpoints, write_counts, write_predictions
 from PIL import Image
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
 from dsi_cli.store.results import Results
-
-LONG = "a very long label, [bold]with markup[/bold], that no table has room for"
-LABELS = ("cat", "dog", "[red]horse", "frog", LONG, "lion", "whale", "bee")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +29,7 @@ def images(tmp_path_factory):
 @pytest.fixture(scope="module")
 def out(images, tmp_path_factory):
     out = tmp_path_factory.mktemp("answered") / "out"
-    analyze([write_checkpoints(out.parent / "run", 2, LABELS)], out, Options(draws=0))
+    analyze([write_checkpoints(out.parent / "run", 2, MARKED)], out, Options(draws=0))
     paths = [str(images / f"class{sample % 2}" / f"{sample}.png") for sample in range(4)]
     for epoch in (0, 1):
         write_predictions(out, [0, 1, 2, 0], [1, 2, 4, 0], score=[0.25, 0.5, 0.75, 1.0], path=paths, epoch=epoch)
@@ -120,8 +117,6 @@ def test_mistakes_sheet_finds_moved_images(out, images, tmp_path, dsi):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--epoch", 7), 2, "there are 0, 1; dsi analyze makes them"),
-        (("--split", "train"), 2, "no predictions on train in run 'run': they are on test; add --split test"),
         (("--truth", "dgo"), 2, "no class 'dgo': try dog"),
         (("-n", 0), 2, "invalid value for '--most'"),
         (("--pairs", "--sheet", "x.png"), 2, "a contact sheet shows samples; leave out --pairs, or --sheet"),

@@ -4,21 +4,18 @@ import json
 from dataclasses import asdict
 
 import pytest
-from helpers.outputs import write_checkpoints
+from helpers.outputs import LONG, MARKED, write_checkpoints
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest, neighbor_history
 from dsi_cli.store.results import Results
 
-LONG = "a very long label, [bold]with markup[/bold], that no table has room for"
-LABELS = ("cat", "dog", "[red]horse", "frog", LONG, "lion", "whale", "bee")
-
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
     out = tmp_path_factory.mktemp("neighbors") / "out"
-    analyze([write_checkpoints(out.parent / "run", 8, LABELS)], out, Options(draws=0))
+    analyze([write_checkpoints(out.parent / "run", 8, MARKED)], out, Options(draws=0))
     return out
 
 
@@ -80,7 +77,6 @@ def test_neighbors_over_epochs_table_equals_the_api(analysed, dsi):
     ("arguments", "words"),
     [
         (("--class", "ct"), "no class 'ct': try cat"),
-        (("--class", "cat", "--epoch", 70), "no NCSM of epoch 70 in run 'run': there are 0, 1, 2, 3, 4, 5, 6, 7"),
         (("--class", "cat", "--pairs"), "leave out --pairs, or --class"),
         (("--over-epochs",), "add --class NAME"),
         (("-k", 0), "invalid value for '--most'"),

@@ -125,12 +125,8 @@ def test_training_stacks_panels_with_one_axis_of_epochs(analysed: Analysed):
     assert [one.get_ylabel().split(":")[0] for one in figure.axes] == ["agreement", "loss", "learning rate"]
     assert {one.get_xlim() for one in figure.axes} == {(0, 30)}
     assert [one.get_xlabel() for one in figure.axes] == ["", "", "epoch"]
+    assert figure.axes[2].get_xticks().tolist() == [0, 5, 10, 15, 20, 25, 30]
     assert figure.axes[2].get_yscale() == "linear"
-
-
-def test_ticks_of_epochs_are_round(analysed: Analysed):
-    (axes, *_) = drawn(analysed.run, "agreement").axes
-    assert axes.get_xticks().tolist() == [0, 5, 10, 15, 20, 25, 30]
 
 
 @pytest.mark.slow
@@ -184,9 +180,6 @@ def test_write_to_an_impossible_path_keeps_the_old_file(analysed: Analysed, tmp_
 def test_check_options_with_unknown_value_raises(analysed: Analysed, options: FigureOptions, field: dict):
     with raises(f"unknown-{next(iter(field))}", UsageError, **field):
         save.check_options(analysed.run, options)
-
-
-def test_parse_epochs_of_unknown_form_raises():
     with raises("bad-epochs", UsageError, epochs="a"):
         save.parse_epochs("a")
 

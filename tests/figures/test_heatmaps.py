@@ -92,16 +92,10 @@ def test_difference_is_the_rank_in_the_network_minus_that_in_wordnet(analysed: A
 
 
 @pytest.mark.parametrize("style", TWO_STYLES, ids=lambda style: style.name)
-@pytest.mark.parametrize(("classes", "grouped"), [(2, True), (10, False), (100, True), (100, False)])
+@pytest.mark.parametrize(("classes", "grouped"), [(2, True), (10, False), (100, True), (100, False), (1000, True)])
 def test_draw_has_no_overlapping_texts(classes: int, grouped: bool, style: Style):
     with using(style):
         assert_clear(heatmaps.draw([made(classes, grouped=grouped), made(10)], NCSM, style))
-
-
-@pytest.mark.parametrize("style", TWO_STYLES, ids=lambda style: style.name)
-def test_draw_of_1000_classes_has_no_overlapping_texts(style: Style):
-    with using(style):
-        assert_clear(heatmaps.draw([made(1000), made(10)], NCSM, style))
 
 
 @pytest.mark.parametrize("kind", matrices.KINDS, ids=lambda kind: kind.name)

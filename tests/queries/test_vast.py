@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from helpers.analysed_runs import Command
 from helpers.errors import raises
@@ -124,11 +123,3 @@ def test_runs_are_compared_by_their_curves(out: Path, tmp_path: Path, dsi: Comma
     compared = dsi("compare", out, tmp_path / "other", "--json")
     assert compared.code == 0, compared.err
     assert "too many classes for its matrix to be stored" in compared.out
-
-
-def test_the_tables_are_as_the_documentation_says(out: Path) -> None:
-    near, head = (pd.read_parquet(out / name) for name in ("neighbors", "heads"))
-    columns = "run kind epoch epochs_completed step class_index neighbor rank similarity"
-    assert list(near.columns) == columns.split()
-    assert list(head.columns) == ["run", "epoch", "epochs_completed", "step", "class_index", "weight", "bias"]
-    assert (len(head), len(head["weight"][0])) == (16, 8)

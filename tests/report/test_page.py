@@ -117,6 +117,9 @@ def test_page_shows_each_matrix_and_section(same_page):
     assert same_page.locator("#questions .question").count() == 5
     assert same_page.locator("#questions .panel").count() >= 8
     assert same_page.title() == "out: similarity report"
+    assert HOSTILE in same_page.locator("#classes-body tbody").text_content()
+    assert same_page.locator("img").count() == 0
+    assert same_page.evaluate("window.hacked") is None
     for section in ("overview", "curves", "matrices", "closest", "agreement", "mistakes", "classes", "method", "use"):
         assert same_page.locator(f"#{section}").inner_text().strip()
 
@@ -147,14 +150,6 @@ def test_tooltip_shows_the_values_of_the_tables(same_page, out, epoch):
             value, error = number(values[title])
             assert error <= 1e-4
             assert value == pytest.approx(matrix[i, j], abs=error)
-
-
-def test_page_with_markup_in_a_label_shows_it_as_text(page):
-    page.get_by_label("Filter classes").fill("onerror")
-    assert page.locator("#classes-body tbody tr").count() == 1
-    assert HOSTILE in page.locator("#classes-body tbody").inner_text()
-    assert page.locator("img").count() == 0
-    assert page.evaluate("window.hacked") is None
 
 
 def test_order_switch_changes_the_maps(page, out):
