@@ -49,13 +49,22 @@ def open_engine(options: EngineOptions) -> Iterator[LocalEngine]:  # noqa: ARG00
 
 
 def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int | None = None) -> Iterator[Result]:
+    """Yield ``function(job)`` for each job in order, while libraries for matrix products use one thread; see `run_in_order`.
+
+    ``workers`` is the number of threads; one per usable core if None.
+    """
+    with threadpool_limits(limits=1):
+        yield from run_in_order(function, jobs, workers or usable_cores())
+
+
+def run_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int) -> Iterator[Result]:
     """Yield ``function(job)`` for each job in order; at most two jobs per worker are started in advance.
 
     Parameters
     ----------
     function : called in several threads at once.
     jobs : the jobs, drawn in the caller's thread when the caller takes results.
-    workers : the number of threads; one per usable core if None.
+    workers : the number of threads.
 
     Notes
     -----
@@ -63,27 +72,25 @@ def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers
     running jobs, because a job may wait for a server that does not respond. The threads are therefore daemons. A
     `concurrent.futures.ThreadPoolExecutor` has no daemons, because it joins its threads at the end of the process.
     """
-    max_threads = workers or usable_cores()
     queue: SimpleQueue[tuple[Future[Result], Job] | None] = SimpleQueue()
     futures: deque[Future[Result]] = deque()
     threads = 0
-    with threadpool_limits(limits=1):
-        try:
-            for job in jobs:
-                futures.append(Future())
-                queue.put((futures[-1], job))
-                if threads < max_threads:
-                    Thread(target=_work, args=(function, queue), daemon=True).start()
-                    threads += 1
-                if len(futures) > 2 * max_threads:
-                    yield futures.popleft().result()
-            while futures:
+    try:
+        for job in jobs:
+            futures.append(Future())
+            queue.put((futures[-1], job))
+            if threads < workers:
+                Thread(target=_work, args=(function, queue), daemon=True).start()
+                threads += 1
+            if len(futures) > 2 * workers:
                 yield futures.popleft().result()
-        finally:
-            for future in futures:
-                future.cancel()
-            for _ in range(threads):
-                queue.put(None)
+        while futures:
+            yield futures.popleft().result()
+    finally:
+        for future in futures:
+            future.cancel()
+        for _ in range(threads):
+            queue.put(None)
 
 
 def _work(function: Callable[[Job], Result], queue: SimpleQueue[tuple[Future[Result], Job] | None]) -> None:

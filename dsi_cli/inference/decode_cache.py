@@ -11,10 +11,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -23,6 +20,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from dsi_cli.engines import usable_cores
+from dsi_cli.engines.local import run_in_order
 from dsi_cli.errors import UsageError
 from dsi_cli.inference.dataset import Samples
 from dsi_cli.inference.image_folder import reason_not_decoded
@@ -157,17 +155,8 @@ def _decode_in_order(
         yield from ((number, _decode_sample(samples, number, transform)) for number in order)
         return
     tasks = (order[start : start + SAMPLES_PER_TASK] for start in range(0, len(order), SAMPLES_PER_TASK))
-    pool = ThreadPoolExecutor(min(workers, -(-len(order) // SAMPLES_PER_TASK) or 1), thread_name_prefix="decode")
-    try:
-        ahead: deque[Future[list[tuple[int, Row | str]]]] = deque(
-            pool.submit(run, task) for task in islice(tasks, 2 * workers)
-        )
-        while ahead:
-            done = ahead.popleft().result()
-            ahead.extend(pool.submit(run, task) for task in islice(tasks, 1))
-            yield from done
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for rows in run_in_order(run, tasks, workers):
+        yield from rows
 
 
 def _decode_sample(samples: Samples, number: int, transform: Transform) -> Row | str:
