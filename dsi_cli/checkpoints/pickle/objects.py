@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dsi_cli.checkpoints.tensors import DTYPES_BY_CODE, MAX_DIMENSIONS, QUANTISED, Quantiser, Storage, Tensor, contiguous
+from dsi_cli.checkpoints.tensors import DTYPES_BY_CODE, QUANTISED, Quantiser, Storage, Tensor, are_sizes, contiguous
 from dsi_cli.errors import UnreadableError
 
 TEXTS, COLLECTIONS = (str, bytes), (list, tuple, set)
@@ -58,13 +58,9 @@ def is_key(value: Any) -> bool:
 
 
 def _strided(storage: Any = None, offset: Any = None, shape: Any = None, strides: Any = None, *_rest: Any) -> Any:
-    if not isinstance(storage, Storage) or not isinstance(offset, int) or not (_are_sizes(shape) and _are_sizes(strides)):
+    if not isinstance(storage, Storage) or not isinstance(offset, int) or not (are_sizes(shape) and are_sizes(strides)):
         return None
     return Tensor(storage.dtype, shape, strides, offset, storage)
-
-
-def _are_sizes(value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) <= MAX_DIMENSIONS and {int}.issuperset(map(type, value))
 
 
 def _strided_v3(*args: Any) -> Any:
@@ -109,7 +105,7 @@ def array_of(value: PickledObject) -> Tensor | None:
 def _array(shape: Any, dtype: Any, data: Any, *, is_fortran: bool) -> Tensor | None:
     code, is_big_endian = dtype_of(dtype)
     name = DTYPES_BY_CODE.get(code)
-    if name is None or is_big_endian or not _are_sizes(shape) or not isinstance(data, bytes | memoryview):
+    if name is None or is_big_endian or not are_sizes(shape) or not isinstance(data, bytes | memoryview):
         return None
     storage = Storage("", name, len(data) // int(code[1:]), partial(read_pickled, data))
     return contiguous(name, shape, storage, is_fortran=is_fortran)
@@ -149,7 +145,7 @@ def _from_type(callee: Any = None, _type: Any = None, args: Any = None, state: A
 def _unwrap_tensor(args: tuple[Any, ...], state: Any) -> Any:
     """Return the tensor inside a wrapper type, such as a DTensor with all rows, or a tensor that states why it is not read."""
     kind, dtype, shape = (*args, None, None, None)[:3]
-    if not isinstance(kind, PickledGlobal) or not isinstance(dtype, PickledGlobal) or not _are_sizes(shape):
+    if not isinstance(kind, PickledGlobal) or not isinstance(dtype, PickledGlobal) or not are_sizes(shape):
         return None
     parts = state if isinstance(state, tuple) else (state,)
     local = next((part["_local_tensor"] for part in parts if isinstance(part, dict) and "_local_tensor" in part), None)
