@@ -54,24 +54,14 @@ def analyze(
     progress: ReportProgress = lambda *_: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Summary:
-    """Analyse checkpoints and write or update the tables in ``out``.
+    """Analyse the checkpoints of files, folders or glob patterns, and write or update the tables in the results folder ``out``.
 
-    Parameters
-    ----------
-    paths : files, folders or glob patterns.
-    out : the results folder; it is made if it does not exist.
-    options : what to compute.
-    progress : called after each step with the stage in words, the number of things done, and their total.
-    say : called with messages before long work begins: the model, how images are prepared, memory.
+    `progress` is called after each step with the stage in words, the number of things done, and their total. `say` is called
+    with messages before long work begins: the model, how images are prepared, memory.
 
-    Raises
-    ------
-    UsageError
-        A path, an option or a label list is wrong; nothing was written.
-    NothingToAnalyseError
-        No checkpoint was found, or none is usable; a new results folder then contains the checkpoints table with the reasons.
-    OutputError
-        The results could not be written; what was finished is kept.
+    Raise `UsageError` if a path, an option or a label list is wrong; nothing was written. Raise `NothingToAnalyseError` if no
+    checkpoint was found, or none is usable; a new results folder then contains the checkpoints table with the reasons. Raise
+    `OutputError` if the results could not be written; what was finished is kept.
     """
     started = time.monotonic()
     _log.debug("%s", options)

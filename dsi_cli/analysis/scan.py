@@ -37,16 +37,11 @@ def scan_paths(
 ) -> list[tuple[TrainingRun, list[Record]]]:
     """Return the runs under the paths, each with the records of its checkpoints, as an analysis would find them.
 
+    The number of labels, from a file or a preset, is evidence for the head. `progress` takes the number of files read and their
+    total, and `revisions` are those of `dsi_cli.remote.hub.list_revisions`.
+
     Raise `UsageError` if a path does not exist, or the labels cannot be read or do not fit, and `NothingToAnalyseError` if the
     paths contain no checkpoint.
-
-    Parameters
-    ----------
-    paths : files, folders or glob patterns.
-    choice : the name of the head, and averaged or raw weights.
-    labels : a file or a preset, whose number of classes is evidence for the head.
-    progress : called with the number of files read and their total.
-    revisions : the revisions of repositories to read (`dsi_cli.remote.hub.list_revisions`).
     """
     found = find_runs(paths, revisions=revisions)
     listed = None if labels is None else label_files.read_labels_option(labels)

@@ -160,12 +160,8 @@ def _with_class_column(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a matrix with its class names as the first column; repeated column names get a number."""
     import pandas as pd
 
-    wide = frame.copy()
-    seen: dict[str, int] = {}
-    columns = []
-    for column in map(str, wide.columns):
-        seen[column] = seen.get(column, 0) + 1
-        columns.append(column if seen[column] == 1 else f"{column} ({seen[column]})")
-    wide.columns = pd.Index(columns)
+    names = pd.Series([str(column) for column in frame.columns])
+    numbers = names.groupby(names).cumcount() + 1
+    wide = frame.set_axis(names.where(numbers == 1, names + " (" + numbers.astype(str) + ")"), axis=1)
     wide.insert(0, "class", [str(name) for name in frame.index], allow_duplicates=True)
     return wide

@@ -7,7 +7,7 @@ has the WordNet similarity of the same two classes, which shows if the neighbour
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,6 +177,20 @@ class NeighborHistory:
         return log_spaced(range(len(self.epochs)))
 
 
+class WordNetValues(NamedTuple):
+    """The WordNet similarities of some classes or pairs and their ranks, NaN where they are missing, and the largest rank."""
+
+    similarity: NDArray[np.floating]
+    rank: Ranks
+    furthest: int | None
+
+    def fields(self, index: int, place: int, last: int) -> dict[str, Any]:
+        """Return the values of one class or pair by field, and whether it is a surprise at a place of ``last`` in a list."""
+        similarity, rank = none_if_nan(self.similarity[index]), none_if_nan(self.rank[index])
+        surprise = is_surprise(place, last, rank, self.furthest)
+        return {"wordnet_similarity": similarity, "wordnet_rank": rank, "surprise": surprise}
+
+
 def nearest(run: Results, of: str, query: NeighborQuery | None = None) -> NeighborList:
     """Return the classes nearest to a class.
 
@@ -186,20 +200,12 @@ def nearest(run: Results, of: str, query: NeighborQuery | None = None) -> Neighb
     names = class_names(run, query.run)
     index = class_index_by_name(of, names)
     similarity, order = _ordered_row(run, query, index)
-    wordnet, rank, furthest = _wordnet_row(run, query, index)
+    wordnet = _wordnet_row(run, query, index)
     rows = [
-        Neighbor(
-            place=place,
-            name=names[j],
-            class_index=j,
-            similarity=float(similarity[j]),
-            wordnet_similarity=none_if_nan(wordnet[j]),
-            wordnet_rank=none_if_nan(rank[j]),
-            surprise=is_surprise(place, len(order), none_if_nan(rank[j]), furthest),
-        )
+        Neighbor(place, names[j], j, float(similarity[j]), **wordnet.fields(j, place, len(order)))
         for place, j in enumerate(order[: query.most].tolist(), start=1)
     ]
-    return NeighborList(query, names[index], len(order), furthest, True, rows, run.is_vast(query.run))
+    return NeighborList(query, names[index], len(order), wordnet.furthest, True, rows, run.is_vast(query.run))
 
 
 def closest_pairs(run: Results, query: NeighborQuery | None = None) -> NeighborList:
@@ -214,31 +220,22 @@ def closest_pairs(run: Results, query: NeighborQuery | None = None) -> NeighborL
     csm = run.csm(query.kind, query.epoch, query.split, query.run).to_numpy(dtype=np.float64)
     first, second = np.triu_indices(len(csm), 1)
     similarity = (csm[first, second] + csm[second, first]) / 2
-    wordnet = matrix_or_none(run, "scsm", None, None, query.run)
-    semantic = np.full(len(first), np.nan) if wordnet is None else wordnet[first, second].astype(np.float64)
     # Rank the pairs by WordNet similarity.
+    scsm = matrix_or_none(run, "scsm", None, None, query.run)
+    semantic = np.full(len(first), np.nan) if scsm is None else scsm[first, second].astype(np.float64)
     has_wordnet = ~np.isnan(semantic)
     rank = np.full(semantic.shape, np.nan)
     rank[has_wordnet] = mid_ranks(-semantic[has_wordnet])
-    furthest = int(has_wordnet.sum()) or None
+    wordnet = WordNetValues(semantic, rank, int(has_wordnet.sum()) or None)
     # Sort them by similarity, with NaN last.
     known = int((~np.isnan(similarity)).sum())
     order = np.lexsort((second, first, -similarity))[: min(query.most, known)]
-    rows = [
-        ClassPair(
-            place=place,
-            first=names[first[index]],
-            second=names[second[index]],
-            first_index=int(first[index]),
-            second_index=int(second[index]),
-            similarity=float(similarity[index]),
-            wordnet_similarity=none_if_nan(semantic[index]),
-            wordnet_rank=none_if_nan(rank[index]),
-            surprise=is_surprise(place, known, none_if_nan(rank[index]), furthest),
-        )
-        for place, index in enumerate(order.tolist(), start=1)
-    ]
-    return NeighborList(query, None, known, furthest, bool(np.array_equal(csm, csm.T, equal_nan=True)), rows)
+    rows = []
+    for place, index in enumerate(order.tolist(), start=1):
+        i, j = int(first[index]), int(second[index])
+        fields = wordnet.fields(index, place, known)
+        rows.append(ClassPair(place, names[i], names[j], i, j, float(similarity[index]), **fields))
+    return NeighborList(query, None, known, wordnet.furthest, bool(np.array_equal(csm, csm.T, equal_nan=True)), rows)
 
 
 def _closest_stored_pairs(run: Results, query: NeighborQuery) -> NeighborList:
@@ -285,21 +282,13 @@ def neighbor_history(run: Results, of: str, query: NeighborQuery | None = None) 
         _, order = _ordered_row(run, replace(query, epoch=epoch), index)
         places[row, order] = np.arange(1, len(order) + 1)
         is_near[row, order[: query.most]] = True
-    wordnet, rank, furthest = _wordnet_row(run, query, index)
-    rows = [
-        NeighborTrack(
-            name=names[j],
-            class_index=j,
-            places=places[:, j].tolist(),
-            stays=_intervals(is_near[:, j], epochs),
-            wordnet_similarity=none_if_nan(wordnet[j]),
-            wordnet_rank=none_if_nan(rank[j]),
-            surprise=is_surprise(int(places[-1, j]), len(names) - 1, none_if_nan(rank[j]), furthest),
-        )
-        for j in np.argsort(places[-1], kind="stable").tolist()
-        if is_near[:, j].any()
-    ]
-    return NeighborHistory(query, names[index], epochs, furthest, rows)
+    wordnet = _wordnet_row(run, query, index)
+    rows = []
+    for j in np.argsort(places[-1], kind="stable").tolist():
+        if is_near[:, j].any():
+            stays, fields = _intervals(is_near[:, j], epochs), wordnet.fields(j, int(places[-1, j]), len(names) - 1)
+            rows.append(NeighborTrack(names[j], j, places[:, j].tolist(), stays, **fields))
+    return NeighborHistory(query, names[index], epochs, wordnet.furthest, rows)
 
 
 def _intervals(is_near: NDArray[np.bool_], epochs: list[int]) -> list[Interval]:
@@ -373,14 +362,14 @@ def _ordered_row(run: Results, query: NeighborQuery, index: int) -> tuple[Ranks,
     return row, order[(order != index) & ~np.isnan(row[order])]
 
 
-def _wordnet_row(run: Results, query: NeighborQuery, index: int) -> tuple[Ranks, Ranks, int | None]:
-    """Return a class's WordNet similarities, their ranks, and the largest rank; NaN and None without a reference matrix."""
-    wordnet = matrix_or_none(run, "scsm", None, None, query.run)
-    if wordnet is None:  # the labels are missing or not in WordNet, or the matrix is too large to be stored
+def _wordnet_row(run: Results, query: NeighborQuery, index: int) -> WordNetValues:
+    """Return a class's WordNet values for all classes."""
+    scsm = matrix_or_none(run, "scsm", None, None, query.run)
+    if scsm is None:  # the labels are missing or not in WordNet, or the matrix is too large to be stored
         missing = np.full(len(class_names(run, query.run)), np.nan)
-        return missing, missing, None
-    rank, furthest = ranks_among_known(wordnet)
-    return wordnet[index], rank[index], furthest
+        return WordNetValues(missing, missing, None)
+    rank, furthest = ranks_among_known(scsm)
+    return WordNetValues(scsm[index], rank[index], furthest)
 
 
 def matrix_title(query: NeighborQuery) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -85,19 +84,19 @@ def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
     classes = int((results.classes["run"] == run).sum())
     all_series: list[MatrixSeries] = []
     for matrix in found:
-        paths = {epoch: layout.csm_path(results.path, run, *matrix, epoch) for epoch in results.epochs(run)}
-        paths = {epoch: path for epoch, path in paths.items() if path.is_file()}
-        read = lru_cache(max(2, MAX_CACHED_BYTES // max(1, 4 * classes * classes)))(partial(_read, paths, classes))
+        stored = layout.stored_epochs(folder / str(matrix))
+        epochs = [epoch for epoch in results.epochs(run) if epoch in stored]
+        read = lru_cache(max(2, MAX_CACHED_BYTES // max(1, 4 * classes * classes)))(partial(_read, results, run, matrix))
         is_own = classes > 1 and str(matrix) in NETWORK_MATRICES
         has_own = any(series.name in NETWORK_MATRICES for series in all_series)
-        series = _summarise_series(matrix, list(paths), read, with_nearest=is_own and not has_own)
+        series = _summarise_series(matrix, epochs, read, with_nearest=is_own and not has_own)
         if series is not None:
             all_series.append(series)
     return all_series
 
 
-def _read(paths: Mapping[int, Path], classes: int, epoch: int) -> Matrix:
-    return parquet.padded(parquet.to_matrix(parquet.read(paths[epoch])), classes)
+def _read(results: Results, run: str, matrix: MatrixId, epoch: int) -> Matrix:
+    return results.csm(matrix.kind, epoch, matrix.split, run).to_numpy()
 
 
 def nearest(results: Results, run: str, classes: int) -> dict[int, str]:

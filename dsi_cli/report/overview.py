@@ -16,7 +16,7 @@ from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.queries.findings import RunFindings, Trend, chance_range, headline, percent, run_findings
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.store import layout, parquet
-from dsi_cli.store.schema import CONFUSIONS, UNCERTAIN
+from dsi_cli.store.schema import CONFUSIONS, SPLITS, UNCERTAIN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -331,10 +331,10 @@ def all_findings(results: Results) -> list[RunFindings]:
 def prediction_sources(results: Results, run: str) -> list[tuple[str, str]]:
     """Return the splits of a run's predictions with a description of their source, where it is known."""
     sources = []
-    for split in ("test", "train"):
-        folder = layout.split_path(results.path, CONFUSIONS, run, split, 0).parent
-        files = sorted(folder.glob("*.parquet"), key=lambda path: (len(path.stem), path.stem))
-        provenance = parquet.options_of(files[-1]).get("from") if files else None
+    for split in SPLITS:
+        path = layout.split_path(results.path, CONFUSIONS, run, split, 0)
+        last_epoch = max(layout.stored_epochs(path.parent), default=0)
+        provenance = parquet.options_of(path.with_stem(str(last_epoch))).get("from")
         source = provenance.get("source") if isinstance(provenance, dict) else None
         if isinstance(source, str):
             sources.append((split, source))

@@ -15,14 +15,14 @@ import numpy as np
 
 from dsi_cli.errors import UsageError
 from dsi_cli.queries.curve_panels import PANELS, Panel, Series, panels, sai_measures
-from dsi_cli.queries.findings import PHASE_NAMES, is_agreement, reference_name
+from dsi_cli.queries.findings import PHASE_NAMES, RunFindings, is_agreement, reference_name
 from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.report import classes, matrices, overview
 from dsi_cli.report.classes import CommonHypernyms
 from dsi_cli.report.html import six_digits
 from dsi_cli.store import layout
-from dsi_cli.store.schema import CURVES, UNCERTAIN
+from dsi_cli.store.schema import CURVES, SPLITS, UNCERTAIN
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -89,8 +89,7 @@ def page_data(
         packed = matrices.pack(run_matrices, share, orders, f"m{len(data['runs'])}", lines)
         packed["matrices"] += matrices.pack_references(run_matrices, "reference", lines)
         # The last checkpoint of an epoch has its optimiser steps.
-        rows = results.checkpoints[(results.checkpoints["run"] == found.run) & (results.checkpoints["status"] == "ok")]
-        last = rows.dropna(subset=["epoch", "step"]).sort_values(["epoch", "step"]).drop_duplicates("epoch", keep="last")
+        last = results.last_saves(results.usable_checkpoints(found.run)).dropna(subset=["step"])
         data["runs"].append(
             {
                 "name": found.run,
@@ -104,7 +103,7 @@ def page_data(
                 "steps": last[["epoch", "step"]].astype(int).to_numpy().tolist(),
                 "agreement": classes.class_agreement(results, found.run),
                 "geometry": classes.geometry_data(results, found.run),
-                "mistaken": mistake_data(results, found.run, open_image),
+                "mistaken": mistake_data(results, found, open_image),
                 **packed,
             }
         )
@@ -142,7 +141,7 @@ def _method(results: Results, run: str) -> dict[str, Any]:
     """Return how the results of a run were made."""
     rows = results.checkpoints[results.checkpoints["run"] == run]
     unused = rows[rows["status"] != "ok"]
-    heads = rows.loc[rows["status"] == "ok", "head"].dropna().unique()
+    heads = results.usable_checkpoints(run)["head"].dropna().unique()
     # The options are those that affect the curves.
     options = layout.earlier_options(results.path, CURVES).get("shaping", {}).get(run, {})
     chosen = {key.replace("_", " "): value for key, value in sorted(options.items()) if value not in (None, False)}
@@ -226,17 +225,14 @@ def phases(results: Results) -> list[dict[str, Any]]:
     ]
 
 
-def mistake_data(results: Results, run: str, open_image: Opener | None) -> dict[str, Any]:
+def mistake_data(results: Results, found: RunFindings, open_image: Opener | None) -> dict[str, Any]:
     """Return, for each split with predictions, the confused pairs and the mistakes of the last epoch with a mistake."""
     by_split: dict[str, Any] = {}
-    for split in ("test", "train"):
-        # Find the last epoch with a mistake.
-        curves = results.curves
-        rows = curves[(curves["run"] == run) & (curves["metric"] == "mistakes") & (curves["split"] == split)]
-        wrong = results.fill_missing_epochs(rows).loc[rows["value"] > 0, "epoch"]
-        epoch = int(wrong.max()) if len(wrong) else None
+    for split in SPLITS:
+        numbers = found.mistakes[split].wrong.points if split in found.mistakes else ()
+        epoch = next((number.epoch for number in reversed(numbers) if number.value > 0), None)
         try:
-            listing = confused_pairs(results, MistakeQuery(run, epoch, split, most=MAX_PAIRS))
+            listing = confused_pairs(results, MistakeQuery(found.run, epoch, split, most=MAX_PAIRS))
         except UsageError:
             continue  # there are no predictions on this split
         epoch = listing.query.epoch
@@ -250,7 +246,7 @@ def mistake_data(results: Results, run: str, open_image: Opener | None) -> dict[
             "mistakes": None,
         }
         with suppress(UsageError):  # the run may have confusion counts, but no predictions per sample
-            samples = worst_mistakes(results, MistakeQuery(run, epoch, split, most=MAX_MISTAKES))
+            samples = worst_mistakes(results, MistakeQuery(found.run, epoch, split, most=MAX_MISTAKES))
             images = [asdict(row) | {"image": _data_url(row.path, open_image)} for row in samples.rows]
             by_split[split]["mistakes"] = {"epoch": samples.query.epoch, "found": samples.found, "rows": images}
     return by_split

@@ -9,6 +9,7 @@ from helpers.outputs import write_counts, write_predictions
 from PIL import Image
 
 from dsi_cli.inference.open_dataset import image_at
+from dsi_cli.queries.findings import run_findings
 from dsi_cli.queries.mistakes import MistakeQuery, worst_mistakes
 from dsi_cli.report import page_data
 from dsi_cli.store.results import Results
@@ -28,7 +29,7 @@ def run(make_results, tmp_path):
 
 
 def test_mistake_data_equals_the_queries(run):
-    found = page_data.mistake_data(run, "run", None)
+    found = page_data.mistake_data(run, run_findings(run.path, "run"), None)
     assert list(found) == ["test"]
     assert found["test"]["epoch"] == 1
     expected = worst_mistakes(run, MistakeQuery("run", 1))
@@ -37,7 +38,7 @@ def test_mistake_data_equals_the_queries(run):
 
 
 def test_mistake_data_contains_thumbnails_of_images_that_open(run):
-    rows = page_data.mistake_data(run, "run", image_at)["test"]["mistakes"]["rows"]
+    rows = page_data.mistake_data(run, run_findings(run.path, "run"), image_at)["test"]["mistakes"]["rows"]
     images = {row["sample"]: row["image"] for row in rows}
     assert images[1] is None
     assert images[2] is None

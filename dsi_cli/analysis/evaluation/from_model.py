@@ -67,11 +67,7 @@ class DatasetCache:
         options = self.evaluation
         for split, spec in options.data.items():
             self.samples[split] = open_samples(
-                spec,
-                root=options.data_root,
-                download=options.download,
-                train=split == "train",
-                labels=options.label_column,
+                spec, root=options.data_root, download=options.download, train=split == "train", labels=options.label_column
             )
 
     @property

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-
-import numpy as np
+from typing import cast
 
 from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.metrics import jackknife
@@ -263,9 +262,7 @@ def compare(outputs: Sequence[str | Path], options: ComparisonOptions | None = N
 
 def _run_summary(run: ComparedRun, group: str, split: str, measure: str, by_completed: bool) -> RunSummary:
     accuracy = run.curve("accuracy", split=split)["value"].dropna()
-    best_epoch = None
-    if not accuracy.empty:
-        best_epoch = int(accuracy.index.to_numpy(dtype=np.int64)[accuracy.to_numpy(dtype=np.float64).argmax()])
+    best_epoch = None if accuracy.empty else int(cast("int", accuracy.idxmax()))
     rows = run.curve("sai", "{own},scsm", None, measure)
     excess = rows["excess"].dropna()
     aligned_at = None
