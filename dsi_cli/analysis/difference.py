@@ -27,7 +27,7 @@ from dsi_cli.metrics.head_geometry import MIN_Z, correlation_z
 from dsi_cli.queries.comparison.repetitions import group_runs
 from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.queries.difference import Difference, Network, Variation, compare
-from dsi_cli.queries.run_classes import class_rows
+from dsi_cli.queries.run_classes import class_rows, taxonomy_order
 from dsi_cli.remote import urls
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout, parquet
@@ -218,7 +218,7 @@ def _stored_network(results: Results, run: str, epoch: int) -> Network:
         rows["dtype"].iloc[-1] or "float32",
         tuple(classes["name"]) if has_names else None,
         tuple(group if isinstance(group, str) else None for group in classes["group"]) if has_names else (),
-        tuple(np.argsort(classes["display_order"].to_numpy(dtype=np.int64), kind="stable").tolist()),
+        tuple(taxonomy_order(classes).tolist()),
     )
 
 

@@ -11,7 +11,7 @@ from dsi_cli.analysis.option_groups import groups
 from dsi_cli.analysis.option_groups.declaration import declared_options
 from dsi_cli.analysis.option_groups.text_values import epoch_filter
 from dsi_cli.engines import EngineOptions
-from dsi_cli.errors import UsageError, count, expected
+from dsi_cli.errors import UsageError, count, require_choice
 from dsi_cli.metrics import MEASURES
 
 if TYPE_CHECKING:
@@ -45,12 +45,8 @@ class Evaluation(groups.InferenceOptions, groups.ModelOptions, groups.Prediction
     predictions next to the checkpoints."""
 
     def __post_init__(self) -> None:
-        for name, value, known in (
-            ("truth", self.truth, groups.TRUTH),
-            ("predictions-split", self.predictions_split, groups.SPLITS),
-        ):
-            if value not in known:
-                raise UsageError(f"--{name} {value!r}: {expected(value, known)}", code="unknown-value", value=value)
+        require_choice("value", self.truth, groups.TRUTH, "--truth")
+        require_choice("value", self.predictions_split, groups.SPLITS, "--predictions-split")
         has_predictions = self.predictions not in (None, NONE)
         split = self.predictions_split
         if has_predictions and split in self.data:
@@ -112,8 +108,7 @@ class Options(groups.MemoryOptions, groups.ComparisonOptions, groups.LabelOption
             raise UsageError("no reference; leave --reference out for WordNet's path similarity", code="no-reference")
         known = [measure.name for measure in MEASURES]
         for name in self.measures:
-            if name not in known:
-                raise UsageError(f"unknown measure {name!r}: {expected(name, known)}", code="unknown-measure", measure=name)
+            require_choice("measure", name, known, "unknown measure")
         for quantile in self.quantiles:
             if not 0 < quantile < 1:
                 message = f"--wsi-quantile takes a number between 0 and 1; {quantile} is not"

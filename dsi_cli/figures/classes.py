@@ -126,8 +126,7 @@ def _draw_neighbors(parts: Sequence[tuple[MatrixFrames, str]], results: Results,
         axes.set(ylim=(MAX_RANK + 0.5, 0.5), yticks=[1, NAMED_RANK, MAX_RANK])
     figure.supylabel("rank by the network's similarity", fontsize=style.size)
     drawing.format_epochs(figure)
-    curves.finish(figure)
-    return figure
+    return curves.finish(figure)
 
 
 def scatter(results: Results, options: FigureOptions) -> Drawing | None:
@@ -232,8 +231,7 @@ def _draw_geometry(runs: Sequence[str], results: Results, options: FigureOptions
     drawing.format_epochs(figure)
     for run, place in zip(runs, places, strict=True):
         _draw_spectrum(figure.add_subplot(place), results, run, options.epochs)
-    curves.finish(figure)
-    return figure
+    return curves.finish(figure)
 
 
 def _draw_norms(axes: Axes, norms: pd.DataFrame, names: list[str], chosen: tuple[str, ...] | None) -> None:

@@ -90,17 +90,17 @@ def draw_panel(panel: Panel, results: Results, options: FigureOptions) -> Figure
     text = panel.axis + (", lower is more similar" if panel.lower_is_closer else "")
     figure.supylabel(drawing.wrap(text, figure.get_figheight(), options.style.size), fontsize=options.style.size)
     draw_phases(figure, results, panel, parts, names)
-    finish(figure)
-    return figure
+    return finish(figure)
 
 
-def finish(figure: Figure) -> None:
-    """Wrap the titles and the labels of the vertical axes to the size of the axes, and name the lines."""
+def finish(figure: Figure) -> Figure:
+    """Return the figure with names of its lines, and with titles and labels that are wrapped to the size of the axes."""
     figure.draw_without_rendering()
     for axes in figure.axes:
         drawing.set_title(axes, axes.get_title(loc="left"))
         axes.set_ylabel(drawing.wrap(axes.get_ylabel(), axes.bbox.height / figure.dpi, drawing.text_size("axes.labelsize")))
     drawing.name_lines(figure)
+    return figure
 
 
 def draw_curves(axes: Axes, curves: Sequence[Series], panel: Panel, names: Sequence[str]) -> None:
@@ -222,8 +222,7 @@ def _draw_against_accuracy(pairs: Mapping[str, tuple[Series, Series]], results: 
             axes.annotate(text, (x[1], y[1]), (4, -9), textcoords="offset points", color=colour, size=size)
     axes.set(xlabel="accuracy", ylabel=AGREEMENT.axis, title="Agreement with WordNet against accuracy")
     axes.set_xlim(left=0)
-    finish(figure)
-    return figure
+    return finish(figure)
 
 
 def draw_training(results: Results, options: FigureOptions) -> Drawing | None:
@@ -264,8 +263,7 @@ def _draw_training(by_run: Mapping[str, list[Panel | None]], names: Sequence[str
     if len(shown) < len(by_run):
         text = f"{len(shown)} of {len(by_run)} runs (choose others with --run)"
         figure.suptitle(drawing.wrap(text, style.width, style.size), fontsize=style.size)
-    finish(figure)
-    return figure
+    return finish(figure)
 
 
 def comparison_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
@@ -281,8 +279,7 @@ def comparison_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
                 _draw_band(axes, index, band, curve, shades_chance=len(bands) <= drawing.MAX_SHADED_CURVES)
             axes.set(ylabel=curve.axis_title(comparison.measures[0], comparison.split), title=curve.title)
             drawing.format_epochs(figure, comparison.epochs)
-            finish(figure)
-            yield curve.name, figure
+            yield curve.name, finish(figure)
 
 
 def save_comparison(comparison: Comparison, folder: Path, kind: str) -> list[Path]:

@@ -58,8 +58,7 @@ def _draw_curves(parts: Sequence[_Part], style: Style) -> Figure:
         axes.set_title(f"{drawing.short(run)}: typicality on {split}")
     figure.supylabel("cosine with the class's template", fontsize=style.size)
     drawing.format_epochs(figure)
-    finish(figure)
-    return figure
+    return finish(figure)
 
 
 def table(results: Results, options: FigureOptions) -> Drawing | None:
