@@ -96,7 +96,6 @@ def facts() -> dict[str, str]:
         "Python": f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}",
         "system": platform.platform(),
         "machine": f"{count(engines.usable_cores(), 'core')}, {memory:.1f} GB of memory free",
-        "WordNet": wordnet_damage() or "3.0, as shipped",
     }
 
 
@@ -193,6 +192,7 @@ def doctor(
     missing = sorted((part for part in parts if part.remedy is not None), key=lambda part: not part.is_fatal)
     if as_json:
         rows = [{"what": f"{part.name}: {part.text}", "remedy": part.remedy, "is_fatal": part.is_fatal} for part in missing]
+        facts |= {"WordNet": parts[0].text}
         console.print_json({**facts, "packages": [asdict(package) for package in packages], "missing": rows})
     else:
         width = max(len(part.name) for part in parts) + 4

@@ -193,15 +193,13 @@ class RelocatedImages:
         Raise `UsageError` if no file has the name (code ``missing-image``), or several match equally well (code
         ``ambiguous-image``).
         """
-        file, member = _split_container(path)
-        container = self._best_match(file) if member else None
-        if container is not None:
-            return container + member
-        image = self._best_match(path)
-        if image is None:
-            name = _parts(file)[-1]
-            raise UsageError(f"{path}: no file {name!r} in {self.folder}", code="missing-image", name=name)
-        return image
+        container, member = _split_container(path)
+        for file, rest in ((container, member), (path, "")):
+            match = self._best_match(file)
+            if match is not None:
+                return match + rest
+        name = _parts(container)[-1]
+        raise UsageError(f"{path}: no file {name!r} in {self.folder}", code="missing-image", name=name)
 
     def _best_match(self, path: str) -> str | None:
         parts = _parts(path)

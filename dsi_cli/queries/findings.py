@@ -402,6 +402,6 @@ def percent(share: float) -> str:
 
 
 def chance_range(trends: Iterable[Trend | None]) -> str:
-    """Return the chance level of NIDM and WIDM in percent, its range if runs differ in it, or an empty text if there is none."""
+    """Return the chance level of NIDM and WIDM in percent, its range if runs differ in it, or an empty text if it is unknown."""
     levels = sorted(trend.last.chance for trend in trends if trend is not None and trend.last.chance is not None)
     return " to ".join(dict.fromkeys(percent(level) for level in levels[:1] + levels[-1:]))

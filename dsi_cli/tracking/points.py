@@ -68,10 +68,7 @@ def points_of_results(results: Results, run: str | None = None) -> list[RunPoint
 
 def _points_of_run(results: Results, run: str) -> RunPoints:
     saves: list[Any] = results.last_saves(results.usable_checkpoints(run)).to_dict("records")
-    times = {}
-    for row in saves:
-        if _is_number(row["modified_ns"]):
-            times[int(row["epoch"])] = int(row["modified_ns"]) / 1e9
+    times = {int(row["epoch"]): row["modified_ns"] / 1e9 for row in saves if _is_number(row["modified_ns"])}
     values: dict[int, dict[str, float]] = {}
     left_out: dict[str, None] = {}
     curves = results.curves[results.curves["run"] == run]

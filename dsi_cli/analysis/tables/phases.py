@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,8 +63,8 @@ def agreement_without_each(tables: Iterable[pa.Table], reference: str) -> Agreem
 
 def _phases_of_run(
     points: Sequence[Point], reference: str, agreement_without_each: AgreementWithoutEach
-) -> list[tuple[str, Phases]]:
-    """Return the name and the phases of each curve of a run."""
+) -> Iterator[tuple[str, Phases]]:
+    """Yield the name and the phases of each curve of a run."""
     # The first matrix of the network's similarity that the run has
     with_wsi = {(row["of"], row.get("split")) for row in points if row["metric"] == "wsi"}
     kinds = {name: MatrixId.parse(name) for name in NETWORK_MATRICES}
@@ -73,15 +73,14 @@ def _phases_of_run(
 
     measure, agreement = _agreement(points, f"{network},{SCSM}", reference, agreement_without_each)
     name = "agreement" if measure in ("pearson", None) else f"excess of {measure}"
-    result = [(f"{name} {network},{SCSM}", agreement)]
+    yield f"{name} {network},{SCSM}", agreement
 
     # WSI max, which means nothing as long as the agreement stays within chance
     if not agreement.found and "within chance" in (agreement.reason or ""):
-        wsi = Phases(reason=REASON_WITHIN_CHANCE)
+        yield "wsi max", Phases(reason=REASON_WITHIN_CHANCE)
     else:
         columns = {"metric": "wsi", "of": kind, "variant": "max", "split": split}
-        wsi = _phases(_last_saves(_select(points, columns)), "value")
-    result.append(("wsi max", wsi))
+        yield "wsi max", _phases(_last_saves(_select(points, columns)), "value")
 
     # WIDM of each split
     widm = _select(points, {"metric": "idm", "of": SCSM, "variant": "errors", "reference": reference})
@@ -90,8 +89,7 @@ def _phases_of_run(
         chance = _column(curve, "null_mean")
         start = float(np.nanmedian(chance)) if np.isfinite(chance).any() else None
         min_gain = _min_gain(_column(curve, "null_std"))
-        result.append((f"widm {part}", _phases(curve, "value", start, min_gain)))
-    return result
+        yield f"widm {part}", _phases(curve, "value", start, min_gain)
 
 
 def _agreement(
