@@ -111,9 +111,11 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
     print()
     _print_runs(comparison)
     _print_between(comparison)
-    if len(comparison.equal) == 1 and comparison.equal[0].classes:
-        listed = ", ".join(row.name for row in comparison.equal[0].classes[:5])
-        console.print_sentence(f"Seen most differently: {listed}", 0, 2)
+    different = [
+        row.name for equal in comparison.equal for row in equal.classes if row.likeness is None or row.likeness < 1
+    ]
+    if len(comparison.equal) == 1 and different:
+        console.print_sentence(f"Seen most differently: {', '.join(different[:5])}", 0, 2)
     if max(len(comparison.verdicts), len(comparison.between)) > MAX_TABLES:
         console.note("not shown: pairs beyond the first; --json has all", quiet=quiet)
 
