@@ -189,7 +189,7 @@ def _run_warnings(run: RunCheckpoints, labels: LabelList | None) -> Iterator[str
     """Yield warnings about repeated labels, skipped checkpoints other than duplicates, growing heads and guessed epochs."""
     if labels is not None and labels.duplicates:
         twice = ", ".join(map(repr, labels.duplicates[:3]))
-        yield f"{labels.source}: labels that occur twice ({twice}) have the same synset, so similarity 1"
+        yield f"{labels.source}: labels that occur twice ({twice}) get different senses if there are several; check these"
     expected = ("duplicate", "not-in-epochs", "no-network")
     skipped = [r for r in run.settled if r.status == SKIPPED and r.code not in expected]
     if skipped:

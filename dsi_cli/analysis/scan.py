@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from os import PathLike
+from pathlib import Path
 
 from dsi_cli.analysis.classifiers.checkpoint_scanner import CheckpointScanner, Weights, scan_run, split
 from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
@@ -26,6 +27,7 @@ from dsi_cli.engines import Engine, EngineOptions, open_engine
 from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.remote import urls
+from dsi_cli.store import layout
 
 
 def scan_paths(
@@ -67,6 +69,9 @@ def find_runs(
     runs = discover(paths, folders, revisions, progress)
     if not runs:
         listed = ", ".join(urls.without_secrets(str(path)) for path in paths)
+        if any(layout.is_output(Path(path)) for path in paths if urls.scheme_of(path) is None):
+            message = f"{listed} is a results folder; give the folder of the checkpoints"
+            raise NothingToAnalyseError(message, code="is-results-folder")
         others = count(count_ignored_files(paths), "other file")
         message = f"no checkpoints under {listed} ({others}): expected {EXPECTED}"
         unread = find_unread_file(paths)

@@ -64,15 +64,11 @@ def scan(
     """
     from dsi_cli.analysis.scan import scan_paths
     from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
-    from dsi_cli.remote import locations
 
     choice = HeadOptions(head, ema)
     for file, print_file in ((tensors, _print_tensors), (why, partial(_print_evidence, choice=choice, labels=labels))):
         if file is not None:
-            path = locations.locate(file)
-            if not path.exists():
-                raise UsageError(f"no such file: {path}", code="no-file", path=str(path))
-            print_file(path, as_json=as_json)
+            print_file(_locate_checkpoint(file), as_json=as_json)
             return DONE
     if not checkpoints:
         raise UsageError("there is nothing to scan; give checkpoints, as in dsi scan ckpts/", code="no-checkpoints")
@@ -94,6 +90,22 @@ def scan(
     if not any(record.status == "ok" for record in records):
         return NOTHING
     return PARTIAL if any(record.status == "failed" for record in records) else DONE
+
+
+def _locate_checkpoint(name: str) -> Place:
+    """Return the path of a checkpoint; the file of the model stands for a folder that is one checkpoint."""
+    from dsi_cli.checkpoints.folders import MODEL_FILES
+    from dsi_cli.remote import locations
+
+    path = locations.locate(name)
+    if not path.exists():
+        raise UsageError(f"no such file: {path}", code="no-file", path=str(path))
+    if not path.is_dir():
+        return path
+    model = next((path / name for name in MODEL_FILES if (path / name).is_file()), None)
+    if model is None:
+        raise UsageError(f"{path} is a folder; name one checkpoint in it", code="is-folder", path=str(path))
+    return model
 
 
 def _print_run(run: TrainingRun, records: list[Record], *, show_all: bool) -> None:

@@ -53,3 +53,16 @@ def test_scan_shows_finished_epochs_beside_the_trainers_own_number(tmp_path, dsi
     assert "finished" in found.out
     assert [row[:3] for row in rows] == [["e0.ckpt", "0", "1"], ["e1.ckpt", "1", "2"]]
     assert "epoch from contents" in found.out
+
+
+def test_scan_why_of_a_folder_that_is_one_checkpoint_explains_its_head(tmp_path, dsi):
+    (tmp_path / "checkpoint-500").mkdir()
+    torch.save({"fc.weight": torch.randn(5, 8)}, tmp_path / "checkpoint-500/pytorch_model.bin")
+    assert "the head is fc.weight (5, 8)" in dsi("scan", "--why", tmp_path / "checkpoint-500").out
+    assert dsi("scan", "--tensors", tmp_path).err == f"dsi: {tmp_path} is a folder; name one checkpoint in it\n"
+
+
+def test_scan_a_results_folder_names_what_to_give_instead(two_heads, dsi):
+    dsi("analyze", two_heads / "run", "-l", two_heads / "labels.txt", "-o", two_heads / "out", "--no-report")
+    found = dsi("scan", two_heads / "out")
+    assert (found.code, found.err) == (3, f"dsi: {two_heads}/out is a results folder; give the folder of the checkpoints\n")
