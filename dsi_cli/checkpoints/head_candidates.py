@@ -397,7 +397,7 @@ class _Network:
     def is_among_tables(self, layer: Layer) -> str | None:
         # Embeddings of words or of a graph's nodes are stored without any other layer, and so are the columns of some networks.
         tables = [it for it in self.layers if it.kind == "matrix" and not it.has_bias and it.path == layer.path]
-        if self.consumer or _is_named(layer) or not len(tables) == len(self.layers) > 1:
+        if self.consumer or any(map(_is_named, tables)) or not len(tables) == len(self.layers) > 1:
             return None
         return "is one of several matrices without a bias, of which none takes the output of another"
 

@@ -177,7 +177,8 @@ def test_a_named_log_wins_and_counts_for_all_runs(make_run: MakeRun, dsi: Comman
 @pytest.fixture
 def run(tmp_path):
     """Return a folder with a checkpoint of two heads, of seven and of five classes."""
-    torch.save({"a.weight": torch.randn(7, 16), "b.weight": torch.randn(5, 16)}, tmp_path / "epoch_1.pt")
+    heads = torch.nn.ModuleDict({"a": torch.nn.Linear(16, 7), "b": torch.nn.Linear(16, 5)})
+    torch.save(heads.state_dict(), tmp_path / "epoch_1.pt")
     return tmp_path
 
 
