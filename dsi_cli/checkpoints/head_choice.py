@@ -172,10 +172,12 @@ def _rivals(heads: Sequence[HeadCandidate], candidates: Sequence[HeadCandidate])
 def _may_hold_classes(candidate: HeadCandidate, best: HeadCandidate) -> bool:
     """Return whether dsi has to ask about a candidate with doubts next to the best candidate."""
     layer, rows = candidate.layer, best.tensor.shape[0]
-    # A matrix of a loss, or one that may take the output of the network, whose axis of the classes is not known.
+    # A matrix of a loss, one that may take the output of the network, or a twin, whose axis of the classes is not known.
     if candidate.kinds == {UNCLEAR_SIDE}:
         takes_best = best.layer.kind == "raw" and rows in candidate.tensor.shape
-        return layer.is_in_loss or candidate.may_take_output or takes_best
+        has_same_sides = sorted(best.tensor.shape[:2]) == sorted(candidate.tensor.shape[:2])
+        is_twin = has_same_sides and not (best.is_named or best.layer.has_bias)
+        return layer.is_in_loss or candidate.may_take_output or takes_best or is_twin
     # A layer in parallel to the best candidate, from which only a normalisation distinguishes it.
     if candidate.kinds == {NORMALISED}:
         return layer.module[:-1] == best.layer.module[:-1] and candidate.tensor.shape == best.tensor.shape
