@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
+
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import CheckpointContent, unread_format
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
@@ -19,8 +21,6 @@ from dsi_cli.errors import PendingError, UnreadableError
 MAX_PICKLE_BYTES = 2 << 30
 _JOBLIB = b"joblib.numpy_pickle"
 """The module that the pickles of joblib name."""
-_CHARACTER_BYTES = 4
-"""The size of a character in NumPy's arrays of text."""
 
 
 def open_content(source: RandomAccessFile) -> CheckpointContent:
@@ -72,14 +72,12 @@ def _texts(array: PickledObject) -> list[Any] | None:
         return data
     # The data type is U and the number of characters.
     code, is_big_endian = dtype_of(dtype)
-    match = re.fullmatch(r"U([1-9]\d{0,5})", code)
     is_vector = isinstance(shape, tuple) and len(shape) == 1
-    if match is None or not is_vector or not isinstance(data, bytes | memoryview):
+    if not re.fullmatch(r"U[1-9]\d{0,5}", code) or not is_vector or not isinstance(data, bytes | memoryview):
         return None
-    encoding = "utf-32-be" if is_big_endian else "utf-32-le"
-    size, raw = _CHARACTER_BYTES * int(match[1]), bytes(data)
     try:
-        cells = [raw[start : start + size].decode(encoding) for start in range(0, len(raw), size)]
-    except UnicodeDecodeError:
+        texts: list[Any] = np.frombuffer(data, f"{'>' if is_big_endian else '<'}{code}").tolist()
+        "".join(texts).encode()  # raises an error for half a character
+    except ValueError:
         return None
-    return [cell.rstrip("\0") for cell in cells]
+    return texts
