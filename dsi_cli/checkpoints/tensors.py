@@ -7,6 +7,7 @@ floats, so these are decoded exactly to float32.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
 
@@ -34,6 +35,19 @@ _FLOAT8 = {"float8_e4m3fn": (3, 7, [0x7F, 0xFF]), "float8_e4m3fnuz": (3, 8, [0x8
 
 ReadRange = Callable[[int, int], "bytes | memoryview"]
 """A function from an offset and a size to exactly these bytes; it raises `CheckpointError` if they cannot be read."""
+
+
+@dataclass(frozen=True)
+class PartReader:
+    """A `ReadRange` of one part of a file. Tied weights are equal because two readers of one part are equal."""
+
+    read: Callable[..., bytes | memoryview]
+    """A function from the part, an offset in it and a size to these bytes."""
+    part: Any
+
+    def __call__(self, start: int, size: int) -> bytes | memoryview:
+        """Return these bytes."""
+        return self.read(self.part, start, size)
 
 
 def from_offset(read: ReadRange, begin: int) -> ReadRange:

@@ -17,6 +17,7 @@ from dsi_cli.checkpoints.checkpoint_reader import require_file, scan_checkpoint
 from dsi_cli.checkpoints.file_access import RandomAccessFile
 from dsi_cli.checkpoints.formats import OpenFiles, is_checkpoint, open_content
 from dsi_cli.checkpoints.tensors import Storage, Tensor, span
+from dsi_cli.checkpoints.trainers import state_dicts
 from dsi_cli.errors import PendingError, UnreadableError
 
 FLOATS = ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"]
@@ -96,6 +97,14 @@ def test_tied_weights_are_equal(kind, tmp_path):
     with OpenFiles() as files:
         tree = open_content(tmp_path / "model", files).tree
     assert tree["fc"] == tree["classifier"] != tree["other"]
+
+
+def test_tied_arrays_of_a_pickle_are_equal(tmp_path):
+    tied = np.ones((4, 3))
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps({"fc": tied, "classifier": tied, "other": np.zeros((4, 3))}))
+    with OpenFiles() as files:
+        (found,) = state_dicts(open_content(tmp_path / "model.pkl", files).tree)
+    assert found.tensors["fc"] == found.tensors["classifier"] != found.tensors["other"]
 
 
 def test_safetensors_keep_order_and_metadata(tmp_path):

@@ -7,7 +7,6 @@ padded. The model states hold names and shapes. To read a tensor, dsi reads only
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from math import prod
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints.epochs import natural_key
 from dsi_cli.checkpoints.file_access import find_sibling
 from dsi_cli.checkpoints.formats import CheckpointContent, OpenFiles, open_source
-from dsi_cli.checkpoints.tensors import Storage, Tensor, are_sizes, contiguous
+from dsi_cli.checkpoints.tensors import PartReader, Storage, Tensor, are_sizes, contiguous
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import UnreadableError, count
 from dsi_cli.remote.locations import Place
@@ -61,7 +60,7 @@ def open_folder(states: Place, files: OpenFiles) -> CheckpointContent:
         return np.concatenate(parts).astype("<f4").view(np.uint8).data[start : start + size]
 
     for name, shape in shapes.items():
-        module[name] = contiguous("float32", shape, Storage(name, "float32", prod(shape), partial(read, name)))
+        module[name] = contiguous("float32", shape, Storage(name, "float32", prod(shape), PartReader(read, name)))
     return replace(content, tree={**content.tree, "module": module})
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from math import prod
 from typing import Any
 
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.formats.zip_archive import Archive
-from dsi_cli.checkpoints.tensors import DTYPES_BY_CODE, MAX_DIMENSIONS, Storage, contiguous, from_offset, itemsize
+from dsi_cli.checkpoints.tensors import (
+    DTYPES_BY_CODE,
+    MAX_DIMENSIONS,
+    PartReader,
+    Storage,
+    contiguous,
+    from_offset,
+    itemsize,
+)
 from dsi_cli.errors import UnreadableError
 
 _MAX_HEADER_BYTES = 4096
@@ -41,7 +48,7 @@ def open_content(archive: Archive) -> CheckpointContent:
         size = entry_size - begin
         if len(shape) > MAX_DIMENSIONS or size != itemsize(dtype) * prod(shape):
             raise UnreadableError(f"{entry[:80]!r} has {size} bytes, which do not fit its shape", code="size-mismatch")
-        read = from_offset(partial(archive.read_range, entry), begin)
+        read = from_offset(PartReader(archive.read_range, entry), begin)
         storage = Storage(entry, dtype, size // itemsize(dtype), read)
         tensor = tree[name] = contiguous(dtype, shape, storage, is_fortran=header["order"] == b"True")
         if not shape:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from dsi_cli.checkpoints.child_process.client import open_isolated
 from dsi_cli.checkpoints.file_access import RandomAccessFile, find_sibling
 from dsi_cli.checkpoints.formats import CheckpointContent
-from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Tensor, from_offset, itemsize
+from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, PartReader, Tensor, from_offset, itemsize
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
 
@@ -44,7 +42,7 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
                 sizes[location] = external.size
         if offset + size > sizes[location]:
             raise PendingError(f"external data {location[:80]!r} ends at byte {sizes[location]}, too early", code="cut-off")
-        storage = tensor.storage._replace(read=from_offset(partial(_read_file, file), offset))
+        storage = tensor.storage._replace(read=from_offset(PartReader(_read_file, file), offset))
         content.tree[name] = tensor._replace(storage=storage)
     return content
 

@@ -7,7 +7,6 @@ file, an offset and a length, which locate a file of ``torch.save`` with that ch
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from dsi_cli.checkpoints.formats import CheckpointContent, OpenFiles, open_sourc
 from dsi_cli.checkpoints.formats.torch_save import MAX_PICKLE_BYTES
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
-from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, Tensor, are_sizes, contiguous, itemsize
+from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, PartReader, Storage, Tensor, are_sizes, contiguous, itemsize
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
@@ -100,7 +99,7 @@ def _tensors(
         path = paths.get(name)
         parts = path if isinstance(path, tuple) else (name,)
         if not any("optim" in str(part).lower() for part in parts):
-            storage = Storage(name, dtype.name, prod(size), partial(read, name))
+            storage = Storage(name, dtype.name, prod(size), PartReader(read, name))
             tensors[name] = contiguous(dtype.name, size, storage)
     return tensors
 

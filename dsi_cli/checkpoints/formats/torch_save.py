@@ -16,7 +16,6 @@ instead. dsi does not read the code or program in an archive.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
 from typing import Any
 
 from dsi_cli.checkpoints.file_access import RandomAccessFile
@@ -25,7 +24,7 @@ from dsi_cli.checkpoints.formats.safetensors import read_json
 from dsi_cli.checkpoints.formats.zip_archive import Archive
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import storage_of
-from dsi_cli.checkpoints.tensors import ReadRange, Storage, Tensor, itemsize
+from dsi_cli.checkpoints.tensors import PartReader, Storage, Tensor, itemsize
 from dsi_cli.checkpoints.trainers import as_dict
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -66,14 +65,9 @@ def open_content(archive: Archive | RandomAccessFile) -> CheckpointContent:
             raise UnreadableError(message, code="size-mismatch")
         return archive.read_range(entry, start, size)
 
-    @cache
-    def reader(key: str) -> ReadRange:
-        # Tied weights are equal, so they have the same function.
-        return partial(read, key)
-
     def load_storage(pid: Any) -> Storage:
         storage = storage_of(pid)
-        return storage._replace(read=reader(storage.key), is_big_endian=is_big_endian)
+        return storage._replace(read=PartReader(read, storage.key), is_big_endian=is_big_endian)
 
     tree, _ = read_pickle(data, persistent_load=load_storage)
     return CheckpointContent(tree, archive.notes)
@@ -97,15 +91,11 @@ def _open_legacy(source: RandomAccessFile) -> CheckpointContent:
             raise UnreadableError(message, code="size-mismatch")
         return source.memory_at(offset + start, size)
 
-    @cache
-    def reader(storage: Storage) -> ReadRange:
-        return partial(read, storage)
-
     def load_storage(pid: Any) -> Storage:
         is_big_endian = len(values) > 2 and as_dict(values[2]).get("little_endian") is False
         storage = storage_of(pid)._replace(is_big_endian=is_big_endian)
         storages[storage.key] = storage
-        return storage._replace(read=reader(storage))
+        return storage._replace(read=PartReader(read, storage))
 
     end = _read_pickles(source, load_storage, values)
     _magic, _protocol, _system, tree, keys = values
@@ -176,7 +166,7 @@ def _tensor(entry: Any, folder: str, archive: Archive) -> Tensor | None:
     if not dtype or shape is None or strides is None or not offset:
         return None
     return Tensor(
-        dtype, shape, strides, offset[0], Storage(path, "", archive.sizes[path], partial(archive.read_range, path))
+        dtype, shape, strides, offset[0], Storage(path, "", archive.sizes[path], PartReader(archive.read_range, path))
     )
 
 

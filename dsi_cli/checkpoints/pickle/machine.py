@@ -18,7 +18,6 @@ from __future__ import annotations
 import gc
 import struct
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from dsi_cli.checkpoints.pickle.objects import (
@@ -32,7 +31,7 @@ from dsi_cli.checkpoints.pickle.objects import (
     read_pickled,
     storage_of,
 )
-from dsi_cli.checkpoints.tensors import Storage
+from dsi_cli.checkpoints.tensors import PartReader, Storage
 from dsi_cli.errors import UnreadableError
 
 MEMORY_BUDGET_BYTES = 200_000_000
@@ -312,7 +311,7 @@ def _read_nested_storage(data: Any) -> Any:
             storage = value
     if storage is None or len(data) < end + 8 or int.from_bytes(data[end : end + 8], "little") != storage.size:
         raise UnreadableError("a storage within the pickle is damaged", code="damaged-storage")
-    return storage._replace(read=partial(read_pickled, data[end + 8 :]))
+    return storage._replace(read=PartReader(read_pickled, data[end + 8 :]))
 
 
 def _new_object_with_names(m: _Machine) -> None:

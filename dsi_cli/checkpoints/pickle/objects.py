@@ -7,13 +7,21 @@ A global becomes a `PickledGlobal` (two strings) and an object a `PickledObject`
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dsi_cli.checkpoints.tensors import DTYPES_BY_CODE, QUANTISED, Quantiser, Storage, Tensor, are_sizes, contiguous
+from dsi_cli.checkpoints.tensors import (
+    DTYPES_BY_CODE,
+    QUANTISED,
+    PartReader,
+    Quantiser,
+    Storage,
+    Tensor,
+    are_sizes,
+    contiguous,
+)
 from dsi_cli.errors import UnreadableError
 
 TEXTS, COLLECTIONS = (str, bytes), (list, tuple, set)
@@ -107,7 +115,7 @@ def _array(shape: Any, dtype: Any, data: Any, *, is_fortran: bool) -> Tensor | N
     name = DTYPES_BY_CODE.get(code)
     if name is None or is_big_endian or not are_sizes(shape) or not isinstance(data, bytes | memoryview):
         return None
-    storage = Storage("", name, len(data) // int(code[1:]), partial(read_pickled, data))
+    storage = Storage("", name, len(data) // int(code[1:]), PartReader(read_pickled, data))
     return contiguous(name, shape, storage, is_fortran=is_fortran)
 
 
