@@ -105,7 +105,7 @@ def test_headline_of_few_classes_within_chance_gives_the_reach_of_chance():
 @pytest.mark.parametrize(("std", "z", "asks"), [(0.01, 1.0, True), (0.01, 30.0, False), (0.2, 1.0, False)])
 def test_headline_of_mistakes_that_never_follow_the_similarity_asks_for_the_order_of_predictions(std, z, asks):
     nidm = Trend((Point(0, 0.51, 0.5, 0.52, 0.49, std, z),))
-    mistakes = {"test": Mistakes("test", nidm, 100, None, nidm, None)}
+    mistakes = {"test": Mistakes(nidm, 100, None, nidm, None)}
     text = headline([made(0.0, 0.4, mistakes=mistakes)])
     assert ("The mistakes of a do not follow the network's own similarity, so check" in text) == asks
 
