@@ -8,7 +8,7 @@
 ``pickle``             interprets pickles without running them
 ``child_process``      runs the readers of other libraries in a separate process, because they may crash
 ``file_access``        reads local and remote files in exact ranges
-``tensors``            describes a tensor before it is read: dtype, shape, strides and storage
+``tensors``            describes a tensor (dtype, shape, strides and storage), and reads its values
 ``trainers``           finds the state dicts, the trainer and the metadata in a checkpoint's contents
 ``epochs``             finds epoch and step in contents and names
 ``layers``             groups the parameters of a state dict into layers

@@ -1,4 +1,4 @@
-"""Describe a tensor before it is read: dtype, shape, strides and the storage with its bytes.
+"""Describe a tensor (dtype, shape, strides and the storage with its bytes), and read its values.
 
 dtypes have torch's names without the prefix (``float32``, ``bfloat16``, ``float8_e4m3fn``). NumPy has no bfloat16 and no 8-bit
 floats, so these are decoded exactly to float32.
