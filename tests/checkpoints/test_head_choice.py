@@ -126,10 +126,14 @@ def test_the_number_of_classes_decides_between_equals():
     assert chosen(found, classes=6, with_background=True) == "head2.head.weight"
 
 
+def embedding_and_loss(name: str, shape: tuple[int, ...]) -> list[NestedStateDict]:
+    embedding = NestedStateDict(("model",), tensors(fc__weight=(12, 16)), RAW)
+    return [embedding, NestedStateDict(("loss",), tensors(**{name: shape}), RAW)]
+
+
 @pytest.mark.parametrize(("name", "shape"), [("W", (12, 10)), ("weight", (10, 12)), ("proxies", (10, 12))])
 def test_a_matrix_of_the_loss_on_top_of_an_embedding_is_the_classifier(name, shape):
-    embedding = NestedStateDict(("model",), tensors(fc__weight=(12, 16)), RAW)
-    found = choose_head([embedding, NestedStateDict(("loss",), tensors(**{name: shape}), RAW)], RAW)
+    found = choose_head(embedding_and_loss(name, shape), RAW)
     assert (found.full_name, found.tensor.shape) == (f"loss.{name}", (10, 12))
 
 
@@ -142,11 +146,7 @@ def test_a_matrix_of_the_loss_within_the_models_own_state_dict():
 
 @pytest.mark.parametrize(("name", "shape"), [("weight", (12,)), ("centers", (12, 512)), ("centers", (10, 12))])
 def test_choose_head_ignores_other_tensors_of_a_loss(name, shape):
-    groups = [
-        NestedStateDict(("model",), tensors(fc__weight=(12, 16)), RAW),
-        NestedStateDict(("loss",), tensors(**{name: shape}), RAW),
-    ]
-    assert choose_head(groups, RAW).name == "fc.weight"
+    assert choose_head(embedding_and_loss(name, shape), RAW).name == "fc.weight"
 
 
 @pytest.mark.parametrize(
@@ -154,12 +154,8 @@ def test_choose_head_ignores_other_tensors_of_a_loss(name, shape):
     [("weight", (7, 9)), ("weight", (12, 16)), ("weight", (12, 10)), ("W", (10, 12)), ("proxies", (12, 64))],
 )
 def test_a_matrix_of_the_loss_of_which_it_is_not_clear_makes_the_head_doubtful(name, shape):
-    groups = [
-        NestedStateDict(("model",), tensors(fc__weight=(12, 16)), RAW),
-        NestedStateDict(("loss",), tensors(**{name: shape}), RAW),
-    ]
     with errors.raises("ambiguous-head", AmbiguousHeadError, example=f"loss.{name}") as caught:
-        choose_head(groups, RAW)
+        choose_head(embedding_and_loss(name, shape), RAW)
     assert [title.split(" ")[0] for title in caught.value.fields["candidates"]] == ["model.fc.weight", f"loss.{name}"]
 
 

@@ -12,6 +12,7 @@ from helpers.checkpoint_files import formats_of, read_all
 from helpers.errors import raises
 from helpers.memory_limits import scanned
 from numpy.testing import assert_array_equal
+from onnx.helper import make_node
 
 from dsi_cli.checkpoints.checkpoint_reader import read_metadata, require_file, scan_checkpoint
 from dsi_cli.checkpoints.discovery import discover
@@ -65,9 +66,9 @@ def export(model: torch.nn.Module, shape: tuple[int, ...], path: Path, *, new: b
         torch.onnx.export(model.eval(), (torch.randn(shape),), path, dynamo=new, **options)
 
 
-def save(initialisers: list, nodes: list, path: Path, **options: object) -> Path:
-    """Write a model by onnx itself: the nodes' first input and last output are the graph's."""
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "y")]
+def save(initialisers: list, nodes: list, path: Path, output: str = "y", **options: object) -> Path:
+    """Write a model from ``x`` to an output by onnx itself."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", output)]
     graph = helper.make_graph(nodes, "g", values[:1], values[1:], initialisers)
     onnx.save_model(helper.make_model(graph, producer_name="me"), path, **options)
     return path
@@ -78,9 +79,8 @@ def small(tmp_path) -> Path:
     """Return a model with a head and little else."""
     weight = numpy_helper.from_array(np.arange(12, dtype=np.float32).reshape(3, 4), "fc.weight")
     bias = numpy_helper.from_array(np.ones(3, np.float32), "fc.bias")
-    return save(
-        [weight, bias], [helper.make_node("Gemm", ["x", "fc.weight", "fc.bias"], ["y"], transB=1)], tmp_path / "x.onnx"
-    )
+    gemm = make_node("Gemm", ["x", "fc.weight", "fc.bias"], ["y"], transB=1)
+    return save([weight, bias], [gemm], tmp_path / "x.onnx")
 
 
 @pytest.mark.parametrize("new", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["old", "new"])
@@ -102,34 +102,31 @@ WEIGHT = np.arange(12, dtype=np.float32).reshape(3, 4)
 
 
 def turned(operator: str, **attributes: int) -> tuple[np.ndarray, list]:
-    return WEIGHT.T, [helper.make_node(operator, ["x", "W"], ["y"], **attributes)]
+    return WEIGHT.T, [make_node(operator, ["x", "W"], ["y"], **attributes)]
 
 
 WAYS = {
     "matmul": turned("MatMul"),
     "gemm": turned("Gemm"),
-    "gemm-trans": (WEIGHT, [helper.make_node("Gemm", ["x", "W"], ["y"], transB=1)]),
-    "transpose": (WEIGHT, [helper.make_node("Transpose", ["W"], ["t"]), helper.make_node("MatMul", ["x", "t"], ["y"])]),
-    "transpose-perm": (
-        WEIGHT,
-        [helper.make_node("Transpose", ["W"], ["t"], perm=[1, 0]), helper.make_node("MatMul", ["x", "t"], ["y"])],
-    ),
+    "gemm-trans": (WEIGHT, [make_node("Gemm", ["x", "W"], ["y"], transB=1)]),
+    "transpose": (WEIGHT, [make_node("Transpose", ["W"], ["t"]), make_node("MatMul", ["x", "t"], ["y"])]),
+    "transpose-perm": (WEIGHT, [make_node("Transpose", ["W"], ["t"], perm=[1, 0]), make_node("MatMul", ["x", "t"], ["y"])]),
     "transpose-none": (
         WEIGHT.T,
-        [helper.make_node("Transpose", ["W"], ["t"], perm=[0, 1]), helper.make_node("MatMul", ["x", "t"], ["y"])],
+        [make_node("Transpose", ["W"], ["t"], perm=[0, 1]), make_node("MatMul", ["x", "t"], ["y"])],
     ),
     "twice": (
         WEIGHT.T,
         [
-            helper.make_node("Transpose", ["W"], ["t"]),
-            helper.make_node("Cast", ["t"], ["c"], to=1),
-            helper.make_node("Gemm", ["x", "c"], ["y"], transB=1),
+            make_node("Transpose", ["W"], ["t"]),
+            make_node("Cast", ["t"], ["c"], to=1),
+            make_node("Gemm", ["x", "c"], ["y"], transB=1),
         ],
     ),
-    "from-the-left": (WEIGHT, [helper.make_node("MatMul", ["W", "x"], ["y"])]),
-    "gemm-from-the-left": (WEIGHT.T, [helper.make_node("Gemm", ["W", "x"], ["y"], transA=1)]),
-    "not-a-product": (WEIGHT, [helper.make_node("Gather", ["W", "x"], ["y"])]),
-    "not-used": (WEIGHT, [helper.make_node("Relu", ["x"], ["y"])]),
+    "from-the-left": (WEIGHT, [make_node("MatMul", ["W", "x"], ["y"])]),
+    "gemm-from-the-left": (WEIGHT.T, [make_node("Gemm", ["W", "x"], ["y"], transA=1)]),
+    "not-a-product": (WEIGHT, [make_node("Gather", ["W", "x"], ["y"])]),
+    "not-used": (WEIGHT, [make_node("Relu", ["x"], ["y"])]),
 }
 
 
@@ -141,10 +138,10 @@ def test_a_matrix_is_given_as_outputs_by_inputs(name, tmp_path):
 
 
 def product(name: str, weight: str, bias: str | None = None, scopes: str | None = None) -> list:
-    node = helper.make_node("MatMul", ["x", weight], ["y" if bias is None else "p"], name=name)
+    node = make_node("MatMul", ["x", weight], ["y" if bias is None else "p"], name=name)
     if scopes is not None:
         node.metadata_props.add(key="pkg.torch.onnx.name_scopes", value=scopes)
-    return [node] if bias is None else [node, helper.make_node("Add", [bias, "p"], ["y"])]
+    return [node] if bias is None else [node, make_node("Add", [bias, "p"], ["y"])]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +203,7 @@ def test_elements_of_other_kinds_are_listed_but_not_read(tmp_path):
 
 def save_outside(path: Path, location: str = "w.bin", change: Callable[[object], None] | None = None) -> Path:
     weights = [numpy_helper.from_array(WEIGHT, "fc.weight"), numpy_helper.from_array(WEIGHT + 1, "other")]
-    save(weights, [helper.make_node("Gemm", ["x", "fc.weight"], ["y"], transB=1)], path, save_as_external_data=True,
+    save(weights, [make_node("Gemm", ["x", "fc.weight"], ["y"], transB=1)], path, save_as_external_data=True,
          location=location, size_threshold=0)  # fmt: skip
     if change is not None:
         model = onnx.load(path, load_external_data=False)
@@ -232,10 +229,7 @@ def test_external_data_that_is_not_there_yet_is_pending(tmp_path):
         read_all(path)
 
 
-OUTSIDE = ["../w.bin", "..", "", "a\\w.bin", ".//etc/passwd"]
-
-
-@pytest.mark.parametrize("location", OUTSIDE)
+@pytest.mark.parametrize("location", ["../w.bin", "..", "", "a\\w.bin", ".//etc/passwd"])
 def test_external_data_outside_the_folder_is_refused(location, tmp_path):
     path = save_outside(tmp_path / "x.onnx", change=lambda one: setattr(one.external_data[0], "value", location))
     with raises("outside-folder", UnreadableError):
@@ -280,12 +274,11 @@ def tensor(*dims: int, dtype: int = 1, data: bytes = field(9, b"abcd")) -> bytes
     return field(5, b"".join(b"\x08" + varint(size) for size in dims) + b"\x10" + varint(dtype) + field(8, b"w") + data)
 
 
-HUGE = 1 << 62
 LIES = {
     "no-graph": (b"\x08\x08\x12\x02me" + field(8, b"\x10\x0d"), PendingError, "cut-off"),
     "endless": (raw_model(b"\xff" * 20), UnreadableError, "damaged"),
     "shape": (raw_model(tensor(2)), UnreadableError, "damaged"),
-    "huge": (raw_model(tensor(HUGE, 4)), UnreadableError, "impossible-shape"),
+    "huge": (raw_model(tensor(1 << 62, 4)), UnreadableError, "impossible-shape"),
     "same-name": (raw_model(tensor(1) * 2), UnreadableError, "duplicate-name"),
     "long-name": (raw_model(field(5, field(8, b"x" * 5000))), UnreadableError, "names-too-long"),
 }  # fmt: skip
@@ -351,14 +344,6 @@ def test_a_model_that_asks_for_much_ends_soon_and_small(name, tmp_path):
     assert message in scanned(tmp_path / "x.onnx")[1]
 
 
-def graph_of(nodes: list, weights: dict[str, np.ndarray], path: Path, outputs: tuple[str, ...] = ("y",)) -> Path:
-    values = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", *outputs)}
-    given = [numpy_helper.from_array(array, name) for name, array in weights.items()]
-    graph = helper.make_graph(nodes, "g", [values["x"]], [values[name] for name in outputs], given)
-    onnx.save_model(helper.make_model(graph), path)
-    return path
-
-
 BODY, HEAD = np.ones((8, 4), np.float32), np.arange(24, dtype=np.float32).reshape(3, 8)
 AFTER = {
     "nothing": [],
@@ -371,35 +356,33 @@ AFTER = {
 @pytest.mark.parametrize("name", AFTER)
 def test_the_layer_that_computes_the_output_is_the_head_whatever_it_is_called(name, tmp_path):
     nodes = [
-        helper.make_node("Gemm", ["x", "query.weight"], ["h"], transB=1),
-        helper.make_node("MatMul", ["x", "classifier.weight"], ["unused"]),
+        make_node("Gemm", ["x", "query.weight"], ["h"], transB=1),
+        make_node("MatMul", ["x", "classifier.weight"], ["unused"]),
     ]
     last = "h"
     for place, (operator, inputs) in enumerate(AFTER[name], start=1):
         last = f"h{place}"
-        nodes.append(helper.make_node(operator, inputs, [last]))
+        nodes.append(make_node(operator, inputs, [last]))
     weights = {"query.weight": HEAD, "classifier.weight": BODY.T.copy(), "t": np.float32(2), "shape": np.array([-1, 3])}
-    found = scan_checkpoint(require_file(graph_of(nodes, weights, tmp_path / "x.onnx", (last,))))
+    given = [numpy_helper.from_array(array, name) for name, array in weights.items()]
+    found = scan_checkpoint(require_file(save(given, nodes, tmp_path / "x.onnx", last)))
     assert found.record.head == "query.weight"
     assert_array_equal(found.weight, HEAD)
 
 
 def test_weights_in_constant_nodes_count(tmp_path):
     nodes = [
-        helper.make_node("Constant", [], ["/head/Constant_output_0"], value=numpy_helper.from_array(HEAD.T.copy())),
-        helper.make_node("MatMul", ["x", "/head/Constant_output_0"], ["y"], name="/head/MatMul"),
+        make_node("Constant", [], ["/head/Constant_output_0"], value=numpy_helper.from_array(HEAD.T.copy())),
+        make_node("MatMul", ["x", "/head/Constant_output_0"], ["y"], name="/head/MatMul"),
     ]
-    found = scan_checkpoint(require_file(graph_of(nodes, {}, tmp_path / "x.onnx")))
+    found = scan_checkpoint(require_file(save([], nodes, tmp_path / "x.onnx")))
     assert found.record.head == "head.weight"
     assert_array_equal(found.weight, HEAD)
 
 
-def test_names_as_ultralytics_writes_them_are_labels(tmp_path):
-    path = graph_of(
-        [helper.make_node("Gemm", ["x", "fc.weight"], ["y"], transB=1)], {"fc.weight": HEAD}, tmp_path / "x.onnx"
-    )
-    model = onnx.load(path)
+def test_names_as_ultralytics_writes_them_are_labels(small):
+    model = onnx.load(small)
     helper.set_model_props(model, {"names": "{0: 'tench', 1: 'goldfish', 2: \"great white shark\"}"})
-    onnx.save_model(model, path)
-    (labels,) = (found for part in read_metadata(require_file(path)) if (found := from_metadata(part)) is not None)
+    onnx.save_model(model, small)
+    (labels,) = (found for part in read_metadata(require_file(small)) if (found := from_metadata(part)) is not None)
     assert labels.names == ("tench", "goldfish", "great white shark")

@@ -150,14 +150,10 @@ class _ByReduce:
         return os.system, (MARK,)
 
 
-def _inside_a_state_dict() -> bytes:
-    return pickle.dumps({"epoch": 3, "model": {"x": _ByReduce()}}, 4)
-
-
 EXECUTING = {
     "reduce": pickle.dumps(_ByReduce(), 2),
     "reduce-stack-global": pickle.dumps(_ByReduce(), 4),
-    "reduce-in-a-dict": _inside_a_state_dict(),
+    "reduce-in-a-dict": pickle.dumps({"epoch": 3, "model": {"x": _ByReduce()}}, 4),
     "inst": f"(S'{MARK}'\nios\nsystem\n.".encode(),
     "obj": f"(cos\nsystem\nS'{MARK}'\no.".encode(),
     "newobj": f"\x80\x02cbuiltins\ntuple\n(cbuiltins\nmap\n(cos\nsystem\n(S'{MARK}'\nlt\x81t\x81.".encode("latin-1"),
