@@ -58,6 +58,7 @@ def test_a_name_states_epoch_and_step_or_neither(name, expected):
         ({"epoch": float("nan")}, None, None),
         ({"__metadata__": {"epoch": "five"}}, None, None),
         ({"meta": 3, "trainer": []}, None, None),
+        (({}, 3, 40), None, None),
         (None, None, None),
     ],
 )

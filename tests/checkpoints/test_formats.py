@@ -230,8 +230,9 @@ def test_impossible_tensors_are_refused(shape, strides, offset):
         span(Tensor("float32", shape, strides, offset, Storage("0", "float32", 4)))
 
 
-def test_an_empty_file_is_pending(tmp_path):
-    (tmp_path / "x.pt").write_bytes(b"")
+@pytest.mark.parametrize("content", [b"", b"PK\x03"])
+def test_a_file_without_its_first_bytes_is_pending(content, tmp_path):
+    (tmp_path / "x.pt").write_bytes(content)
     with raises("empty-file", PendingError):
         read_all(tmp_path / "x.pt")
 
