@@ -92,9 +92,6 @@ def assert_answers_are(out, predictions, run="run"):
         assert curves.loc[epoch, "value"] == (row == TARGETS).mean()
 
 
-# A second call
-
-
 @pytest.mark.parametrize("way", ["beside", "named"])
 def test_analyze_again_with_predictions_changes_nothing(way, make_run, tmp_path, monkeypatch):
     run, out = make_run(), tmp_path / "out"
@@ -181,9 +178,6 @@ def test_analyze_rows_for_the_usable_epochs_alone_warn(make_run, tmp_path):
     assert_answers_are(tmp_path / "out", dict(zip((0, 2, 3), predictions, strict=False)))
 
 
-# No longer given
-
-
 def test_without_predictions_what_is_there_stays_with_its_rows(make_run, tmp_path):
     run, out = make_run(), tmp_path / "out"
     lay_beside(run, drawn(4))
@@ -220,9 +214,6 @@ def test_a_checkpoint_replaced_when_no_predictions_are_given_has_none(make_run, 
     analyze([run], out, QUICK)
     assert_answers_are(out, {epoch: predictions[epoch] for epoch in (0, 1, 3)})
     assert Results(out).epochs("run") == [0, 1, 2, 3]
-
-
-# Other predictions
 
 
 def test_other_predictions_of_fewer_epochs_keep_the_old_ones_and_do_not_count_them(make_run, tmp_path):
@@ -269,9 +260,6 @@ def test_analyze_another_split_keeps_the_first(make_run, tmp_path):
     }
 
 
-# Which epochs
-
-
 def test_analyze_epoch_without_predictions_has_the_reason(make_run, tmp_path):
     run, out, predictions = make_run(), tmp_path / "out", drawn(4)
     options = written(tmp_path / "answers.npz", np.vstack([predictions[[2, 0]], drawn(1, seed=3)]), [2, 0, 9])
@@ -309,9 +297,6 @@ def test_epochs_chosen_out_of_an_array_of_all(make_run, tmp_path):
     (told,) = analyze([run], out, wide).runs
     assert told.answered == 0, "answers of epochs that were not asked for are kept: they may have cost an hour"
     assert_same_output(out, tmp_path / "fresh")
-
-
-# Checkpoints that change
 
 
 @pytest.mark.parametrize("beside", [{}, {"optimizer": "so its size is another"}], ids=["same size", "other size"])
@@ -367,9 +352,6 @@ def test_answers_move_along_with_their_checkpoints(is_given, make_run, tmp_path)
         assert_like_a_first_call(out, [run], options)
 
 
-# Strays, damage, other runs
-
-
 def test_strays_and_damaged_files_are_set_right(make_run, tmp_path):
     run, out = make_run(), tmp_path / "out"
     lay_beside(run, drawn(4))
@@ -399,9 +381,6 @@ def test_analyze_another_run_keeps_the_predictions_of_the_first(make_run, tmp_pa
     pd.testing.assert_frame_equal(tables(out)["curves"].query("run == 'one'"), first)
     assert_answers_are(out, dict(enumerate(drawn(4))), "one")
     assert_answers_are(out, dict(enumerate(drawn(4, seed=1))), "two")
-
-
-# A call that dies
 
 
 class Died(KeyboardInterrupt):

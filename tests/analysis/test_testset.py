@@ -83,10 +83,8 @@ def assert_row_has(row, expected):
     for name in NUMBERS:
         number = getattr(expected, name)
         assert pd.isna(row[name]) if number is None else row[name] == pytest.approx(number, rel=1e-6, abs=2e-6), name
-    assert (row["classes_used"], row["reason"] if isinstance(row["reason"], str) else None) == (
-        expected.classes_used,
-        expected.reason,
-    )
+    reason = row["reason"] if isinstance(row["reason"], str) else None
+    assert (row["classes_used"], reason) == (expected.classes_used, expected.reason)
 
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
@@ -132,11 +130,10 @@ def test_idm_rows_are_the_idm_of_the_stored_counts(of, run, epoch, analysed):
     counts, csm = stored_counts(analysed.out, run, epoch), stored_matrix(analysed.out, run, of, epoch)
     rows = curve(analysed.run.curves, run, metric="idm", of=of, split="test").loc[epoch].set_index("variant")
     for variant, expected in idm(counts, csm).items():
-        assert_row_has(rows.loc[variant], expected)
-        assert rows.loc[variant, "samples_used"] == expected.samples_used
-        assert (
-            rows.loc[variant, "reference"] == "wordnet3.0-path" if of == "scsm" else pd.isna(rows.loc[variant, "reference"])
-        )
+        row = rows.loc[variant]
+        assert_row_has(row, expected)
+        assert row["samples_used"] == expected.samples_used
+        assert row["reference"] == "wordnet3.0-path" if of == "scsm" else pd.isna(row["reference"])
 
 
 @pytest.fixture(scope="module")

@@ -119,10 +119,8 @@ def test_settle_the_only_checkpoint_of_a_run_has_no_epoch(names):
 def test_numbers_in_names_that_are_the_steps_in_the_contents_are_no_epochs():
     records = [at(f"checkpoint_{n}", epoch=n, epoch_source="file name", step=n, fingerprint=str(n)) for n in (100, 200)]
     settled = deduplication.resolve_duplicates(records)
-    assert [(record.epoch, record.epoch_source, record.step) for record in settled] == [
-        (1, "order", 100),
-        (2, "order", 200),
-    ]
+    found = [(record.epoch, record.epoch_source, record.step) for record in settled]
+    assert found == [(1, "order", 100), (2, "order", 200)]
 
 
 @pytest.mark.parametrize("name", ["epoch_{}.pt", "model_{}.pt"])

@@ -90,14 +90,9 @@ def test_compare_groups_writes_figures_and_page(tmp_path, dsi):
     ended = dsi("compare", out, "--group", "seed", "-o", figures, "--format", "svg")
     assert ended.code == 0
     assert "first:  a, epochs 1, 1" in ended.out
-    assert [line.split()[:3] for line in ended.out.splitlines() if "within" in line] == [
-        ["within", "a", "1"],
-        ["within", "b", "1"],
-    ]
-    assert ended.out.splitlines()[-2:] == [
-        f"figure: {figures / 'compare-networks.svg'}",
-        f"page: {figures / 'comparison.html'}",
-    ]
+    lines = ended.out.splitlines()
+    assert [line.split()[:3] for line in lines if "within" in line] == [["within", "a", "1"], ["within", "b", "1"]]
+    assert lines[-2:] == [f"figure: {figures / 'compare-networks.svg'}", f"page: {figures / 'comparison.html'}"]
     assert len(list(figures.glob("compare-*.svg"))) == 7
 
 

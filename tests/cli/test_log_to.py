@@ -16,10 +16,8 @@ def test_analyze_logs_and_says_where_and_export_logs_the_same(make_run, tmp_path
     assert line.endswith(f" points); tensorboard --logdir {logs}")
     exported = dsi("export", out, "--log-to", f"tensorboard:{tmp_path}/again", "--log-to", f"tensorboard:{tmp_path}/third")
     assert (exported.code, exported.err) == (0, "")
-    assert [text.split(" (")[0] for text in exported.out.splitlines()] == [
-        f"tensorboard: {tmp_path}/again",
-        f"tensorboard: {tmp_path}/third",
-    ]
+    told = [text.split(" (")[0] for text in exported.out.splitlines()]
+    assert told == [f"tensorboard: {tmp_path}/again", f"tensorboard: {tmp_path}/third"]
     (path,) = (logs / "run").iterdir()
     assert (tmp_path / "again/run" / path.name).read_bytes() == path.read_bytes()
 
@@ -48,9 +46,8 @@ def test_log_to_leaves_out_values_without_chance_level(make_run, tmp_path, dsi):
     assert told in dsi("analyze", make_run(), "-o", out, *QUICK, *measures, *log_to).err.splitlines()
     assert dsi("export", out, *log_to).err.splitlines() == [told]
     assert dsi("export", out, *log_to, "--quiet").err == ""
-    assert (
-        dsi("analyze", tmp_path / "run", "-o", out, *QUICK, *measures, "--permutations", 20, *log_to, "--quiet").err == ""
-    )
+    ended = dsi("analyze", tmp_path / "run", "-o", out, *QUICK, *measures, "--permutations", 20, *log_to, "--quiet")
+    assert ended.err == ""
 
 
 @pytest.mark.parametrize(

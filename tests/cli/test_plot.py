@@ -49,9 +49,8 @@ def test_plot_list_of_an_output_says_what_lacks_data(dsi: Command, tmp_path: Pat
     there, lacking = dsi("plot", out, "--list").out.split("\n\nwithout data in this output:\n")
     names = [line.split()[0] for line in lacking.splitlines()]
     assert set(names) == {"gap", "typicality", "typicality_table", "typicality_histograms", "contact_sheet"}
-    assert next(line for line in lacking.splitlines() if line.startswith("gap ")).endswith(
-        "; needs features of samples (--test with --model)"
-    )
+    (gap,) = (line for line in lacking.splitlines() if line.startswith("gap "))
+    assert gap.endswith("; needs features of samples (--test with --model)")
     assert {"agreement", "heatmaps", "animation"} == {line.split()[0] for line in there.splitlines()}
     found = json.loads(dsi("plot", out, "--list", "--json").out)
     assert [one["name"] for one in found if not one["has_data"]] == names

@@ -275,10 +275,7 @@ def test_the_command_starts_ray_for_itself_and_ctrl_c_leaves_nothing_of_it(make_
 
 
 def test_a_process_has_one_connection(cluster):
-    with (
-        open_engine(EngineOptions("ray", cluster.address)) as found,
-        raises("already-connected", UsageError),
-    ):
+    with open_engine(EngineOptions("ray", cluster.address)) as found, raises("already-connected", UsageError):
         list(found.map_in_order(abs, [1], refuses))
 
 

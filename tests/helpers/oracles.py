@@ -26,9 +26,6 @@ SSIM_MIN_CLASSES = 12
 TOLERANCE = 1e-12
 
 
-# Class similarity matrices
-
-
 def _rows(weight: npt.ArrayLike) -> Array:
     """Return a classifier head as a float64 ``(C, d)`` array; ``(C, d, 1, 1)`` is flattened."""
     array = np.asarray(weight, dtype=np.float64)
@@ -64,9 +61,6 @@ def ccsm(counts: npt.ArrayLike) -> Array:
     table /= np.maximum(table.sum(axis=1, keepdims=True), 1)
     np.fill_diagonal(table, 1)
     return table
-
-
-# SAI
 
 
 def offdiagonal(matrix: npt.ArrayLike) -> Array:
@@ -128,9 +122,6 @@ def sai(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> float:
             raise ValueError(f"ssim needs {SSIM_MIN_CLASSES} classes")
         return _ssim(minmax(off_a), minmax(off_b))
     return _compare(off_a.ravel(), off_b.ravel(), measure)
-
-
-# Chance level
 
 
 def _relabelled(matrix: Array, order: Sequence[int]) -> Array:
@@ -253,9 +244,6 @@ def scaled_square(matrix: npt.ArrayLike) -> Array:
     return _with_zero_diagonal(minmax(offdiagonal(matrix)))
 
 
-# WSI
-
-
 def wsi(matrix: npt.ArrayLike, variant: str, q: float = 0.95) -> float:
     """Weights similarity index of a raw matrix.
 
@@ -268,9 +256,6 @@ def wsi(matrix: npt.ArrayLike, variant: str, q: float = 0.95) -> float:
         square = np.asarray(matrix, dtype=np.float64)
         return float(square[np.triu_indices(len(square), 1)].mean())
     return float(np.mean([row[row >= np.quantile(row, q)].mean() for row in offdiagonal(matrix)]))
-
-
-# Geometry of a head
 
 
 def spectrum(weight: npt.ArrayLike) -> npt.NDArray[np.float64]:

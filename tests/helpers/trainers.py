@@ -72,9 +72,6 @@ def _net() -> Net:
     return Net()
 
 
-# Trainers that are installed
-
-
 def accelerate(folder: Path) -> list[Expected]:
     from accelerate import Accelerator
 
@@ -149,9 +146,6 @@ def transformers(folder: Path) -> list[Expected]:
     return found
 
 
-# Training loops that people write
-
-
 def examples_of_pytorch(folder: Path) -> list[Expected]:
     """Write what ``examples/imagenet`` of PyTorch does: it stores the next epoch, behind the wrapper of several GPUs."""
     net, found = _net(), []
@@ -180,9 +174,6 @@ def safetensors(folder: Path) -> list[Expected]:
         save_file(net.state_dict(), folder / f"model_epoch{epoch}.safetensors", metadata={"epoch": str(epoch)})
         found.append(Expected(f"model_epoch{epoch}.safetensors", _head(net), epoch, None))
     return found
-
-
-# Trainers that are not installed
 
 
 def composer(folder: Path) -> list[Expected]:

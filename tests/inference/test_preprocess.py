@@ -247,16 +247,8 @@ def guessed(place):
     [
         *["../evil", "/etc/passwd", "hf_hub:x/y", "hf-hub:timm/test_vit", "local-dir:/tmp", "hub:x/y", "", " resnet18"],
         *["resnet18 ", "ResNet18", "RESNET18", "resnet_18", "resnet18.tv_in1k", "resnet18x", "resnet", "timm/resnet18"],
-        *[
-            "timm:resnet18",
-            "torchvision:resnet18",
-            "resnet18:build",
-            "os:system",
-            "os.system",
-            "resnet18\n",
-            "fcn_resnet50",
-        ],
-        *[None, 3, True, 0.5, ["resnet18"], {"name": "resnet18"}, "x" * 100_000, "resnet18\0"],
+        *["timm:resnet18", "torchvision:resnet18", "resnet18:build", "os:system", "os.system", "resnet18\n"],
+        *[None, 3, True, 0.5, ["resnet18"], {"name": "resnet18"}, "x" * 100_000, "resnet18\0", "fcn_resnet50"],
     ],
 )
 def test_a_name_that_no_library_lists_is_not_used(name, found):

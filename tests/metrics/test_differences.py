@@ -178,10 +178,8 @@ def test_difference_that_does_not_exist_has_the_reason(networks):
     assert one.reason == "no interval: a network made only one mistake"
     assert idm_difference((right, a[:2, :2]), (right, b)).reason == "2 classes: ranks need three or more"
     assert max_wsi_difference(a[:3, :3], b[:3, :3]).reason == "no interval: it needs 4 classes or more"
-    assert (
-        accuracy_difference(LabelledPredictions(np.zeros(1, int), np.zeros(1, int)), right).reason
-        == "fewer than two samples"
-    )
+    one = LabelledPredictions(np.zeros(1, int), np.zeros(1, int))
+    assert accuracy_difference(one, right).reason == "fewer than two samples"
 
 
 def test_difference_of_an_unknown_measure_or_of_different_sizes_raises(networks):

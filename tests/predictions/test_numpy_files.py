@@ -54,9 +54,8 @@ def test_confusion_counts_have_three_axes_in_an_npy_and_a_name_in_an_npz(save, c
 def test_counts_with_the_truth_on_columns_are_transposed(save, counts_of, counts):
     path = save("cm.npy", counts.transpose(0, 2, 1))
     assert_array_equal(counts_of(path, truth="columns"), counts)
-    assert (
-        read_predictions(path, truth="columns").describe() == "cm.npy (3 epochs, confusion counts; columns are the truth)"
-    )
+    described = read_predictions(path, truth="columns").describe()
+    assert described == "cm.npy (3 epochs, confusion counts; columns are the truth)"
     with raises("truth-axis", axis="rows"):
         counts_of(path)
     with raises("truth-axis", axis="columns"):
@@ -67,10 +66,8 @@ def test_counts_are_checked_against_targets(save, counts_of, targets, counts):
     truth = save("t.npy", targets)
     right, transposed = save("cm.npy", counts[:1]), save("transposed.npy", counts[:1].transpose(0, 2, 1))
     assert_array_equal(counts_of(right, truth, epochs=[0]), counts[:1])
-    assert (
-        read_predictions(right, truth).describe()
-        == "cm.npy (1 epoch, confusion counts; rows are the truth), checked against t.npy"
-    )
+    described = read_predictions(right, truth).describe()
+    assert described == "cm.npy (1 epoch, confusion counts; rows are the truth), checked against t.npy"
     with raises("counts-contradict-targets"):
         counts_of(transposed, truth, epochs=[0])
 

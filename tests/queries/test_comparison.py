@@ -418,11 +418,9 @@ def test_compare_notes_name_different_options(tmp_path):
     first = write_output(tmp_path / "one", write_run(tmp_path / "a"))
     second = write_output(tmp_path / "two", write_run(tmp_path / "b", seed=1), measures=("cosine",), quantiles=(0.9,))
     notes = compare([first, second]).notes
-    assert (
-        "different options of the analysis: measures is cosine, ssim, mae, mse, pearson, spearman for a, cosine for b"
-        in notes
-    )
-    assert "different options of the analysis: quantiles is 0.95 for a, 0.9 for b" in notes
+    said = "different options of the analysis: "
+    assert f"{said}measures is cosine, ssim, mae, mse, pearson, spearman for a, cosine for b" in notes
+    assert f"{said}quantiles is 0.95 for a, 0.9 for b" in notes
     assert not any("samples" in note for note in notes)
 
 

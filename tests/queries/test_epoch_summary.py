@@ -8,13 +8,7 @@ from helpers.outputs import heads, save_head
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.queries import epoch_summary
-from dsi_cli.queries.epoch_summary import (
-    EpochSummary,
-    epoch_summaries,
-    hints,
-    mistake_summaries,
-    phases_line,
-)
+from dsi_cli.queries.epoch_summary import EpochSummary, epoch_summaries, hints, mistake_summaries, phases_line
 from dsi_cli.queries.findings import table_rows
 from dsi_cli.store import layout, lock
 from dsi_cli.store.results import Results

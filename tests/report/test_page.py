@@ -129,9 +129,7 @@ def test_slider_changes_the_matrices(same_page):
     before = pixels(same_page)
     set_epoch(same_page, 1)
     after = pixels(same_page)
-    assert [one != other for one, other in zip(before, after, strict=True)] == [True, True, False, True], (
-        "the reference stays"
-    )
+    assert [one != other for one, other in zip(before, after, strict=True)] == [True, True, False, True]
 
 
 @pytest.mark.parametrize("epoch", [0, EPOCHS - 1])
@@ -636,20 +634,12 @@ def test_maps_between_complete_epochs_show_block_means_and_a_note(open_page, out
     monkeypatch.setattr(matrices, "MANY_CLASSES", 4)
     monkeypatch.setattr(matrices, "MAX_COMPLETE_EPOCHS", 2)
     page = open_page(report_file.write_report(out, tmp_path / "few.html"))
-    assert (
-        page.locator("#matrix-note")
-        .inner_text()
-        .startswith(
-            f"This page contains the complete matrices of 2 of 6 epochs, chosen by the amount of change: 0, {EPOCHS - 1}."
-        )
-    )
+    said = f"This page contains the complete matrices of 2 of 6 epochs, chosen by the amount of change: 0, {EPOCHS - 1}."
+    assert page.locator("#matrix-note").inner_text().startswith(said)
     assert "block" not in point_at(page, 0, 0, 3)[1]["NCSM"]
     set_epoch(page, 3)
-    assert (
-        page.locator(".heat .note")
-        .first.inner_text()
-        .startswith("The map shows the means of 5 × 5 blocks of neighbouring classes")
-    )
+    said = "The map shows the means of 5 × 5 blocks of neighbouring classes"
+    assert page.locator(".heat .note").first.inner_text().startswith(said)
     _, order = stored_reference(out, "first")
     data = "JSON.parse(document.getElementById('data').textContent)"
     starts = [*page.evaluate(f"{data}.runs[0].matrices[0].blocks.starts[0]"), CLASSES]

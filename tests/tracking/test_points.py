@@ -67,9 +67,8 @@ def test_an_index_without_a_chance_level_is_left_out_and_named(out):
 
 def test_points_of_several_references_name_the_unusual_one():
     row = {"metric": "sai", "of": "ncsm,scsm", "variant": "partial_pearson", "split": None}
-    assert (
-        points.name_of(row | {"reference": "mine|wordnet3.0-path"}) == "sai/ncsm,scsm/partial_pearson/mine|wordnet3.0-path"
-    )
+    both = "mine|wordnet3.0-path"
+    assert points.name_of(row | {"reference": both}) == f"sai/ncsm,scsm/partial_pearson/{both}"
     assert points.name_of(row | {"reference": "wordnet3.0-path"}) == "sai/ncsm,scsm/partial_pearson"
 
 

@@ -292,10 +292,9 @@ def test_where_only_an_excluded_sense_is_left_the_label_is_uncertain():
 
 
 def test_chosen_senses_of_a_foreign_list_are_uncertain():
-    german = [
-        *("Apfel", "Birne", "Kirsche", "Banane", "Zitrone", "Ball", "Gift", "Hut", "Bad", "Rind", "Tag", "Hose", "Brief")
-    ]
-    rows = resolve(german)
+    rows = resolve(
+        ["Apfel", "Birne", "Kirsche", "Banane", "Zitrone", "Ball", "Gift", "Hut", "Bad", "Rind", "Tag", "Hose", "Brief"]
+    )
     assert sum(row.synset is None for row in rows) in range(5, 7)
     assert all(row.is_uncertain for row in rows)
     # A single unknown label, or less than a quarter, says nothing about the others.

@@ -26,10 +26,8 @@ def test_the_graph_is_whole_and_has_one_root():
 
 def test_parents_keep_wordnets_order():
     graph = load()
-    assert [graph.names[node] for node in graph.parents_of(graph.node("dog.n.01"))] == [
-        "canine.n.02",
-        "domestic_animal.n.01",
-    ]
+    parents = [graph.names[node] for node in graph.parents_of(graph.node("dog.n.01"))]
+    assert parents == ["canine.n.02", "domestic_animal.n.01"]
 
 
 @pytest.mark.parametrize(
