@@ -132,7 +132,7 @@ def read_named_log(path: Place) -> TrainingLog:
     try:
         log = _read(path)
     except _LOG_ERRORS as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0]
         message = f"the log {path} cannot be read ({reason}); {expected}"
         raise UsageError(message, code="unreadable-log", path=str(path), reason=reason) from None
     if not any(log.by_epoch.values()):

@@ -200,9 +200,8 @@ def read(path: Path, run: str | None = None) -> pa.Table:
         with pq.ParquetFile(_source(path)) as file:  # twice as fast as `read_table`, which supports many files
             return file.read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
-        raise OutputError(
-            f"{path} cannot be read: {str(error).splitlines()[0]}", code="cannot-read", path=str(path)
-        ) from None
+        reason = str(error).partition("\n")[0]  # an error may have no text
+        raise OutputError(f"{path} cannot be read: {reason}", code="cannot-read", path=str(path)) from None
 
 
 def _source(path: Path) -> Any:
