@@ -19,7 +19,7 @@ EPOCH_KEYS = (
 )
 """The keys of the epoch in a checkpoint's contents, in the order of the search; a dot separates nested keys."""
 STEP_KEYS = (
-    *("global_step", "global_steps", "step", "iteration", "iter", "meta.iter", "trainer.iteration"),
+    *("global_step", "global_steps", "step", "iteration", "iter", "iter_num", "meta.iter", "trainer.iteration"),
     *("state.timestamp.Timestamp.batch", "state.timestamp.batch", "__metadata__.step"),
 )
 MIN_STEP_NUMBER = 10_000
@@ -30,14 +30,16 @@ _SUFFIXES = re.compile(
     r"(\.(pt|pth|ckpt|tar|bin|safetensors|pkl|pickle|weights|h5|hdf5|keras|npz|onnx|msgpack|th|t7|index|json|pt2|gz))+$",
     re.IGNORECASE,
 )
-_EPOCH = re.compile(r"(?:^|[^a-z])(?:epochs?|ep|e)[ _=.-]*(-?\d{1,9})(?!\d)", re.IGNORECASE)
+_EPOCH = re.compile(r"(?:^|[^a-z])(?:epochs?|ep|(?<!\d)e)[ _=.-]*(-?\d{1,9})(?!\d)", re.IGNORECASE)
 _GLUED_EPOCH = re.compile(r"epochs?[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
 _STEP = re.compile(r"(?:^|[^a-z])(?:global_?steps?|steps?|iter(?:ation)?s?|it|batch)[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
 _STEP_FOLDER = re.compile(
     r"(checkpoint|ckpt|epoch|ep|step|global_?step|iter)[ _=.-]?\d+(-step=\d+(-v\d+)?)?", re.IGNORECASE
 )
 _OTHER_LABEL = re.compile(
-    r"[a-z]+=[-\d.e]+|(?<![a-z])(?:v|ver|version|seed|run|fold|acc|loss|top|rank|lr|bs)[ _.-]?\d+(?:\.\d+)*", re.IGNORECASE
+    r"[a-z]+=[-\d.e]+"
+    r"|(?<![a-z])(?:v|ver|version|seed|run|fold|acc|loss|top|rank|lr|bs)[ _.-]?\d+(?:\.\d+)*(?:e-\d+)?",
+    re.IGNORECASE,
 )
 """A number with a label that is neither an epoch's nor a step's."""
 _DECIMAL = re.compile(r"\d+\.\d+")

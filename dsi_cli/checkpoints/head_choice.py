@@ -166,7 +166,8 @@ def _rivals(heads: Sequence[HeadCandidate], candidates: Sequence[HeadCandidate])
         return []
     fitting = [it for it in candidates if it.fits is not False and it not in heads]
     shown = [it for it in fitting if not it.hidden or it.kinds == {NORMALISED}]
-    return [it for it in shown if _may_hold_classes(it, heads[0])] or _logits_before(heads[0], candidates)
+    others = [it for it in shown if _may_hold_classes(it, heads[0])]
+    return others or _classifiers_before(heads[0], candidates) or _logits_before(heads[0], candidates)
 
 
 def _may_hold_classes(candidate: HeadCandidate, best: HeadCandidate) -> bool:
@@ -190,6 +191,16 @@ def _may_hold_classes(candidate: HeadCandidate, best: HeadCandidate) -> bool:
     # The centres of other classes than an unnamed candidate has.
     is_statistic = candidate.kinds == {STATISTIC} and not layer.is_in_loss and layer.kind == "raw"
     return is_statistic and layer.width_out not in (0, rows)
+
+
+def _classifiers_before(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:
+    """Return the classifiers before a parameter of the model, which may be attributes or word vectors of their classes."""
+    if best.layer.kind != "raw" or best.layer.is_in_loss:
+        return []
+    parent = best.layer.module[:-1]
+    before = [it for it in candidates if it.feeds == best.layer.position and it.kinds == {FEEDS}]
+    before = [it for it in before if it.layer.path == best.layer.path and it.layer.module[: len(parent)] == parent]
+    return [it for it in before if it.is_named or it.layer.module[-1:] == ("fc",)]
 
 
 def _logits_before(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:

@@ -22,14 +22,14 @@ NAMES = {
     (5, None): ["epoch 5 with spaces.pth"],
     (6, None): ["épöch_6_日本.pth"],
     (7, None): ["epoch_7.pth", "epoch-07.ckpt", "20240131-235959_e07_v2_acc0.93.pth"],
-    (12, None): ["modelepoch12.pth", "model_12.pth", "12.pth"],
+    (12, None): ["modelepoch12.pth", "model_12.pth", "12.pth", "resnet18_lr1e-3_12.pt"],
     (15, None): ["epoch_15"],
     (None, 12): ["global_step12.pt"],
     (None, 500): ["step_500.pt"],
     (None, 1000): ["iter_1000.pth"],
     (None, None): [
         *("resnet50_8xb32_in1k.pth", "model_best.pth.tar", "checkpoint_1_2.pt", "20240131.pt", "acc=0.93.pth"),
-        *("model_v2.pth", "seed3_fold_1.pth", ""),
+        *("model_v2.pth", "seed3_fold_1.pth", "resnet18-0f9e8d7c.pth", ""),
     ],
 }
 """File names by the epoch and the step that they state."""

@@ -14,7 +14,7 @@ from dsi_cli.checkpoints.training_runs import has_grown_from, join_growing
 def save(path, *, seed=0, hidden=8, classes=5, **contents):
     """Save a small network as a user would, within a dict if it says more than the weights."""
     torch.manual_seed(seed)
-    model = torch.nn.Sequential(torch.nn.Linear(6, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, classes))
+    model = torch.nn.Sequential(torch.nn.Linear(12, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, classes))
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"model": model.state_dict(), **contents} if contents else model.state_dict(), path)
     return path
