@@ -177,7 +177,7 @@ def test_analyze_epoch_with_nan_weights_is_left_out(tmp_path):
 
 
 def test_analyze_many_classes_have_geometry_without_mean_deviation_of_angles(tmp_path):
-    weight = torch.randn(MAX_DENSE_CLASSES + 4, 4, generator=torch.Generator().manual_seed(0))
+    weight = torch.randn(MAX_DENSE_CLASSES + 4, 3, generator=torch.Generator().manual_seed(0))
     save(tmp_path / "run" / "epoch_0.pt", weight, torch.ones(len(weight)))
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     results = dsi_cli.open_results(tmp_path / "out")
