@@ -59,9 +59,8 @@ def test_the_metadata_name_licences_extras_and_ranges(wheel):
         lines = archive.read(f"dsi_cli-{__version__}.dist-info/METADATA").decode().splitlines()
     assert "License-Expression: MIT" in lines
     assert "Requires-Python: >=3.11" in lines
-    assert {line.split(": ")[1] for line in lines if line.startswith("Provides-Extra: ")} == set(
-        PROJECT["optional-dependencies"]
-    )
+    extras = {line.split(": ")[1] for line in lines if line.startswith("Provides-Extra: ")}
+    assert extras == set(PROJECT["optional-dependencies"])
     required = [line.split(": ")[1] for line in lines if line.startswith("Requires-Dist: ")]
     assert all(">=" in one and "==" not in one.partition(";")[0] for one in required)
 

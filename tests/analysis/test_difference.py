@@ -95,9 +95,8 @@ def test_diff_of_a_copy_in_another_dtype_is_rounding(write, dtype):
     found = dsi_cli.diff(LAST, write(last_head().astype(dtype)))
     assert found.summary["nothing_moved"]
     assert found.summary["pairs_beyond_rounding"] == 0
-    assert found.headline.startswith(
-        "Nothing moved beyond rounding" if dtype == "float16" else "The two heads are the same"
-    )
+    said = "Nothing moved beyond rounding" if dtype == "float16" else "The two heads are the same"
+    assert found.headline.startswith(said)
     assert (found.classes["angle"] <= found.classes["angle_rounding"]).all()
     comparison_page.render_difference(found)
 

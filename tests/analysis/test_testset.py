@@ -45,9 +45,8 @@ def test_stored_predictions_match_the_files(run, epoch, four_runs, analysed):
     assert_array_equal(samples["target"], targets)
     assert_array_equal(samples["sample"], np.arange(10_000))
     assert samples[["path", "score"]].isna().all(axis=None)
-    assert samples[["run", "split", "epoch", "epochs_completed"]].drop_duplicates().to_numpy().tolist() == [
-        [run, "test", epoch, epoch]
-    ]
+    keys = samples[["run", "split", "epoch", "epochs_completed"]].drop_duplicates()
+    assert keys.to_numpy().tolist() == [[run, "test", epoch, epoch]]
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -297,9 +297,8 @@ def test_the_rows_of_one_rank_are_not_taken_for_all(ranks, net, tmp_path):
 
     parts = {name: distribute_tensor(one, ranks, [Shard(0)]) for name, one in net.state_dict().items()}
     torch.save({"state_dict": parts, "epoch": 1}, tmp_path / "rank0.pt")
-    assert refused(only(tmp_path)) == (
-        "it holds the part of one rank alone, (3, 8) of (5, 8): gather the state dict before saving it"
-    )
+    reason = "it holds the part of one rank alone, (3, 8) of (5, 8): gather the state dict before saving it"
+    assert refused(only(tmp_path)) == reason
 
 
 def test_a_replicated_tensor_is_read(ranks, net, weight, tmp_path):

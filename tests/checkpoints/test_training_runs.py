@@ -190,10 +190,8 @@ def test_join_growing_without_epochs_leaves_trainings_apart():
 
 def test_join_growing_unrelated_head_begins_a_training():
     heads = {0: head(10), 1: np.vstack([head(10), head(10, seed=1)]), 2: head(30, seed=2)}
-    assert joined([record(0, 10)], [record(1, 20)], [record(2, 30)], heads=heads) == [
-        ["epoch_0.pt", "epoch_1.pt"],
-        ["epoch_2.pt"],
-    ]
+    found = joined([record(0, 10)], [record(1, 20)], [record(2, 30)], heads=heads)
+    assert found == [["epoch_0.pt", "epoch_1.pt"], ["epoch_2.pt"]]
 
 
 def test_join_growing_unreadable_head_leaves_trainings_apart():

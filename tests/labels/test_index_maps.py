@@ -15,9 +15,8 @@ def test_index_maps_may_begin_at_one(value):
 
 
 def test_pairs_of_id_and_name_are_read():
-    assert read_names({"1": ["n02084071", "dog"], "0": ["n02121620", "cat"]}) == IndexedNames(
-        ("cat", "dog"), ("n02121620", "n02084071")
-    )
+    found = read_names({"1": ["n02084071", "dog"], "0": ["n02121620", "cat"]})
+    assert found == IndexedNames(("cat", "dog"), ("n02121620", "n02084071"))
 
 
 def test_digits_may_be_names():

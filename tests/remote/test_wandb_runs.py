@@ -58,9 +58,8 @@ def test_an_offline_run_gives_its_artifacts_and_its_curves(tmp_path):
     results = dsi_cli.analyze(f"wandb:{folder}", tmp_path / "out", report=False)
     assert list(results) == ["nice-fish"]
     rows = results.checkpoints
-    assert list(zip(rows.epoch, rows.step, rows.epoch_source, strict=True)) == [
-        (epoch, 10 * epoch, "revision name") for epoch in range(EPOCHS)
-    ]
+    found = list(zip(rows.epoch, rows.step, rows.epoch_source, strict=True))
+    assert found == [(epoch, 10 * epoch, "revision name") for epoch in range(EPOCHS)]
     losses = results.curves[results.curves.metric == "loss"]
     assert dict(zip(losses.epoch, losses.value, strict=True)) == {0: 2.0, 1: 1.5, 2: 1.0}
     Path(rows.path[0]).unlink()

@@ -33,9 +33,8 @@ def test_analysed_line_counts_runs_checkpoints_classes_and_samples(run, analysed
         "values at the last epoch",
     ]
     line = overview.analysed_line(analysed.run, overview.all_findings(analysed.run))
-    assert line.startswith(
-        "4 runs · 16 to 31 checkpoints · epochs 0 to 30 · 10 to 100 classes, all in WordNet · 10,000 test"
-    )
+    said = "4 runs · 16 to 31 checkpoints · epochs 0 to 30 · 10 to 100 classes, all in WordNet · 10,000 test"
+    assert line.startswith(said)
 
 
 def test_tiles_equal_the_curves_table(analysed):

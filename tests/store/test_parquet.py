@@ -102,9 +102,8 @@ def test_a_failed_write_leaves_the_old_file(matrix, tmp_path):
 def test_rows_that_lack_columns_are_null_there(table):
     found = parquet.from_rows(table, [{}, {}])
     assert found.schema.names == [column.name for column in table.columns]
-    assert [str(kind) for kind in found.schema.types] == [
-        column.type.replace("list<", "list<item: ") for column in table.columns
-    ]
+    types = [column.type.replace("list<", "list<item: ") for column in table.columns]
+    assert [str(kind) for kind in found.schema.types] == types
     assert all(column.null_count == 2 for column in found.columns)
 
 
