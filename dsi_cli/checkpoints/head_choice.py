@@ -216,7 +216,10 @@ def _logits_before(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> 
     stems = Counter(stem(candidate.layer) for candidate in candidates)
     found = []
     for candidate in candidates:
-        if candidate.feeds != best.layer.position or candidate.doubts:
+        if candidate.feeds != best.layer.position:
+            found += [candidate] if _is_square_classifier(candidate, best) else []
+            continue
+        if candidate.doubts:
             continue
         own, after = stem(candidate.layer), stem(best.layer)
         is_chain = stems[own] > 1 and own[:-1] == after[:-1] and (own == after or stems[after] == 1)
@@ -227,6 +230,12 @@ def _logits_before(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> 
         if is_coarser or (is_square and not is_chain):
             found.append(candidate)
     return found
+
+
+def _is_square_classifier(candidate: HeadCandidate, best: HeadCandidate) -> bool:
+    """Return whether a candidate seems to feed each later layer that takes its input (an adapter), since it is square."""
+    is_square = candidate.layer.width_in == candidate.layer.width_out
+    return is_square and candidate.is_named and candidate.layer.path == best.layer.path and candidate.kinds == {FEEDS}
 
 
 def _heads_by_count(candidates: Sequence[HeadCandidate], classes: int) -> list[HeadCandidate]:
