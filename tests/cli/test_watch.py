@@ -156,10 +156,11 @@ def test_watch_writes_the_same_tables_as_analyze(make_run, dsi, tmp_path):
 
 
 @pytest.mark.skipif(find_spec("tensorboard") is None, reason="the tracker that this test logs to")
-def test_watch_logs_to_a_tracker(make_run, dsi, tmp_path):
+def test_watch_writes_the_report_and_logs_to_a_tracker(make_run, dsi, tmp_path):
     run, logs = make_run(epochs=2), tmp_path / "logs"
     log_to = ("--log-to", f"tensorboard:{logs}")
-    ended = dsi("watch", run, "-o", tmp_path / "out", *QUICK, "--every", "0.1s", "--until-epoch", 1, *log_to)
+    ended = dsi("watch", run, "-o", tmp_path / "out", "--draws", 0, "--every", "0.1s", "--until-epoch", 1, *log_to)
+    assert (tmp_path / "out" / "report.html").is_file()
     assert ended.code == 0, ended.err
     assert [line for line in ended.out.splitlines() if line.startswith(f"tensorboard: {logs} (1 run, ")]
     assert [path.name for path in logs.iterdir()] == ["run"]
