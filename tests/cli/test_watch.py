@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from threading import Timer
 
@@ -75,6 +76,14 @@ def watching(started):
     return lambda *arguments: started("-m", "dsi_cli", "watch", *arguments, "--every", "0.2s")
 
 
+def wait_for(condition):
+    """Wait until something is so."""
+    deadline = time.monotonic() + AT_MOST
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
 def ended(process):
     """Return the code, stdout and stderr of a process, once it has ended."""
     out, err = process.communicate(timeout=AT_MOST)
@@ -120,6 +129,20 @@ def test_watch_stopped_by_a_signal_exits_with_0(how, make_run, watching, dsi, tm
     plain = dsi("analyze", run, "-o", tmp_path / "plain", *QUICK)
     assert_same_output(out, tmp_path / "plain")
     assert shown == "\n" + plain.out.replace("plain", "out"), "the same closing as that of dsi analyze"
+
+
+@pytest.mark.slow
+def test_watch_stopped_during_an_analysis_loses_nothing(make_run, watching, dsi, tmp_path):
+    run, out = make_run(epochs=30), tmp_path / "out"
+    watcher = watching(run, "-o", out, "--draws", 200)
+    wait_for(lambda: len(list(out.glob("csms/run/ncsm/*.parquet"))) >= 3)
+    watcher.send_signal(signal.SIGINT)
+    code, _, notes = ended(watcher)
+    assert code in (0, 130), notes
+    assert not [*out.rglob("*.tmp"), *out.glob(".tmp")]
+    for folder in (out, tmp_path / "plain"):
+        assert dsi("analyze", run, "-o", folder, "--draws", 200).code == 0
+    assert_same_output(out, tmp_path / "plain")
 
 
 def test_watch_json_is_one_document_a_line(make_run, dsi, tmp_path):
