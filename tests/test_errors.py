@@ -23,5 +23,4 @@ def test_an_error_is_the_same_after_pickling(error):
 
 
 def test_a_wrong_class_count_states_the_count_and_the_candidates():
-    error = ClassCountError(10, ["fc.weight (5, 3)"])
-    assert (error.code, error.fields) == ("class-count", {"classes": 10, "candidates": ("fc.weight (5, 3)",)})
+    assert ClassCountError(10, ["fc.weight (5, 3)"]).fields == {"classes": 10, "candidates": ("fc.weight (5, 3)",)}

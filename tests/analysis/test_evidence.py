@@ -79,14 +79,12 @@ def test_ultralytics_counts_its_log_from_1_and_its_checkpoints_from_0(tmp_path):
 
 
 def test_keras_counts_its_log_from_0_and_its_checkpoints_from_1(tmp_path):
-    kernel = torch.randn(8, 6).numpy()
     (tmp_path / "run").mkdir()
     with h5py.File(tmp_path / "run" / "model.01-0.50.h5", "w") as file:
         file.attrs["keras_version"] = "2.15.0"
-        layer = file.create_group("model_weights/dense")
-        layer.attrs["weight_names"] = [b"dense/kernel:0"]
+        file["model_weights/dense/dense/kernel:0"] = torch.randn(8, 6).numpy()
         file["model_weights"].attrs["layer_names"] = [b"dense"]
-        layer["dense/kernel:0"] = kernel
+        file["model_weights/dense"].attrs["weight_names"] = [b"dense/kernel:0"]
     (tmp_path / "run/history.csv").write_text("epoch,accuracy,loss,val_accuracy,val_loss\n0,0.2,2,0.25,2\n1,0.5,1,0.5,1\n")
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert curve(tmp_path / "out", metric="accuracy", split="test") == {1: 0.25}
@@ -153,9 +151,7 @@ def test_analyze_of_predictions_with_another_accuracy_than_the_log_asks_for_thei
 
 def test_find_labels_in_another_order_than_the_names_in_the_checkpoint_warns(tmp_path):
     names = list(load_preset("cifar10").names)
-    content = {"state_dict": {"fc.weight": torch.randn(10, 8), "fc.bias": torch.randn(10)}, "classes": names[::-1]}
-    (tmp_path / "run").mkdir()
-    torch.save(content, tmp_path / "run" / "epoch_1.pth")
+    save(tmp_path / "run/epoch_1.pt", 1, rows=10, classes=names[::-1])
     (warning,) = analyze([tmp_path / "run"], tmp_path / "out", Options(labels="cifar10", draws=0)).warnings
     assert warning.startswith("run: the preset cifar10 is used, but ")
     assert warning.endswith("has the same classes in another order: class 0 is 'truck' there and 'airplane' here")

@@ -242,9 +242,6 @@ def test_find_labels_that_contradict_the_file_of_the_run_warns(make_run, tmp_pat
     (run / "classes.txt").write_text("\n".join(name.upper() for name in ANIMALS))
     other.write_text("\n".join(ANIMALS))
     assert analyze([run], tmp_path / "out2", Options(labels=str(other), draws=0)).warnings == []
-    other.write_text("\n".join([ANIMALS[1], ANIMALS[0], *ANIMALS[2:]]))
-    (warning,) = analyze([run], tmp_path / "out3", Options(labels=str(other), draws=0)).warnings
-    assert warning.endswith("has the same classes in another order: class 0 is 'CAT' there and 'dog' here")
 
 
 PRESETS = ("cifar10", "cifar100", "fashion-mnist", "coco80", "mini-imagenet", "imagenet1k")

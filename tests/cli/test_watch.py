@@ -76,14 +76,6 @@ def watching(started):
     return lambda *arguments: started("-m", "dsi_cli", "watch", *arguments, "--every", "0.2s")
 
 
-def wait_for(condition):
-    """Wait until something is so."""
-    deadline = time.monotonic() + AT_MOST
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
 def ended(process):
     """Return the code, stdout and stderr of a process, once it has ended."""
     out, err = process.communicate(timeout=AT_MOST)
@@ -135,7 +127,9 @@ def test_watch_stopped_by_a_signal_exits_with_0(how, make_run, watching, dsi, tm
 def test_watch_stopped_during_an_analysis_loses_nothing(make_run, watching, dsi, tmp_path):
     run, out = make_run(epochs=30), tmp_path / "out"
     watcher = watching(run, "-o", out, "--draws", 200)
-    wait_for(lambda: len(list(out.glob("csms/run/ncsm/*.parquet"))) >= 3)
+    while len(list(out.glob("csms/run/ncsm/*.parquet"))) < 3:
+        assert watcher.poll() is None
+        time.sleep(0.02)
     watcher.send_signal(signal.SIGINT)
     code, _, notes = ended(watcher)
     assert code in (0, 130), notes
