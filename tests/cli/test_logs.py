@@ -3,6 +3,8 @@
 import logging
 import re
 
+import typer
+
 from dsi_cli.cli.app import COMMANDS, app
 
 
@@ -51,7 +53,5 @@ def test_bug_says_what_to_report_and_verbose_has_the_traceback(dsi, make_run, mo
 
 
 def test_verbose_is_an_option_of_every_command(dsi):
-    import typer
-
     commands = typer.main.get_command(app).commands
     assert [name for name in COMMANDS if not any("--verbose" in one.opts for one in commands[name].params)] == []

@@ -74,17 +74,11 @@ def refuses(job, reason):
 def test_results_come_in_the_order_of_the_jobs_from_both_nodes(engine):
     def slow_first(job):
         time.sleep(0.3 if job in (0, 2) else 0.02)
-        if job == 30:
-            raise UsageError("job 30")
         return job * job, ray.get_runtime_context().get_node_id()
 
-    found = engine.map_in_order(slow_first, range(1000), refuses)
-    results = [next(found) for _ in range(30)]
+    results = list(engine.map_in_order(slow_first, range(30), refuses))
     assert [result for result, _ in results] == [job * job for job in range(30)]
     assert len({node for _, node in results}) == 2
-    with pytest.raises(UsageError, match=r"^job 30$"):
-        next(found)
-    assert list(found) == list(engine.map_in_order(slow_first, [], refuses)) == []
 
 
 def test_the_function_travels_once_and_learns(engine):
@@ -100,6 +94,14 @@ def test_the_function_travels_once_and_learns(engine):
     for process in {process for process, _ in results}:
         counts = [seen for one, seen in results if one == process]
         assert sorted(counts) == list(range(1, len(counts) + 1))
+
+
+def test_ray_job_that_raises_ends_the_iteration(engine):
+    results = engine.map_in_order(lambda job: 6 // (3 - job), range(1000), refuses)
+    assert [next(results) for _ in range(3)] == [2, 3, 6]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    assert not list(results)
 
 
 def test_a_job_that_kills_its_worker_is_given_up_alone(engine, tmp_path, capfd):
