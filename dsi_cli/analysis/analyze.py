@@ -36,7 +36,7 @@ from dsi_cli.analysis.tables.result_tables import ResultTables
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.epochs import ORDER
 from dsi_cli.checkpoints.records import FAILED, SKIPPED
-from dsi_cli.checkpoints.training_logs import TrainingLog, read_named_log
+from dsi_cli.checkpoints.training_logs import LOG_OFFSETS, TrainingLog, read_named_log
 from dsi_cli.engines import open_engine
 from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.labels.label_list import LabelList
@@ -213,7 +213,7 @@ def _log_warnings(runs: Sequence[RunCheckpoints], logs: Mapping[str, TrainingLog
     for run in runs:
         log = logs[run.name]
         epochs = {record.epoch for record in run.usable if record.epoch is not None}
-        knows_both = any(record.trainer in ("ultralytics", "keras") for record in run.usable)
+        knows_both = any(record.trainer in LOG_OFFSETS for record in run.usable)
         if log is not None and not knows_both and log.is_shifted(epochs):
             first = f"{log.path.name} numbers the epochs from {min(log.by_epoch)}, the checkpoints from {min(epochs)}"
             yield f"{run.name}: {first}, and dsi joins equal numbers; renumber one of them if both mean the same epochs"

@@ -76,6 +76,8 @@ _COLUMN_NAMES = {
 """The names of columns, separated by spaces, by curve."""
 _CURVE_OF_COLUMN = {name: curve for curve, names in _COLUMN_NAMES.items() for name in names.split()}
 _TEST_COLUMNS = [name for name, curve in _CURVE_OF_COLUMN.items() if CURVES[curve].split == "test"]
+LOG_OFFSETS = {"ultralytics": 1, "keras": -1}
+"""The number of an epoch in the log less that in the checkpoints, for trainers that count differently in the two."""
 _LOG_ERRORS = (OSError, ValueError, csv.Error, RecursionError, CheckpointError)
 """The errors of a log that cannot be read."""
 
@@ -92,11 +94,11 @@ class TrainingLog:
 
     def at(self, epoch: int, trainer: str | None) -> dict[str, float]:
         """Return the values at the epoch of a checkpoint, which some trainers number differently in their log."""
-        if trainer == "ultralytics":  # counts from 0 in checkpoints and from 1 in the log
-            epoch += 1
-        elif trainer == "keras" and 0 in self.by_epoch and not self.begins_before_training:  # counts the other way round
-            epoch -= 1
-        return self.by_epoch.get(epoch, {})
+        offset = LOG_OFFSETS.get(trainer or "", 0)
+        # Keras's own log begins with 0; a log that was written by hand may begin with 1, like the checkpoints.
+        if offset < 0 and (0 not in self.by_epoch or self.begins_before_training):
+            offset = 0
+        return self.by_epoch.get(epoch + offset, {})
 
     def is_shifted(self, epochs: set[int]) -> bool:
         """Return whether the log seems to number the same epochs as the checkpoints, but from another first number."""

@@ -389,7 +389,7 @@ def find_labels(
 
 
 def _contradictions(labels: LabelList, run: TrainingRun, readable: Sequence[CheckpointFile]) -> list[str]:
-    """Return a warning if a list of the run has the same classes in another order, or as many other classes."""
+    """Return a warning if a list of the run has the same classes in another order, or a file has as many other classes."""
     for nearby in _nearby_labels(run, readable):
         if isinstance(nearby, UsageError) or len(nearby.names) != len(labels.names):
             continue  # this list is not used, so it need not be valid
@@ -401,7 +401,8 @@ def _contradictions(labels: LabelList, run: TrainingRun, readable: Sequence[Chec
             names = f"class {index} is {quoted(nearby.names[index])} there and {quoted(labels.names[index])} here"
             return [f"{both} the same classes in another order: {names}"]
         common = {name_key(name) for name in nearby.names} & {name_key(name) for name in labels.names}
-        if order is None and not are_ids(nearby.names) and 2 * len(common) < len(labels.names):
+        is_named_file = nearby.path is not None and not are_ids(nearby.names)
+        if order is None and is_named_file and 2 * len(common) < len(labels.names):
             return [f"{both} other classes ({', '.join(map(quoted, nearby.names[:2]))}, ...)"]
     return []
 
