@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 from dsi_cli.analysis import comparison, earlier_settings, scan
 from dsi_cli.analysis.classifiers.checkpoint_scanner import CheckpointScanner
@@ -78,7 +79,7 @@ def analyze(
             stored_runs[run.name] = [name for name in folders if folders[name] == printable(str(run.folder))]
 
         # Take over the settings of earlier calls.
-        options, lines = earlier_settings.hold(
+        options, lines = earlier_settings.with_kept_settings(
             options, recorded, {name for names in stored_runs.values() for name in names}
         )
         for line in lines:
@@ -101,13 +102,16 @@ def analyze(
         prepared = []
         for run in found:
             names = stored_runs[run.name]
-            is_new = earlier_settings.joins(options, recorded, names)
+            is_new = earlier_settings.uses_labels_of_other_runs(options, recorded, names)
             classes = None if listed is None or is_new else len(listed.names)
             known = known_records(out, dict.fromkeys([run.name, *names]), options.shaping_matrices)
             prepared.append((run, replace(scanner, classes=classes), known))
         epochs = epoch_filter(options.epochs)
         runs, weights = scan.scan_all(prepared, engine, epochs, partial(progress, "reading classifiers"))
-        runs = [replace(run, ignores_kept_labels=earlier_settings.joins(options, recorded, [run.name])) for run in runs]
+        runs = [
+            replace(run, ignores_kept_labels=earlier_settings.uses_labels_of_other_runs(options, recorded, [run.name]))
+            for run in runs
+        ]
         tables = ResultTables(out, {run.name for run in runs}, options, sources, taxonomy)
 
         # Resolve epochs and duplicates.
@@ -118,28 +122,42 @@ def analyze(
 
         # Find labels, make evaluation results, and compare all matrices.
         names_of_data = None if inputs[0] is None else inputs[0].names
-        runs, labels, warnings = _find_labels(runs, options, listed, names_of_data, wordnet, taxonomy)
-        warnings += _log_warnings(runs, logs)
+        labelled = _find_labels(runs, options, listed, names_of_data, wordnet, taxonomy)
+        runs, labels = labelled.runs, labelled.labels
         references.check_references(sources, labels.values())
         images = collect.ImageProgress(progress)
         evaluations = collect.prepare(out, runs, labels, options, inputs, images)
         call = comparison.Call(tables, labels, logs, evaluations, engine)
         new_results = evaluations.make(runs, images, engine)
-        runs, outcomes, more_warnings = comparison.compare_runs(call, runs, weights, new_results, progress)
+        compared = comparison.compare_runs(call, runs, weights, new_results, progress)
     names = [source.name for source in sources]
-    summaries = [summarise(run, labels[run.name], logs[run.name], evaluations, names, outcomes[run.name]) for run in runs]
-    warnings = list(dict.fromkeys(warnings + evaluations.warnings + more_warnings))
+    summaries = [
+        summarise(run, labels[run.name], logs[run.name], evaluations, names, compared.outcomes[run.name])
+        for run in compared.runs
+    ]
+    warnings = [*labelled.warnings, *_log_warnings(runs, logs), *evaluations.warnings, *compared.warnings]
     unchanged = digest == digest_of_tables(out)
-    return Summary(printable(str(out)), summaries, warnings, time.monotonic() - started, unchanged=unchanged)
+    seconds = time.monotonic() - started
+    return Summary(printable(str(out)), summaries, list(dict.fromkeys(warnings)), seconds, unchanged=unchanged)
 
 
 def _require_usable(runs: Sequence[RunCheckpoints], tables: ResultTables) -> None:
     """Raise `NothingToAnalyseError` if no run has a usable checkpoint, after writing the reasons into a new folder."""
     reason = reason_nothing_usable(runs)
     if reason is not None:
-        if not tables.folders and any(r.status == FAILED for run in runs for r in run.settled):
+        if not tables.folders and any(r.status == FAILED for run in runs for r in run.resolved):
             tables.write(runs, {})
         raise NothingToAnalyseError(f"no checkpoint can be used: {reason}", code="nothing-usable")
+
+
+class _LabelledRuns(NamedTuple):
+    """The result of `_find_labels`."""
+
+    runs: list[RunCheckpoints]
+    """The runs with the names of their classes."""
+    labels: dict[str, ClassLabels]
+    """The labels of each run, resolved in WordNet or the taxonomy."""
+    warnings: list[str]
 
 
 def _find_labels(
@@ -149,8 +167,8 @@ def _find_labels(
     names_of_data: tuple[str, ...] | None,
     wordnet: WordNet,
     taxonomy: CustomTaxonomy | None,
-) -> tuple[list[RunCheckpoints], dict[str, ClassLabels], list[str]]:
-    """Return the runs with class names, the labels of each run, resolved in WordNet or the taxonomy, and warnings.
+) -> _LabelledRuns:
+    """Find the labels of each run: those of the options, those next to its checkpoints, or those of the labelled data.
 
     `listed` are the labels of the options, and `names_of_data` the class names of the labelled data.
     """
@@ -182,7 +200,7 @@ def _find_labels(
             check_class_count(run, options.choice, labels.names, labels.source)
         choices = class_labels.read_choices(options.mapping if given == options.labels else None, labels, wordnet)
         labels_of_run[run.name] = class_labels.resolve_labels(labels, choices, wordnet, taxonomy)
-    return named_runs, labels_of_run, warnings
+    return _LabelledRuns(named_runs, labels_of_run, warnings)
 
 
 def _run_warnings(run: RunCheckpoints, labels: LabelList | None) -> Iterator[str]:
@@ -191,7 +209,7 @@ def _run_warnings(run: RunCheckpoints, labels: LabelList | None) -> Iterator[str
         twice = ", ".join(map(repr, labels.duplicates[:3]))
         yield f"{labels.source}: labels that occur twice ({twice}) get different senses if there are several; check these"
     expected = ("duplicate", "not-in-epochs", "no-network")
-    skipped = [r for r in run.settled if r.status == SKIPPED and r.code not in expected]
+    skipped = [r for r in run.resolved if r.status == SKIPPED and r.code not in expected]
     if skipped:
         are = "are" if len(skipped) > 1 else "is"
         first = f"{Path(skipped[0].path).name}: {skipped[0].reason}"

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ from dsi_cli.analysis.evaluation.collect import ReportProgress, RunEvaluations
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
-from dsi_cli.analysis.semantics.epoch_context import EpochContext
+from dsi_cli.analysis.semantics.epoch_context import EpochContext, EpochMatrix
 from dsi_cli.analysis.summary import RunOutcome
 from dsi_cli.analysis.tables import curves, geometry
 from dsi_cli.analysis.tables.result_tables import ResultTables
@@ -89,17 +89,26 @@ class Call:
     engine: Engine
 
 
+class ComparedRuns(NamedTuple):
+    """The result of `compare_runs`."""
+
+    runs: list[RunCheckpoints]
+    """The runs, with the checkpoints that failed during the comparison."""
+    outcomes: dict[str, RunOutcome]
+    """The outcome by the name of the run."""
+    warnings: list[str]
+
+
 def compare_runs(
     call: Call,
     runs: Sequence[RunCheckpoints],
     weights: Weights,
     new_results: Iterator[dict[str, EvaluationResult]],
     progress: ReportProgress,
-) -> tuple[list[RunCheckpoints], dict[str, RunOutcome], list[str]]:
+) -> ComparedRuns:
     """Write all matrices and tables; the tables also from time to time.
 
-    `weights` are the heads in memory, and `new_results` the results that this call makes, for each checkpoint in turn. Return
-    the runs with the checkpoints that failed meanwhile, the outcome of each run, and warnings.
+    `weights` are the heads in memory, and `new_results` the results that this call makes, for each checkpoint in turn.
     """
     runs = list(runs)
     done, total = 0, sum(len(run.usable) for run in runs)
@@ -107,13 +116,13 @@ def compare_runs(
     outcomes: dict[str, RunOutcome] = {}
     epochs_of_warning: dict[str, list[int]] = {}
     for position, run in enumerate(runs):
-        work = _plan_work(call, run, weights)
+        plan = _plan_run(call, run, weights)
         failed: dict[str, str] = {}
         for results in _in_batches(run.usable, new_results):
             jobs = (
-                _make_job(call, run, work, record, results[record.path]) for record in run.usable if record.path in results
+                _make_job(call, run, plan, record, results[record.path]) for record in run.usable if record.path in results
             )
-            for job in _map_pending(work, jobs):
+            for job in _with_missing_rows(call.engine, plan, jobs):
                 if job.failed is not None:
                     failed[job.record.path] = job.failed
                     runs[position] = run.fail(failed, "unreadable")
@@ -127,11 +136,11 @@ def compare_runs(
                     flushed = time.monotonic()
         evaluations = call.evaluations
         call.tables.geometry.add(
-            run.name, runs[position].usable, work.matrices.stored_head, evaluations.collapse, evaluations.identity
+            run.name, runs[position].usable, plan.matrices.stored_head, evaluations.collapse, evaluations.identity
         )
-        layout.remove(work.matrices.unused_files())
-        runs[position] = replace(runs[position], heads_read=run.heads_read | work.matrices.heads_read)
-        outcomes[run.name] = RunOutcome(work.matrices.reused, work.no_reference)
+        layout.remove(plan.matrices.unused_files())
+        runs[position] = replace(runs[position], heads_read=run.heads_read | plan.matrices.heads_read)
+        outcomes[run.name] = RunOutcome(plan.matrices.reused, plan.computation.references[0].reason_missing)
     deque(new_results, maxlen=0)  # let it remove files that belong to no checkpoint
     call.tables.write(runs, call.labels)
 
@@ -140,7 +149,7 @@ def compare_runs(
     for warning, epochs in epochs_of_warning.items():
         when = f"epoch {epochs[0]}" if len(epochs) == 1 else f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}"
         warnings.append(f"{warning} ({when})")
-    return runs, outcomes, warnings
+    return ComparedRuns(runs, outcomes, warnings)
 
 
 def _in_batches(
@@ -185,27 +194,57 @@ def _add_to_tables(call: Call, run: RunCheckpoints, job: _Job) -> Iterator[str]:
         yield f"{record.run}: accuracy on {' and '.join(splits)} is not what the trainer wrote; check {check}"
 
 
-class _Work(NamedTuple):
+@dataclass(frozen=True)
+class _RowComputation:
+    """A callable that computes the rows of one job of a run, in this process or on another machine."""
+
+    labels: ClassLabels
+    references: list[EpochMatrix]
+    """The reference matrices of the run, the main one first."""
+    options: Options
+    walk: BlockWalk | None
+    """The iteration over blocks of rows; None if matrices are compared whole."""
+    scratch: Path
+    common_classes: int | None
+    """The number of classes that all heads of the run have."""
+
+    def __call__(self, job: _Job) -> _Job:
+        """Return the job with the rows that its matrices and predictions give, and without its matrices."""
+        common, head = self.common_classes, job.stored.head
+        context = EpochContext(job.record, self.labels, self.references, self.options, self.walk, self.scratch)
+        matrices = curves.epoch_matrices(job.stored, job.evaluations, context, common)
+        rows, table = curves.curve_rows(matrices, job.evaluations, context)
+        spectrum = parquet.from_rows(SPECTRUM, [])
+        if job.stored.has_matrices:
+            mean_row = job.stored.mean_row
+            if head is not None and common != job.record.classes:
+                mean_row = mean_row_ratio(head.weight[:common])
+            rows.append(curves.mean_row(replace(job.record, classes=common), mean_row))
+        if head is not None:
+            geometry_rows, spectrum = geometry.head_rows(job.record, head.weight[:common])
+            rows += geometry_rows
+        by_class = table or parquet.from_rows(ALIGNMENT_BY_CLASS, [])
+        stored = replace(job.stored, by_kind={}, head=None, surveys={})
+        return job._replace(rows=job.rows + rows, by_class=by_class, spectrum=spectrum, evaluations=[], stored=stored)
+
+
+class _RunPlan(NamedTuple):
     """The plan for comparing the epochs of a run."""
 
     matrices: MatrixWriter
-    map_rows: Callable[[Iterable[_Job]], Iterator[_Job]]
-    """Yields jobs in order with their rows."""
-    no_reference: str | None
-    """The reason why nothing can be aligned with the main reference."""
-    is_whole: bool
-    """True if whole matrices are compared, and not blocks of rows."""
+    memory: MemoryPlan
+    computation: _RowComputation
 
 
-def _plan_work(call: Call, run: RunCheckpoints, weights: Weights) -> _Work:
+def _plan_run(call: Call, run: RunCheckpoints, weights: Weights) -> _RunPlan:
     """Return how the epochs of a run are compared, after writing its reference matrices."""
     labels, tables = call.labels[run.name], call.tables
     out, options = tables.out, tables.options
-    plan = make_plan(labels.classes, options)
-    references = [source.for_labels(labels, by_rows=plan.is_vast) for source in tables.references]
+    memory = make_plan(labels.classes, options)
+    references = [source.for_labels(labels, by_rows=memory.is_vast) for source in tables.references]
     # Write the reference matrices that are not stored, except for those without any class of the run.
     for source, reference in zip(tables.references, references, strict=True):
-        if plan.is_vast or labels.label_list is None or not len(reference.classes):
+        if memory.is_vast or labels.label_list is None or not len(reference.classes):
             continue
         path = layout.reference_path(out, source.name, labels.label_list.id)
         metadata = {**source.table_options, "mapping": labels.senses_id}
@@ -213,24 +252,15 @@ def _plan_work(call: Call, run: RunCheckpoints, weights: Weights) -> _Work:
             table = wordnet_matrix.matrix_table(labels, reference.dense, source.name)
             parquet.write(table, path, metadata, layout.temporary_folder(out))
 
-    scratch = layout.temporary_folder(out)
-    context_of = partial(
-        EpochContext, labels=labels, references=references, options=options, walk=plan.walk, scratch=scratch
-    )
-    with_rows = partial(_with_rows, common=run.common_classes, context_of=context_of)
-    map_rows: Callable[[Iterable[_Job]], Iterator[_Job]] = partial(map, with_rows)
-    if plan.walk is None:
+    if memory.walk is None:
         # Prepare the references now, to avoid duplicate work in threads.
         for reference in references:
             if reference.reason_missing is None:
                 reference.of_classes(reference.classes)
-        if call.engine.is_elsewhere:
-            map_rows = partial(call.engine.map_in_order, with_rows, lost=lambda job, reason: job._replace(failed=reason))
-        else:
-            map_rows = partial(local.map_in_order, with_rows, workers=plan.threads)
-    kinds = ("ncsm", "ncsm_centred") if options.centred else ("ncsm",)
-    matrices = MatrixWriter(out, run, kinds, options, weights, plan.walk if plan.is_vast else None)
-    return _Work(matrices, map_rows, references[0].reason_missing, is_whole=plan.walk is None)
+    matrices = MatrixWriter(out, run, options, weights, memory.walk if memory.is_vast else None)
+    scratch = layout.temporary_folder(out)
+    computation = _RowComputation(labels, references, options, memory.walk, scratch, run.common_classes)
+    return _RunPlan(matrices, memory, computation)
 
 
 class _Job(NamedTuple):
@@ -256,11 +286,11 @@ class _Job(NamedTuple):
 
 
 def _make_job(
-    call: Call, run: RunCheckpoints, work: _Work, record: Record, new_results: dict[str, EvaluationResult]
+    call: Call, run: RunCheckpoints, plan: _RunPlan, record: Record, new_results: dict[str, EvaluationResult]
 ) -> _Job:
     """Return the job of a checkpoint, with its earlier rows if these are still valid."""
     rows = call.tables.reusable_rows(record, call.labels[run.name], _curves_identity(call, record, run.common_classes))
-    if work.is_whole and any((row["reason"] or "").endswith(SHORT_OF_MEMORY) for row in rows):
+    if plan.memory.walk is None and any((row["reason"] or "").endswith(SHORT_OF_MEMORY) for row in rows):
         rows = []  # an earlier call had too little memory for whole matrices
     evaluations = [
         new_results.get(store.split) or store.stored(record)
@@ -269,7 +299,7 @@ def _make_job(
     ]
     samples = {result.split: result.counts.sum(axis=1).tolist() for result in evaluations if result.counts is not None}
     text_weight = next((result.text_weight for result in new_results.values()), None)
-    stored = work.matrices.stored(record, wanted=not rows, text_weight=text_weight)
+    stored = plan.matrices.stored(record, wanted=not rows, text_weight=text_weight)
     if rows:
         return _Job(record, rows, stored, [], samples, failed=stored.failed)
     return _Job(record, call.evaluations.missing_rows(record), stored, evaluations, samples, failed=stored.failed)
@@ -281,7 +311,7 @@ def _curves_identity(call: Call, record: Record, common: int | None) -> str:
     return identity if record.classes == common else f"{identity} of {common} classes"
 
 
-def _map_pending(work: _Work, jobs: Iterable[_Job]) -> Iterator[_Job]:
+def _with_missing_rows(engine: Engine, plan: _RunPlan, jobs: Iterable[_Job]) -> Iterator[_Job]:
     """Yield all jobs in their order with their rows; jobs whose rows are known are not sent to the engine."""
     taken: deque[_Job] = deque()
 
@@ -291,7 +321,13 @@ def _map_pending(work: _Work, jobs: Iterable[_Job]) -> Iterator[_Job]:
             if not job.is_known:
                 yield job
 
-    for computed in work.map_rows(pending()):
+    if plan.memory.walk is not None:  # the threads share the blocks of one epoch
+        computed_jobs: Iterator[_Job] = map(plan.computation, pending())
+    elif engine.is_elsewhere:
+        computed_jobs = engine.map_in_order(plan.computation, pending(), _lost_job)
+    else:
+        computed_jobs = local.map_in_order(plan.computation, pending(), plan.memory.threads)
+    for computed in computed_jobs:
         while taken[0].is_known:
             yield taken.popleft()
         taken.popleft()
@@ -299,20 +335,5 @@ def _map_pending(work: _Work, jobs: Iterable[_Job]) -> Iterator[_Job]:
     yield from taken
 
 
-def _with_rows(job: _Job, common: int | None, context_of: Callable[[Record], EpochContext]) -> _Job:
-    """Return a job with the rows that its matrices and predictions give."""
-    context = context_of(job.record)
-    matrices = curves.epoch_matrices(job.stored, job.evaluations, context, common)
-    rows, table = curves.curve_rows(matrices, job.evaluations, context)
-    spectrum = parquet.from_rows(SPECTRUM, [])
-    if job.stored.has_matrices:
-        mean_row = job.stored.mean_row
-        if job.stored.head is not None and common != job.record.classes:
-            mean_row = mean_row_ratio(job.stored.head.weight[:common])
-        rows.append(curves.mean_row(replace(job.record, classes=common), mean_row))
-    if job.stored.head is not None:
-        geometry_rows, spectrum = geometry.head_rows(job.record, job.stored.head.weight[:common])
-        rows += geometry_rows
-    by_class = table or parquet.from_rows(ALIGNMENT_BY_CLASS, [])
-    stored = replace(job.stored, by_kind={}, head=None, surveys={})
-    return job._replace(rows=job.rows + rows, by_class=by_class, spectrum=spectrum, evaluations=[], stored=stored)
+def _lost_job(job: _Job, reason: str) -> _Job:
+    return job._replace(failed=reason)

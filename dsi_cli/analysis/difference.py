@@ -261,7 +261,7 @@ def _single(path: str, target: str, epoch: int | None, parts: Sequence[RunCheckp
     part, records = next(
         (part, records)
         for part in parts
-        if (records := [one for one in part.settled if one.path == target or one.path.startswith(f"{target}[")])
+        if (records := [one for one in part.resolved if one.path == target or one.path.startswith(f"{target}[")])
     )
     usable = [record for record in records if record.status in (OK, SKIPPED) and record.features is not None]
     if not usable:
@@ -283,7 +283,7 @@ def _of_run(
     part = parts[0] if run is None else parts[names.index(run)]
     epochs = [record.epoch for record in part.usable if record.epoch is not None]
     if not part.usable:
-        reason = next((record.reason for record in part.settled if record.reason), "all are incomplete")
+        reason = next((record.reason for record in part.resolved if record.reason), "all are incomplete")
         raise NothingToAnalyseError(f"{path}: no checkpoint can be used: {reason}", code="nothing-usable")
     if not epochs:
         message = f"{path} holds {len(part.usable)} checkpoints without an epoch; give the path of one of them"

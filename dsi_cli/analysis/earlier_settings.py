@@ -26,7 +26,9 @@ _COUNT_PREFIXES = ("res:", "lin:", "jcn:")
 """The prefixes of a reference that names a file of information content."""
 
 
-def hold(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Collection[str]) -> tuple[Options, list[str]]:
+def with_kept_settings(
+    options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Collection[str]
+) -> tuple[Options, list[str]]:
     """Return the options of a call with the settings that are kept from earlier calls, and a line about each of these.
 
     `recorded` has the settings of earlier calls by run, as `record` returns them. Settings that this call is given are not
@@ -56,7 +58,7 @@ def hold(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Coll
     return replace(options, **values), lines
 
 
-def joins(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Collection[str]) -> bool:
+def uses_labels_of_other_runs(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Collection[str]) -> bool:
     """Return whether the call keeps labels that an earlier call was given for other runs than these."""
     return "labels" in options.kept_settings and not any("labels" in recorded.get(run, {}) for run in runs)
 

@@ -52,7 +52,7 @@ def scan_paths(
         runs = fail_other_networks(runs, len(listed.names), listed.source)
         for run in runs:
             check_class_count(run, choice, listed.names, listed.source)
-    return [(run.training, list(run.settled)) for run in runs]
+    return [(run.training, list(run.resolved)) for run in runs]
 
 
 def find_runs(

@@ -141,7 +141,7 @@ def summarise(
     return RunSummary(
         name=name,
         folder=printable(str(run.training.folder)),
-        statuses=dict(Counter(record.status for record in run.settled)),
+        statuses=dict(Counter(record.status for record in run.resolved)),
         ignored=run.training.ignored,
         classes=labels.classes or None,
         labels=label_list.source if label_list else None,
@@ -161,7 +161,7 @@ def summarise(
         reused=outcome.reused,
         gone=len(run.gone),
         no_reference=outcome.no_reference,
-        problems=[(r.path, r.status, r.reason or "") for r in run.settled if r.status in (FAILED, PENDING)],
+        problems=[(r.path, r.status, r.reason or "") for r in run.resolved if r.status in (FAILED, PENDING)],
         splits=evaluations.sources[name],
         answered=sum(store.made for store in evaluations.stores[name]),
         unanswered=[(path, s.split, reason) for s in evaluations.stores[name] for path, reason in s.failed.items()],

@@ -66,7 +66,7 @@ class StoredMatrices:
 class MatrixWriter:
     """The heads and matrices of one run in a results folder.
 
-    ``heads/RUN/weight/EPOCH.parquet`` is written first, the matrices of the given `KINDS` after it. Stored files of the run whose
+    ``heads/RUN/weight/EPOCH.parquet`` is written first, the matrices of the `KINDS` after it. Stored files of the run whose
     checkpoints have other epochs now are moved when the object is made. A head in memory (`weights`) is removed when its matrices
     exist. With a `walk`, matrices are too large to be stored, and are read in blocks of rows.
 
@@ -81,7 +81,6 @@ class MatrixWriter:
         self,
         out: Path,
         run: RunCheckpoints,
-        kinds: Sequence[str],
         options: Options,
         weights: Weights,
         walk: BlockWalk | None = None,
@@ -91,7 +90,7 @@ class MatrixWriter:
         self.weights = weights
         self.walk = walk
         self.heads_read: set[str] = set()
-        self.kinds = (WEIGHT, *kinds)
+        self.kinds = (WEIGHT, "ncsm", "ncsm_centred") if options.centred else (WEIGHT, "ncsm")
         self.options = options
         self.paths: set[Path] = set()
         self.reused = 0

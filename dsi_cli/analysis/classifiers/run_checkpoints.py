@@ -23,7 +23,7 @@ class RunCheckpoints:
     training: TrainingRun
     records: tuple[Record, ...] = ()
     """The records as scanned, before epochs and duplicates are resolved."""
-    settled: tuple[Record, ...] = ()
+    resolved: tuple[Record, ...] = ()
     """The records with their final epochs and statuses."""
     heads_read: frozenset[str] = frozenset()
     """The paths of the checkpoints whose heads were read in this call."""
@@ -36,11 +36,11 @@ class RunCheckpoints:
 
     def fail(self, reasons: Mapping[str, str], code: str) -> RunCheckpoints:
         """Return a copy in which some checkpoints failed after they had been scanned, with the reasons by path."""
-        settled = [
+        resolved = [
             replace(record, status=FAILED, reason=reasons[record.path], code=code) if record.path in reasons else record
-            for record in self.settled
+            for record in self.resolved
         ]
-        return replace(self, settled=tuple(settled))
+        return replace(self, resolved=tuple(resolved))
 
     @property
     def name(self) -> str:
@@ -50,7 +50,7 @@ class RunCheckpoints:
     @cached_property
     def usable(self) -> list[Record]:
         """The checkpoints that have a matrix, in the order of their epochs."""
-        return deduplication.sort_by_epoch(self.settled)
+        return deduplication.sort_by_epoch(self.resolved)
 
     @cached_property
     def classes(self) -> int | None:
@@ -94,12 +94,12 @@ def is_selected(record: Record, epochs: range | None) -> bool:
 
 def resolve_duplicates(run: RunCheckpoints, epochs: range | None, begins_before_training: bool) -> RunCheckpoints:
     """Return a run with resolved epochs and duplicates, without the epochs that ``--epochs`` leaves out."""
-    settled = []
+    resolved = []
     for record in deduplication.resolve_duplicates(run.records, begins_before_training=begins_before_training):
         if record.status == OK and not is_selected(record, epochs):
             record = replace(record, status=SKIPPED, reason="not among --epochs", code="not-in-epochs")
-        settled.append(record)
-    return replace(run, settled=tuple(settled))
+        resolved.append(record)
+    return replace(run, resolved=tuple(resolved))
 
 
 def records_without_matrix(run: RunCheckpoints) -> list[dict[str, Any]]:
@@ -117,7 +117,7 @@ def reason_nothing_usable(runs: Sequence[RunCheckpoints]) -> str | None:
     """Return why none of the runs has a usable checkpoint; None if one has."""
     if any(run.usable for run in runs):
         return None
-    unusable = [r for run in runs for r in run.settled if r.status in (FAILED, PENDING, SKIPPED)]
+    unusable = [r for run in runs for r in run.resolved if r.status in (FAILED, PENDING, SKIPPED)]
     problems = [(Path(record.path).name, record.status, record.reason or "") for record in unusable]
     reasons = messages_by_cause(problems, single="{name}: {reason}")
     more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""

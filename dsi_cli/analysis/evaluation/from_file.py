@@ -86,7 +86,7 @@ def predictions_for_run(
                 f"the rows for {_epochs(usable)}, without the unused checkpoints of {_epochs(left_out)}; "
                 "if they belong to others, give an NPZ with `epochs`"
             )
-        others = predictions.unused_epochs({record.epoch or 0 for record in run.settled}, run.name)
+        others = predictions.unused_epochs({record.epoch or 0 for record in run.resolved}, run.name)
         return source, _mismatch(predictions.name, usable, results, others)
     raise first_error or UsageError(
         f"run {run.name!r} has no epoch that predictions could belong to", code="no-epoch", run=run.name
@@ -108,7 +108,7 @@ def _all_epochs(run: RunCheckpoints) -> list[int]:
     """Return the epochs of all checkpoints that have one, usable or not; [0] if the only checkpoint has none."""
     if run.usable and all(record.epoch is None for record in run.usable):
         return [0]
-    return sorted({r.epoch for r in run.settled if r.epoch is not None and (r.status != SKIPPED or is_filtered(r))})
+    return sorted({r.epoch for r in run.resolved if r.epoch is not None and (r.status != SKIPPED or is_filtered(r))})
 
 
 def _mismatch(name: str, usable: Sequence[int], found: Collection[int], others: Sequence[int]) -> str | None:

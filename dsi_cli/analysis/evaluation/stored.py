@@ -226,7 +226,7 @@ class EvaluationStore:
         for record in self.run.usable:
             used |= {self._path(record, part) for part in self._marks.get(record.path, {}).get("parts", ())}
         kept = self.run.gone - {record.path for record in self.run.usable}
-        kept |= {record.path for record in self.run.settled if is_filtered(record)}
+        kept |= {record.path for record in self.run.resolved if is_filtered(record)}
         return [path for path, owner in self._owners.items() if path not in used and owner not in kept]
 
     def _is_from_source(self, record: Record, mark: Metadata) -> bool:

@@ -268,7 +268,7 @@ class ResultTables:
                 settings[run.name] = earlier_settings.record(self.options, has_labels=not run.ignores_kept_labels)
         if settings:
             options["settings"] = settings
-        records = [vars(record) for run in runs for record in run.settled]
+        records = [vars(record) for run in runs for record in run.resolved]
         layout.write_rows(self.out, schema.CHECKPOINTS, self._with_other_runs(schema.CHECKPOINTS, records), options)
 
     def _of_other_runs(self, by_run: Mapping[str, Any]) -> dict[str, Any]:
