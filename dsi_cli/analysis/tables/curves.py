@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import reduce
 from itertools import combinations, permutations, product
 from math import prod, sqrt
@@ -77,7 +77,7 @@ def curve_rows(
         if matrix.kind != "ccsm":
             rows += _wsi_rows(matrix, context)
         if matrix.reliability is not None:
-            values = asdict(matrix.reliability)
+            values = vars(matrix.reliability)
             rows.append(_row(context.record, metric="reliability", of=matrix.kind, split=matrix.split, **values))
     alignment_rows, table = _alignment_rows(matrices, context)
     rows += alignment_rows
@@ -141,7 +141,7 @@ def _row(record: Record, **values: Any) -> Row:
 
 def _alignment_row(record: Record, entry: Alignment, **values: Any) -> Row:
     """Return the row of one alignment."""
-    columns = asdict(entry)
+    columns = dict(vars(entry))
     return _row(record, metric="sai", **values, variant=columns.pop("measure"), **columns)
 
 
@@ -335,7 +335,7 @@ def _idm_rows(evaluation: EvaluationResult, matrices: Sequence[EpochMatrix], con
                 may_draw = options.permutations != 0
                 scores = idm_of_prepared(used, matrix.of_classes(kept), seed=options.seed, may_draw=may_draw)
         columns = {"metric": "idm", "of": matrix.kind, "split": evaluation.split, "reference": matrix.reference}
-        rows += [_row(context.record, **columns, **asdict(score)) for score in scores.values()]
+        rows += [_row(context.record, **columns, **vars(score)) for score in scores.values()]
     return rows
 
 
@@ -364,7 +364,7 @@ def _hierarchy_rows(evaluation: EvaluationResult, context: EpochContext) -> list
     for (metric, variant), score in scores.items():
         reference = labels.superclass_source if metric == "superclass_accuracy" else labels.hierarchy.name
         columns = {"metric": metric, "variant": variant or None, "split": evaluation.split, "reference": reference}
-        rows.append(asdict(score) | _row(context.record, **columns))
+        rows.append(vars(score) | _row(context.record, **columns))
     return rows
 
 

@@ -8,7 +8,7 @@ use another one. Synsets are nodes of the taxonomy. The default lexicon is that 
 from __future__ import annotations
 
 import difflib
-import re
+import string
 import unicodedata
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache, partial
@@ -67,10 +67,12 @@ class Lexicon:
     @cached_property
     def by_letters(self) -> dict[str, list[str]]:
         """The lemmas that contain separators, by their letters and digits."""
+        # One text of all lemmas is translated faster than each lemma.
+        forms = "\n".join(self.rows).translate(str.maketrans("", "", string.punctuation)).split("\n")
         lemmas: dict[str, list[str]] = {}
-        for lemma in self.rows:
-            if not lemma.isalnum():
-                lemmas.setdefault(re.sub(r"[\W_]", "", lemma), []).append(lemma)
+        for form, lemma in zip(forms, self.rows, strict=True):
+            if form != lemma:
+                lemmas.setdefault(form, []).append(lemma)
         return lemmas
 
     @cached_property
