@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
 
-from dsi_cli.checkpoints import epochs, trainers
+from dsi_cli.checkpoints import epochs, trainers, training_logs
 from dsi_cli.checkpoints.records import FAILED, OK, SKIPPED, Record
 
 _SETTLED_SOURCES = (epochs.CONTENTS, epochs.ORDER, epochs.COMMIT_TITLE, epochs.REVISION_NAME)
@@ -20,13 +20,15 @@ _SETTLED_SOURCES = (epochs.CONTENTS, epochs.ORDER, epochs.COMMIT_TITLE, epochs.R
 
 
 def resolve_duplicates(records: Sequence[Record], *, begins_before_training: bool = False) -> list[Record]:
-    """Return the records of one run, in the same order, with epochs, finished epochs and duplicates resolved.
+    """Return the records of one run, in the same order, with epochs, finished epochs, duplicates and percentages resolved.
 
     Parameters
     ----------
     records : the records as scanned.
     begins_before_training : whether the training log shows that epoch 0 was written before training.
     """
+    scalars = training_logs.with_fractions([record.scalars for record in records])
+    records = [replace(record, scalars=values) for record, values in zip(records, scalars, strict=True)]
     records = _skip_copies(_number_by_order(with_numbers_from_names(records)))
     records = _with_epochs_completed(records, begins_before_training)
     # Keep the distinct saves of each epoch.

@@ -51,7 +51,8 @@ class Record:
     network: str | None = None
     """The `dsi_cli.checkpoints.trainers.network_id` of the state dict in which the head was found."""
     scalars: dict[str, float] = field(default_factory=dict)
-    """Losses, accuracies and the learning rate in the contents, by their names in ``dsi_cli.checkpoints.training_logs``."""
+    """Losses, accuracies and the learning rate in the contents, by their names in ``dsi_cli.checkpoints.training_logs``, as written
+    until `dsi_cli.checkpoints.deduplication.resolve_duplicates` makes percentages fractions."""
 
     @property
     def name(self) -> str:

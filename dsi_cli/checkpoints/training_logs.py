@@ -2,7 +2,7 @@
 
 dsi reads CSV files with an ``epoch`` column (custom loops, Lightning's ``metrics.csv``, timm's ``summary.csv``) and the Hugging
 Face Trainer's ``trainer_state.json``. Without such a log, it reads TensorBoard's event files. Several rows of one epoch are merged,
-and the last value counts. Percentages are converted to fractions.
+and the last value counts. A row may be that of one split (``phase``). Percentages are converted to fractions.
 
 dsi finds the epoch of a step in TensorBoard's files or in a tracker in two ways:
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import csv
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import ceil, isfinite
@@ -76,6 +76,10 @@ _COLUMN_NAMES = {
 """The names of columns, separated by spaces, by curve."""
 _CURVE_OF_COLUMN = {name: curve for curve, names in _COLUMN_NAMES.items() for name in names.split()}
 _TEST_COLUMNS = [name for name, curve in _CURVE_OF_COLUMN.items() if CURVES[curve].split == "test"]
+_SPLIT_COLUMNS, _TRAINING_COLUMNS = ("phase", "split", "mode", "set"), ("fold", "seed", "trial")
+"""Columns that state the split or the training of a row."""
+_SPLITS = {"train": "train", "training": "train"} | dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "val")
+_SPLITS |= {"test": "test", "testing": "test"}
 LOG_OFFSETS = {"ultralytics": 1, "keras": -1}
 """The number of an epoch in the log less that in the checkpoints, for trainers that count differently in the two."""
 _LOG_ERRORS = (OSError, ValueError, csv.Error, RecursionError, CheckpointError)
@@ -219,7 +223,7 @@ def _require_epochs(steps: list[int], curves: Scalars) -> None:
 
 
 def scalars_of(tree: Any) -> dict[str, float]:
-    """Return the values of curves in the top level of a checkpoint's contents or in its safetensors metadata."""
+    """Return the values of curves in the top level of a checkpoint's contents or in its safetensors metadata, as written."""
     contents = as_dict(tree)
     scalars: dict[str, float] = {}
     for mapping in (contents, as_dict(contents.get("__metadata__"))):
@@ -228,32 +232,80 @@ def scalars_of(tree: Any) -> dict[str, float]:
             curve = "test_accuracy" if name in _CHECKPOINT_ACCURACY else _CURVE_OF_COLUMN.get(name)
             number = _finite_number(value)
             if curve is not None and curve not in scalars and number is not None:
-                is_percentage = curve in _FRACTIONS and number > 1.0
-                scalars[curve] = number / 100.0 if is_percentage else number
+                scalars[curve] = number
     return scalars
 
 
+def with_fractions(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    """Return the values of a training's epochs with percentages as fractions.
+
+    An accuracy with a value above 1 is in percent throughout, because 1.0 may be 1 % and 100 %.
+
+    >>> with_fractions([{"test_accuracy": 1.0}, {"test_accuracy": 35.0}])
+    [{'test_accuracy': 0.01}, {'test_accuracy': 0.35}]
+    """
+    percentages = {curve for values in rows for curve in _FRACTIONS if values.get(curve, 0.0) > 1.0}
+    return [{curve: value / (100.0 if curve in percentages else 1.0) for curve, value in values.items()} for values in rows]
+
+
 def _log_of_rows(path: Place, rows: Iterable[dict[str, Any]], *, is_fraction: bool = False) -> TrainingLog:
-    """Return the curves in some rows; with ``is_fraction``, epochs 0.3 and 1.0 both belong to epoch 1."""
+    """Return the curves in some rows; with ``is_fraction``, epochs 0.3 and 1.0 both belong to epoch 1.
+
+    Raise `UnreadableError` if the rows are those of several trainings (``several-trainings``).
+    """
     log = TrainingLog(path)
+    columns: dict[str, dict[int, float]] = {}
+    trainings: set[str] = set()
     for row in rows:
         number = _finite_number(row.get("epoch"))
         if number is None:
             continue
         epoch = ceil(number) if is_fraction else int(number // 1)
-        values = log.by_epoch.setdefault(epoch, {})
-        for key, value in row.items():
-            if key in _CURVE_OF_COLUMN and (number := _finite_number(value)) is not None:
-                values[_CURVE_OF_COLUMN[key]] = number
-    # A curve with a value above 1 is in percent throughout.
-    for curve in _FRACTIONS:
-        epochs = [values for values in log.by_epoch.values() if curve in values]
-        if any(values[curve] > 1.0 for values in epochs):
-            for values in epochs:
-                values[curve] /= 100.0
+        log.by_epoch.setdefault(epoch, {})
+        trainings.add("".join(_word(row.get(column)) for column in _TRAINING_COLUMNS))
+        for name, value in _labelled_cells(row):
+            if (number := _finite_number(value)) is not None:
+                columns.setdefault(name, {})[epoch] = number
+    if len(trainings - {""}) > 1:
+        raise UnreadableError("its rows are those of several folds or seeds", code="several-trainings")
+    _label_accuracy(columns)
+    # A curve is the column with the most epochs, because a mixture of "val_acc" and "test_acc" is no curve.
+    for curve, names in _COLUMN_NAMES.items():
+        column = max((columns.get(name, {}) for name in names.split()), key=len)
+        for epoch, value in column.items():
+            log.by_epoch[epoch][curve] = value
+    log.by_epoch = dict(zip(log.by_epoch, with_fractions(list(log.by_epoch.values())), strict=True))
     if 0 in log.by_epoch and "train_loss" not in log.by_epoch[0]:
         log.begins_before_training = any("train_loss" in values for epoch, values in log.by_epoch.items() if epoch > 0)
     return log
+
+
+def _labelled_cells(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the known columns of a row; a row of one split (``phase,loss,acc``) is read like ``train_loss,train_acc``."""
+    split = next((_SPLITS[word] for column in _SPLIT_COLUMNS if (word := _word(row.get(column))) in _SPLITS), "")
+    for key, value in row.items():
+        name = f"{split}_{key}" if f"{split}_{key}" in _CURVE_OF_COLUMN else key
+        if name in _CURVE_OF_COLUMN:
+            yield name, value
+
+
+def _label_accuracy(columns: dict[str, dict[int, float]]) -> None:
+    """Rename an accuracy without a split if the loss has one, or remove it if nothing shows its split.
+
+    Keras writes ``loss,acc,val_loss,val_acc``. In ``train_loss,val_loss,acc`` the accuracy is that of the test split.
+    """
+    curves = {_CURVE_OF_COLUMN[name] for name in columns if name not in ("loss", *_CHECKPOINT_ACCURACY)}
+    if "loss" in columns or "test_accuracy" in curves or not curves & {"train_loss", "test_loss"}:
+        return
+    for name in _CHECKPOINT_ACCURACY:
+        column = columns.pop(name, None)
+        if column is not None and "test_loss" in curves:
+            columns["test_acc"] = column
+
+
+def _word(value: Any) -> str:
+    """Return a text without spaces and in lower case; an empty text for anything else."""
+    return value.strip().lower() if isinstance(value, str) else ""
 
 
 def _finite_number(value: Any) -> float | None:

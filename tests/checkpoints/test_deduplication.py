@@ -43,10 +43,7 @@ def test_two_files_of_one_epoch_that_nothing_tells_apart_are_not_both_used():
 
 
 def test_resolve_duplicates_without_epochs_numbers_by_name():
-    records = [at(f"w{n}.pt", epoch=None, epoch_source=None, fingerprint=str(n)) for n in (10, 9)]
-    records = [
-        replace(record, path=f"/run/at_{name}.pt") for name, record in zip(("second", "first"), records, strict=True)
-    ]
+    records = [at(f"{name}.pt", epoch=None, epoch_source=None, fingerprint=name) for name in ("second", "first")]
     settled = deduplication.resolve_duplicates([*records, at("last.pt", epoch=None, epoch_source=None)])
     assert [(record.epoch, record.epoch_source) for record in settled[:2]] == [(2, "order"), (1, "order")]
     assert settled[2].status == "skipped"
@@ -66,10 +63,7 @@ def test_finished_epochs_follow_the_trainers_habit(counts_from, completed):
 
 
 def test_finished_epochs_at_step_0_are_none():
-    records = [
-        at("epoch=0-step=0.ckpt", epoch=0, step=0, counts_from=0, fingerprint="a"),
-        at("epoch=0-step=80.ckpt", epoch=0, step=80, counts_from=0, fingerprint="b"),
-    ]
+    records = [at(f"epoch=0-step={n}.ckpt", epoch=0, step=n, counts_from=0, fingerprint=str(n)) for n in (0, 80)]
     assert [record.epochs_completed for record in deduplication.resolve_duplicates(records)] == [0, 1]
 
 
@@ -82,18 +76,21 @@ def test_evidence_of_one_checkpoint_or_the_log_counts_for_the_run():
 
 
 def test_conflicting_evidence_is_no_evidence():
-    records = [
-        at("e0.pt", epoch=0, counts_from=1),
-        at("e1.pt", epoch=1, counts_from=0),
-        at("e2.pt", epoch=2, fingerprint="c"),
-    ]
+    evidence = [at("e0.pt", epoch=0, counts_from=1), at("e1.pt", epoch=1, counts_from=0)]
+    records = [*evidence, at("e2.pt", epoch=2, fingerprint="c")]
     assert deduplication.resolve_duplicates(records)[2].epochs_completed is None
 
 
+def test_percentages_are_those_of_all_checkpoints():
+    scalars = ({"test_accuracy": 1.0}, {"test_accuracy": 35.0})
+    records = [at(f"e{n}.pt", epoch=n, fingerprint=str(n), scalars=values) for n, values in enumerate(scalars)]
+    settled = deduplication.resolve_duplicates(records)
+    assert [record.scalars["test_accuracy"] for record in settled] == [0.01, 0.35]
+
+
 def test_settle_two_files_of_one_epoch_with_other_weights_fail_and_name_each_other():
-    found = verdicts(
-        deduplication.resolve_duplicates([A, at("epoch_1 (copy).pt", fingerprint="b"), at("epoch_2.pt", epoch=2)])
-    )
+    records = [A, at("epoch_1 (copy).pt", fingerprint="b"), at("epoch_2.pt", epoch=2)]
+    found = verdicts(deduplication.resolve_duplicates(records))
     reason = "epoch 1 is also in {}, with other weights; run dsi analyze with the files of one training only"
     assert found["epoch_1.pt"] == ("failed", 1, reason.format("epoch_1 (copy).pt"))
     assert found["epoch_1 (copy).pt"] == ("failed", 1, reason.format("epoch_1.pt"))

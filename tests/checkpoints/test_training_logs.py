@@ -37,24 +37,42 @@ def test_read_log_of_a_trainer_state_has_its_curves(tmp_path):
         {"epoch": 0.5, "loss": 2.0, "learning_rate": 0.1, "step": 1},
         {"epoch": 1.0, "loss": 1.5, "step": 2},
         {"epoch": 1.0, "eval_loss": 1.4, "eval_accuracy": 0.75, "step": 2},
+        {"epoch": 2.0, "loss": 1.2},
+        {"epoch": 2.0, "train_loss": 9.0, "total_flos": 1.0},  # of the whole training
         {"train_runtime": 3.0},
         "no row",
     ]
     log = read_log(written(tmp_path / "trainer_state.json", json.dumps({"log_history": history})))
-    assert log.by_epoch[1] == {"train_loss": 1.5, "test_loss": 1.4, "test_accuracy": 0.75, "learning_rate": 0.1}
+    first = {"train_loss": 1.5, "test_loss": 1.4, "test_accuracy": 0.75, "learning_rate": 0.1}
+    assert log.by_epoch == {1: first, 2: {"train_loss": 1.2}}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("train_loss,val_loss,acc 2,3,40", {"train_loss": 2.0, "test_loss": 3.0, "test_accuracy": 0.4}),
+        ("loss,acc,val_acc 2,0.4,0.3", {"train_loss": 2.0, "train_accuracy": 0.4, "test_accuracy": 0.3}),
+        ("train_loss,acc 2,0.4", {"train_loss": 2.0}),
+        ("phase,acc,lr train,0.4,1 Val,0.3,1", {"train_accuracy": 0.4, "test_accuracy": 0.3, "learning_rate": 1.0}),
+        ("fold,val_acc 1,0.5", {"test_accuracy": 0.5}),
+    ],
+)
+def test_read_log_gives_each_accuracy_to_its_split(text, expected, tmp_path):
+    header, *rows = text.split()
+    text = "\n".join([f"{header},epoch", *(f"{row},7" for row in rows)])
+    assert read_log(written(tmp_path / "log.csv", text)).by_epoch == {7: expected}
+
+
+def test_read_log_takes_a_curve_from_one_column(tmp_path):
+    log = read_log(written(tmp_path / "log.csv", "epoch,val_acc,test_acc\n1,0.5,\n2,0.6,0.9\n"))
+    assert log.by_epoch == {1: {"test_accuracy": 0.5}, 2: {"test_accuracy": 0.6}}
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "\n\n",
-        "a,b\n1,2\n",
-        "epoch\nnot a number\n",
-        "epoch,train_loss\nnan,1\ninf,2\n",
-        '"' + "x" * 200_000,
-        "\0\0\0",
-        "epoch\n1,2,3,4\n",
+        *("", "\n\n", "a,b\n1,2\n", "epoch\nnot a number\n", "epoch,train_loss\nnan,1\ninf,2\n", '"' + "x" * 200_000),
+        *("\0\0\0", "epoch\n1,2,3,4\n", "fold,epoch,val_acc\n1,1,0.5\n2,1,0.6\n"),
     ],
 )
 def test_read_log_of_garbage_has_no_curves(text, tmp_path):
@@ -80,10 +98,7 @@ def test_a_log_is_found_in_the_first_place_that_has_one(tmp_path):
     ("tree", "expected"),
     [
         ({"train_loss": 2.0, "test_acc": 0.5, "lr": 0.1}, {"train_loss": 2.0, "test_accuracy": 0.5, "learning_rate": 0.1}),
-        (
-            {"test_acc": 50.0, "train_acc": 75.0, "val_acc5": 100.0},
-            {"test_accuracy": 0.5, "train_accuracy": 0.75, "test_accuracy_top5": 1.0},
-        ),
+        ({"train_acc": 75.0, "val_acc5": 100.0}, {"train_accuracy": 75.0, "test_accuracy_top5": 100.0}),
         ({"__metadata__": {"loss": "1.5", "val_acc": "null"}}, {"train_loss": 1.5}),
         ({"loss": True, "val_loss": None, "acc": float("nan")}, {}),
         ([], {}),
@@ -119,8 +134,7 @@ EXPECTED = {
 
 def test_the_tag_epoch_says_which_epoch_a_step_belongs_to(tmp_path):
     path = written_events(tmp_path, LIGHTNING)
-    assert read_log(path).by_epoch == EXPECTED
-    assert read_named_log(tmp_path).by_epoch == EXPECTED
+    assert read_log(path).by_epoch == read_named_log(tmp_path).by_epoch == EXPECTED
 
 
 def test_hugging_faces_fractions_are_rounded_up(tmp_path):
@@ -135,11 +149,8 @@ def test_steps_are_epochs_where_every_curve_has_them_in_a_row(tmp_path):
         ("Loss/test", 4.0 - step, step) for step in (0, 1, 2)
     ]
     log = read_log(written_events(tmp_path, scalars))
-    assert log.by_epoch == {
-        0: {"test_loss": 4.0},
-        1: {"train_loss": 2.0, "test_loss": 3.0},
-        2: {"train_loss": 1.0, "test_loss": 2.0},
-    }
+    rows = [{"test_loss": 4.0}, {"train_loss": 2.0, "test_loss": 3.0}, {"train_loss": 1.0, "test_loss": 2.0}]
+    assert log.by_epoch == dict(enumerate(rows))
     assert log.begins_before_training
 
 
@@ -184,11 +195,8 @@ VERSION = record(b"\x1a\x0dbrain.Event:2")
 @pytest.mark.parametrize(
     "data",
     [
-        b"",
-        b"\0" * 4096,
-        VERSION + b"\0" * 4096,
-        VERSION + record(b"\x2a\xff\xff\xff\xff\x0f"),
-        VERSION + record(b"\x2a\x02\x0a\x7f"),
+        *(b"", b"\0" * 4096, VERSION + b"\0" * 4096),
+        *(VERSION + record(b"\x2a\xff\xff\xff\xff\x0f"), VERSION + record(b"\x2a\x02\x0a\x7f")),
         VERSION + struct.pack("<QI", 2**64 - 1, 0) + b"x" * 64,
         record(b"\x10\x01"),
     ],

@@ -65,12 +65,8 @@ def test_split_pruned_and_normalised_weights_are_of_the_same_network(tmp_path):
 @pytest.mark.parametrize(
     ("pattern", "labels"),
     [
-        ("run{}_epoch_{}.pt", ["A", "B"]),
-        ("{}_{}.pt", ["sgd", "adam"]),
-        ("{}{}.pt", ["a", "b"]),
-        ("seed{}_{}.pt", ["1", "2"]),
-        ("epoch_{1}_{0}.pt", ["plain", "mixup"]),
-        ("exp{}_epoch_{}.pt", ["1", "2"]),
+        *(("run{}_epoch_{}.pt", "AB"), ("{}_{}.pt", ["sgd", "adam"]), ("{}{}.pt", "ab"), ("seed{}_{}.pt", "12")),
+        *(("epoch_{1}_{0}.pt", ["plain", "mixup"]), ("exp{}_epoch_{}.pt", "12")),
     ],
 )
 @pytest.mark.parametrize("epochs", [(1, 2, 3), (1,)])
