@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -316,7 +316,8 @@ def _scan_head(
         config = _sibling_json(file, head_weight.CONFIG_FILE) if is_adapter else None
         if config is None:
             raise
-        chosen, rows, bias = _adapted_head(file.path, content, config, options, classes if stated is None else stated)
+        expected = classes if stated is None else stated
+        chosen, rows, bias = _head_of_base_model(file.path, content, config, options, expected)
         fingerprint = head_weight.weight_hash(rows)
         content.notes.append("the classifier of this adapter is that of its base model")
     record = replace(record, head=printable(chosen.name), weights_used=chosen.role, dtype=chosen.tensor.dtype)
@@ -373,10 +374,22 @@ def _choose_head(
     )
 
 
-def _adapted_head(
+class _HeadOfBaseModel(NamedTuple):
+    chosen: head_choice.Head
+    rows: NDArray[np.float32]
+    """``(classes, features)``, with the adapter's change."""
+    bias: NDArray[np.float32] | None
+    """``(classes,)``; None if there is no bias, or if the adapter may change it."""
+
+
+def _head_of_base_model(
     path: Place, content: CheckpointContent, config: Any, options: HeadOptions, classes: int | None
-) -> tuple[head_choice.Head, NDArray[np.float32], NDArray[np.float32] | None]:
-    """Return the classifier of an adapter's base model, with the adapter's change; no bias if the adapter may change it."""
+) -> _HeadOfBaseModel:
+    """Return the classifier of an adapter's base model.
+
+    `path` and `content` are those of the adapter, and `config` is its configuration. Raise `CheckpointError` if the base model
+    cannot be read.
+    """
     bias = None
     with OpenFiles() as files:
         base = head_weight.open_base_model(path, config, files)
@@ -389,7 +402,7 @@ def _adapted_head(
     down, up = tree.get(f"{layer}.lora_A.weight"), tree.get(f"{layer}.lora_B.weight")
     if isinstance(down, Tensor) and isinstance(up, Tensor):
         rows = head_weight.apply_lora(rows, up, down, config, chosen.name)
-    return chosen, rows, bias
+    return _HeadOfBaseModel(chosen, rows, bias)
 
 
 def _check_rows(record: Record, rows: NDArray[np.float32]) -> ScanResult:

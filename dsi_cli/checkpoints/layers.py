@@ -64,6 +64,16 @@ class Factors:
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+class StoredWeight(NamedTuple):
+    """The parameter of a module that is its weight, or the main part of it."""
+
+    parameter: str
+    """The name of the parameter in the module."""
+    factors: Factors = Factors()
+    refusal: str | None = None
+    """The reason why the effective weight cannot be computed, if there is one."""
+
+
 class Layer(NamedTuple):
     """A layer of a network.
 
@@ -245,10 +255,10 @@ def _attention(module: _Module) -> Layer | None:
 
 
 def _linear_or_convolution(module: _Module) -> Layer | None:
-    choice = _find_weight(module.parameters)
-    if choice is None:
+    stored = _find_weight(module.parameters)
+    if stored is None:
         return None
-    parameter, factors, refusal = choice
+    parameter, factors, refusal = stored
     weight = module.parameters[parameter]
     if len(weight.shape) < 2:
         return None
@@ -314,30 +324,32 @@ def _own_parameters(module: _Module, is_repeated: bool) -> list[Layer]:
     return layers
 
 
-def _find_weight(tensors: Mapping[str, Tensor]) -> tuple[str, Factors, str | None] | None:
-    """Return the name of the layer's weight, its factors, and the reason why it cannot be used, if there is one."""
+def _find_weight(tensors: Mapping[str, Tensor]) -> StoredWeight | None:
+    """Return the weight among the parameters of a module; None if it has none."""
     parametrised = [name for name in tensors if name.startswith("parametrizations.weight.")]
     if parametrised:
         return _parametrised(tensors, parametrised)
     if "weight_orig" in tensors:
         if "weight_mask" in tensors:
-            return "weight_orig", Factors(PRUNED, {"mask": tensors["weight_mask"]}), None
+            return StoredWeight("weight_orig", Factors(PRUNED, {"mask": tensors["weight_mask"]}))
         if "weight_u" in tensors:
             return _spectral("weight_orig", tensors, "weight_u", "weight_v")
-        return "weight_orig", Factors(), "is only a part of the weight, and the mask that belongs to it is missing"
+        refusal = "is only a part of the weight, and the mask that belongs to it is missing"
+        return StoredWeight("weight_orig", refusal=refusal)
     if "weight_v" in tensors and len(tensors["weight_v"].shape) >= 2:
         if "weight_g" in tensors:
-            return "weight_v", Factors(WEIGHT_NORM, {"lengths": tensors["weight_g"]}), None
-        return "weight_v", Factors(), "holds only the directions of the rows, and their lengths (weight_g) are missing"
+            return StoredWeight("weight_v", Factors(WEIGHT_NORM, {"lengths": tensors["weight_g"]}))
+        refusal = "holds only the directions of the rows, and their lengths (weight_g) are missing"
+        return StoredWeight("weight_v", refusal=refusal)
     if "_packed_params" in tensors:
-        return "_packed_params", Factors(), None
+        return StoredWeight("_packed_params")
     for name in ("weight", "kernel"):
         if name in tensors and len(tensors[name].shape) >= 2:
             return _plain_or_adapted(name, tensors)
     return None
 
 
-def _plain_or_adapted(weight: str, tensors: Mapping[str, Tensor]) -> tuple[str, Factors, str | None]:
+def _plain_or_adapted(weight: str, tensors: Mapping[str, Tensor]) -> StoredWeight:
     """Return a weight that is stored directly; an adapter or a scale may change it."""
     # A parameter may scale each row (the gain of weight standardisation).
     rows = tensors[weight].shape[-1 if weight == "kernel" else 0]
@@ -346,32 +358,34 @@ def _plain_or_adapted(weight: str, tensors: Mapping[str, Tensor]) -> tuple[str, 
         is_scale = rows > 1 and prod(tensor.shape) == rows == tensor.shape[0]
         if is_other and (is_scale or tensor.shape == tensors[weight].shape):
             refusal = f"is scaled by the parameter {name!r} next to it, in a way that the file does not contain"
-            return weight, Factors(), refusal
+            return StoredWeight(weight, refusal=refusal)
     if "lora_A" in tensors and "lora_B" in tensors and "lora_magnitude_vector" not in tensors:
-        return weight, Factors(LORA, {"down": tensors["lora_A"], "up": tensors["lora_B"]}), None
+        return StoredWeight(weight, Factors(LORA, {"down": tensors["lora_A"], "up": tensors["lora_B"]}))
     is_adapted = any(name.startswith("lora_") for name in tensors)
-    return weight, Factors(), _ADAPTED if is_adapted else None
+    return StoredWeight(weight, refusal=_ADAPTED if is_adapted else None)
 
 
-def _parametrised(tensors: Mapping[str, Tensor], names: Sequence[str]) -> tuple[str, Factors, str | None] | None:
-    """Return the weight of a layer that uses `torch.nn.utils.parametrize`; return values as of `_find_weight`."""
+def _parametrised(tensors: Mapping[str, Tensor], names: Sequence[str]) -> StoredWeight | None:
+    """Return the weight of a layer that uses `torch.nn.utils.parametrize`; `names` are those of its parametrisation."""
     prefix = "parametrizations.weight."
     parts = {name.removeprefix(prefix) for name in names}
     if parts == {"original0", "original1"}:
         lengths = tensors[f"{_ORIGINAL}0"]
-        return f"{_ORIGINAL}1", Factors(WEIGHT_NORM, {"lengths": lengths}), None
+        return StoredWeight(f"{_ORIGINAL}1", Factors(WEIGHT_NORM, {"lengths": lengths}))
     main = next((name for name in (_ORIGINAL, f"{_ORIGINAL}1", f"{_ORIGINAL}0") if name in tensors), None)
     if main is None:
         return None
     if parts == {"original", "0._u", "0._v"}:
         return _spectral(main, tensors, f"{prefix}0._u", f"{prefix}0._v")
-    return main, Factors(), "is only the input of a parametrisation, whose function is not stored in the file"
+    refusal = "is only the input of a parametrisation, whose function is not stored in the file"
+    return StoredWeight(main, refusal=refusal)
 
 
-def _spectral(main: str, tensors: Mapping[str, Tensor], left: str, right: str) -> tuple[str, Factors, str | None]:
+def _spectral(weight: str, tensors: Mapping[str, Tensor], left: str, right: str) -> StoredWeight:
+    """Return a weight with spectral norm; `left` and `right` are the names of its singular vectors."""
     if right not in tensors:
-        return main, Factors(), "is only a part of the weight, and its singular vectors are missing"
-    return main, Factors(SPECTRAL_NORM, {"left": tensors[left], "right": tensors[right]}), None
+        return StoredWeight(weight, refusal="is only a part of the weight, and its singular vectors are missing")
+    return StoredWeight(weight, Factors(SPECTRAL_NORM, {"left": tensors[left], "right": tensors[right]}))
 
 
 def _unwrapped(path: str) -> tuple[str, ...]:
@@ -452,16 +466,16 @@ def stem(layer: Layer) -> tuple[str, ...]:
 
 def _own_parameters_last(layers: Sequence[Layer]) -> list[Layer]:
     """Return the layers with a module's own parameters, which come first in a state dict, after those of its submodules."""
-    end: dict[tuple[object, ...], int] = {}
+    last_position_in: dict[tuple[object, ...], int] = {}
     for layer in layers:
         for length in range(len(layer.module)):
-            end[(layer.path, *layer.module[:length])] = layer.position
+            last_position_in[(layer.path, *layer.module[:length])] = layer.position
 
-    def place(layer: Layer) -> tuple[int, bool, int]:
+    def sort_key(layer: Layer) -> tuple[int, bool, int]:
         owner = (layer.path, *(layer.module[:-1] if layer.kind == "raw" else layer.module))
-        return end.get(owner, layer.position), owner in end, layer.position
+        return last_position_in.get(owner, layer.position), owner in last_position_in, layer.position
 
-    return sorted(layers, key=place)
+    return sorted(layers, key=sort_key)
 
 
 def _computes(layer: Layer) -> bool:
