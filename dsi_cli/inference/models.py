@@ -17,9 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -258,33 +257,56 @@ def load_weights(model: torch.nn.Module, state: StateDict) -> str | None:
     arrays = {_INNER.sub("", name): array for name, array in state.arrays.items()}
     head = _INNER.sub("", state.head) if state.head is not None else None
     # Compare the names and shapes under each naming scheme, and use the scheme with the fewest problems.
-    compared = []
-    for tensors in _naming_schemes(model):
-        prefix = _find_prefix(tensors, arrays, head)
-        own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-        missing, unexpected = [name for name in tensors if name not in own], [name for name in own if name not in tensors]
-        shapes = [
-            f"{name} {own[name].shape} for {tuple(tensor.shape)}"
-            for name, tensor in tensors.items()
-            if name in own and own[name].shape != tuple(tensor.shape)
-        ]
-        compared.append((len(missing) + len(unexpected) + len(shapes), prefix, tensors, own, missing, unexpected, shapes))
-    _, prefix, tensors, own, missing, unexpected, shapes = min(compared, key=itemgetter(0))
+    fits = [_compare_names(tensors, arrays, head) for tensors in _naming_schemes(model)]
+    best = min(fits, key=lambda fit: len(fit.missing) + len(fit.unexpected) + len(fit.other_shapes))
     problems = []
-    for problem, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes)):
+    for problem, names in (
+        ("missing", best.missing),
+        ("unexpected", best.unexpected),
+        ("of another shape", best.other_shapes),
+    ):
         if names:
             problems.append(f"{len(names)} {problem} ({listed(names, _LISTED, ', ...')})")
     if problems:
         message = f"the weights do not fit the model: {'; '.join(problems)}"
-        raise UnreadableError(message, code="weights-do-not-fit", missing=missing, unexpected=unexpected)
+        raise UnreadableError(message, code="weights-do-not-fit", missing=best.missing, unexpected=best.unexpected)
     with torch.no_grad():
-        for name, tensor in tensors.items():
-            tensor.copy_(torch.from_numpy(own[name]))
+        for name, tensor in best.tensors.items():
+            tensor.copy_(torch.from_numpy(best.arrays[name]))
     if head is None:
         return None
-    weight = tensors[head.removeprefix(prefix)]
+    weight = best.tensors[head.removeprefix(best.prefix)]
     name = next(name for name, tensor in model.state_dict().items() if _is_same(tensor, weight))
     return _PARTS_OF_WEIGHT.sub("", name)
+
+
+class _Fit(NamedTuple):
+    """The tensors of a model and of a checkpoint, by the names of one naming scheme, with the differences."""
+
+    tensors: Mapping[str, torch.Tensor]
+    """The tensors of the model."""
+    arrays: dict[str, NDArray[Any]]
+    """The weights of the checkpoint, without the prefix of their names."""
+    prefix: str
+    missing: list[str]
+    """The names that only the model has."""
+    unexpected: list[str]
+    """The names that only the checkpoint has."""
+    other_shapes: list[str]
+    """The name and both shapes of each tensor whose shapes differ, as text."""
+
+
+def _compare_names(tensors: Mapping[str, torch.Tensor], arrays: Mapping[str, NDArray[Any]], head: str | None) -> _Fit:
+    """Return how the weights of a checkpoint fit the tensors of a model; `head` is the name of the classifier's weight."""
+    prefix = _find_prefix(tensors, arrays, head)
+    own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    missing, unexpected = [name for name in tensors if name not in own], [name for name in own if name not in tensors]
+    other_shapes = [
+        f"{name} {own[name].shape} for {tuple(tensor.shape)}"
+        for name, tensor in tensors.items()
+        if name in own and own[name].shape != tuple(tensor.shape)
+    ]
+    return _Fit(tensors, own, prefix, missing, unexpected, other_shapes)
 
 
 def _naming_schemes(model: torch.nn.Module) -> Iterator[dict[str, torch.Tensor]]:

@@ -12,11 +12,34 @@ from collections.abc import Callable, Iterator
 from importlib.machinery import PathFinder
 from modulefinder import ModuleFinder
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dsi_cli.errors import UsageError
 
 _SPEC = re.compile(r"(?P<place>.+):(?P<name>[^\W\d]\w*)")
+
+
+class _Reference(NamedTuple):
+    """The parts of a specification."""
+
+    place: str
+    """The file or the module, as the user wrote it."""
+    name: str
+    """The name of the object in it."""
+    file: Path | None
+    """The path of a file; None for a module."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder from which the code imports: that of the file, or the working folder."""
+        return (self.file.parent if self.file is not None else Path()).absolute()
+
+
+def _reference(spec: str) -> _Reference:
+    match = _SPEC.fullmatch(spec)
+    assert match is not None
+    place = match["place"]
+    return _Reference(place, match["name"], Path(place) if place.endswith(".py") else None)
 
 
 def is_function(spec: str) -> bool:
@@ -34,10 +57,10 @@ def code_files(spec: str) -> list[Path]:
     Imports are followed from file to file, including those within functions. Installed packages are ignored. No code is run, not
     even that of the module's packages, which ``importlib.util.find_spec`` would import. The list is empty if the file is missing.
     """
-    place, _, script = _parts(spec)
-    file = script
-    if script is None:
-        first, *rest = place.split(".")
+    reference = _reference(spec)
+    file = reference.file
+    if file is None:
+        first, *rest = reference.place.split(".")
         with importable(spec), contextlib.suppress(ImportError, ValueError):  # an empty part, or a module without a file
             module, name = importlib.util.find_spec(first), first
             for part in rest:
@@ -47,12 +70,12 @@ def code_files(spec: str) -> list[Path]:
             file = Path(module.origin) if module is not None and module.origin is not None else None
     if file is None or not file.is_file():
         return []
-    finder = ModuleFinder(path=[str(_folder(spec))])
+    finder = ModuleFinder(path=[str(reference.folder)])
     with contextlib.suppress(Exception):  # for example, a syntax error, which is reported when the code is run
-        if script is not None:
+        if reference.file is not None:
             finder.load_file(str(file))
         else:
-            finder.import_hook(place)
+            finder.import_hook(reference.place)
     paths = (getattr(module, "__file__", None) for module in finder.modules.values())
     return sorted({file, *(Path(path) for path in paths if path is not None)})
 
@@ -60,19 +83,13 @@ def code_files(spec: str) -> list[Path]:
 @contextlib.contextmanager
 def importable(spec: str) -> Iterator[None]:
     """Allow the user's code to import the modules next to its file or in the working folder, including new ones."""
-    folder = str(_folder(spec))
+    folder = str(_reference(spec).folder)
     sys.path.insert(0, folder)
     importlib.invalidate_caches()  # the import system may miss files that were created within the clock's resolution
     try:
         yield
     finally:
         sys.path.remove(folder)
-
-
-def _folder(spec: str) -> Path:
-    """Return the folder of the modules of a specification."""
-    file = _parts(spec)[2]
-    return (file.parent if file is not None else Path()).absolute()
 
 
 def load_object(spec: str) -> Callable[..., Any]:
@@ -83,12 +100,13 @@ def load_object(spec: str) -> Callable[..., Any]:
 
     Raise `UsageError` if the file, module or name does not exist, or the import fails.
     """
-    place, name, file = _parts(spec)
+    reference = _reference(spec)
+    place, name, file = reference
     if file is not None and not file.is_file():
         message = f"{spec}: expected a Python file, found nothing at {place}; check the path"
         raise UsageError(message, code="file-missing", path=place)
-    if sys.path.count(str(_folder(spec))) < 2:  # the first entry is that of `importable`
-        sys.path.append(str(_folder(spec)))
+    if sys.path.count(str(reference.folder)) < 2:  # the first entry is that of `importable`
+        sys.path.append(str(reference.folder))
     with call_user_code(spec, "a module that can be imported"):
         module = _from_file(file) if file is not None else importlib.import_module(place)
         function = getattr(module, name, None)
@@ -109,14 +127,6 @@ def call_user_code(spec: str, expected: str) -> Iterator[None]:
         text = " ".join(str(error).split())
         message = f"{spec}: expected {expected}, found that it fails ({type(error).__name__}: {text}); correct it"
         raise UsageError(message, code="user-code-failed", spec=spec) from error
-
-
-def _parts(spec: str) -> tuple[str, str, Path | None]:
-    """Return the module or file of a specification, the name in it, and the path if it is a file."""
-    match = _SPEC.fullmatch(spec)
-    assert match is not None
-    place = match["place"]
-    return place, match["name"], Path(place) if place.endswith(".py") else None
 
 
 def _from_file(path: Path) -> Any:

@@ -254,8 +254,8 @@ def angles_of_units(first: Float64s, second: Float64s) -> Float64s:
 class Rounding(NamedTuple):
     """The largest differences that rounding can explain."""
 
-    exceeded: NDArray[np.bool_]
-    """True for classes with a weight that differs by more ``(C,)``."""
+    exceeded: NDArray[np.bool_] | None
+    """True for classes with a weight that differs by more ``(C,)``; None if the weights are not compared."""
     angle: Float64s
     """In degrees ``(C,)``."""
     relative: Float64s

@@ -172,11 +172,11 @@ def compare(
     names = list(labelled.names or map(str, range(first.classes)))
     before, after = first.cosines, second.cosines
     change = after - before
-    exceeded_by_weights, rounding_angle, relative = _rounding(first, second, reason_no_angles)
-    bound = relative[:, None] + relative + 4 * np.finfo(np.float64).eps
+    rounding = _rounding(first, second, reason_no_angles)
+    bound = rounding.relative[:, None] + rounding.relative + 4 * np.finfo(np.float64).eps
     usual = None if variation is None else [b.cosines - a.cosines for a, b in variation.pairs]
     beyond = np.abs(change) > bound
-    exceeded: NDArray[np.bool_] = np.any(beyond, axis=1) if exceeded_by_weights is None else exceeded_by_weights
+    exceeded: NDArray[np.bool_] = np.any(beyond, axis=1) if rounding.exceeded is None else rounding.exceeded
 
     # One row per class.
     near, then = head_geometry.nearest(before), head_geometry.nearest(after)
@@ -184,7 +184,7 @@ def compare(
     groups = list(labelled.groups) or [None] * len(names)
     rows = pd.DataFrame({"class_index": np.arange(len(names)), "name": names, "group": groups})
     empty = np.full(len(names), np.nan)
-    rows["change"], rows["angle"], rows["angle_rounding"] = empty, empty, rounding_angle
+    rows["change"], rows["angle"], rows["angle_rounding"] = empty, empty, rounding.angle
     rows["norm_first"], rows["norm_second"], rows["zeroed"] = empty, empty, pd.Series([None] * len(names), dtype="Int64")
     if reason_no_angles is None:
         one, other = first.vectors, second.vectors
@@ -226,16 +226,14 @@ def compare(
     return Difference(first, second, names, reason_no_angles, z, source, rows, pairs, group_rows, notes)
 
 
-def _rounding(
-    first: Network, second: Network, reason_no_angles: str | None
-) -> tuple[NDArray[np.bool_] | None, Float64s, Float64s]:
-    """Return which classes exceed rounding (None if only similarities can tell), the bound of angles, and that of vectors."""
+def _rounding(first: Network, second: Network, reason_no_angles: str | None) -> head_geometry.Rounding:
+    """Return what rounding to the dtypes of two networks can explain; angles are NaN if there is a reason against them."""
     if reason_no_angles is None:
         return head_geometry.rounding(first.vectors, second.vectors, (first.dtype, second.dtype))
     unit = sum(head_geometry.PRECISIONS.get(network.dtype, (0.0, 0.0))[0] for network in (first, second))
     if first.weight is None or second.weight is None:
         unit += STORED_COSINE_ERROR
-    return None, np.full(first.classes, np.nan), np.full(first.classes, unit)
+    return head_geometry.Rounding(None, np.full(first.classes, np.nan), np.full(first.classes, unit))
 
 
 def _names_only_in(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -79,7 +79,7 @@ def epoch_summaries(out: Path, run: str) -> list[EpochSummary]:
 
     Raise `OutputError` if the curves cannot be read.
     """
-    rows, own, measure = _rows_matrix_and_measure(out, run)
+    rows, own, measure = _run_curves(out, run)
     kind, split = MatrixId.parse(own)
     sai = {"measure": "variant", "value": "value", "chance": "null_mean", "excess": "excess", "z": "z", "reason": "reason"}
     columns = {
@@ -94,7 +94,7 @@ def epoch_summaries(out: Path, run: str) -> list[EpochSummary]:
 
 def mistake_summaries(out: Path, run: str) -> dict[str, list[MistakeSummary]]:
     """Return the mistakes of each epoch, in order, for each split with predictions; `epoch_summaries` documents the errors."""
-    rows, own, measure = _rows_matrix_and_measure(out, run)
+    rows, own, measure = _run_curves(out, run)
     summaries: dict[str, list[MistakeSummary]] = {}
     for split in sorted({row["split"] for row in rows if row["metric"] == "mistakes"}, reverse=True):
         columns = {
@@ -117,14 +117,23 @@ def mistake_summaries(out: Path, run: str) -> dict[str, list[MistakeSummary]]:
     return summaries
 
 
-def _rows_matrix_and_measure(out: Path, run: str) -> tuple[list[Row], str, str | None]:
-    """Return a run's rows for its main reference, the matrix of the network's similarity, and the measure of the SAI."""
+class _RunCurves(NamedTuple):
+    rows: list[Row]
+    """The rows of both tables of curves, for the main reference."""
+    own: str
+    """The matrix of the network's similarity, such as ncsm."""
+    measure: str | None
+    """The first measure of the SAI; None without one."""
+
+
+def _run_curves(out: Path, run: str) -> _RunCurves:
+    """Return the curves of a run. Raise `OutputError` if a table cannot be read."""
     others = set(layout.references_of(out, run)[1:])
     rows = [*table_rows(out, CURVES, run), *table_rows(out, EXTRA_CURVES, run)]
     rows = [row for row in rows if row["reference"] not in others and "|" not in (row["reference"] or "")]
     variants = {row["variant"] for row in rows if row["metric"] == "sai"}
     measure = next((measure.name for measure in MEASURES if measure.name in variants), None)
-    return rows, network_matrix(rows), measure
+    return _RunCurves(rows, network_matrix(rows), measure)
 
 
 def _fields_by_epoch(rows: list[Row], columns: Mapping[Any, Mapping[str, str]]) -> dict[int | None, Row]:

@@ -19,7 +19,7 @@ from dsi_cli.queries import epoch_sampling
 from dsi_cli.queries.matrices import block_means
 from dsi_cli.report import matrix_codec, matrix_sources
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale
-from dsi_cli.report.matrix_sources import Matrix, MatrixSeries
+from dsi_cli.report.matrix_sources import MatrixSeries, StoredReference
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import NETWORK_MATRICES
 
@@ -100,7 +100,7 @@ class RunMatrices:
     epochs: list[int]
     classes: int
     series: list[MatrixSeries]
-    references: list[tuple[str, str, Matrix]]
+    references: list[StoredReference]
     nearest: dict[int, str]
     """The packed nearest classes by epoch (`matrix_codec.pack_neighbors`)."""
 
@@ -113,7 +113,7 @@ class RunMatrices:
         """Return the size that the run needs in the page, with a number of display orders."""
         cost = {levels: sum(series.cost[levels] for series in self.series) for levels in LEVELS}
         blocks = block_count(self.classes)
-        fixed = sum(map(len, self.nearest.values())) + sum(2 * matrix.size for *_, matrix in self.references) / 4
+        fixed = sum(map(len, self.nearest.values())) + sum(2 * reference.matrix.size for reference in self.references) / 4
         block_cost = 2 * blocks * blocks * orders * len(self.series) * 0.9
         return BudgetNeed(len(self.epochs), self.classes, cost, block_cost, fixed)
 
@@ -232,8 +232,8 @@ def pack_references(matrices: RunMatrices, name: str, lines: Lines) -> list[dict
     """
     result = []
     for reference, file, matrix in matrices.references:
-        low, high, color_limits = matrix_sources.reference_range(matrix_codec.off_diagonal(matrix, symmetric=True))
-        scale = QuantizationScale(low, high, LEVELS[0] if len(matrix) <= MAX_FINE_REFERENCE else LEVELS[-1])
+        values = matrix_sources.value_range(matrix_codec.off_diagonal(matrix, symmetric=True))
+        scale = QuantizationScale(values.low, values.high, LEVELS[0] if len(matrix) <= MAX_FINE_REFERENCE else LEVELS[-1])
         key = f"{name}-{file}"
         if key not in lines:
             lines[key] = [_pack_matrix(matrix, scale, symmetric=True)]
@@ -251,7 +251,7 @@ def pack_references(matrices: RunMatrices, name: str, lines: Lines) -> list[dict
                 "lines": key,
                 "epochs": None,
                 "blocks": None,
-                "shown": color_limits,
+                "shown": values.color_limits,
                 **_scale_data(scale),
             }
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,8 +87,7 @@ def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
     for matrix in found:
         stored = layout.stored_epochs(folder / str(matrix))
         epochs = [epoch for epoch in results.epochs(run) if epoch in stored]
-        cached = max(2, MAX_CACHED_BYTES // max(1, 4 * classes * classes))
-        read = lru_cache(cached)(partial(_read, results.path, run, matrix, classes))
+        read = _cached_reader(results.path, run, matrix, classes)
         is_own = classes > 1 and str(matrix) in NETWORK_MATRICES
         has_own = any(series.name in NETWORK_MATRICES for series in all_series)
         series = _summarise_series(matrix, epochs, read, with_nearest=is_own and not has_own)
@@ -97,9 +96,15 @@ def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
     return all_series
 
 
-def _read(out: Path, run: str, matrix: MatrixId, classes: int, epoch: int) -> Matrix:
-    # `Results.csm` takes twice as long, because it makes a table with the names of the classes.
-    return parquet.padded(parquet.to_matrix(parquet.read(layout.csm_path(out, run, *matrix, epoch))), classes)
+def _cached_reader(out: Path, run: str, matrix: MatrixId, classes: int) -> Callable[[int], Matrix]:
+    """Return a function that returns the matrix ``(C, C)`` of an epoch; it keeps up to `MAX_CACHED_BYTES` in memory."""
+
+    @lru_cache(max(2, MAX_CACHED_BYTES // max(1, 4 * classes * classes)))
+    def read(epoch: int) -> Matrix:
+        # `Results.csm` takes twice as long, because it makes a table with the names of the classes.
+        return parquet.padded(parquet.to_matrix(parquet.read(layout.csm_path(out, run, *matrix, epoch))), classes)
+
+    return read
 
 
 def nearest(results: Results, run: str, classes: int) -> dict[int, str]:
@@ -113,14 +118,26 @@ def nearest(results: Results, run: str, classes: int) -> dict[int, str]:
     }
 
 
-def references(results: Results, run: str) -> list[tuple[str, str, Matrix]]:
-    """Return name, file name and matrix of each reference of a run, the main reference first."""
+class StoredReference(NamedTuple):
+    """A reference matrix of a run."""
+
+    name: str
+    """The name in the tables, such as ``wordnet3.0-path``."""
+    file: str
+    """The name of its file, which runs with the same labels share."""
+    matrix: Matrix
+
+
+def references(results: Results, run: str) -> list[StoredReference]:
+    """Return the reference matrices of a run, the main one first."""
     labels_ids = results.classes.loc[results.classes["run"] == run, "labels_id"].dropna().unique()
     folder = results.path / REFERENCES.path
     paths = [path for labels_id in labels_ids for path in sorted(folder.glob(f"*-{labels_id}.parquet"))]
-    matrices = [(path.stem.rpartition("-")[0], path.name, parquet.to_matrix(parquet.read(path))) for path in paths]
+    stored = [
+        StoredReference(path.stem.rpartition("-")[0], path.name, parquet.to_matrix(parquet.read(path))) for path in paths
+    ]
     order = {name: index for index, name in enumerate(results.references(run))}
-    return sorted(matrices, key=lambda reference: order.get(reference[0], len(order)))
+    return sorted(stored, key=lambda reference: order.get(reference.name, len(order)))
 
 
 def _summarise_series(
@@ -165,13 +182,22 @@ def _summarise_series(
     return MatrixSeries(matrix_id, epochs, read, low, high, color_limits, change, cost, empty, nearest)
 
 
-def reference_range(values: NDArray[Any]) -> tuple[float, float, tuple[float, float]]:
-    """Return the smallest and the largest value of a reference matrix, and the values at which its colours end."""
+class ValueRange(NamedTuple):
+    """The values of a matrix."""
+
+    low: float
+    high: float
+    color_limits: tuple[float, float]
+    """The values at which the colours end."""
+
+
+def value_range(values: NDArray[Any]) -> ValueRange:
+    """Return the range of the known values of a reference matrix; from 0 to 1 if all are NaN."""
     known = values[~np.isnan(values)]
     if not len(known):
-        return 0.0, 1.0, (0.0, 1.0)
+        return ValueRange(0.0, 1.0, (0.0, 1.0))
     low, high = float(known.min()), float(known.max())
-    return low, high, _color_limits(*_quantiles(known, is_sparse=False), high)
+    return ValueRange(low, high, _color_limits(*_quantiles(known, is_sparse=False), high))
 
 
 def _quantiles(known: NDArray[Any], *, is_sparse: bool) -> tuple[float, float]:

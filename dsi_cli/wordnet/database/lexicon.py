@@ -55,14 +55,17 @@ class Lexicon:
 
     def lemmas(self, node: int) -> list[str]:
         """Return the lemmas of a node in alphabetical order."""
-        lemmas, order, nodes = self._by_node
-        first, end = np.searchsorted(nodes, [node, node + 1])
-        return [lemmas[row] for row in np.searchsorted(self.starts, np.sort(order[first:end]), side="right") - 1]
+        first, end = np.searchsorted(self.synsets, [node, node + 1], sorter=self._order_by_node)
+        senses = np.sort(self._order_by_node[first:end])
+        return [self._lemmas[row] for row in np.searchsorted(self.starts, senses, side="right") - 1]
 
     @cached_property
-    def _by_node(self) -> tuple[list[str], npt.NDArray[np.intp], npt.NDArray[np.int32]]:
-        order = np.argsort(self.synsets, kind="stable")
-        return list(self.rows), order, self.synsets[order]
+    def _lemmas(self) -> list[str]:
+        return list(self.rows)
+
+    @cached_property
+    def _order_by_node(self) -> npt.NDArray[np.intp]:
+        return np.argsort(self.synsets, kind="stable")
 
     @cached_property
     def by_letters(self) -> dict[str, list[str]]:

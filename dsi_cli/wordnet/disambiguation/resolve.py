@@ -64,18 +64,18 @@ class Resolution:
     index: int
     """The index of the label in the list."""
     label: str
-    synset: str | None
+    synset: str | None = None
     """The name of the synset; like id and gloss, None if the label is unresolved."""
-    wnid: str | None
-    definition: str | None
-    resolved_by: str
+    wnid: str | None = None
+    definition: str | None = None
+    resolved_by: str = "unresolved"
     """One of ``RESOLVED_BY``."""
-    confidence: float | None
+    confidence: float | None = None
     """The probability in [0, 1] that this is the synset; 1.0 for those of ``CERTAIN``, None if unresolved."""
-    candidates: tuple[str, ...]
-    scores: tuple[float, ...]
+    candidates: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
     """The probabilities of the candidates; empty if there was no choice."""
-    reason: str | None
+    reason: str | None = None
     """The reason for this sense, or why the label is unresolved and what to do. None for ids."""
 
     @property
@@ -189,15 +189,17 @@ def _certain(index: int, label: str, meaning: Meaning, wordnet: WordNet) -> Reso
     """Return the resolution of a label with a node or without any, for which there was no choice."""
     names = wordnet.taxonomy.names
     candidates = tuple(names[candidate.node] for candidate in meaning.words.candidates)
+    resolution = Resolution(index, label, resolved_by=meaning.how, candidates=candidates, reason=meaning.reason)
     if meaning.node is None:
-        return Resolution(index, label, None, None, None, meaning.how, None, candidates, (), meaning.reason)
-    synset, wnid, definition = _describe(meaning.node, wordnet)
-    return Resolution(index, label, synset, wnid, definition, meaning.how, 1.0, candidates or (synset,), (), meaning.reason)
+        return resolution
+    resolution = replace(resolution, confidence=1.0, candidates=candidates or (names[meaning.node],))
+    return _with_synset(resolution, meaning.node, wordnet)
 
 
-def _describe(node: int, wordnet: WordNet) -> tuple[str, str, str]:
-    """Return the name, the id and the gloss of a node."""
-    return wordnet.taxonomy.names[node], wordnet.taxonomy.wnid(node), wordnet.definitions([node])[0]
+def _with_synset(resolution: Resolution, node: int, wordnet: WordNet) -> Resolution:
+    """Return the resolution with the name, the id and the gloss of a node."""
+    taxonomy, (definition,) = wordnet.taxonomy, wordnet.definitions([node])
+    return replace(resolution, synset=taxonomy.names[node], wnid=taxonomy.wnid(node), definition=definition)
 
 
 def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: WordNet) -> Iterator[Resolution]:
@@ -228,7 +230,7 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
                 reason += f"; nearest: {', '.join(lemmas)}; try {suggested[0]}"
             else:
                 reason += f"; expected {expected_label(wordnet)}"
-            yield Resolution(index, label, None, None, None, "unresolved", None, suggested, (), reason)
+            yield Resolution(index, label, candidates=suggested, reason=reason)
         else:
             choice = choices[index]
             picked = table.senses[choice.candidates[0]]
@@ -237,11 +239,16 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
                 reason += f"; {len(unknown)} of the {len(labels)} labels are unknown to {wordnet.title}:"
                 reason += " this one may be a name or a word of another language"
                 confidence = min(confidence, scoring.MAX_UNCERTAIN_CONFIDENCE)
-            synset, wnid, definition = _describe(picked.node, wordnet)
-            ranked_names = tuple(names[table.node[row]] for row in choice.candidates)
-            scores = tuple(round(float(chance), 4) for chance in choice.chances)
-            how = _resolved_by(picked, len(choice.candidates), wordnet)
-            yield Resolution(index, label, synset, wnid, definition, how, confidence, ranked_names, scores, reason)
+            resolution = Resolution(
+                index,
+                label,
+                resolved_by=_resolved_by(picked, len(choice.candidates), wordnet),
+                confidence=confidence,
+                candidates=tuple(names[table.node[row]] for row in choice.candidates),
+                scores=tuple(round(float(chance), 4) for chance in choice.chances),
+                reason=reason,
+            )
+            yield _with_synset(resolution, picked.node, wordnet)
 
 
 def _suggest(
