@@ -129,17 +129,22 @@ def _number_by_order(records: Sequence[Record]) -> list[Record]:
 
 
 def _skip_copies(records: Sequence[Record]) -> list[Record]:
-    """Return the records with copies (``best.pt``) skipped if another file has the same weights and its name states the epoch."""
-    # The epoch in a copy's contents may count from another number than the names do.
-    numbered: dict[str, Record] = {}
-    for record in records:
-        if record.status == OK and record.epoch_source == epochs.FILE_NAME and record.fingerprint is not None:
-            numbered.setdefault(record.fingerprint, record)
+    """Return the records without files that another file repeats under a number, and whose own epoch counts differently.
+
+    Such files are ``best.pt`` and ``checkpoint.pt``. The epoch in their contents may be that of the next epoch.
+    """
+    numbered = {
+        record.fingerprint: record
+        for record in records
+        if record.status == OK and record.epoch is not None and record.fingerprint and not _is_secondary(record)
+    }
     result = []
     for record in records:
         twin = numbered.get(record.fingerprint or "")
-        if record.status == OK and twin is not None and record.epoch_source == epochs.CONTENTS and is_copy(record):
-            record = _skip_as_twin(record, twin)
+        if twin is not None and record.status == OK and record.epoch_source == epochs.CONTENTS and _is_secondary(record):
+            is_named = is_copy(record) and twin.epoch_source == epochs.FILE_NAME
+            if is_named or abs((record.epoch or 0) - (twin.epoch or 0)) == 1:
+                record = _skip_as_twin(record, twin)
         result.append(record)
     return result
 

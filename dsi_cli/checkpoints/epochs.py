@@ -30,7 +30,9 @@ _SUFFIXES = re.compile(
     r"(\.(pt|pth|ckpt|tar|bin|safetensors|pkl|pickle|weights|h5|hdf5|keras|npz|onnx|msgpack|th|t7|index|json|pt2|gz))+$",
     re.IGNORECASE,
 )
-_EPOCH = re.compile(r"(?:^|[^a-z])(?:epochs?|ep|(?<!\d)e)[ _=.-]*(-?\d{1,9})(?!\d)", re.IGNORECASE)
+_EPOCH = re.compile(r"(?:^|[^a-z])(?:epoch|ep|(?<!\d)e)[ _=.-]*(-?\d{1,9})(?!\d)", re.IGNORECASE)
+_NETWORK_NUMBER = re.compile(r"(model|net|network)$", re.IGNORECASE)
+_ONE_PER_TRAINING = re.compile(r"(?<![a-z])(last|latest|final|newest)(?![a-z])", re.IGNORECASE)
 _GLUED_EPOCH = re.compile(r"epochs?[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
 _STEP = re.compile(r"(?:^|[^a-z])(?:global_?steps?|steps?|iter(?:ation)?s?|it|batch)[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
 _STEP_FOLDER = re.compile(
@@ -161,7 +163,9 @@ def numbers_in_names(names: Sequence[str]) -> list[NameNumbers]:
     for index, name in enumerate(names):
         text = _plain_text(name)
         labelled, step = _labelled_epoch(text), step_in_name(name)
-        if labelled or step is not None:
+        if steps.get(index, 0) is None:
+            numbers.append(NameNumbers())
+        elif labelled or step is not None:
             epoch = int(labelled[1]) if labelled else None
             numbers.append(NameNumbers(epoch, steps.get(index) if step is None else step))
         elif index in series:
@@ -181,25 +185,32 @@ def _labelled_epoch(text: str) -> re.Match[str] | None:
     return _EPOCH.search(text) or _GLUED_EPOCH.search(text)
 
 
-def _steps_after_epochs(names: Sequence[str]) -> dict[int, int]:
-    """Return ``{index of the name: step}`` for names of one epoch that differ in one later number: ``e1_s100``, ``e1_s200``."""
+def _steps_after_epochs(names: Sequence[str]) -> dict[int, int | None]:
+    """Return ``{index of the name: step}`` for names of one epoch that differ in one later number: ``e1_s100``, ``e1_s200``.
+
+    The step is None if the epoch in the names seems to be the length of the training: ``ep100_1``, ``ep100_2``.
+    """
     # Group the names that are equal except for their numbers.
-    groups: dict[str, list[tuple[int, str, list[str]]]] = {}
+    groups: dict[str, list[tuple[int, int, list[str]]]] = {}
     for index, name in enumerate(names):
         text = _without_labelled_numbers(name)
         labelled = _labelled_epoch(text)
         if labelled:
             tail = text[labelled.end() :]
             key = text[: labelled.start()] + re.sub(r"\d+", "#", tail)
-            groups.setdefault(key.lower(), []).append((index, labelled[1], re.findall(r"\d+", tail)))
+            groups.setdefault(key.lower(), []).append((index, int(labelled[1]), re.split(r"(\d+)", tail)))
     # The number is a step if it is the only one that varies, and an epoch occurs several times.
-    steps: dict[int, int] = {}
+    steps: dict[int, int | None] = {}
     for group in groups.values():
-        columns = zip(*(numbers for _, _, numbers in group), strict=True)
-        varying = [column for column in columns if len(set(column)) > 1 and max(map(len, column)) <= _MAX_DIGITS]
-        has_repeated_epoch = len({epoch for _, epoch, _ in group}) < len(group)
-        if len(varying) == 1 and has_repeated_epoch:
-            steps |= {index: int(number) for (index, _, _), number in zip(group, varying[0], strict=True)}
+        columns = list(zip(*(parts for _, _, parts in group), strict=True))
+        varying = [place for place in range(1, len(columns), 2) if len(set(columns[place])) > 1]
+        found = {epoch for _, epoch, _ in group}
+        if len(varying) != 1 or len(found) == len(group) or _NETWORK_NUMBER.search(columns[varying[0] - 1][0]):
+            continue
+        if max(map(len, columns[varying[0]])) <= _MAX_DIGITS:
+            numbers = [int(number) for number in columns[varying[0]]]
+            is_length = len(found) == 1 and max(numbers) <= max(found)
+            steps |= {index: None if is_length else number for (index, _, _), number in zip(group, numbers, strict=True)}
     return steps
 
 
@@ -214,7 +225,9 @@ def _series_numbers(names: Sequence[str]) -> dict[int, NameNumbers]:
         rows = [re.findall(r"\d+", texts[index]) for index in indices]
         # Leading zeros do not count.
         columns = [column for column in zip(*rows, strict=True) if len({digits.lstrip("0") for digits in column}) > 1]
-        if len(columns) != 1 or max(map(len, columns[0])) > _MAX_DIGITS:
+        # "last_0", "last_1" are the last checkpoints of two trainings.
+        is_series = len(columns) == 1 and not _ONE_PER_TRAINING.search(texts[indices[0]])
+        if not is_series or max(map(len, columns[0])) > _MAX_DIGITS:
             continue
         numbers = [int(digits) for digits in columns[0]]
         # Large numbers and numbers with large gaps are steps.
@@ -259,9 +272,14 @@ def has_epoch_label(name: str) -> bool:
     return _labelled_epoch(_plain_text(name)) is not None
 
 
-def has_training_number(name: str) -> bool:
-    """Return whether a name numbers a training and not a checkpoint: ``seed1.pt``, ``fold_2.pt``."""
-    return bool(_TRAINING_NUMBER.search(_plain_text(name)))
+def training_number(name: str) -> str:
+    """Return the part of a name that numbers a training and not a checkpoint; an empty text if it has none.
+
+    >>> training_number("best_seed1_epoch_7.pt"), training_number("epoch_7.pt")
+    ('seed1', '')
+    """
+    match = _TRAINING_NUMBER.search(_plain_text(name))
+    return match[0].lower() if match else ""
 
 
 def last_number(name: str) -> int | None:

@@ -149,10 +149,19 @@ def state_dicts(tree: Any) -> list[NestedStateDict]:
             roles = {"state_dict": EMA, raw: RAW}
     groups: list[NestedStateDict] = []
     for path, tensors in _find_tensors(tree):
-        role = EMA if any(map(_AVERAGED.search, path)) else RAW
+        role = EMA if any(map(is_averaged, path)) else RAW
         role = roles.get("".join(path[:1]), role)
         groups += [NestedStateDict(path, part, part_role) for part_role, part in _split_by_role(tensors, role)]
     return groups
+
+
+def is_averaged(name: str) -> bool:
+    """Return whether a name is that of averaged weights: ``model_ema``, ``teacher``.
+
+    >>> is_averaged("model_ema"), is_averaged("schema")
+    (True, False)
+    """
+    return _AVERAGED.search(name) is not None
 
 
 def network_id(tensors: Mapping[str, Tensor]) -> str:
@@ -200,7 +209,7 @@ def _split_by_role(tensors: dict[str, Tensor], role: str) -> Iterator[tuple[str,
     if _AVERAGED_MODEL_COUNT in tensors and all(name.startswith("module.") for name in others):
         yield EMA, tensors
         return
-    averaged = {name for name in tensors if _AVERAGED.search(name.split(".", 1)[0])} if role == RAW else set()
+    averaged = {name for name in tensors if is_averaged(name.split(".", 1)[0])} if role == RAW else set()
     if not averaged or len(averaged) == len(tensors):
         yield role, tensors
         return

@@ -2,7 +2,7 @@
 
 Two checkpoints belong to different networks if the names or shapes of their layers differ, unless only the head has grown.
 Checkpoints of one network belong to several trainings if the same epoch or step occurs under different names:
-``runA_epoch_1.pt`` and ``runB_epoch_1.pt``.
+``runA_epoch_1.pt`` and ``runB_epoch_1.pt``. Folds, seeds and averaged weights (``ema_epoch_2.pt``) are always apart.
 
 Checkpoints whose head grows (a class-incremental training with 10, 20, ... classes) are one training only if all of this holds:
 
@@ -13,6 +13,7 @@ Checkpoints whose head grows (a class-incremental training with 10, 20, ... clas
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import deduplication, epochs
+from dsi_cli.checkpoints import deduplication, epochs, trainers
 from dsi_cli.checkpoints.discovery import TrainingRun
 from dsi_cli.checkpoints.records import OK, Record
 
@@ -95,6 +96,32 @@ def _group_by_network(records: Sequence[Record]) -> list[list[Record]]:
 
 def _group_by_training(records: Sequence[Record]) -> list[list[Record]]:
     """Return the records of each training of one network."""
+    return [training for kind in _group_by_kind(records) for training in _group_by_label(kind)]
+
+
+def _group_by_kind(records: Sequence[Record]) -> list[list[Record]]:
+    """Return the records of each fold or seed that the names state, and of averaged weights, whatever their epochs are."""
+    kinds = {}
+    for record in records:
+        name = deduplication.epoch_name(record)
+        kinds[record.path] = epochs.training_number(name), trainers.is_averaged(re.sub(r"[\W_]+", "_", name))
+    # A copy belongs to the file with the same weights, or else to the only kind of other files if its name states none.
+    originals = [record for record in records if not deduplication.is_copy(record)]
+    kind_by_weights = {record.fingerprint: kinds[record.path] for record in originals}
+    only_kind = {kinds[record.path] for record in originals}
+    groups: dict[tuple[str, bool], list[Record]] = {}
+    for record in records:
+        kind = kinds[record.path]
+        if deduplication.is_copy(record):
+            kind = kind_by_weights.get(record.fingerprint, kind)
+            if kind == ("", False) and len(only_kind) == 1:
+                (kind,) = only_kind
+        groups.setdefault(kind, []).append(record)
+    return list(groups.values())
+
+
+def _group_by_label(records: Sequence[Record]) -> list[list[Record]]:
+    """Return the records of each training, by the words in their names if these occur with the same epochs or steps."""
     dated = deduplication.with_numbers_from_names(records)
     copies = [deduplication.is_copy(record) for record in records]
     originals = [index for index, is_copy in enumerate(copies) if not is_copy or all(copies)]
@@ -127,7 +154,7 @@ def _labels(records: Sequence[Record]) -> list[str]:
 def _has_several_trainings(dated: Sequence[Record], labels: Sequence[str], originals: Sequence[int]) -> bool:
     """Return whether an epoch or step has different weights under names that differ in more than numbers and scores."""
     names = [deduplication.epoch_name(record) for record in dated]
-    if sum(epochs.has_training_number(names[index]) and dated[index].epoch is None for index in originals) > 1:
+    if sum(bool(epochs.training_number(names[index])) and dated[index].epoch is None for index in originals) > 1:
         return len({labels[index] for index in originals}) > 1
     first_seen: dict[tuple[int | None, int | None], tuple[str, str | None]] = {}
     for index in originals:

@@ -19,10 +19,12 @@ def verdicts(records):
 
 
 def test_copies_are_skipped_and_say_of_what():
-    found = verdicts(deduplication.resolve_duplicates([A, at("last.pt"), at("best.pt", epoch=None, epoch_source=None)]))
+    copies = [at("last.pt"), at("best.pt", epoch=None, epoch_source=None), at("checkpoint.pt", epoch=2)]
+    found = verdicts(deduplication.resolve_duplicates([A, *copies]))
     assert found["epoch_1.pt"] == ("ok", 1, None)
     assert found["last.pt"] == ("skipped", 1, "the same weights as epoch_1.pt")
     assert found["best.pt"] == ("skipped", None, "the same weights as epoch_1.pt")
+    assert found["checkpoint.pt"] == ("skipped", 2, "the same weights as epoch_1.pt")
 
 
 def test_a_frozen_head_is_no_duplicate():

@@ -16,7 +16,7 @@ from dsi_cli.checkpoints.epochs import (
 NAMES = {
     (0, None): ["model_epoch_0.pth"],
     (1, None): ["checkpoint_0001.pth.tar", "e1.pt", "epoch=01-val_loss=2.29.ckpt", "w_01.weights.h5", "model_01.keras"],
-    (3, None): ["ckpt.3.pth.tar", "w-epoch=3.ckpt"],
+    (3, None): ["ckpt.3.pth.tar", "w-epoch=3.ckpt", "resnet18_epochs90_lr0.1_epoch_3.pth"],
     (3, 80): ["epoch=03-step=80.ckpt"],
     (4, None): ["resnet50_epoch_4_top1_76.1.pth", "epoch_4\nnewline.pth"],
     (5, None): ["epoch 5 with spaces.pth"],
@@ -43,9 +43,7 @@ def test_a_name_states_epoch_and_step_or_neither(name, expected):
 @pytest.mark.parametrize(
     ("tree", "epoch", "step"),
     [
-        ({"epoch": 3}, 3, None),
-        ({"epoch": 3.0, "global_step": 80}, 3, 80),
-        ({"epoch": 0, "step": 0}, 0, 0),
+        *(({"epoch": 3}, 3, None), ({"epoch": 3.0, "global_step": 80}, 3, 80), ({"epoch": 0, "step": 0}, 0, 0)),
         ({"meta": {"epoch": 2, "iter": 6}}, 2, 6),
         ({"meta": {"epoch": 0, "iter": 2000}}, None, 2000),
         ({"epoch": 2, "iter": 6}, 2, 6),
@@ -53,13 +51,8 @@ def test_a_name_states_epoch_and_step_or_neither(name, expected):
         ({"trainer": {"iteration": 9, "epoch_length": 0}}, None, 9),
         ({"current_epoch": 4}, 4, None),
         ({"__metadata__": {"epoch": "5", "step": "70"}}, 5, 70),
-        ({"epoch": "3"}, None, None),
-        ({"epoch": True}, None, None),
-        ({"epoch": float("nan")}, None, None),
-        ({"__metadata__": {"epoch": "five"}}, None, None),
-        ({"meta": 3, "trainer": []}, None, None),
-        (({}, 3, 40), None, None),
-        (None, None, None),
+        *((tree, None, None) for tree in ({"epoch": "3"}, {"epoch": True}, {"epoch": float("nan")}, None, ({}, 3, 40))),
+        *((tree, None, None) for tree in ({"__metadata__": {"epoch": "five"}}, {"meta": 3, "trainer": []})),
     ],
 )
 def test_contents_state_epoch_and_step(tree, epoch, step):
@@ -70,8 +63,10 @@ def test_contents_state_epoch_and_step(tree, epoch, step):
     ("tree", "names", "expected"),
     [
         ({"epoch": 9}, ("epoch_6.pth",), EpochAndStep(9, "contents", None)),
-        ({}, ("epoch_6.pth",), EpochAndStep(6, "file name", None)),
-        ({}, ("model.safetensors", "epoch_2"), EpochAndStep(2, "folder name", None)),
+        *(
+            ({}, ("epoch_6.pth",), EpochAndStep(6, "file name")),
+            ({}, ("model.bin", "epoch_2"), EpochAndStep(2, "folder name")),
+        ),
         ({}, ("model.safetensors", "checkpoint-500"), EpochAndStep(500, "folder name", None)),
         ({}, ("model.safetensors", "step-500"), EpochAndStep(None, None, 500)),
         ({"epoch": -1}, ("best.pt",), EpochAndStep(None, None, None)),
@@ -103,12 +98,8 @@ def test_numbers_within_names_sort_as_numbers():
 @pytest.mark.parametrize(
     ("pattern", "numbers"),
     [
-        ("model{}.pt", [1, 2, 10]),
-        ("net{}", [1, 2]),
-        ("weights{}", [1, 2]),
-        ("m{}.keras", [1, 2]),
-        ("ckpt_{:06d}.pt", [5, 10]),
-        ("cifar10_resnet18_{}.pth", [3, 4, 5]),
+        *(("model{}.pt", [1, 2, 10]), ("net{}", [1, 2]), ("weights{}", [1, 2]), ("m{}.keras", [1, 2])),
+        *(("ckpt_{:06d}.pt", [5, 10]), ("cifar10_resnet18_{}.pth", [3, 4, 5])),
         ("20240131_{}_acc0.9.pt", [1, 2]),
         ("vit_b_16-{}.safetensors", [7, 8]),
         ("checkpoint-{}.pth", [100, 200, 400]),
@@ -122,12 +113,8 @@ def test_numbers_in_names_the_one_number_that_differs_is_the_epoch(pattern, numb
 @pytest.mark.parametrize(
     ("pattern", "numbers"),
     [
-        ("iter_{}.pt", [1, 2]),
-        ("step-{}", [1, 2]),
-        ("model_{:07d}.pth", [4999, 9999]),
-        ("net{}.pt", [30_000, 60_000]),
-        ("ckpt_{}.pt", [12_500, 25_000]),
-        ("ckpt{}.pt", [500, 1000, 1500]),
+        *(("iter_{}.pt", [1, 2]), ("step-{}", [1, 2]), ("model_{:07d}.pth", [4999, 9999])),
+        *(("net{}.pt", [30_000, 60_000]), ("ckpt_{}.pt", [12_500, 25_000]), ("ckpt{}.pt", [500, 1000, 1500])),
     ],
 )
 def test_numbers_in_names_are_steps_if_a_word_or_their_size_says_so(pattern, numbers):
@@ -139,7 +126,7 @@ def test_numbers_in_names_are_steps_if_a_word_or_their_size_says_so(pattern, num
     "names",
     [
         *("seed1.pt seed2.pt", "net_20240131.pt net_20240201.pt", "1706000000.pt 1706000100.pt", "a_1_20.pt a_2_30.pt"),
-        *("first.pt second.pt", "model1.pt", "net_0.91.pt net_0.92.pt"),
+        *("first.pt second.pt", "model1.pt", "net_0.91.pt net_0.92.pt", "last_1.pt last_2.pt", "a_ep90_1.pt a_ep90_2.pt"),
     ],
 )
 def test_numbers_in_names_leaves_other_numbers_alone(names):

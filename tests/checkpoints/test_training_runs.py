@@ -33,10 +33,7 @@ def test_split_different_networks_are_runs_of_their_own(other, tmp_path):
     for epoch in (1, 2):
         save(tmp_path / f"run/small_{epoch}.pt", seed=epoch)
         save(tmp_path / f"run/large_{epoch}.pt", seed=epoch, **other)
-    assert runs_of(tmp_path) == {
-        "run/small": {"small_1.pt": 1, "small_2.pt": 2},
-        "run/large": {"large_1.pt": 1, "large_2.pt": 2},
-    }
+    assert runs_of(tmp_path) == {f"run/{n}": {f"{n}_1.pt": 1, f"{n}_2.pt": 2} for n in ("small", "large")}
 
 
 def test_split_a_pretrained_network_leaves_the_training_its_folders_name(tmp_path):
@@ -122,6 +119,21 @@ def test_split_the_best_checkpoints_of_several_trainings_are_a_run_each(pattern,
     assert [list(files.values()) for files in found.values()] == [[None]] * 3
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("best_fold0_epoch7 best_fold1_epoch4", [[7], [4]]),
+        ("epoch_0 epoch_2 ema-epoch_1", [[0, 2], [1]]),
+        ("epoch0_net1 epoch0_net2 epoch1_net1 epoch1_net2", [[0, 1], [0, 1]]),
+        ("last_model_0 last_model_1", [[None], [None]]),
+    ],
+)
+def test_split_folds_averages_and_networks_are_apart_whatever_their_epochs(names, expected, tmp_path):
+    for seed, name in enumerate(names.split()):
+        save(tmp_path / f"run/{name}.pt", seed=seed)
+    assert [list(files.values()) for files in runs_of(tmp_path).values()] == expected
+
+
 def head(classes, features=16, seed=0):
     return np.random.default_rng(seed).standard_normal((classes, features)).astype(np.float32)
 
@@ -177,10 +189,7 @@ def test_join_growing_leaves_other_trainings_apart(parts):
 
 
 def test_join_growing_without_epochs_leaves_trainings_apart():
-    parts = [
-        Record("run", name, classes=classes, features=16, head="fc.weight")
-        for name, classes in (("a.pt", 10), ("b.pt", 20))
-    ]
+    parts = [Record("run", f"{'ab'[n // 20]}.pt", classes=n, features=16, head="fc.weight") for n in (10, 20)]
     assert len(join_growing([[part] for part in parts], lambda one: head(40)[: one.classes])) == 2
 
 
