@@ -121,7 +121,7 @@ def analyze(
         _require_usable(runs, tables)
 
         # Find labels, make evaluation results, and compare all matrices.
-        names_of_data = None if inputs[0] is None else inputs[0].names
+        names_of_data = None if inputs.data is None else inputs.data.names
         labelled = _find_labels(runs, options, listed, names_of_data, wordnet, taxonomy)
         runs, labels = labelled.runs, labelled.labels
         references.check_references(sources, labels.values())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
-from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,10 +65,12 @@ def scan(
     from dsi_cli.checkpoints.checkpoint_reader import HeadOptions
 
     choice = HeadOptions(head, ema)
-    for file, print_file in ((tensors, _print_tensors), (why, partial(_print_evidence, choice=choice, labels=labels))):
-        if file is not None:
-            print_file(_locate_checkpoint(file), as_json=as_json)
-            return DONE
+    if tensors is not None:
+        _print_tensors(_locate_checkpoint(tensors), as_json=as_json)
+        return DONE
+    if why is not None:
+        _print_evidence(_locate_checkpoint(why), choice, labels, as_json=as_json)
+        return DONE
     if not checkpoints:
         raise UsageError("there is nothing to scan; give checkpoints, as in dsi scan ckpts/", code="no-checkpoints")
     with console.progress(quiet=quiet or as_json) as display:
@@ -187,7 +188,7 @@ def _range(name: str, group: list[tuple[Record, dict[str, str]]]) -> str:
     return first if first == last else f"{first}–{last}"
 
 
-def _print_evidence(path: Place, *, choice: HeadOptions, labels: str | None, as_json: bool) -> None:
+def _print_evidence(path: Place, choice: HeadOptions, labels: str | None, *, as_json: bool) -> None:
     """Print which head dsi uses of a file, and the candidates with the evidence for and against each."""
     from dsi_cli.checkpoints.checkpoint_reader import explain_head_choice, require_file
     from dsi_cli.labels import files

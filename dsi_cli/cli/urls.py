@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,18 +68,18 @@ def with_local_paths(command: str, options: Mapping[str, Any]) -> Iterator[dict[
         for name, value in values.items():
             if handling.get(name) == AS_IT_IS:
                 continue
-            localize: Callable[[str], str | Path]
-            if output is not None and output.option == name:
-                localize = partial(_local_output, output=output, folder=folder, options=options, stack=stack)
-            elif name in handling:
-                localize = partial(download.localize, folder=download.cache_folder() if handling[name] == CACHE else folder)
-            else:
-                flag = f"--{name.replace('_', '-')}"
-                raise UsageError(f"{flag} takes a path of this machine, not a URL", code="url-not-allowed", option=flag)
-            if isinstance(value, list):
-                local[name] = [localize(text) if _has_url(text) else text for text in dict.fromkeys(value)]
-            else:
-                local[name] = localize(value)
+            texts = dict.fromkeys(value) if isinstance(value, list) else [value]
+            paths: dict[Any, str | Path] = {}
+            for text in filter(_has_url, texts):
+                if output is not None and output.option == name:
+                    paths[text] = _local_output(text, output, folder, options, stack)
+                elif name in handling:
+                    target = download.cache_folder() if handling[name] == CACHE else folder
+                    paths[text] = download.localize(text, target)
+                else:
+                    flag = f"--{name.replace('_', '-')}"
+                    raise UsageError(f"{flag} takes a path of this machine, not a URL", code="url-not-allowed", option=flag)
+            local[name] = [paths.get(text, text) for text in texts] if isinstance(value, list) else paths[value]
         yield typed | local
 
 

@@ -181,6 +181,16 @@ class BlockStatistics:
         return float(self.sums.rows.sum()) / self.sums.number
 
 
+class _BlockValues(NamedTuple):
+    """The values of one block ``(B, C)`` of rows."""
+
+    sums: MatrixSums
+    """The sums over the block: those of its rows ``(B,)`` and of its parts of the columns ``(C,)``."""
+    tails: dict[tuple[str, float], Values]
+    """The mean of the largest or smallest values of each row, by ``max`` or ``min`` and the quantile."""
+    nearest: NearestClasses | None
+
+
 def block_statistics(
     matrix: RowSource, walk: BlockWalk, quantiles: Sequence[float] = (), neighbors: int = 0
 ) -> BlockStatistics:
@@ -191,12 +201,11 @@ def block_statistics(
     quantiles : the quantiles of the max and min WSI.
     neighbors : the number of nearest classes of each class, or 0 for none.
     """
-    names = [(kind, quantile) for quantile in quantiles for kind in ("max", "min")]
 
-    def statistics_of_block(start: int, stop: int) -> tuple[tuple[Any, ...], list[Values], NearestClasses | None]:
+    def values_of_block(start: int, stop: int) -> _BlockValues:
         block = matrix.block(start, stop)
         off = without_diagonal(block, start)
-        # The sums, in the order of the fields of `MatrixSums`. All matrices but dense ones are symmetric.
+        # The sums. All matrices but dense ones are symmetric.
         values = block.astype(np.float64)
         index = np.arange(len(block))
         values[index, start + index] = 0.0
@@ -204,24 +213,31 @@ def block_statistics(
         if isinstance(matrix, DenseRows):
             crossed = float(np.einsum("ij,ij->", values, matrix.matrix[:, start:stop].T))
         largest = max(-float(block.min()), float(block.max()))
-        sums = (values.sum(axis=1), values.sum(axis=0), squares, crossed, float(off.min()), float(off.max()), largest)
+        low, high = float(off.min()), float(off.max())
+        sums = MatrixSums(values.sum(axis=1), values.sum(axis=0), squares, crossed, low, high, largest)
         # The WSI and the nearest classes
         values = off.astype(np.float64)
-        tails = []
+        tails = {}
         for quantile in quantiles:
-            tails += [upper_tails(values, quantile), -upper_tails(-values, quantile)]
-        return sums, tails, nearest_of_rows(off, neighbors, start) if neighbors else None
+            tails["max", quantile] = upper_tails(values, quantile)
+            tails["min", quantile] = -upper_tails(-values, quantile)
+        return _BlockValues(sums, tails, nearest_of_rows(off, neighbors, start) if neighbors else None)
 
-    sums, tails, near = zip(*walk.map_blocks(matrix.size, statistics_of_block), strict=True)
-    rows, columns, squares, crossed, low, high, largest = zip(*sums, strict=True)
+    blocks = list(walk.map_blocks(matrix.size, values_of_block))
+    of_blocks = [block.sums for block in blocks]
     matrix_sums = MatrixSums(
-        np.concatenate(rows), np.sum(columns, axis=0), sum(squares), sum(crossed), min(low), max(high), max(largest)
+        rows=np.concatenate([sums.rows for sums in of_blocks]),
+        columns=np.sum([sums.columns for sums in of_blocks], axis=0),
+        squares=sum(sums.squares for sums in of_blocks),
+        crossed=sum(sums.crossed for sums in of_blocks),
+        low=min(sums.low for sums in of_blocks),
+        high=max(sums.high for sums in of_blocks),
+        largest=max(sums.largest for sums in of_blocks),
     )
-    wsi = {name: float(np.concatenate(tail).mean()) for name, tail in zip(names, zip(*tails, strict=True), strict=True)}
-    nearest = None
-    if neighbors:
-        nearest = NearestClasses(*(np.concatenate(column) for column in zip(*near, strict=True)))
-    return BlockStatistics(matrix_sums, wsi, nearest)
+    wsi = {name: float(np.concatenate([block.tails[name] for block in blocks]).mean()) for name in blocks[0].tails}
+    nearest = [block.nearest for block in blocks if block.nearest is not None]
+    columns = [np.concatenate(column) for column in zip(*nearest, strict=True)]
+    return BlockStatistics(matrix_sums, wsi, NearestClasses(*columns) if nearest else None)
 
 
 def nearest_of_rows(values: NDArray[Any], count: int, start: int) -> NearestClasses:

@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import repeat
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,8 +59,11 @@ class ImageProgress:
         self.report("running the model on images", self.done, self.total)
 
 
-Inputs = tuple[DatasetCache | None, PredictionFile | None]
-"""The labelled data and the predictions that the options name."""
+class Inputs(NamedTuple):
+    """The labelled data and the predictions that the options name."""
+
+    data: DatasetCache | None
+    predictions: PredictionFile | None
 
 
 def open_inputs(out: Path, options: Options, say: Say, report: ReportProgress) -> Inputs:
@@ -70,7 +73,7 @@ def open_inputs(out: Path, options: Options, say: Say, report: ReportProgress) -
         data = DatasetCache(evaluation, layout.temporary_folder(out), say, report)
     if evaluation.predictions is not None:
         predictions = files.read_predictions(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
-    return data, predictions
+    return Inputs(data, predictions)
 
 
 @dataclass
@@ -117,7 +120,7 @@ class RunEvaluations:
         return " ".join(
             f"{store.split}:{store.identity(record)}"
             for store in self.stores[record.run]
-            if store.mark(record) or store.reason_missing(record)
+            if store.manifest(record) or store.reason_missing(record)
         )
 
     def missing_rows(self, record: Record) -> list[Row]:
@@ -132,11 +135,11 @@ class RunEvaluations:
     def typicality_rows(self, record: Record) -> Iterator[tuple[Table, list[Row]]]:
         """Yield the rows of the typicality tables of a checkpoint."""
         for store in self.stores[record.run]:
-            mark = store.mark(record)
+            manifest = store.manifest(record)
             columns = record.key_columns | {"split": store.split}
-            yield TYPICALITY, [columns | row for row in mark.get("typicality", [])]
+            yield TYPICALITY, [columns | row for row in manifest.get("typicality", [])]
             rows = []
-            for is_right, counts in zip((False, True), mark.get("histograms", []), strict=False):
+            for is_right, counts in zip((False, True), manifest.get("histograms", []), strict=False):
                 edges = np.linspace(-1.0, 1.0, len(counts) + 1).tolist()
                 for low, high, samples in zip(edges, edges[1:], counts, strict=False):
                     rows.append(columns | {"correct": is_right, "low": low, "high": high, "samples": samples})
@@ -144,8 +147,8 @@ class RunEvaluations:
 
     def collapse(self, record: Record) -> dict[str, dict[str, Any]]:
         """Return the values by class of neural collapse at a checkpoint, by split."""
-        marks = {store.split: store.mark(record).get("collapse") for store in self.stores[record.run]}
-        return {split: values for split, values in marks.items() if values}
+        manifests = {store.split: store.manifest(record).get("collapse") for store in self.stores[record.run]}
+        return {split: values for split, values in manifests.items() if values}
 
 
 def prepare(
@@ -158,9 +161,9 @@ def prepare(
 ) -> RunEvaluations:
     """Return the stored results of all runs, with the source of each missing one; raise `UsageError` if one does not fit."""
     evaluations = RunEvaluations()
-    if inputs[1] is not None:
+    if inputs.predictions is not None:
         usable = [run.name for run in runs if run.usable and labels[run.name].classes]
-        files.require_one_run(inputs[1], usable)
+        files.require_one_run(inputs.predictions, usable)
     for run in runs:
         sources: dict[str, PredictionSource] = {}
         warnings: list[str] = []
@@ -169,15 +172,15 @@ def prepare(
         evaluations.stores[run.name] = [EvaluationStore(out, run, split, sources.get(split), options) for split in SPLITS]
         descriptions = evaluations.sources[run.name] = {}
         for store in evaluations.stores[run.name]:
-            marks = [(record.epoch or 0, mark) for record in run.usable if (mark := store.mark(record))]
+            manifests = [(record.epoch or 0, manifest) for record in run.usable if (manifest := store.manifest(record))]
             if store.source is not None:
                 descriptions[store.split] = store.source.description
                 if isinstance(store.source, ModelPredictions):
-                    store.source.model.has_fitted |= bool(marks)
-            elif marks:
-                earlier = marks[0][1].get("from", {}).get("source", "unknown")
+                    store.source.model.has_fitted |= bool(manifests)
+            elif manifests:
+                earlier = manifests[0][1].get("from", {}).get("source", "unknown")
                 descriptions[store.split] = f"{earlier}, from an earlier call"
-                warnings += _mixed_sources(store.split, marks)
+                warnings += _mixed_sources(store.split, manifests)
         evaluations.warnings += [f"{run.name}: {warning}" for warning in warnings]
     return evaluations
 
@@ -186,16 +189,15 @@ def _sources(
     run: RunCheckpoints, labels: ClassLabels, options: Options, inputs: Inputs, progress: ImageProgress
 ) -> tuple[dict[str, PredictionSource], list[str]]:
     """Return the source of each split, and warnings; options come before predictions next to the checkpoints."""
-    data, predictions = inputs
     sources: dict[str, PredictionSource] = {}
     warnings: list[str | None] = []
-    if data is not None:
-        models, class_warnings = model_for_run(data, run, labels, options, progress.add)
+    if inputs.data is not None:
+        models, class_warnings = model_for_run(inputs.data, run, labels, options, progress.add)
         sources |= models
         warnings += class_warnings
-    if predictions is not None:
+    if inputs.predictions is not None:
         split = options.evaluation.predictions_split
-        sources[split], warning = from_file.predictions_for_run(predictions, run, labels)
+        sources[split], warning = from_file.predictions_for_run(inputs.predictions, run, labels)
         warnings.append(warning)
     before = options.evaluation.predictions_before
     if "test" not in sources and (before is None or before[1] != "test"):
@@ -206,12 +208,19 @@ def _sources(
     return sources, [warning for warning in warnings if warning is not None]
 
 
+class _RunToEvaluate(NamedTuple):
+    run: RunCheckpoints
+    labels: ClassLabels
+    has_fitted: bool
+    """True if the weights of a checkpoint are known to fit the model (`LoadedModel.has_fitted`)."""
+
+
 @dataclass
 class EvaluationWorker:
     """A callable that runs the models of some runs in another process, and collects messages for the user."""
 
-    runs: dict[str, tuple[RunCheckpoints, ClassLabels, bool]]
-    """Each run with its labels, by name; the last value is `LoadedModel.has_fitted`."""
+    runs: dict[str, _RunToEvaluate]
+    """The runs by name."""
     data_ids: dict[str, str]
     """The id of the data that the calling process has, by split."""
     options: Options
@@ -265,7 +274,7 @@ def _results_from_cluster(
         yield from repeat(None, len(jobs))
         return
     data, models = needed[0].data, [source.model for source in needed]
-    runs = {model.run.name: (model.run, model.labels, model.has_fitted) for model in models}
+    runs = {model.run.name: _RunToEvaluate(model.run, model.labels, model.has_fitted) for model in models}
     data_ids = {split: samples.id for split, samples in data.samples.items()}
     worker = EvaluationWorker(runs, data_ids, models[0].options, engine.tasks_a_machine())
     sent = [(source.split, record) for source, (_, record) in zip(sources, jobs, strict=True) if source is not None]
@@ -284,12 +293,12 @@ def _results_from_cluster(
         yield result
 
 
-def _mixed_sources(split: str, marks: Sequence[tuple[int, Metadata]]) -> list[str]:
-    """Return a warning if the stored results of a split, whose epochs and marks are given, come from different sources."""
+def _mixed_sources(split: str, manifests: Sequence[tuple[int, Metadata]]) -> list[str]:
+    """Return a warning if the stored results of a split, whose epochs and manifests are given, come from different sources."""
     # Group the epochs by what their results were made from: data, model and images in words, and everything as JSON.
     epochs_of: dict[tuple[str, str, str, str], list[int]] = {}
-    for epoch, mark in marks:
-        description, source = mark.get("from", {}), mark.get("source", {})
+    for epoch, manifest in manifests:
+        description, source = manifest.get("from", {}), manifest.get("source", {})
         preprocessing = description.get("preprocessing")
         images = Preprocessing(**preprocessing).describe() if preprocessing else ""
         everything = "" if "predictions" in source else layout.canonical_json(source)

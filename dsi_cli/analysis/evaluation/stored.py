@@ -1,8 +1,8 @@
 """The evaluation results of one run on one split: those of an earlier call, and new ones from a source of predictions.
 
 A result is stored in up to four files: predictions, confusion counts, CCSM and TNCSM. Each contains the checkpoint and the
-source that it was made from. The file that is written last shows that all are complete. Its metadata are the mark of the
-result: ``parts``, the names of all files, and the loss and the other values that have no table.
+source that it was made from. The metadata of the file that is written last are the manifest of the result. A manifest lists all
+files as ``parts``, so that dsi sees whether they are complete, and has the loss and the other values that have no table.
 
 A stored result is removed only when another result of the same checkpoint replaces it, so a source that fails loses nothing.
 If a call has a source for a split, only results of this source count. Without a source, all stored results count.
@@ -70,8 +70,8 @@ class EvaluationStore:
         self._owners: dict[Path, str | None] = {}
         """The path of the checkpoint that each file was made from; None if the file is damaged."""
         self._files: dict[str, Parts] = {}
-        self._marks: dict[str, Metadata] = {}
-        """The mark of each checkpoint's result, whatever its source."""
+        self._manifests: dict[str, Metadata] = {}
+        """The manifest of each checkpoint's result, whatever its source."""
 
         # Group the files of this split by checkpoint and source. Their folders are SPLIT, or KIND-SPLIT for matrices.
         records = {provenance_key(run.provenance(record, self._shaping)): record for record in run.usable}
@@ -91,12 +91,12 @@ class EvaluationStore:
         for record in run.usable:
             best_rank = (False, False, False)
             for parts in results[record.path].values():
-                mark = next((metadata for _, metadata in parts.values() if "parts" in metadata), None)
-                if mark is not None and parts.keys() >= set(mark["parts"]):
-                    rank = (True, self._is_from_source(record, mark), self._is_enough(mark))
+                manifest = next((metadata for _, metadata in parts.values() if "parts" in metadata), None)
+                if manifest is not None and parts.keys() >= set(manifest["parts"]):
+                    rank = (True, self._is_from_source(record, manifest), self._is_enough(manifest))
                     if rank > best_rank:
                         best_rank = rank
-                        self._files[record.path], self._marks[record.path] = parts, mark
+                        self._files[record.path], self._manifests[record.path] = parts, manifest
 
     def _path(self, record: Record, part: str) -> Path:
         """Return the path of a part of a checkpoint's result."""
@@ -110,7 +110,7 @@ class EvaluationStore:
         """Move the files of checkpoints that have another epoch now."""
         relocations = []
         for record in self.run.usable:
-            for part in self._marks.get(record.path, {}).get("parts", ()):  # the mark is the last part
+            for part in self._manifests.get(record.path, {}).get("parts", ()):  # the manifest is in the last part
                 path, metadata = self._files[record.path][part]
                 target = self._path(record, part)
                 if path != target or not has_epoch(metadata, record):
@@ -120,14 +120,14 @@ class EvaluationStore:
         for _, target, record in relocations:
             self._owners[target] = record.path
             if "parts" in moved[target]:
-                self._marks[record.path] = moved[target]
+                self._manifests[record.path] = moved[target]
 
     def needs(self, record: Record) -> bool:
         """Return whether the result of a checkpoint must be made."""
         if self.source is None or self.source.provenance(record) is None:
             return False
-        mark = self.mark(record)
-        return not mark or not self._is_enough(mark)
+        manifest = self.manifest(record)
+        return not manifest or not self._is_enough(manifest)
 
     def make(self, record: Record, result: EvaluationResult | str | None = None) -> EvaluationResult | None:
         """Make and store the result of a usable checkpoint if it is missing; a failure is added to `failed`.
@@ -147,49 +147,49 @@ class EvaluationStore:
             self.failed[record.path] = result
             return None
 
-        # The metadata that all parts share, and the mark
+        # All parts share some metadata, and the manifest contains more.
         metadata = self.run.provenance(record, self._shaping) | epoch_metadata(record)
         metadata["source"] = self.source.provenance(record)
         tables = _tables(record, result)
-        mark = metadata | {"parts": [*tables], "loss": result.loss, "top5": result.top5, "from": result.description}
+        manifest = metadata | {"parts": [*tables], "loss": result.loss, "top5": result.top5, "from": result.description}
         if result.templates is not None:
-            mark |= {"typicality": list(result.templates.typicality), "histograms": result.templates.histograms}
-            mark["collapse"] = result.collapse
+            manifest |= {"typicality": list(result.templates.typicality), "histograms": result.templates.histograms}
+            manifest["collapse"] = result.collapse
         if result.equal_samples is not None:
-            mark["equal_samples"] = result.equal_samples.tolist()
+            manifest["equal_samples"] = result.equal_samples.tolist()
         if result.counts is not None:
-            mark["classes"] = result.counts.shape[0]
+            manifest["classes"] = result.counts.shape[0]
 
-        # Write the parts, the mark with the last one.
+        # Write the parts; the last one contains the manifest.
         for number, (part, table) in enumerate(tables.items(), start=1):
             path = self._path(record, part)
             is_last = number == len(tables)
-            parquet.write(table, path, mark if is_last else metadata, layout.temporary_folder(self.out))
+            parquet.write(table, path, manifest if is_last else metadata, layout.temporary_folder(self.out))
             self._owners[path] = record.path
-        self._marks[record.path] = mark
+        self._manifests[record.path] = manifest
         self.made += 1
         # Only what the tables are made from stays in memory.
         return replace(result, targets=None, predictions=None, scores=None, samples=None, paths=None, templates=None)
 
     def identity(self, record: Record) -> str:
         """Return text that changes when the result of a checkpoint changes."""
-        mark = self.mark(record)
-        source = mark.get("source") or self.reason_missing(record)
-        return layout.canonical_json({"source": source, "equal_samples": mark.get("equal_samples")})
+        manifest = self.manifest(record)
+        source = manifest.get("source") or self.reason_missing(record)
+        return layout.canonical_json({"source": source, "equal_samples": manifest.get("equal_samples")})
 
     def reason_missing(self, record: Record) -> str | None:
         """Return why a checkpoint has no result that counts; None if it has one, or if none is expected."""
-        if self.source is None or self.mark(record):
+        if self.source is None or self.manifest(record):
             return None
         reason = self.failed.get(record.path) or self.source.reason_missing(record)
-        if reason is not None and record.path in self._marks:
+        if reason is not None and record.path in self._manifests:
             return f"{reason}; the stored predictions of another source do not count and are kept"
         return reason
 
     def stored(self, record: Record) -> EvaluationResult:
         """Return the counts, the matrices, loss and top-5 of a checkpoint's stored result; an empty one if none counts."""
-        mark = self.mark(record)
-        parts = mark.get("parts", ())
+        manifest = self.manifest(record)
+        parts = manifest.get("parts", ())
         matrices = {
             part: parquet.to_matrix(parquet.read(self._path(record, part))) for part in MATRIX_PARTS if part in parts
         }
@@ -198,24 +198,24 @@ class EvaluationStore:
             counts = parquet.to_counts(parquet.read(self._path(record, CONFUSIONS.path)))
         elif PREDICTIONS.path in parts:
             samples = parquet.read(self._path(record, PREDICTIONS.path))
-            counts = confusion_counts(samples["target"].to_numpy(), samples["prediction"].to_numpy(), mark["classes"])
-        equal_samples = mark.get("equal_samples")
+            counts = confusion_counts(samples["target"].to_numpy(), samples["prediction"].to_numpy(), manifest["classes"])
+        equal_samples = manifest.get("equal_samples")
         return EvaluationResult(
             counts,
-            loss=mark.get("loss"),
-            top5=mark.get("top5"),
+            loss=manifest.get("loss"),
+            top5=manifest.get("top5"),
             split=self.split,
             ccsm=matrices.get("ccsm"),
             tncsm=matrices.get("tncsm"),
             equal_tncsm=matrices.get("tncsm_equal"),
-            collapse=mark.get("collapse", {}),
+            collapse=manifest.get("collapse", {}),
             equal_samples=np.array(equal_samples) if equal_samples else None,
         )
 
-    def mark(self, record: Record) -> Metadata:
-        """Return the mark of a checkpoint's result; empty without a result that counts."""
-        mark = self._marks.get(record.path, {})
-        return mark if self._is_from_source(record, mark) else {}
+    def manifest(self, record: Record) -> Metadata:
+        """Return the manifest of a checkpoint's result; empty without a result that counts."""
+        manifest = self._manifests.get(record.path, {})
+        return manifest if self._is_from_source(record, manifest) else {}
 
     def unused_files(self) -> list[Path]:
         """Return the files that belong to no checkpoint now.
@@ -224,25 +224,29 @@ class EvaluationStore:
         """
         used = set()
         for record in self.run.usable:
-            used |= {self._path(record, part) for part in self._marks.get(record.path, {}).get("parts", ())}
+            used |= {self._path(record, part) for part in self._manifests.get(record.path, {}).get("parts", ())}
         kept = self.run.gone - {record.path for record in self.run.usable}
         kept |= {record.path for record in self.run.resolved if is_filtered(record)}
         return [path for path, owner in self._owners.items() if path not in used and owner not in kept]
 
-    def _is_from_source(self, record: Record, mark: Metadata) -> bool:
+    def _is_from_source(self, record: Record, manifest: Metadata) -> bool:
         """Return whether a result is from the source of this call; without a source, every result counts."""
         if self.source is None:
             return True
-        made_from = layout.canonical_json(mark.get("source") or {})
+        made_from = layout.canonical_json(manifest.get("source") or {})
         provenance = self.source.provenance(record)
         return provenance is not None and made_from == layout.canonical_json(provenance)
 
-    def _is_enough(self, mark: Metadata) -> bool:
+    def _is_enough(self, manifest: Metadata) -> bool:
         """Return whether a result has the templates that the source should give."""
-        if self.source is None or not self.source.needs_templates or mark.get("classes", 0) > similarity.MAX_DENSE_CLASSES:
+        if (
+            self.source is None
+            or not self.source.needs_templates
+            or manifest.get("classes", 0) > similarity.MAX_DENSE_CLASSES
+        ):
             return True
         equal = self.source.equal_samples
-        return "tncsm" in mark["parts"] and (equal is None or mark.get("equal_samples") == equal.tolist())
+        return "tncsm" in manifest["parts"] and (equal is None or manifest.get("equal_samples") == equal.tolist())
 
 
 def _with_matrices(result: EvaluationResult) -> EvaluationResult:

@@ -3,7 +3,7 @@
 const nearest = new Map();
 const MAX_CONFUSIONS = 5;
 
-/** Return the neighbours of every class and the closest pairs at an epoch, or null; `neighbor_data.py` packs them. */
+/** Return the neighbours of every class and the closest pairs at an epoch, or null; `matrix_codec.py` packs them. */
 async function nearestAt(run, epoch) {
   const near = run.near;
   const line = near ? near.epochs.indexOf(epoch) : -1;
