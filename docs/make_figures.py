@@ -18,7 +18,7 @@ from PIL import Image
 
 from dsi_cli import open_results
 from dsi_cli.figures.catalogue import FigureOptions, figure_spec
-from dsi_cli.figures.style import LESS, MORE, NO_VALUE, Style, using
+from dsi_cli.figures.style import NEGATIVE_COLOURS, NO_VALUE, POSITIVE_COLOURS, Style, using
 
 IMAGES = Path(__file__).parent / "images"
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
@@ -63,7 +63,9 @@ ALIGNMENT = PICTURES[0].path
 def map_palette() -> Image.Image:
     """Return an image with the colours of maps, groups and greys: those that Pillow chooses would merge groups."""
     steps = np.linspace(0, 1, 16)
-    maps = [LinearSegmentedColormap.from_list("dsi", colours)(steps)[:, :3] for colours in (MORE, LESS)]
+    maps = [
+        LinearSegmentedColormap.from_list("dsi", colours)(steps)[:, :3] for colours in (POSITIVE_COLOURS, NEGATIVE_COLOURS)
+    ]
     greys = np.repeat(np.linspace(0, 1, 32)[:, None], 3, axis=1)
     colours = np.vstack([*maps, mpl.colormaps["tab20"](range(20))[:, :3], [to_rgb(NO_VALUE)], greys])
     image = Image.new("P", (1, 1))

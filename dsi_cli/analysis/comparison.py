@@ -55,7 +55,7 @@ BYTES_PER_VALUE = 220
 class MemoryPlan:
     """The plan for making and comparing the matrices of a run."""
 
-    is_vast: bool
+    has_too_many_classes: bool
     """True if there are too many classes for stored matrices."""
     walk: BlockWalk | None
     """The iteration over blocks of rows; None if matrices are compared whole."""
@@ -65,17 +65,17 @@ class MemoryPlan:
 
 def make_plan(classes: int, options: Options) -> MemoryPlan:
     """Return the plan for a run with this number of classes."""
-    is_vast = classes > similarity.MAX_DENSE_CLASSES
+    has_too_many_classes = classes > similarity.MAX_DENSE_CLASSES
     if classes <= DENSE_WITHOUT_BUDGET:
-        return MemoryPlan(is_vast, None)
+        return MemoryPlan(has_too_many_classes, None)
     free = engines.free_memory()
     budget = options.memory if options.memory is not None else free // 2
     cores = engines.usable_cores()
     needed = classes**2 * BYTES_PER_VALUE
-    if not is_vast and needed <= (options.memory if options.memory is not None else free):
-        return MemoryPlan(is_vast, None, min(max(budget // needed, 1), cores))
-    reason = TOO_MANY_CLASSES if is_vast else SHORT_OF_MEMORY
-    return MemoryPlan(is_vast, BlockWalk(rows_within(budget, classes, cores), local.map_in_order, reason))
+    if not has_too_many_classes and needed <= (options.memory if options.memory is not None else free):
+        return MemoryPlan(has_too_many_classes, None, min(max(budget // needed, 1), cores))
+    reason = TOO_MANY_CLASSES if has_too_many_classes else SHORT_OF_MEMORY
+    return MemoryPlan(has_too_many_classes, BlockWalk(rows_within(budget, classes, cores), local.map_in_order, reason))
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ class _RowComputation:
             geometry_rows, spectrum = geometry.head_rows(job.record, head.weight[:common])
             rows += geometry_rows
         by_class = table or parquet.from_rows(ALIGNMENT_BY_CLASS, [])
-        stored = replace(job.stored, by_kind={}, head=None, surveys={})
+        stored = replace(job.stored, by_kind={}, head=None, statistics_of_blocks={})
         return job._replace(rows=job.rows + rows, by_class=by_class, spectrum=spectrum, evaluations=[], stored=stored)
 
 
@@ -241,10 +241,10 @@ def _plan_run(call: Call, run: RunCheckpoints, weights: Weights) -> _RunPlan:
     labels, tables = call.labels[run.name], call.tables
     out, options = tables.out, tables.options
     memory = make_plan(labels.classes, options)
-    references = [source.for_labels(labels, by_rows=memory.is_vast) for source in tables.references]
+    references = [source.for_labels(labels, by_rows=memory.has_too_many_classes) for source in tables.references]
     # Write the reference matrices that are not stored, except for those without any class of the run.
     for source, reference in zip(tables.references, references, strict=True):
-        if memory.is_vast or labels.label_list is None or not len(reference.classes):
+        if memory.has_too_many_classes or labels.label_list is None or not len(reference.classes):
             continue
         path = layout.reference_path(out, source.name, labels.label_list.id)
         metadata = {**source.table_options, "mapping": labels.senses_id}
@@ -257,7 +257,7 @@ def _plan_run(call: Call, run: RunCheckpoints, weights: Weights) -> _RunPlan:
         for reference in references:
             if reference.reason_missing is None:
                 reference.of_classes(reference.classes)
-    matrices = MatrixWriter(out, run, options, weights, memory.walk if memory.is_vast else None)
+    matrices = MatrixWriter(out, run, options, weights, memory.walk if memory.has_too_many_classes else None)
     scratch = layout.temporary_folder(out)
     computation = _RowComputation(labels, references, options, memory.walk, scratch, run.common_classes)
     return _RunPlan(matrices, memory, computation)

@@ -46,9 +46,9 @@ def complete_from(names: Choices) -> Complete:
 
 def complete_figures(incomplete: str) -> list[str]:
     """Return the names of the figures and of the animation."""
-    from dsi_cli.figures.catalogue import FIGURES, MOVING
+    from dsi_cli.figures.catalogue import ANIMATION_SPEC, FIGURES
 
-    return _beginning([figure.name for figure in (*FIGURES, MOVING)], incomplete)
+    return _beginning([figure.name for figure in (*FIGURES, ANIMATION_SPEC)], incomplete)
 
 
 def _complete_column(table: str, column: str) -> Complete:

@@ -12,12 +12,21 @@ from dsi_cli.cli import console
 from dsi_cli.cli.options import Json, Quiet, complete_classes, complete_figures, complete_runs, option, switch
 from dsi_cli.cli.text import terminal_text
 from dsi_cli.errors import DONE, UsageError
-from dsi_cli.figures.catalogue import ANIMATION, FIGURES, FILMS, FORMATS, MOVING, SCALES, FigureOptions, figure_spec
+from dsi_cli.figures.catalogue import (
+    ANIMATION,
+    ANIMATION_FORMATS,
+    ANIMATION_SPEC,
+    FIGURES,
+    FORMATS,
+    SCALES,
+    FigureOptions,
+    figure_spec,
+)
 from dsi_cli.figures.style import STYLES, Style
 from dsi_cli.store.schema import MATRIX_KINDS
 
 if TYPE_CHECKING:
-    from dsi_cli.figures.save import DrawnFigure
+    from dsi_cli.figures.save import DrawnFiles
     from dsi_cli.store.results import Results
 
 
@@ -42,8 +51,8 @@ def plot(
         option(
             "--format -f",
             "FORMAT",
-            f"{', '.join(FORMATS)}; for the animation {', '.join(FILMS)}. Repeatable. Default: png, gif.",
-            (*FORMATS, *FILMS),
+            f"{', '.join(FORMATS)}; for the animation {', '.join(ANIMATION_FORMATS)}. Repeatable. Default: png, gif.",
+            (*FORMATS, *ANIMATION_FORMATS),
         ),
     ] = None,
     style: Annotated[str, option("--style", "STYLE", " or ".join(STYLES) + ".", STYLES)] = "screen",
@@ -126,18 +135,18 @@ def plot(
     return DONE
 
 
-def _print_drawn(drawn: DrawnFigure, *, as_json: bool, quiet: bool) -> None:
+def _print_drawn(drawn: DrawnFiles, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         document = {
             "files": [str(path) for path in drawn.files],
             "without_data": list(drawn.without_data),
             "out": str(drawn.folder),
-            "films": [{**film._asdict(), "path": str(film.path)} for film in drawn.films],
+            "films": [{**animation._asdict(), "path": str(animation.path)} for animation in drawn.animations],
         }
         console.print_json(document)
         return
-    for film in drawn.films:
-        console.note(str(film), quiet=quiet)
+    for animation in drawn.animations:
+        console.note(str(animation), quiet=quiet)
     for path in drawn.files:
         print(terminal_text(str(path)))
 
@@ -157,7 +166,7 @@ def _raise_without_data(names: Sequence[str], results: Results, options: FigureO
 
 def _list(with_data: set[str] | None, *, as_json: bool) -> None:
     """Print the names of all figures; ``with_data`` holds those with data, and is None without a results folder."""
-    specs = (*FIGURES, MOVING)
+    specs = (*FIGURES, ANIMATION_SPEC)
     if as_json:
         document = []
         for spec in specs:

@@ -81,8 +81,8 @@ class Engine(Protocol):
     is_elsewhere: bool
     """True if other machines do the jobs. Then functions are pickled, and jobs see the files of these machines."""
 
-    def tasks_a_machine(self) -> int:
-        """Return the number of whole jobs (see `map_in_order`) that one machine does in parallel."""
+    def tasks_per_machine(self) -> int:
+        """Return how many jobs that need a machine each (see `map_in_order`) one machine does in parallel."""
 
     def map_in_order(
         self,
@@ -90,7 +90,7 @@ class Engine(Protocol):
         jobs: Iterable[Job],
         lost: Callable[[Job, str], Result],
         *,
-        are_whole: bool = False,
+        per_machine: bool = False,
     ) -> Iterator[Result]:
         """Yield ``function(job)`` for each job in order; at most a few jobs are drawn in advance.
 
@@ -99,7 +99,7 @@ class Engine(Protocol):
         function : called in parallel, while libraries for linear algebra use one thread; it does not see later changes.
         jobs : the jobs, drawn in the caller's thread; jobs and results may be pickled.
         lost : called in the caller's process with a job and a reason; returns the result of a job that cannot be done.
-        are_whole : whether each job needs a whole machine, or the requested GPUs and their share of its cores.
+        per_machine : whether each job needs a whole machine, or the requested GPUs and their share of its cores.
 
         Notes
         -----

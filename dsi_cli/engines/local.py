@@ -26,8 +26,8 @@ class LocalEngine:
 
     is_elsewhere = False
 
-    def tasks_a_machine(self) -> int:
-        """Return 1, because this machine does one whole job after another."""
+    def tasks_per_machine(self) -> int:
+        """Return 1, because this machine does one such job after another."""
         return 1
 
     def map_in_order(
@@ -36,10 +36,10 @@ class LocalEngine:
         jobs: Iterable[Job],
         lost: Callable[[Job, str], Result],  # noqa: ARG002 (no thread is lost)
         *,
-        are_whole: bool = False,
+        per_machine: bool = False,
     ) -> Iterator[Result]:
-        """Yield the results in order, computed in threads, or whole jobs in the caller's thread; see `Engine`."""
-        return map(function, jobs) if are_whole else map_in_order(function, jobs)
+        """Yield the results in order, computed in threads, or with `per_machine` in the caller's thread; see `Engine`."""
+        return map(function, jobs) if per_machine else map_in_order(function, jobs)
 
 
 @contextmanager

@@ -192,6 +192,15 @@ class TaskResources(NamedTuple):
         return slots
 
 
+class _SharedWork(NamedTuple):
+    """The function and the settings that all tasks of an iteration share."""
+
+    function: Callable[[Any], Any]
+    folder: str
+    """The working folder of the caller."""
+    per_machine: bool
+
+
 class _Task(NamedTuple):
     jobs: list[Any]
     failed_attempts: int
@@ -217,9 +226,9 @@ class RayEngine:
     _stack: ExitStack
     is_elsewhere = True
 
-    def tasks_a_machine(self) -> int:
-        """Return the maximum number of whole jobs that one node does in parallel."""
-        resources = self._resources_of_whole_jobs()
+    def tasks_per_machine(self) -> int:
+        """Return how many jobs that need a machine each one node does at most in parallel."""
+        resources = self._resources_of_machine_job()
         return max(resources.slots(node) for node in self._nodes())
 
     def map_in_order(
@@ -228,20 +237,20 @@ class RayEngine:
         jobs: Iterable[Job],
         lost: Callable[[Job, str], Result],
         *,
-        are_whole: bool = False,
+        per_machine: bool = False,
     ) -> Iterator[Result]:
         """Yield the results of the jobs in order; see `Engine`."""
         # The limit applies to the caller's computations for jobs and between results, as with threads.
-        with nullcontext() if are_whole else threadpool_limits(limits=1):
+        with nullcontext() if per_machine else threadpool_limits(limits=1):
             remaining = iter(jobs)
             batch = list(islice(remaining, 1))
             if not batch:
                 return  # without a job, dsi does not connect
             ray = self._ray
             resources, max_jobs = TaskResources(1, 0.0), MAX_JOBS_PER_TASK
-            if are_whole:
-                resources, max_jobs = self._resources_of_whole_jobs(), 1
-            shared = ray.put((function, str(Path.cwd()), are_whole))
+            if per_machine:
+                resources, max_jobs = self._resources_of_machine_job(), 1
+            shared = ray.put(_SharedWork(function, str(Path.cwd()), per_machine))
             # By default, a worker with a GPU would end after each task and build the model again for each checkpoint.
             work = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0, max_calls=0)(_work)
 
@@ -304,7 +313,7 @@ class RayEngine:
             )
         return nodes
 
-    def _resources_of_whole_jobs(self) -> TaskResources:
+    def _resources_of_machine_job(self) -> TaskResources:
         """Return the resources of a job that needs a whole machine; they fit the smallest node, so that all nodes take part."""
         gpus, nodes = self.options.gpus_per_task, self._nodes()
         if not gpus:
@@ -331,16 +340,16 @@ def _work(version: str, references: list[Any], jobs: list[Any]) -> list[Any]:
     if version != __version__:
         message = f"{platform.node()} has dsi {__version__}, but here it is {version}; install the same on every node"
         raise UsageError(message, code="version-mismatch")
-    function, folder, are_whole = _shared_by_tasks(references[0])
-    if Path(folder).is_dir():
-        os.chdir(folder)
-    with nullcontext() if are_whole else threadpool_limits(limits=1):
-        return [function(job) for job in jobs]
+    shared = _shared_work(references[0])
+    if Path(shared.folder).is_dir():
+        os.chdir(shared.folder)
+    with nullcontext() if shared.per_machine else threadpool_limits(limits=1):
+        return [shared.function(job) for job in jobs]
 
 
 @lru_cache(maxsize=1)
-def _shared_by_tasks(reference: Any) -> tuple[Callable[[Any], Any], str, bool]:
-    """Return the function, which keeps its state between the tasks of this process, the working folder, and `are_whole`."""
+def _shared_work(reference: Any) -> _SharedWork:
+    """Return what tasks share; the function keeps its state between the tasks of this process."""
     import ray
 
     return ray.get(reference)

@@ -79,18 +79,18 @@ def animations(
     ----------
     options : all options except the style apply.
     folder : output folder, created if missing.
-    formats : formats from `FILMS`.
+    formats : formats from `ANIMATION_FORMATS`.
     progress : called with the stage, the number of completed frames and the number of all frames.
     """
     if "mp4" in formats and shutil.which("ffmpeg") is None:
         message = "ffmpeg, which writes MP4, is not on PATH; install ffmpeg, or use --format gif or webp"
         raise UsageError(message, code="no-ffmpeg")
     all_frames = heatmaps.frames_at_epochs(results, options)
-    films = []
+    written = []
     for frames in all_frames:
         name = ANIMATION if len(all_frames) == 1 else f"{ANIMATION}-{layout.folder_name(frames.run)}"
-        films += [_write_animation(results, frames, options, folder / f"{name}.{form}", progress) for form in formats]
-    return films
+        written += [_write_animation(results, frames, options, folder / f"{name}.{form}", progress) for form in formats]
+    return written
 
 
 def _write_animation(

@@ -26,7 +26,7 @@ Drawing = Callable[[], "Figure"]
 FORMATS = ("png", "svg", "pdf")
 SCALES = ("rank", "raw")
 """The scales of a heat map: percentile ranks of pairs, or raw values."""
-ANIMATION, FILMS = "animation", ("gif", "webp", "mp4")
+ANIMATION, ANIMATION_FORMATS = "animation", ("gif", "webp", "mp4")
 """The name of the animation and its formats. It takes long, so dsi draws it only if it is requested by name."""
 
 
@@ -141,7 +141,7 @@ FIGURES = (
     ),
     FigureSpec("contact_sheet", "the worst mistakes of the last epoch as images", _IMAGES, "image_grid.draw"),
 )
-MOVING = FigureSpec(
+ANIMATION_SPEC = FigureSpec(
     ANIMATION, "matrix, WordNet and agreement, epoch by epoch (only if requested by name)", _MATRICES, "heatmaps.figure"
 )
 """The animation, which `dsi_cli.figures.animation` writes. It needs the same data as the heat maps, so ``find`` is theirs."""
@@ -152,7 +152,7 @@ def figure_spec(name: str) -> FigureSpec:
 
     Raise `UsageError` if no figure has this name. The message suggests a similar name or the list of figures.
     """
-    by_name = {spec.name: spec for spec in (*FIGURES, MOVING)}
+    by_name = {spec.name: spec for spec in (*FIGURES, ANIMATION_SPEC)}
     if name in by_name:
         return by_name[name]
     suggestion = nearest(name, by_name)

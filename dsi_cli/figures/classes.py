@@ -17,7 +17,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import curves
 from dsi_cli.figures.heatmaps import frames_at_epochs, requested_frames, short_name
-from dsi_cli.figures.style import CHANCE, COLOURS, MORE, Style
+from dsi_cli.figures.style import CHANCE, COLOURS, POSITIVE_COLOURS, Style
 from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.queries import matrices
 from dsi_cli.queries.matrices import MatrixFrames
@@ -153,9 +153,10 @@ def _draw_scatter(all_frames: Sequence[MatrixFrames], results: Results, options:
         spread = np.empty(len(rows))
         spread[falling] = (np.arange(len(rows)) + 0.5) / len(rows)
         if len(rows) <= MAX_DOTS:
-            axes.plot(spread, of_network, ".", color=MORE[5], markersize=3, alpha=0.6, markeredgewidth=0, rasterized=True)
+            look: dict[str, Any] = {"color": POSITIVE_COLOURS[5], "markersize": 3, "alpha": 0.6, "markeredgewidth": 0}
+            axes.plot(spread, of_network, ".", rasterized=True, **look)
         else:
-            palette = LinearSegmentedColormap.from_list("dsi", MORE)
+            palette = LinearSegmentedColormap.from_list("dsi", POSITIVE_COLOURS)
             axes.hexbin(spread, of_network, gridsize=min(40, round(len(rows) ** 0.5 / 3)), cmap=palette, linewidths=0)
         axes.axhline(0.5, color=CHANCE, linewidth=0.8, label="chance")
         tenths = np.minimum((of_wordnet * 10).astype(int), 9)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.figures.style import LESS, MORE, NO_VALUE
+from dsi_cli.figures.style import NEGATIVE_COLOURS, NO_VALUE, POSITIVE_COLOURS
 from dsi_cli.queries.matrices import block_means
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class ColorScale(NamedTuple):
         """The colours; 0 is white if both signs occur."""
         from matplotlib.colors import LinearSegmentedColormap
 
-        colours = [*LESS[:0:-1], *MORE] if self.low < 0 < self.high else MORE
+        colours = [*NEGATIVE_COLOURS[:0:-1], *POSITIVE_COLOURS] if self.low < 0 < self.high else POSITIVE_COLOURS
         return LinearSegmentedColormap.from_list("dsi", colours, 512).with_extremes(bad=NO_VALUE)
 
     @property

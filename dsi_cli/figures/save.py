@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.figures import style as styles
-from dsi_cli.figures.catalogue import ANIMATION, FIGURES, FILMS, FORMATS, MOVING, SCALES, FigureOptions, figure_spec
+from dsi_cli.figures.catalogue import (
+    ANIMATION,
+    ANIMATION_FORMATS,
+    ANIMATION_SPEC,
+    FIGURES,
+    FORMATS,
+    SCALES,
+    FigureOptions,
+    figure_spec,
+)
 from dsi_cli.figures.style import STYLES
 from dsi_cli.queries import curve_panels
 from dsi_cli.queries.run_classes import ORDERS
@@ -32,14 +41,14 @@ _METADATA: dict[str, dict[str, str | None]] = {
 """Metadata that Matplotlib leaves out, so that equal tables give equal files."""
 
 
-class DrawnFigure(NamedTuple):
+class DrawnFiles(NamedTuple):
     """The files of a request."""
 
     folder: Path
     files: tuple[Path, ...]
     without_data: tuple[str, ...]
     """Names of figures for which the results folder has no data."""
-    films: tuple[Animation, ...] = ()
+    animations: tuple[Animation, ...] = ()
     """The animations among the files."""
 
 
@@ -90,7 +99,7 @@ def write(
     formats: Sequence[str],
     folder: Path,
     progress: Progress = lambda *_: None,
-) -> DrawnFigure:
+) -> DrawnFiles:
     """Draw figures and write each of them in each format; every file is written completely or not at all.
 
     Raise `UsageError` if a figure or a format does not exist, and `OutputError` if a file could not be written.
@@ -102,7 +111,7 @@ def write(
     folder : output folder, created if missing.
     progress : called with the stage, the number of completed steps and the number of all steps.
     """
-    figure_formats, film_formats = _split_formats(names, formats)
+    figure_formats, animation_formats = _split_formats(names, formats)
     specs = [figure_spec(name) for name in dict.fromkeys(names) if name != ANIMATION] if names else list(FIGURES)
     files: list[Path] = []
     without_data: list[str] = []
@@ -116,36 +125,37 @@ def write(
                 files += [save(figure, folder / f"{spec.name}.{form}", form) for form in figure_formats]
     progress("drawing figures", len(specs), len(specs))
     if ANIMATION not in names:
-        return DrawnFigure(folder, tuple(files), tuple(without_data))
+        return DrawnFiles(folder, tuple(files), tuple(without_data))
 
     from dsi_cli.figures import animation
 
-    films = animation.animations(results, options, folder, film_formats, progress)
-    if not films:
+    animations = animation.animations(results, options, folder, animation_formats, progress)
+    if not animations:
         without_data.append(ANIMATION)
-    return DrawnFigure(folder, (*files, *(film.path for film in films)), tuple(without_data), tuple(films))
+    files += [written.path for written in animations]
+    return DrawnFiles(folder, tuple(files), tuple(without_data), tuple(animations))
 
 
 def _split_formats(names: Sequence[str], formats: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the formats of the figures and those of the animation; raise `UsageError` if no requested figure can have one."""
     for form in formats:
-        require_choice("format", form, [*FORMATS, *FILMS], "there is no format")
+        require_choice("format", form, [*FORMATS, *ANIMATION_FORMATS], "there is no format")
     figure_formats = [form for form in formats if form in FORMATS]
-    film_formats = [form for form in formats if form in FILMS]
-    if film_formats and ANIMATION not in names:
-        form = film_formats[0]
+    animation_formats = [form for form in formats if form in ANIMATION_FORMATS]
+    if animation_formats and ANIMATION not in names:
+        form = animation_formats[0]
         message = f"only the animation can be written as {form}; run dsi plot OUT {ANIMATION} --format {form}"
         raise UsageError(message, code="animation-format", format=form)
     if figure_formats and set(names) == {ANIMATION}:
         form = figure_formats[0]
-        message = f"the animation cannot be written as {form}; use one of {', '.join(FILMS)}"
+        message = f"the animation cannot be written as {form}; use one of {', '.join(ANIMATION_FORMATS)}"
         raise UsageError(message, code="figure-format", format=form)
-    return figure_formats or ["png"], film_formats or ["gif"]
+    return figure_formats or ["png"], animation_formats or ["gif"]
 
 
 def with_data(results: Results, options: FigureOptions) -> set[str]:
     """Return the names of the figures for which the results have data, without drawing them."""
-    return {spec.name for spec in (*FIGURES, MOVING) if spec.find(results, options) is not None}
+    return {spec.name for spec in (*FIGURES, ANIMATION_SPEC) if spec.find(results, options) is not None}
 
 
 def save(figure: Figure, path: Path, form: str) -> Path:

@@ -23,9 +23,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 LINES = ("-", "--", "-.", ":")
 CHANCE = "#6b6b6b"
 """Colour of chance levels, which are a thin grey line in a light grey band."""
-MORE = ("#ffffff", "#e5def9", "#cbbfec", "#b2a1dd", "#9983cd", "#8266bc", "#6b48aa", "#562797", "#41007e")
-LESS = ("#ffffff", "#f7e1d7", "#eac4b3", "#dca991", "#cc8e71", "#bb7350", "#a9582f", "#963e01", "#762f01")
-"""The palettes of matrices in even steps of lightness, the same as in the report: high values, and values below 0."""
+POSITIVE_COLOURS = ("#ffffff", "#e5def9", "#cbbfec", "#b2a1dd", "#9983cd", "#8266bc", "#6b48aa", "#562797", "#41007e")
+NEGATIVE_COLOURS = ("#ffffff", "#f7e1d7", "#eac4b3", "#dca991", "#cc8e71", "#bb7350", "#a9582f", "#963e01", "#762f01")
+"""The palettes of matrices from white in even steps of lightness, the same as in the report: values above and below 0."""
 NO_VALUE = "#c8c8cc"
 """Grey for the diagonal and for classes without a value; neither palette contains it."""
 

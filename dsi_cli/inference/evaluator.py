@@ -106,7 +106,7 @@ class Evaluator:
     batch_size: int | None = None
     """None for batches of at most `BATCH_BYTES`; the size is halved permanently if the memory is not sufficient."""
     autocast: bool = False
-    _fitting: int = field(default=MAX_BATCH_SIZE, init=False)
+    _max_fitting_batch: int = field(default=MAX_BATCH_SIZE, init=False)
 
     def __post_init__(self) -> None:
         """Move the model to its device; convolutions are fastest with the memory format channels last."""
@@ -129,7 +129,7 @@ class Evaluator:
         has_classifier: bool = True,
         templates: bool = False,
         equal_samples: NDArray[np.int64] | None = None,
-        kept: slice = slice(None),
+        class_columns: slice = slice(None),
         seed: int = 0,
         progress: Callable[[int], None] = lambda _: None,
     ) -> EvaluationResult:
@@ -146,7 +146,7 @@ class Evaluator:
         has_classifier : False if the model's outputs are features.
         templates : True to compute templates from the features.
         equal_samples : the number of samples of each class for second templates, which are chosen at random by ``seed``.
-        kept : the columns of the classes among the outputs, without rows for the background.
+        class_columns : the columns of the classes among the outputs, without rows for the background.
         seed : the seed for the chance level of typicality.
         progress : a function that is called with the number of samples in each batch.
         """
@@ -155,14 +155,14 @@ class Evaluator:
         accumulator = _Accumulator(split, classes, seed, equal_samples, has_classifier=has_classifier)
         recorded_head = head if templates and has_classifier else None
         with record_inputs(self.model, recorded_head) as inputs:
-            for rows, outputs in self._passes(split, order):
+            for rows, outputs in self._outputs_of_batches(split, order):
                 logits = features = None
                 if has_classifier:
-                    if outputs.dim() != 2 or outputs[:, kept].shape != (len(rows), classes):
+                    if outputs.dim() != 2 or outputs[:, class_columns].shape != (len(rows), classes):
                         shape, expected = tuple(outputs.shape), (len(rows), classes)
                         message = f"the model's outputs have shape {shape}; expected {expected} for images and classes"
                         raise UnreadableError(message, code="output-shape", shape=shape, expected=expected)
-                    logits = outputs[:, kept].float().cpu().numpy()
+                    logits = outputs[:, class_columns].float().cpu().numpy()
                     if not np.isfinite(logits).all():
                         raise UnreadableError("the model's outputs are NaN or infinite", code="outputs-not-finite")
                 else:
@@ -174,23 +174,25 @@ class Evaluator:
                     features = feature_array(inputs.pop(), len(rows))
                 accumulator.add(rows, logits, features)
                 progress(len(rows))
-        return accumulator.result(self._class_vectors(head, kept) if templates else None)
+        return accumulator.result(self._class_vectors(head, class_columns) if templates else None)
 
-    def _class_vectors(self, head: str | None, kept: slice) -> NDArray[np.float32] | None:
+    def _class_vectors(self, head: str | None, class_columns: slice) -> NDArray[np.float32] | None:
         """Return the rows of the classifier module, or None if it is not a linear layer."""
         weight = getattr(self.model.get_submodule(head), "weight", None) if head is not None else None
         if not isinstance(weight, torch.Tensor) or weight.dim() < 2 or weight[0].numel() != weight.shape[1]:
             return None
-        return weight.detach().float().cpu().numpy().reshape(len(weight), -1)[kept]
+        return weight.detach().float().cpu().numpy().reshape(len(weight), -1)[class_columns]
 
-    def _passes(self, split: Split, order: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
+    def _outputs_of_batches(
+        self, split: Split, order: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
         """Yield the sample numbers and the outputs of each batch; batches shrink if the memory is not sufficient."""
         if self.batch_size is None:
             first = next(iter(split.batches(order[:1], 1)))
             self.batch_size = int(max(1, min(MAX_BATCH_SIZE, BATCH_BYTES // (first[0].size * 4))))
         done = 0
         while done < len(order):
-            for images in split.batches(order[done:], min(self.batch_size, self._fitting)):
+            for images in split.batches(order[done:], min(self.batch_size, self._max_fitting_batch)):
                 rows = order[done : done + len(images)]
                 outputs = self._forward(images)
                 if outputs is None:
@@ -228,7 +230,7 @@ class Evaluator:
         if len(images) == 1:
             message = "a single image is too large for the memory; add --device cpu, or a smaller --image-size"
             raise UsageError(message, code="out-of-memory")
-        self._fitting = len(images) // 2
+        self._max_fitting_batch = len(images) // 2
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
         return None

@@ -27,11 +27,11 @@ class Copies:
     def __init__(self, before):
         self.before = before
 
-    def tasks_a_machine(self):
+    def tasks_per_machine(self):
         return 2
 
-    def map_in_order(self, function, jobs, lost, *, are_whole=False):  # noqa: ARG002
-        if are_whole:
+    def map_in_order(self, function, jobs, lost, *, per_machine=False):  # noqa: ARG002
+        if per_machine:
             self.before()
         carried = copied(function)
         return (copied(carried(copied(job))) for job in jobs)

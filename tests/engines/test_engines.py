@@ -15,7 +15,7 @@ def test_open_engine_uses_threads_by_default():
     assert DEFAULT == "local"
     with open_engine(EngineOptions()) as engine:
         assert list(engine.map_in_order(abs, [-1, 2], None)) == [1, 2]
-        assert list(engine.map_in_order(abs, [-1, 2], None, are_whole=True)) == [1, 2]
+        assert list(engine.map_in_order(abs, [-1, 2], None, per_machine=True)) == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
 def test_matrices_are_whole_where_they_fit(classes, budget, is_vast, by_blocks, threads, monkeypatch):
     monkeypatch.setattr(engines, "usable_cores", lambda: 2)
     found = comparison.make_plan(classes, Options(memory=budget))
-    assert (found.is_vast, found.walk is not None, found.threads) == (is_vast, by_blocks, threads)
+    assert (found.has_too_many_classes, found.walk is not None, found.threads) == (is_vast, by_blocks, threads)

@@ -121,19 +121,19 @@ def test_a_job_that_kills_its_worker_is_given_up_alone(engine, tmp_path, capfd):
 
 
 def test_jobs_that_fill_a_machine_take_all_its_cores(engine):
-    assert engine.tasks_a_machine() == 1
+    assert engine.tasks_per_machine() == 1
 
     def taken(_):
         return ray.get_runtime_context().get_assigned_resources(), os.environ.get("CUDA_VISIBLE_DEVICES"), os.getpid()
 
-    assert [given["CPU"] for given, _, _ in engine.map_in_order(taken, range(2), refuses, are_whole=True)] == [1, 1]
+    assert [given["CPU"] for given, _, _ in engine.map_in_order(taken, range(2), refuses, per_machine=True)] == [1, 1]
     with open_engine(EngineOptions("ray", gpus_per_task=0.5)) as other:
-        assert other.tasks_a_machine() == 1  # there is one core
-        found = list(other.map_in_order(taken, range(8), refuses, are_whole=True))
+        assert other.tasks_per_machine() == 1  # there is one core
+        found = list(other.map_in_order(taken, range(8), refuses, per_machine=True))
     assert {(given["CPU"], given["GPU"], visible) for given, visible, _ in found} == {(1, 0.5, "0")}
     assert len({process for _, _, process in found}) <= 2  # a worker keeps its model
     with open_engine(EngineOptions("ray", gpus_per_task=2)) as other, raises("too-many-gpus", UsageError):
-        list(other.map_in_order(abs, [1], refuses, are_whole=True))
+        list(other.map_in_order(abs, [1], refuses, per_machine=True))
 
 
 def test_other_versions_are_not_mixed(engine, monkeypatch):

@@ -161,7 +161,7 @@ def test_evaluate_with_kept_columns_compares_only_these(own_net, images, targets
     net = own_net(num_classes=CLASSES + 1)
     with torch.no_grad():
         net.classifier.bias[0] = 100
-    answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", kept=slice(1, None))
+    answer = Evaluator(net).evaluate(split_of(images, targets), CLASSES, "classifier", class_columns=slice(1, None))
     logits, _ = plain(net.eval(), images)
     assert_array_equal(answer.predictions, logits[:, 1:].argmax(axis=1))
     assert answer.loss == pytest.approx(oracles.cross_entropy(logits[:, 1:], targets), rel=1e-5)

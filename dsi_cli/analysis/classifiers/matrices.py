@@ -52,7 +52,7 @@ class StoredMatrices:
     zero_rows: list[int]
     head: HeadParameters | None = None
     """The head, if it is needed; it also replaces matrices too large to be stored."""
-    surveys: Mapping[str, BlockStatistics] = field(default_factory=dict)
+    statistics_of_blocks: Mapping[str, BlockStatistics] = field(default_factory=dict)
     """The statistics of matrices that were read in blocks of rows, by kind."""
     failed: str | None = None
     """The reason why the checkpoint can no longer be used."""
@@ -128,7 +128,7 @@ class MatrixWriter:
         if record.head is None and head is None:
             kinds = [kind for kind in self.kinds if self._is_stored(record, kind)]
         matrices: dict[str, NDArray[np.float32]] = {}
-        surveys: dict[str, BlockStatistics] = {}
+        statistics_of_blocks: dict[str, BlockStatistics] = {}
         statistics: Metadata = {}
         all_existed = True
         failed = None
@@ -143,7 +143,7 @@ class MatrixWriter:
                     if record.path not in self.run.gone:
                         failed = str(error)
                     continue
-                matrix = self._write(record, kind, head, surveys)
+                matrix = self._write(record, kind, head, statistics_of_blocks)
             self.paths.add(path)
             statistics = self._stored[path]
             if wanted and kind != WEIGHT and self.walk is None:
@@ -151,7 +151,7 @@ class MatrixWriter:
         self.reused += all_existed and bool(statistics)
         head = (head or self.stored_head(record)) if wanted else None
         mean_row, zero_rows = float(statistics.get("mean_row", 0.0)), list(statistics.get("zero_rows", []))
-        return StoredMatrices(matrices, mean_row, zero_rows, head, surveys, failed)
+        return StoredMatrices(matrices, mean_row, zero_rows, head, statistics_of_blocks, failed)
 
     def stored_head(self, record: Record) -> HeadParameters | None:
         """Return the stored head of a checkpoint; None if it is not stored."""
@@ -182,7 +182,7 @@ class MatrixWriter:
         return self.run.provenance(record, self.options.shaping_matrices) | epoch_metadata(record) | names
 
     def _write(
-        self, record: Record, kind: str, head: HeadParameters, surveys: dict[str, BlockStatistics]
+        self, record: Record, kind: str, head: HeadParameters, statistics_of_blocks: dict[str, BlockStatistics]
     ) -> NDArray[np.float32] | None:
         """Write a head, or a matrix and return it; of a matrix in blocks of rows, write neighbors and add its statistics."""
         matrix = None
@@ -198,8 +198,8 @@ class MatrixWriter:
             table = parquet.from_matrix(CSMS, matrix, constants, {"class_index": range(len(matrix))})
         else:
             rows = Cosines.of(head.weight, centred=kind == "ncsm_centred")
-            survey = block_statistics(rows, self.walk, self.options.quantiles, STORED_NEIGHBORS)
-            nearest, surveys[kind] = survey.nearest, replace(survey, nearest=None)
+            with_nearest = block_statistics(rows, self.walk, self.options.quantiles, STORED_NEIGHBORS)
+            nearest, statistics_of_blocks[kind] = with_nearest.nearest, replace(with_nearest, nearest=None)
             assert nearest is not None
             varying = {
                 "class_index": np.repeat(np.arange(len(head.weight)), nearest.neighbor.shape[1]),

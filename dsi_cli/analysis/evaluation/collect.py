@@ -276,9 +276,9 @@ def _results_from_cluster(
     data, models = needed[0].data, [source.model for source in needed]
     runs = {model.run.name: _RunToEvaluate(model.run, model.labels, model.has_fitted) for model in models}
     data_ids = {split: samples.id for split, samples in data.samples.items()}
-    worker = EvaluationWorker(runs, data_ids, models[0].options, engine.tasks_a_machine())
+    worker = EvaluationWorker(runs, data_ids, models[0].options, engine.tasks_per_machine())
     sent = [(source.split, record) for source, (_, record) in zip(sources, jobs, strict=True) if source is not None]
-    results = engine.map_in_order(worker, sent, lambda _job, reason: (reason, ()), are_whole=True)
+    results = engine.map_in_order(worker, sent, lambda _job, reason: (reason, ()), per_machine=True)
     shown_notes: set[str] = set()
     for source in sources:
         if source is None:

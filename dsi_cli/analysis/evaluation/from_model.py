@@ -181,13 +181,13 @@ class LoadedModel:
             "model": self.spec,
             "code": _digest_of_code(self.spec or ""),
             "arguments": [[name, repr(value)] for name, value in evaluation.model_arguments],
-            "asked": asdict(self._asked()),
+            "asked": asdict(self._requested_preprocessing()),
             "told": asdict(recorded_preprocessing(self.facts)),
             "autocast": evaluation.autocast,
             "names": self.run.names if self.record.head is None else None,
         }
 
-    def _asked(self) -> Preprocessing:
+    def _requested_preprocessing(self) -> Preprocessing:
         """Return the preprocessing that the options give."""
         options = self.options.evaluation
         size = None if options.image_size is None else (options.image_size, options.image_size)
@@ -216,7 +216,7 @@ class LoadedModel:
             channels = preprocess.input_channels(tensors)
         channels = channels or 3
         recorded = recorded_preprocessing(self.facts)
-        size = self._asked().with_defaults(recorded).size
+        size = self._requested_preprocessing().with_defaults(recorded).size
         spec = models.ModelSpec(rows, channels, size, dict(options.model_arguments), self.run.names)
         built = models.build_model(self.spec, spec)
         self._model, self._zero_shot = built.model, built.zero_shot
@@ -224,7 +224,7 @@ class LoadedModel:
         # The processor of a Hugging Face model knows more than its config, whose image size is that of the initial weights.
         first, second = (built.usual, recorded) if self.spec.startswith("transformers:") else (recorded, built.usual)
         usual = first.with_defaults(second).with_defaults(Preprocessing(channels=channels)).average_channels()
-        self.prepared = self._asked().with_defaults(usual).validated()
+        self.prepared = self._requested_preprocessing().with_defaults(usual).validated()
 
         # Say which model runs, and how images are prepared.
         origin = " (recorded in its checkpoints)" if options.model is None else ""
@@ -302,7 +302,7 @@ class ModelPredictions:
     data: DatasetCache
     model: LoadedModel
     targets: NDArray[np.int64]
-    taken_for: str | None
+    label_assumption: str | None
     """An assumption about the labels, if no name says which class each is."""
     progress: Callable[[int], None]
     """Takes the number of images done."""
@@ -330,7 +330,7 @@ class ModelPredictions:
     @property
     def description(self) -> str:
         """A description of the data, with the assumption about its labels."""
-        return self.data.samples[self.split].source + (f"; {self.taken_for}" if self.taken_for else "")
+        return self.data.samples[self.split].source + (f"; {self.label_assumption}" if self.label_assumption else "")
 
     @cached_property
     def _digest(self) -> str:
@@ -348,7 +348,7 @@ class ModelPredictions:
             has_classifier=self.model.has_classifier,
             templates=self.needs_templates,
             equal_samples=self.equal_samples,
-            kept=slice(self.model.record.classes),
+            class_columns=slice(self.model.record.classes),
             seed=self.model.options.seed,
             progress=self.progress,
         )
@@ -388,12 +388,12 @@ def model_for_run(
     for split, samples in data.samples.items():
         targets, class_warnings = match_classes(samples, labels.classes, names, wnids)
         warnings += class_warnings
-        taken_for = None
+        label_assumption = None
         if samples.names is None:
-            taken_for = "labels are taken as class numbers"
+            label_assumption = "labels are taken as class numbers"
         elif names is None and not samples.is_sorted:
-            taken_for = "class names are taken to be in the classifier's order"
-        sources[split] = ModelPredictions(split, data, model, targets, taken_for, progress)
+            label_assumption = "class names are taken to be in the classifier's order"
+        sources[split] = ModelPredictions(split, data, model, targets, label_assumption, progress)
     if len(sources) > 1 and options.evaluation.templates:
         counts = {split: np.bincount(source.targets, minlength=labels.classes) for split, source in sources.items()}
         equal = np.min(list(counts.values()), axis=0)

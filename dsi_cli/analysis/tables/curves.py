@@ -51,8 +51,8 @@ def epoch_matrices(
         weight = stored.head.weight
         for kind in ("ncsm", "ncsm_centred") if options.centred else ("ncsm",):
             rows = Cosines.of(weight, centred=kind == "ncsm_centred").take(np.arange(len(weight))[:common])
-            survey = stored.surveys.get(kind) if rows.size == len(weight) else None
-            statistics = survey or block_statistics(rows, context.walk, options.quantiles)
+            statistics = stored.statistics_of_blocks.get(kind) if rows.size == len(weight) else None
+            statistics = statistics or block_statistics(rows, context.walk, options.quantiles)
             matrices[kind] = EpochMatrix(kind, rows, np.arange(rows.size), statistics=statistics)
     for evaluation in evaluations:
         if evaluation.tncsm is not None:
