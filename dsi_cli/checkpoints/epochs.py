@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from math import isfinite
@@ -31,7 +32,6 @@ _SUFFIXES = re.compile(
     re.IGNORECASE,
 )
 _EPOCH = re.compile(r"(?:^|[^a-z])(?:epoch|ep|(?<!\d)e)[ _=.-]*(-?\d{1,9})(?!\d)", re.IGNORECASE)
-_NETWORK_NUMBER = re.compile(r"(model|net|network)$", re.IGNORECASE)
 _ONE_PER_TRAINING = re.compile(r"(?<![a-z])(last|latest|final|newest)(?![a-z])", re.IGNORECASE)
 _GLUED_EPOCH = re.compile(r"epochs?[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
 _STEP = re.compile(r"(?:^|[^a-z])(?:global_?steps?|steps?|iter(?:ation)?s?|it|batch)[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
@@ -188,7 +188,8 @@ def _labelled_epoch(text: str) -> re.Match[str] | None:
 def _steps_after_epochs(names: Sequence[str]) -> dict[int, int | None]:
     """Return ``{index of the name: step}`` for names of one epoch that differ in one later number: ``e1_s100``, ``e1_s200``.
 
-    The step is None if the epoch in the names seems to be the length of the training: ``ep100_1``, ``ep100_2``.
+    The step is None if the epoch in the names seems to be the length of the training: ``ep100_1``, ``ep100_2``. The number is no
+    step if it counts networks of one training, and so repeats in other epochs: ``ep1_net1``, ``ep1_net2``, ``ep2_net1``.
     """
     # Group the names that are equal except for their numbers.
     groups: dict[str, list[tuple[int, int, list[str]]]] = {}
@@ -205,10 +206,12 @@ def _steps_after_epochs(names: Sequence[str]) -> dict[int, int | None]:
         columns = list(zip(*(parts for _, _, parts in group), strict=True))
         varying = [place for place in range(1, len(columns), 2) if len(set(columns[place])) > 1]
         found = {epoch for _, epoch, _ in group}
-        if len(varying) != 1 or len(found) == len(group) or _NETWORK_NUMBER.search(columns[varying[0] - 1][0]):
+        if len(varying) != 1 or len(found) == len(group) or max(map(len, columns[varying[0]])) > _MAX_DIGITS:
             continue
-        if max(map(len, columns[varying[0]])) <= _MAX_DIGITS:
-            numbers = [int(number) for number in columns[varying[0]]]
+        numbers = [int(number) for number in columns[varying[0]]]
+        times = Counter(numbers)
+        is_count = min(times) <= 1 and max(times) - min(times) < len(times) and min(times.values()) > 1
+        if not is_count:
             is_length = len(found) == 1 and max(numbers) <= max(found)
             steps |= {index: None if is_length else number for (index, _, _), number in zip(group, numbers, strict=True)}
     return steps

@@ -124,7 +124,7 @@ def test_split_the_best_checkpoints_of_several_trainings_are_a_run_each(pattern,
     [
         ("best_fold0_epoch7 best_fold1_epoch4", [[7], [4]]),
         ("epoch_0 epoch_2 ema-epoch_1", [[0, 2], [1]]),
-        ("epoch0_net1 epoch0_net2 epoch1_net1 epoch1_net2", [[0, 1], [0, 1]]),
+        ("epoch0_C1 epoch0_C2 epoch1_C1 epoch1_C2", [[0, 1], [0, 1]]),
         ("last_model_0 last_model_1", [[None], [None]]),
     ],
 )
