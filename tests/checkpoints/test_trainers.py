@@ -83,7 +83,7 @@ def test_averages_that_were_swapped_in_are_averages(mark, raw):
         ({"state_dict": SD, "arch": "vit", "version": 2, "epoch": 0}, "timm", 0),
         ({"model": SD, "optimizer": {}, "lr_scheduler": {}, "args": None, "epoch": 0}, "torchvision", 0),
         ({"model": SD, "opt": {}}, "fastai", 0),
-        ({"model": SD, "epoch": 3}, PLAIN, None),
+        ({"model": SD, "opt": argparse.Namespace()}, PLAIN, None),
         (SD, PLAIN, None),
         (None, PLAIN, None),
     ],
