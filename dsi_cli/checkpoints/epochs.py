@@ -61,6 +61,8 @@ _UNSPECIFIC_WORDS = _CHECKPOINT_WORDS | {
     *("best", "last", "latest", "final", "newest", "e", "ep", "epoch", "step", "iter", ""),
 }
 """Words of names that do not distinguish two trainings."""
+_STORES_NEXT_EPOCH = re.compile(r"(0|1\.[0-5])\.")
+"""The versions of Lightning that store the next epoch."""
 _MAX_DIGITS = 9
 """Longer numbers are times and hashes."""
 _MIN_STEP_GAP = 500
@@ -90,19 +92,7 @@ def epoch_and_step(tree: Any, names: Sequence[str]) -> EpochAndStep:
     tree : the inert contents.
     names : the file's name without folders, then the name of its step folder if it has one.
     """
-    step, epoch = _first_number(tree, STEP_KEYS), _first_number(tree, EPOCH_KEYS)
-    # Ignite
-    iteration, length = _first_number(tree, ["trainer.iteration"]), _first_number(tree, ["trainer.epoch_length"])
-    if iteration is not None and length is not None and length > 0:
-        epoch = iteration // length
-    # MMEngine's loop over iterations always stores the epoch 0; its loop over epochs begins with 1.
-    if _first_number(tree, ["meta.epoch"]) == 0 and (_first_number(tree, ["meta.iter"]) or 0) > 0:
-        epoch = None
-    if epoch is None and (isinstance(tree, list) or type(tree) is tuple):
-        # (model, optimizer, epoch): its only whole number is the epoch, unless it is large enough for a step.
-        numbers = [value for value in tree if type(value) is int]
-        if len(numbers) == 1 and 0 <= numbers[0] < MIN_STEP_NUMBER:
-            epoch = numbers[0]
+    step, epoch = _first_number(tree, STEP_KEYS), _epoch_in_contents(tree, names[0])
     # A copy (best, last) with a negative epoch is dated by its name.
     if epoch is not None and not (epoch < 0 and COPY_NAMES.search(names[0])):
         return EpochAndStep(epoch, CONTENTS, step)
@@ -113,6 +103,28 @@ def epoch_and_step(tree: Any, names: Sequence[str]) -> EpochAndStep:
         if epoch is not None:
             return EpochAndStep(epoch, source, step)
     return EpochAndStep(None, None, step)
+
+
+def _epoch_in_contents(tree: Any, name: str) -> int | None:
+    """Return the number of the epoch that the trainer stored; ``name`` is that of the file."""
+    epoch = _first_number(tree, EPOCH_KEYS)
+    # Ignite
+    iteration, length = _first_number(tree, ["trainer.iteration"]), _first_number(tree, ["trainer.epoch_length"])
+    if iteration is not None and length is not None and length > 0:
+        epoch = iteration // length
+    # MMEngine's loop over iterations always stores the epoch 0; its loop over epochs begins with 1.
+    if _first_number(tree, ["meta.epoch"]) == 0 and (_first_number(tree, ["meta.iter"]) or 0) > 0:
+        epoch = None
+    # Lightning before 1.6 stores the next epoch, except at the end of a training with max_steps.
+    version = tree.get("pytorch-lightning_version") if isinstance(tree, dict) else None
+    if epoch and isinstance(version, str) and _STORES_NEXT_EPOCH.match(version) and epoch_in_name(name) != epoch:
+        epoch -= 1
+    if epoch is None and (isinstance(tree, list) or type(tree) is tuple):
+        # (model, optimizer, epoch): its only whole number is the epoch, unless it is large enough for a step.
+        numbers = [value for value in tree if type(value) is int]
+        if len(numbers) == 1 and 0 <= numbers[0] < MIN_STEP_NUMBER:
+            epoch = numbers[0]
+    return epoch
 
 
 def epoch_in_name(name: str) -> int | None:

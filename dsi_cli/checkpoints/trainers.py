@@ -86,7 +86,7 @@ TRAINERS = (
     Trainer("torchvision", _has("model", "optimizer", "lr_scheduler", "args", "epoch"), 0),
     Trainer("deepspeed", _has("module", "ds_version"), None),
     Trainer("keras", lambda tree: "keras_version" in as_dict(tree.get("__metadata__")), 1),
-    Trainer("fastai", lambda tree: set(tree) == {"model", "opt"} and isinstance(tree["opt"], dict), 0),
+    Trainer("fastai", lambda tree: set(tree) == {"model", "opt"} and "hypers" in as_dict(tree["opt"]), 0),
 )
 HUGGING_FACE, PLAIN = "transformers", "plain"
 

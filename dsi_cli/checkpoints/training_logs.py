@@ -99,8 +99,9 @@ class TrainingLog:
     def at(self, epoch: int, trainer: str | None) -> dict[str, float]:
         """Return the values at the epoch of a checkpoint, which some trainers number differently in their log."""
         offset = LOG_OFFSETS.get(trainer or "", 0)
-        # Keras's own log begins with 0; a log that was written by hand may begin with 1, like the checkpoints.
-        if offset < 0 and (0 not in self.by_epoch or self.begins_before_training):
+        # Keras's own log begins with 0, and that of Ultralytics with 1. A log of another version, or one that was written by
+        # hand, may begin with the same number as the checkpoints.
+        if (0 in self.by_epoch and not self.begins_before_training) == (offset > 0):
             offset = 0
         return self.by_epoch.get(epoch + offset, {})
 

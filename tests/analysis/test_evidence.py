@@ -71,9 +71,10 @@ def test_a_step_folder_whose_state_is_not_written_yet_has_no_epoch_and_gets_it_l
     assert (rows.loc[1000, "status"], rows.loc[1000, "epoch"]) == ("ok", 2)
 
 
-def test_ultralytics_counts_its_log_from_1_and_its_checkpoints_from_0(tmp_path):
+@pytest.mark.parametrize("first", [0, 1])
+def test_ultralytics_counts_its_log_from_1_or_0_and_its_checkpoints_from_0(first, tmp_path):
     save(tmp_path / "run/epoch0.pt", 0, train_args={}, ema=None, updates=1)
-    (tmp_path / "run/results.csv").write_text("epoch,metrics/accuracy_top1\n1,0.25\n2,0.5\n")
+    (tmp_path / "run/results.csv").write_text(f"epoch,metrics/accuracy_top1\n{first},0.25\n{first + 1},0.5\n")
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert curve(tmp_path / "out", metric="accuracy") == {0: 0.25}
 

@@ -63,15 +63,15 @@ def test_contents_state_epoch_and_step(tree, epoch, step):
     ("tree", "names", "expected"),
     [
         ({"epoch": 9}, ("epoch_6.pth",), EpochAndStep(9, "contents", None)),
-        *(
-            ({}, ("epoch_6.pth",), EpochAndStep(6, "file name")),
-            ({}, ("model.bin", "epoch_2"), EpochAndStep(2, "folder name")),
-        ),
+        ({}, ("epoch_6.pth",), EpochAndStep(6, "file name")),
+        ({}, ("model.bin", "epoch_2"), EpochAndStep(2, "folder name")),
         ({}, ("model.safetensors", "checkpoint-500"), EpochAndStep(500, "folder name", None)),
         ({}, ("model.safetensors", "step-500"), EpochAndStep(None, None, 500)),
         ({"epoch": -1}, ("best.pt",), EpochAndStep(None, None, None)),
         ({"epoch": -1}, ("model_neg.pth",), EpochAndStep(-1, "contents", None)),
         ({"global_step": 7}, ("epoch=1-step=8.ckpt",), EpochAndStep(1, "file name", 7)),
+        ({"epoch": 4, "pytorch-lightning_version": "1.5.10"}, ("epoch=3.ckpt",), EpochAndStep(3, "contents")),
+        ({"epoch": 4, "pytorch-lightning_version": "1.10.0"}, ("last.ckpt",), EpochAndStep(4, "contents")),
     ],
 )
 def test_contents_count_before_names_and_files_before_folders(tree, names, expected):

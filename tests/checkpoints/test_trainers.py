@@ -61,13 +61,13 @@ def test_averaged_copies_inside_one_state_dict_are_told_apart():
     assert [(one.role, list(one.tensors)) for one in found] == [(RAW, ["model.fc.weight"]), (EMA, ["ema_model.fc.weight"])]
 
 
-@pytest.mark.parametrize(
-    ("mark", "raw"),
-    [
-        ({"pytorch-lightning_version": "2"}, "current_model_state"),
-        ({"meta": {"mmengine_version": "0.10"}}, "ema_state_dict"),
-    ],
-)
+SWAPPED = [
+    ({"pytorch-lightning_version": "2"}, "current_model_state"),
+    ({"meta": {"mmengine_version": "0"}}, "ema_state_dict"),
+]
+
+
+@pytest.mark.parametrize(("mark", "raw"), SWAPPED)
 def test_averages_that_were_swapped_in_are_averages(mark, raw):
     found = state_dicts({"state_dict": SD, raw: dict(SD), **mark})
     assert {one.path[0]: one.role for one in found} == {"state_dict": EMA, raw: RAW}
@@ -82,10 +82,9 @@ def test_averages_that_were_swapped_in_are_averages(mark, raw):
         ({"trainer": {"epoch_length": 3, "iteration": 9}, "model": SD}, "ignite", 1),
         ({"state_dict": SD, "arch": "vit", "version": 2, "epoch": 0}, "timm", 0),
         ({"model": SD, "optimizer": {}, "lr_scheduler": {}, "args": None, "epoch": 0}, "torchvision", 0),
-        ({"model": SD, "opt": {}}, "fastai", 0),
-        ({"model": SD, "opt": argparse.Namespace()}, PLAIN, None),
-        (SD, PLAIN, None),
-        (None, PLAIN, None),
+        ({"model": SD, "opt": {"state": [], "hypers": []}}, "fastai", 0),
+        *((tree, PLAIN, None) for tree in (SD, None, {"model": SD, "epoch": 3})),
+        *(({"model": SD, "opt": opt}, PLAIN, None) for opt in ({"state": {}}, argparse.Namespace())),
     ],
 )
 def test_trainer_of_contents_is_recognised(tree, name, counts_from):
