@@ -40,7 +40,8 @@ def read_epochs(path: Path, axis: str) -> list[EpochPredictions]:
         array = arrays.pop("")
         arrays["confusions" if array.ndim == 3 else "predictions"] = array
     error = UsageError(
-        f"{path}: expected {EXPECTED}; found {_shapes(arrays)}; save such arrays with numpy.save or numpy.savez",
+        f"{path}: expected {EXPECTED}; found {_shapes(arrays)}; save such arrays with numpy.save or numpy.savez, "
+        "of scores their argmax over the classes",
         code="predictions-array",
     )
     predictions, confusions = arrays.get("predictions"), arrays.get("confusions")
@@ -51,7 +52,7 @@ def read_epochs(path: Path, axis: str) -> list[EpochPredictions]:
             raise error
         if axis == "columns":
             confusions = confusions.swapaxes(1, 2)
-        expected = "counts of samples, which are not rates or normalised rows"
+        expected = "counts of samples instead of rates or normalised rows"
         counts = _whole_numbers(confusions, f"{path}, confusions", expected).astype(np.int64)
         if (counts < 0).any():
             message = f"{path}, confusions: expected counts of samples, found {counts.min()}; correct it"
@@ -163,12 +164,12 @@ def _whole_numbers(values: NDArray[Any], location: str, expected: str) -> Ints:
     """Return whole numbers as integers in native byte order; integers keep their type."""
     if values.dtype.kind in "iu":
         return values.astype(values.dtype.newbyteorder("="), copy=False)
-    if values.dtype.kind not in "bf":
-        message = f"{location}: expected {expected}; found values of type {values.dtype}; save others"
+    if values.dtype.kind != "f":  # whether a prediction is right would be read as the classes 0 and 1
+        message = f"{location}: expected {expected}; found values of type {values.dtype}; save such numbers"
         raise UsageError(message, code="not-whole-numbers")
     with np.errstate(invalid="ignore"):
         numbers = values.astype(np.int64)
     if (numbers != values).any():
-        message = f"{location}: expected {expected}; found {values[numbers != values][0]:.6g}; save others"
+        message = f"{location}: expected {expected}; found {values[numbers != values][0]:.6g}; save such numbers"
         raise UsageError(message, code="not-whole-numbers")
     return numbers

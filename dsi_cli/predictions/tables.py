@@ -112,7 +112,8 @@ def _read_columns(path: Path, required: str, expected: str) -> Columns:
         raise UsageError(message, code="count-column")
     if required not in columns:
         listed = ", ".join(ascii(name[:40]) for name in names[:12])
-        message = f"{path}: expected {expected}; found {listed}; name the columns so"
+        remedy = "separate the columns by commas" if len(names) == 1 and {*names[0]} & {*";\t|"} else "name the columns so"
+        message = f"{path}: expected {expected}; found {listed}; {remedy}"
         raise UsageError(message, code="missing-column", column=required)
     if not len(columns[required]):
         raise UsageError(f"{path}: expected {expected}; found no rows; give a table with rows", code="empty-table")
@@ -158,6 +159,8 @@ def _convert(column: Any, kind: str, name: str, path: Path) -> Any:
     import pyarrow as pa
 
     try:
+        if pa.types.is_boolean(column.type):  # whether a prediction is right would be read as the classes 0 and 1
+            raise pa.ArrowInvalid("bool")
         return column.cast(kind)
     except (pa.ArrowException, UnicodeError) as error:
         message = f"{path}: expected {kind} in the column {name}, found {_first_line(error)}; correct it"

@@ -84,6 +84,7 @@ def test_counts_are_checked_against_targets(save, counts_of, targets, counts):
         ({"predictions": P, "targets": T, "scores": T / 2}, "predictions-array"),
         ({"predictions": P, "targets": T, "scores": P.astype("U")}, "predictions-array"),
         (P / 2, "not-whole-numbers"),
+        (P > 1, "not-whole-numbers"),
         (np.zeros((1, 2, 2)) + 0.5, "not-whole-numbers"),
         ({"predictions": P, "targets": T, "epochs": [1, 2, 2.5]}, "not-whole-numbers"),
         (P.astype("M8[s]"), "numpy-not-readable"),

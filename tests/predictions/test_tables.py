@@ -178,7 +178,7 @@ def test_results_of_another_csv_file_raise(save, content, code):
         ({"target": pa.array([None, 1])}, "missing-value"),
         ({"epoch": pa.array([0, None])}, "missing-value"),
         ({"target": pa.array([0.0, np.nan])}, "column-type"),
-        ({"target": pa.array([[0], [1]])}, "column-type"),
+        ({"target": pa.array([False, True])}, "column-type"),
         ({"prediction": pa.array([0.0, 0.25])}, "column-type"),
         ({"prediction": pa.array([0, 2**64 - 1], pa.uint64())}, "column-type"),
         ({"path": pa.array([{"a": 1}, {"a": 2}])}, "column-type"),
