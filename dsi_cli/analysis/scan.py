@@ -18,6 +18,7 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
 )
 from dsi_cli.analysis.semantics import label_files
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, require_file, scan_checkpoint
+from dsi_cli.checkpoints.deduplication import stores_next_epoch
 from dsi_cli.checkpoints.discovery import TrainingRun, count_ignored_files, discover, find_unread_file
 from dsi_cli.checkpoints.epochs import ORDER, natural_key
 from dsi_cli.checkpoints.formats import EXPECTED
@@ -136,6 +137,8 @@ def resolve_all_duplicates(
         found = log or _find_log(run.training, is_only_child=siblings[run.training.folder.parent] == 1)
         run = resolve_duplicates(run, epochs, found is not None and found.begins_before_training)
         resolved.append(run)
+        if found is not None and stores_next_epoch(run.usable):
+            found = found.counted_from_next({record.epoch for record in run.usable if record.epoch is not None})
         has_epochs = all(record.epoch_source != ORDER for record in run.usable)
         logs[run.name] = found if has_epochs else None
     return resolved, logs

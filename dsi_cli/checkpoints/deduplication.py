@@ -71,6 +71,17 @@ def with_numbers_from_names(records: Sequence[Record]) -> list[Record]:
     return [replace(record, epoch=None, epoch_source=None) for record in dated] if _are_steps(dated) else dated
 
 
+def stores_next_epoch(records: Sequence[Record]) -> bool:
+    """Return whether each of several checkpoints stores the epoch after that in its name: 10 in ``checkpoint_0009.pth``.
+
+    The records are those of a run, with epochs.
+    """
+    found = [record for record in originals(records) if record.epoch_source == epochs.CONTENTS]
+    named = epochs.numbers_in_names([epoch_name(record) for record in found])
+    pairs = [(number.epoch, record.epoch) for number, record in zip(named, found, strict=True) if number.epoch is not None]
+    return len(pairs) > 1 and all(epoch is not None and epoch == name + 1 for name, epoch in pairs)
+
+
 def _are_steps(records: Sequence[Record]) -> bool:
     """Return whether the numbers in the names are steps, because the contents state the same steps (``checkpoint_100`` of Flax)."""
     found = originals(records)

@@ -17,7 +17,7 @@ import csv
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,6 +104,18 @@ class TrainingLog:
         if (0 in self.by_epoch and not self.begins_before_training) == (offset > 0):
             offset = 0
         return self.by_epoch.get(epoch + offset, {})
+
+    def counted_from_next(self, epochs: set[int]) -> TrainingLog:
+        """Return the log numbered like checkpoints that store the next epoch, whose names state the present one.
+
+        The names have the log's numbers if the log begins with 0, or if it has all of their numbers and not all of the `epochs`
+        in the contents.
+        """
+        begins_with_0 = 0 in self.by_epoch and not self.begins_before_training
+        has_names = self.by_epoch.keys() >= {epoch - 1 for epoch in epochs} and not self.by_epoch.keys() >= epochs
+        if not begins_with_0 and not has_names:
+            return self
+        return replace(self, by_epoch={epoch + 1: values for epoch, values in self.by_epoch.items()})
 
     def is_shifted(self, epochs: set[int]) -> bool:
         """Return whether the log seems to number the same epochs as the checkpoints, but from another first number."""

@@ -49,9 +49,8 @@ def test_hugging_faces_log_lies_in_the_last_step_folder(tmp_path):
         folder.mkdir(parents=True)
         save_file({"classifier.weight": torch.randn(6, 8)}, folder / "model.safetensors")
         history = [{"epoch": e / 10, "loss": 3 - e / 10, "step": e} for e in range(5, step + 1, 5)]
-        (folder / "trainer_state.json").write_text(
-            json.dumps({"epoch": epoch, "global_step": step, "log_history": history})
-        )
+        state = {"epoch": epoch, "global_step": step, "log_history": history}
+        (folder / "trainer_state.json").write_text(json.dumps(state))
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert curve(tmp_path / "out", metric="loss", split="train") == {1: 2.0, 2: 1.0}
 
@@ -89,6 +88,19 @@ def test_keras_counts_its_log_from_0_and_its_checkpoints_from_1(tmp_path):
     (tmp_path / "run/history.csv").write_text("epoch,accuracy,loss,val_accuracy,val_loss\n0,0.2,2,0.25,2\n1,0.5,1,0.5,1\n")
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     assert curve(tmp_path / "out", metric="accuracy", split="test") == {1: 0.25}
+
+
+@pytest.mark.parametrize(
+    ("logged", "expected"),
+    [(range(26), [0.09, 0.19]), (range(1, 20), [0.09, 0.19]), (range(1, 26), [0.10, 0.20]), (range(1, 16), [0.10])],
+)
+def test_a_log_is_joined_by_the_names_if_the_checkpoints_store_the_next_epoch(logged, expected, tmp_path):
+    for epoch in (9, 19):
+        save(tmp_path / f"run/checkpoint_{epoch:04}.pt", epoch + 1)
+    rows = [f"{epoch},1,0.{epoch:02}" for epoch in logged]
+    (tmp_path / "run/log.csv").write_text("\n".join(["epoch,train_loss,val_acc", *rows]))
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert curve(tmp_path / "out", metric="accuracy") == dict(zip((10, 20), expected, strict=False))
 
 
 @pytest.mark.parametrize(("epochs", "logged", "warns"), [((0, 1, 2), (1, 2, 3), True), ((0, 1, 2), (1, 2), False)])
@@ -162,9 +174,8 @@ def test_a_named_log_wins_and_counts_for_all_runs(make_run: MakeRun, dsi: Comman
     runs = [make_run("a"), make_run("b")]
     (runs[0] / "log.csv").write_text("epoch,test_loss\n0,9\n1,9\n2,9\n3,9\n")
     (tmp_path / "mine.csv").write_text("epoch,test_loss\n0,4\n1,3\n2,2\n3,1\n")
-    assert (
-        dsi("analyze", *runs, "-o", tmp_path / "out", "--log", tmp_path / "mine.csv", "--draws", 0, "--no-report").code == 0
-    )
+    options = ["--log", tmp_path / "mine.csv", "--draws", 0, "--no-report"]
+    assert dsi("analyze", *runs, "-o", tmp_path / "out", *options).code == 0
     curves = Results(tmp_path / "out").curves
     for name in ("a", "b"):
         rows = curves[(curves["run"] == name) & (curves["metric"] == "loss")].sort_values("epoch")
@@ -184,20 +195,14 @@ def head_of(run):
     return record.head, record.reason
 
 
-def test_a_label_list_next_to_the_checkpoints_decides(run):
-    (run / "classes.txt").write_text("cat\ndog\nhorse\nfrog\nbird\n")
-    assert head_of(run) == ("b.weight", None)
-
-
-def test_a_label_list_of_something_else_decides_nothing(run):
-    (run / "classes.txt").write_text("cat\ndog\nhorse\n")
-    assert head_of(run)[0] is None
+@pytest.mark.parametrize(("labels", "head"), [("cat\ndog\nhorse\nfrog\nbird\n", "b.weight"), ("cat\ndog\nhorse\n", None)])
+def test_a_label_list_next_to_the_checkpoints_decides_if_its_number_fits(labels, head, run):
+    (run / "classes.txt").write_text(labels)
+    assert head_of(run)[0] == head
 
 
 def test_targets_next_to_the_checkpoints_decide_if_nothing_else_does(run):
     np.save(run / "targets.npy", np.array([0, 4, 2]))
     assert head_of(run) == ("b.weight", None)
-    (run / "classes.txt").write_text(
-        "".join(f"{name}\n" for name in ("cat", "dog", "horse", "frog", "bird", "lion", "bee"))
-    )
+    (run / "classes.txt").write_text("cat\ndog\nhorse\nfrog\nbird\nlion\nbee\n")
     assert head_of(run) == ("a.weight", None)

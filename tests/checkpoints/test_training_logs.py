@@ -36,12 +36,10 @@ def test_read_log_of_a_trainer_state_has_its_curves(tmp_path):
     history = [
         {"epoch": 0.5, "loss": 2.0, "learning_rate": 0.1, "step": 1},
         {"epoch": 1.0, "loss": 1.5, "step": 2},
-        {"epoch": 1.0, "eval_loss": 1.4, "eval_accuracy": 0.75, "step": 2},
-        {"epoch": 2.0, "loss": 1.2},
-        {"epoch": 2.0, "train_loss": 9.0, "total_flos": 1.0},  # of the whole training
-        {"train_runtime": 3.0},
         "no row",
     ]
+    history += [{"epoch": 1.0, "eval_loss": 1.4, "eval_accuracy": 0.75, "step": 2}, {"epoch": 2.0, "loss": 1.2}]
+    history += [{"epoch": 2.0, "train_loss": 9.0, "total_flos": 1.0}, {"train_runtime": 3.0}]  # of the whole training
     log = read_log(written(tmp_path / "trainer_state.json", json.dumps({"log_history": history})))
     first = {"train_loss": 1.5, "test_loss": 1.4, "test_accuracy": 0.75, "learning_rate": 0.1}
     assert log.by_epoch == {1: first, 2: {"train_loss": 1.2}}
