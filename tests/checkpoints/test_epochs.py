@@ -44,13 +44,11 @@ def test_a_name_states_epoch_and_step_or_neither(name, expected):
     ("tree", "epoch", "step"),
     [
         *(({"epoch": 3}, 3, None), ({"epoch": 3.0, "global_step": 80}, 3, 80), ({"epoch": 0, "step": 0}, 0, 0)),
-        ({"meta": {"epoch": 2, "iter": 6}}, 2, 6),
-        ({"meta": {"epoch": 0, "iter": 2000}}, None, 2000),
+        *(({"meta": {"epoch": 2, "iter": 6}}, 2, 6), ({"meta": {"epoch": 0, "iter": 2000}}, None, 2000)),
         ({"epoch": 2, "iter": 6}, 2, 6),
         ({"trainer": {"iteration": 9, "epoch_length": 3, "max_epochs": 5}}, 3, 9),
         ({"trainer": {"iteration": 9, "epoch_length": 0}}, None, 9),
-        ({"current_epoch": 4}, 4, None),
-        ({"__metadata__": {"epoch": "5", "step": "70"}}, 5, 70),
+        *(({"current_epoch": 4}, 4, None), ({"__metadata__": {"epoch": "5", "step": "70"}}, 5, 70)),
         *((tree, None, None) for tree in ({"epoch": "3"}, {"epoch": True}, {"epoch": float("nan")}, None, ({}, 3, 40))),
         *((tree, None, None) for tree in ({"__metadata__": {"epoch": "five"}}, {"meta": 3, "trainer": []})),
     ],
@@ -100,9 +98,7 @@ def test_numbers_within_names_sort_as_numbers():
     [
         *(("model{}.pt", [1, 2, 10]), ("net{}", [1, 2]), ("weights{}", [1, 2]), ("m{}.keras", [1, 2])),
         *(("ckpt_{:06d}.pt", [5, 10]), ("cifar10_resnet18_{}.pth", [3, 4, 5])),
-        ("20240131_{}_acc0.9.pt", [1, 2]),
-        ("vit_b_16-{}.safetensors", [7, 8]),
-        ("checkpoint-{}.pth", [100, 200, 400]),
+        *(("20240131_{}_acc0.9.pt", [1, 2]), ("vit_b_16-{}.safetensors", [7, 8]), ("checkpoint-{}.pth", [100, 200, 400])),
     ],
 )
 def test_numbers_in_names_the_one_number_that_differs_is_the_epoch(pattern, numbers):

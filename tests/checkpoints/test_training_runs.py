@@ -94,10 +94,8 @@ def test_split_copies_go_with_the_training_whose_weights_they_have(tmp_path):
 
 
 def test_split_one_training_with_changing_names_stays_one_run(tmp_path):
-    save(tmp_path / "run/warmup_epoch_1.pt", seed=1)
-    save(tmp_path / "run/main_epoch_2.pt", seed=2)
-    save(tmp_path / "run/epoch_3_acc0.91.pt", seed=3)
-    save(tmp_path / "run/best_epoch_3.pt", seed=4)
+    for seed, name in enumerate(("warmup_epoch_1", "main_epoch_2", "epoch_3_acc0.91", "best_epoch_3")):
+        save(tmp_path / f"run/{name}.pt", seed=seed)
     assert list(runs_of(tmp_path)) == ["run"]
 
 
