@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -208,18 +209,20 @@ def _stored_network(results: Results, run: str, epoch: int) -> Network:
         classes = classes.iloc[: len(weight)]  # the head of a later epoch may have more classes
     else:
         similarity = results.csm("ncsm", epoch, run=run).to_numpy()
-    has_epochs, has_names = results.has_epochs(run), not classes["name"].isna().any()
-    return Network(
-        f"{run}, epoch {epoch}" if has_epochs else run,
-        rows["path"].iloc[-1],
-        epoch if has_epochs else None,
-        weight,
-        similarity,
-        rows["dtype"].iloc[-1] or "float32",
-        tuple(classes["name"]) if has_names else None,
-        tuple(group if isinstance(group, str) else None for group in classes["group"]) if has_names else (),
-        tuple(taxonomy_order(classes).tolist()),
+    network = Network(
+        title=run,
+        path=rows["path"].iloc[-1],
+        weight=weight,
+        similarity=similarity,
+        dtype=rows["dtype"].iloc[-1] or "float32",
+        order=tuple(taxonomy_order(classes).tolist()),
     )
+    if results.has_epochs(run):
+        network = replace(network, title=f"{run}, epoch {epoch}", epoch=epoch)
+    if not classes["name"].isna().any():
+        groups = tuple(group if isinstance(group, str) else None for group in classes["group"])
+        network = replace(network, names=tuple(classes["name"]), groups=groups)
+    return network
 
 
 def _read_checkpoints(
@@ -246,9 +249,16 @@ def _read_checkpoints(
 
     def network(one: Record) -> Network:
         weight = weights[one.path].weight if one.path in weights else scan_checkpoint(file_of[one.path], choice).weight
-        title = Path(one.path).name if is_single else f"{part.name}, epoch {one.epoch}"
-        dtype = one.dtype or "float32"
-        return Network(title, one.path, one.epoch, weight, None, dtype, names, known.groups, tuple(known.order.tolist()))
+        return Network(
+            title=Path(one.path).name if is_single else f"{part.name}, epoch {one.epoch}",
+            path=one.path,
+            epoch=one.epoch,
+            weight=weight,
+            dtype=one.dtype or "float32",
+            names=names,
+            groups=known.groups,
+            order=tuple(known.order.tolist()),
+        )
 
     shape = record.classes, record.features
     series = [one for one in part.usable if one.epoch is not None and (one.classes, one.features) == shape]
@@ -258,11 +268,10 @@ def _read_checkpoints(
 
 def _single(path: str, target: str, epoch: int | None, parts: Sequence[RunCheckpoints]) -> tuple[RunCheckpoints, Record]:
     """Return the checkpoint of a path, which may be one of several epochs in a file, and its run."""
-    part, records = next(
-        (part, records)
-        for part in parts
-        if (records := [one for one in part.resolved if one.path == target or one.path.startswith(f"{target}[")])
-    )
+    for part in parts:
+        records = [one for one in part.resolved if one.path == target or one.path.startswith(f"{target}[")]
+        if records:
+            break
     usable = [record for record in records if record.status in (OK, SKIPPED) and record.features is not None]
     if not usable:
         raise CheckpointError(f"{path}: {records[0].reason}", path=path, reason=records[0].reason)

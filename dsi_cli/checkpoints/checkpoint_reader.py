@@ -143,13 +143,13 @@ def scan_each(
             saved_epochs = trainers.saved_epochs(content.tree) if is_split or file.entry is not None else []
         except _FILE_ERRORS as error:
             return [ScanResult(_with_error(_new_record(file), file, error), file=file)]
-        parts: list[tuple[CheckpointFile, CheckpointContent, trainers.SavedEpoch | None]] = [
-            (replace(file, entry=epoch.label), replace(content, tree=epoch.tree), epoch)
-            for epoch in saved_epochs
-            if file.entry in (None, epoch.label)
-        ]
+        wanted_epochs: list[trainers.SavedEpoch | None] = []
+        wanted_epochs += [epoch for epoch in saved_epochs if file.entry in (None, epoch.label)]
         results = []
-        for part_file, part, saved_epoch in parts or [(file, content, None)]:
+        for saved_epoch in wanted_epochs or [None]:
+            part_file, part = file, content
+            if saved_epoch is not None:
+                part_file, part = replace(file, entry=saved_epoch.label), replace(content, tree=saved_epoch.tree)
             record = replace(_new_record(part_file), format=content.format)
             try:
                 record = _describe(record, part_file, part.tree, saved_epoch)

@@ -58,7 +58,13 @@ def sparkline(values: Sequence[float | None], low: float, high: float, width: in
     if len(values) > width:
         values = [values[round(step * (len(values) - 1) / (width - 1))] for step in range(width)]
     span = (high - low) or 1.0
-    return "".join(
-        " " if value is None else "·" if value <= low else bars[min(int((value - low) / span * len(bars)), len(bars) - 1)]
-        for value in values
-    )
+    signs = []
+    for value in values:
+        if value is None:
+            signs.append(" ")
+        elif value <= low:
+            signs.append("·")
+        else:
+            height = int((value - low) / span * len(bars))
+            signs.append(bars[min(height, len(bars) - 1)])
+    return "".join(signs)

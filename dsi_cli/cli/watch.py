@@ -153,12 +153,10 @@ class WatchPrinter:
             for path, split, reason in run.unanswered:
                 self.print_once(f"  {path} has no predictions on {split}: {reason}", self.note)
         # The values of the new epochs are in the tables.
-        epochs = [
-            (run, line)
-            for run in sorted({run for run, _ in event.new})
-            for line in epoch_summary.epoch_summaries(Path(event.summary.out), run)
-            if (run, line.epoch or 0) in event.new
-        ]
+        epochs = []
+        for run_name in sorted({name for name, _ in event.new}):
+            summaries = epoch_summary.epoch_summaries(Path(event.summary.out), run_name)
+            epochs += [(run_name, line) for line in summaries if (run_name, line.epoch or 0) in event.new]
         if epochs and self.output.json:
             rows = [{"run": run, **asdict(line)} for run, line in epochs]
             console.print_json({"event": "updated", "epochs": rows}, is_line=True)

@@ -159,11 +159,10 @@ def name_lines(figure: Figure) -> None:
     size = text_size("legend.fontsize")
     ends = [_line_ends(axes) for axes in figure.axes]
     panel = figure.axes[0].bbox.width / figure.dpi * 72
-    fits = all(
-        max((len(text) for text, _ in found), default=0) * LETTER_WIDTH * size <= MAX_NAME_SHARE * panel
-        and len(found) * LINE_HEIGHT * size <= axes.bbox.height / figure.dpi * 72
-        for axes, found in zip(figure.axes, ends, strict=True)
-    )
+    longest = max((len(text) for found in ends for text, _ in found), default=0)
+    fits = longest * LETTER_WIDTH * size <= MAX_NAME_SHARE * panel
+    for axes, found in zip(figure.axes, ends, strict=True):
+        fits = fits and len(found) * LINE_HEIGHT * size <= axes.bbox.height / figure.dpi * 72
     lines = {text: line for found in ends for (text, _), (_, line) in found.items()}
     entries = ({} if fits else lines) | _band_handles(figure)
     if entries:

@@ -153,11 +153,11 @@ def _timm(name: str, spec: ModelSpec) -> BuiltModel:
     config = timm.data.resolve_data_config({}, model=model)  # type: ignore[attr-defined,no-untyped-call]
     usual = Preprocessing(
         tuple(config["input_size"][-2:]),
-        config["crop_pct"],
-        config["crop_mode"],
-        config["interpolation"],
-        tuple(config["mean"]),
-        tuple(config["std"]),
+        crop_pct=config["crop_pct"],
+        crop_mode=config["crop_mode"],
+        interpolation=config["interpolation"],
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
     )
     return BuiltModel(model, usual)
 
@@ -172,7 +172,11 @@ def _torchvision(name: str, spec: ModelSpec) -> BuiltModel:
     preset = next(iter(models.get_model_weights(name))).transforms()
     size, resized = preset.crop_size[0], preset.resize_size[0]
     usual = Preprocessing(
-        (size, size), size / resized, None, preset.interpolation.value, tuple(preset.mean), tuple(preset.std)
+        (size, size),
+        crop_pct=size / resized,
+        interpolation=preset.interpolation.value,
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
     )
     return BuiltModel(model, usual)
 

@@ -157,11 +157,11 @@ def recorded_preprocessing(facts: Mapping[str, Any]) -> Preprocessing:
     interpolation = facts.get("interpolation")
     return Preprocessing(
         size,
-        crop,
-        "squash" if facts.get("crop_mode") == "squash" else None,
-        interpolation if interpolation in INTERPOLATIONS else None,
-        _values(facts.get("mean")),
-        _values(facts.get("std")),
+        crop_pct=crop,
+        crop_mode="squash" if facts.get("crop_mode") == "squash" else None,
+        interpolation=interpolation if interpolation in INTERPOLATIONS else None,
+        mean=_values(facts.get("mean")),
+        std=_values(facts.get("std")),
     )
 
 
@@ -172,16 +172,16 @@ def from_processor(facts: Mapping[str, Any]) -> Preprocessing:
     is_cropped = facts.get("do_center_crop") is True
     size = _size(crop) if is_cropped else _size(resize)
     size = size or ((int(shortest), int(shortest)) if shortest else None)
-    resample = facts.get("resample")
-    methods = dict(enumerate(_PILLOW_RESAMPLING))
-    is_normalised = facts.get("do_normalize") is not False
+    resample, mean, std = facts.get("resample"), _values(facts.get("image_mean")), _values(facts.get("image_std"))
+    if facts.get("do_normalize") is False:
+        mean, std = (0.0,), (1.0,)
     return Preprocessing(
         size,
-        min(size) / shortest if size and shortest else None,
-        None if shortest else "squash",
-        methods.get(resample) if isinstance(resample, int) else None,
-        _values(facts.get("image_mean")) if is_normalised else (0.0,),
-        _values(facts.get("image_std")) if is_normalised else (1.0,),
+        crop_pct=min(size) / shortest if size and shortest else None,
+        crop_mode=None if shortest else "squash",
+        interpolation=dict(enumerate(_PILLOW_RESAMPLING)).get(resample) if isinstance(resample, int) else None,
+        mean=mean,
+        std=std,
     )
 
 

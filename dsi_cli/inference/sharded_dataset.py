@@ -79,9 +79,10 @@ def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> 
         message += "or remove it"
         raise UsageError(message, code="not-a-label")
     targets, names = encode_labels(labels, tuple(getattr(feature, "names", ())) or None, places.__getitem__)
+    identity = ("tar",) if kind == "tar" else (kind, label)
     return Samples(
         source=f"{kind} {shown} {size_note(targets, names)}",
-        id=fingerprint("tar", file_stamps(files)) if kind == "tar" else fingerprint(kind, label, file_stamps(files)),
+        id=fingerprint(*identity, file_stamps(files)),
         names=names,
         targets=targets,
         paths=[None] * len(places) if kind == "arrow" else places,

@@ -90,13 +90,17 @@ def open_dataset(named: TorchvisionDataset, root: str | None, download: bool, tr
         names = tuple(name if isinstance(name, str) else ", ".join(name) for name in names)
     require_range(targets, names, lambda sample: f"{named.name}, sample {sample}")
     files = file_paths(dataset)
+
+    def image(sample: int) -> Any:
+        return open_file(files[sample]) if files else dataset[sample][0]
+
     return Samples(
         source=f"{named.name} {split} split in {root} {size_note(targets, names)}",
         id=fingerprint("torchvision", named.name, split, targets.tolist()),
         names=names,
         targets=targets,
         paths=files or (None,) * len(targets),
-        image=(lambda sample: open_file(files[sample])) if files else (lambda sample: dataset[sample][0]),
+        image=image,
         is_threadsafe=True,
         wnids=None if names is None or wnids is None else tuple(wnids),
     )

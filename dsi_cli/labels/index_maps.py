@@ -58,13 +58,14 @@ def read_names(value: object) -> IndexedNames:
         first, value = min(indices), sort_by_index(indices, values)
     if not isinstance(value, list | tuple):
         raise ValueError(f"found {_type_name(value)}")
-    is_pair = [
-        isinstance(item, list | tuple) and len(item) == 2 and all(isinstance(part, str) for part in item) for item in value
-    ]
-    if value and all(is_pair):
+    if value and all(map(_is_pair_of_texts, value)):
         wnids, names = zip(*value, strict=True)
         return IndexedNames(_check_names(names), wnids, first)
     return IndexedNames(_check_names(value), None, first)
+
+
+def _is_pair_of_texts(item: object) -> bool:
+    return isinstance(item, list | tuple) and len(item) == 2 and all(isinstance(part, str) for part in item)
 
 
 def sort_by_index(indices: Sequence[int], values: Sequence[T]) -> list[T]:
@@ -158,12 +159,11 @@ def from_metadata(mapping: object) -> LabelList | None:
             inside = f" in {'.'.join(path)} of" if path else " in"
             note = numbering.numbering_note(first.first, len(first.names))
             return recognise(first.names, f"{key}{inside} the checkpoint's metadata{note}", first.wnids)
-        level = [
-            ((*path, key), value)
-            for path, table in level
-            for key, value in table.items()
-            if isinstance(key, str) and isinstance(value, dict)
-        ]
+        next_level = []
+        for path, table in level:
+            tables = {key: value for key, value in table.items() if isinstance(key, str) and isinstance(value, dict)}
+            next_level += [((*path, key), value) for key, value in tables.items()]
+        level = next_level
     return None
 
 

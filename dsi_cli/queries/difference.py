@@ -241,10 +241,10 @@ def _names_only_in(
 ) -> list[list[str]]:
     """Return the names of each class's neighbours that the other network lacks; a zero vector has no neighbours."""
     has_direction = (similarity != 0).sum(axis=1) > 1
-    return [
-        [names[index] for index in mine if index not in theirs] if known else []
-        for mine, theirs, known in zip(own, other, has_direction, strict=True)
-    ]
+    names_by_class: list[list[str]] = [[] for _ in names]
+    for index in np.flatnonzero(has_direction):
+        names_by_class[index] = [names[neighbor] for neighbor in own[index] if neighbor not in other[index]]
+    return names_by_class
 
 
 def _group_rows(rows: pd.DataFrame, change: Float64s, usual: list[Float64s] | None) -> pd.DataFrame:

@@ -338,16 +338,15 @@ def _learned_clause(learned: Sequence[tuple[RunFindings, Trend]]) -> str:
         return f"{verb} {structure}: {owner} {peak.value:.2f}{epoch} (0 is chance, 1 is perfect{interval})."
 
     # Name the network that was nearest to its peak after its first trained epoch, if that value is precise enough.
-    precise = [
-        (first.share, run.run, first)
-        for run, agreement in learned
-        if (first := run.first_epoch) and _is_precise(agreement.at(first.epoch))
-    ]
+    precise: dict[str, FirstEpoch] = {}
+    for run, agreement in learned:
+        if run.first_epoch is not None and _is_precise(agreement.at(run.first_epoch.epoch)):
+            precise[run.run] = run.first_epoch
     if precise:
-        share, name, first = max(precise, key=lambda one: one[0])
+        name, first = max(precise.items(), key=lambda item: item[1].share)
         accuracy = "" if first.accuracy is None else f", at {percent(first.accuracy)} accuracy"
-        name = "it" if is_single else name
-        return f"learned {structure} early: {name} had {percent(share)} of its peak agreement after epoch {first.epoch}{accuracy}."
+        share, name = percent(first.share), "it" if is_single else name
+        return f"learned {structure} early: {name} had {share} of its peak agreement after epoch {first.epoch}{accuracy}."
     times = [(run.t90, run) for run in runs if run.t90]
     t90, run = min(times, key=lambda one: one[0].value)
     name = "it" if is_single else run.run

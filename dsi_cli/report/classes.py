@@ -112,14 +112,15 @@ def geometry_data(results: Results, run: str) -> dict[str, Any] | None:
     epochs = evenly_spaced(list(norms.columns), MAX_EPOCHS)
     parts = [by_class(results, run, name).reindex(shown) for name in ("bias", "angle_previous", "angle_last")]
     columns = [parts[0][last], parts[1][last], parts[2][norms.columns[0]]]
+    rows = []
+    for index, history, *rest in zip(shown, norms.loc[shown, epochs].to_numpy(), *columns, strict=True):
+        four_digits = [None if np.isnan(norm) else float(f"{norm:.4g}") for norm in history]
+        rows.append([int(index), four_digits, *six_digits(rest)])
     return {
         "epochs": [int(epoch) for epoch in epochs],
         "features": int(results.checkpoints.loc[results.checkpoints["run"] == run, "features"].max()),
         "count": len(falling),
-        "classes": [
-            [int(index), [None if np.isnan(norm) else float(f"{norm:.4g}") for norm in history], *six_digits(rest)]
-            for index, history, *rest in zip(shown, norms.loc[shown, epochs].to_numpy(), *columns, strict=True)
-        ],
+        "classes": rows,
         "spectrum": _spectrum_data(results, run),
     }
 

@@ -213,16 +213,12 @@ def _series(curve: Series, results: Results) -> dict[str, Any]:
 def phases(results: Results) -> list[dict[str, Any]]:
     """Return the phases of all runs; "place" is the index of the run."""
     rows = results.phases[results.phases["phase"].isin(PHASE_NAMES) & results.phases["run"].isin(results.names)]
-    return [
-        {
-            "place": results.names.index(row["run"]),
-            "curve": row["curve"],
-            "of_agreement": is_agreement(row["curve"]),
-            "phase": row["phase"],
-            **{name: round(row[name], 2) for name in ("first_epoch", "last_epoch", "low", "high")},
-        }
-        for row in rows.to_dict("records")
-    ]
+    shown = []
+    for row in rows.to_dict("records"):
+        place, curve = results.names.index(row["run"]), row["curve"]
+        data = {"place": place, "curve": curve, "of_agreement": is_agreement(curve), "phase": row["phase"]}
+        shown.append(data | {name: round(row[name], 2) for name in ("first_epoch", "last_epoch", "low", "high")})
+    return shown
 
 
 def mistake_data(results: Results, found: RunFindings, open_image: Opener | None) -> dict[str, Any]:

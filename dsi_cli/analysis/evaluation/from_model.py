@@ -190,9 +190,13 @@ class LoadedModel:
     def _requested_preprocessing(self) -> Preprocessing:
         """Return the preprocessing that the options give."""
         options = self.options.evaluation
-        size = None if options.image_size is None else (options.image_size, options.image_size)
         return Preprocessing(
-            size, options.crop_pct, None, options.interpolation, options.mean, options.std, options.channels
+            size=None if options.image_size is None else (options.image_size, options.image_size),
+            crop_pct=options.crop_pct,
+            interpolation=options.interpolation,
+            mean=options.mean,
+            std=options.std,
+            channels=options.channels,
         )
 
     def _build(self) -> Evaluator:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -189,20 +189,36 @@ def match_classes(first: ComparedRun, second: ComparedRun) -> CommonClasses:
     )
 
 
-def match_epochs(first: ComparedRun, second: ComparedRun) -> tuple[str, list[tuple[int, int, int]]]:
-    """Return the key by which epochs are matched, epochs completed or epoch, and the common epochs of two runs, in order.
+class CommonEpoch(NamedTuple):
+    """An epoch that two runs have."""
 
-    An epoch is the common key, the first run's epoch number, and that of the second.
-    """
+    at: int
+    """The number of epochs completed, or of the epoch."""
+    of_first: int
+    """The first run's number of the epoch."""
+    of_second: int
+
+
+class MatchedEpochs(NamedTuple):
+    """The epochs that two runs have."""
+
+    by: str
+    """The number by which they are matched: epochs completed, or epoch."""
+    epochs: list[CommonEpoch]
+    """The common epochs, in order."""
+
+
+def match_epochs(first: ComparedRun, second: ComparedRun) -> MatchedEpochs:
+    """Return the common epochs of two runs; by their numbers if a run lacks the numbers of epochs completed."""
     if first.completed is None or second.completed is None:
-        return "epoch", [(epoch, epoch, epoch) for epoch in first.epochs if epoch in set(second.epochs)]
+        common = [CommonEpoch(epoch, epoch, epoch) for epoch in first.epochs if epoch in set(second.epochs)]
+        return MatchedEpochs("epoch", common)
     second_epochs = {completed: epoch for epoch, completed in second.completed.items()}
-    pairs = [
-        (completed, epoch, second_epochs[completed])
-        for epoch, completed in first.completed.items()
-        if completed in second_epochs
-    ]
-    return "epochs completed", sorted(pairs)
+    common = []
+    for epoch, completed in first.completed.items():
+        if completed in second_epochs:
+            common.append(CommonEpoch(completed, epoch, second_epochs[completed]))
+    return MatchedEpochs("epochs completed", sorted(common))
 
 
 def _labels_id(classes: pd.DataFrame) -> str | None:

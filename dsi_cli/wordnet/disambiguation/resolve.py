@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dsi_cli.errors import UsageError, quoted
 from dsi_cli.store.schema import UNCERTAIN
@@ -224,13 +225,13 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
         if not meaning.is_open:
             yield _certain(index, label, meaning, wordnet)
         elif not meaning.words.candidates:
-            lemmas, suggested = suggestions.get(index, ((), ()))
+            suggestion = suggestions.get(index, _Suggestion((), ()))
             reason = f"{quoted(label)} is no {wordnet.part} in {wordnet.title}"
-            if suggested:
-                reason += f"; nearest: {', '.join(lemmas)}; try {suggested[0]}"
+            if suggestion.synsets:
+                reason += f"; nearest: {', '.join(suggestion.lemmas)}; try {suggestion.synsets[0]}"
             else:
                 reason += f"; expected {expected_label(wordnet)}"
-            yield Resolution(index, label, candidates=suggested, reason=reason)
+            yield Resolution(index, label, candidates=suggestion.synsets, reason=reason)
         else:
             choice = choices[index]
             picked = table.senses[choice.candidates[0]]
@@ -251,10 +252,17 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
             yield _with_synset(resolution, picked.node, wordnet)
 
 
-def _suggest(
-    table: CandidateTable, unknown: Sequence[int], weights: scoring.Weights
-) -> dict[int, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Return, for unknown labels, the lemmas of similar spelling, and the synsets of the first one, the most probable first."""
+class _Suggestion(NamedTuple):
+    """The words that an unknown label may be a misspelling of."""
+
+    lemmas: tuple[str, ...]
+    """The lemmas of similar spelling."""
+    synsets: tuple[str, ...]
+    """The synsets of the first of them, the most probable first."""
+
+
+def _suggest(table: CandidateTable, unknown: Sequence[int], weights: scoring.Weights) -> dict[int, _Suggestion]:
+    """Return the suggestions for those unknown labels that are spelled almost like a lemma, by the index of the label."""
     hints = {index: _nearest_lemmas(table.labels[index], table.wordnet) for index in unknown}
     hints = {index: lemmas for index, lemmas in hints.items() if lemmas}
     if not hints:
@@ -264,10 +272,11 @@ def _suggest(
         readings[index] = LabelCandidates(find_candidates(lemmas[0], table.wordnet))
     hinted = candidate_table(table.labels, readings, table.wordnet)
     ranked, names = scoring.select_senses(hinted, weights), table.wordnet.taxonomy.names
-    return {
-        index: (lemmas, tuple(names[hinted.node[row]] for row in ranked[index].candidates))
-        for index, lemmas in hints.items()
-    }
+    suggestions = {}
+    for index, lemmas in hints.items():
+        synsets = tuple(names[hinted.node[row]] for row in ranked[index].candidates)
+        suggestions[index] = _Suggestion(lemmas, synsets)
+    return suggestions
 
 
 def _resolved_by(picked: Candidate, candidates: int, wordnet: WordNet) -> str:
