@@ -135,6 +135,8 @@ def _print_mistakes(split: str, findings: Sequence[RunFindings], styles: dict[st
     titles = [("", False), ("wrong", True), ("by own similarity", True), (f"by {findings[0].reference}", True)]
     console.print_columns([*titles, ("accuracy", True)], rows, indent=2)
     _print_left_out(len(mistakes) - len(shown))
+    for name in [name for name in shown if mistakes[name].left_out][:1]:
+        console.print_sentence(f"{name}: {mistakes[name].left_out}", 2, 2)
 
 
 def _share(trend: Trend | None) -> Text:

@@ -30,8 +30,13 @@ MAX_RELATIVE_ERROR = 0.25
 """The largest half-width of an interval, as a share of the value, of a value that the headline states."""
 WIDE_CHANCE = 0.2
 """If chance alone can reach this agreement, as with few classes, an agreement within chance has little meaning."""
+WEAK_AGREEMENT = 0.1
+"""An agreement above chance whose interval ends below this is weak; many classes in a wrong order have one, too."""
 LEARNED_MULTIPLE = 3.0
 """A network with this multiple of the accuracy by chance has learned to classify."""
+ORDER_ADVICE = (
+    "Wrong labels, or labels in another order than the network's classes, would give the same result, so check them."
+)
 PHASE_NAMES = (SURGE, REFINEMENT, STABILISATION)
 """The phases in order. The other rows of the phases table are the times t50, t90 and t95."""
 AGREEMENT_PREFIXES = ("agreement", "excess of")
@@ -114,6 +119,8 @@ class Mistakes:
     """The share of classes that are farther from the truth than a mistake is, by the network's similarity; over mistakes alone."""
     widm: Trend | None
     """The share of classes that are farther from the truth by the reference."""
+    left_out: str | None = None
+    """A sentence on mistakes that IDMs leave out at the last epoch; None without any."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +196,8 @@ def run_findings(out: Path, run: str) -> RunFindings:
             counts = [row["samples_used"] for row in curve_rows if row["metric"] == "mistakes" and row["split"] == split]
             nidm, widm = (trend("idm", of, split, "errors") for of in (kind, "scsm"))
             samples = next((count for count in reversed(counts) if count), None)
-            mistakes[split] = Mistakes(wrong, samples, trend("accuracy", split=split), nidm, widm)
+            left_out = _left_out(curve_rows, ("idm", kind, split, "errors"), wrong.last)
+            mistakes[split] = Mistakes(wrong, samples, trend("accuracy", split=split), nidm, widm, left_out)
 
     checkpoints = [row for row in table_rows(out, CHECKPOINTS, run) if row["status"] == "ok"]
     phases = _agreement_phases(table_rows(out, PHASES, run))
@@ -253,6 +261,18 @@ def _first_epoch(rows: Sequence[Row], agreement: Trend | None, accuracy: Trend |
         return None
     at_first = accuracy and accuracy.at(first.epoch)
     return FirstEpoch(first.epoch, first.value / agreement.peak.value, at_first.value if at_first else None)
+
+
+def _left_out(rows: Sequence[Row], key: tuple[str, str, str, str], wrong: Point) -> str | None:
+    """Return a sentence on the mistakes of an epoch that the IDM in rows with a key leaves out, or None without any."""
+    idms = [row for row in rows if (row["metric"], row["of"], row["split"], row["variant"]) == key]
+    used = next((row["samples_used"] for row in idms if row["epoch"] == wrong.epoch), None)
+    if used is None or used >= wrong.value:
+        return None
+    return (
+        f"{wrong.value - used:,.0f} of {wrong.value:,.0f} mistakes are predictions of classes without samples, "
+        "and IDM, severity and superclass accuracy leave them out"
+    )
 
 
 class _AgreementPhases(NamedTuple):
@@ -326,16 +346,11 @@ def _learned_clause(learned: Sequence[tuple[RunFindings, Trend]]) -> str:
     runs = [run for run, _ in learned]
     is_single = len(runs) == 1
     structure = f"{runs[0].reference}-like structure"
+    peaks = [agreement.peak for _, agreement in learned]
+    if all(peak.high is not None and peak.high < WEAK_AGREEMENT for peak in peaks):
+        return f"{_peak_clause(learned, f'hardly any {structure}')} {ORDER_ADVICE}"
     if not all(run.is_early for run in runs):
-        run, agreement = max(learned, key=lambda pair: pair[1].peak.value)
-        peak = agreement.peak
-        owner = "its agreement is" if is_single else f"the highest agreement is that of {run.run},"
-        interval = "" if peak.low is None or peak.high is None else f", 95 % CI {peak.low:.2f} to {peak.high:.2f}"
-        epoch = f" at epoch {peak.epoch}" if len(run.epochs) > 1 else ""
-        verb = "learned"
-        if all(len(run.epochs) == 1 for run in runs):
-            verb = "has" if is_single else "have"
-        return f"{verb} {structure}: {owner} {peak.value:.2f}{epoch} (0 is chance, 1 is perfect{interval})."
+        return _peak_clause(learned, structure)
 
     # Name the network that was nearest to its peak after its first trained epoch, if that value is precise enough.
     precise: dict[str, FirstEpoch] = {}
@@ -352,6 +367,20 @@ def _learned_clause(learned: Sequence[tuple[RunFindings, Trend]]) -> str:
     name = "it" if is_single else run.run
     interval = f"95 % CI {t90.low:.1f} to {t90.high:.1f}"
     return f"learned {structure} early: {name} had 90 % of its plateau by epoch {t90.value:.1f} of {run.epochs[-1]} ({interval})."
+
+
+def _peak_clause(learned: Sequence[tuple[RunFindings, Trend]], structure: str) -> str:
+    """Return the highest agreement as the rest of a sentence on what the networks learned."""
+    is_single = len(learned) == 1
+    run, agreement = max(learned, key=lambda pair: pair[1].peak.value)
+    peak = agreement.peak
+    owner = "its agreement is" if is_single else f"the highest agreement is that of {run.run},"
+    interval = "" if peak.low is None or peak.high is None else f", 95 % CI {peak.low:.2f} to {peak.high:.2f}"
+    epoch = f" at epoch {peak.epoch}" if len(run.epochs) > 1 else ""
+    verb = "learned"
+    if all(len(run.epochs) == 1 for run, _ in learned):
+        verb = "has" if is_single else "have"
+    return f"{verb} {structure}: {owner} {peak.value:.2f}{epoch} (0 is chance, 1 is perfect{interval})."
 
 
 def _is_precise(point: Point | None) -> bool:
@@ -371,7 +400,7 @@ def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str
     sentence = f"{subject} {first.reference}-like structure: the agreement is within chance{epochs}{most}."
 
     # Tell what explains or qualifies this: a wide chance level, or an accuracy.
-    reach = max((MIN_Z * point.chance_std for point in points if point.chance_std is not None), default=0.0)
+    reach = min(1.0, max((MIN_Z * point.chance_std for point in points if point.chance_std is not None), default=0.0))
     accuracies = [point.value for run, _ in aligned if run.accuracy for point in run.accuracy.points]
     if reach > WIDE_CHANCE:
         sentence += f" With {first.first_classes or first.classes} classes, chance alone can reach {reach:.2f}."
@@ -380,8 +409,7 @@ def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str
         owner = "Its" if len(aligned) == 1 else "The highest"
         sentence += f" {owner} accuracy reached {percent(max(accuracies))}."
     if not accuracies or max(accuracies) * first.classes > LEARNED_MULTIPLE:
-        sentence += " Wrong labels, or labels in another order than the network's classes, would give the same result,"
-        sentence += " so check them."
+        sentence += f" {ORDER_ADVICE}"
     return sentence
 
 

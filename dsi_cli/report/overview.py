@@ -79,6 +79,13 @@ def run_folder(results: Results, run: str) -> str:
     return str(Path(paths.iloc[0]).parent) if len(paths) else "CHECKPOINTS"
 
 
+def _left_out_mistakes(findings: Sequence[RunFindings]) -> Iterator[ResultWarning]:
+    for run in findings:
+        for mistakes in run.mistakes.values():
+            if mistakes.left_out is not None:
+                yield ResultWarning(f"{run.run}: {mistakes.left_out}")
+
+
 def _label_warnings(classes: pd.DataFrame) -> Iterator[ResultWarning]:
     named = classes[classes["name"].notna()]
     unresolved = named["synset"].isna()
@@ -141,7 +148,7 @@ def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any
         "tiles": tiles(findings),
         "shown": list(_shown(findings)),
         "not_shown": list(_not_shown(results, findings)),
-        "warnings": result_warnings(results),
+        "warnings": [*result_warnings(results), *_left_out_mistakes(findings)],
         "peaks": peaks_table(findings),
     }
 

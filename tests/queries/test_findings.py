@@ -69,9 +69,11 @@ def test_headline_of_real_runs(found):
     ("labels", "options", "start"),
     [
         (None, {}, "The agreement with WordNet is unknown (no labels; "),
+        (ANIMALS, {"measures": ("cosine",)}, "The agreement with WordNet is unknown (pearson is not among the measures; "),
         (
-            *(ANIMALS, {"measures": ("cosine",)}),
-            "The agreement with WordNet is unknown (pearson is not among the measures; ",
+            ("one", "two", "three", "four", "five", "six", "seven", "eight"),
+            {},
+            "The agreement with WordNet is unknown (all off",
         ),
     ],
 )
@@ -87,26 +89,21 @@ def made(*values: float, z: float = 30.0, low_by: float = 0.05, **fields) -> Run
 
 
 def test_headline_states_no_early_structure_without_a_t90_in_the_first_half():
-    values = (0.0, 0.1, 0.2, 0.3, 0.4)
-    assert headline([made(*values, t90=Point(None, 3.0, 2.9, 3.1))]).startswith(
-        "a learned WordNet-like structure: its agreement is 0.40 at epoch 4"
-    )
-    assert headline([made(*values, t90=Point(None, 1.0, 0.9, 1.1))]).endswith(
-        "90 % of its plateau by epoch 1.0 of 4 (95 % CI 0.9 to 1.1)."
-    )
+    late, early = (headline([made(0, 0.1, 0.2, 0.3, 0.4, t90=Point(None, t, t - 0.1, t + 0.1))]) for t in (3.0, 1.0))
+    assert late.startswith("a learned WordNet-like structure: its agreement is 0.40 at epoch 4")
+    assert early.endswith("90 % of its plateau by epoch 1.0 of 4 (95 % CI 0.9 to 1.1).")
 
 
-def test_headline_of_few_classes_within_chance_gives_the_reach_of_chance():
-    points = (Point(0, 0.1, -0.2, 0.4, 0.0, 0.2, 0.5),)
-    text = headline([replace(made(0.1), classes=5, agreement=Trend(points))])
-    assert text.endswith("within chance (z at most 0.5). With 5 classes, chance alone can reach 0.60.")
+@pytest.mark.parametrize(("std", "reach"), [(0.2, "0.60"), (0.5, "1.00")])
+def test_headline_of_few_classes_within_chance_gives_the_reach_of_chance(std, reach):
+    text = headline([replace(made(0.1), classes=5, agreement=Trend((Point(0, 0.1, -0.2, 0.4, 0.0, std, 0.5),)))])
+    assert text.endswith(f"within chance (z at most 0.5). With 5 classes, chance alone can reach {reach}.")
 
 
 @pytest.mark.parametrize(("std", "z", "asks"), [(0.01, 1.0, True), (0.01, 30.0, False), (0.2, 1.0, False)])
 def test_headline_of_mistakes_that_never_follow_the_similarity_asks_for_the_order_of_predictions(std, z, asks):
     nidm = Trend((Point(0, 0.51, 0.5, 0.52, 0.49, std, z),))
-    mistakes = {"test": Mistakes(nidm, 100, None, nidm, None)}
-    text = headline([made(0.0, 0.4, mistakes=mistakes)])
+    text = headline([made(0.0, 0.4, mistakes={"test": Mistakes(nidm, 100, None, nidm, None)})])
     assert ("The mistakes of a do not follow the network's own similarity, so check" in text) == asks
 
 
@@ -116,12 +113,11 @@ def test_headline_of_a_trained_network_within_chance_asks_for_the_order_of_the_l
     trend = None if accuracy is None else Trend((Point(0, accuracy),))
     text = headline([replace(made(0.0), agreement=Trend(points), accuracy=trend)])
     assert text.endswith("would give the same result, so check them.") == asks
+    assert headline([made(0.02, low_by=0.01)]).endswith("would give the same result, so check them.")
 
 
 def test_value_is_above_chance_only_if_z_and_interval_agree():
     point = Point(0, 0.4, 0.1, 0.7, 0.0, 0.1, 4.0)
     assert point.is_above_chance
     assert replace(point, low=None, high=None).is_above_chance
-    assert not replace(point, low=-0.1).is_above_chance
-    assert not replace(point, z=2.9).is_above_chance
-    assert not replace(point, z=None).is_above_chance
+    assert not any(replace(point, **changed).is_above_chance for changed in ({"low": -0.1}, {"z": 2.9}, {"z": None}))

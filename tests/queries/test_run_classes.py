@@ -14,13 +14,8 @@ NAMES = ["tabby (n02123045)", "ship", "tiger cat (n02123159)"]
 
 
 def test_readable_names_wnid_label_follows_a_word():
-    classes = pd.DataFrame(
-        {
-            "name": ["n02123159", "dog", None, "n00000001"],
-            "wnid": ["n02123159", "n02084071", None, None],
-            "synset": ["tiger_cat.n.02", "dog.n.01", None, None],
-        }
-    )
+    names, ids = ["n02123159", "dog", None, "n00000001"], ["n02123159", "n02084071", None, None]
+    classes = pd.DataFrame({"name": names, "wnid": ids, "synset": ["tiger_cat.n.02", "dog.n.01", None, None]})
     cat, dog, missing, unknown = readable_names(classes)
     assert (cat, dog, unknown) == ("tiger cat (n02123159)", "dog", "n00000001")
     assert pd.isna(missing)

@@ -88,7 +88,9 @@ def test_warnings_name_unused_checkpoints_and_labels(run):
 def test_missing_labels_are_one_warning_with_a_command(make_run, tmp_path):
     folder = make_run(labels=None)
     np.save(folder / "preds.npy", np.tile(np.arange(40) % 8, (4, 1)))
-    np.save(folder / "targets.npy", (np.arange(40) + np.arange(40) // 20) % 8)
+    np.save(folder / "targets.npy", np.arange(40) % 7)
     analyze([folder], tmp_path / "out", Options(draws=0))
-    (warning,) = overview.result_warnings(Results(tmp_path / "out"))
+    results = Results(tmp_path / "out")
+    warning, left_out = overview.overview(results, overview.all_findings(results))["warnings"]
+    assert left_out.text.startswith("run: 5 of 33 mistakes are predictions of classes without samples, ")
     assert warning.command == f"dsi analyze {folder} -o {tmp_path / 'out'} --labels FILE_OR_PRESET"

@@ -207,6 +207,10 @@ def _align(
         return {name: Alignment(name, classes_used=size, reason=reason) for name in options.measures}, None
     order = alignment.display_order(kept, context.labels.order)
     pair = alignment.MatrixPair(first.of_classes(kept), second.of_classes(kept), order)
+    constant = [matrix.kind.upper() for matrix, values in ((first, pair.a), (second, pair.b)) if values.is_constant]
+    if constant:
+        reason = f"all off-diagonal values of the {' and the '.join(constant)} are the same, so there is no scale"
+        return {name: Alignment(name, classes_used=size, reason=reason) for name in options.measures}, None
     return pair.alignments(options.measures, options.permutations, options.draws, options.seed), None
 
 
