@@ -205,7 +205,7 @@ def _find_labels(
 
 def _run_warnings(run: RunCheckpoints, labels: LabelList | None) -> Iterator[str]:
     """Yield warnings about repeated labels, skipped checkpoints other than duplicates, growing heads and guessed epochs."""
-    if labels is not None and labels.duplicates:
+    if labels is not None and labels.duplicates and labels.preset is None:
         twice = ", ".join(map(repr, labels.duplicates[:3]))
         yield f"{labels.source}: labels that occur twice ({twice}) get different senses if there are several; check these"
     expected = ("duplicate", "not-in-epochs", "no-network")

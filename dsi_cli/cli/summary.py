@@ -205,7 +205,11 @@ def _warnings(summary: Summary) -> Iterator[tuple[str, str | None]]:
 
 def _label_warnings(run: RunSummary) -> Iterator[tuple[str, str | None]]:
     """Yield what is wrong with the labels of a run, each with the command that mends it."""
-    mend = f"{run.labels_command} --write-map map.csv" if run.labels_command and not run.are_placeholders else None
+    mend = (
+        f"{run.labels_command} --write-map map.csv"
+        if run.labels_command and run.unresolved and not run.are_placeholders
+        else None
+    )
     if not run.statuses.get("ok"):
         return
     if run.no_reference and run.labels is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -42,8 +43,16 @@ def shorten(name: str, most: int) -> str:
 
 
 def cell(value: float | None, form: str = ".3f", unit: str = "") -> str:
-    """Return the text of a number in a table; ``-`` for None and NaN."""
-    return "-" if value is None or value != value else f"{value:{form}}{unit}"
+    """Return the text of a number in a table; ``-`` for None and NaN.
+
+    Mid-ranks without decimals are rounded up, as in the report.
+
+    >>> cell(18.5, ",.0f"), cell(0.25, ".1f")
+    ('19', '0.2')
+    """
+    if value is None or value != value:
+        return "-"
+    return f"{math.floor(value + 0.5) if form.endswith('.0f') else value:{form}}{unit}"
 
 
 def sparkline(values: Sequence[float | None], low: float, high: float, width: int = 40) -> str:

@@ -231,12 +231,14 @@ def is_surprise(rank: float | None, furthest: int | None, other_rank: float | No
 
     >>> is_surprise(1, 99, 50, 99), is_surprise(80, 99, 9.5, 99), is_surprise(1, 99, 49, 99), is_surprise(1, 99, None, 99)
     (True, True, False, False)
+    >>> is_surprise(1, 1, 1, 1)
+    False
     """
     if rank is None or other_rank is None or not furthest or not other_furthest:
         return False
     ranks = ((rank, furthest), (other_rank, other_furthest))
     is_near, is_other_near = (value <= max(1, NEAR_SHARE * last) for value, last in ranks)
-    is_far, is_other_far = (value > FAR_SHARE * last for value, last in ranks)
+    is_far, is_other_far = (value > max(1, FAR_SHARE * last) for value, last in ranks)
     return (is_near and is_other_far) or (is_far and is_other_near)
 
 

@@ -129,6 +129,12 @@ def test_labels_that_come_twice_and_weights_that_are_left_out_are_told(tmp_path)
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
     assert warnings[0].startswith("run: classes.txt: labels that occur twice ('dog')")
     assert "best.pt: epoch 1 again, as in epoch1.pt, with other weights" in warnings[1]
+    save(tmp_path / "inet/epoch1.pt", 1, rows=1000)
+    assert analyze([tmp_path / "inet"], tmp_path / "out2", Options(labels="imagenet1k", draws=0)).warnings == []
+    save(tmp_path / "few/epoch1.pt", 1, rows=3)
+    (tmp_path / "few/classes.txt").write_text("dog\ncat\ncar\n")
+    (few,) = analyze([tmp_path / "few"], tmp_path / "out3", QUICK).runs
+    assert few.no_reference == "3 classes; an alignment needs 4 or more"
 
 
 def test_analyze_guessed_order_of_files_warns(tmp_path):

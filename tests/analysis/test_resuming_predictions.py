@@ -222,7 +222,7 @@ def test_other_predictions_of_fewer_epochs_keep_the_old_ones_and_do_not_count_th
     before = contents(out)
     fewer = written(tmp_path / "two.npz", drawn(4, seed=1)[[1, 3]], [1, 3])
     summary = analyze([run], out, fewer)
-    assert summary.warnings == ["run: two.npz has no predictions for epochs 0, 2 (of 0, 1, 2, 3)"]
+    assert summary.warnings == ["run: two.npz has no predictions for 2 of 4 epochs: 0, 2"]
     assert {name: contents(out)[name] for epoch in (0, 2) for name in answers_of(epoch)} == {
         name: before[name] for epoch in (0, 2) for name in answers_of(epoch)
     }
@@ -264,7 +264,7 @@ def test_analyze_epoch_without_predictions_has_the_reason(make_run, tmp_path):
     run, out, predictions = make_run(), tmp_path / "out", drawn(4)
     options = written(tmp_path / "answers.npz", np.vstack([predictions[[2, 0]], drawn(1, seed=3)]), [2, 0, 9])
     summary = analyze([run], out, options)
-    warning = "run: answers.npz has no predictions for epochs 1, 3 (of 0, 1, 2, 3); it has epoch 9, which the run lacks"
+    warning = "run: answers.npz has no predictions for 2 of 4 epochs: 1, 3; it has epoch 9, which the run lacks"
     assert (summary.exit_code, summary.warnings) == (0, [warning])
     assert summary.runs[0].splits == {"test": "answers.npz (2 epochs, 160 samples)"}
     assert_answers_are(out, {0: predictions[0], 2: predictions[2]})

@@ -56,6 +56,7 @@ def test_compare_screen_has_the_verdict_then_the_differences(two, dsi):
     assert f"Seen most differently: {', '.join(row.name for row in equal.classes[:5])}" in lines
     assert ended.err == "".join(f"note: {note}\n" for note in found.notes)
     assert dsi("compare", two, "--quiet").err == ""
+    assert "\nSAI excess, cosine of the two networks" in dsi("compare", two, "--measure", "cosine").out
 
 
 def test_compare_of_three_runs_counts_pairs_in_words(tmp_path):

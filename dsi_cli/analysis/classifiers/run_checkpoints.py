@@ -151,9 +151,8 @@ def check_class_count(run: RunCheckpoints, options: HeadOptions, names: tuple[st
     other = next(record for record in run.usable if record.classes == run.classes)
     fields: dict[str, Any] = {"run": run.name, "classes": other.classes, "labels": classes}
     first = ", ".join(repr(name) for name in names[:3])
-    mismatch = (
-        f"{source} has {classes} labels ({first}, ...), but the classifier of run {run.name!r} has {other.classes} classes"
-    )
+    mismatch = f"{source} has {count(classes, 'label')} ({first}, ...), but the classifier of run {run.name!r} has "
+    mismatch += count(other.classes or 0, "class")
     # Look for the matrices in the checkpoint that have one row per label.
     fitting: list[str] = []
     file = next((file for file in run.training.checkpoints if file.display_path == other.path), None)

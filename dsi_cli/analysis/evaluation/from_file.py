@@ -116,7 +116,9 @@ def _mismatch(name: str, usable: Sequence[int], found: Collection[int], others: 
     missing = [epoch for epoch in usable if epoch not in found]
     problems = []
     if missing:
-        problems.append(f"has no predictions for {_epochs(missing)} (of {shorten_epochs(usable)})")
+        problems.append(
+            f"has no predictions for {len(missing)} of {count(len(usable), 'epoch')}: {shorten_epochs(missing)}"
+        )
     if others:
         problems.append(f"has {_epochs(others)}, which the run lacks")
     return f"{name} {'; it '.join(problems)}" if problems else None

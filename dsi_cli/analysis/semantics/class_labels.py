@@ -208,6 +208,8 @@ class ClassLabels:
         if self.are_placeholders:
             examples = ", ".join(self.placeholders[:2])
             return f"the labels are placeholders ({examples}, ...); give the class names with --labels FILE"
+        if known == self.classes:
+            return f"{count(known, 'class')}; {use} needs {MIN_KNOWN_CLASSES} or more"
         are = "is" if known == 1 else "are"
         return f"{known} of {self.classes} labels {are} known to {source}; {use} needs {MIN_KNOWN_CLASSES} or more"
 
