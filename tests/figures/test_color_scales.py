@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from dsi_cli.figures import color_scales
-from dsi_cli.figures.style import LESS, MORE
+from dsi_cli.figures.style import NEGATIVE_COLOURS, POSITIVE_COLOURS
 from dsi_cli.queries import matrices
 
 
@@ -34,7 +34,7 @@ def test_shares_begin_with_white_at_0_and_follow_the_square_root():
     assert scale.palette(0.0) == (1, 1, 1, 1)
 
 
-@pytest.mark.parametrize("palette", [MORE, LESS])
+@pytest.mark.parametrize("palette", [POSITIVE_COLOURS, NEGATIVE_COLOURS])
 def test_palette_has_even_steps_of_lightness(palette: tuple[str, ...]):
     linear = [
         np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) for rgb in map(np.array, map(to_rgb, palette))
