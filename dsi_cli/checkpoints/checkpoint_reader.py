@@ -236,6 +236,9 @@ def _describe(record: Record, file: CheckpointFile, tree: Any, saved_epoch: trai
     trainer = trainers.trainer_of(tree)
     record = replace(record, trainer=trainer.name, counts_from=trainer.counts_from, scalars=training_logs.scalars_of(tree))
     record = _with_epoch(record, tree, _names_with_epoch(file), file.moment)
+    fold = trainers.as_dict(tree).get("fold")
+    if type(fold) is int:
+        record = replace(record, fold=f"fold{fold}")
     if saved_epoch is not None and record.epoch is None:
         source = epochs.CONTENTS if saved_epoch.is_numbered else epochs.ORDER
         record = replace(record, epoch=saved_epoch.epoch, epoch_source=source)

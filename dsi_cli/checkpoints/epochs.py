@@ -49,11 +49,11 @@ _DATE = re.compile(
     r"(?<!\d)(19|20)\d{2}[-_.]?[01]\d[-_.]?[0-3]\d(?!\d)([-_ T.]*[0-2]\d[-_.:h]?[0-5]\d([-_.:m]?[0-5]\d)?(?!\d))?"
 )
 _SCORE = re.compile(
-    r"(?<![a-z])((?!seed|run|fold|trial|lr|bs|wd)[a-z]+=[-\d.e]+|(acc|accuracy|loss|top|f1|map|auc|err|error|score|v|ver|version)"
+    r"(?<![a-z])((?!seed|run|k?fold|trial|lr|bs|wd)[a-z]+=[-\d.e]+|(acc|accuracy|loss|top|f1|map|auc|err|error|score|v|ver|version)"
     r"[ =_.-]*\d+(\.\d+)?(?![a-z\d]))",
     re.IGNORECASE,
 )
-_TRAINING_NUMBER = re.compile(r"(?<![a-z])(seed|run|fold|trial)[ =_.-]*\d+", re.IGNORECASE)
+_TRAINING_NUMBER = re.compile(r"(?<![a-z])(seed|run|k?fold|trial)[ =_.-]*\d+", re.IGNORECASE)
 _CHECKPOINT_WORDS = frozenset(
     ["model", "ckpt", "checkpoint", "weights", "net", "network", "state", "dict", "params", "snapshot"]
 )

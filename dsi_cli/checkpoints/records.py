@@ -50,6 +50,8 @@ class Record:
     """The label of one of several epochs in a file; None for a file with one checkpoint."""
     network: str | None = None
     """The `dsi_cli.checkpoints.trainers.network_id` of the state dict in which the head was found."""
+    fold: str | None = None
+    """The fold of the training data, if the contents state it."""
     scalars: dict[str, float] = field(default_factory=dict)
     """Losses, accuracies and the learning rate in the contents, by their names in ``dsi_cli.checkpoints.training_logs``, as written
     until `dsi_cli.checkpoints.deduplication.resolve_duplicates` makes percentages fractions."""

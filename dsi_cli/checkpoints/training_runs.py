@@ -2,7 +2,8 @@
 
 Two checkpoints belong to different networks if the names or shapes of their layers differ, unless only the head has grown.
 Checkpoints of one network belong to several trainings if the same epoch or step occurs under different names:
-``runA_epoch_1.pt`` and ``runB_epoch_1.pt``. Folds, seeds and averaged weights (``ema_epoch_2.pt``) are always apart.
+``runA_epoch_1.pt`` and ``runB_epoch_1.pt``. Folds, seeds and averaged weights (``ema_epoch_2.pt``) are always apart, and so are
+files that are all the best or last ones of trainings with different names (``art_best.pt``, ``photo_best.pt``).
 
 Checkpoints whose head grows (a class-incremental training with 10, 20, ... classes) are one training only if all of this holds:
 
@@ -31,6 +32,10 @@ from dsi_cli.checkpoints.records import OK, Record
 ReadHead = Callable[[Record], "NDArray[np.float32] | None"]
 """Returns the weight ``(C, d)`` of a checkpoint's head, or None if it cannot be read."""
 
+_METRICS = frozenset(
+    "acc accuracy loss val valid validation test train f1 auc map score err error metric top1 precision recall".split()
+)
+"""Words in the names of the best checkpoints of one training: ``best_acc.pt``, ``best_loss.pt``."""
 MIN_RECOGNISED = 0.8
 """The minimum share of older classes whose new vector is more similar to their own older vector than to all others."""
 MIN_STANDARD_DEVIATIONS = 4.0
@@ -104,7 +109,7 @@ def _group_by_kind(records: Sequence[Record]) -> list[list[Record]]:
     kinds = {}
     for record in records:
         name = deduplication.epoch_name(record)
-        kinds[record.path] = epochs.training_number(name), trainers.is_averaged(re.sub(r"[\W_]+", "_", name))
+        kinds[record.path] = record.fold or epochs.training_number(name), trainers.is_averaged(re.sub(r"[\W_]+", "_", name))
     # A copy belongs to the file with the same weights, or else to the only kind of other files if its name states none.
     originals = [record for record in records if not deduplication.is_copy(record)]
     kind_by_weights = {record.fingerprint: kinds[record.path] for record in originals}
@@ -125,11 +130,13 @@ def _group_by_label(records: Sequence[Record]) -> list[list[Record]]:
     dated = deduplication.with_numbers_from_names(records)
     copies = [deduplication.is_copy(record) for record in records]
     originals = [index for index, is_copy in enumerate(copies) if not is_copy or all(copies)]
-    # One training if each original has its own epoch or step.
+    labels = _labels(records)
+    # One training if each original has its own epoch or step, but the best checkpoints of a training have the same words.
     moments = {(dated[index].epoch, dated[index].step) for index in originals}
     if len(moments) == len(originals) and (None, None) not in moments:
-        return [list(records)]
-    labels = _labels(records)
+        labels = [_without(label, str.isdecimal) for label in labels]
+        if not all(copies) or len(set(labels)) == 1:
+            return [list(records)]
     if not _has_several_trainings(dated, labels, originals) and not (all(copies) and len(set(labels)) > 1):
         return [list(records)]
     # A copy whose name fits no original belongs to the training of the original with the same weights.
@@ -148,7 +155,15 @@ def _labels(records: Sequence[Record]) -> list[str]:
     """Return the words and numbers in the name of each record that identify its training."""
     names = [deduplication.epoch_name(record) for record in records]
     numbers = epochs.numbers_in_names(names)
-    return [epochs.training_in_name(name, number) for name, number in zip(names, numbers, strict=True)]
+    labels = [epochs.training_in_name(name, number) for name, number in zip(names, numbers, strict=True)]
+    if all(map(deduplication.is_copy, records)):
+        return [_without(label, lambda word: word.lower() in _METRICS) for label in labels]
+    return labels
+
+
+def _without(label: str, is_left_out: Callable[[str], bool]) -> str:
+    """Return a label without some of its words."""
+    return "_".join(word for word in label.split("_") if not is_left_out(word))
 
 
 def _has_several_trainings(dated: Sequence[Record], labels: Sequence[str], originals: Sequence[int]) -> bool:
@@ -185,8 +200,8 @@ def _add_unusable(records: Sequence[Record], parts: list[list[Record]]) -> None:
 
 def _common_label(part: Sequence[Record]) -> str:
     """Return the common label in the names of a training's files, or an empty text if they have none or several."""
-    pairs = zip(_labels(part), part, strict=True)
-    labels = {label for label, record in pairs if len(part) == 1 or not deduplication.is_copy(record)}
+    originals = [record for record in part if not deduplication.is_copy(record)] or part
+    labels = {label for label, record in zip(_labels(part), part, strict=True) if record in originals}
     return labels.pop() if len(labels) == 1 else ""
 
 

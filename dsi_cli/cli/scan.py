@@ -79,7 +79,7 @@ def scan(
         )
     records = [record for _, run_records in runs for record in run_records]
     if as_json:
-        hidden = ("modified_ns", "counts_from", "entry", "network", "scalars")
+        hidden = ("modified_ns", "counts_from", "entry", "network", "fold", "scalars")
         console.print_json(
             [{key: value for key, value in asdict(record).items() if key not in hidden} for record in records]
         )

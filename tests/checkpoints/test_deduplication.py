@@ -21,10 +21,9 @@ def verdicts(records):
 def test_copies_are_skipped_and_say_of_what():
     copies = [at("last.pt"), at("best.pt", epoch=None, epoch_source=None), at("checkpoint.pt", epoch=2)]
     found = verdicts(deduplication.resolve_duplicates([A, *copies]))
-    assert found["epoch_1.pt"] == ("ok", 1, None)
-    assert found["last.pt"] == ("skipped", 1, "the same weights as epoch_1.pt")
-    assert found["best.pt"] == ("skipped", None, "the same weights as epoch_1.pt")
-    assert found["checkpoint.pt"] == ("skipped", 2, "the same weights as epoch_1.pt")
+    expected = {"last.pt": 1, "best.pt": None, "checkpoint.pt": 2}
+    skipped = {name: ("skipped", epoch, "the same weights as epoch_1.pt") for name, epoch in expected.items()}
+    assert found == {"epoch_1.pt": ("ok", 1, None), **skipped}
 
 
 def test_a_frozen_head_is_no_duplicate():
@@ -94,9 +93,9 @@ def test_settle_two_files_of_one_epoch_with_other_weights_fail_and_name_each_oth
     records = [A, at("epoch_1 (copy).pt", fingerprint="b"), at("epoch_2.pt", epoch=2)]
     found = verdicts(deduplication.resolve_duplicates(records))
     reason = "epoch 1 is also in {}, with other weights; run dsi analyze with the files of one training only"
-    assert found["epoch_1.pt"] == ("failed", 1, reason.format("epoch_1 (copy).pt"))
-    assert found["epoch_1 (copy).pt"] == ("failed", 1, reason.format("epoch_1.pt"))
-    assert found["epoch_2.pt"] == ("ok", 2, None)
+    failed = {"epoch_1.pt": "epoch_1 (copy).pt", "epoch_1 (copy).pt": "epoch_1.pt"}
+    expected = {name: ("failed", 1, reason.format(other)) for name, other in failed.items()}
+    assert found == {**expected, "epoch_2.pt": ("ok", 2, None)}
 
 
 @pytest.mark.parametrize("step", [None, 700])

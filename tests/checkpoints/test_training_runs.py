@@ -120,8 +120,7 @@ def test_split_the_best_checkpoints_of_several_trainings_are_a_run_each(pattern,
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        ("best_fold0_epoch7 best_fold1_epoch4", [[7], [4]]),
-        ("epoch_0 epoch_2 ema-epoch_1", [[0, 2], [1]]),
+        *(("best_fold0_epoch7 best_fold1_epoch4", [[7], [4]]), ("epoch_0 epoch_2 ema-epoch_1", [[0, 2], [1]])),
         ("epoch0_C1 epoch0_C2 epoch1_C1 epoch1_C2", [[0, 1], [0, 1]]),
         ("last_model_0 last_model_1", [[None], [None]]),
     ],
@@ -130,6 +129,14 @@ def test_split_folds_averages_and_networks_are_apart_whatever_their_epochs(names
     for seed, name in enumerate(names.split()):
         save(tmp_path / f"run/{name}.pt", seed=seed)
     assert [list(files.values()) for files in runs_of(tmp_path).values()] == expected
+
+
+def test_split_best_files_of_trainings_or_folds_are_apart_whatever_their_epochs(tmp_path):
+    for epoch, name in enumerate(("dg/art_best", "dg/photo_best", "one/best_acc", "one/best_loss")):
+        save(tmp_path / f"{name}.pt", seed=epoch, epoch=epoch)
+    for fold in (0, 1):
+        save(tmp_path / f"cv/best_{fold}.pt", seed=fold, epoch=9 - fold, fold=fold)
+    assert sorted(runs_of(tmp_path)) == ["cv/0", "cv/1", "dg/art", "dg/photo", "one"]
 
 
 def head(classes, features=16, seed=0):
