@@ -46,7 +46,7 @@ def measure(setup: Setup) -> list[Row]:
     import torch
 
     torch.manual_seed(0)
-    images, targets = _images(512 if setup.quick else IMAGES)
+    images, targets = _images(64 if setup.quick else IMAGES)
     rows = [row for model in MODELS for row in _of_model(model, images, targets, setup)]
     return [*rows, _at_1000_classes(setup)]
 
