@@ -29,11 +29,15 @@ _MEANS_CLASSIFIER = re.compile(
 """Names of modules that mean a classifier."""
 FEEDS, IN_BLOCK, NORMALISED, NO_OUTPUT = "feeds", "block", "norm", "no output"
 UNCLEAR_SIDE, SINGLE_ROW, SQUARE, IMAGE, APART, TABLE = "unclear side", "one row", "square", "image", "apart", "table"
-NAME, POSITIONS, STATISTIC, OTHER_HEAD = "name", "positions", "statistic", "other head"
+NAME, POSITIONS, STATISTIC, OTHER_HEAD, STACK = "name", "positions", "statistic", "other head", "stack"
 """The kinds of reasons against a candidate. `OTHER_HEAD` is the name of a head for another purpose or of a copy."""
 _OTHER_NAME_PATTERNS = (
     (OTHER_HEAD, "an auxiliary or distillation head", r"aux|dist($|_|ill)|deep_?sup|side_?out"),
-    (OTHER_HEAD, "a discriminator or a head for another task", r"discrim|critic|domain|adv|rotat|jigsaw|regress"),
+    (
+        OTHER_HEAD,
+        "a discriminator or a head for another task",
+        r"discrim|critic|domain|adv|(^|_)rot(at|_|$)|jigsaw|regress",
+    ),
     (OTHER_HEAD, "a copy of the network", r"teacher|momentum|_k$|target_net|shadow|averaged"),
     (POSITIONS, "a table of positions", r"(^|_)pos($|_)|position|relative|rel_?pos"),
     (NAME, "an embedding or lookup table", r"(?<!class_)embed|(^|_)emb($|_)|token|vocab|lookup"),
@@ -333,6 +337,29 @@ class _Network:
         is_named = layer.kind == "matrix" and any(map(_PROTOTYPES.match, layer.module[-1:]))
         return "may hold the prototypes of self-supervised training" if is_named and is_fed and not layer.has_bias else None
 
+    def is_projection(self, layer: Layer) -> str | None:
+        # Contrastive training often ends in a square layer and one whose width is a power of two (SimCLR, SupCon, MoCo).
+        before = self.layers[self.producer.get(layer.position, layer.position)]
+        is_pair = before is not layer and _are_siblings(before, layer) and before.width_in == before.width_out
+        is_power = layer.width_out >= 32 and layer.width_out.bit_count() == 1 and layer.width_out != self.classes
+        earlier = self.producer.get(before.position)
+        if not is_pair or not is_power or (earlier is not None and _are_siblings(self.layers[earlier], before)):
+            return None
+        return f"has {layer.width_out} rows and follows a square layer, as the projection of contrastive training does"
+
+    def is_like_stack(self, layer: Layer) -> str | None:
+        # A parameter with three axes may hold the class vectors, which a table of queries or of class means resembles.
+        if layer.weight is None or layer.has_bias or _is_named(layer) or layer.width_in == layer.width_out:
+            return None
+        for other in self.layers:
+            if (
+                other.kind == "stack"
+                and other.weight is not None
+                and not Counter(layer.weight.shape[:2]) - Counter(other.weight.shape)
+            ):
+                return f"has two sizes of {other.name} {other.weight.shape}, which may hold the classes"
+        return None
+
     def is_policy(self, layer: Layer) -> str | None:
         for other in self.unused:
             is_value = other.width_out == 1 and any(map(_VALUE.match, other.module))
@@ -567,6 +594,7 @@ HIDDEN_RULES: Rules = (
 
 DOUBT_RULES: Rules = (
     (NORMALISED, "A normalisation rarely follows logits.", lambda net, it: net.normalised(it, range(3))),
+    (STACK, "A parameter with three axes may hold the classes.", _Network.is_like_stack),
     (OTHER_HEAD, "A head for another purpose, or a copy, has the shape of the head.", partial(_named, OTHER_HEAD)),
     (NAME, "Authors name the other parts of a network.", partial(_named, NAME)),
     (POSITIONS, "A table of positions has no rows for classes.", partial(_named, POSITIONS)),
@@ -579,6 +607,7 @@ DOUBT_RULES: Rules = (
     (IMAGE, "A network that returns an image has no classes.", _Network.has_image_width),
     (IMAGE, "A head rarely is the second of two widening layers.", _Network.widens),
     (NAME, "Self-supervised training ends in prototypes, which are no classes.", _Network.is_prototypes),
+    (NAME, "A projection of self-supervised training has no classes.", _Network.is_projection),
     (NAME, "The actions of an agent are no classes of images.", _Network.is_policy),
     (OTHER_HEAD, "A hypernetwork computes the head.", _Network.generates_weights),
     (WINDOW, "The last layer may be a convolution without global pooling.", _Network.precedes_convolution),

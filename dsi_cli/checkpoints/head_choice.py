@@ -21,6 +21,7 @@ from dsi_cli.checkpoints.head_candidates import (
     OTHER_HEAD,
     POSITIONS,
     SINGLE_ROW,
+    STACK,
     STATISTIC,
     TABLE,
     UNCLEAR_SIDE,
@@ -165,14 +166,25 @@ def _rivals(heads: Sequence[HeadCandidate], candidates: Sequence[HeadCandidate])
     if not heads:
         return []
     fitting = [it for it in candidates if it.fits is not False and it not in heads]
-    shown = [it for it in fitting if not it.hidden or it.kinds == {NORMALISED}]
+    shown = [it for it in fitting if not it.hidden or it.kinds == {NORMALISED} or it.kinds == {IN_BLOCK, UNCLEAR_SIDE}]
     others = [it for it in shown if _may_hold_classes(it, heads[0])]
+    # The classifier that a trunk was trained with may be unused, because layers with a row for each label follow it.
+    rows = [it for it in fitting if it.kinds == {SINGLE_ROW} and it.layer.position > heads[0].layer.position]
+    others += rows if _is_in_trunk(heads[0]) else []
     return others or _classifiers_before(heads[0], candidates) or _logits_before(heads[0], candidates)
+
+
+def _is_in_trunk(candidate: HeadCandidate) -> bool:
+    """Return whether a module around a candidate has the name of a trunk."""
+    return any(map(_TRUNK.match, candidate.layer.module[:-1]))
 
 
 def _may_hold_classes(candidate: HeadCandidate, best: HeadCandidate) -> bool:
     """Return whether dsi has to ask about a candidate with doubts next to the best candidate."""
     layer, rows = candidate.layer, best.tensor.shape[0]
+    # One of several parallel matrices in a list, which take the input of an unnamed candidate.
+    if candidate.kinds == {IN_BLOCK, UNCLEAR_SIDE}:
+        return not best.is_named and best.layer.width_in in candidate.tensor.shape
     # A matrix of a loss, one that may take the output of the network, or a twin, whose axis of the classes is not known.
     if candidate.kinds == {UNCLEAR_SIDE}:
         takes_best = best.layer.kind == "raw" and rows in candidate.tensor.shape
@@ -184,6 +196,8 @@ def _may_hold_classes(candidate: HeadCandidate, best: HeadCandidate) -> bool:
         return layer.module[:-1] == best.layer.module[:-1] and candidate.tensor.shape == best.tensor.shape
     if best.is_named:
         return False
+    if STACK in candidate.kinds:
+        return True
     # A parameter with another name that may take the output of an unnamed candidate, or the input of one that is a parameter.
     if NAME in candidate.kinds <= {NAME, UNCLEAR_SIDE}:
         shared = best.tensor.shape[1] if best.layer.kind == "raw" else rows
@@ -247,7 +261,7 @@ def _heads_by_count(candidates: Sequence[HeadCandidate], classes: int) -> list[H
     if not fitting and any(candidate.is_certain for candidate in candidates):
         raise ClassCountError(classes, [candidate.title for candidate in candidates[:_MAX_LISTED]])
     # The number of rows outweighs all reasons against a candidate but these.
-    contradictions = {IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE, TABLE, POSITIONS, WINDOW}
+    contradictions = {IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE, TABLE, POSITIONS, STACK, WINDOW}
     possible = [it for it in fitting if not it.kinds & contradictions and not _is_input(it, candidates)]
     if len(possible) == 1 and (len(fitting) == 1 or possible[0].is_named):
         return possible
@@ -278,7 +292,7 @@ def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]
     """
     remaining = list(plausible)
     last = max((candidate.layer.position for candidate in remaining), default=0)
-    outside = [it for it in remaining if not any(map(_TRUNK.match, it.layer.module[:-1]))]
+    outside = [it for it in remaining if not _is_in_trunk(it)]
     remaining = outside if any(it.layer.position == last for it in outside) else remaining
     wide = [it for it in remaining if it.tensor.shape[0] > 1]
     remaining = wide if any(it.layer.position == last for it in wide) else remaining

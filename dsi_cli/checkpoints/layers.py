@@ -86,7 +86,8 @@ class Layer(NamedTuple):
     weight : the stored weight with its first axis as the output, if the layer has a known weight.
     width_in, width_out : the widths of input and output; 0 if they are not known.
     position : the index of the layer in the order of the file.
-    kind : ``matrix`` (linear layer or 1x1 convolution), ``raw`` (a parameter of the model itself), ``norm`` or ``other``.
+    kind : ``matrix`` (linear layer or 1x1 convolution), ``raw`` (a parameter of the model itself), ``stack`` (such a parameter with
+        three axes), ``norm`` or ``other``.
     has_bias : whether it has a bias.
     bias : the tensors whose product is its bias: one, or for a pruned bias also the mask; empty if the bias is unknown.
     factors : the parts of its effective weight.
@@ -318,8 +319,11 @@ def _own_parameters(module: _Module, is_repeated: bool) -> list[Layer]:
         return layers
     for name, tensor in weights:
         is_convolution = len(tensor.shape) == 4 and is_matrix(tensor)
-        if (len(tensor.shape) == 2 or is_convolution) and min(tensor.shape[:2]) > 1 and tensor.dtype in FLOATS:
-            layer = module.layer(name, "raw", 0, 0)._replace(module=(*module.path, name), weight=tensor)
+        is_raw = (len(tensor.shape) == 2 or is_convolution) and min(tensor.shape[:2]) > 1
+        if (is_raw or len(tensor.shape) == 3) and tensor.dtype in FLOATS:
+            layer = module.layer(name, "raw" if is_raw else "stack", 0, 0)._replace(
+                module=(*module.path, name), weight=tensor
+            )
             layers.append(layer._replace(position=module.position + len(layers)))
     return layers
 
