@@ -63,7 +63,7 @@ WIDE = 256
 _PROTOTYPES = re.compile(r"^(prototypes?|last_layer)$", re.IGNORECASE)
 _VALUE = re.compile(r"^(critic|v|vf|value)(_|$)", re.IGNORECASE)
 _LOSS_KEY = re.compile(r"loss|criterion", re.IGNORECASE)
-_BODY_BLOCK = re.compile(r"((?:.*\.)?(?:blocks?|layers?|stages?|h|encoder\w*)\.\d+)\.[a-z_]", re.IGNORECASE)
+_BODY_BLOCK = re.compile(r"((?:.*\.)?(?:blocks?|layers?|stages?|h|encoder\w*)\.\d+)(?:\.\d+)*\.[a-z_]", re.IGNORECASE)
 """The path of a layer in a numbered block of a network's body."""
 
 
