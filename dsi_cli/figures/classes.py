@@ -5,8 +5,6 @@ The geometry is that of the class vectors: norms, drift, distance from a simplex
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +15,9 @@ from dsi_cli.errors import UsageError
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import curves
 from dsi_cli.figures.heatmaps import frames_at_epochs, requested_frames, short_name
-from dsi_cli.figures.style import CHANCE, COLOURS, POSITIVE_COLOURS, Style
+from dsi_cli.figures.style import CHANCE, COLOURS, POSITIVE_COLOURS
 from dsi_cli.metrics import NORMAL_QUANTILE
 from dsi_cli.queries import matrices
-from dsi_cli.queries.matrices import MatrixFrames
 from dsi_cli.queries.neighbors import NeighborQuery, neighbor_history
 from dsi_cli.queries.run_classes import agreement_rows, by_class, class_index_by_name, class_names, spectrum_by_epoch
 
@@ -49,34 +46,36 @@ MAX_FAINT_CLASSES = 200
 def agreement(results: Results, options: FigureOptions) -> Drawing | None:
     """Return the drawing of a row of dots per class, one dot per run; None without labels."""
     by_run = {run: rows for run in options.names(results) if len(rows := class_agreements(results, run, options.epochs))}
-    return partial(_draw_agreement, by_run, options.names(results), options.style) if by_run else None
+    names = options.names(results)
+    style = options.style
 
+    def draw() -> Figure:
+        # The classes are in order of the first run's agreement.
+        rising = next(iter(by_run.values()))["pearson"].sort_values(kind="stable").index.tolist()
+        half = MAX_CLASSES // 2
+        left_out = max(0, len(rising) - MAX_CLASSES)
+        shown = [*rising[:half], f"… {left_out} more classes …", *rising[-half:]] if left_out else rising
 
-def _draw_agreement(by_run: Mapping[str, pd.DataFrame], names: Sequence[str], style: Style) -> Figure:
-    # The classes are in order of the first run's agreement.
-    rising = next(iter(by_run.values()))["pearson"].sort_values(kind="stable").index.tolist()
-    half = MAX_CLASSES // 2
-    left_out = max(0, len(rising) - MAX_CLASSES)
-    shown = [*rising[:half], f"… {left_out} more classes …", *rising[-half:]] if left_out else rising
+        figure = drawing.grid(style, 1)
+        figure.set_figheight((len(shown) + 5) * 1.3 * style.size / 72)
+        (axes,) = figure.axes
+        places = np.arange(len(shown))
+        for run, rows in by_run.items():
+            at = rows.reindex(shown)
+            spread = NORMAL_QUANTILE * (at["pearson"] / at["z"]).abs().to_numpy(dtype=np.float64)
+            colour = drawing.colour(names.index(run))
+            axes.fill_betweenx(places, -spread, spread, **drawing.CHANCE_BAND)
+            axes.plot(at["pearson"], places, "o", color=colour, markersize=3.5, label=drawing.short(run), gid="dots")
+        axes.axvline(0, color=CHANCE, linewidth=0.8)
+        axes.set_yticks(places, [short_name(str(name)) for name in shown], size=style.size - 2, parse_math=False)
+        axes.set(ylim=(-0.7, len(shown) - 0.3), xlabel=curves.AGREEMENT.axis, title="Agreement of each class with WordNet")
+        axes.grid(axis="y", color="#eeeeee", linewidth=0.5)
+        axes.set_axisbelow(True)
+        handles, texts = axes.get_legend_handles_labels()
+        drawing.draw_legend(figure, dict(zip([*texts, "chance ± 2 std"], [*handles, axes.collections[0]], strict=True)))
+        return figure
 
-    figure = drawing.grid(style, 1)
-    figure.set_figheight((len(shown) + 5) * 1.3 * style.size / 72)
-    (axes,) = figure.axes
-    places = np.arange(len(shown))
-    for run, rows in by_run.items():
-        at = rows.reindex(shown)
-        spread = NORMAL_QUANTILE * (at["pearson"] / at["z"]).abs().to_numpy(dtype=np.float64)
-        colour = drawing.colour(names.index(run))
-        axes.fill_betweenx(places, -spread, spread, **drawing.CHANCE_BAND)
-        axes.plot(at["pearson"], places, "o", color=colour, markersize=3.5, label=drawing.short(run), gid="dots")
-    axes.axvline(0, color=CHANCE, linewidth=0.8)
-    axes.set_yticks(places, [short_name(str(name)) for name in shown], size=style.size - 2, parse_math=False)
-    axes.set(ylim=(-0.7, len(shown) - 0.3), xlabel=curves.AGREEMENT.axis, title="Agreement of each class with WordNet")
-    axes.grid(axis="y", color="#eeeeee", linewidth=0.5)
-    axes.set_axisbelow(True)
-    handles, texts = axes.get_legend_handles_labels()
-    drawing.draw_legend(figure, dict(zip([*texts, "chance ± 2 std"], [*handles, axes.collections[0]], strict=True)))
-    return figure
+    return draw if by_run else None
 
 
 def class_agreements(results: Results, run: str, epochs: tuple[int, ...] | None = None) -> pd.DataFrame:
@@ -107,77 +106,81 @@ def neighbors(results: Results, options: FigureOptions) -> Drawing | None:
         except UsageError:
             if options.class_names is not None and len(all_frames) == 1:
                 raise
-    return partial(_draw_neighbors, parts, results, options.style) if parts else None
+    style = options.style
 
+    def draw() -> Figure:
+        figure = drawing.grid(style, len(parts), across=2, share_y=True, aspect=1.2)
+        for axes, (frames, name) in zip(figure.axes, parts, strict=True):
+            query = NeighborQuery(frames.kind.name, split=frames.split, run=frames.run, most=MAX_RANK)
+            history = neighbor_history(results, name, query)
+            epochs, colours = np.array(history.epochs), iter(range(NAMED_RANK))
+            for track in history.rows:
+                ranks = np.array(track.places, dtype=np.float64)
+                if ranks[-1] <= NAMED_RANK:
+                    drawing.draw_line(axes, epochs, ranks, short_name(track.name), color=drawing.colour(next(colours)))
+                else:
+                    drawing.draw_line(axes, epochs, ranks, "_other", color="#cfcfcf", linewidth=0.7)
+            axes.set_title(f"{drawing.short(frames.run)}: neighbours of {short_name(history.of)}")
+            axes.set(ylim=(MAX_RANK + 0.5, 0.5), yticks=[1, NAMED_RANK, MAX_RANK])
+        figure.supylabel("rank by the network's similarity", fontsize=style.size)
+        drawing.format_epochs(figure)
+        return curves.finish(figure)
 
-def _draw_neighbors(parts: Sequence[tuple[MatrixFrames, str]], results: Results, style: Style) -> Figure:
-    figure = drawing.grid(style, len(parts), across=2, share_y=True, aspect=1.2)
-    for axes, (frames, name) in zip(figure.axes, parts, strict=True):
-        query = NeighborQuery(frames.kind.name, split=frames.split, run=frames.run, most=MAX_RANK)
-        history = neighbor_history(results, name, query)
-        epochs, colours = np.array(history.epochs), iter(range(NAMED_RANK))
-        for track in history.rows:
-            ranks = np.array(track.places, dtype=np.float64)
-            if ranks[-1] <= NAMED_RANK:
-                drawing.draw_line(axes, epochs, ranks, short_name(track.name), color=drawing.colour(next(colours)))
-            else:
-                drawing.draw_line(axes, epochs, ranks, "_other", color="#cfcfcf", linewidth=0.7)
-        axes.set_title(f"{drawing.short(frames.run)}: neighbours of {short_name(history.of)}")
-        axes.set(ylim=(MAX_RANK + 0.5, 0.5), yticks=[1, NAMED_RANK, MAX_RANK])
-    figure.supylabel("rank by the network's similarity", fontsize=style.size)
-    drawing.format_epochs(figure)
-    return curves.finish(figure)
+    return draw if parts else None
 
 
 def scatter(results: Results, options: FigureOptions) -> Drawing | None:
     """Return the drawing of the last requested epoch, one panel per run, or None without matrices or labels."""
     all_frames = frames_at_epochs(results, options, with_reference=True)
-    return partial(_draw_scatter, all_frames, results, options) if all_frames else None
 
+    def draw() -> Figure:
+        from matplotlib.colors import LinearSegmentedColormap
 
-def _draw_scatter(all_frames: Sequence[MatrixFrames], results: Results, options: FigureOptions) -> Figure:
-    from matplotlib.colors import LinearSegmentedColormap
+        figure = drawing.grid(options.style, len(all_frames), across=2, share_y=True, aspect=1.3)
+        for axes, frames in zip(figure.axes, all_frames, strict=True):
+            # Rank the pairs that both matrices have.
+            epoch = frames.among(options.epochs)[-1]
+            values, reference = (
+                matrices.epoch_matrix(results, frames, epoch),
+                matrices.reference_matrix(results, frames.run),
+            )
+            assert reference is not None
+            symmetric = (values + values.T) / 2
+            rows, columns = np.nonzero(np.triu(np.isfinite(symmetric + reference), 1))
+            similarity, semantic = symmetric[rows, columns], reference[rows, columns]
+            of_network, of_wordnet = matrices.percentile_ranks(similarity), matrices.percentile_ranks(semantic)
+            # Equal values of WordNet are spread at random over their ranks, so that they do not form lines.
+            falling = np.lexsort((np.random.default_rng(0).permutation(len(rows)), semantic))
+            spread = np.empty(len(rows))
+            spread[falling] = (np.arange(len(rows)) + 0.5) / len(rows)
+            if len(rows) <= MAX_DOTS:
+                look: dict[str, Any] = {"color": POSITIVE_COLOURS[5], "markersize": 3, "alpha": 0.6, "markeredgewidth": 0}
+                axes.plot(spread, of_network, ".", rasterized=True, **look)
+            else:
+                palette = LinearSegmentedColormap.from_list("dsi", POSITIVE_COLOURS)
+                axes.hexbin(spread, of_network, gridsize=min(40, round(len(rows) ** 0.5 / 3)), cmap=palette, linewidths=0)
+            axes.axhline(0.5, color=CHANCE, linewidth=0.8, label="chance")
+            tenths = np.minimum((of_wordnet * 10).astype(int), 9)
+            medians = {(tenth + 0.5) / 10: np.median(of_network[tenths == tenth]) for tenth in np.unique(tenths)}
+            axes.plot(list(medians), list(medians.values()), color="black", label="median")
+            names = [short_name(name) for name in class_names(results, frames.run)]
+            texts = [f"{names[i]} – {names[j]}" for i, j in zip(rows, columns, strict=True)]
+            _name_outliers(axes, of_wordnet, of_network, texts)
+            title = f"{drawing.short(frames.run)}: {frames.title}, epoch {results.shown_epoch(epoch, frames.run)}"
+            axes.set(title=title, xlim=(0, 1), ylim=(0, 1), aspect="equal")
+            axes.set_xlabel("rank in WordNet (1 is the most similar pair)")
+            # Both axes show percentiles. Their ticks are ranks at round numbers.
+            step = max(1, int(float(f"{len(texts) / 4:.0e}")))
+            ranks = [1, *range(step, len(texts) + 1, step)]
+            places, labels = [1 - (rank - 0.5) / len(texts) for rank in ranks], [f"{rank:,}" for rank in ranks]
+            axes.set_xticks(places, labels)
+            axes.set_yticks(places, labels)
+        figure.supylabel("rank in the network", fontsize=options.style.size)
+        handles, texts = figure.axes[0].get_legend_handles_labels()
+        drawing.draw_legend(figure, dict(zip(texts, handles, strict=True)))
+        return figure
 
-    figure = drawing.grid(options.style, len(all_frames), across=2, share_y=True, aspect=1.3)
-    for axes, frames in zip(figure.axes, all_frames, strict=True):
-        # Rank the pairs that both matrices have.
-        epoch = frames.among(options.epochs)[-1]
-        values, reference = matrices.epoch_matrix(results, frames, epoch), matrices.reference_matrix(results, frames.run)
-        assert reference is not None
-        symmetric = (values + values.T) / 2
-        rows, columns = np.nonzero(np.triu(np.isfinite(symmetric + reference), 1))
-        similarity, semantic = symmetric[rows, columns], reference[rows, columns]
-        of_network, of_wordnet = matrices.percentile_ranks(similarity), matrices.percentile_ranks(semantic)
-        # Equal values of WordNet are spread at random over their ranks, so that they do not form lines.
-        falling = np.lexsort((np.random.default_rng(0).permutation(len(rows)), semantic))
-        spread = np.empty(len(rows))
-        spread[falling] = (np.arange(len(rows)) + 0.5) / len(rows)
-        if len(rows) <= MAX_DOTS:
-            look: dict[str, Any] = {"color": POSITIVE_COLOURS[5], "markersize": 3, "alpha": 0.6, "markeredgewidth": 0}
-            axes.plot(spread, of_network, ".", rasterized=True, **look)
-        else:
-            palette = LinearSegmentedColormap.from_list("dsi", POSITIVE_COLOURS)
-            axes.hexbin(spread, of_network, gridsize=min(40, round(len(rows) ** 0.5 / 3)), cmap=palette, linewidths=0)
-        axes.axhline(0.5, color=CHANCE, linewidth=0.8, label="chance")
-        tenths = np.minimum((of_wordnet * 10).astype(int), 9)
-        medians = {(tenth + 0.5) / 10: np.median(of_network[tenths == tenth]) for tenth in np.unique(tenths)}
-        axes.plot(list(medians), list(medians.values()), color="black", label="median")
-        names = [short_name(name) for name in class_names(results, frames.run)]
-        texts = [f"{names[i]} – {names[j]}" for i, j in zip(rows, columns, strict=True)]
-        _name_outliers(axes, of_wordnet, of_network, texts)
-        title = f"{drawing.short(frames.run)}: {frames.title}, epoch {results.shown_epoch(epoch, frames.run)}"
-        axes.set(title=title, xlim=(0, 1), ylim=(0, 1), aspect="equal")
-        axes.set_xlabel("rank in WordNet (1 is the most similar pair)")
-        # Both axes show percentiles. Their ticks are ranks at round numbers.
-        step = max(1, int(float(f"{len(texts) / 4:.0e}")))
-        ranks = [1, *range(step, len(texts) + 1, step)]
-        places, labels = [1 - (rank - 0.5) / len(texts) for rank in ranks], [f"{rank:,}" for rank in ranks]
-        axes.set_xticks(places, labels)
-        axes.set_yticks(places, labels)
-    figure.supylabel("rank in the network", fontsize=options.style.size)
-    handles, texts = figure.axes[0].get_legend_handles_labels()
-    drawing.draw_legend(figure, dict(zip(texts, handles, strict=True)))
-    return figure
+    return draw if all_frames else None
 
 
 def _name_outliers(axes: Axes, x: NDArray[Any], y: NDArray[Any], texts: list[str]) -> None:
@@ -200,39 +203,40 @@ def _name_outliers(axes: Axes, x: NDArray[Any], y: NDArray[Any], texts: list[str
 def geometry(results: Results, options: FigureOptions) -> Drawing | None:
     """Return the drawing of a row of panels per run: norms, drift, simplex, rank and spectrum; None without a classifier."""
     runs = [run for run in options.names(results) if not by_class(results, run, "norm").empty]
-    return partial(_draw_geometry, runs[: options.style.across], results, options) if runs else None
+    runs = runs[: options.style.across]
 
+    def draw() -> Figure:
+        figure = drawing.grid(options.style, 5 * len(runs), across=len(runs), aspect=0.8)
+        *rows, last_row = np.array(figure.axes).reshape(5, len(runs))
+        for run, norms, drift, simplex, rank in zip(runs, *rows, strict=True):
+            _draw_norms(norms, by_class(results, run, "norm"), class_names(results, run), options.class_names)
+            norms.set(title=f"{drawing.short(run)}: norms of classes")
+            _draw_drift(drift, by_class(results, run, "angle_previous"), by_class(results, run, "angle_last"))
+            for axes, name in ((simplex, "simplex"), (rank, "effective_rank")):
+                panel = curves.find_panel(name, results, [run])
+                if panel is None:
+                    axes.set_axis_off()
+                    continue
+                for index, curve in enumerate(panel.series):
+                    colour = drawing.colour(index)
+                    drawing.draw_chance(axes, curve.epochs, curve.chance, curve.chance_std, colour)
+                    drawing.draw_line(axes, curve.epochs, curve.value, curve.label, color=colour)
+                axes.set(title=panel.kind.title, ylabel=panel.axis, ylim=(0, None))
+        for row in rows:
+            top = max(axes.get_ylim()[1] for axes in row)
+            for axes in row:
+                axes.set_ylim(0, top)
+        # The horizontal axis of the spectra has singular values in place of epochs, so the panels above have their own labels.
+        places = [axes.get_subplotspec() for axes in last_row]
+        for axes, above in zip(last_row, rows[-1], strict=True):
+            axes.remove()
+            above.tick_params(labelbottom=True)
+        drawing.format_epochs(figure)
+        for run, place in zip(runs, places, strict=True):
+            _draw_spectrum(figure.add_subplot(place), results, run, options.epochs)
+        return curves.finish(figure)
 
-def _draw_geometry(runs: Sequence[str], results: Results, options: FigureOptions) -> Figure:
-    figure = drawing.grid(options.style, 5 * len(runs), across=len(runs), aspect=0.8)
-    *rows, last_row = np.array(figure.axes).reshape(5, len(runs))
-    for run, norms, drift, simplex, rank in zip(runs, *rows, strict=True):
-        _draw_norms(norms, by_class(results, run, "norm"), class_names(results, run), options.class_names)
-        norms.set(title=f"{drawing.short(run)}: norms of classes")
-        _draw_drift(drift, by_class(results, run, "angle_previous"), by_class(results, run, "angle_last"))
-        for axes, name in ((simplex, "simplex"), (rank, "effective_rank")):
-            panel = curves.find_panel(name, results, [run])
-            if panel is None:
-                axes.set_axis_off()
-                continue
-            for index, curve in enumerate(panel.series):
-                colour = drawing.colour(index)
-                drawing.draw_chance(axes, curve.epochs, curve.chance, curve.chance_std, colour)
-                drawing.draw_line(axes, curve.epochs, curve.value, curve.label, color=colour)
-            axes.set(title=panel.kind.title, ylabel=panel.axis, ylim=(0, None))
-    for row in rows:
-        top = max(axes.get_ylim()[1] for axes in row)
-        for axes in row:
-            axes.set_ylim(0, top)
-    # The horizontal axis of the spectra has singular values in place of epochs, so the panels above have their own labels.
-    places = [axes.get_subplotspec() for axes in last_row]
-    for axes, above in zip(last_row, rows[-1], strict=True):
-        axes.remove()
-        above.tick_params(labelbottom=True)
-    drawing.format_epochs(figure)
-    for run, place in zip(runs, places, strict=True):
-        _draw_spectrum(figure.add_subplot(place), results, run, options.epochs)
-    return curves.finish(figure)
+    return draw if runs else None
 
 
 def _draw_norms(axes: Axes, norms: pd.DataFrame, names: list[str], chosen: tuple[str, ...] | None) -> None:

@@ -7,7 +7,7 @@ a run has one line, and a group of repetitions has one line with a band.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -202,27 +202,26 @@ def draw_against_accuracy(results: Results, options: FigureOptions) -> Drawing |
         accuracies = [curve for curve in accuracies if curve.metric == "accuracy"]
         if agreements and accuracies:
             pairs[run] = agreements[0], accuracies[0]
-    return partial(_draw_against_accuracy, pairs, results, options) if pairs else None
 
+    def draw() -> Figure:
+        figure = drawing.grid(options.style, 1, aspect=1.1)
+        (axes,) = figure.axes
+        for run, (agreement, accuracy) in pairs.items():
+            epochs, at, there = np.intersect1d(agreement.epochs, accuracy.epochs, return_indices=True)
+            x, y = accuracy.value[there], agreement.excess[at]
+            colour, rising = drawing.colour(options.names(results).index(run)), np.argsort(x)
+            drawing.draw_chance(axes, x[rising], np.zeros(len(x)), agreement.excess_std[at][rising])
+            axes.plot(x, y, label=drawing.short(run), gid="curve", zorder=3, color=colour, marker="o", markersize=3)
+            axes.vlines(x, agreement.low[at], agreement.high[at], color=colour, alpha=0.25, linewidth=1.5, gid="interval")
+            if len(epochs) > 1:
+                text = f"epoch {results.shown_epoch(int(epochs[1]), run)}"
+                size = options.style.size - 2
+                axes.annotate(text, (x[1], y[1]), (4, -9), textcoords="offset points", color=colour, size=size)
+        axes.set(xlabel="accuracy", ylabel=AGREEMENT.axis, title="Agreement with WordNet against accuracy")
+        axes.set_xlim(left=0)
+        return finish(figure)
 
-def _draw_against_accuracy(pairs: Mapping[str, tuple[Series, Series]], results: Results, options: FigureOptions) -> Figure:
-    """Return the figure of an agreement and an accuracy of each run, with one point per epoch."""
-    figure = drawing.grid(options.style, 1, aspect=1.1)
-    (axes,) = figure.axes
-    for run, (agreement, accuracy) in pairs.items():
-        epochs, at, there = np.intersect1d(agreement.epochs, accuracy.epochs, return_indices=True)
-        x, y = accuracy.value[there], agreement.excess[at]
-        colour, rising = drawing.colour(options.names(results).index(run)), np.argsort(x)
-        drawing.draw_chance(axes, x[rising], np.zeros(len(x)), agreement.excess_std[at][rising])
-        axes.plot(x, y, label=drawing.short(run), gid="curve", zorder=3, color=colour, marker="o", markersize=3)
-        axes.vlines(x, agreement.low[at], agreement.high[at], color=colour, alpha=0.25, linewidth=1.5, gid="interval")
-        if len(epochs) > 1:
-            text = f"epoch {results.shown_epoch(int(epochs[1]), run)}"
-            size = options.style.size - 2
-            axes.annotate(text, (x[1], y[1]), (4, -9), textcoords="offset points", color=colour, size=size)
-    axes.set(xlabel="accuracy", ylabel=AGREEMENT.axis, title="Agreement with WordNet against accuracy")
-    axes.set_xlim(left=0)
-    return finish(figure)
+    return draw if pairs else None
 
 
 def draw_training(results: Results, options: FigureOptions) -> Drawing | None:
@@ -235,35 +234,36 @@ def draw_training(results: Results, options: FigureOptions) -> Drawing | None:
         panels = [find_panel(name, results, [run], options.measure) for name in TRAINING_PANELS]
         if panels[0] is not None and any(panels[1:]):
             by_run[run] = panels
-    return partial(_draw_training, by_run, options.names(results), options.style) if by_run else None
+    names = options.names(results)
+    style = options.style
 
+    def draw() -> Figure:
+        shown = list(by_run)[: style.across]
+        rows = [index for index in range(len(TRAINING_PANELS)) if any(by_run[run][index] for run in shown)]
+        figure = drawing.grid(style, len(rows) * len(shown), across=len(shown), aspect=0.7)
+        for place, axes in enumerate(figure.axes):
+            run = shown[place % len(shown)]
+            panel = by_run[run][rows[place // len(shown)]]
+            if panel is None:
+                axes.set_axis_off()
+                continue
+            # The first agreement is that with the reference, if there is one.
+            series = panel.series[:1] if panel.kind is AGREEMENT else panel.series
+            draw_curves(axes, series, panel, names)
+            if place < len(shown):
+                axes.set_title(f"{drawing.short(run)}: {curve_title(series[0], panel)}")
+            first = figure.axes[place - place % len(shown)]
+            if axes is first:
+                axes.set_ylabel(panel.axis if panel.kind is AGREEMENT else panel.kind.title.lower())
+            elif panel.kind.name != "learning_rate":
+                axes.sharey(first)
+        drawing.format_epochs(figure)
+        if len(shown) < len(by_run):
+            text = f"{len(shown)} of {len(by_run)} runs (choose others with --run)"
+            figure.suptitle(drawing.wrap(text, style.width, style.size), fontsize=style.size)
+        return finish(figure)
 
-def _draw_training(by_run: Mapping[str, list[Panel | None]], names: Sequence[str], style: Style) -> Figure:
-    """Return a figure with the `TRAINING_PANELS` of each run in a column, from top to bottom."""
-    shown = list(by_run)[: style.across]
-    rows = [index for index in range(len(TRAINING_PANELS)) if any(by_run[run][index] for run in shown)]
-    figure = drawing.grid(style, len(rows) * len(shown), across=len(shown), aspect=0.7)
-    for place, axes in enumerate(figure.axes):
-        run = shown[place % len(shown)]
-        panel = by_run[run][rows[place // len(shown)]]
-        if panel is None:
-            axes.set_axis_off()
-            continue
-        # The first agreement is that with the reference, if there is one.
-        series = panel.series[:1] if panel.kind is AGREEMENT else panel.series
-        draw_curves(axes, series, panel, names)
-        if place < len(shown):
-            axes.set_title(f"{drawing.short(run)}: {curve_title(series[0], panel)}")
-        first = figure.axes[place - place % len(shown)]
-        if axes is first:
-            axes.set_ylabel(panel.axis if panel.kind is AGREEMENT else panel.kind.title.lower())
-        elif panel.kind.name != "learning_rate":
-            axes.sharey(first)
-    drawing.format_epochs(figure)
-    if len(shown) < len(by_run):
-        text = f"{len(shown)} of {len(by_run)} runs (choose others with --run)"
-        figure.suptitle(drawing.wrap(text, style.width, style.size), fontsize=style.size)
-    return finish(figure)
+    return draw if by_run else None
 
 
 def comparison_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
