@@ -41,6 +41,8 @@ _FILLERS = frozenset(
     ("a", "an", "the", "and", "or", "other", "others", "misc", "unknown", "class", "label", "thing", "things")
 )
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_BETWEEN_NAMES = re.compile(r"[;|]|,(?=\s|$)|(?<=\w\w),(?=\w\w)")
+"""Between two names; a comma between single characters, as in N,N-dimethyl, belongs to a formula."""
 _LEADING_NUMBER = re.compile(r"^\W*\d+[\s._:;,)\]\-]+(?=.*[^\W\d_])")
 _TRAILING_NUMBER = re.compile(r"(?<=[^\W\d_])[\s._:;,(\[\-]+\d+\W*$")
 _BRACKET = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
@@ -153,6 +155,8 @@ def read_label(label: str, wordnet: WordNet | None = None) -> LabelCandidates:
     ['black-footed_albatross']
     >>> read_label("aquarium_fish").candidates[0].how, read_label("aquarium_fish").context
     ('head', ('aquarium', 'fish'))
+    >>> read_label("N,N-dimethylformamide").candidates
+    ()
     >>> reading = read_label("RidingHorse", load_wordnet("verb"))
     >>> reading.candidates[0].word, reading.context
     ('ride', ('Horse',))
@@ -163,7 +167,7 @@ def read_label(label: str, wordnet: WordNet | None = None) -> LabelCandidates:
     if candidates:
         return LabelCandidates(candidates)
     # Names separated by commas or semicolons, with the number of names that share each sense
-    names = [name.strip() for name in re.split(r"[,;|]", text)]
+    names = [name.strip() for name in _BETWEEN_NAMES.split(text)]
     if len(names) > 1:
         found = [find_candidates(name, wordnet) for name in names if name]
         number = Counter(candidate.node for candidates in found for candidate in candidates)
