@@ -162,7 +162,6 @@ def print_columns(titles: Sequence[tuple[str, bool]], rows: Iterable[Sequence[st
     titles : the title of each column; True marks a column of numbers, which are right-aligned and not wrapped.
     rows : the cells; a `rich.text.Text` has a style, and its text must be that of `terminal_text`.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -182,7 +181,17 @@ def print_columns(titles: Sequence[tuple[str, bool]], rows: Iterable[Sequence[st
         table.add_row(*texts)
     # In a narrower terminal rich would leave out columns, but the terminal itself breaks long lines.
     width = max(stdout_width(), needed) if sys.stdout.isatty() else FILE_WIDTH
-    Console(width=width, highlight=False).print(table)
+    _print_with_rich(table, width)
+
+
+def _print_with_rich(content: Any, width: int, *, soft_wrap: bool = False) -> None:
+    """Print on stdout by rich; raise `BrokenPipeError` if the reader has closed the pipe."""
+    from rich.console import Console
+
+    try:
+        Console(width=width, highlight=False).print(content, soft_wrap=soft_wrap)
+    except SystemExit:  # rich ends the process with 1
+        raise BrokenPipeError from None
 
 
 def print_records(columns: Iterable[tuple[str, str, str]], records: Sequence[Mapping[str, Any]]) -> None:
@@ -200,11 +209,10 @@ def print_records(columns: Iterable[tuple[str, str, str]], records: Sequence[Map
 
 def print_styled(*parts: tuple[str, str]) -> None:
     """Print texts with their styles on one line of stdout; only a terminal shows styles, unless ``NO_COLOR`` is set."""
-    from rich.console import Console
     from rich.text import Text
 
     line = Text.assemble(*((terminal_text(text), style) for text, style in parts))
-    Console(width=FILE_WIDTH, highlight=False).print(line, soft_wrap=True)
+    _print_with_rich(line, FILE_WIDTH, soft_wrap=True)
 
 
 def print_title(title: str, legend: str) -> None:

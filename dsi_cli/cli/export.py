@@ -30,7 +30,7 @@ def export(
     classes: Annotated[str | None, option("--classes", "CLASSES", "Columns of a matrix, in the same form.")] = None,
     out: Annotated[str, option("--out -o", "FILE", "File (.parquet, .csv, .npy); - for stdout.")] = "-",
     as_format: Annotated[
-        str | None, option("--format", "FORMAT", "parquet, csv or npy; by default the suffix of the file.")
+        str | None, option("--format", "FORMAT", "parquet, csv or npy; by default the suffix of the file, or csv.")
     ] = None,
     log_to: LogTo = None,
     quiet: Quiet = False,
