@@ -13,6 +13,7 @@ from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
 from dsi_cli.analysis.classifiers.run_checkpoints import (
     RunCheckpoints,
     check_class_count,
+    fail_backbones,
     fail_other_networks,
     resolve_duplicates,
 )
@@ -141,7 +142,7 @@ def resolve_all_duplicates(
             found = found.counted_from_next({record.epoch for record in run.usable if record.epoch is not None})
         has_epochs = all(record.epoch_source != ORDER for record in run.usable)
         logs[run.name] = found if has_epochs else None
-    return resolved, logs
+    return fail_backbones(resolved), logs
 
 
 def _find_log(training: TrainingRun, *, is_only_child: bool) -> TrainingLog | None:

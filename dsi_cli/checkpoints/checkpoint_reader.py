@@ -328,7 +328,7 @@ def _scan_head(
     # Identify the network by the state dict of the head, which an adapter lacks.
     tensors = _state_dict_of(chosen, groups)
     class_rows = _class_rows(chosen.name, len(rows), list(tensors), stated, classes)
-    network = trainers.network_id(tensors) if tensors else None
+    network = trainers.network_id({name: tensor.shape for name, tensor in tensors.items()}) if tensors else None
     record = replace(record, network=network, extra_classes=int(class_rows != slice(None)))
     if not options.keep_extra:
         rows, bias = rows[class_rows], None if bias is None else bias[class_rows]

@@ -164,17 +164,17 @@ def is_averaged(name: str) -> bool:
     return _AVERAGED.search(name) is not None
 
 
-def network_id(tensors: Mapping[str, Tensor]) -> str:
+def network_id(shapes: Mapping[str, tuple[int, ...]]) -> str:
     """Return a text that is equal for two checkpoints of one network, whose layers have weights of the same shapes.
 
     It does not depend on a common prefix of all names (``module.``), on vectors and buffers, or on how a weight is stored (pruned,
     normalised). It also ignores position embeddings, whose size changes with that of the images.
     """
     layers = {}
-    for name, tensor in tensors.items():
-        if len(tensor.shape) > 1 and _LAYER_WEIGHT.search(name):
+    for name, shape in shapes.items():
+        if len(shape) > 1 and _LAYER_WEIGHT.search(name):
             layer, parametrised, _ = name.partition(".parametrizations.")
-            layers[layer if parametrised else name.rpartition(".")[0]] = tensor.shape
+            layers[layer if parametrised else name.rpartition(".")[0]] = shape
     # All names begin with the common prefix of the first and the last name in alphabetical order.
     first, last = (min(layers), max(layers)) if layers else ("", "")
     prefix = takewhile(lambda pair: pair[0] == pair[1], zip(first.split(".")[:-1], last.split(".")[:-1], strict=False))

@@ -139,6 +139,14 @@ def test_split_best_files_of_trainings_or_folds_are_apart_whatever_their_epochs(
     assert sorted(runs_of(tmp_path)) == ["cv/0", "cv/1", "dg/art", "dg/photo", "one"]
 
 
+def test_split_backbone_of_a_classifier_in_another_file_of_its_epoch_is_not_used(tmp_path):
+    for epoch in (1, 2, 3):
+        save(tmp_path / f"run/features_{epoch}.pt", seed=epoch, classes=7)
+    for epoch in (1, 2):
+        torch.save({"fc.weight": torch.randn(5, 7)}, tmp_path / f"run/clf_{epoch}.pt")
+    assert runs_of(tmp_path) == {"run/features": {"features_3.pt": 3}, "run/clf": {"clf_1.pt": 1, "clf_2.pt": 2}}
+
+
 def head(classes, features=16, seed=0):
     return np.random.default_rng(seed).standard_normal((classes, features)).astype(np.float32)
 

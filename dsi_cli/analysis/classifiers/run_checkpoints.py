@@ -13,6 +13,7 @@ from dsi_cli.checkpoints import deduplication
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, explain_head_choice
 from dsi_cli.checkpoints.discovery import TrainingRun
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record, messages_by_cause
+from dsi_cli.checkpoints.trainers import network_id
 from dsi_cli.errors import CheckpointError, UsageError, count
 
 
@@ -137,6 +138,31 @@ def fail_other_networks(runs: Sequence[RunCheckpoints], classes: int, source: st
             known = [(record.path, record.classes) for record in run.usable if record.classes is not None]
             run = run.fail({path: f"has {count(number, 'class')}, {labels}" for path, number in known}, "class-count")
         checked.append(run)
+    return checked
+
+
+def fail_backbones(runs: Sequence[RunCheckpoints]) -> list[RunCheckpoints]:
+    """Fail files whose outputs are the inputs of a classifier in another file of the folder and epoch.
+
+    The classifier's file holds no other layer: ``backbone_3.pth`` and ``classifier_3.pth``.
+    """
+    classifiers: dict[tuple[Any, ...], Record] = {}
+    single_layers: set[str] = set()
+    for run, record in [(run, record) for run in runs for record in run.usable]:
+        shape = (record.classes or 0) + (record.extra_classes or 0), record.features or 0
+        if record.head is not None and record.network == network_id({record.head: shape}):
+            single_layers.add(record.path)
+            classifiers[run.training.folder, record.features, record.epoch, record.step] = record
+    checked = []
+    for run in runs:
+        reasons = {}
+        for record in run.usable:
+            classifier = classifiers.get((run.training.folder, record.classes, record.epoch, record.step))
+            is_same = classifier is None or classifier.fingerprint == record.fingerprint
+            if classifier is not None and not is_same and record.path not in single_layers:
+                outputs = f"no classifier: the {record.classes} outputs of {record.head} are the inputs of {classifier.name}"
+                reasons[record.path] = f"{outputs}; if it is the head, add --head {record.head}"
+        checked.append(run.fail(reasons, "backbone"))
     return checked
 
 
