@@ -124,6 +124,7 @@ class WatchPrinter:
         self.is_quiet = output.quiet or output.json
         self.summary: Summary | None = None
         self._printed: set[str] = set()
+        self._epochs_of: dict[str, set[int]] = {}
 
     def note(self, text: str) -> None:
         """Print a line on stderr, unless notes are left out."""
@@ -157,6 +158,12 @@ class WatchPrinter:
         for run_name in sorted({name for name, _ in event.new}):
             summaries = epoch_summary.epoch_summaries(Path(event.summary.out), run_name)
             epochs += [(run_name, line) for line in summaries if (run_name, line.epoch or 0) in event.new]
+            # The results are those of the files that exist, or that were deleted, but not of earlier contents of a file.
+            known = {line.epoch or 0 for line in summaries}
+            if not known.issuperset(self._epochs_of.setdefault(run_name, known)):
+                overwritten = "the results lack epochs whose file was overwritten; save one file per epoch"
+                self.print_once(f"warning: {run_name}: {overwritten}", self.note)
+            self._epochs_of[run_name] = known
         if epochs and self.output.json:
             rows = [{"run": run, **asdict(line)} for run, line in epochs]
             console.print_json({"event": "updated", "epochs": rows}, is_line=True)

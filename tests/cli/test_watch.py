@@ -22,10 +22,8 @@ TRAINING = '''
 """A training loop as people write them: a checkpoint an epoch, the last one and a log beside them."""
 import sys, time
 from pathlib import Path
-
 import torch
 from torch import nn
-
 folder, epochs = Path(sys.argv[1]), int(sys.argv[2])
 torch.manual_seed(0)
 torch.set_num_threads(1)
@@ -114,8 +112,7 @@ def test_watch_stopped_by_a_signal_exits_with_0(how, make_run, watching, dsi, tm
     assert [int(LINE.match(watcher.stdout.readline())[1]) for _ in range(3)] == [0, 1, 2]
     watcher.send_signal(how)
     code, shown, notes = ended(watcher)
-    assert code == 0, notes
-    assert "\nstopped\n" in notes
+    assert (code, "\nstopped\n" in notes) == (0, True), notes
     assert shown.endswith(NEXT_STEP.format(out=out))
     assert not (out / ".lock").exists()
     plain = dsi("analyze", run, "-o", tmp_path / "plain", *QUICK)
@@ -186,21 +183,15 @@ def test_watch_writes_the_report_and_logs_to_a_tracker(make_run, dsi, tmp_path):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (
-            ("--epochs", "5:9", "--until-epoch", 4),
-            "--epochs 5:9 selects no epoch up to --until-epoch 4; change one of them",
-        ),
-        (
-            ("--log-to", "paper"),
-            "--log-to takes tensorboard:DIR, wandb[:PROJECT], mlflow[:URI]; 'paper' is not one of these",
-        ),
-        (("--every", "0s"), "--every takes a time, for example 90s, 30m or 2h; '0s' is not of that form"),
-        (("--idle", "10s"), "--idle 10s is not longer than --every 10s; use --idle 20s or longer"),
-        (("--model", "timm:resnet18"), "--model needs data; add --test DATA or --train DATA"),
+        ("--epochs 5:9 --until-epoch 4", "--epochs 5:9 selects no epoch up to --until-epoch 4; change one of them"),
+        ("--log-to paper", "--log-to takes tensorboard:DIR, wandb[:PROJECT], mlflow[:URI]; 'paper' is not one of these"),
+        ("--every 0s", "--every takes a time, for example 90s, 30m or 2h; '0s' is not of that form"),
+        ("--idle 10s", "--idle 10s is not longer than --every 10s; use --idle 20s or longer"),
+        ("--model timm:resnet18", "--model needs data; add --test DATA or --train DATA"),
     ],
 )
 def test_watch_invalid_option_writes_nothing(options, line, make_run, dsi, tmp_path):
-    assert dsi("watch", make_run(), "-o", tmp_path / "out", *options) == (2, "", f"dsi: {line}\n")
+    assert dsi("watch", make_run(), "-o", tmp_path / "out", *options.split()) == (2, "", f"dsi: {line}\n")
     assert not (tmp_path / "out").exists()
 
 
@@ -212,3 +203,13 @@ def test_watch_into_a_closed_pipe_exits_with_0(make_run, watching, tmp_path):
     save_head(run / "epoch_1.pt", heads(2)[1], epoch=1)
     assert watcher.wait(AT_MOST) == 0
     assert "Traceback" not in watcher.stderr.read()
+
+
+def test_watch_of_a_file_that_is_overwritten_warns(make_run, watching, tmp_path):
+    run = make_run(epochs=1)
+    watcher = watching(run, "-o", tmp_path / "out", *QUICK, "--until-epoch", 1)
+    assert LINE.match(watcher.stdout.readline())
+    save_head(run / "epoch_0.pt", heads(2)[1], epoch=1)
+    assert (
+        "\nwarning: run: the results lack epochs whose file was overwritten; save one file per epoch\n" in ended(watcher)[2]
+    )
