@@ -305,6 +305,8 @@ def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]
 def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes: int | None) -> Head:
     layers = orient(layers_of(groups), classes)
     matches = [layer for layer in layers if layer.weight is not None and _has_name(layer, head_name)]
+    # A weight may be a parameter that dsi does not know, such as the mean of a Bayesian layer.
+    matches = matches or [layer for layer in _plain_matrices(groups) if f".{layer.full_name}".endswith(f".{head_name}")]
     exact = [layer for layer in matches if head_name in (layer.name, layer.full_name)]
     matches = exact or matches
     if not matches:
@@ -326,6 +328,13 @@ def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes:
     if classes is not None and len(weight.shape) == 2 and weight.shape[1] == classes != weight.shape[0]:
         weight = weight.transposed
     return _head(layer, weight)
+
+
+def _plain_matrices(groups: Sequence[NestedStateDict]) -> list[Layer]:
+    """Return every matrix of the state dicts with two rows and columns or more, except for those of LoRA."""
+    found = [(group, name, tensor) for group in groups for name, tensor in group.tensors.items() if "lora" not in name]
+    found = [it for it in found if is_matrix(it[2]) and min(it[2].shape[:2]) > 1 and it[2].dtype in FLOATS]
+    return [Layer(name, group.path, group.role, (), tensor, 0, 0, 0, "raw") for group, name, tensor in found]
 
 
 def _has_name(layer: Layer, head_name: str) -> bool:
@@ -404,6 +413,12 @@ def _no_classifier_message(
     flat = next((name for name, _ in tensors if "flat_param" in name), None)
     if flat is not None:
         return f"no classifier: {flat} holds the weights of one FSDP rank; save with StateDictType.FULL_STATE_DICT"
+    matrices = [layer.name for layer in _plain_matrices(groups)]
+    if not candidates and matrices:
+        # A Bayesian layer stores its mean first.
+        module = matrices[-1].rpartition(".")[0]
+        likely = next(name for name in matrices if name.rpartition(".")[0] == module)
+        return f"no classifier{count} among {len(tensors)} tensors, whose names dsi does not know; add --head {likely}"
     if not candidates:
         return f"no classifier{count} among {len(tensors)} tensors, and no matrix at all"
     listed = "; ".join(", which ".join((candidate.title, *candidate.against[:1])) for candidate in candidates[:3])

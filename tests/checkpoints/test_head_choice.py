@@ -92,6 +92,7 @@ def test_choose_head_behind_wrapper_prefixes_is_the_same(name, prefix):
         {"fc__weight": (10,)},
         {"fc__weight": (10, 16, 3, 3)},
         {"base_model__model__q__lora_A__weight": (4, 32), "base_model__model__classifier__lora_B__weight": (10, 4)},
+        {"fc__weight_mu": (10, 64), "fc__weight_rho": (10, 64), "fc__bias_mu": (10,), "fc__bias_rho": (10,)},
     ],
 )
 def test_choose_head_without_a_head_raises(shapes):
@@ -99,6 +100,8 @@ def test_choose_head_without_a_head_raises(shapes):
         chosen(tensors(**shapes))
     assert f" {len(shapes)} tensors" in str(caught.value)
     assert re.search(r", and no matrix at all$|add --head \S+$", str(caught.value))
+    named = str(caught.value).partition("dsi does not know; add --head ")[2]
+    assert not named or chosen(tensors(**shapes), head_name=named) == "fc.weight_mu"
 
 
 @pytest.mark.parametrize("name", ["vit_small_patch14_dinov2", "resnet18", "swin_tiny_patch4_window7_224", "convnext_atto"])
