@@ -126,7 +126,7 @@ def analyze(
         runs, labels = labelled.runs, labelled.labels
         references.check_references(sources, labels.values())
         images = collect.ImageProgress(progress)
-        evaluations = collect.prepare(out, runs, labels, options, inputs, images)
+        evaluations = collect.prepare_evaluations(out, runs, labels, options, inputs, images)
         call = comparison.Call(tables, labels, logs, evaluations, engine)
         new_results = evaluations.make(runs, images, engine)
         compared = comparison.compare_runs(call, runs, weights, new_results, progress)

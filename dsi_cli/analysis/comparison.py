@@ -125,7 +125,7 @@ def compare_runs(
             for job in _with_missing_rows(call.engine, plan, jobs):
                 if job.failed is not None:
                     failed[job.record.path] = job.failed
-                    runs[position] = run.fail(failed, "unreadable")
+                    runs[position] = run.with_failures(failed, "unreadable")
                 else:
                     for warning in _add_to_tables(call, run, job):
                         epochs_of_warning.setdefault(warning, []).append(job.record.epoch or 0)

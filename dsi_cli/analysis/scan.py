@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 
-from dsi_cli.analysis.classifiers.checkpoint_scanner import CheckpointScanner, Weights, scan_run, split
+from dsi_cli.analysis.classifiers.checkpoint_scanner import CheckpointScanner, Weights, scan_run, split_trainings
 from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
 from dsi_cli.analysis.classifiers.run_checkpoints import (
     RunCheckpoints,
@@ -118,7 +118,7 @@ def scan_all(
     done, total = itertools.count(1), sum(len(run.checkpoints) for run, _, _ in found)
     for run, scanner, known in found:
         scanned, heads = scan_run(run, known, scanner.for_run(run), epochs, engine, lambda: progress(next(done), total))
-        runs += split(scanned, known, scanner.options, heads)
+        runs += split_trainings(scanned, known, scanner.options, heads)
         weights |= heads
     return runs, weights
 

@@ -112,31 +112,31 @@ def watch(
     Errors are those of ``analyse``. But dsi waits for paths that do not exist or vanish for a moment, and for another process
     that writes to the results folder. `NothingToAnalyseError` means that nothing could be analysed until ``idle``.
     """
-    files, known = _Files(paths, revisions), _Known(Path(out))
+    files, analysed = _Files(paths, revisions), _AnalysedCheckpoints(Path(out))
     event: UpdatedEvent | WaitingEvent | None
     last_event: Event | None = None
     last_news = clock()
     while idle is None or clock() - last_news < idle:
-        is_news, event = files.look(), files.waiting
+        is_news, event = files.refresh(), files.waiting
         if files.at_rest:
-            event = _analyse(files, known, analyse)
+            event = _analyse(files, analysed, analyse)
             is_news = is_news or not (isinstance(event, WaitingEvent) and event.is_blocked)
         if event is not None and event != last_event:
             yield event
             last_event = event
         all_begun = files.begun.issuperset(paths)
-        if isinstance(event, UpdatedEvent) and all_begun and known.reached(until_epoch, until_left_out):
+        if isinstance(event, UpdatedEvent) and all_begun and analysed.have_reached(until_epoch, until_left_out):
             yield EndedEvent(REACHED)
             return
         if is_news:
             last_news = clock()
         sleep(every)
     # Analyse once more: trainers write after their last checkpoint, for example the last row of their log.
-    files.look()
-    event = _analyse(files, known, analyse) if files.existing else files.waiting
-    if isinstance(event, UpdatedEvent) or (known.runs and event is not None and event != last_event):
+    files.refresh()
+    event = _analyse(files, analysed, analyse) if files.existing else files.waiting
+    if isinstance(event, UpdatedEvent) or (analysed.runs and event is not None and event != last_event):
         yield event
-    elif not known.runs:
+    elif not analysed.runs:
         why = event.reason if event is not None else "no checkpoint was complete"
         raise NothingToAnalyseError(
             f"nothing was new for {idle:g} s, and nothing could be analysed: {why}", code="idle", seconds=idle
@@ -144,7 +144,7 @@ def watch(
     yield EndedEvent(IDLE)
 
 
-def _analyse(files: _Files, known: _Known, analyse: Analyse) -> UpdatedEvent | WaitingEvent:
+def _analyse(files: _Files, analysed: _AnalysedCheckpoints, analyse: Analyse) -> UpdatedEvent | WaitingEvent:
     """Analyse the existing files, and return the event."""
     try:
         summary = analyse(files.existing)
@@ -159,7 +159,7 @@ def _analyse(files: _Files, known: _Known, analyse: Analyse) -> UpdatedEvent | W
         # The folder vanished between the listing and the analysis, so the error about a wrong path does not count.
         return WaitingEvent(str(error))
     files.note_analysed()
-    return UpdatedEvent(summary, known.news(summary))
+    return UpdatedEvent(summary, analysed.add(summary))
 
 
 class _Files:
@@ -183,7 +183,7 @@ class _Files:
         self._seen: dict[Place, tuple[int, int]] = {}
         self._analysed: dict[Place, tuple[int, int]] = {}
 
-    def look(self) -> bool:
+    def refresh(self) -> bool:
         """List the files; return whether any is new or has changed since it was last seen.
 
         Files that are gone are remembered: a folder that vanishes for a moment is not new when it comes back.
@@ -220,35 +220,44 @@ class _Files:
         return files
 
 
-class _Known:
-    """The epochs in a results folder, and the names of the ``runs`` that were analysed in this call."""
+class AnalysedCheckpoint(NamedTuple):
+    """A usable checkpoint in a results folder."""
+
+    run: str
+    epoch: int | None
+    step: int | None
+    fingerprint: str | None
+
+
+class _AnalysedCheckpoints:
+    """The usable checkpoints in a results folder, and the names of the ``runs`` that were analysed in this call."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
         self.runs: set[str] = set()
-        self._rows = usable(out)
+        self._checkpoints = usable_checkpoints(out)
 
-    def news(self, summary: Summary) -> list[tuple[str, int]]:
-        """Return run and epoch of each result that an analysis has added or changed."""
+    def add(self, summary: Summary) -> list[tuple[str, int]]:
+        """Add the results of an analysis; return run and epoch of each one that is new or has changed."""
         self.runs |= {run.name for run in summary.runs}
-        before, self._rows = self._rows, usable(self.out)
-        return sorted({(run, epoch or 0) for run, epoch, *_ in self._rows - before if run in self.runs})
+        before, self._checkpoints = self._checkpoints, usable_checkpoints(self.out)
+        return sorted({(new.run, new.epoch or 0) for new in self._checkpoints - before if new.run in self.runs})
 
-    def reached(self, epoch: int | None, left_out: int | None) -> bool:
+    def have_reached(self, epoch: int | None, left_out: int | None) -> bool:
         """Return whether each run has a usable checkpoint of ``epoch``, or one of ``left_out`` that ``--epochs`` leaves out.
 
         Later epochs count, too. Without ``epoch``, the result is False.
         """
         if epoch is None:
             return False
-        runs = {run for run, last, *_ in self._rows if (last or 0) >= epoch}
+        runs = {checkpoint.run for checkpoint in self._checkpoints if (checkpoint.epoch or 0) >= epoch}
         if left_out is not None:
             rows = layout.earlier_rows(self.out, CHECKPOINTS)
             runs |= {row["run"] for row in rows if row["code"] == "not-in-epochs" and row["epoch"] >= left_out}
         return self.runs <= runs
 
 
-def usable(out: Path) -> set[tuple[str, int | None, int | None, str | None]]:
-    """Return run, epoch, step and fingerprint of each usable checkpoint in a results folder; empty without one."""
-    rows = layout.earlier_rows(out, CHECKPOINTS)
-    return {(row["run"], row["epoch"], row["step"], row["fingerprint"]) for row in rows if row["status"] == OK}
+def usable_checkpoints(out: Path) -> set[AnalysedCheckpoint]:
+    """Return the usable checkpoints in a results folder; empty if it does not exist."""
+    rows = [row for row in layout.earlier_rows(out, CHECKPOINTS) if row["status"] == OK]
+    return {AnalysedCheckpoint(row["run"], row["epoch"], row["step"], row["fingerprint"]) for row in rows}

@@ -69,7 +69,7 @@ def watch(values: Mapping[str, Any]) -> int:
         for event in events:
             printer.show(event)
     except KeyboardInterrupt:
-        if printer.summary is None and not watch.usable(output.out):
+        if printer.summary is None and not watch.usable_checkpoints(output.out):
             raise
         return printer.close(STOPPED, "stopped", DONE)
     if event == watch.EndedEvent(watch.REACHED):

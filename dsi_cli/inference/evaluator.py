@@ -259,7 +259,14 @@ class _Accumulator:
     def add(
         self, rows: NDArray[np.int64], logits: NDArray[np.float32] | None, features: NDArray[np.float64] | None
     ) -> None:
-        """Add one batch."""
+        """Add one batch of B samples.
+
+        Parameters
+        ----------
+        rows : (B,), the numbers of the samples in the split; in the order of their classes if there are features.
+        logits : (B, classes), or None without a classifier.
+        features : (B, d), the inputs of the classifier; None without templates.
+        """
         targets = self.split.targets[rows]
         if logits is not None:
             wide = logits.astype(np.float64)

@@ -160,7 +160,9 @@ def scan_files(scanner: CheckpointScanner, files: Sequence[CheckpointFile], engi
     return engine.map_in_order(scanner, files, lost)
 
 
-def split(scanned: RunCheckpoints, known: KnownCheckpoints, options: HeadOptions, weights: Weights) -> list[RunCheckpoints]:
+def split_trainings(
+    scanned: RunCheckpoints, known: KnownCheckpoints, options: HeadOptions, weights: Weights
+) -> list[RunCheckpoints]:
     """Return the training runs of a scanned folder (`dsi_cli.checkpoints.training_runs`).
 
     An earlier call may have found another training in the same folder whose files no longer exist. Its checkpoints count

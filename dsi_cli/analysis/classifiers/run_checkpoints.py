@@ -35,7 +35,7 @@ class RunCheckpoints:
     ignores_kept_labels: bool = False
     """True if labels kept from an earlier call, which were given for other runs, are not used for this run."""
 
-    def fail(self, reasons: Mapping[str, str], code: str) -> RunCheckpoints:
+    def with_failures(self, reasons: Mapping[str, str], code: str) -> RunCheckpoints:
         """Return a copy in which some checkpoints failed after they had been scanned, with the reasons by path."""
         resolved = [
             replace(record, status=FAILED, reason=reasons[record.path], code=code) if record.path in reasons else record
@@ -136,7 +136,9 @@ def fail_other_networks(runs: Sequence[RunCheckpoints], classes: int, source: st
         if run.training.folder in folders and run.classes != classes and not run.ignores_kept_labels:
             labels = f"{source} has {count(classes, 'label')}"
             known = [(record.path, record.classes) for record in run.usable if record.classes is not None]
-            run = run.fail({path: f"has {count(number, 'class')}, {labels}" for path, number in known}, "class-count")
+            run = run.with_failures(
+                {path: f"has {count(number, 'class')}, {labels}" for path, number in known}, "class-count"
+            )
         checked.append(run)
     return checked
 

@@ -151,7 +151,7 @@ class RunEvaluations:
         return {split: values for split, values in manifests.items() if values}
 
 
-def prepare(
+def prepare_evaluations(
     out: Path,
     runs: Sequence[RunCheckpoints],
     labels: Mapping[str, ClassLabels],
