@@ -303,10 +303,7 @@ def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]
 
 
 def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes: int | None) -> Head:
-    layers = orient(layers_of(groups), classes)
-    matches = [layer for layer in layers if layer.weight is not None and _has_name(layer, head_name)]
-    # A weight may be a parameter that dsi does not know, such as the mean of a Bayesian layer.
-    matches = matches or [layer for layer in _plain_matrices(groups) if f".{layer.full_name}".endswith(f".{head_name}")]
+    matches = _layers_named(groups, head_name, classes)
     exact = [layer for layer in matches if head_name in (layer.name, layer.full_name)]
     matches = exact or matches
     if not matches:
@@ -328,6 +325,20 @@ def _find_named_head(groups: Sequence[NestedStateDict], head_name: str, classes:
     if classes is not None and len(weight.shape) == 2 and weight.shape[1] == classes != weight.shape[0]:
         weight = weight.transposed
     return _head(layer, weight)
+
+
+def _advice_on_unknown_names(groups: Sequence[NestedStateDict]) -> str:
+    """Return the end of the message for a file without a known layer; a Bayesian layer stores its mean first."""
+    matrices = [layer.name for layer in _plain_matrices(groups)]
+    likely = [name for name in matrices if name.rpartition(".")[0] == matrices[-1].rpartition(".")[0]]
+    return f"whose names dsi does not know; add --head {likely[0]}" if likely else "and no matrix at all"
+
+
+def _layers_named(groups: Sequence[NestedStateDict], head_name: str, classes: int | None) -> list[Layer]:
+    """Return the layers with a name, or else the matrices with it, such as the mean of a Bayesian layer."""
+    layers = orient(layers_of(groups), classes)
+    matches = [layer for layer in layers if layer.weight is not None and _has_name(layer, head_name)]
+    return matches or [layer for layer in _plain_matrices(groups) if f".{layer.full_name}".endswith(f".{head_name}")]
 
 
 def _plain_matrices(groups: Sequence[NestedStateDict]) -> list[Layer]:
@@ -413,14 +424,8 @@ def _no_classifier_message(
     flat = next((name for name, _ in tensors if "flat_param" in name), None)
     if flat is not None:
         return f"no classifier: {flat} holds the weights of one FSDP rank; save with StateDictType.FULL_STATE_DICT"
-    matrices = [layer.name for layer in _plain_matrices(groups)]
-    if not candidates and matrices:
-        # A Bayesian layer stores its mean first.
-        module = matrices[-1].rpartition(".")[0]
-        likely = next(name for name in matrices if name.rpartition(".")[0] == module)
-        return f"no classifier{count} among {len(tensors)} tensors, whose names dsi does not know; add --head {likely}"
     if not candidates:
-        return f"no classifier{count} among {len(tensors)} tensors, and no matrix at all"
+        return f"no classifier{count} among {len(tensors)} tensors, {_advice_on_unknown_names(groups)}"
     listed = "; ".join(", which ".join((candidate.title, *candidate.against[:1])) for candidate in candidates[:3])
     advice = f"add --head {candidates[0].name}"
     if UNCLEAR_SIDE in candidates[0].kinds and classes is None:
