@@ -33,7 +33,8 @@ ReadHead = Callable[[Record], "NDArray[np.float32] | None"]
 """Returns the weight ``(C, d)`` of a checkpoint's head, or None if it cannot be read."""
 
 _METRICS = frozenset(
-    "acc accuracy loss val valid validation test train f1 auc map score err error metric top1 precision recall".split()
+    "acc accuracy loss val valid validation test train f1 auc auroc map score err error metric top1 precision recall kappa macro"
+    " micro balanced weighted mean overall".split()
 )
 """Words in the names of the best checkpoints of one training: ``best_acc.pt``, ``best_loss.pt``."""
 MIN_RECOGNISED = 0.8
@@ -107,9 +108,11 @@ def _group_by_training(records: Sequence[Record]) -> list[list[Record]]:
 def _group_by_kind(records: Sequence[Record]) -> list[list[Record]]:
     """Return the records of each fold or seed that the names state, and of averaged weights, whatever their epochs are."""
     kinds = {}
+    numbers = _training_numbers(records)
     for record in records:
         name = deduplication.epoch_name(record)
-        kinds[record.path] = record.fold or epochs.training_number(name), trainers.is_averaged(re.sub(r"[\W_]+", "_", name))
+        number = record.fold or epochs.training_number(name) or numbers.get(record.path, "")
+        kinds[record.path] = number, trainers.is_averaged(re.sub(r"[\W_]+", "_", name))
     # A copy belongs to the file with the same weights, or else to the only kind of other files if its name states none.
     originals = [record for record in records if not deduplication.is_copy(record)]
     kind_by_weights = {record.fingerprint: kinds[record.path] for record in originals}
@@ -125,6 +128,23 @@ def _group_by_kind(records: Sequence[Record]) -> list[list[Record]]:
     return list(groups.values())
 
 
+def _training_numbers(records: Sequence[Record]) -> dict[str, str]:
+    """Return the numbers from 0 or 1 in the names of files, by path, if the epochs in the contents do not rise with them.
+
+    ``best_0.pt`` of epoch 7 and ``best_1.pt`` of epoch 4 are the best files of two folds.
+    """
+    names = [deduplication.epoch_name(record) for record in records]
+    found = []
+    for name, (number, _), record in zip(names, epochs.numbers_in_names(names), records, strict=True):
+        if number is not None and record.epoch_source == epochs.CONTENTS and not epochs.has_epoch_label(name):
+            found.append((number, record.epoch or 0, record.path))
+    found.sort()
+    in_order = [epoch for _, epoch, _ in found]
+    first = found[0][0] if found else None
+    is_series = first in (0, 1) and [number for number, _, _ in found] == list(range(first, first + len(found)))
+    return {path: str(number) for number, _, path in found} if is_series and in_order != sorted(in_order) else {}
+
+
 def _group_by_label(records: Sequence[Record]) -> list[list[Record]]:
     """Return the records of each training, by the words in their names if these occur with the same epochs or steps."""
     dated = deduplication.with_numbers_from_names(records)
@@ -135,7 +155,7 @@ def _group_by_label(records: Sequence[Record]) -> list[list[Record]]:
     moments = {(dated[index].epoch, dated[index].step) for index in originals}
     if len(moments) == len(originals) and (None, None) not in moments:
         labels = [_without(label, str.isdecimal) for label in labels]
-        if not all(copies) or len(set(labels)) == 1:
+        if not all(copies) or len(set(labels) - {""}) < 2:
             return [list(records)]
     if not _has_several_trainings(dated, labels, originals) and not (all(copies) and len(set(labels)) > 1):
         return [list(records)]
@@ -208,12 +228,15 @@ def _common_label(part: Sequence[Record]) -> str:
 def _run_names(folder: str, parts: Sequence[Sequence[Record]], earlier: Mapping[str, str]) -> list[str]:
     """Return a distinct name for each training of a folder."""
     names: list[str] = []
-    for part in parts:
+    labels = [_common_label(part) if len(parts) > 1 else "" for part in parts]
+    for part, label in zip(parts, labels, strict=True):
         known = Counter(earlier[record.path] for record in part if record.path in earlier).most_common(1)
-        label = _common_label(part) if len(parts) > 1 else ""
         stem = PurePath(deduplication.epoch_name(part[0])).stem if part else ""
         candidates = [known[0][0]] if known else []
-        candidates += [f"{folder}/{label}" if label else folder, f"{folder}/{stem}"]
+        # Nothing shows which of several single files is that of the folder.
+        is_of_folder = not label and (len(part) != 1 or labels.count(label) == 1)
+        candidates += [folder] if is_of_folder else [f"{folder}/{label}"] if label else []
+        candidates += [f"{folder}/{stem}"]
         candidates += [f"{folder}/{stem}-{number}" for number in range(2, len(parts) + 2)]
         names.append(next(name for name in candidates if name not in names))
     return names

@@ -132,11 +132,12 @@ def test_split_folds_averages_and_networks_are_apart_whatever_their_epochs(names
 
 
 def test_split_best_files_of_trainings_or_folds_are_apart_whatever_their_epochs(tmp_path):
-    for epoch, name in enumerate(("dg/art_best", "dg/photo_best", "one/best_acc", "one/best_loss")):
+    for epoch, name in enumerate(("dg/art_best", "dg/photo_best", "one/best_acc", "one/best_loss", "one/net18_last")):
         save(tmp_path / f"{name}.pt", seed=epoch, epoch=epoch)
     for fold in (0, 1):
-        save(tmp_path / f"cv/best_{fold}.pt", seed=fold, epoch=9 - fold, fold=fold)
-    assert sorted(runs_of(tmp_path)) == ["cv/0", "cv/1", "dg/art", "dg/photo", "one"]
+        save(tmp_path / f"cv/best_{fold}.pt", seed=fold, epoch=9 + fold, fold=fold)
+        save(tmp_path / f"kaggle/net_{fold}.pt", seed=fold, epoch=9 - fold)
+    assert sorted(runs_of(tmp_path)) == ["cv/0", "cv/1", "dg/art", "dg/photo", "kaggle/net_0", "kaggle/net_1", "one"]
 
 
 def test_split_backbone_of_a_classifier_in_another_file_of_its_epoch_is_not_used(tmp_path):
