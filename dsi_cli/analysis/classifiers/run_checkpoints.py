@@ -150,11 +150,12 @@ def fail_backbones(runs: Sequence[RunCheckpoints]) -> list[RunCheckpoints]:
     """
     classifiers: dict[tuple[Any, ...], Record] = {}
     single_layers: set[str] = set()
-    for run, record in [(run, record) for run in runs for record in run.usable]:
-        shape = (record.classes or 0) + (record.extra_classes or 0), record.features or 0
-        if record.head is not None and record.network == network_id({record.head: shape}):
-            single_layers.add(record.path)
-            classifiers[run.training.folder, record.features, record.epoch, record.step] = record
+    for run in runs:
+        for record in run.usable:
+            shape = (record.classes or 0) + (record.extra_classes or 0), record.features or 0
+            if record.head is not None and record.network == network_id({record.head: shape}):
+                single_layers.add(record.path)
+                classifiers[run.training.folder, record.features, record.epoch, record.step] = record
     checked = []
     for run in runs:
         reasons = {}
@@ -162,9 +163,11 @@ def fail_backbones(runs: Sequence[RunCheckpoints]) -> list[RunCheckpoints]:
             classifier = classifiers.get((run.training.folder, record.classes, record.epoch, record.step))
             is_same = classifier is None or classifier.fingerprint == record.fingerprint
             if classifier is not None and not is_same and record.path not in single_layers:
-                outputs = f"no classifier: the {record.classes} outputs of {record.head} are the inputs of {classifier.name}"
+                outputs = (
+                    f"no classifier: the {record.classes} outputs of {record.head} are the inputs of {classifier.name}"
+                )
                 reasons[record.path] = f"{outputs}; if it is the head, add --head {record.head}"
-        checked.append(run.fail(reasons, "backbone"))
+        checked.append(run.with_failures(reasons, "backbone"))
     return checked
 
 
