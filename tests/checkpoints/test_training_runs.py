@@ -112,9 +112,7 @@ def test_split_saves_within_an_epoch_are_one_training(tmp_path):
 def test_split_the_best_checkpoints_of_several_trainings_are_a_run_each(pattern, tmp_path):
     for seed in (1, 2, 3):
         save(tmp_path / "cv" / pattern.format("abc"[seed - 1] if pattern[0] == "{" else seed), seed=seed)
-    found = runs_of(tmp_path)
-    assert len(found) == 3
-    assert [list(files.values()) for files in found.values()] == [[None]] * 3
+    assert [list(files.values()) for files in runs_of(tmp_path).values()] == [[None]] * 3
 
 
 @pytest.mark.parametrize(
