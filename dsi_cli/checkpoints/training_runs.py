@@ -33,8 +33,9 @@ ReadHead = Callable[[Record], "NDArray[np.float32] | None"]
 """Returns the weight ``(C, d)`` of a checkpoint's head, or None if it cannot be read."""
 
 _METRICS = frozenset(
-    "acc accuracy loss val valid validation test train f1 auc auroc map score err error metric top1 precision recall kappa macro"
-    " micro balanced weighted mean overall".split()
+    {"acc", "accuracy", "loss", "val", "valid", "validation", "test", "train", "f1"}
+    | {"auc", "auroc", "map", "score", "err", "error", "metric", "top1", "precision"}
+    | {"recall", "kappa", "macro", "micro", "balanced", "weighted", "mean", "overall"}
 )
 """Words in the names of the best checkpoints of one training: ``best_acc.pt``, ``best_loss.pt``."""
 MIN_RECOGNISED = 0.8
