@@ -80,6 +80,7 @@ def render(comparison: Comparison, options: ComparisonOptions, outputs: Sequence
         "options": option_rows(options),
         "command": command(options, outputs),
         "number": number,
+        "p_value_text": p_value_text,
         "sentence": lambda text: sentence(text, names),
         "most_pairs": MAX_NETWORK_PAIRS,
     }
@@ -219,6 +220,15 @@ def _packed_ranks(ranks: Values) -> tuple[int, str]:
     if block > 1:
         ranks = block_means(ranks, np.arange(len(ranks)), range(0, len(ranks), block))
     return len(ranks), base64.b64encode(np.rint(np.nan_to_num(ranks) * 2.5).astype(np.uint8).tobytes()).decode()
+
+
+def p_value_text(value: float | None) -> str:
+    """Return a p-value as text, which is never 0.
+
+    >>> p_value_text(0.0), p_value_text(0.0123), p_value_text(None)
+    ('< 0.001', '0.012', '–')
+    """
+    return "< 0.001" if value is not None and value < 0.001 else number(value)
 
 
 def number(value: float | None, form: str = "z.3f") -> str:
