@@ -192,6 +192,7 @@ class _Network:
         self.has_networks = any(layer.path and layer.kind != "raw" for layer in layers)
         self.matrices = sum(layer.kind in ("matrix", "raw", "other") for layer in self.layers)
         self.image = _convolution_to_image(computing)
+        self.stacks = [(layer, layer.weight.shape) for layer in self.layers if layer.kind == "stack" and layer.weight]
         self.hidden_widths = {layer.width_in for layer in self.layers if layer.kind == "other"}
 
     def candidates(self, layer: Layer) -> list[HeadCandidate]:
@@ -351,13 +352,9 @@ class _Network:
         # A parameter with three axes may hold the class vectors, which a table of queries or of class means resembles.
         if layer.weight is None or layer.has_bias or _is_named(layer) or layer.width_in == layer.width_out:
             return None
-        for other in self.layers:
-            if (
-                other.kind == "stack"
-                and other.weight is not None
-                and not Counter(layer.weight.shape[:2]) - Counter(other.weight.shape)
-            ):
-                return f"has two sizes of {other.name} {other.weight.shape}, which may hold the classes"
+        for other, shape in self.stacks:
+            if not Counter(layer.weight.shape[:2]) - Counter(shape):
+                return f"has two sizes of {other.name} {shape}, which may hold the classes"
         return None
 
     def is_policy(self, layer: Layer) -> str | None:
