@@ -112,7 +112,11 @@ def _read_columns(path: Path, required: str, expected: str) -> Columns:
         raise UsageError(message, code="count-column")
     if required not in columns:
         listed = ", ".join(ascii(name[:40]) for name in names[:12])
-        remedy = "separate the columns by commas" if len(names) == 1 and {*names[0]} & {*";\t|"} else "name the columns so"
+        remedy = "name the columns so"
+        if len(names) == 1 and {*names[0]} & {*";\t|"}:
+            remedy = "separate the columns by commas"
+        elif not columns and len(names) > 2:
+            remedy += "; if this is a confusion matrix, save its counts as an array in an NPY or NPZ file"
         message = f"{path}: expected {expected}; found {listed}; {remedy}"
         raise UsageError(message, code="missing-column", column=required)
     if not len(columns[required]):

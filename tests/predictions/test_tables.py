@@ -35,11 +35,8 @@ def write(tmp_path):
 
 @pytest.fixture
 def columns(targets, predictions):
-    return {
-        "epoch": np.repeat(np.arange(EPOCHS), SAMPLES),
-        "target": np.tile(targets, EPOCHS),
-        "prediction": predictions.ravel(),
-    }
+    epochs = np.repeat(np.arange(EPOCHS), SAMPLES)
+    return {"epoch": epochs, "target": np.tile(targets, EPOCHS), "prediction": predictions.ravel()}
 
 
 def shuffled(columns):
@@ -157,6 +154,7 @@ GOOD = "epoch,target,prediction\n0,cat,dog\n"
         ("image,class\n1.png,cat\n", "missing-column"),
         ("epoch,Target,Pred\n0,cat,dog\n", "missing-column"),
         ("epoch;target;prediction\n0;cat;dog\n", "missing-column"),
+        (",cat,dog\ncat,5,1\ndog,0,6\n", "missing-column"),
         ("target,prediction,count\n0,1,20\n", "count-column"),
         (GOOD + "1,,cat\n", "unknown-class"),
         (GOOD + "1,horse,cat\n", "unknown-class"),
@@ -169,7 +167,9 @@ GOOD = "epoch,target,prediction\n0,cat,dog\n"
 def test_results_of_another_csv_file_raise(save, content, code):
     with raises(code, UsageError) as caught:
         read_predictions(save("a.csv", content)).results([0, 1], 4, NAMES)
-    assert len(str(caught.value).splitlines()) <= 2
+    text = str(caught.value)
+    assert len(text.splitlines()) <= 2
+    assert ("by commas" in text, "matrix" in text) == ("epoch;" in str(content), "5,1" in str(content))
 
 
 @pytest.mark.parametrize(
