@@ -46,6 +46,7 @@ class RunSummary:
     labels_command: str | None
     """The command ``dsi labels ...`` that shows the synset of each label; None if the labels are not in a file."""
     preset: str | None
+    """The preset whose labels these are, in its order."""
     known_to: str
     """The name of the WordNet, or the file of the taxonomy, in which labels are looked up."""
     resolved: int
@@ -147,7 +148,7 @@ def summarise(
         labels=label_list.source if label_list else None,
         labels_described=label_list.description if label_list else None,
         labels_command=labels.command,
-        preset=label_list.preset if label_list else None,
+        preset=label_list.preset if label_list and not label_list.is_reordered else None,
         known_to=labels.lookup_source,
         resolved=len(labels.hierarchy.nodes),
         unresolved=labels.unknown_labels,

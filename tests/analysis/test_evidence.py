@@ -174,6 +174,7 @@ def test_find_labels_in_another_order_than_the_names_in_the_checkpoint_warns(tmp
     (warning,) = analyze([tmp_path / "run"], tmp_path / "out", Options(labels="cifar10", draws=0)).warnings
     assert warning.startswith("run: the preset cifar10 is used, but ")
     assert warning.endswith("has the same classes in another order: class 0 is 'truck' there and 'airplane' here")
+    assert analyze([tmp_path / "run"], tmp_path / "own", QUICK).runs[0].preset is None
 
 
 def test_a_named_log_wins_and_counts_for_all_runs(make_run: MakeRun, dsi: Command, tmp_path):
