@@ -13,7 +13,6 @@ Clifford 1991).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 from math import perm
@@ -290,8 +289,8 @@ def _kind(pairs: Sequence[str], are_ordered: bool) -> tuple[int, tuple[Any, ...]
     """Return a value that is the same for pairs in any order and with any names of the classes, and differs between the ways."""
     if not are_ordered:
         pairs = [*pairs, *(pair[::-1] for pair in pairs)]
-    first, second = (Counter(pair[place] for pair in pairs) for place in (0, 1))
-    uses = [tuple((first[letter], second[letter]) for letter in pair) for pair in pairs]
+    first, second = ("".join(letters) for letters in zip(*pairs, strict=True))
+    uses = [tuple((first.count(letter), second.count(letter)) for letter in pair) for pair in pairs]
     return len(set(pairs)), tuple(sorted(uses))
 
 
