@@ -38,7 +38,7 @@ def resolve_duplicates(records: Sequence[Record], *, begins_before_training: boo
     kept = [record for record in resolved.values() if record.status == OK and record.epoch is not None]
     # Checkpoints without an epoch are skipped, unless the run has a single checkpoint.
     single = originals(records) if not kept and len(originals(records)) == 1 else []
-    return [record if record in single else _skip_without_epoch(resolved[id(record)], kept) for record in records]
+    return [record if record in single else _skip_without_epoch(resolved[id(record)], kept or single) for record in records]
 
 
 def sort_by_epoch(records: Iterable[Record]) -> list[Record]:
@@ -147,12 +147,12 @@ def _skip_copies(records: Sequence[Record]) -> list[Record]:
     numbered = {
         record.fingerprint: record
         for record in records
-        if record.status == OK and record.epoch is not None and record.fingerprint and not _is_secondary(record)
+        if record.status == OK and record.epoch is not None and record.fingerprint and not is_secondary(record)
     }
     result = []
     for record in records:
         twin = numbered.get(record.fingerprint or "")
-        if twin is not None and record.status == OK and record.epoch_source == epochs.CONTENTS and _is_secondary(record):
+        if twin is not None and record.status == OK and record.epoch_source == epochs.CONTENTS and is_secondary(record):
             is_named = is_copy(record) and twin.epoch_source == epochs.FILE_NAME
             if is_named or abs((record.epoch or 0) - (twin.epoch or 0)) == 1:
                 record = _skip_as_twin(record, twin)
@@ -190,14 +190,14 @@ def _resolve_epoch(records: list[Record]) -> dict[int, Record]:
 
     def precedence(record: Record) -> tuple[Any, ...]:
         step = 1 if record.step is None else -record.step
-        return is_copy(record), step, _is_secondary(record), epochs.natural_key(record.path)
+        return is_copy(record), step, is_secondary(record), epochs.natural_key(record.path)
 
     for record in sorted(records, key=precedence):
         twin = next((other for other in kept if _is_twin(other, record)), None)
         rival = next((other for other in kept if other.step == record.step or record.step is None), None)
         if twin is not None:
             resolved[id(record)] = _skip_as_twin(record, twin)
-        elif rival is not None and (rival.step != record.step or _is_secondary(record) > _is_secondary(rival)):
+        elif rival is not None and (rival.step != record.step or is_secondary(record) > is_secondary(rival)):
             reason = f"epoch {record.epoch} again, as in {rival.name}, with other weights"
             resolved[id(record)] = replace(record, status=SKIPPED, reason=reason, code="epoch-again")
         else:
@@ -211,15 +211,17 @@ def _resolve_epoch(records: list[Record]) -> dict[int, Record]:
     return resolved
 
 
-def _is_secondary(record: Record) -> bool:
+def is_secondary(record: Record) -> bool:
     """Return whether a file of the same epoch with a number in its name has precedence."""
     return is_copy(record) or not any(map(str.isdigit, epoch_name(record)))
 
 
 def originals(records: Iterable[Record]) -> list[Record]:
-    """Return the usable records whose names are not those of copies, or all usable records if each is a copy."""
+    """Return the usable records without copies and files that repeat a numbered one (``model.pt``), or all if none is left."""
     usable = [record for record in records if record.status == OK]
-    return [record for record in usable if not is_copy(record)] or usable
+    numbered = {record.fingerprint for record in usable if not is_secondary(record)}
+    repeated = [record for record in usable if is_secondary(record) and record.fingerprint in numbered]
+    return [record for record in usable if not is_copy(record) and record not in repeated] or usable
 
 
 def _skip_without_epoch(record: Record, kept: Sequence[Record]) -> Record:

@@ -221,9 +221,7 @@ def _steps_after_epochs(names: Sequence[str]) -> dict[int, int | None]:
         if len(varying) != 1 or len(found) == len(group) or max(map(len, columns[varying[0]])) > _MAX_DIGITS:
             continue
         numbers = [int(number) for number in columns[varying[0]]]
-        times = Counter(numbers)
-        is_count = min(times) <= 1 and max(times) - min(times) < len(times) and min(times.values()) > 1
-        if not is_count:
+        if not may_number_trainings(numbers) or min(Counter(numbers).values()) == 1:
             is_length = len(found) == 1 and max(numbers) <= max(found)
             steps |= {index: None if is_length else number for (index, _, _), number in zip(group, numbers, strict=True)}
     return steps
@@ -240,16 +238,22 @@ def _series_numbers(names: Sequence[str]) -> dict[int, NameNumbers]:
         rows = [re.findall(r"\d+", texts[index]) for index in indices]
         # Leading zeros do not count.
         columns = [column for column in zip(*rows, strict=True) if len({digits.lstrip("0") for digits in column}) > 1]
-        # "last_0", "last_1" are the last checkpoints of two trainings.
-        is_series = len(columns) == 1 and not _ONE_PER_TRAINING.search(texts[indices[0]])
-        if not is_series or max(map(len, columns[0])) > _MAX_DIGITS:
+        if len(columns) != 1 or max(map(len, columns[0])) > _MAX_DIGITS:
             continue
         numbers = [int(digits) for digits in columns[0]]
+        # "last_0", "last_1" are the last checkpoints of two trainings.
+        if _ONE_PER_TRAINING.search(texts[indices[0]]) and may_number_trainings(numbers):
+            continue
         # Large numbers and numbers with large gaps are steps.
         gaps = [after - before for before, after in pairwise(sorted(set(numbers)))]
         kind = "step" if max(numbers) >= MIN_STEP_NUMBER or min(gaps) >= _MIN_STEP_GAP else "epoch"
         series |= {index: NameNumbers(**{kind: number}) for index, number in zip(indices, numbers, strict=True)}
     return series
+
+
+def may_number_trainings(numbers: Sequence[int]) -> bool:
+    """Return whether numbers may be those of folds or networks, because they count from 0 or 1 without a gap."""
+    return min(numbers, default=2) in (0, 1) and max(numbers) - min(numbers) < len(set(numbers))
 
 
 def _without_labelled_numbers(name: str) -> str:

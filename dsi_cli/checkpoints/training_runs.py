@@ -42,6 +42,8 @@ MIN_RECOGNISED = 0.8
 """The minimum share of older classes whose new vector is more similar to their own older vector than to all others."""
 MIN_STANDARD_DEVIATIONS = 4.0
 """The minimum mean cosine of old and new vectors, in standard deviations of independent directions."""
+MIN_CONTINUED = 0.9
+"""The minimum mean cosine of the class vectors of two checkpoints of one training; those of two seeds have about 0."""
 
 
 def split_training_runs(
@@ -69,7 +71,7 @@ def split_training_runs(
         for record in network:
             groups.setdefault(None if record.entry is None else deduplication.file_path(record), []).append(record)
         for group in groups.values():
-            parts += _group_by_training(group)
+            parts += _group_by_training(group, read_head)
     parts = sorted(join_growing(parts, read_head), key=len, reverse=True) or [[]]
     _add_unusable([record for record in records if record.status != OK], parts)
     runs: list[tuple[TrainingRun, list[Record]]] = []
@@ -101,27 +103,27 @@ def _group_by_network(records: Sequence[Record]) -> list[list[Record]]:
     return sorted(groups.values(), key=len, reverse=True)
 
 
-def _group_by_training(records: Sequence[Record]) -> list[list[Record]]:
+def _group_by_training(records: Sequence[Record], read_head: ReadHead) -> list[list[Record]]:
     """Return the records of each training of one network."""
-    return [training for kind in _group_by_kind(records) for training in _group_by_label(kind)]
+    return [training for kind in _group_by_kind(records, read_head) for training in _group_by_label(kind)]
 
 
-def _group_by_kind(records: Sequence[Record]) -> list[list[Record]]:
+def _group_by_kind(records: Sequence[Record], read_head: ReadHead) -> list[list[Record]]:
     """Return the records of each fold or seed that the names state, and of averaged weights, whatever their epochs are."""
     kinds = {}
-    numbers = _training_numbers(records)
+    numbers = _training_numbers(records, read_head)
     for record in records:
         name = deduplication.epoch_name(record)
         number = record.fold or epochs.training_number(name) or numbers.get(record.path, "")
         kinds[record.path] = number, trainers.is_averaged(re.sub(r"[\W_]+", "_", name))
-    # A copy belongs to the file with the same weights, or else to the only kind of other files if its name states none.
-    originals = [record for record in records if not deduplication.is_copy(record)]
+    # best.pt and checkpoint.pt belong to the file with the same weights, or else to the only kind of other files.
+    originals = [record for record in records if not deduplication.is_secondary(record)]
     kind_by_weights = {record.fingerprint: kinds[record.path] for record in originals}
     only_kind = {kinds[record.path] for record in originals}
     groups: dict[tuple[str, bool], list[Record]] = {}
     for record in records:
         kind = kinds[record.path]
-        if deduplication.is_copy(record):
+        if deduplication.is_secondary(record):
             kind = kind_by_weights.get(record.fingerprint, kind)
             if kind == ("", False) and len(only_kind) == 1:
                 (kind,) = only_kind
@@ -129,21 +131,26 @@ def _group_by_kind(records: Sequence[Record]) -> list[list[Record]]:
     return list(groups.values())
 
 
-def _training_numbers(records: Sequence[Record]) -> dict[str, str]:
+def _training_numbers(records: Sequence[Record], read_head: ReadHead) -> dict[str, str]:
     """Return the numbers from 0 or 1 in the names of files, by path, if the epochs in the contents do not rise with them.
 
-    ``best_0.pt`` of epoch 7 and ``best_1.pt`` of epoch 4 are the best files of two folds.
+    ``best_0.pt`` of epoch 7 and ``best_1.pt`` of epoch 4 are the best files of two folds. But if each head is almost the one of
+    the epoch before, the numbers are ranks or slots of one training.
     """
     names = [deduplication.epoch_name(record) for record in records]
     found = []
     for name, (number, _), record in zip(names, epochs.numbers_in_names(names), records, strict=True):
         if number is not None and record.epoch_source == epochs.CONTENTS and not epochs.has_epoch_label(name):
-            found.append((number, record.epoch or 0, record.path))
-    found.sort()
-    in_order = [epoch for _, epoch, _ in found]
-    first = found[0][0] if found else None
-    is_series = first in (0, 1) and [number for number, _, _ in found] == list(range(first, first + len(found)))
-    return {path: str(number) for number, _, path in found} if is_series and in_order != sorted(in_order) else {}
+            found.append((number, record))
+    found.sort(key=lambda pair: pair[0])
+    by_epoch = sorted([record for _, record in found], key=lambda record: record.epoch or 0)
+    if not epochs.may_number_trainings([number for number, _ in found]) or by_epoch == [record for _, record in found]:
+        return {}
+    heads = [read_head(record) for record in by_epoch]
+    pairs = [(new, old) for old, new in pairwise(heads) if old is not None and new is not None]
+    if len(pairs) == len(found) - 1 and all(_class_cosines(*pair).diagonal().mean() >= MIN_CONTINUED for pair in pairs):
+        return {}
+    return {record.path: str(number) for number, record in found}
 
 
 def _group_by_label(records: Sequence[Record]) -> list[list[Record]]:
@@ -156,7 +163,7 @@ def _group_by_label(records: Sequence[Record]) -> list[list[Record]]:
     moments = {(dated[index].epoch, dated[index].step) for index in originals}
     if len(moments) == len(originals) and (None, None) not in moments:
         labels = [_without(label, str.isdecimal) for label in labels]
-        if not all(copies) or len(set(labels) - {""}) < 2:
+        if not all(copies) or "" in labels or len(set(labels)) < 2:
             return [list(records)]
     if not _has_several_trainings(dated, labels, originals) and not (all(copies) and len(set(labels)) > 1):
         return [list(records)]
@@ -254,6 +261,15 @@ def has_grown_from(wide: NDArray[np.floating[Any]], narrow: NDArray[np.floating[
     (True, False)
     """
     count, features = narrow.shape
+    cosines = _class_cosines(wide, narrow)
+    recognised = float((cosines.argmax(axis=1) == np.arange(count)).mean())
+    deviation = 1 / np.sqrt((count - 1) * features)
+    return recognised >= MIN_RECOGNISED and bool(cosines.diagonal().mean() >= MIN_STANDARD_DEVIATIONS * deviation)
+
+
+def _class_cosines(wide: NDArray[np.floating[Any]], narrow: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return the cosines ``(c, c)`` of the first c class vectors of one head and all of another, both centred."""
+    count = len(narrow)
     directions = []
     for rows in (narrow, wide):
         centred = rows[:count].astype(np.float64)
@@ -261,10 +277,8 @@ def has_grown_from(wide: NDArray[np.floating[Any]], narrow: NDArray[np.floating[
         lengths = np.linalg.norm(centred, axis=1, keepdims=True)
         directions.append(np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > 0))
     old, new = directions
-    cosines = new @ old.T
-    recognised = float((cosines.argmax(axis=1) == np.arange(count)).mean())
-    deviation = 1 / np.sqrt((count - 1) * features)
-    return recognised >= MIN_RECOGNISED and bool(cosines.diagonal().mean() >= MIN_STANDARD_DEVIATIONS * deviation)
+    cosines: NDArray[np.float64] = new @ old.T
+    return cosines
 
 
 def join_growing(trainings: Sequence[list[Record]], read_head: ReadHead) -> list[list[Record]]:
