@@ -41,8 +41,8 @@ _FILLERS = frozenset(
     ("a", "an", "the", "and", "or", "other", "others", "misc", "unknown", "class", "label", "thing", "things")
 )
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_BETWEEN_NAMES = re.compile(r"[;|]|,(?=\s|$)|(?<=\w\w),(?=\w\w)")
-"""Between two names; a comma between single characters, as in N,N-dimethyl, belongs to a formula."""
+_BETWEEN_NAMES = re.compile(r"[;|]|,(?!(?<=\b\w,)\w\b|(?<=\d,)\d)")
+"""Between two names; a comma between single characters or numbers, as in N,N-dimethyl, belongs to a formula."""
 _LEADING_NUMBER = re.compile(r"^\W*\d+[\s._:;,)\]\-]+(?=.*[^\W\d_])")
 _TRAILING_NUMBER = re.compile(r"(?<=[^\W\d_])[\s._:;,(\[\-]+\d+\W*$")
 _BRACKET = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
@@ -155,8 +155,8 @@ def read_label(label: str, wordnet: WordNet | None = None) -> LabelCandidates:
     ['black-footed_albatross']
     >>> read_label("aquarium_fish").candidates[0].how, read_label("aquarium_fish").context
     ('head', ('aquarium', 'fish'))
-    >>> read_label("N,N-dimethylformamide").candidates
-    ()
+    >>> read_label("N,N-dimethylformamide").candidates, {one.word for one in read_label('"dog",C').candidates} >= {"dog"}
+    ((), True)
     >>> reading = read_label("RidingHorse", load_wordnet("verb"))
     >>> reading.candidates[0].word, reading.context
     ('ride', ('Horse',))
