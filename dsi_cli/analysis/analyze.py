@@ -14,7 +14,6 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
 
 from dsi_cli.analysis import comparison, earlier_settings, scan
 from dsi_cli.analysis.classifiers.checkpoint_scanner import CheckpointScanner
@@ -122,23 +121,19 @@ def analyze(
 
         # Find labels, make evaluation results, and compare all matrices.
         names_of_data = None if inputs.data is None else inputs.data.names
-        labelled = _find_labels(runs, options, listed, names_of_data, wordnet, taxonomy)
-        runs, labels = labelled.runs, labelled.labels
+        runs, labels, warnings = _find_labels(runs, options, listed, names_of_data, wordnet, taxonomy)
+        warnings += _log_warnings(runs, logs)
         references.check_references(sources, labels.values())
         images = collect.ImageProgress(progress)
         evaluations = collect.prepare_evaluations(out, runs, labels, options, inputs, images)
         call = comparison.Call(tables, labels, logs, evaluations, engine)
         new_results = evaluations.make(runs, images, engine)
-        compared = comparison.compare_runs(call, runs, weights, new_results, progress)
+        runs, outcomes, more_warnings = comparison.compare_runs(call, runs, weights, new_results, progress)
     names = [source.name for source in sources]
-    summaries = [
-        summarise(run, labels[run.name], logs[run.name], evaluations, names, compared.outcomes[run.name])
-        for run in compared.runs
-    ]
-    warnings = [*labelled.warnings, *_log_warnings(runs, logs), *evaluations.warnings, *compared.warnings]
+    summaries = [summarise(run, labels[run.name], logs[run.name], evaluations, names, outcomes[run.name]) for run in runs]
+    warnings = list(dict.fromkeys(warnings + evaluations.warnings + more_warnings))
     unchanged = digest == digest_of_tables(out)
-    seconds = time.monotonic() - started
-    return Summary(printable(str(out)), summaries, list(dict.fromkeys(warnings)), seconds, unchanged=unchanged)
+    return Summary(printable(str(out)), summaries, warnings, time.monotonic() - started, unchanged=unchanged)
 
 
 def _require_usable(runs: Sequence[RunCheckpoints], tables: ResultTables) -> None:
@@ -150,16 +145,6 @@ def _require_usable(runs: Sequence[RunCheckpoints], tables: ResultTables) -> Non
         raise NothingToAnalyseError(f"no checkpoint can be used: {reason}", code="nothing-usable")
 
 
-class _LabelledRuns(NamedTuple):
-    """The result of `_find_labels`."""
-
-    runs: list[RunCheckpoints]
-    """The runs with the names of their classes."""
-    labels: dict[str, ClassLabels]
-    """The labels of each run, resolved in WordNet or the taxonomy."""
-    warnings: list[str]
-
-
 def _find_labels(
     runs: Sequence[RunCheckpoints],
     options: Options,
@@ -167,8 +152,8 @@ def _find_labels(
     names_of_data: tuple[str, ...] | None,
     wordnet: WordNet,
     taxonomy: CustomTaxonomy | None,
-) -> _LabelledRuns:
-    """Find the labels of each run: those of the options, those next to its checkpoints, or those of the labelled data.
+) -> tuple[list[RunCheckpoints], dict[str, ClassLabels], list[str]]:
+    """Return the runs with class names, the labels of each run, resolved in WordNet or the taxonomy, and warnings.
 
     `listed` are the labels of the options, and `names_of_data` the class names of the labelled data.
     """
@@ -200,7 +185,7 @@ def _find_labels(
             check_class_count(run, options.choice, labels.names, labels.source)
         choices = class_labels.read_choices(options.mapping if given == options.labels else None, labels, wordnet)
         labels_of_run[run.name] = class_labels.resolve_labels(labels, choices, wordnet, taxonomy)
-    return _LabelledRuns(named_runs, labels_of_run, warnings)
+    return named_runs, labels_of_run, warnings
 
 
 def _run_warnings(run: RunCheckpoints, labels: LabelList | None) -> Iterator[str]:

@@ -89,26 +89,17 @@ class Call:
     engine: Engine
 
 
-class ComparedRuns(NamedTuple):
-    """The result of `compare_runs`."""
-
-    runs: list[RunCheckpoints]
-    """The runs, with the checkpoints that failed during the comparison."""
-    outcomes: dict[str, RunOutcome]
-    """The outcome by the name of the run."""
-    warnings: list[str]
-
-
 def compare_runs(
     call: Call,
     runs: Sequence[RunCheckpoints],
     weights: Weights,
     new_results: Iterator[dict[str, EvaluationResult]],
     progress: ReportProgress,
-) -> ComparedRuns:
+) -> tuple[list[RunCheckpoints], dict[str, RunOutcome], list[str]]:
     """Write all matrices and tables; the tables also from time to time.
 
-    `weights` are the heads in memory, and `new_results` the results that this call makes, for each checkpoint in turn.
+    `weights` are the heads in memory, and `new_results` the results that this call makes, for each checkpoint in turn. Return
+    the runs with the checkpoints that failed meanwhile, the outcome of each run, and warnings.
     """
     runs = list(runs)
     done, total = 0, sum(len(run.usable) for run in runs)
@@ -149,7 +140,7 @@ def compare_runs(
     for warning, epochs in epochs_of_warning.items():
         when = f"epoch {epochs[0]}" if len(epochs) == 1 else f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}"
         warnings.append(f"{warning} ({when})")
-    return ComparedRuns(runs, outcomes, warnings)
+    return runs, outcomes, warnings
 
 
 def _in_batches(

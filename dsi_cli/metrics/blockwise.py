@@ -181,16 +181,6 @@ class BlockStatistics:
         return float(self.sums.rows.sum()) / self.sums.number
 
 
-class _BlockValues(NamedTuple):
-    """The values of one block ``(B, C)`` of rows."""
-
-    sums: MatrixSums
-    """The sums over the block: those of its rows ``(B,)`` and of its parts of the columns ``(C,)``."""
-    tails: dict[tuple[str, float], Values]
-    """The mean of the largest or smallest values of each row, by ``max`` or ``min`` and the quantile."""
-    nearest: NearestClasses | None
-
-
 def block_statistics(
     matrix: RowSource, walk: BlockWalk, quantiles: Sequence[float] = (), neighbors: int = 0
 ) -> BlockStatistics:
@@ -202,7 +192,7 @@ def block_statistics(
     neighbors : the number of nearest classes of each class, or 0 for none.
     """
 
-    def values_of_block(start: int, stop: int) -> _BlockValues:
+    def values_of_block(start: int, stop: int) -> tuple[MatrixSums, dict[tuple[str, float], Values], NearestClasses | None]:
         block = matrix.block(start, stop)
         off = without_diagonal(block, start)
         # The sums. All matrices but dense ones are symmetric.
@@ -221,10 +211,9 @@ def block_statistics(
         for quantile in quantiles:
             tails["max", quantile] = upper_tails(values, quantile)
             tails["min", quantile] = -upper_tails(-values, quantile)
-        return _BlockValues(sums, tails, nearest_of_rows(off, neighbors, start) if neighbors else None)
+        return sums, tails, nearest_of_rows(off, neighbors, start) if neighbors else None
 
-    blocks = list(walk.map_blocks(matrix.size, values_of_block))
-    of_blocks = [block.sums for block in blocks]
+    of_blocks, tails, near = zip(*walk.map_blocks(matrix.size, values_of_block), strict=True)
     matrix_sums = MatrixSums(
         rows=np.concatenate([sums.rows for sums in of_blocks]),
         columns=np.sum([sums.columns for sums in of_blocks], axis=0),
@@ -234,10 +223,9 @@ def block_statistics(
         high=max(sums.high for sums in of_blocks),
         largest=max(sums.largest for sums in of_blocks),
     )
-    wsi = {name: float(np.concatenate([block.tails[name] for block in blocks]).mean()) for name in blocks[0].tails}
-    nearest = [block.nearest for block in blocks if block.nearest is not None]
-    columns = [np.concatenate(column) for column in zip(*nearest, strict=True)]
-    return BlockStatistics(matrix_sums, wsi, NearestClasses(*columns) if nearest else None)
+    wsi = {name: float(np.concatenate([of_block[name] for of_block in tails]).mean()) for name in tails[0]}
+    nearest = NearestClasses(*map(np.concatenate, zip(*near, strict=True))) if neighbors else None
+    return BlockStatistics(matrix_sums, wsi, nearest)
 
 
 def nearest_of_rows(values: NDArray[Any], count: int, start: int) -> NearestClasses:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -117,23 +117,14 @@ def mistake_summaries(out: Path, run: str) -> dict[str, list[MistakeSummary]]:
     return summaries
 
 
-class _RunCurves(NamedTuple):
-    rows: list[Row]
-    """The rows of both tables of curves, for the main reference."""
-    own: str
-    """The matrix of the network's similarity, such as ncsm."""
-    measure: str | None
-    """The first measure of the SAI; None without one."""
-
-
-def _run_curves(out: Path, run: str) -> _RunCurves:
-    """Return the curves of a run. Raise `OutputError` if a table cannot be read."""
+def _run_curves(out: Path, run: str) -> tuple[list[Row], str, str | None]:
+    """Return a run's rows for its main reference, the matrix of the network's similarity, and the first measure of the SAI."""
     others = set(layout.references_of(out, run)[1:])
     rows = [*table_rows(out, CURVES, run), *table_rows(out, EXTRA_CURVES, run)]
     rows = [row for row in rows if row["reference"] not in others and "|" not in (row["reference"] or "")]
     variants = {row["variant"] for row in rows if row["metric"] == "sai"}
     measure = next((measure.name for measure in MEASURES if measure.name in variants), None)
-    return _RunCurves(rows, network_matrix(rows), measure)
+    return rows, network_matrix(rows), measure
 
 
 def _fields_by_epoch(rows: list[Row], columns: Mapping[Any, Mapping[str, str]]) -> dict[int | None, Row]:

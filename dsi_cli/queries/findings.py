@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from dsi_cli.errors import listed
 from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
@@ -200,7 +200,7 @@ def run_findings(out: Path, run: str) -> RunFindings:
             mistakes[split] = Mistakes(wrong, samples, trend("accuracy", split=split), nidm, widm, left_out)
 
     checkpoints = [row for row in table_rows(out, CHECKPOINTS, run) if row["status"] == "ok"]
-    phases = _agreement_phases(table_rows(out, PHASES, run))
+    phases, no_phases, t90 = _agreement_phases(table_rows(out, PHASES, run))
     return RunFindings(
         run=run,
         epochs=tuple(sorted({row["epoch"] for row in checkpoints}, key=lambda epoch: epoch or 0)),
@@ -215,9 +215,9 @@ def run_findings(out: Path, run: str) -> RunFindings:
         loss=trend("loss", split="test"),
         own=own,
         mistakes=mistakes,
-        phases=phases.rows,
-        no_phases=phases.reason_missing,
-        t90=phases.t90,
+        phases=phases,
+        no_phases=no_phases,
+        t90=t90,
         first_classes=min((row["classes"] for row in checkpoints if row["classes"]), default=None),
     )
 
@@ -275,15 +275,8 @@ def _left_out(rows: Sequence[Row], key: tuple[str, str, str, str], wrong: Point)
     )
 
 
-class _AgreementPhases(NamedTuple):
-    rows: tuple[Row, ...]
-    """The rows of the phases in the phases table."""
-    reason_missing: str | None
-    t90: Point | None
-
-
-def _agreement_phases(rows: Sequence[Row]) -> _AgreementPhases:
-    """Return the phases of the agreement in the rows of the phases table; rows of other curves are ignored."""
+def _agreement_phases(rows: Sequence[Row]) -> tuple[tuple[Row, ...], str | None, Point | None]:
+    """Return the rows of the agreement's phases in the phases table, the reason why it has none, and t90."""
     phases, reason, t90 = [], None, None
     for row in rows:
         if not is_agreement(row["curve"]):
@@ -294,7 +287,7 @@ def _agreement_phases(rows: Sequence[Row]) -> _AgreementPhases:
             t90 = Point(None, row["last_epoch"], row["low"], row["high"])
         elif row["phase"] is None and reason is None:
             reason = row["reason"]
-    return _AgreementPhases(tuple(phases), reason, t90)
+    return tuple(phases), reason, t90
 
 
 def table_rows(out: Path, table: Table, run: str) -> list[Row]:

@@ -225,16 +225,13 @@ def _pack_series(
     }
 
 
-def pack_references(matrices: RunMatrices, name: str, lines: Lines) -> list[dict[str, Any]]:
-    """Return the description of a run's reference matrices, and add their packed texts to ``lines``.
-
-    Runs with the same labels share one packed text. Its name begins with ``name``.
-    """
+def pack_references(matrices: RunMatrices, lines: Lines) -> list[dict[str, Any]]:
+    """Return the description of a run's reference matrices, and add their packed texts, which runs share, to ``lines``."""
     result = []
     for reference, file, matrix in matrices.references:
-        values = matrix_sources.value_range(matrix_codec.off_diagonal(matrix, symmetric=True))
-        scale = QuantizationScale(values.low, values.high, LEVELS[0] if len(matrix) <= MAX_FINE_REFERENCE else LEVELS[-1])
-        key = f"{name}-{file}"
+        low, high, color_limits = matrix_sources.value_range(matrix_codec.off_diagonal(matrix, symmetric=True))
+        scale = QuantizationScale(low, high, LEVELS[0] if len(matrix) <= MAX_FINE_REFERENCE else LEVELS[-1])
+        key = f"reference-{file}"
         if key not in lines:
             lines[key] = [_pack_matrix(matrix, scale, symmetric=True)]
         title, about = TITLES["scsm"]
@@ -251,7 +248,7 @@ def pack_references(matrices: RunMatrices, name: str, lines: Lines) -> list[dict
                 "lines": key,
                 "epochs": None,
                 "blocks": None,
-                "shown": values.color_limits,
+                "shown": color_limits,
                 **_scale_data(scale),
             }
         )

@@ -182,22 +182,13 @@ def _summarise_series(
     return MatrixSeries(matrix_id, epochs, read, low, high, color_limits, change, cost, empty, nearest)
 
 
-class ValueRange(NamedTuple):
-    """The values of a matrix."""
-
-    low: float
-    high: float
-    color_limits: tuple[float, float]
-    """The values at which the colours end."""
-
-
-def value_range(values: NDArray[Any]) -> ValueRange:
-    """Return the range of the known values of a reference matrix; from 0 to 1 if all are NaN."""
+def value_range(values: NDArray[Any]) -> tuple[float, float, tuple[float, float]]:
+    """Return the ends of the values of a reference matrix and of their colours; 0 and 1 if all values are NaN."""
     known = values[~np.isnan(values)]
     if not len(known):
-        return ValueRange(0.0, 1.0, (0.0, 1.0))
+        return 0.0, 1.0, (0.0, 1.0)
     low, high = float(known.min()), float(known.max())
-    return ValueRange(low, high, _color_limits(*_quantiles(known, is_sparse=False), high))
+    return low, high, _color_limits(*_quantiles(known, is_sparse=False), high)
 
 
 def _quantiles(known: NDArray[Any], *, is_sparse: bool) -> tuple[float, float]:

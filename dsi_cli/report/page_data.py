@@ -87,7 +87,7 @@ def page_data(
     shares = matrices.shares(needs)
     for run_matrices, orders, share, found in zip(all_matrices, all_orders, shares, findings, strict=True):
         packed = matrices.pack(run_matrices, share, orders, f"m{len(data['runs'])}", lines)
-        packed["matrices"] += matrices.pack_references(run_matrices, "reference", lines)
+        packed["matrices"] += matrices.pack_references(run_matrices, lines)
         # The last checkpoint of an epoch has its optimiser steps.
         last = results.last_saves(results.usable_checkpoints(found.run)).dropna(subset=["step"])
         data["runs"].append(

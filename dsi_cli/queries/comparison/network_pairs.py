@@ -70,8 +70,8 @@ def cross_alignment(first: ComparedRun, second: ComparedRun, measure: str) -> Cr
 
     With more than `MAX_CLASSES_AT_ALL_EPOCHS` classes, at most `MAX_EPOCHS` epochs are compared, with the first and the last.
     """
-    classes, matched = match_classes(first, second), match_epochs(first, second)
-    result = CrossAlignment(first.label, second.label, None, matched.by, classes.common, classes.by)
+    classes, (matched_by, epochs) = match_classes(first, second), match_epochs(first, second)
+    result = CrossAlignment(first.label, second.label, None, matched_by, classes.common, classes.by)
     for run in (first, second):
         if run.own is None:
             return replace(result, reason=f"{run.label} has neither an NCSM nor a TNCSM")
@@ -79,15 +79,14 @@ def cross_alignment(first: ComparedRun, second: ComparedRun, measure: str) -> Cr
             return replace(result, reason=f"{run.label} has too many classes for its matrix to be stored")
     if classes.order is None:
         return replace(result, reason=classes.reason)
-    epochs = matched.epochs
     if not epochs:
-        return replace(result, reason=f"no epoch in common, by {matched.by}")
+        return replace(result, reason=f"no epoch in common, by {matched_by}")
     if classes.common > MAX_CLASSES_AT_ALL_EPOCHS:
         epochs = log_spaced(epochs, MAX_EPOCHS)
     points = []
-    for epoch in epochs:
-        a = first.csm(str(first.own), epoch.of_first)
-        b = second.csm(str(second.own), epoch.of_second)[np.ix_(classes.order, classes.order)]
+    for at, first_epoch, second_epoch in epochs:
+        a = first.csm(str(first.own), first_epoch)
+        b = second.csm(str(second.own), second_epoch)[np.ix_(classes.order, classes.order)]
         kept = np.flatnonzero(~np.isnan(np.diagonal(a)) & ~np.isnan(np.diagonal(b)))
         square = np.ix_(kept, kept)
         pair = MatrixPair(PreparedMatrix(a[square]), PreparedMatrix(b[square]), np.arange(len(kept)))
@@ -95,7 +94,7 @@ def cross_alignment(first: ComparedRun, second: ComparedRun, measure: str) -> Cr
         columns = ("measure", "value", "null_mean", "null_std", "z", "excess", "classes_used")
         fields: dict[str, Any] = {column: getattr(entry, column) for column in columns}
         reason = entry.reason if entry.value is None else None
-        points.append(AlignmentPoint(epoch.at, epoch.of_first, epoch.of_second, **fields, reason=reason))
+        points.append(AlignmentPoint(at, first_epoch, second_epoch, **fields, reason=reason))
     return replace(result, of=f"{first.own},{second.own}", points=points)
 
 
@@ -154,10 +153,7 @@ def compare_classes(first: Sequence[RunAtEpoch], second: Sequence[RunAtEpoch]) -
     for matrix in ranks:
         ordered = np.where(np.eye(len(names), dtype=bool) | np.isnan(matrix), -np.inf, matrix)
         order = np.argsort(-ordered, axis=1, kind="stable")[:, : max(0, min(NEAREST, len(known) - 1))]
-        names_by_class: list[list[str]] = [[] for _ in names]
-        for index in known.tolist():
-            names_by_class[index] = [names[other] for other in order[index]]
-        nearest.append(names_by_class)
+        nearest.append([[names[other] for other in row] if is_known[index] else [] for index, row in enumerate(order)])
     classes = []
     for index, name in enumerate(names):
         first_agreement, second_agreement = (none_if_nan(values[index]) for values in agreements)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -189,36 +189,16 @@ def match_classes(first: ComparedRun, second: ComparedRun) -> CommonClasses:
     )
 
 
-class CommonEpoch(NamedTuple):
-    """An epoch that two runs have."""
+def match_epochs(first: ComparedRun, second: ComparedRun) -> tuple[str, list[tuple[int, int, int]]]:
+    """Return the number by which the epochs of two runs are matched, epochs completed or epoch, and the common epochs in order.
 
-    at: int
-    """The number of epochs completed, or of the epoch."""
-    of_first: int
-    """The first run's number of the epoch."""
-    of_second: int
-
-
-class MatchedEpochs(NamedTuple):
-    """The epochs that two runs have."""
-
-    by: str
-    """The number by which they are matched: epochs completed, or epoch."""
-    epochs: list[CommonEpoch]
-    """The common epochs, in order."""
-
-
-def match_epochs(first: ComparedRun, second: ComparedRun) -> MatchedEpochs:
-    """Return the common epochs of two runs; by their numbers if a run lacks the numbers of epochs completed."""
+    Each common epoch is this number, and the numbers of the epoch in the first and in the second run.
+    """
     if first.completed is None or second.completed is None:
-        common = [CommonEpoch(epoch, epoch, epoch) for epoch in first.epochs if epoch in set(second.epochs)]
-        return MatchedEpochs("epoch", common)
+        return "epoch", [(epoch, epoch, epoch) for epoch in first.epochs if epoch in set(second.epochs)]
     second_epochs = {completed: epoch for epoch, completed in second.completed.items()}
-    common = []
-    for epoch, completed in first.completed.items():
-        if completed in second_epochs:
-            common.append(CommonEpoch(completed, epoch, second_epochs[completed]))
-    return MatchedEpochs("epochs completed", sorted(common))
+    in_both = [(completed, epoch) for epoch, completed in first.completed.items() if completed in second_epochs]
+    return "epochs completed", sorted((completed, epoch, second_epochs[completed]) for completed, epoch in in_both)
 
 
 def _labels_id(classes: pd.DataFrame) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dsi_cli.errors import count, quoted
 from dsi_cli.wordnet.database.taxonomy import PARTS, is_wnid
-from dsi_cli.wordnet.database.wordnet import SHIPPED, WordNet, load_wordnet
+from dsi_cli.wordnet.database.wordnet import SHIPPED, WordNet
 from dsi_cli.wordnet.disambiguation.candidates import NO_CANDIDATES, LabelCandidates
 
 MAX_LABEL_LENGTH = 1000
@@ -52,12 +52,8 @@ def expected_label(wordnet: WordNet) -> str:
     return f"a {wordnet.title} id{example}, a synset name ({name}) or an English {wordnet.part}"
 
 
-def look_up_id(text: str, wordnet: WordNet | None = None) -> Meaning | None:
-    """Return the node of a label that is an id (alone or before words) or a synset name; None if it is neither.
-
-    The label is looked up in WordNet 3.0's nouns by default.
-    """
-    wordnet = wordnet or load_wordnet()
+def look_up_id(text: str, wordnet: WordNet) -> Meaning | None:
+    """Return the node of a label that is an id (alone or before words) or a synset name; None if it is neither."""
     key = text.strip().lower()
     id_and_words = _ID_AND_WORDS.fullmatch(key)
     if id_and_words:

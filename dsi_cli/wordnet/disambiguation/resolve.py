@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from dsi_cli.errors import UsageError, quoted
 from dsi_cli.store.schema import UNCERTAIN
@@ -225,13 +224,13 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
         if not meaning.is_open:
             yield _certain(index, label, meaning, wordnet)
         elif not meaning.words.candidates:
-            suggestion = suggestions.get(index, _Suggestion((), ()))
+            lemmas, synsets = suggestions.get(index, ((), ()))
             reason = f"{quoted(label)} is no {wordnet.part} in {wordnet.title}"
-            if suggestion.synsets:
-                reason += f"; nearest: {', '.join(suggestion.lemmas)}; try {suggestion.synsets[0]}"
+            if synsets:
+                reason += f"; nearest: {', '.join(lemmas)}; try {synsets[0]}"
             else:
                 reason += f"; expected {expected_label(wordnet)}"
-            yield Resolution(index, label, candidates=suggestion.synsets, reason=reason)
+            yield Resolution(index, label, candidates=synsets, reason=reason)
         else:
             choice = choices[index]
             picked = table.senses[choice.candidates[0]]
@@ -252,17 +251,10 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
             yield _with_synset(resolution, picked.node, wordnet)
 
 
-class _Suggestion(NamedTuple):
-    """The words that an unknown label may be a misspelling of."""
-
-    lemmas: tuple[str, ...]
-    """The lemmas of similar spelling."""
-    synsets: tuple[str, ...]
-    """The synsets of the first of them, the most probable first."""
-
-
-def _suggest(table: CandidateTable, unknown: Sequence[int], weights: scoring.Weights) -> dict[int, _Suggestion]:
-    """Return the suggestions for those unknown labels that are spelled almost like a lemma, by the index of the label."""
+def _suggest(
+    table: CandidateTable, unknown: Sequence[int], weights: scoring.Weights
+) -> dict[int, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Return by the index of unknown labels the lemmas of similar spelling, if any, and the synsets of the first of them."""
     hints = {index: _nearest_lemmas(table.labels[index], table.wordnet) for index in unknown}
     hints = {index: lemmas for index, lemmas in hints.items() if lemmas}
     if not hints:
@@ -272,11 +264,10 @@ def _suggest(table: CandidateTable, unknown: Sequence[int], weights: scoring.Wei
         readings[index] = LabelCandidates(find_candidates(lemmas[0], table.wordnet))
     hinted = candidate_table(table.labels, readings, table.wordnet)
     ranked, names = scoring.select_senses(hinted, weights), table.wordnet.taxonomy.names
-    suggestions = {}
-    for index, lemmas in hints.items():
-        synsets = tuple(names[hinted.node[row]] for row in ranked[index].candidates)
-        suggestions[index] = _Suggestion(lemmas, synsets)
-    return suggestions
+    return {
+        index: (lemmas, tuple(names[hinted.node[row]] for row in ranked[index].candidates))
+        for index, lemmas in hints.items()
+    }
 
 
 def _resolved_by(picked: Candidate, candidates: int, wordnet: WordNet) -> str:
