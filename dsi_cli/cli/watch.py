@@ -102,11 +102,7 @@ def _analysis_with_progress(options: Options, trackers: Sequence[Destination], p
     def analyse(paths: Sequence[AnyPath]) -> Summary:
         with console.progress(quiet=printer.is_quiet) as display:
             summary = run_analysis(
-                paths,
-                output.out,
-                options,
-                display.update,
-                lambda text: printer.print_once(text, display.say),
+                paths, output.out, options, display.update, lambda text: printer.print_once(text, display.say)
             )
             if output.report:
                 reports.add(summary, display.update)

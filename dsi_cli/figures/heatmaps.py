@@ -110,10 +110,7 @@ def frames_at_epochs(results: Results, options: FigureOptions, *, with_reference
 
 
 def heatmap_rows(
-    results: Results,
-    all_frames: Sequence[MatrixFrames],
-    order: str = "taxonomy",
-    epochs: Sequence[int] | None = None,
+    results: Results, all_frames: Sequence[MatrixFrames], order: str = "taxonomy", epochs: Sequence[int] | None = None
 ) -> list[HeatmapRow]:
     """Return the panels of the runs that have a matrix at a requested epoch; the reference matrix is the last panel of a row.
 

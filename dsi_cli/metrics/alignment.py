@@ -16,16 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
-from dsi_cli.metrics import (
-    DEFAULT_MEASURES,
-    DISTANCES,
-    MEASURES,
-    jackknife,
-    measures,
-    p_values,
-    permutation_null,
-    ssim,
-)
+from dsi_cli.metrics import DEFAULT_MEASURES, DISTANCES, MEASURES, jackknife, measures, p_values, permutation_null, ssim
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.p_values import RelabelledMatrix
 from dsi_cli.metrics.prepared_matrix import PairValues, PreparedMatrix
@@ -204,13 +195,7 @@ class MatrixPair:
     order: NDArray[np.intp]
 
     def alignments(
-        self,
-        which: Sequence[str],
-        permutations: int | None,
-        draws: int | None,
-        seed: int,
-        *,
-        with_p_value: bool = True,
+        self, which: Sequence[str], permutations: int | None, draws: int | None, seed: int, *, with_p_value: bool = True
     ) -> dict[str, Alignment]:
         """Return the alignment by each measure of ``which``; the function `alignments` documents the parameters.
 

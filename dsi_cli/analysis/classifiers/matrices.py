@@ -78,12 +78,7 @@ class MatrixWriter:
     """
 
     def __init__(
-        self,
-        out: Path,
-        run: RunCheckpoints,
-        options: Options,
-        weights: Weights,
-        walk: BlockWalk | None = None,
+        self, out: Path, run: RunCheckpoints, options: Options, weights: Weights, walk: BlockWalk | None = None
     ) -> None:
         self.out = out
         self.run = run

@@ -16,13 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet.database.taxonomy import (
-    PARTS,
-    Taxonomy,
-    hypernym_closure,
-    offsets_and_values,
-    parent_edges,
-)
+from dsi_cli.wordnet.database.taxonomy import PARTS, Taxonomy, hypernym_closure, offsets_and_values, parent_edges
 
 _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 MAX_DEPTH = 90

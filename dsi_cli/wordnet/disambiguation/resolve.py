@@ -31,13 +31,7 @@ from dsi_cli.wordnet.disambiguation.candidates import (
     shared_folders,
 )
 from dsi_cli.wordnet.disambiguation.features import CandidateTable, candidate_table
-from dsi_cli.wordnet.disambiguation.identifiers import (
-    Meaning,
-    expected_label,
-    look_up_id,
-    placeholders,
-    reason_unusable,
-)
+from dsi_cli.wordnet.disambiguation.identifiers import Meaning, expected_label, look_up_id, placeholders, reason_unusable
 
 RESOLVED_BY = (
     *("wnid", "synset", "preset", "map", "synonyms", "only sense", "chosen sense", "spelling"),
