@@ -3,16 +3,13 @@
 // A difference is {key, title, more, less, plus, minus}. Each side is {run, matrix, epoch}; epoch null is the shown epoch.
 
 const selection = { scale: "rank", order: null, folds: new Map(), difference: null, classes: [] };
-const selectionCallbacks = [];
 const REST_DELAY = 200; // milliseconds, so that a moving slider redraws only the maps
 
-/** Call a function after each change of the order, the scale, the difference or the selected classes. */
-function whenSelectionChanges(callback) {
-  selectionCallbacks.push(callback);
-}
-
-/** Return the explorer of a run: `show(epoch)`, `select(classes)`, `toggleScale()`, `foldAll()`, and what the page calls for all panels. */
-function matrixExplorer(run, runIndex, names, chartActions) {
+/**
+ * Return the explorer of a run: `show(epoch)`, `select(classes)`, `toggleScale()`, `foldAll()`, and what the page calls for all panels.
+ * `changed()` is called after each change of the order, the scale, the difference or the selected classes.
+ */
+function matrixExplorer(run, runIndex, names, chartActions, changed) {
   const differences = differencesOf(run, runIndex);
   const actions = { chart: chartActions, read: showReading, pair: (i, j) => select([i, j]), one: (index) => select([index]), fold: toggleFold };
   const maps = heatMaps(run, names, selection.scale, actions);
@@ -28,10 +25,6 @@ function matrixExplorer(run, runIndex, names, chartActions) {
   byId("maps").replaceChildren(...maps.node);
   maps.maps.forEach((map) => map.node.append(exportMenu(`${run.name} ${map.title}`, { canvas: () => maps.exportCanvas(map), csv: () => maps.exportRows(map) })));
   drawControls();
-
-  function changed() {
-    selectionCallbacks.forEach((callback) => callback());
-  }
 
   function order() {
     return run.orders.find((candidate) => candidate.name === selection.order) || run.orders[0];

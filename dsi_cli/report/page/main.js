@@ -59,21 +59,14 @@ function pageKeys(actions) {
 const WRITE_DELAY = 250;
 let writeTimer = null;
 
-/** Return the state in the fragment of the address: {run, epoch, classes, order, scale, difference}; fields that are missing are null. */
-function readFragment() {
-  const fragment = new URLSearchParams(location.hash.slice(1));
-  const epoch = fragment.get("epoch");
-  return { run: fragment.get("run"), epoch: epoch == null ? null : Number(epoch), classes: fragment.getAll("class"), order: fragment.get("order"), scale: fragment.get("scale"), difference: fragment.get("difference") };
-}
-
 /** Write the state to the address after a short time without other changes. */
-function writeFragment(stateNow) {
+function saveState() {
   clearTimeout(writeTimer);
   writeTimer = setTimeout(() => {
-    const { run, epoch, names, classes, order, scale, difference } = stateNow();
-    const fragment = new URLSearchParams({ run, epoch, order, scale });
-    if (difference) fragment.set("difference", difference);
-    for (const index of classes) {
+    const names = namesOf(run());
+    const fragment = new URLSearchParams({ run: run().name, epoch: state.epoch, order: maps.order().name, scale: selection.scale });
+    if (selection.difference) fragment.set("difference", selection.difference);
+    for (const index of selection.classes) {
       const isUnique = names.indexOf(names[index]) === names.lastIndexOf(names[index]);
       fragment.append("class", isUnique ? names[index] : `#${index}`);
     }
@@ -117,7 +110,7 @@ function setRun(index) {
   slider.max = Math.max(0, epochs.length - 1);
   document.querySelectorAll(".run-part").forEach((node) => { node.hidden = Number(node.dataset.run) !== index; });
   const names = namesOf(run());
-  maps = matrixExplorer(run(), index, names, chartActions);
+  maps = matrixExplorer(run(), index, names, chartActions, selectionChanged);
   byId("agreement-name").textContent = `Agreement of single classes with ${run().reference}`;
   for (const [id, section] of Object.entries({ agreement: agreementSection, geometry: geometrySection })) {
     const isMissing = !run()[id];
@@ -242,10 +235,6 @@ const isNarrow = innerWidth <= 720;
 document.querySelectorAll("main > section:not(#overview)").forEach((section) => makeFoldable(section, isNarrow));
 byId("print-all").addEventListener("click", () => { document.documentElement.dataset.print = "all"; redraw(); print(); });
 addEventListener("afterprint", () => { delete document.documentElement.dataset.print; });
-whenSelectionChanges(() => {
-  saveState();
-  if (maps.order().name !== smallOrder) showSmallMatrices();
-});
 addEventListener("hashchange", () => { if (location.hash.includes("=")) restoreState(); });
 document.querySelectorAll('nav a[href^="#"]').forEach((link) => link.addEventListener("click", (event) => {
   event.preventDefault(); // the fragment of the address keeps the state
@@ -260,20 +249,21 @@ if (DATA.runs.length) restoreState();
 
 /** Show the run, epoch, classes and colours of the address; other values stay as they are. */
 function restoreState() {
-  const wanted = readFragment();
-  const index = Math.max(0, DATA.runs.findIndex(({ name }) => name === wanted.run));
+  const wanted = new URLSearchParams(location.hash.slice(1));
+  const index = Math.max(0, DATA.runs.findIndex(({ name }) => name === wanted.get("run")));
   const names = namesOf(DATA.runs[index]);
-  if (wanted.order) selection.order = wanted.order;
-  if (["rank", "raw"].includes(wanted.scale)) selection.scale = wanted.scale;
-  selection.difference = wanted.difference;
-  const classes = wanted.classes.map((key) => classOfKey(names, key)).filter((one) => one >= 0).slice(0, 2);
+  if (wanted.get("order")) selection.order = wanted.get("order");
+  if (["rank", "raw"].includes(wanted.get("scale"))) selection.scale = wanted.get("scale");
+  selection.difference = wanted.get("difference");
+  const classes = wanted.getAll("class").map((key) => classOfKey(names, key)).filter((one) => one >= 0).slice(0, 2);
   if (classes.length) selection.classes = classes;
   setRun(index);
-  if (wanted.epoch != null) setEpoch(wanted.epoch);
+  if (wanted.has("epoch")) setEpoch(Number(wanted.get("epoch")));
 }
 
-function saveState() {
-  writeFragment(() => ({ run: run().name, epoch: state.epoch, names: namesOf(run()), ...selection, order: maps.order().name }));
+function selectionChanged() {
+  saveState();
+  if (maps.order().name !== smallOrder) showSmallMatrices();
 }
 
 function stepEpoch(step) {
