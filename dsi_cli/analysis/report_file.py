@@ -43,7 +43,7 @@ def write_report(out: Path, file: Path | None = None, progress: ReportProgress =
     if file is not None:
         return _write_if_outdated(out, file, file.parent, progress)
     with lock.exclusive(out):
-        return _write_if_outdated(out, layout.report_path(out), layout.temporary_folder(out), progress)
+        return _write_if_outdated(out, out / layout.REPORT, layout.temporary_folder(out), progress)
 
 
 def add_report(summary: Summary, progress: ReportProgress = lambda *_: None) -> None:

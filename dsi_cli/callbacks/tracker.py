@@ -187,7 +187,8 @@ class Tracker:
         ncsm = confusion = None
         if counts is not None:
             with self._guarded("nidm", "widm", is_first=is_first):
-                confusion = _to_array(counts)
+                table: Any = counts() if callable(counts) else counts
+                confusion = np.asarray(table.cpu() if hasattr(table, "cpu") else table, dtype=np.int64)
         with threadpool_limits(limits=1, user_api="blas"):  # a training uses the other cores, so more threads are slower
             with self._guarded("sai", "wsi", is_first=is_first):
                 ncsm = weight_similarity(self.weight(model))
@@ -271,13 +272,6 @@ def _array(value: Any) -> NDArray[np.float32]:
     if hasattr(value, "full_tensor"):
         value = value.full_tensor()  # collects a sharded tensor from all processes
     return value.float().cpu().numpy().copy()
-
-
-def _to_array(counts: Any) -> NDArray[np.int64]:
-    values = counts() if callable(counts) else counts
-    if hasattr(values, "cpu"):
-        values = values.cpu()
-    return np.asarray(values, dtype=np.int64)
 
 
 def _count(model: Any, loader: Iterable[Any], classes: int) -> Any:

@@ -117,8 +117,7 @@ def _require_dense(classes: int, file_format: str) -> None:
     from dsi_cli.analysis.semantics import wordnet_matrix
 
     if classes > wordnet_matrix.MAX_DENSE_CLASSES:
-        how = "is written only as Parquet; end the name after -o in .parquet"
-        message = f"a matrix of {classes:,} labels {how}"
+        message = f"a matrix of {classes:,} labels is written only as Parquet; end the name after -o in .parquet"
         raise UsageError(message, code="matrix-too-large", classes=classes, format=file_format)
 
 

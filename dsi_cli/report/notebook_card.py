@@ -51,7 +51,7 @@ def report_frame(results: Results, height: int) -> ReportFrame:
 
     Raise `UsageError` if the folder has no report.
     """
-    path = layout.report_path(results.path)
+    path = results.path / layout.REPORT
     if not path.is_file():
         command = shlex.join(["dsi", "report", str(results.path)])
         raise UsageError(f"{results.path} has no report; run {command}", code="no-report", path=str(results.path))
@@ -75,7 +75,7 @@ def card(results: Results) -> str:
     phases = [(run.run, table_rows(results.path, PHASES, run.run)) for run in shown]
 
     # Lines of Python that load tables and matrices, each with a comment.
-    has_report = layout.report_path(results.path).is_file()
+    has_report = (results.path / layout.REPORT).is_file()
     name = json.dumps(results.names[0], ensure_ascii=False)
     code = [
         ("results.curves", "every metric at every epoch, each SAI with its chance level"),

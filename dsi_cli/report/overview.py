@@ -79,13 +79,6 @@ def run_folder(results: Results, run: str) -> str:
     return str(Path(paths.iloc[0]).parent) if len(paths) else "CHECKPOINTS"
 
 
-def _left_out_mistakes(findings: Sequence[RunFindings]) -> Iterator[ResultWarning]:
-    for run in findings:
-        for mistakes in run.mistakes.values():
-            if mistakes.left_out is not None:
-                yield ResultWarning(f"{run.run}: {mistakes.left_out}")
-
-
 def _label_warnings(classes: pd.DataFrame) -> Iterator[ResultWarning]:
     named = classes[classes["name"].notna()]
     unresolved = named["synset"].isna()
@@ -142,13 +135,14 @@ class Tile:
 
 def overview(results: Results, findings: Sequence[RunFindings]) -> dict[str, Any]:
     """Return the text of the first screen, with sentences on what the results show, and on what they do not show."""
+    left_out = [(run.run, mistakes.left_out) for run in findings for mistakes in run.mistakes.values() if mistakes.left_out]
     return {
         "headline": headline(findings),
         "analysed": analysed_line(results, findings),
         "tiles": tiles(findings),
         "shown": list(_shown(findings)),
         "not_shown": list(_not_shown(results, findings)),
-        "warnings": [*result_warnings(results), *_left_out_mistakes(findings)],
+        "warnings": [*result_warnings(results), *(ResultWarning(f"{run}: {text}") for run, text in left_out)],
         "peaks": peaks_table(findings),
     }
 

@@ -27,28 +27,24 @@ OUR_NAMES = frozenset({".lock", ".tmp", REPORT, *(table.path for table in TABLES
 
 def csm_path(out: Path, run: str, kind: str, split: str | None, epoch: int | None, step: int | None = None) -> Path:
     """Return the path of a matrix; ``step`` is set only for an earlier save of an epoch with several saves."""
-    return _epoch_path(out, CSMS, run, f"{kind}-{split}" if split else kind, epoch, step)
+    return split_path(out, CSMS, run, f"{kind}-{split}" if split else kind, epoch, step)
 
 
 def neighbors_path(out: Path, run: str, kind: str, epoch: int | None, step: int | None = None) -> Path:
     """Return the path of the nearest classes, which replace a matrix that is too large; ``step`` as in `csm_path`."""
-    return _epoch_path(out, NEIGHBORS, run, kind, epoch, step)
+    return split_path(out, NEIGHBORS, run, kind, epoch, step)
 
 
 def head_path(out: Path, run: str, epoch: int | None, step: int | None = None) -> Path:
     """Return the path of the classifier head from which dsi computes parts of a large matrix; ``step`` as in `csm_path`."""
-    return _epoch_path(out, HEADS, run, WEIGHT, epoch, step)
+    return split_path(out, HEADS, run, WEIGHT, epoch, step)
 
 
 def split_path(out: Path, table: Table, run: str, split: str, epoch: int | None, step: int | None = None) -> Path:
     """Return the path of the confusion counts or the predictions of a split; ``step`` as in `csm_path`."""
-    return _epoch_path(out, table, run, split, epoch, step)
-
-
-def _epoch_path(out: Path, table: Table, run: str, part: str, epoch: int | None, step: int | None) -> Path:
     # A checkpoint without an epoch is the only one of its run, and its files are named like those of epoch 0.
     name = f"{epoch or 0}.parquet" if step is None else f"{epoch or 0}-{step}.parquet"
-    return out / table.path / folder_name(run) / part / name
+    return out / table.path / folder_name(run) / split / name
 
 
 def stored_epochs(folder: Path) -> list[int]:
@@ -69,16 +65,6 @@ def references_of(out: Path, run: str) -> list[str]:
 def reference_names(shaping: Mapping[str, Any]) -> list[str]:
     """Return the names of the references in the options that affected a run's curves, the main one first."""
     return [str(options["reference"]) for options in shaping.get("references", [])]
-
-
-def table_path(out: Path, table: Table) -> Path:
-    """Return the path of a table at the top of the results folder."""
-    return out / table.path
-
-
-def report_path(out: Path) -> Path:
-    """Return the path of the HTML report."""
-    return out / REPORT
 
 
 def folder_name(run: str) -> str:
@@ -105,7 +91,7 @@ def temporary_folder(out: Path) -> Path:
 
 def is_output(out: Path) -> bool:
     """Return whether a folder holds tables of dsi."""
-    return table_path(out, CHECKPOINTS).is_file()
+    return (out / CHECKPOINTS.path).is_file()
 
 
 def require_output(out: Path) -> None:
@@ -136,7 +122,7 @@ def read_table(out: Path, table: Table, run: str | None = None) -> pa.Table:
 
     Raise `OutputError` if the table cannot be read.
     """
-    path = table_path(out, table)
+    path = out / table.path
     return parquet.read(path, run) if path.is_file() else parquet.from_rows(table, [])
 
 
@@ -150,7 +136,7 @@ def earlier_rows(out: Path, table: Table) -> list[dict[str, Any]]:
 
 def earlier_options(out: Path, table: Table) -> dict[str, Any]:
     """Return the options that affected the table of an earlier call."""
-    return parquet.options_of(table_path(out, table))
+    return parquet.options_of(out / table.path)
 
 
 def files_of(out: Path, table: Table, run: str) -> dict[Path, dict[str, Any]]:
@@ -162,7 +148,7 @@ def files_of(out: Path, table: Table, run: str) -> dict[Path, dict[str, Any]]:
 def write_rows(out: Path, table: Table, rows: list[dict[str, Any]], options: Mapping[str, Any]) -> None:
     """Write a table at the top of the results folder; its rows are sorted by run."""
     parts = parquet.by_run(parquet.from_rows(table, rows))
-    parquet.write_blocks(parts, table_path(out, table), options, temporary_folder(out))
+    parquet.write_blocks(parts, out / table.path, options, temporary_folder(out))
 
 
 def remove(files: Iterable[Path]) -> None:

@@ -49,6 +49,8 @@ _SAVE = (_RUN, *_TIME)
 _SAVE_OF_SPLIT = (_RUN, Column("split", TEXT, "train or test; never null"), *_TIME)
 _CLASS = Column("class_index", INTEGER, "row of the head, from 0; never null")
 _SIMILARITY = Column("similarity", FLOATS, "raw similarity to each class in order of class_index; null for a missing class")
+_SELF_DUALITY = "cosine of the centred class vector and mean feature (NC3): 0 is chance"
+_NEAREST_CENTRE = "share of samples predicted as the class with the nearest mean feature (NC4)"
 
 CHECKPOINTS = _table(
     "checkpoints.parquet",
@@ -101,10 +103,7 @@ CLASSES = _table(
 CURVES = _table(
     "curves.parquet",
     "one point of a curve",
-    _RUN,
-    _EPOCH,
-    _COMPLETED,
-    _STEP,
+    *_SAVE,
     Column(
         "metric",
         TEXT,
@@ -143,20 +142,10 @@ GEOMETRY = _table(
     Column("bias", FLOAT, "the bias of the class; null if the head has none"),
     Column("angle_previous", FLOAT, "angle in degrees to the class vector at the previous checkpoint; 90 is chance"),
     Column("angle_last", FLOAT, "angle to that at the last checkpoint"),
-    *(
-        column
-        for split in ("train", "test")
-        for column in (
-            Column(
-                f"self_duality_{split}", FLOAT, "cosine of the centred class vector and mean feature (NC3): 0 is chance"
-            ),
-            Column(
-                f"nearest_centre_{split}",
-                FLOAT,
-                "share of samples predicted as the class with the nearest mean feature (NC4)",
-            ),
-        )
-    ),
+    Column("self_duality_train", FLOAT, _SELF_DUALITY),
+    Column("nearest_centre_train", FLOAT, _NEAREST_CENTRE),
+    Column("self_duality_test", FLOAT, _SELF_DUALITY),
+    Column("nearest_centre_test", FLOAT, _NEAREST_CENTRE),
 )
 SPECTRUM = _table(
     "spectrum.parquet",

@@ -8,7 +8,6 @@ from numpy.testing import assert_array_equal
 from dsi_cli.wordnet.database.taxonomy import Taxonomy, load
 from dsi_cli.wordnet.similarity.path_similarity import (
     NO_HYPERNYM,
-    NO_PATH,
     PathRows,
     common_heights,
     path_distances,
@@ -28,7 +27,7 @@ def slow_distance(taxonomy, a, b):
         return found
 
     first, second = ways(a), ways(b)
-    return min((first[v] + second[v] for v in first.keys() & second.keys()), default=NO_PATH)
+    return min((first[v] + second[v] for v in first.keys() & second.keys()), default=NO_HYPERNYM)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -43,7 +42,7 @@ def test_distances_are_those_of_a_slow_search(seed):
 def test_without_a_common_hypernym_the_similarity_is_zero_and_there_is_no_height():
     nothing = np.zeros(3, np.int32)
     taxonomy = Taxonomy(np.array([1, 2]), ("a", "b"), np.zeros(2, np.uint8), nothing, np.array([], np.int32))
-    assert_array_equal(path_distances([0, 1, 0], taxonomy), [[0, NO_PATH, 0], [NO_PATH, 0, NO_PATH], [0, NO_PATH, 0]])
+    assert_array_equal(path_distances([0, 1, 0], taxonomy), [[0, -1, 0], [-1, 0, -1], [0, -1, 0]])
     assert_array_equal(path_similarity([0, 1], taxonomy), np.eye(2))
     assert_array_equal(common_heights([0, 1, 0], taxonomy), [[0, -1, 0], [-1, 0, -1], [0, -1, 0]])
 

@@ -147,7 +147,7 @@ class GeometryTable:
         """Write the table with the unchanged rows of all other runs."""
         if not self._added:
             return
-        path = layout.table_path(self.out, GEOMETRY)
+        path = self.out / GEOMETRY.path
         tables = list(self._added.values())
         earlier = layout.read_table(self.out, GEOMETRY)
         if earlier.schema.equals(tables[0].schema):

@@ -80,7 +80,7 @@ class EpochTable:
         for (run, epoch), table in (self._earlier | self._added).items():
             if (run not in runs or epoch in valid.get(run, ())) and len(table):
                 tables.append(table)
-        path = layout.table_path(self.out, self.table)
+        path = self.out / self.table.path
         if not tables:
             layout.remove([path])
             return
@@ -233,7 +233,7 @@ class ResultTables:
             if all_rows:
                 layout.write_rows(self.out, table, all_rows, {})
             else:
-                layout.remove([layout.table_path(self.out, table)])
+                layout.remove([self.out / table.path])
 
         # The references of all runs stay.
         used = set()

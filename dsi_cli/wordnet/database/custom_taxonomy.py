@@ -31,10 +31,8 @@ import numpy as np
 
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database import taxonomy
-from dsi_cli.wordnet.database.taxonomy import Taxonomy
+from dsi_cli.wordnet.database.taxonomy import MAX_DEPTH, Taxonomy
 
-MAX_DEPTH = 90
-"""The maximum number of edges from the root, because distances are stored as bytes."""
 HEADER = ("child", "parent")
 EXPECTED = (
     "a taxonomy: CSV with a line 'child,parent' for each edge, a JSON tree, or a file of ImageNet, BREEDS or iNaturalist"

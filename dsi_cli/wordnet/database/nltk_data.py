@@ -16,11 +16,9 @@ import numpy as np
 import pyarrow as pa
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet.database.taxonomy import PARTS, Taxonomy, hypernym_closure, offsets_and_values, parent_edges
+from dsi_cli.wordnet.database.taxonomy import MAX_DEPTH, PARTS, Taxonomy, hypernym_closure, offsets_and_values, parent_edges
 
 _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
-MAX_DEPTH = 90
-"""The maximum number of edges from a root, because distances are stored as bytes."""
 _HYPERNYMS = ("@", "@i")
 _PARTS = ("%p", "#p")
 _SENSE_NUMBERS = {"noun": "1:", "verb": "2:"}

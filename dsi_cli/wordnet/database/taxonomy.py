@@ -23,6 +23,8 @@ Rows = npt.NDArray[np.intp]
 Nodes = Sequence[int] | npt.NDArray[np.integer[Any]]
 Tables = Callable[[str], Any]
 """A function that returns one of five tables by name: ``graph``, ``glosses``, ``kinds``, ``lemmas``, ``exceptions``."""
+MAX_DEPTH = 90
+"""The maximum number of edges from a root, because distances are stored as bytes."""
 PARTS = {"noun": "n", "verb": "v"}
 """The parts of speech that have a taxonomy, and the first letter of their ids."""
 

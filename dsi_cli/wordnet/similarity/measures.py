@@ -168,7 +168,7 @@ def lch_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
         raise UsageError(message, code="taxonomy-without-edges")
     distances = path_similarity.path_distances(check_class_count(nodes), taxonomy)
     table = [-log((distance + 1) / (2.0 * deepest)) for distance in range(int(distances.max(initial=0)) + 1)]
-    return np.where(distances == path_similarity.NO_PATH, 0.0, np.array(table)[distances])
+    return np.where(distances == path_similarity.NO_HYPERNYM, 0.0, np.array(table)[distances])
 
 
 def res_similarity(nodes: Nodes, information: InformationContent) -> Similarities:

@@ -28,9 +28,7 @@ from dsi_cli.wordnet.database.taxonomy import Nodes, Rows, Taxonomy, ancestors, 
 
 Bytes = npt.NDArray[np.uint8]
 NO_HYPERNYM = -1
-"""The height for two nodes without a common hypernym, as `NO_PATH`."""
-NO_PATH = -1
-"""The distance for two nodes without a common hypernym, which WordNet 3.0 does not have: its nouns and verbs have one root."""
+"""The distance, height and hypernym of two nodes without a common one; nouns and verbs of WordNet 3.0 always have one."""
 LABELS_PER_BLOCK = 512
 """The number of labels that are compared with all labels at once; their rows fit into the processor's cache."""
 UNREACHABLE = 200
@@ -42,7 +40,7 @@ _SIMILARITIES = np.where(np.arange(256) < UNREACHABLE, 1.0 / (1.0 + np.arange(25
 def path_distances(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArray[np.int16]:
     """Return the shortest paths between nodes through a common hypernym, in edges: ``(N, N)`` int16, symmetric, 0 for one node.
 
-    Pairs without a common hypernym have `NO_PATH`. Parameters and errors are those of `path_similarity`.
+    Pairs without a common hypernym have `NO_HYPERNYM`. Parameters and errors are those of `path_similarity`.
 
     >>> path_distances([load().node(name) for name in ("dog.n.01", "cat.n.01", "car.n.01")])
     array([[ 0,  4, 12],
@@ -50,7 +48,7 @@ def path_distances(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArra
            [12, 17,  0]], dtype=int16)
     """
     table = np.arange(256, dtype=np.int16)
-    table[UNREACHABLE:] = NO_PATH
+    table[UNREACHABLE:] = NO_HYPERNYM
     return _all_pairs(nodes, taxonomy, table)
 
 
