@@ -199,7 +199,6 @@ def _chosen_epoch(epochs: Sequence[int], epoch: int | None, where: str) -> int:
 
 
 def _stored_network(results: Results, run: str, epoch: int) -> Network:
-    """Return a network of a results folder."""
     rows = results.usable_checkpoints(run)
     rows = rows[rows["epoch"].fillna(0) == epoch]
     classes = class_rows(results, run)

@@ -158,7 +158,6 @@ def split_docstring(function: Callable[..., int]) -> tuple[str, list[str]]:
 
 @cache
 def _command(name: str) -> Any:
-    """Return click's object of a command."""
     function = command_function(name)
     description, examples = split_docstring(function)
     epilog = "\n".join(["\b", "Examples:", *(f"  {line}" for line in examples)]) if examples else None

@@ -98,7 +98,6 @@ def document(found: Difference) -> dict[str, Any]:
 
 
 def _print(found: Difference, most: int) -> None:
-    """Print the two networks, the finding, and the classes, pairs and groups that changed most."""
     networks = []
     for letter, network in (("A", found.first), ("B", found.second)):
         shape = f"{network.classes:,} classes"

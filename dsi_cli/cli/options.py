@@ -87,7 +87,6 @@ def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
 
 
 def _outputs(context: typer.Context) -> list[Path]:
-    """Return the results folders on the line."""
     typed: Any = context.params.get("output") or context.params.get("outputs") or context.args
     if not isinstance(typed, list | tuple):
         typed = [typed]

@@ -356,7 +356,6 @@ def _shared_work(reference: Any) -> _SharedWork:
 
 
 def _cause(error: Any) -> Exception:
-    """Return the error that a task raised."""
     cause: Exception = error.cause if isinstance(error.cause, Exception) else error
     if "No module named 'dsi_cli'" in str(cause):
         return UsageError(

@@ -53,7 +53,6 @@ class Animation(NamedTuple):
     run: str
     matrix: str
     epochs: tuple[int, ...]
-    """The epochs of the frames."""
     of: int
     """The number of epochs that have a matrix."""
     seconds: float
@@ -96,7 +95,6 @@ def animations(
 def _write_animation(
     results: Results, frames: MatrixFrames, options: FigureOptions, path: Path, progress: Progress
 ) -> Animation:
-    """Write the animation of one run's matrices in the format of the path's suffix."""
     from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 
     # The last epoch is repeated, so that it stays visible.

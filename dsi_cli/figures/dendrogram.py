@@ -53,7 +53,6 @@ class Tanglegram(NamedTuple):
     title: str
     names: list[str]
     colours: list[Any]
-    """The colour of each class."""
     network: ClassTree
     reference: ClassTree | None
 

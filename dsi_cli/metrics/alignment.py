@@ -65,7 +65,6 @@ class Alignment:
     low: float | None = None
     """The lower end of the 95 % confidence interval of the excess over the sampling of classes."""
     high: float | None = None
-    """The upper end of the interval."""
     classes_used: int = 0
     reason: str | None = None
 

@@ -52,7 +52,6 @@ class Score:
     low: float | None = None
     """The lower end of the 95 % confidence interval from the variance over samples."""
     high: float | None = None
-    """The upper end of the interval."""
     classes_used: int = 0
     samples_used: int = 0
     reason: str | None = None

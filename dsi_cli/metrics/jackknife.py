@@ -28,7 +28,6 @@ with 1 those of 20 classes in 91.5 % (docs/method.md)."""
 ROUNDING = 1e-12
 """A correlation that is nearer to 1 is 1."""
 LEVEL = 0.95
-"""The confidence level."""
 
 
 def standard_error(without: Values) -> float | None:

@@ -33,7 +33,6 @@ class SampleGroup:
     """The correctly or the wrongly classified samples of one class; too few samples have no values."""
 
     samples: int
-    """The number of samples."""
     group_cosine: float | None = None
     """The cosine of the samples' mean feature with the template."""
     null_mean: float | None = None

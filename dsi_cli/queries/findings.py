@@ -54,7 +54,6 @@ class Point:
     """The lower end of the 95 % confidence interval."""
     high: float | None = None
     chance: float | None = None
-    """The chance level."""
     chance_std: float | None = None
     """The standard deviation of the value by chance."""
     z: float | None = None

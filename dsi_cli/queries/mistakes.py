@@ -222,5 +222,4 @@ def _pair_mask(names: list[str], query: MistakeQuery) -> NDArray[np.bool_]:
 
 
 def _farness_key(farness: Ranks, query: MistakeQuery) -> Ranks:
-    """Return a sort key in the order of the query."""
     return (-farness if query.order == "unreasonable" else farness).round(FARNESS_DIGITS)

@@ -344,7 +344,6 @@ def stored_epochs(run: Results, query: NeighborQuery) -> list[int]:
 
 
 def _missing_matrix_error(run: Results, query: NeighborQuery, name: str) -> UsageError:
-    """Return the error for a run without a kind of matrix."""
     files = layout.csm_path(run.path, name, "", None, 0), layout.neighbors_path(run.path, name, "", 0)
     stored = sorted({folder.name for file in files for folder in file.parent.glob("*/")})
     options = {"ncsm_centred": "--centred", "ccsm": "--test or --predictions", "tncsm": "--test and --templates"}
@@ -363,7 +362,6 @@ def _ordered_row(run: Results, query: NeighborQuery, index: int) -> tuple[Ranks,
 
 
 def _wordnet_row(run: Results, query: NeighborQuery, index: int) -> WordNetValues:
-    """Return a class's WordNet values for all classes."""
     scsm = matrix_or_none(run, "scsm", None, None, query.run)
     if scsm is None:  # the labels are missing or not in WordNet, or the matrix is too large to be stored
         missing = np.full(len(class_names(run, query.run)), np.nan)

@@ -37,7 +37,6 @@ _OPTIONS = {"s3": {"config_kwargs": _BOTOCORE_CONFIG}}
 _ADDRESS_VARIABLES = {"hf": ("endpoint", "HF_ENDPOINT"), "mlflow": ("tracking_uri", "MLFLOW_TRACKING_URI")}
 """By scheme, the option that is the address of the server, and the environment variable with its value."""
 _TRACKERS = {"mlflow": "dsi_cli.remote.mlflow_runs.MlflowFileSystem", "wandb": "dsi_cli.remote.wandb_runs.WandbFileSystem"}
-"""The file systems of experiment trackers."""
 _TRIES: dict[Any, int] = {"hf": 2}
 """The number of tries by scheme, where it is not `MAX_TRIES`: huggingface_hub itself repeats a request five times."""
 _TRANSIENT_WORDS = (

@@ -94,7 +94,6 @@ def _text(metadata: Any, aliases: Collection[str]) -> str:
 
 
 def _read_scalars(history: Callable[[], Iterable[dict[str, Any]]], names: Collection[str]) -> Scalars:
-    """Return the curves in the rows of a run's history."""
     import wandb
 
     scalars: Scalars = {}

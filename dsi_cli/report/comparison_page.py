@@ -48,7 +48,6 @@ DIFFERENCE_FILE = "diff.html"
 MAX_DIFFERENCE_SIDE = 400
 """Maximum number of rows of a shown matrix; of larger matrices the classes that moved most are shown."""
 MAX_ROWS = 50
-"""Maximum number of rows of a table."""
 
 
 def save(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[str | Path], path: Path) -> Path:

@@ -37,7 +37,6 @@ SCRIPTS = (
 )
 """Scripts of the report in the order in which they are joined."""
 STYLE = "style.css"
-"""The style sheet of all pages."""
 PARTS = ("frame.html", "page.html", "tables.html", STYLE, *SCRIPTS)
 DIGEST = "dsi-tables"
 """Name of the meta element with the digest of the tables from which the page was made."""

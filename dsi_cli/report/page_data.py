@@ -50,9 +50,7 @@ class PageData:
     overview: dict[str, Any]
     """The text of the first screen."""
     data: dict[str, Any]
-    """The data of the scripts."""
     lines: matrices.Lines
-    """The packed matrices."""
 
 
 def page_data(
@@ -138,7 +136,6 @@ def _add_classes(
 
 
 def _method(results: Results, run: str) -> dict[str, Any]:
-    """Return how the results of a run were made."""
     rows = results.checkpoints[results.checkpoints["run"] == run]
     unused = rows[rows["status"] != "ok"]
     heads = results.usable_checkpoints(run)["head"].dropna().unique()

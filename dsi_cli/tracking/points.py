@@ -50,7 +50,6 @@ class RunPoints:
     output: str
     """The path or URL of the results folder."""
     epochs: list[EpochPoints]
-    """The epochs in order."""
     left_out: list[str]
     """The names of similarity indices without a chance level."""
 

@@ -43,7 +43,6 @@ class KnownCheckpoints:
     names: list[str] = field(default_factory=list)
     """The class names that labelled data gave, if the checkpoints have no head."""
     heads: dict[str, Path] = field(default_factory=dict)
-    """The stored heads."""
 
     def get(self, path: str) -> Record | None:
         """Return the record of a path, or None."""

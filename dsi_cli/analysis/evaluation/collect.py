@@ -220,7 +220,6 @@ class EvaluationWorker:
     """A callable that runs the models of some runs in another process, and collects messages for the user."""
 
     runs: dict[str, _RunToEvaluate]
-    """The runs by name."""
     data_ids: dict[str, str]
     """The id of the data that the calling process has, by split."""
     options: Options

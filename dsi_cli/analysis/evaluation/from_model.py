@@ -188,7 +188,6 @@ class LoadedModel:
         }
 
     def _requested_preprocessing(self) -> Preprocessing:
-        """Return the preprocessing that the options give."""
         options = self.options.evaluation
         return Preprocessing(
             size=None if options.image_size is None else (options.image_size, options.image_size),

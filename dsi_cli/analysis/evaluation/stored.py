@@ -99,7 +99,6 @@ class EvaluationStore:
                         self._files[record.path], self._manifests[record.path] = parts, manifest
 
     def _path(self, record: Record, part: str) -> Path:
-        """Return the path of a part of a checkpoint's result."""
         step = self.run.step_in_names(record)
         if part in MATRIX_PARTS:
             return layout.csm_path(self.out, record.run, part, self.split, record.epoch, step)

@@ -140,7 +140,6 @@ def _row(record: Record, **values: Any) -> Row:
 
 
 def _alignment_row(record: Record, entry: Alignment, **values: Any) -> Row:
-    """Return the row of one alignment."""
     columns = dict(vars(entry))
     return _row(record, metric="sai", **values, variant=columns.pop("measure"), **columns)
 

@@ -243,7 +243,6 @@ class ResultTables:
         layout.remove(set((self.out / schema.REFERENCES.path).glob("*.parquet")) - used)
 
     def _write_classes(self, labels_of_runs: Mapping[str, ClassLabels]) -> list[dict[str, Any]]:
-        """Write the table of classes, and return its rows."""
         rows = []
         for run, labels in labels_of_runs.items():
             rows += labels.class_rows(run, self.samples.get(run, {}))

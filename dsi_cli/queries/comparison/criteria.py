@@ -29,7 +29,6 @@ SHORT_TITLES = {
     "max_wsi": "Max WSI",
     "accuracy": "last accuracy",
 }
-"""Short titles of the main quantities."""
 
 
 def seed_range(deviation: float) -> float:

@@ -67,7 +67,6 @@ class CriterionRow:
     low: float | None
     """The lower end of the confidence interval of the difference."""
     high: float | None
-    """The upper end of the interval."""
     level: float
     """The level of the interval: 0.95, or more after the correction."""
     p_value: float | None

@@ -108,11 +108,9 @@ class ClassDifference:
     first_agreement: float | None
     """The correlation of its similarities with those of WordNet in the first network; None without a synset."""
     second_agreement: float | None
-    """The correlation in the second network."""
     first_nearest: list[str]
     """The most similar classes in the first network."""
     second_nearest: list[str]
-    """The most similar classes in the second network."""
 
 
 class NetworkPair(NamedTuple):
@@ -121,9 +119,7 @@ class NetworkPair(NamedTuple):
     first: Values
     """The percentile ranks ``(C, C)`` of the first network, from 0 to 100, with 100 on the diagonal."""
     second: Values
-    """The percentile ranks of the second network."""
     classes: list[ClassDifference]
-    """The classes in class order."""
 
     @property
     def most_different(self) -> list[ClassDifference]:

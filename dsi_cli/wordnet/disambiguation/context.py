@@ -99,7 +99,6 @@ def _context(text: str, senses: Iterable[int], wordnet: WordNet) -> LabelContext
 
 
 def _merged(contexts: Iterable[LabelContext]) -> LabelContext:
-    """Return the meaning of several context words together."""
     return LabelContext(*(frozenset().union(*sets) for sets in zip(LabelContext(), *contexts, strict=True)))
 
 

@@ -80,7 +80,6 @@ class CandidateTable:
     """All K candidates of a list's labels, as arrays."""
 
     wordnet: WordNet
-    """The WordNet of the nodes."""
     labels: Sequence[str]
     readings: Sequence[LabelCandidates]
     """The candidates of each label, and the words next to them."""
