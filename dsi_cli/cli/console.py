@@ -241,16 +241,17 @@ def progress(*, quiet: bool) -> Iterator[ProgressDisplay]:
     if quiet or _logger.handlers or not sys.stderr.isatty():  # a bar would hide the lines of the log
         yield ProgressDisplay(lambda _stage, _done, _total: signals.check(), lambda text: note(text, quiet=quiet))
         return
-    from rich import progress as rich_progress
     from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = [
-        rich_progress.TextColumn("{task.description}"),
-        rich_progress.BarColumn(),
-        rich_progress.MofNCompleteColumn(),
-    ]
-    columns += [rich_progress.TimeElapsedColumn(), rich_progress.TimeRemainingColumn()]
-    with rich_progress.Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, Any] = {}
 
         def update(stage: str, done: int, total: int) -> None:

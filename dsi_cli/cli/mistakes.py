@@ -13,6 +13,7 @@ from dsi_cli.cli.options import Epoch, Json, Output, Quiet, Run, complete_classe
 from dsi_cli.cli.text import shorten, terminal_text
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.queries.matrices import SURPRISE_LEGEND
+from dsi_cli.store import atomic_write
 
 if TYPE_CHECKING:
     from dsi_cli.queries.mistakes import ConfusedPair, Mistake, MistakeList
@@ -81,9 +82,7 @@ def mistakes(
         message = "--images is the folder of the images of a contact sheet; add --sheet FILE.png"
         raise UsageError(message, code="images-without-sheet")
     if sheet is not None:
-        from dsi_cli.figures import image_grid
-
-        image_grid.require_png(sheet)
+        atomic_write.require_suffix(sheet, (".png",), "a contact sheet is a PNG")
     results, query = Results(output), MistakeQuery(run, epoch, split, truth, prediction, order, most)
     if pairs:
         confused = confused_pairs(results, query)

@@ -123,14 +123,6 @@ def save(listing: MistakeList[Mistake], open_image: Opener, path: Path) -> dict[
     return unopened
 
 
-def require_png(path: Path) -> None:
-    """Check the file name of a contact sheet.
-
-    Raise `UsageError` if the name does not end in ``.png``.
-    """
-    atomic_write.require_suffix(path, (".png",), "a contact sheet is a PNG")
-
-
 def _draw_image(axes: Axes, path: str | None, open_image: Opener, style: Style) -> str | None:
     """Draw an image, or a grey tile, and return the reason for a grey tile."""
     reason = None if path else "the predictions contain no path of this image"

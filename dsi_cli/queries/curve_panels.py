@@ -148,12 +148,7 @@ def panels(
     is_drawn = curves["metric"].isin([metric for kind in kinds for metric in kind.metrics])
     curves = run.fill_missing_epochs(curves.loc[is_drawn, [*_KEYS, "epoch", "step", *_COLUMNS.values()]])
     drawn = series(curves, {str(name): count for name, count in run.classes["run"].value_counts().items()})
-    filled = []
-    for kind in kinds:
-        if "sai" in kind.metrics and kind.variants:
-            filled.append(Panel(kind, kind.variants[0]))
-        else:
-            filled.append(Panel(kind, measure))
+    filled = [Panel(kind, kind.variants[0] if "sai" in kind.metrics and kind.variants else measure) for kind in kinds]
     for name in run.names if names is None else names:
         others = run.references(name)[1:]
         of_run = [curve for curve in drawn if curve.run == name]

@@ -21,15 +21,8 @@ if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
 TABLES = (
-    "curves",
-    "phases",
-    "checkpoints",
-    "classes",
-    "alignment_by_class",
-    "geometry",
-    "spectrum",
-    "typicality",
-    "typicality_histogram",
+    *("curves", "phases", "checkpoints", "classes", "alignment_by_class"),
+    *("geometry", "spectrum", "typicality", "typicality_histogram"),
 )
 MAX_SELECTED_CLASSES = 10_000_000
 FORMATS = ("parquet", "csv", "npy")

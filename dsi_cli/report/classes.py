@@ -24,15 +24,8 @@ if TYPE_CHECKING:
 CommonHypernyms = Callable[[Sequence[str | None]], tuple[Sequence[str], NDArray[np.int32]]]
 """Takes a synset name per class; returns names, and for every two classes the index of a name, -1 for no hypernym."""
 COLUMNS = (
-    "name",
-    "synset",
-    "definition",
-    "resolved_by",
-    "confidence",
-    "candidates",
-    "group",
-    "samples_train",
-    "samples_test",
+    *("name", "synset", "definition", "resolved_by", "confidence", "candidates", "group"),
+    *("samples_train", "samples_test"),
 )
 LONG_COLUMNS = ("definition", "candidates")
 MAX_CANDIDATES = 6
