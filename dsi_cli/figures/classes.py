@@ -140,10 +140,8 @@ def scatter(results: Results, options: FigureOptions) -> Drawing | None:
         for axes, frames in zip(figure.axes, all_frames, strict=True):
             # Rank the pairs that both matrices have.
             epoch = frames.among(options.epochs)[-1]
-            values, reference = (
-                matrices.epoch_matrix(results, frames, epoch),
-                matrices.reference_matrix(results, frames.run),
-            )
+            values = matrices.epoch_matrix(results, frames, epoch)
+            reference = matrices.reference_matrix(results, frames.run)
             assert reference is not None
             symmetric = (values + values.T) / 2
             rows, columns = np.nonzero(np.triu(np.isfinite(symmetric + reference), 1))

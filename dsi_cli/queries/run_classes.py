@@ -30,8 +30,6 @@ _INDEX = " (class {})"
 _WITH_WNID = re.compile(r"(.+) \((n\d{8})\)(?: \(class \d+\))?")
 ORDERS = ("taxonomy", "given", "cluster")
 Order = NDArray[np.intp]
-VALUES = ("norm", "centred_norm", "bias", "angle_previous", "angle_last")
-"""The values of the geometry table."""
 
 
 def class_rows(results: Results, run: str | None) -> pd.DataFrame:
@@ -186,7 +184,7 @@ def agreement_rows(results: Results, run: str, epochs: Sequence[int] | None = No
 
 
 def by_class(results: Results, run: str, value: str) -> pd.DataFrame:
-    """Return one of the `VALUES` with a row per class index and a column per epoch; the last save of an epoch counts.
+    """Return a value of the geometry table with a row per class index and a column per epoch; the last save of an epoch counts.
 
     The frame is empty if the run has no classifier.
     """

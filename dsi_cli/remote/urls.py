@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from os import PathLike, fspath
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from dsi_cli.errors import DsiError
 
@@ -92,15 +92,6 @@ def clean_message(text: str) -> str:
     if not lines:
         return ""
     return _IN_TEXT.sub(lambda match: without_secrets(match[0].partition("?")[0]), _HUB_TOKEN.sub("hf_***", lines[0]))[:200]
-
-
-def name_of(url: str) -> str:
-    """Return the last part of a URL's path, such as the name of a file.
-
-    >>> name_of("https://host/a/preds.npy?token=1"), name_of("s3://bucket/a/")
-    ('preds.npy', 'a')
-    """
-    return Path(urlsplit(without_secrets(url)).path.rstrip("/") or without_secrets(url)).name
 
 
 def copy_path(url: str, folder: Path) -> Path:
