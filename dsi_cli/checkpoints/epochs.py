@@ -170,16 +170,15 @@ def numbers_in_names(names: Sequence[str]) -> list[NameNumbers]:
     >>> numbers_in_names(["vit_b_16.pth", "resnet18.pth", "model_3.pth"])[1:]
     [NameNumbers(epoch=None, step=None), NameNumbers(epoch=3, step=None)]
     """
-    series, steps = _series_numbers(names), _steps_after_epochs(names)
+    series, after_epochs = _series_numbers(names), _numbers_after_epochs(names)
     numbers = []
     for index, name in enumerate(names):
         text = _plain_text(name)
         labelled, step = _labelled_epoch(text), step_in_name(name)
-        if steps.get(index, 0) is None:
-            numbers.append(NameNumbers())
+        if step is None and index in after_epochs:
+            numbers.append(after_epochs[index])
         elif labelled or step is not None:
-            epoch = int(labelled[1]) if labelled else None
-            numbers.append(NameNumbers(epoch, steps.get(index) if step is None else step))
+            numbers.append(NameNumbers(int(labelled[1]) if labelled else None, step))
         elif index in series:
             numbers.append(series[index])
         else:
@@ -197,13 +196,37 @@ def _labelled_epoch(text: str) -> re.Match[str] | None:
     return _EPOCH.search(text) or _GLUED_EPOCH.search(text)
 
 
-def _steps_after_epochs(names: Sequence[str]) -> dict[int, int | None]:
-    """Return ``{index of the name: step}`` for names of one epoch that differ in one later number: ``e1_s100``, ``e1_s200``.
+def _numbers_after_epochs(names: Sequence[str]) -> dict[int, NameNumbers]:
+    """Return ``{index of the name: its numbers}`` for names of one epoch that differ in one later number: ``e1_s100``, ``e1_s200``.
 
-    The step is None if the epoch in the names seems to be the length of the training: ``ep100_1``, ``ep100_2``. The number is no
-    step if it counts networks of one training, and so repeats in other epochs: ``ep1_net1``, ``ep1_net2``, ``ep2_net1``.
+    The number is a step, unless it counts networks of one training, and so repeats in other epochs: ``ep1_net1``, ``ep1_net2``,
+    ``ep2_net1``. If the epoch in all names seems to be the length of the training, the number is the epoch (``ep100_10``,
+    ``ep100_20``), or that of a training if it counts from 0 or 1. Other names with this length (``ep100_best``) have no epoch.
     """
-    # Group the names that are equal except for their numbers.
+    groups = _groups_by_epoch_label(names)
+    # The number is the only one that varies, and an epoch occurs several times.
+    result: dict[int, NameNumbers] = {}
+    for group in groups:
+        columns = list(zip(*(parts for _, _, parts in group), strict=True))
+        varying = [place for place in range(1, len(columns), 2) if len(set(columns[place])) > 1]
+        found = {epoch for _, epoch, _ in group}
+        if len(varying) != 1 or len(found) == len(group) or max(map(len, columns[varying[0]])) > _MAX_DIGITS:
+            continue
+        numbers = [int(number) for number in columns[varying[0]]]
+        is_count = may_number_trainings(numbers)
+        if len(found) == 1 and max(numbers) <= max(found):
+            same_length = {index: NameNumbers() for others in groups for index, epoch, _ in others if epoch in found}
+            result = same_length | result
+            result |= {
+                index: NameNumbers(None if is_count else number) for (index, *_), number in zip(group, numbers, strict=True)
+            }
+        elif not is_count or min(Counter(numbers).values()) == 1:
+            result |= {index: NameNumbers(epoch, number) for (index, epoch, _), number in zip(group, numbers, strict=True)}
+    return result
+
+
+def _groups_by_epoch_label(names: Sequence[str]) -> list[list[tuple[int, int, list[str]]]]:
+    """Return index, epoch and the parts after the epoch of each name with an epoch, by names that are equal except for numbers."""
     groups: dict[str, list[tuple[int, int, list[str]]]] = {}
     for index, name in enumerate(names):
         text = _without_labelled_numbers(name)
@@ -212,19 +235,7 @@ def _steps_after_epochs(names: Sequence[str]) -> dict[int, int | None]:
             tail = text[labelled.end() :]
             key = text[: labelled.start()] + re.sub(r"\d+", "#", tail)
             groups.setdefault(key.lower(), []).append((index, int(labelled[1]), re.split(r"(\d+)", tail)))
-    # The number is a step if it is the only one that varies, and an epoch occurs several times.
-    steps: dict[int, int | None] = {}
-    for group in groups.values():
-        columns = list(zip(*(parts for _, _, parts in group), strict=True))
-        varying = [place for place in range(1, len(columns), 2) if len(set(columns[place])) > 1]
-        found = {epoch for _, epoch, _ in group}
-        if len(varying) != 1 or len(found) == len(group) or max(map(len, columns[varying[0]])) > _MAX_DIGITS:
-            continue
-        numbers = [int(number) for number in columns[varying[0]]]
-        if not may_number_trainings(numbers) or min(Counter(numbers).values()) == 1:
-            is_length = len(found) == 1 and max(numbers) <= max(found)
-            steps |= {index: None if is_length else number for (index, _, _), number in zip(group, numbers, strict=True)}
-    return steps
+    return list(groups.values())
 
 
 def _series_numbers(names: Sequence[str]) -> dict[int, NameNumbers]:

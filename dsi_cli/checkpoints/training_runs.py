@@ -112,9 +112,11 @@ def _group_by_kind(records: Sequence[Record], read_head: ReadHead) -> list[list[
     """Return the records of each fold or seed that the names state, and of averaged weights, whatever their epochs are."""
     kinds = {}
     numbers = _training_numbers(records, read_head)
+    is_epoch = _store_training_numbers(records)
     for record in records:
         name = deduplication.epoch_name(record)
-        number = record.fold or epochs.training_number(name) or numbers.get(record.path, "")
+        stated = "" if is_epoch else epochs.training_number(name)
+        number = record.fold or stated or numbers.get(record.path, "")
         kinds[record.path] = number, trainers.is_averaged(re.sub(r"[\W_]+", "_", name))
     # best.pt and checkpoint.pt belong to the file with the same weights, or else to the only kind of other files.
     originals = [record for record in records if not deduplication.is_secondary(record)]
@@ -129,6 +131,14 @@ def _group_by_kind(records: Sequence[Record], read_head: ReadHead) -> list[list[
                 (kind,) = only_kind
         groups.setdefault(kind, []).append(record)
     return list(groups.values())
+
+
+def _store_training_numbers(records: Sequence[Record]) -> bool:
+    """Return whether the contents of numbered files state the number (or the next one) as the epoch: ``my_run_10.pt``."""
+    numbers = [re.findall(r"\d+", epochs.training_number(deduplication.epoch_name(record))) for record in records]
+    found = [(int(number[0]), record) for number, record in zip(numbers, records, strict=True) if number]
+    gaps = {(record.epoch or 0) - number for number, record in found if record.epoch_source == epochs.CONTENTS}
+    return len({number for number, _ in found}) > 1 and gaps in ({0}, {1})
 
 
 def _training_numbers(records: Sequence[Record], read_head: ReadHead) -> dict[str, str]:

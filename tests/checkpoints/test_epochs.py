@@ -97,7 +97,7 @@ def test_numbers_within_names_sort_as_numbers():
     ("pattern", "numbers"),
     [
         *(("model{}.pt", [1, 2, 10]), ("net{}", [1, 2]), ("weights{}", [1, 2]), ("m{}.keras", [1, 2])),
-        *(("ckpt_{:06d}.pt", [5, 10]), ("cifar10_resnet18_{}.pth", [3, 4, 5])),
+        *(("ckpt_{:06d}.pt", [5, 10]), ("cifar10_resnet18_{}.pth", [3, 4, 5]), ("a_ep90_{}.pt", [10, 20])),
         *(("20240131_{}_acc0.9.pt", [1, 2]), ("vit_b_16-{}.safetensors", [7, 8]), ("checkpoint-{}.pth", [100, 200, 400])),
     ],
 )
@@ -122,7 +122,7 @@ def test_numbers_in_names_are_steps_if_a_word_or_their_size_says_so(pattern, num
     "names",
     [
         *("seed1.pt seed2.pt", "net_20240131.pt net_20240201.pt", "1706000000.pt 1706000100.pt", "a_1_20.pt a_2_30.pt"),
-        *("first.pt second.pt", "model1.pt", "net_0.91.pt net_0.92.pt", "last_1.pt last_2.pt", "a_ep90_1.pt a_ep90_2.pt"),
+        *("first.pt second.pt", "model1.pt", "net_0.91.pt net_0.92.pt", "last_1.pt last_2.pt", "ep90_1 ep90_2 ep90_best"),
     ],
 )
 def test_numbers_in_names_leaves_other_numbers_alone(names):

@@ -136,9 +136,10 @@ def test_split_best_files_of_trainings_or_folds_are_apart_whatever_their_epochs(
     for fold in (0, 1):
         save(tmp_path / f"cv/best_{fold}.pt", seed=fold, epoch=9 + fold, fold=fold)
         save(tmp_path / f"kaggle/net_{fold}.pt", seed=fold, epoch=9 - fold)
+        save(tmp_path / f"own/my_run_{fold}.pt", seed=fold, epoch=fold)
         save(tmp_path / f"top/net_{fold}.pt", seed=0, epoch=9 - fold)
     found = sorted(runs_of(tmp_path))
-    assert found == ["cv/0", "cv/1", "dg/art", "dg/photo", "kaggle/net_0", "kaggle/net_1", "one", "top"]
+    assert found == ["cv/0", "cv/1", "dg/art", "dg/photo", "kaggle/net_0", "kaggle/net_1", "one", "own", "top"]
 
 
 def test_split_backbone_of_a_classifier_in_another_file_of_its_epoch_is_not_used(tmp_path):
