@@ -328,15 +328,6 @@ class MatrixPair:
         batches = (orders[first : first + size] for first in range(0, len(orders), size))
         return np.concatenate([ssim.shifted_ssim(_images(x, batch), second, shifts, step) for batch in batches])
 
-    def _ssim_without(self) -> Values:
-        """Return ``ssim`` with each class left out in turn."""
-        without = []
-        for left_out in range(self.a.classes):
-            order = self.order[self.order != left_out][None]
-            x, y = (_images(matrix.scaled_square, order) for matrix in (self.a, self.b))
-            without.append(ssim.mean_ssim(x, y)[0])
-        return np.array(without)
-
     def _relabelled(self, name: str) -> tuple[RelabelledMatrix, RelabelledMatrix]:
         """Return both matrices with the sums for the chance level of a measure of `EXACT`."""
         if name == "spearman":
@@ -355,7 +346,12 @@ class MatrixPair:
             without = jackknife.excess_without(self.a, self.b, entry.measure)
             interval = jackknife.interval(entry.excess, without, variance)
         elif entry.measure == "ssim" and draws and self.a.classes > ssim.MIN_CLASSES:
-            interval = jackknife.interval(entry.excess, self._ssim_without() / (1 - entry.null_mean))
+            values = []
+            for left_out in range(self.a.classes):
+                order = self.order[self.order != left_out][None]
+                x, y = (_images(matrix.scaled_square, order) for matrix in (self.a, self.b))
+                values.append(ssim.mean_ssim(x, y)[0])
+            interval = jackknife.interval(entry.excess, np.array(values) / (1 - entry.null_mean))
         return entry if interval is None else replace(entry, low=interval[0], high=interval[1])
 
 

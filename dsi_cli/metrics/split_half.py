@@ -8,7 +8,6 @@ square root of the reliability is that with a noiseless CCSM (Spearman 1904, the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +19,6 @@ from dsi_cli.metrics import measures
 
 HALVINGS = 20
 """The default number of random halvings."""
-Halves = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -66,11 +64,18 @@ def reliability(counts: NDArray[np.integer[Any]], halvings: int = HALVINGS, seed
     result = Reliability(None, len(kept), int(counts[np.ix_(kept, kept)].sum()))
     if len(kept) < 3:
         return replace(result, reason=f"{len(kept)} classes with two samples or more: halves need three")
-    rows = np.asarray(counts[kept], dtype=np.int64)
+    # Divide the samples of each row at random; an odd sample is in the first half.
+    rows, rng = np.asarray(counts[kept], dtype=np.int64), np.random.default_rng(seed)
+    cells = np.repeat(np.arange(rows.size), rows.ravel())
+    row_of_cell = cells // rows.shape[1]
+    starts = np.concatenate([[0], np.cumsum(rows.sum(axis=1))])[:-1]
+    is_first = (np.arange(len(cells)) - starts[row_of_cell]) % 2 == 0
     correlations = []
-    for halves in _random_halves(rows, halvings, np.random.default_rng(seed)):
+    for _ in range(halvings):
+        order = np.argsort(row_of_cell + rng.random(len(cells)))
+        first = np.bincount(cells[order[is_first]], minlength=rows.size).reshape(rows.shape)
         # The CCSMs of the halves among the kept classes; a half without mistakes is constant.
-        shares = [(half / half.sum(axis=1, keepdims=True))[:, kept] for half in halves]
+        shares = [(half / half.sum(axis=1, keepdims=True))[:, kept] for half in (first, rows - first)]
         a, b = (measures.off_diagonal(share).ravel() for share in shares)
         if np.ptp(a) > 0.0 and np.ptp(b) > 0.0:
             correlations.append(np.corrcoef(a, b)[0, 1])
@@ -80,15 +85,3 @@ def reliability(counts: NDArray[np.integer[Any]], halvings: int = HALVINGS, seed
     if r <= -1.0 + 1e-12:
         return replace(result, reason="the halves contradict each other")
     return replace(result, value=2.0 * r / (1.0 + r))
-
-
-def _random_halves(rows: NDArray[np.int64], halvings: int, rng: np.random.Generator) -> Iterator[Halves]:
-    """Yield the counts of two random halves of the samples of each row; an odd sample is in the first half."""
-    cells = np.repeat(np.arange(rows.size), rows.ravel())
-    row_of_cell = cells // rows.shape[1]
-    starts = np.concatenate([[0], np.cumsum(rows.sum(axis=1))])[:-1]
-    is_first = (np.arange(len(cells)) - starts[row_of_cell]) % 2 == 0
-    for _ in range(halvings):
-        order = np.argsort(row_of_cell + rng.random(len(cells)))
-        first = np.bincount(cells[order[is_first]], minlength=rows.size).reshape(rows.shape)
-        yield first, rows - first

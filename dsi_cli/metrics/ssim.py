@@ -70,7 +70,10 @@ def mean_ssim(x: Values, y: Values, *, is_symmetric: bool = False) -> NDArray[np
     totals, weight = np.zeros(x.shape[1]), 0.0
     for band in window_bands(len(x), is_symmetric=is_symmetric):
         first, second = band.crop(x), band.crop(y)
-        index = _ssim_index(*map(window_means, (first, first * first, second, second * second, first * second)))
+        x_means, xx, y_means, yy, xy = map(window_means, (first, first * first, second, second * second, first * second))
+        means, squares = x_means * y_means, x_means * x_means + y_means * y_means
+        index = (2 * means + K1**2) * (2 * (xy - means) + K2**2)
+        index /= (squares + K1**2) * (xx + yy - squares + K2**2)
         index *= band.times
         totals += index.sum(axis=2).sum(axis=0, dtype=np.float64)
         weight += float(band.times.sum())
@@ -106,14 +109,6 @@ def shifted_ssim(x: Values, y: Values, shifts: Sequence[int], step: int) -> NDAr
         index /= x_variances[part] + (y_variances + K2**2)
         values.append(np.einsum("ijk->j", index, dtype=np.float64) / (down * across))
     return np.concatenate(values)
-
-
-def _ssim_index(x: Values, xx: Values, y: Values, yy: Values, xy: Values) -> Values:
-    """Return the structural similarity of each window from the window means of both images, their squares and their product."""
-    means, squares = x * y, x * x + y * y
-    index: Values = (2 * means + K1**2) * (2 * (xy - means) + K2**2)
-    index /= (squares + K1**2) * (xx + yy - squares + K2**2)
-    return index
 
 
 def window_means(images: Values, step: int = 1) -> Values:

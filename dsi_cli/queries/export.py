@@ -125,7 +125,14 @@ def write_stream(frame: pd.DataFrame, stream: IO[bytes], kind: str, *, is_matrix
         np.save(stream, frame.to_numpy(), allow_pickle=False)
         return
     if is_matrix:
-        frame = _with_class_column(frame)
+        import pandas as pd
+
+        # The class names become the first column. Repeated column names get a number.
+        names = pd.Series([str(column) for column in frame.columns])
+        numbers = names.groupby(names).cumcount() + 1
+        index = [str(name) for name in frame.index]
+        frame = frame.set_axis(names.where(numbers == 1, names + " (" + numbers.astype(str) + ")"), axis=1)
+        frame.insert(0, "class", index, allow_duplicates=True)
     if kind == "parquet":
         frame.to_parquet(stream, index=False, compression="zstd")
         return
@@ -147,14 +154,3 @@ def write_file(frame: pd.DataFrame, path: Path, kind: str, *, is_matrix: bool) -
     buffer = io.BytesIO()
     write_stream(frame, buffer, kind, is_matrix=is_matrix)
     atomic_write.write_atomically(path, buffer.getbuffer(), make_folder=False)
-
-
-def _with_class_column(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a matrix with its class names as the first column; repeated column names get a number."""
-    import pandas as pd
-
-    names = pd.Series([str(column) for column in frame.columns])
-    numbers = names.groupby(names).cumcount() + 1
-    wide = frame.set_axis(names.where(numbers == 1, names + " (" + numbers.astype(str) + ")"), axis=1)
-    wide.insert(0, "class", [str(name) for name in frame.index], allow_duplicates=True)
-    return wide

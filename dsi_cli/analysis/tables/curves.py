@@ -91,7 +91,14 @@ def curve_rows(
         rows += _accuracy_rows(evaluation, context.record)
         rows += _idm_rows(evaluation, matrices, context)
         if context.labels.classes > similarity.MAX_DENSE_CLASSES:
-            rows += _left_out_rows(evaluation, context)
+            left_out = {"split": evaluation.split, "reason": REASON_TOO_MANY}
+            labels, with_mistakes = context.labels, f"ncsm,ccsm-{evaluation.split}"
+            rows += [
+                _row(context.record, metric="reliability", of="ccsm", **left_out),
+                _row(context.record, metric="sai", of=with_mistakes, variant="cosine", reason=REASON_TOO_MANY),
+                _row(context.record, metric="severity", reference=labels.hierarchy.name, **left_out),
+                _row(context.record, metric="superclass_accuracy", reference=labels.superclass_source, **left_out),
+            ]
         else:
             rows += _hierarchy_rows(evaluation, context)
     return rows, table
@@ -369,15 +376,3 @@ def _hierarchy_rows(evaluation: EvaluationResult, context: EpochContext) -> list
         columns = {"metric": metric, "variant": variant or None, "split": evaluation.split, "reference": reference}
         rows.append(vars(score) | _row(context.record, **columns))
     return rows
-
-
-def _left_out_rows(evaluation: EvaluationResult, context: EpochContext) -> list[Row]:
-    """Return rows with the reason why some metrics are not computed for so many classes."""
-    record, labels, split = context.record, context.labels, evaluation.split
-    common = {"split": split, "reason": REASON_TOO_MANY}
-    return [
-        _row(record, metric="reliability", of="ccsm", **common),
-        _row(record, metric="sai", of=f"ncsm,ccsm-{split}", variant="cosine", reason=REASON_TOO_MANY),
-        _row(record, metric="severity", reference=labels.hierarchy.name, **common),
-        _row(record, metric="superclass_accuracy", reference=labels.superclass_source, **common),
-    ]

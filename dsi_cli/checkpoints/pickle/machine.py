@@ -285,7 +285,10 @@ def _reduce(m: _Machine) -> None:
     if maker in CONSTANT_COST:
         m.budget -= _OBJECT_COST + 8 * len(args)
     elif maker is not None:
-        m.charge(_call_cost(args))
+        # Shared elements count each time they are visited.
+        cost = _OBJECT_COST + 8 * len(args)
+        cost += sum(64 * len(argument) for argument in args if isinstance(argument, COLLECTIONS))
+        m.charge(cost + sum(len(argument) for argument in args if isinstance(argument, TEXTS)))
     elif callee == _NESTED_STORAGE and not m.is_nested and is_call and len(args) == 1:
         m.charge(_NESTED_STORAGE_COST)
         m.stack.append(_read_nested_storage(args[0]))
@@ -334,17 +337,6 @@ def _persistent_id(m: _Machine) -> None:
     if m.persistent_load is None:
         raise UnreadableError("the pickle refers to data outside itself", code="persistent-id")
     m.push(m.persistent_load(m.stack.pop()))
-
-
-def _call_cost(args: tuple[Any, ...]) -> int:
-    """Return the cost of a harmless call before it is made; it counts shared elements each time they are visited."""
-    cost = _OBJECT_COST + 8 * len(args)
-    for argument in args:
-        if isinstance(argument, COLLECTIONS):
-            cost += 64 * len(argument)
-        elif isinstance(argument, TEXTS):
-            cost += len(argument)
-    return cost
 
 
 _BY_CODE: dict[str, _Handler] = {

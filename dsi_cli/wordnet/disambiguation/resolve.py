@@ -249,8 +249,15 @@ def _suggest(
     table: CandidateTable, unknown: Sequence[int], weights: scoring.Weights
 ) -> dict[int, tuple[tuple[str, ...], tuple[str, ...]]]:
     """Return by the index of unknown labels the lemmas of similar spelling, if any, and the synsets of the first of them."""
-    hints = {index: _nearest_lemmas(table.labels[index], table.wordnet) for index in unknown}
-    hints = {index: lemmas for index, lemmas in hints.items() if lemmas}
+    hints = {}
+    for index in unknown:
+        words = normalize_label(table.labels[index].split(",")[0]).lower().replace("-", " ").replace("_", " ").split()
+        # The last word is the head of a compound.
+        lemmas = lexicon.nearest_lemmas("_".join(words), words=table.wordnet.words)
+        if not lemmas and len(words) > 1:
+            lemmas = lexicon.nearest_lemmas(words[-1], words=table.wordnet.words)
+        if lemmas:
+            hints[index] = lemmas
     if not hints:
         return {}
     readings = list(table.readings)
@@ -272,12 +279,3 @@ def _resolved_by(picked: Candidate, candidates: int, wordnet: WordNet) -> str:
     if picked.names > 1:
         return "synonyms"
     return "only sense" if candidates == 1 else "chosen sense"
-
-
-def _nearest_lemmas(label: str, wordnet: WordNet) -> tuple[str, ...]:
-    """Return the lemmas spelled almost like a label, else like its last word, the head of a compound."""
-    words = normalize_label(label.split(",")[0]).lower().replace("-", " ").replace("_", " ").split()
-    lemmas = lexicon.nearest_lemmas("_".join(words), words=wordnet.words)
-    if not lemmas and len(words) > 1:
-        lemmas = lexicon.nearest_lemmas(words[-1], words=wordnet.words)
-    return lemmas
