@@ -69,13 +69,17 @@ def diff(
         if len(values) > 2:
             message = f"{flag} is given {len(values)} times; give it once or twice"
             raise UsageError(message, code="too-many-values", option=flag)
-    # A run or an epoch that is given once is that of both sides.
+    # A run or an epoch that is given once is that of both sides. The default is the only run and the last epoch.
     choice = choice or HeadOptions()
     sides = []
     for index, path in enumerate((first, first if second is None else second)):
         run = runs[min(index, len(runs) - 1)] if runs else None
         epoch = epochs[min(index, len(epochs) - 1)] if epochs else None
-        sides.append(read_side(path, run, epoch, labels, choice))
+        folder = None if urls.scheme_of(path) is not None else Path(urls.local_path(path)).expanduser()
+        if folder is not None and folder.is_dir() and layout.is_output(folder):
+            sides.append(_read_results(folder, run, epoch))
+        else:
+            sides.append(_read_checkpoints(os.fspath(path), folder, run, epoch, labels, choice))
     a, b = (side.network for side in sides)
     _require_same_classes(a, b)
     reason, z = _reason_no_angles(a, b)
@@ -163,19 +167,6 @@ def _variation_of_repetitions(side: Side, pattern: str) -> Variation:
         message = f"--group {pattern!r} finds no other repetition of {run} among the runs {', '.join(results.names)}"
         raise UsageError(message, code="no-repetitions", group=pattern)
     return Variation(f"{len(networks)} repetitions of {repetitions.name}", pairs, has_angles=False)
-
-
-def read_side(
-    path: str | os.PathLike[str], run: str | None, epoch: int | None, labels: str | None, choice: HeadOptions
-) -> Side:
-    """Return the network of a checkpoint, or of a run and an epoch in a folder of checkpoints or a results folder.
-
-    The default is the only run and the last epoch.
-    """
-    folder = None if urls.scheme_of(path) is not None else Path(urls.local_path(path)).expanduser()
-    if folder is not None and folder.is_dir() and layout.is_output(folder):
-        return _read_results(folder, run, epoch)
-    return _read_checkpoints(os.fspath(path), folder, run, epoch, labels, choice)
 
 
 def _read_results(folder: Path, run: str | None, epoch: int | None) -> Side:

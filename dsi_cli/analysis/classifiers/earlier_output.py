@@ -79,11 +79,6 @@ def files_of_run(out: Path, run: str, tables: Sequence[Table]) -> dict[Path, Met
     return {path: metadata for table in tables for path, metadata in layout.files_of(out, table, run).items()}
 
 
-def is_from_weights(path: Path) -> bool:
-    """Return whether a stored file was made from weights alone, and not from predictions on a split."""
-    return path.parent.name in (*KINDS, layout.WEIGHT)
-
-
 def provenance_key(metadata: Mapping[str, Any]) -> str:
     """Return the checkpoint and the options that a file was made from, as text that is equal if and only if they are equal."""
     return layout.canonical_json({name: metadata.get(name) for name in ("record", "shaping")})

@@ -23,7 +23,6 @@ from dsi_cli.analysis.classifiers.earlier_output import (
     epoch_metadata,
     files_of_run,
     has_epoch,
-    is_from_weights,
     provenance_key,
     relocate,
 )
@@ -91,7 +90,8 @@ class MatrixWriter:
         self.reused = 0
         self._files = {file.display_path: file for file in run.training.checkpoints}
         files = files_of_run(out, run.name, MATRIX_TABLES)
-        self._stored = {path: metadata for path, metadata in files.items() if is_from_weights(path)}
+        # Files that were made from predictions on a split belong to another object.
+        self._stored = {path: files[path] for path in files if path.parent.name in (*KINDS, WEIGHT)}
         # Move the files that should have another path or another epoch.
         records = {provenance_key(run.provenance(record, options.shaping_matrices)): record for record in run.usable}
         relocations = []
