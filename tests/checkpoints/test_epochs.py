@@ -122,7 +122,7 @@ def test_numbers_in_names_are_steps_if_a_word_or_their_size_says_so(pattern, num
     "names",
     [
         *("seed1.pt seed2.pt", "net_20240131.pt net_20240201.pt", "1706000000.pt 1706000100.pt", "a_1_20.pt a_2_30.pt"),
-        *("first.pt second.pt", "model1.pt", "net_0.91.pt net_0.92.pt", "last_1.pt last_2.pt", "ep90_1 ep90_2 ep90_best"),
+        *("a.pt b.pt", "m1.pt epochs9.pt", "net_0.91.pt net_0.92.pt", "last_1.pt last_2.pt", "ep90_1 ep90_2 ep90_best"),
     ],
 )
 def test_numbers_in_names_leaves_other_numbers_alone(names):
