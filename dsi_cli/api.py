@@ -282,12 +282,8 @@ def read_head(
 
     files = [file for run in discovery.discover([checkpoint]) for file in run.checkpoints]
     if len(files) != 1:
-        raise UsageError(
-            f"{checkpoint} holds {len(files)} checkpoints; give read_head one of them",
-            code="not-one-checkpoint",
-            path=str(checkpoint),
-            count=len(files),
-        )
+        message = f"{checkpoint} holds {len(files)} checkpoints; give read_head one of them"
+        raise UsageError(message, code="not-one-checkpoint", path=str(checkpoint), count=len(files))
     result = checkpoint_reader.scan_checkpoint(files[0], checkpoint_reader.HeadOptions(head, ema, keep_extra_classes))
     if result.weight is None:
         raise CheckpointError(f"{checkpoint}: {result.record.reason}", path=str(checkpoint), reason=result.record.reason)

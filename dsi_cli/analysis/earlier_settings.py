@@ -148,10 +148,6 @@ def _localize(name: str, value: Any) -> Any:
     if Path(text).is_absolute() and not os.path.exists(text):  # noqa: PTH110
         flag = KEPT_SETTINGS.get(name, "--reference")
         removal = f", or {flag} {NONE} to remove it" if name in ("labels", "mapping", "taxonomy") else ""
-        raise UsageError(
-            f"{text}, the {flag} of the earlier call, no longer exists; give {flag} FILE{removal}",
-            code="setting-gone",
-            option=flag,
-            path=text,
-        )
+        message = f"{text}, the {flag} of the earlier call, no longer exists; give {flag} FILE{removal}"
+        raise UsageError(message, code="setting-gone", option=flag, path=text)
     return value

@@ -138,9 +138,8 @@ def watch(
         yield event
     elif not analysed.runs:
         why = event.reason if event is not None else "no checkpoint was complete"
-        raise NothingToAnalyseError(
-            f"nothing was new for {idle:g} s, and nothing could be analysed: {why}", code="idle", seconds=idle
-        )
+        message = f"nothing was new for {idle:g} s, and nothing could be analysed: {why}"
+        raise NothingToAnalyseError(message, code="idle", seconds=idle)
     yield EndedEvent(IDLE)
 
 

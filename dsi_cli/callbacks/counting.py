@@ -64,9 +64,8 @@ def confusion(
             logits = tensor_of(outputs)
             if not isinstance(targets, torch.Tensor) or logits.shape != (len(targets), classes) or targets.dim() != 1:
                 shapes = f"outputs {tuple(logits.shape)} and targets {tuple(getattr(targets, 'shape', ()))}"
-                raise UsageError(
-                    f"{shapes}; expected (batch, {classes}) and (batch,): images, classes", code="invalid-batch"
-                )
+                message = f"{shapes}; expected (batch, {classes}) and (batch,): images, classes"
+                raise UsageError(message, code="invalid-batch")
             # Count in one cell per pair of classes, and invalid samples in the last cell, without waiting for the device.
             is_invalid = (targets < 0) | (targets >= classes) | logits.isnan().any(1)
             cells = torch.where(is_invalid, classes * classes, targets.long() * classes + logits.argmax(1))

@@ -70,9 +70,8 @@ class EngineOptions:
                     raise UsageError(message, code="option-of-other-engine", option=option)
         gpus = self.gpus_per_task
         if not (0 <= gpus <= 1 or (1 < gpus < 1000 and gpus == int(gpus))):
-            raise UsageError(
-                f"--gpus-per-task takes a part of a GPU (0.25) or whole ones (2); {gpus} is neither", code="invalid-gpus"
-            )
+            message = f"--gpus-per-task takes a part of a GPU (0.25) or whole ones (2); {gpus} is neither"
+            raise UsageError(message, code="invalid-gpus")
 
 
 class Engine(Protocol):

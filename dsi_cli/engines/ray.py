@@ -308,9 +308,8 @@ class RayEngine:
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         nodes = [node for node in nodes if node.get("CPU", 0) >= 1]
         if not nodes:
-            raise EngineError(
-                "the Ray cluster has no node left that does tasks; run the same command again to continue", code="no-nodes"
-            )
+            message = "the Ray cluster has no node left that does tasks; run the same command again to continue"
+            raise EngineError(message, code="no-nodes")
         return nodes
 
     def _resources_of_machine_job(self) -> TaskResources:

@@ -42,9 +42,8 @@ def tensor_of(outputs: Any) -> torch.Tensor:
         outputs = outputs[0]
     if not isinstance(outputs, torch.Tensor):
         kind = type(outputs).__name__
-        raise UsageError(
-            f"the model returns a {kind}; expected a tensor of (batch, classes)", code="not-a-tensor", type=kind
-        )
+        message = f"the model returns a {kind}; expected a tensor of (batch, classes)"
+        raise UsageError(message, code="not-a-tensor", type=kind)
     return outputs
 
 

@@ -85,9 +85,8 @@ def _split_numbers_and_ids(names: Sequence[str]) -> IndexedNames:
     if numbered is None:
         result = _split_numbers_and_ids(bare)
         if result.names != bare:
-            raise ValueError(
-                "found an id and a number in each line; write a CSV file with the columns index, name and wnid"
-            )
+            message = "found an id and a number in each line; write a CSV file with the columns index, name and wnid"
+            raise ValueError(message)
         first = result.first
     return IndexedNames(bare, tuple(pair[1] for pair in pairs), first)
 
@@ -164,9 +163,8 @@ def read_yaml(text: str) -> IndexedNames:
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         where = "" if line is None else f" in line {line + 1}"
-        raise ValueError(
-            f"found YAML that is damaged{where} ({getattr(error, 'problem', None) or 'not readable'})"
-        ) from None
+        message = f"found YAML that is damaged{where} ({getattr(error, 'problem', None) or 'not readable'})"
+        raise ValueError(message) from None
     return _names_from_value(value)
 
 
@@ -312,9 +310,8 @@ def _name_column(columns: Sequence[_Column], lines: Sequence[int]) -> _Column:
             raise ValueError(f"found no name in line {lines[names.cells.index('')]}")
         return names
     if not any(column.name for column in columns):
-        raise ValueError(
-            f"found {len(columns)} columns without a header; write one above them, such as index,name,superclass"
-        )
+        message = f"found {len(columns)} columns without a header; write one above them, such as index,name,superclass"
+        raise ValueError(message)
     found = ", ".join(ascii(column.name) for column in columns[:6])
     raise ValueError(f"found the columns {found}, and none named {', '.join(NAME_COLUMNS[:4])}")
 

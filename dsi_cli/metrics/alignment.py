@@ -153,24 +153,14 @@ def alignments(
             raise UsageError(f"unknown measure {name!r}: {expected(name, known)}", code="unknown-measure", measure=name)
     a, b = np.asarray(a), np.asarray(b)
     if a.ndim != 2 or a.shape != b.shape or a.shape[0] != a.shape[1]:
-        raise UsageError(
-            f"a SAI compares two square matrices of one size; these have shapes {a.shape} and {b.shape}",
-            code="not-square",
-            shapes=(a.shape, b.shape),
-        )
+        message = f"a SAI compares two square matrices of one size; these have shapes {a.shape} and {b.shape}"
+        raise UsageError(message, code="not-square", shapes=(a.shape, b.shape))
     if min(permutations or 0, draws or 0) < 0:
-        raise UsageError(
-            f"permutations and draws must be 0 or more; they are {permutations} and {draws}",
-            code="negative-count",
-            permutations=permutations,
-            draws=draws,
-        )
+        message = f"permutations and draws must be 0 or more; they are {permutations} and {draws}"
+        raise UsageError(message, code="negative-count", permutations=permutations, draws=draws)
     if order is not None and not np.array_equal(np.sort(np.asarray(order)), np.arange(len(a))):
-        raise UsageError(
-            f"a display order contains each of the {len(a)} classes once, from 0 to {len(a) - 1}",
-            code="not-a-permutation",
-            classes=len(a),
-        )
+        message = f"a display order contains each of the {len(a)} classes once, from 0 to {len(a) - 1}"
+        raise UsageError(message, code="not-a-permutation", classes=len(a))
     kept = np.flatnonzero(~np.isnan(np.diagonal(a)) & ~np.isnan(np.diagonal(b)))
     block = np.ix_(kept, kept)
     pair = MatrixPair(PreparedMatrix(a[block]), PreparedMatrix(b[block]), display_order(kept, order))

@@ -117,8 +117,7 @@ def _read_columns(path: Path, required: str, expected: str) -> Columns:
             remedy = "separate the columns by commas"
         elif not columns and len(names) > 2:
             remedy += "; if this is a confusion matrix, save its counts as an array in an NPY or NPZ file"
-        message = f"{path}: expected {expected}; found {listed}; {remedy}"
-        raise UsageError(message, code="missing-column", column=required)
+        raise UsageError(f"{path}: expected {expected}; found {listed}; {remedy}", code="missing-column", column=required)
     if not len(columns[required]):
         raise UsageError(f"{path}: expected {expected}; found no rows; give a table with rows", code="empty-table")
     return columns

@@ -77,8 +77,7 @@ def matrix_frames(run: Results, name: str, kind: str | None = None) -> MatrixFra
     """
     known = [matrix_kind.name for matrix_kind in KINDS]
     if kind is not None and kind not in known:
-        message = f"{kind!r} is not a matrix of epochs: {expected(kind, known)}"
-        raise UsageError(message, code="unknown-kind", matrix=kind)
+        raise UsageError(f"{kind!r} is not a matrix of epochs: {expected(kind, known)}", code="unknown-kind", matrix=kind)
     for matrix_kind in KINDS:
         if kind not in (None, matrix_kind.name):
             continue

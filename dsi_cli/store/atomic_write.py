@@ -26,9 +26,8 @@ def require_suffix(path: str | Path, suffixes: Sequence[str], description: str) 
     listed = suffixes[0]
     if len(suffixes) > 1:
         listed = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
-    raise UsageError(
-        f"{description}: expected a name that ends in {listed}, found {str(path)!r}", code="wrong-suffix", path=str(path)
-    )
+    message = f"{description}: expected a name that ends in {listed}, found {str(path)!r}"
+    raise UsageError(message, code="wrong-suffix", path=str(path))
 
 
 @contextmanager

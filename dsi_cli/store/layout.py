@@ -97,9 +97,8 @@ def is_output(out: Path) -> bool:
 def require_output(out: Path) -> None:
     """Raise `UsageError` if a folder does not exist, or holds no tables."""
     if not out.is_dir():
-        raise UsageError(
-            f"there is no results folder {out}; run dsi analyze CHECKPOINTS -o {out} first", code="no-output", path=str(out)
-        )
+        message = f"there is no results folder {out}; run dsi analyze CHECKPOINTS -o {out} first"
+        raise UsageError(message, code="no-output", path=str(out))
     if not is_output(out):
         raise UsageError(
             f"{out} is not a results folder, because it has no {CHECKPOINTS.path}; give the folder that dsi analyze wrote",

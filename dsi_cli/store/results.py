@@ -271,9 +271,8 @@ class Results:
 
     def _split_path(self, table: Table, run: str, epoch: int | None, split: str, step: int | None) -> Path:
         if not split.isidentifier():
-            raise UsageError(
-                f"{split!r} is not a split: {expected(split, ('train', 'test'))}", code="unknown-split", split=split
-            )
+            message = f"{split!r} is not a split: {expected(split, ('train', 'test'))}"
+            raise UsageError(message, code="unknown-split", split=split)
         path = layout.split_path(self.path, table, run, split, self._epoch_or_last(run, epoch), step)
         if not path.is_file():
             epochs = layout.stored_epochs(path.parent)

@@ -194,9 +194,5 @@ def check_class_count(run: RunCheckpoints, options: HeadOptions, names: tuple[st
         raise UsageError(f"{mismatch}; give the list that the model was trained with", code="label-count", **fields)
     taken = f"{other.head}, by --head" if options.head is not None else other.head
     name = fitting[0].partition(" ")[0]
-    raise UsageError(
-        f"{mismatch} ({taken}); {fitting[0]} has {classes} rows, so add --head {name}",
-        code="label-count",
-        head=name,
-        **fields,
-    )
+    message = f"{mismatch} ({taken}); {fitting[0]} has {classes} rows, so add --head {name}"
+    raise UsageError(message, code="label-count", head=name, **fields)

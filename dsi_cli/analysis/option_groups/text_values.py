@@ -14,8 +14,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 def _not_of_that_form(option: str, form: str, text: str, code: str) -> UsageError:
-    message = f"{option} takes {form}; {text!r} is not of that form"
-    return UsageError(message, code=code, option=option, value=text)
+    return UsageError(f"{option} takes {form}; {text!r} is not of that form", code=code, option=option, value=text)
 
 
 def parse_numbers(option: str, text: str) -> tuple[float, ...]:

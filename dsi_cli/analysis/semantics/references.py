@@ -111,9 +111,8 @@ def read_matrix(path: Path) -> ReferenceMatrix:
         raise UsageError(message, code="reference-not-square", size=values.shape)
     if names is not None and len(set(names)) < len(names):
         name = Counter(names).most_common(1)[0][0]
-        raise UsageError(
-            f"the reference {path} has the name {name!r} twice; expected each class once", code="duplicate-name", name=name
-        )
+        message = f"the reference {path} has the name {name!r} twice; expected each class once"
+        raise UsageError(message, code="duplicate-name", name=name)
     return ReferenceMatrix(path, _symmetrized(path, values, names), names)
 
 
