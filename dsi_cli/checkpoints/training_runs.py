@@ -120,6 +120,7 @@ def _group_by_kind(records: Sequence[Record], read_head: ReadHead) -> list[list[
         kinds[record.path] = number, trainers.is_averaged(re.sub(r"[\W_]+", "_", name))
     # best.pt and checkpoint.pt belong to the file with the same weights, or else to the only kind of other files.
     originals = [record for record in records if not deduplication.is_secondary(record)]
+    originals = originals or [record for record in records if epochs.has_epoch_label(deduplication.epoch_name(record))]
     kind_by_weights = {record.fingerprint: kinds[record.path] for record in originals}
     only_kind = {kinds[record.path] for record in originals}
     groups: dict[tuple[str, bool], list[Record]] = {}
