@@ -27,6 +27,8 @@ _MEANS_CLASSIFIER = re.compile(
     re.IGNORECASE,
 )
 """Names of modules that mean a classifier."""
+_SAYS_CLASSES = re.compile(r"cl(ass|f|s)|logit", re.IGNORECASE)
+"""Names of modules that no projection has."""
 FEEDS, IN_BLOCK, NORMALISED, NO_OUTPUT = "feeds", "block", "norm", "no output"
 UNCLEAR_SIDE, SINGLE_ROW, SQUARE, IMAGE, APART, TABLE = "unclear side", "one row", "square", "image", "apart", "table"
 NAME, POSITIONS, STATISTIC, OTHER_HEAD, STACK = "name", "positions", "statistic", "other head", "stack"
@@ -344,7 +346,8 @@ class _Network:
         is_pair = before is not layer and _are_siblings(before, layer) and before.width_in == before.width_out
         is_power = layer.width_out >= 32 and layer.width_out.bit_count() == 1 and layer.width_out != self.classes
         earlier = self.producer.get(before.position)
-        if not is_pair or not is_power or (earlier is not None and _are_siblings(self.layers[earlier], before)):
+        is_triple = earlier is not None and _are_siblings(self.layers[earlier], before)
+        if not is_pair or not is_power or is_triple or any(map(_SAYS_CLASSES.match, layer.module)):
             return None
         return f"has {layer.width_out} rows and follows a square layer, as the projection of contrastive training does"
 
