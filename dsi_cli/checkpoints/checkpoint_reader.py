@@ -143,8 +143,9 @@ def scan_each(
             saved_epochs = trainers.saved_epochs(content.tree) if is_split or file.entry is not None else []
         except _FILE_ERRORS as error:
             return [ScanResult(_with_error(_new_record(file), file, error), file=file)]
-        wanted_epochs: list[trainers.SavedEpoch | None] = []
-        wanted_epochs += [epoch for epoch in saved_epochs if file.entry in (None, epoch.label)]
+        wanted_epochs: list[trainers.SavedEpoch | None] = [
+            epoch for epoch in saved_epochs if file.entry in (None, epoch.label)
+        ]
         results = []
         for saved_epoch in wanted_epochs or [None]:
             part_file, part = file, content

@@ -205,13 +205,14 @@ def _print_between(comparison: Comparison) -> None:
     from dsi_cli.queries.comparison.repetitions import BAND, NETWORKS
 
     title = measure_title(comparison.measures[0])
+    capitalized = title[:1].upper() + title[1:]
     if len(comparison.between) == 1:
         (only,) = comparison.between
         if only.points:
             last = len(only.points) - 1
             picked = [only.points[index] for index in sorted({0, last // 4, last})]
             shown = ", ".join(f"{cell(point.excess)} at {point.at}" for point in picked)
-            begin = f"{title[:1].upper()}{title[1:]} of the two networks ({SCALE}), by {only.matched_by}"
+            begin = f"{capitalized} of the two networks ({SCALE}), by {only.matched_by}"
             console.print_sentence(f"{begin}: {shown}", 0, 2)
     else:
         # Groups have the mean over pairs of runs and the range.
@@ -228,9 +229,7 @@ def _print_between(comparison: Comparison) -> None:
                 if pair.points:
                     point = pair.points[-1]
                     rows.append([pair.first, pair.second, str(point.at), cell(point.excess), cell(point.z, ".1f")])
-        console.print_title(
-            f"{title[:1].upper()}{title[1:]} of the networks with each other", f"{SCALE}; at their last common epoch"
-        )
+        console.print_title(f"{capitalized} of the networks with each other", f"{SCALE}; at their last common epoch")
         console.print_columns(titles, rows)
     for pair in comparison.between[:MAX_PAIRS]:
         if pair.reason is not None and pair.classes_by is not None:  # the verdicts name pairs without common classes
