@@ -16,7 +16,7 @@ Mean and deviation of both chance levels are exact.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +30,22 @@ Counts = NDArray[np.integer[Any]]
 MIN_CLASSES = 3
 MIN_DEVIATION = 1e-12
 """A smaller deviation is rounding and counts as 0."""
+MIN_VARIANCE = 1e-14
+"""A smaller variance over shuffles, relative to the squared mean, is rounding and counts as 0."""
 NO_SAMPLE, NO_Z_OF_SHUFFLES = "no sample", "every shuffle of the predictions gives the same value, so there is no z"
 SET_SCORES = ("hierarchical_precision", "hierarchical_recall", "hierarchical_f1")
 AVERAGES = ("micro", "macro")
 HIERARCHY_METRICS = (*SET_SCORES, "path_accuracy", "level_accuracy")
 """The values of the column ``metric`` in the curves table."""
+
+
+class ShuffleMoments(NamedTuple):
+    """The moments of a sum of matrix entries over samples whose predictions are shuffled."""
+
+    mean: float
+    """The mean of an entry."""
+    variance: float
+    """The mean square of an entry less its row's and its column's mean."""
 
 
 def severity(counts: Counts, heights: NDArray[np.floating[Any]]) -> Score:
@@ -139,13 +150,15 @@ def set_scores(counts: Counts, common: NDArray[Any]) -> dict[tuple[str, str], Sc
     >>> round(score.value, 3), round(score.null_mean, 3)
     (0.944, 0.444)
     """
+    empty, cells, number = _samples(counts)
     size = np.diagonal(common).astype(np.float64)
     shared: Values = common.astype(np.float64)
     predicted, true = np.broadcast_to(size, shared.shape), np.broadcast_to(size[:, None], shared.shape)
-    scores = {}
+    moments, ones, scores = _shuffle_moments(counts, shared), np.ones(len(number)), {}
     for metric, divisor in zip(SET_SCORES, (predicted, true, (true + predicted) / 2), strict=True):
-        scores[metric, "micro"] = _shuffled_score(counts, shared, divisor)
-        scores[metric, "macro"] = _shuffled_score(counts, shared / divisor, np.ones_like(shared))
+        share = shared / divisor
+        scores[metric, "micro"] = _shuffled_score(empty, number, shared[cells], divisor[cells], moments)
+        scores[metric, "macro"] = _shuffled_score(empty, number, share[cells], ones, _shuffle_moments(counts, share))
     return scores
 
 
@@ -164,39 +177,48 @@ def level_accuracies(counts: Counts, paths: NDArray[np.integer[Any]]) -> list[Sc
     >>> [round(score.value, 3) for score in level_accuracies(near, np.array([[0, 2], [0, 3], [1, 4]]))]
     [1.0, 0.889]
     """
-    scores, present = [], int((counts.sum(axis=1) > 0).sum())
-    rows, columns = np.nonzero(counts)
+    empty, (rows, columns), number = _samples(counts)
+    share, ones, scores = number / max(number.sum(), 1), np.ones(len(number)), []
     for nodes in paths.T:
-        # Classes of one node count as one class.
+        # Classes of one node count as one class, and the matrix of the score is the identity.
         names, group = np.unique(nodes, return_inverse=True)
-        merged = np.zeros((len(names), len(names)), dtype=np.int64)
-        np.add.at(merged, (group[rows], group[columns]), counts[rows, columns])
-        score = _shuffled_score(merged, np.eye(len(names)), np.ones(merged.shape))
-        scores.append(replace(score, classes_used=present))
+        true, predicted = (np.bincount(group[side], share, len(names)) for side in (rows, columns))
+        mean = true @ predicted
+        moments = ShuffleMoments(mean, mean - true @ predicted**2 - true**2 @ predicted + mean**2)
+        scores.append(_shuffled_score(empty, number, (group[rows] == group[columns]).astype(np.float64), ones, moments))
     return scores
 
 
-def _shuffled_score(counts: Counts, matrix: Values, divisor: Values) -> Score:
-    """Return the sum of a matrix over samples divided by that of a divisor, which depends on the margins of the counts alone."""
-    total = float(counts.sum())
-    score = Score(classes_used=int((counts.sum(axis=1) > 0).sum()), samples_used=int(total))
-    if not total:
-        return replace(score, reason=NO_SAMPLE)
+def _samples(counts: Counts) -> tuple[Score, tuple[NDArray[np.intp], ...], Values]:
+    """Return a score without a value, the cells of the counts that are not 0, and the number of samples in each of them."""
     cells = np.nonzero(counts)
-    number, entries, divisors = counts[cells].astype(np.float64), matrix[cells], divisor[cells]
+    empty = Score(classes_used=int((counts.sum(axis=1) > 0).sum()), samples_used=int(counts.sum()))
+    return empty, cells, counts[cells].astype(np.float64)
+
+
+def _shuffle_moments(counts: Counts, matrix: Values) -> ShuffleMoments:
+    """Return the moments of the entries of a matrix."""
+    total = max(counts.sum(), 1)
+    true, predicted = counts.sum(axis=1) / total, counts.sum(axis=0) / total
+    row_mean, column_mean = matrix @ predicted, true @ matrix
+    mean = true @ row_mean
+    variance = true @ (matrix**2 @ predicted) - true @ row_mean**2 - column_mean**2 @ predicted + mean**2
+    return ShuffleMoments(mean, variance)
+
+
+def _shuffled_score(empty: Score, number: Values, entries: Values, divisors: Values, moments: ShuffleMoments) -> Score:
+    """Return the sum of entries over samples divided by that of divisors, from the number of samples with each of them."""
+    total = float(number.sum())
+    if not total:
+        return replace(empty, reason=NO_SAMPLE)
     mean_divisor = float(number @ divisors / total)
     value = float(number @ entries / total) / mean_divisor
     error = float(np.sqrt(number @ (entries - value * divisors) ** 2)) / total / mean_divisor
-
-    # The variance of a sum over shuffled samples follows from the matrix without its row and column means.
-    true, predicted = counts.sum(axis=1) / total, counts.sum(axis=0) / total
-    row_mean, column_mean = matrix @ predicted, true @ matrix
-    mean = float(true @ row_mean)
-    squares = float(true @ (matrix**2 @ predicted) - true @ row_mean**2 - column_mean**2 @ predicted + mean**2)
-    std = float(np.sqrt(max(squares, 0.0) / (total - 1))) / mean_divisor if total > 1 else 0.0
-    null_mean = mean / mean_divisor
+    has_spread = total > 1 and moments.variance > MIN_VARIANCE * moments.mean**2
+    std = float(np.sqrt(moments.variance / (total - 1))) / mean_divisor if has_spread else 0.0
+    null_mean = float(moments.mean) / mean_divisor
     low, high = value - NORMAL_95 * error, value + NORMAL_95 * error
-    score = replace(score, value=value, null_mean=null_mean, null_std=std, low=low, high=high)
-    if std <= MIN_DEVIATION:
-        return replace(score, null_std=0.0, reason=NO_Z_OF_SHUFFLES)
+    score = replace(empty, value=value, null_mean=null_mean, null_std=std, low=low, high=high)
+    if not has_spread:
+        return replace(score, reason=NO_Z_OF_SHUFFLES)
     return replace(score, z=(value - null_mean) / std, excess=(value - null_mean) / (1 - null_mean))

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import measures
 
 HALVINGS = 20
 """The default number of random halvings."""
+MIN_VARIANCE = 1e-12
+"""A smaller variance of the values of a half, relative to their squared mean, is rounding: they are equal."""
 
 
 @dataclass(frozen=True)
@@ -64,21 +65,30 @@ def reliability(counts: NDArray[np.integer[Any]], halvings: int = HALVINGS, seed
     result = Reliability(None, len(kept), int(counts[np.ix_(kept, kept)].sum()))
     if len(kept) < 3:
         return replace(result, reason=f"{len(kept)} classes with two samples or more: halves need three")
-    # Divide the samples of each row at random; an odd sample is in the first half.
+    # A CCSM has few values that are not 0: those of the mistakes that occur.
     rows, rng = np.asarray(counts[kept], dtype=np.int64), np.random.default_rng(seed)
-    cells = np.repeat(np.arange(rows.size), rows.ravel())
-    row_of_cell = cells // rows.shape[1]
-    starts = np.concatenate([[0], np.cumsum(rows.sum(axis=1))])[:-1]
-    is_first = (np.arange(len(cells)) - starts[row_of_cell]) % 2 == 0
+    true, predicted = np.nonzero(rows)
+    number, samples = rows[true, predicted], rows.sum(axis=1)
+    is_mistake = (kept[true] != predicted) & np.isin(predicted, kept)
+    half_sizes = np.stack([(samples + 1) // 2, samples // 2])[:, true[is_mistake]]
+    pairs = len(kept) * (len(kept) - 1)
+
+    # Divide the samples of each row at random; an odd sample is in the first half.
+    cell_of_sample = np.repeat(np.arange(len(number)), number)
+    row_of_sample = true[cell_of_sample]
+    starts = np.cumsum(samples) - samples
+    is_first = (np.arange(len(cell_of_sample)) - starts[row_of_sample]) % 2 == 0
     correlations = []
     for _ in range(halvings):
-        order = np.argsort(row_of_cell + rng.random(len(cells)))
-        first = np.bincount(cells[order[is_first]], minlength=rows.size).reshape(rows.shape)
-        # The CCSMs of the halves among the kept classes; a half without mistakes is constant.
-        shares = [(half / half.sum(axis=1, keepdims=True))[:, kept] for half in (first, rows - first)]
-        a, b = (measures.off_diagonal(share).ravel() for share in shares)
-        if np.ptp(a) > 0.0 and np.ptp(b) > 0.0:
-            correlations.append(np.corrcoef(a, b)[0, 1])
+        order = np.argsort(row_of_sample + rng.random(len(row_of_sample)))
+        first = np.bincount(cell_of_sample[order[is_first]], minlength=len(number))
+        shares = np.stack([first, number - first])[:, is_mistake] / half_sizes
+        means = shares.sum(axis=1) / pairs
+        covariance = shares @ shares.T / pairs - np.outer(means, means)
+        variances = np.diagonal(covariance)
+        # A half without mistakes is constant.
+        if (variances > MIN_VARIANCE * means**2).all():
+            correlations.append(covariance[0, 1] / np.sqrt(variances.prod()))
     if not correlations:
         return replace(result, reason="too few mistakes: in every halving one half has none")
     r = float(np.mean(correlations))
