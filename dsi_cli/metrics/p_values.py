@@ -35,7 +35,8 @@ SIMILAR_RELABELLINGS = 100
 MIN_RELABELLINGS, MAX_RELABELLINGS, MAX_TERMS = 5_000, 100_000, 40_000_000
 """The number of relabellings after which no more are drawn if none is as similar, the largest number of relabellings, and the
 largest number of products that all their sums have."""
-RELABELLINGS_AT_ONCE = 500
+RELABELLINGS_AT_ONCE, CACHED_TERMS = 500, 100_000
+"""The number of relabellings that are drawn at a time, and of terms whose sums are computed at a time, in the cache."""
 MIN_FOURTH_CUMULANT, MIN_SADDLEPOINT_Z = 1e-6, 0.05
 """The tail is not corrected for a smaller fourth cumulant, nor near the mean, where the correction is 0 and not computable."""
 ROUNDING = 1e-11
@@ -181,7 +182,9 @@ def sampled_tail(x: RelabelledMatrix, y: RelabelledMatrix, seed: int) -> float:
     classes, values = x.classes, y.values.ravel()
 
     def sums(orders: NDArray[np.intp]) -> Values:
-        return values.take(orders[:, row] * classes + orders[:, column]) @ weight
+        size = max(1, CACHED_TERMS // len(row))
+        blocks = [orders[first : first + size] for first in range(0, len(orders), size)]
+        return np.concatenate([values[block[:, row] * classes + block[:, column]] @ weight for block in blocks])
 
     given = np.arange(classes)[None]
     terms = np.abs(weight) @ np.abs(values.take(row * classes + column))

@@ -69,20 +69,20 @@ def reliability(counts: NDArray[np.integer[Any]], halvings: int = HALVINGS, seed
     rows, rng = np.asarray(counts[kept], dtype=np.int64), np.random.default_rng(seed)
     true, predicted = np.nonzero(rows)
     number, samples = rows[true, predicted], rows.sum(axis=1)
-    is_mistake = (kept[true] != predicted) & np.isin(predicted, kept)
-    half_sizes = np.stack([(samples + 1) // 2, samples // 2])[:, true[is_mistake]]
+    mistakes = np.flatnonzero((kept[true] != predicted) & np.isin(predicted, kept))
+    half_sizes = np.stack([(samples + 1) // 2, samples // 2])[:, true[mistakes]]
     pairs = len(kept) * (len(kept) - 1)
 
     # Divide the samples of each row at random; an odd sample is in the first half.
     cell_of_sample = np.repeat(np.arange(len(number)), number)
     row_of_sample = true[cell_of_sample]
     starts = np.cumsum(samples) - samples
-    is_first = (np.arange(len(cell_of_sample)) - starts[row_of_sample]) % 2 == 0
+    first_half = np.flatnonzero((np.arange(len(cell_of_sample)) - starts[row_of_sample]) % 2 == 0)
     correlations = []
     for _ in range(halvings):
         order = np.argsort(row_of_sample + rng.random(len(row_of_sample)))
-        first = np.bincount(cell_of_sample[order[is_first]], minlength=len(number))
-        shares = np.stack([first, number - first])[:, is_mistake] / half_sizes
+        first = np.bincount(cell_of_sample[order[first_half]], minlength=len(number))
+        shares = np.stack([first, number - first])[:, mistakes] / half_sizes
         means = shares.sum(axis=1) / pairs
         covariance = shares @ shares.T / pairs - np.outer(means, means)
         variances = np.diagonal(covariance)
