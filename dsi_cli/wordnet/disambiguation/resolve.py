@@ -41,8 +41,8 @@ RESOLVED_BY = (
 CERTAIN, PLACEHOLDER = RESOLVED_BY[:4], RESOLVED_BY[-1]
 MAX_SUGGESTIONS = 50
 """The maximum number of unresolved labels with similar spellings, which take about 20 ms each."""
-FOREIGN_SHARE, FOREIGN_SHARE_OF_FEW, FEW_LABELS = 0.25, 0.5, 5
-"""The share of unknown labels from which a list is foreign, also if fewer than five labels are unknown. See `is_foreign`."""
+FOREIGN_SHARE, FOREIGN_SHARE_OF_FEW, FEW_LABELS = 0.25, 0.5, 3
+"""The share of unknown labels from which a list is foreign, also if fewer than three labels are unknown. See `is_foreign`."""
 MAX_PRESET_LABELS_READ = 4096
 """The maximum length of a preset for which the other meanings of labels are looked up, because this takes most of the time."""
 

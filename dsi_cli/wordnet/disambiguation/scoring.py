@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from dsi_cli.wordnet.database import lexicon
 from dsi_cli.wordnet.database.taxonomy import hypernym_closure
@@ -119,8 +120,10 @@ MIN_SHARED_CHANCE = 0.05
 FORM_CONFIDENCE = {HEAD: 0.6, SPELLED: 0.8}
 """The factors of confidence for words that were found only as a head or in another spelling."""
 MAX_UNCERTAIN_CONFIDENCE = 0.5
-"""The maximum confidence in three cases: another label has the same words, another label has the most probable sense, or no
-sense fits the label's bracket, folder or superclass."""
+"""The maximum confidence in four cases: another label has the same words, another label has the most probable sense, no sense
+fits the label's bracket, folder or superclass, or the sense has another topic than nearly all other labels."""
+MIN_TOPIC_SHARE, MIN_TOPIC_LABELS, MAX_TOPIC_SIZE = 0.8, 4, 0.1
+"""A topic is a hypernym or lexicographer file of this share and number of the other labels, and of at most this share of nouns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +146,8 @@ class SenseScores:
     """The probability in [0, 1] that the chosen sense is right."""
     is_displaced: bool
     """True if a more probable sense was assigned to another label."""
+    is_off_topic: bool = False
+    """True if nearly all other labels have a topic that the chosen sense lacks."""
 
 
 def load_weights(part: str = "noun") -> Weights:
@@ -163,6 +168,7 @@ def select_senses(table: CandidateTable, weights: Weights) -> list[SenseScores]:
     numbers = Counter(keys)
     duplicates = frozenset(index for index, key in enumerate(keys) if numbers[key] > 1)
     assigned = _assign_senses(table, chances, duplicates)
+    off_topic = _off_topic(table, assigned)
     # Rank the candidates of each label.
     starts = np.searchsorted(table.label, np.arange(1, table.count))
     choices = []
@@ -177,9 +183,9 @@ def select_senses(table: CandidateTable, weights: Weights) -> list[SenseScores]:
         if is_displaced:
             confidence = chances[pick] / max(chances[pick], 1.0 - chances[order[1]])
         confidence = float(confidence * fit_chances[index]) * FORM_CONFIDENCE.get(table.senses[pick].how, 1.0)
-        if is_displaced or index in duplicates or table.unfit[pick] == UNRELATED_PENALTY:
+        if is_displaced or off_topic[pick] or index in duplicates or table.unfit[pick] == UNRELATED_PENALTY:
             confidence = min(confidence, MAX_UNCERTAIN_CONFIDENCE)
-        choices.append(SenseScores(order, chances[order], min(confidence, 1.0), is_displaced))
+        choices.append(SenseScores(order, chances[order], min(confidence, 1.0), is_displaced, bool(off_topic[pick])))
     return choices
 
 
@@ -231,6 +237,22 @@ def _assign_senses(table: CandidateTable, chances: Floats, duplicates: frozenset
     return np.where(assigned < 0, best, assigned)
 
 
+def _off_topic(table: CandidateTable, assigned: Rows) -> npt.NDArray[np.bool_]:
+    """Return for each candidate whether nearly all labels have a topic and this assigned sense has none ``(K,)``."""
+    is_assigned = np.isin(np.arange(len(table.node)), assigned)
+    kinds, nodes = table.wordnet.kinds, len(table.wordnet.taxonomy.offsets)
+    # Each assigned candidate is paired with its hypernyms, and with its lexicographer file as a further node.
+    pairs = is_assigned[table.candidate]
+    candidate = np.concatenate([table.candidate[pairs], np.flatnonzero(is_assigned)])
+    node = np.concatenate([table.hypernym[pairs], nodes + table.file[is_assigned]])
+    size = np.concatenate([kinds["size"], np.bincount(kinds["file"])])
+    labels = np.bincount(node, minlength=len(size))
+    least = max(MIN_TOPIC_SHARE * (is_assigned.sum() - 1), MIN_TOPIC_LABELS)
+    is_topic = (labels >= least) & (size <= MAX_TOPIC_SIZE * nodes)
+    has_topic = np.bincount(candidate, is_topic[node], minlength=len(table.node)) > 0
+    return is_assigned & ~has_topic & is_topic.any()
+
+
 def _closeness(table: CandidateTable, best: Rows, duplicates: frozenset[int]) -> Floats:
     """Return how close the candidates of duplicate labels are to the neighbouring labels of the list."""
     # This is the only evidence that distinguishes duplicates, because data sets are often sorted by topic.
@@ -270,7 +292,7 @@ def explain_choices(table: CandidateTable, choices: Sequence[SenseScores], weigh
             explanations.append("")
             continue
         row = int(choice.candidates[0])
-        parts = _explain_form(table, row)
+        parts = _explain_form(table, choice)
         if len(choice.candidates) > 1:
             other = int(choice.candidates[1])
             name = graph.names[int(table.node[other])]
@@ -289,10 +311,11 @@ def explain_choices(table: CandidateTable, choices: Sequence[SenseScores], weigh
     return explanations
 
 
-def _explain_form(table: CandidateTable, row: int) -> list[str]:
-    """Return how a candidate was found, and whether it contradicts its context."""
+def _explain_form(table: CandidateTable, choice: SenseScores) -> list[str]:
+    """Return how the chosen candidate was found, and whether it contradicts its context or the topic of the list."""
+    row = int(choice.candidates[0])
     picked, reading = table.senses[row], table.readings[table.label[row]]
-    parts = []
+    parts = ["unlike nearly all other labels"] if choice.is_off_topic else []
     if picked.how == HEAD:
         words = (*reading.context, *reading.descriptions)
         context = " ".join(word for word in words if word.lower().replace(" ", "_") != picked.word)
