@@ -125,10 +125,12 @@ def geometry_and_spectrum(weight: NDArray[np.floating[Any]]) -> tuple[HeadGeomet
         product = centred.T @ centred
         raw_product = product + len(rows) * np.outer(mean, mean)
     raw_squares, squares = _squared_singular_values(raw_product), _squared_singular_values(product)
+    # Centred vectors have a rank of at most C - 1, but rounding can leave another value.
+    spectrum = np.zeros(min(len(rows) - 1, rows.shape[1]))
+    squares = squares[-len(spectrum) :]
     geometry = HeadGeometry(
         *_ranks(raw_squares), norm_variation(rows), *_ranks(squares), norm_variation(centred), *_angles(centred, product)
     )
-    spectrum = np.zeros(min(len(rows) - 1, rows.shape[1]))
     spectrum[: len(squares)] = scale * np.sqrt(squares[::-1])
     return geometry, spectrum
 
