@@ -1,7 +1,7 @@
 """Read the losses, accuracies and learning rates that a trainer logged, from a log file or from a checkpoint's contents.
 
-dsi reads CSV files with an ``epoch`` column (custom loops, Lightning's ``metrics.csv``, timm's ``summary.csv``) and the Hugging
-Face Trainer's ``trainer_state.json``. Without such a log, it reads TensorBoard's event files. Several rows of one epoch are merged,
+dsi reads CSV files with an ``epoch`` column (custom loops, Lightning's ``metrics.csv``, timm's ``summary.csv``), files with a JSON
+object per line (DeiT's and MAE's ``log.txt``), and the Hugging Face Trainer's ``trainer_state.json``. Without such a log, it reads TensorBoard's event files. Several rows of one epoch are merged,
 and the last value counts. A row may be that of one split (``phase``). Percentages are converted to fractions.
 
 dsi finds the epoch of a step in TensorBoard's files or in a tracker in two ways:
@@ -18,9 +18,10 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from math import ceil, isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from dsi_cli.checkpoints.child_process.client import open_isolated
 from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
@@ -30,7 +31,10 @@ from dsi_cli.remote import download
 from dsi_cli.remote.locations import Place, Scalars, TrackedRun
 from dsi_cli.store import layout
 
-LOG_FILES = ("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json")
+LOG_FILES = (
+    *("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json"),
+    *("training.log", "log.txt"),
+)
 _EVENT_FILES = "events.out.tfevents.*"
 _MAX_EVENT_FILES = 64
 _EPOCH_TAGS = ("epoch", "train/epoch")
@@ -65,7 +69,7 @@ _COLUMN_NAMES = {
     "test_loss": (
         "test_loss val_loss valid_loss eval_loss validation_loss test/loss val/loss eval/loss loss/test loss/val"
     ),
-    "learning_rate": "lr learning_rate lr-sgd lr-adam lr-adamw lr/pg0 train/lr train/learning_rate",
+    "learning_rate": "lr learning_rate train_lr lr-sgd lr-adam lr-adamw lr/pg0 train/lr train/learning_rate",
     "train_accuracy": "train_acc train_accuracy train/acc train_acc1 train_top1 acc accuracy",
     "test_accuracy": (
         "test_acc test_accuracy val_acc val_accuracy valid_acc eval_acc eval_accuracy eval/accuracy eval_top1 "
@@ -145,7 +149,7 @@ def read_named_log(path: Place) -> TrainingLog:
     Raise `UsageError` if the log does not exist (``no-such-log``), cannot be read (``unreadable-log``), or has no epochs
     (``no-curves-in-log``).
     """
-    expected = "expected a CSV file with an epoch column, trainer_state.json, a TensorBoard event file or a folder of these"
+    expected = "expected a CSV file with an epoch column, a JSON object per line, trainer_state.json, or TensorBoard event files"
     if not (path.is_file() or path.is_dir()):
         raise UsageError(f"there is no log {path}; {expected}", code="no-such-log", path=str(path))
     try:
@@ -184,8 +188,20 @@ def _read(path: Place) -> TrainingLog:
         history = as_dict(parse_json(path.read_bytes())).get("log_history")
         return _log_of_rows(path, filter(as_dict, history) if isinstance(history, list) else [], is_fraction=True)
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as table:
-        rows = ({(key or "").strip().lower(): value for key, value in row.items()} for row in csv.DictReader(table))
-        return _log_of_rows(path, rows)
+        return _log_of_rows(path, _rows_of_text(table))
+
+
+def _rows_of_text(text: IO[str]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a CSV file, also one with semicolons or tabs, or of a file with one JSON object per line."""
+    header = text.readline()
+    if header.startswith("{"):
+        for line in chain([header], text):
+            with suppress(ValueError):  # the last line may still be incomplete
+                yield as_dict(parse_json(line.encode()))
+        return
+    delimiter = max(",;\t", key=header.count)
+    names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
+    yield from csv.DictReader(text, names, delimiter=delimiter, restkey="")
 
 
 def read_tracked_log(run: TrackedRun) -> TrainingLog | None:

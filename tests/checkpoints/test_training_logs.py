@@ -61,6 +61,19 @@ def test_read_log_gives_each_accuracy_to_its_split(text, expected, tmp_path):
     assert read_log(written(tmp_path / "log.csv", text)).by_epoch == {7: expected}
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("training.log", "epoch;train_loss;val_acc\n3;2.5;0.5\n"),
+        ("log.csv", " epoch\tTrain_Loss\tval_acc\n3\t2.5\t0.5\n"),
+        ("log.txt", '{"train_loss": 2.5, "test_acc1": 50.0, "epoch": 3}\n\n{"train_loss": 2'),
+    ],
+)
+def test_read_log_of_other_delimiters_or_json_lines_has_its_curves(name, text, tmp_path):
+    written(tmp_path / name, text)
+    assert find_log([tmp_path]).by_epoch == {3: {"train_loss": 2.5, "test_accuracy": 0.5}}
+
+
 def test_read_log_takes_a_curve_from_one_column(tmp_path):
     log = read_log(written(tmp_path / "log.csv", "epoch,val_acc,test_acc\n1,0.5,\n2,0.6,0.9\n"))
     assert log.by_epoch == {1: {"test_accuracy": 0.5}, 2: {"test_accuracy": 0.6}}
