@@ -10,9 +10,13 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from math import isfinite
 from typing import Any, NamedTuple
+
+from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.errors import CheckpointError
 
 EPOCH_KEYS = (
     *("epoch", "meta.epoch", "trainer.epoch", "current_epoch", "epochs_completed"),
@@ -368,6 +372,9 @@ def _first_number(tree: Any, keys: Sequence[str]) -> int | None:
         # The metadata of safetensors are texts.
         if key.startswith("__metadata__") and isinstance(node, str) and re.fullmatch(r"-?\d{1,12}", node):
             return int(node)
+        if isinstance(node, Tensor) and node.shape in ((), (1,)):
+            with suppress(CheckpointError):
+                node = node.read().item()
         if isinstance(node, int | float) and not isinstance(node, bool) and isfinite(node) and abs(node) < 1e12:
             return int(node // 1)
     return None

@@ -21,7 +21,7 @@ from dsi_cli.checkpoints.records import Record
 def test_scan_record_has_all_fields(state_dict, tmp_path):
     path = tmp_path / "run" / "epoch_3.pth"
     path.parent.mkdir()
-    torch.save({"model": state_dict, "epoch": 3, "global_step": 40, "train_loss": 1.5}, path)
+    torch.save({"model": state_dict, "epoch": 3, "global_step": torch.tensor(40), "train_loss": 1.5}, path)
     found = scan_checkpoint(only(tmp_path))
     weight = state_dict["fc.weight"].numpy()
     assert_array_equal(found.weight, weight)

@@ -142,6 +142,7 @@ def test_checkpoints_are_known_by_their_contents(tmp_path):
     torch.save({"fc.weight": torch.ones(3, 4)}, tmp_path / "run/old.state", _use_new_zipfile_serialization=False)
     with (tmp_path / "run/pickled").open("wb") as file:
         pickle.dump({"fc.weight": np.ones((3, 4), np.float32)}, file)
+    np.savez(tmp_path / "run/by_hand.npz", W1=np.ones((4, 5)), b1=np.ones(5), W2=np.ones((5, 3)), b2=np.ones(3))
     (tmp_path / "run/broken.pth").write_text("")
     (tmp_path / "run/UPPER.PTH").write_text("")
     expected = {path.name for path in (tmp_path / "run").iterdir()}

@@ -93,6 +93,8 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _PICKLE = re.compile(rb"\x80[\x02-\x05](?!\x8a\n)")
 """The begin of a pickle, except those that begin like `_LEGACY`."""
+_WEIGHT = re.compile(r"(^|[._/])(weights?|kernel|w)(_?\d+|_[a-z]+)?$", re.IGNORECASE)
+"""The name of an array that is a weight: ``fc.weight``, ``W1``, ``w_out``."""
 
 
 def _is_onnx(head: bytes) -> bool:
@@ -217,7 +219,7 @@ def is_checkpoint(source: RandomAccessFile) -> bool:
 
 
 def _has_weight(names: Iterable[str]) -> bool:
-    return any(name.rpartition(".")[2].rpartition("/")[2] in ("weight", "kernel") for name in names)
+    return any(map(_WEIGHT.search, names))
 
 
 def _format_of_head(head: bytes) -> Format | None:
