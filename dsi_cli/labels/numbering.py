@@ -18,12 +18,12 @@ _LEADING = re.compile(
     re.IGNORECASE,
 )
 _TRAILING = re.compile(r"""(.*[^\s,:;|=>-])["']?(\s*(?:->|=>|[,:;|=\t])\s*|\s+)["']?(\d{1,9})["']?""")
-_JOINED = ("", ".", "_", "-")
+_JOINED = frozenset(("", ".", "_", "-"))
 """Separators after which a number stays in the name, because the name may be that of a folder (``001.ak47``)."""
-_CLEAR_SEPARATORS = ",:;|=>\t"
-"""Characters that always separate a number from a name."""
+_CLEAR_SEPARATOR = re.compile(r"[,:;|=>\t]")
+"""A character that always separates a number from a name."""
 MIN_DISTINCT_SHARE = 0.9
-"""The minimum share of names that differ without their numbers: *stage 1* and *stage 2* are names, not numbered names."""
+"""The minimum share of names that differ without their numbers (*stage 1* and *stage 2* are names), and of differing numbers."""
 MAX_LINE_LENGTH = 1000
 """The maximum number of characters of a line that is searched for numbers."""
 MAX_NAMES_IN_MESSAGE = 3
@@ -83,7 +83,7 @@ def split_numbers(names: Sequence[str]) -> Numbering | None:
     """Return the numbering before or after all names; None if the names are not numbered.
 
     Raise `ValueError` if numbers before and after the names, or joined numbers and the order of the names, contradict each
-    other. Also raise it if all names have a clearly separated number, and the numbers are not a permutation.
+    other. Also raise it if the numbers are not a permutation, and are before clear separators or nearly one.
 
     >>> split_numbers(["0: apple", "1: bear"]).names, split_numbers(["7up", "2 door car"])
     (('apple', 'bear'), None)
@@ -111,14 +111,14 @@ def _split(names: Sequence[str], pattern: re.Pattern[str], number_group: int, na
         return None
     numbers = tuple(int(match[number_group]) for match in matches)
     bare = remove_quotes([match[name_group].strip() for match in matches])
-    is_clear = all(any(separator in match[2] for separator in _CLEAR_SEPARATORS) for match in matches)
+    separators = [match[2] for match in matches]
+    is_clear, is_joined = all(map(_CLEAR_SEPARATOR.search, separators)), not _JOINED.isdisjoint(separators)
+    if not is_clear and not _nearly_distinct(bare):
+        return None
     if first_number(numbers) is None:
-        if is_clear and pattern is _LEADING:
-            raise ValueError(reason_no_order(numbers))
+        _require_part_of_names(numbers, is_joined=is_joined, is_apart=is_clear and pattern is _LEADING)
         return None
-    if not is_clear and len(set(bare)) < MIN_DISTINCT_SHARE * len(bare):
-        return None
-    if all(match[2] not in _JOINED for match in matches):
+    if not is_joined:
         return Numbering(numbers, bare)
     # Numbers that are joined to the names must be in ascending order.
     joined = Numbering(numbers, tuple(name.strip() for name in names))
@@ -128,6 +128,17 @@ def _split(names: Sequence[str], pattern: re.Pattern[str], number_group: int, na
         message += f"{first_names(joined)} by the numbers; write the names in the classifier's order, without the numbers"
         raise ValueError(message)
     return joined
+
+
+def _require_part_of_names(numbers: Sequence[int], *, is_joined: bool, is_apart: bool) -> None:
+    """Raise `ValueError` if numbers without an order are class numbers rather than a part of the names (*7 up*)."""
+    # Nearly distinct numbers of at most C are class numbers with a gap or a repetition.
+    if is_apart or (not is_joined and _nearly_distinct(numbers) and max(numbers) <= len(numbers)):
+        raise ValueError(reason_no_order(numbers))
+
+
+def _nearly_distinct(values: Sequence[object]) -> bool:
+    return len(set(values)) >= MIN_DISTINCT_SHARE * len(values)
 
 
 def remove_quotes(names: Sequence[str]) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ def read_lines(text: str) -> IndexedNames:
         raise ValueError(f"found line {first + names.index('')} empty")
     # The first line may name the columns of numbers and names (``index name``).
     words = [_standard_column(word) for word in re.split(r"[\s,;:|]+", names[0])]
-    is_header = len(words) == 2 and not {*INDEX_COLUMNS}.isdisjoint(words) and not {*NAME_COLUMNS}.isdisjoint(words)
+    is_header = len(words) == 2 and {*INDEX_COLUMNS, *NAME_COLUMNS}.issuperset(words)
     if is_header and numbering.split_numbers(names[1:]) is not None:
         names = names[1:]
     return _split_numbers_and_ids(numbering.remove_quotes(names))
