@@ -15,7 +15,7 @@ from dsi_cli import similarity
 from dsi_cli.errors import UsageError, expected, nearest, require_choice
 from dsi_cli.similarity import MAX_DENSE_CLASSES, Cosines
 from dsi_cli.store import layout, parquet, schema
-from dsi_cli.store.schema import MATRIX_KINDS, Table
+from dsi_cli.store.schema import MATRIX_KINDS, SPLITS, Table
 
 
 def _table_property(table: Table, meaning: str) -> cached_property[pd.DataFrame]:
@@ -149,7 +149,7 @@ class Results:
         ----------
         kind : ``ncsm``, ``ncsm_centred``, ``ccsm``, ``tncsm``, or ``scsm`` for the reference matrix.
         epoch : the trainer's number of the epoch; the last epoch if None.
-        split : ``train`` or ``test`` for matrices that have a split.
+        split : ``train`` or ``test`` for ``ccsm`` and ``tncsm``; ``test`` if None, or ``train`` without a test split.
         run : the run; needed only if the folder holds several runs.
         step : the step of an earlier save within the epoch.
         reference : the name of a reference in `references`, for ``scsm``; the main one if None.
@@ -169,13 +169,15 @@ class Results:
         if kind == "scsm":
             return self._part(self._reference(name, labels, reference), rows, classes)
         epoch = self._epoch_or_last(name, epoch)
+        if split is None and kind in ("ccsm", "tncsm"):
+            split = next((it for it in SPLITS if layout.csm_path(self.path, name, kind, it, epoch, step).is_file()), None)
         path = layout.csm_path(self.path, name, kind, split, epoch, step)
         if path.is_file():
             matrix = parquet.padded(parquet.to_matrix(parquet.read(path)), len(labels))
             return self._part(pd.DataFrame(matrix, index=labels, columns=labels), rows, classes)
         head = layout.head_path(self.path, name, epoch, step)
         if not head.is_file() or kind not in ("ncsm", "ncsm_centred"):
-            raise self._missing_matrix(name, kind, epoch, split)
+            raise self._missing_matrix(name, kind, epoch)
         # Compute a part of a large matrix from the stored head.
         row_indices, column_indices = _class_indices(rows, labels), _class_indices(classes, labels)
         height, width = len(row_indices), len(column_indices)
@@ -194,15 +196,12 @@ class Results:
             return int(epoch)
         return max(self.epochs(run), default=0)
 
-    def _missing_matrix(self, run: str, kind: str, epoch: int, split: str | None) -> UsageError:
+    def _missing_matrix(self, run: str, kind: str, epoch: int) -> UsageError:
         """Return the error for a matrix that does not exist; its message lists the existing matrices."""
         folder = self.path / schema.CSMS.path / layout.folder_name(run)
         kinds = sorted(member.name for member in folder.glob("*/")) if folder.is_dir() else []
-        splits = [name.removeprefix(f"{kind}-") for name in kinds if name.startswith(f"{kind}-")]
         hint = ""
-        if splits and not split:
-            hint = f"; add --split {splits[0]} (in Python split=)"
-        elif kind not in MATRIX_KINDS and (similar_kind := nearest(kind, MATRIX_KINDS)):
+        if kind not in MATRIX_KINDS and (similar_kind := nearest(kind, MATRIX_KINDS)):
             hint = f"; try {similar_kind}"
         return UsageError(
             f"no {kind} of epoch {epoch} in run {run!r}: its epochs are {brief_epochs(self.epochs(run))},"

@@ -67,6 +67,11 @@ def test_predictions_are_those_that_were_given(row, epoch, name, of_two):
     assert set(found["split"]) == {"test"}
 
 
+def test_csm_without_a_split_is_that_of_the_test_split(of_two):
+    run, _ = of_two
+    pd.testing.assert_frame_equal(run.csm("ccsm", 0, run="letters"), run.csm("ccsm", 0, "test", "letters"))
+
+
 def test_each_table_of_runs_with_other_classes_is_one_dataset(of_two):
     run, _ = of_two
     of_each_epoch = {(name, epoch): 50 for name in ("animals", "letters") for epoch in (0, 2)}
@@ -103,7 +108,6 @@ def test_results_without_what_is_asked_for_raise(call, code, of_two):
     [
         (lambda run: run.epochs("leters"), r"no run 'leters': .* holds animals, letters; try letters"),
         (lambda run: run.csm("ncms", 0, run="letters"), "its matrices ccsm-test, ncsm; try ncsm"),
-        (lambda run: run.csm("ccsm", 0, run="letters"), r"add --split test \(in Python split=\)$"),
         (lambda run: run.confusion(run="animals"), "there are 0, 2; dsi analyze makes them with --predictions or --test"),
     ],
 )
