@@ -183,8 +183,8 @@ def level_accuracies(counts: Counts, paths: NDArray[np.integer[Any]]) -> list[Sc
         # Classes of one node count as one class, and the matrix of the score is the identity.
         names, group = np.unique(nodes, return_inverse=True)
         true, predicted = (np.bincount(group[side], share, len(names)) for side in (rows, columns))
-        mean = true @ predicted
-        moments = ShuffleMoments(mean, mean - true @ predicted**2 - true**2 @ predicted + mean**2)
+        mean = float(true @ predicted)
+        moments = ShuffleMoments(mean, float(mean - true @ predicted**2 - true**2 @ predicted + mean**2))
         scores.append(_shuffled_score(empty, number, (group[rows] == group[columns]).astype(np.float64), ones, moments))
     return scores
 
