@@ -40,7 +40,10 @@ _ONE_PER_TRAINING = re.compile(r"(?<![a-z])(last|latest|final|newest)(?![a-z])",
 _GLUED_EPOCH = re.compile(r"epoch[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
 _STEP = re.compile(r"(?:^|[^a-z])(?:global_?steps?|steps?|iter(?:ation)?s?|it|batch)[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
 _STEP_FOLDER = re.compile(
-    r"(checkpoint|ckpt|epoch|ep|step|global_?step|iter)[ _=.-]?\d+(-step=\d+(-v\d+)?)?", re.IGNORECASE
+    r"(checkpoint|ckpt|epoch|ep|step|global_?step|iter)[ _=.-]?\d+(-step=\d+(-v\d+)?)?"
+    r"|ckpt\+[-+\d]+"  # SpeechBrain
+    r"|[\w.-]+:v\d+",  # Weights & Biases
+    re.IGNORECASE,
 )
 _OTHER_LABEL = re.compile(
     r"[a-z]+=[-\d.e]+"
@@ -339,7 +342,7 @@ def step_in_name(name: str) -> int | None:
 def is_step_folder(name: str) -> bool:
     """Return whether a folder's name is that of one checkpoint, not of a run.
 
-    >>> [is_step_folder(name) for name in ("checkpoint-500", "epoch_3", "epoch=3-step=80.ckpt", "resnet18_v2")]
+    >>> [is_step_folder(name) for name in ("checkpoint-500", "epoch=3-step=80.ckpt", "model:v3", "resnet18_v2")]
     [True, True, True, False]
     """
     return bool(_STEP_FOLDER.fullmatch(_plain_text(name)))

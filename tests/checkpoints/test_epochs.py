@@ -77,7 +77,7 @@ def test_contents_count_before_names_and_files_before_folders(tree, names, expec
 
 
 def test_step_folders_are_told_from_runs():
-    assert all(map(is_step_folder, ("checkpoint-500", "global_step12", "checkpoint_0")))
+    assert all(map(is_step_folder, ("checkpoint-500", "global_step12", "checkpoint_0", "CKPT+2024-05-01+10-00-00+00")))
     assert not any(map(is_step_folder, ("run_3", "checkpoints")))
 
 
