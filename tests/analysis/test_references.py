@@ -70,10 +70,8 @@ def test_open_references_names_each_form(human, tree, counts):
     assert [source.name for source in references.open_references(specs, None)] == [
         "wordnet3.0-path", "wordnet3.0-wup", "wordnet3.0-lch", "wordnet3.0-res-ic-few", "wordnet3.0-jcn-ic-few", "human-views",
     ]  # fmt: skip
-    names = [
-        source.name for source in references.open_references(["path", "wordnet:path", "wup"], open_taxonomy(str(tree)))
-    ]
-    assert names == ["zoo-path", "wordnet3.0-path", "zoo-wup"]
+    found = references.open_references(["path", "wordnet:path", "wup"], open_taxonomy(str(tree)))
+    assert [source.name for source in found] == ["zoo-path", "wordnet3.0-path", "zoo-wup"]
 
 
 @pytest.mark.parametrize("spec", ["paths", "res", "res:", "wordnet:res", "matrix.txt", "", "wordnet:"])
@@ -86,8 +84,7 @@ def test_open_references_of_an_unknown_form_fails(spec):
 def test_for_labels_has_nan_for_unknown_classes(kind):
     (source,) = references.open_references([kind], None)
     found = source.for_labels(labels_of("cat.n.01", "blorb", "dog.n.01", "oak.n.01", "car.n.01"))
-    nodes = [load().node(f"{word}.n.01") for word in ("cat", "dog", "oak", "car")]
-    at = [0, 2, 3, 4]
+    nodes, at = [load().node(f"{word}.n.01") for word in ("cat", "dog", "oak", "car")], [0, 2, 3, 4]
     assert_array_equal(found.dense[np.ix_(at, at)], measures.BY_TAXONOMY[kind](nodes, None).astype(np.float32))
     assert np.isnan(found.dense[1]).all()
     assert np.isnan(found.dense[:, 1]).all()
@@ -228,7 +225,7 @@ def matrix():
 
 @pytest.fixture
 def labels():
-    return resolve_labels(LabelList(NAMES, None, "the test"))
+    return labels_of(*NAMES)
 
 
 def frame(matrix, names=NAMES):
@@ -251,15 +248,14 @@ def test_read_matrix_reads_each_format(matrix, labels, tmp_path, name):
     assert_allclose(references.read_matrix(saved(matrix, tmp_path / name)).for_labels(labels), matrix, rtol=1e-12)
 
 
+@pytest.mark.parametrize("has_index", [True, False])
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_for_labels_orders_by_name_and_ignores_other_names(matrix, labels, tmp_path, suffix):
-    order = [3, 0, 4, 2, 1]
+def test_for_labels_orders_by_name_and_ignores_other_names(matrix, labels, tmp_path, suffix, has_index):
+    order, path = [3, 0, 4, 2, 1], tmp_path / f"m.{suffix}"
     moved = frame(matrix).iloc[order, order]
-    path = tmp_path / f"m.{suffix}"
-    moved.to_csv(path) if suffix == "csv" else moved.reset_index().to_parquet(path)
+    moved.to_csv(path, index=has_index) if suffix == "csv" else moved.reset_index(drop=not has_index).to_parquet(path)
     assert_allclose(references.read_matrix(path).for_labels(labels), matrix)
-    few = resolve_labels(LabelList(("oak", "cat"), None, "the test"))
-    assert_allclose(references.read_matrix(path).for_labels(few), matrix[np.ix_([2, 0], [2, 0])])
+    assert_allclose(references.read_matrix(path).for_labels(labels_of("oak", "cat")), matrix[np.ix_([2, 0], [2, 0])])
 
 
 @pytest.mark.parametrize("name", [None, "class", "index"])
@@ -267,6 +263,12 @@ def test_read_matrix_takes_the_names_of_a_pandas_index(matrix, labels, tmp_path,
     table = frame(matrix).iloc[[4, 2, 0, 1, 3]].rename_axis(name)
     table.to_parquet(tmp_path / "m.parquet")
     assert_allclose(references.read_matrix(tmp_path / "m.parquet").for_labels(labels), matrix)
+
+
+def test_read_matrix_of_distances_fails(matrix, tmp_path):
+    np.fill_diagonal(matrix, 0)
+    with raises("reference-of-distances", UsageError):
+        references.read_matrix(saved(matrix, tmp_path / "m.npy"))
 
 
 def test_for_labels_accepts_synsets_and_ids_as_names(matrix, labels, tmp_path):
@@ -300,8 +302,8 @@ def test_read_matrix_with_an_empty_row_and_column_lacks_the_class(matrix, labels
 
 def test_read_matrix_fills_an_empty_diagonal(matrix, labels, tmp_path):
     np.fill_diagonal(matrix, np.nan)
-    found = references.read_matrix(saved(matrix, tmp_path / "m.npy")).for_labels(labels)
-    assert_array_equal(np.diagonal(found), np.nanmax(matrix))
+    found = references.read_matrix(saved(matrix, tmp_path / "m.npy"))
+    assert_array_equal(np.diagonal(found.for_labels(labels)), np.nanmax(matrix))
 
 
 @pytest.mark.parametrize(
@@ -313,8 +315,7 @@ def test_read_matrix_fills_an_empty_diagonal(matrix, labels, tmp_path):
     ],
 )
 def test_read_matrix_with_invalid_values_names_the_classes(matrix, tmp_path, places, value, code, classes):
-    for place in places:
-        matrix[place] = value
+    matrix[tuple(zip(*places, strict=True))] = value
     with raises(code, UsageError, classes=classes):
         references.read_matrix(saved(matrix, tmp_path / "m.csv"))
 
@@ -342,14 +343,13 @@ def test_read_matrix_of_an_invalid_file_fails(tmp_path, text, code, message):
 def test_for_labels_with_another_number_of_classes_fails(matrix, tmp_path):
     found = references.read_matrix(saved(matrix, tmp_path / "m.npy"))
     with raises("wrong-reference-size", UsageError, size=(5, 5), classes=2):
-        found.for_labels(resolve_labels(LabelList(("cat", "dog"), None, "the test")))
+        found.for_labels(labels_of("cat", "dog"))
 
 
 def test_for_labels_with_unknown_classes_names_them(matrix, tmp_path):
     found = references.read_matrix(saved(matrix, tmp_path / "m.csv"))
-    labels = LabelList(("cat", "frog", "bee", "ant", "fly"), None, "the test")
     with raises("class-not-in-reference", UsageError, names=["frog", "bee", "ant", "fly"]) as caught:
-        found.for_labels(resolve_labels(labels))
+        found.for_labels(labels_of("cat", "frog", "bee", "ant", "fly"))
     assert "'frog', 'bee', 'ant' and 1 more" in str(caught.value)
 
 

@@ -4,7 +4,7 @@
 select. ``wordnet:path`` always uses WordNet. ``res:FILE``, ``lin:FILE`` and ``jcn:FILE`` need an information content file.
 Everything else is the file of a matrix, such as human similarity judgements or text embeddings:
 
-- CSV: a header of names and a first column of names, as ``dsi export`` writes; or only numbers, in the order of the classifier.
+- CSV: a header of names, and a first column of names, as ``dsi export`` writes, or none; or only numbers, in class order.
 - Parquet: the same, or the rows of a ``references`` table.
 - NPY: only numbers.
 
@@ -93,7 +93,8 @@ def read_matrix(path: Path) -> ReferenceMatrix:
         path.open("rb").close()  # pyarrow reports a missing file and a damaged one in the same way
         names: Names = None
         if path.suffix.lower() == ".npy":
-            values = np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
+            with path.open("rb") as array:  # np.load would call a file of another format pickled data
+                values = np.asarray(np.lib.format.read_array(array, allow_pickle=False), dtype=np.float64)
         elif path.suffix.lower() == ".parquet":
             values, names = _read_parquet(path)
         else:
@@ -143,6 +144,10 @@ def _symmetrized(path: Path, values: Values, names: Names) -> Values:
             code="reference-not-symmetric",
             classes=pair,
         )
+    diagonal, others = np.diagonal(inner), inner[~np.eye(len(inner), dtype=bool)]
+    if len(others) and diagonal.max() <= others.min() < others.max():
+        message = f"the reference {path} has {diagonal.max():g} on its diagonal and larger values elsewhere, as distances have; "
+        raise UsageError(f"{message}write similarities, whose largest values are on the diagonal", code="reference-of-distances")
     result = np.full_like(values, np.nan)
     result[np.ix_(present, present)] = (inner + inner.T) / 2
     return result
@@ -164,24 +169,24 @@ def _read_parquet(path: Path) -> tuple[Values, Names]:
     order = sorted(range(table.num_columns), key=lambda column: not is_index[column])
     columns = [["" if value is None else str(value) for value in table.column(column).to_pylist()] for column in order]
     cells = [list(row) for row in zip(*columns, strict=True)]
-    if not (columns and all(map(_is_number, columns[0])) and len(columns) == len(cells)):
-        cells.insert(0, [table.column_names[column] for column in order])
-    return _parse_cells(cells)
+    header = [table.column_names[column] for column in order]
+    # Names with one prefix and a number (column_0, column_1) are no names of classes but count the columns.
+    is_counted = len({name.rstrip("0123456789") for name in header}) < 2
+    return _parse_cells(cells if is_counted else [header, *cells])
 
 
 def _parse_cells(rows: list[list[str]]) -> tuple[Values, Names]:
-    """Return the numbers, and the names if there are any.
-
-    The first row contains names if it is not numeric and has as many cells as there are rows.
-    """
-    is_named = bool(rows) and len(rows[0]) == len(rows) and not all(map(_is_number, rows[0]))
-    body = [row[1:] for row in rows[1:]] if is_named else rows
+    """Return the numbers, and the names if there are any: in the first row, and in the first column unless it has a value too many."""
+    header = rows[0] if rows else []
+    has_row_names = len(header) == len(rows) > 0 and not all(map(_is_number, header))
+    is_named = has_row_names or (len(header) == len(rows) - 1 and not any(map(_is_number, header)))
+    body = [row[has_row_names:] for row in rows[is_named:]]
     if len({len(row) for row in body}) > 1:
         raise ValueError("its rows differ in length")
     values = np.array([[float(cell or "nan") for cell in row] for row in body], dtype=np.float64)
-    if not is_named:
-        return values, None
-    names, row_names = rows[0][1:], [row[0] for row in rows[1:]]
+    if not has_row_names:
+        return values, tuple(header) if is_named else None
+    names, row_names = header[1:], [row[0] for row in rows[1:]]
     if sorted(names) != sorted(row_names):
         surplus = Counter(names)
         surplus.subtract(row_names)
