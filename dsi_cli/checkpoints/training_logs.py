@@ -1,8 +1,9 @@
 """Read the losses, accuracies and learning rates that a trainer logged, from a log file or from a checkpoint's contents.
 
 dsi reads CSV files with an ``epoch`` column (custom loops, Lightning's ``metrics.csv``, timm's ``summary.csv``), files with a JSON
-object per line (DeiT's and MAE's ``log.txt``), and the Hugging Face Trainer's ``trainer_state.json``. Without such a log, it reads TensorBoard's event files. Several rows of one epoch are merged,
-and the last value counts. A row may be that of one split (``phase``). Percentages are converted to fractions.
+object per line (DeiT's and MAE's ``log.txt``), and the Hugging Face Trainer's ``trainer_state.json``. Without such a log, it
+reads TensorBoard's event files. Several rows of one epoch are merged, and the last value counts. A row may be that of one split
+(``phase``). Percentages are converted to fractions.
 
 dsi finds the epoch of a step in TensorBoard's files or in a tracker in two ways:
 

@@ -176,7 +176,7 @@ def _read_parquet(path: Path) -> tuple[Values, Names]:
 
 
 def _parse_cells(rows: list[list[str]]) -> tuple[Values, Names]:
-    """Return the numbers, and the names if there are any: in the first row, and in the first column unless it has a value too many."""
+    """Return the numbers and the names, which are in the first row, and in the first column unless it has a value too many."""
     header = rows[0] if rows else []
     has_row_names = len(header) == len(rows) > 0 and not all(map(_is_number, header))
     is_named = has_row_names or (len(header) == len(rows) - 1 and not any(map(_is_number, header)))
