@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.metrics import p_values
-from dsi_cli.metrics.idm import ALWAYS_RIGHT, NO_Z, NORMAL_95, Score, pooled_error
+from dsi_cli.metrics.idm import ALWAYS_RIGHT, NO_Z, Score, interval, pooled_error
 from dsi_cli.metrics.measures import Values, off_diagonal
 from dsi_cli.metrics.p_values import RelabelledMatrix
 
@@ -124,8 +124,8 @@ def _relabelled_score(counts: Values, matrix: Values, best: float, no_sample: st
     nearest = others.max(axis=1) if best else others.min(axis=1)
     ceiling = best * (1 - error_rate) + float(wrong @ nearest)
     std = p_values.deviation(RelabelledMatrix(weight), RelabelledMatrix(matrix))
-    half = NORMAL_95 * pooled_error(counts, matrix)
-    score = replace(score, value=value, null_mean=mean, null_std=0.0, ceiling=ceiling, low=value - half, high=value + half)
+    low, high = interval(value, pooled_error(counts, matrix))
+    score = replace(score, value=value, null_mean=mean, null_std=0.0, ceiling=ceiling, low=low, high=high)
     if error_rate == 0.0:
         return replace(score, reason=ALWAYS_RIGHT)
     if std <= MIN_DEVIATION:
@@ -217,7 +217,7 @@ def _shuffled_score(empty: Score, number: Values, entries: Values, divisors: Val
     has_spread = total > 1 and moments.variance > MIN_VARIANCE * moments.mean**2
     std = float(np.sqrt(moments.variance / (total - 1))) / mean_divisor if has_spread else 0.0
     null_mean = float(moments.mean) / mean_divisor
-    low, high = value - NORMAL_95 * error, value + NORMAL_95 * error
+    low, high = interval(value, error)
     score = replace(empty, value=value, null_mean=null_mean, null_std=std, low=low, high=high)
     if not has_spread:
         return replace(score, reason=NO_Z_OF_SHUFFLES)

@@ -30,6 +30,8 @@ MIN_CLASSES = 3
 ALWAYS_RIGHT = "no mistake, so the value is its chance level"
 NO_Z = "every relabelling gives the same value, so there is no z"
 NORMAL_95 = 1.959963984540054
+MIN_ERROR = 1e-12
+"""The smallest standard error that is more than rounding."""
 
 
 @dataclass(frozen=True)
@@ -202,8 +204,8 @@ def _variant(variant: str, weight: Values, pairs: ConfusedPairs, level: ChanceLe
     error_rate = 1 - float(weight[is_right].sum())
     chance = 1 - error_rate * (pairs.classes / 2) / scale
     ceiling = 1 - float(np.where(is_right, 0.0, weight) @ pairs.nearest[pairs.row]) / scale
-    half = NORMAL_95 * error / scale
-    result = Score(value, chance, 0.0, ceiling=ceiling, low=value - half, high=value + half, variant=variant)
+    low, high = interval(value, error / scale)
+    result = Score(value, chance, 0.0, ceiling=ceiling, low=low, high=high, variant=variant)
     result = replace(result, classes_used=pairs.classes, samples_used=samples)
     if level is None:
         return replace(result, reason=ALWAYS_RIGHT)
@@ -212,6 +214,11 @@ def _variant(variant: str, weight: Values, pairs: ConfusedPairs, level: ChanceLe
     if std <= 0:
         return replace(result, reason=NO_Z)
     return replace(result, z=gain / std, p_value=level.p_value(gain / std))
+
+
+def interval(value: float, error: float) -> tuple[float, float] | tuple[None, None]:
+    """Return the 95 % confidence interval of a mean, or None twice if all samples are alike, such as a single mistake."""
+    return (value - NORMAL_95 * error, value + NORMAL_95 * error) if error > MIN_ERROR else (None, None)
 
 
 def pooled_error(counts: Values, rank: Values) -> float:

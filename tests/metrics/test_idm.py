@@ -122,6 +122,8 @@ def test_idm_without_a_chance_level_has_the_reason():
     assert (right["errors"].value, right["errors"].reason) == (None, "no mistake")
     assert right["all"].value == 1.0
     assert right["all"].reason == "no mistake, so the value is its chance level"
+    single = idm(np.eye(5, dtype=int) + np.eye(5, k=4, dtype=int), csm)["errors"]
+    assert (right["all"].low, single.low, single.high) == (None, None, None), "samples that are alike give no interval"
     assert idm(np.zeros((5, 5), dtype=int), csm)["all"].reason == "no sample"
     assert idm(np.ones((2, 2), dtype=int), csm[:2, :2])["all"].reason == "2 classes: ranks need three or more"
     same = idm(np.ones((9, 9), dtype=int), example(9, ties=False)[1])["errors"]
