@@ -180,6 +180,7 @@ def _phases_with_intervals(time: Values, measured: list[float], drawn: Values) -
     t50, t90, t95, settled, gain, change = range(6)
     first, last = float(time[0]), float(time[-1])
     low[:gain], high[:gain] = np.clip(low[:gain], first, last), np.clip(high[:gain], first, last)
+    low[settled] = max(low[settled], low[t90])  # the refinement begins at t90
 
     def phase(name: str, begin: float, end: int, amount: int) -> Phase:
         ends = (float(measured[end]), float(low[end]), float(high[end]))

@@ -111,6 +111,12 @@ def test_phase_rows_without_a_classifier_use_templates():
     assert phase_ends(both) == phase_ends(table, WSI), "the classifier's own comes first"
 
 
+def test_phase_rows_of_intervals_that_include_chance_have_the_reason():
+    table = phase_rows([*points(low=-0.01), *wsi(), *widm(low=0.5)])
+    assert [row["curve"] for row in table] == CURVES, "one row each"
+    assert all("within chance" in row["reason"] for row in table)
+
+
 def test_widm_phases_start_at_the_chance_level():
     (t50,) = [row for row in phase_rows([*points(), *wsi(), *widm()]) if (row["curve"], row.get("phase")) == (WIDM, "t50")]
     (same,) = [row for row in phase_rows([*points(), *wsi()]) if (row["curve"], row.get("phase")) == (AGREEMENT, "t50")]

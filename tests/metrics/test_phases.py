@@ -55,6 +55,11 @@ def test_time_does_not_depend_on_which_checkpoints_are_kept():
     assert np.ptp(found) < 0.8, found
 
 
+def test_interval_of_the_end_of_the_refinement_begins_no_earlier_than_that_of_the_surge():
+    surge, refinement, *_ = phases(EPOCHS, saturating(EPOCHS, noise=0.005, seed=4), start=0.0).found
+    assert surge.low <= refinement.low
+
+
 def test_points_without_a_value_are_left_out():
     curve = saturating(EPOCHS)
     with_gap = np.where(EPOCHS == 7, np.nan, curve)

@@ -14,15 +14,15 @@ from dsi_cli.analysis.options import REFERENCE
 from dsi_cli.analysis.semantics.epoch_context import SCSM
 from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.phases import Phases, phases
+from dsi_cli.queries.findings import MIN_Z
 from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
 
 Row = dict[str, Any]
 Point = Mapping[str, Any]
 AgreementWithoutEach = Mapping[tuple[int | None, int | None], NDArray[np.float64]]
 """The agreement without each class ``(C,)``, by epoch and step."""
-MIN_GAIN_STANDARD_DEVIATIONS = 3.0
-"""The gain of a curve with a chance level, in standard deviations of chance, below which it has no phases."""
 COLUMNS = ("first_epoch", "last_epoch", "low", "high", "gain", "gain_low", "gain_high")
+REASON_INTERVALS = "the 95 % confidence interval includes chance at every epoch, so the curve stays within chance"
 REASON_WITHIN_CHANCE = "the agreement stays within chance, so this curve is not that of a network that learns"
 
 
@@ -122,8 +122,8 @@ def _last_saves(points: Iterable[Point]) -> list[Point]:
 
 
 def _min_gain(spread: NDArray[np.float64]) -> float:
-    """Return the gain that exceeds chance; 0 if the standard deviation of chance is unknown."""
-    return MIN_GAIN_STANDARD_DEVIATIONS * float(np.nanmedian(spread)) if np.isfinite(spread).any() else 0.0
+    """Return the gain that exceeds chance, at most 1; 0 if the standard deviation of chance is unknown."""
+    return min(1.0, MIN_Z * float(np.nanmedian(spread))) if np.isfinite(spread).any() else 0.0
 
 
 def _phases(
@@ -136,7 +136,10 @@ def _phases(
     values = _column(points, column)
     if not np.isfinite(values).any():
         return Phases(reason=next((row["reason"] for row in points if row.get("reason")), "the run has no such curve"))
-    return phases(_column(points, "epoch"), values, start=start, least_gain=min_gain, without=without)
+    result = phases(_column(points, "epoch"), values, start=start, least_gain=min_gain, without=without)
+    if result.found and start is not None and np.all(_column(points, "low") <= start):
+        return Phases(reason=REASON_INTERVALS)
+    return result
 
 
 def _column(points: Sequence[Point], name: str) -> NDArray[np.float64]:
