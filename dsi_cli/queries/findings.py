@@ -389,7 +389,10 @@ def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str
     zs = [point.z for point in points if point.z is not None]
     most = f" (z at most {max(zs):.1f})" if zs else ""
     epochs = "" if all(len(run.epochs) == 1 for run, _ in aligned) else " at every epoch"
-    sentence = f"{subject} {first.reference}-like structure: the agreement is within chance{epochs}{most}."
+    structure = f"{first.reference}-like structure"
+    if zs and max(zs) >= MIN_Z:
+        return f"{subject} {structure}: the 95 % confidence interval of the agreement includes chance{epochs}{most}."
+    sentence = f"{subject} {structure}: the agreement is within chance{epochs}{most}."
 
     # Tell what explains or qualifies this: a wide chance level, or an accuracy.
     reach = min(1.0, max((MIN_Z * point.chance_std for point in points if point.chance_std is not None), default=0.0))

@@ -98,6 +98,7 @@ def test_headline_states_no_early_structure_without_a_t90_in_the_first_half():
 def test_headline_of_few_classes_within_chance_gives_the_reach_of_chance(std, reach):
     text = headline([replace(made(0.1), classes=5, agreement=Trend((Point(0, 0.1, -0.2, 0.4, 0.0, std, 0.5),)))])
     assert text.endswith(f"within chance (z at most 0.5). With 5 classes, chance alone can reach {reach}.")
+    assert headline([made(0.5, low_by=0.6)]).endswith("interval of the agreement includes chance (z at most 30.0).")
 
 
 @pytest.mark.parametrize(("std", "z", "asks"), [(0.01, 1.0, True), (0.01, 30.0, False), (0.2, 1.0, False)])
