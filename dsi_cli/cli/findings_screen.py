@@ -129,20 +129,27 @@ def _print_mistakes(split: str, findings: Sequence[RunFindings], styles: dict[st
     rows: list[list[str | Text]] = []
     for name in shown:
         of_run = mistakes[name]
-        accuracy = cell(of_run.accuracy.last.value if of_run.accuracy else None)
-        wrong = f"{of_run.wrong.last.value:,.0f}"
-        rows.append([_name(name, styles), wrong, _share(of_run.nidm), _share(of_run.widm), accuracy])
+        wrong = of_run.wrong.last
+        accuracy = of_run.accuracy and of_run.accuracy.at(wrong.epoch)
+        shares = [_share(trend, wrong.epoch) for trend in (of_run.nidm, of_run.widm)]
+        epoch = "" if wrong.epoch is None else str(wrong.epoch)
+        rows.append([_name(name, styles), f"{wrong.value:,.0f}", *shares, cell(accuracy.value if accuracy else None), epoch])
     titles = [("", False), ("wrong", True), ("by own similarity", True), (f"by {findings[0].reference}", True)]
-    console.print_columns([*titles, ("accuracy", True)], rows, indent=2)
+    titles += [("accuracy", True), ("epoch", True)]
+    # Predictions can end before the last epoch.
+    if all(mistakes[run.run].wrong.last.epoch == run.epochs[-1] for run in findings):
+        titles, rows = titles[:-1], [row[:-1] for row in rows]
+    console.print_columns(titles, rows, indent=2)
     _print_left_out(len(mistakes) - len(shown))
     for name in [name for name in shown if mistakes[name].left_out][:1]:
         console.print_sentence(f"{name}: {mistakes[name].left_out}", 2, 2)
 
 
-def _share(trend: Trend | None) -> Text:
+def _share(trend: Trend | None, epoch: int | None) -> Text:
+    """Return the last share, with its epoch if there is no mistake at the given epoch."""
     if trend is None:
         return Text("-")
-    text = percent(trend.last.value)
+    text = percent(trend.last.value) + ("" if trend.last.epoch == epoch else f" at epoch {trend.last.epoch}")
     return Text(text, "bold") if trend.last.is_above_chance else Text(f"{text}, within chance")
 
 

@@ -94,16 +94,15 @@ def _label_warnings(classes: pd.DataFrame) -> Iterator[ResultWarning]:
 
 def _curve_warnings(curves: pd.DataFrame, *, has_labels: bool) -> Iterator[ResultWarning]:
     """Yield one warning for each reason why curves have no values; a curve with some values shows its gaps itself."""
-    rows = curves[curves["value"].isna() & curves["reason"].notna() & (curves["variant"] != "pearson_corrected")]
-    value_counts = curves.groupby(["metric", "of"], dropna=False)["value"].count()
     names_of: dict[str, list[str]] = {}
-    for (metric, matrices), group in rows.groupby(["metric", "of"], dropna=False):
+    for (metric, matrices), rows in curves[curves["variant"] != "pearson_corrected"].groupby(["metric", "of"], dropna=False):
         is_hierarchical = metric in (*HIERARCHY_METRICS, "severity", "superclass_accuracy")
         needs_reference = is_hierarchical or str(matrices).endswith("scsm")
-        if value_counts.get((metric, matrices), 0) > 0 or (needs_reference and not has_labels):
+        reasons = rows["reason"].dropna()
+        if rows["value"].notna().any() or not len(reasons) or (needs_reference and not has_labels):
             continue
         name = f"{str(metric).upper()}({matrices})" if isinstance(matrices, str) else str(metric).replace("_", " ")
-        names_of.setdefault(group["reason"].iloc[0], []).append(name)
+        names_of.setdefault(reasons.iloc[0], []).append(name)
     for reason, names in names_of.items():
         yield ResultWarning(f"{', '.join(names)}: no values, because {reason}")
 
@@ -194,7 +193,9 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
     vectors = "classifier weights" if findings[0].own.startswith("ncsm") else "mean features"
     nidms, widms = ([_idm(run, name) for run in findings] for name in ("nidm", "widm"))
     levels = chance_range((*nidms, *widms))
-    chance = f"; chance {levels}, at most 100 %" if levels else ""
+    # The best mistake is the nearest of the other classes.
+    others = max(run.first_classes or run.classes for run in findings) - 1
+    chance = f"; chance {levels}, at most {percent(1 - 1 / others)}" if levels else ""
 
     questions: list[tuple[str, str, list[Trend | None], Callable[[float], str], str]] = [
         (
@@ -233,7 +234,7 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
     made = []
     for question, scale, trends, text, reason in questions:
         known = {index: trend for index, trend in enumerate(trends) if trend}
-        rows = [_row(index, trend, text, len(findings[index].epochs)) for index, trend in known.items()]
+        rows = [_row(index, trend, text, findings[index].epochs) for index, trend in known.items()]
         values = [trend.last.value for trend in known.values()]
         range_text = ""
         if len(values) > MAX_ROWS:
@@ -242,15 +243,16 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
     return made
 
 
-def _row(run: int, trend: Trend, text: Callable[[float], str], epochs: int) -> TileRow:
+def _row(run: int, trend: Trend, text: Callable[[float], str], epochs: Sequence[int | None]) -> TileRow:
     last, peak = trend.last, trend.peak
     verdict = ""
     if last.z is not None:
         verdict = "above chance" if last.is_above_chance else "within chance"
-    details = []
+    # A later epoch has no value without predictions, or without a mistake.
+    details = [f"at epoch {last.epoch}"] if last.epoch != epochs[-1] else []
     if last.low is not None and last.high is not None:
         details.append(f"95 % CI {text(last.low)} to {text(last.high)}")
-    if epochs > 1 and (last.z is None or trend.is_above_chance):
+    if len(epochs) > 1 and (last.z is None or trend.is_above_chance):
         details.append(f"peak {text(peak.value)} at epoch {peak.epoch}")
     if last.z is None and len(trend.points) > 1 and peak != trend.points[0]:
         details.append(f"{text(trend.points[0].value)} at epoch {trend.points[0].epoch}")

@@ -209,8 +209,16 @@ def test_analyze_screen_of_runs_with_different_classes_shows_the_range_of_chance
     first = dsi(*call)
     assert "share of classes that are farther from the truth, chance 44 % to 49 %" in first.out
     # The same call shows the findings again.
-    again = dsi(*call)
-    assert again.out == f"Nothing new: 2 checkpoints already analysed.\n{first.out}"
+    assert dsi(*call).out == f"Nothing new: 2 checkpoints already analysed.\n{first.out}"
+
+
+@pytest.mark.parametrize(("epochs", "line"), [(2, "accuracy  epoch"), (4, "at epoch 2")])
+def test_analyze_screen_names_the_epoch_of_values_before_the_last_one(dsi, make_run, tmp_path, epochs, line):
+    truth, predictions = np.arange(40) % 8, np.tile(np.arange(40) % 8, (epochs, 1))
+    predictions[:3, 0] = 5
+    np.savez(tmp_path / "made.npz", predictions=predictions, targets=truth, epochs=np.arange(epochs))
+    ended = dsi("analyze", make_run(), "-o", tmp_path / "out", "--predictions", tmp_path / "made.npz", *QUICK)
+    assert line in ended.out.partition("Mistakes on test")[2]
 
 
 def test_analyze_progress_is_drawn_on_a_terminal(make_run, dsi_on_terminal, tmp_path):

@@ -24,14 +24,8 @@ def run(make_run, tmp_path):
 
 def test_analysed_line_counts_runs_checkpoints_classes_and_samples(run, analysed):
     line = overview.analysed_line(run, overview.all_findings(run))
-    assert line.split(" · ") == [
-        "1 run",
-        "4 checkpoints",
-        "epochs 0 to 3",
-        "8 classes, 1 class without a synset",
-        "40 test samples",
-        "values at the last epoch",
-    ]
+    said = "1 run · 4 checkpoints · epochs 0 to 3 · 8 classes, 1 class without a synset · 40 test samples"
+    assert line == f"{said} · values at the last epoch"
     line = overview.analysed_line(analysed.run, overview.all_findings(analysed.run))
     said = "4 runs · 16 to 31 checkpoints · epochs 0 to 30 · 10 to 100 classes, all in WordNet · 10,000 test"
     assert line.startswith(said)
@@ -61,6 +55,13 @@ def test_tiles_without_labels_or_predictions_give_the_reason(make_results):
     assert tiles[2].reason.startswith("There are no predictions")
 
 
+def test_tiles_of_values_before_the_last_epoch_name_the_epoch(run):
+    agreement, _, nidm, _ = overview.tiles(overview.all_findings(run))
+    assert nidm.rows[0].details[0] == "at epoch 2"
+    assert "at most 86 %" in nidm.scale, "1 - 1 / 7"
+    assert agreement.rows[0].details[0].startswith("95 % CI")
+
+
 def test_tile_of_a_run_within_chance_has_no_peak(analysed):
     index = analysed.run.names.index("collapsed")
     tile = overview.tiles(overview.all_findings(analysed.run))[0]
@@ -80,7 +81,7 @@ def test_peaks_table_equals_the_curves_table(analysed):
 
 
 def test_warnings_name_unused_checkpoints_and_labels(run):
-    first, second, *_ = overview.run_warnings(run, "run")
+    first, second = overview.run_warnings(run, "run")  # nothing on the severity, which only the last epoch lacks
     assert first.text.startswith("dsi skipped 1 checkpoint that cannot be read or analysed, epoch_9.pt: ")
     assert second.text == "The comparison with WordNet leaves out 1 label without a synset: qzx"
 
