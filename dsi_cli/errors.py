@@ -216,12 +216,12 @@ def listed(names: Sequence[str], most: int, more: str = " and {} more") -> str:
 
 
 def quoted(text: str, most: int = 60) -> str:
-    """Return a text in quotes and in ASCII, shortened to ``most`` characters.
+    r"""Return a text in quotes, shortened to ``most`` characters; control and direction characters are escaped.
 
-    >>> quoted("dog"), quoted("a long name", 8)
-    ("'dog'", "'a lon...'")
+    >>> quoted("Bär"), quoted("a long name", 8), quoted("\u202e\n")
+    ("'Bär'", "'a lon...'", "'\\u202e\\n'")
     """
-    return ascii(text if len(text) <= most else f"{text[: most - 3]}...")
+    return repr(text if len(text) <= most else f"{text[: most - 3]}...")
 
 
 def count(number: int, noun: str) -> str:

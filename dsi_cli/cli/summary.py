@@ -205,13 +205,12 @@ def _warnings(summary: Summary) -> Iterator[tuple[str, str | None]]:
 
 def _label_warnings(run: RunSummary) -> Iterator[tuple[str, str | None]]:
     """Yield what is wrong with the labels of a run, each with the command that mends it."""
-    mend = (
-        f"{run.labels_command} --write-map map.csv"
-        if run.labels_command and run.unresolved and not run.are_placeholders
-        else None
-    )
     if not run.statuses.get("ok"):
         return
+    unresolved, mend = "", None
+    if run.unresolved and not run.are_placeholders:
+        unresolved = f"{listed([label for label, _ in run.unresolved], MAX_NAMED, ', ...')} ({run.unresolved[0][1]})"
+        mend = run.labels_command and f"{run.labels_command} --write-map map.csv"
     if run.no_reference and run.labels is None:
         classes = console.count(run.classes or 0, "class")
         yield (
@@ -220,14 +219,13 @@ def _label_warnings(run: RunSummary) -> Iterator[tuple[str, str | None]]:
         )
     elif run.no_reference:
         reference = "WordNet" if len(run.references) < 2 else run.references[0]
-        yield f"no agreement with {reference}: {run.no_reference}", mend
+        yield f"no agreement with {reference}: {run.no_reference}{unresolved and f'; unknown: {unresolved}'}", mend
     if run.all_uncertain:
         yield run.all_uncertain, run.labels_command
         return
-    if run.unresolved and not run.are_placeholders:
+    if unresolved and not run.no_reference:
         labels = console.count(len(run.unresolved), "label")
-        names = listed([label for label, _ in run.unresolved], MAX_NAMED, ", ...")
-        yield f"{labels} without a synset left out of the agreement: {names} ({run.unresolved[0][1]})", mend
+        yield f"{labels} without a synset left out of the agreement: {unresolved}", mend
     if run.uncertain:
         senses = listed([f"{label} → {synset}" for label, synset in run.uncertain], MAX_NAMED, ", ...")
         verb = "is" if len(run.uncertain) == 1 else "are"

@@ -86,7 +86,7 @@ def test_a_label_is_understood(label, synset, how):
         ("classic guitarr", r"nearest: guitar; try guitar.n.01$"),
         ("zzz", r"no noun in WordNet 3.0; expected a WordNet 3.0 id \(n02084071\), a synset name"),
         (",/,", "no noun in WordNet 3.0"),
-        ("🐶", r"'\\U0001f436' is no noun"),
+        ("🐶", "'🐶' is no noun"),
     ],
 )
 def test_a_label_without_a_meaning_has_a_reason(label, reason):
@@ -166,8 +166,7 @@ def test_two_labels_share_a_synset_only_where_nothing_else_fits():
     cranes = resolve(["heron", "stork", "crane", "lathe", "excavator", "forklift", "crane", "bulldozer", "flamingo"])
     assert [one.synset for one in cranes if one.label == "crane"] == ["crane.n.05", "crane.n.04"]
     assert all(one.is_uncertain for one in cranes if one.label == "crane")
-    tench = resolve(["tench", "tench", "Tench"])
-    assert {one.synset for one in tench} == {"tench.n.01"}
+    assert {one.synset for one in resolve(["tench", "tench", "Tench"])} == {"tench.n.01"}
 
 
 def test_compounds_with_one_head_share_its_sense():
