@@ -76,7 +76,9 @@ function readingRow(line) {
       const [low, high, chance, z] = [line.low, line.high, line.chance, line.z].map((values) => values?.[k] ?? null);
       value.textContent = formatNumber(line.value[k], digits);
       const parts = [];
-      if (low != null && high != null) parts.push(`${line.isRange ? "" : "95 % CI "}${formatNumber(low)} to ${formatNumber(high)}`);
+      // An end near 0 has the decimals of the other end.
+      const end = (number) => formatNumber(Math.max(-low, high) < 0.001 ? number : Math.round(number * 1000) / 1000);
+      if (low != null && high != null) parts.push(`${line.isRange ? "" : "95 % CI "}${end(low)} to ${end(high)}`);
       if (chance != null && !line.isRange && !line.isExcess) parts.push(`chance ${formatNumber(chance)}`);
       if (chance != null && !line.isRange && z != null && low == null) parts.push(`z ${deviations(z)}`);
       details.textContent = parts.join(", ");
@@ -145,9 +147,9 @@ function labelsAtEnds(chart, width, height) {
   });
   const isTooMuch = labels.some(({ text, isBold }) => textWidth(text, isBold) > 0.45 * width) || labels.length * LABEL_HEIGHT > height;
   const shown = isTooMuch ? [] : labels;
-  const withChance = chart.lines.filter((line) => line.chance);
-  const chance = withChance.map((line) => line.chance.findLast((value) => value != null));
-  if (chance.length) shown.push({ text: "chance", value: chance.reduce((sum, value) => sum + value, 0) / chance.length, colour: null });
+  // The chance levels of several runs can be far apart, so the label is at the first one.
+  const chance = chart.lines.map((line) => line.chance?.findLast((value) => value != null)).find((value) => value != null);
+  if (chance != null) shown.push({ text: "chance", value: chance, colour: null });
   return shown;
 }
 
