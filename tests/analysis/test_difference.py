@@ -212,8 +212,7 @@ def test_diff_inputs_that_do_not_fit_are_refused(write, tmp_path):
         with pytest.raises(kind) as caught:
             dsi_cli.diff(*paths, **options)
         assert code in (None, caught.value.code), (paths, str(caught.value))
-    same = dsi_cli.diff(LAST, labelled, labels="cifar100")
-    assert same.summary["nothing_moved"]
+    assert dsi_cli.diff(LAST, labelled, labels="cifar100").summary["nothing_moved"]
     one = write(weight[:1], "one.safetensors")
     with pytest.raises(DsiError):
         dsi_cli.diff(one, one)

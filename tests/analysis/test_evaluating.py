@@ -280,8 +280,7 @@ def test_overfitting_gap_uses_equally_many_images_of_both_splits(own_run, few, t
     assert (gap.of, gap.classes_used, gap.samples_used) == ("ncsm,tncsm", 10, 90)
 
     # Splits that are evaluated in two calls have no templates of equally many images, until one call has both.
-    apart = evaluate(own_run.folder, *own_run.options, "--templates", out="apart")
-    assert apart.curves("metric == 'gap'").empty
+    assert evaluate(own_run.folder, *own_run.options, "--templates", out="apart").curves("metric == 'gap'").empty
     train_alone = evaluate(
         own_run.folder, *own_run.options, "--templates", "--train", tmp_path / "train", data=None, out="apart"
     )
@@ -378,8 +377,7 @@ def test_without_templates_a_network_without_a_classifier_fails(options, tmp_pat
         (error,) = ran.errors
         assert error.startswith("no checkpoint can be used: ")
         assert "no classifier" in error
-    states = pd.read_parquet(ran.out / "checkpoints.parquet")
-    assert set(states["status"]) == {"failed"}
+    assert set(pd.read_parquet(ran.out / "checkpoints.parquet")["status"]) == {"failed"}
 
 
 @pytest.mark.slow

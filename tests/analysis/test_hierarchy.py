@@ -89,8 +89,7 @@ def test_superclass_accuracy_prefers_the_superclasses_of_the_dataset(analysed):
     of = superclasses("cifar100")
     above = np.array([of[name] for name in classes["name"]])
     counts = stored_counts(analysed.out, "cifar100-cnn", 30)
-    expected = (counts * (above[:, None] == above)).sum() / counts.sum()
-    assert rows.loc[30, "value"] == pytest.approx(expected)
+    assert rows.loc[30, "value"] == pytest.approx((counts * (above[:, None] == above)).sum() / counts.sum())
     assert rows.loc[30, "value"] > np.trace(counts) / counts.sum()
 
 
@@ -164,8 +163,7 @@ def test_analyze_with_a_changed_taxonomy_equals_a_first_call(analyzed, tree, tmp
     reference = out / "references"
     before = {path.name: path.stat().st_mtime_ns for path in reference.glob("*.parquet")}
     tree.write_text(TREE.replace("bee,big", "bee,wet"))
-    summary = analyze([run], out, options_of(tree, "wordnet:path"))
-    assert summary.runs[0].read == 0
+    assert analyze([run], out, options_of(tree, "wordnet:path")).runs[0].read == 0
     assert {path.name: path.stat().st_mtime_ns for path in reference.glob("*.parquet")} == before
     assert_like_a_first_call(out, [run], options_of(tree, "wordnet:path"))
     analyze([run], out, options_of(tree, "wordnet:path"))
@@ -221,8 +219,7 @@ def test_analyze_with_another_part_of_speech_equals_a_first_call(make_run, tmp_p
     analyze([run], out, QUICK)
     analyze([run], out, Options(draws=0, pos="verb"))
     assert_like_a_first_call(out, [run], Options(draws=0, pos="verb"))
-    classes = tables(out)["classes"].sort_values("class_index")
-    assert classes["wnid"].str.match(r"v\d{8}").all()
+    assert tables(out)["classes"].sort_values("class_index")["wnid"].str.match(r"v\d{8}").all()
     rows = curve(tables(out)["curves"], "run", of="ncsm,scsm")
     assert set(rows["reference"]) == {"wordnet3.0-verb-path"}
     assert rows.loc[rows["variant"] != "ssim", "value"].notna().all()

@@ -70,5 +70,4 @@ def test_wordnet_command_with_imagenet21k_needs_little_memory(tmp_path):
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == f"the nearest 10 of each of 21,843 labels: {tmp_path / 'x.parquet'}\n"
-    file = pq.ParquetFile(tmp_path / "x.parquet")
-    assert file.metadata.num_rows == 10 * 21843
+    assert pq.ParquetFile(tmp_path / "x.parquet").metadata.num_rows == 10 * 21843

@@ -151,8 +151,7 @@ def test_scan_counts_from_follows_the_contents(tree, counts_from, state_dict, tm
 
 def test_two_models_of_one_name_are_told_apart_by_their_keys(tmp_path):
     torch.save({"a": {"fc.weight": torch.ones(3, 4)}, "b": {"fc.weight": 2 * torch.ones(3, 4)}}, tmp_path / "epoch_1.pt")
-    record = scan_checkpoint(only(tmp_path)).record
-    assert record.code == "ambiguous-head"
+    assert scan_checkpoint(only(tmp_path)).record.code == "ambiguous-head"
     assert scan_checkpoint(only(tmp_path), HeadOptions(head="b.fc.weight")).weight[0, 0] == 2
 
 

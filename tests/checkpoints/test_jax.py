@@ -171,8 +171,7 @@ def test_states_are_recognised_and_others_are_not(tmp_path):
               b"\xdf\xff\xff\xff\xff\xa1a", b"\x89PNG\r\n\x1a\n\0\0\0\r", b"\x89HDF\r\n\x1a\n\0\0\0\0", b"\x93NUMPY\x01\0",
               "Þis is text".encode(), "Ž¡text".encode("cp1252")[:1] + b"text", b"\x81\xa5\0\0\0\0\0\0", bytes(16)]  # fmt: skip
     assert {name for head in others for name in formats_of(head)} <= {"pickle", "hdf5"}
-    safetensors = (0xA5A181).to_bytes(8, "little") + b'{"a":{}}'
-    assert formats_of(safetensors)[0] == "safetensors"
+    assert formats_of((0xA5A181).to_bytes(8, "little") + b'{"a":{}}')[0] == "safetensors"
     (tmp_path / "checkpoint_7").write_bytes(by_hand(TREE))  # as flax.training.checkpoints calls it
     assert len(discover([tmp_path])[0].checkpoints) == 1
 

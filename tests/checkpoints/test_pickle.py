@@ -90,8 +90,7 @@ def test_read_pickle_of_shared_and_recursive_parts_keeps_identity(protocol):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_read_pickle_of_known_containers_returns_plain_ones(protocol):
-    counted = defaultdict(int, a=1)
-    assert read(pickle.dumps(counted, protocol)) == {"a": 1}
+    assert read(pickle.dumps(defaultdict(int, a=1), protocol)) == {"a": 1}
     assert read(pickle.dumps(OrderedDict(b=2), protocol)) == {"b": 2}
     assert list(read(pickle.dumps(torch.Size((3, 4)), protocol))) == [3, 4]
 

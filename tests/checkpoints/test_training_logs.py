@@ -144,8 +144,7 @@ EXPECTED = {
 
 
 def test_the_tag_epoch_says_which_epoch_a_step_belongs_to(tmp_path):
-    path = written_events(tmp_path, LIGHTNING)
-    assert read_log(path).by_epoch == read_named_log(tmp_path).by_epoch == EXPECTED
+    assert read_log(written_events(tmp_path, LIGHTNING)).by_epoch == read_named_log(tmp_path).by_epoch == EXPECTED
 
 
 def test_hugging_faces_fractions_are_rounded_up(tmp_path):

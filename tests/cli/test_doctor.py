@@ -56,8 +56,7 @@ def test_extras_each_have_a_purpose():
 
 
 def test_serving_packages_are_dependencies():
-    names = {text.partition(">=")[0] for text in PROJECT["dependencies"]}
-    assert set(doctor.SERVES) <= names
+    assert set(doctor.SERVES) <= {text.partition(">=")[0] for text in PROJECT["dependencies"]}
 
 
 def test_doctor_missing_package_gives_the_install_command(pretend, dsi):

@@ -25,8 +25,7 @@ def test_debug_log_of_analyze_has_what_it_found(dsi, make_run, tmp_path, monkeyp
     ended = dsi("analyze", make_run(), "-o", tmp_path / "out", "--draws", 0)
     for said in ("run run in ", "epoch_3.pt', epoch=3, ", "8 labels from classes.txt", "report.html: "):
         assert said in ended.err, said
-    again = dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", "--draws", 0)
-    assert "report.html is up to date" in again.err
+    assert "report.html is up to date" in dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", "--draws", 0).err
 
 
 def test_invalid_log_level_is_refused(dsi, make_run, monkeypatch):

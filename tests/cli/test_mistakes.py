@@ -106,8 +106,7 @@ def test_mistakes_sheet_finds_moved_images(out, images, tmp_path, dsi):
     assert ended.err.startswith("warning: 3 of 3 images could not be opened: expected an image, found none")
     assert ended.err.endswith("; if they have moved, add --images FOLDER\n")
     assert dsi("mistakes", out, "--sheet", sheet, "--quiet").err == ""
-    unopened = json.loads(dsi("mistakes", out, "--sheet", sheet, "--json").out)["unopened"]
-    assert set(unopened) == {"0", "1", "2"}
+    assert set(json.loads(dsi("mistakes", out, "--sheet", sheet, "--json").out)["unopened"]) == {"0", "1", "2"}
     ended = dsi("mistakes", out, "--sheet", sheet, "--images", moved.parent)
     shutil.move(moved, images)
     assert (ended.code, ended.err) == (0, "")

@@ -62,8 +62,7 @@ def test_libraries_that_multiply_are_held_to_one_thread_meanwhile():
     def threads(_):
         return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
-    inside = list(map_in_order(threads, range(4)))
-    assert {count for counts in inside for count in counts} == {1}
+    assert {count for counts in list(map_in_order(threads, range(4))) for count in counts} == {1}
 
 
 def test_an_engine_next_to_other_threads_uses_all_cores(monkeypatch):

@@ -193,8 +193,7 @@ def test_phases_are_a_bar_above_the_agreement_with_wordnet(analysed: Analysed):
     starts = sorted(bar.get_paths()[0].vertices[:, 0].min() for bar in bars[0][3:])  # the first run is on top
     assert starts == pytest.approx(sorted(rows["first_epoch"]))
     assert all(bar.get_paths()[0].vertices[:, 1].min() > 1 for bar in bars[0])
-    boundaries = [x.tolist() for x, _ in lines(figure, "phase")]
-    assert boundaries[2:] == rows[["low", "high"]].to_numpy()[:2].tolist()
+    assert [x.tolist() for x, _ in lines(figure, "phase")][2:] == rows[["low", "high"]].to_numpy()[:2].tolist()
     assert {text.get_text() for text in figure.legends[0].get_texts()} >= {"surge", "95 % CI of a boundary"}
 
 

@@ -90,8 +90,7 @@ def test_targets_are_read_without_images_only_where_they_are_sure(write, fields,
         DATA = Images([(IMAGE, 1), (IMAGE, 0), (IMAGE, 1)], {fields})
         def data(): return DATA
     """)
-    samples = open_custom(spec, False)
-    assert samples.targets.tolist() == [1, 0, 1]
+    assert open_custom(spec, False).targets.tolist() == [1, 0, 1]
     assert sys.modules["mine"].DATA.reads == reads
 
 

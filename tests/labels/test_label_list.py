@@ -29,8 +29,7 @@ def test_a_name_that_has_no_utf8_has_an_id():
 
 
 def test_duplicates_are_reported_once_and_in_order():
-    labels = LabelList(("b", "a", "b", "a", "b", "c"), None, "a")
-    assert labels.duplicates == ("b", "a")
+    assert LabelList(("b", "a", "b", "a", "b", "c"), None, "a").duplicates == ("b", "a")
     assert LabelList(("a", "b"), None, "a").duplicates == ()
 
 
@@ -128,10 +127,8 @@ def test_lists_in_circulation_are_recognised():
     assert recognise(tutorial).preset == "cifar10"
     darknet = {"motorcycle": "motorbike", "airplane": "aeroplane", "couch": "sofa", "tv": "tvmonitor"}
     assert recognise([darknet.get(one, one.replace(" ", "")) for one in load_preset("coco80").names]).preset == "coco80"
-    places = [f"/{one[0]}/{one}" for one in load_preset("places365").names]
-    assert recognise(places).preset == "places365"
-    ade = [one.split(",")[0] for one in load_preset("ade20k").names]  # "screen" is one's first synonym, another's second
-    assert recognise(ade).preset == "ade20k"
+    assert recognise([f"/{one[0]}/{one}" for one in load_preset("places365").names]).preset == "places365"
+    assert recognise([one.split(",")[0] for one in load_preset("ade20k").names]).preset == "ade20k"
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -68,8 +68,7 @@ def test_a_group_is_the_sai_of_its_classes(classes, symmetric):
 def test_the_null_of_a_group_is_that_of_all_relabellings(classes):
     rng = np.random.default_rng(classes)
     a, b = random_csm(rng, classes), random_csm(rng, classes).round()
-    whole = alignments(a, b, ["pearson"])["pearson"]  # few classes: all relabellings are tried
-    assert align_group(a, b).z == pytest.approx(whole.z)
+    assert align_group(a, b).z == pytest.approx(alignments(a, b, ["pearson"])["pearson"].z)
 
 
 def test_a_group_without_differences_has_no_alignment():

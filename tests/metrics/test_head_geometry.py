@@ -151,8 +151,7 @@ def test_angles_equal_the_arc_cosine_and_resolve_small_angles():
     cosines = [a @ b / math.sqrt(a @ a * (b @ b)) for a, b in zip(first, second, strict=True)]
     assert angles(first, second) == pytest.approx(np.degrees(np.arccos(cosines)))
     assert angles(first, 3 * first).tolist() == [0.0] * 8 or angles(first, 3 * first).max() < 1e-12
-    tiny = np.array([[1.0, 1e-9]])
-    assert angles(np.array([[1.0, 0.0]]), tiny)[0] == pytest.approx(math.degrees(1e-9))
+    assert angles(np.array([[1.0, 0.0]]), np.array([[1.0, 1e-9]]))[0] == pytest.approx(math.degrees(1e-9))
     assert angles(first, -first).tolist() == pytest.approx([180.0] * 8)
 
 

@@ -50,8 +50,7 @@ def test_skewness_is_that_of_all_relabellings(classes, make):
 def test_excess_kurtosis_is_that_of_all_relabellings(make):
     x, y = make(8, 0), symmetric(8, 1)
     sums = sums_of(x, y, list(itertools.permutations(range(8))))
-    found = excess_kurtosis(RelabelledMatrix(x), RelabelledMatrix(y))
-    assert found == pytest.approx(stats.kurtosis(sums), abs=1e-9)
+    assert excess_kurtosis(RelabelledMatrix(x), RelabelledMatrix(y)) == pytest.approx(stats.kurtosis(sums), abs=1e-9)
 
 
 def test_excess_kurtosis_of_two_asymmetric_matrices_is_none():

@@ -47,8 +47,7 @@ def test_epochs_of_most_change_are_at_equal_parts_of_the_change(analysed: Analys
     stored = [analysed.run.csm("ncsm", epoch, run=CNN).to_numpy(dtype=np.float64) for epoch in frames.epochs]
     total = np.cumsum([0.0] + [np.linalg.norm(after - before) for before, after in pairwise(stored)])
     epochs = epochs_of_most_change(analysed.run, [frames], 3)
-    nearest = [int(np.argmin(np.abs(total - total[-1] * part))) for part in (0, 1 / 2, 1)]
-    assert epochs == nearest
+    assert epochs == [int(np.argmin(np.abs(total - total[-1] * part))) for part in (0, 1 / 2, 1)]
     assert epochs[1] < 10, "the surge is early"
     assert epochs_of_most_change(analysed.run, [frames], 1) == [30]
     assert epochs_of_most_change(analysed.run, [frames], 99) == list(range(31))

@@ -77,8 +77,7 @@ def test_a_whole_matrix_is_refused_and_the_message_says_how_to_ask_for_a_part(ou
 def test_neighbours_and_pairs_are_those_of_the_whole_matrix(out: Path, weights: list[np.ndarray]) -> None:
     expected = weight_similarity(weights[1]).astype(float)
     listing = nearest(Results(out), "dog", NeighborQuery(most=3))
-    order = [k for k in np.argsort(-expected[1]) if k != 1]
-    assert [row.class_index for row in listing.rows] == order[:3]
+    assert [row.class_index for row in listing.rows] == [k for k in np.argsort(-expected[1]) if k != 1][:3]
     assert listing.found == 7
     assert "WordNet similarities are not available" in (listing.legend or "")
     first, second = np.triu_indices(8, 1)
@@ -109,8 +108,7 @@ def test_every_verb_says_plainly_what_it_cannot_do(out: Path, tmp_path: Path, ds
     assert dsi("neighbors", out, "--class", "dog", "--over-epochs").code == 0
     mistakes = dsi("mistakes", out)
     assert (mistakes.code, needs in mistakes.err) == (2, True)
-    drawn = dsi("plot", out, "-o", tmp_path / "figures")
-    assert drawn.code == 0
+    assert dsi("plot", out, "-o", tmp_path / "figures").code == 0
     assert (tmp_path / "figures" / "sai.png").is_file()
     heatmaps = dsi("plot", out, "heatmaps", "-o", tmp_path / "figures")
     assert (heatmaps.code, needs in heatmaps.err) == (2, True)

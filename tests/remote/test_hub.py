@@ -98,8 +98,7 @@ def test_commits_give_the_tables_of_the_same_checkpoints_in_a_folder(hub, tmp_pa
 
 def test_a_head_costs_two_requests_of_its_file_and_a_hundredth_of_the_bytes(hub):
     trained(hub)
-    records = records_of()
-    assert [record.epoch for record in records] == list(range(1, EPOCHS + 1))
+    assert [record.epoch for record in records_of()] == list(range(1, EPOCHS + 1))
     assert len(hub.of("model.safetensors")) <= 2 * EPOCHS
     assert sum(hub.of("model.safetensors")) < 0.01 * sum(map(len, models()))
     assert len(hub.of("/resolve/")) <= 2 * EPOCHS + 3, "config.json is the same at all revisions"
@@ -176,8 +175,7 @@ def test_the_best_model_at_the_end_is_no_epoch(hub):
     repository = trained(hub, epochs=3)
     files = {"model.safetensors": model(heads(EPOCHS)[7]), "trainer_state.json": state(3, 30)}
     repository.commit("End of training", files)
-    found = {record.epoch: record.status for record in records_of()}
-    assert found == {1: "ok", 2: "ok", 3: "ok", None: "skipped"}
+    assert {record.epoch: record.status for record in records_of()} == {1: "ok", 2: "ok", 3: "ok", None: "skipped"}
 
 
 def test_a_broken_revision_is_one_failed_row(hub):

@@ -22,8 +22,7 @@ def test_report_with_markup_in_a_label_escapes_it(out):
     assert "<img" not in page
     text = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1]
     assert not set(text) & set("<>&\u2028")
-    data = json.loads(text)
-    assert HOSTILE in {row[0] for row in data["classes"][0]}
+    assert HOSTILE in {row[0] for row in json.loads(text)["classes"][0]}
 
 
 def test_report_has_no_external_requests(out):

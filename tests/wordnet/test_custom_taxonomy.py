@@ -49,8 +49,7 @@ def test_a_node_may_have_several_parents_and_a_line_may_come_twice(tmp_path):
     tree = custom_taxonomy.read_taxonomy(
         written(tmp_path, "dog,canine\ndog,pet\ncanine,animal\npet,animal\n\ncat,pet\ndog,pet\n")
     )
-    dog = tree.names.index("dog")
-    assert [tree.names[parent] for parent in tree.parents_of(dog)] == ["canine", "pet"]
+    assert [tree.names[parent] for parent in tree.parents_of(tree.names.index("dog"))] == ["canine", "pet"]
     assert similarities(tree, path_similarity, "dog", "cat")[0, 1] == pytest.approx(1 / 3)
 
 

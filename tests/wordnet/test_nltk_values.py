@@ -51,8 +51,7 @@ def test_the_first_base_form_is_nltks(part):
 @pytest.mark.parametrize("kind", ["path", "wup", "lch"])
 def test_similarities_are_nltks(kind, part):
     wordnet, nodes = nodes_of(part)
-    found = measures.BY_TAXONOMY[kind](nodes, wordnet.taxonomy)
-    assert found.tolist() == VALUES["similarities"][part][kind]
+    assert measures.BY_TAXONOMY[kind](nodes, wordnet.taxonomy).tolist() == VALUES["similarities"][part][kind]
 
 
 @pytest.fixture
