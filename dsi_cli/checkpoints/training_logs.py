@@ -150,7 +150,9 @@ def read_named_log(path: Place) -> TrainingLog:
     Raise `UsageError` if the log does not exist (``no-such-log``), cannot be read (``unreadable-log``), or has no epochs
     (``no-curves-in-log``).
     """
-    expected = "expected a CSV file with an epoch column, a JSON object per line, trainer_state.json, or TensorBoard event files"
+    expected = (
+        "expected a CSV file with an epoch column, a JSON object per line, trainer_state.json, or TensorBoard event files"
+    )
     if not (path.is_file() or path.is_dir()):
         raise UsageError(f"there is no log {path}; {expected}", code="no-such-log", path=str(path))
     try:

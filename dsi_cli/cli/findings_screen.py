@@ -133,7 +133,9 @@ def _print_mistakes(split: str, findings: Sequence[RunFindings], styles: dict[st
         accuracy = of_run.accuracy and of_run.accuracy.at(wrong.epoch)
         shares = [_share(trend, wrong.epoch) for trend in (of_run.nidm, of_run.widm)]
         epoch = "" if wrong.epoch is None else str(wrong.epoch)
-        rows.append([_name(name, styles), f"{wrong.value:,.0f}", *shares, cell(accuracy.value if accuracy else None), epoch])
+        rows.append(
+            [_name(name, styles), f"{wrong.value:,.0f}", *shares, cell(accuracy.value if accuracy else None), epoch]
+        )
     titles = [("", False), ("wrong", True), ("by own similarity", True), (f"by {findings[0].reference}", True)]
     titles += [("accuracy", True), ("epoch", True)]
     # Predictions can end before the last epoch.

@@ -95,7 +95,9 @@ def _label_warnings(classes: pd.DataFrame) -> Iterator[ResultWarning]:
 def _curve_warnings(curves: pd.DataFrame, *, has_labels: bool) -> Iterator[ResultWarning]:
     """Yield one warning for each reason why curves have no values; a curve with some values shows its gaps itself."""
     names_of: dict[str, list[str]] = {}
-    for (metric, matrices), rows in curves[curves["variant"] != "pearson_corrected"].groupby(["metric", "of"], dropna=False):
+    for (metric, matrices), rows in curves[curves["variant"] != "pearson_corrected"].groupby(
+        ["metric", "of"], dropna=False
+    ):
         is_hierarchical = metric in (*HIERARCHY_METRICS, "severity", "superclass_accuracy")
         needs_reference = is_hierarchical or str(matrices).endswith("scsm")
         reasons = rows["reason"].dropna()

@@ -146,8 +146,12 @@ def _symmetrized(path: Path, values: Values, names: Names) -> Values:
         )
     diagonal, others = np.diagonal(inner), inner[~np.eye(len(inner), dtype=bool)]
     if len(others) and diagonal.max() <= others.min() < others.max():
-        message = f"the reference {path} has {diagonal.max():g} on its diagonal and larger values elsewhere, as distances have; "
-        raise UsageError(f"{message}write similarities, whose largest values are on the diagonal", code="reference-of-distances")
+        message = (
+            f"the reference {path} has {diagonal.max():g} on its diagonal and larger values elsewhere, as distances have; "
+        )
+        raise UsageError(
+            f"{message}write similarities, whose largest values are on the diagonal", code="reference-of-distances"
+        )
     result = np.full_like(values, np.nan)
     result[np.ix_(present, present)] = (inner + inner.T) / 2
     return result
