@@ -29,7 +29,7 @@ import tempfile
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.util import find_spec
@@ -211,7 +211,10 @@ class _Task(NamedTuple):
 @contextmanager
 def open_engine(options: EngineOptions) -> Iterator[RayEngine]:
     """Yield the engine; it starts Ray, or connects to the cluster, with the first job."""
-    if find_spec("ray") is None:
+    is_installed = False
+    with suppress(ImportError):  # of an import hook that blocks Ray
+        is_installed = find_spec("ray") is not None
+    if not is_installed:
         message = "--engine ray needs Ray, which is not installed; run pip install 'dsi-cli[ray]'"
         raise UsageError(message, code="package-missing", package="ray")
     with ExitStack() as stack:

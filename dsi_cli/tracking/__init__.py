@@ -13,6 +13,7 @@ To add a tracker, add a line to `TRACKERS`, a module with its name to this packa
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -117,7 +118,9 @@ def destination(text: str) -> Destination:
         raise UsageError(message, code="unknown-tracker", tracker=text)
     if tracker.needs_target and not target:
         raise UsageError(f"--log-to {tracker.name} needs a target; write --log-to {form(tracker)}", code="missing-target")
-    spec = find_spec(tracker.name)
+    spec = None
+    with suppress(ImportError):  # of an import hook that blocks the package
+        spec = find_spec(tracker.name)
     if spec is None or spec.origin is None:  # W&B's data folder ``wandb`` has a spec without an origin
         raise _missing_package(tracker, tracker.name)
     return Destination(tracker, target or None)

@@ -6,6 +6,8 @@ import re
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from helpers.errors import raises
@@ -42,13 +44,14 @@ def test_destination_of_an_invalid_text_raises_the_code(text, code):
 
 
 @pytest.mark.parametrize("tracker", TRACKERS, ids=lambda one: one.name)
-@pytest.mark.parametrize("has_folder", [False, True], ids=["nothing", "a folder of that name"])
-def test_destination_without_the_package_raises_package_missing(tracker, has_folder, monkeypatch, tmp_path):
+@pytest.mark.parametrize("found", ["nothing", "a folder of that name", "an import hook"])
+def test_destination_without_the_package_raises_package_missing(tracker, found, monkeypatch, tmp_path):
     for name in [name for name in sys.modules if name.partition(".")[0] == tracker.name]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    monkeypatch.setattr(sys, "meta_path", [importlib.machinery.PathFinder])
-    if has_folder:
+    hook = SimpleNamespace(find_spec=Mock(side_effect=ModuleNotFoundError))
+    monkeypatch.setattr(sys, "meta_path", [hook if found == "an import hook" else importlib.machinery.PathFinder])
+    if found == "a folder of that name":
         (tmp_path / tracker.name).mkdir()
     with raises("package-missing", UsageError, package=tracker.name):
         tracking.destination(form(tracker).replace("[", "").replace("]", ""))
