@@ -55,11 +55,17 @@ def test_the_fingerprint_is_of_float32(state_dict, dtype, tmp_path, record_of):
     assert record.dtype == str(dtype).removeprefix("torch.")
 
 
-def test_a_damaged_file_is_failed_at_once(tmp_path, record_of):
-    (tmp_path / "x.pt").write_bytes(b"<!DOCTYPE html>" * 10)
-    record = record_of(tmp_path / "x.pt")
-    assert record.status == "failed"
-    assert record.code == "unknown-container"
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"<html>" * 10, "other-content"),
+        (b"version https://git-lfs\n", "other-content"),
+        (b"Oops" * 9, "unknown-container"),
+    ],
+)
+def test_a_file_of_another_content_is_failed_at_once(content, code, tmp_path, record_of):
+    (tmp_path / "x.pt").write_bytes(content)
+    assert (record_of(tmp_path / "x.pt").status, record_of(tmp_path / "x.pt").code) == ("failed", code)
 
 
 def test_scan_of_a_long_tensor_name_has_a_short_reason(tmp_path, record_of):

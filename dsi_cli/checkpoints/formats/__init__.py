@@ -74,8 +74,18 @@ _ONNX_MESSAGES, _ONNX_NUMBER = frozenset({0x3A, 0x42}), 0x28
 _MAX_MSGPACK_KEYS = 1 << 14
 _ZIP = b"PK\x03\x04"
 _GZIP = b"\x1f\x8b"
-_COMPRESSED = {b"\xfd7zXZ\0": ("xz", "unxz"), b"BZh": ("bzip2", "bunzip2"), b"\x28\xb5\x2f\xfd": ("zstd", "unzstd")}
-"""The name and the command of each compression, by the first bytes."""
+_HTML_PAGE = "an HTML page, as of a failed download or a folder of a web server; give the checkpoint itself"
+_OTHER_CONTENTS = {
+    b"\xfd7zXZ\0": "xz-compressed; run unxz {}",
+    b"BZh": "bzip2-compressed; run bunzip2 {}",
+    b"\x28\xb5\x2f\xfd": "zstd-compressed; run unzstd {}",
+    b"version https://": "a pointer of Git LFS instead of the checkpoint; run git lfs pull",
+    b"<!DOCTYPE html": _HTML_PAGE,
+    b"<!DOCTYPE HTML": _HTML_PAGE,
+    b"<!doctype html": _HTML_PAGE,
+    b"<html": _HTML_PAGE,
+}
+"""What is wrong with a file, and what to do, by its first bytes."""
 _TAR, _TAR_OFFSET = b"ustar", 257
 _OTHER_FORMATS = {
     ".caffemodel": "Caffe", ".data-00000-of-00001": "TensorFlow", ".engine": "TensorRT", ".eqx": "Equinox", ".gguf": "GGUF",
@@ -269,9 +279,9 @@ def open_source(source: RandomAccessFile) -> CheckpointContent:
         # gunzip requires a name that ends in .gz.
         command = f"gunzip {name}" if source.path.suffix == ".gz" else f"mv {name} {name}.gz && gunzip {name}.gz"
         raise UnreadableError(f"gzip-compressed; run {command}", code="gzip-compressed")
-    for magic, (title, command) in _COMPRESSED.items():
+    for magic, problem in _OTHER_CONTENTS.items():
         if head.startswith(magic):
-            raise UnreadableError(f"{title}-compressed; run {command} {name}", code="compressed")
+            raise UnreadableError(problem.format(name), code="other-content")
     if source.head(_TAR_OFFSET + len(_TAR))[_TAR_OFFSET:] == _TAR:
         raise UnreadableError(f"a tar archive; run tar -xf {name}", code="unknown-archive")
     other = _OTHER_FORMATS.get(source.path.suffix.lower())
