@@ -146,7 +146,9 @@ def rank_candidates(
     """
     layers = layers_of(groups)
     ordered = all(is_registration_order(group.tensors) for group in groups)
-    network = _Network(layers, ordered, classes)
+    # The first layer of a file that is sorted by name need not be that of the network.
+    is_sorted = any(list(group.tensors) == sorted(group.tensors) for group in groups)
+    network = _Network(layers, ordered, is_sorted, classes)
     candidates = [candidate for layer in layers for candidate in network.candidates(layer)]
     # Tied weights are one candidate.
     distinct = {(candidate.tensor, candidate.layer.path): candidate for candidate in candidates}
@@ -173,9 +175,10 @@ def rank_candidates(
 class _Network:
     """The structure of a network, with which the layers are judged."""
 
-    def __init__(self, layers: Sequence[Layer], ordered: bool, classes: int | None) -> None:
+    def __init__(self, layers: Sequence[Layer], ordered: bool, is_sorted: bool, classes: int | None) -> None:
         self.layers = orient(layers, classes)
         self.ordered = ordered
+        self.is_sorted = is_sorted
         self.classes = classes
         self.modules = {".".join(layer.module) for layer in self.layers}
         self.consumer = consumers(self.layers, ordered=ordered)
@@ -265,13 +268,17 @@ class _Network:
 
     def normalised(self, layer: Layer, dimensions: range) -> str | None:
         # The normalisation is the next layer, of the same width, in the same module or one around it.
-        if layer.weight is None or len(layer.weight.shape) not in dimensions or layer is self.layers[-1]:
+        if layer.weight is None or len(layer.weight.shape) not in dimensions:
             return None
-        norm = self.layers[layer.position + 1]
-        parent = norm.module[:-1]
-        is_near = norm.path == layer.path and layer.module[: len(parent)] == parent != layer.module
-        is_after = is_near and norm.kind == "norm" and norm.width_out == layer.width_out
-        return f"is normalised by {norm.name}" if is_after else None
+        near = self.layers[layer.position + 1 : layer.position + 2]
+        if self.is_sorted and layer.width_in != layer.width_out:
+            near += self.layers[max(layer.position - 1, 0) : layer.position]  # "bn" comes before "conv"
+        for norm in near:
+            parent = norm.module[:-1]
+            is_near = norm.path == layer.path and layer.module[: len(parent)] == parent != layer.module
+            if is_near and norm.kind == "norm" and norm.width_out == layer.width_out:
+                return f"is normalised by {norm.name}"
+        return None
 
     def is_unclear(self, layer: Layer) -> str | None:
         if layer.kind != "raw" or layer.weight is None:
@@ -413,7 +420,7 @@ class _Network:
         return "is stored next to the network, not in it" if is_apart else None
 
     def is_table(self, layer: Layer) -> str | None:
-        if not self.ordered or layer.kind != "matrix":
+        if self.is_sorted or not self.ordered or layer.kind != "matrix":
             return None
         if not layer.has_bias and self.comes_first(layer):
             return "comes first and has no bias, as a lookup table does"
@@ -430,7 +437,7 @@ class _Network:
 
     def ends_language_model(self, layer: Layer) -> str | None:
         # A language model has a row for each word in its first table and in its last layer.
-        if not self.ordered or layer.kind != "matrix":
+        if self.is_sorted or not self.ordered or layer.kind != "matrix":
             return None
         is_vocabulary = layer.width_out >= WIDE
         for table in self.unused:

@@ -54,7 +54,12 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
     if begin + end < source.size:
         message = f"{source.size - begin - end} bytes follow the last tensor: the header does not fit the file"
         raise UnreadableError(message, code="damaged-header")
-    return CheckpointContent({name: tree[name] for name in header})
+    # The library groups the tensors by dtype, and sorts each group by name.
+    groups: dict[str, list[str]] = {}
+    for name in header:
+        groups.setdefault(getattr(tree[name], "dtype", ""), []).append(name)
+    is_sorted = all(names == sorted(names) for names in groups.values())
+    return CheckpointContent({name: tree[name] for name in (sorted(header) if is_sorted else header)})
 
 
 def read_json(data: bytes) -> Any:
