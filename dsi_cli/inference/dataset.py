@@ -45,6 +45,7 @@ class Samples:
     is_threadsafe : True if several threads may call ``image`` at the same time.
     wnids : the WordNet id of each class, if the source has ids in addition to names.
     is_sorted : True if the source does not order its names, so that ``names`` are sorted.
+    returns_tensors : True if ``image`` returns floats that the model takes as they are.
     """
 
     source: str
@@ -56,6 +57,7 @@ class Samples:
     is_threadsafe: bool
     wnids: tuple[str | None, ...] | None = None
     is_sorted: bool = False
+    returns_tensors: bool = False
 
     def __len__(self) -> int:
         """Return the number of samples."""

@@ -146,6 +146,7 @@ def open_custom(spec: str, train: bool) -> Samples:
     spec : a specification for which `user_code.is_function` is true.
     train : the argument ``train=``, or ``split="train"`` or ``"test"``, if the function has such a parameter.
     """
+    from torch import Tensor
     from torch.utils.data import IterableDataset
 
     # Call the function, and check that the result is a map-style data set.
@@ -168,10 +169,10 @@ def open_custom(spec: str, train: bool) -> Samples:
             message = f"{spec}: expected {EXPECTED}, found an empty {kind}; return one with items"
             raise UsageError(message, code="empty-data-set")
         # `.targets` counts if it has an integer for each item; otherwise each item is read for its target.
-        first, targets = _target(spec, dataset, 0), _integers(getattr(dataset, "targets", None))
+        (first_image, first), targets = _item(spec, dataset, 0), _integers(getattr(dataset, "targets", None))
         is_stated = targets is not None and targets.shape == (size,) and targets[0] == first
         if targets is None or not is_stated or getattr(dataset, "target_transform", None) is not None:
-            others = (_target(spec, dataset, number) for number in range(1, size))
+            others = (_item(spec, dataset, number)[1] for number in range(1, size))
             targets = np.array([first, *others], dtype=np.int64)
         names = getattr(dataset, "classes", None)
         if names is not None:
@@ -196,11 +197,12 @@ def open_custom(spec: str, train: bool) -> Samples:
         paths=file_paths(dataset) or (None,) * size,
         image=image,
         is_threadsafe=False,
+        returns_tensors=isinstance(first_image, Tensor) and first_image.is_floating_point(),
     )
 
 
-def _target(spec: str, dataset: Any, number: int) -> int:
-    """Return an item's target, after checking that the item is an image with a class number."""
+def _item(spec: str, dataset: Any, number: int) -> tuple[Any, int]:
+    """Return an item's image and target, after checking that the item is an image with a class number."""
     import torch
     from PIL import Image
 
@@ -219,7 +221,7 @@ def _target(spec: str, dataset: Any, number: int) -> int:
     if target is None or target.shape not in ((), (1,)):
         message = f"{location}: expected a class number, found {str(item[1])[:40]!a}; return an int"
         raise UsageError(message, code="not-a-class-number", sample=number)
-    return int(target.item())
+    return item[0], int(target.item())
 
 
 def _integers(values: Any) -> NDArray[np.int64] | None:

@@ -150,7 +150,9 @@ class LoadedModel:
     text_weight : the text embeddings of the loaded checkpoint, which serve as its head; None without a text tower.
     """
 
-    def __init__(self, run: RunCheckpoints, labels: ClassLabels, options: Options, say: Say) -> None:
+    def __init__(
+        self, run: RunCheckpoints, labels: ClassLabels, options: Options, say: Say, *, takes_tensors: bool
+    ) -> None:
         self.run, self.labels, self.options, self.say = run, labels, options, say
         self._files = {file.display_path: file for file in run.training.checkpoints}
         self.record = next((record for record in run.usable if record.path in self._files), run.usable[0])
@@ -160,6 +162,7 @@ class LoadedModel:
         if self.spec is None and file is not None:
             self.spec = preprocess.recorded_model(file, self.record.trainer, self.facts)
         self.prepared = Preprocessing()
+        self._takes_tensors = takes_tensors
         self.has_fitted = False
         self.text_weight: NDArray[np.float32] | None = None
         self._evaluator: Evaluator | None = None
@@ -237,8 +240,9 @@ class LoadedModel:
             origin += "; classifier: text embeddings of the class names"
         elif self._zero_shot is not None:
             origin += "; without a tokenizer next to it: features only"
-        self.say(f"{self.run.name}: model {self.spec}{origin}; images: {self.prepared.describe()}")
-        if self.prepared.mean is None or self.prepared.std is None:
+        images = "tensors of the data set, without changes" if self._takes_tensors else self.prepared.describe()
+        self.say(f"{self.run.name}: model {self.spec}{origin}; images: {images}")
+        if not self._takes_tensors and None in (self.prepared.mean, self.prepared.std):
             self.say("warning: mean and std are unknown, so images are scaled to [0, 1] only; add --mean and --std")
         return evaluator.Evaluator(
             built.zero_shot or built.model,
@@ -382,7 +386,8 @@ def model_for_run(
             run=run.name,
             classes=(run.common_classes, run.classes),
         )
-    model = LoadedModel(run, labels, options, data.say)
+    takes_tensors = all(samples.returns_tensors for samples in data.samples.values())
+    model = LoadedModel(run, labels, options, data.say, takes_tensors=takes_tensors)
     # Names from the data itself do not give the order of the head's rows. Without a head, their order is used.
     names, wnids, listed = None, None, labels.label_list
     if listed is not None and (listed.source != DATASET_CLASS_NAMES or model.record.head is None):
