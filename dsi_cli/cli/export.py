@@ -19,6 +19,7 @@ def export(
     epoch: Epoch = None,
     split: Split = None,
     run: Run = None,
+    step: Annotated[int | None, option("--step", "STEP", "Step of an earlier save within the epoch.")] = None,
     reference: Annotated[str | None, option("--reference", "NAME", "Reference, for scsm; the main one by default.")] = None,
     table: Annotated[
         str | None, option("--table", "TABLE", f"{', '.join(TABLES[:-1])} or {TABLES[-1]} instead of a matrix.", TABLES)
@@ -47,7 +48,8 @@ def export(
     dsi export dsi-out --log-to tensorboard:logs
     """
     if log_to:
-        values = {"--table": table, "--epoch": epoch, "--split": split, "--reference": reference, "--format": as_format}
+        values = {"--table": table, "--epoch": epoch, "--split": split, "--step": step, "--reference": reference}
+        values |= {"--format": as_format}
         values |= {"--kind": kind != "ncsm", "--sorted": ranked, "--out": out != "-", "--rows": rows, "--classes": classes}
         file_options = [name for name, value in values.items() if value not in (None, False)]
         return _log(output, log_to, run, file_options, quiet=quiet)
@@ -59,7 +61,7 @@ def export(
     if out == "-":
         stream = sys.stdout.buffer if file_format == "csv" else console.binary_stdout("add -o FILE, or --format csv")
     selected = export.parse_classes(rows, "--rows"), export.parse_classes(classes, "--classes")
-    query = export.ExportQuery(table, kind, epoch, split, run, reference, ranked, *selected)
+    query = export.ExportQuery(table, kind, epoch, split, run, step, reference, ranked, *selected)
     frame = export.export_frame(Results(output), query)
     if stream is not None:
         export.write_stream(frame, stream, file_format, is_matrix=table is None)

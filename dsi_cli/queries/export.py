@@ -38,6 +38,8 @@ class ExportQuery:
     epoch: int | None = None
     split: str | None = None
     run: str | None = None
+    step: int | None = None
+    """The step of an earlier save within the epoch."""
     reference: str | None = None
     ranked: bool = False
     """True for the SoCSM instead of the CSM."""
@@ -54,13 +56,13 @@ def export_frame(run: Results, query: ExportQuery) -> pd.DataFrame:
     """
     rows, classes, table = query.rows, query.classes, query.table
     if table is None:
-        matrix = (query.kind, query.epoch, query.split, query.run)
+        matrix = (query.kind, query.epoch, query.split, query.run, query.step, query.reference, rows)
         if not query.ranked:
-            return run.csm(*matrix, reference=query.reference, rows=rows, classes=classes)
+            return run.csm(*matrix, classes)
         if classes is not None:
             message = "--sorted ranks all classes of a row; leave out --classes; --rows selects rows"
             raise UsageError(message, code="sorted-with-classes")
-        return run.sorted(*matrix, query.reference, rows)
+        return run.sorted(*matrix)
     if rows is not None or classes is not None:
         message = "--rows and --classes select a part of a matrix; leave them out for a table"
         raise UsageError(message, code="classes-of-a-table")

@@ -147,7 +147,7 @@ class Results:
 
         Parameters
         ----------
-        kind : ``ncsm``, ``ncsm_centred``, ``ccsm``, ``tncsm``, or ``scsm`` for the reference matrix.
+        kind : ``ncsm``, ``ncsm_centred``, ``ccsm``, ``tncsm``, or ``scsm`` for the reference matrix; ``ccsm-test`` is allowed.
         epoch : the trainer's number of the epoch; the last epoch if None.
         split : ``train`` or ``test`` for ``ccsm`` and ``tncsm``; ``test`` if None, or ``train`` without a test split.
         run : the run; needed only if the folder holds several runs.
@@ -161,6 +161,8 @@ class Results:
         computes a part of it from the classifier in ``heads/``.
         """
         name = self.run_name(run)
+        if split is None:
+            kind, split = schema.MatrixId.parse(kind)
         for text in (kind, split):
             if text is not None and not text.isidentifier():
                 message = f"{text!r} is not a kind or split of a matrix; expected names like ncsm, scsm, test"
@@ -288,6 +290,7 @@ class Results:
         epoch: int | None = None,
         split: str | None = None,
         run: str | None = None,
+        step: int | None = None,
         reference: str | None = None,
         rows: Sequence[int | str] | None = None,
     ) -> pd.DataFrame:
@@ -295,7 +298,7 @@ class Results:
 
         Ties keep the order of the class index. Parameters and errors are those of `csm`.
         """
-        matrix = self.csm(kind, epoch, split, run, reference=reference, rows=rows)
+        matrix = self.csm(kind, epoch, split, run, step, reference, rows)
         values = matrix.to_numpy(dtype=np.float64, copy=True)
         values[np.arange(len(values)), _class_indices(rows, matrix.columns)] = np.inf
         order = np.argsort(-values, axis=1, kind="stable")

@@ -274,6 +274,7 @@ def test_export_of_a_matrix_in_each_format(kind, split, ranked, exported, analys
         np.testing.assert_array_equal(found.to_numpy(), expected.to_numpy())
         assert list(found.index) == list(expected.index)
         assert list(found.columns) == list(map(str, expected.columns))
+    assert_frame_equal(one(f"{kind}-test" if split else kind, epoch=3, run="garments"), expected)
     found = np.load(exported("npy", *where), allow_pickle=False)
     np.testing.assert_array_equal(found, expected.to_numpy())
     assert found.dtype == expected.to_numpy().dtype
