@@ -128,7 +128,10 @@ def phases(
     noise = float(np.sqrt(np.square(np.diff(stable, 2)).mean() / 6))
     drift = float(curve[len(curve) // 2 :].std()) if start is None else 0.0
     if gain <= MIN_GAIN_DEVIATIONS * max(noise, drift):
-        return Phases(reason=f"the curve rises by {gain:.3g}, which is within its noise")
+        noise_text = "which is within its noise"
+        if stable is curve:
+            noise_text = f"but with {count(len(after_rise), 'epoch')} after the rise, its noise is unknown"
+        return Phases(reason=f"the curve rises by {gain:.3g}, {noise_text}")
     if medians.argmax() == len(medians) - 1 and medians[-1] - medians[2 * len(medians) // 3] > MAX_LATE_GAIN * gain:
         return Phases(reason="the curve still rises at its end, so its plateau is not known")
 

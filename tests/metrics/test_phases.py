@@ -72,6 +72,7 @@ def test_points_without_a_value_are_left_out():
     [
         (saturating(np.arange(4)), {}, "4 epochs have a value; at least 5 are needed"),
         (saturating(np.arange(1)), {}, "1 epoch has a value; at least 5 are needed"),
+        (np.array([0.0, 0.58, 0.58, 0.57, 0.57]), {"start": 0.0}, "with 4 epochs after the rise, its noise is unknown"),
         (np.full(31, 0.25), {}, "the curve does not rise above its start"),
         (saturating(EPOCHS), {"start": 0.0, "least_gain": 0.6}, "which is within chance (up to 0.6)"),
         (0.02 * EPOCHS, {}, "the curve still rises at its end, so its plateau is not known"),
