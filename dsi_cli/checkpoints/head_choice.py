@@ -432,5 +432,5 @@ def _no_classifier_message(
         advice = "add --labels FILE, whose number of labels decides"
     return (
         f"no classifier{count} among {len(tensors)} tensors, as in a backbone or an adapter; the best candidates are {listed};"
-        f" if one is the head, {advice}"
+        f" if one is the head, {advice}; a network without a head needs --templates, --test DATA and --model"
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from dsi_cli.cli import console
-from dsi_cli.cli.text import cell, shorten, sparkline, terminal_text
+from dsi_cli.cli.text import cell, sparkline, terminal_text
 from dsi_cli.metrics.phases import STABILISATION
 from dsi_cli.queries.findings import RunFindings, Trend, chance_range, headline, percent, run_findings
 
@@ -89,7 +89,7 @@ def _print_trends(title: str, scale: str, trends: dict[str, Trend], styles: dict
     shown = _shown_runs(trends)
     epochs = sorted({point.epoch or 0 for name in shown for point in trends[name].points})
     high = max(trend.peak.value for trend in trends.values())
-    longest = max(len(shorten(name, MAX_NAME_LENGTH)) for name in shown)
+    longest = max(len(_shortened(name)) for name in shown)
     width = min(MAX_BARS, max(MIN_BARS, console.stdout_width() - 37 - longest))
     rows: list[list[str | Text]] = []
     for name in shown:
@@ -197,4 +197,14 @@ def _print_left_out(count: int) -> None:
 
 
 def _name(name: str, styles: dict[str, str]) -> Text:
-    return Text(terminal_text(shorten(name, MAX_NAME_LENGTH)), styles[name])
+    return Text(terminal_text(_shortened(name)), styles[name])
+
+
+def _shortened(name: str) -> str:
+    """Return a name without its middle if it is long, because the names of runs often differ at their ends.
+
+    >>> _shortened("class_count_changes/epoch_2")
+    'class_count_…nges/epoch_2'
+    """
+    half = MAX_NAME_LENGTH // 2
+    return name if len(name) <= MAX_NAME_LENGTH + 1 else f"{name[:half]}…{name[-half:]}"

@@ -143,6 +143,13 @@ def test_torchscript_is_run_where_it_is_asked_for(own_run, own_net, tmp_path, ev
         assert_array_equal(ran.predictions(epoch)["prediction"], wanted.predictions)
 
 
+def test_tensors_of_a_data_set_are_not_said_to_be_normalised(own_run, tmp_path, evaluate):
+    data = "TensorDataset(torch.rand(20, 3, 32, 32), torch.arange(20) % 10)"
+    (tmp_path / "data.py").write_text(f"import torch\n\ndef tensors():\n    return torch.utils.data.{data}\n")
+    ran = evaluate(own_run.folder, *own_run.options, "--epochs", 0, data=f"{tmp_path / 'data.py'}:tensors")
+    assert "; images: tensors of the data set, without changes\n" in ran.stderr
+
+
 def test_evaluate_malicious_checkpoint_is_not_run(own_run, tmp_path, evaluate):
     class Runs:
         def __reduce__(self):
@@ -377,6 +384,7 @@ def test_without_templates_a_network_without_a_classifier_fails(options, tmp_pat
         (error,) = ran.errors
         assert error.startswith("no checkpoint can be used: ")
         assert "no classifier" in error
+        assert "needs --templates, --test DATA and --model" in error
     assert set(pd.read_parquet(ran.out / "checkpoints.parquet")["status"]) == {"failed"}
 
 
@@ -406,8 +414,7 @@ def test_evaluate_again_after_changed_options(own_run, evaluate, evaluations):
     ]:
         del evaluations[:]
         given = (*given, *options)
-        ran = evaluate(own_run.folder, *given)
-        assert (ran.code, len(evaluations)) == (0, count), options
+        assert (evaluate(own_run.folder, *given).code, len(evaluations)) == (0, count), options
 
 
 def test_evaluate_again_after_changed_data_or_code(make_own, few, nets, tmp_path, evaluate, evaluations):
