@@ -195,8 +195,7 @@ def test_analyze_keeps_the_references_of_another_run(make_run, tmp_path):
 def test_wordnet_command_takes_a_measure(dsi, tmp_path):
     (tmp_path / "l.txt").write_text("cat\ndog\ncar\n")
     ended = dsi("wordnet", tmp_path / "l.txt", "--measure", "wup", "-o", tmp_path / "m.parquet", "--json")
-    assert ended.code == 0
-    assert len(json.loads(ended.out)["labels"]) == 3
+    assert (ended.code, len(json.loads(ended.out)["labels"])) == (0, 3)
     table = pd.read_parquet(tmp_path / "m.parquet")
     assert set(table["reference"]) == {"wordnet3.0-wup"}
     assert table["similarity"][0][1] == pytest.approx(0.857, abs=1e-3)

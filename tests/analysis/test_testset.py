@@ -169,8 +169,7 @@ SAMPLED_HEADS = [("cifar100-cnn", 0), ("cifar100-cnn", 30), ("cifar100-vit", 5),
 def test_fingerprints_match_the_heads_that_torch_loads(run, analysed, real_heads):
     rows = analysed.run.checkpoints.query("run == @run").set_index("epoch")
     for epoch, weight in enumerate(real_heads[run]):
-        digest = hashlib.sha256(weight.astype("<f4").tobytes()).hexdigest()
-        assert rows.loc[epoch, "fingerprint"] == digest, epoch
+        assert rows.loc[epoch, "fingerprint"] == hashlib.sha256(weight.astype("<f4").tobytes()).hexdigest(), epoch
     assert list(rows.index) == list(range(LAST[run] + 1))
     assert_array_equal(rows.index, rows["epochs_completed"])
     assert set(zip(rows["classes"], rows["features"], strict=True)) == {real_heads[run][0].shape}

@@ -74,8 +74,7 @@ def test_the_history_has_the_values_of_the_checkpoints(trained):
         net = Logits(type(trainer.model).from_pretrained(checkpoint))
         wanted = expected(dsi_cli.read_head(checkpoint), counts_by_hand(net, images(80, seed=2)))
         assert values == pytest.approx(wanted, abs=1e-6)
-    written = json.loads((folder / "checkpoint-8" / "trainer_state.json").read_text())
-    assert ours(written["log_history"]) == found
+    assert ours(json.loads((folder / "checkpoint-8" / "trainer_state.json").read_text())["log_history"]) == found
 
 
 class Logits(torch.nn.Module):
@@ -95,8 +94,7 @@ def test_the_trainers_own_losses_are_still_logged(trained):
 
 def test_training_is_the_same_to_the_last_bit_with_and_without(trained, tmp_path):
     without = train(tmp_path).model.state_dict()
-    with_it = trained[1].model.state_dict()
-    assert all(torch.equal(without[name], with_it[name]) for name in without)
+    assert all(torch.equal(without[name], trained[1].model.state_dict()[name]) for name in without)
 
 
 def test_the_labels_given_win_over_the_models(tmp_path):
@@ -125,5 +123,4 @@ def test_a_failure_ends_no_training(tmp_path):
 
     with pytest.warns(UserWarning, match=r"^dsi leaves out nidm, widm of this epoch: ZeroDivisionError"):
         trainer = train(tmp_path, lambda trainer: trainer.args.set_evaluate(strategy="no") and broken(trainer))
-    assert trainer.state.epoch == EPOCHS
-    assert len(ours(trainer.state.log_history)) == EPOCHS
+    assert (trainer.state.epoch, len(ours(trainer.state.log_history))) == (EPOCHS, EPOCHS)

@@ -69,8 +69,7 @@ def test_labels_uncertain_json_has_only_uncertain_rows(dsi, listed):
 
 
 def test_labels_presets_are_listed(dsi):
-    ended = dsi("labels", "--presets")
-    assert [line.split()[0] for line in ended.out.splitlines()] == [preset.name for preset in PRESETS]
+    assert [line.split()[0] for line in dsi("labels", "--presets").out.splitlines()] == [preset.name for preset in PRESETS]
     assert [row["name"] for row in json.loads(dsi("labels", "--presets", "--json").out)] == [p.name for p in PRESETS]
 
 

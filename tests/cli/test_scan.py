@@ -39,8 +39,7 @@ def test_scan_and_analyze_print_one_line_for_each_cause(command, two_heads, dsi)
     options = ["-o", two_heads / "out", "--no-report"] if command == "analyze" else []
     found = dsi(command, two_heads / "run", *options)
     lines = [line for line in (found.out + found.err).splitlines() if "failed:" in line]
-    assert found.code == 4
-    assert len(lines) == 1
+    assert (found.code, len(lines)) == (4, 1)
     assert "2 checkpoints failed: 2 tensors could be the classifier" in lines[0]
 
 

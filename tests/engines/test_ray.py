@@ -240,8 +240,7 @@ def test_a_checkpoint_that_a_node_does_not_see_is_a_failed_row(cluster, make_run
         os.close(hidden)
     ((path, _, reason),) = summary.runs[0].problems
     assert Path(path).name == "epoch_7.pt"
-    wanted = f"{socket.gethostname()} cannot see it; put the checkpoints where every node of the cluster sees them"
-    assert reason == wanted
+    assert reason == f"{socket.gethostname()} cannot see it; put the checkpoints where every node of the cluster sees them"
 
 
 def test_a_cluster_without_nodes_ends_the_call(cluster, engine, monkeypatch):

@@ -73,5 +73,4 @@ def test_save_writes_every_format(repeated, tmp_path, kind):
     assert sorted(paths) == sorted(folder.iterdir())
     assert paths[0].name == f"compare-accuracy.{kind}"
     if kind == "png":
-        pixels = np.asarray(Image.open(paths[0]).convert("RGB"))
-        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+        assert len(np.unique(np.asarray(Image.open(paths[0]).convert("RGB")).reshape(-1, 3), axis=0)) > 10

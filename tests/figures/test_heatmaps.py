@@ -74,8 +74,7 @@ def test_panels_of_two_runs_show_percentile_ranks_on_one_scale_and_wordnet_once(
     assert titles == ["epoch 0", "epoch 30", "WordNet", "epoch 0", "epoch 30"]
     assert {axes.images[0].get_clim() for axes in maps(figure)} == {(0.5, 1.0)}
     for axes in maps(figure):
-        ranks = axes.images[0].get_array().compressed()
-        assert ranks.mean() == pytest.approx(0.5)
+        assert axes.images[0].get_array().compressed().mean() == pytest.approx(0.5)
     assert_clear(figure)
 
 

@@ -31,8 +31,7 @@ def _image(path):
 def _same_as_torchvision(folder):
     ours, theirs = open_image_folder(folder), ImageFolder(str(folder), allow_empty=True)
     assert list(ours.paths) == [path for path, _ in theirs.samples]
-    assert ours.targets.tolist() == theirs.targets
-    assert list(ours.names) == theirs.classes
+    assert (ours.targets.tolist(), list(ours.names)) == (theirs.targets, theirs.classes)
     return ours
 
 

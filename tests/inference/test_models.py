@@ -399,8 +399,7 @@ def test_zero_shot_without_a_tokenizer_uses_templates(run, tmp_path):
     evaluation = Evaluation(test=str(tmp_path / "images"), **EVALUATED)
     analyze([run], tmp_path / "out", Options(draws=0, evaluation=evaluation), say=said.append)
     assert any("without a tokenizer next to it: features only" in line for line in said)
-    curves = pd.read_parquet(tmp_path / "out" / "curves.parquet")
-    assert set(curves.query("metric == 'sai'")["of"]) == {"tncsm-test,scsm"}
+    assert set(pd.read_parquet(tmp_path / "out" / "curves.parquet").query("metric == 'sai'")["of"]) == {"tncsm-test,scsm"}
     assert not (tmp_path / "out" / "csms/clip/ncsm").exists()
 
 

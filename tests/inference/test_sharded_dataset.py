@@ -246,8 +246,7 @@ def test_a_saved_data_set_is_read_where_it_is(tmp_path, data, cache):
 def test_open_shards_reads_each_kind_of_label_in_a_tar(tmp_path, data, labels, targets, names):
     content = [item for n, (kind, label) in enumerate(labels) for item in ((f"{n}.png", data[n]), (f"{n}.{kind}", label))]
     samples = open_shards("a.tar", [write_tar(tmp_path / "a.tar", content)])
-    assert samples.targets.tolist() == targets
-    assert samples.names == names
+    assert (samples.targets.tolist(), samples.names) == (targets, names)
     assert samples.source == "tar a.tar (2 images, 2 classes)"
     assert samples.paths == [f"{tmp_path}/a.tar/0.png", f"{tmp_path}/a.tar/1.png"]
 

@@ -38,8 +38,7 @@ def test_of_several_saves_in_an_epoch_the_last_is_shown(make_run, tmp_path):
     analyze([run], out, Options(draws=0))
     (line,) = epoch_summaries(out, "run")
     curves = Results(out).curves.query("metric == 'wsi' and variant == 'max'").set_index("step")["value"]
-    assert line.max_wsi == curves[30]
-    assert curves.nunique() == 3
+    assert (line.max_wsi, curves.nunique()) == (curves[30], 3)
 
 
 def test_mistakes_are_the_curves(analysed):

@@ -38,8 +38,7 @@ def test_mistakes_equal_the_curves_table(analysed, found):
     assert mistakes.wrong.last.value == curves.loc[curves["metric"] == "mistakes", "value"].item()
     assert mistakes.wrong.last.value == pytest.approx((1 - mistakes.accuracy.last.value) * mistakes.samples)
     for of, trend in (("ncsm", mistakes.nidm), ("scsm", mistakes.widm)):
-        row = errors.loc[of]
-        assert (trend.last.value, trend.last.chance, trend.last.low) == tuple(row[["value", "null_mean", "low"]])
+        assert (trend.last.value, trend.last.chance, trend.last.low) == tuple(errors.loc[of][["value", "null_mean", "low"]])
 
 
 def test_phases_equal_the_phases_table(analysed, found):

@@ -52,8 +52,7 @@ def test_ties_stand_in_order_of_class_index(made):
     csm = np.full((8, 8), 0.25, np.float32)
     csm[0, 5] = csm[5, 0] = 0.5
     write_csm(out, csm, "ncsm", None, epoch=1)
-    found = nearest(Results(out), "cat", NeighborQuery(epoch=1))
-    assert [row.class_index for row in found.rows] == [5, 1, 2, 3, 4, 6, 7]
+    assert [row.class_index for row in nearest(Results(out), "cat", NeighborQuery(epoch=1)).rows] == [5, 1, 2, 3, 4, 6, 7]
     pairs = closest_pairs(Results(out), NeighborQuery(epoch=1, most=4)).rows
     assert [(row.first_index, row.second_index) for row in pairs] == [(0, 5), (0, 1), (0, 2), (0, 3)]
 

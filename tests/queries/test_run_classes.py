@@ -39,8 +39,7 @@ def test_class_index_by_name_wnid_of_two_classes_is_ambiguous():
 def test_taxonomy_is_the_tables_display_order(analysed: Analysed):
     classes = analysed.run.classes.query("run == 'cifar100-cnn'").sample(frac=1, random_state=0)
     order = run_classes.taxonomy_order(classes)
-    place = classes.set_index("class_index")["display_order"]
-    assert [place[index] for index in order] == list(range(100))
+    assert [classes.set_index("class_index")["display_order"][index] for index in order] == list(range(100))
 
 
 def test_a_cluster_holds_together_in_the_order_of_its_leaves():

@@ -113,8 +113,7 @@ def test_a_second_call_reads_only_new_revisions(hub, tmp_path):
     hub.requests.clear()
     data = model(heads(EPOCHS)[10])
     hub.repositories["lab/animals"].commit("Training in progress, epoch 11", {"model.safetensors": data})
-    results = dsi_cli.analyze(URL, tmp_path, revisions="commits", report=False)
-    assert list(results.checkpoints.epoch) == [1, 2, 3, 4, 11]
+    assert list(dsi_cli.analyze(URL, tmp_path, revisions="commits", report=False).checkpoints.epoch) == [1, 2, 3, 4, 11]
     assert len({path for _, path, _ in hub.requests if "model.safetensors" in path}) == 1
 
 

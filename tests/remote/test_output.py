@@ -109,8 +109,7 @@ def test_labels_behind_a_url_hold_in_later_calls(make_run, memory, dsi, tmp_path
     memory.pipe("/lists/animals.txt", "\n".join(ANIMALS).encode())
     assert dsi("analyze", folder, "-o", out, "--labels", "memory://lists/animals.txt", *QUICK).code == 0
     for _ in range(2):
-        ended = dsi("analyze", folder, "-o", out, *QUICK)
-        assert "labels from the earlier call: memory://lists/animals.txt\n" in ended.err
+        assert "labels from the earlier call: memory://lists/animals.txt\n" in dsi("analyze", folder, "-o", out, *QUICK).err
         assert pd.read_parquet(out / "classes.parquet")["name"].to_list() == list(ANIMALS)
 
 

@@ -201,8 +201,7 @@ def test_raw_sai_is_shown_with_its_chance_level(page):
         panel = page.locator("#questions .panel", has=page.locator("h3", has_text="Agreement of the network with WordNet"))
         lines = panel.locator("path.curve").count()
         assert lines == (1 if shown == "one" else 2)
-        assert panel.locator("path.chance").count() == lines
-        assert panel.locator("polygon.band").count() == lines
+        assert (panel.locator("path.chance").count(), panel.locator("polygon.band").count()) == (lines, lines)
         assert panel.locator(".readings").inner_text().count("chance ") == lines
         assert panel.locator(".chance-label").text_content() == "chance"
 

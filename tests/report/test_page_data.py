@@ -30,8 +30,7 @@ def run(make_results, tmp_path):
 
 def test_mistake_data_equals_the_queries(run):
     found = page_data.mistake_data(run, run_findings(run.path, "run"), None)
-    assert list(found) == ["test"]
-    assert found["test"]["epoch"] == 1
+    assert (list(found), found["test"]["epoch"]) == (["test"], 1)
     expected = worst_mistakes(run, MistakeQuery("run", 1))
     assert [row["sample"] for row in found["test"]["mistakes"]["rows"]] == [row.sample for row in expected.rows]
     assert {(row["truth_index"], row["prediction_index"]) for row in found["test"]["pairs"]} == {(0, 1), (1, 2), (2, 4)}

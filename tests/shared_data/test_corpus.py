@@ -35,15 +35,13 @@ def test_a_case_is_read_as_the_truth_says(case, corpus, truth):
         record = scan_checkpoint(found[file["path"]]).record
         assert record.epoch == file["epoch"]
         assert file["step"] is None or record.step == file["step"]
-        finished = epochs_completed(record.epoch, record.counts_from)
-        assert finished in (None, file["epochs_completed"])
+        assert epochs_completed(record.epoch, record.counts_from) in (None, file["epochs_completed"])
         if file["key"] is None:
             assert record.status == "failed"
             assert "no classifier" in record.reason
             continue
         assert record.fingerprint == file["sha256_f32"], record.reason
-        assert record.classes + record.extra_classes == file["shape"][0]
-        assert record.features == file["shape"][1]
+        assert (record.classes + record.extra_classes, record.features) == (file["shape"][0], file["shape"][1])
         assert record.extra_classes == file["extra_rows"]
         names = [".".join(map(str, file["key"][place:])) for place in range(len(file["key"]))]
         assert record.head in [*names, *file["key"]] or names[-1] in NAMELESS
@@ -56,8 +54,7 @@ def test_averaged_weights_are_read_on_demand(case, corpus, truth):
     found = _found(corpus / case)
     for file in truth["corpus"][case]["files"]:
         record = scan_checkpoint(found[file["path"]], HeadOptions(ema=True)).record
-        assert record.fingerprint == file["alt"][0]["sha256_f32"]
-        assert record.weights_used == "ema"
+        assert (record.fingerprint, record.weights_used) == (file["alt"][0]["sha256_f32"], "ema")
 
 
 def test_an_auxiliary_head_is_read_when_it_is_asked_for(corpus, truth):

@@ -88,8 +88,7 @@ def test_the_key_stays_with_the_output_and_the_training(out, grow, tmp_path):
     assert cnn != vit
     grow(out)
     assert [run.key for run in points.points_of_results(Results(out))] == [cnn, vit]
-    elsewhere = shutil.copytree(out, tmp_path / "elsewhere")
-    assert points.points_of_results(Results(elsewhere))[0].key not in (cnn, vit)
+    assert points.points_of_results(Results(shutil.copytree(out, tmp_path / "elsewhere")))[0].key not in (cnn, vit)
     table = pd.read_parquet(out / "checkpoints.parquet")
     table.loc[table["epoch"] == 0, "fingerprint"] = "0" * 64
     table.to_parquet(out / "checkpoints.parquet")

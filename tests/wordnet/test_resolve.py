@@ -158,8 +158,7 @@ def test_the_list_decides_between_senses(others, synset):
 
 
 def test_an_id_beside_another_label_speaks_for_the_list():
-    birds = ["n02006656", "n02007558", "n02002724"]
-    assert resolve(["a", "b", "c", "crane"], [*birds, None])[3].synset == "crane.n.05"
+    assert resolve(["a", "b", "c", "crane"], [*["n02006656", "n02007558", "n02002724"], None])[3].synset == "crane.n.05"
 
 
 def test_two_labels_share_a_synset_only_where_nothing_else_fits():

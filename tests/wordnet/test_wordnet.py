@@ -48,8 +48,7 @@ def test_labels_of_actions_are_read_as_verbs(label, word, context):
 )
 def test_verbs_are_resolved(label, synset):
     (found,) = verbs(label)
-    assert found.synset == synset
-    assert VERBS.taxonomy.wnid(VERBS.taxonomy.node(synset)) == found.wnid
+    assert (found.synset, VERBS.taxonomy.wnid(VERBS.taxonomy.node(synset))) == (synset, found.wnid)
 
 
 @pytest.mark.parametrize(
