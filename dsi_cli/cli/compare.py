@@ -100,7 +100,9 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
     console.print_sentence(sentence(comparison.recommendation, [line.group for line in comparison.runs]), 0, 2)
     if len(comparison.verdicts) > 1:
         for verdict in comparison.verdicts[:MAX_PAIRS]:
-            console.print_sentence(f"- {verdict.sentence}", 0, 2)
+            pair = f"{verdict.first} and {verdict.second}"
+            start = "" if verdict.sentence.startswith(pair) else f"{pair}: "
+            console.print_sentence(f"- {start}{verdict.sentence}", 0, 2)
     has_forest = console.stdout_width() >= console.DEFAULT_WIDTH  # it repeats the numbers, so a narrow terminal has none
     for equal in [equal for equal in comparison.equal if equal.rows][:MAX_TABLES]:
         print()
@@ -229,8 +231,9 @@ def _print_between(comparison: Comparison) -> None:
                 if pair.points:
                     point = pair.points[-1]
                     rows.append([pair.first, pair.second, str(point.at), cell(point.excess), cell(point.z, ".1f")])
-        console.print_title(f"{capitalized} of the networks with each other", f"{SCALE}; at their last common epoch")
-        console.print_columns(titles, rows)
+        if rows:
+            console.print_title(f"{capitalized} of the networks with each other", f"{SCALE}; at their last common epoch")
+            console.print_columns(titles, rows)
     for pair in comparison.between[:MAX_PAIRS]:
         if pair.reason is not None and pair.classes_by is not None:  # the verdicts name pairs without common classes
             console.print_sentence(f"{pair.first} and {pair.second} are not compared with each other: {pair.reason}", 0, 2)

@@ -58,12 +58,12 @@ def test_compare_screen_has_the_verdict_then_the_differences(two, dsi):
     assert "\nSAI excess, cosine of the two networks" in dsi("compare", two, "--measure", "cosine").out
 
 
-def test_compare_of_three_runs_counts_pairs_in_words(tmp_path):
+def test_compare_of_three_runs_counts_pairs_in_words_and_names_each(tmp_path, dsi):
     accuracies = {"fast": (0.2, 0.6, 0.9), "slow": (0.2, 0.4, 0.605), "last": (0.2, 0.3, 0.5)}
     runs = [write_run(tmp_path / name, values, seed=seed) for seed, (name, values) in enumerate(accuracies.items())]
-    found = compare([write_output(tmp_path / "out", *runs)])
-    assert found.recommendation.startswith("of 3 pairs of networks, in ")
-    assert not re.search(" for [0-9]", found.recommendation)
+    screen = dsi("compare", write_output(tmp_path / "out", *runs)).out
+    assert re.match("Of 3 pairs of networks, in (?!.* for [0-9])", screen)
+    assert all(f"\n- {pair}: In these two runs, " in screen for pair in ("fast and slow", "fast and last", "slow and last"))
 
 
 def test_compare_screen_keeps_the_case_of_a_name_at_the_start(tmp_path, dsi):
