@@ -63,7 +63,7 @@ def test_compare_of_three_runs_counts_pairs_in_words_and_names_each(tmp_path, ds
     runs = [write_run(tmp_path / name, values, seed=seed) for seed, (name, values) in enumerate(accuracies.items())]
     screen = dsi("compare", write_output(tmp_path / "out", *runs)).out
     assert re.match("Of 3 pairs of networks, in (?!.* for [0-9])", screen)
-    assert all(f"\n- {pair}: In these two runs, " in screen for pair in ("fast and slow", "fast and last", "slow and last"))
+    assert all(f"\n- {pair}: In these two runs, " in screen for pair in ("fast and last", "fast and slow", "last and slow"))
 
 
 def test_compare_screen_keeps_the_case_of_a_name_at_the_start(tmp_path, dsi):

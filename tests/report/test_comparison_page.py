@@ -106,7 +106,7 @@ def test_page_shows_the_verdict_the_forest_and_the_tables(open_file, two, tmp_pa
     assert page.locator(".sides b").all_inner_texts() == [f"← higher in {equal.second}", f"higher in {equal.first} →"]
     values = page.locator(".forest-row .values").all_inner_texts()
     assert values == [
-        f"{shown(row.difference, '+z.3f')}\n{shown(row.low, '+z.3f')} to {shown(row.high, '+z.3f')}" for row in equal.forest
+        f"{shown(row.difference, '+.3f')}\n{shown(row.low, '+.3f')} to {shown(row.high, '+.3f')}" for row in equal.forest
     ]
     told = table(page, "values")[2:]
     for cells, row in zip(told, equal.rows, strict=True):
