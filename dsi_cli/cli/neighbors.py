@@ -95,7 +95,8 @@ def _print_listing(listing: NeighborList) -> None:
 
 
 def _print_history(history: NeighborHistory, *, quiet: bool) -> None:
-    rows = [row for row in history.rows if any(row.places[index] <= history.query.most for index in history.shown)]
+    most = history.query.most
+    rows = [row for row in history.rows if any((row.places[index] or most + 1) <= most for index in history.shown)]
     console.print_sentence(history.title, 0, 2)
     console.print_sentence("rank 1 is the most similar class and has the highest bar", 0, 2)
     if any(row.surprise for row in rows):
@@ -104,11 +105,11 @@ def _print_history(history: NeighborHistory, *, quiet: bool) -> None:
     titles = [("class", False), (f"rank at\nepoch {first}", True), (f"rank, epochs {first} to {last}", False)]
     titles.append((f"rank at\nepoch {last}", True))
     # The bar of rank 1 is the highest. The logarithm shows differences between near classes.
-    furthest = math.log(max(2, *(max(row.places) for row in rows)))
+    furthest = math.log(max(2, *(place or 2 for row in rows for place in row.places)))
     cells = []
     for row in rows:
-        bars = sparkline([furthest - math.log(place) for place in row.places], 0, furthest, MAX_BARS)
-        cells.append([shorten(row.name, MAX_NAME_LENGTH), str(row.places[0]), bars, str(row.places[-1])])
+        bars = sparkline([place and furthest - math.log(place) for place in row.places], 0, furthest, MAX_BARS)
+        cells.append([shorten(row.name, MAX_NAME_LENGTH), cell(row.places[0], "d"), bars, cell(row.places[-1], "d")])
         if history.wordnet_furthest is not None:
             cells[-1] += [cell(row.wordnet_rank, ".0f"), "!" if row.surprise else ""]
     if history.wordnet_furthest is not None:

@@ -74,9 +74,10 @@ def colour(index: int) -> str:
 
 
 def draw_line(axes: Axes, x: NDArray[Any], y: Values, label: str, **look: Any) -> None:
-    """Draw one curve, with a marker at each point if there are few points."""
-    marker = "o" if len(x) <= MAX_MARKED_POINTS else ""
-    axes.plot(x, y, label=label, gid="curve", zorder=3, marker=marker, markersize=3, **look)
+    """Draw one curve, with a marker at each point if there are few points, and otherwise at points without neighbours."""
+    known = np.pad(np.isfinite(y), 1)
+    marked = known[1:-1] & ~known[:-2] & ~known[2:] | (len(x) <= MAX_MARKED_POINTS)
+    axes.plot(x, y, label=label, gid="curve", zorder=3, marker="o", markevery=marked, markersize=3, **look)
 
 
 def draw_interval(axes: Axes, epochs: NDArray[Any], low: Values, high: Values, colour: str) -> None:

@@ -185,10 +185,10 @@ def _name_outliers(axes: Axes, x: NDArray[Any], y: NDArray[Any], texts: list[str
     """Name the pairs that are nearest in the network relative to WordNet at the upper left, and the reverse at the lower right."""
     look: dict[str, Any] = {"size": drawing.text_size("legend.fontsize") - 1, "va": "center", "parse_math": False}
     look["bbox"] = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5}
-    falling = np.argsort(x - y, kind="stable")
+    falling, most = np.argsort(x - y, kind="stable"), min(OUTLIERS, len(x) // 2)
     for chosen, text_x, side, colour in (
-        (falling[:OUTLIERS], 0.3, "left", COLOURS[1]),
-        (falling[::-1][:OUTLIERS], 0.7, "right", COLOURS[0]),
+        (falling[:most], 0.3, "left", COLOURS[1]),
+        (falling[::-1][:most], 0.7, "right", COLOURS[0]),
     ):
         rising = sorted(chosen, key=lambda pair: y[pair])
         places = drawing.spread([float(y[pair]) for pair in rising], 0.055, 0.03, 0.97)

@@ -136,8 +136,8 @@ class NeighborTrack:
 
     name: str
     class_index: int
-    places: list[int]
-    """The rank at each epoch, from 1."""
+    places: list[int | None]
+    """The rank at each epoch, from 1; None where one of the two classes has no similarity."""
     stays: list[Interval]
     wordnet_similarity: float | None
     wordnet_rank: float | None
@@ -287,7 +287,8 @@ def neighbor_history(run: Results, of: str, query: NeighborQuery | None = None) 
     for j in np.argsort(places[-1], kind="stable").tolist():
         if is_near[:, j].any():
             stays, fields = _intervals(is_near[:, j], epochs), wordnet.fields(j, int(places[-1, j]), len(names) - 1)
-            rows.append(NeighborTrack(names[j], j, places[:, j].tolist(), stays, **fields))
+            ranks = [place if place < len(names) else None for place in places[:, j].tolist()]
+            rows.append(NeighborTrack(names[j], j, ranks, stays, **fields))
     return NeighborHistory(query, names[index], epochs, wordnet.furthest, rows)
 
 

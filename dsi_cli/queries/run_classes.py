@@ -58,7 +58,7 @@ def readable_names(classes: pd.DataFrame) -> list[Any]:
 
 
 def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_]:
-    """Return a mask of the classes with a name, or of all classes if the name is None.
+    """Return a mask of the classes with a name, of those with a synonym in their label, or of all classes if the name is None.
 
     Raise `UsageError` if no class has the name (code ``unknown-class``); the message suggests similar names.
     """
@@ -67,12 +67,14 @@ def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_
     mask = np.array([label in (name, name + _INDEX.format(index)) for index, label in enumerate(names)])
     if not mask.any():
         mask = np.array([name.casefold() in _spellings(label) for label in names])
+    if not mask.any():
+        mask = np.array([name.casefold() in _synonyms(label.casefold()) for label in names])
     if mask.any():
         return mask
     # Suggest the classes with a similar name or synonym.
     labels_by_word: dict[str, list[str]] = {}
     for label in names:
-        for word in (label, *label.partition(" (class ")[0].split(", ")):
+        for word in (label, *_synonyms(label)):
             labels_by_word.setdefault(word.lower(), []).append(label)
     parts = [word for word in labels_by_word if name.lower() in word]
     close = get_close_matches(name.lower(), labels_by_word, n=3) or parts[:3]
@@ -83,6 +85,10 @@ def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_
     elif len(names) <= MAX_LISTED_CLASSES:
         hint = f"expected one of {', '.join(names)}"
     raise UsageError(f"no class {name!r}: {hint}", code="unknown-class", name=name, similar=similar)
+
+
+def _synonyms(label: str) -> list[str]:
+    return label.partition(" (class ")[0].split(", ")
 
 
 def _spellings(label: str) -> tuple[str, ...]:

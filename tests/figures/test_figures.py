@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.figures import curves, save
-from dsi_cli.figures.axes import spread
+from dsi_cli.figures.axes import draw_line, spread
 from dsi_cli.figures.catalogue import FIGURES, FigureOptions, figure_spec
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries import curve_panels
@@ -43,6 +43,13 @@ def lines(figure: Figure, gid: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for line in one.get_lines():
             if line.get_gid() == gid:
                 yield np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
+
+
+@pytest.mark.parametrize(("points", "marked"), [(8, list(range(8))), (9, [0, 2, 8])])
+def test_draw_line_marks_few_points_or_those_without_neighbours(points: int, marked: list[int]):
+    axes, values = Figure().subplots(), np.array([1, np.nan, 1, np.nan, 1, 1, 1, np.nan, 1])[:points]
+    draw_line(axes, np.arange(points), values, "a curve")
+    assert np.flatnonzero(axes.get_lines()[0].get_markevery()).tolist() == marked
 
 
 @pytest.mark.parametrize(("highest", "scale"), [(0.019, "linear"), (0.021, "log")])

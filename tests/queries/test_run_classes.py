@@ -10,7 +10,7 @@ from scipy.cluster.hierarchy import leaves_list
 from dsi_cli.queries import run_classes
 from dsi_cli.queries.run_classes import class_index_by_name, readable_names
 
-NAMES = ["tabby (n02123045)", "ship", "tiger cat (n02123159)"]
+NAMES = ["tabby (n02123045)", "ship", "tiger cat (n02123159)", "great white shark, man-eater (class 3)"]
 
 
 def test_readable_names_wnid_label_follows_a_word():
@@ -21,9 +21,9 @@ def test_readable_names_wnid_label_follows_a_word():
     assert pd.isna(missing)
 
 
-@pytest.mark.parametrize("text", ["tiger cat (n02123159)", "tiger cat", "Tiger Cat", "n02123159"])
+@pytest.mark.parametrize("text", ["tiger cat (n02123159)", "tiger cat", "Tiger Cat", "n02123159", "Man-eater"])
 def test_class_index_by_name_word_or_wnid_finds_the_class(text):
-    assert class_index_by_name(text, NAMES) == 2
+    assert class_index_by_name(text, NAMES) == (3 if text == "Man-eater" else 2)
 
 
 def test_class_index_by_name_part_of_a_name_is_suggested():
