@@ -11,7 +11,7 @@ from rich.text import Text
 from dsi_cli.cli import console
 from dsi_cli.cli.text import cell, sparkline, terminal_text
 from dsi_cli.metrics.phases import STABILISATION
-from dsi_cli.queries.findings import RunFindings, Trend, chance_range, headline, percent, run_findings
+from dsi_cli.queries.findings import Mistakes, RunFindings, Trend, chance_range, headline, percent, run_findings
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.summary import RunSummary, Summary
@@ -126,16 +126,7 @@ def _print_mistakes(split: str, findings: Sequence[RunFindings], styles: dict[st
         of_run = mistakes[run.run]
         trends[run.run] = run.agreement or of_run.nidm or of_run.widm or of_run.wrong
     shown = _shown_runs(trends)
-    rows: list[list[str | Text]] = []
-    for name in shown:
-        of_run = mistakes[name]
-        wrong = of_run.wrong.last
-        accuracy = of_run.accuracy and of_run.accuracy.at(wrong.epoch)
-        shares = [_share(trend, wrong.epoch) for trend in (of_run.nidm, of_run.widm)]
-        epoch = "" if wrong.epoch is None else str(wrong.epoch)
-        rows.append(
-            [_name(name, styles), f"{wrong.value:,.0f}", *shares, cell(accuracy.value if accuracy else None), epoch]
-        )
+    rows = [[_name(name, styles), *_mistake_cells(mistakes[name])] for name in shown]
     titles = [("", False), ("wrong", True), ("by own similarity", True), (f"by {findings[0].reference}", True)]
     titles += [("accuracy", True), ("epoch", True)]
     # Predictions can end before the last epoch.
@@ -145,6 +136,15 @@ def _print_mistakes(split: str, findings: Sequence[RunFindings], styles: dict[st
     _print_left_out(len(mistakes) - len(shown))
     for name in [name for name in shown if mistakes[name].left_out][:1]:
         console.print_sentence(f"{name}: {mistakes[name].left_out}", 2, 2)
+
+
+def _mistake_cells(mistakes: Mistakes) -> list[str | Text]:
+    """Return the cells of a run: mistakes, IDMs, accuracy, and the epoch, which is the last one with predictions."""
+    wrong = mistakes.wrong.last
+    accuracy = mistakes.accuracy and mistakes.accuracy.at(wrong.epoch)
+    shares = [_share(trend, wrong.epoch) for trend in (mistakes.nidm, mistakes.widm)]
+    epoch = "" if wrong.epoch is None else str(wrong.epoch)
+    return [f"{wrong.value:,.0f}", *shares, cell(accuracy.value if accuracy else None), epoch]
 
 
 def _share(trend: Trend | None, epoch: int | None) -> Text:

@@ -396,14 +396,18 @@ def _headline_within_chance(aligned: Sequence[tuple[RunFindings, Trend]]) -> str
 
     # Tell what explains or qualifies this: a wide chance level, or an accuracy.
     reach = min(1.0, max((MIN_Z * point.chance_std for point in points if point.chance_std is not None), default=0.0))
-    accuracies = [point.value for run, _ in aligned if run.accuracy for point in run.accuracy.points]
     if reach > WIDE_CHANCE:
-        sentence += f" With {first.first_classes or first.classes} classes, chance alone can reach {reach:.2f}."
-        return sentence
+        return f"{sentence} With {first.first_classes or first.classes} classes, chance alone can reach {reach:.2f}."
+    return sentence + _accuracy_clause([run for run, _ in aligned])
+
+
+def _accuracy_clause(runs: Sequence[RunFindings]) -> str:
+    """Return the accuracy of networks without structure, and what to check if they have learned to classify."""
+    accuracies = [point.value for run in runs if run.accuracy for point in run.accuracy.points]
+    sentence = ""
     if accuracies:
-        owner = "Its" if len(aligned) == 1 else "The highest"
-        sentence += f" {owner} accuracy reached {percent(max(accuracies))}."
-    if not accuracies or max(accuracies) * first.classes > LEARNED_MULTIPLE:
+        sentence = f" {'Its' if len(runs) == 1 else 'The highest'} accuracy reached {percent(max(accuracies))}."
+    if not accuracies or max(accuracies) * runs[0].classes > LEARNED_MULTIPLE:
         sentence += f" {ORDER_ADVICE}"
     return sentence
 

@@ -194,10 +194,7 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
         no_widm = no_agreement if reason else no_mistakes
     vectors = "classifier weights" if findings[0].own.startswith("ncsm") else "mean features"
     nidms, widms = ([_idm(run, name) for run in findings] for name in ("nidm", "widm"))
-    levels = chance_range((*nidms, *widms))
-    # The best mistake is the nearest of the other classes.
-    others = max(run.first_classes or run.classes for run in findings) - 1
-    chance = f"; chance {levels}, at most {percent(1 - 1 / others)}" if levels else ""
+    chance = _idm_scale(findings, chance_range((*nidms, *widms)))
 
     questions: list[tuple[str, str, list[Trend | None], Callable[[float], str], str]] = [
         (
@@ -243,6 +240,12 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
             range_text = f"{text(min(values))} to {text(max(values))} in {count(len(values), 'run')}"
         made.append(Tile(question, scale, rows, range_text, "" if rows else reason))
     return made
+
+
+def _idm_scale(findings: Sequence[RunFindings], levels: str) -> str:
+    """Return the chance level and the maximum of an IDM of mistakes: the best mistake is the nearest of the other classes."""
+    others = max(run.first_classes or run.classes for run in findings) - 1
+    return f"; chance {levels}, at most {percent(1 - 1 / others)}" if levels else ""
 
 
 def _row(run: int, trend: Trend, text: Callable[[float], str], epochs: Sequence[int | None]) -> TileRow:

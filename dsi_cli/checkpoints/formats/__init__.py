@@ -85,7 +85,7 @@ _OTHER_CONTENTS = {
     b"<!doctype html": _HTML_PAGE,
     b"<html": _HTML_PAGE,
 }
-"""What is wrong with a file, and what to do, by its first bytes."""
+"""Messages on what is wrong with a file, and what to do, by its first bytes."""
 _TAR, _TAR_OFFSET = b"ustar", 257
 _OTHER_FORMATS = {
     ".caffemodel": "Caffe", ".data-00000-of-00001": "TensorFlow", ".engine": "TensorRT", ".eqx": "Equinox", ".gguf": "GGUF",
