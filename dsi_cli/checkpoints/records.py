@@ -81,6 +81,8 @@ def messages_by_cause(problems: Iterable[tuple[str, str, str]], single: str = "{
 
     >>> messages_by_cause([("a.pt", "failed", "no classifier"), ("b.pt", "failed", "no classifier"), ("c.pt", "pending", "empty")])
     ['2 checkpoints failed: no classifier; first a.pt', 'pending: c.pt: empty']
+    >>> messages_by_cause([("a.pt", "skipped", "a copy of 1.pt"), ("b.pt", "skipped", "a copy of 2.pt")])
+    ['2 checkpoints skipped, such as a.pt: a copy of 1.pt']
     """
     causes: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for name, status, reason in problems:
@@ -90,6 +92,8 @@ def messages_by_cause(problems: Iterable[tuple[str, str, str]], single: str = "{
         name, reason = files[0]
         if len(files) == 1:
             lines.append(single.format(status=status, name=name, reason=reason))
-        else:
+        elif len({reason for _, reason in files}) == 1:
             lines.append(f"{len(files)} checkpoints {status}: {reason}; first {name}")
+        else:
+            lines.append(f"{len(files)} checkpoints {status}, such as {name}: {reason}")
     return lines
