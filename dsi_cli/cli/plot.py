@@ -23,6 +23,7 @@ from dsi_cli.figures.catalogue import (
     figure_spec,
 )
 from dsi_cli.figures.style import STYLES, Style
+from dsi_cli.queries.run_classes import ORDERS
 from dsi_cli.store.schema import MATRIX_KINDS
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def plot(
     measure: Annotated[str | None, option("--measure", "NAME", "Measure of the SAI; cosine by default.")] = None,
     order: Annotated[
         str,
-        option("--order", "ORDER", "Order of the classes: taxonomy, given or cluster.", ("taxonomy", "given", "cluster")),
+        option("--order", "ORDER", "Order of the classes: taxonomy, given, name or cluster.", ORDERS),
     ] = "taxonomy",
     scale: Annotated[
         str, option("--scale", "SCALE", "Colours of heat maps: rank (1 is the most similar pair) or raw (values).", SCALES)

@@ -153,16 +153,18 @@ def matrix_title(frames: MatrixFrames, classes: int) -> str:
 
 
 def class_layout(results: Results, frames: MatrixFrames, order: str) -> ClassLayout:
-    """Return a run's classes in an order: taxonomy, given, or cluster, which uses the run's last matrix of the kind."""
+    """Return a run's classes in an order: taxonomy, given, name, or cluster, which uses the run's last matrix of the kind."""
     table = run_classes.class_rows(results, frames.run)
+    # A class without a name gets its index.
+    names = [text if isinstance(text, str) else str(index) for index, text in enumerate(table["name"])]
     if order == "cluster":
         indices = run_classes.cluster_order(matrices.epoch_matrix(results, frames, frames.epochs[-1]))
     elif order == "given":
         indices = np.arange(len(table))
+    elif order == "name":
+        indices = np.array(sorted(range(len(names)), key=names.__getitem__))
     else:
         indices = run_classes.taxonomy_order(table)
-    # A class without a name gets its index.
-    names = [text if isinstance(text, str) else str(index) for index, text in enumerate(table["name"])]
     # A group has a colour if it is large enough. In the order of the taxonomy, a group is contiguous. In another order it may be in
     # many small parts, which are not informative, so no group has a colour if the large ones contain few of the classes.
     sizes = {group: group.last - group.first + 1 for group in run_classes.class_groups(table, indices)}

@@ -1,7 +1,8 @@
 """The classes of a run: their names, the class that a name means, display orders and groups, and the geometry of class vectors.
 
 An order is an array of class indices; the first class shown is the first. The orders are ``given``, that of the classifier,
-``taxonomy``, the display order of the classes table, and ``cluster``, that of a hierarchical clustering of a similarity matrix.
+``taxonomy``, the display order of the classes table, ``name``, that of the alphabet, and ``cluster``, that of a hierarchical
+clustering of a similarity matrix.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MAX_LISTED_CLASSES = 12
 _INDEX = " (class {})"
 """The suffix that distinguishes classes of one name."""
 _WITH_WNID = re.compile(r"(.+) \((n\d{8})\)(?: \(class \d+\))?")
-ORDERS = ("taxonomy", "given", "cluster")
+ORDERS = ("taxonomy", "given", "name", "cluster")
 Order = NDArray[np.intp]
 
 
