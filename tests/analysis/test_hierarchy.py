@@ -12,7 +12,7 @@ from helpers.taxonomies import preset_nodes, random_taxonomy
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import class_labels
-from dsi_cli.analysis.semantics.hierarchy import find_groups
+from dsi_cli.analysis.semantics.hierarchy import find_groups, open_taxonomy
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import load_preset, superclasses
@@ -140,6 +140,12 @@ def test_custom_taxonomy_gives_order_groups_and_severity(analyzed, tree):
     assert path["value"].tolist() == expected[1:]
     assert set(path["samples_used"]) == {used.sum()}
     assert {path.name: path.stat().st_mtime_ns for path in (out / "csms").rglob("*.parquet")} == before
+
+
+def test_custom_taxonomy_with_parents_in_the_place_of_children_fails(tmp_path):
+    (tmp_path / "tree.csv").write_text("pet,cat\npet,dog\nfarm,cow\nfarm,pig\nanimal,pet\nanimal,farm\n")
+    with raises("taxonomy-of-parents", UsageError):
+        open_taxonomy(tmp_path / "tree.csv").class_nodes(LabelList(("cat", "dog", "cow", "pig"), None, "the test"))
 
 
 @pytest.mark.parametrize("root", ["", "pet,thing\nwild,thing\n"])

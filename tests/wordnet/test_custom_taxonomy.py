@@ -1,7 +1,6 @@
 """A custom taxonomy: it is read from CSV and measured like WordNet; invalid files are refused with the reason."""
 
 import json
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from dsi_cli.wordnet.similarity.measures import lch_similarity, wup_similarity
 from dsi_cli.wordnet.similarity.path_similarity import path_similarity
 
 CLOTHES = "child,parent\nshirt,top\nPull-over,top\ntop,clothes\ntrouser,clothes\nsneaker,shoe\nshoe,clothes\n"
+PARENTS_FIRST = "\n".join(",".join(reversed(line.split(","))) for line in CLOTHES.splitlines())
 
 
 def written(tmp_path, text, encoding="utf-8"):
@@ -27,8 +27,9 @@ def similarities(tree, measure, *names):
     return measure([tree.names.index(name) for name in names], tree)
 
 
-def test_a_tree_is_read_with_its_depths(tmp_path):
-    tree = custom_taxonomy.read_taxonomy(written(tmp_path, CLOTHES))
+@pytest.mark.parametrize("text", [CLOTHES, CLOTHES.replace(",", "\t"), CLOTHES.replace(",", ";"), PARENTS_FIRST])
+def test_a_tree_is_read_with_its_depths(text, tmp_path):
+    tree = custom_taxonomy.read_taxonomy(written(tmp_path, text))
     assert tree.names == ("Pull-over", "clothes", "shirt", "shoe", "sneaker", "top", "trouser")
     assert dict(zip(tree.names, tree.depths.tolist(), strict=True)) == {
         "clothes": 0, "top": 1, "shoe": 1, "trouser": 1, "shirt": 2, "Pull-over": 2, "sneaker": 2,
@@ -37,18 +38,16 @@ def test_a_tree_is_read_with_its_depths(tmp_path):
 
 
 def test_the_measures_are_those_of_the_tree(tmp_path):
-    tree = custom_taxonomy.read_taxonomy(written(tmp_path, CLOTHES))
-    of = ("shirt", "Pull-over", "sneaker")
+    tree, of = custom_taxonomy.read_taxonomy(written(tmp_path, CLOTHES)), ("shirt", "Pull-over", "sneaker")
     assert similarities(tree, path_similarity, *of)[0].tolist() == [1, 1 / 3, 1 / 5]
-    wup = [Fraction(1), Fraction(4, 6), Fraction(2, 6)]  # twice the depth in nodes of what both share, over both depths
-    assert similarities(tree, wup_similarity, *of)[0].tolist() == pytest.approx([float(one) for one in wup])
+    # Twice the depth in nodes of what both share, divided by the sum of both depths
+    assert similarities(tree, wup_similarity, *of)[0].tolist() == pytest.approx([1, 4 / 6, 2 / 6])
     assert similarities(tree, lch_similarity, *of)[0].tolist() == pytest.approx(-np.log(np.array([1, 3, 5]) / 4))
 
 
 def test_a_node_may_have_several_parents_and_a_line_may_come_twice(tmp_path):
-    tree = custom_taxonomy.read_taxonomy(
-        written(tmp_path, "dog,canine\ndog,pet\ncanine,animal\npet,animal\n\ncat,pet\ndog,pet\n")
-    )
+    text = "dog,canine\ndog,pet\ncanine,animal\npet,animal\n\ncat,pet\ndog,pet\n"
+    tree = custom_taxonomy.read_taxonomy(written(tmp_path, text))
     assert [tree.names[parent] for parent in tree.parents_of(tree.names.index("dog"))] == ["canine", "pet"]
     assert similarities(tree, path_similarity, "dog", "cat")[0, 1] == pytest.approx(1 / 3)
 

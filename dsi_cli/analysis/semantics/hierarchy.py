@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.wordnet.database import custom_taxonomy, taxonomy
 from dsi_cli.wordnet.database.taxonomy import Nodes, Taxonomy, check_nodes, display_parents, load
@@ -50,11 +51,22 @@ class CustomTaxonomy:
     taxonomy: Taxonomy
 
     def class_nodes(self, labels: LabelList | None) -> dict[int, int]:
-        """Return the node of each class that the taxonomy contains, by class index."""
+        """Return the node of each class that the taxonomy contains, by class index.
+
+        Raise `UsageError` if most classes are above all other nodes, as in a file of parents and children in the wrong order.
+        """
         if labels is None:
             return {}
-        nodes = custom_taxonomy.match_labels(self.taxonomy, labels.names, labels.wnids)
-        return {index: node for index, node in enumerate(nodes) if node is not None}
+        matches = custom_taxonomy.match_labels(self.taxonomy, labels.names, labels.wnids)
+        nodes = {index: node for index, node in enumerate(matches) if node is not None}
+        root, inner = self.taxonomy.node(custom_taxonomy.ROOT), set(self.taxonomy.parents.tolist())
+        tops = [node for node in nodes.values() if node in inner and set(self.taxonomy.parents_of(node)) <= {root}]
+        if len(tops) > max(1, len(nodes) / 2):
+            message = (
+                f"{self.source}: {len(tops)} of {len(nodes)} classes have children but no parent, as if the columns were "
+            )
+            raise UsageError(f"{message}exchanged; begin the file with the line parent,child", code="taxonomy-of-parents")
+        return nodes
 
 
 def open_taxonomy(path: str | None) -> CustomTaxonomy | None:

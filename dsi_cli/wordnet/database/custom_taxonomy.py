@@ -1,6 +1,6 @@
 """A custom taxonomy in place of WordNet, read from a file.
 
-- CSV: a line ``child,parent`` for each edge; a node is its name.
+- CSV: a line ``child,parent`` for each edge, or the other order under a header ``parent,child``; a node is its name.
 - A JSON tree: objects and lists (``{"pet": ["cat", "dog"]}``), or objects with ``name`` and ``children``, and optionally ``id``.
   A leaf that occurs twice has two parents. Other nodes of the same name are different nodes if their parents differ.
 - ImageNet (``wordnet.is_a.txt``) and BREEDS (``class_hierarchy.txt``): a line ``parent child`` of ids for each edge. Names come
@@ -33,7 +33,9 @@ from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database import taxonomy
 from dsi_cli.wordnet.database.taxonomy import MAX_DEPTH, Taxonomy
 
-HEADER = ("child", "parent")
+CHILD_COLUMNS = ("child", "class", "class_name", "name", "label", "node", "subclass", "hyponym")
+PARENT_COLUMNS = ("parent", "superclass", "supercategory", "category", "group", "coarse_label", "hypernym")
+"""The names of columns in the first line of a CSV file, in either order."""
 EXPECTED = (
     "a taxonomy: CSV with a line 'child,parent' for each edge, a JSON tree, or a file of ImageNet, BREEDS or iNaturalist"
 )
@@ -104,16 +106,20 @@ def read_edges(file: Path) -> Edges:
 
 
 def _csv_edges(file: Path, lines: Sequence[str]) -> Edges:
-    edges = Edges()
-    for number, row in enumerate(csv.reader(lines), start=1):
+    edges, is_parent_first = Edges(), False
+    first = next(filter(str.strip, lines), "")
+    for number, row in enumerate(csv.reader(lines, delimiter=max(",;\t", key=first.count)), start=1):
         cells = [cell.strip() for cell in row]
-        if not any(cells) or (number == 1 and tuple(cell.lower() for cell in cells) == HEADER):
+        header = [cell.lower() for cell in cells] if number == 1 else []
+        is_parent_first |= len(header) == 2 and header[0] in PARENT_COLUMNS and header[1] in CHILD_COLUMNS
+        is_header = is_parent_first or (len(header) == 2 and header[0] in CHILD_COLUMNS and header[1] in PARENT_COLUMNS)
+        if not any(cells) or (header and is_header):
             continue
         if len(cells) != 2 or not all(cells):
             names = len([cell for cell in cells if cell])
             message = f"{file}, line {number}: expected {EXPECTED}, found {names} names"
             raise UsageError(message, code="taxonomy-line", line=number, names=names)
-        edges.add(*cells)
+        edges.add(*(reversed(cells) if is_parent_first else cells))
     return edges
 
 
