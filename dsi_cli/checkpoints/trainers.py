@@ -83,6 +83,7 @@ TRAINERS = (
     Trainer("ultralytics", _has("train_args", "ema", "updates"), 0),
     Trainer("ignite", lambda tree: "epoch_length" in as_dict(tree.get("trainer")), 1),
     Trainer("timm", _has("state_dict", "arch", "version", "epoch"), 0),
+    Trainer("pytorch-examples", _has("epoch", "arch", "state_dict", "best_acc1", "optimizer"), 1),
     Trainer("torchvision", _has("model", "optimizer", "lr_scheduler", "args", "epoch"), 0),
     Trainer("deepspeed", _has("module", "ds_version"), None),
     Trainer("keras", lambda tree: "keras_version" in as_dict(tree.get("__metadata__")), 1),

@@ -153,7 +153,7 @@ def examples_of_pytorch(folder: Path) -> list[Expected]:
         state = {f"module.{name}": tensor for name, tensor in net.state_dict().items()}
         held = {"epoch": epoch + 1, "arch": "resnet18", "state_dict": state, "best_acc1": 50.0}
         torch.save({**held, "optimizer": optimizer.state_dict()}, folder / f"checkpoint_{epoch + 1:04}.pth.tar")
-        found.append(Expected(f"checkpoint_{epoch + 1:04}.pth.tar", _head(net), epoch + 1, None))
+        found.append(Expected(f"checkpoint_{epoch + 1:04}.pth.tar", _head(net), epoch + 1, epoch + 1))
     return found
 
 
