@@ -29,7 +29,7 @@ _MEANS_CLASSIFIER = re.compile(
 """Names of modules that mean a classifier."""
 _SAYS_CLASSES = re.compile(r"cl(ass|f|s)|logit", re.IGNORECASE)
 """Names of modules that no projection has."""
-FEEDS, IN_BLOCK, NORMALISED, NO_OUTPUT = "feeds", "block", "norm", "no output"
+FEEDS, IN_BLOCK, NORMALISED, NO_OUTPUT, PROTOTYPES = "feeds", "block", "norm", "no output", "prototypes"
 UNCLEAR_SIDE, SINGLE_ROW, SQUARE, IMAGE, APART, TABLE = "unclear side", "one row", "square", "image", "apart", "table"
 NAME, POSITIONS, STATISTIC, OTHER_HEAD, STACK = "name", "positions", "statistic", "other head", "stack"
 """The kinds of reasons against a candidate. `OTHER_HEAD` is the name of a head for another purpose or of a copy."""
@@ -360,7 +360,8 @@ class _Network:
 
     def is_like_stack(self, layer: Layer) -> str | None:
         # A parameter with three axes may hold the class vectors, which a table of queries or of class means resembles.
-        if layer.weight is None or layer.has_bias or _is_named(layer) or layer.width_in == layer.width_out:
+        is_named = _is_named(layer) and not _names(layer)
+        if layer.weight is None or layer.has_bias or is_named or layer.width_in == layer.width_out:
             return None
         for other, shape in self.stacks:
             if not Counter(layer.weight.shape[:2]) - Counter(shape):
@@ -407,6 +408,22 @@ class _Network:
 
     def has_tails(self, layer: Layer) -> str | None:
         # The head of torch's AdaptiveLogSoftmaxWithLoss has rows for frequent classes and for groups of rare ones.
+    def follows_convolution(self, layer: Layer) -> str | None:
+        # The convolution may be the classifier, and the square layer unused (HTS-AT).
+        before = self.layers[self.producer.get(layer.position, layer.position)]
+        is_window = before.kind == "other" and before.weight is not None and before.width_in > 1
+        is_linear = layer.weight is not None and len(layer.weight.shape) == 2
+        is_square = is_linear and layer.width_in == layer.width_out == before.width_out
+        is_last = is_window and is_square and self.normalised(before, range(3, 99)) is None
+        return f"is square and follows the convolution {before.name}, which may be the classifier" if is_last else None
+
+    def has_attention_heads(self, layer: Layer) -> str | None:
+        # A graph attention has a row for each class and each of its heads, whose outputs are averaged in the last layer.
+        for other, (first, heads, width) in self.stacks:
+            if _are_siblings(other, layer) and first == 1 < min(heads, width) and heads * width == layer.width_out:
+                return f"has {heads} x {width} rows, which may be those of {heads} attention heads, by {other.name}"
+        return None
+
         parts = [".".join(layer.module[:end]) for end, part in enumerate(layer.module) if part in ("head", "tail")]
         is_part = any(f"{part}.tail.0.1".lstrip(".") in self.modules for part in parts)
         return "has a part of the classes, as an adaptive softmax does" if is_part else None
@@ -613,7 +630,7 @@ DOUBT_RULES: Rules = (
     (IMAGE, "A network that returns its input has no classes.", _Network.ends_autoencoder),
     (IMAGE, "A network that returns an image has no classes.", _Network.has_image_width),
     (IMAGE, "A head rarely is the second of two widening layers.", _Network.widens),
-    (NAME, "Self-supervised training ends in prototypes, which are no classes.", _Network.is_prototypes),
+    (PROTOTYPES, "Self-supervised training ends in prototypes, which are no classes.", _Network.is_prototypes),
     (NAME, "A projection of self-supervised training has no classes.", _Network.is_projection),
     (NAME, "The actions of an agent are no classes of images.", _Network.is_policy),
     (OTHER_HEAD, "A hypernetwork computes the head.", _Network.generates_weights),
@@ -624,4 +641,6 @@ DOUBT_RULES: Rules = (
     (TABLE, "A file may hold lookup tables alone.", _Network.is_among_tables),
     (TABLE, "The last layer of a language model has the shape of its first table.", _Network.ends_language_model),
 )
+    (WINDOW, "The last layer may be unused, and the convolution before it the classifier.", _Network.follows_convolution),
+    (SQUARE, "Several heads of attention have a row for each class.", _Network.has_attention_heads),
 """The evidence that could be a coincidence, in the order of the messages."""

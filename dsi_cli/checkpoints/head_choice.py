@@ -20,6 +20,7 @@ from dsi_cli.checkpoints.head_candidates import (
     NORMALISED,
     OTHER_HEAD,
     POSITIONS,
+    PROTOTYPES,
     SINGLE_ROW,
     STACK,
     STATISTIC,
@@ -167,7 +168,7 @@ def _rivals(heads: Sequence[HeadCandidate], candidates: Sequence[HeadCandidate])
         return []
     fitting = [it for it in candidates if it.fits is not False and it not in heads]
     shown = [it for it in fitting if not it.hidden or it.kinds == {NORMALISED} or it.kinds == {IN_BLOCK, UNCLEAR_SIDE}]
-    others = [it for it in shown if _may_hold_classes(it, heads[0])]
+    others = [it for it in shown if _may_hold_classes(it, heads[0]) or _is_next_to_projection(it, heads[0])]
     # The classifier that a trunk was trained with may be unused, because layers with a row for each label follow it.
     rows = [it for it in fitting if it.kinds == {SINGLE_ROW} and it.layer.position > heads[0].layer.position]
     others += rows if _is_in_trunk(heads[0]) else []
@@ -177,6 +178,12 @@ def _rivals(heads: Sequence[HeadCandidate], candidates: Sequence[HeadCandidate])
 def _is_in_trunk(candidate: HeadCandidate) -> bool:
     """Return whether a module around a candidate has the name of a trunk."""
     return any(map(_TRUNK.match, candidate.layer.module[:-1]))
+
+
+def _is_next_to_projection(candidate: HeadCandidate, best: HeadCandidate) -> bool:
+    """Return whether a candidate may be the classifier, and the best one the projection next to it (SimGCD)."""
+    parent, module = candidate.layer.module[:-1], best.layer.module
+    return candidate.kinds == {PROTOTYPES} and 0 < len(parent) < len(module) - 1 and module[: len(parent)] == parent
 
 
 def _may_hold_classes(candidate: HeadCandidate, best: HeadCandidate) -> bool:
@@ -249,7 +256,8 @@ def _logits_before(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> 
 def _is_square_classifier(candidate: HeadCandidate, best: HeadCandidate) -> bool:
     """Return whether a candidate seems to feed each later layer that takes its input (an adapter), since it is square."""
     is_square = candidate.layer.width_in == candidate.layer.width_out
-    return is_square and candidate.is_named and candidate.layer.path == best.layer.path and candidate.kinds == {FEEDS}
+    only_feeds = FEEDS in candidate.kinds <= {FEEDS, WINDOW}
+    return is_square and candidate.is_named and candidate.layer.path == best.layer.path and only_feeds
 
 
 def _heads_by_count(candidates: Sequence[HeadCandidate], classes: int) -> list[HeadCandidate]:
