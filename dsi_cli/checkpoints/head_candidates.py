@@ -253,9 +253,11 @@ class _Network:
 
     def is_in_block(self, layer: Layer) -> str | None:
         body_block = _body_block(layer)
-        if body_block is not None and self.body_blocks[body_block] > 1:
-            return f"is in a block of {self.body_blocks[body_block]} layers"
         times = self.blocks[self.block_of[layer.position]]
+        # The last block may differ from those of the body, and end in the classifier.
+        is_end = times < 2 and layer.position == self.last and layer.width_out == self.classes
+        if body_block is not None and self.body_blocks[body_block] > 1 and not is_end:
+            return f"is in a block of {self.body_blocks[body_block]} layers"
         if times < 2 or _is_named(layer):
             return None
         # The last of several blocks in a chain ends the network.
@@ -406,8 +408,6 @@ class _Network:
         is_window = last.kind == "other" and last.weight is not None and last.position not in self.consumer
         return f"comes before the convolution {last.name} with as many outputs" if is_before and is_window else None
 
-    def has_tails(self, layer: Layer) -> str | None:
-        # The head of torch's AdaptiveLogSoftmaxWithLoss has rows for frequent classes and for groups of rare ones.
     def follows_convolution(self, layer: Layer) -> str | None:
         # The convolution may be the classifier, and the square layer unused (HTS-AT).
         before = self.layers[self.producer.get(layer.position, layer.position)]
@@ -424,6 +424,8 @@ class _Network:
                 return f"has {heads} x {width} rows, which may be those of {heads} attention heads, by {other.name}"
         return None
 
+    def has_tails(self, layer: Layer) -> str | None:
+        # The head of torch's AdaptiveLogSoftmaxWithLoss has rows for frequent classes and for groups of rare ones.
         parts = [".".join(layer.module[:end]) for end, part in enumerate(layer.module) if part in ("head", "tail")]
         is_part = any(f"{part}.tail.0.1".lstrip(".") in self.modules for part in parts)
         return "has a part of the classes, as an adaptive softmax does" if is_part else None
@@ -524,8 +526,12 @@ def _names(layer: Layer) -> dict[str, str]:
     return {}
 
 
-def _named(kind: str, _: _Network, layer: Layer) -> str | None:
-    return _names(layer).get(kind)
+def _named(kind: str, network: _Network, layer: Layer) -> str | None:
+    text = _names(layer).get(kind)
+    # The last layer of a head may be called a projection (SlowFast). An embedding has a multiple of 32 as its width.
+    is_end = network.ordered and layer.position == network.last and layer.has_bias and layer.width_out % 32 > 0
+    is_head = is_end and any(map(_MEANS_CLASSIFIER.match, layer.module[-2:-1]))
+    return None if is_head and text is not None and "projection" in text else text
 
 
 def orient(layers: Sequence[Layer], classes: int | None) -> list[Layer]:
@@ -635,12 +641,12 @@ DOUBT_RULES: Rules = (
     (NAME, "The actions of an agent are no classes of images.", _Network.is_policy),
     (OTHER_HEAD, "A hypernetwork computes the head.", _Network.generates_weights),
     (WINDOW, "The last layer may be a convolution without global pooling.", _Network.precedes_convolution),
+    (WINDOW, "The last layer may be unused, and the convolution before it the classifier.", _Network.follows_convolution),
+    (SQUARE, "Several heads of attention have a row for each class.", _Network.has_attention_heads),
     (NAME, "The layers of an adaptive softmax predict a part of the classes each.", _Network.has_tails),
     (APART, "A matrix next to the state dicts is a result, such as a confusion matrix.", _Network.is_apart),
     (TABLE, "A lookup table has the shape of a head without a bias.", _Network.is_table),
     (TABLE, "A file may hold lookup tables alone.", _Network.is_among_tables),
     (TABLE, "The last layer of a language model has the shape of its first table.", _Network.ends_language_model),
 )
-    (WINDOW, "The last layer may be unused, and the convolution before it the classifier.", _Network.follows_convolution),
-    (SQUARE, "Several heads of attention have a row for each class.", _Network.has_attention_heads),
 """The evidence that could be a coincidence, in the order of the messages."""

@@ -189,9 +189,9 @@ def _is_next_to_projection(candidate: HeadCandidate, best: HeadCandidate) -> boo
 def _may_hold_classes(candidate: HeadCandidate, best: HeadCandidate) -> bool:
     """Return whether dsi has to ask about a candidate with doubts next to the best candidate."""
     layer, rows = candidate.layer, best.tensor.shape[0]
-    # One of several parallel matrices in a list, which take the input of an unnamed candidate.
+    # One of several parallel matrices in a list, not square, which take the input of an unnamed candidate.
     if candidate.kinds == {IN_BLOCK, UNCLEAR_SIDE}:
-        return not best.is_named and best.layer.width_in in candidate.tensor.shape
+        return not best.is_named and {best.layer.width_in} < set(candidate.tensor.shape)
     # A matrix of a loss, one that may take the output of the network, or a twin, whose axis of the classes is not known.
     if candidate.kinds == {UNCLEAR_SIDE}:
         takes_best = best.layer.kind == "raw" and rows in candidate.tensor.shape
