@@ -30,6 +30,8 @@ def only(label, wnid=None, preset=None):
         ("u.s._mint.n.01", "united_states_mint.n.01", "synset"),
         ("n02084071 crane", "dog.n.01", "wnid"),
         ("n02084071-dog", "dog.n.01", "wnid"),
+        ("crane (n02084071)", "dog.n.01", "wnid"),
+        ("Synset('domestic_dog.n.01')", "dog.n.01", "synset"),
         ("dog", "dog.n.01", "chosen sense"),
         ("Dogs", "dog.n.01", "chosen sense"),
         ("wolves", "wolf.n.01", "chosen sense"),

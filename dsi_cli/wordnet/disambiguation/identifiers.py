@@ -18,7 +18,8 @@ EXAMPLES = {"noun": ("n02084071", "dog.n.01"), "verb": ("v01926311", "run.v.01")
 """An id of WordNet 3.0 and a synset name for each part of speech."""
 _SYNSET_NAME = re.compile(r"(?P<lemma>\S.*)\.(?P<kind>[nvasr])\.(?P<sense>\d{1,3})")
 _OTHER_ID = re.compile(r"[asr]\d{8}")
-_ID_AND_WORDS = re.compile(r"([nv]\d{8})[\s_:,;.\-]+\S.*")
+_ID_NEXT_TO_WORDS = re.compile(r"(?P<id>[nv]\d{8})[\s_:,;./(\[-]+\S.*|\S.*?[\s_:,;./(\[-]+(?P<last>[nv]\d{8})[)\]]?")
+_NLTK_SYNSET = re.compile(r"""synset\(["'](.+)["']\)""")
 _NUMBER = r"[\s_:.#-]*\d{1,9}"
 _GENERIC = re.compile(
     rf"(?:class|classe|klasse|label|lbl|category|cat|cls|target|index|idx|id|no|nr){_NUMBER}", re.IGNORECASE
@@ -53,11 +54,12 @@ def expected_label(wordnet: WordNet) -> str:
 
 
 def look_up_id(text: str, wordnet: WordNet) -> Meaning | None:
-    """Return the node of a label that is an id (alone or before words) or a synset name; None if it is neither."""
+    """Return the node of a label that is an id (alone, or before or after words) or a synset name; None if it is neither."""
     key = text.strip().lower()
-    id_and_words = _ID_AND_WORDS.fullmatch(key)
-    if id_and_words:
-        key = text = id_and_words[1]
+    if match := _ID_NEXT_TO_WORDS.fullmatch(key):
+        key = text = match["id"] or match["last"]
+    elif match := _NLTK_SYNSET.fullmatch(key):
+        key = text = match[1]
     name = _SYNSET_NAME.fullmatch(key)
     is_id = is_wnid(key)
     letter = name["kind"] if name else key[:1]
