@@ -225,7 +225,7 @@ def _label_warnings(run: RunSummary) -> Iterator[tuple[str, str | None]]:
         return
     if unresolved and not run.no_reference:
         labels = console.count(len(run.unresolved), "label")
-        yield f"{labels} without a synset left out of the agreement: {unresolved}", mend
+        yield f"{labels} left out of the agreement: {unresolved}", mend
     if run.uncertain:
         senses = listed([f"{label} → {synset}" for label, synset in run.uncertain], MAX_NAMED, ", ...")
         verb = "is" if len(run.uncertain) == 1 else "are"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from dsi_cli.cli import console
 from dsi_cli.cli.labels import (
@@ -19,8 +19,13 @@ from dsi_cli.cli.labels import (
 )
 from dsi_cli.cli.options import Json, LabelList, MapFile, PartOfSpeech, Quiet, TaxonomyFile, WordNetName, option, switch
 from dsi_cli.cli.text import terminal_text
-from dsi_cli.errors import DONE, UsageError
+from dsi_cli.errors import DONE, UsageError, listed
 from dsi_cli.metrics import DEFAULT_REFERENCES
+
+if TYPE_CHECKING:
+    from dsi_cli.analysis.semantics.class_labels import ClassLabels
+    from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
+    from dsi_cli.wordnet.disambiguation.resolve import Resolution
 
 MAX_LISTED_LABELS = 100
 """The largest number of labels without a sense that dsi lists if the matrix goes to stdout."""
@@ -71,7 +76,8 @@ def wordnet(
     from dsi_cli.wordnet.database.wordnet import load_wordnet
 
     database = load_wordnet(pos, wordnet_name)
-    (reference,) = references.open_references([measure], hierarchy.open_taxonomy(taxonomy), database)
+    custom = hierarchy.open_taxonomy(taxonomy)
+    (reference,) = references.open_references([measure], custom, database)
     to_stdout = out == "-"
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
@@ -98,9 +104,11 @@ def wordnet(
         values = {"reference": reference.name, "out": str(path), "neighbors": neighbors}
         console.print_json(labels_document(resolved, resolved.resolutions, **values))
         return DONE
-    if not to_stdout:
-        print_rows([row for row in resolved.resolutions if row.is_uncertain])
-    print_counts(resolved, labels_command(labels, map_file, pos, wordnet_name), write_map, quiet=quiet)
+    if custom is not None:
+        _print_known(resolved, custom, quiet=quiet)
+    else:
+        print_rows([] if to_stdout else _uncertain(resolved))
+        print_counts(resolved, labels_command(labels, map_file, pos, wordnet_name), write_map, quiet=quiet)
     if to_stdout:
         for row in resolved.unresolved[:MAX_LISTED_LABELS]:
             console.note(f"warning: label {row.index} is left out: {row.reason}", quiet=quiet)
@@ -111,6 +119,18 @@ def wordnet(
         if resolved.classes > wordnet_matrix.MAX_DENSE_CLASSES and not whole:
             console.note(f"add --whole for the {matrix}", quiet=quiet)
     return DONE
+
+
+def _uncertain(labels: ClassLabels) -> list[Resolution]:
+    return [row for row in labels.resolutions if row.is_uncertain]
+
+
+def _print_known(labels: ClassLabels, custom: CustomTaxonomy, *, quiet: bool) -> None:
+    """Print how many labels a custom taxonomy has, and which it lacks."""
+    known = custom.class_nodes(labels.label_list)
+    unknown = [ascii(row.label) for row in labels.resolutions if row.index not in known]
+    lacks = f"; unknown: {listed(unknown, 5)}" if unknown else ""
+    console.note(f"{len(known)} of {console.count(labels.classes, 'label')} in {custom.source}{lacks}", quiet=quiet)
 
 
 def _require_dense(classes: int, file_format: str) -> None:

@@ -42,6 +42,9 @@ def test_labels_and_wordnet_list_the_same_uncertain_senses(dsi, listed, tmp_path
     one, other = dsi("labels", listed, "--uncertain"), dsi("wordnet", listed, "-o", tmp_path / "x.parquet")
     assert other == (0, f"{one.out}matrix (5 x 5): {tmp_path / 'x.parquet'}\n", one.err)
     listed.write_text("crane\nheron\nelefant\n", encoding="utf-8")
+    (tmp_path / "own.json").write_text('{"bird": ["crane", "heron"]}', encoding="utf-8")
+    ended = dsi("wordnet", listed, "--taxonomy", tmp_path / "own.json", "-o", tmp_path / "x.parquet")
+    assert ended.err == "2 of 3 labels in own.json; unknown: 'elefant'\n"
     assert "2 of 3 labels in WordNet 3.0, from labels.txt; 1 uncertain (?)\n" in dsi("labels", listed).err
 
 

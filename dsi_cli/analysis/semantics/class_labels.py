@@ -134,8 +134,8 @@ class ClassLabels:
 
     @property
     def command(self) -> str | None:
-        """The call of ``dsi labels`` that shows the senses of these labels; None if the labels are in no file."""
-        if self.label_list is None or self.label_list.path is None:
+        """The call of ``dsi labels`` that shows the senses of these labels; None without a file or with a custom taxonomy."""
+        if self.taxonomy is not None or self.label_list is None or self.label_list.path is None:
             return None
         words = ["dsi", "labels", self.label_list.path]
         if self.wordnet.part != "noun":
