@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from math import prod
 from typing import NamedTuple, TypeAlias
 
@@ -147,7 +148,8 @@ def rank_candidates(
     layers = layers_of(groups)
     ordered = all(is_registration_order(group.tensors) for group in groups)
     # The first layer of a file that is sorted by name need not be that of the network.
-    is_sorted = any(list(group.tensors) == sorted(group.tensors) for group in groups)
+    names = [list(group.tensors) for group in groups]
+    is_sorted = names == [sorted(part) for part in names] and "bias" in {name.rpartition(".")[2] for name in chain(*names)}
     network = _Network(layers, ordered, is_sorted, classes)
     candidates = [candidate for layer in layers for candidate in network.candidates(layer)]
     # Tied weights are one candidate.
