@@ -77,7 +77,7 @@ def match_url(url: str) -> list[RemotePath]:
         path = open_url(url)
         return [path] if path.exists() else []
     top = open_url(f"{head}{scheme_end}{fixed.rstrip('/')}")
-    return list(top.glob(rest[len(fixed) :]))
+    return list(top.glob(rest[len(fixed) :].rstrip("/")))
 
 
 def walk(top: Place) -> Iterator[tuple[Place, list[str], list[str]]]:

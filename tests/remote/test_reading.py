@@ -109,7 +109,7 @@ def test_every_trainers_files_are_read_as_on_this_machine(trainers_files, memory
 def test_patterns_and_single_files_are_found(memory):
     for name in ("a/epoch_1.pt", "b/epoch_1.pt", "c/notes.txt"):
         memory.pipe(f"/top/{name}", b"x" * 20)
-    assert [run.name for run in discover(["memory://top/[ab]"])] == ["a", "b"]
+    assert [run.name for run in discover(["memory://top/[ab]/"])] == ["a", "b"]
     assert [run.name for run in discover(["memory://top/**/*.pt"])] == ["a", "b"]
     (run,) = discover(["memory://top/b/epoch_1.pt"])
     assert [str(one.path) for one in run.checkpoints] == ["memory://top/b/epoch_1.pt"]
