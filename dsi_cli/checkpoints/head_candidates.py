@@ -13,11 +13,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from math import prod
 from typing import NamedTuple, TypeAlias
 
-from dsi_cli.checkpoints.layers import PLAIN, WINDOW, Layer, consumers, is_matrix, is_registration_order, layers_of
+from dsi_cli.checkpoints.layers import (
+    PLAIN,
+    WINDOW,
+    Layer,
+    consumers,
+    is_matrix,
+    is_registration_order,
+    is_sorted_by_name,
+    layers_of,
+)
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.checkpoints.trainers import NestedStateDict
 
@@ -147,10 +155,7 @@ def rank_candidates(
     """
     layers = layers_of(groups)
     ordered = all(is_registration_order(group.tensors) for group in groups)
-    # The first layer of a file that is sorted by name need not be that of the network.
-    names = [list(group.tensors) for group in groups]
-    is_sorted = names == [sorted(part) for part in names] and "bias" in {name.rpartition(".")[2] for name in chain(*names)}
-    network = _Network(layers, ordered, is_sorted, classes)
+    network = _Network(layers, ordered, is_sorted_by_name(groups), classes)
     candidates = [candidate for layer in layers for candidate in network.candidates(layer)]
     # Tied weights are one candidate.
     distinct = {(candidate.tensor, candidate.layer.path): candidate for candidate in candidates}

@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import chain, combinations
 from math import prod
 from typing import NamedTuple
 
@@ -172,6 +172,12 @@ def is_registration_order(tensors: Iterable[str]) -> bool:
         first.setdefault(module, parameter)
     first_parameters = set(first.values())
     return "bias" not in first_parameters or bool(first_parameters & {"weight", "kernel"})
+
+
+def is_sorted_by_name(groups: Sequence[NestedStateDict]) -> bool:
+    """Return whether a file is sorted by name, so that its first layer need not be that of the network."""
+    names = [list(group.tensors) for group in groups]
+    return names == [sorted(part) for part in names] and "bias" in {name.rpartition(".")[2] for name in chain(*names)}
 
 
 def is_matrix(tensor: Tensor) -> bool:
