@@ -55,8 +55,7 @@ def test_the_demo_gives_the_numbers_of_whole_checkpoints(shown, analysed):
     assert demo.names == list(DEMO)
     expected = analysed.run.curves.query("run in @DEMO").reset_index(drop=True)
     assert_frame_equal(demo.curves, expected)
-    fingerprints = analysed.run.checkpoints.query("run in @DEMO")["fingerprint"]
-    assert list(demo.checkpoints["fingerprint"]) == list(fingerprints)
+    assert list(demo.checkpoints["fingerprint"]) == list(analysed.run.checkpoints.query("run in @DEMO")["fingerprint"])
 
 
 def test_the_page_of_findings_is_what_its_script_writes(shown):

@@ -183,10 +183,10 @@ def _print_runs(comparison: Comparison) -> None:
     numbers = (
         "classes",
         "epochs",
-        "best accuracy",
+        "best\naccuracy",
         "at",
-        f"last {measure_title(comparison.measures[0])}",
-        "half of best at",
+        f"last\n{measure_title(comparison.measures[0])}",
+        "half of\nbest at",
     )
     titles = [("run", False), *((name, True) for name in numbers)]
     rows = []

@@ -216,9 +216,14 @@ def print_styled(*parts: tuple[str, str]) -> None:
 
 
 def print_title(title: str, legend: str) -> None:
-    """Print the title of a section and what its numbers mean, after an empty line."""
+    """Print the title of a section and what its numbers mean, after an empty line; on two lines in a narrow terminal."""
+    is_wide = sys.stdout.isatty() and len(title) + 3 + len(legend) > stdout_width()
     print()
-    print_styled((title, "bold"), ("   ", ""), (legend, "dim"))
+    if is_wide:
+        print_styled((title, "bold"))
+        print_styled(("  ", ""), (legend, "dim"))
+    else:
+        print_styled((title, "bold"), ("   ", ""), (legend, "dim"))
 
 
 def stdout_width() -> int:

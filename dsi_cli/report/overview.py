@@ -237,7 +237,8 @@ def tiles(findings: Sequence[RunFindings]) -> list[Tile]:
         values = [trend.last.value for trend in known.values()]
         range_text = ""
         if len(values) > MAX_ROWS:
-            range_text = f"{text(min(values))} to {text(max(values))} in {count(len(values), 'run')}"
+            ends = dict.fromkeys((text(min(values)), text(max(values))))
+            range_text = f"{' to '.join(ends)} in {count(len(values), 'run')}"
         made.append(Tile(question, scale, rows, range_text, "" if rows else reason))
     return made
 

@@ -214,8 +214,7 @@ def test_curves_contain_the_training_log(run, four_runs, analysed):
     }
     for column, where in columns.items():
         found = curve(analysed.run.curves, run, **where)["value"]
-        expected = {epoch: float(row[column]) for epoch, row in log.items() if row[column]}
-        assert found.to_dict() == expected, column
+        assert found.to_dict() == {epoch: float(row[column]) for epoch, row in log.items() if row[column]}, column
 
 
 def test_summary_and_progress_are_complete(analysed):

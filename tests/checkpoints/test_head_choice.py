@@ -199,8 +199,7 @@ def test_a_class_predictor_for_each_layer_is_asked_about_unless_they_are_one():
     candidates = tuple(f"class_embed.{layer}.weight (13, 256)" for layer in range(3))
     with errors.raises("ambiguous-head", AmbiguousHeadError, candidates=candidates):
         chosen(apart)
-    one = next(iter(apart.values()))
-    assert chosen(dict.fromkeys(apart, one)).startswith("class_embed.")
+    assert chosen(dict.fromkeys(apart, next(iter(apart.values())))).startswith("class_embed.")
 
 
 def test_the_projection_of_a_pooling_is_the_classifier_only_where_labels_say_so():

@@ -94,8 +94,7 @@ def test_analyze_class_without_an_image_warns(own_run, evaluate, data, few, tmp_
         r"^warning: own: 1 of the 10 classes has no image in image folder .*: '?bear'?$", ran.stderr, re.MULTILINE
     )
     assert len(ran.predictions(1)) == 90
-    at = "epoch == 1 and metric == 'sai' and of == 'tncsm-test,scsm'"
-    assert ran.curves(at)["classes_used"].tolist() == [9]
+    assert ran.curves("epoch == 1 and metric == 'sai' and of == 'tncsm-test,scsm'")["classes_used"].tolist() == [9]
 
 
 @pytest.mark.parametrize("cache", [(), ("--cache", 0)])

@@ -33,6 +33,14 @@ def test_print_columns_in_a_narrow_terminal_keeps_names_and_numbers_whole(monkey
     assert row.split() == ["agreement", *4 * ["+0.122", "to", "+0.148"], "images"]
 
 
+@pytest.mark.parametrize(("columns", "lines"), [("80", 2), ("40", 3)])
+def test_print_title_in_a_narrow_terminal_takes_two_lines(monkeypatch, capsys, columns, lines):
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    console.print_title("title" * 6, "0 is chance")
+    assert capsys.readouterr().out.count("\n") == lines
+
+
 def test_console_command_is_never_broken(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

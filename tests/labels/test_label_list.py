@@ -123,8 +123,7 @@ def test_other_names_in_use_are_recognised(name):
 
 
 def test_lists_in_circulation_are_recognised():
-    tutorial = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-    assert recognise(tutorial).preset == "cifar10"
+    assert recognise(("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")).preset == "cifar10"
     darknet = {"motorcycle": "motorbike", "airplane": "aeroplane", "couch": "sofa", "tv": "tvmonitor"}
     assert recognise([darknet.get(one, one.replace(" ", "")) for one in load_preset("coco80").names]).preset == "coco80"
     assert recognise([f"/{one[0]}/{one}" for one in load_preset("places365").names]).preset == "places365"

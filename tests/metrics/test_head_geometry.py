@@ -177,8 +177,7 @@ def test_rounding_explains_a_rounded_copy_but_no_larger_change(dtype, scale):
     known = copy.any(axis=1)
     assert (angles(weight, copy)[known] <= found.angle[known]).all()
     length = np.linalg.norm(weight, axis=1)
-    change = np.abs(cosines(copy) - cosines(weight))
-    assert (change <= found.relative[:, None] + found.relative)[np.ix_(known, known)].all()
+    assert (np.abs(cosines(copy) - cosines(weight)) <= found.relative[:, None] + found.relative)[np.ix_(known, known)].all()
     copy[2] += length.max() + 1
     assert rounding(weight, copy, ("float32", dtype)).exceeded.tolist() == [False] * 2 + [True] + [False] * 3
 

@@ -447,8 +447,7 @@ def test_networks_without_a_classifier_are_compared_by_their_templates(two, monk
     found = compare([two])
     assert found.between[0].of == "tncsm-test,tncsm-test"
     assert found.between[0].points[1].value == pytest.approx(oracles.sai(*csms.values(), "pearson"), abs=1e-9)
-    rows = {row.quantity: row for row in found.equal[0].rows}
-    assert rows["max_wsi"].first == max_wsi(csms["fast"])
+    assert {row.quantity: row for row in found.equal[0].rows}["max_wsi"].first == max_wsi(csms["fast"])
     assert [band.curve for band in found.curves if band.curve == "nidm"] == [], "the curves table has none"
 
 

@@ -92,8 +92,7 @@ def test_looking_for_files_beside_costs_one_listing_of_each_folder(s3):
     ((run, records),) = scan_paths([f"s3://{BUCKET}/sweep/run"], HeadOptions())
     assert [record.epoch for record in records] == [0, 1, 2]
     assert (run.name, str(run.folder), run.ignored) == ("run", f"s3://{BUCKET}/sweep/run", 1)
-    listings = sum(path == f"/{BUCKET}" for _, path, _ in s3.requests)
-    assert listings <= 2, "the run to any depth, and what lies beside it"
+    assert sum(path == f"/{BUCKET}" for _, path, _ in s3.requests) <= 2, "the run to any depth, and what lies beside it"
     assert s3.of("GET", "sweep/run/log.csv") == [23]
 
 

@@ -41,8 +41,7 @@ def test_class_agreement_with_several_references_uses_the_main_one(several):
     found = page_data.page_data(run)
     main, other = run.references("run")
     assert (main, other) == ("wordnet3.0-wup", "wordnet3.0-path")
-    titles = [matrix["title"] for matrix in found.data["runs"][0]["matrices"]]
-    assert titles == ["NCSM", f"SCSM, {main}", f"SCSM, {other}"]
+    assert [matrix["title"] for matrix in found.data["runs"][0]["matrices"]] == ["NCSM", f"SCSM, {main}", f"SCSM, {other}"]
     rows = run.alignment_by_class.query("reference == @main and epoch == 5 and class_index.notna()")
     told = {index: pearson for index, pearson, _ in found.data["runs"][0]["agreement"]["classes"]}
     assert told == pytest.approx(dict(zip(rows["class_index"], rows["pearson"], strict=True)), abs=1e-5)

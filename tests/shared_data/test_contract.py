@@ -55,5 +55,4 @@ def test_the_contract_holds_whatever_is_answered(split, labels, shared, make_run
     assert {path.name for path in (out / "predictions" / "run" / split).iterdir()} == {
         f"{epoch}.parquet" for epoch in range(len(KINDS))
     }
-    numbers_of = found.curves.select_dtypes("float")
-    assert not np.isinf(numbers_of.to_numpy(dtype=float, na_value=np.nan)).any()
+    assert not np.isinf(found.curves.select_dtypes("float").to_numpy(dtype=float, na_value=np.nan)).any()
