@@ -44,6 +44,7 @@ MEASURES = (
     Measure("pearson", True, False, "Pearson correlation of the off-diagonal values"),
     Measure("spearman", True, False, "Spearman rank correlation of the off-diagonal values"),
     Measure("kendall", False, False, "Kendall's tau-b of the off-diagonal values"),
+    Measure("kendall_a", False, False, "Kendall's tau-a of the off-diagonal values, which ties lower"),
 )
 DEFAULT_MEASURES = tuple(measure.name for measure in MEASURES if measure.by_default)
 DISTANCES = frozenset(measure.name for measure in MEASURES if measure.is_distance)

@@ -107,7 +107,7 @@ def alignments(
 ) -> dict[str, Alignment]:
     """Return the SAI of two CSMs by each measure, with chance level, z, excess, ceiling, p-value and confidence interval.
 
-    Ties have their mid-rank in ``spearman``; ``kendall`` is tau-b. Source: arXiv 2505.21338, section 3.2.
+    Ties have their mid-rank in ``spearman``; ``kendall`` is tau-b, ``kendall_a`` tau-a. Source: arXiv 2505.21338, section 3.2.
 
     Parameters
     ----------
@@ -291,12 +291,14 @@ class MatrixPair:
         if name == "ssim":
             return self._ssim_of_relabellings(np.array(list(relabellings)))
         measure = measures.ON_VALUES[name]
-        x, y = (matrix.all_values.compared_by(name) for matrix in (self.a, self.b))
+        x, y = (values.compared_by(name) for values in self._values)
         square, remaining, values = self.b.square(y), iter(relabellings), []
+        kept = ~np.eye(self.a.classes, dtype=bool)
+        if len(y) < kept.sum():  # one value per pair
+            kept = np.triu(kept)
         while batch := list(islice(remaining, max(1, PIXELS_PER_BATCH // square.size))):
             orders = np.stack(batch)
-            relabelled = measures.off_diagonal(square[orders[:, :, None], orders[:, None, :]])
-            values.extend(measure(x, relabelled.reshape(len(orders), -1)).tolist())
+            values.extend(measure(x, square[orders[:, :, None], orders[:, None, :]][:, kept]).tolist())
         return np.array(values)
 
     def _ssim_of_relabellings(self, orders: NDArray[np.intp]) -> Values:
@@ -419,6 +421,6 @@ def _reason_no_interval(measure: str) -> str:
         return "no interval: without one of the classes a matrix is constant"
     if measure == "ssim":
         return "an interval of ssim needs --draws"
-    if measure == "kendall":
-        return "no interval for kendall"
+    if measure.startswith("kendall"):
+        return f"no interval for {measure}"
     return f"no interval for {measure}: it depends on the extremes of the matrix"

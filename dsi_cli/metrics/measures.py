@@ -98,6 +98,18 @@ def kendall(x: Values, y: Values) -> Any:
     return np.array([kendall(x, row) for row in y])
 
 
+def kendall_a(x: Values, y: Values) -> Any:
+    """Return Kendall's tau-a, in [-1, 1]: tau-b over all pairs of values, so that ties lower it."""
+    if y.ndim > 1:
+        return np.array([kendall_a(x, row) for row in y])
+    # The share of the pairs that are not tied, in x and in y.
+    untied = [
+        1 - counts @ (counts - 1) / (len(x) * (len(x) - 1))
+        for counts in (np.unique(v, return_counts=True)[1] for v in (x, y))
+    ]
+    return kendall(x, y) * np.sqrt(np.prod(untied))
+
+
 ON_VALUES: dict[str, Callable[[Values, Values], Any]] = {
     "cosine": cosine,
     "mae": mae,
@@ -105,5 +117,6 @@ ON_VALUES: dict[str, Callable[[Values, Values], Any]] = {
     "pearson": pearson,
     "spearman": pearson,
     "kendall": kendall,
+    "kendall_a": kendall_a,
 }
 """The measures by name. ``spearman`` gets ranks in place of values; ``ssim`` compares images (`dsi_cli.metrics.ssim`)."""

@@ -19,8 +19,8 @@ from sklearn.metrics.pairwise import cosine_similarity
 Array = npt.NDArray[np.float64]
 
 DISTANCES = ("mae", "mse")
-VALUE_MEASURES = ("cosine", "mae", "mse", "pearson", "spearman", "kendall")
-MEASURES = ("cosine", "ssim", "mae", "mse", "pearson", "spearman", "kendall")
+VALUE_MEASURES = ("cosine", "mae", "mse", "pearson", "spearman", "kendall", "kendall_a")
+MEASURES = ("cosine", "ssim", "mae", "mse", "pearson", "spearman", "kendall", "kendall_a")
 SSIM_BORDER = 5
 SSIM_MIN_CLASSES = 12
 TOLERANCE = 1e-12
@@ -81,9 +81,16 @@ def minmax(off: npt.ArrayLike) -> Array:
     return (values - low) / (high - low)
 
 
+def _pair_values(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> list[Array]:
+    """Return the off-diagonal values of two matrices; tau-a takes each pair of two symmetric ones once."""
+    if measure == "kendall_a" and np.array_equal(a, np.transpose(a)) and np.array_equal(b, np.transpose(b)):
+        return [np.asarray(one, dtype=np.float64)[np.triu_indices(len(one), 1)] for one in (a, b)]
+    return [offdiagonal(one).ravel() for one in (a, b)]
+
+
 def _compare(first: Array, second: Array, measure: str) -> float:
     """Scale two flat arrays of raw values, each by itself, and compare them; every measure but ssim."""
-    if measure in ("spearman", "kendall"):
+    if measure in ("spearman", "kendall", "kendall_a"):
         return _compare_as_given(first, second, measure)
     return _compare_as_given(minmax(first), minmax(second), measure)
 
@@ -102,6 +109,9 @@ def _compare_as_given(x: Array, y: Array, measure: str) -> float:
         return float(stats.spearmanr(x, y).statistic)
     if measure == "kendall":
         return float(stats.kendalltau(x, y, variant="b").statistic)
+    if measure == "kendall_a":
+        agreements = sum(np.sign(x - a) @ np.sign(y - b) for a, b in zip(x, y, strict=True))
+        return float(agreements) / (len(x) * (len(x) - 1))
     raise ValueError(f"unknown measure {measure!r}")
 
 
@@ -121,7 +131,7 @@ def sai(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> float:
         if len(off_a) < SSIM_MIN_CLASSES:
             raise ValueError(f"ssim needs {SSIM_MIN_CLASSES} classes")
         return _ssim(minmax(off_a), minmax(off_b))
-    return _compare(off_a.ravel(), off_b.ravel(), measure)
+    return _compare(*_pair_values(a, b, measure), measure)
 
 
 def _relabelled(matrix: Array, order: Sequence[int]) -> Array:
@@ -166,7 +176,7 @@ def sampled_null(a: npt.ArrayLike, b: npt.ArrayLike, measure: str, draws: int, s
 
 def ceiling(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> float:
     """Best value that the two sets of off-diagonal values reach under any pairing: both sorted. Not for ssim."""
-    return _compare(np.sort(offdiagonal(a).ravel()), np.sort(offdiagonal(b).ravel()), measure)
+    return _compare(*map(np.sort, _pair_values(a, b, measure)), measure)
 
 
 def excess(value: float, null_mean: float, measure: str) -> float:

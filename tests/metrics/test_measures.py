@@ -25,9 +25,10 @@ def test_closed_forms(measure, expected):
     assert_allclose(measure(np.array([0.0, 0.5, 1.0]), np.array([0.0, 1.0, 0.5])), expected, rtol=1e-12)
 
 
-def test_kendall_is_tau_b():
+def test_kendall_is_tau_b_and_kendall_a_is_tau_a():
     x, y = np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.0, 0.5, 0.7, 1.0])
-    assert_allclose(measures.kendall(x, y), 4 / np.sqrt(4 * 6), rtol=1e-12)
+    found = measures.kendall(x, y), *measures.kendall_a(x, np.stack([y, y]))
+    assert_allclose(found, [4 / np.sqrt(4 * 6), 4 / 6, 4 / 6], rtol=1e-12)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -7,8 +7,8 @@ const MAX_LINEAR_RATIO = 20; // runs whose highest learning rates differ by a la
 
 /** Return the numbers for the agreement of two matrices, as [value, title] for a drop-down list; the value is "measure/column". */
 function agreementNumbers() {
-  const names = { pearson: "Pearson correlation", spearman: "Spearman correlation", kendall: "Kendall's tau", cosine: "cosine SAI", ssim: "SSIM", mae: "MAE", mse: "MSE" };
-  const isCorrelation = (name) => ["pearson", "spearman", "kendall"].includes(name);
+  const names = { pearson: "Pearson correlation", spearman: "Spearman correlation", kendall: "Kendall's tau", kendall_a: "Kendall's tau-a", cosine: "cosine SAI", ssim: "SSIM", mae: "MAE", mse: "MSE" };
+  const isCorrelation = (name) => ["pearson", "spearman", "kendall", "kendall_a"].includes(name);
   const measures = [...DATA.curves.measures].sort((a, b) => (b === "pearson") - (a === "pearson"));
   return measures.flatMap((name) => (isCorrelation(name)
     ? [[`${name}/${EXCESS}`, names[name]]]
