@@ -109,8 +109,7 @@ def test_analyze_with_a_list_as_labels_is_an_error(tmp_path):
 def test_wordnet_csm_of_a_list():
     found = dsi_cli.wordnet_csm(["dog", "cat.n.01", "n02958343", "qzx"])
     assert list(found.index) == list(found.columns) == ["dog", "cat.n.01", "n02958343", "qzx"]
-    assert found.index.name == "class"
-    assert found.dtypes.unique() == [np.float64]
+    assert (found.index.name, found.dtypes.unique()) == ("class", [np.float64])
     assert found.loc["dog", "cat.n.01"] == 0.2
     assert found.loc["qzx"].isna().all()
     assert_array_equal(np.diagonal(found)[:3], 1)

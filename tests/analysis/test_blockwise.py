@@ -160,6 +160,5 @@ def test_analyze_again_above_the_dense_limit_replaces_only_a_lost_file(
     lost = vast / "neighbors" / "run" / "ncsm" / "1.parquet"
     lost.unlink()
     curves = (vast / "curves.parquet").read_bytes()
-    assert analyze([run_folder], vast, OPTIONS).runs[0].reused == 2
-    assert lost.read_bytes() == before[lost][1]
+    assert (analyze([run_folder], vast, OPTIONS).runs[0].reused, lost.read_bytes()) == (2, before[lost][1])
     assert (vast / "curves.parquet").read_bytes() == curves

@@ -176,9 +176,7 @@ def test_find_labels_in_another_order_than_the_names_in_the_checkpoint_warns(tmp
     assert analyze([tmp_path / "run"], tmp_path / "own", QUICK).runs[0].preset is None
     (tmp_path / "run/classes.txt").write_text("\n".join(names))  # a file that dsi finds
     (warning,) = analyze([tmp_path / "run"], tmp_path / "found", QUICK).warnings
-    assert warning.startswith(
-        "run: classes.txt is used, but classes in the checkpoint's metadata has the same classes in another"
-    )
+    assert warning.startswith("run: classes.txt is used, but classes in the checkpoint's metadata has the same classes in")
 
 
 def test_a_named_log_wins_and_counts_for_all_runs(make_run: MakeRun, dsi: Command, tmp_path):

@@ -218,8 +218,7 @@ def test_analyze_bias_loses_the_row_of_the_background(tmp_path):
     save(tmp_path / "run" / "epoch_0.pt", weight, torch.arange(9.0), class_names=[f"class {i}" for i in range(8)])
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
     results = dsi_cli.open_results(tmp_path / "out")
-    assert results.checkpoints["extra_classes"].tolist() == [1]
-    assert len(column(results, "bias", 0)) == 8
+    assert (results.checkpoints["extra_classes"].tolist(), len(column(results, "bias", 0))) == ([1], 8)
 
 
 @pytest.mark.parametrize(("setting", "expected"), [("none", BIAS), ("lora_only", None)])

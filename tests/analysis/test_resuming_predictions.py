@@ -221,8 +221,7 @@ def test_other_predictions_of_fewer_epochs_keep_the_old_ones_and_do_not_count_th
     analyze([run], out, written(tmp_path / "one.npz", drawn(4)))
     before = contents(out)
     fewer = written(tmp_path / "two.npz", drawn(4, seed=1)[[1, 3]], [1, 3])
-    summary = analyze([run], out, fewer)
-    assert summary.warnings == ["run: two.npz has no predictions for 2 of 4 epochs: 0, 2"]
+    assert analyze([run], out, fewer).warnings == ["run: two.npz has no predictions for 2 of 4 epochs: 0, 2"]
     assert {name: contents(out)[name] for epoch in (0, 2) for name in answers_of(epoch)} == {
         name: before[name] for epoch in (0, 2) for name in answers_of(epoch)
     }
@@ -238,8 +237,7 @@ def test_other_predictions_of_fewer_epochs_keep_the_old_ones_and_do_not_count_th
         "2 epochs (1, 3) by two.npz (160 samples); to make them comparable, run again for all epochs with --test or --predictions"
     )
     assert set(tables(out)["curves"].query("metric == 'accuracy' and value.notna()")["epoch"]) == {0, 1, 2, 3}
-    summary = analyze([run], out, written(tmp_path / "one.npz", drawn(4)))
-    assert (summary.warnings, contents(out)) == ([], before)
+    assert (analyze([run], out, written(tmp_path / "one.npz", drawn(4))).warnings, contents(out)) == ([], before)
 
 
 def test_analyze_another_split_keeps_the_first(make_run, tmp_path):

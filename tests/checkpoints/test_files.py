@@ -98,8 +98,7 @@ def test_scan_skips_files_that_hold_no_network(tmp_path):
     torch.save(torch.nn.CrossEntropyLoss(torch.ones(5)).state_dict(), tmp_path / "criterion_weighted.pt")
     (tmp_path / "history.json").write_text("[]")
     found = {record.path.rpartition("/")[2]: record.status for record in records_of(tmp_path)}
-    assert found.pop("params.pt") == "ok"
-    assert set(found.values()) == {"skipped"}
+    assert (found.pop("params.pt"), set(found.values())) == ("ok", {"skipped"})
     assert len(found) == 5
 
 

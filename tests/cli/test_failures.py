@@ -146,8 +146,7 @@ def test_analyze_labels_unknown_to_wordnet_warn(dsi, make_run, tmp_path):
     assert ended.err.endswith(f"  dsi labels {run / 'classes.txt'} --write-map map.csv\n")
     sai = tables(out)["curves"].query("metric == 'sai'")
     assert sai["value"].isna().all()
-    assert set(sai["reason"]) == {reason}
-    assert set(tables(out)["classes"]["resolved_by"]) == {"unresolved"}
+    assert (set(sai["reason"]), set(tables(out)["classes"]["resolved_by"])) == ({reason}, {"unresolved"})
 
 
 TWO_HEADS = (
@@ -244,8 +243,7 @@ def test_analyze_malicious_pickle_is_not_run(where, dsi, make_run, tmp_path):
     done(ended, 4, out)
     assert not marker.exists()
     assert states(out)["epoch_2.pt"][0] == "ok", "its weights are read all the same"
-    assert states(out)["epoch_3.pt"][0] == "failed"
-    assert dsi("scan", run).code == 4
+    assert (states(out)["epoch_3.pt"][0], dsi("scan", run).code) == ("failed", 4)
     assert not marker.exists()
     torch.load(run / "epoch_2.pt", weights_only=False)
     assert marker.exists(), "torch runs it: the file is what it claims to be"

@@ -52,8 +52,7 @@ def test_plot_list_of_an_output_says_what_lacks_data(dsi: Command, tmp_path: Pat
     (gap,) = (line for line in lacking.splitlines() if line.startswith("gap "))
     assert gap.endswith("; needs features of samples (--test with --model)")
     assert {"agreement", "heatmaps", "animation"} == {line.split()[0] for line in there.splitlines()}
-    found = json.loads(dsi("plot", out, "--list", "--json").out)
-    assert [one["name"] for one in found if not one["has_data"]] == names
+    assert [one["name"] for one in json.loads(dsi("plot", out, "--list", "--json").out) if not one["has_data"]] == names
 
 
 def test_plot_missing_epoch_warns(analysed: Analysed, dsi: Command, tmp_path: Path):

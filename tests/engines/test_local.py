@@ -22,8 +22,7 @@ def test_results_come_in_the_order_of_the_jobs():
         return job * job
 
     assert list(map_in_order(slow_first, range(20), workers=4)) == [job * job for job in range(20)]
-    assert list(map_in_order(slow_first, [])) == []
-    assert list(map_in_order(slow_first, [3])) == [9]
+    assert (list(map_in_order(slow_first, [])), list(map_in_order(slow_first, [3]))) == ([], [9])
 
 
 def test_jobs_are_drawn_in_the_callers_thread_and_only_a_few_ahead():

@@ -269,8 +269,7 @@ def test_the_command_starts_ray_for_itself_and_ctrl_c_leaves_nothing_of_it(make_
     os.killpg(started.pid, signal.SIGINT)  # as a terminal does: to Ray's processes too
     printed, said = started.communicate(timeout=100)
     assert (printed, said) == ("", "dsi: interrupted; finished work is kept, so run the same command again to continue\n")
-    assert started.returncode == 130
-    assert list(Path(home).iterdir()) == []
+    assert (started.returncode, list(Path(home).iterdir())) == (130, [])
     shutil.rmtree(home)
 
 

@@ -47,8 +47,7 @@ def made(analysed: Analysed, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 @pytest.mark.parametrize("ending", [".gif", ".webp"])
 def test_animation_has_one_frame_per_epoch_and_the_reported_duration(made: dict[str, animation.Animation], ending: str):
     film = made[ending]
-    assert film.path.name == f"animation{ending}"
-    assert film.epochs == SHOWN
+    assert (film.path.name, film.epochs) == (f"animation{ending}", SHOWN)
     frames = frames_of(film.path)
     assert len(frames) in (5, 8), "Pillow may join the last frame's repetitions"
     assert sum(lasts for _, lasts in frames) == 4000
@@ -67,8 +66,7 @@ def test_animation_frames_differ_only_in_the_moving_parts(
     assert all(size % 2 == 0 for size in first.shape[:2]), "as MP4 requires"
     moved = np.abs(first - last).max(axis=2) > 60
     assert moved.any()
-    bottom = int(0.85 * len(first))
-    assert not moved[bottom:].any(), "the colour bar and the axis stay"
+    assert not moved[int(0.85 * len(first)) :].any(), "the colour bar and the axis stay"
 
 
 def test_scene_shows_ranks_wordnet_and_the_agreement_of_the_epoch(analysed: Analysed):

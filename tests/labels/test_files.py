@@ -58,8 +58,7 @@ def write(tmp_path):
 )
 def test_read_labels_reads_each_format(write, name, content, expected):
     labels = read_labels(write(name, content))
-    assert (labels.names, labels.wnids) == expected
-    assert (labels.source, labels.preset) == (name, None)
+    assert ((labels.names, labels.wnids), (labels.source, labels.preset)) == (expected, (name, None))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])

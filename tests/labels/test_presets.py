@@ -30,8 +30,7 @@ def test_a_preset_has_a_name_for_each_class_and_an_id_or_none(preset):
 
 def test_the_table_and_the_files_agree():
     found = {path.stem for path in DATA.glob("*.tsv")} | set(pq.read_schema(DATA / "imagenet.parquet").names[2:])
-    assert found == set(NAMES)
-    assert len(found) == len(PRESETS)
+    assert (found, len(found)) == (set(NAMES), len(PRESETS))
 
 
 def test_a_synset_is_named_beside_each_id():
@@ -103,8 +102,7 @@ def test_two_classes_share_a_synset_only_where_they_are_one_thing():
 def test_cifar100_has_twenty_superclasses_of_five():
     above = superclasses("cifar100")
     assert tuple(above) == load_preset("cifar100").names
-    assert len(Counter(above.values())) == 20
-    assert set(Counter(above.values()).values()) == {5}
+    assert (len(Counter(above.values())), set(Counter(above.values()).values())) == (20, {5})
     assert {above[name] for name in ("beaver", "dolphin", "otter", "seal", "whale")} == {"aquatic_mammals"}
     assert above["streetcar"] == above["tank"] == "vehicles_2"
 

@@ -154,8 +154,7 @@ def test_page_pointer_and_slider_move_the_cursor_of_all_panels(open_file, two, t
     accuracy = page.locator(".panel").first.locator(".readings tr")
     assert accuracy.count() == 2
     for row in accuracy.all():
-        band = wanted[row.locator("th").inner_text()]
-        assert row.locator("td").first.inner_text() == shown(band.mean[0])
+        assert row.locator("td").first.inner_text() == shown(wanted[row.locator("th").inner_text()].mean[0])
     page.locator("#epoch").focus()
     page.keyboard.press("ArrowLeft")
     assert page.locator("#epoch-number").inner_text() == str(two.between[0].points[-2].at)

@@ -63,8 +63,7 @@ def test_predictions_are_those_that_were_given(row, epoch, name, of_two):
     assert_array_equal(found["prediction"], predictions[row])
     assert_array_equal(found["target"], targets)
     assert_array_equal(found["sample"], np.arange(50))
-    assert set(found["run"]) == {name}
-    assert set(found["split"]) == {"test"}
+    assert (set(found["run"]), set(found["split"])) == ({name}, {"test"})
 
 
 def test_csm_without_a_split_is_that_of_the_test_split(of_two):

@@ -115,8 +115,7 @@ def test_the_defaults_of_the_command_are_those_of_the_fields():
     for declared in options_of("analyze"):
         option, default = declared.option, parameters[declared.parameter].default
         if option.text_default is not None:
-            assert option.parse(option.text_default) == declared.default
-            assert default == option.text_default
+            assert (option.parse(option.text_default), default) == (declared.default, option.text_default)
         elif option.is_kept or isinstance(declared.default, tuple):
             assert default is None, "dsi sees whether the option was given"
         else:
