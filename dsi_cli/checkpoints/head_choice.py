@@ -256,7 +256,7 @@ def _logits_before(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> 
 def _is_square_classifier(candidate: HeadCandidate, best: HeadCandidate) -> bool:
     """Return whether a candidate seems to feed each later layer that takes its input (an adapter), since it is square."""
     is_square = candidate.layer.width_in == candidate.layer.width_out
-    only_feeds = FEEDS in candidate.kinds <= {FEEDS, WINDOW}
+    only_feeds = candidate.kinds in ({FEEDS}, {FEEDS, WINDOW})
     return is_square and candidate.is_named and candidate.layer.path == best.layer.path and only_feeds
 
 
