@@ -463,13 +463,14 @@ class _Network:
 
     def ends_language_model(self, layer: Layer) -> str | None:
         # A language model has a row for each word in its first table and in its last layer.
-        if self.is_sorted or not self.ordered or layer.kind != "matrix":
+        if not self.ordered or layer.kind != "matrix":
             return None
         is_vocabulary = layer.width_out >= WIDE
         for table in self.unused:
             is_same = (table.width_in, table.width_out) == (layer.width_in, layer.width_out) and not table.has_bias
             is_input = table is self.layers[0] and self.first is not None and self.first.width_in == table.width_in
-            if not is_same or table.position >= layer.position or (layer.has_bias and not (is_vocabulary or is_input)):
+            is_before = table.position < layer.position or (self.is_sorted and table is not layer)
+            if not is_same or not is_before or (layer.has_bias and not (is_vocabulary or is_input)):
                 continue
             if self.comes_first(table) or (is_vocabulary and NAME in _names(table)):
                 return f"has the shape of the table {table.name}, as in a language model"
@@ -478,7 +479,7 @@ class _Network:
     def comes_first(self, layer: Layer) -> bool:
         """Return whether a matrix comes before the network, does not take its output, and has not the name of a head."""
         first = self.first
-        if first is None or layer.position >= first.position or layer.kind != "matrix":
+        if self.is_sorted or first is None or layer.position >= first.position or layer.kind != "matrix":
             return False
         ends = {other.width_out for other in self.unused if other is not layer}
         is_head = layer.width_in in ends and layer.width_in != first.width_in
