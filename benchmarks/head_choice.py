@@ -1,11 +1,11 @@
 """The layer that dsi chooses as the classifier head of every image classification model of timm, torchvision and transformers.
 
-``python -m benchmarks.head_choice [PATTERN]`` builds each model on torch's meta device, which has names and shapes but no numbers,
-and gives its state dict to the chooser in three forms: as it is, with the classifier renamed to random names, and with the
-classifier removed. A model is *right* if dsi takes the layer that timm's own ``classifier`` names (in torchvision the last linear
-layer or 1x1 convolution whose rows are the classes, in transformers the first), *asked* if dsi says that several are plausible,
-*none* if it says that there is no classifier, and *wrong* otherwise. Without a classifier, *none* and *asked* are right, and any
-other result is *wrong*.
+``python -m benchmarks.head_choice [PATTERN]`` builds each model on torch's meta device, which has names and shapes but no
+numbers, and gives its state dict to the chooser in four forms: as it is, sorted by name, with the classifier renamed to random
+names, and with the classifier removed. A model is *right* if dsi takes the layer that timm's own ``classifier`` names (in
+torchvision the last linear layer or 1x1 convolution whose rows are the classes, in transformers the first), *asked* if dsi
+says that several are plausible, *none* if it says that there is no classifier, and *wrong* otherwise. Without a classifier,
+*none* and *asked* are right, and any other result is *wrong*.
 """
 
 from __future__ import annotations
@@ -174,20 +174,23 @@ def measure(pattern: str) -> tuple[str, int]:
     """Return the page's text, and how many models are wrong although their classifier is there or the class count is known."""
     draw = random.Random(SEED)
     plain, odd = Table("As the libraries name it"), Table("The classifier renamed")
+    by_name = Table("The tensors sorted by name, as safetensors stores them")
     removed, counted = Table("The classifier removed"), Table("The classifier removed, and 1,000 classes known")
     for model in models(pattern):
         plain.add(model)
+        by_name.add(model._replace(state=dict(sorted(model.state.items()))))
         if model.classifiers:
             odd.add(renamed(model, draw))
             removed.add(without_classifier(model))
             counted.add(without_classifier(model), classes=CLASSES)
     texts = [
         plain.text(("asked", "none", "wrong")),
+        by_name.text(("asked", "none", "wrong")),
         odd.text(("wrong",)),
         removed.text(("wrong",)),
         counted.text(("wrong",)),
     ]
-    return "\n\n".join(texts), plain.count("wrong") + odd.count("wrong") + counted.count("wrong")
+    return "\n\n".join(texts), sum(table.count("wrong") for table in (plain, by_name, odd, counted))
 
 
 def main(pattern: str = "*") -> int:

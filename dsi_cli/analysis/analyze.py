@@ -175,8 +175,8 @@ def _find_labels(
             names = names_of_data or run.names
             labels, run_warnings = class_labels.find_labels(run.training, given, files, classes, names)
             # A later call opens no checkpoint that an earlier one has read.
-            if labels is not None and given is None and usable <= run.heads_read:
-                run_warnings += class_labels.contradictions(labels, run.training, files)
+            if given is None and usable <= run.heads_read:
+                run_warnings += class_labels.contradictions_of_file(labels, run.training, files)
         run_warnings += _run_warnings(run, labels)
         warnings += [f"{run.name}: {warning}" for warning in run_warnings]
         if labels is None:

@@ -418,7 +418,7 @@ class _Network:
     def follows_convolution(self, layer: Layer) -> str | None:
         # The convolution may be the classifier, and the square layer unused (HTS-AT).
         before = self.layers[self.producer.get(layer.position, layer.position)]
-        is_window = before.kind == "other" and before.weight is not None and before.width_in > 1
+        is_window = before.kind == "other" and before.weight is not None and before.width_in > before.width_out
         is_linear = layer.weight is not None and len(layer.weight.shape) == 2
         is_square = is_linear and layer.width_in == layer.width_out == before.width_out
         is_last = is_window and is_square and self.normalised(before, range(3, 99)) is None

@@ -370,7 +370,7 @@ def find_labels(
     """
     if option is not None:
         labels = label_files.read_labels_option(option)
-        return labels, contradictions(labels, run, readable)
+        return labels, _contradictions(labels, run, readable)
     from_dataset = None
     if dataset_names is not None:
         from_dataset = presets.recognise(dataset_names, DATASET_CLASS_NAMES, None)
@@ -390,7 +390,12 @@ def find_labels(
     return None, warnings
 
 
-def contradictions(labels: LabelList, run: TrainingRun, readable: Sequence[CheckpointFile]) -> list[str]:
+def contradictions_of_file(labels: LabelList | None, run: TrainingRun, readable: Sequence[CheckpointFile]) -> list[str]:
+    """Return a warning if the names in a checkpoint contradict a label file that was found next to it."""
+    return _contradictions(labels, run, readable) if labels is not None and labels.path is not None else []
+
+
+def _contradictions(labels: LabelList, run: TrainingRun, readable: Sequence[CheckpointFile]) -> list[str]:
     """Return a warning if a list of the run has the same classes in another order, or a file has as many other classes."""
     for nearby in _nearby_labels(run, readable):
         if isinstance(nearby, UsageError) or len(nearby.names) != len(labels.names):
