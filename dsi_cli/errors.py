@@ -224,6 +224,17 @@ def quoted(text: str, most: int = 60) -> str:
     return repr(text if len(text) <= most else f"{text[: most - 3]}...")
 
 
+def is_installed(package: str) -> bool:
+    """Return whether a package can be imported; not if an import hook blocks it, nor for a data folder of that name."""
+    from importlib.util import find_spec
+
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):
+        return False
+    return spec is not None and spec.origin is not None
+
+
 def count(number: int, noun: str) -> str:
     """Return ``1 file``, ``2 files``.
 

@@ -97,7 +97,7 @@ def labels_command(labels: str, map_file: str | None, pos: str, wordnet: str | N
 def print_counts(labels: ClassLabels, command: str, write_map: Path | None, *, quiet: bool) -> None:
     """Print how many labels have a sense and how many are uncertain, and how to correct these with `labels_command`."""
     assert labels.label_list is not None
-    uncertain = sum(row.is_uncertain for row in labels.resolutions)
+    uncertain = len(labels.to_check)
     certain_text = "all are certain" if labels.resolved == labels.classes else "the mapping leaves out the others"
     uncertain_text = f"{uncertain:,} uncertain (?)" if uncertain else certain_text
     known = f"{labels.resolved} of {console.count(labels.classes, 'label')} in {labels.lookup_source}"
@@ -174,7 +174,7 @@ def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
         message = "--interactive needs a terminal; use --write-map map.csv, edit the file, then add --map map.csv"
         raise UsageError(message, code="not-a-terminal")
     assert labels.label_list is not None
-    uncertain = [row for row in labels.resolutions if row.is_uncertain]
+    uncertain = labels.to_check
     chosen = {row.index: row.wnid or "" for row in labels.resolutions if row.resolved_by == "map"}
     console.note(f"{console.count(len(uncertain), 'label')} to ask about: a number, an id or a synset name;")
     console.note("Enter keeps the first, - leaves the label out, q ends the questions")

@@ -19,13 +19,12 @@ from dsi_cli.cli.labels import (
 )
 from dsi_cli.cli.options import Json, LabelList, MapFile, PartOfSpeech, Quiet, TaxonomyFile, WordNetName, option, switch
 from dsi_cli.cli.text import terminal_text
-from dsi_cli.errors import DONE, UsageError, listed
+from dsi_cli.errors import DONE, UsageError, listed, quoted
 from dsi_cli.metrics import DEFAULT_REFERENCES
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.semantics.class_labels import ClassLabels
     from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
-    from dsi_cli.wordnet.disambiguation.resolve import Resolution
 
 MAX_LISTED_LABELS = 100
 """The largest number of labels without a sense that dsi lists if the matrix goes to stdout."""
@@ -107,7 +106,7 @@ def wordnet(
     if custom is not None:
         _print_known(resolved, custom, quiet=quiet)
     else:
-        print_rows([] if to_stdout else _uncertain(resolved))
+        print_rows([] if to_stdout else resolved.to_check)
         print_counts(resolved, labels_command(labels, map_file, pos, wordnet_name), write_map, quiet=quiet)
     if to_stdout:
         for row in resolved.unresolved[:MAX_LISTED_LABELS]:
@@ -121,14 +120,10 @@ def wordnet(
     return DONE
 
 
-def _uncertain(labels: ClassLabels) -> list[Resolution]:
-    return [row for row in labels.resolutions if row.is_uncertain]
-
-
 def _print_known(labels: ClassLabels, custom: CustomTaxonomy, *, quiet: bool) -> None:
     """Print how many labels a custom taxonomy has, and which it lacks."""
     known = custom.class_nodes(labels.label_list)
-    unknown = [ascii(row.label) for row in labels.resolutions if row.index not in known]
+    unknown = [quoted(row.label) for row in labels.resolutions if row.index not in known]
     lacks = f"; unknown: {listed(unknown, 5)}" if unknown else ""
     console.note(f"{len(known)} of {console.count(labels.classes, 'label')} in {custom.source}{lacks}", quiet=quiet)
 

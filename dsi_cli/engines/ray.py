@@ -29,10 +29,9 @@ import tempfile
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,7 +39,7 @@ from typing import Any, NamedTuple
 from threadpoolctl import threadpool_limits
 
 from dsi_cli.engines import EngineOptions, Job, Result, usable_cores
-from dsi_cli.errors import EngineError, UsageError
+from dsi_cli.errors import EngineError, UsageError, is_installed
 from dsi_cli.version import __version__
 
 LOCAL_RAY = "local"
@@ -211,10 +210,7 @@ class _Task(NamedTuple):
 @contextmanager
 def open_engine(options: EngineOptions) -> Iterator[RayEngine]:
     """Yield the engine; it starts Ray, or connects to the cluster, with the first job."""
-    is_installed = False
-    with suppress(ImportError):  # of an import hook that blocks Ray
-        is_installed = find_spec("ray") is not None
-    if not is_installed:
+    if not is_installed("ray"):
         message = "--engine ray needs Ray, which is not installed; run pip install 'dsi-cli[ray]'"
         raise UsageError(message, code="package-missing", package="ray")
     with ExitStack() as stack:

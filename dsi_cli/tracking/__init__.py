@@ -13,14 +13,12 @@ To add a tracker, add a line to `TRACKERS`, a module with its name to this packa
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, is_installed
 
 
 class Tracker(NamedTuple):
@@ -118,10 +116,7 @@ def destination(text: str) -> Destination:
         raise UsageError(message, code="unknown-tracker", tracker=text)
     if tracker.needs_target and not target:
         raise UsageError(f"--log-to {tracker.name} needs a target; write --log-to {form(tracker)}", code="missing-target")
-    spec = None
-    with suppress(ImportError):  # of an import hook that blocks the package
-        spec = find_spec(tracker.name)
-    if spec is None or spec.origin is None:  # W&B's data folder ``wandb`` has a spec without an origin
+    if not is_installed(tracker.name):
         raise _missing_package(tracker, tracker.name)
     return Destination(tracker, target or None)
 

@@ -109,6 +109,11 @@ class ClassLabels:
         return len(self.resolutions) - len(self.unresolved)
 
     @property
+    def to_check(self) -> list[Resolution]:
+        """The labels whose sense is uncertain."""
+        return [entry for entry in self.resolutions if entry.is_uncertain]
+
+    @property
     def unresolved(self) -> list[Resolution]:
         """The labels without a synset."""
         return [resolution for resolution in self.resolutions if resolution.synset is None]
@@ -157,7 +162,7 @@ class ClassLabels:
         """The labels and synsets that a person should check; none if a custom taxonomy replaces WordNet."""
         if self.taxonomy is not None:
             return []
-        return [(entry.label, entry.synset) for entry in self.resolutions if entry.is_uncertain and entry.synset]
+        return [(entry.label, entry.synset) for entry in self.to_check if entry.synset]
 
     @property
     def nodes(self) -> dict[int, int]:

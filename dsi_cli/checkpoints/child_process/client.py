@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, partial
-from importlib.util import find_spec
 from itertools import count
 from math import prod
 from pathlib import Path
@@ -26,7 +25,7 @@ from typing import Any
 
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.tensors import MAX_DIMENSIONS, Storage, contiguous, itemsize
-from dsi_cli.errors import PendingError, UnreadableError
+from dsi_cli.errors import PendingError, UnreadableError, is_installed
 
 MAX_MESSAGE_BYTES = 24 << 20
 """The maximum size of the names, shapes and texts of one file; the state of a ViT-L/16 with Adam has 0.5 MB."""
@@ -80,10 +79,7 @@ def open_isolated(
     options : further arguments of the reader that JSON can represent.
     """
     package, extra = _PACKAGES[reader]
-    is_installed = False
-    with suppress(ImportError, ValueError):
-        is_installed = find_spec(package) is not None
-    if not is_installed:
+    if not is_installed(package):
         message = f"dsi reads this format with the package {package}; run pip install 'dsi-cli[{extra}]'"
         raise UnreadableError(message, code="package-missing", package=package)
     # The child keeps the file with the last number open.
