@@ -402,9 +402,8 @@ def _pairs_and_moments(
                 product = float(np.einsum("ij,ji->", part, opposite, dtype=np.float64))
                 crossed += product if left == top else 2 * product
         del every_rank, part, opposite
-    pairs = ConfusedPairs(
-        row, column, counts.data.astype(np.float64), np.concatenate(pair_ranks) / 2, np.concatenate(nearest) / 2
-    )
+    rank_of_pair, rank_of_nearest = (np.concatenate(doubled) / 2 for doubled in (pair_ranks, nearest))
+    pairs = ConfusedPairs(row, column, counts.data.astype(np.float64), rank_of_pair, rank_of_nearest, size / 2)
     # The ranks of each row are 1 to size - 1. All sums are of doubled ranks, and those of products are quadrupled.
     rows = np.full(size, size * (size - 1) / 2)
     return pairs, Moments.of_sums(rows, columns / 2, squares / 4, crossed / 4)

@@ -1,8 +1,8 @@
 """IDM, the Inverse Dissimilarity Metric: how similar confused classes are in a CSM (arXiv 2505.21338, section 3.4).
 
 A sample of class ``i`` with prediction ``j`` has the rank of ``j`` in row ``i`` of the CSM. Ranks are by falling similarity from 1;
-ties have their mid-rank **[choice]**, and the class itself has rank 0. ``DM`` is the mean rank over samples divided by ``C - 1``,
-and ``IDM = 1 - DM``. It depends only on the confusion counts and the CSM.
+ties have their mid-rank by default **[choice]**, and the class itself has rank 0. ``DM`` is the mean rank over samples
+divided by ``C - 1``, and ``IDM = 1 - DM``. It depends only on the confusion counts and the CSM.
 
 The IDM by the NCSM of the same epoch is the paper's NIDM, that by the reference matrix (WordNet similarity) its WIDM. The chance
 level **[ours]** is that of random relabellings of the CSM's classes; its deviation is exact by Mantel's moments, and the p-value
@@ -13,19 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics import p_values
-from dsi_cli.metrics.measures import Values
+from dsi_cli.metrics.measures import Values, similarity_ranks
 from dsi_cli.metrics.p_values import RelabelledMatrix
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 
 Indices = NDArray[np.intp]
 VARIANTS = ("all", "errors", "macro")
+TIES = ("average", "min", "max")
 MIN_CLASSES = 3
 ALWAYS_RIGHT = "no mistake, so the value is its chance level"
 NO_Z = "every relabelling gives the same value, so there is no z"
@@ -82,6 +83,8 @@ class ConfusedPairs:
     """The rank of the prediction in the row of the truth ``(P,)``; 0 for correct predictions."""
     nearest: Values
     """The smallest rank in each row ``(C,)``."""
+    mean_rank: float
+    """The mean rank of the other classes over all rows."""
 
     @property
     def classes(self) -> int:
@@ -90,7 +93,12 @@ class ConfusedPairs:
 
 
 def idm(
-    counts: NDArray[np.integer[Any]], csm: NDArray[np.floating[Any]], *, seed: int = 0, may_draw: bool = True
+    counts: NDArray[np.integer[Any]],
+    csm: NDArray[np.floating[Any]],
+    *,
+    ties: Literal["average", "min", "max"] = "average",
+    seed: int = 0,
+    may_draw: bool = True,
 ) -> dict[str, Score]:
     """Return the IDM ``1 - mean rank / (C - 1)`` of a confusion matrix by a CSM, with chance level and interval.
 
@@ -100,6 +108,7 @@ def idm(
     csm : (C, C) float
         Classes with a NaN diagonal and classes without a sample are left out. Ranks and ``C`` are those of the other
         classes, and samples whose truth or prediction is left out do not count.
+    ties : {"average", "min", "max"}, the rank that equally similar classes share, as in `scipy.stats.rankdata`.
     seed : int, the seed of the random relabellings for the p-value of few classes, or of mistakes in few columns.
     may_draw : bool
         Whether classes may be relabelled at random. Without it, such p-values are missing.
@@ -107,13 +116,12 @@ def idm(
     Returns
     -------
     dict
-        The results in [0, 1] by variant: ``all`` samples, ``errors`` alone, and ``macro``, the mean over classes. Ties have
-        their mid-rank.
+        The results in [0, 1] by variant: ``all`` samples, ``errors`` alone, and ``macro``, the mean over classes.
 
     Raises
     ------
     UsageError
-        The two are not square matrices of one size (code ``not-square``).
+        The two are not square matrices of one size (code ``not-square``), or ``ties`` is another name (``unknown-ties``).
 
     Examples
     --------
@@ -126,28 +134,42 @@ def idm(
     if counts.ndim != 2 or counts.shape != csm.shape or counts.shape[0] != counts.shape[1]:
         message = f"an IDM needs counts and a CSM of one size; these have shapes {counts.shape} and {csm.shape}"
         raise UsageError(message, code="not-square", shapes=(counts.shape, csm.shape))
+    if ties not in TIES:
+        raise UsageError(f"unknown rank of ties {ties!r}: {expected(ties, TIES)}", code="unknown-ties", ties=ties)
     kept = np.flatnonzero(~np.isnan(np.diagonal(csm)) & (counts.sum(axis=1) > 0))
     used = counts[np.ix_(kept, kept)]
     missing = reason_no_idm(len(kept), int(used.sum()))
     if missing is not None:
         return empty_result(missing, len(kept), int(used.sum()))
     prepared = PreparedMatrix(np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)])
-    return idm_of_prepared(used, prepared, seed=seed, may_draw=may_draw)
+    ranks = None if ties == "average" else RelabelledMatrix(-similarity_ranks(prepared.matrix, ties))
+    return idm_of_prepared(used, prepared, ranks, seed=seed, may_draw=may_draw)
 
 
 def idm_of_prepared(
-    counts: NDArray[np.integer[Any]], matrix: PreparedMatrix, *, seed: int = 0, may_draw: bool = True
+    counts: NDArray[np.integer[Any]],
+    matrix: PreparedMatrix,
+    ranks: RelabelledMatrix | None = None,
+    *,
+    seed: int = 0,
+    may_draw: bool = True,
 ) -> dict[str, Score]:
-    """Return the IDM of the counts ``(C, C)`` of three or more classes with samples by a prepared CSM of these classes."""
-    rank = matrix.row_ranks
+    """Return the IDM of the counts ``(C, C)`` of three or more classes with samples by a prepared CSM of these classes.
+
+    ``ranks`` are its negated ranks, which are the mid-ranks if None.
+    """
+    ranks = ranks or matrix.relabelled_row_ranks
+    rank = -ranks.values
     nearest = np.where(np.eye(len(rank), dtype=bool), np.inf, rank).min(axis=1)
     row, column = np.nonzero(counts)
-    pairs = ConfusedPairs(row, column, counts[row, column].astype(np.float64), rank[row, column], nearest)
+    mean_rank = float(rank.sum()) / (rank.size - len(rank))
+    weight = counts[row, column].astype(np.float64)
+    pairs = ConfusedPairs(row, column, weight, rank[row, column], nearest, mean_rank)
 
     def chance_level(weight: Values) -> ChanceLevel:
         dense = np.zeros_like(rank)
         dense[row, column] = weight
-        mistakes, ranks = RelabelledMatrix(dense), matrix.relabelled_row_ranks
+        mistakes = RelabelledMatrix(dense)
         deviation = p_values.deviation(mistakes, ranks)
         return ChanceLevel(deviation, lambda z: p_values.p_value(mistakes, ranks, z, seed, may_draw=may_draw))
 
@@ -202,7 +224,7 @@ def _variant(variant: str, weight: Values, pairs: ConfusedPairs, level: ChanceLe
     is_right = pairs.row == pairs.column
     value = 1 - float(weight @ pairs.rank) / scale
     error_rate = 1 - float(weight[is_right].sum())
-    chance = 1 - error_rate * (pairs.classes / 2) / scale
+    chance = 1 - error_rate * pairs.mean_rank / scale
     ceiling = 1 - float(np.where(is_right, 0.0, weight) @ pairs.nearest[pairs.row]) / scale
     low, high = interval(value, error / scale)
     result = Score(value, chance, 0.0, ceiling=ceiling, low=low, high=high, variant=variant)

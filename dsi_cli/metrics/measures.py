@@ -8,7 +8,7 @@ Spearman's and Kendall's correlation.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,17 +54,23 @@ def mid_ranks(values: NDArray[Any]) -> Values:
     return ranks
 
 
-def similarity_ranks(csm: NDArray[np.floating[Any]]) -> Values:
+def similarity_ranks(csm: NDArray[np.floating[Any]], ties: Literal["average", "min", "max"] = "average") -> Values:
     """Return the rank of each class in each row of a CSM ``(C, C)`` by falling similarity: 0 on the diagonal, else 1 to C-1.
 
-    Ties, which are exactly equal values, have their mid-rank.
+    Ties, which are exactly equal values, have their mid-rank, or that of another method of `scipy.stats.rankdata`.
 
     >>> similarity_ranks(np.array([[1, 0.5, 0.5], [0.2, 1, 0.9], [0.1, 0.3, 1]])).tolist()
     [[0.0, 1.5, 1.5], [2.0, 0.0, 1.0], [2.0, 1.0, 0.0]]
     """
     ranks = np.zeros(csm.shape)
     rows = off_diagonal(csm).astype(np.float64)
-    ranks[~np.eye(len(csm), dtype=bool)] = mid_ranks(-rows).ravel()
+    if ties == "average":
+        ranked = mid_ranks(-rows)
+    else:
+        from scipy.stats import rankdata
+
+        ranked = rankdata(-rows, method=ties, axis=1)
+    ranks[~np.eye(len(csm), dtype=bool)] = ranked.ravel()
     return ranks
 
 

@@ -13,19 +13,19 @@ from dsi_cli.metrics.measures import similarity_ranks
 RNG = np.random.default_rng(5)
 
 
-def slow_rank(row, i: int, j: int) -> float:
+def slow_rank(row, i: int, j: int, tied: float = 0.5) -> float:
     others = [k for k in range(len(row)) if k not in (i, j)]
     if i == j:
         return 0.0
-    return 1 + sum(row[k] > row[j] for k in others) + 0.5 * sum(row[k] == row[j] for k in others)
+    return 1 + sum(row[k] > row[j] for k in others) + tied * sum(row[k] == row[j] for k in others)
 
 
-def slow_idm(counts, csm, variant: str) -> float:
+def slow_idm(counts, csm, variant: str, tied: float = 0.5) -> float:
     classes = len(csm)
     values = {i: [] for i in range(classes)}
     for i in range(classes):
         for j in range(classes):
-            values[i] += [slow_rank(csm[i], i, j)] * int(counts[i, j])
+            values[i] += [slow_rank(csm[i], i, j, tied)] * int(counts[i, j])
     if variant == "macro":
         return 1 - np.mean([np.mean(v) for v in values.values() if v]) / (classes - 1)
     ranks = [rank for v in values.values() for rank in v if variant == "all" or rank > 0]
@@ -57,11 +57,12 @@ def test_idm_equals_a_loop_over_samples(variant, classes, ties, empty):
 
 
 @pytest.mark.parametrize("variant", ["all", "errors", "macro"])
-@pytest.mark.parametrize("ties", [False, True])
-def test_the_null_is_that_of_all_relabellings(variant, ties):
-    counts, csm = example(5, ties)
-    values = [slow_idm(counts, csm[np.ix_(p, p)], variant) for p in permutations(range(5))]
-    found = idm(counts, csm)[variant]
+@pytest.mark.parametrize(("ties", "tied"), [("average", 0.5), ("min", 0), ("max", 1)])
+def test_the_null_is_that_of_all_relabellings(variant, ties, tied):
+    counts, csm = example(5, ties=True)
+    values = [slow_idm(counts, csm[np.ix_(p, p)], variant, tied) for p in permutations(range(5))]
+    found = idm(counts, csm, ties=ties)[variant]
+    assert_allclose(found.value, slow_idm(counts, csm, variant, tied), rtol=0, atol=1e-12)
     assert_allclose([found.null_mean, found.null_std], [np.mean(values), np.std(values)], rtol=0, atol=1e-12)
 
 
@@ -130,9 +131,11 @@ def test_idm_without_a_chance_level_has_the_reason():
     assert same.reason == "every relabelling gives the same value, so there is no z"
 
 
-def test_idm_of_counts_and_a_csm_of_different_sizes_raises():
+def test_idm_of_different_sizes_or_unknown_ties_raises():
     with raises("not-square", shapes=((3, 3), (4, 4))):
         idm(np.ones((3, 3), dtype=int), np.ones((4, 4)))
+    with raises("unknown-ties", ties="mean"):
+        idm(np.ones((4, 4), dtype=int), np.ones((4, 4)), ties="mean")
 
 
 def test_ranks_are_those_of_the_definition():
