@@ -37,6 +37,8 @@ def only(label, wnid=None, preset=None):
         ("wolves", "wolf.n.01", "chosen sense"),
         ("teddy bear", "teddy.n.01", "only sense"),
         ("Ice-Cream", "ice_cream.n.01", "only sense"),
+        ("jack-o-lantern", "jack-o'-lantern.n.02", "chosen sense"),
+        ("sea_horse", "seahorse.n.02", "chosen sense"),
         ("T-shirt/top", "jersey.n.03", "only sense"),
         ("24/7", "24/7.n.01", "only sense"),
         ("zzz qqq, tench", "tench.n.01", "only sense"),

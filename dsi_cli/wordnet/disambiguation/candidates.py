@@ -75,11 +75,9 @@ def candidate_of(node: int, wordnet: WordNet) -> Candidate:
 
 @lru_cache(maxsize=65536)
 def find_candidates(words: str, wordnet: WordNet) -> tuple[Candidate, ...]:
-    """Return the senses of words, else with other separators, else in another spelling; plurals are included."""
-    candidates = _first_of_each_node(_senses(form, EXACT, wordnet) for form in lexicon.spellings(words))
-    if not candidates:
-        forms = lexicon.lemmas_with_letters(words, wordnet.words)
-        candidates = _first_of_each_node(_senses(form, EXACT, wordnet) for form in forms)
+    """Return the senses of words with any separators, else in another spelling; plurals are included."""
+    forms = dict.fromkeys((*lexicon.spellings(words), *lexicon.lemmas_with_letters(words, wordnet.words)))
+    candidates = _first_of_each_node(_senses(form, EXACT, wordnet) for form in forms)
     if candidates:
         return candidates
     for form in _respelled("_".join(words.lower().split()), wordnet):

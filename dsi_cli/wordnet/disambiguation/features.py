@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dsi_cli.wordnet.database.lexicon import letters_and_digits
 from dsi_cli.wordnet.database.taxonomy import hypernym_closure
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 from dsi_cli.wordnet.disambiguation.candidates import PLURAL, Candidate, LabelCandidates
@@ -127,7 +128,7 @@ def candidate_table(
         start = lexicon.starts[lexicon.rows[candidate.word]]
         counts = lexicon.counts[start : start + candidate.senses]
         share = np.log((counts[candidate.rank] + 0.5) / (counts.sum() + 0.5 * candidate.senses))
-        is_own_name = names[candidate.node].rsplit(".", 2)[0] == candidate.word
+        is_own_name = letters_and_digits(names[candidate.node].rsplit(".", 2)[0]) == letters_and_digits(candidate.word)
         is_weak_plural = has_exact[index] and candidate.how == PLURAL
         in_gloss = min(len((frozenset(stems(gloss)) - label_stems[index]) & all_stems), 3)
         rows.append((-np.log1p(candidate.rank), share, is_own_name, is_weak_plural, np.log(candidate.names), in_gloss))
