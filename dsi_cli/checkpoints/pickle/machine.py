@@ -188,7 +188,7 @@ def _protocol(m: _Machine) -> None:
 
 def _text_integer(m: _Machine) -> None:
     text = m.line().rstrip(b"L")
-    m.push({b"00": False, b"01": True}[text] if text in (b"00", b"01") else _integer(text))
+    m.push(text == b"01" if text in (b"00", b"01") else _integer(text))
 
 
 def _integer(text: bytes) -> int:
@@ -244,6 +244,10 @@ def _marked_dict(m: _Machine) -> None:
     _set_items(m, items)
 
 
+def _object(m: _Machine, callee: Any, *args: Any) -> None:
+    m.push(PickledObject(callee, args), _OBJECT_COST)
+
+
 def _extend(m: _Machine, items: list[Any]) -> None:
     target = m.stack[-1]
     if isinstance(target, PickledObject):
@@ -280,27 +284,19 @@ def _stack_global(m: _Machine) -> None:
 
 def _reduce(m: _Machine) -> None:
     args, callee = m.stack.pop(), m.stack.pop()
-    is_call = isinstance(args, tuple)
-    maker = HARMLESS.get(callee) if isinstance(callee, PickledGlobal) and is_call else None
-    if maker in CONSTANT_COST:
-        m.budget -= _OBJECT_COST + 8 * len(args)
-    elif maker is not None:
-        # Shared elements count each time they are visited.
-        cost = _OBJECT_COST + 8 * len(args)
-        cost += sum(64 * len(argument) for argument in args if isinstance(argument, COLLECTIONS))
-        m.charge(cost + sum(len(argument) for argument in args if isinstance(argument, TEXTS)))
-    elif callee == _NESTED_STORAGE and not m.is_nested and is_call and len(args) == 1:
-        m.charge(_NESTED_STORAGE_COST)
-        m.stack.append(_read_nested_storage(args[0]))
-        return
-    else:
-        m.charge(_OBJECT_COST)
-        m.stack.append(PickledObject(callee, args))
-        return
-    value = maker(*args)
-    if value is None:
-        value = PickledObject(callee, args)
-    m.stack.append(value)
+    maker, cost = None, _OBJECT_COST
+    if isinstance(callee, PickledGlobal) and isinstance(args, tuple):
+        maker = HARMLESS.get(callee)
+        if callee == _NESTED_STORAGE and not m.is_nested and len(args) == 1:
+            maker, cost = _read_nested_storage, _NESTED_STORAGE_COST
+        elif maker is not None:
+            cost += 8 * len(args)
+            if maker not in CONSTANT_COST:  # shared elements count each time they are visited
+                cost += sum(64 * len(argument) for argument in args if isinstance(argument, COLLECTIONS))
+                cost += sum(len(argument) for argument in args if isinstance(argument, TEXTS))
+    m.charge(cost)
+    value = None if maker is None else maker(*args)
+    m.stack.append(PickledObject(callee, args) if value is None else value)
 
 
 def _read_nested_storage(data: Any) -> Any:
@@ -315,16 +311,6 @@ def _read_nested_storage(data: Any) -> Any:
     if storage is None or len(data) < end + 8 or int.from_bytes(data[end : end + 8], "little") != storage.size:
         raise UnreadableError("a storage within the pickle is damaged", code="damaged-storage")
     return storage._replace(read=PartReader(read_pickled, data[end + 8 :]))
-
-
-def _new_object_with_names(m: _Machine) -> None:
-    names, args, callee = m.stack.pop(), m.stack.pop(), m.stack.pop()
-    m.push(PickledObject(callee, args, names), _OBJECT_COST)
-
-
-def _object(m: _Machine) -> None:
-    items = m.pop_mark()
-    m.push(PickledObject(items[0], tuple(items[1:])), _OBJECT_COST)
 
 
 def _build(m: _Machine) -> None:
@@ -396,9 +382,9 @@ _BY_CODE: dict[str, _Handler] = {
     "\x93": _stack_global,
     "R": _reduce,
     "\x81": _reduce,  # NEWOBJ
-    "\x92": _new_object_with_names,
-    "i": lambda m: m.push(PickledObject(m.global_in_lines(), tuple(m.pop_mark())), _OBJECT_COST),
-    "o": _object,
+    "\x92": lambda m: m.push(PickledObject(state=m.stack.pop(), args=m.stack.pop(), callee=m.stack.pop()), _OBJECT_COST),
+    "i": lambda m: _object(m, m.global_in_lines(), *m.pop_mark()),
+    "o": lambda m: _object(m, *m.pop_mark()),
     "b": _build,
     "Q": _persistent_id,
 }

@@ -93,11 +93,6 @@ def _quantised(*args: Any) -> Any:
     return None
 
 
-def _buffer(data: Any = None, dtype: Any = None, shape: Any = None, order: Any = "C", *_rest: Any) -> Any:
-    """Return the array of pickle protocol 5, whose bytes are part of the pickle."""
-    return _array(shape, dtype, data, is_fortran=order == "F")
-
-
 def array_of(value: PickledObject) -> Tensor | None:
     """Return the array of NumPy or JAX that an inert object represents, or None if it represents something else."""
     callee, state = value.callee, value.state
@@ -107,16 +102,17 @@ def array_of(value: PickledObject) -> Tensor | None:
     if not isinstance(callee, PickledGlobal) or callee not in _ARRAYS or not isinstance(state, tuple) or len(state) != 5:
         return None
     _, shape, dtype, is_fortran, data = state
-    return _array(shape, dtype, data, is_fortran=bool(is_fortran))
+    return _array(data, dtype, shape, "F" if is_fortran else "C")
 
 
-def _array(shape: Any, dtype: Any, data: Any, *, is_fortran: bool) -> Tensor | None:
+def _array(data: Any = None, dtype: Any = None, shape: Any = None, order: Any = "C", *_rest: Any) -> Tensor | None:
+    """Return the array of these parts, which are the arguments of an array in pickle protocol 5."""
     code, is_big_endian = dtype_of(dtype)
     name = DTYPES_BY_CODE.get(code)
     if name is None or is_big_endian or not are_sizes(shape) or not isinstance(data, bytes | memoryview):
         return None
     storage = Storage("", name, len(data) // int(code[1:]), PartReader(read_pickled, data))
-    return contiguous(name, shape, storage, is_fortran=is_fortran)
+    return contiguous(name, shape, storage, is_fortran=order == "F")
 
 
 def read_pickled(data: bytes | memoryview, start: int, size: int) -> bytes | memoryview:
@@ -144,9 +140,7 @@ def _from_type(callee: Any = None, _type: Any = None, args: Any = None, state: A
     if callee == PickledGlobal("torch._utils", "_rebuild_wrapper_subclass") and isinstance(args, tuple):
         return _unwrap_tensor(args, state)
     maker = HARMLESS.get(callee)
-    value = None
-    if maker is not None and maker in CONSTANT_COST and isinstance(args, tuple):
-        value = maker(*args)
+    value = maker(*args) if maker in CONSTANT_COST and isinstance(args, tuple) else None
     return PickledObject(callee, args) if value is None else value
 
 
@@ -203,7 +197,7 @@ HARMLESS: dict[PickledGlobal, Callable[..., Any]] = {
     PickledGlobal("torch", "Size"): _first,
     PickledGlobal("_codecs", "encode"): _encoded,
     **{PickledGlobal(f"numpy.{core}.multiarray", "scalar"): _numpy_scalar for core in ("core", "_core")},
-    **{PickledGlobal(f"numpy.{core}.numeric", "_frombuffer"): _buffer for core in ("core", "_core")},
+    **{PickledGlobal(f"numpy.{core}.numeric", "_frombuffer"): _array for core in ("core", "_core")},
     PickledGlobal("torch._utils", "_rebuild_tensor"): _strided,
     PickledGlobal("torch._utils", "_rebuild_tensor_v2"): _strided,
     PickledGlobal("torch._utils", "_rebuild_tensor_v3"): _strided_v3,
