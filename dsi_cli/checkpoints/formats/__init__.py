@@ -71,7 +71,10 @@ class Format(NamedTuple):
 _MAX_IR_VERSION = 31
 _ONNX_TAGS = frozenset({0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42})
 _ONNX_MESSAGES, _ONNX_NUMBER = frozenset({0x3A, 0x42}), 0x28
-_MAX_MSGPACK_KEYS = 1 << 14
+_MSGPACK = re.compile(
+    rb"([\x81-\x8f]|\xde(?!\0\0)[\0-\x3f].|\xdf\0\0(?!\0\0)[\0-\x3f].)(\xd9(?P<size>.)|(?P<tag>[\xa1-\xbf]))", re.DOTALL
+)
+"""A mapping whose first key is a text. The number of keys, below 16,384, and the length of the text are in a byte or follow it."""
 _ZIP = b"PK\x03\x04"
 _GZIP = b"\x1f\x8b"
 _HTML_PAGE = "an HTML page, as of a failed download or a folder of a web server; give the checkpoint itself"
@@ -132,26 +135,11 @@ def _is_ascii_text(data: bytes) -> bool:
 
 def _is_msgpack(head: bytes) -> bool:
     """Return whether the bytes begin a mapping that is not empty and whose first key is ASCII text of less than 256 bytes."""
-    if not head:
+    match = _MSGPACK.match(head)
+    if match is None:
         return False
-    # The mapping: its number of keys is part of the first byte, or stands in the next two or four bytes.
-    if head[0] in (0xDE, 0xDF):
-        position = 3 if head[0] == 0xDE else 5
-        is_map = 0 < int.from_bytes(head[1:position], "big") < _MAX_MSGPACK_KEYS
-    else:
-        position = 1
-        is_map = 0x81 <= head[0] <= 0x8F
-    if not is_map or position >= len(head):
-        return False
-    # The first key: its length is part of its first byte, or stands in the next byte.
-    tag = head[position]
-    if tag == 0xD9:
-        begin, size = position + 2, int.from_bytes(head[position + 1 : position + 2], "big")
-    elif 0xA1 <= tag <= 0xBF:
-        begin, size = position + 1, tag - 0xA0
-    else:
-        return False
-    text = head[begin : begin + size]
+    size = match["size"][0] if match["size"] else match["tag"][0] - 0xA0
+    text = head[match.end() : match.end() + size]
     return bool(text) and _is_ascii_text(text)
 
 
@@ -233,7 +221,7 @@ def _has_weight(names: Iterable[str]) -> bool:
 
 
 def _format_of_head(head: bytes) -> Format | None:
-    return next((item for item in FORMATS if item.matches_head is not None and item.matches_head(head)), None)
+    return next((item for item in FORMATS if item.matches_head and item.matches_head(head)), None)
 
 
 def _recognise(source: RandomAccessFile) -> tuple[Format | None, Any]:
@@ -244,8 +232,7 @@ def _recognise(source: RandomAccessFile) -> tuple[Format | None, Any]:
     from dsi_cli.checkpoints.formats.zip_archive import Archive
 
     archive = Archive(source)
-    formats = (item for item in FORMATS if item.matches_entries is not None and item.matches_entries(archive.sizes))
-    return next(formats, None), archive
+    return next((item for item in FORMATS if item.matches_entries and item.matches_entries(archive.sizes)), None), archive
 
 
 def open_content(path: Place, files: OpenFiles) -> CheckpointContent:

@@ -33,11 +33,11 @@ _MAX_LIST_BYTES = 25_000_000
 _ARCHIVE_FORMAT, _STATE_DICT = "archive_format", "serialized_state_dict.pt"
 """Files by which an archive of ``torch.export.save`` is recognised, since and before PyTorch 2.8."""
 _LIST = "data/weights/model_weights_config.json"
-_DTYPES = (
-    *("", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"),
-    *("", "complex64", "complex128", "bool", "bfloat16"),
-)
-"""The dtypes, indexed by their numbers in the schema of torch.export."""
+_DTYPES = {
+    1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64",
+    10: "complex64", 11: "complex128", 12: "bool", 13: "bfloat16",
+}  # fmt: skip
+"""The dtypes by their numbers in the schema of torch.export."""
 _MIN_FIRST_READ_BYTES, _MAX_FIRST_READ_BYTES = 1 << 16, 1 << 18
 _SIZE_FIELD_BYTES = 8
 
@@ -154,25 +154,16 @@ def _open_export(archive: Archive) -> CheckpointContent:
 
 def _tensor(entry: Any, folder: str, archive: Archive) -> Tensor | None:
     """Return the weight for an entry of the list, or None if dsi does not support the way it is stored."""
-    meta = as_dict(as_dict(entry).get("tensor_meta"))
-    if not meta or entry.get("use_pickle"):
+    try:
+        meta, path = entry["tensor_meta"], f"{folder}/{entry['path_name']}"
+        dtype = _DTYPES.get(meta["dtype"])
+        # The list writes integers as ``{"as_int": 3}``.
+        values = (meta["sizes"], meta["strides"], [meta["storage_offset"]])
+        shape, strides, (offset,) = (tuple(value["as_int"] for value in part) for part in values)
+    except (KeyError, TypeError):
         return None
-    path, code = f"{folder}/{entry.get('path_name')}", meta.get("dtype")
-    if path not in archive.sizes or not isinstance(code, int) or not 0 <= code < len(_DTYPES):
+    are_integers = all(type(number) is int for number in (*shape, *strides, offset))
+    if entry.get("use_pickle") or not dtype or path not in archive.sizes or not are_integers:
         return None
-    dtype = _DTYPES[code]
-    shape, strides = _numbers(meta.get("sizes")), _numbers(meta.get("strides"))
-    offset = _numbers([meta.get("storage_offset")])
-    if not dtype or shape is None or strides is None or not offset:
-        return None
-    return Tensor(
-        dtype, shape, strides, offset[0], Storage(path, "", archive.sizes[path], PartReader(archive.read_range, path))
-    )
-
-
-def _numbers(values: Any) -> tuple[int, ...] | None:
-    """Return integers, which the list writes as ``{"as_int": 3}``; None if a value is not an integer."""
-    if not isinstance(values, list):
-        return None
-    numbers: list[Any] = [as_dict(value).get("as_int") for value in values]
-    return tuple(numbers) if all(type(number) is int for number in numbers) else None
+    storage = Storage(path, "", archive.sizes[path], PartReader(archive.read_range, path))
+    return Tensor(dtype, shape, strides, offset, storage)
