@@ -23,14 +23,14 @@ class FileContents:
 
     Attributes
     ----------
-    read : a function that returns the tensor with a key.
+    read : a function that returns the tensor with a key; without tensors, it is not called.
     tensors : the name, dtype (named as in `dsi_cli.checkpoints.tensors`), shape and key of each tensor, in the network's order.
     values : all other contents by name, as values that JSON can represent.
     outputs : the names of the weights whose layers compute the outputs of the model; None if the file does not state them.
     transposed : the names of matrices that are stored as (inputs, outputs).
     """
 
-    read: Callable[[str], NDArray[Any]]
+    read: Callable[[str], NDArray[Any]] | None = None
     tensors: list[tuple[str, str, list[int], str]] = field(default_factory=list)
     values: dict[str, Any] = field(default_factory=dict)
     outputs: list[str] | None = None

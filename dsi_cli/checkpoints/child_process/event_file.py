@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import IO, Any
+from typing import IO
 
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.util import tensor_util
@@ -40,8 +40,4 @@ def open_file(_file: IO[bytes], path: str, tags: list[str]) -> FileContents:
                     number = array.item()
             if number is not None and isfinite(number):
                 rows.append([event.step, value.tag.lower(), float(number)])
-
-    def read(key: str) -> Any:
-        raise UnreadableError(f"an event file has no tensor {key!r}", code="missing-tensor")
-
-    return FileContents(read, values={"scalars": rows})
+    return FileContents(values={"scalars": rows})

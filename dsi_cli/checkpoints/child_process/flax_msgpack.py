@@ -52,7 +52,7 @@ def open_file(file: IO[bytes]) -> FileContents:
         return np.frombuffer(arrays[name].data, np.uint8)
 
     listing = FileContents(read)
-    for name, leaf in _flatten(_merge_chunks(tree)).items():
+    for name, leaf in _flatten(tree).items():
         if isinstance(leaf, _Array) and (leaf.shape or leaf.dtype not in NUMPY_DTYPES):
             arrays[name] = leaf
             listing.tensors.append((name, leaf.dtype, list(leaf.shape), name))
@@ -92,12 +92,8 @@ def _to_json(leaf: Any) -> Any:
     return leaf if isinstance(leaf, int | float | None) else None
 
 
-def _merge_chunks(tree: Any) -> Any:
-    """Return nested mappings in which every chunked array is one array."""
-    if not isinstance(tree, dict):
-        return tree
-    if tree.get(_CHUNKED) is not True:
-        return {key: _merge_chunks(value) for key, value in tree.items()}
+def _merge_chunks(tree: dict[str, Any]) -> _Array:
+    """Return the array of a mapping with its shape and chunks."""
     shape, chunks = (list(as_dict(tree.get(key)).values()) for key in ("shape", "chunks"))
     are_sizes = all(type(size) is int and size >= 0 for size in shape)
     has_one_dtype = all(isinstance(chunk, _Array) and chunk.dtype == chunks[0].dtype for chunk in chunks)
@@ -115,8 +111,8 @@ def _flatten(tree: dict[str, Any]) -> dict[str, Any]:
     stack: list[tuple[str, Any]] = [("", tree)]
     while stack:
         name, node = stack.pop()
-        if not isinstance(node, dict):
-            leaves[name] = node
+        if not isinstance(node, dict) or node.get(_CHUNKED) is True:
+            leaves[name] = _merge_chunks(node) if isinstance(node, dict) else node
             continue
         for key, value in reversed(list(node.items())):
             child_name = f"{name}.{key}" if name else str(key)

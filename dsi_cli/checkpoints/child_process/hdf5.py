@@ -11,11 +11,13 @@ names.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from typing import IO, Any, NamedTuple
 
 import h5py
@@ -192,12 +194,8 @@ class _Group:
 
     def text_list(self, name: str) -> list[str]:
         """Return a list of texts that Keras stores in one attribute, or in several attributes if it is long."""
-        texts = list(self.texts.get(name, []))
-        part = 0
-        while f"{name}{part}" in self.texts:
-            texts += self.texts[f"{name}{part}"]
-            part += 1
-        return texts
+        parts = takewhile(self.texts.__contains__, (f"{name}{number}" for number in itertools.count()))
+        return [text for key in (name, *parts) for text in self.texts.get(key, [])]
 
 
 class _Layer(NamedTuple):

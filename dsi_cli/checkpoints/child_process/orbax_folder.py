@@ -42,9 +42,8 @@ def open_file(_file: IO[bytes], trees: dict[str, str], is_store: dict[str, bool]
         taken: set[str] = set()
         numbers = 0
         for full_name, dtype, shape, open_array in _arrays(folder, is_store=is_store[tree]):
-            name = full_name.removesuffix(_NNX_SUFFIX)
-            if name in taken:
-                name = full_name
+            short_name = full_name.removesuffix(_NNX_SUFFIX)
+            name = full_name if short_name in taken else short_name
             taken.add(name)
             is_number = shape == [] and "." not in name and numbers < _MAX_SCALARS
             if is_number and np.dtype(dtype).kind in "biuf":
@@ -66,11 +65,8 @@ def _arrays(folder: str, *, is_store: bool) -> Iterator[tuple[str, str, list[int
         keys = {key.decode("utf-8", "backslashreplace") for key in kvstore.list().result()}
     except (ValueError, OSError, RuntimeError) as error:
         raise _problem(error) from None
-    metadata_files = {}
-    for key in keys:
-        name, _, file_name = key.rpartition("/")
-        if name and file_name in _DRIVERS:
-            metadata_files[name] = file_name
+    parts = (key.rpartition("/") for key in keys)
+    metadata_files = {name: file_name for name, _, file_name in parts if name and file_name in _DRIVERS}
     for name in sorted(metadata_files, key=natural_key):
         try:
             metadata = json.loads(kvstore.read(f"{name}/{metadata_files[name]}").result().value)
@@ -82,13 +78,9 @@ def _arrays(folder: str, *, is_store: bool) -> Iterator[tuple[str, str, list[int
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
             message = f"the metadata of the Zarr array {name[:80]!r} are damaged"
             raise UnreadableError(message, code="damaged-metadata") from None
-        array_spec: dict[str, Any] = {
-            "driver": _DRIVERS[metadata_files[name]],
-            "kvstore": {**spec, "path": f"{spec.get('path', '')}{name}/"},
-        }
         # A store omits chunks that hold only the fill value. In a folder, a missing chunk means damage.
-        if not is_store:
-            array_spec["fill_missing_data_reads"] = False
+        array_spec = {"driver": _DRIVERS[metadata_files[name]], "fill_missing_data_reads": is_store}
+        array_spec["kvstore"] = {**spec, "path": f"{spec.get('path', '')}{name}/"}
         yield name, dtype, shape, partial(tensorstore.open, array_spec, read=True, open=True, context=context)
 
 
@@ -101,8 +93,7 @@ def _read(open_array: _Open) -> NDArray[Any]:
 
 def _problem(error: BaseException) -> PendingError | UnreadableError:
     text = " ".join(str(error).split())
-    is_missing = text.startswith("NOT_FOUND") or "does not exist" in text or "No such file" in text
     short = text.partition("[")[0].strip()[:200]
-    if is_missing:
+    if text.startswith("NOT_FOUND") or "does not exist" in text or "No such file" in text:
         return PendingError(f"a part is missing: {short}", code="missing-part")
     return UnreadableError(f"tensorstore cannot read it: {short}", code="damaged")
