@@ -61,13 +61,10 @@ def with_numbers_from_names(records: Sequence[Record]) -> list[Record]:
     numbers = epochs.numbers_in_names([epoch_name(record) for record in records])
     dated = []
     for record, (epoch, step) in zip(records, numbers, strict=True):
-        if record.epoch_source in _SETTLED_SOURCES or record.trainer == trainers.HUGGING_FACE:
-            dated.append(record)
-            continue
-        source = None if epoch is None else record.epoch_source or epochs.FILE_NAME
-        if record.step is not None:
-            step = record.step
-        dated.append(replace(record, epoch=epoch, epoch_source=source, step=step))
+        if record.epoch_source not in _SETTLED_SOURCES and record.trainer != trainers.HUGGING_FACE:
+            source = None if epoch is None else record.epoch_source or epochs.FILE_NAME
+            record = replace(record, epoch=epoch, epoch_source=source, step=step if record.step is None else record.step)
+        dated.append(record)
     return [replace(record, epoch=None, epoch_source=None) for record in dated] if _are_steps(dated) else dated
 
 
@@ -130,13 +127,11 @@ def _number_by_order(records: Sequence[Record]) -> list[Record]:
     ordered.sort(key=lambda record: epochs.natural_key(record.path))
     if all(record.step is not None for record in ordered):
         ordered.sort(key=lambda record: record.step or 0)
-    numbers = {record.path: number for number, record in enumerate(ordered, start=1)}
-    numbered = []
-    for record in records:
-        if record.status == OK and record.path in numbers:
-            record = replace(record, epoch=numbers[record.path], epoch_source=epochs.ORDER)
-        numbered.append(record)
-    return numbered
+    numbered = {
+        id(record): replace(record, epoch=number, epoch_source=epochs.ORDER)
+        for number, record in enumerate(ordered, start=1)
+    }
+    return [numbered.get(id(record), record) for record in records]
 
 
 def _skip_copies(records: Sequence[Record]) -> list[Record]:

@@ -94,11 +94,8 @@ HUGGING_FACE, PLAIN = "transformers", "plain"
 
 def trainer_of(tree: Any) -> Trainer:
     """Return the trainer that wrote a checkpoint with these contents; `PLAIN` (a custom training loop) if none is recognised."""
-    if isinstance(tree, dict):
-        for trainer in TRAINERS:
-            if trainer.wrote(tree):
-                return trainer
-    return Trainer(PLAIN, lambda _tree: True, None)
+    plain = Trainer(PLAIN, lambda _tree: True, None)
+    return next((trainer for trainer in TRAINERS if trainer.wrote(tree)), plain) if isinstance(tree, dict) else plain
 
 
 class SavedEpoch(NamedTuple):
@@ -300,9 +297,8 @@ def _module_parts(node: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any
     # A state dict does not contain buffers that are not persistent.
     skipped = state.get("_non_persistent_buffers_set")
     skipped = skipped if isinstance(skipped, set | frozenset) else ()
-    values: list[tuple[str, Any]] = []
-    for kind in ("_parameters", "_buffers"):
-        values += [item for item in as_dict(state.get(kind)).items() if item[0] not in skipped]
+    members = [*as_dict(state.get("_parameters")).items(), *as_dict(state.get("_buffers")).items()]
+    values = [(name, value) for name, value in members if name not in skipped]
     # A quantised layer packs its weight and bias.
     packed = state.get("_packed_params")
     packed = packed.state if isinstance(packed, PickledObject) else None
