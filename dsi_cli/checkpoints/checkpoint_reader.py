@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,14 +143,13 @@ def scan_each(
             saved_epochs = trainers.saved_epochs(content.tree) if is_split or file.entry is not None else []
         except _FILE_ERRORS as error:
             return [ScanResult(_with_error(_new_record(file), file, error), file=file)]
-        wanted_epochs: list[trainers.SavedEpoch | None] = [
-            epoch for epoch in saved_epochs if file.entry in (None, epoch.label)
+        parts: list[tuple[CheckpointFile, CheckpointContent, trainers.SavedEpoch | None]] = [
+            (replace(file, entry=saved_epoch.label), replace(content, tree=saved_epoch.tree), saved_epoch)
+            for saved_epoch in saved_epochs
+            if file.entry in (None, saved_epoch.label)
         ]
         results = []
-        for saved_epoch in wanted_epochs or [None]:
-            part_file, part = file, content
-            if saved_epoch is not None:
-                part_file, part = replace(file, entry=saved_epoch.label), replace(content, tree=saved_epoch.tree)
+        for part_file, part, saved_epoch in parts or [(file, content, None)]:
             record = replace(_new_record(part_file), format=content.format)
             try:
                 record = _describe(record, part_file, part.tree, saved_epoch)
@@ -211,7 +210,7 @@ def explain_head_choice(
         groups = trainers.state_dicts(content.tree)
         candidates = rank_candidates(head_choice.usable_state_dicts(groups, options.role), expected, content.outputs)
         try:
-            chosen = _choose_head(content, groups, options, stated, classes)
+            chosen = _choose_head(content, groups, options, expected, with_background=stated is not None)
         except (NoHeadError, AmbiguousHeadError) as error:
             return str(error), candidates
     return f"the head is {chosen.name} {chosen.tensor.shape}", candidates
@@ -300,12 +299,13 @@ def _scan_head(
 ) -> ScanResult:
     """Return the record with the head, and the head's weight."""
     stated = _stated_classes(file, content.tree)
+    expected = classes if stated is None else stated
     groups = trainers.state_dicts(content.tree)
     if trainers.is_training_state(content.tree, groups, file.path.name):
         return ScanResult(replace(record, status=SKIPPED, reason=NO_NETWORK, code="no-network"))
     # Find the head and compute its effective weight.
     try:
-        chosen = _choose_head(content, groups, options, stated, classes)
+        chosen = _choose_head(content, groups, options, expected, with_background=stated is not None)
         if options.head is None:
             _refuse_other_part(file, chosen)
         if len(chosen.name) > MAX_NAME_LENGTH:
@@ -320,7 +320,6 @@ def _scan_head(
         config = _sibling_json(file, head_weight.CONFIG_FILE) if is_adapter else None
         if config is None:
             raise
-        expected = classes if stated is None else stated
         chosen, rows, bias = _head_of_base_model(file.path, content, config, options, expected)
         fingerprint = head_weight.weight_hash(rows)
         content.notes.append("the classifier of this adapter is that of its base model")
@@ -364,40 +363,32 @@ def _choose_head(
     content: CheckpointContent,
     groups: list[NestedStateDict],
     options: HeadOptions,
-    stated: int | None,
-    labels: int | None,
+    classes: int | None,
+    *,
+    with_background: bool = False,
 ) -> head_choice.Head:
-    """Return the head; the number of classes that the checkpoint states has precedence over the number of labels."""
     return head_choice.choose_head(
         groups,
         options.role,
         head_name=options.head,
-        classes=labels if stated is None else stated,
-        with_background=stated is not None,
+        classes=classes,
+        with_background=with_background,
         outputs=content.outputs,
     )
 
 
-class _HeadOfBaseModel(NamedTuple):
-    chosen: head_choice.Head
-    rows: NDArray[np.float32]
-    """``(classes, features)``, with the adapter's change."""
-    bias: NDArray[np.float32] | None
-    """``(classes,)``; None if there is no bias, or if the adapter may change it."""
-
-
 def _head_of_base_model(
     path: Place, content: CheckpointContent, config: Any, options: HeadOptions, classes: int | None
-) -> _HeadOfBaseModel:
-    """Return the classifier of an adapter's base model.
+) -> tuple[head_choice.Head, NDArray[np.float32], NDArray[np.float32] | None]:
+    """Return the classifier of an adapter's base model, its weight with the adapter's change, and its bias.
 
-    `path` and `content` are those of the adapter, and `config` is its configuration. Raise `CheckpointError` if the base model
-    cannot be read.
+    `path` and `content` are those of the adapter, and `config` is its configuration. The bias is None if there is none, or the
+    adapter may change it. Raise `CheckpointError` if the base model cannot be read.
     """
     bias = None
     with OpenFiles() as files:
         base = head_weight.open_base_model(path, config, files)
-        chosen = _choose_head(base, trainers.state_dicts(base.tree), options, None, classes)
+        chosen = _choose_head(base, trainers.state_dicts(base.tree), options, classes)
         rows = head_weight.head_rows(base, chosen)
         if trainers.as_dict(config).get("bias", "none") == "none":
             bias = head_weight.head_bias(chosen, len(rows))
@@ -406,7 +397,7 @@ def _head_of_base_model(
     down, up = tree.get(f"{layer}.lora_A.weight"), tree.get(f"{layer}.lora_B.weight")
     if isinstance(down, Tensor) and isinstance(up, Tensor):
         rows = head_weight.apply_lora(rows, up, down, config, chosen.name)
-    return _HeadOfBaseModel(chosen, rows, bias)
+    return chosen, rows, bias
 
 
 def _check_rows(record: Record, rows: NDArray[np.float32]) -> ScanResult:
@@ -489,7 +480,7 @@ def _choose_state_dict(
     """Return the tensors of the state dict with the head, and the head's name if it was found."""
     groups = trainers.state_dicts(content.tree)
     try:
-        chosen = _choose_head(content, groups, options, None, classes)
+        chosen = _choose_head(content, groups, options, classes)
     except NoHeadError:
         usable = [group for group in groups if group.role == options.role] or groups
         if not usable or options.head is not None:
