@@ -31,29 +31,24 @@ class Preset:
 
 _BY_HAND = "the data set's class order; WordNet senses chosen by hand"
 _SORTED = "the folders' names sorted, as torchvision reads them; WordNet senses chosen by hand"
-_TIMM = "timm's list {}, by WordNet id"
+_timm = "timm's list {}, by WordNet id".format
 
 PRESETS = (
     Preset("imagenet1k", "ImageNet-1k (ILSVRC 2012)", 1000, "the challenge's class order (by WordNet id)"),
     Preset("mini-imagenet", "mini-ImageNet", 100, "the data set's training, validation and test classes in turn"),
     Preset("tiny-imagenet", "Tiny-ImageNet", 200, "the folders' names (WordNet ids) sorted, as torchvision reads them"),
-    Preset("imagenet12k", "ImageNet-12k (timm's subset of the fall 2011 release)", 11821, _TIMM.format("imagenet12k")),
-    Preset("imagenet21k", "ImageNet-21k (fall 2011 release, Google's list)", 21843, _TIMM.format("imagenet21k_goog")),
-    Preset("imagenet22k", "ImageNet-22k (fall 2011 release, all classes)", 21841, _TIMM.format("imagenet22k")),
+    Preset("imagenet12k", "ImageNet-12k (timm's subset of the fall 2011 release)", 11821, _timm("imagenet12k")),
+    Preset("imagenet21k", "ImageNet-21k (fall 2011 release, Google's list)", 21843, _timm("imagenet21k_goog")),
+    Preset("imagenet22k", "ImageNet-22k (fall 2011 release, all classes)", 21841, _timm("imagenet22k")),
     Preset(
         "imagenet22k-ms",
         "ImageNet-22k (fall 2011 release, Microsoft's list)",
         21842,
         "timm's list imagenet22k_ms: ImageNet-1k's classes first, then the others",
     ),
+    Preset("imagenet21k-miil", "ImageNet-21k-P (cleaned, of the fall 2011 release)", 11221, _timm("imagenet21k_miil")),
     Preset(
-        "imagenet21k-miil", "ImageNet-21k-P (cleaned, of the fall 2011 release)", 11221, _TIMM.format("imagenet21k_miil")
-    ),
-    Preset(
-        "imagenet21k-miil-w21",
-        "ImageNet-21k-P (cleaned, of the winter 2021 release)",
-        10450,
-        _TIMM.format("imagenet21k_miil_w21"),
+        "imagenet21k-miil-w21", "ImageNet-21k-P (cleaned, of the winter 2021 release)", 10450, _timm("imagenet21k_miil_w21")
     ),
     Preset("cifar10", "CIFAR-10", 10, _BY_HAND),
     Preset("cifar100", "CIFAR-100, fine labels", 100, _BY_HAND),
@@ -135,33 +130,19 @@ def did_you_mean(name: str) -> str:
     return f"; try {similar}" if similar else ""
 
 
-def superclasses(name: str) -> dict[str, str] | None:
-    """Return the superclass of each class in a preset's data set, in class order, or None.
-
-    CIFAR-100 has 20 superclasses, COCO (80) 12, and Oxford Pets 2 (cats and dogs).
-
-    Raise `UsageError` if the preset is unknown.
-
-    >>> superclasses("cifar100")["whale"], superclasses("cifar10") is None
-    ('aquatic_mammals', True)
-    """
-    path = files("dsi_cli.labels") / "data" / "superclasses" / f"{load_preset(name).preset}.tsv"
-    if not path.is_file():
-        return None
-    return dict(line.split("\t", 1) for line in path.read_text(encoding="utf-8").splitlines())
-
-
 def superclasses_of(labels: LabelList) -> tuple[str, ...] | None:
     """Return the superclass of each class of a recognised list, in the order of the list, or None.
+
+    CIFAR-100 has 20 superclasses, COCO (80) 12, and Oxford Pets 2 (cats and dogs).
 
     >>> superclasses_of(recognise(sorted(load_preset("coco80").names, reverse=True)))[:2]
     ('animal', 'kitchen')
     """
-    by_class = superclasses(labels.preset) if labels.preset else None
-    if by_class is None or labels.preset is None:
+    path = files("dsi_cli.labels") / "data" / "superclasses" / f"{labels.preset}.tsv"
+    if labels.preset is None or not path.is_file():
         return None
+    in_preset_order = [line.split("\t", 1)[1] for line in path.read_text(encoding="utf-8").splitlines()]
     indices = label_list.match_order(labels.names, None, _load(labels.preset), ALIASES.get(labels.preset, {}))
-    in_preset_order = tuple(by_class.values())
     return None if indices is None else tuple(in_preset_order[index] for index in indices)
 
 
