@@ -7,11 +7,12 @@ order. Tensors of a custom data set are not transformed. A decoded split is kept
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -123,11 +124,17 @@ def stream(
     # Pillow warns about odd metadata and about images above 90 megapixels. The filter stays in the process:
     # `warnings.catch_warnings` is not thread-safe, and alternating streams would restore each other's filters.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    threads = 1
-    if samples.is_threadsafe:
-        threads = usable_cores() if workers is None else workers
+
+    def decode_task(numbers: Sequence[int]) -> list[tuple[int, Row | str]]:
+        return [(number, _decode_sample(samples, number, transform)) for number in numbers]
+
+    tasks = (order[start : start + SAMPLES_PER_TASK] for start in range(0, len(order), SAMPLES_PER_TASK))
+    threads = usable_cores() if workers is None else workers
+    results = (
+        run_in_order(decode_task, tasks, threads) if samples.is_threadsafe and threads > 1 else map(decode_task, tasks)
+    )
     first: tuple[int, Row] | None = None
-    for sample, row in _decode_in_order(samples, transform, order, threads):
+    for sample, row in itertools.chain.from_iterable(results):
         if isinstance(row, str):
             if on_bad is None:
                 message = f"{samples.locate(sample)} cannot be decoded ({row}); add --skip-bad-images to leave it out"
@@ -141,22 +148,6 @@ def stream(
             message += "give --image-size"
             raise UsageError(message, code="image-sizes")
         yield sample, row
-
-
-def _decode_in_order(
-    samples: Samples, transform: Transform, order: Sequence[int], workers: int
-) -> Iterator[tuple[int, Row | str]]:
-    """Yield each sample's row, or the reason why it cannot be decoded, in order."""
-
-    def run(numbers: Sequence[int]) -> list[tuple[int, Row | str]]:
-        return [(number, _decode_sample(samples, number, transform)) for number in numbers]
-
-    if workers < 2:
-        yield from ((number, _decode_sample(samples, number, transform)) for number in order)
-        return
-    tasks = (order[start : start + SAMPLES_PER_TASK] for start in range(0, len(order), SAMPLES_PER_TASK))
-    for rows in run_in_order(run, tasks, workers):
-        yield from rows
 
 
 def _decode_sample(samples: Samples, number: int, transform: Transform) -> Row | str:

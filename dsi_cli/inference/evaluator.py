@@ -115,9 +115,8 @@ class Evaluator:
         if has_convolutions and not isinstance(self.model, torch.jit.ScriptModule):
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model.eval()
-        shape = (1, -1, 1, 1)
-        self._mean = None if self.mean is None else torch.tensor(self.mean, device=self.device).view(shape)
-        self._std = None if self.std is None else torch.tensor(self.std, device=self.device).view(shape)
+        self._mean = torch.tensor(self.mean or (0.0,), device=self.device).view(1, -1, 1, 1)
+        self._std = torch.tensor(self.std or (1.0,), device=self.device).view(1, -1, 1, 1)
 
     def evaluate(
         self,
@@ -210,11 +209,7 @@ class Evaluator:
                 # The input is bit-identical to torchvision's ToTensor and Normalize.
                 tensor = torch.from_numpy(np.ascontiguousarray(images)).to(self.device, non_blocking=True)
                 if images.dtype == np.uint8:
-                    tensor = tensor.to(torch.float32).div_(255)
-                    if self._mean is not None:
-                        tensor.sub_(self._mean)
-                    if self._std is not None:
-                        tensor.div_(self._std)
+                    tensor = tensor.to(torch.float32).div_(255).sub_(self._mean).div_(self._std)
                 return tensor_of(self.model(tensor.contiguous(memory_format=self._layout)))
         except UsageError:
             raise

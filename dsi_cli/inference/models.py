@@ -263,14 +263,8 @@ def load_weights(model: torch.nn.Module, state: StateDict) -> str | None:
     # Compare the names and shapes under each naming scheme, and use the scheme with the fewest problems.
     fits = [_compare_names(tensors, arrays, head) for tensors in _naming_schemes(model)]
     best = min(fits, key=lambda fit: len(fit.missing) + len(fit.unexpected) + len(fit.other_shapes))
-    problems = []
-    for problem, names in (
-        ("missing", best.missing),
-        ("unexpected", best.unexpected),
-        ("of another shape", best.other_shapes),
-    ):
-        if names:
-            problems.append(f"{len(names)} {problem} ({listed(names, _LISTED, ', ...')})")
+    kinds = {"missing": best.missing, "unexpected": best.unexpected, "of another shape": best.other_shapes}
+    problems = [f"{len(names)} {kind} ({listed(names, _LISTED, ', ...')})" for kind, names in kinds.items() if names]
     if problems:
         message = f"the weights do not fit the model: {'; '.join(problems)}"
         raise UnreadableError(message, code="weights-do-not-fit", missing=best.missing, unexpected=best.unexpected)
@@ -335,9 +329,7 @@ def _find_prefix(tensors: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]],
     """Return the prefix of the model's names in the checkpoint that matches the most names."""
     counts: Counter[str] = Counter()
     for name in arrays:
-        parts = name.split(".")
-        for length in range(len(parts)):
-            if ".".join(parts[length:]) in tensors:
-                counts["".join(f"{part}." for part in parts[:length])] += 1
+        ends = (0, *(dot.end() for dot in re.finditer(r"\.", name)))
+        counts.update(name[:end] for end in ends if name[end:] in tensors)
     possible = [prefix for prefix in counts if head is None or head.startswith(prefix)]
     return max(possible, key=lambda prefix: (counts[prefix], -len(prefix)), default="")
