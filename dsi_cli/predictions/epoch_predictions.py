@@ -149,11 +149,9 @@ class EpochPredictions:
             targets = class_numbers(self.targets, classes, names, "target", self._locate)
             if truth is not None and (targets != truth).any():
                 index = int(np.argmax(targets != truth))
-                raise UsageError(
-                    f"{self._locate(index)}: the target is {targets[index]}, and {truth[index]} in {truth_name}; "
-                    "give the targets of these samples in this order, or none",
-                    code="targets-contradict",
-                )
+                message = f"{self._locate(index)}: the target is {targets[index]}, and {truth[index]} in {truth_name}; "
+                message += "give the targets of these samples in this order, or none"
+                raise UsageError(message, code="targets-contradict")
         assert targets is not None  # `files.read` refuses predictions without targets
         counts = confusion_counts(targets, predictions, classes)
         return EvaluationResult(counts, targets, predictions, self.scores, self.samples, self.paths)
@@ -175,8 +173,6 @@ def require_truth_axis(results: Mapping[int, EvaluationResult], name: str, axis:
     differs_along_other = any((matrix.sum(axis=0) != counts[0].sum(axis=0)).any() for matrix in counts)
     if differs_along_truth and not differs_along_other:
         other = AXES[1 - AXES.index(axis)]
-        message = (
-            f"{name}: expected the same samples of each class at every epoch, found that they differ along the {axis} "
-        )
-        message += f"and are the same along the other axis, which seems to be the truth; give --truth {other}"
+        message = f"{name}: expected the same samples of each class at every epoch, found that they differ along the "
+        message += f"{axis} and are the same along the other axis, which seems to be the truth; give --truth {other}"
         raise UsageError(message, code="truth-axis", axis=axis)

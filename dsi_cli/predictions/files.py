@@ -109,9 +109,7 @@ class PredictionFile:
         """Return the predictions of a run; predictions that do not name a run belong to any run."""
         runs = sorted({part.run for part in self.epochs if part.run is not None})
         if run is None and len(runs) > 1:
-            message = (
-                f"{self.name}: expected the predictions of one run, found {_shorten_names(runs)}; keep the rows of one run"
-            )
+            message = f"{self.name}: expected the predictions of one run, found {_shorten_names(runs)}; keep those of one"
             raise UsageError(message, code="several-runs", runs=runs)
         parts = [part for part in self.epochs if run is None or part.run in (None, run)]
         if not parts:

@@ -39,11 +39,8 @@ def read_epochs(path: Path, axis: str) -> list[EpochPredictions]:
     if "" in arrays:
         array = arrays.pop("")
         arrays["confusions" if array.ndim == 3 else "predictions"] = array
-    error = UsageError(
-        f"{path}: expected {EXPECTED}; found {_shapes(arrays)}; save such arrays with numpy.save or numpy.savez, "
-        "of scores their argmax over the classes",
-        code="predictions-array",
-    )
+    message = f"{path}: expected {EXPECTED}; found {_shapes(arrays)}; save such arrays with numpy.save or numpy.savez, of "
+    error = UsageError(f"{message}scores their argmax over the classes", code="predictions-array")
     predictions, confusions = arrays.get("predictions"), arrays.get("confusions")
     if (predictions is None) == (confusions is None):
         raise error
@@ -79,11 +76,10 @@ def read_targets(path: Path) -> EncodedLabels:
     arrays = _load(path)
     targets = arrays.get("", arrays.get("targets"))
     if targets is None or targets.ndim != 1 or not targets.size:
-        raise UsageError(
-            f"{path}: expected targets (samples,), in an NPZ file under this name; found {_shapes(arrays)}; "
-            "save them with numpy.save",
-            code="targets-array",
+        message = (
+            f"{path}: expected targets (samples,), in an NPZ file under this name; found {_shapes(arrays)}; save them "
         )
+        raise UsageError(f"{message}with numpy.save", code="targets-array")
     return _labels(targets, str(path))
 
 
@@ -152,11 +148,10 @@ def _epochs(values: NDArray[Any] | None, rows: int, path: Path) -> list[int] | l
         return [None] * rows
     epochs: list[int] = _whole_numbers(np.atleast_1d(values), f"{path}, epochs", "whole numbers").tolist()
     if values.size != rows or len({*epochs}) < rows:
-        raise UsageError(
-            f"{path}, epochs: expected {rows} distinct numbers, one per row, found {str(epochs)[:80]}; give the epoch of each row",
-            code="epochs-array",
-            rows=rows,
+        message = (
+            f"{path}, epochs: expected {rows} distinct numbers, one per row, found {str(epochs)[:80]}; give the epoch "
         )
+        raise UsageError(f"{message}of each row", code="epochs-array", rows=rows)
     return epochs
 
 
