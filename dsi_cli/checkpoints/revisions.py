@@ -38,9 +38,8 @@ def search_revisions(url: str, wanted: str, runs: Folders, progress: Callable[[i
     contents = _contents(revisions, are_commits=history.are_commits)
     if not contents.files:
         shown = urls.without_secrets(url)
-        message = (
-            f"no checkpoint at {count(len(revisions), 'revision')} of {shown}; if they are in a folder, give {shown}/FOLDER"
-        )
+        found = count(len(revisions), "revision")
+        message = f"no checkpoint at {found} of {shown}; if they are in a folder, give {shown}/FOLDER"
         raise NothingToAnalyseError(message, code="no-checkpoints", path=shown)
     runs[history.folder.parent if history.folder.is_file() else history.folder] = contents
 

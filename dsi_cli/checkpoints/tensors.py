@@ -108,9 +108,8 @@ def itemsize(dtype: str) -> int:
     Raise `UnreadableError` if the dtype is not supported (``unsupported-dtype``).
     """
     if dtype not in NUMPY_DTYPES:
-        raise UnreadableError(
-            f"dsi does not read elements of type {dtype[:40]!r}", code="unsupported-dtype", dtype=dtype[:40]
-        )
+        message = f"dsi does not read elements of type {dtype[:40]!r}"
+        raise UnreadableError(message, code="unsupported-dtype", dtype=dtype[:40])
     return np.dtype(NUMPY_DTYPES[dtype]).itemsize
 
 

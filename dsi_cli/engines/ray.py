@@ -356,14 +356,12 @@ def _shared_work(reference: Any) -> _SharedWork:
 def _cause(error: Any) -> Exception:
     cause: Exception = error.cause if isinstance(error.cause, Exception) else error
     if "No module named 'dsi_cli'" in str(cause):
-        return UsageError(
-            f"a node of the Ray cluster has no dsi; install dsi-cli {__version__} on every node", code="version-mismatch"
-        )
+        message = f"a node of the Ray cluster has no dsi; install dsi-cli {__version__} on every node"
+        return UsageError(message, code="version-mismatch")
     # Ray could not send the job, for example because a node cannot reach a remote file.
     if type(cause).__name__ == "RaySystemError":
-        return EngineError(
-            f"a node of the Ray cluster could not take a checkpoint: {str(cause).strip().splitlines()[-1][:300]}"
-        )
+        reason = str(cause).strip().splitlines()[-1][:300]
+        return EngineError(f"a node of the Ray cluster could not take a checkpoint: {reason}")
     return cause
 
 

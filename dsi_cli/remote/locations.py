@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -144,11 +145,8 @@ def find_tracked_runs(text: str) -> list[TrackedRun] | None:
     if match is None:
         return None
     try:
-        if match[1] == MLFLOW:
-            from dsi_cli.remote.mlflow_runs import find_runs
-        else:
-            from dsi_cli.remote.wandb_runs import find_runs
-        return find_runs(match[2])
+        runs: list[TrackedRun] = import_module(f"dsi_cli.remote.{match[1]}_runs").find_runs(match[2])
     except ImportError:
         message = f"{match[1]}: paths need a package that is not installed; run pip install 'dsi-cli[{match[1]}]'"
         raise UsageError(message, code="package-missing", scheme=match[1]) from None
+    return runs
