@@ -189,11 +189,8 @@ def _size(value: Any) -> tuple[int, int] | None:
     """Return height and width from a number, ``[side]``, ``[height, width]``, ``[channels, height, width]`` or a mapping."""
     if isinstance(value, Mapping):
         value = [value.get("height"), value.get("width")]
-    sides = list(value)[-2:] if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    numbers = [number for number in map(_number, sides) if number is not None]
-    if not numbers or len(numbers) != len(sides) or not all(number >= 1 for number in numbers):
-        return None
-    return int(numbers[0]), int(numbers[-1])
+    numbers = _values(value[-2:] if isinstance(value, list | tuple) else value)
+    return None if numbers is None or min(numbers) < 1 else (int(numbers[0]), int(numbers[-1]))
 
 
 def _values(value: Any) -> tuple[float, ...] | None:

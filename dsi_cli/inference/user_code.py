@@ -12,34 +12,20 @@ from collections.abc import Callable, Iterator
 from importlib.machinery import PathFinder
 from modulefinder import ModuleFinder
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from dsi_cli.errors import UsageError
 
 _SPEC = re.compile(r"(?P<place>.+):(?P<name>[^\W\d]\w*)")
 
 
-class _Reference(NamedTuple):
-    """The parts of a specification."""
-
-    place: str
-    """The file or the module, as the user wrote it."""
-    name: str
-    """The name of the object in it."""
-    file: Path | None
-    """The path of a file; None for a module."""
-
-    @property
-    def folder(self) -> Path:
-        """The folder from which the code imports: that of the file, or the working folder."""
-        return (self.file.parent if self.file is not None else Path()).absolute()
-
-
-def _reference(spec: str) -> _Reference:
+def _split_spec(spec: str) -> tuple[str, str, Path | None, str]:
+    """Return the file or module as written, the name in it, the path if it is a file, and the folder from which it imports."""
     match = _SPEC.fullmatch(spec)
     assert match is not None
-    place = match["place"]
-    return _Reference(place, match["name"], Path(place) if place.endswith(".py") else None)
+    file = Path(match["place"]) if match["place"].endswith(".py") else None
+    folder = Path() if file is None else file.parent
+    return match["place"], match["name"], file, str(folder.absolute())
 
 
 def is_function(spec: str) -> bool:
@@ -57,10 +43,10 @@ def code_files(spec: str) -> list[Path]:
     Imports are followed from file to file, including those within functions. Installed packages are ignored. No code is run, not
     even that of the module's packages, which ``importlib.util.find_spec`` would import. The list is empty if the file is missing.
     """
-    reference = _reference(spec)
-    file = reference.file
+    place, _, script, folder = _split_spec(spec)
+    file = script
     if file is None:
-        first, *rest = reference.place.split(".")
+        first, *rest = place.split(".")
         with importable(spec), contextlib.suppress(ImportError, ValueError):  # an empty part, or a module without a file
             module, name = importlib.util.find_spec(first), first
             for part in rest:
@@ -70,12 +56,12 @@ def code_files(spec: str) -> list[Path]:
             file = Path(module.origin) if module is not None and module.origin is not None else None
     if file is None or not file.is_file():
         return []
-    finder = ModuleFinder(path=[str(reference.folder)])
+    finder = ModuleFinder(path=[folder])
     with contextlib.suppress(Exception):  # for example, a syntax error, which is reported when the code is run
-        if reference.file is not None:
+        if script is not None:
             finder.load_file(str(file))
         else:
-            finder.import_hook(reference.place)
+            finder.import_hook(place)
     paths = (getattr(module, "__file__", None) for module in finder.modules.values())
     return sorted({file, *(Path(path) for path in paths if path is not None)})
 
@@ -83,7 +69,7 @@ def code_files(spec: str) -> list[Path]:
 @contextlib.contextmanager
 def importable(spec: str) -> Iterator[None]:
     """Allow the user's code to import the modules next to its file or in the working folder, including new ones."""
-    folder = str(_reference(spec).folder)
+    folder = _split_spec(spec)[3]
     sys.path.insert(0, folder)
     importlib.invalidate_caches()  # the import system may miss files that were created within the clock's resolution
     try:
@@ -100,13 +86,12 @@ def load_object(spec: str) -> Callable[..., Any]:
 
     Raise `UsageError` if the file, module or name does not exist, or the import fails.
     """
-    reference = _reference(spec)
-    place, name, file = reference
+    place, name, file, folder = _split_spec(spec)
     if file is not None and not file.is_file():
         message = f"{spec}: expected a Python file, found nothing at {place}; check the path"
         raise UsageError(message, code="file-missing", path=place)
-    if sys.path.count(str(reference.folder)) < 2:  # the first entry is that of `importable`
-        sys.path.append(str(reference.folder))
+    if sys.path.count(folder) < 2:  # the first entry is that of `importable`
+        sys.path.append(folder)
     with call_user_code(spec, "a module that can be imported"):
         module = _from_file(file) if file is not None else importlib.import_module(place)
         function = getattr(module, name, None)

@@ -329,7 +329,12 @@ def _class_numbers(columns: Sequence[_Column], names: _Column) -> list[int] | No
         if column.numbers is None:
             raise ValueError(f"found the column {column.name!a} of class numbers with values that are no whole numbers")
         raise ValueError(f"{numbering.reason_no_order(column.numbers)} in the column {column.name!a}")
-    # Several columns may number the classes, but only in one order.
+    _require_one_order(orders, names)
+    return orders[0].numbers if orders else None
+
+
+def _require_one_order(orders: Sequence[_Column], names: _Column) -> None:
+    """Raise `ValueError` if several columns number the classes in different orders."""
     numberings = [numbering.Numbering(tuple(column.numbers or ()), tuple(names.cells)) for column in orders]
     for column, numbered in zip(orders, numberings, strict=True):
         if numbered.order != numberings[0].order:
@@ -337,4 +342,3 @@ def _class_numbers(columns: Sequence[_Column], names: _Column) -> list[int] | No
             message = f"found two orders of the classes: {first} by the column {orders[0].name!a} or {other} by the column "
             message += f"{column.name!a}; delete one of the two columns"
             raise ValueError(message)
-    return orders[0].numbers if orders else None
