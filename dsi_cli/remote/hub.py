@@ -112,10 +112,8 @@ def _titles(fs: Any, match: re.Match[str], wanted: str, shown: str) -> tuple[str
         return name, {commit.commit_id: commit.title for commit in reversed(commits)}
     refs = api.list_repo_refs(name, repo_type=kind)
     tags, branches = [tag.name for tag in refs.tags], [branch.name for branch in refs.branches]
-    if wanted in (TAGS, BRANCHES):
-        names = tags if wanted == TAGS else branches
-    else:
-        names = [ref for ref in [*tags, *branches] if fnmatchcase(ref, wanted)]
+    fitting = [ref for ref in [*tags, *branches] if fnmatchcase(ref, wanted)]
+    names = {TAGS: tags, BRANCHES: branches}.get(wanted, fitting)
     if not names:
         near = nearest(wanted, [*tags, *branches])
         what = wanted if wanted in (TAGS, BRANCHES) else f"tag or branch {wanted}"

@@ -148,11 +148,12 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:  # noqa: ARG002
         """Return kind, size and time; raise `OSError` if nothing exists, or the server does not respond."""
         entry = self._entry()
-        size, time, kind = 0, 0, stat.S_IFDIR
-        if entry["type"] == "file":
-            size, time = _info(entry)
-            kind = stat.S_IFREG
-        return os.stat_result((kind | 0o644, 0, 0, 0, 0, 0, size, 0, time // _NANO, 0), {"st_mtime_ns": time})
+        is_file = entry["type"] == "file"
+        size, time = _info(entry) if is_file else FileInfo(0, 0)
+        return os.stat_result(
+            ((stat.S_IFREG if is_file else stat.S_IFDIR) | 0o644, 0, 0, 0, 0, 0, size, 0, time // _NANO, 0),
+            {"st_mtime_ns": time},
+        )
 
     def lstat(self) -> os.stat_result:
         """Return `stat`, because a server has no links."""
@@ -262,7 +263,6 @@ def path_for_url(url: str) -> RemotePath:
 
 
 def _info(entry: dict[str, Any]) -> FileInfo:
-    """Return the size and time in an entry of a listing."""
     size = int(entry.get("size") or 0)
     time: Any = next((entry[name] for name in _TIME_FIELDS if entry.get(name)), 0.0)
     if isinstance(time, str):

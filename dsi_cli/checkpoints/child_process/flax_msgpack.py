@@ -93,7 +93,6 @@ def _to_json(leaf: Any) -> Any:
 
 
 def _merge_chunks(tree: dict[str, Any]) -> _Array:
-    """Return the array of a mapping with its shape and chunks."""
     shape, chunks = (list(as_dict(tree.get(key)).values()) for key in ("shape", "chunks"))
     are_sizes = all(type(size) is int and size >= 0 for size in shape)
     has_one_dtype = all(isinstance(chunk, _Array) and chunk.dtype == chunks[0].dtype for chunk in chunks)

@@ -169,8 +169,6 @@ def _texts(node: Any) -> dict[str, list[str]]:
 
 
 class _Dataset(NamedTuple):
-    """An array of an HDF5 file."""
-
     address: int
     """The address of its header, which mostly grows with the time of writing."""
     path: str
@@ -180,8 +178,6 @@ class _Dataset(NamedTuple):
 
 @dataclass
 class _Group:
-    """A group of an HDF5 file."""
-
     address: int
     """The highest address in the group, because single parts can fill gaps at lower addresses."""
     members: dict[str, _Group | _Dataset] = field(default_factory=dict)

@@ -82,11 +82,9 @@ def open_file(file: IO[bytes]) -> FileContents:
         tensor, key = weight.tensor, str(index)
         # Texts and unknown types are listed, but not read.
         dtype = f"type {tensor.data_type}"
-        if tensor.data_type == TensorProto.STRING:
-            dtype = "string"
-        else:
-            with suppress(KeyError, TypeError, ValueError):
-                dtype = dtype_name(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+        with suppress(KeyError, TypeError, ValueError):
+            is_text = tensor.data_type == TensorProto.STRING
+            dtype = "string" if is_text else dtype_name(helper.tensor_dtype_to_np_dtype(tensor.data_type))
         listing.tensors.append((weight.name, dtype, list(tensor.dims), key))
         if weight.is_transposed and len(tensor.dims) == 2:
             listing.transposed.append(weight.name)
@@ -194,13 +192,9 @@ class Graph:
     def outputs(self) -> list[str] | None:
         """Return the names of the weights whose layers compute the graph's outputs; None if the search fails for an output."""
         producers = {name: node for node in self._graph.node for name in node.output}
-        names: dict[str, None] = {}
-        for output in self._graph.output:
-            weight = self._output_weight(output.name, producers)
-            if weight is None:
-                return None
-            names[weight.name] = None
-        return list(names) or None
+        weights = [self._output_weight(output.name, producers) for output in self._graph.output]
+        names = dict.fromkeys(weight.name for weight in weights if weight is not None)
+        return None if None in weights or not names else list(names)
 
     def _output_weight(self, name: str, producers: dict[str, NodeProto]) -> _Weight | None:
         """Return the weight of the layer that computes a value, or None if the search fails."""
@@ -289,14 +283,12 @@ class Graph:
 
 
 def _constants(graph: GraphProto) -> dict[str, TensorProto]:
-    """Return the tensors in ``Constant`` nodes by the name of the node's output."""
-    constants: dict[str, TensorProto] = {}
-    for node in graph.node:
-        if node.op_type == "Constant" and node.output:
-            tensors = [attribute.t for attribute in node.attribute if attribute.type == AttributeProto.TENSOR]
-            if tensors:
-                constants[node.output[0]] = tensors[0]
-    return constants
+    return {
+        node.output[0]: attribute.t
+        for node in graph.node
+        for attribute in node.attribute
+        if node.op_type == "Constant" and node.output and attribute.type == AttributeProto.TENSOR
+    }
 
 
 def _attribute(node: NodeProto, name: str) -> int | list[int] | None:

@@ -7,6 +7,7 @@ padded. The model states hold names and shapes. To read a tensor, dsi reads only
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import accumulate
 from math import prod
 
 import numpy as np
@@ -41,22 +42,18 @@ def open_folder(states: Place, files: OpenFiles) -> CheckpointContent:
         return content
     ranks = _open_ranks(states, files)
     # Find the offset of each parameter's share in the flat groups of a rank.
-    offsets: dict[str, int] = {}
-    total = 0
-    for name, shape in shapes.items():
-        offsets[name] = total
-        total += -(-prod(shape) // len(ranks))
+    shares = {name: -(-prod(shape) // len(ranks)) for name, shape in shapes.items()}
+    offsets = dict(zip(shares, accumulate(shares.values(), initial=0), strict=False))
+    total = sum(shares.values())
     # Tensors that are not sharded are read from the model states.
-    unsharded = as_dict(content.tree.get("module"))
-    module = {name: tensor for name, tensor in unsharded.items() if name not in shapes}
+    module = {name: tensor for name, tensor in as_dict(content.tree.get("module")).items() if name not in shapes}
 
     def read(name: str, start: int, size: int) -> memoryview:
         elements = prod(shapes[name])
         if 4 * elements > sum(source.size for source in files.sources):
             message = f"{name} has {4 * elements} bytes, which is more than the files hold"
             raise UnreadableError(message, code="tensor-too-large")
-        share = -(-elements // len(ranks))
-        parts = [_read_share(groups, offsets[name], share, total) for groups in ranks]
+        parts = [_read_share(groups, offsets[name], shares[name], total) for groups in ranks]
         return np.concatenate(parts).astype("<f4").view(np.uint8).data[start : start + size]
 
     for name, shape in shapes.items():

@@ -90,15 +90,12 @@ def _tensors(
         # The properties are pickled as a dict or as a tuple.
         properties: Any = info.get("properties")
         properties = properties.state if isinstance(properties, PickledObject) else None
-        dtype = as_dict(properties).get("dtype")
-        if isinstance(properties, tuple) and properties:
-            dtype = properties[0]
+        dtype = properties[0] if isinstance(properties, tuple) and properties else as_dict(properties).get("dtype")
         size: Any = info.get("size")
         if not isinstance(name, str) or not isinstance(dtype, PickledGlobal) or not are_sizes(size):
             continue
         path = paths.get(name)
-        parts = path if isinstance(path, tuple) else (name,)
-        if not any("optim" in str(part).lower() for part in parts):
+        if not any("optim" in str(part).lower() for part in (path if isinstance(path, tuple) else (name,))):
             storage = Storage(name, dtype.name, prod(size), PartReader(read, name))
             tensors[name] = contiguous(dtype.name, size, storage)
     return tensors
