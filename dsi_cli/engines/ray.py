@@ -192,8 +192,6 @@ class TaskResources(NamedTuple):
 
 
 class _SharedWork(NamedTuple):
-    """The function and the settings that all tasks of an iteration share."""
-
     function: Callable[[Any], Any]
     folder: str
     """The working folder of the caller."""
@@ -366,7 +364,6 @@ def _cause(error: Any) -> Exception:
 
 
 def _failure_reason(error: Exception) -> str:
-    """Return a short reason why a task failed."""
     from ray import exceptions
 
     reasons = {

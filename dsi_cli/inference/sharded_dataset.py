@@ -198,7 +198,6 @@ def _parquet_rows(datasets: Any, shown: str, files: Sequence[Path], label: str |
 
 
 def _saved_rows(datasets: Any, shown: str, files: Sequence[Path], label: str | None) -> Any:
-    """Return the image and the label column of a folder written by the library."""
     rows = datasets.load_from_disk(str(files[0].parent)).with_format(None)
     rows.data.validate(full=True)  # a wrong offset in a file that is mapped into memory would end the process
     schema = rows.features.arrow_schema
@@ -274,7 +273,6 @@ def _label_in_json(data: bytes) -> int | str:
 
 
 def _image_column(shown: str, schema: pa.Schema) -> str:
-    """Return the name of the one column that can be the image."""
     columns = [field.name for field in schema if _is_image(field.type)]
     candidates = [name for name in columns if name.lower() in IMAGE_COLUMNS] or columns
     if len(candidates) == 1:

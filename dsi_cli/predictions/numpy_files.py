@@ -130,7 +130,6 @@ def _predictions(
 
 
 def _labels(values: NDArray[Any], location: str) -> EncodedLabels:
-    """Return the labels in an array of class numbers or class names."""
     if values.dtype.kind not in "US":
         return EncodedLabels(_whole_numbers(values, location, "class numbers, such as scores.argmax(axis=-1)"))
     import pyarrow as pa
