@@ -73,9 +73,9 @@ class RunSummary:
     """Path, status and reason of each failed or pending checkpoint."""
     splits: dict[str, str] = field(default_factory=dict)
     """The source of the predictions on each split, in words."""
-    answered: int = 0
+    evaluated: int = 0
     """The number of evaluation results made in this call, one per epoch and split."""
-    unanswered: list[tuple[str, str, str]] = field(default_factory=list)
+    not_evaluated: list[tuple[str, str, str]] = field(default_factory=list)
     """Path, split and reason of each evaluation result that could not be made."""
     references: list[str] = field(default_factory=list)
     """The names of the reference matrices, the main one first."""
@@ -110,7 +110,7 @@ class Summary:
         """0; 4 if some checkpoints could not be used; 5 if the report could not be written, or the curves not logged."""
         if self.problems:
             return OUTPUT
-        return PARTIAL if any(run.statuses.get(FAILED) or run.unanswered for run in self.runs) else DONE
+        return PARTIAL if any(run.statuses.get(FAILED) or run.not_evaluated for run in self.runs) else DONE
 
     def send_curves(self, destinations: Iterable[Destination]) -> None:
         """Send the curves to trackers, and record which have them, or why one has not."""
@@ -164,7 +164,7 @@ def summarise(
         no_reference=outcome.no_reference,
         problems=[(r.path, r.status, r.reason or "") for r in run.resolved if r.status in (FAILED, PENDING)],
         splits=evaluations.sources[name],
-        answered=sum(store.made for store in evaluations.stores[name]),
-        unanswered=[(path, s.split, reason) for s in evaluations.stores[name] for path, reason in s.failed.items()],
+        evaluated=sum(store.made for store in evaluations.stores[name]),
+        not_evaluated=[(path, s.split, reason) for s in evaluations.stores[name] for path, reason in s.failed.items()],
         references=references,
     )

@@ -145,9 +145,12 @@ def summary_document(summary: Summary) -> dict[str, object]:
 def _notes(runs: Sequence[RunSummary]) -> Iterator[str]:
     """Yield which files dsi used in addition to the checkpoints, and what it kept of earlier calls."""
     # Runs with the same files share a line.
-    for used in dict.fromkeys("; ".join(_files_used(run)) for run in runs):
+    names: dict[str, list[str]] = {}
+    for run in runs:
+        names.setdefault("; ".join(_files_used(run)), []).append(run.name)
+    for used, users in names.items():
         if used:
-            yield f"used: {used}"
+            yield f"used{f' for {listed(users, MAX_NAMED)}' if len(names) > 1 else ''}: {used}"
     if reused := sum(run.reused for run in runs):
         epochs = console.count(sum(run.statuses.get("ok", 0) for run in runs), "epoch")
         yield f"{reused} of {epochs} known from an earlier call; heads read now: {sum(run.read for run in runs)}"
@@ -178,9 +181,9 @@ def _print_failures(summary: Summary) -> None:
             console.note(f"{run.name}: {console.count(len(lines) - MAX_NAMED, 'more cause')}")
         if len(run.problems) > 1:
             console.note_command(shlex.join(["dsi", "scan", run.folder]))
-        for split in dict.fromkeys(split for _, split, _ in run.unanswered):
+        for split in dict.fromkeys(split for _, split, _ in run.not_evaluated):
             missing = [
-                (path, f"have no predictions on {split}", why) for path, other, why in run.unanswered if other == split
+                (path, f"have no predictions on {split}", why) for path, other, why in run.not_evaluated if other == split
             ]
             for line in messages_by_cause(missing, single=f"{{name}} has no predictions on {split}: {{reason}}"):
                 console.note(f"{run.name}: {line}")

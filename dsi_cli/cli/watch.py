@@ -147,7 +147,7 @@ class WatchPrinter:
             for path, status, reason in run.problems:
                 if status == "failed":
                     self.print_once(f"  failed: {path}: {reason}", self.note)
-            for path, split, reason in run.unanswered:
+            for path, split, reason in run.not_evaluated:
                 self.print_once(f"  {path} has no predictions on {split}: {reason}", self.note)
         # The values of the new epochs are in the tables.
         epochs = []

@@ -98,12 +98,12 @@ def test_analyze_again_with_predictions_changes_nothing(way, make_run, tmp_path,
     lay_beside(run, drawn(4))
     options = QUICK if way == "beside" else written(tmp_path / "answers.npz", drawn(4))
     (first,) = analyze([run], out, options).runs
-    assert first.answered == 4
+    assert first.evaluated == 4
     assert_answers_are(out, dict(enumerate(drawn(4))))
     before, files = contents(out), stamps(out)
     monkeypatch.setattr(RandomAccessFile, "__init__", None)
     (told,) = analyze([run], out, options).runs
-    assert (told.answered, told.reused, told.read) == (0, 4, 0)
+    assert (told.evaluated, told.reused, told.read) == (0, 4, 0)
     assert contents(out) == before
     assert changed(out, files) <= TOP
 
@@ -117,7 +117,7 @@ def test_new_results_are_compared_from_memory_in_parts_that_fit(make_run, tmp_pa
     analyze([run], out, Options(draws=0, epochs="0:2"))
     monkeypatch.undo()
     (told,) = analyze([run], out, QUICK).runs
-    assert told.answered == 1
+    assert told.evaluated == 1
     assert_like_a_first_call(out, [run], QUICK)
 
 
@@ -128,7 +128,7 @@ def test_changed_predictions_of_one_epoch_make_that_epoch_anew(make_run, tmp_pat
     predictions[2, 5] = (predictions[2, 5] + 1) % CLASSES
     options = written(tmp_path / "answers.npz", predictions)
     (told,) = analyze([run], out, options).runs
-    assert told.answered == 1
+    assert told.evaluated == 1
     assert changed(out, files) - TOP == answers_of(2)
     assert_answers_are(out, dict(enumerate(predictions)))
     assert_like_a_first_call(out, [run], options)
@@ -143,7 +143,7 @@ def test_analyze_new_checkpoint_with_a_new_row_writes_only_its_files(make_run, t
     (tmp_path / "later.pt").rename(run / "epoch_4.pt")
     lay_beside(run, predictions)
     (told,) = analyze([run], out, QUICK).runs
-    assert told.answered == 1
+    assert told.evaluated == 1
     assert changed(out, files) - TOP == answers_of(4) | {"csms/run/ncsm/4.parquet", "heads/run/weight/4.parquet"}
     assert_like_a_first_call(out, [run], QUICK)
 
@@ -284,7 +284,7 @@ def test_epochs_chosen_out_of_an_array_of_all(make_run, tmp_path):
     assert_answers_are(out, {epoch: predictions[epoch] for epoch in (1, 3)})
     files = stamps(out)
     (told,) = analyze([run], out, wide).runs
-    assert told.answered == 2
+    assert told.evaluated == 2
     assert not changed(out, files) & (answers_of(1) | answers_of(3))
     assert_answers_are(out, dict(enumerate(predictions)))
     assert_like_a_first_call(out, [run], wide)
@@ -293,7 +293,7 @@ def test_epochs_chosen_out_of_an_array_of_all(make_run, tmp_path):
     for name in tables(out):
         pd.testing.assert_frame_equal(tables(out)[name], tables(tmp_path / "narrow")[name], obj=name)
     (told,) = analyze([run], out, wide).runs
-    assert told.answered == 0, "answers of epochs that were not asked for are kept: they may have cost an hour"
+    assert told.evaluated == 0, "answers of epochs that were not asked for are kept: they may have cost an hour"
     assert_same_output(out, tmp_path / "fresh")
 
 
@@ -321,7 +321,7 @@ def test_deleted_checkpoints_keep_their_answers(is_given, make_run, tmp_path):
     if not is_given:
         (run / "preds.npy").unlink()
     (told,) = analyze([run], out, QUICK).runs
-    assert (told.gone, told.answered) == (2, 0)
+    assert (told.gone, told.evaluated) == (2, 0)
     assert changed(out, files) <= TOP
     assert_answers_are(out, dict(enumerate(predictions)))
     for name, frame in tables(out).items():
@@ -344,7 +344,7 @@ def test_answers_move_along_with_their_checkpoints(is_given, make_run, tmp_path)
     numbered_by_order(run, "ab", weights[:2])
     options = written(tmp_path / "answers.npz", predictions) if is_given else QUICK
     (told,) = analyze([run], out, options).runs
-    assert told.answered == (2 if is_given else 0)
+    assert told.evaluated == (2 if is_given else 0)
     assert_answers_are(out, dict(list(enumerate(predictions, start=1))[0 if is_given else 2 :]))
     if is_given:
         assert_like_a_first_call(out, [run], options)
@@ -423,7 +423,7 @@ def test_analyze_killed_at_any_file_is_continued(files, make_run, tmp_path, monk
     whole = set().union(*(answers_of(epoch) for epoch in range(marks)))
     before = {name: stamp for name, stamp in stamps(out).items() if name in whole} if marks else {}
     (told,) = analyze([run], out, QUICK).runs
-    assert told.answered == 4 - marks, "what was whole is not made again"
+    assert told.evaluated == 4 - marks, "what was whole is not made again"
     assert not changed(out, before) & whole
     assert_like_a_first_call(out, [run], QUICK)
 

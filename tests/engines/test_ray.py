@@ -205,7 +205,7 @@ def killer(num_classes):
     )
     evaluation = Evaluation(test=str(few), model=f"{code}:killer", device="cpu")
     summary = analyze([run.folder], tmp_path / "out", Options(evaluation=evaluation, draws=0, permutations=0, engine=RAY))
-    ((path, split, reason),) = summary.runs[0].unanswered
+    ((path, split, reason),) = summary.runs[0].not_evaluated
     assert (Path(path).name, split) == ("epoch_1.pt", "test")
     assert reason.startswith("given up after 1 attempts: its process ended")
     assert summary.exit_code == 4

@@ -374,7 +374,7 @@ def test_class_names_are_the_classifier(run, tmp_path):
     out = tmp_path / "out"
     evaluation = Evaluation(test=str(tmp_path / "images"), **EVALUATED)
     (told,) = analyze([run], out, Options(draws=0, evaluation=evaluation)).runs
-    assert (told.classes, told.answered, told.unanswered) == (6, 2, [])
+    assert (told.classes, told.evaluated, told.not_evaluated) == (6, 2, [])
     targets = np.repeat(np.arange(6), 5)
     curves = pd.read_parquet(out / "curves.parquet")
     for epoch in (1, 2):
