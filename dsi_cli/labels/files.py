@@ -151,7 +151,7 @@ def read_mapping(path: str | Path, labels: LabelList) -> dict[int, tuple[int, di
     """
     text = read_text(Path(path), EXPECTED_MAPPING)
     try:
-        rows = read_cells(text, max(",;\t", key=text.split("\n", 1)[0].count))
+        rows = read_cells(text)
     except ValueError as error:
         raise UsageError(f"{path}: expected {EXPECTED_MAPPING}, {error}", code="mapping-damaged") from None
     header = [cell.lower() for cell in rows[0][1]]

@@ -265,8 +265,7 @@ def _has_order(rows: list[tuple[int, list[str]]]) -> bool:
 
 def _read_rows(text: str) -> list[tuple[int, list[str]]]:
     """Return the cells of each row with the line number; empty lines at the end are left out."""
-    first = text.split("\n", 1)[0]
-    rows = read_cells(text, "\t" if "\t" in first else max(",;", key=first.count))
+    rows = read_cells(text)
     while not any(rows[-1][1]) and len(rows) > 1:
         rows.pop()
     for line, row in rows:
@@ -277,8 +276,10 @@ def _read_rows(text: str) -> list[tuple[int, list[str]]]:
     return rows
 
 
-def read_cells(text: str, separator: str) -> list[tuple[int, list[str]]]:
+def read_cells(text: str) -> list[tuple[int, list[str]]]:
     """Return the stripped cells of each row with the line number; raise `ValueError` for a damaged table."""
+    first = text.split("\n", 1)[0]
+    separator = "\t" if "\t" in first else max(",;", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
     try:
         return [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
