@@ -157,8 +157,8 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
     Parameters
     ----------
     path : an NPY or NPZ file (`numpy_files`), a Parquet or CSV file (`tables`), or a folder of such files.
-    targets : a file with the true class of each sample, in one of these formats. If the predictions also have targets, the two
-        must agree. Without any targets, a ``targets.npy`` in the same folder is read.
+    targets : a file with the true class of each sample, in one of these formats or as a text with a class per line. If the
+        predictions also have targets, the two must agree. Without any targets, a ``targets.npy`` in the same folder is read.
     truth : "rows" or "columns", the axis of a confusion matrix that is the truth.
     """
     if truth not in AXES:
@@ -179,7 +179,7 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
     if targets is None:
         return PredictionFile(name, None, tuple(epochs), None, truth)
     targets = Path(targets)
-    _require_file(targets)
+    _require_file(targets, tables.TEXT)
     labels = (numpy_files if targets.suffix.lower() in ARRAYS else tables).read_targets(targets)
     for part in epochs:
         if part.predictions is not None and len(part.predictions) != len(labels):
@@ -249,11 +249,11 @@ def _read_folder(folder: Path, axis: str) -> list[EpochPredictions]:
     return sorted(parts, key=lambda part: (part.run or "", part.epoch or 0))
 
 
-def _require_file(path: Path) -> None:
+def _require_file(path: Path, *other_suffixes: str) -> None:
     if not os.path.isfile(path):  # noqa: PTH113 (any text is accepted)
         message = f"{str(path)[:200]!a}: expected {EXPECTED}, found no such file; check the path"
         raise UsageError(message, code="file-missing")
-    if path.suffix.lower() not in ARRAYS + TABLES:
+    if path.suffix.lower() not in (*ARRAYS, *TABLES, *other_suffixes):
         message = f"{path}: expected {EXPECTED}, found the suffix {path.suffix!a}; save the file as one of these"
         raise UsageError(message, code="unknown-suffix", suffix=path.suffix)
 

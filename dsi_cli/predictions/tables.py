@@ -18,6 +18,8 @@ from dsi_cli.predictions.epoch_predictions import EncodedLabels, EpochPrediction
 
 COLUMNS = ("epoch", "target", "prediction", "sample", "path", "score", "run")
 """The columns that are read; other columns are ignored."""
+TEXT = ".txt"
+"""The suffix of files with one target per line."""
 EXPECTED = "the columns epoch, target and prediction (also read: sample, path, score, run)"
 _NUMBERS = ("epoch", "sample", "score")
 
@@ -70,10 +72,18 @@ def read_epochs(path: Path) -> list[EpochPredictions]:
 
 
 def read_targets(path: Path) -> EncodedLabels:
-    """Return the column ``target``, in the order of the column ``sample`` if there is one.
+    """Return the column ``target``, in the order of the column ``sample`` if there is one, or the lines of a text file.
 
     Raise `UsageError` as for `read_epochs`.
     """
+    if path.suffix.lower() == TEXT:
+        try:
+            lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").strip().splitlines()]
+        except (OSError, UnicodeError) as error:
+            message = f"{path}: expected a target per line in UTF-8, found {_first_line(error)}; write it again"
+            raise UsageError(message, code="table-not-readable") from None
+        code_of = {label: code for code, label in enumerate(dict.fromkeys(lines))}
+        return EncodedLabels(np.array([code_of[line] for line in lines], dtype=np.int64), tuple(code_of))
     columns = _read_columns(path, "target", "the column target (also read: sample)")
     targets, samples = _labels(columns, "target", path), _whole_numbers(columns, "sample", path)
     return targets if samples is None else targets[np.argsort(samples, kind="stable")]

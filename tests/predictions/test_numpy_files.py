@@ -75,22 +75,15 @@ def test_counts_are_checked_against_targets(save, counts_of, targets, counts):
 @pytest.mark.parametrize(
     ("content", "code"),
     [
-        (P[None, None], "predictions-array"),
-        (np.zeros((2, 3, 4)), "predictions-array"),
-        (np.zeros((2, 0)), "predictions-array"),
-        ({}, "predictions-array"),
-        ({"confusions": P}, "predictions-array"),
+        *((P[None, None], "predictions-array"), (np.zeros((2, 3, 4)), "predictions-array")),
+        *((np.zeros((2, 0)), "predictions-array"), ({}, "predictions-array"), ({"confusions": P}, "predictions-array")),
         ({"predictions": P, "targets": T[:3]}, "predictions-array"),
         ({"predictions": P, "targets": T, "scores": T / 2}, "predictions-array"),
-        ({"predictions": P, "targets": T, "scores": P.astype("U")}, "predictions-array"),
-        (P / 2, "not-whole-numbers"),
-        (P > 1, "not-whole-numbers"),
-        (np.zeros((1, 2, 2)) + 0.5, "not-whole-numbers"),
+        *(({"predictions": P, "targets": T, "scores": P.astype("U")}, "predictions-array"), (P / 2, "not-whole-numbers")),
+        *((P > 1, "not-whole-numbers"), (np.zeros((1, 2, 2)) + 0.5, "not-whole-numbers")),
         ({"predictions": P, "targets": T, "epochs": [1, 2, 2.5]}, "not-whole-numbers"),
-        (P.astype("M8[s]"), "numpy-not-readable"),
-        (np.zeros((1, 2, 2)) - 1, "negative-count"),
-        (np.array([[b"\xff\xfe"]]), "not-utf8"),
-        ({"predictions": P}, "no-targets"),
+        *((P.astype("M8[s]"), "numpy-not-readable"), (np.zeros((1, 2, 2)) - 1, "negative-count")),
+        *((np.array([[b"\xff\xfe"]]), "not-utf8"), ({"predictions": P}, "no-targets")),
         ({"predictions": P, "targets": T, "epochs": [1, 2]}, "epochs-array"),
         ({"predictions": P, "targets": T, "epochs": [1, 2, 2]}, "epochs-array"),
     ],
@@ -103,10 +96,9 @@ def test_read_predictions_of_other_arrays_raises_one_line(save, content, code):
 @pytest.mark.parametrize(
     ("name", "content", "code"),
     [
-        ("t.npy", np.zeros((2, 3)), "targets-array"),
-        ("t.npy", np.zeros(0), "targets-array"),
-        ("t.npz", {"labels": T}, "targets-array"),
-        ("t.npy", np.array([0, np.nan]), "not-whole-numbers"),
+        *(("t.npy", np.zeros((2, 3)), "targets-array"), ("t.npy", np.zeros(0), "targets-array")),
+        *(("t.npz", {"labels": T}, "targets-array"), ("t.npy", np.array([0, np.nan]), "not-whole-numbers")),
+        ("t.txt", b"1\n\xff\n", "table-not-readable"),
     ],
 )
 def test_read_predictions_with_other_targets_raises(save, name, content, code):

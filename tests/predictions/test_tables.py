@@ -86,6 +86,8 @@ def test_the_truth_may_come_from_a_file(write, save, counts_of, columns, targets
     assert_array_equal(counts_of(write(name, columns), truth), counts)
     assert_array_equal(counts_of(write(name, shuffled(columns | samples)), truth), counts)
     assert_array_equal(counts_of(write(name, columns)), counts)  # the file is next to it
+    lines = "\r\n".join(f"{target}.0" for target in targets)
+    assert_array_equal(counts_of(write(name, columns), save("truth.txt", f"\ufeff{lines}\n\n")), counts)
     truth.unlink()
     with raises("no-targets"):
         read_predictions(write(name, columns))
@@ -146,21 +148,14 @@ GOOD = "epoch,target,prediction\n0,cat,dog\n"
 @pytest.mark.parametrize(
     ("content", "code"),
     [
-        ("epoch,target,prediction\n", "empty-table"),
-        ("", "table-not-readable"),
-        (GOOD + "x,cat,cat\n", "table-not-readable"),
-        (GOOD.encode("utf-16"), "table-not-readable"),
+        *(("epoch,target,prediction\n", "empty-table"), ("", "table-not-readable")),
+        *((GOOD + "x,cat,cat\n", "table-not-readable"), (GOOD.encode("utf-16"), "table-not-readable")),
         (b"epoch,target,prediction\n0,caf\xe9,dog\n", "table-not-readable"),
-        ("image,class\n1.png,cat\n", "missing-column"),
-        ("epoch,Target,Pred\n0,cat,dog\n", "missing-column"),
-        ("epoch;target;prediction\n0;cat;dog\n", "missing-column"),
-        (",cat,dog\ncat,5,1\ndog,0,6\n", "missing-column"),
-        ("target,prediction,count\n0,1,20\n", "count-column"),
-        (GOOD + "1,,cat\n", "unknown-class"),
-        (GOOD + "1,horse,cat\n", "unknown-class"),
-        (GOOD + ",cat,cat\n", "missing-value"),
-        (GOOD + "1.5,cat,cat\n", "column-type"),
-        ("epoch,target,target,prediction\n0,1,1,1\n", "repeated-column"),
+        *(("image,class\n1.png,cat\n", "missing-column"), ("epoch,Target,Pred\n0,cat,dog\n", "missing-column")),
+        *(("epoch;target;prediction\n0;cat;dog\n", "missing-column"), (",cat,dog\ncat,5,1\ndog,0,6\n", "missing-column")),
+        *(("target,prediction,count\n0,1,20\n", "count-column"), (GOOD + "1,,cat\n", "unknown-class")),
+        *((GOOD + "1,horse,cat\n", "unknown-class"), (GOOD + ",cat,cat\n", "missing-value")),
+        *((GOOD + "1.5,cat,cat\n", "column-type"), ("epoch,target,target,prediction\n0,1,1,1\n", "repeated-column")),
         ("epoch,target,prediction,sample\n0,1,1,3\n0,1,1,3\n", "repeated-sample"),
     ],
 )
