@@ -220,6 +220,9 @@ def _log_warnings(runs: Sequence[RunCheckpoints], logs: Mapping[str, TrainingLog
         log = logs[run.name]
         epochs = {record.epoch for record in run.usable if record.epoch is not None}
         knows_both = any(record.trainer in LOG_OFFSETS for record in run.usable)
-        if log is not None and not knows_both and log.is_shifted(epochs):
+        if log is not None and not (knows_both or log.has_numbers or max(log.by_epoch, default=0) in epochs):
+            reason = f"{log.path.name} has no numbers of epochs, so dsi counts them from {min(log.by_epoch)}"
+            yield f"{run.name}: {reason}; add a list 'epoch' if another number is the first"
+        elif log is not None and not knows_both and log.is_shifted(epochs):
             first = f"{log.path.name} numbers the epochs from {min(log.by_epoch)}, the checkpoints from {min(epochs)}"
             yield f"{run.name}: {first}, and dsi joins equal numbers; renumber one of them if both mean the same epochs"

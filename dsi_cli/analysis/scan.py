@@ -138,8 +138,10 @@ def resolve_all_duplicates(
         found = log or _find_log(run.training, is_only_child=siblings[run.training.folder.parent] == 1)
         run = resolve_duplicates(run, epochs, found is not None and found.begins_before_training)
         resolved.append(run)
+        epochs_of_run = {record.epoch for record in run.usable if record.epoch is not None}
+        found = found and found.counted_like(epochs_of_run)
         if found is not None and stores_next_epoch(run.usable):
-            found = found.counted_from_next({record.epoch for record in run.usable if record.epoch is not None})
+            found = found.counted_from_next(epochs_of_run)
         has_epochs = all(record.epoch_source != ORDER for record in run.usable)
         logs[run.name] = found if has_epochs else None
     return fail_backbones(resolved), logs

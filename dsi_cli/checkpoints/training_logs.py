@@ -1,9 +1,12 @@
 """Read the losses, accuracies and learning rates that a trainer logged, from a log file or from a checkpoint's contents.
 
 dsi reads CSV files with an ``epoch`` column (custom loops, Lightning's ``metrics.csv``, timm's ``summary.csv``), files with a JSON
-object per line (DeiT's and MAE's ``log.txt``), and the Hugging Face Trainer's ``trainer_state.json``. Without such a log, it
-reads TensorBoard's event files. Several rows of one epoch are merged, and the last value counts. A row may be that of one split
-(``phase``). Percentages are converted to fractions.
+object per line (DeiT's and MAE's ``log.txt``, MMEngine's ``scalars.json``), the Hugging Face Trainer's ``trainer_state.json``, and
+an object of lists (Keras's ``history.json``). Without such a log, it reads TensorBoard's event files. Several rows of one epoch are
+merged, and the last value counts. A row may be that of one split (``phase``). Percentages are converted to fractions.
+
+The lists of a history have no numbers of epochs. They are epochs if one list is of the test split and all have the same length.
+Then they count like the checkpoints, from 0 or 1.
 
 dsi finds the epoch of a step in TensorBoard's files or in a tracker in two ways:
 
@@ -15,6 +18,7 @@ dsi finds the epoch of a step in TensorBoard's files or in a tracker in two ways
 from __future__ import annotations
 
 import csv
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -34,8 +38,10 @@ from dsi_cli.store import layout
 
 LOG_FILES = (
     *("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json"),
-    *("training.log", "log.txt"),
+    *("training.log", "log.txt", "history.json"),
 )
+_MMENGINE_LOGS = "*/vis_data/scalars.json"
+"""MMEngine's logs; the first folder is the time when a training started."""
 _EVENT_FILES = "events.out.tfevents.*"
 _MAX_EVENT_FILES = 64
 _EPOCH_TAGS = ("epoch", "train/epoch")
@@ -74,13 +80,13 @@ _COLUMN_NAMES = {
     "train_accuracy": "train_acc train_accuracy train/acc train_acc1 train_top1 acc accuracy",
     "test_accuracy": (
         "test_acc test_accuracy val_acc val_accuracy valid_acc eval_acc eval_accuracy eval/accuracy eval_top1 "
-        "val_acc1 test_acc1 val/acc val/accuracy test/acc metrics/accuracy_top1 val_top1 test_top1"
+        "val_acc1 test_acc1 val/acc val/accuracy test/acc metrics/accuracy_top1 val_top1 test_top1 accuracy/top1"
     ),
-    "test_accuracy_top5": "test_acc5 val_acc5 eval_top5 test_top5 val_top5 metrics/accuracy_top5",
+    "test_accuracy_top5": "test_acc5 val_acc5 eval_top5 test_top5 val_top5 metrics/accuracy_top5 accuracy/top5",
 }
 """The names of columns, separated by spaces, by curve."""
 _CURVE_OF_COLUMN = {name: curve for curve, names in _COLUMN_NAMES.items() for name in names.split()}
-_TEST_COLUMNS = [name for name, curve in _CURVE_OF_COLUMN.items() if CURVES[curve].split == "test"]
+_TEST_COLUMNS = {name for name, curve in _CURVE_OF_COLUMN.items() if CURVES[curve].split == "test"}
 _SPLIT_COLUMNS, _TRAINING_COLUMNS = ("phase", "split", "mode", "set"), ("fold", "seed", "trial")
 """Columns that state the split or the training of a row."""
 _SPLITS = {"train": "train", "training": "train"} | dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "val")
@@ -100,6 +106,8 @@ class TrainingLog:
     by_epoch: dict[int, dict[str, float]] = field(default_factory=dict)
     begins_before_training: bool = False
     """True if epoch 0 has no train loss and later epochs have one, so epoch 0 was logged before training."""
+    has_numbers: bool = True
+    """False if the log does not number its epochs, so they count from 1."""
 
     def at(self, epoch: int, trainer: str | None) -> dict[str, float]:
         """Return the values at the epoch of a checkpoint, which some trainers number differently in their log."""
@@ -122,6 +130,12 @@ class TrainingLog:
             return self
         return replace(self, by_epoch={epoch + 1: values for epoch, values in self.by_epoch.items()})
 
+    def counted_like(self, epochs: set[int]) -> TrainingLog:
+        """Return a log without numbers counted from 0 if the checkpoints are, with fewer than one number for each epoch."""
+        if self.has_numbers or 0 not in epochs or len(self.by_epoch) in epochs:
+            return self
+        return replace(self, by_epoch={epoch - 1: values for epoch, values in self.by_epoch.items()})
+
     def is_shifted(self, epochs: set[int]) -> bool:
         """Return whether the log seems to number the same epochs as the checkpoints, but from another first number."""
         if epochs <= self.by_epoch.keys() or len(epochs) < 3:
@@ -132,10 +146,13 @@ class TrainingLog:
 
 def find_log(folders: Sequence[Place]) -> TrainingLog | None:
     """Return the log in the first of these folders with a readable log, or None."""
-    for path in (folder / name for folder in folders for name in LOG_FILES):
-        log = read_log(path) if path.is_file() else None
-        if log is not None and log.by_epoch:
-            return log
+    for folder in folders:
+        paths = [folder / name for name in LOG_FILES]
+        paths += sorted(folder.glob(_MMENGINE_LOGS))[-1:] if isinstance(folder, Path) else []
+        for path in paths:
+            log = read_log(path) if path.is_file() else None
+            if log is not None and log.by_epoch:
+                return log
     for folder in folders:
         with suppress(OSError):  # a server that does not list the folder
             log = read_log(folder) if folder.is_dir() and _event_files(folder) else None
@@ -151,7 +168,7 @@ def read_named_log(path: Place) -> TrainingLog:
     (``no-curves-in-log``).
     """
     expected = (
-        "expected a CSV file with an epoch column, a JSON object per line, trainer_state.json, or TensorBoard event files"
+        "expected CSV with epochs, a JSON object per line or with lists, trainer_state.json, or TensorBoard event files"
     )
     if not (path.is_file() or path.is_dir()):
         raise UsageError(f"there is no log {path}; {expected}", code="no-such-log", path=str(path))
@@ -187,24 +204,39 @@ def _read(path: Place) -> TrainingLog:
         return _log_of_rows(path, _rows_of_scalars(scalars))
     if path.stat().st_size > _MAX_LOG_BYTES:
         raise ValueError(f"it has more than {_MAX_LOG_BYTES >> 20} MB")
-    if path.suffix == ".json":
-        history = as_dict(parse_json(path.read_bytes())).get("log_history")
-        return _log_of_rows(path, filter(as_dict, history) if isinstance(history, list) else [], is_fraction=True)
+    if path.suffix == ".json" and not re.search(rb"}\r?\n{", data := path.read_bytes()):
+        tree = as_dict(parse_json(data))
+        history = tree.get("log_history")
+        if isinstance(history, list):
+            return _log_of_rows(path, filter(as_dict, history), is_fraction=True)
+        return _log_of_rows(path, _rows_of_lists(tree), is_history=True)
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as table:
-        return _log_of_rows(path, _rows_of_text(table))
+        return _log_of_rows(path, _rows_of_text(table), is_history=path.stem == "history")
 
 
 def _rows_of_text(text: IO[str]) -> Iterator[dict[str, Any]]:
     """Yield the rows of a CSV file, also one with semicolons or tabs, or of a file with one JSON object per line."""
-    header = text.readline()
+    header, epoch = text.readline(), None
     if header.startswith("{"):
         for line in chain([header], text):
             with suppress(ValueError):  # the last line may still be incomplete
-                yield as_dict(parse_json(line.encode()))
+                row = as_dict(parse_json(line.encode()))
+                epoch = row.get("epoch", epoch)
+                # In MMEngine's rows of the test split, which follow those of the train split, the epoch is the step.
+                yield row | {"epoch": epoch} if row.get("step") == epoch else row
         return
     delimiter = max(",;\t", key=header.count)
     names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
     yield from csv.DictReader(text, names, delimiter=delimiter, restkey="")
+
+
+def _rows_of_lists(tree: dict[Any, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of an object with a list, or pandas' object of row numbers, for each curve."""
+    lists = {str(name).lower(): list(as_dict(values).values()) or values for name, values in tree.items()}
+    columns = {name: lists[name] for name in (*_CURVE_OF_COLUMN, "epoch") if isinstance(lists.get(name), list)}
+    if len({len(column) for column in columns.values()}) > 1:
+        raise UnreadableError("its lists have different lengths", code="different-lengths")
+    yield from (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
 
 def read_tracked_log(run: TrackedRun) -> TrainingLog | None:
@@ -280,12 +312,18 @@ def with_fractions(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
     return [{curve: value / (100.0 if curve in percentages else 1.0) for curve, value in values.items()} for values in rows]
 
 
-def _log_of_rows(path: Place, rows: Iterable[dict[str, Any]], *, is_fraction: bool = False) -> TrainingLog:
+def _log_of_rows(
+    path: Place, rows: Iterable[dict[str, Any]], *, is_fraction: bool = False, is_history: bool = False
+) -> TrainingLog:
     """Return the curves in some rows; with ``is_fraction``, epochs 0.3 and 1.0 both belong to epoch 1.
+
+    With ``is_history``, rows without an epoch are epochs if each has a value of the test split.
 
     Raise `UnreadableError` if the rows are those of several trainings (``several-trainings``).
     """
-    log = TrainingLog(path)
+    log, rows = TrainingLog(path), list(rows)
+    if is_history and not any("epoch" in row for row in rows) and all(map(_TEST_COLUMNS.intersection, rows)):
+        log.has_numbers, rows = False, [row | {"epoch": number} for number, row in enumerate(rows, start=1)]
     columns: dict[str, dict[int, float]] = {}
     trainings: set[str] = set()
     for row in rows:

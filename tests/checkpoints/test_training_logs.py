@@ -74,6 +74,32 @@ def test_read_log_of_other_delimiters_or_json_lines_has_its_curves(name, text, t
     assert find_log([tmp_path]).by_epoch == {3: {"train_loss": 2.5, "test_accuracy": 0.5}}
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("history.json", '{"loss": [2, 1], "val_accuracy": [25, 50]}'),
+        ("history.json", '{"loss": {"0": 2, "1": 1}, "val_accuracy": {"0": 25, "1": 50}}'),
+        ("history.csv", ",loss,val_accuracy\n0,2,25\n1,1,50\n"),
+    ],
+)
+def test_history_without_numbers_counts_like_the_checkpoints(name, text, tmp_path):
+    written(tmp_path / name, text)
+    rows = [{"train_loss": 2.0, "test_accuracy": 0.25}, {"train_loss": 1.0, "test_accuracy": 0.5}]
+    for epochs, first in (({1, 2}, 1), ({0, 1}, 0), ({0, 1, 2}, 1)):
+        assert find_log([tmp_path]).counted_like(epochs).by_epoch == dict(enumerate(rows, start=first))
+    written(tmp_path / name, text.replace("val_accuracy", "val_iou"))  # nothing shows that its rows are epochs
+    assert find_log([tmp_path]) is None
+
+
+def test_rows_of_mmengine_have_the_epoch_of_their_step(tmp_path):
+    rows = [{"loss": 2, "epoch": 1, "step": 9}, {"accuracy/top1": 60, "step": 1}, {"accuracy/top1": 99, "step": 9}]
+    for time in ("20250101", "20250102"):
+        (tmp_path / time / "vis_data").mkdir(parents=True)
+        written(tmp_path / time / "vis_data" / "scalars.json", "\n".join(map(json.dumps, rows)))
+    assert find_log([tmp_path]).by_epoch == {1: {"train_loss": 2.0, "test_accuracy": 0.6}}
+    assert find_log([tmp_path]).path.parts[-3] == "20250102"
+
+
 def test_read_log_takes_a_curve_from_one_column(tmp_path):
     log = read_log(written(tmp_path / "log.csv", "epoch,val_acc,test_acc\n1,0.5,\n2,0.6,0.9\n"))
     assert log.by_epoch == {1: {"test_accuracy": 0.5}, 2: {"test_accuracy": 0.6}}
@@ -111,9 +137,7 @@ def test_a_log_is_found_in_the_first_place_that_has_one(tmp_path):
         ({"train_loss": 2.0, "test_acc": 0.5, "lr": 0.1}, {"train_loss": 2.0, "test_accuracy": 0.5, "learning_rate": 0.1}),
         ({"train_acc": 75.0, "val_acc5": 100.0}, {"train_accuracy": 75.0, "test_accuracy_top5": 100.0}),
         ({"__metadata__": {"loss": "1.5", "val_acc": "null"}}, {"train_loss": 1.5}),
-        ({"loss": True, "val_loss": None, "acc": float("nan")}, {}),
-        ([], {}),
-        ({"__metadata__": 3, 4: 5}, {}),
+        *(({"loss": True, "val_loss": None, "acc": float("nan")}, {}), ([], {}), ({"__metadata__": 3, 4: 5}, {})),
     ],
 )
 def test_curves_of_a_checkpoint_are_its_scalars(tree, expected):
