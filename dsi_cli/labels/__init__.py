@@ -7,6 +7,6 @@
 ``numbering``   class numbers next to names, and the order that they define
 ``index_maps``  lists and index maps in JSON files and in a checkpoint's metadata
 
-``data/`` contains the presets (``scripts/compile_presets.py``). This package does not interpret names or ids;
-`dsi_cli.wordnet` does.
+``data/`` contains the presets (``scripts/compile_presets.py``), and ``aliases.json`` other names of classes. This package does
+not interpret names or ids; `dsi_cli.wordnet` does.
 """

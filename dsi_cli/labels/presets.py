@@ -8,6 +8,7 @@ because many lists have 100 classes.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,30 +68,7 @@ PRESETS = (
     Preset("places365", "Places365", 365, "the data set's categories_places365; senses chosen by hand"),
 )
 """The presets for ``--labels NAME``, which ``dsi labels --presets`` lists."""
-_Names = dict[str, tuple[str, ...]]
-_COCO: _Names = {
-    "airplane": ("aeroplane",), "couch": ("sofa",), "donut": ("doughnut",), "hair drier": ("hair dryer",),
-    "motorcycle": ("motorbike",), "tv": ("tvmonitor",),
-}  # fmt: skip
-_VOC: _Names = {
-    "aeroplane": ("airplane",), "motorbike": ("motorcycle",), "sofa": ("couch",), "tvmonitor": ("tv", "television"),
-}  # fmt: skip
-_TREES = ("maple", "oak", "palm", "pine", "willow")
-ALIASES: dict[str, _Names] = {
-    "imagenet1k": {"crane": ("crane bird", "construction crane")},
-    "cifar10": {"airplane": ("aeroplane", "plane"), "automobile": ("car",)},
-    "cifar100": {"crab": ("cra",), **{f"{tree}_tree": (tree,) for tree in _TREES}},
-    "fashion-mnist": {"T-shirt/top": ("T-shirt",), "Trouser": ("Trousers",)},
-    "stl10": {"airplane": ("aeroplane", "plane"), "car": ("automobile",)},
-    "caltech101": {"water_lilly": ("water lily",)},
-    "caltech101-background": {"water_lilly": ("water lily",), "BACKGROUND_Google": ("background",)},
-    "oxford-pets": {"German Shorthaired": ("German shorthaired pointer",)},
-    "flowers102": {"barbeton daisy": ("barberton daisy",)},
-    "voc20": _VOC,
-    "voc21": _VOC,
-    "coco80": _COCO,
-    "coco91": _COCO | {"__background__": ("N/A",)},
-}
+ALIASES: dict[str, dict[str, list[str]]] = json.loads((files("dsi_cli.labels") / "aliases.json").read_text("utf-8"))
 """Other common names for classes of the presets.
 
 They come from PyTorch's tutorial on CIFAR-10, darknet's COCO and Pascal VOC, Hugging Face's CIFAR-100 and COCO, and torchvision's
