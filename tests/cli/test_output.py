@@ -208,7 +208,7 @@ def test_analyze_screen_of_runs_with_different_classes_shows_the_range_of_chance
     call = ("analyze", *runs, "-o", tmp_path / "out", "--epochs", "2:2", *QUICK)
     first = dsi(*call)
     assert "share of classes that are farther from the truth, chance 44 % to 49 %" in first.out
-    assert "used for garments: labels: " in first.err and "used for cifar100-cnn: labels: " in first.err
+    assert all(f"used for {name}: labels: " in first.err for name in ("garments", "cifar100-cnn"))
     # The same call shows the findings again.
     assert dsi(*call).out == f"Nothing new: 2 checkpoints already analysed.\n{first.out}"
 

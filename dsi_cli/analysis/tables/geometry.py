@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.analysis.classifiers.checkpoint_scanner import HeadParameters
 from dsi_cli.checkpoints.records import Record
+from dsi_cli.engines import local
 from dsi_cli.metrics.head_geometry import angles_of_units, geometry_and_spectrum, random_heads, spectrum_shares
 from dsi_cli.similarity import centre, unit_rows
 from dsi_cli.store import layout, parquet
@@ -119,8 +120,8 @@ class GeometryTable:
         last = next((head for head in map(stored_head, reversed(records)) if head is not None), None)
         last_unit = None if last is None else unit_rows(last.weight.astype(np.float64))
         previous_unit = None
-        for record in records:
-            head = stored_head(record)
+        # The heads are read in advance by other threads.
+        for record, head in zip(records, local.map_in_order(stored_head, records), strict=True):
             if head is None:
                 continue
             weight = head.weight.astype(np.float64)
