@@ -57,18 +57,32 @@ def read_epochs(path: Path) -> list[EpochPredictions]:
         if runs is not None and runs.names is not None:
             run = runs.names[runs.codes[rows[0]]]
         selected = {name: values[rows] for name, values in fields.items()}
-        if "samples" in selected:
-            samples = selected["samples"]
-            is_repeated = samples[1:] == samples[:-1]  # samples are sorted
-            if is_repeated.any():
-                sample = samples[1:][is_repeated][0]
-                remedy = "add a column 'epoch'" if epoch is None else "keep one row per sample, or add a column 'run'"
-                message = f"{location}: expected each sample once, found sample {sample} twice; {remedy}"
-                raise UsageError(message, code="repeated-sample", sample=int(sample))
+        _require_distinct(selected, rows, location, epoch)
         if "paths" in selected:
             selected["paths"] = selected["paths"].tolist()
         parts.append(EpochPredictions(location, epoch, run, rows=rows, **selected))
     return parts
+
+
+def _require_distinct(fields: dict[str, Any], rows: NDArray[np.intp], location: str, epoch: int | None) -> None:
+    """Raise `UsageError` if an epoch has a sample twice, or without sample numbers the same targets in several parts of a file."""
+    if "samples" in fields:
+        samples = fields["samples"]
+        is_repeated = samples[1:] == samples[:-1]  # samples are sorted
+        if is_repeated.any():
+            sample = samples[1:][is_repeated][0]
+            remedy = "add a column 'epoch'" if epoch is None else "keep one row per sample, or add a column 'run'"
+            message = f"{location}: expected each sample once, found sample {sample} twice; {remedy}"
+            raise UsageError(message, code="repeated-sample", sample=int(sample))
+    elif "targets" in fields:
+        # A later training that was appended to the file has the same targets, apart from the rows of the first one.
+        first, *others = np.split(fields["targets"].codes, np.flatnonzero(np.diff(rows) > 1) + 1)
+        if others and len(first) > 1 and all(np.array_equal(first, other) for other in others):
+            message = (
+                f"{location}: expected the epoch once, found it {len(others) + 1} times with the same targets; keep the "
+            )
+            message += "rows of one run, or add a column 'run'"
+            raise UsageError(message, code="repeated-epoch", epoch=epoch)
 
 
 def read_targets(path: Path) -> EncodedLabels:

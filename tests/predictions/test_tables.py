@@ -157,6 +157,7 @@ GOOD = "epoch,target,prediction\n0,cat,dog\n"
         *((GOOD + "1,horse,cat\n", "unknown-class"), (GOOD + ",cat,cat\n", "missing-value")),
         *((GOOD + "1.5,cat,cat\n", "column-type"), ("epoch,target,target,prediction\n0,1,1,1\n", "repeated-column")),
         ("epoch,target,prediction,sample\n0,1,1,3\n0,1,1,3\n", "repeated-sample"),
+        ("epoch,target,prediction" + "\n0,1,1\n0,2,1\n1,1,1\n1,2,1" * 2, "repeated-epoch"),
     ],
 )
 def test_results_of_another_csv_file_raise(save, content, code):
@@ -170,10 +171,8 @@ def test_results_of_another_csv_file_raise(save, content, code):
 @pytest.mark.parametrize(
     ("changed", "code"),
     [
-        ({"target": pa.array([None, 1])}, "missing-value"),
-        ({"epoch": pa.array([0, None])}, "missing-value"),
-        ({"target": pa.array([0.0, np.nan])}, "column-type"),
-        ({"target": pa.array([False, True])}, "column-type"),
+        *(({"target": pa.array([None, 1])}, "missing-value"), ({"epoch": pa.array([0, None])}, "missing-value")),
+        *(({"target": pa.array([0.0, np.nan])}, "column-type"), ({"target": pa.array([False, True])}, "column-type")),
         ({"prediction": pa.array([0.0, 0.25])}, "column-type"),
         ({"prediction": pa.array([0, 2**64 - 1], pa.uint64())}, "column-type"),
         ({"path": pa.array([{"a": 1}, {"a": 2}])}, "column-type"),
