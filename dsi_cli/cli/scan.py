@@ -149,7 +149,7 @@ def _cells(record: Record) -> dict[str, str]:
         "epoch from": record.epoch_source,
         "step": record.step,
         "size": console.size(record.bytes),
-        "format": " ".join(part for part in (record.format, record.trainer) if part) or None,
+        "format": " ".join(dict.fromkeys(part for part in (record.format, record.trainer) if part)) or None,
         "classifier": record.head,
         "shape": shape,
         "dtype": record.dtype,
