@@ -2,11 +2,12 @@
 
 dsi reads CSV files with an ``epoch`` column (custom loops, Lightning's ``metrics.csv``, timm's ``summary.csv``), files with a JSON
 object per line (DeiT's and MAE's ``log.txt``, MMEngine's ``scalars.json``), the Hugging Face Trainer's ``trainer_state.json``, and
-an object of lists (Keras's ``history.json``). Without such a log, it reads TensorBoard's event files. Several rows of one epoch are
-merged, and the last value counts. A row may be that of one split (``phase``). Percentages are converted to fractions.
+histories: an object of lists (Keras), or a list of objects. Without such a log, it reads TensorBoard's event files. Several
+rows of one epoch are merged, and the last value counts. A row may be that of one split (``phase``). Percentages are converted to
+fractions.
 
-The lists of a history have no numbers of epochs. They are epochs if one list is of the test split and all have the same length.
-Then they count like the checkpoints, from 0 or 1.
+If a history has no numbers of epochs, its values are epochs if each has one of the test split and all lists have the same length.
+They count like the checkpoints, from 0 or 1.
 
 dsi finds the epoch of a step in TensorBoard's files or in a tracker in two ways:
 
@@ -87,7 +88,7 @@ _COLUMN_NAMES = {
 """The names of columns, separated by spaces, by curve."""
 _CURVE_OF_COLUMN = {name: curve for curve, names in _COLUMN_NAMES.items() for name in names.split()}
 _TEST_COLUMNS = {name for name, curve in _CURVE_OF_COLUMN.items() if CURVES[curve].split == "test"}
-_SPLIT_COLUMNS, _TRAINING_COLUMNS = ("phase", "split", "mode", "set"), ("fold", "seed", "trial")
+_SPLIT_COLUMNS, _TRAINING_COLUMNS = ("phase", "split", "mode", "set"), ("fold", "seed", "trial", "run", "model")
 """Columns that state the split or the training of a row."""
 _SPLITS = {"train": "train", "training": "train"} | dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "val")
 _SPLITS |= {"test": "test", "testing": "test"}
@@ -205,11 +206,12 @@ def _read(path: Place) -> TrainingLog:
     if path.stat().st_size > _MAX_LOG_BYTES:
         raise ValueError(f"it has more than {_MAX_LOG_BYTES >> 20} MB")
     if path.suffix == ".json" and not re.search(rb"}\r?\n{", data := path.read_bytes()):
-        tree = as_dict(parse_json(data))
-        history = tree.get("log_history")
+        tree = parse_json(data)
+        history = as_dict(tree).get("log_history")
         if isinstance(history, list):
             return _log_of_rows(path, filter(as_dict, history), is_fraction=True)
-        return _log_of_rows(path, _rows_of_lists(tree), is_history=True)
+        rows = filter(as_dict, tree) if isinstance(tree, list) else _rows_of_lists(as_dict(tree))
+        return _log_of_rows(path, rows, is_history=True)
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as table:
         return _log_of_rows(path, _rows_of_text(table), is_history=path.stem == "history")
 
@@ -337,7 +339,7 @@ def _log_of_rows(
             if (number := _finite_number(value)) is not None:
                 columns.setdefault(name, {})[epoch] = number
     if len(trainings - {""}) > 1:
-        raise UnreadableError("its rows are those of several folds or seeds", code="several-trainings")
+        raise UnreadableError("its rows are those of several trainings", code="several-trainings")
     _label_accuracy(columns)
     # A curve is the column with the most epochs, because a mixture of "val_acc" and "test_acc" is no curve.
     for curve, names in _COLUMN_NAMES.items():

@@ -251,7 +251,8 @@ def _read_folder(folder: Path, axis: str) -> list[EpochPredictions]:
 
 def _require_file(path: Path, *other_suffixes: str) -> None:
     if not os.path.isfile(path):  # noqa: PTH113 (any text is accepted)
-        message = f"{str(path)[:200]!a}: expected {EXPECTED}, found no such file; check the path"
+        found = "a folder" if os.path.isdir(path) else "no such file"  # noqa: PTH112
+        message = f"{str(path)[:200]!a}: expected {EXPECTED}, found {found}; check the path"
         raise UsageError(message, code="file-missing")
     if path.suffix.lower() not in (*ARRAYS, *TABLES, *other_suffixes):
         message = f"{path}: expected {EXPECTED}, found the suffix {path.suffix!a}; save the file as one of these"

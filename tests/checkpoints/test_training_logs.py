@@ -79,6 +79,7 @@ def test_read_log_of_other_delimiters_or_json_lines_has_its_curves(name, text, t
     [
         ("history.json", '{"loss": [2, 1], "val_accuracy": [25, 50]}'),
         ("history.json", '{"loss": {"0": 2, "1": 1}, "val_accuracy": {"0": 25, "1": 50}}'),
+        ("history.json", '[{"loss": 2, "val_accuracy": 25}, {"loss": 1, "val_accuracy": 50}]'),
         ("history.csv", ",loss,val_accuracy\n0,2,25\n1,1,50\n"),
     ],
 )
@@ -109,7 +110,7 @@ def test_read_log_takes_a_curve_from_one_column(tmp_path):
     "text",
     [
         *("", "\n\n", "a,b\n1,2\n", "epoch\nnot a number\n", "epoch,train_loss\nnan,1\ninf,2\n", '"' + "x" * 200_000),
-        *("\0\0\0", "epoch\n1,2,3,4\n", "fold,epoch,val_acc\n1,1,0.5\n2,1,0.6\n"),
+        *("\0\0\0", "epoch\n1,2,3,4\n", "fold,epoch,val_acc\n1,1,0.5\n2,1,0.6\n", "run,epoch,loss\na,1,2\nb,1,1\n"),
     ],
 )
 def test_read_log_of_garbage_has_no_curves(text, tmp_path):

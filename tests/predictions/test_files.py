@@ -84,10 +84,7 @@ def test_find_beside_needs_both_files(save, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        (
-            "none.npy",
-            r"none.npy': expected a file \(.npy, .npz, .parquet, .csv\), or .* a folder .*, found no such file; check",
-        ),
+        ("none.npy", r"none.npy': expected a file \(.npy, .npz, .parquet, .csv\), or .* a folder .*, found no such file"),
         ("x" * 5000, "found no such file; check the path"),
         ("nul\0.npy", "found no such file; check the path"),
         ("pipe.npy", "found no such file; check the path"),
@@ -104,3 +101,5 @@ def test_a_path_without_predictions_is_refused(save, tmp_path, name, message):
         assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match=message):
         read_predictions(save("p.npy", np.zeros((1, 2))), tmp_path / name)
+    with pytest.raises(UsageError, match="found a folder; check the path"):
+        read_predictions(tmp_path / "p.npy", tmp_path)
