@@ -173,8 +173,7 @@ def test_the_work_grows_with_the_number_of_labels():
 @pytest.mark.parametrize(
     ("labels", "superclasses"),
     [
-        (["jaguar (car)", "beetle (car)", "mustang (car)"], None),
-        (["python (programming)", "apple (company)"], None),
+        *((["jaguar (car)", "beetle (car)", "mustang (car)"], None), (["python (programming)", "apple (company)"], None)),
         (["falcon (aircraft)", "cobra (car)"], None),
         (["vehicles/jaguar", "vehicles/beetle", "electronics/keyboard"], None),
         (["jaguar", "hornet"], ["car", "aircraft"]),
@@ -203,6 +202,7 @@ def test_a_sense_that_fits_the_bracket_wins(label, synset):
 
 def test_a_folder_counts_in_the_sense_that_most_of_its_labels_fit():
     assert resolve(["plants/lily", "plants/rose", "plants/mint", "plants/iris"])[2].synset == "mint.n.02"
+    assert resolve(["C:\\data\\train\\seal", "C:\\data\\train\\bat", "C:\\data\\train\\lion"])[1].synset == "bat.n.01"
 
 
 @pytest.mark.parametrize(("label", "superclass"), [("fork", "kitchen"), ("pizza", "food"), ("toilet", "furniture")])

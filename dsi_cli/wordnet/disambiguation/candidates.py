@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import takewhile
 
 from dsi_cli.wordnet.database import lexicon
 from dsi_cli.wordnet.database.taxonomy import hypernym_closure
@@ -185,6 +186,18 @@ def read_label(label: str, wordnet: WordNet | None = None) -> LabelCandidates:
     # The head of a compound, or the verb of an action
     words = [word for word in re.split(r"[\s_\-]+", text) if word]
     return _read_head_noun(words, wordnet) if wordnet.part == "noun" else _read_head_verb(words, wordnet)
+
+
+def without_common_folders(labels: Sequence[str]) -> list[str]:
+    """Return labels without the folders that all of them share, if these are several: they state where the data are.
+
+    >>> without_common_folders(["/data/train/cat", "/data/train/dog", "/data/train/crane"])
+    ['cat', 'dog', 'crane']
+    """
+    paths = [re.split(r"[/\\]", label) for label in labels]
+    folders = zip(*(path[:-1] for path in paths), strict=False)
+    common = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, folders))
+    return ["/".join(path[common:]) for path in paths] if common > 1 and len(labels) > 2 else list(labels)
 
 
 def shared_folders(labels: Sequence[str]) -> frozenset[str]:

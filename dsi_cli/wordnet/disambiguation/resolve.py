@@ -29,6 +29,7 @@ from dsi_cli.wordnet.disambiguation.candidates import (
     normalize_label,
     read_label_in_folder,
     shared_folders,
+    without_common_folders,
 )
 from dsi_cli.wordnet.disambiguation.features import CandidateTable, candidate_table
 from dsi_cli.wordnet.disambiguation.identifiers import Meaning, expected_label, look_up_id, placeholders, reason_unusable
@@ -118,10 +119,11 @@ def resolve(
     if wnids is not None and len(wnids) != len(labels):
         message = f"expected an id (or none) for each of {len(labels)} labels, found {len(wnids)} ids"
         raise UsageError(message, code="id-count", labels=len(labels), ids=len(wnids))
-    folders, nameless = shared_folders(labels), placeholders(labels)
+    names = without_common_folders(labels)
+    folders, nameless = shared_folders(names), placeholders(names)
     reads_words = preset is None or len(labels) <= MAX_PRESET_LABELS_READ
     meanings = []
-    for index, (label, wnid) in enumerate(zip(labels, wnids or [None] * len(labels), strict=True)):
+    for index, (label, wnid) in enumerate(zip(names, wnids or [None] * len(labels), strict=True)):
         if chosen is not None and index in chosen:
             meaning = Meaning("map", reason="left out by the mapping")
             if chosen[index].strip():
