@@ -191,13 +191,6 @@ class TaskResources(NamedTuple):
         return slots
 
 
-class _SharedWork(NamedTuple):
-    function: Callable[[Any], Any]
-    folder: str
-    """The working folder of the caller."""
-    per_machine: bool
-
-
 class _Task(NamedTuple):
     jobs: list[Any]
     failed_attempts: int
@@ -247,7 +240,7 @@ class RayEngine:
             resources, max_jobs = TaskResources(1, 0.0), MAX_JOBS_PER_TASK
             if per_machine:
                 resources, max_jobs = self._resources_of_machine_job(), 1
-            shared = ray.put(_SharedWork(function, str(Path.cwd()), per_machine))
+            shared = ray.put((function, str(Path.cwd()), per_machine))
             # By default, a worker with a GPU would end after each task and build the model again for each checkpoint.
             work = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0, max_calls=0)(_work)
 
@@ -336,16 +329,16 @@ def _work(version: str, references: list[Any], jobs: list[Any]) -> list[Any]:
     if version != __version__:
         message = f"{platform.node()} has dsi {__version__}, but here it is {version}; install the same on every node"
         raise UsageError(message, code="version-mismatch")
-    shared = _shared_work(references[0])
-    if Path(shared.folder).is_dir():
-        os.chdir(shared.folder)
-    with nullcontext() if shared.per_machine else threadpool_limits(limits=1):
-        return [shared.function(job) for job in jobs]
+    function, callers_folder, per_machine = _shared_work(references[0])
+    if Path(callers_folder).is_dir():
+        os.chdir(callers_folder)
+    with nullcontext() if per_machine else threadpool_limits(limits=1):
+        return [function(job) for job in jobs]
 
 
 @lru_cache(maxsize=1)
-def _shared_work(reference: Any) -> _SharedWork:
-    """Return what tasks share; the function keeps its state between the tasks of this process."""
+def _shared_work(reference: Any) -> Any:
+    """Return what tasks share: the function, which keeps its state in this process, the caller's folder and ``per_machine``."""
     import ray
 
     return ray.get(reference)
