@@ -262,12 +262,14 @@ def load_weights(model: torch.nn.Module, state: StateDict) -> str | None:
     head = _INNER.sub("", state.head) if state.head is not None else None
     # Compare the names and shapes under each naming scheme, and use the scheme with the fewest problems.
     fits = [_compare_names(tensors, arrays, head) for tensors in _naming_schemes(model)]
-    best = min(fits, key=lambda fit: len(fit.missing) + len(fit.unexpected) + len(fit.other_shapes))
-    kinds = {"missing": best.missing, "unexpected": best.unexpected, "of another shape": best.other_shapes}
-    problems = [f"{len(names)} {kind} ({listed(names, _LISTED, ', ...')})" for kind, names in kinds.items() if names]
+    best = min(fits, key=lambda fit: sum(map(len, fit.problems.values())))
+    problems = [
+        f"{len(names)} {kind} ({listed(names, _LISTED, ', ...')})" for kind, names in best.problems.items() if names
+    ]
     if problems:
         message = f"the weights do not fit the model: {'; '.join(problems)}"
-        raise UnreadableError(message, code="weights-do-not-fit", missing=best.missing, unexpected=best.unexpected)
+        missing, unexpected, _ = best.problems.values()
+        raise UnreadableError(message, code="weights-do-not-fit", missing=missing, unexpected=unexpected)
     with torch.no_grad():
         for name, tensor in best.tensors.items():
             tensor.copy_(torch.from_numpy(best.arrays[name]))
@@ -286,25 +288,21 @@ class _Fit(NamedTuple):
     arrays: dict[str, NDArray[Any]]
     """The weights of the checkpoint, without the prefix of their names."""
     prefix: str
-    missing: list[str]
-    """The names that only the model has."""
-    unexpected: list[str]
-    """The names that only the checkpoint has."""
-    other_shapes: list[str]
-    """The name and both shapes of each tensor whose shapes differ, as text."""
+    problems: dict[str, list[str]]
+    """The names that only the model or only the checkpoint has, and the tensors with two shapes, by the kind of problem."""
 
 
 def _compare_names(tensors: Mapping[str, torch.Tensor], arrays: Mapping[str, NDArray[Any]], head: str | None) -> _Fit:
     """Return how the weights of a checkpoint fit the tensors of a model; `head` is the name of the classifier's weight."""
     prefix = _find_prefix(tensors, arrays, head)
     own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-    missing, unexpected = [name for name in tensors if name not in own], [name for name in own if name not in tensors]
-    other_shapes = [
-        f"{name} {own[name].shape} for {tuple(tensor.shape)}"
-        for name, tensor in tensors.items()
-        if name in own and own[name].shape != tuple(tensor.shape)
-    ]
-    return _Fit(tensors, own, prefix, missing, unexpected, other_shapes)
+    shapes = {name: (own[name].shape, tuple(tensor.shape)) for name, tensor in tensors.items() if name in own}
+    problems = {
+        "missing": [name for name in tensors if name not in own],
+        "unexpected": [name for name in own if name not in tensors],
+        "of another shape": [f"{name} {found} for {wanted}" for name, (found, wanted) in shapes.items() if found != wanted],
+    }
+    return _Fit(tensors, own, prefix, problems)
 
 
 def _naming_schemes(model: torch.nn.Module) -> Iterator[dict[str, torch.Tensor]]:
