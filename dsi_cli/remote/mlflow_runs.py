@@ -84,6 +84,7 @@ def find_runs(name: str) -> list[TrackedRun]:
 
 
 def _search(client: Any, name: str) -> list[Any]:
+    from mlflow import search_runs
     from mlflow.exceptions import MlflowException
 
     if re.fullmatch(r"[0-9a-f]{32}", name):
@@ -99,12 +100,7 @@ def _search(client: Any, name: str) -> list[Any]:
         near = nearest(name, [experiment.name for experiment in experiments])
         advice = f"; try mlflow:{near}" if near else f" at {urls.clean_message(client.tracking_uri)}"
         raise UsageError(f"MLflow has no run or experiment {name}{advice}", code="no-such-path", path=f"mlflow:{name}")
-    runs: list[Any] = []
-    page = None
-    while page is None or page.token:
-        page = client.search_runs([ids[name]], order_by=["attributes.start_time ASC"], page_token=page and page.token)
-        runs += page
-    return runs
+    return list(search_runs([ids[name]], order_by=["attributes.start_time ASC"], output_format="list"))
 
 
 def _read_scalars(client: Any, run: Any, names: Collection[str]) -> Scalars:

@@ -31,9 +31,8 @@ def scheme_of(path: str | PathLike[str]) -> str | None:
     ('s3', None, None, None)
     """
     match = _SCHEME.match(path) if isinstance(path, str) else None
-    if match is None or match[1].lower() in LOCAL:
-        return None
-    return match[1].lower()
+    scheme = match[1].lower() if match else None
+    return None if scheme in LOCAL else scheme
 
 
 def find_url(text: str) -> re.Match[str] | None:
@@ -43,9 +42,7 @@ def find_url(text: str) -> re.Match[str] | None:
     ('s3://lists/brown.csv', None)
     """
     match = _TO_END.search(text)
-    if match is None or scheme_of(match[0]) is None:
-        return None
-    return match
+    return match if match and scheme_of(match[0]) else None
 
 
 def local_path(path: str | PathLike[str]) -> str:
@@ -88,10 +85,8 @@ def clean_message(text: str) -> str:
     >>> clean_message("403 for https://me:pw@host/x?sig=abc (denied)\nmore")
     '403 for https://host/x (denied)'
     """
-    lines = text.strip().splitlines()
-    if not lines:
-        return ""
-    return _IN_TEXT.sub(lambda match: without_secrets(match[0].partition("?")[0]), _HUB_TOKEN.sub("hf_***", lines[0]))[:200]
+    line = _HUB_TOKEN.sub("hf_***", next(iter(text.strip().splitlines()), ""))
+    return _IN_TEXT.sub(lambda match: without_secrets(match[0].partition("?")[0]), line)[:200]
 
 
 def copy_path(url: str, folder: Path) -> Path:
