@@ -82,10 +82,7 @@ def open_image_folder(folder: Path) -> Samples:
     names = subfolders(folder)
     root = os.path.abspath(folder)  # noqa: PTH100 (links stay as they are)
     # Images are in torchvision's order: by the path of the folder, then by name.
-    found = []
-    for name in names:
-        walked = sorted(_walk(f"{root}{os.sep}{name}"))
-        found.append([file for _, images in walked for file in images])
+    found = [[file for _, images in sorted(_walk(f"{root}{os.sep}{name}")) for file in images] for name in names]
     paths = tuple(file for images in found for file in images)
     if not paths:
         contents = f"{len(names):,} folders without an image" if names else "no folder in it"
