@@ -55,10 +55,8 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
         message = f"{source.size - begin - end} bytes follow the last tensor: the header does not fit the file"
         raise UnreadableError(message, code="damaged-header")
     # The library groups the tensors by dtype, and sorts each group by name.
-    groups: dict[str, list[str]] = {}
-    for name in header:
-        groups.setdefault(getattr(tree[name], "dtype", ""), []).append(name)
-    is_sorted = all(names == sorted(names) for names in groups.values())
+    dtypes = {name: getattr(tensor, "dtype", "") for name, tensor in tree.items()}
+    is_sorted = sorted(header, key=dtypes.__getitem__) == sorted(header, key=lambda name: (dtypes[name], name))
     return CheckpointContent({name: tree[name] for name in (sorted(header) if is_sorted else header)})
 
 

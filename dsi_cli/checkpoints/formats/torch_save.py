@@ -15,7 +15,6 @@ instead. dsi does not read the code or program in an archive.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from dsi_cli.checkpoints.file_access import RandomAccessFile
@@ -97,7 +96,22 @@ def _open_legacy(source: RandomAccessFile) -> CheckpointContent:
         storages[storage.key] = storage
         return storage._replace(read=PartReader(read, storage))
 
-    end = _read_pickles(source, load_storage, values)
+    # Read the five pickles, and more bytes only if one is incomplete.
+    size = min(_MAX_FIRST_READ_BYTES, max(_MIN_FIRST_READ_BYTES, source.size // 512))
+    end = 0
+    while len(values) < 5:
+        data = source.head(size)
+        try:
+            value, end = read_pickle(data, end, persistent_load=load_storage)
+            values.append(value)
+        except ExhaustedError:
+            if len(data) == source.size:
+                message = "breaks off inside its pickles: cut off, or still being written"
+                raise PendingError(message, code="cut-off") from None
+            if size >= MAX_PICKLE_BYTES:
+                message = f"its pickles have more than {MAX_PICKLE_BYTES} bytes"
+                raise UnreadableError(message, code="pickle-too-large") from None
+            size *= 8
     _magic, _protocol, _system, tree, keys = values
     # Find the offset of the elements of each storage.
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
@@ -113,27 +127,6 @@ def _open_legacy(source: RandomAccessFile) -> CheckpointContent:
     if end > source.size:
         raise PendingError(f"ends at byte {source.size}, but its storages go on to byte {end}", code="cut-off")
     return CheckpointContent(tree)
-
-
-def _read_pickles(source: RandomAccessFile, persistent_load: Callable[[Any], Any], values: list[Any]) -> int:
-    """Add the contents of the five pickles to a list; return the offset of the storages."""
-    # Read more bytes only if a pickle is incomplete.
-    size = min(_MAX_FIRST_READ_BYTES, max(_MIN_FIRST_READ_BYTES, source.size // 512))
-    end = 0
-    while len(values) < 5:
-        data = source.head(size)
-        try:
-            value, end = read_pickle(data, end, persistent_load=persistent_load)
-            values.append(value)
-        except ExhaustedError:
-            if len(data) == source.size:
-                message = "breaks off inside its pickles: cut off, or still being written"
-                raise PendingError(message, code="cut-off") from None
-            if size >= MAX_PICKLE_BYTES:
-                message = f"its pickles have more than {MAX_PICKLE_BYTES} bytes"
-                raise UnreadableError(message, code="pickle-too-large") from None
-            size *= 8
-    return end
 
 
 def _open_export(archive: Archive) -> CheckpointContent:
