@@ -331,7 +331,19 @@ def _scan_head(
     record = replace(record, network=network, extra_classes=int(class_rows != slice(None)))
     if not options.keep_extra:
         rows, bias = rows[class_rows], None if bias is None else bias[class_rows]
-    return replace(_check_rows(replace(record, classes=len(rows)), rows), bias=bias)
+    record = replace(record, classes=len(rows))
+    # Report a weight that cannot be compared.
+    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(rows) > MAX_CLASSES:
+        reason, code = f"{len(rows)} rows; dsi compares up to {MAX_CLASSES}", "too-many-classes"
+    elif len(rows) < 2:
+        reason, code = "one row; similarity needs two classes or more", "one-class"
+    elif bad.size:
+        shown = listed([str(row) for row in bad], 5)
+        reason, code = f"NaN or infinite weights in class {shown} of {len(rows)}", "not-finite"
+    else:
+        return ScanResult(record, rows, bias)
+    return ScanResult(replace(record, status=FAILED, reason=reason, code=code), bias=bias)
 
 
 def _refuse_other_part(file: CheckpointFile, chosen: head_choice.Head) -> None:
@@ -397,21 +409,6 @@ def _head_of_base_model(
     if isinstance(down, Tensor) and isinstance(up, Tensor):
         rows = head_weight.apply_lora(rows, up, down, config, chosen.name)
     return chosen, rows, bias
-
-
-def _check_rows(record: Record, rows: NDArray[np.float32]) -> ScanResult:
-    """Return the result with the head's weight, or a failed record if the weight cannot be compared."""
-    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    if len(rows) > MAX_CLASSES:
-        reason, code = f"{len(rows)} rows; dsi compares up to {MAX_CLASSES}", "too-many-classes"
-    elif len(rows) < 2:
-        reason, code = "one row; similarity needs two classes or more", "one-class"
-    elif bad.size:
-        classes = listed([str(row) for row in bad], 5)
-        reason, code = f"NaN or infinite weights in class {classes} of {len(rows)}", "not-finite"
-    else:
-        return ScanResult(record, rows)
-    return ScanResult(replace(record, status=FAILED, reason=reason, code=code))
 
 
 def _stated_classes(file: CheckpointFile, tree: Any) -> int | None:
