@@ -61,11 +61,8 @@ def read_epochs(path: Path, axis: str) -> list[EpochPredictions]:
             raise error
         contents = _predictions(np.atleast_2d(predictions), arrays, error, path)
     epochs = _epochs(arrays.get("epochs"), len(contents), path)
-    found = []
-    for row, (content, epoch) in enumerate(zip(contents, epochs, strict=True)):
-        part = f"row {row}" if epoch is None else f"epoch {epoch}"
-        found.append(EpochPredictions(f"{path}, {part}", epoch, **content))
-    return found
+    parts = [f"{path}, row {row}" if epoch is None else f"{path}, epoch {epoch}" for row, epoch in enumerate(epochs)]
+    return [EpochPredictions(part, epoch, **fields) for part, epoch, fields in zip(parts, epochs, contents, strict=True)]
 
 
 def read_targets(path: Path) -> EncodedLabels:
