@@ -200,10 +200,10 @@ class Graph:
         """Return the weight of the layer that computes a value, or None if the search fails."""
         visited: set[str] = set()
         while name in producers and name not in visited:
+            if name in self._products:
+                return self._products[name]
             visited.add(name)
             node = producers[name]
-            if node.op_type in _LAYERS:
-                return self._layer_weight(node)
             inputs = list(node.input)
             if node.op_type in _ADDED:
                 inputs = [value for value in inputs if value not in self._constants and value not in self._values]
@@ -236,10 +236,12 @@ class Graph:
                     self._name_by_bias(self._products[product], self._values.get(bias))
 
     def _add_layer(self, node: NodeProto) -> None:
-        weight = self._layer_weight(node)
-        if weight is None or not node.output:
+        value = self._value(node.input, 1)
+        if value is None and node.op_type == "MatMul":
+            value = self._value(node.input, 0)
+        if value is None or not node.output:
             return
-        self._products[node.output[0]] = weight
+        weight = self._products[node.output[0]] = value.weight
         if node.op_type in _BIASED:
             self._name_by_bias(weight, self._value(node.input, 2))
         # Torch's newer exporter stores the scopes of a node: ``"['', 'body', 'body.0', 'linear']"`` for the module ``body.0``.
@@ -251,12 +253,6 @@ class Graph:
 
     def _value(self, inputs: Sequence[str], index: int) -> _Value | None:
         return self._values.get(inputs[index]) if index < len(inputs) else None
-
-    def _layer_weight(self, node: NodeProto) -> _Weight | None:
-        value = self._value(node.input, 1)
-        if value is None and node.op_type == "MatMul":
-            value = self._value(node.input, 0)
-        return value.weight if value is not None else None
 
     def _propagate(self, node: NodeProto) -> None:
         """Record the output of a node that passes on a weight, a transposed weight or the output of a product."""
