@@ -14,12 +14,14 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from dsi_cli.errors import UsageError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+Lost: TypeAlias = Callable[[Job, str], Result]
+"""A function from a job that cannot be done, and the reason, to the result of this job."""
 _DEFAULT_FREE_BYTES = 2 << 30
 _MEMORY_FILES = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -84,12 +86,7 @@ class Engine(Protocol):
         """Return how many jobs that need a machine each (see `map_in_order`) one machine does in parallel."""
 
     def map_in_order(
-        self,
-        function: Callable[[Job], Result],
-        jobs: Iterable[Job],
-        lost: Callable[[Job, str], Result],
-        *,
-        per_machine: bool = False,
+        self, function: Callable[[Job], Result], jobs: Iterable[Job], lost: Lost[Job, Result], *, per_machine: bool = False
     ) -> Iterator[Result]:
         """Yield ``function(job)`` for each job in order; at most a few jobs are drawn in advance.
 
@@ -97,7 +94,7 @@ class Engine(Protocol):
         ----------
         function : called in parallel, while libraries for linear algebra use one thread; it does not see later changes.
         jobs : the jobs, drawn in the caller's thread; jobs and results may be pickled.
-        lost : called in the caller's process with a job and a reason; returns the result of a job that cannot be done.
+        lost : called in the caller's process.
         per_machine : whether each job needs a whole machine, or the requested GPUs and their share of its cores.
 
         Notes

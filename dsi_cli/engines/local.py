@@ -18,7 +18,7 @@ from threading import Thread
 
 from threadpoolctl import threadpool_limits
 
-from dsi_cli.engines import EngineOptions, Job, Result, usable_cores
+from dsi_cli.engines import EngineOptions, Job, Lost, Result, usable_cores
 
 
 class LocalEngine:
@@ -34,7 +34,7 @@ class LocalEngine:
         self,
         function: Callable[[Job], Result],
         jobs: Iterable[Job],
-        lost: Callable[[Job, str], Result],  # noqa: ARG002 (no thread is lost)
+        lost: Lost[Job, Result],  # noqa: ARG002 (no thread is lost)
         *,
         per_machine: bool = False,
     ) -> Iterator[Result]:

@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
-from dsi_cli.engines import EngineOptions, Job, Result, usable_cores
+from dsi_cli.engines import EngineOptions, Job, Lost, Result, usable_cores
 from dsi_cli.errors import EngineError, UsageError, is_installed
 from dsi_cli.version import __version__
 
@@ -222,12 +222,7 @@ class RayEngine:
         return max(resources.slots(node) for node in self._nodes())
 
     def map_in_order(
-        self,
-        function: Callable[[Job], Result],
-        jobs: Iterable[Job],
-        lost: Callable[[Job, str], Result],
-        *,
-        per_machine: bool = False,
+        self, function: Callable[[Job], Result], jobs: Iterable[Job], lost: Lost[Job, Result], *, per_machine: bool = False
     ) -> Iterator[Result]:
         """Yield the results of the jobs in order; see `Engine`."""
         # The limit applies to the caller's computations for jobs and between results, as with threads.
@@ -264,7 +259,7 @@ class RayEngine:
         tasks: deque[_Task],
         resources: TaskResources,
         start: Callable[[list[Job], int], _Task],
-        lost: Callable[[Job, str], Result],
+        lost: Lost[Job, Result],
     ) -> Iterator[Result]:
         """Yield the results of the oldest task, or nothing if it still runs; if it failed, start its jobs again."""
         exceptions, task = self._ray.exceptions, tasks[0]
