@@ -56,12 +56,7 @@ _file_numbers = count()
 
 
 def open_isolated(
-    reader: str,
-    file_size: int,
-    read_at: ReadAt | None = None,
-    seconds: float = 20.0,
-    memory: int = 3 << 30,
-    **options: Any,
+    reader: str, file_size: int, read_at: ReadAt | None = None, seconds: float = 20.0, memory: int = 3 << 30, **options: Any
 ) -> CheckpointContent:
     """Return the content of a file that a reader in the child process opens; its tree is flat.
 

@@ -198,17 +198,19 @@ class _Layer(NamedTuple):
     """A layer in a model's configuration."""
 
     name: str
-    layers: dict[str, _Layer]
-    """The layers of a nested model by the names of their groups in Keras 3, in the model's order."""
+    layers: _Layers
+    """The layers of a nested model."""
     is_output: bool
     """True if the layer computes an output of its model."""
 
 
+_Layers = dict[str, _Layer]
+"""The layers of a model by the names of their groups in Keras 3, in the model's order."""
 _Parameter = tuple[str, str, _Dataset, bool]
 """A parameter: a readable name, a name from its path, its array, and whether its layer computes an output of the model."""
 
 
-def _keras_2_parameters(top: _Group, layers: dict[str, _Layer]) -> Iterator[_Parameter]:
+def _keras_2_parameters(top: _Group, layers: _Layers) -> Iterator[_Parameter]:
     layers_by_name = {layer.name: layer for layer in layers.values()}
     # The file has the variables of the model itself after its layers. Here they come first, so that the classifier is last.
     for layer in dict.fromkeys(["top_level_model_weights", *top.text_list("layer_names")]):
@@ -244,13 +246,7 @@ def _dotted(path: str) -> str:
 
 
 def _keras_3_parameters(
-    group: _Group,
-    layers: dict[str, _Layer],
-    name: str = "",
-    path: str = "",
-    kind: str | None = "",
-    *,
-    is_output: bool = False,
+    group: _Group, layers: _Layers, name: str = "", path: str = "", kind: str | None = "", *, is_output: bool = False
 ) -> Iterator[_Parameter]:
     """Yield all parameters of a layer or model of a kind, or of a group of layers if the kind is missing."""
     # The names of all members repeat the name of the group.
@@ -295,7 +291,7 @@ def _variables(group: _Group, name: str, path: str, kind: str, *, is_output: boo
         yield f"{name}{variable}", f"{path}.{_dotted(key)}", array, is_output
 
 
-def _ordered_members(group: _Group, layers: dict[str, _Layer]) -> list[tuple[str, _Group | _Dataset]]:
+def _ordered_members(group: _Group, layers: _Layers) -> list[tuple[str, _Group | _Dataset]]:
     """Return the members of a group in the model's order, as far as it is known; variables come first."""
     members = sorted(group.members.items(), key=lambda item: natural_key(item[0]))
     # The order of writing counts if the addresses of layers of one class follow their counts.
@@ -314,7 +310,7 @@ def _without_count(name: str) -> str:
     return _COUNT.sub("", name)
 
 
-def _layers(config: Any, depth: int = 0) -> dict[str, _Layer]:
+def _layers(config: Any, depth: int = 0) -> _Layers:
     """Return the layers of a configuration by the names of their groups in Keras 3: class and count."""
     model = as_dict(as_dict(config).get("config"))
     if depth >= _MAX_DEPTH or not isinstance(model.get("layers"), list):
@@ -343,7 +339,7 @@ def _layers(config: Any, depth: int = 0) -> dict[str, _Layer]:
         else:
             stack.extend(_referenced_layers(by_name[name].get("inbound_nodes")))
     # Number the layers of each class.
-    layers: dict[str, _Layer] = {}
+    layers: _Layers = {}
     counts: dict[str, int] = {}
     for name, layer in named:
         class_name = layer.get("class_name")
