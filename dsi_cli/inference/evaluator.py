@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -28,7 +28,8 @@ MAX_KEPT_BYTES = 128 << 20
 """The maximum size of the features that are kept for neural collapse; of more samples, every second, third, ... is kept."""
 MAX_BATCH_SIZE = 512
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
-Batches = Callable[[NDArray[np.int64], int], Iterator[NDArray[Any]]]
+Ints: TypeAlias = NDArray[np.int64]
+Batches = Callable[[Ints, int], Iterator[NDArray[Any]]]
 """A function from (the order of samples, batch size) to an iterator of arrays ``(b, channels, height, width)``."""
 
 
@@ -86,10 +87,10 @@ def feature_array(tensor: torch.Tensor, rows: int) -> NDArray[np.float64]:
 class Split:
     """A labelled split, ready for any number of checkpoints."""
 
-    targets: NDArray[np.int64]
+    targets: Ints
     """``(N,)``, the classifier's class numbers."""
     batches: Batches
-    samples: NDArray[np.int64]
+    samples: Ints
     """``(N,)``, the number of each sample in the data."""
     paths: list[str | None]
 
@@ -126,7 +127,7 @@ class Evaluator:
         *,
         has_classifier: bool = True,
         templates: bool = False,
-        equal_samples: NDArray[np.int64] | None = None,
+        equal_samples: Ints | None = None,
         class_columns: slice = slice(None),
         seed: int = 0,
         progress: Callable[[int], None] = lambda _: None,
@@ -181,9 +182,7 @@ class Evaluator:
             return None
         return weight.detach().float().cpu().numpy().reshape(len(weight), -1)[class_columns]
 
-    def _outputs_of_batches(
-        self, split: Split, order: NDArray[np.int64]
-    ) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
+    def _outputs_of_batches(self, split: Split, order: Ints) -> Iterator[tuple[Ints, torch.Tensor]]:
         """Yield the sample numbers and the outputs of each batch; batches shrink if the memory is not sufficient."""
         if self.batch_size is None:
             first = next(iter(split.batches(order[:1], 1)))
@@ -233,26 +232,22 @@ class Evaluator:
 class _Accumulator:
     """The predictions of all batches; features are reduced class by class, so that only one class is in memory."""
 
-    def __init__(
-        self, split: Split, classes: int, seed: int, equal_samples: NDArray[np.int64] | None, *, has_classifier: bool
-    ) -> None:
+    def __init__(self, split: Split, classes: int, seed: int, equal_samples: Ints | None, *, has_classifier: bool) -> None:
         self.split, self.classes, self.seed, self.has_classifier = split, classes, seed, has_classifier
         self.equal_samples = equal_samples
         self.predictions = np.full(len(split.targets), -1, dtype=np.int64)
         self.scores = np.zeros(len(split.targets), dtype=np.float32)
         self.loss, self.top5 = 0.0, 0
         # The samples and features of classes that may be incomplete
-        self._batches: dict[int, list[tuple[NDArray[np.int64], NDArray[np.float64]]]] = {}
+        self._batches: dict[int, list[tuple[Ints, NDArray[np.float64]]]] = {}
         # The values of the classes that are complete
         self._sums = self._equal_sums = np.empty((0, 0))
         self._typicality: list[dict[str, Any]] = []
         self._histograms = np.zeros((2, typicality.BINS), dtype=np.int64)
         self._kept_features: list[NDArray[np.float32]] = []
-        self._kept_samples: list[NDArray[np.int64]] = []
+        self._kept_samples: list[Ints] = []
 
-    def add(
-        self, rows: NDArray[np.int64], logits: NDArray[np.float32] | None, features: NDArray[np.float64] | None
-    ) -> None:
+    def add(self, rows: Ints, logits: NDArray[np.float32] | None, features: NDArray[np.float64] | None) -> None:
         """Add one batch of B samples.
 
         Parameters

@@ -15,17 +15,15 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.inference import user_code
 from dsi_cli.inference.dataset import Samples, file_stamps, fingerprint, require_range, size_note
 from dsi_cli.inference.image_folder import open_file
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 EXPECTED = "a map-style data set of (image, target) pairs"
 

@@ -24,6 +24,8 @@ LEADING_MARKS = (re.compile(r"[nv]\d{8}[\s_-]+"), re.compile(r"\d+[\s._:-]+"), r
 _ID = re.compile(r"[nv]\d{8}")
 Aliases = Mapping[str, Sequence[str]]
 """Other names of each class."""
+Ids = Sequence[str | None]
+"""The WordNet id or synset name of each class, or None."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,7 @@ class LabelList:
         return tuple(name for name, count in Counter(self.names).items() if count > 1)
 
 
-def match_order(
-    names: Sequence[str], wnids: Sequence[str | None] | None, known: LabelList, aliases: Aliases
-) -> tuple[int, ...] | None:
+def match_order(names: Sequence[str], wnids: Ids | None, known: LabelList, aliases: Aliases) -> tuple[int, ...] | None:
     """Return the index of each class in a known list of the same length; None if the lists are not the same.
 
     Parameters
@@ -178,7 +178,7 @@ def _key_levels(known: Sequence[str], aliases: Aliases) -> list[list[set[str]]]:
     ]
 
 
-def _match_ids(wnids: Sequence[str | None] | None, known: Sequence[str | None] | None) -> tuple[int, ...] | None:
+def _match_ids(wnids: Ids | None, known: Ids | None) -> tuple[int, ...] | None:
     if wnids is None or known is None:
         return None
     classes = {wnid: index for index, wnid in enumerate(known) if wnid is not None}

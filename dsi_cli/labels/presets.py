@@ -17,7 +17,7 @@ from importlib.resources import as_file, files
 
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.labels import label_list
-from dsi_cli.labels.label_list import LabelList
+from dsi_cli.labels.label_list import Ids, LabelList
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,7 @@ def superclasses_of(labels: LabelList) -> tuple[str, ...] | None:
     return None if indices is None else tuple(in_preset_order[index] for index in indices)
 
 
-def recognise(
-    labels: Sequence[str], source: str = "the given labels", wnids: Sequence[str | None] | None = None
-) -> LabelList:
+def recognise(labels: Sequence[str], source: str = "the given labels", wnids: Ids | None = None) -> LabelList:
     """Return labels as a list, with the name and the ids of the preset that they equal, if any.
 
     Parameters
