@@ -102,17 +102,15 @@ def _files_of_revision(revision: Version) -> tuple[Place, list[tuple[Place, os.s
     return path, [(file, status) for contents in found.values() for file, status, _ in contents.files]
 
 
-def _moments(
-    texts: Sequence[str], have_state: Sequence[bool], log: Sequence[Any] = (), *, are_commits: bool
-) -> list[EpochAndStep]:
+def _moments(texts: Sequence[str], have_state: Sequence[bool], log: list[Any], *, are_commits: bool) -> list[EpochAndStep]:
     """Return epoch and step of each revision, the oldest first, if its contents do not state them.
 
     If no revision has a number or a trainer's state (``have_state``), they are numbered from 1. The texts are titles of commits, or
     names of tags and branches. A trainer's log gives the epochs of steps.
 
-    >>> [moment[:3:2] for moment in _moments(["epoch 1", "Training, step 20", "typo"], [False] * 3, are_commits=True)]
+    >>> [moment[:3:2] for moment in _moments(["epoch 1", "Training, step 20", "typo"], [False] * 3, [], are_commits=True)]
     [(1, None), (None, 20), (None, None)]
-    >>> _moments(["v1.0", "v1.1"], [False, False], are_commits=False)[1]
+    >>> _moments(["v1.0", "v1.1"], [False, False], [], are_commits=False)[1]
     EpochAndStep(epoch=2, source='order', step=None, has_state=False)
     """
     if are_commits:

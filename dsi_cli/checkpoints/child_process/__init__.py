@@ -16,6 +16,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+EXTERNAL_DATA = "__external_data__"
+"""The name of the value with ONNX's ``external_data`` entries by key, which locate elements in other files."""
+
 
 @dataclass
 class FileContents:

@@ -22,11 +22,9 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from dsi_cli.checkpoints.child_process import FileContents, dtype_name
+from dsi_cli.checkpoints.child_process import EXTERNAL_DATA, FileContents, dtype_name
 from dsi_cli.errors import PendingError, UnreadableError
 
-EXTERNAL = "__external_data__"
-"""The name of the value with the ``external_data`` entries by key, which locate elements in other files."""
 _MIN_VERSION_WITH_OPSETS = 3
 """The first version of the format in which a model lists its operator sets, which follow the graph."""
 _MAX_TEXT_LENGTH = 1 << 20
@@ -94,7 +92,7 @@ def open_file(file: IO[bytes]) -> FileContents:
     if metadata:
         listing.values["__metadata__"] = metadata
     if external:
-        listing.values[EXTERNAL] = external
+        listing.values[EXTERNAL_DATA] = external
     return listing
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from dsi_cli.checkpoints.child_process import EXTERNAL_DATA
 from dsi_cli.checkpoints.child_process.client import open_isolated
 from dsi_cli.checkpoints.file_access import RandomAccessFile, find_sibling
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, PartReader, Tensor, from_offset, itemsize
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
-
-_EXTERNAL = "__external_data__"
-"""The key that `dsi_cli.checkpoints.child_process.onnx_model` uses for the same entries."""
 
 
 def open_content(source: RandomAccessFile) -> CheckpointContent:
@@ -19,7 +17,7 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
     Errors are those of `formats.open_content`.
     """
     content = open_isolated("onnx_model", source.size, source.read_at)
-    entries: dict[str, dict[str, str]] = content.tree.pop(_EXTERNAL, {})
+    entries: dict[str, dict[str, str]] = content.tree.pop(EXTERNAL_DATA, {})
     sizes: dict[str, int] = {}
     for name, tensor in list(content.tree.items()):
         entry = entries.get(tensor.storage.key) if isinstance(tensor, Tensor) else None

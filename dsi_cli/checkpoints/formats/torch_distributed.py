@@ -80,9 +80,7 @@ def _state(value: Any) -> dict[str, Any]:
     return as_dict(value.state) if isinstance(value, PickledObject) else {}
 
 
-def _tensors(
-    shapes: dict[str, Any], paths: dict[str, Any], read: Callable[[str, int, int], memoryview]
-) -> dict[str, Tensor]:
+def _tensors(shapes: dict[str, Any], paths: dict[str, Any], read: Callable[..., memoryview]) -> dict[str, Tensor]:
     """Return the tensors except those of the optimiser, in the order of the state dict, which the planner's data keep."""
     tensors = {}
     for name in [*paths, *(name for name in shapes if name not in paths)]:
