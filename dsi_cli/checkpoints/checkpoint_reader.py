@@ -24,15 +24,7 @@ from dsi_cli.checkpoints.head_candidates import DETECTOR, HeadCandidate, rank_ca
 from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.tensors import Tensor, itemsize
 from dsi_cli.checkpoints.trainers import NestedStateDict
-from dsi_cli.errors import (
-    AmbiguousHeadError,
-    BackboneError,
-    CheckpointError,
-    NoHeadError,
-    PendingError,
-    UnreadableError,
-    listed,
-)
+from dsi_cli.errors import BackboneError, CheckpointError, NoHeadError, PendingError, UnreadableError, listed
 from dsi_cli.remote.locations import Place
 
 _log = logging.getLogger(__name__)
@@ -211,7 +203,7 @@ def explain_head_choice(
         candidates = rank_candidates(head_choice.usable_state_dicts(groups, options.role), expected, content.outputs)
         try:
             chosen = _choose_head(content, groups, options, expected, with_background=stated is not None)
-        except (NoHeadError, AmbiguousHeadError) as error:
+        except CheckpointError as error:
             return str(error), candidates
     return f"the head is {chosen.name} {chosen.tensor.shape}", candidates
 

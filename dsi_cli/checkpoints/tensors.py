@@ -25,9 +25,8 @@ NUMPY_DTYPES = {
 _INTEGERS = ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")
 DTYPES_BY_CODE = {np.dtype(name).str[1:]: name for name in ("float64", "float32", "float16", "bool", *_INTEGERS)}
 """The dtypes of NumPy that dsi reads, by their codes without the byte order: ``f4``, ``i8``, ``b1``."""
-QUANTISED = frozenset({"qint8", "quint8", "qint32"})
 MAX_DIMENSIONS = 32
-FLOATS = frozenset(name for name in NUMPY_DTYPES if "float" in name) | QUANTISED
+FLOATS = frozenset(name for name in NUMPY_DTYPES if "float" in name or name.startswith(("qint", "quint")))
 """The possible dtypes of a classifier's weight."""
 _FLOAT8 = {"float8_e4m3fn": (3, 7, [0x7F, 0xFF]), "float8_e4m3fnuz": (3, 8, [0x80]), "float8_e5m2fnuz": (2, 16, [0x80])}
 """The number of mantissa bits, the bias of the exponent and the codes of NaN of 8-bit floats without infinities."""

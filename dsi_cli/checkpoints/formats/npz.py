@@ -8,15 +8,7 @@ from typing import Any
 
 from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.formats.zip_archive import Archive
-from dsi_cli.checkpoints.tensors import (
-    DTYPES_BY_CODE,
-    MAX_DIMENSIONS,
-    PartReader,
-    Storage,
-    contiguous,
-    from_offset,
-    itemsize,
-)
+from dsi_cli.checkpoints.tensors import DTYPES_BY_CODE, PartReader, Storage, are_sizes, contiguous, from_offset, itemsize
 from dsi_cli.errors import UnreadableError
 
 _MAX_HEADER_BYTES = 4096
@@ -46,7 +38,7 @@ def open_content(archive: Archive) -> CheckpointContent:
             continue
         shape = tuple(int(size) for size in header["shape"].replace(b",", b" ").split())
         size = entry_size - begin
-        if len(shape) > MAX_DIMENSIONS or size != itemsize(dtype) * prod(shape):
+        if not are_sizes(shape) or size != itemsize(dtype) * prod(shape):
             raise UnreadableError(f"{entry[:80]!r} has {size} bytes, which do not fit its shape", code="size-mismatch")
         read = from_offset(PartReader(archive.read_range, entry), begin)
         storage = Storage(entry, dtype, size // itemsize(dtype), read)

@@ -20,17 +20,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from dsi_cli.checkpoints.pickle.objects import (
-    COLLECTIONS,
-    CONSTANT_COST,
-    HARMLESS,
-    TEXTS,
-    PickledGlobal,
-    PickledObject,
-    is_key,
-    read_pickled,
-    storage_of,
-)
+from dsi_cli.checkpoints.pickle.objects import CHEAP, HARMLESS, PickledGlobal, PickledObject, is_key, read_part, storage_of
 from dsi_cli.checkpoints.tensors import PartReader, Storage
 from dsi_cli.errors import UnreadableError
 
@@ -291,9 +281,9 @@ def _reduce(m: _Machine) -> None:
             maker, cost = _read_nested_storage, _NESTED_STORAGE_COST
         elif maker is not None:
             cost += 8 * len(args)
-            if maker not in CONSTANT_COST:  # shared elements count each time they are visited
-                cost += sum(64 * len(argument) for argument in args if isinstance(argument, COLLECTIONS))
-                cost += sum(len(argument) for argument in args if isinstance(argument, TEXTS))
+            if maker not in CHEAP:  # shared elements count each time they are visited
+                cost += sum(64 * len(argument) for argument in args if isinstance(argument, list | tuple | set))
+                cost += sum(len(argument) for argument in args if isinstance(argument, str | bytes))
     m.charge(cost)
     value = None if maker is None else maker(*args)
     m.stack.append(PickledObject(callee, args) if value is None else value)
@@ -310,7 +300,7 @@ def _read_nested_storage(data: Any) -> Any:
             storage = value
     if storage is None or len(data) < end + 8 or int.from_bytes(data[end : end + 8], "little") != storage.size:
         raise UnreadableError("a storage within the pickle is damaged", code="damaged-storage")
-    return storage._replace(read=PartReader(read_pickled, data[end + 8 :]))
+    return storage._replace(read=PartReader(read_part, data[end + 8 :]))
 
 
 def _build(m: _Machine) -> None:

@@ -12,19 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dsi_cli.checkpoints.tensors import (
-    DTYPES_BY_CODE,
-    QUANTISED,
-    PartReader,
-    Quantiser,
-    Storage,
-    Tensor,
-    are_sizes,
-    contiguous,
-)
+from dsi_cli.checkpoints.tensors import DTYPES_BY_CODE, PartReader, Quantiser, Storage, Tensor, are_sizes, contiguous
 from dsi_cli.errors import UnreadableError
 
-TEXTS, COLLECTIONS = (str, bytes), (list, tuple, set)
 _SEQUENCES = (list, tuple)
 _MAX_KEY_LENGTH = 4096
 """The maximum length of a dict key: two long keys that are equal would be compared at every use."""
@@ -58,7 +48,7 @@ def is_key(value: Any) -> bool:
 
     A `PickledObject` is hashed by its identity.
     """
-    if isinstance(value, TEXTS):
+    if isinstance(value, str | bytes):
         return len(value) <= _MAX_KEY_LENGTH
     if isinstance(value, int):
         return -(1 << 60) < value < 1 << 60
@@ -80,7 +70,7 @@ def _strided_v3(*args: Any) -> Any:
 
 def _quantised(*args: Any) -> Any:
     tensor = _strided(*args)
-    if tensor is None or tensor.dtype not in QUANTISED:
+    if tensor is None or not tensor.dtype.startswith(("qint", "quint")):
         return None
     if len(args) < 5 or not isinstance(args[4], tuple) or len(args[4]) < 3:
         return None
@@ -111,11 +101,11 @@ def _array(data: Any = None, dtype: Any = None, shape: Any = None, order: Any = 
     name = DTYPES_BY_CODE.get(code)
     if name is None or is_big_endian or not are_sizes(shape) or not isinstance(data, bytes | memoryview):
         return None
-    storage = Storage("", name, len(data) // int(code[1:]), PartReader(read_pickled, data))
+    storage = Storage("", name, len(data) // int(code[1:]), PartReader(read_part, data))
     return contiguous(name, shape, storage, is_fortran=order == "F")
 
 
-def read_pickled(data: bytes | memoryview, start: int, size: int) -> bytes | memoryview:
+def read_part(data: bytes | memoryview, start: int, size: int) -> bytes | memoryview:
     """Return bytes of a storage inside a pickle; raise `UnreadableError` if it is shorter."""
     if start + size > len(data):
         raise UnreadableError(f"an array has {len(data)} bytes, {start + size} are needed", code="array-too-short")
@@ -140,7 +130,7 @@ def _from_type(callee: Any = None, _type: Any = None, args: Any = None, state: A
     if callee == PickledGlobal("torch._utils", "_rebuild_wrapper_subclass") and isinstance(args, tuple):
         return _unwrap_tensor(args, state)
     maker = HARMLESS.get(callee)
-    value = maker(*args) if maker in CONSTANT_COST and isinstance(args, tuple) else None
+    value = maker(*args) if maker in CHEAP and isinstance(args, tuple) else None
     return PickledObject(callee, args) if value is None else value
 
 
@@ -170,7 +160,7 @@ def _ordered_dict(pairs: Any = (), *_rest: Any) -> Any:
 
 
 def _set(items: Any = (), *_rest: Any) -> Any:
-    return set(filter(is_key, items)) if isinstance(items, COLLECTIONS) else None
+    return set(filter(is_key, items)) if isinstance(items, list | tuple | set) else None
 
 
 def _numpy_scalar(dtype: Any = None, data: Any = None, *_rest: Any) -> Any:
@@ -208,7 +198,7 @@ HARMLESS: dict[PickledGlobal, Callable[..., Any]] = {
     PickledGlobal("torch._tensor", "_rebuild_from_type_v2"): _from_type,
 }
 """The names whose calls return plain data; if a maker returns None, the call becomes a `PickledObject`."""
-CONSTANT_COST = frozenset({_strided, _strided_v3, _first})
+CHEAP = frozenset({_strided, _strided_v3, _first})
 """The makers that visit only a few numbers, whatever their arguments are."""
 
 _STORAGE_DTYPES = {
