@@ -130,9 +130,8 @@ def stream(
 
     tasks = (order[start : start + SAMPLES_PER_TASK] for start in range(0, len(order), SAMPLES_PER_TASK))
     threads = usable_cores() if workers is None else workers
-    results = (
-        run_in_order(decode_task, tasks, threads) if samples.is_threadsafe and threads > 1 else map(decode_task, tasks)
-    )
+    is_parallel = samples.is_threadsafe and threads > 1
+    results = run_in_order(decode_task, tasks, threads) if is_parallel else map(decode_task, tasks)
     first: tuple[int, Row] | None = None
     for sample, row in itertools.chain.from_iterable(results):
         if isinstance(row, str):

@@ -200,11 +200,8 @@ class Evaluator:
     def _forward(self, images: NDArray[Any]) -> torch.Tensor | None:
         """Return the model's outputs; if the memory is not sufficient, halve the batch size and return None."""
         try:
-            with (
-                torch.inference_mode(),
-                full_precision(),
-                torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.autocast),
-            ):
+            autocast = torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.autocast)
+            with torch.inference_mode(), full_precision(), autocast:
                 # The input is bit-identical to torchvision's ToTensor and Normalize.
                 tensor = torch.from_numpy(np.ascontiguousarray(images)).to(self.device, non_blocking=True)
                 if images.dtype == np.uint8:

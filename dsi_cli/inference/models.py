@@ -35,7 +35,7 @@ EXPECTED = "timm:NAME, torchvision:NAME, transformers:FOLDER, torchscript:FILE, 
 _CLASS_NAMES = ("num_classes", "n_classes", "nclasses", "num_labels", "classes")
 _CHANNEL_NAMES = ("in_chans", "in_channels", "in_ch", "num_channels", "channels")
 _INNER = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-_LISTED = 4
+_SHOWN = 4
 _PARTS_OF_WEIGHT = re.compile(r"\.(weight|weight_orig|weight_v|parametrizations\.weight\.original1)$")
 
 
@@ -71,9 +71,7 @@ class ZeroShot(torch.nn.Module):
         """Return logits ``(batch, classes)``; without class names, features ``(batch, d)``."""
         towers: Any = self.towers
         features = torch.nn.functional.normalize(_pool(towers.get_image_features(pixel_values=images)), dim=1)
-        if self.head is None:
-            return features
-        return self.head(features) * towers.logit_scale.exp()
+        return features if self.head is None else self.head(features) * towers.logit_scale.exp()
 
 
 def _pool(outputs: Any) -> torch.Tensor:
@@ -151,15 +149,9 @@ def _timm(name: str, spec: ModelSpec) -> BuiltModel:
             model = timm.create_model(name, pretrained=False, img_size=spec.size, **options)
     model = model or timm.create_model(name, pretrained=False, **options)
     config = timm.data.resolve_data_config({}, model=model)  # type: ignore[attr-defined,no-untyped-call]
-    usual = Preprocessing(
-        tuple(config["input_size"][-2:]),
-        crop_pct=config["crop_pct"],
-        crop_mode=config["crop_mode"],
-        interpolation=config["interpolation"],
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
-    )
-    return BuiltModel(model, usual)
+    size, mean, std = tuple(config["input_size"][-2:]), tuple(config["mean"]), tuple(config["std"])
+    resizing = {name: config[name] for name in ("crop_pct", "crop_mode", "interpolation")}
+    return BuiltModel(model, Preprocessing(size, mean=mean, std=std, **resizing))
 
 
 def _torchvision(name: str, spec: ModelSpec) -> BuiltModel:
@@ -170,15 +162,9 @@ def _torchvision(name: str, spec: ModelSpec) -> BuiltModel:
         raise UsageError(f"torchvision has no classifier {name!r}{_similar(name, known)}", code="unknown-model", name=name)
     model = models.get_model(name, weights=None, num_classes=spec.classes or 1000, **spec.arguments)
     preset = next(iter(models.get_model_weights(name))).transforms()
-    size, resized = preset.crop_size[0], preset.resize_size[0]
-    usual = Preprocessing(
-        (size, size),
-        crop_pct=size / resized,
-        interpolation=preset.interpolation.value,
-        mean=tuple(preset.mean),
-        std=tuple(preset.std),
-    )
-    return BuiltModel(model, usual)
+    size, crop = preset.crop_size[0], preset.crop_size[0] / preset.resize_size[0]
+    resizing = {"crop_pct": crop, "interpolation": preset.interpolation.value}
+    return BuiltModel(model, Preprocessing((size, size), mean=tuple(preset.mean), std=tuple(preset.std), **resizing))
 
 
 def _transformers(name: str, spec: ModelSpec) -> BuiltModel:
@@ -263,9 +249,7 @@ def load_weights(model: torch.nn.Module, state: StateDict) -> str | None:
     # Compare the names and shapes under each naming scheme, and use the scheme with the fewest problems.
     fits = [_compare_names(tensors, arrays, head) for tensors in _naming_schemes(model)]
     best = min(fits, key=lambda fit: sum(map(len, fit.problems.values())))
-    problems = [
-        f"{len(names)} {kind} ({listed(names, _LISTED, ', ...')})" for kind, names in best.problems.items() if names
-    ]
+    problems = [f"{len(names)} {kind} ({listed(names, _SHOWN, ', ...')})" for kind, names in best.problems.items() if names]
     if problems:
         message = f"the weights do not fit the model: {'; '.join(problems)}"
         missing, unexpected, _ = best.problems.values()
