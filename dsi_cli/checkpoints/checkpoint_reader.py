@@ -202,7 +202,7 @@ def explain_head_choice(
         groups = trainers.state_dicts(content.tree)
         candidates = rank_candidates(head_choice.usable_state_dicts(groups, options.role), expected, content.outputs)
         try:
-            chosen = _choose_head(content, groups, options, expected, with_background=stated is not None)
+            chosen = _choose_head(groups, options, expected, content.outputs, with_background=stated is not None)
         except CheckpointError as error:
             return str(error), candidates
     return f"the head is {chosen.name} {chosen.tensor.shape}", candidates
@@ -296,7 +296,7 @@ def _scan_head(
         return ScanResult(replace(record, status=SKIPPED, reason=NO_NETWORK, code="no-network"))
     # Find the head and compute its effective weight.
     try:
-        chosen = _choose_head(content, groups, options, expected, with_background=stated is not None)
+        chosen = _choose_head(groups, options, expected, content.outputs, with_background=stated is not None)
         if options.head is None:
             _refuse_other_part(file, chosen)
         if len(chosen.name) > MAX_NAME_LENGTH:
@@ -363,20 +363,15 @@ def _class_rows(head_name: str, rows: int, names: Sequence[str], stated: int | N
 
 
 def _choose_head(
-    content: CheckpointContent,
     groups: list[NestedStateDict],
     options: HeadOptions,
     classes: int | None,
+    outputs: Sequence[str] | None,
     *,
     with_background: bool = False,
 ) -> head_choice.Head:
     return head_choice.choose_head(
-        groups,
-        options.role,
-        head_name=options.head,
-        classes=classes,
-        with_background=with_background,
-        outputs=content.outputs,
+        groups, options.role, head_name=options.head, classes=classes, with_background=with_background, outputs=outputs
     )
 
 
@@ -391,7 +386,7 @@ def _head_of_base_model(
     bias = None
     with OpenFiles() as files:
         base = head_weight.open_base_model(path, config, files)
-        chosen = _choose_head(base, trainers.state_dicts(base.tree), options, classes)
+        chosen = _choose_head(trainers.state_dicts(base.tree), options, classes, base.outputs)
         rows = head_weight.head_rows(base, chosen)
         if trainers.as_dict(config).get("bias", "none") == "none":
             bias = head_weight.head_bias(chosen, len(rows))
@@ -468,7 +463,7 @@ def _choose_state_dict(
     """Return the tensors of the state dict with the head, and the head's name if it was found."""
     groups = trainers.state_dicts(content.tree)
     try:
-        chosen = _choose_head(content, groups, options, classes)
+        chosen = _choose_head(groups, options, classes, content.outputs)
     except NoHeadError:
         usable = [group for group in groups if group.role == options.role] or groups
         if not usable or options.head is not None:

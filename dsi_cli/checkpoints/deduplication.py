@@ -86,10 +86,8 @@ def _are_steps(records: Sequence[Record]) -> bool:
     if len(numbers) < max(2, len(found)) or any(epochs.has_epoch_label(epoch_name(record)) for record in found):
         return False
     # Consecutive numbers are epochs, which some training loops call steps.
-    return (
-        all(record.epoch_source == epochs.FILE_NAME for record in found)
-        and min(after - before for before, after in pairwise(numbers)) > 1
-    )
+    are_apart = min(after - before for before, after in pairwise(numbers)) > 1
+    return are_apart and all(record.epoch_source == epochs.FILE_NAME for record in found)
 
 
 def epoch_name(record: Record) -> str:

@@ -45,7 +45,7 @@ LABEL_ENCODER = "label_encoder.pkl"
 _OUTPUT_TABLE = "checkpoints.parquet"
 """The file that marks a results folder of dsi, which is skipped."""
 _IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})
-_OPTIMISER_FOLDER = re.compile(r"optimizer(_\d+)?")
+_OPTIMISER = re.compile(r"optimizer(_\d+)?")
 """Accelerate's folder of the optimiser's state, next to the folder with the model's parts."""
 
 
@@ -77,9 +77,7 @@ def search_folder(top: Place, folders: Folders) -> None:
             continue
         if any(_marks_a_checkpoint(mark, files) for mark in WHOLE_FOLDERS):
             subfolders.clear()
-        subfolders[:] = [
-            name for name in subfolders if name not in _IGNORED_FOLDERS and not _OPTIMISER_FOLDER.fullmatch(name)
-        ]
+        subfolders[:] = [name for name in subfolders if name not in _IGNORED_FOLDERS and not _OPTIMISER.fullmatch(name)]
         add_folder(folder, files, folders, is_top=folder == top)
 
 

@@ -75,9 +75,8 @@ def _contents(revisions: Sequence[Version], *, are_commits: bool) -> FolderConte
                 continue
             seen.add(identity)
             contents.files.append((path, status, folder))
-            texts.append(
-                f"{revision.text} {path.name}" if are_commits and path.name not in folders.MODEL_FILES else revision.text
-            )
+            is_named = are_commits and path.name not in folders.MODEL_FILES
+            texts.append(f"{revision.text} {path.name}" if is_named else revision.text)
             have_state.append(state_tag is not None and state_tag not in seen)
         last_state = last_state if state_tag is None else state
         seen.add(state_tag)

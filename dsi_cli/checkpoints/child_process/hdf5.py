@@ -112,9 +112,7 @@ def _read(opened: h5py.File, path: str) -> NDArray[Any]:
     if dataset.size and not dataset.id.get_storage_size():
         raise UnreadableError(f"{path[:80]!r} has elements that were never written", code="missing-elements")
     try:
-        if dataset.shape is None:
-            return np.zeros(0, np.float32)
-        return np.asarray(dataset[()])
+        return np.zeros(0, np.float32) if dataset.shape is None else np.asarray(dataset[()])
     except (OSError, RuntimeError) as error:
         raise _problem(error) from None
 
