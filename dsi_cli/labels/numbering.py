@@ -63,9 +63,7 @@ def first_number(numbers: Sequence[int] | None) -> int | None:
     if numbers is None:
         return None
     first = min(numbers, default=0)
-    if first in (0, 1) and sorted(numbers) == list(range(first, first + len(numbers))):
-        return first
-    return None
+    return first if first in (0, 1) and sorted(numbers) == list(range(first, first + len(numbers))) else None
 
 
 def numbering_note(first: int, classes: int) -> str:
@@ -74,9 +72,7 @@ def numbering_note(first: int, classes: int) -> str:
     >>> numbering_note(0, 10), numbering_note(1, 10)
     ('', ' (numbered from 1: its 1 is class 0, its 10 is class 9)')
     """
-    if not first:
-        return ""
-    return f" (numbered from 1: its 1 is class 0, its {classes} is class {classes - 1})"
+    return f" (numbered from 1: its 1 is class 0, its {classes} is class {classes - 1})" if first else ""
 
 
 def split_numbers(names: Sequence[str]) -> Numbering | None:

@@ -73,10 +73,8 @@ def read_targets(path: Path) -> EncodedLabels:
     arrays = _load(path)
     targets = arrays.get("", arrays.get("targets"))
     if targets is None or targets.ndim != 1 or not targets.size:
-        message = (
-            f"{path}: expected targets (samples,), in an NPZ file under this name; found {_shapes(arrays)}; save them "
-        )
-        raise UsageError(f"{message}with numpy.save", code="targets-array")
+        message = f"{path}: expected targets (samples,), in an NPZ file under this name; found {_shapes(arrays)}; save "
+        raise UsageError(f"{message}them with numpy.save", code="targets-array")
     return _labels(targets, str(path))
 
 
@@ -144,10 +142,8 @@ def _epochs(values: NDArray[Any] | None, rows: int, path: Path) -> list[int] | l
         return [None] * rows
     epochs: list[int] = _whole_numbers(np.atleast_1d(values), f"{path}, epochs", "whole numbers").tolist()
     if values.size != rows or len({*epochs}) < rows:
-        message = (
-            f"{path}, epochs: expected {rows} distinct numbers, one per row, found {str(epochs)[:80]}; give the epoch "
-        )
-        raise UsageError(f"{message}of each row", code="epochs-array", rows=rows)
+        message = f"{path}, epochs: expected {rows} distinct numbers, one per row, found {str(epochs)[:80]}; give the "
+        raise UsageError(f"{message}epoch of each row", code="epochs-array", rows=rows)
     return epochs
 
 

@@ -53,9 +53,7 @@ def read_epochs(path: Path) -> list[EpochPredictions]:
     for rows in _groups(len(fields["predictions"]), runs, epochs, fields.get("samples")):
         epoch = None if epochs is None else int(epochs[rows[0]])
         location = str(path) if epoch is None else f"{path}, epoch {epoch}"
-        run = None
-        if runs is not None and runs.names is not None:
-            run = runs.names[runs.codes[rows[0]]]
+        run = runs.names[runs.codes[rows[0]]] if runs is not None and runs.names is not None else None
         selected = {name: values[rows] for name, values in fields.items()}
         _require_distinct(selected, rows, location, epoch)
         if "paths" in selected:

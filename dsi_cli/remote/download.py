@@ -53,9 +53,7 @@ def localize(text: str, folder: Path) -> str:
     'res:brown.csv'
     """
     match = urls.find_url(text)
-    if match is None:
-        return urls.local_path(text)
-    return f"{text[: match.start()]}{fetch(match[0], folder)}"
+    return f"{text[: match.start()]}{fetch(match[0], folder)}" if match else urls.local_path(text)
 
 
 def cache_folder() -> Path:

@@ -150,10 +150,8 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
         entry = self._entry()
         is_file = entry["type"] == "file"
         size, time = _info(entry) if is_file else FileInfo(0, 0)
-        return os.stat_result(
-            ((stat.S_IFREG if is_file else stat.S_IFDIR) | 0o644, 0, 0, 0, 0, 0, size, 0, time // _NANO, 0),
-            {"st_mtime_ns": time},
-        )
+        mode = (stat.S_IFREG if is_file else stat.S_IFDIR) | 0o644
+        return os.stat_result((mode, 0, 0, 0, 0, 0, size, 0, time // _NANO, 0), {"st_mtime_ns": time})
 
     def lstat(self) -> os.stat_result:
         """Return `stat`, because a server has no links."""
@@ -244,9 +242,7 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
     ) -> IO[Any]:
         """Return a file object of the whole file, which is read at once; use this only for small files."""
         data = io.BytesIO(self.read_bytes())
-        if "b" in mode:
-            return data
-        return io.TextIOWrapper(data, encoding, errors, newline)
+        return data if "b" in mode else io.TextIOWrapper(data, encoding, errors, newline)
 
 
 class _OtherPath(UPath):  # type: ignore[misc]
