@@ -22,10 +22,8 @@ import os
 import platform
 import re
 import secrets
-import shutil
 import socket
 import sys
-import tempfile
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -34,6 +32,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
@@ -88,11 +87,10 @@ def ray_connection(options: EngineOptions) -> Iterator[None]:
     with ExitStack() as stack:
         if address == LOCAL_RAY:
             environment = _QUIET | _LOCAL_ONLY | _token()
-            parent = tempfile.gettempdir()
+            parent = gettempdir()
             if len(parent) > _MAX_FOLDER_LENGTH:
-                parent = "/tmp"  # noqa: S108 (mkdtemp creates a new folder with a random name)
-            home = tempfile.mkdtemp(prefix="dsi-", dir=parent)
-            stack.callback(shutil.rmtree, home, ignore_errors=True)
+                parent = "/tmp"  # noqa: S108 (the folder in it is new and has a random name)
+            home = stack.enter_context(TemporaryDirectory(prefix="dsi-", dir=parent, ignore_cleanup_errors=True))
             init_options = {"include_dashboard": False, "num_cpus": usable_cores()}
             init_options |= {"_node_ip_address": "127.0.0.1", "_temp_dir": home}
         stack.enter_context(_environment(environment))
