@@ -30,7 +30,7 @@ from dsi_cli.metrics.differences import (
     max_wsi_difference,
     mean_difference,
 )
-from dsi_cli.metrics.measures import min_max_scaled, off_diagonal
+from dsi_cli.metrics.measures import off_diagonal
 from dsi_cli.metrics.p_values import RelabelledMatrix
 from dsi_cli.metrics.phases import Phases, phases
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
@@ -115,7 +115,7 @@ def agreement(a: Matrix, b: Matrix) -> float:
 
 def cosine_excess(a: Matrix, b: Matrix) -> tuple[float, float]:
     """Return the cosine SAI and its excess over chance."""
-    x, y = (min_max_scaled(off_diagonal(matrix).ravel().astype(np.float64)) for matrix in (a, b))
+    x, y = (PreparedMatrix(matrix).scaled.all_pairs.values for matrix in (a, b))
     lengths = float(np.sqrt((x @ x) * (y @ y)))
     value, chance = float(x @ y) / lengths, float(x.sum() * y.sum()) / len(x) / lengths
     return value, (value - chance) / (1 - chance)

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics import DEFAULT_MEASURES, DISTANCES, MEASURES, jackknife, measures, p_values, permutation_null, ssim
 from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.p_values import RelabelledMatrix
-from dsi_cli.metrics.prepared_matrix import PairValues, PreparedMatrix
+from dsi_cli.metrics.prepared_matrix import ComparedMatrix, PairValues, PreparedMatrix
 
 Csm = NDArray[np.floating[Any]]
 SSIM_PERMUTATIONS = 200
@@ -197,51 +196,53 @@ class MatrixPair:
             missing = CONSTANT
         if missing is not None:
             return {name: Alignment(name, classes_used=self.a.classes, reason=missing) for name in which}
-        entries, p_of_products = {}, None
+        entries: dict[str, Alignment] = {}
+        known: dict[ComparedMatrix, float | None] = {}
         for name in which:
             entry = self._exact_ssim() if name == "ssim" else self._exact(name)
             entry = with_excess(self._with_relabellings(entry, permutations, seed))
             # Cosine, MSE and Pearson's correlation have the same z, and so the same p-value.
             if with_p_value and name in EXACT and entry.z is not None and entry.p_value is None:
-                p_value = None if name == "spearman" else p_of_products
-                if p_value is None:
-                    p_value = p_values.p_value(*self._relabelled(name), entry.z, seed, may_draw=permutations != 0)
-                entry = replace(entry, p_value=p_value)
-                p_of_products = p_of_products if name == "spearman" else p_value
+                a, b = self._compared(name)
+                if a not in known:
+                    known[a] = p_values.p_value(a, b, entry.z, seed, may_draw=permutations != 0)
+                entry = replace(entry, p_value=known[a])
             entries[name] = with_chance_level(self._with_interval(entry, draws or 0))
         return entries
 
-    @property
-    def _values(self) -> tuple[PairValues, PairValues]:
-        """The values of both matrices; one value per pair of classes suffices if both matrices are symmetric."""
+    def _compared(self, name: str) -> tuple[ComparedMatrix, ComparedMatrix]:
+        """Return what a measure compares, as matrices."""
+        return self.a.compared(name), self.b.compared(name)
+
+    def _values(self, name: str) -> tuple[PairValues, PairValues]:
+        """Return what a measure compares; one value per pair of classes suffices if both matrices are symmetric."""
+        x, y = self._compared(name)
         if self.a.is_symmetric and self.b.is_symmetric:
-            return self.a.upper_values, self.b.upper_values
-        return self.a.all_values, self.b.all_values
+            return x.upper_pairs, y.upper_pairs
+        return x.all_pairs, y.all_pairs
 
     def _exact(self, name: str) -> Alignment:
         """Return the value, the ceiling and the exact part of the chance level of a measure other than ``ssim``."""
-        measure = measures.ON_VALUES[name]
-        x, y = (values.compared_by(name) for values in self._values)
-        x_sorted, y_sorted = (values.rising(name) for values in self._values)
-        value, ceiling = float(measure(x, y)), float(measure(x_sorted, y_sorted))
+        measure, (x, y) = measures.ON_VALUES[name], self._values(name)
+        value, ceiling = float(measure(x.values, y.values)), float(measure(x.rising, y.rising))
         mean, std = None, None
         if name == "mae":
-            mean = permutation_null.mean_absolute_difference(x_sorted, y_sorted)
+            mean = permutation_null.mean_absolute_difference(x.rising, y.rising)
         elif name in EXACT:
             mean, std = self._exact_chance_level(name)
         return Alignment(name, value, mean, std, ceiling=ceiling, classes_used=self.a.classes)
 
     def _exact_chance_level(self, name: str) -> tuple[float, float]:
         """Return the exact mean and deviation over relabellings of a measure of `EXACT`."""
-        matrices = self._relabelled(name)
-        a, b = (matrix.moments for matrix in matrices)
+        a, b = (matrix.moments for matrix in self._compared(name))
         deviation = permutation_null.product_deviation(a, b)
         if name in ("pearson", "spearman"):
             return 0.0, deviation / float(np.sqrt(a.sums[0] * b.sums[0]))
-        x, y = (values.scaled for values in self._values)
-        pairs = self.a.classes * (self.a.classes - 1)  # the deviation is that of a sum over all ordered pairs
+        x, y = (pairs.values for pairs in self._values(name))
         first, second = ((float(values.sum()), float(values @ values)) for values in (x, y))
-        return chance_level(name, len(x), first, second, deviation * len(x) / pairs)
+        # The deviation is that of a sum over all ordered pairs.
+        deviation *= len(x) / (self.a.classes * (self.a.classes - 1))
+        return chance_level(name, len(x), first, second, deviation)
 
     def _exact_ssim(self) -> Alignment:
         """Return the value of ``ssim``, which has no exact chance level."""
@@ -249,7 +250,7 @@ class MatrixPair:
         if classes < ssim.MIN_CLASSES:
             reason = f"ssim's window needs {ssim.MIN_CLASSES} classes or more, not {classes}"
             return Alignment("ssim", classes_used=classes, reason=reason)
-        x, y = (_images(matrix.scaled_square, self.order[None]) for matrix in (self.a, self.b))
+        x, y = (_images(matrix.scaled.values, self.order[None]) for matrix in (self.a, self.b))
         value = float(ssim.mean_ssim(x, y, is_symmetric=self.a.is_symmetric and self.b.is_symmetric)[0])
         return Alignment(
             "ssim", value, classes_used=classes, reason="ssim has no ceiling: it depends on the order of classes"
@@ -274,7 +275,8 @@ class MatrixPair:
         else:
             is_shifted = entry.measure == "ssim" and classes >= MIN_SHIFTED_CLASSES
             drawn = -(-count // SHIFTS) if is_shifted else count
-            orders = permutation_null.random_relabellings(classes, drawn, seed)
+            rng = np.random.default_rng(seed)
+            orders = (rng.permutation(classes) for _ in range(drawn))
             values = self._relabelled_values(entry.measure, orders)[:count]
             if entry.null_mean is None or entry.null_std is None:
                 mean = float(values.mean()) if entry.null_mean is None else entry.null_mean
@@ -291,21 +293,21 @@ class MatrixPair:
         if name == "ssim":
             return self._ssim_of_relabellings(np.array(list(relabellings)))
         measure = measures.ON_VALUES[name]
-        x, y = (values.compared_by(name) for values in self._values)
-        square, remaining, values = self.b.square(y), iter(relabellings), []
+        x, y = self._values(name)
+        square, remaining, values = self.b.compared(name).values, iter(relabellings), []
         kept = ~np.eye(self.a.classes, dtype=bool)
-        if len(y) < kept.sum():  # one value per pair
+        if len(y.values) < kept.sum():  # one value per pair
             kept = np.triu(kept)
         while batch := list(islice(remaining, max(1, PIXELS_PER_BATCH // square.size))):
             orders = np.stack(batch)
-            values.extend(measure(x, square[orders[:, :, None], orders[:, None, :]][:, kept]).tolist())
+            values.extend(measure(x.values, square[orders[:, :, None], orders[:, None, :]][:, kept]).tolist())
         return np.array(values)
 
     def _ssim_of_relabellings(self, orders: NDArray[np.intp]) -> Values:
         """Return ``ssim`` for each relabelling ``(n, C)`` of the first matrix, with its shifts if there are many classes."""
         classes = self.a.classes
-        x: NDArray[np.floating[Any]] = self.a.scaled_square
-        y: NDArray[np.floating[Any]] = self.b.scaled_square
+        x: NDArray[np.floating[Any]] = self.a.scaled.values
+        y: NDArray[np.floating[Any]] = self.b.scaled.values
         step, shifts = 1, [0]
         if classes >= MIN_THINNED_CLASSES:
             step, x, y = THINNED_STEP, x.astype(np.float32), y.astype(np.float32)
@@ -319,12 +321,6 @@ class MatrixPair:
         size = max(1, PIXELS_PER_BATCH // x.size)
         batches = (orders[first : first + size] for first in range(0, len(orders), size))
         return np.concatenate([ssim.shifted_ssim(_images(x, batch), second, shifts, step) for batch in batches])
-
-    def _relabelled(self, name: str) -> tuple[RelabelledMatrix, RelabelledMatrix]:
-        """Return both matrices with the sums for the chance level of a measure of `EXACT`."""
-        if name == "spearman":
-            return self.a.relabelled_ranks, self.b.relabelled_ranks
-        return self.a.relabelled_values, self.b.relabelled_values
 
     def _with_interval(self, entry: Alignment, draws: int) -> Alignment:
         """Return the entry with the jackknife interval of its excess; for ``ssim`` only if there are draws."""
@@ -341,7 +337,7 @@ class MatrixPair:
             values = []
             for left_out in range(self.a.classes):
                 order = self.order[self.order != left_out][None]
-                x, y = (_images(matrix.scaled_square, order) for matrix in (self.a, self.b))
+                x, y = (_images(matrix.scaled.values, order) for matrix in (self.a, self.b))
                 values.append(ssim.mean_ssim(x, y)[0])
             interval = jackknife.interval(entry.excess, np.array(values) / (1 - entry.null_mean))
         return entry if interval is None else replace(entry, low=interval[0], high=interval[1])

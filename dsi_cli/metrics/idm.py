@@ -158,7 +158,7 @@ def idm_of_prepared(
 
     ``ranks`` are its negated ranks, which are the mid-ranks if None.
     """
-    ranks = ranks or matrix.relabelled_row_ranks
+    ranks = ranks or matrix.row_ranks
     rank = -ranks.values
     nearest = np.where(np.eye(len(rank), dtype=bool), np.inf, rank).min(axis=1)
     row, column = np.nonzero(counts)

@@ -65,8 +65,7 @@ def pair_variance(a: PreparedMatrix, b: PreparedMatrix, measure: str, value: flo
 
     The effect of a pair on the correlation is what it adds to it less the mean effect of its two classes.
     """
-    squares = (a.rank_square, b.rank_square) if measure == "spearman" else (a.scaled_square, b.scaled_square)
-    x, y = map(centred_off_diagonal, squares)
+    x, y = (centred_off_diagonal(matrix.compared(measure).values) for matrix in (a, b))
     classes = len(x)
     pairs = classes * (classes - 1) / 2
     x, y = x / np.sqrt((x * x).sum() / (2 * pairs)), y / np.sqrt((y * y).sum() / (2 * pairs))
@@ -84,13 +83,10 @@ def excess_without(a: PreparedMatrix, b: PreparedMatrix, measure: str) -> Values
 
     It is NaN if a matrix without the class is constant.
     """
-    if measure == "spearman":
-        x_square, y_square, x_sums, y_sums = a.rank_square, b.rank_square, a.rank_sums, b.rank_sums
-    else:
-        x_square, y_square, x_sums, y_sums = a.scaled_square, b.scaled_square, a.value_sums, b.value_sums
+    first, second = a.compared(measure), b.compared(measure)
     n = (a.classes - 1) * (a.classes - 2)
-    products = x_square * y_square
-    class_sums = (*x_sums, *y_sums, products.sum(axis=0) + products.sum(axis=1))
+    products = first.values * second.values
+    class_sums = (*first.class_sums, *second.class_sums, products.sum(axis=0) + products.sum(axis=1))
     # Each pair belongs to two classes, so half the sum over classes is the sum over pairs.
     x, xx, y, yy, xy = (sums.sum() / 2 - sums for sums in class_sums)
     with np.errstate(divide="ignore", invalid="ignore"):

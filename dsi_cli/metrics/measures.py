@@ -1,8 +1,8 @@
 """The measures of a SAI, on off-diagonal values ``x (n,)`` and ``y (n,)``, or on ``y (draws, n)`` for many at once.
 
-``cosine``, ``mae`` and ``mse`` expect values that are scaled to [0, 1] (`min_max_scaled`). The correlations do not depend on the
-scale. All measures work in float64 and accept no NaN. Sources: arXiv 2505.21338, section 3.2; the authors' companion notebook for
-Spearman's and Kendall's correlation.
+``cosine``, ``mae`` and ``mse`` expect values that are scaled to [0, 1]. The correlations do not depend on the scale. All measures
+work in float64 and accept no NaN. Sources: arXiv 2505.21338, section 3.2; the authors' companion notebook for Spearman's and
+Kendall's correlation.
 """
 
 from __future__ import annotations
@@ -27,12 +27,6 @@ def off_diagonal(matrix: NDArray[Scalar]) -> NDArray[Scalar]:
     # After the first value, every (C+1)-th value is on the diagonal.
     values = matrix.reshape(*leading, size * size)[..., 1:].reshape(*leading, size - 1, size + 1)[..., :-1]
     return values.reshape(*leading, size, size - 1)
-
-
-def min_max_scaled(values: Values) -> Values:
-    """Return the values min-max scaled to [0, 1]; they must not all be equal."""
-    low, high = values.min(), values.max()
-    return (values - low) / (high - low)
 
 
 def mid_ranks(values: NDArray[Any]) -> Values:

@@ -7,7 +7,6 @@ exact deviation from `Moments` (Mantel 1967), also for asymmetric and tied matri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -90,10 +89,3 @@ def mean_absolute_difference(x_sorted: Values, y_sorted: Values) -> float:
 def every_relabelling(classes: int) -> NDArray[np.intp]:
     """Return all permutations of the classes ``(classes!, classes)``; the identity is the first."""
     return np.array(list(permutations(range(classes))), dtype=np.intp)
-
-
-def random_relabellings(classes: int, count: int, seed: int) -> Iterator[NDArray[np.intp]]:
-    """Yield ``count`` seeded random permutations of the classes."""
-    rng = np.random.default_rng(seed)
-    for _ in range(count):
-        yield rng.permutation(classes)
