@@ -8,13 +8,14 @@ square root of the reliability is that with a noiseless CCSM (Spearman 1904, the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
+from dsi_cli.metrics.idm import Score
 
 HALVINGS = 20
 """The default number of random halvings."""
@@ -22,20 +23,10 @@ MIN_VARIANCE = 1e-12
 """A smaller variance of the values of a half, relative to their squared mean, is rounding: they are equal."""
 
 
-@dataclass(frozen=True)
-class Reliability:
-    """The reliability of one CCSM."""
+def reliability(counts: NDArray[np.integer[Any]], halvings: int = HALVINGS, seed: int = 0) -> Score:
+    """Return the split-half reliability ``2 r / (1 + r)`` of the CCSM of confusion counts, with r in [-1, 1].
 
-    value: float | None = None
-    """At most 1; near or below 0 if the mistakes of the halves have nothing in common. None if it does not exist."""
-    classes_used: int = 0
-    samples_used: int = 0
-    reason: str | None = None
-    """The reason for a missing value."""
-
-
-def reliability(counts: NDArray[np.integer[Any]], halvings: int = HALVINGS, seed: int = 0) -> Reliability:
-    """Return the split-half reliability ``2 r / (1 + r)`` of the CCSM of confusion counts, with r in [-1, 1]; at most 1.
+    It is at most 1, and near or below 0 if the mistakes of the halves have nothing in common. Chance levels are missing.
 
     Parameters
     ----------
@@ -62,7 +53,7 @@ def reliability(counts: NDArray[np.integer[Any]], halvings: int = HALVINGS, seed
         message = f"a reliability needs one halving or more, not {halvings}"
         raise UsageError(message, code="too-few-halvings", halvings=halvings)
     kept = np.flatnonzero(counts.sum(axis=1) >= 2)
-    result = Reliability(None, len(kept), int(counts[np.ix_(kept, kept)].sum()))
+    result = Score(classes_used=len(kept), samples_used=int(counts[np.ix_(kept, kept)].sum()))
     if len(kept) < 3:
         return replace(result, reason=f"{len(kept)} classes with two samples or more: halves need three")
     # A CCSM has few values that are not 0: those of the mistakes that occur.

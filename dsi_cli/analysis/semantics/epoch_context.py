@@ -13,8 +13,8 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.metrics.blockwise import BlockStatistics, BlockWalk, DenseRows, MatrixSums, RowSource, block_statistics
+from dsi_cli.metrics.idm import Score
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
-from dsi_cli.metrics.split_half import Reliability
 from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
 
 Classes = NDArray[np.intp]
@@ -33,7 +33,7 @@ class EpochMatrix:
     """The dense matrix ``(C, C)``, NaN for missing classes; or the rows of `classes`, made on demand."""
     classes: Classes
     """The indices of the classes in the matrix."""
-    reliability: Reliability | None = None
+    reliability: Score | None = None
     """The reliability of a CCSM."""
     statistics: BlockStatistics | None = None
     """The statistics of a blockwise matrix, if they are known already."""
