@@ -16,7 +16,7 @@ Mean and deviation of both chance levels are exact.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,15 +37,6 @@ SET_SCORES = ("hierarchical_precision", "hierarchical_recall", "hierarchical_f1"
 AVERAGES = ("micro", "macro")
 HIERARCHY_METRICS = (*SET_SCORES, "path_accuracy", "level_accuracy")
 """The values of the column ``metric`` in the curves table."""
-
-
-class ShuffleMoments(NamedTuple):
-    """The moments of a sum of matrix entries over samples whose predictions are shuffled."""
-
-    mean: float
-    """The mean of an entry."""
-    variance: float
-    """The mean square of an entry less its row's and its column's mean."""
 
 
 def severity(counts: Counts, heights: NDArray[np.floating[Any]]) -> Score:
@@ -157,8 +148,8 @@ def set_scores(counts: Counts, common: NDArray[Any]) -> dict[tuple[str, str], Sc
     moments, ones, scores = _shuffle_moments(counts, shared), np.ones(len(number)), {}
     for metric, divisor in zip(SET_SCORES, (predicted, true, (true + predicted) / 2), strict=True):
         share = shared / divisor
-        scores[metric, "micro"] = _shuffled_score(empty, number, shared[cells], divisor[cells], moments)
-        scores[metric, "macro"] = _shuffled_score(empty, number, share[cells], ones, _shuffle_moments(counts, share))
+        scores[metric, "micro"] = _shuffled_score(empty, number, shared[cells], divisor[cells], *moments)
+        scores[metric, "macro"] = _shuffled_score(empty, number, share[cells], ones, *_shuffle_moments(counts, share))
     return scores
 
 
@@ -184,8 +175,9 @@ def level_accuracies(counts: Counts, paths: NDArray[np.integer[Any]]) -> list[Sc
         names, group = np.unique(nodes, return_inverse=True)
         true, predicted = (np.bincount(group[side], share, len(names)) for side in (rows, columns))
         mean = float(true @ predicted)
-        moments = ShuffleMoments(mean, float(mean - true @ predicted**2 - true**2 @ predicted + mean**2))
-        scores.append(_shuffled_score(empty, number, (group[rows] == group[columns]).astype(np.float64), ones, moments))
+        variance = float(mean - true @ predicted**2 - true**2 @ predicted + mean**2)
+        is_same = (group[rows] == group[columns]).astype(np.float64)
+        scores.append(_shuffled_score(empty, number, is_same, ones, mean, variance))
     return scores
 
 
@@ -196,27 +188,29 @@ def _samples(counts: Counts) -> tuple[Score, tuple[NDArray[np.intp], ...], Value
     return empty, cells, counts[cells].astype(np.float64)
 
 
-def _shuffle_moments(counts: Counts, matrix: Values) -> ShuffleMoments:
-    """Return the moments of the entries of a matrix."""
+def _shuffle_moments(counts: Counts, matrix: Values) -> tuple[float, float]:
+    """Return the mean of a matrix entry if predictions are shuffled, and its mean square less its row's and its column's mean."""
     total = max(counts.sum(), 1)
     true, predicted = counts.sum(axis=1) / total, counts.sum(axis=0) / total
     row_mean, column_mean = matrix @ predicted, true @ matrix
     mean = true @ row_mean
-    variance = true @ (matrix**2 @ predicted) - true @ row_mean**2 - column_mean**2 @ predicted + mean**2
-    return ShuffleMoments(mean, variance)
+    return mean, true @ (matrix**2 @ predicted) - true @ row_mean**2 - column_mean**2 @ predicted + mean**2
 
 
-def _shuffled_score(empty: Score, number: Values, entries: Values, divisors: Values, moments: ShuffleMoments) -> Score:
-    """Return the sum of entries over samples divided by that of divisors, from the number of samples with each of them."""
+def _shuffled_score(empty: Score, number: Values, entries: Values, divisors: Values, mean: float, variance: float) -> Score:
+    """Return the sum of entries over samples divided by that of divisors, from the number of samples with each of them.
+
+    ``mean`` and ``variance`` are the results of `_shuffle_moments`.
+    """
     total = float(number.sum())
     if not total:
         return replace(empty, reason=NO_SAMPLE)
     mean_divisor = float(number @ divisors / total)
     value = float(number @ entries / total) / mean_divisor
     error = float(np.sqrt(number @ (entries - value * divisors) ** 2)) / total / mean_divisor
-    has_spread = total > 1 and moments.variance > MIN_VARIANCE * moments.mean**2
-    std = float(np.sqrt(moments.variance / (total - 1))) / mean_divisor if has_spread else 0.0
-    null_mean = float(moments.mean) / mean_divisor
+    has_spread = total > 1 and variance > MIN_VARIANCE * mean**2
+    std = float(np.sqrt(variance / (total - 1))) / mean_divisor if has_spread else 0.0
+    null_mean = float(mean) / mean_divisor
     low, high = interval(value, error)
     score = replace(empty, value=value, null_mean=null_mean, null_std=std, low=low, high=high)
     if not has_spread:

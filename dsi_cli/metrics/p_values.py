@@ -103,7 +103,20 @@ class RelabelledMatrix:
     @lazy_property
     def third_sums(self) -> Values:
         """The sums of products of three values, one for each of the 24 ways in which three pairs share classes."""
-        return _third_sums(permutation_null.centred_off_diagonal(self.values))
+        x = permutation_null.centred_off_diagonal(self.values)
+        squares, crossed = x * x, x * x.T
+        rows, columns, both = x.sum(axis=1), x.sum(axis=0), crossed.sum(axis=1)
+        product = _product(x)
+        free = [
+            *((squares * x).sum(), (crossed * x).sum()),
+            *(sums @ other for sums in (squares.sum(axis=0), squares.sum(axis=1), both) for other in (rows, columns)),
+            *((product * x.T).sum(), (product * x).sum()),
+            *((rows**3).sum(), (rows**2) @ columns, rows @ columns**2, (columns**3).sum()),
+            *(left @ x @ right for left in (rows, columns) for right in (rows, columns)),
+            # The sum of all values is 0, and so are the sums of ways with a pair that shares no class with the others.
+            *[0.0] * 6,
+        ]
+        return _ways(_THREE_PAIRS, are_ordered=True).from_free @ np.array(free, dtype=np.float64)
 
     @lazy_property
     def is_symmetric(self) -> bool:
@@ -117,7 +130,23 @@ class RelabelledMatrix:
         An asymmetric matrix has the sums of its symmetric part, since S with a symmetric matrix depends on nothing else.
         """
         symmetric = self.values if self.is_symmetric else (self.values + self.values.T) / 2
-        return _fourth_sums(permutation_null.centred_off_diagonal(symmetric))
+        x = permutation_null.centred_off_diagonal(symmetric)
+        squares, product = x * x, _product(x)
+        rows, square_rows, triangles = x.sum(axis=1), squares.sum(axis=1), (product * x).sum(axis=1)
+        paths, total, crossed = x @ rows, square_rows.sum(), rows @ rows
+        free = [
+            *(
+                (squares * squares).sum(),
+                (squares * x).sum(axis=1) @ rows,
+                square_rows @ square_rows,
+                (squares * product).sum(),
+            ),
+            *(square_rows @ paths, rows @ squares @ rows, square_rows @ rows**2),
+            *((product * product).sum(dtype=np.float64), triangles @ rows, total**2),
+            *(paths @ paths, rows**2 @ paths, (rows**4).sum(), total * crossed, crossed**2),
+            *[0.0] * 8,  # as above
+        ]
+        return _ways(_FOUR_PAIRS, are_ordered=False).from_free @ np.array(free, dtype=np.float64)
 
     @lazy_property
     def effective_classes(self) -> float:
@@ -303,43 +332,6 @@ def _partitions(letters: Sequence[str]) -> list[dict[str, str]]:
     for letter in letters:
         partitions = [{**partition, letter: name} for partition in partitions for name in {*partition.values(), letter}]
     return partitions
-
-
-def _third_sums(x: Values) -> Values:
-    """Return the sums of products of three values of a centred matrix, one for each of the 24 ways."""
-    squares, crossed = x * x, x * x.T
-    rows, columns, both = x.sum(axis=1), x.sum(axis=0), crossed.sum(axis=1)
-    product = _product(x)
-    free = [
-        *((squares * x).sum(), (crossed * x).sum()),
-        *(sums @ other for sums in (squares.sum(axis=0), squares.sum(axis=1), both) for other in (rows, columns)),
-        *((product * x.T).sum(), (product * x).sum()),
-        *((rows**3).sum(), (rows**2) @ columns, rows @ columns**2, (columns**3).sum()),
-        *(left @ x @ right for left in (rows, columns) for right in (rows, columns)),
-        # The sum of all values is 0, and so are the sums of ways with a pair that shares no class with the others.
-        *[0.0] * 6,
-    ]
-    return _ways(_THREE_PAIRS, are_ordered=True).from_free @ np.array(free, dtype=np.float64)
-
-
-def _fourth_sums(x: Values) -> Values:
-    """Return the sums of products of four values of a centred symmetric matrix, one for each of the 23 ways."""
-    squares, product = x * x, _product(x)
-    rows, square_rows, triangles = x.sum(axis=1), squares.sum(axis=1), (product * x).sum(axis=1)
-    paths, total, crossed = x @ rows, square_rows.sum(), rows @ rows
-    free = [
-        *(
-            (squares * squares).sum(),
-            (squares * x).sum(axis=1) @ rows,
-            square_rows @ square_rows,
-            (squares * product).sum(),
-        ),
-        *(square_rows @ paths, rows @ squares @ rows, square_rows @ rows**2),
-        *((product * product).sum(dtype=np.float64), triangles @ rows, total**2),
-        *(paths @ paths, rows**2 @ paths, (rows**4).sum(), total * crossed, crossed**2),
-        *[0.0] * 8,  # as above
-    ]
-    return _ways(_FOUR_PAIRS, are_ordered=False).from_free @ np.array(free, dtype=np.float64)
 
 
 def _product(x: Values) -> NDArray[np.floating[Any]]:

@@ -90,7 +90,7 @@ def cosine_histogram(cosines: Float64s) -> NDArray[np.int64]:
     return counts.astype(np.int64)
 
 
-def _sample_group(rows: Float64s, total: Float64s, cosines: Float64s, null_mean: float | None) -> SampleGroup:
+def _sample_group(rows: Float64s, total: Float64s, cosines: Float64s, null_mean: float) -> SampleGroup:
     if not len(rows):
         return SampleGroup(0)
     mean = None if np.isnan(cosines).any() else float(cosines.mean())
@@ -103,17 +103,12 @@ def _cosine(a: Float64s, b: Float64s) -> Float64s:
     return np.asarray(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0))
 
 
-def _chance_levels(
-    rows: Float64s, total: Float64s, size: int, seed: int | tuple[int, ...]
-) -> tuple[float | None, float | None]:
+def _chance_levels(rows: Float64s, total: Float64s, size: int, seed: int | tuple[int, ...]) -> tuple[float, float]:
     """Return the mean group cosine of subsets of ``size`` samples, and that of their complements."""
     count = len(rows)
-    if size in (0, count):
-        cosine = float(_cosine(total, total))
-        return (cosine, None) if size else (None, cosine)
     # Take all subsets, or random ones if there are too many, as rows of ones and zeros.
     if comb(count, size) <= SUBSETS:
-        members = np.array(list(combinations(range(count), size)))
+        members = np.array(list(combinations(range(count), size)), dtype=np.intp)
     else:
         members = np.random.default_rng(seed).random((SUBSETS, count)).argsort(axis=1)[:, :size]
     subsets = np.zeros((len(members), count))
