@@ -26,7 +26,6 @@ DETACHMENTS = {
     "verb": (("s", ""), ("ies", "y"), ("es", "e"), ("es", ""), ("ed", "e"), ("ed", ""), ("ing", "e"), ("ing", "")),
 }
 """WordNet's rules for regular forms (``morphy``), in its order: an ending and its replacement."""
-_ENDS = {"noun": ("s", "men"), "verb": ("s", "ed", "ing")}  # a quick test, because most words have no ending of DETACHMENTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +113,7 @@ def base_forms(form: str, words: Lexicon | None = None) -> list[str]:
     words = words or load()
     bases = words.irregular.get(form)
     if bases is None:
-        bases = _detach_endings(form, words.part) if form.endswith(_ENDS[words.part]) else []
+        bases = _detach_endings(form, words.part)
     return [lemma for lemma in dict.fromkeys([form, *bases]) if lemma in words.rows]
 
 

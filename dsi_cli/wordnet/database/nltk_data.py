@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database.taxonomy import MAX_DEPTH, PARTS, Taxonomy, hypernym_closure, offsets_and_values, parent_edges
 
 _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
-_HYPERNYMS = ("@", "@i")
+_HYPERNYM = re.compile(r" @i? (\d{8}) ")
+"""A pointer from a synset to a hypernym or instance hypernym, in WordNet's files."""
 _PARTS = ("%p", "#p")
 _SENSE_NUMBERS = {"noun": "1:", "verb": "2:"}
 """The first characters of the sense codes in WordNet's count files."""
@@ -29,13 +29,8 @@ def installed_names() -> list[str]:
     """Return the names of the WordNets in NLTK's folders, sorted."""
     import nltk.data
 
-    names = set()
-    for folder in nltk.data.path:
-        for path in Path(folder, "corpora").glob("wordnet*"):
-            if path.suffix == ".zip":
-                names.add(path.stem)
-            elif path.is_dir():
-                names.add(path.name)
+    paths = [path for folder in nltk.data.path for path in Path(folder, "corpora").glob("wordnet*")]
+    names = {path.name.removesuffix(".zip") for path in paths if path.suffix == ".zip" or path.is_dir()}
     return sorted(names - {"wordnet_ic"})
 
 
@@ -94,7 +89,7 @@ def compile_tables(reader: Any, part: str) -> dict[str, Any]:
     synsets = sorted(reader.all_synsets(PARTS[part]), key=lambda synset: synset.offset())
     row = {synset.offset(): k for k, synset in enumerate(synsets)}
 
-    parents = pa.array(_parents(reader, part, synsets, row), pa.list_(pa.int32()))
+    parents = pa.array(_parents(reader, part, row), pa.list_(pa.int32()))
     taxonomy = _taxonomy(parents)
     graph = {
         "offset": pa.array(list(row), pa.int32()),
@@ -135,16 +130,11 @@ def compile_tables(reader: Any, part: str) -> dict[str, Any]:
     }
 
 
-def _parents(reader: Any, part: str, synsets: Sequence[Any], row: dict[int, int]) -> list[list[int]]:
+def _parents(reader: Any, part: str, row: dict[int, int]) -> list[list[int]]:
     """Return the rows of each synset's hypernyms and instance hypernyms, in the order of WordNet's files."""
     with reader.open(f"data.{part}") as file:
-        lines = {int(line[:8]): line for line in file if line[:8].isdigit()}
-    parents = []
-    for synset in synsets:
-        offsets = [offset for symbol in _HYPERNYMS for _, offset in synset._pointers.get(symbol, ())]
-        line = lines[synset.offset()]
-        parents.append([row[offset] for offset in sorted(offsets, key=lambda offset: line.index(f" {offset:08d} "))])
-    return parents
+        pointers = {int(line[:8]): line.partition("|")[0] for line in file if line[:8].isdigit()}
+    return [[row[int(hypernym)] for hypernym in _HYPERNYM.findall(pointers[offset])] for offset in row]
 
 
 def _taxonomy(parents: Any) -> Taxonomy:

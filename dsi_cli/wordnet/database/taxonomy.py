@@ -189,10 +189,10 @@ def display_parents(taxonomy: Taxonomy, nodes: Rows) -> dict[int, int]:
     The parent is the deepest one, because it is the most specific, and the first of equals in WordNet's order. Roots have the
     parent -1.
     """
-    tree = {}
-    for node in ancestors(taxonomy, nodes).tolist():
-        tree[node] = max(taxonomy.parents_of(node), key=lambda parent: taxonomy.depths[parent], default=-1)
-    return tree
+    return {
+        node: max(taxonomy.parents_of(node), key=taxonomy.depths.__getitem__, default=-1)
+        for node in ancestors(taxonomy, nodes).tolist()
+    }
 
 
 def taxonomy_order(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Rows:
@@ -227,12 +227,10 @@ def taxonomy_order(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Rows:
     children: dict[int, list[int]] = {}
     for node, parent in reversed(display_parents(taxonomy, labels).items()):
         children.setdefault(parent, []).append(node)
-    rank = np.zeros(len(taxonomy.offsets) + 1, dtype=np.intp)  # the last element belongs to -1, the parent of all roots
-    stack = [-1]
-    visited = 0
+    rank: dict[int, int] = {}
+    stack = [-1]  # the parent of all roots
     while stack:
         node = stack.pop()
-        rank[node] = visited
-        visited += 1
+        rank[node] = len(rank)
         stack.extend(children.get(node, ()))
-    return np.argsort(rank[labels], kind="stable")
+    return np.argsort([rank[node] for node in labels.tolist()], kind="stable")
