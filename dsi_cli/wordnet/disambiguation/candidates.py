@@ -78,21 +78,15 @@ def candidate_of(node: int, wordnet: WordNet) -> Candidate:
 def find_candidates(words: str, wordnet: WordNet) -> tuple[Candidate, ...]:
     """Return the senses of words with any separators, else in another spelling; plurals are included."""
     forms = dict.fromkeys((*lexicon.spellings(words), *lexicon.lemmas_with_letters(words, wordnet.words)))
-    candidates = _first_of_each_node(_senses(form, EXACT, wordnet) for form in forms)
-    if candidates:
-        return candidates
-    for form in _respelled("_".join(words.lower().split()), wordnet):
-        candidates = _senses(form, SPELLED, wordnet)
-        if candidates:
-            return candidates
-    return ()
+    candidates = _first_of_each_node(candidate for form in forms for candidate in _senses(form, EXACT, wordnet))
+    respelled = (_senses(form, SPELLED, wordnet) for form in _respelled("_".join(words.lower().split()), wordnet))
+    return candidates or next(filter(None, respelled), ())
 
 
-def _first_of_each_node(parts: Iterable[tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
+def _first_of_each_node(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     first: dict[int, Candidate] = {}
-    for candidates in parts:
-        for candidate in candidates:
-            first.setdefault(candidate.node, candidate)
+    for candidate in candidates:
+        first.setdefault(candidate.node, candidate)
     return tuple(first.values())
 
 
@@ -109,7 +103,7 @@ def _senses(form: str, how: str, wordnet: WordNet) -> tuple[Candidate, ...]:
         how_found = PLURAL if how == EXACT and lemma != form else how
         nodes = wordnet.words.senses(lemma)
         candidates += [Candidate(node, lemma, how_found, rank, len(nodes)) for rank, node in enumerate(nodes)]
-    return _first_of_each_node([tuple(candidates)])
+    return _first_of_each_node(candidates)
 
 
 def _respelled(form: str, wordnet: WordNet) -> Iterator[str]:
@@ -168,10 +162,10 @@ def read_label(label: str, wordnet: WordNet | None = None) -> LabelCandidates:
     # Names separated by commas or semicolons, with the number of names that share each sense
     names = [name.strip() for name in _BETWEEN_NAMES.split(text)]
     if len(names) > 1:
-        found = [find_candidates(name, wordnet) for name in names if name]
-        number = Counter(candidate.node for candidates in found for candidate in candidates)
-        candidates = _first_of_each_node(found)
-        if candidates:
+        found = [candidate for name in names if name for candidate in find_candidates(name, wordnet)]
+        number = Counter(candidate.node for candidate in found)
+        if found:
+            candidates = _first_of_each_node(found)
             return LabelCandidates(tuple(replace(candidate, names=number[candidate.node]) for candidate in candidates))
     # Parts between slashes or in brackets
     reading = _read_parts(text, wordnet)
@@ -284,12 +278,8 @@ def _read_head_noun(words: list[str], wordnet: WordNet) -> LabelCandidates:
 def _kinds_of_head(modifier: tuple[Candidate, ...], head: tuple[Candidate, ...], wordnet: WordNet) -> tuple[Candidate, ...]:
     """Return the senses of a modifier that are physical entities below a sense of the head, so both names can mean them."""
     head_nodes, entity = {candidate.node for candidate in head}, wordnet.taxonomy.node("physical_entity.n.01")
-    kinds = []
-    for candidate in modifier:
-        hypernyms = hypernym_closure(wordnet.taxonomy, candidate.node) - {candidate.node}
-        if entity in hypernyms and head_nodes & hypernyms:
-            kinds.append(replace(candidate, names=2))
-    return tuple(kinds)
+    hypernyms = {one: hypernym_closure(wordnet.taxonomy, one.node) - {one.node} for one in modifier}
+    return tuple(replace(one, names=2) for one, above in hypernyms.items() if entity in above and head_nodes & above)
 
 
 def _read_head_verb(words: list[str], wordnet: WordNet) -> LabelCandidates:

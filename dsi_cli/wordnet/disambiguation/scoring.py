@@ -76,19 +76,13 @@ VERB_WEIGHTS: dict[str, tuple[float, float]] = NOUN_WEIGHTS | {
     "rank": (0.8, 0.8),
     "share": (0.8, 0.8),
     "own name": (0.6, 0.6),
-    "words": (0.0, 0.0),
     "size": (0.1, 0.1),
-    "leaf": (0.0, 0.0),
-    "depth": (0.0, 0.0),
     "derived": (0.2, 0.2),
     "abstract": (-1.0, -1.0),
-    "near 0.5": (0.0, 0.0),
     "near 8": (0.0, 0.3),
     "near tenth": (0.0, 0.3),
-    "can share": (0.0, 0.0),
     "same synset": (0.0, -0.5),
-    "above others": (0.0, 0.0),
-    "below others": (0.0, 0.0),
+    **dict.fromkeys(("words", "leaf", "depth", "near 0.5", "can share", "above others", "below others"), (0.0, 0.0)),
 }
 """For verbs, the first sense counts more and the shape of the taxonomy less: lists of actions have *jump* and *high jump*."""
 
