@@ -197,6 +197,8 @@ def is_training_state(tree: Any, state_dicts: Sequence[NestedStateDict], file_na
     if _TRAINING_STATE.search(file_name) or _is_optimiser(tree):
         return True
     items = as_dict(tree).items()
+    if isinstance(tree, int) or (items and all(isinstance(value, int | float) for _, value in items)):
+        return True
     return any(key == "last_epoch" or _NOT_WEIGHTS.search(str(key)) or _is_optimiser(value) for key, value in items)
 
 

@@ -89,7 +89,8 @@ def test_an_archive_of_arrays(save, order, weight, tmp_path):
 
 
 def test_an_archive_of_flax_names(weight, tmp_path):
-    np.savez(tmp_path / "epoch_1.npz", **{"params/head/kernel": weight.T, "params/head/bias": weight[:, 0], "step": 7})
+    head = {"params/head/kernel": weight.T, "params/head/bias": weight[:, 0], "opt/mu/head/kernel": weight.T}
+    np.savez(tmp_path / "epoch_1.npz", **head, step=7)
     assert_head(only(tmp_path), weight, "params.head.kernel")
     assert scan_checkpoint(only(tmp_path)).record.step == 7
 

@@ -96,10 +96,10 @@ def test_scan_skips_files_that_hold_no_network(tmp_path):
     torch.save(torch.optim.lr_scheduler.StepLR(optimizer, 3).state_dict(), tmp_path / "scheduler.pt")
     torch.save(torch.nn.CrossEntropyLoss().state_dict(), tmp_path / "criterion.pt")
     torch.save(torch.nn.CrossEntropyLoss(torch.ones(5)).state_dict(), tmp_path / "criterion_weighted.pt")
-    (tmp_path / "history.json").write_text("[]")
+    torch.save({"epoch": 3}, tmp_path / "extra_state.pt")
     found = {record.path.rpartition("/")[2]: record.status for record in records_of(tmp_path)}
     assert (found.pop("params.pt"), set(found.values())) == ("ok", {"skipped"})
-    assert len(found) == 5
+    assert len(found) == 6
 
 
 def test_ema_reads_the_whole_state_dict_of_an_averaged_model(tmp_path):
