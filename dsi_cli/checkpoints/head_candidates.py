@@ -51,7 +51,7 @@ _OTHER_NAME_PATTERNS = (
     ),
     (OTHER_HEAD, "a copy of the network", r"teacher|momentum|_k$|target_net|shadow|averaged"),
     (POSITIONS, "a table of positions", r"(^|_)pos($|_)|position|relative|rel_?pos"),
-    (NAME, "an embedding or lookup table", r"(?<!class_)embed|(^|_)emb($|_)|token|vocab|lookup"),
+    (NAME, "an embedding or lookup table", r"(?<!class_)embed|(^|_)emb($|_)|token|vocab|lookup|^latents?$"),
     (NAME, "a memory", r"codebook|queue|bank|memory"),
     (NAME, "a part of attention", r"attn|attention|qkv|(?-i:^[qkv]$)|quer(y|ies)|key(?!point)|value|pooler"),
     (NAME, "a projection", r"(?<!out_)proj|contrast|neck|align|merger|connector"),
@@ -446,13 +446,29 @@ class _Network:
         return "is stored next to the network, not in it" if is_apart else None
 
     def is_table(self, layer: Layer) -> str | None:
-        if self.is_sorted or not self.ordered or layer.kind != "matrix":
+        if self.is_sorted or not self.ordered:
+            return None
+        if layer.kind == "raw":
+            return self.precedes_network(layer)
+        if layer.kind != "matrix":
             return None
         if not layer.has_bias and self.comes_first(layer):
             return "comes first and has no bias, as a lookup table does"
         if not layer.has_bias and self.image is not None and not _is_named(layer):
             return f"has no bias, as a lookup table does, and the network ends in {self.image.name}"
         return None
+
+    def precedes_network(self, layer: Layer) -> str | None:
+        # A module before the network may hold a table alone (mel filters), which takes no features.
+        parent = layer.module[:-1]
+        is_first = self.first is not None and layer.position < self.first.position
+        is_table = (
+            is_first
+            and parent
+            and not any(it.module[: len(parent)] == parent for it in self.layers if it.kind in ("matrix", "other"))
+        )
+        features = {width for end in self.unused for width in (end.width_in, end.width_out)}
+        return "comes first, as a table of filters does" if is_table and layer.width_in not in features else None
 
     def is_among_tables(self, layer: Layer) -> str | None:
         # Embeddings of words or of a graph's nodes are stored without any other layer, and so are the columns of some networks.

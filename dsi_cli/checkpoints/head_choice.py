@@ -167,8 +167,9 @@ def _rivals(heads: Sequence[HeadCandidate], candidates: Sequence[HeadCandidate])
     if not heads:
         return []
     fitting = [it for it in candidates if it.fits is not False and it not in heads]
-    shown = [it for it in fitting if not it.hidden or it.kinds == {NORMALISED} or it.kinds == {IN_BLOCK, UNCLEAR_SIDE}]
-    others = [it for it in shown if _may_hold_classes(it, heads[0]) or _is_next_to_projection(it, heads[0])]
+    shown = [it for it in fitting if not it.hidden or it.kinds in ({NORMALISED}, {IN_BLOCK}, {IN_BLOCK, UNCLEAR_SIDE})]
+    tests = (_may_hold_classes, _is_next_to_projection, _may_be_added)
+    others = [it for it in shown if any(test(it, heads[0]) for test in tests)]
     # The classifier that a trunk was trained with may be unused, because layers with a row for each label follow it.
     rows = [it for it in fitting if it.kinds == {SINGLE_ROW} and it.layer.position > heads[0].layer.position]
     others += rows if _is_in_trunk(heads[0]) else []
@@ -184,6 +185,12 @@ def _is_next_to_projection(candidate: HeadCandidate, best: HeadCandidate) -> boo
     """Return whether a candidate may be the classifier, and the best one the projection next to it (SimGCD)."""
     parent, module = candidate.layer.module[:-1], best.layer.module
     return candidate.kinds == {PROTOTYPES} and 0 < len(parent) < len(module) - 1 and module[: len(parent)] == parent
+
+
+def _may_be_added(candidate: HeadCandidate, best: HeadCandidate) -> bool:
+    """Return whether the outputs of a candidate and of the best one, which the same block holds, may be added (FastKAN)."""
+    is_parallel = candidate.layer.name.rsplit(".", 2)[0] == best.layer.name.rsplit(".", 2)[0]
+    return candidate.kinds == {IN_BLOCK} and candidate.fits is True and is_parallel
 
 
 def _may_hold_classes(candidate: HeadCandidate, best: HeadCandidate) -> bool:

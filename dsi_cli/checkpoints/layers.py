@@ -46,6 +46,7 @@ _PART = re.compile(
 _ADAPTED = "is changed by an adapter (LoRA) of a kind that dsi does not put together"
 _ORIGINAL = "parametrizations.weight.original"
 _MAX_DIMENSIONS = 8
+_MAX_FACTORS = 8
 _IMAGE_CHANNELS = 4
 
 
@@ -308,15 +309,13 @@ def _own_parameters(module: _Module, is_repeated: bool) -> list[Layer]:
     """Return the matrices that are parameters of the model itself (``prototypes``), or its layers written by hand (``W1, b1``).
 
     Layers written by hand have as many vectors as weights, and the i-th vector is the bias of the i-th weight. A single pair of a
-    weight and a vector is such a layer if the names are repeated in another module.
+    weight and a vector is such a layer if the names are repeated in another module, or the vector has the name of a bias.
     """
     weights = [(name, it) for name, it in module.parameters.items() if len(it.shape) >= 2 and not _PART.match(name)]
     biases = [(name, it) for name, it in module.parameters.items() if len(it.shape) == 1]
-    pairs = list(zip(weights, biases, strict=False))
-    are_biases = all(bias.shape[0] in (weight.shape[0], weight.shape[-1]) for (_, weight), (_, bias) in pairs)
     layers: list[Layer] = []
-    if are_biases and len(weights) == len(biases) > (not is_repeated):
-        for position, ((name, weight), (bias_name, bias)) in enumerate(pairs, module.position):
+    if _are_written_by_hand(weights, biases, is_repeated):
+        for position, ((name, weight), (bias_name, bias)) in enumerate(zip(weights, biases, strict=True), module.position):
             # The bias shows which axis of a weight is the output.
             key = "kernel" if bias.shape == weight.shape[-1:] != weight.shape[:1] else "weight"
             names = {key: module.names[name], "bias": module.names[bias_name]}
@@ -332,6 +331,18 @@ def _own_parameters(module: _Module, is_repeated: bool) -> list[Layer]:
             )
             layers.append(layer._replace(position=module.position + len(layers)))
     return layers
+
+
+def _are_written_by_hand(
+    weights: Sequence[tuple[str, Tensor]], biases: Sequence[tuple[str, Tensor]], is_repeated: bool
+) -> bool:
+    """Return whether the i-th vector is the bias of the i-th weight; parameters as in `_own_parameters`."""
+    if not 0 < len(weights) == len(biases):
+        return False
+    pairs = list(zip(weights, biases, strict=True))
+    has_bias_name = any(_PART.match(name) and len(set(weight.shape)) > 1 for (_, weight), (name, _) in pairs)
+    is_clear = len(weights) > 1 or is_repeated or has_bias_name
+    return is_clear and all(bias.shape[0] in (weight.shape[0], weight.shape[-1]) for (_, weight), (_, bias) in pairs)
 
 
 def _find_weight(tensors: Mapping[str, Tensor]) -> StoredWeight | None:
@@ -368,6 +379,15 @@ def _plain_or_adapted(weight: str, tensors: Mapping[str, Tensor]) -> StoredWeigh
         is_scale = rows > 1 and prod(tensor.shape) == rows == tensor.shape[0]
         if is_other and (is_scale or tensor.shape == tensors[weight].shape):
             refusal = f"is scaled by the parameter {name!r} next to it, in a way that the file does not contain"
+            return StoredWeight(weight, refusal=refusal)
+    # Two thin matrices are a low-rank adapter, or the factors of the members of an ensemble (BatchEnsemble).
+    others = [(name, tensor.shape) for name, tensor in tensors.items() if name != weight and not _PART.match(name)]
+    for (name, one), (other, two) in combinations(others[:_MAX_FACTORS], 2):
+        rest = Counter((*one, *two)) - Counter(tensors[weight].shape)
+        if len(one) == len(two) == 2 == sum(rest.values()) and len(rest) == 1 and 1 not in rest:
+            refusal = (
+                f"is changed by the parameters {name!r} and {other!r} next to it, in a way that the file does not contain"
+            )
             return StoredWeight(weight, refusal=refusal)
     if "lora_A" in tensors and "lora_B" in tensors and "lora_magnitude_vector" not in tensors:
         return StoredWeight(weight, Factors(LORA, {"down": tensors["lora_A"], "up": tensors["lora_B"]}))
@@ -441,7 +461,8 @@ def _edges(layers: Sequence[Layer]) -> Iterator[tuple[int, int]]:
             # A layer with a single output scores one branch, as in attention.
             inputs = [producer, *(_parallel_to(layers[producer], unused) if layer.width_out > 1 else [])]
         else:
-            inputs = _inputs_of_other_width(layer, unused)
+            parts = _inputs_of_other_width(layer, unused)
+            inputs = list(dict.fromkeys(chain(parts, *(_parallel_to(layers[part], unused) for part in parts))))
         for position in inputs:
             consumed.add(position)
             yield position, layer.position
