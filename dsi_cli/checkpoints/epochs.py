@@ -38,6 +38,7 @@ _SUFFIXES = re.compile(
 _EPOCH = re.compile(r"(?:^|[^a-z])(?:epoch|ep|(?<!\d)e)[ _=.-]*(-?\d{1,9})(?!\d)", re.IGNORECASE)
 _ONE_PER_TRAINING = re.compile(r"(?<![a-z])(last|latest|final|newest)(?![a-z])", re.IGNORECASE)
 _GLUED_EPOCH = re.compile(r"epoch[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
+_ROUND = re.compile(r"(?:^|[^a-z])rounds?[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
 _STEP = re.compile(r"(?:^|[^a-z])(?:global_?steps?|steps?|iter(?:ation)?s?|it|batch)[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
 _STEP_FOLDER = re.compile(
     r"(checkpoint|ckpt|epoch|ep|step|global_?step|iter)[ _=.-]?\d+(-step=\d+(-v\d+)?)?"
@@ -51,12 +52,13 @@ _OTHER_LABEL = re.compile(
     re.IGNORECASE,
 )
 """A number with a label that is neither an epoch's nor a step's."""
-_DECIMAL = re.compile(r"\d+\.\d+")
+_DECIMAL = re.compile(r"(?<!lr)(?<!wd)(?<!\d)\d+\.\d+")
+"""A decimal number that is not a setting, of which one training has one."""
 _DATE = re.compile(
     r"(?<!\d)(19|20)\d{2}[-_.]?[01]\d[-_.]?[0-3]\d(?!\d)([-_ T.]*[0-2]\d[-_.:h]?[0-5]\d([-_.:m]?[0-5]\d)?(?!\d))?"
 )
 _SCORE = re.compile(
-    r"(?<![a-z])((?!seed|run|k?fold|trial|lr|bs|wd)[a-z]+=[-\d.e]+|(acc|accuracy|loss|top|f1|map|auc|err|error|score|v|ver|version)"
+    r"(?<![a-z])(?!(?<=-)v\d+$)((?!seed|run|k?fold|trial|lr|bs|wd)[a-z]+=[-\d.e]+|(acc|accuracy|loss|top|f1|map|auc|err|error|score|v|ver|version)"
     r"[ =_.-]*\d+(\.\d+)?(?![a-z\d]))",
     re.IGNORECASE,
 )
@@ -200,7 +202,8 @@ def numbers_in_names(names: Sequence[str]) -> list[NameNumbers]:
 
 
 def _labelled_epoch(text: str) -> re.Match[str] | None:
-    return _EPOCH.search(text) or _GLUED_EPOCH.search(text)
+    """Return the number after a word for epoch, or else after ``round`` (federated training)."""
+    return _EPOCH.search(text) or _GLUED_EPOCH.search(text) or _ROUND.search(text)
 
 
 def _numbers_after_epochs(names: Sequence[str]) -> dict[int, NameNumbers]:
@@ -289,19 +292,20 @@ def training_in_name(name: str, numbers: NameNumbers) -> str:
 
     >>> training_in_name("runA_epoch_1_acc0.93.pt", NameNumbers(1)), training_in_name("seed3-model10.pt", NameNumbers(10))
     ('runA', 'seed3')
-    >>> training_in_name("checkpoint_3_best.pt", NameNumbers(3)), training_in_name("w10.pt", NameNumbers(10))
-    ('', 'w')
+    >>> training_in_name("checkpoint_3_best.pt", NameNumbers(3)), training_in_name("epoch=3-v1.ckpt", NameNumbers(3))
+    ('', 'v1')
     """
     text = _plain_text(name)
     has_step_label = step_in_name(name) is not None
-    for pattern in (_DATE, _SCORE, _EPOCH, _GLUED_EPOCH, _STEP, _DECIMAL):
+    words = (_EPOCH, _GLUED_EPOCH) if _EPOCH.search(text) or _GLUED_EPOCH.search(text) else (_ROUND,)
+    for pattern in (_DATE, _SCORE, *words, _STEP, _DECIMAL):
         text = pattern.sub(" ", text)
     # Remove the last occurrence of each number that had no label.
     for number, has_label in ((numbers.step, has_step_label), (numbers.epoch, has_epoch_label(name))):
         if number is not None and not has_label:
             text = re.sub(rf"^(.*)(?<!\d)0*{number}(?!\d)", r"\1 ", text, flags=re.DOTALL)
-    words = [word for word in re.split(r"[^A-Za-z0-9]+", text) if word.lower() not in _UNSPECIFIC_WORDS]
-    return "_".join(words)
+    parts = re.split(r"[^A-Za-z0-9]+", text)
+    return "_".join(part for part in parts if part.lower() not in _UNSPECIFIC_WORDS)
 
 
 def has_epoch_label(name: str) -> bool:

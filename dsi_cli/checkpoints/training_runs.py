@@ -3,7 +3,8 @@
 Two checkpoints belong to different networks if the names or shapes of their layers differ, unless only the head has grown.
 Checkpoints of one network belong to several trainings if the same epoch or step occurs under different names:
 ``runA_epoch_1.pt`` and ``runB_epoch_1.pt``. Folds, seeds and averaged weights (``ema_epoch_2.pt``) are always apart, and so are
-files that are all the best or last ones of trainings with different names (``art_best.pt``, ``photo_best.pt``).
+files that are all the best or last ones of trainings with different names (``art_best.pt``, ``photo_best.pt``), and files whose
+names have no number at all (``sgd.pt``, ``adam.pt``).
 
 Checkpoints whose head grows (a class-incremental training with 10, 20, ... classes) are one training only if all of this holds:
 
@@ -210,6 +211,9 @@ def _has_several_trainings(dated: Sequence[Record], labels: Sequence[str], origi
     names = [deduplication.epoch_name(record) for record in dated]
     if sum(bool(epochs.training_number(names[index])) and dated[index].epoch is None for index in originals) > 1:
         return len({labels[index] for index in originals}) > 1
+    # Words without a number name networks, not moments, but single letters have an order.
+    if all((dated[it].epoch, dated[it].step, epochs.last_number(names[it])) == (None, None, None) for it in originals):
+        return len({labels[it] for it in originals}) > 1 and any(len(labels[it]) > 1 for it in originals)
     first_seen: dict[tuple[int | None, int | None], tuple[str, str | None]] = {}
     for index in originals:
         record, label = dated[index], labels[index]
