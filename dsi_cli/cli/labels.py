@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -176,6 +177,7 @@ def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
     assert labels.label_list is not None
     uncertain = labels.to_check
     chosen = {row.index: row.wnid or "" for row in labels.resolutions if row.resolved_by == "map"}
+    resolve = partial(class_labels.resolve_labels, labels.label_list, chosen, labels.wordnet, labels.taxonomy)
     console.note(f"{console.count(len(uncertain), 'label')} to ask about: a number, an id or a synset name;")
     console.note("Enter keeps the first, - leaves the label out, q ends the questions")
     if write_map is None:
@@ -190,17 +192,16 @@ def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
             chosen[row.index] = sense
     except KeyboardInterrupt:
         if write_map is not None:
-            wordnet_matrix.write_map(
-                class_labels.resolve_labels(labels.label_list, chosen, labels.wordnet, labels.taxonomy), write_map
-            )
-            console.note(f"\n{write_map} contains your choices so far; to continue with them, add --map {write_map}")
+            wordnet_matrix.write_map(resolve(), write_map)
+            print(file=sys.stderr)  # the terminal shows ^C on the line of the question
+            console.note(f"{write_map} contains your choices so far; to continue with them, add --map {write_map}")
         raise
-    return class_labels.resolve_labels(labels.label_list, chosen, labels.wordnet, labels.taxonomy)
+    return resolve()
 
 
 def _offer(row: Resolution, progress: str, wordnet: WordNet) -> None:
     graph = wordnet.taxonomy
-    console.note(f"\n{progress}  {row.label}".replace("\n", ""))
+    console.note(f"{progress}  {row.label}".replace("\n", ""))
     if row.synset is None:
         console.note(f"  {row.reason}")
     names = row.candidates[:MAX_ALTERNATIVES]

@@ -115,7 +115,7 @@ def test_analyze_mapping_decides_senses(dsi, make_run, tmp_path):
     assert set(curves["classes_used"]) == {len(ANIMALS) - 1}
 
 
-def test_labels_interactive_interrupt_keeps_the_choices(listed, tmp_path, monkeypatch):
+def test_labels_interactive_interrupt_keeps_the_choices(listed, tmp_path, monkeypatch, capsys):
     answers = iter(["n02503517"])
     monkeypatch.setattr(labels, "_read_sense", lambda _row: next(answers, None) or signal.raise_signal(signal.SIGINT))
     for stream in (sys.stdin, sys.stderr):
@@ -125,6 +125,7 @@ def test_labels_interactive_interrupt_keeps_the_choices(listed, tmp_path, monkey
         labels.ask_senses(wordnet_matrix.resolve_label_list(str(listed)), path)
     rows = {row["name"]: row["synset"] for row in csv.DictReader(path.open(encoding="utf-8"))}
     assert (rows["elefant"], rows["crane"], len(rows)) == ("elephant.n.01", "crane.n.05", 5)
+    assert "\\n" not in capsys.readouterr().err
 
 
 def test_labels_without_a_synset_in_the_map_are_not_called_certain(dsi, tmp_path):
