@@ -43,17 +43,8 @@ COMMANDS = {
     "doctor": "Print versions, and which packages are missing",
 }
 """The commands and their purpose, with which their docstrings begin. Each is a function in the module of the same name."""
-PATH_ERRNOS = (
-    errno.ENAMETOOLONG,
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.EACCES,
-    errno.EPERM,
-    errno.ELOOP,
-    errno.EINVAL,
-)
-"""The error numbers of the system that mean a wrong path."""
+PATH_ERRORS = ("ENAMETOOLONG", "ENOENT", "ENOTDIR", "EISDIR", "EACCES", "EPERM", "ELOOP", "EINVAL")
+"""The names of the system's errors that mean a wrong path."""
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a log on stderr, for bug reports.")]
 
 
@@ -97,12 +88,8 @@ def _unknown_option(flag: str, name: str | None, commands: Mapping[str, Any], *,
 
 
 def _flags(command: Any) -> list[str]:
-    return [
-        flag
-        for parameter in command.params
-        for flag in (*parameter.opts, *parameter.secondary_opts)
-        if flag.startswith("-")
-    ]
+    names = [name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)]
+    return [name for name in names if name.startswith("-")]
 
 
 def _wrong_value(error: Any, arguments: Sequence[str]) -> str | None:
@@ -301,7 +288,7 @@ def _system_error(error: OSError) -> tuple[int, str | None]:
     if error.filename is None:  # most often a full disk behind `>`, so that stdout takes no more text
         console.error(f"stdout, or a file that is open, could not be written or read: {reason}")
         return OUTPUT, None
-    if error.errno in PATH_ERRNOS:
+    if errno.errorcode.get(error.errno or 0, "") in PATH_ERRORS:
         return USAGE, f"{os.fsdecode(error.filename)}: {reason}; check the path"
     return OUTPUT, f"{os.fsdecode(error.filename)}: {reason}"
 

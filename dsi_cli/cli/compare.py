@@ -143,12 +143,10 @@ def _print_differences(equal: EqualAccuracyComparison, *, has_forest: bool) -> N
         forest = "" if row is equal.accuracy else _forest_line(row, largest)
         values = [cell(row.first), cell(row.second), cell(row.difference, "+.3f")]
         lines.append([SHORT_TITLES.get(row.quantity, row.title), *values, interval, forest, covers])
-    numbers = ("first", "second", "diff.", "95 % CI", "<second|first >")
-    columns = [("", False), *((title, True) for title in numbers), ("CI over", False)]
+    columns = ["", "#first", "#second", "#diff.", "#95 % CI", "#<second|first >", "CI over"]
     if not has_forest:
-        del columns[5]
-        for line in lines:
-            del line[5]
+        for cells in (columns, *lines):
+            del cells[5]
     console.print_columns(columns, lines)
     console.print_sentence(f"first:  {equal.first}, {describe_epochs(equal.first_chosen)}", 0, 8)
     console.print_sentence(f"second: {equal.second}, {describe_epochs(equal.second_chosen)}", 0, 8)
@@ -180,24 +178,16 @@ def _forest_line(row: CriterionRow, largest: float) -> str:
 def _print_runs(comparison: Comparison) -> None:
     from dsi_cli.queries.comparison.criteria import measure_title
 
-    numbers = (
-        "classes",
-        "epochs",
-        "best\naccuracy",
-        "at",
-        f"last\n{measure_title(comparison.measures[0])}",
-        "half of\nbest at",
-    )
-    titles = [("run", False), *((name, True) for name in numbers)]
+    title = measure_title(comparison.measures[0])
+    titles = ["run", "group", "#classes", "#epochs", "#best\naccuracy", "#at", f"#last\n{title}", "#half of\nbest at"]
     rows = []
     for line in comparison.runs:
         best_at = "-" if line.best_epoch is None else line.best_at
-        rows.append([line.label, str(line.classes), line.span, cell(line.best_accuracy), best_at])
+        rows.append([line.label, line.group, str(line.classes), line.span, cell(line.best_accuracy), best_at])
         rows[-1] += [cell(line.alignment), cell(line.aligned_at, "d")]
-    if comparison.has_groups:
-        titles.insert(1, ("group", False))
-        for line, cells in zip(comparison.runs, rows, strict=True):
-            cells.insert(1, line.group)
+    if not comparison.has_groups:
+        for cells in (titles, *rows):
+            del cells[1]
     console.print_columns(titles, rows)
 
 
@@ -218,10 +208,10 @@ def _print_between(comparison: Comparison) -> None:
             console.print_sentence(f"{begin}: {shown}", 0, 2)
     else:
         # Groups have the mean over pairs of runs and the range.
-        titles = [("first", False), ("second", False), ("epoch", True), (title, True), ("z", True)]
+        titles = ["first", "second", "#epoch", f"#{title}", "#z"]
         rows = []
         if comparison.has_groups:
-            titles = [("", False), ("pairs", True), ("epoch", True), ("mean", True), (BAND, True)]
+            titles = ["", "#pairs", "#epoch", "#mean", f"#{BAND}"]
             for band in comparison.curves:
                 if band.curve == NETWORKS:
                     span = f"{band.low[-1]:.3f} to {band.high[-1]:.3f}"

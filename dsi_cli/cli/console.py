@@ -154,25 +154,25 @@ def _wrap(line: str, stream: IO[str], hanging: int) -> str:
     return wrapped.replace("\0", " ")
 
 
-def print_columns(titles: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str | Text]], indent: int = 0) -> None:
+def print_columns(titles: Sequence[str], rows: Iterable[Sequence[str | Text]], indent: int = 0) -> None:
     """Print columns on stdout; in a file or a pipe their lines are not wrapped.
 
     Parameters
     ----------
-    titles : the title of each column; True marks a column of numbers, which are right-aligned and not wrapped.
+    titles : the title of each column; ``#`` precedes that of numbers, which are right-aligned and not wrapped.
     rows : the cells; a `rich.text.Text` has a style, and its text must be that of `terminal_text`.
     """
     from rich.table import Table
     from rich.text import Text
 
-    lines = [[Text(terminal_lines(title)) for title, _ in titles]]
+    lines = [[Text(terminal_lines(title.removeprefix("#"))) for title in titles]]
     for row in rows:
         first, *rest = (Text(terminal_text(cell)) if isinstance(cell, str) else cell for cell in row)
         lines.append([Text(" " * indent) + first, *rest])
-    has_titles = any(title for title, _ in titles)
-    table = Table(pad_edge=False, box=None, header_style="bold", show_header=has_titles, padding=(0, 2, 0, 0))
+    table = Table(pad_edge=False, box=None, header_style="bold", show_header=any(titles), padding=(0, 2, 0, 0))
     needed = 0
-    for (_, is_number), cells in zip(titles, zip(*lines, strict=True), strict=True):
+    for title, cells in zip(titles, zip(*lines, strict=True), strict=True):
+        is_number = title.startswith("#")
         justify: Literal["right", "left"] = "right" if is_number else "left"
         table.add_column(cells[0], justify=justify, no_wrap=is_number, overflow="fold")
         longest = max(line.cell_len for cell in cells for line in cell.split())
@@ -204,7 +204,7 @@ def print_records(columns: Iterable[tuple[str, str, str]], records: Sequence[Map
     for record in records:
         values = [(record[field], form) for _, field, form in shown]
         rows.append(["!" * value if isinstance(value, bool) else cell(value, form) for value, form in values])
-    print_columns([(title, bool(form)) for title, _, form in shown], rows)
+    print_columns([f"#{title}" if form else title for title, _, form in shown], rows)
 
 
 def print_styled(*parts: tuple[str, str]) -> None:
@@ -283,9 +283,5 @@ def size(number: int) -> str:
     >>> size(999), size(1_353_237)
     ('999 B', '1.4 MB')
     """
-    value, unit = float(number), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
-            break
-        value /= 1000
-    return f"{number} B" if unit == "B" else f"{value:.1f} {unit}"
+    power = min((len(str(number)) - 1) // 3, 4)
+    return f"{number / 1000**power:.1f} {' kMGT'[power]}B" if power else f"{number} B"

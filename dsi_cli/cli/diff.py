@@ -104,7 +104,7 @@ def _print(found: Difference, most: int) -> None:
         if network.weight is not None:
             shape += f" x {network.weight.shape[1]:,} features"
         networks.append([letter, network.title, shape, network.dtype])
-    console.print_columns([("", False)] * 4, networks)
+    console.print_columns([""] * 4, networks)
     print()
     console.print_sentence(found.headline, 0, 0)
     if found.reason_no_angles is not None:
@@ -132,19 +132,19 @@ def _print_classes(found: Difference, most: int) -> None:
     rows = []
     if found.reason_no_angles is None:
         title = "Classes that moved most"
-        titles = [("", False), ("angle", True), ("usual", True), ("length", True)]
+        titles = ["", "#angle", "#usual", "#length"]
         for row in shown:
             angles = [_angle(row["angle"]), _angle(row["angle_variation"])]
             rows.append([*angles, cell(100 * row["norm_change"], "+.0f", " %")])
     else:
         title = "Classes that differ most"
-        titles = [("", False), ("change", True), ("usual", True)]
+        titles = ["", "#change", "#usual"]
         rows = [[cell(row["similarity_change"]), cell(row["similarity_variation"])] for row in shown]
     for name, row, cells in zip(names, shown, rows, strict=True):
         cells.insert(0, name)
         cells += [shorten(", ".join(row[key]), width) for key in ("gained", "lost")]
     console.print_title(title, "usual: between epochs or repetitions")
-    console.print_columns([*titles, ("nearest: gained", False), ("lost", False)], rows, indent=2)
+    console.print_columns([*titles, "nearest: gained", "lost"], rows, indent=2)
 
 
 def _print_pairs(found: Difference, most: int) -> None:
@@ -161,7 +161,7 @@ def _print_pairs(found: Difference, most: int) -> None:
         names = ", ".join(shorten(row[name], MAX_NAME_LENGTH) for name in ("first_name", "second_name"))
         values = [cell(row["similarity_first"]), cell(row["similarity_second"]), cell(row["similarity_change"], "+.3f")]
         rows.append([names, *values, cell(row["variation"])])
-    console.print_columns([("", False), ("A", True), ("B", True), ("change", True), ("usual", True)], rows, indent=2)
+    console.print_columns(["", "#A", "#B", "#change", "#usual"], rows, indent=2)
 
 
 def _print_groups(found: Difference, most: int) -> None:
@@ -175,8 +175,7 @@ def _print_groups(found: Difference, most: int) -> None:
     for row in groups.head(most).to_dict("records"):
         changes = [cell(row["within_change"], "+.3f"), cell(row["within_variation"]), cell(row["between_change"], "+.3f")]
         rows.append([synset_words(row["group"]), f"{row['moved']:,} of {row['classes']:,}", *changes])
-    titles = [("", False), ("moved", True), ("within", True), ("usual", True), ("others", True)]
-    console.print_columns(titles, rows, indent=2)
+    console.print_columns(["", "#moved", "#within", "#usual", "#others"], rows, indent=2)
 
 
 def _angle(value: float) -> str:

@@ -185,20 +185,18 @@ def doctor(
     dsi doctor
     dsi doctor -q  # only what is missing
     """
-    from dsi_cli.cli import doctor
-
-    facts, packages = doctor.facts(), doctor.packages()
-    parts = doctor.parts(packages)
-    missing = sorted((part for part in parts if part.remedy is not None), key=lambda part: not part.is_fatal)
+    machine, dependencies = facts(), packages()
+    found = parts(dependencies)
+    missing = sorted((part for part in found if part.remedy is not None), key=lambda part: not part.is_fatal)
     if as_json:
         rows = [{"what": f"{part.name}: {part.text}", "remedy": part.remedy, "is_fatal": part.is_fatal} for part in missing]
-        facts |= {"WordNet": parts[0].text}
-        console.print_json({**facts, "packages": [asdict(package) for package in packages], "missing": rows})
+        machine |= {"WordNet": found[0].text}
+        console.print_json({**machine, "packages": [asdict(package) for package in dependencies], "missing": rows})
     else:
-        width = max(len(part.name) for part in parts) + 4
+        width = max(len(part.name) for part in found) + 4
         for name in [] if quiet else ["dsi", "Python", "system", "machine"]:
-            console.print_sentence(f"  {name:<{width - 2}}{facts[name]}", 0, width)
-        for part in missing if quiet else parts:
+            console.print_sentence(f"  {name:<{width - 2}}{machine[name]}", 0, width)
+        for part in missing if quiet else found:
             sign = "✓"
             if part.remedy is not None:
                 sign = "✗" if part.is_fatal else "–"

@@ -48,11 +48,17 @@ def export(
     dsi export dsi-out --log-to tensorboard:logs
     """
     if log_to:
+        from dsi_cli.tracking import destinations
+
         values = {"--table": table, "--epoch": epoch, "--split": split, "--step": step, "--reference": reference}
         values |= {"--format": as_format}
         values |= {"--kind": kind != "ncsm", "--sorted": ranked, "--out": out != "-", "--rows": rows, "--classes": classes}
-        file_options = [name for name, value in values.items() if value not in (None, False)]
-        return _log(output, log_to, run, file_options, quiet=quiet)
+        if given := tuple(name for name, value in values.items() if value not in (None, False)):
+            message = f"--log-to logs all curves and takes no {', '.join(given)}; export to a file in a separate call"
+            raise UsageError(message, code="options-conflict", options=given)
+        for destination in destinations(log_to):
+            print_logged(destination.send(output, run), quiet=quiet)
+        return DONE
     from dsi_cli.queries import export
     from dsi_cli.store.results import Results
 
@@ -68,16 +74,4 @@ def export(
         return DONE
     export.write_file(frame, Path(out), file_format, is_matrix=table is None)
     console.note(f"{len(frame)} x {len(frame.columns)}: {out}", quiet=quiet)
-    return DONE
-
-
-def _log(output: Path, log_to: list[str], run: str | None, file_options: list[str], *, quiet: bool) -> int:
-    """Log the curves of a results folder; raise `UsageError` if there are options for a file, too."""
-    from dsi_cli.tracking import destinations
-
-    if file_options:
-        message = f"--log-to logs all curves and takes no {', '.join(file_options)}; export to a file in a separate call"
-        raise UsageError(message, code="options-conflict", options=tuple(file_options))
-    for destination in destinations(log_to):
-        print_logged(destination.send(output, run), quiet=quiet)
     return DONE

@@ -65,7 +65,7 @@ def _print_runs(runs: Sequence[RunSummary], findings: Sequence[RunFindings], sty
         name = _name(names[0], styles) if len(names) == 1 else f"{len(names)} runs"
         sign = (terminal_text(status[:1]), colours[status[:1]])
         rows.append([name, checkpoints, head, Text.assemble(sign, terminal_text(status[1:]))])
-    console.print_columns([("", False)] * 4, rows)
+    console.print_columns([""] * 4, rows)
 
 
 def _label_status(run: RunSummary) -> str:
@@ -99,8 +99,7 @@ def _print_trends(title: str, scale: str, trends: dict[str, Trend], styles: dict
         row: list[str | Text] = [_name(name, styles), Text(f"{last.value:.2f}", "bold"), interval, f"{peak.value:.2f}"]
         rows.append([*row, "" if peak.epoch is None else str(peak.epoch), Text(terminal_text(bars), styles[name])])
     axis = f"epochs {epochs[0]}–{epochs[-1]}" if len(epochs) > 1 else ""
-    titles = [("", False), ("last", True), ("95 % CI", True), ("peak", True), ("epoch", True), (axis, False)]
-    console.print_columns(titles, rows, indent=2)
+    console.print_columns(["", "#last", "#95 % CI", "#peak", "#epoch", axis], rows, indent=2)
     _print_left_out(len(trends) - len(shown))
 
 
@@ -127,8 +126,7 @@ def _print_mistakes(split: str, findings: Sequence[RunFindings], styles: dict[st
         trends[run.run] = run.agreement or of_run.nidm or of_run.widm or of_run.wrong
     shown = _shown_runs(trends)
     rows = [[_name(name, styles), *_mistake_cells(mistakes[name])] for name in shown]
-    titles = [("", False), ("wrong", True), ("by own similarity", True), (f"by {findings[0].reference}", True)]
-    titles += [("accuracy", True), ("epoch", True)]
+    titles = ["", "#wrong", "#by own similarity", f"#by {findings[0].reference}", "#accuracy", "#epoch"]
     # Predictions can end before the last epoch.
     if all(mistakes[run.run].wrong.last.epoch == run.epochs[-1] for run in findings):
         titles, rows = titles[:-1], [row[:-1] for row in rows]
@@ -179,7 +177,7 @@ def _print_phases(findings: Sequence[RunFindings], styles: dict[str, str]) -> No
                 interval = f"{phase['low']:.0f}–{phase['high']:.0f}"
                 parts.append(f"{phase['phase']} to {phase['last_epoch']:.0f} ({interval})")
         rows.append([_name(run.run, styles), ", ".join(parts) or f"none: {run.no_phases}"])
-    console.print_columns([("", False), ("", False)], rows, indent=2)
+    console.print_columns(["", ""], rows, indent=2)
 
 
 def _shown_runs(trends: dict[str, Trend]) -> list[str]:

@@ -157,8 +157,7 @@ def print_rows(rows: Sequence[Resolution]) -> None:
     if len(rows) > MAX_TABLE_ROWS:
         print("\n".join(terminal_text("  ".join(texts)) for texts in cells))
     elif rows:
-        titles = [("", False), ("", True), ("label", False), ("synset", False), ("sure", True), ("meaning", False)]
-        console.print_columns(titles, cells)
+        console.print_columns(["", "#", "label", "synset", "#sure", "meaning"], cells)
 
 
 def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:

@@ -102,8 +102,7 @@ def _print_history(history: NeighborHistory, *, quiet: bool) -> None:
     if any(row.surprise for row in rows):
         console.print_sentence(SURPRISE_LEGEND, 0, 2)
     first, last = history.epochs[0], history.epochs[-1]
-    titles = [("class", False), (f"rank at\nepoch {first}", True), (f"rank, epochs {first} to {last}", False)]
-    titles.append((f"rank at\nepoch {last}", True))
+    titles = ["class", f"#rank at\nepoch {first}", f"rank, epochs {first} to {last}", f"#rank at\nepoch {last}"]
     # The bar of rank 1 is the highest. The logarithm shows differences between near classes.
     furthest = math.log(max(2, *(place or 2 for row in rows for place in row.places)))
     cells = []
@@ -113,7 +112,7 @@ def _print_history(history: NeighborHistory, *, quiet: bool) -> None:
         if history.wordnet_furthest is not None:
             cells[-1] += [cell(row.wordnet_rank, ".0f"), "!" if row.surprise else ""]
     if history.wordnet_furthest is not None:
-        titles += [("WordNet\nrank", True), ("", False)]
+        titles += ["#WordNet\nrank", ""]
     console.print_columns(titles, cells)
     if len(rows) < len(history.rows):
         left_out = len(history.rows) - len(rows)

@@ -119,7 +119,7 @@ def _print_run(run: TrainingRun, records: list[Record], *, show_all: bool) -> No
     groups = _fold(files, show_all=show_all)
     if len(groups) < len(files):
         columns.insert(1, "files")
-    titles = [(name, name in NUMBER_COLUMNS) for name in columns]
+    titles = [f"#{name}" if name in NUMBER_COLUMNS else name for name in columns]
     rows = [[_range(name, group) for name in columns] for group in groups]
     console.print_sentence(f"{run.name}  ({run.folder})", 0, 2)
     console.print_columns(titles, rows)
