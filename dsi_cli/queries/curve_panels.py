@@ -207,13 +207,9 @@ def _merge_accuracies(curves: Sequence[Series]) -> list[Series]:
             return list(curves)
         if not np.allclose(twin.value, curve.value, rtol=0, atol=1e-6, equal_nan=True):
             return list(curves)
-    merged = []
-    for curve in curves:
-        if curve.metric == "accuracy" and (curve.run, curve.split) in balanced:
-            merged.append(replace(curve, label=curve.label.replace("accuracy", "accuracy = balanced accuracy")))
-        elif curve.metric != "balanced_accuracy":
-            merged.append(curve)
-    return merged
+        accuracies[key] = replace(twin, label=twin.label.replace("accuracy", "accuracy = balanced accuracy"))
+    others = [curve for curve in curves if curve.metric != "balanced_accuracy"]
+    return [accuracies[curve.run, curve.split] if curve.metric == "accuracy" else curve for curve in others]
 
 
 UNNAMED_REFERENCES = ("wordnet3.0-path", "wordnet3.0")

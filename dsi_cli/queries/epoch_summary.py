@@ -17,6 +17,7 @@ from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
 from dsi_cli.queries.findings import MIN_Z, PHASE_NAMES, WIDE_CHANCE, Row, is_agreement, network_matrix, table_rows
+from dsi_cli.queries.matrices import none_if_nan
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CURVES, EXTRA_CURVES, TYPICALITY, MatrixId
 
@@ -168,8 +169,7 @@ def typicality_summary(out: Path, run: str) -> dict[str, list[TypicalitySummary]
             of_kind = group[(group["correct"] == is_right) & (group["samples"] > 0)]
             fields[f"{name}_classes"] = len(of_kind)
             for column, suffix in _FIELDS.items():
-                mean = of_kind[column].mean()
-                fields[name + suffix] = None if np.isnan(mean) else float(mean)
+                fields[name + suffix] = none_if_nan(of_kind[column].mean())
         summaries.setdefault(split, []).append(TypicalitySummary(None if epoch < 0 else int(epoch), **fields))
     return dict(sorted(summaries.items()))
 

@@ -276,17 +276,11 @@ def _left_out(rows: Sequence[Row], key: tuple[str, str, str, str], wrong: Point)
 
 def _agreement_phases(rows: Sequence[Row]) -> tuple[tuple[Row, ...], str | None, Point | None]:
     """Return the rows of the agreement's phases in the phases table, the reason why it has none, and t90."""
-    phases, reason, t90 = [], None, None
-    for row in rows:
-        if not is_agreement(row["curve"]):
-            continue
-        if row["phase"] in PHASE_NAMES:
-            phases.append(row)
-        elif row["phase"] == "t90" and t90 is None:
-            t90 = Point(None, row["last_epoch"], row["low"], row["high"])
-        elif row["phase"] is None and reason is None:
-            reason = row["reason"]
-    return tuple(phases), reason, t90
+    of_agreement = [row for row in rows if is_agreement(row["curve"])]
+    phases = tuple(row for row in of_agreement if row["phase"] in PHASE_NAMES)
+    reason = next((row["reason"] for row in of_agreement if row["phase"] is None and row["reason"]), None)
+    times = (Point(None, row["last_epoch"], row["low"], row["high"]) for row in of_agreement if row["phase"] == "t90")
+    return phases, reason, next(times, None)
 
 
 def table_rows(out: Path, table: Table, run: str) -> list[Row]:

@@ -150,12 +150,8 @@ def compare_classes(first: Sequence[RunAtEpoch], second: Sequence[RunAtEpoch]) -
         ordered = np.where(np.eye(len(names), dtype=bool) | np.isnan(matrix), -np.inf, matrix)
         order = np.argsort(-ordered, axis=1, kind="stable")[:, : max(0, min(NEAREST, len(known) - 1))]
         nearest.append([[names[other] for other in row] if is_known[index] else [] for index, row in enumerate(order)])
-    classes = []
-    for index, name in enumerate(names):
-        first_agreement, second_agreement = (none_if_nan(values[index]) for values in agreements)
-        first_nearest, second_nearest = nearest[0][index], nearest[1][index]
-        similarity = none_if_nan(likeness[index])
-        classes.append(ClassDifference(name, similarity, first_agreement, second_agreement, first_nearest, second_nearest))
+    numbers = [map(none_if_nan, values) for values in (likeness, *agreements)]
+    classes = [ClassDifference(*values) for values in zip(names, *numbers, *nearest, strict=True)]
     return NetworkPair(ranks[0], ranks[1], classes)
 
 

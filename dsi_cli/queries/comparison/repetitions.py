@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -134,7 +135,16 @@ def all_know_completed_epochs(runs: Sequence[ComparedRun]) -> bool:
 def curve_bands(groups: Sequence[RepeatedRuns], split: str, measure: str) -> list[CurveBand]:
     """Return every curve of `CURVES` of every group that has it."""
     by_completed = all_know_completed_epochs([run for group in groups for run in group.runs])
-    bands = [_group_band(curve, group, split, measure, by_completed) for curve in CURVES for group in groups]
+    bands = []
+    for curve, group in product(CURVES, groups):
+        points = {run.label: _points(curve, run, split, measure, by_completed) for run in group.runs}
+        values = pd.DataFrame({label: rows["value"] for label, rows in points.items()}).dropna().sort_index()
+        chance = pd.DataFrame({label: rows["chance"] for label, rows in points.items()}).reindex(values.index)
+        band = replace(_band(curve.name, group.name, values), chance=[*map(none_if_nan, chance.mean(axis=1))])
+        if len(points) == 1:
+            (rows,) = points.values()
+            band = replace(band, chance_std=[*map(none_if_nan, rows["chance_std"].reindex(values.index))])
+        bands.append(band)
     return [band for band in bands if band.x]
 
 
@@ -165,18 +175,6 @@ def _band(curve: str, group: str, values: pd.DataFrame) -> CurveBand:
         chance=[None] * len(values),
         chance_std=[None] * len(values),
     )
-
-
-def _group_band(curve: RunCurve, group: RepeatedRuns, split: str, measure: str, by_completed: bool) -> CurveBand:
-    """Return the band of a curve of a group, with the mean chance level and the deviation of a single run's."""
-    points = {run.label: _points(curve, run, split, measure, by_completed) for run in group.runs}
-    values = pd.DataFrame({label: rows["value"] for label, rows in points.items()}).dropna().sort_index()
-    chance = pd.DataFrame({label: rows["chance"] for label, rows in points.items()}).reindex(values.index)
-    band = replace(_band(curve.name, group.name, values), chance=[*map(none_if_nan, chance.mean(axis=1))])
-    if len(group.runs) > 1:
-        return band
-    (rows,) = points.values()
-    return replace(band, chance_std=[*map(none_if_nan, rows["chance_std"].reindex(values.index))])
 
 
 def _points(curve: RunCurve, run: ComparedRun, split: str, measure: str, by_completed: bool) -> pd.DataFrame:
