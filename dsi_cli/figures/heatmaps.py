@@ -126,24 +126,21 @@ def heatmap_rows(
             deciding = default_frames if have_equal_epochs else [default]
             chosen = epoch_sampling.epochs_of_most_change(results, deciding, DEFAULT_EPOCHS)
             existing = frames.among(chosen) or epoch_sampling.epochs_of_most_change(results, [frames], DEFAULT_EPOCHS)
-        if existing:
-            rows.append(_heatmap_row(results, frames, existing, order))
+        if not existing:
+            continue
+        classes, panels = class_layout(results, frames, order), []
+        for epoch in existing:
+            values = reorder(matrices.epoch_matrix(results, frames, epoch), classes.order)
+            title = f"epoch {results.shown_epoch(epoch, frames.run)}"
+            if frames.kind.name in color_scales.SQUARE_ROOT_KINDS and not np.nan_to_num(values).any():
+                title += ": no mistakes"
+            panels.append(MatrixPanel(title, color_scales.cell_values(values, frames.kind.name)))
+        reference = matrices.reference_matrix(results, frames.run)
+        if reference is not None:
+            panels.append(MatrixPanel("WordNet", reorder(reference, classes.order), is_reference=True))
+        title = f"{drawing.short(frames.run)}: {matrix_title(frames, len(classes.names))}"
+        rows.append(HeatmapRow(title, classes, panels))
     return rows
-
-
-def _heatmap_row(results: Results, frames: MatrixFrames, epochs: Sequence[int], order: str) -> HeatmapRow:
-    classes = class_layout(results, frames, order)
-    panels = []
-    for epoch in epochs:
-        values = reorder(matrices.epoch_matrix(results, frames, epoch), classes.order)
-        title = f"epoch {results.shown_epoch(epoch, frames.run)}"
-        if frames.kind.name in color_scales.SQUARE_ROOT_KINDS and not np.nan_to_num(values).any():
-            title += ": no mistakes"
-        panels.append(MatrixPanel(title, color_scales.cell_values(values, frames.kind.name)))
-    reference = matrices.reference_matrix(results, frames.run)
-    if reference is not None:
-        panels.append(MatrixPanel("WordNet", reorder(reference, classes.order), is_reference=True))
-    return HeatmapRow(f"{drawing.short(frames.run)}: {matrix_title(frames, len(classes.names))}", classes, panels)
 
 
 def matrix_title(frames: MatrixFrames, classes: int) -> str:

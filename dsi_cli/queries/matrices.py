@@ -171,9 +171,7 @@ class ClassDistance:
     def farness(self) -> Ranks:
         """The mean of the two ranks, each divided by its largest rank; only the known one if the other is NaN **[ours]**."""
         relative = np.stack([self.rank / (self.furthest or 1), self.wordnet_rank / (self.wordnet_furthest or 1)])
-        known = ~np.isnan(relative)
-        total, count = np.where(known, relative, 0.0).sum(axis=0), known.sum(axis=0)
-        return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+        return np.ma.masked_invalid(relative).mean(axis=0).filled(np.nan)
 
     def pair(self, truth: int, prediction: int) -> dict[str, Any]:
         """Return ranks, similarity and farness of one pair by name, with None for missing values.

@@ -12,6 +12,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from math import isfinite
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.queries.curve_panels import UNNAMED_REFERENCES
@@ -132,8 +133,5 @@ def plain(name: str) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    """Return whether a cell holds a finite number; ``math.isfinite`` raises for the NA of pandas."""
-    try:
-        return isfinite(value)
-    except TypeError:
-        return False
+    """Return whether a cell holds a finite number, and not the NA of pandas."""
+    return isinstance(value, Real) and isfinite(value)
