@@ -127,8 +127,7 @@ def test_slider_changes_the_matrices(same_page):
     set_epoch(same_page, EPOCHS - 1)
     before = pixels(same_page)
     set_epoch(same_page, 1)
-    after = pixels(same_page)
-    assert [one != other for one, other in zip(before, after, strict=True)] == [True, True, False, True]
+    assert [one != other for one, other in zip(before, pixels(same_page), strict=True)] == [True, True, False, True]
 
 
 @pytest.mark.parametrize("epoch", [0, EPOCHS - 1])
@@ -167,9 +166,8 @@ def test_keyboard_moves_the_slider_and_the_cell(page, out):
     assert page.locator("#epoch-number").inner_text() == str(EPOCHS - 2)
     canvas = page.locator("canvas.map").first
     canvas.focus()
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowDown")
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown"):
+        page.keyboard.press(key)
     _, order = stored_reference(out, "first")
     told = page.locator("#matrix-readout").inner_text()
     assert told.startswith(f"{LABELS[order[1]]} × {LABELS[order[1]]} · NCSM 1 (same class)")
@@ -204,6 +202,16 @@ def test_raw_sai_is_shown_with_its_chance_level(page):
         assert (panel.locator("path.chance").count(), panel.locator("polygon.band").count()) == (lines, lines)
         assert panel.locator(".readings").inner_text().count("chance ") == lines
         assert panel.locator(".chance-label").text_content() == "chance"
+
+
+def test_measure_without_a_chance_level_has_no_excess(open_page, out, tmp_path):
+    shutil.copytree(out, tmp_path / "out")
+    table = pq.read_table(out / "curves.parquet")
+    rows = [row | {"excess": None} if row["variant"] == "cosine" else row for row in table.to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "out" / "curves.parquet")
+    numbers = open_page(report_file.write_report(tmp_path / "out")).get_by_label("Number for the agreement")
+    assert "cosine/raw" in (values := numbers.evaluate("select => [...select.options].map(({ value }) => value)"))
+    assert "cosine/excess" not in values
 
 
 def test_panel_with_phases_describes_them_with_their_interval(open_page, out, tmp_path):
@@ -322,13 +330,9 @@ def test_confusion_matrix_without_mistakes_has_a_note(open_page, tmp_path):
 
 
 def test_pointer_on_a_panel_shows_the_epoch_on_all_panels(same_page, out):
-    curves = (
-        Results(out).curves.query("run == 'first' and metric == 'wsi' and variant == 'max'").set_index("epoch")["value"]
-    )
+    curves = Results(out).curves.query("run == 'first' and metric == 'wsi' and variant == 'max'")["value"].tolist()
     plot = same_page.locator("svg.plot").first
-    plot.scroll_into_view_if_needed()
-    box = plot.bounding_box()
-    same_page.mouse.move(box["x"] + 46, box["y"] + 60)
+    plot.hover(position={"x": 46, "y": 60})
     wsi = same_page.locator(".panel", has=same_page.locator("h3", has_text="Nearest classes"))
     assert float(wsi.locator("tr", has_text="first").locator("td").inner_text()) == pytest.approx(curves[0], abs=5e-4)
     plot.click(position={"x": 46, "y": 60})

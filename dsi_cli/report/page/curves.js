@@ -313,8 +313,8 @@ function rawLine({ epochs, value, low, high, chance, chance_std: chanceStd, z },
 }
 
 /** Return the line of a SAI's excess over chance, with the margin of chance on the scale of the excess. */
-function excessLine({ epochs, value, excess, low, high, chance, chance_std: chanceStd, z }, index, label, isDistance) {
+function excessLine({ epochs, excess, low, high, chance, chance_std: chanceStd, z }, index, label, isDistance) {
   const zeros = chance.map((level) => (level == null ? null : 0));
   const margin = chanceStd?.map((std, k) => (std == null ? null : (NORMAL_QUANTILE * std) / (isDistance ? chance[k] : 1 - chance[k])));
-  return { label, colour: `c${index % COLOURS}`, epochs, value: excess || value.map(() => null), chance: zeros, margin, low, high, z, isExcess: true };
+  return { label, colour: `c${index % COLOURS}`, epochs, value: excess, chance: zeros, margin, low, high, z, isExcess: true };
 }

@@ -5,14 +5,22 @@ const RAW = "raw";
 const EXCESS = "excess";
 const MAX_LINEAR_RATIO = 20; // runs whose highest learning rates differ by a larger factor have a logarithmic axis
 
-/** Return the numbers for the agreement of two matrices, as [value, title] for a drop-down list; the value is "measure/column". */
+/**
+ * Return the numbers for the agreement of two matrices, as [value, title] for a drop-down list; the value is "measure/column". A measure
+ * without a chance level, such as SSIM with many classes, has no excess.
+ */
 function agreementNumbers() {
   const names = { pearson: "Pearson correlation", spearman: "Spearman correlation", kendall: "Kendall's tau", kendall_a: "Kendall's tau-a", cosine: "cosine SAI", ssim: "SSIM", mae: "MAE", mse: "MSE" };
   const isCorrelation = (name) => ["pearson", "spearman", "kendall", "kendall_a"].includes(name);
   const measures = [...DATA.curves.measures].sort((a, b) => (b === "pearson") - (a === "pearson"));
   return measures.flatMap((name) => (isCorrelation(name)
     ? [[`${name}/${EXCESS}`, names[name]]]
-    : [[`${name}/${EXCESS}`, `${names[name] || name}, excess`], [`${name}/${RAW}`, `${names[name] || name}, raw`]]));
+    : [[`${name}/${EXCESS}`, `${names[name] || name}, excess`], [`${name}/${RAW}`, `${names[name] || name}, raw`]]))
+    .filter(([number]) => DATA.curves.sai[number.split("/")[0]].series.some((series) => hasNumber(series, number)));
+}
+
+function hasNumber(series, number) {
+  return number.endsWith(RAW) || Boolean(series.excess);
 }
 
 /** Return the text of the vertical axis for a number for the agreement. */
@@ -26,7 +34,8 @@ function agreementAxis(number) {
 function curvesOf(view, panelName, matches = () => true) {
   const panel = panelName === "sai" ? DATA.curves.sai[view.number.split("/")[0]] : DATA.curves.others.find(({ name }) => name === panelName);
   if (!panel) return [];
-  return panel.series.filter((series) => view.runs.includes(series.run) && matches(series)).map((series) => ({ series, panel }));
+  const isShown = (series) => view.runs.includes(series.run) && matches(series) && (panelName !== "sai" || hasNumber(series, view.number));
+  return panel.series.filter(isShown).map((series) => ({ series, panel }));
 }
 
 /** Return a chart of curves: one colour per run if there are several, otherwise one per curve. */
