@@ -45,9 +45,9 @@ function axisOf(order, names, folded) {
 }
 
 /** Return the colour of the k-th group; neighbouring numbers have different hues. */
-function groupColour(k, theme) {
-  if (k < 0) return theme === "dark" ? "#45474f" : "#d5d6dc";
-  return `oklch(${theme === "dark" ? [0.72, 0.58][k % 2] : [0.62, 0.76][k % 2]} 0.13 ${Math.round((k * 137.5) % 360)})`;
+function groupColour(k, isDark = theme() === "dark") {
+  if (k < 0) return isDark ? "#45474f" : "#d5d6dc";
+  return `oklch(${isDark ? [0.72, 0.58][k % 2] : [0.62, 0.76][k % 2]} 0.13 ${Math.round((k * 137.5) % 360)})`;
 }
 
 /** Return the names of a run's groups with their numbers, in the first order of the run, and the group number of each class. */
@@ -86,14 +86,15 @@ function edgesOf(context, axis, width, visible, hasGroups) {
 }
 
 /** Draw the strips of group colours, and the names or numbers of the rows and the columns. */
-function drawEdges(context, plot, view, axis, edges, groupOf, theme) {
+function drawEdges(context, plot, view, axis, edges, groupOf) {
+  const isDark = theme() === "dark";
   const cell = plot / view.size;
   const { left, top, mode, strip } = edges;
   const from = (item, start) => Math.max(0, (item - start) * cell);
   for (const isRow of [true, false]) {
     const start = isRow ? view.y : view.x;
     for (let item = Math.floor(start); item < Math.min(axis.size, start + view.size); item++) {
-      context.fillStyle = groupColour(groupOf(axis.order[axis.items[item].first]), theme);
+      context.fillStyle = groupColour(groupOf(axis.order[axis.items[item].first]), isDark);
       const [a, b] = [from(item, start), Math.min(plot, (item + 1 - start) * cell)];
       if (isRow) context.fillRect(left - strip - 2, top + a, strip, b - a + (item + 1 < axis.size ? 0.5 : 0));
       else context.fillRect(left + a, top - strip - 2, b - a + 0.5, strip);

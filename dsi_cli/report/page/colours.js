@@ -16,10 +16,10 @@ const PALETTE = {
 const SHADES = 255;
 const pixelTables = {};
 
-/** Return the packed pixels of a theme: `diagonal`, and `of(shade)` for a shade from -1 to 1, where NaN is a missing value. */
-function pixelsOf(theme) {
-  if (pixelTables[theme]) return pixelTables[theme];
-  const { more, less, missing, diagonal } = PALETTE[theme];
+/** Return the packed pixels of the theme: `diagonal`, and `of(shade)` for a shade from -1 to 1, where NaN is a missing value. */
+function pixelsOf(name = theme()) {
+  if (pixelTables[name]) return pixelTables[name];
+  const { more, less, missing, diagonal } = PALETTE[name];
   const table = new Uint32Array(2 * SHADES + 1);
   for (let k = 0; k <= SHADES; k++) {
     table[SHADES + k] = pixel(interpolate(more, k / SHADES));
@@ -27,8 +27,8 @@ function pixelsOf(theme) {
   }
   const missingPixel = pixel(rgb(missing));
   const of = (shade) => (Number.isNaN(shade) ? missingPixel : table[SHADES + Math.round(shade * SHADES)]);
-  pixelTables[theme] = { of, diagonal: pixel(rgb(diagonal)) };
-  return pixelTables[theme];
+  pixelTables[name] = { of, diagonal: pixel(rgb(diagonal)) };
+  return pixelTables[name];
 }
 
 function rgb(hex) {
@@ -58,8 +58,8 @@ function pixelCanvas(width, height, fill) {
 }
 
 /** Return a canvas with one pixel per cell of a grid (see `gridOf`); `shade` gives the shade of a value. */
-function gridPicture(grid, items, shade, theme) {
-  const { of, diagonal } = pixelsOf(theme);
+function gridPicture(grid, items, shade) {
+  const { of, diagonal } = pixelsOf();
   const size = items.length;
   return pixelCanvas(size, size, (pixels) => {
     grid.forEach((value, k) => { pixels[k] = of(Number.isNaN(value) ? NaN : shade(value)); });
@@ -67,18 +67,13 @@ function gridPicture(grid, items, shade, theme) {
   });
 }
 
-/** Return the function that gives the shade of a value of a matrix on a scale, "rank" or "raw". */
-function shading(matrix, scale) {
-  return scale === "rank" ? rankShade : (value) => rawShade(matrix, value);
-}
-
-/** Return a canvas with one pixel per class of a matrix at an epoch, or null if there is no such matrix. */
-async function thumbnail(matrix, epoch, order, theme, scale = "rank") {
+/** Return a canvas with one pixel per class of a matrix at an epoch, coloured by rank, or null if there is no such matrix. */
+async function thumbnail(matrix, epoch, order) {
   const frame = await frameOf(matrix, epoch, order);
   if (!frame) return null;
   const items = order.order.map((_, position) => ({ first: position, last: position }));
-  const grid = gridOf(layerOf(matrix, frame, order.order, scale), items, matrix.symmetric);
-  return gridPicture(scale === "rank" && frame.starts ? rankedGrid(grid) : grid, items, shading(matrix, scale), theme);
+  const grid = gridOf(layerOf(matrix, frame, order.order, "rank"), items, matrix.symmetric);
+  return gridPicture(frame.starts ? rankedGrid(grid) : grid, items, rankShade);
 }
 
 /** Give a canvas the look of a small matrix, and a description for screen readers. */
@@ -100,20 +95,20 @@ function matrixFigures(container, side, matrices, read) {
     read(place(event.clientY - box.top, box.height), place(event.clientX - box.left, box.width));
   };
   return () => {
-    const { of, diagonal } = pixelsOf(theme());
+    const { of, diagonal } = pixelsOf();
     container.replaceChildren(...matrices.map(({ title, shade, from, ends }) => {
       const canvas = pixelCanvas(side, side, (pixels) => pixels.forEach((_, k) => { pixels[k] = k % (side + 1) === 0 ? diagonal : of(shade(k)); }));
       describeMatrix(canvas, `Heat map of all pairs of classes: ${title}`);
       canvas.addEventListener("pointermove", point);
-      return element("figure", { class: "heat" }, element("figcaption", {}, element("h3", {}, title)), canvas, colourBar(theme(), from),
+      return element("figure", { class: "heat" }, element("figcaption", {}, element("h3", {}, title)), canvas, colourBar(from),
         element("div", { class: "ends" }, ends.map((text) => element("span", {}, text))));
     }));
   };
 }
 
 /** Return a canvas with the colours from a shade to 1, from left to right and one pixel high. */
-function colourBar(theme, from = 0) {
-  const { of } = pixelsOf(theme);
+function colourBar(from = 0) {
+  const { of } = pixelsOf();
   const bar = pixelCanvas(256, 1, (pixels) => pixels.forEach((_, k) => { pixels[k] = of(from + ((1 - from) * k) / 255); }));
   bar.className = "bar";
   return bar;

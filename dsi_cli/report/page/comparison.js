@@ -112,7 +112,7 @@ const atPair = (selector, index) => document.querySelector(`${selector}[data-pai
 DATA.pictures.forEach((pair, index) => {
   const drawMatrices = matricesOf(pair, atPair(".matrices", index), atPair(".readout", index));
   drawMatrices();
-  whenThemeChanges(drawMatrices);
+  addEventListener("themechange", drawMatrices);
   atPair(".agreements", index).append(agreementScatter(pair) ?? "");
 });
 
@@ -129,6 +129,6 @@ byId("curves").hidden = !panels.length;
 document.querySelector(".epoch-bar").hidden = epochs.length < 2;
 document.documentElement.dataset.print = "all";
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((details) => { details.open = true; }));
-whenResized(drawPanels);
+addEventListener("resize", drawPanels);
 drawPanels();
 if (epochs.length) setEpoch(currentEpoch);

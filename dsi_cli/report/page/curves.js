@@ -4,8 +4,8 @@
 // default "epoch". A line is {label, colour, epochs, value}. Optional are the positions `x` on the horizontal axis, by default the
 // epochs; the chance level {chance, margin}, where chance gives 95 % of its values within the margin; the confidence interval
 // {low, high}; z; `smooth`, values for a smooth line over a faint one; and `isFaint` for a dashed line. If `isLog` is true for a chart,
-// the horizontal axis is the logarithm of the epoch plus 1. If `hasLogValues` is
-// true, the vertical axis is logarithmic. If `isReversed` is true, small values are at the top. If `isRange` is true, the table below the plot also shows low and high.
+// the horizontal axis is the logarithm of the epoch plus 1. If `hasLogValues` is true, the vertical axis is logarithmic. If `isReversed`
+// is true, small values are at the top. If `isRange` is true, the table below the plot also shows low and high.
 // `phases` has one row per run: {label, colour, phases: [{name, first, last, low, high}]}, where low and high belong to `last`.
 
 const COLOURS = 7;
@@ -252,16 +252,10 @@ function curveMarks(line, scale, hasBand) {
 
 /** Return the path of a line through its values; it has a gap where a value is missing. */
 function path(line, values, scale) {
-  let step = "M";
-  return values.map((value, k) => {
-    if (value == null || line.x[k] == null) {
-      step = "M";
-      return "";
-    }
-    const part = `${step}${scale.x(line.x[k]).toFixed(1)} ${scale.y(value).toFixed(1)}${step === "M" ? "h0" : ""}`;
-    step = "L";
-    return part;
-  }).join("");
+  const isKnown = (k) => values[k] != null && line.x[k] != null;
+  const at = (k) => `${scale.x(line.x[k]).toFixed(1)} ${scale.y(values[k]).toFixed(1)}`;
+  const step = (k) => (isKnown(k - 1) ? `L${at(k)}` : `M${at(k)}h0`);
+  return values.map((_, k) => (isKnown(k) ? step(k) : "")).join("");
 }
 
 /** Return a bar of phases for each run, above the plot. The boundary of two phases is drawn as its confidence interval. */
@@ -293,16 +287,11 @@ function describePhase({ name, first, last, low, high }) {
 }
 
 function cursor(chart, scale, epoch) {
-  if (epoch == null) return [];
-  const marks = [];
-  let column = null;
-  for (const line of chart.lines) {
-    const k = line.epochs.indexOf(epoch);
-    if (k < 0 || line.value[k] == null || line.x[k] == null) continue;
-    column = scale.x(line.x[k]);
-    marks.push(svgElement("circle", { class: line.colour, cx: column, cy: scale.y(line.value[k]), r: 4 }));
-  }
-  if (column == null || chart.along === "accuracy") return marks;
+  const points = chart.lines.map((line) => ({ line, k: line.epochs.indexOf(epoch) })).filter(({ line, k }) => line.value[k] != null && line.x[k] != null);
+  const marks = points.map(({ line, k }) => svgElement("circle", { class: line.colour, cx: scale.x(line.x[k]), cy: scale.y(line.value[k]), r: 4 }));
+  if (!points.length || chart.along === "accuracy") return marks;
+  const { line, k } = points.at(-1);
+  const column = scale.x(line.x[k]);
   return [svgElement("line", { class: "cursor-line", x1: column, x2: column, y1: scale.top, y2: scale.bottom }), ...marks];
 }
 

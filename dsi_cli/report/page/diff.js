@@ -17,6 +17,6 @@ const drawMaps = matrixFigures(byId("maps"), side, maps, (row, column) => {
     : `${DATA.names[row]} and ${DATA.names[column]}: ${first} in A, ${second} in B, change ${difference}`;
 });
 
-whenThemeChanges(drawMaps);
+addEventListener("themechange", drawMaps);
 document.documentElement.dataset.print = "all";
 drawMaps();

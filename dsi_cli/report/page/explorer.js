@@ -70,7 +70,7 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
         element("button", { type: "button", onclick: () => maps.reset() }, "Show all")),
       element("span", { class: "faint hint" }, `Click on a cell to open its pair of classes, and drag over a square to zoom in.${isFoldable(order()) ? " A click on the coloured edge folds or unfolds a group." : ""}${folded().size ? " A block has the colour of its mean's rank among all blocks." : ""}`));
     byId("group-legend").replaceChildren(...groupLegend(order(), folded(), maps.groups, names).map(({ name, colour, title }) =>
-      element("li", { title }, svgElement("svg", { class: "group-swatch", viewBox: "0 0 10 10", "aria-hidden": "true" }, svgElement("rect", { width: 10, height: 10, fill: groupColour(colour, theme()) })), name)));
+      element("li", { title }, svgElement("svg", { class: "group-swatch", viewBox: "0 0 10 10", "aria-hidden": "true" }, svgElement("rect", { width: 10, height: 10, fill: groupColour(colour) })), name)));
     drawDifferences();
   }
 
@@ -88,12 +88,12 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
 
   function setScale(scale) {
     selection.scale = scale;
-    maps.setScale(scale, theme());
+    maps.setScale(scale);
     changed();
   }
 
   function showMaps() {
-    return maps.show(epoch, order(), folded(), difference(), theme());
+    return maps.show(epoch, order(), folded(), difference());
   }
 
   async function show(newEpoch) {
@@ -147,7 +147,7 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
 
   return {
     show, select, order, toggleScale, foldAll: () => toggleFold(),
-    paint: (name) => { drawControls(); maps.paint(name); scatter?.draw(); },
+    paint: () => { drawControls(); maps.paint(); scatter?.draw(); },
     draw: () => { maps.draw(); charts.forEach((chart) => chart.draw()); scatter?.draw(); },
     mark: (at) => charts.forEach((chart) => chart.mark(at)),
   };
@@ -169,9 +169,7 @@ function showReading(reading, event = null) {
 
 /** Return the differences that a run offers. */
 function differencesOf(run, runIndex) {
-  const own = ownMatrix(run);
-  const reference = referenceMatrix(run);
-  const mistakes = mistakeMatrix(run);
+  const { own, reference, mistakes } = mainMatrices(run);
   const side = (matrix, epoch = null, of = run) => ({ run: of, matrix, epoch });
   const result = [];
   const add = (key, title, plus, minus, more, less) => result.push({ key, title, plus, minus, more, less });
@@ -182,7 +180,7 @@ function differencesOf(run, runIndex) {
       if (own.epochs.length > 1) add(`epoch-${epoch}`, `this epoch − epoch ${epoch}`, side(own), side(own, epoch), "nearer at this epoch", `nearer at epoch ${epoch}`);
     }
     DATA.runs.forEach((other, k) => {
-      const matrix = ownMatrix(other);
+      const { own: matrix } = mainMatrices(other);
       if (k === runIndex || other.classes !== run.classes || matrix?.name !== own.name) return;
       add(`run-${other.name}`, `this run − ${other.name}`, side(own), side(matrix, null, other), "nearer in this run", `nearer in ${other.name}`);
     });
@@ -195,18 +193,9 @@ function matrixOf(run, wanted) {
   return run.matrices.find(({ name }) => name === wanted);
 }
 
-/** Return the similarity matrix of a run's network, or undefined. */
-function ownMatrix(run) {
-  return matrixOf(run, run.near?.of);
-}
-
-function referenceMatrix(run) {
-  return matrixOf(run, "scsm");
-}
-
-/** Return the first confusion matrix of a run, or undefined. */
-function mistakeMatrix(run) {
-  return run.matrices.find(({ symmetric }) => !symmetric);
+/** Return the similarity matrix of a run's network, its reference, and its first confusion matrix; undefined if missing. */
+function mainMatrices(run) {
+  return { own: matrixOf(run, run.near?.of), reference: matrixOf(run, "scsm"), mistakes: run.matrices.find(({ symmetric }) => !symmetric) };
 }
 
 /** Return the layer of a difference of percentiles (`layerOf`) at an epoch, or null if one of its matrices does not exist. */

@@ -74,38 +74,23 @@ function choice(label, options, selected, onChange) {
 
 const DATA = JSON.parse(byId("data").textContent);
 const THEME_KEY = "dsi-theme";
-const themeCallbacks = [];
 
 /** Return the theme, light or dark: the choice of the reader if there is one, otherwise the setting of the system. */
 function theme() {
   return document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 }
 
-/** Call a function after each change of the theme, because a canvas does not follow the style sheet. */
-function whenThemeChanges(callback) {
-  themeCallbacks.push(callback);
-}
-
-/** Set the theme, light or dark, or follow the system if no name is given. */
+/** Set the theme, light or dark, or follow the system if no name is given. A canvas is drawn again at each "themechange". */
 function setTheme(name) {
   if (name) document.documentElement.dataset.theme = name;
   else delete document.documentElement.dataset.theme;
   byId("theme").textContent = theme() === "dark" ? "Light" : "Dark";
-  themeCallbacks.forEach((callback) => callback());
+  dispatchEvent(new Event("themechange"));
 }
 
 /** Return a colour of the style sheet for a canvas, which does not know its names. */
 function styleColour(name) {
   return getComputedStyle(document.body).getPropertyValue(name);
-}
-
-/** Call a function once per frame while the width of the window changes. */
-function whenResized(callback) {
-  let frame = null;
-  addEventListener("resize", () => {
-    cancelAnimationFrame(frame);
-    frame = requestAnimationFrame(callback);
-  });
 }
 
 let themeBeforePrint = null;

@@ -6,48 +6,36 @@
 
 const MAX_CACHED_FRAMES = 40;
 const RANK_BINS = 65535;
-const packedLines = new Map();
 const frames = new Map();
 const rankTables = new WeakMap();
 
-/** Return one line of a packed element. These elements follow this script, so callers first await `pageIsLoaded`. */
-function packedLine(name, lineIndex) {
-  if (!packedLines.has(name)) {
-    const script = [...document.querySelectorAll("script.packed")].find((node) => node.dataset.name === name);
-    packedLines.set(name, script.textContent.split("\n"));
-  }
-  return packedLines.get(name)[lineIndex];
-}
+/** The lines of each packed element by its name. These elements follow this script, so they are read once the page is loaded. */
+const packedLines = new Promise((resolve) => { document.addEventListener("DOMContentLoaded", resolve); })
+  .then(() => new Map([...document.querySelectorAll("script.packed")].map((node) => [node.dataset.name, node.textContent.split("\n")])));
 
 /** Return the codes of a packed line: bytes, or 16-bit numbers if the scale has more than 255 levels. */
 async function unpack(name, lineIndex, levels) {
   const key = `${name}/${lineIndex}`;
-  if (frames.has(key)) return cacheFrame(key, frames.get(key));
-  await pageIsLoaded;
-  const text = atob(packedLine(name, lineIndex));
-  const bytes = new Uint8Array(text.length);
-  for (let k = 0; k < text.length; k++) bytes[k] = text.charCodeAt(k); // several times faster than Uint8Array.from
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const planes = new Uint8Array(await new Response(stream).arrayBuffer());
-  if (levels <= 255) return cacheFrame(key, planes);
-  const half = planes.length / 2;
-  const codes = new Uint16Array(half);
-  for (let k = 0; k < half; k++) codes[k] = planes[k] | (planes[half + k] << 8);
-  return cacheFrame(key, codes);
-}
-
-/** Keep a frame in the cache, and drop the frame that was not used for the longest time if the cache is full. */
-function cacheFrame(key, codes) {
+  const codes = frames.get(key) ?? await inflate(name, lineIndex, levels);
+  // The cache drops the frame that was not used for the longest time.
   frames.delete(key);
   frames.set(key, codes);
   if (frames.size > MAX_CACHED_FRAMES) frames.delete(frames.keys().next().value);
   return codes;
 }
 
-const pageIsLoaded = new Promise((resolve) => {
-  if (document.readyState !== "loading") resolve();
-  else document.addEventListener("DOMContentLoaded", resolve);
-});
+async function inflate(name, lineIndex, levels) {
+  const text = atob((await packedLines).get(name)[lineIndex]);
+  const bytes = new Uint8Array(text.length);
+  for (let k = 0; k < text.length; k++) bytes[k] = text.charCodeAt(k); // several times faster than Uint8Array.from
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+  if (levels <= 255) return planes;
+  const half = planes.length / 2;
+  const codes = new Uint16Array(half);
+  for (let k = 0; k < half; k++) codes[k] = planes[k] | (planes[half + k] << 8);
+  return codes;
+}
 
 /** Return the index in a frame of the value in row i and column j; the frame has no diagonal. */
 function frameIndex(matrix, size, i, j) {
@@ -82,15 +70,21 @@ function ranksOf({ codes, scale }) {
   const counts = new Uint32Array(scale.levels + 1);
   for (let k = 0; k < codes.length; k++) counts[codes[k]]++;
   const pairs = codes.length - counts[0];
-  const percentile = new Float32Array(scale.levels + 1).fill(NaN);
-  let below = 0;
-  for (let code = 1; code <= scale.levels; code++) {
-    percentile[code] = (below + counts[code] / 2) / pairs;
-    below += counts[code];
-  }
+  counts[0] = 0;
+  const percentile = percentilesOf(counts, pairs);
+  percentile[0] = NaN;
   const ranks = { pairs, percentile, counts };
   rankTables.set(codes, ranks);
   return ranks;
+}
+
+/** Return for each code the share of smaller values, where equal values count half, from the number of values with each code. */
+function percentilesOf(counts, total) {
+  let below = 0;
+  return Float32Array.from(counts, (count) => {
+    below += count;
+    return (below - count / 2) / total;
+  });
 }
 
 /** Return the rank of a percentile among a number of pairs; rank 1 is the most similar pair, and equal values share their mean rank. */
@@ -158,15 +152,10 @@ function gridOf(at, items, symmetric) {
 function rankedGrid(grid) {
   const counts = new Uint32Array(RANK_BINS + 1);
   const binOf = (value) => Math.round(value * RANK_BINS);
-  let known = 0;
-  grid.forEach((value) => { if (value === value) { counts[binOf(value)]++; known++; } }); // not NaN
-  const percentile = new Float32Array(RANK_BINS + 1);
-  let below = 0;
-  counts.forEach((count, bin) => {
-    percentile[bin] = (below + count / 2) / known;
-    below += count;
-  });
-  return grid.map((value) => (value === value ? percentile[binOf(value)] : NaN));
+  const known = grid.filter((value) => !Number.isNaN(value));
+  known.forEach((value) => { counts[binOf(value)]++; });
+  const percentile = percentilesOf(counts, known.length);
+  return grid.map((value) => percentile[binOf(value)] ?? NaN);
 }
 
 /** Return the mean of a layer in a cell, NaN if the cell has no values. */

@@ -31,7 +31,7 @@ function heatMaps(run, names, scale, actions) {
   }
 
   /** Draw all maps at an epoch; `folded` are the indices of folded segments of the order. */
-  async function show(epoch, order, folded, difference, theme) {
+  async function show(epoch, order, folded, difference) {
     const ownToken = ++token;
     const frames = await Promise.all(maps.map((map) => map.matrix && frameOf(map.matrix, epoch, order)));
     const layer = difference && await differenceLayer(difference, epoch, order);
@@ -47,33 +47,33 @@ function heatMaps(run, names, scale, actions) {
       map.isEmpty = Boolean(map.matrix?.withoutMistakes?.includes(epoch));
     });
     differenceMap.frame = layer;
-    paint(theme);
+    paint();
     readAgain();
   }
 
-  function setScale(newScale, theme) {
+  function setScale(newScale) {
     current.scale = newScale;
-    paint(theme);
+    paint();
     readAgain();
   }
 
-  /** Draw all heat maps in the colours of a theme. */
-  function paint(theme) {
+  /** Draw all heat maps in the colours of the theme. */
+  function paint() {
     if (!current.axis) return;
-    current.theme = theme;
     for (const map of maps) {
       const { frame, matrix } = map;
       const hasValues = frame && !map.isEmpty;
       map.layer = !hasValues ? null : matrix ? layerOf(matrix, frame, current.order.order, current.scale) : frame.at;
       const { items } = current.axis;
-      const shade = matrix ? shading(matrix, current.scale) : (value) => Math.max(-1, Math.min(1, value / DIFFERENCE_LIMIT));
+      let shade = (value) => Math.max(-1, Math.min(1, value / DIFFERENCE_LIMIT));
+      if (matrix) shade = current.scale === "rank" ? rankShade : (value) => rawShade(matrix, value);
       map.picture = null;
       if (hasValues) {
         const grid = gridOf(map.layer, items, matrix ? matrix.symmetric : frame.symmetric);
-        map.picture = gridPicture(matrix && hasRankedBlocks(map) ? rankedGrid(grid) : grid, items, shade, theme);
+        map.picture = gridPicture(matrix && hasRankedBlocks(map) ? rankedGrid(grid) : grid, items, shade);
       }
       map.note.textContent = noteOf(map);
-      drawBar(map, theme);
+      drawBar(map);
     }
     draw();
   }
@@ -95,9 +95,9 @@ function heatMaps(run, names, scale, actions) {
     return notes.join(" ");
   }
 
-  function drawBar({ matrix, bar, ends }, theme) {
+  function drawBar({ matrix, bar, ends }) {
     const isSigned = !matrix || (current.scale === "raw" && matrix.shown[0] < 0);
-    bar.getContext("2d").drawImage(colourBar(theme, isSigned ? -1 : 0), 0, 0);
+    bar.getContext("2d").drawImage(colourBar(isSigned ? -1 : 0), 0, 0);
     ends.replaceChildren(...barLabels(matrix).map((text) => element("span", {}, text)));
   }
 
@@ -143,7 +143,7 @@ function heatMaps(run, names, scale, actions) {
       context.textAlign = "center";
       context.fillText(map.isEmpty ? "no mistakes at this epoch" : "no matrix at this epoch", edges.left + plot / 2, edges.top + plot / 2);
     }
-    drawEdges(context, plot, view, current.axis, edges, (index) => groups.of[index], current.theme);
+    drawEdges(context, plot, view, current.axis, edges, (index) => groups.of[index]);
     context.save();
     context.beginPath();
     context.rect(edges.left, edges.top, plot, plot);

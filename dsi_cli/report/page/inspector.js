@@ -66,7 +66,7 @@ function confusionText({ share, samples, count }) {
 /** Return the elements that describe a pair of classes at an epoch, and the charts among them. */
 async function pairPanel(run, names, i, j, epoch, actions) {
   const size = names.length;
-  const [own, reference, mistakes] = [ownMatrix(run), referenceMatrix(run), mistakeMatrix(run)];
+  const { own, reference, mistakes } = mainMatrices(run);
   const [hypernym, ownFrame, referenceFrame, mistakeFrame, history] = await Promise.all([
     commonHypernym(run, size, i, j), completeFrame(own, epoch), completeFrame(reference, epoch), completeFrame(mistakes, epoch), completeFrames(own),
   ]);
@@ -136,7 +136,7 @@ function imagesOf(run, i, j) {
 /** Return the elements that describe a class at an epoch. */
 async function classPanel(run, names, index, epoch, actions) {
   const size = names.length;
-  const [reference, mistakes] = [referenceMatrix(run), mistakeMatrix(run)];
+  const { reference, mistakes } = mainMatrices(run);
   const [near, referenceFrame, mistakeFrame, chart] = await Promise.all([
     nearestAt(run, epoch), completeFrame(reference, epoch), completeFrame(mistakes, epoch), rankChart(run, names, index, epoch, actions),
   ]);

@@ -198,7 +198,7 @@ async function showMistakes(epoch) {
 function factsAt(epoch) {
   const [series] = curvesOf({ ...view(), runs: [state.run] }, "sai", isMainAgreement).map((curve) => curve.series);
   const agreement = (state.number?.endsWith(RAW) ? series?.value : series?.excess)?.[series.epochs.indexOf(epoch)];
-  const accuracy = accuracyOf(state.run).get(epoch);
+  const accuracy = accuracies[state.run].get(epoch);
   return [
     agreement == null ? null : `agreement ${formatNumber(agreement, 2)}`,
     accuracy == null ? null : `accuracy ${formatNumber(accuracy, 2)}`,
@@ -211,15 +211,15 @@ let smallOrder = null;
 async function showSmallMatrices() {
   const ownToken = ++smallToken;
   smallOrder = maps.order().name;
-  const nodes = run().matrices.length ? await smallMatrices(run(), state.epoch, maps.order(), theme()) : [];
+  const nodes = run().matrices.length ? await smallMatrices(run(), state.epoch, maps.order()) : [];
   if (ownToken !== smallToken) return;
   byId("small-matrices").replaceChildren(...nodes);
-  byId("small-legend").replaceChildren(...(nodes.length ? [rankLegend(theme())] : []));
+  byId("small-legend").replaceChildren(...(nodes.length ? [rankLegend()] : []));
 }
 
 slider.addEventListener("input", () => setEpoch(run().epochs[Number(slider.value)]));
 byId("play").addEventListener("click", player(byId("play"), () => run().epochs, () => state.epoch, setEpoch));
-whenThemeChanges(() => { maps?.paint(theme()); showSmallMatrices(); });
+addEventListener("themechange", () => { maps?.paint(); showSmallMatrices(); });
 DATA.runs.forEach((item) => { item.steps = new Map(item.steps); });
 byId("run").hidden = DATA.runs.length < 2;
 byId("run").replaceChildren(...DATA.runs.map(({ name }, index) => element("option", { value: index }, name)));
@@ -230,7 +230,7 @@ function redraw() {
 }
 
 matchMedia("print").addEventListener("change", redraw);
-whenResized(redraw);
+addEventListener("resize", redraw);
 const isNarrow = innerWidth <= 720;
 document.querySelectorAll("main > section:not(#overview)").forEach((section) => makeFoldable(section, isNarrow));
 byId("print-all").addEventListener("click", () => { document.documentElement.dataset.print = "all"; redraw(); print(); });

@@ -71,26 +71,21 @@ function movingMean(values, window) {
 function positions(view, series) {
   if (view.axis === "epoch" || view.axis === "log") return undefined;
   const run = DATA.runs[series.run];
-  const values = view.axis === "step" ? run.steps : accuracyOf(series.run);
+  const values = view.axis === "step" ? run.steps : accuracies[series.run];
   return series.epochs.map((epoch) => values?.get(epoch) ?? null);
 }
 
-const accuracies = new Map();
-
-/** Return the test accuracy of a run by epoch; empty without one. */
-function accuracyOf(run) {
-  if (!accuracies.has(run)) {
-    const series = DATA.curves.others.find(({ name }) => name === "accuracy")?.series.find((curve) => curve.run === run && curve.label.startsWith("accuracy"));
-    accuracies.set(run, new Map(series ? series.epochs.map((epoch, k) => [epoch, series.value[k]]) : []));
-  }
-  return accuracies.get(run);
-}
+/** The test accuracy of each run by epoch; empty without one. */
+const accuracies = DATA.runs.map((_, run) => {
+  const series = DATA.curves.others.find(({ name }) => name === "accuracy")?.series.find((curve) => curve.run === run && curve.label.startsWith("accuracy"));
+  return new Map(series?.epochs.map((epoch, k) => [epoch, series.value[k]]));
+});
 
 /** Return the horizontal axes that the runs have, as [value, title]. */
 function axesOf(runs) {
   return [["epoch", "epoch"], ["log", "epoch, logarithmic"],
     ...(runs.every((index) => DATA.runs[index].steps?.size > 1) ? [["step", "step"]] : []),
-    ...(runs.every((index) => accuracyOf(index).size > 1) ? [["accuracy", "accuracy"]] : [])];
+    ...(runs.every((index) => accuracies[index].size > 1) ? [["accuracy", "accuracy"]] : [])];
 }
 
 const MAX_PHASE_ROWS = 3;
@@ -204,13 +199,13 @@ function overviewCharts(view, actions) {
   if (!agreement.lines.length) return [];
   const isSingle = agreement.lines.every((line) => line.epochs.length < 2);
   const charts = isSingle ? [] : [{ ...agreement, title: `${agreement.title} over epochs`, phases: [] }];
-  const hasAccuracy = view.runs.every((index) => accuracyOf(index).size > 1);
+  const hasAccuracy = view.runs.every((index) => accuracies[index].size > 1);
   if (hasAccuracy) charts.push({ ...agreementChart({ ...view, axis: "accuracy" }, true), title: "Agreement against accuracy", phases: [] });
   return charts.map((chart) => curvePanel(chart, actions));
 }
 
 /** Return the small matrices of a run: the network at the first and the chosen epoch, its mistakes, and the reference. */
-async function smallMatrices(run, epoch, order, theme) {
+async function smallMatrices(run, epoch, order) {
   const [own, mistakes, reference] = [run.own, `ccsm-${run.splits[0] ?? "test"}`, "scsm"].map((name) => matrixOf(run, name));
   const at = run.has_epochs ? (value) => `, epoch ${value}` : () => "";
   const parts = [
@@ -219,7 +214,7 @@ async function smallMatrices(run, epoch, order, theme) {
     mistakes ? [mistakes, epoch, `its mistakes${at(epoch)}`] : null,
     reference ? [reference, epoch, run.reference] : null,
   ].filter(Boolean);
-  const pictures = await Promise.all(parts.map(([matrix, shown]) => thumbnail(matrix, shown, order, theme)));
+  const pictures = await Promise.all(parts.map(([matrix, shown]) => thumbnail(matrix, shown, order)));
   return pictures.map((canvas, k) => {
     if (!canvas) return null;
     describeMatrix(canvas, `Similarities of all pairs of classes: ${parts[k][2]}`);
@@ -228,6 +223,6 @@ async function smallMatrices(run, epoch, order, theme) {
 }
 
 /** Return the legend of the small matrices. */
-function rankLegend(theme) {
-  return element("div", { class: "rank-legend" }, element("span", { class: "faint" }, "One cell per pair of classes: less similar half"), colourBar(theme), element("span", { class: "faint" }, "rank 1, the most similar pair"));
+function rankLegend() {
+  return element("div", { class: "rank-legend" }, element("span", { class: "faint" }, "One cell per pair of classes: less similar half"), colourBar(), element("span", { class: "faint" }, "rank 1, the most similar pair"));
 }

@@ -15,7 +15,7 @@ const PLASTIC_RATIO = 0.7548776662;
  * with equal values spread evenly over their ranks.
  */
 async function pairRanks(run, size, epoch) {
-  const [own, reference] = [ownMatrix(run), referenceMatrix(run)];
+  const { own, reference } = mainMatrices(run);
   if (!own?.epochs.length || !reference) return null;
   const nearestEpoch = nearestTo(epoch, own.epochs);
   const [frame, referenceFrame] = await Promise.all([completeFrame(own, nearestEpoch), completeFrame(reference, nearestEpoch)]);
@@ -116,7 +116,7 @@ function scatterPlot(run, names, ranks, open) {
       if (Number.isNaN(x + ranks.spreadY[k])) return;
       counts[(cells - 1 - cellOf(ranks.spreadY[k])) * cells + cellOf(x)]++;
     });
-    const { of } = pixelsOf(theme());
+    const { of } = pixelsOf();
     const most = (MAX_DENSITY * ranks.x.length) / counts.length;
     const image = pixelCanvas(cells, cells, (pixels) => counts.forEach((count, k) => { pixels[k] = of(Math.min(1, count / most)); }));
     context.imageSmoothingEnabled = false;

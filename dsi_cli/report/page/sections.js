@@ -63,7 +63,7 @@ function explanation(row, { furthest, wordnet_furthest: last }, reference) {
 
 /** Return the most confused pairs of a split at an epoch, computed from the matrices; null if the page does not have the matrix. */
 async function confusedPairs(run, names, split, epoch) {
-  const [own, reference] = [ownMatrix(run), referenceMatrix(run)];
+  const { own, reference } = mainMatrices(run);
   const [frame, ownFrame, referenceFrame] = await Promise.all(
     [matrixOf(run, `ccsm-${split}`), own, reference].map((matrix) => completeFrame(matrix, epoch)));
   if (!frame) return null;
@@ -218,18 +218,14 @@ function dataTable(caption, allColumns, rows, { filter = null, first = FIRST_ROW
   const body = element("tbody");
   const count = element("span", { class: "faint", role: "status" });
   const more = element("button", { type: "button", onclick: () => { showAll = true; fill(); } });
-  const heads = columns.map((column) => heading(column));
+  const heads = columns.map((column) => element("th", { scope: "col", class: column.number ? "number" : null },
+    column.title ? element("button", { type: "button", class: "sort", onclick: () => sortBy(column) }, column.title) : null));
   const table = element("table", {}, element("caption", {}, caption, constants.map((column) => element("span", { class: "faint" }, `; ${column.title}: ${textOf(column, rows[0])} for all`))), element("thead", {}, element("tr", {}, heads)), body);
   const search = filter && element("input", { type: "search", placeholder: filter, "aria-label": filter,
     oninput: (event) => { filterText = event.target.value.trim().toLowerCase(); fill(); } });
   const node = element("div", { class: "data-table" },
     filter ? element("div", { class: "controls" }, search, count) : null,
     element("div", { class: "scroll bounded", tabindex: "0", role: "region", "aria-label": caption }, table), more);
-
-  function heading(column) {
-    const button = column.title ? element("button", { type: "button", class: "sort", onclick: () => sortBy(column) }, column.title) : null;
-    return element("th", { scope: "col", class: column.number ? "number" : null }, button);
-  }
 
   function sortBy(column) {
     sorting.isFalling = sorting.column === column ? !sorting.isFalling : Boolean(column.number);
@@ -247,12 +243,8 @@ function dataTable(caption, allColumns, rows, { filter = null, first = FIRST_ROW
     more.hidden = visibleRows.length === matching.length;
     more.textContent = `Show all ${matching.length.toLocaleString("en")} rows`;
     if (!matching.length) return body.replaceChildren(element("tr", {}, element("td", { colspan: columns.length, class: "faint" }, "no matching rows")));
+    const cell = (column, row) => element("td", { class: column.number ? "number" : column.style }, column.node ? column.node(row) : textOf(column, row));
     body.replaceChildren(...visibleRows.map((row) => element("tr", {}, columns.map((column) => cell(column, row)))));
-  }
-
-  function cell(column, row) {
-    const content = column.node ? column.node(row) : textOf(column, row);
-    return element("td", { class: column.number ? "number" : column.style }, content);
   }
 
   fill();
