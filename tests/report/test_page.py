@@ -533,28 +533,23 @@ def test_search_opens_the_panel_of_a_class(page):
 
 
 def test_address_restores_the_view(page, open_page, out):
-    page.get_by_label("Run", exact=True).select_option("1")
+    choices = {"Run": "1", "Order of classes": "given", "Colours": "raw", "Difference shown": "epoch-1"}
+    for label, value in choices.items():
+        page.get_by_label(label, exact=True).select_option(value)
     set_epoch(page, 3)
-    page.get_by_label("Order of classes").select_option("given")
-    page.get_by_label("Colours").select_option("raw")
-    page.get_by_label("Difference shown").select_option("epoch-1")
     open_cell(page, 2, 6)
     wait_for(page, "location.hash.includes('class=')")
     page.wait_for_timeout(400)
-    title, before = page.locator("#inspector h3").first.inner_text(), pixels(page)
+    title = page.locator("#inspector h3").first.inner_text()
     again = open_page(out / "report.html")
     again.evaluate(f"location.hash = {page.evaluate('location.hash')!r}")
     wait_for(again, "document.querySelector('.epoch-now').textContent == '3'")
     again.wait_for_timeout(300)
-    assert again.get_by_label("Run", exact=True).input_value() == "1"
-    assert again.get_by_label("Order of classes").input_value() == "given"
-    assert again.get_by_label("Colours").input_value() == "raw"
-    assert again.get_by_label("Difference shown").input_value() == "epoch-1"
+    assert {label: again.get_by_label(label, exact=True).input_value() for label in choices} == choices
     assert again.locator("#inspector h3").first.inner_text() == title == f"{LABELS[2]} – {LABELS[6]}"
     page.mouse.move(0, 0)
     page.wait_for_timeout(100)
-    before = pixels(page)
-    assert pixels(again) == before
+    assert pixels(again) == pixels(page)
     again.locator('nav a[href="#mistakes"]').click()
     assert "epoch=3" in again.evaluate("location.hash"), "a link to a section keeps the state"
 
