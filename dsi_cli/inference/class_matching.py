@@ -110,16 +110,14 @@ def _is_number(name: str) -> bool:
     return name.isascii() and name.isdecimal()
 
 
-def _warn_without_image(samples: Samples, targets: NDArray[np.int64], names: Sequence[str] | int) -> list[str]:
-    """Return a warning about classes without an image; ``names`` are the classes, or their number."""
-    classes = names if isinstance(names, int) else len(names)
-    empty = np.flatnonzero(np.bincount(targets, minlength=classes) == 0).tolist()
+def _warn_without_image(samples: Samples, targets: NDArray[np.int64], names: Sequence[str] | range) -> list[str]:
+    """Return a warning about classes without an image; ``names`` are those of the classes, or their numbers."""
+    empty = np.flatnonzero(np.bincount(targets, minlength=len(names)) == 0).tolist()
     if not empty:
         return []
-    shown = [str(number) if isinstance(names, int) else repr(names[number]) for number in empty]
-    kind, have = "numbers " if isinstance(names, int) else "", "has" if len(empty) == 1 else "have"
-    examples = kind + listed(shown, _LISTED, ", ...")
-    return [f"{len(empty):,} of the {classes:,} classes {have} no image in {samples.source}: {examples}"]
+    kind, have = "numbers " if isinstance(names, range) else "", "has" if len(empty) == 1 else "have"
+    examples = kind + listed([repr(names[number]) for number in empty], _LISTED, ", ...")
+    return [f"{len(empty):,} of the {len(names):,} classes {have} no image in {samples.source}: {examples}"]
 
 
 def _match_by_number(samples: Samples, classes: int) -> tuple[NDArray[np.int64], list[str]]:
@@ -143,5 +141,5 @@ def _match_by_number(samples: Samples, classes: int) -> tuple[NDArray[np.int64],
             f"the class names of {samples.source} are numbers in alphabetical order ({', '.join(names[:3])}, ...), which dsi "
             "uses as torchvision's ImageFolder does; give --labels with them in the classifier's order if that is another"
         )
-    without_image = _warn_without_image(samples, samples.targets, classes if samples.names is None else samples.names)
-    return samples.targets, warnings + without_image
+    known = range(classes) if samples.names is None else samples.names
+    return samples.targets, warnings + _warn_without_image(samples, samples.targets, known)
