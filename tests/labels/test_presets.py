@@ -16,10 +16,8 @@ DATA = ROOT / "dsi_cli" / "labels" / "data"
 NAMES = [preset.name for preset in PRESETS]
 UNRESOLVED = {"caltech101": 2, "caltech101-background": 3, "oxford-pets": 8, "flowers102": 7, "food101": 25}
 UNRESOLVED |= {"voc21": 1, "coco91": 11, "places365": 30}
-SUPERCLASSES = {
-    path.stem: dict(line.split("\t") for line in path.read_text("utf-8").splitlines())
-    for path in DATA.glob("superclasses/*.tsv")
-}
+FOLDER = DATA / "superclasses"
+SUPERCLASSES = {path.stem: dict(row.split("\t") for row in path.read_text().splitlines()) for path in FOLDER.iterdir()}
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=NAMES)
