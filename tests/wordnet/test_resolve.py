@@ -32,7 +32,7 @@ def only(label, wnid=None, preset=None):
         *(("jack-o-lantern", "jack-o'-lantern.n.02", "chosen sense"), ("sea_horse", "seahorse.n.02", "chosen sense")),
         *(("T-shirt/top", "jersey.n.03", "only sense"), ("24/7", "24/7.n.01", "only sense")),
         *(("zzz qqq, tench", "tench.n.01", "only sense"), ("tench, Tinca tinca", "tench.n.01", "synonyms")),
-        *(("0 airplane", "airplane.n.01", "only sense"), ("001.ak-47_tench", "tench.n.01", "head noun")),
+        *(("0 airplane|8", "airplane.n.01", "only sense"), ("001.ak-47_tench", "tench.n.01", "head noun")),
         ("003.Black_footed_Albatross", "black-footed_albatross.n.01", "only sense"),
         *(("polarBear", "ice_bear.n.01", "only sense"), ("diningtable", "dining_table.n.01", "only sense")),
         *(("crane (bird)", "crane.n.05", "chosen sense"), ("vehicle/car", "car.n.01", "chosen sense")),

@@ -1,8 +1,8 @@
 """Find the synsets that a label's text could mean, with the evidence of its form.
 
 A label is read in steps, and the first step that finds a noun counts. The first steps are the unchanged text (ignoring case
-and separators) and names separated by commas. Then follow parts separated by slashes or in brackets, the text without a
-number, and the head of a compound. For verbs, the last step looks for the verb of an action instead. Each step looks words up
+and separators) and the text without a number. Then follow names separated by commas, parts separated by slashes or in
+brackets, and the head of a compound. For verbs, the last step looks for the verb of an action instead. Each step looks words up
 by their exact form, as plurals or inflected verbs, or else in another spelling.
 
 The words next to the match are its *context*: a bracket, a parent folder, or the modifier of a compound. A sense is more
@@ -45,7 +45,7 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _BETWEEN_NAMES = re.compile(r"[;|]|,(?!(?<=\b\w,)\w\b|(?<=\d,)\d)")
 """Between two names; a comma between single characters or numbers, as in N,N-dimethyl, belongs to a formula."""
 _LEADING_NUMBER = re.compile(r"^\W*\d+[\s._:;,)\]\-]+(?=.*[^\W\d_])")
-_TRAILING_NUMBER = re.compile(r"(?<=[^\W\d_])[\s._:;,(\[\-]+\d+\W*$")
+_TRAILING_NUMBER = re.compile(r"(?<=[^\W\d_])[\s._:;,|(\[\-]+\d+\W*$")
 _BRACKET = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
 _NEGATED = re.compile(r"(?:non|not|no|without|except)(?:[\s_\-]+(?:an?|the))?[\s_\-]+(\w.*)", re.IGNORECASE)
 
@@ -159,6 +159,12 @@ def read_label(label: str, wordnet: WordNet | None = None) -> LabelCandidates:
     candidates = find_candidates(text, wordnet)
     if candidates:
         return LabelCandidates(candidates)
+    # The text without its leading and trailing number (``001.ak47``, ``0 airplane``, ``crane (2)``)
+    bare = _TRAILING_NUMBER.sub("", _LEADING_NUMBER.sub("", text))
+    if bare and bare != text:
+        reading = read_label(bare, wordnet)
+        if reading.candidates:
+            return reading
     # Names separated by commas or semicolons, with the number of names that share each sense
     names = [name.strip() for name in _BETWEEN_NAMES.split(text)]
     if len(names) > 1:
@@ -171,12 +177,6 @@ def read_label(label: str, wordnet: WordNet | None = None) -> LabelCandidates:
     reading = _read_parts(text, wordnet)
     if reading.candidates:
         return reading
-    # The text without its leading and trailing number (``001.ak47``, ``0 airplane``)
-    bare = _TRAILING_NUMBER.sub("", _LEADING_NUMBER.sub("", text))
-    if bare and bare != text:
-        reading = read_label(bare, wordnet)
-        if reading.candidates:
-            return reading
     # The head of a compound, or the verb of an action
     words = [word for word in re.split(r"[\s_\-]+", text) if word]
     return _read_head_noun(words, wordnet) if wordnet.part == "noun" else _read_head_verb(words, wordnet)
