@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.floating[Any]]
-Pixel = TypeVar("Pixel", bound=np.generic)
 SIGMA, RADIUS, K1, K2 = 1.5, 5, 0.01, 0.03
 MIN_CLASSES = 2 * RADIUS + 2
 """The smallest number of classes for which the image ``(C, C-1)`` holds a window."""
@@ -26,38 +25,24 @@ _PIXELS_PER_BLOCK = 32
 """The distance of the first windows of two blocks, which fit into the processor's cache."""
 
 
-class WindowBand(NamedTuple):
-    """A band of rows of the image ``(C, C-1)`` of a matrix without its diagonal, with the weight of each window."""
+def window_bands(classes: int, *, is_symmetric: bool) -> Iterator[tuple[tuple[slice, ...], NDArray[np.float32]]]:
+    """Yield bands of images ``(C, n, C-1)`` that together contain all windows, or for two symmetric matrices half of them.
 
-    first: int
-    """The index of the first row; each band begins in the first column."""
-    rows: int
-    columns: int
-    times: NDArray[np.float32]
-    """The weights ``(rows-10, 1, columns-10)``."""
-
-    def crop(self, images: NDArray[Pixel]) -> NDArray[Pixel]:
-        """Return this band of images ``(C, n, C-1)``."""
-        return np.ascontiguousarray(images[self.first : self.first + self.rows, :, : self.columns])
-
-
-def window_bands(classes: int, *, is_symmetric: bool) -> Iterator[WindowBand]:
-    """Yield bands that together contain all windows of an image, or for two symmetric matrices half of them.
-
-    In a symmetric matrix a window wholly above the diagonal is the transpose of one below, which therefore has the weight 2.
+    A band is the index of its rows and columns, and the weights ``(rows-10, 1, columns-10)`` of its windows. In a symmetric
+    matrix a window wholly above the diagonal is the transpose of one below, which therefore has the weight 2.
     """
     reach = 2 * RADIUS
     down, across = classes - reach, classes - 1 - reach
     if not is_symmetric:
-        yield WindowBand(0, classes, classes - 1, np.ones((down, 1, across), dtype=np.float32))
+        yield np.s_[:, :, :], np.ones((down, 1, across), dtype=np.float32)
         return
     step = max(MIN_BAND_ROWS, -(-down // MAX_BANDS))
     for first in range(0, down, step):
         last = min(first + step, down)
         right = min(last + reach - 1, across)
         offset = np.arange(right) - np.arange(first, last)[:, None]
-        times = np.where(offset < -reach, 2, np.where(offset < reach, 1, 0)).astype(np.float32)
-        yield WindowBand(first, last - first + reach, right + reach, times[:, None])
+        weights = np.where(offset < -reach, 2, np.where(offset < reach, 1, 0)).astype(np.float32)
+        yield np.s_[first : last + reach, :, : right + reach], weights[:, None]
 
 
 def mean_ssim(x: Values, y: Values, *, is_symmetric: bool = False) -> NDArray[np.float64]:
@@ -68,15 +53,15 @@ def mean_ssim(x: Values, y: Values, *, is_symmetric: bool = False) -> NDArray[np
     is_symmetric : whether both images are those of symmetric matrices.
     """
     totals, weight = np.zeros(x.shape[1]), 0.0
-    for band in window_bands(len(x), is_symmetric=is_symmetric):
-        first, second = band.crop(x), band.crop(y)
+    for band, weights in window_bands(len(x), is_symmetric=is_symmetric):
+        first, second = np.ascontiguousarray(x[band]), np.ascontiguousarray(y[band])
         x_means, xx, y_means, yy, xy = map(window_means, (first, first * first, second, second * second, first * second))
         means, squares = x_means * y_means, x_means * x_means + y_means * y_means
         index = (2 * means + K1**2) * (2 * (xy - means) + K2**2)
         index /= (squares + K1**2) * (xx + yy - squares + K2**2)
-        index *= band.times
+        index *= weights
         totals += index.sum(axis=2).sum(axis=0, dtype=np.float64)
-        weight += float(band.times.sum())
+        weight += float(weights.sum())
     return totals / weight
 
 
