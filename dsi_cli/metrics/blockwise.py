@@ -359,17 +359,17 @@ def idm_in_blocks(
     return idm_variants(pairs, chance_level)
 
 
-def double_ranks(block: Single, start: int, dtype: type[np.integer[Any]] = np.uint32) -> NDArray[np.integer[Any]]:
+def double_ranks(block: Single, start: int, dtype: type[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     """Return twice the mid-ranks, which are integers, of rows ``(B, C)`` by falling similarity; the first is row ``start``.
 
     The diagonal is 0.
     """
-    doubled = np.zeros(block.shape, dtype=dtype)
+    negated, doubled = -block, np.zeros(block.shape, dtype=dtype)
+    rows = np.arange(len(block))
+    negated[rows, start + rows] = -np.inf  # the first of each row
     for first in range(0, len(block), RANKED_ROWS):
-        batch = block[first : first + RANKED_ROWS]
-        is_off_diagonal = np.arange(block.shape[1]) != np.arange(start + first, start + first + len(batch))[:, None]
-        ranks = 2 * mid_ranks(-without_diagonal(batch, start + first))
-        doubled[first : first + RANKED_ROWS][is_off_diagonal] = ranks.astype(dtype).ravel()
+        batch = slice(first, first + RANKED_ROWS)
+        doubled[batch] = 2 * mid_ranks(negated[batch]) - 2
     return doubled
 
 

@@ -56,16 +56,14 @@ def similarity_ranks(csm: NDArray[np.floating[Any]], ties: Literal["average", "m
     >>> similarity_ranks(np.array([[1, 0.5, 0.5], [0.2, 1, 0.9], [0.1, 0.3, 1]])).tolist()
     [[0.0, 1.5, 1.5], [2.0, 0.0, 1.0], [2.0, 1.0, 0.0]]
     """
-    ranks = np.zeros(csm.shape)
-    rows = off_diagonal(csm).astype(np.float64)
+    negated = -csm.astype(np.float64)
+    np.fill_diagonal(negated, -np.inf)  # the first of each row
     if ties == "average":
-        ranked = mid_ranks(-rows)
-    else:
-        from scipy.stats import rankdata
+        return mid_ranks(negated) - 1
 
-        ranked = rankdata(-rows, method=ties, axis=1)
-    ranks[~np.eye(len(csm), dtype=bool)] = ranked.ravel()
-    return ranks
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(negated, method=ties, axis=1) - 1, dtype=np.float64)
 
 
 def cosine(x: Values, y: Values) -> Any:
