@@ -185,17 +185,11 @@ def random_heads(classes: int, features: int) -> RandomHeads:
         indices.append(list(vars(geometry).values()))
         shares.append(spectrum_shares(spectrum))
     values = np.array(indices, dtype=np.float64)
-    return RandomHeads(
-        means=_geometry_of(values.mean(axis=0)),
-        deviations=_geometry_of(values.std(axis=0, ddof=1)),
-        shares=np.mean(shares, axis=0),
-        share_deviations=np.std(shares, axis=0, ddof=1),
+    means, deviations = (
+        HeadGeometry(*(None if np.isnan(value) else float(value) for value in fields))
+        for fields in (values.mean(axis=0), values.std(axis=0, ddof=1))
     )
-
-
-def _geometry_of(values: Float64s) -> HeadGeometry:
-    """Return indices in the order of the fields, with None for NaN."""
-    return HeadGeometry(*(None if np.isnan(value) else float(value) for value in values))
+    return RandomHeads(means, deviations, np.mean(shares, axis=0), np.std(shares, axis=0, ddof=1))
 
 
 def _squared_singular_values(product: Float64s) -> Float64s:

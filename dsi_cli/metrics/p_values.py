@@ -76,15 +76,6 @@ class lazy_property(Generic[Value]):  # noqa: N801 (used as a decorator)
         return value
 
 
-class Entries(NamedTuple):
-    """The entries of a matrix that are not of its most common value, as arrays ``(N,)``."""
-
-    row: NDArray[np.intp]
-    column: NDArray[np.intp]
-    weight: Values
-    """The value less the most common value."""
-
-
 class RelabelledMatrix:
     """A matrix ``(C, C)`` whose classes are relabelled at random, with the sums that the distribution of S needs.
 
@@ -155,13 +146,13 @@ class RelabelledMatrix:
         return min(float(sums.sum() ** 2 / (sums @ sums)) for sums in (squares.sum(axis=0), squares.sum(axis=1)))
 
     @lazy_property
-    def entries(self) -> Entries:
-        """The entries off the diagonal; those of the most common value are left out."""
+    def entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp], Values]:
+        """Three arrays ``(N,)``: row, column, and value less the most common value, of all entries that are not of this value."""
         values, counts = np.unique(off_diagonal(self.values), return_counts=True)
         differences = self.values - values[counts.argmax()]
         np.fill_diagonal(differences, 0.0)
         row, column = np.nonzero(differences)
-        return Entries(row, column, differences[row, column])
+        return row, column, differences[row, column]
 
     def prepare(self) -> None:
         """Compute now what several threads would otherwise compute repeatedly."""
@@ -206,7 +197,7 @@ def sampled_tail(x: RelabelledMatrix, y: RelabelledMatrix, seed: int) -> float:
     No more are drawn after `SIMILAR_RELABELLINGS` that are as similar, or if there is none among the first `MIN_RELABELLINGS`.
     """
     # Few entries are faster. The second key makes the result independent of the order of the two matrices.
-    x, y = sorted((x, y), key=lambda matrix: (len(matrix.entries.row), float(np.abs(matrix.entries.weight).sum())))
+    x, y = sorted((x, y), key=lambda matrix: (len(matrix.entries[0]), float(np.abs(matrix.entries[2]).sum())))
     row, column, weight = x.entries
     classes, values = x.classes, y.values.ravel()
 
