@@ -74,14 +74,12 @@ class Edges:
         inner = {parent for parents in self.parents.values() for parent in parents}
         leaves = Counter(name for key, name in named.items() if key not in inner)
         total = Counter(named.values())
-        unique = {}
+        unique = dict(named)
         for key, name in named.items():
             if total[name] > 1 and (key in inner or leaves[name] > 1):
                 above = [named[parent] for parent in self.parents[key]]
                 candidate = f"{name} ({above[0]})" if above else f"{name} ({key})"
                 unique[key] = candidate if candidate not in total else f"{name} ({key})"
-            else:
-                unique[key] = name
         repeated = Counter(unique.values())
         return {key: name if repeated[name] == 1 else f"{named[key]} ({key})" for key, name in unique.items()}
 

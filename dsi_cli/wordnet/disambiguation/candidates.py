@@ -97,7 +97,6 @@ def _senses(form: str, how: str, wordnet: WordNet) -> tuple[Candidate, ...]:
     if wordnet.part == "verb" and separator and not lemmas:
         # In a verb of several words the first is inflected (*picking_up*).
         lemmas = [f"{base}_{rest}" for base in lexicon.base_forms(first, wordnet.words)]
-        lemmas = [lemma for lemma in lemmas if lemma in wordnet.words.rows]
     candidates: list[Candidate] = []
     for lemma in lemmas:
         how_found = PLURAL if how == EXACT and lemma != form else how

@@ -59,11 +59,9 @@ def label_contexts(readings: Sequence[LabelCandidates], wordnet: WordNet) -> dic
     # Count for each sense of a text the labels that can be hyponyms of it.
     fitting: dict[str, Counter[int]] = {}
     for reading in readings:
-        texts = [text for text in (*reading.descriptions, *reading.superclass) if _senses(text, wordnet)]
-        hypernyms: set[int] = set()
-        if texts:
-            hypernyms.update(*(hypernym_closure(wordnet.taxonomy, candidate.node) for candidate in reading.candidates))
-        for text in texts:
+        closures = [hypernym_closure(wordnet.taxonomy, candidate.node) for candidate in reading.candidates]
+        hypernyms: frozenset[int] = frozenset().union(*closures)
+        for text in (*reading.descriptions, *reading.superclass):
             fitting.setdefault(text, Counter()).update(hypernyms & _senses(text, wordnet))
     # Keep the senses that fit most labels.
     contexts = {}

@@ -202,16 +202,10 @@ def list_features(table: CandidateTable, chances: Floats) -> Floats:
     at_node = np.bincount(table.node, chances, minlength=nodes)
     same = np.minimum(at_node[table.node] - chances, 1.0)
     is_self = table.hypernym == table.node[table.candidate]
-    is_above = np.zeros(candidates)
-    is_above[table.candidate[is_self]] = others[is_self]
-    is_above = np.clip(is_above - same, 0.0, 1.0)
+    is_above = np.clip(others[is_self] - same, 0.0, 1.0)
 
     # Below others: labels at a candidate's hypernyms, except candidates of the same label
-    keys = table.label * nodes + table.node
-    order = np.argsort(keys, kind="stable")
-    pair_keys = table.label[table.candidate] * nodes + table.hypernym
-    position = np.minimum(np.searchsorted(keys[order], pair_keys), candidates - 1)
-    own = np.where(keys[order][position] == pair_keys, chances[order][position], 0.0)
+    own = np.bincount(table.group, weight * is_self)[table.group]
     at_hypernym = np.where(is_self, 0.0, at_node[table.hypernym] - own)
     is_below = np.clip(np.bincount(table.candidate, at_hypernym, minlength=candidates), 0.0, 1.0)
 

@@ -27,6 +27,7 @@ from dsi_cli.wordnet.disambiguation.candidates import (
     candidate_of,
     find_candidates,
     normalize_label,
+    read_label,
     read_label_in_folder,
     shared_folders,
     without_common_folders,
@@ -159,7 +160,7 @@ def _by_wnid(label: str, wnid: str, preset: str | None, wordnet: WordNet, *, rea
     """Return the meaning of an id next to a label; the synsets of the label's words are its candidates."""
     words = LabelCandidates()
     if reads_words and not reason_unusable(label, wordnet) and not look_up_id(label, wordnet):
-        words = read_label_in_folder(label, frozenset(), wordnet)
+        words = read_label(label, wordnet)
     if any(candidate.how == HEAD for candidate in words.candidates):
         words = LabelCandidates()  # the meaning of a part of the label is no alternative to an id
     match = look_up_id(wnid, wordnet)
