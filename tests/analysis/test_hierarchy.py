@@ -15,7 +15,7 @@ from dsi_cli.analysis.semantics import class_labels
 from dsi_cli.analysis.semantics.hierarchy import find_groups, open_taxonomy
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
-from dsi_cli.labels.presets import load_preset, superclasses
+from dsi_cli.labels.presets import load_preset, superclasses_of
 from dsi_cli.wordnet.database.taxonomy import ancestors, hypernym_closure, load, taxonomy_order
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 from dsi_cli.wordnet.similarity.path_similarity import common_heights
@@ -86,7 +86,8 @@ def test_superclass_accuracy_prefers_the_superclasses_of_the_dataset(analysed):
     rows = curve(analysed.run.curves, "cifar100-cnn", metric="superclass_accuracy", split="test")
     assert set(rows["reference"]) == {"cifar100-superclasses"}
     classes = analysed.run.classes.query("run == 'cifar100-cnn'").sort_values("class_index")
-    of = superclasses("cifar100")
+    preset = load_preset("cifar100")
+    of = dict(zip(preset.names, superclasses_of(preset), strict=True))
     above = np.array([of[name] for name in classes["name"]])
     counts = stored_counts(analysed.out, "cifar100-cnn", 30)
     assert rows.loc[30, "value"] == pytest.approx((counts * (above[:, None] == above)).sum() / counts.sum())
