@@ -127,28 +127,9 @@ class BackboneError(NoHeadError):
 
 
 class ClassCountError(NoHeadError):
-    """No matrix in the file has one row for each class.
-
-    Attributes
-    ----------
-    classes : the number of classes that labels or metadata state.
-    candidates : names and shapes of the best candidates.
-    """
+    """No matrix in the file has one row for each class."""
 
     code = "class-count"
-
-    def __init__(self, classes: int, candidates: Sequence[str]) -> None:
-        super().__init__(
-            f"no matrix has {classes} rows, one for each class; the best candidates are {', '.join(candidates)}",
-            classes=classes,
-            candidates=tuple(candidates),
-        )
-        self.classes = classes
-        self.candidates = tuple(candidates)
-
-    def __reduce__(self) -> tuple[type[ClassCountError], tuple[int, tuple[str, ...]]]:
-        """Return the arguments, because the message is not one of them."""
-        return type(self), (self.classes, self.candidates)
 
 
 class AmbiguousHeadError(CheckpointError):

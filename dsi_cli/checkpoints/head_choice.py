@@ -274,7 +274,9 @@ def _heads_by_count(candidates: Sequence[HeadCandidate], classes: int) -> list[H
     if parts:
         return parts + fitting
     if not fitting and any(candidate.is_certain for candidate in candidates):
-        raise ClassCountError(classes, [candidate.title for candidate in candidates[:_MAX_LISTED]])
+        best = tuple(candidate.title for candidate in candidates[:_MAX_LISTED])
+        message = f"no matrix has {classes} rows, one for each class; the best candidates are {', '.join(best)}"
+        raise ClassCountError(message, classes=classes, candidates=best)
     # The number of rows outweighs all reasons against a candidate but these.
     contradictions = {IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE, TABLE, POSITIONS, STACK, WINDOW}
     possible = [it for it in fitting if not it.kinds & contradictions and not _is_input(it, candidates)]
