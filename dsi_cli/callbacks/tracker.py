@@ -90,7 +90,7 @@ class Tracker:
             self._label_count = resolved.classes
             self._no_reference_reason = resolved.reason_no_reference()
             if not self._no_reference_reason:
-                self._reference = resolved.reference()
+                self._reference = resolved.similarity().astype(np.float32)
         self._head_name = head
         self._head: Head | None = None
         self.classes: int | None = None

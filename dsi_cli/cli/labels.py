@@ -127,7 +127,7 @@ def labels_document(labels: ClassLabels, rows: Sequence[Resolution], **values: o
     """Return a label list with the senses of some labels, and other values of a command, for JSON."""
     assert labels.label_list is not None
     senses = [asdict(row) | {"uncertain": row.is_uncertain} for row in rows]
-    return {"labels_id": labels.labels_id, "preset": labels.label_list.preset, **values, "labels": senses}
+    return {"labels_id": labels.label_list.id, "preset": labels.label_list.preset, **values, "labels": senses}
 
 
 def require_other(labels: str, out: Path | None, write_map: Path | None) -> None:

@@ -37,7 +37,7 @@ def test_reference_tables_in_blocks_give_the_whole_matrix(names, block, tmp_path
     assert list(found.columns) == [column.name for column in REFERENCES.columns]
     assert found["name"].to_list() == list(labels.label_list.names)
     assert found["class_index"].to_list() == list(range(labels.classes))
-    assert_array_equal(np.stack(found["similarity"]).astype(np.float32), labels.reference())
+    assert_array_equal(np.stack(found["similarity"]).astype(np.float32), labels.similarity().astype(np.float32))
     file = pq.ParquetFile(tmp_path / "x.parquet")
     assert max(file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)) <= max(block, 1)
     assert parquet.options_of(tmp_path / "x.parquet") == {"reference": "wordnet3.0-path"}

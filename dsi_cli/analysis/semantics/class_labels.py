@@ -7,7 +7,7 @@ import logging
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,6 @@ class ClassLabels:
     """The WordNet in which the labels were looked up."""
     taxonomy: CustomTaxonomy | None = None
     """The taxonomy that replaces WordNet as the hierarchy."""
-
-    @property
-    def labels_id(self) -> str | None:
-        """The id of the label list in the tables."""
-        return self.label_list.id if self.label_list else None
 
     @property
     def senses_id(self) -> str | None:
@@ -167,10 +162,7 @@ class ClassLabels:
     @property
     def nodes(self) -> dict[int, int]:
         """The WordNet node of each class with a synset, by class index."""
-        nodes = {}
-        for resolution in self.resolutions:
-            if resolution.wnid is not None:
-                nodes[resolution.index] = self.wordnet.taxonomy.node(resolution.wnid)
+        nodes = {entry.index: self.wordnet.taxonomy.node(entry.wnid) for entry in self.resolutions if entry.wnid}
         return {index: node for index, node in nodes.items() if node is not None}
 
     def reason_all_uncertain(self) -> str | None:
@@ -223,10 +215,6 @@ class ClassLabels:
         measure = partial(path_similarity.path_similarity, taxonomy=self.wordnet.taxonomy)
         return scatter_to_classes(self.nodes, self.classes, measure)
 
-    def reference(self) -> NDArray[np.float32]:
-        """Return `similarity` in float32, the type in which it is stored."""
-        return self.similarity().astype(np.float32)
-
     @cached_property
     def dataset_superclasses(self) -> tuple[str | None, ...] | None:
         """The superclasses of the label list or else of its preset, such as CIFAR-100's 20.
@@ -251,27 +239,19 @@ class ClassLabels:
         The superclasses are those of the dataset, or else the groups. Each class without a superclass has a separate number.
         """
         names = self.dataset_superclasses or self.groups
-        result = np.arange(self.classes, 2 * self.classes, dtype=np.intp)
-        numbers: dict[str, int] = {}
-        for index, name in enumerate(names):
-            if name is not None:
-                result[index] = numbers.setdefault(name, len(numbers))
-        return result
+        numbers: dict[str | int, int] = {}
+        return np.array([numbers.setdefault(name or index, len(numbers)) for index, name in enumerate(names)], np.intp)
 
     def class_rows(self, run: str, samples: Mapping[str, Sequence[int]] = {}) -> list[dict[str, Any]]:
         """Return the rows of the classes table; `samples` has the number of samples of each class, by split."""
-        position = np.empty(self.classes, dtype=np.intp)
-        position[self.order] = np.arange(self.classes)
         rows: list[dict[str, Any]] = []
-        for index in range(self.classes):
-            row: dict[str, Any] = {"run": run, "class_index": index, "display_order": int(position[index])}
+        for index, position in enumerate(np.argsort(self.order).tolist()):
+            row: dict[str, Any] = {"run": run, "class_index": index, "display_order": position}
             row |= {f"samples_{split}": int(numbers[index]) for split, numbers in samples.items()}
             if self.label_list is not None:
                 resolution = self.resolutions[index]
                 row |= {"labels_id": self.label_list.id, "name": resolution.label, "group": self.groups[index]}
-                row |= {"candidates": list(resolution.candidates), "candidate_scores": list(resolution.scores)}
-                columns = ("synset", "wnid", "definition", "resolved_by", "confidence", "reason")
-                row |= {column: getattr(resolution, column) for column in columns}
+                row |= vars(resolution) | {"candidate_scores": resolution.scores}
             rows.append(row)
         return rows
 
@@ -323,33 +303,28 @@ def read_choices(path: str | Path | None, labels: LabelList, wordnet: WordNet | 
     if path is None:
         return choices
     wordnet = wordnet or load_wordnet()
-    unmapped: dict[int, int] | None = None
+    nodes_without_mapping = cache(lambda: resolve_labels(labels, None, wordnet).nodes)
     for index, (line, columns) in files.read_mapping(path, labels).items():
         # Find the nodes of both columns.
         where = f"{path}, line {line}"
-        nodes: dict[str, int | None] = dict.fromkeys(columns)
+        nodes: dict[str, int | None] = {}
         for column, text in columns.items():
             entry = identifiers.look_up_id(text, wordnet) if text else None
-            if text and (entry is None or entry.node is None):
+            nodes[column] = None if entry is None else entry.node
+            if text and nodes[column] is None:
                 forms = identifiers.expected_label(wordnet).rpartition(" or ")[0]
                 reason = f"{quoted(text)} is not an id; expected {forms}" if entry is None else entry.reason
                 raise UsageError(f"{where}: {reason}", code="unknown-synset", id=text)
-            if entry is not None:
-                nodes[column] = entry.node
         # Choose the edited column if they differ.
         decisive = next(iter(columns))
         if columns.get("wnid") and len(set(nodes.values())) > 1:
-            if unmapped is None:
-                unmapped = resolve_labels(labels, None, wordnet).nodes
-            edited = [column for column, node in nodes.items() if node != unmapped.get(index)]
+            edited = [column for column, node in nodes.items() if node != nodes_without_mapping().get(index)]
             if len(edited) > 1 and columns["synset"]:
-                raise UsageError(
+                message = (
                     f"{where}: {columns['synset']} and {columns['wnid']} are different {wordnet.part}s; correct one, or delete "
-                    "the column wnid",
-                    code="mapping-columns-disagree",
-                    path=str(path),
-                    line=line,
+                    "the column wnid"
                 )
+                raise UsageError(message, code="mapping-columns-disagree", path=str(path), line=line)
             decisive = edited[0]
         choices[index] = columns[decisive]
     return choices
@@ -376,9 +351,7 @@ def find_labels(
     if option is not None:
         labels = label_files.read_labels_option(option)
         return labels, _contradictions(labels, run, readable)
-    from_dataset = None
-    if dataset_names is not None:
-        from_dataset = presets.recognise(dataset_names, DATASET_CLASS_NAMES, None)
+    from_dataset = None if dataset_names is None else presets.recognise(dataset_names, DATASET_CLASS_NAMES, None)
     if classes is None:
         return from_dataset, []
     warnings: list[str] = []

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 DEFAULT_NEIGHBORS = 10
 """The number of nearest classes in the tables of long lists."""
-MAP_COLUMNS = ("index", "name", "synset", "wnid", "confidence", "reason")
 
 
 def resolve_label_list(
@@ -60,9 +59,7 @@ def choose_neighbors(labels: ClassLabels, neighbors: int | None, *, whole: bool)
     return neighbors
 
 
-def reference_tables(
-    labels: ClassLabels, neighbors: int | None = None, source: ReferenceSource | None = None
-) -> Iterator[Any]:
+def reference_tables(labels: ClassLabels, neighbors: int | None, source: ReferenceSource | None = None) -> Iterator[Any]:
     """Return an iterator over the blocks of a ``references`` table, or of a ``reference_neighbors`` table.
 
     `neighbors` is the number of nearest classes, None for the whole matrix. The default reference is WordNet's path
@@ -118,7 +115,7 @@ def write_map(labels: ClassLabels, path: Path) -> None:
     """Write the synset of each label as CSV: index, name, synset, wnid, confidence, reason."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(MAP_COLUMNS)
+    writer.writerow(("index", "name", "synset", "wnid", "confidence", "reason"))
     for resolution in labels.resolutions:
         row = [resolution.index, resolution.label, resolution.synset, resolution.wnid, resolution.confidence]
         writer.writerow([*row, resolution.reason or resolution.resolved_by])
@@ -135,7 +132,7 @@ def matrix_table(labels: ClassLabels, matrix: NDArray[np.float32], reference: st
 
 
 def _matrix_blocks(labels: ClassLabels) -> Iterator[Any]:
-    """Yield the rows of `ClassLabels.reference` in blocks; a class without a synset has nulls."""
+    """Yield the rows of `ClassLabels.similarity` in blocks; a class without a synset has nulls."""
     known, rows = _path_rows(labels)
     for start in range(0, labels.classes, LABELS_PER_BLOCK):
         first, last = np.searchsorted(known, [start, start + LABELS_PER_BLOCK])
