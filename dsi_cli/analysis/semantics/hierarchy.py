@@ -62,10 +62,9 @@ class CustomTaxonomy:
         root, inner = self.taxonomy.node(custom_taxonomy.ROOT), set(self.taxonomy.parents.tolist())
         tops = [node for node in nodes.values() if node in inner and set(self.taxonomy.parents_of(node)) <= {root}]
         if len(tops) > max(1, len(nodes) / 2):
-            message = (
-                f"{self.source}: {len(tops)} of {len(nodes)} classes have children but no parent, as if the columns were "
-            )
-            raise UsageError(f"{message}exchanged; begin the file with the line parent,child", code="taxonomy-of-parents")
+            message = f"{self.source}: {len(tops)} of {len(nodes)} classes have children but no parent, as if the columns"
+            message += " were exchanged; begin the file with the line parent,child"
+            raise UsageError(message, code="taxonomy-of-parents")
         return nodes
 
 
@@ -106,11 +105,9 @@ class Hierarchy:
             if self.taxonomy.depths[nodes].max() <= SUPERCLASS_TREE_DEPTH:
                 smallest = 0.0
         groups = find_groups(nodes, self.taxonomy, (smallest, largest))
-        names: list[str | None] = [None] * self.classes
-        for index, group in zip(self.nodes, groups, strict=True):
-            if group is not None:
-                names[index] = self.taxonomy.names[group]
-        return tuple(names)
+        pairs = zip(self.nodes, groups, strict=True)
+        names = {index: self.taxonomy.names[group] for index, group in pairs if group is not None}
+        return tuple(map(names.get, range(self.classes)))
 
     @cached_property
     def heights(self) -> NDArray[np.float32]:
@@ -126,9 +123,7 @@ class Hierarchy:
         """
         from scipy.sparse import csr_array
 
-        is_root = np.diff(self.taxonomy.starts) == 0
-        if self.taxonomy.simulates_root:
-            is_root[:] = False
+        is_root = (np.diff(self.taxonomy.starts) == 0) & (not self.taxonomy.simulates_root)
         sets = []
         for node in self.nodes.values():
             closure = taxonomy.hypernym_closure(self.taxonomy, node)

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -66,21 +67,15 @@ class ReferenceMatrix:
                 raise UsageError(message, code="wrong-reference-size", size=size, classes=classes)
             return self.values
         rows = {name: row for row, name in enumerate(self.names)}
-        indices, missing = [], []
-        for resolution in labels.resolutions:
-            candidates = (resolution.label, resolution.synset, resolution.wnid)
-            row = next((rows[name] for name in candidates if name in rows), None)
-            if row is None:
-                missing.append(resolution.label)
-            else:
-                indices.append(row)
+        names_of_classes = [(entry.label, entry.synset, entry.wnid) for entry in labels.resolutions]
+        indices = [next((rows[name] for name in names if name in rows), -1) for names in names_of_classes]
+        missing = [names[0] for names, row in zip(names_of_classes, indices, strict=True) if row < 0]
         if missing:
-            raise UsageError(
+            message = (
                 f"{self.path} has no row for {listed([repr(label) for label in missing], 3)}; expected the name, the synset or the "
-                "WordNet id of each class",
-                code="class-not-in-reference",
-                names=missing,
+                "WordNet id of each class"
             )
+            raise UsageError(message, code="class-not-in-reference", names=missing)
         return self.values[np.ix_(indices, indices)]
 
 
@@ -138,20 +133,16 @@ def _symmetrized(path: Path, values: Values, names: Names) -> Values:
     if len(present) and differences.max() > SYMMETRY_TOLERANCE * np.abs(inner).max():
         row, column = np.unravel_index(differences.argmax(), differences.shape)
         pair = pair_names(np.array([row, column]))
-        raise UsageError(
+        message = (
             f"the reference {path} is not symmetric: the value of {' and '.join(pair)} is {inner[row, column]:g} above the "
-            f"diagonal or {inner[column, row]:g} below it; make both equal",
-            code="reference-not-symmetric",
-            classes=pair,
+            f"diagonal or {inner[column, row]:g} below it; make both equal"
         )
+        raise UsageError(message, code="reference-not-symmetric", classes=pair)
     diagonal, others = np.diagonal(inner), inner[~np.eye(len(inner), dtype=bool)]
     if len(others) and diagonal.max() <= others.min() < others.max():
-        message = (
-            f"the reference {path} has {diagonal.max():g} on its diagonal and larger values elsewhere, as distances have; "
-        )
-        raise UsageError(
-            f"{message}write similarities, whose largest values are on the diagonal", code="reference-of-distances"
-        )
+        message = f"the reference {path} has {diagonal.max():g} on its diagonal and larger values elsewhere, as distances"
+        message += " have; write similarities, whose largest values are on the diagonal"
+        raise UsageError(message, code="reference-of-distances")
     result = np.full_like(values, np.nan)
     result[np.ix_(present, present)] = (inner + inner.T) / 2
     return result
@@ -252,10 +243,7 @@ class ReferenceSource:
     @property
     def table_options(self) -> dict[str, str]:
         """The options that dsi stores in the reference's tables."""
-        options = {"reference": self.name}
-        if self.made_from:
-            options["made_from"] = self.made_from
-        return options
+        return {"reference": self.name} | ({"made_from": self.made_from} if self.made_from else {})
 
 
 def open_references(
@@ -274,12 +262,10 @@ def open_references(
     return sources
 
 
-def check_references(sources: Iterable[ReferenceSource], labels_of_runs: Collection[ClassLabels]) -> None:
+def check_references(sources: Sequence[ReferenceSource], labels_of_runs: Iterable[ClassLabels]) -> None:
     """Raise `UsageError` if a matrix file does not fit a run, before anything is written."""
-    for source in sources:
-        if source.is_matrix:
-            for labels in labels_of_runs:
-                source.for_labels(labels)
+    for source, labels in product([source for source in sources if source.is_matrix], labels_of_runs):
+        source.for_labels(labels)
 
 
 def clip_to_range(matrix: Values) -> Values:
