@@ -179,9 +179,7 @@ def make_options(values: Mapping[str, Any], evaluation: Evaluation | None = None
         elif isinstance(value, Iterable) and not isinstance(value, str):
             value = tuple(value)
             if declared.field == "labels":
-                message = (
-                    f"labels must be a file or a preset, but is a list of {count(len(value), 'name')}; write it to a file"
-                )
+                message = f"labels must be a file or a preset, not {count(len(value), 'name')}; write these to a file"
                 raise UsageError(message, code="labels-list", count=len(value))
         if value is not None:
             given[declared.field] = value

@@ -56,11 +56,13 @@ def option(form: str, help: str, *, default: Any = None, **more: Any) -> Any:
 
     Parameters
     ----------
-    form : the flags and the placeholder, such as ``--labels -l FILE``.
+    form : the flags and the placeholder, such as ``--labels -l FILE``. Without a placeholder, the option is a switch.
+    default : the value without the option; if it is not given, None, or False for a switch.
     help, more : the attributes of `Option` with these names.
     """
     flags = tuple(word for word in form.split() if word.startswith("-"))
     metavar = " ".join(word for word in form.split() if not word.startswith("-"))
+    default = False if default is None and not metavar else default
     return field(default=default, metadata={_KEY: Option(flags, metavar, help, **more)})
 
 

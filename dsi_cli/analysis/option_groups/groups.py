@@ -61,12 +61,9 @@ class InputOptions:
     )
     epochs: str | None = option("--epochs FIRST:LAST:STEP", "Epochs to analyse, for example 0:200:5. LAST is included.")
     head: str | None = option("--head NAME", "Name of the head; dsi scan --why FILE lists the candidates.", is_kept=True)
-    ema: bool = option("--ema/--no-ema", "Use averaged (EMA) weights instead of raw ones.", default=False, is_kept=True)
+    ema: bool = option("--ema/--no-ema", "Use averaged (EMA) weights instead of raw ones.", is_kept=True)
     keep_extra_classes: bool = option(
-        "--keep-extra-classes/--no-keep-extra-classes",
-        "Keep the head's rows for no object or background.",
-        default=False,
-        is_kept=True,
+        "--keep-extra-classes/--no-keep-extra-classes", "Keep the head's rows for no object or background.", is_kept=True
     )
     log: str | None = option("--log FILE", "Training log. By default the one next to the checkpoints.", url=DOWNLOAD)
 
@@ -95,9 +92,7 @@ class LabelOptions:
         choices=("noun", "verb"),
         is_kept=True,
     )
-    wordnet: str | None = option(
-        "--wordnet NAME", "Another WordNet that is installed for NLTK, such as wordnet31.", is_kept=True
-    )
+    wordnet: str | None = option("--wordnet NAME", "Another WordNet installed for NLTK, such as wordnet31.", is_kept=True)
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -119,7 +114,7 @@ class ComparisonOptions:
         is_kept=True,
         url=DOWNLOAD,
     )
-    centred: bool = option("--centred", "Also compute the NCSM without the mean weight row.", default=False)
+    centred: bool = option("--centred", "Also compute the NCSM without the mean weight row.")
     measures: tuple[str, ...] = option(
         "--measure NAME",
         f"SAI measure, instead of the default ones: {', '.join(measure.name for measure in MEASURES)}. Repeatable.",
@@ -166,7 +161,7 @@ class ModelOptions:
     )
     train: str | None = option("--train DATA", "Training data, in the same forms as --test.", url=CACHE)
     data_root: str | None = option("--data-root DIR", "Folder of torchvision's data sets.")
-    download: bool = option("--download", "Let torchvision download its data set into --data-root.", default=False)
+    download: bool = option("--download", "Let torchvision download its data set into --data-root.")
     label_column: str | None = option("--label-column NAME", "Label column of Parquet files or of a saved data set.")
     model: str | None = option(
         "--model MODEL",
@@ -179,9 +174,7 @@ class ModelOptions:
         default=(),
         parse=text_values.parse_arguments,
     )
-    templates: bool = option(
-        "--templates", "Also compute class templates from features: TNCSM and typicality.", default=False
-    )
+    templates: bool = option("--templates", "Also compute class templates from features: TNCSM and typicality.")
     image_size: int | None = option("--image-size PIXELS", "Side of the input, in pixels.")
     crop_pct: float | None = option(
         "--crop-pct FRACTION", "Side of the crop, divided by the side that images are resized to."
@@ -202,7 +195,7 @@ class ModelOptions:
         parse=partial(text_values.parse_numbers, "--std"),
     )
     channels: int | None = option("--channels NUMBER", "Channels of the input: 1 or 3.")
-    skip_bad_images: bool = option("--skip-bad-images", "Leave out images that cannot be decoded.", default=False)
+    skip_bad_images: bool = option("--skip-bad-images", "Leave out images that cannot be decoded.")
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -218,11 +211,11 @@ class InferenceOptions:
     batch_size: int | None = option(
         "--batch-size NUMBER", "Images per batch.", parse=text_values.parse_batch_size, text_default="auto"
     )
-    autocast: bool = option("--autocast", "Compute in bfloat16; predictions close to a tie may change.", default=False)
+    autocast: bool = option("--autocast", "Compute in bfloat16; predictions close to a tie may change.")
     cache: int | None = option(
         "--cache SIZE",
         "Memory for decoded images, for example 8GB. By default half of what is free; 0 decodes them for each checkpoint.",
-        parse=text_values.parse_size,
+        parse=partial(text_values.parse_size, "--cache"),
     )
 
 
@@ -253,7 +246,7 @@ class MemoryOptions:
     memory: int | None = option(
         "--memory SIZE",
         "Memory for comparing matrices, for example 4GB. By default half of what is free.",
-        parse=text_values.parse_memory,
+        parse=partial(text_values.parse_size, "--memory", least=1),
     )
 
 
@@ -271,11 +264,9 @@ class OutputOptions:
         default=(),
         url=AS_IT_IS,
     )
-    per_epoch: bool = option(
-        "--per-epoch", "Also print tables with a row for each epoch.", default=False, is_terminal_only=True
-    )
-    json: bool = option("--json", "Print one JSON document and nothing else.", default=False, is_terminal_only=True)
-    quiet: bool = option("--quiet -q", "Print no progress and no notes.", default=False, is_terminal_only=True)
+    per_epoch: bool = option("--per-epoch", "Also print tables with a row for each epoch.", is_terminal_only=True)
+    json: bool = option("--json", "Print one JSON document and nothing else.", is_terminal_only=True)
+    quiet: bool = option("--quiet -q", "Print no progress and no notes.", is_terminal_only=True)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -283,10 +274,7 @@ class WatchOutputOptions(OutputOptions):
     """The output options of ``dsi watch``."""
 
     json: bool = option(
-        "--json",
-        "Print a JSON document per update, and at the end that of dsi analyze --json.",
-        default=False,
-        is_terminal_only=True,
+        "--json", "Print a JSON document per update, and at the end that of dsi analyze --json.", is_terminal_only=True
     )
 
 

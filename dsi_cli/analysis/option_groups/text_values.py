@@ -25,24 +25,18 @@ def parse_numbers(option: str, text: str) -> tuple[float, ...]:
         raise _not_of_that_form(option, "numbers, for example 0.485,0.456,0.406", text, "not-numbers") from None
 
 
-def parse_memory(text: str) -> int:
-    """Return the bytes that ``--memory`` gives; raise `UsageError` if the text is not a size, or the size is 0."""
-    size = parse_size(text, "--memory", "4GB or 500MB")
-    if size == 0:
-        raise _not_of_that_form("--memory", "a size above 0, for example 4GB or 500MB", text, "not-a-size")
-    return size
+def parse_size(option: str, text: str, least: int = 0) -> int:
+    """Return a size in bytes; raise `UsageError` if the text is not a size, or the size is below ``least``, which is 0 or 1.
 
-
-def parse_size(text: str, option: str = "--cache", example: str = "8GB or 0") -> int:
-    """Return a size in bytes; raise `UsageError` if the text is not a size.
-
-    >>> parse_size("8GB"), parse_size("0"), parse_size("1.5g")
+    >>> parse_size("--cache", "8GB"), parse_size("--cache", "0"), parse_size("--memory", "1.5g", least=1)
     (8000000000, 0, 1500000000)
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", text.strip().lower())
-    if match is None:
-        raise _not_of_that_form(option, f"a size, for example {example}", text, "not-a-size")
-    return int(float(match[1]) * _SIZE_UNITS[match[2]])
+    size = -1 if match is None else int(float(match[1]) * _SIZE_UNITS[match[2]])
+    if size < least:
+        form = "a size above 0, for example 4GB or 500MB" if least else "a size, for example 8GB or 0"
+        raise _not_of_that_form(option, form, text, "not-a-size")
+    return size
 
 
 def parse_batch_size(text: str) -> int | None:
@@ -110,13 +104,8 @@ def epoch_filter(text: str | None) -> range | None:
     if match is None or not text.strip():
         raise _not_of_that_form("--epochs", "first:last:step, for example 0:200:5", text, "not-epochs")
     first, colon, last, step = match.groups()
-    start = int(first or 0)
-    if last:
-        end = int(last)
-    elif colon:
-        end = 10**9
-    else:
-        end = start
-    if step is not None and int(step or 1) == 0:
+    start, stride = int(first or 0), int(step or 1)
+    end = int(last or 10**9) if colon else start
+    if stride == 0:
         raise UsageError(f"--epochs {text}: the step must be 1 or more", code="not-epochs", value=text)
-    return range(start, end + 1, int(step or 1))
+    return range(start, end + 1, stride)

@@ -9,6 +9,7 @@ from dsi_cli.analysis.option_groups import text_values
 
 NUMBERS = partial(text_values.parse_numbers, "--std")
 SECONDS = partial(text_values.parse_seconds, "--idle")
+CACHE, MEMORY = partial(text_values.parse_size, "--cache"), partial(text_values.parse_size, "--memory", least=1)
 VALID = {
     NUMBERS: {
         "0.5": (0.5,),
@@ -16,11 +17,11 @@ VALID = {
         " 0.1, 0.2 0.3 ": (0.1, 0.2, 0.3),
         "1e-1,-2": (0.1, -2.0),
     },
-    text_values.parse_size: {
+    CACHE: {
         **{"0": 0, "8GB": 8 * 10**9, "8 gb": 8 * 10**9, "1.5g": 1_500_000_000, "200MiB": 200 * 10**6},
         **{"3k": 3000, "2T": 2 * 10**12, "17b": 17, " 5 ": 5},
     },
-    text_values.parse_memory: {"4GB": 4_000_000_000, "500MB": 500_000_000},
+    MEMORY: {"4GB": 4_000_000_000, "500MB": 500_000_000},
     text_values.parse_batch_size: {"auto": None, "1": 1, "512": 512},
     SECONDS: {"90s": 90, "30m": 1800, "2h": 7200, "0.5 s": 0.5, "1.5H": 5400, " 1m ": 60},
 }
@@ -38,8 +39,8 @@ def test_parse_text_of_a_value_returns_it(parse, text, expected):
     ("parse", "texts", "code", "fields"),
     [
         (NUMBERS, ("a", "0.1,b", "0,1;2", "[0.1]", "0.1/0.2"), "not-numbers", {"option": "--std"}),
-        (text_values.parse_size, ("", "-1", "8XB", "GB", "1e9", "8GBs", "half"), "not-a-size", {"option": "--cache"}),
-        (text_values.parse_memory, ("0", "much", "-1"), "not-a-size", {"option": "--memory"}),
+        (CACHE, ("", "-1", "8XB", "GB", "1e9", "8GBs", "half"), "not-a-size", {"option": "--cache"}),
+        (MEMORY, ("0", "much", "-1"), "not-a-size", {"option": "--memory"}),
         (text_values.parse_batch_size, ("", "-1", "1.5", "Auto", "many", "9" * 10, "²"), "not-a-batch-size", {}),
         (
             lambda text: text_values.parse_arguments([text]),
