@@ -28,11 +28,11 @@ class Table(NamedTuple):
 
     path: str
     row: str
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...] = ()
 
-
-def _table(path: str, row: str, *columns: Column) -> Table:
-    return Table(path, row, columns)
+    def with_columns(self, *columns: Column) -> Table:
+        """Return the table with its columns."""
+        return self._replace(columns=columns)
 
 
 def _pair(first: str, second: str, type: str, meaning: str) -> tuple[Column, Column]:
@@ -52,9 +52,7 @@ _SIMILARITY = Column("similarity", FLOATS, "raw similarity to each class in orde
 _SELF_DUALITY = "cosine of the centred class vector and mean feature (NC3): 0 is chance"
 _NEAREST_CENTRE = "share of samples predicted as the class with the nearest mean feature (NC4)"
 
-CHECKPOINTS = _table(
-    "checkpoints.parquet",
-    "one checkpoint file",
+CHECKPOINTS = Table("checkpoints.parquet", "one checkpoint file").with_columns(
     _RUN,
     Column("path", TEXT, "absolute path of the file or folder"),
     _EPOCH,
@@ -76,9 +74,7 @@ CHECKPOINTS = _table(
     Column("code", TEXT, "stable name of the reason, such as cut-off or duplicate"),
     Column("modified_ns", INTEGER, "time of the last change, in ns since 1970"),
 )
-CLASSES = _table(
-    "classes.parquet",
-    "one class",
+CLASSES = Table("classes.parquet", "one class").with_columns(
     _RUN,
     Column("labels_id", TEXT, "the label list; null without labels"),
     _CLASS,
@@ -100,9 +96,7 @@ CLASSES = _table(
     Column("group", TEXT, "hypernym, e.g. carnivore.n.01, or the list's superclass"),
     *_pair("samples_train", "samples_test", INTEGER, "number of its samples in the split"),
 )
-CURVES = _table(
-    "curves.parquet",
-    "one point of a curve",
+CURVES = Table("curves.parquet", "one point of a curve").with_columns(
     *_SAVE,
     Column(
         "metric",
@@ -132,9 +126,7 @@ CURVES = _table(
     Column("samples_used", INTEGER, "number of samples used"),
     Column("reason", TEXT, "why something is null"),
 )
-GEOMETRY = _table(
-    "geometry.parquet",
-    "one class vector",
+GEOMETRY = Table("geometry.parquet", "one class vector").with_columns(
     *_SAVE,
     _CLASS,
     Column("norm", FLOAT, "length of the class vector"),
@@ -147,9 +139,7 @@ GEOMETRY = _table(
     Column("self_duality_test", FLOAT, _SELF_DUALITY),
     Column("nearest_centre_test", FLOAT, _NEAREST_CENTRE),
 )
-SPECTRUM = _table(
-    "spectrum.parquet",
-    "one singular value of a centred head",
+SPECTRUM = Table("spectrum.parquet", "one singular value of a centred head").with_columns(
     *_SAVE,
     Column("index", INTEGER, "from 1 for the largest; never null"),
     Column("singular_value", FLOAT, "the singular value"),
@@ -159,9 +149,7 @@ SPECTRUM = _table(
     Column("null_std", FLOAT, "standard deviation of the chance level"),
     Column("classes_used", INTEGER, "number of classes used"),
 )
-PHASES = _table(
-    "phases.parquet",
-    "one phase of a curve, or one curve without phases",
+PHASES = Table("phases.parquet", "one phase of a curve, or one curve without phases").with_columns(
     _RUN,
     Column(
         "curve",
@@ -176,9 +164,7 @@ PHASES = _table(
     *_pair("gain_low", "gain_high", FLOAT, "ends of its 95 % confidence interval"),
     Column("reason", TEXT, "why there is no phase"),
 )
-CSMS = _table(
-    "csms",
-    "the row of one class in one matrix",
+CSMS = Table("csms", "the row of one class in one matrix").with_columns(
     _RUN,
     Column("kind", TEXT, "ncsm, ncsm_centred, ccsm, tncsm or tncsm_equal; never null"),
     Column("split", TEXT, "train or test; null without a split"),
@@ -186,9 +172,7 @@ CSMS = _table(
     _CLASS,
     _SIMILARITY,
 )
-NEIGHBORS = _table(
-    "neighbors",
-    "one class and one of its nearest classes, above 4,096 classes",
+NEIGHBORS = Table("neighbors", "one class and one of its nearest classes, above 4,096 classes").with_columns(
     _RUN,
     Column("kind", TEXT, "ncsm or ncsm_centred; never null"),
     *_TIME,
@@ -197,46 +181,36 @@ NEIGHBORS = _table(
     Column("rank", FLOAT, "its rank among the other classes, from 1 for the nearest; ties share the mid-rank"),
     Column("similarity", FLOAT, "similarity of the two classes"),
 )
-HEADS = _table(
-    "heads",
-    "the row of one class in the classifier head",
+HEADS = Table("heads", "the row of one class in the classifier head").with_columns(
     *_SAVE,
     _CLASS,
     Column("weight", FLOATS, "the row in the checkpoint, as float32"),
     Column("bias", FLOAT, "the bias of the class; null if the head has none"),
 )
-REFERENCES = _table(
-    "references",
-    "the row of one class in a reference matrix",
-    Column("reference", TEXT, "e.g. wordnet3.0-path; never null"),
+_REFERENCE = Column("reference", TEXT, "e.g. wordnet3.0-path; never null")
+_NAMED_CLASS = (
+    _REFERENCE,
     Column("labels_id", TEXT, "the label list; never null"),
     _CLASS,
     Column("name", TEXT, "the label"),
-    _SIMILARITY,
 )
-REFERENCE_NEIGHBORS = _table(
-    "reference_neighbors",
-    "one class and one of its nearest classes in a reference (`dsi wordnet`)",
-    Column("reference", TEXT, "e.g. wordnet3.0-path; never null"),
-    Column("labels_id", TEXT, "the label list; never null"),
-    _CLASS,
-    Column("name", TEXT, "the label"),
+REFERENCES = Table("references", "the row of one class in a reference matrix", (*_NAMED_CLASS, _SIMILARITY))
+REFERENCE_NEIGHBORS = Table(
+    "reference_neighbors", "one class and one of its nearest classes in a reference (`dsi wordnet`)"
+).with_columns(
+    *_NAMED_CLASS,
     Column("neighbor", INTEGER, "class_index of the near class; never null"),
     Column("neighbor_name", TEXT, "its label"),
     Column("rank", FLOAT, "its rank among the other classes, from 1 for the nearest; ties share the mid-rank"),
     Column("ties", INTEGER, "classes with exactly this similarity"),
     Column("similarity", FLOAT, "similarity of the two classes"),
 )
-CONFUSIONS = _table(
-    "confusions",
-    "the row of counts of one class",
+CONFUSIONS = Table("confusions", "the row of counts of one class").with_columns(
     *_SAVE_OF_SPLIT,
     Column("class_index", INTEGER, "the true class: row of the head, from 0; never null"),
     Column("count", INTEGERS, "samples predicted as each class"),
 )
-PREDICTIONS = _table(
-    "predictions",
-    "one sample",
+PREDICTIONS = Table("predictions", "one sample").with_columns(
     *_SAVE_OF_SPLIT,
     Column("sample", INTEGER, "its number in the data, from 0; never null"),
     Column("path", TEXT, "path of its image"),
@@ -244,9 +218,7 @@ PREDICTIONS = _table(
     Column("prediction", INTEGER, "a class_index; never null"),
     Column("score", FLOAT, "confidence of the prediction"),
 )
-TYPICALITY = _table(
-    "typicality.parquet",
-    "the correct or the wrong samples of one class",
+TYPICALITY = Table("typicality.parquet", "the correct or the wrong samples of one class").with_columns(
     *_SAVE_OF_SPLIT,
     _CLASS,
     Column("correct", FLAG, "whether these samples are predicted correctly; never null"),
@@ -255,21 +227,17 @@ TYPICALITY = _table(
     Column("null_mean", FLOAT, "its mean for random subsets of the same size"),
     Column("sample_cosine", FLOAT, "mean cosine of a sample with the template of the class's other samples"),
 )
-TYPICALITY_HISTOGRAM = _table(
-    "typicality_histogram.parquet",
-    "one bin of the histogram of sample cosines",
+TYPICALITY_HISTOGRAM = Table("typicality_histogram.parquet", "one bin of the histogram of sample cosines").with_columns(
     *_SAVE_OF_SPLIT,
     Column("correct", FLAG, "whether these samples are predicted correctly; never null"),
     *_pair("low", "high", FLOAT, "ends of the bin; the lower one is included"),
     Column("samples", INTEGER, "samples in the bin"),
 )
 EXTRA_CURVES = Table("extra_curves.parquet", "one point of a curve that the paper lacks", CURVES.columns)
-ALIGNMENT_BY_CLASS = _table(
-    "alignment_by_class.parquet",
-    "one class, or one group of classes",
+ALIGNMENT_BY_CLASS = Table("alignment_by_class.parquet", "one class, or one group of classes").with_columns(
     *_SAVE,
     Column("of", TEXT, "ncsm; tncsm-test or tncsm-train without a head"),
-    Column("reference", TEXT, "e.g. wordnet3.0-path; never null"),
+    _REFERENCE,
     Column("class_index", INTEGER, "row of the head, from 0; null for a group"),
     Column("group", TEXT, "semantic group; null if the class has none"),
     Column("pearson", FLOAT, "agreement with the reference"),
@@ -278,9 +246,7 @@ ALIGNMENT_BY_CLASS = _table(
     Column("classes_used", INTEGER, "number of classes used"),
     Column("reason", TEXT, "why something is null"),
 )
-DIFF_CLASSES = _table(
-    "diff_classes.parquet",
-    "one class of two networks (`dsi diff --out`)",
+DIFF_CLASSES = Table("diff_classes.parquet", "one class of two networks (`dsi diff --out`)").with_columns(
     _CLASS,
     Column("name", TEXT, "the label, or else the class_index"),
     Column("group", TEXT, "semantic group; null if the class has none"),
@@ -295,15 +261,11 @@ DIFF_CLASSES = _table(
     Column("similarity_variation", FLOAT, "its median between neighbouring epochs"),
     *_pair("gained", "lost", TEXTS, "classes that joined or left its five nearest"),
     Column("beyond_rounding", FLAG, "whether a weight (else a similarity) changed by more than rounding"),
-    Column(
-        "beyond_variation",
-        FLAG,
-        "whether the angle (else the similarity_change) is above the 95 % quantile of the variation",
-    ),
+    Column("beyond_variation", FLAG, "whether angle (else similarity_change) is above the 95 % quantile of the variation"),
 )
-DIFF_PAIRS = _table(
-    "diff_pairs.parquet",
-    "one pair of classes, the most changed first, at most a million (`dsi diff --out`)",
+DIFF_PAIRS = Table(
+    "diff_pairs.parquet", "one pair of classes, the most changed first, at most a million (`dsi diff --out`)"
+).with_columns(
     *_pair("first_index", "second_index", INTEGER, "class_index of the class; never null"),
     *_pair("first_name", "second_name", TEXT, "its label"),
     *_pair("similarity_first", "similarity_second", FLOAT, "similarity (NCSM) in each network"),
@@ -312,9 +274,9 @@ DIFF_PAIRS = _table(
     Column("variation", FLOAT, "its root mean square between neighbouring epochs"),
     Column("beyond_rounding", FLAG, "whether the change is larger than rounding"),
 )
-DIFF_GROUPS = _table(
-    "diff_groups.parquet",
-    "one group of two classes or more, the most changed first (`dsi diff --out`)",
+DIFF_GROUPS = Table(
+    "diff_groups.parquet", "one group of two classes or more, the most changed first (`dsi diff --out`)"
+).with_columns(
     Column("group", TEXT, "semantic group, as in the classes table; never null"),
     Column("classes", INTEGER, "number of its classes"),
     Column("moved", INTEGER, "classes that changed by more than rounding"),
@@ -350,5 +312,4 @@ class MatrixId(NamedTuple):
         return cls(kind, split or None)
 
     def __str__(self) -> str:
-        """Return the name."""
         return self.kind if self.split is None else f"{self.kind}-{self.split}"
