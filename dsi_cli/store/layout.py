@@ -73,15 +73,8 @@ def folder_name(run: str) -> str:
     >>> folder_name("sweep/lr=0.1"), folder_name(".hidden")
     ('sweep/lr%3D0.1', '%2Ehidden')
     """
-    parts = []
-    for part in run.split("/"):
-        if not part:
-            continue
-        part = re.sub(r"[=%\\\x00-\x1f\x7f]", lambda match: f"%{ord(match[0]):02X}", part)
-        if part[0] in "._":
-            part = f"%{ord(part[0]):02X}{part[1:]}"
-        parts.append(part)
-    return "/".join(parts)
+    escaped = re.sub(r"[=%\\\x00-\x1f\x7f]|(?<![^/])[._]", lambda match: f"%{ord(match[0]):02X}", run)
+    return "/".join(part for part in escaped.split("/") if part)
 
 
 def temporary_folder(out: Path) -> Path:
@@ -100,11 +93,10 @@ def require_output(out: Path) -> None:
         message = f"there is no results folder {out}; run dsi analyze CHECKPOINTS -o {out} first"
         raise UsageError(message, code="no-output", path=str(out))
     if not is_output(out):
-        raise UsageError(
-            f"{out} is not a results folder, because it has no {CHECKPOINTS.path}; give the folder that dsi analyze wrote",
-            code="not-an-output",
-            path=str(out),
+        message = (
+            f"{out} is not a results folder, because it has no {CHECKPOINTS.path}; give the folder that dsi analyze wrote"
         )
+        raise UsageError(message, code="not-an-output", path=str(out))
 
 
 def require_usable(out: object, names: Collection[str], *, is_file: bool) -> None:
@@ -136,12 +128,6 @@ def earlier_rows(out: Path, table: Table) -> list[dict[str, Any]]:
 def earlier_options(out: Path, table: Table) -> dict[str, Any]:
     """Return the options that affected the table of an earlier call."""
     return parquet.options_of(out / table.path)
-
-
-def files_of(out: Path, table: Table, run: str) -> dict[Path, dict[str, Any]]:
-    """Return each per-checkpoint file of a run with its options; a damaged file has none and is therefore written again."""
-    files = sorted((out / table.path / folder_name(run)).glob("*/*.parquet"))
-    return {file: parquet.options_of(file) for file in files}
 
 
 def write_rows(out: Path, table: Table, rows: list[dict[str, Any]], options: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from helpers.errors import raises
 
+from dsi_cli.analysis.classifiers.earlier_output import files_of_run
 from dsi_cli.errors import OutputError
 from dsi_cli.store import layout, lock, parquet
 from dsi_cli.store.schema import CHECKPOINTS, CONFUSIONS, CURVES, PREDICTIONS
@@ -18,8 +19,8 @@ def test_the_files_of_a_run_are_not_those_of_a_run_inside_it(tmp_path):
     for run in ("a", "a/test", "a/test/test", "b"):
         path = layout.split_path(tmp_path, CONFUSIONS, run, "test", 0)
         parquet.write(parquet.from_rows(CONFUSIONS, []), path, {"of": run}, tmp_path / ".tmp")
-        assert layout.files_of(tmp_path, CONFUSIONS, run) == {path: {"of": run}}
-    assert layout.files_of(tmp_path, PREDICTIONS, "a") == {}
+        assert files_of_run(tmp_path, run, [CONFUSIONS]) == {path: {"of": run}}
+    assert files_of_run(tmp_path, "a", [PREDICTIONS]) == {}
 
 
 @pytest.mark.parametrize(

@@ -75,8 +75,9 @@ def known_records(out: Path, runs: Iterable[str], shaping: Mapping[str, Any]) ->
 
 
 def files_of_run(out: Path, run: str, tables: Sequence[Table]) -> dict[Path, Metadata]:
-    """Return the stored files of a run in some tables, with their metadata."""
-    return {path: metadata for table in tables for path, metadata in layout.files_of(out, table, run).items()}
+    """Return the stored files of a run in some tables with their metadata; a damaged file has none, so it is written again."""
+    folders = [out / table.path / layout.folder_name(run) for table in tables]
+    return {path: parquet.options_of(path) for folder in folders for path in sorted(folder.glob("*/*.parquet"))}
 
 
 def provenance_key(metadata: Mapping[str, Any]) -> str:
@@ -104,22 +105,20 @@ def epoch_metadata(record: Record) -> dict[str, Any]:
     return {"epoch": record.epoch, "epochs_completed": record.epochs_completed}
 
 
-def has_epoch(metadata: Mapping[str, Any], record: Record) -> bool:
-    """Return whether the metadata of a file contain the epoch that the checkpoint has now."""
-    return all(metadata.get(name) == value for name, value in epoch_metadata(record).items())
-
-
 def relocate(relocations: Iterable[Relocation], temporary: Path) -> dict[Path, dict[str, Any]]:
     """Move files to their new paths, in this order, with the epochs in their contents; return the metadata of each new path.
 
-    Files may swap paths: each file first gets a name that no epoch has. A call that is killed in between leaves complete
-    files under such names, and the next call moves these. Incomplete files are in the folder `temporary`.
+    Files that have their path and epoch already are left out. Files may swap paths: each file first gets a name that no epoch
+    has. A call that is killed in between leaves complete files under such names, and the next call moves these. Incomplete files
+    are in the folder `temporary`.
     """
     parked = []
     for source, target, record in relocations:
         if source != target:
             # A name made from the path could be that of a file which a killed call left there.
             source = source.replace(source.with_name(f"moving-{uuid4().hex}.parquet"))
+        elif parquet.options_of(source).items() >= epoch_metadata(record).items():
+            continue
         parked.append(Relocation(source, target, record))
     moved = {}
     for source, target, record in parked:

@@ -22,7 +22,6 @@ from dsi_cli.analysis.classifiers.earlier_output import (
     Relocation,
     epoch_metadata,
     files_of_run,
-    has_epoch,
     provenance_key,
     relocate,
 )
@@ -76,31 +75,23 @@ class MatrixWriter:
     reused : the number of these checkpoints whose matrices all existed.
     """
 
-    def __init__(
-        self, out: Path, run: RunCheckpoints, options: Options, weights: Weights, walk: BlockWalk | None = None
-    ) -> None:
-        self.out = out
-        self.run = run
-        self.weights = weights
-        self.walk = walk
+    def __init__(self, out: Path, run: RunCheckpoints, options: Options, weights: Weights, walk: BlockWalk | None) -> None:
+        self.out, self.run, self.options, self.weights, self.walk = out, run, options, weights, walk
         self.heads_read: set[str] = set()
         self.kinds = (WEIGHT, "ncsm", "ncsm_centred") if options.centred else (WEIGHT, "ncsm")
-        self.options = options
         self.paths: set[Path] = set()
         self.reused = 0
         self._files = {file.display_path: file for file in run.training.checkpoints}
-        files = files_of_run(out, run.name, MATRIX_TABLES)
         # Files that were made from predictions on a split belong to another object.
-        self._stored = {path: files[path] for path in files if path.parent.name in (*KINDS, WEIGHT)}
+        stored = files_of_run(out, run.name, MATRIX_TABLES).items()
+        self._stored = {path: metadata for path, metadata in stored if path.parent.name in (*KINDS, WEIGHT)}
         # Move the files that should have another path or another epoch.
         records = {provenance_key(run.provenance(record, options.shaping_matrices)): record for record in run.usable}
         relocations = []
         for path, metadata in self._stored.items():
             record = records.get(provenance_key(metadata))
             if record is not None:
-                target = self._path(record, path.parent.name)
-                if path != target or not has_epoch(metadata, record):
-                    relocations.append(Relocation(path, target, record))
+                relocations.append(Relocation(path, self._path(record, path.parent.name), record))
         self._stored |= relocate(relocations, layout.temporary_folder(out))
 
     def unused_files(self) -> list[Path]:

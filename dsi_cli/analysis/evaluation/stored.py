@@ -22,7 +22,6 @@ from dsi_cli.analysis.classifiers.earlier_output import (
     Relocation,
     epoch_metadata,
     files_of_run,
-    has_epoch,
     provenance_key,
     relocate,
 )
@@ -110,15 +109,13 @@ class EvaluationStore:
         relocations = []
         for record in self.run.usable:
             for part in self._manifests.get(record.path, {}).get("parts", ()):  # the manifest is in the last part
-                path, metadata = self._files[record.path][part]
-                target = self._path(record, part)
-                if path != target or not has_epoch(metadata, record):
-                    relocations.append(Relocation(path, target, record))
-                    self._owners.pop(path, None)
+                path, _ = self._files[record.path][part]
+                relocations.append(Relocation(path, self._path(record, part), record))
+                self._owners.pop(path, None)
         moved = relocate(relocations, layout.temporary_folder(self.out))
         for _, target, record in relocations:
             self._owners[target] = record.path
-            if "parts" in moved[target]:
+            if "parts" in moved.get(target, {}):
                 self._manifests[record.path] = moved[target]
 
     def needs(self, record: Record) -> bool:
@@ -238,11 +235,8 @@ class EvaluationStore:
 
     def _is_enough(self, manifest: Metadata) -> bool:
         """Return whether a result has the templates that the source should give."""
-        if (
-            self.source is None
-            or not self.source.needs_templates
-            or manifest.get("classes", 0) > similarity.MAX_DENSE_CLASSES
-        ):
+        has_too_many = manifest.get("classes", 0) > similarity.MAX_DENSE_CLASSES
+        if self.source is None or not self.source.needs_templates or has_too_many:
             return True
         equal = self.source.equal_samples
         return "tncsm" in manifest["parts"] and (equal is None or manifest.get("equal_samples") == equal.tolist())
