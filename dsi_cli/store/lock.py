@@ -66,5 +66,4 @@ def exclusive(out: Path) -> Iterator[None]:
 
 @cache
 def _warn_about_missing_locks(out: Path, reason: str) -> None:
-    """Warn once that dsi cannot lock a results folder."""
     _log.warning("warning: the file system of %s has no locks (%s), so start no second dsi with this output", out, reason)

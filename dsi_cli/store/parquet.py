@@ -75,9 +75,7 @@ def _escape(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def from_matrix(
-    table: Table, matrix: NDArray[Any], constants: Mapping[str, Any], varying: Mapping[str, Sequence[Any]]
-) -> pa.Table:
+def from_matrix(table: Table, matrix: NDArray[Any], constants: Mapping[str, Any], varying: Mapping[str, Any]) -> pa.Table:
     """Return a matrix ``(R, C)`` as an Arrow table with one row per class and the values in the list column; NaN becomes null.
 
     Constants are the same in every row, and the varying columns have R values.
@@ -118,11 +116,7 @@ def to_matrix(table: pa.Table) -> NDArray[np.float32]:
 
 def padded(matrix: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
     """Return a matrix ``(classes, classes)`` with NaN for the classes that a head did not have yet when it grew."""
-    if len(matrix) >= classes:
-        return matrix
-    whole = np.full((classes, classes), np.nan, dtype=np.float32)
-    whole[: len(matrix), : len(matrix)] = matrix
-    return whole
+    return np.pad(matrix, (0, max(classes - len(matrix), 0)), constant_values=np.nan)
 
 
 def by_class(table: pa.Table) -> pa.Table:

@@ -134,14 +134,12 @@ class RemoteOutput:
                         raise
                 time.sleep(pause)
                 pause = min(2 * pause, MAX_PAUSE_SECONDS)
-        except OSError as error:
-            message = self._keep_local_copy(f"{self.url} could not be written: {error.strerror or error}")
+        except (OSError, KeyboardInterrupt) as error:
+            reason = error.strerror or error if isinstance(error, OSError) else "the upload was interrupted"
+            message = self._keep_local_copy(f"{self.url} could not be written: {reason}")
             raise OutputError(message, code="upload-failed") from None
         except BusyError as error:
             raise BusyError(self._keep_local_copy(str(error))) from None
-        except KeyboardInterrupt:
-            message = self._keep_local_copy(f"{self.url} could not be written: the upload was interrupted")
-            raise OutputError(message, code="upload-failed") from None
 
     def _keep_local_copy(self, problem: str) -> str:
         """Move the local folder to a permanent path; return the message with this path."""

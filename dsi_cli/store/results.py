@@ -18,7 +18,7 @@ from dsi_cli.store import layout, parquet, schema
 from dsi_cli.store.schema import MATRIX_KINDS, SPLITS, Table
 
 
-def _table_property(table: Table, meaning: str) -> cached_property[pd.DataFrame]:
+def _frame(table: Table, meaning: str) -> cached_property[pd.DataFrame]:
     """Return a property of `Results` that reads a table on first use."""
     frame: cached_property[pd.DataFrame] = cached_property(lambda results: results._table(table))
     frame.__doc__ = meaning
@@ -62,25 +62,17 @@ class Results:
         tables = [self._table(schema.CURVES), self._table(schema.EXTRA_CURVES)]
         return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
-    phases = _table_property(schema.PHASES, "The phases of each run on its curves, or the reason why a curve has none.")
-    checkpoints = _table_property(schema.CHECKPOINTS, "All checkpoint files, with status and reason.")
-    classes = _table_property(schema.CLASSES, "The classes of each run, with the synset of each label.")
-    alignment_by_class = _table_property(
+    phases = _frame(schema.PHASES, "The phases of each run on its curves, or the reason why a curve has none.")
+    checkpoints = _frame(schema.CHECKPOINTS, "All checkpoint files, with status and reason.")
+    classes = _frame(schema.CLASSES, "The classes of each run, with the synset of each label.")
+    alignment_by_class = _frame(
         schema.ALIGNMENT_BY_CLASS,
         "The agreement of each class's row, and of each group (whose ``class_index`` is null), with the reference.",
     )
-    geometry = _table_property(
-        schema.GEOMETRY, "The length, the bias and the drift of each class vector at each checkpoint."
-    )
-    spectrum = _table_property(
-        schema.SPECTRUM, "The singular values of the centred classifier at each checkpoint, and their shares."
-    )
-    typicality = _table_property(
-        schema.TYPICALITY, "The similarity of correct and wrong samples to their class's template."
-    )
-    typicality_histogram = _table_property(
-        schema.TYPICALITY_HISTOGRAM, "The histogram of the cosines of samples with their class's template."
-    )
+    geometry = _frame(schema.GEOMETRY, "The length, the bias and the drift of each class vector at each checkpoint.")
+    spectrum = _frame(schema.SPECTRUM, "The singular values of the centred head at each checkpoint, and their shares.")
+    typicality = _frame(schema.TYPICALITY, "The similarity of correct and wrong samples to their class's template.")
+    typicality_histogram = _frame(schema.TYPICALITY_HISTOGRAM, "The histogram of sample cosines with the class's template.")
 
     @property
     def names(self) -> list[str]:
@@ -194,25 +186,18 @@ class Results:
         return pd.DataFrame(values, index=labels[row_indices], columns=labels[column_indices])
 
     def _epoch_or_last(self, run: str, epoch: int | None) -> int:
-        if epoch is not None:
-            return int(epoch)
-        return max(self.epochs(run), default=0)
+        return max(self.epochs(run), default=0) if epoch is None else int(epoch)
 
     def _missing_matrix(self, run: str, kind: str, epoch: int) -> UsageError:
         """Return the error for a matrix that does not exist; its message lists the existing matrices."""
-        folder = self.path / schema.CSMS.path / layout.folder_name(run)
-        kinds = sorted(member.name for member in folder.glob("*/")) if folder.is_dir() else []
-        hint = ""
-        if kind not in MATRIX_KINDS and (similar_kind := nearest(kind, MATRIX_KINDS)):
-            hint = f"; try {similar_kind}"
-        return UsageError(
+        kinds = sorted(member.name for member in (self.path / schema.CSMS.path / layout.folder_name(run)).glob("*/"))
+        similar_kind = None if kind in MATRIX_KINDS else nearest(kind, MATRIX_KINDS)
+        hint = f"; try {similar_kind}" if similar_kind else ""
+        message = (
             f"no {kind} of epoch {epoch} in run {run!r}: its epochs are {brief_epochs(self.epochs(run))},"
-            f" its matrices {', '.join(kinds) or 'none'}{hint}",
-            code="unknown-matrix",
-            run=run,
-            kind=kind,
-            epoch=epoch,
+            f" its matrices {', '.join(kinds) or 'none'}{hint}"
         )
+        return UsageError(message, code="unknown-matrix", run=run, kind=kind, epoch=epoch)
 
     @staticmethod
     def _part(matrix: pd.DataFrame, rows: Sequence[int | str] | None, classes: Sequence[int | str] | None) -> pd.DataFrame:
@@ -345,11 +330,9 @@ class Results:
                 " with --whole the matrix",
                 code="matrix-too-large",
             )
-        raise UsageError(
-            f"run {run!r} has no reference matrix, because its labels are missing or not in WordNet; run dsi analyze with --labels",
-            code="no-reference",
-            run=run,
-        )
+        reason = "its labels are missing or not in WordNet"
+        message = f"run {run!r} has no reference matrix, because {reason}; run dsi analyze with --labels"
+        raise UsageError(message, code="no-reference", run=run)
 
 
 def brief_epochs(epochs: list[int]) -> str:
