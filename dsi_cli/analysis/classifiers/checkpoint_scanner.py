@@ -131,13 +131,8 @@ def scan_run(
                 weights[record.path] = HeadParameters(weight, result.bias)
             _log.debug("%s", record)
         progress()
-    scanned = RunCheckpoints(
-        replace(run, checkpoints=tuple(files)),
-        tuple(records),
-        heads_read=frozenset(heads_read),
-        names=tuple(known.names) or None,
-    )
-    return scanned, weights
+    training, names = replace(run, checkpoints=tuple(files)), tuple(known.names) or None
+    return RunCheckpoints(training, tuple(records), heads_read=frozenset(heads_read), names=names), weights
 
 
 def scan_files(scanner: CheckpointScanner, files: Sequence[CheckpointFile], engine: Engine) -> Iterator[list[ScanResult]]:
@@ -146,16 +141,8 @@ def scan_files(scanner: CheckpointScanner, files: Sequence[CheckpointFile], engi
         return local.map_in_order(scanner, files, filesystem.WORKERS)
 
     def lost(file: CheckpointFile, reason: str) -> list[ScanResult]:
-        record = Record(
-            file.run,
-            file.display_path,
-            bytes=file.bytes,
-            modified_ns=file.modified_ns,
-            status=FAILED,
-            reason=reason,
-            code="worker-lost",
-        )
-        return [ScanResult(record, file=file)]
+        record = Record(file.run, file.display_path, bytes=file.bytes, modified_ns=file.modified_ns)
+        return [ScanResult(replace(record, status=FAILED, reason=reason, code="worker-lost"), file=file)]
 
     return engine.map_in_order(scanner, files, lost)
 

@@ -56,8 +56,7 @@ class RunCheckpoints:
     @cached_property
     def classes(self) -> int | None:
         """The number of classes of the largest head; None without a classifier, 0 without a usable checkpoint."""
-        numbers = [record.classes for record in self.usable]
-        return max((number for number in numbers if number is not None), default=None) if numbers else 0
+        return max(self._class_counts, default=None if self.usable else 0)
 
     @cached_property
     def is_last_of_epoch(self) -> dict[tuple[int | None, int | None], bool]:
@@ -79,8 +78,11 @@ class RunCheckpoints:
     @cached_property
     def common_classes(self) -> int | None:
         """The number of classes of the smallest head, which all heads have; None and 0 as for `classes`."""
-        numbers = [record.classes for record in self.usable]
-        return min((number for number in numbers if number is not None), default=None) if numbers else 0
+        return min(self._class_counts, default=None if self.usable else 0)
+
+    @property
+    def _class_counts(self) -> list[int]:
+        return [record.classes for record in self.usable if record.classes is not None]
 
 
 def is_filtered(record: Record) -> bool:
@@ -136,9 +138,7 @@ def fail_other_networks(runs: Sequence[RunCheckpoints], classes: int, source: st
         if run.training.folder in folders and run.classes != classes and not run.ignores_kept_labels:
             labels = f"{source} has {count(classes, 'label')}"
             known = [(record.path, record.classes) for record in run.usable if record.classes is not None]
-            run = run.with_failures(
-                {path: f"has {count(number, 'class')}, {labels}" for path, number in known}, "class-count"
-            )
+            run = run.with_failures({path: f"has {count(size, 'class')}, {labels}" for path, size in known}, "class-count")
         checked.append(run)
     return checked
 
@@ -163,10 +163,8 @@ def fail_backbones(runs: Sequence[RunCheckpoints]) -> list[RunCheckpoints]:
             classifier = classifiers.get((run.training.folder, record.classes, record.epoch, record.step))
             is_same = classifier is None or classifier.fingerprint == record.fingerprint
             if classifier is not None and not is_same and record.path not in single_layers:
-                outputs = (
-                    f"no classifier: the {record.classes} outputs of {record.head} are the inputs of {classifier.name}"
-                )
-                reasons[record.path] = f"{outputs}; if it is the head, add --head {record.head}"
+                joined = f"the {record.classes} outputs of {record.head} are the inputs of {classifier.name}"
+                reasons[record.path] = f"no classifier: {joined}; if it is the head, add --head {record.head}"
         checked.append(run.with_failures(reasons, "backbone"))
     return checked
 
