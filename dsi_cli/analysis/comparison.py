@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ from dsi_cli.analysis.evaluation.collect import ReportProgress, RunEvaluations
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
-from dsi_cli.analysis.semantics.epoch_context import EpochContext, EpochMatrix
+from dsi_cli.analysis.semantics.epoch_context import EpochContext
 from dsi_cli.analysis.summary import RunOutcome
 from dsi_cli.analysis.tables import curves, geometry
 from dsi_cli.analysis.tables.result_tables import ResultTables
@@ -109,10 +109,8 @@ def compare_runs(
     for position, run in enumerate(runs):
         plan = _plan_run(call, run, weights)
         failed: dict[str, str] = {}
-        for results in _in_batches(run.usable, new_results):
-            jobs = (
-                _make_job(call, run, plan, record, results[record.path]) for record in run.usable if record.path in results
-            )
+        for batch in _in_batches(run.usable, new_results):
+            jobs = (_make_job(call, plan, record, results) for record, results in batch)
             for job in _with_missing_rows(call.engine, plan, jobs):
                 if job.failed is not None:
                     failed[job.record.path] = job.failed
@@ -131,7 +129,7 @@ def compare_runs(
         )
         layout.remove(plan.matrices.unused_files())
         runs[position] = replace(runs[position], heads_read=run.heads_read | plan.matrices.heads_read)
-        outcomes[run.name] = RunOutcome(plan.matrices.reused, plan.computation.references[0].reason_missing)
+        outcomes[run.name] = RunOutcome(plan.matrices.reused, plan.reason_no_reference)
     deque(new_results, maxlen=0)  # let it remove files that belong to no checkpoint
     call.tables.write(runs, call.labels)
 
@@ -145,18 +143,17 @@ def compare_runs(
 
 def _in_batches(
     records: Sequence[Record], new_results: Iterator[dict[str, EvaluationResult]]
-) -> Iterator[dict[str, dict[str, EvaluationResult]]]:
-    """Yield the new evaluation results of checkpoints by path and split, in parts that fit in memory."""
-    batch: dict[str, dict[str, EvaluationResult]] = {}
+) -> Iterator[list[tuple[Record, dict[str, EvaluationResult]]]]:
+    """Yield the checkpoints with their new evaluation results by split, in parts that fit in memory."""
+    batch: list[tuple[Record, dict[str, EvaluationResult]]] = []
     size = 0
     for record in records:
-        batch[record.path] = next(new_results)
-        for result in batch[record.path].values():
-            arrays = (result.counts, result.ccsm, result.tncsm)
-            size += sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+        batch.append((record, next(new_results)))
+        arrays = [array for result in batch[-1][1].values() for array in (result.counts, result.ccsm, result.tncsm)]
+        size += sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
         if size > MAX_RESULT_BYTES:
             yield batch
-            batch, size = {}, 0
+            batch, size = [], 0
     if batch:
         yield batch
 
@@ -185,52 +182,40 @@ def _add_to_tables(call: Call, run: RunCheckpoints, job: _Job) -> Iterator[str]:
         yield f"{record.run}: accuracy on {' and '.join(splits)} is not what the trainer wrote; check {check}"
 
 
-@dataclass(frozen=True)
-class _RowComputation:
-    """A callable that computes the rows of one job of a run, in this process or on another machine."""
+def _compute_rows(context_of: Callable[[Record], EpochContext], common: int | None, job: _Job) -> _Job:
+    """Return a job with the rows that its matrices and predictions give, and without its matrices.
 
-    labels: ClassLabels
-    references: list[EpochMatrix]
-    """The reference matrices of the run, the main one first."""
-    options: Options
-    walk: BlockWalk | None
-    """The iteration over blocks of rows; None if matrices are compared whole."""
-    scratch: Path
-    common_classes: int | None
-    """The number of classes that all heads of the run have."""
-
-    def __call__(self, job: _Job) -> _Job:
-        """Return the job with the rows that its matrices and predictions give, and without its matrices."""
-        common, head = self.common_classes, job.stored.head
-        context = EpochContext(job.record, self.labels, self.references, self.options, self.walk, self.scratch)
-        matrices = curves.epoch_matrices(job.stored, job.evaluations, context, common)
-        rows, table = curves.curve_rows(matrices, job.evaluations, context)
-        spectrum = parquet.from_rows(SPECTRUM, [])
-        if job.stored.has_matrices:
-            mean_row = job.stored.mean_row
-            if head is not None and common != job.record.classes:
-                mean_row = mean_row_ratio(head.weight[:common])
-            rows.append(curves.mean_row(replace(job.record, classes=common), mean_row))
-        if head is not None:
-            geometry_rows, spectrum = geometry.head_rows(job.record, head.weight[:common])
-            rows += geometry_rows
-        by_class = table or parquet.from_rows(ALIGNMENT_BY_CLASS, [])
-        stored = replace(job.stored, by_kind={}, head=None, statistics_of_blocks={})
-        return job._replace(rows=job.rows + rows, by_class=by_class, spectrum=spectrum, evaluations=[], stored=stored)
+    `common` is the number of classes that all heads of the run have. The function runs in this process or on another machine.
+    """
+    context, head = context_of(job.record), job.stored.head
+    matrices = curves.epoch_matrices(job.stored, job.evaluations, context, common)
+    rows, table = curves.curve_rows(matrices, job.evaluations, context)
+    spectrum = parquet.from_rows(SPECTRUM, [])
+    if job.stored.has_matrices:
+        mean_row = job.stored.mean_row
+        if head is not None and common != job.record.classes:
+            mean_row = mean_row_ratio(head.weight[:common])
+        rows.append(curves.mean_row(replace(job.record, classes=common), mean_row))
+    if head is not None:
+        geometry_rows, spectrum = geometry.head_rows(job.record, head.weight[:common])
+        rows += geometry_rows
+    by_class = table or parquet.from_rows(ALIGNMENT_BY_CLASS, [])
+    stored = replace(job.stored, by_kind={}, head=None, statistics_of_blocks={})
+    return job._replace(rows=job.rows + rows, by_class=by_class, spectrum=spectrum, evaluations=[], stored=stored)
 
 
 class _RunPlan(NamedTuple):
-    """The plan for comparing the epochs of a run."""
-
     matrices: MatrixWriter
     memory: MemoryPlan
-    computation: _RowComputation
+    computation: Callable[[_Job], _Job]
+    reason_no_reference: str | None
+    """The reason why nothing can be aligned with the main reference."""
 
 
 def _plan_run(call: Call, run: RunCheckpoints, weights: Weights) -> _RunPlan:
     """Return how the epochs of a run are compared, after writing its reference matrices."""
     labels, tables = call.labels[run.name], call.tables
-    out, options = tables.out, tables.options
+    out, options, scratch = tables.out, tables.options, layout.temporary_folder(tables.out)
     memory = make_plan(labels.classes, options)
     references = [source.for_labels(labels, by_rows=memory.has_too_many_classes) for source in tables.references]
     # Write the reference matrices that are not stored, except for those without any class of the run.
@@ -241,7 +226,7 @@ def _plan_run(call: Call, run: RunCheckpoints, weights: Weights) -> _RunPlan:
         metadata = {**source.table_options, "mapping": labels.senses_id}
         if parquet.options_of(path) != metadata:
             table = wordnet_matrix.matrix_table(labels, reference.dense, source.name)
-            parquet.write(table, path, metadata, layout.temporary_folder(out))
+            parquet.write(table, path, metadata, scratch)
 
     if memory.walk is None:
         # Prepare the references now, to avoid duplicate work in threads.
@@ -249,9 +234,9 @@ def _plan_run(call: Call, run: RunCheckpoints, weights: Weights) -> _RunPlan:
             if reference.reason_missing is None:
                 reference.of_classes(reference.classes)
     matrices = MatrixWriter(out, run, options, weights, memory.walk if memory.has_too_many_classes else None)
-    scratch = layout.temporary_folder(out)
-    computation = _RowComputation(labels, references, options, memory.walk, scratch, run.common_classes)
-    return _RunPlan(matrices, memory, computation)
+    context = partial(EpochContext, labels, references, options, memory.walk, scratch)
+    computation = partial(_compute_rows, context, run.common_classes)
+    return _RunPlan(matrices, memory, computation, references[0].reason_missing)
 
 
 class _Job(NamedTuple):
@@ -276,11 +261,10 @@ class _Job(NamedTuple):
         return self.failed is not None or not (self.stored.has_matrices or self.evaluations)
 
 
-def _make_job(
-    call: Call, run: RunCheckpoints, plan: _RunPlan, record: Record, new_results: dict[str, EvaluationResult]
-) -> _Job:
+def _make_job(call: Call, plan: _RunPlan, record: Record, new_results: dict[str, EvaluationResult]) -> _Job:
     """Return the job of a checkpoint, with its earlier rows if these are still valid."""
-    rows = call.tables.reusable_rows(record, call.labels[run.name], _curves_identity(call, record, run.common_classes))
+    identity = _curves_identity(call, record, plan.matrices.run.common_classes)
+    rows = call.tables.reusable_rows(record, call.labels[record.run], identity)
     if plan.memory.walk is None and any((row["reason"] or "").endswith(SHORT_OF_MEMORY) for row in rows):
         rows = []  # an earlier call had too little memory for whole matrices
     evaluations = [
@@ -315,7 +299,7 @@ def _with_missing_rows(engine: Engine, plan: _RunPlan, jobs: Iterable[_Job]) -> 
     if plan.memory.walk is not None:  # the threads share the blocks of one epoch
         computed_jobs: Iterator[_Job] = map(plan.computation, pending())
     elif engine.is_elsewhere:
-        computed_jobs = engine.map_in_order(plan.computation, pending(), _lost_job)
+        computed_jobs = engine.map_in_order(plan.computation, pending(), lambda job, reason: job._replace(failed=reason))
     else:
         computed_jobs = local.map_in_order(plan.computation, pending(), plan.memory.threads)
     for computed in computed_jobs:
@@ -324,7 +308,3 @@ def _with_missing_rows(engine: Engine, plan: _RunPlan, jobs: Iterable[_Job]) -> 
         taken.popleft()
         yield computed
     yield from taken
-
-
-def _lost_job(job: _Job, reason: str) -> _Job:
-    return job._replace(failed=reason)

@@ -1,5 +1,7 @@
 """The class alignment table: rows that match the stored matrices, and what later calls keep."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -76,7 +78,7 @@ def test_curve_rows_without_a_classifier_use_the_test_templates():
     ]
     record = Record(run="r", path="p", bytes=1, modified_ns=1, epoch=3, status="ok")
     found = [source.for_labels(labels) for source in references.open_references(["path"], None)]
-    context = EpochContext(record, labels, found, QUICK)
+    context = EpochContext(labels, found, QUICK, None, Path(), record)
     table = curves.curve_rows(matrices, [], context)[1].to_pandas()
     assert set(table["of"]) == {"tncsm-test"}
     assert list(table["class_index"].dropna()) == list(range(7))

@@ -66,9 +66,7 @@ class EpochMatrix:
     def rows(self, kept: Classes) -> RowSource:
         """Return the rows of the matrix of some classes."""
         if isinstance(self.values, np.ndarray):
-            if len(kept) == len(self.values):
-                return DenseRows(self.values)
-            return DenseRows(self.values[np.ix_(kept, kept)])
+            return DenseRows(self.values if len(kept) == len(self.values) else self.values[np.ix_(kept, kept)])
         if len(kept) == len(self.classes):
             return self.values
         return self.values.take(np.searchsorted(self.classes, kept))
@@ -103,12 +101,12 @@ def network_matrix(matrices: Sequence[EpochMatrix]) -> EpochMatrix | None:
 class EpochContext:
     """One checkpoint, and what its matrices and predictions are compared with."""
 
-    record: Record
     labels: ClassLabels
     references: Sequence[EpochMatrix]
     """The reference matrices of the run, the main one first."""
     options: Options
-    walk: BlockWalk | None = None
+    walk: BlockWalk | None
     """The iteration over blocks of rows; None if whole matrices are compared."""
-    scratch: Path = Path()
+    scratch: Path
     """The folder of temporary files, which only a comparison in blocks needs."""
+    record: Record
