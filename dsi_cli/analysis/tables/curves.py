@@ -127,12 +127,9 @@ def trainer_values(record: Record, log: TrainingLog | None) -> dict[str, float]:
 def trainer_rows(record: Record, log: TrainingLog | None, computed: Sequence[Row]) -> list[Row]:
     """Return the rows of values that the trainer wrote, in its log or in the checkpoint, if their curve was not computed."""
     known = {(row["metric"], row.get("split")) for row in computed if row.get("value") is not None}
-    rows = []
-    for name, value in trainer_values(record, log).items():
-        curve = CURVES.get(name)
-        if curve is not None and (curve.metric, curve.split) not in known:
-            rows.append(_row(record, metric=curve.metric, split=curve.split, value=value))
-    return rows
+    written = [(CURVES[name], value) for name, value in trainer_values(record, log).items() if name in CURVES]
+    missing = [(curve, value) for curve, value in written if (curve.metric, curve.split) not in known]
+    return [_row(record, metric=curve.metric, split=curve.split, value=value) for curve, value in missing]
 
 
 def sort_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -142,7 +139,6 @@ def sort_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _row(record: Record, **values: Any) -> Row:
-    """Return a row of the curves table at a checkpoint."""
     return record.key_columns | values
 
 
@@ -157,10 +153,8 @@ def _wsi_rows(matrix: EpochMatrix, context: EpochContext) -> list[Row]:
     if context.walk is None:
         square = matrix.dense[np.ix_(matrix.classes, matrix.classes)]
         values = {"mean": wsi.mean_wsi(square)}
-        tails = {}
-        for quantile in quantiles:
-            tails["max", quantile] = wsi.max_wsi(square, quantile)
-            tails["min", quantile] = wsi.min_wsi(square, quantile)
+        measures = {"max": wsi.max_wsi, "min": wsi.min_wsi}
+        tails = {(name, quantile): measures[name](square, quantile) for quantile in quantiles for name in measures}
     else:
         statistics = matrix.statistics
         if statistics is None:
@@ -209,15 +203,14 @@ def _align(
         sums = first.sums(kept, context.walk), second.sums(kept, context.walk)
         return alignments_in_blocks(first.rows(kept), second.rows(kept), options.measures, context.walk, sums)
     reason = reason or alignment.reason_too_few_classes(size)
-    if reason is not None:
-        return {name: Alignment(name, classes_used=size, reason=reason) for name in options.measures}, None
-    order = alignment.display_order(kept, context.labels.order)
-    pair = alignment.MatrixPair(first.of_classes(kept), second.of_classes(kept), order)
-    constant = [matrix.kind.upper() for matrix, values in ((first, pair.a), (second, pair.b)) if values.is_constant]
-    if constant:
+    if reason is None:
+        order = alignment.display_order(kept, context.labels.order)
+        pair = alignment.MatrixPair(first.of_classes(kept), second.of_classes(kept), order)
+        constant = [matrix.kind.upper() for matrix, values in ((first, pair.a), (second, pair.b)) if values.is_constant]
+        if not constant:
+            return pair.alignments(options.measures, options.permutations, options.draws, options.seed), None
         reason = f"all off-diagonal values of the {' and the '.join(constant)} are the same, so there is no scale"
-        return {name: Alignment(name, classes_used=size, reason=reason) for name in options.measures}, None
-    return pair.alignments(options.measures, options.permutations, options.draws, options.seed), None
+    return {name: Alignment(name, classes_used=size, reason=reason) for name in options.measures}, None
 
 
 def _correct_for_noise(pearson: Alignment, first: EpochMatrix, second: EpochMatrix) -> Alignment | None:
@@ -225,23 +218,19 @@ def _correct_for_noise(pearson: Alignment, first: EpochMatrix, second: EpochMatr
     reliabilities = [matrix.reliability for matrix in (first, second) if matrix.reliability is not None]
     if not reliabilities:
         return None
-    blank = Alignment("pearson_corrected", classes_used=pearson.classes_used)
+    values = [entry.value for entry in reliabilities if entry.value is not None]
+    reason = None
     if pearson.value is None:
-        return replace(blank, reason=pearson.reason)
-    values = []
-    for entry in reliabilities:
-        if entry.value is None:
-            return replace(blank, reason=f"no correction: {entry.reason}")
-        values.append(entry.value)
-    if min(values) <= 0:
-        return replace(
-            blank, reason="no correction, because the CCSM has no reliability above 0, so its mistakes are noise"
-        )
-    scaled: dict[str, Any] = {}
-    for name in ("value", "null_mean", "null_std", "ceiling", "low", "high"):
-        value = getattr(pearson, name)
-        scaled[name] = None if value is None else value / sqrt(prod(values))
-    return replace(pearson, measure=blank.measure, **scaled, excess=scaled["value"])
+        reason = pearson.reason
+    elif len(values) < len(reliabilities):
+        reason = f"no correction: {next(entry.reason for entry in reliabilities if entry.value is None)}"
+    elif min(values) <= 0:
+        reason = "no correction, because the CCSM has no reliability above 0, so its mistakes are noise"
+    if reason is not None:
+        return Alignment("pearson_corrected", classes_used=pearson.classes_used, reason=reason)
+    known = {name: getattr(pearson, name) for name in ("value", "null_mean", "null_std", "ceiling", "low", "high")}
+    scaled: dict[str, Any] = {name: None if value is None else value / sqrt(prod(values)) for name, value in known.items()}
+    return replace(pearson, measure="pearson_corrected", **scaled, excess=scaled["value"])
 
 
 def _partial_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> list[Row]:
@@ -260,14 +249,9 @@ def _partial_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> lis
         if reason is not None:
             entry = Alignment(partial_mantel.NAME, classes_used=len(kept), reason=reason)
         else:
-            square = np.ix_(kept, kept)
+            a, b, c = (matrix.dense[np.ix_(kept, kept)] for matrix in (network, first, control))
             entry = partial_mantel.partial_mantel(
-                network.dense[square],
-                first.dense[square],
-                control.dense[square],
-                permutations=options.permutations,
-                draws=options.draws,
-                seed=options.seed,
+                a, b, c, permutations=options.permutations, draws=options.draws, seed=options.seed
             )
         columns = {"of": f"{network.name},{SCSM}", "reference": f"{first.reference}|{control.reference}"}
         rows.append(_alignment_row(context.record, entry, **columns))
