@@ -51,17 +51,9 @@ def head_rows(record: Record, weight: NDArray[np.float32]) -> tuple[list[dict[st
     for name, (metric, variant) in INDICES.items():
         value = getattr(values, name)
         ceiling = min(classes - (variant == "centred"), features) if metric.endswith("rank") else None
-        row = {
-            "metric": metric,
-            "of": "weight",
-            "variant": variant,
-            "value": value,
-            "null_mean": getattr(random.means, name),
-            "null_std": getattr(random.deviations, name),
-            "ceiling": ceiling,
-            "classes_used": classes,
-            "reason": REASON_NO_DIRECTION if value is None else None,
-        }
+        row = {"metric": metric, "of": "weight", "variant": variant, "value": value, "classes_used": classes}
+        row |= {"null_mean": getattr(random.means, name), "null_std": getattr(random.deviations, name)}
+        row |= {"ceiling": ceiling, "reason": REASON_NO_DIRECTION if value is None else None}
         rows.append(record.key_columns | row)
     if not spectrum.any():
         return rows, parquet.from_rows(SPECTRUM, [])
@@ -107,10 +99,8 @@ class GeometryTable:
         `collapse` returns the values by class of neural collapse at a checkpoint, by split, and `identity` a text that changes
         with the evaluations of a checkpoint.
         """
-        made_from = []
-        for record in records:
-            origin = [record.fingerprint, record.modified_ns, identity(record)]
-            made_from.append(record.key_columns | {"made_from": origin})
+        origins = [[record.fingerprint, record.modified_ns, identity(record)] for record in records]
+        made_from = [record.key_columns | {"made_from": origin} for record, origin in zip(records, origins, strict=True)]
         digest = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
         if self._made.get(run) == digest:
             return

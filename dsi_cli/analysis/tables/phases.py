@@ -29,12 +29,12 @@ REASON_WITHIN_CHANCE = "the agreement stays within chance, so this curve is not 
 def phase_rows(
     curve_rows: Iterable[Point],
     reference: str = REFERENCE,
-    agreement_without_each: Callable[[str], AgreementWithoutEach] = lambda _run: {},
+    class_alignment_of: Callable[[str], Sequence[pa.Table]] = lambda _run: (),
 ) -> list[Row]:
     """Return the phases of every run in some rows of the curves table; runs keep their order.
 
-    The phases are those of the agreement with the main reference. `agreement_without_each` returns the agreement of a run
-    without each class, for the confidence intervals.
+    The phases are those of the agreement with the main reference. `class_alignment_of` returns the rows of a run's epochs in the
+    table of alignments by class, for the confidence intervals.
     """
     points_of_runs: dict[str, list[Point]] = {}
     for row in curve_rows:
@@ -42,7 +42,7 @@ def phase_rows(
             points_of_runs.setdefault(row["run"], []).append(row)
     rows: list[Row] = []
     for run, points in points_of_runs.items():
-        for curve, result in _phases_of_run(points, reference, agreement_without_each(run)):
+        for curve, result in _phases_of_run(points, reference, _agreement_without_each(class_alignment_of(run), reference)):
             if not result.found:
                 rows.append({"run": run, "curve": curve, "reason": result.reason})
             for phase in result.found:
@@ -51,8 +51,7 @@ def phase_rows(
     return rows
 
 
-def agreement_without_each(tables: Iterable[pa.Table], reference: str) -> AgreementWithoutEach:
-    """Return the agreement of a run without each class ``(C,)`` by epoch and step, from the table of each epoch."""
+def _agreement_without_each(tables: Iterable[pa.Table], reference: str) -> AgreementWithoutEach:
     values = {}
     for table in tables:
         rows = table.filter((pc.field("reference") == reference) & pc.field("class_index").is_valid())

@@ -6,7 +6,7 @@ weights, the predictions, the labels and the options for curves are unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -46,7 +46,7 @@ class EpochTable:
 
     def __init__(self, out: Path, table: Table) -> None:
         self.out, self.table = out, table
-        self._earlier: dict[EpochKey, pa.Table] = {}
+        self.earlier: dict[EpochKey, pa.Table] = {}
         self._added: dict[EpochKey, pa.Table] = {}
         # The earlier rows of each epoch; none if the table is missing, damaged or of another schema
         earlier = empty = parquet.from_rows(table, [])
@@ -56,28 +56,24 @@ class EpochTable:
             keys = list(map(epoch_key, *(earlier[name].to_pylist() for name in ("run", "epoch", "step"))))
             starts = [row for row, key in enumerate(keys) if row == 0 or key != keys[row - 1]]
             for start, end in pairwise([*starts, len(keys)]):
-                self._earlier[keys[start]] = earlier.slice(start, end - start)
-
-    def has_earlier(self, key: EpochKey) -> bool:
-        """Return whether an earlier call wrote the rows of an epoch."""
-        return key in self._earlier
+                self.earlier[keys[start]] = earlier.slice(start, end - start)
 
     def add(self, record: Record, table: pa.Table | None) -> None:
         """Add the rows of an epoch; None keeps the rows of the earlier call, if there are any."""
         key = epoch_key(record.run, record.epoch, record.step)
         if table is None:
-            table = self._earlier.get(key)
+            table = self.earlier.get(key)
         if table is not None:
             self._added[key] = parquet.with_constants(table, {"epochs_completed": record.epochs_completed})
 
     def of_run(self, run: str) -> list[pa.Table]:
         """Return the rows of each epoch of a run that has rows."""
-        return [table for key, table in (self._earlier | self._added).items() if key[0] == run and len(table)]
+        return [table for key, table in (self.earlier | self._added).items() if key[0] == run and len(table)]
 
     def write(self, runs: Collection[str], valid: Mapping[str, Collection[str]]) -> None:
         """Write the valid rows of these runs, given by epoch with step, and the unchanged rows of all other runs."""
         tables = []
-        for (run, epoch), table in (self._earlier | self._added).items():
+        for (run, epoch), table in (self.earlier | self._added).items():
             if (run not in runs or epoch in valid.get(run, ())) and len(table):
                 tables.append(table)
         path = self.out / self.table.path
@@ -98,6 +94,7 @@ class ResultTables:
 
     Attributes
     ----------
+    folders : the folder of each run that the output already contains.
     samples : the number of samples of each class, by run and split.
     typicality : the new rows of the two typicality tables.
     """
@@ -119,6 +116,7 @@ class ResultTables:
             "taxonomy": taxonomy and {"name": taxonomy.name, "made_from": taxonomy.fingerprint},
         }
         self._earlier_checkpoints = layout.earlier_options(out, schema.CHECKPOINTS)
+        self.folders: dict[str, str] = self._earlier_checkpoints.get("folders", {})
         self._earlier_curves = layout.earlier_options(out, schema.CURVES)
         self._class_alignment = EpochTable(out, schema.ALIGNMENT_BY_CLASS)
         self._spectrum = EpochTable(out, schema.SPECTRUM)
@@ -138,11 +136,6 @@ class ResultTables:
             elif is_complete and is_computed:
                 self._reusable.setdefault(epoch_key(row["run"], row["epoch"], row["step"]), []).append(row)
 
-    @property
-    def folders(self) -> dict[str, str]:
-        """The folder of each run that the output already contains."""
-        return self._earlier_checkpoints.get("folders", {})
-
     def reusable_rows(self, record: Record, labels: ClassLabels, evaluation_id: str) -> list[curves.Row]:
         """Return the earlier rows of a checkpoint's matrices and counts; none if anything that they depend on changed.
 
@@ -156,11 +149,11 @@ class ResultTables:
         # An epoch whose network is aligned with a reference has rows in the class alignment table, unless that is new or was lost.
         of_network = {f"{name},{SCSM}" for name in NETWORK_MATRICES}
         is_aligned = any(row["metric"] == "sai" and row["of"] in of_network and row["value"] is not None for row in rows)
-        if is_aligned and not self._class_alignment.has_earlier(key):
+        if is_aligned and key not in self._class_alignment.earlier:
             return []
         # A head with a rank has rows in the spectrum table.
         ranks = [row["value"] for row in rows if row["metric"] == "effective_rank" and row["variant"] == "centred"]
-        if any(rank is not None for rank in ranks) and not self._spectrum.has_earlier(key):
+        if any(rank is not None for rank in ranks) and key not in self._spectrum.earlier:
             return []
         return [row | {"epochs_completed": record.epochs_completed} for row in rows]
 
@@ -171,23 +164,16 @@ class ResultTables:
         return (earlier.get("labels", {}).get(run, ""), earlier.get("shaping", {}).get(run)) == expected
 
     def add(
-        self,
-        record: Record,
-        rows: Iterable[curves.Row],
-        evaluation_id: str = "",
-        class_alignment: pa.Table | None = None,
-        spectrum: pa.Table | None = None,
+        self, record: Record, rows: list[curves.Row], identity: str, by_class: pa.Table | None, spectrum: pa.Table | None
     ) -> None:
         """Add the rows of one checkpoint; its rows by class and its spectrum are None if the earlier ones are valid."""
         run, epoch = epoch_key(record.run, record.epoch, record.step)
-        self._class_alignment.add(record, class_alignment)
+        self._class_alignment.add(record, by_class)
         self._spectrum.add(record, spectrum)
-        self._provenance.setdefault(run, {})[epoch] = _provenance(record, evaluation_id)
+        self._provenance.setdefault(run, {})[epoch] = _provenance(record, identity)
         self._rows += rows
 
-    def write(
-        self, runs: Sequence[RunCheckpoints], labels_of_runs: Mapping[str, ClassLabels], *, is_whole: bool = True
-    ) -> None:
+    def write(self, runs: Sequence[RunCheckpoints], labels: Mapping[str, ClassLabels], *, is_whole: bool = True) -> None:
         """Write the tables with all rows so far, and remove reference matrices that no run uses.
 
         Unless all checkpoints are done (`is_whole`), earlier rows that may still be valid stay in the tables.
@@ -197,23 +183,20 @@ class ResultTables:
         if not is_whole:
             # Keep the earlier rows of checkpoints that are not done but may be valid.
             for (run, epoch), reusable in self._reusable.items():
-                if self._has_same_settings(run, labels_of_runs[run]) and epoch not in self._provenance.get(run, {}):
+                if self._has_same_settings(run, labels[run]) and epoch not in self._provenance.get(run, {}):
                     rows += reusable
                     provenance.setdefault(run, {})[epoch] = made.get(run, {}).get(epoch, "")
         self._write_checkpoints(runs)
-        classes = self._write_classes(labels_of_runs)
+        classes = self._write_classes(labels)
 
         # Write the tables by epoch before the curves, whose options say which rows are valid. If dsi dies in between,
         # those options are still the earlier ones, and the new rows do not count.
         self._class_alignment.write(self.runs, provenance)
         self._spectrum.write(self.runs, provenance)
         shaping = self._earlier_curves.get("shaping", {}) | dict.fromkeys(self.runs, self._curve_options)
-        labels_ids = {run: labels.semantics_id for run, labels in labels_of_runs.items()}
-        options = {
-            "shaping": shaping,
-            "made": self._of_other_runs(made) | provenance,
-            "labels": self._earlier_curves.get("labels", {}) | labels_ids,
-        }
+        labels_ids = {run: of_run.semantics_id for run, of_run in labels.items()}
+        options = {"shaping": shaping, "made": self._of_other_runs(made) | provenance}
+        options["labels"] = self._earlier_curves.get("labels", {}) | labels_ids
         extra = [row for row in rows if row["metric"] in EXTRA_METRICS]
         main = [row for row in rows if row["metric"] not in EXTRA_METRICS]
         layout.write_rows(self.out, schema.EXTRA_CURVES, sorted(extra, key=curves.sort_key), options)
@@ -224,10 +207,7 @@ class ResultTables:
         if is_whole:
             self.geometry.write()
             analysed = [row for row in rows if row["run"] in self.runs]
-            reference = self.references[0].name
-            tables[schema.PHASES] = phases.phase_rows(
-                analysed, reference, lambda run: phases.agreement_without_each(self._class_alignment.of_run(run), reference)
-            )
+            tables[schema.PHASES] = phases.phase_rows(analysed, self.references[0].name, self._class_alignment.of_run)
         for table, added in tables.items():
             all_rows = self._with_other_runs(table, added)
             if all_rows:
@@ -243,9 +223,7 @@ class ResultTables:
         layout.remove(set((self.out / schema.REFERENCES.path).glob("*.parquet")) - used)
 
     def _write_classes(self, labels_of_runs: Mapping[str, ClassLabels]) -> list[dict[str, Any]]:
-        rows = []
-        for run, labels in labels_of_runs.items():
-            rows += labels.class_rows(run, self.samples.get(run, {}))
+        rows = [row for run, labels in labels_of_runs.items() for row in labels.class_rows(run, self.samples.get(run, {}))]
         rows = self._with_other_runs(schema.CLASSES, rows)
         layout.write_rows(self.out, schema.CLASSES, rows, {})
         return rows
@@ -253,8 +231,7 @@ class ResultTables:
     def _write_checkpoints(self, runs: Sequence[RunCheckpoints]) -> None:
         earlier = self._earlier_checkpoints
         without_matrix = [row for row in earlier.get("without_matrix", []) if row.get("run") not in self.runs]
-        for run in runs:
-            without_matrix += records_without_matrix(run)
+        without_matrix += [row for run in runs for row in records_without_matrix(run)]
         options: dict[str, Any] = {
             "shaping": earlier.get("shaping", {}) | dict.fromkeys(self.runs, self.options.shaping_matrices),
             "folders": self.folders | {run.name: printable(str(run.training.folder)) for run in runs},
