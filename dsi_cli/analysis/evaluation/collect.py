@@ -68,9 +68,8 @@ class Inputs(NamedTuple):
 
 def open_inputs(out: Path, options: Options, say: Say, report: ReportProgress) -> Inputs:
     """Open the data and the predictions that the options name; raise `UsageError` if one of them cannot be read."""
-    evaluation, data, predictions = options.evaluation, None, None
-    if evaluation.data:
-        data = DatasetCache(evaluation, layout.temporary_folder(out), say, report)
+    evaluation, predictions = options.evaluation, None
+    data = DatasetCache(evaluation, layout.temporary_folder(out), say, report) if evaluation.data else None
     if evaluation.predictions is not None:
         predictions = files.read_predictions(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
     return Inputs(data, predictions)
@@ -125,12 +124,8 @@ class RunEvaluations:
 
     def missing_rows(self, record: Record) -> list[Row]:
         """Return the rows of the curves table that say why a checkpoint has no result."""
-        rows: list[Row] = []
-        for store in self.stores[record.run]:
-            reason = store.reason_missing(record)
-            if reason is not None:
-                rows += curves.missing_rows(store.split, reason, record)
-        return rows
+        reasons = {store.split: store.reason_missing(record) for store in self.stores[record.run]}
+        return [row for split, reason in reasons.items() if reason for row in curves.missing_rows(split, reason, record)]
 
     def typicality_rows(self, record: Record) -> Iterator[tuple[Table, list[Row]]]:
         """Yield the rows of the typicality tables of a checkpoint."""
@@ -249,12 +244,11 @@ class EvaluationWorker:
             raise UsageError(f"{platform.node()}, a node of the cluster: {error}", code=error.code) from None
         for split, samples in data.samples.items():
             if samples.id != self.data_ids[split]:
-                raise UsageError(
+                message = (
                     f"{platform.node()}, a node of the cluster, has different {split} data at the same path; put the data"
-                    " where every node sees it, or copy it with the times of its files",
-                    code="other-data",
-                    split=split,
+                    " where every node sees it, or copy it with the times of its files"
                 )
+                raise UsageError(message, code="other-data", split=split)
         return data
 
 
@@ -265,9 +259,10 @@ def _results_from_cluster(
 
     For jobs that need no model, yield None.
     """
-    sources: list[ModelPredictions | None] = []
-    for store, record in jobs:
-        sources.append(store.source if isinstance(store.source, ModelPredictions) and store.needs(record) else None)
+    sources = [
+        store.source if isinstance(store.source, ModelPredictions) and store.needs(record) else None
+        for store, record in jobs
+    ]
     needed = [source for source in sources if source is not None]
     if not needed:
         yield from repeat(None, len(jobs))

@@ -88,9 +88,8 @@ def predictions_for_run(
             )
         others = predictions.unused_epochs({record.epoch or 0 for record in run.resolved}, run.name)
         return source, _mismatch(predictions.name, usable, results, others)
-    raise first_error or UsageError(
-        f"run {run.name!r} has no epoch that predictions could belong to", code="no-epoch", run=run.name
-    )
+    message = f"run {run.name!r} has no epoch that predictions could belong to"
+    raise first_error or UsageError(message, code="no-epoch", run=run.name)
 
 
 def predictions_next_to_checkpoints(run: RunCheckpoints, labels: ClassLabels) -> tuple[FilePredictions | None, str | None]:
@@ -116,9 +115,8 @@ def _mismatch(name: str, usable: Sequence[int], found: Collection[int], others: 
     missing = [epoch for epoch in usable if epoch not in found]
     problems = []
     if missing:
-        problems.append(
-            f"has no predictions for {len(missing)} of {count(len(usable), 'epoch')}: {shorten_epochs(missing)}"
-        )
+        number = f"{len(missing)} of {count(len(usable), 'epoch')}"
+        problems.append(f"has no predictions for {number}: {shorten_epochs(missing)}")
     if others:
         problems.append(f"has {_epochs(others)}, which the run lacks")
     return f"{name} {'; it '.join(problems)}" if problems else None

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,18 +92,17 @@ class DatasetCache:
 
         samples, transform, skip_bad = self.samples[split], prepared.transform(), self.evaluation.skip_bad_images
         self.scratch.mkdir(parents=True, exist_ok=True)
-        in_memory = free_memory() // 2 // self.shares
-        on_disk = shutil.disk_usage(self.scratch).free // 2 // self.shares
+        limits = [space // 2 // self.shares for space in (free_memory(), shutil.disk_usage(self.scratch).free)]
         if self.evaluation.cache is not None:
-            in_memory, on_disk = min(self.evaluation.cache, in_memory), min(self.evaluation.cache, on_disk)
+            limits = [min(self.evaluation.cache, limit) for limit in limits]
         decoded = decode(
             samples,
             transform,
             scratch=self.scratch,
-            in_memory_below=in_memory,
-            at_most=on_disk,
+            in_memory_below=limits[0],
+            at_most=limits[1],
             skip_bad=skip_bad,
-            progress=lambda done, total: self.progress(f"decoding {split} images", done, total),
+            progress=partial(self.progress, f"decoding {split} images"),
             announce=lambda text: self.say(f"{split}: {text}"),
         )
         if decoded is not None:
@@ -150,9 +149,7 @@ class LoadedModel:
     text_weight : the text embeddings of the loaded checkpoint, which serve as its head; None without a text tower.
     """
 
-    def __init__(
-        self, run: RunCheckpoints, labels: ClassLabels, options: Options, say: Say, *, takes_tensors: bool
-    ) -> None:
+    def __init__(self, run: RunCheckpoints, labels: ClassLabels, options: Options, say: Say, takes_tensors: bool) -> None:
         self.run, self.labels, self.options, self.say = run, labels, options, say
         self._files = {file.display_path: file for file in run.training.checkpoints}
         self.record = next((record for record in run.usable if record.path in self._files), run.usable[0])
@@ -192,14 +189,9 @@ class LoadedModel:
 
     def _requested_preprocessing(self) -> Preprocessing:
         options = self.options.evaluation
-        return Preprocessing(
-            size=None if options.image_size is None else (options.image_size, options.image_size),
-            crop_pct=options.crop_pct,
-            interpolation=options.interpolation,
-            mean=options.mean,
-            std=options.std,
-            channels=options.channels,
-        )
+        size = None if options.image_size is None else (options.image_size, options.image_size)
+        names = ("crop_pct", "interpolation", "mean", "std", "channels")
+        return Preprocessing(size, **{name: getattr(options, name) for name in names})
 
     def _build(self) -> Evaluator:
         """Return the model on its device, and tell the user about it; raise `UsageError` if it cannot be built."""
@@ -207,11 +199,10 @@ class LoadedModel:
 
         options, record, choice = self.options.evaluation, self.record, self.options.choice
         if self.spec is None:
-            raise UsageError(
-                f"the checkpoints of run {self.run.name!r} do not name their model; add --model with {models.EXPECTED}",
-                code="unknown-model",
-                run=self.run.name,
+            message = (
+                f"the checkpoints of run {self.run.name!r} do not name their model; add --model with {models.EXPECTED}"
             )
+            raise UsageError(message, code="unknown-model", run=self.run.name)
         # The model's head also has the rows that are not compared.
         rows = record.classes
         if rows is not None and not choice.keep_extra:
@@ -242,16 +233,11 @@ class LoadedModel:
             origin += "; without a tokenizer next to it: features only"
         images = "tensors of the data set, without changes" if self._takes_tensors else self.prepared.describe()
         self.say(f"{self.run.name}: model {self.spec}{origin}; images: {images}")
-        if not self._takes_tensors and None in (self.prepared.mean, self.prepared.std):
+        mean, std = self.prepared.mean, self.prepared.std
+        if not self._takes_tensors and None in (mean, std):
             self.say("warning: mean and std are unknown, so images are scaled to [0, 1] only; add --mean and --std")
-        return evaluator.Evaluator(
-            built.zero_shot or built.model,
-            self.prepared.mean,
-            self.prepared.std,
-            evaluator.resolve_device(options.device),
-            options.batch_size,
-            options.autocast,
-        )
+        network, device = built.zero_shot or built.model, evaluator.resolve_device(options.device)
+        return evaluator.Evaluator(network, mean, std, device, options.batch_size, options.autocast)
 
     def load(self, record: Record) -> tuple[Evaluator, str | None]:
         """Return the model with the weights of a checkpoint, and the name of its head's module.
@@ -283,12 +269,11 @@ class LoadedModel:
                         self.has_fitted = True
             if self.has_fitted:
                 raise
-            raise UsageError(
+            message = (
                 f"run {self.run.name!r}, {self._files[record.path].path.name}: {error}; no other checkpoint that was tried fits"
-                " either; give the right model with --model",
-                code="wrong-model",
-                run=self.run.name,
-            ) from None
+                " either; give the right model with --model"
+            )
+            raise UsageError(message, code="wrong-model", run=self.run.name) from None
         if self._zero_shot is not None:
             self.text_weight = self._zero_shot.embed_text()
             self._head = "head" if self.text_weight is not None else None
@@ -378,16 +363,14 @@ def model_for_run(
 
     if run.common_classes != run.classes:
         example = next(Path(record.path) for record in reversed(run.usable) if record.classes == run.classes)
-        raise UsageError(
+        message = (
             f"the head of run {run.name!r} grows from {run.common_classes} to {run.classes} classes, and a model is run with one"
             f" number of classes; analyse the checkpoints of each number separately, for example dsi analyze {example.name}"
-            " -o OUT --test DATA; without --test and --train the whole run is analysed",
-            code="growing-head",
-            run=run.name,
-            classes=(run.common_classes, run.classes),
+            " -o OUT --test DATA; without --test and --train the whole run is analysed"
         )
+        raise UsageError(message, code="growing-head", run=run.name, classes=(run.common_classes, run.classes))
     takes_tensors = all(samples.returns_tensors for samples in data.samples.values())
-    model = LoadedModel(run, labels, options, data.say, takes_tensors=takes_tensors)
+    model = LoadedModel(run, labels, options, data.say, takes_tensors)
     # Names from the data itself do not give the order of the head's rows. Without a head, their order is used.
     names, wnids, listed = None, None, labels.label_list
     if listed is not None and (listed.source != DATASET_CLASS_NAMES or model.record.head is None):
