@@ -144,18 +144,14 @@ def watch(
 
 
 def _analyse(files: _Files, analysed: _AnalysedCheckpoints, analyse: Analyse) -> UpdatedEvent | WaitingEvent:
-    """Analyse the existing files, and return the event."""
     try:
         summary = analyse(files.existing)
     except (BusyError, UnreachableError) as error:
         return WaitingEvent(str(error), is_blocked=True)
-    except NothingToAnalyseError as error:
-        files.note_analysed()
-        return WaitingEvent(str(error))
-    except UsageError as error:
-        if files.note_analysed():
+    except (NothingToAnalyseError, UsageError) as error:
+        # An error about a wrong path does not count if the folder vanished between the listing and the analysis.
+        if files.note_analysed() and isinstance(error, UsageError):
             raise
-        # The folder vanished between the listing and the analysis, so the error about a wrong path does not count.
         return WaitingEvent(str(error))
     files.note_analysed()
     return UpdatedEvent(summary, analysed.add(summary))
@@ -188,19 +184,16 @@ class _Files:
         Files that are gone are remembered: a folder that vanishes for a moment is not new when it comes back.
         """
         now = self._list()
-        changed = {path for path, size in now.items() if self._seen.get(path) != size}
+        changed = now.items() - self._seen.items()
         self._seen |= now
-        self.at_rest = {
-            path: size for path, size in now.items() if path not in changed and self._analysed.get(path) != size
-        }
+        self.at_rest = dict(now.items() - changed - self._analysed.items())
         return bool(changed)
 
     def note_analysed(self) -> bool:
         """Mark the files at rest that have not changed as analysed; return whether these are all."""
-        now = self._list()
-        same = {path: size for path, size in self.at_rest.items() if now.get(path) == size}
-        self._analysed |= same
-        return same == self.at_rest
+        same = self.at_rest.items() & self._list().items()
+        self._analysed.update(same)
+        return same == self.at_rest.items()
 
     def _list(self) -> dict[Place, tuple[int, int]]:
         files: dict[Place, tuple[int, int]] = {}
@@ -219,15 +212,6 @@ class _Files:
         return files
 
 
-class AnalysedCheckpoint(NamedTuple):
-    """A usable checkpoint in a results folder."""
-
-    run: str
-    epoch: int | None
-    step: int | None
-    fingerprint: str | None
-
-
 class _AnalysedCheckpoints:
     """The usable checkpoints in a results folder, and the names of the ``runs`` that were analysed in this call."""
 
@@ -240,7 +224,7 @@ class _AnalysedCheckpoints:
         """Add the results of an analysis; return run and epoch of each one that is new or has changed."""
         self.runs |= {run.name for run in summary.runs}
         before, self._checkpoints = self._checkpoints, usable_checkpoints(self.out)
-        return sorted({(new.run, new.epoch or 0) for new in self._checkpoints - before if new.run in self.runs})
+        return sorted({(run, epoch or 0) for run, epoch, *_ in self._checkpoints - before if run in self.runs})
 
     def have_reached(self, epoch: int | None, left_out: int | None) -> bool:
         """Return whether each run has a usable checkpoint of ``epoch``, or one of ``left_out`` that ``--epochs`` leaves out.
@@ -249,14 +233,14 @@ class _AnalysedCheckpoints:
         """
         if epoch is None:
             return False
-        runs = {checkpoint.run for checkpoint in self._checkpoints if (checkpoint.epoch or 0) >= epoch}
+        runs = {run for run, last, *_ in self._checkpoints if (last or 0) >= epoch}
         if left_out is not None:
             rows = layout.earlier_rows(self.out, CHECKPOINTS)
             runs |= {row["run"] for row in rows if row["code"] == "not-in-epochs" and row["epoch"] >= left_out}
         return self.runs <= runs
 
 
-def usable_checkpoints(out: Path) -> set[AnalysedCheckpoint]:
-    """Return the usable checkpoints in a results folder; empty if it does not exist."""
+def usable_checkpoints(out: Path) -> set[tuple[str, int | None, int | None, str | None]]:
+    """Return run, epoch, step and fingerprint of the usable checkpoints in a results folder; empty if it does not exist."""
     rows = [row for row in layout.earlier_rows(out, CHECKPOINTS) if row["status"] == OK]
-    return {AnalysedCheckpoint(row["run"], row["epoch"], row["step"], row["fingerprint"]) for row in rows}
+    return {(row["run"], row["epoch"], row["step"], row["fingerprint"]) for row in rows}
