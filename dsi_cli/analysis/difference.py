@@ -86,9 +86,7 @@ def diff(
     variation = _variation_of_epochs(sides) if group is None else _variation_of_repetitions(sides[0], group)
     found = compare(a, b, variation, reason, z)
     if any(side.results for side in sides) and (labels is not None or choice != HeadOptions()):
-        found.notes.append(
-            "--labels, --head and --ema have no effect on a results folder, which has them from its analysis"
-        )
+        found.notes.append("--labels, --head and --ema have no effect on a results folder, which has those of its analysis")
     return found
 
 
@@ -259,8 +257,7 @@ def _read_checkpoints(
 def _single(path: str, target: str, epoch: int | None, parts: Sequence[RunCheckpoints]) -> tuple[RunCheckpoints, Record]:
     """Return the checkpoint of a path, which may be one of several epochs in a file, and its run."""
     for part in parts:
-        records = [one for one in part.resolved if one.path == target or one.path.startswith(f"{target}[")]
-        if records:
+        if records := [one for one in part.resolved if one.path == target or one.path.startswith(f"{target}[")]:
             break
     usable = [record for record in records if record.status in (OK, SKIPPED) and record.features is not None]
     if not usable:
@@ -271,9 +268,7 @@ def _single(path: str, target: str, epoch: int | None, parts: Sequence[RunCheckp
     return part, usable[-1]
 
 
-def _of_run(
-    path: str, run: str | None, epoch: int | None, parts: Sequence[RunCheckpoints]
-) -> tuple[RunCheckpoints, Record]:
+def _of_run(path: str, run: str | None, epoch: int | None, parts: list[RunCheckpoints]) -> tuple[RunCheckpoints, Record]:
     """Return the checkpoint of an epoch in a folder, and its run."""
     names = [part.name for part in parts]
     if (run is not None and run not in names) or (run is None and len(names) > 1):
@@ -305,5 +300,4 @@ def _siblings(path: Path) -> list[Path]:
 
 
 def _around(series: Sequence[Item], index: int) -> Sequence[Item]:
-    """Return the members of a series around one of them."""
     return series[max(index - MAX_SIBLINGS, 0) : index + MAX_SIBLINGS + 1]

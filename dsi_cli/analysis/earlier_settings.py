@@ -98,13 +98,11 @@ def _common_value(name: str, values: Mapping[str, Any]) -> Any:
     for run, value in others:
         if value != first_value:
             flag = KEPT_SETTINGS[name]
-            raise UsageError(
+            message = (
                 f"earlier calls gave the runs {first_run!r} and {run!r} different {flag} ({_display(first_value)} and "
-                f"{_display(value)}); give {flag} again, or analyse one run at a time",
-                code="settings-differ",
-                option=flag,
-                runs=(first_run, run),
+                f"{_display(value)}); give {flag} again, or analyse one run at a time"
             )
+            raise UsageError(message, code="settings-differ", option=flag, runs=(first_run, run))
     return first_value
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,12 +49,11 @@ def write_report(out: Path, file: Path | None = None, progress: ReportProgress =
 
 def add_report(summary: Summary, progress: ReportProgress = lambda *_: None) -> None:
     """Write the report of an analysis, and record its path in the summary, or why it could not be written."""
+    summary.report = summary.report_problem = None
     try:
-        path = write_report(Path(summary.out), progress=progress)
+        summary.report = printable(str(write_report(Path(summary.out), progress=progress)))
     except OutputError as error:
-        summary.report, summary.report_problem = None, str(error)
-    else:
-        summary.report, summary.report_problem = printable(str(path)), None
+        summary.report_problem = str(error)
 
 
 class ThrottledReport:
@@ -78,9 +78,7 @@ def _write_if_outdated(out: Path, file: Path, temporary: Path, progress: ReportP
     if digest == digest_in(file):
         _log.debug("%s is up to date", file)
         return file
-    data = page_data.page_data(
-        Results(out), _open_image, lambda done, total: progress(STAGE, done, total), common_hypernyms
-    )
+    data = page_data.page_data(Results(out), _open_image, partial(progress, STAGE), common_hypernyms)
     page = html.render(data, out.resolve().name, digest)
     atomic_write.write_atomically(file, page.encode(), temporary)
     _log.debug("%s: %d characters", file, len(page))
