@@ -54,33 +54,11 @@ _NAMES = {
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
-    "Alignment",
-    "Evaluation",
-    "Options",
-    "Results",
-    "__version__",
-    "alignments",
-    "analyze",
-    "centred_weight_similarity",
-    "confusion_similarity",
-    "diff",
-    "head_geometry",
-    "idm",
-    "log_curves",
-    "max_wsi",
-    "mean_row_ratio",
-    "mean_wsi",
-    "min_wsi",
-    "open_results",
-    "open_run",
-    "random_geometry",
-    "read_head",
-    "reliability",
-    "sai",
-    "template_similarity",
-    "weight_similarity",
-    "wordnet_csm",
-]
+    "Alignment", "Evaluation", "Options", "Results", "__version__", "alignments", "analyze", "centred_weight_similarity",
+    "confusion_similarity", "diff", "head_geometry", "idm", "log_curves", "max_wsi", "mean_row_ratio", "mean_wsi",
+    "min_wsi", "open_results", "open_run", "random_geometry", "read_head", "reliability", "sai", "template_similarity",
+    "weight_similarity", "wordnet_csm",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -296,9 +296,7 @@ def template_similarity(sums: NDArray[np.floating[Any]], samples: NDArray[np.int
         raise UsageError(message, code="shapes", sums=sums.shape, samples=samples.shape)
     present = np.flatnonzero(samples > 0)
     if len(present) < 2:
-        message = (
-            f"{len(present)} classes have samples: expected two or more, because templates are compared with each other"
-        )
+        message = f"{len(present)} classes have samples: expected two or more, since templates are compared with each other"
         raise UsageError(message, code="too-few-classes", classes=len(present))
     means = sums[present] / samples[present, None]
     if not np.isfinite(means).all():
