@@ -18,7 +18,7 @@ from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints, is_sele
 from dsi_cli.checkpoints import training_runs
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, ScanResult, scan_checkpoint, scan_each
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
-from dsi_cli.checkpoints.records import FAILED, OK, PENDING, Record
+from dsi_cli.checkpoints.records import FAILED, OK, Record
 from dsi_cli.engines import Engine, local
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import files as label_files
@@ -106,12 +106,7 @@ def scan_run(
     Heads of the given epochs may stay in memory, or of all epochs if None. `progress` is called after each file.
     """
     # Use the records of an earlier call for files that were complete and have not changed.
-    earlier: dict[str, Record] = {}
-    for file in run.checkpoints:
-        record = known.get(file.display_path)
-        is_same = record is not None and (record.bytes, record.modified_ns) == (file.bytes, file.modified_ns)
-        if record is not None and is_same and record.status != PENDING:
-            earlier[file.display_path] = record
+    earlier = {file.display_path: record for file in run.checkpoints if (record := known.of_unchanged(file)) is not None}
     new_results = scan_files(scanner, [file for file in run.checkpoints if file.display_path not in earlier], engine)
     records: list[Record] = []
     weights: Weights = {}

@@ -17,7 +17,8 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.records import Record
+from dsi_cli.checkpoints.discovery import CheckpointFile
+from dsi_cli.checkpoints.records import PENDING, Record
 from dsi_cli.similarity import centred_weight_similarity, weight_similarity
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CHECKPOINTS, CSMS, HEADS, NEIGHBORS, Table
@@ -44,9 +45,12 @@ class KnownCheckpoints:
     """The class names that labelled data gave, if the checkpoints have no head."""
     heads: dict[str, Path] = field(default_factory=dict)
 
-    def get(self, path: str) -> Record | None:
-        """Return the record of a path, or None."""
-        return self.with_matrix.get(path) or self.without_matrix.get(path)
+    def of_unchanged(self, file: CheckpointFile) -> Record | None:
+        """Return the record of a file that was complete and has not changed since; None for any other file."""
+        record = self.with_matrix.get(file.display_path) or self.without_matrix.get(file.display_path)
+        if record is None or (record.bytes, record.modified_ns) != (file.bytes, file.modified_ns):
+            return None
+        return None if record.status == PENDING else record
 
 
 def known_records(out: Path, runs: Iterable[str], shaping: Mapping[str, Any]) -> KnownCheckpoints:
