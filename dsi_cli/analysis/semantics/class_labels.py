@@ -64,11 +64,9 @@ class ClassLabels:
         """The hash of `senses_id`, the custom taxonomy and the superclasses of the list; None without labels."""
         if self.label_list is None or self.senses_id is None:
             return None
-        parts = [self.senses_id]
-        if self.taxonomy:
-            parts.append(self.taxonomy.fingerprint)
-        parts += [superclass or "" for superclass in self.label_list.superclasses or ()]
-        return _digest(parts) if len(parts) > 1 else self.senses_id
+        others = [self.taxonomy.fingerprint] if self.taxonomy else []
+        others += [superclass or "" for superclass in self.label_list.superclasses or ()]
+        return _digest([self.senses_id, *others]) if others else self.senses_id
 
     @cached_property
     def hierarchy(self) -> Hierarchy:

@@ -72,10 +72,8 @@ class EpochTable:
 
     def write(self, runs: Collection[str], valid: Mapping[str, Collection[str]]) -> None:
         """Write the valid rows of these runs, given by epoch with step, and the unchanged rows of all other runs."""
-        tables = []
-        for (run, epoch), table in (self.earlier | self._added).items():
-            if (run not in runs or epoch in valid.get(run, ())) and len(table):
-                tables.append(table)
+        every = (self.earlier | self._added).items()
+        tables = [table for (run, epoch), table in every if len(table) and (run not in runs or epoch in valid.get(run, ()))]
         path = self.out / self.table.path
         if not tables:
             layout.remove([path])
