@@ -131,7 +131,7 @@ def _classes_rows(setup: Setup) -> list[Row]:
     from dsi_cli.store import parquet
     from dsi_cli.store.schema import CSMS
 
-    semantic = wordnet_matrix.resolve_label_list("imagenet1k").reference()
+    semantic = wordnet_matrix.resolve_label_list("imagenet1k").similarity().astype(np.float32)
     rows = []
     for classes in (20, 40) if setup.quick else (100, 300, 1000):
         weight = np.random.default_rng(0).normal(size=(classes, _WIDTH)).astype(np.float32)

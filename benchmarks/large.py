@@ -98,7 +98,7 @@ def _plain_row(setup: Setup, weights: list[NDArray[np.float32]], labels: str, ou
         return skipped(PART, what, f"{', '.join(missing)} not installed", f"at least {OVER_PLAIN:g}x")
     from dsi_cli.analysis.semantics import wordnet_matrix
 
-    semantic, path = wordnet_matrix.resolve_label_list(labels).reference(), setup.folder / "plain"
+    semantic, path = wordnet_matrix.resolve_label_list(labels).similarity().astype(np.float32), setup.folder / "plain"
     kept = np.flatnonzero(~np.isnan(np.diagonal(semantic)))
     semantic = np.asarray(semantic[np.ix_(kept, kept)])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -168,7 +168,7 @@ def _parts(setup: Setup, weight: NDArray[np.float32], labels: str) -> Mapping[st
     from dsi_cli.store import parquet
     from dsi_cli.store.schema import CSMS
 
-    semantic = np.asarray(wordnet_matrix.resolve_label_list(labels).reference())
+    semantic = wordnet_matrix.resolve_label_list(labels).similarity().astype(np.float32)
     kept = np.flatnonzero(~np.isnan(np.diagonal(semantic)))
     csm, own = weight_similarity(weight), weight_similarity(weight[kept])
     side, order = PreparedMatrix(semantic[np.ix_(kept, kept)]), np.arange(len(kept))
