@@ -153,32 +153,29 @@ def read_label(label: str, wordnet: WordNet | None = None) -> LabelCandidates:
     >>> reading.candidates[0].word, reading.context
     ('ride', ('Horse',))
     """
-    text, wordnet = normalize_label(label), wordnet or load_wordnet()
+    readings = _readings(normalize_label(label), wordnet or load_wordnet())
+    return next((reading for reading in readings if reading.candidates), NO_CANDIDATES)
+
+
+def _readings(text: str, wordnet: WordNet) -> Iterator[LabelCandidates]:
+    """Yield the candidates of a label by each step, which may be none."""
     # The unchanged text
-    candidates = find_candidates(text, wordnet)
-    if candidates:
-        return LabelCandidates(candidates)
+    yield LabelCandidates(find_candidates(text, wordnet))
     # The text without its leading and trailing number (``001.ak47``, ``0 airplane``, ``crane (2)``)
     bare = _TRAILING_NUMBER.sub("", _LEADING_NUMBER.sub("", text))
     if bare and bare != text:
-        reading = read_label(bare, wordnet)
-        if reading.candidates:
-            return reading
+        yield read_label(bare, wordnet)
     # Names separated by commas or semicolons, with the number of names that share each sense
     names = [name.strip() for name in _BETWEEN_NAMES.split(text)]
     if len(names) > 1:
         found = [candidate for name in names if name for candidate in find_candidates(name, wordnet)]
         number = Counter(candidate.node for candidate in found)
-        if found:
-            candidates = _first_of_each_node(found)
-            return LabelCandidates(tuple(replace(candidate, names=number[candidate.node]) for candidate in candidates))
+        yield LabelCandidates(tuple(replace(one, names=number[one.node]) for one in _first_of_each_node(found)))
     # Parts between slashes or in brackets
-    reading = _read_parts(text, wordnet)
-    if reading.candidates:
-        return reading
+    yield from _read_parts(text, wordnet)
     # The head of a compound, or the verb of an action
     words = [word for word in re.split(r"[\s_\-]+", text) if word]
-    return _read_head_noun(words, wordnet) if wordnet.part == "noun" else _read_head_verb(words, wordnet)
+    yield _read_head_noun(words, wordnet) if wordnet.part == "noun" else _read_head_verb(words, wordnet)
 
 
 def without_common_folders(labels: Sequence[str]) -> list[str]:
@@ -214,24 +211,23 @@ def normalize_label(label: str) -> str:
     return text if "." in text else _CAMEL.sub(" ", text)
 
 
-def _read_parts(text: str, wordnet: WordNet) -> LabelCandidates:
-    """Return the senses of a text with a bracket, or of the parts between slashes; all other words are context."""
+def _read_parts(text: str, wordnet: WordNet) -> Iterator[LabelCandidates]:
+    """Yield the senses of a text with a bracket, or of the parts between slashes; all other words are context."""
     inside = [word.strip() for word in _BRACKET.findall(text)]
     outside = " ".join(_BRACKET.sub(" ", text).split())
     # A negated bracket excludes senses.
     excluded = tuple(negated[1] for word in inside if (negated := _NEGATED.fullmatch(word)))
     if excluded and outside:
         other_brackets = " ".join(f"({word})" for word in inside if not _NEGATED.fullmatch(word))
-        return replace(read_label(f"{outside} {other_brackets}".strip(), wordnet), excluded=excluded)
+        yield replace(read_label(f"{outside} {other_brackets}".strip(), wordnet), excluded=excluded)
     # Read the text outside the brackets, else the text in a bracket.
-    if inside:
+    elif inside:
         for words, descriptions in ((outside, inside), *((word, [outside]) for word in inside)):
             if words and words != text:
                 reading = read_label(words, wordnet)
-                if reading.candidates:
-                    return replace(reading, descriptions=(*reading.descriptions, *descriptions))
-        return LabelCandidates()
-    return _read_path(text, wordnet)
+                yield replace(reading, descriptions=(*reading.descriptions, *descriptions))
+    else:
+        yield _read_path(text, wordnet)
 
 
 def _read_path(text: str, wordnet: WordNet) -> LabelCandidates:

@@ -106,7 +106,8 @@ def _fit_of_label(
     """Return the two features and the penalty of each candidate of a label, see `context_fit`."""
     if not any((reading.context, reading.descriptions, reading.superclass, reading.excluded)):
         return [(0.0, 0.0, 0.0)] * len(reading.candidates)
-    parts = _merged(LabelContext(_plain_senses(text, wordnet), frozenset(stems(text))) for text in reading.context)
+    part_senses = {candidate.node for text in reading.context for candidate in find_candidates(text, wordnet)}
+    part_words = frozenset(stems(" ".join(reading.context)))
     groups = (reading.descriptions, reading.superclass, reading.excluded)
     descriptions, superclass, excluded = (_merged(contexts[text] for text in texts) for texts in groups)
     described = _merged((descriptions, superclass))
@@ -127,15 +128,10 @@ def _fit_of_label(
             penalty = HYPERNYM_PENALTY
         else:
             penalty = SAME_FILE_PENALTY if files[candidate.node] in context_files else UNRELATED_PENALTY
-        is_below = bool(nodes & descriptions.senses or (nodes - {candidate.node}) & parts.senses)
-        is_mentioned = is_related or bool(words & (described.words | parts.words))
+        is_below = bool(nodes & descriptions.senses or (nodes - {candidate.node}) & part_senses)
+        is_mentioned = is_related or bool(words & (described.words | part_words))
         rows.append((is_below + SUPERCLASS_WEIGHT * bool(nodes & superclass.senses), is_mentioned, penalty))
     return rows
-
-
-@lru_cache(maxsize=4096)
-def _plain_senses(text: str, wordnet: WordNet) -> frozenset[int]:
-    return frozenset(candidate.node for candidate in find_candidates(text, wordnet))
 
 
 def context_fit(readings: Sequence[LabelCandidates], wordnet: WordNet) -> tuple[list[Floats], Floats]:
