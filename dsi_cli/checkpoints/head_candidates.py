@@ -386,7 +386,8 @@ class _Network:
 
     def generates_weights(self, layer: Layer) -> str | None:
         # A hypernetwork takes another input than the trunk. It gives a matrix for the output of the trunk, and perhaps a bias.
-        trunk = next((it for it in reversed(self.unused) if it.kind == "other"), None)
+        ends = [it for it in self.unused if it.kind == "other"]
+        trunk = ends[-1] if len(ends) == 1 else None
         if trunk is None or trunk.width_out < 2 or not self.ordered:
             return None
         for other in self.layers:
@@ -398,7 +399,8 @@ class _Network:
             root = other
             while root.position in self.producer:
                 root = self.layers[self.producer[root.position]]
-            if root.kind == "matrix" and root.position > trunk.position:
+            is_linear = root.weight is not None and len(root.weight.shape) == 2
+            if is_linear and root.kind == "matrix" and root.position > trunk.position:
                 return f"depends on {root.width_in} values that the trunk does not compute, as in a hypernetwork"
         return None
 
