@@ -31,7 +31,7 @@ def parse_size(option: str, text: str, least: int = 0) -> int:
     >>> parse_size("--cache", "8GB"), parse_size("--cache", "0"), parse_size("--memory", "1.5g", least=1)
     (8000000000, 0, 1500000000)
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", text.strip().lower())
+    match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmgt]?)i?b?", text.strip().lower())
     size = -1 if match is None else int(float(match[1]) * _SIZE_UNITS[match[2]])
     if size < least:
         form = "a size above 0, for example 4GB or 500MB" if least else "a size, for example 8GB or 0"

@@ -39,7 +39,7 @@ def test_parse_text_of_a_value_returns_it(parse, text, expected):
     ("parse", "texts", "code", "fields"),
     [
         (NUMBERS, ("a", "0.1,b", "0,1;2", "[0.1]", "0.1/0.2"), "not-numbers", {"option": "--std"}),
-        (CACHE, ("", "-1", "8XB", "GB", "1e9", "8GBs", "half"), "not-a-size", {"option": "--cache"}),
+        (CACHE, ("", "-1", "8XB", "GB", "1e9", "8GBs", "9" * 400), "not-a-size", {"option": "--cache"}),
         (MEMORY, ("0", "much", "-1"), "not-a-size", {"option": "--memory"}),
         (text_values.parse_batch_size, ("", "-1", "1.5", "Auto", "many", "9" * 10, "²"), "not-a-batch-size", {}),
         (
