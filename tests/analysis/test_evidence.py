@@ -146,7 +146,7 @@ def test_labels_that_come_twice_and_weights_that_are_left_out_are_told(tmp_path)
 
 def test_analyze_guessed_order_of_files_warns(tmp_path):
     (tmp_path / "run").mkdir()
-    for name in ("start", "middle", "end"):
+    for name in ("best", "last"):
         torch.save({"fc.weight": torch.randn(6, 8)}, tmp_path / "run" / f"{name}.pt")
     (tmp_path / "run/log.csv").write_text("epoch,val_acc\n1,0.5\n2,0.6\n")
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
