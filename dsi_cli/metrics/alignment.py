@@ -207,7 +207,7 @@ class MatrixPair:
                 if a not in known:
                     known[a] = p_values.p_value(a, b, entry.z, seed, may_draw=permutations != 0)
                 entry = replace(entry, p_value=known[a])
-            entries[name] = with_chance_level(self._with_interval(entry, draws or 0))
+            entries[name] = with_reasons(self._with_interval(entry, draws or 0))
         return entries
 
     def _compared(self, name: str) -> tuple[ComparedMatrix, ComparedMatrix]:
@@ -229,20 +229,17 @@ class MatrixPair:
         if name == "mae":
             mean = permutation_null.mean_absolute_difference(x.rising, y.rising)
         elif name in EXACT:
-            mean, std = self._exact_chance_level(name)
+            a, b = (matrix.moments for matrix in self._compared(name))
+            deviation = permutation_null.product_deviation(a, b)
+            if name in ("pearson", "spearman"):
+                mean, std = 0.0, deviation / float(np.sqrt(a.sums[0] * b.sums[0]))
+            else:
+                # The deviation is that of a sum over all ordered pairs.
+                number = len(x.values)
+                deviation *= number / (self.a.classes * (self.a.classes - 1))
+                first, second = ((float(pairs.values.sum()), float(pairs.values @ pairs.values)) for pairs in (x, y))
+                mean, std = chance_level(name, number, first, second, deviation)
         return Alignment(name, value, mean, std, ceiling=ceiling, classes_used=self.a.classes)
-
-    def _exact_chance_level(self, name: str) -> tuple[float, float]:
-        """Return the exact mean and deviation over relabellings of a measure of `EXACT`."""
-        a, b = (matrix.moments for matrix in self._compared(name))
-        deviation = permutation_null.product_deviation(a, b)
-        if name in ("pearson", "spearman"):
-            return 0.0, deviation / float(np.sqrt(a.sums[0] * b.sums[0]))
-        x, y = (pairs.values for pairs in self._values(name))
-        first, second = ((float(values.sum()), float(values @ values)) for values in (x, y))
-        # The deviation is that of a sum over all ordered pairs.
-        deviation *= len(x) / (self.a.classes * (self.a.classes - 1))
-        return chance_level(name, len(x), first, second, deviation)
 
     def _exact_ssim(self) -> Alignment:
         """Return the value of ``ssim``, which has no exact chance level."""
@@ -388,8 +385,8 @@ def with_excess(entry: Alignment) -> Alignment:
     return replace(entry, z=-z if is_distance else z)
 
 
-def with_chance_level(entry: Alignment, no_interval: str | None = None) -> Alignment:
-    """Return the entry with excess and z, and with a reason for each missing field.
+def with_reasons(entry: Alignment, no_interval: str | None = None) -> Alignment:
+    """Return an entry of `with_excess` with a reason for each missing field.
 
     Parameters
     ----------
@@ -397,7 +394,6 @@ def with_chance_level(entry: Alignment, no_interval: str | None = None) -> Align
     """
     if entry.value is None:
         return entry
-    entry = with_excess(entry)
     missing = [entry.reason] if entry.reason else []
     if entry.null_mean is None:
         missing.append("the chance level of this measure needs --permutations")

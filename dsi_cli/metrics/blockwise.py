@@ -315,8 +315,8 @@ def _alignment(name: str, a: MatrixSums, b: MatrixSums, product: float, requirem
         value = min(max(correlation, -1.0), 1.0)
     deviation = permutation_null.product_deviation(a.moments, b.moments) / ((a.high - a.low) * (b.high - b.low))
     mean, std = alignment.chance_level(name, n, (x, xx), (y, yy), deviation)
-    entry = Alignment(name, value, mean, std, classes_used=len(a.rows))
-    return alignment.with_chance_level(entry, f"a ceiling, an interval and a p-value need {requirement}")
+    entry = alignment.with_excess(Alignment(name, value, mean, std, classes_used=len(a.rows)))
+    return alignment.with_reasons(entry, f"a ceiling, an interval and a p-value need {requirement}")
 
 
 # IDM
