@@ -110,10 +110,8 @@ def split(batch: Any) -> tuple[Any, Any]:
         for name in TARGET_KEYS:
             if name in batch:
                 return {key: value for key, value in batch.items() if key != name}, batch[name]
-    raise UsageError(
-        f"a validation batch is a {type(batch).__name__}; expected (images, targets) or a mapping with {TARGET_KEYS[0]!r}",
-        code="invalid-batch",
-    )
+    expected = f"expected (images, targets) or a mapping with {TARGET_KEYS[0]!r}"
+    raise UsageError(f"a validation batch is a {type(batch).__name__}; {expected}", code="invalid-batch")
 
 
 @contextmanager

@@ -120,12 +120,9 @@ class Tracker:
             message = f"{name} has shape {shape}; similarity needs the weights of two classes or more"
             raise UsageError(message, code="too-few-classes")
         if self._label_count not in (None, shape[0]):
-            raise UsageError(
-                f"{self._label_count} labels for {shape[0]} classes ({name} has shape {shape}); give one label per class",
-                code="label-count",
-                labels=self._label_count,
-                classes=shape[0],
-            )
+            counts = f"{self._label_count} labels for {shape[0]} classes ({name} has shape {shape})"
+            fields = {"labels": self._label_count, "classes": shape[0]}
+            raise UsageError(f"{counts}; give one label per class", code="label-count", **fields)
         self.classes = shape[0]
 
     def weight(self, model: Any) -> NDArray[np.float32]:

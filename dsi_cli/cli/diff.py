@@ -110,9 +110,8 @@ def _print(found: Difference, most: int) -> None:
     if found.reason_no_angles is not None:
         console.print_sentence(f"No angles: {found.reason_no_angles}.", 0, 0)
     if found.variation is None:
-        console.print_sentence(
-            "How much classes usually move between epochs is unknown: no other epochs are next to A or B.", 0, 0
-        )
+        reason = "no other epochs are next to A or B"
+        console.print_sentence(f"How much classes usually move between epochs is unknown: {reason}.", 0, 0)
     if found.moved.empty:
         if found.reason_no_angles is None and found.classes["change"].any():
             row = found.classes.sort_values("angle").iloc[-1]

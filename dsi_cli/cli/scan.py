@@ -199,10 +199,8 @@ def _print_evidence(path: Place, choice: HeadOptions, labels: str | None, *, as_
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}", code=error.code, path=str(path)) from None
     if as_json:
-        rows = []
-        for candidate in candidates:
-            evidence = {"for": candidate.support, "against": candidate.against}
-            rows.append({"name": candidate.name, "shape": candidate.tensor.shape, **evidence})
+        keys = ("name", "shape", "for", "against")
+        rows = [dict(zip(keys, (c.name, c.tensor.shape, c.support, c.against), strict=True)) for c in candidates]
         console.print_json({"verdict": verdict, "candidates": rows})
         return
     console.print_sentence(f"{path}: {verdict}", indent=0)

@@ -216,10 +216,8 @@ def _label_warnings(run: RunSummary) -> Iterator[tuple[str, str | None]]:
         mend = run.labels_command and f"{run.labels_command} --write-map map.csv"
     if run.no_reference and run.labels is None:
         classes = console.count(run.classes or 0, "class")
-        yield (
-            f"no labels for {classes}, so no agreement; add --labels FILE, or --labels PRESET from this list",
-            "dsi labels --presets",
-        )
+        advice = "add --labels FILE, or --labels PRESET from this list"
+        yield f"no labels for {classes}, so no agreement; {advice}", "dsi labels --presets"
     elif run.no_reference:
         reference = "WordNet" if len(run.references) < 2 else run.references[0]
         yield f"no agreement with {reference}: {run.no_reference}{unresolved and f'; unknown: {unresolved}'}", mend
@@ -238,11 +236,8 @@ def _label_warnings(run: RunSummary) -> Iterator[tuple[str, str | None]]:
 def print_logged(logged: Logged, *, quiet: bool) -> None:
     """Print where the curves were logged, and the command that shows them."""
     if logged.left_out:
-        left_out = ", ".join(logged.left_out)
-        console.note(
-            f"not logged, because they have no chance level: {left_out}; dsi analyze --permutations 200 adds it",
-            quiet=quiet,
-        )
+        left_out = f"not logged, because they have no chance level: {', '.join(logged.left_out)}"
+        console.note(f"{left_out}; dsi analyze --permutations 200 adds it", quiet=quiet)
     counts = f"{console.count(logged.runs, 'run')}, {console.count(logged.points, 'point')}"
     print(f"{logged.to}: {terminal_text(logged.place)} ({counts}); {terminal_text(logged.next_step)}")
 
@@ -253,9 +248,8 @@ def _print_next_steps(summary: Summary, *, quiet: bool) -> None:
 
     out = summary.out
     if summary.report_problem is not None:
-        console.error(
-            f"no report, because {summary.report_problem}; the tables are complete, and this command writes it again:"
-        )
+        advice = "the tables are complete, and this command writes it again"
+        console.error(f"no report, because {summary.report_problem}; {advice}:")
         console.note_command(shlex.join(["dsi", "report", out]))
     for problem in summary.logging_problems:
         console.error(f"the curves were not logged: {problem}; to log them, run dsi export {out} --log-to")

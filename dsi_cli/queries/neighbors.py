@@ -112,9 +112,8 @@ class NeighborList:
         if self.of is None and not self.symmetric:
             parts.append("the similarity of a pair is the mean of its two directions")
         if self.wordnet_furthest:
-            parts.append(
-                f"WordNet ranks from 1, the most similar, to {self.wordnet_furthest:,}; ties share their mean rank"
-            )
+            ranks = f"from 1, the most similar, to {self.wordnet_furthest:,}"
+            parts.append(f"WordNet ranks {ranks}; ties share their mean rank")
         if self.vast:
             parts.append(f"WordNet similarities are not available for more than {MAX_DENSE_CLASSES:,} classes")
         return "; ".join(parts) or None

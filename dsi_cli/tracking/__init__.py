@@ -122,8 +122,5 @@ def destination(text: str) -> Destination:
 
 
 def _missing_package(tracker: Tracker, package: str | None) -> UsageError:
-    return UsageError(
-        f"--log-to {tracker.name} needs the package {package}; run pip install 'dsi-cli[{tracker.name}]'",
-        code="package-missing",
-        package=package,
-    )
+    message = f"--log-to {tracker.name} needs the package {package}; run pip install 'dsi-cli[{tracker.name}]'"
+    return UsageError(message, code="package-missing", package=package)

@@ -36,11 +36,9 @@ def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
     for path in paths:
         others = [file.name for file in path.parent.glob("*tfevents*") if file.name != path.name]
         if others:
-            raise UsageError(
-                f"{path.parent} holds the curves of something else ({others[0]}); name another folder in {OPTION}, or remove them",
-                code="foreign-event-files",
-                path=str(path.parent),
-            )
+            problem = f"{path.parent} holds the curves of something else ({others[0]})"
+            message = f"{problem}; name another folder in {OPTION}, or remove them"
+            raise UsageError(message, code="foreign-event-files", path=str(path.parent))
     for path, run in zip(paths, runs, strict=True):
         # A file has a record with the version, then one event per epoch.
         buffer = io.BytesIO()
