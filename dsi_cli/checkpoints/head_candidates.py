@@ -205,6 +205,7 @@ class _Network:
         self.matrices = sum(layer.kind in ("matrix", "raw", "other") for layer in self.layers)
         self.image = _convolution_to_image(computing)
         self.stacks = [(layer, layer.weight.shape) for layer in self.layers if layer.kind == "stack" and layer.weight]
+        self.numbered_norms = _norms_by_number(self.layers)
         self.hidden_widths = {layer.width_in for layer in self.layers if layer.kind == "other"}
 
     def candidates(self, layer: Layer) -> list[HeadCandidate]:
@@ -282,6 +283,8 @@ class _Network:
         near = self.layers[layer.position + 1 : layer.position + 2]
         if self.is_sorted and layer.width_in != layer.width_out:
             near += self.layers[max(layer.position - 1, 0) : layer.position]  # "bn" comes before "conv"
+            # "bn1", "bn2" and "bn3" come before "conv1".
+            near += self.numbered_norms.get(_numbered(layer), [])
         for norm in near:
             parent = norm.module[:-1]
             is_near = norm.path == layer.path and layer.module[: len(parent)] == parent != layer.module
@@ -520,6 +523,20 @@ def _is_named(layer: Layer) -> bool:
 def _are_siblings(one: Layer, other: Layer) -> bool:
     """Return whether two layers are stored in the same module."""
     return (one.path, one.module[:-1]) == (other.path, other.module[:-1])
+
+
+def _numbered(layer: Layer) -> tuple[object, ...]:
+    """Return the module around a layer and the layer's numbers in it, which ``conv1`` and ``bn1`` share."""
+    return (layer.path, *layer.module[:-1], *re.findall(r"\d+", "".join(layer.module[-1:])))
+
+
+def _norms_by_number(layers: Sequence[Layer]) -> dict[tuple[object, ...], list[Layer]]:
+    """Return the normalisations by `_numbered`."""
+    found: dict[tuple[object, ...], list[Layer]] = {}
+    for layer in layers:
+        if layer.kind == "norm":
+            found.setdefault(_numbered(layer), []).append(layer)
+    return found
 
 
 def _block(layer: Layer) -> tuple[object, ...] | None:
