@@ -37,12 +37,15 @@ _ID = re.compile(r"[nv]\d{8}")
 _ID_AND_NAME = re.compile(r"([nv]\d{8})\s+(\S.*)")
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*(?:\s*:[^=\n]*)?\s*=\s*(?=[\[({])")
 _LITERAL = re.compile(rf"(?:{_ASSIGNED.pattern})?[\[({{].*[\])}}][;,]?", re.DOTALL)
+_ITEM = re.compile(r"item\s*\{[^}]*\}\s*")
+"""A class in a label map of TensorFlow, with its number in ``id`` and its name in ``name`` or ``display_name``."""
 
 
 def read_lines(text: str) -> IndexedNames:
     r"""Return the names of a text with one name per line, or with a number or an id before each name (``n01440764 tench``).
 
-    A text may also be a list or an index map in the notation of Python or JSON.
+    A text may also be a list or an index map in the notation of Python or JSON, a label map of TensorFlow (``item { id: 1 }``), or
+    a table whose first line names two columns or more.
 
     Raise `ValueError` if a line before the last name is empty, or the numbers in the lines define no order or contradict each
     other.
@@ -57,6 +60,11 @@ def read_lines(text: str) -> IndexedNames:
         has_bracket_per_line = re.match(r"[^\n]*[\])}]\s*\n", text.lstrip())
         if not has_bracket_per_line:
             raise ValueError("found a list in brackets that neither Python nor JSON can read")
+    if re.fullmatch(rf"({_ITEM.pattern})+", text.strip()):
+        return _names_from_value(dict(map(_read_item, _ITEM.findall(text))))
+    header = map(_standard_column, re.split(r"\s*[\t,;]\s*", text.partition("\n")[0].strip()))
+    if len(columns := _KNOWN.intersection(header)) > 1 and not columns.isdisjoint(NAME_COLUMNS):
+        return read_table(text)
     names = [line.strip() for line in text.strip().split("\n")]
     first = 1 + text[: len(text) - len(text.lstrip())].count("\n")
     if first > 1:
@@ -69,6 +77,13 @@ def read_lines(text: str) -> IndexedNames:
     if is_header and numbering.split_numbers(names[1:]) is not None:
         names = names[1:]
     return _split_numbers_and_ids(numbering.remove_quotes(names))
+
+
+def _read_item(item: str) -> tuple[int, str]:
+    number, name = re.search(r"\bid:\s*(\d+)", item), re.search(r"name:\s*(['\"])(.+?)\1(?![\s\S]*display_name)", item)
+    if number is None or name is None:
+        raise ValueError(f"found an item of a label map without an id or a name ({item[:40]!a})")
+    return int(number[1]), name[2]
 
 
 def _split_numbers_and_ids(names: Sequence[str]) -> IndexedNames:
