@@ -188,7 +188,7 @@ def idm_difference(first: tuple[LabelledPredictions, Csm], second: tuple[Labelle
         effects.append(np.where(is_mistake, mean - distance, 0.0) / max(1, mistakes[-1]))
     a, b = values
     if a is None or b is None:
-        return Difference(a, b, reason="no mistake")
+        return Difference(a, b, reason=idm.NO_MISTAKE)
     if min(mistakes) < 2:
         return Difference(a, b, a - b, reason="no interval: a network made only one mistake")
     return Difference(a, b, a - b, _error_over_samples(first[0], second[0], effects), min(mistakes) - 1)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.metrics import p_values
-from dsi_cli.metrics.idm import ALWAYS_RIGHT, NO_Z, Score, interval, pooled_error
+from dsi_cli.metrics.idm import ALWAYS_RIGHT, NO_MISTAKE, NO_Z, Score, interval, pooled_error
 from dsi_cli.metrics.measures import Values, off_diagonal
 from dsi_cli.metrics.p_values import RelabelledMatrix
 
@@ -65,7 +65,7 @@ def severity(counts: Counts, heights: NDArray[np.floating[Any]]) -> Score:
     wrong: Values = counts[np.ix_(kept, kept)].astype(np.float64)
     np.fill_diagonal(wrong, 0.0)
     matrix: Values = np.asarray(heights, dtype=np.float64)[np.ix_(kept, kept)]
-    score = _relabelled_score(wrong, matrix, 0.0, "no mistake")
+    score = _relabelled_score(wrong, matrix, 0.0, NO_MISTAKE)
     if score.value is None or not score.null_mean:
         return score
     # The excess exists even if every relabelling gives the same value.

@@ -28,7 +28,8 @@ Indices = NDArray[np.intp]
 VARIANTS = ("all", "errors", "macro")
 TIES = ("average", "min", "max")
 MIN_CLASSES = 3
-ALWAYS_RIGHT = "no mistake, so the value is its chance level"
+NO_MISTAKE = "no mistake"
+ALWAYS_RIGHT = f"{NO_MISTAKE}, so the value is its chance level"
 NO_Z = "every relabelling gives the same value, so there is no z"
 NORMAL_95 = 1.959963984540054
 MIN_ERROR = 1e-12
@@ -199,7 +200,7 @@ def idm_variants(pairs: ConfusedPairs, chance_level: Callable[[Values], ChanceLe
     share = pairs.count / samples[pairs.row]
     macro = share / present.sum()
     wrong, macro_wrong = (np.where(pairs.row == pairs.column, 0.0, weight) for weight in (pairs.count, macro))
-    errors, of_all, of_macro = Score(classes_used=pairs.classes, reason="no mistake", variant="errors"), None, None
+    errors, of_all, of_macro = Score(classes_used=pairs.classes, reason=NO_MISTAKE, variant="errors"), None, None
     if wrong.any():
         of_errors = chance_level(wrong / wrong.sum())
         errors = _variant("errors", wrong, pairs, of_errors, pooled_error(wrong, pairs.rank))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics.idm import Score
+from dsi_cli.metrics.idm import NO_MISTAKE, Score
 
 HALVINGS = 20
 """The default number of random halvings."""
@@ -81,7 +81,8 @@ def reliability(counts: NDArray[np.integer[Any]], halvings: int = HALVINGS, seed
         if (variances > MIN_VARIANCE * means**2).all():
             correlations.append(covariance[0, 1] / np.sqrt(variances.prod()))
     if not correlations:
-        return replace(result, reason="too few mistakes: in every halving one half has none")
+        reason = "too few mistakes: in every halving one half has none" if len(mistakes) else NO_MISTAKE
+        return replace(result, reason=reason)
     r = float(np.mean(correlations))
     if r <= -1.0 + 1e-12:
         return replace(result, reason="the halves contradict each other")

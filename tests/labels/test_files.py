@@ -165,5 +165,4 @@ def test_read_labels_of_any_text_gives_names_or_a_usage_error(read, text):
             return
     assert found.names
     assert all(isinstance(name, str) for name in found.names)
-    assert found.wnids is None or len(found.wnids) == len(found.names)
-    assert found.superclasses is None or len(found.superclasses) == len(found.names)
+    assert all(it is None or len(it) == len(found.names) for it in (found.wnids, found.superclasses))

@@ -14,8 +14,7 @@ def run(make_run, tmp_path):
     folder = make_run(labels=("cat", "dog", "qzx", "frog", "bird", "lion", "whale", "bee"))
     (folder / "epoch_9.pt").write_bytes(b"no checkpoint")
     predictions = np.tile(np.arange(40) % 8, (4, 1))
-    predictions[:, :3] = 5
-    predictions[3] = np.arange(40) % 8
+    predictions[:3, :3] = 5
     np.save(folder / "preds.npy", predictions)
     np.save(folder / "targets.npy", np.arange(40) % 8)
     analyze([folder], tmp_path / "out", Options(draws=0))
@@ -84,6 +83,8 @@ def test_warnings_name_unused_checkpoints_and_labels(run):
     first, second = overview.run_warnings(run, "run")  # nothing on the severity, which only the last epoch lacks
     assert first.text.startswith("dsi skipped 1 checkpoint that cannot be read or analysed, epoch_9.pt: ")
     assert second.text == "The comparison with WordNet leaves out 1 label without a synset: qzx"
+    empty = run.curves.query("epoch == 3 and value.isna() and variant != 'ssim'")
+    assert set(empty["reason"]) == {"no mistake"}, "one cause is one warning"
 
 
 def test_missing_labels_are_one_warning_with_a_command(make_run, tmp_path):

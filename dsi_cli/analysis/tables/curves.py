@@ -23,9 +23,9 @@ from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.blockwise import alignments_in_blocks, block_statistics, idm_in_blocks
 from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference
 from dsi_cli.metrics.hierarchy import AVERAGES, SET_SCORES
-from dsi_cli.metrics.idm import VARIANTS, Score, idm_of_prepared, reason_no_idm
+from dsi_cli.metrics.idm import NO_MISTAKE, VARIANTS, Score, idm_of_prepared, reason_no_idm
 from dsi_cli.metrics.idm import empty_result as no_idm
-from dsi_cli.metrics.measures import Values
+from dsi_cli.metrics.measures import Values, off_diagonal
 from dsi_cli.metrics.split_half import reliability
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.similarity import MAX_DENSE_CLASSES, Cosines, classes_with_samples
@@ -206,10 +206,13 @@ def _align(
     if reason is None:
         order = alignment.display_order(kept, context.labels.order)
         pair = alignment.MatrixPair(first.of_classes(kept), second.of_classes(kept), order)
-        constant = [matrix.kind.upper() for matrix, values in ((first, pair.a), (second, pair.b)) if values.is_constant]
+        constant = {matrix.kind: values for matrix, values in ((first, pair.a), (second, pair.b)) if values.is_constant}
         if not constant:
             return pair.alignments(options.measures, options.permutations, options.draws, options.seed), None
-        reason = f"all off-diagonal values of the {' and the '.join(constant)} are the same, so there is no scale"
+        names = " and the ".join(map(str.upper, constant))
+        reason = f"all off-diagonal values of the {names} are the same, so there is no scale"
+        if "ccsm" in constant and not off_diagonal(constant["ccsm"].matrix).any():
+            reason = NO_MISTAKE
     return {name: Alignment(name, classes_used=size, reason=reason) for name in options.measures}, None
 
 
