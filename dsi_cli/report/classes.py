@@ -119,9 +119,12 @@ def geometry_data(results: Results, run: str) -> dict[str, Any] | None:
 
 
 def _spectrum_data(results: Results, run: str) -> dict[str, Any] | None:
-    """Return the cumulative shares of the singular values at the first and the last epoch and by chance; None if unknown."""
+    """Return the cumulative shares of the singular values at the first and the last epoch and by chance; None if unknown.
+
+    A single singular value, which two classes have, makes no chart.
+    """
     shares, chance = spectrum_by_epoch(results, run)
-    if shares.empty:
+    if len(shares) < 2:
         return None
     numbers = evenly_spaced(list(shares.index), MAX_SINGULAR_VALUES)
     columns = {"chance": chance, "first": shares.iloc[:, 0], "last": shares.iloc[:, -1]}
