@@ -43,7 +43,7 @@ def diff(
     labels: Labels = None,
     head: Head = None,
     ema: Ema = False,
-    most: Annotated[int, option("--most -k", "NUMBER", "Number of classes that are printed.", min=1)] = 5,
+    most: Annotated[int, option("--most -n -k", "NUMBER", "Number of classes to print.", min=1)] = 5,
     out: Annotated[Path | None, option("--out -o", "DIR", "Folder for tables and a page.")] = None,
     html: Html = None,
     as_json: Json = False,

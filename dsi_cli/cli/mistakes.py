@@ -40,7 +40,7 @@ def mistakes(
     epoch: Epoch = None,
     split: Annotated[str, option("--split", "SPLIT", "test or train.", ("test", "train"))] = "test",
     run: Run = None,
-    most: Annotated[int, option("--most -n", "NUMBER", "Number of rows of each table.", min=1)] = 10,
+    most: Annotated[int, option("--most -n -k", "NUMBER", "Number of rows of each table.", min=1)] = 10,
     order: Annotated[
         str,
         option(

@@ -38,7 +38,7 @@ def neighbors(
         str | None, option("--class", "CLASS", "The class whose neighbours are listed.", complete_classes)
     ] = None,
     epoch: Epoch = None,
-    most: Annotated[int, option("--most -k", "NUMBER", "Number of rows.", min=1)] = 10,
+    most: Annotated[int, option("--most -n -k", "NUMBER", "Number of rows.", min=1)] = 10,
     kind: Kind = "ncsm",
     split: Split = None,
     run: Run = None,

@@ -36,7 +36,7 @@ def test_neighbors_json_equals_the_api(out, dsi, arguments, make):
 
 
 def test_neighbors_class_table_equals_the_api(out, dsi):
-    ended = dsi("neighbors", out, "--class", "cat", "-k", 7)
+    ended = dsi("neighbors", out, "--class", "cat", "-n", 7)
     rows = nearest(Results(out), "cat").rows
     lines = ended.out.splitlines()
     assert lines[0] == "run, NCSM, epoch 7: the 7 classes nearest to cat, of 7"
