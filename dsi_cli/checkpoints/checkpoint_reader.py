@@ -289,6 +289,7 @@ def _with_hugging_face_state(record: Record, file: CheckpointFile, folder_name: 
 def _scan_head(
     record: Record, file: CheckpointFile, content: CheckpointContent, options: HeadOptions, classes: int | None
 ) -> ScanResult:
+    """Return the record with the head, and the head's weight."""
     stated = _stated_classes(file, content.tree)
     expected = classes if stated is None else stated
     groups = trainers.state_dicts(content.tree)

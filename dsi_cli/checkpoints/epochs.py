@@ -58,7 +58,8 @@ _DATE = re.compile(
     r"(?<!\d)(19|20)\d{2}[-_.]?[01]\d[-_.]?[0-3]\d(?!\d)([-_ T.]*[0-2]\d[-_.:h]?[0-5]\d([-_.:m]?[0-5]\d)?(?!\d))?"
 )
 _SCORE = re.compile(
-    r"(?<![a-z])(?!(?<=-)v\d+$)((?!seed|run|k?fold|trial|lr|bs|wd)[a-z]+=[-\d.e]+|(acc|accuracy|loss|top|f1|map|auc|err|error|score|v|ver|version)"
+    r"(?<![a-z])(?!(?<=-)v\d+$)((?!seed|run|k?fold|trial|lr|bs|wd)[a-z]+=[-\d.e]+|"
+    r"(acc|accuracy|loss|top|f1|map|auc|err|error|score|v|ver|version)"
     r"[ =_.-]*\d+(\.\d+)?(?![a-z\d]))",
     re.IGNORECASE,
 )

@@ -132,7 +132,7 @@ class TrainingLog:
         return replace(self, by_epoch={epoch + 1: values for epoch, values in self.by_epoch.items()})
 
     def counted_like(self, epochs: set[int]) -> TrainingLog:
-        """Return a log without numbers counted from 0 if the checkpoints are, with fewer than one number for each epoch."""
+        """Return a log without numbers counted from 0 if the checkpoints begin at 0 and none has its last number from 1."""
         if self.has_numbers or 0 not in epochs or len(self.by_epoch) in epochs:
             return self
         return replace(self, by_epoch={epoch - 1: values for epoch, values in self.by_epoch.items()})

@@ -150,7 +150,8 @@ def _notes(runs: Sequence[RunSummary]) -> Iterator[str]:
         names.setdefault("; ".join(_files_used(run)), []).append(run.name)
     for used, users in names.items():
         if used:
-            yield f"used{f' for {listed(users, MAX_NAMED)}' if len(names) > 1 else ''}: {used}"
+            of_runs = f" for {listed(users, MAX_NAMED)}" if len(names) > 1 else ""
+            yield f"used{of_runs}: {used}"
     if reused := sum(run.reused for run in runs):
         epochs = console.count(sum(run.statuses.get("ok", 0) for run in runs), "epoch")
         yield f"{reused} of {epochs} known from an earlier call; heads read now: {sum(run.read for run in runs)}"

@@ -68,16 +68,22 @@ PRESETS = (
     Preset("places365", "Places365", 365, "the data set's categories_places365; senses chosen by hand"),
 )
 """The presets for ``--labels NAME``, which ``dsi labels --presets`` lists."""
-ALIASES: dict[str, dict[str, list[str]]] = json.loads((files("dsi_cli.labels") / "aliases.json").read_text("utf-8"))
-"""Other common names for classes of the presets.
-
-They come from PyTorch's tutorial on CIFAR-10, darknet's COCO and Pascal VOC, Hugging Face's CIFAR-100 and COCO, and torchvision's
-ImageNet-1k. Some are corrected spellings. With these names, no preset equals another one, which a test checks for all pairs.
-"""
 MIN_PARTIAL_NAMES = 10
 """The minimum length of a list that is recognised as part of a preset, because any preset may contain a few names by chance."""
 MAX_SUPERSET_CLASSES = 1000
 """The maximum length of a preset that lists are part of, because longer presets contain most nouns in all their senses."""
+
+
+@cache
+def aliases() -> dict[str, dict[str, list[str]]]:
+    """Return other common names for the classes of presets, by preset and class.
+
+    They come from PyTorch's tutorial on CIFAR-10, darknet's COCO and Pascal VOC, Hugging Face's CIFAR-100 and COCO, and
+    torchvision's ImageNet-1k. Some are corrected spellings. With these names, no preset equals another one, which a test checks
+    for all pairs.
+    """
+    names: dict[str, dict[str, list[str]]] = json.loads((files("dsi_cli.labels") / "aliases.json").read_text("utf-8"))
+    return names
 
 
 def find_preset(name: str) -> Preset | None:
@@ -120,7 +126,7 @@ def superclasses_of(labels: LabelList) -> tuple[str, ...] | None:
     if labels.preset is None or not path.is_file():
         return None
     in_preset_order = [line.split("\t", 1)[1] for line in path.read_text(encoding="utf-8").splitlines()]
-    indices = label_list.match_order(labels.names, None, _load(labels.preset), ALIASES.get(labels.preset, {}))
+    indices = label_list.match_order(labels.names, None, _load(labels.preset), aliases().get(labels.preset, {}))
     return None if indices is None else tuple(in_preset_order[index] for index in indices)
 
 
@@ -155,7 +161,7 @@ def recognise(labels: Sequence[str], source: str = "the given labels", wnids: Id
         if preset.classes != len(names):
             continue
         known = _load(preset.name)
-        indices = label_list.match_order(names, given, known, ALIASES.get(preset.name, {}))
+        indices = label_list.match_order(names, given, known, aliases().get(preset.name, {}))
         if indices is not None and known.wnids is not None:
             if label_list.are_ids(names):
                 names = tuple(known.names[index] for index in indices)
@@ -177,7 +183,7 @@ def recognise(labels: Sequence[str], source: str = "the given labels", wnids: Id
 
 @cache
 def _class_indices(name: str) -> list[dict[str, int]]:
-    return label_list.class_indices(_load(name), ALIASES.get(name, {}))
+    return label_list.class_indices(_load(name), aliases().get(name, {}))
 
 
 @cache

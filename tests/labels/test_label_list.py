@@ -8,7 +8,7 @@ import pytest
 
 from dsi_cli.labels.files import read_labels
 from dsi_cli.labels.label_list import LabelList, leading_ids, match_order, name_key
-from dsi_cli.labels.presets import ALIASES, PRESETS, load_preset, recognise
+from dsi_cli.labels.presets import PRESETS, aliases, load_preset, recognise
 
 
 def test_the_id_depends_on_names_order_and_ids_alone():
@@ -114,11 +114,11 @@ def test_recognise_ids_that_differ_from_the_preset_keeps_them(tmp_path):
     assert recognise(right.names, wnids=(*right.wnids[1:], right.wnids[0])).preset is None
 
 
-@pytest.mark.parametrize("name", sorted(ALIASES))
+@pytest.mark.parametrize("name", sorted(aliases()))
 def test_other_names_in_use_are_recognised(name):
     labels = load_preset(name)
-    assert ALIASES[name].keys() <= set(labels.names)
-    found = recognise([ALIASES[name].get(one, [one])[-1] for one in labels.names])
+    assert aliases()[name].keys() <= set(labels.names)
+    found = recognise([aliases()[name].get(one, [one])[-1] for one in labels.names])
     assert (found.preset, found.wnids) == (name, labels.wnids)
 
 
@@ -153,7 +153,7 @@ def spellings(name):
     """Return all keys that each class of a preset answers to."""
     labels = load_preset(name)
     return [
-        {name_key(other) for other in (one, *one.split(","), *ALIASES.get(name, {}).get(one, ()))} for one in labels.names
+        {name_key(other) for other in (one, *one.split(","), *aliases().get(name, {}).get(one, ()))} for one in labels.names
     ]
 
 
