@@ -2,7 +2,7 @@
 
 Python calls a signal's handler between any two steps of the program. If KeyboardInterrupt is raised while an object is deleted
 (in ``__del__``), Python prints a traceback and continues, so that ``dsi watch`` would never end. In that case the signal is
-pending until the next `check`.
+pending until the next `check`. Some code turns KeyboardInterrupt into another error; Python 3.11 does so while it makes a class.
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from dsi_cli.errors import DsiError
+
 _pending: list[int] = []
 """Signals that arrived while an object was deleted."""
+_received: set[int] = set()
+"""Signals that arrived since their handlers were set."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -32,9 +36,14 @@ def interrupted_by(number: int) -> Iterator[None]:
     before = signal.signal(number, _stop)
     try:
         yield
+    except Exception as error:
+        if number in _received and not isinstance(error, DsiError | OSError):
+            raise _error(number) from error
+        raise
     finally:
         signal.signal(number, before)
         _pending.clear()
+        _received.discard(number)
 
 
 def check() -> None:
@@ -52,6 +61,7 @@ def sleep(seconds: float) -> None:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
+    _received.add(number)
     while frame is not None:
         if frame.f_code.co_name == "__del__":
             _pending.append(number)

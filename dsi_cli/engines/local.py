@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from queue import SimpleQueue
 from threading import Thread
@@ -68,8 +68,8 @@ def run_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers
 
     Notes
     -----
-    The first error of a job ends the iteration. If the caller leaves the iteration, no further job begins. dsi does not wait for
-    running jobs, because a job may wait for a server that does not respond. The threads are therefore daemons. A
+    The first error of a job ends the iteration. If the caller leaves the iteration, no further job begins. dsi waits two seconds
+    at most for the running jobs, because a job may wait for a server that does not respond. The threads are therefore daemons. A
     `concurrent.futures.ThreadPoolExecutor` has no daemons, because it joins its threads at the end of the process.
     """
     queue: SimpleQueue[tuple[Future[Result], Job] | None] = SimpleQueue()
@@ -87,10 +87,11 @@ def run_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers
         while futures:
             yield futures.popleft().result()
     finally:
-        for future in futures:
-            future.cancel()
+        running = [future for future in futures if not future.cancel()]
         for _ in range(threads):
             queue.put(None)
+        # If the process ended while one of the threads is in C++ code, Python would abort it.
+        wait(running, timeout=2)
 
 
 def _work(function: Callable[[Job], Result], queue: SimpleQueue[tuple[Future[Result], Job] | None]) -> None:

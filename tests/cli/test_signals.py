@@ -29,6 +29,14 @@ def test_interrupted_by_a_signal_raises(number):
     signals.check()
 
 
+def test_interrupted_by_a_signal_that_becomes_another_error_raises(number):
+    with pytest.raises(KeyboardInterrupt), signals.interrupted_by(number):
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt as error:
+            raise RuntimeError("Error calling __set_name__") from error
+
+
 @pytest.mark.parametrize("heard", [signals.check, lambda: signals.sleep(60)])
 def test_signal_in_a_finaliser_raises_at_the_next_check(heard, number):
     def deeper():
