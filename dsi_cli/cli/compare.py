@@ -45,9 +45,6 @@ def compare(
         list[str] | None,
         option("--measure", "NAME", "Measure of the SAI: pearson, cosine, spearman. Repeatable; the first is a criterion."),
     ] = None,
-    _draws: Annotated[
-        int | None, option("--draws", "NUMBER", "No effect: the intervals have a closed form.", min=0, hidden=True)
-    ] = None,
     out: Annotated[Path | None, option("--out -o", "DIR", "Folder for figures and a page.")] = None,
     html: Html = None,
     as_format: Annotated[str, option("--format", "FORMAT", "Format of the figures: png, svg or pdf.")] = "png",

@@ -1,6 +1,6 @@
 """The output of all commands: results on stdout, everything else on stderr, and progress bars on a terminal.
 
-``--verbose`` or ``DSI_LOG=debug`` turns on the log for bug reports on stderr, with the time of each line.
+``--verbose`` turns on the log for bug reports on stderr, with the time of each line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 from dsi_cli.cli import signals
 from dsi_cli.cli.text import cell, terminal_lines, terminal_text
-from dsi_cli.errors import UsageError, expected
+from dsi_cli.errors import UsageError
 from dsi_cli.errors import count as count
 from dsi_cli.remote import urls
 from dsi_cli.version import __version__
@@ -29,8 +29,6 @@ from dsi_cli.version import __version__
 if TYPE_CHECKING:
     from rich.text import Text
 
-LOG_LEVELS = ("debug", "info", "warning", "error")
-"""The values of ``DSI_LOG``; ``--verbose`` means ``debug``."""
 _logger = logging.getLogger("dsi_cli")
 MIN_WIDTH = 40
 """The smallest width to which a sentence is wrapped, in columns."""
@@ -46,20 +44,14 @@ _uploads: ContextVar[tuple[Callable[[], None], ...]] = ContextVar("uploads", def
 
 @contextmanager
 def log_on_stderr(*, verbose: bool) -> Iterator[None]:
-    """Log on stderr until the block ends, if the log is turned on; an error is logged with its traceback.
-
-    Raise `UsageError` if ``DSI_LOG`` has an unknown value.
-    """
-    name = "debug" if verbose else os.environ.get("DSI_LOG", "").lower()
-    if not name:
+    """Log on stderr until the block ends, if the log is turned on; an error is logged with its traceback."""
+    if not verbose:
         yield
         return
-    if name not in LOG_LEVELS:
-        raise UsageError(f"DSI_LOG={name}: {expected(name, LOG_LEVELS)}", code="unknown-log-level", level=name)
     handler, before = logging.StreamHandler(), _logger.level
     handler.setFormatter(_Format(time.time()))
     _logger.addHandler(handler)
-    _logger.setLevel(name.upper())
+    _logger.setLevel(logging.DEBUG)
     _logger.debug("dsi %s, Python %s, %s: %s", __version__, platform.python_version(), platform.platform(), sys.argv[1:])
     try:
         yield

@@ -119,7 +119,6 @@ def summary_document(summary: Summary) -> dict[str, object]:
     findings = [run_findings(out, run.name) for run in summary.runs]
     for run, found in zip(summary.runs, findings, strict=True):
         epochs, mistakes = epoch_summary.epoch_summaries(out, run.name), epoch_summary.mistake_summaries(out, run.name)
-        phases = table_rows(out, PHASES, run.name)
         # Of each quantity of the closing screen, the document has the last and the highest value.
         trends = {"agreement": found.agreement, "max_wsi": found.max_wsi, "accuracy": found.accuracy}
         for split, of_split in found.mistakes.items():
@@ -134,8 +133,7 @@ def summary_document(summary: Summary) -> dict[str, object]:
             | {
                 "epochs": [asdict(row) for row in epochs],
                 "mistakes": {split: [asdict(row) for row in rows] for split, rows in mistakes.items()},
-                "phases": phases,
-                "hints": epoch_summary.hints(phases, epochs, found.classes),
+                "phases": table_rows(out, PHASES, run.name),
                 "findings": values,
             }
         )

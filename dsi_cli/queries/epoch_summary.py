@@ -11,22 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
 from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.hierarchy import HIERARCHY_METRICS
 from dsi_cli.metrics.phases import REFINEMENT, STABILISATION, SURGE
-from dsi_cli.queries.findings import MIN_Z, PHASE_NAMES, WIDE_CHANCE, Row, is_agreement, network_matrix, table_rows
+from dsi_cli.queries.findings import PHASE_NAMES, Row, is_agreement, network_matrix, table_rows
 from dsi_cli.queries.matrices import none_if_nan
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CURVES, EXTRA_CURVES, TYPICALITY, MatrixId
 
 _FIELDS = {"group_cosine": "", "null_mean": "_chance", "sample_cosine": "_sample"}
 """The suffix of the fields by column of the table."""
-MIN_EPOCHS = 8
-"""The number of epochs with an alignment for a statement that it stays within chance."""
-MIN_LEARNT_FACTOR = 2.0
-"""A network has learnt if its accuracy is at least this multiple of chance."""
 _TITLES = {"wsi max": "Max WSI", "widm test": "WIDM of mistakes", "widm train": "WIDM of mistakes on train"}
 
 
@@ -205,27 +199,3 @@ def phases_line(rows: Sequence[Row]) -> str:
 
 def _title(curve: str) -> str:
     return "the agreement" if is_agreement(curve) else _TITLES.get(curve, curve)
-
-
-def hints(rows: Sequence[Row], lines: Sequence[EpochSummary], classes: int = 0) -> list[str]:
-    """Return sentences that interpret the phases and the epochs of a run, or none without rows of the phases table.
-
-    The number of classes gives the chance level of the accuracy; it is 0 if unknown.
-    """
-    if not rows:
-        return []
-    # An alignment that was within chance at every epoch, unless chance is so wide that an alignment would not show
-    known = [(line.excess, line.z) for line in lines if line.excess is not None and line.z]
-    most = max((z for _, z in known), default=0.0)
-    if len(known) >= MIN_EPOCHS and most < MIN_Z:
-        chance_std = float(np.median([abs(excess / z) for excess, z in known]))
-        if MIN_Z * chance_std <= WIDE_CHANCE:
-            sentence = f"alignment with WordNet was within chance at every epoch (z at most {most:.1f})"
-            best = max((line.accuracy for line in lines if line.accuracy is not None), default=None)
-            if best is not None and classes and best >= MIN_LEARNT_FACTOR / classes:
-                return [f"{sentence}, though accuracy reached {best:.3f}"]
-            return [f"looks like a run that never learnt: {sentence}"]
-    for row in reversed(rows):
-        if row["phase"] == STABILISATION and is_agreement(row["curve"]):
-            return [f"agreement with WordNet has stayed within its noise since epoch {row['first_epoch']:.0f}"]
-    return []

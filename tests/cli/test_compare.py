@@ -107,7 +107,6 @@ def test_compare_html_writes_the_page_alone(two, tmp_path, dsi):
     ("arguments", "words"),
     [
         (("--tolerance", 2), "the tolerance of accuracy 2 is not in [0, 1)"),
-        (("--draws", -3), "--draws"),
         (("-o", "x", "--format", "gif"), "no format 'gif': expected one of png, svg, pdf"),
         (("-o", "pyproject.toml"), "figures go into a folder, and pyproject.toml is a file"),
     ],

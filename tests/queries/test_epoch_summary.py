@@ -8,7 +8,7 @@ from helpers.outputs import heads, save_head
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.queries import epoch_summary
-from dsi_cli.queries.epoch_summary import EpochSummary, epoch_summaries, hints, mistake_summaries, phases_line
+from dsi_cli.queries.epoch_summary import epoch_summaries, mistake_summaries, phases_line
 from dsi_cli.queries.findings import table_rows
 from dsi_cli.store import layout, lock
 from dsi_cli.store.results import Results
@@ -74,36 +74,6 @@ def none(curve=AGREEMENT, reason="too short"):
     return {"curve": curve, "phase": None, "reason": reason}
 
 
-def run_of(excess, z, accuracy=None, epochs=10):
-    return [EpochSummary(epoch, excess=excess, z=z, accuracy=accuracy) for epoch in range(epochs)]
-
-
-LEARNT = run_of(0.3, 25.0)
-
-
-def test_a_hint_says_since_when_the_agreement_is_stable():
-    rows = [row("surge", 0, 3), row("refinement", 3, 9), row("stabilisation", 9, 30), row("t90", 0, 3)]
-    assert hints(rows, LEARNT) == ["agreement with WordNet has stayed within its noise since epoch 9"]
-    assert hints(rows[:2], LEARNT) == []
-    assert hints([none(), row("stabilisation", 9, 30, curve="wsi max")], LEARNT) == []
-
-
-def test_nothing_is_said_without_evidence():
-    assert hints([none()], []) == []
-    assert hints([none()], run_of(0.01, 1.0, epochs=7)) == [], "too few epochs"
-    assert hints([none()], run_of(0.3, 2.0)) == [], "chance is so wide that an alignment would not show"
-    assert hints([none()], [*run_of(0.01, 1.0), EpochSummary(10, excess=0.04, z=3.1)]) == []
-
-
-def test_a_run_that_never_left_chance():
-    within = "alignment with WordNet was within chance at every epoch (z at most 1.0)"
-    assert hints([none()], run_of(0.01, 1.0)) == [f"looks like a run that never learnt: {within}"]
-    assert hints([none()], run_of(0.01, 1.0, accuracy=0.015), classes=100) == [
-        f"looks like a run that never learnt: {within}"
-    ]
-    assert hints([none()], run_of(0.01, 1.0, accuracy=0.6), classes=100) == [f"{within}, though accuracy reached 0.600"]
-
-
 def test_the_line_of_phases():
     rows = [none(), row("surge", 0, 2.7, 1.8, 4.03, curve="wsi max"), row("stabilisation", 2.7, 30, curve="wsi max")]
     assert phases_line(rows) == "phases of Max WSI: surge to epoch 2.7 (95 % CI 1.8 to 4.0), then stabilisation"
@@ -111,20 +81,11 @@ def test_the_line_of_phases():
 
 
 def test_whole_runs_in_words(analysed):
-    lines, sentences = {}, {}
-    for run in analysed.run.names:
-        rows = table_rows(analysed.out, PHASES, run)
-        lines[run], sentences[run] = phases_line(rows), hints(rows, epoch_summaries(analysed.out, run), 100)
+    lines = {run: phases_line(table_rows(analysed.out, PHASES, run)) for run in analysed.run.names}
     for run, end in (("cifar100-cnn", "2.7"), ("cifar100-vit", "5.9")):
         assert lines[run].startswith(f"phases of the agreement: surge to epoch {end} (95 % CI ")
-        assert sentences[run][0].startswith("agreement with WordNet has stayed within its noise since epoch ")
     assert lines["collapsed"].startswith("no phases in the agreement: ")
-    assert sentences["collapsed"][0].startswith("looks like a run that never learnt: ")
-
-
-def test_hints_without_rows_of_the_phases_table_are_none(analysed, tmp_path):
-    assert table_rows(tmp_path, PHASES, "run") == table_rows(analysed.out, PHASES, "another") == []
-    assert hints([], run_of(0.01, 1.0)) == []
+    assert table_rows(analysed.out, PHASES, "another") == []
 
 
 def test_the_document_of_the_command_has_the_phases(dsi, make_run, tmp_path):
@@ -133,7 +94,6 @@ def test_the_document_of_the_command_has_the_phases(dsi, make_run, tmp_path):
     (run,) = document["runs"]
     assert [one["curve"] for one in run["phases"]] == [AGREEMENT, "wsi max"]
     assert run["phases"][0]["reason"] == "3 epochs have a value; at least 5 are needed"
-    assert run["hints"] == []
 
 
 def entry(epoch, index, correct, samples, group, *, step=None, split="test", sample=0.5):
