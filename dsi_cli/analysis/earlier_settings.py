@@ -18,8 +18,6 @@ from dsi_cli.analysis.options import KEPT_SETTINGS, NONE, Options
 from dsi_cli.errors import UsageError
 from dsi_cli.remote import download, urls
 
-RECORDED_NAMES = {"keep_extra_classes": "keep_extra"}
-"""The names in the record of the settings that the options call otherwise."""
 SETTINGS_OF_MAPPING = frozenset({"labels", "pos", "wordnet"})
 """The settings that a mapping belongs to: a call that is given one of these does not keep the mapping."""
 _COUNT_PREFIXES = ("res:", "lin:", "jcn:")
@@ -40,8 +38,7 @@ def with_kept_settings(
     for name in KEPT_SETTINGS:
         if name in options.given_settings or (name == "mapping" and SETTINGS_OF_MAPPING & options.given_settings):
             continue
-        key = RECORDED_NAMES.get(name, name)
-        value = _common_value(name, {run: recorded[run].get(key) for run in sorted(runs) if run in recorded})
+        value = _common_value(name, {run: recorded[run].get(name) for run in sorted(runs) if run in recorded})
         # Predictions of an earlier call do not replace those that this call makes for the same split.
         if value is not None and not (name == "predictions" and value[1] in options.evaluation.data):
             kept[name] = value
@@ -50,7 +47,7 @@ def with_kept_settings(
         for name, value in kept.items()
         if name != "predictions"  # the summary names these
     ]
-    options = replace(options, kept_settings={RECORDED_NAMES.get(name, name): value for name, value in kept.items()})
+    options = replace(options, kept_settings=kept)
     values = {name: _localize(name, value) for name, value in kept.items()}
     if "predictions" in values:
         before = tuple(values.pop("predictions"))
@@ -75,7 +72,7 @@ def record(options: Options, *, has_labels: bool = True) -> dict[str, Any]:
             continue
         if declared.option.url is not None:  # the value may be a file, or several
             value = [_absolute(text) for text in value] if isinstance(value, tuple) else _absolute(value)
-        settings[RECORDED_NAMES.get(declared.field, declared.field)] = value
+        settings[declared.field] = value
     evaluation = options.evaluation
     if evaluation.predictions is not None:
         settings["predictions"] = [_absolute(evaluation.predictions), evaluation.predictions_split]
