@@ -62,12 +62,13 @@ def compare(
     dsi compare dsi-demo -o figures  # the runs of one output
     dsi compare out --group seed  # runs cnn_seed0, cnn_seed1, vit_seed0, ...
     """
-    from dsi_cli.queries.comparison.compare import FIGURE_FORMATS, MEASURES, ComparisonOptions
+    from dsi_cli.figures.catalogue import FORMATS
+    from dsi_cli.queries.comparison.compare import MEASURES, ComparisonOptions
     from dsi_cli.queries.comparison.compare import compare as compare_runs
     from dsi_cli.report import comparison_page
 
     options = ComparisonOptions(run or (), group, tolerance, split, measure or MEASURES)
-    require_choice("format", as_format, FIGURE_FORMATS)
+    require_choice("format", as_format, FORMATS)
     require_page_paths(out, html, "figures", "the comparison is a page")
     comparison = compare_runs(outputs, options)
     figures = []

@@ -73,7 +73,7 @@ class _Format(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         record.since = record.created - self.start_time
         record.module_name = record.name.removeprefix("dsi_cli.")
-        return "\n".join(map(terminal_text, super().format(record).split("\n")))
+        return terminal_lines(super().format(record))
 
 
 def open_streams() -> None:
@@ -267,13 +267,3 @@ def binary_stdout(hint: str) -> IO[bytes]:
     if sys.stdout.isatty():
         raise UsageError(f"stdout is a terminal, which cannot show Parquet or NPY: {hint}", code="stdout-is-terminal")
     return sys.stdout.buffer
-
-
-def size(number: int) -> str:
-    """Return a number of bytes with a unit.
-
-    >>> size(999), size(1_353_237)
-    ('999 B', '1.4 MB')
-    """
-    power = min((len(str(number)) - 1) // 3, 4)
-    return f"{number / 1000**power:.1f} {' kMGT'[power]}B" if power else f"{number} B"

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from dsi_cli.cli import console
 from dsi_cli.cli.text import cell, sparkline, terminal_text
+from dsi_cli.figures.style import COLOURS
 from dsi_cli.metrics.phases import STABILISATION
 from dsi_cli.queries.findings import Mistakes, RunFindings, Trend, chance_range, headline, percent, run_findings
 
@@ -21,14 +22,14 @@ MAX_RUNS = 8
 MAX_NAME_LENGTH = 24
 MIN_BARS, MAX_BARS = 8, 40
 """The range of the width of a sparkline, in columns."""
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""The colours of the runs in the report's figures."""
+RUN_COLOURS = COLOURS[:-1]
+"""The colours of runs in figures, without black, which a dark terminal does not show."""
 
 
 def print_findings(summary: Summary) -> None:
     """Print what was analysed, the finding in a sentence, and a section per question."""
     findings = [run_findings(Path(summary.out), run.name) for run in summary.runs]
-    styles = {run.name: COLOURS[index % len(COLOURS)] for index, run in enumerate(summary.runs)}
+    styles = {run.name: RUN_COLOURS[index % len(RUN_COLOURS)] for index, run in enumerate(summary.runs)}
     _print_runs(summary.runs, findings, styles)
     print()
     console.print_sentence(headline(findings), 0, 0)
@@ -95,7 +96,7 @@ def _print_trends(title: str, scale: str, trends: dict[str, Trend], styles: dict
     for name in shown:
         last, peak = trends[name].last, trends[name].peak
         interval = "-" if last.low is None or last.high is None else f"{last.low:.2f} to {last.high:.2f}"
-        bars = sparkline(_heights(trends[name], epochs), 0, high, width)
+        bars = sparkline(_heights(trends[name], epochs), high, width)
         row: list[str | Text] = [_name(name, styles), Text(f"{last.value:.2f}", "bold"), interval, f"{peak.value:.2f}"]
         rows.append([*row, "" if peak.epoch is None else str(peak.epoch), Text(terminal_text(bars), styles[name])])
     axis = f"epochs {epochs[0]}–{epochs[-1]}" if len(epochs) > 1 else ""

@@ -107,7 +107,7 @@ def _print_history(history: NeighborHistory, *, quiet: bool) -> None:
     furthest = math.log(max(2, *(place or 2 for row in rows for place in row.places)))
     cells = []
     for row in rows:
-        bars = sparkline([place and furthest - math.log(place) for place in row.places], 0, furthest, MAX_BARS)
+        bars = sparkline([place and furthest - math.log(place) for place in row.places], furthest, MAX_BARS)
         cells.append([shorten(row.name, MAX_NAME_LENGTH), cell(row.places[0], "d"), bars, cell(row.places[-1], "d")])
         if history.wordnet_furthest is not None:
             cells[-1] += [cell(row.wordnet_rank, ".0f"), "!" if row.surprise else ""]

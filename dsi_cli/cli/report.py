@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from rich import filesize
+
 from dsi_cli.cli import console
 from dsi_cli.cli.options import Json, Output, Quiet, option
 from dsi_cli.cli.text import terminal_text
@@ -36,5 +38,5 @@ def report(
     if as_json:
         console.print_json({"report": str(path), "bytes": path.stat().st_size})
     else:
-        print(f"report: {terminal_text(str(path))} ({console.size(path.stat().st_size)})")
+        print(f"report: {terminal_text(str(path))} ({filesize.decimal(path.stat().st_size)})")
     return DONE

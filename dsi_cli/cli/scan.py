@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import filesize
 
 from dsi_cli.cli import console
 from dsi_cli.cli.options import Ema, Head, Json, Labels, Quiet, Revisions, option, switch
@@ -148,7 +149,7 @@ def _cells(record: Record) -> dict[str, str]:
         "finished": record.epochs_completed,
         "epoch from": record.epoch_source,
         "step": record.step,
-        "size": console.size(record.bytes),
+        "size": filesize.decimal(record.bytes),
         "format": " ".join(dict.fromkeys(part for part in (record.format, record.trainer) if part)) or None,
         "classifier": record.head,
         "shape": shape,

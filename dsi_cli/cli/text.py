@@ -55,25 +55,24 @@ def cell(value: float | None, form: str = ".3f", unit: str = "") -> str:
     return f"{math.floor(value + 0.5) if form.endswith('.0f') else value:{form}}{unit}"
 
 
-def sparkline(values: Sequence[float | None], low: float, high: float, width: int = 40) -> str:
+def sparkline(values: Sequence[float | None], high: float, width: int) -> str:
     """Return bars of the heights of values, or of evenly spaced ones if there are more than ``width``.
 
-    A value that is not above ``low`` is a dot, and None is a space. The highest bar is ``high`` or more.
+    A value that is not above 0 is a dot, and None is a space. The highest bar is ``high`` or more.
 
-    >>> sparkline([None, -0.1, 0.1, 0.5, 0.9, 1.0], 0, 1)
+    >>> sparkline([None, -0.1, 0.1, 0.5, 0.9, 1.0], 1, 40)
     ' ·▁▄▇▇'
     """
     bars = "▁▂▃▄▅▆▇"  # the full block would join the lines of a table
     if len(values) > width:
         values = [values[round(step * (len(values) - 1) / (width - 1))] for step in range(width)]
-    span = (high - low) or 1.0
     signs = []
     for value in values:
         if value is None:
             signs.append(" ")
-        elif value <= low:
+        elif value <= 0:
             signs.append("·")
         else:
-            height = int((value - low) / span * len(bars))
+            height = int(value / high * len(bars))
             signs.append(bars[min(height, len(bars) - 1)])
     return "".join(signs)

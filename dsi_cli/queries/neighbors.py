@@ -195,7 +195,7 @@ def nearest(run: Results, of: str, query: NeighborQuery | None = None) -> Neighb
 
     Raise `UsageError` if the run, matrix, epoch or class does not exist; the message lists those that exist.
     """
-    query = fill_defaults(run, query or NeighborQuery())
+    query = _fill_defaults(run, query or NeighborQuery())
     names = class_names(run, query.run)
     index = class_index_by_name(of, names)
     similarity, order = _ordered_row(run, query, index)
@@ -212,7 +212,7 @@ def closest_pairs(run: Results, query: NeighborQuery | None = None) -> NeighborL
 
     The similarity of a pair in an asymmetric matrix (CCSM) is the mean of both directions. `nearest` documents the errors.
     """
-    query = fill_defaults(run, query or NeighborQuery())
+    query = _fill_defaults(run, query or NeighborQuery())
     if run.is_vast(query.run):
         return _closest_stored_pairs(run, query)
     names = class_names(run, query.run)
@@ -271,7 +271,7 @@ def neighbor_history(run: Results, of: str, query: NeighborQuery | None = None) 
     if query.kind == "scsm":
         message = "the reference matrix is the same at every epoch; choose another kind, or leave out the epochs"
         raise UsageError(message, code="matrix-without-epochs")
-    query = fill_defaults(run, query)
+    query = _fill_defaults(run, query)
     names = class_names(run, query.run)
     index = class_index_by_name(of, names)
     epochs = stored_epochs(run, query)
@@ -300,7 +300,7 @@ def _intervals(is_near: NDArray[np.bool_], epochs: list[int]) -> list[Interval]:
     ]
 
 
-def fill_defaults(run: Results, query: NeighborQuery) -> NeighborQuery:
+def _fill_defaults(run: Results, query: NeighborQuery) -> NeighborQuery:
     """Return the query with run, split and epoch filled in; `nearest` documents the errors."""
     if query.kind not in MATRIX_KINDS:
         message = f"no kind {query.kind!r} of matrix: {expected(query.kind, MATRIX_KINDS)}"

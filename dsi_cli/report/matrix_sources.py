@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from dsi_cli.report import matrix_codec
 from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, off_diagonal, pack
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
-from dsi_cli.store.schema import CSMS, NETWORK_MATRICES, REFERENCES, MatrixId
+from dsi_cli.store.schema import CSMS, NETWORK_MATRICES, MatrixId
 
 SYMMETRIC = {"ncsm": True, "ncsm_centred": True, "tncsm": True, "ccsm": False}
 """True if matrices of a kind are symmetric; the kinds are in display order."""
@@ -131,13 +132,12 @@ class StoredReference(NamedTuple):
 def references(results: Results, run: str) -> list[StoredReference]:
     """Return the reference matrices of a run, the main one first."""
     labels_ids = results.classes.loc[results.classes["run"] == run, "labels_id"].dropna().unique()
-    folder = results.path / REFERENCES.path
-    paths = [path for labels_id in labels_ids for path in sorted(folder.glob(f"*-{labels_id}.parquet"))]
-    stored = [
-        StoredReference(path.stem.rpartition("-")[0], path.name, parquet.to_matrix(parquet.read(path))) for path in paths
-    ]
-    order = {name: index for index, name in enumerate(results.references(run))}
-    return sorted(stored, key=lambda reference: order.get(reference.name, len(order)))
+    stored = []
+    for name, labels_id in product(results.references(run), labels_ids):
+        path = layout.reference_path(results.path, name, labels_id)
+        if path.is_file():
+            stored.append(StoredReference(name, path.name, parquet.to_matrix(parquet.read(path))))
+    return stored
 
 
 def _summarise_series(

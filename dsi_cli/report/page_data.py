@@ -22,7 +22,7 @@ from dsi_cli.report import classes, matrices, overview
 from dsi_cli.report.classes import CommonHypernyms
 from dsi_cli.report.html import six_digits
 from dsi_cli.store import layout
-from dsi_cli.store.schema import CURVES, SPLITS, UNCERTAIN
+from dsi_cli.store.schema import SPLITS, UNCERTAIN
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -139,9 +139,8 @@ def _method(results: Results, run: str) -> dict[str, Any]:
     rows = results.checkpoints[results.checkpoints["run"] == run]
     unused = rows[rows["status"] != "ok"]
     heads = results.usable_checkpoints(run)["head"].dropna().unique()
-    # The options are those that affect the curves.
-    options = layout.earlier_options(results.path, CURVES).get("shaping", {}).get(run, {})
-    chosen = {key.replace("_", " "): value for key, value in sorted(options.items()) if value not in (None, False)}
+    options = sorted(layout.curve_options(results.path, run).items())
+    chosen = {key.replace("_", " "): value for key, value in options if value not in (None, False)}
     return {
         "name": run,
         "reference": reference_name(next(iter(results.references(run)), "wordnet")),

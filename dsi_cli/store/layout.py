@@ -59,7 +59,12 @@ def reference_path(out: Path, reference: str, labels_id: str) -> Path:
 
 def references_of(out: Path, run: str) -> list[str]:
     """Return the names of the references with which a run was compared, the main one first."""
-    return reference_names(earlier_options(out, CURVES).get("shaping", {}).get(run, {}))
+    return reference_names(curve_options(out, run))
+
+
+def curve_options(out: Path, run: str) -> dict[str, Any]:
+    """Return the options of the analysis that affected a run's curves."""
+    return earlier_options(out, CURVES).get("shaping", {}).get(run, {})
 
 
 def reference_names(shaping: Mapping[str, Any]) -> list[str]:

@@ -28,7 +28,8 @@ from dsi_cli.queries.comparison.repetitions import (
     group_runs,
     network_bands,
 )
-from dsi_cli.queries.comparison.runs import SHAPING_OPTIONS, ComparedRun, compared_runs
+from dsi_cli.queries.comparison.runs import ComparedRun, compared_runs
+from dsi_cli.store import layout
 from dsi_cli.store.schema import SPLITS
 
 PREFERRED, HIGHER, NO_DIFFERENCE, MIXED, UNDECIDED = "preferred", "higher", "no difference shown", "mixed", "undecided"
@@ -42,11 +43,12 @@ OF_PAIRS = {
 """The clause on each answer in a sentence on several pairs."""
 MEASURES = ("pearson", "cosine", "spearman")
 """The default measures of the SAI: the agreement, which is a criterion, the paper's measure, and one of ranks **[choice]**."""
+COMPARED_OPTIONS = ("measures", "quantiles", "references", "ema", "keep_extra", "head")
+"""The options of an analysis that runs should have in common."""
 HALF_MAX = 0.5
 """A run is aligned from the first epoch whose excess is this share of the maximum."""
 MIN_Z_ALIGNED = 3.0
 """The maximum must be this many standard deviations above chance."""
-FIGURE_FORMATS = ("png", "svg", "pdf")
 
 
 @dataclass(frozen=True)
@@ -327,10 +329,11 @@ def _notes(runs: Sequence[ComparedRun], split: str) -> list[str]:
         notes.append(f"epochs are the trainers' own numbers: how {', '.join(unknown)} counts them is unknown")
     # Describe what the runs should have in common, and note what differs.
     described: dict[str, list[str]] = {}
-    for name in SHAPING_OPTIONS:
-        options = [run.shaping.get(name) for run in runs]
-        values = [", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in options]
-        described[f"options of the analysis: {name} is"] = [f"{value} for" for value in values]
+    options = [layout.curve_options(run.results.path, run.name) for run in runs]
+    for name in COMPARED_OPTIONS:
+        values = [of_run.get(name) for of_run in options]
+        texts = [", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values]
+        described[f"options of the analysis: {name} is"] = [f"{text} for" for text in texts]
     counts = [run.curve("accuracy", split=split)["samples_used"].dropna() for run in runs]
     described[f"{split} samples:"] = ["none for" if sizes.empty else f"{int(sizes.iloc[-1]):,} for" for sizes in counts]
     described["kinds of matrices:"] = [f"{run.own or 'none'} of" for run in runs]

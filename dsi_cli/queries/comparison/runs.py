@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,14 +18,11 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, count, nearest
 from dsi_cli.queries.run_classes import class_rows
-from dsi_cli.store import layout
 from dsi_cli.store.results import Results
-from dsi_cli.store.schema import CURVES, NETWORK_MATRICES, MatrixId
+from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
 
 MAX_CACHED_BYTES = 64 << 20
 """The size of the matrices of a run that stay in memory between two reads."""
-SHAPING_OPTIONS = ("measures", "quantiles", "references", "ema", "keep_extra", "head")
-"""The options of an analysis that affect its numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +67,6 @@ class ComparedRun:
         rows = self.curves[self.curves["metric"] == "wsi"]
         splits = {(of, None if pd.isna(split) else split) for of, split in zip(rows["of"], rows["split"], strict=True)}
         return next((name for name in NETWORK_MATRICES if MatrixId.parse(name) in splits), None)
-
-    @cached_property
-    def shaping(self) -> dict[str, Any]:
-        """The `SHAPING_OPTIONS` of the analysis."""
-        return layout.earlier_options(self.results.path, CURVES).get("shaping", {}).get(self.name, {})
 
     @cached_property
     def csm(self) -> Callable[[str, int], NDArray[np.float32]]:
