@@ -23,7 +23,7 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import color_scales, curves, heatmaps
 from dsi_cli.figures.catalogue import ANIMATION
 from dsi_cli.figures.save import Progress
-from dsi_cli.figures.style import Style, using
+from dsi_cli.figures.style import SCREEN, using
 from dsi_cli.queries import epoch_sampling, matrices
 from dsi_cli.queries.curve_panels import Panel
 from dsi_cli.queries.matrices import MatrixFrames
@@ -43,7 +43,6 @@ MAX_SECONDS, MIN_FRAMES_PER_SECOND, PAUSE_SECONDS = 12, 2, 2
 MAP_WIDTH, CURVE_WIDTH, HEIGHT = 3.2, 3.2, 4.2
 """Inches: width of a map and of the curve with their labels, and height of the figure."""
 DPI = 100
-STYLE = Style("screen")
 
 
 class Animation(NamedTuple):
@@ -106,7 +105,7 @@ def _write_animation(
     def report(index: int, _total: int) -> None:
         progress(f"frames of {frames.run}", index + 1, len(frame_epochs))
 
-    with using(STYLE), tempfile.TemporaryDirectory() as folder:
+    with using(SCREEN), tempfile.TemporaryDirectory() as folder:
         figure, update = scene(results, frames, epochs, options)
         animation = FuncAnimation(figure, update, frames=frame_epochs, cache_frame_data=False)
         writer = FFMpegWriter if path.suffix == ".mp4" else PillowWriter
@@ -152,7 +151,7 @@ def scene(
     widths = [MAP_WIDTH] * (1 if reference is None else 2) + [CURVE_WIDTH] * (panel is not None)
     figure = Figure(figsize=(sum(widths), HEIGHT), dpi=DPI, layout="constrained")
     map_axes, *others = figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0]
-    counter = figure.suptitle("epoch", size=2 * STYLE.size, weight="bold")
+    counter = figure.suptitle("epoch", size=2 * SCREEN.size, weight="bold")
 
     colours = heatmaps.group_colours([classes])
     image = color_scales.draw_cells(map_axes, np.full((size, size), np.nan), scale, size)
@@ -170,7 +169,7 @@ def scene(
             maps.append(others[0])
     color_scales.draw_bar(figure, maps, scale, text, "bottom")
     for axes, title in titles.items():
-        heatmaps.label_classes(axes, classes, colours, MAP_WIDTH - 1, STYLE, with_names=axes is map_axes)
+        heatmaps.label_classes(axes, classes, colours, MAP_WIDTH - 1, SCREEN, with_names=axes is map_axes)
         axes.set_title(title, pad=0.05 * MAP_WIDTH * 72, parse_math=False)
     cursor, point = None, None
     if panel is not None:

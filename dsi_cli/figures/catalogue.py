@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import UsageError, nearest
-from dsi_cli.figures.style import Style
+from dsi_cli.figures.style import SCREEN, Style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from dsi_cli.store.results import Results
 
-SCREEN = Style("screen")
 Opener = Callable[[str], "Image"]
 Drawing = Callable[[], "Figure"]
 """Draws a figure whose data were found, in the style of the options."""

@@ -17,7 +17,7 @@ import numpy as np
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.catalogue import Drawing, FigureOptions
 from dsi_cli.figures.save import save
-from dsi_cli.figures.style import CHANCE, Style, using
+from dsi_cli.figures.style import CHANCE, SCREEN, using
 from dsi_cli.queries import curve_panels
 from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORK_CURVE, CurveBand, RunCurve
 from dsi_cli.queries.curve_panels import Panel, PanelSpec, Series
@@ -57,7 +57,6 @@ _PHASE_CURVES = {
 }
 """The prefixes of the curve whose phases a panel shows, by panel."""
 COMPARISON_PREFIX = "compare-"
-COMPARISON_STYLE = Style("screen")
 
 
 def draw(name: str, results: Results, options: FigureOptions) -> Drawing | None:
@@ -272,8 +271,8 @@ def comparison_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
         bands = [band for band in comparison.curves if band.curve == curve.name]
         if not bands:
             continue
-        with using(COMPARISON_STYLE):
-            figure = drawing.grid(COMPARISON_STYLE, 1)
+        with using(SCREEN):
+            figure = drawing.grid(SCREEN, 1)
             (axes,) = figure.axes
             for index, band in enumerate(bands):
                 _draw_band(axes, index, band, curve, shades_chance=len(bands) <= drawing.MAX_SHADED_CURVES)
@@ -289,7 +288,7 @@ def save_comparison(comparison: Comparison, folder: Path, kind: str) -> list[Pat
     """
     paths = []
     for name, figure in comparison_figures(comparison):
-        with using(COMPARISON_STYLE):
+        with using(SCREEN):
             paths.append(save(figure, folder / f"{COMPARISON_PREFIX}{name}.{kind}", kind))
     return paths
 

@@ -152,8 +152,7 @@ def matrix_title(frames: MatrixFrames, classes: int) -> str:
 def class_layout(results: Results, frames: MatrixFrames, order: str) -> ClassLayout:
     """Return a run's classes in an order: taxonomy, given, name, or cluster, which uses the run's last matrix of the kind."""
     table = run_classes.class_rows(results, frames.run)
-    # A class without a name gets its index.
-    names = [text if isinstance(text, str) else str(index) for index, text in enumerate(table["name"])]
+    names = run_classes.class_names(results, frames.run)
     if order == "cluster":
         indices = run_classes.cluster_order(matrices.epoch_matrix(results, frames, frames.epochs[-1]))
     elif order == "given":
@@ -285,7 +284,7 @@ def group_entries(colours: Mapping[str, Any]) -> dict[str, Any]:
     return {short_name(name): Patch(color=colour, linewidth=0) for name, colour in colours.items()}
 
 
-def short_name(name: str, longest: int = MAX_NAME_LENGTH) -> str:
+def short_name(name: str) -> str:
     """Return a name on one line, shortened if it is long.
 
     >>> short_name("great white shark, white shark, man-eater")
@@ -294,6 +293,6 @@ def short_name(name: str, longest: int = MAX_NAME_LENGTH) -> str:
     'aaaaaaaaaaaaaaaaaaaaa…'
     """
     line = "".join(letter if letter.isprintable() else " " for letter in name).strip()
-    if len(line) > longest:
+    if len(line) > MAX_NAME_LENGTH:
         line = line.split(",")[0]
-    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+    return line if len(line) <= MAX_NAME_LENGTH else line[: MAX_NAME_LENGTH - 1].rstrip() + "…"

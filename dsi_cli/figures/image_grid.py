@@ -20,7 +20,8 @@ import numpy as np
 
 from dsi_cli.errors import UsageError
 from dsi_cli.figures.catalogue import Drawing, FigureOptions, Opener
-from dsi_cli.figures.style import Style, using
+from dsi_cli.figures.heatmaps import MAX_NAME_LENGTH, short_name
+from dsi_cli.figures.style import SCREEN, Style, using
 from dsi_cli.queries.mistakes import Mistake, MistakeList, MistakeQuery, stored_epochs, worst_mistakes
 from dsi_cli.store import atomic_write
 from dsi_cli.store.schema import PREDICTIONS, SPLITS
@@ -38,8 +39,6 @@ MAX_IMAGES = 200
 """Maximum number of images in a file of ``dsi mistakes --sheet``."""
 TILE_ASPECT = 1.35
 """Height of an image with its caption relative to its width."""
-MAX_NAME_LENGTH = 22
-"""Maximum number of characters of a name in a caption."""
 MAX_PIXELS = 512
 """Maximum length in pixels of the longer side of an image."""
 _CONTAINER = re.compile(r"(?P<file>.+?\.(?:parquet(?=#\d+$)|tar(?=/)))(?P<member>.+)", re.IGNORECASE)
@@ -102,8 +101,8 @@ def grid(listing: MistakeList[Mistake], open_image: Opener, style: Style) -> tup
         named_ranks = (((listing.own or "").upper(), row.rank), ("WordNet", row.wordnet_rank))
         ranks = " · ".join(f"{name} #{rank:g}" for name, rank in named_ranks if rank is not None)
         score = "" if row.score is None else f"score {row.score:.3f} · "
-        caption = [_shorten(f"→ {row.prediction}"), ranks or "no rank", f"{score}sample {row.sample}"]
-        axes.set_title(_shorten(row.truth), size=style.size * 0.75, weight="bold", loc="left", parse_math=False)
+        caption = [f"→ {short_name(row.prediction)}", ranks or "no rank", f"{score}sample {row.sample}"]
+        axes.set_title(short_name(row.truth), size=style.size * 0.75, weight="bold", loc="left", parse_math=False)
         axes.set_xlabel("\n".join(caption), size=style.size * 0.75, loc="left", parse_math=False)
     return figure, unopened
 
@@ -114,7 +113,7 @@ def save(listing: MistakeList[Mistake], open_image: Opener, path: Path) -> dict[
     Raise `UsageError` if the listing has more than `MAX_IMAGES` rows, or no row has a path, and `OutputError` if the file
     could not be written.
     """
-    style = Style("screen", 2)
+    style = SCREEN._replace(columns=2)
     buffer = io.BytesIO()
     with using(style):
         figure, unopened = grid(listing, open_image, style)
@@ -148,11 +147,6 @@ def _pixels(image: Image) -> Any:
     image = image.convert("RGBA")
     image.thumbnail((MAX_PIXELS, MAX_PIXELS))
     return np.asarray(image)
-
-
-def _shorten(text: str) -> str:
-    text = _printable(text)
-    return text if len(text) <= MAX_NAME_LENGTH else text[: MAX_NAME_LENGTH - 1].rstrip() + "…"
 
 
 def _printable(text: str) -> str:

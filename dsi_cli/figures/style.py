@@ -81,6 +81,9 @@ class Style(NamedTuple):
         }
 
 
+SCREEN = Style("screen")
+
+
 @contextmanager
 def using(style: Style) -> Iterator[None]:
     """Apply a style within a ``with`` block, on the Agg canvas, which needs no window system."""

@@ -72,7 +72,7 @@ def test_animation_frames_differ_only_in_the_moving_parts(
 def test_scene_shows_ranks_wordnet_and_the_agreement_of_the_epoch(analysed: Analysed):
     frames = matrices.matrix_frames(analysed.run, FASHION)
     assert frames is not None
-    with using(animation.STYLE):
+    with using(animation.SCREEN):
         figure, update = animation.scene(analysed.run, frames, [0, 1, 15], FigureOptions())
         shown = []
         for epoch in (0, 15):

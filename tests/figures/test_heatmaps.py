@@ -144,6 +144,14 @@ def test_heatmaps_without_labels_have_no_reference_and_class_indices(make_result
     assert_clear(figure)
 
 
+def test_classes_with_wordnet_ids_have_words(make_results: MakeRun):
+    run = Results(make_results())
+    run.__dict__["classes"] = run.classes.assign(name=run.classes["wnid"])
+    frames = matrices.matrix_frames(run, "run")
+    assert frames is not None
+    assert heatmaps.class_layout(run, frames, "given").names[0] == "cat (n02121620)"
+
+
 def test_cell_values_of_a_large_ccsm_are_block_means():
     values = np.random.default_rng(0).random((1000, 1000)) * (np.random.default_rng(1).random((1000, 1000)) < 0.005)
     np.fill_diagonal(values, np.nan)
