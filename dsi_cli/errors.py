@@ -205,6 +205,16 @@ def quoted(text: str, most: int = 60) -> str:
     return repr(text if len(text) <= most else f"{text[: most - 3]}...")
 
 
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of an error's message, or else the name of its class; control characters are escaped.
+
+    >>> first_line(ValueError("found a\tb\nin row 3")), first_line(ValueError())
+    ('found a\\tb', 'ValueError')
+    """
+    line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return repr(line)[1:-1][:200]
+
+
 def is_installed(package: str) -> bool:
     """Return whether a package can be imported; not if an import hook blocks it, nor for a data folder of that name."""
     from importlib.util import find_spec

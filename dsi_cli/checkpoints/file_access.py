@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsi_cli.errors import PendingError, UnreadableError
+from dsi_cli.errors import PendingError, UnreadableError, first_line
 from dsi_cli.remote.locations import Place
 
 if TYPE_CHECKING:
@@ -186,7 +186,8 @@ class RandomAccessFile:
 
     def memory_at(self, offset: int, size: int) -> memoryview:
         """Return the bytes of `read_at` as writable memory, so that an array needs no copy; errors as there."""
-        self._count_read(offset, size)
+        self._require_range(offset, size)
+        self._ranges.bytes_read += size
         return self._ranges.memory_at(self._offset + offset, size)
 
     def prefetch(self, offset: int, size: int) -> None:
@@ -196,10 +197,6 @@ class RandomAccessFile:
     def require_unchanged(self) -> None:
         """Raise `PendingError` if a remote file was replaced during reading, because its parts may not fit together."""
         self._ranges.require_unchanged()
-
-    def _count_read(self, offset: int, size: int) -> None:
-        self._require_range(offset, size)
-        self._ranges.bytes_read += size
 
     def _require_range(self, offset: int, size: int) -> None:
         if size < 0 or offset < 0 or offset + size > self.size:
@@ -254,15 +251,17 @@ def find_sibling(path: Place, name: str, description: str) -> Place:
 def parse_json(data: bytes) -> Any:
     """Return the value of a JSON text.
 
-    Raise `ValueError` if the text is not JSON or holds more than `MAX_JSON_VALUES` values, and `RecursionError` if it is nested
-    too deeply.
+    Raise `UnreadableError` if the text is not JSON, holds more than `MAX_JSON_VALUES` values, or is nested too deeply.
 
     >>> parse_json(b'{"epoch": 3}')
     {'epoch': 3}
     """
     if sum(map(data.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
-        raise ValueError(f"the JSON text has more than {MAX_JSON_VALUES} values")
-    return json.loads(data)
+        raise UnreadableError(f"its JSON has more than {MAX_JSON_VALUES} values", code="damaged-json")
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(f"its JSON cannot be read: {first_line(error)}", code="damaged-json") from None
 
 
 def read_json_or_none(path: Place) -> Any:
@@ -271,7 +270,7 @@ def read_json_or_none(path: Place) -> Any:
         if not path.is_file() or path.stat().st_size > _MAX_JSON_BYTES:
             return None
         return parse_json(path.read_bytes() if isinstance(path, Path) else path.read_shared())
-    except (OSError, ValueError, RecursionError):
+    except (OSError, UnreadableError):
         return None
 
 
@@ -279,5 +278,5 @@ def parse_json_or_none(data: bytes) -> Any:
     """Return the value of a JSON text, or None if `parse_json` fails."""
     try:
         return parse_json(data)
-    except (ValueError, RecursionError):
+    except UnreadableError:
         return None

@@ -32,7 +32,7 @@ from typing import IO, Any, NamedTuple
 from dsi_cli.checkpoints.child_process.client import open_isolated
 from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
 from dsi_cli.checkpoints.trainers import as_dict
-from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
+from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, first_line
 from dsi_cli.remote import download
 from dsi_cli.remote.locations import Place, Scalars, TrackedRun
 from dsi_cli.store import layout
@@ -176,7 +176,7 @@ def read_named_log(path: Place) -> TrainingLog:
     try:
         log = _read(path)
     except _LOG_ERRORS as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         message = f"the log {path} cannot be read ({reason}); {expected}"
         raise UsageError(message, code="unreadable-log", path=str(path), reason=reason) from None
     if not any(log.by_epoch.values()):
@@ -221,7 +221,7 @@ def _rows_of_text(text: IO[str]) -> Iterator[dict[str, Any]]:
     header, epoch = text.readline(), None
     if header.startswith("{"):
         for line in chain([header], text):
-            with suppress(ValueError):  # the last line may still be incomplete
+            with suppress(UnreadableError):  # the last line may still be incomplete
                 row = as_dict(parse_json(line.encode()))
                 epoch = row.get("epoch", epoch)
                 # In MMEngine's rows of the test split, which follow those of the train split, the epoch is the step.

@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 from threadpoolctl import threadpool_limits
 
 from dsi_cli.engines import EngineOptions, Job, Lost, Result, usable_cores
-from dsi_cli.errors import EngineError, UsageError, is_installed
+from dsi_cli.errors import EngineError, UsageError, first_line, is_installed
 from dsi_cli.version import __version__
 
 LOCAL_RAY = "local"
@@ -103,8 +103,8 @@ def ray_connection(options: EngineOptions) -> Iterator[None]:
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **init_options)
         except (ConnectionError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError) as error:
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise UsageError(f"Ray cannot be used at --address {address} ({reason})", code="ray-unusable") from None
+            message = f"Ray cannot be used at --address {address} ({first_line(error)})"
+            raise UsageError(message, code="ray-unusable") from None
         yield
 
 
@@ -358,5 +358,5 @@ def _failure_reason(error: Exception) -> str:
         exceptions.ObjectLostError: "its node is gone, with the result",
         exceptions.WorkerCrashedError: "its process ended (out of memory, killed, or a crash)",
     }
-    message = f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
+    message = f"{type(error).__name__}: {first_line(error)}"
     return next((reason for kind, reason in reasons.items() if isinstance(error, kind)), message)

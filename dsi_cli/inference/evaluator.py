@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UnreadableError, UsageError
+from dsi_cli.errors import UnreadableError, UsageError, first_line
 from dsi_cli.metrics import neural_collapse, typicality
 from dsi_cli.predictions.result import EvaluationResult, FeatureTemplates
 from dsi_cli.similarity import confusion_counts
@@ -356,8 +356,3 @@ def resolve_device(device: str) -> str:
         message = f"--device {device} is not available: {first_line(error)}; try auto or cpu"
         raise UsageError(message, code="unknown-device", device=device) from None
     return device
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message."""
-    return (str(error).strip().splitlines() or ["no message"])[0][:300]

@@ -25,9 +25,9 @@ import torch
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.checkpoint_reader import StateDict
-from dsi_cli.errors import UnreadableError, UsageError, listed
+from dsi_cli.errors import UnreadableError, UsageError, first_line, listed
 from dsi_cli.inference import user_code
-from dsi_cli.inference.evaluator import first_line, full_precision
+from dsi_cli.inference.evaluator import full_precision
 from dsi_cli.inference.preprocess import Preprocessing, from_processor, read_sibling_json
 
 PROMPT = "a photo of a {}."

@@ -24,7 +24,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsi_cli.errors import UsageError, count
+from dsi_cli.errors import UsageError, count, first_line
 from dsi_cli.inference.dataset import Samples, encode_labels, file_stamps, fingerprint, size_note
 from dsi_cli.inference.image_folder import IMAGE_SUFFIXES, open_bytes
 from dsi_cli.remote import download
@@ -100,8 +100,7 @@ def row_bytes(file: Path, row: int) -> bytes:
     try:
         opened = pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
-        line = str(error).split("\n", 1)[0]
-        message = f"{file}: expected a Parquet file, found none that can be read ({line}); replace it"
+        message = f"{file}: expected a Parquet file, found none that can be read ({first_line(error)}); replace it"
         raise UsageError(message, code="shard-not-readable") from None
     with opened:
         rows = opened.metadata.num_rows
@@ -145,9 +144,9 @@ def _datasets_library(shown: str) -> Iterator[Any]:
         raise
     except Exception as error:  # noqa: BLE001 (the library and Arrow raise many kinds of errors on damaged files)
         cause = error.__cause__ or error
-        line = ascii((str(cause).splitlines() or [""])[0])[1:-1][:300]
-        message = f"{shown}: expected shards that the datasets library can read, found {type(cause).__name__}: {line}; "
-        message += f"replace the files, or free space in {_cache_root()}"
+        found = f"{type(cause).__name__}: {first_line(cause)}"
+        message = f"{shown}: expected shards that the datasets library can read, found {found}; replace the files, or free "
+        message += f"space in {_cache_root()}"
         raise UsageError(message, code="shard-not-readable") from None
     finally:
         log.setLevel(level)

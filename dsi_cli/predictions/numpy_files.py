@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, first_line
 from dsi_cli.predictions.epoch_predictions import EncodedLabels, EpochPredictions, Ints
 
 EXPECTED = (
@@ -95,7 +95,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
             if not isinstance(array, np.ndarray) or array.dtype.kind not in "biufUS" or not array.dtype.itemsize:
                 raise TypeError(f"neither numbers nor text but {getattr(array, 'dtype', 'bytes')}")
     except Exception as error:  # noqa: BLE001 (NumPy and zipfile raise many kinds of errors on damaged files)
-        reason = ascii((str(error).splitlines() or [type(error).__name__])[0])[1:-1][:160]
+        reason = first_line(error)
         message = f"{path}: expected arrays that NumPy saved, without pickled objects, found a file that cannot be read "
         message += f"({reason}); write it again with numpy.save or numpy.savez"
         raise UsageError(message, code="numpy-not-readable", reason=reason) from None

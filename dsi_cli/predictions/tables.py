@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, first_line
 from dsi_cli.predictions.epoch_predictions import EncodedLabels, EpochPredictions
 
 COLUMNS = ("epoch", "target", "prediction", "sample", "path", "score", "run")
@@ -92,7 +92,7 @@ def read_targets(path: Path) -> EncodedLabels:
         try:
             lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").strip().splitlines()]
         except (OSError, UnicodeError) as error:
-            message = f"{path}: expected a target per line in UTF-8, found {_first_line(error)}; write it again"
+            message = f"{path}: expected a target per line in UTF-8, found {first_line(error)}; write it again"
             raise UsageError(message, code="table-not-readable") from None
         code_of = {label: code for code, label in enumerate(dict.fromkeys(lines))}
         return EncodedLabels(np.array([code_of[line] for line in lines], dtype=np.int64), tuple(code_of))
@@ -127,7 +127,7 @@ def _read_columns(path: Path, required: str, expected: str) -> Columns:
                 table = csv.read_csv(stream, convert_options=options)
                 columns = {name: table.column(name) for name in known}
     except (pa.ArrowException, OSError, UnicodeError) as error:
-        message = f"{path}: expected a table with {expected}, found {_first_line(error)}; write it again"
+        message = f"{path}: expected a table with {expected}, found {first_line(error)}; write it again"
         raise UsageError(message, code="table-not-readable") from None
     if "count" in names:  # a row for several samples would be read as one sample
         message = f"{path}: expected one row per sample, found a column 'count'; give confusion counts in an NPZ file"
@@ -188,7 +188,7 @@ def _convert(column: Any, kind: str, name: str, path: Path) -> Any:
             raise pa.ArrowInvalid("bool")
         return column.cast(kind)
     except (pa.ArrowException, UnicodeError) as error:
-        message = f"{path}: expected {kind} in the column {name}, found {_first_line(error)}; correct it"
+        message = f"{path}: expected {kind} in the column {name}, found {first_line(error)}; correct it"
         raise UsageError(message, code="column-type", column=name, type=kind) from None
 
 
@@ -202,7 +202,3 @@ def _groups(
     for key in keys:
         is_first[1:] |= key[order][1:] != key[order][:-1]
     yield from np.split(order, np.flatnonzero(is_first))
-
-
-def _first_line(error: Exception) -> str:
-    return ascii((str(error).splitlines() or [type(error).__name__])[0])[1:-1][:200]

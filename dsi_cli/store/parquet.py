@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dsi_cli.errors import OutputError
+from dsi_cli.errors import OutputError, first_line
 from dsi_cli.store.atomic_write import open_atomically
 from dsi_cli.store.schema import FLOATS, INTEGERS, SCHEMA_VERSION, Table
 from dsi_cli.version import __version__
@@ -194,8 +194,7 @@ def read(path: Path, run: str | None = None) -> pa.Table:
         with pq.ParquetFile(_source(path)) as file:  # twice as fast as `read_table`, which supports many files
             return file.read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
-        reason = str(error).partition("\n")[0]  # an error may have no text
-        raise OutputError(f"{path} cannot be read: {reason}", code="cannot-read", path=str(path)) from None
+        raise OutputError(f"{path} cannot be read: {first_line(error)}", code="cannot-read", path=str(path)) from None
 
 
 def _source(path: Path) -> Any:

@@ -33,7 +33,7 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
     length = int.from_bytes(source.read_at(0, 8), "little")
     if length > MAX_HEADER_BYTES:
         raise UnreadableError(f"a header of {length} bytes; up to {MAX_HEADER_BYTES} are read", code="header-too-large")
-    header = read_json(source.read_at(8, length))
+    header = parse_json(source.read_at(8, length))
     if not isinstance(header, dict):
         raise UnreadableError("the safetensors header is not a JSON object", code="damaged-header")
     begin = 8 + length
@@ -60,14 +60,6 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
     return CheckpointContent({name: tree[name] for name in (sorted(header) if is_sorted else header)})
 
 
-def read_json(data: bytes) -> Any:
-    """Return the value of a JSON text; raise `UnreadableError` if it cannot be parsed."""
-    try:
-        return parse_json(data)
-    except (ValueError, RecursionError):
-        raise UnreadableError("its JSON cannot be read", code="damaged-json") from None
-
-
 def _tensor(name: str, entry: Any, end: int, read: ReadRange) -> tuple[Tensor, int]:
     """Return the tensor of a header's entry and its end; it must begin at ``end``, where the tensor before it ended."""
     shape, offsets = as_dict(entry).get("shape"), as_dict(entry).get("data_offsets")
@@ -92,7 +84,7 @@ def open_folder(index: Place, files: OpenFiles) -> CheckpointContent:
     a shard is missing or breaks off.
     """
     with RandomAccessFile(index) as source:
-        contents = read_json(source.head(MAX_HEADER_BYTES))
+        contents = parse_json(source.head(MAX_HEADER_BYTES))
     names = as_dict(contents).get("weight_map")
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
         raise UnreadableError("the index of shards has no weight_map", code="no-weight-map")

@@ -17,9 +17,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsi_cli.checkpoints.file_access import RandomAccessFile
+from dsi_cli.checkpoints.file_access import RandomAccessFile, parse_json
 from dsi_cli.checkpoints.formats import CheckpointContent, open_source
-from dsi_cli.checkpoints.formats.safetensors import read_json
 from dsi_cli.checkpoints.formats.zip_archive import Archive
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import storage_of
@@ -136,7 +135,7 @@ def _open_export(archive: Archive) -> CheckpointContent:
     list_name = next((name for name in archive.sizes if name == _LIST or name.endswith(f"/{_LIST}")), None)
     if list_name is None:
         raise UnreadableError("an archive of torch.export without a list of weights", code="no-weight-list")
-    config = read_json(archive.read_entry(list_name, _MAX_LIST_BYTES))
+    config = parse_json(archive.read_entry(list_name, _MAX_LIST_BYTES))
     weights = as_dict(config).get("config")
     if not isinstance(weights, dict):
         raise UnreadableError("the list of weights is damaged", code="damaged-weight-list")

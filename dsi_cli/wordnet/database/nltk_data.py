@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, first_line
 from dsi_cli.wordnet.database.taxonomy import MAX_DEPTH, PARTS, Taxonomy, hypernym_closure, offsets_and_values, parent_edges
 
 _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
@@ -56,7 +56,7 @@ def read_tables(name: str, part: str) -> dict[str, Any]:
                 file.close()
     except Exception as error:
         # NLTK has no exception class for damaged files: its parser raises whatever it meets.
-        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        reason = first_line(error)
         command = f"python -m nltk.downloader --force {name}"
         message = f"the WordNet {name!r} cannot be read ({reason}): {command} installs it again"
         raise UsageError(message, code="wordnet-damaged", name=name, reason=reason) from error
