@@ -79,9 +79,10 @@ def _match_by_name(
     data_keys = list(map(_keys, data, data_ids or [None] * len(data)))
     classifier_keys = list(map(_keys, names, ids or [None] * len(names)))
     match: list[int | None] = [None] * len(data)
-    for rule in range(len(_keys("", None))):
-        unmatched = {index: keys[rule] for index, keys in enumerate(data_keys) if match[index] is None}
-        unused = {index: keys[rule] for index, keys in enumerate(classifier_keys) if index not in match}
+    # Apply one rule after another.
+    for of_data, of_classifier in zip(zip(*data_keys, strict=True), zip(*classifier_keys, strict=True), strict=True):
+        unmatched = {index: keys for index, keys in enumerate(of_data) if match[index] is None}
+        unused = {index: keys for index, keys in enumerate(of_classifier) if index not in match}
         # Match the classes that share a key only with each other.
         forward, backward = _candidates(unmatched, unused), _candidates(unused, unmatched)
         for index, candidates in forward.items():

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError, expected
+from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.metrics import DEFAULT_MEASURES, DISTANCES, MEASURES, jackknife, measures, p_values, permutation_null, ssim
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.prepared_matrix import ComparedMatrix, PairValues, PreparedMatrix
@@ -148,8 +148,7 @@ def alignments(
     names = [which] if isinstance(which, str) else list(which)
     known = [measure.name for measure in MEASURES]
     for name in names:
-        if name not in known:
-            raise UsageError(f"unknown measure {name!r}: {expected(name, known)}", code="unknown-measure", measure=name)
+        require_choice("measure", name, known)
     a, b = np.asarray(a), np.asarray(b)
     if a.ndim != 2 or a.shape != b.shape or a.shape[0] != a.shape[1]:
         message = f"a SAI compares two square matrices of one size; these have shapes {a.shape} and {b.shape}"

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError, expected
+from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.metrics import WSI_QUANTILE, idm, jackknife
 from dsi_cli.metrics.alignment import CONSTANT, MIN_CLASSES, MatrixPair
 from dsi_cli.metrics.jackknife import LEVEL, MEASURES
@@ -123,9 +123,7 @@ def alignment_difference(first: CsmPair, second: CsmPair, measure: str = "cosine
     UsageError
         The measure has no difference (code ``unknown-measure``), or the matrices differ in size (code ``different-sizes``).
     """
-    if measure not in MEASURES:
-        message = f"no difference by measure {measure!r}: {expected(measure, MEASURES)}"
-        raise UsageError(message, code="unknown-measure", measure=measure)
+    require_choice("measure", measure, MEASURES, "no difference by measure")
     csms = [np.asarray(csm) for csm in (first.a, first.b, second.a, second.b)]
     _require_one_size(csms)
     kept = np.flatnonzero(~np.any([np.isnan(np.diagonal(csm)) for csm in csms], axis=0))

@@ -147,32 +147,12 @@ def norm_variation(rows: Float64s) -> float | None:
     return float(norms.std() / norms.mean()) if norms.any() else None
 
 
-def random_geometry(classes: int, features: int) -> tuple[HeadGeometry, HeadGeometry]:
-    """Return the means and the standard deviations of the indices over seeded heads of independent normal values.
-
-    These are the chance levels of a head ``(classes, features)``, which an untrained network usually has, too.
-
-    Parameters
-    ----------
-    classes, features : int, the shape of the head, two classes or more.
-
-    Returns
-    -------
-    tuple of HeadGeometry
-        The means and the standard deviations, over 3 to 20 heads.
-
-    Raises
-    ------
-    UsageError
-        There are fewer than two classes.
-    """
-    heads = random_heads(classes, features)
-    return heads.means, heads.deviations
-
-
 @lru_cache(maxsize=16)
 def random_heads(classes: int, features: int) -> RandomHeads:
-    """Return the indices and the spectra of 3 to 20 random heads; parameters and errors as in `random_geometry`."""
+    """Return the chance levels of a head ``(classes, features)``, from 3 to 20 seeded heads of independent normal values.
+
+    An untrained network usually has these levels, too. Raise `UsageError` if there are fewer than two classes.
+    """
     if classes < 2 or features < 1:
         message = f"a head of {classes} classes and {features} features has no geometry: two classes or more are needed"
         raise UsageError(message, code="not-a-weight", shape=(classes, features))

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError, expected
+from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.metrics import p_values
 from dsi_cli.metrics.measures import Values, similarity_ranks
 from dsi_cli.metrics.p_values import RelabelledMatrix
@@ -135,8 +135,7 @@ def idm(
     if counts.ndim != 2 or counts.shape != csm.shape or counts.shape[0] != counts.shape[1]:
         message = f"an IDM needs counts and a CSM of one size; these have shapes {counts.shape} and {csm.shape}"
         raise UsageError(message, code="not-square", shapes=(counts.shape, csm.shape))
-    if ties not in TIES:
-        raise UsageError(f"unknown rank of ties {ties!r}: {expected(ties, TIES)}", code="unknown-ties", ties=ties)
+    require_choice("ties", ties, TIES, "unknown rank of ties")
     kept = np.flatnonzero(~np.isnan(np.diagonal(csm)) & (counts.sum(axis=1) > 0))
     used = counts[np.ix_(kept, kept)]
     missing = reason_no_idm(len(kept), int(used.sum()))

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.metrics.head_geometry import head_geometry, random_geometry
+from dsi_cli.metrics.head_geometry import head_geometry, random_heads
 from dsi_cli.similarity import centre
 
 Float64s = NDArray[np.float64]
@@ -169,9 +169,10 @@ def collapse_values(
     means, classes = class_means(features, targets)
     rows = [{"metric": "nc1", **vars(within_class_variability(features, targets, seed))}]
     if len(classes) >= MIN_CLASSES:
-        values, (null, spread) = head_geometry(means), random_geometry(*means.shape)
+        values, chance_levels = head_geometry(means), random_heads(*means.shape)
         for name, metric, variant in NC2:
-            chance = {"null_mean": getattr(null, name), "null_std": getattr(spread, name)}
+            null_mean, null_std = getattr(chance_levels.means, name), getattr(chance_levels.deviations, name)
+            chance = {"null_mean": null_mean, "null_std": null_std}
             used = {"classes_used": len(classes), "samples_used": len(targets)}
             rows.append({"metric": metric, "variant": variant, "value": getattr(values, name), **chance, **used})
     by_class: dict[str, Any] = {"classes": classes.tolist()}

@@ -59,7 +59,7 @@ class Format(NamedTuple):
 
     name: str
     module: str
-    title: str
+    """The module of this package that reads it."""
     matches_head: Callable[[bytes], bool] | None = None
     """A function that returns whether a file with these first bytes (at most 16) may have this format."""
     matches_entries: Callable[[Collection[str]], bool] | None = None
@@ -149,38 +149,24 @@ def _has_files(*names: str) -> Callable[[Collection[str]], bool]:
 
 
 FORMATS = (
-    Format("torch-export", "torch_save", "torch.export.save: .pt2", None, _has_files("archive_format")),
-    Format("torch-export", "torch_save", "torch.export.save before 2.8", None, _has_files("serialized_state_dict.pt")),
-    Format("torchscript", "torch_save", "TorchScript: its parameters", None, _has_files("data.pkl", "constants.pkl")),
-    Format("torch-zip", "torch_save", "torch.save since PyTorch 1.6: a zip archive", None, _has_files("data.pkl")),
-    Format("keras", "keras", "Keras 3: .keras", None, _has_files("model.weights.h5")),
-    Format("npz", "npz", "numpy.savez: arrays by name", None, lambda entries: {name[-4:] for name in entries} == {".npy"}),
-    Format(
-        "torch-legacy",
-        "torch_save",
-        "torch.save before PyTorch 1.6: a row of pickles",
-        lambda head: head.startswith(_LEGACY),
-    ),
+    Format("torch-export", "torch_save", matches_entries=_has_files("archive_format")),
+    Format("torch-export", "torch_save", matches_entries=_has_files("serialized_state_dict.pt")),  # before PyTorch 2.8
+    Format("torchscript", "torch_save", matches_entries=_has_files("data.pkl", "constants.pkl")),
+    Format("torch-zip", "torch_save", matches_entries=_has_files("data.pkl")),
+    Format("keras", "keras", matches_entries=_has_files("model.weights.h5")),
+    Format("npz", "npz", matches_entries=lambda entries: {name[-4:] for name in entries} == {".npy"}),
+    Format("torch-legacy", "torch_save", matches_head=lambda head: head.startswith(_LEGACY)),
     # The first eight bytes are the length of a JSON object, which is less than 2 ** 32.
-    Format("safetensors", "safetensors", "safetensors, one file", lambda head: head[4:9] == b"\0\0\0\0{"),
-    Format("hdf5", "keras", "Keras: .weights.h5, .h5", lambda head: head.startswith(HDF5)),
-    Format("onnx", "onnx", "ONNX: initialisers", _is_onnx),
-    Format("msgpack", "jax", "Flax: MessagePack of nested mappings of arrays", _is_msgpack),
-    Format("pickle", "plain_pickle", "pickle.dump of tensors or arrays", lambda head: _PICKLE.match(head) is not None),
-    Format(
-        "safetensors-sharded", "safetensors", "safetensors, shards under an index", markers=("*.safetensors.index.json",)
-    ),
-    Format("torch-sharded", "safetensors", "torch.save, shards under an index", markers=("*.bin.index.json",)),
-    Format("torch-distributed", "torch_distributed", "torch.distributed.checkpoint: a folder", markers=(".metadata",)),
-    Format(
-        "deepspeed",
-        "deepspeed",
-        "DeepSpeed: a folder, ZeRO-3 put together from its ranks",
-        markers=("mp_rank_00_model_states.pt", "zero_pp_rank_0_mp_rank_00_model_states.pt"),
-    ),
-    Format(
-        "orbax", "jax", "Orbax: a folder of Zarr arrays", markers=("_CHECKPOINT_METADATA", "_METADATA", "manifest.ocdbt")
-    ),
+    Format("safetensors", "safetensors", matches_head=lambda head: head[4:9] == b"\0\0\0\0{"),
+    Format("hdf5", "keras", matches_head=lambda head: head.startswith(HDF5)),
+    Format("onnx", "onnx", matches_head=_is_onnx),
+    Format("msgpack", "jax", matches_head=_is_msgpack),
+    Format("pickle", "plain_pickle", matches_head=lambda head: _PICKLE.match(head) is not None),
+    Format("safetensors-sharded", "safetensors", markers=("*.safetensors.index.json",)),
+    Format("torch-sharded", "safetensors", markers=("*.bin.index.json",)),
+    Format("torch-distributed", "torch_distributed", markers=(".metadata",)),
+    Format("deepspeed", "deepspeed", markers=("mp_rank_00_model_states.pt", "zero_pp_rank_0_mp_rank_00_model_states.pt")),
+    Format("orbax", "jax", markers=("_CHECKPOINT_METADATA", "_METADATA", "manifest.ocdbt")),
 )
 WHOLE_FOLDERS = tuple(marker for format_ in FORMATS for marker in format_.markers if "*" not in marker)
 """The marker files of folders that hold exactly one checkpoint and are not searched further."""
