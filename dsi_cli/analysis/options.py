@@ -106,9 +106,8 @@ class Options(groups.MemoryOptions, groups.ComparisonOptions, groups.LabelOption
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         if not self.references:
             raise UsageError("no reference; leave --reference out for WordNet's path similarity", code="no-reference")
-        known = [measure.name for measure in MEASURES]
         for name in self.measures:
-            require_choice("measure", name, known, "unknown measure")
+            require_choice("measure", name, MEASURES, "unknown measure")
         for quantile in self.quantiles:
             if not 0 < quantile < 1:
                 message = f"--wsi-quantile takes a number between 0 and 1; {quantile} is not"

@@ -72,8 +72,7 @@ def split_training_runs(
         for record in network:
             groups.setdefault(None if record.entry is None else deduplication.file_path(record), []).append(record)
         for group in groups.values():
-            for kind in _group_by_kind(group, read_head):
-                parts += _group_by_label(kind)
+            parts += _group_by_training(group, read_head)
     parts = sorted(join_growing(parts, read_head), key=len, reverse=True) or [[]]
     _add_unusable([record for record in records if record.status != OK], parts)
     runs: list[tuple[TrainingRun, list[Record]]] = []
@@ -103,6 +102,11 @@ def _group_by_network(records: Sequence[Record]) -> list[list[Record]]:
     for key, record in zip(keys, records, strict=True):
         groups.setdefault(largest_group.get(record.fingerprint or "", key), []).append(record)
     return sorted(groups.values(), key=len, reverse=True)
+
+
+def _group_by_training(records: Sequence[Record], read_head: ReadHead) -> list[list[Record]]:
+    """Return the records of each training of one network."""
+    return [training for kind in _group_by_kind(records, read_head) for training in _group_by_label(kind)]
 
 
 def _group_by_kind(records: Sequence[Record], read_head: ReadHead) -> list[list[Record]]:

@@ -23,31 +23,11 @@ This module defines only the names of the measures and imports no other module, 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Measure(NamedTuple):
-    """One way to compare two CSMs."""
-
-    name: str
-    by_default: bool
-    is_distance: bool
-    """True if a lower value means that the matrices are more similar."""
-    meaning: str
-
-
-MEASURES = (
-    Measure("cosine", True, False, "cosine of the min-max scaled off-diagonal values"),
-    Measure("ssim", True, False, "structural similarity of the two matrices as images, in display order"),
-    Measure("mae", True, True, "mean absolute difference of the min-max scaled values"),
-    Measure("mse", True, True, "mean squared difference of the min-max scaled values"),
-    Measure("pearson", True, False, "Pearson correlation of the off-diagonal values"),
-    Measure("spearman", True, False, "Spearman rank correlation of the off-diagonal values"),
-    Measure("kendall", False, False, "Kendall's tau-b of the off-diagonal values"),
-    Measure("kendall_a", False, False, "Kendall's tau-a of the off-diagonal values, which ties lower"),
-)
-DEFAULT_MEASURES = tuple(measure.name for measure in MEASURES if measure.by_default)
-DISTANCES = frozenset(measure.name for measure in MEASURES if measure.is_distance)
+MEASURES = ("cosine", "ssim", "mae", "mse", "pearson", "spearman", "kendall", "kendall_a")
+"""The measures of a SAI, in the order of tables and figures."""
+DEFAULT_MEASURES = ("cosine", "ssim", "mae", "mse", "pearson", "spearman")
+DISTANCES = frozenset({"mae", "mse"})
+"""The measures of which a lower value means that the matrices are more similar."""
 WSI_QUANTILE = 0.95
 NORMAL_QUANTILE = 1.96
 """A normal variable is within so many standard deviations of its mean with a probability of 95 %."""

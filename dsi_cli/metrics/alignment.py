@@ -146,9 +146,8 @@ def alignments(
     (1.0, 0.419, True, 0.083)
     """
     names = [which] if isinstance(which, str) else list(which)
-    known = [measure.name for measure in MEASURES]
     for name in names:
-        require_choice("measure", name, known)
+        require_choice("measure", name, MEASURES)
     a, b = np.asarray(a), np.asarray(b)
     if a.ndim != 2 or a.shape != b.shape or a.shape[0] != a.shape[1]:
         message = f"a SAI compares two square matrices of one size; these have shapes {a.shape} and {b.shape}"

@@ -128,7 +128,7 @@ class Panel:
 def sai_measures(curves: pd.DataFrame) -> list[str]:
     """Return the measures of the SAI in a curves table, in the order of `dsi_cli.metrics.MEASURES`."""
     variants = set(curves.loc[curves["metric"] == "sai", "variant"])
-    return [measure.name for measure in MEASURES if measure.name in variants]
+    return [measure for measure in MEASURES if measure in variants]
 
 
 def panels(

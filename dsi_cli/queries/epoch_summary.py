@@ -118,7 +118,7 @@ def _run_curves(out: Path, run: str) -> tuple[list[Row], str, str | None]:
     rows = [*table_rows(out, CURVES, run), *table_rows(out, EXTRA_CURVES, run)]
     rows = [row for row in rows if row["reference"] not in others and "|" not in (row["reference"] or "")]
     variants = {row["variant"] for row in rows if row["metric"] == "sai"}
-    measure = next((measure.name for measure in MEASURES if measure.name in variants), None)
+    measure = next((measure for measure in MEASURES if measure in variants), None)
     return rows, network_matrix(rows), measure
 
 

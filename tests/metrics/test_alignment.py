@@ -14,7 +14,7 @@ from dsi_cli.metrics.alignment import Alignment, MatrixPair, alignments, sai
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 
 KINDS = ("symmetric", "asymmetric", "tied", "tied-symmetric")
-ALL = tuple(measure.name for measure in metrics.MEASURES)
+ALL = metrics.MEASURES
 NUMBERS = ("value", "null_mean", "null_std", "z", "excess", "ceiling", "p_value")
 TOLERANCE = {"rtol": 1e-6, "atol": 1e-6}
 

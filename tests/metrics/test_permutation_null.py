@@ -11,7 +11,7 @@ from scipy import stats
 from dsi_cli.metrics import DISTANCES, MEASURES, permutation_null
 from dsi_cli.metrics.alignment import alignments
 
-ALL = tuple(measure.name for measure in MEASURES)
+ALL = MEASURES
 KINDS = ("symmetric", "asymmetric", "tied")
 SUMS = ("cosine", "mse", "pearson", "spearman")
 NULL = ("null_mean", "null_std")

@@ -117,9 +117,9 @@ class ComparisonOptions:
     centred: bool = option("--centred", "Also compute the NCSM without the mean weight row.")
     measures: tuple[str, ...] = option(
         "--measure NAME",
-        f"SAI measure, instead of the default ones: {', '.join(measure.name for measure in MEASURES)}. Repeatable.",
+        f"SAI measure, instead of the default ones: {', '.join(MEASURES)}. Repeatable.",
         default=DEFAULT_MEASURES,
-        choices=[measure.name for measure in MEASURES],
+        choices=MEASURES,
     )
     quantiles: tuple[float, ...] = option(
         "--wsi-quantile FRACTION",

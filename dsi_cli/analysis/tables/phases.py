@@ -97,7 +97,7 @@ def _agreement(
     """Return measure and phases of the agreement with a reference: Pearson's correlation, or else the first measure's excess."""
     alignments = _select(points, {"metric": "sai", "of": matrices})
     measures = {row.get("variant") for row in alignments}
-    order = ["pearson", *(measure.name for measure in MEASURES)]
+    order = ["pearson", *MEASURES]
     measure = next((name for name in order if name in measures), None)
     curve = _last_saves(_select(alignments, {"variant": measure, "reference": reference}))
     spread = _column(curve, "null_std") / (1 - _column(curve, "null_mean"))
