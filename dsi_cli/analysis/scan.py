@@ -20,7 +20,7 @@ from dsi_cli.analysis.classifiers.run_checkpoints import (
 from dsi_cli.analysis.semantics import label_files
 from dsi_cli.checkpoints.checkpoint_reader import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.checkpoints.deduplication import stores_next_epoch
-from dsi_cli.checkpoints.discovery import TrainingRun, count_ignored_files, discover, find_unread_file
+from dsi_cli.checkpoints.discovery import TrainingRun, discover, find_other_files
 from dsi_cli.checkpoints.epochs import ORDER, natural_key
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import Record
@@ -74,9 +74,8 @@ def find_runs(
         if any(layout.is_output(Path(path)) for path in paths if urls.scheme_of(path) is None):
             message = f"{listed} is a results folder; give the folder of the checkpoints"
             raise NothingToAnalyseError(message, code="is-results-folder")
-        others = count(count_ignored_files(paths), "other file")
-        message = f"no checkpoints under {listed} ({others}): expected {EXPECTED}"
-        unread = find_unread_file(paths)
+        others, unread = find_other_files(paths)
+        message = f"no checkpoints under {listed} ({count(others, 'other file')}): expected {EXPECTED}"
         if unread is not None:
             # The reason why the file cannot be read says how to convert it.
             message += f"; {unread.name}: {scan_checkpoint(require_file(unread)).record.reason}"

@@ -112,14 +112,14 @@ def discover(
     return sorted(runs, key=lambda run: natural_key(run.name))
 
 
-def count_ignored_files(paths: Sequence[str | os.PathLike[str]]) -> int:
-    """Return the number of files in the given folders that are not checkpoints, for the message that no run was found."""
-    return sum(contents.ignored for contents in _search(paths).values())
+def find_other_files(paths: Sequence[str | os.PathLike[str]]) -> tuple[int, Place | None]:
+    """Return the number of files in the given folders that are not checkpoints, for the message that no run was found.
 
-
-def find_unread_file(paths: Sequence[str | os.PathLike[str]]) -> Place | None:
-    """Return a file in the given folders that may contain weights in a form that dsi does not read; None if there is none."""
-    return next((contents.unread for contents in _search(paths).values() if contents.unread is not None), None)
+    Also return one of them that may contain weights in a form that dsi does not read, or None.
+    """
+    folders = _search(paths).values()
+    unread = next((contents.unread for contents in folders if contents.unread is not None), None)
+    return sum(contents.ignored for contents in folders), unread
 
 
 def printable(text: str) -> str:

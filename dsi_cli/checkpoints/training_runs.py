@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints import deduplication, epochs, trainers
 from dsi_cli.checkpoints.discovery import TrainingRun
 from dsi_cli.checkpoints.records import OK, Record
+from dsi_cli.similarity import centre, unit_rows
 
 ReadHead = Callable[[Record], "NDArray[np.float32] | None"]
 """Returns the weight ``(C, d)`` of a checkpoint's head, or None if it cannot be read."""
@@ -256,9 +257,12 @@ def _run_names(folder: str, parts: Sequence[Sequence[Record]], earlier: Mapping[
         known = Counter(earlier[record.path] for record in part if record.path in earlier).most_common(1)
         stem = PurePath(deduplication.epoch_name(part[0])).stem if part else ""
         candidates = [known[0][0]] if known else []
-        # Nothing shows which of several single files is that of the folder.
-        is_of_folder = not label and (len(part) != 1 or labels.count(label) == 1)
-        candidates += [folder] if is_of_folder else [f"{folder}/{label}"] if label else []
+        if label:
+            candidates.append(f"{folder}/{label}")
+        elif (
+            len(part) != 1 or labels.count(label) == 1
+        ):  # nothing shows which of several single files is that of the folder
+            candidates.append(folder)
         candidates += [f"{folder}/{stem}"]
         candidates += [f"{folder}/{stem}-{number}" for number in range(2, len(parts) + 2)]
         names.append(next(name for name in candidates if name not in names))
@@ -284,16 +288,8 @@ def has_grown_from(wide: NDArray[np.floating[Any]], narrow: NDArray[np.floating[
 
 def _class_cosines(wide: NDArray[np.floating[Any]], narrow: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Return the cosines ``(c, c)`` of the first c class vectors of one head and all of another, both centred."""
-    count = len(narrow)
-    directions = []
-    for rows in (narrow, wide):
-        centred = rows[:count].astype(np.float64)
-        centred -= centred.mean(axis=0)
-        lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-        directions.append(np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > 0))
-    old, new = directions
-    cosines: NDArray[np.float64] = new @ old.T
-    return cosines
+    old, new = (unit_rows(centre(rows[: len(narrow)].astype(np.float64))) for rows in (narrow, wide))
+    return new @ old.T
 
 
 def join_growing(trainings: Sequence[list[Record]], read_head: ReadHead) -> list[list[Record]]:

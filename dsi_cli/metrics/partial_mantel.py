@@ -41,9 +41,7 @@ def residual_matrix(csm: Csm, given: Csm) -> NDArray[np.float64] | None:
     return matrix
 
 
-def partial_mantel(
-    a: Csm, b: Csm, given: Csm, *, permutations: int | None = None, draws: int | None = None, seed: int = 0
-) -> Alignment:
+def partial_mantel(a: Csm, b: Csm, given: Csm, *, permutations: int | None = None, seed: int = 0) -> Alignment:
     """Return the partial correlation of two CSMs given a third, in [-1, 1], with its chance level.
 
     The value is missing, with the reason, if the third matrix explains one of the others.
@@ -51,8 +49,7 @@ def partial_mantel(
     Parameters
     ----------
     a, b, given : (C, C), CSMs of the same classes in the same order, without NaN.
-    permutations, draws, seed
-        Options of `dsi_cli.metrics.alignment.alignments`.
+    permutations, seed : options of `dsi_cli.metrics.alignment.alignments`.
 
     Examples
     --------
@@ -64,5 +61,5 @@ def partial_mantel(
     first, second = residual_matrix(a, given), residual_matrix(b, given)
     if first is None or second is None:
         return Alignment(NAME, classes_used=len(a), reason="the given matrix explains one of the two: nothing remains")
-    entry = alignments(first, second, ["pearson"], permutations=permutations, draws=draws, seed=seed)["pearson"]
+    entry = alignments(first, second, ["pearson"], permutations=permutations, seed=seed)["pearson"]
     return replace(entry, measure=NAME)

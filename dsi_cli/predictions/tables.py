@@ -107,42 +107,45 @@ def _read_columns(path: Path, required: str, expected: str) -> Columns:
     from pyarrow import csv, parquet
 
     is_parquet = path.suffix.lower() == ".parquet"
-    columns: Columns = {}
     try:
         with path.open("rb") as stream:
             schema = parquet.read_schema(stream) if is_parquet else csv.open_csv(stream).schema
-        names: list[str] = schema.names
-        known = [name for name in names if name in COLUMNS]
-        if len(known) > len({*known}):
-            message = f"{path}: expected each column once, found {', '.join(known)}; rename the others"
-            raise UsageError(message, code="repeated-column")
+        known = _known_columns(schema.names, path, required, expected)
         with path.open("rb") as stream:
             if is_parquet:
                 table = parquet.ParquetFile(stream).read(columns=known)
-                columns = {name: table.column(name) for name in known}
-            elif known:
+            else:
                 # Labels in a CSV file are text, because a class may have the name 7.
                 types = {name: pa.float64() if name in _NUMBERS else pa.string() for name in known}
                 options = csv.ConvertOptions(include_columns=known, column_types=types)
                 table = csv.read_csv(stream, convert_options=options)
-                columns = {name: table.column(name) for name in known}
+        columns: Columns = {name: table.column(name) for name in known}
     except (pa.ArrowException, OSError, UnicodeError) as error:
         message = f"{path}: expected a table with {expected}, found {first_line(error)}; write it again"
         raise UsageError(message, code="table-not-readable") from None
+    if not len(columns[required]):
+        raise UsageError(f"{path}: expected {expected}; found no rows; give a table with rows", code="empty-table")
+    return columns
+
+
+def _known_columns(names: list[str], path: Path, required: str, expected: str) -> list[str]:
+    """Return the names of the columns that are read; raise `UsageError` if one is repeated or the required one is missing."""
+    known = [name for name in names if name in COLUMNS]
+    if len(known) > len({*known}):
+        message = f"{path}: expected each column once, found {', '.join(known)}; rename the others"
+        raise UsageError(message, code="repeated-column")
     if "count" in names:  # a row for several samples would be read as one sample
         message = f"{path}: expected one row per sample, found a column 'count'; give confusion counts in an NPZ file"
         raise UsageError(message, code="count-column")
-    if required not in columns:
+    if required not in known:
         listed = ", ".join(ascii(name[:40]) for name in names[:12])
         remedy = "name the columns so"
         if len(names) == 1 and {*names[0]} & {*";\t|"}:
             remedy = "separate the columns by commas"
-        elif not columns and len(names) > 2:
+        elif not known and len(names) > 2:
             remedy += "; if this is a confusion matrix, save its counts as an array in an NPY or NPZ file"
         raise UsageError(f"{path}: expected {expected}; found {listed}; {remedy}", code="missing-column", column=required)
-    if not len(columns[required]):
-        raise UsageError(f"{path}: expected {expected}; found no rows; give a table with rows", code="empty-table")
-    return columns
+    return known
 
 
 def _labels(columns: Columns, name: str, path: Path) -> EncodedLabels:

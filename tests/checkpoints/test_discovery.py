@@ -14,7 +14,7 @@ from helpers import errors
 from safetensors.torch import save_file
 
 from dsi_cli.checkpoints.checkpoint_reader import scan_checkpoint
-from dsi_cli.checkpoints.discovery import count_ignored_files, discover
+from dsi_cli.checkpoints.discovery import discover, find_other_files
 from dsi_cli.errors import UsageError
 
 
@@ -132,8 +132,8 @@ def test_discover_counts_files_that_are_no_checkpoints(tmp_path):
     (tmp_path / "run/.git/x.pt").write_text("not looked at")
     (run,) = discover([tmp_path])
     assert (len(run.checkpoints), run.ignored) == (1, 5)
-    assert count_ignored_files([tmp_path]) == 5
-    assert count_ignored_files([tmp_path / "run/log.csv"]) == 0
+    assert find_other_files([tmp_path])[0] == 5
+    assert find_other_files([tmp_path / "run/log.csv"])[0] == 0
 
 
 def test_checkpoints_are_known_by_their_contents(tmp_path):

@@ -253,9 +253,7 @@ def _partial_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> lis
             entry = Alignment(partial_mantel.NAME, classes_used=len(kept), reason=reason)
         else:
             a, b, c = (matrix.dense[np.ix_(kept, kept)] for matrix in (network, first, control))
-            entry = partial_mantel.partial_mantel(
-                a, b, c, permutations=options.permutations, draws=options.draws, seed=options.seed
-            )
+            entry = partial_mantel.partial_mantel(a, b, c, permutations=options.permutations, seed=options.seed)
         columns = {"of": f"{network.name},{SCSM}", "reference": f"{first.reference}|{control.reference}"}
         rows.append(_alignment_row(context.record, entry, **columns))
     return rows
