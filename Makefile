@@ -73,7 +73,7 @@ bench-senses: $(READY)  ## how often the right sense of a label is chosen; write
 bench-statistics: $(READY)  ## how often intervals hold; needs DSI_SHARED; writes benchmarks/results/statistics.md
 	$(BIN)/python -m benchmarks.statistics
 
-OLDEST_TOOLS := pytest pytest-xdist hypothesis playwright safetensors scikit-image scikit-learn
+OLDEST_TOOLS := pytest pytest-xdist h5py hypothesis playwright safetensors scikit-image scikit-learn
 OLDEST_TESTS := $(addprefix tests/, analysis cli engines figures labels metrics predictions queries report store test_api.py test_similarity.py wordnet) dsi_cli
 # The doctests of the package want every module; these three want an extra, which the oldest set does not have.
 OLDEST_LACKS := $(addprefix --ignore=dsi_cli/, callbacks/huggingface.py callbacks/lightning.py checkpoints/child_process/onnx_model.py tracking/__init__.py)
