@@ -33,18 +33,8 @@ TREE_WIDTH, LINK_WIDTH = 0.24, 0.16
 DARK = "#404040"
 
 
-class ClassTree(NamedTuple):
-    """A hierarchical clustering of classes."""
-
-    linkage: NDArray[np.float64]
-    """The linkage matrix of SciPy."""
-    order: list[int]
-    """The leaves from top to bottom."""
-
-    @property
-    def rows(self) -> NDArray[np.intp]:
-        """The row of each leaf."""
-        return np.argsort(self.order)
+Tree = NDArray[np.float64]
+"""A hierarchical clustering of C classes: SciPy's linkage ``(C-1, 4)``. The first branch of each fork is on top."""
 
 
 class Tanglegram(NamedTuple):
@@ -53,8 +43,8 @@ class Tanglegram(NamedTuple):
     title: str
     names: list[str]
     colours: list[Any]
-    network: ClassTree
-    reference: ClassTree | None
+    network: Tree
+    reference: Tree | None
 
 
 def figure(results: Results, options: FigureOptions) -> Drawing | None:
@@ -93,8 +83,8 @@ def tanglegram(results: Results, frames: MatrixFrames, colours: dict[str, Any], 
         known = np.flatnonzero(np.isfinite(reference).any(axis=0))
         network, other = _tree(values, known), _tree(reference, known)
         for _ in range(2):
-            other = turn_forks(other, network.rows)
-            network = turn_forks(network, other.rows)
+            other = turn_forks(other, leaf_rows(network))
+            network = turn_forks(network, leaf_rows(other))
     return Tanglegram(
         f"{drawing.short(frames.run)}: {frames.title}, epoch {results.shown_epoch(epoch, frames.run)}",
         [short_name(names[index]) for index in known],
@@ -104,23 +94,26 @@ def tanglegram(results: Results, frames: MatrixFrames, colours: dict[str, Any], 
     )
 
 
-def _tree(values: NDArray[Any], known: NDArray[np.intp]) -> ClassTree:
+def _tree(values: NDArray[Any], known: NDArray[np.intp]) -> Tree:
     similarity = values[np.ix_(known, known)]
     np.fill_diagonal(similarity, 1.0)
-    linkage = run_classes.clustering(similarity)
-    return ClassTree(linkage, run_classes.leaf_order(linkage).tolist())
+    return run_classes.clustering(similarity)
 
 
-def turn_forks(tree: ClassTree, rows: NDArray[Any]) -> ClassTree:
+def leaf_rows(tree: Tree) -> NDArray[np.intp]:
+    """Return the row of each leaf, from the top."""
+    return np.argsort(run_classes.leaf_order(tree))
+
+
+def turn_forks(tree: Tree, rows: NDArray[Any]) -> Tree:
     """Return the tree with each fork turned so that the branch whose leaves have the smaller mean of ``rows`` is on top."""
-    leaves = len(rows)
-    orders: list[list[int]] = [[leaf] for leaf in range(leaves)]
-    means = np.concatenate([rows, np.zeros(leaves - 1)]).astype(np.float64)
-    for index, (left, right, _, count) in enumerate(tree.linkage):
-        upper, lower = sorted((int(left), int(right)), key=lambda branch: means[branch])
-        means[leaves + index] = sum(means[branch] * len(orders[branch]) for branch in (upper, lower)) / count
-        orders.append(orders[upper] + orders[lower])
-    return ClassTree(tree.linkage, orders[-1])
+    turned, leaves = tree.copy(), len(rows)
+    sizes = np.concatenate([np.ones(leaves), tree[:, 3]])
+    sums = np.concatenate([rows, np.zeros(leaves - 1)])
+    for index, branches in enumerate(tree[:, :2].astype(int)):
+        sums[leaves + index] = sums[branches].sum()
+        turned[index, :2] = branches[np.argsort(sums[branches] / sizes[branches], kind="stable")]
+    return turned
 
 
 def draw(pairs: list[Tanglegram], colours: dict[str, Any], style: Style) -> Figure:
@@ -160,26 +153,26 @@ def _draw_pair(part: SubFigure, pair: Tanglegram, size: float, style: Style) -> 
         right[0].set_title("WordNet", weight="normal", loc="right")
         ends.append((pair.reference, 0.99, "right"))
         link = LINK_WIDTH / (1 - 2 * TREE_WIDTH) if size >= MIN_FONT_SIZE else 0.9
-        rows = zip(pair.network.rows, pair.reference.rows, strict=True)
+        rows = zip(leaf_rows(pair.network), leaf_rows(pair.reference), strict=True)
         lines = [[(0.5 - link / 2, one), (0.5 + link / 2, other)] for one, other in rows]
         middle.add_collection(LineCollection(lines, colors=pair.colours, linewidths=0.9))
     if size >= MIN_FONT_SIZE:
         for tree, x, side in ends:
-            for row, leaf in enumerate(tree.order):
+            for row, leaf in enumerate(run_classes.leaf_order(tree)):
                 name = pair.names[leaf]
                 middle.text(x, row, name, size=size, ha=side, va="center", color=DARK, parse_math=False)
     middle.set(xlim=(0, 1), ylim=left.get_ylim())
     middle.set_axis_off()
 
 
-def draw_tree(axes: Axes, tree: ClassTree) -> None:
+def draw_tree(axes: Axes, tree: Tree) -> None:
     """Draw a clustering from its root at the left to its leaves at rows 0, 1, ... at the right.
 
     The axis shows the mean similarity of the two clusters that a fork joins, relative to the range of the tree.
     """
     from matplotlib.collections import LineCollection
 
-    heights = tree.linkage[:, 2]
+    heights = tree[:, 2]
     padding = 0.06 * float(heights.max() - heights.min()) or 0.01
     start = max(0.0, float(heights.min()) - padding)
     lines = LineCollection(list(np.maximum(branches(tree), [start, -np.inf])), colors=DARK)
@@ -189,13 +182,13 @@ def draw_tree(axes: Axes, tree: ClassTree) -> None:
     axes.set_axis_off()
 
 
-def branches(tree: ClassTree) -> NDArray[np.float64]:
+def branches(tree: Tree) -> NDArray[np.float64]:
     """Return the forks of a tree ``(C-1, 4, 2)`` as lines of (height, row) without recursion."""
-    leaves = len(tree.order)
+    leaves = len(tree) + 1
     heights, rows = np.zeros(2 * leaves - 1), np.zeros(2 * leaves - 1)
-    rows[:leaves] = tree.rows
+    rows[:leaves] = leaf_rows(tree)
     forks = np.empty((leaves - 1, 4, 2))
-    for index, (left, right, height, _) in enumerate(tree.linkage):
+    for index, (left, right, height, _) in enumerate(tree):
         first, second = int(left), int(right)
         forks[index, :, 0] = heights[first], height, height, heights[second]
         forks[index, :, 1] = rows[first], rows[first], rows[second], rows[second]

@@ -8,7 +8,7 @@ from scipy.cluster.hierarchy import dendrogram as scipys
 from scipy.cluster.hierarchy import linkage
 
 from dsi_cli.figures import dendrogram
-from dsi_cli.figures.dendrogram import ClassTree, Tanglegram
+from dsi_cli.figures.dendrogram import Tanglegram, Tree
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries import matrices, run_classes
 
@@ -16,19 +16,18 @@ CNN, VIT = "cifar100-cnn", "cifar100-vit"
 ALL_STYLES = [Style(name, columns) for name in STYLES for columns in (1, 2)]
 
 
-def made(classes: int, seed: int = 0) -> ClassTree:
+def made(classes: int, seed: int = 0) -> Tree:
     """Return a clustering of a made-up matrix."""
     values = np.random.default_rng(seed).normal(0, 0.3, (classes, classes))
     values = (values + values.T) / 2
     np.fill_diagonal(values, 1.0)
-    tree = run_classes.clustering(values)
-    return ClassTree(tree, run_classes.leaf_order(tree).tolist())
+    return run_classes.clustering(values)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 40])
 def test_branches_equal_those_of_scipy(classes: int):
     tree = made(classes)
-    theirs = scipys(tree.linkage, no_plot=True)
+    theirs = scipys(tree, no_plot=True)
     expected = [
         np.column_stack([far, (np.array(row) - 5) / 10])
         for far, row in zip(theirs["dcoord"], theirs["icoord"], strict=True)
@@ -44,20 +43,20 @@ def test_branches_equal_those_of_scipy(classes: int):
 def test_branches_of_a_deep_tree_work():
     chain = np.sort(np.random.default_rng(0).random(3000))
     tree = linkage(np.cumsum(chain**3)[:, None], "single")
-    assert dendrogram.branches(ClassTree(tree, list(range(3000)))).shape == (2999, 4, 2)
+    assert dendrogram.branches(tree).shape == (2999, 4, 2)
 
 
 def test_turned_forks_keep_every_cluster_together_and_cross_less():
     tree, other = made(30), made(30, seed=1)
-    turned = dendrogram.turn_forks(tree, other.rows)
-    assert sorted(turned.order) == list(range(30))
+    rows = dendrogram.leaf_rows(other)
+    turned = dendrogram.turn_forks(tree, rows)
     members = {leaf: [leaf] for leaf in range(30)}
-    for index, (left, right, *_) in enumerate(tree.linkage):
+    for index, (left, right, *_) in enumerate(tree):
         members[30 + index] = members[int(left)] + members[int(right)]
-        assert np.ptp(turned.rows[members[30 + index]]) == len(members[30 + index]) - 1
+        assert np.ptp(dendrogram.leaf_rows(turned)[members[30 + index]]) == len(members[30 + index]) - 1
 
-    def crossings(one: ClassTree) -> int:
-        order = other.rows[one.order]
+    def crossings(one: Tree) -> int:
+        order = rows[run_classes.leaf_order(one)]
         return sum(int((order[at + 1 :] < row).sum()) for at, row in enumerate(order))
 
     assert crossings(turned) <= crossings(tree)
@@ -75,7 +74,7 @@ def test_trees_are_clusterings_of_the_stored_matrices(analysed: Analysed):
     ):
         assert tree is not None
         values, members = stored.to_numpy(dtype=np.float64), {at: [at] for at in range(100)}
-        for at, (left, right, height, _) in enumerate(tree.linkage):
+        for at, (left, right, height, _) in enumerate(tree):
             assert 1 - height == pytest.approx(values[np.ix_(members[int(left)], members[int(right)])].mean(), abs=1e-6)
             members[100 + at] = members[int(left)] + members[int(right)]
 
