@@ -7,10 +7,10 @@ MLflow run and creates a new one. ``mlflow runs restore`` restores the deleted r
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.errors import OutputError
+from dsi_cli.remote import urls
 from dsi_cli.tracking.points import plain
 from dsi_cli.version import __version__
 
@@ -41,9 +41,9 @@ def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
         for run in runs:
             _send(client, experiment, run)
     except (MlflowException, OSError) as error:
-        reason = _without_password(" ".join(str(error).split()))
+        reason = urls.clean_message(str(error))
         raise OutputError(f"MLflow did not take the curves: {reason}", code="tracker-failed") from None
-    uri = _without_password(client.tracking_uri)
+    uri = urls.without_secrets(client.tracking_uri)
     return f"{uri}, experiment {name}", uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
 
 
@@ -71,12 +71,3 @@ def _send(client: Any, experiment: str, run: RunPoints) -> None:
     for begin in range(0, len(missing), MAX_BATCH_METRICS):
         client.log_batch(run_id, missing[begin : begin + MAX_BATCH_METRICS])
     client.set_terminated(run_id)
-
-
-def _without_password(text: str) -> str:
-    """Return a text without the user and the password of a URI.
-
-    >>> _without_password("postgresql://ann:secret@host/db")
-    'postgresql://host/db'
-    """
-    return re.sub(r"(\w://)[^/@\s]*@", r"\1", text)

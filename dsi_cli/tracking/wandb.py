@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.remote import urls
 from dsi_cli.tracking.points import plain
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ def send(runs: list[RunPoints], target: str | None) -> tuple[str, str]:
     try:
         folders = [_send(run, entity or None, project) for run in runs]
     except (wandb.errors.UsageError, ValueError) as error:
-        raise UsageError(f"W&B refuses these settings: {_line(error)}", code="tracker-settings") from None
+        raise UsageError(f"W&B refuses these settings: {urls.clean_message(str(error))}", code="tracker-settings") from None
     except (wandb.errors.Error, OSError) as error:
-        raise OutputError(f"W&B did not take the curves: {_line(error)}", code="tracker-failed") from None
+        raise OutputError(f"W&B did not take the curves: {urls.clean_message(str(error))}", code="tracker-failed") from None
     offline_folders = [os.path.relpath(folder) for folder in folders if folder is not None]
     if offline_folders:
         parent = Path(offline_folders[0]).parent
@@ -84,7 +85,3 @@ def _send(run: RunPoints, entity: str | None, project: str) -> Path | None:
         for earlier in set(folder.parent.glob(f"offline-run-*-{run.key}")) - {folder}:
             shutil.rmtree(earlier)
     return folder
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
