@@ -349,7 +349,7 @@ def _learned_clause(learned: Sequence[tuple[RunFindings, Trend]]) -> str:
         share, name = percent(first.share), "it" if is_single else name
         return f"learned {structure} early: {name} had {share} of its peak agreement after epoch {first.epoch}{accuracy}."
     times = [(run.t90, run) for run in runs if run.t90]
-    t90, run = min(times, key=lambda one: one[0].value)
+    t90, run = min(times, key=lambda pair: pair[0].value)
     name = "it" if is_single else run.run
     interval = f"95 % CI {t90.low:.1f} to {t90.high:.1f}"
     return f"learned {structure} early: {name} had 90 % of its plateau by epoch {t90.value:.1f} of {run.epochs[-1]} ({interval})."
@@ -413,7 +413,7 @@ def _headline_without_agreement(usable: Sequence[RunFindings]) -> str:
     following = [(nidm.last, name) for name, nidm in nidms.items() if nidm and nidm.last.is_above_chance]
     if not following:
         return reason
-    point, name = max(following, key=lambda one: one[0].value)
+    point, name = max(following, key=lambda pair: pair[0].value)
     chance = "" if point.chance is None else f" (chance {percent(point.chance)})"
     follow = f"The mistakes of {name} follow its own similarity"
     return f"{follow}: {percent(point.value)} of classes are farther from the truth{chance}. {reason}"

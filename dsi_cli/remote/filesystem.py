@@ -157,14 +157,12 @@ def _to_os_error(error: Exception) -> OSError:
     # huggingface_hub hides the server's response behind an error of its own.
     response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
     status = getattr(response, "status_code", None)
-    if status in (401, 403):
+    if isinstance(error, PermissionError) or status in (401, 403):
         return PermissionError(errno.EACCES, f"the server denies access ({text})")
     if isinstance(status, int) and (status == 429 or status >= 500):
         return ConnectionError(errno.ECONNABORTED, f"the server is too busy ({text})")
     if isinstance(error, FileNotFoundError) or status == 404:
         return FileNotFoundError(errno.ENOENT, "not found on the server")
-    if isinstance(error, PermissionError):
-        return PermissionError(errno.EACCES, f"the server denies access ({text})")
     if any(word in names for word in _CREDENTIAL_WORDS):
         return PermissionError(errno.EACCES, f"no credentials that the server accepts ({text})")
     if isinstance(error, TimeoutError | ConnectionError) or any(word in names for word in _TRANSIENT_WORDS):

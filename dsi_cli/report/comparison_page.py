@@ -55,7 +55,7 @@ def save(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[s
 
     Raise `OutputError` if the page cannot be written.
     """
-    atomic_write.write_atomically(path, render(comparison, options, outputs).encode())
+    atomic_write.write_atomically(path, render(comparison, options, outputs).encode(errors="backslashreplace"))
     return path
 
 
@@ -83,8 +83,7 @@ def render(comparison: Comparison, options: ComparisonOptions, outputs: Sequence
         "sentence": lambda text: sentence(text, names),
         "most_pairs": MAX_NETWORK_PAIRS,
     }
-    page = html.assemble("comparison.html", SCRIPTS, variables, {**curves(comparison), "pictures": pictures})
-    return page.encode(errors="backslashreplace").decode()  # a path may contain bytes that are not UTF-8
+    return html.assemble("comparison.html", SCRIPTS, variables, {**curves(comparison), "pictures": pictures})
 
 
 def curves(comparison: Comparison) -> dict[str, Any]:

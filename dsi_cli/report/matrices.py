@@ -125,7 +125,7 @@ def run_matrices(results: Results, run: str) -> RunMatrices:
         series, nearest = [], matrix_sources.nearest(results, run, classes)
     else:
         series = matrix_sources.matrix_series(results, run)
-        nearest = next((one.nearest for one in series if one.nearest), {})
+        nearest = next((of_kind.nearest for of_kind in series if of_kind.nearest), {})
     return RunMatrices(run, results.epochs(run), classes, series, matrix_sources.references(results, run), nearest)
 
 

@@ -75,7 +75,7 @@ def page_data(
     for run in results.names:
         all_matrices.append(matrices.run_matrices(results, run))
         progress(len(all_matrices), steps)
-    all_orders = [classes.display_orders(class_rows(results, one.name), one.own) for one in all_matrices]
+    all_orders = [classes.display_orders(class_rows(results, run.name), run.own) for run in all_matrices]
 
     # Divide the size of the page among the runs, and pack their matrices.
     needs = [run_matrices.need(len(orders)) for run_matrices, orders in zip(all_matrices, all_orders, strict=True)]

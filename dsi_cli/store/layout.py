@@ -21,7 +21,10 @@ EVENTS = "events.out.tfevents.0.dsi."
 """The prefix of event files that dsi writes for TensorBoard; they are not logs of a training."""
 WEIGHT = "weight"
 """The folder of a run's classifier heads, like the kind of a matrix for matrices."""
-OUR_NAMES = frozenset({".lock", ".tmp", REPORT, *(table.path for table in TABLES)})
+LOCK = ".lock"
+INCOMPLETE = ".tmp"
+"""The folder of incomplete files."""
+OUR_NAMES = frozenset({LOCK, INCOMPLETE, REPORT, *(table.path for table in TABLES)})
 """The names in a results folder; a folder with other names and without tables belongs to something else."""
 
 
@@ -84,7 +87,7 @@ def folder_name(run: str) -> str:
 
 def temporary_folder(out: Path) -> Path:
     """Return the folder for incomplete files."""
-    return out / ".tmp"
+    return out / INCOMPLETE
 
 
 def is_output(out: Path) -> bool:

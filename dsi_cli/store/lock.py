@@ -32,7 +32,7 @@ def exclusive(out: Path) -> Iterator[None]:
     """
     names = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
     layout.require_usable(out, names, is_file=out.exists() and not out.is_dir())
-    path, is_new = out / ".lock", not out.exists()
+    path, is_new = out / layout.LOCK, not out.exists()
     lock = FileLock(path, timeout=LOCK_TIMEOUT_SECONDS, poll_interval=LOCK_TIMEOUT_SECONDS / 2, fallback_to_soft=False)
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -32,6 +32,7 @@ from dsi_cli.errors import BusyError, NothingToAnalyseError, OutputError
 from dsi_cli.remote import download, filesystem, locations, urls
 from dsi_cli.remote.urls import copy_path
 from dsi_cli.store import layout
+from dsi_cli.store.layout import INCOMPLETE, LOCK
 
 _log = logging.getLogger(__name__)
 
@@ -42,8 +43,7 @@ FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 10.0
 """The pauses between two attempts of the last upload; each pause is twice as long as the one before."""
 STALE_SECONDS = 300.0
 """The age from which on a lock belongs to a process that no longer exists."""
-_LOCK, _SCRATCH = ".lock", ".tmp"
-_NOT_DOWNLOADED = (_LOCK, _SCRATCH, "figures")
+_NOT_DOWNLOADED = (LOCK, INCOMPLETE, "figures")
 """The files and folders that no call reads."""
 
 FileVersion = tuple[int, int, int]
@@ -114,7 +114,7 @@ class RemoteOutput:
             self._is_writing = False
             with suppress(OSError):  # a lock that stays becomes stale after `STALE_SECONDS`
                 if self._lock_text() == self._owner:
-                    (self._remote / _LOCK).unlink(missing_ok=True)
+                    (self._remote / LOCK).unlink(missing_ok=True)
 
     def finish(self, max_seconds: float | None = None) -> None:
         """Upload new and changed files; if this fails, keep the folder on this machine and raise.
@@ -165,8 +165,8 @@ class RemoteOutput:
                 raise BusyError(f"another dsi has begun to write to {self.url} meanwhile; run the same command again")
             versions: dict[str, FileVersion] = {}
             for folder, subfolders, names in os.walk(self.path):
-                subfolders[:] = [name for name in subfolders if name != _SCRATCH]
-                for path in (Path(folder, name) for name in names if name != _LOCK):
+                subfolders[:] = [name for name in subfolders if name != INCOMPLETE]
+                for path in (Path(folder, name) for name in names if name != LOCK):
                     versions[path.relative_to(self.path).as_posix()] = _file_version(path)
             changed = [name for name in versions if self._uploaded.get(name) != versions[name]]
             changed.sort(key=lambda name: versions[name][1])
@@ -194,13 +194,13 @@ class RemoteOutput:
         """Take the lock; raise `BusyError` if another process holds it, and `OutputError` if the server cannot be used."""
         try:
             # A new request is necessary, because the download may have taken minutes since the listing.
-            lock_info = (self._remote / _LOCK).info_now()
+            lock_info = (self._remote / LOCK).info_now()
             if lock_info is not None and time.time() - lock_info.modified_ns / 1e9 < STALE_SECONDS:
                 owner = self._lock_text().rpartition(" ")[0] or "unknown process"
                 raise BusyError(
-                    f"another dsi ({owner}) is writing to {self.url}: wait for it; if it is dead, delete {self.url}/{_LOCK}"
+                    f"another dsi ({owner}) is writing to {self.url}: wait for it; if it is dead, delete {self.url}/{LOCK}"
                 )
-            (self._remote / _LOCK).write_bytes(self._owner.encode())
+            (self._remote / LOCK).write_bytes(self._owner.encode())
         except OSError as error:
             raise OutputError(f"{self.url} could not be written: {error.strerror or error}", code="cannot-write") from None
         self._is_writing = True
@@ -208,7 +208,7 @@ class RemoteOutput:
     def _lock_text(self) -> str:
         """Return the text of the lock file; empty if it does not exist, or the server does not respond."""
         try:
-            data: bytes = (self._remote / _LOCK).read_bytes()
+            data: bytes = (self._remote / LOCK).read_bytes()
         except OSError:
             return ""
         return data[:200].decode(errors="replace")
@@ -218,7 +218,7 @@ class RemoteOutput:
         while not is_over.wait(FLUSH_SECONDS):
             try:
                 self._upload_changes()
-                (self._remote / _LOCK).write_bytes(self._owner.encode())
+                (self._remote / LOCK).write_bytes(self._owner.encode())
             except BusyError:
                 if self._is_interruptible and not is_over.is_set():
                     _thread.interrupt_main()

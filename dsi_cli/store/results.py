@@ -164,7 +164,9 @@ class Results:
             return self._part(self._reference(name, labels, reference), rows, classes)
         epoch = self._epoch_or_last(name, epoch)
         if split is None and kind in ("ccsm", "tncsm"):
-            split = next((it for it in SPLITS if layout.csm_path(self.path, name, kind, it, epoch, step).is_file()), None)
+            split = next(
+                (part for part in SPLITS if layout.csm_path(self.path, name, kind, part, epoch, step).is_file()), None
+            )
         path = layout.csm_path(self.path, name, kind, split, epoch, step)
         if path.is_file():
             matrix = parquet.padded(parquet.to_matrix(parquet.read(path)), len(labels))
