@@ -254,6 +254,8 @@ def _require_file(path: Path, *other_suffixes: str) -> None:
         found = "a folder" if os.path.isdir(path) else "no such file"  # noqa: PTH112
         message = f"{str(path)[:200]!a}: expected {EXPECTED}, found {found}; check the path"
         raise UsageError(message, code="file-missing")
+    if not os.access(path, os.R_OK):
+        raise UsageError(f"{path}: the file may not be read; allow it, or give another one", code="not-allowed")
     if path.suffix.lower() not in (*ARRAYS, *TABLES, *other_suffixes):
         message = f"{path}: expected {EXPECTED}, found the suffix {path.suffix!a}; save the file as one of these"
         raise UsageError(message, code="unknown-suffix", suffix=path.suffix)

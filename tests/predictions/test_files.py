@@ -103,3 +103,10 @@ def test_a_path_without_predictions_is_refused(save, tmp_path, name, message):
         read_predictions(save("p.npy", np.zeros((1, 2))), tmp_path / name)
     with pytest.raises(UsageError, match="found a folder; check the path"):
         read_predictions(tmp_path / "p.npy", tmp_path)
+
+
+def test_a_file_that_may_not_be_read_is_refused(save, monkeypatch):
+    path = save("p.npy", np.zeros((1, 4), dtype=int))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(UsageError, match="may not be read"):
+        read_predictions(path)
