@@ -116,7 +116,7 @@ def watch(
     event: UpdatedEvent | WaitingEvent | None
     last_event: Event | None = None
     last_news = clock()
-    while idle is None or clock() - last_news < idle:
+    while True:
         is_news, event = files.refresh(), files.waiting
         if files.at_rest:
             event = _analyse(files, analysed, analyse)
@@ -130,9 +130,10 @@ def watch(
             return
         if is_news:
             last_news = clock()
+        elif idle is not None and clock() - last_news >= idle:
+            break
         sleep(every)
     # Analyse once more: trainers write after their last checkpoint, for example the last row of their log.
-    files.refresh()
     event = _analyse(files, analysed, analyse) if files.existing else files.waiting
     if isinstance(event, UpdatedEvent) or (analysed.runs and event is not None and event != last_event):
         yield event

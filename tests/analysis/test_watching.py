@@ -194,6 +194,12 @@ def test_a_broken_checkpoint_of_the_epoch_does_not_count(make_run, watched):
     assert events[-1] == EndedEvent(REACHED)
 
 
+def test_idle_does_not_end_at_a_listing_with_a_new_checkpoint(make_run, watched):
+    run = make_run(epochs=1)
+    events = watched([run], *[nothing] * 3, saves(run, 1), *[nothing] * 3, saves(run, 2), *[nothing] * 20, idle=30)
+    assert events == [*(updated(("run", epoch)) for epoch in range(3)), updated(), EndedEvent(IDLE)]
+
+
 def test_idle_ends_it_with_the_last_row_of_the_log(make_run, watched, tmp_path):
     run = make_run(epochs=1)
     log = lambda: (run / "log.csv").write_text("epoch,train_loss\n0,1.5\n1,1.2\n")  # noqa: E731
