@@ -14,6 +14,8 @@ import gc
 import os
 import sys
 
+from dsi_cli.errors import INTERRUPTED
+
 
 def main() -> None:
     """Run the command; the process ends with the exit code that ``dsi_cli.errors`` documents."""
@@ -21,6 +23,9 @@ def main() -> None:
     gc.set_threshold(100_000)
     # Arrow's own memory pool keeps what it once needed: 50 MB more for 400 checkpoints.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    from dsi_cli.cli.app import main_with_exit_code  # imported now, so that the threshold applies to its objects
-
+    try:
+        from dsi_cli.cli.app import main_with_exit_code  # imported now, so that the threshold applies to its objects
+    except KeyboardInterrupt:
+        print("dsi: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     sys.exit(main_with_exit_code(sys.argv[1:]))

@@ -1,13 +1,15 @@
 """Ctrl-C and SIGTERM, which end a command by KeyboardInterrupt.
 
 Python calls a signal's handler between any two steps of the program. If KeyboardInterrupt is raised while an object is deleted
-(in ``__del__``), Python prints a traceback and continues, so that ``dsi watch`` would never end. In that case the signal is
-pending until the next `check`. Some code turns KeyboardInterrupt into another error; Python 3.11 does so while it makes a class.
+(in ``__del__``, or in the callback of a weak reference), Python prints a traceback and continues, so that ``dsi watch`` would
+never end. In that case the signal is pending until the next `check`, or until the command ends. Some code turns
+KeyboardInterrupt into another error; Python 3.11 does so while it makes a class.
 """
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -33,15 +35,25 @@ def interrupted_by(number: int) -> Iterator[None]:
     if not is_main or signal.getsignal(number) in (signal.SIG_IGN, None):  # None: the handler is not Python's
         yield
         return
-    before = signal.signal(number, _stop)
+    before, print_ignored = signal.signal(number, _stop), sys.unraisablehook
+
+    def keep_pending(ignored: sys.UnraisableHookArgs) -> None:
+        if isinstance(ignored.exc_value, KeyboardInterrupt):
+            _pending.append(signal.SIGTERM if isinstance(ignored.exc_value, Terminated) else signal.SIGINT)
+        else:
+            print_ignored(ignored)
+
+    sys.unraisablehook = keep_pending
     try:
         yield
+        check()
     except Exception as error:
         if number in _received and not isinstance(error, DsiError | OSError):
             raise _error(number) from error
         raise
     finally:
         signal.signal(number, before)
+        sys.unraisablehook = print_ignored
         _pending.clear()
         _received.discard(number)
 

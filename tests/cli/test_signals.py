@@ -1,10 +1,12 @@
-"""A signal that comes while an object is cleared away is not lost."""
+"""A signal that comes while an object is cleared away, or before the command begins, is not lost."""
 
 import signal
+import sys
+import weakref
 
 import pytest
 
-from dsi_cli.cli import signals
+from dsi_cli.cli import main, signals
 
 
 class Dying:
@@ -41,15 +43,36 @@ def test_interrupted_by_a_signal_that_becomes_another_error_raises(number):
         make_class()
 
 
-@pytest.mark.parametrize("heard", [signals.check, lambda: signals.sleep(60)])
-def test_signal_in_a_finaliser_raises_at_the_next_check(heard, number):
-    def deeper():
-        signal.raise_signal(number)
+def die_in_del(deed):
+    Dying(deed)
 
-    Dying(deeper)
-    with pytest.raises(KeyboardInterrupt):
-        heard()
+
+def die_with_callback(deed):
+    dying = Dying(lambda: None)
+    reference = weakref.ref(dying, lambda _: deed())
+    del dying
+    assert reference() is None
+
+
+@pytest.mark.parametrize("die", [die_in_del, die_with_callback])
+@pytest.mark.parametrize("heard", [signals.check, lambda: signals.sleep(60), None])
+def test_signal_while_an_object_is_deleted_raises_at_the_next_check_or_at_the_end(heard, die, number):
+    with pytest.raises(KeyboardInterrupt), signals.interrupted_by(number):  # noqa: PT012
+        die(lambda: signal.raise_signal(number))
+        if heard is not None:
+            heard()
     signals.check()
+
+
+def test_main_interrupted_while_it_imports_ends_with_130_and_one_line(monkeypatch, capsys):
+    class Importing:
+        def __getattr__(self, name):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "dsi_cli.cli.app", Importing())
+    with pytest.raises(SystemExit, match=r"^130$"):
+        main()
+    assert capsys.readouterr().err == "dsi: interrupted\n"
 
 
 def test_interrupted_by_leaves_an_ignored_signal_ignored():
