@@ -20,10 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError, require_choice
 from dsi_cli.metrics import WSI_QUANTILE, idm, jackknife
 from dsi_cli.metrics.alignment import CONSTANT, MIN_CLASSES, MatrixPair
-from dsi_cli.metrics.jackknife import LEVEL, MEASURES
+from dsi_cli.metrics.jackknife import LEVEL
 from dsi_cli.metrics.measures import Values, off_diagonal, similarity_ranks
 from dsi_cli.metrics.prepared_matrix import PreparedMatrix
 from dsi_cli.metrics.wsi import max_wsi
@@ -117,15 +116,8 @@ def alignment_difference(first: CsmPair, second: CsmPair, measure: str = "cosine
         A class with a NaN diagonal in any of the four matrices is left out.
     measure : a name from `dsi_cli.metrics.jackknife.MEASURES`
         The excess of ``pearson`` and ``spearman`` is the correlation itself.
-
-    Raises
-    ------
-    UsageError
-        The measure has no difference (code ``unknown-measure``), or the matrices differ in size (code ``different-sizes``).
     """
-    require_choice("measure", measure, MEASURES, "no difference by measure")
     csms = [np.asarray(csm) for csm in (first.a, first.b, second.a, second.b)]
-    _require_one_size(csms)
     kept = np.flatnonzero(~np.any([np.isnan(np.diagonal(csm)) for csm in csms], axis=0))
     if len(kept) < MIN_CLASSES:
         return Difference(reason=f"{len(kept)} classes in all matrices: a difference needs {MIN_CLASSES} or more")
@@ -152,13 +144,7 @@ def max_wsi_difference(first: Csm, second: Csm, quantile: float = WSI_QUANTILE) 
     ----------
     first, second : raw NCSMs ``(C, C)`` of the same classes in the same order.
     quantile : the quantile of the max WSI, in [0, 1].
-
-    Raises
-    ------
-    UsageError
-        The matrices differ in size (code ``different-sizes``), or `dsi_cli.metrics.wsi.max_wsi` does not accept them.
     """
-    _require_one_size([first, second])
     a, b = max_wsi(first, quantile), max_wsi(second, quantile)
     if len(first) < MIN_CLASSES:
         return Difference(a, b, a - b, reason=f"no interval: it needs {MIN_CLASSES} classes or more")
@@ -245,13 +231,6 @@ def holm(p_values: Sequence[float]) -> list[HolmStep]:
     first = np.searchsorted(corrected, 1 - LEVEL)
     levels = 1 - (1 - LEVEL) / remaining[np.minimum(np.arange(len(order)), first)]
     return [HolmStep(float(corrected[place]), float(levels[place])) for place in np.argsort(order)]
-
-
-def _require_one_size(csms: Sequence[Csm]) -> None:
-    shapes = [csm.shape for csm in csms]
-    if len(set(shapes)) > 1:
-        message = f"a difference needs matrices of one size; these have shapes {shapes}"
-        raise UsageError(message, code="different-sizes", shapes=shapes)
 
 
 def _error_over_samples(first: LabelledPredictions, second: LabelledPredictions, effects: Sequence[Values]) -> float:

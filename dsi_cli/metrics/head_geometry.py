@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
 from dsi_cli.similarity import as_rows, below_one, centre, unit_rows
 
 Float64s = NDArray[np.float64]
@@ -151,11 +150,8 @@ def norm_variation(rows: Float64s) -> float | None:
 def random_heads(classes: int, features: int) -> RandomHeads:
     """Return the chance levels of a head ``(classes, features)``, from 3 to 20 seeded heads of independent normal values.
 
-    An untrained network usually has these levels, too. Raise `UsageError` if there are fewer than two classes.
+    There are two classes or more. An untrained network usually has these levels, too.
     """
-    if classes < 2 or features < 1:
-        message = f"a head of {classes} classes and {features} features has no geometry: two classes or more are needed"
-        raise UsageError(message, code="not-a-weight", shape=(classes, features))
     operations = classes * features * min(classes, features)
     generator = np.random.default_rng(0)
     draws = int(np.clip(MAX_OPERATIONS // operations, MIN_DRAWS, MAX_DRAWS))

@@ -93,7 +93,7 @@ def phases(
     Raises
     ------
     UsageError
-        The shapes do not fit (code ``curve-shapes``), or the epochs do not increase (code ``epochs-not-increasing``).
+        The epochs do not increase (code ``epochs-not-increasing``).
 
     Examples
     --------
@@ -102,9 +102,6 @@ def phases(
     [('surge', 3.6), ('refinement', 12.0), ('stabilisation', 30.0), ('t50', 2.0), ('t90', 3.6), ('t95', 3.8)]
     """
     time, curve = np.asarray(epochs, dtype=np.float64), np.asarray(values, dtype=np.float64)
-    if time.ndim != 1 or time.shape != curve.shape or (without is not None and len(without) != len(time)):
-        message = f"phases need one value for each epoch: there are {time.shape} epochs and {curve.shape} values"
-        raise UsageError(message, code="curve-shapes", epochs=time.shape, values=curve.shape)
     if not np.all(np.diff(time) > 0):
         message = "phases need epochs that increase; sort the points, and keep one point per epoch"
         raise UsageError(message, code="epochs-not-increasing")

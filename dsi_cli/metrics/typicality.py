@@ -18,8 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
-
 SUBSETS = 200
 """The number of random subsets for ``null_mean``. If no more subsets exist, all of them are used."""
 BINS = 40
@@ -60,11 +58,6 @@ def class_typicality(features: Features, is_right: NDArray[np.bool_], seed: int 
     is_right : (n,) bool, True for each sample that is predicted correctly.
     seed : int or tuple of int, the seed of the random subsets.
 
-    Raises
-    ------
-    UsageError
-        The shapes do not fit (code ``feature-shapes``).
-
     Examples
     --------
     >>> result = class_typicality(np.array([[1.0, 0.0], [1.0, 0.2], [0.0, 1.0]]), np.array([True, True, False]))
@@ -72,9 +65,6 @@ def class_typicality(features: Features, is_right: NDArray[np.bool_], seed: int 
     (0.904, 0.514, 0.1)
     """
     rows = np.asarray(features, dtype=np.float64)
-    if rows.ndim != 2 or is_right.shape != rows.shape[:1] or not len(rows):
-        message = f"features {rows.shape} and flags {is_right.shape}: expected (n, d) and (n,), n of 1 or more"
-        raise UsageError(message, code="feature-shapes", features=rows.shape, flags=is_right.shape)
     total = rows.sum(axis=0)
     # The cosine of a sample with the sum of all others equals that with their mean.
     cosines = np.full(1, np.nan) if len(rows) == 1 else _cosine(rows, total - rows)

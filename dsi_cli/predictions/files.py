@@ -49,26 +49,17 @@ class PredictionFile:
         """True if the file does not name epochs, so that its rows are the run's epochs in order."""
         return self.epochs[0].epoch is None
 
-    def describe(self, epochs: Sequence[EpochPredictions] | None = None, *, with_count: bool = True) -> str:
-        """Return the name of the file, the contents of some epochs and the source of the targets, for messages."""
-        epochs = self.epochs if epochs is None else epochs
-        sizes = [len(part.predictions) for part in epochs if part.predictions is not None]
-        truth = "truth from"
-        if not sizes:
-            contents, truth = f"confusion counts; {self.axis} are the truth", "checked against"
-        else:
+    def describe(self, results: Collection[EvaluationResult], *, with_count: bool = True) -> str:
+        """Return the name of the file, the contents of some results from it and the source of the targets, for messages."""
+        sizes = [len(result.predictions) for result in results if result.predictions is not None]
+        contents, truth = f"confusion counts; {self.axis} are the truth", "checked against"
+        if sizes:
             contents = f"{' to '.join(f'{size:,}' for size in sorted({min(sizes), max(sizes)}))} samples"
+            truth = "truth from"
         if with_count:
-            runs = len({part.run for part in epochs})
-            of_runs = f" of {runs} runs" if runs > 1 else ""
-            contents = f"{count(len(epochs), 'epoch')}{of_runs}, {contents}"
+            contents = f"{count(len(results), 'epoch')}, {contents}"
         description = f"{self.name} ({contents})"
         return description if self.truth_name is None else f"{description}, {truth} {self.truth_name}"
-
-    def select(self, epochs: Sequence[int], selected: Sequence[int], run: str | None = None) -> list[EpochPredictions]:
-        """Return the predictions of the selected epochs of a run; raise `UsageError` if the file has none of them."""
-        parts = [replace(part, epoch=epoch) for epoch, part in self._by_epoch(self._of_run(run), epochs, run).items()]
-        return [*self._by_epoch(parts, selected, run).values()]
 
     def unused_epochs(self, epochs: Collection[int], run: str | None = None) -> list[int]:
         """Return the epochs in the file that are not among the run's ``epochs``."""
@@ -100,7 +91,7 @@ class PredictionFile:
             truth = class_numbers(
                 self.targets, classes, names, "target", lambda sample: f"{self.truth_name}, sample {sample}"
             )
-        parts = self._by_epoch(self._of_run(run), epochs, run)
+        parts = self._by_epoch(epochs, run)
         results = {epoch: part.result(classes, names, truth, self.truth_name) for epoch, part in parts.items()}
         require_truth_axis(results, self.name, self.axis)
         return results
@@ -118,11 +109,9 @@ class PredictionFile:
             raise UsageError(message, code="unknown-run", run=run)
         return parts
 
-    def _by_epoch(
-        self, parts: Sequence[EpochPredictions], epochs: Sequence[int], run: str | None
-    ) -> dict[int, EpochPredictions]:
+    def _by_epoch(self, epochs: Sequence[int], run: str | None) -> dict[int, EpochPredictions]:
         """Return predictions by the run's epochs, in the run's order; errors as for `results`."""
-        run_name = "the run" if run is None else f"run {run!r}"
+        parts, run_name = self._of_run(run), "the run" if run is None else f"run {run!r}"
         # Without epochs in the file, the rows are the run's epochs in order.
         if parts[0].epoch is None:
             if len(parts) != len(epochs):

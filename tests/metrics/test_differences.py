@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 from helpers import oracles
-from helpers.errors import raises
 from numpy.testing import assert_allclose
 from scipy import stats
 
@@ -180,16 +179,6 @@ def test_difference_that_does_not_exist_has_the_reason(networks):
     assert max_wsi_difference(a[:3, :3], b[:3, :3]).reason == "no interval: it needs 4 classes or more"
     one = LabelledPredictions(np.zeros(1, int), np.zeros(1, int))
     assert accuracy_difference(one, right).reason == "fewer than two samples"
-
-
-def test_difference_of_an_unknown_measure_or_of_different_sizes_raises(networks):
-    a, b, reference = networks()
-    with raises("unknown-measure", measure="ssim"):
-        alignment_difference(CsmPair(a, reference), CsmPair(b, reference), "ssim")
-    with raises("different-sizes"):
-        alignment_difference(CsmPair(a, reference), CsmPair(b[:5, :5], reference))
-    with raises("different-sizes"):
-        max_wsi_difference(a, b[:5, :5])
 
 
 @pytest.mark.parametrize(("value", "excludes"), [(0.15, True), (-0.15, True), (0.05, False), (0.0, False)])

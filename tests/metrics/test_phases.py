@@ -114,10 +114,6 @@ def test_interval_holds_the_time_of_the_curve_without_noise():
     assert held >= 0.85 * 60
 
 
-def test_phases_of_shapes_that_do_not_fit_or_of_epochs_that_do_not_increase_raises():
-    with raises("curve-shapes", epochs=(3,), values=(2,)):
-        phases(np.arange(3), np.zeros(2))
+def test_phases_of_epochs_that_do_not_increase_raises():
     with raises("epochs-not-increasing"):
         phases(np.array([0, 2, 1]), np.zeros(3))
-    with raises("curve-shapes"):
-        phases(np.arange(3), np.zeros(3), without=np.zeros((2, 5)))

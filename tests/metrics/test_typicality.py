@@ -6,7 +6,6 @@ from math import comb
 import numpy as np
 import pytest
 from helpers import oracles_testset
-from helpers.errors import raises
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dsi_cli.metrics.typicality import BINS, SUBSETS, class_typicality, cosine_histogram
@@ -140,16 +139,3 @@ def test_the_histogram_counts_every_cosine_once():
     for at, count in enumerate(found):
         low = -1 + at * width
         assert count == ((cosines >= low) & (cosines < low + width)).sum()
-
-
-@pytest.mark.parametrize(
-    ("features", "is_right", "shapes"),
-    [
-        (np.ones((3, 2)), [True, False], ((3, 2), (2,))),
-        (np.ones(3), [True] * 3, ((3,), (3,))),
-        (np.ones((0, 2)), [], ((0, 2), (0,))),
-    ],
-)
-def test_class_typicality_of_shapes_that_do_not_fit_raises(features, is_right, shapes):
-    with raises("feature-shapes", features=shapes[0], flags=shapes[1]):
-        class_typicality(features, np.array(is_right, dtype=bool))

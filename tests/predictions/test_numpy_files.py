@@ -54,7 +54,8 @@ def test_confusion_counts_have_three_axes_in_an_npy_and_a_name_in_an_npz(save, c
 def test_counts_with_the_truth_on_columns_are_transposed(save, counts_of, counts):
     path = save("cm.npy", counts.transpose(0, 2, 1))
     assert_array_equal(counts_of(path, truth="columns"), counts)
-    described = read_predictions(path, truth="columns").describe()
+    read = read_predictions(path, truth="columns")
+    described = read.describe(read.results([0, 1, 2], 4).values())
     assert described == "cm.npy (3 epochs, confusion counts; columns are the truth)"
     with raises("truth-axis", axis="rows"):
         counts_of(path)
@@ -66,7 +67,8 @@ def test_counts_are_checked_against_targets(save, counts_of, targets, counts):
     truth = save("t.npy", targets)
     right, transposed = save("cm.npy", counts[:1]), save("transposed.npy", counts[:1].transpose(0, 2, 1))
     assert_array_equal(counts_of(right, truth, epochs=[0]), counts[:1])
-    described = read_predictions(right, truth).describe()
+    read = read_predictions(right, truth)
+    described = read.describe(read.results([0], 4).values())
     assert described == "cm.npy (1 epoch, confusion counts; rows are the truth), checked against t.npy"
     with raises("counts-contradict-targets"):
         counts_of(transposed, truth, epochs=[0])

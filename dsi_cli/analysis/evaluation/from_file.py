@@ -66,9 +66,11 @@ def predictions_for_run(
     for epochs in filter(None, (every, usable)):
         try:
             results = predictions.results(epochs, labels.classes, names, run.name)
-            used = predictions.select(epochs, usable, run.name)
         except UsageError as error:
             first_error = first_error or error
+            continue
+        used = [results[epoch] for epoch in usable if epoch in results]
+        if not used:
             continue
         # The stored description has no number of epochs, since a later call may use more of them.
         description = {"source": predictions.describe(used, with_count=False)}
