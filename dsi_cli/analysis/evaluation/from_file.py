@@ -72,15 +72,7 @@ def predictions_for_run(
         used = [results[epoch] for epoch in usable if epoch in results]
         if not used:
             continue
-        # The stored description has no number of epochs, since a later call may use more of them.
-        description = {"source": predictions.describe(used, with_count=False)}
-        source = FilePredictions(
-            predictions.name,
-            predictions.describe(used),
-            {epoch: replace(result, description=description) for epoch, result in results.items()},
-            {epoch: _digest(result) for epoch, result in results.items()},
-            frozenset(record.path for record in run.usable if run.is_last_of_epoch[record.epoch, record.step]),
-        )
+        source = _file_predictions(predictions, run, results, used)
         if epochs is not every and predictions.is_in_order:
             left_out = [epoch for epoch in every if epoch not in usable]
             return source, (
@@ -92,6 +84,24 @@ def predictions_for_run(
         return source, _mismatch(predictions.name, usable, results, others)
     message = f"run {run.name!r} has no epoch that predictions could belong to"
     raise first_error or UsageError(message, code="no-epoch", run=run.name)
+
+
+def _file_predictions(
+    predictions: PredictionFile,
+    run: RunCheckpoints,
+    results: dict[int, EvaluationResult],
+    used: Sequence[EvaluationResult],
+) -> FilePredictions:
+    """Return the source with the results by epoch; those of usable checkpoints, ``used``, are described."""
+    # The stored description has no number of epochs, since a later call may use more of them.
+    description = {"source": predictions.describe(used, with_count=False)}
+    return FilePredictions(
+        predictions.name,
+        predictions.describe(used),
+        {epoch: replace(result, description=description) for epoch, result in results.items()},
+        {epoch: _digest(result) for epoch, result in results.items()},
+        frozenset(record.path for record in run.usable if run.is_last_of_epoch[record.epoch, record.step]),
+    )
 
 
 def predictions_next_to_checkpoints(run: RunCheckpoints, labels: ClassLabels) -> tuple[FilePredictions | None, str | None]:
