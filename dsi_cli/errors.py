@@ -153,9 +153,8 @@ def expected(name: str, known: Iterable[str]) -> str:
     'expected test or train'
     """
     names = list(known)
-    near = nearest(name, names)
     choices = " or ".join(names) if len(names) <= 2 else f"one of {', '.join(names)}"
-    return f"expected {choices}" + (f"; try {near}" if near else "")
+    return f"expected {choices}{suggestion(name, names)}"
 
 
 def require_choice(what: str, value: str, choices: Iterable[str], problem: str | None = None) -> None:
@@ -185,6 +184,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     near = get_close_matches(word, as_written)
     swapped = [other for other in near if sorted(other) == sorted(word)]
     return as_written[(swapped or near)[0]] if near else None
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name: ``; try NAME`` with the known name of `nearest`, or an empty text."""
+    near = nearest(name, known)
+    return f"; try {near}" if near else ""
 
 
 def listed(names: Sequence[str], most: int, more: str = " and {} more") -> str:

@@ -16,11 +16,11 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from dsi_cli.errors import UsageError, nearest, quoted
+from dsi_cli.errors import UsageError, nearest, quoted, suggestion
 from dsi_cli.labels import numbering
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.parsers import read_cells, read_json, read_lines, read_table, read_yaml
-from dsi_cli.labels.presets import did_you_mean, find_preset, load_preset, recognise
+from dsi_cli.labels.presets import PRESETS, find_preset, load_preset, recognise
 from dsi_cli.remote.locations import Place
 
 LABEL_FILE_NAMES = ("classes.txt", "labels.txt", "class_names.txt", "class_to_idx.json", "config.json")
@@ -58,7 +58,7 @@ def read_labels_or_preset(spec: str) -> LabelList:
         pass  # the system does not accept the text as a path, for example because it has 10,000 characters
     if find_preset(spec):
         return load_preset(spec)
-    found = f"found neither at {quoted(spec, 100)}{did_you_mean(spec[:100])}"
+    found = f"found neither at {quoted(spec, 100)}{suggestion(spec[:100], [preset.name for preset in PRESETS])}"
     message = f"expected a label file or a preset (dsi labels --presets lists them), {found}"
     raise UsageError(message, code="unknown-labels", spec=spec)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
 
-from dsi_cli.errors import UsageError, nearest
+from dsi_cli.errors import UsageError, suggestion
 from dsi_cli.labels import label_list
 from dsi_cli.labels.label_list import Ids, LabelList
 
@@ -103,15 +103,10 @@ def load_preset(name: str) -> LabelList:
     """
     preset = find_preset(name)
     if preset is None:
-        message = f"expected a preset ({', '.join(row.name for row in PRESETS)}), found {name!a}{did_you_mean(name)}"
+        names = [preset.name for preset in PRESETS]
+        message = f"expected a preset ({', '.join(names)}), found {name!a}{suggestion(name, names)}"
         raise UsageError(message, code="unknown-preset", name=name)
     return _load(preset.name)
-
-
-def did_you_mean(name: str) -> str:
-    """Return ``; try NAME`` with the preset of the most similar name, or an empty text."""
-    similar = nearest(name, [preset.name for preset in PRESETS])
-    return f"; try {similar}" if similar else ""
 
 
 def superclasses_of(labels: LabelList) -> tuple[str, ...] | None:

@@ -101,11 +101,8 @@ def restore_urls(text: str, folder: Path) -> str:
     >>> restore_urls("no labels in /tmp/x/s3/lab/classes.txt", Path("/tmp/x"))
     'no labels in s3://lab/classes.txt'
     """
-    before, separator, rest = text.partition(f"{folder}/")
-    if not separator:
-        return text
-    scheme, slash, rest = rest.partition("/")
-    return f"{before}{scheme}{'://' if slash else ''}{restore_urls(rest, folder)}"
+    scheme_in_folder = re.escape(f"{folder}/") + r"([^/]*)(/?)"
+    return re.sub(scheme_in_folder, lambda match: match[1] + ("://" if match[2] else ""), text)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli import similarity
-from dsi_cli.errors import UsageError, expected, nearest, require_choice
+from dsi_cli.errors import UsageError, expected, require_choice, suggestion
 from dsi_cli.similarity import MAX_DENSE_CLASSES, Cosines
 from dsi_cli.store import layout, parquet, schema
 from dsi_cli.store.schema import MATRIX_KINDS, SPLITS, Table
@@ -193,8 +193,7 @@ class Results:
     def _missing_matrix(self, run: str, kind: str, epoch: int) -> UsageError:
         """Return the error for a matrix that does not exist; its message lists the existing matrices."""
         kinds = sorted(member.name for member in (self.path / schema.CSMS.path / layout.folder_name(run)).glob("*/"))
-        similar_kind = None if kind in MATRIX_KINDS else nearest(kind, MATRIX_KINDS)
-        hint = f"; try {similar_kind}" if similar_kind else ""
+        hint = "" if kind in MATRIX_KINDS else suggestion(kind, MATRIX_KINDS)
         message = (
             f"no {kind} of epoch {epoch} in run {run!r}: its epochs are {brief_epochs(self.epochs(run))},"
             f" its matrices {', '.join(kinds) or 'none'}{hint}"
@@ -306,9 +305,7 @@ class Results:
             hint = f"add --run {names[0]}, or another one (in Python run=)" if names else "run dsi analyze first"
             raise UsageError(f"{listed}; {hint}", code="ambiguous-run", runs=names)
         if name not in names:
-            similar_name = nearest(name, names)
-            hint = f"; try {similar_name}" if similar_name else ""
-            raise UsageError(f"no run {name!r}: {listed}{hint}", code="unknown-run", run=name)
+            raise UsageError(f"no run {name!r}: {listed}{suggestion(name, names)}", code="unknown-run", run=name)
         return name
 
     def _labels(self, run: str) -> pd.Index:

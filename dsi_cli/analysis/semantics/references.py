@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.epoch_context import SCSM, EpochMatrix
 from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy, file_fingerprint, safe_filename, scatter_to_classes
-from dsi_cli.errors import OutputError, UsageError, listed, nearest
+from dsi_cli.errors import OutputError, UsageError, listed, suggestion
 from dsi_cli.store import parquet
 from dsi_cli.wordnet.database.taxonomy import Taxonomy
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
@@ -317,6 +317,5 @@ def _open_reference(spec: str, custom: CustomTaxonomy | None, wordnet: WordNet) 
         matrix = read_matrix(file)
         name, fingerprint = safe_filename(file.stem), file_fingerprint(file)
         return ReferenceSource(name, fingerprint, matrix.for_labels, file.name, is_matrix=True)
-    suggestion = nearest(spec, measures.BY_TAXONOMY)
-    hint = f"; try {suggestion}" if suggestion else ""
-    raise UsageError(f"no reference {spec!r}: expected {EXPECTED}{hint}", code="unknown-reference", reference=spec)
+    message = f"no reference {spec!r}: expected {EXPECTED}{suggestion(spec, measures.BY_TAXONOMY)}"
+    raise UsageError(message, code="unknown-reference", reference=spec)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError, count, nearest
+from dsi_cli.errors import UsageError, count, suggestion
 from dsi_cli.queries.run_classes import class_rows
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import NETWORK_MATRICES, MatrixId
@@ -116,9 +116,7 @@ def compared_runs(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> l
     known = [*labels, *(run.name for run in runs)]
     for name in names:
         if name not in known:
-            similar = nearest(name, known)
-            hint = f"; try {similar}" if similar else ""
-            message = f"there is no run {name!r} among {', '.join(labels) or 'no runs'}{hint}"
+            message = f"there is no run {name!r} among {', '.join(labels) or 'no runs'}{suggestion(name, known)}"
             raise UsageError(message, code="unknown-run", run=name)
     selected = [run for run in runs if run.epochs and (not names or run.label in names or run.name in names)]
     if len(selected) < 2:
