@@ -132,25 +132,25 @@ def sai_measures(curves: pd.DataFrame) -> list[str]:
 
 
 def panels(
-    run: Results, names: Sequence[str] | None = None, measure: str | None = None, kinds: Iterable[PanelSpec] = PANELS
+    results: Results, names: Sequence[str] | None = None, measure: str | None = None, kinds: Iterable[PanelSpec] = PANELS
 ) -> list[Panel]:
     """Return the panels that have at least one point, in the order of ``kinds``; curves of the main reference come first.
 
     Parameters
     ----------
-    run : the results folder.
+    results : the results folder.
     names : the names of runs in it; all if None.
     measure : the measure of the SAI; the first in the table if None. A kind of the SAI with a variant has this measure instead.
     """
-    kinds, curves = list(kinds), run.curves
+    kinds, curves = list(kinds), results.curves
     measure = measure or next(iter(sai_measures(curves)), "cosine")
     # Copying the whole table would take most of the time.
     is_drawn = curves["metric"].isin([metric for kind in kinds for metric in kind.metrics])
-    curves = run.fill_missing_epochs(curves.loc[is_drawn, [*_KEYS, "epoch", "step", *_COLUMNS.values()]])
-    drawn = series(curves, {str(name): count for name, count in run.classes["run"].value_counts().items()})
+    curves = results.fill_missing_epochs(curves.loc[is_drawn, [*_KEYS, "epoch", "step", *_COLUMNS.values()]])
+    drawn = series(curves, {str(name): count for name, count in results.classes["run"].value_counts().items()})
     filled = [Panel(kind, kind.variants[0] if "sai" in kind.metrics and kind.variants else measure) for kind in kinds]
-    for name in run.names if names is None else names:
-        others = run.references(name)[1:]
+    for name in results.names if names is None else names:
+        others = results.references(name)[1:]
         of_run = [curve for curve in drawn if curve.run == name]
         for panel in filled:
             panel.series.extend(sorted(_of_panel(of_run, panel), key=lambda curve: curve.reference in others))

@@ -76,7 +76,7 @@ def front_loaded(changes: Sequence[float], count: int) -> list[int]:
     return kept
 
 
-def epochs_of_most_change(run: Results, frames: Sequence[MatrixFrames], count: int) -> list[int]:
+def epochs_of_most_change(results: Results, frames: Sequence[MatrixFrames], count: int) -> list[int]:
     """Return up to ``count`` epochs, with the first and the last, between which matrices change about equally.
 
     The change between two epochs is the root mean square difference of their off-diagonal values. The changes of a run
@@ -85,15 +85,15 @@ def epochs_of_most_change(run: Results, frames: Sequence[MatrixFrames], count: i
     epochs = evenly_spaced(frames[0].epochs, max(MAX_COMPARED_EPOCHS, count))
     if count < 2 or len(epochs) <= count:
         return epochs[-count:]
-    changes = np.mean([_relative_changes(run, matrices, epochs) for matrices in frames], axis=0)
+    changes = np.mean([_relative_changes(results, matrices, epochs) for matrices in frames], axis=0)
     return [epochs[index] for index in front_loaded(changes.tolist(), count)]
 
 
-def _relative_changes(run: Results, frames: MatrixFrames, epochs: Sequence[int]) -> NDArray[np.float64]:
+def _relative_changes(results: Results, frames: MatrixFrames, epochs: Sequence[int]) -> NDArray[np.float64]:
     """Return the change of each epoch from the one before, relative to the sum of all changes."""
-    changes, before = [0.0], epoch_matrix(run, frames, epochs[0])
+    changes, before = [0.0], epoch_matrix(results, frames, epochs[0])
     for epoch in epochs[1:]:
-        after = epoch_matrix(run, frames, epoch)
+        after = epoch_matrix(results, frames, epoch)
         changes.append(float(np.sqrt(np.nanmean(np.square(after - before, dtype=np.float64)))) if len(after) > 1 else 0.0)
         before = after
     return np.array(changes) / (sum(changes) or 1.0)

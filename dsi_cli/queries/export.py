@@ -49,7 +49,7 @@ class ExportQuery:
     """The classes of the columns of a matrix; all if None."""
 
 
-def export_frame(run: Results, query: ExportQuery) -> pd.DataFrame:
+def export_frame(results: Results, query: ExportQuery) -> pd.DataFrame:
     """Return the table or matrix to export.
 
     Raise `UsageError` if the table or matrix does not exist, or the options contradict each other.
@@ -58,16 +58,16 @@ def export_frame(run: Results, query: ExportQuery) -> pd.DataFrame:
     if table is None:
         matrix = (query.kind, query.epoch, query.split, query.run, query.step, query.reference, rows)
         if not query.ranked:
-            return run.csm(*matrix, classes)
+            return results.csm(*matrix, classes)
         if classes is not None:
             message = "--sorted ranks all classes of a row; leave out --classes; --rows selects rows"
             raise UsageError(message, code="sorted-with-classes")
-        return run.sorted(*matrix)
+        return results.sorted(*matrix)
     if rows is not None or classes is not None:
         message = "--rows and --classes select a part of a matrix; leave them out for a table"
         raise UsageError(message, code="classes-of-a-table")
     require_choice("table", table, TABLES)
-    frame: pd.DataFrame = getattr(run, table)
+    frame: pd.DataFrame = getattr(results, table)
     return frame if query.run is None else frame[frame["run"] == query.run]
 
 

@@ -69,7 +69,7 @@ class MatrixFrames(NamedTuple):
         return [epoch for epoch in self.epochs if epochs is None or epoch in epochs]
 
 
-def matrix_frames(run: Results, name: str, kind: str | None = None) -> MatrixFrames | None:
+def matrix_frames(results: Results, run: str, kind: str | None = None) -> MatrixFrames | None:
     """Return the matrices of a kind of a run, by default the first of `KINDS` that it has, or None if it has none.
 
     The split is test, or train if the run has no test split. Raise `UsageError` if the kind is not one of `KINDS` (code
@@ -82,33 +82,35 @@ def matrix_frames(run: Results, name: str, kind: str | None = None) -> MatrixFra
         if kind not in (None, matrix_kind.name):
             continue
         for split in matrix_kind.splits:
-            stored = layout.stored_epochs(layout.csm_path(run.path, name, matrix_kind.name, split, 0).parent)
-            epochs = tuple(epoch for epoch in run.epochs(name) if epoch in stored)
+            stored = layout.stored_epochs(layout.csm_path(results.path, run, matrix_kind.name, split, 0).parent)
+            epochs = tuple(epoch for epoch in results.epochs(run) if epoch in stored)
             if epochs:
-                return MatrixFrames(name, matrix_kind, split, epochs)
+                return MatrixFrames(run, matrix_kind, split, epochs)
     return None
 
 
-def epoch_matrix(run: Results, frames: MatrixFrames, epoch: int) -> Values:
+def epoch_matrix(results: Results, frames: MatrixFrames, epoch: int) -> Values:
     """Return an epoch's raw matrix ``(C, C)`` with NaN on the diagonal; `Results.csm` documents the errors."""
-    values: Values = run.csm(frames.kind.name, epoch, frames.split, frames.run).to_numpy(copy=True)
+    values: Values = results.csm(frames.kind.name, epoch, frames.split, frames.run).to_numpy(copy=True)
     np.fill_diagonal(values, np.nan)
     return values
 
 
-def reference_matrix(run: Results, name: str) -> Values | None:
+def reference_matrix(results: Results, run: str) -> Values | None:
     """Return a run's reference matrix ``(C, C)`` with NaN on the diagonal and for classes without a synset, or None."""
-    values = matrix_or_none(run, "scsm", None, None, name)
+    values = matrix_or_none(results, run, "scsm")
     if values is not None:
         values = values.copy()
         np.fill_diagonal(values, np.nan)
     return values
 
 
-def matrix_or_none(run: Results, kind: str, epoch: int | None, split: str | None, name: str | None) -> Values | None:
+def matrix_or_none(
+    results: Results, run: str | None, kind: str, epoch: int | None = None, split: str | None = None
+) -> Values | None:
     """Return a matrix as `Results.csm` does, or None if the run does not have it."""
     try:
-        return run.csm(kind, epoch, split, name).to_numpy()
+        return results.csm(kind, epoch, split, run).to_numpy()
     except UsageError:
         return None
 
@@ -189,18 +191,18 @@ class ClassDistance:
         return {**values, "surprise": surprise}
 
 
-def class_distance(run: Results, epoch: int | None, split: str, name: str | None) -> ClassDistance:
+def class_distance(results: Results, epoch: int | None, split: str, run: str | None) -> ClassDistance:
     """Return the distances of the classes of a run; `Results.csm` documents the parameters."""
     own: str | None = "ncsm"
-    csm = matrix_or_none(run, "ncsm", epoch, None, name)
+    csm = matrix_or_none(results, run, "ncsm", epoch)
     if csm is None:
-        own, csm = "tncsm", matrix_or_none(run, "tncsm", epoch, split, name)
+        own, csm = "tncsm", matrix_or_none(results, run, "tncsm", epoch, split)
     # A missing matrix has NaN for all pairs of classes.
-    classes = int((run.classes["run"] == name).sum())
+    classes = int((results.classes["run"] == run).sum())
     missing = np.full((classes, classes), np.nan)
     if csm is None:
         own, csm = None, missing
-    scsm = matrix_or_none(run, "scsm", None, None, name)
+    scsm = matrix_or_none(results, run, "scsm")
     wordnet = missing if scsm is None else scsm.astype(np.float64)
     return ClassDistance(own, *ranks_among_known(csm), wordnet, *ranks_among_known(wordnet))
 

@@ -132,15 +132,15 @@ class MistakeList(Generic[Row]):
         return legend
 
 
-def worst_mistakes(run: Results, query: MistakeQuery | None = None) -> MistakeList[Mistake]:
+def worst_mistakes(results: Results, query: MistakeQuery | None = None) -> MistakeList[Mistake]:
     """Return the wrongly predicted samples, sorted by farness, then by falling score, then by sample number.
 
     Raise `UsageError` if the run, split, epoch, class or order does not exist, or the epoch has no predictions; the
     message lists those that exist.
     """
-    query = _fill_defaults(run, query or MistakeQuery(), PREDICTIONS)
-    frame = run.predictions(query.epoch, query.split, query.run)
-    names, distance = class_names(run, query.run), class_distance(run, query.epoch, query.split, query.run)
+    query = _fill_defaults(results, query or MistakeQuery(), PREDICTIONS)
+    frame = results.predictions(query.epoch, query.split, query.run)
+    names, distance = class_names(results, query.run), class_distance(results, query.epoch, query.split, query.run)
     wrong = frame[_pair_mask(names, query)[frame["target"], frame["prediction"]]]
     # Missing values are last in each key.
     farness = _farness_key(distance.farness[wrong["target"], wrong["prediction"]], query)
@@ -161,14 +161,14 @@ def worst_mistakes(run: Results, query: MistakeQuery | None = None) -> MistakeLi
     return MistakeList("mistakes", query, distance.own, distance.furthest, distance.wordnet_furthest, len(wrong), rows)
 
 
-def confused_pairs(run: Results, query: MistakeQuery | None = None) -> MistakeList[ConfusedPair]:
+def confused_pairs(results: Results, query: MistakeQuery | None = None) -> MistakeList[ConfusedPair]:
     """Return the pairs of confused classes from the confusion counts, sorted by count, then by farness, then by class index.
 
     `worst_mistakes` documents the errors.
     """
-    query = _fill_defaults(run, query or MistakeQuery(), CONFUSIONS)
-    counts = run.confusion(query.epoch, query.split, query.run).to_numpy()
-    names, distance = class_names(run, query.run), class_distance(run, query.epoch, query.split, query.run)
+    query = _fill_defaults(results, query or MistakeQuery(), CONFUSIONS)
+    counts = results.confusion(query.epoch, query.split, query.run).to_numpy()
+    names, distance = class_names(results, query.run), class_distance(results, query.epoch, query.split, query.run)
     samples = counts.sum(axis=1)
     truth, prediction = np.nonzero(_pair_mask(names, query) & (counts > 0))
     keys = (prediction, truth, _farness_key(distance.farness[truth, prediction], query), -counts[truth, prediction])
@@ -188,30 +188,30 @@ def confused_pairs(run: Results, query: MistakeQuery | None = None) -> MistakeLi
     return MistakeList("pairs", query, distance.own, distance.furthest, distance.wordnet_furthest, len(truth), rows)
 
 
-def _fill_defaults(run: Results, query: MistakeQuery, table: Table) -> MistakeQuery:
+def _fill_defaults(results: Results, query: MistakeQuery, table: Table) -> MistakeQuery:
     """Return the query with run and epoch; the reader of the table raises the error for an unknown epoch."""
     require_choice("order", query.order, ORDERS)
     require_choice("split", query.split, SPLITS)
-    name = run.run_name(query.run)
-    run.require_matrices(name)
-    epochs = stored_epochs(run, table, name, query.split)
+    run = results.run_name(query.run)
+    results.require_matrices(run)
+    epochs = stored_epochs(results, table, run, query.split)
     if not epochs:
         hint = f"dsi analyze writes them with --{query.split} DATA and --model, or with --predictions"
-        other_split = next((split for split in SPLITS if stored_epochs(run, table, name, split)), None)
-        if stored_epochs(run, CONFUSIONS, name, query.split):
+        other_split = next((split for split in SPLITS if stored_epochs(results, table, run, split)), None)
+        if stored_epochs(results, CONFUSIONS, run, query.split):
             hint = "there are only confusion counts; add --pairs"
         elif other_split is not None:
             hint = f"they are on {other_split}; add --split {other_split}"
-        message = f"no {table.path} on {query.split} in run {name!r}: {hint}"
-        fields = {"table": table.path, "split": query.split, "run": name, "other_split": other_split}
+        message = f"no {table.path} on {query.split} in run {run!r}: {hint}"
+        fields = {"table": table.path, "split": query.split, "run": run, "other_split": other_split}
         raise UsageError(message, code="no-predictions", **fields)
     epoch = epochs[-1] if query.epoch is None else query.epoch
-    return replace(query, run=name, epoch=epoch if run.has_epochs(name) else None)
+    return replace(query, run=run, epoch=epoch if results.has_epochs(run) else None)
 
 
-def stored_epochs(run: Results, table: Table, name: str, split: str) -> list[int]:
+def stored_epochs(results: Results, table: Table, run: str, split: str) -> list[int]:
     """Return the epochs of a run's split that have a file of a table, in order."""
-    return layout.stored_epochs(layout.split_path(run.path, table, name, split, 0).parent)
+    return layout.stored_epochs(layout.split_path(results.path, table, run, split, 0).parent)
 
 
 def _pair_mask(names: list[str], query: MistakeQuery) -> NDArray[np.bool_]:

@@ -190,37 +190,37 @@ class WordNetValues(NamedTuple):
         return {"wordnet_similarity": similarity, "wordnet_rank": rank, "surprise": surprise}
 
 
-def nearest(run: Results, of: str, query: NeighborQuery | None = None) -> NeighborList:
+def nearest(results: Results, of: str, query: NeighborQuery | None = None) -> NeighborList:
     """Return the classes nearest to a class.
 
     Raise `UsageError` if the run, matrix, epoch or class does not exist; the message lists those that exist.
     """
-    query = _fill_defaults(run, query or NeighborQuery())
-    names = class_names(run, query.run)
+    query = _fill_defaults(results, query or NeighborQuery())
+    names = class_names(results, query.run)
     index = class_index_by_name(of, names)
-    similarity, order = _ordered_row(run, query, index)
-    wordnet = _wordnet_row(run, query, index)
+    similarity, order = _ordered_row(results, query, index)
+    wordnet = _wordnet_row(results, query, index)
     rows = [
         Neighbor(place, names[j], j, float(similarity[j]), **wordnet.fields(j, place, len(order)))
         for place, j in enumerate(order[: query.most].tolist(), start=1)
     ]
-    return NeighborList(query, names[index], len(order), wordnet.furthest, True, rows, run.is_vast(query.run))
+    return NeighborList(query, names[index], len(order), wordnet.furthest, True, rows, results.is_vast(query.run))
 
 
-def closest_pairs(run: Results, query: NeighborQuery | None = None) -> NeighborList:
+def closest_pairs(results: Results, query: NeighborQuery | None = None) -> NeighborList:
     """Return the closest pairs of classes, each once, by falling similarity, then by class index.
 
     The similarity of a pair in an asymmetric matrix (CCSM) is the mean of both directions. `nearest` documents the errors.
     """
-    query = _fill_defaults(run, query or NeighborQuery())
-    if run.is_vast(query.run):
-        return _closest_stored_pairs(run, query)
-    names = class_names(run, query.run)
-    csm = run.csm(query.kind, query.epoch, query.split, query.run).to_numpy(dtype=np.float64)
+    query = _fill_defaults(results, query or NeighborQuery())
+    if results.is_vast(query.run):
+        return _closest_stored_pairs(results, query)
+    names = class_names(results, query.run)
+    csm = results.csm(query.kind, query.epoch, query.split, query.run).to_numpy(dtype=np.float64)
     first, second = np.triu_indices(len(csm), 1)
     similarity = (csm[first, second] + csm[second, first]) / 2
     # Rank the pairs by WordNet similarity.
-    scsm = matrix_or_none(run, "scsm", None, None, query.run)
+    scsm = matrix_or_none(results, query.run, "scsm")
     semantic = np.full(len(first), np.nan) if scsm is None else scsm[first, second].astype(np.float64)
     has_wordnet = ~np.isnan(semantic)
     rank = np.full(semantic.shape, np.nan)
@@ -237,9 +237,9 @@ def closest_pairs(run: Results, query: NeighborQuery | None = None) -> NeighborL
     return NeighborList(query, None, known, wordnet.furthest, bool(np.array_equal(csm, csm.T, equal_nan=True)), rows)
 
 
-def _closest_stored_pairs(run: Results, query: NeighborQuery) -> NeighborList:
+def _closest_stored_pairs(results: Results, query: NeighborQuery) -> NeighborList:
     """Return the closest pairs from the stored ``k`` nearest classes of each class, which contain the ``k`` closest pairs."""
-    names, near = class_names(run, query.run), run.neighbors(query.kind, query.epoch, query.run)
+    names, near = class_names(results, query.run), results.neighbors(query.kind, query.epoch, query.run)
     stored = len(near) // len(names)
     if query.most > stored:
         message = f"{len(names):,} classes have only their {stored} nearest classes stored: list {stored} pairs or fewer"
@@ -259,7 +259,7 @@ def closest_of_stored(near: pd.DataFrame, most: int) -> tuple[NDArray[np.integer
     return pairs[order], similarity[order]
 
 
-def neighbor_history(run: Results, of: str, query: NeighborQuery | None = None) -> NeighborHistory:
+def neighbor_history(results: Results, of: str, query: NeighborQuery | None = None) -> NeighborHistory:
     """Return every class that was among the ``query.most`` nearest to a class at an epoch, in order of the last epoch.
 
     Raise `UsageError` if the query names an epoch (code ``epoch-not-applicable``) or the reference matrix (code
@@ -271,17 +271,17 @@ def neighbor_history(run: Results, of: str, query: NeighborQuery | None = None) 
     if query.kind == "scsm":
         message = "the reference matrix is the same at every epoch; choose another kind, or leave out the epochs"
         raise UsageError(message, code="matrix-without-epochs")
-    query = _fill_defaults(run, query)
-    names = class_names(run, query.run)
+    query = _fill_defaults(results, query)
+    names = class_names(results, query.run)
     index = class_index_by_name(of, names)
-    epochs = stored_epochs(run, query)
+    epochs = stored_epochs(results, query)
     places = np.full((len(epochs), len(names)), len(names), dtype=np.int64)
     is_near = np.zeros(places.shape, dtype=np.bool_)
     for row, epoch in enumerate(epochs):
-        _, order = _ordered_row(run, replace(query, epoch=epoch), index)
+        _, order = _ordered_row(results, replace(query, epoch=epoch), index)
         places[row, order] = np.arange(1, len(order) + 1)
         is_near[row, order[: query.most]] = True
-    wordnet = _wordnet_row(run, query, index)
+    wordnet = _wordnet_row(results, query, index)
     rows = []
     for j in np.argsort(places[-1], kind="stable").tolist():
         if is_near[:, j].any():
@@ -300,12 +300,12 @@ def _intervals(is_near: NDArray[np.bool_], epochs: list[int]) -> list[Interval]:
     ]
 
 
-def _fill_defaults(run: Results, query: NeighborQuery) -> NeighborQuery:
+def _fill_defaults(results: Results, query: NeighborQuery) -> NeighborQuery:
     """Return the query with run, split and epoch filled in; `nearest` documents the errors."""
     if query.kind not in MATRIX_KINDS:
         message = f"no kind {query.kind!r} of matrix: {expected(query.kind, MATRIX_KINDS)}"
         raise UsageError(message, code="unknown-kind", matrix=query.kind)
-    name = run.run_name(query.run)
+    name = results.run_name(query.run)
     query = replace(query, run=name)
     # Check the split, or choose the first one that has such a matrix.
     has_splits = query.kind in SPLIT_KINDS
@@ -315,7 +315,7 @@ def _fill_defaults(run: Results, query: NeighborQuery) -> NeighborQuery:
             message = f"a matrix of kind {query.kind} belongs to no split; leave out the split {query.split!r}"
             raise UsageError(message, code="matrix-without-splits", matrix=query.kind)
     elif has_splits:
-        stored = [name for name in SPLITS if stored_epochs(run, replace(query, split=name))]
+        stored = [name for name in SPLITS if stored_epochs(results, replace(query, split=name))]
         query = replace(query, split=stored[0] if stored else SPLITS[0])
     # Check the epoch, or choose the last one.
     if query.kind == "scsm":
@@ -323,48 +323,48 @@ def _fill_defaults(run: Results, query: NeighborQuery) -> NeighborQuery:
             message = "the reference matrix (scsm) is the same at every epoch; leave out the epoch"
             raise UsageError(message, code="matrix-without-epochs")
         return query
-    epochs = stored_epochs(run, query)
+    epochs = stored_epochs(results, query)
     if not epochs:
-        raise _missing_matrix_error(run, query, name)
+        raise _missing_matrix_error(results, query, name)
     if query.epoch is not None and query.epoch not in epochs:
         message = f"no {_matrix_name(query)} of epoch {query.epoch} in run {query.run!r}: there are {brief_epochs(epochs)}"
         raise UsageError(message, code="unknown-epoch", epoch=query.epoch, run=query.run)
-    if not run.has_epochs(name):
+    if not results.has_epochs(name):
         return replace(query, epoch=None)
     return replace(query, epoch=epochs[-1] if query.epoch is None else query.epoch)
 
 
-def stored_epochs(run: Results, query: NeighborQuery) -> list[int]:
+def stored_epochs(results: Results, query: NeighborQuery) -> list[int]:
     """Return the epochs of a run that have a kind of matrix, or the nearest classes in its place."""
     assert query.run is not None
-    epochs = layout.stored_epochs(layout.csm_path(run.path, query.run, query.kind, query.split, 0).parent)
+    epochs = layout.stored_epochs(layout.csm_path(results.path, query.run, query.kind, query.split, 0).parent)
     if query.split is None:
-        epochs += layout.stored_epochs(layout.neighbors_path(run.path, query.run, query.kind, 0).parent)
+        epochs += layout.stored_epochs(layout.neighbors_path(results.path, query.run, query.kind, 0).parent)
     return sorted(epochs)
 
 
-def _missing_matrix_error(run: Results, query: NeighborQuery, name: str) -> UsageError:
-    files = layout.csm_path(run.path, name, "", None, 0), layout.neighbors_path(run.path, name, "", 0)
+def _missing_matrix_error(results: Results, query: NeighborQuery, run: str) -> UsageError:
+    files = layout.csm_path(results.path, run, "", None, 0), layout.neighbors_path(results.path, run, "", 0)
     stored = sorted({folder.name for file in files for folder in file.parent.glob("*/")})
     options = {"ncsm_centred": "--centred", "ccsm": "--test or --predictions", "tncsm": "--test and --templates"}
     hint = f"; dsi analyze writes it with {options[query.kind]}" if query.kind in options else ""
-    if run.is_vast(name) and query.split is not None:
+    if results.is_vast(run) and query.split is not None:
         hint = f"; dsi analyze writes none for more than {MAX_DENSE_CLASSES:,} classes"
-    message = f"no {_matrix_name(query)} in run {name!r}: there are {', '.join(stored) or 'no matrices'}{hint}"
-    return UsageError(message, code="missing-matrix", matrix=query.kind, run=name, stored=tuple(stored))
+    message = f"no {_matrix_name(query)} in run {run!r}: there are {', '.join(stored) or 'no matrices'}{hint}"
+    return UsageError(message, code="missing-matrix", matrix=query.kind, run=run, stored=tuple(stored))
 
 
-def _ordered_row(run: Results, query: NeighborQuery, index: int) -> tuple[Ranks, NDArray[np.intp]]:
+def _ordered_row(results: Results, query: NeighborQuery, index: int) -> tuple[Ranks, NDArray[np.intp]]:
     """Return a class's similarities, and the other known classes by falling similarity, with ties in order of class index."""
-    row: Ranks = run.csm(query.kind, query.epoch, query.split, query.run, rows=[index]).to_numpy(dtype=np.float64)[0]
+    row: Ranks = results.csm(query.kind, query.epoch, query.split, query.run, rows=[index]).to_numpy(dtype=np.float64)[0]
     order: NDArray[np.intp] = np.argsort(-row, kind="stable")
     return row, order[(order != index) & ~np.isnan(row[order])]
 
 
-def _wordnet_row(run: Results, query: NeighborQuery, index: int) -> WordNetValues:
-    scsm = matrix_or_none(run, "scsm", None, None, query.run)
+def _wordnet_row(results: Results, query: NeighborQuery, index: int) -> WordNetValues:
+    scsm = matrix_or_none(results, query.run, "scsm")
     if scsm is None:  # the labels are missing or not in WordNet, or the matrix is too large to be stored
-        missing = np.full(len(class_names(run, query.run)), np.nan)
+        missing = np.full(len(class_names(results, query.run)), np.nan)
         return WordNetValues(missing, missing, None)
     rank, furthest = ranks_among_known(scsm)
     return WordNetValues(scsm[index], rank[index], furthest)

@@ -38,12 +38,12 @@ def class_rows(results: Results, run: str | None) -> pd.DataFrame:
     return results.classes[results.classes["run"] == run].sort_values("class_index")
 
 
-def class_names(run: Results, name: str | None) -> list[str]:
+def class_names(results: Results, run: str | None) -> list[str]:
     """Return a name for each class of a run: its label, followed by its index if several classes share it, or else its index.
 
     A label that is a WordNet id follows a word for it, as in ``tabby (n02123045)``.
     """
-    rows = class_rows(run, name)
+    rows = class_rows(results, run)
     labels = [label if isinstance(label, str) else str(index) for index, label in enumerate(readable_names(rows))]
     uses = Counter(labels)
     return [f"{label}{_INDEX.format(index)}" if uses[label] > 1 else label for index, label in enumerate(labels)]
