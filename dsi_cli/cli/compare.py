@@ -95,19 +95,19 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
     from dsi_cli.report.comparison_page import sentence
 
     # The verdict is first, then the differences, and last what describes the runs.
-    console.print_sentence(sentence(comparison.recommendation, [line.group for line in comparison.runs]), 0, 2)
+    console.print_sentence(sentence(comparison.recommendation, [line.group for line in comparison.runs]))
     if len(comparison.verdicts) > 1:
         for verdict in comparison.verdicts[:MAX_PAIRS]:
             pair = f"{verdict.first} and {verdict.second}"
             start = "" if verdict.sentence.startswith(pair) else f"{pair}: "
-            console.print_sentence(f"- {start}{verdict.sentence}", 0, 2)
+            console.print_sentence(f"- {start}{verdict.sentence}")
     has_forest = console.stdout_width() >= console.DEFAULT_WIDTH  # it repeats the numbers, so a narrow terminal has none
     for equal in [equal for equal in comparison.equal if equal.rows][:MAX_TABLES]:
         print()
         _print_differences(equal, has_forest=has_forest)
     print()
     dots = has_forest and any(row.seed_deviation for equal in comparison.equal for row in equal.rows)
-    console.print_sentence(sentence(comparison.coverage) + " Dots hold 95 % of pairs of seeds." * dots, 0, 2)
+    console.print_sentence(sentence(comparison.coverage) + " Dots hold 95 % of pairs of seeds." * dots)
     print()
     _print_runs(comparison)
     _print_between(comparison)
@@ -115,7 +115,7 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
         row.name for equal in comparison.equal for row in equal.classes if row.likeness is None or row.likeness < 1
     ]
     if len(comparison.equal) == 1 and different:
-        console.print_sentence(f"Seen most differently: {', '.join(different[:5])}", 0, 2)
+        console.print_sentence(f"Seen most differently: {', '.join(different[:5])}")
     if max(len(comparison.verdicts), len(comparison.between)) > MAX_TABLES:
         console.note("not shown: pairs beyond the first; --json has all", quiet=quiet)
 
@@ -126,7 +126,7 @@ def _print_differences(equal: EqualAccuracyComparison, *, has_forest: bool) -> N
     from dsi_cli.queries.comparison.equal_accuracy import describe_epochs
 
     if equal.reason is not None:
-        console.print_sentence(f"At the last epochs: {equal.reason}", 0, 2)
+        console.print_sentence(f"At the last epochs: {equal.reason}")
     ends = [abs(end) for row in equal.forest for end in (row.low, row.high, row.difference) if end is not None]
     largest = max(ends, default=0.0) or 1.0
     lines = []
@@ -146,10 +146,10 @@ def _print_differences(equal: EqualAccuracyComparison, *, has_forest: bool) -> N
         for cells in (columns, *lines):
             del cells[5]
     console.print_columns(columns, lines)
-    console.print_sentence(f"first:  {equal.first}, {describe_epochs(equal.first_chosen)}", 0, 8)
-    console.print_sentence(f"second: {equal.second}, {describe_epochs(equal.second_chosen)}", 0, 8)
+    console.print_sentence(f"first:  {equal.first}, {describe_epochs(equal.first_chosen)}", hanging=8)
+    console.print_sentence(f"second: {equal.second}, {describe_epochs(equal.second_chosen)}", hanging=8)
     for reason, titles in missing.items():
-        console.print_sentence(f"{'; '.join(titles)}: {reason}", 0, 2)
+        console.print_sentence(f"{'; '.join(titles)}: {reason}")
 
 
 def _forest_line(row: CriterionRow, largest: float) -> str:
@@ -203,7 +203,7 @@ def _print_between(comparison: Comparison) -> None:
             picked = [only.points[index] for index in sorted({0, last // 4, last})]
             shown = ", ".join(f"{cell(point.excess)} at {point.at}" for point in picked)
             begin = f"{capitalized} of the two networks ({SCALE}), by {only.matched_by}"
-            console.print_sentence(f"{begin}: {shown}", 0, 2)
+            console.print_sentence(f"{begin}: {shown}")
     else:
         # Groups have the mean over pairs of runs and the range.
         titles = ["first", "second", "#epoch", f"#{title}", "#z"]
@@ -224,4 +224,4 @@ def _print_between(comparison: Comparison) -> None:
             console.print_columns(titles, rows)
     for pair in comparison.between[:MAX_PAIRS]:
         if pair.reason is not None and pair.classes_by is not None:  # the verdicts name pairs without common classes
-            console.print_sentence(f"{pair.first} and {pair.second} are not compared with each other: {pair.reason}", 0, 2)
+            console.print_sentence(f"{pair.first} and {pair.second} are not compared with each other: {pair.reason}")

@@ -131,8 +131,11 @@ def query_document(listing: Any) -> dict[str, Any]:
     return {**document.pop("query"), **document}
 
 
-def print_sentence(text: str, indent: int = 2, hanging: int = 4) -> None:
-    """Print an indented sentence on stdout; on a terminal it is wrapped between words, but not within ``4 to 17``."""
+def print_sentence(text: str, *, indent: int = 0, hanging: int = 2) -> None:
+    """Print a sentence on stdout; on a terminal it is wrapped between words, but not within ``4 to 17``.
+
+    `indent` is the number of spaces before the first line, and `hanging` that before the other lines.
+    """
     print(_wrap(" " * indent + terminal_text(text), sys.stdout, hanging))
 
 

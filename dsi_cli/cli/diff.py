@@ -106,17 +106,17 @@ def _print(found: Difference, most: int) -> None:
         networks.append([letter, network.title, shape, network.dtype])
     console.print_columns([""] * 4, networks)
     print()
-    console.print_sentence(found.headline, 0, 0)
+    console.print_sentence(found.headline, hanging=0)
     if found.reason_no_angles is not None:
-        console.print_sentence(f"No angles: {found.reason_no_angles}.", 0, 0)
+        console.print_sentence(f"No angles: {found.reason_no_angles}.", hanging=0)
     if found.variation is None:
         reason = "no other epochs are next to A or B"
-        console.print_sentence(f"How much classes usually move between epochs is unknown: {reason}.", 0, 0)
+        console.print_sentence(f"How much classes usually move between epochs is unknown: {reason}.", hanging=0)
     if found.moved.empty:
         if found.reason_no_angles is None and found.classes["change"].any():
             row = found.classes.sort_values("angle").iloc[-1]
             limit = f"rounding explains up to {row['angle_rounding']:.2g}°"
-            console.print_sentence(f"The largest angle is {row['angle']:.2g}° ({row['name']}); {limit}.", 0, 0)
+            console.print_sentence(f"The largest angle is {row['angle']:.2g}° ({row['name']}); {limit}.", hanging=0)
         return
     _print_classes(found, most)
     _print_pairs(found, max(1, most // 2))

@@ -195,12 +195,12 @@ def doctor(
     else:
         width = max(len(part.name) for part in found) + 4
         for name in [] if quiet else ["dsi", "Python", "system", "machine"]:
-            console.print_sentence(f"  {name:<{width - 2}}{machine[name]}", 0, width)
+            console.print_sentence(f"  {name:<{width - 2}}{machine[name]}", hanging=width)
         for part in missing if quiet else found:
             sign = "✓"
             if part.remedy is not None:
                 sign = "✗" if part.is_fatal else "–"
-            console.print_sentence(f"{sign} {part.name:<{width - 2}}{part.text}", 0, width)
+            console.print_sentence(f"{sign} {part.name:<{width - 2}}{part.text}", hanging=width)
             if part.remedy is not None:
                 print(terminal_text(f"{'':<{width}}{part.remedy}"))  # a command stays on one line, so that it can be pasted
     return NOTHING if any(part.is_fatal for part in missing) else DONE

@@ -32,7 +32,7 @@ def print_findings(summary: Summary) -> None:
     styles = {run.name: RUN_COLOURS[index % len(RUN_COLOURS)] for index, run in enumerate(summary.runs)}
     _print_runs(summary.runs, findings, styles)
     print()
-    console.print_sentence(headline(findings), 0, 0)
+    console.print_sentence(headline(findings), hanging=0)
     agreements = {run.run: run.agreement for run in findings if run.agreement is not None}
     reference = " and ".join(dict.fromkeys(run.reference for run in findings if run.agreement is not None))
     _print_trends(f"Agreement with {reference}", "0 is chance, 1 is perfect; · is within chance", agreements, styles)
@@ -134,7 +134,7 @@ def _print_mistakes(split: str, findings: Sequence[RunFindings], styles: dict[st
     console.print_columns(titles, rows, indent=2)
     _print_left_out(len(mistakes) - len(shown))
     for name in [name for name in shown if mistakes[name].left_out][:1]:
-        console.print_sentence(f"{name}: {mistakes[name].left_out}", 2, 2)
+        console.print_sentence(f"{name}: {mistakes[name].left_out}", indent=2)
 
 
 def _mistake_cells(mistakes: Mistakes) -> list[str | Text]:
@@ -162,7 +162,7 @@ def _print_phases(findings: Sequence[RunFindings], styles: dict[str, str]) -> No
         reasons = list(dict.fromkeys(run.no_phases for run in findings if run.no_phases))
         if len(reasons) == 1 and len(next(run for run in findings if run.no_phases).epochs) > 1:
             print()
-            console.print_sentence(f"No phases: {reasons[0]}", 0, 2)
+            console.print_sentence(f"No phases: {reasons[0]}")
         return
     console.print_title("Phases of the agreement", "the last epoch with its 95 % CI")
     shown = _shown_runs({run.run: run.agreement for run in findings if run.agreement is not None})
@@ -192,7 +192,8 @@ def _shown_runs(trends: dict[str, Trend]) -> list[str]:
 def _print_left_out(count: int) -> None:
     if count > 0:
         half = MAX_RUNS // 2
-        console.print_sentence(f"… {count} more between the {half} of highest and the {half} of lowest agreement")
+        sentence = f"… {count} more between the {half} of highest and the {half} of lowest agreement"
+        console.print_sentence(sentence, indent=2, hanging=4)
 
 
 def _name(name: str, styles: dict[str, str]) -> Text:

@@ -236,4 +236,4 @@ def _print_presets(labels: str | None, *, as_json: bool) -> None:
     wide = max(len(preset.name) for preset in PRESETS)
     for preset in PRESETS:
         text = f"{preset.name:<{wide}}  {preset.classes:>6,}  {preset.title}; {preset.source}"
-        console.print_sentence(text, 0, wide + 10)
+        console.print_sentence(text, hanging=wide + 10)

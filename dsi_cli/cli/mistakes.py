@@ -131,12 +131,12 @@ def _make_sheet(listing: MistakeList[Mistake], sheet: Path, images: Path | None,
 
 def _print(listing: MistakeList[Mistake] | MistakeList[ConfusedPair]) -> None:
     """Print a list as a table, without empty columns, and paths without their common folder."""
-    console.print_sentence(listing.title, 0, 2)
+    console.print_sentence(listing.title)
     if not listing.rows:
         return
-    console.print_sentence(listing.legend, 0, 2)
+    console.print_sentence(listing.legend)
     if any(row.surprise for row in listing.rows):
-        console.print_sentence(SURPRISE_LEGEND, 0, 2)
+        console.print_sentence(SURPRISE_LEGEND)
     rows = [asdict(row) for row in listing.rows]
     folder = ""
     with suppress(ValueError):  # the paths have no common folder, or there are none

@@ -83,12 +83,12 @@ def neighbors(
 
 
 def _print_listing(listing: NeighborList) -> None:
-    console.print_sentence(listing.title, 0, 2)
+    console.print_sentence(listing.title)
     if listing.legend:
-        console.print_sentence(listing.legend, 0, 2)
+        console.print_sentence(listing.legend)
     rows = [asdict(row) for row in listing.rows]
     if any(row["surprise"] for row in rows):
-        console.print_sentence(SURPRISE_LEGEND, 0, 2)
+        console.print_sentence(SURPRISE_LEGEND)
     for row in rows:
         row |= {name: shorten(row[name], MAX_NAME_LENGTH) for name in ("name", "first", "second") if name in row}
     console.print_records(_COLUMNS, rows)
@@ -97,10 +97,10 @@ def _print_listing(listing: NeighborList) -> None:
 def _print_history(history: NeighborHistory, *, quiet: bool) -> None:
     most = history.query.most
     rows = [row for row in history.rows if any((row.places[index] or most + 1) <= most for index in history.shown)]
-    console.print_sentence(history.title, 0, 2)
-    console.print_sentence("rank 1 is the most similar class and has the highest bar", 0, 2)
+    console.print_sentence(history.title)
+    console.print_sentence("rank 1 is the most similar class and has the highest bar")
     if any(row.surprise for row in rows):
-        console.print_sentence(SURPRISE_LEGEND, 0, 2)
+        console.print_sentence(SURPRISE_LEGEND)
     first, last = history.epochs[0], history.epochs[-1]
     titles = ["class", f"#rank at\nepoch {first}", f"rank, epochs {first} to {last}", f"#rank at\nepoch {last}"]
     # The bar of rank 1 is the highest. The logarithm shows differences between near classes.

@@ -179,8 +179,8 @@ def _list(with_data: set[str] | None, *, as_json: bool) -> None:
     width = max(len(spec.name) for spec in specs) + 2
     for spec in specs:
         if spec not in without_data:
-            console.print_sentence(f"{spec.name:<{width}}{spec.title}", 0, width)
+            console.print_sentence(f"{spec.name:<{width}}{spec.title}", hanging=width)
     if without_data:
         print("\nwithout data in this output:")
     for spec in without_data:
-        console.print_sentence(f"{spec.name:<{width}}{spec.title}; needs {spec.needs}", 0, width)
+        console.print_sentence(f"{spec.name:<{width}}{spec.title}; needs {spec.needs}", hanging=width)

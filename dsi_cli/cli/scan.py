@@ -122,7 +122,7 @@ def _print_run(run: TrainingRun, records: list[Record], *, show_all: bool) -> No
         columns.insert(1, "files")
     titles = [f"#{name}" if name in NUMBER_COLUMNS else name for name in columns]
     rows = [[_range(name, group) for name in columns] for group in groups]
-    console.print_sentence(f"{run.name}  ({run.folder})", 0, 2)
+    console.print_sentence(f"{run.name}  ({run.folder})")
     console.print_columns(titles, rows)
 
     # Below the table are the problems, the number of files per status, and the shared values.
@@ -134,10 +134,10 @@ def _print_below(records: list[Record], common: list[str]) -> None:
     from dsi_cli.checkpoints.records import messages_by_cause
 
     for line in messages_by_cause([(r.name, r.status, r.reason) for r in records if r.reason is not None]):
-        console.print_sentence(line)
+        console.print_sentence(line, indent=2, hanging=4)
     statuses = Counter(record.status for record in records)
     summary = ", ".join(f"{statuses[status]} {status}" for status in STATUSES if statuses[status])
-    console.print_sentence(f"{summary}; all: {', '.join(common)}" if common else summary, indent=0)
+    console.print_sentence(f"{summary}; all: {', '.join(common)}" if common else summary, hanging=4)
 
 
 def _cells(record: Record) -> dict[str, str]:
@@ -204,7 +204,7 @@ def _print_evidence(path: Place, choice: HeadOptions, labels: str | None, *, as_
         rows = [dict(zip(keys, (c.name, c.tensor.shape, c.support, c.against), strict=True)) for c in candidates]
         console.print_json({"verdict": verdict, "candidates": rows})
         return
-    console.print_sentence(f"{path}: {verdict}", indent=0)
+    console.print_sentence(f"{path}: {verdict}", hanging=4)
     for number, candidate in enumerate(candidates[:MAX_CANDIDATES], start=1):
         print(terminal_text(f"{number:>3}. {candidate.title}"))
         for sign, reasons in (("+", candidate.support), ("-", candidate.against)):

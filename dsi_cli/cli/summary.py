@@ -78,7 +78,7 @@ def _print_table(
     records = [asdict(row) | {"epoch": "-" if row.epoch is None else row.epoch} for row in rows]
     if any(record[field] is not None for record in records for _, field, _ in columns[1:]):
         print()
-        console.print_sentence(title, 0, 2)
+        console.print_sentence(title)
         console.print_records(columns, records)
 
 
@@ -92,7 +92,7 @@ def print_summary(summary: Summary, *, as_json: bool, quiet: bool, per_epoch: bo
 
     if summary.unchanged and not summary.problems:
         known = sum(run.statuses.get("ok", 0) for run in summary.runs)
-        console.print_sentence(f"Nothing new: {console.count(known, 'checkpoint')} already analysed.", 0, 2)
+        console.print_sentence(f"Nothing new: {console.count(known, 'checkpoint')} already analysed.")
     else:
         for line in _notes(summary.runs):
             console.note(line, quiet=quiet)

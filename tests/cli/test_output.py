@@ -29,7 +29,7 @@ PHASES = "phases of the alignment: surge to epoch 50, refinement to epoch 97 (in
 def test_print_sentence_on_a_terminal_breaks_between_words(monkeypatch, capsys, columns, longest):
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    console.print_sentence(PHASES)
+    console.print_sentence(PHASES, indent=2, hanging=4)
     first, *others = capsys.readouterr().out.splitlines()
     assert max(map(len, (first, *others))) == longest
     assert [line[:5].isspace() for line in others] == [False] * len(others)
@@ -38,7 +38,7 @@ def test_print_sentence_on_a_terminal_breaks_between_words(monkeypatch, capsys, 
 
 def test_print_sentence_without_a_terminal_is_one_line(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
-    console.print_sentence(f"{PHASES}\x1b[31m")
+    console.print_sentence(f"{PHASES}\x1b[31m", indent=2)
     assert capsys.readouterr().out == f"  {PHASES}\\x1b[31m\n"
 
 
