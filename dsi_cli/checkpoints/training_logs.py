@@ -196,7 +196,7 @@ def _read(path: Place) -> TrainingLog:
     if path.is_dir() or path.name.startswith(_EVENT_FILES[:-1]):
         scalars: Scalars = {}
         for file in _event_files(path):
-            local = file if isinstance(file, Path) else download.temporary_copy(file)
+            local = download.local_file(file)
             with RandomAccessFile(local) as source:
                 tags = [*_CURVE_OF_COLUMN, *_EPOCH_TAGS]
                 content = open_isolated("event_file", source.size, path=str(local.absolute()), tags=tags)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dsi_cli.errors import UsageError, count, listed
 from dsi_cli.predictions import numpy_files, tables
-from dsi_cli.predictions.epoch_predictions import AXES, EncodedLabels, EpochPredictions, class_numbers, require_truth_axis
+from dsi_cli.predictions.epoch_predictions import EncodedLabels, EpochPredictions, class_numbers, require_truth_axis
 from dsi_cli.predictions.result import EvaluationResult
 from dsi_cli.remote import download
 from dsi_cli.remote.locations import Place
@@ -150,9 +150,6 @@ def read_predictions(path: str | Path, targets: str | Path | None = None, *, tru
         predictions also have targets, the two must agree. Without any targets, a ``targets.npy`` in the same folder is read.
     truth : "rows" or "columns", the axis of a confusion matrix that is the truth.
     """
-    if truth not in AXES:
-        message = f"expected the truth on rows or columns, found {truth!a}; give one of the two"
-        raise UsageError(message, code="unknown-axis", axis=truth)
     path = Path(path)
     is_folder = os.path.isdir(path)  # noqa: PTH112 (any text is accepted)
     epochs = _read_folder(path, truth) if is_folder else _read_file(path, truth)
@@ -189,16 +186,15 @@ def require_one_run(predictions: PredictionFile, runs: Sequence[str]) -> None:
         raise UsageError(message, code="predictions-without-run", runs=runs)
 
 
-def find_prediction_files(folder: str | Place) -> tuple[Path, Path] | None:
+def find_prediction_files(folder: Place) -> tuple[Path, Path] | None:
     """Return ``preds.npy`` and ``targets.npy`` in a folder, or None; remote files are downloaded."""
-    folder = Path(folder) if isinstance(folder, str) else folder
     predictions, targets = (folder / name for name in PREDICTION_FILE_NAMES)
     if not (predictions.is_file() and targets.is_file()):
         return None
     paths = []
     for path in (predictions, targets):
         try:
-            paths.append(path if isinstance(path, Path) else download.temporary_copy(path))
+            paths.append(download.local_file(path))
         except OSError as error:
             message = f"{path}: expected {EXPECTED}, but the file could not be downloaded ({error.strerror})"
             raise UsageError(message, code="download-failed", reason=error.strerror) from None

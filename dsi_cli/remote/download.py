@@ -91,8 +91,13 @@ def fetch_below(path: RemotePath, target: Path, is_selected: Callable[[str], boo
 _lock = Lock()
 
 
-def temporary_copy(file: RemotePath) -> Path:
-    """Return a copy of a small file that exists until the process ends; raise `OSError` if the server refuses to send it."""
+def local_file(file: locations.Place) -> Path:
+    """Return the path of a small file, or of its copy, which exists until the process ends, if the file is remote.
+
+    Raise `OSError` if the server refuses to send it.
+    """
+    if isinstance(file, Path):
+        return file
     info = file.listed_info()
     with _lock:
         path = urls.copy_path(str(file), _process_folder().path)

@@ -80,7 +80,7 @@ def test_find_beside_needs_both_files(save, tmp_path):
     assert find_prediction_files(tmp_path) is None
     assert find_prediction_files(tmp_path / "none") is None
     save("targets.npy", np.zeros(1))
-    assert find_prediction_files(str(tmp_path)) == (tmp_path / "preds.npy", tmp_path / "targets.npy")
+    assert find_prediction_files(tmp_path) == (tmp_path / "preds.npy", tmp_path / "targets.npy")
 
 
 @pytest.mark.parametrize(
