@@ -257,11 +257,10 @@ def _run_names(folder: str, parts: Sequence[Sequence[Record]], earlier: Mapping[
         known = Counter(earlier[record.path] for record in part if record.path in earlier).most_common(1)
         stem = PurePath(deduplication.epoch_name(part[0])).stem if part else ""
         candidates = [known[0][0]] if known else []
+        # Nothing shows which of several single files is that of the folder.
         if label:
             candidates.append(f"{folder}/{label}")
-        elif (
-            len(part) != 1 or labels.count(label) == 1
-        ):  # nothing shows which of several single files is that of the folder
+        elif len(part) != 1 or labels.count(label) == 1:
             candidates.append(folder)
         candidates += [f"{folder}/{stem}"]
         candidates += [f"{folder}/{stem}-{number}" for number in range(2, len(parts) + 2)]
