@@ -100,7 +100,10 @@ def _print_trends(title: str, scale: str, trends: dict[str, Trend], styles: dict
         row: list[str | Text] = [_name(name, styles), Text(f"{last.value:.2f}", "bold"), interval, f"{peak.value:.2f}"]
         rows.append([*row, "" if peak.epoch is None else str(peak.epoch), Text(terminal_text(bars), styles[name])])
     axis = f"epochs {epochs[0]}–{epochs[-1]}" if len(epochs) > 1 else ""
-    console.print_columns(["", "#last", "#95 % CI", "#peak", "#epoch", axis], rows, indent=2)
+    titles = ["", "#last", "#95 % CI", "#peak", "#epoch", axis]
+    if all(trends[name].last.low is None for name in shown):
+        titles, rows = [*titles[:2], *titles[3:]], [[*row[:2], *row[3:]] for row in rows]
+    console.print_columns(titles, rows, indent=2)
     _print_left_out(len(trends) - len(shown))
 
 

@@ -199,9 +199,9 @@ def _name_outliers(axes: Axes, x: NDArray[Any], y: NDArray[Any], texts: list[str
 
 
 def geometry(results: Results, options: FigureOptions) -> Drawing | None:
-    """Return the drawing of a row of panels per run: norms, drift, simplex, rank and spectrum; None without a classifier."""
-    runs = [run for run in options.names(results) if not by_class(results, run, "norm").empty]
-    runs = runs[: options.style.across]
+    """Return the drawing of a column of panels per run: norms, drift, simplex, rank and spectrum; None without a classifier."""
+    known = [run for run in options.names(results) if not by_class(results, run, "norm").empty]
+    runs = known[: options.style.across]
 
     def draw() -> Figure:
         figure = drawing.grid(options.style, 5 * len(runs), across=len(runs), aspect=0.8)
@@ -232,7 +232,7 @@ def geometry(results: Results, options: FigureOptions) -> Drawing | None:
         drawing.format_epochs(figure)
         for run, place in zip(runs, places, strict=True):
             _draw_spectrum(figure.add_subplot(place), results, run, options.epochs)
-        return curves.finish(figure)
+        return curves.finish(figure, options.style, len(runs), len(known))
 
     return draw if runs else None
 

@@ -17,7 +17,7 @@ import numpy as np
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.catalogue import Drawing, FigureOptions
 from dsi_cli.figures.save import save
-from dsi_cli.figures.style import CHANCE, SCREEN, using
+from dsi_cli.figures.style import CHANCE, SCREEN, Style, using
 from dsi_cli.queries import curve_panels
 from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORK_CURVE, CurveBand, RunCurve
 from dsi_cli.queries.curve_panels import Panel, PanelSpec, Series
@@ -92,8 +92,14 @@ def draw_panel(panel: Panel, results: Results, options: FigureOptions) -> Figure
     return finish(figure)
 
 
-def finish(figure: Figure) -> Figure:
-    """Return the figure with names of its lines, and with titles and labels that are wrapped to the size of the axes."""
+def finish(figure: Figure, style: Style | None = None, shown: int = 0, runs: int = 0) -> Figure:
+    """Return the figure with names of its lines, and with titles and labels that are wrapped to the size of the axes.
+
+    The title of a figure mentions ``--run`` if it shows fewer runs than there are.
+    """
+    if style is not None and shown < runs:
+        text = f"{shown} of {runs} runs (choose others with --run)"
+        figure.suptitle(drawing.wrap(text, style.width, style.size), fontsize=style.size)
     figure.draw_without_rendering()
     for axes in figure.axes:
         drawing.set_title(axes, axes.get_title(loc="left"))
@@ -257,10 +263,7 @@ def draw_training(results: Results, options: FigureOptions) -> Drawing | None:
             elif panel.kind.name != "learning_rate":
                 axes.sharey(first)
         drawing.format_epochs(figure)
-        if len(shown) < len(by_run):
-            text = f"{len(shown)} of {len(by_run)} runs (choose others with --run)"
-            figure.suptitle(drawing.wrap(text, style.width, style.size), fontsize=style.size)
-        return finish(figure)
+        return finish(figure, style, len(shown), len(by_run))
 
     return draw if by_run else None
 

@@ -133,7 +133,7 @@ def read_bytes(path: Place, expected: str) -> bytes:
         with path.open("rb") as file:
             data = file.read(MAX_LABEL_FILE_BYTES + 1)  # stat does not know the size of a pipe
     except FileNotFoundError:
-        message = f"{path}: expected {expected}, found no such file; check the path, or name a preset"
+        message = f"{path}: expected {expected}, found no such file; check the path"
         raise UsageError(message, code="file-missing") from None
     except OSError as error:
         message = f"{path}: expected {expected}, but the file could not be read ({error.strerror})"

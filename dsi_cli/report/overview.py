@@ -163,7 +163,9 @@ def analysed_line(results: Results, findings: Sequence[RunFindings]) -> str:
     known = results.classes.groupby("run", sort=False)["synset"].count()
     classes = _range([run.classes for run in findings], "class")
     missing = [run.classes - int(known.get(run.run, 0)) for run in findings]
-    if not known.sum():
+    if results.classes["name"].isna().all():
+        parts.append(f"{classes} without names")
+    elif not known.sum():
         parts.append(f"{classes}, none of them in {findings[0].reference}")
     elif not any(missing):
         parts.append(f"{classes}, all in {findings[0].reference}")
@@ -295,9 +297,10 @@ def _not_shown(results: Results, findings: Sequence[RunFindings]) -> Iterator[st
     if len(findings) == 1:
         yield "There is one training run. Another seed may give other values, and no interval here covers this."
     else:
+        command = shlex.join(["dsi", "compare", str(results.path)])
         yield (
             "No interval covers another seed of the same training. "
-            f"Overlapping bands do not show that runs are equal: dsi compare {results.path.name} compares them."
+            f"Overlapping bands do not show that runs are equal: {command} compares them."
         )
     yield "A higher agreement does not mean a better classifier, and a peak is not a reason to stop a training."
     if any(run.accuracy and len(run.accuracy.points) > 1 for run in findings):

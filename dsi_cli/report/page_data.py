@@ -141,9 +141,10 @@ def _method(results: Results, run: str) -> dict[str, Any]:
     heads = results.usable_checkpoints(run)["head"].dropna().unique()
     options = sorted(layout.curve_options(results.path, run).items())
     chosen = {key.replace("_", " "): value for key, value in options if value not in (None, False)}
+    compared = results.curves[(results.curves["run"] == run) & results.curves["value"].notna()]["reference"].notna().any()
     return {
         "name": run,
-        "reference": reference_name(next(iter(results.references(run)), "wordnet")),
+        "reference": reference_name(results.references(run)[0]) if compared else None,
         "command": shlex.join(["dsi", "analyze", overview.run_folder(results, run), "-o", str(results.path)]),
         "heads": ", ".join(map(str, heads)),
         "predictions": overview.prediction_sources(results, run),

@@ -136,6 +136,12 @@ def test_training_stacks_panels_with_one_axis_of_epochs(analysed: Analysed):
     assert figure.axes[2].get_yscale() == "linear"
 
 
+@pytest.mark.parametrize("name", ["training", "geometry"])
+def test_figure_with_a_column_per_run_says_that_it_leaves_runs_out(analysed: Analysed, name: str):
+    assert drawn(analysed.run, name, (CNN, VIT), Style("paper", 1)).get_suptitle().startswith("1 of 2 runs")
+    assert drawn(analysed.run, name, (CNN, VIT)).get_suptitle() == ""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("style", "runs"), list(zip(ALL_STYLES, [None, (CNN,), (VIT,), None], strict=True)))
 def test_figures_have_no_overlapping_texts(analysed: Analysed, style: Style, runs):

@@ -5,7 +5,7 @@ import pytest
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.report import overview
+from dsi_cli.report import overview, page_data
 from dsi_cli.store.results import Results
 
 
@@ -48,7 +48,10 @@ def test_tiles_equal_the_curves_table(analysed):
 
 
 def test_tiles_without_labels_or_predictions_give_the_reason(make_results):
-    tiles = overview.tiles(overview.all_findings(Results(make_results(labels=None))))
+    results = Results(make_results(labels=None))
+    tiles = overview.tiles(overview.all_findings(results))
+    assert page_data.page_data(results).runs[0]["reference"] is None
+    assert "8 classes without names" in overview.analysed_line(results, overview.all_findings(results))
     assert [bool(tile.reason) for tile in tiles] == [True, False, True, True]
     assert tiles[0].reason.startswith("No labels")
     assert tiles[2].reason.startswith("There are no predictions")

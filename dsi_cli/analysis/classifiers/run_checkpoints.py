@@ -121,6 +121,9 @@ def reason_nothing_usable(runs: Sequence[RunCheckpoints]) -> str | None:
     if any(run.usable for run in runs):
         return None
     unusable = [r for run in runs for r in run.resolved if r.status in (FAILED, PENDING, SKIPPED)]
+    if unusable and all(map(is_filtered, unusable)):
+        epochs = {record.epoch for record in unusable if record.epoch is not None}
+        return f"--epochs selects none of the epochs {min(epochs)} to {max(epochs)}"
     problems = [(Path(record.path).name, record.status, record.reason or "") for record in unusable]
     reasons = messages_by_cause(problems, single="{name}: {reason}")
     more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""

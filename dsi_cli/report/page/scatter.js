@@ -56,11 +56,11 @@ function surprises(x, y, size, sign) {
 function scatterPlot(run, names, ranks, open) {
   const canvas = element("canvas", { class: "scatter", role: "img",
     "aria-label": `Rank of every pair of classes in ${run.reference} against its rank in the network at epoch ${ranks.epoch}. The tables next to it list the pairs that differ most.` });
-  const readout = element("p", { class: "faint", role: "status" }, `Point at the chart to read the nearest pair, and click to open it. Without a relation, all cells would be equally dark.`);
+  const isDense = ranks.x.length > MAX_DOTS;
+  const readout = element("p", { class: "faint", role: "status" }, `Point at the chart to read the nearest pair, and click to open it. Without a relation, ${isDense ? "all cells would be equally dark" : "the dots would be spread evenly"}.`);
   const { size: side, left, right, top, bottom } = SCATTER;
   const plot = side - left - right;
   const at = { x: (percentile) => left + percentile * plot, y: (percentile) => top + (1 - percentile) * (side - top - bottom) };
-  const isDense = ranks.x.length > MAX_DOTS;
   const cells = Math.min(MAX_CELLS, Math.round(Math.sqrt(ranks.x.length / PAIRS_PER_CELL)));
   let scale = 1;
 
