@@ -217,7 +217,7 @@ def first_line(error: BaseException) -> str:
     ('found a\\tb', 'ValueError')
     """
     line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    return repr(line)[1:-1][:200]
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line[:200])
 
 
 def is_installed(package: str) -> bool:
