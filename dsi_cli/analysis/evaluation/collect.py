@@ -21,7 +21,7 @@ import numpy as np
 from dsi_cli.analysis.classifiers.earlier_output import Metadata
 from dsi_cli.analysis.classifiers.run_checkpoints import RunCheckpoints
 from dsi_cli.analysis.evaluation import from_file
-from dsi_cli.analysis.evaluation.from_model import DatasetCache, ModelPredictions, Say, model_for_run
+from dsi_cli.analysis.evaluation.from_model import DatasetCache, ModelPredictions, Notify, model_for_run
 from dsi_cli.analysis.evaluation.stored import EvaluationStore, PredictionSource, evaluate_or_reason
 from dsi_cli.analysis.option_groups.groups import SPLITS
 from dsi_cli.analysis.options import Options
@@ -66,10 +66,10 @@ class Inputs(NamedTuple):
     predictions: PredictionFile | None
 
 
-def open_inputs(out: Path, options: Options, say: Say, report: ReportProgress) -> Inputs:
+def open_inputs(out: Path, options: Options, notify: Notify, report: ReportProgress) -> Inputs:
     """Open the data and the predictions that the options name; raise `UsageError` if one of them cannot be read."""
     evaluation, predictions = options.evaluation, None
-    data = DatasetCache(evaluation, layout.temporary_folder(out), say, report) if evaluation.data else None
+    data = DatasetCache(evaluation, layout.temporary_folder(out), notify, report) if evaluation.data else None
     if evaluation.predictions is not None:
         predictions = files.read_predictions(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
     return Inputs(data, predictions)
@@ -282,7 +282,7 @@ def _results_from_cluster(
         for note in notes:
             if note not in shown_notes:
                 shown_notes.add(note)
-                data.say(note)
+                data.notify(note)
         progress.add(source.images)
         yield result
 

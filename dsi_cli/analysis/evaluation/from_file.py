@@ -32,9 +32,9 @@ class FilePredictions:
     """The paths of the last checkpoint of each epoch: predictions are taken to be those of the last save."""
 
     # Files contain no features, and no image is read.
-    needs_templates: bool = False
-    equal_samples: None = None
-    images: int = 0
+    needs_templates = False
+    equal_samples = None
+    images = 0
 
     def provenance(self, record: Record) -> dict[str, Any] | None:
         """Return a digest of the predictions of a checkpoint."""

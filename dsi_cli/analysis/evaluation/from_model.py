@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from dsi_cli.inference.evaluator import Batches, Evaluator, Split
     from dsi_cli.inference.models import ZeroShot
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 _LIBRARIES = ("timm", "torchvision")
 _HUGGING_FACE_FILES = (
     *("config.json", "preprocessor_config.json", "tokenizer_config.json"),
@@ -52,7 +52,7 @@ class DatasetCache:
 
     evaluation: Evaluation
     scratch: Path
-    say: Say
+    notify: Notify
     """Takes messages for the user."""
     progress: Callable[[str, int, int], None]
     shares: int = 1
@@ -103,7 +103,7 @@ class DatasetCache:
             at_most=limits[1],
             skip_bad=skip_bad,
             progress=partial(self.progress, f"decoding {split} images"),
-            announce=lambda text: self.say(f"{split}: {text}"),
+            announce=lambda text: self.notify(f"{split}: {text}"),
         )
         if decoded is not None:
             self._warn_of_bad(split, decoded.bad)
@@ -115,7 +115,7 @@ class DatasetCache:
                     yield images[rows[0] : rows[-1] + 1] if is_slice else images[rows]
 
             return decoded.kept, batches_from_cache
-        self.say(f"{split}: --cache is too small for all images, so dsi decodes them again for each checkpoint")
+        self.notify(f"{split}: --cache is too small for all images, so dsi decodes them again for each checkpoint")
         kept = np.arange(len(samples))
         if skip_bad:
             bad: dict[int, str] = {}
@@ -134,7 +134,7 @@ class DatasetCache:
         if bad:
             path, reason = bad[0]
             images = count(len(bad), "image")
-            self.say(f"warning: {split}: dsi leaves out {images} that cannot be decoded, such as {path} ({reason})")
+            self.notify(f"warning: {split}: dsi leaves out {images} that cannot be decoded, such as {path} ({reason})")
 
 
 class LoadedModel:
@@ -149,8 +149,10 @@ class LoadedModel:
     text_weight : the text embeddings of the loaded checkpoint, which serve as its head; None without a text tower.
     """
 
-    def __init__(self, run: RunCheckpoints, labels: ClassLabels, options: Options, say: Say, takes_tensors: bool) -> None:
-        self.run, self.labels, self.options, self.say = run, labels, options, say
+    def __init__(
+        self, run: RunCheckpoints, labels: ClassLabels, options: Options, notify: Notify, takes_tensors: bool
+    ) -> None:
+        self.run, self.labels, self.options, self.notify = run, labels, options, notify
         self._files = {file.display_path: file for file in run.training.checkpoints}
         self.record = next((record for record in run.usable if record.path in self._files), run.usable[0])
         file = self._files.get(self.record.path)
@@ -223,7 +225,7 @@ class LoadedModel:
         usual = first.with_defaults(second).with_defaults(Preprocessing(channels=channels)).average_channels()
         self.prepared = self._requested_preprocessing().with_defaults(usual).validated()
 
-        # Say which model runs, and how images are prepared.
+        # Tell the user which model runs, and how images are prepared.
         origin = " (recorded in its checkpoints)" if options.model is None else ""
         if self.spec.startswith("torchscript:"):
             origin += " (runs the file's own code)"
@@ -232,10 +234,10 @@ class LoadedModel:
         elif self._zero_shot is not None:
             origin += "; without a tokenizer next to it: features only"
         images = "tensors of the data set, without changes" if self._takes_tensors else self.prepared.describe()
-        self.say(f"{self.run.name}: model {self.spec}{origin}; images: {images}")
+        self.notify(f"{self.run.name}: model {self.spec}{origin}; images: {images}")
         mean, std = self.prepared.mean, self.prepared.std
         if not self._takes_tensors and None in (mean, std):
-            self.say("warning: mean and std are unknown, so images are scaled to [0, 1] only; add --mean and --std")
+            self.notify("warning: mean and std are unknown, so images are scaled to [0, 1] only; add --mean and --std")
         network, device = built.zero_shot or built.model, evaluator.resolve_device(options.device)
         return evaluator.Evaluator(network, mean, std, device, options.batch_size, options.autocast)
 
@@ -370,7 +372,7 @@ def model_for_run(
         )
         raise UsageError(message, code="growing-head", run=run.name, classes=(run.common_classes, run.classes))
     takes_tensors = all(samples.returns_tensors for samples in data.samples.values())
-    model = LoadedModel(run, labels, options, data.say, takes_tensors)
+    model = LoadedModel(run, labels, options, data.notify, takes_tensors)
     # Names from the data itself do not give the order of the head's rows. Without a head, their order is used.
     names, wnids, listed = None, None, labels.label_list
     if listed is not None and (listed.source != DATASET_CLASS_NAMES or model.record.head is None):
