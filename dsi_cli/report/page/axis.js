@@ -79,9 +79,11 @@ function edgesOf(context, axis, width, visible, hasGroups) {
   context.font = "11px system-ui, sans-serif";
   const cell = (width - 100) / visible;
   const isFolded = axis.size < axis.order.length;
-  const mode = cell >= (isFolded ? 2 : 1) * EDGE_LABEL ? "names" : isFolded ? "numbers" : "none";
-  if (mode === "names") axis.width ??= Math.max(0, ...axis.items.map(({ name }) => context.measureText(name).width));
-  const room = mode === "names" ? Math.min(axis.width + 8, 0.34 * width) : mode === "numbers" ? NUMBER_ROOM : 0;
+  let [mode, room] = isFolded ? ["numbers", NUMBER_ROOM] : ["none", 0];
+  if (cell >= (isFolded ? 2 : 1) * EDGE_LABEL) {
+    axis.width ??= Math.max(0, ...axis.items.map(({ name }) => context.measureText(name).width));
+    [mode, room] = ["names", Math.min(axis.width + 8, 0.34 * width)];
+  }
   return { mode, strip, left: strip + 4 + room, top: strip + 4 + Math.min(room, MAX_TOP) };
 }
 

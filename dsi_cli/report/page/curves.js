@@ -142,7 +142,8 @@ function labelsAtEnds(chart, width, height) {
   const labels = chart.lines.map((line) => {
     const k = line.value.findLastIndex((value) => value != null);
     const value = formatNumber(line.value[k], 2);
-    const text = chart.lines.length === 1 ? value : chart.isLarge ? `${line.label} ${value}` : line.label;
+    let text = chart.isLarge ? `${line.label} ${value}` : line.label;
+    if (chart.lines.length === 1) text = value;
     return { text, value: line.value[k], colour: line.colour, isBold: chart.isLarge };
   });
   const isTooMuch = labels.some(({ text, isBold }) => textWidth(text, isBold) > 0.45 * width) || labels.length * LABEL_HEIGHT > height;
@@ -205,8 +206,9 @@ function logTicks(low, high, factors = [1, 2, 5]) {
 }
 
 function tickText(value, step) {
-  const digits = value === 0 ? 0 : Math.max(0, Math.floor(Math.log10(Math.abs(value))) - Math.floor(Math.log10(step)));
-  const text = Math.abs(value) >= 10000 ? `${value / 1000}k` : step < 1e-6 && value !== 0 ? value.toExponential(digits) : value.toFixed(decimals(step));
+  let text = value.toFixed(decimals(step));
+  if (Math.abs(value) >= 10000) text = `${value / 1000}k`;
+  else if (step < 1e-6 && value !== 0) text = value.toExponential(Math.max(0, Math.floor(Math.log10(Math.abs(value))) - Math.floor(Math.log10(step))));
   return text.replaceAll("-", "−");
 }
 

@@ -108,8 +108,8 @@ function layerOf(matrix, frame, order, scale) {
   if (frame.starts) {
     const { starts } = frame;
     const codes = isRank ? frame.rankCodes : frame.codes;
-    const values = Float32Array.from({ length: frame.scale.levels + 1 }, (_, code) =>
-      (code === 0 ? NaN : isRank ? (code - 1) / (frame.scale.levels - 1) : valueOf(frame.scale, code)));
+    const scaled = (code) => (isRank ? (code - 1) / (frame.scale.levels - 1) : valueOf(frame.scale, code));
+    const values = Float32Array.from({ length: frame.scale.levels + 1 }, (_, code) => (code === 0 ? NaN : scaled(code)));
     const blockOf = blocksOf(starts, order.length);
     return (p, q) => (p === q ? NaN : values[codes[blockOf[p] * starts.length + blockOf[q]]]);
   }

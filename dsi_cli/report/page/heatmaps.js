@@ -63,12 +63,12 @@ function heatMaps(run, names, scale, actions) {
     for (const map of maps) {
       const { frame, matrix } = map;
       const hasValues = frame && !map.isEmpty;
-      map.layer = !hasValues ? null : matrix ? layerOf(matrix, frame, current.order.order, current.scale) : frame.at;
       const { items } = current.axis;
       let shade = (value) => Math.max(-1, Math.min(1, value / DIFFERENCE_LIMIT));
       if (matrix) shade = current.scale === "rank" ? rankShade : (value) => rawShade(matrix, value);
-      map.picture = null;
+      Object.assign(map, { layer: null, picture: null });
       if (hasValues) {
+        map.layer = matrix ? layerOf(matrix, frame, current.order.order, current.scale) : frame.at;
         const grid = gridOf(map.layer, items, matrix ? matrix.symmetric : frame.symmetric);
         map.picture = gridPicture(matrix && hasRankedBlocks(map) ? rankedGrid(grid) : grid, items, shade);
       }

@@ -44,7 +44,8 @@ function chartOf(view, title, axis, curves, options = {}) {
   const lines = curves.map(({ series, panel }, k) => {
     const isShared = view.runs.length > 1;
     const name = DATA.runs[series.run].name;
-    const label = labels.length === 1 ? name : isShared ? `${name}, ${series.label}` : series.label;
+    let label = isShared ? `${name}, ${series.label}` : series.label;
+    if (labels.length === 1) label = name;
     // The interval of a SAI belongs to its excess, so a raw SAI has none.
     const line = panel.name === "sai" && view.number.endsWith(EXCESS)
       ? excessLine(series, isShared ? series.run : k, label, panel.lower)

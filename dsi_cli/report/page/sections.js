@@ -230,7 +230,8 @@ function dataTable(caption, allColumns, rows, { filter = null, first = FIRST_ROW
   function sortBy(column) {
     sorting.isFalling = sorting.column === column ? !sorting.isFalling : Boolean(column.number);
     sorting.column = column;
-    heads.forEach((head, k) => head.setAttribute("aria-sort", columns[k] !== column ? "none" : sorting.isFalling ? "descending" : "ascending"));
+    const direction = sorting.isFalling ? "descending" : "ascending";
+    heads.forEach((head, k) => head.setAttribute("aria-sort", columns[k] === column ? direction : "none"));
     fill();
   }
 
@@ -254,7 +255,8 @@ function dataTable(caption, allColumns, rows, { filter = null, first = FIRST_ROW
 function textOf(column, row) {
   if (column.text) return column.text(row);
   const value = column.value(row);
-  return value == null ? "–" : column.number ? formatNumber(value, column.digits ?? 3) : value;
+  if (value == null) return "–";
+  return column.number ? formatNumber(value, column.digits ?? 3) : value;
 }
 
 /** Compare two values for sorting; missing values come last. */
