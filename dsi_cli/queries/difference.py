@@ -15,7 +15,7 @@ from dsi_cli.errors import count
 from dsi_cli.metrics import head_geometry
 from dsi_cli.metrics.head_geometry import Float64s, angles
 from dsi_cli.store import parquet
-from dsi_cli.store.schema import DIFF_TABLES
+from dsi_cli.store.schema import DIFF_CLASSES, DIFF_TABLES
 
 MAX_PAIRS = 1_000_000
 """The largest number of pairs in the table; of more pairs, it has those that changed most."""
@@ -183,12 +183,13 @@ def compare(
     off_diagonal = ~np.eye(len(names), dtype=bool)
     groups = list(labelled.groups) or [None] * len(names)
     rows = pd.DataFrame({"class_index": np.arange(len(names)), "name": names, "group": groups})
-    empty = np.full(len(names), np.nan)
-    rows["change"], rows["angle"], rows["angle_rounding"] = empty, empty, rounding.angle
-    rows["norm_first"], rows["norm_second"], rows["zeroed"] = empty, empty, pd.Series([None] * len(names), dtype="Int64")
+    # Quantities that cannot be compared stay NaN.
+    rows = rows.reindex(columns=[column.name for column in DIFF_CLASSES.columns])
     if reason_no_angles is None:
         one, other = first.vectors, second.vectors
-        rows["change"], rows["angle"] = head_geometry.relative_change(one, other), angles(one, other)
+        rows["change"] = head_geometry.relative_change(one, other)
+        rows["angle"] = angles(one, other)
+        rows["angle_rounding"] = rounding.angle
         rows["norm_first"], rows["norm_second"] = (np.linalg.norm(head.astype(np.float64), axis=1) for head in (one, other))
         rows["zeroed"] = ((one != 0) & (other == 0)).sum(axis=1)
     rows["norm_change"] = np.where(rows["norm_first"] > 0, rows["norm_second"] / rows["norm_first"] - 1, np.nan)
@@ -196,8 +197,6 @@ def compare(
     rows["gained"] = _names_only_in(then, near, after, names)
     rows["lost"] = _names_only_in(near, then, before, names)
     rows["beyond_rounding"] = exceeded
-    rows["angle_variation"], rows["similarity_variation"] = empty, empty
-    rows["beyond_variation"] = pd.Series([None] * len(names), dtype="boolean")
     if variation is not None and usual is not None:
         usual_change = np.stack([np.abs(step).mean(axis=1, where=off_diagonal) for step in usual])
         rows["similarity_variation"] = np.median(usual_change, axis=0)
