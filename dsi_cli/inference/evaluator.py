@@ -210,7 +210,7 @@ class Evaluator:
         except UsageError:
             raise
         except (RuntimeError, MemoryError) as error:
-            is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
+            is_memory = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
             if not (is_memory or any(words in str(error).lower() for words in _OUT_OF_MEMORY)):
                 message = f"the model cannot process these images: {first_line(error)}"
                 raise UsageError(message, code="model-failed") from None

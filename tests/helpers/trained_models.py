@@ -45,7 +45,7 @@ class Net(nn.Module):
 
     def forward(self, x):
         if self.limit is not None and len(x) > self.limit:
-            raise torch.OutOfMemoryError("no room") if self.words is None else RuntimeError(self.words)
+            raise torch.cuda.OutOfMemoryError("no room") if self.words is None else RuntimeError(self.words)
         time.sleep(self.slow)
         x = torch.relu(self.body(torch.relu(self.norm(self.conv(x)))))
         x = self.classifier(x).mean((2, 3)) if self.conv_head else self.classifier(x.mean((2, 3)))

@@ -145,7 +145,7 @@ def test_shrinking_in_the_middle_counts_no_sample_twice(own_net, images, targets
     def failing(x):
         calls.append(len(x))
         if len(calls) in (3, 5):
-            raise torch.OutOfMemoryError("others took it")
+            raise torch.cuda.OutOfMemoryError("others took it")
         return forward(x)
 
     net.forward = failing
