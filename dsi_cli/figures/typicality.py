@@ -123,9 +123,13 @@ def histograms(results: Results, options: FigureOptions) -> Drawing | None:
             part = frame[(frame["run"] == run) & (frame["split"] == split) & (frame["epoch"] == epoch)]
             handles = _draw_histogram(axes, part)
             axes.set_xlim(frame["low"].min(), frame["high"].max())
-            axes.set_xlabel("cosine of a sample with its class's template")
             axes.set_title(f"{drawing.short(run)}, {split}, epoch {epoch}")
         figure.supylabel("share of samples", fontsize=options.style.size)
+        figure.draw_without_rendering()
+        for axes in figure.axes:
+            if axes.xaxis.get_tick_params()["labelbottom"]:
+                text = "cosine of a sample with its class's template"
+                axes.set_xlabel(drawing.wrap(text, axes.bbox.width / figure.dpi, drawing.text_size("axes.labelsize")))
         drawing.draw_legend(figure, handles)
         return figure
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from itertools import pairwise, product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers.analysed_runs import Analysed
 from helpers.errors import raises
@@ -155,6 +157,14 @@ def test_figures_have_no_overlapping_texts(analysed: Analysed, style: Style, run
                 assert_clear(figure)
                 looked += 1
     assert looked >= 11
+
+
+@pytest.mark.parametrize("style", ALL_STYLES)
+def test_typicality_histograms_have_no_overlapping_texts(style: Style):
+    cells = product(("train", "test"), (0, 1, 3, 9), (True, False))
+    rows = [("r", split, epoch, correct, 0.5, 1.0, 9) for split, epoch, correct in cells]
+    frame = pd.DataFrame(rows, columns=["run", "split", "epoch", "correct", "low", "high", "samples"])
+    assert_clear(drawn(SimpleNamespace(typicality_histogram=frame), "typicality_histograms", ("r",), style))
 
 
 def test_figure_spec_of_unknown_name_suggests_a_similar_name():
