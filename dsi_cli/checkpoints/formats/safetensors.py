@@ -62,19 +62,19 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
 
 def _tensor(name: str, entry: Any, end: int, read: ReadRange) -> tuple[Tensor, int]:
     """Return the tensor of a header's entry and its end; it must begin at ``end``, where the tensor before it ended."""
-    shape, offsets = as_dict(entry).get("shape"), as_dict(entry).get("data_offsets")
-    numbers = [*shape, *offsets] if isinstance(shape, list) and isinstance(offsets, list) else [-1]
-    are_sizes = all(type(number) is int and 0 <= number < 1 << 63 for number in numbers)
-    if not are_sizes or len(numbers) != len(shape or ()) + 2 or len(numbers) > MAX_DIMENSIONS + 2:
+    fields = as_dict(entry)
+    shape, offsets = (fields[key] if isinstance(fields.get(key), list) else [-1] for key in ("shape", "data_offsets"))
+    are_sizes = all(type(number) is int and 0 <= number < 1 << 63 for number in (*shape, *offsets))
+    if not are_sizes or len(offsets) != 2 or len(shape) > MAX_DIMENSIONS:
         raise UnreadableError(f"the safetensors header is damaged at {name[:80]!r}", code="damaged-header")
-    first, last = offsets  # type: ignore[misc]
-    dtype_code = entry["dtype"] if isinstance(entry.get("dtype"), str) else ""
+    first, last = offsets
+    dtype_code = fields["dtype"] if isinstance(fields.get("dtype"), str) else ""
     dtype = _DTYPES.get(dtype_code, dtype_code)
-    if first != end or last - first != prod(shape or ()) * itemsize(dtype):
+    if first != end or last - first != prod(shape) * itemsize(dtype):
         message = f"the safetensors header gives {name[:80]!r} bytes that do not fit its shape or neighbours"
         raise UnreadableError(message, code="damaged-header")
-    storage = Storage(name, dtype, prod(shape or ()), from_offset(read, first))
-    return contiguous(dtype, tuple(shape or ()), storage), last
+    storage = Storage(name, dtype, prod(shape), from_offset(read, first))
+    return contiguous(dtype, tuple(shape), storage), last
 
 
 def open_folder(index: Place, files: OpenFiles) -> CheckpointContent:
