@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import takewhile
 from math import prod
 from typing import NamedTuple, TypeAlias
 
@@ -237,6 +238,12 @@ class _Network:
         found = [(kind, find(self, layer)) for kind, _why, find in rules]
         return tuple(CandidateReason(kind, text) for kind, text in found if text is not None)
 
+    def in_module(self, path: tuple[str, ...], module: tuple[str, ...], position: int) -> Iterator[Layer]:
+        """Yield the layers of a module around the one at a position, which are stored one after the other."""
+        for positions in (range(position - 1, -1, -1), range(position, len(self.layers))):
+            near = (self.layers[index] for index in positions)
+            yield from takewhile(lambda it: (it.path, it.module[: len(module)]) == (path, module), near)
+
     def support(self, layer: Layer, fits: bool | None) -> tuple[str, ...]:
         evidence = {
             f"has a row for each of {self.classes} classes": bool(fits),
@@ -282,15 +289,22 @@ class _Network:
             return None
         near = self.layers[layer.position + 1 : layer.position + 2]
         if self.is_sorted and layer.width_in != layer.width_out:
-            near += self.layers[max(layer.position - 1, 0) : layer.position]  # "bn" comes before "conv"
-            # "bn1", "bn2" and "bn3" come before "conv1".
-            near += self.numbered_norms.get(_numbered(layer), [])
+            # "bn" comes before "conv", and "bn1", "bn2" and "bn3" come before "conv1".
+            before = self.layers[max(layer.position - 1, 0) : layer.position]
+            norms = [*before, *self.numbered_norms.get(_numbered(layer), [])]
+            near += [norm for norm in norms if not self.normalises_another(norm, layer)]
         for norm in near:
             parent = norm.module[:-1]
             is_near = norm.path == layer.path and layer.module[: len(parent)] == parent != layer.module
             if is_near and norm.kind == "norm" and norm.width_out == layer.width_out:
                 return f"is normalised by {norm.name}"
         return None
+
+    def normalises_another(self, norm: Layer, layer: Layer) -> bool:
+        """Return whether a normalisation without a number follows another layer of its width ("att", "bn_att", "cla")."""
+        owner = self.layers[max(norm.position - 1, 0)]
+        is_owner = owner is not layer and owner.kind != "norm" and owner.width_out == norm.width_in
+        return is_owner and _are_siblings(owner, norm) and not re.search(r"\d", norm.module[-1])
 
     def is_unclear(self, layer: Layer) -> str | None:
         if layer.kind != "raw" or layer.weight is None:
@@ -376,8 +390,10 @@ class _Network:
         if layer.weight is None or layer.has_bias or is_named or layer.width_in == layer.width_out:
             return None
         for other, shape in self.stacks:
-            if not Counter(layer.weight.shape[:2]) - Counter(shape):
-                return f"has two sizes of {other.name} {shape}, which may hold the classes"
+            # A prompt has fewer rows than the vectors of the classes next to it, with the same features.
+            is_prompt = layer.kind == "raw" and _are_siblings(other, layer) and shape[-1] == layer.width_in and shape[0] > 1
+            if is_prompt or not Counter(layer.weight.shape[:2]) - Counter(shape):
+                return f"has the sizes of {other.name} {shape}, which may hold the classes"
         return None
 
     def is_policy(self, layer: Layer) -> str | None:
@@ -429,11 +445,32 @@ class _Network:
         is_last = is_window and is_square and self.normalised(before, range(3, 99)) is None
         return f"is square and follows the convolution {before.name}, which may be the classifier" if is_last else None
 
+    def is_shortcut(self, layer: Layer) -> str | None:
+        # A block may add a 1x1 convolution of its input to the output of its convolutions (the U-Net of MONAI).
+        parent = layer.module[:-1]
+        if not parent or layer.weight is None or _is_named(layer):
+            return None
+        block = [it for it in self.in_module(layer.path, parent, layer.position) if it.kind == "other"]
+        is_in_other = any(it.module == parent for it in block)  # a spline convolution has a matrix for the node itself
+        if not is_in_other and (layer.position == self.last or len(layer.weight.shape) < 3):
+            return None
+        is_beside = layer.width_in in {it.width_in for it in block} and layer.width_out in {it.width_out for it in block}
+        return "is next to convolutions from its input to its output, as a shortcut is" if is_beside else None
+
     def has_attention_heads(self, layer: Layer) -> str | None:
         # A graph attention has a row for each class and each of its heads, whose outputs are averaged in the last layer.
         for other, (first, heads, width) in self.stacks:
             if _are_siblings(other, layer) and first == 1 < min(heads, width) and heads * width == layer.width_out:
                 return f"has {heads} x {width} rows, which may be those of {heads} attention heads, by {other.name}"
+        return None
+
+    def is_added_to_attention(self, layer: Layer) -> str | None:
+        # A residual of a graph attention has a row for each class, and the attention for each class and head.
+        for scores, (first, heads, width) in self.stacks:
+            if first == 1 < min(heads, width) and width == layer.width_out:
+                values = [it for it in self.unused if _are_siblings(scores, it) and it.width_in == layer.width_in]
+                if any(it.width_out == heads * width for it in values):
+                    return f"may be added to the output of {heads} attention heads, by {scores.name}"
         return None
 
     def has_tails(self, layer: Layer) -> str | None:
@@ -685,7 +722,9 @@ DOUBT_RULES: Rules = (
     (OTHER_HEAD, "A hypernetwork computes the head.", _Network.generates_weights),
     (WINDOW, "The last layer may be a convolution without global pooling.", _Network.precedes_convolution),
     (WINDOW, "The last layer may be unused, and the convolution before it the classifier.", _Network.follows_convolution),
+    (WINDOW, "A shortcut around convolutions computes no classes.", _Network.is_shortcut),
     (SQUARE, "Several heads of attention have a row for each class.", _Network.has_attention_heads),
+    (WINDOW, "A residual of an attention is a part of the classifier.", _Network.is_added_to_attention),
     (NAME, "The layers of an adaptive softmax predict a part of the classes each.", _Network.has_tails),
     (APART, "A matrix next to the state dicts is a result, such as a confusion matrix.", _Network.is_apart),
     (TABLE, "A lookup table has the shape of a head without a bias.", _Network.is_table),

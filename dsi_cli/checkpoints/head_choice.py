@@ -22,6 +22,7 @@ from dsi_cli.checkpoints.head_candidates import (
     POSITIONS,
     PROTOTYPES,
     SINGLE_ROW,
+    SQUARE,
     STACK,
     STATISTIC,
     TABLE,
@@ -37,7 +38,7 @@ from dsi_cli.checkpoints.trainers import EMA, NestedStateDict
 from dsi_cli.errors import AmbiguousHeadError, BackboneError, ClassCountError, NoHeadError
 
 _TRUNK = re.compile(
-    r"^(backbone|encoder|trunk|feature_extractor|base|pretrained|body|features?|extractor|resnet\w*|vit)$", re.I
+    r"^((\w+_)?backbone|encoder|trunk|feature_extractor|base|pretrained|body|features?|extractor|resnet\w*|vit)$", re.I
 )
 _COARSER = re.compile(r"coarse|(^|_)super(_|class|cat|$)", re.IGNORECASE)
 _BEST_COPY = re.compile(r"best", re.IGNORECASE)
@@ -168,7 +169,7 @@ def _rivals(heads: Sequence[HeadCandidate], candidates: Sequence[HeadCandidate])
         return []
     fitting = [it for it in candidates if it.fits is not False and it not in heads]
     shown = [it for it in fitting if not it.hidden or it.kinds in ({NORMALISED}, {IN_BLOCK}, {IN_BLOCK, UNCLEAR_SIDE})]
-    tests = (_may_hold_classes, _is_next_to_projection, _may_be_added)
+    tests = (_may_hold_classes, _is_next_to_projection, _may_be_added, _may_follow)
     others = [it for it in shown if any(test(it, heads[0]) for test in tests)]
     # The classifier that a trunk was trained with may be unused, because layers with a row for each label follow it.
     rows = [it for it in fitting if it.kinds == {SINGLE_ROW} and it.layer.position > heads[0].layer.position]
@@ -188,9 +189,28 @@ def _is_next_to_projection(candidate: HeadCandidate, best: HeadCandidate) -> boo
 
 
 def _may_be_added(candidate: HeadCandidate, best: HeadCandidate) -> bool:
-    """Return whether the outputs of a candidate and of the best one, which the same block holds, may be added (FastKAN)."""
-    is_parallel = candidate.layer.name.rsplit(".", 2)[0] == best.layer.name.rsplit(".", 2)[0]
-    return candidate.kinds == {IN_BLOCK} and candidate.fits is True and is_parallel
+    """Return whether the outputs of a candidate and of the best one may be added (FastKAN, TransformerConv), or both are one layer.
+
+    They have the same input and are stored in one block or module, or are means and variances.
+    """
+    layer, other = candidate.layer, best.layer
+    if candidate.kinds == {IN_BLOCK}:
+        return candidate.fits is True and layer.name.rsplit(".", 2)[0] == other.name.rsplit(".", 2)[0]
+    is_beside = layer.path == other.path and layer.module[:-1] == other.module[:-1]
+    if not is_beside or candidate.tensor.shape != best.tensor.shape:
+        return False
+    if layer.kind == other.kind == "raw":
+        return candidate.kinds <= {NAME, STATISTIC, UNCLEAR_SIDE}
+    return candidate.kinds == {NAME} and not best.is_named and bool(layer.module[:-1])
+
+
+def _may_follow(candidate: HeadCandidate, best: HeadCandidate) -> bool:
+    """Return whether a candidate with little against it may take the output of the best one, which has doubts or no name."""
+    rows = best.tensor.shape[0]
+    if candidate.kinds <= {SQUARE, UNCLEAR_SIDE} and best.doubts:
+        return set(candidate.tensor.shape[:2]) == {rows} != set(best.tensor.shape[:2])
+    is_projection = candidate.kinds == {NAME} and "projection" in candidate.against[0]
+    return is_projection and not best.is_named and candidate.layer.kind == "matrix" and candidate.layer.width_in == rows
 
 
 def _may_hold_classes(candidate: HeadCandidate, best: HeadCandidate) -> bool:

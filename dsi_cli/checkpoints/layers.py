@@ -48,6 +48,8 @@ _ORIGINAL = "parametrizations.weight.original"
 _MAX_DIMENSIONS = 8
 _MAX_FACTORS = 8
 _IMAGE_CHANNELS = 4
+_PACKED = ("int32", "int8", "uint8")
+"""The dtypes that pack the weight of a quantised layer."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,10 @@ def layers_of(groups: Sequence[NestedStateDict]) -> list[Layer]:
         module = module._replace(position=len(layers))
         readers = (_recurrent, _attention, _linear_or_convolution, _norm)
         layer = next((found for read in readers if (found := read(module)) is not None), None)
-        layers += _own_parameters(module, times[tuple(module.parameters)] > 1) if layer is None else [layer]
+        # The matrices next to the packed weight of a quantised layer are its scales.
+        is_packed = module.path and any(it.dtype in _PACKED and len(it.shape) > 1 for it in module.parameters.values())
+        own = [] if is_packed or layer else _own_parameters(module, times[tuple(module.parameters)] > 1)
+        layers += own if layer is None else [layer]
     # Parts of a weight are only combined by rows.
     refusal = "has a column for each output and is stored in parts, which dsi does not put together"
     return [
@@ -278,13 +283,8 @@ def _linear_or_convolution(module: _Module) -> Layer | None:
         weight = weight.transposed
     if weight.dtype not in FLOATS:
         refusal = f"has {weight.dtype} elements, which dsi does not read"
-    # A depthwise convolution has as many inputs as outputs.
     kind = "matrix" if is_matrix(weight) else "other"
-    width_out, width_in = weight.shape[:2]
-    if kind == "other" and width_in == 1:
-        width_in = width_out
-    elif kind == "other" and bias_shape == (width_in,) != (width_out,):
-        width_in, width_out = width_out, width_in  # a transposed convolution has a bias for each column
+    width_in, width_out = _widths(weight, bias_shape)
     layer = module.layer(parameter, kind, width_in, width_out)
     if factors.kind != LORA:
         refusal = refusal or layer.refusal
@@ -293,6 +293,19 @@ def _linear_or_convolution(module: _Module) -> Layer | None:
     bias = tuple(module.parameters[name] for name in bias_names) if module.parameters.keys() >= set(bias_names) else ()
     layer = layer._replace(has_bias=has_bias, bias=bias)
     return layer._replace(weight=weight, factors=factors, refusal=refusal, is_transposed=is_transposed)
+
+
+def _widths(weight: Tensor, bias_shape: tuple[int, ...] | None) -> tuple[int, int]:
+    """Return the input width and the output width of a weight, whose first axis usually is the output."""
+    width_out, width_in = weight.shape[:2]
+    if is_matrix(weight):
+        return width_in, width_out
+    if width_in == 1:  # a depthwise convolution has as many inputs as outputs
+        return width_out, width_out
+    if len(weight.shape) == 3 and bias_shape == weight.shape[2:] != (width_out,) != bias_shape != (width_in,):
+        return width_in, weight.shape[2]  # a stack of matrices (a spline convolution) has a bias for each column
+    # So has a transposed convolution.
+    return (width_out, width_in) if bias_shape == (width_in,) != (width_out,) else (width_in, width_out)
 
 
 def _norm(module: _Module) -> Layer | None:
@@ -337,7 +350,8 @@ def _are_written_by_hand(
     weights: Sequence[tuple[str, Tensor]], biases: Sequence[tuple[str, Tensor]], is_repeated: bool
 ) -> bool:
     """Return whether the i-th vector is the bias of the i-th weight; parameters as in `_own_parameters`."""
-    if not 0 < len(weights) == len(biases):
+    # A stack of a single matrix scores attention (GATv2).
+    if not 0 < len(weights) == len(biases) or any(len(it.shape) == 3 and it.shape[0] == 1 for _, it in weights):
         return False
     pairs = list(zip(weights, biases, strict=True))
     has_bias_name = any(_PART.match(name) and len(set(weight.shape)) > 1 for (_, weight), (name, _) in pairs)
@@ -526,6 +540,7 @@ def _is_image_after_scores(producer: Layer, consumer: Layer) -> bool:
 def _inputs_of_other_width(layer: Layer, unused: Sequence[Layer]) -> list[int]:
     """Return the positions of several layers whose concatenated outputs are a layer's input, or of one that is flattened."""
     width = layer.width_in
+    unused = [it for it in unused if not _is_image_after_scores(it, layer)]
     for count in range(2, len(unused) + 1):
         for parts in combinations(unused, count):
             if sum(part.width_out for part in parts) == width:
