@@ -62,7 +62,7 @@ class Known:
 def known(name: str, labels: Sequence[str], nodes: Sequence[int], keys: Sequence[int], weight: float) -> Known:
     """Return a list with its candidates."""
     readings = tuple(candidates.read_label(label) for label in labels)
-    return Known(name, tuple(labels), tuple(nodes), tuple(keys), weight, candidate_table(labels, readings))
+    return Known(name, tuple(labels), tuple(nodes), tuple(keys), weight, candidate_table(labels, readings, load_wordnet()))
 
 
 def table(name: str) -> list[tuple[int, str]]:

@@ -121,14 +121,16 @@ def by_shipped_weights(name: str) -> Judged:
     """Return a list that the weights were not fitted on, by the shipped ones."""
     rows = table(name)
     one = known(name, [label.split(",")[0] for _, label in rows], [node for node, _ in rows], range(len(rows)), 0.0)
-    choices = scoring.select_senses(one.field, scoring.load_weights())
+    choices = scoring.select_senses(one.field, scoring.load_weights("noun"))
     row = [(int(one.field.node[c.candidates[0]]) if len(c.candidates) else -1, c.confidence) for c in choices]
     return _judged(one, row)
 
 
 def _first_sense(one: Known) -> float:
     """Return how often WordNet's first sense is right."""
-    found = [(lexicon.senses(label.lower().replace(" ", "_")) or [-1])[0] for label in one.labels]
+    words = lexicon.load()
+    forms = [lexicon.base_forms(label.lower().replace(" ", "_"), words) for label in one.labels]
+    found = [words.senses(lemmas[0])[0] if lemmas else -1 for lemmas in forms]
     return float(np.mean(np.array(found) == np.array(one.nodes)))
 
 

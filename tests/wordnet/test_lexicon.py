@@ -20,14 +20,15 @@ from dsi_cli.wordnet.database import lexicon
 )
 def test_one_of_the_spellings_is_wordnets(text, expected):
     assert expected in lexicon.spellings(text)
-    assert lexicon.senses(expected)
+    assert lexicon.load().senses(expected)
 
 
 def test_the_nearest_spelling_is_found_among_few_candidates():
-    assert lexicon.nearest_lemmas("elefant") == ("elephant",)
-    assert calls(lexicon.nearest_lemmas, "saltatoriun") < 10 * len(lexicon.load().by_first_letter["s"])
+    words = lexicon.load()
+    assert lexicon.nearest_lemmas("elefant", words) == ("elephant",)
+    assert calls(lexicon.nearest_lemmas, "saltatoriun", words) < 10 * len(words.by_first_letter["s"])
 
 
 @pytest.mark.parametrize("word", ["", "🐶", "x" * 100, "qqqqqqq"])
 def test_nearest_spelling_of_a_far_word_is_none(word):
-    assert lexicon.nearest_lemmas(word) == ()
+    assert lexicon.nearest_lemmas(word, lexicon.load()) == ()

@@ -7,6 +7,7 @@ from helpers.taxonomies import random_taxonomy
 from numpy.testing import assert_allclose
 
 from dsi_cli.errors import UsageError
+from dsi_cli.wordnet.database.wordnet import load_wordnet
 from dsi_cli.wordnet.similarity import measures
 from dsi_cli.wordnet.similarity.measures import wup_similarity
 
@@ -70,12 +71,12 @@ def test_read_information_content_invalid_file_is_refused(tmp_path, text, code):
     path = tmp_path / "ic.dat"
     path.write_text(text)
     with raises(code, UsageError):
-        measures.read_information_content(path)
+        measures.read_information_content(path, load_wordnet())
 
 
 def test_read_information_content_unreadable_file_is_refused(tmp_path):
     with raises("ic-not-readable", UsageError, reason="No such file or directory"):
-        measures.read_information_content(tmp_path / "nothing.dat")
+        measures.read_information_content(tmp_path / "nothing.dat", load_wordnet())
     (tmp_path / "binary.dat").write_bytes(b"\xff\xfe\x00")
     with raises("ic-not-readable", UsageError, reason="it is not text"):
-        measures.read_information_content(tmp_path / "binary.dat")
+        measures.read_information_content(tmp_path / "binary.dat", load_wordnet())

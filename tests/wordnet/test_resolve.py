@@ -212,7 +212,7 @@ def test_a_superclass_that_is_no_hypernym_but_of_the_same_kind_contradicts_nothi
 
 def test_resolve_prefers_a_sense_that_all_labels_share():
     labels = ["oak", "maple", "birch", "cherry", "plum", "pear"]
-    field = candidate_table(labels, [read_label(label) for label in labels])
+    field = candidate_table(labels, [read_label(label) for label in labels], load_wordnet())
     shared = list_features(field, np.ones(len(field.node)))[:, LIST_FEATURES.index("can share")]
     of = dict(zip((load().names[node] for node in field.node), shared, strict=True))
     assert of["oak.n.02"] > of["oak.n.01"] > 0, "a tree rather than its wood"

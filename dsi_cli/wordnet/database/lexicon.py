@@ -102,15 +102,14 @@ def load(part: str = "noun") -> Lexicon:
     return lexicon_from_tables(partial(read_table, part), part)
 
 
-def base_forms(form: str, words: Lexicon | None = None) -> list[str]:
+def base_forms(form: str, words: Lexicon) -> list[str]:
     """Return all lemmas that a form can be an inflection of, the form itself first (like NLTK's ``morphy``).
 
-    >>> base_forms("wolves"), base_forms("glasses"), base_forms("blorbs")
+    >>> base_forms("wolves", load()), base_forms("glasses", load()), base_forms("blorbs", load())
     (['wolf'], ['glasses', 'glass'], [])
     >>> base_forms("running", load("verb")), base_forms("swum", load("verb"))
     (['run'], ['swim'])
     """
-    words = words or load()
     bases = words.irregular.get(form)
     if bases is None:
         bases = _detach_endings(form, words.part)
@@ -119,12 +118,6 @@ def base_forms(form: str, words: Lexicon | None = None) -> list[str]:
 
 def _detach_endings(form: str, part: str) -> list[str]:
     return [form.removesuffix(old) + new for old, new in DETACHMENTS[part] if form.endswith(old)]
-
-
-def senses(form: str, words: Lexicon | None = None) -> list[int]:
-    """Return the nodes that a form can mean, in sense order and without repeats: NLTK's ``wordnet.synsets(form, pos)``."""
-    words = words or load()
-    return list(dict.fromkeys(node for lemma in base_forms(form, words) for node in words.senses(lemma)))
 
 
 def spellings(text: str) -> list[str]:
@@ -139,13 +132,12 @@ def spellings(text: str) -> list[str]:
     return list(dict.fromkeys([as_given, spaced, spaced.replace("_", "-"), spaced.replace("_", ""), plain]))
 
 
-def lemmas_with_letters(text: str, words: Lexicon | None = None) -> list[str]:
+def lemmas_with_letters(text: str, words: Lexicon) -> list[str]:
     """Return the lemmas that have the letters of a text, ignoring separators.
 
-    >>> lemmas_with_letters("black footed albatross"), lemmas_with_letters("stbernard")
+    >>> lemmas_with_letters("black footed albatross", load()), lemmas_with_letters("stbernard", load())
     (['black-footed_albatross'], ['st_bernard'])
     """
-    words = words or load()
     bare = letters_and_digits(text)
     lemmas: list[str] = []
     for form in (bare, *_detach_endings(bare, words.part)):
@@ -159,13 +151,13 @@ def letters_and_digits(text: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def nearest_lemmas(word: str, count: int = 3, words: Lexicon | None = None) -> tuple[str, ...]:
-    """Return up to ``count`` lemmas of similar spelling and length with the same first letter, best first.
+def nearest_lemmas(word: str, words: Lexicon) -> tuple[str, ...]:
+    """Return up to three lemmas of similar spelling and length with the same first letter, best first.
 
-    >>> nearest_lemmas("elefant")
+    >>> nearest_lemmas("elefant", load())
     ('elephant',)
     """
     letters = set(word)
-    lemmas = (words or load()).by_first_letter.get(word[:1], ())
+    lemmas = words.by_first_letter.get(word[:1], ())
     similar = [lemma for lemma in lemmas if abs(len(lemma) - len(word)) <= 2 and len(letters - set(lemma)) <= 2]
-    return tuple(difflib.get_close_matches(word, similar, n=count, cutoff=0.8))
+    return tuple(difflib.get_close_matches(word, similar, n=3, cutoff=0.8))

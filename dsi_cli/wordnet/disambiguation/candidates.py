@@ -196,7 +196,7 @@ def shared_folders(labels: Sequence[str]) -> frozenset[str]:
     return frozenset(part for part, count in leading.items() if count > 1)
 
 
-def read_label_in_folder(label: str, folders: frozenset[str], wordnet: WordNet | None = None) -> LabelCandidates:
+def read_label_in_folder(label: str, folders: frozenset[str], wordnet: WordNet) -> LabelCandidates:
     """Return the candidates of a label; a folder that other labels share is a description, not a name."""
     folder, _, rest = label.partition("/")
     if not rest or folder.strip().lower() not in folders:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from dsi_cli.wordnet.database.lexicon import letters_and_digits
 from dsi_cli.wordnet.database.taxonomy import hypernym_closure
-from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
+from dsi_cli.wordnet.database.wordnet import WordNet
 from dsi_cli.wordnet.disambiguation.candidates import PLURAL, Candidate, LabelCandidates
 from dsi_cli.wordnet.disambiguation.context import context_fit, stems
 
@@ -109,11 +109,8 @@ class CandidateTable:
         return len(self.labels)
 
 
-def candidate_table(
-    labels: Sequence[str], readings: Sequence[LabelCandidates], wordnet: WordNet | None = None
-) -> CandidateTable:
-    """Return the candidates of all labels with their features, by default from WordNet 3.0's nouns."""
-    wordnet = wordnet or load_wordnet()
+def candidate_table(labels: Sequence[str], readings: Sequence[LabelCandidates], wordnet: WordNet) -> CandidateTable:
+    """Return the candidates of all labels with their features."""
     lexicon, names = wordnet.words, wordnet.taxonomy.names
     senses = [candidate for reading in readings for candidate in reading.candidates]
     label = np.repeat(np.arange(len(labels)), [len(reading.candidates) for reading in readings])

@@ -256,9 +256,9 @@ def _suggest(
     for index in unknown:
         words = normalize_label(table.labels[index].split(",")[0]).lower().replace("-", " ").replace("_", " ").split()
         # The last word is the head of a compound.
-        lemmas = lexicon.nearest_lemmas("_".join(words), words=table.wordnet.words)
+        lemmas = lexicon.nearest_lemmas("_".join(words), table.wordnet.words)
         if not lemmas and len(words) > 1:
-            lemmas = lexicon.nearest_lemmas(words[-1], words=table.wordnet.words)
+            lemmas = lexicon.nearest_lemmas(words[-1], table.wordnet.words)
         if lemmas:
             hints[index] = lemmas
     if not hints:

@@ -144,7 +144,7 @@ class SenseScores:
     """True if nearly all other labels have a topic that the chosen sense lacks."""
 
 
-def load_weights(part: str = "noun") -> Weights:
+def load_weights(part: str) -> Weights:
     """Return the weights of nouns or of verbs as arrays, in the order of ``LABEL_FEATURES`` and ``LIST_FEATURES``."""
     weights = NOUN_WEIGHTS if part == "noun" else VERB_WEIGHTS
     alone = np.array([weights[name][0] for name in LABEL_FEATURES])

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database.taxonomy import Nodes, Rows, Taxonomy, load
-from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
+from dsi_cli.wordnet.database.wordnet import WordNet
 from dsi_cli.wordnet.similarity import path_similarity
 from dsi_cli.wordnet.similarity.path_similarity import UNREACHABLE
 
@@ -54,13 +54,12 @@ class InformationContent:
         return np.array([UNKNOWN if count == 0 else -log(count / self.total) for count in counts], dtype=np.float64)
 
 
-def read_information_content(path: str | PathLike[str], wordnet: WordNet | None = None) -> InformationContent:
-    """Return the counts of an information content file, by default those of WordNet 3.0's nouns.
+def read_information_content(path: str | PathLike[str], wordnet: WordNet) -> InformationContent:
+    """Return the counts of an information content file.
 
     Raise `UsageError` if the file cannot be read, is not in NLTK's format, or belongs to another version of WordNet.
     """
     file = Path(path)
-    wordnet = wordnet or load_wordnet()
     graph = wordnet.taxonomy
     try:
         counted = dict(_nltk_counts(file)[graph.letter])
