@@ -149,10 +149,8 @@ class LoadedModel:
     text_weight : the text embeddings of the loaded checkpoint, which serve as its head; None without a text tower.
     """
 
-    def __init__(
-        self, run: RunCheckpoints, labels: ClassLabels, options: Options, notify: Notify, takes_tensors: bool
-    ) -> None:
-        self.run, self.labels, self.options, self.notify = run, labels, options, notify
+    def __init__(self, run: RunCheckpoints, labels: ClassLabels, options: Options, data: DatasetCache) -> None:
+        self.run, self.labels, self.options, self.notify = run, labels, options, data.notify
         self._files = {file.display_path: file for file in run.training.checkpoints}
         self.record = next((record for record in run.usable if record.path in self._files), run.usable[0])
         file = self._files.get(self.record.path)
@@ -161,7 +159,7 @@ class LoadedModel:
         if self.spec is None and file is not None:
             self.spec = preprocess.recorded_model(file, self.record.trainer, self.facts)
         self.prepared = Preprocessing()
-        self._takes_tensors = takes_tensors
+        self._takes_tensors = all(samples.returns_tensors for samples in data.samples.values())
         self.has_fitted = False
         self.text_weight: NDArray[np.float32] | None = None
         self._evaluator: Evaluator | None = None
@@ -371,8 +369,7 @@ def model_for_run(
             " -o OUT --test DATA; without --test and --train the whole run is analysed"
         )
         raise UsageError(message, code="growing-head", run=run.name, classes=(run.common_classes, run.classes))
-    takes_tensors = all(samples.returns_tensors for samples in data.samples.values())
-    model = LoadedModel(run, labels, options, data.notify, takes_tensors)
+    model = LoadedModel(run, labels, options, data)
     # Names from the data itself do not give the order of the head's rows. Without a head, their order is used.
     names, wnids, listed = None, None, labels.label_list
     if listed is not None and (listed.source != DATASET_CLASS_NAMES or model.record.head is None):
