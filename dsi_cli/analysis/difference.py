@@ -28,7 +28,7 @@ from dsi_cli.metrics.head_geometry import MIN_Z, correlation_z
 from dsi_cli.queries.comparison.repetitions import group_runs
 from dsi_cli.queries.comparison.runs import ComparedRun
 from dsi_cli.queries.difference import Difference, Network, Variation, compare
-from dsi_cli.queries.run_classes import class_rows, taxonomy_order
+from dsi_cli.queries.run_classes import class_rows, readable_name, readable_names, taxonomy_order
 from dsi_cli.remote import urls
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout, parquet
@@ -209,7 +209,9 @@ def _stored_network(results: Results, run: str, epoch: int) -> Network:
         network = replace(network, title=f"{run}, epoch {epoch}", epoch=epoch)
     if not classes["name"].isna().any():
         groups = tuple(group if isinstance(group, str) else None for group in classes["group"])
-        network = replace(network, names=tuple(classes["name"]), groups=groups)
+        network = replace(
+            network, names=tuple(classes["name"]), readable_names=tuple(readable_names(classes)), groups=groups
+        )
     return network
 
 
@@ -244,6 +246,7 @@ def _read_checkpoints(
             weight=weight,
             dtype=one.dtype or "float32",
             names=names,
+            readable_names=tuple(readable_name(entry.label, entry.wnid, entry.synset) for entry in known.resolutions),
             groups=known.groups,
             order=tuple(known.order.tolist()),
         )

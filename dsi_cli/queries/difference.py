@@ -38,6 +38,9 @@ class Network:
     """The NCSM ``(C, C)`` of a network whose head is unknown."""
     dtype: str = "float32"
     names: tuple[str, ...] | None = None
+    """The labels."""
+    readable_names: tuple[str, ...] = ()
+    """The labels with a word before each WordNet id."""
     groups: tuple[str | None, ...] = ()
     order: tuple[int, ...] = ()
     """The classes in display order."""
@@ -145,7 +148,9 @@ class Difference:
         if len(moved) <= MAX_NAMED:
             text += f": {', '.join(moved['name'])}"
         column, title, unit = "angle", "angle", "°"
-        if self.reason_no_angles is not None:
+        # The vectors of repetitions have no angles that the angles between two epochs could be compared with.
+        has_usual = self.variation is None or self.classes["angle_variation"].notna().any()
+        if self.reason_no_angles is not None or not has_usual:
             column, title, unit = "similarity_change", "change of a similarity", ""
         values = moved[column].dropna()
         if len(values):
@@ -169,7 +174,7 @@ def compare(
     `reason_no_angles` is the reason why class vectors cannot be compared, None if they can, and `z` is their correlation.
     """
     labelled = first if first.names is not None else second
-    names = list(labelled.names or map(str, range(first.classes)))
+    names = list(labelled.readable_names or map(str, range(first.classes)))
     before, after = first.cosines, second.cosines
     change = after - before
     rounding = _rounding(first, second, reason_no_angles)

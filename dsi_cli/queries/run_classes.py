@@ -51,11 +51,13 @@ def class_names(results: Results, run: str | None) -> list[str]:
 
 def readable_names(classes: pd.DataFrame) -> list[Any]:
     """Return the labels in rows of the classes table; a word precedes a label that is the WordNet id of its class."""
-    columns = (classes[column].tolist() for column in ("name", "wnid", "synset"))
-    return [
-        f"{synset.split('.')[0].replace('_', ' ')} ({label})" if label == wnid and isinstance(synset, str) else label
-        for label, wnid, synset in zip(*columns, strict=True)
-    ]
+    return list(map(readable_name, *(classes[column].tolist() for column in ("name", "wnid", "synset"))))
+
+
+def readable_name(label: Any, wnid: Any, synset: Any) -> Any:
+    """Return a label; a word precedes it if it is the WordNet id of its class."""
+    is_id = label == wnid and isinstance(synset, str)
+    return f"{synset.split('.')[0].replace('_', ' ')} ({label})" if is_id else label
 
 
 def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_]:

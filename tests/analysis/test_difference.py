@@ -169,16 +169,30 @@ def test_diff_with_a_group_uses_the_variation_of_repetitions(write, tmp_path):
         (tmp_path / f"cnn_seed{seed}").mkdir()
         weight = (base + 0.3 * rng.normal(size=base.shape)) @ np.linalg.qr(rng.normal(size=(24, 24)))[0]
         write(weight.astype(np.float32), f"cnn_seed{seed}/epoch_1.safetensors", epoch="1")
+        write((1.1 * weight + base).astype(np.float32), f"cnn_seed{seed}/epoch_2.safetensors", epoch="2")
     runs = [tmp_path / f"cnn_seed{seed}" for seed in range(3)]
     dsi_cli.analyze(runs, tmp_path / "out", draws=0, report=False)
     found = dsi_cli.diff(tmp_path / "out", run=["cnn_seed0", "cnn_seed1"], group="seed")
     assert found.variation == "3 repetitions of cnn"
     assert found.classes["similarity_variation"].notna().all()
     assert found.classes["angle_variation"].isna().all()
+    found = dsi_cli.diff(tmp_path / "out", run=["cnn_seed0"], epoch=[1, 2], group="seed")
+    assert (found.reason_no_angles, "; between 3 repetitions of cnn it is 0." in found.headline) == (None, True)
     with raises("no-repetitions", UsageError):
         dsi_cli.diff(runs[0], runs[1], group="seed")
     with raises("no-repetitions", UsageError):
         dsi_cli.diff(tmp_path / "out", run=["cnn_seed0", "cnn_seed1"], group="(.*)")
+
+
+def test_diff_of_classes_with_wordnet_ids_names_them(write, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "classes.txt").write_text("n02084071\nn02121620\nn01639765\nn01503061\n", encoding="utf-8")
+    for epoch in (1, 2):
+        weight = np.random.default_rng(epoch).normal(size=(4, 8)).astype(np.float32)
+        write(weight, f"run/epoch_{epoch}.safetensors", epoch=str(epoch))
+    dsi_cli.analyze(tmp_path / "run", tmp_path / "out", draws=0, report=False)
+    for place in ("run", "out"):
+        assert dsi_cli.diff(tmp_path / place, epoch=[1, 2]).names[:2] == ["dog (n02084071)", "cat (n02121620)"]
 
 
 def test_diff_inputs_that_do_not_fit_are_refused(write, tmp_path):
