@@ -249,9 +249,9 @@ def wrap(text: str, width: float, size: float) -> str:
     return "\n".join(textwrap.wrap(text, max(8, int(width * 72 / (size * LETTER_WIDTH)))))
 
 
-def short(name: str, longest: int = 24) -> str:
-    """Return a name without the start if it is long, because runs of a sweep differ at the end."""
-    return name if len(name) <= longest else f"...{name[3 - longest :]}"
+def short(name: str) -> str:
+    """Return a name without the start if it has more than 24 characters, because runs of a sweep differ at the end."""
+    return name if len(name) <= 24 else f"...{name[-21:]}"
 
 
 def text_size(parameter: str) -> float:
