@@ -66,7 +66,7 @@ def labels(
     if labels is None:
         raise UsageError("expected a label file or a preset; dsi labels --presets lists the presets", code="no-labels")
     if write_map is not None:
-        require_other(labels, None, write_map)
+        require_other(labels, None, write_map, map_file)
     resolved = wordnet_matrix.resolve_label_list(labels, map_file, load_wordnet(pos, wordnet))
     if interactive:
         resolved = ask_senses(resolved, write_map)
@@ -118,7 +118,11 @@ def print_counts(labels: ClassLabels, command: str, write_map: Path | None, *, q
     if of_other_part and len(of_other_part) == uncertain:
         console.note(f"These labels are ids of {other}s:", quiet=quiet)
         console.note_command(f"{command.partition(' --pos ')[0]} --pos {other}", quiet=quiet)
-    elif uncertain and write_map is None:
+    elif write_map is not None:
+        console.note(
+            f"The senses are in {write_map}. Edit the column synset or wnid, then add --map {write_map}.", quiet=quiet
+        )
+    elif uncertain:
         console.note("To choose their senses, edit the file that this command writes, then add --map map.csv:", quiet=quiet)
         console.note_command(f"{command} --write-map map.csv", quiet=quiet)
 
@@ -130,14 +134,21 @@ def labels_document(labels: ClassLabels, rows: Sequence[Resolution], **values: o
     return {"labels_id": labels.label_list.id, "preset": labels.label_list.preset, **values, "labels": senses}
 
 
-def require_other(labels: str, out: Path | None, write_map: Path | None) -> None:
-    """Raise `UsageError` if a file to write is the label list itself, or if the name of a mapping does not end in ``.csv``."""
+def require_other(labels: str, out: Path | None, write_map: Path | None, map_file: str | None) -> None:
+    """Raise `UsageError` if a file to write is the label list itself, or if a mapping cannot be written.
+
+    The name of a mapping ends in ``.csv``. A mapping that exists may have been edited, so it is replaced only if it is read, too.
+    """
     for target in (out, write_map):
         if target is not None and target.exists() and Path(labels).exists() and target.samefile(labels):
             message = f"{target} is the label list itself; give another name to --write-map"
             raise UsageError(message, code="overwrites-labels", path=str(target))
     if write_map is not None:
         atomic_write.require_suffix(write_map, (".csv",), "--write-map writes CSV")
+        if write_map.is_file() and not (map_file and Path(map_file).exists() and write_map.samefile(map_file)):
+            option = f"--map {shlex.quote(str(write_map))}"
+            message = f"{write_map} exists, and you may have edited it; add {option} to keep its senses, or delete it"
+            raise UsageError(message, code="map-exists", path=str(write_map))
 
 
 def print_rows(rows: Sequence[Resolution]) -> None:

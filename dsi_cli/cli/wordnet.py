@@ -80,7 +80,7 @@ def wordnet(
     to_stdout = out == "-"
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
-    require_other(labels, path, write_map)
+    require_other(labels, path, write_map, map_file)
     file_format = "parquet" if to_stdout else export.export_format(str(path), None)
     resolved = wordnet_matrix.resolve_label_list(labels, map_file, database)
     if interactive:

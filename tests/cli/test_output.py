@@ -109,7 +109,7 @@ def test_wordnet_screen_and_mapping_name_the_senses(dsi, tmp_path):
     assert [line.split()[:4] for line in lines[:2]] == [["label", "synset", "sure", "meaning"], ["?", "3", "qzx", "-"]]
     assert "'qzx' is no noun in WordNet 3.0" in lines[1]
     assert lines[2:] == [f"matrix (4 x 4): {out}"]
-    assert ended.err == "3 of 4 labels in WordNet 3.0, from labels.txt; 1 uncertain (?)\n"
+    assert ended.err.startswith("3 of 4 labels in WordNet 3.0, from labels.txt; 1 uncertain (?)\nThe senses are in ")
     rows = pd.read_csv(mapping)
     assert list(rows.columns) == ["index", "name", "synset", "wnid", "confidence", "reason"]
     assert rows["wnid"].fillna("").to_list() == ["n02121620", "n02084071", "n01639765", ""]

@@ -25,12 +25,6 @@ def number(request):
     assert signal.getsignal(request.param) is before
 
 
-def test_interrupted_by_a_signal_raises(number):
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(number)
-    signals.check()
-
-
 def test_interrupted_by_a_signal_that_becomes_another_error_raises(number):
     @signals.interrupted_by(number)
     def make_class():
@@ -43,9 +37,9 @@ def test_interrupted_by_a_signal_that_becomes_another_error_raises(number):
         make_class()
 
 
-@pytest.mark.parametrize("die", [Dying, lambda deed: weakref.finalize(set(), deed)])
+@pytest.mark.parametrize("die", [lambda deed: deed(), Dying, lambda deed: weakref.finalize(set(), deed)])
 @pytest.mark.parametrize("heard", [signals.check, lambda: signals.sleep(60), None])
-def test_signal_while_an_object_is_deleted_raises_at_the_next_check_or_at_the_end(heard, die, number):
+def test_signal_raises_or_if_an_object_is_deleted_at_the_next_check_or_at_the_end(heard, die, number):
     with pytest.raises(KeyboardInterrupt), signals.interrupted_by(number):  # noqa: PT012
         die(lambda: signal.raise_signal(number))
         if heard is not None:
