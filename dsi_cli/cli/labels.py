@@ -66,8 +66,9 @@ def labels(
     if labels is None:
         raise UsageError("expected a label file or a preset; dsi labels --presets lists the presets", code="no-labels")
     if write_map is not None:
-        require_other(labels, None, write_map, map_file)
+        require_other(labels, None, write_map)
     resolved = wordnet_matrix.resolve_label_list(labels, map_file, load_wordnet(pos, wordnet))
+    require_unedited(resolved, write_map, map_file)
     if interactive:
         resolved = ask_senses(resolved, write_map)
     if write_map is not None:
@@ -134,21 +135,27 @@ def labels_document(labels: ClassLabels, rows: Sequence[Resolution], **values: o
     return {"labels_id": labels.label_list.id, "preset": labels.label_list.preset, **values, "labels": senses}
 
 
-def require_other(labels: str, out: Path | None, write_map: Path | None, map_file: str | None) -> None:
-    """Raise `UsageError` if a file to write is the label list itself, or if a mapping cannot be written.
-
-    The name of a mapping ends in ``.csv``. A mapping that exists may have been edited, so it is replaced only if it is read, too.
-    """
+def require_other(labels: str, out: Path | None, write_map: Path | None) -> None:
+    """Raise `UsageError` if a file to write is the label list itself, or if the name of a mapping does not end in ``.csv``."""
     for target in (out, write_map):
         if target is not None and target.exists() and Path(labels).exists() and target.samefile(labels):
             message = f"{target} is the label list itself; give another name to --write-map"
             raise UsageError(message, code="overwrites-labels", path=str(target))
     if write_map is not None:
         atomic_write.require_suffix(write_map, (".csv",), "--write-map writes CSV")
-        if write_map.is_file() and not (map_file and Path(map_file).exists() and write_map.samefile(map_file)):
-            option = f"--map {shlex.quote(str(write_map))}"
-            message = f"{write_map} exists, and you may have edited it; add {option} to keep its senses, or delete it"
-            raise UsageError(message, code="map-exists", path=str(write_map))
+
+
+def require_unedited(labels: ClassLabels, write_map: Path | None, map_file: str | None) -> None:
+    """Raise `UsageError` if a mapping to write exists with other senses, which the user may have edited, and is not read."""
+    from dsi_cli.analysis.semantics import wordnet_matrix
+
+    if write_map is None or not write_map.is_file():
+        return
+    is_read = map_file is not None and Path(map_file).exists() and write_map.samefile(map_file)
+    if not is_read and write_map.read_bytes() != wordnet_matrix.map_contents(labels):
+        option = f"--map {shlex.quote(str(write_map))}"
+        message = f"{write_map} exists with other senses; add {option} to keep them, or delete it"
+        raise UsageError(message, code="map-exists", path=str(write_map))
 
 
 def print_rows(rows: Sequence[Resolution]) -> None:

@@ -16,6 +16,7 @@ from dsi_cli.cli.labels import (
     print_counts,
     print_rows,
     require_other,
+    require_unedited,
 )
 from dsi_cli.cli.options import Json, LabelList, MapFile, PartOfSpeech, Quiet, TaxonomyFile, WordNetName, option, switch
 from dsi_cli.cli.text import terminal_text
@@ -80,9 +81,10 @@ def wordnet(
     to_stdout = out == "-"
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
-    require_other(labels, path, write_map, map_file)
+    require_other(labels, path, write_map)
     file_format = "parquet" if to_stdout else export.export_format(str(path), None)
     resolved = wordnet_matrix.resolve_label_list(labels, map_file, database)
+    require_unedited(resolved, write_map, map_file)
     if interactive:
         resolved = ask_senses(resolved, write_map)
     neighbors = wordnet_matrix.choose_neighbors(resolved, neighbors, whole=whole)

@@ -135,6 +135,8 @@ def test_labels_without_a_synset_in_the_map_are_not_called_certain(dsi, tmp_path
     assert ended.out == "No label of 3 is uncertain.\n"
     assert ended.err.splitlines()[0] == "2 of 3 labels in WordNet 3.0, from names.txt; the mapping leaves out the others"
     again = ("labels", tmp_path / "names.txt", "--write-map", tmp_path / "map.csv")
+    assert dsi(*again).code == 0
+    (tmp_path / "map.csv").write_bytes((tmp_path / "map.csv").read_bytes() + b"\r\n")
     assert (dsi(*again).code, dsi(*again, "--map", tmp_path / "map.csv").code) == (2, 0)
 
 

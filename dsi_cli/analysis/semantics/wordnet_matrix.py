@@ -112,14 +112,19 @@ def to_frame(blocks: Iterator[Any]) -> pd.DataFrame:
 
 
 def write_map(labels: ClassLabels, path: Path) -> None:
-    """Write the synset of each label as CSV: index, name, synset, wnid, confidence, reason."""
+    """Write the synset of each label as CSV; see `map_contents`."""
+    atomic_write.write_atomically(path, map_contents(labels), make_folder=False, option="--write-map")
+
+
+def map_contents(labels: ClassLabels) -> bytes:
+    """Return the synset of each label as CSV: index, name, synset, wnid, confidence, reason."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(("index", "name", "synset", "wnid", "confidence", "reason"))
     for resolution in labels.resolutions:
         row = [resolution.index, resolution.label, resolution.synset, resolution.wnid, resolution.confidence]
         writer.writerow([*row, resolution.reason or resolution.resolved_by])
-    atomic_write.write_atomically(path, text.getvalue().encode(), make_folder=False, option="--write-map")
+    return text.getvalue().encode()
 
 
 def matrix_table(labels: ClassLabels, matrix: NDArray[np.float32], reference: str, first_row: int = 0) -> Any:
