@@ -25,7 +25,9 @@ def main() -> None:
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
         from dsi_cli.cli.app import main_with_exit_code  # imported now, so that the threshold applies to its objects
-    except KeyboardInterrupt:
+
+        code = main_with_exit_code(sys.argv[1:])
+    except KeyboardInterrupt:  # before the command begins, or after it has ended
         print("dsi: interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    sys.exit(main_with_exit_code(sys.argv[1:]))
+        code = INTERRUPTED
+    sys.exit(code)

@@ -245,10 +245,12 @@ def main_with_exit_code(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> tuple[int, str | None]:
     """Return the exit code of a call, and the error message if there is one."""
     command: Any = typer.main.get_command(app)
+    interrupted = "interrupted; finished work is kept, so run the same command again to continue"
     try:
         code = command.main(arguments or ["--help"], prog_name="dsi", standalone_mode=False)
         sys.stdout.flush()
-        return code if isinstance(code, int) else DONE, None
+        # Typer returns 130 for Ctrl-C before the function of a command begins.
+        return code if isinstance(code, int) else DONE, interrupted if code == INTERRUPTED else None
     except typer.Exit as ended:
         return int(ended.exit_code), None
     except DsiError as error:
@@ -260,7 +262,7 @@ def _run(arguments: list[str]) -> tuple[int, str | None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return DONE, None
         code = TERMINATED if isinstance(cause, signals.Terminated) else INTERRUPTED
-        return code, "interrupted; finished work is kept, so run the same command again to continue"
+        return code, interrupted
     except OSError as error:
         return _system_error(error)
     except ModuleNotFoundError as error:

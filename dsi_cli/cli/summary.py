@@ -207,6 +207,8 @@ def _warnings(summary: Summary) -> Iterator[tuple[str, str | None]]:
 
 def _label_warnings(run: RunSummary) -> Iterator[tuple[str, str | None]]:
     """Yield what is wrong with the labels of a run, each with the command that mends it."""
+    from dsi_cli.queries.findings import reference_name
+
     if not run.statuses.get("ok"):
         return
     unresolved, mend = "", None
@@ -218,7 +220,7 @@ def _label_warnings(run: RunSummary) -> Iterator[tuple[str, str | None]]:
         advice = "add --labels FILE, or --labels PRESET from this list"
         yield f"no labels for {classes}, so no agreement; {advice}", "dsi labels --presets"
     elif run.no_reference:
-        reference = "WordNet" if len(run.references) < 2 else run.references[0]
+        reference = reference_name(run.references[0] if run.references else "wordnet")
         yield f"no agreement with {reference}: {run.no_reference}{unresolved and f'; unknown: {unresolved}'}", mend
     if run.all_uncertain:
         yield run.all_uncertain, run.labels_command

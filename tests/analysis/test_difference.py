@@ -188,11 +188,9 @@ def test_diff_of_classes_with_wordnet_ids_names_them(write, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "classes.txt").write_text("n02084071\nn02121620\nn01639765\nn01503061\n", encoding="utf-8")
     for epoch in (1, 2):
-        weight = np.random.default_rng(epoch).normal(size=(4, 8)).astype(np.float32)
-        write(weight, f"run/epoch_{epoch}.safetensors", epoch=str(epoch))
+        write(np.random.default_rng(epoch).normal(size=(4, 8)), f"run/epoch_{epoch}.safetensors", epoch=str(epoch))
     dsi_cli.analyze(tmp_path / "run", tmp_path / "out", draws=0, report=False)
-    for place in ("run", "out"):
-        assert dsi_cli.diff(tmp_path / place, epoch=[1, 2]).names[:2] == ["dog (n02084071)", "cat (n02121620)"]
+    assert [dsi_cli.diff(tmp_path / place, epoch=[1, 2]).names[0] for place in ("run", "out")] == ["dog (n02084071)"] * 2
 
 
 def test_diff_inputs_that_do_not_fit_are_refused(write, tmp_path):

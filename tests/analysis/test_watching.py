@@ -195,8 +195,8 @@ def test_a_broken_checkpoint_of_the_epoch_does_not_count(make_run, watched):
 
 
 def test_idle_does_not_end_at_a_listing_with_a_new_checkpoint(make_run, watched):
-    run = make_run(epochs=1)
-    events = watched([run], *[nothing] * 3, saves(run, 1), *[nothing] * 3, saves(run, 2), *[nothing] * 20, idle=30)
+    run, three = make_run(epochs=1), [nothing] * 3
+    events = watched([run], *three, saves(run, 1), *three, saves(run, 2), *[nothing] * 20, idle=30)
     assert events == [*(updated(("run", epoch)) for epoch in range(3)), updated(), EndedEvent(IDLE)]
 
 

@@ -1,12 +1,13 @@
 """A signal that comes while an object is cleared away, or before the command begins, is not lost."""
 
+import re
 import signal
 import sys
 import weakref
 
 import pytest
 
-from dsi_cli.cli import main, signals
+from dsi_cli.cli import app, main, signals
 
 
 class Dying:
@@ -47,15 +48,18 @@ def test_signal_raises_or_if_an_object_is_deleted_at_the_next_check_or_at_the_en
     signals.check()
 
 
-def test_main_interrupted_while_it_imports_ends_with_130_and_one_line(monkeypatch, capsys):
-    class Importing:
-        def __getattr__(self, name):
-            raise KeyboardInterrupt
+@pytest.mark.parametrize("is_imported", [False, True])
+def test_main_interrupted_before_the_command_begins_ends_with_130_and_one_line(is_imported, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
 
-    monkeypatch.setitem(sys.modules, "dsi_cli.cli.app", Importing())
+    monkeypatch.setattr(sys, "argv", ["dsi", "doctor"])
+    monkeypatch.setattr(app, "_command", interrupt)
+    module = app if is_imported else type("Importing", (), {"__getattr__": interrupt})()
+    monkeypatch.setitem(sys.modules, "dsi_cli.cli.app", module)
     with pytest.raises(SystemExit, match=r"^130$"):
         main()
-    assert capsys.readouterr().err == "dsi: interrupted\n"
+    assert re.fullmatch("dsi: interrupted.*\n", capsys.readouterr().err)
 
 
 def test_interrupted_by_leaves_an_ignored_signal_ignored():

@@ -22,12 +22,10 @@ def run(make_run, tmp_path):
 
 
 def test_analysed_line_counts_runs_checkpoints_classes_and_samples(run, analysed):
-    line = overview.analysed_line(run, overview.all_findings(run))
     said = "1 run · 4 checkpoints · epochs 0 to 3 · 8 classes, 1 class without a synset · 40 test samples"
-    assert line == f"{said} · values at the last epoch"
-    line = overview.analysed_line(analysed.run, overview.all_findings(analysed.run))
+    assert overview.analysed_line(run, overview.all_findings(run)) == f"{said} · values at the last epoch"
     said = "4 runs · 16 to 31 checkpoints · epochs 0 to 30 · 10 to 100 classes, all in WordNet · 10,000 test"
-    assert line.startswith(said)
+    assert overview.analysed_line(analysed.run, overview.all_findings(analysed.run)).startswith(said)
 
 
 def test_tiles_equal_the_curves_table(analysed):
@@ -53,8 +51,7 @@ def test_tiles_without_labels_or_predictions_give_the_reason(make_results):
     assert page_data.page_data(results).runs[0]["reference"] is None
     assert "8 classes without names" in overview.analysed_line(results, overview.all_findings(results))
     assert [bool(tile.reason) for tile in tiles] == [True, False, True, True]
-    assert tiles[0].reason.startswith("No labels")
-    assert tiles[2].reason.startswith("There are no predictions")
+    assert (tiles[0].reason[:9], tiles[2].reason[:24]) == ("No labels", "There are no predictions")
 
 
 def test_tiles_of_values_before_the_last_epoch_name_the_epoch(run):
