@@ -64,8 +64,7 @@ def test_tiles_of_values_before_the_last_epoch_name_the_epoch(run):
 def test_tile_of_a_run_within_chance_has_no_peak(analysed):
     index = analysed.run.names.index("collapsed")
     row = next(row for row in overview.tiles(overview.all_findings(analysed.run))[0].rows if row.run == index)
-    assert row.verdict == "within chance"
-    assert not any("peak" in detail for detail in row.details)
+    assert (row.verdict, any("peak" in detail for detail in row.details)) == ("within chance", False)
 
 
 def test_peaks_table_equals_the_curves_table(analysed):
