@@ -41,7 +41,7 @@ _CLASS_NAME_KEYS = ("class_to_idx", "classes", "class_names")
 """The keys under which training loops save the names of the classes next to the weights."""
 _RCNN = re.compile(r"roi_heads\.box_predictor\.cls_score\.")
 """The name of the head in torchvision and Detectron2, where it always has a row for the background."""
-_OTHER_PART = re.compile(r"(?<![a-z])(backbone|decoder|embedder|encoder|projector|trunk)(?![a-z])", re.IGNORECASE)
+_OTHER_PART = re.compile(r"(?<![a-z])(backbone|decoder|embedder|embedding_model|encoder|projector|trunk)(?![a-z])", re.I)
 """Names of files that hold a part of a network without its head, as pytorch-metric-learning saves them (``embedder_1.pth``)."""
 _MAX_EXTRA_BYTES, _MAX_FILE_MULTIPLE = 32 << 20, 3
 """The weights may have 32 MiB more than three times the size of the file, because tied weights are stored once."""
@@ -340,11 +340,15 @@ def _scan_head(
 
 
 def _refuse_other_part(file: CheckpointFile, chosen: head_choice.Head) -> None:
-    """Raise `BackboneError` if a layer was saved alone in a file whose name means another part of the network."""
+    """Raise `BackboneError` if the name of a file means another part of the network, and the file holds one layer.
+
+    The embedding model of SpeechBrain has several layers.
+    """
     part = _OTHER_PART.search(file.path.name)
-    if part is not None and not chosen.path and chosen.name in ("weight", "kernel"):
-        layer = f"{chosen.name} {chosen.tensor.shape}"
-        message = f"no classifier: the only layer, {layer}, is part of the {part[1]}, as the name of the file says;"
+    is_alone = not chosen.path and chosen.name in ("weight", "kernel")
+    if part is not None and (is_alone or part[1].lower() == "embedding_model"):
+        layer = f"{'the only layer, ' if is_alone else ''}{chosen.name} {chosen.tensor.shape}{',' if is_alone else ''}"
+        message = f"no classifier: {layer} is part of the {part[1]}, as the name of the file says;"
         raise BackboneError(f"{message} if it is the head, add --head {chosen.name}")
 
 

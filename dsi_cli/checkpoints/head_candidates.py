@@ -357,6 +357,16 @@ class _Network:
             return None
         return f"has a row for each of the {values} inputs, as the end of an autoencoder does"
 
+    def is_modulated(self, layer: Layer) -> str | None:
+        # The last layer of a diffusion transformer is registered before the layer that computes its input's scale and shift.
+        parent = layer.module[:-1]
+        if not parent or not self.ordered or layer.width_out in (self.classes, 2 * layer.width_in):
+            return None
+        block = self.in_module(layer.path, parent, layer.position)
+        later = [it for it in block if it.position > layer.position and it.position not in self.consumer and it.has_bias]
+        is_modulated = any((it.width_in, it.width_out) == (layer.width_in, 2 * layer.width_in) for it in later)
+        return "takes an input that the layer after it scales and shifts, as in a diffusion model" if is_modulated else None
+
     def widens(self, layer: Layer) -> str | None:
         # A generator, a decoder of points and the expander of self-supervised training widen from layer to layer.
         if not self.may_be_image(layer) or layer.width_out <= layer.width_in:
@@ -715,6 +725,7 @@ DOUBT_RULES: Rules = (
     (SQUARE, "A part of a network often returns to its input's width.", _Network.returns_to_input),
     (IMAGE, "A network that returns its input has no classes.", _Network.ends_autoencoder),
     (IMAGE, "A network that returns an image has no classes.", _Network.has_image_width),
+    (IMAGE, "A transformer that removes noise has no classes.", _Network.is_modulated),
     (IMAGE, "A head rarely is the second of two widening layers.", _Network.widens),
     (PROTOTYPES, "Self-supervised training ends in prototypes, which are no classes.", _Network.is_prototypes),
     (NAME, "A projection of self-supervised training has no classes.", _Network.is_projection),

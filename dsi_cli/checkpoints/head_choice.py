@@ -196,8 +196,12 @@ def _may_be_added(candidate: HeadCandidate, best: HeadCandidate) -> bool:
     layer, other = candidate.layer, best.layer
     if candidate.kinds == {IN_BLOCK}:
         return candidate.fits is True and layer.name.rsplit(".", 2)[0] == other.name.rsplit(".", 2)[0]
-    is_beside = layer.path == other.path and layer.module[:-1] == other.module[:-1]
-    if not is_beside or candidate.tensor.shape != best.tensor.shape:
+    if candidate.tensor.shape != best.tensor.shape:
+        return False
+    # Several parts of a network have a classifier of the same name (ABINet).
+    if candidate.is_named and candidate.kinds == {NAME} and layer.module[-1] == other.module[-1]:
+        return True
+    if layer.path != other.path or layer.module[:-1] != other.module[:-1]:
         return False
     if layer.kind == other.kind == "raw":
         return candidate.kinds <= {NAME, STATISTIC, UNCLEAR_SIDE}
@@ -262,9 +266,10 @@ def _logits_before(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> 
     if best.is_named or best.layer.module[-1:] == ("fc",):
         return []
     stems = Counter(stem(candidate.layer) for candidate in candidates)
+    copies = {best.layer.position} | (_square_copies(best, candidates) if rows == columns else set())
     found = []
     for candidate in candidates:
-        if candidate.feeds != best.layer.position:
+        if candidate.feeds not in copies:
             found += [candidate] if _is_square_classifier(candidate, best) else []
             continue
         if candidate.doubts:
@@ -278,6 +283,12 @@ def _logits_before(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> 
         if is_coarser or (is_square and not is_chain):
             found.append(candidate)
     return found
+
+
+def _square_copies(best: HeadCandidate, candidates: Sequence[HeadCandidate]) -> set[int]:
+    """Return the positions of square layers next to the best one that may convert the same logits (one for each annotator)."""
+    copies = [it for it in candidates if it.tensor.shape == best.tensor.shape and stem(it.layer) == stem(best.layer)]
+    return {it.layer.position for it in copies}
 
 
 def _is_square_classifier(candidate: HeadCandidate, best: HeadCandidate) -> bool:

@@ -209,11 +209,12 @@ def test_a_buffer_that_is_not_saved_is_none_of_the_weights(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "head", "status"),
-    [("embedder_1.pt", None, "failed"), ("embedder_1.pt", "weight", "ok"), ("classifier_1.pt", None, "ok")],
+    ("name", "head"), [("embedder_1.pt", "weight"), ("embedding_model.ckpt", "1.weight"), ("classifier_1.pt", None)]
 )
-def test_a_layer_alone_has_the_name_of_its_file(name, head, status, tmp_path):
-    torch.save(torch.nn.Linear(8, 5).state_dict(), tmp_path / name)
-    record = scan_checkpoint(require_file(tmp_path / name), HeadOptions(head)).record
-    assert record.status == status
-    assert (record.reason is None) == (status == "ok")
+def test_a_part_of_a_network_has_the_name_of_its_file(name, head, tmp_path):
+    layer = torch.nn.Linear(8, 5)
+    part = torch.nn.Sequential(torch.nn.Linear(9, 8), layer) if head == "1.weight" else layer
+    torch.save(part.state_dict(), tmp_path / name)
+    for wanted, is_right in ((None, head is None), (head, True)):
+        record = scan_checkpoint(require_file(tmp_path / name), HeadOptions(wanted)).record
+        assert (record.status == "ok") == (record.reason is None) == is_right

@@ -104,13 +104,6 @@ def test_choose_head_without_a_head_raises(shapes):
     assert not named or chosen(tensors(**shapes), head_name=named) == "fc.weight_mu"
 
 
-def test_scales_next_to_a_packed_weight_are_no_classifier():
-    found = tensors(fc__weight=(96, 24), head__scales=(6, 10))
-    packed = records({"head.qweight": torch.empty(12, 10, dtype=torch.int32, device="meta")})
-    with pytest.raises(NoHeadError):
-        chosen(found | packed, classes=10)
-
-
 @pytest.mark.parametrize("name", ["vit_small_patch14_dinov2", "resnet18", "mobilevit_xxs", "convnext_atto"])
 def test_choose_head_of_a_backbone_raises(name):
     found = records(state_of(name, 0))

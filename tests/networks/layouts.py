@@ -13,7 +13,7 @@ from torch import Tensor
 from networks.cases import Network
 
 PATH = Path(__file__).with_name("layouts.jsonl")
-INTEGERS = ("num_batches_tracked", "_index", "_ids", "_ptr")
+INTEGERS = ("num_batches_tracked", "_index", "_ids", "_ptr", "qweight")
 """How the names of the buffers end that PyTorch and its users store as integers."""
 
 
@@ -65,7 +65,7 @@ def filled(shapes: Any, name: str, generator: torch.Generator) -> Any:
     if not isinstance(shapes, list):
         return shapes
     if name.endswith(INTEGERS):
-        return torch.zeros(shapes, dtype=torch.int64)
+        return torch.zeros(shapes, dtype=torch.int32 if name.endswith("qweight") else torch.int64)
     return torch.randn(shapes, generator=generator) * 0.1
 
 
