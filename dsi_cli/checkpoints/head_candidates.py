@@ -304,7 +304,7 @@ class _Network:
         """Return whether a normalisation without a number follows another layer of its width ("att", "bn_att", "cla")."""
         owner = self.layers[max(norm.position - 1, 0)]
         is_owner = owner is not layer and owner.kind != "norm" and owner.width_out == norm.width_in
-        return is_owner and _are_siblings(owner, norm) and not re.search(r"\d", norm.module[-1])
+        return is_owner and _are_siblings(owner, norm) and not re.search(r"\d", "".join(norm.module[-1:]))
 
     def is_unclear(self, layer: Layer) -> str | None:
         if layer.kind != "raw" or layer.weight is None:

@@ -199,7 +199,7 @@ def _may_be_added(candidate: HeadCandidate, best: HeadCandidate) -> bool:
     if candidate.tensor.shape != best.tensor.shape:
         return False
     # Several parts of a network have a classifier of the same name (ABINet).
-    if candidate.is_named and candidate.kinds == {NAME} and layer.module[-1] == other.module[-1]:
+    if candidate.is_named and candidate.kinds == {NAME} and layer.module[-1:] == other.module[-1:]:
         return True
     if layer.path != other.path or layer.module[:-1] != other.module[:-1]:
         return False
