@@ -23,7 +23,7 @@ from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import UnreadableError
 
-PROTOCOLS = range(1, 6)
+PROTOCOLS = range(6)
 KEYS = st.one_of(st.text(max_size=20), st.integers(-(2**59), 2**59), st.binary(max_size=20), st.booleans(), st.none())
 LEAVES = st.one_of(
     st.none(),
@@ -153,13 +153,14 @@ EXECUTING = {
     "reduce": pickle.dumps(_ByReduce(), 2),
     "reduce-stack-global": pickle.dumps(_ByReduce(), 4),
     "reduce-in-a-dict": pickle.dumps({"epoch": 3, "model": {"x": _ByReduce()}}, 4),
-    "obj": f"(cos\nsystem\nU\x0b{MARK}o.".encode(),
-    "newobj": f"\x80\x02cbuiltins\ntuple\n(cbuiltins\nmap\n(cos\nsystem\n](U\x0b{MARK}et\x81t\x81.".encode("latin-1"),
-    "newobj-ex": f"cbuiltins\ntuple\n(cbuiltins\nmap\n(cos\nsystem\n](U\x0b{MARK}et}}\x92t}}\x92.".encode("latin-1"),
-    "getattr-gadget": f"cbuiltins\ngetattr\n(cbuiltins\n__import__\n(U\x02ostRU\x06systemtR(U\x0b{MARK}tR.".encode(),
+    "inst": f"(S'{MARK}'\nios\nsystem\n.".encode(),
+    "obj": f"(cos\nsystem\nS'{MARK}'\no.".encode(),
+    "newobj": f"\x80\x02cbuiltins\ntuple\n(cbuiltins\nmap\n(cos\nsystem\n(S'{MARK}'\nlt\x81t\x81.".encode("latin-1"),
+    "newobj-ex": f"cbuiltins\ntuple\n(cbuiltins\nmap\n(cos\nsystem\n(S'{MARK}'\nlt}}\x92t}}\x92.".encode("latin-1"),
+    "getattr-gadget": f"cbuiltins\ngetattr\n(cbuiltins\n__import__\n(S'os'\ntRS'system'\ntR(S'{MARK}'\ntR.".encode(),
     "eval": f'cbuiltins\neval\n(X\x2c\x00\x00\x00__import__("os").system("{MARK}")      tR.'.encode(),
-    "build-setstate": f"c__main__\nVictim\n)R}}U\x0c__setstate__cos\nsystem\nsbU\x0b{MARK}b.".encode(),
-    "from-type": f"ctorch._tensor\n_rebuild_from_type_v2\n(cos\nsystem\nN(U\x0b{MARK}tNtR.".encode(),
+    "build-setstate": f"c__main__\nVictim\n)R}}S'__setstate__'\ncos\nsystem\nsbS'{MARK}'\nb.".encode(),
+    "from-type": f"ctorch._tensor\n_rebuild_from_type_v2\n(cos\nsystem\nN(S'{MARK}'\ntNtR.".encode(),
 }
 _HARNESS = """
 import os, pickle, sys
@@ -224,15 +225,17 @@ def _names(letter: str, count: int) -> bytes:
     return b"}q\x00(" + b"".join(_text(f"{letter}{n}") + b"N" for n in range(count)) + b"u0"
 
 
-_PACKED = b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x00tQ.]."
+_PACKED = b"(Vstorage\nctorch\nFloatStorage\nV0\nVcpu\nK\x00tQ.]."
 """A storage of nothing, and the list of its key, as a legacy file has them."""
 HUGE = (2**31 - 1).to_bytes(4, "little")
 ATTACKS = {
     "long-binput": lambda: b"\x80\x02Nr" + HUGE + b".",
-    "empty-sets": lambda: b"\x80\x04(" + b"\x8f" * 10_000_000 + b"t.",
-    "empty-dicts": lambda: b"(" + b"}" * 10_000_000 + b"t.",
-    "empty-lists": lambda: b"(" + b"]" * 10_000_000 + b"t.",
-    "empty-tuples": lambda: b"(" + b")" * 10_000_000 + b"t.",
+    "textual-put": lambda: b"Np99999999999999999999\n.",
+    "textual-put-endless": lambda: b"Np" + b"9" * 60_000 + b"\n.",
+    "empty-sets": lambda: b"\x80\x04(" + b"\x8f" * 10_000_000 + b"l.",
+    "empty-dicts": lambda: b"(" + b"}" * 10_000_000 + b"l.",
+    "empty-lists": lambda: b"(" + b"]" * 10_000_000 + b"l.",
+    "empty-tuples": lambda: b"(" + b")" * 10_000_000 + b"l.",
     "marks": lambda: b"(" * 10_000_000 + b".",
     "dups": lambda: b"N" + b"2" * 10_000_000 + b".",
     "memo": lambda: b"\x80\x04N" + b"\x94" * 10_000_000 + b".",
@@ -254,6 +257,7 @@ ATTACKS = {
     "huge-long4": lambda: b"\x8b" + HUGE + b"\x01" * 1000 + b".",
     "big-long4": lambda: b"\x8b" + (5_000_000).to_bytes(4, "little") + b"\x7f" * 5_000_000 + b".",
     "long-text-integer": lambda: b"I" + b"7" * 5_000_000 + b"\n.",
+    "endless-line": lambda: b"S'" + b"a" * 10_000_000,
     "endless-global": lambda: b"c" + b"a" * 10_000_000,
     "huge-string": lambda: b"\x80\x04\x8d" + b"\xff" * 8 + b"abc.",
     "colliding-integers": lambda: (
@@ -394,14 +398,14 @@ def test_read_pickle_cut_anywhere_raises(real_pickle):
         (b"\x80\x09N.", "unknown-protocol"),
         (b"00000000000000000000.", "damaged-pickle"),
         (b"I" + b"1" * 100 + b"\n.", "integer-too-long"),
-        (b"c" + b"a" * 70_000, "damaged-pickle"),
+        (b"S'" + b"a" * 70_000, "damaged-pickle"),
         (b"NQ.", "persistent-id"),
         (b"h\x05" + b"N" * 20 + b".", "damaged-pickle"),
         (b"NNa" + b"N" * 20 + b".", "damaged-pickle"),
         (b"X\x01\x00\x00\x00\xff" + b"N" * 20 + b".", "damaged-pickle"),
         (b"", "pickle-exhausted"),
         (b"X\x09\x00\x00\x00abc", "pickle-exhausted"),
-        (b"cabc", "pickle-exhausted"),
+        (b"S'abc", "pickle-exhausted"),
     ],
 )
 def test_read_pickle_of_damaged_bytes_raises_the_code(data, code):
@@ -409,7 +413,7 @@ def test_read_pickle_of_damaged_bytes_raises_the_code(data, code):
         read_pickle(data)
 
 
-@pytest.mark.parametrize("pid", [b"N", b"(U\7storageNNNNt", b"(U\7storageNU\0010NI-1\nt", b"(U\5otherNU\0010NI1\nt"])
+@pytest.mark.parametrize("pid", [b"N", b"(S'storage'\nNNNNt", b"(S'storage'\nNS'0'\nNI-1\nt", b"(S'other'\nNS'0'\nNI1\nt"])
 def test_storage_of_other_references_raises_damaged_storage(pid):
     with raises("damaged-storage", UnreadableError):
         read_pickle(pid + b"Q.", persistent_load=storage_of)

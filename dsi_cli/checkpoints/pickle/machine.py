@@ -7,7 +7,6 @@ But its memory is unbounded: nine bytes can make it take gigabytes. This module 
 - A short literal list of harmless constructors returns plain data: ordered dicts, sets, sizes and NumPy scalars. Torch's
   functions that rebuild tensors return `Tensor` records.
 - Every step is charged to a memory budget (`MEMORY_BUDGET_BYTES`). The memo is a dict, and integers are short.
-- Protocol 0, which is text, is not read, because no library writes checkpoints with it.
 - Dict keys and set members are plain scalars; others are dropped together with their values.
 - The result may hold cycles and shared parts, so code that walks it must remember visited objects by identity.
 
@@ -146,6 +145,10 @@ class _Machine:
         self.position = end + 1
         return taken
 
+    def global_in_lines(self) -> PickledGlobal:
+        module, name = self.line(), self.line()
+        return PickledGlobal(module.decode("utf-8"), name.decode("utf-8"))
+
     def mark(self) -> None:
         self.marks.append(self.stack)
         self.stack = []
@@ -175,8 +178,12 @@ def _protocol(m: _Machine) -> None:
 
 def _text_integer(m: _Machine) -> None:
     text = m.line().rstrip(b"L")
+    m.push(text == b"01" if text in (b"00", b"01") else _integer(text))
+
+
+def _integer(text: bytes) -> int:
     _require_short(len(text))
-    m.push(text == b"01" if text in (b"00", b"01") else int(text))
+    return int(text)
 
 
 def _require_short(size: int) -> None:
@@ -221,9 +228,14 @@ def _marked(m: _Machine, make: Callable[[list[Any]], Any], cost: int, item_cost:
     m.push(make(items), cost + item_cost * len(items))
 
 
-def _object(m: _Machine) -> None:
-    callee, *args = m.pop_mark()
-    m.push(PickledObject(callee, tuple(args)), _OBJECT_COST)
+def _marked_dict(m: _Machine) -> None:
+    items = m.pop_mark()
+    m.push({}, _OBJECT_COST)
+    _set_items(m, items)
+
+
+def _object(m: _Machine, callee: Any, *args: Any) -> None:
+    m.push(PickledObject(callee, args), _OBJECT_COST)
 
 
 def _extend(m: _Machine, items: list[Any]) -> None:
@@ -320,9 +332,12 @@ _BY_CODE: dict[str, _Handler] = {
     "J": lambda m: m.push(m.number(_I4)),
     "\x8a": lambda m: _long(m, _U1),
     "\x8b": lambda m: _long(m, _U4),
+    "F": lambda m: m.push(float(m.line()[:_MAX_INTEGER_BYTES])),
     "G": lambda m: m.push(m.number(_F8)),
+    "S": lambda m: m.push(m.line().strip(b"'\"").decode("latin-1")),
     "T": lambda m: _string(m, _U4, "latin-1", 1),
     "U": lambda m: _string(m, _U1, "latin-1", 1),
+    "V": lambda m: m.push(m.line().decode("raw-unicode-escape")),
     "X": lambda m: _string(m, _U4),
     "\x8c": lambda m: _string(m, _U1),
     "\x8d": lambda m: _string(m, _U8),
@@ -338,23 +353,28 @@ _BY_CODE: dict[str, _Handler] = {
     "\x86": lambda m: _tuple(m, 2),
     "\x87": lambda m: _tuple(m, 3),
     "t": lambda m: _marked(m, tuple, 0, 8),
+    "l": lambda m: _marked(m, list, 0, 8),
+    "d": _marked_dict,
     "\x91": lambda m: _marked(m, lambda items: set(filter(is_key, items)), _OBJECT_COST, 64),
     "a": lambda m: _extend(m, [m.stack.pop()]),
     "e": lambda m: _extend(m, m.pop_mark()),
     "\x90": lambda m: _extend(m, m.pop_mark()),
     "s": lambda m: _set_items(m, [m.stack.pop(-2), m.stack.pop()]),
     "u": lambda m: _set_items(m, m.pop_mark()),
+    "p": lambda m: m.put(_integer(m.line())),
     "q": lambda m: m.put(m.number(_U1)),
     "r": lambda m: m.put(m.number(_U4)),
     "\x94": lambda m: m.put(len(m.memo)),
+    "g": lambda m: m.push(m.memo[_integer(m.line())]),
     "h": lambda m: m.stack.append(m.memo[m.number(_U1)]),
     "j": lambda m: m.stack.append(m.memo[m.number(_U4)]),
-    "c": lambda m: m.push(PickledGlobal(m.line().decode("utf-8"), m.line().decode("utf-8"))),
+    "c": lambda m: m.push(m.global_in_lines()),
     "\x93": _stack_global,
     "R": _reduce,
     "\x81": _reduce,  # NEWOBJ
     "\x92": lambda m: m.push(PickledObject(state=m.stack.pop(), args=m.stack.pop(), callee=m.stack.pop()), _OBJECT_COST),
-    "o": _object,
+    "i": lambda m: _object(m, m.global_in_lines(), *m.pop_mark()),
+    "o": lambda m: _object(m, *m.pop_mark()),
     "b": _build,
     "Q": _persistent_id,
 }
