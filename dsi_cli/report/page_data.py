@@ -79,7 +79,8 @@ def page_data(
 
     # Divide the size of the page among the runs, and pack their matrices.
     needs = [run_matrices.need(len(orders)) for run_matrices, orders in zip(all_matrices, all_orders, strict=True)]
-    data: dict[str, Any] = {"runs": [], "classes": [], "hypernyms": [], "uncertain": UNCERTAIN, "curves": curves(results)}
+    data: dict[str, Any] = {"runs": [], "class_columns": classes.COLUMNS, "classes": [], "hypernyms": []}
+    data |= {"uncertain": UNCERTAIN, "curves": curves(results)}
     lines: matrices.Lines = {}
     findings = overview.all_findings(results)
     shares = matrices.shares(needs)

@@ -53,7 +53,7 @@ function groupColour(k, isDark = theme() === "dark") {
 /** Return the names of a run's groups with their numbers, in the first order of the run, and the group number of each class. */
 function groupsOfRun(run) {
   const numbers = new Map();
-  const names = DATA.classes[run.classes].map((row) => (row[6] == null ? null : plainSynset(row[6])));
+  const names = DATA.classes[run.classes].map(({ group }) => (group == null ? null : plainSynset(group)));
   for (const index of run.orders[0].order) if (names[index] != null && !numbers.has(names[index])) numbers.set(names[index], numbers.size);
   return { numbers, of: names.map((name) => numbers.get(name) ?? -1), names };
 }

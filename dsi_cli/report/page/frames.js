@@ -209,5 +209,5 @@ function errorOf(scale) {
 
 /** Return the names of a run's classes, by class index. */
 function namesOf(run) {
-  return DATA.classes[run.classes].map((row, index) => (row[0] == null ? `class ${index}` : row[0]));
+  return DATA.classes[run.classes].map(({ name }, index) => name ?? `class ${index}`);
 }

@@ -54,7 +54,7 @@ function neighbourRank(matrix, frame, size, i, j) {
 
 /** Return the number of samples of class i that were predicted as class j, its share and the number of samples, or null. */
 function confusion(run, frame, size, i, j) {
-  const samples = frame && DATA.classes[run.classes][i][CLASS_COLUMNS.indexOf(frame.scale.name === "ccsm-train" ? "samples_train" : "samples_test")];
+  const samples = frame && DATA.classes[run.classes][i][frame.scale.name === "ccsm-train" ? "samples_train" : "samples_test"];
   const share = frame && valueOf(frame.scale, frame.codes[frameIndex(frame.scale, size, i, j)]);
   return share == null ? null : { share, samples, count: samples == null ? null : Math.round(share * samples) };
 }
@@ -140,11 +140,11 @@ async function classPanel(run, names, index, epoch, actions) {
   const [near, referenceFrame, mistakeFrame, chart] = await Promise.all([
     nearestAt(run, epoch), completeFrame(reference, epoch), completeFrame(mistakes, epoch), rankChart(run, names, index, epoch, actions),
   ]);
-  const values = Object.fromEntries(CLASS_COLUMNS.map((name, k) => [name, DATA.classes[run.classes][index][k]]));
+  const { definition } = DATA.classes[run.classes][index];
   const own = run.near ? run.near.of.toUpperCase() : null;
   return { charts: [], parts: [
     element("h3", {}, names[index]),
-    values.definition ? element("p", { class: "faint" }, values.definition) : null,
+    definition ? element("p", { class: "faint" }, definition) : null,
     near ? dataTable(`Nearest classes to ${names[index]} at epoch ${run.has_epochs ? epoch : "–"}`, [
       { title: "rank", number: true, digits: 0, value: (row) => row.rank },
       { title: "class", value: (row) => names[row.other], node: (row) => linkButton(names[row.other], () => actions.pair(index, row.other)) },

@@ -221,6 +221,8 @@ slider.addEventListener("input", () => setEpoch(run().epochs[Number(slider.value
 byId("play").addEventListener("click", player(byId("play"), () => run().epochs, () => state.epoch, setEpoch));
 addEventListener("themechange", () => { maps?.paint(); showSmallMatrices(); });
 DATA.runs.forEach((item) => { item.steps = new Map(item.steps); });
+const classOf = (values) => Object.fromEntries(DATA.class_columns.map((name, k) => [name, values[k]]));
+DATA.classes = DATA.classes.map((rows) => rows.map(classOf));
 byId("run").hidden = DATA.runs.length < 2;
 byId("run").replaceChildren(...DATA.runs.map(({ name }, index) => element("option", { value: index }, name)));
 byId("run").addEventListener("change", (event) => setRun(Number(event.target.value)));

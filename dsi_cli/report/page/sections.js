@@ -114,10 +114,8 @@ function gallery(mistakes, own, reference) {
   return element("figure", {}, element("figcaption", { class: "caption" }, `${caption}: the true class, the predicted class and its ranks`), list, more);
 }
 
-const CLASS_COLUMNS = ["name", "synset", "definition", "resolved_by", "confidence", "candidates", "group", "samples_train", "samples_test"];
-
 function classesSection(run) {
-  const rows = DATA.classes[run.classes].map((values, index) => ({ index, ...Object.fromEntries(CLASS_COLUMNS.map((name, k) => [name, values[k]])) }));
+  const rows = DATA.classes[run.classes].map((row, index) => ({ index, ...row }));
   if (rows.every((row) => row.name == null)) return element("p", {}, `The ${rows.length} classes have no names. Add names with dsi analyze --labels FILE or PRESET.`);
   const has = (name) => rows.some((row) => row[name] != null);
   const hasSynset = has("synset");
