@@ -17,7 +17,8 @@ function segmentsOf(order) {
     next = last + 1;
   }
   fill(order.order.length);
-  return segments.map((segment) => ({ ...segment, title: segment.name ?? (segment.first === segment.last ? null : `${segment.last - segment.first + 1} others`) }));
+  const titleOf = ({ name, first, last }) => name ?? (first === last ? null : `${last - first + 1} others`);
+  return segments.map((segment) => ({ ...segment, title: titleOf(segment) }));
 }
 
 /** Return whether folding the groups of an order makes a matrix much smaller. */
@@ -33,15 +34,17 @@ function isFoldable(order) {
 function axisOf(order, names, folded) {
   const segments = segmentsOf(order);
   const items = [];
-  segments.forEach((segment, k) => {
-    if (folded.has(k) && segment.first < segment.last) items.push({ name: segment.title, first: segment.first, last: segment.last, segment: k });
-    else for (let p = segment.first; p <= segment.last; p++) items.push({ name: names[order.order[p]], first: p, last: p, segment: k });
+  segments.forEach(({ title, first, last }, k) => {
+    if (folded.has(k) && first < last) items.push({ name: title, first, last, segment: k });
+    else for (let p = first; p <= last; p++) items.push({ name: names[order.order[p]], first: p, last: p, segment: k });
   });
   const itemAt = new Uint16Array(order.order.length);
   items.forEach(({ first, last }, item) => itemAt.fill(item, first, last + 1));
   const positions = new Uint16Array(order.order.length);
   order.order.forEach((index, position) => { positions[index] = position; });
-  return { order: order.order, segments, items, size: items.length, itemOf: (index) => itemAt[positions[index]], isSingle: (item) => items[item].first === items[item].last };
+  const itemOf = (index) => itemAt[positions[index]];
+  const isSingle = (item) => items[item].first === items[item].last;
+  return { order: order.order, segments, items, size: items.length, itemOf, isSingle };
 }
 
 /** Return the colour of the k-th group; neighbouring numbers have different hues. */
@@ -50,12 +53,12 @@ function groupColour(k, isDark = theme() === "dark") {
   return `oklch(${isDark ? [0.72, 0.58][k % 2] : [0.62, 0.76][k % 2]} 0.13 ${Math.round((k * 137.5) % 360)})`;
 }
 
-/** Return the names of a run's groups with their numbers, in the first order of the run, and the group number of each class. */
+/** Return the numbers of a run's groups by name, in the first order of the run, and the number of the group of each class. */
 function groupsOfRun(run) {
-  const numbers = new Map();
   const names = DATA.classes[run.classes].map(({ group }) => (group == null ? null : plainSynset(group)));
-  for (const index of run.orders[0].order) if (names[index] != null && !numbers.has(names[index])) numbers.set(names[index], numbers.size);
-  return { numbers, of: names.map((name) => numbers.get(name) ?? -1), names };
+  const shown = new Set(run.orders[0].order.map((index) => names[index]).filter((name) => name != null));
+  const numbers = new Map([...shown].map((name, k) => [name, k]));
+  return { numbers, of: names.map((name) => numbers.get(name) ?? -1) };
 }
 
 /**
@@ -66,7 +69,8 @@ function groupLegend(order, folded, groups, names) {
   if (!folded.size) return [...groups.numbers].map(([name, colour]) => ({ name, colour }));
   return segmentsOf(order).map(({ title, first, last }, k) => {
     const classes = order.order.slice(first, last + 1);
-    return { name: `${k + 1} ${title ?? names[classes[0]]}`, colour: groups.of[classes[0]], title: classes.map((index) => names[index]).join(", ") };
+    const members = classes.map((index) => names[index]);
+    return { name: `${k + 1} ${title ?? members[0]}`, colour: groups.of[classes[0]], title: members.join(", ") };
   });
 }
 

@@ -47,12 +47,12 @@ function pixel([red, green, blue]) {
   return (255 << 24) | (blue << 16) | (green << 8) | red;
 }
 
-/** Return a canvas of some width and height whose pixels a function fills. */
-function pixelCanvas(width, height, fill) {
+/** Return a canvas of some width and height, where `pixelAt(k)` is the k-th pixel. */
+function pixelCanvas(width, height, pixelAt) {
   const canvas = element("canvas", { width, height });
   const context = canvas.getContext("2d");
   const image = context.createImageData(width, height);
-  fill(new Uint32Array(image.data.buffer));
+  new Uint32Array(image.data.buffer).forEach((_, k, pixels) => { pixels[k] = pixelAt(k); });
   context.putImageData(image, 0, 0);
   return canvas;
 }
@@ -61,9 +61,10 @@ function pixelCanvas(width, height, fill) {
 function gridPicture(grid, items, shade) {
   const { of, diagonal } = pixelsOf();
   const size = items.length;
-  return pixelCanvas(size, size, (pixels) => {
-    grid.forEach((value, k) => { pixels[k] = of(Number.isNaN(value) ? NaN : shade(value)); });
-    items.forEach(({ first, last }, k) => { if (first === last) pixels[k * (size + 1)] = diagonal; });
+  return pixelCanvas(size, size, (k) => {
+    const item = k % (size + 1) === 0 ? items[k / (size + 1)] : null;
+    if (item && item.first === item.last) return diagonal;
+    return of(Number.isNaN(grid[k]) ? NaN : shade(grid[k]));
   });
 }
 
@@ -84,9 +85,9 @@ function describeMatrix(canvas, text) {
 }
 
 /**
- * Return a function that draws matrices of `side` classes as figures in a container, in the current theme. A matrix is {title, shade,
- * from, ends}, where `shade(k)` is the shade of the k-th value, and `from` and `ends` are the first shade and the texts of the colour
- * bar. `read(row, column)` is called for a pointer on a cell.
+ * Return a function that draws matrices of `side` classes as figures in a container, in the current theme. A matrix is
+ * {title, shade, from, ends}, where `shade(k)` is the shade of the k-th value, and `from` and `ends` are the first shade and the
+ * texts of the colour bar. `read(row, column)` is called for a pointer on a cell.
  */
 function matrixFigures(container, side, matrices, read) {
   const point = (event) => {
@@ -97,10 +98,10 @@ function matrixFigures(container, side, matrices, read) {
   return () => {
     const { of, diagonal } = pixelsOf();
     container.replaceChildren(...matrices.map(({ title, shade, from, ends }) => {
-      const canvas = pixelCanvas(side, side, (pixels) => pixels.forEach((_, k) => { pixels[k] = k % (side + 1) === 0 ? diagonal : of(shade(k)); }));
+      const canvas = pixelCanvas(side, side, (k) => (k % (side + 1) === 0 ? diagonal : of(shade(k))));
       describeMatrix(canvas, `Heat map of all pairs of classes: ${title}`);
       canvas.addEventListener("pointermove", point);
-      return element("figure", { class: "heat" }, element("figcaption", {}, element("h3", {}, title)), canvas, colourBar(from),
+      return element("figure", { class: "heat" }, figureTitle(title), canvas, colourBar(from),
         element("div", { class: "ends" }, ends.map((text) => element("span", {}, text))));
     }));
   };
@@ -109,7 +110,7 @@ function matrixFigures(container, side, matrices, read) {
 /** Return a canvas with the colours from a shade to 1, from left to right and one pixel high. */
 function colourBar(from = 0) {
   const { of } = pixelsOf();
-  const bar = pixelCanvas(256, 1, (pixels) => pixels.forEach((_, k) => { pixels[k] = of(from + ((1 - from) * k) / 255); }));
+  const bar = pixelCanvas(256, 1, (k) => of(from + ((1 - from) * k) / 255));
   bar.className = "bar";
   return bar;
 }

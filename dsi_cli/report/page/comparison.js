@@ -4,9 +4,11 @@ const slider = byId("epoch");
 const actions = { point: markPanels, pick: setEpoch };
 
 const along = DATA.along === "epoch" ? "epoch" : "epochs";
-const panels = DATA.panels.map((panel) => curvePanel({ ...panel, along, lines: panel.lines.map((line, k) => coloured(line, k, panel.isExcess)) }, actions));
+const linesOf = ({ lines, isExcess }) => lines.map((line, k) => coloured(line, k, isExcess));
+const panels = DATA.panels.map((panel) => curvePanel({ ...panel, along, lines: linesOf(panel) }, actions));
 // A pair of runs has a line with its chance level, and a pair of groups has a band.
-const networkLines = DATA.networks.lines.map((line, k) => (line.excess ? excessLine(line, k, line.label, false) : coloured(line, k, true)));
+const networkLine = (line, k) => (line.excess ? excessLine(line, k, line.label, false) : coloured(line, k, true));
+const networkLines = DATA.networks.lines.map(networkLine);
 const networks = networkLines.length ? [curvePanel({ ...DATA.networks, along, lines: networkLines }, actions)] : [];
 const allPanels = [...panels, ...networks];
 const lines = [...DATA.panels, DATA.networks].flatMap((panel) => panel.lines);
@@ -40,7 +42,9 @@ function matricesOf(pair, container, readout) {
   const ranks = pair.ranks.map((packed) => Uint8Array.from(atob(packed), (character) => character.charCodeAt(0)));
   const percent = (which, k) => (100 * ranks[which][k]) / MAX_RANK_BYTE;
   const maps = [
-    ...[pair.first, pair.second].map((title, which) => ({ title, shade: (k) => rankShade(percent(which, k) / 100), from: 0, ends: ["less similar half", "rank 1"] })),
+    ...[pair.first, pair.second].map((title, which) => ({
+      title, from: 0, ends: ["less similar half", "rank 1"], shade: (k) => rankShade(percent(which, k) / 100),
+    })),
     {
       title: `${pair.first} less ${pair.second}`, from: -1, ends: [`nearer in ${pair.second}`, `nearer in ${pair.first}`],
       shade: (k) => Math.max(-1, Math.min(1, (percent(0, k) - percent(1, k)) / DARKEST_DIFFERENCE)),
@@ -50,7 +54,8 @@ function matricesOf(pair, container, readout) {
   return matrixFigures(container, pair.side, maps, (row, column) => {
     const block = Math.ceil(pair.names.length / pair.side);
     const names = [row, column].map((index) => pair.names[index * block]);
-    const values = [pair.first, pair.second].map((name, which) => `nearest ${Math.max(1, Math.round(100 - percent(which, row * pair.side + column)))} % in ${name}`);
+    const nearest = (which) => Math.max(1, Math.round(100 - percent(which, row * pair.side + column)));
+    const values = [pair.first, pair.second].map((name, which) => `nearest ${nearest(which)} % in ${name}`);
     if (block > 1) readout.textContent = `Around ${names.join(" and ")}, means of ${block} × ${block} pairs: ${values.join(", ")}`;
     else if (row === column) [readout.textContent] = names;
     else readout.textContent = `${names.join(" and ")}: among the ${values.join(" and among the ")}`;
@@ -62,7 +67,7 @@ const MAX_NAMED_CLASSES = 8;
 
 /** Return the scatter of the agreement of each class with WordNet in the second and the first network, or null without WordNet. */
 function agreementScatter(pair) {
-  const points = pair.names.map((name, k) => ({ name, y: pair.agreements[k][0], x: pair.agreements[k][1] })).filter(({ x, y }) => x != null && y != null);
+  const points = pair.agreements.map(([y, x], k) => ({ name: pair.names[k], y, x })).filter(({ x, y }) => x != null && y != null);
   if (!points.length) return null;
   const { size, left, bottom, top, right } = SCATTER;
   const values = points.flatMap(({ x, y }) => [x, y]);
@@ -72,20 +77,24 @@ function agreementScatter(pair) {
   const steps = ticks(low, high, 4);
   const tick = (value) => tickText(value, steps[1] - steps[0]);
   const marks = steps.flatMap((value) => [
-    svgElement("line", { class: "grid", x1: across(value), x2: across(value), y1: top, y2: size - bottom }),
-    svgElement("line", { class: "grid", x1: left, x2: size - right, y1: up(value), y2: up(value) }),
-    svgElement("text", { class: "tick", x: across(value), y: size - bottom + 16, "text-anchor": "middle" }, tick(value)),
-    svgElement("text", { class: "tick", x: left - 6, y: up(value) + 4, "text-anchor": "end" }, tick(value)),
+    straightLine("grid", [across(value), across(value)], [top, size - bottom]),
+    straightLine("grid", [left, size - right], [up(value), up(value)]),
+    tickLabel(tick(value), across(value), size - bottom + 16),
+    tickLabel(tick(value), left - 6, up(value) + 4, "end"),
   ]);
   const dots = points.map(({ name, x, y }) => svgElement("circle", { class: "c0", cx: across(x), cy: up(y), r: 4 },
     svgElement("title", {}, `${name}: ${formatNumber(y, 2)} in ${pair.first}, ${formatNumber(x, 2)} in ${pair.second}`)));
+  const title = "Agreement of each class with WordNet";
+  const middle = (top + size - bottom) / 2;
+  const upName = tickLabel(shorten(pair.first), 14, middle);
+  upName.setAttribute("transform", `rotate(-90 14 ${middle})`);
   return element("figure", {},
-    element("figcaption", { class: "caption" }, "Agreement of each class with WordNet"),
-    svgElement("svg", { class: "scatter", viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": `Agreement of each class with WordNet in ${pair.first} and in ${pair.second}` },
-      ...marks, svgElement("line", { class: "zero", x1: across(low), y1: up(low), x2: across(high), y2: up(high) }), ...dots, ...classNames(points, across, up),
-      svgElement("text", { class: "tick", x: (left + size - right) / 2, y: size - 8, "text-anchor": "middle" }, shorten(pair.second)),
-      svgElement("text", { class: "tick", x: 14, y: (top + size - bottom) / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${(top + size - bottom) / 2})` }, shorten(pair.first))),
-    element("p", { class: "faint" }, `Above the line, the agreement of a class is higher in ${pair.first}. The classes that differ most have names.`));
+    element("figcaption", { class: "caption" }, title),
+    svgElement("svg", { class: "scatter", viewBox: `0 0 ${size} ${size}`, role: "img",
+      "aria-label": `${title} in ${pair.first} and in ${pair.second}` },
+      ...marks, straightLine("zero", [across(low), across(high)], [up(low), up(high)]), ...dots, ...classNames(points, across, up),
+      tickLabel(shorten(pair.second), (left + size - right) / 2, size - 8), upName),
+    faint(`Above the line, the agreement of a class is higher in ${pair.first}. The classes that differ most have names.`, "p"));
 }
 
 function shorten(name) {
@@ -100,12 +109,15 @@ function classNames(points, across, up) {
     if (placed.length === MAX_NAMED_CLASSES) break;
     const width = name.length * 6.5;
     const isLeft = across(x) + 8 + width > SCATTER.size - SCATTER.right;
-    const [start, middle] = [isLeft ? across(x) - 8 - width : across(x) + 8, up(y)];
-    const isInside = (point) => Math.abs(up(point.y) - middle) < 8 && across(point.x) > start - 2 && across(point.x) < start + width + 2;
-    if (points.some(isInside) || placed.some((other) => Math.abs(other.middle - middle) < 14 && start < other.end && other.start < start + width)) continue;
-    placed.push({ name, start, end: start + width, middle, anchor: isLeft ? "end" : "start", at: isLeft ? across(x) - 8 : across(x) + 8 });
+    const at = isLeft ? across(x) - 8 : across(x) + 8;
+    const [start, end, middle] = [isLeft ? at - width : at, isLeft ? at : at + width, up(y)];
+    const isNear = (column, row) => Math.abs(row - middle) < 8 && column > start - 2 && column < end + 2;
+    if (points.some((point) => isNear(across(point.x), up(point.y)))) continue;
+    if (placed.some((other) => Math.abs(other.middle - middle) < 14 && start < other.end && other.start < end)) continue;
+    placed.push({ name, start, end, middle, at, anchor: isLeft ? "end" : "start" });
   }
-  return placed.map(({ name, at, middle, anchor }) => svgElement("text", { class: "class-name", x: at, y: middle + 4, "text-anchor": anchor }, name));
+  return placed.map(({ name, at, middle, anchor }) =>
+    svgElement("text", { class: "class-name", x: at, y: middle + 4, "text-anchor": anchor }, name));
 }
 
 const atPair = (selector, index) => document.querySelector(`${selector}[data-pair="${index}"]`);

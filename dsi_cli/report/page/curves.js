@@ -1,11 +1,11 @@
 // Charts of curves, with chance levels, confidence bands, phases and a common cursor. Both pages use this file.
 //
-// A chart is {title, axis, lines, phases, along, isLarge, describe}, where `along` is the label of the horizontal axis, by
-// default "epoch". A line is {label, colour, epochs, value}. Optional are the positions `x` on the horizontal axis, by default the
-// epochs; the chance level {chance, margin}, where chance gives 95 % of its values within the margin; the confidence interval
-// {low, high}; z; `smooth`, values for a smooth line over a faint one; and `isFaint` for a dashed line. If `isLog` is true for a chart,
-// the horizontal axis is the logarithm of the epoch plus 1. If `hasLogValues` is true, the vertical axis is logarithmic. If `isReversed`
-// is true, small values are at the top. If `isRange` is true, the table below the plot also shows low and high.
+// A chart is {title, axis, lines, phases, along, isLarge}, where `along` is the label of the horizontal axis, by default "epoch".
+// A line is {label, colour, epochs, value}. Optional are the positions `x` on the horizontal axis, by default the epochs; the
+// chance level {chance, margin}, where chance gives 95 % of its values within the margin; the confidence interval {low, high}; z;
+// `smooth`, values for a smooth line over a faint one; and `isFaint` for a dashed line. If `isLog` is true for a chart, the
+// horizontal axis is the logarithm of the epoch plus 1. If `hasLogValues` is true, the vertical axis is logarithmic. If
+// `isReversed` is true, small values are at the top. If `isRange` is true, the table below the plot also shows low and high.
 // `phases` has one row per run: {label, colour, phases: [{name, first, last, low, high}]}, where low and high belong to `last`.
 
 const COLOURS = 7;
@@ -22,10 +22,9 @@ function curvePanel(chart, { point = () => {}, pick = () => {} } = {}) {
   chart = { ...chart, lines: chart.lines.map((line) => ({ ...line, x: line.x ?? line.epochs, hasDots: Boolean(line.x) })) };
   const plot = svgElement("svg", { class: chart.isLarge ? "plot large" : "plot", role: "img", "aria-label": describePanel(chart) });
   const readings = chart.lines.map(readingRow);
+  const table = element("table", { class: "readings" }, element("tbody", {}, readings.map((reading) => reading.row)));
   const node = element("figure", { class: chart.isLarge ? "panel large" : "panel" },
-    element("figcaption", {}, element("h3", {}, chart.title), element("span", { class: "faint" }, chart.axis)),
-    plot,
-    element("div", { class: "scroll" }, element("table", { class: "readings" }, element("tbody", {}, readings.map((reading) => reading.row)))),
+    figureTitle(chart.title, chart.axis), plot, element("div", { class: "scroll" }, table),
     exportMenu(chart.title, { svg: () => plot, csv: () => curveRows(chart) }));
   let scale = null;
   const epochAt = (event) => nearestEpoch(chart, scale, event.clientX - plot.getBoundingClientRect().left);
@@ -34,12 +33,14 @@ function curvePanel(chart, { point = () => {}, pick = () => {} } = {}) {
   plot.addEventListener("click", (event) => pick(epochAt(event)));
   return {
     node,
-    chart,
     draw() {
-      scale = scales(chart, Math.max(220, plot.clientWidth || 320), plot.clientHeight || (chart.isLarge ? HEIGHT.large : HEIGHT.small));
+      const height = plot.clientHeight || (chart.isLarge ? HEIGHT.large : HEIGHT.small);
+      scale = scales(chart, Math.max(220, plot.clientWidth || 320), height);
       plot.setAttribute("viewBox", `0 0 ${scale.width} ${scale.height}`);
-      plot.replaceChildren(...axes(scale), ...chanceMarks(chart, scale), ...chart.lines.flatMap((line) => curveMarks(line, scale, chart.lines.length <= MANY_LINES || line.isRange)),
-        ...phaseMarks(chart, scale), ...endLabels(scale), svgElement("g", { class: "cursor" }));
+      const hasBands = chart.lines.length <= MANY_LINES;
+      const curves = chart.lines.flatMap((line) => curveMarks(line, scale, hasBands || line.isRange));
+      plot.replaceChildren(...axes(scale), ...chanceMarks(chart, scale), ...curves, ...phaseMarks(chart, scale),
+        ...endLabels(scale), svgElement("g", { class: "cursor" }));
     },
     mark(epoch) {
       readings.forEach((reading) => reading.show(epoch));
@@ -68,9 +69,9 @@ function readingRow(line) {
   const digits = line.value.every((number) => number == null || Number.isInteger(number)) ? 0 : 3;
   const swatch = svgElement("svg", { class: "swatch", viewBox: "0 0 14 8", "aria-hidden": "true" },
     svgElement("line", { x1: 0, x2: 14, y1: 4, y2: 4, class: `${line.colour} ${line.isFaint ? "second" : ""}` }));
-  const row = element("tr", {}, element("th", { scope: "row" }, swatch, line.label), value, line.chance || line.low ? details : null);
+  const hasDetails = line.chance || line.low;
   return {
-    row,
+    row: element("tr", {}, element("th", { scope: "row" }, swatch, line.label), value, hasDetails ? details : null),
     show(epoch) {
       const k = line.epochs.indexOf(epoch);
       const [low, high, chance, z] = [line.low, line.high, line.chance, line.z].map((values) => values?.[k] ?? null);
@@ -92,7 +93,8 @@ function deviations(z) {
 
 /** Return the epoch whose point on any line is nearest to a horizontal position in the plot. */
 function nearestEpoch(chart, scale, target) {
-  const points = chart.lines.flatMap((line) => line.epochs.map((epoch, k) => ({ epoch, x: line.x[k] }))).filter(({ x }) => x != null);
+  const points = chart.lines.flatMap((line) => line.epochs.map((epoch, k) => ({ epoch, x: line.x[k] }))
+    .filter(({ x }) => x != null));
   const distances = points.map(({ x }) => Math.abs(scale.x(x) - target));
   return points[distances.indexOf(Math.min(...distances))]?.epoch ?? null;
 }
@@ -103,11 +105,10 @@ function scales(chart, width, height) {
   const [first, last] = [chart.along === "accuracy" ? 0 : Math.min(...positions), Math.max(...positions)];
   let [low, high] = [Infinity, -Infinity];
   const extend = (valuesAt, minimum, maximum) => {
-    for (const line of chart.lines) {
-      line.epochs.forEach((_, k) => valuesAt(line, k).filter((value) => value != null && !(chart.hasLogValues && value <= 0)).forEach((value) => {
-        low = Math.min(low, Math.max(value, minimum));
-        high = Math.max(high, Math.min(value, maximum));
-      }));
+    for (const value of chart.lines.flatMap((line) => line.epochs.flatMap((_, k) => valuesAt(line, k)))) {
+      if (value == null || (chart.hasLogValues && value <= 0)) continue;
+      low = Math.min(low, Math.max(value, minimum));
+      high = Math.max(high, Math.min(value, maximum));
     }
   };
   extend((line, k) => [line.value[k], line.low?.[k], line.high?.[k], line.chance?.[k]], -Infinity, Infinity);
@@ -115,7 +116,8 @@ function scales(chart, width, height) {
   const [minimum, maximum] = [low - (high - low) / 4, high + (high - low) / 4];
   extend(chanceBand, minimum, maximum);
   const padding = (high - low || Math.abs(high) || 1) * 0.05;
-  [low, high] = chart.hasLogValues ? [Math.max(low, high / MAX_LOG_SPAN) / 1.2, high * 1.2] : [low === 0 ? 0 : low - padding, high + padding];
+  if (chart.hasLogValues) [low, high] = [Math.max(low, high / MAX_LOG_SPAN) / 1.2, high * 1.2];
+  else [low, high] = [low === 0 ? 0 : low - padding, high + padding];
   if (chart.isReversed) low = Math.max(1, low);
   const labels = labelsAtEnds(chart, width, height - MARGIN.top - MARGIN.bottom);
   const labelWidth = Math.max(0, ...labels.map(({ text, isBold }) => textWidth(text, isBold) + 10));
@@ -123,8 +125,8 @@ function scales(chart, width, height) {
   const [left, right] = [MARGIN.left, width - Math.max(MARGIN.right, labelWidth)];
   const [top, bottom] = [MARGIN.top + phaseRows.length * PHASE_ROW_HEIGHT, height - MARGIN.bottom];
   return {
-    width, height, first, last, low, high, isLog: chart.isLog, left, right, top, bottom, labels, phaseRows, along: chart.along || "epoch",
-    hasLogValues: chart.hasLogValues,
+    width, height, first, last, low, high, left, right, top, bottom, labels, phaseRows,
+    along: chart.along || "epoch", isLog: chart.isLog, hasLogValues: chart.hasLogValues,
     x: (position) => {
       const [at, from, to] = [position, first, last].map((one) => (chart.isLog ? Math.log1p(Math.max(0, one)) : one));
       return to === from ? (left + right) / 2 : left + ((at - from) / (to - from)) * (right - left);
@@ -137,7 +139,7 @@ function scales(chart, width, height) {
   };
 }
 
-/** Return the labels at the right end of the lines; none if they take more than 45 % of the width, or do not fit above each other. */
+/** Return the labels at the right ends of the lines; none if they take more than 45 % of the width, or do not fit in the height. */
 function labelsAtEnds(chart, width, height) {
   const labels = chart.lines.map((line) => {
     const k = line.value.findLastIndex((value) => value != null);
@@ -146,8 +148,8 @@ function labelsAtEnds(chart, width, height) {
     if (chart.lines.length === 1) text = value;
     return { text, value: line.value[k], colour: line.colour, isBold: chart.isLarge };
   });
-  const isTooMuch = labels.some(({ text, isBold }) => textWidth(text, isBold) > 0.45 * width) || labels.length * LABEL_HEIGHT > height;
-  const shown = isTooMuch ? [] : labels;
+  const isTooWide = labels.some(({ text, isBold }) => textWidth(text, isBold) > 0.45 * width);
+  const shown = isTooWide || labels.length * LABEL_HEIGHT > height ? [] : labels;
   // The chance levels of several runs can be far apart, so the label is at the first one.
   const chance = chart.lines.map((line) => line.chance?.findLast((value) => value != null)).find((value) => value != null);
   if (chance != null) shown.push({ text: "chance", value: chance, colour: null });
@@ -170,7 +172,8 @@ function endLabels(scale) {
     mark.y = Math.min(mark.y, limit);
     limit = mark.y - LABEL_HEIGHT;
   }
-  return marks.map((mark) => svgElement("text", { class: mark.colour ? `end ${mark.colour} ${mark.isBold ? "bold" : ""}` : "end chance-label", x: scale.right + 6, y: mark.y + 4 }, mark.text));
+  const styleOf = ({ colour, isBold }) => (colour ? `end ${colour} ${isBold ? "bold" : ""}` : "end chance-label");
+  return marks.map((mark) => svgElement("text", { class: styleOf(mark), x: scale.right + 6, y: mark.y + 4 }, mark.text));
 }
 
 /** Return the ends of the chance band at one point of a line, or an empty array if the point has no chance level. */
@@ -180,35 +183,47 @@ function chanceBand(line, k) {
   return [line.chance[k] - margin, line.chance[k] + margin];
 }
 
-function axes(scale) {
-  const rows = scale.hasLogValues ? logTicks(scale.low, scale.high, scale.high > 100 * scale.low ? [1] : undefined) : ticks(scale.low, scale.high, scale.height > HEIGHT.small ? 6 : 4);
+function axes({ left, right, bottom, height, low, high, first, last, x, y, along, isLog, hasLogValues }) {
+  const linearRows = ticks(low, high, height > HEIGHT.small ? 6 : 4);
+  const rows = hasLogValues ? logTicks(low, high, high > 100 * low ? [1] : undefined) : linearRows;
   const step = rows.length > 1 ? rows[1] - rows[0] : 1;
-  const columns = (scale.isLog ? [0, ...logTicks(1, scale.last)].filter((value) => value >= scale.first) : ticks(scale.first, scale.last, Math.max(3, Math.floor((scale.right - scale.left) / 60))))
-    .filter((value) => scale.along === "accuracy" || Number.isInteger(value));
+  const logText = (value) => String(value < 0.001 ? value.toExponential() : value).replace("-", "−");
+  const positions = isLog ? [0, ...logTicks(1, last)] : ticks(first, last, Math.max(3, Math.floor((right - left) / 60)));
+  const columns = positions.filter((value) => value >= first && (along === "accuracy" || Number.isInteger(value)));
   const columnStep = columns.length > 1 ? columns[1] - columns[0] : columns[0] || 1;
   return [
     ...rows.flatMap((value) => [
-      svgElement("line", { class: "grid", x1: scale.left, x2: scale.right, y1: scale.y(value), y2: scale.y(value) }),
-      svgElement("text", { class: "tick", x: scale.left - 6, y: scale.y(value) + 4, "text-anchor": "end" },
-        scale.hasLogValues ? String(value < 0.001 ? value.toExponential() : value).replace("-", "−") : tickText(value, step)),
+      straightLine("grid", [left, right], [y(value), y(value)]),
+      tickLabel(hasLogValues ? logText(value) : tickText(value, step), left - 6, y(value) + 4, "end"),
     ]),
-    ...columns.map((value) => svgElement("text", { class: "tick", x: scale.x(value), y: scale.height - 21, "text-anchor": "middle" }, tickText(value, columnStep))),
-    svgElement("text", { class: "tick", x: (scale.left + scale.right) / 2, y: scale.height - 4, "text-anchor": "middle" }, scale.along),
-    svgElement("line", { class: "axis", x1: scale.left, x2: scale.right, y1: scale.bottom, y2: scale.bottom }),
+    ...columns.map((value) => tickLabel(tickText(value, columnStep), x(value), height - 21)),
+    tickLabel(along, (left + right) / 2, height - 4),
+    straightLine("axis", [left, right], [bottom, bottom]),
   ];
+}
+
+/** Return a text at an axis. */
+function tickLabel(text, x, y, anchor = "middle") {
+  return svgElement("text", { class: "tick", x, y, "text-anchor": anchor }, text);
+}
+
+function straightLine(style, [x1, x2], [y1, y2]) {
+  return svgElement("line", { class: style, x1, x2, y1, y2 });
 }
 
 /** Return the products of some factors and a power of ten between two ends. */
 function logTicks(low, high, factors = [1, 2, 5]) {
   const first = Math.floor(Math.log10(low));
   const powers = Array.from({ length: Math.floor(Math.log10(high)) - first + 1 }, (_, k) => first + k);
-  return powers.flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`))).filter((value) => value >= low && value <= high);
+  const products = powers.flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`)));
+  return products.filter((value) => value >= low && value <= high);
 }
 
 function tickText(value, step) {
+  const exponent = (number) => Math.floor(Math.log10(Math.abs(number)));
   let text = value.toFixed(decimals(step));
   if (Math.abs(value) >= 10000) text = `${value / 1000}k`;
-  else if (step < 1e-6 && value !== 0) text = value.toExponential(Math.max(0, Math.floor(Math.log10(Math.abs(value))) - Math.floor(Math.log10(step))));
+  else if (step < 1e-6 && value !== 0) text = value.toExponential(Math.max(0, exponent(value) - exponent(step)));
   return text.replaceAll("-", "−");
 }
 
@@ -228,7 +243,8 @@ function chanceMarks(chart, scale) {
   let lines = chart.lines.filter((line) => line.chance?.some((level) => level != null));
   if (lines.length > MANY_LINES) lines = [lines.reduce((widest, line) => (meanMargin(line) > meanMargin(widest) ? line : widest))];
   const bands = lines.map((line) => outline(line, (k) => chanceBand(line, k)[0], (k) => chanceBand(line, k)[1], scale));
-  const levels = lines.map((line) => (line.isExcess ? `M${scale.left} ${scale.y(0)}H${scale.right}` : `M${pointsOf(line, (k) => line.chance[k], scale).join("L")}`));
+  const levelOf = (line) => pointsOf(line, (k) => line.chance[k], scale).join("L");
+  const levels = lines.map((line) => (line.isExcess ? `M${scale.left} ${scale.y(0)}H${scale.right}` : `M${levelOf(line)}`));
   return [
     svgElement("g", { class: "bands" }, bands.map((points) => svgElement("polygon", { class: "band", points }))),
     ...[...new Set(levels)].map((d) => svgElement("path", { class: "chance", d })),
@@ -243,13 +259,20 @@ function meanMargin(line) {
 function curveMarks(line, scale, hasBand) {
   const marks = [];
   if (hasBand && line.low && line.high && !line.hasDots) {
-    marks.push(svgElement("polygon", { class: `interval ${line.colour}`, points: outline(line, (k) => line.low[k], (k) => line.high[k], scale) }));
+    const points = outline(line, (k) => line.low[k], (k) => line.high[k], scale);
+    marks.push(svgElement("polygon", { class: `interval ${line.colour}`, points }));
   }
-  if (line.smooth) marks.push(svgElement("path", { class: `curve ${line.colour} unsmoothed`, d: path(line, line.value, scale) }));
-  marks.push(svgElement("path", { class: `curve ${line.colour} ${line.isFaint ? "second" : ""}`, d: path(line, line.smooth ?? line.value, scale) }));
-  if (!line.hasDots) return marks;
-  const known = line.x.map((x, k) => [x, line.value[k]]).filter(([x, value]) => x != null && value != null);
-  return [...marks, ...known.map(([x, value]) => svgElement("circle", { class: line.colour, cx: scale.x(x), cy: scale.y(value), r: 2.2 }))];
+  const curve = (values, style) => svgElement("path", { class: `curve ${line.colour} ${style}`, d: path(line, values, scale) });
+  if (line.smooth) marks.push(curve(line.value, "unsmoothed"));
+  marks.push(curve(line.smooth ?? line.value, line.isFaint ? "second" : ""));
+  const dots = line.hasDots ? line.x.map((_, k) => dotAt(line, k, 2.2, scale)).filter(Boolean) : [];
+  return [...marks, ...dots];
+}
+
+/** Return a dot at the k-th value of a line, or null if the value is missing. */
+function dotAt(line, k, r, scale) {
+  const [x, value] = [line.x[k], line.value[k]];
+  return x == null || value == null ? null : svgElement("circle", { class: line.colour, cx: scale.x(x), cy: scale.y(value), r });
 }
 
 /** Return the path of a line through its values; it has a gap where a value is missing. */
@@ -262,6 +285,8 @@ function path(line, values, scale) {
 
 /** Return a bar of phases for each run, above the plot. The boundary of two phases is drawn as its confidence interval. */
 function phaseMarks(chart, scale) {
+  const bar = (style, y, height, x, width, phase) =>
+    svgElement("rect", { class: style, x, y, width, height }, svgElement("title", {}, describePhase(phase)));
   return scale.phaseRows.flatMap((row, k) => {
     const top = MARGIN.top + k * PHASE_ROW_HEIGHT;
     const at = (epoch) => scale.x(Math.min(scale.last, Math.max(scale.first, epoch)));
@@ -269,15 +294,13 @@ function phaseMarks(chart, scale) {
       const [from, to] = [at(phase.first), at(phase.last)];
       const label = [phase.name, `${phase.name.slice(0, 4)}.`].find((text) => to - from > text.length * 6.3);
       return [
-        svgElement("rect", { class: `phase ${row.colour} phase-${index}`, x: from, y: top + 10, width: Math.max(0, to - from), height: 5 },
-          svgElement("title", {}, describePhase(phase))),
+        bar(`phase ${row.colour} phase-${index}`, top + 10, 5, from, Math.max(0, to - from), phase),
         label ? svgElement("text", { class: "phase-name", x: (from + to) / 2, y: top + 6, "text-anchor": "middle" }, label) : null,
       ];
     });
     const boundaries = row.phases.filter((phase) => phase.low < phase.high).flatMap((phase) => [
-      svgElement("rect", { class: `boundary ${row.colour}`, x: at(phase.low), y: top + 8.5, width: Math.max(1, at(phase.high) - at(phase.low)), height: 8 },
-        svgElement("title", {}, describePhase(phase))),
-      svgElement("line", { class: `boundary ${row.colour}`, x1: at(phase.last), x2: at(phase.last), y1: top + 7, y2: top + 18 }),
+      bar(`boundary ${row.colour}`, top + 8.5, 8, at(phase.low), Math.max(1, at(phase.high) - at(phase.low)), phase),
+      straightLine(`boundary ${row.colour}`, [at(phase.last), at(phase.last)], [top + 7, top + 18]),
     ]);
     return [...bars, ...boundaries].filter(Boolean);
   });
@@ -289,12 +312,10 @@ function describePhase({ name, first, last, low, high }) {
 }
 
 function cursor(chart, scale, epoch) {
-  const points = chart.lines.map((line) => ({ line, k: line.epochs.indexOf(epoch) })).filter(({ line, k }) => line.value[k] != null && line.x[k] != null);
-  const marks = points.map(({ line, k }) => svgElement("circle", { class: line.colour, cx: scale.x(line.x[k]), cy: scale.y(line.value[k]), r: 4 }));
-  if (!points.length || chart.along === "accuracy") return marks;
-  const { line, k } = points.at(-1);
-  const column = scale.x(line.x[k]);
-  return [svgElement("line", { class: "cursor-line", x1: column, x2: column, y1: scale.top, y2: scale.bottom }), ...marks];
+  const marks = chart.lines.map((line) => dotAt(line, line.epochs.indexOf(epoch), 4, scale)).filter(Boolean);
+  if (!marks.length || chart.along === "accuracy") return marks;
+  const column = marks.at(-1).getAttribute("cx");
+  return [straightLine("cursor-line", [column, column], [scale.top, scale.bottom]), ...marks];
 }
 
 /** Return the line of a curve's values. */
@@ -306,6 +327,7 @@ function rawLine({ epochs, value, low, high, chance, chance_std: chanceStd, z },
 /** Return the line of a SAI's excess over chance, with the margin of chance on the scale of the excess. */
 function excessLine({ epochs, excess, low, high, chance, chance_std: chanceStd, z }, index, label, isDistance) {
   const zeros = chance.map((level) => (level == null ? null : 0));
-  const margin = chanceStd?.map((std, k) => (std == null ? null : (NORMAL_QUANTILE * std) / (isDistance ? chance[k] : 1 - chance[k])));
+  const scaleAt = (k) => (isDistance ? chance[k] : 1 - chance[k]);
+  const margin = chanceStd?.map((std, k) => (std == null ? null : (NORMAL_QUANTILE * std) / scaleAt(k)));
   return { label, colour: `c${index % COLOURS}`, epochs, value: excess, chance: zeros, margin, low, high, z, isExcess: true };
 }

@@ -4,12 +4,17 @@ const side = DATA.names.length;
 const unpack = (packed) => new Float32Array(Uint8Array.from(atob(packed), (character) => character.charCodeAt(0)).buffer);
 const matrices = [unpack(DATA.first), unpack(DATA.second)];
 const change = matrices[1].map((value, k) => value - matrices[0][k]);
-const largestOf = (values) => values.reduce((largest, value, k) => (k % (side + 1) === 0 ? largest : Math.max(largest, Math.abs(value))), 0);
+const sizeAt = (value, k) => (k % (side + 1) === 0 ? 0 : Math.abs(value));
+const largestOf = (values) => values.reduce((largest, value, k) => Math.max(largest, sizeAt(value, k)), 0);
 const highest = Math.max(...matrices.map(largestOf)) || 1;
 const map = (title, values, largest) => ({
-  title, from: -1, shade: (k) => (largest ? values[k] / largest : 0), ends: [-largest, largest].map((end) => end.toPrecision(2).replace("-", "−")),
+  title, from: -1, shade: (k) => (largest ? values[k] / largest : 0),
+  ends: [-largest, largest].map((end) => end.toPrecision(2).replace("-", "−")),
 });
-const maps = [map(`A: ${DATA.titles[0]}`, matrices[0], highest), map(`B: ${DATA.titles[1]}`, matrices[1], highest), map("B minus A", change, largestOf(change))];
+const maps = [
+  ...matrices.map((values, k) => map(`${"AB"[k]}: ${DATA.titles[k]}`, values, highest)),
+  map("B minus A", change, largestOf(change)),
+];
 const drawMaps = matrixFigures(byId("maps"), side, maps, (row, column) => {
   const k = row * side + column;
   const [first, second, difference] = [matrices[0][k], matrices[1][k], change[k]].map((value) => formatNumber(value, 3));

@@ -6,12 +6,12 @@ const selection = { scale: "rank", order: null, folds: new Map(), difference: nu
 const REST_DELAY = 200; // milliseconds, so that a moving slider redraws only the maps
 
 /**
- * Return the explorer of a run: `show(epoch)`, `select(classes)`, `toggleScale()`, `foldAll()`, and what the page calls for all panels.
- * `changed()` is called after each change of the order, the scale, the difference or the selected classes.
+ * Return the explorer of a run: `show(epoch)`, `select(classes)`, `toggleScale()`, `foldAll()`, and what the page calls for all
+ * panels. `changed()` is called after each change of the order, the scale, the difference or the selected classes.
  */
 function matrixExplorer(run, runIndex, names, chartActions, changed) {
   const differences = differencesOf(run, runIndex);
-  const actions = { chart: chartActions, read: showReading, pair: (i, j) => select([i, j]), one: (index) => select([index]), fold: toggleFold };
+  const actions = { chart: chartActions, read: showReading, open: (...classes) => select(classes), fold: toggleFold };
   const maps = heatMaps(run, names, selection.scale, actions);
   let epoch = null;
   let charts = [];
@@ -21,9 +21,10 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
   if (selection.classes.some((index) => index >= names.length)) selection.classes = [];
 
   byId("matrices").hidden = !run.matrices.length && !run.near;
-  byId("maps").dataset.count = maps.node.length;
-  byId("maps").replaceChildren(...maps.node);
-  maps.maps.forEach((map) => map.node.append(exportMenu(`${run.name} ${map.title}`, { canvas: () => maps.exportCanvas(map), csv: () => maps.exportRows(map) })));
+  byId("maps").dataset.count = maps.maps.length;
+  byId("maps").replaceChildren(...maps.maps.map(({ node }) => node));
+  maps.maps.forEach((map) => map.node.append(exportMenu(`${run.name} ${map.title}`,
+    { canvas: () => maps.exportCanvas(map), csv: () => maps.exportRows(map) })));
   drawControls();
 
   function order() {
@@ -42,7 +43,8 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
   /** Return the folded segments of the order; with many classes, all groups are folded at first. */
   function folded() {
     const key = `${runIndex}/${order().name}`;
-    if (!selection.folds.has(key)) selection.folds.set(key, new Set(names.length > FOLD_ABOVE && isFoldable(order()) ? segmentsOf(order()).keys() : []));
+    const isFolded = names.length > FOLD_ABOVE && isFoldable(order());
+    if (!selection.folds.has(key)) selection.folds.set(key, new Set(isFolded ? segmentsOf(order()).keys() : []));
     return selection.folds.get(key);
   }
 
@@ -60,25 +62,38 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
 
   function drawControls() {
     const orders = run.orders.map(({ name, title }) => [name, title]);
+    const canFold = isFoldable(order());
+    const isFolded = folded().size > 0;
+    const button = (text, onclick, attributes = {}) => element("button", { type: "button", ...attributes, onclick }, text);
     byId("matrix-controls").replaceChildren(
-      choice("Order of classes", orders, order().name, (name) => { selection.order = name; drawControls(); showMaps(); changed(); }),
+      choice("Order of classes", orders, order().name, (name) => { change({ order: name }); drawControls(); }),
       choice("Colours", [["rank", "rank of the pair"], ["raw", "raw values"]], selection.scale, setScale),
-      isFoldable(order()) ? element("button", { type: "button", id: "fold-groups", onclick: () => toggleFold() }, folded().size ? "Unfold groups" : "Fold groups") : "",
+      canFold ? button(isFolded ? "Unfold groups" : "Fold groups", () => toggleFold(), { id: "fold-groups" }) : "",
       element("span", { class: "buttons" },
-        element("button", { type: "button", "aria-label": "Zoom in", onclick: () => maps.zoom(1.5) }, "+"),
-        element("button", { type: "button", "aria-label": "Zoom out", onclick: () => maps.zoom(1 / 1.5) }, "−"),
-        element("button", { type: "button", onclick: () => maps.reset() }, "Show all")),
-      element("span", { class: "faint hint" }, `Click on a cell to open its pair of classes, and drag over a square to zoom in.${isFoldable(order()) ? " A click on the coloured edge folds or unfolds a group." : ""}${folded().size ? " A block has the colour of its mean's rank among all blocks." : ""}`));
-    byId("group-legend").replaceChildren(...groupLegend(order(), folded(), maps.groups, names).map(({ name, colour, title }) =>
-      element("li", { title }, svgElement("svg", { class: "group-swatch", viewBox: "0 0 10 10", "aria-hidden": "true" }, svgElement("rect", { width: 10, height: 10, fill: groupColour(colour) })), name)));
+        button("+", () => maps.zoom(1.5), { "aria-label": "Zoom in" }),
+        button("−", () => maps.zoom(1 / 1.5), { "aria-label": "Zoom out" }),
+        button("Show all", () => maps.reset())),
+      element("span", { class: "faint hint" }, "Click on a cell to open its pair of classes, and drag over a square to zoom in."
+        + (canFold ? " A click on the coloured edge folds or unfolds a group." : "")
+        + (isFolded ? " A block has the colour of its mean's rank among all blocks." : "")));
+    const swatch = (colour) => svgElement("svg", { class: "group-swatch", viewBox: "0 0 10 10", "aria-hidden": "true" },
+      svgElement("rect", { width: 10, height: 10, fill: groupColour(colour) }));
+    byId("group-legend").replaceChildren(...groupLegend(order(), folded(), maps.groups, names)
+      .map(({ name, colour, title }) => element("li", { title }, swatch(colour), name)));
     drawDifferences();
   }
 
   function drawDifferences() {
     if (!difference()) return;
     const options = availableDifferences().map(({ key, title }) => [key, title]);
-    maps.differenceMap.caption.replaceChildren(element("h3", {}, "Difference"),
-      choice("Difference shown", options, difference().key, (key) => { selection.difference = key; showMaps(); changed(); }));
+    const list = choice("Difference shown", options, difference().key, (key) => change({ difference: key }));
+    maps.differenceMap.caption.replaceChildren(element("h3", {}, "Difference"), list);
+  }
+
+  function change(values) {
+    Object.assign(selection, values);
+    showMaps();
+    changed();
   }
 
   function toggleScale() {
@@ -108,7 +123,8 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
     const token = ++tokens.surprises;
     byId("closest").hidden = !run.near;
     if (!run.near) return;
-    const section = await surpriseSection(run, names, epoch, (i, j) => { select([i, j]); byId("inspector").scrollIntoView({ block: "nearest" }); });
+    const open = (i, j) => { select([i, j]); byId("inspector").scrollIntoView({ block: "nearest" }); };
+    const section = await surpriseSection(run, names, epoch, open);
     if (token !== tokens.surprises) return;
     byId("closest-body").replaceChildren(...section.parts.filter(Boolean));
     ({ scatter } = section);
@@ -139,7 +155,8 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
 
   /** Unfold the groups of some classes. */
   function unfold(classes) {
-    const segments = classes.map((index) => segmentsOf(order()).findIndex(({ first, last }) => order().order.slice(first, last + 1).includes(index)));
+    const positions = classes.map((index) => order().order.indexOf(index));
+    const segments = positions.map((position) => segmentsOf(order()).findIndex(({ last }) => position <= last));
     if (!segments.some((segment) => folded().delete(segment))) return;
     drawControls();
     showMaps();
@@ -156,11 +173,13 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
 /** Show the values of a cell in a tooltip next to the pointer, or, for the keyboard, in the line below the matrices. */
 function showReading(reading, event = null) {
   const tip = byId("tip");
-  const lines = reading ? [`${reading.row} × ${reading.column}`, ...reading.values.map((value) => `${value.title} ${value.text}`)] : [];
+  const { row, column, values } = reading ?? { values: [] };
+  const lines = [`${row} × ${column}`, ...values.map(({ title, text }) => `${title} ${text}`)];
   tip.hidden = !reading || !event;
   byId("matrix-readout").textContent = reading && !event ? lines.join(" · ") : "";
   if (tip.hidden) return;
-  tip.replaceChildren(element("b", {}, lines[0]), ...reading.values.map((value) => element("div", {}, element("span", {}, value.title), element("span", {}, value.text))));
+  const rows = values.map(({ title, text }) => element("div", {}, element("span", {}, title), element("span", {}, text)));
+  tip.replaceChildren(element("b", {}, lines[0]), ...rows);
   const [width, height] = [tip.offsetWidth, tip.offsetHeight];
   const right = event.clientX + 16 + width > document.documentElement.clientWidth;
   tip.style.left = `${Math.max(4, right ? event.clientX - width - 16 : event.clientX + 16)}px`;
@@ -173,18 +192,21 @@ function differencesOf(run, runIndex) {
   const side = (matrix, epoch = null, of = run) => ({ run: of, matrix, epoch });
   const result = [];
   const add = (key, title, plus, minus, more, less) => result.push({ key, title, plus, minus, more, less });
-  if (own && reference) add("reference", `network − ${run.reference}`, side(own), side(reference), "nearer in the network", `nearer in ${run.reference}`);
-  if (own && mistakes) add("mistakes", "mistakes − network", side(mistakes), side(own), "more confused", "nearer in the network");
-  if (own) {
-    for (const epoch of own.epochs) {
-      if (own.epochs.length > 1) add(`epoch-${epoch}`, `this epoch − epoch ${epoch}`, side(own), side(own, epoch), "nearer at this epoch", `nearer at epoch ${epoch}`);
-    }
-    DATA.runs.forEach((other, k) => {
-      const { own: matrix } = mainMatrices(other);
-      if (k === runIndex || other.classes !== run.classes || matrix?.name !== own.name) return;
-      add(`run-${other.name}`, `this run − ${other.name}`, side(own), side(matrix, null, other), "nearer in this run", `nearer in ${other.name}`);
-    });
+  const inNetwork = "nearer in the network";
+  if (!own) return result;
+  const name = run.reference;
+  if (reference) add("reference", `network − ${name}`, side(own), side(reference), inNetwork, `nearer in ${name}`);
+  if (mistakes) add("mistakes", "mistakes − network", side(mistakes), side(own), "more confused", inNetwork);
+  for (const epoch of own.epochs.length > 1 ? own.epochs : []) {
+    const title = `this epoch − epoch ${epoch}`;
+    add(`epoch-${epoch}`, title, side(own), side(own, epoch), "nearer at this epoch", `nearer at epoch ${epoch}`);
   }
+  DATA.runs.forEach((other, k) => {
+    const { own: matrix } = mainMatrices(other);
+    if (k === runIndex || other.classes !== run.classes || matrix?.name !== own.name) return;
+    const title = `this run − ${other.name}`;
+    add(`run-${other.name}`, title, side(own), side(matrix, null, other), "nearer in this run", `nearer in ${other.name}`);
+  });
   return result;
 }
 
@@ -195,7 +217,8 @@ function matrixOf(run, wanted) {
 
 /** Return the similarity matrix of a run's network, its reference, and its first confusion matrix; undefined if missing. */
 function mainMatrices(run) {
-  return { own: matrixOf(run, run.near?.of), reference: matrixOf(run, "scsm"), mistakes: run.matrices.find(({ symmetric }) => !symmetric) };
+  const mistakes = run.matrices.find(({ symmetric }) => !symmetric);
+  return { own: matrixOf(run, run.near?.of), reference: matrixOf(run, "scsm"), mistakes };
 }
 
 /** Return the layer of a difference of percentiles (`layerOf`) at an epoch, or null if one of its matrices does not exist. */
@@ -208,5 +231,6 @@ async function differenceLayer(difference, epoch, order) {
   // If one matrix has only means of blocks, the means of the same blocks are taken from the other one.
   const starts = sides.map(({ frame }) => frame.starts).find(Boolean);
   const [plus, minus] = sides.map(({ frame, at }) => (starts && !frame.starts ? blockLayer(at, starts, order.order.length) : at));
-  return { at: (p, q) => plus(p, q) - minus(p, q), symmetric: difference.plus.matrix.symmetric && difference.minus.matrix.symmetric, starts };
+  const symmetric = difference.plus.matrix.symmetric && difference.minus.matrix.symmetric;
+  return { at: (p, q) => plus(p, q) - minus(p, q), symmetric, starts };
 }

@@ -1,16 +1,19 @@
 // Downloads of charts and matrices as PNG, SVG and CSV. Both pages use this file.
 
 const EXPORT_RATIO = 2;
-const STYLE_PROPERTIES = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "stroke-linecap", "opacity", "fill-opacity", "stroke-opacity", "font-size", "font-family", "font-weight", "text-anchor", "dominant-baseline"];
+const STYLE_PROPERTIES = [
+  "fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "stroke-linecap", "opacity", "fill-opacity",
+  "stroke-opacity", "font-size", "font-family", "font-weight", "text-anchor", "dominant-baseline",
+];
 
 /**
- * Return a menu of downloads. `forms` has functions for some of `canvas` (returns a canvas), `svg` (returns an SVG element) and `csv`
- * (returns rows of values); each may return a promise.
+ * Return a menu of downloads. Some of the functions `canvas` (returns a canvas), `svg` (returns an SVG element) and `csv` (returns
+ * rows of values) are given; each may return a promise.
  */
 function exportMenu(name, { canvas, svg, csv }) {
-  const fileName = (ending) => `${name.normalize("NFKD").replace(/[^\w.+-]+/g, "-").replace(/^-+|-+$/g, "").toLowerCase() || "chart"}.${ending}`;
+  const stem = name.normalize("NFKD").replace(/[^\w.+-]+/g, "-").replace(/^-+|-+$/g, "").toLowerCase() || "chart";
   const button = (title, make) => element("button", { type: "button", class: "link", "aria-label": `${title} of ${name}`,
-    onclick: async () => download(fileName(title.toLowerCase()), await make()) }, title);
+    onclick: async () => download(`${stem}.${title.toLowerCase()}`, await make()) }, title);
   return element("span", { class: "exports" },
     canvas ? button("PNG", async () => pngOf(await canvas())) : null,
     svg ? button("PNG", async () => pngOf(await svgCanvas(await svg()))) : null,
@@ -70,8 +73,8 @@ async function svgCanvas(svg) {
 /** Return the rows of a chart of curves: one row per epoch, and columns for each line's value, chance level and interval. */
 function curveRows({ lines, along }) {
   const epochs = [...new Set(lines.flatMap((line) => line.epochs))].sort((a, b) => a - b);
-  const columns = lines.flatMap((line) => [["", "value"], [" chance", "chance"], [" low", "low"], [" high", "high"]]
-    .filter(([, key]) => line[key]).map(([suffix, key]) => ({ title: line.label + suffix, epochs: line.epochs, values: line[key] })));
+  const columns = lines.flatMap((line) => ["value", "chance", "low", "high"].filter((key) => line[key])
+    .map((key) => ({ title: key === "value" ? line.label : `${line.label} ${key}`, epochs: line.epochs, values: line[key] })));
   const rows = epochs.map((epoch) => [epoch, ...columns.map((column) => column.values[column.epochs.indexOf(epoch)])]);
   return [[along || "epoch", ...columns.map(({ title }) => title)], ...rows];
 }

@@ -23,6 +23,16 @@ function fillNode(node, attributes, children) {
   return node;
 }
 
+/** Return a text in a weaker colour. */
+function faint(text, tag = "span") {
+  return element(tag, { class: "faint" }, text);
+}
+
+/** Return the caption of a figure: its title, and notes in a weaker colour. */
+function figureTitle(title, ...notes) {
+  return element("figcaption", {}, element("h3", {}, title), notes.map((note) => faint(note)));
+}
+
 /** Return a button that looks like a link. */
 function linkButton(text, onclick) {
   return element("button", { type: "button", class: "link", onclick }, text);

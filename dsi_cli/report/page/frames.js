@@ -1,8 +1,8 @@
 // Frames: the values of one matrix, packed by `matrix_codec.py`, unpacked when they are first shown, and ranked.
 //
-// A frame is {codes, scale, starts}: one code per pair of classes, and the scale of the codes. Code 0 is a missing value. If `starts`
-// is not null, the codes are means of blocks of classes, which begin at these positions in one order of classes, and `rankCodes`
-// are means of their percentiles.
+// A frame is {codes, scale, starts}: one code per pair of classes, and the scale of the codes. Code 0 is a missing value.
+// If `starts` is not null, the codes are means of blocks of classes, which begin at these positions in one order of classes, and
+// `rankCodes` are means of their percentiles.
 
 const MAX_CACHED_FRAMES = 40;
 const RANK_BINS = 65535;
@@ -11,7 +11,8 @@ const rankTables = new WeakMap();
 
 /** The lines of each packed element by its name. These elements follow this script, so they are read once the page is loaded. */
 const packedLines = new Promise((resolve) => { document.addEventListener("DOMContentLoaded", resolve); })
-  .then(() => new Map([...document.querySelectorAll("script.packed")].map((node) => [node.dataset.name, node.textContent.split("\n")])));
+  .then(() => [...document.querySelectorAll("script.packed")].map((node) => [node.dataset.name, node.textContent.split("\n")]))
+  .then((entries) => new Map(entries));
 
 /** Return the codes of a packed line: bytes, or 16-bit numbers if the scale has more than 255 levels. */
 async function unpack(name, lineIndex, levels) {
@@ -58,12 +59,13 @@ async function frameOf(matrix, epoch, order) {
   if (blockIndex < 0) return null;
   const k = blocks.orders.indexOf(order.name);
   const codes = await unpack(blocks.lines, blockIndex * blocks.orders.length + k, blocks.levels);
-  return { codes: codes.subarray(0, codes.length / 2), rankCodes: codes.subarray(codes.length / 2), scale: blocks, starts: blocks.starts[k] };
+  const half = codes.length / 2;
+  return { codes: codes.subarray(0, half), rankCodes: codes.subarray(half), scale: blocks, starts: blocks.starts[k] };
 }
 
 /**
- * Return the ranks of the pairs in a frame: `pairs`, the number of pairs with a value; `percentile`, for each code the share of pairs
- * with a smaller value, where pairs with an equal value count half; and `counts`, for each code the number of pairs.
+ * Return the ranks of the pairs in a frame: `pairs`, the number of pairs with a value; `percentile`, for each code the share of
+ * pairs with a smaller value, where pairs with an equal value count half; and `counts`, for each code the number of pairs.
  */
 function ranksOf({ codes, scale }) {
   if (rankTables.has(codes)) return rankTables.get(codes);
@@ -78,7 +80,7 @@ function ranksOf({ codes, scale }) {
   return ranks;
 }
 
-/** Return for each code the share of smaller values, where equal values count half, from the number of values with each code. */
+/** Return for each code the share of smaller values from the number of values with each code; equal values count half. */
 function percentilesOf(counts, total) {
   let below = 0;
   return Float32Array.from(counts, (count) => {
@@ -87,7 +89,7 @@ function percentilesOf(counts, total) {
   });
 }
 
-/** Return the rank of a percentile among a number of pairs; rank 1 is the most similar pair, and equal values share their mean rank. */
+/** Return the rank of a percentile among some pairs; rank 1 is the most similar pair, and equal values share their mean rank. */
 function rankAt(percentile, pairs) {
   return Math.round((1 - percentile) * pairs + 0.51); // a percentile has 32 bits, so half a rank may be slightly less
 }
@@ -95,7 +97,8 @@ function rankAt(percentile, pairs) {
 /** Return the rank of a code in a frame as text, as in "17 of 4,950" or "34 (tied) of 99". */
 function rankText(frame, code) {
   const { percentile, counts, pairs } = ranksOf(frame);
-  return `${rankAt(percentile[code], pairs).toLocaleString("en")}${counts[code] > 1 ? " (tied)" : ""} of ${pairs.toLocaleString("en")}`;
+  const tied = counts[code] > 1 ? " (tied)" : "";
+  return `${rankAt(percentile[code], pairs).toLocaleString("en")}${tied} of ${pairs.toLocaleString("en")}`;
 }
 
 /**
@@ -105,15 +108,17 @@ function rankText(frame, code) {
  */
 function layerOf(matrix, frame, order, scale) {
   const isRank = scale === "rank";
+  const { levels } = frame.scale;
+  const valuesBy = (scaled) => Float32Array.from({ length: levels + 1 }, (_, code) => (code === 0 ? NaN : scaled(code)));
+  const rawValue = (code) => valueOf(frame.scale, code);
   if (frame.starts) {
     const { starts } = frame;
     const codes = isRank ? frame.rankCodes : frame.codes;
-    const scaled = (code) => (isRank ? (code - 1) / (frame.scale.levels - 1) : valueOf(frame.scale, code));
-    const values = Float32Array.from({ length: frame.scale.levels + 1 }, (_, code) => (code === 0 ? NaN : scaled(code)));
+    const values = valuesBy(isRank ? (code) => (code - 1) / (levels - 1) : rawValue);
     const blockOf = blocksOf(starts, order.length);
     return (p, q) => (p === q ? NaN : values[codes[blockOf[p] * starts.length + blockOf[q]]]);
   }
-  const values = isRank ? ranksOf(frame).percentile : Float32Array.from({ length: frame.scale.levels + 1 }, (_, code) => valueOf(frame.scale, code) ?? NaN);
+  const values = isRank ? ranksOf(frame).percentile : valuesBy(rawValue);
   const size = order.length;
   const { codes } = frame;
   return (p, q) => (p === q ? NaN : values[codes[frameIndex(matrix, size, order[p], order[q])]]);

@@ -2,14 +2,17 @@
 
 const MIN_VISIBLE_ITEMS = 4;
 const DIFFERENCE_LIMIT = 0.75;
+const MAP_KEYS = "heat map. Arrow keys move to another cell, Enter opens the pair, plus and minus zoom, 0 shows all classes.";
 
 /**
- * Return the heat maps of a run. `actions` are `read(reading, event)`, `pair(i, j)`, `one(index)`, and `fold(segment)`, which are
- * called for a pointer on a cell, and clicks on a pair, on a class and on a folded group.
+ * Return the heat maps of a run. `actions` are `read(reading, event)`, `open(...classes)` and `fold(segment)`, which are called
+ * for a pointer on a cell, for clicks on a class or a pair, and for clicks on a folded group.
  */
 function heatMaps(run, names, scale, actions) {
   const groups = groupsOfRun(run);
-  const current = { epoch: null, order: run.orders[0], axis: null, scale, difference: null, cell: null, drag: null, pointer: null, selected: [] };
+  const current = {
+    epoch: null, order: run.orders[0], axis: null, scale, difference: null, cell: null, drag: null, pointer: null, selected: [],
+  };
   const view = { x: 0, y: 0, size: names.length };
   let token = 0;
   const maps = run.matrices.map((matrix) => mapOf(matrix, matrix.title, matrix.about));
@@ -17,13 +20,11 @@ function heatMaps(run, names, scale, actions) {
   if (maps.length > 0) maps.push(differenceMap);
 
   function mapOf(matrix, title, about) {
-    const canvas = element("canvas", { class: "map", tabindex: "0", role: "application",
-      "aria-label": `${title}: heat map. Arrow keys move to another cell, Enter opens the pair, plus and minus zoom, 0 shows all classes.` });
+    const canvas = element("canvas", { class: "map", tabindex: "0", role: "application", "aria-label": `${title}: ${MAP_KEYS}` });
     const bar = element("canvas", { class: "bar", width: 256, height: 1, "aria-hidden": "true" });
     const ends = element("div", { class: "ends" });
     const note = element("p", { class: "faint note" });
-    const heading = element("h3", {}, title);
-    const caption = element("figcaption", {}, heading, element("span", { class: "faint" }, about));
+    const caption = figureTitle(title, about);
     const map = { matrix, title, canvas, bar, ends, note, caption, frame: null, layer: null, picture: null, isEmpty: false };
     map.node = element("figure", { class: "heat" }, caption, canvas, element("div", { class: "legend" }, bar, ends), note);
     listen(map);
@@ -85,13 +86,15 @@ function heatMaps(run, names, scale, actions) {
 
   function noteOf(map) {
     const { matrix, frame, isEmpty } = map;
-    const { epoch, scale: shown } = current;
     if (isEmpty) return "There are no mistakes at this epoch.";
-    if (!frame) return matrix ? `There is no ${matrix.title} at epoch ${epoch}.` : "One of the two matrices does not exist at this epoch.";
+    if (!frame && !matrix) return "One of the two matrices does not exist at this epoch.";
+    if (!frame) return `There is no ${matrix.title} at epoch ${current.epoch}.`;
     const notes = [];
-    if (frame.starts) notes.push(`The map shows the means of ${frame.starts.length} × ${frame.starts.length} blocks of neighbouring classes, because this page does not contain the complete matrix of this epoch.`);
-    if (!matrix) notes.push(`The strongest colours are a difference of ${Math.round(100 * DIFFERENCE_LIMIT)} % of all ranks or more.`);
-    else if (shown === "raw" && frame.scale.step > 1e-3) notes.push(`The rounding error of the values is at most ${errorOf(frame.scale)}.`);
+    if (frame.starts) notes.push(`The map shows the means of ${frame.starts.length} × ${frame.starts.length} blocks of `
+      + "neighbouring classes, because this page does not contain the complete matrix of this epoch.");
+    const isRounded = matrix && current.scale === "raw" && frame.scale.step > 1e-3;
+    if (!matrix) notes.push(`The strongest colours are a difference of ${100 * DIFFERENCE_LIMIT} % of all ranks or more.`);
+    if (isRounded) notes.push(`The rounding error of the values is at most ${errorOf(frame.scale)}.`);
     return notes.join(" ");
   }
 
@@ -116,7 +119,8 @@ function heatMaps(run, names, scale, actions) {
   }
 
   function draw() {
-    if (current.axis) maps.forEach((map) => drawMap(map, map.canvas, map.canvas.clientWidth || 320, window.devicePixelRatio || 1));
+    if (!current.axis) return;
+    maps.forEach((map) => drawMap(map, map.canvas, map.canvas.clientWidth || 320, window.devicePixelRatio || 1));
   }
 
   function drawMap(map, canvas, width, ratio) {
@@ -139,9 +143,10 @@ function heatMaps(run, names, scale, actions) {
       context.imageSmoothingQuality = "high";
       context.drawImage(map.picture, view.x, view.y, view.size, view.size, edges.left, edges.top, plot, plot);
     } else {
+      const text = `no ${map.isEmpty ? "mistakes" : "matrix"} at this epoch`;
       context.fillStyle = styleColour("--faint");
       context.textAlign = "center";
-      context.fillText(map.isEmpty ? "no mistakes at this epoch" : "no matrix at this epoch", edges.left + plot / 2, edges.top + plot / 2);
+      context.fillText(text, edges.left + plot / 2, edges.top + plot / 2);
     }
     drawEdges(context, plot, view, current.axis, edges, (index) => groups.of[index]);
     context.save();
@@ -172,7 +177,8 @@ function heatMaps(run, names, scale, actions) {
       box(items[0], -1, 1, axis.size + 2);
     } else if (items.length === 2) {
       const margin = Math.max(0, 9 / cell - 1) / 2; // a small cell gets a larger frame
-      for (const [row, column] of [items, [...items].reverse()]) box(column - margin, row - margin, 1 + 2 * margin, 1 + 2 * margin);
+      const side = 1 + 2 * margin;
+      for (const [row, column] of [items, items.toReversed()]) box(column - margin, row - margin, side, side);
     }
     if (pointed) {
       context.globalAlpha = 0.75;
@@ -188,7 +194,8 @@ function heatMaps(run, names, scale, actions) {
     const [a, b] = [current.axis.items[row], current.axis.items[column]];
     const values = maps.map((map) => ({ title: titleOfMap(map), text: textAt(map, a, b) })).filter(({ title }) => title);
     const groupNames = [a, b].map((item) => current.axis.segments[item.segment].name ?? "no group");
-    if (groups.numbers.size && (a.first === a.last || b.first === b.last)) values.push({ title: "groups", text: groupNames.join(" × ") });
+    const hasClass = a.first === a.last || b.first === b.last;
+    if (groups.numbers.size && hasClass) values.push({ title: "groups", text: groupNames.join(" × ") });
     return { row: a.name, column: b.name, values };
   }
 
@@ -200,10 +207,11 @@ function heatMaps(run, names, scale, actions) {
     if (!frame) return "no value at this epoch";
     const isPair = a.first === a.last && b.first === b.last && !frame.starts;
     if (isPair && a === b) return matrix ? "1 (same class)" : "0 (same class)";
+    const block = isPair ? "" : "mean of the block: ";
     if (!matrix) {
       const share = meanOf(frame.at, a, b);
       const side = share < 0 ? current.difference.less : current.difference.more;
-      return Number.isNaN(share) ? "no value" : `${isPair ? "" : "mean of the block: "}${side} by ${Math.round(100 * Math.abs(share))} % of all ranks`;
+      return Number.isNaN(share) ? "no value" : `${block}${side} by ${Math.round(100 * Math.abs(share))} % of all ranks`;
     }
     if (isPair) {
       const code = frame.codes[frameIndex(matrix, names.length, current.axis.order[a.first], current.axis.order[b.first])];
@@ -211,7 +219,9 @@ function heatMaps(run, names, scale, actions) {
     }
     const pairs = (names.length * (names.length - 1)) / (matrix.symmetric ? 2 : 1);
     const [rank, value] = ["rank", "raw"].map((shown) => meanOf(layerOf(matrix, frame, current.order.order, shown), a, b));
-    return Number.isNaN(value) ? "no value" : `mean of the block: rank ${rankAt(rank, pairs).toLocaleString("en")} of ${pairs.toLocaleString("en")}, value ${formatValue(value, frame.scale)}`;
+    if (Number.isNaN(value)) return "no value";
+    const rankOfAll = `rank ${rankAt(rank, pairs).toLocaleString("en")} of ${pairs.toLocaleString("en")}`;
+    return `${block}${rankOfAll}, value ${formatValue(value, frame.scale)}`;
   }
 
   function cellAt(canvas, event) {
@@ -245,16 +255,17 @@ function heatMaps(run, names, scale, actions) {
     const folded = [row, column].filter((item) => !axis.isSingle(item));
     if (folded.length) return folded.forEach((item) => actions.fold(axis.items[item].segment));
     const [i, j] = [row, column].map((item) => axis.order[axis.items[item].first]);
-    if (i === j) actions.one(i);
-    else actions.pair(i, j);
+    if (i === j) actions.open(i);
+    else actions.open(i, j);
   }
 
   /** Open the class of a label, or fold or unfold the group of a place on the strip of colours. */
   function openLabel(canvas, { row, column, isLabel, toPlot }) {
+    const { axis } = current;
     const item = Math.floor(isLabel === "row" ? row : column);
     const { strip, mode } = maps.find((map) => map.canvas === canvas).edges;
-    if (toPlot > strip + 2 && current.axis.isSingle(item) && mode === "names") actions.one(current.axis.order[current.axis.items[item].first]);
-    else actions.fold(current.axis.items[item].segment);
+    if (toPlot > strip + 2 && axis.isSingle(item) && mode === "names") actions.open(axis.order[axis.items[item].first]);
+    else actions.fold(axis.items[item].segment);
   }
 
   function listen({ canvas }) {
@@ -283,11 +294,13 @@ function heatMaps(run, names, scale, actions) {
     const cell = (canvas.clientWidth - Number(canvas.dataset.left)) / view.size;
     current.drag.moved = current.drag.moved || Math.hypot(event.clientX - x, event.clientY - y) > 5;
     if (!current.drag.moved) return;
-    if (from.size < current.axis.size) setView(from.x - (event.clientX - x) / cell, from.y - (event.clientY - y) / cell, from.size);
+    const [right, down] = [(event.clientX - x) / cell, (event.clientY - y) / cell];
+    if (from.size < current.axis.size) setView(from.x - right, from.y - down, from.size);
     else if (event.pointerType === "mouse" && !start.isLabel) {
-      const side = Math.max(event.clientX - x, event.clientY - y) / cell;
-      const length = allowedSize(Math.abs(side));
-      current.drag.area = { x: side > 0 ? start.column : start.column - length, y: side > 0 ? start.row : start.row - length, side: length };
+      const length = Math.max(right, down);
+      const side = allowedSize(Math.abs(length));
+      const back = length > 0 ? 0 : side;
+      current.drag.area = { x: start.column - back, y: start.row - back, side };
     }
     draw();
   }
@@ -379,7 +392,8 @@ function heatMaps(run, names, scale, actions) {
     context.scale(EXPORT_RATIO, EXPORT_RATIO);
     context.fillStyle = styleColour("--ink");
     context.font = "bold 15px system-ui, sans-serif";
-    context.fillText(`${run.name}: ${titleOfMap(map)}${run.has_epochs && map.matrix?.epochs !== null ? `, epoch ${current.epoch}` : ""}`, 4, 24);
+    const at = run.has_epochs && map.matrix?.epochs !== null ? `, epoch ${current.epoch}` : "";
+    context.fillText(`${run.name}: ${titleOfMap(map)}${at}`, 4, 24);
     const { left } = map.edges;
     const bottom = picture.height / EXPORT_RATIO + header;
     context.drawImage(map.bar, left, bottom + 8, width - left, 10);
@@ -399,5 +413,5 @@ function heatMaps(run, names, scale, actions) {
     return [["", ...items.map(({ name }) => name)], ...rows];
   }
 
-  return { node: maps.map((map) => map.node), maps, differenceMap, groups, show, paint, setScale, draw, zoom, reset, select, exportCanvas, exportRows };
+  return { maps, differenceMap, groups, show, paint, setScale, draw, zoom, reset, select, exportCanvas, exportRows };
 }

@@ -12,24 +12,27 @@ async function nearestAt(run, epoch) {
   if (!nearest.has(key)) nearest.set(key, await unpack(near.lines, line, near.levels));
   const numbers = nearest.get(key);
   const size = DATA.classes[run.classes].length;
-  const part = (start, count) => numbers.subarray(start, start + count);
-  const neighbourCount = size * near.count;
+  const part = (start, count) => [...numbers.subarray(start, start + count)];
+  const valueAt = (k) => valueOf(near, numbers[k]);
+  const values = size * near.count; // the values of the neighbours are after their indices
+  const pairs = 2 * values;
   return {
-    neighbours: (index) => [...part(index * near.count, near.count)].map((other, k) => ({ other, value: valueOf(near, part(neighbourCount + index * near.count, near.count)[k]) })),
-    pairs: [...part(2 * neighbourCount, near.pairs)].map((i, k) => ({
-      i, j: numbers[2 * neighbourCount + near.pairs + k], value: valueOf(near, numbers[2 * neighbourCount + 2 * near.pairs + k]),
-    })),
+    neighbours: (index) => part(index * near.count, near.count)
+      .map((other, k) => ({ other, value: valueAt(values + index * near.count + k) })),
+    pairs: part(pairs, near.pairs)
+      .map((i, k) => ({ i, j: numbers[pairs + near.pairs + k], value: valueAt(pairs + 2 * near.pairs + k) })),
   };
 }
 
 /** Return the complete frames of a matrix over the epochs: [{epoch, frame}]. */
 async function completeFrames(matrix) {
-  return Promise.all((matrix?.epochs || []).map(async (epoch, k) => ({ epoch, frame: { codes: await unpack(matrix.lines, k, matrix.levels), scale: matrix, starts: null } })));
+  return Promise.all((matrix?.epochs || []).map(async (epoch) => ({ epoch, frame: await frameOf(matrix, epoch, null) })));
 }
 
-/** Return the complete frame of a matrix at an epoch, or null. */
-async function completeFrame(matrix, epoch) {
-  return matrix && (!matrix.epochs || matrix.epochs.includes(epoch)) ? frameOf(matrix, epoch, null) : null;
+/** Return the complete frames of some matrices at an epoch, null for each matrix without one. */
+function completeFramesAt(epoch, ...matrices) {
+  const isComplete = (matrix) => matrix && (!matrix.epochs || matrix.epochs.includes(epoch));
+  return Promise.all(matrices.map((matrix) => (isComplete(matrix) ? frameOf(matrix, epoch, null) : null)));
 }
 
 /** Return the name of the lowest common hypernym of two classes, or null. */
@@ -40,7 +43,7 @@ async function commonHypernym(run, size, i, j) {
   return code ? hypernyms.names[code - 1] : null;
 }
 
-/** Return the rank of a class among the neighbours of another one in a matrix, from 1; classes with equal values share their mean rank. */
+/** Return the rank of a class among the neighbours of another one in a matrix, from 1; equal values share their mean rank. */
 function neighbourRank(matrix, frame, size, i, j) {
   const code = frame.codes[frameIndex(matrix, size, i, j)];
   if (!code) return null;
@@ -60,41 +63,47 @@ function confusion(run, frame, size, i, j) {
 }
 
 function confusionText({ share, samples, count }) {
-  return count == null ? `${(100 * share).toFixed(1)} %` : `${count} of ${samples} (${(100 * share).toFixed(1)} %)`;
+  return count == null ? percentText(share) : `${count} of ${samples} (${percentText(share)})`;
+}
+
+function percentText(share) {
+  return `${(100 * share).toFixed(1)} %`;
 }
 
 /** Return the elements that describe a pair of classes at an epoch, and the charts among them. */
 async function pairPanel(run, names, i, j, epoch, actions) {
   const size = names.length;
   const { own, reference, mistakes } = mainMatrices(run);
-  const [hypernym, ownFrame, referenceFrame, mistakeFrame, history] = await Promise.all([
-    commonHypernym(run, size, i, j), completeFrame(own, epoch), completeFrame(reference, epoch), completeFrame(mistakes, epoch), completeFrames(own),
-  ]);
+  const [ownFrame, referenceFrame, mistakeFrame] = await completeFramesAt(epoch, own, reference, mistakes);
+  const [hypernym, history] = await Promise.all([commonHypernym(run, size, i, j), completeFrames(own)]);
   const rows = [[own, ownFrame], [reference, referenceFrame]].filter(([matrix]) => matrix);
   const [there, back] = [confusion(run, mistakeFrame, size, i, j), confusion(run, mistakeFrame, size, j, i)];
-  const ranked = rows.filter(([, frame]) => frame && frame.codes[frameIndex(frame.scale, size, i, j)]);
-  const percentiles = ranked.map(([, frame]) => ranksOf(frame).percentile[frame.codes[frameIndex(frame.scale, size, i, j)]]);
+  const codeIn = (frame) => frame?.codes[frameIndex(frame.scale, size, i, j)];
+  const percentiles = rows.map(([, frame]) => frame).filter(codeIn).map((frame) => ranksOf(frame).percentile[codeIn(frame)]);
   const charts = pairCharts(own, history, reference, referenceFrame, size, i, j).map((chart) => curvePanel(chart, actions.chart));
   const images = imagesOf(run, i, j);
+  const heads = ["matrix", "similarity", "rank of all pairs"].map((title, k) => headCell(title, k > 0));
   return { charts, parts: [
-    element("h3", {}, linkButton(names[i], () => actions.one(i)), " – ", linkButton(names[j], () => actions.one(j))),
+    element("h3", {}, linkButton(names[i], () => actions.open(i)), " – ", linkButton(names[j], () => actions.open(j))),
     verdictOf(percentiles, run.reference),
     hypernym ? element("p", {}, "Common hypernym: ", element("b", { class: "hypernym" }, hypernym)) : null,
     element("table", { class: "ranks" },
-      element("thead", {}, element("tr", {}, ["matrix", "similarity", "rank of all pairs"].map((title, k) => element("th", { scope: "col", class: k ? "number" : null }, title)))),
+      element("thead", {}, element("tr", {}, heads)),
       element("tbody", {}, rows.map(([matrix, frame]) => rankRow(matrix, frame, size, i, j)))),
     there && element("p", { class: "confusions" },
-      `${names[i]} predicted as ${names[j]}: ${confusionText(there)}.`, element("br"), `${names[j]} predicted as ${names[i]}: ${confusionText(back)}.`),
+      `${names[i]} predicted as ${names[j]}: ${confusionText(there)}.`, element("br"),
+      `${names[j]} predicted as ${names[i]}: ${confusionText(back)}.`),
     ...charts.map((chart) => chart.node),
-    images.length ? element("ul", { class: "gallery" }, images.map((row) => element("li", {},
-      element("img", { src: row.image, alt: `sample ${row.sample}: ${row.truth}` }), element("span", {}, `${row.truth} → ${row.prediction}`)))) : null,
+    images.length ? element("ul", { class: "gallery" }, images.map((row) =>
+      element("li", {}, sampleImage(row), element("span", {}, `${row.truth} → ${row.prediction}`)))) : null,
   ] };
 }
 
 function rankRow(matrix, frame, size, i, j) {
   const title = element("th", { scope: "row" }, matrix.title);
   const code = frame?.codes[frameIndex(matrix, size, i, j)];
-  if (!code) return element("tr", {}, title, element("td", { colspan: 2, class: "faint" }, frame ? "no value" : "not in this page at this epoch"));
+  const missing = frame ? "no value" : "not in this page at this epoch";
+  if (!code) return element("tr", {}, title, element("td", { colspan: 2, class: "faint" }, missing));
   return element("tr", {}, title, element("td", { class: "number" }, formatValue(valueOf(matrix, code), matrix)),
     element("td", { class: "number" }, rankText(frame, code)));
 }
@@ -107,8 +116,8 @@ function verdictOf([network, reference], referenceName) {
     return percentile < 0.5 ? "far" : "neither near nor far";
   });
   const text = `${a[0].toUpperCase()}${a.slice(1)} in the network${a === b ? " and" : `, ${b}`} in ${referenceName}.`;
-  const isSurprise = [a, b].sort().join() === "far,near";
-  return element("p", { class: isSurprise ? "surprise" : "faint", title: "near: among the 10 % most similar pairs; far: in the less similar half" }, text);
+  const style = [a, b].sort().join() === "far,near" ? "surprise" : "faint";
+  return element("p", { class: style, title: "near: among the 10 % most similar pairs; far: in the less similar half" }, text);
 }
 
 /** Return the charts of a pair: its similarity over epochs, and its rank in the network and the reference. */
@@ -117,41 +126,41 @@ function pairCharts(own, history, reference, referenceFrame, size, i, j) {
   const k = frameIndex(own, size, i, j);
   const epochs = history.map(({ epoch }) => epoch);
   const codes = history.map(({ frame }) => frame.codes[k]);
-  const rankOf = (frame, code) => { const { percentile, pairs } = ranksOf(frame); return code ? rankAt(percentile[code], pairs) : null; };
-  const lines = [{ label: own.title, colour: "c0", epochs, value: history.map(({ frame }, at) => rankOf(frame, codes[at])) }];
+  const line = (matrix, colour, value) => ({ label: matrix.title, colour, epochs, value });
+  const rankOf = (frame, code) => (code ? rankAt(ranksOf(frame).percentile[code], ranksOf(frame).pairs) : null);
+  const lines = [line(own, "c0", history.map(({ frame }, at) => rankOf(frame, codes[at])))];
   const code = referenceFrame?.codes[k];
-  if (code) lines.push({ label: reference.title, colour: "c1", epochs, value: epochs.map(() => rankOf(referenceFrame, code)) });
+  if (code) lines.push(line(reference, "c1", epochs.map(() => rankOf(referenceFrame, code))));
   return [
-    { title: "Similarity over epochs", axis: own.title, lines: [{ label: own.title, colour: "c0", epochs, value: codes.map((value) => valueOf(own, value)) }] },
+    { title: "Similarity over epochs", axis: own.title, lines: [line(own, "c0", codes.map((value) => valueOf(own, value)))] },
     { title: "Rank over epochs", axis: "1 is the most similar pair", lines, isReversed: true },
   ];
 }
 
 /** Return the mistakes of the report's list that confuse two classes and have an image. */
 function imagesOf(run, i, j) {
-  const isPair = (row) => (row.truth_index === i && row.prediction_index === j) || (row.truth_index === j && row.prediction_index === i);
+  const isPair = ({ truth_index: a, prediction_index: b }) => (a === i && b === j) || (a === j && b === i);
   return Object.values(run.mistaken).flatMap(({ mistakes }) => mistakes?.rows || []).filter((row) => row.image && isPair(row));
 }
 
 /** Return the elements that describe a class at an epoch. */
 async function classPanel(run, names, index, epoch, actions) {
-  const size = names.length;
   const { reference, mistakes } = mainMatrices(run);
-  const [near, referenceFrame, mistakeFrame, chart] = await Promise.all([
-    nearestAt(run, epoch), completeFrame(reference, epoch), completeFrame(mistakes, epoch), rankChart(run, names, index, epoch, actions),
-  ]);
+  const [referenceFrame, mistakeFrame] = await completeFramesAt(epoch, reference, mistakes);
+  const [near, chart] = await Promise.all([nearestAt(run, epoch), rankChart(run, names, index, epoch, actions)]);
   const { definition } = DATA.classes[run.classes][index];
-  const own = run.near ? run.near.of.toUpperCase() : null;
+  const link = ({ other }) => linkButton(names[other], () => actions.open(index, other));
+  const rankOf = (other) => referenceFrame && neighbourRank(reference, referenceFrame, names.length, index, other);
+  const rows = near?.neighbours(index).map((row, k) => ({ ...row, rank: k + 1, referenceRank: rankOf(row.other) }));
   return { charts: [], parts: [
     element("h3", {}, names[index]),
-    definition ? element("p", { class: "faint" }, definition) : null,
+    definition ? faint(definition, "p") : null,
     near ? dataTable(`Nearest classes to ${names[index]} at epoch ${run.has_epochs ? epoch : "–"}`, [
-      { title: "rank", number: true, digits: 0, value: (row) => row.rank },
-      { title: "class", value: (row) => names[row.other], node: (row) => linkButton(names[row.other], () => actions.pair(index, row.other)) },
-      { title: own, number: true, value: (row) => row.value },
+      numberColumn("rank", "rank", 0),
+      { title: "class", value: ({ other }) => names[other], node: link },
+      numberColumn(run.near.of.toUpperCase(), "value"),
       referenceFrame && rankColumn(run.reference, "referenceRank"),
-    ], near.neighbours(index).map((row, k) => ({ ...row, rank: k + 1, referenceRank: referenceFrame && neighbourRank(reference, referenceFrame, size, index, row.other) })))
-      : element("p", {}, "The network has no class similarity matrix at this epoch."),
+    ], rows) : element("p", {}, "The network has no class similarity matrix at this epoch."),
     chart,
     confusionList(run, names, mistakeFrame, index, actions),
   ] };
@@ -162,12 +171,16 @@ function confusionList(run, names, frame, index, actions) {
   if (!frame) return null;
   const all = names.map((_, other) => other).filter((other) => other !== index);
   const list = (title, pairOf) => {
-    const rows = all.map((other) => ({ other, ...confusion(run, frame, names.length, ...pairOf(other)) })).filter(({ share }) => share > 0);
-    rows.sort((a, b) => b.share - a.share || a.other - b.other);
-    const shown = rows.slice(0, MAX_CONFUSIONS).flatMap((row, k) => [k ? ", " : "", linkButton(names[row.other], () => actions.pair(index, row.other)), ` ${row.count ?? `${(100 * row.share).toFixed(1)} %`}`]);
-    return element("p", {}, `${title}: `, ...(shown.length ? shown : ["no other class"]), rows.length > MAX_CONFUSIONS ? `, and ${rows.length - MAX_CONFUSIONS} more` : "", ".");
+    const rows = all.map((other) => ({ other, ...confusion(run, frame, names.length, ...pairOf(other)) }))
+      .filter(({ share }) => share > 0).sort((a, b) => b.share - a.share || a.other - b.other);
+    const shown = rows.slice(0, MAX_CONFUSIONS).flatMap(({ other, count, share }, k) =>
+      [k ? ", " : "", linkButton(names[other], () => actions.open(index, other)), ` ${count ?? percentText(share)}`]);
+    const more = rows.length > MAX_CONFUSIONS ? `, and ${rows.length - MAX_CONFUSIONS} more` : "";
+    return element("p", {}, `${title}: `, ...(shown.length ? shown : ["no other class"]), more, ".");
   };
-  return element("div", { class: "confusions" }, list(`${names[index]} was predicted as`, (other) => [index, other]), list(`Predicted as ${names[index]}`, (other) => [other, index]));
+  return element("div", { class: "confusions" },
+    list(`${names[index]} was predicted as`, (other) => [index, other]),
+    list(`Predicted as ${names[index]}`, (other) => [other, index]));
 }
 
 const RANK_CHART = { width: 380, row: 20, left: 26, right: 120, top: 14, bottom: 24 };
@@ -177,7 +190,8 @@ const MAX_RANK_LINES = 7;
 async function rankChart(run, names, index, epoch, actions) {
   const { epochs = [], count = 0 } = run.near || {};
   if (epochs.length < 2) return null;
-  const neighbours = await Promise.all(epochs.map(async (at) => (await nearestAt(run, at)).neighbours(index).map(({ other }) => other)));
+  const nearestByEpoch = await Promise.all(epochs.map((at) => nearestAt(run, at)));
+  const neighbours = nearestByEpoch.map((near) => near.neighbours(index).map(({ other }) => other));
   const now = neighbours[Math.max(0, epochs.indexOf(epoch))];
   const shown = now.slice(0, MAX_RANK_LINES);
   const rows = count + (count < names.length - 1 ? 1 : 0);
@@ -187,34 +201,36 @@ async function rankChart(run, names, index, epoch, actions) {
   const x = (at) => left + ((at - first) / (last - first)) * (width - left - right);
   const y = (rank) => top + (rank - 0.5) * row;
   const rankAt = (k, other) => neighbours[k].indexOf(other) + 1 || count + 1;
-  const line = (other, attributes) => svgElement("path", { class: "curve", d: epochs.map((at, k) => `${k ? "L" : "M"}${x(at).toFixed(1)} ${y(Math.min(rows, rankAt(k, other))).toFixed(1)}`).join(""), ...attributes },
+  const pointAt = (other) => (at, k) => `${x(at).toFixed(1)} ${y(Math.min(rows, rankAt(k, other))).toFixed(1)}`;
+  const line = (other, style) => svgElement("path", { class: `curve ${style}`, d: `M${epochs.map(pointAt(other)).join("L")}` },
     svgElement("title", {}, names[other]));
-  const others = [...new Set(neighbours.flat())].filter((other) => !shown.includes(other));
-  const plot = svgElement("svg", { class: "rank-chart", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Ranks of the nearest classes to ${names[index]} over epochs. At epoch ${epoch}: ${now.map((other, k) => `${k + 1} ${names[other]}`).join(", ")}.` },
-    ...Array.from({ length: rows }, (_, k) => svgElement("text", { class: "tick", x: left - 8, y: y(k + 1) + 4, "text-anchor": "end" }, k < count ? k + 1 : `>${count}`)),
-    ...ticks(first, last, 4).filter(Number.isInteger).map((at) => svgElement("text", { class: "tick", x: x(at), y: height - 6, "text-anchor": "middle" }, at)),
-    svgElement("text", { class: "tick", x: x(last) + 14, y: height - 6 }, "epoch"),
-    svgElement("line", { class: "cursor-line", x1: x(epoch), x2: x(epoch), y1: top, y2: height - bottom }),
-    ...others.map((other) => line(other, { class: "curve others" })),
-    ...shown.flatMap((other, k) => line(other, { class: `curve c${k % COLOURS}` })),
+  const columns = [...new Set(neighbours.flat())];
+  const ranking = now.map((other, k) => `${k + 1} ${names[other]}`).join(", ");
+  const plot = svgElement("svg", { class: "rank-chart", viewBox: `0 0 ${width} ${height}`, role: "img",
+    "aria-label": `Ranks of the nearest classes to ${names[index]} over epochs. At epoch ${epoch}: ${ranking}.` },
+    ...Array.from({ length: rows }, (_, k) => tickLabel(k < count ? k + 1 : `>${count}`, left - 8, y(k + 1) + 4, "end")),
+    ...ticks(first, last, 4).filter(Number.isInteger).map((at) => tickLabel(at, x(at), height - 6)),
+    tickLabel("epoch", x(last) + 14, height - 6, null),
+    straightLine("cursor-line", [x(epoch), x(epoch)], [top, height - bottom]),
+    ...columns.filter((other) => !shown.includes(other)).map((other) => line(other, "others")),
+    ...shown.map((other, k) => line(other, `c${k % COLOURS}`)),
     ...rankLabels(neighbours, shown, names, rankAt, x(last), y, rows));
   plot.addEventListener("click", (event) => {
     const box = plot.getBoundingClientRect();
     const at = first + ((((event.clientX - box.left) / box.width) * width - left) / (width - left - right)) * (last - first);
     actions.chart.pick(nearestTo(at, epochs));
   });
-  const rankRows = () => {
-    const columns = [...new Set(neighbours.flat())];
-    return [["epoch", ...columns.map((other) => names[other])], ...epochs.map((at, k) => [at, ...columns.map((other) => neighbours[k].indexOf(other) + 1 || null)])];
-  };
+  const ranksAt = (at, k) => [at, ...columns.map((other) => neighbours[k].indexOf(other) + 1 || null)];
+  const rankRows = () => [["epoch", ...columns.map((other) => names[other])], ...epochs.map(ranksAt)];
   return element("figure", { class: "panel" },
-    element("figcaption", {}, element("h3", {}, `Neighbours of ${names[index]} over epochs`), element("span", { class: "faint" }, `rank by ${run.near.of.toUpperCase()}: 1 is the nearest class`)), plot,
+    figureTitle(`Neighbours of ${names[index]} over epochs`, `rank by ${run.near.of.toUpperCase()}: 1 is the nearest class`), plot,
     exportMenu(`${run.name} neighbours of ${names[index]}`, { svg: () => plot, csv: rankRows }));
 }
 
-/** Return the names at the ends of the lines. Classes that share the last row are listed below each other only while there is room. */
+/** Return the names at the ends of the lines. Classes that share the last row are below each other only while there is room. */
 function rankLabels(neighbours, shown, names, rankAt, x, y, rows) {
-  const labels = shown.map((other, k) => ({ other, k, rank: Math.min(rows, rankAt(neighbours.length - 1, other)) })).sort((a, b) => a.rank - b.rank);
+  const lastRank = (other) => Math.min(rows, rankAt(neighbours.length - 1, other));
+  const labels = shown.map((other, k) => ({ other, k, rank: lastRank(other) })).sort((a, b) => a.rank - b.rank);
   let lowest = -Infinity;
   return labels.map(({ other, k, rank }) => {
     const at = Math.max(y(rank) + 4, lowest + 13);

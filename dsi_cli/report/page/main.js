@@ -1,4 +1,4 @@
-// The state of the report page (run, epoch, order of classes, chosen class), its keys and search field, and the update of its sections.
+// The state of the report page (run, epoch, order of classes, chosen class), its keys and search field, and updates of sections.
 
 const KEYS = [
   ["/", "find a class"],
@@ -22,7 +22,8 @@ function findClass(names, text) {
 /** Let the search field of the page call `choose(index)` with a class; `names()` are the classes that can be found. */
 function classSearch(names, choose) {
   const field = byId("search");
-  field.addEventListener("focus", () => byId("class-names").replaceChildren(...names().map((name) => element("option", { value: name }))));
+  const options = () => names().map((name) => element("option", { value: name }));
+  field.addEventListener("focus", () => byId("class-names").replaceChildren(...options()));
   field.addEventListener("input", () => field.setCustomValidity(""));
   field.addEventListener("keydown", (event) => {
     if (event.key === "Escape") field.blur();
@@ -41,14 +42,17 @@ function classSearch(names, choose) {
 
 /** Let keys without a field in focus call the functions of `actions` by key. */
 function pageKeys(actions) {
+  const rows = KEYS.map(([key, use]) =>
+    element("tr", {}, element("th", { scope: "row" }, element("kbd", {}, key)), element("td", {}, use)));
   const dialog = element("dialog", { class: "keys", "aria-label": "Keys" }, element("h2", {}, "Keys"),
-    element("table", {}, element("tbody", {}, KEYS.map(([key, use]) => element("tr", {}, element("th", { scope: "row" }, element("kbd", {}, key)), element("td", {}, use))))),
+    element("table", {}, element("tbody", {}, rows)),
     element("form", { method: "dialog" }, element("button", {}, "Close")));
   document.body.append(dialog);
   const help = () => dialog.showModal();
   byId("show-keys").addEventListener("click", help);
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || dialog.open || event.target.closest("input:not([type=range]), select, textarea")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || dialog.open) return;
+    if (event.target.closest("input:not([type=range]), select, textarea")) return;
     const action = { ...actions, "?": help, "/": () => byId("search").focus() }[event.key];
     if (!action) return;
     event.preventDefault();
@@ -86,7 +90,10 @@ function classOfKey(names, key) {
   return number && Number(number[1]) < names.length ? Number(number[1]) : -1;
 }
 
-const state = { run: 0, epoch: null, cursor: null, number: agreementNumbers()[0]?.[0] ?? "pearson/excess", axis: "epoch", smoothing: 0, all: DATA.runs.length > 1 };
+const state = {
+  run: 0, epoch: null, cursor: null, axis: "epoch", smoothing: "0", runs: DATA.runs.length > 1 ? "all" : "one",
+  number: agreementNumbers()[0]?.[0] ?? "pearson/excess",
+};
 const slider = byId("epoch");
 const chartActions = { point: setCursor, pick: setEpoch };
 let panels = [];
@@ -99,7 +106,9 @@ function run() {
 
 /** Return which runs the charts show, on which axis, with how much smoothing, and by which number for the agreement. */
 function view() {
-  return { runs: state.all ? DATA.runs.map((_, index) => index) : [state.run], number: state.number, axis: state.axis, smoothing: state.smoothing };
+  const { number, axis, smoothing } = state;
+  const runs = state.runs === "all" ? DATA.runs.map((_, index) => index) : [state.run];
+  return { runs, number, axis, smoothing: Number(smoothing) };
 }
 
 function setRun(index) {
@@ -129,23 +138,29 @@ function setRun(index) {
 /** Return the note on the epochs whose matrices are complete, or an empty text if all are complete. */
 function completeEpochsNote({ whole, epochs, matrices }) {
   if (!matrices.some((matrix) => matrix.blocks)) return "";
-  const complete = whole.length
-    ? `This page contains the complete matrices of ${whole.length} of ${epochs.length} epochs, chosen by the amount of change: ${whole.join(", ")}.`
-    : "This page contains no complete matrices.";
-  return `${complete} At other epochs, the maps show the means of blocks of neighbouring classes. The tables contain every value.`;
+  const share = `the complete matrices of ${whole.length} of ${epochs.length} epochs, chosen by the amount of change`;
+  const complete = whole.length ? `${share}: ${whole.join(", ")}` : "no complete matrices";
+  return `This page contains ${complete}. At other epochs, the maps show the means of blocks of neighbouring classes. `
+    + "The tables contain every value.";
 }
 
 function drawControls() {
   const numbers = agreementNumbers();
-  const after = (change) => (value) => { change(value); drawControls(); drawPanels(); markPanels(); };
-  const number = (label) => (numbers.length > 1 ? choice(label, numbers, state.number, after((value) => { state.number = value; })) : "");
+  const list = (label, name, options) => choice(label, options, state[name], (value) => {
+    state[name] = value;
+    drawControls();
+    drawPanels();
+    markPanels();
+  });
+  const number = (label) => (numbers.length > 1 ? list(label, "number", numbers) : "");
+  const smoothings = [["0", "none"], ["3", "mean of 3 epochs"], ["7", "mean of 7 epochs"]];
   const axes = axesOf(view().runs);
   const hasCurves = view().runs.some((index) => DATA.runs[index].epochs.length > 2);
   byId("overview-controls").replaceChildren(number("Charts show the agreement as"));
   byId("curve-controls").replaceChildren(
-    DATA.runs.length > 1 ? choice("Show", [["one", "this run"], ["all", "all runs"]], state.all ? "all" : "one", after((value) => { state.all = value === "all"; })) : "",
-    hasCurves ? choice("Horizontal axis", axes, state.axis, after((value) => { state.axis = value; })) : "",
-    hasCurves ? choice("Smoothing", [[0, "none"], [3, "mean of 3 epochs"], [7, "mean of 7 epochs"]], state.smoothing, after((value) => { state.smoothing = Number(value); })) : "",
+    DATA.runs.length > 1 ? list("Show", "runs", [["one", "this run"], ["all", "all runs"]]) : "",
+    hasCurves ? list("Horizontal axis", "axis", axes) : "",
+    hasCurves ? list("Smoothing", "smoothing", smoothings) : "",
     number("Number for the agreement"));
 }
 
@@ -288,7 +303,7 @@ function makeFoldable(section, isFolded) {
   document.querySelectorAll(`a[href="#${section.id}"]`).forEach((link) => link.addEventListener("click", () => fold(false)));
 }
 
-/** Return the click handler of the play button. It plays from the current epoch in at most 12 seconds, restarts at the end, or pauses. */
+/** Return the click handler of the play button: it plays from the current epoch for at most 12 seconds, restarts, or pauses. */
 function player(button, epochs, current, setEpoch) {
   let timer = null;
   const setButton = (symbol, name) => { button.textContent = symbol; button.setAttribute("aria-label", name); };

@@ -1,21 +1,25 @@
-// The first screen, and the charts of the curves table, grouped by the four questions of the paper. The remaining curves are under
-// "More curves".
+// The first screen, and the charts of the curves table by the four questions of the paper, with the rest under "More curves".
 
 const RAW = "raw";
 const EXCESS = "excess";
+const CORRELATIONS = {
+  pearson: "Pearson correlation", spearman: "Spearman correlation", kendall: "Kendall's tau", kendall_a: "Kendall's tau-a",
+};
+const MEASURES = { cosine: "cosine SAI", ssim: "SSIM", mae: "MAE", mse: "MSE" };
+const PHASES = "The bar above a chart shows the phases of a curve. The surge lasts until 90 % of the way to the plateau, the "
+  + "refinement until the curve stays within its noise, and the rest is stabilisation. The box at a boundary is its 95 % "
+  + "confidence interval.";
 const MAX_LINEAR_RATIO = 20; // runs whose highest learning rates differ by a larger factor have a logarithmic axis
 
 /**
- * Return the numbers for the agreement of two matrices, as [value, title] for a drop-down list; the value is "measure/column". A measure
- * without a chance level, such as SSIM with many classes, has no excess.
+ * Return the numbers for the agreement of two matrices, as [value, title] for a drop-down list; the value is "measure/column".
+ * A measure without a chance level, such as SSIM with many classes, has no excess.
  */
 function agreementNumbers() {
-  const names = { pearson: "Pearson correlation", spearman: "Spearman correlation", kendall: "Kendall's tau", kendall_a: "Kendall's tau-a", cosine: "cosine SAI", ssim: "SSIM", mae: "MAE", mse: "MSE" };
-  const isCorrelation = (name) => ["pearson", "spearman", "kendall", "kendall_a"].includes(name);
   const measures = [...DATA.curves.measures].sort((a, b) => (b === "pearson") - (a === "pearson"));
-  return measures.flatMap((name) => (isCorrelation(name)
-    ? [[`${name}/${EXCESS}`, names[name]]]
-    : [[`${name}/${EXCESS}`, `${names[name] || name}, excess`], [`${name}/${RAW}`, `${names[name] || name}, raw`]]))
+  return measures.flatMap((name) => (name in CORRELATIONS
+    ? [[`${name}/${EXCESS}`, CORRELATIONS[name]]]
+    : [EXCESS, RAW].map((column) => [`${name}/${column}`, `${MEASURES[name] || name}, ${column}`])))
     .filter(([number]) => DATA.curves.sai[number.split("/")[0]].series.some((series) => hasNumber(series, number)));
 }
 
@@ -32,31 +36,37 @@ function agreementAxis(number) {
 
 /** Return the curves of a panel of the table for some runs, the agreement of matrices by the chosen number. */
 function curvesOf(view, panelName, matches = () => true) {
-  const panel = panelName === "sai" ? DATA.curves.sai[view.number.split("/")[0]] : DATA.curves.others.find(({ name }) => name === panelName);
+  const isSai = panelName === "sai";
+  const panel = isSai ? DATA.curves.sai[view.number.split("/")[0]] : DATA.curves.others.find(({ name }) => name === panelName);
   if (!panel) return [];
-  const isShown = (series) => view.runs.includes(series.run) && matches(series) && (panelName !== "sai" || hasNumber(series, view.number));
+  const isShown = (series) => view.runs.includes(series.run) && matches(series) && (!isSai || hasNumber(series, view.number));
   return panel.series.filter(isShown).map((series) => ({ series, panel }));
 }
 
 /** Return a chart of curves: one colour per run if there are several, otherwise one per curve. */
 function chartOf(view, title, axis, curves, options = {}) {
   const labels = [...new Set(curves.map(({ series }) => series.label))];
+  const isShared = view.runs.length > 1;
   const lines = curves.map(({ series, panel }, k) => {
-    const isShared = view.runs.length > 1;
     const name = DATA.runs[series.run].name;
+    const colour = isShared ? series.run : k;
     let label = isShared ? `${name}, ${series.label}` : series.label;
     if (labels.length === 1) label = name;
     // The interval of a SAI belongs to its excess, so a raw SAI has none.
-    const line = panel.name === "sai" && view.number.endsWith(EXCESS)
-      ? excessLine(series, isShared ? series.run : k, label, panel.lower)
-      : rawLine(panel.name === "sai" ? { ...series, low: null, high: null } : series, isShared ? series.run : k, label);
+    let line = rawLine(series, colour, label);
+    if (panel.name === "sai") line = { ...line, low: null, high: null };
+    if (panel.name === "sai" && view.number.endsWith(EXCESS)) line = excessLine(series, colour, label, panel.lower);
     const smooth = view.smoothing ? movingMean(line.value, view.smoothing) : undefined;
     return { ...line, smooth, isFaint: isShared && labels.indexOf(series.label) > 0, x: positions(view, series) };
   });
   const hasCurve = lines.some((line) => line.epochs.length > 1);
-  const highestRates = curves.some(({ panel }) => panel.name === "learning_rate") ? lines.map((line) => Math.max(...line.value)).filter((value) => value > 0) : [];
+  const highest = lines.map((line) => Math.max(...line.value)).filter((value) => value > 0);
+  const hasLogValues = curves.some(({ panel }) => panel.name === "learning_rate")
+    && Math.max(...highest) > MAX_LINEAR_RATIO * Math.min(...highest);
   const phases = options.phasesOf && view.axis === "epoch" ? phaseRows(view, options.phasesOf) : [];
-  return { title, axis, lines, hasLogValues: Math.max(...highestRates) > MAX_LINEAR_RATIO * Math.min(...highestRates), along: view.axis === "log" ? "epoch" : view.axis, isLog: view.axis === "log", phases, isLarge: options.isLarge && hasCurve };
+  const isLog = view.axis === "log";
+  const along = isLog ? "epoch" : view.axis;
+  return { title, axis, lines, hasLogValues, along, isLog, phases, isLarge: options.isLarge && hasCurve };
 }
 
 /** Return the means of values in symmetric windows, which are shorter at the ends; a value without a number stays without one. */
@@ -78,7 +88,8 @@ function positions(view, series) {
 
 /** The test accuracy of each run by epoch; empty without one. */
 const accuracies = DATA.runs.map((_, run) => {
-  const series = DATA.curves.others.find(({ name }) => name === "accuracy")?.series.find((curve) => curve.run === run && curve.label.startsWith("accuracy"));
+  const panel = DATA.curves.others.find(({ name }) => name === "accuracy");
+  const series = panel?.series.find((curve) => curve.run === run && curve.label.startsWith("accuracy"));
   return new Map(series?.epochs.map((epoch, k) => [epoch, series.value[k]]));
 });
 
@@ -108,7 +119,8 @@ function isMainAgreement(series) {
 /** Return the chart of the agreement of all shown runs with the reference. */
 function agreementChart(view, isLarge) {
   const title = `Agreement of the network with ${DATA.runs[view.runs[0]].reference}`;
-  return chartOf(view, title, agreementAxis(view.number), curvesOf(view, "sai", isMainAgreement), { isLarge, phasesOf: (phase) => phase.of_agreement });
+  const options = { isLarge, phasesOf: (phase) => phase.of_agreement };
+  return chartOf(view, title, agreementAxis(view.number), curvesOf(view, "sai", isMainAgreement), options);
 }
 
 /** Return the four questions with their charts, and the charts of all remaining curves. */
@@ -119,9 +131,13 @@ function questions(view) {
   const name = own.toUpperCase();
   const splitOf = (series) => DATA.runs[series.run].splits[0] ?? "test";
   const isFirstSplit = (series) => series.split === splitOf(series);
-  const kindOf = (series) => DATA.runs[series.run].own.split("-")[0];
-  const chart = (title, axis, panelName, matches, options) => chartOf(view, title, axis, take(curvesOf(view, panelName, matches)), options);
-  const idmAxis = "share of classes farther from the truth";
+  const ownOf = (series) => DATA.runs[series.run].own;
+  const mistakesOf = (series) => `ccsm-${splitOf(series)}`;
+  const chart = (title, axis, panelName, matches, options) =>
+    chartOf(view, title, axis, take(curvesOf(view, panelName, matches)), options);
+  const sai = (title, matches) => chart(title, agreementAxis(view.number), "sai", matches);
+  const idm = (title, matches, phasesOf) => chart(title, "share of classes farther from the truth", "idm_errors",
+    (series) => isFirstSplit(series) && matches(series), { isLarge: true, phasesOf });
   take(curvesOf(view, "sai", isMainAgreement));
   const result = [
     {
@@ -131,33 +147,39 @@ function questions(view) {
     },
     {
       title: "How similar are neighbouring classes?",
-      text: "Max WSI is the mean cosine similarity of a class with its nearest classes, and Min WSI that with its most distant classes. Mean WSI covers all pairs. They have no chance level.",
+      text: "Max WSI is the mean cosine similarity of a class with its nearest classes, and Min WSI that with its most distant "
+        + "classes. Mean WSI covers all pairs. They have no chance level.",
       charts: [
-        chart("Nearest classes (Max WSI)", "mean cosine, at most 1", "wsi", (series) => /^max/.test(series.label), { isLarge: true, phasesOf: (phase) => phase.curve === "wsi max" }),
+        chart("Nearest classes (Max WSI)", "mean cosine, at most 1", "wsi", (series) => /^max/.test(series.label),
+          { isLarge: true, phasesOf: (phase) => phase.curve === "wsi max" }),
         chart("All pairs (Mean WSI)", "mean cosine", "wsi", (series) => /^mean/.test(series.label)),
         chart("Most distant classes (Min WSI)", "mean cosine", "wsi", (series) => /^min/.test(series.label)),
       ],
     },
     {
       title: "Do mistakes follow its own similarity?",
-      text: `NIDM of mistakes is the share of classes that the network finds less similar to the true class than the wrong prediction. If a mistake falls on a random wrong class, half of the classes are.`,
+      text: "NIDM of mistakes is the share of classes that the network finds less similar to the true class than the wrong "
+        + "prediction. If a mistake falls on a random wrong class, half of the classes are.",
       charts: [
-        chart("NIDM of mistakes", idmAxis, "idm_errors", (series) => isFirstSplit(series) && series.of === kindOf(series), { isLarge: true }),
-        chart("Agreement of the network with its mistakes", agreementAxis(view.number), "sai", (series) => series.of === `${DATA.runs[series.run].own},ccsm-${splitOf(series)}`),
+        idm("NIDM of mistakes", (series) => series.of === ownOf(series).split("-")[0]),
+        sai("Agreement of the network with its mistakes", (series) => series.of === `${ownOf(series)},${mistakesOf(series)}`),
       ],
     },
     {
       title: "Are mistakes semantically reasonable?",
-      text: `WIDM of mistakes is the share of classes that are less similar to the true class in ${reference} than the wrong prediction.`,
+      text: `WIDM of mistakes is the share of classes that are less similar to the true class in ${reference} than the wrong `
+        + "prediction.",
       charts: [
-        chart("WIDM of mistakes", idmAxis, "idm_errors", (series) => isFirstSplit(series) && series.isMain && series.of === "scsm", { isLarge: true, phasesOf: (phase) => phase.curve.startsWith("widm test") }),
-        chart(`Agreement of the mistakes with ${reference}`, agreementAxis(view.number), "sai", (series) => series.isMain && series.of === `ccsm-${splitOf(series)},scsm`),
-        chart("Severity of mistakes", "height of the lowest common hypernym, lower is nearer", "severity", (series) => isFirstSplit(series) && series.isMain),
+        idm("WIDM of mistakes", ({ isMain, of }) => isMain && of === "scsm", ({ curve }) => curve.startsWith("widm test")),
+        sai(`Agreement of the mistakes with ${reference}`, (series) => series.isMain && series.of === `${mistakesOf(series)},scsm`),
+        chart("Severity of mistakes", "height of the lowest common hypernym, lower is nearer", "severity",
+          (series) => isFirstSplit(series) && series.isMain),
       ],
     },
     geometryQuestion(view, chart),
   ];
-  return { questions: result.map((question) => ({ ...question, charts: question.charts.filter((one) => one.lines.length) })), more: remainingCharts(view, used) };
+  const shown = result.map((question) => ({ ...question, charts: question.charts.filter((one) => one.lines.length) }));
+  return { questions: shown, more: remainingCharts(view, used) };
 }
 
 /** Return a chart for each panel of curves that no question uses. With several runs, each kind of curve has its own chart. */
@@ -170,8 +192,10 @@ function remainingCharts(view, used) {
     const { panel } = curves[0];
     const axis = name === "sai" ? agreementAxis(view.number) : panel.axis;
     const labels = [...new Set(curves.map(({ series }) => series.label))];
-    if (view.runs.length === 1 || labels.length === 1) return [chartOf(view, name === "sai" ? "Agreement of other matrices" : panel.title, axis, curves)];
-    return labels.map((label) => chartOf(view, `${panel.title}: ${label}`, axis, curves.filter(({ series }) => series.label === label)));
+    const title = name === "sai" ? "Agreement of other matrices" : panel.title;
+    if (view.runs.length === 1 || labels.length === 1) return [chartOf(view, title, axis, curves)];
+    const labelled = (label) => curves.filter(({ series }) => series.label === label);
+    return labels.map((label) => chartOf(view, `${panel.title}: ${label}`, axis, labelled(label)));
   });
 }
 
@@ -182,14 +206,12 @@ function questionSections(view, actions) {
   const { questions: all, more } = questions(view);
   const hasPhases = all.some(({ charts }) => charts.some((chart) => chart.phases.some((row) => row.phases.length)));
   const nodes = all.filter(({ charts }) => charts.length).map(({ title, text, charts }) => element("div", { class: "question" },
-    element("h3", {}, title), element("p", { class: "faint" }, text),
-    element("div", { class: "panels" }, charts.map(draw))));
-  if (hasPhases) {
-    nodes.unshift(element("p", { class: "faint phase-note" }, "The bar above a chart shows the phases of a curve. The surge lasts until 90 % of the way to the plateau, the refinement until the curve stays within its noise, and the rest is stabilisation. The box at a boundary is its 95 % confidence interval."));
-  }
+    element("h3", {}, title), faint(text, "p"), element("div", { class: "panels" }, charts.map(draw))));
+  if (hasPhases) nodes.unshift(element("p", { class: "faint phase-note" }, PHASES));
   if (more.length) {
     nodes.push(element("details", { class: "more-curves", ontoggle: () => panels.forEach((panel) => panel.draw()) },
-      element("summary", {}, `More curves (${more.length}): accuracy, loss and diagnostics`), element("div", { class: "panels" }, more.map(draw))));
+      element("summary", {}, `More curves (${more.length}): accuracy, loss and diagnostics`),
+      element("div", { class: "panels" }, more.map(draw))));
   }
   return { nodes, panels };
 }
@@ -201,7 +223,8 @@ function overviewCharts(view, actions) {
   const isSingle = agreement.lines.every((line) => line.epochs.length < 2);
   const charts = isSingle ? [] : [{ ...agreement, title: `${agreement.title} over epochs`, phases: [] }];
   const hasAccuracy = view.runs.every((index) => accuracies[index].size > 1);
-  if (hasAccuracy) charts.push({ ...agreementChart({ ...view, axis: "accuracy" }, true), title: "Agreement against accuracy", phases: [] });
+  const againstAccuracy = agreementChart({ ...view, axis: "accuracy" }, true);
+  if (hasAccuracy) charts.push({ ...againstAccuracy, title: "Agreement against accuracy", phases: [] });
   return charts.map((chart) => curvePanel(chart, actions));
 }
 
@@ -219,11 +242,13 @@ async function smallMatrices(run, epoch, order) {
   return pictures.map((canvas, k) => {
     if (!canvas) return null;
     describeMatrix(canvas, `Similarities of all pairs of classes: ${parts[k][2]}`);
-    return element("figure", { class: "small-matrix" }, element("a", { href: "#matrices" }, canvas), element("figcaption", {}, parts[k][2]));
+    const link = element("a", { href: "#matrices" }, canvas);
+    return element("figure", { class: "small-matrix" }, link, element("figcaption", {}, parts[k][2]));
   }).filter(Boolean);
 }
 
 /** Return the legend of the small matrices. */
 function rankLegend() {
-  return element("div", { class: "rank-legend" }, element("span", { class: "faint" }, "One cell per pair of classes: less similar half"), colourBar(), element("span", { class: "faint" }, "rank 1, the most similar pair"));
+  return element("div", { class: "rank-legend" },
+    faint("One cell per pair of classes: less similar half"), colourBar(), faint("rank 1, the most similar pair"));
 }

@@ -18,14 +18,17 @@ async function pairRanks(run, size, epoch) {
   const { own, reference } = mainMatrices(run);
   if (!own?.epochs.length || !reference) return null;
   const nearestEpoch = nearestTo(epoch, own.epochs);
-  const [frame, referenceFrame] = await Promise.all([completeFrame(own, nearestEpoch), completeFrame(reference, nearestEpoch)]);
-  const [y, x] = [frame, referenceFrame].map((one) => { const { percentile } = ranksOf(one); return Float32Array.from(one.codes, (code) => percentile[code]); });
-  const [spreadX, spreadY] = [[x, referenceFrame, GOLDEN_RATIO], [y, frame, PLASTIC_RATIO]].map(([percentiles, { codes, scale }, ratio]) => {
-    const { counts, pairs } = ranksOf({ codes, scale });
-    return percentiles.map((percentile, k) => percentile + (((k * ratio) % 1) - 0.5) * (counts[codes[k]] / pairs));
-  });
-  const [pairsY, pairsX] = [frame, referenceFrame].map((one) => ranksOf(one).pairs);
-  return { epoch: nearestEpoch, own, x, y, pairsX, pairsY, spreadX, spreadY, near: surprises(x, y, size, 1), far: surprises(x, y, size, -1) };
+  const [frame, referenceFrame] = await completeFramesAt(nearestEpoch, own, reference);
+  const spreadRanks = ({ codes, scale }, ratio) => {
+    const { counts, pairs, percentile } = ranksOf({ codes, scale });
+    const percentiles = Float32Array.from(codes, (code) => percentile[code]);
+    const spread = percentiles.map((value, k) => value + (((k * ratio) % 1) - 0.5) * (counts[codes[k]] / pairs));
+    return [percentiles, spread, pairs];
+  };
+  const [x, spreadX, pairsX] = spreadRanks(referenceFrame, GOLDEN_RATIO);
+  const [y, spreadY, pairsY] = spreadRanks(frame, PLASTIC_RATIO);
+  const [near, far] = [1, -1].map((sign) => surprises(x, y, size, sign));
+  return { epoch: nearestEpoch, own, x, y, pairsX, pairsY, spreadX, spreadY, near, far };
 }
 
 /** Call `visit(i, j, k)` for each pair of classes i < j in the order of a symmetric frame, where k is the index in the frame. */
@@ -55,9 +58,12 @@ function surprises(x, y, size, sign) {
 /** Return the figure of the scatter, with a function `draw()`; `open(i, j)` is called with the pair of a click. */
 function scatterPlot(run, names, ranks, open) {
   const canvas = element("canvas", { class: "scatter", role: "img",
-    "aria-label": `Rank of every pair of classes in ${run.reference} against its rank in the network at epoch ${ranks.epoch}. The tables next to it list the pairs that differ most.` });
+    "aria-label": `Rank of every pair of classes in ${run.reference} against its rank in the network at epoch ${ranks.epoch}. `
+      + "The tables next to it list the pairs that differ most." });
   const isDense = ranks.x.length > MAX_DOTS;
-  const readout = element("p", { class: "faint", role: "status" }, `Point at the chart to read the nearest pair, and click to open it. Without a relation, ${isDense ? "all cells would be equally dark" : "the dots would be spread evenly"}.`);
+  const readout = element("p", { class: "faint", role: "status" },
+    "Point at the chart to read the nearest pair, and click to open it. Without a relation, "
+      + (isDense ? "all cells would be equally dark." : "the dots would be spread evenly."));
   const { size: side, left, right, top, bottom } = SCATTER;
   const plot = side - left - right;
   const at = { x: (percentile) => left + percentile * plot, y: (percentile) => top + (1 - percentile) * (side - top - bottom) };
@@ -80,13 +86,14 @@ function scatterPlot(run, names, ranks, open) {
     if (isDense) drawDensity(context);
     else {
       context.fillStyle = PALETTE[theme()].more[6];
-      ranks.x.forEach((x, k) => { if (!Number.isNaN(x + ranks.y[k])) dot(context, ranks.spreadX[k], ranks.spreadY[k], 2.5); });
+      ranks.x.forEach((x, k) => { if (!Number.isNaN(x + ranks.y[k])) dot(context, k, 2.5); });
     }
     context.font = "11px system-ui, sans-serif";
     context.fillStyle = styleColour("--faint");
     context.strokeStyle = styleColour("--rule");
     context.strokeRect(left, top, plot, side - top - bottom);
-    const rankTicks = (pairs) => [1, ...ticks(pairs / 8, pairs, 4)].map((rank) => [rank.toLocaleString("en"), 1 - (rank - 0.5) / pairs]);
+    const rankTicks = (pairs) => [1, ...ticks(pairs / 8, pairs, 4)]
+      .map((rank) => [rank.toLocaleString("en"), 1 - (rank - 0.5) / pairs]);
     context.textAlign = "center";
     rankTicks(ranks.pairsX).forEach(([text, tick]) => context.fillText(text, at.x(tick), side - bottom + 15));
     context.textAlign = "right";
@@ -102,9 +109,9 @@ function scatterPlot(run, names, ranks, open) {
     label(context, ranks.far.slice(0, 3), PALETTE[theme()].less[6]);
   }
 
-  function dot(context, x, y, radius) {
+  function dot(context, k, radius) {
     context.beginPath();
-    context.arc(at.x(x), at.y(y), radius, 0, 2 * Math.PI);
+    context.arc(at.x(ranks.spreadX[k]), at.y(ranks.spreadY[k]), radius, 0, 2 * Math.PI);
     context.fill();
   }
 
@@ -118,7 +125,7 @@ function scatterPlot(run, names, ranks, open) {
     });
     const { of } = pixelsOf();
     const most = (MAX_DENSITY * ranks.x.length) / counts.length;
-    const image = pixelCanvas(cells, cells, (pixels) => counts.forEach((count, k) => { pixels[k] = of(Math.min(1, count / most)); }));
+    const image = pixelCanvas(cells, cells, (k) => of(Math.min(1, counts[k] / most)));
     context.imageSmoothingEnabled = false;
     context.drawImage(image, left, top, plot, side - top - bottom);
   }
@@ -129,10 +136,11 @@ function scatterPlot(run, names, ranks, open) {
     let last = isHigh ? -Infinity : Infinity;
     for (const pair of [...pairs].sort((a, b) => (isHigh ? b.y - a.y : a.y - b.y))) {
       context.fillStyle = colour;
-      dot(context, ranks.spreadX[pair.k], ranks.spreadY[pair.k], 3.5);
+      dot(context, pair.k, 3.5);
       const text = [pair.i, pair.j].map((index) => shortened(context, names[index].split(",")[0], 110)).join(" – ");
       const isRight = pair.x > 0.5;
-      const y = isHigh ? Math.max(at.y(ranks.spreadY[pair.k]) + 4, last + 14) : Math.min(at.y(ranks.spreadY[pair.k]) + 4, last - 14);
+      const beside = at.y(ranks.spreadY[pair.k]) + 4;
+      const y = isHigh ? Math.max(beside, last + 14) : Math.min(beside, last - 14);
       last = y;
       context.textAlign = isRight ? "right" : "left";
       context.lineWidth = 3;
@@ -162,11 +170,14 @@ function scatterPlot(run, names, ranks, open) {
   canvas.addEventListener("pointermove", (event) => {
     const pair = pairAt(event);
     canvas.style.cursor = pair ? "pointer" : "default";
-    if (pair) readout.textContent = `${names[pair.i]} – ${names[pair.j]}: rank ${rankAt(pair.y, ranks.pairsY).toLocaleString("en")} in the network, ${rankAt(pair.x, ranks.pairsX).toLocaleString("en")} in ${run.reference}.`;
+    if (!pair) return;
+    const [own, reference] = [rankAt(pair.y, ranks.pairsY), rankAt(pair.x, ranks.pairsX)].map(roundedRank);
+    readout.textContent = `${names[pair.i]} – ${names[pair.j]}: rank ${own} in the network, ${reference} in ${run.reference}.`;
   });
   canvas.addEventListener("click", (event) => { const pair = pairAt(event); if (pair) open(pair.i, pair.j); });
+  const shown = isDense ? "darker cells have more pairs" : "one dot per pair";
   const node = element("figure", { class: "scatter-figure" },
-    element("figcaption", {}, element("h3", {}, `Ranks in the network and in ${run.reference}`), element("span", { class: "faint" }, `${isDense ? "darker cells have more pairs" : "one dot per pair"}; epoch ${ranks.epoch}; pairs of equal rank are spread`)),
+    figureTitle(`Ranks in the network and in ${run.reference}`, `${shown}; epoch ${ranks.epoch}; pairs of equal rank are spread`),
     canvas, readout, exportMenu(`${run.name} ranks epoch ${ranks.epoch}`, { canvas: exportCanvas, csv: exportRows }));
 
   function exportCanvas() {
@@ -177,7 +188,9 @@ function scatterPlot(run, names, ranks, open) {
 
   function exportRows() {
     const rows = [["first", "second", "rank in the network", `rank in ${run.reference}`]];
-    forEachPair(names.length, (i, j, k) => rows.push([names[i], names[j], (1 - ranks.y[k]) * ranks.pairsY + 0.5, (1 - ranks.x[k]) * ranks.pairsX + 0.5]));
+    const rank = (percentile, pairs) => (1 - percentile) * pairs + 0.5;
+    forEachPair(names.length, (i, j, k) =>
+      rows.push([names[i], names[j], rank(ranks.y[k], ranks.pairsY), rank(ranks.x[k], ranks.pairsX)]));
     return rows;
   }
 
@@ -189,19 +202,20 @@ async function surpriseSection(run, names, epoch, open) {
   const [ranks, near] = await Promise.all([pairRanks(run, names.length, epoch), nearestAt(run, epoch)]);
   const title = ({ i, j }) => `${names[i]} – ${names[j]}`;
   const pair = { title: "pair", value: title, node: (row) => linkButton(title(row), () => open(row.i, row.j)) };
-  const rank = (matrix, percentileOf, pairs) => ({ title: `rank in ${matrix}`, number: true, value: percentileOf, text: (row) => rankAt(percentileOf(row), pairs).toLocaleString("en") });
+  const rank = (matrix, name, pairs) =>
+    ({ ...numberColumn(`rank in ${matrix}`, name), text: (row) => roundedRank(rankAt(row[name], pairs)) });
   const referenceRank = ({ i, j }) => {
     const percentile = ranks.x[frameIndex({ symmetric: true }, names.length, i, j)];
     return Number.isNaN(percentile) ? null : rankAt(percentile, ranks.pairsX);
   };
   const closest = near && dataTable(`Closest pairs of all classes by ${run.near.of.toUpperCase()}`, [
-    pair, { title: run.near.of.toUpperCase(), number: true, value: (row) => row.value },
-    ranks && { title: `rank in ${run.reference}`, number: true, value: referenceRank, text: (row) => referenceRank(row)?.toLocaleString("en") ?? "–" },
-  ], near.pairs);
-  if (!ranks) return { parts: [closest], scatter: null, start: near?.pairs.length ? [near.pairs[0].i, near.pairs[0].j] : null };
-  const columns = [pair, rank("the network", (row) => row.y, ranks.pairsY), rank(run.reference, (row) => row.x, ranks.pairsX)];
+    pair, numberColumn(run.near.of.toUpperCase(), "value"), ranks && rankColumn(run.reference, "referenceRank"),
+  ], near.pairs.map((row) => ({ ...row, referenceRank: ranks && referenceRank(row) })));
+  const classesOf = ([first]) => (first ? [first.i, first.j] : null);
+  if (!ranks) return { parts: [closest], scatter: null, start: classesOf(near?.pairs ?? []) };
+  const columns = [pair, rank("the network", "y", ranks.pairsY), rank(run.reference, "x", ranks.pairsX)];
   const tables = element("div", {}, dataTable(`Near in the network, far in ${run.reference}`, columns, ranks.near),
     dataTable(`Near in ${run.reference}, far in the network`, columns, ranks.far));
   const scatter = scatterPlot(run, names, ranks, open);
-  return { parts: [scatter.node, tables, closest], scatter, start: ranks.near.length ? [ranks.near[0].i, ranks.near[0].j] : null };
+  return { parts: [scatter.node, tables, closest], scatter, start: classesOf(ranks.near) };
 }
