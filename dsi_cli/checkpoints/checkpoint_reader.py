@@ -340,14 +340,14 @@ def _scan_head(
 
 
 def _refuse_other_part(file: CheckpointFile, chosen: head_choice.Head) -> None:
-    """Raise `BackboneError` if the name of a file means another part of the network, and the file holds one layer.
+    """Raise `BackboneError` if the name of a file says that it holds another part of the network.
 
-    The embedding model of SpeechBrain has several layers.
+    Names may mislead, so this counts only for a layer that was saved alone, and for SpeechBrain's ``embedding_model``.
     """
     part = _OTHER_PART.search(file.path.name)
     is_alone = not chosen.path and chosen.name in ("weight", "kernel")
     if part is not None and (is_alone or part[1].lower() == "embedding_model"):
-        layer = f"{'the only layer, ' if is_alone else ''}{chosen.name} {chosen.tensor.shape}{',' if is_alone else ''}"
+        layer = f"{chosen.name} {chosen.tensor.shape}"
         message = f"no classifier: {layer} is part of the {part[1]}, as the name of the file says;"
         raise BackboneError(f"{message} if it is the head, add --head {chosen.name}")
 

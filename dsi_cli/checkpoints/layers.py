@@ -135,8 +135,10 @@ def layers_of(groups: Sequence[NestedStateDict]) -> list[Layer]:
         layer = next((found for read in readers if (found := read(module)) is not None), None)
         # The matrices next to the packed weight of a quantised layer are its scales.
         is_packed = module.path and any(it.dtype in _PACKED and len(it.shape) > 1 for it in module.parameters.values())
-        own = [] if is_packed or layer else _own_parameters(module, times[tuple(module.parameters)] > 1)
-        layers += own if layer is None else [layer]
+        if layer is not None:
+            layers.append(layer)
+        elif not is_packed:
+            layers += _own_parameters(module, times[tuple(module.parameters)] > 1)
     # Parts of a weight are only combined by rows.
     refusal = "has a column for each output and is stored in parts, which dsi does not put together"
     return [
