@@ -203,6 +203,10 @@ def test_a_sense_that_fits_the_bracket_wins(label, synset):
 def test_a_folder_counts_in_the_sense_that_most_of_its_labels_fit():
     assert resolve(["plants/lily", "plants/rose", "plants/mint", "plants/iris"])[2].synset == "mint.n.02"
     assert resolve(["C:\\data\\train\\seal", "C:\\data\\train\\bat", "C:\\data\\train\\lion"])[1].synset == "bat.n.01"
+    scenes = ["church/indoor", "church/outdoor", "stadium/baseball", "stadium/football", "cave", "canyon", "castle", "island"]
+    for labels in (scenes, [f"/{name[0]}/{name}" for name in scenes]):
+        rows = [(row.synset, row.is_uncertain) for row in resolve(labels)[:4]]
+        assert rows == 2 * [("church.n.02", True)] + 2 * [("stadium.n.01", True)], "a folder of few labels is a name"
 
 
 @pytest.mark.parametrize(("label", "superclass"), [("fork", "kitchen"), ("pizza", "food"), ("toilet", "furniture")])

@@ -44,6 +44,7 @@ _FILLERS = frozenset(
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _BETWEEN_NAMES = re.compile(r"[;|]|,(?!(?<=\b\w,)\w\b|(?<=\d,)\d)")
 """Between two names; a comma between single characters or numbers, as in N,N-dimethyl, belongs to a formula."""
+_LETTER_FOLDER = re.compile(r"^/?[^\W\d_]/(?=.)")
 _LEADING_NUMBER = re.compile(r"^\W*\d+[\s._:;,)\]\-]+(?=.*[^\W\d_])")
 _TRAILING_NUMBER = re.compile(r"(?<=[^\W\d_])[\s._:;,|(\[\-]+\d+\W*$")
 _BRACKET = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
@@ -181,28 +182,44 @@ def _readings(text: str, wordnet: WordNet) -> Iterator[LabelCandidates]:
 def without_common_folders(labels: Sequence[str]) -> list[str]:
     """Return labels without the folders that all of them share, if these are several: they state where the data are.
 
+    Also remove folders that sort all labels by their first letters, as in Places365.
+
     >>> without_common_folders(["/data/train/cat", "/data/train/dog", "/data/train/crane"])
     ['cat', 'dog', 'crane']
+    >>> without_common_folders(["/a/alley", "/c/church/indoor", "/c/church/outdoor"])
+    ['alley', 'church/indoor', 'church/outdoor']
     """
+    if all(map(_LETTER_FOLDER.match, labels)):
+        labels = [_LETTER_FOLDER.sub("", label) for label in labels]
     paths = [re.split(r"[/\\]", label) for label in labels]
     folders = zip(*(path[:-1] for path in paths), strict=False)
     common = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, folders))
     return ["/".join(path[common:]) for path in paths] if common > 1 and len(labels) > 2 else list(labels)
 
 
-def shared_folders(labels: Sequence[str]) -> frozenset[str]:
-    """Return the first parts of paths that several labels share, such as ``animals`` in ``animals/seal``."""
-    leading = Counter(label.partition("/")[0].strip().lower() for label in labels if "/" in label.strip("/ "))
-    return frozenset(part for part, count in leading.items() if count > 1)
+def shared_folders(labels: Sequence[str]) -> tuple[frozenset[str], bool]:
+    """Return the first parts of paths that several labels share (``animals``), and whether most labels are paths.
+
+    >>> shared_folders(["animals/seal", "animals/crane"]), shared_folders(["church/indoor", "church/outdoor", "cave", "den"])
+    ((frozenset({'animals'}), True), (frozenset({'church'}), False))
+    """
+    parts = [label.partition("/")[0].strip().lower() for label in labels if "/" in label.strip("/ ")]
+    return frozenset(part for part, count in Counter(parts).items() if count > 1), 2 * len(parts) > len(labels)
 
 
-def read_label_in_folder(label: str, folders: frozenset[str], wordnet: WordNet) -> LabelCandidates:
-    """Return the candidates of a label; a folder that other labels share is a description, not a name."""
+def read_label_in_folder(label: str, folders: frozenset[str], wordnet: WordNet, *, has_groups: bool) -> LabelCandidates:
+    """Return the candidates of a label; a folder that other labels share is a description, not a name.
+
+    If most labels are no paths, or the rest is no noun, the label is a compound instead (``church/indoor``, ``stadium/baseball``).
+    """
     folder, _, rest = label.partition("/")
     if not rest or folder.strip().lower() not in folders:
         return read_label(label, wordnet)
-    reading = read_label_in_folder(rest, folders, wordnet)
-    return replace(reading, descriptions=(*reading.descriptions, folder.strip()))
+    reading = read_label_in_folder(rest, folders, wordnet, has_groups=True)
+    if has_groups and reading.candidates:
+        return replace(reading, descriptions=(*reading.descriptions, folder.strip()))
+    reading = read_label(label, wordnet)
+    return replace(reading, candidates=tuple(replace(candidate, how=HEAD) for candidate in reading.candidates))
 
 
 def normalize_label(label: str) -> str:

@@ -170,7 +170,7 @@ def _by_wnid(label: str, wnid: str, preset: str | None, wordnet: WordNet, *, rea
     return replace(match, how="preset" if preset and match.node is not None else match.how, words=words)
 
 
-def _by_words(label: str, folders: frozenset[str], superclass: str | None, wordnet: WordNet) -> Meaning:
+def _by_words(label: str, folders: tuple[frozenset[str], bool], superclass: str | None, wordnet: WordNet) -> Meaning:
     """Return the meaning of a label without an id; it is open if the label has candidates to choose from."""
     reason = reason_unusable(label, wordnet)
     if reason:
@@ -178,7 +178,7 @@ def _by_words(label: str, folders: frozenset[str], superclass: str | None, wordn
     match = look_up_id(label, wordnet)
     if match is not None:
         return match
-    words = read_label_in_folder(label, folders, wordnet)
+    words = read_label_in_folder(label, folders[0], wordnet, has_groups=folders[1])
     return Meaning("unresolved", words=replace(words, superclass=(superclass,) if superclass else ()))
 
 
