@@ -203,10 +203,10 @@ def test_a_sense_that_fits_the_bracket_wins(label, synset):
 def test_a_folder_counts_in_the_sense_that_most_of_its_labels_fit():
     assert resolve(["plants/lily", "plants/rose", "plants/mint", "plants/iris"])[2].synset == "mint.n.02"
     assert resolve(["C:\\data\\train\\seal", "C:\\data\\train\\bat", "C:\\data\\train\\lion"])[1].synset == "bat.n.01"
-    scenes = ["church/indoor", "church/outdoor", "stadium/baseball", "stadium/football", "cave", "canyon", "castle", "island"]
+    scenes = ["church/indoor", "church/outdoor", "stadium/baseball", "stadium/football", "cave", "hill", "igloo", "lake"]
     for labels in (scenes, [f"/{name[0]}/{name}" for name in scenes]):
-        rows = [(row.synset, row.is_uncertain) for row in resolve(labels)[:4]]
-        assert rows == 2 * [("church.n.02", True)] + 2 * [("stadium.n.01", True)], "a folder of few labels is a name"
+        rows = resolve(labels)[:4]
+        assert [row.synset for row in rows if row.is_uncertain] == 2 * ["church.n.02"] + 2 * ["stadium.n.01"]
 
 
 @pytest.mark.parametrize(("label", "superclass"), [("fork", "kitchen"), ("pizza", "food"), ("toilet", "furniture")])
@@ -268,16 +268,15 @@ def test_where_only_an_excluded_sense_is_left_the_label_is_uncertain():
 
 
 def test_chosen_senses_of_a_foreign_list_are_uncertain():
-    rows = resolve(
-        ["Apfel", "Birne", "Kirsche", "Banane", "Zitrone", "Ball", "Gift", "Hut", "Bad", "Rind", "Tag", "Hose", "Brief"]
-    )
+    fruit = ["Apfel", "Birne", "Kirsche", "Banane", "Zitrone"]
+    rows = resolve([*fruit, "Ball", "Gift", "Hut", "Bad", "Rind", "Tag", "Hose", "Brief"])
     assert sum(row.synset is None for row in rows) in range(5, 7)
     assert all(row.is_uncertain for row in rows)
     assert all(row.is_uncertain for row in resolve(["hond", "huis", "stoel", *["kat", "room", "boom", "rug", "bank"]]))
     # A single unknown label, or less than a quarter, says nothing about the others.
     assert [row.is_uncertain for row in resolve(["cat", "dog", "blorb"])] == [False, False, True]
     animals = ["elephant", "giraffe", "zebra", "lion", "horse", "wolf", "hippopotamus", "koala", "kangaroo", "gorilla"]
-    rows = resolve([*animals, *(f"{name}s" for name in animals), "Apfel", "Birne", "Kirsche", "Banane", "Zitrone"])
+    rows = resolve([*animals, *(f"{name}s" for name in animals), *fruit])
     assert [row.label for row in rows if row.synset is not None and row.label in animals and row.is_uncertain] == []
 
 
