@@ -45,6 +45,8 @@ MAX_SUGGESTIONS = 50
 """The maximum number of unresolved labels with similar spellings, which take about 20 ms each."""
 FOREIGN_SHARE, FOREIGN_SHARE_OF_FEW, FEW_LABELS = 0.25, 0.5, 3
 """The share of unknown labels from which a list is foreign, also if fewer than three labels are unknown. See `is_foreign`."""
+MAX_CODE_LENGTH = 3
+"""The maximum number of letters of a label that may be a code, such as that of a language."""
 MAX_PRESET_LABELS_READ = 4096
 """The maximum length of a preset for which the other meanings of labels are looked up, because this takes most of the time."""
 
@@ -216,7 +218,9 @@ def _choose_senses(labels: Sequence[str], meanings: Sequence[Meaning], wordnet: 
     explanations = scoring.explain_choices(table, choices, weights)
     unknown = [index for index, meaning in enumerate(meanings) if meaning.is_open and not meaning.words.candidates]
     suggestions = _suggest(table, unknown[:MAX_SUGGESTIONS], weights)
-    has_foreign_words = is_foreign(len(unknown), len(labels))
+    # In a list of codes (*fr*, *pt*), two unknown labels are enough.
+    are_codes = 2 * sum(len(label) <= MAX_CODE_LENGTH for label in labels) > len(labels)
+    has_foreign_words = is_foreign(len(unknown), len(labels)) or (are_codes and len(unknown) > 1)
     for index, (label, meaning) in enumerate(zip(labels, meanings, strict=True)):
         if not meaning.is_open:
             yield _certain(index, label, meaning, wordnet)
