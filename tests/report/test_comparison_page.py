@@ -108,8 +108,7 @@ def test_page_shows_the_verdict_the_forest_and_the_tables(open_file, two, tmp_pa
     assert values == [
         f"{shown(row.difference, '+.3f')}\n{shown(row.low, '+.3f')} to {shown(row.high, '+.3f')}" for row in equal.forest
     ]
-    told = table(page, "values")[2:]
-    for cells, row in zip(told, equal.rows, strict=True):
+    for cells, row in zip(table(page, "values")[2:], equal.rows, strict=True):
         assert cells[0].startswith(row.title)
         assert cells[1:3] == ["–" if one is None else shown(one) for one in (row.first, row.second)]
         assert cells[6] == {True: "yes", False: "no", None: "–"}[row.excludes_zero]
@@ -136,6 +135,12 @@ def test_page_shows_both_matrices_and_their_difference(open_file, two, out, tmp_
     assert page.locator(".scatter circle").count() == 8
 
 
+def test_lines_of_many_runs_differ_in_colour_or_dashes(open_file, two, tmp_path):
+    page = open_file(saved(replace(two, curves=[replace(two.curves[0], group=f"run {k}") for k in range(28)]), tmp_path))
+    looks = "all => all.map((line) => getComputedStyle(line)).map((style) => style.stroke + style.strokeDasharray)"
+    assert len(set(page.locator(".panel").first.locator(".swatch line").evaluate_all(looks))) == 28
+
+
 def test_large_matrices_are_shown_as_means_of_blocks():
     ranks = np.arange(801 * 801).reshape(801, 801) % 101.0
     side, packed = comparison_page._packed_ranks(ranks)
@@ -157,10 +162,9 @@ def test_page_pointer_and_slider_move_the_cursor_of_all_panels(open_file, two, t
         assert row.locator("td").first.inner_text() == shown(wanted[row.locator("th").inner_text()].mean[0])
     page.locator("#epoch").focus()
     page.keyboard.press("ArrowLeft")
-    assert page.locator("#epoch-number").inner_text() == str(two.between[0].points[-2].at)
-    between = page.locator("#network-panels .panel")
     point = two.between[0].points[-2]
-    assert between.locator("td").all_inner_texts() == [shown(point.excess), f"z {shown(point.z, 'z.1f')}"]
+    assert page.locator("#epoch-number").inner_text() == str(point.at)
+    assert page.locator("#network-panels .panel td").all_inner_texts() == [shown(point.excess), f"z {shown(point.z, 'z.1f')}"]
 
 
 def test_page_of_groups_shows_bands(open_file, groups, tmp_path):

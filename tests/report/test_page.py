@@ -116,6 +116,7 @@ def test_page_shows_each_matrix_and_section(same_page):
     assert same_page.locator("#questions .panel").count() >= 8
     assert same_page.title() == "out: similarity report"
     assert HOSTILE in same_page.locator("#classes-body tbody").text_content()
+    wait_for(same_page, "location.hash.includes('class=')")
     assert same_page.locator("img").count() == 0
     assert same_page.evaluate("window.hacked") is None
     for section in ("overview", "curves", "matrices", "closest", "agreement", "mistakes", "classes", "method", "use"):
@@ -152,7 +153,6 @@ def test_order_switch_changes_the_maps(page, out):
     assert point_at(page, 0, 0, 1)[0] == f"{LABELS[order[0]]} × {LABELS[order[1]]}"
     before = pixels(page)
     page.get_by_label("Order of classes").select_option("given")
-    page.wait_for_timeout(100)
     assert point_at(page, 0, 0, 1)[0] == f"{LABELS[0]} × {LABELS[1]}"
     page.mouse.move(0, 0)
     assert all(one != other for one, other in zip(before, pixels(page), strict=True))
@@ -436,12 +436,12 @@ def test_pairs_section_lists_the_closest_and_the_surprising_pairs(same_page, out
     all_pairs = dict(zip(values, (rankdata(list(values.values())) - 0.5) / len(values), strict=True))
     own = np.array([all_pairs[pair] for pair in known])
     reference = (rankdata([scsm[pair] for pair in known]) - 0.5) / len(known)
-    for table, sign in ((near, 1), (far, -1)):
+    for table, sign, title in ((near, 1, "Nearer in the network than in"), (far, -1, "Nearer in WordNet than in the")):
+        assert table.locator("caption").inner_text().startswith(title)
         i, j = known[np.argmax(sign * (own - reference))]
         shown = table.locator("tbody tr").first.locator("td").all_inner_texts()
         assert shown == [f"{LABELS[i]} – {LABELS[j]}", str(rank_in(ncsm, i, j)), str(rank_in(scsm, i, j))]
-    first = near.locator("button").nth(3)
-    first.click()
+    (first := near.locator("button").nth(3)).click()
     assert same_page.locator("#inspector h3").first.inner_text() == first.inner_text()
 
 
@@ -613,8 +613,7 @@ def test_run_switch_changes_all_sections(page, out):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_theme_button_switches_the_colours(open_page, out, scheme):
     page = open_page(out / "report.html", scheme=scheme)
-    paper = "getComputedStyle(document.body).backgroundColor"
-    first = page.evaluate(paper)
+    first = page.evaluate(paper := "getComputedStyle(document.body).backgroundColor")
     assert (first == "rgb(255, 255, 255)") == (scheme == "light")
     before = pixels(page)
     page.locator("#theme").click()

@@ -17,7 +17,7 @@ const epochs = [...new Set(lines.flatMap((line) => line.epochs))].sort((a, b) =>
 let currentEpoch = epochs.findLast((epoch) => lines.every((line) => line.epochs.includes(epoch))) ?? epochs.at(-1);
 
 function coloured(line, index, isExcess) {
-  return { ...line, colour: `c${index % COLOURS}`, isExcess, isRange: Boolean(line.low) };
+  return { ...line, colour: colourOf(index), isExcess, isRange: Boolean(line.low) };
 }
 
 function markPanels(epoch) {

@@ -9,6 +9,7 @@
 // `phases` has one row per run: {label, colour, phases: [{name, first, last, low, high}]}, where low and high belong to `last`.
 
 const COLOURS = 7;
+const DASHES = 4; // the classes round-0 to round-3 of the style sheet
 const HEIGHT = { small: 210, large: 330 };
 const MARGIN = { left: 46, right: 12, top: 10, bottom: 38 };
 const LABEL_HEIGHT = 14;
@@ -318,10 +319,15 @@ function cursor(chart, scale, epoch) {
   return [straightLine("cursor-line", [column, column], [scale.top, scale.bottom]), ...marks];
 }
 
+/** Return the classes of the colour and the dashes of a line, which together are unique for 28 lines. */
+function colourOf(index) {
+  return `c${index % COLOURS} round-${Math.floor(index / COLOURS) % DASHES}`;
+}
+
 /** Return the line of a curve's values. */
 function rawLine({ epochs, value, low, high, chance, chance_std: chanceStd, z }, index, label) {
   const margin = chanceStd?.map((std) => (std == null ? null : NORMAL_QUANTILE * std));
-  return { label, colour: `c${index % COLOURS}`, epochs, value, chance, margin, low, high, z };
+  return { label, colour: colourOf(index), epochs, value, chance, margin, low, high, z };
 }
 
 /** Return the line of a SAI's excess over chance, with the margin of chance on the scale of the excess. */
@@ -329,5 +335,5 @@ function excessLine({ epochs, excess, low, high, chance, chance_std: chanceStd, 
   const zeros = chance.map((level) => (level == null ? null : 0));
   const scaleAt = (k) => (isDistance ? chance[k] : 1 - chance[k]);
   const margin = chanceStd?.map((std, k) => (std == null ? null : (NORMAL_QUANTILE * std) / scaleAt(k)));
-  return { label, colour: `c${index % COLOURS}`, epochs, value: excess, chance: zeros, margin, low, high, z, isExcess: true };
+  return { label, colour: colourOf(index), epochs, value: excess, chance: zeros, margin, low, high, z, isExcess: true };
 }

@@ -131,6 +131,7 @@ function matrixExplorer(run, runIndex, names, chartActions, changed) {
     scatter?.draw();
     if (!selection.classes.length) selection.classes = section.start ?? [0];
     maps.select(selection.classes);
+    changed();
   }
 
   async function showInspector() {

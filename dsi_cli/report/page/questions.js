@@ -105,7 +105,7 @@ const MAX_PHASE_ROWS = 3;
 function phaseRows(view, matches) {
   if (view.runs.length > MAX_PHASE_ROWS) return [];
   return view.runs.map((index) => ({
-    label: DATA.runs[index].name, colour: view.runs.length > 1 ? `c${index % COLOURS}` : "c0",
+    label: DATA.runs[index].name, colour: view.runs.length > 1 ? colourOf(index) : "c0",
     phases: DATA.curves.phases.filter((phase) => phase.place === index && matches(phase))
       .map((phase) => ({ name: phase.phase, first: phase.first_epoch, last: phase.last_epoch, low: phase.low, high: phase.high })),
   }));

@@ -214,8 +214,8 @@ async function surpriseSection(run, names, epoch, open) {
   const classesOf = ([first]) => (first ? [first.i, first.j] : null);
   if (!ranks) return { parts: [closest], scatter: null, start: classesOf(near?.pairs ?? []) };
   const columns = [pair, rank("the network", "y", ranks.pairsY), rank(run.reference, "x", ranks.pairsX)];
-  const tables = element("div", {}, dataTable(`Near in the network, far in ${run.reference}`, columns, ranks.near),
-    dataTable(`Near in ${run.reference}, far in the network`, columns, ranks.far));
+  const tables = element("div", {}, dataTable(`Nearer in the network than in ${run.reference}`, columns, ranks.near),
+    dataTable(`Nearer in ${run.reference} than in the network`, columns, ranks.far));
   const scatter = scatterPlot(run, names, ranks, open);
   return { parts: [scatter.node, tables, closest], scatter, start: classesOf(ranks.near) };
 }
