@@ -105,9 +105,10 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
     for equal in [equal for equal in comparison.equal if equal.rows][:MAX_TABLES]:
         print()
         _print_differences(equal, has_forest=has_forest)
-    print()
-    dots = has_forest and any(row.seed_deviation for equal in comparison.equal for row in equal.rows)
-    console.print_sentence(sentence(comparison.coverage) + " Dots hold 95 % of pairs of seeds." * dots)
+    if comparison.coverage:
+        print()
+        dots = has_forest and any(row.seed_deviation for equal in comparison.equal for row in equal.rows)
+        console.print_sentence(sentence(comparison.coverage) + " Dots hold 95 % of pairs of seeds." * dots)
     print()
     _print_runs(comparison)
     _print_between(comparison)

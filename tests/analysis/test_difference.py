@@ -122,7 +122,7 @@ def test_diff_of_a_pruned_copy_names_the_moved_classes(write, tmp_path):
         assert len(stored) == len(frame)
     assert pd.read_parquet(paths[0])["angle"].to_numpy() == pytest.approx(found.classes["angle"], nan_ok=True)
     page = comparison_page.save_difference(found, tmp_path / "page.html").read_text()
-    assert all(name in page for name in (*PRUNED, "B minus A"))
+    assert all(name in page for name in (*PRUNED, "B minus A", "angle (°)"))
 
 
 def test_diff_zero_class_vector_has_moved(write):
@@ -160,6 +160,7 @@ def test_diff_of_independent_networks_has_similarities_only(write):
     other_width = dsi_cli.diff(CNN, RUNS / "cifar100-vit")
     assert other_width.reason_no_angles == "the heads have 320 and 64 features, so only similarities are compared"
     json.dumps(other_width.summary)
+    assert [title in comparison_page.render_difference(other_width) for title in ("angle (", "usual<")] == [False, True]
 
 
 def test_diff_with_a_group_uses_the_variation_of_repetitions(write, tmp_path):

@@ -73,11 +73,7 @@ def test_compare_screen_keeps_the_case_of_a_name_at_the_start(tmp_path, dsi):
 
 
 def test_forest_line_shows_the_interval_and_the_range_of_seeds():
-    row = CriterionRow(
-        *("widm", "WIDM", True, True, "images", 0.5, 0.4, 0.1, 0.05, 0.15, 0.95, 0.01, True),
-        seed_deviation=0.02,
-        reason=None,
-    )
+    row = CriterionRow(*("widm", "WIDM", True, True, "images", 0.5, 0.4, 0.1, 0.05, 0.15, 0.95, 0.01, True), 0.02, None)
     assert _forest_line(row, 0.15) == "    ...|.[--o-]"
     assert _forest_line(replace(row, low=None, high=None, difference=None, seed_deviation=None), 1.0).strip() == "|"
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.table_comparison import write_output, write_run
 
-from dsi_cli.queries.comparison.compare import ComparisonOptions, compare
+from dsi_cli.queries.comparison.compare import OF_PAIRS, ComparisonOptions, compare
 from dsi_cli.report import comparison_page
 from dsi_cli.report.comparison_page import forest
 from dsi_cli.store.results import Results
@@ -55,6 +55,11 @@ def test_render_with_markup_in_a_name_escapes_it(groups, tmp_path):
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1]
     assert not set(data) & set("<>&")
     assert any(HOSTILE in line["label"] for line in json.loads(data)["panels"][0]["lines"])
+
+
+def test_render_of_several_pairs_titles_each_with_its_answer(out):
+    page = comparison_page.render(found := compare([out]), ASKED, ["out"])
+    assert all(page.count(f": {OF_PAIRS[one.answer]}</summary>") for one in found.verdicts)
 
 
 def test_render_is_deterministic_and_has_no_external_requests(groups, tmp_path):
@@ -112,9 +117,9 @@ def test_page_shows_the_verdict_the_forest_and_the_tables(open_file, two, tmp_pa
         assert cells[0].startswith(row.title)
         assert cells[1:3] == ["–" if one is None else shown(one) for one in (row.first, row.second)]
         assert cells[6] == {True: "yes", False: "no", None: "–"}[row.excludes_zero]
-    last = two.between[0].points[-1]
-    told = [shown(last.excess), shown(last.z, "z.1f")]
-    assert table(page, "networks") == [[two.between[0].first, two.between[0].second, str(last.at), *told]]
+    last = (pair := two.between[0]).points[-1]
+    told = [pair.first, pair.second, str(last.at), shown(last.excess), shown(last.z, "z.1f")]
+    assert table(page, "networks") == [told]
 
 
 def test_page_shows_both_matrices_and_their_difference(open_file, two, out, tmp_path):
@@ -164,7 +169,8 @@ def test_page_pointer_and_slider_move_the_cursor_of_all_panels(open_file, two, t
     page.keyboard.press("ArrowLeft")
     point = two.between[0].points[-2]
     assert page.locator("#epoch-number").inner_text() == str(point.at)
-    assert page.locator("#network-panels .panel td").all_inner_texts() == [shown(point.excess), f"z {shown(point.z, 'z.1f')}"]
+    told = page.locator("#network-panels .panel td").all_inner_texts()
+    assert told == [shown(point.excess), f"z {shown(point.z, 'z.1f')}"]
 
 
 def test_page_of_groups_shows_bands(open_file, groups, tmp_path):

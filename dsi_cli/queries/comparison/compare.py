@@ -40,7 +40,7 @@ OF_PAIRS = {
     MIXED: "each network is higher in a criterion",
     UNDECIDED: "no comparison is possible",
 }
-"""The clause on each answer in a sentence on several pairs."""
+"""The clause on each answer in a sentence on several pairs, or after the name of a pair."""
 MEASURES = ("pearson", "cosine", "spearman")
 """The default measures of the SAI: the agreement, which is a criterion, the paper's measure, and one of ranks **[choice]**."""
 COMPARED_OPTIONS = ("measures", "quantiles", "references", "ema", "keep_extra", "head")
@@ -208,7 +208,7 @@ class Comparison:
     recommendation: str
     """The verdict in one sentence."""
     coverage: str
-    """The sentences on what the confidence intervals cover, and what they do not."""
+    """The sentences on what the confidence intervals cover, and what they do not; empty without intervals."""
     curves: list[CurveBand]
     notes: list[str] = field(default_factory=list)
 
@@ -308,6 +308,8 @@ def _recommendation(verdicts: Sequence[Verdict], preferred: str | None) -> str:
 
 def _coverage(comparisons: Sequence[EqualAccuracyComparison]) -> str:
     """Return what the intervals cover, with the variation between trainings in our experiments if they do not cover it."""
+    if not any(comparison.rows for comparison in comparisons):
+        return ""
     if all(comparison.is_repeated for comparison in comparisons):
         return (
             "the 95 % confidence intervals are over seeds, so they cover the choice of classes, test images and trainings."
